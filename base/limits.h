@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/*
+ * Every bound and every time of the system, with the relations between them.
+ *
+ * Full means refuse, count and trace. Times are in ms of CLOCK_BOOTTIME.
+ */
+#include <assert.h>
+
+enum {
+    /* --- community --- */
+    MEMBERS_MAX = 512,             /* nodes; full membership is kept up to here */
+    NAME_CHARS_MAX = 32,           /* service and port names */
+    NODE_NAME_CHARS_MAX = 63,      /* a host name's label */
+    COMMUNITY_NAME_CHARS_MAX = 32, /* same letters as a service's name */
+    ADDRESS_CHARS_MAX = 63,        /* "host:port", IPv6 in brackets */
+    ADDRESSES_MAX = 4,             /* of one node */
+    LABELS_MAX = 8,                /* of one node */
+    LABEL_CHARS_MAX = 31,
+    ZONE_CHARS_MAX = 31,
+    POSITIONS_MAX = 16,     /* of one node on the ring */
+    TOKEN_MEMBERS_MAX = 8,  /* addresses in an invitation's token */
+    REASON_CHARS_MAX = 127, /* a sentence for people that travels */
+    CLOCK_SKEW_S_MAX = 300, /* between two members' wall clocks */
+    INVITATION_DAYS_DEFAULT = 7,
+
+    /* --- ring --- */
+    SUCCESSORS_MAX = 16,
+    ROUTE_HOPS_MAX = 32,
+
+    /* --- storage --- */
+    RECORD_BODY_BYTES_MAX = 3072, /* what an owner signs */
+    RECORD_COPIES = 8,            /* holders, or all when fewer */
+    RECORD_ACKNOWLEDGED_COPIES = 2,
+    RECORDS_MAX = 4096, /* on one node */
+    CHUNK_BYTES_MAX = 1048576,
+    CHUNK_COPIES = 3,
+    CHUNKS_MAX = 65536, /* on one node */
+
+    /* --- messages --- */
+    MESSAGE_BYTES_MAX = 4096,                 /* an encoded message, without the data frame */
+    FRAME_BYTES_MAX = CHUNK_BYTES_MAX + 4096, /* what the transport accepts */
+    PAYLOAD_BYTES_MAX = 3584,                 /* the agent's part of a message */
+    REQUESTS_MAX = 1024,                      /* outstanding, of one node */
+
+    /* --- services --- */
+    SERVICES_MAX = 512, /* managed by one node, as manager or secondary */
+    REPLICAS_PER_SERVICE_MAX = 32,
+    REPLICAS_PER_NODE_MAX = 64,
+    PORTS_PER_SERVICE_MAX = 8,
+    ARGUMENTS_MAX = 32, /* words of a command */
+    ENVIRONMENT_MAX = 32,
+    COMMAND_BYTES_MAX = 1024, /* all words with their NULs */
+    ENVIRONMENT_BYTES_MAX = 1024,
+    PATH_BYTES_MAX = 1024,     /* inside a bundle, with NUL */
+    MANIFEST_BYTES_MAX = 2560, /* canonical form */
+    MANIFEST_FILE_BYTES_MAX = 65536,
+
+    /* --- bundles --- */
+    BUNDLE_ENTRIES_MAX = 100000,
+    BUNDLE_DEPTH_MAX = 32,
+
+    /* --- times --- */
+    HEARTBEAT_MS = 500,            /* an executor's reports; a node's pings */
+    REPLY_MS = 400,                /* a request unanswered is repeated, or counts as missed */
+    SUSPECT_MS = 2 * HEARTBEAT_MS, /* of silence: ask others to look */
+    ABSENT_MS = 2000,              /* of silence, unanswered by others too: replaced */
+    STABILISE_MS = 1000,
+    ISOLATED_MS = 15000,      /* no other member heard: end the replicas */
+    SYNC_MS = 5000,           /* anti-entropy round with one random member */
+    HELPER_ALONE_MS = 30000,  /* minga-sandboxd without a mingad: ends everything */
+    RENEW_MS = 5000,          /* mingad renews its replicas with minga-sandboxd */
+    SHUTDOWN_MS = 10000,      /* SIGTERM to mingad: handed over and ended within */
+    OWNER_REQUEST_MS = 10000, /* a command's request inside the agent */
+};
+
+/* One counted in 64 bits, hence no enum. */
+#define BUNDLE_BYTES_MAX ((uint64_t)8 << 30)
+
+static_assert(RECORD_BODY_BYTES_MAX + 512 <= PAYLOAD_BYTES_MAX,
+              "a signed record with its envelope fits one message");
+static_assert(PAYLOAD_BYTES_MAX + 512 <= MESSAGE_BYTES_MAX,
+              "the agent's part and the header fit one message");
+static_assert(MANIFEST_BYTES_MAX + 512 <= RECORD_BODY_BYTES_MAX,
+              "a manifest fits its version record");
+static_assert(SUSPECT_MS >= 2 * HEARTBEAT_MS, "one lost heartbeat suspects nobody");
+static_assert(ABSENT_MS >= SUSPECT_MS + 2 * REPLY_MS,
+              "others are asked, and can answer, before a member counts as gone");
+static_assert(ISOLATED_MS > 4 * ABSENT_MS, "a passing fault ends no replica");
+static_assert(HELPER_ALONE_MS >= 3 * RENEW_MS, "two lost renewals end nothing");
+static_assert(SUCCESSORS_MAX > RECORD_COPIES, "the copies' holders are among the successors");
+static_assert(CHUNK_COPIES <= RECORD_COPIES, "chunks need no longer list than records");
