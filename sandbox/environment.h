@@ -38,8 +38,6 @@ struct sandbox_health {
     uint64_t grace_ms;     /* after the start, failures do not count */
 };
 
-enum sandbox_restart { SANDBOX_RESTART_ALWAYS, SANDBOX_RESTART_ON_FAILURE, SANDBOX_RESTART_NEVER };
-
 struct sandbox_spec {
     struct replica_key key;
     struct tree_id tree; /* a complete, verified tree in the agent's folder */
