@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/*
+ * The overlay: who is responsible for a key, and how is it reached?
+ *
+ * Pure: one event in, a bounded list of effects out. It opens no socket and no file, reads no
+ * clock, and allocates only in overlay_new. mingad performs the effects with ZeroMQ and SQLite,
+ * the simulator in virtual time.
+ *
+ * Requests (the functions that take a `token`) end in exactly one OVERLAY_DONE with that token,
+ * in the same effects list or a later one; the overlay repeats and times out by itself.
+ *
+ * Memory: effects borrow from the overlay and from the event; they are valid until the next call
+ * with the same `struct overlay`. Threads: none.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/ids.h"
+#include "base/keys.h"
+#include "base/limits.h"
+#include "overlay/protocol.pb.h"
+
+struct overlay;
+
+/* ------------------------------------------------------------------ events, from the edge */
+
+enum overlay_event_kind {
+    OVERLAY_TICK,         /* a wake-up asked for (or any other moment) */
+    OVERLAY_RECEIVED,     /* a message, with or without a data frame */
+    OVERLAY_LINK_UP,      /* an outbound link's CURVE handshake succeeded */
+    OVERLAY_LINK_LOST,    /* an outbound link was refused or broke */
+    OVERLAY_STORED,       /* a store effect is durable (or failed) */
+    OVERLAY_CHUNK_STORED, /* a chunk is verified and durable (or wrong, or failed) */
+    OVERLAY_CHUNK_ABSENT, /* a chunk that we thought to have is not there or is rotten */
+};
+
+/* Where a message came from. Inbound: our ROUTER; outbound: the reply side of our DEALER. */
+struct overlay_source {
+    bool inbound;
+    uint64_t link;         /* inbound: the edge's number for the link */
+    uint8_t curve_key[32]; /* inbound: the X25519 key that CURVE proved */
+    struct node_id node;   /* outbound: whom we dialled (proved by CURVE as well) */
+};
+
+enum overlay_chunk_outcome { OVERLAY_CHUNK_OK, OVERLAY_CHUNK_WRONG_HASH, OVERLAY_CHUNK_FAILED };
+
+struct overlay_event {
+    enum overlay_event_kind kind;
+    uint64_t now_ms;                    /* CLOCK_BOOTTIME; never 0 */
+    uint64_t wall_unix_s;               /* for expiry dates only */
+    struct overlay_source source;       /* RECEIVED */
+    struct bytes message;               /* RECEIVED */
+    struct bytes data;                  /* RECEIVED: second frame, or empty */
+    struct node_id node;                /* LINK_UP, LINK_LOST */
+    uint64_t token;                     /* STORED, CHUNK_STORED */
+    bool failed;                        /* STORED */
+    struct chunk_id chunk;              /* CHUNK_STORED, CHUNK_ABSENT */
+    uint64_t chunk_bytes;               /* CHUNK_STORED */
+    enum overlay_chunk_outcome outcome; /* CHUNK_STORED */
+};
+
+/* ------------------------------------------------------------------ effects */
+
+enum overlay_effect_kind {
+    /* performed by the edge */
+    OVERLAY_SEND,        /* message (and a chunk's data) to a peer, dialling it if needed */
+    OVERLAY_REPLY,       /* the same back on an inbound link */
+    OVERLAY_HANG_UP,     /* close the outbound link to a peer that is gone or not needed */
+    OVERLAY_STORE,       /* keep or delete a blob; answered by STORED unless token is 0 */
+    OVERLAY_STORE_CHUNK, /* verify and keep the data; answered by CHUNK_STORED */
+    OVERLAY_DROP_CHUNK,  /* delete a chunk's file */
+    OVERLAY_WAKE,        /* a TICK is wanted at wake_ms, or earlier; the last one counts */
+    OVERLAY_TRACE,       /* a line for the trace (simulator) or the debug log */
+    /* for the agent */
+    OVERLAY_DELIVER, /* an agent's message, asked with overlay_ask or overlay_route */
+    OVERLAY_MEMBER,  /* a member's state has changed */
+    OVERLAY_ARC,     /* the arc that this node is responsible for has changed */
+    OVERLAY_RECORD,  /* a record here is new or newer */
+    OVERLAY_DONE,    /* a request has ended */
+};
+
+/* What is kept durably; the edge stores (kind, key, number) -> bytes and knows no more of it. */
+enum overlay_blob_kind {
+    BLOB_SELF = 1,   /* own counters: key 0 */
+    BLOB_COMMUNITY,  /* the community's signed record: key 0 */
+    BLOB_ADMISSION,  /* key: node id */
+    BLOB_EXPULSION,  /* key: node id */
+    BLOB_REVOCATION, /* key: hash of the invitation's key */
+    BLOB_NODE,       /* a member's last node record: key: node id */
+    BLOB_RECORD,     /* key: service id, number: kind << 56 | number */
+    BLOB_MANAGER,    /* the agent's: key: service id */
+    BLOB_AGENT,      /* the agent's own state: key 0 */
+};
+
+struct overlay_blob {
+    enum overlay_blob_kind kind;
+    struct id key;
+    uint64_t number;
+    struct bytes bytes; /* empty: delete */
+};
+
+/* A peer as the transport needs it. */
+struct overlay_peer {
+    struct node_id node;
+    struct public_key key; /* its CURVE key derives from it */
+    size_t address_count;
+    char addresses[ADDRESSES_MAX][ADDRESS_CHARS_MAX + 1];
+};
+
+/* How the agent answers a delivered message: overlay_answer(..., &ask, ...). */
+struct overlay_ask {
+    struct node_id from; /* who asked; proved by the link only when `direct` */
+    bool direct;         /* came straight from that member, not through others */
+    bool wants_answer;
+    struct overlay_source source;
+    uint64_t request;
+};
+
+enum member_state { MEMBER_UP, MEMBER_SUSPECT, MEMBER_DOWN, MEMBER_LEFT, MEMBER_EXPELLED };
+
+enum overlay_outcome {
+    OVERLAY_OK,
+    OVERLAY_REFUSED,   /* by the other side; see reason */
+    OVERLAY_TIMED_OUT, /* nobody answered in time */
+    OVERLAY_NOT_FOUND,
+    OVERLAY_CONFLICT, /* compare-and-swap: another sequence number stands */
+    OVERLAY_FULL,     /* a table or a share is full */
+    OVERLAY_FAILED,   /* local storage */
+};
+
+struct overlay_lookup { /* result of overlay_lookup */
+    struct node_id responsible;
+    uint32_t holder_count;
+    struct node_id holders[RECORD_COPIES];
+    uint32_t path_count; /* path[0] is the asker, the last one is the responsible node */
+    struct node_id path[ROUTE_HOPS_MAX];
+};
+
+struct overlay_effect {
+    enum overlay_effect_kind kind;
+    struct overlay_peer peer; /* SEND; HANG_UP: only node */
+    uint64_t link;            /* REPLY */
+    struct bytes message;     /* SEND, REPLY; TRACE: text without NUL */
+    bool has_chunk;           /* SEND, REPLY: append this chunk's bytes as second frame */
+    struct chunk_id chunk;    /* SEND, REPLY, STORE_CHUNK, DROP_CHUNK */
+    struct bytes data;        /* STORE_CHUNK */
+    struct overlay_blob blob; /* STORE */
+    uint64_t token;           /* STORE, STORE_CHUNK: to hand back; DONE: the caller's */
+    uint64_t wake_ms;         /* WAKE */
+    struct overlay_ask ask;   /* DELIVER */
+    struct ring_key key;      /* DELIVER, routed: where to */
+    struct bytes payload;     /* DELIVER; DONE of ask and route: the answer */
+    struct node_id node;      /* MEMBER */
+    enum member_state state;  /* MEMBER */
+    struct ring_key arc_from; /* ARC: responsible for (from, to] */
+    struct ring_key arc_to;
+    uint64_t arc_epoch;
+    struct service_id service;         /* RECORD */
+    uint64_t number;                   /* RECORD */
+    minga_RecordKind record_kind;      /* RECORD */
+    enum overlay_outcome outcome;      /* DONE */
+    struct bytes record;               /* DONE of record_get: an encoded Signed */
+    struct overlay_lookup lookup;      /* DONE of lookup */
+    bool is_new;                       /* DONE of chunk_put: no holder had it before */
+    char reason[REASON_CHARS_MAX + 1]; /* DONE: for people; may be "" */
+};
+
+enum { OVERLAY_EFFECTS_MAX = 256 };
+
+/* Filled by each call; the caller performs all and empties it (count = 0). Bytes that effects
+ * point to lie in `arena`. When it is full, sends are dropped and counted, never anything else. */
+struct overlay_effects {
+    uint32_t count;
+    uint32_t dropped_count;
+    struct overlay_effect list[OVERLAY_EFFECTS_MAX];
+    size_t arena_used_bytes;
+    uint8_t arena[OVERLAY_EFFECTS_MAX * 2048];
+};
+
+/* ------------------------------------------------------------------ life */
+
+struct overlay_config {
+    struct secret_key node_key;
+    uint64_t seed;                /* of all protocol randomness */
+    minga_NodeRecord description; /* of this node; sequence and incarnation are filled in here */
+    uint64_t storage_bytes_max;   /* of chunks; refuse beyond */
+};
+
+/* Allocates everything that it will ever need. Returns NULL without memory. */
+struct overlay *overlay_new(const struct overlay_config *config);
+void overlay_free(struct overlay *overlay);
+
+/* Before overlay_start: gives back what was stored, in any order. Blobs that do not verify are
+ * refused (-EBADMSG) and change nothing. */
+int overlay_load(struct overlay *overlay, const struct overlay_blob *blob);
+int overlay_load_chunk(struct overlay *overlay, const struct chunk_id *chunk, uint64_t bytes);
+/* Begins: dials known members when this node belongs to a community. */
+void overlay_start(struct overlay *overlay, uint64_t now_ms, uint64_t wall_unix_s,
+                   struct overlay_effects *effects);
+
+void overlay_step(struct overlay *overlay, const struct overlay_event *event,
+                  struct overlay_effects *effects);
+
+/* ------------------------------------------------------------------ requests */
+/* `now` carries the time as an event does; only its now_ms and wall_unix_s are read. */
+
+/* Becomes the first node of a new community: an encoded Signed{Community} and admission. */
+int overlay_create(struct overlay *overlay, const struct overlay_event *now, struct bytes community,
+                   struct bytes admission, struct overlay_effects *effects);
+
+struct overlay_join {
+    struct bytes community; /* encoded Signed{Community}, from the token */
+    struct bytes request;   /* encoded AdmissionRequest */
+    struct signature owner_signature;
+    struct signature invitation_signature; /* the node's own is added here */
+    uint32_t contact_count;
+    struct overlay_peer contacts[TOKEN_MEMBERS_MAX];
+};
+void overlay_join(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
+                  const struct overlay_join *join, struct overlay_effects *effects);
+
+/* Tells everyone that this node goes: `for_good` gives up nothing of the admission, but the node
+ * counts as left until it returns; otherwise as "back soon". DONE when told (or after 1 s). */
+void overlay_goodbye(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
+                     bool for_good, struct overlay_effects *effects);
+/* Floods an encoded Signed{Expulsion} or Signed{Revocation}. Returns 0 or -EBADMSG. */
+int overlay_expel(struct overlay *overlay, const struct overlay_event *now, struct bytes expulsion,
+                  struct overlay_effects *effects);
+int overlay_revoke(struct overlay *overlay, const struct overlay_event *now,
+                   struct bytes revocation, struct overlay_effects *effects);
+/* Replaces what this node says about itself (labels, roles, addresses). */
+void overlay_describe(struct overlay *overlay, const struct overlay_event *now,
+                      const minga_NodeRecord *description, struct overlay_effects *effects);
+
+/* An agent's message to one member; with a token (not 0) an answer is awaited: DONE. */
+void overlay_ask(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
+                 const struct node_id *to, struct bytes payload, struct overlay_effects *effects);
+/* The same to whoever is responsible for `key` (this node too). */
+void overlay_route(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
+                   const struct ring_key *key, struct bytes payload,
+                   struct overlay_effects *effects);
+void overlay_answer(struct overlay *overlay, const struct overlay_ask *ask, struct bytes payload,
+                    struct overlay_effects *effects);
+void overlay_lookup(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
+                    const struct ring_key *key, struct overlay_effects *effects);
+
+/* An owner's encoded Signed{Record}; its sequence must be the stored one + 1 (else CONFLICT).
+ * DONE when RECORD_ACKNOWLEDGED_COPIES holders (all, when fewer are up) have it durably. */
+void overlay_record_put(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
+                        struct bytes record, struct overlay_effects *effects);
+/* The newest record that the reachable holders know. */
+void overlay_record_get(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
+                        const struct service_id *service, minga_RecordKind kind, uint64_t number,
+                        struct overlay_effects *effects);
+/* Spreads a chunk that the edge has already stored here: DONE when CHUNK_COPIES holders (all that
+ * store, when fewer are up) have it durably. */
+void overlay_chunk_put(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
+                       const struct chunk_id *chunk, struct overlay_effects *effects);
+/* Fetches a chunk into the local store, from its holders and from `others` who likely have it.
+ * Several at once are answered from different holders. */
+void overlay_chunk_get(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
+                       const struct chunk_id *chunk, const struct node_id *others,
+                       uint32_t other_count, struct overlay_effects *effects);
+
+/* ------------------------------------------------------------------ views: no effects */
+
+struct overlay_member {
+    struct node_id node;
+    struct public_key key;
+    struct owner_id owner;
+    struct public_key owner_key;
+    char owner_name[NODE_NAME_CHARS_MAX + 1];
+    minga_NodeRecord record; /* the last known */
+    enum member_state state;
+    uint64_t since_unix_s; /* admitted */
+    uint64_t changed_ms;   /* of state; in this node's time */
+    bool is_self;
+};
+
+bool overlay_belongs(const struct overlay *overlay); /* to a community */
+struct community_id overlay_community(const struct overlay *overlay);
+const char *overlay_community_name(const struct overlay *overlay);
+/* The encoded Signed{Community}, for invitations; empty without a community. */
+struct bytes overlay_community_record(const struct overlay *overlay);
+struct node_id overlay_self(const struct overlay *overlay);
+uint32_t overlay_member_count(const struct overlay *overlay); /* all ever admitted */
+/* The index-th member, index < count; index order is stable. */
+const struct overlay_member *overlay_member(const struct overlay *overlay, uint32_t index);
+const struct overlay_member *overlay_member_by_id(const struct overlay *overlay,
+                                                  const struct node_id *node);
+/* Is this key the owner of at least one member that is not expelled? */
+bool overlay_owner_is_member(const struct overlay *overlay, const struct public_key *owner);
+/* Has no other member been heard for ISOLATED_MS, though others did not leave on purpose? */
+bool overlay_isolated(const struct overlay *overlay, uint64_t now_ms);
+
+/* The key-based routing API of Dabek et al. over what this node knows now. */
+bool overlay_responsible(const struct overlay *overlay, const struct ring_key *key);
+bool overlay_local_lookup(const struct overlay *overlay, const struct ring_key *key,
+                          struct node_id *node_out);
+/* Up members in ring order from the key's responsible node on; returns how many (<= max). */
+uint32_t overlay_replica_set(const struct overlay *overlay, const struct ring_key *key,
+                             uint32_t count_max, struct node_id *nodes_out);
+uint32_t overlay_neighbour_set(const struct overlay *overlay, uint32_t count_max,
+                               struct node_id *nodes_out);
+struct overlay_ring_view {
+    uint32_t position_count;
+    struct ring_key positions[POSITIONS_MAX];
+    uint32_t predecessor_count;
+    struct node_id predecessors[SUCCESSORS_MAX];
+    uint32_t successor_count;
+    struct node_id successors[SUCCESSORS_MAX];
+};
+void overlay_ring(const struct overlay *overlay, struct overlay_ring_view *view_out);
+
+/* The newest local copy of a record: an encoded Signed, empty when there is none. */
+struct bytes overlay_record(const struct overlay *overlay, const struct service_id *service,
+                            minga_RecordKind kind, uint64_t number);
+/* Walks local records of a kind: *cursor starts at 0; false at the end. */
+bool overlay_record_next(const struct overlay *overlay, minga_RecordKind kind, uint32_t *cursor,
+                         struct service_id *service_out);
+bool overlay_has_chunk(const struct overlay *overlay, const struct chunk_id *chunk);
+uint64_t overlay_chunk_bytes(const struct overlay *overlay); /* stored here */
+
+struct overlay_counters {
+    uint64_t sent_messages;
+    uint64_t received_messages;
+    uint64_t refused_messages; /* undecodable, not admitted, over a limit */
+    uint64_t dropped_effects;
+    uint32_t record_count;
+    uint32_t chunk_count;
+};
+struct overlay_counters overlay_counters(const struct overlay *overlay);
