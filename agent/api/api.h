@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/*
+ * The control API: HTTP and JSON on a unix socket (docs/control-api.md), for the command and for
+ * anyone's programs. Runs on mingad's loop: the loop polls api_fd() and calls api_run().
+ *
+ * Who may do what is decided here, by the peer's credentials: looking is open to every local
+ * user, acting to root, group minga and mingad's own user, membership to root (DESIGN §1).
+ */
+#include <sys/types.h>
+
+#include "agent/core/core.h"
+
+struct api;
+
+/* What the API needs of mingad. `self` is handed back. */
+struct api_host {
+    void *self;
+    /* Submits a request to the core; the answer comes later (or at once) by api_answer. */
+    void (*request)(void *self, const struct core_request *request);
+    /* Stores a chunk durably (bytes are copied); ends in api_chunk_stored(token). */
+    void (*store_chunk)(void *self, uint64_t token, struct bytes bytes);
+    /* The core, for views. */
+    const struct core *(*core)(void *self);
+    uint64_t (*now_ms)(void *self);
+    const struct public_key *(*node_key)(void *self);
+    /* Addresses for a token: this node's own first. Returns how many. */
+    uint32_t (*contacts)(void *self, struct overlay_peer *peers_out, uint32_t count_max);
+};
+
+struct api_config {
+    int listen_fd; /* a listening unix socket; owned by the API from here on */
+    gid_t group;   /* of group minga; (gid_t)-1: none */
+    struct api_host host;
+};
+
+int api_new(const struct api_config *config, struct api **api_out, struct err *err);
+void api_free(struct api *api);
+int api_fd(const struct api *api);
+/* Handles whatever is ready. */
+void api_run(struct api *api);
+/* Milliseconds until api_run is due though nothing is ready; -1: none. */
+int api_timeout_ms(const struct api *api);
+void api_answer(struct api *api, const struct core_answer *answer);
+void api_chunk_stored(struct api *api, uint64_t token, const struct chunk_id *chunk,
+                      const struct err *err_or_null);

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/*
+ * All decisions of one node together: overlay, Service Manager, executor, the owner's policy.
+ *
+ * This is the one thing that both mingad and the simulator drive: one event in, bounded effects
+ * out (DESIGN §4). Pure: no I/O, no clock, no allocation after core_new.
+ *
+ * Effects borrow from the core and from the event until the next call with the same core.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/ids.h"
+#include "base/limits.h"
+#include "images/manifest.h"
+#include "overlay/overlay.h"
+#include "sandbox/environment.h"
+
+struct core;
+
+/* ------------------------------------------------------------------ requests, from the API */
+
+enum core_request_kind {
+    CORE_CREATE_COMMUNITY,
+    CORE_JOIN,
+    CORE_LEAVE,      /* drain, say goodbye, forget the community */
+    CORE_EXPEL,      /* signed_bytes: Signed{Expulsion} */
+    CORE_REVOKE,     /* signed_bytes: Signed{Revocation} */
+    CORE_PAUSE,      /* freeze all replicas here, take no more; duration_ms 0: until resume */
+    CORE_RESUME,     /* ends pause and drain */
+    CORE_DRAIN,      /* replicas are started elsewhere first, then end here; take no more */
+    CORE_SHUT_DOWN,  /* SIGTERM: hand over, end within SHUTDOWN_MS; answered when all ended */
+    CORE_BACK_SOON,  /* SIGUSR2: tell managers; replicas stay */
+    CORE_PUT_RECORD, /* signed_bytes: Signed{Record} */
+    CORE_GET_RECORD, /* service, record_kind, number -> record */
+    CORE_PUT_CHUNK,  /* chunk, already in the local store -> is_new */
+    CORE_STATUS,     /* service, slot (first of the page) -> status */
+    CORE_SERVICES,   /* node, cursor -> the services which that node manages, a page */
+    CORE_LOGS,       /* service, slot, offset -> a window of the replica's kept output */
+    CORE_LOOKUP,     /* key -> lookup */
+};
+
+struct core_request {
+    enum core_request_kind kind;
+    uint64_t token;         /* comes back in the answer; never 0 */
+    struct bytes community; /* CREATE: encoded Signed{Community} */
+    struct bytes admission; /* CREATE: encoded Signed{Countersigned} */
+    const struct overlay_join *join;
+    struct bytes signed_bytes;
+    uint64_t duration_ms;
+    struct service_id service;
+    minga_RecordKind record_kind;
+    uint64_t number;
+    uint32_t slot;
+    uint64_t offset_bytes; /* LOGS: from here on; UINT64_MAX: the last window */
+    struct chunk_id chunk;
+    struct node_id node;
+    uint32_t cursor;
+    struct ring_key key;
+};
+
+/* ------------------------------------------------------------------ answers */
+
+enum service_state {
+    SERVICE_OFF,
+    SERVICE_STARTING,
+    SERVICE_ACTIVE,
+    SERVICE_DEGRADED,
+    SERVICE_UPDATING,
+    SERVICE_STOPPING
+};
+enum replica_state {
+    REPLICA_WAITING, /* no node found yet, or backing off before a restart */
+    REPLICA_FETCHING,
+    REPLICA_STARTING,
+    REPLICA_RUNNING,
+    REPLICA_STOPPING,
+    REPLICA_ENDED,
+    REPLICA_FAILED
+};
+enum replica_health { HEALTH_UNKNOWN, HEALTH_OK, HEALTH_FAILING };
+
+const char *service_state_name(enum service_state state);
+const char *replica_state_name(enum replica_state state);
+const char *replica_health_name(enum replica_health health);
+
+struct replica_port {
+    char name[NAME_CHARS_MAX + 1];
+    uint16_t host_port;
+};
+
+struct replica_status {
+    uint32_t slot;
+    uint64_t incarnation;
+    bool placed; /* false: no node; the fields below are empty but state and reason */
+    struct node_id node;
+    char node_name[NODE_NAME_CHARS_MAX + 1];
+    char address[ADDRESS_CHARS_MAX + 1]; /* host without port */
+    uint32_t port_count;
+    struct replica_port ports[PORTS_PER_SERVICE_MAX];
+    enum replica_state state;
+    enum replica_health health;
+    char reason[REASON_CHARS_MAX + 1];
+    uint64_t age_ms;   /* in this state */
+    uint64_t heard_ms; /* since the executor's last report */
+    uint32_t restart_count;
+    struct sandbox_limits used;
+    struct sandbox_limits limits;
+};
+
+enum { STATUS_PAGE_REPLICAS_MAX = 8, SERVICES_PAGE_MAX = 8, LOGS_WINDOW_BYTES_MAX = 3072 };
+enum { SCAN_MISSING_MAX = 128 };
+
+struct service_status {
+    struct service_id service;
+    char name[NAME_CHARS_MAX + 1];
+    struct public_key owner_key;
+    uint64_t version;
+    uint64_t sequence; /* of the service record */
+    enum service_state state;
+    char reason[REASON_CHARS_MAX + 1];
+    uint32_t wanted_count;
+    uint32_t running_count;
+    struct node_id manager;
+    uint64_t epoch_generation;
+    uint64_t age_ms;        /* in this state */
+    uint32_t slot_count;    /* all slots; the page holds those from `slot` on */
+    uint32_t replica_count; /* in this page */
+    struct replica_status replicas[STATUS_PAGE_REPLICAS_MAX];
+};
+
+struct core_answer {
+    uint64_t token;
+    enum overlay_outcome outcome;
+    char reason[REASON_CHARS_MAX + 1];   /* when not OVERLAY_OK: a sentence for people */
+    struct bytes record;                 /* GET_RECORD: encoded Signed */
+    bool is_new;                         /* PUT_CHUNK */
+    const struct service_status *status; /* STATUS: one; SERVICES: an array without replicas */
+    uint32_t status_count;               /* SERVICES */
+    uint32_t next_cursor;                /* SERVICES: 0 at the end */
+    struct bytes logs;                   /* LOGS */
+    uint64_t logs_offset_bytes;          /* LOGS: where `logs` begins */
+    bool logs_ended;                     /* LOGS: no more will come */
+    struct overlay_lookup lookup;        /* LOOKUP */
+};
+
+/* ------------------------------------------------------------------ events */
+
+enum core_event_kind {
+    CORE_OVERLAY, /* `overlay` holds the event */
+    CORE_TICK,    /* also wakes the overlay */
+    CORE_REQUEST,
+    CORE_SANDBOX,        /* `sandbox` holds the event */
+    CORE_SANDBOX_UP,     /* connected to minga-sandboxd; LISTED events of survivors follow ... */
+    CORE_SANDBOX_LISTED, /* ... and this ends them */
+    CORE_SANDBOX_DOWN,   /* no execution environment: run is off; `reason` says why */
+    CORE_TREE_SCANNED,   /* `tree`: which chunks are missing here (none: all are there) */
+    CORE_TREE_BUILT,     /* `tree` is complete below the trees' folder, or failed: reason */
+    CORE_LOGS_READ,      /* answer to CORE_READ_LOGS */
+    CORE_PORTS_REFUSED,  /* START could not bind `host_port`: choose another */
+};
+
+struct core_event {
+    enum core_event_kind kind;
+    uint64_t now_ms;
+    uint64_t wall_unix_s;
+    const struct overlay_event *overlay;
+    const struct core_request *request;
+    const struct sandbox_event *sandbox;
+    struct tree_id tree;
+    bool failed; /* TREE_SCANNED (index invalid), TREE_BUILT */
+    char reason[REASON_CHARS_MAX + 1];
+    uint32_t missing_count; /* TREE_SCANNED; more may be missing when at the max */
+    struct chunk_id missing[SCAN_MISSING_MAX];
+    struct replica_key replica; /* PORTS_REFUSED */
+    uint16_t host_port;         /* PORTS_REFUSED */
+    uint64_t token;             /* LOGS_READ */
+    struct bytes logs;          /* LOGS_READ */
+    uint64_t logs_offset_bytes; /* LOGS_READ */
+    bool logs_ended;            /* LOGS_READ */
+};
+
+/* ------------------------------------------------------------------ effects */
+
+enum core_effect_kind {
+    CORE_IO, /* `overlay`: an effect for the edge (SEND .. TRACE), never an upcall */
+    CORE_ANSWER,
+    CORE_SCAN_TREE,  /* which chunks of `tree` are not in the local store? */
+    CORE_BUILD_TREE, /* all are: build the tree */
+    CORE_DROP_TREE,  /* no replica here needs it */
+    CORE_START,      /* `spec`: bind its host ports, hand over to minga-sandboxd */
+    CORE_STOP,       /* `replica` */
+    CORE_FREEZE,
+    CORE_THAW,
+    CORE_RENEW,     /* all replicas at once */
+    CORE_STATS,     /* ask for `replica`'s use */
+    CORE_READ_LOGS, /* of `replica`, from offset_bytes */
+    CORE_WAKE,      /* a CORE_TICK at wake_ms; the last one counts */
+    CORE_TRACE,
+};
+
+struct core_effect {
+    enum core_effect_kind kind;
+    const struct overlay_effect *overlay;
+    struct core_answer answer;
+    struct tree_id tree;
+    const struct sandbox_spec *spec;
+    struct replica_key replica;
+    uint64_t offset_bytes;
+    uint64_t token; /* READ_LOGS */
+    uint64_t wake_ms;
+    char trace[160];
+};
+
+enum { CORE_EFFECTS_MAX = 512 };
+
+struct core_effects {
+    uint32_t count;
+    struct core_effect list[CORE_EFFECTS_MAX];
+};
+
+/* ------------------------------------------------------------------ life */
+
+struct core_config {
+    struct overlay_config overlay;
+    struct sandbox_limits contribution; /* what all replicas here may use together */
+    uint64_t storage_bytes;
+    uint16_t port_first; /* host ports for replicas */
+    uint16_t port_last;
+    bool runs; /* roles */
+    bool stores;
+    bool manages;
+    enum manifest_arch arch;
+    /* Whose services may run here, by owner id; both empty: every member's. */
+    uint32_t allow_count;
+    struct owner_id allow[16];
+    uint32_t deny_count;
+    struct owner_id deny[16];
+};
+
+struct core *core_new(const struct core_config *config);
+void core_free(struct core *core);
+/* Before core_start, as overlay_load. */
+int core_load(struct core *core, const struct overlay_blob *blob);
+int core_load_chunk(struct core *core, const struct chunk_id *chunk, uint64_t bytes);
+void core_start(struct core *core, uint64_t now_ms, uint64_t wall_unix_s,
+                struct core_effects *effects);
+void core_step(struct core *core, const struct core_event *event, struct core_effects *effects);
+
+/* ------------------------------------------------------------------ views for the API */
+
+const struct overlay *core_overlay(const struct core *core);
+
+struct node_status {
+    const char *state; /* "ready", "paused", "draining", "isolated", "no sandbox", "no community" */
+    const char *rule;  /* which rule of the owner acts, "" when none */
+    bool runs;
+    char reason[REASON_CHARS_MAX + 1];
+    struct sandbox_limits contribution;
+    uint64_t storage_bytes;
+    struct sandbox_limits used;     /* measured */
+    struct sandbox_limits promised; /* sum of the limits of what runs here */
+    uint64_t storage_used_bytes;
+};
+void core_node_status(const struct core *core, struct node_status *status_out);
+
+/* The replicas on this node: index < count. `status` is as in a service's status. */
+struct core_replica {
+    struct replica_key key;
+    char service_name[NAME_CHARS_MAX + 1];
+    struct public_key owner_key;
+    struct replica_status status;
+};
+uint32_t core_replica_count(const struct core *core);
+void core_replica(const struct core *core, uint32_t index, uint64_t now_ms,
+                  struct core_replica *replica_out);
+
+/* A member's free resources as last heard; false when nothing is known. */
+bool core_member_free(const struct core *core, const struct node_id *node,
+                      struct sandbox_limits *free_out);
+
+/* What a node without admission may ask: for tests and the simulator's checkers. */
+struct core_manager_view {
+    struct service_id service;
+    bool leading;
+    uint64_t epoch_generation;
+    uint32_t wanted_count;
+    uint32_t running_count;
+};
+uint32_t core_manager_count(const struct core *core);
+void core_manager(const struct core *core, uint32_t index, struct core_manager_view *view_out);
