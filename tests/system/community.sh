@@ -146,6 +146,10 @@ helper_pids() {
     done
 }
 
+# is_empty COMMAND...: does it print nothing?
+is_empty() { [ -z "$("$@")" ]; }
+is_gone() { ! kill -0 "$1" 2>/dev/null; }
+
 kill_pids() {
     local signal=$1 pid
     shift
@@ -211,6 +215,12 @@ nodes_of() {
     minga "$1" --json status "$2" |
         jq -r '.services[0].replicas[] | select(.state == "running") | .node_name'
 }
+# manager_of I SERVICE: name of the node that manages it.
+manager_of() {
+    local id
+    id=$(minga "$1" --json status "$2" | jq -r '.services[0].manager')
+    minga "$1" --json nodes | jq -r --arg id "$id" '.nodes[] | select(.node == $id) | .node_name'
+}
 number_of_name() {
     local i
     for ((i = 1; i <= NODE_COUNT; i++)); do
@@ -259,7 +269,7 @@ community_end() {
         kill -TERM "${AGENT_PID[$i]}" 2>/dev/null || true
     done
     for i in "${!AGENT_PID[@]}"; do
-        wait_until 12 eval "! kill -0 ${AGENT_PID[$i]}" || node_kill "$i"
+        wait_until 12 is_gone "${AGENT_PID[$i]}" || node_kill "$i"
         wait "${AGENT_PID[$i]}" 2>/dev/null || true
     done
     for ((i = 1; i <= NODE_COUNT; i++)); do
@@ -267,10 +277,11 @@ community_end() {
         kill_pids TERM $(helper_pids "$i")
     done
     for ((i = 1; i <= NODE_COUNT; i++)); do
-        wait_until 5 eval '[ -z "$(helper_pids '"$i"')" ]' || kill_pids KILL $(helper_pids "$i")
+        # shellcheck disable=SC2046
+        wait_until 5 is_empty helper_pids "$i" || kill_pids KILL $(helper_pids "$i")
         # shellcheck disable=SC2046
         kill_pids KILL $(pids_in_cgroup "$i")
-        wait_until 2 eval '[ -z "$(pids_in_cgroup '"$i"')" ]' || true
+        wait_until 2 is_empty pids_in_cgroup "$i" || true
         remove_traces_of "$i"
     done
     for i in user switch $(seq "$NODE_COUNT"); do
