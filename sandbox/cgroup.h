@@ -67,7 +67,8 @@ struct cgroup_ability cgroups_ability(const struct cgroups *cgroups);
 
 /*
  * Makes the parent group, or adopts it, and sets the whole contribution (disk_bytes is not ours).
- * Must come before all below. Fails when a limit of cgroups_ability cannot be written.
+ * Must come before all below. Fails when a limit of cgroups_ability cannot be written, and with
+ * -EBUSY when another handle (of any process) holds this parent: the handle locks it.
  */
 int cgroups_make_parent(struct cgroups *cgroups, const struct sandbox_limits *contribution,
                         struct err *err);

@@ -209,6 +209,24 @@ Test(cgroup, a_group_of_v2_is_made_filled_emptied_and_removed)
     run_story(2, life_story);
 }
 
+static void lock_story(struct cgroups *cgroups)
+{
+    struct cgroups *other = NULL;
+    struct err err = {0};
+
+    must(cgroups_make_parent(cgroups, &CONTRIBUTION, &err), &err);
+    must(cgroups_open(cgroups->parent, &other, &err), &err);
+    CHECK(cgroups_make_parent(other, &CONTRIBUTION, &err) == -EBUSY);
+    CHECK(strstr(err.text, "another minga-sandboxd") != NULL);
+    cgroups_free(cgroups);
+    must(cgroups_make_parent(other, &CONTRIBUTION, &err), &err);
+}
+
+Test(cgroup, two_helpers_cannot_share_a_parent)
+{
+    run_story(0, lock_story);
+}
+
 static void freeze_story(struct cgroups *cgroups)
 {
     struct cgroup_stats before;
