@@ -103,7 +103,7 @@ void replica_stop(struct helper *helper, struct replica *replica);
 int replica_freeze(struct helper *helper, struct replica *replica, bool frozen, struct err *err);
 /* Something happened on one of its descriptors, or time has passed. */
 void replica_on_control(struct helper *helper, struct replica *replica);
-void replica_on_init_over(struct helper *helper, struct replica *replica);
+void replica_on_init_over(struct replica *replica);
 void replica_on_out_of_memory(struct helper *helper, struct replica *replica);
 void replica_tick(struct helper *helper, struct replica *replica, uint64_t at_ms);
 

@@ -190,16 +190,10 @@ void replica_on_control(struct helper *helper, struct replica *replica)
     }
 }
 
-void replica_on_init_over(struct helper *helper, struct replica *replica)
+void replica_on_init_over(struct replica *replica)
 {
-    enum { MESSAGES_MAX = 64 };
     siginfo_t ignored;
 
-    /* Several messages may be waiting, and the last may have come after poll had looked there.
-     * The peer is closed, so this comes to an end of file. */
-    for (int i = 0; i < MESSAGES_MAX && replica->control_fd >= 0; i++) {
-        replica_on_control(helper, replica);
-    }
     /* ECHILD when it is adopted: then whoever inherited it waits for it. */
     waitid(P_PIDFD, (id_t)replica->pidfd, &ignored, WEXITED | WNOHANG);
     cleanup_close(&replica->pidfd);
