@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -129,11 +130,32 @@ static int lock_parent(struct cgroups *cgroups, struct err *err)
         return cgroup_fail(err, -errno, cgroups->parent, "open");
     }
     if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
-        (void)err_set(err, -EBUSY, "cgroup %s: another minga-sandboxd uses it", cgroups->parent);
+        (void)err_set(err, -EADDRINUSE, "cgroup %s: another minga-sandboxd uses it",
+                      cgroups->parent);
         return err_hint(err, "give each agent of this host its own name (cgroup: in minga.yaml)");
     }
     cgroups->lock_fd = take_fd(&fd);
     return 0;
+}
+
+/*
+ * v1 compares a parent's cpu share with those of its children, and for some ms also with those of
+ * children that were just removed.
+ */
+static int limit_parent(struct cgroups *cgroups, const struct sandbox_limits *contribution,
+                        struct err *err)
+{
+    enum { TRIES = 10, PAUSE_NS = 10000000 };
+    const struct timespec pause = {.tv_nsec = PAUSE_NS};
+    int r = -EINVAL;
+
+    for (unsigned i = 0; i < TRIES && r == -EINVAL; i++) {
+        if (i > 0) {
+            (void)nanosleep(&pause, NULL);
+        }
+        r = cgroups->backend->set_limits(cgroups, cgroups->parent, contribution, err);
+    }
+    return r;
 }
 
 int cgroups_make_parent(struct cgroups *cgroups, const struct sandbox_limits *contribution,
@@ -155,7 +177,7 @@ int cgroups_make_parent(struct cgroups *cgroups, const struct sandbox_limits *co
         r = cgroups->backend->prepare_parent(cgroups, err);
     }
     if (r == 0) {
-        r = cgroups->backend->set_limits(cgroups, cgroups->parent, contribution, err);
+        r = limit_parent(cgroups, contribution, err);
     }
     return r;
 }

@@ -135,6 +135,8 @@ void replica_path(const char *folder, const struct replica *replica, const char 
 
 /* At start: takes over what lives, ends what cannot be taken over, removes what is left over. */
 void helper_adopt(struct helper *helper);
+/* Ends and removes the groups of which no replica is known: all, before helper_adopt. */
+void helper_end_unknown_groups(struct helper *helper);
 
 /* --- client_side.c: what mingad is told --- */
 
