@@ -115,6 +115,17 @@ static void make_tree(const struct world *world)
     write_text(path, "hello from the sandbox\n", owner);
 }
 
+void world_add_to_tree(const struct world *world, const char *name, const char *text)
+{
+    struct tree_id tree = tree_of_world();
+    char tree_name[ID_HEX_CHARS + 1];
+    char path[PATH_MAX];
+
+    id_to_hex(&tree.id, tree_name);
+    snprintf(path, sizeof(path), "%s/%s/%s", world->limits.trees, tree_name, name);
+    write_text(path, text, world->limits.agent_uid);
+}
+
 void world_init(struct world *world, const char *folder, const char *bin)
 {
     struct err err = {0};
