@@ -110,10 +110,10 @@ void check_inside(struct world *world)
         "t net [ $($b ls /sys/class/net 2>/dev/null | $b wc -l) = 0 ];"
         "t lo [ $($b grep -c : /proc/net/dev) = 1 ];"
         "t name [ $($b hostname) = $HOSTNAME_WANTED ];"
-        "t env [ $($b env | $b grep -vcE '^(PWD|OLDPWD|SHLVL|_|PATH|HOSTNAME_WANTED|HOME)=') = 0 ];"
+        "t env [ $($b env | $b grep -vcE '^(PWD|OLDPWD|SHLVL|_|PATH|HOSTNAME|HOSTNAME_WANTED|HOME)=') = 0 ];"
         "t fds [ $($b ls /proc/self/fd | $b wc -l) -le 4 ];"
         "t cgroup [ $($b grep -c minga /proc/self/cgroup) = 0 ];"
-        "echo end; exec $b sleep 1000";
+        "$b env >&2; echo end; exec $b sleep 1000";
     static const char *const wanted[] = {"user", "write", "shm",     "dev",    "null", "random",
                                          "sys",  "sysctl", "kcore",  "mount",  "unshare", "chroot",
                                          "init", "kill1", "net",     "lo",     "name", "env",
@@ -121,6 +121,7 @@ void check_inside(struct world *world)
     static char output[WORLD_TEXT_BYTES];
     struct sandbox_spec spec = world_spec(world, ". /look.sh");
     struct sandbox_event event;
+    bool failed = false;
     char line[64];
 
     world_add_to_tree(world, "look.sh", script);
@@ -133,8 +134,11 @@ void check_inside(struct world *world)
     world_output(world, &spec, output);
     for (size_t i = 0; i < ARRAY_COUNT(wanted); i++) {
         snprintf(line, sizeof(line), "yes %s\n", wanted[i]);
-        check_saying(world, strstr(output, line) != NULL, "inside, it is as it should be",
-                     wanted[i]);
+        failed |= !check_saying(world, strstr(output, line) != NULL,
+                                "inside, it is as it should be", wanted[i]);
+    }
+    if (failed) {
+        printf("# %s\n", output);
     }
     world_stop(world, &spec, &event);
 }
@@ -433,4 +437,54 @@ void check_door(struct world *world)
     check(world, world_await(world, &spec.key, SANDBOX_ENDED, 1000, &event) &&
                      event.end == SANDBOX_END_LOST,
           "a request about an unknown replica is answered with its end");
+}
+
+/* A program of this machine with its libraries, as the script copied it; skipped without. */
+static void check_program(struct world *world, uint8_t tree, const char *const *words,
+                          const char *answer)
+{
+    struct sandbox_spec spec = world_spec(world, "");
+    struct sandbox_event event = {0};
+    static char output[WORLD_TEXT_BYTES];
+    uint64_t until_ms;
+    bool answers = false;
+
+    spec.tree = (struct tree_id){{{tree}}};
+    if (!world_has_tree(world, &spec.tree)) {
+        printf("# skipped, not installed: %s\n", words[0]);
+        return;
+    }
+    spec.limits.memory_bytes = 96 << 20;
+    world_set_command(&spec, words);
+    world_publish(world, &spec, 8080);
+    if (!check_saying(world, world_start(world, &spec), "an ordinary program starts", words[0])) {
+        return;
+    }
+    for (until_ms = time_ms() + 8000; !answers && time_ms() < until_ms; wait_a_little(50)) {
+        answers = fetch_contains(port_of(&spec), answer, 1000);
+    }
+    if (!check_saying(world, answers, "it answers", words[0])) {
+        printf("# %s\n", world_output(world, &spec, output));
+    }
+    world_stop(world, &spec, &event);
+}
+
+void check_programs(struct world *world)
+{
+    static const char threads[] =
+        "import http.server as h, threading as t, subprocess, ssl, sqlite3, asyncio, socket\n"
+        "x=[t.Thread(target=print) for i in range(8)]; [i.start() for i in x]\n"
+        "[i.join() for i in x]; sqlite3.connect('/tmp/db').execute('create table a (b)')\n"
+        "asyncio.run(asyncio.sleep(0.01)); socket.getaddrinfo('localhost', 80)\n"
+        "subprocess.run(['/usr/bin/python3', '-c', 'print(1)'], check=True)\n"
+        "h.ThreadingHTTPServer(('127.0.0.1', 8080), h.SimpleHTTPRequestHandler).serve_forever()";
+    static const char *const python[] = {"/usr/bin/python3", "-c", threads, NULL};
+    static const char *const redis[] = {"/usr/bin/redis-server", "--port", "8080", "--dir",
+                                        "/tmp",                  NULL};
+    static const char *const nginx[] = {"/usr/sbin/nginx", "-c", "/nginx.conf", "-e", "/dev/stderr",
+                                        NULL};
+
+    check_program(world, 0x61, python, "Directory listing");
+    check_program(world, 0x62, redis, "ERR wrong number");
+    check_program(world, 0x63, nginx, "hello from nginx");
 }

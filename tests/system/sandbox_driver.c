@@ -19,6 +19,7 @@ static const struct {
     {"limits", check_limits},         {"ends", check_ends},
     {"refusals", check_refusals},     {"freezing", check_freezing},
     {"restarts", check_restarts},     {"door", check_door},
+    {"programs", check_programs},
 };
 
 struct host_state {
