@@ -75,7 +75,8 @@ static uint64_t wait_ms(const struct helper *helper)
         if (state == REPLICA_ENDING) {
             return ENDING_POLL_MS;
         }
-        if (state == REPLICA_STARTING || state == REPLICA_STOPPING) {
+        if (state == REPLICA_STARTING || state == REPLICA_STOPPING ||
+            helper->replicas[i].oom_until_ms > now_ms()) {
             wait = BUSY_TICK_MS;
         }
     }
