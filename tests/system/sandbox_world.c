@@ -282,8 +282,8 @@ struct sandbox_spec world_spec(struct world *world, const char *shell_command)
 
 void world_publish(struct world *world, struct sandbox_spec *spec, uint16_t container_port)
 {
-    spec->ports[spec->port_count++] = (struct sandbox_port){
-        container_port, (uint16_t)(WORLD_PORT_FIRST + world->slot)};
+    spec->ports[spec->port_count++] =
+        (struct sandbox_port){container_port, (uint16_t)(WORLD_PORT_FIRST + world->slot)};
 }
 
 static int listen_on(uint16_t port)
