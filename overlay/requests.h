@@ -7,6 +7,7 @@
  * is kept for that. Which reply belongs to what is decided by id and by who answers.
  */
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/ids.h"
 #include "base/limits.h"
