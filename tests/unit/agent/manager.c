@@ -111,6 +111,7 @@ Test(manager, scaling_down_ends_the_highest_slots)
 
     fake_want(community, true, 2, false);
     (void)fake_until_running(community, 0, 2, 1000);
+    fake_run(community, 200);
     page = fake_status(community, fake_leader(community, 0));
     cr_assert_eq(page.slots_count, 2);
     cr_assert_eq(page.slots[0].slot, 1);
