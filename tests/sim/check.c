@@ -98,6 +98,16 @@ static void check_contribution(struct world *world, uint32_t node,
     }
 }
 
+static void count_start(struct checker *checker, const struct world *world,
+                        const struct service_id *service)
+{
+    for (uint32_t i = 0; i < world->client.service_count; i++) {
+        if (id_equal(&world->client.services[i].id.id, &service->id)) {
+            checker->service_start_count[i]++;
+        }
+    }
+}
+
 void checker_starting(struct world *world, uint32_t node, const struct sandbox_spec *spec)
 {
     const char *name = world->nodes[node].name;
@@ -106,6 +116,7 @@ void checker_starting(struct world *world, uint32_t node, const struct sandbox_s
     const struct sandbox_host *host = &world->nodes[node].sandbox;
 
     world->checker.start_count++;
+    count_start(&world->checker, world, &spec->key.service);
     world_trace(world, "%s starts %s/%u.%" PRIu64, name, service, spec->key.slot,
                 spec->key.incarnation);
     check_contribution(world, node, &spec->limits);
@@ -143,7 +154,7 @@ static uint32_t reachable_running(const struct world *world, uint32_t service)
     for (uint32_t node = 0; node < world->node_count; node++) {
         const struct sim_node *holder = &world->nodes[node];
 
-        if (holder->powered && !holder->cut && holder->core != NULL) {
+        if (holder->powered && !holder->cut) {
             count += sandbox_running_count(&holder->sandbox, &world->client.services[service].id);
         }
     }
@@ -241,6 +252,7 @@ void checker_expect(struct world *world, const struct fault *fault, uint32_t nod
         .fault = fault,
         .node = fault->kind == FAULT_EXPECT_ON ? node : world->node_count,
         .until_ms = world->now_ms + fault->for_ms,
+        .start_count = checker->service_start_count[fault->service],
     };
 }
 
@@ -255,28 +267,54 @@ static uint32_t expected_count(const struct world *world, const struct expectati
     return reachable_running(world, service);
 }
 
+enum verdict { VERDICT_OPEN, VERDICT_MET, VERDICT_BROKEN };
+
+static enum verdict judge(const struct world *world, const struct expectation *expectation)
+{
+    const struct fault *fault = expectation->fault;
+    uint32_t count = expected_count(world, expectation);
+    bool is_over = world->now_ms > expectation->until_ms;
+
+    if (fault->kind == FAULT_AT_LEAST && count < fault->value) {
+        return VERDICT_BROKEN;
+    }
+    if (fault->kind == FAULT_NO_START &&
+        world->checker.service_start_count[fault->service] != expectation->start_count) {
+        return VERDICT_BROKEN;
+    }
+    if (fault->kind == FAULT_AT_LEAST || fault->kind == FAULT_NO_START) {
+        return is_over ? VERDICT_MET : VERDICT_OPEN;
+    }
+    if (count == fault->value) {
+        return VERDICT_MET;
+    }
+    return is_over ? VERDICT_BROKEN : VERDICT_OPEN;
+}
+
 static void check_expectations(struct world *world)
 {
     struct checker *checker = &world->checker;
 
     for (uint32_t i = 0; i < checker->expectation_count;) {
         struct expectation *expectation = &checker->expectations[i];
-        uint32_t count = expected_count(world, expectation);
+        const struct fault *fault = expectation->fault;
+        enum verdict verdict = judge(world, expectation);
+        uint64_t after_ms = world->now_ms - fault->at_ms;
 
-        if (count == expectation->fault->value) {
-            world_trace(world, "==== as expected after %" PRIu64 " ms: s%u at %u",
-                        world->now_ms - expectation->fault->at_ms, expectation->fault->service,
-                        count);
-            *expectation = checker->expectations[--checker->expectation_count];
+        if (verdict == VERDICT_OPEN) {
+            i++;
             continue;
         }
-        if (world->now_ms > expectation->until_ms) {
-            world_fail(world, "expected s%u at %" PRIu64 " within %" PRIu64 " ms, it is at %u",
-                       expectation->fault->service, expectation->fault->value,
-                       expectation->fault->for_ms, count);
+        if (verdict == VERDICT_BROKEN) {
+            world_fail(world,
+                       "what was expected at %" PRIu64 " is not so after %" PRIu64
+                       " ms: s%u is at %u",
+                       fault->at_ms, after_ms, fault->service, expected_count(world, expectation));
             return;
         }
-        i++;
+        world_trace(world, "==== as expected, %" PRIu64 " ms after %" PRIu64, after_ms,
+                    fault->at_ms);
+        *expectation = checker->expectations[--checker->expectation_count];
     }
 }
 

@@ -33,6 +33,7 @@ struct expectation {
     const struct fault *fault;
     uint32_t node; /* or node_count: all */
     uint64_t until_ms;
+    uint64_t start_count; /* of the service, when it began */
 };
 
 struct checker {
@@ -47,7 +48,8 @@ struct checker {
     uint64_t starts_when_converged;
     uint64_t sent_when_quiet;
     uint64_t start_count; /* replicas ever started */
-    char problem[200];    /* why it has not converged */
+    uint64_t service_start_count[SIM_SERVICES_MAX];
+    char problem[200]; /* why it has not converged */
 };
 
 void checker_init(struct world *world);

@@ -286,6 +286,8 @@ static const struct {
     [FAULT_PICK_BYSTANDER] = {begin_pick, NULL, true, true},
     [FAULT_EXPECT] = {begin_expect, NULL, true, true},
     [FAULT_EXPECT_ON] = {begin_expect, NULL, false, true},
+    [FAULT_AT_LEAST] = {begin_expect, NULL, true, true},
+    [FAULT_NO_START] = {begin_expect, NULL, true, true},
 };
 
 static void run_end(struct world *world, struct event *event)

@@ -45,6 +45,8 @@ static const struct fault_form {
     [FAULT_PICK_BYSTANDER] = {"pick-bystander", SERVICE | VALUE},
     [FAULT_EXPECT] = {"expect", SERVICE | VALUE | FOR},
     [FAULT_EXPECT_ON] = {"expect-on", NODE | SERVICE | VALUE | FOR},
+    [FAULT_AT_LEAST] = {"at-least", SERVICE | VALUE | FOR},
+    [FAULT_NO_START] = {"no-start", SERVICE | FOR},
 };
 _Static_assert(ARRAY_COUNT(forms) == FAULT_KIND_COUNT, "one form per kind");
 

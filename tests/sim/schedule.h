@@ -46,6 +46,8 @@ enum fault_kind {
     FAULT_PICK_BYSTANDER, /* $value: a node with neither */
     FAULT_EXPECT,         /* exactly `value` replicas run, reachable, within for_ms */
     FAULT_EXPECT_ON,      /* the same on one node */
+    FAULT_AT_LEAST,       /* never fewer than `value` reachable replicas for for_ms */
+    FAULT_NO_START,       /* no replica of the service is started for for_ms */
     FAULT_KIND_COUNT
 };
 
