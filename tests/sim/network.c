@@ -120,20 +120,34 @@ static void run_link_lost(struct world *world, struct event *event)
     world_step_overlay(world, event->node, &lost);
 }
 
+static void run_dialled(struct world *world, struct event *event);
+
+/* The socket dials again by itself, less and less often. */
+static void dial_again(struct world *world, struct link *link, uint32_t dialler, uint32_t target)
+{
+    struct event event = {.run = run_dialled, .node = dialler};
+
+    link->state = LINK_DIALLING;
+    link->generation++;
+    event.number = (uint64_t)link->generation << 32 | target;
+    world_after_process(world, link->again_ms, event);
+    link->again_ms =
+        2 * link->again_ms < LINK_AGAIN_MS_MAX ? 2 * link->again_ms : (uint64_t)LINK_AGAIN_MS_MAX;
+}
+
 static void link_break(struct world *world, uint32_t dialler, uint32_t target, uint64_t delay_ms)
 {
     struct link *link = link_of(world, dialler, target);
 
-    if (link->state == LINK_NONE) {
+    if (link->state == LINK_NONE || world->nodes[dialler].core == NULL ||
+        world->nodes[dialler].life != link->dialler_life) {
         return;
     }
-    link->state = LINK_NONE;
-    link_drop(link);
-    if (world->nodes[dialler].life == link->dialler_life) {
-        world_after_process(
-            world, delay_ms,
-            (struct event){.run = run_link_lost, .node = dialler, .number = target});
-    }
+    list_drop(&link->caught[TO_TARGET]);
+    list_drop(&link->caught[TO_DIALLER]);
+    world_after_process(world, delay_ms,
+                        (struct event){.run = run_link_lost, .node = dialler, .number = target});
+    dial_again(world, link, dialler, target);
 }
 
 void network_process_ended(struct world *world, uint32_t node, bool powered)
@@ -143,7 +157,8 @@ void network_process_ended(struct world *world, uint32_t node, bool powered)
 
         out->state = LINK_NONE; /* its own sockets are gone with it */
         link_drop(out);
-        if (powered && network_open(world, node, other)) {
+        if (powered && network_open(world, node, other) &&
+            link_of(world, other, node)->state == LINK_UP) {
             link_break(world, other, node, draw_delay_ms(world, node, other, 0));
         }
     }
@@ -198,6 +213,22 @@ static void requeue_until_awake(struct world *world, struct event *event)
     queue_push(&world->queue, &again);
 }
 
+/* Still unacknowledged? */
+static void run_silence(struct world *world, struct event *event)
+{
+    uint32_t dialler = (uint32_t)(event->number >> 16 & UINT16_MAX);
+    uint32_t target = (uint32_t)(event->number & UINT16_MAX);
+    struct link *link = link_of(world, dialler, target);
+
+    for (int direction = TO_TARGET; direction <= TO_DIALLER; direction++) {
+        if (link->state == LINK_UP && link->generation == event->number >> 32 &&
+            link->caught[direction].first != NULL &&
+            world->now_ms - link->caught_since_ms[direction] >= LINK_SILENCE_MS_MAX) {
+            link_break(world, dialler, target, 0);
+        }
+    }
+}
+
 static void catch_packet(struct world *world, struct packet *packet, struct event *event)
 {
     struct link *link = link_of(world, packet->dialler, packet->target);
@@ -208,6 +239,10 @@ static void catch_packet(struct world *world, struct packet *packet, struct even
     }
     if (link->caught[direction].count == 0) {
         link->caught_since_ms[direction] = world->now_ms;
+        world_after(world, LINK_SILENCE_MS_MAX,
+                    (struct event){
+                        .run = run_silence,
+                        .number = link_number(packet->dialler, packet->target, link->generation)});
     }
     list_add(&link->caught[direction], packet);
     event->payload = NULL;
@@ -252,13 +287,8 @@ static void release_caught(struct world *world, struct link *link, int direction
     uint64_t silent_ms = world->now_ms - link->caught_since_ms[direction];
     uint64_t resend_ms = world_draw_between(
         world_draw(world, "resend", link->caught_since_ms[direction], link->sent_count[direction]),
-        1, silent_ms < 2000 ? 200 + silent_ms / 2 : 2000);
+        1, 200 + silent_ms / 2);
 
-    if (silent_ms > LINK_SILENCE_MS_MAX) {
-        packet = link->caught[direction].first;
-        link_break(world, packet->dialler, packet->target, resend_ms);
-        return;
-    }
     while ((packet = list_take(&link->caught[direction])) != NULL) {
         schedule_packet(world, packet, resend_ms);
     }
@@ -327,13 +357,25 @@ static void link_established(struct world *world, struct link *link, uint32_t di
     struct packet *packet;
 
     link->state = LINK_UP;
+    link->again_ms = LINK_AGAIN_MS;
     link->target_life = world->nodes[target].life;
     link->order_ms[TO_TARGET] = world->now_ms;
     link->order_ms[TO_DIALLER] = world->now_ms;
     world_after_process(world, 0,
                         (struct event){.run = run_link_up, .node = dialler, .number = target});
     while ((packet = list_take(&link->waiting)) != NULL) {
+        packet->generation = link->generation;
         put_on_wire(world, link, packet);
+    }
+}
+
+static void run_gave_up(struct world *world, struct event *event)
+{
+    uint32_t target = (uint32_t)(event->number & UINT32_MAX);
+    struct link *link = link_of(world, event->node, target);
+
+    if (link->state == LINK_DIALLING && link->generation == event->number >> 32) {
+        link_break(world, event->node, target, 0);
     }
 }
 
@@ -342,21 +384,18 @@ static void run_dialled(struct world *world, struct event *event)
     uint32_t target = (uint32_t)(event->number & UINT32_MAX);
     struct link *link = link_of(world, event->node, target);
     const struct sim_node *peer = &world->nodes[target];
-    bool reachable =
-        network_open(world, event->node, target) && network_open(world, target, event->node);
+    struct event gave_up = {.run = run_gave_up, .node = event->node, .number = event->number};
 
     if (link->state != LINK_DIALLING || link->generation != event->number >> 32) {
         return;
     }
-    if (!reachable && world->now_ms - link->dialled_ms < LINK_DIAL_MS_MAX) {
-        world_after_process(world, 1000, *event); /* SYN again */
-        return;
-    }
-    if (!reachable || peer->core == NULL || !keys_equal(&peer->key, &link->target_key)) {
+    if (!network_open(world, event->node, target) || !network_open(world, target, event->node)) {
+        world_after_process(world, LINK_CONNECT_MS_MAX, gave_up);
+    } else if (peer->core == NULL || !keys_equal(&peer->key, &link->target_key)) {
         link_break(world, event->node, target, 0);
-        return;
+    } else {
+        link_established(world, link, event->node, target);
     }
-    link_established(world, link, event->node, target);
 }
 
 static void dial(struct world *world, uint32_t dialler, uint32_t target,
@@ -369,7 +408,7 @@ static void dial(struct world *world, uint32_t dialler, uint32_t target,
     link->generation++;
     link->dialler_life = world->nodes[dialler].life;
     link->target_key = peer->key;
-    link->dialled_ms = world->now_ms;
+    link->again_ms = LINK_AGAIN_MS;
     event.number = (uint64_t)link->generation << 32 | target;
     world_after_process(world, 3 * draw_delay_ms(world, dialler, target, link->generation), event);
 }

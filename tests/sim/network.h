@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 /*
- * Links between nodes as ZeroMQ over TCP gives them: ordered per link, dialled on first use,
- * silently lossy at high water, everything under way lost when one breaks. A killed process is
- * noticed at once (the kernel answers for it), a cut cable is silence: what was sent waits in the
- * kernel and arrives late, or the link breaks when the silence was long.
+ * Links between nodes as mingad's transport gives them, ZeroMQ over TCP: ordered per link, dialled
+ * on first use and again after each loss until hung up, silently lossy at high water, what was
+ * under way lost when a link breaks. A killed process is noticed at once (the kernel answers for
+ * it), a cut cable is silence: what was sent waits in the kernel and arrives late, or the link
+ * breaks when it was not acknowledged for long.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,9 +15,12 @@
 struct world;
 
 enum {
-    LINK_QUEUE_COUNT_MAX = 1000, /* messages that wait on a link; more are lost silently */
-    LINK_DIAL_MS_MAX = 5000,     /* then dialling is given up */
-    LINK_SILENCE_MS_MAX = 15000, /* a link that was blocked for longer breaks */
+    /* As in mingad's transport. */
+    LINK_QUEUE_COUNT_MAX = 128, /* messages that wait on a link; more are lost silently */
+    LINK_CONNECT_MS_MAX = 2000, /* then an attempt is given up */
+    LINK_AGAIN_MS = 250,        /* between attempts, doubled ... */
+    LINK_AGAIN_MS_MAX = 2000,   /* ... up to this */
+    LINK_SILENCE_MS_MAX = 5000, /* unacknowledged for so long, a link breaks */
 };
 
 struct packet {
@@ -46,7 +50,7 @@ struct link { /* one per ordered pair (dialler, target) */
     uint32_t dialler_life;
     uint32_t target_life; /* while UP */
     struct public_key target_key;
-    uint64_t dialled_ms;
+    uint64_t again_ms;            /* before the next attempt */
     uint64_t order_ms[2];         /* nothing arrives before what was sent earlier */
     uint64_t sent_count[2];       /* of the pair, over all links: numbers of random draws */
     struct packet_list waiting;   /* for the handshake */
