@@ -187,7 +187,8 @@ bool disk_load(const struct disk *disk, struct core *core)
         struct overlay_blob blob = {.kind = kept->kind, .key = kept->key, .number = kept->number};
 
         blob.bytes = (struct bytes){kept->data, kept->length_bytes};
-        accepted = core_load(core, &blob) == 0 && accepted;
+        /* The agent may refuse a replica that has lost its place; nothing else is refused. */
+        accepted = (core_load(core, &blob) == 0 || blob.kind == BLOB_AGENT) && accepted;
     }
     for (uint32_t i = 0; i < disk->chunk_count; i++) {
         accepted =

@@ -302,7 +302,7 @@ uint32_t sandbox_running_count(const struct sandbox_host *host, const struct ser
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < host->count; i++) {
-        if (host->list[i].state == SIM_RUNNING &&
+        if (host->list[i].state == SIM_RUNNING && !host->list[i].frozen &&
             id_equal(&host->list[i].key.service.id, &service->id)) {
             count++;
         }

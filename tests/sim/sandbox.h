@@ -49,7 +49,7 @@ void sandbox_expire(struct world *world, uint32_t node);
 bool sandbox_crash(struct world *world, uint32_t node, uint32_t index);
 /* Everything ends at once: power lost, or killed together with the agent. */
 void sandbox_clear(struct sandbox_host *host);
-/* Replicas of a service that run and are not being stopped. */
+/* Replicas of a service that run: not being stopped, not frozen. */
 uint32_t sandbox_running_count(const struct sandbox_host *host, const struct service_id *service);
 /* All of it, whatever its state. */
 uint32_t sandbox_count(const struct sandbox_host *host, const struct service_id *service);
