@@ -153,7 +153,11 @@ static void create(struct world *world)
     request.community =
         (struct bytes){world->client.community_record, world->client.community_record_bytes};
     request.admission = (struct bytes){papers.signed_bytes, papers.signed_length_bytes};
-    world->client.members[0].waiting = ask(world, 0, &request, SIM_SERVICES_MAX);
+    world->client.members[0].waiting = true; /* the answer may come within the step */
+    if (!ask(world, 0, &request, SIM_SERVICES_MAX)) {
+        world->client.members[0].waiting = false;
+        world->client.members[0].attempts = 0;
+    }
 }
 
 static void join(struct world *world, uint32_t node)
