@@ -116,7 +116,7 @@ static void make_config(struct world *world, struct sim_node *node, uint64_t ind
     minga_NodeRecord *description = &config->overlay.description;
 
     config->overlay.node_key = node->secret;
-    config->overlay.storage_bytes_max = 1U << 20;
+    config->overlay.storage_bytes_max = 256U << 20;
     description->addresses_count = 1;
     CHECK(text_copy(description->addresses[0], sizeof(description->addresses[0]), node->address) ==
           0);
@@ -132,7 +132,7 @@ static void make_config(struct world *world, struct sim_node *node, uint64_t ind
                                                    .memory_bytes = UINT64_C(1) << 30,
                                                    .disk_bytes = UINT64_C(1) << 30,
                                                    .pid_count = 1024};
-    config->storage_bytes = 1U << 20;
+    config->storage_bytes = 256U << 20;
     config->port_first = 31000;
     config->port_last = 31099;
     config->runs = true;
