@@ -2,6 +2,7 @@
 #include "tests/sim/check.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "base/check.h"
 #include "base/hash.h"
@@ -381,4 +382,59 @@ void checker_periodic(struct world *world)
         world_fail(world, "%s", world->checker.problem);
     }
     check_calm(world);
+}
+
+static void dump_replicas(const struct world *world, const struct sim_node *node)
+{
+    static const char *const states[] = {"starting", "running", "stopping"};
+
+    for (uint32_t i = 0; i < node->sandbox.count; i++) {
+        const struct sim_replica *replica = &node->sandbox.list[i];
+
+        printf("    runs %s/%u.%" PRIu64 " %s%s\n", service_name(world, &replica->key.service),
+               replica->key.slot, replica->key.incarnation, states[replica->state],
+               replica->frozen ? ", frozen" : "");
+    }
+}
+
+static void dump_core(const struct world *world, const struct sim_node *node)
+{
+    struct node_status status;
+
+    core_node_status(node->core, &status);
+    printf("    core: %s %s %s\n", status.state, status.rule, status.reason);
+    for (uint32_t i = 0; i < core_replica_count(node->core); i++) {
+        struct core_replica replica;
+
+        core_replica(node->core, i, world->now_ms - node->boot_ms, &replica);
+        printf("    executor: %s/%u.%" PRIu64 " %s, %s %s\n",
+               service_name(world, &replica.key.service), replica.key.slot, replica.key.incarnation,
+               replica_state_name(replica.status.state), replica_health_name(replica.status.health),
+               replica.status.reason);
+    }
+    for (uint32_t i = 0; i < core_manager_count(node->core); i++) {
+        struct core_manager_view view;
+
+        core_manager(node->core, i, &view);
+        printf("    manager: %s%s, epoch %" PRIu64 ", %u of %u\n",
+               service_name(world, &view.service), view.leading ? " LEADS" : "",
+               view.epoch_generation, view.running_count, view.wanted_count);
+    }
+}
+
+void checker_dump(const struct world *world)
+{
+    for (uint32_t i = 0; i < world->node_count; i++) {
+        const struct sim_node *node = &world->nodes[i];
+        char id[ID_SHORT_CHARS + 1];
+
+        id_to_short(&node->id.id, id);
+        printf("  %s %s%s%s%s membership %d\n", node->name, id, node->powered ? "" : ", no power",
+               node->cut ? ", cut" : "", node->core != NULL ? "" : ", no process",
+               (int)world->client.members[i].membership);
+        dump_replicas(world, node);
+        if (node->core != NULL) {
+            dump_core(world, node);
+        }
+    }
 }

@@ -59,6 +59,9 @@ void checker_after_step(struct world *world, uint32_t node);
 /* Every CHECK_EVERY_MS. Ends the run when all has converged and stayed so. */
 void checker_periodic(struct world *world);
 
+/* What runs where, and who leads what: for the end of a trace. */
+void checker_dump(const struct world *world);
+
 /* Of the sandbox. */
 void checker_starting(struct world *world, uint32_t node, const struct sandbox_spec *spec);
 void checker_stopping(struct world *world, uint32_t node, const struct replica_key *key);

@@ -37,8 +37,7 @@ static bool sees(struct world *world, uint32_t node, uint32_t other)
         overlay_member_by_id(core_overlay(world->nodes[node].core), &seen->id);
     bool ought = takes_part(world, other);
     /* A passing suspicion is no mistake: it is looked into and dropped. */
-    bool is_up =
-        member != NULL && (member->state == MEMBER_UP || member->state == MEMBER_SUSPECT);
+    bool is_up = member != NULL && (member->state == MEMBER_UP || member->state == MEMBER_SUSPECT);
 
     if (ought && !is_up) {
         return converge_problem(world, "%s does not see %s up (%d)", world->nodes[node].name,

@@ -49,6 +49,9 @@ static void run_world(const struct schedule *schedule, bool trace, struct result
     struct world *world = world_new(schedule, trace);
 
     world_run(world);
+    if (trace && world->failure.failed) {
+        checker_dump(world);
+    }
     result->failed = world->failure.failed;
     result->at_ms = world->failure.at_ms;
     memcpy(result->text, world->failure.text, sizeof(result->text));
