@@ -95,15 +95,15 @@ struct replica *replica_find(struct helper *helper, const struct replica_key *ke
 /* "16 hex digits-slot-incarnation". */
 struct cgroup_name replica_name(const struct replica_key *key);
 /*
- * Decides how it ended (the first to say so wins) and begins to clear away. `format` NULL: the
- * reason follows from the kind when all is known.
+ * Decides how it ended (the first to say so wins) and begins to clear away. `reason` "": it
+ * follows from the kind, and from what the group counted, when nothing lives any more.
  */
 void replica_end(struct replica *replica, enum sandbox_end end, int status, const char *reason);
 void replica_stop(struct helper *helper, struct replica *replica);
 int replica_freeze(struct helper *helper, struct replica *replica, bool frozen, struct err *err);
 /* Something happened on one of its descriptors, or time has passed. */
 void replica_on_control(struct helper *helper, struct replica *replica);
-void replica_on_init_over(struct replica *replica);
+void replica_on_init_over(struct helper *helper, struct replica *replica);
 void replica_on_out_of_memory(struct helper *helper, struct replica *replica);
 void replica_tick(struct helper *helper, struct replica *replica, uint64_t at_ms);
 

@@ -151,7 +151,7 @@ static bool handle(struct helper *helper, const struct sources *sources, nfds_t 
         break;
     case SOURCE_INIT:
         if (fd == replica->pidfd) {
-            replica_on_init_over(replica);
+            replica_on_init_over(helper, replica);
         }
         break;
     }

@@ -15,10 +15,9 @@ static const struct {
     const char *name;
     void (*run)(struct world *world);
 } parts[] = {
-    {"serving", check_serving},       {"inside", check_inside},
-    {"limits", check_limits},         {"ends", check_ends},
-    {"refusals", check_refusals},     {"freezing", check_freezing},
-    {"restarts", check_restarts},     {"door", check_door},
+    {"serving", check_serving},   {"inside", check_inside},     {"limits", check_limits},
+    {"ends", check_ends},         {"refusals", check_refusals}, {"freezing", check_freezing},
+    {"restarts", check_restarts}, {"door", check_door},         {"programs", check_programs},
 };
 
 struct host_state {

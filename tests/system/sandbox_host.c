@@ -58,8 +58,7 @@ size_t world_pids(const struct world *world, uint32_t slot, bool with_inits, pid
         pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
 
         snprintf(path, sizeof(path), "/proc/%s/cgroup", entry->d_name);
-        if (pid <= 0 || !read_small(path, text, sizeof(text)) ||
-            strstr(text, group) == NULL ||
+        if (pid <= 0 || !read_small(path, text, sizeof(text)) || strstr(text, group) == NULL ||
             *status_value(pid, "State", value, sizeof(value)) == 'Z') {
             continue;
         }

@@ -34,6 +34,7 @@ bool check_saying(struct world *world, bool passed, const char *sentence, const 
 void world_init(struct world *world, const char *folder, const char *bin);
 /* Writes one more file into the tree. */
 void world_add_to_tree(const struct world *world, const char *name, const char *text);
+bool world_has_tree(const struct world *world, const struct tree_id *tree);
 /* Starts a helper (not exiting when idle unless said) and waits until it can be connected to. */
 bool world_start_helper(struct world *world, bool exit_when_idle);
 /* Sends the signal and waits for its end. */
