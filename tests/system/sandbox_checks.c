@@ -180,16 +180,20 @@ static void check_filler(struct world *world)
                "1000");
     struct sandbox_event event = {0};
 
+    spec.limits.disk_bytes = 128 << 20;
     check(world, world_start(world, &spec), "a disk filler starts");
     check(world,
           world_await_output(world, &spec, "full\n", 10000) &&
               world_await_output(world, &spec, "No space left", 1000),
           "it is told that the disk is full");
     check(world,
-          world_stats(world, &spec, &event) && event.used.disk_bytes > 12 << 20 &&
+          world_stats(world, &spec, &event) && event.used.disk_bytes > 115 << 20 &&
               event.used.disk_bytes <= spec.limits.disk_bytes,
           "it had what was promised and no more");
-    world_stop(world, &spec, &event);
+    uint64_t began_ms = time_ms();
+    check(world, world_stop(world, &spec, &event) && time_ms() - began_ms < 3000,
+          "a full disk is gone at once");
+    printf("# ended after %" PRIu64 " ms\n", time_ms() - began_ms);
 }
 
 static void check_bomb(struct world *world)
