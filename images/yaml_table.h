@@ -41,10 +41,11 @@ enum yaml_type {
     YAML_BOOL,     /* true or false */
     YAML_CHOICE,   /* one of `choices`; its index as an int (an enum) */
     YAML_HOOK,     /* a scalar that `hook` stores */
-    YAML_REFUSED,  /* named, but not available yet; whatever it holds. choices[0]: since when */
+    YAML_REFUSED,  /* named, but not available yet; only {}, [] and "" pass */
 };
 
 #define YAML_NOWHERE SIZE_MAX
+#define YAML_VERSION "0.1" /* for "is not available in 0.1" */
 
 struct yaml_mark {
     uint32_t line; /* 1 and up; 0: the file does not mention it */
@@ -73,7 +74,7 @@ struct yaml_key {
     uint64_t min;               /* numbers of all types; least count of a list; least length */
     uint64_t max;               /* likewise; 0: as much as the field takes */
     const char *default_text;   /* as it would be written; NULL: the field is left zero */
-    const char *const *choices; /* ended by NULL; further words that are "not available in 0.1"
+    const char *const *choices; /* ended by NULL; further words that are not available yet
                                    follow that NULL, ended by another one */
     yaml_hook *hook;            /* of YAML_HOOK; else an additional check after storing */
     size_t stride_bytes;        /* of YAML_LIST */
@@ -91,7 +92,6 @@ struct yaml_table {
     uint32_t key_count;  /* at most YAML_KEYS_MAX */
     size_t target_bytes; /* size of the target struct */
     bool empty_is_fine;  /* an empty file means: all defaults (minga.yaml) */
-    const char *version; /* "0.1", for "is not available in 0.1" */
 };
 
 struct yaml_marks { /* where each row was found, for checks across keys */
@@ -106,6 +106,15 @@ struct yaml_marks { /* where each row was found, for checks across keys */
  */
 int yaml_table_read(const struct yaml_table *table, struct bytes yaml, const char *file_name,
                     void *target_out, struct yaml_marks *marks_out, struct err *err);
+
+/* Zeroes the target and sets all defaults. */
+void yaml_table_defaults(const struct yaml_table *table, void *target_out);
+
+/*
+ * Checks a struct that came another way (decoded bytes) against the same table: bounds, lengths,
+ * choices, counts, and the hooks of all rows but YAML_HOOK ones. Returns 0 or -EINVAL.
+ */
+int yaml_table_check(const struct yaml_table *table, void *target);
 
 /* Puts "FILE:LINE:COLUMN: KEY: " in front of err's text, for the row `path`. Returns err->code. */
 int yaml_wrap_at(const struct yaml_marks *marks, const char *path, struct err *err);

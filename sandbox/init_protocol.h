@@ -49,7 +49,8 @@ enum {
     INIT_FD_FILTER = 6,    /* sealed memory file: struct sock_filter[], at most BPF_MAXINSNS */
     INIT_FD_LOG = 7,       /* two empty files, open for reading and writing, not O_APPEND: */
     INIT_FD_LOG_OTHER = 8, /* see sandbox/logs.h; each at most half of spec.logs_bytes */
-    INIT_FD_PORTS = 9,     /* and up: listening TCP sockets of the host, spec.ports' order */
+    INIT_FD_UIDS = 9,      /* only to be kept: it holds the lock of the sandbox's uid range */
+    INIT_FD_PORTS = 10,    /* and up: listening TCP sockets of the host, spec.ports' order */
     INIT_FD_LAST = INIT_FD_PORTS + PORTS_PER_SERVICE_MAX - 1,
 };
 

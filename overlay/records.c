@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "overlay/records.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "overlay/signed.h"
+
+enum { KIND_SHIFT = 56 };
+
+struct record_key record_key(const struct service_id *service, minga_RecordKind kind,
+                             uint64_t number)
+{
+    return (struct record_key){*service, (uint64_t)kind << KIND_SHIFT |
+                                             (number & (((uint64_t)1 << KIND_SHIFT) - 1))};
+}
+
+minga_RecordKind record_kind(const struct record_key *key)
+{
+    return (minga_RecordKind)(key->number >> KIND_SHIFT);
+}
+
+uint64_t record_number(const struct record_key *key)
+{
+    return key->number & (((uint64_t)1 << KIND_SHIFT) - 1);
+}
+
+int record_open(struct bytes encoded, struct record *record_out)
+{
+    minga_Signed envelope = minga_Signed_init_zero;
+    minga_Record body = minga_Record_init_zero;
+    struct service_id service;
+
+    if (encoded.length_bytes > RECORD_BYTES_MAX || signed_decode(encoded, &envelope) < 0 ||
+        signed_open(&envelope, PURPOSE_RECORD, minga_Record_fields, &body) < 0 ||
+        memcmp(envelope.key, body.owner_key, PUBLIC_KEY_BYTES) != 0) {
+        return -EBADMSG;
+    }
+    if ((body.kind != minga_RecordKind_RECORD_SERVICE &&
+         body.kind != minga_RecordKind_RECORD_VERSION) ||
+        body.number >> KIND_SHIFT != 0 || body.sequence == 0 || body.name[0] == '\0' ||
+        (body.kind == minga_RecordKind_RECORD_SERVICE) != (body.number == 0)) {
+        return -EBADMSG;
+    }
+    memcpy(record_out->owner.bytes, body.owner_key, PUBLIC_KEY_BYTES);
+    service = keys_service_id(&record_out->owner, body.name);
+    record_out->key = record_key(&service, body.kind, body.number);
+    record_out->sequence = body.sequence;
+    record_out->removed = body.removed;
+    record_out->hash = hash_of(HASH_RECORD, encoded);
+    record_out->length_bytes = encoded.length_bytes;
+    memcpy(record_out->bytes, encoded.data, encoded.length_bytes);
+    return 0;
+}
+
+static int compare(const struct record_key *a, const struct record_key *b)
+{
+    int order = id_compare(&a->service.id, &b->service.id);
+
+    if (order != 0) {
+        return order;
+    }
+    return a->number < b->number ? -1 : a->number > b->number;
+}
+
+static uint32_t place_of(const struct records *records, const struct record_key *key)
+{
+    uint32_t low = 0;
+    uint32_t high = records->count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (compare(&records->list[records->order[middle]].key, key) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static bool is_at(const struct records *records, uint32_t place, const struct record_key *key)
+{
+    return place < records->count && compare(&records->list[records->order[place]].key, key) == 0;
+}
+
+const struct record *records_find(const struct records *records, const struct record_key *key)
+{
+    uint32_t place = place_of(records, key);
+
+    return is_at(records, place, key) ? &records->list[records->order[place]] : NULL;
+}
+
+const struct record *records_next(const struct records *records, const struct record_key *after)
+{
+    uint32_t place = 0;
+
+    if (after != NULL) {
+        place = place_of(records, after);
+        place += is_at(records, place, after);
+    }
+    return place < records->count ? &records->list[records->order[place]] : NULL;
+}
+
+static enum record_merge compare_versions(const struct record *stands, const struct record *comes)
+{
+    int order = id_compare(&comes->hash, &stands->hash);
+
+    if (comes->sequence != stands->sequence) {
+        return comes->sequence > stands->sequence ? RECORD_NEWER : RECORD_OLDER;
+    }
+    if (order == 0) {
+        return RECORD_SAME;
+    }
+    return order < 0 ? RECORD_NEWER : RECORD_OLDER;
+}
+
+enum record_merge records_merge(struct records *records, const struct record *record)
+{
+    uint32_t place = place_of(records, &record->key);
+
+    if (is_at(records, place, &record->key)) {
+        struct record *stands = &records->list[records->order[place]];
+        enum record_merge merge = compare_versions(stands, record);
+
+        if (merge == RECORD_NEWER) {
+            *stands = *record;
+        }
+        return merge;
+    }
+    if (records->count == RECORDS_MAX) {
+        return RECORD_NO_ROOM;
+    }
+    memmove(&records->order[place + 1], &records->order[place],
+            (records->count - place) * sizeof(records->order[0]));
+    records->order[place] = (uint16_t)records->count;
+    records->list[records->count++] = *record;
+    return RECORD_NEWER;
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/*
+ * The local table of owners' records, sorted by (service, kind and number). Pure.
+ *
+ * Merge rule: the higher sequence stands; of two with equal sequence the one with the lower hash,
+ * so that all holders choose alike. Tombstones stay.
+ */
+#include <stdbool.h>
+
+#include "base/bytes.h"
+#include "base/ids.h"
+#include "base/keys.h"
+#include "base/limits.h"
+#include "overlay/protocol.pb.h"
+
+enum { RECORD_BYTES_MAX = 3328 }; /* encoded Signed{Record} */
+
+struct record_key {
+    struct service_id service;
+    uint64_t number; /* kind << 56 | number */
+};
+
+struct record {
+    struct record_key key;
+    struct public_key owner;
+    uint64_t sequence;
+    struct id hash;
+    bool removed;
+    size_t length_bytes;
+    uint8_t bytes[RECORD_BYTES_MAX];
+};
+
+struct records {
+    uint32_t count;
+    uint16_t order[RECORDS_MAX];
+    struct record list[RECORDS_MAX];
+};
+
+enum record_merge { RECORD_OLDER, RECORD_SAME, RECORD_NEWER, RECORD_NO_ROOM };
+
+struct record_key record_key(const struct service_id *service, minga_RecordKind kind,
+                             uint64_t number);
+minga_RecordKind record_kind(const struct record_key *key);
+uint64_t record_number(const struct record_key *key);
+
+/* Checks signature and form of an encoded Signed{Record}; fills `record_out` with its bytes.
+ * Returns 0 or -EBADMSG. */
+int record_open(struct bytes encoded, struct record *record_out);
+
+const struct record *records_find(const struct records *records, const struct record_key *key);
+/* The first record behind `after`, or the very first when `after` is NULL; NULL at the end. */
+const struct record *records_next(const struct records *records, const struct record_key *after);
+/* Keeps it if it is newer than what stands. */
+enum record_merge records_merge(struct records *records, const struct record *record);

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "overlay/requests.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "base/check.h"
+
+struct request *requests_new(struct requests *requests, enum request_kind kind)
+{
+    CHECK(kind != REQUEST_FREE);
+    for (uint32_t i = 0; i < REQUESTS_MAX; i++) {
+        struct request *request = &requests->list[i];
+
+        if (request->kind == REQUEST_FREE) {
+            memset(request, 0, offsetof(struct request, bytes));
+            request->kind = kind;
+            /* The slot is part of the id: a reply finds its request without a search. */
+            requests->last_id++;
+            request->id = requests->last_id * REQUESTS_MAX + i;
+            requests->used_count++;
+            if (i >= requests->top) {
+                requests->top = i + 1;
+            }
+            return request;
+        }
+    }
+    return NULL;
+}
+
+struct request *requests_find(struct requests *requests, uint64_t id)
+{
+    struct request *request = &requests->list[id % REQUESTS_MAX];
+
+    return request->kind != REQUEST_FREE && request->id == id ? request : NULL;
+}
+
+void requests_end(struct requests *requests, struct request *request)
+{
+    CHECK(request->kind != REQUEST_FREE);
+    CHECK(requests->used_count > 0);
+    request->kind = REQUEST_FREE;
+    requests->used_count--;
+    while (requests->top > 0 && requests->list[requests->top - 1].kind == REQUEST_FREE) {
+        requests->top--;
+    }
+}
+
+uint64_t requests_wake(const struct requests *requests)
+{
+    uint64_t wake_ms = 0;
+
+    for (uint32_t i = 0; i < requests->top; i++) {
+        const struct request *request = &requests->list[i];
+        uint64_t next_ms = request->deadline_ms;
+
+        if (request->kind == REQUEST_FREE) {
+            continue;
+        }
+        if (request->repeat_ms != 0 && request->repeat_ms < next_ms) {
+            next_ms = request->repeat_ms;
+        }
+        if (wake_ms == 0 || next_ms < wake_ms) {
+            wake_ms = next_ms;
+        }
+    }
+    return wake_ms;
+}
