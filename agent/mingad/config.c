@@ -151,7 +151,6 @@ static const struct yaml_table table = {
     .key_count = ARRAY_COUNT(keys),
     .target_bytes = sizeof(struct config),
     .empty_is_fine = true,
-    .version = "0.1",
 };
 
 static int check_roles(struct config *config, const struct yaml_marks *marks, struct err *err)

@@ -35,6 +35,7 @@ struct watch {
     bool is_dirty;  /* in the list: settle is due */
     bool is_closed; /* no more calls */
     struct transport *transport;
+    struct link *link; /* whose it is; NULL for the router */
 };
 
 struct link { /* to one peer that we dial */

@@ -28,7 +28,7 @@ struct link *link_find(struct transport *transport, const struct node_id *node)
 
 static void settle_dealer(struct watch *watch)
 {
-    struct link *link = (struct link *)watch; /* its first member */
+    struct link *link = watch->link;
     struct transport *transport = watch->transport;
     struct overlay_event event = {.kind = OVERLAY_RECEIVED, .source.node = link->peer.node};
     struct frames frames;
@@ -172,6 +172,7 @@ struct link *link_open(struct transport *transport, const struct overlay_peer *p
     struct link **bucket = bucket_of(transport, &peer->node);
 
     link->peer = *peer;
+    link->dealer.link = link;
     link->used_ms = clock_now_ms();
     int r = open_sockets(transport, link);
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* What happens to an outbound link: its socket's monitor, read on the loop. */
 #include <errno.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,11 +13,6 @@ enum {
                     ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH,
     EVENTS_PER_TURN = 16,
 };
-
-static struct link *link_of_monitor(struct watch *watch)
-{
-    return (struct link *)((char *)watch - offsetof(struct link, monitor));
-}
 
 static void emit(struct transport *transport, const struct link *link, enum overlay_event_kind kind)
 {
@@ -71,7 +65,7 @@ static void settle_monitor(struct watch *watch)
         unsigned number = number_of(&frames);
 
         frames_done(&frames);
-        on_event(link_of_monitor(watch), number);
+        on_event(watch->link, number);
     }
     watch_mark(watch);
 }
@@ -95,6 +89,7 @@ int monitor_open(struct transport *transport, struct link *link)
     if (r == 0 && zmq_connect(pair, endpoint) < 0) {
         r = -errno;
     }
+    link->monitor.link = link;
     if (r == 0) {
         r = watch_open(transport, &link->monitor, pair, settle_monitor);
     }
