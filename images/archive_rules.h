@@ -68,6 +68,7 @@ struct archive_verdict {
 
 struct archive_rules;
 
+/* (Pure code judges; only new and free touch the heap.) */
 /* Returns NULL when memory is short. */
 struct archive_rules *archive_rules_new(void);
 void archive_rules_free(struct archive_rules *rules);
