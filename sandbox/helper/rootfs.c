@@ -94,7 +94,7 @@ static int make_lower(const struct rootfs_plan *plan, struct err *err)
     struct mount_attr attributes = {
         .attr_set =
             MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_IDMAP,
-        .userns_fd = (uint64_t)idmap_fd,
+        .userns_fd = (unsigned int)idmap_fd,
     };
     if (lower_fd < 0) {
         return err_set(err, -errno, "tree: open_tree: %m");
