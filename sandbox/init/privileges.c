@@ -64,10 +64,14 @@ int privileges_of_init(struct err *err)
     const uint32_t kept = 1U << CAP_KILL | 1U << CAP_SETUID | 1U << CAP_SETGID;
     int r;
 
-    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0) {
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) {
         return fail(err, -errno, "init: prctl");
     }
     r = close_ways_up();
+    /* After the secure bits, of which this is one. */
+    if (r == 0 && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0) {
+        r = -errno;
+    }
     if (r == 0) {
         r = become(INIT_UID);
     }

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* What the host shows of the sandboxes: processes, mounts, loop devices, groups, files. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "tests/system/sandbox_world.h"
+
+static bool read_small(const char *path, char *text_out, size_t capacity_bytes)
+{
+    CLEANUP(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t count_bytes = fd < 0 ? -1 : read(fd, text_out, capacity_bytes - 1);
+
+    text_out[count_bytes < 0 ? 0 : count_bytes] = '\0';
+    return count_bytes >= 0;
+}
+
+const char *status_value(pid_t pid, const char *name, char *value_out, size_t capacity_bytes)
+{
+    char path[64];
+    char text[4096];
+    char key[64];
+
+    snprintf(path, sizeof(path), "/proc/%d/status", pid);
+    snprintf(key, sizeof(key), "\n%s:\t", name);
+    value_out[0] = '\0';
+    if (read_small(path, text, sizeof(text))) {
+        const char *found = strstr(text, key);
+
+        if (found != NULL) {
+            found += strlen(key);
+            snprintf(value_out, capacity_bytes, "%.*s", (int)strcspn(found, "\n"), found);
+        }
+    }
+    return value_out;
+}
+
+size_t world_pids(const struct world *world, bool with_inits, pid_t *pids_out, size_t capacity)
+{
+    CLEANUP(cleanup_closedir) DIR *dir = opendir("/proc");
+    struct dirent *entry;
+    size_t count = 0;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL && count < capacity) {
+        char path[300];
+        char text[4096];
+        char value[128];
+        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+
+        snprintf(path, sizeof(path), "/proc/%s/cgroup", entry->d_name);
+        if (pid <= 0 || !read_small(path, text, sizeof(text)) ||
+            strstr(text, world->limits.cgroup) == NULL ||
+            *status_value(pid, "State", value, sizeof(value)) == 'Z') {
+            continue;
+        }
+        if (with_inits || strstr(text, "/service") != NULL) {
+            pids_out[count++] = pid;
+        }
+    }
+    return count;
+}
+
+size_t count_lines(const char *path)
+{
+    CLEANUP(cleanup_fclose) FILE *file = fopen(path, "re");
+    size_t count = 0;
+    int c;
+
+    while (file != NULL && (c = getc(file)) != EOF) {
+        count += c == '\n';
+    }
+    return count;
+}
+
+size_t count_loops(void)
+{
+    CLEANUP(cleanup_closedir) DIR *dir = opendir("/sys/block");
+    struct dirent *entry;
+    size_t count = 0;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        char path[320];
+        char backing[512];
+
+        snprintf(path, sizeof(path), "/sys/block/%s/loop/backing_file", entry->d_name);
+        count += read_small(path, backing, sizeof(backing)) && backing[0] != '\0';
+    }
+    return count;
+}
+
+size_t count_namespaces(void)
+{
+    enum { SEEN_MAX = 256 };
+    static ino_t seen[SEEN_MAX];
+    CLEANUP(cleanup_closedir) DIR *dir = opendir("/proc");
+    struct dirent *entry;
+    size_t count = 0;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL && count < SEEN_MAX) {
+        char path[300];
+        struct stat status;
+        size_t i = 0;
+
+        snprintf(path, sizeof(path), "/proc/%s/ns/net", entry->d_name);
+        if (strtol(entry->d_name, NULL, 10) <= 0 || stat(path, &status) < 0) {
+            continue;
+        }
+        while (i < count && seen[i] != status.st_ino) {
+            i++;
+        }
+        if (i == count) {
+            seen[count++] = status.st_ino;
+        }
+    }
+    return count;
+}
+
+static size_t files_found;
+
+static int count_file(const char *path, const struct stat *status, int kind, struct FTW *place)
+{
+    (void)path;
+    (void)status;
+    (void)place;
+    files_found += kind != FTW_D;
+    return 0;
+}
+
+size_t count_files(const char *folder)
+{
+    files_found = 0;
+    nftw(folder, count_file, 16, FTW_PHYS);
+    return files_found;
+}
+
+size_t count_groups(const struct world *world)
+{
+    CLEANUP(cleanup_closedir) DIR *dir = opendir("/sys/fs/cgroup");
+    char path[512];
+    struct dirent *entry;
+    struct stat status;
+    size_t count = 0;
+
+    snprintf(path, sizeof(path), "/sys/fs/cgroup/%s", world->limits.cgroup);
+    count += stat(path, &status) == 0;
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        snprintf(path, sizeof(path), "/sys/fs/cgroup/%s/%s", entry->d_name, world->limits.cgroup);
+        count += entry->d_name[0] != '.' && stat(path, &status) == 0;
+    }
+    return count;
+}
