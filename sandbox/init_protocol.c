@@ -31,7 +31,7 @@ size_t init_message_encode(const struct init_message *message, uint8_t *data_out
 int init_message_decode(struct bytes bytes, struct init_message *message_out)
 {
     struct wire_reader wire = wire_reader(bytes);
-    struct init_message message = {0};
+    struct init_message message = {.kind = INIT_FORKED};
     unsigned kind = wire_u8(&wire);
 
     message.healthy = wire_bool(&wire);

@@ -132,7 +132,7 @@ static void get_request(struct wire_reader *wire, struct helper_request *request
 int helper_request_decode(struct bytes bytes, struct helper_request *request_out)
 {
     struct wire_reader wire = wire_reader(bytes);
-    struct helper_request request = {0};
+    struct helper_request request = {.kind = REQUEST_HELLO};
     uint8_t kind = wire_u8(&wire);
 
     if (kind < REQUEST_HELLO || kind >= REQUEST_KIND_COUNT) {

@@ -18,12 +18,13 @@
 #include "sandbox/request.h"
 
 enum {
-    START_MS_MAX = 10000,       /* from the clone to the service's execve */
-    STOP_MARGIN_MS = 1000,      /* beyond the grace, until we kill instead of init */
-    ENDING_POLL_MS = 10,        /* between two looks at what is being ended */
-    ENDING_WARN_MS = 10000,     /* of ending: say that something hangs */
-    SHM_BYTES_MAX = 64 << 20,   /* /dev/shm; or a quarter of the replica's memory */
-    FOLDER_BYTES_MAX = 256,     /* of the path of one of our own folders */
+    START_MS_MAX = 10000,     /* from the clone to the service's execve */
+    STOP_MARGIN_MS = 1000,    /* beyond the grace, until we kill instead of init */
+    ENDING_POLL_MS = 10,      /* between two looks at what is being ended */
+    ENDING_WARN_MS = 10000,   /* of ending: say that something hangs */
+    OOM_LOOK_MS = 1000,       /* after an out-of-memory, for who was killed */
+    SHM_BYTES_MAX = 64 << 20, /* /dev/shm; or a quarter of the replica's memory */
+    FOLDER_BYTES_MAX = 256,   /* of the path of one of our own folders */
 };
 #define UID_FOLDER_DEFAULT "/run/minga-uids"
 
@@ -42,9 +43,10 @@ struct replica {
     struct uid_range uids;
     pid_t init_pid; /* 0: none */
     uint64_t init_start_ticks;
-    int pidfd;      /* -1: none, or known to be over */
-    int control_fd; /* to its minga-init */
-    int oom_fd;     /* readable after an out-of-memory (cgroup v1) */
+    int pidfd;             /* -1: none, or known to be over */
+    int control_fd;        /* to its minga-init */
+    int oom_fd;            /* readable after an out-of-memory (cgroup v1) */
+    uint64_t oom_until_ms; /* the counts of its group are looked at again until then */
     int loop_number;
     char backing[LOOP_TEXT_BYTES_MAX];
     uint64_t started_ms; /* 0: not yet */
@@ -77,8 +79,8 @@ struct helper {
     int init_program_fd; /* sealed copy of minga-init */
     int filter_fd;       /* sealed seccomp filter */
     int listen_fd;
-    int client_fd; /* mingad; -1: none */
-    bool greeted;  /* it said HELLO */
+    int client_fd;           /* mingad; -1: none */
+    bool greeted;            /* it said HELLO */
     uint64_t alone_since_ms; /* while there is no mingad */
     bool exit_when_idle;
     bool leaving; /* SIGTERM: everything ends, then we do */
@@ -101,7 +103,7 @@ void replica_stop(struct helper *helper, struct replica *replica);
 int replica_freeze(struct helper *helper, struct replica *replica, bool frozen, struct err *err);
 /* Something happened on one of its descriptors, or time has passed. */
 void replica_on_control(struct helper *helper, struct replica *replica);
-void replica_on_init_over(struct replica *replica);
+void replica_on_init_over(struct helper *helper, struct replica *replica);
 void replica_on_out_of_memory(struct helper *helper, struct replica *replica);
 void replica_tick(struct helper *helper, struct replica *replica, uint64_t at_ms);
 
@@ -140,8 +142,7 @@ void say_event(struct helper *helper, const struct sandbox_event *event);
 void say_answer(struct helper *helper, const struct helper_answer *answer);
 void say_ended(struct helper *helper, const struct replica_key *key, enum sandbox_end end,
                const char *reason);
-void say_state(struct helper *helper, const struct replica *replica,
-               enum sandbox_event_kind kind);
+void say_state(struct helper *helper, const struct replica *replica, enum sandbox_event_kind kind);
 /* Measures; kind is STATS or LISTED. */
 void say_measured(struct helper *helper, struct replica *replica, enum sandbox_event_kind kind);
 void client_drop(struct helper *helper, const char *why);

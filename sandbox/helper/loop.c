@@ -76,7 +76,8 @@ static uint64_t wait_ms(const struct helper *helper)
         if (state == REPLICA_ENDING) {
             return ENDING_POLL_MS;
         }
-        if (state == REPLICA_STARTING || state == REPLICA_STOPPING) {
+        if (state == REPLICA_STARTING || state == REPLICA_STOPPING ||
+            helper->replicas[i].oom_until_ms > now_ms()) {
             wait = BUSY_TICK_MS;
         }
     }
@@ -151,7 +152,7 @@ static bool handle(struct helper *helper, const struct sources *sources, nfds_t 
         break;
     case SOURCE_INIT:
         if (fd == replica->pidfd) {
-            replica_on_init_over(replica);
+            replica_on_init_over(helper, replica);
         }
         break;
     }

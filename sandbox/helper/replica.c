@@ -190,10 +190,16 @@ void replica_on_control(struct helper *helper, struct replica *replica)
     }
 }
 
-void replica_on_init_over(struct replica *replica)
+void replica_on_init_over(struct helper *helper, struct replica *replica)
 {
+    enum { MESSAGES_MAX = 64 };
     siginfo_t ignored;
 
+    /* Several messages may be waiting, and the last may have come after poll had looked there.
+     * The peer is closed, so this comes to an end of file. */
+    for (int i = 0; i < MESSAGES_MAX && replica->control_fd >= 0; i++) {
+        replica_on_control(helper, replica);
+    }
     /* ECHILD when it is adopted: then whoever inherited it waits for it. */
     waitid(P_PIDFD, (id_t)replica->pidfd, &ignored, WEXITED | WNOHANG);
     cleanup_close(&replica->pidfd);
@@ -205,18 +211,25 @@ void replica_on_init_over(struct replica *replica)
     }
 }
 
-void replica_on_out_of_memory(struct helper *helper, struct replica *replica)
+static void look_for_oom(struct helper *helper, struct replica *replica)
 {
     struct cgroup_stats stats;
     struct err err = {0};
-    uint64_t count;
 
-    if (read(replica->oom_fd, &count, sizeof(count)) != sizeof(count)) {
-        return;
-    }
     if (cgroup_stats(helper->cgroups, &replica->name, &stats, &err) == 0 &&
         stats.oom_kill_count > 0) {
         replica_end(replica, SANDBOX_END_OUT_OF_MEMORY, 0, "");
+    }
+}
+
+/* The kernel tells before it kills, so the count may rise only after we have looked. */
+void replica_on_out_of_memory(struct helper *helper, struct replica *replica)
+{
+    uint64_t count;
+
+    if (read(replica->oom_fd, &count, sizeof(count)) == sizeof(count)) {
+        replica->oom_until_ms = now_ms() + OOM_LOOK_MS;
+        look_for_oom(helper, replica);
     }
 }
 
@@ -228,6 +241,9 @@ void replica_tick(struct helper *helper, struct replica *replica, uint64_t at_ms
         replica_end(replica, SANDBOX_END_STOPPED, 0, "killed: did not stop in time");
     } else if (replica->state != REPLICA_ENDING && at_ms >= replica->lease_until_ms) {
         replica_end(replica, SANDBOX_END_LOST, 0, "the agent did not renew it");
+    }
+    if (replica->state != REPLICA_ENDING && at_ms < replica->oom_until_ms) {
+        look_for_oom(helper, replica);
     }
     if (replica->state == REPLICA_ENDING) {
         replica_clear(helper, replica, at_ms);

@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -152,6 +154,24 @@ static void on_output(struct init *init)
 
 /* --- start, end --- */
 
+/* By the linker: where our code begins and ends in memory. */
+extern const char __executable_start[];
+extern const char etext[];
+
+/*
+ * Most of our code has been used for the last time now. The pages are the program file's, clean,
+ * and shared by all sandboxes of this helper; those needed again come back one by one.
+ */
+static void forget_code(void)
+{
+    uintptr_t page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t begin = (uintptr_t)__executable_start & ~(page_bytes - 1);
+    uintptr_t end = (uintptr_t)etext & ~(page_bytes - 1);
+
+    CHECK(begin < end);
+    (void)syscall(SYS_madvise, begin, end - begin, MADV_DONTNEED);
+}
+
 static void on_started(struct init *init)
 {
     int listen_fds[PORTS_PER_SERVICE_MAX];
@@ -178,6 +198,7 @@ static void on_started(struct init *init)
     }
     health_init(&init->health, &init->spec, init->started_ms);
     tell_started(init);
+    forget_code();
 }
 
 static void on_report(struct init *init)

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -98,7 +99,7 @@ static void make_tree(const struct world *world)
     uid_t owner = world->limits.agent_uid;
     struct tree_id tree = tree_of_world();
     char name[ID_HEX_CHARS + 1];
-    char root[WORLD_PATH_BYTES * 2];
+    char root[PATH_BYTES_MAX + ID_HEX_CHARS + 2];
     char path[PATH_MAX];
 
     id_to_hex(&tree.id, name);

@@ -34,7 +34,7 @@
 #include "sandbox/logs.h"
 #include "sandbox/spec.h"
 
-enum { UID_BASE = 1879048192, SERVICE_PORT = 8080, WAIT_MS = 5000, DESCRIPTORS = 7 };
+enum { UID_BASE = 1879048192, SERVICE_PORT = 8080, WAIT_MS = 5000, DESCRIPTORS = 8 };
 
 static const char BUSYBOX[] = "/usr/bin/busybox";
 
@@ -209,6 +209,7 @@ static void launch(struct sandbox *sandbox, const struct sandbox_spec *spec)
                                   filter_file(),
                                   sandbox->log_fds[0],
                                   sandbox->log_fds[1],
+                                  memory_file("", 0), /* stands for the uid range's lock */
                                   listen_for_clients(sandbox)};
     sandbox->control_fd = control[0];
     sandbox->pid = (pid_t)syscall(SYS_clone, flags, NULL, NULL, NULL, 0UL);
