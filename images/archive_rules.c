@@ -191,7 +191,7 @@ static const char *judge_hard_link(const struct archive_rules *rules, const char
     return NULL;
 }
 
-static const char *judge_kind(struct archive_rules *rules, const struct archive_entry *entry,
+static const char *judge_kind(struct archive_rules *rules, const struct archive_item *entry,
                               struct archive_verdict *verdict, struct known *known)
 {
     const char *fault = NULL;
@@ -235,7 +235,7 @@ static bool is_implied_folder(const struct known *known, enum archive_kind kind)
            known->is_implied == KNOWN_IMPLIED;
 }
 
-static const char *judge_place(struct archive_rules *rules, const struct archive_entry *entry,
+static const char *judge_place(struct archive_rules *rules, const struct archive_item *entry,
                                struct archive_verdict *verdict)
 {
     struct known known = {0};
@@ -265,7 +265,7 @@ static const char *judge_place(struct archive_rules *rules, const struct archive
     return fault;
 }
 
-static void judge_mode(const struct archive_entry *entry, struct archive_verdict *verdict)
+static void judge_mode(const struct archive_item *entry, struct archive_verdict *verdict)
 {
     verdict->mode = (uint16_t)(entry->mode & MODE_MASK);
     if (entry->kind == ARCHIVE_KIND_LINK) {
@@ -282,7 +282,7 @@ static void judge_mode(const struct archive_entry *entry, struct archive_verdict
     verdict->kind = verdict->dropped != 0 ? ARCHIVE_DROP_BITS : ARCHIVE_KEEP;
 }
 
-void archive_rules_judge(struct archive_rules *rules, const struct archive_entry *entry,
+void archive_rules_judge(struct archive_rules *rules, const struct archive_item *entry,
                          struct archive_verdict *verdict_out)
 {
     memset(verdict_out, 0, sizeof(*verdict_out));

@@ -39,7 +39,7 @@ enum archive_dropped { /* bits */
                            8, /* extended attributes, with capabilities; ACLs */
 };
 
-struct archive_entry { /* as found; texts are borrowed, none may be NULL */
+struct archive_item { /* as found; texts are borrowed, none may be NULL */
     enum archive_kind kind;
     const char *path;
     const char *target; /* of a link of either kind, else "" */
@@ -74,7 +74,7 @@ struct archive_rules *archive_rules_new(void);
 void archive_rules_free(struct archive_rules *rules);
 
 /* Judges the next entry and remembers it. After a REFUSE the bundle is refused: stop. */
-void archive_rules_judge(struct archive_rules *rules, const struct archive_entry *entry,
+void archive_rules_judge(struct archive_rules *rules, const struct archive_item *entry,
                          struct archive_verdict *verdict_out);
 
 /* Asks what only the whole bundle answers. KEEP, or REFUSE with path and rule. */

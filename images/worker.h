@@ -12,6 +12,7 @@
  * a while for big ones: call it from a worker thread of the loop).
  */
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/err.h"
@@ -66,10 +67,10 @@ void worker_kill(struct worker *worker);
 int worker_wait(struct worker *worker, uint32_t timeout_ms, struct err *err);
 
 /*
- * The index-th line of what was dropped ("usr/bin/su: setuid bit dropped"), or NULL behind the
- * last. The text is borrowed from the worker and valid until it is used again.
+ * After worker_finish: the index-th line of what was dropped ("usr/bin/su: setuid bit dropped"),
+ * or NULL behind the last. Borrowed from the worker.
  */
-const char *worker_note(struct worker *worker, uint32_t index);
+const char *worker_note(const struct worker *worker, uint32_t index);
 
 /* Removes the folder `name` of parent_fd and all that is in it. Returns 0 or -errno. */
 int worker_remove_folder(int parent_fd, const char *name);

@@ -52,9 +52,11 @@ static int wrap_key(const struct walk *walk, const struct yaml_key *key, struct 
     return wrap_place(walk, mark);
 }
 
+/* The innermost one; there has to be one. */
 static struct frame *top(struct walk *walk)
 {
-    return walk->depth == 0 ? NULL : &walk->frames[walk->depth - 1];
+    CHECK(walk->depth > 0);
+    return &walk->frames[walk->depth - 1];
 }
 
 static void set_defaults(const struct yaml_table *table, const char *prefix, void *base,
@@ -204,21 +206,20 @@ static int on_scalar(struct walk *walk, const yaml_event_t *event)
     struct yaml_mark mark = mark_of(event->start_mark);
     const char *text = (const char *)event->data.scalar.value;
     size_t length_bytes = event->data.scalar.length;
-    struct frame *frame = top(walk);
 
     if (walk->refused_depth > 0) {
-        return refuse_later(walk, frame->key, mark);
+        return refuse_later(walk, top(walk)->key, mark);
     }
     if (length_bytes > YAML_SCALAR_BYTES_MAX || strlen(text) != length_bytes) {
         err_set(walk->err, -EINVAL, "a text with a NUL or of more than %d bytes",
                 YAML_SCALAR_BYTES_MAX);
         return wrap_place(walk, mark);
     }
-    if (frame == NULL) {
+    if (walk->depth == 0) {
         err_set(walk->err, -EINVAL, "expected keys and values (name: ...), got a single text");
         return wrap_place(walk, mark);
     }
-    if (!frame->is_list && frame->value_key == NULL) {
+    if (!top(walk)->is_list && top(walk)->value_key == NULL) {
         return on_key(walk, text, mark);
     }
     return on_value(walk, text, event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE, mark);
@@ -290,16 +291,17 @@ static bool has_mapping_rows(const struct walk *walk, const struct yaml_key *lis
 
 static int on_mapping(struct walk *walk, struct yaml_mark mark)
 {
-    struct frame *parent = top(walk);
+    struct frame *parent;
     struct frame *frame = NULL;
     const struct yaml_key *key;
 
     if (walk->refused_depth > 0) {
-        return refuse_later(walk, parent->key, mark);
+        return refuse_later(walk, top(walk)->key, mark);
     }
-    if (parent == NULL) {
+    if (walk->depth == 0) {
         return open_root(walk, mark);
     }
+    parent = top(walk);
     if (!parent->is_list && parent->value_key == NULL) {
         err_set(walk->err, -EINVAL, "expected a key, got a mapping");
         return wrap_place(walk, mark);
@@ -325,17 +327,18 @@ static int on_mapping(struct walk *walk, struct yaml_mark mark)
 
 static int on_list(struct walk *walk, struct yaml_mark mark)
 {
-    struct frame *parent = top(walk);
+    struct frame *parent;
     struct frame *frame = NULL;
     const struct yaml_key *key;
 
     if (walk->refused_depth > 0) {
-        return refuse_later(walk, parent->key, mark);
+        return refuse_later(walk, top(walk)->key, mark);
     }
-    if (parent == NULL || (!parent->is_list && parent->value_key == NULL)) {
+    if (walk->depth == 0 || (!top(walk)->is_list && top(walk)->value_key == NULL)) {
         err_set(walk->err, -EINVAL, "expected keys and values (name: ...), got a list");
         return wrap_place(walk, mark);
     }
+    parent = top(walk);
     key = take_value_key(walk);
     if (key != NULL && key->type == YAML_REFUSED) {
         return open_refused(walk, key, mark);
@@ -370,7 +373,6 @@ static int on_end(struct walk *walk)
 {
     struct frame *frame = top(walk);
 
-    CHECK(frame != NULL);
     walk->depth--;
     if (walk->refused_depth > 0) {
         walk->refused_depth = 0;
@@ -388,7 +390,7 @@ static int on_end(struct walk *walk)
 
         memcpy(frame->base + frame->key->offset, &has_keys, sizeof(has_keys));
     }
-    if (top(walk) != NULL && top(walk)->is_list) {
+    if (walk->depth > 0 && top(walk)->is_list) {
         list_set_count(top(walk));
     }
     /* A mapping that says nothing is as good as none: what is needed in it is not. */

@@ -32,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     CHECK(rules != NULL);
     while (size > 0 && verdict.kind != ARCHIVE_REFUSE) {
-        struct archive_entry entry = {.kind = (enum archive_kind)(*data % 5),
+        struct archive_item entry = {.kind = (enum archive_kind)(*data % 5),
                                       .mode = 07777U & *data};
 
         data++;

@@ -8,7 +8,7 @@
 
 static struct archive_verdict verdict;
 
-static const char *judge(struct archive_rules *rules, struct archive_entry entry)
+static const char *judge(struct archive_rules *rules, struct archive_item entry)
 {
     entry.target = entry.target == NULL ? "" : entry.target;
     entry.mode = entry.mode == 0 ? 0755 : entry.mode;
@@ -18,23 +18,23 @@ static const char *judge(struct archive_rules *rules, struct archive_entry entry
 
 static const char *file(struct archive_rules *rules, const char *path)
 {
-    return judge(rules, (struct archive_entry){.kind = ARCHIVE_KIND_FILE, .path = path});
+    return judge(rules, (struct archive_item){.kind = ARCHIVE_KIND_FILE, .path = path});
 }
 
 static const char *folder(struct archive_rules *rules, const char *path)
 {
-    return judge(rules, (struct archive_entry){.kind = ARCHIVE_KIND_FOLDER, .path = path});
+    return judge(rules, (struct archive_item){.kind = ARCHIVE_KIND_FOLDER, .path = path});
 }
 
 static const char *link_to(struct archive_rules *rules, const char *path, const char *target)
 {
     return judge(rules,
-                 (struct archive_entry){.kind = ARCHIVE_KIND_LINK, .path = path, .target = target});
+                 (struct archive_item){.kind = ARCHIVE_KIND_LINK, .path = path, .target = target});
 }
 
 static const char *hard_link(struct archive_rules *rules, const char *path, const char *target)
 {
-    return judge(rules, (struct archive_entry){
+    return judge(rules, (struct archive_item){
                             .kind = ARCHIVE_KIND_HARD_LINK, .path = path, .target = target});
 }
 
@@ -193,7 +193,7 @@ Test(archive_rules, a_hard_link_copies_an_earlier_file)
 Test(archive_rules, sizes_are_bounded_in_total_with_hard_links_counted_again)
 {
     struct archive_rules *rules = archive_rules_new();
-    struct archive_entry big = {
+    struct archive_item big = {
         .kind = ARCHIVE_KIND_FILE, .path = "a", .size_bytes = BUNDLE_BYTES_MAX / 2};
 
     cr_assert_str_eq(judge(rules, big), "");
@@ -226,15 +226,15 @@ Test(archive_rules, privileged_bits_are_dropped_and_said)
 
     cr_assert_str_eq(
         judge(rules,
-              (struct archive_entry){.kind = ARCHIVE_KIND_FILE, .path = "su", .mode = 06755}),
+              (struct archive_item){.kind = ARCHIVE_KIND_FILE, .path = "su", .mode = 06755}),
         "");
     cr_assert_eq(verdict.kind, ARCHIVE_DROP_BITS);
     cr_assert_eq(verdict.dropped, ARCHIVE_DROPPED_SETUID | ARCHIVE_DROPPED_SETGID);
     cr_assert_eq(verdict.mode, 0755);
-    judge(rules, (struct archive_entry){.kind = ARCHIVE_KIND_FOLDER, .path = "t", .mode = 01777});
+    judge(rules, (struct archive_item){.kind = ARCHIVE_KIND_FOLDER, .path = "t", .mode = 01777});
     cr_assert_eq(verdict.dropped, ARCHIVE_DROPPED_STICKY);
     cr_assert_eq(verdict.mode, 0777);
-    judge(rules, (struct archive_entry){
+    judge(rules, (struct archive_item){
                      .kind = ARCHIVE_KIND_FILE, .path = "p", .mode = 0100, .has_attributes = true});
     cr_assert_eq(verdict.dropped, ARCHIVE_DROPPED_ATTRIBUTES);
     cr_assert_eq(verdict.mode, 0500, "its owner can read it");
@@ -245,11 +245,11 @@ Test(archive_rules, devices_sockets_and_sparse_files_are_refused)
 {
     struct archive_rules *rules = archive_rules_new();
 
-    cr_assert_str_eq(judge(rules, (struct archive_entry){.kind = ARCHIVE_KIND_OTHER, .path = "d"}),
+    cr_assert_str_eq(judge(rules, (struct archive_item){.kind = ARCHIVE_KIND_OTHER, .path = "d"}),
                      "device, FIFO, socket or unknown kind");
     cr_assert_str_eq(
         judge(rules,
-              (struct archive_entry){.kind = ARCHIVE_KIND_FILE, .path = "s", .is_sparse = true}),
+              (struct archive_item){.kind = ARCHIVE_KIND_FILE, .path = "s", .is_sparse = true}),
         "sparse file");
     archive_rules_free(rules);
 }

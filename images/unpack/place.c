@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "images/unpack/place.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/limits.h"
+#include "images/unpack/say.h"
+
+enum { PARENT_MODE = 0755 /* of folders that the archive does not list */ };
+
+static int open_beneath(int root_fd, const char *path, int flags, uint16_t mode)
+{
+    struct open_how how = {
+        .flags = (unsigned)(flags | O_CLOEXEC),
+        .mode = mode,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+    };
+
+    return (int)syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
+}
+
+/* The first `length_bytes` of a path, as a text of its own. */
+static const char *prefix_of(const char *path, size_t length_bytes, char prefix[PATH_BYTES_MAX])
+{
+    memcpy(prefix, path, length_bytes);
+    prefix[length_bytes] = '\0';
+    return prefix;
+}
+
+/* Opens the folder of the first `length_bytes` of path, which is there. */
+static int open_folder(int root_fd, const char *path, size_t length_bytes)
+{
+    char prefix[PATH_BYTES_MAX];
+    int fd = open_beneath(root_fd, length_bytes == 0 ? "." : prefix_of(path, length_bytes, prefix),
+                          O_PATH | O_DIRECTORY, 0);
+
+    if (fd < 0 && errno != ENOENT) {
+        say_failed(path, "%m");
+    }
+    return fd;
+}
+
+/* Makes every missing folder above path. */
+static void make_parents(int root_fd, const char *path)
+{
+    char prefix[PATH_BYTES_MAX];
+    size_t parent_bytes = 0;
+
+    for (const char *slash = strchr(path, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        size_t length_bytes = (size_t)(slash - path);
+        CLEANUP(cleanup_close) int parent_fd = open_folder(root_fd, path, parent_bytes);
+        const char *name = path + (parent_bytes == 0 ? 0 : parent_bytes + 1);
+
+        prefix_of(name, (size_t)(slash - name), prefix);
+        if (parent_fd < 0 || (mkdirat(parent_fd, prefix, PARENT_MODE) < 0 && errno != EEXIST)) {
+            say_failed(path, "%m");
+        }
+        parent_bytes = length_bytes;
+    }
+}
+
+/* The open folder above path, made if it is not there; the name in it. */
+static int open_parent(int root_fd, const char *path, const char **name_out)
+{
+    const char *slash = strrchr(path, '/');
+    size_t parent_bytes = slash == NULL ? 0 : (size_t)(slash - path);
+    int fd = open_folder(root_fd, path, parent_bytes);
+
+    *name_out = slash == NULL ? path : slash + 1;
+    if (fd < 0) {
+        make_parents(root_fd, path);
+        fd = open_folder(root_fd, path, parent_bytes);
+    }
+    if (fd < 0) {
+        say_failed(path, "%m");
+    }
+    return fd;
+}
+
+int place_file(int root_fd, const char *path, uint16_t mode)
+{
+    const char *name = NULL;
+    CLEANUP(cleanup_close) int parent_fd = open_parent(root_fd, path, &name);
+    int fd = open_beneath(parent_fd, name, O_WRONLY | O_CREAT | O_EXCL, mode);
+
+    if (fd < 0) {
+        say_failed(path, "%m");
+    }
+    return fd;
+}
+
+void place_folder(int root_fd, const char *path, uint16_t mode)
+{
+    const char *name = NULL;
+    CLEANUP(cleanup_close) int parent_fd = open_parent(root_fd, path, &name);
+
+    if (mkdirat(parent_fd, name, mode) == 0) {
+        return;
+    }
+    CLEANUP(cleanup_close) int fd = -1;
+    if (errno == EEXIST) {
+        fd = open_beneath(parent_fd, name, O_RDONLY | O_DIRECTORY, 0);
+    }
+    if (fd < 0 || fchmod(fd, mode) < 0) {
+        say_failed(path, "%m");
+    }
+}
+
+void place_link(int root_fd, const char *path, const char *target)
+{
+    const char *name = NULL;
+    CLEANUP(cleanup_close) int parent_fd = open_parent(root_fd, path, &name);
+
+    if (symlinkat(target, parent_fd, name) < 0) {
+        say_failed(path, "%m");
+    }
+}
+
+int place_open(int root_fd, const char *path)
+{
+    return open_beneath(root_fd, path, O_RDONLY, 0);
+}
