@@ -31,6 +31,8 @@ struct api_host {
      * of a community only (a joining node's signature is added by the overlay). The API has
      * checked that the request names this node's key and that the node has no community. */
     struct signature (*sign_admission)(void *self, struct bytes request);
+    /* The configured name of this node, known before it has a community. May be NULL. */
+    const char *(*node_name)(void *self);
 };
 
 /* Tokens of the API's requests and chunks have this bit set; the host's own must not. Answers to

@@ -266,13 +266,14 @@ static json_t *node_of(const struct core *core, const struct overlay_member *mem
                                             : age(less(time.now_ms, member->changed_ms), time);
 
     return json_pack(
-        "{so so so so ss sb ss so so so so sb}", "node", document_id(&member->node.id), "node_name",
-        document_text(record->name), "address",
+        "{so so so so ss sb ss so so so so sb so}", "node", document_id(&member->node.id),
+        "node_name", document_text(record->name), "address",
         record->addresses_count > 0 ? document_text(record->addresses[0]) : json_null(), "owner",
         document_id(&member->owner.id), "state", document_member_state(member->state), "left",
         member->state == MEMBER_LEFT, "reachable", reachable_name(record->reachable), "arch",
         document_text(record->arch), "version", document_text(record->version), "free",
-        free_of(core, member), "since", since, "self", member->is_self);
+        free_of(core, member), "since", since, "self", member->is_self, "key",
+        document_base64((struct bytes){member->key.bytes, PUBLIC_KEY_BYTES}));
 }
 
 json_t *document_nodes(const struct core *core, struct document_time time)

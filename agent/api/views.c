@@ -12,10 +12,13 @@ void handle_version(struct exchange *exchange)
 void handle_node(struct exchange *exchange)
 {
     const struct api_host *host = exchange_host(exchange);
+    json_t *document = document_node(exchange_core(exchange), host->node_key(host->self),
+                                     exchange_moment(exchange));
 
-    exchange_reply(exchange, 200,
-                   document_node(exchange_core(exchange), host->node_key(host->self),
-                                 exchange_moment(exchange)));
+    if (host->node_name != NULL) {
+        json_object_set_new(document, "node_name", document_text(host->node_name(host->self)));
+    }
+    exchange_reply(exchange, 200, document);
 }
 
 void handle_nodes(struct exchange *exchange)
