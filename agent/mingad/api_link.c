@@ -59,8 +59,7 @@ static uint32_t host_contacts(void *self, struct overlay_peer *peers_out, uint32
                                      .key = edge->node_public,
                                      .address_count = edge->addresses.count};
         for (size_t i = 0; i < edge->addresses.count; i++) {
-            (void)text_copy(own->addresses[i], sizeof(own->addresses[i]),
-                            edge->addresses.list[i]);
+            (void)text_copy(own->addresses[i], sizeof(own->addresses[i]), edge->addresses.list[i]);
         }
     }
     for (uint32_t i = 0; i < overlay_member_count(overlay) && count < count_max; i++) {

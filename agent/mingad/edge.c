@@ -100,8 +100,7 @@ static void describe(const struct edge *edge, minga_NodeRecord *description_out)
 
     description.addresses_count = (pb_size_t)edge->addresses.count;
     for (size_t i = 0; i < edge->addresses.count; i++) {
-        memcpy(description.addresses[i], edge->addresses.list[i],
-               sizeof(description.addresses[i]));
+        memcpy(description.addresses[i], edge->addresses.list[i], sizeof(description.addresses[i]));
     }
     (void)text_copy(description.name, sizeof(description.name),
                     config->name[0] != '\0' ? config->name : edge->machine.host_name);
@@ -161,8 +160,7 @@ static void load_blob(void *context, const struct overlay_blob *blob)
     int r = core_load(edge->core, blob);
 
     if (r < 0) {
-        log_warning("a stored record of kind %d was not taken: %s", (int)blob->kind,
-                    strerror(-r));
+        log_warning("a stored record of kind %d was not taken: %s", (int)blob->kind, strerror(-r));
     }
 }
 

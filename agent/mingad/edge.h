@@ -68,9 +68,9 @@ struct edge {
     struct api *api;
     gid_t api_group;
 
-    int wake_fd; /* timerfd on CLOCK_BOOTTIME */
+    int wake_fd;                   /* timerfd on CLOCK_BOOTTIME */
     uint64_t wake_ms[EDGE_WAKERS]; /* 0: none asked for */
-    uint64_t armed_ms; /* what wake_fd is set to */
+    uint64_t armed_ms;             /* what wake_fd is set to */
     uv_poll_t wake_poll;
     uv_poll_t api_poll;
     uv_timer_t api_timer;

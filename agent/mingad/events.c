@@ -100,8 +100,8 @@ static void enqueue(struct edge *edge, const struct core_event *event)
 
     if (queued == NULL) {
         edge->queue_dropped++;
-        log_error("an event is lost: %s", edge->queue_count < QUEUE_MAX ? "out of memory"
-                                                                       : "the queue is full");
+        log_error("an event is lost: %s",
+                  edge->queue_count < QUEUE_MAX ? "out of memory" : "the queue is full");
         return;
     }
     *edge->queue_end = queued;

@@ -53,9 +53,9 @@ static int helper_program(char path_out[PATH_MAX], struct err *err)
 static _Noreturn void become_helper(const char *program, const struct config *config)
 {
     char limits[FOLDERS_PATH_BYTES_MAX];
-    const char *const arguments[] = {program, "--limits",  limits,      "--state",
-                                     config->state, "--run", config->run, "--exit-when-idle",
-                                     NULL};
+    const char *const arguments[] = {program,     "--limits",         limits,
+                                     "--state",   config->state,      "--run",
+                                     config->run, "--exit-when-idle", NULL};
 
     folders_limits_path(config, limits);
     setsid();

@@ -38,8 +38,8 @@ static void arm(struct edge *edge)
     uint64_t wake_ms = earliest(edge);
     /* clock_now_ms counts from 1. */
     uint64_t at_ms = wake_ms > 1 ? wake_ms - 1 : 1;
-    struct itimerspec time = {.it_value = {.tv_sec = (time_t)(at_ms / 1000),
-                                           .tv_nsec = (long)(at_ms % 1000) * 1000000}};
+    struct itimerspec time = {
+        .it_value = {.tv_sec = (time_t)(at_ms / 1000), .tv_nsec = (long)(at_ms % 1000) * 1000000}};
 
     if (wake_ms == edge->armed_ms) {
         return;

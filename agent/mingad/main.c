@@ -50,8 +50,8 @@ static int prepare(const struct options *options, struct preparation *preparatio
         r = machine_inspect(preparation->config.state, &preparation->machine, err);
     }
     if (r == 0) {
-        r = config_resolve(&preparation->config, &preparation->machine,
-                           &preparation->contribution, err);
+        r = config_resolve(&preparation->config, &preparation->machine, &preparation->contribution,
+                           err);
     }
     if (r == 0 && geteuid() == 0 && options->action != OPTIONS_CHECK_CONFIG) {
         r = user_find(preparation->config.user, &preparation->user, err);

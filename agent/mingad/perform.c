@@ -17,11 +17,9 @@ static void perform_send(struct edge *edge, const struct overlay_effect *effect)
     if (effect->has_chunk) {
         upload_send(edge, effect);
     } else if (effect->kind == OVERLAY_SEND) {
-        transport_send(edge->transport, &effect->peer, effect->message,
-                       (struct transport_data){0});
+        transport_send(edge->transport, &effect->peer, effect->message, (struct transport_data){0});
     } else {
-        transport_reply(edge->transport, effect->link, effect->message,
-                        (struct transport_data){0});
+        transport_reply(edge->transport, effect->link, effect->message, (struct transport_data){0});
     }
 }
 

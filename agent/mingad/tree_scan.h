@@ -6,7 +6,7 @@
 #include "base/err.h"
 
 struct tree_scan {
-    uint32_t missing_count; /* 0: all are there */
+    uint32_t missing_count;                    /* 0: all are there */
     struct chunk_id missing[SCAN_MISSING_MAX]; /* the first ones */
 };
 

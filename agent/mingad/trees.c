@@ -70,8 +70,7 @@ static void unlink_job(struct trees *trees, struct tree_job *job)
 
 static void tell(struct tree_job *job)
 {
-    struct core_event event = {.kind = job->task == TREE_SCAN ? CORE_TREE_SCANNED
-                                                              : CORE_TREE_BUILT,
+    struct core_event event = {.kind = job->task == TREE_SCAN ? CORE_TREE_SCANNED : CORE_TREE_BUILT,
                                .tree = job->tree,
                                .failed = job->result < 0};
 
@@ -241,8 +240,7 @@ static struct tree_job *next_job(struct trees *trees)
     for (struct tree_job *job = trees->first; job != NULL; job = job->next) {
         bool is_free = !job->is_running;
 
-        for (struct tree_job *other = trees->first; is_free && other != job;
-             other = other->next) {
+        for (struct tree_job *other = trees->first; is_free && other != job; other = other->next) {
             is_free = !id_equal(&other->tree.id, &job->tree.id);
         }
         if (is_free) {

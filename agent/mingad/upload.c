@@ -87,8 +87,8 @@ static uint64_t wait_ms(struct upload *upload)
     }
     int64_t burst_bytes = (int64_t)(rate * BURST_S);
     uint64_t passed_ms = now_ms - upload->credited_ms;
-    int64_t earned_bytes = passed_ms > BURST_S * 1000 ? burst_bytes
-                                                      : (int64_t)(rate * passed_ms / 1000);
+    int64_t earned_bytes =
+        passed_ms > BURST_S * 1000 ? burst_bytes : (int64_t)(rate * passed_ms / 1000);
 
     if (earned_bytes > 0) { /* else fractions would be lost */
         upload->credit_bytes += earned_bytes;
@@ -97,9 +97,7 @@ static uint64_t wait_ms(struct upload *upload)
     if (upload->credit_bytes > burst_bytes) {
         upload->credit_bytes = burst_bytes;
     }
-    return upload->credit_bytes > 0
-               ? 0
-               : (uint64_t)(1 - upload->credit_bytes) * 1000 / rate + 1;
+    return upload->credit_bytes > 0 ? 0 : (uint64_t)(1 - upload->credit_bytes) * 1000 / rate + 1;
 }
 
 /* ------------------------------------------------------------------ jobs */
@@ -108,8 +106,8 @@ static void read_chunk(struct pool_job *pool)
 {
     struct upload_job *job = (struct upload_job *)pool;
 
-    job->result = chunk_store_get(&job->edge->chunks, &job->chunk, &job->data.data,
-                                  &job->data.length_bytes);
+    job->result =
+        chunk_store_get(&job->edge->chunks, &job->chunk, &job->data.data, &job->data.length_bytes);
 }
 
 static void tell_absent(struct upload_job *job)
