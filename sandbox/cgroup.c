@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -52,6 +54,7 @@ int cgroups_open(const char *parent, struct cgroups **cgroups_out, struct err *e
     if (cgroups == NULL) {
         return err_set(err, -ENOMEM, "cgroup %s: out of memory", parent);
     }
+    cgroups->lock_fd = -1;
     CHECK(text_copy(cgroups->parent, sizeof(cgroups->parent), parent) == 0);
     for (unsigned i = 0; i < CGROUP_CONTROLLER_COUNT; i++) {
         cgroups->hierarchy_of[i] = -1;
@@ -73,6 +76,7 @@ void cgroups_free(struct cgroups *cgroups)
     for (unsigned i = 0; i < cgroups->hierarchy_count; i++) {
         close(cgroups->base_fds[i]);
     }
+    cleanup_close(&cgroups->lock_fd);
     free(cgroups);
 }
 
@@ -110,6 +114,50 @@ static int remove_group(const struct cgroups *cgroups, const char *group, struct
     return r < 0 ? cgroup_fail(err, r, group, "remove") : 0;
 }
 
+/*
+ * Two helpers that share a parent would take each other's sandboxes for leftovers, so the folder
+ * itself is locked for as long as the handle lives.
+ */
+static int lock_parent(struct cgroups *cgroups, struct err *err)
+{
+    CLEANUP(cleanup_close) int fd = -1;
+
+    if (cgroups->lock_fd >= 0) {
+        return 0;
+    }
+    fd = openat(cgroups->base_fds[0], cgroups->parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return cgroup_fail(err, -errno, cgroups->parent, "open");
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+        (void)err_set(err, -EADDRINUSE, "cgroup %s: another minga-sandboxd uses it",
+                      cgroups->parent);
+        return err_hint(err, "give each agent of this host its own name (cgroup: in minga.yaml)");
+    }
+    cgroups->lock_fd = take_fd(&fd);
+    return 0;
+}
+
+/*
+ * v1 compares a parent's cpu share with those of its children, and for some ms also with those of
+ * children that were just removed.
+ */
+static int limit_parent(struct cgroups *cgroups, const struct sandbox_limits *contribution,
+                        struct err *err)
+{
+    enum { TRIES = 10, PAUSE_NS = 10000000 };
+    const struct timespec pause = {.tv_nsec = PAUSE_NS};
+    int r = -EINVAL;
+
+    for (unsigned i = 0; i < TRIES && r == -EINVAL; i++) {
+        if (i > 0) {
+            (void)nanosleep(&pause, NULL);
+        }
+        r = cgroups->backend->set_limits(cgroups, cgroups->parent, contribution, err);
+    }
+    return r;
+}
+
 int cgroups_make_parent(struct cgroups *cgroups, const struct sandbox_limits *contribution,
                         struct err *err)
 {
@@ -123,16 +171,21 @@ int cgroups_make_parent(struct cgroups *cgroups, const struct sandbox_limits *co
         r = make_group(cgroups, cgroups->parent, false, err);
     }
     if (r == 0) {
+        r = lock_parent(cgroups, err);
+    }
+    if (r == 0) {
         r = cgroups->backend->prepare_parent(cgroups, err);
     }
     if (r == 0) {
-        r = cgroups->backend->set_limits(cgroups, cgroups->parent, contribution, err);
+        r = limit_parent(cgroups, contribution, err);
     }
     return r;
 }
 
 int cgroups_remove_parent(struct cgroups *cgroups, struct err *err)
 {
+    cleanup_close(&cgroups->lock_fd);
+    cgroups->lock_fd = -1;
     return remove_group(cgroups, cgroups->parent, err);
 }
 

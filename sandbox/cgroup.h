@@ -15,8 +15,9 @@
  * Delegate=yes (extended attribute trusted.delegate or user.delegate): there PARENT lies in the
  * unit's own group, and cgroups_open first moves the caller into the leaf "helper" beside it.
  *
- * Single-threaded. Nothing here waits longer than some 50 ms. Groups with live processes are
- * never removed: the kernel would not, and libcgroup would move them out of their limits.
+ * Single-threaded. Nothing here waits longer than some 50 ms (cgroups_make_parent: 100). Groups
+ * with live processes are never removed: the kernel would not, and libcgroup would move them out
+ * of their limits.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -67,7 +68,9 @@ struct cgroup_ability cgroups_ability(const struct cgroups *cgroups);
 
 /*
  * Makes the parent group, or adopts it, and sets the whole contribution (disk_bytes is not ours).
- * Must come before all below. Fails when a limit of cgroups_ability cannot be written.
+ * Must come before all below. Fails when a limit of cgroups_ability cannot be written: -EINVAL or
+ * -EBUSY where the groups that it already holds are larger than that (v1); with -EADDRINUSE when
+ * another handle, of any process, has this parent: the handle locks it.
  */
 int cgroups_make_parent(struct cgroups *cgroups, const struct sandbox_limits *contribution,
                         struct err *err);
@@ -89,7 +92,10 @@ int cgroup_create(struct cgroups *cgroups, const struct cgroup_name *name,
 /* Moves a blocked, single-threaded process (pid as seen by the caller) into a part, everywhere. */
 int cgroup_attach(struct cgroups *cgroups, const struct cgroup_name *name, enum cgroup_part part,
                   pid_t pid, struct err *err);
-/* Stops (waits a little until it is so; -ETIMEDOUT: it will be) or continues all processes. */
+/*
+ * Stops or continues all processes. Stopping waits a little until it is so; -ETIMEDOUT: it will be
+ * (a process that has used up its share of time stops when it gets the next).
+ */
 int cgroup_freeze(struct cgroups *cgroups, const struct cgroup_name *name, bool frozen,
                   struct err *err);
 /*

@@ -153,8 +153,7 @@ static int ask_about(struct sandbox_client *client, enum helper_request_kind kin
 
 int sandbox_client_connect(struct sandbox_client *client, const char *path, struct err *err)
 {
-    const struct helper_request hello = {.kind = REQUEST_HELLO,
-                                         .version = HELPER_PROTOCOL_VERSION};
+    const struct helper_request hello = {.kind = REQUEST_HELLO, .version = HELPER_PROTOCOL_VERSION};
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     CLEANUP(cleanup_close)
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -24,7 +24,7 @@ struct field {
     size_t capacity_bytes; /* FIELD_TEXT */
 };
 
-#define OFFSET(member)    offsetof(struct host_limits, member)
+#define OFFSET(member)     offsetof(struct host_limits, member)
 #define TEXT_FIELD(member) OFFSET(member), sizeof(((struct host_limits *)NULL)->member)
 
 static const struct field fields[] = {
@@ -258,7 +258,9 @@ static int print_limits(const struct host_limits *limits, char *text_out, size_t
     if (file == NULL) {
         return -errno;
     }
-    fprintf(file, "cpu_permille %" PRIu64 "\nmemory_bytes %" PRIu64 "\ndisk_bytes %" PRIu64 "\npid_count %" PRIu64 "\n",
+    fprintf(file,
+            "cpu_permille %" PRIu64 "\nmemory_bytes %" PRIu64 "\ndisk_bytes %" PRIu64
+            "\npid_count %" PRIu64 "\n",
             limits->contribution.cpu_permille, limits->contribution.memory_bytes,
             limits->contribution.disk_bytes, limits->contribution.pid_count);
     fprintf(file, "agent_uid %u\nagent_gid %u\n", limits->agent_uid, limits->agent_gid);

@@ -16,17 +16,18 @@ enum {
     HELPER_MESSAGE_BYTES_MAX = LOGS_WINDOW_BYTES_MAX + 1024,
 };
 
-enum helper_request_kind { /* the values travel */
-    REQUEST_HELLO = 1,     /* first of all, once */
-    REQUEST_START = 2,     /* with one listening socket per port, in the order of the ports */
-    REQUEST_RENEW = 3,     /* keep it for another HELPER_ALONE_MS */
-    REQUEST_STOP = 4,
-    REQUEST_FREEZE = 5,
-    REQUEST_THAW = 6,
-    REQUEST_STATS = 7,
-    REQUEST_LIST = 8,
-    REQUEST_LOGS = 9,
-    REQUEST_KIND_COUNT,
+enum helper_request_kind {                    /* the values travel */
+                           REQUEST_HELLO = 1, /* first of all, once */
+                           REQUEST_START =
+                               2, /* with one listening socket per port, in the order of the ports */
+                           REQUEST_RENEW = 3, /* keep it for another HELPER_ALONE_MS */
+                           REQUEST_STOP = 4,
+                           REQUEST_FREEZE = 5,
+                           REQUEST_THAW = 6,
+                           REQUEST_STATS = 7,
+                           REQUEST_LIST = 8,
+                           REQUEST_LOGS = 9,
+                           REQUEST_KIND_COUNT,
 };
 
 struct helper_request {
@@ -37,12 +38,12 @@ struct helper_request {
     uint32_t bytes_max;       /* LOGS: at most LOGS_WINDOW_BYTES_MAX */
 };
 
-enum helper_answer_kind { /* the values travel */
-    ANSWER_READY = 1,     /* to HELLO */
-    ANSWER_EVENT = 2,
-    ANSWER_LIST_END = 3, /* every replica that lives has been LISTED */
-    ANSWER_LOGS = 4,
-    ANSWER_KIND_COUNT,
+enum helper_answer_kind {                   /* the values travel */
+                          ANSWER_READY = 1, /* to HELLO */
+                          ANSWER_EVENT = 2,
+                          ANSWER_LIST_END = 3, /* every replica that lives has been LISTED */
+                          ANSWER_LOGS = 4,
+                          ANSWER_KIND_COUNT,
 };
 
 /*

@@ -6,7 +6,9 @@
  * This is the one thing that both mingad and the simulator drive: one event in, bounded effects
  * out (DESIGN §4). Pure: no I/O, no clock, no allocation after core_new.
  *
- * Effects borrow from the core and from the event until the next call with the same core.
+ * Effects borrow from the core and from the event until the next call with the same core; each
+ * call begins by emptying `effects`. Stores of the agent's own blobs carry token 0: no
+ * OVERLAY_STORED is awaited for them, all other tokens are the overlay's.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,7 +27,7 @@ struct core;
 enum core_request_kind {
     CORE_CREATE_COMMUNITY,
     CORE_JOIN,
-    CORE_LEAVE,      /* drain, say goodbye, forget the community */
+    CORE_LEAVE,      /* drain, say goodbye; once answered the edge wipes what is stored */
     CORE_EXPEL,      /* signed_bytes: Signed{Expulsion} */
     CORE_REVOKE,     /* signed_bytes: Signed{Revocation} */
     CORE_PAUSE,      /* freeze all replicas here, take no more; duration_ms 0: until resume */
@@ -214,7 +216,7 @@ struct core_effect {
     char trace[160];
 };
 
-enum { CORE_EFFECTS_MAX = 512 };
+enum { CORE_EFFECTS_MAX = 1280 };
 
 struct core_effects {
     uint32_t count;
@@ -281,7 +283,7 @@ void core_replica(const struct core *core, uint32_t index, uint64_t now_ms,
 bool core_member_free(const struct core *core, const struct node_id *node,
                       struct sandbox_limits *free_out);
 
-/* What a node without admission may ask: for tests and the simulator's checkers. */
+/* The services that this node manages or follows: for tests and the simulator's checkers. */
 struct core_manager_view {
     struct service_id service;
     bool leading;

@@ -110,7 +110,7 @@ void transport_send(struct transport *transport, const struct overlay_peer *peer
         return;
     }
     link->used_ms = clock_now_ms();
-    if (frames_send(link->dealer.socket, message, data) < 0) {
+    if (frames_send(&link->dealer, message, data) < 0) {
         transport->counters.dropped_outbound++;
     } else {
         transport->counters.sent_messages++;
@@ -150,6 +150,11 @@ void transport_tidy(struct transport *transport, uint64_t now_ms)
             }
         }
     }
+}
+
+uint64_t transport_unsent_bytes(const struct transport *transport)
+{
+    return atomic_load(&transport->unsent_bytes);
 }
 
 struct transport_counters transport_counters(const struct transport *transport)

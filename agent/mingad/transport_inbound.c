@@ -171,7 +171,7 @@ void transport_reply(struct transport *transport, uint64_t link, struct bytes me
         /* EHOSTUNREACH: the peer has gone; EAGAIN: its queue is full. */
         frames_discard(data);
         transport->counters.dropped_outbound++;
-    } else if (frames_send(transport->router.socket, message, data) < 0) {
+    } else if (frames_send(&transport->router, message, data) < 0) {
         transport->counters.dropped_outbound++;
     } else {
         transport->counters.sent_messages++;

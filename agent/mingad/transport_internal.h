@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 /* Shared by transport*.c; not for other modules. */
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <zmq.h>
 
@@ -63,6 +64,7 @@ struct transport {
     struct watch *dirty_last;
     uint32_t dirty_count;
     struct link *links[LINK_BUCKETS];
+    atomic_size_t unsent_bytes; /* ZeroMQ's thread subtracts what it has sent */
     transport_event *event;
     void *context;
     struct transport_counters counters;
@@ -84,8 +86,8 @@ int socket_set_int(void *socket, int option, int value);
 /* What routers and dealers have in common. Returns 0 or -errno. */
 int socket_set_common(void *socket);
 
-/* Takes message and data over into one or two frames. Returns 0, -EAGAIN, -EHOSTUNREACH ... */
-int frames_send(void *socket, struct bytes message, struct transport_data data);
+/* Sends one or two frames, taking the data over. Returns 0, -EAGAIN, -EHOSTUNREACH ... */
+int frames_send(struct watch *watch, struct bytes message, struct transport_data data);
 /* Frees data that could not be sent. */
 void frames_discard(struct transport_data data);
 

@@ -153,22 +153,39 @@ void frames_discard(struct transport_data data)
     free(data.data);
 }
 
+/* A frame of ours inside ZeroMQ. */
+struct outgoing {
+    atomic_size_t *unsent_bytes;
+    size_t length_bytes;
+};
+
 /* Called by ZeroMQ's own thread when the bytes are on their way. */
 static void free_frame(void *data, void *hint)
 {
-    (void)hint;
+    struct outgoing *outgoing = hint;
+
+    atomic_fetch_sub(outgoing->unsent_bytes, outgoing->length_bytes);
+    free(outgoing);
     free(data);
 }
 
-static int send_data(void *socket, struct transport_data data)
+static int send_data(struct watch *watch, struct transport_data data)
 {
+    struct outgoing *outgoing = malloc(sizeof(*outgoing));
     zmq_msg_t frame;
 
-    if (zmq_msg_init_data(&frame, data.data, data.length_bytes, free_frame, NULL) < 0) {
-        free(data.data);
-        return -ENOMEM;
+    if (outgoing != NULL) {
+        *outgoing = (struct outgoing){&watch->transport->unsent_bytes, data.length_bytes};
     }
-    if (zmq_msg_send(&frame, socket, ZMQ_DONTWAIT) < 0) {
+    if (outgoing != NULL &&
+        zmq_msg_init_data(&frame, data.data, data.length_bytes, free_frame, outgoing) == 0) {
+        atomic_fetch_add(outgoing->unsent_bytes, data.length_bytes);
+    } else {
+        free(outgoing);
+        frames_discard(data);
+        zmq_msg_init(&frame); /* two frames were announced: an empty one, which is no chunk */
+    }
+    if (zmq_msg_send(&frame, watch->socket, ZMQ_DONTWAIT) < 0) {
         int r = -errno;
 
         zmq_msg_close(&frame);
@@ -177,18 +194,18 @@ static int send_data(void *socket, struct transport_data data)
     return 0;
 }
 
-int frames_send(void *socket, struct bytes message, struct transport_data data)
+int frames_send(struct watch *watch, struct bytes message, struct transport_data data)
 {
     int flags = ZMQ_DONTWAIT | (data.data == NULL ? 0 : ZMQ_SNDMORE);
 
-    if (zmq_send(socket, message.data, message.length_bytes, flags) < 0) {
+    if (zmq_send(watch->socket, message.data, message.length_bytes, flags) < 0) {
         int r = -errno;
 
         frames_discard(data);
         return r;
     }
     /* The high-water mark counts messages: after the first frame, the second one has room. */
-    return data.data == NULL ? 0 : send_data(socket, data);
+    return data.data == NULL ? 0 : send_data(watch, data);
 }
 
 static bool has_more(zmq_msg_t *frame)

@@ -53,9 +53,8 @@ static int connect_control(const struct helper *helper, struct replica *replica,
 
 static int take_over(struct helper *helper, struct replica *replica, struct err *err)
 {
-    int r = replica->started_ms == 0
-                ? err_set(err, -EINPROGRESS, "it was still being started")
-                : open_process(replica, err);
+    int r = replica->started_ms == 0 ? err_set(err, -EINPROGRESS, "it was still being started")
+                                     : open_process(replica, err);
 
     if (r == 0) {
         r = connect_control(helper, replica, err);
@@ -164,10 +163,10 @@ static void remove_unknown_record(struct helper *helper, const char *name)
 }
 
 /*
- * A group without a record: the helper died in the middle of a launch or of an end. Its init had
- * the death signal still set, or is being killed; so this is short.
+ * After adoption, a group without a record: the helper died in the middle of a launch or of an
+ * end. Its init had the death signal still set, or is being killed; so this is short.
  */
-static void end_unknown_groups(struct helper *helper)
+void helper_end_unknown_groups(struct helper *helper)
 {
     enum { ROUNDS = 200, ROUND_US = 10000 };
     struct cgroup_name names[REPLICAS_PER_NODE_MAX];
@@ -200,7 +199,7 @@ static void end_unknown_groups(struct helper *helper)
 void helper_adopt(struct helper *helper)
 {
     for_each_file(helper, helper->folders.records, adopt_one);
-    end_unknown_groups(helper);
+    helper_end_unknown_groups(helper);
     for_each_file(helper, helper->folders.records, remove_unknown_record);
     for_each_file(helper, helper->folders.controls, remove_unknown_control);
     for_each_file(helper, helper->folders.logs, remove_unknown_log);

@@ -7,8 +7,8 @@
 #include "base/err.h"
 #include "sandbox/init_protocol.h"
 
-struct child_plan { /* everything borrowed; the clone has its own copy of all descriptors */
-    const char *place;     /* an empty folder of the host: where the root is attached first */
+struct child_plan {    /* everything borrowed; the clone has its own copy of all descriptors */
+    const char *place; /* an empty folder of the host: where the root is attached first */
     const char *hostname;
     uint64_t shm_bytes_max;
     int setup_fd; /* seqpacket: one packet comes when the maps are written; errors go back */

@@ -30,8 +30,8 @@ static int make_image(const char *state, uint64_t size_bytes, struct err *err)
         r = fallocate(fd, 0, 0, (off_t)size_bytes);
     } while (r < 0 && errno == EINTR);
     if (r < 0) {
-        return err_set(err, -errno, "disk image of %lu bytes in %s: %m",
-                       (unsigned long)size_bytes, state);
+        return err_set(err, -errno, "disk image of %lu bytes in %s: %m", (unsigned long)size_bytes,
+                       state);
     }
     return take_fd(&fd);
 }
@@ -42,9 +42,17 @@ static int make_image(const char *state, uint64_t size_bytes, struct err *err)
  */
 static int make_file_system(int image_fd, uid_t maker, struct err *err)
 {
-    static const char *const arguments[] = {
-        "mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal,^resize_inode", "-E",
-        "lazy_itable_init=1,nodiscard", "/proc/self/fd/3", NULL};
+    static const char *const arguments[] = {"mkfs.ext4",
+                                            "-q",
+                                            "-F",
+                                            "-m",
+                                            "0",
+                                            "-O",
+                                            "^has_journal,^resize_inode",
+                                            "-E",
+                                            "lazy_itable_init=1,nodiscard",
+                                            "/proc/self/fd/3",
+                                            NULL};
     int r;
 
     /* It opens the file anew by its /proc name, as `maker`. */

@@ -116,8 +116,7 @@ static int protect(const char *path, struct err *err)
         return 0;
     }
     return attach_copy(path, path,
-                       MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
-                           MOUNT_ATTR_NOEXEC,
+                       MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
                        err);
 }
 
@@ -129,18 +128,17 @@ static int protect(const char *path, struct err *err)
 static int make_proc(struct err *err)
 {
     static const struct mount_option none[] = {{NULL, NULL}};
-    static const char *const files[] = {"proc/kcore",       "proc/keys",        "proc/key-users",
-                                        "proc/kallsyms",    "proc/kmsg",        "proc/timer_list",
-                                        "proc/sched_debug", "proc/latency_stats",
-                                        "proc/kpagecount",  "proc/kpageflags",  "proc/kpagecgroup",
-                                        "proc/vmallocinfo", "proc/slabinfo",    "proc/iomem",
-                                        "proc/ioports",     "proc/sysrq-trigger",
-                                        "proc/config.gz",   "proc/modules"};
+    static const char *const files[] = {
+        "proc/kcore",      "proc/keys",       "proc/key-users",   "proc/kallsyms",
+        "proc/kmsg",       "proc/timer_list", "proc/sched_debug", "proc/latency_stats",
+        "proc/kpagecount", "proc/kpageflags", "proc/kpagecgroup", "proc/vmallocinfo",
+        "proc/slabinfo",   "proc/iomem",      "proc/ioports",     "proc/sysrq-trigger",
+        "proc/config.gz",  "proc/modules"};
     static const char *const folders[] = {"proc/acpi", "proc/scsi", "proc/tty", "proc/driver"};
     static const char *const read_only[] = {"proc/bus", "proc/fs", "proc/irq", "proc/sys"};
     CLEANUP(cleanup_close)
-    int fd = mount_make("proc", none, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
-                        err);
+    int fd =
+        mount_make("proc", none, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, err);
     int r = fd < 0 ? fd : mount_attach(fd, "proc", err);
 
     for (size_t i = 0; i < ARRAY_COUNT(files) && r == 0; i++) {

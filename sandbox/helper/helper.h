@@ -95,8 +95,8 @@ struct replica *replica_find(struct helper *helper, const struct replica_key *ke
 /* "16 hex digits-slot-incarnation". */
 struct cgroup_name replica_name(const struct replica_key *key);
 /*
- * Decides how it ended (the first to say so wins) and begins to clear away. `format` NULL: the
- * reason follows from the kind when all is known.
+ * Decides how it ended (the first to say so wins) and begins to clear away. `reason` "": it
+ * follows from the kind, and from what the group counted, when nothing lives any more.
  */
 void replica_end(struct replica *replica, enum sandbox_end end, int status, const char *reason);
 void replica_stop(struct helper *helper, struct replica *replica);
@@ -135,6 +135,8 @@ void replica_path(const char *folder, const struct replica *replica, const char 
 
 /* At start: takes over what lives, ends what cannot be taken over, removes what is left over. */
 void helper_adopt(struct helper *helper);
+/* Ends and removes the groups of which no replica is known: all, before helper_adopt. */
+void helper_end_unknown_groups(struct helper *helper);
 
 /* --- client_side.c: what mingad is told --- */
 

@@ -153,20 +153,23 @@ static void on_ended(struct replica *replica, const struct init_message *message
     replica_end(replica, end, message->status, "");
 }
 
-void replica_on_control(struct helper *helper, struct replica *replica)
+/* Returns false when there is nothing more to hear for now. */
+static bool hear_init(struct helper *helper, struct replica *replica)
 {
     struct init_message message;
     pid_t sender_pid = 0;
-    int r = init_message_receive(replica->control_fd, &message, &sender_pid);
+    int r = replica->control_fd < 0
+                ? -EPIPE
+                : init_message_receive(replica->control_fd, &message, &sender_pid);
 
     if (r == -EAGAIN) {
-        return;
+        return false;
     }
     if (r < 0) {
         /* pidfd tells when it is over; without its socket we can neither stop nor hear it. */
         cleanup_close(&replica->control_fd);
         replica->control_fd = -1;
-        return;
+        return false;
     }
     switch (message.kind) {
     case INIT_FORKED:
@@ -188,18 +191,23 @@ void replica_on_control(struct helper *helper, struct replica *replica)
     case INIT_STOP:
         break; /* ours; an init that says so is broken, and only to its own replica's harm */
     }
+    return true;
+}
+
+void replica_on_control(struct helper *helper, struct replica *replica)
+{
+    enum { MESSAGES_AT_ONCE_MAX = 16 };
+
+    for (int i = 0; i < MESSAGES_AT_ONCE_MAX && hear_init(helper, replica); i++) {
+    }
 }
 
 void replica_on_init_over(struct helper *helper, struct replica *replica)
 {
-    enum { MESSAGES_MAX = 64 };
     siginfo_t ignored;
 
-    /* Several messages may be waiting, and the last may have come after poll had looked there.
-     * The peer is closed, so this comes to an end of file. */
-    for (int i = 0; i < MESSAGES_MAX && replica->control_fd >= 0; i++) {
-        replica_on_control(helper, replica);
-    }
+    /* Its last words may still lie in the socket. */
+    replica_on_control(helper, replica);
     /* ECHILD when it is adopted: then whoever inherited it waits for it. */
     waitid(P_PIDFD, (id_t)replica->pidfd, &ignored, WEXITED | WNOHANG);
     cleanup_close(&replica->pidfd);

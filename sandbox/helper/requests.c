@@ -72,8 +72,7 @@ static int check_ports(const struct helper *helper, const struct sandbox_spec *s
                        const struct packet *packet, struct err *err)
 {
     if (packet->fd_count != spec->port_count) {
-        return err_set(err, -EPERM, "%u ports, but %u sockets", spec->port_count,
-                       packet->fd_count);
+        return err_set(err, -EPERM, "%u ports, but %u sockets", spec->port_count, packet->fd_count);
     }
     for (uint32_t i = 0; i < spec->port_count; i++) {
         int r = check_port(helper, spec->ports[i].host_port, packet->fds[i], err);
@@ -89,9 +88,8 @@ static int check_ports(const struct helper *helper, const struct sandbox_spec *s
 static int fits(const char *what, uint64_t used, uint64_t wanted, uint64_t given, struct err *err)
 {
     if (used > given || wanted > given - used) {
-        return err_set(err, -EDQUOT,
-                       "%s: %" PRIu64 " wanted, %" PRIu64 " of %" PRIu64 " in use", what, wanted,
-                       used, given);
+        return err_set(err, -EDQUOT, "%s: %" PRIu64 " wanted, %" PRIu64 " of %" PRIu64 " in use",
+                       what, wanted, used, given);
     }
     return 0;
 }
@@ -236,8 +234,8 @@ static void request_list(struct helper *helper, const struct helper_request *req
 static void request_logs(struct helper *helper, const struct helper_request *request,
                          const struct packet *packet)
 {
-    struct helper_answer answer = {
-        .kind = ANSWER_LOGS, .logs = {.key = request->spec.key, .offset = request->offset}};
+    struct helper_answer answer = {.kind = ANSWER_LOGS,
+                                   .logs = {.key = request->spec.key, .offset = request->offset}};
     struct replica *replica = replica_find(helper, &request->spec.key);
     char path[PATH_MAX];
     uint64_t offset_bytes = request->offset;
@@ -257,10 +255,10 @@ static void request_logs(struct helper *helper, const struct helper_request *req
     if (offset_bytes == UINT64_MAX) { /* the last window */
         offset_bytes = end_bytes > request->bytes_max ? end_bytes - request->bytes_max : 0;
     }
-    int64_t count_bytes = first_fd < 0 || second_fd < 0
-                              ? 0
-                              : logs_read(fds, &offset_bytes, answer.logs.bytes,
-                                          request->bytes_max);
+    int64_t count_bytes =
+        first_fd < 0 || second_fd < 0
+            ? 0
+            : logs_read(fds, &offset_bytes, answer.logs.bytes, request->bytes_max);
     answer.logs.length_bytes = count_bytes > 0 ? (uint32_t)count_bytes : 0;
     answer.logs.offset = offset_bytes - answer.logs.length_bytes;
     say_answer(helper, &answer);
@@ -292,8 +290,8 @@ static void handle_packet(struct helper *helper, const struct packet *packet)
 {
     struct helper_request request;
 
-    if (packet->broken || helper_request_decode((struct bytes){packet->bytes, packet->length_bytes},
-                                                &request) < 0) {
+    if (packet->broken ||
+        helper_request_decode((struct bytes){packet->bytes, packet->length_bytes}, &request) < 0) {
         client_drop(helper, "a request without meaning");
         return;
     }

@@ -92,8 +92,7 @@ static int make_lower(const struct rootfs_plan *plan, struct err *err)
     CLEANUP(cleanup_close)
     int lower_fd = open_tree(tree_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
     struct mount_attr attributes = {
-        .attr_set =
-            MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_IDMAP,
+        .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_IDMAP,
         .userns_fd = (unsigned int)idmap_fd,
     };
     if (lower_fd < 0) {
@@ -125,8 +124,7 @@ static int make_hosts_file(const struct rootfs_plan *plan, int lower_fd, int upp
     struct stat status;
 
     if (fstatat(lower_fd, "etc/hosts", &status, AT_SYMLINK_NOFOLLOW) == 0 ||
-        (fstatat(lower_fd, "etc", &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-         !S_ISDIR(status.st_mode))) {
+        (fstatat(lower_fd, "etc", &status, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(status.st_mode))) {
         return 0;
     }
     int r = make_folder(upper_fd, "etc", 0755, plan->service_id, err);
@@ -134,8 +132,8 @@ static int make_hosts_file(const struct rootfs_plan *plan, int lower_fd, int upp
         return r;
     }
     CLEANUP(cleanup_close)
-    int fd = openat(upper_fd, "etc/hosts", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
-                    0644);
+    int fd =
+        openat(upper_fd, "etc/hosts", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
     snprintf(text, sizeof(text), "127.0.0.1 localhost %s\n::1 localhost %s\n", plan->hostname,
              plan->hostname);
     if (fd < 0 || fchown(fd, plan->service_id, plan->service_id) < 0 || fchmod(fd, 0644) < 0) {
@@ -177,8 +175,8 @@ static int stack_layers(int lower_fd, int upper_fd, int work_fd, struct err *err
     char upper[FD_TEXT_BYTES];
     char work[FD_TEXT_BYTES];
     const struct mount_option options[] = {
-        {"lowerdir", lower},       {"upperdir", upper}, {"workdir", work}, {"index", "off"},
-        {"metacopy", "off"},       {"xino", "off"},     {"volatile", NULL}, {NULL, NULL},
+        {"lowerdir", lower}, {"upperdir", upper}, {"workdir", work},  {"index", "off"},
+        {"metacopy", "off"}, {"xino", "off"},     {"volatile", NULL}, {NULL, NULL},
     };
 
     snprintf(lower, sizeof(lower), "/proc/self/fd/%d", lower_fd);

@@ -17,6 +17,7 @@
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "sandbox/helper/memory_file.h"
 #include "sandbox/helper/process.h"
 #include "sandbox/helper/seccomp.h"
@@ -169,7 +170,14 @@ static int open_cgroups(struct helper *helper, struct err *err)
     if (ability.reason[0] != '\0') {
         return 0;
     }
-    return cgroups_make_parent(helper->cgroups, &helper->limits.contribution, err);
+    r = cgroups_make_parent(helper->cgroups, &helper->limits.contribution, err);
+    if (r == -EINVAL || r == -EBUSY) {
+        /* The contribution was lowered below what runs here from before: the owner wins. */
+        log_warning("%s: ending what runs here", err->text);
+        helper_end_unknown_groups(helper);
+        r = cgroups_make_parent(helper->cgroups, &helper->limits.contribution, err);
+    }
+    return r;
 }
 
 static void helper_clear(struct helper *helper)
@@ -194,9 +202,9 @@ int helper_setup(const struct options *options, struct helper *helper_out, struc
     umask(022);
     r = sandbox_limits_read(options->limits, &helper_out->limits, err);
     if (r == 0 && options->trees != NULL &&
-        (options->trees[0] != '/' || text_copy(helper_out->limits.trees,
-                                               sizeof(helper_out->limits.trees),
-                                               options->trees) < 0)) {
+        (options->trees[0] != '/' ||
+         text_copy(helper_out->limits.trees, sizeof(helper_out->limits.trees), options->trees) <
+             0)) {
         r = err_set(err, -EINVAL, "--trees: want an absolute path");
     }
     if (r == 0) {

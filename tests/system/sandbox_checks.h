@@ -11,3 +11,4 @@ void check_refusals(struct world *world);
 void check_freezing(struct world *world);
 void check_restarts(struct world *world);
 void check_door(struct world *world);
+void check_programs(struct world *world);

@@ -15,10 +15,9 @@ static const struct {
     const char *name;
     void (*run)(struct world *world);
 } parts[] = {
-    {"serving", check_serving},       {"inside", check_inside},
-    {"limits", check_limits},         {"ends", check_ends},
-    {"refusals", check_refusals},     {"freezing", check_freezing},
-    {"restarts", check_restarts},     {"door", check_door},
+    {"serving", check_serving},   {"inside", check_inside},     {"limits", check_limits},
+    {"ends", check_ends},         {"refusals", check_refusals}, {"freezing", check_freezing},
+    {"restarts", check_restarts}, {"door", check_door},         {"programs", check_programs},
 };
 
 struct host_state {
@@ -39,7 +38,7 @@ static void check_nothing_left(struct world *world, struct host_state before)
     pid_t pids[8];
     struct host_state after = look_at_host();
 
-    check(world, world_pids(world, true, pids, ARRAY_COUNT(pids)) == 0, "no process is left");
+    check(world, world_pids(world, 0, true, pids, ARRAY_COUNT(pids)) == 0, "no process is left");
     check(world, count_groups(world) == 0, "no control group is left");
     check(world, after.loops == before.loops, "no loop device is left");
     check(world, after.mounts == before.mounts, "no mount is left");
@@ -66,10 +65,10 @@ static void check_lonely(struct world *world)
     }
     sandbox_client_done(&world->client);
     wait_a_little(HELPER_ALONE_MS - 5000);
-    check(world, world_pids(world, true, pids, ARRAY_COUNT(pids)) > 0,
+    check(world, world_pids(world, 0, true, pids, ARRAY_COUNT(pids)) > 0,
           "the replica lives while its agent may come back");
     wait_a_little(8000);
-    check(world, world_pids(world, true, pids, ARRAY_COUNT(pids)) == 0,
+    check(world, world_pids(world, 0, true, pids, ARRAY_COUNT(pids)) == 0,
           "a helper without an agent ends everything");
     check(world, world_end_helper(world, 0, 5000), "then it leaves");
 }

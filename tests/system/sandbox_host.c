@@ -41,12 +41,16 @@ const char *status_value(pid_t pid, const char *name, char *value_out, size_t ca
     return value_out;
 }
 
-size_t world_pids(const struct world *world, bool with_inits, pid_t *pids_out, size_t capacity)
+size_t world_pids(const struct world *world, uint32_t slot, bool with_inits, pid_t *pids_out,
+                  size_t capacity)
 {
+    char group[WORLD_PATH_BYTES];
     CLEANUP(cleanup_closedir) DIR *dir = opendir("/proc");
     struct dirent *entry;
     size_t count = 0;
 
+    snprintf(group, sizeof(group), slot == 0 ? "%s/" : "%s/7700000000000000-%u-",
+             world->limits.cgroup, slot);
     while (dir != NULL && (entry = readdir(dir)) != NULL && count < capacity) {
         char path[300];
         char text[4096];
@@ -54,8 +58,7 @@ size_t world_pids(const struct world *world, bool with_inits, pid_t *pids_out, s
         pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
 
         snprintf(path, sizeof(path), "/proc/%s/cgroup", entry->d_name);
-        if (pid <= 0 || !read_small(path, text, sizeof(text)) ||
-            strstr(text, world->limits.cgroup) == NULL ||
+        if (pid <= 0 || !read_small(path, text, sizeof(text)) || strstr(text, group) == NULL ||
             *status_value(pid, "State", value, sizeof(value)) == 'Z') {
             continue;
         }

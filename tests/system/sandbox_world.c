@@ -103,7 +103,7 @@ static void make_tree(const struct world *world)
     char path[PATH_MAX];
 
     id_to_hex(&tree.id, name);
-    must(mkdir(world->limits.trees, 0755) == 0, world->limits.trees);
+    must(mkdir(world->limits.trees, 0755) == 0 || errno == EEXIST, world->limits.trees);
     snprintf(root, sizeof(root), "%s/%s", world->limits.trees, name);
     for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
         snprintf(path, sizeof(path), "%s%s", root, folders[i]);
@@ -113,6 +113,27 @@ static void make_tree(const struct world *world)
     copy_file("/bin/busybox", path, 0755, owner);
     snprintf(path, sizeof(path), "%s/www/index.html", root);
     write_text(path, "hello from the sandbox\n", owner);
+}
+
+bool world_has_tree(const struct world *world, const struct tree_id *tree)
+{
+    char name[ID_HEX_CHARS + 1];
+    char path[PATH_MAX];
+
+    id_to_hex(&tree->id, name);
+    snprintf(path, sizeof(path), "%s/%s", world->limits.trees, name);
+    return access(path, F_OK) == 0;
+}
+
+void world_add_to_tree(const struct world *world, const char *name, const char *text)
+{
+    struct tree_id tree = tree_of_world();
+    char tree_name[ID_HEX_CHARS + 1];
+    char path[PATH_MAX];
+
+    id_to_hex(&tree.id, tree_name);
+    snprintf(path, sizeof(path), "%s/%s/%s", world->limits.trees, tree_name, name);
+    write_text(path, text, world->limits.agent_uid);
 }
 
 void world_init(struct world *world, const char *folder, const char *bin)
@@ -261,8 +282,8 @@ struct sandbox_spec world_spec(struct world *world, const char *shell_command)
 
 void world_publish(struct world *world, struct sandbox_spec *spec, uint16_t container_port)
 {
-    spec->ports[spec->port_count++] = (struct sandbox_port){
-        container_port, (uint16_t)(WORLD_PORT_FIRST + world->slot)};
+    spec->ports[spec->port_count++] =
+        (struct sandbox_port){container_port, (uint16_t)(WORLD_PORT_FIRST + world->slot)};
 }
 
 static int listen_on(uint16_t port)

@@ -32,6 +32,9 @@ bool check(struct world *world, bool passed, const char *sentence);
 bool check_saying(struct world *world, bool passed, const char *sentence, const char *remark);
 
 void world_init(struct world *world, const char *folder, const char *bin);
+/* Writes one more file into the tree. */
+void world_add_to_tree(const struct world *world, const char *name, const char *text);
+bool world_has_tree(const struct world *world, const struct tree_id *tree);
 /* Starts a helper (not exiting when idle unless said) and waits until it can be connected to. */
 bool world_start_helper(struct world *world, bool exit_when_idle);
 /* Sends the signal and waits for its end. */
@@ -61,8 +64,12 @@ bool world_await_output(struct world *world, const struct sandbox_spec *spec, co
 
 /* GETs / from 127.0.0.1:port; true when the answer contains `text`. */
 bool fetch_contains(uint16_t port, const char *text, uint64_t ms_max);
-/* Host pids of the service's processes: in our control group, without minga-init and zombies. */
-size_t world_pids(const struct world *world, bool with_inits, pid_t *pids_out, size_t capacity);
+/*
+ * Host pids of the processes in the control group of a slot (0: of all), without zombies, and
+ * without minga-init unless wanted.
+ */
+size_t world_pids(const struct world *world, uint32_t slot, bool with_inits, pid_t *pids_out,
+                  size_t capacity);
 /* The value of "Name:" in /proc/PID/status, or "". */
 const char *status_value(pid_t pid, const char *name, char *value_out, size_t capacity_bytes);
 size_t count_lines(const char *path);

@@ -39,6 +39,50 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 1' HUP INT TERM
 
+# add_program NUMBER FILE...: a tree with these files and the libraries of all programs among them.
+# Its name is what the driver expects, and its owner the agent of the driver's limits.
+add_program() {
+    tree="$folder/trees/$1"
+    while [ ${#tree} -lt $((${#folder} + 7 + 64)) ]; do tree="${tree}0"; done
+    shift
+    mkdir -p "$tree"
+    for file in "$@"; do
+        cp -rL --parents "$file" "$tree"
+        find -L "$file" -type f \( -perm -1 -o -name '*.so*' \) -exec ldd {} + 2>/dev/null |
+            grep -o '/[^ :]*\.so[^ :]*' | sort -u | while read -r library; do
+            [ -e "$tree$library" ] || cp -L --parents "$library" "$tree"
+        done
+    done
+    chown -R 64321:64321 "$tree"
+}
+
+case " ${*:-programs} " in
+*" programs "*)
+    mkdir -p "$folder/trees"
+    if [ -x /usr/bin/python3 ]; then
+        add_program 61 /usr/bin/python3 /usr/lib/python3*/
+    fi
+    if [ -x /usr/bin/redis-server ]; then
+        add_program 62 /usr/bin/redis-server
+    fi
+    if [ -x /usr/sbin/nginx ]; then
+        add_program 63 /usr/sbin/nginx
+        cat >"$tree/nginx.conf" <<'END'
+daemon off;
+pid /tmp/nginx.pid;
+events { worker_connections 64; }
+http {
+    access_log /dev/stdout;
+    client_body_temp_path /tmp/b; proxy_temp_path /tmp/p; fastcgi_temp_path /tmp/f;
+    uwsgi_temp_path /tmp/u; scgi_temp_path /tmp/s;
+    server { listen 8080; location / { return 200 "hello from nginx"; } }
+}
+END
+        chown 64321:64321 "$tree/nginx.conf"
+    fi
+    ;;
+esac
+
 "$BIN/system_sandbox_driver" "$folder" "$BIN" "$@" &
 driver=$!
 wait "$driver"

@@ -225,8 +225,7 @@ Test(archive_rules, privileged_bits_are_dropped_and_said)
     struct archive_rules *rules = archive_rules_new();
 
     cr_assert_str_eq(
-        judge(rules,
-              (struct archive_item){.kind = ARCHIVE_KIND_FILE, .path = "su", .mode = 06755}),
+        judge(rules, (struct archive_item){.kind = ARCHIVE_KIND_FILE, .path = "su", .mode = 06755}),
         "");
     cr_assert_eq(verdict.kind, ARCHIVE_DROP_BITS);
     cr_assert_eq(verdict.dropped, ARCHIVE_DROPPED_SETUID | ARCHIVE_DROPPED_SETGID);

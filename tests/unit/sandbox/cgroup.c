@@ -209,6 +209,36 @@ Test(cgroup, a_group_of_v2_is_made_filled_emptied_and_removed)
     run_story(2, life_story);
 }
 
+static void lock_story(struct cgroups *cgroups)
+{
+    struct cgroups *other = NULL;
+    struct err err = {0};
+
+    must(cgroups_make_parent(cgroups, &CONTRIBUTION, &err), &err);
+    must(cgroups_open(cgroups->parent, &other, &err), &err);
+    CHECK(cgroups_make_parent(other, &CONTRIBUTION, &err) == -EADDRINUSE);
+    CHECK(strstr(err.text, "another minga-sandboxd") != NULL);
+    cgroups_free(cgroups);
+    must(cgroups_make_parent(other, &CONTRIBUTION, &err), &err);
+}
+
+Test(cgroup, two_helpers_cannot_share_a_parent)
+{
+    run_story(0, lock_story);
+}
+
+/* A process that has used up its share of time stops only when it gets the next. */
+static void freeze(struct cgroups *cgroups)
+{
+    struct err err = {0};
+    int r = -ETIMEDOUT;
+
+    for (unsigned i = 0; i < 50 && r == -ETIMEDOUT; i++) {
+        r = cgroup_freeze(cgroups, &NAME, true, &err);
+    }
+    must(r, &err);
+}
+
 static void freeze_story(struct cgroups *cgroups)
 {
     struct cgroup_stats before;
@@ -219,7 +249,7 @@ static void freeze_story(struct cgroups *cgroups)
     make_replica(cgroups);
     pid_t pid = start_inside(cgroups, burn);
     pause_ms(100);
-    must(cgroup_freeze(cgroups, &NAME, true, &err), &err);
+    freeze(cgroups);
     must(cgroup_stats(cgroups, &NAME, &before, &err), &err);
     pause_ms(300);
     must(cgroup_stats(cgroups, &NAME, &frozen, &err), &err);
@@ -228,7 +258,7 @@ static void freeze_story(struct cgroups *cgroups)
     pause_ms(300);
     must(cgroup_stats(cgroups, &NAME, &after, &err), &err);
     CHECK(after.cpu_us > frozen.cpu_us + 5000);
-    must(cgroup_freeze(cgroups, &NAME, true, &err), &err);
+    freeze(cgroups);
     kill_to_empty(cgroups, &NAME); /* also while it is frozen */
     CHECK(waitpid(pid, NULL, 0) == pid);
 }
@@ -334,6 +364,25 @@ static void parent_story(struct cgroups *cgroups)
 Test(cgroup, the_contribution_holds_even_if_a_replica_was_given_more)
 {
     run_story(0, parent_story);
+}
+
+static void shrink_story(struct cgroups *cgroups)
+{
+    const struct sandbox_limits less = {50, 16 << 20, 0, 10};
+    struct err err = {0};
+
+    make_replica(cgroups);
+    if (cgroups->ability.version == 1) {
+        CHECK(cgroups_make_parent(cgroups, &less, &err) == -EINVAL); /* 0.05 cores, it has 0.1 */
+    }
+    must(cgroup_remove(cgroups, &NAME, &err), &err);
+    must(cgroups_make_parent(cgroups, &less, &err), &err);
+    must(cgroups_make_parent(cgroups, &CONTRIBUTION, &err), &err);
+}
+
+Test(cgroup, a_contribution_shrinks_once_larger_replicas_are_gone_and_grows_again)
+{
+    run_story(0, shrink_story);
 }
 
 Test(cgroup, small_shares_get_a_longer_period_instead_of_a_quota_the_kernel_refuses)

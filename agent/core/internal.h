@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/* The core's state, shared by its files only. */
+#include "agent/core/core.h"
+#include "agent/core/message.h"
+#include "agent/core/outbox.h"
+#include "agent/executor/executor.h"
+#include "agent/manager/manager.h"
+
+enum {
+    PENDING_MAX = 1024,
+    CORE_REQUESTS_MAX = 256, /* of the API, outstanding */
+    LOGS_ASKS_MAX = 32,      /* reads of logs at the edge, outstanding */
+    STATUSES_MAX = 32,       /* in the answers of one step */
+    ANSWER_ARENA_BYTES = 65536,
+    ATTEMPT_MS = 600, /* one directory node's time to answer, then the next is asked */
+    SIGNED_BYTES_MAX = 3400,
+};
+
+/* Something asked of the overlay, until its DONE. */
+struct pending {
+    bool used;
+    uint64_t token;
+    struct ask ask;
+};
+
+enum stage {
+    STAGE_OVERLAY, /* the overlay will say */
+    STAGE_VERSION, /* PUT_RECORD: does the version exist? */
+    STAGE_DRAIN,   /* LEAVE, SHUT_DOWN: until nothing runs here */
+    STAGE_ASK,     /* STATUS, SERVICES, LOGS: a candidate is asked for the status */
+    STAGE_READ,    /* LOGS: the node of the replica is asked */
+};
+
+struct request {
+    bool used;
+    uint64_t token;
+    enum core_request_kind kind;
+    enum stage stage;
+    uint32_t attempt; /* answers to earlier attempts are late */
+    uint64_t until_ms;
+    uint64_t attempt_until_ms; /* 0: none under way */
+    struct service_id service;
+    uint32_t slot;
+    uint64_t offset_bytes;
+    uint32_t cursor;
+    bool heard; /* some candidate answered "not found" */
+    uint32_t candidate_count;
+    uint32_t candidate_next;
+    struct node_id candidates[CANDIDATES_MAX];
+    size_t signed_length_bytes;
+    uint8_t signed_bytes[SIGNED_BYTES_MAX];
+};
+
+struct logs_ask { /* a read of logs at the edge: for another node, or for a request of ours */
+    bool used;
+    bool is_local;
+    struct overlay_ask ask;
+    struct ask local;
+};
+
+struct member_free {
+    bool known;
+    struct node_id node;
+    struct sandbox_limits free;
+};
+
+struct core {
+    struct core_config config;
+    struct overlay *overlay;
+    struct surroundings around;
+    struct manager *manager;
+    struct executor *executor;
+    struct outbox out;
+    struct overlay_effects io;
+    /* of the present step */
+    struct overlay_event now; /* only the time is read */
+    struct turn turn;
+    struct core_effects *effects;
+    uint32_t io_next;
+    uint32_t out_next;
+    bool looks_around;
+    uint32_t status_count;
+    struct service_status statuses[STATUSES_MAX];
+    size_t arena_used_bytes;
+    uint8_t arena[ANSWER_ARENA_BYTES];
+
+    uint64_t overlay_wake_ms;
+    uint64_t next_token;
+    struct pending pending[PENDING_MAX];
+    struct request requests[CORE_REQUESTS_MAX];
+    struct logs_ask logs[LOGS_ASKS_MAX];
+    struct member_free frees[MEMBERS_MAX];
+};
+
+/* core.c */
+struct core_effect *core_emit(struct core *core, enum core_effect_kind kind);
+/* A token for the overlay; 0 when too much is outstanding. */
+uint64_t core_pend(struct core *core, const struct ask *ask);
+
+/* dispatch.c */
+void core_send(struct core *core, const struct outgoing *outgoing);
+void core_upcall(struct core *core, const struct overlay_effect *effect);
+void core_logs_read(struct core *core, const struct core_event *event);
+/* Asks the edge for a window of a replica's output here. False: no such replica, or too busy. */
+bool core_read_logs(struct core *core, const minga_LogsQuery *query,
+                    const struct overlay_ask *ask_or_null, const struct ask *local);
+void core_note_free(struct core *core, const struct node_id *node,
+                    const struct sandbox_limits *free);
+
+/* requests.c */
+void core_request_begin(struct core *core, const struct core_request *request);
+/* The end of what a request had asked: of the overlay (`done`), or of a node (`message`). */
+void core_request_done(struct core *core, const struct ask *ask, const struct overlay_effect *done);
+void core_request_message(struct core *core, const struct ask *ask,
+                          const minga_AgentMessage *message);
+void core_requests_tick(struct core *core);
+uint64_t core_requests_wake_ms(const struct core *core);
+
+/* answers.c */
+void request_answer(struct core *core, struct request *request, enum overlay_outcome outcome,
+                    const char *reason);
+struct core_answer *request_answer_begin(struct core *core, struct request *request);
+/* Copies into what lives until the next step; empty when there is no room. */
+struct bytes core_copy(struct core *core, struct bytes bytes);
+struct service_status *core_statuses(struct core *core, uint32_t count);
+void address_host(const char *address, char host_out[ADDRESS_CHARS_MAX + 1]);
+void status_from_page(const struct core *core, const minga_StatusPage *page,
+                      struct service_status *status_out);
+void status_from_head(const minga_ServiceHead *head, struct service_status *status_out);

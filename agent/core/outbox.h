@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/*
+ * What manager and executor want done: a bounded list, filled during one core_step, which the
+ * core turns into overlay requests and effects for the edge.
+ *
+ * Messages that do not fit are dropped and counted: whoever sent them sends them again, because
+ * every state here is pursued until it is reached. Effects on this machine have room kept for
+ * them.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/core/surroundings.h"
+#include "base/bytes.h"
+#include "base/ids.h"
+#include "overlay/overlay.h"
+#include "overlay/protocol.pb.h"
+#include "sandbox/environment.h"
+
+/* What a request was about: comes back with its end. */
+enum ask_kind {
+    ASK_NOTHING, /* no answer is awaited */
+    ASK_FIND,
+    ASK_START,
+    ASK_STOP,
+    ASK_REPORT,
+    ASK_SAVE,
+    ASK_FETCH,
+    ASK_RECORD,
+    ASK_CHUNK,
+    ASK_STATUS,
+    ASK_SERVICES,
+    ASK_LOGS,
+    ASK_REQUEST, /* a request of the API, done by the overlay */
+};
+
+struct ask {
+    enum ask_kind kind;
+    struct node_id to;
+    struct service_id service;
+    uint32_t slot;
+    uint64_t number; /* incarnation, round, revision, version or request: by kind */
+    minga_RecordKind record_kind;
+    struct chunk_id chunk;
+};
+
+enum out_kind {
+    OUT_MESSAGE, /* payload to ask.to */
+    OUT_RECORD,  /* get a record: ask.service, record_kind, number */
+    OUT_CHUNK,   /* get ask.chunk, from `others` too */
+    OUT_STORE,   /* kind, key, number, payload (empty: delete) */
+    OUT_SCAN_TREE,
+    OUT_BUILD_TREE,
+    OUT_DROP_TREE,
+    OUT_START,
+    OUT_STOP,
+    OUT_FREEZE,
+    OUT_THAW,
+    OUT_RENEW,
+    OUT_STATS,
+};
+
+struct outgoing {
+    enum out_kind kind;
+    struct ask ask;
+    struct bytes payload; /* in the arena */
+    uint32_t other_count;
+    struct node_id others[4];
+    enum overlay_blob_kind blob_kind;
+    struct id blob_key;
+    uint64_t blob_number;
+    struct tree_id tree;
+    struct replica_key replica;
+    const struct sandbox_spec *spec;
+};
+
+enum { OUTBOX_MAX = 640, OUTBOX_MESSAGES_MAX = 384, OUTBOX_ARENA_BYTES = 512 * 1024 };
+
+struct outbox {
+    uint32_t count;
+    uint32_t dropped_count;
+    struct outgoing list[OUTBOX_MAX];
+    size_t arena_used_bytes;
+    uint8_t arena[OUTBOX_ARENA_BYTES];
+};
+
+/* Everything a module needs besides its own state and the event. */
+struct turn {
+    uint64_t now_ms;
+    const struct surroundings *around;
+    struct outbox *out;
+};
+
+void outbox_clear(struct outbox *outbox);
+/* Encodes and queues a message to ask->to. False when it was dropped. */
+bool outbox_message(struct turn *turn, const struct ask *ask, const minga_AgentMessage *message);
+void outbox_get_record(struct turn *turn, const struct ask *ask);
+/* False when it was dropped. */
+bool outbox_get_chunk(struct turn *turn, const struct ask *ask, const struct node_id *others,
+                      uint32_t other_count);
+/* Keeps (empty bytes: deletes) a blob of the agent. */
+void outbox_store(struct turn *turn, const struct overlay_blob *blob);
+/* An effect on this machine; only the fields that its kind names are read. */
+void outbox_local(struct turn *turn, const struct outgoing *outgoing);

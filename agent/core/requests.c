@@ -1,0 +1,567 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Requests of the API. Each ends in exactly one CORE_ANSWER, at the latest at its until_ms. */
+#include <errno.h>
+#include <string.h>
+
+#include "agent/core/internal.h"
+#include "base/check.h"
+#include "overlay/signed.h"
+
+enum { JOIN_MS = 30000, LAST_MS = 500 };
+
+static struct ask ask_of(const struct core *core, const struct request *request, enum ask_kind kind)
+{
+    struct ask ask = {.kind = kind, .service = request->service, .slot = request->slot};
+
+    ask.number = (uint64_t)(request - core->requests) << 32 | request->attempt;
+    return ask;
+}
+
+/* NULL when it has been answered, or asked someone else since. */
+static struct request *request_of(struct core *core, const struct ask *ask)
+{
+    uint64_t index = ask->number >> 32;
+    struct request *request;
+
+    CHECK(index < CORE_REQUESTS_MAX);
+    request = &core->requests[index];
+    return request->used && request->attempt == (uint32_t)ask->number ? request : NULL;
+}
+
+static uint64_t request_pend(struct core *core, struct request *request)
+{
+    struct ask ask = ask_of(core, request, ASK_REQUEST);
+    uint64_t token = core_pend(core, &ask);
+
+    if (token == 0) {
+        request_answer(core, request, OVERLAY_FULL, "this agent has too many requests under way");
+    }
+    return token;
+}
+
+/* ------------------------------------------------------------------ done at once */
+
+static void answer_errno(struct core *core, struct request *request, int result, const char *why)
+{
+    request_answer(core, request, result == 0 ? OVERLAY_OK : OVERLAY_REFUSED,
+                   result == 0 ? "" : why);
+}
+
+static void begin_create(struct core *core, struct request *request,
+                         const struct core_request *from)
+{
+    int result =
+        overlay_create(core->overlay, &core->now, from->community, from->admission, &core->io);
+
+    core->looks_around = true;
+    answer_errno(core, request, result, "the community's record or admission is not valid here");
+}
+
+static void begin_expel(struct core *core, struct request *request, const struct core_request *from)
+{
+    answer_errno(core, request,
+                 overlay_expel(core->overlay, &core->now, from->signed_bytes, &core->io),
+                 "the expulsion is not signed by this community");
+}
+
+static void begin_revoke(struct core *core, struct request *request,
+                         const struct core_request *from)
+{
+    answer_errno(core, request,
+                 overlay_revoke(core->overlay, &core->now, from->signed_bytes, &core->io),
+                 "the revocation is not signed by this community");
+}
+
+static void begin_owner(struct core *core, struct request *request, const struct core_request *from)
+{
+    if (from->kind == CORE_PAUSE) {
+        executor_pause(core->executor, &core->turn, from->duration_ms);
+    } else if (from->kind == CORE_RESUME) {
+        executor_resume(core->executor, &core->turn);
+    } else {
+        executor_drain(core->executor, &core->turn);
+    }
+    request_answer(core, request, OVERLAY_OK, "");
+}
+
+/* ------------------------------------------------------------------ through the overlay */
+
+static void begin_join(struct core *core, struct request *request, const struct core_request *from)
+{
+    uint64_t token = request_pend(core, request);
+
+    request->until_ms = core->turn.now_ms + JOIN_MS;
+    if (token != 0) {
+        overlay_join(core->overlay, &core->now, token, from->join, &core->io);
+    }
+}
+
+static void say_goodbye(struct core *core, struct request *request)
+{
+    uint64_t token;
+
+    request->stage = STAGE_OVERLAY;
+    token = request_pend(core, request);
+    if (token != 0) {
+        overlay_goodbye(core->overlay, &core->now, token, request->kind != CORE_BACK_SOON,
+                        &core->io);
+    }
+}
+
+static void begin_leave(struct core *core, struct request *request, const struct core_request *from)
+{
+    (void)from;
+    executor_drain(core->executor, &core->turn);
+    request->stage = STAGE_DRAIN;
+    request->until_ms = core->turn.now_ms + SHUTDOWN_MS - LAST_MS;
+}
+
+static void begin_back_soon(struct core *core, struct request *request,
+                            const struct core_request *from)
+{
+    (void)from;
+    executor_back_soon(core->executor, &core->turn);
+    executor_flush(core->executor, &core->turn); /* the word goes out before the goodbye */
+    while (core->out_next < core->out.count) {
+        core_send(core, &core->out.list[core->out_next++]);
+    }
+    say_goodbye(core, request);
+}
+
+static void put_record(struct core *core, struct request *request)
+{
+    uint64_t token;
+
+    request->stage = STAGE_OVERLAY;
+    request->attempt++;
+    token = request_pend(core, request);
+    if (token != 0) {
+        overlay_record_put(core->overlay, &core->now, token,
+                           (struct bytes){request->signed_bytes, request->signed_length_bytes},
+                           &core->io);
+    }
+}
+
+/* NULL when a service record may be kept; *version_out is the version that must exist, or 0. */
+static const char *service_fault(const minga_Record *record, uint64_t *version_out)
+{
+    minga_Service service = minga_Service_init_zero;
+
+    *version_out = 0;
+    if (record->removed) {
+        return NULL;
+    }
+    if (service_content_read(record, &service) < 0) {
+        return "the service record is not readable";
+    }
+    if (service.replicas < 1 || service.replicas > REPLICAS_PER_SERVICE_MAX) {
+        return "a service has 1 to 32 replicas";
+    }
+    if (service.active && service.version == 0) {
+        return "no version of this service was pushed yet";
+    }
+    *version_out = service.version;
+    return NULL;
+}
+
+static const char *record_fault(const struct core_request *from, minga_Record *record,
+                                uint64_t *version_out)
+{
+    minga_Signed signed_thing;
+    minga_Version version;
+    struct manifest manifest;
+    struct public_key owner;
+    struct service_id service;
+
+    *version_out = 0;
+    if (from->signed_bytes.length_bytes > SIGNED_BYTES_MAX ||
+        signed_decode(from->signed_bytes, &signed_thing) < 0) {
+        return "the record is not readable";
+    }
+    memcpy(owner.bytes, signed_thing.key, PUBLIC_KEY_BYTES);
+    if (record_read(from->signed_bytes, record) < 0) {
+        return "the record is not readable";
+    }
+    service = keys_service_id(&owner, record->name);
+    if (record_open(from->signed_bytes, &service, record) < 0) {
+        return "the record is not signed by its owner";
+    }
+    if (record->kind == minga_RecordKind_RECORD_SERVICE) {
+        return service_fault(record, version_out);
+    }
+    if (record->kind != minga_RecordKind_RECORD_VERSION || record->number == 0) {
+        return "unknown kind of record";
+    }
+    return record->removed || version_open(record, &version, &manifest) == 0
+               ? NULL
+               : "the manifest in the version record is not valid";
+}
+
+static void begin_put_record(struct core *core, struct request *request,
+                             const struct core_request *from)
+{
+    minga_Record record;
+    struct public_key owner;
+    uint64_t version;
+    uint64_t token;
+    const char *fault = record_fault(from, &record, &version);
+
+    if (fault != NULL) {
+        request_answer(core, request, OVERLAY_REFUSED, fault);
+        return;
+    }
+    memcpy(owner.bytes, record.owner_key, PUBLIC_KEY_BYTES);
+    request->service = keys_service_id(&owner, record.name);
+    request->signed_length_bytes = from->signed_bytes.length_bytes;
+    memcpy(request->signed_bytes, from->signed_bytes.data, from->signed_bytes.length_bytes);
+    if (version == 0 ||
+        overlay_record(core->overlay, &request->service, minga_RecordKind_RECORD_VERSION, version)
+                .length_bytes > 0) {
+        put_record(core, request);
+        return;
+    }
+    request->stage = STAGE_VERSION;
+    token = request_pend(core, request);
+    if (token != 0) {
+        overlay_record_get(core->overlay, &core->now, token, &request->service,
+                           minga_RecordKind_RECORD_VERSION, version, &core->io);
+    }
+}
+
+static void begin_get_record(struct core *core, struct request *request,
+                             const struct core_request *from)
+{
+    uint64_t token = request_pend(core, request);
+
+    if (token != 0) {
+        overlay_record_get(core->overlay, &core->now, token, &from->service, from->record_kind,
+                           from->number, &core->io);
+    }
+}
+
+static void begin_put_chunk(struct core *core, struct request *request,
+                            const struct core_request *from)
+{
+    uint64_t token = request_pend(core, request);
+
+    request->until_ms = core->turn.now_ms + JOIN_MS;
+    if (token != 0) {
+        overlay_chunk_put(core->overlay, &core->now, token, &from->chunk, &core->io);
+    }
+}
+
+static void begin_lookup(struct core *core, struct request *request,
+                         const struct core_request *from)
+{
+    uint64_t token = request_pend(core, request);
+
+    if (token != 0) {
+        overlay_lookup(core->overlay, &core->now, token, &from->key, &core->io);
+    }
+}
+
+void core_request_done(struct core *core, const struct ask *ask, const struct overlay_effect *done)
+{
+    struct request *request = request_of(core, ask);
+    struct core_answer *answer;
+
+    if (request == NULL) {
+        return;
+    }
+    if (request->stage == STAGE_VERSION) {
+        if (done->outcome == OVERLAY_OK) {
+            put_record(core, request);
+        } else {
+            request_answer(core, request, OVERLAY_REFUSED,
+                           "the version of the service record is not known");
+        }
+        return;
+    }
+    if (request->kind == CORE_JOIN) {
+        core->looks_around = true;
+    }
+    answer = request_answer_begin(core, request);
+    answer->outcome = done->outcome;
+    (void)text_copy(answer->reason, sizeof(answer->reason), done->reason);
+    answer->record = done->record;
+    answer->is_new = done->is_new;
+    answer->lookup = done->lookup;
+}
+
+/* ------------------------------------------------------------------ the directory */
+
+static void send_query(struct core *core, struct request *request, const struct node_id *to,
+                       const minga_AgentMessage *message)
+{
+    enum ask_kind kind = ASK_STATUS;
+    struct ask ask;
+
+    if (request->stage == STAGE_READ) {
+        kind = ASK_LOGS;
+    } else if (request->kind == CORE_SERVICES) {
+        kind = ASK_SERVICES;
+    }
+    request->attempt++;
+    request->attempt_until_ms = core->turn.now_ms + ATTEMPT_MS;
+    ask = ask_of(core, request, kind);
+    ask.to = *to;
+    if (!outbox_message(&core->turn, &ask, message)) {
+        request->attempt_until_ms = core->turn.now_ms + 1;
+    }
+}
+
+/* Asks the next candidate; without one left the request has failed. */
+static void ask_next(struct core *core, struct request *request)
+{
+    minga_AgentMessage message = minga_AgentMessage_init_zero;
+
+    if (request->candidate_next >= request->candidate_count || request->stage == STAGE_READ) {
+        request_answer(core, request, request->heard ? OVERLAY_NOT_FOUND : OVERLAY_TIMED_OUT,
+                       request->heard ? "no such service is known"
+                                      : "nobody who should know it answers");
+        return;
+    }
+    if (request->kind == CORE_SERVICES) {
+        message.which_body = minga_AgentMessage_services_query_tag;
+        message.body.services_query.cursor = request->cursor;
+    } else {
+        message.which_body = minga_AgentMessage_status_query_tag;
+        memcpy(message.body.status_query.service, request->service.id.bytes, ID_BYTES);
+        message.body.status_query.slot = request->slot;
+    }
+    send_query(core, request, &request->candidates[request->candidate_next++], &message);
+}
+
+static void begin_directory(struct core *core, struct request *request,
+                            const struct core_request *from)
+{
+    request->stage = STAGE_ASK;
+    if (from->kind == CORE_SERVICES) {
+        request->candidates[0] = from->node;
+        request->candidate_count = 1;
+    } else {
+        request->candidate_count = core->around.candidates(core->around.self, &request->service,
+                                                           CANDIDATES_MAX, request->candidates);
+    }
+    ask_next(core, request);
+}
+
+static void status_done(struct core *core, struct request *request, const minga_StatusPage *page)
+{
+    struct service_status *status = core_statuses(core, 1);
+
+    if (status == NULL) {
+        request_answer(core, request, OVERLAY_FULL, "too many answers at once");
+        return;
+    }
+    status_from_page(core, page, status);
+    request_answer_begin(core, request)->status = status;
+}
+
+static void services_done(struct core *core, struct request *request,
+                          const minga_ServicesPage *page)
+{
+    struct service_status *statuses = core_statuses(core, page->services_count);
+    struct core_answer *answer;
+
+    if (statuses == NULL) {
+        request_answer(core, request, OVERLAY_FULL, "too many answers at once");
+        return;
+    }
+    for (pb_size_t i = 0; i < page->services_count; i++) {
+        status_from_head(&page->services[i], &statuses[i]);
+    }
+    answer = request_answer_begin(core, request);
+    answer->status = statuses;
+    answer->status_count = page->services_count;
+    answer->next_cursor = page->next_cursor;
+}
+
+/* The service's manager has said where the replica is: ask there for its output. */
+static void logs_located(struct core *core, struct request *request, const minga_StatusPage *page)
+{
+    minga_AgentMessage message = minga_AgentMessage_init_zero;
+    const minga_SlotStatus *slot = page->slots_count > 0 ? &page->slots[0] : NULL;
+    struct node_id node;
+
+    if (slot == NULL || slot->slot != request->slot || slot->node.size != ID_BYTES) {
+        request_answer(core, request, OVERLAY_NOT_FOUND, "this replica is on no node now");
+        return;
+    }
+    memcpy(node.id.bytes, slot->node.bytes, ID_BYTES);
+    message.which_body = minga_AgentMessage_logs_query_tag;
+    memcpy(message.body.logs_query.service, request->service.id.bytes, ID_BYTES);
+    message.body.logs_query.slot = request->slot;
+    message.body.logs_query.offset_bytes = request->offset_bytes;
+    request->stage = STAGE_READ;
+    request->heard = false;
+    send_query(core, request, &node, &message);
+    request->attempt_until_ms = request->until_ms;
+}
+
+static void logs_done(struct core *core, struct request *request, const minga_LogsPage *page)
+{
+    struct core_answer *answer;
+
+    if (!page->found) {
+        request_answer(core, request, OVERLAY_NOT_FOUND, "its node keeps no output of it");
+        return;
+    }
+    answer = request_answer_begin(core, request);
+    answer->logs = core_copy(core, (struct bytes){page->data.bytes, page->data.size});
+    answer->logs_offset_bytes = page->offset_bytes;
+    answer->logs_ended = page->ended;
+}
+
+static void status_came(struct core *core, struct request *request, const minga_StatusPage *page)
+{
+    if (!page->found || !page->has_head) {
+        request->heard = true;
+        ask_next(core, request);
+    } else if (request->kind == CORE_LOGS) {
+        logs_located(core, request, page);
+    } else {
+        status_done(core, request, page);
+    }
+}
+
+void core_request_message(struct core *core, const struct ask *ask,
+                          const minga_AgentMessage *message)
+{
+    struct request *request = request_of(core, ask);
+    pb_size_t which = message != NULL ? message->which_body : 0;
+
+    if (request == NULL) {
+        return;
+    }
+    if (ask->kind == ASK_STATUS && which == minga_AgentMessage_status_page_tag) {
+        status_came(core, request, &message->body.status_page);
+    } else if (ask->kind == ASK_SERVICES && which == minga_AgentMessage_services_page_tag) {
+        services_done(core, request, &message->body.services_page);
+    } else if (ask->kind == ASK_LOGS && which == minga_AgentMessage_logs_page_tag) {
+        logs_done(core, request, &message->body.logs_page);
+    } else {
+        ask_next(core, request);
+    }
+}
+
+/* ------------------------------------------------------------------ the table of requests */
+
+static void (*const begins[])(struct core *core, struct request *request,
+                              const struct core_request *from) = {
+    [CORE_CREATE_COMMUNITY] = begin_create,
+    [CORE_JOIN] = begin_join,
+    [CORE_LEAVE] = begin_leave,
+    [CORE_EXPEL] = begin_expel,
+    [CORE_REVOKE] = begin_revoke,
+    [CORE_PAUSE] = begin_owner,
+    [CORE_RESUME] = begin_owner,
+    [CORE_DRAIN] = begin_owner,
+    [CORE_SHUT_DOWN] = begin_leave,
+    [CORE_BACK_SOON] = begin_back_soon,
+    [CORE_PUT_RECORD] = begin_put_record,
+    [CORE_GET_RECORD] = begin_get_record,
+    [CORE_PUT_CHUNK] = begin_put_chunk,
+    [CORE_STATUS] = begin_directory,
+    [CORE_SERVICES] = begin_directory,
+    [CORE_LOGS] = begin_directory,
+    [CORE_LOOKUP] = begin_lookup,
+};
+
+static struct request *request_place(struct core *core)
+{
+    for (uint32_t i = 0; i < CORE_REQUESTS_MAX; i++) {
+        if (!core->requests[i].used) {
+            return &core->requests[i];
+        }
+    }
+    return NULL;
+}
+
+static bool needs_community(enum core_request_kind kind)
+{
+    return kind == CORE_PUT_RECORD || kind == CORE_GET_RECORD || kind == CORE_PUT_CHUNK ||
+           kind == CORE_STATUS || kind == CORE_SERVICES || kind == CORE_LOGS ||
+           kind == CORE_LOOKUP || kind == CORE_EXPEL || kind == CORE_REVOKE;
+}
+
+void core_request_begin(struct core *core, const struct core_request *from)
+{
+    struct request *request = request_place(core);
+    struct core_answer *answer;
+
+    CHECK(from->token != 0);
+    if (request == NULL) {
+        answer = &core_emit(core, CORE_ANSWER)->answer;
+        answer->token = from->token;
+        answer->outcome = OVERLAY_FULL;
+        (void)text_copy(answer->reason, sizeof(answer->reason), "too many requests at once");
+        return;
+    }
+    request->used = true;
+    request->token = from->token;
+    request->kind = from->kind;
+    request->stage = STAGE_OVERLAY;
+    request->attempt++; /* goes on from the place's last tenant: its late answers are not ours */
+    request->until_ms = core->turn.now_ms + OWNER_REQUEST_MS;
+    request->attempt_until_ms = 0;
+    request->service = from->service;
+    request->slot = from->slot > 0 ? from->slot : 1;
+    request->offset_bytes = from->offset_bytes;
+    request->cursor = from->cursor;
+    request->heard = false;
+    request->candidate_count = 0;
+    request->candidate_next = 0;
+    if (needs_community(from->kind) && !overlay_belongs(core->overlay)) {
+        request_answer(core, request, OVERLAY_REFUSED, "this node belongs to no community");
+        return;
+    }
+    begins[from->kind](core, request, from);
+}
+
+static void request_tick(struct core *core, struct request *request)
+{
+    bool over = core->turn.now_ms >= request->until_ms;
+
+    if (request->stage == STAGE_DRAIN) {
+        if (over || executor_is_empty(core->executor)) {
+            request->until_ms = core->turn.now_ms + 2 * LAST_MS;
+            say_goodbye(core, request);
+        }
+        return;
+    }
+    if (over && (request->kind == CORE_LEAVE || request->kind == CORE_SHUT_DOWN)) {
+        request_answer(core, request, OVERLAY_OK, ""); /* told or not: we go */
+    } else if (over) {
+        request_answer(core, request, OVERLAY_TIMED_OUT, "no answer in time");
+    } else if (request->attempt_until_ms != 0 && core->turn.now_ms >= request->attempt_until_ms) {
+        ask_next(core, request);
+    }
+}
+
+void core_requests_tick(struct core *core)
+{
+    for (uint32_t i = 0; i < CORE_REQUESTS_MAX; i++) {
+        if (core->requests[i].used) {
+            request_tick(core, &core->requests[i]);
+        }
+    }
+}
+
+uint64_t core_requests_wake_ms(const struct core *core)
+{
+    uint64_t wake_ms = UINT64_MAX;
+
+    for (uint32_t i = 0; i < CORE_REQUESTS_MAX; i++) {
+        const struct request *request = &core->requests[i];
+
+        if (request->used && request->until_ms < wake_ms) {
+            wake_ms = request->until_ms;
+        }
+        if (request->used && request->attempt_until_ms != 0 &&
+            request->attempt_until_ms < wake_ms) {
+            wake_ms = request->attempt_until_ms;
+        }
+    }
+    return wake_ms;
+}

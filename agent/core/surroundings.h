@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/*
+ * What manager and executor may know of the community: a small table of functions, so that
+ * election and discovery can be exchanged and unit tests need no overlay.
+ *
+ * The default (surroundings_of_overlay) is the pseudo-DHT of DESIGN §8: the node responsible for
+ * a service's id leads, the next ones on the ring are its secondaries.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/ids.h"
+#include "overlay/overlay.h"
+
+enum { CANDIDATES_MAX = 8 };
+
+struct surroundings {
+    const void *self;    /* handed to each function */
+    struct node_id node; /* this node */
+    /* Election: up members that manage, the leader first, then the secondaries in order. */
+    uint32_t (*candidates)(const void *self, const struct service_id *service, uint32_t count_max,
+                           struct node_id *nodes_out);
+    /* Discovery: up members to ask for offers, this node too. */
+    uint32_t (*discover)(const void *self, const struct service_id *service, uint32_t count_max,
+                         struct node_id *nodes_out);
+    /* Up members other than this node. */
+    uint32_t (*others)(const void *self, uint32_t count_max, struct node_id *nodes_out);
+    /* NULL when unknown. */
+    const struct overlay_member *(*member)(const void *self, const struct node_id *node);
+    /* An encoded Signed{Record}, already verified; empty when it is not here. */
+    struct bytes (*record)(const void *self, const struct service_id *service,
+                           minga_RecordKind kind, uint64_t number);
+    /* Walks the service records that are here; *cursor starts at 0. */
+    bool (*service_next)(const void *self, uint32_t *cursor, struct service_id *service_out);
+};
+
+struct surroundings surroundings_of_overlay(const struct overlay *overlay);

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/*
+ * The executor: the life cycle of every replica on this node.
+ *
+ * Pure: events come in as function calls with the present turn, effects go to turn->out. It
+ * accepts what the owner's policy admits, fetches and builds the tree, starts, restarts after
+ * manifest.restart, reports to each service's manager, and keeps on disk what it needs to adopt
+ * survivors after a restart of mingad.
+ *
+ * Invariants (checked after each event): the promised limits never exceed the contribution; no
+ * two replicas of one service that are not ending; host ports are used once.
+ */
+#include "agent/core/core.h"
+#include "agent/core/message.h"
+#include "agent/core/outbox.h"
+
+struct executor;
+
+struct executor *executor_new(const struct core_config *config);
+void executor_free(struct executor *executor);
+/* A BLOB_AGENT that was stored here. Returns 0 or -EBADMSG (nothing changes). */
+int executor_load(struct executor *executor, const struct overlay_blob *blob);
+void executor_start(struct executor *executor, struct turn *turn);
+
+/* ---- messages; `direct` says that `from` was proved by the link. True: *reply_out is filled. */
+bool executor_find(struct executor *executor, struct turn *turn, const minga_Find *find,
+                   minga_Offer *offer_out);
+void executor_ask_start(struct executor *executor, struct turn *turn, const struct node_id *from,
+                        const minga_AskStart *ask, minga_AskReply *reply_out);
+void executor_ask_stop(struct executor *executor, struct turn *turn, const struct node_id *from,
+                       const minga_AskStop *ask, minga_AskReply *reply_out);
+void executor_verdicts(struct executor *executor, struct turn *turn, const struct node_id *from,
+                       const minga_ReportReply *reply);
+/* The end of an ASK_CHUNK. */
+void executor_chunk(struct executor *executor, struct turn *turn, const struct ask *ask,
+                    enum overlay_outcome outcome, const char *reason);
+
+/* ---- the edge */
+void executor_tick(struct executor *executor, struct turn *turn);
+/* When the next tick is due; UINT64_MAX: no need. */
+uint64_t executor_wake_ms(const struct executor *executor);
+void executor_scanned(struct executor *executor, struct turn *turn, const struct core_event *event);
+void executor_built(struct executor *executor, struct turn *turn, const struct core_event *event);
+void executor_sandbox(struct executor *executor, struct turn *turn,
+                      const struct sandbox_event *event);
+void executor_sandbox_up(struct executor *executor, struct turn *turn);
+void executor_sandbox_listed(struct executor *executor, struct turn *turn);
+void executor_sandbox_down(struct executor *executor, struct turn *turn, const char *reason);
+void executor_ports_refused(struct executor *executor, struct turn *turn,
+                            const struct replica_key *key, uint16_t host_port);
+
+/* ---- the owner */
+void executor_pause(struct executor *executor, struct turn *turn, uint64_t duration_ms);
+void executor_resume(struct executor *executor, struct turn *turn);
+/* Managers move the replicas; what is left after DRAIN_MS is ended. */
+void executor_drain(struct executor *executor, struct turn *turn);
+void executor_back_soon(struct executor *executor, struct turn *turn);
+void executor_set_isolated(struct executor *executor, struct turn *turn, bool isolated);
+/* The community has changed: tell managers (who may be others now) and newcomers. */
+void executor_look_around(struct executor *executor, struct turn *turn);
+void executor_member_up(struct executor *executor, struct turn *turn, const struct node_id *node);
+/* Sends what is due; called at the end of every core_step. */
+void executor_flush(struct executor *executor, struct turn *turn);
+
+/* ---- views */
+bool executor_is_empty(const struct executor *executor); /* no replica is left, in any state */
+uint32_t executor_count(const struct executor *executor);
+/* The index-th replica. node, node_name and address are left for the caller. */
+void executor_replica(const struct executor *executor, uint32_t index, uint64_t now_ms,
+                      struct core_replica *replica_out);
+bool executor_find_slot(const struct executor *executor, const struct service_id *service,
+                        uint32_t slot, struct replica_key *key_out);
+void executor_status(const struct executor *executor, struct node_status *status_out);
+struct sandbox_limits executor_free_limits(const struct executor *executor);
+
+enum { DRAIN_MS = 8000 };

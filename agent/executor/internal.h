@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/* The executor's state, shared by its files only. */
+#include "agent/executor/executor.h"
+#include "agent/executor/policy.h"
+#include "base/random.h"
+
+enum {
+    CHUNKS_AT_ONCE = 8,      /* fetched in parallel for one replica */
+    FETCH_FAILURES_MAX = 20, /* in a row, until the replica has failed here */
+    FETCH_RETRY_MS = 500,
+    REFUSED_MAX = 3, /* starts refused in a row, until it has failed here */
+    RESTART_MS_MAX = 60000,
+    RESTART_RESET_MS = 60000, /* of running: the next restart is at once again */
+    STATS_MS = 2000,
+    SLEEP_MS = 5000, /* a gap between two events: this machine slept */
+    TREES_MAX = 64,
+    TREE_UNUSED_MS = 600000,
+    BAD_PORTS_MAX = 32,
+    PORT_TRIES_MAX = 64,
+    STOP_RETRY_MS = 5000,
+    OVER_KEPT_MS = 30000, /* an ended replica is reported until heard, at most this long */
+};
+
+enum phase {
+    PHASE_KEPT,     /* loaded from disk; does it still live? */
+    PHASE_SCANNING, /* which chunks are missing? */
+    PHASE_FETCHING,
+    PHASE_BUILDING,
+    PHASE_READY, /* tree is complete, waiting for the execution environment */
+    PHASE_STARTING,
+    PHASE_RUNNING,
+    PHASE_WAITING,  /* backing off before a restart */
+    PHASE_STOPPING, /* STOP was asked, the end is not known yet */
+    PHASE_OVER,     /* ended for good; kept until its manager has heard of it */
+    PHASE_COUNT
+};
+
+struct replica {
+    bool used;
+    struct replica_key key;
+    struct epoch epoch; /* the highest obeyed */
+    enum phase phase;
+    uint64_t since_ms; /* of the phase */
+    struct tree_id tree;
+    uint64_t version;
+    struct public_key owner_key;
+    struct manifest manifest;
+    struct sandbox_limits limits;
+    enum replica_health health;
+    bool failed; /* OVER: another node should try; else: it is done */
+    char reason[REASON_CHARS_MAX + 1];
+    uint32_t restart_count;
+    uint32_t quick_restart_count; /* since it last ran for RESTART_RESET_MS */
+    uint32_t refused_count;
+    uint32_t port_try_count;
+    uint64_t restart_at_ms;
+    uint64_t stats_at_ms;
+    struct sandbox_limits used_limits;
+    uint16_t host_ports[PORTS_PER_SERVICE_MAX];
+    bool frozen;          /* by a gap in time: until the manager confirms */
+    bool manager_ended;   /* STOPPING, OVER: its manager asked for it */
+    bool drop_when_ended; /* its manager knows: nothing to report */
+    uint32_t fetch_failure_count;
+    uint64_t fetch_retry_ms;
+    uint32_t missing_count; /* chunks still to ask for: [0, missing_count) */
+    uint32_t asked_count;   /* chunks under way */
+    struct chunk_id missing[SCAN_MISSING_MAX];
+    uint32_t other_count;
+    struct node_id others[4];
+    size_t version_record_bytes;
+    uint8_t version_record[3240];
+    struct sandbox_spec spec;
+};
+
+struct kept_tree {
+    bool used;
+    struct tree_id tree;
+    uint64_t needed_ms; /* last */
+};
+
+struct executor {
+    struct core_config config;
+    struct random random;
+    struct replica replicas[REPLICAS_PER_NODE_MAX];
+    struct kept_tree trees[TREES_MAX];
+    uint16_t bad_ports[BAD_PORTS_MAX]; /* found in use by others, newest last, a ring */
+    uint32_t bad_port_cursor;
+    bool sandbox_up;
+    uint64_t sandbox_down_ms; /* since then, while not up */
+    bool listed[REPLICAS_PER_NODE_MAX];
+    char sandbox_reason[REASON_CHARS_MAX + 1];
+    bool paused;
+    uint64_t paused_until_ms; /* 0: until resume */
+    bool draining;
+    uint64_t drain_until_ms;
+    bool isolated;
+    bool back_soon;
+    uint64_t started_ms;
+    uint64_t last_event_ms;
+    uint64_t report_at_ms;
+    bool report_now;
+    uint64_t renew_at_ms;
+    bool free_changed;
+};
+
+/* replica.c */
+struct replica *replica_by_key(struct executor *executor, const struct replica_key *key);
+struct replica *replica_of_service(struct executor *executor, const struct service_id *service);
+void replica_enter(struct executor *executor, struct turn *turn, struct replica *replica,
+                   enum phase phase);
+void replica_say(struct replica *replica, const char *format, ...) PRINTF_LIKE(2, 3);
+/* Ends it: STOP when something runs, else at once. */
+void replica_stop(struct executor *executor, struct turn *turn, struct replica *replica,
+                  const char *reason);
+/* Ended, for good. */
+void replica_over(struct executor *executor, struct turn *turn, struct replica *replica,
+                  bool failed);
+void replica_forget(struct executor *executor, struct turn *turn, struct replica *replica);
+void replica_keep(struct turn *turn, const struct replica *replica);
+bool replica_counts(const struct replica *replica); /* its limits are promised */
+struct sandbox_limits executor_promised(const struct executor *executor);
+void executor_check(const struct executor *executor);
+
+/* fetch.c */
+void replica_scan(struct executor *executor, struct turn *turn, struct replica *replica);
+void replica_fetch_more(struct executor *executor, struct turn *turn, struct replica *replica);
+void trees_need(struct executor *executor, const struct tree_id *tree, uint64_t now_ms);
+void trees_tick(struct executor *executor, struct turn *turn);
+
+/* launch.c */
+/* Chooses ports, fills the spec, asks for START. */
+void replica_launch(struct executor *executor, struct turn *turn, struct replica *replica);
+uint32_t ports_free_count(const struct executor *executor);
+void replica_ended(struct executor *executor, struct turn *turn, struct replica *replica,
+                   const struct sandbox_event *event);
+
+/* tell.c */
+enum replica_state replica_state_of(const struct executor *executor, const struct replica *replica);

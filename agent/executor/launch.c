@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Start, end, and start again. */
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/executor/internal.h"
+#include "base/check.h"
+#include "base/units.h"
+
+static bool port_is_taken(const struct executor *executor, uint16_t port)
+{
+    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+        const struct replica *replica = &executor->replicas[i];
+
+        for (uint32_t j = 0; replica_counts(replica) && j < replica->manifest.port_count; j++) {
+            if (replica->host_ports[j] == port) {
+                return true;
+            }
+        }
+    }
+    for (uint32_t i = 0; i < BAD_PORTS_MAX; i++) {
+        if (executor->bad_ports[i] == port) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static uint32_t port_range(const struct executor *executor)
+{
+    CHECK(executor->config.port_first <= executor->config.port_last);
+    return (uint32_t)executor->config.port_last - executor->config.port_first + 1;
+}
+
+uint32_t ports_free_count(const struct executor *executor)
+{
+    uint32_t taken = BAD_PORTS_MAX;
+    uint32_t range = port_range(executor);
+
+    /* A bound that needs no walk of the range: bad ports are counted as taken. */
+    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+        if (replica_counts(&executor->replicas[i])) {
+            taken += executor->replicas[i].manifest.port_count;
+        }
+    }
+    if (range > taken + PORTS_PER_SERVICE_MAX) {
+        return range - taken;
+    }
+    taken = 0;
+    for (uint32_t i = 0; i < range; i++) {
+        taken += port_is_taken(executor, (uint16_t)(executor->config.port_first + i)) ? 1 : 0;
+    }
+    return range - taken;
+}
+
+/* A free port from a random place on: several agents on one host seldom meet. 0: none. */
+static uint16_t port_choose(struct executor *executor)
+{
+    uint32_t range = port_range(executor);
+    uint32_t start = (uint32_t)random_below(&executor->random, range);
+
+    for (uint32_t i = 0; i < range; i++) {
+        uint16_t port = (uint16_t)(executor->config.port_first + (start + i) % range);
+
+        if (!port_is_taken(executor, port)) {
+            return port;
+        }
+    }
+    return 0;
+}
+
+static bool ports_choose(struct executor *executor, struct replica *replica)
+{
+    for (uint32_t i = 0; i < replica->manifest.port_count; i++) {
+        if (replica->host_ports[i] == 0) {
+            replica->host_ports[i] = port_choose(executor);
+        }
+        if (replica->host_ports[i] == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void spec_fill_health(const struct manifest *manifest, struct sandbox_health *health)
+{
+    memset(health, 0, sizeof(*health));
+    if (!manifest->has_health || manifest->health_port >= manifest->port_count) {
+        return;
+    }
+    health->container_port = manifest->ports[manifest->health_port].container_port;
+    memcpy(health->http_path, manifest->health_http, sizeof(health->http_path));
+    health->interval_ms = manifest->health_interval_ms;
+    health->timeout_ms = manifest->health_timeout_ms;
+    health->failures_max = manifest->health_failures_max;
+    health->grace_ms = manifest->health_grace_ms;
+}
+
+static_assert(sizeof(((struct sandbox_health *)0)->http_path) ==
+                  sizeof(((struct manifest *)0)->health_http),
+              "the probe's path fits");
+static_assert(sizeof(((struct sandbox_spec *)0)->arguments) ==
+                  sizeof(((struct manifest_words *)0)->text),
+              "the command fits");
+
+static void spec_fill(struct replica *replica)
+{
+    const struct manifest *manifest = &replica->manifest;
+    struct sandbox_spec *spec = &replica->spec;
+
+    memset(spec, 0, sizeof(*spec));
+    spec->key = replica->key;
+    spec->tree = replica->tree;
+    spec->argument_count = manifest->command.count;
+    memcpy(spec->arguments, manifest->command.text, sizeof(spec->arguments));
+    spec->environment_count = manifest->environment.count;
+    memcpy(spec->environment, manifest->environment.text, sizeof(spec->environment));
+    memcpy(spec->workdir, manifest->workdir, sizeof(spec->workdir));
+    spec->user = manifest->user;
+    spec->limits = replica->limits;
+    spec->port_count = manifest->port_count;
+    for (uint32_t i = 0; i < manifest->port_count; i++) {
+        spec->ports[i].container_port = manifest->ports[i].container_port;
+        spec->ports[i].host_port = replica->host_ports[i];
+    }
+    spec_fill_health(manifest, &spec->health);
+    spec->stop_signal = manifest->stop_signal;
+    spec->stop_grace_ms = manifest->stop_grace_ms;
+    spec->logs_bytes = manifest->logs_bytes;
+    (void)snprintf(spec->hostname, sizeof(spec->hostname), "%s-%u", manifest->name,
+                   replica->key.slot);
+}
+
+void replica_launch(struct executor *executor, struct turn *turn, struct replica *replica)
+{
+    struct outgoing start = {.kind = OUT_START, .replica = replica->key, .spec = &replica->spec};
+
+    if (!executor->sandbox_up || executor->paused) {
+        replica_enter(executor, turn, replica, PHASE_READY);
+        return;
+    }
+    if (!ports_choose(executor, replica)) {
+        replica_say(replica, "ports used up: none of %u-%u is free", executor->config.port_first,
+                    executor->config.port_last);
+        replica_over(executor, turn, replica, true);
+        return;
+    }
+    spec_fill(replica);
+    replica->frozen = false;
+    replica->health = HEALTH_UNKNOWN;
+    replica_keep(turn, replica);
+    outbox_local(turn, &start);
+    replica_enter(executor, turn, replica, PHASE_STARTING);
+}
+
+void executor_ports_refused(struct executor *executor, struct turn *turn,
+                            const struct replica_key *key, uint16_t host_port)
+{
+    struct replica *replica = replica_by_key(executor, key);
+
+    if (replica == NULL || (replica->phase != PHASE_STARTING && replica->phase != PHASE_STOPPING)) {
+        return;
+    }
+    if (replica->phase == PHASE_STOPPING) { /* nothing was started: nothing is to end */
+        replica_over(executor, turn, replica, !replica->manager_ended);
+        return;
+    }
+    executor->bad_ports[executor->bad_port_cursor++ % BAD_PORTS_MAX] = host_port;
+    for (uint32_t i = 0; i < replica->manifest.port_count; i++) {
+        if (replica->host_ports[i] == host_port) {
+            replica->host_ports[i] = 0;
+        }
+    }
+    if (++replica->port_try_count >= PORT_TRIES_MAX) {
+        replica_say(replica, "ports used up: %u of %u-%u are in use by others", PORT_TRIES_MAX,
+                    executor->config.port_first, executor->config.port_last);
+        replica_over(executor, turn, replica, true);
+        return;
+    }
+    replica_launch(executor, turn, replica);
+}
+
+/* 0, 1, 2, 4 ... 60 s. */
+static uint64_t restart_delay_ms(uint32_t quick_restart_count)
+{
+    uint64_t delay_ms = 1000;
+
+    if (quick_restart_count == 0) {
+        return 0;
+    }
+    for (uint32_t i = 1; i < quick_restart_count && delay_ms < RESTART_MS_MAX; i++) {
+        delay_ms *= 2;
+    }
+    return delay_ms < RESTART_MS_MAX ? delay_ms : RESTART_MS_MAX;
+}
+
+static void say_end(struct replica *replica, const struct sandbox_event *event)
+{
+    char limit[UNITS_TEXT_BYTES_MAX];
+
+    switch (event->end) {
+    case SANDBOX_END_OUT_OF_MEMORY:
+        units_print_bytes(replica->limits.memory_bytes, limit);
+        replica_say(replica, "out of memory: limit %s", limit);
+        return;
+    case SANDBOX_END_EXITED:
+        replica_say(replica, "exited with status %d", event->status);
+        return;
+    case SANDBOX_END_SIGNALLED:
+        replica_say(replica, "ended by signal %d", event->status);
+        return;
+    case SANDBOX_END_REFUSED:
+        replica_say(replica, "cannot be started: %.100s", event->reason);
+        return;
+    case SANDBOX_END_STOPPED:
+        replica_say(replica, "stopped");
+        return;
+    case SANDBOX_END_LOST:
+        replica_say(replica, "lost: %.100s", event->reason);
+        return;
+    }
+}
+
+static bool wants_restart(const struct replica *replica, const struct sandbox_event *event)
+{
+    bool failed = event->end != SANDBOX_END_EXITED || event->status != 0;
+
+    switch (replica->manifest.restart) {
+    case MANIFEST_RESTART_NEVER:
+        return event->end == SANDBOX_END_REFUSED || event->end == SANDBOX_END_LOST;
+    case MANIFEST_RESTART_ON_FAILURE:
+        return failed;
+    case MANIFEST_RESTART_ALWAYS:
+        return true;
+    }
+    return true;
+}
+
+static void replica_restart(struct executor *executor, struct turn *turn, struct replica *replica)
+{
+    uint64_t delay_ms = restart_delay_ms(replica->quick_restart_count);
+    size_t used = strlen(replica->reason);
+
+    replica->restart_count++;
+    replica->quick_restart_count++;
+    if (replica->restart_count == 1) {
+        (void)snprintf(replica->reason + used, sizeof(replica->reason) - used, "; restarted once");
+    } else {
+        (void)snprintf(replica->reason + used, sizeof(replica->reason) - used,
+                       "; restarted %u times", replica->restart_count);
+    }
+    if (delay_ms == 0) {
+        replica_launch(executor, turn, replica);
+        return;
+    }
+    replica->restart_at_ms = turn->now_ms + delay_ms;
+    replica_enter(executor, turn, replica, PHASE_WAITING);
+}
+
+void replica_ended(struct executor *executor, struct turn *turn, struct replica *replica,
+                   const struct sandbox_event *event)
+{
+    bool was_running = replica->phase == PHASE_RUNNING;
+
+    replica->used_limits = (struct sandbox_limits){0};
+    replica->health = HEALTH_UNKNOWN;
+    if (replica->phase == PHASE_STOPPING) {
+        replica_over(executor, turn, replica, !replica->manager_ended);
+        return;
+    }
+    if (!was_running && replica->phase != PHASE_STARTING) {
+        return; /* nothing of it was thought to run */
+    }
+    if (was_running && turn->now_ms >= replica->since_ms + RESTART_RESET_MS) {
+        replica->quick_restart_count = 0;
+    }
+    say_end(replica, event);
+    replica->refused_count = event->end == SANDBOX_END_REFUSED ? replica->refused_count + 1 : 0;
+    if (replica->refused_count >= REFUSED_MAX) {
+        replica_over(executor, turn, replica, true);
+    } else if (!wants_restart(replica, event)) {
+        replica_over(executor, turn, replica, false);
+    } else {
+        replica_restart(executor, turn, replica);
+    }
+}

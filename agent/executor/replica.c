@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/executor/internal.h"
+#include "base/check.h"
+#include "overlay/signed.h"
+
+static bool key_equal(const struct replica_key *a, const struct replica_key *b)
+{
+    return a->slot == b->slot && a->incarnation == b->incarnation &&
+           id_equal(&a->service.id, &b->service.id);
+}
+
+struct replica *replica_by_key(struct executor *executor, const struct replica_key *key)
+{
+    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+        struct replica *replica = &executor->replicas[i];
+
+        if (replica->used && key_equal(&replica->key, key)) {
+            return replica;
+        }
+    }
+    return NULL;
+}
+
+/* One that is not ended; there is at most one that is not ending either. */
+struct replica *replica_of_service(struct executor *executor, const struct service_id *service)
+{
+    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+        struct replica *replica = &executor->replicas[i];
+
+        if (replica_counts(replica) && id_equal(&replica->key.service.id, &service->id)) {
+            return replica;
+        }
+    }
+    return NULL;
+}
+
+void replica_say(struct replica *replica, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    (void)vsnprintf(replica->reason, sizeof(replica->reason), format, arguments);
+    va_end(arguments);
+}
+
+void replica_enter(struct executor *executor, struct turn *turn, struct replica *replica,
+                   enum phase phase)
+{
+    CHECK(replica->used);
+    CHECK(phase < PHASE_COUNT);
+    replica->phase = phase;
+    replica->since_ms = turn->now_ms;
+    executor->report_now = true;
+}
+
+bool replica_counts(const struct replica *replica)
+{
+    return replica->used && replica->phase != PHASE_OVER;
+}
+
+struct sandbox_limits executor_promised(const struct executor *executor)
+{
+    struct sandbox_limits sum = {0};
+
+    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+        if (replica_counts(&executor->replicas[i])) {
+            limits_add(&sum, &executor->replicas[i].limits);
+        }
+    }
+    return sum;
+}
+
+static struct bytes blob_key_of(const struct replica *replica, struct overlay_blob *blob_out)
+{
+    blob_out->kind = BLOB_AGENT;
+    blob_out->key = replica->key.service.id;
+    blob_out->number = replica->key.slot;
+    return (struct bytes){NULL, 0};
+}
+
+void replica_keep(struct turn *turn, const struct replica *replica)
+{
+    minga_KeptReplica kept = minga_KeptReplica_init_zero;
+    uint8_t encoded[minga_KeptReplica_size];
+    struct overlay_blob blob;
+    int length;
+
+    memcpy(kept.service, replica->key.service.id.bytes, ID_BYTES);
+    kept.slot = replica->key.slot;
+    kept.incarnation = replica->key.incarnation;
+    kept.has_epoch = true;
+    kept.epoch = epoch_to_wire(&replica->epoch);
+    kept.restart_count = replica->restart_count;
+    kept.host_ports_count = (pb_size_t)replica->manifest.port_count;
+    for (uint32_t i = 0; i < replica->manifest.port_count; i++) {
+        kept.host_ports[i] = replica->host_ports[i];
+    }
+    kept.version_record.size = (pb_size_t)replica->version_record_bytes;
+    memcpy(kept.version_record.bytes, replica->version_record, replica->version_record_bytes);
+    length = signed_encode_body(minga_KeptReplica_fields, &kept, encoded, sizeof(encoded));
+    CHECK(length > 0);
+    (void)blob_key_of(replica, &blob);
+    blob.bytes = (struct bytes){encoded, (size_t)length};
+    outbox_store(turn, &blob);
+}
+
+/* Only while no newer incarnation of the slot has been kept in its place. */
+static void replica_unkeep(struct executor *executor, struct turn *turn,
+                           const struct replica *replica)
+{
+    struct overlay_blob blob;
+
+    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+        const struct replica *other = &executor->replicas[i];
+
+        if (other != replica && replica_counts(other) && other->key.slot == replica->key.slot &&
+            id_equal(&other->key.service.id, &replica->key.service.id)) {
+            return;
+        }
+    }
+    blob.bytes = blob_key_of(replica, &blob);
+    outbox_store(turn, &blob);
+}
+
+void replica_forget(struct executor *executor, struct turn *turn, struct replica *replica)
+{
+    (void)turn;
+    CHECK(!replica_counts(replica));
+    memset(replica, 0, sizeof(*replica));
+    executor->report_now = true;
+}
+
+void replica_over(struct executor *executor, struct turn *turn, struct replica *replica,
+                  bool failed)
+{
+    CHECK(replica->phase != PHASE_OVER);
+    trees_need(executor, &replica->tree, turn->now_ms);
+    replica_unkeep(executor, turn, replica);
+    replica->failed = failed;
+    replica->health = HEALTH_UNKNOWN;
+    executor->free_changed = true;
+    replica_enter(executor, turn, replica, PHASE_OVER);
+    if (replica->drop_when_ended) {
+        replica_forget(executor, turn, replica);
+    }
+}
+
+void replica_stop(struct executor *executor, struct turn *turn, struct replica *replica,
+                  const char *reason)
+{
+    struct outgoing stop = {.kind = OUT_STOP, .replica = replica->key};
+
+    if (replica->phase == PHASE_OVER || replica->phase == PHASE_STOPPING) {
+        return;
+    }
+    replica_say(replica, "%s", reason);
+    if (replica->phase == PHASE_STARTING || replica->phase == PHASE_RUNNING ||
+        replica->phase == PHASE_KEPT) {
+        replica_enter(executor, turn, replica, PHASE_STOPPING);
+        outbox_local(turn, &stop);
+        return;
+    }
+    replica_over(executor, turn, replica, !replica->manager_ended);
+}
+
+static void check_pair(const struct replica *a, const struct replica *b)
+{
+    if (a->phase == PHASE_STOPPING || b->phase == PHASE_STOPPING) {
+        return;
+    }
+    CHECK(!id_equal(&a->key.service.id, &b->key.service.id));
+}
+
+void executor_check(const struct executor *executor)
+{
+    struct sandbox_limits promised = executor_promised(executor);
+    enum refusal lacking;
+
+    CHECK(limits_fit(&promised, &executor->config.contribution, &lacking));
+    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+        for (uint32_t j = i + 1; j < REPLICAS_PER_NODE_MAX; j++) {
+            if (replica_counts(&executor->replicas[i]) && replica_counts(&executor->replicas[j])) {
+                check_pair(&executor->replicas[i], &executor->replicas[j]);
+            }
+        }
+    }
+}

@@ -1,0 +1,418 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* What the executor says to managers and members, and what they say of its replicas. */
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/executor/internal.h"
+#include "base/check.h"
+
+static const enum replica_state states[PHASE_COUNT] = {
+    [PHASE_KEPT] = REPLICA_RUNNING,      [PHASE_SCANNING] = REPLICA_FETCHING,
+    [PHASE_FETCHING] = REPLICA_FETCHING, [PHASE_BUILDING] = REPLICA_FETCHING,
+    [PHASE_READY] = REPLICA_STARTING,    [PHASE_STARTING] = REPLICA_STARTING,
+    [PHASE_RUNNING] = REPLICA_RUNNING,   [PHASE_WAITING] = REPLICA_WAITING,
+    [PHASE_STOPPING] = REPLICA_STOPPING, [PHASE_OVER] = REPLICA_ENDED,
+};
+
+enum replica_state replica_state_of(const struct executor *executor, const struct replica *replica)
+{
+    CHECK(replica->used);
+    if (replica->phase == PHASE_OVER && replica->failed) {
+        return REPLICA_FAILED;
+    }
+    if (executor->paused && replica->phase == PHASE_RUNNING) {
+        return REPLICA_WAITING;
+    }
+    return states[replica->phase];
+}
+
+struct sandbox_limits executor_free_limits(const struct executor *executor)
+{
+    struct sandbox_limits promised = executor_promised(executor);
+
+    if (!executor->config.runs || !executor->sandbox_up || executor->paused || executor->draining ||
+        executor->isolated) {
+        return (struct sandbox_limits){0};
+    }
+    return limits_minus(&executor->config.contribution, &promised);
+}
+
+static struct policy_facts facts_of(struct executor *executor, const struct service_id *service)
+{
+    struct policy_facts facts = {
+        .config = &executor->config,
+        .promised = executor_promised(executor),
+        .sandbox_up = executor->sandbox_up,
+        .isolated = executor->isolated,
+        .paused = executor->paused,
+        .draining = executor->draining,
+        .has_replica = replica_of_service(executor, service) != NULL,
+        .free_port_count = ports_free_count(executor),
+    };
+
+    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+        facts.replica_count += executor->replicas[i].used ? 1 : 0;
+    }
+    return facts;
+}
+
+bool executor_find(struct executor *executor, struct turn *turn, const minga_Find *find,
+                   minga_Offer *offer_out)
+{
+    struct policy_need need = {.limits = limits_of(find->has_need, &find->need)};
+    struct policy_facts facts;
+    struct sandbox_limits free = executor_free_limits(executor);
+
+    memcpy(need.service.id.bytes, find->service, ID_BYTES);
+    memcpy(need.owner.id.bytes, find->owner, ID_BYTES);
+    need.port_count = find->port_count;
+    need.arch_count = find->archs_count;
+    for (pb_size_t i = 0; i < find->archs_count; i++) {
+        need.archs[i] = (enum manifest_arch)find->archs[i];
+    }
+    need.label_count = find->labels_count;
+    for (pb_size_t i = 0; i < find->labels_count; i++) {
+        need.labels[i] = find->labels[i];
+    }
+    facts = facts_of(executor, &need.service);
+    *offer_out = (minga_Offer)minga_Offer_init_zero;
+    memcpy(offer_out->service, find->service, ID_BYTES);
+    offer_out->round = find->round;
+    offer_out->refusal = (uint32_t)policy_admit(&facts, &need, offer_out->reason);
+    offer_out->has_free = true;
+    offer_out->free = limits_to_wire(&free);
+    offer_out->has_contribution = true;
+    offer_out->contribution = limits_to_wire(&executor->config.contribution);
+    offer_out->replica_count = facts.replica_count;
+    offer_out->uptime_ms = turn->now_ms - executor->started_ms;
+    return true;
+}
+
+static enum refusal admit(struct executor *executor, const struct replica *fresh,
+                          char reason_out[REASON_CHARS_MAX + 1])
+{
+    const struct manifest *manifest = &fresh->manifest;
+    struct policy_facts facts = facts_of(executor, &fresh->key.service);
+    struct policy_need need = {
+        .service = fresh->key.service,
+        .owner = keys_owner_id(&fresh->owner_key),
+        .limits = fresh->limits,
+        .port_count = manifest->port_count,
+        .arch_count = manifest->arch_count,
+        .label_count = manifest->label_count,
+    };
+
+    memcpy(need.archs, manifest->archs, sizeof(need.archs));
+    for (uint32_t i = 0; i < manifest->label_count; i++) {
+        need.labels[i] = manifest->labels[i];
+    }
+    return policy_admit(&facts, &need, reason_out);
+}
+
+/* Everything of a new replica that the request and its version record say. */
+static int replica_fill(struct replica *replica, const minga_AskStart *ask)
+{
+    struct bytes encoded = {ask->version_record.bytes, ask->version_record.size};
+    minga_Record record;
+    minga_Version version;
+
+    memset(replica, 0, sizeof(*replica));
+    memcpy(replica->key.service.id.bytes, ask->service, ID_BYTES);
+    replica->key.slot = ask->slot;
+    replica->key.incarnation = ask->incarnation;
+    replica->epoch = epoch_of(ask->has_epoch, &ask->epoch);
+    if (record_open(encoded, &replica->key.service, &record) < 0 ||
+        version_open(&record, &version, &replica->manifest) < 0) {
+        return -1;
+    }
+    replica->version = record.number;
+    memcpy(replica->owner_key.bytes, record.owner_key, PUBLIC_KEY_BYTES);
+    memcpy(replica->tree.id.bytes, version.tree, ID_BYTES);
+    replica->limits = manifest_limits(&replica->manifest);
+    replica->version_record_bytes = encoded.length_bytes;
+    memcpy(replica->version_record, encoded.data, encoded.length_bytes);
+    replica->other_count = ask->others_count;
+    for (pb_size_t i = 0; i < ask->others_count; i++) {
+        memcpy(replica->others[i].id.bytes, ask->others[i], ID_BYTES);
+    }
+    return 0;
+}
+
+static struct replica *replica_place(struct executor *executor)
+{
+    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+        if (!executor->replicas[i].used) {
+            return &executor->replicas[i];
+        }
+    }
+    return NULL;
+}
+
+static enum refusal accept_start(struct executor *executor, struct turn *turn,
+                                 const minga_AskStart *ask, char *reason_out)
+{
+    struct replica *place = replica_place(executor);
+    enum refusal refusal;
+
+    if (place == NULL) {
+        (void)snprintf(reason_out, REASON_CHARS_MAX + 1, "its table of replicas is full");
+        return REFUSAL_FULL;
+    }
+    if (replica_fill(place, ask) < 0) {
+        memset(place, 0, sizeof(*place));
+        (void)snprintf(reason_out, REASON_CHARS_MAX + 1, "the version record is not valid");
+        return REFUSAL_RECORD;
+    }
+    refusal = admit(executor, place, reason_out);
+    if (refusal != REFUSAL_NONE) {
+        memset(place, 0, sizeof(*place));
+        return refusal;
+    }
+    place->used = true;
+    executor->free_changed = true;
+    trees_need(executor, &place->tree, turn->now_ms);
+    replica_scan(executor, turn, place);
+    return REFUSAL_NONE;
+}
+
+/* A manager may be obeyed: it named its own epoch, at least as high as what was obeyed before. */
+static bool obeys(const struct replica *replica, const struct node_id *from,
+                  const struct epoch *epoch)
+{
+    return id_equal(&from->id, &epoch->node.id) && epoch_compare(epoch, &replica->epoch) >= 0;
+}
+
+static enum refusal start_beside(struct executor *executor, struct turn *turn,
+                                 const struct epoch *epoch, const minga_AskStart *ask,
+                                 struct replica *present)
+{
+    if (epoch_compare(epoch, &present->epoch) < 0 ||
+        (present->key.slot == ask->slot && ask->incarnation < present->key.incarnation)) {
+        return REFUSAL_STALE;
+    }
+    if (present->key.slot == ask->slot && present->key.incarnation == ask->incarnation) {
+        present->epoch = *epoch; /* a repeated request */
+        return present->phase == PHASE_STOPPING ? REFUSAL_STALE : REFUSAL_NONE;
+    }
+    /* The manager wants another incarnation here: the present one is surplus. */
+    present->epoch = *epoch;
+    present->manager_ended = true;
+    replica_stop(executor, turn, present, "replaced by its manager");
+    return REFUSAL_HAS_REPLICA;
+}
+
+void executor_ask_start(struct executor *executor, struct turn *turn, const struct node_id *from,
+                        const minga_AskStart *ask, minga_AskReply *reply_out)
+{
+    struct epoch epoch = epoch_of(ask->has_epoch, &ask->epoch);
+    struct service_id service;
+    struct replica *present;
+    enum refusal refusal;
+
+    memcpy(service.id.bytes, ask->service, ID_BYTES);
+    *reply_out = (minga_AskReply)minga_AskReply_init_zero;
+    memcpy(reply_out->service, ask->service, ID_BYTES);
+    reply_out->slot = ask->slot;
+    reply_out->incarnation = ask->incarnation;
+    present = replica_of_service(executor, &service);
+    if (!id_equal(&from->id, &epoch.node.id)) {
+        refusal = REFUSAL_STALE;
+    } else if (present != NULL) {
+        refusal = start_beside(executor, turn, &epoch, ask, present);
+    } else {
+        refusal = accept_start(executor, turn, ask, reply_out->reason);
+    }
+    reply_out->refusal = (uint32_t)refusal;
+    executor_check(executor);
+}
+
+void executor_ask_stop(struct executor *executor, struct turn *turn, const struct node_id *from,
+                       const minga_AskStop *ask, minga_AskReply *reply_out)
+{
+    struct epoch epoch = epoch_of(ask->has_epoch, &ask->epoch);
+    struct replica_key key = {.slot = ask->slot, .incarnation = ask->incarnation};
+    struct replica *replica;
+
+    memcpy(key.service.id.bytes, ask->service, ID_BYTES);
+    *reply_out = (minga_AskReply)minga_AskReply_init_zero;
+    memcpy(reply_out->service, ask->service, ID_BYTES);
+    reply_out->slot = ask->slot;
+    reply_out->incarnation = ask->incarnation;
+    replica = replica_by_key(executor, &key);
+    if (replica == NULL) {
+        reply_out->refusal = REFUSAL_UNKNOWN;
+        return;
+    }
+    if (!obeys(replica, from, &epoch)) {
+        reply_out->refusal = REFUSAL_STALE;
+        return;
+    }
+    replica->epoch = epoch;
+    replica->manager_ended = true;
+    replica_stop(executor, turn, replica, ask->reason[0] != '\0' ? ask->reason : "stopped");
+}
+
+static void take_verdict(struct executor *executor, struct turn *turn, struct replica *replica,
+                         enum verdict verdict)
+{
+    struct outgoing thaw = {.kind = OUT_THAW, .replica = replica->key};
+
+    if (verdict == VERDICT_KEEP) {
+        if (replica->frozen && !executor->paused && replica->phase == PHASE_RUNNING) {
+            replica->frozen = false;
+            outbox_local(turn, &thaw);
+        }
+        return;
+    }
+    if (replica->phase == PHASE_OVER) {
+        replica_forget(executor, turn, replica);
+        return;
+    }
+    replica->manager_ended = true;
+    replica->drop_when_ended = true;
+    replica_stop(executor, turn, replica, "ended by its manager");
+}
+
+void executor_verdicts(struct executor *executor, struct turn *turn, const struct node_id *from,
+                       const minga_ReportReply *reply)
+{
+    for (pb_size_t i = 0; i < reply->verdicts_count; i++) {
+        const minga_Verdict *wire = &reply->verdicts[i];
+        struct replica_key key = {.slot = wire->slot, .incarnation = wire->incarnation};
+        struct epoch epoch = epoch_of(wire->has_epoch, &wire->epoch);
+        struct replica *replica;
+
+        memcpy(key.service.id.bytes, wire->service, ID_BYTES);
+        replica = replica_by_key(executor, &key);
+        if (replica == NULL || wire->verdict == VERDICT_NOT_MANAGER ||
+            !obeys(replica, from, &epoch)) {
+            continue;
+        }
+        replica->epoch = epoch;
+        take_verdict(executor, turn, replica, (enum verdict)wire->verdict);
+    }
+}
+
+static void report_fill(const struct executor *executor, const struct replica *replica,
+                        uint64_t now_ms, minga_ReplicaReport *report)
+{
+    *report = (minga_ReplicaReport)minga_ReplicaReport_init_zero;
+    memcpy(report->service, replica->key.service.id.bytes, ID_BYTES);
+    report->slot = replica->key.slot;
+    report->incarnation = replica->key.incarnation;
+    report->has_epoch = true;
+    report->epoch = epoch_to_wire(&replica->epoch);
+    report->version = replica->version;
+    report->state = (uint32_t)replica_state_of(executor, replica);
+    report->health = (uint32_t)replica->health;
+    (void)snprintf(report->reason, sizeof(report->reason), "%s",
+                   executor->paused ? "paused by its owner" : replica->reason);
+    report->age_ms = now_ms - replica->since_ms;
+    report->restart_count = replica->restart_count;
+    report->host_ports_count = (pb_size_t)replica->manifest.port_count;
+    for (uint32_t i = 0; i < replica->manifest.port_count; i++) {
+        report->host_ports[i] = replica->host_ports[i];
+    }
+    report->has_used = true;
+    report->used = limits_to_wire(&replica->used_limits);
+}
+
+static enum executor_mood mood_of(const struct executor *executor)
+{
+    if (executor->draining) {
+        return MOOD_DRAINING;
+    }
+    if (executor->paused) {
+        return MOOD_PAUSED;
+    }
+    return executor->back_soon ? MOOD_BACK_SOON : MOOD_NORMAL;
+}
+
+static void report_send(struct executor *executor, struct turn *turn, const struct node_id *to,
+                        minga_AgentMessage *message)
+{
+    struct sandbox_limits free = executor_free_limits(executor);
+    struct ask ask = {.kind = ASK_REPORT, .to = *to};
+
+    message->which_body = minga_AgentMessage_report_tag;
+    message->body.report.mood = (uint32_t)mood_of(executor);
+    message->body.report.has_free = true;
+    message->body.report.free = limits_to_wire(&free);
+    (void)outbox_message(turn, &ask, message);
+    message->body.report.replicas_count = 0;
+}
+
+/* One batch (or more, when it is full) per manager. */
+static void report_all(struct executor *executor, struct turn *turn)
+{
+    struct node_id managers[REPLICAS_PER_NODE_MAX];
+    bool told[REPLICAS_PER_NODE_MAX] = {false};
+    minga_AgentMessage message = minga_AgentMessage_init_zero;
+
+    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+        const struct replica *replica = &executor->replicas[i];
+
+        told[i] =
+            !replica->used || turn->around->candidates(turn->around->self, &replica->key.service, 1,
+                                                       &managers[i]) == 0;
+    }
+    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+        minga_Report *report = &message.body.report;
+
+        if (told[i]) {
+            continue;
+        }
+        for (uint32_t j = i; j < REPLICAS_PER_NODE_MAX; j++) {
+            if (told[j] || !id_equal(&managers[i].id, &managers[j].id)) {
+                continue;
+            }
+            told[j] = true;
+            report_fill(executor, &executor->replicas[j], turn->now_ms,
+                        &report->replicas[report->replicas_count++]);
+            if (report->replicas_count == REPORT_REPLICAS_MAX) {
+                report_send(executor, turn, &managers[i], &message);
+            }
+        }
+        if (report->replicas_count > 0) {
+            report_send(executor, turn, &managers[i], &message);
+        }
+    }
+}
+
+static void tell_free(struct executor *executor, struct turn *turn, const struct node_id *to)
+{
+    minga_AgentMessage message = minga_AgentMessage_init_zero;
+    struct sandbox_limits free = executor_free_limits(executor);
+    struct ask ask = {.kind = ASK_NOTHING, .to = *to};
+
+    message.which_body = minga_AgentMessage_free_tag;
+    message.body.free.has_free = true;
+    message.body.free.free = limits_to_wire(&free);
+    (void)outbox_message(turn, &ask, &message);
+}
+
+void executor_member_up(struct executor *executor, struct turn *turn, const struct node_id *node)
+{
+    if (!id_equal(&node->id, &turn->around->node.id)) {
+        tell_free(executor, turn, node);
+    }
+}
+
+void executor_flush(struct executor *executor, struct turn *turn)
+{
+    struct node_id others[64];
+    uint32_t count;
+
+    if (executor->report_now || turn->now_ms >= executor->report_at_ms) {
+        executor->report_now = false;
+        executor->report_at_ms = turn->now_ms + HEARTBEAT_MS;
+        report_all(executor, turn);
+    }
+    if (executor->free_changed) {
+        executor->free_changed = false;
+        count = turn->around->others(turn->around->self, 64, others);
+        for (uint32_t i = 0; i < count; i++) {
+            tell_free(executor, turn, &others[i]);
+        }
+    }
+}

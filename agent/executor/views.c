@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/executor/internal.h"
+#include "base/check.h"
+
+bool executor_is_empty(const struct executor *executor)
+{
+    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+        if (replica_counts(&executor->replicas[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+uint32_t executor_count(const struct executor *executor)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+        count += executor->replicas[i].used ? 1 : 0;
+    }
+    return count;
+}
+
+static const struct replica *replica_at(const struct executor *executor, uint32_t index)
+{
+    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+        if (executor->replicas[i].used && index-- == 0) {
+            return &executor->replicas[i];
+        }
+    }
+    return NULL;
+}
+
+void executor_replica(const struct executor *executor, uint32_t index, uint64_t now_ms,
+                      struct core_replica *replica_out)
+{
+    const struct replica *replica = replica_at(executor, index);
+    struct replica_status *status = &replica_out->status;
+
+    CHECK(replica != NULL);
+    memset(replica_out, 0, sizeof(*replica_out));
+    replica_out->key = replica->key;
+    memcpy(replica_out->service_name, replica->manifest.name, sizeof(replica_out->service_name));
+    replica_out->owner_key = replica->owner_key;
+    status->slot = replica->key.slot;
+    status->incarnation = replica->key.incarnation;
+    status->placed = true;
+    status->port_count = replica->manifest.port_count;
+    for (uint32_t i = 0; i < replica->manifest.port_count; i++) {
+        memcpy(status->ports[i].name, replica->manifest.ports[i].name,
+               sizeof(status->ports[i].name));
+        status->ports[i].host_port = replica->host_ports[i];
+    }
+    status->state = replica_state_of(executor, replica);
+    status->health = replica->health;
+    (void)snprintf(status->reason, sizeof(status->reason), "%s",
+                   executor->paused ? "paused by its owner" : replica->reason);
+    status->age_ms = now_ms > replica->since_ms ? now_ms - replica->since_ms : 0;
+    status->restart_count = replica->restart_count;
+    status->used = replica->used_limits;
+    status->limits = replica->limits;
+}
+
+bool executor_find_slot(const struct executor *executor, const struct service_id *service,
+                        uint32_t slot, struct replica_key *key_out)
+{
+    bool found = false;
+
+    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+        const struct replica *replica = &executor->replicas[i];
+
+        if (replica->used && replica->key.slot == slot &&
+            id_equal(&replica->key.service.id, &service->id) &&
+            (!found || replica->key.incarnation > key_out->incarnation)) {
+            *key_out = replica->key;
+            found = true;
+        }
+    }
+    return found;
+}
+
+static const char *state_of(const struct executor *executor, const char **rule_out)
+{
+    *rule_out = "";
+    if (executor->paused) {
+        *rule_out = "node pause";
+        return "paused";
+    }
+    if (executor->draining) {
+        *rule_out = "node drain";
+        return "draining";
+    }
+    if (executor->isolated) {
+        return "isolated";
+    }
+    if (executor->config.runs && !executor->sandbox_up) {
+        return "no sandbox";
+    }
+    return "ready";
+}
+
+void executor_status(const struct executor *executor, struct node_status *status_out)
+{
+    memset(status_out, 0, sizeof(*status_out));
+    status_out->state = state_of(executor, &status_out->rule);
+    status_out->runs = executor->config.runs && executor->sandbox_up;
+    (void)text_copy(status_out->reason, sizeof(status_out->reason), executor->sandbox_reason);
+    status_out->contribution = executor->config.contribution;
+    status_out->promised = executor_promised(executor);
+    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+        limits_add(&status_out->used, &executor->replicas[i].used_limits);
+    }
+}

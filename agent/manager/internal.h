@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/* The manager's state, shared by its files only. */
+#include "agent/manager/manager.h"
+#include "base/random.h"
+
+enum {
+    FETCH_ASKED_MAX = 4,          /* others asked for the last manager record */
+    FETCH_MS = 2 * REPLY_MS,      /* then what came must do */
+    LISTEN_MS = 2 * HEARTBEAT_MS, /* each executor that is up has reported by then */
+    FIND_MS = REPLY_MS,           /* slower nodes are left out of this round */
+    FIND_RETRY_MS = 1000,
+    SAVE_MS = REPLY_MS,
+    SAVE_COPIES = 2, /* secondaries that get each placement; one answer is enough */
+    START_MS = 2500, /* an executor that was asked and is not heard */
+    STOP_RETRY_MS = 700,
+    REFUSED_MS = 1500, /* a node that refused is left alone so long */
+    FAILED_MS = 30000, /* ... that failed to run it */
+    RETIRE_MS = 8000,  /* make before break: the old one ends at the latest then */
+    BACK_SOON_MS = 30000,
+    AVOID_MAX = 16,
+    BACK_SOON_MAX = 32,
+    MANAGER_RECORD_BYTES_MAX = 1920,
+    SLEEP_GAP_MS = 1500, /* a gap between two ticks: our own silence, not theirs */
+};
+
+enum lead {
+    LEAD_NOT,       /* a secondary, or nothing to us */
+    LEAD_FETCHING,  /* asks the others for the last manager record */
+    LEAD_LISTENING, /* listens to what executors report */
+    LEAD_LEADING,
+};
+
+enum slot_phase {
+    SLOT_EMPTY,
+    SLOT_SAVING, /* a node is chosen; a secondary does not know it yet */
+    SLOT_ASKING, /* the executor was asked */
+    SLOT_PLACED, /* it accepted or reports it */
+    SLOT_ENDING, /* asked to stop, not yet heard ended */
+    SLOT_DONE,   /* it has ended by itself, and its manifest wants no more */
+};
+
+struct retiring { /* the incarnation before, on a node that drains */
+    bool there;
+    struct node_id node;
+    uint64_t incarnation;
+    uint64_t until_ms;
+};
+
+struct slot {
+    enum slot_phase phase;
+    uint64_t phase_ms;
+    uint64_t incarnation;
+    uint64_t incarnation_max; /* the greatest ever heard of: the next one is greater */
+    struct node_id node;
+    uint64_t revision; /* SAVING: acknowledged when the service's saved revision is this */
+    uint64_t asked_ms;
+    uint64_t heard_ms; /* 0: not since we lead */
+    bool leaving;      /* its node drains or is paused: find another */
+    struct retiring retiring;
+    /* as reported */
+    enum replica_state state;
+    enum replica_health health;
+    uint64_t state_ms; /* since */
+    char reason[REASON_CHARS_MAX + 1];
+    uint32_t restart_count;
+    uint32_t port_count;
+    uint16_t host_ports[PORTS_PER_SERVICE_MAX];
+    struct sandbox_limits used;
+    uint64_t version;
+};
+
+struct avoided {
+    struct node_id node;
+    uint64_t until_ms;
+};
+
+struct find {
+    bool running;
+    uint64_t round;
+    uint64_t started_ms;
+    uint64_t retry_ms;
+    uint32_t waiting_count;
+    uint32_t offer_count;
+    struct offer offers[OFFERS_MAX];
+};
+
+struct service {
+    bool used;
+    struct service_id id;
+    enum lead lead;
+    uint64_t lead_ms;   /* since */
+    struct epoch epoch; /* ours while lead is not LEAD_NOT */
+    uint64_t revision;
+    uint64_t revision_saved;
+    uint64_t save_ms;
+    uint64_t generation_seen;
+    bool history; /* some manager may have placed something before us */
+    uint32_t fetch_waiting_count;
+
+    /* the service record */
+    bool known;
+    uint64_t record_asked_ms;
+    uint64_t sequence;
+    struct public_key owner_key;
+    char name[NAME_CHARS_MAX + 1];
+    bool active;
+    bool removed;
+    uint32_t wanted_count;
+    uint64_t version;
+
+    /* the version record */
+    uint64_t version_known; /* 0: none */
+    uint64_t version_asked_ms;
+    struct manifest manifest;
+    size_t version_record_bytes;
+    uint8_t version_record[3240];
+
+    /* the last manager record, ours or another's */
+    struct epoch stored_epoch;
+    uint64_t stored_revision;
+    size_t stored_bytes;
+    uint8_t stored[MANAGER_RECORD_BYTES_MAX];
+
+    struct slot slots[REPLICAS_PER_SERVICE_MAX];
+    struct find find;
+    uint32_t avoided_count;
+    struct avoided avoided[AVOID_MAX];
+
+    enum service_state state;
+    uint64_t state_ms;
+    bool was_full; /* since it was started */
+    char constraint[REASON_CHARS_MAX + 1];
+    char reason[REASON_CHARS_MAX + 1];
+};
+
+struct manager {
+    struct core_config config;
+    const struct placement *placement;
+    struct service services[SERVICES_MAX];
+    uint32_t high_water; /* no service at or above this index */
+    uint64_t last_tick_ms;
+    uint32_t back_soon_count;
+    struct avoided back_soon[BACK_SOON_MAX]; /* nodes that said so, until when */
+};
+
+/* service.c */
+struct service *service_by_id(struct manager *manager, const struct service_id *id);
+struct service *service_make(struct manager *manager, const struct service_id *id);
+void service_forget(struct service *service);
+bool service_leads(const struct service_id *id, const struct turn *turn);
+void service_read_records(struct manager *manager, struct turn *turn, struct service *service);
+void service_take_record(struct service *service, struct turn *turn, struct bytes encoded,
+                         minga_RecordKind kind);
+void service_avoid(struct service *service, const struct node_id *node, uint64_t until_ms);
+bool service_avoids(const struct service *service, const struct node_id *node, uint64_t now_ms);
+bool manager_back_soon(const struct manager *manager, const struct node_id *node, uint64_t now_ms);
+uint32_t service_running_count(const struct service *service);
+uint32_t service_wanted(const struct service *service); /* 0 when off */
+void slot_enter(struct slot *slot, enum slot_phase phase, uint64_t now_ms);
+void slot_clear(struct slot *slot, uint64_t now_ms);
+bool slot_holds_node(const struct slot *slot); /* something may run on slot->node */
+void service_check(const struct service *service);
+
+/* takeover.c */
+void service_elect(struct manager *manager, struct turn *turn, struct service *service);
+void service_resign(struct turn *turn, struct service *service);
+void service_raise(struct service *service, struct turn *turn, uint64_t generation);
+void service_takeover_tick(struct manager *manager, struct turn *turn, struct service *service);
+void service_fetched(struct manager *manager, struct turn *turn, struct service *service,
+                     const minga_AgentMessage *reply);
+
+/* save.c */
+/* Makes, keeps and spreads a new revision of the manager record. */
+void service_save(struct manager *manager, struct turn *turn, struct service *service);
+void service_spread(struct turn *turn, struct service *service);
+/* Opens an encoded Signed{Manager}: 0 or -EBADMSG. */
+int manager_record_open(struct bytes encoded, minga_Manager *record_out);
+/* Keeps another's record when it is newer; returns whether it is now the one kept. */
+bool service_store(struct turn *turn, struct service *service, const minga_Manager *record,
+                   struct bytes encoded);
+
+/* pursue.c */
+void service_pursue(struct manager *manager, struct turn *turn, struct service *service);
+void service_offered(struct manager *manager, struct turn *turn, struct service *service,
+                     const struct ask *ask, const minga_AgentMessage *reply);
+void service_started(struct manager *manager, struct turn *turn, struct service *service,
+                     const struct ask *ask, const minga_AgentMessage *reply);
+void slot_ask_stop(struct turn *turn, const struct service *service, uint32_t slot_number,
+                   const struct node_id *node, uint64_t incarnation);
+
+/* state.c */
+void service_update_state(struct service *service, uint64_t now_ms);

@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* From what is to what is wanted: find nodes, save, ask to start, ask to stop. */
+#include <string.h>
+
+#include "agent/manager/internal.h"
+#include "base/check.h"
+
+static bool node_is_gone(const struct manager *manager, const struct turn *turn,
+                         const struct node_id *node)
+{
+    const struct surroundings *around = turn->around;
+    const struct overlay_member *member = around->member(around->self, node);
+
+    if (member == NULL || member->state == MEMBER_EXPELLED) {
+        return true;
+    }
+    if (member->is_self || member->state == MEMBER_UP || member->state == MEMBER_SUSPECT) {
+        return false;
+    }
+    return !manager_back_soon(manager, node, turn->now_ms);
+}
+
+void slot_ask_stop(struct turn *turn, const struct service *service, uint32_t slot_number,
+                   const struct node_id *node, uint64_t incarnation)
+{
+    minga_AgentMessage message = minga_AgentMessage_init_zero;
+    minga_AskStop *stop = &message.body.ask_stop;
+    struct ask ask = {.kind = ASK_STOP,
+                      .to = *node,
+                      .service = service->id,
+                      .slot = slot_number,
+                      .number = incarnation};
+
+    message.which_body = minga_AgentMessage_ask_stop_tag;
+    memcpy(stop->service, service->id.id.bytes, ID_BYTES);
+    stop->slot = slot_number;
+    stop->incarnation = incarnation;
+    stop->has_epoch = true;
+    stop->epoch = epoch_to_wire(&service->epoch);
+    (void)text_copy(stop->reason, sizeof(stop->reason), "stopped by its manager");
+    (void)outbox_message(turn, &ask, &message);
+}
+
+static void slot_ask_start(struct turn *turn, struct service *service, uint32_t index)
+{
+    minga_AgentMessage message = minga_AgentMessage_init_zero;
+    minga_AskStart *start = &message.body.ask_start;
+    struct slot *slot = &service->slots[index];
+    struct ask ask = {.kind = ASK_START,
+                      .to = slot->node,
+                      .service = service->id,
+                      .slot = index + 1,
+                      .number = slot->incarnation};
+
+    CHECK(slot->phase == SLOT_SAVING);
+    CHECK(service->revision_saved >= slot->revision);
+    message.which_body = minga_AgentMessage_ask_start_tag;
+    memcpy(start->service, service->id.id.bytes, ID_BYTES);
+    start->slot = index + 1;
+    start->incarnation = slot->incarnation;
+    start->has_epoch = true;
+    start->epoch = epoch_to_wire(&service->epoch);
+    start->version_record.size = (pb_size_t)service->version_record_bytes;
+    memcpy(start->version_record.bytes, service->version_record, service->version_record_bytes);
+    for (uint32_t i = 0; i < REPLICAS_PER_SERVICE_MAX && start->others_count < 4; i++) {
+        if (i != index && service->slots[i].phase == SLOT_PLACED) {
+            memcpy(start->others[start->others_count++], service->slots[i].node.id.bytes, ID_BYTES);
+        }
+    }
+    slot->asked_ms = turn->now_ms;
+    slot->version = service->version_known;
+    slot_enter(slot, SLOT_ASKING, turn->now_ms);
+    (void)outbox_message(turn, &ask, &message);
+}
+
+/* ------------------------------------------------------------------ finding nodes */
+
+static bool slot_needs_node(const struct service *service, uint32_t index)
+{
+    const struct slot *slot = &service->slots[index];
+
+    return index < service_wanted(service) &&
+           (slot->phase == SLOT_EMPTY || (slot->phase == SLOT_PLACED && slot->leaving));
+}
+
+static bool service_needs_node(const struct service *service)
+{
+    for (uint32_t i = 0; i < service_wanted(service); i++) {
+        if (slot_needs_node(service, i)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void find_fill(const struct service *service, minga_Find *find)
+{
+    struct owner_id owner = keys_owner_id(&service->owner_key);
+    struct sandbox_limits need = manifest_limits(&service->manifest);
+
+    memcpy(find->service, service->id.id.bytes, ID_BYTES);
+    find->round = service->find.round;
+    find->has_need = true;
+    find->need = limits_to_wire(&need);
+    find->archs_count = (pb_size_t)service->manifest.arch_count;
+    for (uint32_t i = 0; i < service->manifest.arch_count; i++) {
+        find->archs[i] = (uint32_t)service->manifest.archs[i];
+    }
+    find->labels_count = (pb_size_t)service->manifest.label_count;
+    for (uint32_t i = 0; i < service->manifest.label_count; i++) {
+        memcpy(find->labels[i], service->manifest.labels[i], sizeof(find->labels[i]));
+    }
+    find->port_count = service->manifest.port_count;
+    memcpy(find->owner, owner.id.bytes, ID_BYTES);
+}
+
+static void find_begin(struct turn *turn, struct service *service)
+{
+    const struct surroundings *around = turn->around;
+    struct node_id nodes[OFFERS_MAX];
+    minga_AgentMessage message = minga_AgentMessage_init_zero;
+    struct find *find = &service->find;
+
+    find->round++;
+    find->running = true;
+    find->started_ms = turn->now_ms;
+    find->retry_ms = turn->now_ms + FIND_RETRY_MS;
+    find->offer_count = around->discover(around->self, &service->id, OFFERS_MAX, nodes);
+    find->waiting_count = 0;
+    message.which_body = minga_AgentMessage_find_tag;
+    find_fill(service, &message.body.find);
+    for (uint32_t i = 0; i < find->offer_count; i++) {
+        const struct overlay_member *member = around->member(around->self, &nodes[i]);
+        struct ask ask = {
+            .kind = ASK_FIND, .to = nodes[i], .service = service->id, .number = find->round};
+
+        find->offers[i] = (struct offer){.node = nodes[i]};
+        if (member != NULL) {
+            (void)text_copy(find->offers[i].zone, sizeof(find->offers[i].zone),
+                            member->record.zone);
+        }
+        find->waiting_count += outbox_message(turn, &ask, &message) ? 1 : 0;
+    }
+}
+
+/* Brings the offers' marks up to date with the slots, and says which zones are used. */
+static void offers_mark(struct service *service, uint64_t now_ms, struct placement_request *request)
+{
+    request->used_zone_count = 0;
+    for (uint32_t i = 0; i < service->find.offer_count; i++) {
+        struct offer *offer = &service->find.offers[i];
+
+        offer->avoid = service_avoids(service, &offer->node, now_ms);
+        offer->taken = false;
+        for (uint32_t j = 0; j < REPLICAS_PER_SERVICE_MAX; j++) {
+            const struct slot *slot = &service->slots[j];
+            bool here = slot_holds_node(slot) && id_equal(&slot->node.id, &offer->node.id);
+
+            if (here && !slot->leaving && request->used_zone_count < REPLICAS_PER_SERVICE_MAX) {
+                memcpy(request->used_zones[request->used_zone_count++], offer->zone,
+                       sizeof(offer->zone));
+            }
+            offer->taken =
+                offer->taken || here ||
+                (slot->retiring.there && id_equal(&slot->retiring.node.id, &offer->node.id));
+        }
+    }
+}
+
+static void slot_assign(struct turn *turn, struct service *service, struct slot *slot,
+                        const struct node_id *node)
+{
+    struct retiring before = {.there = slot->phase == SLOT_PLACED &&
+                                       slot->state == REPLICA_RUNNING && slot->heard_ms != 0,
+                              .node = slot->node,
+                              .incarnation = slot->incarnation,
+                              .until_ms = turn->now_ms + RETIRE_MS};
+
+    slot->retiring = before;
+    slot_clear(slot, turn->now_ms);
+    slot->incarnation = ++slot->incarnation_max;
+    slot->node = *node;
+    slot_enter(slot, SLOT_SAVING, turn->now_ms);
+    service_check(service);
+}
+
+static void find_end(struct manager *manager, struct turn *turn, struct service *service)
+{
+    struct placement_request request = {.need = manifest_limits(&service->manifest),
+                                        .spread = service->manifest.spread,
+                                        .manifest = &service->manifest};
+    bool assigned = false;
+
+    service->find.running = false;
+    service->constraint[0] = '\0';
+    for (uint32_t i = 0; i < service_wanted(service); i++) {
+        int chosen;
+
+        if (!slot_needs_node(service, i)) {
+            continue;
+        }
+        offers_mark(service, turn->now_ms, &request);
+        chosen =
+            manager->placement->choose(&request, service->find.offers, service->find.offer_count);
+        if (chosen < 0) {
+            manager->placement->explain(&request, service->find.offers, service->find.offer_count,
+                                        service->constraint);
+            break;
+        }
+        slot_assign(turn, service, &service->slots[i], &service->find.offers[chosen].node);
+        service->slots[i].revision = service->revision + 1;
+        assigned = true;
+    }
+    if (assigned) {
+        service_save(manager, turn, service);
+    }
+    service_pursue(manager, turn, service);
+}
+
+void service_offered(struct manager *manager, struct turn *turn, struct service *service,
+                     const struct ask *ask, const minga_AgentMessage *reply)
+{
+    struct find *find = &service->find;
+
+    if (!find->running || ask->number != find->round || find->waiting_count == 0 ||
+        service->lead != LEAD_LEADING) {
+        return;
+    }
+    find->waiting_count--;
+    for (uint32_t i = 0; i < find->offer_count; i++) {
+        struct offer *offer = &find->offers[i];
+        const minga_Offer *wire;
+
+        if (!id_equal(&offer->node.id, &ask->to.id) || reply == NULL ||
+            reply->which_body != minga_AgentMessage_offer_tag) {
+            continue;
+        }
+        wire = &reply->body.offer;
+        offer->answered = true;
+        offer->refusal = (enum refusal)wire->refusal;
+        offer->free = limits_of(wire->has_free, &wire->free);
+        offer->contribution = limits_of(wire->has_contribution, &wire->contribution);
+        offer->uptime_ms = wire->uptime_ms;
+    }
+    if (find->waiting_count == 0) {
+        find_end(manager, turn, service);
+    }
+}
+
+/* ------------------------------------------------------------------ one slot */
+
+void service_started(struct manager *manager, struct turn *turn, struct service *service,
+                     const struct ask *ask, const minga_AgentMessage *reply)
+{
+    struct slot *slot = &service->slots[ask->slot - 1];
+    bool accepted = reply != NULL && reply->which_body == minga_AgentMessage_ask_reply_tag &&
+                    reply->body.ask_reply.refusal == REFUSAL_NONE;
+
+    CHECK(ask->slot >= 1 && ask->slot <= REPLICAS_PER_SERVICE_MAX);
+    if (slot->phase != SLOT_ASKING || slot->incarnation != ask->number ||
+        !id_equal(&slot->node.id, &ask->to.id)) {
+        return;
+    }
+    if (accepted) {
+        slot->heard_ms = turn->now_ms;
+        slot->state = REPLICA_FETCHING;
+        slot->state_ms = turn->now_ms;
+        slot_enter(slot, SLOT_PLACED, turn->now_ms);
+    } else {
+        service_avoid(service, &slot->node, turn->now_ms + REFUSED_MS);
+        slot_clear(slot, turn->now_ms);
+        if (reply != NULL && reply->which_body == minga_AgentMessage_ask_reply_tag) {
+            (void)text_copy(slot->reason, sizeof(slot->reason), reply->body.ask_reply.reason);
+        }
+        service->find.retry_ms = turn->now_ms; /* the next candidate, at once */
+    }
+    service_pursue(manager, turn, service);
+}
+
+static void retiring_review(struct manager *manager, struct turn *turn, struct service *service,
+                            uint32_t index)
+{
+    struct slot *slot = &service->slots[index];
+    struct retiring *retiring = &slot->retiring;
+    bool relieved = slot->phase == SLOT_PLACED && slot->state == REPLICA_RUNNING &&
+                    slot->health != HEALTH_FAILING && slot->heard_ms != 0;
+
+    if (!retiring->there) {
+        return;
+    }
+    if (node_is_gone(manager, turn, &retiring->node)) {
+        retiring->there = false;
+    } else if (relieved || turn->now_ms >= retiring->until_ms || index >= service_wanted(service)) {
+        slot_ask_stop(turn, service, index + 1, &retiring->node, retiring->incarnation);
+        retiring->there = false; /* should this be lost: its next report is answered END */
+    }
+}
+
+static void slot_end(struct turn *turn, struct service *service, uint32_t index)
+{
+    struct slot *slot = &service->slots[index];
+
+    slot->asked_ms = turn->now_ms;
+    slot_enter(slot, SLOT_ENDING, slot->phase == SLOT_ENDING ? slot->phase_ms : turn->now_ms);
+    slot_ask_stop(turn, service, index + 1, &slot->node, slot->incarnation);
+}
+
+static bool slot_is_silent(const struct manager *manager, const struct slot *slot, uint64_t now_ms)
+{
+    return slot->phase == SLOT_PLACED && now_ms > slot->heard_ms + ABSENT_MS &&
+           now_ms > slot->phase_ms + ABSENT_MS && !manager_back_soon(manager, &slot->node, now_ms);
+}
+
+static void slot_review(struct manager *manager, struct turn *turn, struct service *service,
+                        uint32_t index)
+{
+    struct slot *slot = &service->slots[index];
+    bool wanted = index < service_wanted(service);
+
+    retiring_review(manager, turn, service, index);
+    if (slot_holds_node(slot) &&
+        (node_is_gone(manager, turn, &slot->node) || slot_is_silent(manager, slot, turn->now_ms))) {
+        slot_clear(slot, turn->now_ms);
+        service->find.retry_ms = turn->now_ms;
+    }
+    if (slot->phase == SLOT_ASKING && turn->now_ms >= slot->asked_ms + START_MS) {
+        service_avoid(service, &slot->node, turn->now_ms + REFUSED_MS);
+        slot_clear(slot, turn->now_ms);
+        service->find.retry_ms = turn->now_ms;
+    }
+    if (!wanted && (slot->phase == SLOT_DONE || slot->phase == SLOT_SAVING)) {
+        slot_clear(slot, turn->now_ms);
+    }
+    if (!wanted && (slot->phase == SLOT_ASKING || slot->phase == SLOT_PLACED)) {
+        slot_end(turn, service, index);
+    }
+    if (slot->phase == SLOT_ENDING && turn->now_ms >= slot->asked_ms + STOP_RETRY_MS) {
+        slot_end(turn, service, index);
+    }
+    if (slot->phase == SLOT_SAVING && service->revision_saved >= slot->revision) {
+        slot_ask_start(turn, service, index);
+    }
+}
+
+void service_pursue(struct manager *manager, struct turn *turn, struct service *service)
+{
+    if (service->lead != LEAD_LEADING) {
+        return;
+    }
+    service_read_records(manager, turn, service);
+    if (!service->known) {
+        return;
+    }
+    if (service->revision_saved < service->revision && turn->now_ms >= service->save_ms + SAVE_MS) {
+        service_spread(turn, service);
+    }
+    for (uint32_t i = REPLICAS_PER_SERVICE_MAX; i > 0; i--) { /* highest slots end first */
+        slot_review(manager, turn, service, i - 1);
+    }
+    if (service->find.running && turn->now_ms >= service->find.started_ms + FIND_MS) {
+        find_end(manager, turn, service); /* comes back here, not running */
+        return;
+    }
+    if (!service->find.running && turn->now_ms >= service->find.retry_ms &&
+        service->version_known == service->version && service->version != 0 &&
+        service_needs_node(service)) {
+        find_begin(turn, service);
+    }
+    service_check(service);
+    service_update_state(service, turn->now_ms);
+}

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* What executors report, and the manager's word on each replica. */
+#include <string.h>
+
+#include "agent/manager/internal.h"
+#include "base/check.h"
+
+struct reported { /* one replica of a report */
+    const struct node_id *from;
+    enum executor_mood mood;
+    const minga_ReplicaReport *wire;
+};
+
+static bool reported_runs(const struct reported *reported)
+{
+    return reported->wire->state == REPLICA_RUNNING && reported->mood != MOOD_PAUSED &&
+           reported->mood != MOOD_DRAINING && reported->wire->health != HEALTH_FAILING;
+}
+
+static void slot_take(struct slot *slot, const struct reported *reported, uint64_t now_ms)
+{
+    const minga_ReplicaReport *wire = reported->wire;
+
+    slot->heard_ms = now_ms;
+    slot->leaving = reported->mood == MOOD_PAUSED || reported->mood == MOOD_DRAINING;
+    slot->state = (enum replica_state)wire->state;
+    slot->health = (enum replica_health)wire->health;
+    slot->state_ms = now_ms > wire->age_ms ? now_ms - wire->age_ms : 1;
+    (void)text_copy(slot->reason, sizeof(slot->reason), wire->reason);
+    slot->restart_count = wire->restart_count;
+    slot->port_count = wire->host_ports_count;
+    for (pb_size_t i = 0; i < wire->host_ports_count; i++) {
+        slot->host_ports[i] = (uint16_t)wire->host_ports[i];
+    }
+    slot->used = limits_of(wire->has_used, &wire->used);
+    slot->version = wire->version;
+    if (slot->phase == SLOT_SAVING || slot->phase == SLOT_ASKING) {
+        slot_enter(slot, SLOT_PLACED, now_ms);
+    }
+}
+
+/* The occupant of a slot has ended: for good, or to be filled again. */
+static void occupant_ended(struct service *service, struct slot *slot,
+                           const struct reported *reported, uint64_t now_ms)
+{
+    bool failed = reported->wire->state == REPLICA_FAILED;
+    bool was_asked = slot->phase == SLOT_ENDING;
+
+    slot_take(slot, reported, now_ms);
+    if (!was_asked && !failed && service->manifest.restart != MANIFEST_RESTART_ALWAYS &&
+        service->version_known != 0) {
+        slot_enter(slot, SLOT_DONE, now_ms);
+        return;
+    }
+    slot_clear(slot, now_ms);
+    if (failed && reported->mood == MOOD_NORMAL) {
+        service_avoid(service, reported->from, now_ms + FAILED_MS);
+        (void)text_copy(slot->reason, sizeof(slot->reason), reported->wire->reason);
+    }
+    service->find.retry_ms = now_ms;
+}
+
+static bool node_holds_other(const struct service *service, const struct slot *slot,
+                             const struct node_id *node)
+{
+    for (uint32_t i = 0; i < REPLICAS_PER_SERVICE_MAX; i++) {
+        const struct slot *other = &service->slots[i];
+
+        if (other != slot && slot_holds_node(other) && id_equal(&other->node.id, &node->id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Of two that fill one slot, after two sides met again: a healthy one, then the older, stays. */
+static bool challenger_wins(const struct service *service, const struct slot *slot,
+                            const struct reported *reported, uint64_t now_ms)
+{
+    bool occupant_runs = slot->phase == SLOT_PLACED && slot->heard_ms != 0 &&
+                         slot->state == REPLICA_RUNNING && slot->health != HEALTH_FAILING &&
+                         !slot->leaving;
+    uint64_t occupant_age_ms = now_ms > slot->state_ms ? now_ms - slot->state_ms : 0;
+
+    if (!reported_runs(reported) || node_holds_other(service, slot, reported->from) ||
+        slot->phase == SLOT_DONE) {
+        return false;
+    }
+    return !occupant_runs || reported->wire->age_ms > occupant_age_ms;
+}
+
+static void slot_adopt(struct service *service, struct slot *slot, const struct reported *reported,
+                       uint64_t now_ms)
+{
+    if (slot->incarnation_max < reported->wire->incarnation) {
+        slot->incarnation_max = reported->wire->incarnation;
+    }
+    slot_clear(slot, now_ms);
+    slot->incarnation = reported->wire->incarnation;
+    slot->node = *reported->from;
+    slot_enter(slot, SLOT_PLACED, now_ms);
+    slot_take(slot, reported, now_ms);
+    service_check(service);
+}
+
+static enum verdict judge_challenger(struct manager *manager, struct turn *turn,
+                                     struct service *service, struct slot *slot,
+                                     const struct reported *reported)
+{
+    bool listening = service->lead != LEAD_LEADING;
+    uint32_t index = (uint32_t)(slot - service->slots);
+    bool wanted = index < service_wanted(service);
+
+    if (reported->wire->state == REPLICA_ENDED || reported->wire->state == REPLICA_FAILED) {
+        return VERDICT_END;
+    }
+    /* Before the service record is known nobody can say what is wanted. */
+    if (wanted && challenger_wins(service, slot, reported, turn->now_ms)) {
+        slot_adopt(service, slot, reported, turn->now_ms);
+        if (!listening) {
+            service_save(manager, turn, service);
+        }
+        return VERDICT_KEEP;
+    }
+    if (listening || !service->known) {
+        return VERDICT_KEEP;
+    }
+    if (!wanted) {
+        return VERDICT_END;
+    }
+    if (slot->retiring.there && slot->retiring.incarnation == reported->wire->incarnation &&
+        id_equal(&slot->retiring.node.id, &reported->from->id)) {
+        return VERDICT_KEEP;
+    }
+    if (reported->mood == MOOD_PAUSED) {
+        return VERDICT_KEEP; /* frozen: judged when it is resumed */
+    }
+    return VERDICT_END;
+}
+
+static enum verdict judge(struct manager *manager, struct turn *turn, struct service *service,
+                          const struct reported *reported)
+{
+    const minga_ReplicaReport *wire = reported->wire;
+    struct epoch epoch = epoch_of(wire->has_epoch, &wire->epoch);
+    struct slot *slot = &service->slots[wire->slot - 1];
+    bool ended = wire->state == REPLICA_ENDED || wire->state == REPLICA_FAILED;
+
+    CHECK(wire->slot >= 1 && wire->slot <= REPLICAS_PER_SERVICE_MAX);
+    if (service->lead == LEAD_FETCHING) {
+        if (service->generation_seen < epoch.generation) {
+            service->generation_seen = epoch.generation;
+        }
+        service->history = true;
+        return VERDICT_NOT_MANAGER;
+    }
+    if (epoch_compare(&epoch, &service->epoch) > 0) {
+        service_raise(service, turn, epoch.generation); /* someone else led it meanwhile */
+    }
+    if (slot->incarnation_max < wire->incarnation) {
+        slot->incarnation_max = wire->incarnation;
+    }
+    if ((slot_holds_node(slot) || slot->phase == SLOT_DONE) &&
+        slot->incarnation == wire->incarnation && id_equal(&slot->node.id, &reported->from->id)) {
+        if (ended) {
+            occupant_ended(service, slot, reported, turn->now_ms);
+            return VERDICT_END;
+        }
+        slot_take(slot, reported, turn->now_ms);
+        return slot->phase == SLOT_ENDING ? VERDICT_END : VERDICT_KEEP;
+    }
+    return judge_challenger(manager, turn, service, slot, reported);
+}
+
+/* Reported though we know nothing of it: are we to manage it? */
+static struct service *service_reported(struct manager *manager, struct turn *turn,
+                                        const struct service_id *id)
+{
+    struct service *service = service_by_id(manager, id);
+
+    if (service != NULL && service->lead != LEAD_NOT) {
+        return service;
+    }
+    if (!service_leads(id, turn)) {
+        return NULL;
+    }
+    service = service_make(manager, id);
+    if (service == NULL) {
+        return NULL;
+    }
+    service->history = true;
+    service_elect(manager, turn, service);
+    return service;
+}
+
+static void note_mood(struct manager *manager, const struct node_id *node, enum executor_mood mood,
+                      uint64_t now_ms)
+{
+    struct avoided *place = &manager->back_soon[0];
+
+    for (uint32_t i = 0; i < manager->back_soon_count; i++) {
+        struct avoided *known = &manager->back_soon[i];
+
+        if (id_equal(&known->node.id, &node->id)) {
+            known->until_ms = mood == MOOD_BACK_SOON ? now_ms + BACK_SOON_MS : 0;
+            return;
+        }
+        place = known->until_ms < place->until_ms ? known : place;
+    }
+    if (mood != MOOD_BACK_SOON) {
+        return;
+    }
+    if (manager->back_soon_count < BACK_SOON_MAX) {
+        place = &manager->back_soon[manager->back_soon_count++];
+    }
+    *place = (struct avoided){*node, now_ms + BACK_SOON_MS};
+}
+
+static void verdict_fill(minga_Verdict *verdict_out, const struct service *service,
+                         const minga_ReplicaReport *wire, enum verdict verdict)
+{
+    *verdict_out = (minga_Verdict)minga_Verdict_init_zero;
+    memcpy(verdict_out->service, wire->service, ID_BYTES);
+    verdict_out->slot = wire->slot;
+    verdict_out->incarnation = wire->incarnation;
+    verdict_out->verdict = (uint32_t)verdict;
+    if (service != NULL) {
+        verdict_out->has_epoch = true;
+        verdict_out->epoch = epoch_to_wire(&service->epoch);
+    }
+}
+
+void manager_report(struct manager *manager, struct turn *turn, const struct node_id *from,
+                    const minga_Report *report, minga_ReportReply *reply_out)
+{
+    *reply_out = (minga_ReportReply)minga_ReportReply_init_zero;
+    note_mood(manager, from, (enum executor_mood)report->mood, turn->now_ms);
+    for (pb_size_t i = 0; i < report->replicas_count; i++) {
+        const minga_ReplicaReport *wire = &report->replicas[i];
+        struct reported reported = {from, (enum executor_mood)report->mood, wire};
+        enum verdict verdict = VERDICT_NOT_MANAGER;
+        struct service_id id;
+        struct service *service;
+
+        memcpy(id.id.bytes, wire->service, ID_BYTES);
+        service = service_reported(manager, turn, &id);
+        if (service != NULL) {
+            verdict = judge(manager, turn, service, &reported);
+        }
+        verdict_fill(&reply_out->verdicts[reply_out->verdicts_count++], service, wire, verdict);
+        if (service != NULL) {
+            service_takeover_tick(manager, turn, service);
+            service_pursue(manager, turn, service);
+        }
+    }
+}

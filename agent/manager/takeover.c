@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * Becoming the manager of a service and ceasing to be: fetch the last record, listen to what
+ * executors report, lead with a higher epoch. A foreign higher epoch (two sides that met again)
+ * begins the listening anew: what both sides run is judged together.
+ */
+#include <string.h>
+
+#include "agent/manager/internal.h"
+#include "base/check.h"
+
+/* What the last record says is where replicas are, until they report or do not. */
+static void slots_from_record(struct turn *turn, struct service *service)
+{
+    minga_Manager record;
+
+    if (service->stored_bytes == 0 ||
+        manager_record_open((struct bytes){service->stored, service->stored_bytes}, &record) < 0) {
+        return;
+    }
+    for (pb_size_t i = 0; i < record.placements_count; i++) {
+        const minga_Placement *placement = &record.placements[i];
+        struct slot *slot = &service->slots[placement->slot - 1];
+        bool twice = false;
+
+        for (uint32_t j = 0; j < REPLICAS_PER_SERVICE_MAX; j++) {
+            twice =
+                twice || (slot_holds_node(&service->slots[j]) &&
+                          memcmp(service->slots[j].node.id.bytes, placement->node, ID_BYTES) == 0);
+        }
+        if (slot->incarnation_max < placement->incarnation) {
+            slot->incarnation_max = placement->incarnation;
+        }
+        if (slot->phase != SLOT_EMPTY || twice) {
+            continue;
+        }
+        slot_clear(slot, turn->now_ms);
+        slot->incarnation = placement->incarnation;
+        memcpy(slot->node.id.bytes, placement->node, ID_BYTES);
+        (void)text_copy(slot->reason, sizeof(slot->reason), "not heard yet");
+        slot_enter(slot, SLOT_PLACED, turn->now_ms);
+    }
+}
+
+static void listen(struct turn *turn, struct service *service)
+{
+    service->lead = LEAD_LISTENING;
+    service->lead_ms = turn->now_ms;
+    for (uint32_t i = 0; i < REPLICAS_PER_SERVICE_MAX; i++) {
+        service->slots[i].heard_ms = 0;
+    }
+}
+
+static void fetched_all(struct manager *manager, struct turn *turn, struct service *service)
+{
+    CHECK(service->lead == LEAD_FETCHING);
+    if (service->generation_seen < service->stored_epoch.generation) {
+        service->generation_seen = service->stored_epoch.generation;
+    }
+    service->epoch.generation = service->generation_seen + 1;
+    service->epoch.node = turn->around->node;
+    service->revision = 0;
+    service->revision_saved = 0;
+    slots_from_record(turn, service);
+    service_read_records(manager, turn, service);
+    if (service->history) {
+        listen(turn, service);
+        return;
+    }
+    /* All who could know were asked and know of nothing: nothing was ever placed. */
+    service->lead = LEAD_LEADING;
+    service->lead_ms = turn->now_ms;
+    service_pursue(manager, turn, service);
+}
+
+void service_elect(struct manager *manager, struct turn *turn, struct service *service)
+{
+    const struct surroundings *around = turn->around;
+    struct node_id nodes[FETCH_ASKED_MAX + 1];
+    uint32_t count = around->candidates(around->self, &service->id, FETCH_ASKED_MAX + 1, nodes);
+    minga_AgentMessage message = minga_AgentMessage_init_zero;
+
+    CHECK(service->lead == LEAD_NOT);
+    service->lead = LEAD_FETCHING;
+    service->lead_ms = turn->now_ms;
+    service->history = service->history || service->stored_bytes > 0;
+    service->fetch_waiting_count = 0;
+    message.which_body = minga_AgentMessage_fetch_manager_tag;
+    memcpy(message.body.fetch_manager.service, service->id.id.bytes, ID_BYTES);
+    for (uint32_t i = 0; i < count; i++) {
+        struct ask ask = {.kind = ASK_FETCH, .to = nodes[i], .service = service->id};
+
+        if (!id_equal(&nodes[i].id, &around->node.id) && outbox_message(turn, &ask, &message)) {
+            service->fetch_waiting_count++;
+        }
+    }
+    if (service->fetch_waiting_count == 0) {
+        fetched_all(manager, turn, service);
+    }
+}
+
+void service_fetched(struct manager *manager, struct turn *turn, struct service *service,
+                     const minga_AgentMessage *reply)
+{
+    minga_Manager record;
+    struct bytes encoded;
+
+    if (service->lead != LEAD_FETCHING || service->fetch_waiting_count == 0) {
+        return;
+    }
+    service->fetch_waiting_count--;
+    if (reply == NULL || reply->which_body != minga_AgentMessage_fetch_reply_tag) {
+        service->history = true; /* it may know what we do not */
+    } else if (reply->body.fetch_reply.record.size > 0) {
+        encoded = (struct bytes){reply->body.fetch_reply.record.bytes,
+                                 reply->body.fetch_reply.record.size};
+        if (manager_record_open(encoded, &record) == 0 &&
+            memcmp(record.service, service->id.id.bytes, ID_BYTES) == 0) {
+            (void)service_store(turn, service, &record, encoded);
+        }
+        service->history = true;
+    }
+    if (service->fetch_waiting_count == 0) {
+        fetched_all(manager, turn, service);
+    }
+}
+
+void service_resign(struct turn *turn, struct service *service)
+{
+    CHECK(service->lead != LEAD_NOT);
+    if (service->stored_bytes > 0) {
+        service_spread(turn, service); /* the new leader is among the candidates */
+    }
+    service->lead = LEAD_NOT;
+    service->find.running = false;
+    for (uint32_t i = 0; i < REPLICAS_PER_SERVICE_MAX; i++) {
+        service->slots[i].retiring.there = false;
+        slot_clear(&service->slots[i], turn->now_ms);
+    }
+}
+
+void service_raise(struct service *service, struct turn *turn, uint64_t generation)
+{
+    if (generation < service->epoch.generation || service->lead == LEAD_NOT) {
+        return;
+    }
+    service->generation_seen = generation;
+    service->history = true;
+    if (service->lead == LEAD_FETCHING) {
+        return;
+    }
+    service->epoch.generation = generation + 1;
+    slots_from_record(turn, service);
+    listen(turn, service);
+}
+
+/* Everything that should be somewhere has been heard: no need to listen on. */
+static bool heard_all(const struct service *service)
+{
+    uint32_t heard_count = 0;
+
+    for (uint32_t i = 0; i < REPLICAS_PER_SERVICE_MAX; i++) {
+        const struct slot *slot = &service->slots[i];
+
+        if (slot_holds_node(slot) && slot->heard_ms == 0) {
+            return false;
+        }
+        heard_count += slot->heard_ms != 0 ? 1 : 0;
+    }
+    return heard_count > 0 && heard_count >= service_wanted(service);
+}
+
+static void listened(struct manager *manager, struct turn *turn, struct service *service)
+{
+    service->lead = LEAD_LEADING;
+    service->lead_ms = turn->now_ms;
+    for (uint32_t i = 0; i < REPLICAS_PER_SERVICE_MAX; i++) {
+        struct slot *slot = &service->slots[i];
+
+        if (slot_holds_node(slot) && slot->heard_ms == 0 &&
+            !manager_back_soon(manager, &slot->node, turn->now_ms)) {
+            slot_clear(slot, turn->now_ms);
+        }
+    }
+    service_save(manager, turn, service);
+    service_pursue(manager, turn, service);
+}
+
+void service_takeover_tick(struct manager *manager, struct turn *turn, struct service *service)
+{
+    if (service->lead == LEAD_FETCHING && turn->now_ms >= service->lead_ms + FETCH_MS) {
+        service->fetch_waiting_count = 0;
+        service->history = true;
+        fetched_all(manager, turn, service);
+    }
+    if (service->lead == LEAD_LISTENING) {
+        if (!service->known) {
+            service_read_records(manager, turn, service);
+        }
+        if (turn->now_ms >= service->lead_ms + LISTEN_MS ||
+            (service->known && heard_all(service))) {
+            listened(manager, turn, service);
+        }
+    }
+}
