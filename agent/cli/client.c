@@ -66,7 +66,7 @@ static int no_agent(struct session *session, CURLcode code)
         return problem_advise(&session->problem, "try sudo");
     }
     if (code == CURLE_COULDNT_CONNECT) {
-        problem_set(&session->problem, EXIT_NO_AGENT, "no agent answers at", "%s",
+        problem_set(&session->problem, EXIT_NO_AGENT, "no agent", "nothing answers at %s",
                     session->socket_path);
         return problem_advise(&session->problem,
                               "start it with: systemctl start minga, or choose --socket PATH");

@@ -59,19 +59,37 @@ static void print_json(const struct problem *problem, FILE *stream)
     json_decref(document);
 }
 
+/* A command that is to be typed stays as it is. */
+static void begin_sentence(char *text)
+{
+    static const char *const commands[] = {"minga ", "sudo ", "chmod "};
+
+    for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
+        if (strncmp(text, commands[i], strlen(commands[i])) == 0) {
+            return;
+        }
+    }
+    if (text[0] >= 'a' && text[0] <= 'z') {
+        text[0] = (char)(text[0] - 'a' + 'A');
+    }
+}
+
 void problem_print(const struct problem *problem, bool as_json, FILE *stream)
 {
     char line[3 * ERR_TEXT_BYTES_MAX + 16];
-    int length;
+    size_t length;
 
     if (as_json) {
         print_json(problem, stream);
         return;
     }
-    length = snprintf(line, sizeof(line), "minga: %s%s%s", problem->what,
-                      problem->why[0] != '\0' ? ": " : "", problem->why);
+    length = (size_t)snprintf(line, sizeof(line), "minga: %s%s%s", problem->what,
+                              problem->why[0] != '\0' ? ": " : "", problem->why);
     if (problem->advice[0] != '\0') {
-        snprintf(line + length, sizeof(line) - (size_t)length, ". %s", problem->advice);
+        const char *end = strchr(".?!", line[length - 1]) != NULL ? "" : ".";
+
+        snprintf(line + length, sizeof(line) - length, "%s %s", end, problem->advice);
+        begin_sentence(line + length + strlen(end) + 1);
     }
     text_clean(line);
     fprintf(stream, "%s\n", line);

@@ -29,8 +29,9 @@ static size_t sequence_bytes(const unsigned char *bytes, size_t left_bytes)
         }
         bool overlong = (bytes[0] == 0xe0 || bytes[0] == 0xf0) && bytes[1] < forms[form].second_min;
         bool surrogate = bytes[0] == 0xed && bytes[1] >= 0xa0;
+        bool beyond = bytes[0] > 0xf4 || (bytes[0] == 0xf4 && bytes[1] >= 0x90);
 
-        return overlong || surrogate || bytes[0] > 0xf4 ? 0 : form + 1;
+        return overlong || surrogate || beyond ? 0 : form + 1;
     }
     return 0;
 }
