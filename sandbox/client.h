@@ -67,7 +67,8 @@ int sandbox_client_stats(struct sandbox_client *client, const struct replica_key
  * ANSWER_LIST_END.
  */
 int sandbox_client_list(struct sandbox_client *client);
-/* Answered by one ANSWER_LOGS, with no bytes when there is nothing at or behind the offset. */
+/* Answered by one ANSWER_LOGS, with no bytes when there is nothing at or behind the offset.
+ * Offset UINT64_MAX means the last bytes_max ones. */
 int sandbox_client_logs(struct sandbox_client *client, const struct replica_key *key,
                         uint64_t offset, uint32_t bytes_max);
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -208,4 +209,22 @@ int64_t logs_read(const int fds[2], uint64_t *offset_bytes, uint8_t *data_out,
         }
     }
     return 0;
+}
+
+uint64_t logs_end(const int fds[2])
+{
+    uint64_t end_bytes = 0;
+
+    for (unsigned i = 0; i < 2; i++) {
+        struct stat status;
+        uint64_t begin_bytes = 0;
+
+        if (!read_header(fds[i], &begin_bytes) || fstat(fds[i], &status) < 0 ||
+            status.st_size < LOGS_HEADER_BYTES) {
+            continue;
+        }
+        begin_bytes += (uint64_t)status.st_size - LOGS_HEADER_BYTES;
+        end_bytes = begin_bytes > end_bytes ? begin_bytes : end_bytes;
+    }
+    return end_bytes;
 }

@@ -46,3 +46,6 @@ void logs_write(struct logs_writer *writer, const uint8_t *data, size_t length_b
  */
 int64_t logs_read(const int fds[2], uint64_t *offset_bytes, uint8_t *data_out,
                   size_t capacity_bytes);
+
+/* The stream offset behind the newest kept byte: where a reader of only what comes begins. */
+uint64_t logs_end(const int fds[2]);

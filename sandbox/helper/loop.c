@@ -23,6 +23,7 @@ enum source_kind {
 enum {
     SOURCES_MAX = 3 + 3 * REPLICAS_PER_NODE_MAX,
     TICK_MS = 1000,
+    IDLE_MS = 1000,
     BUSY_TICK_MS = 50, /* while something has a deadline */
 };
 
@@ -158,16 +159,20 @@ static bool handle(struct helper *helper, const struct sources *sources, nfds_t 
     return false;
 }
 
-/* Nobody renews anything any more: a dead agent leaves no replica behind. */
+/*
+ * Nobody renews anything any more: a dead agent leaves no replica behind. With nothing to hold on
+ * to, a helper that was started for one agent leaves at once with it.
+ */
 static void check_alone(struct helper *helper, uint64_t at_ms)
 {
-    if (helper->client_fd >= 0 || at_ms - helper->alone_since_ms < HELPER_ALONE_MS) {
-        return;
-    }
-    if (count_replicas(helper) > 0) {
+    uint64_t alone_ms = helper->client_fd >= 0 ? 0 : at_ms - helper->alone_since_ms;
+
+    if (count_replicas(helper) == 0) {
+        if (helper->exit_when_idle && alone_ms >= IDLE_MS) {
+            helper->leaving = true;
+        }
+    } else if (alone_ms >= HELPER_ALONE_MS) {
         end_all(helper, SANDBOX_END_LOST, "no agent");
-    } else if (helper->exit_when_idle) {
-        helper->leaving = true;
     }
 }
 

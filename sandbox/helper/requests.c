@@ -253,6 +253,11 @@ static void request_logs(struct helper *helper, const struct helper_request *req
     replica_path(helper->folders.logs, replica, ".1", path);
     CLEANUP(cleanup_close) int second_fd = open(path, O_RDONLY | O_CLOEXEC);
     const int fds[2] = {first_fd, second_fd};
+    uint64_t end_bytes = logs_end(fds);
+
+    if (offset_bytes == UINT64_MAX) { /* the last window */
+        offset_bytes = end_bytes > request->bytes_max ? end_bytes - request->bytes_max : 0;
+    }
     int64_t count_bytes =
         first_fd < 0 || second_fd < 0
             ? 0
