@@ -26,6 +26,13 @@ static void fresh_chance(struct watched *watched, uint64_t now_ms)
     watched->via_ms = 0;
 }
 
+static void note_top(struct detector *detector, int member)
+{
+    if ((uint32_t)member >= detector->top) {
+        detector->top = (uint32_t)member + 1;
+    }
+}
+
 void detector_watch(struct detector *detector, int member, bool watch, uint64_t now_ms)
 {
     struct watched *watched = &detector->list[member];
@@ -34,6 +41,7 @@ void detector_watch(struct detector *detector, int member, bool watch, uint64_t 
         fresh_chance(watched, now_ms);
     }
     watched->watched = watch;
+    note_top(detector, member);
 }
 
 void detector_accuse(struct detector *detector, int member, uint64_t now_ms)
@@ -44,6 +52,7 @@ void detector_accuse(struct detector *detector, int member, uint64_t now_ms)
         fresh_chance(watched, now_ms);
     }
     watched->accused = true;
+    note_top(detector, member);
 }
 
 void detector_excuse(struct detector *detector, int member, uint64_t until_ms)
@@ -126,8 +135,8 @@ static void check_one(struct watched *watched, int member, uint64_t now_ms,
 static void check_all(struct detector *detector, uint64_t now_ms,
                       struct detector_verdicts *verdicts)
 {
-    for (uint32_t i = 0; i < MEMBERS_MAX; i++) {
-        uint32_t member = (detector->cursor + i) % MEMBERS_MAX;
+    for (uint32_t i = 0; i < detector->top; i++) {
+        uint32_t member = (detector->cursor + i) % detector->top;
 
         if (verdicts->count + 3 > DETECTOR_VERDICTS_MAX) {
             detector->cursor = member;
@@ -143,7 +152,7 @@ void detector_step(struct detector *detector, struct detector_event event,
     CHECK(event.kind == DETECTOR_TICK || (event.member >= 0 && event.member < MEMBERS_MAX));
     verdicts_out->count = 0;
     if (detector->event_ms != 0 && event.now_ms - detector->event_ms > DETECTOR_STALL_MS) {
-        for (uint32_t i = 0; i < MEMBERS_MAX; i++) {
+        for (uint32_t i = 0; i < detector->top; i++) {
             if (is_watched(&detector->list[i])) {
                 fresh_chance(&detector->list[i], event.now_ms);
             }
@@ -195,7 +204,7 @@ uint64_t detector_wake(const struct detector *detector)
 {
     uint64_t wake_ms = 0;
 
-    for (uint32_t i = 0; i < MEMBERS_MAX; i++) {
+    for (uint32_t i = 0; i < detector->top; i++) {
         if (is_watched(&detector->list[i])) {
             wake_ms = sooner(wake_ms, wake_of(&detector->list[i]));
         }

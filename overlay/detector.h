@@ -67,6 +67,7 @@ struct watched {
 struct detector {
     uint64_t event_ms; /* the last event */
     uint32_t cursor;
+    uint32_t top; /* no member at or above was ever watched */
     struct watched list[MEMBERS_MAX];
 };
 

@@ -44,7 +44,6 @@ struct member {
     uint64_t heard_ms;     /* last message from it; 0: never */
     uint64_t back_soon_ms; /* said to return before this */
     uint64_t blamed_ms;    /* sent a wrong chunk: not asked before this */
-    uint64_t goodbye;      /* request id of the goodbye that it acknowledged */
 };
 
 struct ban {

@@ -16,7 +16,7 @@ enum request_kind {
     REQUEST_FREE,
     REQUEST_PING,
     REQUEST_PROBE_VIA,
-    REQUEST_PROBE_FOR, /* a ping on behalf of another member, see relay */
+    REQUEST_PROBE_FOR, /* a ping on behalf of another member, see asker */
     REQUEST_JOIN,      /* this node's own */
     REQUEST_JOIN_RELAY,
     REQUEST_SYNC,
@@ -30,7 +30,8 @@ enum request_kind {
     REQUEST_LOOKUP_RELAY,
     REQUEST_GOODBYE,
     REQUEST_RECORD_PUT,  /* to the responsible node */
-    REQUEST_RECORD_READ, /* for a put or a get */
+    REQUEST_RECORD_READ, /* for a get */
+    REQUEST_PUT_READ,    /* before a put */
     REQUEST_RECORD_COPY,
     REQUEST_CHUNK_OFFER,
     REQUEST_CHUNK_DATA,
@@ -38,7 +39,7 @@ enum request_kind {
 };
 
 /* Whom to answer when a reply comes for somebody else. */
-struct relay {
+struct asker {
     bool inbound;
     uint64_t link;
     struct node_id node;
@@ -50,10 +51,9 @@ struct request {
     uint64_t id;
     uint64_t token; /* the agent's, or an operation's number */
     struct node_id to;
-    bool anyone;  /* the one who answers need not be `to` */
     bool reroute; /* `to` is looked up again from `key` at each repetition */
     struct ring_key key;
-    struct relay relay;
+    struct asker asker;
     uint64_t sent_ms;
     uint64_t deadline_ms;
     uint64_t repeat_ms;       /* 0: never */

@@ -195,7 +195,8 @@ int agent_message_decode(struct bytes payload, minga_AgentMessage *message_out)
     return 0;
 }
 
-int record_open(struct bytes encoded, const struct service_id *service, minga_Record *record_out)
+int owner_record_open(struct bytes encoded, const struct service_id *service,
+                      minga_Record *record_out)
 {
     minga_Signed signed_thing;
     struct public_key owner;

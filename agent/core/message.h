@@ -62,7 +62,8 @@ int agent_message_decode(struct bytes payload, minga_AgentMessage *message_out);
 
 /* Opens an encoded Signed{Record}: -EBADMSG unless signed by the record's own owner and about
  * `service`. */
-int record_open(struct bytes encoded, const struct service_id *service, minga_Record *record_out);
+int owner_record_open(struct bytes encoded, const struct service_id *service,
+                      minga_Record *record_out);
 /* The same for a record from the local store, whose signature was verified when it came in. */
 int record_read(struct bytes encoded, minga_Record *record_out);
 /* The Service within a service record (not a tombstone). Returns 0 or -EBADMSG. */

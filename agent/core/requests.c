@@ -183,7 +183,7 @@ static const char *record_fault(const struct core_request *from, minga_Record *r
         return "the record is not readable";
     }
     service = keys_service_id(&owner, record->name);
-    if (record_open(from->signed_bytes, &service, record) < 0) {
+    if (owner_record_open(from->signed_bytes, &service, record) < 0) {
         return "the record is not signed by its owner";
     }
     if (record->kind == minga_RecordKind_RECORD_SERVICE) {

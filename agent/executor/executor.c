@@ -55,7 +55,7 @@ static int kept_open(const minga_KeptReplica *kept, struct replica *replica_out)
     minga_Version version;
 
     memcpy(replica_out->key.service.id.bytes, kept->service, ID_BYTES);
-    if (record_open(encoded, &replica_out->key.service, &record) < 0 ||
+    if (owner_record_open(encoded, &replica_out->key.service, &record) < 0 ||
         version_open(&record, &version, &replica_out->manifest) < 0) {
         return -EBADMSG;
     }

@@ -121,7 +121,7 @@ static int replica_fill(struct replica *replica, const minga_AskStart *ask)
     replica->key.slot = ask->slot;
     replica->key.incarnation = ask->incarnation;
     replica->epoch = epoch_of(ask->has_epoch, &ask->epoch);
-    if (record_open(encoded, &replica->key.service, &record) < 0 ||
+    if (owner_record_open(encoded, &replica->key.service, &record) < 0 ||
         version_open(&record, &version, &replica->manifest) < 0) {
         return -1;
     }

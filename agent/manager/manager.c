@@ -342,7 +342,7 @@ void manager_record_got(struct manager *manager, struct turn *turn, const struct
     struct service *service = service_by_id(manager, &ask->service);
     minga_Record record;
 
-    if (service == NULL || record_open(encoded, &ask->service, &record) < 0) {
+    if (service == NULL || owner_record_open(encoded, &ask->service, &record) < 0) {
         return;
     }
     service_take_record(service, turn, encoded, ask->record_kind);

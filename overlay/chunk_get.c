@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * Fetching a chunk: from its holders and from others who likely have it, in random order so that
+ * several chunks come from several members. One that sends wrong bytes is not asked for a while.
+ */
+#include <string.h>
+
+#include "base/check.h"
+#include "overlay/state.h"
+
+enum {
+    CHUNK_GET_MS = 5000, /* doubles with each further try: the line may just be slow */
+    CHUNK_GET_MS_MAX = 40000,
+    BUSY_RETRY_MS = 200,
+    BUSY_ROUNDS_MAX = 50,
+    SERVE_INTERVAL_MS = 100,
+    SERVES_MAX = 16, /* chunks sent in one interval; more are told to come back */
+    EVICTION_LOOKS_MAX = 1024,
+};
+
+static struct chunk_get *find_get(struct overlay *overlay, uint64_t number)
+{
+    for (uint32_t i = 0; i < CHUNK_GETS_MAX; i++) {
+        if (overlay->chunk_gets[i].used && overlay->chunk_gets[i].number == number) {
+            return &overlay->chunk_gets[i];
+        }
+    }
+    return NULL;
+}
+
+static void end_get(struct overlay *overlay, struct chunk_get *get, enum overlay_outcome outcome,
+                    const char *reason)
+{
+    get->used = false;
+    (void)effect_done(overlay, get->token, outcome, reason);
+}
+
+/* --- whom to ask */
+
+static void add_candidate(struct overlay *overlay, struct chunk_get *get,
+                          const struct node_id *node)
+{
+    int index = membership_find(&overlay->membership, node);
+
+    if (index == MEMBER_NONE || index == overlay->self_index ||
+        get->candidate_count == CHUNK_CANDIDATES_MAX ||
+        !membership_in_ring(&overlay->membership.list[index])) {
+        return;
+    }
+    for (uint32_t i = 0; i < get->candidate_count; i++) {
+        if (id_equal(&get->candidates[i].id, &node->id)) {
+            return;
+        }
+    }
+    get->candidates[get->candidate_count++] = *node;
+}
+
+static void shuffle(struct overlay *overlay, struct chunk_get *get)
+{
+    for (uint32_t i = get->candidate_count; i > 1; i--) {
+        uint32_t other = (uint32_t)random_below(&overlay->random, i);
+        struct node_id node = get->candidates[i - 1];
+
+        get->candidates[i - 1] = get->candidates[other];
+        get->candidates[other] = node;
+    }
+}
+
+static void find_candidates(struct overlay *overlay, struct chunk_get *get,
+                            const struct node_id *others, uint32_t other_count)
+{
+    struct node_id holders[CHUNK_CANDIDATES_MAX];
+    uint32_t count = chunk_holders(overlay, &get->chunk, CHUNK_CANDIDATES_MAX, holders);
+
+    for (uint32_t i = 0; i < other_count && i < CHUNK_CANDIDATES_MAX / 2; i++) {
+        add_candidate(overlay, get, &others[i]);
+    }
+    for (uint32_t i = 0; i < count && i < CHUNK_COPIES; i++) {
+        add_candidate(overlay, get, &holders[i]);
+    }
+    shuffle(overlay, get);
+    /* Behind them, in ring order, those who held it before the ring changed. */
+    for (uint32_t i = CHUNK_COPIES; i < count; i++) {
+        add_candidate(overlay, get, &holders[i]);
+    }
+}
+
+static bool is_blamed(const struct overlay *overlay, const struct node_id *node)
+{
+    int index = membership_find(&overlay->membership, node);
+
+    return index == MEMBER_NONE || overlay->membership.list[index].blamed_ms > overlay->now_ms;
+}
+
+/* --- room for it */
+
+static bool is_holder(const struct overlay *overlay, const struct chunk_id *chunk)
+{
+    struct node_id holders[CHUNK_COPIES];
+    uint32_t count = chunk_holders(overlay, chunk, CHUNK_COPIES, holders);
+
+    for (uint32_t i = 0; i < count; i++) {
+        if (peer_is_self(overlay, &holders[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Chunks that others hold and this node only fetched once make room first. */
+static bool make_room(struct overlay *overlay)
+{
+    uint32_t cursor = (uint32_t)random_below(&overlay->random, CHUNK_SLOTS);
+    uint32_t looked_at = 0;
+
+    while (!chunks_have_room(&overlay->chunks, CHUNK_BYTES_MAX, 0)) {
+        const struct chunk *chunk = chunks_next(&overlay->chunks, &cursor);
+        struct overlay_effect *effect;
+        struct chunk_id id;
+
+        if (++looked_at > EVICTION_LOOKS_MAX) {
+            return false;
+        }
+        if (chunk == NULL) {
+            cursor = 0;
+            continue;
+        }
+        id = chunk->id;
+        if (is_holder(overlay, &id)) {
+            continue;
+        }
+        effect = effect_add(overlay, OVERLAY_DROP_CHUNK);
+        if (effect == NULL) {
+            return false;
+        }
+        effect->chunk = id;
+        chunks_remove(&overlay->chunks, &id);
+    }
+    return true;
+}
+
+/* --- asking */
+
+static uint64_t patience_ms(const struct chunk_get *get)
+{
+    uint64_t patience = (uint64_t)CHUNK_GET_MS << (get->next > 4 ? 4 : get->next);
+
+    return patience > CHUNK_GET_MS_MAX ? CHUNK_GET_MS_MAX : patience;
+}
+
+static bool ask(struct overlay *overlay, struct chunk_get *get, const struct node_id *node)
+{
+    minga_Message message;
+    struct request *request;
+
+    message_init(&message, minga_Message_chunk_get_tag);
+    message_put_id(message.kind.chunk_get.chunk, &get->chunk.id);
+    request = peer_request(overlay, REQUEST_CHUNK_GET, node, &message, patience_ms(get));
+    if (request == NULL) {
+        return false;
+    }
+    request->repeat_ms = 0; /* a repeated question would be answered by a second megabyte */
+    request->token = get->number;
+    get->asked = *node;
+    return true;
+}
+
+static void rest(struct overlay *overlay, struct chunk_get *get)
+{
+    if (!get->any_busy || get->busy_rounds++ >= BUSY_ROUNDS_MAX) {
+        end_get(overlay, get, OVERLAY_NOT_FOUND, "no member that is up has this chunk");
+        return;
+    }
+    get->any_busy = false;
+    get->next = 0;
+    get->retry_ms =
+        overlay->now_ms + BUSY_RETRY_MS / 2 + random_below(&overlay->random, BUSY_RETRY_MS);
+}
+
+static void ask_next(struct overlay *overlay, struct chunk_get *get)
+{
+    while (get->next < get->candidate_count) {
+        const struct node_id *node = &get->candidates[get->next++];
+
+        if (is_blamed(overlay, node)) {
+            continue;
+        }
+        if (ask(overlay, get, node)) {
+            return;
+        }
+        get->any_busy = true; /* our own table is full: later */
+        break;
+    }
+    rest(overlay, get);
+}
+
+static struct chunk_get *new_get(struct overlay *overlay, uint64_t token,
+                                 const struct chunk_id *chunk)
+{
+    for (uint32_t i = 0; i < CHUNK_GETS_MAX; i++) {
+        struct chunk_get *get = &overlay->chunk_gets[i];
+
+        if (!get->used) {
+            memset(get, 0, sizeof(*get));
+            get->used = true;
+            get->number = ++overlay->last_token;
+            get->token = token;
+            get->chunk = *chunk;
+            return get;
+        }
+    }
+    return NULL;
+}
+
+void overlay_chunk_get(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
+                       const struct chunk_id *chunk, const struct node_id *others,
+                       uint32_t other_count, struct overlay_effects *effects)
+{
+    struct chunk_get *get;
+
+    state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
+    if (chunks_find(&overlay->chunks, chunk) != NULL) {
+        (void)effect_done(overlay, token, OVERLAY_OK, "");
+    } else if (!make_room(overlay)) {
+        (void)effect_done(overlay, token, OVERLAY_FULL, "this node's storage share is full");
+    } else {
+        get = new_get(overlay, token, chunk);
+        if (get == NULL) {
+            (void)effect_done(overlay, token, OVERLAY_FULL, "too many chunks are under way");
+        } else {
+            find_candidates(overlay, get, others, other_count);
+            ask_next(overlay, get);
+        }
+    }
+    state_leave(overlay);
+}
+
+static void take_data(struct overlay *overlay, struct chunk_get *get, const struct arrival *arrival)
+{
+    struct overlay_effect *effect;
+
+    if (arrival->data.length_bytes > CHUNK_BYTES_MAX) {
+        chunk_blame(overlay, &arrival->asker.node);
+        ask_next(overlay, get);
+        return;
+    }
+    effect = effect_add(overlay, OVERLAY_STORE_CHUNK);
+    if (effect == NULL) {
+        ask_next(overlay, get);
+        return;
+    }
+    effect->chunk = get->chunk;
+    effect->data = arrival->data;
+    effect->token = get->number;
+    get->storing = true;
+}
+
+void chunk_get_on_reply(struct overlay *overlay, const struct request *request,
+                        const struct arrival *arrival)
+{
+    struct chunk_get *get = find_get(overlay, request->token);
+    const minga_Message *message = arrival->message;
+
+    if (get == NULL || get->storing) {
+        return;
+    }
+    if (message->which_kind == minga_Message_chunk_data_tag &&
+        memcmp(message->kind.chunk_data.chunk, get->chunk.id.bytes, ID_BYTES) == 0) {
+        take_data(overlay, get, arrival);
+        return;
+    }
+    if (message->which_kind == minga_Message_chunk_absent_tag && message->kind.chunk_absent.busy) {
+        get->any_busy = true;
+    }
+    ask_next(overlay, get);
+}
+
+void chunk_get_on_timeout(struct overlay *overlay, const struct request *request)
+{
+    struct chunk_get *get = find_get(overlay, request->token);
+
+    if (get != NULL && !get->storing) {
+        ask_next(overlay, get);
+    }
+}
+
+bool chunk_get_on_stored(struct overlay *overlay, const struct overlay_event *event)
+{
+    struct chunk_get *get = find_get(overlay, event->token);
+
+    if (get == NULL || !get->storing) {
+        return false;
+    }
+    get->storing = false;
+    switch (event->outcome) {
+    case OVERLAY_CHUNK_OK:
+        end_get(overlay, get, OVERLAY_OK, "");
+        break;
+    case OVERLAY_CHUNK_WRONG_HASH:
+        chunk_blame(overlay, &get->asked);
+        ask_next(overlay, get);
+        break;
+    case OVERLAY_CHUNK_FAILED:
+        end_get(overlay, get, OVERLAY_FAILED, "this node's disk refused the chunk");
+        break;
+    }
+    return true;
+}
+
+void chunk_get_tick(struct overlay *overlay)
+{
+    for (uint32_t i = 0; i < CHUNK_GETS_MAX; i++) {
+        struct chunk_get *get = &overlay->chunk_gets[i];
+
+        if (get->used && get->retry_ms != 0 && overlay->now_ms >= get->retry_ms) {
+            get->retry_ms = 0;
+            ask_next(overlay, get);
+        }
+    }
+}
+
+uint64_t chunk_get_wake(const struct overlay *overlay)
+{
+    uint64_t wake_ms = 0;
+
+    for (uint32_t i = 0; i < CHUNK_GETS_MAX; i++) {
+        const struct chunk_get *get = &overlay->chunk_gets[i];
+
+        if (get->used && get->retry_ms != 0 && (wake_ms == 0 || get->retry_ms < wake_ms)) {
+            wake_ms = get->retry_ms;
+        }
+    }
+    return wake_ms;
+}
+
+/* --- serving */
+
+static bool may_serve(struct overlay *overlay)
+{
+    if (overlay->now_ms - overlay->chunk_sends_ms >= SERVE_INTERVAL_MS) {
+        overlay->chunk_sends_ms = overlay->now_ms;
+        overlay->chunk_sends = 0;
+    }
+    return overlay->chunk_sends++ < SERVES_MAX;
+}
+
+void chunk_get_on_message(struct overlay *overlay, const struct arrival *arrival)
+{
+    struct chunk_id chunk = {message_id(arrival->message->kind.chunk_get.chunk)};
+    bool have = chunks_find(&overlay->chunks, &chunk) != NULL;
+    minga_Message message;
+
+    if (have && may_serve(overlay)) {
+        message_init(&message, minga_Message_chunk_data_tag);
+        message_put_id(message.kind.chunk_data.chunk, &chunk.id);
+        peer_reply(overlay, &arrival->asker, &message, &chunk);
+        return;
+    }
+    message_init(&message, minga_Message_chunk_absent_tag);
+    message_put_id(message.kind.chunk_absent.chunk, &chunk.id);
+    message.kind.chunk_absent.busy = have;
+    peer_reply(overlay, &arrival->asker, &message, NULL);
+}

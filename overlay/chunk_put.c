@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * Spreading a chunk: it is offered to its holders in ring order, sent to those who lack it, and
+ * counts as held once they have it durably. One that has no room is passed over.
+ */
+#include <string.h>
+
+#include "base/check.h"
+#include "overlay/state.h"
+
+enum { OFFER_MS = 20000, RECEIVE_MS = 30000, BLAME_MS = 60000 };
+
+uint32_t chunk_holders(const struct overlay *overlay, const struct chunk_id *chunk,
+                       uint32_t count_max, struct node_id *nodes_out)
+{
+    struct node_id nodes[CHUNK_CANDIDATES_MAX];
+    struct ring_key key = {chunk->id};
+    uint32_t known =
+        overlay->routing->replica_set(&overlay->router, &key, CHUNK_CANDIDATES_MAX, nodes);
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < known && count < count_max; i++) {
+        int index = membership_find(&overlay->membership, &nodes[i]);
+
+        if (index != MEMBER_NONE && overlay->membership.list[index].view.record.stores) {
+            nodes_out[count++] = nodes[i];
+        }
+    }
+    return count;
+}
+
+/* --- the sending side */
+
+static struct chunk_put *find_put(struct overlay *overlay, uint64_t number)
+{
+    for (uint32_t i = 0; i < CHUNK_PUTS_MAX; i++) {
+        if (overlay->chunk_puts[i].used && overlay->chunk_puts[i].number == number) {
+            return &overlay->chunk_puts[i];
+        }
+    }
+    return NULL;
+}
+
+static struct chunk_put *new_put(struct overlay *overlay, const struct chunk_id *chunk)
+{
+    for (uint32_t i = 0; i < CHUNK_PUTS_MAX; i++) {
+        struct chunk_put *put = &overlay->chunk_puts[i];
+
+        if (!put->used) {
+            memset(put, 0, sizeof(*put));
+            put->used = true;
+            put->number = ++overlay->last_token;
+            put->chunk = *chunk;
+            return put;
+        }
+    }
+    return NULL;
+}
+
+static bool offer(struct overlay *overlay, struct chunk_put *put, const struct node_id *to)
+{
+    const struct chunk *chunk = chunks_find(&overlay->chunks, &put->chunk);
+    minga_Message message;
+    struct request *request;
+
+    message_init(&message, minga_Message_chunk_offer_tag);
+    message_put_id(message.kind.chunk_offer.chunk, &put->chunk.id);
+    message.kind.chunk_offer.bytes = chunk == NULL ? CHUNK_BYTES_MAX : chunk->bytes;
+    request = peer_request(overlay, REQUEST_CHUNK_OFFER, to, &message, OFFER_MS);
+    if (request == NULL) {
+        return false;
+    }
+    request->token = put->number;
+    put->waiting_count++;
+    return true;
+}
+
+static void end_put(struct overlay *overlay, struct chunk_put *put)
+{
+    struct overlay_effect *effect;
+
+    put->used = false;
+    if (put->held_count >= put->needed_count) {
+        effect = effect_done(overlay, put->token, OVERLAY_OK, "");
+        if (effect != NULL) {
+            effect->is_new = !put->any_had;
+        }
+    } else if (put->any_full) {
+        (void)effect_done(overlay, put->token, OVERLAY_FULL,
+                          "the members' storage shares are full");
+    } else {
+        (void)effect_done(overlay, put->token, OVERLAY_TIMED_OUT,
+                          "too few members confirmed that they hold it");
+    }
+}
+
+/* Offers to further candidates until enough hold it or might. */
+static void go_on(struct overlay *overlay, struct chunk_put *put)
+{
+    while (put->held_count + put->waiting_count < put->needed_count &&
+           put->next < put->candidate_count) {
+        const struct node_id *candidate = &put->candidates[put->next++];
+
+        if (peer_is_self(overlay, candidate)) {
+            put->held_count++;
+        } else if (!offer(overlay, put, candidate)) {
+            break;
+        }
+    }
+    if (put->waiting_count == 0) {
+        end_put(overlay, put);
+    }
+}
+
+void overlay_chunk_put(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
+                       const struct chunk_id *chunk, struct overlay_effects *effects)
+{
+    struct chunk_put *put;
+
+    state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
+    put = new_put(overlay, chunk);
+    if (put == NULL) {
+        (void)effect_done(overlay, token, OVERLAY_FULL, "too many chunks are under way");
+    } else {
+        put->token = token;
+        put->candidate_count = chunk_holders(overlay, chunk, CHUNK_CANDIDATES_MAX, put->candidates);
+        put->needed_count =
+            put->candidate_count < CHUNK_COPIES ? put->candidate_count : (uint32_t)CHUNK_COPIES;
+        if (put->needed_count == 0) {
+            put->needed_count = 1; /* nobody stores: say so instead of calling it safe */
+        }
+        go_on(overlay, put);
+    }
+    state_leave(overlay);
+}
+
+void chunk_put_push(struct overlay *overlay, const struct chunk_id *chunk, const struct node_id *to)
+{
+    struct chunk_put *put = new_put(overlay, chunk);
+
+    if (put == NULL) {
+        return; /* the next comparison will find it missing again */
+    }
+    put->candidate_count = 1;
+    put->candidates[0] = *to;
+    put->needed_count = 1;
+    go_on(overlay, put);
+}
+
+static void on_offer_answered(struct overlay *overlay, struct chunk_put *put,
+                              const struct arrival *arrival)
+{
+    minga_ChunkAnswer answer = minga_ChunkAnswer_CHUNK_FULL;
+
+    if (arrival->message->which_kind == minga_Message_chunk_offer_reply_tag) {
+        answer = arrival->message->kind.chunk_offer_reply.answer;
+    }
+    if (answer == minga_ChunkAnswer_CHUNK_SEND) {
+        struct request *request =
+            peer_request_data(overlay, &arrival->asker.node, &put->chunk, RECEIVE_MS);
+
+        if (request != NULL) {
+            request->token = put->number;
+            return; /* still waiting for this one */
+        }
+    } else if (answer == minga_ChunkAnswer_CHUNK_HAVE) {
+        put->held_count++;
+        put->any_had = true;
+    } else {
+        put->any_full = true;
+    }
+    put->waiting_count--;
+    go_on(overlay, put);
+}
+
+void chunk_put_on_reply(struct overlay *overlay, const struct request *request,
+                        const struct arrival *arrival)
+{
+    struct chunk_put *put = find_put(overlay, request->token);
+    const minga_Message *message = arrival->message;
+
+    if (put == NULL) {
+        return;
+    }
+    CHECK(put->waiting_count > 0);
+    if (request->kind == REQUEST_CHUNK_OFFER) {
+        on_offer_answered(overlay, put, arrival);
+        return;
+    }
+    put->waiting_count--;
+    if (message->which_kind == minga_Message_acknowledged_tag) {
+        put->held_count += message->kind.acknowledged.outcome == minga_Outcome_OUTCOME_OK;
+        put->any_full |= message->kind.acknowledged.outcome == minga_Outcome_OUTCOME_FULL;
+    }
+    go_on(overlay, put);
+}
+
+void chunk_put_on_timeout(struct overlay *overlay, const struct request *request)
+{
+    struct chunk_put *put = find_put(overlay, request->token);
+
+    if (put != NULL) {
+        CHECK(put->waiting_count > 0);
+        put->waiting_count--;
+        go_on(overlay, put);
+    }
+}
+
+/* --- the receiving side */
+
+static struct chunk_receive *find_receive(struct overlay *overlay, const struct chunk_id *chunk)
+{
+    for (uint32_t i = 0; i < CHUNK_PUTS_MAX; i++) {
+        struct chunk_receive *receive = &overlay->chunk_receives[i];
+
+        if (receive->used && !receive->storing && overlay->now_ms >= receive->until_ms) {
+            receive->used = false;
+        }
+        if (receive->used && id_equal(&receive->chunk.id, &chunk->id)) {
+            return receive;
+        }
+    }
+    return NULL;
+}
+
+static uint64_t expected_bytes(const struct overlay *overlay)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < CHUNK_PUTS_MAX; i++) {
+        bytes += overlay->chunk_receives[i].used ? overlay->chunk_receives[i].bytes : 0;
+    }
+    return bytes;
+}
+
+static struct chunk_receive *new_receive(struct overlay *overlay, const struct chunk_id *chunk,
+                                         uint64_t bytes)
+{
+    for (uint32_t i = 0; i < CHUNK_PUTS_MAX; i++) {
+        struct chunk_receive *receive = &overlay->chunk_receives[i];
+
+        if (!receive->used) {
+            *receive = (struct chunk_receive){.used = true,
+                                              .token = ++overlay->last_token,
+                                              .chunk = *chunk,
+                                              .bytes = bytes,
+                                              .until_ms = overlay->now_ms + RECEIVE_MS};
+            return receive;
+        }
+    }
+    return NULL;
+}
+
+static void answer_offer(struct overlay *overlay, const struct asker *asker,
+                         minga_ChunkAnswer answer)
+{
+    minga_Message message;
+
+    message_init(&message, answer == minga_ChunkAnswer_CHUNK_BUSY
+                               ? minga_Message_busy_tag
+                               : minga_Message_chunk_offer_reply_tag);
+    if (answer != minga_ChunkAnswer_CHUNK_BUSY) {
+        message.kind.chunk_offer_reply.answer = answer;
+    }
+    peer_reply(overlay, asker, &message, NULL);
+}
+
+void chunk_put_on_offer(struct overlay *overlay, const struct arrival *arrival)
+{
+    const minga_ChunkOffer *offered = &arrival->message->kind.chunk_offer;
+    struct chunk_id chunk = {message_id(offered->chunk)};
+    struct chunk_receive *receive = find_receive(overlay, &chunk);
+    minga_ChunkAnswer answer = minga_ChunkAnswer_CHUNK_SEND;
+
+    if (chunks_find(&overlay->chunks, &chunk) != NULL) {
+        answer = minga_ChunkAnswer_CHUNK_HAVE;
+    } else if (receive != NULL) {
+        bool same = id_equal(&receive->asker.node.id, &arrival->asker.node.id);
+
+        /* A repeated offer of the same member is told the same again. */
+        answer =
+            same && !receive->storing ? minga_ChunkAnswer_CHUNK_SEND : minga_ChunkAnswer_CHUNK_BUSY;
+    } else if (!overlay->record.stores || offered->bytes > CHUNK_BYTES_MAX ||
+               !chunks_have_room(&overlay->chunks, offered->bytes, expected_bytes(overlay))) {
+        answer = minga_ChunkAnswer_CHUNK_FULL;
+    } else {
+        receive = new_receive(overlay, &chunk, offered->bytes);
+        answer = receive == NULL ? minga_ChunkAnswer_CHUNK_BUSY : minga_ChunkAnswer_CHUNK_SEND;
+        if (receive != NULL) {
+            receive->asker = arrival->asker;
+        }
+    }
+    answer_offer(overlay, &arrival->asker, answer);
+}
+
+static void acknowledge(struct overlay *overlay, const struct asker *asker, minga_Outcome outcome)
+{
+    minga_Message message;
+
+    message_init(&message, minga_Message_acknowledged_tag);
+    message.kind.acknowledged.outcome = outcome;
+    peer_reply(overlay, asker, &message, NULL);
+}
+
+void chunk_put_on_data(struct overlay *overlay, const struct arrival *arrival)
+{
+    struct chunk_id chunk = {message_id(arrival->message->kind.chunk_data.chunk)};
+    struct chunk_receive *receive = find_receive(overlay, &chunk);
+    struct overlay_effect *effect;
+
+    if (chunks_find(&overlay->chunks, &chunk) != NULL) {
+        acknowledge(overlay, &arrival->asker, minga_Outcome_OUTCOME_OK);
+        return;
+    }
+    /* Only what was offered, by whom it was offered, and once. */
+    if (receive == NULL || receive->storing ||
+        !id_equal(&receive->asker.node.id, &arrival->asker.node.id) ||
+        arrival->data.length_bytes > receive->bytes) {
+        acknowledge(overlay, &arrival->asker, minga_Outcome_OUTCOME_REFUSED);
+        return;
+    }
+    effect = effect_add(overlay, OVERLAY_STORE_CHUNK);
+    if (effect == NULL) {
+        return;
+    }
+    effect->chunk = chunk;
+    effect->data = arrival->data;
+    effect->token = receive->token;
+    receive->storing = true;
+    receive->asker = arrival->asker;
+}
+
+void chunk_blame(struct overlay *overlay, const struct node_id *node)
+{
+    int index = membership_find(&overlay->membership, node);
+
+    if (index != MEMBER_NONE) {
+        overlay->membership.list[index].blamed_ms = overlay->now_ms + BLAME_MS;
+        effect_trace(overlay, "node %02x%02x sent a wrong chunk", node->id.bytes[0],
+                     node->id.bytes[1]);
+    }
+}
+
+bool chunk_put_on_stored(struct overlay *overlay, const struct overlay_event *event)
+{
+    for (uint32_t i = 0; i < CHUNK_PUTS_MAX; i++) {
+        struct chunk_receive *receive = &overlay->chunk_receives[i];
+
+        if (!receive->used || !receive->storing || receive->token != event->token) {
+            continue;
+        }
+        receive->used = false;
+        if (event->outcome == OVERLAY_CHUNK_WRONG_HASH) {
+            chunk_blame(overlay, &receive->asker.node);
+            acknowledge(overlay, &receive->asker, minga_Outcome_OUTCOME_REFUSED);
+        } else {
+            acknowledge(overlay, &receive->asker,
+                        event->outcome == OVERLAY_CHUNK_OK ? minga_Outcome_OUTCOME_OK
+                                                           : minga_Outcome_OUTCOME_FAILED);
+        }
+        return true;
+    }
+    return false;
+}

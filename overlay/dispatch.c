@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Which message goes to whom: one table for messages, one for what answers and time-outs end. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/attributes.h"
+#include "base/check.h"
+#include "overlay/state.h"
+
+typedef void (*message_handler)(struct overlay *, const struct arrival *);
+typedef void (*reply_handler)(struct overlay *, const struct request *, const struct arrival *);
+typedef void (*timeout_handler)(struct overlay *, const struct request *);
+
+enum door {
+    DOOR_STRANGER, /* read from anyone */
+    DOOR_MEMBER,   /* only behind a proven greeting */
+};
+
+struct message_row {
+    pb_size_t kind;
+    enum door door;
+    message_handler handle;
+};
+
+static const struct message_row message_rows[] = {
+    {minga_Message_hello_tag, DOOR_STRANGER, peer_on_hello},
+    {minga_Message_join_tag, DOOR_STRANGER, joining_on_join},
+    {minga_Message_welcome_tag, DOOR_MEMBER, peer_on_welcome},
+    {minga_Message_refused_tag, DOOR_MEMBER, peer_on_refused},
+    {minga_Message_item_tag, DOOR_MEMBER, gossip_on_item},
+    {minga_Message_ping_tag, DOOR_MEMBER, watch_on_ping},
+    {minga_Message_probe_via_tag, DOOR_MEMBER, watch_on_probe_via},
+    {minga_Message_goodbye_tag, DOOR_MEMBER, goodbye_on_message},
+    {minga_Message_summary_tag, DOOR_MEMBER, sync_on_summary},
+    {minga_Message_stabilise_tag, DOOR_MEMBER, place_on_stabilise},
+    {minga_Message_rectify_tag, DOOR_MEMBER, place_on_rectify},
+    {minga_Message_ask_tag, DOOR_MEMBER, asks_on_ask},
+    {minga_Message_route_tag, DOOR_MEMBER, asks_on_route},
+    {minga_Message_lookup_tag, DOOR_MEMBER, asks_on_lookup},
+    {minga_Message_record_put_tag, DOOR_MEMBER, record_put_on_message},
+    {minga_Message_record_copy_tag, DOOR_MEMBER, record_put_on_copy},
+    {minga_Message_record_get_tag, DOOR_MEMBER, record_get_on_message},
+    {minga_Message_chunk_offer_tag, DOOR_MEMBER, chunk_put_on_offer},
+    {minga_Message_chunk_data_tag, DOOR_MEMBER, chunk_put_on_data},
+    {minga_Message_chunk_get_tag, DOOR_MEMBER, chunk_get_on_message},
+};
+
+struct request_row {
+    reply_handler on_reply;
+    timeout_handler on_timeout; /* NULL: nobody misses it */
+};
+
+static const struct request_row request_rows[] = {
+    [REQUEST_PING] = {watch_on_reply, NULL},
+    [REQUEST_PROBE_VIA] = {watch_on_reply, NULL},
+    [REQUEST_PROBE_FOR] = {watch_on_reply, NULL},
+    [REQUEST_JOIN] = {joining_on_reply, joining_on_timeout},
+    [REQUEST_JOIN_RELAY] = {joining_on_relay_reply, NULL},
+    [REQUEST_SYNC] = {sync_on_reply, sync_on_timeout},
+    [REQUEST_STABILISE] = {place_on_reply, NULL},
+    [REQUEST_RECTIFY] = {place_on_reply, NULL},
+    [REQUEST_ASK] = {asks_on_reply, asks_on_timeout},
+    [REQUEST_ROUTE] = {asks_on_reply, asks_on_timeout},
+    [REQUEST_ROUTE_RELAY] = {asks_on_reply, asks_on_timeout},
+    [REQUEST_LOCAL] = {NULL, asks_on_timeout},
+    [REQUEST_LOOKUP] = {asks_on_reply, asks_on_timeout},
+    [REQUEST_LOOKUP_RELAY] = {asks_on_reply, asks_on_timeout},
+    [REQUEST_GOODBYE] = {goodbye_on_reply, NULL},
+    [REQUEST_RECORD_PUT] = {record_put_on_reply, record_put_on_timeout},
+    [REQUEST_RECORD_READ] = {record_get_on_reply, record_get_on_timeout},
+    [REQUEST_PUT_READ] = {record_put_on_reply, record_put_on_timeout},
+    [REQUEST_RECORD_COPY] = {record_put_on_reply, record_put_on_timeout},
+    [REQUEST_CHUNK_OFFER] = {chunk_put_on_reply, chunk_put_on_timeout},
+    [REQUEST_CHUNK_DATA] = {chunk_put_on_reply, chunk_put_on_timeout},
+    [REQUEST_CHUNK_GET] = {chunk_get_on_reply, chunk_get_on_timeout},
+};
+
+static void on_reply(struct overlay *overlay, struct request *request,
+                     const struct arrival *arrival)
+{
+    const struct request_row *row = &request_rows[request->kind];
+    pb_size_t kind = arrival->message->which_kind;
+
+    if (row->on_reply == NULL || !id_equal(&request->to.id, &arrival->asker.node.id)) {
+        overlay->counters.refused_messages++;
+        return;
+    }
+    if (kind == minga_Message_busy_tag && request->repeat_ms != 0) {
+        request->repeat_ms = overlay->now_ms + BUSY_MS;
+        return;
+    }
+    if (kind == minga_Message_refused_tag && request->kind != REQUEST_JOIN) {
+        peer_on_refused(overlay, arrival);
+        return; /* it is repeated after the greeting, or ends in time */
+    }
+    row->on_reply(overlay, request, arrival);
+    requests_end(&overlay->requests, request);
+}
+
+static const struct message_row *find_row(pb_size_t kind)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(message_rows); i++) {
+        if (message_rows[i].kind == kind) {
+            return &message_rows[i];
+        }
+    }
+    return NULL;
+}
+
+static void on_message(struct overlay *overlay, const struct arrival *arrival)
+{
+    const struct message_row *row = find_row(arrival->message->which_kind);
+
+    if (row == NULL) {
+        overlay->counters.refused_messages++;
+        return;
+    }
+    if (row->door == DOOR_MEMBER && arrival->member == MEMBER_NONE && arrival->asker.inbound) {
+        overlay->counters.refused_messages++;
+        if (links_admit_stranger(&overlay->links, overlay->now_ms)) {
+            peer_refuse(overlay, &arrival->asker, minga_RefusedCode_REFUSED_HELLO_FIRST,
+                        "a greeting comes first");
+        }
+        return;
+    }
+    row->handle(overlay, arrival);
+}
+
+/* The member that a message comes from: by its greeting, or because we dialled it. */
+static int find_sender(struct overlay *overlay, const struct overlay_source *source)
+{
+    int index = source->inbound ? links_member(&overlay->links, source->link, overlay->now_ms)
+                                : membership_find(&overlay->membership, &source->node);
+
+    if (index != MEMBER_NONE && overlay->membership.list[index].view.state == MEMBER_EXPELLED) {
+        return MEMBER_NONE;
+    }
+    return index;
+}
+
+static bool is_contact(const struct overlay *overlay, const struct node_id *node)
+{
+    for (uint32_t i = 0; i < overlay->join.contact_count; i++) {
+        if (id_equal(&overlay->join.contacts[i].node.id, &node->id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* While joining, the contact is trusted for what it is asked, and what it sends is checked. */
+static void from_contact(struct overlay *overlay, const struct arrival *arrival)
+{
+    struct request *request = requests_find(&overlay->requests, arrival->message->request);
+
+    if (arrival->message->which_kind == minga_Message_item_tag) {
+        gossip_on_item(overlay, arrival);
+    } else if (arrival->message->reply && request != NULL) {
+        on_reply(overlay, request, arrival);
+    }
+}
+
+void dispatch_received(struct overlay *overlay, const struct overlay_event *event)
+{
+    minga_Message message = minga_Message_init_zero;
+    struct arrival arrival = {.source = &event->source, .message = &message, .data = event->data};
+    struct request *request;
+    int r = message_decode(event->message, &message);
+
+    overlay->counters.received_messages++;
+    arrival.member = find_sender(overlay, &event->source);
+    arrival.asker = (struct asker){event->source.inbound, event->source.link, event->source.node,
+                                   message.request};
+    if (r < 0) {
+        overlay->counters.refused_messages++;
+        if (r == -EPROTONOSUPPORT && !message.reply) {
+            peer_refuse(overlay, &arrival.asker, minga_RefusedCode_REFUSED_VERSION,
+                        "another version of the protocol is spoken here");
+        }
+        return;
+    }
+    if (arrival.member == MEMBER_NONE && !event->source.inbound) {
+        if (overlay->join.active && is_contact(overlay, &event->source.node)) {
+            from_contact(overlay, &arrival);
+        }
+        return;
+    }
+    if (arrival.member != MEMBER_NONE) {
+        arrival.asker.node = overlay->membership.list[arrival.member].view.node;
+        gossip_heard(overlay, arrival.member);
+    }
+    request = message.reply ? requests_find(&overlay->requests, message.request) : NULL;
+    if (request != NULL && arrival.member != MEMBER_NONE) {
+        on_reply(overlay, request, &arrival);
+    } else {
+        on_message(overlay, &arrival);
+    }
+}
+
+static void expire_one(struct overlay *overlay, struct request *request)
+{
+    const struct request_row *row = &request_rows[request->kind];
+
+    if (row->on_timeout != NULL) {
+        row->on_timeout(overlay, request);
+    }
+    requests_end(&overlay->requests, request);
+}
+
+static void repeat(struct overlay *overlay, struct request *request)
+{
+    minga_Message message;
+
+    request->repeat_ms = overlay->now_ms + request->repeat_every_ms;
+    request->repeat_every_ms *= 2;
+    if (request->reroute && !asks_reroute(overlay, request)) {
+        requests_end(&overlay->requests, request);
+        return;
+    }
+    if (message_decode((struct bytes){request->bytes, request->length_bytes}, &message) == 0) {
+        peer_send(overlay, &request->to, &message, NULL);
+    }
+}
+
+void dispatch_expire(struct overlay *overlay)
+{
+    uint32_t ended_count = 0;
+
+    for (uint32_t i = 0; i < overlay->requests.top && ended_count < EXPIRIES_MAX; i++) {
+        struct request *request = &overlay->requests.list[i];
+
+        if (request->kind == REQUEST_FREE) {
+            continue;
+        }
+        if (overlay->now_ms >= request->deadline_ms) {
+            expire_one(overlay, request);
+            ended_count++;
+        } else if (request->repeat_ms != 0 && overlay->now_ms >= request->repeat_ms) {
+            repeat(overlay, request);
+            ended_count++;
+        }
+    }
+}
+
+void dispatch_gone(struct overlay *overlay, const struct node_id *node)
+{
+    for (uint32_t i = 0; i < overlay->requests.top; i++) {
+        struct request *request = &overlay->requests.list[i];
+
+        if (request->kind == REQUEST_FREE || !id_equal(&request->to.id, &node->id)) {
+            continue;
+        }
+        if (request->reroute) {
+            request->repeat_ms = overlay->now_ms;
+        } else {
+            request->deadline_ms = overlay->now_ms;
+        }
+    }
+}
+
+void dispatch_link_lost(struct overlay *overlay, const struct node_id *node)
+{
+    for (uint32_t i = 0; i < overlay->requests.top; i++) {
+        struct request *request = &overlay->requests.list[i];
+
+        /* What is not repeated was lost with the link: chunks, which have other ways to go. */
+        if ((request->kind == REQUEST_CHUNK_GET || request->kind == REQUEST_CHUNK_DATA) &&
+            id_equal(&request->to.id, &node->id)) {
+            request->deadline_ms = overlay->now_ms;
+        }
+    }
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "overlay/state.h"
+
+static bool is_send(enum overlay_effect_kind kind)
+{
+    return kind == OVERLAY_SEND || kind == OVERLAY_REPLY || kind == OVERLAY_TRACE;
+}
+
+struct overlay_effect *effect_add(struct overlay *overlay, enum overlay_effect_kind kind)
+{
+    struct overlay_effects *effects = overlay->effects;
+    uint32_t count_max = is_send(kind) ? SENDS_MAX : OVERLAY_EFFECTS_MAX;
+    struct overlay_effect *effect;
+
+    CHECK(effects != NULL);
+    if (effects->count >= count_max) {
+        effects->dropped_count++;
+        overlay->counters.dropped_effects++;
+        return NULL;
+    }
+    effect = &effects->list[effects->count++];
+    memset(effect, 0, sizeof(*effect));
+    effect->kind = kind;
+    return effect;
+}
+
+struct bytes effect_keep(struct overlay *overlay, struct bytes bytes)
+{
+    struct overlay_effects *effects = overlay->effects;
+    uint8_t *kept = &effects->arena[effects->arena_used_bytes];
+
+    if (bytes.length_bytes == 0 ||
+        bytes.length_bytes > sizeof(effects->arena) - effects->arena_used_bytes) {
+        return (struct bytes){NULL, 0};
+    }
+    memcpy(kept, bytes.data, bytes.length_bytes);
+    effects->arena_used_bytes += bytes.length_bytes;
+    return (struct bytes){kept, bytes.length_bytes};
+}
+
+void effect_store(struct overlay *overlay, enum overlay_blob_kind kind, const struct id *key,
+                  uint64_t number, struct bytes bytes, uint64_t token)
+{
+    struct overlay_effect *effect = effect_add(overlay, OVERLAY_STORE);
+
+    if (effect != NULL) {
+        effect->blob = (struct overlay_blob){kind, *key, number, effect_keep(overlay, bytes)};
+        effect->token = token;
+    }
+}
+
+struct overlay_effect *effect_done(struct overlay *overlay, uint64_t token,
+                                   enum overlay_outcome outcome, const char *reason)
+{
+    struct overlay_effect *effect;
+
+    if (token == 0) {
+        return NULL;
+    }
+    effect = effect_add(overlay, OVERLAY_DONE);
+    if (effect != NULL) {
+        effect->token = token;
+        effect->outcome = outcome;
+        (void)snprintf(effect->reason, sizeof(effect->reason), "%s", reason);
+    }
+    return effect;
+}
+
+void effect_trace(struct overlay *overlay, const char *format, ...)
+{
+    struct overlay_effect *effect = effect_add(overlay, OVERLAY_TRACE);
+    char text[160];
+    va_list arguments;
+    int length;
+
+    if (effect == NULL) {
+        return;
+    }
+    va_start(arguments, format);
+    length = vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    if (length > 0) {
+        effect->message = effect_keep(overlay, bytes_of_text(text));
+    }
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Going on purpose: said to everyone, so that nobody has to find out. */
+#include <string.h>
+
+#include "overlay/state.h"
+
+static void end_goodbye(struct overlay *overlay)
+{
+    uint64_t token = overlay->goodbye_token;
+
+    overlay->goodbye_ms = 0;
+    overlay->goodbye_token = 0;
+    (void)effect_done(overlay, token, OVERLAY_OK, "");
+}
+
+void goodbye_tick(struct overlay *overlay)
+{
+    if (overlay->goodbye_ms != 0 && overlay->now_ms >= overlay->goodbye_ms) {
+        end_goodbye(overlay);
+    }
+}
+
+static void say(struct overlay *overlay, bool back_soon)
+{
+    minga_Message message;
+    minga_Goodbye *goodbye = &message.kind.goodbye;
+
+    message_init(&message, minga_Message_goodbye_tag);
+    goodbye->back_soon = back_soon;
+    memcpy(goodbye->node_record.bytes, overlay->record_encoded, overlay->record_bytes);
+    goodbye->node_record.size = (pb_size_t)overlay->record_bytes;
+    for (uint32_t i = 0; i < overlay->membership.count && i < SENDS_MAX / 2; i++) {
+        const struct member *member = &overlay->membership.list[i];
+
+        if ((int)i != overlay->self_index && membership_in_ring(member) &&
+            peer_request(overlay, REQUEST_GOODBYE, &member->view.node, &message, GOODBYE_MS) !=
+                NULL) {
+            overlay->goodbye_waiting++;
+        }
+    }
+}
+
+void overlay_goodbye(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
+                     bool for_good, struct overlay_effects *effects)
+{
+    struct ring_event leave = {.kind = RING_LEAVE};
+
+    state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
+    overlay->goodbye_token = token;
+    overlay->goodbye_waiting = 0;
+    overlay->goodbye_ms = overlay->now_ms + GOODBYE_MS;
+    if (overlay->phase == PHASE_MEMBER) {
+        if (for_good) {
+            overlay->record.leaving = true;
+            gossip_describe(overlay, overlay->record.incarnation);
+            place_event(overlay, &leave);
+        }
+        say(overlay, !for_good);
+    }
+    if (overlay->goodbye_waiting == 0) {
+        end_goodbye(overlay);
+    }
+    state_leave(overlay);
+}
+
+void goodbye_on_message(struct overlay *overlay, const struct arrival *arrival)
+{
+    const minga_Goodbye *goodbye = &arrival->message->kind.goodbye;
+    struct member *member;
+    minga_Message message;
+    minga_Item item = minga_Item_init_zero;
+
+    if (arrival->member == MEMBER_NONE) {
+        return;
+    }
+    member = &overlay->membership.list[arrival->member];
+    item.kind = minga_ItemKind_ITEM_NODE;
+    item.life = minga_Life_LIFE_ALIVE;
+    memcpy(item.content.bytes, goodbye->node_record.bytes, goodbye->node_record.size);
+    item.content.size = goodbye->node_record.size;
+    (void)gossip_apply(overlay, &item);
+    if (goodbye->back_soon) {
+        member->back_soon_ms = overlay->now_ms + BACK_SOON_MS;
+        detector_excuse(&overlay->detector, arrival->member, member->back_soon_ms);
+    }
+    message_init(&message, minga_Message_acknowledged_tag);
+    peer_reply(overlay, &arrival->asker, &message, NULL);
+}
+
+void goodbye_on_reply(struct overlay *overlay, const struct request *request,
+                      const struct arrival *arrival)
+{
+    (void)request;
+    (void)arrival;
+    if (overlay->goodbye_waiting > 0 && --overlay->goodbye_waiting == 0 &&
+        overlay->goodbye_ms != 0) {
+        end_goodbye(overlay);
+    }
+}

@@ -1,0 +1,450 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* What everyone is told: admissions, expulsions, revocations, node records, deaths. */
+#include <string.h>
+
+#include "base/check.h"
+#include "overlay/signed.h"
+#include "overlay/state.h"
+
+enum { INCARNATION_STEP_MAX = 1 << 20 }; /* an accusation from further ahead is nonsense */
+
+void gossip_fill_digest(const struct overlay *overlay, minga_Digest *digest_out)
+{
+    message_put_id(digest_out->bans, &overlay->membership.digest_bans);
+    message_put_id(digest_out->admissions, &overlay->membership.digest_admissions);
+    message_put_id(digest_out->nodes, &overlay->membership.digest_nodes);
+}
+
+static void tell_state(struct overlay *overlay, struct member *member, enum member_state state)
+{
+    struct overlay_effect *effect;
+
+    member->view.state = state;
+    member->view.changed_ms = overlay->now_ms;
+    effect = effect_add(overlay, OVERLAY_MEMBER);
+    if (effect != NULL) {
+        effect->node = member->view.node;
+        effect->state = state;
+    }
+}
+
+static void on_gone(struct overlay *overlay, int index)
+{
+    struct member *member = &overlay->membership.list[index];
+
+    if (index == overlay->self_index) {
+        return;
+    }
+    place_lost(overlay, index);
+    dispatch_gone(overlay, &member->view.node);
+    if (member->linked) {
+        peer_hang_up(overlay, &member->view.node);
+    }
+    if (member->view.state == MEMBER_EXPELLED) {
+        links_forget(&overlay->links, index);
+    }
+}
+
+void gossip_refresh(struct overlay *overlay, int index)
+{
+    struct member *member = &overlay->membership.list[index];
+    enum member_state state = membership_state(&overlay->membership, index);
+    bool was_in_ring = membership_in_ring(member);
+
+    if (state == member->view.state) {
+        return;
+    }
+    tell_state(overlay, member, state);
+    if (membership_in_ring(member) && !was_in_ring) {
+        place_known(overlay, index);
+    } else if (!membership_in_ring(member) && was_in_ring) {
+        on_gone(overlay, index);
+    }
+    watch_neighbours(overlay);
+}
+
+void gossip_heard(struct overlay *overlay, int index)
+{
+    struct member *member = &overlay->membership.list[index];
+    bool was_dead = member->life == LIFE_DEAD;
+
+    if (index == overlay->self_index) {
+        return;
+    }
+    member->heard_ms = overlay->now_ms;
+    overlay->heard_ms = overlay->now_ms;
+    if (member->back_soon_ms != 0) {
+        member->back_soon_ms = 0;
+    }
+    watch_event(overlay, DETECTOR_HEARD, index);
+    if (membership_revive(&overlay->membership, index)) {
+        gossip_refresh(overlay, index);
+        if (was_dead && member->view.state == MEMBER_UP) {
+            /* The others still hold it for dead: only its own word can change that. */
+            watch_ping(overlay, index, member->incarnation);
+        }
+    }
+}
+
+/* --- telling everyone */
+
+static bool is_told(const struct overlay *overlay, uint32_t index)
+{
+    return (int)index != overlay->self_index &&
+           membership_in_ring(&overlay->membership.list[index]);
+}
+
+void gossip_flood(struct overlay *overlay, const minga_Item *item)
+{
+    minga_Message message;
+    int length;
+
+    for (uint32_t i = 0; i < FLOODS_MAX; i++) {
+        struct flood *flood = &overlay->floods[i];
+
+        if (flood->used) {
+            continue;
+        }
+        message_init(&message, minga_Message_item_tag);
+        message.kind.item = *item;
+        message.kind.item.flooded = true;
+        length = message_encode(&message, flood->bytes, sizeof(flood->bytes));
+        CHECK(length > 0);
+        flood->used = true;
+        flood->cursor = 0;
+        flood->length_bytes = (size_t)length;
+        return;
+    }
+    overlay->counters.dropped_effects++; /* the comparison of digests will carry it */
+}
+
+static bool has_room_for_sends(const struct overlay *overlay)
+{
+    return overlay->effects->count < SENDS_MAX / 2;
+}
+
+static void pump_one(struct overlay *overlay, struct flood *flood)
+{
+    minga_Message message;
+
+    if (message_decode((struct bytes){flood->bytes, flood->length_bytes}, &message) < 0) {
+        flood->used = false;
+        return;
+    }
+    while (flood->cursor < overlay->membership.count && has_room_for_sends(overlay)) {
+        uint32_t index = flood->cursor++;
+
+        if (is_told(overlay, index)) {
+            peer_send(overlay, &overlay->membership.list[index].view.node, &message, NULL);
+        }
+    }
+    flood->used = flood->cursor < overlay->membership.count;
+}
+
+void gossip_pump(struct overlay *overlay)
+{
+    for (uint32_t i = 0; i < FLOODS_MAX && has_room_for_sends(overlay); i++) {
+        if (overlay->floods[i].used) {
+            pump_one(overlay, &overlay->floods[i]);
+        }
+    }
+}
+
+bool gossip_pending(const struct overlay *overlay)
+{
+    for (uint32_t i = 0; i < FLOODS_MAX; i++) {
+        if (overlay->floods[i].used) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* News is passed on to a few, so that it also reaches those whom its origin could not. */
+static void forward(struct overlay *overlay, const minga_Item *item)
+{
+    minga_Message message;
+    uint32_t count = overlay->membership.count;
+    uint32_t sent_count = 0;
+
+    if (overlay->phase != PHASE_MEMBER || count == 0) {
+        return;
+    }
+    message_init(&message, minga_Message_item_tag);
+    message.kind.item = *item;
+    message.kind.item.flooded = true;
+    for (uint32_t tries = 0; tries < 4 * FORWARD_COUNT && sent_count < FORWARD_COUNT; tries++) {
+        uint32_t index = (uint32_t)random_below(&overlay->random, count);
+
+        if (is_told(overlay, index)) {
+            peer_send(overlay, &overlay->membership.list[index].view.node, &message, NULL);
+            sent_count++;
+        }
+    }
+}
+
+/* --- taking in */
+
+bool gossip_admit(struct overlay *overlay, struct bytes encoded, bool at_load)
+{
+    struct admission admission;
+    bool added = false;
+    int index;
+
+    if (admission_open(encoded, &overlay->community, &admission) < 0 ||
+        (!at_load &&
+         !admission_is_vouched(&overlay->membership, &overlay->community, &admission))) {
+        return false;
+    }
+    index = membership_admit(&overlay->membership, &admission, encoded, &added);
+    if (index < 0 || !added) {
+        return index >= 0;
+    }
+    if (id_equal(&admission.node.id, &overlay->self.id)) {
+        overlay->self_index = index;
+        overlay->membership.list[index].view.is_self = true;
+        overlay->router.self = index;
+    }
+    if (at_load) {
+        return true;
+    }
+    effect_store(overlay, BLOB_ADMISSION, &admission.node.id, 0, encoded, 0);
+    for (uint32_t i = 0; i < overlay->membership.count; i++) {
+        if (overlay->membership.list[i].is_void) {
+            gossip_refresh(overlay, (int)i);
+        }
+    }
+    return true;
+}
+
+static bool apply_admission(struct overlay *overlay, const minga_Item *item)
+{
+    uint32_t count = overlay->membership.count;
+
+    return gossip_admit(overlay, (struct bytes){item->content.bytes, item->content.size}, false) &&
+           overlay->membership.count > count;
+}
+
+static bool apply_expulsion(struct overlay *overlay, const minga_Item *item)
+{
+    struct bytes encoded = {item->content.bytes, item->content.size};
+    struct node_id node;
+    struct ban ban;
+    int index;
+
+    if (admission_open_expulsion(encoded, &overlay->community, &ban) < 0 ||
+        membership_ban(&overlay->membership, &overlay->membership.expulsions, &ban) <= 0) {
+        return false;
+    }
+    effect_store(overlay, BLOB_EXPULSION, &ban.key, 0, encoded, 0);
+    node = (struct node_id){ban.key};
+    index = membership_find(&overlay->membership, &node);
+    if (index != MEMBER_NONE) {
+        gossip_refresh(overlay, index);
+    }
+    return true;
+}
+
+static bool apply_revocation(struct overlay *overlay, const minga_Item *item)
+{
+    struct bytes encoded = {item->content.bytes, item->content.size};
+    struct ban ban;
+
+    if (admission_open_revocation(encoded, &overlay->community, &ban) < 0 ||
+        membership_ban(&overlay->membership, &overlay->membership.revocations, &ban) <= 0) {
+        return false;
+    }
+    effect_store(overlay, BLOB_REVOCATION, &ban.key, 0, encoded, 0);
+    return true;
+}
+
+void gossip_accuse(struct overlay *overlay, int index, uint64_t incarnation)
+{
+    detector_accuse(&overlay->detector, index, overlay->now_ms);
+    watch_ping(overlay, index, incarnation);
+}
+
+/* What others hold of a member's life, where the record itself brings nothing new. Fresh news
+ * (flooded) is believed; an old belief that contradicts ours is put to the member itself. */
+static bool weigh_life(struct overlay *overlay, int index, const minga_Item *item)
+{
+    struct member *member = &overlay->membership.list[index];
+    bool says_dead = item->life == minga_Life_LIFE_DEAD;
+
+    if (item->life == minga_Life_LIFE_UNKNOWN) {
+        return false;
+    }
+    if (member->life == LIFE_UNKNOWN) {
+        return says_dead ? membership_bury(&overlay->membership, index, item->incarnation)
+                         : membership_revive(&overlay->membership, index);
+    }
+    if (says_dead && member->life == LIFE_ALIVE && item->incarnation >= member->incarnation) {
+        gossip_accuse(overlay, index, item->incarnation);
+    } else if (!says_dead && member->life == LIFE_DEAD) {
+        watch_ping(overlay, index, member->incarnation);
+    }
+    return false;
+}
+
+/* Returns the member whom a signed node record describes, or MEMBER_NONE. */
+static int open_node(const struct overlay *overlay, const minga_Item *item,
+                     minga_NodeRecord *record_out)
+{
+    minga_Signed envelope = minga_Signed_init_zero;
+    struct bytes encoded = {item->content.bytes, item->content.size};
+    struct public_key key;
+    struct node_id node;
+    int index;
+
+    if (signed_decode(encoded, &envelope) < 0) {
+        return MEMBER_NONE;
+    }
+    memcpy(key.bytes, envelope.key, PUBLIC_KEY_BYTES);
+    node = keys_node_id(&key);
+    index = membership_find(&overlay->membership, &node);
+    if (index == MEMBER_NONE ||
+        signed_open(&envelope, PURPOSE_NODE, minga_NodeRecord_fields, record_out) < 0) {
+        return MEMBER_NONE;
+    }
+    return index;
+}
+
+static void hear_of_self(struct overlay *overlay, const minga_NodeRecord *record,
+                         const minga_Item *item)
+{
+    bool says_dead = item->life == minga_Life_LIFE_DEAD;
+
+    if (record->sequence > overlay->record.sequence) {
+        overlay->record.sequence = record->sequence;
+        gossip_refute(overlay, record->incarnation);
+    } else if (says_dead && item->incarnation >= overlay->record.incarnation) {
+        gossip_refute(overlay, item->incarnation);
+    }
+}
+
+static bool apply_node(struct overlay *overlay, const minga_Item *item)
+{
+    minga_NodeRecord record = minga_NodeRecord_init_zero;
+    struct bytes encoded = {item->content.bytes, item->content.size};
+    int index = open_node(overlay, item, &record);
+    bool is_new;
+
+    if (index == MEMBER_NONE || encoded.length_bytes > NODE_RECORD_BYTES_MAX) {
+        return false;
+    }
+    if (index == overlay->self_index) {
+        hear_of_self(overlay, &record, item);
+        return false;
+    }
+    is_new = membership_describe(&overlay->membership, index, &record, encoded);
+    if (is_new) {
+        effect_store(overlay, BLOB_NODE, &overlay->membership.list[index].view.node.id, 0, encoded,
+                     0);
+    }
+    if (weigh_life(overlay, index, item)) {
+        is_new = true;
+    }
+    gossip_refresh(overlay, index);
+    return is_new;
+}
+
+static bool apply_death(struct overlay *overlay, const minga_Item *item)
+{
+    struct node_id node = {message_id(item->node)};
+    int index = membership_find(&overlay->membership, &node);
+    struct member *member;
+
+    if (index == MEMBER_NONE) {
+        return false;
+    }
+    if (index == overlay->self_index) {
+        if (item->incarnation >= overlay->record.incarnation) {
+            gossip_refute(overlay, item->incarnation);
+        }
+        return false;
+    }
+    member = &overlay->membership.list[index];
+    if (item->incarnation > member->incarnation + INCARNATION_STEP_MAX ||
+        member->back_soon_ms > overlay->now_ms ||
+        !membership_bury(&overlay->membership, index, item->incarnation)) {
+        return false;
+    }
+    effect_trace(overlay, "told that node %02x%02x is dead", node.id.bytes[0], node.id.bytes[1]);
+    gossip_refresh(overlay, index);
+    return true;
+}
+
+bool gossip_apply(struct overlay *overlay, const minga_Item *item)
+{
+    switch (item->kind) {
+    case minga_ItemKind_ITEM_ADMISSION:
+        return apply_admission(overlay, item);
+    case minga_ItemKind_ITEM_EXPULSION:
+        return apply_expulsion(overlay, item);
+    case minga_ItemKind_ITEM_REVOCATION:
+        return apply_revocation(overlay, item);
+    case minga_ItemKind_ITEM_NODE:
+        return apply_node(overlay, item);
+    case minga_ItemKind_ITEM_DEATH:
+        return apply_death(overlay, item);
+    case minga_ItemKind_ITEM_NONE:
+    default: /* of a later version */
+        return false;
+    }
+}
+
+void gossip_on_item(struct overlay *overlay, const struct arrival *arrival)
+{
+    const minga_Item *item = &arrival->message->kind.item;
+
+    if (gossip_apply(overlay, item)) {
+        forward(overlay, item);
+    }
+}
+
+/* --- this node's own record */
+
+static void sign_record(struct overlay *overlay)
+{
+    minga_Signed envelope = minga_Signed_init_zero;
+    int length;
+
+    overlay->record.sequence++;
+    CHECK(signed_make(minga_NodeRecord_fields, &overlay->record, PURPOSE_NODE, &overlay->secret,
+                      &envelope) == 0);
+    length = signed_encode(&envelope, overlay->record_encoded, sizeof(overlay->record_encoded));
+    CHECK(length > 0);
+    overlay->record_bytes = (size_t)length;
+}
+
+void gossip_describe(struct overlay *overlay, uint64_t incarnation)
+{
+    minga_Item item = minga_Item_init_zero;
+    struct bytes encoded;
+
+    overlay->record.incarnation = incarnation;
+    sign_record(overlay);
+    encoded = (struct bytes){overlay->record_encoded, overlay->record_bytes};
+    if (overlay->self_index == MEMBER_NONE) {
+        return;
+    }
+    (void)membership_describe(&overlay->membership, overlay->self_index, &overlay->record, encoded);
+    (void)membership_revive(&overlay->membership, overlay->self_index);
+    effect_store(overlay, BLOB_NODE, &overlay->self.id, 0, encoded, 0);
+    gossip_refresh(overlay, overlay->self_index);
+    item.kind = minga_ItemKind_ITEM_NODE;
+    item.life = minga_Life_LIFE_ALIVE;
+    memcpy(item.content.bytes, encoded.data, encoded.length_bytes);
+    item.content.size = (pb_size_t)encoded.length_bytes;
+    gossip_flood(overlay, &item);
+}
+
+void gossip_refute(struct overlay *overlay, uint64_t incarnation)
+{
+    uint64_t own = overlay->record.incarnation;
+
+    if (incarnation > own && incarnation - own > INCARNATION_STEP_MAX) {
+        return;
+    }
+    gossip_describe(overlay, (incarnation > own ? incarnation : own) + 1);
+}

@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Becoming a member: the newcomer's side, and the side of those who let it in. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "overlay/signed.h"
+#include "overlay/state.h"
+
+/* --- those who let it in */
+
+static void answer_join(struct overlay *overlay, const struct asker *asker, const char *reason,
+                        int index)
+{
+    minga_Message message;
+    minga_JoinReply *answer = &message.kind.join_reply;
+    const struct member *member;
+    struct node_id voucher;
+    int voucher_index;
+
+    message_init(&message, minga_Message_join_reply_tag);
+    (void)snprintf(answer->reason, sizeof(answer->reason), "%s", reason);
+    if (index != MEMBER_NONE) {
+        member = &overlay->membership.list[index];
+        memcpy(answer->admission.bytes, member->admission, member->admission_bytes);
+        answer->admission.size = (pb_size_t)member->admission_bytes;
+        voucher = keys_node_id(&member->countersigner);
+        voucher_index = membership_find(&overlay->membership, &voucher);
+        if (voucher_index != MEMBER_NONE) {
+            member = &overlay->membership.list[voucher_index];
+            memcpy(answer->countersigner_admission.bytes, member->admission,
+                   member->admission_bytes);
+            answer->countersigner_admission.size = (pb_size_t)member->admission_bytes;
+        }
+    }
+    peer_reply(overlay, asker, &message, NULL);
+}
+
+static void countersign(struct overlay *overlay, const struct asker *asker,
+                        const struct admission_request *request, const struct node_id *node)
+{
+    minga_Item item = minga_Item_init_zero;
+    uint8_t encoded[ADMISSION_BYTES_MAX];
+    int length = admission_countersign(request, &overlay->secret, overlay->wall_unix_s, encoded);
+
+    if (length < 0 || !gossip_admit(overlay, (struct bytes){encoded, (size_t)length}, false)) {
+        answer_join(overlay, asker, "the request is too large", MEMBER_NONE);
+        return;
+    }
+    item.kind = minga_ItemKind_ITEM_ADMISSION;
+    memcpy(item.content.bytes, encoded, (size_t)length);
+    item.content.size = (pb_size_t)length;
+    gossip_flood(overlay, &item);
+    effect_trace(overlay, "admitted node %02x%02x", node->id.bytes[0], node->id.bytes[1]);
+    answer_join(overlay, asker, "", membership_find(&overlay->membership, node));
+}
+
+/* One member counts the uses of an invitation: the one responsible for its key. */
+static void relay_join(struct overlay *overlay, const struct arrival *arrival,
+                       const struct ring_key *key)
+{
+    minga_Message message = *arrival->message;
+    struct node_id next;
+    struct request *request;
+
+    if (message.kind.join.relayed || !overlay->routing->next_hop(&overlay->router, key, &next)) {
+        message_init(&message, minga_Message_busy_tag);
+        peer_reply(overlay, &arrival->asker, &message, NULL);
+        return;
+    }
+    message.kind.join.relayed = true;
+    request = peer_request(overlay, REQUEST_JOIN_RELAY, &next, &message, JOIN_CONTACT_MS);
+    if (request != NULL) {
+        request->repeat_ms = 0; /* the newcomer repeats */
+        request->asker = arrival->asker;
+    }
+}
+
+static struct admission_request request_of(const minga_Join *join)
+{
+    struct admission_request request;
+
+    request.request = (struct bytes){join->request.bytes, join->request.size};
+    memcpy(request.node_signature.bytes, join->node_signature, SIGNATURE_BYTES);
+    memcpy(request.owner_signature.bytes, join->owner_signature, SIGNATURE_BYTES);
+    memcpy(request.invitation_signature.bytes, join->invitation_signature, SIGNATURE_BYTES);
+    return request;
+}
+
+/* A newcomer asks for itself: the key that CURVE proved must be that of the node to be admitted. */
+static bool asks_for_itself(const struct arrival *arrival, const struct admission *admission)
+{
+    uint8_t curve_key[32];
+
+    if (arrival->message->kind.join.relayed) {
+        return arrival->member != MEMBER_NONE;
+    }
+    return keys_curve_public(&admission->node_key, curve_key) == 0 && arrival->source->inbound &&
+           memcmp(curve_key, arrival->source->curve_key, sizeof(curve_key)) == 0;
+}
+
+void joining_on_join(struct overlay *overlay, const struct arrival *arrival)
+{
+    struct admission_request request = request_of(&arrival->message->kind.join);
+    struct admission admission;
+    char reason[REASON_CHARS_MAX + 1];
+    struct ring_key key;
+    int index;
+
+    if (overlay->phase != PHASE_MEMBER) {
+        answer_join(overlay, &arrival->asker, "this node belongs to no community", MEMBER_NONE);
+        return;
+    }
+    if (arrival->member == MEMBER_NONE && !links_admit_stranger(&overlay->links, overlay->now_ms)) {
+        return; /* it repeats */
+    }
+    if (admission_judge(&overlay->membership, &overlay->community, &request, overlay->wall_unix_s,
+                        &admission, reason) < 0) {
+        effect_trace(overlay, "join refused: %.100s", reason);
+        answer_join(overlay, &arrival->asker, reason, MEMBER_NONE);
+        return;
+    }
+    if (!asks_for_itself(arrival, &admission)) {
+        overlay->counters.refused_messages++;
+        return;
+    }
+    index = membership_find(&overlay->membership, &admission.node);
+    key = (struct ring_key){membership_invitation_id(&admission.invitation_key)};
+    if (index != MEMBER_NONE) {
+        answer_join(overlay, &arrival->asker, "", index);
+    } else if (ring_responsible(&overlay->ring, &key)) {
+        countersign(overlay, &arrival->asker, &request, &admission.node);
+    } else {
+        relay_join(overlay, arrival, &key);
+    }
+}
+
+void joining_on_relay_reply(struct overlay *overlay, const struct request *request,
+                            const struct arrival *arrival)
+{
+    minga_Message onward = *arrival->message;
+
+    if (onward.which_kind == minga_Message_join_reply_tag) {
+        peer_reply(overlay, &request->asker, &onward, NULL);
+    }
+}
+
+/* --- the newcomer */
+
+static void ask_contact(struct overlay *overlay)
+{
+    struct join_state *join = &overlay->join;
+    minga_Message message;
+    struct request *request;
+
+    message_init(&message, minga_Message_join_tag);
+    message.kind.join = join->request;
+    request = peer_request(overlay, REQUEST_JOIN, &join->contacts[join->contact].node, &message,
+                           JOIN_CONTACT_MS);
+    CHECK(request != NULL);
+    request->repeat_every_ms = JOIN_REPEAT_MS;
+    request->repeat_ms = overlay->now_ms + JOIN_REPEAT_MS;
+}
+
+/* Nothing changes on refusal: whatever came in meanwhile is forgotten. */
+static void give_up(struct overlay *overlay, enum overlay_outcome outcome, const char *reason)
+{
+    uint64_t token = overlay->join.token;
+
+    memset(&overlay->join, 0, sizeof(overlay->join));
+    memset(&overlay->membership, 0, sizeof(overlay->membership));
+    memset(&overlay->community, 0, sizeof(overlay->community));
+    memset(&overlay->detector, 0, sizeof(overlay->detector));
+    ring_init(&overlay->ring, &overlay->place, overlay->ring.epoch);
+    overlay->community_bytes = 0;
+    overlay->community_name[0] = '\0';
+    overlay->self_index = MEMBER_NONE;
+    overlay->router.self = MEMBER_NONE;
+    overlay->sync.active = false;
+    overlay->phase = PHASE_OUTSIDE;
+    (void)effect_done(overlay, token, outcome, reason);
+}
+
+void joining_on_timeout(struct overlay *overlay, const struct request *request)
+{
+    struct join_state *join = &overlay->join;
+
+    if (!join->active || !id_equal(&request->to.id, &join->contacts[join->contact].node.id)) {
+        return;
+    }
+    join->contact++;
+    if (join->contact < join->contact_count) {
+        ask_contact(overlay);
+    } else {
+        give_up(overlay, OVERLAY_TIMED_OUT, "none of the members named in the token answered");
+    }
+}
+
+bool joining_take_community(struct overlay *overlay, struct bytes encoded)
+{
+    minga_Signed envelope = minga_Signed_init_zero;
+    minga_Community body = minga_Community_init_zero;
+
+    if (encoded.length_bytes > sizeof(overlay->community_encoded) ||
+        signed_decode(encoded, &envelope) < 0 ||
+        signed_open(&envelope, PURPOSE_COMMUNITY, minga_Community_fields, &body) < 0 ||
+        memcmp(envelope.key, body.key, PUBLIC_KEY_BYTES) != 0) {
+        return false;
+    }
+    memcpy(overlay->community.bytes, body.key, PUBLIC_KEY_BYTES);
+    memcpy(overlay->community_name, body.name, sizeof(overlay->community_name));
+    memcpy(overlay->community_encoded, encoded.data, encoded.length_bytes);
+    overlay->community_bytes = encoded.length_bytes;
+    return true;
+}
+
+static bool take_request(struct overlay *overlay, const struct overlay_join *join)
+{
+    minga_Join *request = &overlay->join.request;
+    struct signature own;
+
+    if (join->request.length_bytes > sizeof(request->request.bytes) || join->contact_count == 0 ||
+        join->contact_count > TOKEN_MEMBERS_MAX) {
+        return false;
+    }
+    own = keys_sign(&overlay->secret, PURPOSE_ADMISSION, join->request);
+    memcpy(request->request.bytes, join->request.data, join->request.length_bytes);
+    request->request.size = (pb_size_t)join->request.length_bytes;
+    memcpy(request->node_signature, own.bytes, SIGNATURE_BYTES);
+    memcpy(request->owner_signature, join->owner_signature.bytes, SIGNATURE_BYTES);
+    memcpy(request->invitation_signature, join->invitation_signature.bytes, SIGNATURE_BYTES);
+    overlay->join.contact_count = join->contact_count;
+    memcpy(overlay->join.contacts, join->contacts, sizeof(overlay->join.contacts));
+    return true;
+}
+
+void overlay_join(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
+                  const struct overlay_join *join, struct overlay_effects *effects)
+{
+    state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
+    if (overlay->phase != PHASE_OUTSIDE || overlay->join.active) {
+        (void)effect_done(overlay, token, OVERLAY_REFUSED,
+                          "this node already belongs to a community");
+    } else if (!joining_take_community(overlay, join->community) || !take_request(overlay, join)) {
+        overlay->join.token = token;
+        give_up(overlay, OVERLAY_REFUSED, "the token is not of this community or was altered");
+    } else {
+        overlay->join.active = true;
+        overlay->join.token = token;
+        ask_contact(overlay);
+    }
+    state_leave(overlay);
+}
+
+static bool take_admission(struct overlay *overlay, const minga_JoinReply *answer)
+{
+    struct bytes encoded = {answer->admission.bytes, answer->admission.size};
+    struct admission admission;
+
+    if (admission_open(encoded, &overlay->community, &admission) < 0 ||
+        !id_equal(&admission.node.id, &overlay->self.id)) {
+        return false;
+    }
+    memcpy(overlay->join.admission, encoded.data, encoded.length_bytes);
+    overlay->join.admission_bytes = encoded.length_bytes;
+    memcpy(overlay->join.countersigner, answer->countersigner_admission.bytes,
+           answer->countersigner_admission.size);
+    overlay->join.countersigner_bytes = answer->countersigner_admission.size;
+    return true;
+}
+
+void joining_on_reply(struct overlay *overlay, const struct request *request,
+                      const struct arrival *arrival)
+{
+    const minga_Message *message = arrival->message;
+
+    (void)request;
+    if (!overlay->join.active || overlay->phase != PHASE_OUTSIDE) {
+        return;
+    }
+    if (message->which_kind == minga_Message_refused_tag) {
+        give_up(overlay, OVERLAY_REFUSED, message->kind.refused.reason);
+    } else if (message->which_kind != minga_Message_join_reply_tag) {
+        give_up(overlay, OVERLAY_REFUSED, "the member's answer makes no sense");
+    } else if (message->kind.join_reply.reason[0] != '\0') {
+        give_up(overlay, OVERLAY_REFUSED, message->kind.join_reply.reason);
+    } else if (!take_admission(overlay, &message->kind.join_reply)) {
+        give_up(overlay, OVERLAY_REFUSED, "the member's admission does not verify");
+    } else {
+        overlay->phase = PHASE_ENTERING;
+        sync_start(overlay, &arrival->asker.node);
+    }
+}
+
+static void become_member(struct overlay *overlay)
+{
+    uint64_t token = overlay->join.token;
+
+    memset(&overlay->join, 0, sizeof(overlay->join));
+    effect_store(overlay, BLOB_COMMUNITY, &(struct id){{0}}, 0,
+                 (struct bytes){overlay->community_encoded, overlay->community_bytes}, 0);
+    joining_begin(overlay);
+    (void)effect_done(overlay, token, OVERLAY_OK, "");
+}
+
+/* The membership has been compared with the contact's once more. Admissions come in any order, so
+ * one whose countersigner came later needs another pass. */
+void joining_synced(struct overlay *overlay, bool ok)
+{
+    struct join_state *join = &overlay->join;
+    struct node_id contact = join->contacts[join->contact].node;
+    bool equal;
+
+    if (!ok) {
+        give_up(overlay, OVERLAY_TIMED_OUT, "the contact stopped answering");
+        return;
+    }
+    (void)gossip_admit(overlay, (struct bytes){join->countersigner, join->countersigner_bytes},
+                       false);
+    (void)gossip_admit(overlay, (struct bytes){join->admission, join->admission_bytes}, false);
+    equal = memcmp(overlay->sync.digest.admissions, overlay->membership.digest_admissions.bytes,
+                   ID_BYTES) == 0;
+    join->passes++;
+    if (overlay->self_index != MEMBER_NONE && (equal || join->passes >= JOIN_PASSES_MAX)) {
+        become_member(overlay);
+    } else if (join->passes >= JOIN_PASSES_MAX) {
+        give_up(overlay, OVERLAY_REFUSED, "the member's admission does not verify");
+    } else {
+        sync_start(overlay, &contact);
+    }
+}
+
+/* --- both: begin to act */
+
+static void dial_known(struct overlay *overlay)
+{
+    uint32_t count = overlay->membership.count;
+    uint32_t start = (uint32_t)random_below(&overlay->random, count);
+    uint32_t dialled_count = 0;
+
+    for (uint32_t i = 0; i < count && dialled_count < START_DIALS_MAX; i++) {
+        uint32_t index = (start + i) % count;
+
+        if ((int)index != overlay->self_index) {
+            peer_greet(overlay, &overlay->membership.list[index].view.node);
+            dialled_count++;
+        }
+    }
+}
+
+static bool is_alone(const struct overlay *overlay)
+{
+    for (uint32_t i = 0; i < overlay->membership.count; i++) {
+        if ((int)i != overlay->self_index &&
+            overlay->membership.list[i].view.state != MEMBER_EXPELLED) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void joining_begin(struct overlay *overlay)
+{
+    struct ring_event begin = {.kind = RING_BEGIN};
+
+    overlay->phase = PHASE_MEMBER;
+    overlay->started_ms = overlay->now_ms;
+    overlay->heard_ms = overlay->now_ms;
+    overlay->record.leaving = false;
+    gossip_describe(overlay, overlay->record.incarnation + 1);
+    for (uint32_t i = 0; i < overlay->membership.count; i++) {
+        gossip_refresh(overlay, (int)i);
+    }
+    begin.alone = is_alone(overlay);
+    place_event(overlay, &begin);
+    dial_known(overlay);
+    overlay->sync_ms = overlay->now_ms + SYNC_MS;
+    overlay->redial_ms = overlay->now_ms + REDIAL_MS;
+}
+
+int overlay_create(struct overlay *overlay, const struct overlay_event *now, struct bytes community,
+                   struct bytes admission, struct overlay_effects *effects)
+{
+    struct admission opened;
+    int r = 0;
+
+    if (overlay->phase != PHASE_OUTSIDE || overlay->join.active) {
+        return -EEXIST;
+    }
+    state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
+    if (!joining_take_community(overlay, community) ||
+        admission_open(admission, &overlay->community, &opened) < 0 ||
+        !id_equal(&opened.node.id, &overlay->self.id) || !gossip_admit(overlay, admission, false)) {
+        give_up(overlay, OVERLAY_FAILED, "");
+        r = -EBADMSG;
+    } else {
+        effect_store(overlay, BLOB_COMMUNITY, &(struct id){{0}}, 0, community, 0);
+        joining_begin(overlay);
+    }
+    state_leave(overlay);
+    return r;
+}

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * What was stored comes back, in any order. Everything is verified again: a disk may have been
+ * changed by others. Only whether a countersigner was a member is taken as it was decided then.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "overlay/signed.h"
+#include "overlay/state.h"
+
+/* The community that an admission, expulsion or revocation speaks of. */
+static int community_of_admission(struct bytes encoded, struct public_key *key_out)
+{
+    minga_Signed envelope = minga_Signed_init_zero;
+    minga_Countersigned body = minga_Countersigned_init_zero;
+    minga_AdmissionRequest request = minga_AdmissionRequest_init_zero;
+
+    if (signed_decode(encoded, &envelope) < 0 ||
+        signed_decode_body(minga_Countersigned_fields,
+                           (struct bytes){envelope.body.bytes, envelope.body.size}, &body) < 0 ||
+        signed_decode_body(minga_AdmissionRequest_fields,
+                           (struct bytes){body.request.bytes, body.request.size}, &request) < 0) {
+        return -EBADMSG;
+    }
+    memcpy(key_out->bytes, request.community, PUBLIC_KEY_BYTES);
+    return 0;
+}
+
+/* The first blob names the community; another one's blobs are refused from then on. */
+static bool is_our_community(struct overlay *overlay, const struct public_key *key)
+{
+    struct public_key none = {{0}};
+
+    if (keys_equal(&overlay->community, &none)) {
+        overlay->community = *key;
+    }
+    return keys_equal(&overlay->community, key);
+}
+
+static int load_community(struct overlay *overlay, struct bytes encoded)
+{
+    struct public_key before = overlay->community;
+    struct public_key none = {{0}};
+
+    if (!joining_take_community(overlay, encoded)) {
+        return -EBADMSG;
+    }
+    /* Left-overs of a join that was given up must not stand in the way of the real thing. */
+    if (!keys_equal(&before, &none) && !keys_equal(&before, &overlay->community)) {
+        memset(&overlay->membership, 0, sizeof(overlay->membership));
+        overlay->self_index = MEMBER_NONE;
+        overlay->router.self = MEMBER_NONE;
+    }
+    return 0;
+}
+
+static int load_admission(struct overlay *overlay, struct bytes encoded)
+{
+    struct public_key community;
+
+    if (community_of_admission(encoded, &community) < 0 || !is_our_community(overlay, &community) ||
+        !gossip_admit(overlay, encoded, true)) {
+        return -EBADMSG;
+    }
+    return 0;
+}
+
+static int load_ban(struct overlay *overlay, const struct overlay_blob *blob)
+{
+    bool is_expulsion = blob->kind == BLOB_EXPULSION;
+    struct membership *membership = &overlay->membership;
+    minga_Signed envelope = minga_Signed_init_zero;
+    struct public_key community;
+    struct ban ban;
+    int r;
+
+    if (signed_decode(blob->bytes, &envelope) < 0) {
+        return -EBADMSG;
+    }
+    memcpy(community.bytes, envelope.key, PUBLIC_KEY_BYTES);
+    if (!is_our_community(overlay, &community)) {
+        return -EBADMSG;
+    }
+    r = is_expulsion ? admission_open_expulsion(blob->bytes, &community, &ban)
+                     : admission_open_revocation(blob->bytes, &community, &ban);
+    if (r < 0) {
+        return r;
+    }
+    r = membership_ban(membership,
+                       is_expulsion ? &membership->expulsions : &membership->revocations, &ban);
+    return r < 0 ? r : 0;
+}
+
+static int load_node(struct overlay *overlay, struct bytes encoded)
+{
+    minga_Signed envelope = minga_Signed_init_zero;
+    minga_NodeRecord record = minga_NodeRecord_init_zero;
+
+    if (encoded.length_bytes > NODE_RECORD_BYTES_MAX || signed_decode(encoded, &envelope) < 0 ||
+        signed_open(&envelope, PURPOSE_NODE, minga_NodeRecord_fields, &record) < 0) {
+        return -EBADMSG;
+    }
+    if (overlay->parked_count == MEMBERS_MAX) {
+        return -ENOSPC;
+    }
+    memcpy(overlay->parked[overlay->parked_count].bytes, encoded.data, encoded.length_bytes);
+    overlay->parked[overlay->parked_count++].length_bytes = encoded.length_bytes;
+    return 0;
+}
+
+static int load_record(struct overlay *overlay, struct bytes encoded)
+{
+    struct record record;
+
+    if (record_open(encoded, &record) < 0) {
+        return -EBADMSG;
+    }
+    return records_merge(&overlay->records, &record) == RECORD_NO_ROOM ? -ENOSPC : 0;
+}
+
+static int load_self(struct overlay *overlay, struct bytes bytes)
+{
+    uint64_t epoch = 0;
+
+    if (bytes.length_bytes != 8) {
+        return -EBADMSG;
+    }
+    for (int i = 0; i < 8; i++) {
+        epoch = epoch << 8 | bytes.data[i];
+    }
+    ring_init(&overlay->ring, &overlay->place, epoch);
+    overlay->stored_epoch = epoch;
+    return 0;
+}
+
+int overlay_load(struct overlay *overlay, const struct overlay_blob *blob)
+{
+    CHECK(!overlay->started);
+    switch (blob->kind) {
+    case BLOB_SELF:
+        return load_self(overlay, blob->bytes);
+    case BLOB_COMMUNITY:
+        return load_community(overlay, blob->bytes);
+    case BLOB_ADMISSION:
+        return load_admission(overlay, blob->bytes);
+    case BLOB_EXPULSION:
+    case BLOB_REVOCATION:
+        return load_ban(overlay, blob);
+    case BLOB_NODE:
+        return load_node(overlay, blob->bytes);
+    case BLOB_RECORD:
+        return load_record(overlay, blob->bytes);
+    case BLOB_MANAGER:
+    case BLOB_AGENT:
+        return 0; /* the agent's */
+    }
+    return -EINVAL;
+}
+
+int overlay_load_chunk(struct overlay *overlay, const struct chunk_id *chunk, uint64_t bytes)
+{
+    CHECK(!overlay->started);
+    if (bytes > CHUNK_BYTES_MAX) {
+        return -EBADMSG;
+    }
+    return chunks_add(&overlay->chunks, chunk, (uint32_t)bytes);
+}
+
+void load_finish(struct overlay *overlay)
+{
+    for (uint32_t i = 0; i < overlay->parked_count; i++) {
+        struct bytes encoded = {overlay->parked[i].bytes, overlay->parked[i].length_bytes};
+        minga_Signed envelope = minga_Signed_init_zero;
+        minga_NodeRecord record = minga_NodeRecord_init_zero;
+        struct public_key key;
+        struct node_id node;
+        int index;
+
+        CHECK(signed_decode(encoded, &envelope) == 0);
+        memcpy(key.bytes, envelope.key, PUBLIC_KEY_BYTES);
+        node = keys_node_id(&key);
+        index = membership_find(&overlay->membership, &node);
+        if (index == MEMBER_NONE ||
+            signed_decode_body(minga_NodeRecord_fields,
+                               (struct bytes){envelope.body.bytes, envelope.body.size},
+                               &record) < 0) {
+            continue;
+        }
+        (void)membership_describe(&overlay->membership, index, &record, encoded);
+        if (index == overlay->self_index) {
+            overlay->record.sequence = record.sequence;
+            overlay->record.incarnation = record.incarnation;
+        }
+    }
+    overlay->parked_count = 0;
+    if (overlay->community_bytes == 0) {
+        memset(&overlay->membership, 0, sizeof(overlay->membership));
+        memset(&overlay->community, 0, sizeof(overlay->community));
+        overlay->self_index = MEMBER_NONE;
+        overlay->router.self = MEMBER_NONE;
+    }
+}

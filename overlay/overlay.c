@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Life of an overlay, and the frame of each call: time in, housekeeping, the next wake-up out. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "overlay/state.h"
+
+struct overlay *overlay_new(const struct overlay_config *config)
+{
+    struct overlay *overlay = calloc(1, sizeof(*overlay));
+
+    if (overlay == NULL) {
+        return NULL;
+    }
+    overlay->secret = config->node_key;
+    overlay->key = keys_public(&config->node_key);
+    overlay->self = keys_node_id(&overlay->key);
+    overlay->place = (struct ring_node){overlay->self, keys_position(&overlay->key, 0)};
+    overlay->record = config->description;
+    overlay->record.sequence = 0;
+    overlay->record.incarnation = 0;
+    overlay->self_index = MEMBER_NONE;
+    overlay->chunks.bytes_max = config->storage_bytes_max;
+    overlay->routing = &router_full;
+    overlay->router = (struct router){&overlay->membership, &overlay->ring, MEMBER_NONE};
+    random_init(&overlay->random, config->seed, "overlay");
+    /* Ids of an earlier life must not be taken for this one's. */
+    overlay->requests.last_id = random_u64(&overlay->random) >> 24;
+    overlay->last_token = overlay->requests.last_id;
+    ring_init(&overlay->ring, &overlay->place, 0);
+    return overlay;
+}
+
+void overlay_free(struct overlay *overlay)
+{
+    if (overlay != NULL) {
+        keys_forget(&overlay->secret);
+        free(overlay);
+    }
+}
+
+void state_enter(struct overlay *overlay, uint64_t now_ms, uint64_t wall_unix_s,
+                 struct overlay_effects *effects)
+{
+    CHECK(effects != NULL);
+    CHECK(effects->count <= OVERLAY_EFFECTS_MAX);
+    /* Time does not go back, whatever the caller says. */
+    if (now_ms > overlay->now_ms) {
+        overlay->now_ms = now_ms;
+    }
+    overlay->wall_unix_s = wall_unix_s;
+    overlay->effects = effects;
+}
+
+static void sooner(uint64_t *wake_ms, uint64_t other_ms)
+{
+    if (other_ms != 0 && (*wake_ms == 0 || other_ms < *wake_ms)) {
+        *wake_ms = other_ms;
+    }
+}
+
+static uint64_t next_wake(const struct overlay *overlay)
+{
+    uint64_t wake_ms = requests_wake(&overlay->requests);
+
+    sooner(&wake_ms, overlay->goodbye_ms);
+    sooner(&wake_ms, chunk_get_wake(overlay));
+    if (overlay->phase == PHASE_MEMBER && overlay->started) {
+        sooner(&wake_ms, detector_wake(&overlay->detector));
+        sooner(&wake_ms, overlay->redial_ms);
+        sooner(&wake_ms, sync_wake(overlay));
+        if (overlay->ring.phase != RING_OUT) {
+            sooner(&wake_ms, overlay->ring.next_ms);
+        }
+    }
+    if (gossip_pending(overlay)) {
+        sooner(&wake_ms, overlay->now_ms + 1);
+    }
+    return wake_ms;
+}
+
+void state_leave(struct overlay *overlay)
+{
+    struct overlay_effect *effect;
+    uint64_t wake_ms;
+
+    gossip_pump(overlay);
+    wake_ms = next_wake(overlay);
+    if (wake_ms != 0) {
+        effect = effect_add(overlay, OVERLAY_WAKE);
+        if (effect != NULL) {
+            effect->wake_ms = wake_ms > overlay->now_ms ? wake_ms : overlay->now_ms + 1;
+        }
+    }
+    overlay->effects = NULL;
+}
+
+/* Partitions heal because everyone keeps dialling whom it lost, one at a time, for ever. */
+static void redial(struct overlay *overlay)
+{
+    uint32_t count = overlay->membership.count;
+    uint32_t start;
+
+    if (overlay->now_ms < overlay->redial_ms) {
+        return;
+    }
+    overlay->redial_ms =
+        overlay->now_ms + REDIAL_MS / 2 + random_below(&overlay->random, REDIAL_MS);
+    start = (uint32_t)random_below(&overlay->random, count);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t index = (start + i) % count;
+        const struct member *member = &overlay->membership.list[index];
+
+        if (member->view.state == MEMBER_DOWN || member->view.state == MEMBER_LEFT) {
+            if ((int)index != overlay->self_index) {
+                peer_greet(overlay, &member->view.node);
+                return;
+            }
+        }
+    }
+}
+
+/* Links that nothing was sent on for long are given back. */
+static void close_idle(struct overlay *overlay)
+{
+    if (overlay->now_ms < overlay->idle_ms) {
+        return;
+    }
+    overlay->idle_ms = overlay->now_ms + IDLE_LINK_MS / 4;
+    for (uint32_t i = 0; i < overlay->membership.count; i++) {
+        const struct member *member = &overlay->membership.list[i];
+
+        if (member->linked && overlay->now_ms - member->sent_ms > IDLE_LINK_MS) {
+            peer_hang_up(overlay, &member->view.node);
+        }
+    }
+}
+
+static void housekeeping(struct overlay *overlay)
+{
+    dispatch_expire(overlay);
+    goodbye_tick(overlay);
+    chunk_get_tick(overlay);
+    if (overlay->phase != PHASE_MEMBER || overlay->record.leaving) {
+        return;
+    }
+    watch_event(overlay, DETECTOR_TICK, 0);
+    place_tick(overlay);
+    sync_tick(overlay);
+    redial(overlay);
+    close_idle(overlay);
+}
+
+void overlay_start(struct overlay *overlay, uint64_t now_ms, uint64_t wall_unix_s,
+                   struct overlay_effects *effects)
+{
+    state_enter(overlay, now_ms, wall_unix_s, effects);
+    CHECK(!overlay->started);
+    overlay->started = true;
+    load_finish(overlay);
+    if (overlay->community_bytes > 0 && overlay->self_index != MEMBER_NONE) {
+        joining_begin(overlay);
+    } else {
+        gossip_describe(overlay, 1);
+    }
+    state_leave(overlay);
+}
+
+static void on_stored(struct overlay *overlay, const struct overlay_event *event)
+{
+    record_put_on_stored(overlay, event->token, event->failed);
+}
+
+static void on_chunk_stored(struct overlay *overlay, const struct overlay_event *event)
+{
+    if (event->outcome == OVERLAY_CHUNK_OK && event->chunk_bytes <= CHUNK_BYTES_MAX) {
+        (void)chunks_add(&overlay->chunks, &event->chunk, (uint32_t)event->chunk_bytes);
+    }
+    if (!chunk_put_on_stored(overlay, event)) {
+        (void)chunk_get_on_stored(overlay, event);
+    }
+}
+
+void overlay_step(struct overlay *overlay, const struct overlay_event *event,
+                  struct overlay_effects *effects)
+{
+    CHECK(overlay->started);
+    CHECK(event->now_ms != 0);
+    state_enter(overlay, event->now_ms, event->wall_unix_s, effects);
+    switch (event->kind) {
+    case OVERLAY_TICK:
+        break;
+    case OVERLAY_RECEIVED:
+        dispatch_received(overlay, event);
+        break;
+    case OVERLAY_LINK_UP:
+        peer_on_link_up(overlay, &event->node);
+        break;
+    case OVERLAY_LINK_LOST:
+        peer_on_link_lost(overlay, &event->node);
+        break;
+    case OVERLAY_STORED:
+        on_stored(overlay, event);
+        break;
+    case OVERLAY_CHUNK_STORED:
+        on_chunk_stored(overlay, event);
+        break;
+    case OVERLAY_CHUNK_ABSENT:
+        chunks_remove(&overlay->chunks, &event->chunk);
+        break;
+    }
+    housekeeping(overlay);
+    state_leave(overlay);
+}
+
+void overlay_describe(struct overlay *overlay, const struct overlay_event *now,
+                      const minga_NodeRecord *description, struct overlay_effects *effects)
+{
+    uint64_t sequence = overlay->record.sequence;
+    uint64_t incarnation = overlay->record.incarnation;
+    bool leaving = overlay->record.leaving;
+
+    state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
+    overlay->record = *description;
+    overlay->record.sequence = sequence;
+    overlay->record.leaving = leaving;
+    gossip_describe(overlay, incarnation);
+    state_leave(overlay);
+}
+
+static int tell_ban(struct overlay *overlay, const struct overlay_event *now, minga_ItemKind kind,
+                    struct bytes encoded, struct overlay_effects *effects)
+{
+    minga_Item item = minga_Item_init_zero;
+    struct ban ban;
+    int r = kind == minga_ItemKind_ITEM_EXPULSION
+                ? admission_open_expulsion(encoded, &overlay->community, &ban)
+                : admission_open_revocation(encoded, &overlay->community, &ban);
+
+    if (r < 0 || overlay->phase != PHASE_MEMBER) {
+        return -EBADMSG;
+    }
+    state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
+    item.kind = kind;
+    memcpy(item.content.bytes, encoded.data, encoded.length_bytes);
+    item.content.size = (pb_size_t)encoded.length_bytes;
+    gossip_flood(overlay, &item); /* before it takes effect: the expelled one is told as well */
+    gossip_pump(overlay);
+    (void)gossip_apply(overlay, &item);
+    state_leave(overlay);
+    return 0;
+}
+
+int overlay_expel(struct overlay *overlay, const struct overlay_event *now, struct bytes expulsion,
+                  struct overlay_effects *effects)
+{
+    return tell_ban(overlay, now, minga_ItemKind_ITEM_EXPULSION, expulsion, effects);
+}
+
+int overlay_revoke(struct overlay *overlay, const struct overlay_event *now,
+                   struct bytes revocation, struct overlay_effects *effects)
+{
+    return tell_ban(overlay, now, minga_ItemKind_ITEM_REVOCATION, revocation, effects);
+}

@@ -1,0 +1,467 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Messages to others, and the greeting that comes first on each link. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "overlay/signed.h"
+#include "overlay/state.h"
+
+bool peer_is_self(const struct overlay *overlay, const struct node_id *node)
+{
+    return id_equal(&node->id, &overlay->self.id);
+}
+
+static void fill_addresses(struct overlay_peer *peer, const minga_NodeRecord *record)
+{
+    peer->address_count = record->addresses_count;
+    CHECK(peer->address_count <= ADDRESSES_MAX);
+    for (size_t i = 0; i < peer->address_count; i++) {
+        memcpy(peer->addresses[i], record->addresses[i], sizeof(peer->addresses[i]));
+    }
+}
+
+/* How to reach a node: from its record, or, while joining, from the token. */
+static bool find_peer(const struct overlay *overlay, const struct node_id *node,
+                      struct overlay_peer *peer_out)
+{
+    int index = membership_find(&overlay->membership, node);
+
+    memset(peer_out, 0, sizeof(*peer_out));
+    if (index != MEMBER_NONE && overlay->membership.list[index].record_bytes > 0) {
+        peer_out->node = *node;
+        peer_out->key = overlay->membership.list[index].view.key;
+        fill_addresses(peer_out, &overlay->membership.list[index].view.record);
+        return overlay->membership.list[index].view.state != MEMBER_EXPELLED;
+    }
+    for (uint32_t i = 0; i < overlay->join.contact_count; i++) {
+        if (id_equal(&overlay->join.contacts[i].node.id, &node->id)) {
+            *peer_out = overlay->join.contacts[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+static void send_bytes(struct overlay *overlay, const struct overlay_peer *peer,
+                       struct bytes message, const struct chunk_id *chunk)
+{
+    struct overlay_effect *effect = effect_add(overlay, OVERLAY_SEND);
+
+    if (effect == NULL) {
+        return;
+    }
+    effect->peer = *peer;
+    effect->message = effect_keep(overlay, message);
+    if (chunk != NULL) {
+        effect->has_chunk = true;
+        effect->chunk = *chunk;
+    }
+    overlay->counters.sent_messages++;
+}
+
+static void send_message(struct overlay *overlay, const struct overlay_peer *peer,
+                         const minga_Message *message, const struct chunk_id *chunk)
+{
+    uint8_t bytes[MESSAGE_BYTES_MAX];
+    int length = message_encode(message, bytes, sizeof(bytes));
+
+    CHECK(length > 0);
+    send_bytes(overlay, peer, (struct bytes){bytes, (size_t)length}, chunk);
+}
+
+static void put_bytes(pb_size_t *size_out, pb_byte_t *out, size_t capacity_bytes,
+                      struct bytes bytes)
+{
+    CHECK(bytes.length_bytes <= capacity_bytes);
+    memcpy(out, bytes.data, bytes.length_bytes);
+    *size_out = (pb_size_t)bytes.length_bytes;
+}
+
+/* Own admission and its countersigner's, from the membership or from the join under way. */
+static void fill_admissions(const struct overlay *overlay, minga_Hello *hello)
+{
+    const struct member *self;
+    struct node_id voucher;
+    int index;
+
+    if (overlay->self_index == MEMBER_NONE) {
+        put_bytes(&hello->admission.size, hello->admission.bytes, sizeof(hello->admission.bytes),
+                  (struct bytes){overlay->join.admission, overlay->join.admission_bytes});
+        put_bytes(&hello->countersigner_admission.size, hello->countersigner_admission.bytes,
+                  sizeof(hello->countersigner_admission.bytes),
+                  (struct bytes){overlay->join.countersigner, overlay->join.countersigner_bytes});
+        return;
+    }
+    self = &overlay->membership.list[overlay->self_index];
+    put_bytes(&hello->admission.size, hello->admission.bytes, sizeof(hello->admission.bytes),
+              (struct bytes){self->admission, self->admission_bytes});
+    voucher = keys_node_id(&self->countersigner);
+    index = membership_find(&overlay->membership, &voucher);
+    if (index != MEMBER_NONE) {
+        const struct member *member = &overlay->membership.list[index];
+
+        put_bytes(&hello->countersigner_admission.size, hello->countersigner_admission.bytes,
+                  sizeof(hello->countersigner_admission.bytes),
+                  (struct bytes){member->admission, member->admission_bytes});
+    }
+}
+
+static void send_hello(struct overlay *overlay, const struct overlay_peer *peer)
+{
+    minga_Message message;
+    minga_Hello *hello = &message.kind.hello;
+
+    message_init(&message, minga_Message_hello_tag);
+    memcpy(hello->node_key, overlay->key.bytes, PUBLIC_KEY_BYTES);
+    memcpy(hello->community_key, overlay->community.bytes, PUBLIC_KEY_BYTES);
+    hello->has_digest = true;
+    gossip_fill_digest(overlay, &hello->digest);
+    put_bytes(&hello->node_record.size, hello->node_record.bytes, sizeof(hello->node_record.bytes),
+              (struct bytes){overlay->record_encoded, overlay->record_bytes});
+    fill_admissions(overlay, hello);
+    send_message(overlay, peer, &message, NULL);
+}
+
+/* Only JOIN goes to a link without a greeting. */
+static void greet_first(struct overlay *overlay, const struct overlay_peer *peer)
+{
+    int index = membership_find(&overlay->membership, &peer->node);
+    struct member *member;
+
+    if (index == MEMBER_NONE) {
+        /* A contact while joining: it does not know us, and forgets nothing if greeted again. */
+        send_hello(overlay, peer);
+        return;
+    }
+    member = &overlay->membership.list[index];
+    member->sent_ms = overlay->now_ms;
+    member->linked = true;
+    if (!member->greeted) {
+        member->greeted = true;
+        send_hello(overlay, peer);
+    }
+}
+
+void peer_send(struct overlay *overlay, const struct node_id *to, const minga_Message *message,
+               const struct chunk_id *chunk)
+{
+    struct overlay_peer peer;
+
+    if (peer_is_self(overlay, to) || !find_peer(overlay, to, &peer)) {
+        return;
+    }
+    if (message->which_kind != minga_Message_join_tag || message->kind.join.relayed) {
+        greet_first(overlay, &peer);
+    }
+    send_message(overlay, &peer, message, chunk);
+}
+
+void peer_greet(struct overlay *overlay, const struct node_id *to)
+{
+    struct overlay_peer peer;
+    int index = membership_find(&overlay->membership, to);
+
+    if (peer_is_self(overlay, to) || !find_peer(overlay, to, &peer)) {
+        return;
+    }
+    if (index != MEMBER_NONE) {
+        overlay->membership.list[index].greeted = false;
+    }
+    greet_first(overlay, &peer);
+}
+
+void peer_reply(struct overlay *overlay, const struct asker *asker, minga_Message *message,
+                const struct chunk_id *chunk)
+{
+    struct overlay_effect *effect;
+    uint8_t bytes[MESSAGE_BYTES_MAX];
+    int length;
+
+    message->reply = true;
+    message->request = asker->request;
+    if (!asker->inbound) {
+        peer_send(overlay, &asker->node, message, chunk);
+        return;
+    }
+    length = message_encode(message, bytes, sizeof(bytes));
+    CHECK(length > 0);
+    effect = effect_add(overlay, OVERLAY_REPLY);
+    if (effect == NULL) {
+        return;
+    }
+    effect->link = asker->link;
+    effect->message = effect_keep(overlay, (struct bytes){bytes, (size_t)length});
+    if (chunk != NULL) {
+        effect->has_chunk = true;
+        effect->chunk = *chunk;
+    }
+    overlay->counters.sent_messages++;
+}
+
+void peer_refuse(struct overlay *overlay, const struct asker *asker, minga_RefusedCode code,
+                 const char *reason)
+{
+    minga_Message message;
+
+    message_init(&message, minga_Message_refused_tag);
+    message.kind.refused.code = code;
+    (void)snprintf(message.kind.refused.reason, sizeof(message.kind.refused.reason), "%s", reason);
+    peer_reply(overlay, asker, &message, NULL);
+}
+
+/* Enters a request into the table, with its encoded message for repetitions. */
+static struct request *enter_request(struct overlay *overlay, enum request_kind kind,
+                                     const struct node_id *to, minga_Message *message,
+                                     uint64_t timeout_ms)
+{
+    struct request *request = requests_new(&overlay->requests, kind);
+    int length;
+
+    if (request == NULL) {
+        effect_trace(overlay, "requests: table full");
+        return NULL;
+    }
+    message->request = request->id;
+    request->to = *to;
+    request->sent_ms = overlay->now_ms;
+    request->deadline_ms = overlay->now_ms + timeout_ms;
+    length = message_encode(message, request->bytes, sizeof(request->bytes));
+    CHECK(length > 0);
+    request->length_bytes = (size_t)length;
+    return request;
+}
+
+struct request *peer_request(struct overlay *overlay, enum request_kind kind,
+                             const struct node_id *to, minga_Message *message, uint64_t timeout_ms)
+{
+    struct request *request = enter_request(overlay, kind, to, message, timeout_ms);
+
+    if (request != NULL) {
+        request->repeat_every_ms = REPLY_MS;
+        request->repeat_ms = overlay->now_ms + REPLY_MS;
+        peer_send(overlay, to, message, NULL);
+    }
+    return request;
+}
+
+struct request *peer_request_data(struct overlay *overlay, const struct node_id *to,
+                                  const struct chunk_id *chunk, uint64_t timeout_ms)
+{
+    minga_Message message;
+    struct request *request;
+
+    message_init(&message, minga_Message_chunk_data_tag);
+    message_put_id(message.kind.chunk_data.chunk, &chunk->id);
+    request = enter_request(overlay, REQUEST_CHUNK_DATA, to, &message, timeout_ms);
+    if (request != NULL) {
+        peer_send(overlay, to, &message, chunk);
+    }
+    return request;
+}
+
+void peer_hang_up(struct overlay *overlay, const struct node_id *node)
+{
+    struct overlay_effect *effect;
+    int index = membership_find(&overlay->membership, node);
+
+    if (index != MEMBER_NONE) {
+        overlay->membership.list[index].greeted = false;
+        overlay->membership.list[index].linked = false;
+    }
+    effect = effect_add(overlay, OVERLAY_HANG_UP);
+    if (effect != NULL) {
+        effect->peer.node = *node;
+    }
+}
+
+void peer_on_link_up(struct overlay *overlay, const struct node_id *node)
+{
+    int index = membership_find(&overlay->membership, node);
+
+    /* The greeting that opened the link may have been lost with an earlier attempt. */
+    if (index != MEMBER_NONE && overlay->phase != PHASE_OUTSIDE) {
+        peer_greet(overlay, node);
+    }
+}
+
+void peer_on_link_lost(struct overlay *overlay, const struct node_id *node)
+{
+    int index = membership_find(&overlay->membership, node);
+    struct member *member;
+
+    if (overlay->join.active) {
+        dispatch_gone(overlay, node); /* the next contact's turn */
+    }
+    if (index == MEMBER_NONE || index == overlay->self_index) {
+        return;
+    }
+    member = &overlay->membership.list[index];
+    member->greeted = false;
+    dispatch_link_lost(overlay, node);
+    if (!membership_in_ring(member)) {
+        if (member->linked) {
+            peer_hang_up(overlay, node); /* dialled again in its turn, not by the transport */
+        }
+        return;
+    }
+    watch_event(overlay, DETECTOR_LINK_LOST, index);
+}
+
+/* Does the key in a greeting belong to the X25519 key that CURVE has proved? */
+static bool is_proven(const struct overlay_source *source, const struct public_key *key)
+{
+    uint8_t curve_key[32];
+
+    return source->inbound && keys_curve_public(key, curve_key) == 0 &&
+           memcmp(curve_key, source->curve_key, sizeof(curve_key)) == 0;
+}
+
+static bool admit_greeting(struct overlay *overlay, const minga_Hello *hello)
+{
+    if (!links_admit_stranger(&overlay->links, overlay->now_ms)) {
+        return false;
+    }
+    if (hello->countersigner_admission.size > 0) {
+        (void)gossip_admit(overlay,
+                           (struct bytes){hello->countersigner_admission.bytes,
+                                          hello->countersigner_admission.size},
+                           false);
+    }
+    return gossip_admit(overlay, (struct bytes){hello->admission.bytes, hello->admission.size},
+                        false);
+}
+
+/* The expelled one is shown its expulsion, so that it can see for itself. */
+static void refuse_expelled(struct overlay *overlay, const struct asker *asker,
+                            const struct ban *ban)
+{
+    minga_Message message;
+    char reason[REASON_CHARS_MAX + 1];
+
+    (void)snprintf(reason, sizeof(reason), "this node was expelled: %.90s", ban->reason);
+    peer_refuse(overlay, asker, minga_RefusedCode_REFUSED_EXPELLED, reason);
+    message_init(&message, minga_Message_item_tag);
+    message.kind.item.kind = minga_ItemKind_ITEM_EXPULSION;
+    memcpy(message.kind.item.content.bytes, ban->bytes, ban->length_bytes);
+    message.kind.item.content.size = (pb_size_t)ban->length_bytes;
+    peer_reply(overlay, asker, &message, NULL);
+}
+
+static void welcome(struct overlay *overlay, const struct arrival *arrival, int index)
+{
+    const struct member *member = &overlay->membership.list[index];
+    minga_Message message;
+    minga_Welcome *answer = &message.kind.welcome;
+
+    message_init(&message, minga_Message_welcome_tag);
+    put_bytes(&answer->node_record.size, answer->node_record.bytes,
+              sizeof(answer->node_record.bytes),
+              (struct bytes){overlay->record_encoded, overlay->record_bytes});
+    answer->has_digest = true;
+    gossip_fill_digest(overlay, &answer->digest);
+    answer->known_sequence = member->view.record.sequence;
+    answer->known_incarnation = member->incarnation;
+    peer_reply(overlay, &arrival->asker, &message, NULL);
+}
+
+static bool digest_differs(const struct overlay *overlay, const minga_Digest *theirs)
+{
+    minga_Digest ours = minga_Digest_init_zero;
+
+    gossip_fill_digest(overlay, &ours);
+    return memcmp(&ours, theirs, sizeof(ours)) != 0;
+}
+
+/* What a node says of itself in a greeting: its record, and whether we know the same. */
+static void take_greeting(struct overlay *overlay, int index, struct bytes record,
+                          const minga_Digest *digest)
+{
+    minga_Item item = minga_Item_init_zero;
+
+    if (record.length_bytes > 0 && record.length_bytes <= sizeof(item.content.bytes)) {
+        item.kind = minga_ItemKind_ITEM_NODE;
+        item.life = minga_Life_LIFE_ALIVE;
+        memcpy(item.content.bytes, record.data, record.length_bytes);
+        item.content.size = (pb_size_t)record.length_bytes;
+        (void)gossip_apply(overlay, &item);
+    }
+    if (digest != NULL && digest_differs(overlay, digest)) {
+        sync_want(overlay, index);
+    }
+}
+
+void peer_on_hello(struct overlay *overlay, const struct arrival *arrival)
+{
+    const minga_Hello *hello = &arrival->message->kind.hello;
+    const struct ban *ban;
+    struct public_key key;
+    struct node_id node;
+    int index;
+
+    memcpy(key.bytes, hello->node_key, PUBLIC_KEY_BYTES);
+    if (overlay->phase == PHASE_OUTSIDE ||
+        memcmp(hello->community_key, overlay->community.bytes, PUBLIC_KEY_BYTES) != 0) {
+        peer_refuse(overlay, &arrival->asker, minga_RefusedCode_REFUSED_OTHER,
+                    "this node is not of that community");
+        return;
+    }
+    if (!is_proven(arrival->source, &key)) {
+        overlay->counters.refused_messages++;
+        return;
+    }
+    node = keys_node_id(&key);
+    ban = membership_banned(&overlay->membership.expulsions, &node.id);
+    if (ban != NULL) {
+        refuse_expelled(overlay, &arrival->asker, ban);
+        return;
+    }
+    index = membership_find(&overlay->membership, &node);
+    if (index == MEMBER_NONE && admit_greeting(overlay, hello)) {
+        index = membership_find(&overlay->membership, &node);
+    }
+    if (index == MEMBER_NONE || overlay->membership.list[index].is_void) {
+        peer_refuse(overlay, &arrival->asker, minga_RefusedCode_REFUSED_NOT_MEMBER,
+                    "this node is not known as a member");
+        return;
+    }
+    links_greeted(&overlay->links, arrival->source->link, index, overlay->now_ms);
+    take_greeting(overlay, index, (struct bytes){hello->node_record.bytes, hello->node_record.size},
+                  hello->has_digest ? &hello->digest : NULL);
+    gossip_heard(overlay, index);
+    welcome(overlay, arrival, index);
+}
+
+void peer_on_welcome(struct overlay *overlay, const struct arrival *arrival)
+{
+    const minga_Welcome *answer = &arrival->message->kind.welcome;
+
+    if (arrival->member == MEMBER_NONE) {
+        return;
+    }
+    take_greeting(overlay, arrival->member,
+                  (struct bytes){answer->node_record.bytes, answer->node_record.size},
+                  answer->has_digest ? &answer->digest : NULL);
+    /* Others may know a later record of ours than we do (an old disk): go beyond it. */
+    if (answer->known_sequence > overlay->record.sequence &&
+        answer->known_sequence - overlay->record.sequence < UINT32_MAX) {
+        overlay->record.sequence = answer->known_sequence;
+        gossip_refute(overlay, answer->known_incarnation);
+    }
+}
+
+void peer_on_refused(struct overlay *overlay, const struct arrival *arrival)
+{
+    const minga_Refused *refused = &arrival->message->kind.refused;
+
+    effect_trace(overlay, "refused: %.100s", refused->reason);
+    if (arrival->member == MEMBER_NONE) {
+        return;
+    }
+    if (refused->code == minga_RefusedCode_REFUSED_HELLO_FIRST) {
+        peer_greet(overlay, &overlay->membership.list[arrival->member].view.node);
+    } else if (refused->code == minga_RefusedCode_REFUSED_NOT_MEMBER) {
+        overlay->membership.list[arrival->member].greeted = false;
+    }
+}

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Reading an owner's record: the nearest holders are asked, the newest answer stands. */
+#include <string.h>
+
+#include "base/check.h"
+#include "overlay/state.h"
+
+enum { GET_MS = 2000, GET_NEAREST = 3 };
+
+static void end_get(struct overlay *overlay, struct get *get)
+{
+    struct overlay_effect *effect;
+
+    get->used = false;
+    if (!get->found) {
+        (void)effect_done(overlay, get->token, OVERLAY_NOT_FOUND, "no member has such a record");
+        return;
+    }
+    effect = effect_done(overlay, get->token, OVERLAY_OK, "");
+    if (effect != NULL) {
+        effect->record =
+            effect_keep(overlay, (struct bytes){get->best.bytes, get->best.length_bytes});
+    }
+}
+
+static void ask_holders(struct overlay *overlay, struct get *get, uint32_t count_max)
+{
+    minga_Message message;
+
+    message_init(&message, minga_Message_record_get_tag);
+    message_put_id(message.kind.record_get.service, &get->key.service.id);
+    message.kind.record_get.kind = record_kind(&get->key);
+    message.kind.record_get.number = record_number(&get->key);
+    for (; get->asked_count < get->holder_count && count_max > 0; get->asked_count++) {
+        const struct node_id *holder = &get->holders[get->asked_count];
+        struct request *request;
+
+        if (peer_is_self(overlay, holder)) {
+            continue;
+        }
+        request = peer_request(overlay, REQUEST_RECORD_READ, holder, &message, GET_MS);
+        if (request != NULL) {
+            request->token = get->number;
+            get->waiting_count++;
+            count_max--;
+        }
+    }
+}
+
+/* All that were asked have answered, or did not: enough, or are there more to ask? */
+static void go_on(struct overlay *overlay, struct get *get)
+{
+    if (get->waiting_count > 0) {
+        return;
+    }
+    if (!get->found && get->asked_count < get->holder_count) {
+        ask_holders(overlay, get, RECORD_COPIES);
+    }
+    if (get->waiting_count == 0) {
+        end_get(overlay, get);
+    }
+}
+
+static void consider(struct get *get, const struct record *record)
+{
+    if (!get->found || record->sequence > get->best.sequence ||
+        (record->sequence == get->best.sequence &&
+         id_compare(&record->hash, &get->best.hash) < 0)) {
+        get->best = *record;
+        get->found = true;
+    }
+}
+
+static struct get *new_get(struct overlay *overlay, uint64_t token, const struct record_key *key)
+{
+    for (uint32_t i = 0; i < GETS_MAX; i++) {
+        struct get *get = &overlay->gets[i];
+
+        if (!get->used) {
+            memset(get, 0, offsetof(struct get, best));
+            get->found = false;
+            get->used = true;
+            get->number = ++overlay->last_token;
+            get->token = token;
+            get->key = *key;
+            return get;
+        }
+    }
+    return NULL;
+}
+
+void overlay_record_get(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
+                        const struct service_id *service, minga_RecordKind kind, uint64_t number,
+                        struct overlay_effects *effects)
+{
+    struct record_key key = record_key(service, kind, number);
+    struct ring_key place = {service->id};
+    const struct record *local = records_find(&overlay->records, &key);
+    struct get *get;
+
+    state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
+    get = new_get(overlay, token, &key);
+    if (get == NULL) {
+        (void)effect_done(overlay, token, OVERLAY_FULL, "too many reads are under way");
+    } else {
+        if (local != NULL) {
+            consider(get, local);
+        }
+        if (local == NULL || !ring_responsible(&overlay->ring, &place)) {
+            get->holder_count = overlay->routing->replica_set(&overlay->router, &place,
+                                                              RECORD_COPIES, get->holders);
+            ask_holders(overlay, get, GET_NEAREST);
+        }
+        go_on(overlay, get);
+    }
+    state_leave(overlay);
+}
+
+void record_get_on_message(struct overlay *overlay, const struct arrival *arrival)
+{
+    const minga_RecordGet *asked = &arrival->message->kind.record_get;
+    struct service_id service = {message_id(asked->service)};
+    struct record_key key = record_key(&service, asked->kind, asked->number);
+    const struct record *record = records_find(&overlay->records, &key);
+    minga_Message message;
+
+    message_init(&message, minga_Message_record_reply_tag);
+    if (record != NULL) {
+        memcpy(message.kind.record_reply.record.bytes, record->bytes, record->length_bytes);
+        message.kind.record_reply.record.size = (pb_size_t)record->length_bytes;
+    }
+    peer_reply(overlay, &arrival->asker, &message, NULL);
+}
+
+static struct get *find_get(struct overlay *overlay, uint64_t number)
+{
+    for (uint32_t i = 0; i < GETS_MAX; i++) {
+        if (overlay->gets[i].used && overlay->gets[i].number == number) {
+            return &overlay->gets[i];
+        }
+    }
+    return NULL;
+}
+
+static bool same_key(const struct record_key *a, const struct record_key *b)
+{
+    return id_equal(&a->service.id, &b->service.id) && a->number == b->number;
+}
+
+void record_get_on_reply(struct overlay *overlay, const struct request *request,
+                         const struct arrival *arrival)
+{
+    struct get *get = find_get(overlay, request->token);
+    const minga_Message *message = arrival->message;
+    struct record record;
+
+    if (get == NULL) {
+        return;
+    }
+    CHECK(get->waiting_count > 0);
+    get->waiting_count--;
+    if (message->which_kind == minga_Message_record_reply_tag &&
+        record_open((struct bytes){message->kind.record_reply.record.bytes,
+                                   message->kind.record_reply.record.size},
+                    &record) == 0 &&
+        same_key(&record.key, &get->key)) {
+        consider(get, &record);
+    }
+    go_on(overlay, get);
+}
+
+void record_get_on_timeout(struct overlay *overlay, const struct request *request)
+{
+    struct get *get = find_get(overlay, request->token);
+
+    if (get != NULL) {
+        CHECK(get->waiting_count > 0);
+        get->waiting_count--;
+        go_on(overlay, get);
+    }
+}

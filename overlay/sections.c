@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* The sections of anti-entropy: each is a sorted list of entries of what this node has. */
+#include <string.h>
+
+#include "overlay/state.h"
+
+static uint64_t check_of(const struct id *hash)
+{
+    uint64_t check = 0;
+
+    for (int i = 0; i < 8; i++) {
+        check = check << 8 | hash->bytes[i];
+    }
+    return check;
+}
+
+static bool next_ban(const struct ban_table *table, const struct record_key *after,
+                     minga_Entry *entry_out)
+{
+    for (uint32_t i = 0; i < table->count; i++) {
+        if (after == NULL || id_compare(&table->list[i].key, &after->service.id) > 0) {
+            message_put_id(entry_out->id, &table->list[i].key);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A member's version: 0 when nothing is known of its life; a death outranks the record. */
+static uint64_t node_version(const struct member *member)
+{
+    if (member->life == LIFE_UNKNOWN || member->record_bytes == 0) {
+        return 0;
+    }
+    return member->view.record.sequence << 1 | (member->life == LIFE_DEAD ? 1 : 0);
+}
+
+static bool next_member(const struct overlay *overlay, minga_SyncSection section,
+                        const struct record_key *after, minga_Entry *entry_out)
+{
+    const struct membership *membership = &overlay->membership;
+    uint32_t low = 0;
+    uint32_t high = membership->count;
+
+    while (after != NULL && low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        const struct member *member = &membership->list[membership->by_id[middle]];
+
+        if (id_compare(&member->view.node.id, &after->service.id) <= 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    if (low >= membership->count) {
+        return false;
+    }
+    message_put_id(entry_out->id, &membership->list[membership->by_id[low]].view.node.id);
+    if (section == minga_SyncSection_SYNC_NODES) {
+        entry_out->version = node_version(&membership->list[membership->by_id[low]]);
+    }
+    return true;
+}
+
+static bool holds(const struct overlay *overlay, const struct service_id *service,
+                  const struct node_id *node)
+{
+    struct node_id holders[RECORD_COPIES];
+    struct ring_key key = {service->id};
+    uint32_t count = overlay->routing->replica_set(&overlay->router, &key, RECORD_COPIES, holders);
+
+    for (uint32_t i = 0; i < count; i++) {
+        if (id_equal(&holders[i].id, &node->id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Only records that this node or the peer should hold are compared. */
+static bool next_record(const struct overlay *overlay, const struct node_id *peer,
+                        const struct record_key *after, minga_Entry *entry_out)
+{
+    const struct record *record = records_next(&overlay->records, after);
+
+    while (record != NULL && !holds(overlay, &record->key.service, peer) &&
+           !holds(overlay, &record->key.service, &overlay->self)) {
+        record = records_next(&overlay->records, &record->key);
+    }
+    if (record == NULL) {
+        return false;
+    }
+    message_put_id(entry_out->id, &record->key.service.id);
+    entry_out->number = record->key.number;
+    entry_out->version = record->sequence;
+    entry_out->check = check_of(&record->hash);
+    return true;
+}
+
+bool section_next(const struct overlay *overlay, minga_SyncSection section,
+                  const struct node_id *peer, const struct record_key *after,
+                  minga_Entry *entry_out)
+{
+    *entry_out = (minga_Entry)minga_Entry_init_zero;
+    switch (section) {
+    case minga_SyncSection_SYNC_EXPULSIONS:
+        return next_ban(&overlay->membership.expulsions, after, entry_out);
+    case minga_SyncSection_SYNC_REVOCATIONS:
+        return next_ban(&overlay->membership.revocations, after, entry_out);
+    case minga_SyncSection_SYNC_ADMISSIONS:
+    case minga_SyncSection_SYNC_NODES:
+        return next_member(overlay, section, after, entry_out);
+    case minga_SyncSection_SYNC_RECORDS:
+        return next_record(overlay, peer, after, entry_out);
+    case minga_SyncSection_SYNC_CHUNKS: /* a hash table, walked by cursor: see sync.c */
+    default:
+        return false;
+    }
+}
+
+bool section_wants(const struct overlay *overlay, minga_SyncSection section,
+                   const minga_Entry *entry)
+{
+    struct service_id service = {message_id(entry->id)};
+
+    if (section != minga_SyncSection_SYNC_RECORDS) {
+        return true;
+    }
+    return holds(overlay, &service, &overlay->self);
+}
+
+bool section_for_peer(const struct overlay *overlay, minga_SyncSection section,
+                      const struct node_id *peer, const minga_Entry *entry)
+{
+    struct service_id service = {message_id(entry->id)};
+
+    return section != minga_SyncSection_SYNC_RECORDS || holds(overlay, &service, peer);
+}
+
+static void put_content(minga_Item *item, minga_ItemKind kind, const uint8_t *bytes,
+                        size_t length_bytes)
+{
+    item->kind = kind;
+    memcpy(item->content.bytes, bytes, length_bytes);
+    item->content.size = (pb_size_t)length_bytes;
+}
+
+static bool ban_message(const struct ban_table *table, const struct id *key, minga_ItemKind kind,
+                        minga_Message *message_out)
+{
+    const struct ban *ban = membership_banned(table, key);
+
+    if (ban == NULL) {
+        return false;
+    }
+    message_init(message_out, minga_Message_item_tag);
+    put_content(&message_out->kind.item, kind, ban->bytes, ban->length_bytes);
+    return true;
+}
+
+static bool member_message(const struct overlay *overlay, minga_SyncSection section,
+                           const struct id *key, minga_Message *message_out)
+{
+    struct node_id node = {*key};
+    int index = membership_find(&overlay->membership, &node);
+    const struct member *member;
+    minga_Item *item = &message_out->kind.item;
+
+    if (index == MEMBER_NONE) {
+        return false;
+    }
+    member = &overlay->membership.list[index];
+    message_init(message_out, minga_Message_item_tag);
+    if (section == minga_SyncSection_SYNC_ADMISSIONS) {
+        put_content(item, minga_ItemKind_ITEM_ADMISSION, member->admission,
+                    member->admission_bytes);
+        return true;
+    }
+    if (member->record_bytes == 0) {
+        return false;
+    }
+    put_content(item, minga_ItemKind_ITEM_NODE, member->record, member->record_bytes);
+    item->life = (minga_Life)member->life;
+    item->incarnation = member->incarnation;
+    return true;
+}
+
+static bool record_message(const struct overlay *overlay, const minga_Entry *entry,
+                           minga_Message *message_out)
+{
+    struct record_key key = {{message_id(entry->id)}, entry->number};
+    const struct record *record = records_find(&overlay->records, &key);
+
+    if (record == NULL) {
+        return false;
+    }
+    message_init(message_out, minga_Message_record_copy_tag);
+    memcpy(message_out->kind.record_copy.record.bytes, record->bytes, record->length_bytes);
+    message_out->kind.record_copy.record.size = (pb_size_t)record->length_bytes;
+    return true;
+}
+
+bool section_message(const struct overlay *overlay, minga_SyncSection section,
+                     const minga_Entry *entry, minga_Message *message_out)
+{
+    struct id key = message_id(entry->id);
+
+    switch (section) {
+    case minga_SyncSection_SYNC_EXPULSIONS:
+        return ban_message(&overlay->membership.expulsions, &key, minga_ItemKind_ITEM_EXPULSION,
+                           message_out);
+    case minga_SyncSection_SYNC_REVOCATIONS:
+        return ban_message(&overlay->membership.revocations, &key, minga_ItemKind_ITEM_REVOCATION,
+                           message_out);
+    case minga_SyncSection_SYNC_ADMISSIONS:
+    case minga_SyncSection_SYNC_NODES:
+        return member_message(overlay, section, &key, message_out);
+    case minga_SyncSection_SYNC_RECORDS:
+        return record_message(overlay, entry, message_out);
+    case minga_SyncSection_SYNC_CHUNKS:
+    default:
+        return false;
+    }
+}

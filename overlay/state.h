@@ -1,0 +1,443 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/*
+ * The whole of one overlay, and what its parts call each other for. For overlay/ only.
+ *
+ * On entry the time and the caller's effects list are noted here (state_enter), so that they need
+ * not be handed through every call; state_leave does the housekeeping and asks to be woken.
+ */
+#include "base/attributes.h"
+#include "base/random.h"
+#include "overlay/admission.h"
+#include "overlay/chunks.h"
+#include "overlay/detector.h"
+#include "overlay/links.h"
+#include "overlay/membership.h"
+#include "overlay/message.h"
+#include "overlay/records.h"
+#include "overlay/requests.h"
+#include "overlay/ring.h"
+#include "overlay/router.h"
+
+enum {
+    SENDS_MAX = 192,        /* of one effects list; the rest is for what must not be lost */
+    FLOODS_MAX = 64,        /* being told to everyone */
+    FLOOD_BYTES_MAX = 1408, /* an encoded Item */
+    FORWARD_COUNT = 2,      /* a new item is passed on to so many, whoever flooded it */
+    EXPIRIES_MAX = 16,      /* requests that end in one step */
+    WATCHED_SUCCESSORS = 3,
+    PROBE_HELPERS = 3,
+    REDIAL_MS = 1000, /* one lost member is dialled so often, for ever */
+    START_DIALS_MAX = 64,
+    ASK_MS = 3000,
+    ROUTE_MS = 5000,
+    BUSY_MS = 100,          /* after "busy" a request is repeated */
+    JOIN_CONTACT_MS = 2500, /* one contact's time to answer a JOIN */
+    JOIN_REPEAT_MS = 1000,
+    JOIN_PASSES_MAX = 8, /* over the membership, until all admissions are vouched for */
+    SYNC_PAGE_MS = 2000,
+    SYNC_PAUSE_MS = 50,         /* between two sessions */
+    SYNC_PAGES_MAX = 1024,      /* of one session */
+    SYNC_CHUNKS_WANTED_MAX = 4, /* of one page */
+    CHUNK_LOOKS_MAX = 2048,     /* chunks looked at for one page */
+    SYNC_ITEMS_MAX = 16,        /* items sent for one page */
+    SYNC_CHUNK_PAGES_MAX = 64,  /* of one session */
+    GOODBYE_MS = 1000,
+    BACK_SOON_MS = 10000,
+    IDLE_LINK_MS = 60000,
+    STORES_MAX = 128, /* waiting to be durable */
+    SEEN_ASKS_MAX = 256,
+    CACHED_ANSWERS_MAX = 64,
+    PUTS_MAX = 64,
+    GETS_MAX = 64,
+    CHUNK_PUTS_MAX = 128,
+    CHUNK_GETS_MAX = 128,
+    CHUNK_CANDIDATES_MAX = 24,
+};
+
+enum community_phase { PHASE_OUTSIDE, PHASE_ENTERING, PHASE_MEMBER };
+
+/* A message that came in, and from whom. */
+struct arrival {
+    struct asker asker; /* where replies go */
+    int member;         /* who sent it, or MEMBER_NONE */
+    const struct overlay_source *source;
+    const minga_Message *message;
+    struct bytes data;
+};
+
+struct flood {
+    bool used;
+    uint32_t cursor; /* members told so far */
+    size_t length_bytes;
+    uint8_t bytes[FLOOD_BYTES_MAX];
+};
+
+struct join_state {
+    bool active;
+    uint64_t token;
+    uint32_t contact; /* being asked */
+    uint32_t contact_count;
+    struct overlay_peer contacts[TOKEN_MEMBERS_MAX];
+    uint32_t passes;
+    minga_Join request;
+    size_t admission_bytes; /* own, not yet vouched for */
+    uint8_t admission[ADMISSION_BYTES_MAX];
+    size_t countersigner_bytes;
+    uint8_t countersigner[ADMISSION_BYTES_MAX];
+};
+
+struct sync_session {
+    bool active;
+    struct node_id peer;
+    minga_SyncSection section;
+    bool has_after;
+    struct record_key after; /* members and bans: only the id */
+    uint32_t pages;
+    uint32_t chunk_pages;
+    bool more_chunks;
+    uint32_t page_count; /* entries of the page under way, for what is wanted */
+    minga_Entry page[48];
+    minga_Digest digest; /* the peer's */
+};
+
+/* What is to be done when a store effect has become durable. */
+struct pending_store {
+    bool used;
+    uint64_t token;
+    bool for_put; /* a put under way here; else a copy: answer the asker */
+    uint32_t put;
+    struct asker asker;
+};
+
+struct seen_ask {
+    struct node_id node;
+    uint64_t request;
+    uint32_t answer; /* index + 1 into answers; 0: not answered */
+};
+
+struct cached_answer {
+    uint32_t seen; /* whose */
+    pb_size_t length_bytes;
+    uint8_t bytes[PAYLOAD_BYTES_MAX];
+};
+
+/* A record being written by this node, which is responsible for it. */
+enum put_phase { PUT_FREE, PUT_READING, PUT_STORING, PUT_COPYING };
+struct put {
+    enum put_phase phase;
+    uint64_t number; /* so that late answers do not hit a later put */
+    bool local;      /* asked by the own agent: token; else by asker */
+    uint64_t token;
+    struct asker asker;
+    struct record record;
+    uint32_t waiting_count; /* answers still awaited */
+    uint32_t durable_count;
+    uint32_t needed_count;
+};
+
+struct get {
+    bool used;
+    uint64_t number;
+    uint64_t token;
+    struct record_key key;
+    uint32_t asked_count; /* of holders, in order */
+    uint32_t holder_count;
+    struct node_id holders[RECORD_COPIES];
+    uint32_t waiting_count;
+    struct record best;
+    bool found;
+};
+
+struct chunk_put {
+    bool used;
+    uint64_t number;
+    bool internal; /* re-copy: nobody waits */
+    uint64_t token;
+    struct chunk_id chunk;
+    uint32_t next; /* candidates offered so far */
+    uint32_t candidate_count;
+    struct node_id candidates[CHUNK_CANDIDATES_MAX];
+    uint32_t waiting_count;
+    uint32_t held_count;
+    uint32_t needed_count;
+    bool any_had;
+    bool any_full;
+};
+
+struct chunk_get {
+    bool used;
+    uint64_t number;
+    uint64_t token;
+    struct chunk_id chunk;
+    uint32_t next;
+    uint32_t candidate_count;
+    struct node_id candidates[CHUNK_CANDIDATES_MAX];
+    struct node_id asked; /* who sent, or was asked, last */
+    bool storing;
+    uint32_t busy_rounds;
+    bool any_busy;
+    uint64_t retry_ms; /* 0: a request is under way */
+};
+
+/* A chunk that a member sent to be kept: answered when it is durable. */
+struct chunk_receive {
+    bool used;
+    uint64_t token;
+    struct chunk_id chunk;
+    uint64_t bytes;
+    uint64_t until_ms;
+    bool storing;
+    struct asker asker;
+};
+
+/* A stored node record whose admission may still come. */
+struct parked {
+    size_t length_bytes;
+    uint8_t bytes[NODE_RECORD_BYTES_MAX];
+};
+
+struct overlay {
+    struct secret_key secret;
+    struct public_key key;
+    struct node_id self;
+    struct ring_node place;
+    minga_NodeRecord record; /* own, as last signed */
+    size_t record_bytes;
+    uint8_t record_encoded[NODE_RECORD_BYTES_MAX];
+
+    /* the present call */
+    uint64_t now_ms;
+    uint64_t wall_unix_s;
+    struct overlay_effects *effects;
+
+    bool started;
+    enum community_phase phase;
+    struct public_key community;
+    char community_name[NAME_CHARS_MAX + 1];
+    size_t community_bytes;
+    uint8_t community_encoded[512];
+    int self_index;
+    uint64_t started_ms;
+    uint64_t heard_ms; /* any other member */
+    struct membership membership;
+
+    uint32_t parked_count;
+    struct parked parked[MEMBERS_MAX];
+
+    struct random random;
+    struct links links;
+    struct requests requests;
+    struct detector detector;
+    struct ring ring;
+    uint64_t stored_epoch;
+    struct router router;
+    const struct router_functions *routing;
+    struct records records;
+    struct chunks chunks;
+
+    struct flood floods[FLOODS_MAX];
+    struct join_state join;
+    struct sync_session sync;
+    bool sync_wanted[MEMBERS_MAX];
+    uint32_t sync_wanted_count;
+    uint64_t sync_ms;      /* next random round */
+    uint64_t sync_next_ms; /* no session before */
+    uint64_t redial_ms;
+    uint64_t idle_ms;
+    uint32_t chunk_cursor;   /* of the re-copy walk */
+    uint64_t chunk_quiet_ms; /* no re-copy of chunks before the ring was quiet until then */
+    uint64_t goodbye_token;
+    uint64_t goodbye_ms;
+    uint32_t goodbye_waiting;
+
+    uint64_t last_token;
+    struct pending_store stores[STORES_MAX];
+    struct put puts[PUTS_MAX];
+    struct get gets[GETS_MAX];
+    struct chunk_put chunk_puts[CHUNK_PUTS_MAX];
+    struct chunk_get chunk_gets[CHUNK_GETS_MAX];
+    struct chunk_receive chunk_receives[CHUNK_PUTS_MAX];
+    uint32_t chunk_sends; /* of the present interval */
+    uint64_t chunk_sends_ms;
+    uint32_t seen_next;
+    struct seen_ask seen[SEEN_ASKS_MAX];
+    uint32_t answer_next;
+    struct cached_answer answers[CACHED_ANSWERS_MAX];
+    struct overlay_counters counters;
+};
+
+/* --- load.c */
+/* Node records that came before their admissions. */
+void load_finish(struct overlay *overlay);
+
+/* --- overlay.c: the frame of each call */
+void state_enter(struct overlay *overlay, uint64_t now_ms, uint64_t wall_unix_s,
+                 struct overlay_effects *effects);
+void state_leave(struct overlay *overlay);
+
+/* --- effects.c */
+/* NULL when the list is full (counted): only sends can be refused in practice. */
+struct overlay_effect *effect_add(struct overlay *overlay, enum overlay_effect_kind kind);
+/* Copies bytes into the arena; empty when it is full. */
+struct bytes effect_keep(struct overlay *overlay, struct bytes bytes);
+void effect_store(struct overlay *overlay, enum overlay_blob_kind kind, const struct id *key,
+                  uint64_t number, struct bytes bytes, uint64_t token);
+struct overlay_effect *effect_done(struct overlay *overlay, uint64_t token,
+                                   enum overlay_outcome outcome, const char *reason);
+void effect_trace(struct overlay *overlay, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* --- peers.c: links and messages to others */
+bool peer_is_self(const struct overlay *overlay, const struct node_id *node);
+void peer_send(struct overlay *overlay, const struct node_id *to, const minga_Message *message,
+               const struct chunk_id *chunk);
+void peer_reply(struct overlay *overlay, const struct asker *asker, minga_Message *message,
+                const struct chunk_id *chunk);
+void peer_refuse(struct overlay *overlay, const struct asker *asker, minga_RefusedCode code,
+                 const char *reason);
+/* Sends a request that will be repeated until `timeout_ms`. NULL: too many are under way. */
+struct request *peer_request(struct overlay *overlay, enum request_kind kind,
+                             const struct node_id *to, minga_Message *message, uint64_t timeout_ms);
+/* The same for a chunk's data; not repeated. */
+struct request *peer_request_data(struct overlay *overlay, const struct node_id *to,
+                                  const struct chunk_id *chunk, uint64_t timeout_ms);
+void peer_greet(struct overlay *overlay, const struct node_id *to);
+void peer_hang_up(struct overlay *overlay, const struct node_id *node);
+void peer_on_hello(struct overlay *overlay, const struct arrival *arrival);
+void peer_on_welcome(struct overlay *overlay, const struct arrival *arrival);
+void peer_on_refused(struct overlay *overlay, const struct arrival *arrival);
+void peer_on_link_up(struct overlay *overlay, const struct node_id *node);
+void peer_on_link_lost(struct overlay *overlay, const struct node_id *node);
+
+/* --- dispatch.c */
+void dispatch_received(struct overlay *overlay, const struct overlay_event *event);
+void dispatch_expire(struct overlay *overlay);
+/* Ends requests to a member that is gone; those that can go elsewhere do. */
+void dispatch_gone(struct overlay *overlay, const struct node_id *node);
+/* Ends what was under way on a broken link and is not repeated. */
+void dispatch_link_lost(struct overlay *overlay, const struct node_id *node);
+
+/* --- gossip.c: what is told to everyone */
+/* Recomputes a member's state and tells whom it concerns. */
+void gossip_refresh(struct overlay *overlay, int index);
+void gossip_heard(struct overlay *overlay, int index);
+/* Applies an item; returns whether it was news. */
+bool gossip_apply(struct overlay *overlay, const minga_Item *item);
+void gossip_flood(struct overlay *overlay, const minga_Item *item);
+void gossip_pump(struct overlay *overlay);
+bool gossip_pending(const struct overlay *overlay);
+void gossip_on_item(struct overlay *overlay, const struct arrival *arrival);
+/* Signs the own record anew, stores it, and tells everyone. */
+void gossip_describe(struct overlay *overlay, uint64_t incarnation);
+void gossip_refute(struct overlay *overlay, uint64_t incarnation);
+void gossip_fill_digest(const struct overlay *overlay, minga_Digest *digest_out);
+bool gossip_admit(struct overlay *overlay, struct bytes encoded, bool at_load);
+void gossip_accuse(struct overlay *overlay, int index, uint64_t incarnation);
+
+/* --- sync.c: anti-entropy */
+void sync_want(struct overlay *overlay, int index);
+void sync_start(struct overlay *overlay, const struct node_id *peer);
+void sync_tick(struct overlay *overlay);
+uint64_t sync_wake(const struct overlay *overlay);
+void sync_on_summary(struct overlay *overlay, const struct arrival *arrival);
+void sync_on_reply(struct overlay *overlay, const struct request *request,
+                   const struct arrival *arrival);
+void sync_on_timeout(struct overlay *overlay, const struct request *request);
+
+/* --- sections.c: what anti-entropy compares */
+/* The first own entry of a section behind `after` (NULL: the first of all). */
+bool section_next(const struct overlay *overlay, minga_SyncSection section,
+                  const struct node_id *peer, const struct record_key *after,
+                  minga_Entry *entry_out);
+/* Is an own entry, which the peer lacks, its business? And one of the peer's ours? */
+bool section_for_peer(const struct overlay *overlay, minga_SyncSection section,
+                      const struct node_id *peer, const minga_Entry *entry);
+bool section_wants(const struct overlay *overlay, minga_SyncSection section,
+                   const minga_Entry *entry);
+/* Fills an Item or RecordCopy message with what an entry stands for. */
+bool section_message(const struct overlay *overlay, minga_SyncSection section,
+                     const minga_Entry *entry, minga_Message *message_out);
+
+/* --- joining.c */
+void joining_on_join(struct overlay *overlay, const struct arrival *arrival);
+void joining_on_reply(struct overlay *overlay, const struct request *request,
+                      const struct arrival *arrival);
+void joining_on_timeout(struct overlay *overlay, const struct request *request);
+void joining_on_relay_reply(struct overlay *overlay, const struct request *request,
+                            const struct arrival *arrival);
+void joining_synced(struct overlay *overlay, bool ok);
+/* Takes over a community's signed record if it verifies. */
+bool joining_take_community(struct overlay *overlay, struct bytes encoded);
+/* Starts to act as a member: ring, dials. */
+void joining_begin(struct overlay *overlay);
+
+/* --- goodbye.c */
+void goodbye_on_message(struct overlay *overlay, const struct arrival *arrival);
+void goodbye_on_reply(struct overlay *overlay, const struct request *request,
+                      const struct arrival *arrival);
+void goodbye_tick(struct overlay *overlay);
+
+/* --- watch.c: the detector's verdicts */
+void watch_event(struct overlay *overlay, enum detector_event_kind kind, int index);
+void watch_neighbours(struct overlay *overlay);
+void watch_ping(struct overlay *overlay, int index, uint64_t accused_incarnation);
+void watch_on_ping(struct overlay *overlay, const struct arrival *arrival);
+void watch_on_probe_via(struct overlay *overlay, const struct arrival *arrival);
+void watch_on_reply(struct overlay *overlay, const struct request *request,
+                    const struct arrival *arrival);
+
+/* --- place.c: the ring's effects */
+void place_event(struct overlay *overlay, struct ring_event *event);
+void place_known(struct overlay *overlay, int index);
+void place_lost(struct overlay *overlay, int index);
+void place_tick(struct overlay *overlay);
+void place_on_stabilise(struct overlay *overlay, const struct arrival *arrival);
+void place_on_rectify(struct overlay *overlay, const struct arrival *arrival);
+void place_on_reply(struct overlay *overlay, const struct request *request,
+                    const struct arrival *arrival);
+
+/* --- asks.c */
+void asks_on_ask(struct overlay *overlay, const struct arrival *arrival);
+void asks_on_route(struct overlay *overlay, const struct arrival *arrival);
+void asks_on_lookup(struct overlay *overlay, const struct arrival *arrival);
+void asks_on_reply(struct overlay *overlay, const struct request *request,
+                   const struct arrival *arrival);
+void asks_on_timeout(struct overlay *overlay, const struct request *request);
+/* A repeated routed request: false when it has been delivered here instead. */
+bool asks_reroute(struct overlay *overlay, struct request *request);
+
+/* --- record_put.c, record_get.c */
+void record_put_on_message(struct overlay *overlay, const struct arrival *arrival);
+void record_put_on_copy(struct overlay *overlay, const struct arrival *arrival);
+void record_put_on_reply(struct overlay *overlay, const struct request *request,
+                         const struct arrival *arrival);
+void record_put_on_timeout(struct overlay *overlay, const struct request *request);
+void record_put_on_stored(struct overlay *overlay, uint64_t token, bool failed);
+bool record_put_here(struct overlay *overlay, const struct request *request);
+enum record_merge record_keep(struct overlay *overlay, const struct record *record,
+                              uint64_t store_token);
+void record_get_on_message(struct overlay *overlay, const struct arrival *arrival);
+void record_get_on_reply(struct overlay *overlay, const struct request *request,
+                         const struct arrival *arrival);
+void record_get_on_timeout(struct overlay *overlay, const struct request *request);
+
+/* --- chunk_put.c, chunk_get.c */
+void chunk_put_on_offer(struct overlay *overlay, const struct arrival *arrival);
+void chunk_put_on_data(struct overlay *overlay, const struct arrival *arrival);
+void chunk_put_on_reply(struct overlay *overlay, const struct request *request,
+                        const struct arrival *arrival);
+void chunk_put_on_timeout(struct overlay *overlay, const struct request *request);
+bool chunk_put_on_stored(struct overlay *overlay, const struct overlay_event *event);
+void chunk_put_push(struct overlay *overlay, const struct chunk_id *chunk,
+                    const struct node_id *to);
+/* Holders of a chunk in ring order, those that store only. */
+uint32_t chunk_holders(const struct overlay *overlay, const struct chunk_id *chunk,
+                       uint32_t count_max, struct node_id *nodes_out);
+void chunk_blame(struct overlay *overlay, const struct node_id *node);
+void chunk_get_on_message(struct overlay *overlay, const struct arrival *arrival);
+void chunk_get_on_reply(struct overlay *overlay, const struct request *request,
+                        const struct arrival *arrival);
+void chunk_get_on_timeout(struct overlay *overlay, const struct request *request);
+bool chunk_get_on_stored(struct overlay *overlay, const struct overlay_event *event);
+void chunk_get_tick(struct overlay *overlay);
+uint64_t chunk_get_wake(const struct overlay *overlay);

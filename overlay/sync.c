@@ -1,0 +1,430 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * Anti-entropy: two members compare page by page what they have. One session at a time is begun
+ * here; any number is answered, without state.
+ */
+#include <string.h>
+
+#include "base/check.h"
+#include "overlay/state.h"
+
+void sync_want(struct overlay *overlay, int index)
+{
+    if (index != MEMBER_NONE && index != overlay->self_index && !overlay->sync_wanted[index]) {
+        overlay->sync_wanted[index] = true;
+        overlay->sync_wanted_count++;
+    }
+}
+
+/* --- the asking side */
+
+static struct record_key key_of_entry(const minga_Entry *entry)
+{
+    return (struct record_key){{message_id(entry->id)}, entry->number};
+}
+
+static bool fill_page(struct overlay *overlay, minga_Summary *summary)
+{
+    struct sync_session *sync = &overlay->sync;
+    struct record_key after = sync->after;
+    bool has_after = sync->has_after;
+    minga_Entry entry;
+
+    sync->page_count = 0;
+    while (sync->page_count < ARRAY_COUNT(sync->page)) {
+        if (!section_next(overlay, sync->section, &sync->peer, has_after ? &after : NULL, &entry)) {
+            summary->to_end = true;
+            break;
+        }
+        after = key_of_entry(&entry);
+        has_after = true;
+        sync->page[sync->page_count++] = entry;
+    }
+    return true;
+}
+
+/* Chunks lie in a hash table: the page is whatever comes next and belongs to the peer. */
+static bool fill_chunk_page(struct overlay *overlay, minga_Summary *summary)
+{
+    struct sync_session *sync = &overlay->sync;
+    const struct chunk *chunk;
+    uint32_t looked_at = 0;
+
+    sync->page_count = 0;
+    summary->to_end = true;
+    while (sync->page_count < ARRAY_COUNT(sync->page) && looked_at++ < CHUNK_LOOKS_MAX) {
+        struct node_id holders[CHUNK_COPIES];
+        uint32_t count;
+
+        chunk = chunks_next(&overlay->chunks, &overlay->chunk_cursor);
+        if (chunk == NULL) {
+            overlay->chunk_cursor = 0;
+            break;
+        }
+        count = chunk_holders(overlay, &chunk->id, CHUNK_COPIES, holders);
+        for (uint32_t i = 0; i < count; i++) {
+            if (id_equal(&holders[i].id, &sync->peer.id)) {
+                minga_Entry *entry = &sync->page[sync->page_count++];
+
+                *entry = (minga_Entry)minga_Entry_init_zero;
+                message_put_id(entry->id, &chunk->id.id);
+                entry->version = chunk->bytes;
+            }
+        }
+    }
+    sync->chunk_pages++;
+    return overlay->chunk_cursor != 0 && sync->chunk_pages < SYNC_CHUNK_PAGES_MAX;
+}
+
+static void send_page(struct overlay *overlay)
+{
+    struct sync_session *sync = &overlay->sync;
+    minga_Message message;
+    minga_Summary *summary = &message.kind.summary;
+
+    message_init(&message, minga_Message_summary_tag);
+    summary->section = sync->section;
+    if (sync->section == minga_SyncSection_SYNC_CHUNKS) {
+        sync->more_chunks = fill_chunk_page(overlay, summary);
+    } else {
+        (void)fill_page(overlay, summary);
+    }
+    if (sync->has_after) {
+        summary->has_after = true;
+        message_put_id(summary->after.id, &sync->after.service.id);
+        summary->after.number = sync->after.number;
+    }
+    memcpy(summary->entries, sync->page, sync->page_count * sizeof(sync->page[0]));
+    summary->entries_count = (pb_size_t)sync->page_count;
+    if (peer_request(overlay, REQUEST_SYNC, &sync->peer, &message, SYNC_PAGE_MS) == NULL) {
+        sync->active = false;
+    }
+}
+
+void sync_start(struct overlay *overlay, const struct node_id *peer)
+{
+    struct sync_session *sync = &overlay->sync;
+
+    memset(sync, 0, sizeof(*sync));
+    sync->active = true;
+    sync->peer = *peer;
+    sync->section = minga_SyncSection_SYNC_EXPULSIONS;
+    send_page(overlay);
+}
+
+static void end_session(struct overlay *overlay, bool ok)
+{
+    overlay->sync.active = false;
+    if (overlay->phase == PHASE_ENTERING) {
+        joining_synced(overlay, ok);
+    }
+}
+
+/* Does the peer's digest already tell that this section is equal? */
+static bool is_equal_section(const struct overlay *overlay, minga_SyncSection section)
+{
+    const struct sync_session *sync = &overlay->sync;
+    const struct membership *membership = &overlay->membership;
+
+    switch (section) {
+    case minga_SyncSection_SYNC_EXPULSIONS:
+    case minga_SyncSection_SYNC_REVOCATIONS:
+        return memcmp(sync->digest.bans, membership->digest_bans.bytes, ID_BYTES) == 0;
+    case minga_SyncSection_SYNC_ADMISSIONS:
+        return memcmp(sync->digest.admissions, membership->digest_admissions.bytes, ID_BYTES) == 0;
+    case minga_SyncSection_SYNC_NODES:
+        return memcmp(sync->digest.nodes, membership->digest_nodes.bytes, ID_BYTES) == 0;
+    case minga_SyncSection_SYNC_RECORDS:
+        return overlay->phase == PHASE_ENTERING;
+    case minga_SyncSection_SYNC_CHUNKS:
+        return overlay->phase == PHASE_ENTERING || overlay->chunks.count == 0 ||
+               overlay->now_ms < overlay->chunk_quiet_ms;
+    default:
+        return true;
+    }
+}
+
+static void next_section(struct overlay *overlay)
+{
+    struct sync_session *sync = &overlay->sync;
+
+    sync->has_after = false;
+    while (sync->section < minga_SyncSection_SYNC_CHUNKS) {
+        sync->section = (minga_SyncSection)(sync->section + 1);
+        if (!is_equal_section(overlay, sync->section)) {
+            send_page(overlay);
+            return;
+        }
+    }
+    end_session(overlay, true);
+}
+
+static void send_wanted(struct overlay *overlay, const minga_SummaryReply *answer)
+{
+    const struct sync_session *sync = &overlay->sync;
+    minga_Message message;
+
+    for (pb_size_t i = 0; i < answer->wanted_count; i++) {
+        uint32_t wanted = answer->wanted[i];
+
+        if (wanted >= sync->page_count) {
+            return;
+        }
+        if (sync->section == minga_SyncSection_SYNC_CHUNKS) {
+            chunk_put_push(overlay, &(struct chunk_id){message_id(sync->page[wanted].id)},
+                           &sync->peer);
+        } else if (section_message(overlay, sync->section, &sync->page[wanted], &message)) {
+            peer_send(overlay, &sync->peer, &message, NULL);
+        }
+    }
+}
+
+void sync_on_reply(struct overlay *overlay, const struct request *request,
+                   const struct arrival *arrival)
+{
+    struct sync_session *sync = &overlay->sync;
+    const minga_SummaryReply *answer = &arrival->message->kind.summary_reply;
+
+    if (!sync->active || !id_equal(&request->to.id, &sync->peer.id) ||
+        arrival->message->which_kind != minga_Message_summary_reply_tag ||
+        answer->section != sync->section) {
+        return;
+    }
+    if (answer->has_digest) {
+        sync->digest = answer->digest;
+    }
+    send_wanted(overlay, answer);
+    if (sync->section == minga_SyncSection_SYNC_CHUNKS) {
+        if (sync->more_chunks) {
+            send_page(overlay);
+        } else {
+            end_session(overlay, true);
+        }
+    } else if (answer->done || !answer->has_resume) {
+        next_section(overlay);
+    } else {
+        struct record_key resume = {{message_id(answer->resume.id)}, answer->resume.number};
+
+        sync->has_after = true;
+        sync->after = resume;
+        /* A page that does not move on would never end. */
+        if (++sync->pages > SYNC_PAGES_MAX) {
+            end_session(overlay, true);
+        } else {
+            send_page(overlay);
+        }
+    }
+}
+
+void sync_on_timeout(struct overlay *overlay, const struct request *request)
+{
+    if (overlay->sync.active && id_equal(&request->to.id, &overlay->sync.peer.id)) {
+        end_session(overlay, false);
+    }
+}
+
+static int pick_wanted(struct overlay *overlay)
+{
+    for (uint32_t i = 0; i < overlay->membership.count; i++) {
+        if (overlay->sync_wanted[i]) {
+            overlay->sync_wanted[i] = false;
+            overlay->sync_wanted_count--;
+            return (int)i;
+        }
+    }
+    overlay->sync_wanted_count = 0;
+    return MEMBER_NONE;
+}
+
+static int pick_random(struct overlay *overlay)
+{
+    uint32_t start = (uint32_t)random_below(&overlay->random, overlay->membership.count);
+
+    for (uint32_t i = 0; i < overlay->membership.count; i++) {
+        int index = (int)((start + i) % overlay->membership.count);
+
+        if (index != overlay->self_index &&
+            overlay->membership.list[index].view.state == MEMBER_UP) {
+            return index;
+        }
+    }
+    return MEMBER_NONE;
+}
+
+void sync_tick(struct overlay *overlay)
+{
+    int index = MEMBER_NONE;
+
+    if (overlay->phase != PHASE_MEMBER || overlay->sync.active ||
+        overlay->now_ms < overlay->sync_next_ms) {
+        return;
+    }
+    if (overlay->sync_wanted_count > 0) {
+        index = pick_wanted(overlay);
+    } else if (overlay->now_ms >= overlay->sync_ms) {
+        overlay->sync_ms = overlay->now_ms + SYNC_MS;
+        index = pick_random(overlay);
+    }
+    if (index == MEMBER_NONE || !membership_in_ring(&overlay->membership.list[index])) {
+        return;
+    }
+    overlay->sync_next_ms = overlay->now_ms + SYNC_PAUSE_MS;
+    sync_start(overlay, &overlay->membership.list[index].view.node);
+}
+
+uint64_t sync_wake(const struct overlay *overlay)
+{
+    if (overlay->sync.active) {
+        return overlay->now_ms + SYNC_PAGE_MS;
+    }
+    if (overlay->sync_wanted_count > 0) {
+        return overlay->sync_next_ms > overlay->now_ms ? overlay->sync_next_ms
+                                                       : overlay->now_ms + 1;
+    }
+    return overlay->sync_ms;
+}
+
+/* --- the answering side */
+
+struct comparison {
+    struct overlay *overlay;
+    const struct arrival *arrival;
+    const minga_Summary *summary;
+    minga_SummaryReply *answer;
+    uint32_t sent_count;
+};
+
+static void send_item(struct comparison *comparison, const minga_Entry *entry)
+{
+    minga_Message message;
+    struct asker asker = comparison->arrival->asker;
+
+    if (section_message(comparison->overlay, comparison->summary->section, entry, &message)) {
+        asker.request = 0;
+        peer_reply(comparison->overlay, &asker, &message, NULL);
+        comparison->sent_count++;
+    }
+}
+
+static int compare_entries(const minga_Entry *a, const minga_Entry *b)
+{
+    int order = memcmp(a->id, b->id, ID_BYTES);
+
+    if (order != 0) {
+        return order;
+    }
+    return a->number < b->number ? -1 : a->number > b->number;
+}
+
+/* Both have it: whoever has the older one gets the other. Equal sequence: lower hash stands. */
+static void weigh(struct comparison *comparison, const minga_Entry *ours, uint32_t their_index)
+{
+    const minga_Entry *theirs = &comparison->summary->entries[their_index];
+    bool ours_newer = ours->version != theirs->version ? ours->version > theirs->version
+                                                       : ours->check < theirs->check;
+
+    if (ours->version == theirs->version && ours->check == theirs->check) {
+        return;
+    }
+    if (ours_newer) {
+        send_item(comparison, ours);
+    } else {
+        comparison->answer->wanted[comparison->answer->wanted_count++] = their_index;
+    }
+}
+
+static void set_resume(minga_SummaryReply *answer, const minga_Entry *entry)
+{
+    answer->has_resume = true;
+    memcpy(answer->resume.id, entry->id, ID_BYTES);
+    answer->resume.number = entry->number;
+}
+
+/* Walks both sorted lists together up to the end of the page. Returns whether it got there. */
+static bool compare_page(struct comparison *comparison)
+{
+    const minga_Summary *summary = comparison->summary;
+    struct record_key after = {{message_id(summary->after.id)}, summary->after.number};
+    bool has_after = summary->has_after;
+    pb_size_t next = 0;
+
+    while (comparison->sent_count < SYNC_ITEMS_MAX) {
+        minga_Entry ours;
+        bool have =
+            section_next(comparison->overlay, summary->section, &comparison->arrival->asker.node,
+                         has_after ? &after : NULL, &ours);
+        const minga_Entry *theirs = next < summary->entries_count ? &summary->entries[next] : NULL;
+        int order = theirs == NULL ? -1 : (have ? compare_entries(&ours, theirs) : 1);
+
+        if (theirs == NULL && (!have || !summary->to_end)) {
+            return true;
+        }
+        if (order < 0) {
+            if (section_for_peer(comparison->overlay, summary->section,
+                                 &comparison->arrival->asker.node, &ours)) {
+                send_item(comparison, &ours);
+            }
+        } else if (order == 0) {
+            weigh(comparison, &ours, next++);
+        } else {
+            if (section_wants(comparison->overlay, summary->section, theirs)) {
+                comparison->answer->wanted[comparison->answer->wanted_count++] = next;
+            }
+            next++;
+        }
+        set_resume(comparison->answer, order < 0 ? &ours : theirs);
+        after = (struct record_key){{message_id(comparison->answer->resume.id)},
+                                    comparison->answer->resume.number};
+        has_after = true;
+    }
+    return false;
+}
+
+static void compare_chunks(struct overlay *overlay, const minga_Summary *summary,
+                           minga_SummaryReply *answer)
+{
+    for (pb_size_t i = 0; i < summary->entries_count; i++) {
+        struct chunk_id chunk = {message_id(summary->entries[i].id)};
+
+        if (chunks_find(&overlay->chunks, &chunk) == NULL &&
+            answer->wanted_count < SYNC_CHUNKS_WANTED_MAX &&
+            chunks_have_room(&overlay->chunks, CHUNK_BYTES_MAX, 0)) {
+            answer->wanted[answer->wanted_count++] = i;
+        }
+    }
+    answer->done = true;
+}
+
+static bool is_sorted(const minga_Summary *summary)
+{
+    for (pb_size_t i = 1; i < summary->entries_count; i++) {
+        if (compare_entries(&summary->entries[i - 1], &summary->entries[i]) >= 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void sync_on_summary(struct overlay *overlay, const struct arrival *arrival)
+{
+    const minga_Summary *summary = &arrival->message->kind.summary;
+    minga_Message message;
+    minga_SummaryReply *answer = &message.kind.summary_reply;
+    struct comparison comparison = {overlay, arrival, summary, answer, 0};
+
+    if (arrival->member == MEMBER_NONE) {
+        return;
+    }
+    message_init(&message, minga_Message_summary_reply_tag);
+    answer->section = summary->section;
+    answer->has_digest = true;
+    gossip_fill_digest(overlay, &answer->digest);
+    if (summary->section == minga_SyncSection_SYNC_CHUNKS) {
+        compare_chunks(overlay, summary, answer);
+    } else if (!is_sorted(summary)) {
+        answer->done = true;
+    } else {
+        answer->done = compare_page(&comparison) && summary->to_end;
+    }
+    peer_reply(overlay, &arrival->asker, &message, NULL);
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* What the agent may look at. */
+#include <string.h>
+
+#include "base/check.h"
+#include "overlay/state.h"
+
+bool overlay_belongs(const struct overlay *overlay)
+{
+    return overlay->phase == PHASE_MEMBER;
+}
+
+struct community_id overlay_community(const struct overlay *overlay)
+{
+    return keys_community_id(&overlay->community);
+}
+
+const char *overlay_community_name(const struct overlay *overlay)
+{
+    return overlay->community_name;
+}
+
+struct bytes overlay_community_record(const struct overlay *overlay)
+{
+    if (!overlay_belongs(overlay)) {
+        return (struct bytes){NULL, 0};
+    }
+    return (struct bytes){overlay->community_encoded, overlay->community_bytes};
+}
+
+struct node_id overlay_self(const struct overlay *overlay)
+{
+    return overlay->self;
+}
+
+uint32_t overlay_member_count(const struct overlay *overlay)
+{
+    return overlay->membership.count;
+}
+
+static const struct overlay_member *view_of(const struct overlay *overlay, int index)
+{
+    return &overlay->membership.list[index].view;
+}
+
+const struct overlay_member *overlay_member(const struct overlay *overlay, uint32_t index)
+{
+    CHECK(index < overlay->membership.count);
+    return view_of(overlay, (int)index);
+}
+
+const struct overlay_member *overlay_member_by_id(const struct overlay *overlay,
+                                                  const struct node_id *node)
+{
+    int index = membership_find(&overlay->membership, node);
+
+    return index == MEMBER_NONE ? NULL : view_of(overlay, index);
+}
+
+bool overlay_owner_is_member(const struct overlay *overlay, const struct public_key *owner)
+{
+    for (uint32_t i = 0; i < overlay->membership.count; i++) {
+        const struct overlay_member *view = &overlay->membership.list[i].view;
+
+        if (view->state != MEMBER_EXPELLED && keys_equal(&view->owner_key, owner)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool overlay_isolated(const struct overlay *overlay, uint64_t now_ms)
+{
+    bool others = false;
+
+    for (uint32_t i = 0; i < overlay->membership.count && !others; i++) {
+        enum member_state state = overlay->membership.list[i].view.state;
+
+        others = (int)i != overlay->self_index && state != MEMBER_LEFT && state != MEMBER_EXPELLED;
+    }
+    return overlay_belongs(overlay) && others && now_ms > overlay->heard_ms &&
+           now_ms - overlay->heard_ms >= ISOLATED_MS;
+}
+
+bool overlay_responsible(const struct overlay *overlay, const struct ring_key *key)
+{
+    return ring_responsible(&overlay->ring, key);
+}
+
+bool overlay_local_lookup(const struct overlay *overlay, const struct ring_key *key,
+                          struct node_id *node_out)
+{
+    return overlay->routing->local_lookup(&overlay->router, key, node_out);
+}
+
+uint32_t overlay_replica_set(const struct overlay *overlay, const struct ring_key *key,
+                             uint32_t count_max, struct node_id *nodes_out)
+{
+    return overlay->routing->replica_set(&overlay->router, key, count_max, nodes_out);
+}
+
+uint32_t overlay_neighbour_set(const struct overlay *overlay, uint32_t count_max,
+                               struct node_id *nodes_out)
+{
+    return overlay->routing->neighbour_set(&overlay->router, count_max, nodes_out);
+}
+
+void overlay_ring(const struct overlay *overlay, struct overlay_ring_view *view_out)
+{
+    const struct ring *ring = &overlay->ring;
+
+    memset(view_out, 0, sizeof(*view_out));
+    if (overlay->phase != PHASE_MEMBER) {
+        return;
+    }
+    view_out->position_count = 1;
+    view_out->positions[0] = ring->self.position;
+    if (ring->has_predecessor) {
+        view_out->predecessor_count = 1;
+        view_out->predecessors[0] = ring->predecessor.node;
+    }
+    view_out->successor_count = ring->successor_count;
+    for (uint32_t i = 0; i < ring->successor_count; i++) {
+        view_out->successors[i] = ring->successors[i].node;
+    }
+}
+
+struct bytes overlay_record(const struct overlay *overlay, const struct service_id *service,
+                            minga_RecordKind kind, uint64_t number)
+{
+    struct record_key key = record_key(service, kind, number);
+    const struct record *record = records_find(&overlay->records, &key);
+
+    if (record == NULL) {
+        return (struct bytes){NULL, 0};
+    }
+    return (struct bytes){record->bytes, record->length_bytes};
+}
+
+bool overlay_record_next(const struct overlay *overlay, minga_RecordKind kind, uint32_t *cursor,
+                         struct service_id *service_out)
+{
+    while (*cursor < overlay->records.count) {
+        const struct record *record = &overlay->records.list[(*cursor)++];
+
+        if (record_kind(&record->key) == kind) {
+            *service_out = record->key.service;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool overlay_has_chunk(const struct overlay *overlay, const struct chunk_id *chunk)
+{
+    return chunks_find(&overlay->chunks, chunk) != NULL;
+}
+
+uint64_t overlay_chunk_bytes(const struct overlay *overlay)
+{
+    return overlay->chunks.bytes;
+}
+
+struct overlay_counters overlay_counters(const struct overlay *overlay)
+{
+    struct overlay_counters counters = overlay->counters;
+
+    counters.record_count = overlay->records.count;
+    counters.chunk_count = overlay->chunks.count;
+    return counters;
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* The failure detector's verdicts, and pings. */
+#include <string.h>
+
+#include "base/check.h"
+#include "overlay/state.h"
+
+void watch_ping(struct overlay *overlay, int index, uint64_t accused_incarnation)
+{
+    minga_Message message;
+    struct request *request;
+
+    message_init(&message, minga_Message_ping_tag);
+    message.kind.ping.accused_incarnation = accused_incarnation;
+    request = peer_request(overlay, REQUEST_PING, &overlay->membership.list[index].view.node,
+                           &message, REPLY_MS);
+    if (request != NULL) {
+        request->repeat_ms = 0; /* the detector repeats */
+    }
+}
+
+/* Asks a few others, chosen at random, whether they still see the member. */
+static void probe_via(struct overlay *overlay, int index)
+{
+    const struct node_id *suspect = &overlay->membership.list[index].view.node;
+    uint32_t count = overlay->membership.count;
+    uint32_t start = (uint32_t)random_below(&overlay->random, count);
+    uint32_t asked_count = 0;
+
+    for (uint32_t i = 0; i < count && asked_count < PROBE_HELPERS; i++) {
+        int helper = (int)((start + i) % count);
+        const struct member *member = &overlay->membership.list[helper];
+        minga_Message message;
+        struct request *request;
+
+        if (helper == index || helper == overlay->self_index || member->view.state != MEMBER_UP) {
+            continue;
+        }
+        message_init(&message, minga_Message_probe_via_tag);
+        message_put_id(message.kind.probe_via.node, &suspect->id);
+        request = peer_request(overlay, REQUEST_PROBE_VIA, &member->view.node, &message, REPLY_MS);
+        if (request != NULL) {
+            request->repeat_ms = 0;
+            request->token = (uint64_t)index;
+        }
+        asked_count++;
+    }
+}
+
+static void set_suspect(struct overlay *overlay, int index, bool suspect)
+{
+    struct member *member = &overlay->membership.list[index];
+    enum member_state from = suspect ? MEMBER_UP : MEMBER_SUSPECT;
+    struct overlay_effect *effect;
+
+    if (member->view.state != from) {
+        return;
+    }
+    member->view.state = suspect ? MEMBER_SUSPECT : MEMBER_UP;
+    member->view.changed_ms = overlay->now_ms;
+    effect = effect_add(overlay, OVERLAY_MEMBER);
+    if (effect != NULL) {
+        effect->node = member->view.node;
+        effect->state = member->view.state;
+    }
+}
+
+static void declare_dead(struct overlay *overlay, int index)
+{
+    struct member *member = &overlay->membership.list[index];
+    minga_Item item = minga_Item_init_zero;
+
+    if (!membership_in_ring(member) ||
+        !membership_bury(&overlay->membership, index, member->incarnation)) {
+        return;
+    }
+    effect_trace(overlay, "node %02x%02x is dead: silent for %llu ms",
+                 member->view.node.id.bytes[0], member->view.node.id.bytes[1],
+                 (unsigned long long)(overlay->now_ms - member->heard_ms));
+    item.kind = minga_ItemKind_ITEM_DEATH;
+    message_put_id(item.node, &member->view.node.id);
+    item.incarnation = member->incarnation;
+    gossip_flood(overlay, &item);
+    gossip_refresh(overlay, index);
+}
+
+static void perform(struct overlay *overlay, const struct detector_verdict *verdict)
+{
+    switch (verdict->kind) {
+    case VERDICT_PROBE:
+        watch_ping(overlay, verdict->member, 0);
+        break;
+    case VERDICT_PROBE_VIA:
+        probe_via(overlay, verdict->member);
+        break;
+    case VERDICT_SUSPECT:
+        set_suspect(overlay, verdict->member, true);
+        break;
+    case VERDICT_ALIVE:
+        set_suspect(overlay, verdict->member, false);
+        break;
+    case VERDICT_DEAD:
+        declare_dead(overlay, verdict->member);
+        break;
+    }
+}
+
+void watch_event(struct overlay *overlay, enum detector_event_kind kind, int index)
+{
+    struct detector_verdicts verdicts;
+
+    detector_step(&overlay->detector, (struct detector_event){kind, index, overlay->now_ms},
+                  &verdicts);
+    for (uint32_t i = 0; i < verdicts.count; i++) {
+        perform(overlay, &verdicts.list[i]);
+    }
+}
+
+static bool is_neighbour(const struct overlay *overlay, const struct node_id *node)
+{
+    const struct ring *ring = &overlay->ring;
+
+    if (ring->has_predecessor && id_equal(&ring->predecessor.node.id, &node->id)) {
+        return true;
+    }
+    for (uint32_t i = 0; i < ring->successor_count && i < WATCHED_SUCCESSORS; i++) {
+        if (id_equal(&ring->successors[i].node.id, &node->id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void watch_neighbours(struct overlay *overlay)
+{
+    for (uint32_t i = 0; i < overlay->membership.count; i++) {
+        const struct member *member = &overlay->membership.list[i];
+        bool watch = (int)i != overlay->self_index && membership_in_ring(member) &&
+                     is_neighbour(overlay, &member->view.node);
+
+        detector_watch(&overlay->detector, (int)i, watch, overlay->now_ms);
+    }
+}
+
+void watch_on_ping(struct overlay *overlay, const struct arrival *arrival)
+{
+    uint64_t accused = arrival->message->kind.ping.accused_incarnation;
+    minga_Message message;
+
+    if (accused != 0 && accused >= overlay->record.incarnation) {
+        gossip_refute(overlay, accused);
+    }
+    message_init(&message, minga_Message_pong_tag);
+    message.kind.pong.digest = membership_digest(&overlay->membership);
+    peer_reply(overlay, &arrival->asker, &message, NULL);
+}
+
+void watch_on_probe_via(struct overlay *overlay, const struct arrival *arrival)
+{
+    struct node_id node = {message_id(arrival->message->kind.probe_via.node)};
+    int index = membership_find(&overlay->membership, &node);
+    struct request *request;
+    minga_Message message;
+
+    if (index == MEMBER_NONE || index == overlay->self_index) {
+        return;
+    }
+    message_init(&message, minga_Message_ping_tag);
+    request = peer_request(overlay, REQUEST_PROBE_FOR, &node, &message, REPLY_MS);
+    if (request != NULL) {
+        request->asker = arrival->asker;
+        request->repeat_ms = 0;
+    }
+}
+
+void watch_on_reply(struct overlay *overlay, const struct request *request,
+                    const struct arrival *arrival)
+{
+    minga_Message message;
+
+    if (request->kind == REQUEST_PROBE_FOR) {
+        message_init(&message, minga_Message_probe_result_tag);
+        message.kind.probe_result.alive = true;
+        peer_reply(overlay, &request->asker, &message, NULL);
+    } else if (request->kind == REQUEST_PROBE_VIA) {
+        if (arrival->message->which_kind == minga_Message_probe_result_tag &&
+            arrival->message->kind.probe_result.alive) {
+            watch_event(overlay, DETECTOR_HEARD, (int)request->token);
+        }
+        return;
+    }
+    if (arrival->member != MEMBER_NONE && arrival->message->which_kind == minga_Message_pong_tag &&
+        arrival->message->kind.pong.digest != membership_digest(&overlay->membership)) {
+        sync_want(overlay, arrival->member);
+    }
+}
