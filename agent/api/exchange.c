@@ -218,7 +218,7 @@ void exchange_on_done(struct exchange *exchange, uint64_t context, const struct 
     if (answer->outcome == OVERLAY_OK) {
         exchange_reply(exchange, 200, json_object());
     } else {
-        exchange_fail_answer(exchange, "refused", answer);
+        exchange_fail_answer(exchange, exchange->route->what, answer);
     }
 }
 
