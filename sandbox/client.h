@@ -62,7 +62,10 @@ int sandbox_client_stop(struct sandbox_client *client, const struct replica_key 
 int sandbox_client_freeze(struct sandbox_client *client, const struct replica_key *key);
 int sandbox_client_thaw(struct sandbox_client *client, const struct replica_key *key);
 int sandbox_client_stats(struct sandbox_client *client, const struct replica_key *key);
-/* Answered by a LISTED event for each replica that lives, then ANSWER_LIST_END. */
+/*
+ * Answered by a LISTED event for each replica that lives (and its HEALTH, where known), then
+ * ANSWER_LIST_END.
+ */
 int sandbox_client_list(struct sandbox_client *client);
 /* Answered by one ANSWER_LOGS, with no bytes when there is nothing at or behind the offset. */
 int sandbox_client_logs(struct sandbox_client *client, const struct replica_key *key,

@@ -55,6 +55,14 @@ void say_ended(struct helper *helper, const struct replica_key *key, enum sandbo
     say_event(helper, &event);
 }
 
+void say_health(struct helper *helper, const struct replica *replica)
+{
+    struct sandbox_event event = {
+        .kind = SANDBOX_HEALTH, .key = replica->spec.key, .healthy = replica->healthy};
+
+    say_event(helper, &event);
+}
+
 void say_state(struct helper *helper, const struct replica *replica, enum sandbox_event_kind kind)
 {
     struct sandbox_event event = {.kind = kind, .key = replica->spec.key};

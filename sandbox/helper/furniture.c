@@ -121,6 +121,21 @@ static int protect(const char *path, struct err *err)
 }
 
 /*
+ * Ports below 1024 are special on a host with users; the network here has one service. (Before
+ * /proc/sys becomes read-only; a kernel without the setting is fine as it is.)
+ */
+static int open_low_ports(struct err *err)
+{
+    CLEANUP(cleanup_close)
+    int fd = open("proc/sys/net/ipv4/ip_unprivileged_port_start", O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0 ? errno != ENOENT : write(fd, "0", 1) != 1) {
+        return err_set(err, -errno, "ports below 1024: %m");
+    }
+    return 0;
+}
+
+/*
  * What of /proc tells about the host's memory, keys, timers and devices is hidden; what sets the
  * kernel is read-only. (Its owner is the host's root, who is nobody in here; this is the second
  * wall.)
@@ -141,6 +156,9 @@ static int make_proc(struct err *err)
         mount_make("proc", none, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, err);
     int r = fd < 0 ? fd : mount_attach(fd, "proc", err);
 
+    if (r == 0) {
+        r = open_low_ports(err);
+    }
     for (size_t i = 0; i < ARRAY_COUNT(files) && r == 0; i++) {
         r = mask_file(files[i], err);
     }

@@ -54,6 +54,8 @@ struct replica {
     uint64_t deadline_ms; /* STARTING, STOPPING: then it is killed; ENDING: when it began */
     bool warned;          /* ENDING: that it hangs */
     bool frozen;
+    bool health_known;
+    bool healthy;
     bool end_known; /* the three below are final */
     enum sandbox_end end;
     int end_status;
@@ -144,6 +146,7 @@ void say_event(struct helper *helper, const struct sandbox_event *event);
 void say_answer(struct helper *helper, const struct helper_answer *answer);
 void say_ended(struct helper *helper, const struct replica_key *key, enum sandbox_end end,
                const char *reason);
+void say_health(struct helper *helper, const struct replica *replica);
 void say_state(struct helper *helper, const struct replica *replica, enum sandbox_event_kind kind);
 /* Measures; kind is STATS or LISTED. */
 void say_measured(struct helper *helper, struct replica *replica, enum sandbox_event_kind kind);

@@ -242,7 +242,8 @@ static int clone_child(struct helper *helper, struct replica *replica, struct la
     replica->pidfd = pidfd;
     cleanup_close(&launch->setup_fds[1]);
     launch->setup_fds[1] = -1;
-    return process_start_ticks(pid, &replica->init_start_ticks);
+    int r = process_start_ticks(pid, &replica->init_start_ticks);
+    return r < 0 ? err_set(err, r, "the sandbox's first process is gone") : 0;
 }
 
 /* The socket closes at execve; a packet before that says what failed. */
@@ -268,8 +269,11 @@ static int await_execution(int setup_fd, struct err *err)
 static int furnish_child(const struct replica *replica, struct launch *launch, struct err *err)
 {
     const struct id_map all = {0, replica->uids.first, UID_RANGE_COUNT};
-    int r = process_write_maps(replica->init_pid, all, all, err);
+    int r = process_offer_to_oom_killer(replica->init_pid, err);
 
+    if (r == 0) {
+        r = process_write_maps(replica->init_pid, all, all, err);
+    }
     if (r == 0 && send(launch->setup_fds[0], "", 1, MSG_NOSIGNAL) != 1) {
         r = err_set(err, -errno, "the sandbox's first process: %m");
     }

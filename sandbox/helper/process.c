@@ -38,6 +38,19 @@ int process_write_maps(pid_t pid, struct id_map uids, struct id_map gids, struct
     return r < 0 ? r : write_map(pid, "gid_map", gids, err);
 }
 
+int process_offer_to_oom_killer(pid_t pid, struct err *err)
+{
+    static const char score[] = "500";
+    char path[PROC_PATH_BYTES];
+
+    snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", pid);
+    CLEANUP(cleanup_close) int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, score, sizeof(score) - 1) != sizeof(score) - 1) {
+        return err_set(err, -errno, "%s: %m", path);
+    }
+    return 0;
+}
+
 static int read_text(const char *path, char *text_out, size_t capacity_bytes)
 {
     CLEANUP(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -16,6 +16,12 @@ struct id_map { /* `count` ids from `inside` on are `outside` and up */
 int process_write_maps(pid_t pid, struct id_map uids, struct id_map gids, struct err *err);
 
 /*
+ * When the host itself runs out of memory, its owner's programs are to live longer than ours:
+ * makes the process, and what it starts, be preferred as victims.
+ */
+int process_offer_to_oom_killer(pid_t pid, struct err *err);
+
+/*
  * When it started, in clock ticks since boot: pid and this together name a process for good.
  * Returns 0, or -ESRCH also for a zombie.
  */

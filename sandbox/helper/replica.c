@@ -125,14 +125,6 @@ static void on_started(struct helper *helper, struct replica *replica,
     say_state(helper, replica, SANDBOX_STARTED);
 }
 
-static void on_health(struct helper *helper, const struct replica *replica, bool healthy)
-{
-    struct sandbox_event event = {
-        .kind = SANDBOX_HEALTH, .key = replica->spec.key, .healthy = healthy};
-
-    say_event(helper, &event);
-}
-
 /* Out of memory is found out later, from the counts of the group. */
 static void on_ended(struct replica *replica, const struct init_message *message)
 {
@@ -175,7 +167,9 @@ static bool hear_init(struct helper *helper, struct replica *replica)
         replica_end(replica, SANDBOX_END_REFUSED, 0, message.reason);
         break;
     case INIT_HEALTH:
-        on_health(helper, replica, message.healthy);
+        replica->health_known = true;
+        replica->healthy = message.healthy;
+        say_health(helper, replica);
         break;
     case INIT_ENDED:
         on_ended(replica, &message);

@@ -226,6 +226,9 @@ static void request_list(struct helper *helper, const struct helper_request *req
 
         if (replica->state == REPLICA_RUNNING || replica->state == REPLICA_STOPPING) {
             say_measured(helper, replica, SANDBOX_LISTED);
+            if (replica->health_known) {
+                say_health(helper, replica);
+            }
         }
     }
     say_answer(helper, &end);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -49,10 +50,22 @@ static int open_tree_folder(const struct rootfs_plan *plan, struct err *err)
     return take_fd(&tree_fd);
 }
 
+/* By its parent, or with it. */
+_Noreturn static void wait_to_be_killed(pid_t parent_pid)
+{
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent_pid) {
+        _exit(1);
+    }
+    for (;;) {
+        pause();
+    }
+}
+
 /* A user namespace that says: what belongs to the agent is shown as the service's. */
 static int make_idmap(const struct rootfs_plan *plan, struct err *err)
 {
     struct clone_args arguments = {.flags = CLONE_NEWUSER, .exit_signal = SIGCHLD};
+    pid_t parent_pid = getpid();
     pid_t pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
     char path[PATH_MAX];
     int r;
@@ -61,9 +74,7 @@ static int make_idmap(const struct rootfs_plan *plan, struct err *err)
         return err_set(err, -errno, "user namespace: %m");
     }
     if (pid == 0) {
-        for (;;) {
-            pause();
-        }
+        wait_to_be_killed(parent_pid);
     }
     r = process_write_maps(pid, (struct id_map){plan->agent_uid, plan->service_id, 1},
                            (struct id_map){plan->agent_gid, plan->service_id, 1}, err);
@@ -175,8 +186,15 @@ static int stack_layers(int lower_fd, int upper_fd, int work_fd, struct err *err
     char upper[FD_TEXT_BYTES];
     char work[FD_TEXT_BYTES];
     const struct mount_option options[] = {
-        {"lowerdir", lower}, {"upperdir", upper}, {"workdir", work},  {"index", "off"},
-        {"metacopy", "off"}, {"xino", "off"},     {"volatile", NULL}, {NULL, NULL},
+        {"lowerdir", lower},
+        {"upperdir", upper},
+        {"workdir", work},
+        {"index", "off"},
+        {"metacopy", "off"},
+        {"xino", "off"},
+        {"redirect_dir", "nofollow"},
+        {"volatile", NULL},
+        {NULL, NULL},
     };
 
     snprintf(lower, sizeof(lower), "/proc/self/fd/%d", lower_fd);

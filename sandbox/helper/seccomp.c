@@ -427,13 +427,13 @@ static int add_rules(scmp_filter_ctx context)
 }
 
 /*
- * In front of libseccomp's program: calls that are newer than the list above (fchmodat2 is the
+ * In front of libseccomp's program: calls that are newer than the list above (cachestat is the
  * first) do not exist, rather than being forbidden, so that libc takes the older way. The numbers
  * from 424 on are the same on every architecture; the program behind checks the architecture.
  */
 static int put_newer_calls(int fd)
 {
-    enum { NEWER_THAN_LIST = 452, OTHER_ABI = 0x40000000 };
+    enum { NEWER_THAN_LIST = 451, OTHER_ABI = 0x40000000 };
     const struct sock_filter prologue[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
         BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, OTHER_ABI, 2, 0),

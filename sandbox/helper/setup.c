@@ -22,6 +22,8 @@
 #include "sandbox/helper/process.h"
 #include "sandbox/helper/seccomp.h"
 
+enum { LOCK_ATTEMPTS = 20, LOCK_PAUSE_US = 50000 };
+
 /* Whoever can write to one of our folders could put another in its place. */
 static int make_own_folder(const char *path, mode_t mode, struct err *err)
 {
@@ -115,8 +117,12 @@ static int lock_folders(const struct helper_folders *folders, struct err *err)
     if (fd < 0) {
         return err_set(err, -errno, "%s: %m", folders->records);
     }
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        return err_set(err, -EADDRINUSE, "another minga-sandboxd runs on %s", folders->records);
+    /* What a killed helper had forked dies with it, a moment later. */
+    for (int attempt = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; attempt++) {
+        if (attempt == LOCK_ATTEMPTS) {
+            return err_set(err, -EADDRINUSE, "another minga-sandboxd runs on %s", folders->records);
+        }
+        usleep(LOCK_PAUSE_US);
     }
     take_fd(&fd);
     return 0;

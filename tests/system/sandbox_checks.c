@@ -68,7 +68,6 @@ void check_serving(struct world *world)
 {
     struct sandbox_spec spec = web_spec(world);
     struct sandbox_event event;
-    size_t mounts = count_lines("/proc/self/mountinfo");
     uint64_t began_ms = time_ms();
     pid_t pid = 0;
 
@@ -78,8 +77,7 @@ void check_serving(struct world *world)
     printf("# started after %" PRIu64 " ms\n", time_ms() - began_ms);
     check(world, serves(&spec, 2000), "it serves a page through its published port");
     printf("# served after %" PRIu64 " ms\n", time_ms() - began_ms);
-    check(world, count_lines("/proc/self/mountinfo") == mounts,
-          "the host's mount table shows nothing of it");
+    check(world, count_mounts(world) == 0, "the host's mount table shows nothing of it");
     if (check(world, world_pids(world, 0, false, &pid, 1) == 1, "the host sees its process")) {
         check_process(world, pid);
     }
@@ -113,11 +111,12 @@ void check_inside(struct world *world)
         "t env [ $($b env | $b grep -vcE '^(PWD|OLDPWD|SHLVL|_|PATH|HOSTNAME|HOSTNAME_WANTED|HOME)=') = 0 ];"
         "t fds [ $($b ls /proc/self/fd | $b wc -l) -le 4 ];"
         "t cgroup [ $($b grep -c minga /proc/self/cgroup) = 0 ];"
+        "$b httpd -p 80 -h /www; t low eval '$b wget -qO- http://localhost/ | $b grep -q hello';"
         "$b env >&2; echo end; exec $b sleep 1000";
-    static const char *const wanted[] = {"user",    "write",  "shm",    "dev",   "null",
-                                         "random",  "sys",    "sysctl", "kcore", "mount",
-                                         "unshare", "chroot", "init",   "kill1", "net",
-                                         "lo",      "name",   "env",    "fds",   "cgroup"};
+    static const char *const wanted[] = {"user", "write",  "shm",   "dev",   "null",    "random",
+                                         "sys",  "sysctl", "kcore", "mount", "unshare", "chroot",
+                                         "init", "kill1",  "net",   "lo",    "name",    "env",
+                                         "fds",  "low",    "cgroup"};
     static char output[WORLD_TEXT_BYTES];
     struct sandbox_spec spec = world_spec(world, ". /look.sh");
     struct sandbox_event event;
@@ -383,15 +382,37 @@ static void check_death_between(struct world *world)
     check(world, world_pids(world, 0, true, pids, ARRAY_COUNT(pids)) == 0, "nothing is left of it");
 }
 
+/* At another moment each time: nothing half-made may stay. */
+static void check_death_in_launch(struct world *world)
+{
+    struct sandbox_event event = {0};
+    pid_t pids[8];
+    bool clean = true;
+
+    for (uint64_t ms = 0; ms < 40; ms += 4) {
+        struct sandbox_spec spec = web_spec(world);
+
+        world_ask_start(world, &spec);
+        wait_a_little(ms);
+        clean = world_end_helper(world, SIGKILL, 3000) && world_start_helper(world, false) && clean;
+        if (world_stop(world, &spec, &event)) {
+            wait_a_little(50);
+        }
+        clean = world_pids(world, 0, true, pids, ARRAY_COUNT(pids)) == 0 && clean;
+    }
+    check(world, clean, "a helper killed during a launch leaves nothing to the next one");
+}
+
 void check_restarts(struct world *world)
 {
+    check_death_in_launch(world);
     check_one_restart(world, SIGKILL);
     check_one_restart(world, SIGUSR2);
     check_death_between(world);
 }
 
-/* Connects as another user in a child; true when it is turned away. */
-static bool other_user_refused(const struct world *world)
+/* Connects as that user in a child. */
+static bool user_is_let_in(const struct world *world, uid_t user)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int status = 0;
@@ -402,10 +423,10 @@ static bool other_user_refused(const struct world *world)
 
         snprintf(address.sun_path, sizeof(address.sun_path), "%.80s/run/sandbox.sock",
                  world->folder);
-        if (setuid(12345) < 0) {
+        if (setuid(user) < 0) {
             _exit(1);
         }
-        _exit(connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ? 0 : 1);
+        _exit(connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ? 1 : 0);
     }
     waitpid(pid, &status, 0);
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
@@ -419,7 +440,10 @@ void check_door(struct world *world)
     struct sandbox_event event = {0};
     struct helper_answer answer;
 
-    check(world, other_user_refused(world), "no other user can connect");
+    check(world, !user_is_let_in(world, 12345), "no other user can connect");
+    check(world, user_is_let_in(world, world->limits.agent_uid), "the agent's user can");
+    wait_a_little(50);
+    check(world, world_connect(world), "the newest connection counts");
     check(world, world_start(world, &spec), "a replica runs");
     for (int i = 0; i < 2; i++) {
         const uint8_t *bytes = i == 0 ? garbage : second_hello;

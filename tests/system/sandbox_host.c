@@ -69,19 +69,21 @@ size_t world_pids(const struct world *world, uint32_t slot, bool with_inits, pid
     return count;
 }
 
-size_t count_lines(const char *path)
+/* Ours would name our folder, or the descriptors that roots are stacked from. */
+size_t count_mounts(const struct world *world)
 {
-    CLEANUP(cleanup_fclose) FILE *file = fopen(path, "re");
+    CLEANUP(cleanup_fclose) FILE *file = fopen("/proc/self/mountinfo", "re");
+    char line[4096];
     size_t count = 0;
-    int c;
 
-    while (file != NULL && (c = getc(file)) != EOF) {
-        count += c == '\n';
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+        count += strstr(line, world->folder) != NULL || strstr(line, "=/proc/self/fd/") != NULL;
     }
     return count;
 }
 
-size_t count_loops(void)
+/* Others may use loop devices meanwhile: only those with a file in our folder are ours. */
+size_t count_loops(const struct world *world)
 {
     CLEANUP(cleanup_closedir) DIR *dir = opendir("/sys/block");
     struct dirent *entry;
@@ -92,33 +94,43 @@ size_t count_loops(void)
         char backing[512];
 
         snprintf(path, sizeof(path), "/sys/block/%s/loop/backing_file", entry->d_name);
-        count += read_small(path, backing, sizeof(backing)) && backing[0] != '\0';
+        count += read_small(path, backing, sizeof(backing)) &&
+                 strncmp(backing, world->folder, strlen(world->folder)) == 0;
     }
     return count;
 }
 
-size_t count_namespaces(void)
+static ino_t network_of(const char *pid)
 {
-    enum { SEEN_MAX = 256 };
-    static ino_t seen[SEEN_MAX];
+    char path[300];
+    struct stat status;
+
+    snprintf(path, sizeof(path), "/proc/%s/ns/net", pid);
+    return stat(path, &status) < 0 ? 0 : status.st_ino;
+}
+
+void world_note_network(struct world *world)
+{
+    pid_t pid = 0;
+    char name[16];
+
+    if (world_pids(world, world->slot, true, &pid, 1) == 1) {
+        snprintf(name, sizeof(name), "%d", pid);
+        world->networks[world->network_count++ % WORLD_NETWORKS_MAX] = network_of(name);
+    }
+}
+
+size_t count_networks(const struct world *world)
+{
     CLEANUP(cleanup_closedir) DIR *dir = opendir("/proc");
     struct dirent *entry;
     size_t count = 0;
 
-    while (dir != NULL && (entry = readdir(dir)) != NULL && count < SEEN_MAX) {
-        char path[300];
-        struct stat status;
-        size_t i = 0;
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        ino_t network = strtol(entry->d_name, NULL, 10) > 0 ? network_of(entry->d_name) : 0;
 
-        snprintf(path, sizeof(path), "/proc/%s/ns/net", entry->d_name);
-        if (strtol(entry->d_name, NULL, 10) <= 0 || stat(path, &status) < 0) {
-            continue;
-        }
-        while (i < count && seen[i] != status.st_ino) {
-            i++;
-        }
-        if (i == count) {
-            seen[count++] = status.st_ino;
+        for (size_t i = 0; i < WORLD_NETWORKS_MAX; i++) {
+            count += network != 0 && network == world->networks[i];
         }
     }
     return count;

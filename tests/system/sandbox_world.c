@@ -362,6 +362,7 @@ bool world_start(struct world *world, const struct sandbox_spec *spec)
         printf("# not started: %s\n", event.reason);
         return false;
     }
+    world_note_network(world);
     return true;
 }
 

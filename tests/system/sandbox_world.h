@@ -13,7 +13,12 @@
 #include "sandbox/environment.h"
 #include "sandbox/limits_file.h"
 
-enum { WORLD_PATH_BYTES = 256, WORLD_TEXT_BYTES = 32768, WORLD_PORT_FIRST = 31500 };
+enum {
+    WORLD_NETWORKS_MAX = 128,
+    WORLD_PATH_BYTES = 256,
+    WORLD_TEXT_BYTES = 32768,
+    WORLD_PORT_FIRST = 31500
+};
 
 struct world {
     char folder[WORLD_PATH_BYTES]; /* given by the script, which removes it */
@@ -24,6 +29,8 @@ struct world {
     uint32_t checks;
     uint32_t failures;
     uint32_t slot; /* of the newest replica */
+    ino_t networks[WORLD_NETWORKS_MAX];
+    uint32_t network_count;
 };
 
 /* Prints "ok - sentence" or "not ok - sentence" and counts. Returns `passed`. */
@@ -72,10 +79,13 @@ size_t world_pids(const struct world *world, uint32_t slot, bool with_inits, pid
                   size_t capacity);
 /* The value of "Name:" in /proc/PID/status, or "". */
 const char *status_value(pid_t pid, const char *name, char *value_out, size_t capacity_bytes);
-size_t count_lines(const char *path);
-/* Attached loop devices / network namespaces of the whole host. */
-size_t count_loops(void);
-size_t count_namespaces(void);
+/* Lines of the host's mount table that are ours. */
+size_t count_mounts(const struct world *world);
+/* Attached loop devices with a file of ours. */
+size_t count_loops(const struct world *world);
+/* Remembers the network namespace of the newest replica; counts processes in any of them. */
+void world_note_network(struct world *world);
+size_t count_networks(const struct world *world);
 /* Files (not folders) below `folder`. */
 size_t count_files(const char *folder);
 /* Folders with our group's name in any hierarchy. */

@@ -12,6 +12,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 BIN=$(cd "${BIN:-$here/../../build/release/bin}" && pwd)
 folder=$(mktemp -d /var/tmp/minga-sandbox.XXXXXX)
 driver=
+chmod 711 "$folder" # mingad, another user, reaches the socket in it
 
 # Also when the driver died: its helper ends every sandbox when told so.
 clean_up() {
