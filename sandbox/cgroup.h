@@ -96,10 +96,11 @@ int cgroup_create(struct cgroups *cgroups, const struct cgroup_name *name,
 int cgroup_attach(struct cgroups *cgroups, const struct cgroup_name *name, enum cgroup_part part,
                   pid_t pid, struct err *err);
 /*
- * The same from inside, and some 13 ms sooner on v1: for another process the kernel waits until no
- * process anywhere is between fork and exec (an RCU grace period); for a thread that moves itself
- * it does not. Opens one file per hierarchy (the caller's to close); a single-threaded process
- * that inherited them moves itself by writing CGROUP_ENTER to each.
+ * The same from inside, and on v1 some 10 ms sooner (median of 30 each: 0.3 against 10.3 ms): to
+ * move another process the kernel locks out every fork and exit, which waits for an RCU grace
+ * period; a thread that moves itself through "tasks" needs no such lock. Opens one file per
+ * hierarchy (the caller's to close); a single-threaded process that inherited them moves itself
+ * by writing CGROUP_ENTER to each.
  */
 int cgroup_open_entries(struct cgroups *cgroups, const struct cgroup_name *name,
                         enum cgroup_part part, int fds_out[CGROUP_ENTRIES], struct err *err);
