@@ -25,6 +25,7 @@ enum { KNOWN_IMPLIED = 1 };
 struct known {     /* one path of the bundle */
     uint32_t path; /* offset in texts */
     uint32_t target;
+    uint32_t slot;
     uint8_t found; /* enum archive_found */
     uint8_t is_implied;
     uint64_t size_bytes;
@@ -48,6 +49,16 @@ struct archive_rules *archive_rules_new(void)
 void archive_rules_free(struct archive_rules *rules)
 {
     free(rules);
+}
+
+void archive_rules_reset(struct archive_rules *rules)
+{
+    for (uint32_t i = 0; i < rules->known_count; i++) {
+        rules->slots[rules->known[i].slot] = 0;
+    }
+    rules->known_count = 0;
+    rules->text_bytes = 0;
+    rules->total_bytes = 0;
 }
 
 /* FNV-1a over the path's first bytes. */
@@ -112,6 +123,7 @@ static const char *remember(struct archive_rules *rules, const char *path, size_
     uint32_t slot = find_slot(rules, path, length_bytes);
     CHECK(rules->slots[slot] == 0);
     known.path = keep_text(rules, path, length_bytes);
+    known.slot = slot;
     rules->known[rules->known_count] = known;
     rules->known_count++;
     rules->slots[slot] = rules->known_count;

@@ -72,6 +72,8 @@ struct archive_rules;
 /* Returns NULL when memory is short. */
 struct archive_rules *archive_rules_new(void);
 void archive_rules_free(struct archive_rules *rules);
+/* Forgets everything, for the next bundle. */
+void archive_rules_reset(struct archive_rules *rules);
 
 /* Judges the next entry and remembers it. After a REFUSE the bundle is refused: stop. */
 void archive_rules_judge(struct archive_rules *rules, const struct archive_item *entry,

@@ -130,6 +130,19 @@ Test(archive_rules, a_path_is_there_once)
     archive_rules_free(rules);
 }
 
+Test(archive_rules, a_reset_forgets_everything)
+{
+    struct archive_rules *rules = archive_rules_new();
+
+    cr_assert_str_eq(file(rules, "a/b"), "");
+    cr_assert_str_eq(link_to(rules, "x", "/nowhere"), "");
+    archive_rules_reset(rules);
+    cr_assert_str_eq(finish(rules), "");
+    cr_assert_str_eq(file(rules, "a/b"), "");
+    cr_assert_str_eq(file(rules, "a/b"), "path is there twice");
+    archive_rules_free(rules);
+}
+
 Test(archive_rules, no_link_leads_out_and_no_path_leads_through_one)
 {
     struct archive_rules *rules = archive_rules_new();
