@@ -334,6 +334,15 @@ static enum archive_found look_up(const void *context, const char *path, const c
     return (enum archive_found)known->found;
 }
 
+/*
+ * Distributions' packages are full of absolute links to what a bundle leaves out (/usr/lib/ssl/certs,
+ * sitecustomize.py, alternatives). They dangle in the replica and hurt nobody.
+ */
+static bool is_of_a_package(const char *path)
+{
+    return strncmp(path, "usr/", 4) == 0 || strncmp(path, "etc/alternatives/", 17) == 0;
+}
+
 void archive_rules_finish(const struct archive_rules *rules, struct archive_verdict *verdict_out)
 {
     char resolved[PATH_BYTES_MAX];
@@ -345,7 +354,7 @@ void archive_rules_finish(const struct archive_rules *rules, struct archive_verd
         const char *path = rules->texts + known->path;
 
         if (known->found != ARCHIVE_FOUND_LINK || target[0] != '/' ||
-            archive_target_is_provided(target) ||
+            archive_target_is_provided(target) || is_of_a_package(path) ||
             archive_resolve(look_up, rules, target, resolved) != ARCHIVE_FOUND_NOTHING) {
             continue;
         }
