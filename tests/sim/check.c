@@ -424,6 +424,7 @@ static void dump_core(const struct world *world, const struct sim_node *node)
 
 void checker_dump(const struct world *world)
 {
+    printf("  last problem: %s\n", world->checker.problem);
     for (uint32_t i = 0; i < world->node_count; i++) {
         const struct sim_node *node = &world->nodes[i];
         char id[ID_SHORT_CHARS + 1];

@@ -14,6 +14,7 @@ enum {
     AGAIN_MS = 500,           /* after a failure */
     FIRST_PUSH_MS = 4000,     /* the community stands by then */
     ANSWER_MARGIN_MS = 2000,  /* over the bound that the agent promises */
+    CHUNK_ANSWER_MS = 120000, /* a holder that falls silent is waited for, then another is asked */
     JOIN_ANSWER_MS = 30000,   /* several contacts may be tried */
     DRAIN_ANSWER_MS = 120000, /* as long as others have no room */
 };
@@ -78,6 +79,9 @@ static uint64_t answer_ms_max(enum core_request_kind kind)
 {
     if (kind == CORE_JOIN) {
         return JOIN_ANSWER_MS;
+    }
+    if (kind == CORE_PUT_CHUNK) {
+        return CHUNK_ANSWER_MS;
     }
     if (kind == CORE_DRAIN || kind == CORE_LEAVE) {
         return DRAIN_ANSWER_MS;
