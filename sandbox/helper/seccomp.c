@@ -34,7 +34,8 @@
  *   open_by_handle_at, name_to_handle_at: around paths; modify_ldt, lookup_dcookie, uselib: old.
  */
 
-/* clang-format off: one name a line would hide what belongs together. */
+/* Many on a line: one name a line would hide what belongs together. */
+/* clang-format off */
 
 /* Memory, threads and waiting for one another. */
 static const char *const memory_and_threads[] = {
