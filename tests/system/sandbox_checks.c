@@ -108,7 +108,7 @@ void check_inside(struct world *world)
         "t net [ $($b ls /sys/class/net 2>/dev/null | $b wc -l) = 0 ];"
         "t lo [ $($b grep -c : /proc/net/dev) = 1 ];"
         "t name [ $($b hostname) = $HOSTNAME_WANTED ];"
-        "t env [ $($b env | $b grep -vcE '^(PWD|OLDPWD|SHLVL|_|PATH|HOSTNAME|HOSTNAME_WANTED|HOME)=') = 0 ];"
+        "t env [ $($b env | $b grep -vcE '^(PWD|OLDPWD|SHLVL|_|PATH|HOSTNAME|HOME)=') = 1 ];"
         "t fds [ $($b ls /proc/self/fd | $b wc -l) -le 4 ];"
         "t cgroup [ $($b grep -c minga /proc/self/cgroup) = 0 ];"
         "$b httpd -p 80 -h /www; t low eval '$b wget -qO- http://localhost/ | $b grep -q hello';"
