@@ -43,19 +43,11 @@ static int make_image(const char *state, uint64_t size_bytes, struct err *err)
  */
 static int make_file_system(int image_fd, uid_t maker, struct err *err)
 {
-    static const char *const arguments[] = {"mkfs.ext4",
-                                            "-q",
-                                            "-F",
-                                            "-m",
-                                            "0",
-                                            "-i",
-                                            "8192",
-                                            "-O",
-                                            "^has_journal,^resize_inode",
-                                            "-E",
-                                            "lazy_itable_init=1,nodiscard",
-                                            "/proc/self/fd/3",
-                                            NULL};
+    /* clang-format off */
+    static const char *const arguments[] = {
+        "mkfs.ext4", "-q", "-F", "-m", "0", "-i", "8192", "-O", "^has_journal,^resize_inode",
+        "-E", "lazy_itable_init=1,nodiscard", "/proc/self/fd/3", NULL};
+    /* clang-format on */
     int r;
 
     /* It opens the file anew by its /proc name, as `maker`. */

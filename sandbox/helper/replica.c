@@ -67,11 +67,7 @@ int replica_freeze(struct helper *helper, struct replica *replica, bool frozen, 
 {
     int r = cgroup_freeze(helper->cgroups, &replica->name, frozen, err);
 
-    if (r < 0 && r != -ETIMEDOUT) {
-        return r;
-    }
-    replica->frozen = frozen;
-    return 0;
+    return r == -ETIMEDOUT ? 0 : r; /* then it will be */
 }
 
 void replica_stop(struct helper *helper, struct replica *replica)
@@ -82,8 +78,8 @@ void replica_stop(struct helper *helper, struct replica *replica)
     if (replica->state == REPLICA_STOPPING || replica->state == REPLICA_ENDING) {
         return;
     }
-    /* What is frozen hears nothing. */
-    if (replica->frozen && replica_freeze(helper, replica, false, &err) < 0) {
+    /* What is frozen hears nothing; perhaps an earlier helper has frozen it. */
+    if (replica_freeze(helper, replica, false, &err) < 0) {
         log_warning("%s: thaw: %s", replica->name.text, err.text);
     }
     if (replica->state == REPLICA_STARTING || replica->control_fd < 0 ||
