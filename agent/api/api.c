@@ -286,6 +286,7 @@ int api_fd(const struct api *api)
 
 void api_run(struct api *api)
 {
+    api->has_resumed = false;
     MHD_run(api->daemon);
 }
 
@@ -293,6 +294,9 @@ int api_timeout_ms(const struct api *api)
 {
     MHD_UNSIGNED_LONG_LONG timeout_ms = 0;
 
+    if (api->has_resumed) {
+        return 0;
+    }
     if (MHD_get_timeout(api->daemon, &timeout_ms) != MHD_YES) {
         return -1;
     }

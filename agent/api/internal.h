@@ -30,6 +30,7 @@ struct api {
     uid_t own_uid;
     uint64_t token_next;
     size_t bodies_bytes; /* reserved by exchanges that read a body */
+    bool has_resumed; /* MHD has work, though neither its descriptor nor its timeout says so */
     struct connection *connections;
     struct pending pending[API_PENDING_MAX];
 };
