@@ -67,7 +67,7 @@ static void settle(struct exchange *exchange)
     if (exchange->suspended) {
         exchange->suspended = false;
         MHD_resume_connection(exchange->connection);
-        exchange->api->has_resumed = true;
+        api_wake(exchange->api);
     }
 }
 
@@ -219,7 +219,7 @@ void exchange_on_done(struct exchange *exchange, uint64_t context, const struct 
     if (answer->outcome == OVERLAY_OK) {
         exchange_reply(exchange, 200, json_object());
     } else {
-        exchange_fail_answer(exchange, "refused", answer);
+        exchange_fail_answer(exchange, exchange->route->what, answer);
     }
 }
 

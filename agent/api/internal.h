@@ -25,15 +25,19 @@ struct connection {
 
 struct api {
     struct MHD_Daemon *daemon;
+    int poll_fd; /* epoll: MHD's own descriptor, and wake_fd */
+    int wake_fd; /* eventfd: a suspended connection has its reply, which MHD does not signal */
     struct api_host host;
     gid_t group;
     uid_t own_uid;
     uint64_t token_next;
     size_t bodies_bytes; /* reserved by exchanges that read a body */
-    bool has_resumed; /* MHD has work, though neither its descriptor nor its timeout says so */
     struct connection *connections;
     struct pending pending[API_PENDING_MAX];
 };
+
+/* Makes api_fd readable. */
+void api_wake(struct api *api);
 
 struct exchange *exchange_new(struct api *api, struct MHD_Connection *connection,
                               const struct api_peer *peer);

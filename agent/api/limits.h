@@ -10,8 +10,8 @@ enum {
     API_CONNECTIONS_PER_USER_MAX = 48, /* root and mingad's user excepted */
     API_CONNECTION_BYTES_MAX = 32768,  /* of MHD's own memory: headers */
     API_IDLE_S_MAX = 15,               /* a client that neither reads nor writes */
-    API_PENDING_MAX = 512,             /* requests to the host, of all connections */
-    API_WINDOW_MAX = 32,               /* of them, of one connection */
+    API_PENDING_MAX = 192,             /* requests to the host, of all connections */
+    API_WINDOW_MAX = 24,               /* of them, of one connection */
     API_BODY_BYTES_MAX = 32768,        /* JSON */
     API_JSON_DEPTH_MAX = 8,
     API_BATCH_BYTES_MAX = 4 * 1048576, /* chunks, each with its length in front */

@@ -12,6 +12,7 @@ struct route {
     bool needs_community;
     size_t body_bytes_max; /* 0: takes none */
     route_handler *handler;
+    const char *what; /* in errors: what was wanted */
 };
 
 enum route_match { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
