@@ -6,6 +6,8 @@
 #include <microhttpd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -199,6 +201,40 @@ static struct MHD_Daemon *start_daemon(struct api *api, int listen_fd)
                             MHD_OPTION_NOTIFY_CONNECTION, on_connection, api, MHD_OPTION_END);
 }
 
+static int watch(int poll_fd, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+
+    return epoll_ctl(poll_fd, EPOLL_CTL_ADD, fd, &event);
+}
+
+/* One descriptor for the host, over MHD's and ours. */
+static int open_poll(struct api *api)
+{
+    int daemon_fd = MHD_get_daemon_info(api->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+
+    api->poll_fd = epoll_create1(EPOLL_CLOEXEC);
+    api->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (api->poll_fd < 0 || api->wake_fd < 0 || watch(api->poll_fd, daemon_fd) < 0 ||
+        watch(api->poll_fd, api->wake_fd) < 0) {
+        return -errno;
+    }
+    return 0;
+}
+
+void api_wake(struct api *api)
+{
+    /* Full means that it is readable already. */
+    (void)eventfd_write(api->wake_fd, 1);
+}
+
+static void close_all(struct api *api)
+{
+    MHD_stop_daemon(api->daemon);
+    cleanup_close(&api->poll_fd);
+    cleanup_close(&api->wake_fd);
+}
+
 int api_new(const struct api_config *config, struct api **api_out, struct err *err)
 {
     CLEANUP(cleanup_close) int listen_fd = config->listen_fd;
@@ -215,11 +251,18 @@ int api_new(const struct api_config *config, struct api **api_out, struct err *e
     api->group = config->group;
     api->own_uid = geteuid();
     api->token_next = 1;
+    api->poll_fd = -1;
+    api->wake_fd = -1;
     api->daemon = start_daemon(api, listen_fd);
     if (api->daemon == NULL) {
         return err_set(err, -EIO, "control API: the HTTP server does not start");
     }
     take_fd(&listen_fd); /* closed by the daemon */
+    if (open_poll(api) < 0) {
+        err_set(err, -errno, "control API: %m");
+        close_all(api);
+        return err->code;
+    }
     *api_out = take_ptr(api);
     return 0;
 }
@@ -274,18 +317,21 @@ void api_free(struct api *api)
     while (abandon_pending(api)) {
     }
     MHD_run(api->daemon);
-    MHD_stop_daemon(api->daemon);
+    close_all(api);
     CHECK(api->connections == NULL);
     free(api);
 }
 
 int api_fd(const struct api *api)
 {
-    return MHD_get_daemon_info(api->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+    return api->poll_fd;
 }
 
 void api_run(struct api *api)
 {
+    eventfd_t ignored = 0;
+
+    (void)eventfd_read(api->wake_fd, &ignored);
     MHD_run(api->daemon);
 }
 

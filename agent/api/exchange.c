@@ -67,6 +67,7 @@ static void settle(struct exchange *exchange)
     if (exchange->suspended) {
         exchange->suspended = false;
         MHD_resume_connection(exchange->connection);
+        api_wake(exchange->api);
     }
 }
 

@@ -25,6 +25,8 @@ struct connection {
 
 struct api {
     struct MHD_Daemon *daemon;
+    int poll_fd; /* epoll: MHD's own descriptor, and wake_fd */
+    int wake_fd; /* eventfd: a suspended connection has its reply, which MHD does not signal */
     struct api_host host;
     gid_t group;
     uid_t own_uid;
@@ -33,6 +35,9 @@ struct api {
     struct connection *connections;
     struct pending pending[API_PENDING_MAX];
 };
+
+/* Makes api_fd readable. */
+void api_wake(struct api *api);
 
 struct exchange *exchange_new(struct api *api, struct MHD_Connection *connection,
                               const struct api_peer *peer);

@@ -225,8 +225,10 @@ static void turn(void)
 {
     struct pollfd poll_fd = {.fd = api_fd(world.api), .events = POLLIN};
 
-    poll(&poll_fd, 1, 1);
-    api_run(world.api);
+    /* As mingad: only when there is something to do, or it is time. */
+    if (poll(&poll_fd, 1, 1) > 0 || api_timeout_ms(world.api) == 0) {
+        api_run(world.api);
+    }
     while (world.host.later && world.host.answered_count < world.host.asked_count) {
         struct asked asked = world.host.asked[world.host.answered_count];
 
