@@ -113,7 +113,8 @@ wait_until() {
 # node_launch I: starts without waiting.
 node_launch() {
     local i=$1
-    in_node "$i" "$BIN/mingad" --config "$(dir_of "$i")/minga.yaml" \
+    # Not in_node: the pid must be mingad's own, not that of a shell around it.
+    nsenter --net="/run/netns/$(ns_of "$i")" "$BIN/mingad" --config "$(dir_of "$i")/minga.yaml" \
         >>"$(dir_of "$i")/log" 2>&1 </dev/null &
     AGENT_PID[$i]=$!
 }
@@ -138,8 +139,8 @@ pids_in_cgroup() {
 helper_pids() {
     local file
     for file in /proc/[0-9]*/cmdline; do
-        if tr '\0' '\n' <"$file" 2>/dev/null | grep -q "^$(dir_of "$1")/" &&
-            grep -qz 'minga-sandboxd$' "$file" 2>/dev/null; then
+        if { tr '\0' '\n' <"$file" | grep -q "^$(dir_of "$1")/" &&
+            grep -qz 'minga-sandboxd$' "$file"; } 2>/dev/null; then
             file=${file#/proc/}
             echo "${file%%/*}"
         fi
