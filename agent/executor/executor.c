@@ -94,6 +94,7 @@ int executor_load(struct executor *executor, const struct overlay_blob *blob)
     }
     place->used = true;
     place->phase = PHASE_KEPT;
+    floor_raise(executor, &place->key);
     return 0;
 }
 
@@ -300,11 +301,15 @@ void executor_resume(struct executor *executor, struct turn *turn)
     }
 }
 
-void executor_drain(struct executor *executor, struct turn *turn)
+void executor_drain(struct executor *executor, struct turn *turn, uint64_t within_ms)
 {
-    if (!executor->draining) {
+    struct node_id other;
+    bool alone = turn->around->others(turn->around->self, 1, &other) == 0;
+    uint64_t until_ms = alone ? turn->now_ms : turn->now_ms + within_ms;
+
+    if (!executor->draining || until_ms < executor->drain_until_ms) {
         executor->draining = true;
-        executor->drain_until_ms = turn->now_ms + DRAIN_MS;
+        executor->drain_until_ms = until_ms;
         executor->free_changed = true;
         executor->report_now = true;
     }
