@@ -42,7 +42,9 @@ struct checker {
     uint32_t picks[SIM_PICKS_MAX];
     uint32_t expectation_count;
     struct expectation expectations[EXPECTATIONS_MAX];
-    uint64_t changed_ms;                        /* the last fault, its end, or the last wish */
+    uint32_t split_count; /* faults in force that keep managers from hearing of each other */
+    uint64_t split_ms;    /* the last of them began or ended */
+    uint64_t changed_ms;  /* the last fault, its end, or the last wish */
     uint64_t excess_since_ms[SIM_SERVICES_MAX]; /* 0: no excess */
     uint64_t converged_ms;                      /* 0: not yet */
     uint64_t starts_when_converged;
@@ -55,6 +57,8 @@ struct checker {
 void checker_init(struct world *world);
 /* Something changed from outside: time to settle begins anew. */
 void checker_changed(struct world *world);
+/* The network is split, or is not any more; calls nest. */
+void checker_split(struct world *world, bool begins);
 void checker_after_step(struct world *world, uint32_t node);
 /* Every CHECK_EVERY_MS. Ends the run when all has converged and stayed so. */
 void checker_periodic(struct world *world);
