@@ -214,12 +214,13 @@ HELPER void carry(uint32_t from, uint32_t to, const struct overlay_effect *effec
         struct kept_chunk *chunk = find_chunk(&net.nodes[from], &effect->chunk);
 
         if (chunk != NULL) {
-            event->event.data = copy_bytes((struct bytes){chunk->bytes, chunk->length_bytes});
-            if (net.nodes[from].lies) {
-                uint8_t wrong[4] = {1, 2, 3, 4};
+            static const uint8_t wrong[4] = {1, 2, 3, 4};
+            struct bytes data = {chunk->bytes, chunk->length_bytes};
 
-                event->event.data = copy_bytes((struct bytes){wrong, 4});
+            if (net.nodes[from].lies) {
+                data = (struct bytes){wrong, sizeof(wrong)};
             }
+            event->event.data = copy_bytes(data);
         }
     }
     push_event(event);
