@@ -375,11 +375,17 @@ static void check_calm(struct world *world)
     }
     if (checker->converged_ms != 0) {
         check_held(world);
-    } else if (converged(world)) {
+    } else if (!converged(world)) {
+        checker->good_since_ms = 0;
+    } else if (checker->good_since_ms == 0) {
+        checker->good_since_ms = world->now_ms;
+    } else if (world->now_ms - checker->good_since_ms >= STEADY_MS) {
         world_trace(world, "==== converged");
         checker->converged_ms = world->now_ms;
         checker->starts_when_converged = checker->start_count;
-    } else if (world->now_ms > world->schedule.calm_ms + world->schedule.converge_ms) {
+    }
+    if (checker->good_since_ms == 0 &&
+        world->now_ms > world->schedule.calm_ms + world->schedule.converge_ms) {
         world_fail(world, "not converged: %s", checker->problem);
     }
 }
