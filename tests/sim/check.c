@@ -24,6 +24,14 @@ void checker_changed(struct world *world)
     world->checker.changed_ms = world->now_ms;
 }
 
+void checker_split(struct world *world, bool begins)
+{
+    struct checker *checker = &world->checker;
+
+    checker->split_ms = world->now_ms;
+    checker->split_count = begins ? checker->split_count + 1 : checker->split_count - 1;
+}
+
 /* ------------------------------------------------------------------ promises and limits */
 
 static bool fits(const struct sandbox_limits *sum, const struct sandbox_limits *limits)
@@ -128,7 +136,10 @@ void checker_starting(struct world *world, uint32_t node, const struct sandbox_s
                        spec->key.slot, host->list[i].key.slot);
         }
     }
-    if (spec->key.incarnation < seen->incarnation) {
+    /* A manager that is cut off from all who know may begin again at 1; the epochs of both sides
+     * decide when they meet. */
+    if (spec->key.incarnation < seen->incarnation && world->checker.split_count == 0 &&
+        world->now_ms > world->checker.split_ms + SETTLED_MS) {
         world_fail(world, "%s starts %s/%u.%" PRIu64 " after incarnation %" PRIu64, name, service,
                    spec->key.slot, spec->key.incarnation, seen->incarnation);
     }
@@ -364,11 +375,17 @@ static void check_calm(struct world *world)
     }
     if (checker->converged_ms != 0) {
         check_held(world);
-    } else if (converged(world)) {
+    } else if (!converged(world)) {
+        checker->good_since_ms = 0;
+    } else if (checker->good_since_ms == 0) {
+        checker->good_since_ms = world->now_ms;
+    } else if (world->now_ms - checker->good_since_ms >= STEADY_MS) {
         world_trace(world, "==== converged");
         checker->converged_ms = world->now_ms;
         checker->starts_when_converged = checker->start_count;
-    } else if (world->now_ms > world->schedule.calm_ms + world->schedule.converge_ms) {
+    }
+    if (checker->good_since_ms == 0 &&
+        world->now_ms > world->schedule.calm_ms + world->schedule.converge_ms) {
         world_fail(world, "not converged: %s", checker->problem);
     }
 }

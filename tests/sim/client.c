@@ -257,6 +257,14 @@ static void run_exit(struct world *world, struct event *event)
     world_kill(world, event->node);
 }
 
+/* The edge wipes what is stored and begins anew, outside. */
+static void run_left(struct world *world, struct event *event)
+{
+    world_kill(world, event->node);
+    disk_wipe(&world->nodes[event->node].disk);
+    world_start(world, event->node);
+}
+
 static void member_answered(struct world *world, uint32_t node, const struct pending *pending,
                             const struct core_answer *answer)
 {
@@ -264,6 +272,7 @@ static void member_answered(struct world *world, uint32_t node, const struct pen
 
     if (pending->kind == CORE_LEAVE && answer->outcome == OVERLAY_OK) {
         member->membership = MEMBER_GONE;
+        world_after_process(world, 0, (struct event){.run = run_left, .node = node});
     }
     if (pending->kind == CORE_RESUME) {
         member->waiting = false;

@@ -50,11 +50,23 @@ static bool sees(struct world *world, uint32_t node, uint32_t other)
     return true;
 }
 
+static bool is_ready(struct world *world, uint32_t node)
+{
+    struct node_status status;
+
+    core_node_status(world->nodes[node].core, &status);
+    return strcmp(status.state, "ready") == 0 ||
+           converge_problem(world, "%s is %s", world->nodes[node].name, status.state);
+}
+
 static bool membership_is_equal(struct world *world)
 {
     for (uint32_t node = 0; node < world->node_count; node++) {
         if (!takes_part(world, node)) {
             continue;
+        }
+        if (!is_ready(world, node)) {
+            return false;
         }
         if (!overlay_belongs(core_overlay(world->nodes[node].core))) {
             return converge_problem(world, "%s has forgotten its community",

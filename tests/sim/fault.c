@@ -78,6 +78,14 @@ static void begin_stall(struct world *world, const struct fault *fault, uint32_t
     }
 }
 
+/* It wakes by itself. */
+static void end_stall(struct world *world, const struct fault *fault, uint32_t node)
+{
+    (void)world;
+    (void)fault;
+    (void)node;
+}
+
 static void begin_slow_disk(struct world *world, const struct fault *fault, uint32_t node)
 {
     world->nodes[node].disk.slow_ms = fault->value;
@@ -258,16 +266,17 @@ static const struct {
     fault_function *end;
     bool without_node;
     bool changes_nothing; /* in the world */
+    bool splits;          /* the network */
 } faults[FAULT_KIND_COUNT] = {
     [FAULT_CRASH] = {begin_crash, end_by_starting, false, false},
     [FAULT_WIPE] = {begin_wipe, end_by_starting, false, false},
     [FAULT_KILL] = {begin_kill, end_by_starting, false, false},
     [FAULT_KILL_AGENT] = {begin_kill_agent, end_by_starting, false, false},
-    [FAULT_CUT] = {begin_cut, end_cut, false, false},
-    [FAULT_PARTITION] = {begin_partition, end_partition, true, false},
-    [FAULT_ONE_WAY] = {begin_one_way, end_one_way, false, false},
+    [FAULT_CUT] = {begin_cut, end_cut, false, false, true},
+    [FAULT_PARTITION] = {begin_partition, end_partition, true, false, true},
+    [FAULT_ONE_WAY] = {begin_one_way, end_one_way, false, false, true},
     [FAULT_LOSSY] = {begin_lossy, end_lossy, true, false},
-    [FAULT_STALL] = {begin_stall, NULL, false, false},
+    [FAULT_STALL] = {begin_stall, end_stall, false, false, true},
     [FAULT_SLOW_DISK] = {begin_slow_disk, end_slow_disk, false, false},
     [FAULT_END_REPLICA] = {begin_end_replica, NULL, false, false},
     [FAULT_REFUSE_STARTS] = {begin_refuse_starts, NULL, false, false},
@@ -296,6 +305,9 @@ static void run_end(struct world *world, struct event *event)
 
     trace_fault(world, fault, "end");
     checker_changed(world);
+    if (faults[fault->kind].splits) {
+        checker_split(world, false);
+    }
     faults[fault->kind].end(world, fault, event->node);
 }
 
@@ -312,6 +324,9 @@ static void run_begin(struct world *world, struct event *event)
     }
     if (!faults[fault->kind].changes_nothing) {
         checker_changed(world);
+    }
+    if (faults[fault->kind].splits) {
+        checker_split(world, true);
     }
     faults[fault->kind].begin(world, fault, node);
     if (faults[fault->kind].end != NULL) {

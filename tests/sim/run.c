@@ -59,7 +59,7 @@ static void run_world(const struct schedule *schedule, bool trace, struct result
     result->steps = world->step_count;
     result->messages = world->network.sent_count;
     if (world->checker.converged_ms != 0) {
-        result->converged_after_ms = world->checker.converged_ms - schedule->calm_ms;
+        result->converged_after_ms = world->checker.good_since_ms - schedule->calm_ms;
     }
     world_hash(world, result->hash);
     world_free(world);

@@ -57,6 +57,11 @@ static void tell_ended(struct world *world, uint32_t node, const struct replica_
     tell(world, node, &(struct sandbox_event){.kind = SANDBOX_ENDED, .key = *key, .end = end});
 }
 
+static void tell_healthy(struct world *world, uint32_t node, const struct replica_key *key)
+{
+    tell(world, node, &(struct sandbox_event){.kind = SANDBOX_HEALTH, .key = *key, .healthy = 1});
+}
+
 static void end_replica(struct world *world, uint32_t node, struct sim_replica *replica,
                         enum sandbox_end end)
 {
@@ -75,8 +80,8 @@ static void run_healthy(struct world *world, struct event *event)
     struct sim_replica *replica = find_serial(&world->nodes[event->node].sandbox, event->number);
 
     if (replica != NULL && replica->state == SIM_RUNNING) {
-        tell(world, event->node,
-             &(struct sandbox_event){.kind = SANDBOX_HEALTH, .key = replica->key, .healthy = 1});
+        replica->healthy = true;
+        tell_healthy(world, event->node, &replica->key);
     }
 }
 
@@ -241,6 +246,24 @@ static void run_listed(struct world *world, struct event *event)
     world_step(world, event->node, listed);
 }
 
+static void list_one(struct world *world, uint32_t node, const struct sim_replica *replica)
+{
+    struct sandbox_event listed = {.kind = SANDBOX_LISTED, .key = replica->key};
+
+    listed.used = replica->limits;
+    listed.limits = replica->limits;
+    listed.tree = replica->tree;
+    listed.port_count = replica->port_count;
+    for (uint32_t p = 0; p < replica->port_count; p++) {
+        listed.ports[p] = replica->ports[p];
+    }
+    listed.age_ms = world->now_ms - replica->started_ms;
+    tell(world, node, &listed);
+    if (replica->healthy) {
+        tell_healthy(world, node, &replica->key);
+    }
+}
+
 void sandbox_connected(struct world *world, uint32_t node)
 {
     struct sandbox_host *host = &world->nodes[node].sandbox;
@@ -249,18 +272,9 @@ void sandbox_connected(struct world *world, uint32_t node)
     world_after_process(world, 1,
                         (struct event){.run = run_listed, .node = node, .number = CORE_SANDBOX_UP});
     for (uint32_t i = 0; i < host->count; i++) {
-        const struct sim_replica *replica = &host->list[i];
-        struct sandbox_event listed = {.kind = SANDBOX_LISTED, .key = replica->key};
-
-        listed.used = replica->limits;
-        listed.limits = replica->limits;
-        listed.tree = replica->tree;
-        listed.port_count = replica->port_count;
-        for (uint32_t p = 0; p < replica->port_count; p++) {
-            listed.ports[p] = replica->ports[p];
+        if (host->list[i].state != SIM_STARTING) { /* of those the STARTED is still to come */
+            list_one(world, node, &host->list[i]);
         }
-        listed.age_ms = world->now_ms - replica->started_ms;
-        tell(world, node, &listed);
     }
     world_after_process(
         world, 1, (struct event){.run = run_listed, .node = node, .number = CORE_SANDBOX_LISTED});

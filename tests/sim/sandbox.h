@@ -23,6 +23,7 @@ struct sim_replica {
     struct sandbox_port ports[PORTS_PER_SERVICE_MAX];
     enum sim_replica_state state;
     bool frozen;
+    bool healthy;
     uint64_t started_ms;
 };
 
