@@ -115,6 +115,16 @@ static void make_tree(const struct world *world)
     write_text(path, "hello from the sandbox\n", owner);
 }
 
+void world_make_odd_tree(const struct world *world, const struct tree_id *tree, const char *target)
+{
+    char name[ID_HEX_CHARS + 1];
+    char path[PATH_MAX];
+
+    id_to_hex(&tree->id, name);
+    snprintf(path, sizeof(path), "%s/%s", world->limits.trees, name);
+    must((target == NULL ? mkdir(path, 0755) : symlink(target, path)) == 0, path);
+}
+
 bool world_has_tree(const struct world *world, const struct tree_id *tree)
 {
     char name[ID_HEX_CHARS + 1];
@@ -411,6 +421,10 @@ bool world_await_output(struct world *world, const struct sandbox_spec *spec, co
     while (time_ms() < until_ms) {
         if (strstr(world_output(world, spec, output), text) != NULL) {
             return true;
+        }
+        sandbox_client_renew(&world->client, &spec->key);
+        if (world->neighbour != NULL) {
+            sandbox_client_renew(&world->client, world->neighbour);
         }
         wait_a_little(50);
     }
