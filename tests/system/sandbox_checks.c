@@ -508,52 +508,36 @@ void check_door(struct world *world)
           "a request about an unknown replica is answered with its end");
 }
 
-/* A program of this machine with its libraries, as the script copied it; skipped without. */
-static void check_program(struct world *world, uint8_t tree, const char *const *words,
-                          const char *answer)
+static size_t helper_descriptors(const struct world *world)
 {
-    struct sandbox_spec spec = world_spec(world, "");
-    struct sandbox_event event = {0};
-    static char output[WORLD_TEXT_BYTES];
-    uint64_t until_ms;
-    bool answers = false;
+    char path[64];
 
-    spec.tree = (struct tree_id){{{tree}}};
-    if (!world_has_tree(world, &spec.tree)) {
-        printf("# skipped, not installed: %s\n", words[0]);
-        return;
-    }
-    spec.limits.memory_bytes = 96 << 20;
-    world_set_command(&spec, words);
-    world_publish(world, &spec, 8080);
-    if (!check_saying(world, world_start(world, &spec), "an ordinary program starts", words[0])) {
-        return;
-    }
-    for (until_ms = time_ms() + 8000; !answers && time_ms() < until_ms; wait_a_little(50)) {
-        answers = fetch_contains(port_of(&spec), answer, 1000);
-    }
-    if (!check_saying(world, answers, "it answers", words[0])) {
-        printf("# %s\n", world_output(world, &spec, output));
-    }
-    world_stop(world, &spec, &event);
+    snprintf(path, sizeof(path), "/proc/%d/fd", world->helper_pid);
+    return count_files(path);
 }
 
-void check_programs(struct world *world)
+/* Good, ending by itself, and failing starts in turn. */
+void check_repeating(struct world *world)
 {
-    static const char threads[] =
-        "import http.server as h, threading as t, subprocess, ssl, sqlite3, asyncio, socket\n"
-        "x=[t.Thread(target=print) for i in range(8)]; [i.start() for i in x]\n"
-        "[i.join() for i in x]; sqlite3.connect('/tmp/db').execute('create table a (b)')\n"
-        "asyncio.run(asyncio.sleep(0.01)); socket.getaddrinfo('localhost', 80)\n"
-        "subprocess.run(['/usr/bin/python3', '-c', 'print(1)'], check=True)\n"
-        "h.ThreadingHTTPServer(('127.0.0.1', 8080), h.SimpleHTTPRequestHandler).serve_forever()";
-    static const char *const python[] = {"/usr/bin/python3", "-c", threads, NULL};
-    static const char *const redis[] = {
-        "/usr/bin/redis-server", "--port", "8080", "--dir", "/tmp", NULL};
-    static const char *const nginx[] = {"/usr/sbin/nginx", "-c", "/nginx.conf", "-e",
-                                        "/dev/stderr",     NULL};
+    static const char *const missing[] = {"/bin/nothing", NULL};
+    size_t before = helper_descriptors(world);
+    struct sandbox_event event;
+    bool all_ended = true;
 
-    check_program(world, 0x61, python, "Directory listing");
-    check_program(world, 0x62, redis, "ERR wrong number");
-    check_program(world, 0x63, nginx, "hello from nginx");
+    for (int i = 0; i < 24; i++) {
+        struct sandbox_spec spec = i % 3 == 0 ? web_spec(world) : world_spec(world, "exit 1");
+
+        if (i % 3 == 2) {
+            world_set_command(&spec, missing);
+        }
+        world_ask_start(world, &spec);
+        if (i % 3 == 0) {
+            all_ended = world_await(world, &spec.key, SANDBOX_STARTED, 5000, &event) && all_ended;
+            sandbox_client_stop(&world->client, &spec.key);
+        }
+        all_ended = world_await(world, &spec.key, SANDBOX_ENDED, 5000, &event) && all_ended;
+    }
+    check(world, all_ended, "replicas come and go");
+    check(world, before > 0 && helper_descriptors(world) == before,
+          "the helper has as many descriptors open as before");
 }
