@@ -441,8 +441,24 @@ static void check_death_in_launch(struct world *world)
     check(world, clean, "a helper killed during a launch leaves nothing to the next one");
 }
 
+/* A dead helper's replica and a helper that only clears away. */
+static void check_end_all(struct world *world)
+{
+    struct sandbox_spec spec = web_spec(world);
+    pid_t pid;
+
+    check(world, world_start(world, &spec), "a replica runs");
+    check(world, !world_end_all(world), "what has a helper is not cleared away by another");
+    check(world, world_end_helper(world, SIGKILL, 3000), "the helper is killed");
+    check(world, world_end_all(world), "what it left is cleared away");
+    check(world, world_pids(world, 0, true, &pid, 1) == 0 && count_groups(world) == 0,
+          "no process and no control group is left");
+    check(world, world_start_helper(world, false), "a new helper starts");
+}
+
 void check_restarts(struct world *world)
 {
+    check_end_all(world);
     check_death_in_launch(world);
     check_one_restart(world, SIGKILL);
     check_one_restart(world, SIGUSR2);

@@ -185,7 +185,7 @@ static void note_helper(const struct world *world)
     write_text(path, text, 0);
 }
 
-static void exec_helper(const struct world *world, bool exit_when_idle)
+static void exec_helper(const struct world *world, const char *option)
 {
     char program[PATH_MAX];
     char limits[PATH_MAX];
@@ -204,7 +204,7 @@ static void exec_helper(const struct world *world, bool exit_when_idle)
 
     dup2(fd, 2);
     execl(program, program, "--limits", limits, "--state", state, "--run", run, "--uids", uids,
-          exit_when_idle ? "--exit-when-idle" : NULL, NULL);
+          option, NULL);
     _exit(127);
 }
 
@@ -212,7 +212,7 @@ bool world_start_helper(struct world *world, bool exit_when_idle)
 {
     world->helper_pid = fork();
     if (world->helper_pid == 0) {
-        exec_helper(world, exit_when_idle);
+        exec_helper(world, exit_when_idle ? "--exit-when-idle" : NULL);
     }
     note_helper(world);
     for (int i = 0; i < 100; i++) {
@@ -222,6 +222,17 @@ bool world_start_helper(struct world *world, bool exit_when_idle)
         wait_a_little(20);
     }
     return false;
+}
+
+bool world_end_all(struct world *world)
+{
+    int status = 0;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        exec_helper(world, "--end-all");
+    }
+    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 bool world_end_helper(struct world *world, int signal_number, uint64_t ms_max)

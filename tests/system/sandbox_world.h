@@ -47,6 +47,8 @@ void world_make_odd_tree(const struct world *world, const struct tree_id *tree, 
 bool world_has_tree(const struct world *world, const struct tree_id *tree);
 /* Starts a helper (not exiting when idle unless said) and waits until it can be connected to. */
 bool world_start_helper(struct world *world, bool exit_when_idle);
+/* Runs minga-sandboxd --end-all. */
+bool world_end_all(struct world *world);
 /* Sends the signal and waits for its end. */
 bool world_end_helper(struct world *world, int signal_number, uint64_t ms_max);
 bool world_connect(struct world *world);
