@@ -7,7 +7,8 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 BIN=${BIN:-$here/../../build/release/bin}
 work=$(mktemp -d "${TMPDIR:-/tmp}/minga-test-unpack.XXXXXX")
-trap 'rm -rf "$work"' EXIT
+pid=
+trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null; rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
 failed=0
 outside=/tmp/minga-hostile
@@ -60,12 +61,20 @@ if [ -e "$outside" ]; then
 fi
 python3 "$here/../fixtures/hostile_tarballs.py" "$work/tarballs" || exit 1
 while IFS=$'\t' read -r name verdict said; do
-    "$verdict" "$name" "$said"
+    case $verdict in
+    refused) refused "$name" "$said" ;;
+    fine) fine "$name" "$said" ;;
+    *) not_ok "the list of tarballs says $verdict" ;;
+    esac
 done <"$work/tarballs/list"
 
-# A decompression bomb: 20 GiB of zeros in a few kilobytes, without a header that admits it.
-unpack <(head -c 20G /dev/zero | zstd -qc --long=27 2>/dev/null)
-if [ "$status" -eq 1 ]; then ok "zeros without end are refused"; else not_ok "zeros without end are refused ($status)"; fi
+# A decompression bomb: 20 GiB of zeros in little, without a header that admits it.
+unpack <(head -c 20G /dev/zero | gzip -1 2>/dev/null)
+if [ "$status" -eq 1 ]; then
+    ok "zeros without end are refused"
+else
+    not_ok "zeros without end are refused (status $status)"
+fi
 
 # While it waits for its input it is confined already.
 mkfifo "$work/input"
@@ -80,10 +89,13 @@ done
 if grep -q '^Seccomp:[[:space:]]*2' "/proc/$pid/status" &&
     grep -q '^NoNewPrivs:[[:space:]]*1' "/proc/$pid/status"; then
     ok "the worker runs under a seccomp filter without new privileges"
+elif grep -q __asan_init "$BIN/minga-unpack"; then
+    ok "the worker runs under a seccomp filter # SKIP a build with sanitizers has none"
 else
     not_ok "the worker runs under a seccomp filter without new privileges"
 fi
 exec 7>&-
 wait "$pid"
+pid=
 
 exit $failed
