@@ -193,7 +193,13 @@ int helper_run(struct helper *helper, int signal_fd)
     struct sources sources;
     struct err err = {0};
 
+    if (helper->leaving) {
+        end_all(helper, SANDBOX_END_STOPPED, "left over");
+    }
     for (;;) {
+        if (helper->leaving && count_replicas(helper) == 0) {
+            break;
+        }
         watch_all(helper, signal_fd, &sources);
         int ready = poll(sources.polled, sources.count, (int)wait_ms(helper));
 
@@ -208,9 +214,6 @@ int helper_run(struct helper *helper, int signal_fd)
             }
         }
         tick_all(helper);
-        if (helper->leaving && count_replicas(helper) == 0) {
-            break;
-        }
     }
     unlink(helper->folders.socket);
     if (cgroups_remove_parent(helper->cgroups, &err) < 0) {

@@ -27,6 +27,7 @@ static const char usage[] =
     "  --init FILE        minga-init; else the one beside this program\n"
     "  --uids DIR         locks of uid ranges, one folder for the host\n"
     "                     (" UID_FOLDER_DEFAULT ")\n"
+    "  --end-all          end what an earlier helper left, remove everything of it, and leave\n"
     "  --exit-when-idle   leave when there is no mingad and no sandbox any more\n"
     "  --help, --version\n"
     "\n"
@@ -59,6 +60,9 @@ static bool take_options(char **arguments, struct options *options)
     while (*arguments != NULL) {
         if (strcmp(*arguments, "--exit-when-idle") == 0) {
             options->exit_when_idle = true;
+            arguments += 1;
+        } else if (strcmp(*arguments, "--end-all") == 0) {
+            options->end_all = true;
             arguments += 1;
         } else if (take_option(arguments[0], arguments[1], options)) {
             arguments += 2;
@@ -116,12 +120,14 @@ int main(int argument_count, char **arguments)
     int r = helper_setup(&options, &helper, &err);
     if (r == 0) {
         helper_adopt(&helper);
-        r = helper_listen(&helper, &err);
+        r = options.end_all ? 0 : helper_listen(&helper, &err);
     }
     if (r < 0) {
         log_error("%s%s%s", err.text, err.hint[0] == '\0' ? "" : "; ", err.hint);
         return STATUS_FAILED;
     }
-    log_info("ready on %s", helper.folders.socket);
+    if (!options.end_all) {
+        log_info("ready on %s", helper.folders.socket);
+    }
     return helper_run(&helper, signal_fd);
 }

@@ -211,6 +211,7 @@ int helper_setup(const struct options *options, struct helper *helper_out, struc
 
     helper_clear(helper_out);
     helper_out->exit_when_idle = options->exit_when_idle;
+    helper_out->leaving = options->end_all;
     umask(022);
     r = sandbox_limits_read(options->limits, &helper_out->limits, err);
     if (r == 0 && options->trees != NULL &&

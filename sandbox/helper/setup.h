@@ -12,6 +12,7 @@ struct options {
     const char *init;   /* NULL: minga-init beside this program */
     const char *uids;   /* folder of uid ranges, one for the host */
     bool exit_when_idle;
+    bool end_all; /* only clear away what an earlier helper left */
 };
 
 /*

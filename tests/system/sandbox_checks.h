@@ -11,4 +11,5 @@ void check_refusals(struct world *world);
 void check_freezing(struct world *world);
 void check_restarts(struct world *world);
 void check_door(struct world *world);
+void check_repeating(struct world *world);
 void check_programs(struct world *world);

@@ -17,7 +17,8 @@ static const struct {
 } parts[] = {
     {"serving", check_serving},   {"inside", check_inside},     {"limits", check_limits},
     {"ends", check_ends},         {"refusals", check_refusals}, {"freezing", check_freezing},
-    {"restarts", check_restarts}, {"door", check_door},         {"programs", check_programs},
+    {"restarts", check_restarts}, {"door", check_door},         {"repeating", check_repeating},
+    {"programs", check_programs},
 };
 
 static void check_nothing_left(struct world *world)

@@ -115,6 +115,16 @@ static void make_tree(const struct world *world)
     write_text(path, "hello from the sandbox\n", owner);
 }
 
+void world_make_odd_tree(const struct world *world, const struct tree_id *tree, const char *target)
+{
+    char name[ID_HEX_CHARS + 1];
+    char path[PATH_MAX];
+
+    id_to_hex(&tree->id, name);
+    snprintf(path, sizeof(path), "%s/%s", world->limits.trees, name);
+    must((target == NULL ? mkdir(path, 0755) : symlink(target, path)) == 0, path);
+}
+
 bool world_has_tree(const struct world *world, const struct tree_id *tree)
 {
     char name[ID_HEX_CHARS + 1];
@@ -175,7 +185,7 @@ static void note_helper(const struct world *world)
     write_text(path, text, 0);
 }
 
-static void exec_helper(const struct world *world, bool exit_when_idle)
+static void exec_helper(const struct world *world, const char *option)
 {
     char program[PATH_MAX];
     char limits[PATH_MAX];
@@ -194,7 +204,7 @@ static void exec_helper(const struct world *world, bool exit_when_idle)
 
     dup2(fd, 2);
     execl(program, program, "--limits", limits, "--state", state, "--run", run, "--uids", uids,
-          exit_when_idle ? "--exit-when-idle" : NULL, NULL);
+          option, NULL);
     _exit(127);
 }
 
@@ -202,7 +212,7 @@ bool world_start_helper(struct world *world, bool exit_when_idle)
 {
     world->helper_pid = fork();
     if (world->helper_pid == 0) {
-        exec_helper(world, exit_when_idle);
+        exec_helper(world, exit_when_idle ? "--exit-when-idle" : NULL);
     }
     note_helper(world);
     for (int i = 0; i < 100; i++) {
@@ -212,6 +222,17 @@ bool world_start_helper(struct world *world, bool exit_when_idle)
         wait_a_little(20);
     }
     return false;
+}
+
+bool world_end_all(struct world *world)
+{
+    int status = 0;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        exec_helper(world, "--end-all");
+    }
+    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 bool world_end_helper(struct world *world, int signal_number, uint64_t ms_max)
@@ -411,6 +432,10 @@ bool world_await_output(struct world *world, const struct sandbox_spec *spec, co
     while (time_ms() < until_ms) {
         if (strstr(world_output(world, spec, output), text) != NULL) {
             return true;
+        }
+        sandbox_client_renew(&world->client, &spec->key);
+        if (world->neighbour != NULL) {
+            sandbox_client_renew(&world->client, world->neighbour);
         }
         wait_a_little(50);
     }

@@ -28,7 +28,8 @@ struct world {
     struct sandbox_client client;
     uint32_t checks;
     uint32_t failures;
-    uint32_t slot; /* of the newest replica */
+    const struct replica_key *neighbour; /* renewed while waiting for another; or NULL */
+    uint32_t slot;                       /* of the newest replica */
     ino_t networks[WORLD_NETWORKS_MAX];
     uint32_t network_count;
 };
@@ -41,9 +42,13 @@ bool check_saying(struct world *world, bool passed, const char *sentence, const 
 void world_init(struct world *world, const char *folder, const char *bin);
 /* Writes one more file into the tree. */
 void world_add_to_tree(const struct world *world, const char *name, const char *text);
+/* A tree that is none: a link to `target`, or (NULL) a folder of root's. */
+void world_make_odd_tree(const struct world *world, const struct tree_id *tree, const char *target);
 bool world_has_tree(const struct world *world, const struct tree_id *tree);
 /* Starts a helper (not exiting when idle unless said) and waits until it can be connected to. */
 bool world_start_helper(struct world *world, bool exit_when_idle);
+/* Runs minga-sandboxd --end-all. */
+bool world_end_all(struct world *world);
 /* Sends the signal and waits for its end. */
 bool world_end_helper(struct world *world, int signal_number, uint64_t ms_max);
 bool world_connect(struct world *world);
