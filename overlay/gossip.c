@@ -33,6 +33,9 @@ static void on_gone(struct overlay *overlay, int index)
     struct member *member = &overlay->membership.list[index];
 
     if (index == overlay->self_index) {
+        struct ring_event leave = {.kind = RING_LEAVE};
+
+        place_event(overlay, &leave); /* expelled, or gone on purpose */
         return;
     }
     place_lost(overlay, index);
@@ -274,7 +277,8 @@ static bool weigh_life(struct overlay *overlay, int index, const minga_Item *ite
     if (item->life == minga_Life_LIFE_UNKNOWN) {
         return false;
     }
-    if (member->life == LIFE_UNKNOWN) {
+    /* One that left on purpose may be gone or not: that is nobody's concern. */
+    if (member->life == LIFE_UNKNOWN || member->view.record.leaving) {
         return says_dead ? membership_bury(&overlay->membership, index, item->incarnation)
                          : membership_revive(&overlay->membership, index);
     }

@@ -372,8 +372,10 @@ void joining_begin(struct overlay *overlay)
     for (uint32_t i = 0; i < overlay->membership.count; i++) {
         gossip_refresh(overlay, (int)i);
     }
-    begin.alone = is_alone(overlay);
-    place_event(overlay, &begin);
+    if (overlay->membership.list[overlay->self_index].view.state != MEMBER_EXPELLED) {
+        begin.alone = is_alone(overlay);
+        place_event(overlay, &begin);
+    }
     dial_known(overlay);
     overlay->sync_ms = overlay->now_ms + SYNC_MS;
     overlay->redial_ms = overlay->now_ms + REDIAL_MS;

@@ -195,7 +195,8 @@ void load_finish(struct overlay *overlay)
         }
     }
     overlay->parked_count = 0;
-    if (overlay->community_bytes == 0) {
+    /* Left-overs of a join that was given up; a fresh node has none, and no page to touch. */
+    if (overlay->community_bytes == 0 && overlay->membership.count > 0) {
         memset(&overlay->membership, 0, sizeof(overlay->membership));
         memset(&overlay->community, 0, sizeof(overlay->community));
         overlay->self_index = MEMBER_NONE;

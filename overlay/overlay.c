@@ -115,6 +115,9 @@ static void redial(struct overlay *overlay)
 
         if (member->view.state == MEMBER_DOWN || member->view.state == MEMBER_LEFT) {
             if ((int)index != overlay->self_index) {
+                if (member->linked) {
+                    peer_hang_up(overlay, &member->view.node); /* and what waits in it */
+                }
                 peer_greet(overlay, &member->view.node);
                 return;
             }

@@ -255,7 +255,8 @@ void overlay_record_put(struct overlay *overlay, const struct overlay_event *now
 void overlay_record_get(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
                         const struct service_id *service, minga_RecordKind kind, uint64_t number,
                         struct overlay_effects *effects);
-/* Spreads a chunk that the edge has already stored here: DONE when CHUNK_COPIES holders (all that
+/* Spreads a chunk that the edge has already stored here, and reported with CHUNK_STORED (token 0,
+ * its size): DONE when CHUNK_COPIES holders (all that
  * store, when fewer are up) have it durably. */
 void overlay_chunk_put(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
                        const struct chunk_id *chunk, struct overlay_effects *effects);

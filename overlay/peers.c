@@ -417,6 +417,11 @@ void peer_on_hello(struct overlay *overlay, const struct arrival *arrival)
         refuse_expelled(overlay, &arrival->asker, ban);
         return;
     }
+    if (peer_is_self(overlay, &node)) {
+        peer_refuse(overlay, &arrival->asker, minga_RefusedCode_REFUSED_OTHER,
+                    "this is another node with the same key: was a disk copied?");
+        return;
+    }
     index = membership_find(&overlay->membership, &node);
     if (index == MEMBER_NONE && admit_greeting(overlay, hello)) {
         index = membership_find(&overlay->membership, &node);

@@ -37,6 +37,14 @@ static void compare_with_neighbours(struct overlay *overlay)
     }
 }
 
+/* Records are compared at once. Chunks are large, and most members that go come back soon: they
+ * are compared when the ring has been quiet for a while. */
+static void on_ring_changed(struct overlay *overlay)
+{
+    overlay->chunk_quiet_ms = overlay->now_ms + SYNC_MS;
+    compare_with_neighbours(overlay);
+}
+
 static void tell_arc(struct overlay *overlay)
 {
     struct overlay_effect *effect = effect_add(overlay, OVERLAY_ARC);
@@ -46,7 +54,6 @@ static void tell_arc(struct overlay *overlay)
         effect->arc_to = overlay->ring.self.position;
         effect->arc_epoch = overlay->ring.epoch;
     }
-    overlay->chunk_quiet_ms = overlay->now_ms + SYNC_MS;
 }
 
 static void keep_epoch(struct overlay *overlay)
@@ -108,7 +115,7 @@ void place_known(struct overlay *overlay, int index)
     }
     event.node = ring_node_of(&overlay->membership.list[index]);
     place_event(overlay, &event);
-    compare_with_neighbours(overlay);
+    on_ring_changed(overlay);
 }
 
 /* The nearest member before us that is up: it takes the place of a predecessor that is gone. */
@@ -147,7 +154,7 @@ void place_lost(struct overlay *overlay, int index)
             step(overlay, &known, &effects);
         }
     }
-    compare_with_neighbours(overlay);
+    on_ring_changed(overlay);
 }
 
 void place_tick(struct overlay *overlay)
@@ -155,6 +162,10 @@ void place_tick(struct overlay *overlay)
     struct ring_event event = {.kind = RING_TICK};
 
     place_event(overlay, &event);
+    if (overlay->chunk_quiet_ms != 0 && overlay->now_ms >= overlay->chunk_quiet_ms) {
+        overlay->chunk_quiet_ms = 0;
+        compare_with_neighbours(overlay);
+    }
 }
 
 void place_on_stabilise(struct overlay *overlay, const struct arrival *arrival)

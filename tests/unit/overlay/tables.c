@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* The bounded tables: links, requests, chunks, records. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "overlay/chunks.h"
+#include "overlay/links.h"
+#include "overlay/records.h"
+#include "overlay/requests.h"
+#include "overlay/signed.h"
+
+static struct id id_number(uint32_t number)
+{
+    return hash_of("minga test", (struct bytes){(const uint8_t *)&number, sizeof(number)});
+}
+
+Test(links, a_link_is_nobodys_until_it_is_greeted)
+{
+    struct links *links = calloc(1, sizeof(*links));
+
+    cr_assert_eq(links_member(links, 5, 100), LINK_NOBODY);
+    links_greeted(links, 5, 7, 100);
+    cr_assert_eq(links_member(links, 5, 200), 7);
+    links_forget(links, 7);
+    cr_assert_eq(links_member(links, 5, 300), LINK_NOBODY);
+    free(links);
+}
+
+Test(links, a_full_table_forgets_silent_links_and_keeps_busy_ones)
+{
+    struct links *links = calloc(1, sizeof(*links));
+
+    links_greeted(links, 1, 7, 1);
+    for (uint64_t i = 2; i < 4 * LINKS_MAX; i++) {
+        links_greeted(links, i, 8, i);
+        cr_assert_eq(links_member(links, i, i), 8);
+        cr_assert_eq(links_member(links, 1, i), 7);
+    }
+    free(links);
+}
+
+Test(links, strangers_are_let_through_at_a_bounded_rate)
+{
+    struct links *links = calloc(1, sizeof(*links));
+    uint32_t let_count = 0;
+
+    for (uint64_t now_ms = 10000; now_ms < 11000; now_ms++) {
+        for (int i = 0; i < 10; i++) {
+            let_count += links_admit_stranger(links, now_ms);
+        }
+    }
+    cr_assert_leq(let_count, JOINS_BURST_MAX + 1000 / JOIN_INTERVAL_MS);
+    cr_assert_geq(let_count, 1000 / JOIN_INTERVAL_MS);
+    free(links);
+}
+
+Test(requests, the_table_holds_so_many_and_no_more)
+{
+    struct requests *requests = calloc(1, sizeof(*requests));
+    struct request *first = requests_new(requests, REQUEST_PING);
+    uint64_t first_id = first->id;
+
+    for (int i = 1; i < REQUESTS_MAX; i++) {
+        cr_assert_not_null(requests_new(requests, REQUEST_PING));
+    }
+    cr_assert_null(requests_new(requests, REQUEST_PING));
+    cr_assert_eq(requests_find(requests, first_id), first);
+    requests_end(requests, first);
+    cr_assert_null(requests_find(requests, first_id));
+    first = requests_new(requests, REQUEST_PING);
+    cr_assert_not_null(first);
+    cr_assert_null(requests_find(requests, first_id), "an id is never used again");
+    free(requests);
+}
+
+Test(requests, the_wake_up_is_the_earliest_deadline_or_repetition)
+{
+    struct requests *requests = calloc(1, sizeof(*requests));
+    struct request *a = requests_new(requests, REQUEST_PING);
+    struct request *b = requests_new(requests, REQUEST_PING);
+
+    a->deadline_ms = 900;
+    b->deadline_ms = 2000;
+    cr_assert_eq(requests_wake(requests), 900);
+    b->repeat_ms = 500;
+    cr_assert_eq(requests_wake(requests), 500);
+    requests_end(requests, a);
+    requests_end(requests, b);
+    cr_assert_eq(requests_wake(requests), 0);
+    free(requests);
+}
+
+Test(chunks, what_is_added_is_found_until_it_is_removed)
+{
+    struct chunks *chunks = calloc(1, sizeof(*chunks));
+    uint32_t cursor = 0;
+    uint32_t count = 0;
+
+    chunks->bytes_max = 1 << 30;
+    for (uint32_t i = 0; i < 20000; i++) {
+        struct chunk_id id = {id_number(i)};
+
+        id.id.bytes[1] &= 0xf; /* crowd them, so that runs form */
+        id.id.bytes[0] = 0;
+        cr_assert_eq(chunks_add(chunks, &id, 10), 0);
+    }
+    for (uint32_t i = 0; i < 20000; i += 2) {
+        struct chunk_id id = {id_number(i)};
+
+        id.id.bytes[1] &= 0xf;
+        id.id.bytes[0] = 0;
+        chunks_remove(chunks, &id);
+    }
+    for (uint32_t i = 0; i < 20000; i++) {
+        struct chunk_id id = {id_number(i)};
+
+        id.id.bytes[1] &= 0xf;
+        id.id.bytes[0] = 0;
+        cr_assert_eq(chunks_find(chunks, &id) != NULL, i % 2 == 1);
+    }
+    while (chunks_next(chunks, &cursor) != NULL) {
+        count++;
+    }
+    cr_assert_eq(count, 10000);
+    cr_assert_eq(chunks->bytes, 100000);
+    free(chunks);
+}
+
+Test(chunks, a_share_is_a_hard_limit_to_the_byte)
+{
+    struct chunks *chunks = calloc(1, sizeof(*chunks));
+    struct chunk_id id = {id_number(1)};
+
+    chunks->bytes_max = 1000;
+    cr_assert(chunks_have_room(chunks, 1000, 0));
+    cr_assert(!chunks_have_room(chunks, 1001, 0));
+    cr_assert(!chunks_have_room(chunks, 600, 401));
+    chunks_add(chunks, &id, 999);
+    cr_assert(chunks_have_room(chunks, 1, 0));
+    cr_assert(!chunks_have_room(chunks, 2, 0));
+    free(chunks);
+}
+
+/* --- records */
+
+static struct record make_record(uint64_t sequence, const char *content, bool removed)
+{
+    struct secret_key secret;
+    uint8_t seed[32] = {1};
+    uint8_t encoded[RECORD_BYTES_MAX];
+    minga_Record body = minga_Record_init_zero;
+    minga_Signed envelope = minga_Signed_init_zero;
+    struct public_key key;
+    struct record record;
+    int length;
+
+    keys_from_seed(seed, &secret);
+    key = keys_public(&secret);
+    body.kind = minga_RecordKind_RECORD_SERVICE;
+    memcpy(body.owner_key, key.bytes, 32);
+    strcpy(body.name, "wiki");
+    body.sequence = sequence;
+    body.removed = removed;
+    body.content.size = (pb_size_t)strlen(content);
+    memcpy(body.content.bytes, content, strlen(content));
+    cr_assert_eq(signed_make(minga_Record_fields, &body, PURPOSE_RECORD, &secret, &envelope), 0);
+    length = signed_encode(&envelope, encoded, sizeof(encoded));
+    cr_assert_gt(length, 0);
+    cr_assert_eq(record_open((struct bytes){encoded, (size_t)length}, &record), 0);
+    return record;
+}
+
+Test(records, the_higher_sequence_stands_and_a_tombstone_is_a_version_like_any)
+{
+    struct records *records = calloc(1, sizeof(*records));
+    struct record first = make_record(1, "a", false);
+    struct record second = make_record(2, "", true);
+
+    cr_assert_eq(records_merge(records, &first), RECORD_NEWER);
+    cr_assert_eq(records_merge(records, &first), RECORD_SAME);
+    cr_assert_eq(records_merge(records, &second), RECORD_NEWER);
+    cr_assert_eq(records_merge(records, &first), RECORD_OLDER);
+    cr_assert(records_find(records, &first.key)->removed);
+    cr_assert_eq(records->count, 1);
+    free(records);
+}
+
+Test(records, of_two_with_one_sequence_all_choose_the_same)
+{
+    struct records *here = calloc(1, sizeof(*here));
+    struct records *there = calloc(1, sizeof(*there));
+    struct record a = make_record(3, "left", false);
+    struct record b = make_record(3, "right", false);
+
+    records_merge(here, &a);
+    records_merge(here, &b);
+    records_merge(there, &b);
+    records_merge(there, &a);
+    cr_assert(id_equal(&records_find(here, &a.key)->hash, &records_find(there, &a.key)->hash));
+    free(here);
+    free(there);
+}
+
+Test(records, any_altered_byte_is_refused)
+{
+    struct record record = make_record(1, "content", false);
+    struct record out;
+
+    for (size_t i = 0; i < record.length_bytes; i++) {
+        record.bytes[i] ^= 2;
+        cr_assert_eq(record_open((struct bytes){record.bytes, record.length_bytes}, &out), -EBADMSG,
+                     "byte %zu", i);
+        record.bytes[i] ^= 2;
+    }
+}
+
+Test(records, the_table_refuses_beyond_its_limit_and_walks_in_order)
+{
+    struct records *records = calloc(1, sizeof(*records));
+    struct record record = make_record(1, "a", false);
+    const struct record *walked = NULL;
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < RECORDS_MAX; i++) {
+        record.key.service.id = id_number(i);
+        cr_assert_eq(records_merge(records, &record), RECORD_NEWER);
+    }
+    record.key.service.id = id_number(RECORDS_MAX);
+    cr_assert_eq(records_merge(records, &record), RECORD_NO_ROOM);
+    while ((walked = records_next(records, walked == NULL ? NULL : &walked->key)) != NULL) {
+        cr_assert_lt(count++, RECORDS_MAX);
+    }
+    cr_assert_eq(count, RECORDS_MAX);
+    free(records);
+}
