@@ -171,7 +171,8 @@ static bool message_is_sane(const minga_AgentMessage *message)
         return key_is_sane(message->body.ask_stop.slot, message->body.ask_stop.incarnation) &&
                message->body.ask_stop.has_epoch;
     case minga_AgentMessage_ask_reply_tag:
-        return message->body.ask_reply.refusal < REFUSAL_COUNT;
+        return message->body.ask_reply.refusal < REFUSAL_COUNT &&
+               message->body.ask_reply.incarnation >> INCARNATION_BITS == 0;
     case minga_AgentMessage_report_tag:
         return report_is_sane(&message->body.report);
     case minga_AgentMessage_report_reply_tag:

@@ -94,6 +94,7 @@ int executor_load(struct executor *executor, const struct overlay_blob *blob)
     }
     place->used = true;
     place->phase = PHASE_KEPT;
+    floor_raise(executor, &place->key);
     return 0;
 }
 

@@ -17,6 +17,7 @@ enum {
     TREES_MAX = 64,
     TREE_UNUSED_MS = 600000,
     BAD_PORTS_MAX = 32,
+    FLOORS_MAX = 256,
     PORT_TRIES_MAX = 64,
     STOP_RETRY_MS = 5000,
     OVER_KEPT_MS = 30000, /* an ended replica is reported until heard, at most this long */
@@ -79,6 +80,13 @@ struct kept_tree {
     uint64_t needed_ms; /* last */
 };
 
+/* The highest incarnation of a slot that was ever started here: never again the same or lower. */
+struct floor {
+    struct service_id service;
+    uint32_t slot; /* 0: unused */
+    uint64_t incarnation;
+};
+
 struct executor {
     struct core_config config;
     struct random random;
@@ -86,6 +94,8 @@ struct executor {
     struct kept_tree trees[TREES_MAX];
     uint16_t bad_ports[BAD_PORTS_MAX]; /* found in use by others, newest last, a ring */
     uint32_t bad_port_cursor;
+    struct floor floors[FLOORS_MAX]; /* a ring */
+    uint32_t floor_cursor;
     bool sandbox_up;
     uint64_t sandbox_down_ms; /* since then, while not up */
     bool listed[REPLICAS_PER_NODE_MAX];
@@ -118,6 +128,9 @@ void replica_over(struct executor *executor, struct turn *turn, struct replica *
                   bool failed);
 void replica_forget(struct executor *executor, struct turn *turn, struct replica *replica);
 void replica_keep(struct turn *turn, const struct replica *replica);
+/* The incarnation that a new one must exceed here; raise() makes it at least the key's. */
+uint64_t floor_of(const struct executor *executor, const struct replica_key *key);
+void floor_raise(struct executor *executor, const struct replica_key *key);
 bool replica_counts(const struct replica *replica); /* its limits are promised */
 struct sandbox_limits executor_promised(const struct executor *executor);
 void executor_check(const struct executor *executor);

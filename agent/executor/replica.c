@@ -57,6 +57,37 @@ void replica_enter(struct executor *executor, struct turn *turn, struct replica 
     executor->report_now = true;
 }
 
+static const struct floor *floor_find(const struct executor *executor,
+                                      const struct replica_key *key)
+{
+    for (uint32_t i = 0; i < FLOORS_MAX; i++) {
+        if (executor->floors[i].slot == key->slot &&
+            id_equal(&executor->floors[i].service.id, &key->service.id)) {
+            return &executor->floors[i];
+        }
+    }
+    return NULL;
+}
+
+uint64_t floor_of(const struct executor *executor, const struct replica_key *key)
+{
+    const struct floor *known = floor_find(executor, key);
+
+    return known != NULL ? known->incarnation : 0;
+}
+
+void floor_raise(struct executor *executor, const struct replica_key *key)
+{
+    const struct floor *known = floor_find(executor, key);
+    struct floor *place = known != NULL ? &executor->floors[known - executor->floors]
+                                        : &executor->floors[executor->floor_cursor++ % FLOORS_MAX];
+
+    CHECK(key->slot > 0);
+    if (known == NULL || known->incarnation < key->incarnation) {
+        *place = (struct floor){key->service, key->slot, key->incarnation};
+    }
+}
+
 bool replica_counts(const struct replica *replica)
 {
     return replica->used && replica->phase != PHASE_OVER;

@@ -152,7 +152,14 @@ static enum refusal accept_start(struct executor *executor, struct turn *turn,
                                  const minga_AskStart *ask, char *reason_out)
 {
     struct replica *place = replica_place(executor);
+    struct replica_key key = {.slot = ask->slot, .incarnation = ask->incarnation};
     enum refusal refusal;
+
+    memcpy(key.service.id.bytes, ask->service, ID_BYTES);
+    if (key.incarnation <= floor_of(executor, &key)) {
+        (void)snprintf(reason_out, REASON_CHARS_MAX + 1, "a later one has run here");
+        return REFUSAL_STALE;
+    }
 
     if (place == NULL) {
         (void)snprintf(reason_out, REASON_CHARS_MAX + 1, "its table of replicas is full");
@@ -169,6 +176,7 @@ static enum refusal accept_start(struct executor *executor, struct turn *turn,
         return refusal;
     }
     place->used = true;
+    floor_raise(executor, &key);
     executor->free_changed = true;
     trees_need(executor, &place->tree, turn->now_ms);
     replica_scan(executor, turn, place);
@@ -223,6 +231,11 @@ void executor_ask_start(struct executor *executor, struct turn *turn, const stru
         refusal = accept_start(executor, turn, ask, reply_out->reason);
     }
     reply_out->refusal = (uint32_t)refusal;
+    if (refusal == REFUSAL_STALE) { /* a manager that forgot learns what it must exceed */
+        struct replica_key key = {service, ask->slot, 0};
+
+        reply_out->incarnation = floor_of(executor, &key);
+    }
     executor_check(executor);
 }
 

@@ -258,6 +258,20 @@ void service_offered(struct manager *manager, struct turn *turn, struct service 
 
 /* ------------------------------------------------------------------ one slot */
 
+/* Refused because a higher incarnation ran there, before we knew of the service. */
+static bool learned_incarnation(struct slot *slot, const minga_AgentMessage *reply)
+{
+    if (reply == NULL || reply->which_body != minga_AgentMessage_ask_reply_tag ||
+        reply->body.ask_reply.refusal != REFUSAL_STALE ||
+        reply->body.ask_reply.incarnation < slot->incarnation) {
+        return false;
+    }
+    if (slot->incarnation_max < reply->body.ask_reply.incarnation) {
+        slot->incarnation_max = reply->body.ask_reply.incarnation;
+    }
+    return true;
+}
+
 void service_started(struct manager *manager, struct turn *turn, struct service *service,
                      const struct ask *ask, const minga_AgentMessage *reply)
 {
@@ -276,7 +290,9 @@ void service_started(struct manager *manager, struct turn *turn, struct service 
         slot->state_ms = turn->now_ms;
         slot_enter(slot, SLOT_PLACED, turn->now_ms);
     } else {
-        service_avoid(service, &slot->node, turn->now_ms + REFUSED_MS);
+        if (!learned_incarnation(slot, reply)) {
+            service_avoid(service, &slot->node, turn->now_ms + REFUSED_MS);
+        }
         slot_clear(slot, turn->now_ms);
         if (reply != NULL && reply->which_body == minga_AgentMessage_ask_reply_tag) {
             (void)text_copy(slot->reason, sizeof(slot->reason), reply->body.ask_reply.reason);

@@ -1,209 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
-/*
- * A community of managers and executors without an overlay: messages take 1 ms, membership is what
- * the test says, the execution environment does what it is told. Virtual time, one queue.
- */
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "agent/executor/executor.h"
-#include "agent/manager/manager.h"
-#include "base/check.h"
-#include "overlay/signed.h"
-
-enum { NODES_MAX = 8, QUEUE_MAX = 4096, RECORDS_HELD = 16, LOG_MAX = 4096 };
-
-struct fake_record {
-    struct service_id service;
-    minga_RecordKind kind;
-    uint64_t number;
-    size_t length_bytes;
-    uint8_t bytes[3400];
-};
-
-struct fake_sandbox {
-    bool used;
-    struct replica_key key;
-    struct sandbox_limits limits;
-    bool frozen;
-};
-
-struct fake_node {
-    struct secret_key secret;
-    struct overlay_member member;
-    struct core_config config;
-    bool alive;
-    int side; /* of a split: only those of one side hear each other */
-    struct manager *manager;
-    struct executor *executor;
-    struct surroundings around;
-    struct seat {
-        struct community *community;
-        uint32_t index;
-    } seat;
-    struct fake_sandbox running[REPLICAS_PER_NODE_MAX];
-    uint32_t start_count;   /* STARTs ever */
-    uint32_t refuse_starts; /* the environment refuses so many */
-};
-
-enum item_kind { ITEM_MESSAGE, ITEM_REPLY, ITEM_SCANNED, ITEM_BUILT, ITEM_STARTED, ITEM_ENDED };
-
-struct item {
-    uint64_t due_ms;
-    enum item_kind kind;
-    uint32_t from;
-    uint32_t to;
-    struct ask ask;
-    bool failed;
-    enum sandbox_end end;
-    struct tree_id tree;
-    struct replica_key key;
-    size_t length_bytes;
-    uint8_t payload[PAYLOAD_BYTES_MAX];
-};
-
-struct community {
-    uint64_t now_ms;
-    uint32_t node_count;
-    struct fake_node nodes[NODES_MAX];
-    uint32_t record_count;
-    struct fake_record records[RECORDS_HELD];
-    uint32_t item_count;
-    struct item *items;
-    struct outbox out;
-    struct secret_key owner;
-    struct service_id service;
-    struct manifest manifest;
-    uint64_t sequence;
-    bool loses_saves; /* SaveManager is not answered */
-};
-
-/* ------------------------------------------------------------------ surroundings */
-
-static bool fake_hears(const struct community *community, uint32_t a, uint32_t b)
-{
-    return community->nodes[a].alive && community->nodes[b].alive &&
-           community->nodes[a].side == community->nodes[b].side;
-}
-
-/* Ring order by node id from the service's id on, as the overlay has it with one position. */
-static uint32_t fake_candidates(const void *self, const struct service_id *service,
-                                uint32_t count_max, struct node_id *nodes_out)
-{
-    const struct seat *seat = self;
-    const struct community *community = seat->community;
-    bool taken[NODES_MAX] = {false};
-    uint32_t count = 0;
-
-    while (count < count_max) {
-        int best = -1;
-        struct id best_distance = {{0}};
-
-        for (uint32_t i = 0; i < community->node_count; i++) {
-            struct id distance = id_distance(&service->id, &community->nodes[i].member.node.id);
-
-            if (!taken[i] && (fake_hears(community, seat->index, i) || i == seat->index) &&
-                community->nodes[i].member.record.manages &&
-                (best < 0 || id_compare(&distance, &best_distance) < 0)) {
-                best = (int)i;
-                best_distance = distance;
-            }
-        }
-        if (best < 0) {
-            break;
-        }
-        taken[best] = true;
-        nodes_out[count++] = community->nodes[best].member.node;
-    }
-    return count;
-}
-
-static uint32_t fake_discover(const void *self, const struct service_id *service,
-                              uint32_t count_max, struct node_id *nodes_out)
-{
-    const struct seat *seat = self;
-    uint32_t count = 0;
-
-    (void)service;
-    for (uint32_t i = 0; i < seat->community->node_count && count < count_max; i++) {
-        if (fake_hears(seat->community, seat->index, i)) {
-            nodes_out[count++] = seat->community->nodes[i].member.node;
-        }
-    }
-    return count;
-}
-
-static uint32_t fake_others(const void *self, uint32_t count_max, struct node_id *nodes_out)
-{
-    (void)self;
-    (void)count_max;
-    (void)nodes_out;
-    return 0;
-}
-
-static int fake_index(const struct community *community, const struct node_id *node)
-{
-    for (uint32_t i = 0; i < community->node_count; i++) {
-        if (id_equal(&community->nodes[i].member.node.id, &node->id)) {
-            return (int)i;
-        }
-    }
-    return -1;
-}
-
-static const struct overlay_member *fake_member(const void *self, const struct node_id *node)
-{
-    const struct seat *seat = self;
-    int index = fake_index(seat->community, node);
-    static struct overlay_member view;
-
-    if (index < 0) {
-        return NULL;
-    }
-    view = seat->community->nodes[index].member;
-    view.is_self = (uint32_t)index == seat->index;
-    view.state =
-        fake_hears(seat->community, seat->index, (uint32_t)index) ? MEMBER_UP : MEMBER_DOWN;
-    return &view;
-}
-
-static struct bytes fake_record(const void *self, const struct service_id *service,
-                                minga_RecordKind kind, uint64_t number)
-{
-    const struct seat *seat = self;
-
-    for (uint32_t i = 0; i < seat->community->record_count; i++) {
-        const struct fake_record *record = &seat->community->records[i];
-
-        if (record->kind == kind && record->number == number &&
-            id_equal(&record->service.id, &service->id)) {
-            return (struct bytes){record->bytes, record->length_bytes};
-        }
-    }
-    return (struct bytes){NULL, 0};
-}
-
-static bool fake_service_next(const void *self, uint32_t *cursor, struct service_id *service_out)
-{
-    const struct seat *seat = self;
-
-    while (*cursor < seat->community->record_count) {
-        const struct fake_record *record = &seat->community->records[(*cursor)++];
-
-        if (record->kind == minga_RecordKind_RECORD_SERVICE) {
-            *service_out = record->service;
-            return true;
-        }
-    }
-    return false;
-}
+/* What happens in the fake community (fakes.h): the queue, records, life, and what tests ask. */
+#include "tests/unit/agent/fakes.h"
 
 /* ------------------------------------------------------------------ the queue */
 
-static struct item *fake_add(struct community *community, enum item_kind kind, uint64_t delay_ms)
+static inline struct item *fake_add(struct community *community, enum item_kind kind,
+                                    uint64_t delay_ms)
 {
     struct item *item;
 
@@ -215,7 +18,7 @@ static struct item *fake_add(struct community *community, enum item_kind kind, u
     return item;
 }
 
-static void fake_payload(struct item *item, const minga_AgentMessage *message)
+static inline void fake_payload(struct item *item, const minga_AgentMessage *message)
 {
     int length =
         signed_encode_body(minga_AgentMessage_fields, message, item->payload, PAYLOAD_BYTES_MAX);
@@ -224,7 +27,8 @@ static void fake_payload(struct item *item, const minga_AgentMessage *message)
     item->length_bytes = (size_t)length;
 }
 
-static struct fake_sandbox *fake_running(struct fake_node *node, const struct replica_key *key)
+static inline struct fake_sandbox *fake_running(struct fake_node *node,
+                                                const struct replica_key *key)
 {
     for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
         struct fake_sandbox *sandbox = &node->running[i];
@@ -238,7 +42,8 @@ static struct fake_sandbox *fake_running(struct fake_node *node, const struct re
     return NULL;
 }
 
-static void fake_start(struct community *community, uint32_t index, const struct sandbox_spec *spec)
+static inline void fake_start(struct community *community, uint32_t index,
+                              const struct sandbox_spec *spec)
 {
     struct fake_node *node = &community->nodes[index];
     struct item *item = fake_add(community, ITEM_STARTED, 5);
@@ -260,7 +65,8 @@ static void fake_start(struct community *community, uint32_t index, const struct
     }
 }
 
-static void fake_stop(struct community *community, uint32_t index, const struct replica_key *key)
+static inline void fake_stop(struct community *community, uint32_t index,
+                             const struct replica_key *key)
 {
     struct fake_sandbox *sandbox = fake_running(&community->nodes[index], key);
     struct item *item = fake_add(community, ITEM_ENDED, 5);
@@ -273,8 +79,8 @@ static void fake_stop(struct community *community, uint32_t index, const struct 
     }
 }
 
-static void fake_perform(struct community *community, uint32_t index,
-                         const struct outgoing *outgoing)
+static inline void fake_perform(struct community *community, uint32_t index,
+                                const struct outgoing *outgoing)
 {
     struct fake_sandbox *sandbox = fake_running(&community->nodes[index], &outgoing->replica);
     struct item *item;
@@ -319,13 +125,13 @@ static void fake_perform(struct community *community, uint32_t index,
     }
 }
 
-static struct turn fake_turn(struct community *community, uint32_t index)
+static inline struct turn fake_turn(struct community *community, uint32_t index)
 {
     outbox_clear(&community->out);
     return (struct turn){community->now_ms, &community->nodes[index].around, &community->out};
 }
 
-static void fake_flush(struct community *community, uint32_t index, struct turn *turn)
+static inline void fake_flush(struct community *community, uint32_t index, struct turn *turn)
 {
     executor_flush(community->nodes[index].executor, turn);
     for (uint32_t i = 0; i < community->out.count; i++) {
@@ -334,8 +140,9 @@ static void fake_flush(struct community *community, uint32_t index, struct turn 
     outbox_clear(&community->out);
 }
 
-static bool fake_answer(struct fake_node *node, struct turn *turn, const struct node_id *from,
-                        const minga_AgentMessage *in, minga_AgentMessage *out)
+static inline bool fake_answer(struct fake_node *node, struct turn *turn,
+                               const struct node_id *from, const minga_AgentMessage *in,
+                               minga_AgentMessage *out)
 {
     switch (in->which_body) {
     case minga_AgentMessage_find_tag:
@@ -366,7 +173,7 @@ static bool fake_answer(struct fake_node *node, struct turn *turn, const struct 
     }
 }
 
-static void fake_message(struct community *community, struct item *item)
+static inline void fake_message(struct community *community, struct item *item)
 {
     minga_AgentMessage in;
     minga_AgentMessage out = minga_AgentMessage_init_zero;
@@ -394,7 +201,7 @@ static void fake_message(struct community *community, struct item *item)
     }
 }
 
-static void fake_reply(struct community *community, struct item *item)
+static inline void fake_reply(struct community *community, struct item *item)
 {
     struct fake_node *node = &community->nodes[item->to];
     struct turn turn = fake_turn(community, item->to);
@@ -416,7 +223,7 @@ static void fake_reply(struct community *community, struct item *item)
     fake_flush(community, item->to, &turn);
 }
 
-static void fake_edge(struct community *community, struct item *item)
+static inline void fake_edge(struct community *community, struct item *item)
 {
     struct fake_node *node = &community->nodes[item->to];
     struct turn turn = fake_turn(community, item->to);
@@ -437,7 +244,7 @@ static void fake_edge(struct community *community, struct item *item)
     fake_flush(community, item->to, &turn);
 }
 
-static void fake_run_item(struct community *community, struct item *item)
+static inline void fake_run_item(struct community *community, struct item *item)
 {
     if (item->kind == ITEM_MESSAGE) {
         fake_message(community, item);
@@ -448,9 +255,9 @@ static void fake_run_item(struct community *community, struct item *item)
     }
 }
 
-static void fake_check(struct community *community);
+static inline void fake_check(struct community *community);
 
-static void fake_look_around(struct community *community)
+static inline void fake_look_around(struct community *community)
 {
     for (uint32_t i = 0; i < community->node_count; i++) {
         struct turn turn = fake_turn(community, i);
@@ -464,7 +271,7 @@ static void fake_look_around(struct community *community)
 }
 
 /* Runs for so long, ticking each node every 50 ms. */
-static void fake_run(struct community *community, uint64_t duration_ms)
+static inline void fake_run(struct community *community, uint64_t duration_ms)
 {
     uint64_t end_ms = community->now_ms + duration_ms;
 
@@ -495,7 +302,7 @@ static void fake_run(struct community *community, uint64_t duration_ms)
 
 /* ------------------------------------------------------------------ records */
 
-static void fake_put(struct community *community, minga_Record *record)
+static inline void fake_put(struct community *community, minga_Record *record)
 {
     minga_Signed signed_thing;
     struct fake_record *place = &community->records[community->record_count];
@@ -522,7 +329,7 @@ static void fake_put(struct community *community, minga_Record *record)
     place->length_bytes = (size_t)length;
 }
 
-static void fake_put_version(struct community *community)
+static inline void fake_put_version(struct community *community)
 {
     minga_Record record = minga_Record_init_zero;
     minga_Version version = minga_Version_init_zero;
@@ -541,7 +348,8 @@ static void fake_put_version(struct community *community)
     fake_put(community, &record);
 }
 
-static void fake_want(struct community *community, bool active, uint32_t replicas, bool removed)
+static inline void fake_want(struct community *community, bool active, uint32_t replicas,
+                             bool removed)
 {
     minga_Record record = minga_Record_init_zero;
     minga_Service service = {.active = active, .replicas = replicas, .version = 1};
@@ -567,7 +375,7 @@ static void fake_want(struct community *community, bool active, uint32_t replica
 
 /* ------------------------------------------------------------------ life */
 
-static void fake_node_boot(struct community *community, uint32_t index)
+static inline void fake_node_boot(struct community *community, uint32_t index)
 {
     struct fake_node *node = &community->nodes[index];
     struct turn turn = fake_turn(community, index);
@@ -581,7 +389,7 @@ static void fake_node_boot(struct community *community, uint32_t index)
     fake_flush(community, index, &turn);
 }
 
-static void fake_node_make(struct community *community, uint32_t index)
+static inline void fake_node_make(struct community *community, uint32_t index)
 {
     struct fake_node *node = &community->nodes[index];
     uint8_t seed[KEY_SEED_BYTES] = {(uint8_t)(index + 1), 3};
@@ -620,7 +428,7 @@ static void fake_node_make(struct community *community, uint32_t index)
     fake_node_boot(community, index);
 }
 
-static void fake_kill(struct community *community, uint32_t index)
+static inline void fake_kill(struct community *community, uint32_t index)
 {
     struct fake_node *node = &community->nodes[index];
 
@@ -632,7 +440,7 @@ static void fake_kill(struct community *community, uint32_t index)
     node->executor = NULL;
 }
 
-static struct community *fake_new(uint32_t node_count, const char *yaml)
+static inline struct community *fake_new(uint32_t node_count, const char *yaml)
 {
     struct community *community = calloc(1, sizeof(*community));
     struct err err = {0};
@@ -654,7 +462,7 @@ static struct community *fake_new(uint32_t node_count, const char *yaml)
     return community;
 }
 
-static void fake_free(struct community *community)
+static inline void fake_free(struct community *community)
 {
     for (uint32_t i = 0; i < community->node_count; i++) {
         manager_free(community->nodes[i].manager);
@@ -666,7 +474,7 @@ static void fake_free(struct community *community)
 
 /* ------------------------------------------------------------------ what tests ask */
 
-static uint32_t fake_running_count(const struct community *community)
+static inline uint32_t fake_running_count(const struct community *community)
 {
     uint32_t count = 0;
 
@@ -679,7 +487,7 @@ static uint32_t fake_running_count(const struct community *community)
 }
 
 /* The kernel's view: never more than the contribution, never two of one service on a node. */
-static void fake_check(struct community *community)
+static inline void fake_check(struct community *community)
 {
     for (uint32_t i = 0; i < community->node_count; i++) {
         struct fake_node *node = &community->nodes[i];
@@ -698,7 +506,7 @@ static void fake_check(struct community *community)
     }
 }
 
-static uint32_t fake_leader(struct community *community, uint32_t seen_from)
+static inline uint32_t fake_leader(struct community *community, uint32_t seen_from)
 {
     struct node_id leader;
 
@@ -707,7 +515,7 @@ static uint32_t fake_leader(struct community *community, uint32_t seen_from)
     return (uint32_t)fake_index(community, &leader);
 }
 
-static minga_StatusPage fake_status(struct community *community, uint32_t index)
+static inline minga_StatusPage fake_status(struct community *community, uint32_t index)
 {
     struct turn turn = fake_turn(community, index);
     minga_StatusQuery query = {.slot = 1};
@@ -719,8 +527,8 @@ static minga_StatusPage fake_status(struct community *community, uint32_t index)
 }
 
 /* Runs until the leader (seen from `from`) says so many run; returns how long it took. */
-static uint64_t fake_until_running(struct community *community, uint32_t from, uint32_t count,
-                                   uint64_t within_ms)
+static inline uint64_t fake_until_running(struct community *community, uint32_t from,
+                                          uint32_t count, uint64_t within_ms)
 {
     uint64_t start_ms = community->now_ms;
 

@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* One executor by itself: what it admits, restarts, adopts and ends. */
+#include "tests/unit/agent/community.h"
+
+static const char wiki[] = "name: wiki\ncommand: [/bin/wiki]\nrestart: always\n"
+                           "resources: {cpu: 0.5, memory: 128M, disk: 64M, pids: 64}\n"
+                           "ports:\n  - {name: http, container: 8080}\n";
+
+struct bench { /* node 0 is the executor under test; its manager is never asked */
+    struct community *community;
+    struct executor *executor;
+    struct turn turn;
+};
+
+static struct bench bench_new(const char *yaml)
+{
+    struct bench bench = {.community = fake_new(1, yaml)};
+
+    bench.executor = bench.community->nodes[0].executor;
+    bench.turn = fake_turn(bench.community, 0);
+    return bench;
+}
+
+static void bench_at(struct bench *bench, uint64_t now_ms)
+{
+    bench->community->now_ms = now_ms;
+    bench->turn = fake_turn(bench->community, 0);
+}
+
+static minga_AskStart ask_start(const struct bench *bench, uint32_t slot, uint64_t incarnation,
+                                uint64_t generation)
+{
+    const struct fake_record *record = &bench->community->records[0];
+    minga_AskStart ask = minga_AskStart_init_zero;
+    struct epoch epoch = {generation, bench->community->nodes[0].member.node};
+
+    memcpy(ask.service, bench->community->service.id.bytes, ID_BYTES);
+    ask.slot = slot;
+    ask.incarnation = incarnation;
+    ask.has_epoch = true;
+    ask.epoch = epoch_to_wire(&epoch);
+    ask.version_record.size = (pb_size_t)record->length_bytes;
+    memcpy(ask.version_record.bytes, record->bytes, record->length_bytes);
+    return ask;
+}
+
+static enum refusal start(struct bench *bench, const minga_AskStart *ask)
+{
+    minga_AskReply reply;
+
+    executor_ask_start(bench->executor, &bench->turn, &bench->community->nodes[0].member.node, ask,
+                       &reply);
+    return (enum refusal)reply.refusal;
+}
+
+static uint32_t count_out(const struct bench *bench, enum out_kind kind)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < bench->community->out.count; i++) {
+        count += bench->community->out.list[i].kind == kind ? 1 : 0;
+    }
+    return count;
+}
+
+static void tree_there(struct bench *bench)
+{
+    struct core_event event = {0};
+
+    memset(event.tree.id.bytes, 7, ID_BYTES);
+    executor_scanned(bench->executor, &bench->turn, &event);
+    executor_built(bench->executor, &bench->turn, &event);
+}
+
+static void sandbox(struct bench *bench, enum sandbox_event_kind kind, enum sandbox_end end)
+{
+    struct sandbox_event event = {.kind = kind, .end = end, .status = 1};
+
+    event.key = (struct replica_key){bench->community->service, 1, 1};
+    executor_sandbox(bench->executor, &bench->turn, &event);
+}
+
+static struct core_replica first_replica(const struct bench *bench)
+{
+    struct core_replica replica;
+
+    executor_replica(bench->executor, 0, bench->community->now_ms, &replica);
+    return replica;
+}
+
+static struct bench bench_running(const char *yaml)
+{
+    struct bench bench = bench_new(yaml);
+    minga_AskStart ask = ask_start(&bench, 1, 1, 1);
+
+    cr_assert_eq(start(&bench, &ask), REFUSAL_NONE);
+    tree_there(&bench);
+    cr_assert_eq(count_out(&bench, OUT_START), 1);
+    sandbox(&bench, SANDBOX_STARTED, SANDBOX_END_EXITED);
+    cr_assert_eq(first_replica(&bench).status.state, REPLICA_RUNNING);
+    return bench;
+}
+
+Test(executor, missing_chunks_are_fetched_several_at_once_and_scanned_again)
+{
+    struct bench bench = bench_new(wiki);
+    minga_AskStart ask = ask_start(&bench, 1, 1, 1);
+    struct core_event event = {.missing_count = 20};
+    struct ask chunk = {.kind = ASK_CHUNK, .slot = 1, .number = 1};
+
+    chunk.service = bench.community->service;
+    memset(event.tree.id.bytes, 7, ID_BYTES);
+    cr_assert_eq(start(&bench, &ask), REFUSAL_NONE);
+    cr_assert_eq(count_out(&bench, OUT_SCAN_TREE), 1);
+    executor_scanned(bench.executor, &bench.turn, &event);
+    cr_assert_eq(count_out(&bench, OUT_CHUNK), 8);
+    for (uint32_t i = 0; i < 20; i++) {
+        executor_chunk(bench.executor, &bench.turn, &chunk, OVERLAY_OK, "");
+    }
+    cr_assert_eq(count_out(&bench, OUT_CHUNK), 20);
+    cr_assert_eq(count_out(&bench, OUT_SCAN_TREE), 2);
+    fake_free(bench.community);
+}
+
+Test(executor, restarts_come_after_0_1_2_4_up_to_60_seconds)
+{
+    static const uint64_t delays_ms[] = {0, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000};
+    struct bench bench = bench_running(wiki);
+
+    for (uint32_t i = 0; i < 9; i++) {
+        bench_at(&bench, bench.community->now_ms + 100);
+        sandbox(&bench, SANDBOX_ENDED, SANDBOX_END_EXITED);
+        if (delays_ms[i] > 0) {
+            uint64_t ended_ms = bench.community->now_ms;
+
+            cr_assert_eq(count_out(&bench, OUT_START), 0);
+            bench_at(&bench, ended_ms + delays_ms[i] - 1);
+            executor_tick(bench.executor, &bench.turn);
+            cr_assert_eq(count_out(&bench, OUT_START), 0, "too early after end %u", i);
+            bench_at(&bench, ended_ms + delays_ms[i]);
+            executor_tick(bench.executor, &bench.turn);
+        }
+        cr_assert_eq(count_out(&bench, OUT_START), 1, "after end %u", i);
+        sandbox(&bench, SANDBOX_STARTED, SANDBOX_END_EXITED);
+    }
+    cr_assert_eq(first_replica(&bench).status.restart_count, 9);
+    fake_free(bench.community);
+}
+
+Test(executor, a_minute_of_running_makes_the_next_restart_immediate_again)
+{
+    struct bench bench = bench_running(wiki);
+
+    sandbox(&bench, SANDBOX_ENDED, SANDBOX_END_EXITED);
+    sandbox(&bench, SANDBOX_STARTED, SANDBOX_END_EXITED);
+    bench_at(&bench, bench.community->now_ms + 60000);
+    sandbox(&bench, SANDBOX_ENDED, SANDBOX_END_EXITED);
+    cr_assert_eq(count_out(&bench, OUT_START), 1);
+    fake_free(bench.community);
+}
+
+Test(executor, the_reason_of_a_restart_stays_while_it_runs)
+{
+    struct bench bench = bench_running(wiki);
+
+    sandbox(&bench, SANDBOX_ENDED, SANDBOX_END_OUT_OF_MEMORY);
+    sandbox(&bench, SANDBOX_STARTED, SANDBOX_END_EXITED);
+    cr_assert_str_eq(first_replica(&bench).status.reason,
+                     "out of memory: limit 128M; restarted once");
+    fake_free(bench.community);
+}
+
+Test(executor, restart_never_ends_with_the_first_end)
+{
+    struct bench bench = bench_running("name: wiki\ncommand: [/bin/wiki]\nrestart: never\n");
+
+    sandbox(&bench, SANDBOX_ENDED, SANDBOX_END_EXITED);
+    cr_assert_eq(first_replica(&bench).status.state, REPLICA_ENDED);
+    cr_assert(executor_is_empty(bench.executor));
+    fake_free(bench.community);
+}
+
+Test(executor, three_refused_starts_have_failed_here)
+{
+    struct bench bench = bench_new(wiki);
+    minga_AskStart ask = ask_start(&bench, 1, 1, 1);
+
+    cr_assert_eq(start(&bench, &ask), REFUSAL_NONE);
+    tree_there(&bench);
+    for (uint32_t i = 0; i < 3; i++) {
+        cr_assert_neq(first_replica(&bench).status.state, REPLICA_FAILED);
+        sandbox(&bench, SANDBOX_ENDED, SANDBOX_END_REFUSED);
+        bench_at(&bench, bench.community->now_ms + 2000);
+        executor_tick(bench.executor, &bench.turn);
+    }
+    cr_assert_eq(first_replica(&bench).status.state, REPLICA_FAILED);
+    fake_free(bench.community);
+}
+
+Test(executor, a_lower_epoch_and_an_incarnation_that_ran_here_are_refused)
+{
+    struct bench bench = bench_new(wiki);
+    minga_AskStart high = ask_start(&bench, 1, 5, 7);
+    minga_AskStart low = ask_start(&bench, 1, 6, 6);
+    minga_AskStart again = ask_start(&bench, 1, 5, 8);
+    minga_AskStop stop = minga_AskStop_init_zero;
+    minga_AskReply reply;
+
+    cr_assert_eq(start(&bench, &high), REFUSAL_NONE);
+    cr_assert_eq(start(&bench, &low), REFUSAL_STALE);
+    memcpy(stop.service, high.service, ID_BYTES);
+    stop.slot = 1;
+    stop.incarnation = 5;
+    stop.has_epoch = true;
+    stop.epoch = low.epoch;
+    executor_ask_stop(bench.executor, &bench.turn, &bench.community->nodes[0].member.node, &stop,
+                      &reply);
+    cr_assert_eq(reply.refusal, REFUSAL_STALE);
+    stop.epoch = high.epoch;
+    executor_ask_stop(bench.executor, &bench.turn, &bench.community->nodes[0].member.node, &stop,
+                      &reply);
+    cr_assert_eq(reply.refusal, REFUSAL_NONE);
+    cr_assert(executor_is_empty(bench.executor));
+    cr_assert_eq(start(&bench, &again), REFUSAL_STALE, "5 has ended here already");
+    fake_free(bench.community);
+}
+
+Test(executor, an_epoch_in_anothers_name_is_not_obeyed)
+{
+    struct bench bench = bench_new(wiki);
+    minga_AskStart ask = ask_start(&bench, 1, 1, 1);
+    struct node_id stranger = {{{1, 2, 3}}};
+    minga_AskReply reply;
+
+    executor_ask_start(bench.executor, &bench.turn, &stranger, &ask, &reply);
+    cr_assert_eq(reply.refusal, REFUSAL_STALE);
+    fake_free(bench.community);
+}
+
+Test(executor, a_version_record_that_is_not_the_owners_is_refused)
+{
+    struct bench bench = bench_new(wiki);
+    minga_AskStart ask = ask_start(&bench, 1, 1, 1);
+
+    ask.version_record.bytes[ask.version_record.size - 1] ^= 1;
+    cr_assert_eq(start(&bench, &ask), REFUSAL_RECORD);
+    ask = ask_start(&bench, 1, 1, 1);
+    ask.service[0] ^= 1;
+    cr_assert_eq(start(&bench, &ask), REFUSAL_RECORD);
+    cr_assert_eq(executor_count(bench.executor), 0);
+    fake_free(bench.community);
+}
+
+Test(executor, a_replica_beyond_what_is_free_is_refused_by_its_dimension)
+{
+    struct bench bench = bench_new("name: wiki\ncommand: [/bin/wiki]\n"
+                                   "resources: {memory: 2G}\n");
+    minga_AskStart ask = ask_start(&bench, 1, 1, 1);
+
+    cr_assert_eq(start(&bench, &ask), REFUSAL_TOO_LARGE);
+    fake_free(bench.community);
+}
+
+Test(executor, a_replica_that_survived_mingad_is_adopted_with_its_restarts)
+{
+    struct bench bench = bench_running(wiki);
+    struct sandbox_event listed = {.kind = SANDBOX_LISTED, .age_ms = 5000, .port_count = 1};
+    struct overlay_blob blob = {.kind = BLOB_AGENT};
+    uint8_t kept[4096];
+    struct executor *next = executor_new(&bench.community->nodes[0].config);
+
+    sandbox(&bench, SANDBOX_ENDED, SANDBOX_END_EXITED);
+    for (uint32_t i = 0; i < bench.community->out.count; i++) {
+        const struct outgoing *out = &bench.community->out.list[i];
+
+        if (out->kind == OUT_STORE) {
+            blob.bytes = (struct bytes){kept, out->payload.length_bytes};
+            memcpy(kept, out->payload.data, out->payload.length_bytes);
+        }
+    }
+    cr_assert_eq(executor_load(next, &blob), 0);
+    cr_assert_neq(executor_load(next, &blob), 0, "the same twice is refused");
+    bench_at(&bench, bench.community->now_ms + 3000);
+    executor_start(next, &bench.turn);
+    executor_sandbox_up(next, &bench.turn);
+    listed.key = (struct replica_key){bench.community->service, 1, 1};
+    listed.ports[0].host_port = 31007;
+    executor_sandbox(next, &bench.turn, &listed);
+    executor_sandbox_listed(next, &bench.turn);
+    executor_free(bench.executor);
+    bench.community->nodes[0].executor = next;
+    bench.executor = next;
+    cr_assert_eq(first_replica(&bench).status.state, REPLICA_RUNNING);
+    cr_assert_eq(first_replica(&bench).status.restart_count, 1);
+    cr_assert_eq(first_replica(&bench).status.ports[0].host_port, 31007);
+    cr_assert_eq(count_out(&bench, OUT_STOP), 0);
+    fake_free(bench.community);
+}
+
+Test(executor, an_unknown_survivor_is_stopped)
+{
+    struct bench bench = bench_new(wiki);
+    struct sandbox_event listed = {.kind = SANDBOX_LISTED};
+
+    listed.key = (struct replica_key){bench.community->service, 1, 1};
+    executor_sandbox_up(bench.executor, &bench.turn);
+    executor_sandbox(bench.executor, &bench.turn, &listed);
+    cr_assert_eq(count_out(&bench, OUT_STOP), 1);
+    fake_free(bench.community);
+}
+
+Test(executor, an_isolated_node_ends_its_replicas_and_takes_no_more)
+{
+    struct bench bench = bench_running(wiki);
+    minga_AskStart ask = ask_start(&bench, 1, 2, 1);
+
+    executor_set_isolated(bench.executor, &bench.turn, true);
+    cr_assert_eq(count_out(&bench, OUT_STOP), 1);
+    sandbox(&bench, SANDBOX_ENDED, SANDBOX_END_STOPPED);
+    cr_assert(executor_is_empty(bench.executor));
+    cr_assert_eq(start(&bench, &ask), REFUSAL_ISOLATED);
+    executor_set_isolated(bench.executor, &bench.turn, false);
+    cr_assert_eq(start(&bench, &ask), REFUSAL_NONE);
+    fake_free(bench.community);
+}
+
+Test(executor, after_a_sleep_replicas_are_frozen_until_their_manager_confirms)
+{
+    struct bench bench = bench_running(wiki);
+    minga_ReportReply reply = {.verdicts_count = 1};
+    minga_Verdict *verdict = &reply.verdicts[0];
+    struct epoch epoch = {1, bench.community->nodes[0].member.node};
+
+    bench_at(&bench, bench.community->now_ms + 5001);
+    executor_tick(bench.executor, &bench.turn);
+    cr_assert_eq(count_out(&bench, OUT_FREEZE), 1);
+    memcpy(verdict->service, bench.community->service.id.bytes, ID_BYTES);
+    verdict->slot = 1;
+    verdict->incarnation = 1;
+    verdict->verdict = VERDICT_KEEP;
+    verdict->has_epoch = true;
+    verdict->epoch = epoch_to_wire(&epoch);
+    executor_verdicts(bench.executor, &bench.turn, &epoch.node, &reply);
+    cr_assert_eq(count_out(&bench, OUT_THAW), 1);
+    fake_free(bench.community);
+}
+
+Test(executor, a_port_in_use_by_others_is_replaced_by_another)
+{
+    struct bench bench = bench_new(wiki);
+    minga_AskStart ask = ask_start(&bench, 1, 1, 1);
+    struct replica_key key = {bench.community->service, 1, 1};
+    uint16_t first;
+
+    cr_assert_eq(start(&bench, &ask), REFUSAL_NONE);
+    tree_there(&bench);
+    first = first_replica(&bench).status.ports[0].host_port;
+    executor_ports_refused(bench.executor, &bench.turn, &key, first);
+    cr_assert_eq(count_out(&bench, OUT_START), 2);
+    cr_assert_neq(first_replica(&bench).status.ports[0].host_port, first);
+    fake_free(bench.community);
+}
+
+Test(executor, without_its_sandbox_for_30_s_nothing_of_it_is_left)
+{
+    struct bench bench = bench_running(wiki);
+
+    executor_sandbox_down(bench.executor, &bench.turn, "gone");
+    for (uint32_t i = 0; i < 29; i++) {
+        bench_at(&bench, bench.community->now_ms + 1000);
+        executor_tick(bench.executor, &bench.turn);
+    }
+    cr_assert_eq(first_replica(&bench).status.state, REPLICA_RUNNING);
+    bench_at(&bench, bench.community->now_ms + 1000);
+    executor_tick(bench.executor, &bench.turn);
+    cr_assert_eq(first_replica(&bench).status.state, REPLICA_FAILED);
+    fake_free(bench.community);
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* What may travel between agents: bounds on both sides. */
+#include "agent/core/message.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "overlay/signed.h"
+
+static int round_trip(const minga_AgentMessage *message, minga_AgentMessage *back)
+{
+    uint8_t bytes[PAYLOAD_BYTES_MAX];
+    int length = signed_encode_body(minga_AgentMessage_fields, message, bytes, sizeof(bytes));
+
+    cr_assert_geq(length, 0);
+    return agent_message_decode((struct bytes){bytes, (size_t)length}, back);
+}
+
+Test(message, the_fullest_status_page_fits_one_payload)
+{
+    minga_AgentMessage message = minga_AgentMessage_init_zero;
+    minga_AgentMessage back;
+    minga_StatusPage *page = &message.body.status_page;
+
+    message.which_body = minga_AgentMessage_status_page_tag;
+    page->found = true;
+    page->has_head = true;
+    memset(&page->head, 0x7f, sizeof(page->head));
+    page->head.name[NAME_CHARS_MAX] = '\0';
+    page->head.reason[REASON_CHARS_MAX] = '\0';
+    page->head.state = SERVICE_DEGRADED;
+    page->slots_count = STATUS_PAGE_REPLICAS_MAX;
+    for (uint32_t i = 0; i < STATUS_PAGE_REPLICAS_MAX; i++) {
+        minga_SlotStatus *slot = &page->slots[i];
+
+        memset(slot, 0x7f, sizeof(*slot));
+        slot->node.size = ID_BYTES;
+        slot->reason[REASON_CHARS_MAX] = '\0';
+        slot->host_ports_count = PORTS_PER_SERVICE_MAX;
+        slot->has_used = true;
+        slot->state = REPLICA_RUNNING;
+        slot->health = HEALTH_OK;
+    }
+    page->port_names_count = PORTS_PER_SERVICE_MAX;
+    for (uint32_t i = 0; i < PORTS_PER_SERVICE_MAX; i++) {
+        memset(page->port_names[i], 'p', NAME_CHARS_MAX);
+    }
+    cr_assert_eq(round_trip(&message, &back), 0);
+    cr_assert_eq(back.body.status_page.slots_count, STATUS_PAGE_REPLICAS_MAX);
+    cr_assert_eq(back.body.status_page.slots[7].host_ports[7], page->slots[7].host_ports[7]);
+}
+
+static minga_AgentMessage report_of(uint32_t slot, uint64_t incarnation, uint32_t state)
+{
+    minga_AgentMessage message = minga_AgentMessage_init_zero;
+    minga_ReplicaReport *replica = &message.body.report.replicas[0];
+
+    message.which_body = minga_AgentMessage_report_tag;
+    message.body.report.replicas_count = 1;
+    replica->slot = slot;
+    replica->incarnation = incarnation;
+    replica->state = state;
+    return message;
+}
+
+Test(message, slots_incarnations_and_states_outside_their_bounds_are_refused)
+{
+    static const struct {
+        uint32_t slot;
+        uint64_t incarnation;
+        uint32_t state;
+        bool good;
+    } rows[] = {
+        {1, 1, REPLICA_RUNNING, true},
+        {REPLICAS_PER_SERVICE_MAX, ((uint64_t)1 << INCARNATION_BITS) - 1, REPLICA_FAILED, true},
+        {0, 1, REPLICA_RUNNING, false},
+        {REPLICAS_PER_SERVICE_MAX + 1, 1, REPLICA_RUNNING, false},
+        {1, 0, REPLICA_RUNNING, false},
+        {1, (uint64_t)1 << INCARNATION_BITS, REPLICA_RUNNING, false},
+        {1, 1, REPLICA_FAILED + 1, false},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        minga_AgentMessage message = report_of(rows[i].slot, rows[i].incarnation, rows[i].state);
+        minga_AgentMessage back;
+
+        cr_assert_eq(round_trip(&message, &back) == 0, rows[i].good, "row %zu", i);
+    }
+}
+
+Test(message, a_start_or_stop_without_an_epoch_is_refused)
+{
+    minga_AgentMessage message = minga_AgentMessage_init_zero;
+    minga_AgentMessage back;
+
+    message.which_body = minga_AgentMessage_ask_stop_tag;
+    message.body.ask_stop.slot = 1;
+    message.body.ask_stop.incarnation = 1;
+    cr_assert_neq(round_trip(&message, &back), 0);
+    message.body.ask_stop.has_epoch = true;
+    cr_assert_eq(round_trip(&message, &back), 0);
+}
+
+Test(message, noise_and_empty_payloads_are_refused_or_harmless)
+{
+    struct random random;
+    minga_AgentMessage message;
+    uint8_t bytes[256];
+
+    random_init(&random, 3, "noise");
+    cr_assert_neq(agent_message_decode((struct bytes){bytes, 0}, &message), 0);
+    for (uint32_t round = 0; round < 20000; round++) {
+        size_t length = (size_t)random_below(&random, sizeof(bytes)) + 1;
+
+        for (size_t i = 0; i < length; i++) {
+            bytes[i] = (uint8_t)random_u64(&random);
+        }
+        if (agent_message_decode((struct bytes){bytes, length}, &message) == 0) {
+            cr_assert_neq(message.which_body, 0);
+        }
+    }
+}
+
+Test(message, epochs_are_ordered_by_generation_then_node)
+{
+    struct epoch low = {1, {{{9}}}};
+    struct epoch high = {2, {{{1}}}};
+    struct epoch same = {2, {{{2}}}};
+
+    cr_assert_lt(epoch_compare(&low, &high), 0);
+    cr_assert_gt(epoch_compare(&same, &high), 0);
+    cr_assert_eq(epoch_compare(&same, &same), 0);
+}
