@@ -245,6 +245,9 @@ static json_t *free_of(const struct core *core, const struct overlay_member *mem
     struct sandbox_limits left;
     struct node_status own;
 
+    if (member->state != MEMBER_UP && member->state != MEMBER_SUSPECT) {
+        return json_null();
+    }
     if (member->is_self) {
         core_node_status(core, &own);
         left = (struct sandbox_limits){
