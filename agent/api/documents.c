@@ -28,7 +28,12 @@ json_t *document_text(const char *text)
         return string;
     }
     for (i = 0; text[i] != '\0' && i < sizeof(ascii) - 1; i++) {
-        ascii[i] = text[i] >= 0x20 && text[i] < 0x7f ? text[i] : '?';
+        bool is_plain = text[i] >= 0x20 && text[i] < 0x7f;
+
+        ascii[i] = text[i];
+        if (!is_plain) {
+            ascii[i] = '?';
+        }
     }
     ascii[i] = '\0';
     return json_string(ascii);
