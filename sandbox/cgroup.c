@@ -297,6 +297,33 @@ int cgroup_attach(struct cgroups *cgroups, const struct cgroup_name *name, enum 
     return 0;
 }
 
+int cgroup_open_entries(struct cgroups *cgroups, const struct cgroup_name *name,
+                        enum cgroup_part part, int fds_out[CGROUP_ENTRIES], struct err *err)
+{
+    char group[CGROUP_PATH_BYTES_MAX];
+    const char *file = cgroups->ability.version == 1 ? "tasks" : "cgroup.procs";
+
+    static_assert((int)CGROUP_ENTRIES >= (int)CGROUP_CONTROLLER_COUNT, "one per hierarchy");
+    path_of(cgroups, name, PART_NAMES[part], group);
+    for (unsigned i = 0; i < CGROUP_ENTRIES; i++) {
+        char path[CGROUP_PATH_BYTES_MAX + 16];
+        bool used = i < cgroups->hierarchy_count;
+
+        CHECK(snprintf(path, sizeof(path), "%s/%s", group, file) > 0);
+        fds_out[i] = openat(used ? cgroups->base_fds[i] : AT_FDCWD, used ? path : "/dev/null",
+                            O_WRONLY | O_CLOEXEC);
+        if (fds_out[i] < 0) {
+            int r = cgroup_fail(err, -errno, group, file);
+
+            while (i > 0) {
+                close(fds_out[--i]);
+            }
+            return r;
+        }
+    }
+    return 0;
+}
+
 int cgroup_freeze(struct cgroups *cgroups, const struct cgroup_name *name, bool frozen,
                   struct err *err)
 {

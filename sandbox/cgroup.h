@@ -54,6 +54,9 @@ struct cgroup_stats {
     uint64_t oom_kill_count; /* processes that the kernel killed at a memory limit */
 };
 
+enum { CGROUP_ENTRIES = 5 }; /* files to enter a part by; unused ones lead to /dev/null */
+#define CGROUP_ENTER "0"
+
 /* Outcomes above 0. */
 enum { CGROUP_POPULATED = 1, CGROUP_OOM_BY_KERNEL = 2 };
 
@@ -92,6 +95,15 @@ int cgroup_create(struct cgroups *cgroups, const struct cgroup_name *name,
 /* Moves a blocked, single-threaded process (pid as seen by the caller) into a part, everywhere. */
 int cgroup_attach(struct cgroups *cgroups, const struct cgroup_name *name, enum cgroup_part part,
                   pid_t pid, struct err *err);
+/*
+ * The same from inside, and on v1 some 10 ms sooner (median of 30 each: 0.3 against 10.3 ms): to
+ * move another process the kernel locks out every fork and exit, which waits for an RCU grace
+ * period; a thread that moves itself through "tasks" needs no such lock. Opens one file per
+ * hierarchy (the caller's to close); a single-threaded process that inherited them moves itself
+ * by writing CGROUP_ENTER to each.
+ */
+int cgroup_open_entries(struct cgroups *cgroups, const struct cgroup_name *name,
+                        enum cgroup_part part, int fds_out[CGROUP_ENTRIES], struct err *err);
 /*
  * Stops or continues all processes. Stopping waits a little until it is so; -ETIMEDOUT: it will be
  * (a process that has used up its share of time stops when it gets the next).

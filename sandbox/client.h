@@ -63,8 +63,8 @@ int sandbox_client_freeze(struct sandbox_client *client, const struct replica_ke
 int sandbox_client_thaw(struct sandbox_client *client, const struct replica_key *key);
 int sandbox_client_stats(struct sandbox_client *client, const struct replica_key *key);
 /*
- * Answered by a LISTED event for each replica that lives (and its HEALTH, where known), then
- * ANSWER_LIST_END.
+ * Answered by a LISTED event for each replica that lives (and its HEALTH, where known), an
+ * ENDED event for each that ended while nobody was connected, then ANSWER_LIST_END.
  */
 int sandbox_client_list(struct sandbox_client *client);
 /* Answered by one ANSWER_LOGS, with no bytes when there is nothing at or behind the offset.

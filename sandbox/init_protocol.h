@@ -3,8 +3,8 @@
 /*
  * Between minga-sandboxd and minga-init, the first process of every sandbox.
  *
- * minga-sandboxd clones a child into all new namespaces, blocked until it is attached to the
- * replica's `init` group; the child makes the mounts, pivots, sets the host name, brings the
+ * minga-sandboxd clones a child into all new namespaces, which first of all enters the
+ * replica's `init` group, then makes the mounts, pivots, sets the host name, brings the
  * loopback up, arranges the descriptors below and executes minga-init from a sealed memory file
  * (execveat, AT_EMPTY_PATH; argv {"minga-init"}, empty environment). At that moment it is
  *   - pid 1 of its pid namespace, uid and gid 0 of a user namespace that maps 0..65535, with all
@@ -16,10 +16,10 @@
  * minga-sandboxd on its end *before* the clone):
  *
  *     init                          minga-sandboxd
- *     FORKED, sent by the service's future process itself: its credentials carry the pid,
- *                                   translated into the receiver's pid namespace
- *                                   attaches that pid to the replica's `service` group
- *                                   ATTACHED
+ *     FORKED, sent by the service's future process itself, after it has entered the replica's
+ *     `service` group through INIT_FD_ENTRIES; its credentials carry the pid, translated into the
+ *     receiver's pid namespace
+ *                                   ATTACHED: it may go on
  *     STARTED or REFUSED(reason)    once, after execve worked or something failed. After REFUSED
  *                                   init exits
  *     HEALTH(healthy)               whenever it changes; before the first it is unknown
@@ -50,13 +50,15 @@ enum {
     INIT_FD_LOG = 7,       /* two empty files, open for reading and writing, not O_APPEND: */
     INIT_FD_LOG_OTHER = 8, /* see sandbox/logs.h; each at most half of spec.logs_bytes */
     INIT_FD_UIDS = 9,      /* only to be kept: it holds the lock of the sandbox's uid range */
-    INIT_FD_PORTS = 10,    /* and up: listening TCP sockets of the host, spec.ports' order */
+    INIT_FD_ENTRIES = 10,  /* five: the service's first process enters its cgroup by them */
+    INIT_FD_PORTS = 15,    /* and up: listening TCP sockets of the host, spec.ports' order */
     INIT_FD_LAST = INIT_FD_PORTS + PORTS_PER_SERVICE_MAX - 1,
 };
 
 enum {
-    INIT_UID = 65535,           /* uid and gid of init itself; no manifest can ask for it */
-    INIT_LINGER_MS = 30000,     /* how long an unreported end waits for a minga-sandboxd */
+    INIT_UID = 65535,       /* uid and gid of init itself; no manifest can ask for it */
+    INIT_LINGER_MS = 30000, /* how long an unreported end waits for a minga-sandboxd */
+    INIT_ENTRIES = 5,
     INIT_CONNECTIONS_MAX = 512, /* forwarded at once, of one port; more wait in the backlog */
     INIT_MESSAGE_BYTES_MAX = 512,
 };

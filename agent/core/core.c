@@ -135,15 +135,27 @@ static uint64_t earlier(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+/* Cut off from all other members, or no member any more. */
+static bool is_alone(const struct core *core)
+{
+    struct node_id self = overlay_self(core->overlay);
+    const struct overlay_member *member = overlay_member_by_id(core->overlay, &self);
+
+    return overlay_belongs(core->overlay) && (overlay_isolated(core->overlay, core->turn.now_ms) ||
+                                              (member != NULL && member->state == MEMBER_EXPELLED));
+}
+
 static void step_end(struct core *core)
 {
     struct core_effect *wake;
     uint64_t wake_ms;
 
     drain(core);
-    executor_set_isolated(core->executor, &core->turn,
-                          overlay_belongs(core->overlay) &&
-                              overlay_isolated(core->overlay, core->turn.now_ms));
+    if (core->around.alone != is_alone(core)) {
+        core->around.alone = !core->around.alone;
+        core->looks_around = true;
+        executor_set_isolated(core->executor, &core->turn, core->around.alone);
+    }
     if (core->looks_around) {
         core->looks_around = false;
         manager_look_around(core->manager, &core->turn);

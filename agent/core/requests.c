@@ -244,7 +244,6 @@ static void begin_put_chunk(struct core *core, struct request *request,
 {
     uint64_t token = request_pend(core, request);
 
-    request->until_ms = core->turn.now_ms + JOIN_MS;
     if (token != 0) {
         overlay_chunk_put(core->overlay, &core->now, token, &from->chunk, &core->io);
     }

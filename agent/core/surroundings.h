@@ -19,6 +19,7 @@ enum { CANDIDATES_MAX = 8 };
 struct surroundings {
     const void *self;    /* handed to each function */
     struct node_id node; /* this node */
+    bool alone;          /* cut off, or expelled: it must lead nothing */
     /* Election: up members that manage, the leader first, then the secondaries in order. */
     uint32_t (*candidates)(const void *self, const struct service_id *service, uint32_t count_max,
                            struct node_id *nodes_out);

@@ -56,6 +56,7 @@ struct slot {
     uint64_t revision; /* SAVING: acknowledged when the service's saved revision is this */
     uint64_t asked_ms;
     uint64_t heard_ms; /* 0: not since we lead */
+    bool down;         /* its node is: nobody reaches it now */
     bool leaving;      /* its node drains or is paused: find another */
     struct retiring retiring;
     /* as reported */

@@ -196,6 +196,13 @@ static uint64_t service_wake_ms(const struct service *service, uint64_t last_tic
     if (service->revision_saved < service->revision) {
         wake_ms = earlier(wake_ms, service->save_ms + SAVE_MS);
     }
+    for (uint32_t i = 0; i < REPLICAS_PER_SERVICE_MAX; i++) {
+        const struct slot *slot = &service->slots[i];
+
+        if (slot->down && slot->heard_ms + ABSENT_MS >= last_tick_ms) {
+            wake_ms = earlier(wake_ms, slot->heard_ms + ABSENT_MS + 1);
+        }
+    }
     return wake_ms;
 }
 

@@ -5,6 +5,10 @@
 #include "agent/manager/internal.h"
 #include "base/check.h"
 
+/*
+ * It left or was expelled. One that is merely down may be back at once (its mingad was restarted,
+ * its replica lives): its silence decides, after ABSENT_MS.
+ */
 static bool node_is_gone(const struct manager *manager, const struct turn *turn,
                          const struct node_id *node)
 {
@@ -14,10 +18,15 @@ static bool node_is_gone(const struct manager *manager, const struct turn *turn,
     if (member == NULL || member->state == MEMBER_EXPELLED) {
         return true;
     }
-    if (member->is_self || member->state == MEMBER_UP || member->state == MEMBER_SUSPECT) {
-        return false;
-    }
-    return !manager_back_soon(manager, node, turn->now_ms);
+    return !member->is_self && member->state == MEMBER_LEFT &&
+           !manager_back_soon(manager, node, turn->now_ms);
+}
+
+static bool node_is_down(const struct turn *turn, const struct node_id *node)
+{
+    const struct overlay_member *member = turn->around->member(turn->around->self, node);
+
+    return member != NULL && !member->is_self && member->state == MEMBER_DOWN;
 }
 
 void slot_ask_stop(struct turn *turn, const struct service *service, uint32_t slot_number,
@@ -288,7 +297,7 @@ static void retiring_review(struct manager *manager, struct turn *turn, struct s
     if (!retiring->there) {
         return;
     }
-    if (node_is_gone(manager, turn, &retiring->node)) {
+    if (node_is_gone(manager, turn, &retiring->node) || node_is_down(turn, &retiring->node)) {
         retiring->there = false;
     } else if (relieved || turn->now_ms >= retiring->until_ms || index >= service_wanted(service)) {
         slot_ask_stop(turn, service, index + 1, &retiring->node, retiring->incarnation);
@@ -318,8 +327,10 @@ static void slot_review(struct manager *manager, struct turn *turn, struct servi
     bool wanted = index < service_wanted(service);
 
     retiring_review(manager, turn, service, index);
+    slot->down = slot_holds_node(slot) && node_is_down(turn, &slot->node);
     if (slot_holds_node(slot) &&
-        (node_is_gone(manager, turn, &slot->node) || slot_is_silent(manager, slot, turn->now_ms))) {
+        (node_is_gone(manager, turn, &slot->node) || slot_is_silent(manager, slot, turn->now_ms) ||
+         (slot->down && slot->phase != SLOT_PLACED))) {
         slot_clear(slot, turn->now_ms);
         service->find.retry_ms = turn->now_ms;
     }

@@ -166,8 +166,11 @@ static enum verdict judge(struct manager *manager, struct turn *turn, struct ser
             occupant_ended(service, slot, reported, turn->now_ms);
             return VERDICT_END;
         }
+        if (!slot->leaving && (reported->mood == MOOD_PAUSED || reported->mood == MOOD_DRAINING)) {
+            service->find.retry_ms = turn->now_ms; /* find another at once */
+        }
         slot_take(slot, reported, turn->now_ms);
-        return slot->phase == SLOT_ENDING ? VERDICT_END : VERDICT_KEEP;
+        return VERDICT_KEEP; /* ENDING too: its end is to be reported, STOP is asked again */
     }
     return judge_challenger(manager, turn, service, slot, reported);
 }

@@ -40,7 +40,8 @@ bool service_leads(const struct service_id *id, const struct turn *turn)
 {
     struct node_id leader;
 
-    return turn->around->candidates(turn->around->self, id, 1, &leader) == 1 &&
+    return !turn->around->alone &&
+           turn->around->candidates(turn->around->self, id, 1, &leader) == 1 &&
            id_equal(&leader.id, &turn->around->node.id);
 }
 
@@ -80,8 +81,8 @@ static bool slot_runs(const struct slot *slot)
     if (slot->retiring.there) {
         return true; /* the one before still answers */
     }
-    return slot->phase == SLOT_PLACED && slot->heard_ms != 0 && slot->state == REPLICA_RUNNING &&
-           slot->health != HEALTH_FAILING;
+    return slot->phase == SLOT_PLACED && slot->heard_ms != 0 && !slot->down &&
+           slot->state == REPLICA_RUNNING && slot->health != HEALTH_FAILING;
 }
 
 uint32_t service_running_count(const struct service *service)

@@ -25,10 +25,10 @@ static void explain_slot(const struct service *service, char *reason_out, size_t
             slot->phase == SLOT_DONE ? "has ended" : replica_state_name(slot->state);
 
         if (slot->phase == SLOT_PLACED && slot->state == REPLICA_RUNNING &&
-            slot->health != HEALTH_FAILING && slot->heard_ms != 0) {
+            slot->health != HEALTH_FAILING && slot->heard_ms != 0 && !slot->down) {
             continue;
         }
-        if (slot->phase == SLOT_PLACED && slot->heard_ms == 0) {
+        if (slot->phase == SLOT_PLACED && (slot->heard_ms == 0 || slot->down)) {
             state = "not heard";
         } else if (slot->health == HEALTH_FAILING) {
             state = "fails its health probe";

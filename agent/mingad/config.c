@@ -195,8 +195,8 @@ int config_parse(struct bytes yaml, const char *file_name, struct config *config
                  struct err *err)
 {
     struct config config;
-    struct yaml_marks marks;
-    int r = yaml_table_read(&table, yaml, file_name, &config, &marks, err);
+    struct yaml_marks marks = {.file_name = file_name};
+    int r = yaml_table_read(&table, yaml, &config, &marks, err);
 
     if (r < 0) {
         return r;

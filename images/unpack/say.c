@@ -67,6 +67,9 @@ void say_done(void)
 }
 
 static void say_last(const char *what, const char *path, const char *format, va_list arguments)
+    PRINTF_LIKE(3, 0);
+
+static void say_last(const char *what, const char *path, const char *format, va_list arguments)
 {
     char line[LINE_BYTES_MAX];
     int used_bytes =

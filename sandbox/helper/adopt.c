@@ -89,7 +89,8 @@ static void adopt_one(struct helper *helper, const char *name)
     struct replica *replica = free_slot(helper);
     struct err err = {0};
 
-    if (replica == NULL) {
+    /* A record that was never finished (".new") is of a launch that was not, either. */
+    if (replica == NULL || strchr(name, '.') != NULL) {
         return; /* what is of it is found among the leftovers */
     }
     replica_init(replica);
@@ -203,4 +204,5 @@ void helper_adopt(struct helper *helper)
     for_each_file(helper, helper->folders.records, remove_unknown_record);
     for_each_file(helper, helper->folders.controls, remove_unknown_control);
     for_each_file(helper, helper->folders.logs, remove_unknown_log);
+    uid_range_sweep(helper->folders.uids);
 }

@@ -23,6 +23,16 @@
 
 enum { DESCRIPTORS_MAX = INIT_FD_LAST + 1, HIGH_FD = 64 };
 
+static int enter_cgroup(const struct child_plan *plan, struct err *err)
+{
+    for (int i = 0; i < CGROUP_ENTRIES; i++) {
+        if (write(plan->init_entries[i], CGROUP_ENTER, strlen(CGROUP_ENTER)) < 0) {
+            return err_set(err, -errno, "enter the control group: %m");
+        }
+    }
+    return 0;
+}
+
 /* The helper may die while we wait, before or after the death signal is set: both end us. */
 static int wait_for_maps(const struct child_plan *plan, struct err *err)
 {
@@ -144,6 +154,9 @@ static int arrange_descriptors(const struct child_plan *plan, int *init_fd, int 
     wanted[INIT_FD_LOG] = plan->log_fds[0];
     wanted[INIT_FD_LOG_OTHER] = plan->log_fds[1];
     wanted[INIT_FD_UIDS] = plan->lock_fd;
+    for (int i = 0; i < CGROUP_ENTRIES; i++) {
+        wanted[INIT_FD_ENTRIES + i] = plan->service_entries[i];
+    }
     for (uint32_t i = 0; i < plan->port_count; i++) {
         wanted[INIT_FD_PORTS + i] = plan->port_fds[i];
     }
@@ -189,8 +202,11 @@ _Noreturn void child_run(const struct child_plan *plan)
     struct err err = {0};
     int setup_fd = plan->setup_fd;
     int init_fd = plan->init_fd;
-    int r = wait_for_maps(plan, &err);
+    int r = enter_cgroup(plan, &err);
 
+    if (r == 0) {
+        r = wait_for_maps(plan, &err);
+    }
     if (r == 0) {
         r = furnish(plan, &err);
     }

@@ -5,6 +5,7 @@
  * namespaces, then executes minga-init with the descriptors of init_protocol.h.
  */
 #include "base/err.h"
+#include "sandbox/cgroup.h"
 #include "sandbox/init_protocol.h"
 
 struct child_plan {    /* everything borrowed; the clone has its own copy of all descriptors */
@@ -19,7 +20,9 @@ struct child_plan {    /* everything borrowed; the clone has its own copy of all
     int spec_fd;
     int filter_fd;
     int log_fds[2];
-    int lock_fd; /* of the uid range */
+    int lock_fd;                         /* of the uid range */
+    int init_entries[CGROUP_ENTRIES];    /* the child enters its group by these, first of all */
+    int service_entries[CGROUP_ENTRIES]; /* for minga-init */
     const int *port_fds;
     uint32_t port_count;
 };

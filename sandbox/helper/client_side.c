@@ -42,8 +42,20 @@ void say_answer(struct helper *helper, const struct helper_answer *answer)
 void say_event(struct helper *helper, const struct sandbox_event *event)
 {
     struct helper_answer answer = {.kind = ANSWER_EVENT, .event = *event};
+    bool heard = helper->client_fd >= 0 && helper->greeted;
 
+    if (!heard && event->kind == SANDBOX_ENDED && helper->missed_count < REPLICAS_PER_NODE_MAX) {
+        helper->missed[helper->missed_count++] = *event;
+    }
     say_answer(helper, &answer);
+}
+
+void say_missed(struct helper *helper)
+{
+    for (uint32_t i = 0; i < helper->missed_count; i++) {
+        say_event(helper, &helper->missed[i]);
+    }
+    helper->missed_count = 0;
 }
 
 void say_ended(struct helper *helper, const struct replica_key *key, enum sandbox_end end,

@@ -53,7 +53,6 @@ struct replica {
     uint64_t lease_until_ms;
     uint64_t deadline_ms; /* STARTING, STOPPING: then it is killed; ENDING: when it began */
     bool warned;          /* ENDING: that it hangs */
-    bool frozen;
     bool health_known;
     bool healthy;
     bool end_known; /* the three below are final */
@@ -87,6 +86,8 @@ struct helper {
     bool exit_when_idle;
     bool leaving; /* SIGTERM: everything ends, then we do */
     struct replica replicas[REPLICAS_PER_NODE_MAX];
+    struct sandbox_event missed[REPLICAS_PER_NODE_MAX]; /* ENDED while there was no mingad */
+    uint32_t missed_count;
 };
 
 /* --- replica.c: the life of one replica --- */
@@ -143,6 +144,8 @@ void helper_end_unknown_groups(struct helper *helper);
 /* --- client_side.c: what mingad is told --- */
 
 void say_event(struct helper *helper, const struct sandbox_event *event);
+/* Says what ended while nobody was there to hear it, once. The oldest are kept. */
+void say_missed(struct helper *helper);
 void say_answer(struct helper *helper, const struct helper_answer *answer);
 void say_ended(struct helper *helper, const struct replica_key *key, enum sandbox_end end,
                const char *reason);

@@ -30,6 +30,8 @@ struct launch {
     int listen_fd;
     int spec_fd;
     int log_fds[2];
+    int init_entries[CGROUP_ENTRIES];
+    int service_entries[CGROUP_ENTRIES];
     int setup_fds[2];   /* ours, the child's */
     int control_fds[2]; /* ours, the child's */
 };
@@ -45,6 +47,10 @@ static void launch_init(struct launch *launch)
         .setup_fds = {-1, -1},
         .control_fds = {-1, -1},
     };
+    for (int i = 0; i < CGROUP_ENTRIES; i++) {
+        launch->init_entries[i] = -1;
+        launch->service_entries[i] = -1;
+    }
 }
 
 static void launch_done(struct launch *launch)
@@ -56,6 +62,10 @@ static void launch_done(struct launch *launch)
     disk_done(&launch->disk);
     for (size_t i = 0; i < ARRAY_COUNT(fds); i++) {
         cleanup_close(&fds[i]);
+    }
+    for (int i = 0; i < CGROUP_ENTRIES; i++) {
+        cleanup_close(&launch->init_entries[i]);
+        cleanup_close(&launch->service_entries[i]);
     }
 }
 
@@ -159,6 +169,14 @@ static int prepare(struct helper *helper, struct replica *replica, struct launch
         r = cgroup_create(helper->cgroups, &replica->name, &replica->spec.limits, err);
     }
     if (r == 0) {
+        r = cgroup_open_entries(helper->cgroups, &replica->name, CGROUP_INIT, launch->init_entries,
+                                err);
+    }
+    if (r == 0) {
+        r = cgroup_open_entries(helper->cgroups, &replica->name, CGROUP_SERVICE,
+                                launch->service_entries, err);
+    }
+    if (r == 0) {
         r = make_root(helper, replica, launch, err);
     }
     if (r == 0) {
@@ -191,7 +209,7 @@ static int clone_child(struct helper *helper, struct replica *replica, struct la
         .pidfd = (uint64_t)(uintptr_t)&pidfd,
         .exit_signal = SIGCHLD,
     };
-    const struct child_plan plan = {
+    struct child_plan plan = {
         .place = place,
         .hostname = replica->spec.hostname,
         .shm_bytes_max = shm_bytes(replica),
@@ -208,6 +226,8 @@ static int clone_child(struct helper *helper, struct replica *replica, struct la
         .port_count = replica->spec.port_count,
     };
 
+    memcpy(plan.init_entries, launch->init_entries, sizeof(plan.init_entries));
+    memcpy(plan.service_entries, launch->service_entries, sizeof(plan.service_entries));
     snprintf(place, sizeof(place), "%s/root", helper->folders.layers);
     pid_t pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
     if (pid < 0) {
@@ -246,15 +266,11 @@ static int await_execution(int setup_fd, struct err *err)
     return err_set(err, failure.code, "%s", failure.text);
 }
 
-static int furnish_child(struct helper *helper, struct replica *replica, struct launch *launch,
-                         struct err *err)
+static int furnish_child(const struct replica *replica, struct launch *launch, struct err *err)
 {
     const struct id_map all = {0, replica->uids.first, UID_RANGE_COUNT};
-    int r = cgroup_attach(helper->cgroups, &replica->name, CGROUP_INIT, replica->init_pid, err);
+    int r = process_offer_to_oom_killer(replica->init_pid, err);
 
-    if (r == 0) {
-        r = process_offer_to_oom_killer(replica->init_pid, err);
-    }
     if (r == 0) {
         r = process_write_maps(replica->init_pid, all, all, err);
     }
@@ -287,7 +303,7 @@ int replica_launch(struct helper *helper, struct replica *replica, const int *po
         r = clone_child(helper, replica, &launch, port_fds, err);
     }
     if (r == 0) {
-        r = furnish_child(helper, replica, &launch, err);
+        r = furnish_child(replica, &launch, err);
     }
     /* Before ATTACHED lets the service begin: from then on init lives without us. */
     if (r == 0) {

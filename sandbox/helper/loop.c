@@ -203,6 +203,7 @@ int helper_run(struct helper *helper, int signal_fd)
         }
         for (nfds_t i = 0; ready > 0 && i < sources.count; i++) {
             if (sources.polled[i].revents != 0 && handle(helper, &sources, i)) {
+                unlink(helper->folders.socket);
                 return 0;
             }
         }
@@ -211,6 +212,7 @@ int helper_run(struct helper *helper, int signal_fd)
             break;
         }
     }
+    unlink(helper->folders.socket);
     if (cgroups_remove_parent(helper->cgroups, &err) < 0) {
         log_warning("%s", err.text);
     }

@@ -67,11 +67,7 @@ int replica_freeze(struct helper *helper, struct replica *replica, bool frozen, 
 {
     int r = cgroup_freeze(helper->cgroups, &replica->name, frozen, err);
 
-    if (r < 0 && r != -ETIMEDOUT) {
-        return r;
-    }
-    replica->frozen = frozen;
-    return 0;
+    return r == -ETIMEDOUT ? 0 : r; /* then it will be */
 }
 
 void replica_stop(struct helper *helper, struct replica *replica)
@@ -82,8 +78,8 @@ void replica_stop(struct helper *helper, struct replica *replica)
     if (replica->state == REPLICA_STOPPING || replica->state == REPLICA_ENDING) {
         return;
     }
-    /* What is frozen hears nothing. */
-    if (replica->frozen && replica_freeze(helper, replica, false, &err) < 0) {
+    /* What is frozen hears nothing; perhaps an earlier helper has frozen it. */
+    if (replica_freeze(helper, replica, false, &err) < 0) {
         log_warning("%s: thaw: %s", replica->name.text, err.text);
     }
     if (replica->state == REPLICA_STARTING || replica->control_fd < 0 ||
@@ -95,22 +91,15 @@ void replica_stop(struct helper *helper, struct replica *replica)
     replica->deadline_ms = now_ms() + replica->spec.stop_grace_ms + STOP_MARGIN_MS;
 }
 
-static void on_forked(struct helper *helper, struct replica *replica, pid_t service_pid)
+static void on_forked(struct replica *replica, pid_t service_pid)
 {
     const struct init_message attached = {.kind = INIT_ATTACHED};
-    struct err err = {0};
-    int r;
 
     if (replica->state != REPLICA_STARTING || service_pid <= 0) {
         return;
     }
-    r = cgroup_attach(helper->cgroups, &replica->name, CGROUP_SERVICE, service_pid, &err);
-    if (r == 0) {
-        r = init_message_send(replica->control_fd, &attached);
-    }
-    if (r < 0) {
-        replica_end(replica, SANDBOX_END_REFUSED, 0,
-                    err.code != 0 ? err.text : "minga-init does not listen");
+    if (init_message_send(replica->control_fd, &attached) < 0) {
+        replica_end(replica, SANDBOX_END_REFUSED, 0, "minga-init does not listen");
     }
 }
 
@@ -165,7 +154,7 @@ static bool hear_init(struct helper *helper, struct replica *replica)
     }
     switch (message.kind) {
     case INIT_FORKED:
-        on_forked(helper, replica, sender_pid);
+        on_forked(replica, sender_pid);
         break;
     case INIT_STARTED:
         on_started(helper, replica, &message);

@@ -231,6 +231,7 @@ static void request_list(struct helper *helper, const struct helper_request *req
             }
         }
     }
+    say_missed(helper);
     say_answer(helper, &end);
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -130,12 +131,17 @@ static int lock_folders(const struct helper_folders *folders, struct err *err)
 
 /*
  * What we attach for a moment while a root is stacked is seen by us only, while what the host
- * mounts and unmounts still reaches us.
+ * mounts and unmounts still reaches us. And no network: a helper that talks to one mingad over a
+ * unix socket needs none. (Listening sockets that mingad hands over belong to its network.)
  */
-static int leave_host_mounts(struct err *err)
+static int leave_host(struct err *err)
 {
-    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0) {
-        return err_set(err, -errno, "mount namespace of our own: %m");
+    if (unshare(CLONE_NEWNS | CLONE_NEWNET) < 0 ||
+        mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0) {
+        return err_set(err, -errno, "namespaces of our own: %m");
+    }
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
+        return err_set(err, -errno, "no new privileges: %m");
     }
     return 0;
 }
@@ -220,7 +226,7 @@ int helper_setup(const struct options *options, struct helper *helper_out, struc
         r = lock_folders(&helper_out->folders, err);
     }
     if (r == 0) {
-        r = leave_host_mounts(err);
+        r = leave_host(err);
     }
     if (r == 0) {
         r = helper_out->init_program_fd = open_init_program(options->init, err);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "sandbox/helper/uid_range.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -125,4 +126,22 @@ int uid_range_adopt(const char *folder, uint32_t first, struct uid_range *range_
     }
     *range_out = (struct uid_range){first, fd};
     return 0;
+}
+
+void uid_range_sweep(const char *folder)
+{
+    CLEANUP(cleanup_closedir) DIR *dir = opendir(folder);
+    struct dirent *entry;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        CLEANUP(cleanup_close)
+        int fd = entry->d_type == DT_REG
+                     ? openat(dirfd(dir), entry->d_name, O_RDWR | O_CLOEXEC | O_NOFOLLOW)
+                     : -1;
+
+        if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 &&
+            still_named(dirfd(dir), entry->d_name, fd)) {
+            unlinkat(dirfd(dir), entry->d_name, 0);
+        }
+    }
 }

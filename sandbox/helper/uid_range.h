@@ -25,6 +25,8 @@ int uid_range_take(const char *folder, const struct host_limits *limits,
                    struct uid_range *range_out, struct err *err);
 /* Lets go; removes the file if nobody else holds it. Harmless on an empty one. */
 void uid_range_free(const char *folder, struct uid_range *range);
+/* Removes the files of all ranges that nobody holds: whoever held them died. */
+void uid_range_sweep(const char *folder);
 /*
  * Opens the file of a range that a living sandbox holds, so that it can be removed at its end.
  * The lock itself stays with that sandbox until then.

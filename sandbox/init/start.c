@@ -194,20 +194,33 @@ static int become_service(struct sandbox_spec *spec, int output_write_fd, struct
     return r;
 }
 
+static int enter_cgroup(struct err *err)
+{
+    for (int i = 0; i < INIT_ENTRIES; i++) {
+        if (write(INIT_FD_ENTRIES + i, "0", 1) < 0) {
+            return err_set(err, -errno, "enter the control group: %m");
+        }
+    }
+    return 0;
+}
+
 static _Noreturn void run_child(struct sandbox_spec *spec, int output_write_fd, int go_fd,
                                 int report_fd)
 {
     const struct init_message forked = {.kind = INIT_FORKED};
     struct err err = {0};
     char go;
-    int r = init_message_send(INIT_FD_CONTROL, &forked);
+    int r = enter_cgroup(&err);
 
-    if (r < 0) {
+    if (r == 0) {
+        r = init_message_send(INIT_FD_CONTROL, &forked);
+    }
+    if (r < 0 && err.code == 0) {
         errno = -r;
         (void)err_set(&err, r, "report to minga-sandboxd: %m");
-    } else if (read(go_fd, &go, 1) != 1) {
+    } else if (r == 0 && read(go_fd, &go, 1) != 1) {
         _exit(1); /* init is gone, and with it everybody who could want to know */
-    } else {
+    } else if (r == 0) {
         (void)become_service(spec, output_write_fd, &err);
     }
     /* Short enough for a pipe to take at once. */
@@ -241,6 +254,10 @@ int start_fork(struct start *start, struct sandbox_spec *spec, int output_write_
         return err_set(err, -errno, "start: %m");
     }
     start->pid = pid;
+    /* Only the child was to enter. */
+    if (syscall(SYS_close_range, INIT_FD_ENTRIES, INIT_FD_ENTRIES + INIT_ENTRIES - 1, 0) < 0) {
+        return err_set(err, -errno, "start: %m");
+    }
     return 0;
 }
 

@@ -67,4 +67,23 @@ done <"$work/tarballs/list"
 unpack <(head -c 20G /dev/zero | zstd -qc --long=27 2>/dev/null)
 if [ "$status" -eq 1 ]; then ok "zeros without end are refused"; else not_ok "zeros without end are refused ($status)"; fi
 
+# While it waits for its input it is confined already.
+mkfifo "$work/input"
+rm -rf "$work/box" && mkdir -p "$work/box/staging"
+"$BIN/minga-unpack" unpack <"$work/input" >"$work/said" 2>"$work/errors" 3<"$work/box/staging" &
+pid=$!
+exec 7>"$work/input"
+for _ in $(seq 50); do
+    grep -q '^Seccomp:[[:space:]]*2' "/proc/$pid/status" && break
+    sleep 0.1
+done
+if grep -q '^Seccomp:[[:space:]]*2' "/proc/$pid/status" &&
+    grep -q '^NoNewPrivs:[[:space:]]*1' "/proc/$pid/status"; then
+    ok "the worker runs under a seccomp filter without new privileges"
+else
+    not_ok "the worker runs under a seccomp filter without new privileges"
+fi
+exec 7>&-
+wait "$pid"
+
 exit $failed

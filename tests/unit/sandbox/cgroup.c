@@ -209,6 +209,50 @@ Test(cgroup, a_group_of_v2_is_made_filled_emptied_and_removed)
     run_story(2, life_story);
 }
 
+static void enter_story(struct cgroups *cgroups)
+{
+    struct cgroup_stats stats;
+    struct err err = {0};
+    int entries[CGROUP_ENTRIES];
+    int ready[2];
+    char byte;
+
+    make_replica(cgroups);
+    must(cgroup_open_entries(cgroups, &NAME, CGROUP_INIT, entries, &err), &err);
+    CHECK(pipe(ready) == 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        for (unsigned i = 0; i < CGROUP_ENTRIES; i++) {
+            CHECK(write(entries[i], CGROUP_ENTER, 1) == 1);
+        }
+        CHECK(write(ready[1], "", 1) == 1);
+        sleep_long();
+        _exit(0);
+    }
+    CHECK(read(ready[0], &byte, 1) == 1);
+    for (unsigned i = 0; i < cgroups->hierarchy_count; i++) {
+        uint64_t found = 0;
+        char group[CGROUP_PATH_BYTES_MAX];
+
+        CHECK(snprintf(group, sizeof(group), "%s/%s/init", cgroups->parent, NAME.text) > 0);
+        CHECK(cgroup_get_number(cgroups->base_fds[i], group, "cgroup.procs", &found) == 0);
+        CHECK(found == (uint64_t)pid);
+    }
+    must(cgroup_stats(cgroups, &NAME, &stats, &err), &err);
+    kill_to_empty(cgroups, &NAME);
+    CHECK(waitpid(pid, NULL, 0) == pid);
+}
+
+Test(cgroup, a_process_enters_every_hierarchy_by_itself)
+{
+    run_story(0, enter_story);
+}
+
+Test(cgroup, a_process_enters_a_group_of_v2_by_itself)
+{
+    run_story(2, enter_story);
+}
+
 static void lock_story(struct cgroups *cgroups)
 {
     struct cgroups *other = NULL;

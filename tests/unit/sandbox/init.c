@@ -34,7 +34,7 @@
 #include "sandbox/logs.h"
 #include "sandbox/spec.h"
 
-enum { UID_BASE = 1879048192, SERVICE_PORT = 8080, WAIT_MS = 5000, DESCRIPTORS = 8 };
+enum { UID_BASE = 1879048192, SERVICE_PORT = 8080, WAIT_MS = 5000, DESCRIPTORS = 13 };
 
 static const char BUSYBOX[] = "/usr/bin/busybox";
 
@@ -203,14 +203,13 @@ static void launch(struct sandbox *sandbox, const struct sandbox_spec *spec)
     sandbox->log_fds[1] = memory_file("", 0);
     int program_fd = open_program();
     CHECK(program_fd >= 0);
-    const int fds[DESCRIPTORS] = {control[1],
-                                  listen_for_helper(sandbox),
-                                  memory_file(encoded, encoded_bytes),
-                                  filter_file(),
-                                  sandbox->log_fds[0],
-                                  sandbox->log_fds[1],
-                                  memory_file("", 0), /* stands for the uid range's lock */
-                                  listen_for_clients(sandbox)};
+    const int fds[DESCRIPTORS] = {
+        control[1],         listen_for_helper(sandbox), memory_file(encoded, encoded_bytes),
+        filter_file(),      sandbox->log_fds[0],        sandbox->log_fds[1],
+        memory_file("", 0), /* stands for the uid range's lock */
+        memory_file("", 0), /* and these for the doors of a cgroup */
+        memory_file("", 0), memory_file("", 0),         memory_file("", 0),
+        memory_file("", 0), listen_for_clients(sandbox)};
     sandbox->control_fd = control[0];
     sandbox->pid = (pid_t)syscall(SYS_clone, flags, NULL, NULL, NULL, 0UL);
     if (sandbox->pid == 0) {

@@ -73,3 +73,21 @@ Test(uid_range, a_range_stays_held_while_a_sandbox_has_its_lock)
     cr_assert_eq(count_entries(folder), 0);
     cr_assert_eq(rmdir(folder), 0);
 }
+
+Test(uid_range, a_sweep_takes_only_what_nobody_holds)
+{
+    char folder[] = "/tmp/minga-uids-XXXXXX";
+    struct uid_range held = {0, -1};
+    struct uid_range dead = {0, -1};
+    struct err err = {0};
+
+    cr_assert_not_null(mkdtemp(folder));
+    cr_assert_eq(uid_range_take(folder, &three_ranges, &held, &err), 0);
+    cr_assert_eq(uid_range_take(folder, &three_ranges, &dead, &err), 0);
+    close(dead.lock_fd);
+    cr_assert_eq(count_entries(folder), 2);
+    uid_range_sweep(folder);
+    cr_assert_eq(count_entries(folder), 1);
+    uid_range_free(folder, &held);
+    cr_assert_eq(rmdir(folder), 0);
+}

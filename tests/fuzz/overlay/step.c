@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * Bytes become events for an admitted node with three neighbours, who may send anything. After
+ * each event the invariants must hold; nothing that others send may hit a CHECK.
+ *
+ * Input: a row of [operation][argument][length low][length high][length bytes].
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "overlay/message.h"
+#include "overlay/overlay.h"
+#include "overlay/signed.h"
+
+enum { NEIGHBOURS = 3, STEPS_MAX = 64, TOKENS_MAX = 64 };
+
+struct fixture {
+    struct secret_key community;
+    struct secret_key nodes[NEIGHBOURS + 1];
+    uint8_t community_bytes[512];
+    size_t community_length;
+    uint8_t admissions[NEIGHBOURS + 1][1152];
+    size_t admission_lengths[NEIGHBOURS + 1];
+};
+
+struct run {
+    struct overlay *overlay;
+    uint64_t now_ms;
+    uint64_t stores[8]; /* tokens of the last store effects */
+    uint32_t store_count;
+    uint64_t next_token;
+    bool open[TOKENS_MAX];
+    struct overlay_ask ask;
+    bool has_ask;
+};
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void make_key(uint8_t number, struct secret_key *secret_out)
+{
+    uint8_t seed[KEY_SEED_BYTES];
+
+    memset(seed, number, sizeof(seed));
+    keys_from_seed(seed, secret_out);
+}
+
+static void make_community(struct fixture *fixture)
+{
+    minga_Community body = minga_Community_init_zero;
+    minga_Signed envelope = minga_Signed_init_zero;
+    struct public_key key;
+    int length;
+
+    make_key(100, &fixture->community);
+    key = keys_public(&fixture->community);
+    memcpy(body.name, "fuzz", 5);
+    memcpy(body.key, key.bytes, PUBLIC_KEY_BYTES);
+    CHECK(signed_make(minga_Community_fields, &body, PURPOSE_COMMUNITY, &fixture->community,
+                      &envelope) == 0);
+    length = signed_encode(&envelope, fixture->community_bytes, sizeof(fixture->community_bytes));
+    CHECK(length > 0);
+    fixture->community_length = (size_t)length;
+}
+
+/* Countersigned by the community itself, which needs no invitation. */
+static void make_admission(struct fixture *fixture, uint32_t index)
+{
+    minga_AdmissionRequest request = minga_AdmissionRequest_init_zero;
+    minga_Countersigned body = minga_Countersigned_init_zero;
+    minga_Signed envelope = minga_Signed_init_zero;
+    struct public_key community = keys_public(&fixture->community);
+    struct public_key key = keys_public(&fixture->nodes[index]);
+    struct signature signature;
+    struct bytes bytes;
+    int length;
+
+    memcpy(request.community, community.bytes, PUBLIC_KEY_BYTES);
+    memcpy(request.node_key, key.bytes, PUBLIC_KEY_BYTES);
+    memcpy(request.owner_key, key.bytes, PUBLIC_KEY_BYTES);
+    length = signed_encode_body(minga_AdmissionRequest_fields, &request, body.request.bytes,
+                                sizeof(body.request.bytes));
+    CHECK(length > 0);
+    body.request.size = (pb_size_t)length;
+    bytes = (struct bytes){body.request.bytes, (size_t)length};
+    signature = keys_sign(&fixture->nodes[index], PURPOSE_ADMISSION, bytes);
+    memcpy(body.node_signature, signature.bytes, SIGNATURE_BYTES);
+    memcpy(body.owner_signature, signature.bytes, SIGNATURE_BYTES);
+    CHECK(signed_make(minga_Countersigned_fields, &body, PURPOSE_COUNTERSIGNATURE,
+                      &fixture->community, &envelope) == 0);
+    length =
+        signed_encode(&envelope, fixture->admissions[index], sizeof(fixture->admissions[index]));
+    CHECK(length > 0);
+    fixture->admission_lengths[index] = (size_t)length;
+}
+
+static const struct fixture *fixture(void)
+{
+    static struct fixture made; /* the same for all inputs, and slow to make */
+    static bool is_made;
+
+    if (!is_made) {
+        make_community(&made);
+        for (uint32_t i = 0; i <= NEIGHBOURS; i++) {
+            make_key((uint8_t)(i + 1), &made.nodes[i]);
+            make_admission(&made, i);
+        }
+        is_made = true;
+    }
+    return &made;
+}
+
+static void check_message(const struct overlay_effect *effect)
+{
+    minga_Message message = minga_Message_init_zero;
+
+    CHECK(effect->message.length_bytes <= MESSAGE_BYTES_MAX);
+    if (effect->message.length_bytes > 0) {
+        CHECK(message_decode(effect->message, &message) == 0);
+    }
+}
+
+static void take_effects(struct run *run, struct overlay_effects *effects)
+{
+    CHECK(effects->count <= OVERLAY_EFFECTS_MAX);
+    for (uint32_t i = 0; i < effects->count; i++) {
+        const struct overlay_effect *effect = &effects->list[i];
+
+        if (effect->kind == OVERLAY_SEND || effect->kind == OVERLAY_REPLY) {
+            check_message(effect);
+        } else if ((effect->kind == OVERLAY_STORE || effect->kind == OVERLAY_STORE_CHUNK) &&
+                   effect->token != 0) {
+            run->stores[run->store_count++ % 8] = effect->token;
+        } else if (effect->kind == OVERLAY_DONE) {
+            CHECK(effect->token > 0 && effect->token < TOKENS_MAX);
+            CHECK(run->open[effect->token]); /* exactly one DONE for each */
+            run->open[effect->token] = false;
+        } else if (effect->kind == OVERLAY_WAKE) {
+            CHECK(effect->wake_ms > run->now_ms);
+        } else if (effect->kind == OVERLAY_DELIVER) {
+            run->ask = effect->ask;
+            run->has_ask = true;
+        }
+    }
+    effects->count = 0;
+    effects->arena_used_bytes = 0;
+}
+
+static void check_invariants(const struct run *run)
+{
+    const struct overlay *overlay = run->overlay;
+    struct overlay_ring_view view;
+    struct ring_key key = {{{0}}};
+    struct node_id nodes[RECORD_COPIES];
+
+    CHECK(overlay_member_count(overlay) <= NEIGHBOURS + 1);
+    CHECK(overlay_member_by_id(overlay, &(struct node_id){overlay_self(overlay).id}) != NULL);
+    overlay_ring(overlay, &view);
+    CHECK(view.successor_count <= NEIGHBOURS);
+    CHECK(overlay_replica_set(overlay, &key, RECORD_COPIES, nodes) <= NEIGHBOURS + 1);
+    CHECK(overlay_chunk_bytes(overlay) <= (1 << 20));
+}
+
+static struct overlay_event event_at(const struct run *run, enum overlay_event_kind kind)
+{
+    return (struct overlay_event){
+        .kind = kind, .now_ms = run->now_ms, .wall_unix_s = 1790000000 + run->now_ms / 1000};
+}
+
+/* A record with an address, so that the neighbour can be sent to. */
+static void add_node_record(const struct fixture *made, uint32_t neighbour, minga_Hello *hello)
+{
+    minga_NodeRecord record = minga_NodeRecord_init_zero;
+    minga_Signed envelope = minga_Signed_init_zero;
+    int length;
+
+    record.sequence = 1;
+    record.incarnation = 1;
+    record.stores = true;
+    record.addresses_count = 1;
+    memcpy(record.addresses[0], "n:1", 4);
+    CHECK(signed_make(minga_NodeRecord_fields, &record, PURPOSE_NODE, &made->nodes[neighbour],
+                      &envelope) == 0);
+    length = signed_encode(&envelope, hello->node_record.bytes, sizeof(hello->node_record.bytes));
+    CHECK(length > 0);
+    hello->node_record.size = (pb_size_t)length;
+}
+
+static void greet(struct run *run, uint32_t neighbour, struct overlay_effects *effects)
+{
+    const struct fixture *made = fixture();
+    struct overlay_event event = event_at(run, OVERLAY_RECEIVED);
+    struct public_key key = keys_public(&made->nodes[neighbour]);
+    struct public_key community = keys_public(&made->community);
+    minga_Message message;
+    uint8_t bytes[MESSAGE_BYTES_MAX];
+    int length;
+
+    message_init(&message, minga_Message_hello_tag);
+    memcpy(message.kind.hello.node_key, key.bytes, PUBLIC_KEY_BYTES);
+    memcpy(message.kind.hello.community_key, community.bytes, PUBLIC_KEY_BYTES);
+    add_node_record(made, neighbour, &message.kind.hello);
+    length = message_encode(&message, bytes, sizeof(bytes));
+    CHECK(length > 0);
+    event.message = (struct bytes){bytes, (size_t)length};
+    event.source.inbound = true;
+    event.source.link = neighbour;
+    CHECK(keys_curve_public(&key, event.source.curve_key) == 0);
+    overlay_step(run->overlay, &event, effects);
+    take_effects(run, effects);
+}
+
+static void start(struct run *run, struct overlay_effects *effects)
+{
+    const struct fixture *made = fixture();
+    struct overlay_config config = {.node_key = made->nodes[0], .seed = 1};
+    struct overlay_blob blob = {.kind = BLOB_COMMUNITY};
+
+    config.storage_bytes_max = 1 << 20;
+    config.description.stores = true;
+    run->overlay = overlay_new(&config);
+    CHECK(run->overlay != NULL);
+    blob.bytes = (struct bytes){made->community_bytes, made->community_length};
+    CHECK(overlay_load(run->overlay, &blob) == 0);
+    for (uint32_t i = 0; i <= NEIGHBOURS; i++) {
+        blob.kind = BLOB_ADMISSION;
+        blob.bytes = (struct bytes){made->admissions[i], made->admission_lengths[i]};
+        CHECK(overlay_load(run->overlay, &blob) == 0);
+    }
+    run->now_ms = 1000;
+    overlay_start(run->overlay, run->now_ms, 1790000000, effects);
+    take_effects(run, effects);
+    for (uint32_t i = 1; i <= NEIGHBOURS; i++) {
+        greet(run, i, effects);
+    }
+}
+
+/* Replies need the id of a request: the low bits of the message's own id choose a recent one. */
+static void receive(struct run *run, uint8_t argument, struct bytes bytes,
+                    struct overlay_effects *effects)
+{
+    struct overlay_event event = event_at(run, OVERLAY_RECEIVED);
+    const struct fixture *made = fixture();
+    uint32_t neighbour = 1 + argument % NEIGHBOURS;
+    struct public_key key = keys_public(&made->nodes[neighbour]);
+
+    event.message = bytes;
+    event.source.inbound = (argument & 0x40) == 0;
+    if (event.source.inbound) {
+        event.source.link = (argument & 0x20) != 0 ? 99 : neighbour;
+        CHECK(keys_curve_public(&key, event.source.curve_key) == 0);
+    } else {
+        event.source.node = keys_node_id(&key);
+    }
+    if ((argument & 0x80) != 0) {
+        event.data = bytes;
+    }
+    overlay_step(run->overlay, &event, effects);
+}
+
+static void request(struct run *run, uint8_t argument, struct bytes bytes,
+                    struct overlay_effects *effects)
+{
+    struct overlay_event now = event_at(run, OVERLAY_TICK);
+    struct ring_key key = {{{argument}}};
+    struct chunk_id chunk = {key.id};
+    struct node_id to = overlay_member(run->overlay, argument % (NEIGHBOURS + 1))->node;
+    uint64_t token = ++run->next_token;
+
+    if (token >= TOKENS_MAX) {
+        return;
+    }
+    run->open[token] = true;
+    if (bytes.length_bytes > PAYLOAD_BYTES_MAX) {
+        bytes.length_bytes = PAYLOAD_BYTES_MAX;
+    }
+    switch (argument >> 4) {
+    case 0:
+        overlay_ask(run->overlay, &now, token, &to, bytes, effects);
+        break;
+    case 1:
+        overlay_route(run->overlay, &now, token, &key, bytes, effects);
+        break;
+    case 2:
+        overlay_lookup(run->overlay, &now, token, &key, effects);
+        break;
+    case 3:
+        overlay_record_put(run->overlay, &now, token, bytes, effects);
+        break;
+    case 4:
+        overlay_record_get(run->overlay, &now, token, &(struct service_id){key.id},
+                           minga_RecordKind_RECORD_SERVICE, 0, effects);
+        break;
+    case 5:
+        overlay_chunk_put(run->overlay, &now, token, &chunk, effects);
+        break;
+    default:
+        overlay_chunk_get(run->overlay, &now, token, &chunk, &to, 1, effects);
+        break;
+    }
+}
+
+static void apply(struct run *run, uint8_t operation, uint8_t argument, struct bytes bytes,
+                  struct overlay_effects *effects)
+{
+    struct overlay_event event = event_at(run, OVERLAY_TICK);
+
+    switch (operation % 8) {
+    case 0:
+        run->now_ms += (uint64_t)argument * 10;
+        event.now_ms = run->now_ms;
+        overlay_step(run->overlay, &event, effects);
+        break;
+    case 1:
+    case 2:
+    case 3:
+        receive(run, argument, bytes, effects);
+        break;
+    case 4:
+        event.kind = (argument & 1) != 0 ? OVERLAY_LINK_UP : OVERLAY_LINK_LOST;
+        event.node = overlay_member(run->overlay, (argument >> 1) % (NEIGHBOURS + 1))->node;
+        overlay_step(run->overlay, &event, effects);
+        break;
+    case 5:
+        event.kind = (argument & 1) != 0 ? OVERLAY_STORED : OVERLAY_CHUNK_STORED;
+        event.token = run->stores[(argument >> 1) % 8];
+        event.failed = (argument & 0x10) != 0;
+        event.outcome = (enum overlay_chunk_outcome)((argument >> 5) % 3);
+        event.chunk.id.bytes[0] = argument;
+        event.chunk_bytes = 100;
+        overlay_step(run->overlay, &event, effects);
+        break;
+    case 6:
+        request(run, argument, bytes, effects);
+        break;
+    default:
+        if (run->has_ask && bytes.length_bytes <= PAYLOAD_BYTES_MAX) {
+            overlay_answer(run->overlay, &run->ask, bytes, effects);
+        }
+        break;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct overlay_effects effects; /* a megabyte, emptied after each call */
+    struct run run = {0};
+
+    effects.count = 0;
+    effects.arena_used_bytes = 0;
+    start(&run, &effects);
+    for (uint32_t step = 0; step < STEPS_MAX && size >= 4; step++) {
+        size_t length_bytes = (size_t)data[2] | (size_t)data[3] << 8;
+
+        if (length_bytes > size - 4) {
+            length_bytes = size - 4;
+        }
+        apply(&run, data[0], data[1], (struct bytes){data + 4, length_bytes}, &effects);
+        take_effects(&run, &effects);
+        check_invariants(&run);
+        data += 4 + length_bytes;
+        size -= 4 + length_bytes;
+    }
+    overlay_free(run.overlay);
+    return 0;
+}

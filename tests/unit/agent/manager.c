@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Stories of one service in a small community: who places what, and what heals. */
+#include "tests/unit/agent/community.h"
+
+static const char wiki[] = "name: wiki\ncommand: [/bin/wiki]\nreplicas: 3\n"
+                           "resources: {cpu: 0.5, memory: 128M, disk: 64M, pids: 64}\n"
+                           "ports:\n  - {name: http, container: 8080}\n";
+
+static struct community *running_wiki(uint32_t node_count, uint32_t replicas)
+{
+    struct community *community = fake_new(node_count, wiki);
+
+    fake_want(community, true, replicas, false);
+    (void)fake_until_running(community, 0, replicas, 2000);
+    return community;
+}
+
+static uint32_t holder_other_than(struct community *community, uint32_t not_this)
+{
+    for (uint32_t i = 0; i < community->node_count; i++) {
+        if (i != not_this && community->nodes[i].alive && community->nodes[i].running[0].used) {
+            return i;
+        }
+    }
+    cr_assert_fail("no other node holds a replica");
+    return 0;
+}
+
+Test(manager, three_replicas_of_a_new_service_run_at_once_on_three_nodes)
+{
+    struct community *community = fake_new(5, wiki);
+
+    fake_want(community, true, 3, false);
+    cr_assert_leq(fake_until_running(community, 0, 3, 2000), 200);
+    fake_free(community);
+}
+
+Test(manager, a_node_alone_runs_what_it_can_and_says_what_binds)
+{
+    struct community *community = fake_new(1, wiki);
+    minga_StatusPage page;
+
+    fake_want(community, true, 3, false);
+    fake_run(community, 1500);
+    page = fake_status(community, 0);
+    cr_assert_eq(page.head.state, SERVICE_DEGRADED);
+    cr_assert_eq(page.head.running_count, 1);
+    cr_assert_str_eq(page.head.reason, "1/3: only 1 node can run it");
+    fake_free(community);
+}
+
+Test(manager, a_killed_nodes_replica_is_replaced_after_its_absence)
+{
+    struct community *community = running_wiki(5, 3);
+    uint32_t leader = fake_leader(community, 0);
+
+    fake_kill(community, holder_other_than(community, leader));
+    fake_look_around(community);
+    fake_run(community, ABSENT_MS - HEARTBEAT_MS - 100);
+    cr_assert_eq(fake_running_count(community), 2, "it may be back: its mingad was restarted");
+    cr_assert_leq(fake_until_running(community, leader, 3, 2000), 1000);
+    fake_free(community);
+}
+
+Test(manager, a_killed_manager_is_followed_by_a_secondary_that_listens_first)
+{
+    struct community *community = running_wiki(5, 3);
+    uint32_t leader = fake_leader(community, 0);
+    uint32_t watcher = (leader + 1) % 5;
+    uint32_t starts_before = 0;
+    uint32_t starts_after = 0;
+    bool held;
+
+    held = community->nodes[leader].running[0].used;
+    for (uint32_t i = 0; i < 5; i++) {
+        starts_before += i == leader ? 0 : community->nodes[i].start_count;
+    }
+    fake_kill(community, leader);
+    fake_look_around(community);
+    cr_assert_leq(fake_until_running(community, watcher, 3, 5000), 2000);
+    for (uint32_t i = 0; i < 5; i++) {
+        starts_after += i == leader ? 0 : community->nodes[i].start_count;
+    }
+    cr_assert_eq(starts_after - starts_before, held ? 1 : 0, "nothing healthy is started anew");
+    cr_assert_eq(fake_status(community, fake_leader(community, watcher)).head.generation, 2);
+    fake_free(community);
+}
+
+Test(manager, both_sides_of_a_split_serve_and_merge_to_exactly_three)
+{
+    struct community *community = running_wiki(7, 3);
+
+    for (uint32_t i = 0; i < 7; i++) {
+        community->nodes[i].side = i < 3 ? 0 : 1;
+    }
+    fake_look_around(community);
+    fake_run(community, 6000);
+    cr_assert_eq(fake_running_count(community), 6);
+    for (uint32_t i = 0; i < 7; i++) {
+        community->nodes[i].side = 0;
+    }
+    fake_look_around(community);
+    (void)fake_until_running(community, 0, 3, 8000);
+    fake_run(community, 5000);
+    cr_assert_eq(fake_running_count(community), 3);
+    fake_free(community);
+}
+
+Test(manager, scaling_down_ends_the_highest_slots)
+{
+    struct community *community = running_wiki(5, 4);
+    minga_StatusPage page;
+
+    fake_want(community, true, 2, false);
+    (void)fake_until_running(community, 0, 2, 1000);
+    fake_run(community, 200);
+    page = fake_status(community, fake_leader(community, 0));
+    cr_assert_eq(page.slots_count, 2);
+    cr_assert_eq(page.slots[0].slot, 1);
+    cr_assert_eq(page.slots[1].slot, 2);
+    fake_free(community);
+}
+
+Test(manager, a_stopped_service_ends_and_is_off)
+{
+    struct community *community = running_wiki(5, 3);
+
+    fake_want(community, false, 3, false);
+    fake_run(community, 1000);
+    cr_assert_eq(fake_running_count(community), 0);
+    cr_assert_eq(fake_status(community, fake_leader(community, 0)).head.state, SERVICE_OFF);
+    fake_want(community, true, 3, false);
+    cr_assert_leq(fake_until_running(community, 0, 3, 2000), 500);
+    fake_free(community);
+}
+
+Test(manager, a_removed_service_ends_and_is_forgotten)
+{
+    struct community *community = running_wiki(5, 3);
+
+    fake_want(community, false, 3, true);
+    fake_run(community, 2000);
+    cr_assert_eq(fake_running_count(community), 0);
+    cr_assert_not(fake_status(community, fake_leader(community, 0)).found);
+    for (uint32_t i = 0; i < 5; i++) {
+        cr_assert_eq(manager_count(community->nodes[i].manager), 0);
+    }
+    fake_free(community);
+}
+
+Test(manager, a_draining_nodes_replica_runs_elsewhere_before_it_ends)
+{
+    struct community *community = running_wiki(5, 3);
+    uint32_t holder = holder_other_than(community, 99);
+    uint32_t least = 3;
+    struct turn turn = fake_turn(community, holder);
+
+    executor_drain(community->nodes[holder].executor, &turn);
+    fake_flush(community, holder, &turn);
+    for (uint32_t i = 0; i < 200; i++) {
+        fake_run(community, 10);
+        least = fake_running_count(community) < least ? fake_running_count(community) : least;
+    }
+    cr_assert_eq(least, 3);
+    cr_assert_eq(fake_running_count(community), 3);
+    cr_assert(executor_is_empty(community->nodes[holder].executor));
+    fake_free(community);
+}
+
+Test(manager, with_nowhere_else_to_go_a_drained_replica_ends_by_the_deadline)
+{
+    struct community *community = running_wiki(1, 1);
+    struct turn turn = fake_turn(community, 0);
+
+    executor_drain(community->nodes[0].executor, &turn);
+    fake_flush(community, 0, &turn);
+    fake_run(community, DRAIN_MS - 100);
+    cr_assert_eq(fake_running_count(community), 1);
+    fake_run(community, 500);
+    cr_assert_eq(fake_running_count(community), 0);
+    fake_free(community);
+}
+
+Test(manager, a_paused_nodes_replica_moves_and_the_surplus_ends_on_resume)
+{
+    struct community *community = running_wiki(5, 3);
+    uint32_t holder = holder_other_than(community, 99);
+    struct turn turn = fake_turn(community, holder);
+
+    executor_pause(community->nodes[holder].executor, &turn, 0);
+    fake_flush(community, holder, &turn);
+    cr_assert(community->nodes[holder].running[0].frozen);
+    fake_run(community, 1000);
+    cr_assert_eq(fake_running_count(community), 4, "three serve, one is frozen");
+    turn = fake_turn(community, holder);
+    executor_resume(community->nodes[holder].executor, &turn);
+    fake_flush(community, holder, &turn);
+    (void)fake_until_running(community, 0, 3, 2000);
+    cr_assert_not(community->nodes[holder].running[0].used);
+    fake_free(community);
+}
+
+Test(manager, nothing_is_asked_of_an_executor_before_a_secondary_has_the_placement)
+{
+    struct community *community = fake_new(5, wiki);
+
+    community->loses_saves = true;
+    fake_want(community, true, 3, false);
+    fake_run(community, 3000);
+    cr_assert_eq(fake_running_count(community), 0);
+    community->loses_saves = false;
+    (void)fake_until_running(community, 0, 3, 2000);
+    fake_free(community);
+}
+
+Test(manager, a_node_that_cannot_start_it_is_left_and_another_found)
+{
+    struct community *community = fake_new(2, wiki);
+
+    community->nodes[0].refuse_starts = 3;
+    community->nodes[1].refuse_starts = 3;
+    fake_want(community, true, 1, false);
+    (void)fake_until_running(community, 0, 1, 60000);
+    fake_free(community);
+}
+
+Test(manager, a_silent_executor_whose_node_is_up_is_replaced_after_its_absence)
+{
+    struct community *community = running_wiki(5, 3);
+    uint32_t holder = holder_other_than(community, fake_leader(community, 0));
+    struct turn turn;
+
+    /* Its mingad was started anew and knows of nothing; the sandbox is empty. */
+    fake_kill(community, holder);
+    fake_node_boot(community, holder);
+    turn = fake_turn(community, holder);
+    manager_look_around(community->nodes[holder].manager, &turn);
+    fake_flush(community, holder, &turn);
+    cr_assert_leq(fake_until_running(community, fake_leader(community, 0), 3, 6000), 3000);
+    fake_free(community);
+}

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Stories of small communities: joining, failing, leaving, parting, coming back. */
+#include "network.h"
+
+static void assert_one_ring(void)
+{
+    uint32_t least;
+    uint32_t most;
+
+    count_responsible(&least, &most);
+    cr_assert_eq(least, 1, "some key has nobody");
+    cr_assert_eq(most, 1, "some key has two");
+}
+
+static uint64_t until_agreed(uint64_t ms_max)
+{
+    uint64_t start_ms = net.now_ms;
+
+    while (!all_agree() && net.now_ms - start_ms < ms_max) {
+        run_for(20);
+    }
+    cr_assert(all_agree(), "no agreement after %llu ms", (unsigned long long)ms_max);
+    return net.now_ms - start_ms;
+}
+
+Test(community, five_nodes_form_one_ring_in_which_all_know_all)
+{
+    make_members(5);
+    (void)until_agreed(2000);
+    run_for(2000);
+    assert_one_ring();
+    for (uint32_t i = 0; i < 5; i++) {
+        struct overlay_ring_view view;
+
+        cr_assert_eq(overlay_member_count(net.nodes[i].overlay), 5);
+        overlay_ring(net.nodes[i].overlay, &view);
+        cr_assert_eq(view.successor_count, 4);
+        cr_assert_eq(view.predecessor_count, 1);
+    }
+    end_network();
+}
+
+Test(community, a_killed_node_is_declared_dead_within_a_second)
+{
+    make_members(5);
+    run_for(3000);
+    kill_node(2, false);
+    cr_assert_lt(until_agreed(5000), 1000);
+    run_for(1000);
+    assert_one_ring();
+    end_network();
+}
+
+Test(community, a_silent_node_is_declared_dead_after_two_seconds_and_not_much_later)
+{
+    uint64_t took_ms;
+
+    make_members(5);
+    run_for(3000);
+    kill_node(2, true);
+    net.nodes[2].side = 9; /* as if its cable were cut */
+    took_ms = until_agreed(5000);
+    cr_assert_geq(took_ms, ABSENT_MS - HEARTBEAT_MS);
+    cr_assert_leq(took_ms, 3500);
+    assert_one_ring();
+    end_network();
+}
+
+Test(community, a_node_that_restarts_is_up_again_with_what_it_stored)
+{
+    make_members(5);
+    run_for(3000);
+    kill_node(3, false);
+    run_for(3000);
+    start_node(3);
+    cr_assert(overlay_belongs(net.nodes[3].overlay));
+    cr_assert_lt(until_agreed(5000), 2000);
+    run_for(3000);
+    assert_one_ring();
+    end_network();
+}
+
+Test(community, all_killed_and_started_again_find_each_other)
+{
+    make_members(5);
+    run_for(3000);
+    for (uint32_t i = 0; i < 5; i++) {
+        kill_node(i, false);
+    }
+    run_for(1000);
+    for (uint32_t i = 0; i < 5; i++) {
+        start_node(i);
+    }
+    cr_assert_lt(until_agreed(10000), 3000);
+    run_for(3000);
+    assert_one_ring();
+    end_network();
+}
+
+Test(community, two_sides_of_a_partition_merge_into_one_ring)
+{
+    make_members(6);
+    run_for(3000);
+    for (uint32_t i = 0; i < 3; i++) {
+        net.nodes[i].side = 1;
+    }
+    run_for(10000);
+    for (uint32_t i = 0; i < 3; i++) {
+        for (uint32_t k = 3; k < 6; k++) {
+            cr_assert_eq(state_at(i, k), MEMBER_DOWN);
+            cr_assert_eq(state_at(k, i), MEMBER_DOWN);
+        }
+        cr_assert(!overlay_isolated(net.nodes[i].overlay, net.now_ms));
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        net.nodes[i].side = 0;
+    }
+    cr_assert_lt(until_agreed(15000), 8000);
+    run_for(3000);
+    cr_assert(all_agree());
+    assert_one_ring();
+    end_network();
+}
+
+Test(community, a_node_cut_off_knows_after_fifteen_seconds_and_a_lone_one_never_is)
+{
+    make_members(1);
+    run_for(60000);
+    cr_assert(!overlay_isolated(net.nodes[0].overlay, net.now_ms));
+    end_network();
+    make_members(3);
+    run_for(2000);
+    net.nodes[1].side = 1;
+    run_for(ISOLATED_MS - 1500);
+    cr_assert(!overlay_isolated(net.nodes[1].overlay, net.now_ms));
+    run_for(2000);
+    cr_assert(overlay_isolated(net.nodes[1].overlay, net.now_ms));
+    cr_assert(!overlay_isolated(net.nodes[0].overlay, net.now_ms));
+    net.nodes[1].side = 0;
+    (void)until_agreed(10000);
+    cr_assert(!overlay_isolated(net.nodes[1].overlay, net.now_ms));
+    end_network();
+}
+
+Test(community, leaving_on_purpose_is_known_at_once)
+{
+    struct overlay_event now;
+
+    make_members(4);
+    run_for(3000);
+    now = now_event();
+    overlay_goodbye(net.nodes[1].overlay, &now, 5, true, &net.nodes[1].effects);
+    perform(1);
+    run_for(50);
+    cr_assert(net.nodes[1].done[5].ended);
+    cr_assert_eq(state_at(0, 1), MEMBER_LEFT);
+    cr_assert_eq(state_at(2, 1), MEMBER_LEFT);
+    cr_assert_eq(state_at(3, 1), MEMBER_LEFT);
+    kill_node(1, false);
+    run_for(2000);
+    assert_one_ring();
+    cr_assert_eq(state_at(0, 1), MEMBER_LEFT);
+    start_node(1);
+    cr_assert_lt(until_agreed(5000), 2000);
+    end_network();
+}
+
+Test(community, back_soon_keeps_a_node_up_while_it_restarts)
+{
+    struct overlay_event now;
+
+    make_members(4);
+    run_for(3000);
+    now = now_event();
+    overlay_goodbye(net.nodes[1].overlay, &now, 5, false, &net.nodes[1].effects);
+    perform(1);
+    run_for(50);
+    cr_assert(net.nodes[1].done[5].ended);
+    kill_node(1, false);
+    run_for(5000);
+    cr_assert_eq(state_at(0, 1), MEMBER_UP);
+    cr_assert_eq(state_at(2, 1), MEMBER_UP);
+    start_node(1);
+    run_for(500);
+    cr_assert(all_agree());
+    kill_node(1, false);
+    run_for(3000);
+    cr_assert_eq(state_at(0, 1), MEMBER_DOWN);
+    end_network();
+}
+
+Test(community, lost_messages_kill_nobody)
+{
+    make_members(6);
+    run_for(3000);
+    net.loss_percent = 5;
+    for (uint32_t i = 0; i < 60; i++) {
+        run_for(1000);
+    }
+    net.loss_percent = 0;
+    (void)until_agreed(10000);
+    run_for(3000);
+    assert_one_ring();
+    end_network();
+}
+
+Test(community, an_expelled_node_is_refused_and_knows_why)
+{
+    minga_Expulsion body = minga_Expulsion_init_zero;
+    minga_Signed envelope = minga_Signed_init_zero;
+    struct public_key community;
+    struct overlay_event now;
+    uint8_t encoded[448];
+    int length;
+
+    make_members(4);
+    run_for(3000);
+    community = keys_public(&net.community_key);
+    memcpy(body.community, community.bytes, 32);
+    memcpy(body.node_key, net.nodes[2].key.bytes, 32);
+    strcpy(body.reason, "mines coins");
+    body.expelled_unix_s = net.wall_unix_s;
+    cr_assert_eq(signed_make(minga_Expulsion_fields, &body, PURPOSE_EXPULSION, &net.community_key,
+                             &envelope),
+                 0);
+    length = signed_encode(&envelope, encoded, sizeof(encoded));
+    now = now_event();
+    cr_assert_eq(overlay_expel(net.nodes[0].overlay, &now, (struct bytes){encoded, (size_t)length},
+                               &net.nodes[0].effects),
+                 0);
+    perform(0);
+    encoded[20] ^= 1;
+    cr_assert_eq(overlay_expel(net.nodes[0].overlay, &now, (struct bytes){encoded, (size_t)length},
+                               &net.nodes[0].effects),
+                 -EBADMSG);
+    run_for(3000);
+    cr_assert_eq(state_at(0, 2), MEMBER_EXPELLED);
+    cr_assert_eq(state_at(1, 2), MEMBER_EXPELLED);
+    cr_assert_eq(state_at(3, 2), MEMBER_EXPELLED);
+    cr_assert_eq(state_at(2, 2), MEMBER_EXPELLED);
+    end_network();
+}
+
+Test(community, a_question_reaches_one_member_or_the_responsible_one_and_is_answered)
+{
+    struct overlay_event now;
+    struct ring_key key;
+    uint32_t delivered_count = 0;
+
+    make_members(5);
+    run_for(3000);
+    now = now_event();
+    overlay_ask(net.nodes[1].overlay, &now, 7, &net.nodes[3].id, bytes_of_text("hello"),
+                &net.nodes[1].effects);
+    perform(1);
+    run_for(20);
+    cr_assert(net.nodes[1].done[7].ended);
+    cr_assert_eq(memcmp(net.nodes[1].done[7].bytes, "re: hello", 9), 0);
+    overlay_ask(net.nodes[1].overlay, &now, 8, &net.nodes[1].id, bytes_of_text("self"),
+                &net.nodes[1].effects);
+    perform(1);
+    cr_assert(net.nodes[1].done[8].ended);
+    for (uint32_t i = 0; i < 20; i++) {
+        seed_of("routed", i, key.id.bytes);
+        overlay_route(net.nodes[1].overlay, &now, 20 + i, &key, bytes_of_text("to a key"),
+                      &net.nodes[1].effects);
+        perform(1);
+        overlay_lookup(net.nodes[1].overlay, &now, 60 + i, &key, &net.nodes[1].effects);
+        perform(1);
+        run_for(20);
+        now = now_event();
+        cr_assert(net.nodes[1].done[20 + i].ended);
+        cr_assert_eq(net.nodes[1].done[20 + i].outcome, OVERLAY_OK);
+        cr_assert(net.nodes[1].done[60 + i].ended);
+        cr_assert(overlay_responsible(
+            net.nodes[find_node(&net.nodes[1].done[60 + i].lookup.responsible)].overlay, &key));
+        cr_assert_eq(net.nodes[1].done[60 + i].lookup.holder_count, 5);
+    }
+    for (uint32_t i = 0; i < 5; i++) {
+        delivered_count += net.nodes[i].delivered_count;
+    }
+    cr_assert_eq(delivered_count, 22);
+    end_network();
+}
+
+Test(community, repeated_questions_reach_the_agent_once)
+{
+    struct overlay_event now;
+
+    make_members(3);
+    run_for(3000);
+    net.loss_percent = 30;
+    for (uint32_t i = 0; i < 40; i++) {
+        now = now_event();
+        overlay_ask(net.nodes[1].overlay, &now, 10 + i, &net.nodes[2].id, bytes_of_text("once"),
+                    &net.nodes[1].effects);
+        perform(1);
+        run_for(100);
+    }
+    run_for(5000);
+    cr_assert_leq(net.nodes[2].delivered_count, 40);
+    cr_assert_gt(net.nodes[2].delivered_count, 20);
+    for (uint32_t i = 0; i < 40; i++) {
+        cr_assert(net.nodes[1].done[10 + i].ended);
+    }
+    end_network();
+}

@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Stories of records and chunks: written, read, copied, lost and copied again. */
+#include "network.h"
+
+static size_t make_record(uint32_t owner, const char *name, uint64_t sequence, const char *content,
+                          uint8_t *encoded_out)
+{
+    struct secret_key secret = test_key("owner", owner);
+    struct public_key key = keys_public(&secret);
+    minga_Record body = minga_Record_init_zero;
+    minga_Signed envelope = minga_Signed_init_zero;
+    int length;
+
+    body.kind = minga_RecordKind_RECORD_SERVICE;
+    memcpy(body.owner_key, key.bytes, 32);
+    strcpy(body.name, name);
+    body.sequence = sequence;
+    memcpy(body.content.bytes, content, strlen(content));
+    body.content.size = (pb_size_t)strlen(content);
+    cr_assert_eq(signed_make(minga_Record_fields, &body, PURPOSE_RECORD, &secret, &envelope), 0);
+    length = signed_encode(&envelope, encoded_out, 3328);
+    cr_assert_gt(length, 0);
+    return (size_t)length;
+}
+
+static struct service_id service_of(uint32_t owner, const char *name)
+{
+    struct secret_key secret = test_key("owner", owner);
+    struct public_key key = keys_public(&secret);
+
+    return keys_service_id(&key, name);
+}
+
+static const struct done *put(uint32_t node, uint64_t token, uint32_t owner, const char *name,
+                              uint64_t sequence, const char *content)
+{
+    struct overlay_event now = now_event();
+    uint8_t encoded[3328];
+    size_t length = make_record(owner, name, sequence, content, encoded);
+
+    overlay_record_put(net.nodes[node].overlay, &now, token, (struct bytes){encoded, length},
+                       &net.nodes[node].effects);
+    perform(node);
+    run_for(1000);
+    cr_assert(net.nodes[node].done[token].ended);
+    return &net.nodes[node].done[token];
+}
+
+static const struct done *get(uint32_t node, uint64_t token, const struct service_id *service)
+{
+    struct overlay_event now = now_event();
+
+    overlay_record_get(net.nodes[node].overlay, &now, token, service,
+                       minga_RecordKind_RECORD_SERVICE, 0, &net.nodes[node].effects);
+    perform(node);
+    run_for(3000);
+    cr_assert(net.nodes[node].done[token].ended);
+    return &net.nodes[node].done[token];
+}
+
+static uint32_t count_copies(const struct service_id *service)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < net.node_count; i++) {
+        count += net.nodes[i].running &&
+                 overlay_record(net.nodes[i].overlay, service, minga_RecordKind_RECORD_SERVICE, 0)
+                         .length_bytes > 0;
+    }
+    return count;
+}
+
+Test(records, each_write_must_be_the_one_before_plus_one)
+{
+    make_members(5);
+    run_for(3000);
+    cr_assert_eq(put(1, 1, 1, "wiki", 1, "a")->outcome, OVERLAY_OK);
+    cr_assert_eq(put(2, 2, 1, "wiki", 1, "a")->outcome, OVERLAY_OK, "a repetition is fine");
+    cr_assert_eq(put(2, 3, 1, "wiki", 1, "b")->outcome, OVERLAY_CONFLICT);
+    cr_assert_eq(put(2, 4, 1, "wiki", 3, "b")->outcome, OVERLAY_CONFLICT);
+    cr_assert_eq(put(2, 5, 1, "wiki", 2, "b")->outcome, OVERLAY_OK);
+    cr_assert_eq(put(3, 6, 99, "wiki", 1, "x")->outcome, OVERLAY_REFUSED, "no such owner");
+    end_network();
+}
+
+Test(records, any_node_reads_what_another_one_wrote)
+{
+    struct service_id service = service_of(1, "wiki");
+    struct service_id other = service_of(1, "blog");
+    const struct done *done;
+
+    make_members(12);
+    run_for(3000);
+    cr_assert_eq(put(1, 1, 1, "wiki", 1, "content")->outcome, OVERLAY_OK);
+    for (uint32_t i = 0; i < 12; i++) {
+        done = get(i, 2, &service);
+        cr_assert_eq(done->outcome, OVERLAY_OK);
+        cr_assert_gt(done->length_bytes, 0);
+        cr_assert_eq(get(i, 3, &other)->outcome, OVERLAY_NOT_FOUND);
+    }
+    cr_assert_eq(count_copies(&service), RECORD_COPIES);
+    end_network();
+}
+
+Test(records, lost_holders_are_replaced_and_writing_goes_on)
+{
+    struct service_id service = service_of(1, "wiki");
+    struct node_id holders[RECORD_COPIES];
+    struct ring_key key = {service.id};
+
+    make_members(12);
+    run_for(3000);
+    cr_assert_eq(put(0, 1, 1, "wiki", 1, "content")->outcome, OVERLAY_OK);
+    overlay_replica_set(net.nodes[0].overlay, &key, RECORD_COPIES, holders);
+    for (uint32_t i = 0; i < 4; i++) {
+        kill_node((uint32_t)find_node(&holders[i]), false);
+        run_for(4000);
+    }
+    run_for(6000);
+    cr_assert_geq(count_copies(&service), RECORD_COPIES);
+    for (uint32_t i = 0; i < 12; i++) {
+        if (net.nodes[i].running) {
+            cr_assert_eq(put(i, 5, 1, "wiki", 1, "other")->outcome, OVERLAY_CONFLICT);
+            cr_assert_eq(put(i, 6, 1, "wiki", 2, "next")->outcome, OVERLAY_OK);
+            break;
+        }
+    }
+    end_network();
+}
+
+Test(records, two_sides_of_a_partition_agree_afterwards)
+{
+    struct service_id service = service_of(1, "wiki");
+    struct bytes first;
+
+    make_members(6);
+    run_for(3000);
+    cr_assert_eq(put(0, 1, 1, "wiki", 1, "a")->outcome, OVERLAY_OK);
+    for (uint32_t i = 0; i < 3; i++) {
+        net.nodes[i].side = 1;
+    }
+    run_for(6000);
+    cr_assert_eq(put(0, 2, 1, "wiki", 2, "left")->outcome, OVERLAY_OK);
+    cr_assert_eq(put(4, 2, 1, "wiki", 2, "right")->outcome, OVERLAY_OK);
+    cr_assert_eq(put(4, 3, 4, "blog", 1, "only right")->outcome, OVERLAY_OK);
+    for (uint32_t i = 0; i < 3; i++) {
+        net.nodes[i].side = 0;
+    }
+    run_for(30000);
+    first = overlay_record(net.nodes[0].overlay, &service, minga_RecordKind_RECORD_SERVICE, 0);
+    for (uint32_t i = 1; i < 6; i++) {
+        struct bytes other =
+            overlay_record(net.nodes[i].overlay, &service, minga_RecordKind_RECORD_SERVICE, 0);
+
+        cr_assert(bytes_equal(first, other), "node %u differs", i);
+    }
+    service = service_of(4, "blog");
+    cr_assert_eq(count_copies(&service), 6);
+    end_network();
+}
+
+Test(records, a_lone_founder_writes_and_keeps_records_over_a_restart)
+{
+    struct service_id service = service_of(0, "wiki");
+
+    make_members(1);
+    run_for(100);
+    cr_assert_eq(put(0, 1, 0, "wiki", 1, "a")->outcome, OVERLAY_OK);
+    kill_node(0, false);
+    start_node(0);
+    run_for(100);
+    cr_assert_eq(get(0, 2, &service)->outcome, OVERLAY_OK);
+    end_network();
+}
+
+/* --- chunks */
+
+static struct chunk_id keep_chunk(uint32_t index, const char *text)
+{
+    struct node *node = &net.nodes[index];
+    struct kept_chunk *chunk = &node->chunks[node->chunk_count++];
+    struct overlay_event event = now_event();
+
+    chunk->length_bytes = strlen(text);
+    memcpy(chunk->bytes, text, strlen(text));
+    chunk->id = (struct chunk_id){hash_of(HASH_CHUNK, bytes_of_text(text))};
+    event.kind = OVERLAY_CHUNK_STORED;
+    event.chunk = chunk->id;
+    event.chunk_bytes = strlen(text);
+    overlay_step(node->overlay, &event, &node->effects);
+    perform(index);
+    return chunk->id;
+}
+
+static const struct done *spread(uint32_t index, uint64_t token, const struct chunk_id *chunk)
+{
+    struct overlay_event now = now_event();
+
+    overlay_chunk_put(net.nodes[index].overlay, &now, token, chunk, &net.nodes[index].effects);
+    perform(index);
+    run_for(500);
+    cr_assert(net.nodes[index].done[token].ended);
+    return &net.nodes[index].done[token];
+}
+
+static const struct done *fetch(uint32_t index, uint64_t token, const struct chunk_id *chunk)
+{
+    struct overlay_event now = now_event();
+
+    overlay_chunk_get(net.nodes[index].overlay, &now, token, chunk, NULL, 0,
+                      &net.nodes[index].effects);
+    perform(index);
+    run_for(500);
+    return &net.nodes[index].done[token];
+}
+
+static uint32_t count_holders(const struct chunk_id *chunk)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < net.node_count; i++) {
+        count += net.nodes[i].running && overlay_has_chunk(net.nodes[i].overlay, chunk);
+    }
+    return count;
+}
+
+Test(chunks, are_spread_to_three_holders_and_fetched_by_any_node)
+{
+    struct chunk_id chunk;
+    const struct done *done;
+
+    make_members(8);
+    run_for(3000);
+    chunk = keep_chunk(2, "a chunk");
+    done = spread(2, 1, &chunk);
+    cr_assert_eq(done->outcome, OVERLAY_OK);
+    cr_assert(done->is_new);
+    cr_assert_geq(count_holders(&chunk), CHUNK_COPIES);
+    cr_assert_leq(count_holders(&chunk), CHUNK_COPIES + 1);
+    done = spread(2, 2, &chunk);
+    cr_assert_eq(done->outcome, OVERLAY_OK);
+    cr_assert(!done->is_new);
+    for (uint32_t i = 0; i < 8; i++) {
+        done = fetch(i, 3, &chunk);
+        cr_assert(done->ended);
+        cr_assert_eq(done->outcome, OVERLAY_OK);
+        cr_assert(overlay_has_chunk(net.nodes[i].overlay, &chunk));
+    }
+    end_network();
+}
+
+Test(chunks, a_member_that_sends_wrong_bytes_is_passed_over)
+{
+    struct chunk_id chunk;
+    uint32_t liars = 0;
+
+    make_members(8);
+    run_for(3000);
+    chunk = keep_chunk(2, "precious");
+    cr_assert_eq(spread(2, 1, &chunk)->outcome, OVERLAY_OK);
+    for (uint32_t i = 0; i < 8; i++) {
+        if (i != 2 && overlay_has_chunk(net.nodes[i].overlay, &chunk) && liars < 2) {
+            net.nodes[i].lies = true;
+            liars++;
+        }
+    }
+    cr_assert_eq(liars, 2);
+    for (uint32_t i = 0; i < 8; i++) {
+        const struct done *done = fetch(i, 3, &chunk);
+
+        cr_assert(done->ended);
+        cr_assert_eq(done->outcome, OVERLAY_OK, "node %u: %s", i, done->reason);
+    }
+    end_network();
+}
+
+Test(chunks, an_unknown_chunk_is_not_found_soon)
+{
+    struct chunk_id chunk = {hash_of(HASH_CHUNK, bytes_of_text("nowhere"))};
+
+    make_members(5);
+    run_for(3000);
+    cr_assert(fetch(1, 1, &chunk)->ended);
+    cr_assert_eq(net.nodes[1].done[1].outcome, OVERLAY_NOT_FOUND);
+    end_network();
+}
+
+Test(chunks, lost_holders_are_replaced)
+{
+    struct chunk_id chunks[10];
+    char text[32];
+
+    make_members(8);
+    run_for(3000);
+    for (uint32_t i = 0; i < 10; i++) {
+        snprintf(text, sizeof(text), "chunk number %u", i);
+        chunks[i] = keep_chunk(1, text);
+        cr_assert_eq(spread(1, 1 + i, &chunks[i])->outcome, OVERLAY_OK);
+    }
+    kill_node(1, false);
+    kill_node(5, false);
+    run_for(60000);
+    for (uint32_t i = 0; i < 10; i++) {
+        cr_assert_geq(count_holders(&chunks[i]), CHUNK_COPIES, "chunk %u has %u", i,
+                      count_holders(&chunks[i]));
+    }
+    end_network();
+}
+
+Test(chunks, full_shares_are_passed_over_and_said)
+{
+    struct chunk_id chunk;
+
+    make_community();
+    {
+        struct test_invitation invitation = make_invitation(0, net.wall_unix_s + 1000000, 0);
+
+        for (uint32_t i = 0; i < 5; i++) {
+            uint32_t index = add_node();
+
+            net.nodes[index].config.storage_bytes_max = i < 2 ? 1 << 22 : 4;
+            start_node(index);
+        }
+        found_community(0);
+        for (uint32_t i = 1; i < 5; i++) {
+            join_node(i, 0, &invitation, 1);
+            run_for(200);
+        }
+    }
+    run_for(3000);
+    chunk = keep_chunk(0, "does not fit in four bytes");
+    cr_assert_eq(spread(0, 2, &chunk)->outcome, OVERLAY_FULL);
+    cr_assert(overlay_has_chunk(net.nodes[1].overlay, &chunk));
+    end_network();
+}
+
+Test(chunks, a_fetch_does_not_wait_for_a_dead_holder)
+{
+    struct chunk_id chunk;
+    const struct done *done;
+    struct overlay_event now;
+
+    make_members(8);
+    run_for(3000);
+    chunk = keep_chunk(2, "from the living");
+    cr_assert_eq(spread(2, 1, &chunk)->outcome, OVERLAY_OK);
+    run_for(100);
+    for (uint32_t i = 0; i < 8; i++) {
+        if (i != 2 && overlay_has_chunk(net.nodes[i].overlay, &chunk)) {
+            kill_node(i, false);
+            break;
+        }
+    }
+    for (uint32_t i = 0; i < 8; i++) {
+        if (net.nodes[i].running && !overlay_has_chunk(net.nodes[i].overlay, &chunk)) {
+            now = now_event();
+            overlay_chunk_get(net.nodes[i].overlay, &now, 3, &chunk, NULL, 0,
+                              &net.nodes[i].effects);
+            perform(i);
+            run_for(1500);
+            done = &net.nodes[i].done[3];
+            cr_assert(done->ended);
+            cr_assert_eq(done->outcome, OVERLAY_OK);
+        }
+    }
+    end_network();
+}
