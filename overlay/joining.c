@@ -368,6 +368,8 @@ void joining_begin(struct overlay *overlay)
     overlay->started_ms = overlay->now_ms;
     overlay->heard_ms = overlay->now_ms;
     overlay->record.leaving = false;
+    /* What was said last may never have become durable: a sequence must not be used twice. */
+    overlay->record.sequence += random_below(&overlay->random, SEQUENCE_LEAP_MAX);
     gossip_describe(overlay, overlay->record.incarnation + 1);
     for (uint32_t i = 0; i < overlay->membership.count; i++) {
         gossip_refresh(overlay, (int)i);
