@@ -109,17 +109,17 @@ void handle_create(struct exchange *exchange)
 }
 
 static int read_fixed(struct exchange *exchange, const json_t *body, const char *name,
-                      struct bytes room)
+                      uint8_t *room, size_t room_bytes)
 {
     CLEANUP(cleanup_buffer) struct buffer bytes = {0};
     int r = exchange_binary(exchange, body, name, &bytes);
 
-    if (r >= 0 && bytes.length_bytes != room.length_bytes) {
+    if (r >= 0 && bytes.length_bytes != room_bytes) {
         exchange_fail(exchange, 400, name, "has a wrong length", "");
         return -1;
     }
     if (r >= 0) {
-        memcpy((uint8_t *)(uintptr_t)room.data, bytes.data, room.length_bytes);
+        memcpy(room, bytes.data, room_bytes);
     }
     return r;
 }
@@ -129,8 +129,7 @@ static int read_contact(struct exchange *exchange, const json_t *entry,
 {
     const json_t *addresses = json_object_get(entry, "addresses");
 
-    if (read_fixed(exchange, entry, "key", (struct bytes){peer_out->key.bytes, PUBLIC_KEY_BYTES}) <
-        0) {
+    if (read_fixed(exchange, entry, "key", peer_out->key.bytes, PUBLIC_KEY_BYTES) < 0) {
         return -1;
     }
     peer_out->node = keys_node_id(&peer_out->key);
@@ -178,10 +177,10 @@ void handle_join(struct exchange *exchange)
 
     if (body == NULL || exchange_binary(exchange, body, "community", &community) < 0 ||
         exchange_binary(exchange, body, "request", &admission) < 0 ||
-        read_fixed(exchange, body, "owner_signature",
-                   (struct bytes){join.owner_signature.bytes, SIGNATURE_BYTES}) < 0 ||
-        read_fixed(exchange, body, "invitation_signature",
-                   (struct bytes){join.invitation_signature.bytes, SIGNATURE_BYTES}) < 0 ||
+        read_fixed(exchange, body, "owner_signature", join.owner_signature.bytes, SIGNATURE_BYTES) <
+            0 ||
+        read_fixed(exchange, body, "invitation_signature", join.invitation_signature.bytes,
+                   SIGNATURE_BYTES) < 0 ||
         read_contacts(exchange, body, &join) < 0 || !may_sign(exchange, buffer_bytes(&admission))) {
         return;
     }

@@ -148,6 +148,7 @@ static enum MHD_Result on_first_call(struct api *api, struct MHD_Connection *htt
     return exchange->status != 0 ? (enum MHD_Result)exchange_send(exchange) : MHD_YES;
 }
 
+/* The parameters are MHD's. NOLINTNEXTLINE(readability-function-size) */
 static enum MHD_Result on_request(void *self, struct MHD_Connection *http, const char *path,
                                   const char *method, const char *version, const char *data,
                                   size_t *data_bytes, void **context)

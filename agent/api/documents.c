@@ -28,7 +28,12 @@ json_t *document_text(const char *text)
         return string;
     }
     for (i = 0; text[i] != '\0' && i < sizeof(ascii) - 1; i++) {
-        ascii[i] = text[i] >= 0x20 && text[i] < 0x7f ? text[i] : '?';
+        bool is_plain = text[i] >= 0x20 && text[i] < 0x7f;
+
+        ascii[i] = text[i];
+        if (!is_plain) {
+            ascii[i] = '?';
+        }
     }
     ascii[i] = '\0';
     return json_string(ascii);
@@ -245,6 +250,9 @@ static json_t *free_of(const struct core *core, const struct overlay_member *mem
     struct sandbox_limits left;
     struct node_status own;
 
+    if (member->state != MEMBER_UP && member->state != MEMBER_SUSPECT) {
+        return json_null();
+    }
     if (member->is_self) {
         core_node_status(core, &own);
         left = (struct sandbox_limits){

@@ -256,14 +256,14 @@ static int compare_services(const void *a, const void *b)
 static json_t *sorted_services(struct listing *listing)
 {
     size_t count = json_array_size(listing->services);
-    json_t **entries = calloc(count + 1, sizeof(entries[0]));
+    json_t **entries = calloc(count + 1, sizeof(json_t *));
     json_t *sorted = json_array();
 
     for (size_t i = 0; entries != NULL && i < count; i++) {
         entries[i] = json_array_get(listing->services, i);
     }
     if (entries != NULL) {
-        qsort(entries, count, sizeof(entries[0]), compare_services);
+        qsort(entries, count, sizeof(json_t *), compare_services);
     }
     for (size_t i = 0; entries != NULL && i < count; i++) {
         json_array_append(sorted, entries[i]);

@@ -101,7 +101,7 @@ static void on_spread(struct exchange *exchange, uint64_t context, const struct 
     struct batch *batch = exchange->work;
 
     if (answer->outcome != OVERLAY_OK) {
-        exchange_fail_answer(exchange, "storing a chunk", answer);
+        exchange_fail_answer(exchange, "push", answer);
     } else if (batch->stores && answer->is_new) {
         batch->new_bytes += batch->chunks[context].length_bytes;
     }
@@ -119,8 +119,8 @@ static void on_stored(struct exchange *exchange, uint64_t context, const struct 
                       const struct err *err)
 {
     if (err != NULL) {
-        exchange_fail(exchange, err->code == -ENOSPC || err->code == -EDQUOT ? 507 : 500,
-                      "storing a chunk", err->text,
+        exchange_fail(exchange, err->code == -ENOSPC || err->code == -EDQUOT ? 507 : 500, "push",
+                      err->text,
                       err->code == -ENOSPC || err->code == -EDQUOT
                           ? "free some disk on this node, or push through another"
                           : "see the agent's log");

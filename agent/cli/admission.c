@@ -30,10 +30,9 @@ int admission_node(struct session *session, json_t **node_out)
     return status;
 }
 
-static void set_names(struct session *session, const struct arguments *arguments,
-                      const json_t *node, minga_AdmissionRequest *request)
+static void set_names(const struct arguments *arguments, const json_t *node,
+                      minga_AdmissionRequest *request)
 {
-    (void)session;
     snprintf(request->node_name, sizeof(request->node_name), "%s", text_of(node, "node_name"));
     if (request->node_name[0] == '\0') {
         gethostname(request->node_name, sizeof(request->node_name) - 1);
@@ -48,8 +47,7 @@ static void set_names(struct session *session, const struct arguments *arguments
 }
 
 int admission_draft(struct session *session, const struct arguments *arguments, const json_t *node,
-                    const minga_Signed *invitation, const uint8_t community_key[PUBLIC_KEY_BYTES],
-                    struct admission_draft *draft_out)
+                    const struct admission_of *of, struct admission_draft *draft_out)
 {
     minga_AdmissionRequest request = minga_AdmissionRequest_init_zero;
     struct secret_key owner;
@@ -61,19 +59,19 @@ int admission_draft(struct session *session, const struct arguments *arguments, 
         return status;
     }
     owner_key = keys_public(&owner);
-    memcpy(request.community, community_key, PUBLIC_KEY_BYTES);
+    memcpy(request.community, of->community_key, PUBLIC_KEY_BYTES);
     memcpy(request.owner_key, owner_key.bytes, PUBLIC_KEY_BYTES);
     if (base64_to_bytes(text_of(node, "node_key"), request.node_key, PUBLIC_KEY_BYTES) !=
         PUBLIC_KEY_BYTES) {
         keys_forget(&owner);
         return problem_set(&session->problem, EXIT_REFUSED, "agent", "sent no node key");
     }
-    set_names(session, arguments, node, &request);
+    set_names(arguments, node, &request);
     request.positions = positions_for(node);
     request.requested_unix_s = (uint64_t)time(NULL);
-    if (invitation != NULL) {
+    if (of->invitation != NULL) {
         request.has_invitation = true;
-        request.invitation = *invitation;
+        request.invitation = *of->invitation;
     }
     length_bytes = signed_encode_body(minga_AdmissionRequest_fields, &request, draft_out->bytes,
                                       sizeof(draft_out->bytes));

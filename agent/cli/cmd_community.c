@@ -57,7 +57,8 @@ static int make_admission(struct session *session, const struct arguments *argum
     struct public_key key = keys_public(community);
     minga_Countersigned admission = minga_Countersigned_init_zero;
     struct admission_draft draft;
-    int status = admission_draft(session, arguments, node, NULL, key.bytes, &draft);
+    int status =
+        admission_draft(session, arguments, node, &(struct admission_of){key.bytes, NULL}, &draft);
 
     if (status == EXIT_DONE) {
         status = node_signature(session, &draft, admission.node_signature);

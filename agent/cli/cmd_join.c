@@ -122,7 +122,8 @@ int run_join(struct session *session, const struct arguments *arguments)
         return problem_set(&session->problem, EXIT_REFUSED, "join", "you said no");
     }
     status =
-        admission_draft(session, arguments, node, &token.invitation, content.community.key, &draft);
+        admission_draft(session, arguments, node,
+                        &(struct admission_of){content.community.key, &token.invitation}, &draft);
     if (status == EXIT_DONE) {
         status = ask_to_join(session, &token, &draft);
     }

@@ -73,6 +73,7 @@ int run_nodes(struct session *session, const struct arguments *arguments)
         return EXIT_DONE;
     }
     table_init(&table, headings, ARRAY_COUNT(headings));
+    table.expendable = ",REACH,ARCH,OWNER,DISK FREE,SINCE,CPU FREE,MEM FREE,";
     json_array_foreach(json_object_get(document, "nodes"), i, node)
     {
         add_node(&table, node);

@@ -102,10 +102,13 @@ static int too_late(struct session *session, const struct owned_service *owned,
     snprintf(what, sizeof(what), "%s %s", change->verb, owned->name);
     if (service == NULL) {
         problem_set(&session->problem, EXIT_LATE, what, "no manager has answered in time");
+    } else if (reason[0] != '\0') { /* it says how many run, too */
+        problem_set(&session->problem, EXIT_LATE, what, "%s: %s", text_of(service, "state"),
+                    reason);
     } else {
-        problem_set(&session->problem, EXIT_LATE, what, "%s, %" PRIi64 "/%" PRIi64 " running%s%s",
+        problem_set(&session->problem, EXIT_LATE, what, "%s, %" PRIi64 "/%" PRIi64 " running",
                     text_of(service, "state"), number_of(service, "running"),
-                    number_of(service, "wanted"), reason[0] != '\0' ? ": " : "", reason);
+                    number_of(service, "wanted"));
     }
     return problem_advise(&session->problem, "it goes on; see minga status %s", owned->name);
 }

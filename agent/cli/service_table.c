@@ -8,6 +8,7 @@
 
 static const char *const service_headings[] = {"SERVICE", "STATE", "REPLICAS", "VERSION",
                                                "OWNER",   "SINCE", "NOTE"};
+static const char service_expendable[] = ",SINCE,VERSION,OWNER,";
 static const char *const replica_headings[] = {"REPLICA",  "NODE", "ADDRESS", "STATE",
                                                "HEALTH",   "CPU",  "MEMORY",  "DISK",
                                                "RESTARTS", "UP",   "NOTE"};
@@ -77,6 +78,7 @@ void print_replicas(const struct session *session, const json_t *replicas)
         return;
     }
     table_init(&table, replica_headings, ARRAY_COUNT(replica_headings));
+    table.expendable = ",RESTARTS,DISK,UP,HEALTH,CPU,MEMORY,";
     table.indent_columns = TABLE_INDENT_COLUMNS;
     json_array_foreach(replicas, i, replica)
     {
@@ -92,6 +94,7 @@ void print_services(const struct session *session, const json_t *services, bool 
     size_t i;
 
     table_init(&table, service_headings, ARRAY_COUNT(service_headings));
+    table.expendable = service_expendable;
     json_array_foreach(services, i, service)
     {
         add_service(&table, service);
@@ -99,6 +102,7 @@ void print_services(const struct session *session, const json_t *services, bool 
             print_table(session, &table);
             print_replicas(session, json_object_get(service, "replicas"));
             table_init(&table, service_headings, ARRAY_COUNT(service_headings));
+            table.expendable = service_expendable;
         }
     }
     if (!replicas || json_array_size(services) == 0) {

@@ -91,14 +91,40 @@ static size_t shrink(size_t *width, size_t floor, size_t excess)
     return excess - give;
 }
 
-/* The note gives way first, then the widest of the others, down to their headings. */
+static size_t excess_of(const struct table *table, const size_t *widths, size_t width_columns)
+{
+    size_t sum = total(table, widths);
+
+    return sum > width_columns ? sum - width_columns : 0;
+}
+
+/* Leaves one expendable column out after the other until the rest fits. */
+static void leave_out(const struct table *table, size_t width_columns, size_t *widths)
+{
+    const char *name = table->expendable != NULL ? table->expendable + 1 : "";
+
+    while (*name != '\0' && excess_of(table, widths, width_columns) > 0) {
+        size_t length = strcspn(name, ",");
+
+        for (uint32_t i = 0; i < table->column_count; i++) {
+            if (strlen(table->headings[i]) == length &&
+                strncmp(table->headings[i], name, length) == 0) {
+                widths[i] = 0;
+            }
+        }
+        name += length + (name[length] == ',' ? 1 : 0);
+    }
+}
+
 static void fit(const struct table *table, size_t width_columns, size_t *widths)
 {
     uint32_t last = table->column_count - 1;
-    size_t sum = total(table, widths);
-    size_t excess = sum > width_columns ? sum - width_columns : 0;
+    size_t note_columns = widths[last];
+    size_t excess;
 
-    excess = shrink(&widths[last], NOTE_COLUMNS_MIN, excess);
+    (void)shrink(&widths[last], NOTE_COLUMNS_MIN, excess_of(table, widths, width_columns));
+    leave_out(table, width_columns, widths);
+    excess = excess_of(table, widths, width_columns);
     while (excess > 0) {
         uint32_t widest = 0;
 
@@ -110,6 +136,11 @@ static void fit(const struct table *table, size_t width_columns, size_t *widths)
         }
         widths[widest]--;
         excess--;
+    }
+    /* What was left out may have made more room than was wanted: the note has it. */
+    if (widths[last] > 0 && total(table, widths) < width_columns) {
+        widths[last] += width_columns - total(table, widths);
+        widths[last] = widths[last] < note_columns ? widths[last] : note_columns;
     }
 }
 

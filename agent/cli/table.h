@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 /*
- * Tables that fit a window: columns as wide as their cells, the last one (NOTE) cut first, those
- * before it narrowed only when that is not enough. Cells are cleaned.
+ * Tables that fit a window: columns as wide as their cells; the last one (NOTE) is cut first, then
+ * expendable columns are left out, then the widest are narrowed. Cells are cleaned.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,6 +17,7 @@ struct table {
     uint32_t row_count;
     char **cells; /* row_count times column_count */
     uint32_t indent_columns;
+    const char *expendable; /* headings, each between commas, left out in this order: ",A,B," */
 };
 
 /* The headings are borrowed. */

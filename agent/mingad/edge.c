@@ -2,12 +2,10 @@
 #include "agent/mingad/edge.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -26,25 +24,6 @@ static void state_path(const struct edge *edge, const char *name, char path_out[
 }
 
 /* ------------------------------------------------------------------ what is kept */
-
-/* Held by the open descriptor until the process ends. */
-static int lock_state(struct edge *edge, struct err *err)
-{
-    char path[PATH_MAX_BYTES];
-
-    state_path(edge, "lock", path);
-    CLEANUP(cleanup_close) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-
-    if (fd < 0) {
-        return err_set(err, -errno, "%s: %m", path);
-    }
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        err_set(err, -EADDRINUSE, "another mingad uses %s", edge->config.state);
-        return err_hint(err, "give each agent of this machine its own paths in its minga.yaml");
-    }
-    (void)take_fd(&fd);
-    return 0;
-}
 
 static int load_key(struct edge *edge, struct err *err)
 {
@@ -214,11 +193,8 @@ static int open_workers(struct edge *edge, struct err *err)
 
 static int open_state(struct edge *edge, struct err *err)
 {
-    int r = lock_state(edge, err);
+    int r = load_key(edge, err);
 
-    if (r == 0) {
-        r = load_key(edge, err);
-    }
     if (r == 0) {
         r = open_stores(edge, err);
     }
@@ -318,4 +294,5 @@ void edge_done(struct edge *edge)
     free(edge->effects);
     events_clear(edge);
     keys_forget(&edge->node_key);
+    CHECK(uv_loop_close(&edge->loop) == 0); /* no handle was forgotten */
 }

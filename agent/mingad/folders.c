@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -85,6 +86,21 @@ int folders_make(const struct config *config, const struct user *user, struct er
     int r = make_pair(config->state, user, err);
 
     return r < 0 ? r : make_pair(config->run, user, err);
+}
+
+int folders_lock(const struct config *config, struct err *err)
+{
+    CLEANUP(cleanup_close) int fd = open(config->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0) {
+        return err_set(err, -errno, "%s: %m", config->state);
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        err_set(err, -EADDRINUSE, "another mingad uses %s", config->state);
+        return err_hint(err, "give each agent of this machine its own paths in its minga.yaml");
+    }
+    (void)take_fd(&fd); /* open until the process ends */
+    return 0;
 }
 
 void folders_limits_path(const struct config *config, char path_out[FOLDERS_PATH_BYTES_MAX])

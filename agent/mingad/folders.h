@@ -13,6 +13,12 @@ enum { FOLDERS_PATH_BYTES_MAX = CONFIG_STATE_BYTES_MAX + 32 };
 /* As root: with their owners. Otherwise: what the caller may make, all its own. */
 int folders_make(const struct config *config, const struct user *user, struct err *err);
 
+/*
+ * Keeps every other mingad away from these folders, until this process ends. Before the helper is
+ * asked for: it obeys the newest agent. -EADDRINUSE when another mingad has them.
+ */
+int folders_lock(const struct config *config, struct err *err);
+
 /* RUN/limits, for minga-sandboxd --limits. As root only. */
 void folders_limits_path(const struct config *config, char path_out[FOLDERS_PATH_BYTES_MAX]);
 int folders_write_limits(const struct config *config, const struct contribution *contribution,

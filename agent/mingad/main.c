@@ -75,8 +75,15 @@ static int use_root(const struct preparation *preparation, struct edge_start *st
                     struct sandbox_link *sandbox, struct err *err)
 {
     struct err helper_err = {0};
-    int r = write_limits(preparation, err);
+    int r = folders_make(&preparation->config, &preparation->user, err);
 
+    if (r == 0) {
+        r = folders_lock(&preparation->config, err);
+    }
+    if (r == 0) {
+        r = folders_write_limits(&preparation->config, &preparation->contribution,
+                                 &preparation->user, err);
+    }
     if (r < 0) {
         return r;
     }
@@ -98,6 +105,9 @@ static int use_what_there_is(const struct preparation *preparation, struct edge_
     struct err helper_err = {0};
     int r = folders_make(&preparation->config, &preparation->user, err);
 
+    if (r == 0) {
+        r = folders_lock(&preparation->config, err);
+    }
     if (r < 0) {
         return r;
     }

@@ -242,14 +242,12 @@ void store_close(struct store *store)
 
 /* ------------------------------------------------------------------ load */
 
-static int visit_row(struct store *store, sqlite3_stmt *statement, store_visit *visit,
-                     void *context)
+static int visit_row(sqlite3_stmt *statement, store_visit *visit, void *context)
 {
     int key_bytes = sqlite3_column_bytes(statement, 1);
     int length_bytes = sqlite3_column_bytes(statement, 3);
-    struct overlay_blob blob = {0};
+    struct overlay_blob blob = {.kind = BLOB_SELF};
 
-    (void)store;
     if (key_bytes != ID_BYTES || length_bytes <= 0 || length_bytes > STORE_BLOB_BYTES_MAX ||
         sqlite3_column_type(statement, 3) != SQLITE_BLOB) {
         return -EBADMSG;
@@ -274,7 +272,7 @@ int store_load(struct store *store, store_visit *visit, void *context, struct er
     int step = sqlite3_step(statement);
 
     while (r == 0 && step == SQLITE_ROW) {
-        r = visit_row(store, statement, visit, context);
+        r = visit_row(statement, visit, context);
         step = sqlite3_step(statement);
     }
     if (r < 0) {

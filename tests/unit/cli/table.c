@@ -66,6 +66,22 @@ Test(table, no_line_is_wider_than_any_window_from_25_columns_on)
     }
 }
 
+Test(table, expendable_columns_go_in_their_order_and_the_note_takes_the_room)
+{
+    struct buffer out = {.bytes_max = 1000};
+    struct table table;
+
+    table_init(&table, (const char *const[]){"NAME", "AGE", "STATE", "NOTE"}, 4);
+    table.expendable = ",AGE,STATE,";
+    table_add(&table, (const char *const[]){"calendar", "12 days", "active", "0123456789abc"});
+    cr_assert_eq(table_print(&table, 26, false, &out), 0);
+    cr_assert_eq(
+        memcmp(out.data, "NAME      STATE   NOTE\ncalendar  active  01234...\n", out.length_bytes),
+        0);
+    table_done(&table);
+    buffer_done(&out);
+}
+
 Test(table, letters_beyond_ascii_count_once)
 {
     cr_assert_str_eq(print("\xc3\xa4\xc3\xb6\xc3\xbc", 0, false), "NAME      STATE   NOTE\n"
