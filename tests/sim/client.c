@@ -316,9 +316,13 @@ static bool put_chunk(struct world *world, uint32_t node, uint32_t number)
     struct client_service *service = &world->client.services[number];
     const struct sim_tree *tree = &world->client.trees[number];
     struct core_request request = {.kind = CORE_PUT_CHUNK};
+    struct overlay_event stored = {.kind = OVERLAY_CHUNK_STORED, .outcome = OVERLAY_CHUNK_OK};
 
     request.chunk = tree->chunks[service->chunk];
+    stored.chunk = request.chunk;
+    stored.chunk_bytes = tree->bytes[service->chunk];
     disk_add_chunk(&world->nodes[node].disk, &request.chunk, tree->bytes[service->chunk]);
+    world_step_overlay(world, node, &stored);
     return ask(world, node, &request, number);
 }
 
