@@ -25,6 +25,7 @@ enum { KNOWN_IMPLIED = 1 };
 struct known {     /* one path of the bundle */
     uint32_t path; /* offset in texts */
     uint32_t target;
+    uint32_t slot;
     uint8_t found; /* enum archive_found */
     uint8_t is_implied;
     uint64_t size_bytes;
@@ -48,6 +49,16 @@ struct archive_rules *archive_rules_new(void)
 void archive_rules_free(struct archive_rules *rules)
 {
     free(rules);
+}
+
+void archive_rules_reset(struct archive_rules *rules)
+{
+    for (uint32_t i = 0; i < rules->known_count; i++) {
+        rules->slots[rules->known[i].slot] = 0;
+    }
+    rules->known_count = 0;
+    rules->text_bytes = 0;
+    rules->total_bytes = 0;
 }
 
 /* FNV-1a over the path's first bytes. */
@@ -112,6 +123,7 @@ static const char *remember(struct archive_rules *rules, const char *path, size_
     uint32_t slot = find_slot(rules, path, length_bytes);
     CHECK(rules->slots[slot] == 0);
     known.path = keep_text(rules, path, length_bytes);
+    known.slot = slot;
     rules->known[rules->known_count] = known;
     rules->known_count++;
     rules->slots[slot] = rules->known_count;
@@ -322,6 +334,15 @@ static enum archive_found look_up(const void *context, const char *path, const c
     return (enum archive_found)known->found;
 }
 
+/*
+ * Distributions' packages are full of absolute links to what a bundle leaves out (/usr/lib/ssl/certs,
+ * sitecustomize.py, alternatives). They dangle in the replica and hurt nobody.
+ */
+static bool is_of_a_package(const char *path)
+{
+    return strncmp(path, "usr/", 4) == 0 || strncmp(path, "etc/alternatives/", 17) == 0;
+}
+
 void archive_rules_finish(const struct archive_rules *rules, struct archive_verdict *verdict_out)
 {
     char resolved[PATH_BYTES_MAX];
@@ -333,7 +354,7 @@ void archive_rules_finish(const struct archive_rules *rules, struct archive_verd
         const char *path = rules->texts + known->path;
 
         if (known->found != ARCHIVE_FOUND_LINK || target[0] != '/' ||
-            archive_target_is_provided(target) ||
+            archive_target_is_provided(target) || is_of_a_package(path) ||
             archive_resolve(look_up, rules, target, resolved) != ARCHIVE_FOUND_NOTHING) {
             continue;
         }

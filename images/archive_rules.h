@@ -11,7 +11,8 @@
  *    archive does not list are taken as mode 0755;
  *  - a symbolic link's target stays in the tree: relative ones have ".." in front only; absolute
  *    ones start at the tree's root, where the replica sees it, and must name something that the
- *    bundle has or the sandbox provides (/proc/self/..., /dev/null, /tmp, ...);
+ *    bundle has or the sandbox provides (/proc/self/..., /dev/null, /tmp, ...), except below usr/
+ *    and etc/alternatives/, where packages have many that dangle;
  *  - a hard link names an earlier regular file and counts as a copy of it;
  *  - devices, FIFOs, sockets, sparse files: refused;
  *  - setuid, setgid and sticky bits, ownership, extended attributes, capabilities and ACLs are
@@ -72,6 +73,8 @@ struct archive_rules;
 /* Returns NULL when memory is short. */
 struct archive_rules *archive_rules_new(void);
 void archive_rules_free(struct archive_rules *rules);
+/* Forgets everything, for the next bundle. */
+void archive_rules_reset(struct archive_rules *rules);
 
 /* Judges the next entry and remembers it. After a REFUSE the bundle is refused: stop. */
 void archive_rules_judge(struct archive_rules *rules, const struct archive_item *entry,

@@ -209,8 +209,9 @@ static bool follow(struct walk *walk, const char *target, const char *rest)
     }
     memcpy(joined, target, target_bytes);
     joined[target_bytes] = '/';
-    memcpy(joined + target_bytes + 1, rest, rest_bytes + 1);
-    memcpy(walk->rest, joined, target_bytes + rest_bytes + 2);
+    memcpy(joined + target_bytes + 1, rest, rest_bytes);
+    joined[target_bytes + 1 + rest_bytes] = '\0';
+    memcpy(walk->rest, joined, target_bytes + 1 + rest_bytes + 1);
     climb(walk->here);
     if (target[0] == '/') {
         walk->here[0] = '\0';

@@ -160,34 +160,33 @@ static int read_head(const struct bundle *bundle, const struct bundle_item *item
     return r;
 }
 
-/* An executable regular file of the tree, through links. */
-static int find_program(const struct bundle *bundle, const char *path,
-                        const struct bundle_item **item_out, struct err *err)
+/* An executable regular file of the tree, through links; or NULL with err. */
+static const struct bundle_item *find_program(const struct bundle *bundle, const char *path,
+                                              struct err *err)
 {
     char resolved[PATH_BYTES_MAX];
     enum archive_found found = archive_resolve(look_up, bundle, path, resolved);
+    const struct bundle_item *item =
+        found == ARCHIVE_FOUND_FILE ? bundle_find_item(bundle, resolved) : NULL;
 
     if (found == ARCHIVE_FOUND_NOTHING) {
-        return err_set(err, -EINVAL, "%s is not in the bundle", path);
+        err_set(err, -EINVAL, "%s is not in the bundle", path);
+    } else if (item == NULL) {
+        err_set(err, -EINVAL, "%s is no file", path);
+    } else if ((item->mode & 0111) == 0) {
+        err_set(err, -EINVAL, "%s is not executable", path);
+        item = NULL;
     }
-    if (found != ARCHIVE_FOUND_FILE) {
-        return err_set(err, -EINVAL, "%s is no file", path);
-    }
-    *item_out = bundle_find_item(bundle, resolved);
-    if (((*item_out)->mode & 0111) == 0) {
-        return err_set(err, -EINVAL, "%s is not executable", path);
-    }
-    return 0;
+    return item;
 }
 
 static int check_program(const struct bundle *bundle, const char *path, struct program *program,
                          struct err *err)
 {
-    const struct bundle_item *item = NULL;
-    int r = find_program(bundle, path, &item, err);
+    const struct bundle_item *item = find_program(bundle, path, err);
 
     *program = (struct program){.path = path};
-    return r < 0 ? r : read_head(bundle, item, program, err);
+    return item == NULL ? err->code : read_head(bundle, item, program, err);
 }
 
 /* Follows scripts to the program that runs them, then to its dynamic linker. */
@@ -215,14 +214,10 @@ static int find_machine(const struct bundle *bundle, const char *command,
         memcpy(path, program.interpreter, sizeof(path));
     }
     *arch_out = program.arch;
-    if (program.interpreter[0] != '\0') {
-        const struct bundle_item *linker = NULL;
-
-        if (find_program(bundle, program.interpreter, &linker, err) < 0) {
-            err_wrap(err, "%s needs its dynamic linker", path);
-            return err_hint(err, "put it and the libraries that ldd lists into the bundle, or "
-                                 "link the program statically");
-        }
+    if (program.interpreter[0] != '\0' && find_program(bundle, program.interpreter, err) == NULL) {
+        err_wrap(err, "%s needs its dynamic linker", path);
+        return err_hint(err, "put it and the libraries that ldd lists into the bundle, or link the "
+                             "program statically");
     }
     return 0;
 }

@@ -247,7 +247,7 @@ int bundle_walk(struct bundle *bundle, struct err *err)
         walk->err = err;
         r = walk_all(walk);
     }
-    if (r == 0) {
+    if (r == 0 && walk != NULL) {
         archive_rules_finish(rules, &walk->verdict);
         if (walk->verdict.kind == ARCHIVE_REFUSE) {
             r = err_set(err, -EINVAL, "%s: %s", walk->verdict.path, walk->verdict.rule);

@@ -29,7 +29,7 @@ int manifest_parse(struct bytes yaml, const char *file_name, struct manifest *ma
                    struct err *err)
 {
     struct manifest_file file;
-    struct yaml_marks marks;
+    struct yaml_marks marks = {.file_name = file_name};
     const char *row = NULL;
     uint8_t canonical[MANIFEST_BYTES_MAX];
 
@@ -37,7 +37,7 @@ int manifest_parse(struct bytes yaml, const char *file_name, struct manifest *ma
         return err_set(err, -EINVAL, "%s: larger than %d bytes", file_name,
                        MANIFEST_FILE_BYTES_MAX);
     }
-    if (yaml_table_read(manifest_table(), yaml, file_name, &file, &marks, err) < 0) {
+    if (yaml_table_read(manifest_table(), yaml, &file, &marks, err) < 0) {
         return err->code;
     }
     if (file.manifest.has_health && find_health_port(&file, &marks, err) < 0) {

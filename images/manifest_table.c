@@ -13,7 +13,7 @@
 #define TIB ((uint64_t)1 << 40)
 
 enum { CORES_PERMILLE_MIN = 10, CORES_PERMILLE_MAX = 1024000, PIDS_MAX = 32768, USER_MAX = 65534 };
-enum { SECOND_MS = 1000, MINUTE_MS = 60 * SECOND_MS, HOUR_MS = 60 * MINUTE_MS };
+enum { MINUTE_MS = 60000, HOUR_MS = 60 * MINUTE_MS, STOP_GRACE_MS_MAX = 10 * MINUTE_MS };
 #define DISK_BYTES_MIN MIB /* the smallest ext4 file system, which a replica's layer is */
 
 static int expected(struct err *err, const char *fault, const char *text)
@@ -202,7 +202,7 @@ static const struct yaml_key keys[] = {
     {"health.grace", YAML_DURATION, FIELD(health_grace_ms), .max = HOUR_MS, .default_text = "10s"},
     {"stop", YAML_MAPPING, NO_FIELD},
     {"stop.signal", YAML_HOOK, .default_text = "TERM", .hook = store_signal},
-    {"stop.grace", YAML_DURATION, FIELD(stop_grace_ms), .max = 10 * MINUTE_MS,
+    {"stop.grace", YAML_DURATION, FIELD(stop_grace_ms), .max = STOP_GRACE_MS_MAX,
      .default_text = "5s"},
     {"logs", YAML_BYTES, FIELD(logs_bytes), .min = 4 * KIB, .max = GIB, .default_text = "8M"},
     {"state", YAML_MAPPING, NO_FIELD},

@@ -109,6 +109,9 @@ static bool dispatch(struct plan *plan, uint32_t index, struct plan_effects *eff
     uint64_t peers = usable(plan, chunk);
     int peer;
 
+    if (chunk->state != PLAN_WAITING) {
+        return false; /* came while it waited */
+    }
     if (peers != 0 && (peers & ~chunk->tried) == 0) {
         chunk->round_count++;
         chunk->tried = 0;
@@ -128,18 +131,30 @@ static bool dispatch(struct plan *plan, uint32_t index, struct plan_effects *eff
     return false;
 }
 
-/* Goes once round the waiting chunks, within the bounds of one step. */
+/* Nobody could take one more request; answers will come, and wake us. */
+static bool everyone_is_busy(const struct plan *plan)
+{
+    uint64_t peers = plan->known & ~plan->blamed & ~plan->gone;
+
+    for (int peer = 0; peer < PLAN_PEERS_MAX; peer++) {
+        if ((peers & bit(peer)) != 0 && plan->outstanding[peer] < PLAN_OUTSTANDING_PER_PEER_MAX) {
+            return false;
+        }
+    }
+    return peers != 0;
+}
+
+/* Goes once round the waiting chunks, in as many steps as it takes. */
 static void dispatch_all(struct plan *plan, struct plan_effects *effects)
 {
-    uint32_t scan_count = plan->queue_count;
     uint32_t kept_count = 0;
 
-    for (uint32_t i = 0; i < scan_count; i++) {
+    while (plan->scan_count > 0 && !everyone_is_busy(plan)) {
         if (effects->count == PLAN_EFFECTS_MAX || kept_count == SCAN_CHUNKS_MAX) {
-            /* Full effects have more to say; a long row of chunks with busy holders has not. */
-            effects->more = effects->count == PLAN_EFFECTS_MAX;
+            effects->more = true;
             return;
         }
+        plan->scan_count--;
         kept_count += dispatch(plan, dequeue(plan), effects) ? 1 : 0;
     }
 }
@@ -169,6 +184,7 @@ static void revive(struct plan *plan, uint32_t index)
 static void on_holders(struct plan *plan, const struct plan_event *event)
 {
     plan->gone &= ~event->peers;
+    plan->known |= event->peers;
     if (event->kind == PLAN_ALL_HELD) {
         plan->all_held |= event->peers;
         for (uint32_t i = 0; i < plan->chunk_count; i++) {
@@ -180,28 +196,12 @@ static void on_holders(struct plan *plan, const struct plan_event *event)
     revive(plan, event->chunk);
 }
 
-static void unlink_waiting(struct plan *plan, uint32_t index)
-{
-    uint32_t count = plan->queue_count;
-
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t first = dequeue(plan);
-
-        if (first != index) {
-            enqueue(plan, first);
-        }
-    }
-}
-
 static void on_got(struct plan *plan, const struct plan_event *event)
 {
     struct plan_chunk *chunk = &plan->chunks[event->chunk];
 
     if (chunk->state == PLAN_HERE) {
         return;
-    }
-    if (chunk->state == PLAN_WAITING) {
-        unlink_waiting(plan, event->chunk);
     }
     release(plan, chunk);
     chunk->state = PLAN_HERE;
@@ -297,6 +297,9 @@ void plan_step(struct plan *plan, struct plan_event event, struct plan_effects *
         plan->complete = true;
         add_effect(effects_out, (struct plan_effect){PLAN_COMPLETE, PLAN_NONE, 0});
         return;
+    }
+    if (event.kind != PLAN_CONTINUE || plan->scan_count > plan->queue_count) {
+        plan->scan_count = plan->queue_count;
     }
     dispatch_all(plan, effects_out);
 }

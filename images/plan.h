@@ -72,10 +72,12 @@ struct plan {
     uint32_t here_count;
     int32_t queue_first; /* waiting chunks, PLAN_NONE when empty */
     int32_t queue_last;
-    uint32_t queue_count;
-    uint64_t blamed; /* never asked again */
-    uint64_t gone;   /* not asked until named as holders again */
+    uint32_t queue_count; /* with some that came in the meantime */
+    uint32_t scan_count;  /* waiting chunks not looked at since the last event */
+    uint64_t blamed;      /* never asked again */
+    uint64_t gone;        /* not asked until named as holders again */
     uint64_t all_held;
+    uint64_t known; /* ever named as holders */
     uint8_t outstanding[PLAN_PEERS_MAX];
     bool complete;
 };

@@ -70,7 +70,7 @@ static _Noreturn void run_child(struct launch *launch)
 
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    pthread_sigmask(SIG_SETMASK, &none, NULL);
     for (int i = 0; i < CHILD_FD_COUNT; i++) {
         safe[i] = launch->fds[i] < 0 ? -1 : fcntl(launch->fds[i], F_DUPFD_CLOEXEC, FD_SAFE_MIN);
     }

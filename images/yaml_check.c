@@ -8,8 +8,7 @@
 #include "images/yaml_value.h"
 
 /* Checks the rows right below `prefix` that lie in the struct at `base`. */
-static int check_rows(const struct yaml_table *table, const char *prefix, uint8_t *base,
-                      void *target)
+static int check_rows(const struct yaml_table *table, const char *prefix, void *base, void *target)
 {
     size_t prefix_bytes = strlen(prefix);
     struct err err = {0};

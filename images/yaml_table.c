@@ -225,49 +225,52 @@ static int on_scalar(struct walk *walk, const yaml_event_t *event)
     return on_value(walk, text, event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE, mark);
 }
 
-static int push(struct walk *walk, struct frame **frame_out, struct yaml_mark mark)
+/* A new innermost frame, or NULL with err. */
+static struct frame *push(struct walk *walk, struct yaml_mark mark)
 {
+    struct frame *frame = &walk->frames[walk->depth];
+
     if (walk->depth == YAML_DEPTH_MAX) {
         err_set(walk->err, -EINVAL, "nested too deep");
-        return wrap_place(walk, mark);
+        wrap_place(walk, mark);
+        return NULL;
     }
-    *frame_out = &walk->frames[walk->depth];
-    memset(*frame_out, 0, sizeof(**frame_out));
-    (*frame_out)->mark = mark;
+    memset(frame, 0, sizeof(*frame));
+    frame->mark = mark;
     walk->depth++;
-    return 0;
+    return frame;
 }
 
 /* An empty {} or [] of a refused key passes; whatever comes inside does not. */
 static int open_refused(struct walk *walk, const struct yaml_key *key, struct yaml_mark mark)
 {
-    struct frame *frame = NULL;
-    int r = push(walk, &frame, mark);
+    struct frame *frame = push(walk, mark);
 
-    if (r == 0) {
-        frame->key = key;
-        walk->refused_depth = walk->depth;
+    if (frame == NULL) {
+        return -EINVAL;
     }
-    return r;
+    frame->key = key;
+    walk->refused_depth = walk->depth;
+    return 0;
 }
 
 static int open_root(struct walk *walk, struct yaml_mark mark)
 {
-    struct frame *frame = NULL;
-    int r = push(walk, &frame, mark);
+    struct frame *frame = push(walk, mark);
 
-    if (r == 0) {
-        frame->base = walk->target;
+    if (frame == NULL) {
+        return -EINVAL;
     }
-    return r;
+    frame->base = walk->target;
+    return 0;
 }
 
 static int open_element(struct walk *walk, struct yaml_mark mark)
 {
     struct frame *list = top(walk);
-    struct frame *frame = NULL;
+    struct frame *frame = count_element(walk, mark) < 0 ? NULL : push(walk, mark);
 
-    if (count_element(walk, mark) < 0 || push(walk, &frame, mark) < 0) {
+    if (frame == NULL) {
         return -EINVAL;
     }
     frame->base = element_base(list);
@@ -292,7 +295,7 @@ static bool has_mapping_rows(const struct walk *walk, const struct yaml_key *lis
 static int on_mapping(struct walk *walk, struct yaml_mark mark)
 {
     struct frame *parent;
-    struct frame *frame = NULL;
+    struct frame *frame;
     const struct yaml_key *key;
 
     if (walk->refused_depth > 0) {
@@ -316,7 +319,8 @@ static int on_mapping(struct walk *walk, struct yaml_mark mark)
     if (key == NULL || key->type != YAML_MAPPING) {
         return refuse_kind(walk, key, mark);
     }
-    if (push(walk, &frame, mark) < 0) {
+    frame = push(walk, mark);
+    if (frame == NULL) {
         return -EINVAL;
     }
     frame->key = key;
@@ -328,7 +332,7 @@ static int on_mapping(struct walk *walk, struct yaml_mark mark)
 static int on_list(struct walk *walk, struct yaml_mark mark)
 {
     struct frame *parent;
-    struct frame *frame = NULL;
+    struct frame *frame;
     const struct yaml_key *key;
 
     if (walk->refused_depth > 0) {
@@ -346,7 +350,8 @@ static int on_list(struct walk *walk, struct yaml_mark mark)
     if (key == NULL || key->type != YAML_LIST) {
         return refuse_kind(walk, key, mark);
     }
-    if (push(walk, &frame, mark) < 0) {
+    frame = push(walk, mark);
+    if (frame == NULL) {
         return -EINVAL;
     }
     frame->key = key;
@@ -476,19 +481,18 @@ static int walk_events(struct walk *walk, yaml_parser_t *parser)
     }
 }
 
-int yaml_table_read(const struct yaml_table *table, struct bytes yaml, const char *file_name,
-                    void *target_out, struct yaml_marks *marks_out, struct err *err)
+int yaml_table_read(const struct yaml_table *table, struct bytes yaml, void *target_out,
+                    struct yaml_marks *marks, struct err *err)
 {
-    struct walk walk = {.table = table, .target = target_out, .marks = marks_out, .err = err};
+    struct walk walk = {.table = table, .target = target_out, .marks = marks, .err = err};
     yaml_parser_t parser;
     int r;
 
     yaml_table_defaults(table, target_out);
-    memset(marks_out, 0, sizeof(*marks_out));
-    marks_out->table = table;
-    marks_out->file_name = file_name;
+    memset(marks->marks, 0, sizeof(marks->marks));
+    marks->table = table;
     if (yaml_parser_initialize(&parser) == 0) {
-        return err_set(err, -ENOMEM, "%s: out of memory", file_name);
+        return err_set(err, -ENOMEM, "%s: out of memory", marks->file_name);
     }
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&parser, yaml.data == NULL ? (const uint8_t *)"" : yaml.data,

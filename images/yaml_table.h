@@ -94,18 +94,19 @@ struct yaml_table {
     bool empty_is_fine;  /* an empty file means: all defaults (minga.yaml) */
 };
 
-struct yaml_marks { /* where each row was found, for checks across keys */
+struct yaml_marks {        /* where each row was found, for checks across keys */
+    const char *file_name; /* set by the caller, borrowed */
     const struct yaml_table *table;
-    const char *file_name;
     struct yaml_mark marks[YAML_KEYS_MAX];
 };
 
 /*
  * Reads the file's bytes into target_out (target_bytes, zeroed first, then all defaults).
- * Returns 0 with marks_out filled in, or -EINVAL with err "FILE:LINE:COLUMN: KEY: what is wrong".
+ * marks->file_name is the caller's, for messages; the rest of marks is filled in.
+ * Returns 0, or -EINVAL with err "FILE:LINE:COLUMN: KEY: what is wrong".
  */
-int yaml_table_read(const struct yaml_table *table, struct bytes yaml, const char *file_name,
-                    void *target_out, struct yaml_marks *marks_out, struct err *err);
+int yaml_table_read(const struct yaml_table *table, struct bytes yaml, void *target_out,
+                    struct yaml_marks *marks, struct err *err);
 
 /* Zeroes the target and sets all defaults. */
 void yaml_table_defaults(const struct yaml_table *table, void *target_out);

@@ -165,16 +165,16 @@ static int choice_store(const struct yaml_key *key, const char *text, void *fiel
 {
     uint32_t count = 0;
 
-    for (; key->choices[count] != NULL; count++) {
-        if (strcmp(key->choices[count], text) == 0) {
-            CHECK(key->field_bytes == sizeof(uint32_t) || key->field_bytes == 0);
-            if (key->field_bytes != 0) {
-                number_put(field, key->field_bytes, count);
-            }
-            return 0;
-        }
+    while (key->choices[count] != NULL && strcmp(key->choices[count], text) != 0) {
+        count++;
     }
-    return choice_refused(key, count, text, err);
+    if (key->choices[count] == NULL) {
+        return choice_refused(key, count, text, err);
+    }
+    if (key->field_bytes != 0) {
+        number_put(field, key->field_bytes, count);
+    }
+    return 0;
 }
 
 static int choice_check(const struct yaml_key *key, const void *field, struct err *err)

@@ -62,13 +62,22 @@ static void landlock_allow(int ruleset_fd, int folder_fd, uint64_t access)
     }
 }
 
-/* Everything of the first version; REFER is denied while it is not allowed. */
+#ifndef LANDLOCK_ACCESS_FS_REFER
+#define LANDLOCK_ACCESS_FS_REFER (1ULL << 13)
+#endif
+
+/*
+ * Everything of the first version; from the second on, linking between folders can be allowed
+ * (without it is denied, and unpack.c copies).
+ */
 static void confine_files(int write_fd, int read_fd)
 {
     const uint64_t read_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
-    const uint64_t write_access = read_access | LANDLOCK_ACCESS_FS_WRITE_FILE |
-                                  LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_DIR |
-                                  LANDLOCK_ACCESS_FS_MAKE_SYM;
+    int version =
+        (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+    const uint64_t write_access = read_access | (version >= 2 ? LANDLOCK_ACCESS_FS_REFER : 0) |
+                                  LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG |
+                                  LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_SYM;
     struct landlock_ruleset_attr attributes = {
         .handled_access_fs = write_access | LANDLOCK_ACCESS_FS_EXECUTE |
                              LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |
@@ -95,16 +104,16 @@ static void confine_files(int write_fd, int read_fd)
 
 /* What reading, decompressing, hashing and writing below open folders takes. */
 static const int allowed_calls[] = {
-    SCMP_SYS(read),          SCMP_SYS(write),           SCMP_SYS(close),
-    SCMP_SYS(fstat),         SCMP_SYS(newfstatat),      SCMP_SYS(lseek),
-    SCMP_SYS(openat2),       SCMP_SYS(mkdirat),         SCMP_SYS(symlinkat),
-    SCMP_SYS(fchmod),        SCMP_SYS(fsync),           SCMP_SYS(fdatasync),
-    SCMP_SYS(syncfs),        SCMP_SYS(munmap),          SCMP_SYS(mremap),
-    SCMP_SYS(brk),           SCMP_SYS(madvise),         SCMP_SYS(exit),
-    SCMP_SYS(exit_group),    SCMP_SYS(rt_sigreturn),    SCMP_SYS(rt_sigprocmask),
-    SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday),    SCMP_SYS(getrandom),
-    SCMP_SYS(futex),         SCMP_SYS(getpid),          SCMP_SYS(gettid),
-    SCMP_SYS(tgkill),        SCMP_SYS(restart_syscall),
+    SCMP_SYS(read),           SCMP_SYS(write),         SCMP_SYS(close),
+    SCMP_SYS(fstat),          SCMP_SYS(newfstatat),    SCMP_SYS(lseek),
+    SCMP_SYS(openat2),        SCMP_SYS(mkdirat),       SCMP_SYS(symlinkat),
+    SCMP_SYS(linkat),         SCMP_SYS(fchmod),        SCMP_SYS(fsync),
+    SCMP_SYS(fdatasync),      SCMP_SYS(syncfs),        SCMP_SYS(munmap),
+    SCMP_SYS(mremap),         SCMP_SYS(brk),           SCMP_SYS(madvise),
+    SCMP_SYS(exit),           SCMP_SYS(exit_group),    SCMP_SYS(rt_sigreturn),
+    SCMP_SYS(rt_sigprocmask), SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday),
+    SCMP_SYS(getrandom),      SCMP_SYS(futex),         SCMP_SYS(getpid),
+    SCMP_SYS(gettid),         SCMP_SYS(tgkill),        SCMP_SYS(restart_syscall),
 };
 
 /* Memory may be had, but never to be executed. */

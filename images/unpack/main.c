@@ -24,6 +24,7 @@ int main(int argc, char **argv)
 
     /* Modes are given exactly; names of archives are UTF-8 whatever the caller's locale. */
     umask(0);
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): one thread */
     if (setlocale(LC_ALL, "C.UTF-8") == NULL || sodium_init() < 0) {
         say_failed(NULL, "cannot begin: no C.UTF-8 locale, or no randomness");
     }

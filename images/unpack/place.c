@@ -123,6 +123,23 @@ void place_link(int root_fd, const char *path, const char *target)
     }
 }
 
+bool place_hard_link(int root_fd, const char *path, const char *target)
+{
+    const char *name = NULL;
+    const char *target_name = NULL;
+    CLEANUP(cleanup_close) int target_fd = open_parent(root_fd, target, &target_name);
+    CLEANUP(cleanup_close) int parent_fd = open_parent(root_fd, path, &name);
+
+    /* Without AT_SYMLINK_FOLLOW: a link would be linked itself, not followed. */
+    if (linkat(target_fd, target_name, parent_fd, name, 0) == 0) {
+        return true;
+    }
+    if (errno != EXDEV && errno != EACCES && errno != EPERM && errno != EMLINK) {
+        say_failed(path, "%m");
+    }
+    return false;
+}
+
 int place_open(int root_fd, const char *path)
 {
     return open_beneath(root_fd, path, O_RDONLY, 0);

@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,13 +20,16 @@ static struct {
     uint32_t left_out_count;
 } said;
 
-/* One line is one line, whatever is in a name. */
+/* One line of text is one line of text, whatever is in a name. */
 static void write_line(char *line)
 {
     size_t length_bytes = strlen(line);
+    bool is_text = mbstowcs(NULL, line, 0) != (size_t)-1;
 
     for (size_t i = 0; i < length_bytes; i++) {
-        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f) {
+        unsigned char byte = (unsigned char)line[i];
+
+        if (byte < 0x20 || byte == 0x7f || (byte > 0x7f && !is_text)) {
             line[i] = '?';
         }
     }
@@ -60,6 +65,9 @@ void say_done(void)
         write_line(line);
     }
 }
+
+static void say_last(const char *what, const char *path, const char *format, va_list arguments)
+    PRINTF_LIKE(3, 0);
 
 static void say_last(const char *what, const char *path, const char *format, va_list arguments)
 {

@@ -213,11 +213,11 @@ size_t stream_read(struct stream *stream, const void **data_out)
     return length_bytes;
 }
 
-uint64_t stream_finish(struct stream *stream, uint64_t *zeros_at_end_out)
+uint64_t stream_finish(struct stream *stream, uint64_t bytes_max, uint64_t *zeros_at_end_out)
 {
     const void *data = NULL;
 
-    while (stream_read(stream, &data) > 0) {
+    while (stream->output_bytes <= bytes_max && stream_read(stream, &data) > 0) {
     }
     *zeros_at_end_out = stream->zeros_at_end;
     return stream->output_bytes;

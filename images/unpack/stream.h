@@ -18,5 +18,8 @@ struct stream *stream_open(int fd);
 /* Borrows the next bytes until the next call; 0 at the proper end. Refuses and ends otherwise. */
 size_t stream_read(struct stream *stream, const void **data_out);
 
-/* Reads the rest. How many bytes there were in all, and how many zeros at the very end. */
-uint64_t stream_finish(struct stream *stream, uint64_t *zeros_at_end_out);
+/*
+ * Reads the rest, or stops when there are more than `bytes_max` in all. How many bytes there
+ * were, and how many zeros at the very end.
+ */
+uint64_t stream_finish(struct stream *stream, uint64_t bytes_max, uint64_t *zeros_at_end_out);

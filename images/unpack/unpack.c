@@ -20,7 +20,12 @@
 #include "images/unpack/say.h"
 #include "images/unpack/stream.h"
 
-enum { TAR_BLOCK_BYTES = 512, TAR_END_BYTES = 2 * TAR_BLOCK_BYTES, COPY_BYTES = 65536 };
+enum {
+    TAR_BLOCK_BYTES = 512,
+    TAR_END_BYTES = 2 * TAR_BLOCK_BYTES,
+    TAR_PADDING_BYTES_MAX = 1048576, /* zeros behind the end; tar writes 10 KiB and less */
+    COPY_BYTES = 65536,
+};
 
 struct unpack {
     struct archive *archive;
@@ -145,9 +150,15 @@ static void unpack_file(struct unpack *unpack, const struct archive_verdict *ver
     }
 }
 
-/* A hard link becomes a copy: trees have no hard links, and Landlock's first version no refer. */
-static void unpack_copy(const struct unpack *unpack, const struct archive_verdict *verdict)
+/*
+ * A hard link to an earlier file, whose privileged bits are gone already. Where the kernel (the
+ * first version of Landlock) does not let us link between folders, a copy does.
+ */
+static void unpack_hard_link(const struct unpack *unpack, const struct archive_verdict *verdict)
 {
+    if (place_hard_link(unpack->staging_fd, verdict->path, verdict->target)) {
+        return;
+    }
     CLEANUP(cleanup_close) int from_fd = place_open(unpack->staging_fd, verdict->target);
     CLEANUP(cleanup_close) int to_fd = place_file(unpack->staging_fd, verdict->path, verdict->mode);
     static uint8_t block[COPY_BYTES];
@@ -191,7 +202,7 @@ static void unpack_entry(struct unpack *unpack, struct archive_entry *entry)
         place_link(unpack->staging_fd, verdict.path, verdict.target);
         break;
     case ARCHIVE_KIND_HARD_LINK:
-        unpack_copy(unpack, &verdict);
+        unpack_hard_link(unpack, &verdict);
         break;
     case ARCHIVE_KIND_FILE:
     case ARCHIVE_KIND_OTHER:
@@ -221,14 +232,15 @@ static void open_archive(struct unpack *unpack)
 static void check_end(struct unpack *unpack)
 {
     uint64_t zeros_at_end = 0;
-    uint64_t total_bytes = stream_finish(unpack->stream, &zeros_at_end);
     uint64_t end_bytes =
         (unpack->end_bytes + TAR_BLOCK_BYTES - 1) / TAR_BLOCK_BYTES * TAR_BLOCK_BYTES;
+    uint64_t bytes_max = end_bytes + TAR_PADDING_BYTES_MAX;
+    uint64_t total_bytes = stream_finish(unpack->stream, bytes_max, &zeros_at_end);
 
     if (total_bytes < end_bytes || total_bytes - end_bytes < TAR_END_BYTES) {
         say_refused(NULL, "archive is cut: no end of archive");
     }
-    if (zeros_at_end < total_bytes - end_bytes) {
+    if (total_bytes > bytes_max || zeros_at_end < total_bytes - end_bytes) {
         say_refused(NULL, "archive is corrupt: something behind its end");
     }
 }

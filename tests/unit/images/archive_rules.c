@@ -130,6 +130,19 @@ Test(archive_rules, a_path_is_there_once)
     archive_rules_free(rules);
 }
 
+Test(archive_rules, a_reset_forgets_everything)
+{
+    struct archive_rules *rules = archive_rules_new();
+
+    cr_assert_str_eq(file(rules, "a/b"), "");
+    cr_assert_str_eq(link_to(rules, "x", "/nowhere"), "");
+    archive_rules_reset(rules);
+    cr_assert_str_eq(finish(rules), "");
+    cr_assert_str_eq(file(rules, "a/b"), "");
+    cr_assert_str_eq(file(rules, "a/b"), "path is there twice");
+    archive_rules_free(rules);
+}
+
 Test(archive_rules, no_link_leads_out_and_no_path_leads_through_one)
 {
     struct archive_rules *rules = archive_rules_new();
@@ -156,6 +169,7 @@ Test(archive_rules, an_absolute_link_names_what_the_bundle_has_or_the_sandbox_gi
     cr_assert_str_eq(link_to(rules, "lib", "usr/lib"), "");
     cr_assert_str_eq(file(rules, "usr/lib/ld-2.so"), "");
     cr_assert_str_eq(link_to(rules, "etc/mtab", "/proc/mounts"), "");
+    cr_assert_str_eq(link_to(rules, "usr/lib/ssl/certs", "/etc/ssl/certs"), "", "of a package");
     cr_assert_str_eq(finish(rules), "");
     cr_assert_str_eq(link_to(rules, "shadow", "/etc/shadow"), "");
     cr_assert_str_eq(finish(rules), "link to an absolute path that the bundle does not have");
@@ -225,8 +239,7 @@ Test(archive_rules, privileged_bits_are_dropped_and_said)
     struct archive_rules *rules = archive_rules_new();
 
     cr_assert_str_eq(
-        judge(rules,
-              (struct archive_item){.kind = ARCHIVE_KIND_FILE, .path = "su", .mode = 06755}),
+        judge(rules, (struct archive_item){.kind = ARCHIVE_KIND_FILE, .path = "su", .mode = 06755}),
         "");
     cr_assert_eq(verdict.kind, ARCHIVE_DROP_BITS);
     cr_assert_eq(verdict.dropped, ARCHIVE_DROPPED_SETUID | ARCHIVE_DROPPED_SETGID);

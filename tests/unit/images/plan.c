@@ -185,6 +185,36 @@ Test(plan, a_chunk_found_here_is_not_asked_for)
     cr_assert_eq(effects.effects[0].chunk, 1);
 }
 
+Test(plan, a_chunk_that_comes_while_it_waits_is_not_asked_for_any_more)
+{
+    struct plan plan;
+
+    plan_init(&plan, chunks, 6);
+    all_held(&plan, 0x1);
+    cr_assert_eq(plan.chunks[4].state, PLAN_WAITING);
+    answer(&plan, PLAN_GOT, PLAN_NONE, 4);
+    struct plan_effects effects = answer(&plan, PLAN_GOT, 0, 0);
+    cr_assert_eq(effects.count, 1);
+    cr_assert_eq(effects.effects[0].chunk, 5);
+}
+
+Test(plan, the_last_of_many_chunks_is_found_when_only_it_has_a_holder)
+{
+    struct plan plan;
+    uint32_t ask_count = 0;
+
+    plan_init(&plan, chunks, CHUNKS);
+    struct plan_effects effects =
+        step(&plan, (struct plan_event){.kind = PLAN_HOLDERS, .chunk = CHUNKS - 1, .peers = 0x1});
+    while (effects.more) {
+        ask_count += count_of(&effects, PLAN_ASK);
+        effects = step(&plan, (struct plan_event){.kind = PLAN_CONTINUE});
+    }
+    ask_count += count_of(&effects, PLAN_ASK);
+    cr_assert_eq(ask_count, 1);
+    cr_assert_eq(plan.chunks[CHUNKS - 1].asked, 0);
+}
+
 Test(plan, unknown_peers_chunks_and_answers_never_asked_for_change_nothing)
 {
     struct plan plan;
