@@ -20,6 +20,7 @@ enum {
     FLOORS_MAX = 256,
     PORT_TRIES_MAX = 64,
     STOP_RETRY_MS = 5000,
+    LOST_STALE_MS = 1000, /* "no such replica" so soon after a START was said before it */
     OVER_KEPT_MS = 30000, /* an ended replica is reported until heard, at most this long */
 };
 
