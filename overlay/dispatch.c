@@ -187,7 +187,12 @@ void dispatch_received(struct overlay *overlay, const struct overlay_event *even
     }
     if (arrival.member != MEMBER_NONE) {
         arrival.asker.node = overlay->membership.list[arrival.member].view.node;
-        gossip_heard(overlay, arrival.member);
+        /* Who refuses is no member of ours, or not yet again: that it answers is no sign of life
+         * of the member. (A node that has left, or was expelled, must not count as up for ever,
+         * nor its refusals keep us from finding out that we are alone.) */
+        if (message.which_kind != minga_Message_refused_tag) {
+            gossip_heard(overlay, arrival.member);
+        }
     }
     request = message.reply ? requests_find(&overlay->requests, message.request) : NULL;
     if (request != NULL && arrival.member != MEMBER_NONE) {

@@ -79,7 +79,7 @@ static void begin_owner(struct core *core, struct request *request, const struct
     } else if (from->kind == CORE_RESUME) {
         executor_resume(core->executor, &core->turn);
     } else {
-        executor_drain(core->executor, &core->turn);
+        executor_drain(core->executor, &core->turn, DRAIN_MS);
     }
     request_answer(core, request, OVERLAY_OK, "");
 }
@@ -111,9 +111,9 @@ static void say_goodbye(struct core *core, struct request *request)
 static void begin_leave(struct core *core, struct request *request, const struct core_request *from)
 {
     (void)from;
-    executor_drain(core->executor, &core->turn);
+    executor_drain(core->executor, &core->turn, DRAIN_FAST_MS);
     request->stage = STAGE_DRAIN;
-    request->until_ms = core->turn.now_ms + SHUTDOWN_MS - LAST_MS;
+    request->until_ms = core->turn.now_ms + SHUTDOWN_MS - 2 * LAST_MS;
 }
 
 static void begin_back_soon(struct core *core, struct request *request,
@@ -524,7 +524,7 @@ static void request_tick(struct core *core, struct request *request)
 
     if (request->stage == STAGE_DRAIN) {
         if (over || executor_is_empty(core->executor)) {
-            request->until_ms = core->turn.now_ms + 2 * LAST_MS;
+            request->until_ms = core->turn.now_ms + LAST_MS;
             say_goodbye(core, request);
         }
         return;

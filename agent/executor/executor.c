@@ -301,11 +301,15 @@ void executor_resume(struct executor *executor, struct turn *turn)
     }
 }
 
-void executor_drain(struct executor *executor, struct turn *turn)
+void executor_drain(struct executor *executor, struct turn *turn, uint64_t within_ms)
 {
-    if (!executor->draining) {
+    struct node_id other;
+    bool alone = turn->around->others(turn->around->self, 1, &other) == 0;
+    uint64_t until_ms = alone ? turn->now_ms : turn->now_ms + within_ms;
+
+    if (!executor->draining || until_ms < executor->drain_until_ms) {
         executor->draining = true;
-        executor->drain_until_ms = turn->now_ms + DRAIN_MS;
+        executor->drain_until_ms = until_ms;
         executor->free_changed = true;
         executor->report_now = true;
     }

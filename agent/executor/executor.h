@@ -53,8 +53,9 @@ void executor_ports_refused(struct executor *executor, struct turn *turn,
 /* ---- the owner */
 void executor_pause(struct executor *executor, struct turn *turn, uint64_t duration_ms);
 void executor_resume(struct executor *executor, struct turn *turn);
-/* Managers move the replicas; what is left after DRAIN_MS is ended. */
-void executor_drain(struct executor *executor, struct turn *turn);
+/* Managers move the replicas; what is left after within_ms is ended, and at once when no other
+ * member is there to move it to. */
+void executor_drain(struct executor *executor, struct turn *turn, uint64_t within_ms);
 void executor_back_soon(struct executor *executor, struct turn *turn);
 void executor_set_isolated(struct executor *executor, struct turn *turn, bool isolated);
 /* The community has changed: tell managers (who may be others now) and newcomers. */
@@ -74,4 +75,7 @@ bool executor_find_slot(const struct executor *executor, const struct service_id
 void executor_status(const struct executor *executor, struct node_status *status_out);
 struct sandbox_limits executor_free_limits(const struct executor *executor);
 
-enum { DRAIN_MS = 8000 };
+enum {
+    DRAIN_MS = 8000,
+    DRAIN_FAST_MS = 3500, /* SIGTERM, leave: the rest of SHUTDOWN_MS is the replicas' stop grace */
+};

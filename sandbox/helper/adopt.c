@@ -17,6 +17,8 @@
 #include "sandbox/helper/process.h"
 #include "sandbox/init_protocol.h"
 
+enum { ROUNDS = 200, ROUND_US = 10000 };
+
 /* Pid and start time together name a process; a pidfd taken between two looks is of that one. */
 static int open_process(struct replica *replica, struct err *err)
 {
@@ -169,7 +171,6 @@ static void remove_unknown_record(struct helper *helper, const char *name)
  */
 void helper_end_unknown_groups(struct helper *helper)
 {
-    enum { ROUNDS = 200, ROUND_US = 10000 };
     struct cgroup_name names[REPLICAS_PER_NODE_MAX];
     struct err err = {0};
     size_t count = 0;
@@ -197,10 +198,35 @@ void helper_end_unknown_groups(struct helper *helper)
     }
 }
 
+/*
+ * What could not be adopted is mostly dead already: have it out of the way, and out of the sums,
+ * before somebody asks for new ones. What takes longer is ended in the loop.
+ */
+static void finish_endings(struct helper *helper)
+{
+    for (int round = 0; round < ROUNDS; round++) {
+        size_t ending_count = 0;
+
+        for (size_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+            struct replica *replica = &helper->replicas[i];
+
+            if (replica->state == REPLICA_ENDING) {
+                replica_tick(helper, replica, now_ms());
+                ending_count += replica->state == REPLICA_ENDING;
+            }
+        }
+        if (ending_count == 0) {
+            return;
+        }
+        usleep(ROUND_US);
+    }
+}
+
 void helper_adopt(struct helper *helper)
 {
     for_each_file(helper, helper->folders.records, adopt_one);
     helper_end_unknown_groups(helper);
+    finish_endings(helper);
     for_each_file(helper, helper->folders.records, remove_unknown_record);
     for_each_file(helper, helper->folders.controls, remove_unknown_control);
     for_each_file(helper, helper->folders.logs, remove_unknown_log);

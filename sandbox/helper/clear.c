@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -151,6 +152,11 @@ static const char *what_is_left(struct helper *helper, struct replica *replica, 
     }
     if (r < 0) {
         return "its control group";
+    }
+    struct pollfd over = {.fd = replica->pidfd, .events = POLLIN};
+
+    if (replica->pidfd >= 0 && poll(&over, 1, 0) == 1) {
+        replica_on_init_over(helper, replica);
     }
     /* Not in the group: only when a launch failed before it was put there. */
     if (replica->pidfd >= 0) {

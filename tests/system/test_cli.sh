@@ -86,16 +86,16 @@ check "and the agents go on" sees_members 2 2
 check "and smaller things are still stored" eval 'pushed | jq -e ".version >= 2"'
 
 # --- documents and tables
-minga 1 start tree --wait=20 >/dev/null || fail "start tree"
+minga 1 start tree --wait=20s >/dev/null || fail "start tree"
 check "status has the documented keys" eval 'minga 2 --json status tree | jq -e ".community and (.services[0] | .name and .id and .owner and .version and .state and .wanted == 1 and .running == 1 and .manager and (.epoch != null)) and (.services[0].replicas[0] | .id == \"tree/1\" and .incarnation and .node and .node_name and .address and .state == \"running\" and .health == \"ok\" and (.restarts != null) and .cpu_limit_cores and .memory_limit_bytes and .disk_limit_bytes)"'
 check "nodes has the documented keys" eval 'minga 2 --json nodes | jq -e ".community and (.nodes[0] | .node and .node_name and .address and .owner and .state and .reachable and .arch and .version and .free and .since)"'
 check "members has the documented keys" eval 'minga 2 --json members | jq -e ".members[0] | .owner and (.nodes != null) and (.services != null) and .since"'
 check "node has the documented keys" eval 'minga 2 --json node | jq -e ".node and .node_name and .community and .state and (.rule != null) and .reachable and .contribution.memory_bytes and (.used.memory_bytes != null) and (.replicas != null)"'
 check "ring has the documented keys" eval 'minga 2 --json ring | jq -e ".node and .positions[0] and .predecessors[0] and .successors[0] and (.nodes != null)"'
-check "lookup has the documented keys" eval 'minga 2 --json lookup abc | jq -e ".key and .responsible and .holders[0] and (.hops != null) and (.path != null)"'
+check "lookup has the documented keys" eval 'minga 2 --json lookup 0000000000000000000000000000000000000000000000000000000000000005 | jq -e ".key and .responsible and .holders[0] and (.hops != null) and (.path != null)"'
 narrow() { COLUMNS=60 minga 2 status tree | awk 'length($0) > 60 {exit 1}'; }
 check "tables fit the window" narrow
-minga 1 stop tree --wait=20 >/dev/null
+minga 1 stop tree --wait=20s >/dev/null
 
 for i in 1 2; do node_stop "$i"; done
 within 5 "nothing is left behind" is_empty leftovers

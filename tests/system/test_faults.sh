@@ -13,7 +13,7 @@ for i in 1 2 3 4 5; do node_start "$i"; done
 community_form
 "$here/../fixtures/make_web.sh" "$WORK/web.tar.gz"
 minga 1 push "$WORK/web.tar.gz" >/dev/null
-minga 1 start web --wait=20
+minga 1 start web --wait=20s
 within 5 "three replicas answer" all_answer 1 web 3
 
 runs_on() { nodes_of "$1" web | grep -qx "$(name_of "$2")"; }
@@ -96,6 +96,6 @@ for i in 4 5; do cable_back "$i"; done
 within 15 "healed: all see five" eval 'sees_members 1 5 && sees_members 4 5 && sees_members 5 5'
 within 15 "healed: exactly three run" exactly_three_processes
 
-minga 1 stop web --wait=20
+minga 1 stop web --wait=20s
 for i in 1 2 3 4 5; do node_stop "$i"; done
 within 5 "nothing is left behind" is_empty leftovers

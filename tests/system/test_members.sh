@@ -43,7 +43,8 @@ within 5 "a token from stdin lets the first one in" sees_members 1 3
 refused 1 "used up" "a used-up token is refused" minga 4 join --yes --token-file "$WORK/once"
 check "and changed nothing" eval '! belongs 4 && sees_members 1 3'
 
-# --- the founder's machine is off
+# --- the founder's machine is off; the token, made now, names the other members too
+minga 1 invite >"$WORK/token"
 node_stop 1
 within 5 "the others see the founder gone" eval 'sees_members 2 2'
 minga 4 join --yes --token-file "$WORK/token" >/dev/null || fail "join with the founder's node off"

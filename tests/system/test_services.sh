@@ -30,7 +30,7 @@ python=$(realpath /usr/bin/python3)
 
 for service in redis dynamic python; do
     minga 1 push "$WORK/$service".tar.* >/dev/null || fail "push $service"
-    minga 1 start "$service" --wait=30 >/dev/null || fail "start $service: $(minga 1 status "$service")"
+    minga 1 start "$service" --wait=30s >/dev/null || fail "start $service: $(minga 1 status "$service")"
     within 10 "$service runs" has_running 2 "$service" 1
 done
 
@@ -99,7 +99,7 @@ command: [/bin/sh, /probe]
 resources: {cpu: 0.2, memory: 32M, disk: 16M, pids: 16}
 MANIFEST
 minga 1 push "$root" >/dev/null
-minga 1 start probe --wait=20 >/dev/null || fail "start probe"
+minga 1 start probe --wait=20s >/dev/null || fail "start probe"
 within 15 "the probe ends its report" eval 'minga 2 logs probe | grep -q "probe is done"'
 report() { minga 2 logs probe; }
 report >"$WORK/report"
@@ -110,6 +110,6 @@ for what in "mount -t tmpfs none /mnt" "nc -w 1 10.77.0.1 7400" "nc -w 1 127.0.0
     check "denied inside: $what" grep -qxF "denied: $what" "$WORK/report"
 done
 
-for service in redis dynamic python probe; do minga 1 stop "$service" --wait=20 >/dev/null || fail "stop $service"; done
+for service in redis dynamic python probe; do minga 1 stop "$service" --wait=20s >/dev/null || fail "stop $service"; done
 for i in 1 2 3; do node_stop "$i"; done
 within 5 "nothing is left behind" is_empty leftovers

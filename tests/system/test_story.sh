@@ -22,7 +22,7 @@ ring_is_whole() { # every node names the next one in the order of positions
 }
 within 5 "every node has another successor" ring_is_whole
 check "lookup gives the same responsible node from all five" bash -c '
-    for i in 1 2 3 4 5; do '"MINGA_SOCKET=$WORK/n\$i/run/agent.sock $BIN/minga"' --json lookup wiki | jq -r .responsible; done | sort | uniq -c | grep -q "^ *5 "'
+    for i in 1 2 3 4 5; do '"MINGA_SOCKET=$WORK/n\$i/run/agent.sock $BIN/minga"' --json lookup 0000000000000000000000000000000000000000000000000000000000000005 | jq -r .responsible; done | sort | uniq -c | grep -q "^ *5 "'
 
 "$here/../fixtures/make_web.sh" "$WORK/web.tar.zst" 1024
 minga 2 push "$WORK/web.tar.zst" >/dev/null
@@ -91,11 +91,11 @@ node_start "$(number_of_name "$victim")"
 within 10 "all five are back" sees_members "$asker" 5
 
 # --- scale, stop, remove
-minga 1 scale web 5 --wait=20 || fail "scale to 5"
+minga 1 scale web 5 --wait=20s || fail "scale to 5"
 within 10 "scaled to five" all_answer 2 web 5
 minga 1 scale web 2
 within 10 "scaled to two" has_running 2 web 2
-minga 3 stop web --wait=20 || fail "stop --wait"
+minga 3 stop web --wait=20s || fail "stop --wait"
 within 10 "stopped: no replica is left" eval '[ "$(minga 1 --json status web | jq "[.services[0].replicas[] | select(.state == \"running\")] | length")" = 0 ]'
 processes_of_services() { for i in 1 2 3 4 5; do pids_in_cgroup "$i"; done; }
 within 5 "no process of it is left" is_empty processes_of_services

@@ -138,10 +138,15 @@ static inline uint32_t fake_discover(const void *self, const struct service_id *
 
 static inline uint32_t fake_others(const void *self, uint32_t count_max, struct node_id *nodes_out)
 {
-    (void)self;
-    (void)count_max;
-    (void)nodes_out;
-    return 0;
+    const struct seat *seat = self;
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < seat->community->node_count && count < count_max; i++) {
+        if (i != seat->index && fake_hears(seat->community, seat->index, i)) {
+            nodes_out[count++] = seat->community->nodes[i].member.node;
+        }
+    }
+    return count;
 }
 
 static inline int fake_index(const struct community *community, const struct node_id *node)

@@ -155,7 +155,7 @@ Test(manager, a_draining_nodes_replica_runs_elsewhere_before_it_ends)
     uint32_t least = 3;
     struct turn turn = fake_turn(community, holder);
 
-    executor_drain(community->nodes[holder].executor, &turn);
+    executor_drain(community->nodes[holder].executor, &turn, DRAIN_MS);
     fake_flush(community, holder, &turn);
     for (uint32_t i = 0; i < 200; i++) {
         fake_run(community, 10);
@@ -169,15 +169,15 @@ Test(manager, a_draining_nodes_replica_runs_elsewhere_before_it_ends)
 
 Test(manager, with_nowhere_else_to_go_a_drained_replica_ends_by_the_deadline)
 {
-    struct community *community = running_wiki(1, 1);
+    struct community *community = running_wiki(2, 2);
     struct turn turn = fake_turn(community, 0);
 
-    executor_drain(community->nodes[0].executor, &turn);
+    executor_drain(community->nodes[0].executor, &turn, DRAIN_MS);
     fake_flush(community, 0, &turn);
     fake_run(community, DRAIN_MS - 100);
-    cr_assert_eq(fake_running_count(community), 1);
+    cr_assert_eq(fake_running_count(community), 2);
     fake_run(community, 500);
-    cr_assert_eq(fake_running_count(community), 0);
+    cr_assert_eq(fake_running_count(community), 1);
     fake_free(community);
 }
 
