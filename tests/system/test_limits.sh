@@ -13,7 +13,7 @@ community_new 2
 for i in 1 2; do node_start "$i"; done
 community_form
 
-# bundle NAME SCRIPT [MANIFEST LINES]: busybox runs the script.
+# bundle NAME SCRIPT [MANIFEST LINES] [RESTART]: busybox runs the script.
 bundle() {
     local root=$WORK/bundle-$1
     mkdir -p "$root/bin"
@@ -24,7 +24,7 @@ bundle() {
     cat >"$root/service.yaml" <<MANIFEST
 name: $1
 command: [/bin/sh, /run]
-restart: on-failure
+restart: ${4:-on-failure}
 resources: {cpu: 0.2, memory: 32M, disk: 16M, pids: 16}
 $3
 MANIFEST
@@ -45,7 +45,7 @@ bundle hog 'x=$(tail /dev/zero); echo "$x"' ''
 within 20 "a memory hog is ended and named" says hog 'out of memory: limit 32M'
 minga 1 stop hog --wait=20s
 
-bundle bomb 'f() { f | f & f; }; f; sleep 600' 'restart: never'
+bundle bomb 'f() { f | f & f; }; f; sleep 600' '' never
 sleep 2
 bomb_held() {
     local n
