@@ -206,7 +206,7 @@ int config_parse(struct bytes yaml, const char *file_name, struct config *config
         r = check_together(&config, &marks, err);
     }
     if (r == 0) {
-        *config_out = config;
+        memcpy(config_out, &config, sizeof(config)); /* with its padding: configs are compared */
     }
     return r;
 }

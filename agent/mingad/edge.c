@@ -97,6 +97,24 @@ static void describe(const struct edge *edge, minga_NodeRecord *description_out)
     *description_out = description;
 }
 
+void edge_describe(struct edge *edge, bool forced)
+{
+    struct addresses addresses;
+    minga_NodeRecord description;
+    struct core_request request = {
+        .kind = CORE_DESCRIBE, .token = TOKEN_DESCRIBE, .description = &description};
+
+    addresses_find(&edge->config, &addresses);
+    if (!forced && memcmp(&addresses, &edge->addresses, sizeof(addresses)) == 0) {
+        return;
+    }
+    edge->addresses = addresses;
+    describe(edge, &description);
+    log_info("this node is now known as %s",
+             addresses.count > 0 ? addresses.list[0] : "nothing (a leaf)");
+    edge_request(edge, &request);
+}
+
 static int make_core(struct edge *edge, struct err *err)
 {
     const struct config *config = &edge->config;
@@ -219,7 +237,7 @@ int edge_init(struct edge *edge, const struct edge_start *start, struct err *err
     CLEANUP(cleanup_close) int control_fd = start->control_fd;
 
     edge->config_path = start->config_path;
-    edge->config = *start->config;
+    memcpy(&edge->config, start->config, sizeof(edge->config));
     edge->machine = *start->machine;
     edge->contribution = *start->contribution;
     edge->api_group = start->api_group;

@@ -35,7 +35,7 @@ enum edge_phase {
 enum edge_waker { EDGE_WAKER_OVERLAY, EDGE_WAKER_CORE, EDGE_WAKERS };
 
 /* Tokens of our own requests; the API's have API_TOKEN_BIT. */
-enum { TOKEN_SHUT_DOWN = 1, TOKEN_BACK_SOON = 2 };
+enum { TOKEN_SHUT_DOWN = 1, TOKEN_BACK_SOON = 2, TOKEN_DESCRIBE = 3 };
 
 struct edge {
     uv_loop_t loop;
@@ -105,6 +105,9 @@ int edge_open(struct edge *edge, struct err *err);
 int edge_init(struct edge *edge, const struct edge_start *start, struct err *err);
 /* Runs until told to stop. */
 void edge_run(struct edge *edge);
+/* Tells the community when this node's addresses, or (forced) its name, labels or zone, are other
+ * ones than before. */
+void edge_describe(struct edge *edge, bool forced);
 void edge_done(struct edge *edge);
 
 /* Opens what runs on the loop: timers, prepare, signals, the API's descriptor. */

@@ -17,6 +17,7 @@ struct queued_event {
     struct overlay_event overlay;
     struct core_request request;
     struct overlay_join join;
+    minga_NodeRecord description;
     struct sandbox_event sandbox;
     uint8_t *place; /* where the next bytes go */
     uint8_t bytes[];
@@ -59,6 +60,10 @@ static void adopt_request(struct queued_event *queued, const struct core_request
     adopt(queued, &queued->request.community);
     adopt(queued, &queued->request.admission);
     adopt(queued, &queued->request.signed_bytes);
+    if (request->description != NULL) {
+        queued->description = *request->description;
+        queued->request.description = &queued->description;
+    }
     if (request->join != NULL) {
         queued->join = *request->join;
         queued->request.join = &queued->join;

@@ -10,7 +10,7 @@
 #include "base/check.h"
 #include "base/cleanup.h"
 
-enum { TIDY_MS = 60000, SETTLE_ROUNDS_MAX = 8 };
+enum { TIDY_MS = 15000, SETTLE_ROUNDS_MAX = 8 };
 
 void loop_wake(struct edge *edge, enum edge_waker waker, uint64_t wake_ms)
 {
@@ -101,6 +101,9 @@ static void on_tidy(uv_timer_t *timer)
     struct edge *edge = timer->data;
 
     transport_tidy(edge->transport, clock_now_ms());
+    if (edge->phase == EDGE_RUNNING) {
+        edge_describe(edge, false); /* a laptop moves, a lease ends */
+    }
 }
 
 static void on_watchdog(uv_timer_t *timer)

@@ -36,7 +36,7 @@ static void on_late(uv_timer_t *timer)
 
 void stop_answered(struct edge *edge, const struct core_answer *answer)
 {
-    if (edge->phase != EDGE_STOPPING) {
+    if (edge->phase != EDGE_STOPPING || answer->token == TOKEN_DESCRIBE) {
         return;
     }
     if (answer->outcome != OVERLAY_OK && answer->reason[0] != '\0') {
@@ -93,7 +93,30 @@ static void on_restart(uv_signal_t *signal, int number)
     }
 }
 
-/* The core takes its description at the start only: say so instead of half a change. */
+/* What a node says about itself takes effect at once; what it gives needs a restart, since root
+ * has written it down for the sandbox helper. */
+static void apply_config(struct edge *edge, const struct config *config)
+{
+    struct config *present = &edge->config;
+
+    if (memcmp(config, present, sizeof(*config)) == 0) {
+        log_info("the configuration has not changed");
+        return;
+    }
+    memcpy(present->name, config->name, sizeof(present->name));
+    memcpy(present->labels, config->labels, sizeof(present->labels));
+    memcpy(present->zone, config->zone, sizeof(present->zone));
+    memcpy(present->advertise, config->advertise, sizeof(present->advertise));
+    present->label_count = config->label_count;
+    present->upload_bytes_per_s = config->upload_bytes_per_s;
+    edge_describe(edge, true);
+    if (memcmp(config, present, sizeof(*config)) != 0) {
+        log_warning("name, labels, zone, advertise and upload are in effect; the other changes "
+                    "need a restart, which keeps the replicas: systemctl restart minga, or "
+                    "SIGUSR2 and a new start");
+    }
+}
+
 static void on_reload(uv_signal_t *signal, int number)
 {
     struct edge *edge = signal->data;
@@ -102,14 +125,10 @@ static void on_reload(uv_signal_t *signal, int number)
 
     (void)number;
     sd_notify(0, "RELOADING=1");
-    memset(&config, 0, sizeof(config));
     if (config_load(edge->config_path, &config, &err) < 0) {
         log_error("the configuration stays as it was: %s", err.text);
-    } else if (memcmp(&config, &edge->config, sizeof(config)) == 0) {
-        log_info("the configuration has not changed");
     } else {
-        log_warning("the configuration is fine and takes effect with a restart that keeps the "
-                    "replicas: systemctl restart minga, or SIGUSR2 and start");
+        apply_config(edge, &config);
     }
     sd_notify(0, "READY=1");
 }
