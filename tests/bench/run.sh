@@ -46,9 +46,11 @@ if [ "${BENCH_ROUND:-}" = yes ]; then
     for pid in $(pids_in_cgroup "$node"); do
         case $(tr '\0' ' ' <"/proc/$pid/cmdline") in /bin/busybox*) kill -KILL "$pid" ;; esac
     done
+    # shellcheck disable=SC2317 # called by measure
     restarted() { [ "$(minga 1 --json status web | jq '[.services[0].replicas[].restarts] | add')" -ge 1 ] && all_answer 1 web 3; }
     measure process_ms 10 restarted
 
+    # shellcheck disable=SC2317 # called by measure
     healed() { ! nodes_of "$1" web | grep -qx "$2" && has_running "$1" web 3 && all_answer "$1" web 3; }
     manager=$(manager_of 1 web)
     victim=$(nodes_of 1 web | grep -vx "$manager" | head -n 1)

@@ -52,8 +52,10 @@ refused 1 "" "noise is no bundle" minga 1 push "$WORK/noise.tar"
 
 manifest "${ok_lines[@]}"
 pushed() { minga 1 --json push "$root"; }
+# shellcheck disable=SC2034 # read by eval
 first=$(pushed)
 check "push answers as documented" eval 'jq -e ".name == \"tree\" and .version == 1 and (.tree | length) == 64 and .files >= 1 and .bytes > 0 and .new_bytes > 0" <<<"$first"'
+# shellcheck disable=SC2034 # read by eval
 again=$(pushed)
 check "the same tree is the same version and moves nothing" eval '[ "$(jq -r ".version, .new_bytes" <<<"$again" | tr "\n" " ")" = "1 0 " ]'
 touch "$root/more"
