@@ -42,7 +42,7 @@ static void slots_from_record(struct turn *turn, struct service *service)
     }
 }
 
-static void listen(struct turn *turn, struct service *service)
+static void listen_to_nodes(struct turn *turn, struct service *service)
 {
     service->lead = LEAD_LISTENING;
     service->lead_ms = turn->now_ms;
@@ -64,7 +64,7 @@ static void fetched_all(struct manager *manager, struct turn *turn, struct servi
     slots_from_record(turn, service);
     service_read_records(manager, turn, service);
     if (service->history) {
-        listen(turn, service);
+        listen_to_nodes(turn, service);
         return;
     }
     /* All who could know were asked and know of nothing: nothing was ever placed. */
@@ -151,7 +151,7 @@ void service_raise(struct service *service, struct turn *turn, uint64_t generati
     }
     service->epoch.generation = generation + 1;
     slots_from_record(turn, service);
-    listen(turn, service);
+    listen_to_nodes(turn, service);
 }
 
 /* Everything that should be somewhere has been heard: no need to listen on. */
