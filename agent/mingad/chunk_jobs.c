@@ -6,6 +6,7 @@
 
 #include "agent/mingad/edge.h"
 #include "agent/mingad/pool.h"
+#include "base/err.h"
 #include "base/log.h"
 
 enum { JOBS_MAX = 32 }; /* in memory at once: what comes on top fails, and is repeated */
@@ -81,7 +82,7 @@ static void chunk_written(struct pool_job *pool)
     struct chunk_job *job = (struct chunk_job *)pool;
 
     if (job->result < 0 && job->result != -EBADMSG) {
-        log_error("a chunk was not stored: %s", strerror(-job->result));
+        log_error("a chunk was not stored: %s", err_text(job->result));
     }
     tell_stored(job->edge, job->token, &job->chunk, job->length_bytes, job->result);
     job_free(job);

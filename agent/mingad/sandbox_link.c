@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/err.h"
 #include "base/log.h"
 #include "sandbox/client.h"
 
@@ -119,7 +120,7 @@ static void lost(struct sandbox_link *link, int code)
         snprintf(reason, sizeof(reason), "no sandbox helper: systemctl start minga-sandboxd");
     } else {
         snprintf(reason, sizeof(reason), "the sandbox helper's connection broke: %s",
-                 strerror(-code));
+                 err_text(code));
     }
     log_warning("%s", reason);
     go_down(link, reason);

@@ -14,6 +14,7 @@
 #include "agent/mingad/edge.h"
 #include "agent/mingad/pool.h"
 #include "base/check.h"
+#include "base/err.h"
 #include "base/log.h"
 
 enum {
@@ -88,7 +89,7 @@ static uint64_t wait_ms(struct upload *upload)
     int64_t burst_bytes = (int64_t)(rate * BURST_S);
     uint64_t passed_ms = now_ms - upload->credited_ms;
     int64_t earned_bytes =
-        passed_ms > BURST_S * 1000 ? burst_bytes : (int64_t)(rate * passed_ms / 1000);
+        passed_ms > BURST_S * 1000UL ? burst_bytes : (int64_t)(rate * passed_ms / 1000);
 
     if (earned_bytes > 0) { /* else fractions would be lost */
         upload->credit_bytes += earned_bytes;
@@ -149,7 +150,7 @@ static void chunk_read(struct pool_job *pool)
     } else if (job->result == -ENOENT || job->result == -EBADMSG) {
         tell_absent(job);
     } else {
-        log_error("a chunk was not read: %s", strerror(-job->result));
+        log_error("a chunk was not read: %s", err_text(job->result));
     }
     free(job);
     if (!upload->is_closed) {
