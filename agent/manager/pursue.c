@@ -223,7 +223,6 @@ static void find_end(struct manager *manager, struct turn *turn, struct service 
     if (assigned) {
         service_save(manager, turn, service);
     }
-    service_pursue(manager, turn, service);
 }
 
 void service_offered(struct manager *manager, struct turn *turn, struct service *service,
@@ -253,6 +252,7 @@ void service_offered(struct manager *manager, struct turn *turn, struct service 
     }
     if (find->waiting_count == 0) {
         find_end(manager, turn, service);
+        service_pursue(manager, turn, service);
     }
 }
 
@@ -369,14 +369,15 @@ static void slot_review(struct manager *manager, struct turn *turn, struct servi
     }
 }
 
-void service_pursue(struct manager *manager, struct turn *turn, struct service *service)
+/* What is due for the slots. False: there is nothing to pursue (any more). */
+static bool review(struct manager *manager, struct turn *turn, struct service *service)
 {
     if (service->lead != LEAD_LEADING) {
-        return;
+        return false;
     }
     service_read_records(manager, turn, service);
     if (!service->known) {
-        return;
+        return false;
     }
     if (service->revision_saved < service->revision && turn->now_ms >= service->save_ms + SAVE_MS) {
         service_spread(turn, service);
@@ -384,9 +385,19 @@ void service_pursue(struct manager *manager, struct turn *turn, struct service *
     for (uint32_t i = REPLICAS_PER_SERVICE_MAX; i > 0; i--) { /* highest slots end first */
         slot_review(manager, turn, service, i - 1);
     }
-    if (service->find.running && turn->now_ms >= service->find.started_ms + FIND_MS) {
-        find_end(manager, turn, service); /* comes back here, not running */
+    return true;
+}
+
+void service_pursue(struct manager *manager, struct turn *turn, struct service *service)
+{
+    if (!review(manager, turn, service)) {
         return;
+    }
+    if (service->find.running && turn->now_ms >= service->find.started_ms + FIND_MS) {
+        find_end(manager, turn, service);
+        if (!review(manager, turn, service)) {
+            return;
+        }
     }
     if (!service->find.running && turn->now_ms >= service->find.retry_ms &&
         service->version_known == service->version && service->version != 0 &&

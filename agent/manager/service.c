@@ -95,15 +95,20 @@ uint32_t service_running_count(const struct service *service)
     return count;
 }
 
+static bool share_a_node(const struct slot *one, const struct slot *other)
+{
+    return slot_holds_node(one) && slot_holds_node(other) &&
+           id_equal(&one->node.id, &other->node.id);
+}
+
 void service_check(const struct service *service)
 {
     for (uint32_t i = 0; i < REPLICAS_PER_SERVICE_MAX; i++) {
         const struct slot *slot = &service->slots[i];
 
         CHECK(slot->incarnation <= slot->incarnation_max);
-        for (uint32_t j = i + 1; j < REPLICAS_PER_SERVICE_MAX && slot_holds_node(slot); j++) {
-            CHECK(!slot_holds_node(&service->slots[j]) ||
-                  !id_equal(&slot->node.id, &service->slots[j].node.id));
+        for (uint32_t j = i + 1; j < REPLICAS_PER_SERVICE_MAX; j++) {
+            CHECK(!share_a_node(slot, &service->slots[j]));
         }
     }
 }
