@@ -54,7 +54,7 @@ static uint64_t draw_value(struct random *random, const struct schedule *schedul
 /* Shorter ones are more frequent; now and then one that is long. */
 static uint64_t draw_for_ms(struct random *random)
 {
-    uint64_t for_ms = 200 + random_below(random, 2 * FAULT_TYPICAL_MS);
+    uint64_t for_ms = 200 + random_below(random, 2UL * FAULT_TYPICAL_MS);
 
     return random_below(random, 5) == 0 ? for_ms * 2 : for_ms;
 }
@@ -150,8 +150,8 @@ void schedule_generate(uint64_t seed, uint32_t nodes, uint64_t minutes,
     random_init(&random, seed, "community");
     draw_community(schedule, &random, nodes);
     schedule->calm_ms = minutes != 0 ? minutes * 60000 : 20000 + random_below(&random, 50000);
-    if (schedule->calm_ms < 2 * FAULTS_BEGIN_MS) {
-        schedule->calm_ms = 2 * FAULTS_BEGIN_MS;
+    if (schedule->calm_ms < 2UL * FAULTS_BEGIN_MS) {
+        schedule->calm_ms = 2UL * FAULTS_BEGIN_MS;
     }
     fault_count = 1 + (uint32_t)random_below(&random, schedule->calm_ms / 4000);
     for (uint32_t i = 0; i < fault_count && schedule->fault_count < SIM_FAULTS_MAX; i++) {
