@@ -81,6 +81,26 @@ static int open_request(const struct admission_request *request, const struct pu
     return needs_invitation ? check_invitation(&body, request, community, admission_out) : 0;
 }
 
+int admission_peek(struct bytes encoded, struct node_id *node_out, struct public_key *community_out)
+{
+    minga_Signed envelope = minga_Signed_init_zero;
+    minga_Countersigned body = minga_Countersigned_init_zero;
+    minga_AdmissionRequest request = minga_AdmissionRequest_init_zero;
+    struct public_key node_key;
+
+    if (encoded.length_bytes > ADMISSION_BYTES_MAX || signed_decode(encoded, &envelope) < 0 ||
+        signed_decode_body(minga_Countersigned_fields,
+                           (struct bytes){envelope.body.bytes, envelope.body.size}, &body) < 0 ||
+        signed_decode_body(minga_AdmissionRequest_fields,
+                           (struct bytes){body.request.bytes, body.request.size}, &request) < 0) {
+        return -EBADMSG;
+    }
+    node_key = key_of(request.node_key);
+    *node_out = keys_node_id(&node_key);
+    *community_out = key_of(request.community);
+    return 0;
+}
+
 int admission_open(struct bytes encoded, const struct public_key *community,
                    struct admission *admission_out)
 {

@@ -13,6 +13,11 @@ struct admission_request {
     struct signature invitation_signature;
 };
 
+/* Whom an admission is for, and to which community, without any check of a signature: to skip what
+ * is known already. Returns 0 or -EBADMSG. */
+int admission_peek(struct bytes encoded, struct node_id *node_out,
+                   struct public_key *community_out);
+
 /* Checks everything that lies in the admission itself: the signatures of node, owner, invitation,
  * community (on the invitation) and countersigner. Whether the countersigner was a member is the
  * caller's question. The community's first node needs no invitation: its countersigner is the

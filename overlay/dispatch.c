@@ -91,6 +91,9 @@ static void on_reply(struct overlay *overlay, struct request *request,
     }
     if (kind == minga_Message_refused_tag && request->kind != REQUEST_JOIN) {
         peer_on_refused(overlay, arrival);
+        if (request->repeat_ms == 0) {
+            request->deadline_ms = overlay->now_ms; /* nobody repeats it: ask another one */
+        }
         return; /* it is repeated after the greeting, or ends in time */
     }
     row->on_reply(overlay, request, arrival);
@@ -187,7 +190,12 @@ void dispatch_received(struct overlay *overlay, const struct overlay_event *even
     }
     if (arrival.member != MEMBER_NONE) {
         arrival.asker.node = overlay->membership.list[arrival.member].view.node;
-        gossip_heard(overlay, arrival.member);
+        /* Who refuses is no member of ours, or not yet again: that it answers is no sign of life
+         * of the member. (A node that has left, or was expelled, must not count as up for ever,
+         * nor its refusals keep us from finding out that we are alone.) */
+        if (message.which_kind != minga_Message_refused_tag) {
+            gossip_heard(overlay, arrival.member);
+        }
     }
     request = message.reply ? requests_find(&overlay->requests, message.request) : NULL;
     if (request != NULL && arrival.member != MEMBER_NONE) {

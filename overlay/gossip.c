@@ -191,9 +191,17 @@ static void forward(struct overlay *overlay, const minga_Item *item)
 bool gossip_admit(struct overlay *overlay, struct bytes encoded, bool at_load)
 {
     struct admission admission;
+    struct public_key community;
+    struct node_id node;
     bool added = false;
     int index;
 
+    if (admission_peek(encoded, &node, &community) < 0) {
+        return false;
+    }
+    if (membership_find(&overlay->membership, &node) != MEMBER_NONE) {
+        return true; /* most come in many times: no signature is looked at twice */
+    }
     if (admission_open(encoded, &overlay->community, &admission) < 0 ||
         (!at_load &&
          !admission_is_vouched(&overlay->membership, &overlay->community, &admission))) {
@@ -290,27 +298,37 @@ static bool weigh_life(struct overlay *overlay, int index, const minga_Item *ite
     return false;
 }
 
-/* Returns the member whom a signed node record describes, or MEMBER_NONE. */
+/* Returns the member whom a signed node record describes, or MEMBER_NONE. The signature is only
+ * looked at when the record is news: most come in many times. */
 static int open_node(const struct overlay *overlay, const minga_Item *item,
                      minga_NodeRecord *record_out)
 {
     minga_Signed envelope = minga_Signed_init_zero;
     struct bytes encoded = {item->content.bytes, item->content.size};
+    const struct member *member;
     struct public_key key;
     struct node_id node;
     int index;
 
-    if (signed_decode(encoded, &envelope) < 0) {
+    if (encoded.length_bytes > NODE_RECORD_BYTES_MAX || signed_decode(encoded, &envelope) < 0 ||
+        signed_decode_body(minga_NodeRecord_fields,
+                           (struct bytes){envelope.body.bytes, envelope.body.size},
+                           record_out) < 0) {
         return MEMBER_NONE;
     }
     memcpy(key.bytes, envelope.key, PUBLIC_KEY_BYTES);
     node = keys_node_id(&key);
     index = membership_find(&overlay->membership, &node);
-    if (index == MEMBER_NONE ||
-        signed_open(&envelope, PURPOSE_NODE, minga_NodeRecord_fields, record_out) < 0) {
+    if (index == MEMBER_NONE) {
         return MEMBER_NONE;
     }
-    return index;
+    member = &overlay->membership.list[index];
+    if (member->record_bytes > 0 && record_out->sequence <= member->view.record.sequence) {
+        return index;
+    }
+    return signed_open(&envelope, PURPOSE_NODE, minga_NodeRecord_fields, record_out) < 0
+               ? MEMBER_NONE
+               : index;
 }
 
 static void hear_of_self(struct overlay *overlay, const minga_NodeRecord *record,
@@ -333,7 +351,7 @@ static bool apply_node(struct overlay *overlay, const minga_Item *item)
     int index = open_node(overlay, item, &record);
     bool is_new;
 
-    if (index == MEMBER_NONE || encoded.length_bytes > NODE_RECORD_BYTES_MAX) {
+    if (index == MEMBER_NONE) {
         return false;
     }
     if (index == overlay->self_index) {

@@ -10,24 +10,6 @@
 #include "overlay/signed.h"
 #include "overlay/state.h"
 
-/* The community that an admission, expulsion or revocation speaks of. */
-static int community_of_admission(struct bytes encoded, struct public_key *key_out)
-{
-    minga_Signed envelope = minga_Signed_init_zero;
-    minga_Countersigned body = minga_Countersigned_init_zero;
-    minga_AdmissionRequest request = minga_AdmissionRequest_init_zero;
-
-    if (signed_decode(encoded, &envelope) < 0 ||
-        signed_decode_body(minga_Countersigned_fields,
-                           (struct bytes){envelope.body.bytes, envelope.body.size}, &body) < 0 ||
-        signed_decode_body(minga_AdmissionRequest_fields,
-                           (struct bytes){body.request.bytes, body.request.size}, &request) < 0) {
-        return -EBADMSG;
-    }
-    memcpy(key_out->bytes, request.community, PUBLIC_KEY_BYTES);
-    return 0;
-}
-
 /* The first blob names the community; another one's blobs are refused from then on. */
 static bool is_our_community(struct overlay *overlay, const struct public_key *key)
 {
@@ -59,8 +41,9 @@ static int load_community(struct overlay *overlay, struct bytes encoded)
 static int load_admission(struct overlay *overlay, struct bytes encoded)
 {
     struct public_key community;
+    struct node_id node;
 
-    if (community_of_admission(encoded, &community) < 0 || !is_our_community(overlay, &community) ||
+    if (admission_peek(encoded, &node, &community) < 0 || !is_our_community(overlay, &community) ||
         !gossip_admit(overlay, encoded, true)) {
         return -EBADMSG;
     }

@@ -43,6 +43,7 @@ enum {
     SYNC_ITEMS_MAX = 16,        /* items sent for one page */
     SYNC_CHUNK_PAGES_MAX = 64,  /* of one session */
     GOODBYE_MS = 1000,
+    SEQUENCE_LEAP_MAX = 65536, /* of the node record, at each start */
     BACK_SOON_MS = 10000,
     IDLE_LINK_MS = 60000,
     STORES_MAX = 128, /* waiting to be durable */
@@ -134,6 +135,7 @@ struct put {
     uint32_t waiting_count; /* answers still awaited */
     uint32_t durable_count;
     uint32_t needed_count;
+    uint32_t round_count; /* of copying: holders may die meanwhile, others follow them */
 };
 
 struct get {

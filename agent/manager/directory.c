@@ -46,7 +46,7 @@ static void slot_fill(const struct slot *slot, uint32_t number, uint64_t now_ms,
     status->state = (uint32_t)(slot->phase == SLOT_ENDING ? REPLICA_STOPPING : slot->state);
     status->health = (uint32_t)slot->health;
     (void)text_copy(status->reason, sizeof(status->reason), slot->reason);
-    status->age_ms = age(now_ms, slot->state_ms);
+    status->age_ms = now_ms - slot->state_ms;
     status->heard_ms = age(now_ms, slot->heard_ms);
     status->restart_count = slot->restart_count;
     status->host_ports_count = (pb_size_t)slot->port_count;

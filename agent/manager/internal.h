@@ -62,7 +62,7 @@ struct slot {
     /* as reported */
     enum replica_state state;
     enum replica_health health;
-    uint64_t state_ms; /* since */
+    uint64_t state_ms; /* since; modulo 2^64: it may lie before this machine's boot */
     char reason[REASON_CHARS_MAX + 1];
     uint32_t restart_count;
     uint32_t port_count;

@@ -25,7 +25,7 @@ static void slot_take(struct slot *slot, const struct reported *reported, uint64
     slot->leaving = reported->mood == MOOD_PAUSED || reported->mood == MOOD_DRAINING;
     slot->state = (enum replica_state)wire->state;
     slot->health = (enum replica_health)wire->health;
-    slot->state_ms = now_ms > wire->age_ms ? now_ms - wire->age_ms : 1;
+    slot->state_ms = now_ms - wire->age_ms;
     (void)text_copy(slot->reason, sizeof(slot->reason), wire->reason);
     slot->restart_count = wire->restart_count;
     slot->port_count = wire->host_ports_count;
@@ -80,7 +80,7 @@ static bool challenger_wins(const struct service *service, const struct slot *sl
     bool occupant_runs = slot->phase == SLOT_PLACED && slot->heard_ms != 0 &&
                          slot->state == REPLICA_RUNNING && slot->health != HEALTH_FAILING &&
                          !slot->leaving;
-    uint64_t occupant_age_ms = now_ms > slot->state_ms ? now_ms - slot->state_ms : 0;
+    uint64_t occupant_age_ms = now_ms - slot->state_ms;
 
     if (!reported_runs(reported) || node_holds_other(service, slot, reported->from) ||
         slot->phase == SLOT_DONE) {

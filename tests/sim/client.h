@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/*
+ * The people of the community: the founder, volunteers who join, owners who push services and
+ * change their wishes. They ask some agent, wait for its answer, and ask again when it fails.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/core/core.h"
+#include "base/keys.h"
+#include "tests/sim/schedule.h"
+#include "tests/sim/tree.h"
+
+struct world;
+
+enum { CLIENT_PENDING_MAX = 512, CLIENT_OWNERS = 3 };
+
+struct pending { /* a request that has no answer yet; token 0: free */
+    uint64_t token;
+    uint32_t node;
+    uint32_t life;
+    enum core_request_kind kind;
+    uint64_t asked_ms;
+    /* Of an owner's request; from SIM_SERVICES_MAX on: nobody's, or what a question is about. */
+    uint32_t service;
+};
+
+enum client_step { PUT_CHUNKS, PUT_VERSION, PUT_SERVICE, STEPS_DONE };
+
+struct client_wish {
+    bool active;
+    uint32_t replicas;
+};
+
+struct client_service {
+    char name[NAME_CHARS_MAX + 1];
+    uint32_t owner;
+    struct service_id id;
+    struct client_wish wish;    /* what the owner wants */
+    struct client_wish sending; /* what the record on its way says */
+    struct client_wish known;   /* what the last record that stands says */
+    enum client_step step;
+    uint32_t chunk;                 /* the next to put */
+    uint64_t version_sequence;      /* of the version record that stands */
+    uint64_t known_sequence;        /* of the service record that stands */
+    uint64_t acknowledged_sequence; /* of the last that was answered with OK */
+    bool waiting;                   /* for an answer */
+    bool asks;                      /* whether its record stands already */
+    uint64_t again_ms;
+    uint64_t attempts;
+};
+
+enum client_membership { MEMBER_OUTSIDE, MEMBER_WANTED, MEMBER_JOINED, MEMBER_GONE };
+
+struct client_member {
+    enum client_membership membership;
+    bool waiting;
+    bool resume_wanted;
+    uint64_t again_ms;
+    uint64_t attempts;
+};
+
+struct client {
+    struct secret_key community;
+    struct secret_key invitation;
+    struct secret_key owners[CLIENT_OWNERS];
+    uint8_t community_record[512];
+    uint32_t community_record_bytes;
+    struct client_member members[SIM_NODES_MAX];
+    uint32_t service_count;
+    struct client_service services[SIM_SERVICES_MAX];
+    uint32_t tree_count;
+    struct sim_tree trees[TREES_MAX];
+    struct pending pending[CLIENT_PENDING_MAX];
+    uint64_t next_token;
+    uint64_t request_count;
+    uint64_t refused_count;
+};
+
+void client_init(struct world *world);
+/* Does what is due; call every 100 ms. */
+void client_tick(struct world *world);
+/* An agent has answered. */
+void client_answered(struct world *world, uint32_t node, const struct core_answer *answer);
+/* Fails the run when an answer is overdue. */
+void client_check_pending(struct world *world);
+
+/* Hands a request to an agent, with a token. False when it does not run, or too many wait. */
+bool client_request(struct world *world, uint32_t node, struct core_request *request,
+                    uint32_t service);
+/* Asks an agent for something without arguments, when it runs. */
+void client_ask(struct world *world, uint32_t node, enum core_request_kind kind);
+/* Asks a node to resume until it says yes. */
+void client_resume(struct world *world, uint32_t node);
+void client_join(struct world *world, uint32_t node);
+void client_leave(struct world *world, uint32_t node);
+void client_expel(struct world *world, uint32_t node);
+/* Its disk is lost: it has to join again. */
+void client_forget_membership(struct world *world, uint32_t node);
+/* The owner's wish; replicas 0: as before. */
+void client_wish(struct world *world, uint32_t service, bool active, uint32_t replicas);
+/* Is this node a member that ought to take part when it is up? */
+bool client_is_member(const struct world *world, uint32_t node);
+/* Does every owner have what he wants in records, and is every volunteer in? */
+bool client_is_content(const struct world *world);

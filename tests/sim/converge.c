@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "tests/sim/converge.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "overlay/signed.h"
+#include "tests/sim/world.h"
+
+enum { KEYS_PROBED = 16 };
+
+bool converge_problem(struct world *world, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(world->checker.problem, sizeof(world->checker.problem), format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+/* Does it run and take part? */
+static bool takes_part(const struct world *world, uint32_t node)
+{
+    return world->nodes[node].core != NULL && client_is_member(world, node);
+}
+
+/* ------------------------------------------------------------------ membership */
+
+static bool sees(struct world *world, uint32_t node, uint32_t other)
+{
+    const struct sim_node *seen = &world->nodes[other];
+    const struct overlay_member *member =
+        overlay_member_by_id(core_overlay(world->nodes[node].core), &seen->id);
+    bool ought = takes_part(world, other);
+    /* A passing suspicion is no mistake: it is looked into and dropped. */
+    bool is_up = member != NULL && (member->state == MEMBER_UP || member->state == MEMBER_SUSPECT);
+
+    if (ought && !is_up) {
+        return converge_problem(world, "%s does not see %s up (%d)", world->nodes[node].name,
+                                seen->name, member == NULL ? -1 : (int)member->state);
+    }
+    if (!ought && is_up) {
+        return converge_problem(world, "%s sees %s up, which is not", world->nodes[node].name,
+                                seen->name);
+    }
+    return true;
+}
+
+static bool is_ready(struct world *world, uint32_t node)
+{
+    struct node_status status;
+
+    core_node_status(world->nodes[node].core, &status);
+    return strcmp(status.state, "ready") == 0 ||
+           converge_problem(world, "%s is %s", world->nodes[node].name, status.state);
+}
+
+static bool membership_is_equal(struct world *world)
+{
+    for (uint32_t node = 0; node < world->node_count; node++) {
+        if (!takes_part(world, node)) {
+            continue;
+        }
+        if (!is_ready(world, node)) {
+            return false;
+        }
+        if (!overlay_belongs(core_overlay(world->nodes[node].core))) {
+            return converge_problem(world, "%s has forgotten its community",
+                                    world->nodes[node].name);
+        }
+        for (uint32_t other = 0; other < world->node_count; other++) {
+            if (!sees(world, node, other)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------------ the ring */
+
+static void probe_key(const struct world *world, uint32_t index, struct ring_key *key_out)
+{
+    if (index < world->client.service_count) {
+        key_out->id = world->client.services[index].id.id;
+        return;
+    }
+    for (uint32_t i = 0; i < ID_BYTES; i++) {
+        key_out->id.bytes[i] = (uint8_t)world_draw(world, "key", index, i);
+    }
+}
+
+/* By the definition of the ring: the owner of the first position at or after the key. */
+uint32_t converge_ideal_node(const struct world *world, const struct ring_key *key)
+{
+    uint32_t best = world->node_count;
+    struct id best_distance;
+
+    for (uint32_t node = 0; node < world->node_count; node++) {
+        struct ring_key position = keys_position(&world->nodes[node].key, 0);
+        struct id distance = id_distance(&key->id, &position.id);
+
+        if (takes_part(world, node) &&
+            (best == world->node_count || id_compare(&distance, &best_distance) < 0)) {
+            best = node;
+            best_distance = distance;
+        }
+    }
+    return best;
+}
+
+static bool key_is_ideal(struct world *world, const struct ring_key *key)
+{
+    uint32_t ideal = converge_ideal_node(world, key);
+
+    for (uint32_t node = 0; node < world->node_count; node++) {
+        const struct overlay *overlay;
+        struct node_id found;
+
+        if (!takes_part(world, node)) {
+            continue;
+        }
+        overlay = core_overlay(world->nodes[node].core);
+        if (overlay_responsible(overlay, key) != (node == ideal)) {
+            return converge_problem(world, "%s %s for a key of %s", world->nodes[node].name,
+                                    node == ideal ? "does not answer" : "answers",
+                                    world->nodes[ideal].name);
+        }
+        if (!overlay_local_lookup(overlay, key, &found) || world_find(world, &found) != ideal) {
+            return converge_problem(world, "%s looks up another node than %s",
+                                    world->nodes[node].name, world->nodes[ideal].name);
+        }
+    }
+    return true;
+}
+
+/* Following each node's first successor once visits every node that takes part. */
+static bool ring_is_one(struct world *world)
+{
+    uint32_t count = 0;
+    uint32_t first = 0;
+    uint32_t at;
+
+    while (first < world->node_count && !takes_part(world, first)) {
+        first++;
+    }
+    for (uint32_t node = 0; node < world->node_count; node++) {
+        count += takes_part(world, node) ? 1 : 0;
+    }
+    at = first;
+    for (uint32_t step = 1; step <= count && count > 1; step++) {
+        struct overlay_ring_view view;
+
+        overlay_ring(core_overlay(world->nodes[at].core), &view);
+        if (view.successor_count == 0 || view.predecessor_count == 0) {
+            return converge_problem(world, "%s has no successor", world->nodes[at].name);
+        }
+        at = world_find(world, &view.successors[0]);
+        if (at >= world->node_count || !takes_part(world, at) || (at == first) != (step == count)) {
+            return converge_problem(world, "the ring does not close over all of %u nodes", count);
+        }
+    }
+    return true;
+}
+
+static bool ring_is_ideal(struct world *world)
+{
+    if (!ring_is_one(world)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < KEYS_PROBED; i++) {
+        struct ring_key key;
+
+        probe_key(world, i, &key);
+        if (!key_is_ideal(world, &key)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Connected both ways, directly: all of a part can then agree. */
+static bool are_together(const struct world *world, uint32_t a, uint32_t b)
+{
+    return network_open(world, a, b) && network_open(world, b, a);
+}
+
+bool converge_keys_are_unique(struct world *world)
+{
+    for (uint32_t i = 0; i < KEYS_PROBED; i++) {
+        struct ring_key key;
+        uint32_t first = world->node_count;
+
+        probe_key(world, i, &key);
+        for (uint32_t node = 0; node < world->node_count; node++) {
+            if (!takes_part(world, node) ||
+                !overlay_responsible(core_overlay(world->nodes[node].core), &key)) {
+                continue;
+            }
+            if (first != world->node_count && are_together(world, first, node)) {
+                return converge_problem(world, "%s and %s both answer for a key",
+                                        world->nodes[first].name, world->nodes[node].name);
+            }
+            first = node;
+        }
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------------ services */
+
+uint32_t converge_possible(const struct world *world, const struct client_service *service)
+{
+    uint32_t node_count = 0;
+
+    for (uint32_t node = 0; node < world->node_count; node++) {
+        node_count += takes_part(world, node) && world->nodes[node].config.runs ? 1 : 0;
+    }
+    if (!service->known.active) {
+        return 0;
+    }
+    return service->known.replicas < node_count ? service->known.replicas : node_count;
+}
+
+static bool replicas_are_right(struct world *world, const struct client_service *service)
+{
+    uint32_t wanted = converge_possible(world, service);
+    uint32_t running = 0;
+    uint32_t all = 0;
+
+    for (uint32_t node = 0; node < world->node_count; node++) {
+        const struct sandbox_host *host = &world->nodes[node].sandbox;
+
+        running += sandbox_running_count(host, &service->id);
+        all += sandbox_count(host, &service->id);
+    }
+    if (running != wanted || all != wanted) {
+        return converge_problem(world, "%s: %u replicas run, %u of all kinds, wanted %u",
+                                service->name, running, all, wanted);
+    }
+    return true;
+}
+
+static bool one_leads(struct world *world, const struct client_service *service)
+{
+    uint32_t leading_count = 0;
+
+    for (uint32_t node = 0; node < world->node_count; node++) {
+        const struct core *core = world->nodes[node].core;
+
+        for (uint32_t i = 0; core != NULL && i < core_manager_count(core); i++) {
+            struct core_manager_view view;
+
+            core_manager(core, i, &view);
+            if (!view.leading || !id_equal(&view.service.id, &service->id.id)) {
+                continue;
+            }
+            leading_count++;
+            if (view.running_count != converge_possible(world, service)) {
+                return converge_problem(world, "%s: its manager %s counts %u running",
+                                        service->name, world->nodes[node].name, view.running_count);
+            }
+        }
+    }
+    if (leading_count > 1 || (leading_count == 0 && service->known.active)) {
+        return converge_problem(world, "%s has %u leading managers", service->name, leading_count);
+    }
+    return true;
+}
+
+static uint64_t local_sequence(const struct overlay *overlay, const struct service_id *service)
+{
+    minga_Signed sealed = minga_Signed_init_zero;
+    minga_Record record = minga_Record_init_zero;
+    struct bytes kept = overlay_record(overlay, service, minga_RecordKind_RECORD_SERVICE, 0);
+
+    if (kept.length_bytes == 0 || signed_decode(kept, &sealed) != 0 ||
+        signed_open(&sealed, PURPOSE_RECORD, minga_Record_fields, &record) != 0) {
+        return 0;
+    }
+    return record.sequence;
+}
+
+/* All who ought to hold the record, the first RECORD_COPIES from its key on, have the newest. */
+static bool records_are_kept(struct world *world, const struct client_service *service)
+{
+    struct ring_key key = {service->id.id};
+    uint32_t ideal = converge_ideal_node(world, &key);
+    struct node_id holders[RECORD_COPIES];
+    uint32_t count;
+
+    if (ideal == world->node_count || service->known_sequence == 0) {
+        return true;
+    }
+    count =
+        overlay_replica_set(core_overlay(world->nodes[ideal].core), &key, RECORD_COPIES, holders);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t node = world_find(world, &holders[i]);
+        uint64_t sequence;
+
+        if (node >= world->node_count || world->nodes[node].core == NULL) {
+            return converge_problem(world, "%s: a holder of its record is down", service->name);
+        }
+        sequence = local_sequence(core_overlay(world->nodes[node].core), &service->id);
+        if (sequence < service->acknowledged_sequence || sequence < service->known_sequence) {
+            return converge_problem(
+                world, "%s: %s holds record %" PRIu64 ", acknowledged was %" PRIu64, service->name,
+                world->nodes[node].name, sequence, service->acknowledged_sequence);
+        }
+    }
+    return true;
+}
+
+bool converged(struct world *world)
+{
+    if (!client_is_content(world)) {
+        return converge_problem(world, "a volunteer is not in, or an owner's record is not taken");
+    }
+    if (!membership_is_equal(world) || !ring_is_ideal(world)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < world->client.service_count; i++) {
+        const struct client_service *service = &world->client.services[i];
+
+        if (!records_are_kept(world, service) || !replicas_are_right(world, service) ||
+            !one_leads(world, service)) {
+            return false;
+        }
+    }
+    return true;
+}

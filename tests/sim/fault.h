@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/* Makes the faults of the schedule happen, and ends them. */
+#include <stdint.h>
+
+struct world;
+
+/* Puts all faults of the schedule into the queue. */
+void fault_schedule(struct world *world);
+/* The node that a number of the schedule means now; node_count when it means none. */
+uint32_t fault_node(const struct world *world, uint32_t number);

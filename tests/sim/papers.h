@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/* What people sign: the community, admissions, versions, services; made as the command does. */
+#include <stdint.h>
+
+#include "agent/core/core.h"
+
+struct world;
+
+struct papers {
+    struct overlay_join join;
+    uint8_t request[1024];
+    uint8_t signed_bytes[4096];
+    uint32_t signed_length_bytes;
+};
+
+/* The encoded Signed{Community}. */
+void papers_community(struct world *world);
+/* The founder's node: Signed{Countersigned} by the community's key. */
+void papers_founder(struct world *world, uint32_t node, struct papers *papers);
+/* A volunteer's node with an invitation that names `contact`. */
+void papers_join(struct world *world, uint32_t node, uint32_t contact, struct papers *papers);
+void papers_expulsion(struct world *world, uint32_t node, struct papers *papers);
+/* The owner's records of a service; the sequence is the one that is known, plus 1. */
+void papers_version(struct world *world, uint32_t service, struct papers *papers);
+void papers_service(struct world *world, uint32_t service, struct papers *papers);

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/* Runs of whole schedules: one, many side by side in child processes, and a shrinking one. */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tests/sim/schedule.h"
+
+enum { RUN_JOBS_MAX = 64, RUN_REAL_S_MAX = 300 };
+
+struct run_options {
+    uint64_t seed;
+    uint64_t nodes;   /* 0: the seed decides */
+    uint64_t minutes; /* of faults; 0: the seed decides */
+    uint64_t jobs;
+    bool trace;
+};
+
+/* These return the exit status of the program: 0, or 1 when a run failed. */
+int run_one(const struct schedule *schedule, bool trace);
+int run_many(uint64_t seed_first, uint64_t seed_last, const struct run_options *options);
+/* Leaves out faults as long as the run still fails in the same way; prints what remains. */
+int run_shrink(const struct schedule *schedule);

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/*
+ * A community in virtual time: many nodes of the shipped agent/core in one process, and the world
+ * around them. All randomness is drawn from the seed by purpose and number, so that leaving one
+ * fault out does not change what happens to the rest before it has an effect.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/core/core.h"
+#include "base/attributes.h"
+#include "base/hash.h"
+#include "base/keys.h"
+#include "tests/sim/check.h"
+#include "tests/sim/client.h"
+#include "tests/sim/disk.h"
+#include "tests/sim/network.h"
+#include "tests/sim/queue.h"
+#include "tests/sim/sandbox.h"
+#include "tests/sim/schedule.h"
+
+enum { SIM_WALL_START_S = 1800000000, SIM_STEPS_PER_MS_MAX = 20000 };
+
+struct sim_node {
+    char name[16]; /* "n3" */
+    char address[ADDRESS_CHARS_MAX + 1];
+    struct secret_key secret;
+    struct public_key key;
+    uint8_t curve_key[32];
+    struct node_id id;
+    uint32_t owner; /* index of the person */
+    struct core_config config;
+    struct core *core; /* NULL: no process */
+    uint32_t life;     /* counts processes; 0 never ran */
+    bool powered;      /* the host */
+    bool cut;          /* its cable */
+    uint64_t boot_ms;  /* virtual time at which its CLOCK_BOOTTIME was 0 (modulo 2^64) */
+    int64_t wall_skew_s;
+    uint64_t stalled_until_ms;
+    uint64_t wake_number; /* only the last wake-up counts */
+    uint64_t steps_ms;    /* moment of the last step, and how many in it */
+    uint32_t steps_in_ms;
+    struct disk disk;
+    struct sandbox_host sandbox;
+};
+
+struct failure {
+    bool failed;
+    uint64_t at_ms;
+    char text[256];
+};
+
+struct world {
+    struct schedule schedule;
+    uint64_t seed;
+    uint64_t now_ms;
+    uint64_t end_ms;
+    bool trace;
+    bool stopped;
+    struct queue queue;
+    struct network network;
+    uint32_t node_count;
+    struct sim_node *nodes;
+    struct client client;
+    struct checker checker;
+    struct core_effects *effects; /* one for all: they are performed before the next step */
+    struct core_event *core_event;
+    uint64_t step_count;
+    struct hash trace_hash;
+    struct failure failure;
+};
+
+struct world *world_new(const struct schedule *schedule, bool trace);
+void world_free(struct world *world);
+/* Runs until the end of the schedule, or the first failure. */
+void world_run(struct world *world);
+/* Text of the hash over every event and effect. Call once, at the end. */
+void world_hash(struct world *world, char hex_out[ID_HEX_CHARS + 1]);
+
+/* The first failure stops the run. */
+void world_fail(struct world *world, const char *format, ...) PRINTF_LIKE(2, 3);
+/* A line of the trace, when one is wanted. */
+void world_trace(struct world *world, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* A random number that depends on the seed, the purpose and the numbers only. */
+uint64_t world_draw(const struct world *world, const char *purpose, uint64_t a, uint64_t b);
+/* The same, uniform in [from, to]. */
+uint64_t world_draw_between(uint64_t drawn, uint64_t from, uint64_t to);
+
+/* Schedules: for the world, or for the node's present process. Take the payload. */
+void world_after(struct world *world, uint64_t delay_ms, struct event event);
+void world_after_process(struct world *world, uint64_t delay_ms, struct event event);
+
+/* Index of a node id, or node_count. */
+uint32_t world_find(const struct world *world, const struct node_id *id);
+uint64_t world_node_ms(const struct world *world, uint32_t node);
+
+/* Life of a node. A stop is what `kill -9` does; power_off takes host and replicas along. */
+void world_start(struct world *world, uint32_t node);
+void world_kill(struct world *world, uint32_t node);
+void world_power_off(struct world *world, uint32_t node);
+
+/* One step of the node's core: fills in the times, performs the effects. No core: nothing. */
+void world_step(struct world *world, uint32_t node, struct core_event *event);
+void world_step_overlay(struct world *world, uint32_t node, struct overlay_event *event);
