@@ -197,7 +197,7 @@ bool converge_keys_are_unique(struct world *world)
 
         probe_key(world, i, &key);
         for (uint32_t node = 0; node < world->node_count; node++) {
-            if (!takes_part(world, node) ||
+            if (!takes_part(world, node) || world->now_ms < world->nodes[node].stalled_until_ms ||
                 !overlay_responsible(core_overlay(world->nodes[node].core), &key)) {
                 continue;
             }
