@@ -133,9 +133,12 @@ static void make_config(struct world *world, struct sim_node *node, uint64_t ind
     description->stores = config->stores;
     description->manages = config->manages;
     config->contribution = (struct sandbox_limits){.cpu_permille = 1000,
-                                                   .memory_bytes = UINT64_C(1) << 30,
+                                                   .memory_bytes = SIM_PLENTY_BYTES,
                                                    .disk_bytes = UINT64_C(1) << 30,
                                                    .pid_count = 1024};
+    if (index >= 4 && draw / 64 % 4 == 0) {
+        config->contribution.memory_bytes = (draw / 256 % 3) * SIM_REPLICA_BYTES;
+    }
     config->storage_bytes = 256U << 20;
     config->port_first = 31000;
     config->port_last = 31099;
