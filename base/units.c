@@ -33,6 +33,7 @@ static int parse_with_units(const char *text, const struct unit *units, size_t u
                             uint64_t *value_out)
 {
     uint64_t number = 0;
+    uint64_t value = 0;
     int digit_count = parse_digits(text, &number);
 
     if (digit_count <= 0) {
@@ -40,7 +41,11 @@ static int parse_with_units(const char *text, const struct unit *units, size_t u
     }
     for (size_t i = 0; i < unit_count; i++) {
         if (strcmp(text + digit_count, units[i].suffix) == 0) {
-            return __builtin_mul_overflow(number, units[i].factor, value_out) ? -ERANGE : 0;
+            if (__builtin_mul_overflow(number, units[i].factor, &value)) {
+                return -ERANGE;
+            }
+            *value_out = value;
+            return 0;
         }
     }
     return -EINVAL;
@@ -91,10 +96,11 @@ int units_parse_cores(const char *text, uint64_t *permille_out)
     if (*text != '\0') {
         return -EINVAL;
     }
-    if (__builtin_mul_overflow(whole, 1000U, permille_out) ||
-        __builtin_add_overflow(*permille_out, fraction, permille_out)) {
+    if (__builtin_mul_overflow(whole, 1000U, &whole) ||
+        __builtin_add_overflow(whole, fraction, &whole)) {
         return -ERANGE;
     }
+    *permille_out = whole;
     return 0;
 }
 

@@ -16,7 +16,8 @@ struct api;
 /* What the API needs of mingad. `self` is handed back. */
 struct api_host {
     void *self;
-    /* Submits a request to the core; the answer comes later (or at once) by api_answer. */
+    /* Submits a request to the core; the answer comes later (or at once) by api_answer. What the
+     * request points to is borrowed for this call only. */
     void (*request)(void *self, const struct core_request *request);
     /* Stores a chunk durably (bytes are copied); ends in api_chunk_stored(token). */
     void (*store_chunk)(void *self, uint64_t token, struct bytes bytes);
@@ -26,7 +27,17 @@ struct api_host {
     const struct public_key *(*node_key)(void *self);
     /* Addresses for a token: this node's own first. Returns how many. */
     uint32_t (*contacts)(void *self, struct overlay_peer *peers_out, uint32_t count_max);
+    /* Signs an encoded AdmissionRequest as this node, purpose PURPOSE_ADMISSION: for the founder
+     * of a community only (a joining node's signature is added by the overlay). The API has
+     * checked that the request names this node's key and that the node has no community. */
+    struct signature (*sign_admission)(void *self, struct bytes request);
+    /* The configured name of this node, known before it has a community. May be NULL. */
+    const char *(*node_name)(void *self);
 };
+
+/* Tokens of the API's requests and chunks have this bit set; the host's own must not. Answers to
+ * other tokens are ignored. */
+#define API_TOKEN_BIT ((uint64_t)1 << 63)
 
 struct api_config {
     int listen_fd; /* a listening unix socket; owned by the API from here on */

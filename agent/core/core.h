@@ -42,6 +42,7 @@ enum core_request_kind {
     CORE_SERVICES,   /* node, cursor -> the services which that node manages, a page */
     CORE_LOGS,       /* service, slot, offset -> a window of the replica's kept output */
     CORE_LOOKUP,     /* key -> lookup */
+    CORE_DESCRIBE,   /* description: name, labels, zone or addresses of this node have changed */
 };
 
 struct core_request {
@@ -61,6 +62,7 @@ struct core_request {
     struct node_id node;
     uint32_t cursor;
     struct ring_key key;
+    const minga_NodeRecord *description; /* its roles stay as they were configured */
 };
 
 /* ------------------------------------------------------------------ answers */

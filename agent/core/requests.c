@@ -444,6 +444,18 @@ void core_request_message(struct core *core, const struct ask *ask,
     }
 }
 
+static void begin_describe(struct core *core, struct request *request,
+                           const struct core_request *from)
+{
+    minga_NodeRecord description = *from->description;
+
+    description.runs = core->config.runs;
+    description.stores = core->config.stores;
+    description.manages = core->config.manages;
+    overlay_describe(core->overlay, &core->now, &description, &core->io);
+    request_answer(core, request, OVERLAY_OK, "");
+}
+
 /* ------------------------------------------------------------------ the table of requests */
 
 static void (*const begins[])(struct core *core, struct request *request,
@@ -465,6 +477,7 @@ static void (*const begins[])(struct core *core, struct request *request,
     [CORE_SERVICES] = begin_directory,
     [CORE_LOGS] = begin_directory,
     [CORE_LOOKUP] = begin_lookup,
+    [CORE_DESCRIBE] = begin_describe,
 };
 
 static struct request *request_place(struct core *core)

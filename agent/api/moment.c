@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "agent/api/moment.h"
+
+#include <time.h>
+
+struct document_time exchange_moment(const struct exchange *exchange)
+{
+    const struct api_host *host = exchange_host(exchange);
+    struct timespec wall = {0};
+
+    clock_gettime(CLOCK_REALTIME, &wall);
+    return (struct document_time){host->now_ms(host->self), (uint64_t)wall.tv_sec};
+}

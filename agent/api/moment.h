@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/* The present time for documents. */
+#include "agent/api/documents.h"
+#include "agent/api/exchange.h"
+
+struct document_time exchange_moment(const struct exchange *exchange);

@@ -1,0 +1,390 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * What the managers know. A listing asks every member that is up for the services it manages,
+ * page by page; where replicas are wanted too, each service is then asked for in its turn. A
+ * service that two managers name (a takeover under way) is shown as the higher epoch has it.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/api/documents.h"
+#include "agent/api/limits.h"
+#include "agent/api/moment.h"
+#include "agent/api/route.h"
+#include "base/check.h"
+
+typedef void listing_finish(struct exchange *exchange);
+
+struct listing {
+    listing_finish *finish;
+    bool lists;         /* stage 1: ask the members */
+    bool with_replicas; /* stage 2: ask for each service */
+    bool single;        /* stage 2 for one service: its failure is the reply */
+    bool incomplete;    /* a member did not answer */
+    bool pumping;
+    uint32_t in_flight;
+    uint32_t next;       /* into nodes, then into services */
+    json_t *services;    /* array */
+    uint32_t node_count; /* 0 when stage 1 is over */
+    struct node_id nodes[MEMBERS_MAX];
+};
+
+static void listing_free(void *work)
+{
+    struct listing *listing = work;
+
+    json_decref(listing->services);
+    free(listing);
+}
+
+static struct listing *listing_new(struct exchange *exchange, listing_finish *finish)
+{
+    struct listing *listing = calloc(1, sizeof(*listing));
+
+    if (listing == NULL || (listing->services = json_array()) == NULL) {
+        free(listing);
+        exchange_fail(exchange, 500, "services", "no memory", "");
+        return NULL;
+    }
+    listing->finish = finish;
+    exchange->work = listing;
+    exchange->work_free = listing_free;
+    return listing;
+}
+
+static void pump(struct exchange *exchange);
+
+static void step_done(struct exchange *exchange)
+{
+    struct listing *listing = exchange->work;
+
+    CHECK(listing->in_flight > 0);
+    listing->in_flight--;
+    pump(exchange);
+}
+
+/* ------------------------------------------------------------------ stage 1: who manages what */
+
+static json_t *find_service(const struct listing *listing, const json_t *entry)
+{
+    const char *id = json_string_value(json_object_get(entry, "id"));
+    json_t *service;
+    size_t i;
+
+    json_array_foreach(listing->services, i, service)
+    {
+        if (strcmp(json_string_value(json_object_get(service, "id")), id) == 0) {
+            return service;
+        }
+    }
+    return NULL;
+}
+
+static void merge(struct listing *listing, json_t *entry)
+{
+    json_t *known = entry == NULL ? NULL : find_service(listing, entry);
+
+    if (known == NULL) {
+        json_array_append_new(listing->services, entry);
+        return;
+    }
+    if (json_integer_value(json_object_get(entry, "epoch")) >
+        json_integer_value(json_object_get(known, "epoch"))) {
+        json_object_update(known, entry);
+    }
+    json_decref(entry);
+}
+
+static void on_services(struct exchange *exchange, uint64_t context,
+                        const struct core_answer *answer);
+
+static int ask_node(struct exchange *exchange, uint32_t index, uint32_t cursor)
+{
+    const struct listing *listing = exchange->work;
+    struct core_request request = {
+        .kind = CORE_SERVICES, .node = listing->nodes[index], .cursor = cursor};
+
+    return exchange_request(exchange, &request, on_services, index);
+}
+
+static void on_services(struct exchange *exchange, uint64_t context,
+                        const struct core_answer *answer)
+{
+    struct listing *listing = exchange->work;
+
+    if (answer->outcome != OVERLAY_OK) {
+        listing->incomplete = true;
+        step_done(exchange);
+        return;
+    }
+    for (uint32_t i = 0; i < answer->status_count; i++) {
+        merge(listing, document_service(&answer->status[i], exchange_moment(exchange)));
+    }
+    if (answer->next_cursor == 0 ||
+        ask_node(exchange, (uint32_t)context, answer->next_cursor) < 0) {
+        step_done(exchange);
+    }
+}
+
+/* ------------------------------------------------------------------ stage 2: replicas */
+
+static void on_status(struct exchange *exchange, uint64_t context,
+                      const struct core_answer *answer);
+
+static int ask_status(struct exchange *exchange, uint64_t index, uint32_t slot)
+{
+    const struct listing *listing = exchange->work;
+    const json_t *service = json_array_get(listing->services, index);
+    struct core_request request = {.kind = CORE_STATUS, .slot = slot};
+    int r = id_from_hex(json_string_value(json_object_get(service, "id")), &request.service.id);
+
+    CHECK(r == 0);
+    return exchange_request(exchange, &request, on_status, index);
+}
+
+/* Takes a page in; returns the slot where the next one begins, or 0 at the end. */
+static uint32_t add_page(struct exchange *exchange, json_t *service,
+                         const struct service_status *status)
+{
+    json_t *replicas = json_object_get(service, "replicas");
+    struct document_time time = exchange_moment(exchange);
+    uint32_t slot_last = 0;
+
+    json_object_update_new(service, document_service(status, time));
+    if (replicas == NULL) {
+        replicas = json_array();
+        json_object_set_new(service, "replicas", replicas);
+    }
+    for (uint32_t i = 0; i < status->replica_count && i < STATUS_PAGE_REPLICAS_MAX; i++) {
+        json_array_append_new(replicas, document_replica(status->name, &status->replicas[i], time));
+        slot_last = status->replicas[i].slot;
+    }
+    return status->replica_count == STATUS_PAGE_REPLICAS_MAX &&
+                   json_array_size(replicas) < status->slot_count
+               ? slot_last + 1
+               : 0;
+}
+
+static void on_status(struct exchange *exchange, uint64_t context, const struct core_answer *answer)
+{
+    struct listing *listing = exchange->work;
+    json_t *service = json_array_get(listing->services, context);
+    uint32_t slot_next = 0;
+
+    if (answer->outcome == OVERLAY_OK && answer->status != NULL) {
+        slot_next = add_page(exchange, service, answer->status);
+    } else if (listing->single) {
+        exchange_fail_answer(exchange, "service", answer);
+    } else {
+        listing->incomplete = true;
+        if (json_object_get(service, "replicas") == NULL) {
+            json_object_set_new(service, "replicas", json_array());
+        }
+    }
+    if (slot_next == 0 || ask_status(exchange, context, slot_next) < 0) {
+        step_done(exchange);
+    }
+}
+
+/* ------------------------------------------------------------------ both stages */
+
+static bool has_next(const struct listing *listing)
+{
+    if (listing->lists) {
+        return listing->next < listing->node_count;
+    }
+    return listing->with_replicas && listing->next < json_array_size(listing->services);
+}
+
+static void pump(struct exchange *exchange)
+{
+    struct listing *listing = exchange->work;
+
+    if (listing->pumping) {
+        return;
+    }
+    listing->pumping = true;
+    while (exchange->status == 0) {
+        if (has_next(listing) && listing->in_flight < API_WINDOW_MAX) {
+            uint32_t index = listing->next++;
+            int r;
+
+            listing->in_flight++;
+            r = listing->lists ? ask_node(exchange, index, 0) : ask_status(exchange, index, 1);
+            listing->in_flight -= r < 0 ? 1 : 0;
+        } else if (listing->in_flight > 0) {
+            break;
+        } else if (listing->lists) {
+            listing->lists = false;
+            listing->next = 0;
+        } else {
+            listing->finish(exchange);
+        }
+    }
+    listing->pumping = false;
+}
+
+static void ask_members(struct exchange *exchange, struct listing *listing)
+{
+    const struct overlay *overlay = core_overlay(exchange_core(exchange));
+
+    for (uint32_t i = 0; i < overlay_member_count(overlay) && listing->node_count < MEMBERS_MAX;
+         i++) {
+        const struct overlay_member *member = overlay_member(overlay, i);
+
+        if (member->state == MEMBER_UP || member->state == MEMBER_SUSPECT || member->is_self) {
+            listing->nodes[listing->node_count++] = member->node;
+        }
+    }
+    listing->lists = true;
+    pump(exchange);
+}
+
+static int compare_services(const void *a, const void *b)
+{
+    json_t *const *left = a;
+    json_t *const *right = b;
+    int order = strcmp(json_string_value(json_object_get(*left, "name")),
+                       json_string_value(json_object_get(*right, "name")));
+
+    return order != 0 ? order
+                      : strcmp(json_string_value(json_object_get(*left, "id")),
+                               json_string_value(json_object_get(*right, "id")));
+}
+
+/* Takes the listing's services, by name. */
+static json_t *sorted_services(struct listing *listing)
+{
+    size_t count = json_array_size(listing->services);
+    json_t **entries = calloc(count + 1, sizeof(json_t *));
+    json_t *sorted = json_array();
+
+    for (size_t i = 0; entries != NULL && i < count; i++) {
+        entries[i] = json_array_get(listing->services, i);
+    }
+    if (entries != NULL) {
+        qsort(entries, count, sizeof(json_t *), compare_services);
+    }
+    for (size_t i = 0; entries != NULL && i < count; i++) {
+        json_array_append(sorted, entries[i]);
+    }
+    free(entries);
+    return sorted;
+}
+
+static void finish_services(struct exchange *exchange)
+{
+    const struct overlay *overlay = core_overlay(exchange_core(exchange));
+    struct listing *listing = exchange->work;
+
+    exchange_reply(exchange, 200,
+                   json_pack("{so so sb}", "community",
+                             document_text(overlay_community_name(overlay)), "services",
+                             sorted_services(listing), "incomplete", listing->incomplete));
+}
+
+static void finish_members(struct exchange *exchange)
+{
+    struct listing *listing = exchange->work;
+
+    exchange_reply(exchange, 200, document_members(exchange_core(exchange), listing->services));
+}
+
+static void finish_locations(struct exchange *exchange)
+{
+    struct listing *listing = exchange->work;
+
+    exchange_reply(
+        exchange, 200,
+        document_locations(json_array_get(listing->services, 0), exchange_query(exchange, "port")));
+}
+
+static void list(struct exchange *exchange, listing_finish *finish, bool with_replicas)
+{
+    struct listing *listing = listing_new(exchange, finish);
+
+    if (listing != NULL) {
+        listing->with_replicas = with_replicas;
+        ask_members(exchange, listing);
+    }
+}
+
+static void one(struct exchange *exchange, listing_finish *finish)
+{
+    struct listing *listing;
+    struct id id;
+
+    if (exchange_parameter_id(exchange, 0, &id) < 0 ||
+        (listing = listing_new(exchange, finish)) == NULL) {
+        return;
+    }
+    json_array_append_new(listing->services, json_pack("{so}", "id", document_id(&id)));
+    listing->with_replicas = true;
+    listing->single = true;
+    pump(exchange);
+}
+
+void handle_services(struct exchange *exchange)
+{
+    list(exchange, finish_services, false);
+}
+
+void handle_status(struct exchange *exchange)
+{
+    list(exchange, finish_services, true);
+}
+
+void handle_members(struct exchange *exchange)
+{
+    list(exchange, finish_members, false);
+}
+
+void handle_service(struct exchange *exchange)
+{
+    one(exchange, finish_services);
+}
+
+void handle_locate(struct exchange *exchange)
+{
+    one(exchange, finish_locations);
+}
+
+/* ------------------------------------------------------------------ logs */
+
+static void on_logs(struct exchange *exchange, uint64_t context, const struct core_answer *answer)
+{
+    (void)context;
+    if (answer->outcome != OVERLAY_OK) {
+        exchange_fail_answer(exchange, "logs", answer);
+        return;
+    }
+    exchange->bytes.bytes_max = LOGS_WINDOW_BYTES_MAX;
+    if (exchange->status == 0 &&
+        buffer_append(&exchange->bytes, answer->logs.data, answer->logs.length_bytes) < 0) {
+        exchange_fail(exchange, 500, "logs", "a window is too long", "");
+        return;
+    }
+    exchange->bytes_offset = answer->logs_offset_bytes;
+    exchange->bytes_ended = answer->logs_ended;
+    if (exchange->status == 0) {
+        exchange->status = 200; /* bytes, no document */
+    }
+}
+
+void handle_logs(struct exchange *exchange)
+{
+    struct core_request request = {.kind = CORE_LOGS};
+    uint64_t slot = 0;
+
+    if (exchange_parameter_id(exchange, 0, &request.service.id) < 0 ||
+        exchange_query_number(exchange, "slot", 1, &slot) < 0 ||
+        exchange_query_number(exchange, "offset", 0, &request.offset_bytes) < 0) {
+        return;
+    }
+    if (slot == 0 || slot > UINT32_MAX) {
+        exchange_fail(exchange, 400, "slot", "not a replica's number", "");
+        return;
+    }
+    request.slot = (uint32_t)slot;
+    exchange_request(exchange, &request, on_logs, 0);
+}

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* HTTP to the agent over its unix socket. */
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "agent/cli/session.h"
+#include "base/units.h"
+
+enum { REPLY_BYTES_MAX = 64 * 1048576, CALL_S_MAX = 60, CONNECT_S_MAX = 5 };
+
+void reply_done(struct reply *reply)
+{
+    json_decref(reply->document);
+    buffer_done(&reply->bytes);
+    memset(reply, 0, sizeof(*reply));
+}
+
+void session_done(struct session *session)
+{
+    curl_easy_cleanup(session->curl);
+    session->curl = NULL;
+}
+
+static size_t on_body(char *data, size_t size, size_t count, void *context)
+{
+    struct reply *reply = context;
+
+    return buffer_append(&reply->bytes, data, size * count) == 0 ? size * count : 0;
+}
+
+/* "Minga-Offset: 12\r\n" */
+static size_t on_header(char *data, size_t size, size_t count, void *context)
+{
+    struct reply *reply = context;
+    char line[64];
+    size_t length = size * count;
+
+    if (length >= 2 && length < sizeof(line)) {
+        memcpy(line, data, length);
+        line[length - 2] = '\0';
+        if (strncasecmp(line, "Minga-Offset: ", 14) == 0) {
+            (void)units_parse_number(line + 14, &reply->offset);
+        } else if (strncasecmp(line, "Minga-Ended: ", 13) == 0) {
+            reply->ended = strcmp(line + 13, "1") == 0;
+        }
+    }
+    return length;
+}
+
+static int no_agent(struct session *session, CURLcode code)
+{
+    long os_errno = 0;
+
+    curl_easy_getinfo(session->curl, CURLINFO_OS_ERRNO, &os_errno);
+    if (code == CURLE_OPERATION_TIMEDOUT) {
+        problem_set(&session->problem, EXIT_LATE, "agent", "no answer in time at %s",
+                    session->socket_path);
+        return problem_advise(&session->problem, "see the agent's log");
+    }
+    if (os_errno == EACCES || os_errno == EPERM) {
+        problem_set(&session->problem, EXIT_NO_AGENT, "not permitted", "%s: %s",
+                    session->socket_path, strerrordesc_np((int)os_errno));
+        return problem_advise(&session->problem, "try sudo");
+    }
+    if (code == CURLE_COULDNT_CONNECT) {
+        problem_set(&session->problem, EXIT_NO_AGENT, "no agent", "nothing answers at %s",
+                    session->socket_path);
+        return problem_advise(&session->problem,
+                              "start it with: systemctl start minga, or choose --socket PATH");
+    }
+    return problem_set(&session->problem, EXIT_NO_AGENT, "agent", "%s", curl_easy_strerror(code));
+}
+
+static int refused(struct session *session, const struct reply *reply)
+{
+    const json_t *error = json_object_get(reply->document, "error");
+    int status = EXIT_REFUSED;
+
+    if (reply->status == 403) {
+        status = EXIT_NO_AGENT;
+    } else if (reply->status == 404) {
+        status = EXIT_NOT_FOUND;
+    } else if (reply->status == 504) {
+        status = EXIT_LATE;
+    }
+    if (error == NULL) {
+        return problem_set(&session->problem, status, "agent", "answered with HTTP status %u",
+                           reply->status);
+    }
+    problem_set(&session->problem, status, text_of(error, "what"), "%s", text_of(error, "why"));
+    return problem_advise(&session->problem, "%s", text_of(error, "do"));
+}
+
+static int prepare(struct session *session)
+{
+    if (session->curl == NULL) {
+        session->curl = curl_easy_init();
+    }
+    if (session->curl == NULL) {
+        return problem_set(&session->problem, EXIT_REFUSED, "HTTP", "no memory");
+    }
+    curl_easy_reset(session->curl);
+    curl_easy_setopt(session->curl, CURLOPT_UNIX_SOCKET_PATH, session->socket_path);
+    curl_easy_setopt(session->curl, CURLOPT_NOPROXY, "*");
+    curl_easy_setopt(session->curl, CURLOPT_PROTOCOLS_STR, "http");
+    curl_easy_setopt(session->curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(session->curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_S_MAX);
+    curl_easy_setopt(session->curl, CURLOPT_TIMEOUT, (long)CALL_S_MAX);
+    curl_easy_setopt(session->curl, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(session->curl, CURLOPT_HEADERFUNCTION, on_header);
+    return EXIT_DONE;
+}
+
+static int perform(struct session *session, const char *path, struct reply *reply)
+{
+    char url[512];
+    char *type = NULL;
+    long status = 0;
+    CURLcode code;
+
+    snprintf(url, sizeof(url), "http://minga%s", path);
+    curl_easy_setopt(session->curl, CURLOPT_URL, url);
+    curl_easy_setopt(session->curl, CURLOPT_WRITEDATA, reply);
+    curl_easy_setopt(session->curl, CURLOPT_HEADERDATA, reply);
+    reply->bytes.bytes_max = REPLY_BYTES_MAX;
+    code = curl_easy_perform(session->curl);
+    if (code != CURLE_OK) {
+        return no_agent(session, code);
+    }
+    curl_easy_getinfo(session->curl, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(session->curl, CURLINFO_CONTENT_TYPE, &type);
+    reply->status = (unsigned)status;
+    if (type != NULL && strcmp(type, "application/json") == 0) {
+        reply->document =
+            json_loadb((const char *)reply->bytes.data, reply->bytes.length_bytes, 0, NULL);
+    }
+    return status == 200 ? EXIT_DONE : refused(session, reply);
+}
+
+/* The usual end: the document goes to the caller. */
+static int give_document(struct session *session, struct reply *reply, int status,
+                         json_t **document_out)
+{
+    if (status == EXIT_DONE && reply->document == NULL) {
+        status = problem_set(&session->problem, EXIT_REFUSED, "agent", "answered no JSON");
+    }
+    if (status == EXIT_DONE && document_out != NULL) {
+        *document_out = json_incref(reply->document);
+    }
+    reply_done(reply);
+    return status;
+}
+
+int session_get(struct session *session, const char *path, json_t **document_out)
+{
+    struct reply reply = {0};
+    int status = prepare(session);
+
+    if (status == EXIT_DONE) {
+        status = perform(session, path, &reply);
+    }
+    return give_document(session, &reply, status, document_out);
+}
+
+int session_find(struct session *session, const char *path, json_t **document_out)
+{
+    int status = session_get(session, path, document_out);
+
+    if (status == EXIT_NOT_FOUND) {
+        memset(&session->problem, 0, sizeof(session->problem));
+        *document_out = NULL;
+        return EXIT_DONE;
+    }
+    return status;
+}
+
+int session_get_bytes(struct session *session, const char *path, struct reply *reply_out)
+{
+    int status = prepare(session);
+
+    memset(reply_out, 0, sizeof(*reply_out));
+    if (status == EXIT_DONE) {
+        status = perform(session, path, reply_out);
+    }
+    if (status != EXIT_DONE) {
+        reply_done(reply_out);
+    }
+    return status;
+}
+
+static int post(struct session *session, const char *path, struct bytes body, const char *type,
+                struct reply *reply)
+{
+    struct curl_slist *headers = curl_slist_append(NULL, type);
+    int status = prepare(session);
+
+    if (status == EXIT_DONE) {
+        curl_easy_setopt(session->curl, CURLOPT_HTTPHEADER, headers);
+        curl_easy_setopt(session->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.length_bytes);
+        curl_easy_setopt(session->curl, CURLOPT_POSTFIELDS,
+                         body.length_bytes > 0 ? (const char *)body.data : "");
+        status = perform(session, path, reply);
+    }
+    curl_slist_free_all(headers);
+    return status;
+}
+
+int session_post_bytes(struct session *session, const char *path, struct bytes body,
+                       json_t **document_out)
+{
+    struct reply reply = {0};
+    int status = post(session, path, body, "Content-Type: application/octet-stream", &reply);
+
+    return give_document(session, &reply, status, document_out);
+}
+
+int session_post(struct session *session, const char *path, json_t *body, json_t **document_out)
+{
+    struct reply reply = {0};
+    char *text = body == NULL ? strdup("{}") : json_dumps(body, JSON_COMPACT);
+    int status;
+
+    json_decref(body);
+    if (text == NULL) {
+        return problem_set(&session->problem, EXIT_REFUSED, "request", "no memory");
+    }
+    status = post(session, path, bytes_of_text(text), "Content-Type: application/json", &reply);
+    free(text);
+    return give_document(session, &reply, status, document_out);
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* minga services, minga status [NAME], minga locate NAME */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent/cli/resolve.h"
+#include "agent/cli/service_table.h"
+#include "agent/cli/text.h"
+#include "base/cleanup.h"
+
+int run_services(struct session *session, const struct arguments *arguments)
+{
+    CLEANUP(cleanup_json) json_t *document = NULL;
+    int status = session_get(session, "/v1/services", &document);
+
+    (void)arguments;
+    if (status == EXIT_DONE && session->json) {
+        print_document(document);
+    } else if (status == EXIT_DONE) {
+        print_services(session, json_object_get(document, "services"), false);
+    }
+    return status;
+}
+
+static int status_path(struct session *session, const struct arguments *arguments, char *path_out,
+                       size_t capacity_bytes)
+{
+    struct service_name name;
+    char id[ID_HEX_CHARS + 1];
+    int status;
+
+    if (arguments->word_count == 0) {
+        snprintf(path_out, capacity_bytes, "/v1/status");
+        return EXIT_DONE;
+    }
+    status = service_name_parse(arguments->words[0], false, &name, &session->problem);
+    if (status == EXIT_DONE) {
+        status = resolve_service(session, &name, id);
+    }
+    if (status == EXIT_DONE) {
+        snprintf(path_out, capacity_bytes, "/v1/services/%s", id);
+    }
+    return status;
+}
+
+static void show(const struct session *session, const json_t *document, bool watch)
+{
+    if (session->json && watch) {
+        print_line(document);
+    } else if (session->json) {
+        print_document(document);
+    } else {
+        if (watch && session->interactive_output) {
+            fputs("\033[H\033[2J", stdout);
+        }
+        print_services(session, json_object_get(document, "services"), true);
+        fflush(stdout);
+    }
+}
+
+int run_status(struct session *session, const struct arguments *arguments)
+{
+    bool watch = arguments->options[OPTION_WATCH] != NULL;
+    char path[160];
+    int status = status_path(session, arguments, path, sizeof(path));
+
+    while (status == EXIT_DONE) {
+        CLEANUP(cleanup_json) json_t *document = NULL;
+
+        status = session_get(session, path, &document);
+        if (status == EXIT_DONE) {
+            show(session, document, watch);
+        }
+        if (!watch || ferror(stdout) != 0) {
+            break;
+        }
+        nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
+    }
+    return status;
+}
+
+/* Is `name` one of the service's ports at all? A typing error must not look like an outage. */
+static int check_port(struct session *session, const char *id, const char *name)
+{
+    CLEANUP(cleanup_json) json_t *document = NULL;
+    const json_t *replica;
+    char path[160];
+    size_t i;
+    bool known = false;
+    uint32_t placed_count = 0;
+    int status;
+
+    snprintf(path, sizeof(path), "/v1/services/%s", id);
+    status = session_get(session, path, &document);
+    if (status != EXIT_DONE) {
+        return status;
+    }
+    json_array_foreach(
+        json_object_get(json_array_get(json_object_get(document, "services"), 0), "replicas"), i,
+        replica)
+    {
+        const json_t *ports = json_object_get(replica, "ports");
+
+        placed_count += json_object_size(ports) > 0 ? 1 : 0;
+        known = known || json_object_get(ports, name) != NULL;
+    }
+    return known || placed_count == 0
+               ? EXIT_DONE
+               : problem_set(&session->problem, EXIT_NOT_FOUND, name, "no such port");
+}
+
+static void print_locations(const json_t *document)
+{
+    const json_t *location;
+    size_t i;
+
+    json_array_foreach(json_object_get(document, "locations"), i, location)
+    {
+        char line[128];
+
+        snprintf(line, sizeof(line), "%s:%" PRIi64, text_of(location, "address"),
+                 number_of(location, "port"));
+        text_clean(line);
+        printf("%s\n", line);
+    }
+}
+
+/* Nothing healthy is "below what is wanted", so that scripts need not count lines. */
+static int locate(struct session *session, const char *id, const char *port, const char *text)
+{
+    CLEANUP(cleanup_json) json_t *document = NULL;
+    char path[256];
+    int status;
+
+    snprintf(path, sizeof(path), "/v1/services/%s/locations%s%s", id, port != NULL ? "?port=" : "",
+             port != NULL ? port : "");
+    status = session_get(session, path, &document);
+    if (status != EXIT_DONE) {
+        return status;
+    }
+    if (session->json) {
+        print_document(document);
+    } else {
+        print_locations(document);
+    }
+    if (json_array_size(json_object_get(document, "locations")) == 0) {
+        if (port != NULL && check_port(session, id, port) != EXIT_DONE) {
+            return session->problem.status;
+        }
+        problem_set(&session->problem, EXIT_LATE, text, "no healthy replica with a port");
+        return problem_advise(&session->problem, "minga status %s says why", text);
+    }
+    return EXIT_DONE;
+}
+
+int run_locate(struct session *session, const struct arguments *arguments)
+{
+    const char *port = arguments->options[OPTION_PORT];
+    struct service_name name;
+    char id[ID_HEX_CHARS + 1];
+    int status = service_name_parse(arguments->words[0], false, &name, &session->problem);
+
+    if (status == EXIT_DONE && port != NULL && !name_is_valid(port)) {
+        status = problem_set(&session->problem, EXIT_USAGE, port, "not a port's name");
+    }
+    if (status == EXIT_DONE) {
+        status = resolve_service(session, &name, id);
+    }
+    return status == EXIT_DONE ? locate(session, id, port, arguments->words[0]) : status;
+}

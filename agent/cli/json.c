@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Reading the agent's documents for tables. */
+#include <errno.h>
+#include <math.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "agent/cli/session.h"
+#include "base/units.h"
+
+void cleanup_json(json_t **json)
+{
+    json_decref(*json);
+}
+
+void cleanup_buffer(struct buffer *buffer)
+{
+    buffer_done(buffer);
+}
+
+const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+
+    return text != NULL ? text : "";
+}
+
+int64_t number_of(const json_t *object, const char *key)
+{
+    return json_integer_value(json_object_get(object, key));
+}
+
+double real_of(const json_t *object, const char *key)
+{
+    return json_number_value(json_object_get(object, key));
+}
+
+json_t *json_base64(struct bytes bytes)
+{
+    char text[8192];
+
+    if (sodium_base64_encoded_len(bytes.length_bytes, sodium_base64_VARIANT_URLSAFE_NO_PADDING) >
+        sizeof(text)) {
+        return NULL;
+    }
+    sodium_bin2base64(text, sizeof(text), bytes.data, bytes.length_bytes,
+                      sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+    return json_string(text);
+}
+
+int base64_to_bytes(const char *text, uint8_t *bytes_out, size_t capacity_bytes)
+{
+    size_t length_bytes = 0;
+
+    if (sodium_base642bin(bytes_out, capacity_bytes, text, strlen(text), NULL, &length_bytes, NULL,
+                          sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0) {
+        return -EINVAL;
+    }
+    return (int)length_bytes;
+}
+
+void print_age(const char *moment, char text_out[32])
+{
+    struct tm parts = {0};
+    time_t then;
+    time_t now = time(NULL);
+
+    text_out[0] = '\0';
+    if (strptime(moment, "%Y-%m-%dT%H:%M:%SZ", &parts) == NULL) {
+        return;
+    }
+    then = timegm(&parts);
+    units_print_duration(now > then ? (uint64_t)(now - then) * 1000 : 0, text_out);
+    if (now <= then) {
+        snprintf(text_out, 32, "0s");
+    }
+}
+
+void print_cores_of(const json_t *object, const char *used, const char *limit, char *text_out,
+                    size_t capacity_bytes)
+{
+    char first[UNITS_TEXT_BYTES_MAX];
+    char second[UNITS_TEXT_BYTES_MAX];
+
+    units_print_cores((uint64_t)llround(real_of(object, used) * 1000.0), first);
+    units_print_cores((uint64_t)llround(real_of(object, limit) * 1000.0), second);
+    snprintf(text_out, capacity_bytes, "%s/%s", first, second);
+}
+
+void print_bytes_of(const json_t *object, const char *used, const char *limit, char *text_out,
+                    size_t capacity_bytes)
+{
+    char first[UNITS_TEXT_BYTES_MAX];
+    char second[UNITS_TEXT_BYTES_MAX];
+
+    units_print_bytes((uint64_t)number_of(object, used), first);
+    units_print_bytes((uint64_t)number_of(object, limit), second);
+    snprintf(text_out, capacity_bytes, "%s/%s", first, second);
+}
+
+void short_id(const char *hex, char text_out[16])
+{
+    snprintf(text_out, 16, "%.*s", ID_SHORT_CHARS, hex);
+}

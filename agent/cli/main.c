@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* The command `minga`: words and options into one row of the table of commands. */
+#include <curl/curl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "agent/cli/session.h"
+#include "base/units.h"
+
+static uint32_t window_columns(void)
+{
+    struct winsize window = {0};
+    const char *text = getenv("COLUMNS");
+    uint64_t columns = 0;
+
+    if (text != NULL && units_parse_number(text, &columns) == 0 && columns >= 20 &&
+        columns <= 1000) {
+        return (uint32_t)columns;
+    }
+    if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0) {
+        return window.ws_col;
+    }
+    return 0; /* a pipe: nothing is cut */
+}
+
+static void set_up(struct session *session, const struct arguments *arguments)
+{
+    const char *from_environment = getenv("MINGA_SOCKET");
+    const char *no_colour = getenv("NO_COLOR");
+
+    session->socket_path = SOCKET_DEFAULT;
+    if (from_environment != NULL && from_environment[0] != '\0') {
+        session->socket_path = from_environment;
+    }
+    if (arguments->options[OPTION_SOCKET] != NULL) {
+        session->socket_path = arguments->options[OPTION_SOCKET];
+    }
+    session->key_path = arguments->options[OPTION_KEY];
+    session->json = arguments->options[OPTION_JSON] != NULL;
+    session->asks = isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
+    session->progress = isatty(STDERR_FILENO);
+    session->interactive_output = isatty(STDOUT_FILENO);
+    session->colour = session->interactive_output && (no_colour == NULL || no_colour[0] == '\0');
+    session->width_columns = window_columns();
+}
+
+static int unknown_command(struct session *session, const struct arguments *arguments)
+{
+    char typed[64];
+    const char *nearest;
+
+    snprintf(typed, sizeof(typed), "%s", arguments->words[0]);
+    nearest = command_nearest(typed);
+    if (nearest == NULL && arguments->word_count > 1) {
+        snprintf(typed, sizeof(typed), "%s %s", arguments->words[0], arguments->words[1]);
+        nearest = command_nearest(typed);
+    }
+    problem_set(&session->problem, EXIT_USAGE, arguments->words[0], "unknown command");
+    return nearest != NULL ? problem_advise(&session->problem, "did you mean minga %s?", nearest)
+                           : problem_advise(&session->problem, "minga help lists them");
+}
+
+static int run(struct session *session, struct arguments *arguments)
+{
+    const struct command *command;
+    uint32_t used_words = 0;
+    int status;
+
+    if (arguments->word_count == 0) {
+        if (arguments->options[OPTION_HELP] != NULL) {
+            return run_help(session, arguments);
+        }
+        problem_set(&session->problem, EXIT_USAGE, "minga", "which command?");
+        return problem_advise(&session->problem, "minga help lists them");
+    }
+    command = command_find(arguments->words[0],
+                           arguments->word_count > 1 ? arguments->words[1] : NULL, &used_words);
+    if (command == NULL) {
+        return unknown_command(session, arguments);
+    }
+    if (arguments->options[OPTION_HELP] != NULL) {
+        return run_help(session, arguments);
+    }
+    status = arguments_check(command, used_words, arguments, &session->problem);
+    return status == EXIT_DONE ? command->run(session, arguments) : status;
+}
+
+int main(int argc, char **argv)
+{
+    struct session session = {0};
+    struct arguments arguments;
+    int status;
+
+    if (sodium_init() < 0 || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+        fprintf(stderr, "minga: libraries: do not start\n");
+        return EXIT_REFUSED;
+    }
+    status = arguments_parse(argc > 0 ? argc - 1 : 0, argv + 1, &arguments, &session.problem);
+    set_up(&session, &arguments);
+    if (status == EXIT_DONE) {
+        status = run(&session, &arguments);
+    }
+    if (status == EXIT_DONE && (fflush(stdout) != 0 || ferror(stdout) != 0)) {
+        status = problem_set(&session.problem, EXIT_REFUSED, "output", "%m");
+    }
+    if (status != EXIT_DONE && session.problem.status != EXIT_DONE) {
+        fflush(stdout);
+        problem_print(&session.problem, session.json, stderr);
+    }
+    session_done(&session);
+    curl_global_cleanup();
+    return status;
+}

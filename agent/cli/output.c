@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "agent/cli/session.h"
+#include "agent/cli/text.h"
+#include "base/cleanup.h"
+
+enum { OUTPUT_BYTES_MAX = 16 * 1048576 };
+
+/* ASCII: an escape sequence in someone's name never reaches the terminal. */
+void print_document(const json_t *document)
+{
+    json_dumpf(document, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(6));
+    fputc('\n', stdout);
+}
+
+void print_line(const json_t *document)
+{
+    json_dumpf(document, stdout, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(6));
+    fputc('\n', stdout);
+    fflush(stdout);
+}
+
+void print_table(const struct session *session, struct table *table)
+{
+    CLEANUP(cleanup_buffer) struct buffer out = {.bytes_max = OUTPUT_BYTES_MAX};
+
+    if (table_print(table, session->width_columns, session->colour, &out) == 0) {
+        fwrite(out.data, 1, out.length_bytes, stdout);
+    }
+    table_done(table);
+}
+
+bool confirm(const struct session *session, const struct arguments *arguments, const char *question)
+{
+    char answer[16] = "";
+
+    if (!session->asks || arguments->options[OPTION_YES] != NULL) {
+        return true;
+    }
+    fprintf(stderr, "%s [y/N] ", question);
+    fflush(stderr);
+    if (fgets(answer, sizeof(answer), stdin) == NULL) {
+        return false;
+    }
+    return strcasecmp(answer, "y\n") == 0 || strcasecmp(answer, "yes\n") == 0;
+}
+
+void remark(const char *format, ...)
+{
+    char line[1024];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(line, sizeof(line), format, arguments);
+    va_end(arguments);
+    text_clean(line);
+    fprintf(stderr, "%s\n", line);
+}
+
+void progress(const struct session *session, const char *format, ...)
+{
+    char line[128];
+    va_list arguments;
+
+    if (!session->progress || session->json) {
+        return;
+    }
+    va_start(arguments, format);
+    vsnprintf(line, sizeof(line), format, arguments);
+    va_end(arguments);
+    text_clean(line);
+    fprintf(stderr, "\r%s\033[K", line);
+    fflush(stderr);
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/* Which service is meant by NAME or NAME@OWNER (DESIGN §1 "Names"). */
+#include "agent/cli/session.h"
+#include "base/limits.h"
+
+struct service_name {
+    char name[NAME_CHARS_MAX + 1];
+    char owner[ID_HEX_CHARS + 1]; /* a prefix; "" when none was given */
+    uint32_t slot;                /* NAME/SLOT; 0 when none was given */
+};
+
+/* [a-z0-9]([a-z0-9-]{0,31}) */
+bool name_is_valid(const char *name);
+/* "wiki", "wiki@k7f3", "wiki/1". Pure. Returns EXIT_DONE or EXIT_USAGE with the problem. */
+int service_name_parse(const char *text, bool takes_slot, struct service_name *name_out,
+                       struct problem *problem);
+
+/*
+ * Chooses among the services of a document: the caller's own (own_owner: hexadecimal id, or ""),
+ * else the only one. Pure. Returns EXIT_DONE with a borrowed service, or EXIT_NOT_FOUND.
+ */
+int resolve_among(const json_t *services, const struct service_name *name, const char *own_owner,
+                  const json_t **service_out, struct problem *problem);
+
+/* Asks the agent. `id_hex_out` has room for ID_HEX_CHARS + 1. */
+int resolve_service(struct session *session, const struct service_name *name, char *id_hex_out);

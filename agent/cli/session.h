@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/*
+ * One run of the command: the agent it talks to, how it prints, what went wrong.
+ */
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/cli/command.h"
+#include "agent/cli/table.h"
+#include "base/bytes.h"
+#include "base/keys.h"
+
+#define SOCKET_DEFAULT "/run/minga/agent.sock"
+
+struct session {
+    const char *socket_path;
+    const char *key_path; /* --key, or NULL */
+    bool json;
+    bool asks;     /* stdin and stderr are terminals */
+    bool progress; /* stderr is a terminal */
+    bool colour;
+    uint32_t width_columns;  /* of the window; 0: no window */
+    bool interactive_output; /* stdout is a terminal */
+    void *curl;              /* CURL *, made on first use */
+    struct problem problem;
+};
+
+/* ------------------------------------------------------------------ client.c: the agent */
+
+struct reply {
+    unsigned status;
+    json_t *document; /* NULL for bytes */
+    struct buffer bytes;
+    uint64_t offset; /* Minga-Offset */
+    bool ended;      /* Minga-Ended */
+};
+
+void reply_done(struct reply *reply);
+void cleanup_json(json_t **json);
+void cleanup_buffer(struct buffer *buffer);
+
+/* All return EXIT_DONE with a document (owned by the caller), or a status with the problem. */
+int session_get(struct session *session, const char *path, json_t **document_out);
+/* `body` is taken; NULL: empty. `document_out` may be NULL. */
+int session_post(struct session *session, const char *path, json_t *body, json_t **document_out);
+int session_post_bytes(struct session *session, const char *path, struct bytes body,
+                       json_t **document_out);
+int session_get_bytes(struct session *session, const char *path, struct reply *reply_out);
+/* As session_get, but "no such thing" gives EXIT_DONE and NULL. */
+int session_find(struct session *session, const char *path, json_t **document_out);
+void session_done(struct session *session);
+
+/* ------------------------------------------------------------------ output.c */
+
+/* Prints a document as it is (--json). */
+void print_document(const json_t *document);
+void print_table(const struct session *session, struct table *table);
+/* One document a line, for streams. */
+void print_line(const json_t *document);
+/* "y" or "yes" on the terminal; true without one, or with --yes. */
+bool confirm(const struct session *session, const struct arguments *arguments,
+             const char *question);
+/* A remark on stderr, cleaned. */
+void remark(const char *format, ...) PRINTF_LIKE(1, 2);
+/* Overwrites the last progress line; "" ends it. Only on a terminal. */
+void progress(const struct session *session, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* ------------------------------------------------------------------ homes.c: keys of a person */
+
+/* The owner's key, made on first use (and said so). */
+int session_owner_key(struct session *session, struct secret_key *secret_out);
+/* The same, but EXIT_NOT_FOUND rather than making one. */
+int session_owner_key_if_any(struct session *session, struct secret_key *secret_out);
+int session_community_key(struct session *session, const char *community,
+                          struct secret_key *secret_out);
+/* Makes and keeps a new one; fails when there is one of that name. `path_out`: where it is. */
+int session_community_key_new(struct session *session, const char *community,
+                              struct secret_key *secret_out, char *path_out, size_t capacity_bytes);
+/* After a failed creation: takes the new key away again. */
+void session_community_key_drop(const char *path);
+/* The name of the person at the keyboard, also through sudo. */
+void session_person(char *name_out, size_t capacity_bytes);
+
+/* ------------------------------------------------------------------ json.c */
+
+const char *text_of(const json_t *object, const char *key); /* "" when absent */
+int64_t number_of(const json_t *object, const char *key);   /* 0 when absent */
+double real_of(const json_t *object, const char *key);
+json_t *json_base64(struct bytes bytes);
+/* Decodes base64 into a fixed room. Returns its length, or -EINVAL. */
+int base64_to_bytes(const char *text, uint8_t *bytes_out, size_t capacity_bytes);
+/* How long ago an RFC 3339 moment was, for tables: "3h". */
+void print_age(const char *moment, char text_out[32]);
+/* "0.01/0.50" and "41M/128M" */
+void print_cores_of(const json_t *object, const char *used, const char *limit, char *text_out,
+                    size_t capacity_bytes);
+void print_bytes_of(const json_t *object, const char *used, const char *limit, char *text_out,
+                    size_t capacity_bytes);
+void short_id(const char *hex, char text_out[16]);

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "agent/cli/table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/cli/text.h"
+#include "base/attributes.h"
+#include "base/check.h"
+
+enum { GAP_COLUMNS = 2, NOTE_COLUMNS_MIN = 8 };
+
+void table_init(struct table *table, const char *const *headings, uint32_t column_count)
+{
+    CHECK(column_count > 0 && column_count <= TABLE_COLUMNS_MAX);
+    memset(table, 0, sizeof(*table));
+    table->column_count = column_count;
+    for (uint32_t i = 0; i < column_count; i++) {
+        table->headings[i] = headings[i];
+    }
+}
+
+void table_done(struct table *table)
+{
+    for (uint32_t i = 0; i < table->row_count * table->column_count; i++) {
+        free(table->cells[i]);
+    }
+    free(table->cells);
+    table->cells = NULL;
+    table->row_count = 0;
+}
+
+void table_add(struct table *table, const char *const *cells)
+{
+    size_t used_count = (size_t)table->row_count * table->column_count;
+    char **grown = realloc(table->cells, (used_count + table->column_count) * sizeof(*grown));
+
+    if (grown == NULL) {
+        return; /* a table short of a row, on a machine without memory */
+    }
+    table->cells = grown;
+    for (uint32_t i = 0; i < table->column_count; i++) {
+        char *copy = strdup(cells[i] != NULL ? cells[i] : "");
+
+        if (copy != NULL) {
+            text_clean(copy);
+        }
+        table->cells[used_count + i] = copy;
+    }
+    table->row_count++;
+}
+
+/* Row 0 is the heading. */
+static const char *cell(const struct table *table, uint32_t row, uint32_t column)
+{
+    const char *text = row == 0 ? table->headings[column]
+                                : table->cells[(size_t)(row - 1) * table->column_count + column];
+
+    return text != NULL ? text : "";
+}
+
+static void measure(const struct table *table, size_t widths_out[TABLE_COLUMNS_MAX])
+{
+    for (uint32_t column = 0; column < table->column_count; column++) {
+        widths_out[column] = 0;
+        for (uint32_t row = 0; row <= table->row_count; row++) {
+            size_t width = text_width(cell(table, row, column));
+
+            widths_out[column] = width > widths_out[column] ? width : widths_out[column];
+        }
+    }
+}
+
+static size_t total(const struct table *table, const size_t *widths)
+{
+    size_t sum = table->indent_columns;
+
+    for (uint32_t i = 0; i < table->column_count; i++) {
+        sum += widths[i] > 0 ? widths[i] + (i > 0 ? (size_t)GAP_COLUMNS : 0) : 0;
+    }
+    return sum;
+}
+
+/* Takes `excess` off a column, but not below `floor`. Returns what is still too much. */
+static size_t shrink(size_t *width, size_t floor, size_t excess)
+{
+    size_t give = *width > floor ? *width - floor : 0;
+
+    give = give < excess ? give : excess;
+    *width -= give;
+    return excess - give;
+}
+
+static size_t excess_of(const struct table *table, const size_t *widths, size_t width_columns)
+{
+    size_t sum = total(table, widths);
+
+    return sum > width_columns ? sum - width_columns : 0;
+}
+
+/* Leaves one expendable column out after the other until the rest fits. */
+static void leave_out(const struct table *table, size_t width_columns, size_t *widths)
+{
+    const char *name = table->expendable != NULL ? table->expendable + 1 : "";
+
+    while (*name != '\0' && excess_of(table, widths, width_columns) > 0) {
+        size_t length = strcspn(name, ",");
+
+        for (uint32_t i = 0; i < table->column_count; i++) {
+            if (strlen(table->headings[i]) == length &&
+                strncmp(table->headings[i], name, length) == 0) {
+                widths[i] = 0;
+            }
+        }
+        name += length + (name[length] == ',' ? 1 : 0);
+    }
+}
+
+static void fit(const struct table *table, size_t width_columns, size_t *widths)
+{
+    uint32_t last = table->column_count - 1;
+    size_t note_columns = widths[last];
+    size_t excess;
+
+    (void)shrink(&widths[last], NOTE_COLUMNS_MIN, excess_of(table, widths, width_columns));
+    leave_out(table, width_columns, widths);
+    excess = excess_of(table, widths, width_columns);
+    while (excess > 0) {
+        uint32_t widest = 0;
+
+        for (uint32_t i = 1; i < table->column_count; i++) {
+            widest = widths[i] > widths[widest] ? i : widest;
+        }
+        if (widths[widest] <= NOTE_COLUMNS_MIN) {
+            return; /* the window is too narrow for any table: let it wrap */
+        }
+        widths[widest]--;
+        excess--;
+    }
+    /* What was left out may have made more room than was wanted: the note has it. */
+    if (widths[last] > 0 && total(table, widths) < width_columns) {
+        widths[last] += width_columns - total(table, widths);
+        widths[last] = widths[last] < note_columns ? widths[last] : note_columns;
+    }
+}
+
+static const char *colour_of(const char *word)
+{
+    static const struct {
+        const char *word;
+        const char *colour;
+    } colours[] = {
+        {"active", "\033[32m"},   {"running", "\033[32m"}, {"ok", "\033[32m"},
+        {"up", "\033[32m"},       {"ready", "\033[32m"},   {"starting", "\033[33m"},
+        {"fetching", "\033[33m"}, {"waiting", "\033[33m"}, {"stopping", "\033[33m"},
+        {"updating", "\033[33m"}, {"suspect", "\033[33m"}, {"degraded", "\033[31m"},
+        {"failed", "\033[31m"},   {"failing", "\033[31m"}, {"down", "\033[31m"},
+        {"expelled", "\033[31m"},
+    };
+
+    for (size_t i = 0; i < ARRAY_COUNT(colours); i++) {
+        if (strcmp(colours[i].word, word) == 0) {
+            return colours[i].colour;
+        }
+    }
+    return NULL;
+}
+
+static int append_text(struct buffer *out, const char *text)
+{
+    return buffer_append(out, text, strlen(text));
+}
+
+static int append_spaces(struct buffer *out, size_t count)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < count && r == 0; i++) {
+        r = buffer_append(out, " ", 1);
+    }
+    return r;
+}
+
+static int append_cell(struct buffer *out, const char *text, size_t width, const char *colour)
+{
+    bool cut = text_width(text) > width;
+    int r = colour != NULL ? append_text(out, colour) : 0;
+
+    if (r == 0) {
+        r = buffer_append(out, text,
+                          cut ? text_prefix_bytes(text, width > 3 ? width - 3 : 0) : strlen(text));
+    }
+    if (r == 0 && cut) {
+        r = append_text(out, width > 3 ? "..." : "");
+    }
+    if (r == 0 && colour != NULL) {
+        r = append_text(out, "\033[0m");
+    }
+    return r;
+}
+
+static int print_row(const struct table *table, uint32_t row, const size_t *widths, bool colour,
+                     struct buffer *out)
+{
+    size_t owed = table->indent_columns; /* spaces, printed only when something follows */
+    int r = 0;
+
+    for (uint32_t i = 0; i < table->column_count && r == 0; i++) {
+        const char *text = cell(table, row, i);
+        size_t width = text_width(text) < widths[i] ? text_width(text) : widths[i];
+
+        if (widths[i] == 0) {
+            continue;
+        }
+        if (text[0] != '\0') {
+            r = append_spaces(out, owed);
+            owed = 0;
+            if (r == 0) {
+                r = append_cell(out, text, widths[i], colour && row > 0 ? colour_of(text) : NULL);
+            }
+        }
+        owed += widths[i] - width + GAP_COLUMNS;
+    }
+    return r == 0 ? append_text(out, "\n") : r;
+}
+
+int table_print(const struct table *table, uint32_t width_columns, bool colour, struct buffer *out)
+{
+    size_t widths[TABLE_COLUMNS_MAX];
+    int r = 0;
+
+    measure(table, widths);
+    if (width_columns > 0) {
+        fit(table, width_columns, widths);
+    }
+    for (uint32_t row = 0; row <= table->row_count && r == 0; row++) {
+        r = print_row(table, row, widths, colour, out);
+    }
+    return r;
+}

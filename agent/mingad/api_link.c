@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* The control API on our loop, and what it needs of us. */
+#include <errno.h>
+#include <unistd.h>
+
+#include "agent/mingad/clock.h"
+#include "agent/mingad/edge.h"
+#include "base/check.h"
+#include "overlay/signed.h"
+
+static void host_request(void *self, const struct core_request *request)
+{
+    struct edge *edge = self;
+
+    if (request->kind == CORE_LEAVE) {
+        edge->leave_token = request->token;
+    }
+    edge_request(edge, request);
+}
+
+static void host_store_chunk(void *self, uint64_t token, struct bytes bytes)
+{
+    chunk_jobs_store_for_api(self, token, bytes);
+}
+
+static const struct core *host_core(void *self)
+{
+    return ((struct edge *)self)->core;
+}
+
+static uint64_t host_now_ms(void *self)
+{
+    (void)self;
+    return clock_now_ms();
+}
+
+static const struct public_key *host_node_key(void *self)
+{
+    return &((struct edge *)self)->node_public;
+}
+
+static void peer_of_member(const struct overlay_member *member, struct overlay_peer *peer_out)
+{
+    const minga_NodeRecord *record = &member->record;
+
+    *peer_out = (struct overlay_peer){.node = member->node, .key = member->key};
+    for (size_t i = 0; i < record->addresses_count && i < ADDRESSES_MAX; i++) {
+        (void)text_copy(peer_out->addresses[i], sizeof(peer_out->addresses[i]),
+                        record->addresses[i]);
+        peer_out->address_count++;
+    }
+}
+
+static uint32_t host_contacts(void *self, struct overlay_peer *peers_out, uint32_t count_max)
+{
+    struct edge *edge = self;
+    const struct overlay *overlay = core_overlay(edge->core);
+    uint32_t count = 0;
+
+    if (count_max > 0 && edge->addresses.count > 0) {
+        struct overlay_peer *own = &peers_out[count++];
+
+        *own = (struct overlay_peer){.node = keys_node_id(&edge->node_public),
+                                     .key = edge->node_public,
+                                     .address_count = edge->addresses.count};
+        for (size_t i = 0; i < edge->addresses.count; i++) {
+            (void)text_copy(own->addresses[i], sizeof(own->addresses[i]), edge->addresses.list[i]);
+        }
+    }
+    for (uint32_t i = 0; i < overlay_member_count(overlay) && count < count_max; i++) {
+        const struct overlay_member *member = overlay_member(overlay, i);
+
+        if (!member->is_self && member->state == MEMBER_UP && member->record.addresses_count > 0) {
+            peer_of_member(member, &peers_out[count++]);
+        }
+    }
+    return count;
+}
+
+static struct signature host_sign_admission(void *self, struct bytes request)
+{
+    return keys_sign(&((struct edge *)self)->node_key, PURPOSE_ADMISSION, request);
+}
+
+static const char *host_node_name(void *self)
+{
+    const struct edge *edge = self;
+
+    return edge->config.name[0] != '\0' ? edge->config.name : edge->machine.host_name;
+}
+
+static void on_ready(uv_poll_t *poll, int status, int events)
+{
+    struct edge *edge = poll->data;
+
+    (void)status;
+    (void)events;
+    api_run(edge->api);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct edge *edge = timer->data;
+
+    api_run(edge->api);
+}
+
+int api_link_open(struct edge *edge, int control_fd, struct err *err)
+{
+    struct api_config config = {
+        .listen_fd = control_fd,
+        .group = edge->api_group,
+        .host = {.self = edge,
+                 .request = host_request,
+                 .store_chunk = host_store_chunk,
+                 .core = host_core,
+                 .now_ms = host_now_ms,
+                 .node_key = host_node_key,
+                 .contacts = host_contacts,
+                 .sign_admission = host_sign_admission,
+                 .node_name = host_node_name},
+    };
+    int r = api_new(&config, &edge->api, err);
+
+    if (r < 0) {
+        return r;
+    }
+    r = uv_poll_init(&edge->loop, &edge->api_poll, api_fd(edge->api));
+    if (r < 0) {
+        api_free(edge->api);
+        edge->api = NULL;
+        return err_set(err, r, "control API: %s", uv_strerror(r));
+    }
+    uv_timer_init(&edge->loop, &edge->api_timer);
+    edge->api_poll.data = edge;
+    edge->api_timer.data = edge;
+    uv_poll_start(&edge->api_poll, UV_READABLE, on_ready);
+    return 0;
+}
+
+void api_link_settle(struct edge *edge)
+{
+    if (edge->api == NULL) {
+        return;
+    }
+    int timeout_ms = api_timeout_ms(edge->api);
+
+    if (timeout_ms < 0) {
+        uv_timer_stop(&edge->api_timer);
+    } else {
+        uv_update_time(&edge->loop);
+        uv_timer_start(&edge->api_timer, on_timer, (uint64_t)timeout_ms, 0);
+    }
+}
+
+void api_link_close(struct edge *edge)
+{
+    struct api *api = edge->api;
+
+    if (api == NULL) {
+        return;
+    }
+    edge->api = NULL; /* answers that still come go nowhere */
+    uv_poll_stop(&edge->api_poll);
+    uv_close((uv_handle_t *)&edge->api_poll, NULL);
+    uv_timer_stop(&edge->api_timer);
+    uv_close((uv_handle_t *)&edge->api_timer, NULL);
+    api_free(api);
+}

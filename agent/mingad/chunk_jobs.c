@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Chunks to and from the disk, on the worker pool. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/mingad/edge.h"
+#include "agent/mingad/pool.h"
+#include "base/log.h"
+
+enum { JOBS_MAX = 32 }; /* in memory at once: what comes on top fails, and is repeated */
+
+struct chunk_job {
+    struct pool_job pool; /* first */
+    struct edge *edge;
+    uint64_t token;
+    bool is_for_api; /* then `chunk` is computed */
+    struct chunk_id chunk;
+    int result;
+    size_t length_bytes;
+    uint8_t data[];
+};
+
+static struct chunk_job *job_new(struct edge *edge, uint64_t token, struct bytes data)
+{
+    struct chunk_job *job = NULL;
+
+    if (edge->chunk_jobs_count < JOBS_MAX && data.length_bytes <= CHUNK_BYTES_MAX) {
+        job = malloc(sizeof(*job) + data.length_bytes);
+    }
+    if (job == NULL) {
+        return NULL;
+    }
+    *job = (struct chunk_job){.edge = edge, .token = token, .length_bytes = data.length_bytes};
+    if (data.length_bytes > 0) {
+        memcpy(job->data, data.data, data.length_bytes);
+    }
+    edge->chunk_jobs_count++;
+    return job;
+}
+
+static void job_free(struct chunk_job *job)
+{
+    job->edge->chunk_jobs_count--;
+    free(job);
+}
+
+static enum overlay_chunk_outcome outcome_of(int result)
+{
+    if (result == 0) {
+        return OVERLAY_CHUNK_OK;
+    }
+    return result == -EBADMSG ? OVERLAY_CHUNK_WRONG_HASH : OVERLAY_CHUNK_FAILED;
+}
+
+static void tell_stored(struct edge *edge, uint64_t token, const struct chunk_id *chunk,
+                        uint64_t length_bytes, int result)
+{
+    struct overlay_event event = {.kind = OVERLAY_CHUNK_STORED,
+                                  .token = token,
+                                  .chunk = *chunk,
+                                  .chunk_bytes = length_bytes,
+                                  .outcome = outcome_of(result)};
+
+    edge_overlay_event(edge, &event);
+}
+
+static void write_chunk(struct pool_job *pool)
+{
+    struct chunk_job *job = (struct chunk_job *)pool;
+    struct bytes data = {job->data, job->length_bytes};
+
+    if (job->is_for_api) {
+        job->chunk = chunk_store_id(data);
+    }
+    job->result = chunk_store_put(&job->edge->chunks, &job->chunk, data);
+}
+
+static void chunk_written(struct pool_job *pool)
+{
+    struct chunk_job *job = (struct chunk_job *)pool;
+
+    if (job->result < 0 && job->result != -EBADMSG) {
+        log_error("a chunk was not stored: %s", strerror(-job->result));
+    }
+    tell_stored(job->edge, job->token, &job->chunk, job->length_bytes, job->result);
+    job_free(job);
+}
+
+void chunk_jobs_store(struct edge *edge, const struct overlay_effect *effect)
+{
+    struct chunk_job *job = job_new(edge, effect->token, effect->data);
+
+    if (job == NULL) {
+        tell_stored(edge, effect->token, &effect->chunk, 0, -ENOBUFS);
+        return;
+    }
+    job->chunk = effect->chunk;
+    pool_start(&edge->loop, &job->pool, write_chunk, chunk_written);
+}
+
+/* ------------------------------------------------------------------ for the API */
+
+static void tell_api(struct edge *edge, uint64_t token, const struct chunk_id *chunk, int result)
+{
+    struct err err = {0};
+
+    if (edge->api == NULL) {
+        return;
+    }
+    if (result == 0) {
+        api_chunk_stored(edge->api, token, chunk, NULL);
+        return;
+    }
+    errno = -result;
+    err_set(&err, result, "store a chunk: %m");
+    if (result == -ENOSPC) {
+        err_hint(&err, "the disk is full, or less is free than contribute.keep_free leaves");
+    }
+    api_chunk_stored(edge->api, token, chunk, &err);
+}
+
+/* The overlay is told first: what is asked of it next is to spread this very chunk. */
+static void api_chunk_written(struct pool_job *pool)
+{
+    struct chunk_job *job = (struct chunk_job *)pool;
+    struct edge *edge = job->edge;
+
+    if (job->result == 0) {
+        tell_stored(edge, 0, &job->chunk, job->length_bytes, 0);
+    }
+    tell_api(edge, job->token, &job->chunk, job->result);
+    job_free(job);
+}
+
+void chunk_jobs_store_for_api(struct edge *edge, uint64_t token, struct bytes data)
+{
+    struct chunk_job *job = job_new(edge, token, data);
+
+    if (job == NULL) {
+        tell_api(edge, token, &(struct chunk_id){0}, -ENOBUFS);
+        return;
+    }
+    job->is_for_api = true;
+    pool_start(&edge->loop, &job->pool, write_chunk, api_chunk_written);
+}
+
+/* ------------------------------------------------------------------ dropping */
+
+static void drop_chunk(struct pool_job *pool)
+{
+    struct chunk_job *job = (struct chunk_job *)pool;
+
+    job->result = chunk_store_drop(&job->edge->chunks, &job->chunk);
+}
+
+static void chunk_dropped(struct pool_job *pool)
+{
+    job_free((struct chunk_job *)pool);
+}
+
+void chunk_jobs_drop(struct edge *edge, const struct chunk_id *chunk)
+{
+    struct chunk_job *job = job_new(edge, 0, (struct bytes){NULL, 0});
+
+    if (job == NULL) {
+        (void)chunk_store_drop(&edge->chunks, chunk); /* one unlink is short enough */
+        return;
+    }
+    job->chunk = *chunk;
+    pool_start(&edge->loop, &job->pool, drop_chunk, chunk_dropped);
+}

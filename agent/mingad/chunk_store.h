@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/*
+ * Chunks as files: CHUNKS/HASH, 64 hexadecimal digits, in one flat folder (minga-unpack finds
+ * them there, and file systems of this century do not mind).
+ *
+ * Every file is verified when written and when read; a rotten one is deleted, so that it counts
+ * as absent and is fetched again. All calls are synchronous, may block on the disk, and may come
+ * from several threads at once.
+ */
+#include <stdbool.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/ids.h"
+
+struct chunk_store {
+    int folder_fd;            /* owned */
+    uint64_t keep_free_bytes; /* of the file system: chunks are refused below */
+};
+
+/* Opens the folder, making it if missing; removes what an interrupted write left. */
+int chunk_store_open(const char *folder, uint64_t keep_free_bytes, struct chunk_store *store_out,
+                     struct err *err);
+void chunk_store_close(struct chunk_store *store);
+
+typedef void chunk_visit(void *context, const struct chunk_id *chunk, uint64_t length_bytes);
+/* Visits every chunk there is; contents are verified when read, not here. */
+int chunk_store_scan(const struct chunk_store *store, chunk_visit *visit, void *context,
+                     struct err *err);
+
+struct chunk_id chunk_store_id(struct bytes data);
+
+/*
+ * Verifies and writes durably; one that is there already stays as it is. Returns 0, -EBADMSG
+ * (wrong hash or length), -ENOSPC (full, or below keep_free_bytes) or another -errno.
+ */
+int chunk_store_put(const struct chunk_store *store, const struct chunk_id *chunk,
+                    struct bytes data);
+/*
+ * Reads and verifies. *data_out is malloc'ed, the caller's. Returns 0, -ENOENT, -EBADMSG (rotten:
+ * it has been deleted) or another -errno.
+ */
+int chunk_store_get(const struct chunk_store *store, const struct chunk_id *chunk,
+                    uint8_t **data_out, size_t *length_bytes_out);
+/* Is there such a file? Its content is not looked at. */
+bool chunk_store_has(const struct chunk_store *store, const struct chunk_id *chunk);
+/* Deletes; 0 also when there was none. */
+int chunk_store_drop(const struct chunk_store *store, const struct chunk_id *chunk);

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "agent/mingad/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/mingad/config_hooks.h"
+#include "base/attributes.h"
+#include "base/check.h"
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/units.h"
+#include "images/yaml_table.h"
+
+/* After the first NULL: what a later version will take. */
+static const char *const egress_choices[] = {"deny", NULL, "internet", NULL};
+static const char *const role_choices[] = {"run", "store", "manage", NULL, NULL};
+
+#define HERE(field)        YAML_FIELD(struct config, field)
+#define LIST(field, count) YAML_ARRAY(struct config, field, count)
+
+static const struct yaml_key keys[] = {
+    {.path = "name", .type = YAML_TEXT, HERE(name), .default_text = "", .hook = config_check_name},
+    {.path = "labels", .type = YAML_LIST, LIST(labels, label_count), .max = LABELS_MAX},
+    {.path = "labels[]",
+     .type = YAML_TEXT,
+     .field_bytes = LABEL_CHARS_MAX + 1,
+     .min = 1,
+     .hook = config_check_label},
+    {.path = "zone", .type = YAML_TEXT, HERE(zone), .default_text = "", .hook = config_check_zone},
+    {.path = "contribute", .type = YAML_MAPPING, .offset = YAML_NOWHERE},
+    {.path = "contribute.cpu",
+     .type = YAML_HOOK,
+     HERE(cpu),
+     .default_text = "25%",
+     .hook = config_read_cpu},
+    {.path = "contribute.memory",
+     .type = YAML_HOOK,
+     HERE(memory),
+     .default_text = "25%",
+     .hook = config_read_memory},
+    {.path = "contribute.disk",
+     .type = YAML_HOOK,
+     HERE(disk),
+     .default_text = "10%",
+     .hook = config_read_disk},
+    {.path = "contribute.storage",
+     .type = YAML_HOOK,
+     HERE(storage),
+     .default_text = "5%",
+     .hook = config_read_storage},
+    {.path = "contribute.keep_free",
+     .type = YAML_HOOK,
+     HERE(keep_free),
+     .default_text = "10%",
+     .hook = config_read_keep_free},
+    {.path = "contribute.pids",
+     .type = YAML_NUMBER,
+     HERE(pid_count),
+     .min = 1,
+     .max = 4194304,
+     .default_text = "512"},
+    {.path = "contribute.upload",
+     .type = YAML_BYTES,
+     HERE(upload_bytes_per_s),
+     .default_text = "2M"},
+    {.path = "contribute.download",
+     .type = YAML_BYTES,
+     HERE(download_bytes_per_s),
+     .default_text = "0",
+     .hook = config_check_download},
+    {.path = "network", .type = YAML_MAPPING, .offset = YAML_NOWHERE},
+    {.path = "network.listen",
+     .type = YAML_HOOK,
+     .default_text = "7400",
+     .hook = config_read_listen},
+    {.path = "network.advertise",
+     .type = YAML_TEXT,
+     HERE(advertise),
+     .min = 1,
+     .default_text = "auto",
+     .hook = config_check_advertise},
+    {.path = "network.ports",
+     .type = YAML_HOOK,
+     .default_text = "31000-31999",
+     .hook = config_read_ports},
+    {.path = "network.bind", .type = YAML_HOOK, .default_text = "*", .hook = config_read_bind},
+    {.path = "network.egress",
+     .type = YAML_CHOICE,
+     HERE(egress),
+     .default_text = "deny",
+     .choices = egress_choices},
+    {.path = "roles", .type = YAML_LIST, LIST(roles, role_count), .max = CONFIG_ROLES_COUNT},
+    {.path = "roles[]",
+     .type = YAML_CHOICE,
+     .field_bytes = sizeof(enum config_role),
+     .choices = role_choices},
+    /* An empty list is the only one that this version takes. */
+    {.path = "rules",
+     .type = YAML_LIST,
+     .offset = offsetof(struct config, name),
+     .stride_bytes = 1,
+     .count_offset = offsetof(struct config, rule_count),
+     .max = 1},
+    {.path = "rules[]", .type = YAML_REFUSED},
+    {.path = "members", .type = YAML_MAPPING, .offset = YAML_NOWHERE},
+    {.path = "members.allow",
+     .type = YAML_LIST,
+     LIST(allow, allow_count),
+     .max = CONFIG_MEMBERS_MAX},
+    {.path = "members.allow[]", .type = YAML_HOOK, .hook = config_read_owner},
+    {.path = "members.deny", .type = YAML_LIST, LIST(deny, deny_count), .max = CONFIG_MEMBERS_MAX},
+    {.path = "members.deny[]", .type = YAML_HOOK, .hook = config_read_owner},
+    {.path = "user",
+     .type = YAML_TEXT,
+     HERE(user),
+     .min = 1,
+     .default_text = "minga",
+     .hook = config_check_user},
+    {.path = "uids",
+     .type = YAML_HOOK,
+     .default_text = "1879048192-2147483647",
+     .hook = config_read_uids},
+    {.path = "cgroup",
+     .type = YAML_TEXT,
+     HERE(cgroup),
+     .min = 1,
+     .default_text = "minga",
+     .hook = config_check_cgroup},
+    {.path = "paths", .type = YAML_MAPPING, .offset = YAML_NOWHERE},
+    {.path = "paths.state",
+     .type = YAML_TEXT,
+     HERE(state),
+     .min = 2,
+     .default_text = "/var/lib/minga",
+     .hook = config_check_path},
+    {.path = "paths.run",
+     .type = YAML_TEXT,
+     HERE(run),
+     .min = 2,
+     .default_text = "/run/minga",
+     .hook = config_check_path},
+};
+
+static const struct yaml_table table = {
+    .keys = keys,
+    .key_count = ARRAY_COUNT(keys),
+    .target_bytes = sizeof(struct config),
+    .empty_is_fine = true,
+};
+
+static int check_roles(struct config *config, const struct yaml_marks *marks, struct err *err)
+{
+    uint32_t seen = 0;
+
+    if (yaml_mark_of(marks, "roles").line == 0) {
+        config->role_count = CONFIG_ROLES_COUNT;
+        for (uint32_t i = 0; i < CONFIG_ROLES_COUNT; i++) {
+            config->roles[i] = (enum config_role)i;
+        }
+        return 0;
+    }
+    for (uint32_t i = 0; i < config->role_count; i++) {
+        uint32_t bit = 1U << config->roles[i];
+
+        if ((seen & bit) != 0) {
+            err_set(err, -EINVAL, "%s is named twice", role_choices[config->roles[i]]);
+            return yaml_wrap_at(marks, "roles", err);
+        }
+        seen |= bit;
+    }
+    return 0;
+}
+
+static int check_together(const struct config *config, const struct yaml_marks *marks,
+                          struct err *err)
+{
+    if (config->listen_port >= config->port_first && config->listen_port <= config->port_last) {
+        err_set(err, -EINVAL, "%u lies among network.ports, which are the replicas'",
+                config->listen_port);
+        return yaml_wrap_at(marks, "network.listen", err);
+    }
+    if (strcmp(config->state, config->run) == 0) {
+        err_set(err, -EINVAL, "state and run must be two folders");
+        return yaml_wrap_at(marks, "paths", err);
+    }
+    return 0;
+}
+
+int config_parse(struct bytes yaml, const char *file_name, struct config *config_out,
+                 struct err *err)
+{
+    struct config config;
+    struct yaml_marks marks = {.file_name = file_name};
+    int r = yaml_table_read(&table, yaml, &config, &marks, err);
+
+    if (r < 0) {
+        return r;
+    }
+    r = check_roles(&config, &marks, err);
+    if (r == 0) {
+        r = check_together(&config, &marks, err);
+    }
+    if (r == 0) {
+        memcpy(config_out, &config, sizeof(config)); /* with its padding: configs are compared */
+    }
+    return r;
+}
+
+/* Whoever writes this file decides what the machine gives away, and as which user. */
+static int check_owner(const char *path, const struct stat *status, struct err *err)
+{
+    if (!S_ISREG(status->st_mode)) {
+        return err_set(err, -EINVAL, "%s: not a regular file", path);
+    }
+    if (status->st_uid != 0 && status->st_uid != geteuid()) {
+        err_set(err, -EPERM, "%s: belongs to user %u, who could change what this machine gives",
+                path, status->st_uid);
+        return err_hint(err, "chown root %s", path);
+    }
+    if ((status->st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+        err_set(err, -EPERM, "%s: others can write to it", path);
+        return err_hint(err, "chmod go-w %s", path);
+    }
+    return 0;
+}
+
+static int read_file(int fd, const char *path, struct buffer *buffer, struct err *err)
+{
+    uint8_t block[4096];
+
+    for (;;) {
+        ssize_t count_bytes = read(fd, block, sizeof(block));
+
+        if (count_bytes == 0) {
+            return 0;
+        }
+        if (count_bytes < 0 && errno == EINTR) {
+            continue;
+        }
+        if (count_bytes < 0) {
+            return err_set(err, -errno, "%s: %m", path);
+        }
+        if (buffer_append(buffer, block, (size_t)count_bytes) < 0) {
+            return err_set(err, -EFBIG, "%s: longer than %d bytes", path, CONFIG_FILE_BYTES_MAX);
+        }
+    }
+}
+
+int config_load(const char *path, struct config *config_out, struct err *err)
+{
+    const char *name = path == NULL ? CONFIG_PATH_DEFAULT : path;
+    CLEANUP(buffer_done) struct buffer buffer = {.bytes_max = CONFIG_FILE_BYTES_MAX};
+    CLEANUP(cleanup_close) int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat status;
+
+    if (fd < 0 && errno == ENOENT && path == NULL) {
+        return config_parse((struct bytes){NULL, 0}, name, config_out, err);
+    }
+    if (fd < 0 || fstat(fd, &status) < 0) {
+        return err_set(err, -errno, "%s: %m", name);
+    }
+    int r = check_owner(name, &status, err);
+
+    if (r == 0) {
+        r = read_file(fd, name, &buffer, err);
+    }
+    return r < 0 ? r : config_parse(buffer_bytes(&buffer), name, config_out, err);
+}
+
+bool config_has_role(const struct config *config, enum config_role role)
+{
+    for (uint32_t i = 0; i < config->role_count; i++) {
+        if (config->roles[i] == role) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static uint64_t share_of(const struct config_share *share, uint64_t whole)
+{
+    /* Divided first: no machine is so small that 1 % of its bytes is lost on people. */
+    return share->is_percent ? whole / 100 * share->percent : share->value;
+}
+
+static int check_share(const char *key, uint64_t wanted, uint64_t whole, struct err *err)
+{
+    char text[UNITS_TEXT_BYTES_MAX];
+
+    if (wanted <= whole) {
+        return 0;
+    }
+    units_print_bytes(whole, text);
+    return err_set(err, -ERANGE, "contribute.%s: this machine has only %s", key, text);
+}
+
+int config_resolve(const struct config *config, const struct machine *machine,
+                   struct contribution *contribution_out, struct err *err)
+{
+    struct contribution result = {
+        .limits.cpu_permille = config->cpu.is_percent
+                                   ? machine->cpu_permille * config->cpu.percent / 100
+                                   : config->cpu.value,
+        .limits.memory_bytes = share_of(&config->memory, machine->memory_bytes),
+        .limits.disk_bytes = share_of(&config->disk, machine->disk_bytes),
+        .limits.pid_count = config->pid_count,
+        .storage_bytes = share_of(&config->storage, machine->disk_bytes),
+        .keep_free_bytes = share_of(&config->keep_free, machine->disk_bytes),
+    };
+    char cores[UNITS_TEXT_BYTES_MAX];
+
+    if (result.limits.cpu_permille > machine->cpu_permille) {
+        units_print_cores(machine->cpu_permille, cores);
+        return err_set(err, -ERANGE, "contribute.cpu: this machine has only %s cores", cores);
+    }
+    int r = check_share("memory", result.limits.memory_bytes, machine->memory_bytes, err);
+
+    if (r == 0) {
+        r = check_share("disk", result.limits.disk_bytes, machine->disk_bytes, err);
+    }
+    if (r == 0) {
+        r = check_share("storage", result.storage_bytes, machine->disk_bytes, err);
+    }
+    if (r == 0) {
+        *contribution_out = result;
+    }
+    return r;
+}

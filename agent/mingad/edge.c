@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "agent/mingad/edge.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+
+enum { PATH_MAX_BYTES = CONFIG_STATE_BYTES_MAX + 32 };
+
+static void state_path(const struct edge *edge, const char *name, char path_out[PATH_MAX_BYTES])
+{
+    int chars = snprintf(path_out, PATH_MAX_BYTES, "%s/agent/%s", edge->config.state, name);
+
+    CHECK(chars > 0 && chars < PATH_MAX_BYTES); /* the table bounds paths.state */
+}
+
+/* ------------------------------------------------------------------ what is kept */
+
+static int load_key(struct edge *edge, struct err *err)
+{
+    char path[PATH_MAX_BYTES];
+    struct stat status;
+
+    state_path(edge, "node.key", path);
+    if (lstat(path, &status) < 0 && errno == ENOENT) {
+        keys_generate(&edge->node_key);
+        int r = keys_save(path, &edge->node_key, err);
+
+        if (r < 0) {
+            return r;
+        }
+        log_info("this node's key has been made: %s", path);
+    } else {
+        int r = keys_load(path, &edge->node_key, err);
+
+        if (r < 0) {
+            return r;
+        }
+    }
+    edge->node_public = keys_public(&edge->node_key);
+    return 0;
+}
+
+static int open_stores(struct edge *edge, struct err *err)
+{
+    char path[PATH_MAX_BYTES];
+
+    state_path(edge, "minga.db", path);
+    int r = store_open(path, &edge->store, err);
+
+    if (r < 0) {
+        return r;
+    }
+    state_path(edge, "chunks", path);
+    r = chunk_store_open(path, edge->contribution.keep_free_bytes, &edge->chunks, err);
+    if (r < 0) {
+        return r;
+    }
+    state_path(edge, "trees", path);
+    edge->trees = trees_new(edge, path, err);
+    return edge->trees == NULL ? err->code : 0;
+}
+
+/* ------------------------------------------------------------------ the core */
+
+static void describe(const struct edge *edge, minga_NodeRecord *description_out)
+{
+    const struct config *config = &edge->config;
+    minga_NodeRecord description = minga_NodeRecord_init_zero;
+
+    description.addresses_count = (pb_size_t)edge->addresses.count;
+    for (size_t i = 0; i < edge->addresses.count; i++) {
+        memcpy(description.addresses[i], edge->addresses.list[i], sizeof(description.addresses[i]));
+    }
+    (void)text_copy(description.name, sizeof(description.name),
+                    config->name[0] != '\0' ? config->name : edge->machine.host_name);
+    (void)text_copy(description.arch, sizeof(description.arch),
+                    manifest_arch_name(edge->machine.arch));
+    (void)text_copy(description.version, sizeof(description.version), MINGA_VERSION);
+    (void)text_copy(description.zone, sizeof(description.zone), config->zone);
+    description.labels_count = (pb_size_t)config->label_count;
+    for (uint32_t i = 0; i < config->label_count; i++) {
+        (void)text_copy(description.labels[i], sizeof(description.labels[i]), config->labels[i]);
+    }
+    description.runs = config_has_role(config, CONFIG_ROLE_RUN);
+    description.stores = config_has_role(config, CONFIG_ROLE_STORE);
+    description.manages = config_has_role(config, CONFIG_ROLE_MANAGE);
+    *description_out = description;
+}
+
+void edge_describe(struct edge *edge, bool forced)
+{
+    struct addresses addresses;
+    minga_NodeRecord description;
+    struct core_request request = {
+        .kind = CORE_DESCRIBE, .token = TOKEN_DESCRIBE, .description = &description};
+
+    addresses_find(&edge->config, &addresses);
+    if (!forced && memcmp(&addresses, &edge->addresses, sizeof(addresses)) == 0) {
+        return;
+    }
+    edge->addresses = addresses;
+    describe(edge, &description);
+    log_info("this node is now known as %s",
+             addresses.count > 0 ? addresses.list[0] : "nothing (a leaf)");
+    edge_request(edge, &request);
+}
+
+static int make_core(struct edge *edge, struct err *err)
+{
+    const struct config *config = &edge->config;
+    struct core_config core = {
+        .overlay = {.node_key = edge->node_key,
+                    .storage_bytes_max = edge->contribution.storage_bytes},
+        .contribution = edge->contribution.limits,
+        .storage_bytes = edge->contribution.storage_bytes,
+        .port_first = config->port_first,
+        .port_last = config->port_last,
+        .runs = config_has_role(config, CONFIG_ROLE_RUN),
+        .stores = config_has_role(config, CONFIG_ROLE_STORE),
+        .manages = config_has_role(config, CONFIG_ROLE_MANAGE),
+        .arch = edge->machine.arch,
+        .allow_count = config->allow_count,
+        .deny_count = config->deny_count,
+    };
+
+    randombytes_buf(&core.overlay.seed, sizeof(core.overlay.seed));
+    describe(edge, &core.overlay.description);
+    for (uint32_t i = 0; i < config->allow_count; i++) {
+        core.allow[i] = config->allow[i].owner;
+    }
+    for (uint32_t i = 0; i < config->deny_count; i++) {
+        core.deny[i] = config->deny[i].owner;
+    }
+    edge->core = core_new(&core);
+    keys_forget(&core.overlay.node_key);
+    /* Only what is touched of it takes memory: calloc of so much comes from fresh pages. */
+    edge->effects = calloc(1, sizeof(*edge->effects));
+    if (edge->core == NULL || edge->effects == NULL) {
+        return err_set(err, -ENOMEM, "the core: out of memory");
+    }
+    return 0;
+}
+
+static void load_blob(void *context, const struct overlay_blob *blob)
+{
+    struct edge *edge = context;
+    int r = core_load(edge->core, blob);
+
+    if (r < 0) {
+        log_warning("a stored record of kind %d was not taken: %s", (int)blob->kind, strerror(-r));
+    }
+}
+
+static void load_chunk(void *context, const struct chunk_id *chunk, uint64_t length_bytes)
+{
+    struct edge *edge = context;
+
+    if (core_load_chunk(edge->core, chunk, length_bytes) < 0) {
+        (void)chunk_store_drop(&edge->chunks, chunk); /* more than the core keeps account of */
+    }
+}
+
+static int load_all(struct edge *edge, struct err *err)
+{
+    int r = store_load(edge->store, load_blob, edge, err);
+
+    return r < 0 ? r : chunk_store_scan(&edge->chunks, load_chunk, edge, err);
+}
+
+/* ------------------------------------------------------------------ what tells the core */
+
+static void on_stored(void *context, uint64_t token, bool failed)
+{
+    struct overlay_event event = {.kind = OVERLAY_STORED, .token = token, .failed = failed};
+
+    edge_overlay_event(context, &event);
+}
+
+static void on_transport(void *context, const struct overlay_event *event)
+{
+    edge_overlay_event(context, event);
+}
+
+static int open_workers(struct edge *edge, struct err *err)
+{
+    struct transport_config config = {.loop = &edge->loop,
+                                      .node_key = &edge->node_key,
+                                      .listen_host = edge->config.listen_host,
+                                      .listen_port = edge->config.listen_port,
+                                      .event = on_transport,
+                                      .context = edge};
+
+    edge->writer = store_writer_new(&edge->loop, edge->store, on_stored, edge);
+    edge->upload = upload_new(edge);
+    if (edge->writer == NULL || edge->upload == NULL) {
+        return err_set(err, -ENOMEM, "out of memory");
+    }
+    /* Bound before anyone is dialled, or first replies would wait. */
+    return transport_open(&config, &edge->transport, err);
+}
+
+static int open_state(struct edge *edge, struct err *err)
+{
+    int r = load_key(edge, err);
+
+    if (r == 0) {
+        r = open_stores(edge, err);
+    }
+    if (r == 0) {
+        r = make_core(edge, err);
+    }
+    return r == 0 ? load_all(edge, err) : r;
+}
+
+int edge_open(struct edge *edge, struct err *err)
+{
+    int r = uv_loop_init(&edge->loop);
+
+    edge->chunks.folder_fd = -1;
+    edge->wake_fd = -1;
+    edge->queue_end = &edge->queue;
+    return r < 0 ? err_set(err, r, "loop: %s", uv_strerror(r)) : 0;
+}
+
+int edge_init(struct edge *edge, const struct edge_start *start, struct err *err)
+{
+    CLEANUP(cleanup_close) int control_fd = start->control_fd;
+
+    edge->config_path = start->config_path;
+    memcpy(&edge->config, start->config, sizeof(edge->config));
+    edge->machine = *start->machine;
+    edge->contribution = *start->contribution;
+    edge->api_group = start->api_group;
+    edge->helper_pid = start->helper_pid;
+    addresses_find(&edge->config, &edge->addresses);
+    int r = open_state(edge, err);
+
+    if (r == 0) {
+        r = open_workers(edge, err);
+    }
+    if (r == 0) {
+        r = loop_open(edge, err);
+    }
+    if (r == 0) {
+        r = signals_open(edge, err);
+    }
+    if (r == 0) {
+        r = api_link_open(edge, take_fd(&control_fd), err);
+    }
+    return r;
+}
+
+void edge_run(struct edge *edge)
+{
+    char name[ID_SHORT_CHARS + 1];
+    struct node_id node = keys_node_id(&edge->node_public);
+
+    id_to_short(&node.id, name);
+    log_info("node %s listens on port %u, known as %s", name, transport_port(edge->transport),
+             edge->addresses.count > 0 ? edge->addresses.list[0] : "nothing (a leaf)");
+    edge_start_core(edge);
+    sandbox_link_start(edge->sandbox);
+    sd_notify(0, "READY=1");
+    uv_run(&edge->loop, UV_RUN_DEFAULT);
+}
+
+static void close_all(struct edge *edge)
+{
+    edge->phase = EDGE_CLOSING;
+    api_link_close(edge);
+    upload_close(edge);
+    trees_close(edge);
+    if (edge->sandbox != NULL) {
+        sandbox_link_close(edge->sandbox);
+    }
+    if (edge->signals[0].data != NULL) {
+        signals_close(edge);
+    }
+    if (edge->prepare.data != NULL) {
+        loop_close(edge);
+    }
+    if (edge->transport != NULL) {
+        transport_close(edge->transport);
+    }
+}
+
+void edge_done(struct edge *edge)
+{
+    close_all(edge);
+    if (edge->writer != NULL) {
+        store_writer_flush(edge->writer);
+    }
+    uv_run(&edge->loop, UV_RUN_DEFAULT); /* until jobs are done and handles closed */
+    transport_free(edge->transport);
+    sandbox_link_free(edge->sandbox);
+    upload_free(edge->upload);
+    trees_free(edge->trees);
+    store_writer_free(edge->writer);
+    store_close(edge->store);
+    chunk_store_close(&edge->chunks);
+    core_free(edge->core);
+    free(edge->effects);
+    events_clear(edge);
+    keys_forget(&edge->node_key);
+    CHECK(uv_loop_close(&edge->loop) == 0); /* no handle was forgotten */
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/*
+ * The running daemon: the core, and all that performs its effects, on one libuv loop.
+ *
+ *     transport, sandbox_link, api, jobs of the pool, timers, signals
+ *         -> edge_event -> core_step -> perform (perform.c) -> back to them
+ *
+ * Events that come up while effects are being performed wait in a queue (events.c): the effects
+ * borrow from the core until its next step.
+ */
+#include <uv.h>
+
+#include "agent/api/api.h"
+#include "agent/core/core.h"
+#include "agent/mingad/addresses.h"
+#include "agent/mingad/chunk_store.h"
+#include "agent/mingad/config.h"
+#include "agent/mingad/sandbox_link.h"
+#include "agent/mingad/store_writer.h"
+#include "agent/mingad/transport.h"
+#include "base/err.h"
+#include "base/keys.h"
+
+struct queued_event; /* events.c */
+struct upload;       /* chunk_jobs.c */
+struct trees;        /* trees.c */
+
+enum edge_phase {
+    EDGE_RUNNING,
+    EDGE_STOPPING, /* the core hands over, or says "back soon" */
+    EDGE_CLOSING,  /* handles are closing; the loop is about to end */
+};
+
+enum edge_waker { EDGE_WAKER_OVERLAY, EDGE_WAKER_CORE, EDGE_WAKERS };
+
+/* Tokens of our own requests; the API's have API_TOKEN_BIT. */
+enum { TOKEN_SHUT_DOWN = 1, TOKEN_BACK_SOON = 2, TOKEN_DESCRIBE = 3 };
+
+struct edge {
+    uv_loop_t loop;
+    const char *config_path; /* NULL: the default file */
+    struct config config;
+    struct machine machine;
+    struct contribution contribution;
+    struct addresses addresses;
+    struct secret_key node_key;
+    struct public_key node_public;
+    enum edge_phase phase;
+    bool is_restart;      /* replicas stay for the next mingad */
+    bool has_left;        /* the community: what is stored goes, then all begins anew */
+    uint64_t leave_token; /* of the API's request to leave; 0: none */
+
+    struct core *core;
+    struct core_effects *effects;
+    bool is_stepping;
+    struct queued_event *queue;
+    struct queued_event **queue_end;
+    uint32_t queue_count;
+    uint64_t queue_dropped;
+
+    struct store *store;
+    struct store_writer *writer;
+    struct chunk_store chunks;
+    uint32_t chunk_jobs_count; /* in memory now */
+    struct upload *upload;
+    struct trees *trees;
+    struct transport *transport;
+    struct sandbox_link *sandbox;
+    struct api *api;
+    gid_t api_group;
+
+    int wake_fd;                   /* timerfd on CLOCK_BOOTTIME */
+    uint64_t wake_ms[EDGE_WAKERS]; /* 0: none asked for */
+    uint64_t armed_ms;             /* what wake_fd is set to */
+    uv_poll_t wake_poll;
+    uv_poll_t api_poll;
+    uv_timer_t api_timer;
+    uv_timer_t tidy_timer;
+    uv_timer_t stop_timer;
+    uv_timer_t watchdog_timer;
+    uv_prepare_t prepare;
+    uv_idle_t idle;
+    uv_signal_t signals[5];
+    pid_t helper_pid; /* the minga-sandboxd that this process started; 0: none */
+};
+
+/* ------------------------------------------------------------------ edge.c, loop.c, stop.c */
+
+struct edge_start { /* what was made while still root; all of it is taken over */
+    const char *config_path;
+    const struct config *config;
+    const struct machine *machine;
+    const struct contribution *contribution;
+    int control_fd; /* listening control socket */
+    int kept_fd;    /* a copy of it, for when all begins anew after leaving; -1 at first */
+    gid_t api_group;
+    pid_t helper_pid;
+};
+
+/* An empty edge with its loop. */
+int edge_open(struct edge *edge, struct err *err);
+/* Loads the state and starts everything; edge->sandbox is made (perhaps connected) by then. On
+ * failure edge_done cleans up. */
+int edge_init(struct edge *edge, const struct edge_start *start, struct err *err);
+/* Runs until told to stop. */
+void edge_run(struct edge *edge);
+/* Tells the community when this node's addresses, or (forced) its name, labels or zone, are other
+ * ones than before. */
+void edge_describe(struct edge *edge, bool forced);
+void edge_done(struct edge *edge);
+
+/* Opens what runs on the loop: timers, prepare, signals, the API's descriptor. */
+int loop_open(struct edge *edge, struct err *err);
+void loop_close(struct edge *edge);
+/* Asks for a TICK at wake_ms. The last word of each waker counts. */
+void loop_wake(struct edge *edge, enum edge_waker waker, uint64_t wake_ms);
+
+int signals_open(struct edge *edge, struct err *err);
+void signals_close(struct edge *edge);
+/* The core has answered a request of our own. */
+void stop_answered(struct edge *edge, const struct core_answer *answer);
+/* The same for the API's request to leave the community. */
+void stop_left(struct edge *edge, const struct core_answer *answer);
+
+/* ------------------------------------------------------------------ events.c */
+
+/* Steps the core now, or after what is being performed. Fills in the times. */
+void edge_event(struct edge *edge, const struct core_event *event);
+void edge_overlay_event(struct edge *edge, const struct overlay_event *event);
+void edge_request(struct edge *edge, const struct core_request *request);
+/* Performs what core_start asked for. */
+void edge_start_core(struct edge *edge);
+void events_clear(struct edge *edge);
+
+/* ------------------------------------------------------------------ perform.c */
+
+void perform(struct edge *edge, const struct core_effect *effect);
+
+/* ------------------------------------------------------------------ chunk_jobs.c, upload.c */
+
+/* OVERLAY_STORE_CHUNK: ends in a CHUNK_STORED event. */
+void chunk_jobs_store(struct edge *edge, const struct overlay_effect *effect);
+/* The API's chunk: ends in api_chunk_stored. */
+void chunk_jobs_store_for_api(struct edge *edge, uint64_t token, struct bytes data);
+void chunk_jobs_drop(struct edge *edge, const struct chunk_id *chunk);
+
+/* Sends and replies with a chunk's data, within contribute.upload. */
+struct upload *upload_new(struct edge *edge);
+void upload_send(struct edge *edge, const struct overlay_effect *effect);
+/* Drops what waits. The loop runs on until jobs and handles are done, then free. */
+void upload_close(struct edge *edge);
+void upload_free(struct upload *upload);
+
+/* ------------------------------------------------------------------ trees.c */
+
+struct trees *trees_new(struct edge *edge, const char *folder, struct err *err);
+void trees_scan(struct edge *edge, const struct tree_id *tree);
+void trees_build(struct edge *edge, const struct tree_id *tree);
+void trees_drop(struct edge *edge, const struct tree_id *tree);
+/* Ends running workers. The loop runs on until jobs and handles are done, then free. */
+void trees_close(struct edge *edge);
+void trees_free(struct trees *trees);
+
+/* ------------------------------------------------------------------ api_link.c */
+
+int api_link_open(struct edge *edge, int control_fd, struct err *err);
+/* The API's own timers: once per turn. */
+void api_link_settle(struct edge *edge);
+void api_link_close(struct edge *edge);

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * mingad: Minga's agent. It starts as root to make folders, limits and the control socket and to
+ * get a sandbox helper; then it gives root up, before it opens its state or the network.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "agent/mingad/config.h"
+#include "agent/mingad/edge.h"
+#include "agent/mingad/folders.h"
+#include "agent/mingad/helper_start.h"
+#include "agent/mingad/options.h"
+#include "agent/mingad/user.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+
+enum {
+    STATUS_FAILED = 1,
+    STATUS_USAGE = 2,
+    MMAP_BYTES_MIN = 256 << 10, /* a chunk's buffer goes back to the kernel when freed */
+    DESCRIPTORS_MAX = 8192,     /* four per link, and some */
+};
+
+struct preparation {
+    struct config config;
+    struct machine machine;
+    struct contribution contribution;
+    struct user user;
+};
+
+static int fail(const struct err *err)
+{
+    log_error("%s%s%s", err->text, err->hint[0] == '\0' ? "" : "; ", err->hint);
+    return STATUS_FAILED;
+}
+
+static int prepare(const struct options *options, struct preparation *preparation, struct err *err)
+{
+    int r = config_load(options->config_path, &preparation->config, err);
+
+    if (r == 0) {
+        r = machine_inspect(preparation->config.state, &preparation->machine, err);
+    }
+    if (r == 0) {
+        r = config_resolve(&preparation->config, &preparation->machine, &preparation->contribution,
+                           err);
+    }
+    if (r == 0 && geteuid() == 0 && options->action != OPTIONS_CHECK_CONFIG) {
+        r = user_find(preparation->config.user, &preparation->user, err);
+    } else {
+        preparation->user = (struct user){.uid = geteuid(), .gid = getegid()};
+    }
+    return r;
+}
+
+static int write_limits(const struct preparation *preparation, struct err *err)
+{
+    int r = folders_make(&preparation->config, &preparation->user, err);
+
+    return r < 0 ? r
+                 : folders_write_limits(&preparation->config, &preparation->contribution,
+                                        &preparation->user, err);
+}
+
+/* Everything that needs root, and then no more root. */
+static int use_root(const struct preparation *preparation, struct edge_start *start,
+                    struct sandbox_link *sandbox, struct err *err)
+{
+    struct err helper_err = {0};
+    int r = folders_make(&preparation->config, &preparation->user, err);
+
+    if (r == 0) {
+        r = folders_lock(&preparation->config, err);
+    }
+    if (r == 0) {
+        r = folders_write_limits(&preparation->config, &preparation->contribution,
+                                 &preparation->user, err);
+    }
+    if (r < 0) {
+        return r;
+    }
+    /* A member may do without running anything: said, not fatal. */
+    if (config_has_role(&preparation->config, CONFIG_ROLE_RUN) &&
+        helper_start(&preparation->config, sandbox, &start->helper_pid, &helper_err) < 0) {
+        log_error("run is off: %s", helper_err.text);
+    }
+    start->control_fd = folders_bind_control(&preparation->config, err);
+    if (start->control_fd < 0) {
+        return start->control_fd;
+    }
+    return user_become(&preparation->user, err);
+}
+
+static int use_what_there_is(const struct preparation *preparation, struct edge_start *start,
+                             struct sandbox_link *sandbox, struct err *err)
+{
+    struct err helper_err = {0};
+    int r = folders_make(&preparation->config, &preparation->user, err);
+
+    if (r == 0) {
+        r = folders_lock(&preparation->config, err);
+    }
+    if (r < 0) {
+        return r;
+    }
+    if (config_has_role(&preparation->config, CONFIG_ROLE_RUN) &&
+        sandbox_link_connect(sandbox, &helper_err) < 0) {
+        log_warning("not started as root, and no sandbox helper answers: run is off until "
+                    "minga-sandboxd runs");
+    }
+    start->control_fd = folders_bind_control(&preparation->config, err);
+    return start->control_fd < 0 ? start->control_fd : 0;
+}
+
+/* After leaving a community: root is gone, socket and folders are ours already. */
+static int use_what_is_kept(const struct preparation *preparation, struct edge_start *start,
+                            struct sandbox_link *sandbox, struct err *err)
+{
+    struct err helper_err = {0};
+
+    if (config_has_role(&preparation->config, CONFIG_ROLE_RUN) &&
+        sandbox_link_connect(sandbox, &helper_err) < 0) {
+        log_warning("run is off until minga-sandboxd runs: %s", helper_err.text);
+    }
+    start->control_fd = take_fd(&start->kept_fd);
+    return start->control_fd < 0 ? err_set(err, -EBADF, "control socket: %m") : 0;
+}
+
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < DESCRIPTORS_MAX) {
+        limit.rlim_cur = limit.rlim_max < DESCRIPTORS_MAX ? limit.rlim_max : DESCRIPTORS_MAX;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+/* ------------------------------------------------------------------ the sandbox's events */
+
+static void on_up(void *context)
+{
+    edge_event(context, &(struct core_event){.kind = CORE_SANDBOX_UP});
+}
+
+static void on_listed(void *context)
+{
+    edge_event(context, &(struct core_event){.kind = CORE_SANDBOX_LISTED});
+}
+
+static void on_down(void *context, const char *reason)
+{
+    struct core_event event = {.kind = CORE_SANDBOX_DOWN};
+
+    (void)text_copy(event.reason, sizeof(event.reason), reason);
+    edge_event(context, &event);
+}
+
+static void on_sandbox(void *context, const struct sandbox_event *sandbox)
+{
+    edge_event(context, &(struct core_event){.kind = CORE_SANDBOX, .sandbox = sandbox});
+}
+
+static void on_logs(void *context, uint64_t token, struct bytes bytes, uint64_t offset_bytes,
+                    bool ended)
+{
+    edge_event(context, &(struct core_event){.kind = CORE_LOGS_READ,
+                                             .token = token,
+                                             .logs = bytes,
+                                             .logs_offset_bytes = offset_bytes,
+                                             .logs_ended = ended});
+}
+
+static struct sandbox_link *make_sandbox_link(struct edge *edge, const struct config *config)
+{
+    char path[FOLDERS_PATH_BYTES_MAX];
+    struct sandbox_link_config link = {.loop = &edge->loop,
+                                       .socket_path = path,
+                                       .events = {.context = edge,
+                                                  .up = on_up,
+                                                  .listed = on_listed,
+                                                  .down = on_down,
+                                                  .event = on_sandbox,
+                                                  .logs = on_logs}};
+
+    folders_helper_path(config, path);
+    return sandbox_link_new(&link);
+}
+
+/* ------------------------------------------------------------------ main */
+
+static int run_edge(struct edge *edge, struct edge_start *start,
+                    const struct preparation *preparation, struct err *err)
+{
+    edge->sandbox = make_sandbox_link(edge, &preparation->config);
+    if (edge->sandbox == NULL) {
+        return err_set(err, -ENOMEM, "out of memory");
+    }
+    int r;
+
+    if (start->kept_fd >= 0) {
+        r = use_what_is_kept(preparation, start, edge->sandbox, err);
+    } else if (geteuid() == 0) {
+        r = use_root(preparation, start, edge->sandbox, err);
+    } else {
+        r = use_what_there_is(preparation, start, edge->sandbox, err);
+    }
+    if (r < 0) {
+        return r;
+    }
+    start->kept_fd = fcntl(start->control_fd, F_DUPFD_CLOEXEC, 0);
+    r = edge_init(edge, start, err);
+    if (r == 0) {
+        edge_run(edge);
+    }
+    return r;
+}
+
+/* One life, from empty to empty. *again_out: the node has left its community. */
+static int live(struct edge *edge, struct edge_start *start, const struct preparation *preparation,
+                bool *again_out, struct err *err)
+{
+    int r = edge_open(edge, err);
+
+    if (r < 0) {
+        return r;
+    }
+    r = run_edge(edge, start, preparation, err);
+    *again_out = r == 0 && edge->has_left;
+    /* A helper that we started goes when its agent's connection does, unless it holds replicas
+     * for the next agent, or that agent is us. */
+    pid_t helper_pid = edge->is_restart || *again_out ? 0 : edge->helper_pid;
+
+    edge_done(edge);
+    helper_await_end(helper_pid);
+    return r;
+}
+
+static int run(const struct options *options, const struct preparation *preparation,
+               struct err *err)
+{
+    CLEANUP(cleanup_free) struct edge *edge = calloc(1, sizeof(*edge));
+    struct edge_start start = {.config_path = options->config_path,
+                               .config = &preparation->config,
+                               .machine = &preparation->machine,
+                               .contribution = &preparation->contribution,
+                               .control_fd = -1,
+                               .kept_fd = -1,
+                               .api_group = user_group()};
+    bool again = true;
+    int r = 0;
+
+    if (edge == NULL) {
+        return err_set(err, -ENOMEM, "out of memory");
+    }
+    while (again && r == 0) {
+        memset(edge, 0, sizeof(*edge));
+        r = live(edge, &start, preparation, &again, err);
+        if (again && r == 0) {
+            r = folders_forget(&preparation->config, err);
+        }
+    }
+    cleanup_close(&start.kept_fd);
+    return r;
+}
+
+/* A peer that closes its end is seen where it is written to. */
+static void ignore_broken_pipes(void)
+{
+    struct sigaction action = {.sa_handler = SIG_IGN};
+
+    sigaction(SIGPIPE, &action, NULL);
+}
+
+/* Before any library starts a thread or allocates much. */
+static void set_up_process(void)
+{
+    mallopt(M_ARENA_MAX, 2);
+    mallopt(M_MMAP_THRESHOLD, MMAP_BYTES_MIN);
+    setenv("UV_THREADPOOL_SIZE", "2", 0);
+    ignore_broken_pipes();
+    umask(022);
+    raise_descriptor_limit();
+}
+
+int main(int argument_count, char **arguments)
+{
+    struct preparation preparation;
+    struct options options;
+    struct err err = {0};
+
+    memset(&preparation, 0, sizeof(preparation));
+    if (options_parse(argument_count, arguments, &options) < 0) {
+        fputs("Try: mingad --help\n", stderr);
+        return STATUS_USAGE;
+    }
+    if (options.action == OPTIONS_HELP || options.action == OPTIONS_VERSION) {
+        fputs(options.action == OPTIONS_HELP ? options_usage : "mingad " MINGA_VERSION "\n",
+              stdout);
+        return 0;
+    }
+    if (options.is_verbose) {
+        log_set_level(LOG_LEVEL_DEBUG);
+    }
+    if (sodium_init() < 0) {
+        return STATUS_FAILED;
+    }
+    set_up_process();
+    int r = prepare(&options, &preparation, &err);
+
+    if (r == 0 && options.action == OPTIONS_CHECK_CONFIG) {
+        puts("the configuration is fine");
+    } else if (r == 0 && options.action == OPTIONS_WRITE_LIMITS) {
+        r = geteuid() == 0 ? write_limits(&preparation, &err)
+                           : err_set(&err, -EPERM, "--write-limits: only root may do that");
+    } else if (r == 0) {
+        r = run(&options, &preparation, &err);
+    }
+    return r < 0 ? fail(&err) : 0;
+}

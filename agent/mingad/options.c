@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "agent/mingad/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+
+const char options_usage[] =
+    "Usage: mingad [OPTION]...\n"
+    "Minga's agent: gives a share of this machine to a community.\n"
+    "\n"
+    "  --config FILE    instead of /etc/minga/minga.yaml\n"
+    "  --check-config   only say whether the configuration is fine\n"
+    "  --write-limits   only write the limits for minga-sandboxd; as root\n"
+    "  --verbose        log what the core does, too\n"
+    "  --version\n"
+    "  --help\n"
+    "\n"
+    "SIGTERM hands replicas over and ends (10 s at most). SIGUSR2 ends for a restart: replicas\n"
+    "keep running. SIGHUP looks at the configuration again.\n";
+
+enum { OPTION_CONFIG = 256, OPTION_VERBOSE, OPTION_ACTION };
+
+int options_parse(int argument_count, char **arguments, struct options *options_out)
+{
+    static const struct option table[] = {
+        {"config", required_argument, NULL, OPTION_CONFIG},
+        {"verbose", no_argument, NULL, OPTION_VERBOSE},
+        {"check-config", no_argument, NULL, OPTION_ACTION + OPTIONS_CHECK_CONFIG},
+        {"write-limits", no_argument, NULL, OPTION_ACTION + OPTIONS_WRITE_LIMITS},
+        {"version", no_argument, NULL, OPTION_ACTION + OPTIONS_VERSION},
+        {"help", no_argument, NULL, OPTION_ACTION + OPTIONS_HELP},
+        {NULL, 0, NULL, 0},
+    };
+    struct options options = {.action = OPTIONS_RUN};
+    int option;
+
+    while ((option = getopt_long(argument_count, arguments, "", table, NULL)) != -1) {
+        if (option == OPTION_CONFIG) {
+            options.config_path = optarg;
+        } else if (option == OPTION_VERBOSE) {
+            options.is_verbose = true;
+        } else if (option > OPTION_ACTION) {
+            options.action = (enum options_action)(option - OPTION_ACTION);
+        } else {
+            return -EINVAL; /* getopt has said why */
+        }
+    }
+    if (optind < argument_count) {
+        fprintf(stderr, "mingad: unexpected argument \"%s\"\n", arguments[optind]);
+        return -EINVAL;
+    }
+    *options_out = options;
+    return 0;
+}

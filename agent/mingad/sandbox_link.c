@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "agent/mingad/sandbox_link.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/log.h"
+#include "sandbox/client.h"
+
+enum { RETRY_MS = 1000, LOGS_PENDING_MAX = 64, ANSWERS_PER_TURN = 64 };
+
+struct logs_request { /* asked, not answered: answers come in order */
+    uint64_t token;
+    struct replica_key key;
+};
+
+struct sandbox_link {
+    struct sandbox_client client;
+    struct sandbox_link_events events;
+    uv_loop_t *loop;
+    uv_timer_t timer; /* of the next attempt */
+    uv_poll_t *poll;  /* of the connection; frees itself when closed */
+    char socket_path[128];
+    bool is_started;
+    bool is_closed;
+    bool is_down_told; /* `down` was the last word */
+    bool is_listed;    /* the helper has said what lives */
+    uint32_t key_count;
+    struct replica_key keys[REPLICAS_PER_NODE_MAX]; /* what may live there */
+    uint32_t logs_count;
+    struct logs_request logs[LOGS_PENDING_MAX];
+    struct helper_answer answer;
+};
+
+/* ------------------------------------------------------------------ what may live */
+
+static void forget(struct sandbox_link *link, const struct replica_key *key)
+{
+    for (uint32_t i = 0; i < link->key_count; i++) {
+        if (replica_key_equal(&link->keys[i], key)) {
+            link->keys[i] = link->keys[--link->key_count];
+            return;
+        }
+    }
+}
+
+static void remember(struct sandbox_link *link, const struct replica_key *key)
+{
+    forget(link, key);
+    if (link->key_count < REPLICAS_PER_NODE_MAX) {
+        link->keys[link->key_count++] = *key;
+    }
+}
+
+static bool may_live(const struct sandbox_link *link, const struct replica_key *key)
+{
+    for (uint32_t i = 0; i < link->key_count; i++) {
+        if (replica_key_equal(&link->keys[i], key)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ------------------------------------------------------------------ the connection */
+
+static void free_handle(uv_handle_t *handle)
+{
+    free(handle);
+}
+
+static void end_connection(struct sandbox_link *link)
+{
+    if (link->poll != NULL) {
+        uv_poll_stop(link->poll);
+        uv_close((uv_handle_t *)link->poll, free_handle);
+        link->poll = NULL;
+    }
+    sandbox_client_done(&link->client);
+    link->is_listed = false;
+}
+
+static void fail_logs(struct sandbox_link *link)
+{
+    uint32_t count = link->logs_count;
+    struct logs_request failed[LOGS_PENDING_MAX];
+
+    memcpy(failed, link->logs, sizeof(failed));
+    link->logs_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        link->events.logs(link->events.context, failed[i].token, (struct bytes){NULL, 0}, 0, true);
+    }
+}
+
+static void on_retry(uv_timer_t *timer);
+
+static void go_down(struct sandbox_link *link, const char *reason)
+{
+    end_connection(link);
+    fail_logs(link);
+    if (!link->is_down_told) {
+        link->is_down_told = true;
+        link->events.down(link->events.context, reason);
+    }
+    if (!link->is_closed) {
+        uv_timer_start(&link->timer, on_retry, RETRY_MS, 0);
+    }
+}
+
+static void lost(struct sandbox_link *link, int code)
+{
+    char reason[REASON_CHARS_MAX + 1];
+
+    if (code == -EPIPE || code == -ECONNRESET) {
+        snprintf(reason, sizeof(reason), "no sandbox helper: systemctl start minga-sandboxd");
+    } else {
+        snprintf(reason, sizeof(reason), "the sandbox helper's connection broke: %s",
+                 strerror(-code));
+    }
+    log_warning("%s", reason);
+    go_down(link, reason);
+}
+
+static void on_ready(uv_poll_t *poll, int status, int events);
+
+static void watch(struct sandbox_link *link)
+{
+    int events = UV_READABLE | (sandbox_client_wants_write(&link->client) ? UV_WRITABLE : 0);
+
+    if (link->poll != NULL) {
+        int r = uv_poll_start(link->poll, events, on_ready);
+
+        CHECK(r == 0);
+    }
+}
+
+/* After each request: what broke the connection is noticed at once. */
+static void requested(struct sandbox_link *link, int result)
+{
+    if (result < 0 && result != -ENOBUFS && result != -ENOTCONN && result != -EINVAL) {
+        lost(link, result);
+        return;
+    }
+    watch(link);
+}
+
+static void take_logs(struct sandbox_link *link, const struct sandbox_logs *logs)
+{
+    if (link->logs_count == 0) {
+        return; /* of an older connection */
+    }
+    struct logs_request request = link->logs[0];
+
+    link->logs_count--;
+    memmove(link->logs, link->logs + 1, link->logs_count * sizeof(link->logs[0]));
+    link->events.logs(link->events.context, request.token,
+                      (struct bytes){logs->bytes, logs->length_bytes}, logs->offset,
+                      logs->length_bytes == 0 && !may_live(link, &request.key));
+}
+
+static void take_answer(struct sandbox_link *link, const struct helper_answer *answer)
+{
+    const struct sandbox_event *event = &answer->event;
+
+    switch (answer->kind) {
+    case ANSWER_READY:
+        link->is_down_told = false;
+        link->events.up(link->events.context);
+        break;
+    case ANSWER_EVENT:
+        if (event->kind == SANDBOX_ENDED) {
+            forget(link, &event->key);
+        } else if (event->kind == SANDBOX_LISTED) {
+            remember(link, &event->key);
+        }
+        link->events.event(link->events.context, event);
+        break;
+    case ANSWER_LIST_END:
+        link->is_listed = true;
+        link->events.listed(link->events.context);
+        break;
+    case ANSWER_LOGS:
+        take_logs(link, &answer->logs);
+        break;
+    case ANSWER_KIND_COUNT:
+        break;
+    }
+}
+
+static void on_ready(uv_poll_t *poll, int status, int events)
+{
+    struct sandbox_link *link = poll->data;
+    int r = status < 0 ? status : 0;
+
+    if (r == 0 && (events & UV_WRITABLE) != 0) {
+        r = sandbox_client_flush(&link->client);
+    }
+    for (int i = 0; r >= 0 && i < ANSWERS_PER_TURN; i++) {
+        r = sandbox_client_receive(&link->client, &link->answer);
+        if (r != SANDBOX_CLIENT_MESSAGE) {
+            break;
+        }
+        take_answer(link, &link->answer);
+        if (link->poll != poll) {
+            return; /* a request made meanwhile found the connection broken */
+        }
+    }
+    if (r < 0) {
+        lost(link, r);
+        return;
+    }
+    watch(link);
+}
+
+int sandbox_link_connect(struct sandbox_link *link, struct err *err)
+{
+    CHECK(sandbox_client_fd(&link->client) < 0);
+    int r = sandbox_client_connect(&link->client, link->socket_path, err);
+
+    if (r < 0) {
+        sandbox_client_done(&link->client);
+        return r;
+    }
+    return 0;
+}
+
+/* Watches the new connection and asks what lives. */
+static void begin(struct sandbox_link *link)
+{
+    link->key_count = 0;
+    link->is_listed = false;
+    link->poll = calloc(1, sizeof(*link->poll));
+    if (link->poll == NULL ||
+        uv_poll_init(link->loop, link->poll, sandbox_client_fd(&link->client)) < 0) {
+        free(link->poll);
+        link->poll = NULL;
+        go_down(link, "no sandbox helper: out of memory");
+        return;
+    }
+    link->poll->data = link;
+    requested(link, sandbox_client_list(&link->client));
+}
+
+static void try_connect(struct sandbox_link *link)
+{
+    struct err err = {0};
+    int r = sandbox_link_connect(link, &err);
+
+    if (r == 0) {
+        begin(link);
+        return;
+    }
+    go_down(link, "no sandbox helper: systemctl start minga-sandboxd");
+}
+
+static void on_retry(uv_timer_t *timer)
+{
+    try_connect(timer->data);
+}
+
+struct sandbox_link *sandbox_link_new(const struct sandbox_link_config *config)
+{
+    struct sandbox_link *link = calloc(1, sizeof(*link));
+
+    if (link == NULL) {
+        return NULL;
+    }
+    if (text_copy(link->socket_path, sizeof(link->socket_path), config->socket_path) < 0 ||
+        uv_timer_init(config->loop, &link->timer) < 0) {
+        free(link);
+        return NULL;
+    }
+    link->timer.data = link;
+    link->loop = config->loop;
+    link->events = config->events;
+    sandbox_client_init(&link->client);
+    return link;
+}
+
+void sandbox_link_start(struct sandbox_link *link)
+{
+    CHECK(!link->is_started);
+    link->is_started = true;
+    if (sandbox_client_fd(&link->client) >= 0) {
+        begin(link);
+    } else {
+        try_connect(link);
+    }
+}
+
+void sandbox_link_close(struct sandbox_link *link)
+{
+    link->is_closed = true;
+    end_connection(link);
+    uv_timer_stop(&link->timer);
+    uv_close((uv_handle_t *)&link->timer, NULL);
+}
+
+void sandbox_link_free(struct sandbox_link *link)
+{
+    free(link);
+}
+
+/* ------------------------------------------------------------------ requests */
+
+static void refuse(struct sandbox_link *link, const struct replica_key *key, const char *reason)
+{
+    struct sandbox_event event = {.kind = SANDBOX_ENDED, .key = *key, .end = SANDBOX_END_REFUSED};
+
+    (void)text_copy(event.reason, sizeof(event.reason), reason);
+    link->events.event(link->events.context, &event);
+}
+
+void sandbox_link_start_replica(struct sandbox_link *link, const struct sandbox_spec *spec,
+                                const int *listen_fds)
+{
+    int r = sandbox_client_start(&link->client, spec, listen_fds);
+
+    if (r == 0) {
+        remember(link, &spec->key);
+    } else {
+        refuse(link, &spec->key,
+               r == -EINVAL    ? "the sandbox's specification is impossible"
+               : r == -ENOBUFS ? "the sandbox helper does not keep up"
+                               : "no sandbox helper");
+    }
+    requested(link, r);
+}
+
+void sandbox_link_ask(struct sandbox_link *link, enum sandbox_link_request request,
+                      const struct replica_key *key)
+{
+    static int (*const calls[])(struct sandbox_client *, const struct replica_key *) = {
+        [SANDBOX_LINK_STOP] = sandbox_client_stop,
+        [SANDBOX_LINK_FREEZE] = sandbox_client_freeze,
+        [SANDBOX_LINK_THAW] = sandbox_client_thaw,
+        [SANDBOX_LINK_STATS] = sandbox_client_stats,
+    };
+
+    requested(link, calls[request](&link->client, key));
+}
+
+void sandbox_link_renew(struct sandbox_link *link)
+{
+    int r = 0;
+
+    for (uint32_t i = 0; r == 0 && i < link->key_count; i++) {
+        r = sandbox_client_renew(&link->client, &link->keys[i]);
+    }
+    requested(link, r);
+}
+
+void sandbox_link_logs(struct sandbox_link *link, uint64_t token, const struct replica_key *key,
+                       uint64_t offset_bytes, uint32_t bytes_max)
+{
+    int r = -ENOBUFS;
+
+    if (link->logs_count < LOGS_PENDING_MAX) {
+        r = sandbox_client_logs(&link->client, key, offset_bytes, bytes_max);
+    }
+    if (r < 0) {
+        link->events.logs(link->events.context, token, (struct bytes){NULL, 0}, 0,
+                          !may_live(link, key));
+        requested(link, r);
+        return;
+    }
+    link->logs[link->logs_count++] = (struct logs_request){token, *key};
+    requested(link, r);
+}

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Signals: stop and hand over, step aside for a restart, look at the configuration again. */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <systemd/sd-daemon.h>
+
+#include "agent/mingad/edge.h"
+#include "base/attributes.h"
+#include "base/log.h"
+
+enum {
+    BACK_SOON_MS_MAX = 1500,
+    FAREWELL_MS = 60, /* for the last messages: closing drops what is still queued */
+};
+
+static void on_farewell(uv_timer_t *timer)
+{
+    uv_stop(timer->loop);
+}
+
+/* The last messages are on their way; then the loop ends. */
+static void leave(struct edge *edge)
+{
+    uv_timer_start(&edge->stop_timer, on_farewell, FAREWELL_MS, 0);
+}
+
+static void on_late(uv_timer_t *timer)
+{
+    struct edge *edge = timer->data;
+
+    log_warning("not everything has ended in time; leaving");
+    uv_stop(&edge->loop);
+}
+
+void stop_answered(struct edge *edge, const struct core_answer *answer)
+{
+    if (edge->phase != EDGE_STOPPING || answer->token == TOKEN_DESCRIBE) {
+        return;
+    }
+    if (answer->outcome != OVERLAY_OK && answer->reason[0] != '\0') {
+        log_warning("%s", answer->reason);
+    }
+    leave(edge);
+}
+
+void stop_left(struct edge *edge, const struct core_answer *answer)
+{
+    edge->leave_token = 0;
+    if (answer->outcome != OVERLAY_OK || edge->phase != EDGE_RUNNING) {
+        return;
+    }
+    log_info("left the community: what was stored of it is deleted");
+    edge->phase = EDGE_STOPPING;
+    edge->has_left = true;
+    leave(edge);
+}
+
+static void begin_stopping(struct edge *edge, enum core_request_kind kind, uint64_t token,
+                           uint64_t ms_max)
+{
+    struct core_request request = {.kind = kind, .token = token};
+
+    edge->phase = EDGE_STOPPING;
+    sd_notify(0, "STOPPING=1");
+    uv_timer_start(&edge->stop_timer, on_late, ms_max, 0);
+    edge_request(edge, &request);
+}
+
+static void on_terminate(uv_signal_t *signal, int number)
+{
+    struct edge *edge = signal->data;
+
+    if (edge->phase != EDGE_RUNNING) {
+        log_warning("%s again: leaving at once", strsignal(number));
+        uv_stop(&edge->loop);
+        return;
+    }
+    log_info("stopping: replicas are handed over");
+    begin_stopping(edge, CORE_SHUT_DOWN, TOKEN_SHUT_DOWN, SHUTDOWN_MS);
+}
+
+static void on_restart(uv_signal_t *signal, int number)
+{
+    struct edge *edge = signal->data;
+
+    (void)number;
+    if (edge->phase == EDGE_RUNNING) {
+        edge->is_restart = true;
+        log_info("leaving for a restart: replicas keep running");
+        begin_stopping(edge, CORE_BACK_SOON, TOKEN_BACK_SOON, BACK_SOON_MS_MAX);
+    }
+}
+
+/* What a node says about itself takes effect at once; what it gives needs a restart, since root
+ * has written it down for the sandbox helper. */
+static void apply_config(struct edge *edge, const struct config *config)
+{
+    struct config *present = &edge->config;
+
+    if (memcmp(config, present, sizeof(*config)) == 0) {
+        log_info("the configuration has not changed");
+        return;
+    }
+    memcpy(present->name, config->name, sizeof(present->name));
+    memcpy(present->labels, config->labels, sizeof(present->labels));
+    memcpy(present->zone, config->zone, sizeof(present->zone));
+    memcpy(present->advertise, config->advertise, sizeof(present->advertise));
+    present->label_count = config->label_count;
+    present->upload_bytes_per_s = config->upload_bytes_per_s;
+    edge_describe(edge, true);
+    if (memcmp(config, present, sizeof(*config)) != 0) {
+        log_warning("name, labels, zone, advertise and upload are in effect; the other changes "
+                    "need a restart, which keeps the replicas: systemctl restart minga, or "
+                    "SIGUSR2 and a new start");
+    }
+}
+
+static void on_reload(uv_signal_t *signal, int number)
+{
+    struct edge *edge = signal->data;
+    struct config config;
+    struct err err = {0};
+
+    (void)number;
+    sd_notify(0, "RELOADING=1");
+    if (config_load(edge->config_path, &config, &err) < 0) {
+        log_error("the configuration stays as it was: %s", err.text);
+    } else {
+        apply_config(edge, &config);
+    }
+    sd_notify(0, "READY=1");
+}
+
+static void on_child(uv_signal_t *signal, int number)
+{
+    struct edge *edge = signal->data;
+    int status = 0;
+
+    (void)number;
+    if (edge->helper_pid != 0 && waitpid(edge->helper_pid, &status, WNOHANG) == edge->helper_pid) {
+        log_warning("minga-sandboxd (process %d) has ended", (int)edge->helper_pid);
+        edge->helper_pid = 0;
+    }
+}
+
+int signals_open(struct edge *edge, struct err *err)
+{
+    static const struct {
+        int number;
+        uv_signal_cb handle;
+    } rows[] = {
+        {SIGTERM, on_terminate}, {SIGINT, on_terminate}, {SIGUSR2, on_restart},
+        {SIGHUP, on_reload},     {SIGCHLD, on_child},
+    };
+
+    static_assert(ARRAY_COUNT(rows) == ARRAY_COUNT(edge->signals), "a handle for each");
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        uv_signal_t *handle = &edge->signals[i];
+
+        uv_signal_init(&edge->loop, handle);
+        handle->data = edge;
+        int r = uv_signal_start(handle, rows[i].handle, rows[i].number);
+
+        if (r < 0) {
+            return err_set(err, r, "signals: %s", uv_strerror(r));
+        }
+    }
+    uv_timer_init(&edge->loop, &edge->stop_timer);
+    edge->stop_timer.data = edge;
+    return 0;
+}
+
+void signals_close(struct edge *edge)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(edge->signals); i++) {
+        uv_close((uv_handle_t *)&edge->signals[i], NULL);
+    }
+    uv_close((uv_handle_t *)&edge->stop_timer, NULL);
+}

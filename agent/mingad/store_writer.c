@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "agent/mingad/store_writer.h"
+
+#include <stdlib.h>
+
+#include "agent/mingad/pool.h"
+#include "base/check.h"
+#include "base/log.h"
+
+enum { LOST_MAX = 1024 };
+
+struct store_writer {
+    struct pool_job job; /* first: the job is the writer */
+    uv_loop_t *loop;
+    struct store *store;
+    store_stored *stored;
+    void *context;
+    bool is_running;
+    bool has_failed; /* said once, until it works again */
+    int result;
+    struct err err;
+    struct store_batch *waiting;
+    struct store_batch *running;
+    uint32_t lost_count;
+    uint64_t lost[LOST_MAX]; /* tokens of changes that found no room */
+};
+
+struct store_writer *store_writer_new(uv_loop_t *loop, struct store *store, store_stored *stored,
+                                      void *context)
+{
+    struct store_writer *writer = calloc(1, sizeof(*writer));
+
+    if (writer == NULL) {
+        return NULL;
+    }
+    writer->waiting = calloc(1, sizeof(*writer->waiting));
+    writer->running = calloc(1, sizeof(*writer->running));
+    if (writer->waiting == NULL || writer->running == NULL) {
+        free(writer->waiting);
+        free(writer->running);
+        free(writer);
+        return NULL;
+    }
+    writer->loop = loop;
+    writer->store = store;
+    writer->stored = stored;
+    writer->context = context;
+    return writer;
+}
+
+void store_writer_free(struct store_writer *writer)
+{
+    if (writer == NULL) {
+        return;
+    }
+    CHECK(!writer->is_running);
+    store_batch_clear(writer->waiting);
+    free(writer->waiting);
+    free(writer->running);
+    free(writer);
+}
+
+void store_writer_put(struct store_writer *writer, const struct overlay_blob *blob, uint64_t token)
+{
+    if (store_batch_add(writer->waiting, blob, token) == 0 || token == 0) {
+        return;
+    }
+    if (writer->lost_count < LOST_MAX) {
+        writer->lost[writer->lost_count++] = token;
+    }
+}
+
+static void write_batch(struct pool_job *job)
+{
+    struct store_writer *writer = (struct store_writer *)job;
+
+    writer->result = store_apply(writer->store, writer->running, &writer->err);
+}
+
+/* A full disk is said once, not at every record; the agent lives on. */
+static void say_change(struct store_writer *writer)
+{
+    bool has_failed = writer->result < 0;
+
+    if (has_failed && !writer->has_failed) {
+        log_error("%s", writer->err.text);
+    } else if (!has_failed && writer->has_failed) {
+        log_info("database: writing works again");
+    }
+    writer->has_failed = has_failed;
+}
+
+static void report_lost(struct store_writer *writer)
+{
+    uint32_t count = writer->lost_count;
+
+    writer->lost_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        writer->stored(writer->context, writer->lost[i], true);
+    }
+}
+
+static void batch_written(struct pool_job *job)
+{
+    struct store_writer *writer = (struct store_writer *)job;
+    uint64_t tokens[STORE_BATCH_MAX];
+    uint32_t count = writer->running->count;
+    bool failed = writer->result < 0;
+
+    say_change(writer);
+    for (uint32_t i = 0; i < count; i++) {
+        tokens[i] = writer->running->changes[i].token;
+    }
+    store_batch_clear(writer->running);
+    writer->is_running = false;
+    for (uint32_t i = 0; i < count; i++) {
+        if (tokens[i] != 0) {
+            writer->stored(writer->context, tokens[i], failed);
+        }
+    }
+    report_lost(writer);
+    store_writer_flush(writer);
+}
+
+void store_writer_flush(struct store_writer *writer)
+{
+    struct store_batch *batch = writer->waiting;
+
+    if (writer->is_running || batch->count == 0) {
+        return;
+    }
+    writer->waiting = writer->running;
+    writer->running = batch;
+    writer->is_running = true;
+    pool_start(writer->loop, &writer->job, write_batch, batch_written);
+}
+
+bool store_writer_is_idle(const struct store_writer *writer)
+{
+    return !writer->is_running && writer->waiting->count == 0;
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/*
+ * Writes to the store from the loop without waiting for the disk.
+ *
+ * All changes of one turn of the loop, and those that came while a commit was running, become one
+ * transaction. Their ends are reported in the order in which they were asked for.
+ */
+#include <uv.h>
+
+#include "agent/mingad/store.h"
+
+struct store_writer;
+
+/* A change is durable, or (failed) was not made. Never called for token 0. */
+typedef void store_stored(void *context, uint64_t token, bool failed);
+
+/* Borrows loop and store. Returns NULL without memory. */
+struct store_writer *store_writer_new(uv_loop_t *loop, struct store *store, store_stored *stored,
+                                      void *context);
+/* Only while store_writer_is_idle. */
+void store_writer_free(struct store_writer *writer);
+/* Copies the blob. What finds no room ends as failed with the next commit. */
+void store_writer_put(struct store_writer *writer, const struct overlay_blob *blob, uint64_t token);
+/* Begins a commit if there is something to write and none is running: once per turn. */
+void store_writer_flush(struct store_writer *writer);
+bool store_writer_is_idle(const struct store_writer *writer);

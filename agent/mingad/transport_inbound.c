@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * The ROUTER that every peer dials.
+ *
+ * ZeroMQ names each connection by five bytes of its own, a zero and a counter, unless the peer
+ * claims a name. We take no claimed ones (two peers with the same would shut each other out), so
+ * the counter is the link's number and needs no table.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/mingad/transport_internal.h"
+#include "base/check.h"
+
+enum { ROUTING_ID_BYTES = 5 };
+
+static int link_of(struct bytes routing, uint64_t *link_out)
+{
+    if (routing.length_bytes != ROUTING_ID_BYTES || routing.data[0] != 0) {
+        return -EBADMSG;
+    }
+    *link_out = (uint64_t)routing.data[1] << 24 | (uint64_t)routing.data[2] << 16 |
+                (uint64_t)routing.data[3] << 8 | routing.data[4];
+    return 0;
+}
+
+static void routing_of(uint64_t link, uint8_t routing_out[ROUTING_ID_BYTES])
+{
+    routing_out[0] = 0;
+    routing_out[1] = (uint8_t)(link >> 24);
+    routing_out[2] = (uint8_t)(link >> 16);
+    routing_out[3] = (uint8_t)(link >> 8);
+    routing_out[4] = (uint8_t)link;
+}
+
+static int to_event(struct frames *frames, struct overlay_event *event_out)
+{
+    struct overlay_event event = {.kind = OVERLAY_RECEIVED, .source.inbound = true};
+
+    if (frames->is_overlong || frames->count < 2 ||
+        link_of(frame_bytes(frames, 0), &event.source.link) < 0) {
+        return -EBADMSG;
+    }
+    event.message = frame_bytes(frames, 1);
+    event.data = frame_bytes(frames, 2);
+    if (event.message.length_bytes == 0 || event.message.length_bytes > MESSAGE_BYTES_MAX ||
+        event.data.length_bytes > CHUNK_BYTES_MAX) {
+        return -EBADMSG;
+    }
+    const char *user = zmq_msg_gets(&frames->list[1], "User-Id");
+
+    if (user == NULL ||
+        bytes_from_hex(user, event.source.curve_key, sizeof(event.source.curve_key)) < 0) {
+        return -EBADMSG;
+    }
+    *event_out = event;
+    return 0;
+}
+
+static void settle_router(struct watch *watch)
+{
+    struct transport *transport = watch->transport;
+    struct overlay_event event;
+    struct frames frames;
+
+    for (int i = 0; i < BATCH_MESSAGES_MAX; i++) {
+        if (watch->is_closed || frames_receive(watch->socket, &frames) < 0) {
+            return;
+        }
+        if (to_event(&frames, &event) == 0) {
+            transport->counters.received_messages++;
+            transport->event(transport->context, &event);
+        } else {
+            transport->counters.dropped_inbound++;
+        }
+        frames_done(&frames);
+    }
+    watch_mark(watch);
+}
+
+static int set_options(struct transport *transport, void *router)
+{
+    static const struct {
+        int option;
+        int value;
+    } rows[] = {
+        {ZMQ_ROUTER_MANDATORY, 1},
+        {ZMQ_CURVE_SERVER, 1},
+        {ZMQ_BACKLOG, BACKLOG_MAX},
+    };
+    int r = socket_set_common(router);
+
+    for (size_t i = 0; r == 0 && i < sizeof(rows) / sizeof(rows[0]); i++) {
+        r = socket_set_int(router, rows[i].option, rows[i].value);
+    }
+    if (r == 0 && (zmq_setsockopt(router, ZMQ_ZAP_DOMAIN, "minga", 5) < 0 ||
+                   zmq_setsockopt(router, ZMQ_CURVE_SECRETKEY, transport->curve.secret_bytes,
+                                  CURVE_KEY_BYTES) < 0)) {
+        r = -errno;
+    }
+    return r;
+}
+
+static int bind_router(void *router, const struct transport_config *config, uint16_t *port_out)
+{
+    char endpoint[128];
+    size_t endpoint_bytes = sizeof(endpoint);
+    bool is_v6 = strchr(config->listen_host, ':') != NULL;
+    char port[8] = "*";
+    unsigned bound_port = 0;
+
+    if (config->listen_port != 0) {
+        snprintf(port, sizeof(port), "%u", config->listen_port);
+    }
+    snprintf(endpoint, sizeof(endpoint), "tcp://%s%s%s:%s", is_v6 ? "[" : "", config->listen_host,
+             is_v6 ? "]" : "", port);
+    if (zmq_bind(router, endpoint) < 0) {
+        return -errno;
+    }
+    if (zmq_getsockopt(router, ZMQ_LAST_ENDPOINT, endpoint, &endpoint_bytes) < 0) {
+        return -errno;
+    }
+    const char *colon = strrchr(endpoint, ':');
+
+    if (colon == NULL || sscanf(colon + 1, "%5u", &bound_port) != 1 || bound_port > UINT16_MAX) {
+        return -EINVAL;
+    }
+    *port_out = (uint16_t)bound_port;
+    return 0;
+}
+
+int inbound_open(struct transport *transport, const struct transport_config *config,
+                 struct err *err)
+{
+    void *router = zmq_socket(transport->zmq, ZMQ_ROUTER);
+    int r = router == NULL ? -errno : set_options(transport, router);
+
+    if (r == 0) {
+        r = bind_router(router, config, &transport->port);
+    }
+    if (r == 0) {
+        r = watch_open(transport, &transport->router, router, settle_router);
+    }
+    if (r == 0) {
+        return 0;
+    }
+    if (router != NULL) {
+        zmq_close(router);
+    }
+    err_set(err, r, "listen on %s port %u: %s", config->listen_host, config->listen_port,
+            zmq_strerror(-r));
+    if (r == -EADDRINUSE) {
+        err_hint(err, "another agent has it: set network.listen in minga.yaml");
+    }
+    return r;
+}
+
+void transport_reply(struct transport *transport, uint64_t link, struct bytes message,
+                     struct transport_data data)
+{
+    uint8_t routing[ROUTING_ID_BYTES];
+
+    if (transport->router.is_closed || link > UINT32_MAX) {
+        frames_discard(data);
+        return;
+    }
+    routing_of(link, routing);
+    if (zmq_send(transport->router.socket, routing, sizeof(routing), ZMQ_SNDMORE | ZMQ_DONTWAIT) <
+        0) {
+        /* EHOSTUNREACH: the peer has gone; EAGAIN: its queue is full. */
+        frames_discard(data);
+        transport->counters.dropped_outbound++;
+    } else if (frames_send(&transport->router, message, data) < 0) {
+        transport->counters.dropped_outbound++;
+    } else {
+        transport->counters.sent_messages++;
+    }
+    watch_mark(&transport->router);
+}

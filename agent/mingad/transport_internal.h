@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/* Shared by transport*.c; not for other modules. */
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <zmq.h>
+
+#include "agent/mingad/transport.h"
+
+enum {
+    LINKS_MAX = MEMBERS_MAX + 64, /* outbound; members, and contacts while joining */
+    LINK_BUCKETS = 256,           /* a power of two */
+    QUEUE_MESSAGES_MAX = 128,     /* per link and direction */
+    BATCH_MESSAGES_MAX = 64,      /* received per socket and turn */
+    HANDSHAKE_MS_MAX = 2000,
+    CONNECT_MS_MAX = 2000,
+    RECONNECT_MS = 250,
+    RECONNECT_MS_MAX = 2000,
+    /* Unacknowledged for so long, a connection is broken: without it, a cable that comes back
+     * would wait for TCP's doubled retransmission times. */
+    UNACKNOWLEDGED_MS_MAX = 5000,
+    BACKLOG_MAX = 100,
+    UNUSED_MS_MAX = 300000,
+    SOCKETS_MAX = 4096, /* three per link: DEALER and both ends of its monitor */
+    ENDPOINT_BYTES_MAX = ADDRESS_CHARS_MAX + 8,
+    CURVE_KEY_BYTES = 32,
+    CURVE_KEY_HEX_CHARS = 64,
+};
+
+/* A ZeroMQ socket on the loop. */
+struct watch {
+    uv_poll_t poll; /* first */
+    void *socket;
+    void (*settle)(struct watch *watch); /* receives what is waiting */
+    struct watch *next_dirty;
+    bool is_dirty;  /* in the list: settle is due */
+    bool is_closed; /* no more calls */
+    struct transport *transport;
+    struct link *link; /* whose it is; NULL for the router */
+};
+
+struct link { /* to one peer that we dial */
+    struct watch dealer;
+    struct watch monitor;
+    struct link *next; /* in its bucket */
+    struct overlay_peer peer;
+    size_t address_index; /* the one that is dialled */
+    char endpoint[ENDPOINT_BYTES_MAX];
+    uint64_t used_ms;
+    bool is_up;
+    bool is_redialling;    /* after a break ZeroMQ announces its next attempt as one that failed */
+    uint32_t handle_count; /* open handles; freed with the last */
+};
+
+struct transport {
+    uv_loop_t *loop;
+    void *zmq;
+    struct watch router;
+    struct watch zap;
+    struct curve_keypair curve;
+    uint16_t port;
+    uint32_t monitor_number; /* of the next monitor's endpoint */
+    struct watch *dirty;     /* to be settled */
+    struct watch *dirty_last;
+    uint32_t dirty_count;
+    struct link *links[LINK_BUCKETS];
+    atomic_size_t unsent_bytes; /* ZeroMQ's thread subtracts what it has sent */
+    transport_event *event;
+    void *context;
+    struct transport_counters counters;
+};
+
+/* ------------------------------------------------------------------ transport_watch.c */
+
+/* Watches socket's descriptor. */
+int watch_open(struct transport *transport, struct watch *watch, void *socket,
+               void (*settle)(struct watch *watch));
+/* Stops watching and closes the socket; `closed` is called when the handle is gone. */
+void watch_close(struct watch *watch, uv_close_cb closed);
+/* Its socket may have something to receive. */
+void watch_mark(struct watch *watch);
+/* The one that waits for longest; there must be one. */
+struct watch *watch_take_dirty(struct transport *transport);
+
+int socket_set_int(void *socket, int option, int value);
+/* What routers and dealers have in common. Returns 0 or -errno. */
+int socket_set_common(void *socket);
+
+/* Sends one or two frames, taking the data over. Returns 0, -EAGAIN, -EHOSTUNREACH ... */
+int frames_send(struct watch *watch, struct bytes message, struct transport_data data);
+/* Frees data that could not be sent. */
+void frames_discard(struct transport_data data);
+
+enum { FRAMES_MAX = 3 };
+struct frames { /* one received message */
+    int count;
+    bool is_overlong; /* had more; they have been thrown away */
+    zmq_msg_t list[FRAMES_MAX];
+};
+/* Returns 0, or -EAGAIN when nothing is waiting. frames_done in any case of 0. */
+int frames_receive(void *socket, struct frames *frames_out);
+void frames_done(struct frames *frames);
+struct bytes frame_bytes(struct frames *frames, int index);
+
+/* ------------------------------------------------------------------ others */
+
+/* transport_zap.c: the judge of CURVE keys, on inproc://zeromq.zap.01. */
+int zap_open(struct transport *transport, struct err *err);
+
+/* transport_inbound.c */
+int inbound_open(struct transport *transport, const struct transport_config *config,
+                 struct err *err);
+
+/* transport_link.c */
+struct link *link_find(struct transport *transport, const struct node_id *node);
+/* Makes and dials a link. NULL when full, or when the peer has no usable key or address. */
+struct link *link_open(struct transport *transport, const struct overlay_peer *peer);
+void link_close(struct transport *transport, struct link *link);
+/* Takes newer addresses over; they are tried when the present one fails. */
+void link_update(struct link *link, const struct overlay_peer *peer);
+/* transport_monitor.c */
+int monitor_open(struct transport *transport, struct link *link);
+void link_try_next_address(struct link *link);

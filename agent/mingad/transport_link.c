@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Outbound links: one DEALER for each peer that we dial. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/mingad/clock.h"
+#include "agent/mingad/transport_internal.h"
+#include "base/check.h"
+
+static struct link **bucket_of(struct transport *transport, const struct node_id *node)
+{
+    return &transport->links[node->id.bytes[0] & (LINK_BUCKETS - 1)];
+}
+
+struct link *link_find(struct transport *transport, const struct node_id *node)
+{
+    struct link *link = *bucket_of(transport, node);
+
+    while (link != NULL && !id_equal(&link->peer.node.id, &node->id)) {
+        link = link->next;
+    }
+    return link;
+}
+
+/* ------------------------------------------------------------------ receiving */
+
+static void settle_dealer(struct watch *watch)
+{
+    struct link *link = watch->link;
+    struct transport *transport = watch->transport;
+    struct overlay_event event = {.kind = OVERLAY_RECEIVED, .source.node = link->peer.node};
+    struct frames frames;
+
+    for (int i = 0; i < BATCH_MESSAGES_MAX; i++) {
+        if (watch->is_closed || frames_receive(watch->socket, &frames) < 0) {
+            return;
+        }
+        event.message = frame_bytes(&frames, 0);
+        event.data = frame_bytes(&frames, 1);
+        if (frames.is_overlong || frames.count > 2 || event.message.length_bytes == 0 ||
+            event.message.length_bytes > MESSAGE_BYTES_MAX ||
+            event.data.length_bytes > CHUNK_BYTES_MAX) {
+            transport->counters.dropped_inbound++;
+        } else {
+            transport->counters.received_messages++;
+            transport->event(transport->context, &event);
+        }
+        frames_done(&frames);
+    }
+    watch_mark(watch);
+}
+
+/* ------------------------------------------------------------------ dialling */
+
+static int set_options(struct transport *transport, void *dealer, const struct overlay_peer *peer)
+{
+    uint8_t server_key[CURVE_KEY_BYTES];
+    int r = keys_curve_public(&peer->key, server_key);
+
+    if (r == 0) {
+        r = socket_set_common(dealer);
+    }
+    if (r == 0 && (zmq_setsockopt(dealer, ZMQ_CURVE_SERVERKEY, server_key, CURVE_KEY_BYTES) < 0 ||
+                   zmq_setsockopt(dealer, ZMQ_CURVE_PUBLICKEY, transport->curve.public_bytes,
+                                  CURVE_KEY_BYTES) < 0 ||
+                   zmq_setsockopt(dealer, ZMQ_CURVE_SECRETKEY, transport->curve.secret_bytes,
+                                  CURVE_KEY_BYTES) < 0)) {
+        r = -errno;
+    }
+    return r;
+}
+
+/* An address comes from a peer: only what looks like host:port is handed to ZeroMQ, which would
+ * take other transports and options in it. */
+static bool is_host_and_port(const char *address)
+{
+    size_t length_chars = strnlen(address, ADDRESS_CHARS_MAX + 1);
+    const char *colon = strrchr(address, ':');
+
+    if (length_chars == 0 || length_chars > ADDRESS_CHARS_MAX || colon == NULL ||
+        colon == address || strspn(colon + 1, "0123456789") != strlen(colon + 1)) {
+        return false;
+    }
+    return strspn(address,
+                  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_[]:") ==
+           length_chars;
+}
+
+/* Dials from address number `first` on, the first that ZeroMQ accepts. */
+static int dial(struct link *link, size_t first)
+{
+    for (size_t i = 0; i < link->peer.address_count; i++) {
+        size_t index = (first + i) % link->peer.address_count;
+        const char *address = link->peer.addresses[index];
+
+        if (!is_host_and_port(address)) {
+            continue;
+        }
+        snprintf(link->endpoint, sizeof(link->endpoint), "tcp://%s", address);
+        if (zmq_connect(link->dealer.socket, link->endpoint) == 0) {
+            link->address_index = index;
+            return 0;
+        }
+    }
+    link->endpoint[0] = '\0';
+    return -EHOSTUNREACH;
+}
+
+void link_try_next_address(struct link *link)
+{
+    if (link->peer.address_count < 2) {
+        return; /* ZeroMQ itself dials the only one again */
+    }
+    if (link->endpoint[0] != '\0') {
+        zmq_disconnect(link->dealer.socket, link->endpoint);
+    }
+    (void)dial(link, link->address_index + 1); /* none: the link stays, the next failure retries */
+}
+
+void link_update(struct link *link, const struct overlay_peer *peer)
+{
+    bool is_same = link->peer.address_count == peer->address_count;
+
+    for (size_t i = 0; is_same && i < peer->address_count; i++) {
+        is_same = strcmp(link->peer.addresses[i], peer->addresses[i]) == 0;
+    }
+    if (is_same) {
+        return;
+    }
+    link->peer = *peer;
+    if (!link->is_up) {
+        if (link->endpoint[0] != '\0') {
+            zmq_disconnect(link->dealer.socket, link->endpoint);
+        }
+        (void)dial(link, 0);
+    }
+}
+
+static int open_sockets(struct transport *transport, struct link *link)
+{
+    void *dealer = zmq_socket(transport->zmq, ZMQ_DEALER);
+    int r = dealer == NULL ? -errno : set_options(transport, dealer, &link->peer);
+
+    if (r == 0) {
+        r = watch_open(transport, &link->dealer, dealer, settle_dealer);
+    }
+    if (r < 0) {
+        if (dealer != NULL) {
+            zmq_close(dealer);
+        }
+        return r;
+    }
+    link->handle_count++;
+    /* Watched before it is dialled: no event of the first handshake is lost. */
+    r = monitor_open(transport, link);
+    return r < 0 ? r : dial(link, 0);
+}
+
+struct link *link_open(struct transport *transport, const struct overlay_peer *peer)
+{
+    if (transport->counters.link_count >= LINKS_MAX || peer->address_count == 0 ||
+        peer->address_count > ADDRESSES_MAX) {
+        return NULL;
+    }
+    struct link *link = calloc(1, sizeof(*link));
+
+    if (link == NULL) {
+        return NULL;
+    }
+    struct link **bucket = bucket_of(transport, &peer->node);
+
+    link->peer = *peer;
+    link->dealer.link = link;
+    link->used_ms = clock_now_ms();
+    int r = open_sockets(transport, link);
+
+    if (link->handle_count == 0) {
+        free(link);
+        return NULL;
+    }
+    link->next = *bucket;
+    *bucket = link;
+    transport->counters.link_count++;
+    if (r < 0) {
+        link_close(transport, link);
+        return NULL;
+    }
+    return link;
+}
+
+/* ------------------------------------------------------------------ closing */
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct link *link = handle->data;
+
+    CHECK(link->handle_count > 0);
+    link->handle_count--;
+    if (link->handle_count == 0) {
+        free(link);
+    }
+}
+
+static void close_watch(struct link *link, struct watch *watch)
+{
+    watch->poll.data = link;
+    watch_close(watch, on_closed);
+}
+
+void link_close(struct transport *transport, struct link *link)
+{
+    struct link **place = bucket_of(transport, &link->peer.node);
+
+    while (*place != link) {
+        CHECK(*place != NULL);
+        place = &(*place)->next;
+    }
+    *place = link->next;
+    CHECK(transport->counters.link_count > 0);
+    transport->counters.link_count--;
+    /* The monitored socket first: its monitor's end of the pair goes with it. */
+    zmq_socket_monitor(link->dealer.socket, NULL, 0);
+    close_watch(link, &link->dealer);
+    if (link->monitor.socket != NULL) {
+        close_watch(link, &link->monitor);
+    }
+}

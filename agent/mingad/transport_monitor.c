@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* What happens to an outbound link: its socket's monitor, read on the loop. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/mingad/transport_internal.h"
+
+enum {
+    EVENT_UP = ZMQ_EVENT_HANDSHAKE_SUCCEEDED,
+    EVENT_REFUSED = ZMQ_EVENT_CONNECT_RETRIED, /* refused, or timed out */
+    EVENTS_BROKEN = ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+                    ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH,
+    EVENTS_PER_TURN = 16,
+};
+
+static void emit(struct transport *transport, const struct link *link, enum overlay_event_kind kind)
+{
+    struct overlay_event event = {.kind = kind, .node = link->peer.node};
+
+    transport->event(transport->context, &event);
+}
+
+/* The first frame: the event's number in 16 bits, its value in 32, both as in this machine. */
+static uint16_t number_of(struct frames *frames)
+{
+    struct bytes frame = frame_bytes(frames, 0);
+    uint16_t number = 0;
+
+    if (frame.length_bytes >= sizeof(number)) {
+        memcpy(&number, frame.data, sizeof(number));
+    }
+    return number;
+}
+
+static void on_event(struct link *link, unsigned number)
+{
+    struct transport *transport = link->monitor.transport;
+
+    if ((number & EVENT_UP) != 0) {
+        link->is_up = true;
+        link->is_redialling = false;
+        watch_mark(&link->dealer);
+        emit(transport, link, OVERLAY_LINK_UP);
+    } else if ((number & EVENTS_BROKEN) != 0) {
+        link->is_up = false;
+        link->is_redialling = true;
+        emit(transport, link, OVERLAY_LINK_LOST); /* may close the link: last */
+    } else if ((number & EVENT_REFUSED) != 0 && link->is_redialling) {
+        link->is_redialling = false;
+    } else if ((number & EVENT_REFUSED) != 0) {
+        link_try_next_address(link);
+        emit(transport, link, OVERLAY_LINK_LOST);
+    }
+}
+
+static void settle_monitor(struct watch *watch)
+{
+    struct frames frames;
+
+    for (int i = 0; i < EVENTS_PER_TURN; i++) {
+        if (watch->is_closed || frames_receive(watch->socket, &frames) < 0) {
+            return;
+        }
+        unsigned number = number_of(&frames);
+
+        frames_done(&frames);
+        on_event(watch->link, number);
+    }
+    watch_mark(watch);
+}
+
+int monitor_open(struct transport *transport, struct link *link)
+{
+    char endpoint[64];
+    void *pair = NULL;
+    int r;
+
+    snprintf(endpoint, sizeof(endpoint), "inproc://link-%u", transport->monitor_number++);
+    if (zmq_socket_monitor(link->dealer.socket, endpoint,
+                           EVENT_UP | EVENT_REFUSED | EVENTS_BROKEN) < 0) {
+        return -errno;
+    }
+    pair = zmq_socket(transport->zmq, ZMQ_PAIR);
+    if (pair == NULL) {
+        return -errno;
+    }
+    r = socket_set_int(pair, ZMQ_LINGER, 0);
+    if (r == 0 && zmq_connect(pair, endpoint) < 0) {
+        r = -errno;
+    }
+    link->monitor.link = link;
+    if (r == 0) {
+        r = watch_open(transport, &link->monitor, pair, settle_monitor);
+    }
+    if (r < 0) {
+        zmq_close(pair);
+        return r;
+    }
+    link->handle_count++;
+    return 0;
+}

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * Which hierarchies are mounted where. libcgroup finds the mounts; the groups themselves are made
+ * with plain files: libcgroup 2.0.2 prints its errors to stdout, attaches single threads on v1,
+ * cannot nest on v2, and moves the processes of a group that it removes out of their limits.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <libcgroup.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/cleanup.h"
+#include "sandbox/cgroup_backend.h"
+
+static const char V2_MOUNT[] = "/sys/fs/cgroup";
+static const char LEAF[] = "helper"; /* where we ourselves live beside PARENT (v2, delegated) */
+
+static const char *const CONTROLLER_NAMES[CGROUP_CONTROLLER_COUNT] = {
+    [CGROUP_CPU] = "cpu",   [CGROUP_CPUACCT] = "cpuacct", [CGROUP_MEMORY] = "memory",
+    [CGROUP_PIDS] = "pids", [CGROUP_FREEZER] = "freezer",
+};
+
+static int version_of(const char *path)
+{
+    struct statfs about;
+
+    if (statfs(path, &about) < 0) {
+        return 0;
+    }
+    if (about.f_type == CGROUP2_SUPER_MAGIC) {
+        return 2;
+    }
+    return about.f_type == CGROUP_SUPER_MAGIC ? 1 : 0;
+}
+
+/* Adds a hierarchy, or finds it again when two controllers share one. Returns index or -errno. */
+static int add_hierarchy(struct cgroups *cgroups, const char *path)
+{
+    CLEANUP(cleanup_close) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct stat about;
+
+    if (fd < 0 || fstat(fd, &about) < 0) {
+        return -errno;
+    }
+    for (unsigned i = 0; i < cgroups->hierarchy_count; i++) {
+        struct stat other;
+
+        if (fstat(cgroups->base_fds[i], &other) == 0 && other.st_dev == about.st_dev &&
+            other.st_ino == about.st_ino) {
+            return (int)i;
+        }
+    }
+    CHECK(cgroups->hierarchy_count < CGROUP_CONTROLLER_COUNT);
+    cgroups->base_fds[cgroups->hierarchy_count] = take_fd(&fd);
+    return (int)cgroups->hierarchy_count++;
+}
+
+static int discover_v1(struct cgroups *cgroups, struct err *err)
+{
+    for (unsigned i = 0; i < CGROUP_CONTROLLER_COUNT; i++) {
+        CLEANUP(cleanup_free) char *mount = NULL;
+
+        if (cgroup_get_subsys_mount_point(CONTROLLER_NAMES[i], &mount) != 0 || mount == NULL ||
+            version_of(mount) != 1) {
+            continue;
+        }
+        int index = add_hierarchy(cgroups, mount);
+        if (index < 0) {
+            errno = -index;
+            return err_set(err, index, "%s: %m", mount);
+        }
+        cgroups->hierarchy_of[i] = index;
+    }
+    return 0;
+}
+
+/* Our own group on v2, relative to the mount: "" for the root. */
+static int read_own_group(char *path_out, size_t capacity_bytes)
+{
+    CLEANUP(cleanup_fclose) FILE *file = fopen("/proc/self/cgroup", "re");
+    char line[CGROUP_TEXT_BYTES_MAX];
+
+    if (file == NULL) {
+        return -errno;
+    }
+    while (fgets(line, sizeof(line), file) != NULL) {
+        if (strncmp(line, "0::/", 4) != 0) {
+            continue;
+        }
+        line[strcspn(line, "\n")] = '\0';
+        const char *path = strcmp(line, "0::/") == 0 ? "" : line + 3;
+        int length = snprintf(path_out, capacity_bytes, "%s", path);
+        return length >= 0 && (size_t)length < capacity_bytes ? 0 : -ENAMETOOLONG;
+    }
+    return -ENOENT;
+}
+
+static bool is_delegated(const char *path)
+{
+    static const char *const NAMES[] = {"trusted.delegate", "user.delegate"};
+    char value[8];
+
+    for (unsigned i = 0; i < ARRAY_COUNT(NAMES); i++) {
+        if (getxattr(path, NAMES[i], value, sizeof(value)) == 1 && value[0] == '1') {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* No process may stay in a group whose controllers are handed on, so we go into a leaf first. */
+static int enter_leaf(int base_fd, struct err *err)
+{
+    int r;
+
+    if (mkdirat(base_fd, LEAF, 0755) < 0 && errno != EEXIST) {
+        return cgroup_fail(err, -errno, LEAF, "make");
+    }
+    r = cgroup_put_number(base_fd, LEAF, "cgroup.procs", (uint64_t)getpid());
+    return r < 0 ? cgroup_fail(err, r, LEAF, "cgroup.procs") : 0;
+}
+
+static int discover_v2(struct cgroups *cgroups, const char *mount, struct err *err)
+{
+    char own[CGROUP_TEXT_BYTES_MAX] = "";
+    char path[2 * CGROUP_TEXT_BYTES_MAX];
+    size_t length;
+    int index;
+
+    (void)read_own_group(own, sizeof(own));
+    length = strlen(own);
+    /* A helper before us in the same unit had moved into the leaf, and we are its child. */
+    if (length > sizeof(LEAF) && strcmp(own + length - sizeof(LEAF), "/helper") == 0) {
+        own[length - sizeof(LEAF)] = '\0';
+    }
+    CHECK(snprintf(path, sizeof(path), "%s%s", mount, own) > 0);
+    bool delegated = own[0] != '\0' && is_delegated(path);
+    index = add_hierarchy(cgroups, delegated ? path : mount);
+    if (index < 0) {
+        errno = -index;
+        return err_set(err, index, "%s: %m", delegated ? path : mount);
+    }
+    for (unsigned i = 0; i < CGROUP_CONTROLLER_COUNT; i++) {
+        cgroups->hierarchy_of[i] = index;
+    }
+    return delegated ? enter_leaf(cgroups->base_fds[index], err) : 0;
+}
+
+static void say(struct cgroup_ability *ability, bool able, const char *what)
+{
+    size_t used = strlen(ability->reason);
+
+    if (!able) {
+        (void)snprintf(ability->reason + used, sizeof(ability->reason) - used, "%s%s",
+                       used > 0 ? ", " : "the kernel cannot limit: ", what);
+    }
+}
+
+static void explain(struct cgroup_ability *ability)
+{
+    if (ability->version == 0) {
+        (void)snprintf(ability->reason, sizeof(ability->reason),
+                       "no control groups are mounted: mount cgroup2 at %s", V2_MOUNT);
+        return;
+    }
+    say(ability, ability->cpu, "cpu");
+    say(ability, ability->memory,
+        "memory (boot with cgroup_enable=memory where the system turns it off)");
+    say(ability, ability->swap || !ability->memory, "swap (boot with swapaccount=1, or swapoff)");
+    say(ability, ability->pids, "pids");
+    say(ability, ability->freezer, "freezer");
+}
+
+/* Which version carries the memory controller? Newer kernels hide it from libcgroup: look too. */
+static int find_version(char **mount_out)
+{
+    CLEANUP(cleanup_free) char *mount = NULL;
+
+    if (cgroup_init() == 0 && cgroup_get_subsys_mount_point("memory", &mount) == 0 &&
+        mount != NULL && version_of(mount) != 0) {
+        int version = version_of(mount);
+
+        *mount_out = take_ptr(mount);
+        return version;
+    }
+    *mount_out = strdup(V2_MOUNT);
+    if (version_of(V2_MOUNT) == 2) {
+        return 2;
+    }
+    free(mount);
+    mount = NULL;
+    return cgroup_get_subsys_mount_point("cpu", &mount) == 0 && mount != NULL &&
+                   version_of(mount) == 1
+               ? 1
+               : 0;
+}
+
+int cgroups_discover(struct cgroups *cgroups, struct err *err)
+{
+    CLEANUP(cleanup_free) char *mount = NULL;
+    int version = find_version(&mount);
+    int r = 0;
+
+    if (mount == NULL) {
+        return err_set(err, -ENOMEM, "find control groups: out of memory");
+    }
+    if (version == 1) {
+        r = discover_v1(cgroups, err);
+    } else if (version == 2) {
+        r = discover_v2(cgroups, mount, err);
+    }
+    return r < 0 ? err_wrap(err, "find control groups") : cgroups_probe(cgroups, version);
+}
+
+int cgroups_probe(struct cgroups *cgroups, int version)
+{
+    cgroups->ability.version = version;
+    cgroups->backend = version == 1 ? &cgroup_v1 : version == 2 ? &cgroup_v2 : NULL;
+    if (cgroups->backend != NULL) {
+        cgroups->backend->probe(cgroups);
+    }
+    explain(&cgroups->ability);
+    return 0;
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "sandbox/helper/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "sandbox/helper/furniture.h"
+#include "sandbox/helper/mounts.h"
+
+enum { DESCRIPTORS_MAX = INIT_FD_LAST + 1, HIGH_FD = 64 };
+
+static int enter_cgroup(const struct child_plan *plan, struct err *err)
+{
+    for (int i = 0; i < CGROUP_ENTRIES; i++) {
+        if (write(plan->init_entries[i], CGROUP_ENTER, strlen(CGROUP_ENTER)) < 0) {
+            return err_set(err, -errno, "enter the control group: %m");
+        }
+    }
+    return 0;
+}
+
+/* The helper may die while we wait, before or after the death signal is set: both end us. */
+static int wait_for_maps(const struct child_plan *plan, struct err *err)
+{
+    char go;
+
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) {
+        return err_set(err, -errno, "death signal: %m");
+    }
+    if (recv(plan->setup_fd, &go, 1, 0) != 1) {
+        _exit(1);
+    }
+    return 0;
+}
+
+/* Becoming uid 0 of the namespace clears the death signal, so it is set again. */
+static int become_root_inside(struct err *err)
+{
+    if (setresgid(0, 0, 0) < 0 || setgroups(0, NULL) < 0 || setresuid(0, 0, 0) < 0 ||
+        prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) {
+        return err_set(err, -errno, "become root of the user namespace: %m");
+    }
+    return 0;
+}
+
+/*
+ * As the host's root (without its capabilities: those ended at the border of the user namespace)
+ * we may still pass the folders above `place`; as uid 0 of the namespace no longer.
+ */
+static int enter_root(const struct child_plan *plan, struct err *err)
+{
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
+        return err_set(err, -errno, "private mounts: %m");
+    }
+    int r = mount_attach(plan->root_fd, plan->place, err);
+    if (r < 0) {
+        return r;
+    }
+    if (chdir(plan->place) < 0) {
+        return err_set(err, -errno, "%s: %m", plan->place);
+    }
+    return 0;
+}
+
+/* The old root ends up below the new one at the same place, and goes. */
+static int leave_old_root(struct err *err)
+{
+    if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0) {
+        return err_set(err, -errno, "pivot the root: %m");
+    }
+    return 0;
+}
+
+static int loopback_up(struct err *err)
+{
+    struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+    CLEANUP(cleanup_close) int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0) {
+        return err_set(err, -errno, "loopback: %m");
+    }
+    return 0;
+}
+
+static int furnish(const struct child_plan *plan, struct err *err)
+{
+    int r = enter_root(plan, err);
+
+    if (r == 0) {
+        r = become_root_inside(err);
+    }
+    /* Now that we were moved into the replica's group, it is what the namespace calls "/". */
+    if (r == 0 && unshare(CLONE_NEWCGROUP) < 0) {
+        r = err_set(err, -errno, "cgroup namespace: %m");
+    }
+    if (r == 0) {
+        r = furniture_make(plan->shm_bytes_max, err);
+    }
+    if (r == 0) {
+        r = leave_old_root(err);
+    }
+    if (r == 0 && sethostname(plan->hostname, strlen(plan->hostname)) < 0) {
+        r = err_set(err, -errno, "host name: %m");
+    }
+    return r < 0 ? r : loopback_up(err);
+}
+
+static int limit_resources(struct err *err)
+{
+    static const struct rlimit no_core = {0, 0};
+    struct rlimit files;
+
+    if (setrlimit(RLIMIT_CORE, &no_core) < 0 || getrlimit(RLIMIT_NOFILE, &files) < 0) {
+        return err_set(err, -errno, "limits: %m");
+    }
+    /* What programs expect (select(2) breaks beyond); what asks for more may have 65536. */
+    files.rlim_max = files.rlim_max < 65536 ? files.rlim_max : 65536;
+    files.rlim_cur = files.rlim_max < 1024 ? files.rlim_max : 1024;
+    if (setrlimit(RLIMIT_NOFILE, &files) < 0) {
+        return err_set(err, -errno, "limit of open files: %m");
+    }
+    return 0;
+}
+
+/* Puts the descriptors where init_protocol.h says, without running over one still needed. */
+static int arrange_descriptors(const struct child_plan *plan, int *init_fd, int *setup_fd,
+                               struct err *err)
+{
+    int wanted[DESCRIPTORS_MAX];
+    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int count = INIT_FD_PORTS + (int)plan->port_count;
+
+    for (int i = 0; i <= 2; i++) {
+        wanted[i] = null_fd;
+    }
+    wanted[INIT_FD_CONTROL] = plan->control_fd;
+    wanted[INIT_FD_LISTEN] = plan->listen_fd;
+    wanted[INIT_FD_SPEC] = plan->spec_fd;
+    wanted[INIT_FD_FILTER] = plan->filter_fd;
+    wanted[INIT_FD_LOG] = plan->log_fds[0];
+    wanted[INIT_FD_LOG_OTHER] = plan->log_fds[1];
+    wanted[INIT_FD_UIDS] = plan->lock_fd;
+    for (int i = 0; i < CGROUP_ENTRIES; i++) {
+        wanted[INIT_FD_ENTRIES + i] = plan->service_entries[i];
+    }
+    for (uint32_t i = 0; i < plan->port_count; i++) {
+        wanted[INIT_FD_PORTS + i] = plan->port_fds[i];
+    }
+    for (int i = 0; i < count; i++) {
+        wanted[i] = fcntl(wanted[i], F_DUPFD_CLOEXEC, HIGH_FD);
+        if (wanted[i] < 0) {
+            return err_set(err, -errno, "descriptors: %m");
+        }
+    }
+    *init_fd = fcntl(plan->init_fd, F_DUPFD_CLOEXEC, HIGH_FD);
+    *setup_fd = fcntl(plan->setup_fd, F_DUPFD_CLOEXEC, HIGH_FD);
+    if (*init_fd < 0 || *setup_fd < 0) {
+        return err_set(err, -errno, "descriptors: %m");
+    }
+    for (int i = 0; i < count; i++) {
+        if (dup2(wanted[i], i) < 0) {
+            return err_set(err, -errno, "descriptors: %m");
+        }
+    }
+    /* Everything else goes at execve; setup_fd too, which tells the helper that it worked. */
+    if (close_range((unsigned int)count, ~0U, CLOSE_RANGE_CLOEXEC) < 0) {
+        return err_set(err, -errno, "descriptors: %m");
+    }
+    return 0;
+}
+
+static int execute_init(int init_fd, struct err *err)
+{
+    static char name[] = "minga-init";
+    static char *const arguments[] = {name, NULL};
+    static char *const no_environment[] = {NULL};
+    sigset_t no_signals;
+
+    sigemptyset(&no_signals);
+    sigprocmask(SIG_SETMASK, &no_signals, NULL);
+    syscall(SYS_execveat, init_fd, "", arguments, no_environment, AT_EMPTY_PATH);
+    return err_set(err, -errno, "execute minga-init: %m");
+}
+
+_Noreturn void child_run(const struct child_plan *plan)
+{
+    struct child_failure failure = {0};
+    struct err err = {0};
+    int setup_fd = plan->setup_fd;
+    int init_fd = plan->init_fd;
+    int r = enter_cgroup(plan, &err);
+
+    if (r == 0) {
+        r = wait_for_maps(plan, &err);
+    }
+    if (r == 0) {
+        r = furnish(plan, &err);
+    }
+    if (r == 0 && setsid() < 0) {
+        r = err_set(&err, -errno, "session: %m");
+    }
+    umask(022);
+    if (r == 0) {
+        r = limit_resources(&err);
+    }
+    if (r == 0) {
+        r = arrange_descriptors(plan, &init_fd, &setup_fd, &err);
+    }
+    if (r == 0) {
+        execute_init(init_fd, &err);
+    }
+    failure.code = err.code;
+    memcpy(failure.text, err.text, sizeof(failure.text));
+    send(setup_fd, &failure, sizeof(failure), MSG_NOSIGNAL);
+    _exit(1);
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/*
+ * What the first process of a sandbox does between clone3 and minga-init: it furnishes its new
+ * namespaces, then executes minga-init with the descriptors of init_protocol.h.
+ */
+#include "base/err.h"
+#include "sandbox/cgroup.h"
+#include "sandbox/init_protocol.h"
+
+struct child_plan {    /* everything borrowed; the clone has its own copy of all descriptors */
+    const char *place; /* an empty folder of the host: where the root is attached first */
+    const char *hostname;
+    uint64_t shm_bytes_max;
+    int setup_fd; /* seqpacket: one packet comes when the maps are written; errors go back */
+    int root_fd;  /* the detached root */
+    int init_fd;  /* minga-init's program, a sealed memory file */
+    int control_fd;
+    int listen_fd;
+    int spec_fd;
+    int filter_fd;
+    int log_fds[2];
+    int lock_fd;                         /* of the uid range */
+    int init_entries[CGROUP_ENTRIES];    /* the child enters its group by these, first of all */
+    int service_entries[CGROUP_ENTRIES]; /* for minga-init */
+    const int *port_fds;
+    uint32_t port_count;
+};
+
+/* Sent through setup_fd when something failed; nothing is sent on success. */
+struct child_failure {
+    int code;
+    char text[ERR_TEXT_BYTES_MAX];
+};
+
+/* In the clone. Does not return. */
+_Noreturn void child_run(const struct child_plan *plan);

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/attributes.h"
+#include "base/check.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/units.h"
+#include "sandbox/helper/helper.h"
+#include "sandbox/logs.h"
+
+enum { LAST_WINDOW_BYTES = 65536, LAST_LINE_CHARS_MAX = 80 };
+
+/* The newest line so far; a line end counts only when something follows it. */
+struct line {
+    char text[LAST_LINE_CHARS_MAX + 1];
+    size_t length;
+    bool ended;
+};
+
+/* Leaves out what no terminal should see, and what is too long. */
+static void line_add(struct line *line, char c)
+{
+    if (c == '\n') {
+        line->ended = true;
+        return;
+    }
+    if (line->ended) {
+        line->length = 0;
+        line->ended = false;
+    }
+    if (c >= ' ' && c <= '~' && line->length < LAST_LINE_CHARS_MAX) {
+        line->text[line->length++] = c;
+    }
+    line->text[line->length] = '\0';
+}
+
+/* The last line that it printed, "" when there is none. */
+static void last_line(const struct helper *helper, const struct replica *replica,
+                      struct line *line_out)
+{
+    uint8_t window[LAST_WINDOW_BYTES];
+    char path[PATH_MAX];
+    uint64_t offset_bytes = 0;
+    int64_t count_bytes;
+
+    memset(line_out, 0, sizeof(*line_out));
+    replica_path(helper->folders.logs, replica, ".0", path);
+    CLEANUP(cleanup_close) int first_fd = open(path, O_RDONLY | O_CLOEXEC);
+    replica_path(helper->folders.logs, replica, ".1", path);
+    CLEANUP(cleanup_close) int second_fd = open(path, O_RDONLY | O_CLOEXEC);
+    const int fds[2] = {first_fd, second_fd};
+    if (first_fd < 0 || second_fd < 0) {
+        return;
+    }
+    while ((count_bytes = logs_read(fds, &offset_bytes, window, sizeof(window))) > 0) {
+        for (int64_t i = 0; i < count_bytes; i++) {
+            line_add(line_out, (char)window[i]);
+        }
+    }
+}
+
+static void explain_exit(const struct helper *helper, struct replica *replica)
+{
+    struct line line;
+
+    last_line(helper, replica, &line);
+    snprintf(replica->reason, sizeof(replica->reason), "exit status %d%s%s", replica->end_status,
+             line.length == 0 ? "" : ": ", line.text);
+}
+
+static void explain_out_of_memory(struct replica *replica)
+{
+    char limit[UNITS_TEXT_BYTES_MAX];
+
+    units_print_bytes(replica->spec.limits.memory_bytes, limit);
+    replica->end = SANDBOX_END_OUT_OF_MEMORY;
+    snprintf(replica->reason, sizeof(replica->reason), "out of memory: limit %s", limit);
+}
+
+/*
+ * With the counts of its group, read while there still is one: a death by SIGKILL, or of its init,
+ * after the kernel killed for memory was that.
+ */
+static void explain_end(const struct helper *helper, struct replica *replica)
+{
+    struct cgroup_stats stats = {0};
+    struct err err = {0};
+    const char *name;
+
+    cgroup_stats(helper->cgroups, &replica->name, &stats, &err);
+    bool killed = replica->end == SANDBOX_END_OUT_OF_MEMORY || replica->end == SANDBOX_END_LOST ||
+                  (replica->end == SANDBOX_END_SIGNALLED && replica->end_status == SIGKILL);
+
+    if (killed && (stats.oom_kill_count > 0 || replica->end == SANDBOX_END_OUT_OF_MEMORY)) {
+        explain_out_of_memory(replica);
+    } else if (replica->reason[0] != '\0') {
+        return;
+    } else if (replica->end == SANDBOX_END_SIGNALLED) {
+        name = sigabbrev_np(replica->end_status);
+        snprintf(replica->reason, sizeof(replica->reason), "killed by signal %d (%s)",
+                 replica->end_status, name == NULL ? "?" : name);
+    } else if (replica->end == SANDBOX_END_STOPPED) {
+        snprintf(replica->reason, sizeof(replica->reason), "stopped");
+    } else {
+        explain_exit(helper, replica);
+    }
+}
+
+static void close_all(struct replica *replica)
+{
+    int *const fds[] = {&replica->pidfd, &replica->control_fd, &replica->oom_fd};
+
+    for (size_t i = 0; i < ARRAY_COUNT(fds); i++) {
+        cleanup_close(fds[i]);
+        *fds[i] = -1;
+    }
+}
+
+static void remove_files(const struct helper *helper, const struct replica *replica)
+{
+    const struct {
+        const char *folder;
+        const char *suffix;
+    } files[] = {{helper->folders.logs, ".0"},
+                 {helper->folders.logs, ".1"},
+                 {helper->folders.controls, ""},
+                 {helper->folders.records, ""}}; /* last: while it is there, the rest may be too */
+    char path[PATH_MAX];
+
+    for (size_t i = 0; i < ARRAY_COUNT(files); i++) {
+        replica_path(files[i].folder, replica, files[i].suffix, path);
+        if (unlink(path) < 0 && errno != ENOENT) {
+            log_warning("%s: %m", path);
+        }
+    }
+}
+
+/* Returns NULL when nothing lives any more, else what does. */
+static const char *what_is_left(struct helper *helper, struct replica *replica, struct err *err)
+{
+    int r = cgroup_kill(helper->cgroups, &replica->name, err);
+
+    if (r == CGROUP_POPULATED) {
+        return "processes";
+    }
+    if (r < 0) {
+        return "its control group";
+    }
+    struct pollfd over = {.fd = replica->pidfd, .events = POLLIN};
+
+    if (replica->pidfd >= 0 && poll(&over, 1, 0) == 1) {
+        replica_on_init_over(helper, replica);
+    }
+    /* Not in the group: only when a launch failed before it was put there. */
+    if (replica->pidfd >= 0) {
+        kill(replica->init_pid, SIGKILL);
+        return "minga-init";
+    }
+    if (disk_attached(replica->loop_number, replica->backing)) {
+        return "its disk";
+    }
+    return NULL;
+}
+
+static void warn_once(struct replica *replica, const char *left, const struct err *err,
+                      uint64_t at_ms)
+{
+    if (replica->warned || at_ms - replica->deadline_ms < ENDING_WARN_MS) {
+        return;
+    }
+    replica->warned = true;
+    log_warning("%s: cannot end it yet, %s is left%s%s", replica->name.text, left,
+                err->code == 0 ? "" : ": ", err->text);
+}
+
+void replica_clear(struct helper *helper, struct replica *replica, uint64_t at_ms)
+{
+    struct sandbox_event event = {.kind = SANDBOX_ENDED};
+    struct err err = {0};
+    const char *left = what_is_left(helper, replica, &err);
+
+    CHECK(replica->state == REPLICA_ENDING && replica->end_known);
+    if (left != NULL) {
+        warn_once(replica, left, &err, at_ms);
+        return;
+    }
+    explain_end(helper, replica);
+    if (cgroup_remove(helper->cgroups, &replica->name, &err) < 0) {
+        warn_once(replica, "its control group", &err, at_ms);
+        return;
+    }
+    close_all(replica);
+    remove_files(helper, replica);
+    uid_range_free(helper->folders.uids, &replica->uids);
+    log_info("%s: ended: %s", replica->name.text, replica->reason);
+    event.key = replica->spec.key;
+    event.end = replica->end;
+    event.status = replica->end_status;
+    memcpy(event.reason, replica->reason, sizeof(event.reason));
+    replica_init(replica);
+    say_event(helper, &event);
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "sandbox/helper/helper.h"
+#include "sandbox/helper/process.h"
+
+void client_drop(struct helper *helper, const char *why)
+{
+    if (helper->client_fd < 0) {
+        return;
+    }
+    log_info("agent disconnected: %s", why);
+    cleanup_close(&helper->client_fd);
+    helper->client_fd = -1;
+    helper->greeted = false;
+    helper->alone_since_ms = now_ms();
+}
+
+/*
+ * The socket's own buffer holds hundreds of answers. A mingad that does not read that many is
+ * cut off rather than waited for or queued for; when it is back it asks for the list.
+ */
+void say_answer(struct helper *helper, const struct helper_answer *answer)
+{
+    uint8_t bytes[HELPER_MESSAGE_BYTES_MAX];
+    int length_bytes = helper_answer_encode(answer, bytes, sizeof(bytes));
+
+    if (helper->client_fd < 0 || !helper->greeted) {
+        return;
+    }
+    if (length_bytes < 0 || send(helper->client_fd, bytes, (size_t)length_bytes,
+                                 MSG_DONTWAIT | MSG_NOSIGNAL) != length_bytes) {
+        client_drop(helper, length_bytes < 0 ? "an answer is too long" : strerror(errno));
+    }
+}
+
+void say_event(struct helper *helper, const struct sandbox_event *event)
+{
+    struct helper_answer answer = {.kind = ANSWER_EVENT, .event = *event};
+    bool heard = helper->client_fd >= 0 && helper->greeted;
+
+    if (!heard && event->kind == SANDBOX_ENDED && helper->missed_count < REPLICAS_PER_NODE_MAX) {
+        helper->missed[helper->missed_count++] = *event;
+    }
+    say_answer(helper, &answer);
+}
+
+void say_missed(struct helper *helper)
+{
+    for (uint32_t i = 0; i < helper->missed_count; i++) {
+        say_event(helper, &helper->missed[i]);
+    }
+    helper->missed_count = 0;
+}
+
+void say_ended(struct helper *helper, const struct replica_key *key, enum sandbox_end end,
+               const char *reason)
+{
+    struct sandbox_event event = {.kind = SANDBOX_ENDED, .key = *key, .end = end};
+
+    strncat(event.reason, reason, sizeof(event.reason) - 1);
+    say_event(helper, &event);
+}
+
+void say_health(struct helper *helper, const struct replica *replica)
+{
+    struct sandbox_event event = {
+        .kind = SANDBOX_HEALTH, .key = replica->spec.key, .healthy = replica->healthy};
+
+    say_event(helper, &event);
+}
+
+void say_state(struct helper *helper, const struct replica *replica, enum sandbox_event_kind kind)
+{
+    struct sandbox_event event = {.kind = kind, .key = replica->spec.key};
+
+    say_event(helper, &event);
+}
+
+static uint64_t cpu_permille_since_last(struct replica *replica, uint64_t cpu_us)
+{
+    uint64_t at_ms = now_ms();
+    uint64_t since_ms = replica->stats_ms != 0 ? replica->stats_ms : replica->started_ms;
+    uint64_t elapsed_ms = at_ms > since_ms ? at_ms - since_ms : 1;
+    uint64_t spent_us = cpu_us > replica->stats_cpu_us ? cpu_us - replica->stats_cpu_us : 0;
+
+    replica->stats_ms = at_ms;
+    replica->stats_cpu_us = cpu_us;
+    return spent_us / elapsed_ms;
+}
+
+void say_measured(struct helper *helper, struct replica *replica, enum sandbox_event_kind kind)
+{
+    struct sandbox_event event = {
+        .kind = kind,
+        .key = replica->spec.key,
+        .limits = replica->spec.limits,
+        .tree = replica->spec.tree,
+        .port_count = replica->spec.port_count,
+    };
+    struct cgroup_stats stats = {0};
+    struct err err = {0};
+
+    memcpy(event.ports, replica->spec.ports, sizeof(event.ports));
+    if (cgroup_stats(helper->cgroups, &replica->name, &stats, &err) < 0) {
+        log_warning("%s: %s", replica->name.text, err.text);
+    }
+    event.used.cpu_permille = cpu_permille_since_last(replica, stats.cpu_us);
+    event.used.memory_bytes = stats.memory_bytes;
+    event.used.pid_count = stats.pid_count;
+    if (replica->pidfd >= 0) {
+        process_root_usage(replica->init_pid, &event.used.disk_bytes);
+    }
+    if (replica->started_ms != 0) {
+        event.age_ms = now_ms() - replica->started_ms;
+    }
+    say_event(helper, &event);
+}

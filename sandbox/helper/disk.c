@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "sandbox/helper/disk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/loop.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "sandbox/helper/mounts.h"
+#include "sandbox/helper/worker.h"
+
+enum { LOOP_ATTEMPTS = 32, PATH_TEXT_BYTES = 64 };
+
+static int make_image(const char *state, uint64_t size_bytes, struct err *err)
+{
+    CLEANUP(cleanup_close) int fd = open(state, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    int r;
+
+    if (fd < 0) {
+        return err_set(err, -errno, "disk image in %s: %m", state);
+    }
+    /* Not sparse: a promise that a full host breaks later ends in EIO and an aborted journal. */
+    do {
+        r = fallocate(fd, 0, 0, (off_t)size_bytes);
+    } while (r < 0 && errno == EINTR);
+    if (r < 0) {
+        return err_set(err, -errno, "disk image of %lu bytes in %s: %m", (unsigned long)size_bytes,
+                       state);
+    }
+    return take_fd(&fd);
+}
+
+/*
+ * No journal: the file system does not outlive the replica. No reserved blocks: nobody inside is
+ * root of the host. An inode for every two blocks of 4 KiB: mkfs's own choice for small disks
+ * would spend twice as much of what was promised. `nodiscard` keeps the blocks allocated.
+ */
+static int make_file_system(int image_fd, uid_t maker, struct err *err)
+{
+    /* clang-format off */
+    static const char *const arguments[] = {
+        "mkfs.ext4", "-q", "-F", "-m", "0", "-i", "8192", "-O", "^has_journal,^resize_inode",
+        "-E", "lazy_itable_init=1,nodiscard", "/proc/self/fd/3", NULL};
+    /* clang-format on */
+    int r;
+
+    /* It opens the file anew by its /proc name, as `maker`. */
+    if (fchown(image_fd, maker, maker) < 0) {
+        return err_set(err, -errno, "disk image: %m");
+    }
+    r = worker_run("/sbin/mkfs.ext4", arguments, maker, image_fd, err);
+    if (r < 0) {
+        err_wrap(err, "disk image");
+        return r == -ENOENT ? err_hint(err, "install e2fsprogs") : r;
+    }
+    if (fchown(image_fd, 0, 0) < 0) {
+        return err_set(err, -errno, "disk image: %m");
+    }
+    return 0;
+}
+
+/* Takes a free device; another program may be faster, then the next one. */
+static int attach_loop(int image_fd, int *number_out, struct err *err)
+{
+    CLEANUP(cleanup_close) int control_fd = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+    struct loop_config config = {.fd = (uint32_t)image_fd,
+                                 .info = {.lo_flags = LO_FLAGS_AUTOCLEAR}};
+    char path[PATH_TEXT_BYTES];
+
+    if (control_fd < 0) {
+        return err_set(err, -errno, "/dev/loop-control: %m");
+    }
+    for (int attempt = 0; attempt < LOOP_ATTEMPTS; attempt++) {
+        int number = ioctl(control_fd, LOOP_CTL_GET_FREE);
+
+        if (number < 0) {
+            return err_set(err, -errno, "loop device: %m");
+        }
+        snprintf(path, sizeof(path), "/dev/loop%d", number);
+        CLEANUP(cleanup_close) int fd = open(path, O_RDWR | O_CLOEXEC);
+        if (fd < 0) {
+            return err_set(err, -errno, "%s: %m", path);
+        }
+        if (ioctl(fd, LOOP_CONFIGURE, &config) == 0) {
+            *number_out = number;
+            return take_fd(&fd);
+        }
+        if (errno != EBUSY) {
+            return err_set(err, -errno, "%s: %m", path);
+        }
+    }
+    return err_set(err, -EBUSY, "loop devices: each was taken by somebody else");
+}
+
+static int read_backing(int loop_number, char backing_out[LOOP_TEXT_BYTES_MAX])
+{
+    char path[PATH_TEXT_BYTES];
+
+    snprintf(path, sizeof(path), "/sys/block/loop%d/loop/backing_file", loop_number);
+    CLEANUP(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t count_bytes = fd < 0 ? -1 : read(fd, backing_out, LOOP_TEXT_BYTES_MAX - 1);
+    if (count_bytes < 0) {
+        return -errno;
+    }
+    backing_out[count_bytes] = '\0';
+    backing_out[strcspn(backing_out, "\n")] = '\0';
+    return 0;
+}
+
+static int mount_loop(int loop_number, struct err *err)
+{
+    char source[PATH_TEXT_BYTES];
+    /* noinit_itable: no kernel thread that goes on writing zeros behind the replica's back. */
+    const struct mount_option options[] = {
+        {"source", source}, {"noinit_itable", NULL}, {NULL, NULL}};
+
+    snprintf(source, sizeof(source), "/dev/loop%d", loop_number);
+    return mount_make("ext4", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOATIME,
+                      err);
+}
+
+int disk_make(const char *state, uint64_t size_bytes, uid_t maker, struct disk *disk_out,
+              struct err *err)
+{
+    struct disk disk = {.mount_fd = -1, .loop_number = -1};
+    CLEANUP(cleanup_close) int image_fd = make_image(state, size_bytes, err);
+
+    if (image_fd < 0) {
+        return image_fd;
+    }
+    int r = make_file_system(image_fd, maker, err);
+    if (r < 0) {
+        return r;
+    }
+    CLEANUP(cleanup_close) int loop_fd = attach_loop(image_fd, &disk.loop_number, err);
+    if (loop_fd < 0) {
+        return loop_fd;
+    }
+    r = read_backing(disk.loop_number, disk.backing);
+    if (r < 0) {
+        errno = -r;
+        return err_set(err, r, "loop device %d: %m", disk.loop_number);
+    }
+    disk.mount_fd = mount_loop(disk.loop_number, err);
+    if (disk.mount_fd < 0) {
+        return disk.mount_fd;
+    }
+    *disk_out = disk;
+    return 0;
+}
+
+void disk_done(struct disk *disk)
+{
+    cleanup_close(&disk->mount_fd);
+    disk->mount_fd = -1;
+}
+
+bool disk_attached(int loop_number, const char *backing)
+{
+    char now[LOOP_TEXT_BYTES_MAX];
+
+    return loop_number >= 0 && read_backing(loop_number, now) == 0 && strcmp(now, backing) == 0;
+}

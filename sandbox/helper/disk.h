@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/*
+ * A replica's own disk: a file of the promised size, every block allocated, with an ext4 in it
+ * that is mounted nowhere but in the replica.
+ *
+ * The file never has a name and the loop device clears itself, so nothing can be left behind: when
+ * the last mount of the file system goes, device and file go too, even if the helper is dead.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+
+enum { DISK_BYTES_MIN = 1 << 20, LOOP_TEXT_BYTES_MAX = 256 };
+
+struct disk {
+    int mount_fd;                      /* owned: a detached mount of the file system */
+    int loop_number;                   /* -1: none */
+    char backing[LOOP_TEXT_BYTES_MAX]; /* what the kernel calls the file behind the device */
+};
+
+/*
+ * Makes it in the folder `state`. `maker` is an otherwise unused uid that mkfs runs as. Returns 0;
+ * -ENOSPC when the host's file system is full.
+ */
+int disk_make(const char *state, uint64_t size_bytes, uid_t maker, struct disk *disk_out,
+              struct err *err);
+void disk_done(struct disk *disk);
+/* Is loop device `loop_number` still attached to the file that the kernel called `backing`? */
+bool disk_attached(int loop_number, const char *backing);

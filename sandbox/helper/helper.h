@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/*
+ * What minga-sandboxd knows: its limits, its one mingad, its replicas. One instance, made by
+ * main; everything runs on one thread, and nothing waits longer than a launch takes.
+ */
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "sandbox/cgroup.h"
+#include "sandbox/environment.h"
+#include "sandbox/helper/disk.h"
+#include "sandbox/helper/uid_range.h"
+#include "sandbox/limits_file.h"
+#include "sandbox/request.h"
+
+enum {
+    START_MS_MAX = 10000,     /* from the clone to the service's execve */
+    STOP_MARGIN_MS = 1000,    /* beyond the grace, until we kill instead of init */
+    ENDING_POLL_MS = 10,      /* between two looks at what is being ended */
+    ENDING_WARN_MS = 10000,   /* of ending: say that something hangs */
+    OOM_LOOK_MS = 1000,       /* after an out-of-memory, for who was killed */
+    SHM_BYTES_MAX = 64 << 20, /* /dev/shm; or a quarter of the replica's memory */
+    FOLDER_BYTES_MAX = 256,   /* of the path of one of our own folders */
+};
+#define UID_FOLDER_DEFAULT "/run/minga-uids"
+
+enum replica_state {
+    REPLICA_FREE,     /* the slot of the table is not in use */
+    REPLICA_STARTING, /* cloned; the service is not yet executed */
+    REPLICA_RUNNING,
+    REPLICA_STOPPING, /* the service was told; killed at deadline_ms */
+    REPLICA_ENDING,   /* being killed and cleared away; ENDED follows */
+};
+
+struct replica {
+    enum replica_state state;
+    struct sandbox_spec spec;
+    struct cgroup_name name; /* of its group and of its files */
+    struct uid_range uids;
+    pid_t init_pid; /* 0: none */
+    uint64_t init_start_ticks;
+    int pidfd;             /* -1: none, or known to be over */
+    int control_fd;        /* to its minga-init */
+    int oom_fd;            /* readable after an out-of-memory (cgroup v1) */
+    uint64_t oom_until_ms; /* the counts of its group are looked at again until then */
+    int loop_number;
+    char backing[LOOP_TEXT_BYTES_MAX];
+    uint64_t started_ms; /* 0: not yet */
+    uint64_t lease_until_ms;
+    uint64_t deadline_ms; /* STARTING, STOPPING: then it is killed; ENDING: when it began */
+    bool warned;          /* ENDING: that it hangs */
+    bool health_known;
+    bool healthy;
+    bool end_known; /* the three below are final */
+    enum sandbox_end end;
+    int end_status;
+    char reason[REASON_CHARS_MAX + 1];
+    uint64_t stats_ms; /* of the last STATS */
+    uint64_t stats_cpu_us;
+};
+
+struct helper_folders {
+    char state[FOLDER_BYTES_MAX];    /* disk images are made here, without names */
+    char logs[FOLDER_BYTES_MAX];     /* NAME.0 and NAME.1 */
+    char records[FOLDER_BYTES_MAX];  /* NAME: what a restarted helper must know */
+    char controls[FOLDER_BYTES_MAX]; /* NAME: the listening socket of its init */
+    char layers[FOLDER_BYTES_MAX];   /* lower, disk, root: where mounts are for a moment */
+    char uids[FOLDER_BYTES_MAX];     /* of the whole host */
+    char socket[FOLDER_BYTES_MAX];
+};
+
+struct helper {
+    struct host_limits limits;
+    struct helper_folders folders;
+    struct cgroups *cgroups;
+    int init_program_fd; /* sealed copy of minga-init */
+    int filter_fd;       /* sealed seccomp filter */
+    int listen_fd;
+    int client_fd;           /* mingad; -1: none */
+    bool greeted;            /* it said HELLO */
+    uint64_t alone_since_ms; /* while there is no mingad */
+    bool exit_when_idle;
+    bool leaving; /* SIGTERM: everything ends, then we do */
+    struct replica replicas[REPLICAS_PER_NODE_MAX];
+    struct sandbox_event missed[REPLICAS_PER_NODE_MAX]; /* ENDED while there was no mingad */
+    uint32_t missed_count;
+};
+
+/* --- replica.c: the life of one replica --- */
+
+/* Empties a slot. */
+void replica_init(struct replica *replica);
+struct replica *replica_find(struct helper *helper, const struct replica_key *key);
+/* "16 hex digits-slot-incarnation". */
+struct cgroup_name replica_name(const struct replica_key *key);
+/*
+ * Decides how it ended (the first to say so wins) and begins to clear away. `reason` "": it
+ * follows from the kind, and from what the group counted, when nothing lives any more.
+ */
+void replica_end(struct replica *replica, enum sandbox_end end, int status, const char *reason);
+void replica_stop(struct helper *helper, struct replica *replica);
+int replica_freeze(struct helper *helper, struct replica *replica, bool frozen, struct err *err);
+/* Something happened on one of its descriptors, or time has passed. */
+void replica_on_control(struct helper *helper, struct replica *replica);
+void replica_on_init_over(struct helper *helper, struct replica *replica);
+void replica_on_out_of_memory(struct helper *helper, struct replica *replica);
+void replica_tick(struct helper *helper, struct replica *replica, uint64_t at_ms);
+
+/* --- clear.c --- */
+
+/* One round of killing and removing. When nothing is left, says ENDED and frees the slot. */
+void replica_clear(struct helper *helper, struct replica *replica, uint64_t at_ms);
+
+/* --- launch.c --- */
+
+/*
+ * Starts what replica->spec says in an empty slot; `port_fds` are borrowed. On failure the slot
+ * holds what was made so far: replica_end() it.
+ */
+int replica_launch(struct helper *helper, struct replica *replica, const int *port_fds,
+                   struct err *err);
+
+/* --- record.c: what survives a helper --- */
+
+int record_write(const struct helper *helper, const struct replica *replica, struct err *err);
+/* Fills an empty slot. -ESTALE when it is of another boot of the machine. */
+int record_read(const struct helper *helper, const char *name, struct replica *replica_out,
+                struct err *err);
+/* The paths of a replica's files; path_out has PATH_MAX bytes. */
+void replica_path(const char *folder, const struct replica *replica, const char *suffix,
+                  char path_out[PATH_MAX]);
+
+/* --- adopt.c --- */
+
+/* At start: takes over what lives, ends what cannot be taken over, removes what is left over. */
+void helper_adopt(struct helper *helper);
+/* Ends and removes the groups of which no replica is known: all, before helper_adopt. */
+void helper_end_unknown_groups(struct helper *helper);
+
+/* --- client_side.c: what mingad is told --- */
+
+void say_event(struct helper *helper, const struct sandbox_event *event);
+/* Says what ended while nobody was there to hear it, once. The oldest are kept. */
+void say_missed(struct helper *helper);
+void say_answer(struct helper *helper, const struct helper_answer *answer);
+void say_ended(struct helper *helper, const struct replica_key *key, enum sandbox_end end,
+               const char *reason);
+void say_health(struct helper *helper, const struct replica *replica);
+void say_state(struct helper *helper, const struct replica *replica, enum sandbox_event_kind kind);
+/* Measures; kind is STATS or LISTED. */
+void say_measured(struct helper *helper, struct replica *replica, enum sandbox_event_kind kind);
+void client_drop(struct helper *helper, const char *why);
+
+/* --- requests.c: the door --- */
+
+/* Reads one request of mingad and does it. */
+void helper_on_client(struct helper *helper);
+/* Somebody connects. */
+void helper_on_connection(struct helper *helper);
+/* Would the sum of all replicas and this one be within the contribution? */
+int helper_has_room(const struct helper *helper, const struct sandbox_limits *wanted,
+                    struct err *err);
+
+/* --- loop.c --- */
+
+/* Runs until SIGTERM is done, SIGUSR2, or idleness. Returns the exit status. */
+int helper_run(struct helper *helper, int signal_fd);

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "sandbox/helper/rootfs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/attributes.h"
+#include "base/bytes.h"
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "sandbox/helper/mounts.h"
+#include "sandbox/helper/process.h"
+
+enum { FD_TEXT_BYTES = 32, HOSTS_BYTES_MAX = 256 };
+
+/*
+ * The folder of trees is the agent's, so no link on the way may lead elsewhere, and a tree that
+ * is not the agent's own is none.
+ */
+static int open_tree_folder(const struct rootfs_plan *plan, struct err *err)
+{
+    char name[ID_HEX_CHARS + 1];
+    struct stat status;
+    CLEANUP(cleanup_close) int root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    CLEANUP(cleanup_close) int trees_fd = open_no_links(root_fd, plan->trees + 1, err);
+
+    if (trees_fd < 0) {
+        return err_wrap(err, "folder of trees");
+    }
+    id_to_hex(&plan->tree.id, name);
+    CLEANUP(cleanup_close) int tree_fd = open_beneath(trees_fd, name, err);
+    if (tree_fd < 0 || fstat(tree_fd, &status) < 0) {
+        return err_wrap(err, "tree");
+    }
+    if (!S_ISDIR(status.st_mode) || status.st_uid != plan->agent_uid) {
+        return err_set(err, -EPERM, "tree %s: not a folder of the agent's", name);
+    }
+    return take_fd(&tree_fd);
+}
+
+/* By its parent, or with it. */
+_Noreturn static void wait_to_be_killed(pid_t parent_pid)
+{
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent_pid) {
+        _exit(1);
+    }
+    for (;;) {
+        pause();
+    }
+}
+
+/* A user namespace that says: what belongs to the agent is shown as the service's. */
+static int make_idmap(const struct rootfs_plan *plan, struct err *err)
+{
+    struct clone_args arguments = {.flags = CLONE_NEWUSER, .exit_signal = SIGCHLD};
+    pid_t parent_pid = getpid();
+    pid_t pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
+    char path[PATH_MAX];
+    int r;
+
+    if (pid < 0) {
+        return err_set(err, -errno, "user namespace: %m");
+    }
+    if (pid == 0) {
+        wait_to_be_killed(parent_pid);
+    }
+    r = process_write_maps(pid, (struct id_map){plan->agent_uid, plan->service_id, 1},
+                           (struct id_map){plan->agent_gid, plan->service_id, 1}, err);
+    if (r == 0) {
+        snprintf(path, sizeof(path), "/proc/%d/ns/user", pid);
+        r = open(path, O_RDONLY | O_CLOEXEC);
+        if (r < 0) {
+            r = err_set(err, -errno, "%s: %m", path);
+        }
+    }
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    return r;
+}
+
+static int make_lower(const struct rootfs_plan *plan, struct err *err)
+{
+    CLEANUP(cleanup_close) int tree_fd = open_tree_folder(plan, err);
+    if (tree_fd < 0) {
+        return tree_fd;
+    }
+    CLEANUP(cleanup_close) int idmap_fd = make_idmap(plan, err);
+    if (idmap_fd < 0) {
+        return idmap_fd;
+    }
+    CLEANUP(cleanup_close)
+    int lower_fd = open_tree(tree_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+    struct mount_attr attributes = {
+        .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_IDMAP,
+        .userns_fd = (unsigned int)idmap_fd,
+    };
+    if (lower_fd < 0) {
+        return err_set(err, -errno, "tree: open_tree: %m");
+    }
+    if (mount_setattr(lower_fd, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) < 0) {
+        err_set(err, -errno, "tree: id-mapped mount: %m");
+        return err_hint(err, "the file system of %s must support them (ext4, xfs, btrfs)",
+                        plan->trees);
+    }
+    return take_fd(&lower_fd);
+}
+
+static int make_folder(int dir_fd, const char *name, mode_t mode, uid_t owner, struct err *err)
+{
+    if (mkdirat(dir_fd, name, 0700) < 0 ||
+        fchownat(dir_fd, name, owner, owner, AT_SYMLINK_NOFOLLOW) < 0 ||
+        fchmodat(dir_fd, name, mode, 0) < 0) {
+        return err_set(err, -errno, "disk: folder %s: %m", name);
+    }
+    return 0;
+}
+
+/* Without it "localhost" has no address; a tree that brings its own keeps it. */
+static int make_hosts_file(const struct rootfs_plan *plan, int lower_fd, int upper_fd,
+                           struct err *err)
+{
+    char text[HOSTS_BYTES_MAX];
+    struct stat status;
+
+    if (fstatat(lower_fd, "etc/hosts", &status, AT_SYMLINK_NOFOLLOW) == 0 ||
+        (fstatat(lower_fd, "etc", &status, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(status.st_mode))) {
+        return 0;
+    }
+    int r = make_folder(upper_fd, "etc", 0755, plan->service_id, err);
+    if (r < 0) {
+        return r;
+    }
+    CLEANUP(cleanup_close)
+    int fd =
+        openat(upper_fd, "etc/hosts", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+    snprintf(text, sizeof(text), "127.0.0.1 localhost %s\n::1 localhost %s\n", plan->hostname,
+             plan->hostname);
+    if (fd < 0 || fchown(fd, plan->service_id, plan->service_id) < 0 || fchmod(fd, 0644) < 0) {
+        return err_set(err, -errno, "disk: hosts file: %m");
+    }
+    r = file_write_all(fd, bytes_of_text(text));
+    if (r < 0) {
+        errno = -r;
+        return err_set(err, r, "disk: hosts file: %m");
+    }
+    return 0;
+}
+
+/* What must exist in every root, whatever the tree has of that name. */
+static int fill_upper(const struct rootfs_plan *plan, int lower_fd, int upper_fd, struct err *err)
+{
+    static const struct {
+        const char *name;
+        mode_t mode;
+    } folders[] = {{"dev", 0755}, {"proc", 0555}, {"tmp", 01777}};
+
+    for (size_t i = 0; i < ARRAY_COUNT(folders); i++) {
+        int r = make_folder(upper_fd, folders[i].name, folders[i].mode, plan->service_id, err);
+
+        if (r < 0) {
+            return r;
+        }
+    }
+    return make_hosts_file(plan, lower_fd, upper_fd, err);
+}
+
+/*
+ * volatile: nobody waits for the disk, whose content ends with the replica. The other options
+ * keep layers independent of what an overlay remembers about its lower one.
+ */
+static int stack_layers(int lower_fd, int upper_fd, int work_fd, struct err *err)
+{
+    char lower[FD_TEXT_BYTES];
+    char upper[FD_TEXT_BYTES];
+    char work[FD_TEXT_BYTES];
+    const struct mount_option options[] = {
+        {"lowerdir", lower},
+        {"upperdir", upper},
+        {"workdir", work},
+        {"index", "off"},
+        {"metacopy", "off"},
+        {"xino", "off"},
+        {"redirect_dir", "nofollow"},
+        {"volatile", NULL},
+        {NULL, NULL},
+    };
+
+    snprintf(lower, sizeof(lower), "/proc/self/fd/%d", lower_fd);
+    snprintf(upper, sizeof(upper), "/proc/self/fd/%d", upper_fd);
+    snprintf(work, sizeof(work), "/proc/self/fd/%d", work_fd);
+    return mount_make("overlay", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, err);
+}
+
+static int make_overlay(const struct rootfs_plan *plan, int lower_fd, struct err *err)
+{
+    if (make_folder(plan->disk_fd, "upper", 0755, plan->service_id, err) < 0 ||
+        make_folder(plan->disk_fd, "work", 0700, 0, err) < 0) {
+        return err->code;
+    }
+    CLEANUP(cleanup_close)
+    int upper_fd = openat(plan->disk_fd, "upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CLEANUP(cleanup_close)
+    int work_fd = openat(plan->disk_fd, "work", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (upper_fd < 0 || work_fd < 0) {
+        return err_set(err, -errno, "disk: %m");
+    }
+    int r = fill_upper(plan, lower_fd, upper_fd, err);
+    return r < 0 ? r : stack_layers(lower_fd, upper_fd, work_fd, err);
+}
+
+int rootfs_make(const struct rootfs_plan *plan, struct err *err)
+{
+    char lower_path[PATH_MAX];
+    char disk_path[PATH_MAX];
+    int r;
+    CLEANUP(cleanup_close) int lower_fd = make_lower(plan, err);
+
+    if (lower_fd < 0) {
+        return lower_fd;
+    }
+    snprintf(lower_path, sizeof(lower_path), "%s/lower", plan->layers);
+    snprintf(disk_path, sizeof(disk_path), "%s/disk", plan->layers);
+    r = mount_attach(lower_fd, lower_path, err);
+    if (r < 0) {
+        return r;
+    }
+    r = mount_attach(plan->disk_fd, disk_path, err);
+    if (r == 0) {
+        r = make_overlay(plan, lower_fd, err);
+        umount2(disk_path, MNT_DETACH | UMOUNT_NOFOLLOW);
+    }
+    umount2(lower_path, MNT_DETACH | UMOUNT_NOFOLLOW);
+    return r;
+}

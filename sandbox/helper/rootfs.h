@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/*
+ * What a replica sees as "/": the service's tree, read-only and shown as the service user's, under
+ * a writable layer on the replica's own disk.
+ */
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/ids.h"
+
+struct rootfs_plan {
+    const char *trees;   /* the agent's folder of trees: absolute path */
+    const char *layers;  /* a folder of ours with the folders "lower" and "disk" in it */
+    struct tree_id tree; /* the tree's name is its hash in hexadecimal */
+    uid_t agent_uid;     /* who owns every file of the tree ... */
+    gid_t agent_gid;
+    uid_t service_id; /* ... and whom they belong to inside; a uid and gid of the host */
+    int disk_fd;      /* borrowed: the detached mount of the replica's disk, empty */
+    const char *hostname;
+};
+
+/*
+ * Returns the descriptor of a detached overlay mount, or -errno. The caller must be alone in a
+ * mount namespace of its own: kernels before 6.15 stack layers only that are attached somewhere,
+ * so they are, for a moment.
+ */
+int rootfs_make(const struct rootfs_plan *plan, struct err *err);

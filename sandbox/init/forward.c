@@ -1,0 +1,419 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "sandbox/init/forward.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/cleanup.h"
+#include "sandbox/init/connect.h"
+
+/*
+ * An event's tag: our kind in the highest byte, then 8 bits "is a port", 16 bits index, 32 bits
+ * version of the connection.
+ */
+enum { INDEX_NONE = UINT16_MAX, ACCEPTS_PER_TURN = 16, KEEPALIVE_IDLE_S = 60 };
+static const uint64_t TAG_PORT = (uint64_t)1 << 48;
+static_assert((int)FORWARD_CONNECTIONS_MAX < (int)INDEX_NONE, "an index fits 16 bits");
+
+static uint16_t index_of(const struct forward *forward, const struct connection *connection)
+{
+    return (uint16_t)(connection - forward->connections);
+}
+
+static uint64_t tag_of(const struct forward *forward, const struct connection *connection)
+{
+    return forward->epoll_tag | (uint64_t)index_of(forward, connection) << 32 | connection->version;
+}
+
+static int watch_port(struct forward *forward, uint32_t port)
+{
+    struct epoll_event event = {.events = EPOLLIN,
+                                .data.u64 = forward->epoll_tag | TAG_PORT | (uint64_t)port << 32};
+
+    forward->ports[port].paused = false;
+    return epoll_ctl(forward->epoll_fd, EPOLL_CTL_ADD, forward->ports[port].listen_fd, &event) < 0
+               ? -errno
+               : 0;
+}
+
+static void pause_port(struct forward *forward, uint32_t port)
+{
+    if (!forward->ports[port].paused) {
+        (void)epoll_ctl(forward->epoll_fd, EPOLL_CTL_DEL, forward->ports[port].listen_fd, NULL);
+        forward->ports[port].paused = true;
+    }
+}
+
+int forward_init(struct forward *forward, int epoll_fd, uint64_t epoll_tag,
+                 const struct sandbox_spec *spec, const int *listen_fds)
+{
+    CHECK(spec->port_count <= PORTS_PER_SERVICE_MAX);
+    CHECK(forward->port_count == 0);
+    forward->epoll_fd = epoll_fd;
+    forward->epoll_tag = epoll_tag;
+    forward->free_head = INDEX_NONE;
+    forward->ready_head = INDEX_NONE;
+    forward->ready_tail = INDEX_NONE;
+    forward->port_count = spec->port_count;
+    for (uint32_t i = 0; i < spec->port_count; i++) {
+        int flags = fcntl(listen_fds[i], F_GETFL);
+
+        forward->ports[i] = (struct forward_port){.listen_fd = listen_fds[i],
+                                                  .container_port = spec->ports[i].container_port};
+        if (flags < 0 || fcntl(listen_fds[i], F_SETFL, flags | O_NONBLOCK) < 0) {
+            return -errno;
+        }
+        int r = watch_port(forward, i);
+        if (r < 0) {
+            return r;
+        }
+    }
+    return 0;
+}
+
+/* --- pipes --- */
+
+static int pipe_take(struct forward *forward, struct forward_stream *stream)
+{
+    if (stream->pipe[0] >= 0) {
+        return 0;
+    }
+    if (forward->kept_count > 0) {
+        forward->kept_count--;
+        stream->pipe[0] = forward->kept_pipes[forward->kept_count][0];
+        stream->pipe[1] = forward->kept_pipes[forward->kept_count][1];
+        return 0;
+    }
+    if (pipe2(stream->pipe, O_CLOEXEC | O_NONBLOCK) < 0) {
+        stream->pipe[0] = -1;
+        stream->pipe[1] = -1;
+        return -errno;
+    }
+    (void)fcntl(stream->pipe[1], F_SETPIPE_SZ, FORWARD_PIPE_BYTES);
+    return 0;
+}
+
+/* Gives the pipe back; one with bytes in it is of no use to another direction. */
+static void pipe_release(struct forward *forward, struct forward_stream *stream)
+{
+    if (stream->pipe[0] < 0) {
+        return;
+    }
+    if (stream->pipe_bytes == 0 && forward->kept_count < FORWARD_PIPES_KEPT) {
+        forward->kept_pipes[forward->kept_count][0] = stream->pipe[0];
+        forward->kept_pipes[forward->kept_count][1] = stream->pipe[1];
+        forward->kept_count++;
+    } else {
+        close(stream->pipe[0]);
+        close(stream->pipe[1]);
+    }
+    stream->pipe[0] = -1;
+    stream->pipe[1] = -1;
+    stream->pipe_bytes = 0;
+}
+
+/* --- connections --- */
+
+static struct connection *connection_new(struct forward *forward, uint32_t port, int outside_fd)
+{
+    struct connection *connection;
+    uint32_t version;
+
+    if (forward->free_head != INDEX_NONE) {
+        connection = &forward->connections[forward->free_head];
+        forward->free_head = connection->next;
+    } else {
+        CHECK(forward->fresh_count < FORWARD_CONNECTIONS_MAX);
+        connection = &forward->connections[forward->fresh_count++];
+    }
+    version = connection->version + 1;
+    *connection = (struct connection){
+        .fds = {outside_fd, -1},
+        .port = (uint8_t)port,
+        .next = INDEX_NONE,
+        .version = version,
+        .streams = {{.pipe = {-1, -1}}, {.pipe = {-1, -1}}},
+    };
+    forward->ports[port].connection_count++;
+    return connection;
+}
+
+/* `reset`: the peers are to see that the stream did not come to its end. */
+static void connection_close(struct forward *forward, struct connection *connection, bool reset)
+{
+    const struct linger linger = {.l_onoff = 1, .l_linger = 0};
+    struct forward_port *port = &forward->ports[connection->port];
+
+    CHECK(connection->fds[FORWARD_OUTSIDE] >= 0 && port->connection_count > 0);
+    CHECK(!connection->queued);
+    for (unsigned i = 0; i < 2; i++) {
+        pipe_release(forward, &connection->streams[i]);
+        if (connection->fds[i] < 0) {
+            continue;
+        }
+        if (reset) {
+            (void)setsockopt(connection->fds[i], SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+        }
+        close(connection->fds[i]);
+        connection->fds[i] = -1;
+    }
+    connection->version++;
+    connection->next = forward->free_head;
+    forward->free_head = index_of(forward, connection);
+    port->connection_count--;
+    for (uint32_t i = 0; i < forward->port_count; i++) {
+        if (forward->ports[i].paused && forward->ports[i].listen_fd >= 0) {
+            (void)watch_port(forward, i);
+        }
+    }
+}
+
+static int watch_end(struct forward *forward, struct connection *connection, enum forward_end end)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+                                .data.u64 = tag_of(forward, connection)};
+
+    return epoll_ctl(forward->epoll_fd, EPOLL_CTL_ADD, connection->fds[end], &event) < 0 ? -errno
+                                                                                         : 0;
+}
+
+/* Tries the loopback addresses that are left. Returns 0 when an attempt is under way. */
+static int connect_inside(struct forward *forward, struct connection *connection)
+{
+    for (; connection->family < LOOPBACK_FAMILY_COUNT; connection->family++) {
+        int fd = connect_begin((enum loopback_family)connection->family,
+                               forward->ports[connection->port].container_port);
+
+        if (fd >= 0) {
+            connection->fds[FORWARD_INSIDE] = fd;
+            return watch_end(forward, connection, FORWARD_INSIDE);
+        }
+    }
+    return -ECONNREFUSED;
+}
+
+/* Has the attempt come to something? 0: connected. -EINPROGRESS: wait. Else: give up. */
+static int check_inside(struct forward *forward, struct connection *connection)
+{
+    int r = connect_result(connection->fds[FORWARD_INSIDE]);
+
+    if (r == 0) {
+        connection->connected = true;
+        return 0;
+    }
+    if (r == -EINPROGRESS) {
+        return r;
+    }
+    close(connection->fds[FORWARD_INSIDE]);
+    connection->fds[FORWARD_INSIDE] = -1;
+    connection->family++;
+    r = connect_inside(forward, connection);
+    return r < 0 ? r : -EINPROGRESS;
+}
+
+/* --- bytes --- */
+
+/* Moves on what there is. Returns bytes moved, 0 when it has to wait or is closed, or -errno. */
+static int64_t move_some(struct forward *forward, struct connection *connection, unsigned from)
+{
+    struct forward_stream *stream = &connection->streams[from];
+    ssize_t count_bytes;
+
+    if (stream->pipe_bytes == 0 && !stream->at_end) {
+        int r = pipe_take(forward, stream);
+
+        if (r < 0) {
+            return r;
+        }
+        count_bytes = splice(connection->fds[from], NULL, stream->pipe[1], NULL, FORWARD_PIPE_BYTES,
+                             SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+        if (count_bytes < 0) {
+            return errno == EAGAIN ? 0 : -errno;
+        }
+        stream->at_end = count_bytes == 0;
+        stream->pipe_bytes = (uint32_t)count_bytes;
+    }
+    if (stream->pipe_bytes == 0) {
+        return 0;
+    }
+    count_bytes = splice(stream->pipe[0], NULL, connection->fds[1 - from], NULL, stream->pipe_bytes,
+                         SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    if (count_bytes < 0) {
+        return errno == EAGAIN ? 0 : -errno;
+    }
+    stream->pipe_bytes -= (uint32_t)count_bytes;
+    return count_bytes;
+}
+
+/* One direction, for one turn. Returns 0 (waits), 1 (has more to do) or -errno. */
+static int pump(struct forward *forward, struct connection *connection, unsigned from)
+{
+    struct forward_stream *stream = &connection->streams[from];
+    int64_t moved_bytes = 0;
+    int64_t count_bytes;
+
+    do {
+        count_bytes = move_some(forward, connection, from);
+        moved_bytes += count_bytes > 0 ? count_bytes : 0;
+    } while (count_bytes > 0 && moved_bytes < FORWARD_TURN_BYTES_MAX);
+    if (count_bytes < 0) {
+        return (int)count_bytes;
+    }
+    if (stream->pipe_bytes == 0) {
+        pipe_release(forward, stream);
+    }
+    if (stream->at_end && stream->pipe_bytes == 0 && !stream->closed) {
+        stream->closed = true;
+        (void)shutdown(connection->fds[1 - from], SHUT_WR);
+    }
+    return count_bytes > 0 ? 1 : 0;
+}
+
+static void enqueue(struct forward *forward, struct connection *connection)
+{
+    uint16_t index = index_of(forward, connection);
+
+    if (connection->queued) {
+        return;
+    }
+    connection->queued = true;
+    connection->next = INDEX_NONE;
+    if (forward->ready_head == INDEX_NONE) {
+        forward->ready_head = index;
+    } else {
+        forward->connections[forward->ready_tail].next = index;
+    }
+    forward->ready_tail = index;
+}
+
+/* Not queued, or taken from the queue just now. */
+static void connection_go_on(struct forward *forward, struct connection *connection)
+{
+    int r = connection->connected ? 0 : check_inside(forward, connection);
+
+    if (r == -EINPROGRESS) {
+        return;
+    }
+    if (r < 0) {
+        connection_close(forward, connection, false);
+        return;
+    }
+    int there = pump(forward, connection, FORWARD_OUTSIDE);
+    int back = there < 0 ? there : pump(forward, connection, FORWARD_INSIDE);
+    if (there < 0 || back < 0) {
+        connection_close(forward, connection, true);
+    } else if (connection->streams[0].closed && connection->streams[1].closed) {
+        connection_close(forward, connection, false);
+    } else if (there > 0 || back > 0) {
+        enqueue(forward, connection);
+    }
+}
+
+static void begin_connection(struct forward *forward, uint32_t port, int outside_fd)
+{
+    struct connection *connection = connection_new(forward, port, outside_fd);
+    int on = 1;
+    int idle_s = KEEPALIVE_IDLE_S;
+
+    (void)setsockopt(outside_fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    /* A peer that has vanished must not hold its place for ever. */
+    (void)setsockopt(outside_fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    (void)setsockopt(outside_fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+    if (connect_inside(forward, connection) < 0 ||
+        watch_end(forward, connection, FORWARD_OUTSIDE) < 0) {
+        connection_close(forward, connection, false);
+        return;
+    }
+    connection_go_on(forward, connection);
+}
+
+static void accept_some(struct forward *forward, uint32_t port)
+{
+    for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
+        if (forward->ports[port].connection_count >= INIT_CONNECTIONS_MAX) {
+            pause_port(forward, port);
+            return;
+        }
+        int fd = accept4(forward->ports[port].listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd >= 0) {
+            begin_connection(forward, port, fd);
+            continue;
+        }
+        /* Out of descriptors or memory: wait until a connection has ended, if there is one. */
+        if ((errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) &&
+            forward->ports[port].connection_count > 0) {
+            pause_port(forward, port);
+        }
+        return;
+    }
+}
+
+void forward_event(struct forward *forward, uint64_t tag, uint32_t events)
+{
+    uint32_t index = (uint32_t)(tag >> 32) & UINT16_MAX;
+    struct connection *connection;
+
+    (void)events; /* the sockets know better by now */
+    if (forward->port_count == 0) {
+        return; /* done since the event was fetched */
+    }
+    if ((tag & TAG_PORT) != 0) {
+        CHECK(index < forward->port_count);
+        if (!forward->ports[index].paused) {
+            accept_some(forward, index);
+        }
+        return;
+    }
+    CHECK(index < forward->fresh_count);
+    connection = &forward->connections[index];
+    /* One whose connection was closed earlier in this round, or that has its turn anyway. */
+    if (connection->version != (uint32_t)tag || connection->queued) {
+        return;
+    }
+    connection_go_on(forward, connection);
+}
+
+bool forward_turn(struct forward *forward)
+{
+    uint16_t index = forward->ready_head;
+
+    forward->ready_head = INDEX_NONE;
+    forward->ready_tail = INDEX_NONE;
+    while (index != INDEX_NONE && forward->port_count > 0) {
+        struct connection *connection = &forward->connections[index];
+
+        CHECK(connection->queued);
+        index = connection->next;
+        connection->queued = false;
+        connection_go_on(forward, connection);
+    }
+    return forward->port_count > 0 && forward->ready_head != INDEX_NONE;
+}
+
+void forward_done(struct forward *forward)
+{
+    for (uint32_t i = 0; i < forward->port_count; i++) {
+        pause_port(forward, i);
+        forward->ports[i].listen_fd = -1;
+    }
+    for (uint32_t i = 0; i < forward->fresh_count; i++) {
+        struct connection *connection = &forward->connections[i];
+
+        connection->queued = false;
+        if (connection->fds[FORWARD_OUTSIDE] >= 0) {
+            connection_close(forward, connection, false);
+        }
+    }
+    while (forward->kept_count > 0) {
+        forward->kept_count--;
+        close(forward->kept_pipes[forward->kept_count][0]);
+        close(forward->kept_pipes[forward->kept_count][1]);
+    }
+    forward->port_count = 0;
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/*
+ * Published ports: what connects to a listening socket of the host is connected to the service's
+ * port on the sandbox's loopback, and the bytes are spliced both ways.
+ *
+ * Backpressure: a direction is read only when what it read before has been written. A half-closed
+ * direction is passed on as such. A pipe is held only by a direction with bytes under way, so an
+ * idle connection costs two descriptors. Full ports leave new connections in their backlog.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sandbox/environment.h"
+#include "sandbox/init_protocol.h"
+
+enum {
+    FORWARD_CONNECTIONS_MAX = PORTS_PER_SERVICE_MAX * INIT_CONNECTIONS_MAX,
+    FORWARD_PIPES_KEPT = 16,         /* for the next direction that needs one */
+    FORWARD_PIPE_BYTES = 262144,     /* asked for; the kernel may give less */
+    FORWARD_TURN_BYTES_MAX = 1 << 20 /* of one direction, before others have their turn */
+};
+
+enum forward_end { FORWARD_OUTSIDE, FORWARD_INSIDE };
+
+struct forward_stream { /* from fds[i] to fds[1 - i] */
+    int pipe[2];        /* -1: none held */
+    uint32_t pipe_bytes;
+    bool at_end; /* the sender has closed its direction */
+    bool closed; /* and we have passed that on */
+};
+
+struct connection {
+    int fds[2];       /* by enum forward_end; fds[0] < 0: free */
+    bool connected;   /* inside */
+    bool queued;      /* has more to do, see forward.ready */
+    uint8_t family;   /* enum loopback_family of the attempt */
+    uint8_t port;     /* index */
+    uint16_t next;    /* in the free or ready list */
+    uint32_t version; /* tells its epoll events from those of its predecessor */
+    struct forward_stream streams[2];
+};
+
+struct forward_port {
+    int listen_fd;
+    uint16_t container_port;
+    bool paused; /* not asked for new connections at the moment */
+    uint32_t connection_count;
+};
+
+struct forward {
+    int epoll_fd;
+    uint64_t epoll_tag; /* kind of our events, in the highest byte */
+    uint32_t port_count;
+    struct forward_port ports[PORTS_PER_SERVICE_MAX];
+    uint16_t free_head;
+    uint16_t fresh_count; /* connections never used so far: untouched memory */
+    uint16_t ready_head;
+    uint16_t ready_tail;
+    unsigned kept_count;
+    int kept_pipes[FORWARD_PIPES_KEPT][2];
+    struct connection connections[FORWARD_CONNECTIONS_MAX];
+};
+
+/*
+ * Begins to accept on listen_fds (port_count of them, borrowed), which become non-blocking.
+ * `forward` is zeroed memory. Returns 0 or -errno.
+ */
+int forward_init(struct forward *forward, int epoll_fd, uint64_t epoll_tag,
+                 const struct sandbox_spec *spec, const int *listen_fds);
+/* An event with our tag. */
+void forward_event(struct forward *forward, uint64_t tag, uint32_t events);
+/* Connections that used up their turn go on. Returns whether any is left: do not wait then. */
+bool forward_turn(struct forward *forward);
+/* Accepts no more and closes all connections. */
+void forward_done(struct forward *forward);

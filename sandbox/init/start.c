@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "sandbox/init/start.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/cleanup.h"
+#include "sandbox/init/privileges.h"
+#include "sandbox/init_protocol.h"
+#include "sandbox/spec.h"
+
+enum { OPEN_FILES_SOFT = 1024, OPEN_FILES_HARD = 65536, DEFAULTS_MAX = 3 };
+
+int start_prepare(struct start *start, const struct sandbox_spec *spec, int *output_write_fd_out,
+                  struct err *err)
+{
+    int ends[2];
+
+    *start = (struct start){.go_fd = -1, .report_fd = -1, .output_fd = -1};
+    if (pipe2(ends, O_CLOEXEC) < 0) {
+        return err_set(err, -errno, "output: %m");
+    }
+    start->output_fd = ends[0];
+    *output_write_fd_out = ends[1];
+    /* Only our end must not block: the other one would make the service's prints fail. */
+    if (fchown(ends[1], spec->user, spec->user) < 0 || fcntl(ends[0], F_SETFL, O_NONBLOCK) < 0) {
+        return err_set(err, -errno, "output: %m");
+    }
+    return 0;
+}
+
+static bool spec_sets(const struct sandbox_spec *spec, const char *name)
+{
+    const char *entry = spec->environment;
+    size_t length = strlen(name);
+
+    for (uint32_t i = 0; i < spec->environment_count; i++, entry += strlen(entry) + 1) {
+        if (strncmp(entry, name, length) == 0 && entry[length] == '=') {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A clean environment: three defaults unless the manifest says otherwise, then the manifest's. */
+static void build_environment(struct sandbox_spec *spec, char *hostname_entry, char **words_out)
+{
+    static char path_entry[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    static char home_entry[] = "HOME=/";
+    unsigned count = 0;
+
+    if (!spec_sets(spec, "PATH")) {
+        words_out[count++] = path_entry;
+    }
+    if (!spec_sets(spec, "HOME")) {
+        words_out[count++] = home_entry;
+    }
+    if (!spec_sets(spec, "HOSTNAME")) {
+        words_out[count++] = hostname_entry;
+    }
+    spec_words(spec->environment, spec->environment_count, words_out + count);
+}
+
+static int set_limits(struct err *err)
+{
+    const struct rlimit no_core = {0, 0};
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0) {
+        return err_set(err, -errno, "limits: %m");
+    }
+    files.rlim_max = files.rlim_max < OPEN_FILES_HARD ? files.rlim_max : OPEN_FILES_HARD;
+    files.rlim_cur = files.rlim_max < OPEN_FILES_SOFT ? files.rlim_max : OPEN_FILES_SOFT;
+    if (setrlimit(RLIMIT_NOFILE, &files) < 0 || setrlimit(RLIMIT_CORE, &no_core) < 0) {
+        return err_set(err, -errno, "limits: %m");
+    }
+    return 0;
+}
+
+static int set_output(int output_write_fd, struct err *err)
+{
+    CLEANUP(cleanup_close) int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    if (null_fd < 0) {
+        return err_set(err, -errno, "/dev/null: %m");
+    }
+    if (dup2(null_fd, STDIN_FILENO) < 0 || dup2(output_write_fd, STDOUT_FILENO) < 0 ||
+        dup2(output_write_fd, STDERR_FILENO) < 0) {
+        return err_set(err, -errno, "output: %m");
+    }
+    return 0;
+}
+
+/* With the service's own rights. After the pivot every path is inside; say so if it were not. */
+static int enter_workdir(const char *workdir, struct err *err)
+{
+    char present[PATH_BYTES_MAX];
+
+    if (chdir(workdir) < 0) {
+        return err_set(err, -errno, "workdir %s: %m", workdir);
+    }
+    if (syscall(SYS_getcwd, present, sizeof(present)) < 0) {
+        return err_set(err, -errno, "workdir %s: %m", workdir);
+    }
+    if (present[0] != '/') { /* "(unreachable)...": outside of our root */
+        return err_set(err, -EXDEV, "workdir %s: outside of the sandbox", workdir);
+    }
+    return 0;
+}
+
+static int reset_signals(struct err *err)
+{
+    sigset_t none;
+
+    for (int number = 1; number < NSIG; number++) {
+        struct sigaction action = {.sa_handler = SIG_DFL};
+
+        /* SIGKILL, SIGSTOP and those of libc refuse; they are at their default anyway. */
+        (void)sigaction(number, &action, NULL);
+    }
+    sigemptyset(&none);
+    if (sigprocmask(SIG_SETMASK, &none, NULL) < 0) {
+        return err_set(err, -errno, "signals: %m");
+    }
+    return 0;
+}
+
+static int load_filter(struct err *err)
+{
+    static struct sock_filter program[BPF_MAXINSNS];
+    ssize_t length_bytes = pread(INIT_FD_FILTER, program, sizeof(program), 0);
+    struct sock_fprog filter;
+
+    if (length_bytes <= 0 || (size_t)length_bytes % sizeof(program[0]) != 0) {
+        return err_set(err, -EBADMSG, "seccomp: no filter");
+    }
+    filter =
+        (struct sock_fprog){(unsigned short)((size_t)length_bytes / sizeof(program[0])), program};
+    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) < 0) {
+        return err_set(err, -errno, "seccomp: %m");
+    }
+    return 0;
+}
+
+/* Returns only when it has failed. */
+static int become_service(struct sandbox_spec *spec, int output_write_fd, struct err *err)
+{
+    char hostname_entry[sizeof("HOSTNAME=") + sizeof(spec->hostname)];
+    char *arguments[ARGUMENTS_MAX + 1];
+    char *environment[ENVIRONMENT_MAX + DEFAULTS_MAX + 1];
+    int r;
+
+    CHECK(snprintf(hostname_entry, sizeof(hostname_entry), "HOSTNAME=%s", spec->hostname) > 0);
+    spec_words(spec->arguments, spec->argument_count, arguments);
+    build_environment(spec, hostname_entry, environment);
+    if (setsid() < 0) {
+        return err_set(err, -errno, "session: %m");
+    }
+    umask(022);
+    r = set_output(output_write_fd, err);
+    if (r == 0) {
+        r = set_limits(err);
+    }
+    if (r == 0) {
+        r = privileges_of_service(spec->user, err);
+    }
+    if (r == 0) {
+        r = enter_workdir(spec->workdir, err);
+    }
+    if (r == 0) {
+        r = reset_signals(err);
+    }
+    if (r == 0 && syscall(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC) < 0) {
+        r = err_set(err, -errno, "close descriptors: %m");
+    }
+    if (r == 0) {
+        r = load_filter(err);
+    }
+    if (r == 0) {
+        execve(arguments[0], arguments, environment);
+        r = err_set(err, -errno, "%s: %m", arguments[0]);
+    }
+    return r;
+}
+
+static int enter_cgroup(struct err *err)
+{
+    for (int i = 0; i < INIT_ENTRIES; i++) {
+        if (write(INIT_FD_ENTRIES + i, "0", 1) < 0) {
+            return err_set(err, -errno, "enter the control group: %m");
+        }
+    }
+    return 0;
+}
+
+static _Noreturn void run_child(struct sandbox_spec *spec, int output_write_fd, int go_fd,
+                                int report_fd)
+{
+    const struct init_message forked = {.kind = INIT_FORKED};
+    struct err err = {0};
+    char go;
+    int r = enter_cgroup(&err);
+
+    if (r == 0) {
+        r = init_message_send(INIT_FD_CONTROL, &forked);
+    }
+    if (r < 0 && err.code == 0) {
+        errno = -r;
+        (void)err_set(&err, r, "report to minga-sandboxd: %m");
+    } else if (r == 0 && read(go_fd, &go, 1) != 1) {
+        _exit(1); /* init is gone, and with it everybody who could want to know */
+    } else if (r == 0) {
+        (void)become_service(spec, output_write_fd, &err);
+    }
+    /* Short enough for a pipe to take at once. */
+    if (write(report_fd, err.text, strlen(err.text)) < 0) {
+        _exit(1);
+    }
+    _exit(1);
+}
+
+int start_fork(struct start *start, struct sandbox_spec *spec, int output_write_fd, struct err *err)
+{
+    CLEANUP(cleanup_close) int write_fd = output_write_fd;
+    int go[2] = {-1, -1};
+    int report[2] = {-1, -1};
+    pid_t pid;
+
+    if (pipe2(go, O_CLOEXEC) < 0 || pipe2(report, O_CLOEXEC) < 0) {
+        return err_set(err, -errno, "start: %m");
+    }
+    pid = fork();
+    if (pid == 0) {
+        close(go[1]);
+        close(report[0]);
+        run_child(spec, write_fd, go[0], report[1]);
+    }
+    close(go[0]);
+    close(report[1]);
+    start->go_fd = go[1];
+    start->report_fd = report[0];
+    if (pid < 0 || fcntl(report[0], F_SETFL, O_NONBLOCK) < 0) {
+        return err_set(err, -errno, "start: %m");
+    }
+    start->pid = pid;
+    /* Only the child was to enter. */
+    if (syscall(SYS_close_range, INIT_FD_ENTRIES, INIT_FD_ENTRIES + INIT_ENTRIES - 1, 0) < 0) {
+        return err_set(err, -errno, "start: %m");
+    }
+    return 0;
+}
+
+int start_release(struct start *start)
+{
+    ssize_t written_bytes;
+
+    CHECK(start->pid > 0);
+    if (start->go_fd < 0) {
+        return -EALREADY;
+    }
+    written_bytes = write(start->go_fd, "", 1);
+    close(start->go_fd);
+    start->go_fd = -1;
+    return written_bytes == 1 ? 0 : -EPIPE;
+}
+
+int start_outcome(struct start *start, struct err *err)
+{
+    char text[ERR_TEXT_BYTES_MAX];
+    ssize_t count_bytes = read(start->report_fd, text, sizeof(text) - 1);
+
+    if (count_bytes < 0 && errno == EAGAIN) {
+        return -EAGAIN;
+    }
+    close(start->report_fd);
+    start->report_fd = -1;
+    if (count_bytes == 0 && start->go_fd >= 0) {
+        return err_set(err, -ECANCELED, "killed before it was started");
+    }
+    if (count_bytes == 0) {
+        return 0;
+    }
+    text[count_bytes < 0 ? 0 : count_bytes] = '\0';
+    return err_set(err, -ECANCELED, "%s", text);
+}

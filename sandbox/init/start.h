@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/* The service's first process: forked, held until it is in its cgroup, then executed. */
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "sandbox/environment.h"
+
+struct start {
+    pid_t pid;     /* of the service's main process; 0: none */
+    int go_fd;     /* writing end: a byte lets the child go on */
+    int report_fd; /* reading end, non-blocking: an error's text, or the end when execve worked */
+    int output_fd; /* reading end, non-blocking: stdout and stderr */
+};
+
+/*
+ * Makes the pipe for the output, as root of the sandbox still: it belongs to the service's user,
+ * so that /dev/stdout can be opened by programs that log there.
+ */
+int start_prepare(struct start *start, const struct sandbox_spec *spec, int *output_write_fd_out,
+                  struct err *err);
+/* Forks. The child reports itself on INIT_FD_CONTROL and waits. Closes output_write_fd. */
+int start_fork(struct start *start, struct sandbox_spec *spec, int output_write_fd,
+               struct err *err);
+/* The child is in its group: let it go on. */
+int start_release(struct start *start);
+/*
+ * Has it been executed? 0: yes. -EAGAIN: not known yet. Another -errno: failed, err says why.
+ * report_fd is closed unless -EAGAIN.
+ */
+int start_outcome(struct start *start, struct err *err);

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "sandbox/init_protocol.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/wire.h"
+
+enum { CONTROL_BYTES_MAX = 256 }; /* credentials and a few unwanted descriptors */
+
+size_t init_message_encode(const struct init_message *message, uint8_t *data_out)
+{
+    struct wire_writer wire = wire_writer(data_out, INIT_MESSAGE_BYTES_MAX);
+
+    CHECK(message->kind >= INIT_FORKED && message->kind <= INIT_ENDED);
+    wire_put_u8(&wire, (uint8_t)message->kind);
+    wire_put_bool(&wire, message->healthy);
+    wire_put_bool(&wire, message->signalled);
+    wire_put_bool(&wire, message->stopped);
+    wire_put_u32(&wire, (uint32_t)message->status);
+    wire_put_u64(&wire, message->started_ms);
+    wire_put_u64(&wire, message->lost_bytes);
+    wire_put_text(&wire, message->reason);
+    CHECK(wire_ok(&wire));
+    return wire.written_bytes;
+}
+
+int init_message_decode(struct bytes bytes, struct init_message *message_out)
+{
+    struct wire_reader wire = wire_reader(bytes);
+    struct init_message message = {.kind = INIT_FORKED};
+    unsigned kind = wire_u8(&wire);
+
+    message.healthy = wire_bool(&wire);
+    message.signalled = wire_bool(&wire);
+    message.stopped = wire_bool(&wire);
+    message.status = (int32_t)wire_u32(&wire);
+    message.started_ms = wire_u64(&wire);
+    message.lost_bytes = wire_u64(&wire);
+    wire_text(&wire, message.reason, sizeof(message.reason));
+    if (!wire_done(&wire) || kind < INIT_FORKED || kind > INIT_ENDED || message.status < 0 ||
+        message.status > 255) {
+        return -EBADMSG;
+    }
+    message.kind = (enum init_message_kind)kind;
+    *message_out = message;
+    return 0;
+}
+
+int init_message_send(int fd, const struct init_message *message)
+{
+    uint8_t data[INIT_MESSAGE_BYTES_MAX];
+    size_t length_bytes = init_message_encode(message, data);
+
+    for (;;) {
+        ssize_t sent_bytes = send(fd, data, length_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        if (sent_bytes >= 0) {
+            return 0;
+        }
+        if (errno != EINTR) {
+            return -errno;
+        }
+    }
+}
+
+/* Descriptors that somebody slips us would stay open for ever. */
+static void close_descriptors(const struct cmsghdr *header)
+{
+    size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+    for (size_t i = 0; i < count; i++) {
+        int fd;
+
+        memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(fd));
+        close(fd);
+    }
+}
+
+static pid_t read_ancillary(struct msghdr *packet)
+{
+    pid_t sender_pid = 0;
+
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(packet); header != NULL;
+         header = CMSG_NXTHDR(packet, header)) {
+        if (header->cmsg_level != SOL_SOCKET) {
+            continue;
+        }
+        if (header->cmsg_type == SCM_RIGHTS) {
+            close_descriptors(header);
+        } else if (header->cmsg_type == SCM_CREDENTIALS &&
+                   header->cmsg_len == CMSG_LEN(sizeof(struct ucred))) {
+            struct ucred credentials;
+
+            memcpy(&credentials, CMSG_DATA(header), sizeof(credentials));
+            sender_pid = credentials.pid;
+        }
+    }
+    return sender_pid;
+}
+
+int init_message_receive(int fd, struct init_message *message_out, pid_t *sender_pid_out)
+{
+    uint8_t data[INIT_MESSAGE_BYTES_MAX];
+    _Alignas(struct cmsghdr) char control[CONTROL_BYTES_MAX];
+    struct iovec part = {data, sizeof(data)};
+    struct msghdr packet = {.msg_iov = &part,
+                            .msg_iovlen = 1,
+                            .msg_control = control,
+                            .msg_controllen = sizeof(control)};
+    ssize_t length_bytes;
+    pid_t sender_pid;
+
+    do {
+        length_bytes = recvmsg(fd, &packet, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    } while (length_bytes < 0 && errno == EINTR);
+    if (length_bytes < 0) {
+        return errno == ECONNRESET ? -EPIPE : -errno;
+    }
+    sender_pid = read_ancillary(&packet);
+    if (length_bytes == 0) {
+        return -EPIPE;
+    }
+    if ((packet.msg_flags & MSG_TRUNC) != 0) {
+        return -EBADMSG;
+    }
+    *sender_pid_out = sender_pid;
+    return init_message_decode((struct bytes){data, (size_t)length_bytes}, message_out);
+}

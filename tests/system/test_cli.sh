@@ -1,0 +1,101 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# What a person meets at the command line: help, wrong words, exit statuses, one-line errors,
+# pushes that must be refused, a full disk, used-up ports.
+set -euo pipefail
+here=$(dirname "$(realpath "$0")")
+# shellcheck source=tests/system/community.sh
+. "$here/community.sh"
+# shellcheck source=tests/system/check.sh
+. "$here/check.sh"
+
+node_config() {
+    cat <<'CONFIG'
+contribute: {cpu: "1.0", memory: 256M, disk: 256M, storage: 64M, keep_free: 0%, pids: 256}
+CONFIG
+}
+community_new 2
+absent() { MINGA_SOCKET=$WORK/nothing.sock HOME=$WORK/home "$BIN/minga" "$@"; }
+check "help works without an agent" absent help
+check "version works without an agent" absent version
+refused 3 "" "without an agent: status 3" absent status
+refused 2 "" "an unknown command: status 2" absent frobnicate
+refused 2 "" "a command of a later issue is unknown" absent rollback web
+refused 2 "" "an unknown option: status 2" absent status --frobnicate
+refused 2 "" "a missing argument: status 2" absent start
+json_error() { absent --json status 2>&1 >/dev/null | jq -e '.error.what and .error.why and .error.do'; }
+check "--json errors are objects" json_error
+
+for i in 1 2; do node_start "$i"; done
+community_form
+refused 4 "" "an unknown service: status 4" minga 1 status nothing
+refused 4 "" "locating an unknown service: status 4" minga 2 locate nothing
+
+root=$WORK/tree
+mkdir -p "$root/bin"
+cp /bin/busybox "$root/bin/"
+manifest() { printf '%s\n' "$@" >"$root/service.yaml"; }
+ok_lines=('name: tree' 'command: [/bin/busybox, sleep, "600"]')
+manifest "${ok_lines[@]}" 'resources: {memory: 12 bananas}'
+refused 1 "service.yaml:3:" "a fault names line and column" minga 1 push "$root"
+manifest "${ok_lines[@]}" 'replica: 3'
+refused 1 "replicas" "an unknown key names the nearest" minga 1 push "$root"
+manifest "${ok_lines[@]}" 'state: {mode: snapshot}'
+refused 1 "not available" "a key of later is refused by name" minga 1 push "$root"
+manifest 'name: tree'
+refused 1 "command" "a missing command is named" minga 1 push "$root"
+rm "$root/service.yaml"
+refused 1 "service.yaml" "a missing manifest is named" minga 1 push "$root"
+refused 4 "No such file" "a bundle that is not there" minga 1 push "$WORK/nothing.tar"
+head -c 100000 /dev/urandom >"$WORK/noise.tar"
+refused 1 "" "noise is no bundle" minga 1 push "$WORK/noise.tar"
+
+manifest "${ok_lines[@]}"
+pushed() { minga 1 --json push "$root"; }
+first=$(pushed)
+check "push answers as documented" eval 'jq -e ".name == \"tree\" and .version == 1 and (.tree | length) == 64 and .files >= 1 and .bytes > 0 and .new_bytes > 0" <<<"$first"'
+again=$(pushed)
+check "the same tree is the same version and moves nothing" eval '[ "$(jq -r ".version, .new_bytes" <<<"$again" | tr "\n" " ")" = "1 0 " ]'
+touch "$root/more"
+check "a changed tree is version 2" eval '[ "$(pushed | jq .version)" = 2 ]'
+chmod u+s "$root/more"
+check "setuid is dropped and said" eval 'minga 1 push "$root" 2>&1 | grep -qi setuid'
+chmod u-s "$root/more"
+check "push from stdin" eval 'tar -C "$root" -cf - . | minga 1 --json push - | jq -e ".name == \"tree\""'
+
+left_before=$(find "$WORK/n1/state/agent" "$WORK/n2/state/agent" -type f -name '*' ! -name '*.db*' | wc -l)
+for hostile in '../evil' '/etc/evil'; do
+    python3 - "$WORK/hostile.tar" "$hostile" <<'PY'
+import io, sys, tarfile
+with tarfile.open(sys.argv[1], "w") as tar:
+    for name, data in (("service.yaml", b"name: x\ncommand: [/x]\n"), (sys.argv[2], b"evil")):
+        entry = tarfile.TarInfo(name)
+        entry.size = len(data)
+        tar.addfile(entry, io.BytesIO(data))
+PY
+    refused 1 "$hostile" "a path out of the tree is refused and named: $hostile" minga 1 push "$WORK/hostile.tar"
+done
+left_after=$(find "$WORK/n1/state/agent" "$WORK/n2/state/agent" -type f -name '*' ! -name '*.db*' | wc -l)
+check "nothing of a refused bundle stays" [ "$left_before" = "$left_after" ]
+
+# --- storage share of 64M
+head -c 90000000 /dev/urandom >"$root/large"
+refused 1 "" "what is larger than the storage share is refused while pushing" minga 1 push "$root"
+rm "$root/large"
+check "and the agents go on" sees_members 2 2
+check "and smaller things are still stored" eval 'pushed | jq -e ".version >= 2"'
+
+# --- documents and tables
+minga 1 start tree --wait=20s >/dev/null || fail "start tree"
+check "status has the documented keys" eval 'minga 2 --json status tree | jq -e ".community and (.services[0] | .name and .id and .owner and .version and .state and .wanted == 1 and .running == 1 and .manager and (.epoch != null)) and (.services[0].replicas[0] | .id == \"tree/1\" and .incarnation and .node and .node_name and .address and .state == \"running\" and .health == \"ok\" and (.restarts != null) and .cpu_limit_cores and .memory_limit_bytes and .disk_limit_bytes)"'
+check "nodes has the documented keys" eval 'minga 2 --json nodes | jq -e ".community and (.nodes[0] | .node and .node_name and .address and .owner and .state and .reachable and .arch and .version and .free and .since)"'
+check "members has the documented keys" eval 'minga 2 --json members | jq -e ".members[0] | .owner and (.nodes != null) and (.services != null) and .since"'
+check "node has the documented keys" eval 'minga 2 --json node | jq -e ".node and .node_name and .community and .state and (.rule != null) and .reachable and .contribution.memory_bytes and (.used.memory_bytes != null) and (.replicas != null)"'
+check "ring has the documented keys" eval 'minga 2 --json ring | jq -e ".node and .positions[0] and .predecessors[0] and .successors[0] and (.nodes != null)"'
+check "lookup has the documented keys" eval 'minga 2 --json lookup 0000000000000000000000000000000000000000000000000000000000000005 | jq -e ".key and .responsible and .holders[0] and (.hops != null) and (.path != null)"'
+narrow() { COLUMNS=60 minga 2 status tree | awk 'length($0) > 60 {exit 1}'; }
+check "tables fit the window" narrow
+minga 1 stop tree --wait=20s >/dev/null
+
+for i in 1 2; do node_stop "$i"; done
+within 5 "nothing is left behind" is_empty leftovers

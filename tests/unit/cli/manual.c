@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* The manual page and the table of commands say the same. */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/cli/command.h"
+#include "base/bytes.h"
+#include "base/file.h"
+#include "images/manifest_table.h"
+
+/* A page of packaging/man as one text, found from where this file is. */
+static char *read_page(const char *name)
+{
+    static char page[65536];
+    char path[512];
+    struct buffer buffer = {.bytes_max = sizeof(page) - 1};
+    struct err err;
+    const char *tail = strstr(__FILE__, "tests/unit/cli");
+
+    cr_assert_not_null(tail);
+    snprintf(path, sizeof(path), "%.*spackaging/man/%s", (int)(tail - __FILE__), __FILE__, name);
+    cr_assert_eq(file_read(AT_FDCWD, path, &buffer, &err), 0, "%s", err.text);
+    memcpy(page, buffer.data, buffer.length_bytes);
+    page[buffer.length_bytes] = '\0';
+    buffer_done(&buffer);
+    return page;
+}
+
+Test(manual, has_every_command)
+{
+    const char *page = read_page("minga.1");
+
+    for (uint32_t i = 0; i < command_count(); i++) {
+        char entry[96];
+
+        snprintf(entry, sizeof(entry), "\n.It Cm %s", command_at(i)->name);
+        const char *found = strstr(page, entry);
+
+        cr_expect(found != NULL && strchr(" \n", found[strlen(entry)]) != NULL, "%s",
+                  command_at(i)->name);
+    }
+}
+
+Test(manual, has_no_command_that_does_not_exist)
+{
+    const char *line = read_page("minga.1");
+
+    while ((line = strstr(line, "\n.It Cm ")) != NULL) {
+        char first[64] = "";
+        char second[64] = "";
+        uint32_t used = 0;
+
+        line += strlen("\n.It Cm ");
+        sscanf(line, "%63s %63s", first, second);
+        cr_expect_not_null(command_find(first, second, &used), "%s %s", first, second);
+    }
+}
+
+Test(manual, has_every_option)
+{
+    const char *page = read_page("minga.1");
+
+    for (int i = 0; i < OPTION_COUNT; i++) {
+        char text[64];
+
+        snprintf(text, sizeof(text), "Fl Fl %s", option_spec((enum option)i)->name);
+        cr_expect_not_null(strstr(page, text), "%s", text);
+    }
+}
+
+Test(manual, has_every_key_of_a_manifest)
+{
+    const struct yaml_table *table = manifest_table();
+    const char *page = read_page("service.yaml.5");
+
+    for (size_t i = 0; i < table->key_count; i++) {
+        const char *path = table->keys[i].path;
+        const char *element = strstr(path, "[]");
+
+        /* What is in a list is told with the list; a mapping by its keys. */
+        if (element != NULL && element[2] == '\0') {
+            continue;
+        }
+        if (table->keys[i].type == YAML_MAPPING) {
+            continue;
+        }
+        cr_expect_not_null(strstr(page, element != NULL ? element + 3 : path), "%s", path);
+    }
+}

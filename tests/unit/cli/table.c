@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "agent/cli/table.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/cli/text.h"
+
+static const char *const headings[] = {"NAME", "STATE", "NOTE"};
+
+static char *print(const char *note, uint32_t width, bool colour)
+{
+    static char text[4096];
+    struct buffer out = {.bytes_max = sizeof(text) - 1};
+    struct table table;
+
+    table_init(&table, headings, 3);
+    table_add(&table, (const char *const[]){"wiki", "active", note});
+    table_add(&table, (const char *const[]){"calendar", "off", NULL});
+    cr_assert_eq(table_print(&table, width, colour, &out), 0);
+    table_done(&table);
+    memcpy(text, out.data, out.length_bytes);
+    text[out.length_bytes] = '\0';
+    buffer_done(&out);
+    return text;
+}
+
+static size_t widest_line(const char *text)
+{
+    size_t widest = 0;
+
+    while (*text != '\0') {
+        size_t bytes = strcspn(text, "\n");
+        char line[512];
+
+        snprintf(line, sizeof(line), "%.*s", (int)bytes, text);
+        widest = text_width(line) > widest ? text_width(line) : widest;
+        text += bytes + (text[bytes] == '\n' ? 1 : 0);
+    }
+    return widest;
+}
+
+Test(table, columns_are_as_wide_as_their_cells_and_nothing_trails)
+{
+    cr_assert_str_eq(print("state: none", 0, false), "NAME      STATE   NOTE\n"
+                                                     "wiki      active  state: none\n"
+                                                     "calendar  off\n");
+}
+
+Test(table, the_note_is_cut_to_the_window)
+{
+    cr_assert_str_eq(print("a long note that does not fit", 30, false),
+                     "NAME      STATE   NOTE\n"
+                     "wiki      active  a long no...\n"
+                     "calendar  off\n");
+}
+
+Test(table, no_line_is_wider_than_any_window_from_25_columns_on)
+{
+    for (uint32_t width = 26; width < 100; width++) {
+        cr_expect_leq(widest_line(print("a note that is quite a bit longer than that, and on it "
+                                        "goes until nobody reads it any more",
+                                        width, false)),
+                      width, "width %u", width);
+    }
+}
+
+Test(table, expendable_columns_go_in_their_order_and_the_note_takes_the_room)
+{
+    struct buffer out = {.bytes_max = 1000};
+    struct table table;
+
+    table_init(&table, (const char *const[]){"NAME", "AGE", "STATE", "NOTE"}, 4);
+    table.expendable = ",AGE,STATE,";
+    table_add(&table, (const char *const[]){"calendar", "12 days", "active", "0123456789abc"});
+    cr_assert_eq(table_print(&table, 26, false, &out), 0);
+    cr_assert_eq(
+        memcmp(out.data, "NAME      STATE   NOTE\ncalendar  active  01234...\n", out.length_bytes),
+        0);
+    table_done(&table);
+    buffer_done(&out);
+}
+
+Test(table, letters_beyond_ascii_count_once)
+{
+    cr_assert_str_eq(print("\xc3\xa4\xc3\xb6\xc3\xbc", 0, false), "NAME      STATE   NOTE\n"
+                                                                  "wiki      active  äöü\n"
+                                                                  "calendar  off\n");
+}
+
+Test(table, escape_sequences_of_others_do_not_reach_the_terminal)
+{
+    const char *text = print("\033[2Jboo\a\xc2\x9b"
+                             "31m",
+                             0, false);
+
+    cr_assert_null(strchr(text, '\033'));
+    cr_assert_null(strchr(text, '\a'));
+    cr_assert_not_null(strstr(text, "?[2Jboo???31m"));
+}
+
+Test(table, states_are_coloured_and_widths_do_not_change)
+{
+    cr_assert_not_null(strstr(print("x", 80, true), "\033[32mactive\033[0m  x\n"));
+}
+
+Test(table, a_table_without_rows_is_its_heading)
+{
+    struct buffer out = {.bytes_max = 100};
+    struct table table;
+
+    table_init(&table, headings, 3);
+    cr_assert_eq(table_print(&table, 80, true, &out), 0);
+    cr_assert_eq(out.length_bytes, strlen("NAME  STATE  NOTE\n"));
+    table_done(&table);
+    buffer_done(&out);
+}
+
+Test(text, what_is_no_utf_8_becomes_question_marks)
+{
+    static const struct {
+        const char *before;
+        const char *after;
+    } rows[] = {
+        {"plain", "plain"},           {"tab\there", "tab?here"},
+        {"\xff\xfe", "??"},           {"\xc0\xaf", "??"}, /* overlong */
+        {"\xe0\x80\xaf", "???"},                          /* overlong */
+        {"\xed\xa0\x80", "???"},                          /* surrogate */
+        {"\xf4\x90\x80\x80", "????"},                     /* beyond Unicode */
+        {"\xe2\x80\xae", "???"},                          /* turns what follows around */
+        {"cut\xe2\x82", "cut??"},     {"\xe2\x82\xac", "\xe2\x82\xac"},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char text[16];
+
+        snprintf(text, sizeof(text), "%s", rows[i].before);
+        text_clean(text);
+        cr_expect_str_eq(text, rows[i].after, "row %zu: %s", i, text);
+    }
+}
+
+Test(text, output_keeps_its_lines)
+{
+    char text[] = "one\n\ttwo\033[0m\n";
+
+    text_clean_output(text, strlen(text));
+    cr_assert_str_eq(text, "one\n\ttwo?[0m\n");
+}
+
+Test(text, distance_counts_slips_of_the_finger)
+{
+    cr_assert_eq(text_distance("status", "status"), 0);
+    cr_assert_eq(text_distance("statsu", "status"), 1);
+    cr_assert_eq(text_distance("stat", "status"), 2);
+    cr_assert_eq(text_distance("", "abc"), 3);
+    cr_assert_eq(text_distance("a", "b"), 1);
+}

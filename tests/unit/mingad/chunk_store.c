@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "agent/mingad/chunk_store.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+
+static char folder[] = "/tmp/minga-chunks-XXXXXX";
+static struct chunk_store store;
+
+static void open_store(void)
+{
+    struct err err = {0};
+
+    cr_assert_not_null(mkdtemp(folder));
+    cr_assert_eq(chunk_store_open(folder, 0, &store, &err), 0, "%s", err.text);
+}
+
+static void drop_visited(void *context, const struct chunk_id *chunk, uint64_t length_bytes)
+{
+    (void)context;
+    (void)length_bytes;
+    chunk_store_drop(&store, chunk);
+}
+
+static void close_store(void)
+{
+    struct err err = {0};
+
+    chunk_store_scan(&store, drop_visited, NULL, &err);
+    chunk_store_close(&store);
+    rmdir(folder);
+}
+
+TestSuite(chunk_store, .init = open_store, .fini = close_store);
+
+static struct chunk_id put_text(const char *text)
+{
+    struct chunk_id chunk = chunk_store_id(bytes_of_text(text));
+
+    cr_assert_eq(chunk_store_put(&store, &chunk, bytes_of_text(text)), 0);
+    return chunk;
+}
+
+Test(chunk_store, a_chunk_comes_back_as_it_was_put)
+{
+    struct chunk_id chunk = put_text("hello");
+    uint8_t *data = NULL;
+    size_t length_bytes = 0;
+
+    cr_assert(chunk_store_has(&store, &chunk));
+    cr_assert_eq(chunk_store_get(&store, &chunk, &data, &length_bytes), 0);
+    cr_assert_eq(length_bytes, 5);
+    cr_assert_eq(memcmp(data, "hello", 5), 0);
+    free(data);
+    cr_assert_eq(put_text("hello").id.bytes[0], chunk.id.bytes[0]);
+    cr_assert_eq(chunk_store_drop(&store, &chunk), 0);
+    cr_assert_eq(chunk_store_drop(&store, &chunk), 0);
+    cr_assert_not(chunk_store_has(&store, &chunk));
+    cr_assert_eq(chunk_store_get(&store, &chunk, &data, &length_bytes), -ENOENT);
+}
+
+Test(chunk_store, wrong_bytes_and_wrong_lengths_are_never_kept)
+{
+    struct chunk_id chunk = chunk_store_id(bytes_of_text("hello"));
+    uint8_t *big = calloc(1, CHUNK_BYTES_MAX + 1);
+
+    cr_assert_eq(chunk_store_put(&store, &chunk, bytes_of_text("hellO")), -EBADMSG);
+    cr_assert_not(chunk_store_has(&store, &chunk));
+    chunk = chunk_store_id((struct bytes){big, 0});
+    cr_assert_eq(chunk_store_put(&store, &chunk, (struct bytes){big, 0}), -EBADMSG);
+    chunk = chunk_store_id((struct bytes){big, CHUNK_BYTES_MAX + 1});
+    cr_assert_eq(chunk_store_put(&store, &chunk, (struct bytes){big, CHUNK_BYTES_MAX + 1}),
+                 -EBADMSG);
+    chunk = chunk_store_id((struct bytes){big, CHUNK_BYTES_MAX});
+    cr_assert_eq(chunk_store_put(&store, &chunk, (struct bytes){big, CHUNK_BYTES_MAX}), 0);
+    free(big);
+}
+
+Test(chunk_store, a_rotten_chunk_is_noticed_and_deleted)
+{
+    struct chunk_id chunk = put_text("hello");
+    char name[ID_HEX_CHARS + 1];
+    uint8_t *data = NULL;
+    size_t length_bytes = 0;
+
+    id_to_hex(&chunk.id, name);
+    int fd = openat(store.folder_fd, name, O_WRONLY | O_CLOEXEC);
+
+    cr_assert_eq(pwrite(fd, "J", 1, 0), 1);
+    close(fd);
+    cr_assert_eq(chunk_store_get(&store, &chunk, &data, &length_bytes), -EBADMSG);
+    cr_assert_null(data);
+    cr_assert_not(chunk_store_has(&store, &chunk));
+    cr_assert_eq(chunk_store_get(&store, &chunk, &data, &length_bytes), -ENOENT);
+}
+
+Test(chunk_store, nothing_is_taken_when_the_disk_must_stay_free)
+{
+    struct chunk_id chunk = chunk_store_id(bytes_of_text("hello"));
+
+    store.keep_free_bytes = UINT64_MAX / 2;
+    cr_assert_eq(chunk_store_put(&store, &chunk, bytes_of_text("hello")), -ENOSPC);
+    cr_assert_not(chunk_store_has(&store, &chunk));
+    store.keep_free_bytes = 0;
+    cr_assert_eq(chunk_store_put(&store, &chunk, bytes_of_text("hello")), 0);
+}
+
+struct found {
+    uint32_t count;
+    uint64_t bytes;
+};
+
+static void count_visited(void *context, const struct chunk_id *chunk, uint64_t length_bytes)
+{
+    struct found *found = context;
+
+    (void)chunk;
+    found->count++;
+    found->bytes += length_bytes;
+}
+
+Test(chunk_store, a_scan_finds_chunks_and_clears_away_what_was_interrupted)
+{
+    struct found found = {0};
+    struct err err = {0};
+
+    put_text("one");
+    put_text("three");
+    int fd = openat(store.folder_fd, ".new-12", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+    cr_assert_geq(fd, 0);
+    close(fd);
+    cr_assert_eq(chunk_store_scan(&store, count_visited, &found, &err), 0);
+    cr_assert_eq(found.count, 2);
+    cr_assert_eq(found.bytes, 8);
+    cr_assert_eq(faccessat(store.folder_fd, ".new-12", F_OK, 0), -1);
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "agent/mingad/config.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const struct machine machine = {"oak", 2000, (uint64_t)1000 << 20, (uint64_t)100 << 30,
+                                       MANIFEST_ARCH_AMD64};
+
+static int parse(const char *yaml, struct config *config_out, struct err *err)
+{
+    return config_parse(bytes_of_text(yaml), "minga.yaml", config_out, err);
+}
+
+static void refused(const char *yaml, const char *expected)
+{
+    struct config config;
+    struct err err = {0};
+
+    cr_assert_eq(parse(yaml, &config, &err), -EINVAL, "accepted: %s", yaml);
+    cr_assert_not_null(strstr(err.text, expected), "\"%s\" is not in \"%s\"", expected, err.text);
+}
+
+Test(config, an_empty_file_means_the_defaults_of_the_design)
+{
+    struct config config;
+    struct contribution contribution;
+    struct err err = {0};
+
+    cr_assert_eq(parse("", &config, &err), 0, "%s", err.text);
+    cr_assert_str_eq(config.name, "");
+    cr_assert_eq(config.listen_port, 7400);
+    cr_assert_str_eq(config.listen_host, "*");
+    cr_assert_str_eq(config.advertise, "auto");
+    cr_assert_str_eq(config.bind, "*");
+    cr_assert_eq(config.port_first, 31000);
+    cr_assert_eq(config.port_last, 31999);
+    cr_assert_eq(config.pid_count, 512);
+    cr_assert_eq(config.upload_bytes_per_s, 2 << 20);
+    cr_assert_eq(config.uid_first, 1879048192);
+    cr_assert_eq(config.uid_last, 2147483647);
+    cr_assert_str_eq(config.user, "minga");
+    cr_assert_str_eq(config.cgroup, "minga");
+    cr_assert_str_eq(config.state, "/var/lib/minga");
+    cr_assert_str_eq(config.run, "/run/minga");
+    cr_assert(config_has_role(&config, CONFIG_ROLE_RUN));
+    cr_assert(config_has_role(&config, CONFIG_ROLE_STORE));
+    cr_assert(config_has_role(&config, CONFIG_ROLE_MANAGE));
+    cr_assert_eq(config_resolve(&config, &machine, &contribution, &err), 0, "%s", err.text);
+    cr_assert_eq(contribution.limits.cpu_permille, 500);
+    cr_assert_eq(contribution.limits.memory_bytes, machine.memory_bytes / 100 * 25);
+    cr_assert_eq(contribution.limits.disk_bytes, machine.disk_bytes / 100 * 10);
+    cr_assert_eq(contribution.storage_bytes, machine.disk_bytes / 100 * 5);
+    cr_assert_eq(contribution.keep_free_bytes, machine.disk_bytes / 100 * 10);
+}
+
+Test(config, every_key_of_the_design_is_understood)
+{
+    struct config config;
+    struct contribution contribution;
+    struct err err = {0};
+
+    cr_assert_eq(parse("name: oak\n"
+                       "labels: [ssd, room=lab3]\n"
+                       "zone: shed\n"
+                       "contribute:\n"
+                       "  cpu: 1.5\n"
+                       "  memory: 512M\n"
+                       "  disk: 2G\n"
+                       "  storage: 1G\n"
+                       "  keep_free: 0\n"
+                       "  pids: 100\n"
+                       "  upload: 0\n"
+                       "  download: 0\n"
+                       "network:\n"
+                       "  listen: \"[fd00::1]:7500\"\n"
+                       "  advertise: oak.example:7500\n"
+                       "  ports: 32000-32010\n"
+                       "  bind: 10.0.0.1\n"
+                       "  egress: deny\n"
+                       "roles: [store]\n"
+                       "rules: []\n"
+                       "members:\n"
+                       "  allow: []\n"
+                       "  deny: [\"00000000000000000000000000000000000000000000000000000000000000"
+                       "ff\"]\n"
+                       "user: 4321\n"
+                       "uids: 65536-131071\n"
+                       "cgroup: allotment\n"
+                       "paths: {state: /tmp/state, run: /tmp/run}\n",
+                       &config, &err),
+                 0, "%s", err.text);
+    cr_assert_str_eq(config.labels[1], "room=lab3");
+    cr_assert_eq(config.label_count, 2);
+    cr_assert_str_eq(config.listen_host, "fd00::1");
+    cr_assert_eq(config.listen_port, 7500);
+    cr_assert_eq(config.role_count, 1);
+    cr_assert(!config_has_role(&config, CONFIG_ROLE_RUN));
+    cr_assert(config_has_role(&config, CONFIG_ROLE_STORE));
+    cr_assert_eq(config.allow_count, 0);
+    cr_assert_eq(config.deny_count, 1);
+    cr_assert_eq(config.deny[0].owner.id.bytes[31], 0xff);
+    cr_assert_eq(config.uid_last, 131071);
+    cr_assert_eq(config_resolve(&config, &machine, &contribution, &err), 0, "%s", err.text);
+    cr_assert_eq(contribution.limits.cpu_permille, 1500);
+    cr_assert_eq(contribution.limits.memory_bytes, 512 << 20);
+}
+
+Test(config, an_empty_list_of_roles_is_a_member_without_resources)
+{
+    struct config config;
+    struct err err = {0};
+
+    cr_assert_eq(parse("roles: []\n", &config, &err), 0, "%s", err.text);
+    cr_assert_eq(config.role_count, 0);
+}
+
+Test(config, mistakes_are_told_with_line_and_column)
+{
+    refused("name: oak\nconribute: {cpu: 1}\n", "minga.yaml:2:1: ");
+    refused("contribute:\n  memory: 12 bananas\n", "minga.yaml:2:11: contribute.memory: ");
+    refused("contribute: {cpu: 101%}\n", "contribute.cpu");
+    refused("contribute: {pids: 0}\n", "contribute.pids");
+    refused("network: {listen: 0}\n", "network.listen");
+    refused("network: {listen: 65536}\n", "network.listen");
+    refused("network: {listen: \"fd00::1:7400\"}\n", "network.listen");
+    refused("network: {ports: 1023-2000}\n", "network.ports");
+    refused("network: {ports: 2000-1999}\n", "network.ports");
+    refused("network: {ports: 7000-8000}\n", "network.listen");
+    refused("network: {advertise: oak}\n", "network.advertise");
+    refused("network: {bind: oak}\n", "network.bind");
+    refused("roles: [run, run]\n", "named twice");
+    refused("roles: [dance]\n", "roles");
+    refused("members: {allow: [k7f3ab21]}\n", "members.allow");
+    refused("user: root\n", "user");
+    refused("user: 0\n", "user");
+    refused("uids: 1000-2000\n", "uids");
+    refused("uids: 0-65535\n", "uids");
+    refused("cgroup: ../system\n", "cgroup");
+    refused("paths: {state: var/lib}\n", "paths.state");
+    refused("paths: {run: /var/../run}\n", "paths.run");
+    refused("paths: {state: /tmp/a, run: /tmp/a}\n", "two folders");
+    refused("name: a b\n", "name");
+    refused("name: oak\nname: elm\n", "minga.yaml:2:1: ");
+}
+
+Test(config, what_is_not_built_yet_is_refused_by_name)
+{
+    refused("network: {egress: internet}\n", "not available in 0.1");
+    refused("contribute: {download: 1M}\n", "not available in 0.1");
+    refused("rules: [at-night]\n", "not available in 0.1");
+    refused("rules:\n  - when: battery\n", "not available in 0.1");
+}
+
+Test(config, more_than_the_machine_has_is_refused)
+{
+    struct contribution contribution;
+    struct config config;
+    struct err err = {0};
+
+    cr_assert_eq(parse("contribute: {memory: 1000M}\n", &config, &err), 0, "%s", err.text);
+    cr_assert_eq(config_resolve(&config, &machine, &contribution, &err), 0);
+    cr_assert_eq(parse("contribute: {memory: 1001M}\n", &config, &err), 0);
+    cr_assert_eq(config_resolve(&config, &machine, &contribution, &err), -ERANGE);
+    cr_assert_not_null(strstr(err.text, "contribute.memory"));
+    cr_assert_eq(parse("contribute: {cpu: 2.001}\n", &config, &err), 0);
+    cr_assert_eq(config_resolve(&config, &machine, &contribution, &err), -ERANGE);
+}
+
+static void write_config(const char *path, mode_t mode)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(write(fd, "name: oak\n", 10), 10);
+    cr_assert_eq(fchmod(fd, mode), 0);
+    close(fd);
+}
+
+Test(config, a_file_that_others_can_change_is_refused)
+{
+    char path[64];
+    struct config config;
+    struct err err = {0};
+
+    snprintf(path, sizeof(path), "/tmp/minga-config-%d.yaml", (int)getpid());
+    write_config(path, 0644);
+    cr_assert_eq(config_load(path, &config, &err), 0, "%s", err.text);
+    write_config(path, 0664);
+    cr_assert_eq(config_load(path, &config, &err), -EPERM);
+    write_config(path, 0646);
+    cr_assert_eq(config_load(path, &config, &err), -EPERM);
+    if (geteuid() == 0) {
+        write_config(path, 0644);
+        cr_assert_eq(chown(path, 12345, 0), 0);
+        cr_assert_eq(config_load(path, &config, &err), -EPERM);
+        cr_assert_not_null(strstr(err.text, "12345"));
+    }
+    unlink(path);
+    cr_assert_eq(config_load(path, &config, &err), -ENOENT);
+    cr_assert_eq(config_load("/tmp", &config, &err), -EINVAL);
+}

@@ -1,0 +1,448 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Two transports on one loop, over loopback, with CURVE. */
+#include "agent/mingad/transport.h"
+
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <zmq.h>
+
+enum { WAIT_MS_MAX = 5000 };
+
+struct end {
+    struct transport *transport;
+    struct secret_key key;
+    struct overlay_peer peer; /* as others dial it */
+    uint32_t received_count;
+    uint32_t up_count;
+    uint32_t lost_count;
+    struct overlay_source source; /* of the last message */
+    char message[64];
+    size_t data_bytes;
+    uint8_t data_last;
+    bool echoes;
+};
+
+struct fixture {
+    uv_loop_t loop;
+    uv_prepare_t prepare;
+    uv_idle_t idle;
+    uv_timer_t timer;
+    struct end ends[2];
+    bool is_late;
+};
+
+static void on_event(void *context, const struct overlay_event *event)
+{
+    struct end *end = context;
+
+    if (event->kind == OVERLAY_LINK_UP) {
+        end->up_count++;
+    } else if (event->kind == OVERLAY_LINK_LOST) {
+        end->lost_count++;
+    } else {
+        size_t length = event->message.length_bytes < 63 ? event->message.length_bytes : 63;
+
+        end->received_count++;
+        end->source = event->source;
+        memcpy(end->message, event->message.data, length);
+        end->message[length] = '\0';
+        end->data_bytes = event->data.length_bytes;
+        end->data_last = end->data_bytes > 0 ? event->data.data[end->data_bytes - 1] : 0;
+        if (end->echoes) {
+            transport_reply(end->transport, event->source.link, event->message,
+                            (struct transport_data){0});
+        }
+    }
+}
+
+static void on_idle(uv_idle_t *idle)
+{
+    (void)idle;
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+    struct fixture *fixture = prepare->data;
+    bool more = false;
+
+    for (int i = 0; i < 2; i++) {
+        if (fixture->ends[i].transport != NULL) {
+            more = transport_settle(fixture->ends[i].transport) || more;
+        }
+    }
+    if (more) {
+        uv_idle_start(&fixture->idle, on_idle);
+    } else {
+        uv_idle_stop(&fixture->idle);
+    }
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    ((struct fixture *)timer->data)->is_late = true;
+}
+
+static void open_end(struct fixture *fixture, int index, uint16_t port)
+{
+    struct end *end = &fixture->ends[index];
+    uint8_t seed[KEY_SEED_BYTES] = {(uint8_t)(index + 1)};
+    struct err err = {0};
+
+    keys_from_seed(seed, &end->key);
+    struct transport_config config = {.loop = &fixture->loop,
+                                      .node_key = &end->key,
+                                      .listen_host = "127.0.0.1",
+                                      .listen_port = port,
+                                      .event = on_event,
+                                      .context = end};
+
+    cr_assert_eq(transport_open(&config, &end->transport, &err), 0, "%s", err.text);
+    end->peer.key = keys_public(&end->key);
+    end->peer.node = keys_node_id(&end->peer.key);
+    end->peer.address_count = 1;
+    snprintf(end->peer.addresses[0], sizeof(end->peer.addresses[0]), "127.0.0.1:%u",
+             transport_port(end->transport));
+}
+
+static void close_end(struct end *end, uv_loop_t *loop)
+{
+    struct transport *transport = end->transport;
+
+    end->transport = NULL;
+    transport_close(transport);
+    uv_run(loop, UV_RUN_NOWAIT);
+    uv_run(loop, UV_RUN_NOWAIT);
+    transport_free(transport);
+}
+
+static struct fixture *set_up(void)
+{
+    struct fixture *fixture = calloc(1, sizeof(*fixture));
+
+    uv_loop_init(&fixture->loop);
+    uv_prepare_init(&fixture->loop, &fixture->prepare);
+    uv_idle_init(&fixture->loop, &fixture->idle);
+    uv_timer_init(&fixture->loop, &fixture->timer);
+    fixture->prepare.data = fixture;
+    fixture->timer.data = fixture;
+    uv_prepare_start(&fixture->prepare, on_prepare);
+    open_end(fixture, 0, 0);
+    open_end(fixture, 1, 0);
+    return fixture;
+}
+
+static void tear_down(struct fixture *fixture)
+{
+    for (int i = 0; i < 2; i++) {
+        if (fixture->ends[i].transport != NULL) {
+            close_end(&fixture->ends[i], &fixture->loop);
+        }
+    }
+    uv_close((uv_handle_t *)&fixture->prepare, NULL);
+    uv_close((uv_handle_t *)&fixture->idle, NULL);
+    uv_close((uv_handle_t *)&fixture->timer, NULL);
+    uv_run(&fixture->loop, UV_RUN_DEFAULT);
+    cr_assert_eq(uv_loop_close(&fixture->loop), 0, "a handle was left open");
+    free(fixture);
+}
+
+/* Runs the loop until *counter reaches `count`. */
+static void wait_for(struct fixture *fixture, const uint32_t *counter, uint32_t count)
+{
+    fixture->is_late = false;
+    uv_timer_start(&fixture->timer, on_timer, WAIT_MS_MAX, 0);
+    while (*counter < count && !fixture->is_late) {
+        /* Settling happens before the loop blocks: let it not block on what was awaited. */
+        uv_run(&fixture->loop, UV_RUN_NOWAIT);
+        usleep(100);
+    }
+    uv_timer_stop(&fixture->timer);
+    cr_assert_geq(*counter, count, "not in time");
+}
+
+static void send_text(struct fixture *fixture, const char *text)
+{
+    transport_send(fixture->ends[0].transport, &fixture->ends[1].peer, bytes_of_text(text),
+                   (struct transport_data){0});
+}
+
+TestSuite(transport, .timeout = 60);
+
+Test(transport, a_message_arrives_with_the_key_that_curve_proved_and_is_answered_on_its_link)
+{
+    struct fixture *fixture = set_up();
+    struct end *a = &fixture->ends[0];
+    struct end *b = &fixture->ends[1];
+    struct curve_keypair curve;
+
+    b->echoes = true;
+    send_text(fixture, "hello");
+    wait_for(fixture, &a->received_count, 1);
+    cr_assert_eq(b->received_count, 1);
+    cr_assert_str_eq(b->message, "hello");
+    cr_assert(b->source.inbound);
+    cr_assert_eq(keys_curve(&a->key, &curve), 0);
+    cr_assert_eq(memcmp(b->source.curve_key, curve.public_bytes, 32), 0);
+    cr_assert_str_eq(a->message, "hello");
+    cr_assert(!a->source.inbound);
+    cr_assert(id_equal(&a->source.node.id, &b->peer.node.id));
+    wait_for(fixture, &a->up_count, 1);
+    cr_assert_eq(a->lost_count, 0);
+    tear_down(fixture);
+}
+
+Test(transport, a_chunk_travels_as_second_frame)
+{
+    struct fixture *fixture = set_up();
+    struct transport_data data = {malloc(CHUNK_BYTES_MAX), CHUNK_BYTES_MAX};
+
+    memset(data.data, 0x5a, data.length_bytes);
+    transport_send(fixture->ends[0].transport, &fixture->ends[1].peer, bytes_of_text("take"), data);
+    wait_for(fixture, &fixture->ends[1].received_count, 1);
+    cr_assert_eq(fixture->ends[1].data_bytes, CHUNK_BYTES_MAX);
+    cr_assert_eq(fixture->ends[1].data_last, 0x5a);
+    tear_down(fixture);
+}
+
+Test(transport, a_burst_below_the_queue_arrives_whole)
+{
+    struct fixture *fixture = set_up();
+
+    send_text(fixture, "first");
+    wait_for(fixture, &fixture->ends[1].received_count, 1);
+    for (int i = 0; i < 100; i++) {
+        send_text(fixture, "more");
+    }
+    wait_for(fixture, &fixture->ends[1].received_count, 101);
+    tear_down(fixture);
+}
+
+Test(transport, a_full_queue_drops_and_counts_and_never_blocks)
+{
+    struct fixture *fixture = set_up();
+    struct overlay_peer nobody = fixture->ends[1].peer;
+
+    snprintf(nobody.addresses[0], sizeof(nobody.addresses[0]), "127.0.0.1:1");
+    for (int i = 0; i < 1000; i++) {
+        transport_send(fixture->ends[0].transport, &nobody, bytes_of_text("x"),
+                       (struct transport_data){malloc(10), 10});
+    }
+    cr_assert_gt(transport_counters(fixture->ends[0].transport).dropped_outbound, 500);
+    tear_down(fixture);
+}
+
+Test(transport, a_refused_connection_is_a_lost_link_at_once)
+{
+    struct fixture *fixture = set_up();
+    struct overlay_peer nobody = fixture->ends[1].peer;
+
+    snprintf(nobody.addresses[0], sizeof(nobody.addresses[0]), "127.0.0.1:1");
+    transport_send(fixture->ends[0].transport, &nobody, bytes_of_text("x"),
+                   (struct transport_data){0});
+    uint64_t begin_ms = uv_hrtime() / 1000000;
+
+    wait_for(fixture, &fixture->ends[0].lost_count, 1);
+    cr_assert_lt(uv_hrtime() / 1000000 - begin_ms, 200);
+    tear_down(fixture);
+}
+
+Test(transport, the_next_address_is_tried_when_one_fails)
+{
+    struct fixture *fixture = set_up();
+    struct overlay_peer peer = fixture->ends[1].peer;
+
+    snprintf(peer.addresses[1], sizeof(peer.addresses[1]), "%s", peer.addresses[0]);
+    snprintf(peer.addresses[0], sizeof(peer.addresses[0]), "127.0.0.1:1");
+    peer.address_count = 2;
+    transport_send(fixture->ends[0].transport, &peer, bytes_of_text("x"),
+                   (struct transport_data){0});
+    wait_for(fixture, &fixture->ends[0].up_count, 1);
+    transport_send(fixture->ends[0].transport, &peer, bytes_of_text("y"),
+                   (struct transport_data){0});
+    wait_for(fixture, &fixture->ends[1].received_count, 1);
+    tear_down(fixture);
+}
+
+Test(transport, a_peer_that_ends_is_a_lost_link_and_is_found_again_when_it_is_back)
+{
+    struct fixture *fixture = set_up();
+    uint16_t port = transport_port(fixture->ends[1].transport);
+
+    send_text(fixture, "hello");
+    wait_for(fixture, &fixture->ends[1].received_count, 1);
+    close_end(&fixture->ends[1], &fixture->loop);
+    uint64_t begin_ms = uv_hrtime() / 1000000;
+
+    wait_for(fixture, &fixture->ends[0].lost_count, 1);
+    cr_assert_lt(uv_hrtime() / 1000000 - begin_ms, 200);
+    open_end(fixture, 1, port);
+    wait_for(fixture, &fixture->ends[0].up_count, 2);
+    send_text(fixture, "again");
+    wait_for(fixture, &fixture->ends[1].received_count, 2);
+    tear_down(fixture);
+}
+
+Test(transport, another_key_than_the_dialled_one_is_no_link)
+{
+    struct fixture *fixture = set_up();
+    struct overlay_peer impostor = fixture->ends[1].peer;
+
+    impostor.key = fixture->ends[0].peer.key;
+    transport_send(fixture->ends[0].transport, &impostor, bytes_of_text("x"),
+                   (struct transport_data){0});
+    wait_for(fixture, &fixture->ends[0].lost_count, 1);
+    cr_assert_eq(fixture->ends[0].up_count, 0);
+    cr_assert_eq(fixture->ends[1].received_count, 0);
+    tear_down(fixture);
+}
+
+Test(transport, hanging_up_twice_and_dialling_again_is_fine)
+{
+    struct fixture *fixture = set_up();
+
+    for (uint32_t i = 1; i <= 20; i++) {
+        send_text(fixture, "hello");
+        wait_for(fixture, &fixture->ends[1].received_count, i);
+        transport_hang_up(fixture->ends[0].transport, &fixture->ends[1].peer.node);
+        transport_hang_up(fixture->ends[0].transport, &fixture->ends[1].peer.node);
+        cr_assert_eq(transport_counters(fixture->ends[0].transport).link_count, 0);
+    }
+    tear_down(fixture);
+}
+
+static int dial_raw(const struct end *end)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons(transport_port(end->transport)),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    return fd;
+}
+
+Test(transport, garbage_on_the_port_changes_nothing_for_others)
+{
+    struct fixture *fixture = set_up();
+    int fds[50];
+    uint8_t garbage[4096];
+
+    for (size_t i = 0; i < sizeof(garbage); i++) {
+        garbage[i] = (uint8_t)(i * 37 + 11);
+    }
+    for (int i = 0; i < 50; i++) {
+        fds[i] = dial_raw(&fixture->ends[1]);
+        garbage[0] = i % 2 == 0 ? 0xff : (uint8_t)i; /* half look like ZMTP at first */
+        cr_assert_gt(send(fds[i], garbage, sizeof(garbage), MSG_NOSIGNAL), 0);
+    }
+    send_text(fixture, "hello");
+    wait_for(fixture, &fixture->ends[1].received_count, 1);
+    cr_assert_str_eq(fixture->ends[1].message, "hello");
+    for (int i = 0; i < 50; i++) {
+        close(fds[i]);
+    }
+    tear_down(fixture);
+}
+
+/* A stranger with libzmq and a key of its own, which sends what is against the form. */
+static void *stranger(void *context, const struct end *end, const char *routing_id)
+{
+    void *dealer = zmq_socket(context, ZMQ_DEALER);
+    uint8_t server_key[32];
+    struct secret_key key;
+    struct curve_keypair curve;
+    char endpoint[ADDRESS_CHARS_MAX + 8];
+    int zero = 0;
+
+    cr_assert_eq(keys_curve_public(&end->peer.key, server_key), 0);
+    keys_generate(&key);
+    cr_assert_eq(keys_curve(&key, &curve), 0);
+    zmq_setsockopt(dealer, ZMQ_CURVE_SERVERKEY, server_key, 32);
+    zmq_setsockopt(dealer, ZMQ_CURVE_PUBLICKEY, curve.public_bytes, 32);
+    zmq_setsockopt(dealer, ZMQ_CURVE_SECRETKEY, curve.secret_bytes, 32);
+    zmq_setsockopt(dealer, ZMQ_LINGER, &zero, sizeof(zero));
+    if (routing_id != NULL) {
+        zmq_setsockopt(dealer, ZMQ_ROUTING_ID, routing_id, strlen(routing_id));
+    }
+    snprintf(endpoint, sizeof(endpoint), "tcp://%s", end->peer.addresses[0]);
+    cr_assert_eq(zmq_connect(dealer, endpoint), 0);
+    return dealer;
+}
+
+Test(transport, messages_against_the_form_are_dropped_and_counted)
+{
+    struct fixture *fixture = set_up();
+    struct end *b = &fixture->ends[1];
+    void *context = zmq_ctx_new();
+    void *plain = stranger(context, b, NULL);
+    void *claiming = stranger(context, b, "me");
+    static uint8_t big[MESSAGE_BYTES_MAX + 1];
+
+    zmq_send(plain, "", 0, 0);            /* empty */
+    zmq_send(plain, big, sizeof(big), 0); /* too long a message */
+    zmq_send(plain, "a", 1, ZMQ_SNDMORE);
+    zmq_send(plain, "b", 1, ZMQ_SNDMORE);
+    zmq_send(plain, "c", 1, 0); /* three frames */
+    zmq_send(plain, "a", 1, ZMQ_SNDMORE);
+    zmq_send(plain, "b", 1, ZMQ_SNDMORE);
+    zmq_send(plain, "c", 1, ZMQ_SNDMORE);
+    zmq_send(plain, "d", 1, ZMQ_SNDMORE);
+    zmq_send(plain, "e", 1, 0); /* five */
+    zmq_send(plain, "fine", 4, 0);
+    wait_for(fixture, &b->received_count, 1);
+    cr_assert_str_eq(b->message, "fine");
+    cr_assert_eq(transport_counters(b->transport).dropped_inbound, 4);
+    zmq_send(claiming, "x", 1, 0); /* claims a name */
+    zmq_send(plain, big, MESSAGE_BYTES_MAX, 0);
+    wait_for(fixture, &b->received_count, 2);
+    send_text(fixture, "hello");
+    wait_for(fixture, &b->received_count, 3);
+    cr_assert_eq(transport_counters(b->transport).dropped_inbound, 5);
+    zmq_close(plain);
+    zmq_close(claiming);
+    zmq_ctx_term(context);
+    tear_down(fixture);
+}
+
+Test(transport, addresses_that_are_no_host_and_port_are_not_dialled)
+{
+    struct fixture *fixture = set_up();
+    static const char *const addresses[] = {
+        "", "oak", ":7400", "inproc://x", "127.0.0.1:*", "eth0;127.0.0.1:7400", "a b:1"};
+
+    for (size_t i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++) {
+        struct overlay_peer peer = fixture->ends[1].peer;
+
+        snprintf(peer.addresses[0], sizeof(peer.addresses[0]), "%s", addresses[i]);
+        transport_send(fixture->ends[0].transport, &peer, bytes_of_text("x"),
+                       (struct transport_data){0});
+        cr_assert_eq(transport_counters(fixture->ends[0].transport).link_count, 0, "%s",
+                     addresses[i]);
+        uv_run(&fixture->loop, UV_RUN_NOWAIT);
+    }
+    tear_down(fixture);
+}
+
+Test(transport, a_taken_port_is_an_error_that_says_so)
+{
+    struct fixture *fixture = set_up();
+    struct transport *another = NULL;
+    struct err err = {0};
+    struct transport_config config = {.loop = &fixture->loop,
+                                      .node_key = &fixture->ends[0].key,
+                                      .listen_host = "127.0.0.1",
+                                      .listen_port = transport_port(fixture->ends[1].transport),
+                                      .event = on_event,
+                                      .context = &fixture->ends[0]};
+
+    cr_assert_eq(transport_open(&config, &another, &err), -EADDRINUSE);
+    cr_assert_neq(err.hint[0], '\0');
+    tear_down(fixture);
+}

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Real sockets on this machine's loopback, ports chosen by the kernel; one thread drives all. */
+#include "sandbox/init/forward.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct world {
+    int epoll_fd;
+    int published_fd; /* what forward accepts on */
+    int service_fd;   /* what the service listens on */
+    struct sockaddr_in published;
+    struct forward *forward;
+};
+
+static int listen_somewhere(int family, uint16_t *port_out)
+{
+    struct sockaddr_in ipv4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in6 ipv6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    struct sockaddr *address =
+        family == AF_INET ? (struct sockaddr *)&ipv4 : (struct sockaddr *)&ipv6;
+    socklen_t address_bytes = family == AF_INET ? sizeof(ipv4) : sizeof(ipv6);
+    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || bind(fd, address, address_bytes) < 0 || listen(fd, 1024) < 0) {
+        cr_skip_test("no loopback of that family");
+    }
+    cr_assert_eq(getsockname(fd, address, &address_bytes), 0);
+    *port_out = ntohs(family == AF_INET ? ipv4.sin_port : ipv6.sin6_port);
+    return fd;
+}
+
+static void world_init(struct world *world, int family)
+{
+    struct sandbox_spec spec = {.port_count = 1};
+    uint16_t port;
+
+    world->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    world->published_fd = listen_somewhere(AF_INET, &port);
+    world->published = (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    world->service_fd = listen_somewhere(family, &spec.ports[0].container_port);
+    world->forward = calloc(1, sizeof(*world->forward));
+    cr_assert_eq(forward_init(world->forward, world->epoll_fd, (uint64_t)7 << 56, &spec,
+                              &world->published_fd),
+                 0);
+}
+
+static void world_done(struct world *world)
+{
+    forward_done(world->forward);
+    for (uint32_t i = 0; i < world->forward->fresh_count; i++) {
+        cr_assert_eq(world->forward->connections[i].fds[0], -1);
+    }
+    free(world->forward);
+    close(world->epoll_fd);
+    close(world->published_fd);
+    close(world->service_fd);
+}
+
+/* Lets the forwarder work until nothing happens for a moment. */
+static void settle(struct world *world)
+{
+    struct epoll_event events[16];
+    int count;
+
+    do {
+        bool more = forward_turn(world->forward);
+
+        count = epoll_wait(world->epoll_fd, events, 16, more ? 0 : 20);
+        for (int i = 0; i < count; i++) {
+            cr_assert_eq(events[i].data.u64 >> 56, 7);
+            forward_event(world->forward, events[i].data.u64, events[i].events);
+        }
+        count += more ? 1 : 0;
+    } while (count > 0);
+}
+
+static int call(struct world *world)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    cr_assert_eq(connect(fd, (struct sockaddr *)&world->published, sizeof(world->published)), 0);
+    return fd;
+}
+
+static void check_both_ways(int family)
+{
+    struct world world;
+    char text[16] = "";
+
+    world_init(&world, family);
+    int client = call(&world);
+    settle(&world);
+    int server = accept(world.service_fd, NULL, NULL);
+    cr_assert_eq(send(client, "question", 8, 0), 8);
+    settle(&world);
+    cr_assert_eq(recv(server, text, sizeof(text), 0), 8);
+    cr_assert_eq(memcmp(text, "question", 8), 0);
+    shutdown(client, SHUT_WR); /* half-closed: the answer still comes */
+    settle(&world);
+    cr_assert_eq(recv(server, text, sizeof(text), 0), 0);
+    cr_assert_eq(send(server, "answer", 6, 0), 6);
+    close(server);
+    settle(&world);
+    cr_assert_eq(recv(client, text, sizeof(text), 0), 6);
+    cr_assert_eq(recv(client, text, sizeof(text), 0), 0);
+    cr_assert_eq(world.forward->ports[0].connection_count, 0);
+    close(client);
+    world_done(&world);
+}
+
+Test(forward, bytes_and_ends_pass_both_ways)
+{
+    check_both_ways(AF_INET);
+}
+
+Test(forward, a_service_on_ipv6_alone_is_found)
+{
+    check_both_ways(AF_INET6);
+}
+
+Test(forward, a_service_that_refuses_closes_the_connection)
+{
+    struct world world;
+    char byte;
+
+    world_init(&world, AF_INET);
+    close(world.service_fd);
+    world.service_fd = -1;
+    int client = call(&world);
+    settle(&world);
+    cr_assert_leq(recv(client, &byte, 1, 0), 0);
+    cr_assert_eq(world.forward->ports[0].connection_count, 0);
+    close(client);
+    world_done(&world);
+}
+
+Test(forward, a_reader_that_stands_still_stops_the_writer_and_nothing_is_lost)
+{
+    enum { TOTAL_BYTES = 32 << 20 };
+    struct world world;
+    static uint8_t block[65536];
+    size_t sent_bytes = 0;
+    size_t received_bytes = 0;
+    size_t stalled_bytes;
+
+    world_init(&world, AF_INET);
+    int client = call(&world);
+    settle(&world);
+    int server = accept(world.service_fd, NULL, NULL);
+    for (;;) { /* nobody reads */
+        ssize_t count = send(client, block, sizeof(block), MSG_DONTWAIT);
+
+        if (count < 0) {
+            stalled_bytes = sent_bytes;
+            settle(&world);
+            count = send(client, block, sizeof(block), MSG_DONTWAIT);
+            if (count < 0 && sent_bytes == stalled_bytes) {
+                break;
+            }
+        }
+        sent_bytes += (size_t)count;
+        cr_assert_lt(sent_bytes, TOTAL_BYTES, "no backpressure");
+    }
+    shutdown(client, SHUT_WR);
+    for (;;) {
+        ssize_t count = recv(server, block, sizeof(block), MSG_DONTWAIT);
+
+        if (count == 0) {
+            break;
+        }
+        if (count < 0) {
+            settle(&world);
+            continue;
+        }
+        received_bytes += (size_t)count;
+    }
+    cr_assert_eq(received_bytes, sent_bytes);
+    close(server);
+    close(client);
+    world_done(&world);
+}
+
+Test(forward, a_full_port_leaves_new_connections_waiting_and_takes_them_later)
+{
+    struct world world;
+    static int clients[INIT_CONNECTIONS_MAX + 1];
+
+    world_init(&world, AF_INET);
+    for (unsigned i = 0; i < INIT_CONNECTIONS_MAX + 1; i++) {
+        clients[i] = call(&world);
+        if (i % 64 == 0) {
+            settle(&world);
+        }
+    }
+    settle(&world);
+    cr_assert_eq(world.forward->ports[0].connection_count, INIT_CONNECTIONS_MAX);
+    cr_assert(world.forward->ports[0].paused);
+    int server = accept(world.service_fd, NULL, NULL);
+    close(clients[0]);
+    close(server);
+    settle(&world);
+    cr_assert_eq(world.forward->ports[0].connection_count, INIT_CONNECTIONS_MAX);
+    for (unsigned i = 1; i < INIT_CONNECTIONS_MAX + 1; i++) {
+        close(clients[i]);
+    }
+    world_done(&world);
+}
+
+Test(forward, a_reset_is_passed_on)
+{
+    const struct linger linger = {1, 0};
+    struct world world;
+    char byte;
+
+    world_init(&world, AF_INET);
+    int client = call(&world);
+    settle(&world);
+    int server = accept(world.service_fd, NULL, NULL);
+    cr_assert_eq(setsockopt(client, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+    close(client);
+    settle(&world);
+    cr_assert_eq(recv(server, &byte, 1, 0), -1);
+    cr_assert_eq(errno, ECONNRESET);
+    cr_assert_eq(world.forward->ports[0].connection_count, 0);
+    close(server);
+    world_done(&world);
+}

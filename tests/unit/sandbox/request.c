@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "sandbox/request.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "base/attributes.h"
+
+static struct sandbox_spec small_spec(void)
+{
+    struct sandbox_spec spec = {
+        .key = {.service = {{{1, 2, 3}}}, .slot = 2, .incarnation = 9},
+        .tree = {{{4, 5}}},
+        .argument_count = 1,
+        .arguments = "/bin/true",
+        .workdir = "/",
+        .user = 65534,
+        .limits = {100, 1 << 24, 1 << 24, 16},
+        .port_count = 1,
+        .ports = {{8080, 31000}},
+        .stop_signal = SIGTERM,
+        .logs_bytes = 65536,
+        .hostname = "wiki-2",
+    };
+
+    return spec;
+}
+
+static int encode(const struct helper_request *request, uint8_t *bytes_out)
+{
+    return helper_request_encode(request, bytes_out, HELPER_MESSAGE_BYTES_MAX);
+}
+
+Test(request, every_kind_comes_back_as_it_was_sent)
+{
+    for (int kind = REQUEST_HELLO; kind < REQUEST_KIND_COUNT; kind++) {
+        struct helper_request request = {.kind = (enum helper_request_kind)kind,
+                                         .version = 7,
+                                         .spec = small_spec(),
+                                         .offset = 1ULL << 40,
+                                         .bytes_max = LOGS_WINDOW_BYTES_MAX};
+        struct helper_request back;
+        uint8_t bytes[HELPER_MESSAGE_BYTES_MAX];
+        uint8_t again[HELPER_MESSAGE_BYTES_MAX];
+        int length_bytes = encode(&request, bytes);
+
+        cr_assert_gt(length_bytes, 0);
+        cr_assert_eq(helper_request_decode((struct bytes){bytes, (size_t)length_bytes}, &back), 0);
+        cr_assert_eq(back.kind, request.kind);
+        if (kind != REQUEST_HELLO && kind != REQUEST_LIST) {
+            cr_assert(replica_key_equal(&back.spec.key, &request.spec.key));
+        }
+        cr_assert_eq(encode(&back, again), length_bytes);
+        cr_assert_eq(memcmp(bytes, again, (size_t)length_bytes), 0);
+    }
+}
+
+Test(request, every_shorter_or_longer_message_is_refused)
+{
+    for (int kind = REQUEST_HELLO; kind < REQUEST_KIND_COUNT; kind++) {
+        struct helper_request request = {.kind = (enum helper_request_kind)kind,
+                                         .spec = small_spec()};
+        struct helper_request back;
+        uint8_t bytes[HELPER_MESSAGE_BYTES_MAX + 1] = {0};
+        int length_bytes = encode(&request, bytes);
+
+        for (int cut = 0; cut < length_bytes; cut++) {
+            cr_assert_eq(helper_request_decode((struct bytes){bytes, (size_t)cut}, &back),
+                         -EBADMSG);
+        }
+        bytes[length_bytes] = 0;
+        cr_assert_eq(helper_request_decode((struct bytes){bytes, (size_t)length_bytes + 1}, &back),
+                     -EBADMSG);
+    }
+}
+
+Test(request, an_unknown_kind_is_refused)
+{
+    struct helper_request back;
+    const uint8_t kinds[] = {0, REQUEST_KIND_COUNT, 255};
+
+    for (size_t i = 0; i < ARRAY_COUNT(kinds); i++) {
+        cr_assert_eq(helper_request_decode((struct bytes){&kinds[i], 1}, &back), -EBADMSG);
+    }
+}
+
+Test(request, a_window_of_logs_larger_than_an_answer_is_refused)
+{
+    struct helper_request request = {.kind = REQUEST_LOGS, .bytes_max = LOGS_WINDOW_BYTES_MAX + 1};
+    struct helper_request back;
+    uint8_t bytes[HELPER_MESSAGE_BYTES_MAX];
+    int length_bytes = encode(&request, bytes);
+
+    cr_assert_eq(helper_request_decode((struct bytes){bytes, (size_t)length_bytes}, &back),
+                 -EBADMSG);
+}
+
+Test(request, a_spec_with_something_wrong_is_not_even_sent)
+{
+    struct helper_request request = {.kind = REQUEST_START, .spec = small_spec()};
+    uint8_t bytes[HELPER_MESSAGE_BYTES_MAX];
+
+    request.spec.user = 65535;
+    cr_assert_eq(encode(&request, bytes), -EMSGSIZE);
+}
+
+Test(request, an_event_comes_back_as_it_was_sent)
+{
+    struct helper_answer answer = {
+        .kind = ANSWER_EVENT,
+        .event = {.kind = SANDBOX_LISTED,
+                  .key = {.service = {{{9}}}, .slot = 1, .incarnation = 3},
+                  .end = SANDBOX_END_LOST,
+                  .status = -5,
+                  .healthy = 1,
+                  .reason = "out of memory: limit 128M",
+                  .used = {1, 2, 3, 4},
+                  .limits = {5, 6, 7, 8},
+                  .tree = {{{8}}},
+                  .port_count = PORTS_PER_SERVICE_MAX,
+                  .ports = {{1, 2}, {3, 4}},
+                  .age_ms = 77},
+    };
+    static struct helper_answer back;
+    uint8_t bytes[HELPER_MESSAGE_BYTES_MAX];
+    int length_bytes = helper_answer_encode(&answer, bytes, sizeof(bytes));
+
+    cr_assert_gt(length_bytes, 0);
+    cr_assert_eq(helper_answer_decode((struct bytes){bytes, (size_t)length_bytes}, &back), 0);
+    cr_assert_eq(back.event.kind, SANDBOX_LISTED);
+    cr_assert_eq(back.event.end, SANDBOX_END_LOST);
+    cr_assert_eq(back.event.status, -5);
+    cr_assert_eq(back.event.healthy, 1);
+    cr_assert_str_eq(back.event.reason, answer.event.reason);
+    cr_assert_eq(memcmp(&back.event.used, &answer.event.used, sizeof(answer.event.used)), 0);
+    cr_assert_eq(memcmp(&back.event.limits, &answer.event.limits, sizeof(answer.event.limits)), 0);
+    cr_assert_eq(memcmp(back.event.ports, answer.event.ports, sizeof(answer.event.ports)), 0);
+    cr_assert_eq(back.event.age_ms, 77);
+    for (int cut = 0; cut < length_bytes; cut++) {
+        cr_assert_eq(helper_answer_decode((struct bytes){bytes, (size_t)cut}, &back), -EBADMSG);
+    }
+}
+
+Test(request, an_event_with_more_ports_than_there_can_be_is_refused)
+{
+    struct helper_answer answer = {.kind = ANSWER_EVENT};
+    static struct helper_answer back;
+    uint8_t bytes[HELPER_MESSAGE_BYTES_MAX];
+    int length_bytes = helper_answer_encode(&answer, bytes, sizeof(bytes));
+
+    /* The count is followed by no port here, and by the age. */
+    bytes[length_bytes - 9] = PORTS_PER_SERVICE_MAX + 1;
+    cr_assert_eq(helper_answer_decode((struct bytes){bytes, (size_t)length_bytes}, &back),
+                 -EBADMSG);
+}
+
+Test(request, a_full_window_of_logs_comes_back_as_it_was_sent)
+{
+    static struct helper_answer answer = {.kind = ANSWER_LOGS};
+    static struct helper_answer back;
+    uint8_t bytes[HELPER_MESSAGE_BYTES_MAX];
+
+    answer.logs.offset = 12345;
+    answer.logs.length_bytes = LOGS_WINDOW_BYTES_MAX;
+    memset(answer.logs.bytes, 'x', sizeof(answer.logs.bytes));
+    int length_bytes = helper_answer_encode(&answer, bytes, sizeof(bytes));
+    cr_assert_gt(length_bytes, LOGS_WINDOW_BYTES_MAX);
+    cr_assert_eq(helper_answer_decode((struct bytes){bytes, (size_t)length_bytes}, &back), 0);
+    cr_assert_eq(back.logs.offset, 12345);
+    cr_assert_eq(back.logs.length_bytes, LOGS_WINDOW_BYTES_MAX);
+    cr_assert_eq(memcmp(back.logs.bytes, answer.logs.bytes, LOGS_WINDOW_BYTES_MAX), 0);
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Loads the filter in a child and tries. A child ends with the errno of the call, 0 for success. */
+#include "sandbox/helper/seccomp.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void load(int fd)
+{
+    static struct sock_filter instructions[BPF_MAXINSNS];
+    ssize_t count_bytes = pread(fd, instructions, sizeof(instructions), 0);
+    struct sock_fprog program = {
+        .len = (unsigned short)((size_t)count_bytes / sizeof(instructions[0])),
+        .filter = instructions,
+    };
+
+    if (count_bytes <= 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+        syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0) {
+        _exit(255);
+    }
+}
+
+/* Returns what the call gave under the filter: 0, an errno, or -signal. */
+static int outcome_of(long number, long a, long b, long c)
+{
+    struct err err = {0};
+    int fd = seccomp_make(&err);
+    int status = 0;
+
+    cr_assert_geq(fd, 0, "%s", err.text);
+    pid_t pid = fork();
+    if (pid == 0) {
+        load(fd);
+        long r = syscall(number, a, b, c, 0L, 0L);
+
+        syscall(SYS_exit_group, r >= 0 ? 0 : errno);
+    }
+    close(fd);
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+Test(seccomp, the_filter_is_sealed_and_loadable)
+{
+    struct err err = {0};
+    int fd = seccomp_make(&err);
+    struct stat status;
+
+    cr_assert_geq(fd, 0, "%s", err.text);
+    cr_assert_eq(fstat(fd, &status), 0);
+    cr_assert_gt(status.st_size, 0);
+    cr_assert_eq(status.st_size % (off_t)sizeof(struct sock_filter), 0);
+    cr_assert_leq(status.st_size, (off_t)(BPF_MAXINSNS * sizeof(struct sock_filter)));
+    cr_assert_lt(write(fd, "x", 1), 0, "nobody can change it");
+    close(fd);
+}
+
+Test(seccomp, ordinary_calls_pass)
+{
+    cr_assert_eq(outcome_of(SYS_getpid, 0, 0, 0), 0);
+    cr_assert_eq(outcome_of(SYS_socket, AF_INET, SOCK_STREAM, 0), 0);
+    cr_assert_eq(outcome_of(SYS_socket, AF_INET6, SOCK_STREAM, 0), 0);
+    cr_assert_eq(outcome_of(SYS_socket, AF_UNIX, SOCK_STREAM, 0), 0);
+    cr_assert_eq(outcome_of(SYS_personality, 0xffffffff, 0, 0), 0);
+    cr_assert_eq(outcome_of(SYS_ioctl, -1, FIONREAD, 0), EBADF, "it reaches the kernel");
+}
+
+Test(seccomp, namespaces_and_mounts_are_out_of_reach)
+{
+    cr_assert_eq(outcome_of(SYS_unshare, 0, 0, 0), EPERM);
+    cr_assert_eq(outcome_of(SYS_setns, -1, 0, 0), EPERM);
+    cr_assert_eq(outcome_of(SYS_mount, 0, 0, 0), EPERM);
+    cr_assert_eq(outcome_of(SYS_fsopen, 0, 0, 0), EPERM);
+    cr_assert_eq(outcome_of(SYS_pivot_root, 0, 0, 0), EPERM);
+    cr_assert_eq(outcome_of(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0), EPERM);
+    cr_assert_eq(outcome_of(SYS_clone, CLONE_NEWNET | SIGCHLD, 0, 0), EPERM);
+    cr_assert_eq(outcome_of(SYS_clone3, 0, 0, 0), ENOSYS, "libc falls back to clone");
+}
+
+Test(seccomp, other_socket_families_are_out_of_reach)
+{
+    cr_assert_eq(outcome_of(SYS_socket, AF_NETLINK, SOCK_RAW, 0), EPERM);
+    cr_assert_eq(outcome_of(SYS_socket, AF_PACKET, SOCK_RAW, 0), EPERM);
+    cr_assert_eq(outcome_of(SYS_socket, AF_ALG, SOCK_SEQPACKET, 0), EPERM);
+    cr_assert_eq(outcome_of(SYS_socket, AF_VSOCK, SOCK_STREAM, 0), EPERM);
+}
+
+Test(seccomp, a_number_with_high_bits_is_not_another_ioctl)
+{
+    cr_assert_eq(outcome_of(SYS_ioctl, -1, TIOCSTI, 0), EPERM);
+    cr_assert_eq(outcome_of(SYS_ioctl, -1, TIOCSTI | (1L << 32), 0), EPERM);
+    cr_assert_eq(outcome_of(SYS_ioctl, -1, TIOCLINUX, 0), EPERM);
+}
+
+Test(seccomp, the_kernel_s_large_doors_are_shut)
+{
+    static const long numbers[] = {SYS_bpf,
+                                   SYS_perf_event_open,
+                                   SYS_userfaultfd,
+                                   SYS_keyctl,
+                                   SYS_ptrace,
+                                   SYS_process_vm_readv,
+                                   SYS_init_module,
+                                   SYS_kexec_load,
+                                   SYS_reboot,
+                                   SYS_swapon,
+                                   SYS_clock_settime,
+                                   SYS_open_by_handle_at,
+                                   SYS_io_uring_setup,
+                                   SYS_pidfd_getfd,
+                                   SYS_syslog};
+
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        cr_assert_eq(outcome_of(numbers[i], 0, 0, 0), EPERM, "call %ld", numbers[i]);
+    }
+}
+
+Test(seccomp, calls_newer_than_the_list_do_not_exist)
+{
+    cr_assert_eq(outcome_of(451, 0, 0, 0), ENOSYS);
+    cr_assert_eq(outcome_of(600, 0, 0, 0), ENOSYS);
+}
+
+#ifdef __x86_64__
+Test(seccomp, another_architecture_s_calls_end_the_process)
+{
+    cr_assert_eq(outcome_of(0x40000000 | 39, 0, 0, 0), -SIGSYS, "x32");
+}
+#endif

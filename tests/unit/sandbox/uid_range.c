@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "sandbox/helper/uid_range.h"
+
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct host_limits three_ranges = {
+    .uid_span_count = 2,
+    .uid_spans = {{131072, 131072 + 2 * UID_RANGE_COUNT - 1}, {655360, 655360 + UID_RANGE_COUNT}},
+};
+
+static size_t count_entries(const char *folder)
+{
+    DIR *dir = opendir(folder);
+    size_t count = 0;
+
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        count += entry->d_name[0] != '.';
+    }
+    closedir(dir);
+    return count;
+}
+
+Test(uid_range, every_replica_gets_another_until_there_is_none)
+{
+    char folder[] = "/tmp/minga-uids-XXXXXX";
+    struct uid_range ranges[3];
+    struct uid_range more = {0, -1};
+    struct err err = {0};
+
+    cr_assert_not_null(mkdtemp(folder));
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(uid_range_take(folder, &three_ranges, &ranges[i], &err), 0, "%s", err.text);
+    }
+    cr_assert_eq(ranges[0].first, 131072);
+    cr_assert_eq(ranges[1].first, 131072 + UID_RANGE_COUNT);
+    cr_assert_eq(ranges[2].first, 655360);
+    cr_assert_eq(uid_range_take(folder, &three_ranges, &more, &err), -EUSERS);
+    uid_range_free(folder, &ranges[1]);
+    cr_assert_eq(uid_range_take(folder, &three_ranges, &more, &err), 0);
+    cr_assert_eq(more.first, 131072 + UID_RANGE_COUNT);
+    uid_range_free(folder, &more);
+    uid_range_free(folder, &ranges[0]);
+    uid_range_free(folder, &ranges[2]);
+    cr_assert_eq(count_entries(folder), 0, "no lock file is left");
+    cr_assert_eq(rmdir(folder), 0);
+}
+
+Test(uid_range, a_range_stays_held_while_a_sandbox_has_its_lock)
+{
+    char folder[] = "/tmp/minga-uids-XXXXXX";
+    struct uid_range held = {0, -1};
+    struct uid_range adopted = {0, -1};
+    struct uid_range other = {0, -1};
+    struct err err = {0};
+
+    cr_assert_not_null(mkdtemp(folder));
+    cr_assert_eq(uid_range_take(folder, &three_ranges, &held, &err), 0);
+    cr_assert_eq(uid_range_adopt(folder, held.first, &adopted, &err), 0);
+    uid_range_free(folder, &adopted); /* while the sandbox lives: changes nothing */
+    cr_assert_eq(uid_range_take(folder, &three_ranges, &other, &err), 0);
+    cr_assert_neq(other.first, held.first);
+    uid_range_free(folder, &other);
+
+    /* The sandbox is over without having freed it: its adopter does. */
+    cr_assert_eq(uid_range_adopt(folder, held.first, &adopted, &err), 0);
+    close(held.lock_fd);
+    uid_range_free(folder, &adopted);
+    cr_assert_eq(count_entries(folder), 0);
+    cr_assert_eq(rmdir(folder), 0);
+}
+
+Test(uid_range, a_sweep_takes_only_what_nobody_holds)
+{
+    char folder[] = "/tmp/minga-uids-XXXXXX";
+    struct uid_range held = {0, -1};
+    struct uid_range dead = {0, -1};
+    struct err err = {0};
+
+    cr_assert_not_null(mkdtemp(folder));
+    cr_assert_eq(uid_range_take(folder, &three_ranges, &held, &err), 0);
+    cr_assert_eq(uid_range_take(folder, &three_ranges, &dead, &err), 0);
+    close(dead.lock_fd);
+    cr_assert_eq(count_entries(folder), 2);
+    uid_range_sweep(folder);
+    cr_assert_eq(count_entries(folder), 1);
+    uid_range_free(folder, &held);
+    cr_assert_eq(rmdir(folder), 0);
+}

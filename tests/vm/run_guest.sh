@@ -1,0 +1,37 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck disable=SC1007,SC2054,SC2206
+# run_guest.sh [-c CPUS] [-m MB] [-t SECONDS] [-n PORT] [-i IP/LEN] [-r RESULTDIR] [-p DIR] IMAGEDIR SCRIPT
+# Boots a throw-away copy of IMAGEDIR (see build_image.sh), runs SCRIPT as root under systemd with the files of
+# DIR beside it, prints its output, leaves the files it put in $GUEST_RESULTS under RESULTDIR, exits with its code.
+# 124: time-out; 125: the guest never answered.  -n: eth0 on a shared segment (multicast on loopback, UDP PORT).
+set -euo pipefail
+CPUS=2 MEM=512 LIMIT=300 NET= IP= RES= DIR= CON=${GUEST_CONSOLE:-}
+while getopts c:m:t:n:i:r:p: o; do case $o in c) CPUS=$OPTARG;; m) MEM=$OPTARG;; t) LIMIT=$OPTARG;;
+	n) NET=$OPTARG;; i) IP=$OPTARG;; r) RES=$OPTARG;; p) DIR=$OPTARG;; *) exit 2;; esac; done
+shift $((OPTIND-1)); IMG=${1:?image directory} SCRIPT=${2:?script}
+T=$(mktemp -d "${TMPDIR:-/tmp}/guest.XXXXXX"); Q=
+trap 'kill "$Q" 2>/dev/null || :; rm -rf "$T"' EXIT
+mkdir "$T/p"; [ -z "$DIR" ] || cp -a "$DIR/." "$T/p/"
+cp "$SCRIPT" "$T/p/guest.cmd"; printf 'GUEST_IP=%s\nexport GUEST_IP\n' "$IP" >"$T/p/guest.env"
+tar cf "$T/payload.tar" -C "$T/p" .; : >"$T/out"; : >"$T/con"
+a=(-nodefaults -no-user-config -display none -m "$MEM" -smp "$CPUS" ${GUEST_MACHINE:--M q35,usb=off,smbus=off,sata=off}
+   ${GUEST_ACCEL:--accel tcg,thread=multi,tb-size=256} ${GUEST_CPU:--cpu max}
+   -kernel "$IMG/vmlinuz" -initrd "$IMG/initrd.img"
+   -append "rootflags=prjquota console=ttyS0 ${GUEST_QUIET-quiet} mitigations=off nokaslr tsc=reliable no_timer_check net.ifnames=0 random.trust_cpu=on systemd.show_status=0 systemd.log_target=kmsg audit=0 selinux=0 apparmor=0 panic=-1 ${GUEST_APPEND:-}"
+   -serial "file:$T/con"
+   -drive "if=none,id=d0,file=$IMG/root.img,format=raw,snapshot=on,cache=unsafe" -device virtio-blk,drive=d0
+   -drive "if=none,id=d1,file=$T/payload.tar,format=raw,readonly=on" -device virtio-blk,drive=d1
+   -device virtio-rng -device virtio-serial
+   -chardev "file,id=c0,path=$T/out" -device virtserialport,chardev=c0,name=guest.out
+   -chardev "file,id=c1,path=$T/res.tar" -device virtserialport,chardev=c1,name=guest.res
+   -chardev "file,id=c2,path=$T/rc" -device virtserialport,chardev=c2,name=guest.rc)
+[ -z "$NET" ] || a+=(-netdev "socket,id=n0,mcast=230.0.0.1:$NET,localaddr=127.0.0.1"
+   -device "virtio-net,netdev=n0,mac=52:54:00:$(printf %s "$IP$$" | md5sum | sed 's/\(..\)\(..\)\(..\).*/\1:\2:\3/')")
+TMPDIR=$T timeout -k 5 "$LIMIT" qemu-system-x86_64 "${a[@]}" </dev/null 2>"$T/err" & Q=$!
+rc=0; wait "$Q" || rc=$?; Q=
+cat "$T/out"; [ -z "$CON" ] || cp "$T/con" "$CON"
+if [ -n "$RES" ] && [ -s "$T/res.tar" ]; then mkdir -p "$RES"; tar xf "$T/res.tar" -C "$RES"; fi
+[ "$rc" != 124 ] || { echo "run-guest: time-out after $LIMIT s" >&2; tail -n 20 -q "$T/con" "$T/err" >&2; exit 124; }
+[ -s "$T/rc" ] || { echo "run-guest: no answer from the guest" >&2; tail -n 20 -q "$T/con" "$T/err" >&2; exit 125; }
+exit "$(tr -dc 0-9 <"$T/rc")"
