@@ -132,6 +132,7 @@ static void draw_community(struct schedule *schedule, struct random *random, uin
     schedule->latency_ms = latencies_ms[random_below(random, ARRAY_COUNT(latencies_ms))];
     schedule->loss_permille = random_below(random, 3) == 0 ? 1 + random_below(random, 5) : 0;
     schedule->skew_s = random_below(random, 2) == 0 ? 100 : 0;
+    schedule->mixed = random_below(random, 2);
     schedule->service_count = 1 + (uint32_t)random_below(random, 3);
     for (uint32_t i = 0; i < schedule->service_count; i++) {
         schedule->services[i].replicas = 1 + (uint32_t)random_below(random, 5);

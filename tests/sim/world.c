@@ -126,8 +126,10 @@ static void make_config(struct world *world, struct sim_node *node, uint64_t ind
     CHECK(text_copy(description->version, sizeof(description->version), "0.1.0") == 0);
     snprintf(description->zone, sizeof(description->zone), "z%u", (unsigned)(index % 3));
     description->reachable = minga_Reachable_REACHABLE_DIRECT;
-    config->runs = index < 4 || draw % 8 != 0;
-    config->stores = index < 4 || draw / 8 % 8 != 0;
+    bool plain = index < 4 || world->schedule.mixed == 0;
+
+    config->runs = plain || draw % 8 != 0;
+    config->stores = plain || draw / 8 % 8 != 0;
     config->manages = true;
     description->runs = config->runs;
     description->stores = config->stores;
@@ -136,7 +138,7 @@ static void make_config(struct world *world, struct sim_node *node, uint64_t ind
                                                    .memory_bytes = SIM_PLENTY_BYTES,
                                                    .disk_bytes = UINT64_C(1) << 30,
                                                    .pid_count = 1024};
-    if (index >= 4 && draw / 64 % 4 == 0) {
+    if (!plain && draw / 64 % 4 == 0) {
         config->contribution.memory_bytes = (draw / 256 % 3) * SIM_REPLICA_BYTES;
     }
     config->storage_bytes = 256U << 20;
