@@ -7,7 +7,9 @@
 
 #include "base/check.h"
 #include "overlay/signed.h"
+#include "tests/sim/converge.h"
 #include "tests/sim/curious.h"
+#include "tests/sim/fault.h"
 #include "tests/sim/papers.h"
 #include "tests/sim/world.h"
 
@@ -452,6 +454,19 @@ static void record_came(struct world *world, uint32_t number, const struct core_
     }
 }
 
+/* Whoever answers for the record loses its disk in the moment of the acknowledgement. */
+static void run_wipe_writer(struct world *world, struct event *event)
+{
+    struct client_service *service = &world->client.services[event->number];
+    struct ring_key key = {service->id.id};
+    uint32_t writer = converge_ideal_node(world, &key);
+
+    if (writer < world->node_count) {
+        fault_wipe_writer(world, writer, service->wipe_writer_for_ms);
+    }
+    service->wipe_writer_for_ms = 0;
+}
+
 static void service_answered(struct world *world, uint32_t number, const struct pending *pending,
                              const struct core_answer *answer)
 {
@@ -464,6 +479,9 @@ static void service_answered(struct world *world, uint32_t number, const struct 
     } else if (answer->outcome == OVERLAY_OK) {
         if (service->step == PUT_SERVICE) {
             service->acknowledged_sequence = service->known_sequence + 1;
+            if (service->wipe_writer_for_ms != 0) {
+                world_after(world, 0, (struct event){.run = run_wipe_writer, .number = number});
+            }
         }
         advance(world, number);
     } else if (pending->kind == CORE_PUT_RECORD) {

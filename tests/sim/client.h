@@ -50,6 +50,7 @@ struct client_service {
     bool asks;                      /* whether its record stands already */
     uint64_t again_ms;
     uint64_t attempts;
+    uint64_t wipe_writer_for_ms; /* a fault to come: 0 for none */
 };
 
 enum client_membership { MEMBER_OUTSIDE, MEMBER_WANTED, MEMBER_JOINED, MEMBER_GONE };

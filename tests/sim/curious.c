@@ -41,7 +41,7 @@ void curious_tick(struct world *world)
 /* A community with fewer nodes than a service wants is degraded, and says so. */
 static bool has_enough_nodes(const struct world *world, const struct client_service *service)
 {
-    return !service->known.active || converge_possible(world, service) == service->known.replicas;
+    return !service->known.active || converge_running(world, service) == service->known.replicas;
 }
 
 static void check_status(struct world *world, const struct client_service *service,
@@ -65,7 +65,7 @@ static void check_status(struct world *world, const struct client_service *servi
                    service_state_name(status->state), status->reason);
     }
     if (active && (status->wanted_count != service->known.replicas ||
-                   status->running_count != converge_possible(world, service))) {
+                   status->running_count != converge_running(world, service))) {
         world_fail(world, "%s: its status says %u of %u", service->name, status->running_count,
                    status->wanted_count);
     }

@@ -263,6 +263,27 @@ static void begin_remove(struct world *world, const struct fault *fault, uint32_
     client_remove(world, fault->service);
 }
 
+static void begin_wipe_writer(struct world *world, const struct fault *fault, uint32_t node)
+{
+    struct client_service *service = &world->client.services[fault->service];
+
+    (void)node;
+    service->wipe_writer_for_ms = fault->for_ms;
+    client_wish(world, fault->service, true, 1 + service->wish.replicas % 4);
+}
+
+static void run_writer_back(struct world *world, struct event *event)
+{
+    world_start(world, event->node);
+}
+
+void fault_wipe_writer(struct world *world, uint32_t node, uint64_t for_ms)
+{
+    world_trace(world, "==== acknowledged: %s is wiped", world->nodes[node].name);
+    begin_wipe(world, NULL, node);
+    world_after(world, for_ms, (struct event){.run = run_writer_back, .node = node});
+}
+
 static void begin_pick(struct world *world, const struct fault *fault, uint32_t node)
 {
     (void)node;
@@ -309,6 +330,7 @@ static const struct {
     [FAULT_STOP] = {begin_stop, NULL, true, false},
     [FAULT_SCALE] = {begin_scale, NULL, true, false},
     [FAULT_REMOVE] = {begin_remove, NULL, true, false},
+    [FAULT_WIPE_WRITER] = {begin_wipe_writer, NULL, true, false},
     [FAULT_PICK_HOLDER] = {begin_pick, NULL, true, true},
     [FAULT_PICK_MANAGER] = {begin_pick, NULL, true, true},
     [FAULT_PICK_BYSTANDER] = {begin_pick, NULL, true, true},

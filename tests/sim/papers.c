@@ -152,7 +152,7 @@ static void make_manifest(const struct client_service *service, struct manifest 
     CHECK(text_copy(manifest->workdir, sizeof(manifest->workdir), "/") == 0);
     manifest->spread = MANIFEST_SPREAD_NODE;
     manifest->cpu_permille = 100;
-    manifest->memory_bytes = 64U << 20;
+    manifest->memory_bytes = SIM_REPLICA_BYTES;
     manifest->disk_bytes = 64U << 20;
     manifest->pid_count = 64;
     manifest->arch_count = 1;

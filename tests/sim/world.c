@@ -126,16 +126,21 @@ static void make_config(struct world *world, struct sim_node *node, uint64_t ind
     CHECK(text_copy(description->version, sizeof(description->version), "0.1.0") == 0);
     snprintf(description->zone, sizeof(description->zone), "z%u", (unsigned)(index % 3));
     description->reachable = minga_Reachable_REACHABLE_DIRECT;
-    config->runs = index < 4 || draw % 8 != 0;
-    config->stores = index < 4 || draw / 8 % 8 != 0;
+    bool plain = index < 4 || world->schedule.mixed == 0;
+
+    config->runs = plain || draw % 8 != 0;
+    config->stores = plain || draw / 8 % 8 != 0;
     config->manages = true;
     description->runs = config->runs;
     description->stores = config->stores;
     description->manages = config->manages;
     config->contribution = (struct sandbox_limits){.cpu_permille = 1000,
-                                                   .memory_bytes = UINT64_C(1) << 30,
+                                                   .memory_bytes = SIM_PLENTY_BYTES,
                                                    .disk_bytes = UINT64_C(1) << 30,
                                                    .pid_count = 1024};
+    if (!plain && draw / 64 % 4 == 0) {
+        config->contribution.memory_bytes = (draw / 256 % 3) * SIM_REPLICA_BYTES;
+    }
     config->storage_bytes = 256U << 20;
     config->port_first = 31000;
     config->port_last = 31099;

@@ -20,7 +20,12 @@
 #include "tests/sim/sandbox.h"
 #include "tests/sim/schedule.h"
 
-enum { SIM_WALL_START_S = 1800000000, SIM_STEPS_PER_MS_MAX = 20000 };
+enum {
+    SIM_WALL_START_S = 1800000000,
+    SIM_STEPS_PER_MS_MAX = 20000,
+    SIM_REPLICA_BYTES = 64 << 20,              /* memory of each replica of each service */
+    SIM_PLENTY_BYTES = 16 * SIM_REPLICA_BYTES, /* room for whatever is pushed */
+};
 
 struct sim_node {
     char name[16]; /* "n3" */
