@@ -85,11 +85,13 @@ static void find_candidates(struct overlay *overlay, struct chunk_get *get,
     }
 }
 
-static bool is_blamed(const struct overlay *overlay, const struct node_id *node)
+/* Not blamed, and still up: nobody hears of the end of a request to one that was dead before. */
+static bool is_worth_asking(const struct overlay *overlay, const struct node_id *node)
 {
     int index = membership_find(&overlay->membership, node);
 
-    return index == MEMBER_NONE || overlay->membership.list[index].blamed_ms > overlay->now_ms;
+    return index != MEMBER_NONE && membership_in_ring(&overlay->membership.list[index]) &&
+           overlay->membership.list[index].blamed_ms <= overlay->now_ms;
 }
 
 /* --- room for it */
@@ -143,7 +145,8 @@ static bool make_room(struct overlay *overlay)
 
 static uint64_t patience_ms(const struct chunk_get *get)
 {
-    uint64_t patience = (uint64_t)CHUNK_GET_MS << (get->next > 4 ? 4 : get->next);
+    uint32_t tries_before = get->next - 1; /* the one to be asked is counted already */
+    uint64_t patience = (uint64_t)CHUNK_GET_MS << (tries_before > 4 ? 4 : tries_before);
 
     return patience > CHUNK_GET_MS_MAX ? CHUNK_GET_MS_MAX : patience;
 }
@@ -182,7 +185,7 @@ static void ask_next(struct overlay *overlay, struct chunk_get *get)
     while (get->next < get->candidate_count) {
         const struct node_id *node = &get->candidates[get->next++];
 
-        if (is_blamed(overlay, node)) {
+        if (!is_worth_asking(overlay, node)) {
             continue;
         }
         if (ask(overlay, get, node)) {

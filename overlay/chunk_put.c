@@ -79,8 +79,13 @@ static void end_put(struct overlay *overlay, struct chunk_put *put)
 {
     struct overlay_effect *effect;
 
+    struct node_id holders[CHUNK_COPIES];
+    uint32_t up_count = chunk_holders(overlay, &put->chunk, CHUNK_COPIES, holders);
+
     put->used = false;
-    if (put->held_count >= put->needed_count) {
+    /* Members may have gone meanwhile: all that store, when fewer are up. */
+    if (put->held_count >= put->needed_count ||
+        (put->held_count > 0 && !put->any_full && put->held_count >= up_count)) {
         effect = effect_done(overlay, put->token, OVERLAY_OK, "");
         if (effect != NULL) {
             effect->is_new = !put->any_had;

@@ -91,6 +91,9 @@ static void on_reply(struct overlay *overlay, struct request *request,
     }
     if (kind == minga_Message_refused_tag && request->kind != REQUEST_JOIN) {
         peer_on_refused(overlay, arrival);
+        if (request->repeat_ms == 0) {
+            request->deadline_ms = overlay->now_ms; /* nobody repeats it: ask another one */
+        }
         return; /* it is repeated after the greeting, or ends in time */
     }
     row->on_reply(overlay, request, arrival);

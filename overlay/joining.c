@@ -172,6 +172,9 @@ static void give_up(struct overlay *overlay, enum overlay_outcome outcome, const
     memset(&overlay->membership, 0, sizeof(overlay->membership));
     memset(&overlay->community, 0, sizeof(overlay->community));
     memset(&overlay->detector, 0, sizeof(overlay->detector));
+    memset(&overlay->links, 0, sizeof(overlay->links)); /* they name members by index */
+    memset(overlay->sync_wanted, 0, sizeof(overlay->sync_wanted));
+    overlay->sync_wanted_count = 0;
     ring_init(&overlay->ring, &overlay->place, overlay->ring.epoch);
     overlay->community_bytes = 0;
     overlay->community_name[0] = '\0';

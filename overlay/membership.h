@@ -37,6 +37,8 @@ struct member {
     size_t record_bytes; /* 0: no node record known */
     uint8_t admission[ADMISSION_BYTES_MAX];
     uint8_t record[NODE_RECORD_BYTES_MAX];
+    bool has_curve_key; /* its X25519 key was derived once */
+    uint8_t curve_key[32];
     /* the link to it, kept here because it lives as long */
     bool greeted;          /* HELLO is sent on the present outbound link */
     bool linked;           /* an outbound link is or may be open */

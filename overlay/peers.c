@@ -309,13 +309,28 @@ void peer_on_link_lost(struct overlay *overlay, const struct node_id *node)
     watch_event(overlay, DETECTOR_LINK_LOST, index);
 }
 
-/* Does the key in a greeting belong to the X25519 key that CURVE has proved? */
-static bool is_proven(const struct overlay_source *source, const struct public_key *key)
+/* Does the key in a greeting belong to the X25519 key that CURVE has proved? Deriving it costs as
+ * much as a signature, so a member's is kept. */
+static bool is_proven(struct overlay *overlay, const struct overlay_source *source,
+                      const struct public_key *key, int index)
 {
+    struct member *member = index == MEMBER_NONE ? NULL : &overlay->membership.list[index];
     uint8_t curve_key[32];
 
-    return source->inbound && keys_curve_public(key, curve_key) == 0 &&
-           memcmp(curve_key, source->curve_key, sizeof(curve_key)) == 0;
+    if (!source->inbound) {
+        return false;
+    }
+    if (member != NULL && member->has_curve_key) {
+        return memcmp(member->curve_key, source->curve_key, sizeof(curve_key)) == 0;
+    }
+    if (keys_curve_public(key, curve_key) < 0) {
+        return false;
+    }
+    if (member != NULL) {
+        memcpy(member->curve_key, curve_key, sizeof(curve_key));
+        member->has_curve_key = true;
+    }
+    return memcmp(curve_key, source->curve_key, sizeof(curve_key)) == 0;
 }
 
 static bool admit_greeting(struct overlay *overlay, const minga_Hello *hello)
@@ -407,11 +422,12 @@ void peer_on_hello(struct overlay *overlay, const struct arrival *arrival)
                     "this node is not of that community");
         return;
     }
-    if (!is_proven(arrival->source, &key)) {
+    node = keys_node_id(&key);
+    index = membership_find(&overlay->membership, &node);
+    if (!is_proven(overlay, arrival->source, &key, index)) {
         overlay->counters.refused_messages++;
         return;
     }
-    node = keys_node_id(&key);
     ban = membership_banned(&overlay->membership.expulsions, &node.id);
     if (ban != NULL) {
         refuse_expelled(overlay, &arrival->asker, ban);
@@ -422,7 +438,6 @@ void peer_on_hello(struct overlay *overlay, const struct arrival *arrival)
                     "this is another node with the same key: was a disk copied?");
         return;
     }
-    index = membership_find(&overlay->membership, &node);
     if (index == MEMBER_NONE && admit_greeting(overlay, hello)) {
         index = membership_find(&overlay->membership, &node);
     }

@@ -10,7 +10,7 @@
 #include "base/check.h"
 #include "overlay/state.h"
 
-enum { PUT_MS = 8000, PUT_READ_MS = REPLY_MS, PUT_COPY_MS = 3000 };
+enum { PUT_MS = 8000, PUT_READ_MS = REPLY_MS, PUT_COPY_MS = 2000, COPY_ROUNDS_MAX = 3 };
 
 static const enum overlay_outcome outcomes[] = {
     [minga_Outcome_OUTCOME_OK] = OVERLAY_OK,
@@ -93,10 +93,14 @@ static struct pending_store *new_store(struct overlay *overlay)
 
 /* --- phases of a put on the responsible node */
 
+static void start_copying(struct overlay *overlay, struct put *put);
+
 static void check_copied(struct overlay *overlay, struct put *put)
 {
     if (put->durable_count >= put->needed_count) {
         end_put(overlay, put, minga_Outcome_OUTCOME_OK, "");
+    } else if (put->waiting_count == 0 && put->round_count < COPY_ROUNDS_MAX) {
+        start_copying(overlay, put); /* whoever did not answer may be known as gone by now */
     } else if (put->waiting_count == 0) {
         /* The others will be offered it again by anti-entropy; it stands here. */
         end_put(overlay, put, minga_Outcome_OUTCOME_FAILED,
@@ -112,6 +116,7 @@ static void start_copying(struct overlay *overlay, struct put *put)
     minga_Message message;
 
     put->phase = PUT_COPYING;
+    put->round_count++;
     put->durable_count = 1;
     put->needed_count = count < RECORD_ACKNOWLEDGED_COPIES ? count : RECORD_ACKNOWLEDGED_COPIES;
     message_init(&message, minga_Message_record_copy_tag);
@@ -235,6 +240,7 @@ static struct put *new_put(struct overlay *overlay, const struct record *record)
         memset(free_put, 0, offsetof(struct put, record));
         free_put->waiting_count = 0;
         free_put->durable_count = 0;
+        free_put->round_count = 0;
         free_put->number = ++overlay->last_token;
         free_put->record = *record;
     }

@@ -135,6 +135,7 @@ struct put {
     uint32_t waiting_count; /* answers still awaited */
     uint32_t durable_count;
     uint32_t needed_count;
+    uint32_t round_count; /* of copying: holders may die meanwhile, others follow them */
 };
 
 struct get {

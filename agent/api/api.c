@@ -268,27 +268,32 @@ int api_new(const struct api_config *config, struct api **api_out, struct err *e
     return 0;
 }
 
-/* Exchanges that still wait get an end, so that MHD can close their connections. Returns whether
- * there were any: an end may make its handler ask for more, each time less. */
-static bool abandon_pending(struct api *api)
+static void abandon(struct api *api, const struct pending *pending, const char *reason)
+{
+    struct core_answer answer = {.token = pending->token, .outcome = OVERLAY_TIMED_OUT};
+    struct err err;
+
+    if (pending->on_answer != NULL) {
+        (void)text_copy(answer.reason, sizeof(answer.reason), reason);
+        api_answer(api, &answer);
+    } else {
+        err_set(&err, -ETIMEDOUT, "%s", reason);
+        api_chunk_stored(api, pending->token, NULL, &err);
+    }
+}
+
+/* Exchanges that have waited since `asked_ms_max` or longer get an end. Returns whether there were
+ * any: an end may make its handler ask for more. */
+static bool abandon_pending(struct api *api, uint64_t asked_ms_max, const char *reason)
 {
     bool found = false;
 
     for (uint32_t i = 0; i < API_PENDING_MAX; i++) {
         struct pending pending = api->pending[i];
-        struct core_answer answer = {.outcome = OVERLAY_FAILED, .reason = "the agent is stopping"};
-        struct err err;
 
-        if (pending.token == 0) {
-            continue;
-        }
-        found = true;
-        answer.token = pending.token;
-        err_set(&err, -ESHUTDOWN, "the agent is stopping");
-        if (pending.on_answer != NULL) {
-            api_answer(api, &answer);
-        } else {
-            api_chunk_stored(api, pending.token, NULL, &err);
+        if (pending.token != 0 && pending.asked_ms <= asked_ms_max) {
+            found = true;
+            abandon(api, &pending, reason);
         }
     }
     return found;
@@ -315,7 +320,7 @@ void api_free(struct api *api)
     }
     api->host.request = ignore_request;
     api->host.store_chunk = ignore_chunk;
-    while (abandon_pending(api)) {
+    while (abandon_pending(api, UINT64_MAX, "the agent is stopping")) {
     }
     MHD_run(api->daemon);
     close_all(api);
@@ -331,7 +336,12 @@ int api_fd(const struct api *api)
 void api_run(struct api *api)
 {
     eventfd_t ignored = 0;
+    uint64_t now_ms = api->host.now_ms(api->host.self);
 
+    /* The host answers everything; should an answer be lost, its client is not lost with it. */
+    if (now_ms > API_ANSWER_MS_MAX) {
+        (void)abandon_pending(api, now_ms - API_ANSWER_MS_MAX, "the agent lost track of it");
+    }
     (void)eventfd_read(api->wake_fd, &ignored);
     MHD_run(api->daemon);
 }

@@ -91,7 +91,8 @@ static struct pending *pending_new(struct exchange *exchange)
 
         if (pending->token == 0) {
             /* The slot is part of the token; the counter tells a late answer from a new one. */
-            *pending = (struct pending){.exchange = exchange};
+            *pending = (struct pending){.exchange = exchange,
+                                        .asked_ms = api->host.now_ms(api->host.self)};
             pending->token = API_TOKEN_BIT | (api->token_next << 16) | i;
             api->token_next++;
             exchange->pending_count++;

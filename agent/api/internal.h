@@ -10,6 +10,7 @@ struct MHD_Daemon;
 /* A request that the host has not answered yet. */
 struct pending {
     uint64_t token; /* 0: free */
+    uint64_t asked_ms;
     struct exchange *exchange;
     uint64_t context;
     exchange_on_answer *on_answer;

@@ -20,9 +20,11 @@ enum {
     API_CHECK_BYTES_MAX = API_CHECK_CHUNKS_MAX * 32,
     API_BODIES_BYTES_MAX = 5 * API_BATCH_BYTES_MAX, /* of all connections at once */
     API_SIGNED_BYTES_MAX = 4096,
+    API_ANSWER_MS_MAX = 45000, /* the core answers long before: see OWNER_REQUEST_MS, joining */
 };
 
 static_assert((int)API_BATCH_BYTES_MAX >= (int)CHUNK_BYTES_MAX + 4, "every chunk fits one batch");
 static_assert((int)API_PENDING_MAX < (int)REQUESTS_MAX,
               "a busy API leaves the core room for its own");
+static_assert((int)API_ANSWER_MS_MAX > 4 * (int)OWNER_REQUEST_MS, "no answer is cut short");
 static_assert(API_WINDOW_MAX * 8 <= API_PENDING_MAX, "one client cannot take all slots");

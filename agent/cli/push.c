@@ -322,6 +322,42 @@ static int push_records(struct push *push, struct push_notes *notes)
     return status;
 }
 
+/* Whose services the community runs: those of people with a machine in it. Asked before anything
+ * is sent, so that nothing of a stranger's is stored. */
+static int check_member(struct session *session)
+{
+    CLEANUP(cleanup_json) json_t *document = NULL;
+    struct secret_key secret;
+    struct public_key key;
+    struct owner_id owner;
+    char hex[ID_HEX_CHARS + 1];
+    const json_t *node;
+    size_t i;
+    int status = session_owner_key(session, &secret);
+
+    if (status == EXIT_DONE) {
+        key = keys_public(&secret);
+        keys_forget(&secret);
+        owner = keys_owner_id(&key);
+        id_to_hex(&owner.id, hex);
+        status = session_get(session, "/v1/nodes", &document);
+    }
+    json_array_foreach(json_object_get(document, "nodes"), i, node)
+    {
+        if (strcmp(text_of(node, "owner"), hex) == 0 &&
+            strcmp(text_of(node, "state"), "expelled") != 0) {
+            return EXIT_DONE;
+        }
+    }
+    if (status != EXIT_DONE) {
+        return status;
+    }
+    problem_set(&session->problem, EXIT_REFUSED, "push", "you (%.*s) are no member of %s",
+                ID_SHORT_CHARS, hex, text_of(document, "community"));
+    return problem_advise(&session->problem,
+                          "members are the owners of its machines: sudo minga join, or --key FILE");
+}
+
 static void on_progress(void *context, uint64_t hashed_bytes)
 {
     progress(context, "hashing: %" PRIu64 " MiB", hashed_bytes >> 20);
@@ -343,7 +379,10 @@ int push_folder(struct session *session, const char *name, int folder_fd, struct
         push_note(notes, bundle_note(bundle, i));
     }
     push.bundle = bundle;
-    status = push_chunks(&push);
+    status = check_member(session);
+    if (status == EXIT_DONE) {
+        status = push_chunks(&push);
+    }
     if (status == EXIT_DONE) {
         status = push_records(&push, notes);
     }

@@ -34,21 +34,6 @@ static int open_record(struct session *session, const struct owned_service *owne
     return EXIT_DONE;
 }
 
-bool record_is_tombstone(const json_t *document)
-{
-    uint8_t bytes[SIGNED_BYTES_MAX];
-    minga_Signed envelope = minga_Signed_init_zero;
-    minga_Record record = minga_Record_init_zero;
-    int length_bytes = base64_to_bytes(text_of(document, "record"), bytes, sizeof(bytes));
-
-    return length_bytes >= 0 &&
-           signed_decode((struct bytes){bytes, (size_t)length_bytes}, &envelope) == 0 &&
-           signed_decode_body(minga_Record_fields,
-                              (struct bytes){envelope.body.bytes, envelope.body.size},
-                              &record) == 0 &&
-           record.removed;
-}
-
 static int read_stored(struct session *session, struct owned_service *owned)
 {
     CLEANUP(cleanup_json) json_t *document = NULL;

@@ -30,9 +30,6 @@ typedef int owned_change(struct session *session, struct owned_service *owned, v
 int owned_service_change(struct session *session, struct owned_service *owned, bool removed,
                          owned_change *change, void *context);
 
-/* Is a record, as the agent sent it, a tombstone? Nothing is verified: only for finding names. */
-bool record_is_tombstone(const json_t *document);
-
 /* Reads version `number`; *found_out false when there is none. `version_out` is large. */
 int version_read(struct session *session, const struct owned_service *owned, uint64_t number,
                  minga_Version *version_out, bool *found_out);

@@ -4,7 +4,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include "agent/cli/record.h"
 #include "base/cleanup.h"
 #include "base/units.h"
 
@@ -118,11 +117,11 @@ int resolve_among(const json_t *services, const struct service_name *name, const
     return problem_advise(problem, "minga services lists them");
 }
 
-/* The caller's own service of that name, known by its record alone. */
+/* The caller's own service of that name. */
 static int find_own(struct session *session, const struct service_name *name,
                     struct owner_id *owner_out, char *id_hex_out, bool *found_out)
 {
-    CLEANUP(cleanup_json) json_t *record = NULL;
+    CLEANUP(cleanup_json) json_t *known = NULL;
     struct secret_key secret;
     struct public_key key;
     struct service_id service;
@@ -141,10 +140,11 @@ static int find_own(struct session *session, const struct service_name *name,
     if (name->owner[0] != '\0' && !id_has_prefix(&owner_out->id, name->owner)) {
         return EXIT_DONE;
     }
-    /* Any node's copy will do: whether it still exists is asked of its manager afterwards. */
-    snprintf(path, sizeof(path), "/v1/services/%s/record", id_hex_out);
-    status = session_find(session, path, &record);
-    *found_out = status == EXIT_DONE && record != NULL && !record_is_tombstone(record);
+    /* Its manager is asked, or who stands in for it: quicker than its record's holders, some of
+     * which may just have died. */
+    snprintf(path, sizeof(path), "/v1/services/%s", id_hex_out);
+    status = session_find(session, path, &known);
+    *found_out = status == EXIT_DONE && known != NULL;
     return status;
 }
 

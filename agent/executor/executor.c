@@ -370,6 +370,13 @@ static void replica_tick(struct executor *executor, struct turn *turn, struct re
                now_ms >= replica->since_ms + replica->manifest.stop_grace_ms + STOP_RETRY_MS) {
         replica->since_ms = now_ms;
         outbox_local(turn, &stop);
+    } else if (replica->phase == PHASE_STARTING && now_ms >= replica->since_ms + STARTING_MS_MAX &&
+               executor->sandbox_up) {
+        struct sandbox_event late = {.key = replica->key, .end = SANDBOX_END_REFUSED};
+
+        (void)text_copy(late.reason, sizeof(late.reason), "it did not start in time");
+        outbox_local(turn, &stop);
+        replica_ended(executor, turn, replica, &late);
     } else if (replica->phase == PHASE_OVER && now_ms >= replica->since_ms + OVER_KEPT_MS) {
         replica_forget(executor, turn, replica);
     }
@@ -381,9 +388,9 @@ static void sandbox_gone(struct executor *executor, struct turn *turn)
     for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
         struct replica *replica = &executor->replicas[i];
 
-        if (replica->used &&
-            (replica->phase == PHASE_KEPT || replica->phase == PHASE_STARTING ||
-             replica->phase == PHASE_RUNNING || replica->phase == PHASE_STOPPING)) {
+        if (replica->used && (replica->phase == PHASE_KEPT || replica->phase == PHASE_READY ||
+                              replica->phase == PHASE_STARTING || replica->phase == PHASE_RUNNING ||
+                              replica->phase == PHASE_STOPPING)) {
             replica_say(replica, "the execution environment is gone");
             replica_over(executor, turn, replica, replica->phase != PHASE_STOPPING);
         }

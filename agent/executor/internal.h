@@ -19,7 +19,10 @@ enum {
     BAD_PORTS_MAX = 32,
     FLOORS_MAX = 256,
     PORT_TRIES_MAX = 64,
+    STARTING_MS_MAX = 30000,
+    BACK_SOON_TOLD = 3, /* secondaries */
     STOP_RETRY_MS = 5000,
+    LOST_STALE_MS = 1000, /* "no such replica" so soon after a START was said before it */
     OVER_KEPT_MS = 30000, /* an ended replica is reported until heard, at most this long */
 };
 

@@ -261,7 +261,12 @@ void replica_ended(struct executor *executor, struct turn *turn, struct replica 
                    const struct sandbox_event *event)
 {
     bool was_running = replica->phase == PHASE_RUNNING;
+    bool is_stale = replica->phase == PHASE_STARTING && event->end == SANDBOX_END_LOST &&
+                    turn->now_ms < replica->since_ms + LOST_STALE_MS;
 
+    if (is_stale) {
+        return; /* the answer to what was asked of the process before, which had ended */
+    }
     replica->used_limits = (struct sandbox_limits){0};
     replica->health = HEALTH_UNKNOWN;
     if (replica->phase == PHASE_STOPPING) {

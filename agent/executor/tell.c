@@ -355,8 +355,22 @@ static void report_send(struct executor *executor, struct turn *turn, const stru
     message->body.report.replicas_count = 0;
 }
 
+/* The manager of a service (rank 0) or one of its secondaries, as this node sees it. */
+static bool candidate_at(const struct turn *turn, const struct service_id *service, uint32_t rank,
+                         struct node_id *node_out)
+{
+    struct node_id nodes[CANDIDATES_MAX];
+
+    CHECK(rank < CANDIDATES_MAX);
+    if (turn->around->candidates(turn->around->self, service, rank + 1, nodes) <= rank) {
+        return false;
+    }
+    *node_out = nodes[rank];
+    return true;
+}
+
 /* One batch (or more, when it is full) per manager. */
-static void report_all(struct executor *executor, struct turn *turn)
+static void report_all(struct executor *executor, struct turn *turn, uint32_t rank)
 {
     struct node_id managers[REPLICAS_PER_NODE_MAX];
     bool told[REPLICAS_PER_NODE_MAX] = {false};
@@ -365,9 +379,7 @@ static void report_all(struct executor *executor, struct turn *turn)
     for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
         const struct replica *replica = &executor->replicas[i];
 
-        told[i] =
-            !replica->used || turn->around->candidates(turn->around->self, &replica->key.service, 1,
-                                                       &managers[i]) == 0;
+        told[i] = !replica->used || !candidate_at(turn, &replica->key.service, rank, &managers[i]);
     }
     for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
         minga_Report *report = &message.body.report;
@@ -419,7 +431,11 @@ void executor_flush(struct executor *executor, struct turn *turn)
     if (executor->report_now || turn->now_ms >= executor->report_at_ms) {
         executor->report_now = false;
         executor->report_at_ms = turn->now_ms + HEARTBEAT_MS;
-        report_all(executor, turn);
+        report_all(executor, turn, 0);
+        /* This node may be the manager too: whoever leads next must know that it is back soon. */
+        for (uint32_t rank = 1; executor->back_soon && rank <= BACK_SOON_TOLD; rank++) {
+            report_all(executor, turn, rank);
+        }
     }
     if (executor->free_changed) {
         executor->free_changed = false;

@@ -165,8 +165,12 @@ void manager_status(const struct manager *manager, const struct turn *turn,
         }
         page_out->head.slot_count = i + 1;
         if (i + 1 >= query->slot && page_out->slots_count < STATUS_PAGE_REPLICAS_MAX) {
-            slot_fill(&service->slots[i], i + 1, turn->now_ms,
-                      &page_out->slots[page_out->slots_count++]);
+            minga_SlotStatus *status = &page_out->slots[page_out->slots_count++];
+
+            slot_fill(&service->slots[i], i + 1, turn->now_ms, status);
+            if (service->slots[i].phase == SLOT_EMPTY && status->reason[0] == '\0') {
+                (void)text_copy(status->reason, sizeof(status->reason), service->constraint);
+            }
         }
     }
 }

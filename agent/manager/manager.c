@@ -120,14 +120,6 @@ void manager_record(struct manager *manager, struct turn *turn, const struct ser
     }
 }
 
-void manager_member(struct manager *manager, struct turn *turn, const struct node_id *node,
-                    enum member_state state)
-{
-    (void)node;
-    (void)state;
-    manager_look_around(manager, turn);
-}
-
 void manager_free_changed(struct manager *manager, struct turn *turn)
 {
     for (uint32_t i = 0; i < manager->high_water; i++) {

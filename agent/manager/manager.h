@@ -27,8 +27,6 @@ int manager_load(struct manager *manager, const struct overlay_blob *blob);
 void manager_look_around(struct manager *manager, struct turn *turn);
 /* A record here is new or newer. */
 void manager_record(struct manager *manager, struct turn *turn, const struct service_id *service);
-void manager_member(struct manager *manager, struct turn *turn, const struct node_id *node,
-                    enum member_state state);
 void manager_tick(struct manager *manager, struct turn *turn);
 uint64_t manager_wake_ms(const struct manager *manager);
 

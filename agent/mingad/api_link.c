@@ -10,7 +10,12 @@
 
 static void host_request(void *self, const struct core_request *request)
 {
-    edge_request(self, request);
+    struct edge *edge = self;
+
+    if (request->kind == CORE_LEAVE) {
+        edge->leave_token = request->token;
+    }
+    edge_request(edge, request);
 }
 
 static void host_store_chunk(void *self, uint64_t token, struct bytes bytes)
@@ -77,6 +82,13 @@ static struct signature host_sign_admission(void *self, struct bytes request)
     return keys_sign(&((struct edge *)self)->node_key, PURPOSE_ADMISSION, request);
 }
 
+static const char *host_node_name(void *self)
+{
+    const struct edge *edge = self;
+
+    return edge->config.name[0] != '\0' ? edge->config.name : edge->machine.host_name;
+}
+
 static void on_ready(uv_poll_t *poll, int status, int events)
 {
     struct edge *edge = poll->data;
@@ -105,7 +117,8 @@ int api_link_open(struct edge *edge, int control_fd, struct err *err)
                  .now_ms = host_now_ms,
                  .node_key = host_node_key,
                  .contacts = host_contacts,
-                 .sign_admission = host_sign_admission},
+                 .sign_admission = host_sign_admission,
+                 .node_name = host_node_name},
     };
     int r = api_new(&config, &edge->api, err);
 

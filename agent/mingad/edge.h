@@ -47,7 +47,9 @@ struct edge {
     struct secret_key node_key;
     struct public_key node_public;
     enum edge_phase phase;
-    bool is_restart; /* replicas stay for the next mingad */
+    bool is_restart;      /* replicas stay for the next mingad */
+    bool has_left;        /* the community: what is stored goes, then all begins anew */
+    uint64_t leave_token; /* of the API's request to leave; 0: none */
 
     struct core *core;
     struct core_effects *effects;
@@ -91,6 +93,7 @@ struct edge_start { /* what was made while still root; all of it is taken over *
     const struct machine *machine;
     const struct contribution *contribution;
     int control_fd; /* listening control socket */
+    int kept_fd;    /* a copy of it, for when all begins anew after leaving; -1 at first */
     gid_t api_group;
     pid_t helper_pid;
 };
@@ -117,6 +120,8 @@ int signals_open(struct edge *edge, struct err *err);
 void signals_close(struct edge *edge);
 /* The core has answered a request of our own. */
 void stop_answered(struct edge *edge, const struct core_answer *answer);
+/* The same for the API's request to leave the community. */
+void stop_left(struct edge *edge, const struct core_answer *answer);
 
 /* ------------------------------------------------------------------ events.c */
 

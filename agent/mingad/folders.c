@@ -11,10 +11,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/attributes.h"
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "images/worker.h"
 #include "sandbox/limits_file.h"
 
 enum { BACKLOG = 64 };
@@ -100,6 +102,34 @@ int folders_lock(const struct config *config, struct err *err)
         return err_hint(err, "give each agent of this machine its own paths in its minga.yaml");
     }
     (void)take_fd(&fd); /* open until the process ends */
+    return 0;
+}
+
+int folders_forget(const struct config *config, struct err *err)
+{
+    static const char *const files[] = {"minga.db", "minga.db-wal", "minga.db-shm"};
+    static const char *const folders[] = {"chunks", "trees"};
+    char path[FOLDERS_PATH_BYTES_MAX];
+
+    join(config->state, "agent", path);
+    CLEANUP(cleanup_close) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0) {
+        return err_set(err, -errno, "%s: %m", path);
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(files); i++) {
+        if (unlinkat(fd, files[i], 0) < 0 && errno != ENOENT) {
+            return err_set(err, -errno, "%s/%s: %m", path, files[i]);
+        }
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(folders); i++) {
+        int r = worker_remove_folder(fd, folders[i]);
+
+        if (r < 0 && r != -ENOENT) {
+            errno = -r;
+            return err_set(err, r, "%s/%s: %m", path, folders[i]);
+        }
+    }
     return 0;
 }
 

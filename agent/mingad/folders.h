@@ -19,6 +19,12 @@ int folders_make(const struct config *config, const struct user *user, struct er
  */
 int folders_lock(const struct config *config, struct err *err);
 
+/*
+ * Deletes what is kept of a community below STATE/agent: records, chunks, trees. The node's key
+ * stays. Nobody else must be using it.
+ */
+int folders_forget(const struct config *config, struct err *err);
+
 /* RUN/limits, for minga-sandboxd --limits. As root only. */
 void folders_limits_path(const struct config *config, char path_out[FOLDERS_PATH_BYTES_MAX]);
 int folders_write_limits(const struct config *config, const struct contribution *contribution,

@@ -4,6 +4,7 @@
  * get a sandbox helper; then it gives root up, before it opens its state or the network.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <sodium.h>
@@ -120,6 +121,20 @@ static int use_what_there_is(const struct preparation *preparation, struct edge_
     return start->control_fd < 0 ? start->control_fd : 0;
 }
 
+/* After leaving a community: root is gone, socket and folders are ours already. */
+static int use_what_is_kept(const struct preparation *preparation, struct edge_start *start,
+                            struct sandbox_link *sandbox, struct err *err)
+{
+    struct err helper_err = {0};
+
+    if (config_has_role(&preparation->config, CONFIG_ROLE_RUN) &&
+        sandbox_link_connect(sandbox, &helper_err) < 0) {
+        log_warning("run is off until minga-sandboxd runs: %s", helper_err.text);
+    }
+    start->control_fd = take_fd(&start->kept_fd);
+    return start->control_fd < 0 ? err_set(err, -EBADF, "control socket: %m") : 0;
+}
+
 static void raise_descriptor_limit(void)
 {
     struct rlimit limit;
@@ -190,16 +205,43 @@ static int run_edge(struct edge *edge, struct edge_start *start,
     if (edge->sandbox == NULL) {
         return err_set(err, -ENOMEM, "out of memory");
     }
-    int r = geteuid() == 0 ? use_root(preparation, start, edge->sandbox, err)
-                           : use_what_there_is(preparation, start, edge->sandbox, err);
+    int r;
 
+    if (start->kept_fd >= 0) {
+        r = use_what_is_kept(preparation, start, edge->sandbox, err);
+    } else if (geteuid() == 0) {
+        r = use_root(preparation, start, edge->sandbox, err);
+    } else {
+        r = use_what_there_is(preparation, start, edge->sandbox, err);
+    }
     if (r < 0) {
         return r;
     }
+    start->kept_fd = fcntl(start->control_fd, F_DUPFD_CLOEXEC, 0);
     r = edge_init(edge, start, err);
     if (r == 0) {
         edge_run(edge);
     }
+    return r;
+}
+
+/* One life, from empty to empty. *again_out: the node has left its community. */
+static int live(struct edge *edge, struct edge_start *start, const struct preparation *preparation,
+                bool *again_out, struct err *err)
+{
+    int r = edge_open(edge, err);
+
+    if (r < 0) {
+        return r;
+    }
+    r = run_edge(edge, start, preparation, err);
+    *again_out = r == 0 && edge->has_left;
+    /* A helper that we started goes when its agent's connection does, unless it holds replicas
+     * for the next agent, or that agent is us. */
+    pid_t helper_pid = edge->is_restart || *again_out ? 0 : edge->helper_pid;
+
+    edge_done(edge);
+    helper_await_end(helper_pid);
     return r;
 }
 
@@ -212,23 +254,22 @@ static int run(const struct options *options, const struct preparation *preparat
                                .machine = &preparation->machine,
                                .contribution = &preparation->contribution,
                                .control_fd = -1,
+                               .kept_fd = -1,
                                .api_group = user_group()};
+    bool again = true;
+    int r = 0;
 
     if (edge == NULL) {
         return err_set(err, -ENOMEM, "out of memory");
     }
-    int r = edge_open(edge, err);
-
-    if (r < 0) {
-        return r;
+    while (again && r == 0) {
+        memset(edge, 0, sizeof(*edge));
+        r = live(edge, &start, preparation, &again, err);
+        if (again && r == 0) {
+            r = folders_forget(&preparation->config, err);
+        }
     }
-    r = run_edge(edge, &start, preparation, err);
-    /* A helper that we started goes when its agent's connection does, unless it holds replicas
-     * for the next agent. */
-    pid_t helper_pid = edge->is_restart ? 0 : edge->helper_pid;
-
-    edge_done(edge);
-    helper_await_end(helper_pid);
+    cleanup_close(&start.kept_fd);
     return r;
 }
 

@@ -75,6 +75,9 @@ static void perform_answer(struct edge *edge, const struct core_effect *effect)
         stop_answered(edge, &effect->answer);
     } else if (edge->api != NULL) {
         api_answer(edge->api, &effect->answer);
+        if (effect->answer.token == edge->leave_token) {
+            stop_left(edge, &effect->answer);
+        }
     }
 }
 

@@ -45,6 +45,18 @@ void stop_answered(struct edge *edge, const struct core_answer *answer)
     leave(edge);
 }
 
+void stop_left(struct edge *edge, const struct core_answer *answer)
+{
+    edge->leave_token = 0;
+    if (answer->outcome != OVERLAY_OK || edge->phase != EDGE_RUNNING) {
+        return;
+    }
+    log_info("left the community: what was stored of it is deleted");
+    edge->phase = EDGE_STOPPING;
+    edge->has_left = true;
+    leave(edge);
+}
+
 static void begin_stopping(struct edge *edge, enum core_request_kind kind, uint64_t token,
                            uint64_t ms_max)
 {

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "overlay/signed.h"
+#include "tests/sim/curious.h"
 #include "tests/sim/papers.h"
 #include "tests/sim/world.h"
 
@@ -42,8 +43,8 @@ static struct pending *find_pending(struct client *client, uint64_t token)
     return NULL;
 }
 
-/* Hands a request to an agent that runs. False when it does not, or too many are pending. */
-static bool ask(struct world *world, uint32_t node, struct core_request *request, uint32_t service)
+bool client_request(struct world *world, uint32_t node, struct core_request *request,
+                    uint32_t service)
 {
     struct client *client = &world->client;
     struct core_event *event = world->core_event;
@@ -71,7 +72,7 @@ void client_ask(struct world *world, uint32_t node, enum core_request_kind kind)
     struct core_request request = {.kind = kind};
 
     if (client_is_member(world, node)) {
-        ask(world, node, &request, SIM_SERVICES_MAX);
+        client_request(world, node, &request, SIM_SERVICES_MAX);
     }
 }
 
@@ -158,7 +159,7 @@ static void create(struct world *world)
         (struct bytes){world->client.community_record, world->client.community_record_bytes};
     request.admission = (struct bytes){papers.signed_bytes, papers.signed_length_bytes};
     world->client.members[0].waiting = true; /* the answer may come within the step */
-    if (!ask(world, 0, &request, SIM_SERVICES_MAX)) {
+    if (!client_request(world, 0, &request, SIM_SERVICES_MAX)) {
         world->client.members[0].waiting = false;
         world->client.members[0].attempts = 0;
     }
@@ -175,7 +176,8 @@ static void join(struct world *world, uint32_t node)
     if (contact < world->node_count && world->nodes[node].core != NULL) {
         papers_join(world, node, contact, &papers);
         member->waiting = true; /* the answer may come within the step */
-        member->waiting = ask(world, node, &request, SIM_SERVICES_MAX) && member->waiting;
+        member->waiting =
+            client_request(world, node, &request, SIM_SERVICES_MAX) && member->waiting;
     }
 }
 
@@ -187,7 +189,8 @@ static void tick_member(struct world *world, uint32_t node)
         struct core_request request = {.kind = CORE_RESUME};
 
         member->waiting = true;
-        member->waiting = ask(world, node, &request, SIM_SERVICES_MAX) && member->waiting;
+        member->waiting =
+            client_request(world, node, &request, SIM_SERVICES_MAX) && member->waiting;
         return;
     }
     if (member->membership != MEMBER_WANTED || member->waiting ||
@@ -222,7 +225,7 @@ void client_leave(struct world *world, uint32_t node)
     struct core_request request = {.kind = CORE_LEAVE};
 
     if (client_is_member(world, node)) {
-        ask(world, node, &request, SIM_SERVICES_MAX);
+        client_request(world, node, &request, SIM_SERVICES_MAX);
     }
 }
 
@@ -235,7 +238,7 @@ void client_expel(struct world *world, uint32_t node)
     if (client_is_member(world, node) && helper < world->node_count && helper != node) {
         papers_expulsion(world, node, &papers);
         request.signed_bytes = (struct bytes){papers.signed_bytes, papers.signed_length_bytes};
-        if (ask(world, helper, &request, SIM_SERVICES_MAX)) {
+        if (client_request(world, helper, &request, SIM_SERVICES_MAX)) {
             world->client.members[node].membership = MEMBER_GONE;
         }
     }
@@ -316,10 +319,14 @@ static bool put_chunk(struct world *world, uint32_t node, uint32_t number)
     struct client_service *service = &world->client.services[number];
     const struct sim_tree *tree = &world->client.trees[number];
     struct core_request request = {.kind = CORE_PUT_CHUNK};
+    struct overlay_event stored = {.kind = OVERLAY_CHUNK_STORED, .outcome = OVERLAY_CHUNK_OK};
 
     request.chunk = tree->chunks[service->chunk];
+    stored.chunk = request.chunk;
+    stored.chunk_bytes = tree->bytes[service->chunk];
     disk_add_chunk(&world->nodes[node].disk, &request.chunk, tree->bytes[service->chunk]);
-    return ask(world, node, &request, number);
+    world_step_overlay(world, node, &stored);
+    return client_request(world, node, &request, number);
 }
 
 static bool put_record(struct world *world, uint32_t node, uint32_t number)
@@ -334,7 +341,7 @@ static bool put_record(struct world *world, uint32_t node, uint32_t number)
         papers_service(world, number, &papers);
     }
     request.signed_bytes = (struct bytes){papers.signed_bytes, papers.signed_length_bytes};
-    return ask(world, node, &request, number);
+    return client_request(world, node, &request, number);
 }
 
 /* Was a write that seemed to fail, or to conflict, ours and in force already? */
@@ -346,7 +353,7 @@ static bool get_record(struct world *world, uint32_t node, uint32_t number)
     request.record_kind = service->step == PUT_VERSION ? minga_RecordKind_RECORD_VERSION
                                                        : minga_RecordKind_RECORD_SERVICE;
     request.number = service->step == PUT_VERSION ? 1 : 0;
-    return ask(world, node, &request, number);
+    return client_request(world, node, &request, number);
 }
 
 static void tick_service(struct world *world, uint32_t number)
@@ -469,7 +476,9 @@ void client_answered(struct world *world, uint32_t node, const struct core_answe
     world->client.refused_count += answer->outcome == OVERLAY_OK ? 0 : 1;
     world_trace(world, "%s answers request %d: %d %s", world->nodes[node].name, (int)pending.kind,
                 (int)answer->outcome, answer->reason);
-    if (pending.service < SIM_SERVICES_MAX) {
+    if (curious_asks(pending.kind)) {
+        curious_answered(world, &pending, answer);
+    } else if (pending.service < SIM_SERVICES_MAX) {
         service_answered(world, pending.service, &pending, answer);
     } else {
         member_answered(world, node, &pending, answer);
@@ -514,6 +523,7 @@ void client_check_pending(struct world *world)
 void client_tick(struct world *world)
 {
     client_check_pending(world);
+    curious_tick(world);
     for (uint32_t node = 0; node < world->node_count; node++) {
         tick_member(world, node);
     }

@@ -22,7 +22,8 @@ struct pending { /* a request that has no answer yet; token 0: free */
     uint32_t life;
     enum core_request_kind kind;
     uint64_t asked_ms;
-    uint32_t service; /* of an owner's request; SIM_SERVICES_MAX: of nobody's */
+    /* Of an owner's request; from SIM_SERVICES_MAX on: nobody's, or what a question is about. */
+    uint32_t service;
 };
 
 enum client_step { PUT_CHUNKS, PUT_VERSION, PUT_SERVICE, STEPS_DONE };
@@ -85,6 +86,9 @@ void client_answered(struct world *world, uint32_t node, const struct core_answe
 /* Fails the run when an answer is overdue. */
 void client_check_pending(struct world *world);
 
+/* Hands a request to an agent, with a token. False when it does not run, or too many wait. */
+bool client_request(struct world *world, uint32_t node, struct core_request *request,
+                    uint32_t service);
 /* Asks an agent for something without arguments, when it runs. */
 void client_ask(struct world *world, uint32_t node, enum core_request_kind kind);
 /* Asks a node to resume until it says yes. */

@@ -95,7 +95,7 @@ static void probe_key(const struct world *world, uint32_t index, struct ring_key
 }
 
 /* By the definition of the ring: the owner of the first position at or after the key. */
-static uint32_t ideal_node(const struct world *world, const struct ring_key *key)
+uint32_t converge_ideal_node(const struct world *world, const struct ring_key *key)
 {
     uint32_t best = world->node_count;
     struct id best_distance;
@@ -115,7 +115,7 @@ static uint32_t ideal_node(const struct world *world, const struct ring_key *key
 
 static bool key_is_ideal(struct world *world, const struct ring_key *key)
 {
-    uint32_t ideal = ideal_node(world, key);
+    uint32_t ideal = converge_ideal_node(world, key);
 
     for (uint32_t node = 0; node < world->node_count; node++) {
         const struct overlay *overlay;
@@ -213,7 +213,7 @@ bool converge_keys_are_unique(struct world *world)
 
 /* ------------------------------------------------------------------ services */
 
-static uint32_t possible_count(const struct world *world, const struct client_service *service)
+uint32_t converge_possible(const struct world *world, const struct client_service *service)
 {
     uint32_t node_count = 0;
 
@@ -228,7 +228,7 @@ static uint32_t possible_count(const struct world *world, const struct client_se
 
 static bool replicas_are_right(struct world *world, const struct client_service *service)
 {
-    uint32_t wanted = possible_count(world, service);
+    uint32_t wanted = converge_possible(world, service);
     uint32_t running = 0;
     uint32_t all = 0;
 
@@ -260,7 +260,7 @@ static bool one_leads(struct world *world, const struct client_service *service)
                 continue;
             }
             leading_count++;
-            if (view.running_count != possible_count(world, service)) {
+            if (view.running_count != converge_possible(world, service)) {
                 return converge_problem(world, "%s: its manager %s counts %u running",
                                         service->name, world->nodes[node].name, view.running_count);
             }
@@ -289,7 +289,7 @@ static uint64_t local_sequence(const struct overlay *overlay, const struct servi
 static bool records_are_kept(struct world *world, const struct client_service *service)
 {
     struct ring_key key = {service->id.id};
-    uint32_t ideal = ideal_node(world, &key);
+    uint32_t ideal = converge_ideal_node(world, &key);
     struct node_id holders[RECORD_COPIES];
     uint32_t count;
 

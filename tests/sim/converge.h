@@ -2,10 +2,13 @@
 #pragma once
 /* Is the community as it ought to be when nothing disturbs it? */
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/attributes.h"
+#include "base/ids.h"
 
 struct world;
+struct client_service;
 
 /* True when all is well; otherwise world->checker.problem says what is not. */
 bool converged(struct world *world);
@@ -14,3 +17,7 @@ bool converge_problem(struct world *world, const char *format, ...) PRINTF_LIKE(
 /* Does at most one node of each settled part of the network answer for a key? The other one
  * of two is named in the problem. */
 bool converge_keys_are_unique(struct world *world);
+/* The node that ought to answer for a key; node_count when nobody takes part. */
+uint32_t converge_ideal_node(const struct world *world, const struct ring_key *key);
+/* How many replicas the service ought to have with the nodes that there are. */
+uint32_t converge_possible(const struct world *world, const struct client_service *service);

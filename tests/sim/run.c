@@ -138,6 +138,7 @@ struct totals {
     uint64_t failed_count;
     uint64_t virtual_ms;
     uint64_t converged_ms_max;
+    uint64_t slowest_seed;
 };
 
 static void generate(uint64_t seed, const struct run_options *options, struct schedule *schedule)
@@ -180,6 +181,7 @@ static void count_job(struct job *job, const struct run_options *options, struct
     totals->virtual_ms += result->virtual_ms;
     if (result->converged_after_ms > totals->converged_ms_max) {
         totals->converged_ms_max = result->converged_after_ms;
+        totals->slowest_seed = job->seed;
     }
     if (job->is_repeat && strcmp(job->first_hash, result->hash) != 0) {
         printf("seed %" PRIu64 " FAILED: two runs, two traces\n", job->seed);
@@ -247,8 +249,10 @@ int run_many(uint64_t seed_first, uint64_t seed_last, const struct run_options *
         finish_job(job, seed_first, options, &totals);
         busy_count -= job->pid == 0 ? 1 : 0;
     } while (busy_count > 0 || next_seed <= seed_last);
-    printf("speed: %.0f virtual s in %.1f s; slowest to converge: %" PRIu64 " ms\n",
-           (double)totals.virtual_ms / 1000, real_s() - begun_s, totals.converged_ms_max);
+    printf("speed: %.0f virtual s in %.1f s; slowest to converge: seed %" PRIu64 " in %" PRIu64
+           " ms\n",
+           (double)totals.virtual_ms / 1000, real_s() - begun_s, totals.slowest_seed,
+           totals.converged_ms_max);
     printf("sim: %" PRIu64 " seeds, %" PRIu64 " failed\n", totals.run_count, totals.failed_count);
     return totals.failed_count == 0 ? 0 : 1;
 }

@@ -160,17 +160,24 @@ static struct sim_replica *add_replica(struct sandbox_host *host, const struct s
 void sandbox_start(struct world *world, uint32_t node, const struct sandbox_spec *spec)
 {
     struct sandbox_host *host = &world->nodes[node].sandbox;
-    struct sim_replica *replica;
+    struct sim_replica *replica = find_key(host, &spec->key);
 
-    if (find_key(host, &spec->key) != NULL || host->count == REPLICAS_PER_NODE_MAX) {
-        world_fail(world, "%s starts a replica twice, or too many", world->nodes[node].name);
+    if (refuse_ports(world, node, spec)) {
+        return;
+    }
+    if (replica != NULL) { /* asked twice: as minga-sandboxd does */
+        if (replica->state == SIM_RUNNING) {
+            tell(world, node,
+                 &(struct sandbox_event){.kind = SANDBOX_STARTED, .key = replica->key});
+        }
+        return;
+    }
+    if (host->count == REPLICAS_PER_NODE_MAX) {
+        world_fail(world, "%s starts too many replicas", world->nodes[node].name);
         return;
     }
     if (world->now_ms < host->refuse_until_ms) {
         tell_ended(world, node, &spec->key, SANDBOX_END_REFUSED);
-        return;
-    }
-    if (refuse_ports(world, node, spec)) {
         return;
     }
     checker_starting(world, node, spec);

@@ -46,7 +46,7 @@ manifest 'name: tree'
 refused 1 "command" "a missing command is named" minga 1 push "$root"
 rm "$root/service.yaml"
 refused 1 "service.yaml" "a missing manifest is named" minga 1 push "$root"
-refused 1 "" "a bundle that is not there" minga 1 push "$WORK/nothing.tar"
+refused 4 "No such file" "a bundle that is not there" minga 1 push "$WORK/nothing.tar"
 head -c 100000 /dev/urandom >"$WORK/noise.tar"
 refused 1 "" "noise is no bundle" minga 1 push "$WORK/noise.tar"
 

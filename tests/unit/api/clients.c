@@ -132,6 +132,28 @@ Test(clients, a_client_that_is_gone_when_the_answer_comes_is_forgotten)
     done();
 }
 
+Test(clients, an_answer_that_never_comes_ends_with_a_status_of_its_own)
+{
+    static const char text[] =
+        "GET /v1/services/" ID64 " HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\r\n";
+    int fd = dial();
+
+    world.host.later = true;
+    cr_assert_gt(send(fd, text, strlen(text), MSG_NOSIGNAL), 0);
+    for (int i = 0; i < 100 && world.host.asked_count == 0; i++) {
+        api_run(world.api);
+    }
+    cr_assert_eq(world.host.asked_count, 1);
+    world.host.answered_count = 1; /* lost */
+    world.host.now_ms += API_ANSWER_MS_MAX - 1;
+    api_run(world.api);
+    world.host.now_ms += 1;
+    api_run(world.api);
+    talk(fd, "", 0);
+    cr_assert_eq(answer.status, 504);
+    done();
+}
+
 Test(clients, answers_that_nobody_waits_for_are_ignored)
 {
     struct core_answer stray = {.token = API_TOKEN_BIT | 5};

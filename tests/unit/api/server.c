@@ -6,22 +6,67 @@ TestSuite(server, .init = set_up, .fini = tear_down, .timeout = 60);
 
 /* ------------------------------------------------------------------ looking */
 
+/* Names that DESIGN promises, separated by spaces. */
+static void expect_names(const json_t *object, const char *names)
+{
+    char copy[512];
+    char *rest = copy;
+    const char *name;
+
+    snprintf(copy, sizeof(copy), "%s", names);
+    while ((name = strsep(&rest, " ")) != NULL) {
+        cr_expect_not_null(json_object_get(object, name), "%s", name);
+    }
+}
+
 Test(server, the_node_document_has_all_its_names)
 {
-    static const char *const names[] = {"node", "node_name", "community",    "state",   "rule",
-                                        "used", "reachable", "contribution", "replicas"};
+    const json_t *gives;
 
     get("/v1/node");
     cr_assert_eq(answer.status, 200);
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        cr_expect_not_null(json_object_get(answer.json, names[i]), "%s", names[i]);
-    }
-    cr_assert_eq(json_integer_value(
-                     json_object_get(json_object_get(answer.json, "contribution"), "memory_bytes")),
-                 1 << 30);
-    cr_assert_float_eq(
-        json_real_value(json_object_get(json_object_get(answer.json, "contribution"), "cpu_cores")),
-        1.5, 0.0001);
+    expect_names(answer.json, "node node_name community state rule reachable contribution used "
+                              "replicas");
+    gives = json_object_get(answer.json, "contribution");
+    expect_names(gives, "cpu_cores memory_bytes disk_bytes storage_bytes pids");
+    expect_names(json_object_get(answer.json, "used"),
+                 "cpu_cores memory_bytes disk_bytes storage_bytes pids");
+    cr_assert_eq(json_integer_value(json_object_get(gives, "memory_bytes")), 1 << 30);
+    cr_assert_float_eq(json_real_value(json_object_get(gives, "cpu_cores")), 1.5, 0.0001);
+    done();
+}
+
+Test(server, status_ring_members_and_lookup_have_all_their_names)
+{
+    const json_t *service;
+
+    get("/v1/status");
+    expect_names(answer.json, "community services");
+    service = json_array_get(json_object_get(answer.json, "services"), 0);
+    expect_names(service, "name id owner version state reason wanted running manager epoch "
+                          "replicas");
+    expect_names(json_array_get(json_object_get(service, "replicas"), 0),
+                 "id incarnation node node_name address ports state health reason since restarts "
+                 "cpu_cores cpu_limit_cores memory_bytes memory_limit_bytes disk_bytes "
+                 "disk_limit_bytes");
+    done();
+    get("/v1/nodes");
+    expect_names(json_array_get(json_object_get(answer.json, "nodes"), 0),
+                 "node node_name address owner state reachable arch version free since");
+    done();
+    get("/v1/members");
+    expect_names(json_array_get(json_object_get(answer.json, "members"), 0),
+                 "owner name rights nodes services since");
+    done();
+    get("/v1/ring");
+    expect_names(answer.json, "node positions predecessors successors nodes");
+    done();
+    get("/v1/lookup/" ID64);
+    expect_names(answer.json, "key responsible holders hops path");
+    done();
+    get("/v1/services/" ID64 "/locations");
+    expect_names(json_array_get(json_object_get(answer.json, "locations"), 0),
+                 "replica node address port health age_ms");
     done();
 }
 

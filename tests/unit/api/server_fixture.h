@@ -39,6 +39,7 @@ struct host {
     enum overlay_outcome outcome;
     int store_error; /* 0: chunks are stored */
     uint32_t slot_count;
+    uint64_t now_ms;
     struct public_key key;
     uint32_t asked_count;
     uint32_t answered_count;
@@ -140,8 +141,7 @@ static inline const struct core *get_core(void *self)
 
 static uint64_t get_now(void *self)
 {
-    (void)self;
-    return 1000000;
+    return ((struct host *)self)->now_ms;
 }
 
 static inline const struct public_key *get_key(void *self)
@@ -196,6 +196,7 @@ static inline void set_up(void)
     cr_assert_eq(listen(config.listen_fd, 64), 0);
     world.host.key = the_core.members[0].key;
     world.host.slot_count = 3;
+    world.host.now_ms = 1000000;
     config.host = (struct api_host){.self = &world.host,
                                     .request = on_request,
                                     .store_chunk = on_chunk,

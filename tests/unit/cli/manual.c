@@ -8,9 +8,10 @@
 #include "agent/cli/command.h"
 #include "base/bytes.h"
 #include "base/file.h"
+#include "images/manifest_table.h"
 
-/* packaging/man/minga.1 as one text, found from where this file is. */
-static char *read_page(void)
+/* A page of packaging/man as one text, found from where this file is. */
+static char *read_page(const char *name)
 {
     static char page[65536];
     char path[512];
@@ -19,7 +20,7 @@ static char *read_page(void)
     const char *tail = strstr(__FILE__, "tests/unit/cli");
 
     cr_assert_not_null(tail);
-    snprintf(path, sizeof(path), "%.*spackaging/man/minga.1", (int)(tail - __FILE__), __FILE__);
+    snprintf(path, sizeof(path), "%.*spackaging/man/%s", (int)(tail - __FILE__), __FILE__, name);
     cr_assert_eq(file_read(AT_FDCWD, path, &buffer, &err), 0, "%s", err.text);
     memcpy(page, buffer.data, buffer.length_bytes);
     page[buffer.length_bytes] = '\0';
@@ -29,7 +30,7 @@ static char *read_page(void)
 
 Test(manual, has_every_command)
 {
-    const char *page = read_page();
+    const char *page = read_page("minga.1");
 
     for (uint32_t i = 0; i < command_count(); i++) {
         char entry[96];
@@ -44,7 +45,7 @@ Test(manual, has_every_command)
 
 Test(manual, has_no_command_that_does_not_exist)
 {
-    const char *line = read_page();
+    const char *line = read_page("minga.1");
 
     while ((line = strstr(line, "\n.It Cm ")) != NULL) {
         char first[64] = "";
@@ -59,12 +60,32 @@ Test(manual, has_no_command_that_does_not_exist)
 
 Test(manual, has_every_option)
 {
-    const char *page = read_page();
+    const char *page = read_page("minga.1");
 
     for (int i = 0; i < OPTION_COUNT; i++) {
         char text[64];
 
         snprintf(text, sizeof(text), "Fl Fl %s", option_spec((enum option)i)->name);
         cr_expect_not_null(strstr(page, text), "%s", text);
+    }
+}
+
+Test(manual, has_every_key_of_a_manifest)
+{
+    const struct yaml_table *table = manifest_table();
+    const char *page = read_page("service.yaml.5");
+
+    for (size_t i = 0; i < table->key_count; i++) {
+        const char *path = table->keys[i].path;
+        const char *element = strstr(path, "[]");
+
+        /* What is in a list is told with the list; a mapping by its keys. */
+        if (element != NULL && element[2] == '\0') {
+            continue;
+        }
+        if (table->keys[i].type == YAML_MAPPING) {
+            continue;
+        }
+        cr_expect_not_null(strstr(page, element != NULL ? element + 3 : path), "%s", path);
     }
 }

@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/keys.h"
@@ -84,13 +85,10 @@ Test(token, comes_back_as_it_went)
 Test(token, white_space_around_and_inside_is_ignored)
 {
     struct token token = make_token(1, 2, 1);
-    char spaced[2 * TOKEN_CHARS_MAX] = " \n";
+    char spaced[2 * TOKEN_CHARS_MAX];
 
     cr_assert_eq(token_encode(&token, text, &err), 0);
-    strncat(spaced, text, 60);
-    strcat(spaced, "\r\n  ");
-    strcat(spaced, text + 60);
-    strcat(spaced, "\n");
+    snprintf(spaced, sizeof(spaced), " \n%.60s\r\n  %s\n", text, text + 60);
     cr_assert_eq(token_decode(spaced, &decoded, &content, &err), 0);
 }
 

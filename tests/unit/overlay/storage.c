@@ -365,3 +365,34 @@ Test(chunks, a_fetch_does_not_wait_for_a_dead_holder)
     }
     end_network();
 }
+
+Test(records, a_write_does_not_fail_because_a_holder_dies_meanwhile)
+{
+    struct overlay_event now;
+    uint8_t encoded[3328];
+    size_t length;
+
+    make_members(3);
+    run_for(3000);
+    length = make_record(1, "wiki", 1, "a", encoded);
+    kill_node(2, true);
+    net.nodes[2].side = 9;
+    now = now_event();
+    overlay_record_put(net.nodes[1].overlay, &now, 1, (struct bytes){encoded, length},
+                       &net.nodes[1].effects);
+    perform(1);
+    run_for(8000);
+    cr_assert(net.nodes[1].done[1].ended);
+    cr_assert_eq(net.nodes[1].done[1].outcome, OVERLAY_OK, "%s", net.nodes[1].done[1].reason);
+    kill_node(0, true);
+    net.nodes[0].side = 9;
+    length = make_record(1, "wiki", 2, "b", encoded);
+    now = now_event();
+    overlay_record_put(net.nodes[1].overlay, &now, 2, (struct bytes){encoded, length},
+                       &net.nodes[1].effects);
+    perform(1);
+    run_for(9000);
+    cr_assert(net.nodes[1].done[2].ended);
+    cr_assert_eq(net.nodes[1].done[2].outcome, OVERLAY_OK, "%s", net.nodes[1].done[2].reason);
+    end_network();
+}

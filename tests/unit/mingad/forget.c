@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/mingad/folders.h"
+
+static struct config config;
+
+static void path_of(const char *name, char path_out[512])
+{
+    snprintf(path_out, 512, "%s/agent/%s", config.state, name);
+}
+
+static void make_file(const char *name)
+{
+    char path[512];
+    int fd;
+
+    path_of(name, path);
+    fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    cr_assert_geq(fd, 0, "%s: %m", path);
+    close(fd);
+}
+
+static void make_folder(const char *name)
+{
+    char path[512];
+
+    path_of(name, path);
+    cr_assert_eq(mkdir(path, 0700), 0, "%s: %m", path);
+}
+
+static bool exists(const char *name)
+{
+    char path[512];
+
+    path_of(name, path);
+    return access(path, F_OK) == 0;
+}
+
+static void set_up(void)
+{
+    memset(&config, 0, sizeof(config));
+    strcpy(config.state, "/tmp/minga-forget-XXXXXX");
+    cr_assert_not_null(mkdtemp(config.state));
+    make_folder("");
+    make_file("node.key");
+}
+
+static void tear_down(void)
+{
+    char path[512];
+
+    path_of("node.key", path);
+    unlink(path);
+    path_of("", path);
+    rmdir(path);
+    cr_assert_eq(rmdir(config.state), 0, "something is left: %m");
+}
+
+TestSuite(forget, .init = set_up, .fini = tear_down);
+
+Test(forget, a_community_goes_and_the_nodes_key_stays)
+{
+    struct err err;
+
+    make_file("minga.db");
+    make_file("minga.db-wal");
+    make_folder("chunks");
+    make_file("chunks/one");
+    make_folder("trees");
+    make_folder("trees/tree");
+    make_folder("trees/tree/bin");
+    make_file("trees/tree/bin/wiki");
+    cr_assert_eq(folders_forget(&config, &err), 0);
+    cr_assert(!exists("minga.db"));
+    cr_assert(!exists("minga.db-wal"));
+    cr_assert(!exists("chunks"));
+    cr_assert(!exists("trees"));
+    cr_assert(exists("node.key"));
+}
+
+Test(forget, nothing_to_forget_is_fine)
+{
+    struct err err;
+
+    cr_assert_eq(folders_forget(&config, &err), 0);
+    cr_assert(exists("node.key"));
+}
+
+Test(forget, a_state_folder_that_is_not_there_is_an_error)
+{
+    struct config other = config;
+    struct err err;
+
+    strcpy(other.state, "/nonexistent");
+    cr_assert_lt(folders_forget(&other, &err), 0);
+    cr_assert_not_null(strstr(err.text, "/nonexistent"));
+}
