@@ -93,13 +93,51 @@ static int make_dev(uint64_t shm_bytes_max, struct err *err)
     return r < 0 ? r : set_attributes("dev", MOUNT_ATTR_RDONLY, err);
 }
 
-/* A path that this kernel does not have needs no mask. */
-static int mask_file(const char *path, struct err *err)
+/* What of /proc tells about the host's memory, keys, timers and devices. */
+static const char *const masked_files[] = {
+    "proc/kcore",      "proc/keys",       "proc/key-users",   "proc/kallsyms",
+    "proc/kmsg",       "proc/timer_list", "proc/sched_debug", "proc/latency_stats",
+    "proc/kpagecount", "proc/kpageflags", "proc/kpagecgroup", "proc/vmallocinfo",
+    "proc/slabinfo",   "proc/iomem",      "proc/ioports",     "proc/sysrq-trigger",
+    "proc/config.gz",  "proc/modules"};
+enum { MASK_COUNT = ARRAY_COUNT(masked_files) };
+
+/* A mount can only be copied while it is attached somewhere, so all copies of one empty file that
+ * nobody may open are made before /proc takes its place. (A mask of /dev/null could be read.) */
+static int make_masks(int mask_fds[MASK_COUNT], struct err *err)
 {
-    if (access(path, F_OK) < 0 && errno == ENOENT) {
-        return 0;
+    int r = attach_tmpfs("proc", "4k", "2", "0755", MOUNT_ATTR_NODEV, err);
+
+    if (r < 0) {
+        return r;
     }
-    return attach_copy("/dev/null", path, MOUNT_ATTR_RDONLY, err);
+    CLEANUP(cleanup_close) int fd = open("proc/mask", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0);
+    if (fd < 0) {
+        return err_set(err, -errno, "proc/mask: %m");
+    }
+    for (size_t i = 0; i < MASK_COUNT && r == 0; i++) {
+        mask_fds[i] = mount_copy("proc/mask", err);
+        r = mask_fds[i] < 0 ? mask_fds[i] : 0;
+    }
+    if (r == 0 && umount2("proc", MNT_DETACH) < 0) {
+        r = err_set(err, -errno, "proc: %m");
+    }
+    return r;
+}
+
+/* A path that this kernel does not have needs no mask. */
+static int mask_files(const int mask_fds[MASK_COUNT], struct err *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < MASK_COUNT && r == 0; i++) {
+        if (access(masked_files[i], F_OK) < 0 && errno == ENOENT) {
+            continue;
+        }
+        r = mount_attach(mask_fds[i], masked_files[i], err);
+        r = r < 0 ? r : set_attributes(masked_files[i], MOUNT_ATTR_RDONLY, err);
+    }
+    return r;
 }
 
 static int mask_folder(const char *path, struct err *err)
@@ -135,33 +173,12 @@ static int open_low_ports(struct err *err)
     return 0;
 }
 
-/*
- * What of /proc tells about the host's memory, keys, timers and devices is hidden; what sets the
- * kernel is read-only. (Its owner is the host's root, who is nobody in here; this is the second
- * wall.)
- */
-static int make_proc(struct err *err)
+static int protect_proc(struct err *err)
 {
-    static const struct mount_option none[] = {{NULL, NULL}};
-    static const char *const files[] = {
-        "proc/kcore",      "proc/keys",       "proc/key-users",   "proc/kallsyms",
-        "proc/kmsg",       "proc/timer_list", "proc/sched_debug", "proc/latency_stats",
-        "proc/kpagecount", "proc/kpageflags", "proc/kpagecgroup", "proc/vmallocinfo",
-        "proc/slabinfo",   "proc/iomem",      "proc/ioports",     "proc/sysrq-trigger",
-        "proc/config.gz",  "proc/modules"};
     static const char *const folders[] = {"proc/acpi", "proc/scsi", "proc/tty", "proc/driver"};
     static const char *const read_only[] = {"proc/bus", "proc/fs", "proc/irq", "proc/sys"};
-    CLEANUP(cleanup_close)
-    int fd =
-        mount_make("proc", none, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, err);
-    int r = fd < 0 ? fd : mount_attach(fd, "proc", err);
+    int r = 0;
 
-    if (r == 0) {
-        r = open_low_ports(err);
-    }
-    for (size_t i = 0; i < ARRAY_COUNT(files) && r == 0; i++) {
-        r = mask_file(files[i], err);
-    }
     for (size_t i = 0; i < ARRAY_COUNT(folders) && r == 0; i++) {
         r = mask_folder(folders[i], err);
     }
@@ -169,6 +186,35 @@ static int make_proc(struct err *err)
         r = protect(read_only[i], err);
     }
     return r;
+}
+
+/*
+ * What tells about the host is hidden; what sets the kernel is read-only. (Its owner is the host's
+ * root, who is nobody in here; this is the second wall.)
+ */
+static int make_proc(struct err *err)
+{
+    static const struct mount_option none[] = {{NULL, NULL}};
+    int mask_fds[MASK_COUNT];
+    int r;
+
+    for (size_t i = 0; i < MASK_COUNT; i++) {
+        mask_fds[i] = -1;
+    }
+    r = make_masks(mask_fds, err);
+    if (r == 0) {
+        CLEANUP(cleanup_close)
+        int fd =
+            mount_make("proc", none, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, err);
+
+        r = fd < 0 ? fd : mount_attach(fd, "proc", err);
+    }
+    r = r < 0 ? r : open_low_ports(err);
+    r = r < 0 ? r : mask_files(mask_fds, err);
+    for (size_t i = 0; i < MASK_COUNT; i++) {
+        cleanup_close(&mask_fds[i]);
+    }
+    return r < 0 ? r : protect_proc(err);
 }
 
 int furniture_make(uint64_t shm_bytes_max, struct err *err)
