@@ -117,6 +117,7 @@ static enum verdict judge_challenger(struct manager *manager, struct turn *turn,
     /* Before the service record is known nobody can say what is wanted. */
     if (wanted && challenger_wins(service, slot, reported, turn->now_ms)) {
         slot_adopt(service, slot, reported, turn->now_ms);
+        trace_slot(turn, service, slot, "adopted");
         if (!listening) {
             service_save(manager, turn, service);
         }

@@ -302,6 +302,9 @@ void client_wish(struct world *world, uint32_t service, bool active, uint32_t re
 {
     struct client_service *wanted = &world->client.services[service];
 
+    if (wanted->wish.removed) {
+        return;
+    }
     wanted->wish.active = active;
     if (replicas != 0) {
         wanted->wish.replicas = replicas;
@@ -309,9 +312,18 @@ void client_wish(struct world *world, uint32_t service, bool active, uint32_t re
     checker_changed(world);
 }
 
+void client_remove(struct world *world, uint32_t service)
+{
+    struct client_service *wanted = &world->client.services[service];
+
+    wanted->wish.active = false;
+    wanted->wish.removed = true;
+    checker_changed(world);
+}
+
 static bool same_wish(const struct client_wish *a, const struct client_wish *b)
 {
-    return a->active == b->active && a->replicas == b->replicas;
+    return a->active == b->active && a->removed == b->removed && a->replicas == b->replicas;
 }
 
 static bool put_chunk(struct world *world, uint32_t node, uint32_t number)

@@ -38,6 +38,12 @@ void curious_tick(struct world *world)
     client_request(world, node, &request, SIM_SERVICES_MAX + service);
 }
 
+/* A community with fewer nodes than a service wants is degraded, and says so. */
+static bool has_enough_nodes(const struct world *world, const struct client_service *service)
+{
+    return !service->known.active || converge_possible(world, service) == service->known.replicas;
+}
+
 static void check_status(struct world *world, const struct client_service *service,
                          const struct core_answer *answer)
 {
@@ -46,6 +52,12 @@ static void check_status(struct world *world, const struct client_service *servi
 
     if (status == NULL || answer->status_count > 1) {
         world_fail(world, "%s: a status without a status", service->name);
+        return;
+    }
+    if (active && !has_enough_nodes(world, service)) {
+        if (status->state != SERVICE_DEGRADED || status->reason[0] == '\0') {
+            world_fail(world, "%s is short of nodes and does not say so", service->name);
+        }
         return;
     }
     if (status->state != (active ? SERVICE_ACTIVE : SERVICE_OFF)) {
@@ -59,12 +71,6 @@ static void check_status(struct world *world, const struct client_service *servi
     }
 }
 
-/* A community with fewer nodes than a service wants is degraded, and says so. */
-static bool has_enough_nodes(const struct world *world, const struct client_service *service)
-{
-    return !service->known.active || converge_possible(world, service) == service->known.replicas;
-}
-
 static void check_right(struct world *world, const struct pending *pending,
                         const struct core_answer *answer)
 {
@@ -73,7 +79,13 @@ static void check_right(struct world *world, const struct pending *pending,
     struct ring_key key = {service->id.id};
     bool is_ok = answer->outcome == OVERLAY_OK;
 
-    if (pending->kind == CORE_STATUS && is_ok && has_enough_nodes(world, service)) {
+    if (service->known.removed && pending->kind != CORE_LOOKUP) {
+        if (is_ok && pending->kind == CORE_STATUS) {
+            world_fail(world, "%s is removed and has a status", service->name);
+        }
+        return;
+    }
+    if (pending->kind == CORE_STATUS && is_ok) {
         check_status(world, service, answer);
     }
     if (pending->kind == CORE_LOOKUP && is_ok &&

@@ -19,7 +19,7 @@ static const struct {
     {FAULT_STALL, 8},  {FAULT_SLOW_DISK, 4},  {FAULT_END_REPLICA, 10}, {FAULT_REFUSE_STARTS, 3},
     {FAULT_PAUSE, 3},  {FAULT_DRAIN, 5},      {FAULT_SHUT_DOWN, 5},    {FAULT_BACK_SOON, 4},
     {FAULT_LEAVE, 2},  {FAULT_JOIN, 5},       {FAULT_EXPEL, 1},        {FAULT_START, 4},
-    {FAULT_STOP, 4},   {FAULT_SCALE, 6},
+    {FAULT_STOP, 4},   {FAULT_SCALE, 6},      {FAULT_REMOVE, 1},
 };
 
 static enum fault_kind draw_kind(struct random *random)

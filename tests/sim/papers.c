@@ -227,6 +227,7 @@ void papers_service(struct world *world, uint32_t service, struct papers *papers
     content.version = 1;
     record.kind = minga_RecordKind_RECORD_SERVICE;
     record.sequence = wanted->known_sequence + 1;
+    record.removed = wanted->sending.removed;
     put_content(minga_Service_fields, &content, &record);
     seal_record(world, service, &record, papers);
 }

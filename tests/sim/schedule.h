@@ -29,6 +29,7 @@ enum fault_kind {
     FAULT_LOSSY,      /* every link, permille */
     FAULT_STALL,      /* the agent's process gets no time */
     FAULT_SLOW_DISK,
+    FAULT_GARBLE, /* of what a node sends, permille are changed on purpose */
     FAULT_END_REPLICA,
     FAULT_REFUSE_STARTS,
     FAULT_PAUSE,
@@ -41,6 +42,7 @@ enum fault_kind {
     FAULT_START, /* the owner's wishes */
     FAULT_STOP,
     FAULT_SCALE,
+    FAULT_REMOVE,
     FAULT_PICK_HOLDER,    /* $value: a node with a running replica, not the manager's */
     FAULT_PICK_MANAGER,   /* $value: the leading manager's node */
     FAULT_PICK_BYSTANDER, /* $value: a node with neither */
