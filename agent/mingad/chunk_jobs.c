@@ -127,6 +127,9 @@ static void api_chunk_written(struct pool_job *pool)
     struct edge *edge = job->edge;
 
     if (job->result == 0) {
+        if (edge->phase != EDGE_CLOSING) {
+            upload_note_push(edge, &job->chunk);
+        }
         tell_stored(edge, 0, &job->chunk, job->length_bytes, 0);
     }
     tell_api(edge, job->token, &job->chunk, job->result);
