@@ -63,6 +63,7 @@ struct edge {
     struct store_writer *writer;
     struct chunk_store chunks;
     uint32_t chunk_jobs_count; /* in memory now */
+    uint64_t chunk_jobs_bytes;
     struct upload *upload;
     struct trees *trees;
     struct transport *transport;
