@@ -59,7 +59,7 @@ check "the same tree is the same version and moves nothing" eval '[ "$(jq -r ".v
 touch "$root/more"
 check "a changed tree is version 2" eval '[ "$(pushed | jq .version)" = 2 ]'
 chmod u+s "$root/more"
-check "setuid is dropped and said" eval 'minga 1 push "$root" 2>&1 | grep -qi setuid'
+check "setuid is dropped and said" eval 'minga 1 push "$root" 2>&1 | grep -ci setuid'
 chmod u-s "$root/more"
 check "push from stdin" eval 'tar -C "$root" -cf - . | minga 1 --json push - | jq -e ".name == \"tree\""'
 
