@@ -315,6 +315,14 @@ static void send_store(struct core *core, const struct outgoing *outgoing)
                                          outgoing->blob_number, outgoing->payload};
 }
 
+static void send_trace(struct core *core, const struct outgoing *outgoing)
+{
+    struct core_effect *effect = core_emit(core, CORE_TRACE);
+
+    CHECK(outgoing->payload.length_bytes < sizeof(effect->trace));
+    memcpy(effect->trace, outgoing->payload.data, outgoing->payload.length_bytes);
+}
+
 static void send_local(struct core *core, const struct outgoing *outgoing)
 {
     static const enum core_effect_kind kinds[] = {
@@ -341,6 +349,8 @@ void core_send(struct core *core, const struct outgoing *outgoing)
         send_chunk_get(core, outgoing);
     } else if (outgoing->kind == OUT_STORE) {
         send_store(core, outgoing);
+    } else if (outgoing->kind == OUT_TRACE) {
+        send_trace(core, outgoing);
     } else {
         send_local(core, outgoing);
     }

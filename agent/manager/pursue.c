@@ -190,6 +190,7 @@ static void slot_assign(struct turn *turn, struct service *service, struct slot 
     slot->incarnation = ++slot->incarnation_max;
     slot->node = *node;
     slot_enter(slot, SLOT_SAVING, turn->now_ms);
+    trace_slot(turn, service, slot, "chosen");
     service_check(service);
 }
 
@@ -290,6 +291,7 @@ void service_started(struct manager *manager, struct turn *turn, struct service 
         slot->state_ms = turn->now_ms;
         slot_enter(slot, SLOT_PLACED, turn->now_ms);
     } else {
+        trace_slot(turn, service, slot, reply == NULL ? "no answer" : "refused");
         if (!learned_incarnation(slot, reply)) {
             service_avoid(service, &slot->node, turn->now_ms + REFUSED_MS);
         }
@@ -347,6 +349,7 @@ static void slot_review(struct manager *manager, struct turn *turn, struct servi
     if (slot_holds_node(slot) &&
         (node_is_gone(manager, turn, &slot->node) || slot_is_silent(manager, slot, turn->now_ms) ||
          (slot->down && slot->phase != SLOT_PLACED))) {
+        trace_slot(turn, service, slot, "gone or silent");
         slot_clear(slot, turn->now_ms);
         service->find.retry_ms = turn->now_ms;
     }

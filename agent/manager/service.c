@@ -95,10 +95,18 @@ uint32_t service_running_count(const struct service *service)
     return count;
 }
 
-static bool share_a_node(const struct slot *one, const struct slot *other)
+/* Never two slots of a service on one node. */
+static bool has_node_alone(const struct service *service, uint32_t index)
 {
-    return slot_holds_node(one) && slot_holds_node(other) &&
-           id_equal(&one->node.id, &other->node.id);
+    const struct slot *slot = &service->slots[index];
+
+    for (uint32_t i = index + 1; i < REPLICAS_PER_SERVICE_MAX && slot_holds_node(slot); i++) {
+        if (slot_holds_node(&service->slots[i]) &&
+            id_equal(&slot->node.id, &service->slots[i].node.id)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 void service_check(const struct service *service)
@@ -107,9 +115,7 @@ void service_check(const struct service *service)
         const struct slot *slot = &service->slots[i];
 
         CHECK(slot->incarnation <= slot->incarnation_max);
-        for (uint32_t j = i + 1; j < REPLICAS_PER_SERVICE_MAX; j++) {
-            CHECK(!share_a_node(slot, &service->slots[j]));
-        }
+        CHECK(has_node_alone(service, i));
     }
 }
 

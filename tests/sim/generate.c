@@ -14,12 +14,15 @@ static const struct {
     enum fault_kind kind;
     uint32_t weight;
 } weights[] = {
-    {FAULT_CRASH, 10}, {FAULT_WIPE, 3},       {FAULT_KILL, 12},        {FAULT_KILL_AGENT, 8},
-    {FAULT_CUT, 10},   {FAULT_PARTITION, 10}, {FAULT_ONE_WAY, 6},      {FAULT_LOSSY, 5},
-    {FAULT_STALL, 8},  {FAULT_SLOW_DISK, 4},  {FAULT_END_REPLICA, 10}, {FAULT_REFUSE_STARTS, 3},
-    {FAULT_PAUSE, 3},  {FAULT_DRAIN, 5},      {FAULT_SHUT_DOWN, 5},    {FAULT_BACK_SOON, 4},
-    {FAULT_LEAVE, 2},  {FAULT_JOIN, 5},       {FAULT_EXPEL, 1},        {FAULT_START, 4},
-    {FAULT_STOP, 4},   {FAULT_SCALE, 6},
+    {FAULT_CRASH, 10},      {FAULT_WIPE, 3},         {FAULT_KILL, 12},
+    {FAULT_KILL_AGENT, 8},  {FAULT_CUT, 10},         {FAULT_PARTITION, 10},
+    {FAULT_ONE_WAY, 6},     {FAULT_LOSSY, 5},        {FAULT_STALL, 8},
+    {FAULT_SLOW_DISK, 4},   {FAULT_END_REPLICA, 10}, {FAULT_REFUSE_STARTS, 3},
+    {FAULT_PAUSE, 3},       {FAULT_DRAIN, 5},        {FAULT_SHUT_DOWN, 5},
+    {FAULT_BACK_SOON, 4},   {FAULT_LEAVE, 2},        {FAULT_JOIN, 5},
+    {FAULT_EXPEL, 1},       {FAULT_START, 4},        {FAULT_STOP, 4},
+    {FAULT_SCALE, 6},       {FAULT_GARBLE, 4},       {FAULT_REMOVE, 1},
+    {FAULT_WIPE_WRITER, 3},
 };
 
 static enum fault_kind draw_kind(struct random *random)
@@ -85,7 +88,8 @@ static struct fault draw_fault(const struct schedule *schedule, uint32_t number)
 
 static bool loses_a_disk(const struct fault *fault)
 {
-    return fault->kind == FAULT_WIPE || fault->kind == FAULT_LEAVE || fault->kind == FAULT_EXPEL;
+    return fault->kind == FAULT_WIPE || fault->kind == FAULT_WIPE_WRITER ||
+           fault->kind == FAULT_LEAVE || fault->kind == FAULT_EXPEL;
 }
 
 /* An acknowledged record has two durable holders: at most one disk may go within the time that a
@@ -132,6 +136,7 @@ static void draw_community(struct schedule *schedule, struct random *random, uin
     schedule->latency_ms = latencies_ms[random_below(random, ARRAY_COUNT(latencies_ms))];
     schedule->loss_permille = random_below(random, 3) == 0 ? 1 + random_below(random, 5) : 0;
     schedule->skew_s = random_below(random, 2) == 0 ? 100 : 0;
+    schedule->mixed = random_below(random, 2);
     schedule->service_count = 1 + (uint32_t)random_below(random, 3);
     for (uint32_t i = 0; i < schedule->service_count; i++) {
         schedule->services[i].replicas = 1 + (uint32_t)random_below(random, 5);
