@@ -112,8 +112,7 @@ static void apply_config(struct edge *edge, const struct config *config)
     edge_describe(edge, true);
     if (memcmp(config, present, sizeof(*config)) != 0) {
         log_warning("name, labels, zone, advertise and upload are in effect; the other changes "
-                    "need a restart, which keeps the replicas: systemctl restart minga, or "
-                    "SIGUSR2 and a new start");
+                    "need a restart, which keeps the replicas: SIGUSR2 and a new start");
     }
 }
 
