@@ -53,6 +53,9 @@ static int prepare(const struct options *options, struct preparation *preparatio
     if (r == 0) {
         r = config_resolve(&preparation->config, &preparation->machine, &preparation->contribution,
                            err);
+        if (r < 0 && options->config_path != NULL) {
+            err_wrap(err, "%s", options->config_path);
+        }
     }
     if (r == 0 && geteuid() == 0 && options->action != OPTIONS_CHECK_CONFIG) {
         r = user_find(preparation->config.user, &preparation->user, err);
