@@ -22,7 +22,7 @@ static const struct {
     {FAULT_BACK_SOON, 4},   {FAULT_LEAVE, 2},        {FAULT_JOIN, 5},
     {FAULT_EXPEL, 1},       {FAULT_START, 4},        {FAULT_STOP, 4},
     {FAULT_SCALE, 6},       {FAULT_GARBLE, 4},       {FAULT_REMOVE, 1},
-    {FAULT_WIPE_WRITER, 3},
+    {FAULT_WIPE_WRITER, 3}, {FAULT_OFF, 4},
 };
 
 static enum fault_kind draw_kind(struct random *random)
@@ -88,8 +88,9 @@ static struct fault draw_fault(const struct schedule *schedule, uint32_t number)
 
 static bool loses_a_disk(const struct fault *fault)
 {
-    return fault->kind == FAULT_WIPE || fault->kind == FAULT_WIPE_WRITER ||
-           fault->kind == FAULT_LEAVE || fault->kind == FAULT_EXPEL;
+    return fault->kind == FAULT_OFF || fault->kind == FAULT_WIPE ||
+           fault->kind == FAULT_WIPE_WRITER || fault->kind == FAULT_LEAVE ||
+           fault->kind == FAULT_EXPEL;
 }
 
 /* An acknowledged record has two durable holders: at most one disk may go within the time that a
