@@ -75,6 +75,19 @@ static int wait_time(struct session *session, const struct arguments *arguments,
     return EXIT_DONE;
 }
 
+/* Does every replica serve, so that locate names them all? */
+static bool all_are_healthy(const json_t *service)
+{
+    const json_t *replicas = json_object_get(service, "replicas");
+
+    for (size_t i = 0; i < json_array_size(replicas); i++) {
+        if (strcmp(text_of(json_array_get(replicas, i), "health"), "ok") != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Has the manager taken this very record in, and is it so? */
 static bool is_reached(const json_t *service, const struct owned_service *owned, enum goal goal)
 {
@@ -88,7 +101,8 @@ static bool is_reached(const json_t *service, const struct owned_service *owned,
     }
     if (goal == GOAL_ACTIVE) {
         return strcmp(state, "active") == 0 &&
-               number_of(service, "running") >= number_of(service, "wanted");
+               number_of(service, "running") >= number_of(service, "wanted") &&
+               all_are_healthy(service);
     }
     return strcmp(state, "off") == 0 && number_of(service, "running") == 0;
 }

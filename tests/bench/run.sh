@@ -49,7 +49,7 @@ if [ "${BENCH_ROUND:-}" = yes ]; then
     restarted() { [ "$(minga 1 --json status web | jq '[.services[0].replicas[].restarts] | add')" -ge 1 ] && all_answer 1 web 3; }
     measure process_ms 10 restarted
 
-    healed() { ! nodes_of "$1" web | grep -qx "$2" && has_running "$1" web 3 && all_answer "$1" web 3; }
+    healed() { ! nodes_of "$1" web | grep -cx "$2" && has_running "$1" web 3 && all_answer "$1" web 3; }
     manager=$(manager_of 1 web)
     victim=$(nodes_of 1 web | grep -vx "$manager" | head -n 1)
     for i in 1 2 3 4 5; do case $(name_of "$i") in "$victim" | "$manager") ;; *) asker=$i ;; esac; done
