@@ -8,7 +8,13 @@
 #include "base/random.h"
 #include "tests/sim/schedule.h"
 
-enum { FAULTS_BEGIN_MS = 12000, FAULT_TYPICAL_MS = 6000, WIPE_ALONE_MS = 25000 };
+enum {
+    FAULTS_SPARSE_MS = 4000,
+    FAULTS_DENSE_MS = 1000,
+    FAULTS_BEGIN_MS = 12000,
+    FAULT_TYPICAL_MS = 6000,
+    WIPE_ALONE_MS = 25000
+};
 
 static const struct {
     enum fault_kind kind;
@@ -159,7 +165,9 @@ void schedule_generate(uint64_t seed, uint32_t nodes, uint64_t minutes,
     if (schedule->calm_ms < 2 * FAULTS_BEGIN_MS) {
         schedule->calm_ms = 2 * FAULTS_BEGIN_MS;
     }
-    fault_count = 1 + (uint32_t)random_below(&random, schedule->calm_ms / 4000);
+    fault_count =
+        1 + (uint32_t)random_below(
+                &random, schedule->calm_ms / (seed % 5 == 0 ? FAULTS_DENSE_MS : FAULTS_SPARSE_MS));
     for (uint32_t i = 0; i < fault_count && schedule->fault_count < SIM_FAULTS_MAX; i++) {
         struct fault fault = draw_fault(schedule, i);
 
