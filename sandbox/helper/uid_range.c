@@ -70,8 +70,8 @@ static int take_from_span(int folder_fd, const struct uid_span *span, struct uid
             errno = -r;
             return err_set(err, r, "uid range %u: %m", (uint32_t)first);
         }
+        CHECK(r == 0 || range_out->first >= UID_RANGE_COUNT);
         if (r == 1) {
-            CHECK(range_out->first >= UID_RANGE_COUNT);
             return 1;
         }
     }

@@ -137,8 +137,10 @@ bool client_is_member(const struct world *world, uint32_t node)
 /* A member that runs and is not stalled, drawn anew for each attempt; node_count for none. */
 static uint32_t choose_node(struct world *world, uint64_t who, uint64_t attempt)
 {
-    uint64_t first = world_draw(world, "choice", who, attempt) % world->node_count;
+    uint64_t first;
 
+    CHECK(world->node_count > 0);
+    first = world_draw(world, "choice", who, attempt) % world->node_count;
     for (uint32_t i = 0; i < world->node_count; i++) {
         uint32_t node = (uint32_t)((first + i) % world->node_count);
         const struct sim_node *candidate = &world->nodes[node];
