@@ -112,16 +112,16 @@ static void redial(struct overlay *overlay)
     for (uint32_t i = 0; i < count; i++) {
         uint32_t index = (start + i) % count;
         const struct member *member = &overlay->membership.list[index];
+        bool is_lost = member->view.state == MEMBER_DOWN || member->view.state == MEMBER_LEFT;
 
-        if (member->view.state == MEMBER_DOWN || member->view.state == MEMBER_LEFT) {
-            if ((int)index != overlay->self_index) {
-                if (member->linked) {
-                    peer_hang_up(overlay, &member->view.node); /* and what waits in it */
-                }
-                peer_greet(overlay, &member->view.node);
-                return;
-            }
+        if (!is_lost || (int)index == overlay->self_index) {
+            continue;
         }
+        if (member->linked) {
+            peer_hang_up(overlay, &member->view.node); /* and what waits in it */
+        }
+        peer_greet(overlay, &member->view.node);
+        return;
     }
 }
 

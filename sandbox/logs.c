@@ -8,11 +8,11 @@
 
 #include "base/check.h"
 
-static const char MAGIC[8] = {'m', 'i', 'n', 'g', 'a', 'l', 'o', 'g'};
+static const char magic[8] = {'m', 'i', 'n', 'g', 'a', 'l', 'o', 'g'};
 
 static void put_header(uint8_t *header_out, uint64_t offset_bytes)
 {
-    memcpy(header_out, MAGIC, sizeof(MAGIC));
+    memcpy(header_out, magic, sizeof(magic));
     for (unsigned i = 0; i < 8; i++) {
         header_out[8 + i] = (uint8_t)(offset_bytes >> (56 - 8 * i));
     }
@@ -25,7 +25,7 @@ static bool read_header(int fd, uint64_t *offset_bytes_out)
     uint64_t offset_bytes = 0;
 
     if (pread(fd, header, sizeof(header), 0) != (ssize_t)sizeof(header) ||
-        memcmp(header, MAGIC, sizeof(MAGIC)) != 0) {
+        memcmp(header, magic, sizeof(magic)) != 0) {
         return false;
     }
     for (unsigned i = 0; i < 8; i++) {
@@ -72,10 +72,34 @@ static int turn_over(struct logs_writer *writer)
     return 0;
 }
 
+/* Where an earlier writer stopped: in the file that begins later. */
+static bool go_on_behind(struct logs_writer *writer)
+{
+    uint64_t begin_bytes[2] = {0, 0};
+    struct stat about;
+    bool known[2];
+
+    for (unsigned i = 0; i < 2; i++) {
+        known[i] = read_header(writer->fds[i], &begin_bytes[i]);
+    }
+    if (!known[0] && !known[1]) {
+        return false;
+    }
+    writer->current = known[1] && (!known[0] || begin_bytes[1] > begin_bytes[0]) ? 1 : 0;
+    if (fstat(writer->fds[writer->current], &about) < 0 || about.st_size < LOGS_HEADER_BYTES) {
+        return false;
+    }
+    writer->offset_bytes =
+        begin_bytes[writer->current] + (uint64_t)about.st_size - LOGS_HEADER_BYTES;
+    writer->used_bytes =
+        (uint64_t)about.st_size < writer->half_bytes ? (uint64_t)about.st_size : writer->half_bytes;
+    return true;
+}
+
 void logs_writer_init(struct logs_writer *writer, const int fds[2], uint64_t bytes_max,
                       uint64_t now_ms)
 {
-    CHECK(bytes_max >= 4 * LOGS_HEADER_BYTES);
+    CHECK(bytes_max >= 4UL * LOGS_HEADER_BYTES);
     *writer = (struct logs_writer){
         .fds = {fds[0], fds[1]},
         .current = 1,
@@ -85,7 +109,7 @@ void logs_writer_init(struct logs_writer *writer, const int fds[2], uint64_t byt
     };
     /* Should this fail, the file counts as full and the first write tries again. */
     writer->used_bytes = writer->half_bytes;
-    if (ftruncate(fds[1], 0) == 0) {
+    if (!go_on_behind(writer) && ftruncate(fds[1], 0) == 0) {
         (void)turn_over(writer);
     }
 }

@@ -299,9 +299,12 @@ static void ignore_broken_pipes(void)
 /* Before any library starts a thread or allocates much. */
 static void set_up_process(void)
 {
+    /* No thread has been started yet. */
+    // NOLINTBEGIN(concurrency-mt-unsafe)
     mallopt(M_ARENA_MAX, 2);
     mallopt(M_MMAP_THRESHOLD, MMAP_BYTES_MIN);
     setenv("UV_THREADPOOL_SIZE", "2", 0);
+    // NOLINTEND(concurrency-mt-unsafe)
     ignore_broken_pipes();
     umask(022);
     raise_descriptor_limit();

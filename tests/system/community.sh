@@ -149,7 +149,7 @@ pids_in_cgroup() {
 helper_pids() {
     local file
     for file in /proc/[0-9]*/cmdline; do
-        if { tr '\0' '\n' <"$file" | grep -q "^$(dir_of "$1")/" &&
+        if { tr '\0' '\n' <"$file" | grep "^$(dir_of "$1")/" >/dev/null &&
             grep -qz 'minga-sandboxd$' "$file"; } 2>/dev/null; then
             file=${file#/proc/}
             echo "${file%%/*}"

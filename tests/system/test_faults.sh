@@ -16,7 +16,7 @@ minga 1 push "$WORK/web.tar.gz" >/dev/null
 minga 1 start web --wait=20s
 within 5 "three replicas answer" all_answer 1 web 3
 
-runs_on() { nodes_of "$1" web | grep -qx "$(name_of "$2")"; }
+runs_on() { nodes_of "$1" web | grep -cx "$(name_of "$2")"; }
 processes_on() { pids_in_cgroup "$1"; }
 exactly_three_processes() {
     local i count=0
