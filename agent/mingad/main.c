@@ -22,6 +22,7 @@
 #include "agent/mingad/user.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "images/worker.h"
 
 enum {
     STATUS_FAILED = 1,
@@ -74,6 +75,16 @@ static int write_limits(const struct preparation *preparation, struct err *err)
                                         &preparation->user, err);
 }
 
+/* Where a home folder is closed to others, the user that we have become cannot start it. */
+static int check_worker(const struct user *user, struct err *err)
+{
+    if (worker_check(err) < 0) {
+        err_wrap(err, "user %u cannot start minga-unpack", user->uid);
+        return err_hint(err, "install the programs where everybody can read them: /usr/local/bin");
+    }
+    return 0;
+}
+
 /* Everything that needs root, and then no more root. */
 static int use_root(const struct preparation *preparation, struct edge_start *start,
                     struct sandbox_link *sandbox, struct err *err)
@@ -100,7 +111,8 @@ static int use_root(const struct preparation *preparation, struct edge_start *st
     if (start->control_fd < 0) {
         return start->control_fd;
     }
-    return user_become(&preparation->user, err);
+    r = user_become(&preparation->user, err);
+    return r == 0 ? check_worker(&preparation->user, err) : r;
 }
 
 static int use_what_there_is(const struct preparation *preparation, struct edge_start *start,
