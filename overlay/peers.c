@@ -458,6 +458,9 @@ void peer_on_hello(struct overlay *overlay, const struct arrival *arrival)
                     "this node is not known as a member");
         return;
     }
+    memcpy(overlay->membership.list[index].curve_key, arrival->source->curve_key,
+           sizeof(arrival->source->curve_key)); /* proven, perhaps before it was a member */
+    overlay->membership.list[index].has_curve_key = true;
     links_greeted(&overlay->links, arrival->source->link, index, overlay->now_ms);
     take_greeting(overlay, index, (struct bytes){hello->node_record.bytes, hello->node_record.size},
                   hello->has_digest ? &hello->digest : NULL);

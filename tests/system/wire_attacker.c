@@ -101,9 +101,9 @@ static void attack_half_open(struct attacker *attacker)
     }
     while (now_ms() < attacker->end_ms) {
         for (size_t i = 0; i < HALF_OPEN_COUNT; i++) {
-            char byte;
+            char greeting[64];
 
-            if (fds[i] < 0 || recv(fds[i], &byte, 1, MSG_PEEK) == 0) {
+            if (fds[i] < 0 || recv(fds[i], greeting, sizeof(greeting), 0) == 0) {
                 close(fds[i]);
                 fds[i] = dial_tcp(attacker);
                 attacker->sent_count++;
