@@ -54,7 +54,7 @@ int bytes_from_hex(const char *hex, uint8_t *bytes_out, size_t length_bytes)
         }
     }
     for (size_t i = 0; i < length_bytes; i++) {
-        bytes_out[i] = (uint8_t)(digit_value(hex[2 * i]) << 4 | digit_value(hex[2 * i + 1]));
+        bytes_out[i] = (uint8_t)(16 * digit_value(hex[2 * i]) + digit_value(hex[2 * i + 1]));
     }
     return 0;
 }

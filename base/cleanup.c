@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-void cleanup_close(int *fd)
+void cleanup_close(const int *fd)
 {
     int saved_errno = errno;
 

@@ -8,7 +8,7 @@
 #define CLEANUP(function) __attribute__((cleanup(function)))
 
 /* Closes *fd unless negative, keeping errno. */
-void cleanup_close(int *fd);
+void cleanup_close(const int *fd);
 /* Frees the pointer that `pointer_to_pointer` points to, keeping errno. */
 void cleanup_free(void *pointer_to_pointer);
 /* Closes a FILE * (declare as CLEANUP(cleanup_fclose) FILE *f = NULL). */

@@ -64,3 +64,10 @@ int err_hint(struct err *err, const char *format, ...)
     make_printable(err->hint);
     return err->code;
 }
+
+const char *err_text(int code)
+{
+    const char *text = strerrordesc_np(code < 0 ? -code : code);
+
+    return text != NULL ? text : "unknown error";
+}

@@ -23,5 +23,8 @@ int err_set(struct err *err, int code, const char *format, ...) PRINTF_LIKE(3, 4
 /* Puts "context: " in front of the text and keeps the code. Returns err->code. */
 int err_wrap(struct err *err, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/* What an errno (either sign) means, in words; never NULL. Safe in threads. */
+const char *err_text(int code);
+
 /* Sets what the person can do about it. Returns err->code. */
 int err_hint(struct err *err, const char *format, ...) PRINTF_LIKE(2, 3);

@@ -18,7 +18,7 @@ static_assert(PUBLIC_KEY_BYTES == crypto_sign_PUBLICKEYBYTES, "libsodium agrees"
 static_assert(SECRET_KEY_BYTES == crypto_sign_SECRETKEYBYTES, "libsodium agrees");
 static_assert(SIGNATURE_BYTES == crypto_sign_BYTES, "libsodium agrees");
 
-enum { KEY_FILE_BYTES = 2 * KEY_SEED_BYTES + 1 };
+enum { KEY_HEX_CHARS = 2 * KEY_SEED_BYTES, KEY_FILE_BYTES = KEY_HEX_CHARS + 1 };
 
 void keys_generate(struct secret_key *secret_out)
 {
@@ -149,10 +149,10 @@ int keys_load(const char *path, struct secret_key *secret_out, struct err *err)
         return err_hint(err, "chmod 600 %s", path);
     }
     read_bytes = read(fd, text, sizeof(text));
-    if (read_bytes < 2 * KEY_SEED_BYTES || read_bytes > KEY_FILE_BYTES) {
+    if (read_bytes < KEY_HEX_CHARS || read_bytes > KEY_FILE_BYTES) {
         return err_set(err, -EINVAL, "key file %s: not a key", path);
     }
-    text[2 * KEY_SEED_BYTES] = '\0';
+    text[KEY_HEX_CHARS] = '\0';
     if (bytes_from_hex(text, seed, sizeof(seed)) < 0) {
         return err_set(err, -EINVAL, "key file %s: not a key", path);
     }

@@ -39,8 +39,9 @@ void log_line(enum log_level level, const char *format, ...)
             *c = '?';
         }
     }
-    strcat(line, "\n"); /* room was kept above */
-    if (write(STDERR_FILENO, line, strlen(line)) < 0) {
+    size_t length_bytes = strlen(line);
+    line[length_bytes] = '\n'; /* room was kept above */
+    if (write(STDERR_FILENO, line, length_bytes + 1) < 0) {
         /* nowhere left to say it */
     }
     errno = saved_errno;

@@ -16,7 +16,8 @@ if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
   list(APPEND MINGA_WARNINGS -Wduplicated-cond -Wduplicated-branches -Wlogical-op
     -Warith-conversion -Wcast-align=strict)
 else()
-  list(APPEND MINGA_WARNINGS -Wcast-align -Wcomma -Wunreachable-code -Wassign-enum)
+  list(APPEND MINGA_WARNINGS -Wcast-align -Wcomma -Wunreachable-code -Wassign-enum
+    -Wno-missing-field-initializers) # which counts rows {a, b, .c = d} of tables, unlike gcc's
 endif()
 
 if(MINGA_FUZZ)
@@ -33,6 +34,10 @@ else()
   set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O2 -g")
   add_compile_options(-D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection
     -ftrivial-auto-var-init=zero -fPIE)
+  if(CMAKE_C_COMPILER_ID STREQUAL "Clang" AND CMAKE_C_COMPILER_VERSION VERSION_LESS 16)
+    # Those wanted to be asked twice; they do the same as all others.
+    add_compile_options(-enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang)
+  endif()
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|amd64")
     add_compile_options(-fcf-protection)
   endif()

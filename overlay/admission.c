@@ -167,36 +167,37 @@ static bool invitation_stands(const struct membership *membership, const struct 
 
 int admission_judge(const struct membership *membership, const struct public_key *community,
                     const struct admission_request *request, uint64_t wall_unix_s,
-                    struct admission *admission_out, char reason_out[REASON_CHARS_MAX + 1])
+                    struct admission_verdict *verdict_out)
 {
+    struct admission *asked = &verdict_out->admission;
+    char *reason = verdict_out->reason;
     const struct ban *ban;
     int known;
 
-    if (open_request(request, community, true, admission_out) < 0) {
-        (void)snprintf(reason_out, REASON_CHARS_MAX + 1, "%s", altered);
+    if (open_request(request, community, true, asked) < 0) {
+        (void)snprintf(reason, REASON_CHARS_MAX + 1, "%s", altered);
         return -EACCES;
     }
-    ban = membership_banned(&membership->expulsions, &admission_out->node.id);
+    ban = membership_banned(&membership->expulsions, &asked->node.id);
     if (ban != NULL) {
-        (void)snprintf(reason_out, REASON_CHARS_MAX + 1, "this node was expelled: %.90s",
-                       ban->reason);
+        (void)snprintf(reason, REASON_CHARS_MAX + 1, "this node was expelled: %.90s", ban->reason);
         return -EACCES;
     }
-    known = membership_find(membership, &admission_out->node);
+    known = membership_find(membership, &asked->node);
     if (known != MEMBER_NONE) {
-        if (!keys_equal(&membership->list[known].view.owner_key, &admission_out->owner_key)) {
-            (void)snprintf(reason_out, REASON_CHARS_MAX + 1,
+        if (!keys_equal(&membership->list[known].view.owner_key, &asked->owner_key)) {
+            (void)snprintf(reason, REASON_CHARS_MAX + 1,
                            "this node is already admitted with another owner");
             return -EACCES;
         }
         return 0; /* it is answered with the admission that it has */
     }
     if (membership->count == MEMBERS_MAX) {
-        (void)snprintf(reason_out, REASON_CHARS_MAX + 1, "the community is full (%d nodes)",
+        (void)snprintf(reason, REASON_CHARS_MAX + 1, "the community is full (%d nodes)",
                        MEMBERS_MAX);
         return -EACCES;
     }
-    return invitation_stands(membership, admission_out, wall_unix_s, reason_out) ? 0 : -EACCES;
+    return invitation_stands(membership, asked, wall_unix_s, reason) ? 0 : -EACCES;
 }
 
 int admission_countersign(const struct admission_request *request, const struct secret_key *secret,

@@ -25,10 +25,14 @@ int admission_peek(struct bytes encoded, struct node_id *node_out,
 int admission_open(struct bytes encoded, const struct public_key *community,
                    struct admission *admission_out);
 
-/* A member's judgement on a request: 0 and what it says, or -EACCES and a sentence. */
+struct admission_verdict {
+    struct admission admission;        /* what an accepted request says */
+    char reason[REASON_CHARS_MAX + 1]; /* of a refusal: a sentence */
+};
+/* A member's judgement on a request: 0, or -EACCES. */
 int admission_judge(const struct membership *membership, const struct public_key *community,
                     const struct admission_request *request, uint64_t wall_unix_s,
-                    struct admission *admission_out, char reason_out[REASON_CHARS_MAX + 1]);
+                    struct admission_verdict *verdict_out);
 
 /* Countersigns. Returns the encoded length, or -EMSGSIZE. */
 int admission_countersign(const struct admission_request *request, const struct secret_key *secret,

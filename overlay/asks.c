@@ -167,14 +167,14 @@ static void ask_member(struct overlay *overlay, uint64_t token, const struct nod
     request->token = token;
 }
 
-void overlay_ask(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
-                 const struct node_id *to, struct bytes payload, struct overlay_effects *effects)
+void overlay_ask(struct overlay *overlay, const struct overlay_event *now, const struct node_id *to,
+                 struct overlay_question question, struct overlay_effects *effects)
 {
     state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
     if (peer_is_self(overlay, to)) {
-        deliver_local(overlay, token, payload, NULL, ASK_MS);
+        deliver_local(overlay, question.token, question.payload, NULL, ASK_MS);
     } else {
-        ask_member(overlay, token, to, payload);
+        ask_member(overlay, question.token, to, question.payload);
     }
     state_leave(overlay);
 }
@@ -213,22 +213,22 @@ static void start_routed(struct overlay *overlay, enum request_kind kind, uint64
     }
 }
 
-void overlay_route(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
-                   const struct ring_key *key, struct bytes payload,
+void overlay_route(struct overlay *overlay, const struct overlay_event *now,
+                   const struct ring_key *key, struct overlay_question question,
                    struct overlay_effects *effects)
 {
     minga_Message message;
 
     state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
     if (ring_responsible(&overlay->ring, key)) {
-        deliver_local(overlay, token, payload, key, ROUTE_MS);
+        deliver_local(overlay, question.token, question.payload, key, ROUTE_MS);
     } else {
         message_init(&message, minga_Message_route_tag);
         message_put_id(message.kind.route.key, &key->id);
         message_put_id(message.kind.route.origin, &overlay->self.id);
         message.kind.route.has_payload = true;
-        fill_payload(&message.kind.route.payload, payload);
-        start_routed(overlay, REQUEST_ROUTE, token, key, &message);
+        fill_payload(&message.kind.route.payload, question.payload);
+        start_routed(overlay, REQUEST_ROUTE, question.token, key, &message);
     }
     state_leave(overlay);
 }

@@ -216,22 +216,21 @@ static struct chunk_get *new_get(struct overlay *overlay, uint64_t token,
 }
 
 void overlay_chunk_get(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
-                       const struct chunk_id *chunk, const struct node_id *others,
-                       uint32_t other_count, struct overlay_effects *effects)
+                       const struct overlay_wanted *wanted, struct overlay_effects *effects)
 {
     struct chunk_get *get;
 
     state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
-    if (chunks_find(&overlay->chunks, chunk) != NULL) {
+    if (chunks_find(&overlay->chunks, &wanted->chunk) != NULL) {
         (void)effect_done(overlay, token, OVERLAY_OK, "");
     } else if (!make_room(overlay)) {
         (void)effect_done(overlay, token, OVERLAY_FULL, "this node's storage share is full");
     } else {
-        get = new_get(overlay, token, chunk);
+        get = new_get(overlay, token, &wanted->chunk);
         if (get == NULL) {
             (void)effect_done(overlay, token, OVERLAY_FULL, "too many chunks are under way");
         } else {
-            find_candidates(overlay, get, others, other_count);
+            find_candidates(overlay, get, wanted->others, wanted->other_count);
             ask_next(overlay, get);
         }
     }

@@ -43,13 +43,13 @@ struct bytes effect_keep(struct overlay *overlay, struct bytes bytes)
     return (struct bytes){kept, bytes.length_bytes};
 }
 
-void effect_store(struct overlay *overlay, enum overlay_blob_kind kind, const struct id *key,
-                  uint64_t number, struct bytes bytes, uint64_t token)
+void effect_store(struct overlay *overlay, const struct overlay_blob *blob, uint64_t token)
 {
     struct overlay_effect *effect = effect_add(overlay, OVERLAY_STORE);
 
     if (effect != NULL) {
-        effect->blob = (struct overlay_blob){kind, *key, number, effect_keep(overlay, bytes)};
+        effect->blob = *blob;
+        effect->blob.bytes = effect_keep(overlay, blob->bytes);
         effect->token = token;
     }
 }

@@ -219,7 +219,10 @@ bool gossip_admit(struct overlay *overlay, struct bytes encoded, bool at_load)
     if (at_load) {
         return true;
     }
-    effect_store(overlay, BLOB_ADMISSION, &admission.node.id, 0, encoded, 0);
+    effect_store(
+        overlay,
+        &(struct overlay_blob){.kind = BLOB_ADMISSION, .key = admission.node.id, .bytes = encoded},
+        0);
     for (uint32_t i = 0; i < overlay->membership.count; i++) {
         if (overlay->membership.list[i].is_void) {
             gossip_refresh(overlay, (int)i);
@@ -247,7 +250,9 @@ static bool apply_expulsion(struct overlay *overlay, const minga_Item *item)
         membership_ban(&overlay->membership, &overlay->membership.expulsions, &ban) <= 0) {
         return false;
     }
-    effect_store(overlay, BLOB_EXPULSION, &ban.key, 0, encoded, 0);
+    effect_store(overlay,
+                 &(struct overlay_blob){.kind = BLOB_EXPULSION, .key = ban.key, .bytes = encoded},
+                 0);
     node = (struct node_id){ban.key};
     index = membership_find(&overlay->membership, &node);
     if (index != MEMBER_NONE) {
@@ -265,7 +270,9 @@ static bool apply_revocation(struct overlay *overlay, const minga_Item *item)
         membership_ban(&overlay->membership, &overlay->membership.revocations, &ban) <= 0) {
         return false;
     }
-    effect_store(overlay, BLOB_REVOCATION, &ban.key, 0, encoded, 0);
+    effect_store(overlay,
+                 &(struct overlay_blob){.kind = BLOB_REVOCATION, .key = ban.key, .bytes = encoded},
+                 0);
     return true;
 }
 
@@ -360,7 +367,10 @@ static bool apply_node(struct overlay *overlay, const minga_Item *item)
     }
     is_new = membership_describe(&overlay->membership, index, &record, encoded);
     if (is_new) {
-        effect_store(overlay, BLOB_NODE, &overlay->membership.list[index].view.node.id, 0, encoded,
+        effect_store(overlay,
+                     &(struct overlay_blob){.kind = BLOB_NODE,
+                                            .key = overlay->membership.list[index].view.node.id,
+                                            .bytes = encoded},
                      0);
     }
     if (weigh_life(overlay, index, item)) {
@@ -452,7 +462,9 @@ void gossip_describe(struct overlay *overlay, uint64_t incarnation)
     }
     (void)membership_describe(&overlay->membership, overlay->self_index, &overlay->record, encoded);
     (void)membership_revive(&overlay->membership, overlay->self_index);
-    effect_store(overlay, BLOB_NODE, &overlay->self.id, 0, encoded, 0);
+    effect_store(
+        overlay,
+        &(struct overlay_blob){.kind = BLOB_NODE, .key = overlay->self.id, .bytes = encoded}, 0);
     gossip_refresh(overlay, overlay->self_index);
     item.kind = minga_ItemKind_ITEM_NODE;
     item.life = minga_Life_LIFE_ALIVE;

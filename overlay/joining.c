@@ -103,8 +103,8 @@ static bool asks_for_itself(const struct arrival *arrival, const struct admissio
 void joining_on_join(struct overlay *overlay, const struct arrival *arrival)
 {
     struct admission_request request = request_of(&arrival->message->kind.join);
-    struct admission admission;
-    char reason[REASON_CHARS_MAX + 1];
+    struct admission_verdict verdict;
+    const struct admission *admission = &verdict.admission;
     struct ring_key key;
     int index;
 
@@ -116,21 +116,21 @@ void joining_on_join(struct overlay *overlay, const struct arrival *arrival)
         return; /* it repeats */
     }
     if (admission_judge(&overlay->membership, &overlay->community, &request, overlay->wall_unix_s,
-                        &admission, reason) < 0) {
-        effect_trace(overlay, "join refused: %.100s", reason);
-        answer_join(overlay, &arrival->asker, reason, MEMBER_NONE);
+                        &verdict) < 0) {
+        effect_trace(overlay, "join refused: %.100s", verdict.reason);
+        answer_join(overlay, &arrival->asker, verdict.reason, MEMBER_NONE);
         return;
     }
-    if (!asks_for_itself(arrival, &admission)) {
+    if (!asks_for_itself(arrival, admission)) {
         overlay->counters.refused_messages++;
         return;
     }
-    index = membership_find(&overlay->membership, &admission.node);
-    key = (struct ring_key){membership_invitation_id(&admission.invitation_key)};
+    index = membership_find(&overlay->membership, &admission->node);
+    key = (struct ring_key){membership_invitation_id(&admission->invitation_key)};
     if (index != MEMBER_NONE) {
         answer_join(overlay, &arrival->asker, "", index);
     } else if (ring_responsible(&overlay->ring, &key)) {
-        countersign(overlay, &arrival->asker, &request, &admission.node);
+        countersign(overlay, &arrival->asker, &request, &admission->node);
     } else {
         relay_join(overlay, arrival, &key);
     }
@@ -301,8 +301,11 @@ static void become_member(struct overlay *overlay)
     uint64_t token = overlay->join.token;
 
     memset(&overlay->join, 0, sizeof(overlay->join));
-    effect_store(overlay, BLOB_COMMUNITY, &(struct id){{0}}, 0,
-                 (struct bytes){overlay->community_encoded, overlay->community_bytes}, 0);
+    effect_store(
+        overlay,
+        &(struct overlay_blob){.kind = BLOB_COMMUNITY,
+                               .bytes = {overlay->community_encoded, overlay->community_bytes}},
+        0);
     joining_begin(overlay);
     (void)effect_done(overlay, token, OVERLAY_OK, "");
 }
@@ -402,7 +405,8 @@ int overlay_create(struct overlay *overlay, const struct overlay_event *now, str
         give_up(overlay, OVERLAY_FAILED, "");
         r = -EBADMSG;
     } else {
-        effect_store(overlay, BLOB_COMMUNITY, &(struct id){{0}}, 0, community, 0);
+        effect_store(overlay, &(struct overlay_blob){.kind = BLOB_COMMUNITY, .bytes = community},
+                     0);
         joining_begin(overlay);
     }
     state_leave(overlay);

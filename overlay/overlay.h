@@ -22,6 +22,7 @@
 #include "base/keys.h"
 #include "base/limits.h"
 #include "overlay/protocol.pb.h"
+#include "overlay/records.h"
 
 struct overlay;
 
@@ -235,12 +236,16 @@ int overlay_revoke(struct overlay *overlay, const struct overlay_event *now,
 void overlay_describe(struct overlay *overlay, const struct overlay_event *now,
                       const minga_NodeRecord *description, struct overlay_effects *effects);
 
-/* An agent's message to one member; with a token (not 0) an answer is awaited: DONE. */
-void overlay_ask(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
-                 const struct node_id *to, struct bytes payload, struct overlay_effects *effects);
+struct overlay_question { /* an agent's message */
+    uint64_t token;       /* not 0: an answer is awaited, DONE */
+    struct bytes payload;
+};
+/* To one member. */
+void overlay_ask(struct overlay *overlay, const struct overlay_event *now, const struct node_id *to,
+                 struct overlay_question question, struct overlay_effects *effects);
 /* The same to whoever is responsible for `key` (this node too). */
-void overlay_route(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
-                   const struct ring_key *key, struct bytes payload,
+void overlay_route(struct overlay *overlay, const struct overlay_event *now,
+                   const struct ring_key *key, struct overlay_question question,
                    struct overlay_effects *effects);
 void overlay_answer(struct overlay *overlay, const struct overlay_ask *ask, struct bytes payload,
                     struct overlay_effects *effects);
@@ -250,21 +255,23 @@ void overlay_lookup(struct overlay *overlay, const struct overlay_event *now, ui
 /* An owner's encoded Signed{Record}; its sequence must be the stored one + 1 (else CONFLICT).
  * DONE when RECORD_ACKNOWLEDGED_COPIES holders (all, when fewer are up) have it durably. */
 void overlay_record_put(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
-                        struct bytes record, struct overlay_effects *effects);
-/* The newest record that the reachable holders know. */
+                        struct bytes encoded, struct overlay_effects *effects);
+/* The newest record that the reachable holders know; `key` is record_key()'s. */
 void overlay_record_get(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
-                        const struct service_id *service, minga_RecordKind kind, uint64_t number,
-                        struct overlay_effects *effects);
+                        const struct record_key *key, struct overlay_effects *effects);
 /* Spreads a chunk that the edge has already stored here, and reported with CHUNK_STORED (token 0,
  * its size): DONE when CHUNK_COPIES holders (all that
  * store, when fewer are up) have it durably. */
 void overlay_chunk_put(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
                        const struct chunk_id *chunk, struct overlay_effects *effects);
-/* Fetches a chunk into the local store, from its holders and from `others` who likely have it.
- * Several at once are answered from different holders. */
+struct overlay_wanted { /* a chunk, and who besides its holders likely has it */
+    struct chunk_id chunk;
+    const struct node_id *others; /* borrowed for the call */
+    uint32_t other_count;
+};
+/* Fetches a chunk into the local store. Several at once are answered from different holders. */
 void overlay_chunk_get(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
-                       const struct chunk_id *chunk, const struct node_id *others,
-                       uint32_t other_count, struct overlay_effects *effects);
+                       const struct overlay_wanted *wanted, struct overlay_effects *effects);
 
 /* ------------------------------------------------------------------ views: no effects */
 

@@ -67,7 +67,8 @@ static void keep_epoch(struct overlay *overlay)
     for (int i = 0; i < 8; i++) {
         bytes[i] = (uint8_t)(overlay->ring.epoch >> (56 - 8 * i));
     }
-    effect_store(overlay, BLOB_SELF, &(struct id){{0}}, 0, (struct bytes){bytes, sizeof(bytes)}, 0);
+    effect_store(overlay,
+                 &(struct overlay_blob){.kind = BLOB_SELF, .bytes = {bytes, sizeof(bytes)}}, 0);
 }
 
 static void perform(struct overlay *overlay, const struct ring_effects *effects)

@@ -90,16 +90,14 @@ static struct get *new_get(struct overlay *overlay, uint64_t token, const struct
 }
 
 void overlay_record_get(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
-                        const struct service_id *service, minga_RecordKind kind, uint64_t number,
-                        struct overlay_effects *effects)
+                        const struct record_key *key, struct overlay_effects *effects)
 {
-    struct record_key key = record_key(service, kind, number);
-    struct ring_key place = {service->id};
-    const struct record *local = records_find(&overlay->records, &key);
+    struct ring_key place = {key->service.id};
+    const struct record *local = records_find(&overlay->records, key);
     struct get *get;
 
     state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
-    get = new_get(overlay, token, &key);
+    get = new_get(overlay, token, key);
     if (get == NULL) {
         (void)effect_done(overlay, token, OVERLAY_FULL, "too many reads are under way");
     } else {

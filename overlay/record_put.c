@@ -11,6 +11,7 @@
 #include "overlay/state.h"
 
 enum { PUT_MS = 8000, PUT_READ_MS = REPLY_MS, PUT_COPY_MS = 2000, COPY_ROUNDS_MAX = 3 };
+enum { COPIED_REPLY_MS = 4 * REPLY_MS };
 
 static const enum overlay_outcome outcomes[] = {
     [minga_Outcome_OUTCOME_OK] = OVERLAY_OK,
@@ -40,8 +41,12 @@ enum record_merge record_keep(struct overlay *overlay, const struct record *reco
     if (merge != RECORD_NEWER) {
         return merge;
     }
-    effect_store(overlay, BLOB_RECORD, &record->key.service.id, record->key.number,
-                 (struct bytes){record->bytes, record->length_bytes}, store_token);
+    effect_store(overlay,
+                 &(struct overlay_blob){.kind = BLOB_RECORD,
+                                        .key = record->key.service.id,
+                                        .number = record->key.number,
+                                        .bytes = {record->bytes, record->length_bytes}},
+                 store_token);
     effect = effect_add(overlay, OVERLAY_RECORD);
     if (effect != NULL) {
         effect->service = record->key.service;
@@ -93,22 +98,8 @@ static struct pending_store *new_store(struct overlay *overlay)
 
 /* --- phases of a put on the responsible node */
 
-static void start_copying(struct overlay *overlay, struct put *put);
-
-static void check_copied(struct overlay *overlay, struct put *put)
-{
-    if (put->durable_count >= put->needed_count) {
-        end_put(overlay, put, minga_Outcome_OUTCOME_OK, "");
-    } else if (put->waiting_count == 0 && put->round_count < COPY_ROUNDS_MAX) {
-        start_copying(overlay, put); /* whoever did not answer may be known as gone by now */
-    } else if (put->waiting_count == 0) {
-        /* The others will be offered it again by anti-entropy; it stands here. */
-        end_put(overlay, put, minga_Outcome_OUTCOME_FAILED,
-                "stored here, but no second member has confirmed a copy");
-    }
-}
-
-static void start_copying(struct overlay *overlay, struct put *put)
+/* One round: every other holder is sent a copy. */
+static void send_copies(struct overlay *overlay, struct put *put)
 {
     struct node_id holders[RECORD_COPIES];
     struct ring_key key = ring_key_of(&put->record);
@@ -134,6 +125,26 @@ static void start_copying(struct overlay *overlay, struct put *put)
             put->waiting_count++;
         }
     }
+}
+
+static void check_copied(struct overlay *overlay, struct put *put)
+{
+    while (put->durable_count < put->needed_count && put->waiting_count == 0 &&
+           put->round_count < COPY_ROUNDS_MAX) {
+        send_copies(overlay, put); /* whoever did not answer may be known as gone by now */
+    }
+    if (put->durable_count >= put->needed_count) {
+        end_put(overlay, put, minga_Outcome_OUTCOME_OK, "");
+    } else if (put->waiting_count == 0) {
+        /* The others will be offered it again by anti-entropy; it stands here. */
+        end_put(overlay, put, minga_Outcome_OUTCOME_FAILED,
+                "stored here, but no second member has confirmed a copy");
+    }
+}
+
+static void start_copying(struct overlay *overlay, struct put *put)
+{
+    send_copies(overlay, put);
     check_copied(overlay, put);
 }
 
@@ -297,9 +308,9 @@ static void send_put(struct overlay *overlay, uint64_t token, const struct recor
     request->reroute = true;
     request->key = key;
     /* The other side reads and copies before it answers. */
-    request->repeat_every_ms = 4 * REPLY_MS;
+    request->repeat_every_ms = COPIED_REPLY_MS;
     request->repeat_ms =
-        overlay->now_ms + (peer_is_self(overlay, &next) ? (uint64_t)BUSY_MS : 4 * REPLY_MS);
+        overlay->now_ms + (uint64_t)(peer_is_self(overlay, &next) ? BUSY_MS : COPIED_REPLY_MS);
 }
 
 void overlay_record_put(struct overlay *overlay, const struct overlay_event *now, uint64_t token,

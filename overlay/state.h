@@ -284,8 +284,7 @@ void state_leave(struct overlay *overlay);
 struct overlay_effect *effect_add(struct overlay *overlay, enum overlay_effect_kind kind);
 /* Copies bytes into the arena; empty when it is full. */
 struct bytes effect_keep(struct overlay *overlay, struct bytes bytes);
-void effect_store(struct overlay *overlay, enum overlay_blob_kind kind, const struct id *key,
-                  uint64_t number, struct bytes bytes, uint64_t token);
+void effect_store(struct overlay *overlay, const struct overlay_blob *blob, uint64_t token);
 struct overlay_effect *effect_done(struct overlay *overlay, uint64_t token,
                                    enum overlay_outcome outcome, const char *reason);
 void effect_trace(struct overlay *overlay, const char *format, ...) PRINTF_LIKE(2, 3);

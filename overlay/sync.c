@@ -340,6 +340,29 @@ static void set_resume(minga_SummaryReply *answer, const minga_Entry *entry)
     answer->resume.number = entry->number;
 }
 
+/* Puts one entry of both sorted lists aside: ours when it comes first, else theirs. */
+static void compare_one(struct comparison *comparison, const minga_Entry *ours, int order,
+                        pb_size_t *next)
+{
+    const minga_Summary *summary = comparison->summary;
+
+    if (order < 0) {
+        if (section_for_peer(comparison->overlay, summary->section,
+                             &comparison->arrival->asker.node, ours)) {
+            send_item(comparison, ours);
+        }
+        set_resume(comparison->answer, ours);
+        return;
+    }
+    if (order == 0) {
+        weigh(comparison, ours, *next);
+    } else if (section_wants(comparison->overlay, summary->section, &summary->entries[*next])) {
+        comparison->answer->wanted[comparison->answer->wanted_count++] = *next;
+    }
+    set_resume(comparison->answer, &summary->entries[*next]);
+    (*next)++;
+}
+
 /* Walks both sorted lists together up to the end of the page. Returns whether it got there. */
 static bool compare_page(struct comparison *comparison)
 {
@@ -359,20 +382,7 @@ static bool compare_page(struct comparison *comparison)
         if (theirs == NULL && (!have || !summary->to_end)) {
             return true;
         }
-        if (order < 0) {
-            if (section_for_peer(comparison->overlay, summary->section,
-                                 &comparison->arrival->asker.node, &ours)) {
-                send_item(comparison, &ours);
-            }
-        } else if (order == 0) {
-            weigh(comparison, &ours, next++);
-        } else {
-            if (section_wants(comparison->overlay, summary->section, theirs)) {
-                comparison->answer->wanted[comparison->answer->wanted_count++] = next;
-            }
-            next++;
-        }
-        set_resume(comparison->answer, order < 0 ? &ours : theirs);
+        compare_one(comparison, &ours, order, &next);
         after = (struct record_key){{message_id(comparison->answer->resume.id)},
                                     comparison->answer->resume.number};
         has_after = true;

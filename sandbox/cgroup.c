@@ -18,7 +18,7 @@
 #include "base/cleanup.h"
 #include "sandbox/cgroup_backend.h"
 
-static const char *const PART_NAMES[] = {[CGROUP_INIT] = "init", [CGROUP_SERVICE] = "service"};
+static const char *const part_names[] = {[CGROUP_INIT] = "init", [CGROUP_SERVICE] = "service"};
 
 static bool name_is_sound(const char *name)
 {
@@ -254,8 +254,8 @@ static int fill_replica(struct cgroups *cgroups, const struct cgroup_name *name,
     if (r == 0) {
         r = cgroups->backend->set_limits(cgroups, group, limits, err);
     }
-    for (unsigned i = 0; r == 0 && i < ARRAY_COUNT(PART_NAMES); i++) {
-        path_of(cgroups, name, PART_NAMES[i], group);
+    for (unsigned i = 0; r == 0 && i < ARRAY_COUNT(part_names); i++) {
+        path_of(cgroups, name, part_names[i], group);
         r = make_group(cgroups, group, true, err);
     }
     return r;
@@ -286,7 +286,7 @@ int cgroup_attach(struct cgroups *cgroups, const struct cgroup_name *name, enum 
     char group[CGROUP_PATH_BYTES_MAX];
 
     CHECK(pid > 1);
-    path_of(cgroups, name, PART_NAMES[part], group);
+    path_of(cgroups, name, part_names[part], group);
     for (unsigned i = 0; i < cgroups->hierarchy_count; i++) {
         int r = cgroup_put_number(cgroups->base_fds[i], group, "cgroup.procs", (uint64_t)pid);
 
@@ -304,7 +304,7 @@ int cgroup_open_entries(struct cgroups *cgroups, const struct cgroup_name *name,
     const char *file = cgroups->ability.version == 1 ? "tasks" : "cgroup.procs";
 
     static_assert((int)CGROUP_ENTRIES >= (int)CGROUP_CONTROLLER_COUNT, "one per hierarchy");
-    path_of(cgroups, name, PART_NAMES[part], group);
+    path_of(cgroups, name, part_names[part], group);
     for (unsigned i = 0; i < CGROUP_ENTRIES; i++) {
         char path[CGROUP_PATH_BYTES_MAX + 16];
         bool used = i < cgroups->hierarchy_count;
@@ -356,13 +356,13 @@ static int part_populated(int base_fd, const char *group)
 
 int cgroup_populated(struct cgroups *cgroups, const struct cgroup_name *name, struct err *err)
 {
-    static const char *const GROUPS[] = {NULL, "init", "service"};
+    static const char *const groups[] = {NULL, "init", "service"};
 
     for (unsigned i = 0; i < cgroups->hierarchy_count; i++) {
-        for (unsigned k = 0; k < ARRAY_COUNT(GROUPS); k++) {
+        for (unsigned k = 0; k < ARRAY_COUNT(groups); k++) {
             char group[CGROUP_PATH_BYTES_MAX];
 
-            path_of(cgroups, name, GROUPS[k], group);
+            path_of(cgroups, name, groups[k], group);
             int r = part_populated(cgroups->base_fds[i], group);
             if (r != 0) {
                 return r < 0 ? cgroup_fail(err, r, group, "cgroup.procs") : r;
@@ -412,8 +412,8 @@ int cgroup_remove(struct cgroups *cgroups, const struct cgroup_name *name, struc
         path_of(cgroups, name, NULL, group);
         return r < 0 ? r : cgroup_fail(err, -EBUSY, group, "remove");
     }
-    for (unsigned i = 0; i < ARRAY_COUNT(PART_NAMES); i++) {
-        path_of(cgroups, name, PART_NAMES[i], group);
+    for (unsigned i = 0; i < ARRAY_COUNT(part_names); i++) {
+        path_of(cgroups, name, part_names[i], group);
         r = remove_group(cgroups, group, err);
         if (r < 0) {
             return r;

@@ -20,10 +20,10 @@
 #include "base/cleanup.h"
 #include "sandbox/cgroup_backend.h"
 
-static const char V2_MOUNT[] = "/sys/fs/cgroup";
-static const char LEAF[] = "helper"; /* where we ourselves live beside PARENT (v2, delegated) */
+static const char v2_mount[] = "/sys/fs/cgroup";
+static const char leaf[] = "helper"; /* where we ourselves live beside PARENT (v2, delegated) */
 
-static const char *const CONTROLLER_NAMES[CGROUP_CONTROLLER_COUNT] = {
+static const char *const controller_names[CGROUP_CONTROLLER_COUNT] = {
     [CGROUP_CPU] = "cpu",   [CGROUP_CPUACCT] = "cpuacct", [CGROUP_MEMORY] = "memory",
     [CGROUP_PIDS] = "pids", [CGROUP_FREEZER] = "freezer",
 };
@@ -68,7 +68,7 @@ static int discover_v1(struct cgroups *cgroups, struct err *err)
     for (unsigned i = 0; i < CGROUP_CONTROLLER_COUNT; i++) {
         CLEANUP(cleanup_free) char *mount = NULL;
 
-        if (cgroup_get_subsys_mount_point(CONTROLLER_NAMES[i], &mount) != 0 || mount == NULL ||
+        if (cgroup_get_subsys_mount_point(controller_names[i], &mount) != 0 || mount == NULL ||
             version_of(mount) != 1) {
             continue;
         }
@@ -105,11 +105,11 @@ static int read_own_group(char *path_out, size_t capacity_bytes)
 
 static bool is_delegated(const char *path)
 {
-    static const char *const NAMES[] = {"trusted.delegate", "user.delegate"};
+    static const char *const names[] = {"trusted.delegate", "user.delegate"};
     char value[8];
 
-    for (unsigned i = 0; i < ARRAY_COUNT(NAMES); i++) {
-        if (getxattr(path, NAMES[i], value, sizeof(value)) == 1 && value[0] == '1') {
+    for (unsigned i = 0; i < ARRAY_COUNT(names); i++) {
+        if (getxattr(path, names[i], value, sizeof(value)) == 1 && value[0] == '1') {
             return true;
         }
     }
@@ -121,11 +121,11 @@ static int enter_leaf(int base_fd, struct err *err)
 {
     int r;
 
-    if (mkdirat(base_fd, LEAF, 0755) < 0 && errno != EEXIST) {
-        return cgroup_fail(err, -errno, LEAF, "make");
+    if (mkdirat(base_fd, leaf, 0755) < 0 && errno != EEXIST) {
+        return cgroup_fail(err, -errno, leaf, "make");
     }
-    r = cgroup_put_number(base_fd, LEAF, "cgroup.procs", (uint64_t)getpid());
-    return r < 0 ? cgroup_fail(err, r, LEAF, "cgroup.procs") : 0;
+    r = cgroup_put_number(base_fd, leaf, "cgroup.procs", (uint64_t)getpid());
+    return r < 0 ? cgroup_fail(err, r, leaf, "cgroup.procs") : 0;
 }
 
 static int discover_v2(struct cgroups *cgroups, const char *mount, struct err *err)
@@ -138,8 +138,8 @@ static int discover_v2(struct cgroups *cgroups, const char *mount, struct err *e
     (void)read_own_group(own, sizeof(own));
     length = strlen(own);
     /* A helper before us in the same unit had moved into the leaf, and we are its child. */
-    if (length > sizeof(LEAF) && strcmp(own + length - sizeof(LEAF), "/helper") == 0) {
-        own[length - sizeof(LEAF)] = '\0';
+    if (length > sizeof(leaf) && strcmp(own + length - sizeof(leaf), "/helper") == 0) {
+        own[length - sizeof(leaf)] = '\0';
     }
     CHECK(snprintf(path, sizeof(path), "%s%s", mount, own) > 0);
     bool delegated = own[0] != '\0' && is_delegated(path);
@@ -168,7 +168,7 @@ static void explain(struct cgroup_ability *ability)
 {
     if (ability->version == 0) {
         (void)snprintf(ability->reason, sizeof(ability->reason),
-                       "no control groups are mounted: mount cgroup2 at %s", V2_MOUNT);
+                       "no control groups are mounted: mount cgroup2 at %s", v2_mount);
         return;
     }
     say(ability, ability->cpu, "cpu");
@@ -191,8 +191,8 @@ static int find_version(char **mount_out)
         *mount_out = take_ptr(mount);
         return version;
     }
-    *mount_out = strdup(V2_MOUNT);
-    if (version_of(V2_MOUNT) == 2) {
+    *mount_out = strdup(v2_mount);
+    if (version_of(v2_mount) == 2) {
         return 2;
     }
     free(mount);

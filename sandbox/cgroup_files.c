@@ -141,7 +141,7 @@ int cgroup_signal(int base_fd, const char *group, int signal_number)
     if (procs == NULL) {
         return -errno;
     }
-    fd = -1; /* the stream owns it now */
+    (void)take_fd(&fd); /* the stream owns it now */
     while (fgets(line, sizeof(line), procs) != NULL) {
         long pid = strtol(line, NULL, 10);
 

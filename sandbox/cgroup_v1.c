@@ -13,8 +13,8 @@
 #include "base/cleanup.h"
 #include "sandbox/cgroup_backend.h"
 
-static const char MEMSW[] = "memory.memsw.limit_in_bytes";
-static const char *const SUBGROUPS[] = {"", "/init", "/service"};
+static const char memsw[] = "memory.memsw.limit_in_bytes";
+static const char *const subgroups[] = {"", "/init", "/service"};
 
 static void v1_probe(struct cgroups *cgroups)
 {
@@ -23,7 +23,7 @@ static void v1_probe(struct cgroups *cgroups)
 
     ability->cpu = cgroup_has(cgroup_base(cgroups, CGROUP_CPU), ".", "cpu.cfs_quota_us");
     ability->memory = cgroup_has(memory_fd, ".", "memory.limit_in_bytes");
-    ability->swap = cgroup_has(memory_fd, ".", MEMSW) || !cgroup_machine_swaps();
+    ability->swap = cgroup_has(memory_fd, ".", memsw) || !cgroup_machine_swaps();
     ability->pids = cgroup_base(cgroups, CGROUP_PIDS) >= 0;
     ability->freezer = cgroup_base(cgroups, CGROUP_FREEZER) >= 0;
 }
@@ -78,11 +78,11 @@ static int set_memory(const struct cgroups *cgroups, const char *group, uint64_t
                       struct err *err)
 {
     int base_fd = cgroup_base(cgroups, CGROUP_MEMORY);
-    bool has_memsw = cgroup_has(base_fd, group, MEMSW);
+    bool has_memsw = cgroup_has(base_fd, group, memsw);
     int r = cgroup_put_number(base_fd, group, "memory.limit_in_bytes", memory_bytes);
 
     if (r == -EINVAL && has_memsw) {
-        r = cgroup_put_number(base_fd, group, MEMSW, memory_bytes);
+        r = cgroup_put_number(base_fd, group, memsw, memory_bytes);
         if (r == 0) {
             r = cgroup_put_number(base_fd, group, "memory.limit_in_bytes", memory_bytes);
         }
@@ -91,9 +91,9 @@ static int set_memory(const struct cgroups *cgroups, const char *group, uint64_t
         return cgroup_fail(err, r, group, "memory.limit_in_bytes");
     }
     if (has_memsw) {
-        r = cgroup_put_number(base_fd, group, MEMSW, memory_bytes);
+        r = cgroup_put_number(base_fd, group, memsw, memory_bytes);
     }
-    return r < 0 ? cgroup_fail(err, r, group, MEMSW) : 0;
+    return r < 0 ? cgroup_fail(err, r, group, memsw) : 0;
 }
 
 static int v1_set_limits(struct cgroups *cgroups, const char *group,
@@ -134,6 +134,21 @@ static int v1_freeze(struct cgroups *cgroups, const char *group, bool frozen, st
     return r < 0 ? cgroup_fail(err, r, group, "freezer.state") : 0;
 }
 
+/* All parts of a group in one hierarchy. Returns 0 or the last failure. */
+static int signal_parts(int base_fd, const char *group, int signal_number)
+{
+    int r = 0;
+
+    for (unsigned k = 0; k < ARRAY_COUNT(subgroups); k++) {
+        char path[CGROUP_PATH_BYTES_MAX];
+
+        CHECK(snprintf(path, sizeof(path), "%s%s", group, subgroups[k]) > 0);
+        int s = cgroup_signal(base_fd, path, signal_number);
+        r = s < 0 && s != -ENOENT && s != -ENODEV ? s : r;
+    }
+    return r;
+}
+
 /*
  * Frozen processes neither fork nor go, so that the list is complete and no number in it is
  * reused; they take the SIGKILL when thawed. All hierarchies are looked at: a crash may have
@@ -148,13 +163,9 @@ static int v1_kill(struct cgroups *cgroups, const char *group, struct err *err)
         (void)v1_freeze(cgroups, group, true, &ignored);
     }
     for (unsigned i = 0; i < cgroups->hierarchy_count; i++) {
-        for (unsigned k = 0; k < ARRAY_COUNT(SUBGROUPS); k++) {
-            char path[CGROUP_PATH_BYTES_MAX];
+        int s = signal_parts(cgroups->base_fds[i], group, SIGKILL);
 
-            CHECK(snprintf(path, sizeof(path), "%s%s", group, SUBGROUPS[k]) > 0);
-            int s = cgroup_signal(cgroups->base_fds[i], path, SIGKILL);
-            r = s < 0 && s != -ENOENT && s != -ENODEV ? s : r;
-        }
+        r = s < 0 ? s : r;
     }
     if (cgroups->ability.freezer) {
         (void)v1_freeze(cgroups, group, false, &ignored);
@@ -166,11 +177,11 @@ static int v1_kill(struct cgroups *cgroups, const char *group, struct err *err)
 static int count_oom_kills(int base_fd, const char *group, uint64_t *count_out)
 {
     *count_out = 0;
-    for (unsigned k = 0; k < ARRAY_COUNT(SUBGROUPS); k++) {
+    for (unsigned k = 0; k < ARRAY_COUNT(subgroups); k++) {
         char path[CGROUP_PATH_BYTES_MAX];
         uint64_t count = 0;
 
-        CHECK(snprintf(path, sizeof(path), "%s%s", group, SUBGROUPS[k]) > 0);
+        CHECK(snprintf(path, sizeof(path), "%s%s", group, subgroups[k]) > 0);
         int r = cgroup_get_key(base_fd, path, "memory.oom_control", "oom_kill", &count);
         if (r < 0) {
             return r;

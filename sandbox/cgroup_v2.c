@@ -48,20 +48,20 @@ static void v2_probe(struct cgroups *cgroups)
 
 static int enable(struct cgroups *cgroups, const char *group, struct err *err)
 {
-    static const char FILE_NAME[] = "cgroup.subtree_control";
+    static const char file_name[] = "cgroup.subtree_control";
     const struct cgroup_ability *ability = &cgroups->ability;
     char text[32];
     int r;
 
     CHECK(snprintf(text, sizeof(text), "%s%s%s", ability->cpu ? "+cpu " : "",
                    ability->memory ? "+memory " : "", ability->pids ? "+pids" : "") >= 0);
-    r = text[0] == '\0' ? 0 : cgroup_put(base_of(cgroups), group, FILE_NAME, text);
+    r = text[0] == '\0' ? 0 : cgroup_put(base_of(cgroups), group, file_name, text);
     if (r == -EBUSY) {
-        (void)cgroup_fail(err, r, group, FILE_NAME);
+        (void)cgroup_fail(err, r, group, file_name);
         return err_hint(err, "other processes live in this group itself: let systemd delegate one "
                              "(Delegate=yes), or start minga-sandboxd in a group of its own");
     }
-    return r < 0 ? cgroup_fail(err, r, group, FILE_NAME) : 0;
+    return r < 0 ? cgroup_fail(err, r, group, file_name) : 0;
 }
 
 static int v2_prepare_base(struct cgroups *cgroups, struct err *err)
@@ -195,6 +195,7 @@ static int v2_stats(struct cgroups *cgroups, const char *group, struct cgroup_st
     return 0;
 }
 
+// NOLINTNEXTLINE(readability-non-const-parameter): a row of the table, which v1 fills in
 static int v2_watch_oom(struct cgroups *cgroups, const char *group, int *fd_out, struct err *err)
 {
     (void)cgroups;

@@ -8,11 +8,11 @@
 
 #include "base/check.h"
 
-static const char MAGIC[8] = {'m', 'i', 'n', 'g', 'a', 'l', 'o', 'g'};
+static const char magic[8] = {'m', 'i', 'n', 'g', 'a', 'l', 'o', 'g'};
 
 static void put_header(uint8_t *header_out, uint64_t offset_bytes)
 {
-    memcpy(header_out, MAGIC, sizeof(MAGIC));
+    memcpy(header_out, magic, sizeof(magic));
     for (unsigned i = 0; i < 8; i++) {
         header_out[8 + i] = (uint8_t)(offset_bytes >> (56 - 8 * i));
     }
@@ -25,7 +25,7 @@ static bool read_header(int fd, uint64_t *offset_bytes_out)
     uint64_t offset_bytes = 0;
 
     if (pread(fd, header, sizeof(header), 0) != (ssize_t)sizeof(header) ||
-        memcmp(header, MAGIC, sizeof(MAGIC)) != 0) {
+        memcmp(header, magic, sizeof(magic)) != 0) {
         return false;
     }
     for (unsigned i = 0; i < 8; i++) {
@@ -99,7 +99,7 @@ static bool go_on_behind(struct logs_writer *writer)
 void logs_writer_init(struct logs_writer *writer, const int fds[2], uint64_t bytes_max,
                       uint64_t now_ms)
 {
-    CHECK(bytes_max >= 4 * LOGS_HEADER_BYTES);
+    CHECK(bytes_max >= 4UL * LOGS_HEADER_BYTES);
     *writer = (struct logs_writer){
         .fds = {fds[0], fds[1]},
         .current = 1,

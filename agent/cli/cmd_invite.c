@@ -192,8 +192,17 @@ int run_invite_revoke(struct session *session, const struct arguments *arguments
     if (length_bytes < 0) {
         return problem_set(&session->problem, EXIT_REFUSED, "revocation", "too long");
     }
-    return session_post(
+    status = session_post(
         session, "/v1/revocations",
         json_pack("{so}", "revocation", json_base64((struct bytes){bytes, (size_t)length_bytes})),
         NULL);
+    if (status == EXIT_DONE && session->json) {
+        json_t *revoked = json_pack("{sb}", "revoked", true);
+
+        print_document(revoked);
+        json_decref(revoked);
+    } else if (status == EXIT_DONE) {
+        printf("revoked; who has joined with it stays\n");
+    }
+    return status;
 }

@@ -9,6 +9,8 @@
 #include "base/units.h"
 #include "overlay/signed.h"
 
+enum { FORGET_POLLS_MAX = 100 }; /* 50 ms each */
+
 static int check_dates(struct session *session, const minga_Invitation *invitation)
 {
     time_t expires = (time_t)invitation->expires_unix_s;
@@ -134,16 +136,35 @@ int run_join(struct session *session, const struct arguments *arguments)
     return status;
 }
 
+/* The agent answers, deletes what it stored, and begins anew: "left" is said when that is done. */
+static void await_forgotten(struct session *session)
+{
+    static const struct timespec pause = {.tv_nsec = 50000000};
+
+    for (int i = 0; i < FORGET_POLLS_MAX; i++) {
+        CLEANUP(cleanup_json) json_t *node = NULL;
+        int status = session_get(session, "/v1/node", &node);
+
+        memset(&session->problem, 0, sizeof(session->problem));
+        if (status == EXIT_DONE && !json_is_string(json_object_get(node, "community"))) {
+            return;
+        }
+        nanosleep(&pause, NULL);
+    }
+}
+
 int run_leave(struct session *session, const struct arguments *arguments)
 {
     int status;
 
-    if (!confirm(session, arguments,
-                 "Hand over what runs here and leave the community? Coming back needs a token.")) {
+    if (!confirm(session, arguments, "Leave the community? Coming back needs a token.")) {
         return problem_set(&session->problem, EXIT_REFUSED, "leave", "you said no");
     }
     progress(session, "handing over what runs here ...");
     status = session_post(session, "/v1/leave", NULL, NULL);
+    if (status == EXIT_DONE) {
+        await_forgotten(session);
+    }
     progress(session, "%s", "");
     if (status == EXIT_DONE && session->json) {
         json_t *document = json_pack("{sb}", "left", 1);

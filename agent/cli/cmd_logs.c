@@ -10,10 +10,15 @@
 #include "agent/cli/text.h"
 #include "base/cleanup.h"
 
-enum { POLL_MS = 300, WINDOWS_MAX = 100000 };
+enum {
+    POLL_MS = 300,
+    LOOK_UP_ROUNDS = 4, /* a replica that has moved is found after so many polls */
+    WINDOWS_MAX = 100000,
+};
 
 struct stream {
     uint32_t slot;
+    int64_t incarnation;
     uint64_t offset; /* next byte wanted */
     bool ended;
     bool mid_line; /* the last thing printed of it was no whole line */
@@ -22,6 +27,7 @@ struct stream {
 struct streams {
     const char *name;
     char id[ID_HEX_CHARS + 1];
+    uint32_t only_slot; /* 0: all of them */
     uint32_t count;
     struct stream list[REPLICAS_PER_SERVICE_MAX];
 };
@@ -106,30 +112,79 @@ static int read_stream(struct session *session, struct streams *streams, struct 
     return EXIT_DONE;
 }
 
-static int add_slots(struct session *session, struct streams *streams)
+static struct stream *find_stream(struct streams *streams, uint32_t slot)
+{
+    for (uint32_t i = 0; i < streams->count; i++) {
+        if (streams->list[i].slot == slot) {
+            return &streams->list[i];
+        }
+    }
+    return NULL;
+}
+
+/* A slot that is filled now; filled again, it begins with a new log. */
+static void take_replica(struct streams *streams, const json_t *replica)
+{
+    const char *slash = strchr(text_of(replica, "id"), '/');
+    uint32_t slot = slash == NULL ? 0 : (uint32_t)strtoul(slash + 1, NULL, 10);
+    int64_t incarnation = number_of(replica, "incarnation");
+    struct stream *stream = find_stream(streams, slot);
+
+    if (slot == 0 || (streams->only_slot != 0 && slot != streams->only_slot) ||
+        text_of(replica, "node")[0] == '\0') {
+        return;
+    }
+    if (stream == NULL && streams->count < REPLICAS_PER_SERVICE_MAX) {
+        stream = &streams->list[streams->count++];
+        *stream = (struct stream){.slot = slot, .incarnation = incarnation};
+    } else if (stream != NULL && stream->incarnation != incarnation) {
+        *stream = (struct stream){.slot = slot, .incarnation = incarnation};
+    }
+}
+
+static bool has_ended(const json_t *replica)
+{
+    const char *state = text_of(replica, "state");
+
+    return strcmp(state, "ended") == 0 || strcmp(state, "failed") == 0;
+}
+
+/* Which replicas are there now? `over_out`: none of them will ever print again. */
+static int look_up(struct session *session, struct streams *streams, bool *over_out)
 {
     CLEANUP(cleanup_json) json_t *document = NULL;
-    const json_t *replicas;
+    const json_t *service;
     const json_t *replica;
     char path[160];
+    size_t ended_count = 0;
     size_t i;
     int status;
 
     snprintf(path, sizeof(path), "/v1/services/%s", streams->id);
-    status = session_get(session, path, &document);
-    replicas =
-        json_object_get(json_array_get(json_object_get(document, "services"), 0), "replicas");
-    json_array_foreach(replicas, i, replica)
-    {
-        const char *slash = strchr(text_of(replica, "id"), '/');
-
-        if (slash != NULL && streams->count < REPLICAS_PER_SERVICE_MAX) {
-            streams->list[streams->count++].slot = (uint32_t)strtoul(slash + 1, NULL, 10);
-        }
+    status = session_find(session, path, &document);
+    if (status != EXIT_DONE) {
+        return status;
     }
+    service = json_array_get(json_object_get(document, "services"), 0);
+    json_array_foreach(json_object_get(service, "replicas"), i, replica)
+    {
+        take_replica(streams, replica);
+        ended_count += has_ended(replica) ? 1 : 0;
+    }
+    *over_out = service == NULL || strcmp(text_of(service, "state"), "off") == 0 ||
+                (i > 0 && ended_count == i);
+    return EXIT_DONE;
+}
+
+static int first_look(struct session *session, struct streams *streams)
+{
+    bool is_over = false;
+    int status = look_up(session, streams, &is_over);
+
     if (status == EXIT_DONE && streams->count == 0) {
-        status =
-            problem_set(&session->problem, EXIT_NOT_FOUND, streams->name, "it has no replica now");
+        return problem_set(&session->problem, EXIT_NOT_FOUND, streams->name,
+                           streams->only_slot != 0 ? "it has no such replica now"
+                                                   : "it has no replica now");
     }
     return status;
 }
@@ -152,14 +207,23 @@ static int read_all(struct session *session, struct streams *streams, bool follo
     return worst;
 }
 
-static bool all_ended(const struct streams *streams)
+/* Goes on until the service is off, or the agent is. */
+static int follow_all(struct session *session, struct streams *streams)
 {
-    for (uint32_t i = 0; i < streams->count; i++) {
-        if (!streams->list[i].ended) {
-            return false;
+    int status = EXIT_DONE;
+    bool is_over = false;
+
+    for (uint32_t round = 1; status == EXIT_DONE && ferror(stdout) == 0; round++) {
+        status = read_all(session, streams, true);
+        if (is_over || status != EXIT_DONE) {
+            break; /* the round after the end has read the last words */
         }
+        if (round % LOOK_UP_ROUNDS == 0 && look_up(session, streams, &is_over) == EXIT_NO_AGENT) {
+            status = EXIT_NO_AGENT;
+        }
+        nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
     }
-    return true;
+    return status;
 }
 
 int run_logs(struct session *session, const struct arguments *arguments)
@@ -170,20 +234,15 @@ int run_logs(struct session *session, const struct arguments *arguments)
     int status = service_name_parse(arguments->words[0], true, &name, &session->problem);
 
     streams.name = name.name;
+    streams.only_slot = name.slot;
     if (status == EXIT_DONE) {
         status = resolve_service(session, &name, streams.id);
     }
-    if (status == EXIT_DONE && name.slot > 0) {
-        streams.list[streams.count++].slot = name.slot;
-    } else if (status == EXIT_DONE) {
-        status = add_slots(session, &streams);
+    if (status == EXIT_DONE) {
+        status = first_look(session, &streams);
     }
-    while (status == EXIT_DONE) {
-        status = read_all(session, &streams, follow);
-        if (!follow || all_ended(&streams) || ferror(stdout) != 0) {
-            break;
-        }
-        nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
+    if (status != EXIT_DONE) {
+        return status;
     }
-    return status;
+    return follow ? follow_all(session, &streams) : read_all(session, &streams, false);
 }

@@ -2,21 +2,26 @@
 /* minga push FILE|DIR|- */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent/cli/push.h"
 #include "base/cleanup.h"
 #include "images/worker.h"
 
-/* A bundle in a folder, its own or a staging one that goes away again. */
+enum { TMPDIR_BYTES_MAX = 1024, REMOVE_TRIES_MAX = 100 };
+
+/* An archive's content in a staging folder, which goes away again. */
 struct staged {
     int parent_fd; /* of the staging folder; -1: none was made */
     int folder_fd;
-    char parent[64];
+    char parent[TMPDIR_BYTES_MAX + 32];
 };
 
 #define STAGING_NAME "bundle"
@@ -25,9 +30,15 @@ static void staged_done(struct staged *staged)
 {
     cleanup_close(&staged->folder_fd);
     if (staged->parent_fd >= 0) {
-        worker_remove_folder(staged->parent_fd, STAGING_NAME);
+        /* A worker that was killed with the one who had started it may write a moment longer. */
+        for (int i = 0; i < REMOVE_TRIES_MAX; i++) {
+            worker_remove_folder(staged->parent_fd, STAGING_NAME);
+            if (rmdir(staged->parent) == 0 || errno != ENOTEMPTY) {
+                break;
+            }
+            nanosleep(&(struct timespec){.tv_nsec = 20 * 1000000L}, NULL);
+        }
         cleanup_close(&staged->parent_fd);
-        rmdir(staged->parent);
     }
 }
 
@@ -35,7 +46,7 @@ static int make_parent(struct session *session, struct staged *staged)
 {
     const char *temporary = getenv("TMPDIR");
 
-    if (temporary == NULL || strlen(temporary) > 32 || temporary[0] != '/') {
+    if (temporary == NULL || strlen(temporary) > TMPDIR_BYTES_MAX || temporary[0] != '/') {
         temporary = "/var/tmp"; /* on disk: a bundle may be larger than memory */
     }
     snprintf(staged->parent, sizeof(staged->parent), "%s/minga-push-XXXXXX", temporary);
@@ -53,11 +64,7 @@ static int unpack(struct session *session, const char *name, int archive_fd, str
 {
     CLEANUP(cleanup_free) struct worker *worker = calloc(1, sizeof(*worker));
     struct err err;
-    int status = make_parent(session, staged);
 
-    if (status != EXIT_DONE) {
-        return status;
-    }
     if (worker == NULL) {
         return problem_set(&session->problem, EXIT_REFUSED, name, "no memory");
     }
@@ -77,50 +84,137 @@ static int unpack(struct session *session, const char *name, int archive_fd, str
                                  : EXIT_DONE;
 }
 
-/* A folder is read in place; everything else is an archive for the confined worker. */
-static int stage(struct session *session, const char *name, struct staged *staged,
-                 struct push_notes *notes)
-{
-    CLEANUP(cleanup_close) int fd = -1;
-    struct stat status;
-
-    if (strcmp(name, "-") == 0) {
-        return unpack(session, "standard input", STDIN_FILENO, staged, notes);
-    }
-    fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || fstat(fd, &status) < 0) {
-        return problem_set(&session->problem, errno == ENOENT ? EXIT_NOT_FOUND : EXIT_REFUSED, name,
-                           "%m");
-    }
-    if (S_ISDIR(status.st_mode)) {
-        staged->folder_fd = take_fd(&fd);
-        return EXIT_DONE;
-    }
-    if (!S_ISREG(status.st_mode)) {
-        problem_set(&session->problem, EXIT_REFUSED, name, "neither a file nor a folder");
-        return problem_advise(&session->problem, "pipe it: minga push - < %s", name);
-    }
-    return unpack(session, name, fd, staged, notes);
-}
-
-int run_push(struct session *session, const struct arguments *arguments)
+static int push_archive(struct session *session, const char *name, int archive_fd,
+                        struct staged *staged)
 {
     CLEANUP(cleanup_free) struct push_notes *notes = calloc(1, sizeof(*notes));
-    struct staged staged = {.parent_fd = -1, .folder_fd = -1};
     int status;
 
     if (notes == NULL) {
         return problem_set(&session->problem, EXIT_REFUSED, "push", "no memory");
     }
-    /* Without an agent nothing needs to be unpacked. */
-    status = session_get(session, "/v1/version", NULL);
+    status = unpack(session, name, archive_fd, staged, notes);
     if (status == EXIT_DONE) {
-        status = stage(session, arguments->words[0], &staged, notes);
-    }
-    if (status == EXIT_DONE) {
-        status = push_folder(session, arguments->words[0], staged.folder_fd, notes);
+        status = push_folder(session, name, staged->folder_fd, notes);
     }
     progress(session, "%s", "");
-    staged_done(&staged);
     return status;
+}
+
+static void block_signals(bool block, sigset_t *before)
+{
+    sigset_t signals;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGHUP);
+    sigaddset(&signals, SIGCHLD);
+    sigprocmask(block ? SIG_BLOCK : SIG_SETMASK, block ? &signals : before, block ? before : NULL);
+}
+
+/* Waits for the child; what was meant to end this process ends the child first. */
+static int await_child(pid_t child, const sigset_t *before)
+{
+    int status = 0;
+    pid_t ended = 0;
+    sigset_t signals;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGHUP);
+    sigaddset(&signals, SIGCHLD);
+    while (ended != child) {
+        int number = sigwaitinfo(&signals, NULL);
+
+        if (number > 0 && number != SIGCHLD && sigismember(before, number) == 0) {
+            kill(child, number);
+        }
+        ended = waitpid(child, &status, WNOHANG);
+    }
+    return status;
+}
+
+/*
+ * The work is a child's, so that somebody is left to remove the staging folder when a Ctrl-C or
+ * anything else ends it. Returns the child's exit status; a signal is passed on to ourselves.
+ */
+static int push_minded(struct session *session, const char *name, int archive_fd)
+{
+    struct staged staged = {.parent_fd = -1, .folder_fd = -1};
+    sigset_t before;
+    pid_t child;
+    int status = make_parent(session, &staged);
+
+    if (status != EXIT_DONE) {
+        staged_done(&staged);
+        return status;
+    }
+    fflush(stdout);
+    sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL}, NULL); /* may come ignored */
+    block_signals(true, &before);
+    child = fork();
+    if (child < 0) {
+        status = problem_set(&session->problem, EXIT_REFUSED, "push", "%m");
+        block_signals(false, &before);
+        staged_done(&staged);
+        return status;
+    }
+    if (child == 0) {
+        block_signals(false, &before);
+        status = push_archive(session, name, archive_fd, &staged);
+        staged_done(&staged);
+        return status;
+    }
+    status = await_child(child, &before);
+    staged_done(&staged);
+    block_signals(false, &before);
+    if (WIFSIGNALED(status)) {
+        raise(WTERMSIG(status));
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_REFUSED;
+}
+
+static int push_in_place(struct session *session, const char *name, int folder_fd)
+{
+    CLEANUP(cleanup_free) struct push_notes *notes = calloc(1, sizeof(*notes));
+    int status;
+
+    if (notes == NULL) {
+        return problem_set(&session->problem, EXIT_REFUSED, "push", "no memory");
+    }
+    status = push_folder(session, name, folder_fd, notes);
+    progress(session, "%s", "");
+    return status;
+}
+
+/* A folder is read in place; everything else is an archive for the confined worker. */
+int run_push(struct session *session, const struct arguments *arguments)
+{
+    CLEANUP(cleanup_close) int fd = -1;
+    const char *name = arguments->words[0];
+    struct stat state;
+    /* Without an agent nothing needs to be unpacked. */
+    int status = session_get(session, "/v1/version", NULL);
+
+    if (status != EXIT_DONE) {
+        return status;
+    }
+    if (strcmp(name, "-") == 0) {
+        return push_minded(session, "standard input", STDIN_FILENO);
+    }
+    fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &state) < 0) {
+        return problem_set(&session->problem, errno == ENOENT ? EXIT_NOT_FOUND : EXIT_REFUSED, name,
+                           "%m");
+    }
+    if (S_ISDIR(state.st_mode)) {
+        return push_in_place(session, name, fd);
+    }
+    if (!S_ISREG(state.st_mode)) {
+        problem_set(&session->problem, EXIT_REFUSED, name, "neither a file nor a folder");
+        return problem_advise(&session->problem, "pipe it: minga push - < %s", name);
+    }
+    return push_minded(session, name, fd);
 }

@@ -36,7 +36,7 @@ static const struct command commands[] = {
     {"services", "", "list the services of the community", 0, 0, 0, run_services},
     {"status", "[NAME]", "services with their replicas", 0, 1, OPTION_BIT(OPTION_WATCH),
      run_status},
-    {"locate", "NAME", "addresses of the healthy replicas, one host:port a line", 1, 1,
+    {"locate", "NAME", "where the healthy replicas answer, host:port a line", 1, 1,
      OPTION_BIT(OPTION_PORT), run_locate},
     {"logs", "NAME[/REPLICA]", "what the replicas have printed", 1, 1, OPTION_BIT(OPTION_FOLLOW),
      run_logs},

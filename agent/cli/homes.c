@@ -51,6 +51,7 @@ static int home_enter(struct session *session, struct home *home_out)
 
     memset(home_out, 0, sizeof(*home_out));
     if (sudo_number("SUDO_UID", &uid) && sudo_number("SUDO_GID", &gid)) {
+        // NOLINTNEXTLINE(concurrency-mt-unsafe): the command has one thread
         const struct passwd *person = getpwuid(uid);
 
         config = NULL;
@@ -211,6 +212,7 @@ void session_person(char *name_out, size_t capacity_bytes)
     const struct passwd *person;
 
     sudo_number("SUDO_UID", &uid);
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): the command has one thread
     person = getpwuid(uid);
     snprintf(name_out, capacity_bytes, "%s", person != NULL ? person->pw_name : "");
 }

@@ -74,7 +74,7 @@ static int run(struct session *session, struct arguments *arguments)
         if (arguments->options[OPTION_HELP] != NULL) {
             return run_help(session, arguments);
         }
-        problem_set(&session->problem, EXIT_USAGE, "minga", "which command?");
+        problem_set(&session->problem, EXIT_USAGE, "minga", "a command is missing");
         return problem_advise(&session->problem, "minga help lists them");
     }
     command = command_find(arguments->words[0],

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/attributes.h"
 
@@ -61,7 +62,10 @@ static void add_replica(struct table *table, const json_t *replica)
     print_bytes_of(replica, "memory_bytes", "memory_limit_bytes", memory, sizeof(memory));
     print_bytes_of(replica, "disk_bytes", "disk_limit_bytes", disk, sizeof(disk));
     snprintf(restarts, sizeof(restarts), "%" PRIi64, number_of(replica, "restarts"));
-    print_age(text_of(replica, "since"), age);
+    age[0] = '\0';
+    if (strcmp(text_of(replica, "state"), "running") == 0) {
+        print_age(text_of(replica, "since"), age);
+    }
     table_add(table,
               (const char *const[]){text_of(replica, "id"), text_of(replica, "node_name"), address,
                                     text_of(replica, "state"), text_of(replica, "health"), cpu,

@@ -119,9 +119,11 @@ static void leave_out(const struct table *table, size_t width_columns, size_t *w
 static void fit(const struct table *table, size_t width_columns, size_t *widths)
 {
     uint32_t last = table->column_count - 1;
-    size_t note_columns = widths[last];
+    size_t note_columns;
     size_t excess;
 
+    CHECK(table->column_count > 0);
+    note_columns = widths[last];
     (void)shrink(&widths[last], NOTE_COLUMNS_MIN, excess_of(table, widths, width_columns));
     leave_out(table, width_columns, widths);
     excess = excess_of(table, widths, width_columns);

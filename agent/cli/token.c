@@ -60,7 +60,7 @@ int token_encode(const struct token *token, char text_out[TOKEN_CHARS_MAX + 1], 
     if (!wire_ok(&wire)) {
         return err_set(err, -EMSGSIZE, "token: too many addresses for one token");
     }
-    memcpy(text_out, TOKEN_PREFIX, strlen(TOKEN_PREFIX));
+    memcpy(text_out, TOKEN_PREFIX, sizeof(TOKEN_PREFIX)); /* its end is overwritten */
     sodium_bin2base64(text_out + strlen(TOKEN_PREFIX), TOKEN_CHARS_MAX + 1 - strlen(TOKEN_PREFIX),
                       bytes, wire.written_bytes, BASE64);
     sodium_memzero(bytes, sizeof(bytes));

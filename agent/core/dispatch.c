@@ -271,7 +271,8 @@ static void send_message(struct core *core, const struct outgoing *outgoing)
             return;
         }
     }
-    overlay_ask(core->overlay, &core->now, token, &outgoing->ask.to, outgoing->payload, &core->io);
+    overlay_ask(core->overlay, &core->now, &outgoing->ask.to,
+                (struct overlay_question){token, outgoing->payload}, &core->io);
 }
 
 static void send_chunk_get(struct core *core, const struct outgoing *outgoing)
@@ -282,8 +283,9 @@ static void send_chunk_get(struct core *core, const struct outgoing *outgoing)
         executor_chunk(core->executor, &core->turn, &outgoing->ask, OVERLAY_FULL, "");
         return;
     }
-    overlay_chunk_get(core->overlay, &core->now, token, &outgoing->ask.chunk, outgoing->others,
-                      outgoing->other_count, &core->io);
+    struct overlay_wanted wanted = {outgoing->ask.chunk, outgoing->others, outgoing->other_count};
+
+    overlay_chunk_get(core->overlay, &core->now, token, &wanted, &core->io);
 }
 
 static void send_record_get(struct core *core, const struct outgoing *outgoing)
@@ -291,8 +293,10 @@ static void send_record_get(struct core *core, const struct outgoing *outgoing)
     uint64_t token = core_pend(core, &outgoing->ask);
 
     if (token != 0) { /* else it is asked again by time */
-        overlay_record_get(core->overlay, &core->now, token, &outgoing->ask.service,
-                           outgoing->ask.record_kind, outgoing->ask.number, &core->io);
+        struct record_key key =
+            record_key(&outgoing->ask.service, outgoing->ask.record_kind, outgoing->ask.number);
+
+        overlay_record_get(core->overlay, &core->now, token, &key, &core->io);
     }
 }
 
@@ -309,6 +313,14 @@ static void send_store(struct core *core, const struct outgoing *outgoing)
     effect->kind = OVERLAY_STORE;
     effect->blob = (struct overlay_blob){outgoing->blob_kind, outgoing->blob_key,
                                          outgoing->blob_number, outgoing->payload};
+}
+
+static void send_trace(struct core *core, const struct outgoing *outgoing)
+{
+    struct core_effect *effect = core_emit(core, CORE_TRACE);
+
+    CHECK(outgoing->payload.length_bytes < sizeof(effect->trace));
+    memcpy(effect->trace, outgoing->payload.data, outgoing->payload.length_bytes);
 }
 
 static void send_local(struct core *core, const struct outgoing *outgoing)
@@ -337,6 +349,8 @@ void core_send(struct core *core, const struct outgoing *outgoing)
         send_chunk_get(core, outgoing);
     } else if (outgoing->kind == OUT_STORE) {
         send_store(core, outgoing);
+    } else if (outgoing->kind == OUT_TRACE) {
+        send_trace(core, outgoing);
     } else {
         send_local(core, outgoing);
     }

@@ -109,7 +109,7 @@ void core_note_free(struct core *core, const struct node_id *node,
                     const struct sandbox_limits *free);
 
 /* requests.c */
-void core_request_begin(struct core *core, const struct core_request *request);
+void core_request_begin(struct core *core, const struct core_request *from);
 /* The end of what a request had asked: of the overlay (`done`), or of a node (`message`). */
 void core_request_done(struct core *core, const struct ask *ask, const struct overlay_effect *done);
 void core_request_message(struct core *core, const struct ask *ask,

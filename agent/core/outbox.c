@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "agent/core/outbox.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "overlay/signed.h"
+
+enum { TRACE_BYTES_MAX = 160 };
 
 void outbox_clear(struct outbox *outbox)
 {
@@ -101,6 +105,28 @@ void outbox_store(struct turn *turn, const struct overlay_blob *blob)
         outgoing->payload = (struct bytes){place, blob->bytes.length_bytes};
         outbox->arena_used_bytes += blob->bytes.length_bytes;
     }
+}
+
+void outbox_trace(struct turn *turn, const char *format, ...)
+{
+    struct outbox *outbox = turn->out;
+    char *place = (char *)outbox->arena + outbox->arena_used_bytes;
+    struct outgoing *outgoing;
+    va_list arguments;
+
+    if (OUTBOX_ARENA_BYTES - outbox->arena_used_bytes < TRACE_BYTES_MAX) {
+        return;
+    }
+    outgoing = outbox_add(outbox, OUTBOX_MESSAGES_MAX);
+    if (outgoing == NULL) {
+        return;
+    }
+    va_start(arguments, format);
+    (void)vsnprintf(place, TRACE_BYTES_MAX, format, arguments);
+    va_end(arguments);
+    outgoing->kind = OUT_TRACE;
+    outgoing->payload = bytes_of_text(place);
+    outbox->arena_used_bytes += outgoing->payload.length_bytes + 1;
 }
 
 void outbox_local(struct turn *turn, const struct outgoing *outgoing)

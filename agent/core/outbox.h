@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "agent/core/surroundings.h"
+#include "base/attributes.h"
 #include "base/bytes.h"
 #include "base/ids.h"
 #include "overlay/overlay.h"
@@ -51,6 +52,7 @@ enum out_kind {
     OUT_RECORD,  /* get a record: ask.service, record_kind, number */
     OUT_CHUNK,   /* get ask.chunk, from `others` too */
     OUT_STORE,   /* kind, key, number, payload (empty: delete) */
+    OUT_TRACE,   /* payload: text */
     OUT_SCAN_TREE,
     OUT_BUILD_TREE,
     OUT_DROP_TREE,
@@ -102,5 +104,7 @@ bool outbox_get_chunk(struct turn *turn, const struct ask *ask, const struct nod
                       uint32_t other_count);
 /* Keeps (empty bytes: deletes) a blob of the agent. */
 void outbox_store(struct turn *turn, const struct overlay_blob *blob);
+/* A line for the trace; long ones are cut. */
+void outbox_trace(struct turn *turn, const char *format, ...) PRINTF_LIKE(2, 3);
 /* An effect on this machine; only the fields that its kind names are read. */
 void outbox_local(struct turn *turn, const struct outgoing *outgoing);

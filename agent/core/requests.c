@@ -113,7 +113,7 @@ static void begin_leave(struct core *core, struct request *request, const struct
     (void)from;
     executor_drain(core->executor, &core->turn, DRAIN_FAST_MS);
     request->stage = STAGE_DRAIN;
-    request->until_ms = core->turn.now_ms + SHUTDOWN_MS - 2 * LAST_MS;
+    request->until_ms = core->turn.now_ms + SHUTDOWN_MS - (uint64_t)(2 * LAST_MS);
 }
 
 static void begin_back_soon(struct core *core, struct request *request,
@@ -223,8 +223,10 @@ static void begin_put_record(struct core *core, struct request *request,
     request->stage = STAGE_VERSION;
     token = request_pend(core, request);
     if (token != 0) {
-        overlay_record_get(core->overlay, &core->now, token, &request->service,
-                           minga_RecordKind_RECORD_VERSION, version, &core->io);
+        struct record_key key =
+            record_key(&request->service, minga_RecordKind_RECORD_VERSION, version);
+
+        overlay_record_get(core->overlay, &core->now, token, &key, &core->io);
     }
 }
 
@@ -234,8 +236,9 @@ static void begin_get_record(struct core *core, struct request *request,
     uint64_t token = request_pend(core, request);
 
     if (token != 0) {
-        overlay_record_get(core->overlay, &core->now, token, &from->service, from->record_kind,
-                           from->number, &core->io);
+        struct record_key key = record_key(&from->service, from->record_kind, from->number);
+
+        overlay_record_get(core->overlay, &core->now, token, &key, &core->io);
     }
 }
 

@@ -197,7 +197,6 @@ static uint64_t restart_delay_ms(uint32_t quick_restart_count)
 static void say_end(struct replica *replica, const struct sandbox_event *event)
 {
     char limit[UNITS_TEXT_BYTES_MAX];
-    const char *last_line = strstr(event->reason, ": "); /* what it printed last */
 
     switch (event->end) {
     case SANDBOX_END_OUT_OF_MEMORY:
@@ -205,8 +204,12 @@ static void say_end(struct replica *replica, const struct sandbox_event *event)
         replica_say(replica, "out of memory: limit %s", limit);
         return;
     case SANDBOX_END_EXITED:
-        replica_say(replica, "exited with status %d%.80s", event->status,
-                    last_line == NULL ? "" : last_line);
+        /* The helper adds the last line that the service has printed: it says why. */
+        if (event->reason[0] != '\0') {
+            replica_say(replica, "%.90s", event->reason);
+        } else {
+            replica_say(replica, "exit status %d", event->status);
+        }
         return;
     case SANDBOX_END_SIGNALLED:
         replica_say(replica, "ended by signal %d", event->status);

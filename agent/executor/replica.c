@@ -47,6 +47,13 @@ void replica_say(struct replica *replica, const char *format, ...)
     va_end(arguments);
 }
 
+static const char *const phase_names[PHASE_COUNT] = {
+    [PHASE_KEPT] = "kept",         [PHASE_SCANNING] = "scanning", [PHASE_FETCHING] = "fetching",
+    [PHASE_BUILDING] = "building", [PHASE_READY] = "ready",       [PHASE_STARTING] = "starting",
+    [PHASE_RUNNING] = "running",   [PHASE_WAITING] = "waiting",   [PHASE_STOPPING] = "stopping",
+    [PHASE_OVER] = "over",
+};
+
 void replica_enter(struct executor *executor, struct turn *turn, struct replica *replica,
                    enum phase phase)
 {
@@ -54,6 +61,9 @@ void replica_enter(struct executor *executor, struct turn *turn, struct replica 
     CHECK(phase < PHASE_COUNT);
     replica->phase = phase;
     replica->since_ms = turn->now_ms;
+    outbox_trace(turn, "%s/%u.%llu %s%s%.80s", replica->manifest.name, replica->key.slot,
+                 (unsigned long long)replica->key.incarnation, phase_names[phase],
+                 replica->reason[0] != '\0' ? ": " : "", replica->reason);
     executor->report_now = true;
 }
 

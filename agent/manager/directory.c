@@ -33,11 +33,13 @@ static bool slot_is_shown(const struct service *service, uint32_t index)
     return index < service_wanted(service) || slot_holds_node(&service->slots[index]);
 }
 
-static void slot_fill(const struct slot *slot, uint32_t number, uint64_t now_ms,
+static void slot_fill(const struct service *service, uint32_t index, uint64_t now_ms,
                       minga_SlotStatus *status)
 {
+    const struct slot *slot = &service->slots[index];
+
     *status = (minga_SlotStatus)minga_SlotStatus_init_zero;
-    status->slot = number;
+    status->slot = index + 1;
     status->incarnation = slot->incarnation;
     if (slot_holds_node(slot) || slot->phase == SLOT_DONE) {
         status->node.size = ID_BYTES;
@@ -46,7 +48,8 @@ static void slot_fill(const struct slot *slot, uint32_t number, uint64_t now_ms,
     status->state = (uint32_t)(slot->phase == SLOT_ENDING ? REPLICA_STOPPING : slot->state);
     status->health = (uint32_t)slot->health;
     (void)text_copy(status->reason, sizeof(status->reason), slot->reason);
-    status->age_ms = now_ms - slot->state_ms;
+    /* A slot that was never filled waits for as long as its service has been in its state. */
+    status->age_ms = slot->state_ms != 0 ? now_ms - slot->state_ms : age(now_ms, service->state_ms);
     status->heard_ms = age(now_ms, slot->heard_ms);
     status->restart_count = slot->restart_count;
     status->host_ports_count = (pb_size_t)slot->port_count;
@@ -167,7 +170,7 @@ void manager_status(const struct manager *manager, const struct turn *turn,
         if (i + 1 >= query->slot && page_out->slots_count < STATUS_PAGE_REPLICAS_MAX) {
             minga_SlotStatus *status = &page_out->slots[page_out->slots_count++];
 
-            slot_fill(&service->slots[i], i + 1, turn->now_ms, status);
+            slot_fill(service, i, turn->now_ms, status);
             if (service->slots[i].phase == SLOT_EMPTY && status->reason[0] == '\0') {
                 (void)text_copy(status->reason, sizeof(status->reason), service->constraint);
             }

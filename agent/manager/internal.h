@@ -145,6 +145,13 @@ struct manager {
     struct avoided back_soon[BACK_SOON_MAX]; /* nodes that said so, until when */
 };
 
+/* trace.c */
+/* "wiki" or the first digits of its id, until the record is known. */
+const char *service_label(const struct service *service, char short_out[ID_SHORT_CHARS + 1]);
+void trace_service(struct turn *turn, const struct service *service, const char *what);
+void trace_slot(struct turn *turn, const struct service *service, const struct slot *slot,
+                const char *what);
+
 /* service.c */
 struct service *service_by_id(struct manager *manager, const struct service_id *id);
 struct service *service_make(struct manager *manager, const struct service_id *id);

@@ -2,7 +2,7 @@
 #pragma once
 /*
  * The Service Manager: keeps each service that this node is responsible for at its wanted number
- * of replicas; as a secondary it keeps others' manager records (DESIGN §8).
+ * of replicas; as a secondary it keeps others' manager records.
  *
  * Pure. Level-triggered: every event changes what is known, then pursue() does whatever leads
  * from what is to what is wanted; lost messages are sent again by time.
@@ -26,7 +26,7 @@ int manager_load(struct manager *manager, const struct overlay_blob *blob);
 /* Members, the arc or records have changed: who leads what now? */
 void manager_look_around(struct manager *manager, struct turn *turn);
 /* A record here is new or newer. */
-void manager_record(struct manager *manager, struct turn *turn, const struct service_id *service);
+void manager_record(struct manager *manager, struct turn *turn, const struct service_id *id);
 void manager_tick(struct manager *manager, struct turn *turn);
 uint64_t manager_wake_ms(const struct manager *manager);
 
@@ -43,7 +43,7 @@ void manager_free_changed(struct manager *manager, struct turn *turn);
 void manager_answered(struct manager *manager, struct turn *turn, const struct ask *ask,
                       const minga_AgentMessage *reply);
 void manager_record_got(struct manager *manager, struct turn *turn, const struct ask *ask,
-                        struct bytes record);
+                        struct bytes encoded);
 
 /* ---- directory */
 void manager_status(const struct manager *manager, const struct turn *turn,

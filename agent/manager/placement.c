@@ -36,13 +36,14 @@ static uint64_t share_permille(uint64_t part, uint64_t all)
 /* The scarcest dimension counts. */
 static uint64_t free_share(const struct offer *offer)
 {
-    uint64_t cpu =
+    uint64_t cpu_permille =
         share_permille(offer->free.cpu_permille * 1000, offer->contribution.cpu_permille * 1000);
-    uint64_t memory = share_permille(offer->free.memory_bytes, offer->contribution.memory_bytes);
-    uint64_t disk = share_permille(offer->free.disk_bytes, offer->contribution.disk_bytes);
-    uint64_t least = cpu < memory ? cpu : memory;
+    uint64_t memory_permille =
+        share_permille(offer->free.memory_bytes, offer->contribution.memory_bytes);
+    uint64_t disk_permille = share_permille(offer->free.disk_bytes, offer->contribution.disk_bytes);
+    uint64_t least = cpu_permille < memory_permille ? cpu_permille : memory_permille;
 
-    return least < disk ? least : disk;
+    return least < disk_permille ? least : disk_permille;
 }
 
 static bool offer_is_better(const struct placement_request *request, const struct offer *a,

@@ -190,6 +190,7 @@ static void slot_assign(struct turn *turn, struct service *service, struct slot 
     slot->incarnation = ++slot->incarnation_max;
     slot->node = *node;
     slot_enter(slot, SLOT_SAVING, turn->now_ms);
+    trace_slot(turn, service, slot, "chosen");
     service_check(service);
 }
 
@@ -223,7 +224,6 @@ static void find_end(struct manager *manager, struct turn *turn, struct service 
     if (assigned) {
         service_save(manager, turn, service);
     }
-    service_pursue(manager, turn, service);
 }
 
 void service_offered(struct manager *manager, struct turn *turn, struct service *service,
@@ -253,6 +253,7 @@ void service_offered(struct manager *manager, struct turn *turn, struct service 
     }
     if (find->waiting_count == 0) {
         find_end(manager, turn, service);
+        service_pursue(manager, turn, service);
     }
 }
 
@@ -290,6 +291,7 @@ void service_started(struct manager *manager, struct turn *turn, struct service 
         slot->state_ms = turn->now_ms;
         slot_enter(slot, SLOT_PLACED, turn->now_ms);
     } else {
+        trace_slot(turn, service, slot, reply == NULL ? "no answer" : "refused");
         if (!learned_incarnation(slot, reply)) {
             service_avoid(service, &slot->node, turn->now_ms + REFUSED_MS);
         }
@@ -347,6 +349,7 @@ static void slot_review(struct manager *manager, struct turn *turn, struct servi
     if (slot_holds_node(slot) &&
         (node_is_gone(manager, turn, &slot->node) || slot_is_silent(manager, slot, turn->now_ms) ||
          (slot->down && slot->phase != SLOT_PLACED))) {
+        trace_slot(turn, service, slot, "gone or silent");
         slot_clear(slot, turn->now_ms);
         service->find.retry_ms = turn->now_ms;
     }
@@ -369,14 +372,15 @@ static void slot_review(struct manager *manager, struct turn *turn, struct servi
     }
 }
 
-void service_pursue(struct manager *manager, struct turn *turn, struct service *service)
+/* What is due for the slots. False: there is nothing to pursue (any more). */
+static bool review(struct manager *manager, struct turn *turn, struct service *service)
 {
     if (service->lead != LEAD_LEADING) {
-        return;
+        return false;
     }
     service_read_records(manager, turn, service);
     if (!service->known) {
-        return;
+        return false;
     }
     if (service->revision_saved < service->revision && turn->now_ms >= service->save_ms + SAVE_MS) {
         service_spread(turn, service);
@@ -384,9 +388,19 @@ void service_pursue(struct manager *manager, struct turn *turn, struct service *
     for (uint32_t i = REPLICAS_PER_SERVICE_MAX; i > 0; i--) { /* highest slots end first */
         slot_review(manager, turn, service, i - 1);
     }
-    if (service->find.running && turn->now_ms >= service->find.started_ms + FIND_MS) {
-        find_end(manager, turn, service); /* comes back here, not running */
+    return true;
+}
+
+void service_pursue(struct manager *manager, struct turn *turn, struct service *service)
+{
+    if (!review(manager, turn, service)) {
         return;
+    }
+    if (service->find.running && turn->now_ms >= service->find.started_ms + FIND_MS) {
+        find_end(manager, turn, service);
+        if (!review(manager, turn, service)) {
+            return;
+        }
     }
     if (!service->find.running && turn->now_ms >= service->find.retry_ms &&
         service->version_known == service->version && service->version != 0 &&

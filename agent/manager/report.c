@@ -114,9 +114,13 @@ static enum verdict judge_challenger(struct manager *manager, struct turn *turn,
     if (reported->wire->state == REPLICA_ENDED || reported->wire->state == REPLICA_FAILED) {
         return VERDICT_END;
     }
+    if (service->known && service->removed) {
+        return VERDICT_END; /* for good: once nothing runs there is no manager to say it later */
+    }
     /* Before the service record is known nobody can say what is wanted. */
     if (wanted && challenger_wins(service, slot, reported, turn->now_ms)) {
         slot_adopt(service, slot, reported, turn->now_ms);
+        trace_slot(turn, service, slot, "adopted");
         if (!listening) {
             service_save(manager, turn, service);
         }

@@ -95,16 +95,27 @@ uint32_t service_running_count(const struct service *service)
     return count;
 }
 
+/* Never two slots of a service on one node. */
+static bool has_node_alone(const struct service *service, uint32_t index)
+{
+    const struct slot *slot = &service->slots[index];
+
+    for (uint32_t i = index + 1; i < REPLICAS_PER_SERVICE_MAX && slot_holds_node(slot); i++) {
+        if (slot_holds_node(&service->slots[i]) &&
+            id_equal(&slot->node.id, &service->slots[i].node.id)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void service_check(const struct service *service)
 {
     for (uint32_t i = 0; i < REPLICAS_PER_SERVICE_MAX; i++) {
         const struct slot *slot = &service->slots[i];
 
         CHECK(slot->incarnation <= slot->incarnation_max);
-        for (uint32_t j = i + 1; j < REPLICAS_PER_SERVICE_MAX && slot_holds_node(slot); j++) {
-            CHECK(!slot_holds_node(&service->slots[j]) ||
-                  !id_equal(&slot->node.id, &service->slots[j].node.id));
-        }
+        CHECK(has_node_alone(service, i));
     }
 }
 

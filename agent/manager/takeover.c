@@ -42,10 +42,11 @@ static void slots_from_record(struct turn *turn, struct service *service)
     }
 }
 
-static void listen(struct turn *turn, struct service *service)
+static void listen_to_nodes(struct turn *turn, struct service *service)
 {
     service->lead = LEAD_LISTENING;
     service->lead_ms = turn->now_ms;
+    trace_service(turn, service, "listens");
     for (uint32_t i = 0; i < REPLICAS_PER_SERVICE_MAX; i++) {
         service->slots[i].heard_ms = 0;
     }
@@ -64,12 +65,13 @@ static void fetched_all(struct manager *manager, struct turn *turn, struct servi
     slots_from_record(turn, service);
     service_read_records(manager, turn, service);
     if (service->history) {
-        listen(turn, service);
+        listen_to_nodes(turn, service);
         return;
     }
     /* All who could know were asked and know of nothing: nothing was ever placed. */
     service->lead = LEAD_LEADING;
     service->lead_ms = turn->now_ms;
+    trace_service(turn, service, "leads from the beginning");
     service_pursue(manager, turn, service);
 }
 
@@ -128,6 +130,7 @@ void service_fetched(struct manager *manager, struct turn *turn, struct service 
 void service_resign(struct turn *turn, struct service *service)
 {
     CHECK(service->lead != LEAD_NOT);
+    trace_service(turn, service, "resigns");
     if (service->stored_bytes > 0) {
         service_spread(turn, service); /* the new leader is among the candidates */
     }
@@ -151,7 +154,7 @@ void service_raise(struct service *service, struct turn *turn, uint64_t generati
     }
     service->epoch.generation = generation + 1;
     slots_from_record(turn, service);
-    listen(turn, service);
+    listen_to_nodes(turn, service);
 }
 
 /* Everything that should be somewhere has been heard: no need to listen on. */
@@ -174,6 +177,7 @@ static void listened(struct manager *manager, struct turn *turn, struct service 
 {
     service->lead = LEAD_LEADING;
     service->lead_ms = turn->now_ms;
+    trace_service(turn, service, "leads");
     for (uint32_t i = 0; i < REPLICAS_PER_SERVICE_MAX; i++) {
         struct slot *slot = &service->slots[i];
 

@@ -8,6 +8,12 @@
 #include "base/check.h"
 #include "overlay/signed.h"
 
+/*
+ * When descriptors run out, MHD stops listening, and begins again only when it is run: which its
+ * own descriptor and timeout never ask for.
+ */
+enum { LOOK_AGAIN_MS = 1000 };
+
 static void host_request(void *self, const struct core_request *request)
 {
     struct edge *edge = self;
@@ -135,6 +141,7 @@ int api_link_open(struct edge *edge, int control_fd, struct err *err)
     edge->api_poll.data = edge;
     edge->api_timer.data = edge;
     uv_poll_start(&edge->api_poll, UV_READABLE, on_ready);
+    uv_timer_start(&edge->api_timer, on_timer, LOOK_AGAIN_MS, LOOK_AGAIN_MS);
     return 0;
 }
 
@@ -145,11 +152,9 @@ void api_link_settle(struct edge *edge)
     }
     int timeout_ms = api_timeout_ms(edge->api);
 
-    if (timeout_ms < 0) {
-        uv_timer_stop(&edge->api_timer);
-    } else {
+    if (timeout_ms >= 0 && timeout_ms < LOOK_AGAIN_MS) {
         uv_update_time(&edge->loop);
-        uv_timer_start(&edge->api_timer, on_timer, (uint64_t)timeout_ms, 0);
+        uv_timer_start(&edge->api_timer, on_timer, (uint64_t)timeout_ms, LOOK_AGAIN_MS);
     }
 }
 

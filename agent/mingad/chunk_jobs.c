@@ -6,6 +6,7 @@
 
 #include "agent/mingad/edge.h"
 #include "agent/mingad/pool.h"
+#include "base/err.h"
 #include "base/log.h"
 
 enum { JOBS_MAX = 32 }; /* in memory at once: what comes on top fails, and is repeated */
@@ -36,12 +37,14 @@ static struct chunk_job *job_new(struct edge *edge, uint64_t token, struct bytes
         memcpy(job->data, data.data, data.length_bytes);
     }
     edge->chunk_jobs_count++;
+    edge->chunk_jobs_bytes += data.length_bytes;
     return job;
 }
 
 static void job_free(struct chunk_job *job)
 {
     job->edge->chunk_jobs_count--;
+    job->edge->chunk_jobs_bytes -= job->length_bytes;
     free(job);
 }
 
@@ -81,7 +84,7 @@ static void chunk_written(struct pool_job *pool)
     struct chunk_job *job = (struct chunk_job *)pool;
 
     if (job->result < 0 && job->result != -EBADMSG) {
-        log_error("a chunk was not stored: %s", strerror(-job->result));
+        log_error("a chunk was not stored: %s", err_text(job->result));
     }
     tell_stored(job->edge, job->token, &job->chunk, job->length_bytes, job->result);
     job_free(job);
@@ -114,7 +117,10 @@ static void tell_api(struct edge *edge, uint64_t token, const struct chunk_id *c
     }
     errno = -result;
     err_set(&err, result, "store a chunk: %m");
-    if (result == -ENOSPC) {
+    if (result == -EDQUOT) {
+        err_set(&err, result, "store a chunk: this node's storage share is full");
+        err_hint(&err, "give more with contribute.storage, or push through another node");
+    } else if (result == -ENOSPC) {
         err_hint(&err, "the disk is full, or less is free than contribute.keep_free leaves");
     }
     api_chunk_stored(edge->api, token, chunk, &err);
@@ -127,16 +133,38 @@ static void api_chunk_written(struct pool_job *pool)
     struct edge *edge = job->edge;
 
     if (job->result == 0) {
+        if (edge->phase != EDGE_CLOSING) {
+            upload_note_push(edge, &job->chunk);
+        }
         tell_stored(edge, 0, &job->chunk, job->length_bytes, 0);
     }
     tell_api(edge, job->token, &job->chunk, job->result);
     job_free(job);
 }
 
+/* The share is hard; what is here already takes no more of it. */
+static bool is_beyond_share(const struct edge *edge, struct bytes data)
+{
+    const struct overlay *overlay = core_overlay(edge->core);
+    uint64_t used_bytes = overlay_chunk_bytes(overlay) + edge->chunk_jobs_bytes;
+    struct chunk_id chunk;
+
+    if (used_bytes + data.length_bytes <= edge->contribution.storage_bytes) {
+        return false;
+    }
+    chunk = chunk_store_id(data);
+    return !overlay_has_chunk(overlay, &chunk);
+}
+
 void chunk_jobs_store_for_api(struct edge *edge, uint64_t token, struct bytes data)
 {
-    struct chunk_job *job = job_new(edge, token, data);
+    struct chunk_job *job;
 
+    if (is_beyond_share(edge, data)) {
+        tell_api(edge, token, &(struct chunk_id){0}, -EDQUOT);
+        return;
+    }
+    job = job_new(edge, token, data);
     if (job == NULL) {
         tell_api(edge, token, &(struct chunk_id){0}, -ENOBUFS);
         return;

@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "base/err.h"
 #include "base/log.h"
 
 enum { PATH_MAX_BYTES = CONFIG_STATE_BYTES_MAX + 32 };
@@ -157,7 +158,7 @@ static void load_blob(void *context, const struct overlay_blob *blob)
     int r = core_load(edge->core, blob);
 
     if (r < 0) {
-        log_warning("a stored record of kind %d was not taken: %s", (int)blob->kind, strerror(-r));
+        log_warning("a stored record of kind %d was not taken: %s", (int)blob->kind, err_text(r));
     }
 }
 

@@ -63,6 +63,7 @@ struct edge {
     struct store_writer *writer;
     struct chunk_store chunks;
     uint32_t chunk_jobs_count; /* in memory now */
+    uint64_t chunk_jobs_bytes;
     struct upload *upload;
     struct trees *trees;
     struct transport *transport;
@@ -147,6 +148,8 @@ void chunk_jobs_drop(struct edge *edge, const struct chunk_id *chunk);
 
 /* Sends and replies with a chunk's data, within contribute.upload. */
 struct upload *upload_new(struct edge *edge);
+/* A user of this machine has pushed this chunk: spreading it is not limited. */
+void upload_note_push(struct edge *edge, const struct chunk_id *chunk);
 void upload_send(struct edge *edge, const struct overlay_effect *effect);
 /* Drops what waits. The loop runs on until jobs and handles are done, then free. */
 void upload_close(struct edge *edge);

@@ -137,18 +137,20 @@ static void perform_all(struct edge *edge)
 
 static void step(struct edge *edge, struct core_event *event)
 {
+    const struct overlay_event *given = event->overlay;
     struct overlay_event overlay;
 
     event->now_ms = clock_now_ms();
     event->wall_unix_s = clock_wall_unix_s();
-    if (event->overlay != NULL) {
-        overlay = *event->overlay;
+    if (given != NULL) {
+        overlay = *given;
         overlay.now_ms = event->now_ms;
         overlay.wall_unix_s = event->wall_unix_s;
         event->overlay = &overlay;
     }
     edge->effects->count = 0;
     core_step(edge->core, event, edge->effects);
+    event->overlay = given;
     perform_all(edge);
 }
 

@@ -35,6 +35,7 @@ int options_parse(int argument_count, char **arguments, struct options *options_
     struct options options = {.action = OPTIONS_RUN};
     int option;
 
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): no thread has been started yet
     while ((option = getopt_long(argument_count, arguments, "", table, NULL)) != -1) {
         if (option == OPTION_CONFIG) {
             options.config_path = optarg;

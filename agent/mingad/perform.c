@@ -8,6 +8,7 @@
 #include "agent/mingad/ports.h"
 #include "base/attributes.h"
 #include "base/check.h"
+#include "base/err.h"
 #include "base/log.h"
 
 /* ------------------------------------------------------------------ the overlay's */
@@ -104,7 +105,7 @@ static void refuse_port(struct edge *edge, const struct sandbox_spec *spec, uint
         .kind = CORE_PORTS_REFUSED, .replica = spec->key, .host_port = host_port};
 
     snprintf(event.reason, sizeof(event.reason), "port %u on %s: %s", host_port, edge->config.bind,
-             strerror(-code));
+             err_text(code));
     log_info("%s", event.reason);
     edge_event(edge, &event);
 }

@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/err.h"
 #include "base/log.h"
 #include "sandbox/client.h"
 
@@ -116,10 +117,11 @@ static void lost(struct sandbox_link *link, int code)
     char reason[REASON_CHARS_MAX + 1];
 
     if (code == -EPIPE || code == -ECONNRESET) {
-        snprintf(reason, sizeof(reason), "no sandbox helper: systemctl start minga-sandboxd");
+        snprintf(reason, sizeof(reason),
+                 "no sandbox helper: start minga-sandboxd, or restart mingad as root");
     } else {
         snprintf(reason, sizeof(reason), "the sandbox helper's connection broke: %s",
-                 strerror(-code));
+                 err_text(code));
     }
     log_warning("%s", reason);
     go_down(link, reason);
@@ -254,7 +256,7 @@ static void try_connect(struct sandbox_link *link)
         begin(link);
         return;
     }
-    go_down(link, "no sandbox helper: systemctl start minga-sandboxd");
+    go_down(link, "no sandbox helper: start minga-sandboxd, or restart mingad as root");
 }
 
 static void on_retry(uv_timer_t *timer)

@@ -73,7 +73,7 @@ static void on_terminate(uv_signal_t *signal, int number)
     struct edge *edge = signal->data;
 
     if (edge->phase != EDGE_RUNNING) {
-        log_warning("%s again: leaving at once", strsignal(number));
+        log_warning("%s again: leaving at once", sigdescr_np(number));
         uv_stop(&edge->loop);
         return;
     }
@@ -99,6 +99,8 @@ static void apply_config(struct edge *edge, const struct config *config)
 {
     struct config *present = &edge->config;
 
+    /* Both were zeroed before they were filled in, so that padding is equal, too. */
+    // NOLINTNEXTLINE(bugprone-suspicious-memory-comparison)
     if (memcmp(config, present, sizeof(*config)) == 0) {
         log_info("the configuration has not changed");
         return;
@@ -110,10 +112,10 @@ static void apply_config(struct edge *edge, const struct config *config)
     present->label_count = config->label_count;
     present->upload_bytes_per_s = config->upload_bytes_per_s;
     edge_describe(edge, true);
+    // NOLINTNEXTLINE(bugprone-suspicious-memory-comparison)
     if (memcmp(config, present, sizeof(*config)) != 0) {
         log_warning("name, labels, zone, advertise and upload are in effect; the other changes "
-                    "need a restart, which keeps the replicas: systemctl restart minga, or "
-                    "SIGUSR2 and a new start");
+                    "need a restart, which keeps the replicas: SIGUSR2 and a new start");
     }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 /*
- * Messages between nodes, over ZeroMQ with CURVE (DESIGN §5 "Transport").
+ * Messages between nodes, over ZeroMQ with CURVE.
  *
  * One inbound ROUTER that every peer dials, one outbound DEALER per peer that we dial. Replies go
  * back on the link of the request. Nothing is promised: a send may vanish, and what finds a full

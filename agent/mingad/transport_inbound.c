@@ -12,6 +12,7 @@
 
 #include "agent/mingad/transport_internal.h"
 #include "base/check.h"
+#include "base/units.h"
 
 enum { ROUTING_ID_BYTES = 5 };
 
@@ -108,7 +109,7 @@ static int bind_router(void *router, const char *host, uint16_t wanted_port, uin
     size_t endpoint_bytes = sizeof(endpoint);
     bool is_v6 = strchr(host, ':') != NULL;
     char port[8] = "*";
-    unsigned bound_port = 0;
+    uint64_t bound_port = 0;
 
     if (wanted_port != 0) {
         snprintf(port, sizeof(port), "%u", wanted_port);
@@ -123,7 +124,8 @@ static int bind_router(void *router, const char *host, uint16_t wanted_port, uin
     }
     const char *colon = strrchr(endpoint, ':');
 
-    if (colon == NULL || sscanf(colon + 1, "%5u", &bound_port) != 1 || bound_port > UINT16_MAX) {
+    if (colon == NULL || units_parse_number(colon + 1, &bound_port) < 0 ||
+        bound_port > UINT16_MAX) {
         return -EINVAL;
     }
     *port_out = (uint16_t)bound_port;

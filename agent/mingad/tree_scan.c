@@ -87,7 +87,7 @@ int tree_scan(const struct chunk_store *store, const struct tree_id *tree,
 {
     CLEANUP(buffer_done) struct buffer index = {.bytes_max = TREE_INDEX_BYTES_MAX};
     struct tree_scan scan = {0};
-    struct tree_root root;
+    struct tree_root root = {0};
     int r = load_root(store, tree, &scan, &root, err);
 
     if (r < 0) {

@@ -18,6 +18,7 @@
 #include "agent/mingad/tree_scan.h"
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "base/err.h"
 #include "base/log.h"
 #include "images/worker.h"
 
@@ -76,7 +77,7 @@ static void tell(struct tree_job *job)
 
     if (job->task == TREE_DROP) {
         if (job->result < 0) {
-            log_warning("remove a tree: %s", strerror(-job->result));
+            log_warning("remove a tree: %s", err_text(job->result));
         }
         return;
     }
@@ -91,23 +92,27 @@ static void tell(struct tree_job *job)
     edge_event(job->edge, &event);
 }
 
+/* Takes the job. */
 static void finish(struct tree_job *job)
 {
-    struct edge *edge = job->edge;
+    struct trees *trees = job->edge->trees;
 
     CHECK(job->handle_count == 0);
-    unlink_job(edge->trees, job);
-    if (!edge->trees->is_closed) {
+    unlink_job(trees, job);
+    if (!trees->is_closed) {
         tell(job);
     }
     free(job->worker);
     free(job);
-    pump(edge);
 }
 
 static void job_done(struct pool_job *pool)
 {
-    finish((struct tree_job *)pool);
+    struct tree_job *job = (struct tree_job *)pool;
+    struct edge *edge = job->edge;
+
+    finish(job);
+    pump(edge);
 }
 
 /* ------------------------------------------------------------------ scan and drop */

@@ -3,6 +3,9 @@
  * Chunks on their way to other nodes: read and verified on the worker pool, a few at a time, and
  * no faster than contribute.upload on average.
  *
+ * What this machine's own users have just pushed is theirs, not a contribution: it is not limited.
+ * Else a push would take as long as serving strangers may, and time out.
+ *
  * The queue keeps names, not bytes: memory is bounded by what is being read and what ZeroMQ has
  * not sent yet, however slow the peers are.
  */
@@ -14,6 +17,7 @@
 #include "agent/mingad/edge.h"
 #include "agent/mingad/pool.h"
 #include "base/check.h"
+#include "base/err.h"
 #include "base/log.h"
 
 enum {
@@ -22,12 +26,23 @@ enum {
     UNSENT_BYTES_MAX = 8 * CHUNK_BYTES_MAX,
     BURST_S = 16, /* saved up while idle: short transfers go at full speed */
     BUSY_RETRY_MS = 10,
+    PUSHED_MS = 600000, /* how long a push counts as recent, at least */
+    PUSHED_BITS = 65536,
+};
+
+/* Which chunks were pushed here lately, by the first bits of their hashes: two generations. A
+ * wrong yes lets a chunk through unlimited, which harms nobody. */
+struct pushed {
+    uint64_t turned_ms;
+    uint32_t present;
+    uint8_t bits[2][PUSHED_BITS / 8];
 };
 
 struct upload_job {
     struct pool_job pool; /* first */
     struct upload_job *next;
     struct edge *edge;
+    bool is_pushed;                /* here, lately */
     enum overlay_effect_kind kind; /* SEND or REPLY */
     struct overlay_peer peer;
     uint64_t link;
@@ -48,7 +63,36 @@ struct upload {
     int64_t credit_bytes; /* may go below 0 by the last chunk */
     uint64_t credited_ms;
     bool is_closed;
+    struct pushed pushed;
 };
+
+static uint32_t bit_of(const struct chunk_id *chunk)
+{
+    return (uint32_t)chunk->id.bytes[0] << 8 | chunk->id.bytes[1];
+}
+
+void upload_note_push(struct edge *edge, const struct chunk_id *chunk)
+{
+    struct pushed *pushed = &edge->upload->pushed;
+    uint64_t now_ms = clock_now_ms();
+    uint32_t bit = bit_of(chunk);
+
+    if (now_ms - pushed->turned_ms > PUSHED_MS) {
+        pushed->turned_ms = now_ms;
+        pushed->present = 1 - pushed->present;
+        memset(pushed->bits[pushed->present], 0, sizeof(pushed->bits[0]));
+    }
+    pushed->bits[pushed->present][bit / 8] |= (uint8_t)(1U << bit % 8);
+}
+
+static bool was_pushed(const struct upload *upload, const struct chunk_id *chunk)
+{
+    const struct pushed *pushed = &upload->pushed;
+    uint32_t bit = bit_of(chunk);
+    unsigned both = pushed->bits[0][bit / 8] | pushed->bits[1][bit / 8];
+
+    return clock_now_ms() - pushed->turned_ms <= 2 * PUSHED_MS && (both >> bit % 8 & 1) != 0;
+}
 
 static void pump(struct upload *upload);
 
@@ -73,22 +117,19 @@ struct upload *upload_new(struct edge *edge)
     return upload;
 }
 
-/* How long until the next chunk may go; 0: now. */
+/* How long until the next limited chunk may go; 0: now. */
 static uint64_t wait_ms(struct upload *upload)
 {
     uint64_t rate = upload->edge->config.upload_bytes_per_s;
     uint64_t now_ms = clock_now_ms();
 
-    if (transport_unsent_bytes(upload->edge->transport) >= UNSENT_BYTES_MAX) {
-        return BUSY_RETRY_MS;
-    }
     if (rate == 0) {
         return 0;
     }
     int64_t burst_bytes = (int64_t)(rate * BURST_S);
     uint64_t passed_ms = now_ms - upload->credited_ms;
     int64_t earned_bytes =
-        passed_ms > BURST_S * 1000 ? burst_bytes : (int64_t)(rate * passed_ms / 1000);
+        passed_ms > BURST_S * 1000UL ? burst_bytes : (int64_t)(rate * passed_ms / 1000);
 
     if (earned_bytes > 0) { /* else fractions would be lost */
         upload->credit_bytes += earned_bytes;
@@ -126,7 +167,9 @@ static void send_job(struct upload_job *job)
     struct bytes message = {job->message, job->message_bytes};
     struct edge *edge = job->edge;
 
-    edge->upload->credit_bytes -= (int64_t)job->data.length_bytes;
+    if (!job->is_pushed) {
+        edge->upload->credit_bytes -= (int64_t)job->data.length_bytes;
+    }
     if (job->kind == OVERLAY_SEND) {
         transport_send(edge->transport, &job->peer, message, job->data);
     } else {
@@ -149,7 +192,7 @@ static void chunk_read(struct pool_job *pool)
     } else if (job->result == -ENOENT || job->result == -EBADMSG) {
         tell_absent(job);
     } else {
-        log_error("a chunk was not read: %s", strerror(-job->result));
+        log_error("a chunk was not read: %s", err_text(job->result));
     }
     free(job);
     if (!upload->is_closed) {
@@ -157,15 +200,21 @@ static void chunk_read(struct pool_job *pool)
     }
 }
 
-static struct upload_job *take_first(struct upload *upload)
+/* Takes the first job, or the first that is not limited. */
+static struct upload_job *take(struct upload *upload, bool only_pushed)
 {
-    struct upload_job *job = upload->first;
+    struct upload_job **place = &upload->first;
+
+    while (*place != NULL && only_pushed && !(*place)->is_pushed) {
+        place = &(*place)->next;
+    }
+    struct upload_job *job = *place;
 
     if (job != NULL) {
-        upload->first = job->next;
+        *place = job->next;
         upload->waiting_count--;
-        if (upload->first == NULL) {
-            upload->end = &upload->first;
+        if (job->next == NULL) {
+            upload->end = place;
         }
     }
     return job;
@@ -174,14 +223,14 @@ static struct upload_job *take_first(struct upload *upload)
 static void pump(struct upload *upload)
 {
     while (upload->first != NULL && upload->reading_count < READING_MAX) {
-        uint64_t later_ms = wait_ms(upload);
+        bool is_full = transport_unsent_bytes(upload->edge->transport) >= UNSENT_BYTES_MAX;
+        uint64_t later_ms = is_full ? BUSY_RETRY_MS : wait_ms(upload);
+        struct upload_job *job = is_full ? NULL : take(upload, later_ms > 0);
 
-        if (later_ms > 0) {
+        if (job == NULL) {
             uv_timer_start(&upload->timer, on_timer, later_ms, 0);
             return;
         }
-        struct upload_job *job = take_first(upload);
-
         upload->reading_count++;
         pool_start(&upload->edge->loop, &job->pool, read_chunk, chunk_read);
     }
@@ -215,6 +264,7 @@ void upload_send(struct edge *edge, const struct overlay_effect *effect)
         return;
     }
     *job = (struct upload_job){.edge = edge,
+                               .is_pushed = was_pushed(upload, &effect->chunk),
                                .kind = effect->kind,
                                .peer = effect->peer,
                                .link = effect->link,
@@ -236,7 +286,7 @@ void upload_close(struct edge *edge)
         return;
     }
     upload->is_closed = true;
-    while ((job = take_first(upload)) != NULL) {
+    while ((job = take(upload, false)) != NULL) {
         free(job);
     }
     uv_timer_stop(&upload->timer);

@@ -18,7 +18,7 @@ int user_find(const char *user, struct user *user_out, struct err *err)
 {
     uint64_t number = 0;
     bool is_number = units_parse_number(user, &number) == 0;
-    /* Before any thread is started. */
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread is started
     const struct passwd *entry = is_number ? getpwuid((uid_t)number) : getpwnam(user);
     struct user found = {0};
 
@@ -46,6 +46,7 @@ int user_find(const char *user, struct user *user_out, struct err *err)
 
 gid_t user_group(void)
 {
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread is started
     const struct group *group = getgrnam("minga");
 
     return group == NULL ? (gid_t)-1 : group->gr_gid;

@@ -191,7 +191,7 @@ static int execute_init(int init_fd, struct err *err)
     sigset_t no_signals;
 
     sigemptyset(&no_signals);
-    sigprocmask(SIG_SETMASK, &no_signals, NULL);
+    pthread_sigmask(SIG_SETMASK, &no_signals, NULL);
     syscall(SYS_execveat, init_fd, "", arguments, no_environment, AT_EMPTY_PATH);
     return err_set(err, -errno, "execute minga-init: %m");
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/err.h"
 #include "base/log.h"
 #include "sandbox/helper/helper.h"
 #include "sandbox/helper/process.h"
@@ -35,7 +36,7 @@ void say_answer(struct helper *helper, const struct helper_answer *answer)
     }
     if (length_bytes < 0 || send(helper->client_fd, bytes, (size_t)length_bytes,
                                  MSG_DONTWAIT | MSG_NOSIGNAL) != length_bytes) {
-        client_drop(helper, length_bytes < 0 ? "an answer is too long" : strerror(errno));
+        client_drop(helper, length_bytes < 0 ? "an answer is too long" : err_text(errno));
     }
 }
 

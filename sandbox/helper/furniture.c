@@ -15,14 +15,21 @@
 
 enum { PATH_TEXT_BYTES = 64, SIZE_TEXT_BYTES = 32 };
 
+struct tmpfs { /* options as the kernel reads them */
+    const char *size;
+    const char *inodes;
+    const char *mode;
+    uint64_t attributes;
+};
+
 /* Makes a tmpfs; a copy of nothing, so its size is all that it can take. */
-static int attach_tmpfs(const char *path, const char *size, const char *inodes, const char *mode,
-                        uint64_t attributes, struct err *err)
+static int attach_tmpfs(const char *path, struct tmpfs wanted, struct err *err)
 {
     const struct mount_option options[] = {
-        {"size", size}, {"nr_inodes", inodes}, {"mode", mode}, {NULL, NULL}};
+        {"size", wanted.size}, {"nr_inodes", wanted.inodes}, {"mode", wanted.mode}, {NULL, NULL}};
     CLEANUP(cleanup_close)
-    int fd = mount_make("tmpfs", options, attributes | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, err);
+    int fd = mount_make("tmpfs", options, wanted.attributes | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
+                        err);
 
     return fd < 0 ? fd : mount_attach(fd, path, err);
 }
@@ -73,7 +80,7 @@ static int make_dev(uint64_t shm_bytes_max, struct err *err)
                  {"/proc/self/fd/1", "dev/stdout"},
                  {"/proc/self/fd/2", "dev/stderr"}};
     char size[SIZE_TEXT_BYTES];
-    int r = attach_tmpfs("dev", "64k", "32", "0755", 0, err);
+    int r = attach_tmpfs("dev", (struct tmpfs){"64k", "32", "0755", 0}, err);
 
     for (size_t i = 0; i < ARRAY_COUNT(devices) && r == 0; i++) {
         r = make_device(devices[i], err);
@@ -88,7 +95,7 @@ static int make_dev(uint64_t shm_bytes_max, struct err *err)
     }
     if (r == 0) {
         snprintf(size, sizeof(size), "%" PRIu64, shm_bytes_max);
-        r = attach_tmpfs("dev/shm", size, "1024", "1777", MOUNT_ATTR_NODEV, err);
+        r = attach_tmpfs("dev/shm", (struct tmpfs){size, "1024", "1777", MOUNT_ATTR_NODEV}, err);
     }
     return r < 0 ? r : set_attributes("dev", MOUNT_ATTR_RDONLY, err);
 }
@@ -106,7 +113,7 @@ enum { MASK_COUNT = ARRAY_COUNT(masked_files) };
  * nobody may open are made before /proc takes its place. (A mask of /dev/null could be read.) */
 static int make_masks(int mask_fds[MASK_COUNT], struct err *err)
 {
-    int r = attach_tmpfs("proc", "4k", "2", "0755", MOUNT_ATTR_NODEV, err);
+    int r = attach_tmpfs("proc", (struct tmpfs){"4k", "2", "0755", MOUNT_ATTR_NODEV}, err);
 
     if (r < 0) {
         return r;
@@ -145,7 +152,8 @@ static int mask_folder(const char *path, struct err *err)
     if (access(path, F_OK) < 0 && errno == ENOENT) {
         return 0;
     }
-    return attach_tmpfs(path, "4k", "2", "0555", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV, err);
+    return attach_tmpfs(
+        path, (struct tmpfs){"4k", "2", "0555", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV}, err);
 }
 
 static int protect(const char *path, struct err *err)

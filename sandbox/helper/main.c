@@ -87,7 +87,7 @@ static int open_signals(void)
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGUSR2);
-    if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0) {
+    if (pthread_sigmask(SIG_BLOCK, &signals, NULL) != 0) {
         return -1;
     }
     return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);

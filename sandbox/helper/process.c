@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "base/units.h"
 
 enum { PROC_PATH_BYTES = 64, PROC_TEXT_BYTES = 1024, STAT_FIELDS_UNTIL_START = 19 };
 
@@ -84,7 +85,12 @@ int process_start_ticks(pid_t pid, uint64_t *ticks_out)
     for (int i = 0; i < STAT_FIELDS_UNTIL_START && field != NULL; i++) {
         field = strchr(field + 1, ' ');
     }
-    if (field == NULL || sscanf(field, "%" SCNu64, &ticks) != 1) {
+    if (field == NULL) {
+        return -EIO;
+    }
+    field++;
+    field[strcspn(field, " \n")] = '\0';
+    if (units_parse_number(field, &ticks) < 0) {
         return -EIO;
     }
     *ticks_out = ticks;

@@ -58,6 +58,26 @@ static int try_range(int folder_fd, uint32_t first, struct uid_range *range_out)
     return 1;
 }
 
+/* The first free range of a span. Returns 1 and the range, 0 when there is none, or -errno. */
+static int take_from_span(int folder_fd, const struct uid_span *span, struct uid_range *range_out,
+                          struct err *err)
+{
+    for (uint64_t first = span->first; first + UID_RANGE_COUNT - 1 <= span->last;
+         first += UID_RANGE_COUNT) {
+        int r = try_range(folder_fd, (uint32_t)first, range_out);
+
+        if (r < 0) {
+            errno = -r;
+            return err_set(err, r, "uid range %u: %m", (uint32_t)first);
+        }
+        CHECK(r == 0 || range_out->first >= UID_RANGE_COUNT);
+        if (r == 1) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 int uid_range_take(const char *folder, const struct host_limits *limits,
                    struct uid_range *range_out, struct err *err)
 {
@@ -71,19 +91,9 @@ int uid_range_take(const char *folder, const struct host_limits *limits,
         return folder_fd;
     }
     for (uint32_t i = 0; i < limits->uid_span_count; i++) {
-        const struct uid_span *span = &limits->uid_spans[i];
-
-        for (uint64_t first = span->first; first + UID_RANGE_COUNT - 1 <= span->last;
-             first += UID_RANGE_COUNT) {
-            r = try_range(folder_fd, (uint32_t)first, range_out);
-            if (r < 0) {
-                errno = -r;
-                return err_set(err, r, "uid range %u: %m", (uint32_t)first);
-            }
-            if (r == 1) {
-                CHECK(range_out->first >= UID_RANGE_COUNT);
-                return 0;
-            }
+        r = take_from_span(folder_fd, &limits->uid_spans[i], range_out, err);
+        if (r != 0) {
+            return r < 0 ? r : 0;
         }
     }
     return err_set(err, -EUSERS, "every uid range of this host is in use");

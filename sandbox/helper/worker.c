@@ -23,9 +23,9 @@ enum { FILE_FD = 3, HIGH_FD = 10, STATUS_NO_PROGRAM = 127, SAID_BYTES_MAX = 160 
 static void arrange_descriptors(int file_fd, int said_fd)
 {
     /* First out of the way of 0..3, then into place. */
-    int null_high = fcntl(open("/dev/null", O_RDWR | O_CLOEXEC), F_DUPFD, HIGH_FD);
-    int file_high = fcntl(file_fd, F_DUPFD, HIGH_FD);
-    int said_high = fcntl(said_fd, F_DUPFD, HIGH_FD);
+    int null_high = fcntl(open("/dev/null", O_RDWR | O_CLOEXEC), F_DUPFD_CLOEXEC, HIGH_FD);
+    int file_high = fcntl(file_fd, F_DUPFD_CLOEXEC, HIGH_FD);
+    int said_high = fcntl(said_fd, F_DUPFD_CLOEXEC, HIGH_FD);
 
     if (null_high < 0 || file_high < 0 || said_high < 0 || dup2(null_high, 0) < 0 ||
         dup2(said_high, 1) < 0 || dup2(said_high, 2) < 0 || dup2(file_high, FILE_FD) < 0 ||
@@ -44,13 +44,14 @@ _Noreturn static void run_child(const char *program, const char *const *argument
 
     arrange_descriptors(file_fd, said_fd);
     sigemptyset(&no_signals);
-    if (sigprocmask(SIG_SETMASK, &no_signals, NULL) < 0 || setrlimit(RLIMIT_CORE, &none) < 0 ||
+    if (pthread_sigmask(SIG_SETMASK, &no_signals, NULL) != 0 || setrlimit(RLIMIT_CORE, &none) < 0 ||
         setrlimit(RLIMIT_NOFILE, &few_files) < 0 || setgroups(0, NULL) < 0 ||
         setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0 ||
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) {
         _exit(1);
     }
     /* The type of execve leaves const out; it writes to none of it. */
+    // NOLINTNEXTLINE(performance-no-int-to-ptr)
     execve(program, (char *const *)(uintptr_t)arguments, no_environment);
     _exit(errno == ENOENT ? STATUS_NO_PROGRAM : 1);
 }

@@ -18,7 +18,7 @@
  * version of the connection.
  */
 enum { INDEX_NONE = UINT16_MAX, ACCEPTS_PER_TURN = 16, KEEPALIVE_IDLE_S = 60 };
-static const uint64_t TAG_PORT = (uint64_t)1 << 48;
+static const uint64_t tag_port = (uint64_t)1 << 48;
 static_assert((int)FORWARD_CONNECTIONS_MAX < (int)INDEX_NONE, "an index fits 16 bits");
 
 static uint16_t index_of(const struct forward *forward, const struct connection *connection)
@@ -34,7 +34,7 @@ static uint64_t tag_of(const struct forward *forward, const struct connection *c
 static int watch_port(struct forward *forward, uint32_t port)
 {
     struct epoll_event event = {.events = EPOLLIN,
-                                .data.u64 = forward->epoll_tag | TAG_PORT | (uint64_t)port << 32};
+                                .data.u64 = forward->epoll_tag | tag_port | (uint64_t)port << 32};
 
     forward->ports[port].paused = false;
     return epoll_ctl(forward->epoll_fd, EPOLL_CTL_ADD, forward->ports[port].listen_fd, &event) < 0
@@ -363,7 +363,7 @@ void forward_event(struct forward *forward, uint64_t tag, uint32_t events)
     if (forward->port_count == 0) {
         return; /* done since the event was fetched */
     }
-    if ((tag & TAG_PORT) != 0) {
+    if ((tag & tag_port) != 0) {
         CHECK(index < forward->port_count);
         if (!forward->ports[index].paused) {
             accept_some(forward, index);

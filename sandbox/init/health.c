@@ -3,7 +3,7 @@
 
 #include "base/check.h"
 
-static const uint64_t FIRST_QUICK_FOR_MS = 10000;
+static const uint64_t first_quick_for_ms = 10000;
 
 void health_init(struct health *health, const struct sandbox_spec *spec, uint64_t now_ms)
 {
@@ -45,7 +45,7 @@ bool health_due(struct health *health, uint64_t now_ms)
 static uint64_t pause_ms(const struct health *health, uint64_t now_ms)
 {
     bool quick = health->state == HEALTH_UNKNOWN &&
-                 now_ms - health->started_ms < FIRST_QUICK_FOR_MS &&
+                 now_ms - health->started_ms < first_quick_for_ms &&
                  health->settings.interval_ms > HEALTH_FIRST_MS;
 
     return quick ? HEALTH_FIRST_MS : health->settings.interval_ms;

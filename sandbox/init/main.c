@@ -65,7 +65,8 @@ static int prepare(struct init *init, struct err *err)
     int r;
 
     sigfillset(&all);
-    if (sigprocmask(SIG_SETMASK, &all, NULL) < 0) {
+    errno = pthread_sigmask(SIG_SETMASK, &all, NULL);
+    if (errno != 0) {
         return err_set(err, -errno, "init: signals: %m");
     }
     r = read_spec(&init->spec, err);

@@ -130,7 +130,8 @@ static int reset_signals(struct err *err)
         (void)sigaction(number, &action, NULL);
     }
     sigemptyset(&none);
-    if (sigprocmask(SIG_SETMASK, &none, NULL) < 0) {
+    errno = pthread_sigmask(SIG_SETMASK, &none, NULL);
+    if (errno != 0) {
         return err_set(err, -errno, "signals: %m");
     }
     return 0;

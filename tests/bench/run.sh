@@ -46,10 +46,12 @@ if [ "${BENCH_ROUND:-}" = yes ]; then
     for pid in $(pids_in_cgroup "$node"); do
         case $(tr '\0' ' ' <"/proc/$pid/cmdline") in /bin/busybox*) kill -KILL "$pid" ;; esac
     done
+    # shellcheck disable=SC2317 # called by measure
     restarted() { [ "$(minga 1 --json status web | jq '[.services[0].replicas[].restarts] | add')" -ge 1 ] && all_answer 1 web 3; }
     measure process_ms 10 restarted
 
-    healed() { ! nodes_of "$1" web | grep -qx "$2" && has_running "$1" web 3 && all_answer "$1" web 3; }
+    # shellcheck disable=SC2317 # called by measure
+    healed() { ! nodes_of "$1" web | grep -cx "$2" && has_running "$1" web 3 && all_answer "$1" web 3; }
     manager=$(manager_of 1 web)
     victim=$(nodes_of 1 web | grep -vx "$manager" | head -n 1)
     for i in 1 2 3 4 5; do case $(name_of "$i") in "$victim" | "$manager") ;; *) asker=$i ;; esac; done

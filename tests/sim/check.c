@@ -337,7 +337,7 @@ static void check_quiet(struct world *world)
     uint64_t sent_count = world->network.sent_count - world->checker.sent_when_quiet;
     uint64_t pairs = (uint64_t)world->node_count * (world->node_count - 1);
     uint64_t count_max =
-        (pairs + world->node_count * 4) * QUIET_MESSAGES_PER_S_MAX * QUIET_MS / 1000;
+        (pairs + world->node_count * 4UL) * QUIET_MESSAGES_PER_S_MAX * QUIET_MS / 1000;
 
     if (sent_count > count_max) {
         world_fail(world, "not quiet: %" PRIu64 " messages in %d ms", sent_count, QUIET_MS);

@@ -7,7 +7,9 @@
 
 #include "base/check.h"
 #include "overlay/signed.h"
+#include "tests/sim/converge.h"
 #include "tests/sim/curious.h"
+#include "tests/sim/fault.h"
 #include "tests/sim/papers.h"
 #include "tests/sim/world.h"
 
@@ -135,8 +137,10 @@ bool client_is_member(const struct world *world, uint32_t node)
 /* A member that runs and is not stalled, drawn anew for each attempt; node_count for none. */
 static uint32_t choose_node(struct world *world, uint64_t who, uint64_t attempt)
 {
-    uint64_t first = world_draw(world, "choice", who, attempt) % world->node_count;
+    uint64_t first;
 
+    CHECK(world->node_count > 0);
+    first = world_draw(world, "choice", who, attempt) % world->node_count;
     for (uint32_t i = 0; i < world->node_count; i++) {
         uint32_t node = (uint32_t)((first + i) % world->node_count);
         const struct sim_node *candidate = &world->nodes[node];
@@ -302,6 +306,9 @@ void client_wish(struct world *world, uint32_t service, bool active, uint32_t re
 {
     struct client_service *wanted = &world->client.services[service];
 
+    if (wanted->wish.removed) {
+        return;
+    }
     wanted->wish.active = active;
     if (replicas != 0) {
         wanted->wish.replicas = replicas;
@@ -309,9 +316,18 @@ void client_wish(struct world *world, uint32_t service, bool active, uint32_t re
     checker_changed(world);
 }
 
+void client_remove(struct world *world, uint32_t service)
+{
+    struct client_service *wanted = &world->client.services[service];
+
+    wanted->wish.active = false;
+    wanted->wish.removed = true;
+    checker_changed(world);
+}
+
 static bool same_wish(const struct client_wish *a, const struct client_wish *b)
 {
-    return a->active == b->active && a->replicas == b->replicas;
+    return a->active == b->active && a->removed == b->removed && a->replicas == b->replicas;
 }
 
 static bool put_chunk(struct world *world, uint32_t node, uint32_t number)
@@ -440,6 +456,19 @@ static void record_came(struct world *world, uint32_t number, const struct core_
     }
 }
 
+/* Whoever answers for the record loses its disk in the moment of the acknowledgement. */
+static void run_wipe_writer(struct world *world, struct event *event)
+{
+    struct client_service *service = &world->client.services[event->number];
+    struct ring_key key = {service->id.id};
+    uint32_t writer = converge_ideal_node(world, &key);
+
+    if (writer < world->node_count) {
+        fault_wipe_writer(world, writer, service->wipe_writer_for_ms);
+    }
+    service->wipe_writer_for_ms = 0;
+}
+
 static void service_answered(struct world *world, uint32_t number, const struct pending *pending,
                              const struct core_answer *answer)
 {
@@ -452,6 +481,9 @@ static void service_answered(struct world *world, uint32_t number, const struct 
     } else if (answer->outcome == OVERLAY_OK) {
         if (service->step == PUT_SERVICE) {
             service->acknowledged_sequence = service->known_sequence + 1;
+            if (service->wipe_writer_for_ms != 0) {
+                world_after(world, 0, (struct event){.run = run_wipe_writer, .number = number});
+            }
         }
         advance(world, number);
     } else if (pending->kind == CORE_PUT_RECORD) {
@@ -535,7 +567,8 @@ void client_tick(struct world *world)
 bool client_is_content(const struct world *world)
 {
     for (uint32_t node = 0; node < world->node_count; node++) {
-        if (world->client.members[node].membership == MEMBER_WANTED) {
+        if (world->client.members[node].membership == MEMBER_WANTED &&
+            !world->nodes[node].off_for_good) {
             return false;
         }
     }

@@ -30,6 +30,7 @@ enum client_step { PUT_CHUNKS, PUT_VERSION, PUT_SERVICE, STEPS_DONE };
 
 struct client_wish {
     bool active;
+    bool removed;
     uint32_t replicas;
 };
 
@@ -49,6 +50,7 @@ struct client_service {
     bool asks;                      /* whether its record stands already */
     uint64_t again_ms;
     uint64_t attempts;
+    uint64_t wipe_writer_for_ms; /* a fault to come: 0 for none */
 };
 
 enum client_membership { MEMBER_OUTSIDE, MEMBER_WANTED, MEMBER_JOINED, MEMBER_GONE };
@@ -100,6 +102,8 @@ void client_expel(struct world *world, uint32_t node);
 void client_forget_membership(struct world *world, uint32_t node);
 /* The owner's wish; replicas 0: as before. */
 void client_wish(struct world *world, uint32_t service, bool active, uint32_t replicas);
+/* For good: no wish after this one counts. */
+void client_remove(struct world *world, uint32_t service);
 /* Is this node a member that ought to take part when it is up? */
 bool client_is_member(const struct world *world, uint32_t node);
 /* Does every owner have what he wants in records, and is every volunteer in? */

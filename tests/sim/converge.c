@@ -197,7 +197,7 @@ bool converge_keys_are_unique(struct world *world)
 
         probe_key(world, i, &key);
         for (uint32_t node = 0; node < world->node_count; node++) {
-            if (!takes_part(world, node) ||
+            if (!takes_part(world, node) || world->now_ms < world->nodes[node].stalled_until_ms ||
                 !overlay_responsible(core_overlay(world->nodes[node].core), &key)) {
                 continue;
             }
@@ -213,12 +213,28 @@ bool converge_keys_are_unique(struct world *world)
 
 /* ------------------------------------------------------------------ services */
 
-uint32_t converge_possible(const struct world *world, const struct client_service *service)
+uint32_t converge_running(const struct world *world, const struct client_service *service)
+{
+    uint32_t count = 0;
+
+    for (uint32_t node = 0; node < world->node_count; node++) {
+        count += sandbox_running_count(&world->nodes[node].sandbox, &service->id);
+    }
+    return count;
+}
+
+/* How many replicas it can have on the nodes that there are, or only on those with plenty of room
+ * for all services together. */
+static uint32_t possible_count(const struct world *world, const struct client_service *service,
+                               bool only_plenty)
 {
     uint32_t node_count = 0;
 
     for (uint32_t node = 0; node < world->node_count; node++) {
-        node_count += takes_part(world, node) && world->nodes[node].config.runs ? 1 : 0;
+        const struct core_config *config = &world->nodes[node].config;
+        bool plenty = config->contribution.memory_bytes >= SIM_PLENTY_BYTES;
+
+        node_count += takes_part(world, node) && config->runs && (plenty || !only_plenty) ? 1 : 0;
     }
     if (!service->known.active) {
         return 0;
@@ -228,19 +244,17 @@ uint32_t converge_possible(const struct world *world, const struct client_servic
 
 static bool replicas_are_right(struct world *world, const struct client_service *service)
 {
-    uint32_t wanted = converge_possible(world, service);
-    uint32_t running = 0;
+    uint32_t wanted_max = possible_count(world, service, false);
+    uint32_t wanted_min = possible_count(world, service, true);
+    uint32_t running = converge_running(world, service);
     uint32_t all = 0;
 
     for (uint32_t node = 0; node < world->node_count; node++) {
-        const struct sandbox_host *host = &world->nodes[node].sandbox;
-
-        running += sandbox_running_count(host, &service->id);
-        all += sandbox_count(host, &service->id);
+        all += sandbox_count(&world->nodes[node].sandbox, &service->id);
     }
-    if (running != wanted || all != wanted) {
-        return converge_problem(world, "%s: %u replicas run, %u of all kinds, wanted %u",
-                                service->name, running, all, wanted);
+    if (running < wanted_min || running > wanted_max || all != running) {
+        return converge_problem(world, "%s: %u replicas run, %u of all kinds, wanted %u to %u",
+                                service->name, running, all, wanted_min, wanted_max);
     }
     return true;
 }
@@ -260,7 +274,7 @@ static bool one_leads(struct world *world, const struct client_service *service)
                 continue;
             }
             leading_count++;
-            if (view.running_count != converge_possible(world, service)) {
+            if (view.running_count != converge_running(world, service)) {
                 return converge_problem(world, "%s: its manager %s counts %u running",
                                         service->name, world->nodes[node].name, view.running_count);
             }

@@ -19,5 +19,5 @@ bool converge_problem(struct world *world, const char *format, ...) PRINTF_LIKE(
 bool converge_keys_are_unique(struct world *world);
 /* The node that ought to answer for a key; node_count when nobody takes part. */
 uint32_t converge_ideal_node(const struct world *world, const struct ring_key *key);
-/* How many replicas the service ought to have with the nodes that there are. */
-uint32_t converge_possible(const struct world *world, const struct client_service *service);
+/* Replicas that run, wherever. */
+uint32_t converge_running(const struct world *world, const struct client_service *service);

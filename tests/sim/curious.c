@@ -38,6 +38,12 @@ void curious_tick(struct world *world)
     client_request(world, node, &request, SIM_SERVICES_MAX + service);
 }
 
+/* A community with fewer nodes than a service wants is degraded, and says so. */
+static bool has_enough_nodes(const struct world *world, const struct client_service *service)
+{
+    return !service->known.active || converge_running(world, service) == service->known.replicas;
+}
+
 static void check_status(struct world *world, const struct client_service *service,
                          const struct core_answer *answer)
 {
@@ -48,21 +54,21 @@ static void check_status(struct world *world, const struct client_service *servi
         world_fail(world, "%s: a status without a status", service->name);
         return;
     }
+    if (active && !has_enough_nodes(world, service)) {
+        if (status->state != SERVICE_DEGRADED || status->reason[0] == '\0') {
+            world_fail(world, "%s is short of nodes and does not say so", service->name);
+        }
+        return;
+    }
     if (status->state != (active ? SERVICE_ACTIVE : SERVICE_OFF)) {
         world_fail(world, "%s: its status says %s: %s", service->name,
                    service_state_name(status->state), status->reason);
     }
     if (active && (status->wanted_count != service->known.replicas ||
-                   status->running_count != converge_possible(world, service))) {
+                   status->running_count != converge_running(world, service))) {
         world_fail(world, "%s: its status says %u of %u", service->name, status->running_count,
                    status->wanted_count);
     }
-}
-
-/* A community with fewer nodes than a service wants is degraded, and says so. */
-static bool has_enough_nodes(const struct world *world, const struct client_service *service)
-{
-    return !service->known.active || converge_possible(world, service) == service->known.replicas;
 }
 
 static void check_right(struct world *world, const struct pending *pending,
@@ -73,7 +79,13 @@ static void check_right(struct world *world, const struct pending *pending,
     struct ring_key key = {service->id.id};
     bool is_ok = answer->outcome == OVERLAY_OK;
 
-    if (pending->kind == CORE_STATUS && is_ok && has_enough_nodes(world, service)) {
+    if (service->known.removed && pending->kind != CORE_LOOKUP) {
+        if (is_ok && pending->kind == CORE_STATUS) {
+            world_fail(world, "%s is removed and has a status", service->name);
+        }
+        return;
+    }
+    if (pending->kind == CORE_STATUS && is_ok) {
         check_status(world, service, answer);
     }
     if (pending->kind == CORE_LOOKUP && is_ok &&

@@ -42,6 +42,13 @@ static void begin_crash(struct world *world, const struct fault *fault, uint32_t
     world_power_off(world, node);
 }
 
+static void begin_off(struct world *world, const struct fault *fault, uint32_t node)
+{
+    (void)fault;
+    world->nodes[node].off_for_good = true;
+    world_power_off(world, node);
+}
+
 static void begin_wipe(struct world *world, const struct fault *fault, uint32_t node)
 {
     (void)fault;
@@ -95,6 +102,17 @@ static void end_slow_disk(struct world *world, const struct fault *fault, uint32
 {
     (void)fault;
     world->nodes[node].disk.slow_ms = 0;
+}
+
+static void begin_garble(struct world *world, const struct fault *fault, uint32_t node)
+{
+    world->nodes[node].garble_permille = (uint32_t)fault->value;
+}
+
+static void end_garble(struct world *world, const struct fault *fault, uint32_t node)
+{
+    (void)fault;
+    world->nodes[node].garble_permille = 0;
 }
 
 /* ------------------------------------------------------------------ the network */
@@ -246,6 +264,33 @@ static void begin_scale(struct world *world, const struct fault *fault, uint32_t
     client_wish(world, fault->service, true, (uint32_t)fault->value);
 }
 
+static void begin_remove(struct world *world, const struct fault *fault, uint32_t node)
+{
+    (void)node;
+    client_remove(world, fault->service);
+}
+
+static void begin_wipe_writer(struct world *world, const struct fault *fault, uint32_t node)
+{
+    struct client_service *service = &world->client.services[fault->service];
+
+    (void)node;
+    service->wipe_writer_for_ms = fault->for_ms;
+    client_wish(world, fault->service, true, 1 + service->wish.replicas % 4);
+}
+
+static void run_writer_back(struct world *world, struct event *event)
+{
+    world_start(world, event->node);
+}
+
+void fault_wipe_writer(struct world *world, uint32_t node, uint64_t for_ms)
+{
+    world_trace(world, "==== acknowledged: %s is wiped", world->nodes[node].name);
+    begin_wipe(world, NULL, node);
+    world_after(world, for_ms, (struct event){.run = run_writer_back, .node = node});
+}
+
 static void begin_pick(struct world *world, const struct fault *fault, uint32_t node)
 {
     (void)node;
@@ -269,6 +314,7 @@ static const struct {
     bool splits;          /* the network */
 } faults[FAULT_KIND_COUNT] = {
     [FAULT_CRASH] = {begin_crash, end_by_starting, false, false},
+    [FAULT_OFF] = {begin_off, NULL, false, false, false},
     [FAULT_WIPE] = {begin_wipe, end_by_starting, false, false},
     [FAULT_KILL] = {begin_kill, end_by_starting, false, false},
     [FAULT_KILL_AGENT] = {begin_kill_agent, end_by_starting, false, false},
@@ -278,6 +324,7 @@ static const struct {
     [FAULT_LOSSY] = {begin_lossy, end_lossy, true, false},
     [FAULT_STALL] = {begin_stall, end_stall, false, false, true},
     [FAULT_SLOW_DISK] = {begin_slow_disk, end_slow_disk, false, false},
+    [FAULT_GARBLE] = {begin_garble, end_garble, false, false, true},
     [FAULT_END_REPLICA] = {begin_end_replica, NULL, false, false},
     [FAULT_REFUSE_STARTS] = {begin_refuse_starts, NULL, false, false},
     [FAULT_PAUSE] = {begin_pause, end_by_resuming, false, false},
@@ -290,6 +337,8 @@ static const struct {
     [FAULT_START] = {begin_start, NULL, true, false},
     [FAULT_STOP] = {begin_stop, NULL, true, false},
     [FAULT_SCALE] = {begin_scale, NULL, true, false},
+    [FAULT_REMOVE] = {begin_remove, NULL, true, false},
+    [FAULT_WIPE_WRITER] = {begin_wipe_writer, NULL, true, false},
     [FAULT_PICK_HOLDER] = {begin_pick, NULL, true, true},
     [FAULT_PICK_MANAGER] = {begin_pick, NULL, true, true},
     [FAULT_PICK_BYSTANDER] = {begin_pick, NULL, true, true},

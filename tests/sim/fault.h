@@ -9,3 +9,5 @@ struct world;
 void fault_schedule(struct world *world);
 /* The node that a number of the schedule means now; node_count when it means none. */
 uint32_t fault_node(const struct world *world, uint32_t number);
+/* The node loses power and disk now, and is back later. Not within one of its own steps. */
+void fault_wipe_writer(struct world *world, uint32_t node, uint64_t for_ms);

@@ -8,18 +8,27 @@
 #include "base/random.h"
 #include "tests/sim/schedule.h"
 
-enum { FAULTS_BEGIN_MS = 12000, FAULT_TYPICAL_MS = 6000, WIPE_ALONE_MS = 25000 };
+enum {
+    FAULTS_SPARSE_MS = 4000,
+    FAULTS_DENSE_MS = 1000,
+    FAULTS_BEGIN_MS = 12000,
+    FAULT_TYPICAL_MS = 6000,
+    WIPE_ALONE_MS = 25000
+};
 
 static const struct {
     enum fault_kind kind;
     uint32_t weight;
 } weights[] = {
-    {FAULT_CRASH, 10}, {FAULT_WIPE, 3},       {FAULT_KILL, 12},        {FAULT_KILL_AGENT, 8},
-    {FAULT_CUT, 10},   {FAULT_PARTITION, 10}, {FAULT_ONE_WAY, 6},      {FAULT_LOSSY, 5},
-    {FAULT_STALL, 8},  {FAULT_SLOW_DISK, 4},  {FAULT_END_REPLICA, 10}, {FAULT_REFUSE_STARTS, 3},
-    {FAULT_PAUSE, 3},  {FAULT_DRAIN, 5},      {FAULT_SHUT_DOWN, 5},    {FAULT_BACK_SOON, 4},
-    {FAULT_LEAVE, 2},  {FAULT_JOIN, 5},       {FAULT_EXPEL, 1},        {FAULT_START, 4},
-    {FAULT_STOP, 4},   {FAULT_SCALE, 6},
+    {FAULT_CRASH, 10},      {FAULT_WIPE, 3},         {FAULT_KILL, 12},
+    {FAULT_KILL_AGENT, 8},  {FAULT_CUT, 10},         {FAULT_PARTITION, 10},
+    {FAULT_ONE_WAY, 6},     {FAULT_LOSSY, 5},        {FAULT_STALL, 8},
+    {FAULT_SLOW_DISK, 4},   {FAULT_END_REPLICA, 10}, {FAULT_REFUSE_STARTS, 3},
+    {FAULT_PAUSE, 3},       {FAULT_DRAIN, 5},        {FAULT_SHUT_DOWN, 5},
+    {FAULT_BACK_SOON, 4},   {FAULT_LEAVE, 2},        {FAULT_JOIN, 5},
+    {FAULT_EXPEL, 1},       {FAULT_START, 4},        {FAULT_STOP, 4},
+    {FAULT_SCALE, 6},       {FAULT_GARBLE, 4},       {FAULT_REMOVE, 1},
+    {FAULT_WIPE_WRITER, 3}, {FAULT_OFF, 4},
 };
 
 static enum fault_kind draw_kind(struct random *random)
@@ -54,7 +63,7 @@ static uint64_t draw_value(struct random *random, const struct schedule *schedul
 /* Shorter ones are more frequent; now and then one that is long. */
 static uint64_t draw_for_ms(struct random *random)
 {
-    uint64_t for_ms = 200 + random_below(random, 2 * FAULT_TYPICAL_MS);
+    uint64_t for_ms = 200 + random_below(random, 2UL * FAULT_TYPICAL_MS);
 
     return random_below(random, 5) == 0 ? for_ms * 2 : for_ms;
 }
@@ -85,7 +94,9 @@ static struct fault draw_fault(const struct schedule *schedule, uint32_t number)
 
 static bool loses_a_disk(const struct fault *fault)
 {
-    return fault->kind == FAULT_WIPE || fault->kind == FAULT_LEAVE || fault->kind == FAULT_EXPEL;
+    return fault->kind == FAULT_OFF || fault->kind == FAULT_WIPE ||
+           fault->kind == FAULT_WIPE_WRITER || fault->kind == FAULT_LEAVE ||
+           fault->kind == FAULT_EXPEL;
 }
 
 /* An acknowledged record has two durable holders: at most one disk may go within the time that a
@@ -132,6 +143,7 @@ static void draw_community(struct schedule *schedule, struct random *random, uin
     schedule->latency_ms = latencies_ms[random_below(random, ARRAY_COUNT(latencies_ms))];
     schedule->loss_permille = random_below(random, 3) == 0 ? 1 + random_below(random, 5) : 0;
     schedule->skew_s = random_below(random, 2) == 0 ? 100 : 0;
+    schedule->mixed = random_below(random, 2);
     schedule->service_count = 1 + (uint32_t)random_below(random, 3);
     for (uint32_t i = 0; i < schedule->service_count; i++) {
         schedule->services[i].replicas = 1 + (uint32_t)random_below(random, 5);
@@ -150,10 +162,12 @@ void schedule_generate(uint64_t seed, uint32_t nodes, uint64_t minutes,
     random_init(&random, seed, "community");
     draw_community(schedule, &random, nodes);
     schedule->calm_ms = minutes != 0 ? minutes * 60000 : 20000 + random_below(&random, 50000);
-    if (schedule->calm_ms < 2 * FAULTS_BEGIN_MS) {
-        schedule->calm_ms = 2 * FAULTS_BEGIN_MS;
+    if (schedule->calm_ms < 2UL * FAULTS_BEGIN_MS) {
+        schedule->calm_ms = 2UL * FAULTS_BEGIN_MS;
     }
-    fault_count = 1 + (uint32_t)random_below(&random, schedule->calm_ms / 4000);
+    fault_count =
+        1 + (uint32_t)random_below(
+                &random, schedule->calm_ms / (seed % 5 == 0 ? FAULTS_DENSE_MS : FAULTS_SPARSE_MS));
     for (uint32_t i = 0; i < fault_count && schedule->fault_count < SIM_FAULTS_MAX; i++) {
         struct fault fault = draw_fault(schedule, i);
 

@@ -71,6 +71,7 @@ static int parse_options(int argc, char **argv, struct options *options)
     int failed = 0;
     int letter;
 
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread
     while ((letter = getopt_long(argc, argv, "", known, NULL)) != -1) {
         switch (letter) {
         case 's':

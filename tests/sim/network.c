@@ -329,6 +329,22 @@ static bool is_lost(struct world *world, uint32_t from, uint32_t to, uint64_t nu
     return drawn % 1000 < world->network.loss_permille;
 }
 
+/* A member that lies: some bytes of what it sends are others. */
+static void garble(struct world *world, struct packet *packet, uint32_t from, uint64_t number)
+{
+    uint64_t drawn = world_draw(world, "garble", from, number);
+    uint32_t byte_count = 1 + (uint32_t)(drawn >> 60);
+
+    if (drawn % 1000 >= world->nodes[from].garble_permille) {
+        return;
+    }
+    for (uint32_t i = 0; i < byte_count; i++) {
+        uint64_t where = world_draw(world, "garbled byte", number, i);
+
+        packet->message[where % packet->length_bytes] = (uint8_t)(where >> 32);
+    }
+}
+
 static void put_on_wire(struct world *world, struct link *link, struct packet *packet)
 {
     int direction = packet->to_dialler ? TO_DIALLER : TO_TARGET;
@@ -339,6 +355,9 @@ static void put_on_wire(struct world *world, struct link *link, struct packet *p
     if (is_lost(world, from, to, number)) {
         free(packet);
         return;
+    }
+    if (world->nodes[from].garble_permille != 0) {
+        garble(world, packet, from, number);
     }
     schedule_packet(world, packet, draw_delay_ms(world, from, to, number));
 }

@@ -152,7 +152,7 @@ static void make_manifest(const struct client_service *service, struct manifest 
     CHECK(text_copy(manifest->workdir, sizeof(manifest->workdir), "/") == 0);
     manifest->spread = MANIFEST_SPREAD_NODE;
     manifest->cpu_permille = 100;
-    manifest->memory_bytes = 64U << 20;
+    manifest->memory_bytes = SIM_REPLICA_BYTES;
     manifest->disk_bytes = 64U << 20;
     manifest->pid_count = 64;
     manifest->arch_count = 1;
@@ -227,6 +227,7 @@ void papers_service(struct world *world, uint32_t service, struct papers *papers
     content.version = 1;
     record.kind = minga_RecordKind_RECORD_SERVICE;
     record.sequence = wanted->known_sequence + 1;
+    record.removed = wanted->sending.removed;
     put_content(minga_Service_fields, &content, &record);
     seal_record(world, service, &record, papers);
 }

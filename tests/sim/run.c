@@ -12,9 +12,10 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/cleanup.h"
 #include "tests/sim/world.h"
 
-enum { REPEATED_SEEDS = 3 }; /* the first ones of many run twice: same hash? */
+enum { REPEATED_SEEDS = 3 }; /* the first ones of many run twice, through text: same hash? */
 
 struct result { /* what a child leaves in shared memory */
     bool finished;
@@ -165,11 +166,31 @@ static void print_failure(const struct job *job, const struct run_options *optio
     printf("\n");
 }
 
+/* The schedule as it is after being printed and read again. */
+static void through_text(struct schedule *schedule)
+{
+    CLEANUP(cleanup_free) char *text = NULL;
+    size_t length_bytes = 0;
+    struct err err = {0};
+    FILE *file = open_memstream(&text, &length_bytes);
+
+    CHECK(file != NULL);
+    schedule_print(schedule, file);
+    fclose(file);
+    file = fmemopen(text, length_bytes, "r");
+    CHECK(file != NULL);
+    CHECK(schedule_parse(file, "printed", schedule, &err) == 0);
+    fclose(file);
+}
+
 static void begin_job(struct job *job, uint64_t seed, const struct run_options *options)
 {
     static struct schedule schedule;
 
     generate(seed, options, &schedule);
+    if (job->is_repeat) {
+        through_text(&schedule);
+    }
     job->seed = seed;
     job->pid = begin_child(&schedule, job->result);
 }

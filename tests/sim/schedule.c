@@ -19,6 +19,7 @@ static const struct fault_form {
     unsigned words;
 } forms[] = {
     [FAULT_CRASH] = {"crash", NODE | FOR},
+    [FAULT_OFF] = {"off", NODE},
     [FAULT_WIPE] = {"wipe", NODE | FOR},
     [FAULT_KILL] = {"kill", NODE | FOR},
     [FAULT_KILL_AGENT] = {"kill-agent", NODE | FOR},
@@ -28,6 +29,7 @@ static const struct fault_form {
     [FAULT_LOSSY] = {"lossy", VALUE | FOR},
     [FAULT_STALL] = {"stall", NODE | FOR},
     [FAULT_SLOW_DISK] = {"slow-disk", NODE | VALUE | FOR},
+    [FAULT_GARBLE] = {"garble", NODE | VALUE | FOR},
     [FAULT_END_REPLICA] = {"end-replica", NODE | VALUE},
     [FAULT_REFUSE_STARTS] = {"refuse-starts", NODE | FOR},
     [FAULT_PAUSE] = {"pause", NODE | FOR},
@@ -40,6 +42,8 @@ static const struct fault_form {
     [FAULT_START] = {"start", SERVICE},
     [FAULT_STOP] = {"stop", SERVICE},
     [FAULT_SCALE] = {"scale", SERVICE | VALUE},
+    [FAULT_REMOVE] = {"remove", SERVICE},
+    [FAULT_WIPE_WRITER] = {"wipe-writer", SERVICE | FOR},
     [FAULT_PICK_HOLDER] = {"pick-holder", SERVICE | VALUE},
     [FAULT_PICK_MANAGER] = {"pick-manager", SERVICE | VALUE},
     [FAULT_PICK_BYSTANDER] = {"pick-bystander", SERVICE | VALUE},
@@ -110,6 +114,7 @@ void schedule_print(const struct schedule *schedule, FILE *file)
             schedule->members);
     fprintf(file, "latency %" PRIu64 "\nloss %" PRIu64 "\nskew %" PRIu64 "\n", schedule->latency_ms,
             schedule->loss_permille, schedule->skew_s);
+    fprintf(file, "mixed %" PRIu64 "\n", schedule->mixed);
     fprintf(file, "calm %" PRIu64 "\nconverge %" PRIu64 "\n", schedule->calm_ms,
             schedule->converge_ms);
     for (uint32_t i = 0; i < schedule->service_count; i++) {
@@ -278,10 +283,15 @@ static int parse_line(struct words *words, struct schedule *schedule)
         uint64_t *value;
         uint64_t value_max;
     } numbers[] = {
-        {"seed", &schedule->seed, UINT64_MAX},    {"nodes", &nodes, SIM_NODES_MAX},
-        {"members", &members, SIM_NODES_MAX},     {"latency", &schedule->latency_ms, 1000},
-        {"loss", &schedule->loss_permille, 1000}, {"skew", &schedule->skew_s, 100000},
-        {"calm", &schedule->calm_ms, UINT32_MAX}, {"converge", &schedule->converge_ms, UINT32_MAX},
+        {"seed", &schedule->seed, UINT64_MAX},
+        {"nodes", &nodes, SIM_NODES_MAX},
+        {"members", &members, SIM_NODES_MAX},
+        {"latency", &schedule->latency_ms, 1000},
+        {"loss", &schedule->loss_permille, 1000},
+        {"skew", &schedule->skew_s, 100000},
+        {"mixed", &schedule->mixed, 1},
+        {"calm", &schedule->calm_ms, UINT32_MAX},
+        {"converge", &schedule->converge_ms, UINT32_MAX},
     };
 
     if (strcmp(key, "at") == 0) {

@@ -20,6 +20,7 @@ enum {
 
 enum fault_kind {
     FAULT_CRASH,      /* the power fails; back with the disk */
+    FAULT_OFF,        /* the power fails for good */
     FAULT_WIPE,       /* the power fails; back with an empty disk and the same key */
     FAULT_KILL,       /* agent and replicas are killed */
     FAULT_KILL_AGENT, /* the agent alone */
@@ -29,6 +30,7 @@ enum fault_kind {
     FAULT_LOSSY,      /* every link, permille */
     FAULT_STALL,      /* the agent's process gets no time */
     FAULT_SLOW_DISK,
+    FAULT_GARBLE, /* of what a node sends, permille are changed on purpose */
     FAULT_END_REPLICA,
     FAULT_REFUSE_STARTS,
     FAULT_PAUSE,
@@ -41,6 +43,8 @@ enum fault_kind {
     FAULT_START, /* the owner's wishes */
     FAULT_STOP,
     FAULT_SCALE,
+    FAULT_REMOVE,
+    FAULT_WIPE_WRITER,    /* the owner writes; once it is acknowledged, who wrote it is wiped */
     FAULT_PICK_HOLDER,    /* $value: a node with a running replica, not the manager's */
     FAULT_PICK_MANAGER,   /* $value: the leading manager's node */
     FAULT_PICK_BYSTANDER, /* $value: a node with neither */
@@ -74,6 +78,7 @@ struct schedule {
     uint64_t latency_ms; /* of the slowest pair, one way */
     uint64_t loss_permille;
     uint64_t skew_s;      /* of wall clocks, at most, either way */
+    uint64_t mixed;       /* 1: some nodes lack a role, or have little room */
     uint64_t calm_ms;     /* from here on no faults: everything converges ... */
     uint64_t converge_ms; /* ... within so much, and stays so */
     uint32_t service_count;

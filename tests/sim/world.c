@@ -114,6 +114,7 @@ static void make_config(struct world *world, struct sim_node *node, uint64_t ind
 {
     struct core_config *config = &node->config;
     minga_NodeRecord *description = &config->overlay.description;
+    uint64_t draw = world_draw(world, "roles", index, 0);
 
     config->overlay.node_key = node->secret;
     config->overlay.storage_bytes_max = 256U << 20;
@@ -125,21 +126,25 @@ static void make_config(struct world *world, struct sim_node *node, uint64_t ind
     CHECK(text_copy(description->version, sizeof(description->version), "0.1.0") == 0);
     snprintf(description->zone, sizeof(description->zone), "z%u", (unsigned)(index % 3));
     description->reachable = minga_Reachable_REACHABLE_DIRECT;
-    description->runs = true;
-    description->stores = true;
-    description->manages = true;
+    bool plain = index < 4 || world->schedule.mixed == 0;
+
+    config->runs = plain || draw % 8 != 0;
+    config->stores = plain || draw / 8 % 8 != 0;
+    config->manages = true;
+    description->runs = config->runs;
+    description->stores = config->stores;
+    description->manages = config->manages;
     config->contribution = (struct sandbox_limits){.cpu_permille = 1000,
-                                                   .memory_bytes = UINT64_C(1) << 30,
+                                                   .memory_bytes = SIM_PLENTY_BYTES,
                                                    .disk_bytes = UINT64_C(1) << 30,
                                                    .pid_count = 1024};
+    if (!plain && draw / 64 % 4 == 0) {
+        config->contribution.memory_bytes = (draw / 256 % 3) * SIM_REPLICA_BYTES;
+    }
     config->storage_bytes = 256U << 20;
     config->port_first = 31000;
     config->port_last = 31099;
-    config->runs = true;
-    config->stores = true;
-    config->manages = true;
     config->arch = MANIFEST_ARCH_AMD64;
-    (void)world;
 }
 
 static void make_node(struct world *world, uint32_t index)
@@ -167,7 +172,7 @@ void world_start(struct world *world, uint32_t node)
 {
     struct sim_node *started = &world->nodes[node];
 
-    if (started->core != NULL) {
+    if (started->core != NULL || started->off_for_good) {
         return;
     }
     if (!started->powered) {

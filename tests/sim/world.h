@@ -20,7 +20,12 @@
 #include "tests/sim/sandbox.h"
 #include "tests/sim/schedule.h"
 
-enum { SIM_WALL_START_S = 1800000000, SIM_STEPS_PER_MS_MAX = 20000 };
+enum {
+    SIM_WALL_START_S = 1800000000,
+    SIM_STEPS_PER_MS_MAX = 20000,
+    SIM_REPLICA_BYTES = 64 << 20,              /* memory of each replica of each service */
+    SIM_PLENTY_BYTES = 16 * SIM_REPLICA_BYTES, /* room for whatever is pushed */
+};
 
 struct sim_node {
     char name[16]; /* "n3" */
@@ -34,10 +39,12 @@ struct sim_node {
     struct core *core; /* NULL: no process */
     uint32_t life;     /* counts processes; 0 never ran */
     bool powered;      /* the host */
-    bool cut;          /* its cable */
-    uint64_t boot_ms;  /* virtual time at which its CLOCK_BOOTTIME was 0 (modulo 2^64) */
+    bool off_for_good;
+    bool cut;         /* its cable */
+    uint64_t boot_ms; /* virtual time at which its CLOCK_BOOTTIME was 0 (modulo 2^64) */
     int64_t wall_skew_s;
     uint64_t stalled_until_ms;
+    uint32_t garble_permille;
     uint64_t wake_number; /* only the last wake-up counts */
     uint64_t steps_ms;    /* moment of the last step, and how many in it */
     uint32_t steps_in_ms;

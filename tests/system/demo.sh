@@ -62,7 +62,7 @@ show "$victim" node
 started=$(now_ms)
 node_kill "$victim"
 echo "$(name_of "$victim") is dead"
-healed() { has_running "$asker" web 3 && all_answer "$asker" web 3 && ! nodes_of "$asker" web | grep -qx "$(name_of "$victim")"; }
+healed() { has_running "$asker" web 3 && all_answer "$asker" web 3 && ! nodes_of "$asker" web | grep -cx "$(name_of "$victim")"; }
 wait_until 20 healed || { minga 1 status web; exit 1; }
 echo "three replicas again after $(($(now_ms) - started)) ms"
 show "$asker" status web

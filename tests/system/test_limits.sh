@@ -32,7 +32,7 @@ MANIFEST
     minga 1 start "$1"
 }
 note_of() { minga 2 --json status "$1" | jq -r '.services[0].reason, (.services[0].replicas[].reason)' | tr '\n' ' '; }
-says() { note_of "$1" | grep -qi "$2"; }
+says() { note_of "$1" | grep -ci "$2"; }
 node_of() { number_of_name "$(minga 1 --json status "$1" | jq -r '.services[0].replicas[0].node_name')"; }
 
 "$here/../fixtures/make_web.sh" "$WORK/web.tar.zst"
@@ -68,7 +68,7 @@ check "its measured use is shown" eval '[ "$(minga 1 --json status burner | jq "
 minga 1 stop burner --wait=20s
 
 bundle filler 'dd if=/dev/zero of=/fill bs=1M 2>&1; echo "wrote $(cat /fill | dd of=/dev/null bs=1M 2>&1 | tail -n 1)"; sleep 600' ''
-within 15 "a disk filler is told that the disk is full" eval 'minga 2 logs filler | grep -qi "no space"'
+within 15 "a disk filler is told that the disk is full" eval 'minga 2 logs filler | grep -ci "no space"'
 check "it could not write more than its disk" eval '[ "$(minga 1 --json status filler | jq ".services[0].replicas[0] | .disk_bytes <= .disk_limit_bytes")" = true ]'
 check "the neighbour answers beside the filler" all_answer 1 web 2
 minga 1 stop filler --wait=20s

@@ -74,9 +74,10 @@ minga 3 join --yes --token-file "$WORK/token" >/dev/null || fail "join after lea
 within 5 "and may join again" sees_members 1 3
 
 # --- rights of local users
-as_nobody() { setpriv --reuid 4242 --regid 4242 --clear-groups env HOME=/nonexistent MINGA_SOCKET="$(socket_of 1)" "$BIN/minga" "$@"; }
+install -d -o 4242 -g 4242 "$WORK/nobody"
+as_nobody() { setpriv --reuid 4242 --regid 4242 --clear-groups env HOME="$WORK/nobody" MINGA_SOCKET="$(socket_of "${NOBODY_ASKS:-1}")" "$BIN/minga" "$@"; }
 check "any local user may look" as_nobody nodes
-refused 3 "" "an unprivileged user may not join" as_nobody join --yes --token-file "$WORK/token"
+NOBODY_ASKS=5 refused 3 "" "an unprivileged user may not join" as_nobody join --yes --token-file "$WORK/token"
 refused 3 "" "an unprivileged user may not pause the node" as_nobody node pause
 
 # --- garbage on the port

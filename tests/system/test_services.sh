@@ -39,14 +39,14 @@ redis_says() {
     local at
     at=$(place redis)
     printf 'SET minga neighbours\r\nGET minga\r\n' |
-        in_node user timeout 3 socat -t1 - "TCP:$at" | grep -q neighbours
+        in_node user timeout 3 socat -t1 - "TCP:$at" | grep -c neighbours
 }
-dynamic_says() { in_node user timeout 3 socat -u "TCP:$(place dynamic)" - | grep -q '^dynamic-1$'; }
-python_says() { answers "$(place python)" /hello.txt | grep -q 'hello from python'; }
+dynamic_says() { in_node user timeout 3 socat -u "TCP:$(place dynamic)" - | grep -c '^dynamic-1$'; }
+python_says() { answers "$(place python)" /hello.txt | grep -c 'hello from python'; }
 within 5 "redis keeps a key" redis_says
 within 5 "a dynamic binary answers, with the replica's host name" dynamic_says
 within 5 "python serves a file" python_says
-check "what it printed is kept" eval 'minga 3 logs python | grep -q "GET /hello.txt"'
+check "what it printed is kept" eval 'minga 3 logs python | grep -c "GET /hello.txt"'
 
 status_lines() { # of each process of a service on any node, but pid 1 of the sandbox
     local i pid
@@ -96,7 +96,7 @@ resources: {cpu: 0.2, memory: 32M, disk: 16M, pids: 16}
 MANIFEST
 minga 1 push "$root" >/dev/null
 minga 1 start probe --wait=20s >/dev/null || fail "start probe"
-within 15 "the probe ends its report" eval 'minga 2 logs probe | grep -q "probe is done"'
+within 15 "the probe ends its report" eval 'minga 2 logs probe | grep -c "probe is done"'
 report() { minga 2 logs probe; }
 report >"$WORK/report"
 check "it writes its own files" grep -q "can write its own files" "$WORK/report"

@@ -264,6 +264,7 @@ static void request(struct run *run, uint8_t argument, struct bytes bytes,
     struct overlay_event now = event_at(run, OVERLAY_TICK);
     struct ring_key key = {{{argument}}};
     struct chunk_id chunk = {key.id};
+    struct record_key record;
     struct node_id to = overlay_member(run->overlay, argument % (NEIGHBOURS + 1))->node;
     uint64_t token = ++run->next_token;
 
@@ -276,10 +277,10 @@ static void request(struct run *run, uint8_t argument, struct bytes bytes,
     }
     switch (argument >> 4) {
     case 0:
-        overlay_ask(run->overlay, &now, token, &to, bytes, effects);
+        overlay_ask(run->overlay, &now, &to, (struct overlay_question){token, bytes}, effects);
         break;
     case 1:
-        overlay_route(run->overlay, &now, token, &key, bytes, effects);
+        overlay_route(run->overlay, &now, &key, (struct overlay_question){token, bytes}, effects);
         break;
     case 2:
         overlay_lookup(run->overlay, &now, token, &key, effects);
@@ -288,14 +289,15 @@ static void request(struct run *run, uint8_t argument, struct bytes bytes,
         overlay_record_put(run->overlay, &now, token, bytes, effects);
         break;
     case 4:
-        overlay_record_get(run->overlay, &now, token, &(struct service_id){key.id},
-                           minga_RecordKind_RECORD_SERVICE, 0, effects);
+        record = record_key(&(struct service_id){key.id}, minga_RecordKind_RECORD_SERVICE, 0);
+        overlay_record_get(run->overlay, &now, token, &record, effects);
         break;
     case 5:
         overlay_chunk_put(run->overlay, &now, token, &chunk, effects);
         break;
     default:
-        overlay_chunk_get(run->overlay, &now, token, &chunk, &to, 1, effects);
+        overlay_chunk_get(run->overlay, &now, token, &(struct overlay_wanted){chunk, &to, 1},
+                          effects);
         break;
     }
 }

@@ -181,7 +181,7 @@ Test(executor, what_it_printed_last_is_part_of_the_reason)
     event.key = (struct replica_key){bench.community->service, 1, 1};
     executor_sandbox(bench.executor, &bench.turn, &event);
     cr_assert_str_eq(first_replica(&bench).status.reason,
-                     "exited with status 3: no such table: page; restarted once");
+                     "exit status 3: no such table: page; restarted once");
     fake_free(bench.community);
 }
 

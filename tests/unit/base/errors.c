@@ -32,6 +32,13 @@ Test(errors, a_strange_name_cannot_break_the_line)
     cr_assert_str_eq(err.text, "file a?b?[31m");
 }
 
+Test(errors, a_code_of_either_sign_has_words_and_an_unknown_one_too)
+{
+    cr_assert_str_eq(err_text(-ENOENT), "No such file or directory");
+    cr_assert_str_eq(err_text(ENOENT), "No such file or directory");
+    cr_assert_str_eq(err_text(-100000), "unknown error");
+}
+
 Test(errors, an_endless_chain_keeps_the_outer_context)
 {
     struct err err = {0};

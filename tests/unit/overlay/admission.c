@@ -46,11 +46,12 @@ static int judge(const struct asked *asked, uint64_t wall_unix_s)
 {
     struct public_key community = keys_public(&net.community_key);
     struct admission_request request = asked->request;
-    struct admission admission;
+    struct admission_verdict verdict = {0};
 
     request.request.data = asked->bytes;
-    reason[0] = '\0';
-    return admission_judge(membership, &community, &request, wall_unix_s, &admission, reason);
+    int r = admission_judge(membership, &community, &request, wall_unix_s, &verdict);
+    memcpy(reason, verdict.reason, sizeof(reason));
+    return r;
 }
 
 /* Node `index` becomes a member by the hand of node `voucher`. */

@@ -40,6 +40,41 @@ Test(community, five_nodes_form_one_ring_in_which_all_know_all)
     end_network();
 }
 
+static minga_Reachable reachable_at(uint32_t where, uint32_t node)
+{
+    return overlay_member_by_id(net.nodes[where].overlay, &net.nodes[node].id)->record.reachable;
+}
+
+Test(community, a_node_that_another_has_dialled_is_known_to_all_as_reached_directly)
+{
+    make_members(3);
+    run_for(3000);
+    for (uint32_t i = 0; i < 3; i++) {
+        for (uint32_t k = 0; k < 3; k++) {
+            cr_assert_eq(reachable_at(i, k), minga_Reachable_REACHABLE_DIRECT, "%u of %u", k, i);
+        }
+    }
+    end_network();
+}
+
+Test(community, how_a_node_is_reached_at_new_addresses_is_unknown_until_one_is_dialled)
+{
+    struct overlay_event now = {.kind = OVERLAY_TICK};
+    minga_NodeRecord description;
+
+    make_members(3);
+    run_for(3000);
+    description = net.nodes[0].config.description;
+    now.now_ms = net.now_ms;
+    overlay_describe(net.nodes[0].overlay, &now, &description, &net.nodes[0].effects);
+    cr_assert_eq(reachable_at(0, 0), minga_Reachable_REACHABLE_DIRECT, "the same addresses");
+    snprintf(description.addresses[0], sizeof(description.addresses[0]), "10.9.9.9:7400");
+    now.now_ms = ++net.now_ms;
+    overlay_describe(net.nodes[0].overlay, &now, &description, &net.nodes[0].effects);
+    cr_assert_eq(reachable_at(0, 0), minga_Reachable_REACHABLE_UNKNOWN);
+    end_network();
+}
+
 Test(community, a_killed_node_is_declared_dead_within_a_second)
 {
     make_members(5);
@@ -250,19 +285,20 @@ Test(community, a_question_reaches_one_member_or_the_responsible_one_and_is_answ
     make_members(5);
     run_for(3000);
     now = now_event();
-    overlay_ask(net.nodes[1].overlay, &now, 7, &net.nodes[3].id, bytes_of_text("hello"),
-                &net.nodes[1].effects);
+    overlay_ask(net.nodes[1].overlay, &now, &net.nodes[3].id,
+                (struct overlay_question){7, bytes_of_text("hello")}, &net.nodes[1].effects);
     perform(1);
     run_for(20);
     cr_assert(net.nodes[1].done[7].ended);
     cr_assert_eq(memcmp(net.nodes[1].done[7].bytes, "re: hello", 9), 0);
-    overlay_ask(net.nodes[1].overlay, &now, 8, &net.nodes[1].id, bytes_of_text("self"),
-                &net.nodes[1].effects);
+    overlay_ask(net.nodes[1].overlay, &now, &net.nodes[1].id,
+                (struct overlay_question){8, bytes_of_text("self")}, &net.nodes[1].effects);
     perform(1);
     cr_assert(net.nodes[1].done[8].ended);
     for (uint32_t i = 0; i < 20; i++) {
         seed_of("routed", i, key.id.bytes);
-        overlay_route(net.nodes[1].overlay, &now, 20 + i, &key, bytes_of_text("to a key"),
+        overlay_route(net.nodes[1].overlay, &now, &key,
+                      (struct overlay_question){20 + i, bytes_of_text("to a key")},
                       &net.nodes[1].effects);
         perform(1);
         overlay_lookup(net.nodes[1].overlay, &now, 60 + i, &key, &net.nodes[1].effects);
@@ -292,7 +328,8 @@ Test(community, repeated_questions_reach_the_agent_once)
     net.loss_percent = 30;
     for (uint32_t i = 0; i < 40; i++) {
         now = now_event();
-        overlay_ask(net.nodes[1].overlay, &now, 10 + i, &net.nodes[2].id, bytes_of_text("once"),
+        overlay_ask(net.nodes[1].overlay, &now, &net.nodes[2].id,
+                    (struct overlay_question){10 + i, bytes_of_text("once")},
                     &net.nodes[1].effects);
         perform(1);
         run_for(100);

@@ -49,9 +49,9 @@ static const struct done *put(uint32_t node, uint64_t token, uint32_t owner, con
 static const struct done *get(uint32_t node, uint64_t token, const struct service_id *service)
 {
     struct overlay_event now = now_event();
+    struct record_key key = record_key(service, minga_RecordKind_RECORD_SERVICE, 0);
 
-    overlay_record_get(net.nodes[node].overlay, &now, token, service,
-                       minga_RecordKind_RECORD_SERVICE, 0, &net.nodes[node].effects);
+    overlay_record_get(net.nodes[node].overlay, &now, token, &key, &net.nodes[node].effects);
     perform(node);
     run_for(3000);
     cr_assert(net.nodes[node].done[token].ended);
@@ -207,8 +207,8 @@ static const struct done *fetch(uint32_t index, uint64_t token, const struct chu
 {
     struct overlay_event now = now_event();
 
-    overlay_chunk_get(net.nodes[index].overlay, &now, token, chunk, NULL, 0,
-                      &net.nodes[index].effects);
+    overlay_chunk_get(net.nodes[index].overlay, &now, token,
+                      &(struct overlay_wanted){.chunk = *chunk}, &net.nodes[index].effects);
     perform(index);
     run_for(500);
     return &net.nodes[index].done[token];
@@ -368,8 +368,8 @@ Test(chunks, a_fetch_does_not_wait_for_a_dead_holder)
     for (uint32_t i = 0; i < 8; i++) {
         if (net.nodes[i].running && !overlay_has_chunk(net.nodes[i].overlay, &chunk)) {
             now = now_event();
-            overlay_chunk_get(net.nodes[i].overlay, &now, 3, &chunk, NULL, 0,
-                              &net.nodes[i].effects);
+            overlay_chunk_get(net.nodes[i].overlay, &now, 3,
+                              &(struct overlay_wanted){.chunk = chunk}, &net.nodes[i].effects);
             perform(i);
             run_for(1500);
             done = &net.nodes[i].done[3];

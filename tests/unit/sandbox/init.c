@@ -233,7 +233,7 @@ static void launch(struct sandbox *sandbox, const struct sandbox_spec *spec)
 
 static struct init_message hear(struct sandbox *sandbox)
 {
-    struct init_message message = {0};
+    struct init_message message = {.kind = INIT_ENDED};
     struct pollfd poll_fd = {sandbox->control_fd, POLLIN, 0};
     pid_t pid = 0;
 
