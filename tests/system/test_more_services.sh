@@ -116,6 +116,7 @@ php_bundle() {
     [ -x /usr/bin/php ] || return 1
     manifest php 8080 '[/usr/bin/php, -S, "0.0.0.0:8080", -t, /srv]'
     # shellcheck disable=SC2016
+    # shellcheck disable=SC2028 # PHP's escapes
     echo '<?php echo "from php ", gethostname(), " ", strlen(random_bytes(8)), "\n";' >"$files/index.php"
     "$bundle" "$files/php.tar.gz" "$files/php.yaml" "$(realpath /usr/bin/php)=/usr/bin/php" \
         "$files/index.php=/srv/index.php" /usr/share/zoneinfo/UTC
