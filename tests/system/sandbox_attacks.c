@@ -133,8 +133,10 @@ static void check_descriptors(struct world *world)
     }
     close(pair[0]);
     close(pair[1]);
-    wait_a_little(100);
-    check(world, descriptors(world) == before, "foreign descriptors do not stay open");
+    for (int i = 0; i < 20 && descriptors(world) > before; i++) {
+        wait_a_little(100);
+    }
+    check(world, descriptors(world) <= before, "foreign descriptors do not stay open");
 }
 
 /* The tree and a link to the host's root change places all the time. */
@@ -249,7 +251,9 @@ void check_attacks(struct world *world)
     check(world, world_connect(world), "after a flood the helper lets in");
     check_saying(world, resident_kib(world) < RESIDENT_KIB_MAX, "its memory is bounded", "no");
     check_descriptors(world);
-    wait_a_little(500);
+    for (int i = 0; i < 20 && descriptors(world) != before; i++) {
+        wait_a_little(100);
+    }
     check(world, descriptors(world) == before, "and its descriptors are as before");
     sandbox_client_list(&world->client);
     check(world, world_await(world, &neighbour.key, SANDBOX_LISTED, 3000, &event),
