@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# The libraries of DESIGN §9, all Debian packages, as imported targets PkgConfig::NAME.
+# What docs/dependencies.md lists, all Debian packages, as imported targets PkgConfig::NAME.
 
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(SODIUM REQUIRED IMPORTED_TARGET libsodium)

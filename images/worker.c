@@ -58,6 +58,13 @@ static int find_program(char program[PROGRAM_BYTES_MAX], struct err *err)
     return err_set(err, -ENOENT, "minga-unpack is not beside the program in %s", own);
 }
 
+int worker_check(struct err *err)
+{
+    char program[PROGRAM_BYTES_MAX];
+
+    return find_program(program, err);
+}
+
 /* Between fork and exec: async-signal-safe calls only. */
 static _Noreturn void run_child(struct launch *launch)
 {

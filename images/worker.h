@@ -35,6 +35,9 @@ struct worker {
     char messages[WORKER_MESSAGES_BYTES_MAX]; /* lines; terminated */
 };
 
+/* Can this process start the worker? Returns 0, or -ENOENT with err saying where it should be. */
+int worker_check(struct err *err);
+
 /*
  * Unpacks the tar stream (plain, gzip, xz, zstd) readable from archive_fd into the new folder
  * `staging` of parent_fd. Both descriptors are borrowed for the call only.

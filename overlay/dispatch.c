@@ -135,7 +135,14 @@ static int find_sender(struct overlay *overlay, const struct overlay_source *sou
     int index = source->inbound ? links_member(&overlay->links, source->link, overlay->now_ms)
                                 : membership_find(&overlay->membership, &source->node);
 
-    if (index != MEMBER_NONE && overlay->membership.list[index].view.state == MEMBER_EXPELLED) {
+    const struct member *member = index == MEMBER_NONE ? NULL : &overlay->membership.list[index];
+
+    if (member == NULL || member->view.state == MEMBER_EXPELLED) {
+        return MEMBER_NONE;
+    }
+    /* Numbers of links may come again when the transport has bound anew; keys do not lie. */
+    if (source->inbound && member->has_curve_key &&
+        memcmp(member->curve_key, source->curve_key, sizeof(member->curve_key)) != 0) {
         return MEMBER_NONE;
     }
     return index;

@@ -218,15 +218,33 @@ void overlay_step(struct overlay *overlay, const struct overlay_event *event,
     state_leave(overlay);
 }
 
+static bool same_addresses(const minga_NodeRecord *a, const minga_NodeRecord *b)
+{
+    if (a->addresses_count != b->addresses_count) {
+        return false;
+    }
+    for (size_t i = 0; i < a->addresses_count; i++) {
+        if (strcmp(a->addresses[i], b->addresses[i]) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void overlay_describe(struct overlay *overlay, const struct overlay_event *now,
                       const minga_NodeRecord *description, struct overlay_effects *effects)
 {
     uint64_t sequence = overlay->record.sequence;
     uint64_t incarnation = overlay->record.incarnation;
     bool leaving = overlay->record.leaving;
+    /* How it was reached at other addresses says nothing about new ones. */
+    bool keep = description->reachable == minga_Reachable_REACHABLE_UNKNOWN &&
+                same_addresses(&overlay->record, description);
+    minga_Reachable reachable = keep ? overlay->record.reachable : description->reachable;
 
     state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
     overlay->record = *description;
+    overlay->record.reachable = reachable;
     overlay->record.sequence = sequence;
     overlay->record.leaving = leaving;
     gossip_describe(overlay, incarnation);

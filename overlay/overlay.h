@@ -299,6 +299,8 @@ uint32_t overlay_member_count(const struct overlay *overlay); /* all ever admitt
 const struct overlay_member *overlay_member(const struct overlay *overlay, uint32_t index);
 const struct overlay_member *overlay_member_by_id(const struct overlay *overlay,
                                                   const struct node_id *node);
+/* Is this X25519 key one that a member, not expelled since, has greeted with? */
+bool overlay_has_greeted(const struct overlay *overlay, const uint8_t curve_key[32]);
 /* Is this key the owner of at least one member that is not expelled? */
 bool overlay_owner_is_member(const struct overlay *overlay, const struct public_key *owner);
 /* Has no other member been heard for ISOLATED_MS, though others did not leave on purpose? */

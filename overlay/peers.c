@@ -407,6 +407,18 @@ static void take_greeting(struct overlay *overlay, int index, struct bytes recor
     }
 }
 
+/* Whoever greets on an inbound link has dialled one of our addresses: say that it can be done. */
+static void note_dialled(struct overlay *overlay)
+{
+    minga_NodeRecord *record = &overlay->record;
+
+    if (overlay->phase == PHASE_MEMBER && record->addresses_count > 0 &&
+        record->reachable == minga_Reachable_REACHABLE_UNKNOWN) {
+        record->reachable = minga_Reachable_REACHABLE_DIRECT;
+        gossip_describe(overlay, record->incarnation);
+    }
+}
+
 void peer_on_hello(struct overlay *overlay, const struct arrival *arrival)
 {
     const minga_Hello *hello = &arrival->message->kind.hello;
@@ -446,10 +458,14 @@ void peer_on_hello(struct overlay *overlay, const struct arrival *arrival)
                     "this node is not known as a member");
         return;
     }
+    memcpy(overlay->membership.list[index].curve_key, arrival->source->curve_key,
+           sizeof(arrival->source->curve_key)); /* proven, perhaps before it was a member */
+    overlay->membership.list[index].has_curve_key = true;
     links_greeted(&overlay->links, arrival->source->link, index, overlay->now_ms);
     take_greeting(overlay, index, (struct bytes){hello->node_record.bytes, hello->node_record.size},
                   hello->has_digest ? &hello->digest : NULL);
     gossip_heard(overlay, index);
+    note_dialled(overlay);
     welcome(overlay, arrival, index);
 }
 

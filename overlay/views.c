@@ -57,6 +57,19 @@ const struct overlay_member *overlay_member_by_id(const struct overlay *overlay,
     return index == MEMBER_NONE ? NULL : view_of(overlay, index);
 }
 
+bool overlay_has_greeted(const struct overlay *overlay, const uint8_t curve_key[32])
+{
+    for (uint32_t i = 0; i < overlay->membership.count; i++) {
+        const struct member *member = &overlay->membership.list[i];
+
+        if (member->has_curve_key && member->view.state != MEMBER_EXPELLED &&
+            memcmp(member->curve_key, curve_key, sizeof(member->curve_key)) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool overlay_owner_is_member(const struct overlay *overlay, const struct public_key *owner)
 {
     for (uint32_t i = 0; i < overlay->membership.count; i++) {

@@ -31,7 +31,8 @@
  * restarted one connects to the listening socket (INIT_FD_LISTEN); the newest connection counts,
  * init closes the older one and repeats its state: STARTED, then HEALTH if known. A service that
  * ends while nobody is connected is reported to whoever connects within INIT_LINGER_MS; then init
- * exits anyway. If init dies without a last message, it was killed (out of memory, kill-to-empty).
+ * exits anyway. When nobody connects for INIT_ALONE_MS while the service runs, init exits and the
+ * kernel ends the rest: without agent and helper no replica is left behind. If init dies without a last message, it was killed (out of memory, kill-to-empty).
  */
 #include <assert.h>
 #include <stdbool.h>
@@ -58,10 +59,12 @@ enum {
 enum {
     INIT_UID = 65535,       /* uid and gid of init itself; no manifest can ask for it */
     INIT_LINGER_MS = 30000, /* how long an unreported end waits for a minga-sandboxd */
+    INIT_ALONE_MS = 60000,  /* how long a service runs without any minga-sandboxd */
     INIT_ENTRIES = 5,
     INIT_CONNECTIONS_MAX = 512, /* forwarded at once, of one port; more wait in the backlog */
     INIT_MESSAGE_BYTES_MAX = 512,
 };
+static_assert((int)INIT_ALONE_MS > (int)HELPER_ALONE_MS, "a helper may restart with its agent");
 static_assert((int)INIT_LINGER_MS >= (int)HELPER_ALONE_MS, "init waits for whoever would adopt it");
 
 enum init_message_kind {

@@ -72,6 +72,30 @@ static int turn_over(struct logs_writer *writer)
     return 0;
 }
 
+/* Where an earlier writer stopped: in the file that begins later. */
+static bool go_on_behind(struct logs_writer *writer)
+{
+    uint64_t begin_bytes[2] = {0, 0};
+    struct stat about;
+    bool known[2];
+
+    for (unsigned i = 0; i < 2; i++) {
+        known[i] = read_header(writer->fds[i], &begin_bytes[i]);
+    }
+    if (!known[0] && !known[1]) {
+        return false;
+    }
+    writer->current = known[1] && (!known[0] || begin_bytes[1] > begin_bytes[0]) ? 1 : 0;
+    if (fstat(writer->fds[writer->current], &about) < 0 || about.st_size < LOGS_HEADER_BYTES) {
+        return false;
+    }
+    writer->offset_bytes =
+        begin_bytes[writer->current] + (uint64_t)about.st_size - LOGS_HEADER_BYTES;
+    writer->used_bytes =
+        (uint64_t)about.st_size < writer->half_bytes ? (uint64_t)about.st_size : writer->half_bytes;
+    return true;
+}
+
 void logs_writer_init(struct logs_writer *writer, const int fds[2], uint64_t bytes_max,
                       uint64_t now_ms)
 {
@@ -85,7 +109,7 @@ void logs_writer_init(struct logs_writer *writer, const int fds[2], uint64_t byt
     };
     /* Should this fail, the file counts as full and the first write tries again. */
     writer->used_bytes = writer->half_bytes;
-    if (ftruncate(fds[1], 0) == 0) {
+    if (!go_on_behind(writer) && ftruncate(fds[1], 0) == 0) {
         (void)turn_over(writer);
     }
 }

@@ -32,7 +32,10 @@ struct logs_writer { /* memory: the caller's; descriptors: borrowed */
     uint64_t lost_bytes; /* dropped since the beginning */
 };
 
-/* Takes over two files and empties them. bytes_max >= 4 * LOGS_HEADER_BYTES. */
+/*
+ * Takes over two files and goes on behind what they keep; what is no log is emptied.
+ * bytes_max >= 4 * LOGS_HEADER_BYTES.
+ */
 void logs_writer_init(struct logs_writer *writer, const int fds[2], uint64_t bytes_max,
                       uint64_t now_ms);
 /* Keeps, or drops and counts. Never fails. */

@@ -5,7 +5,7 @@
  * anyone's programs. Runs on mingad's loop: the loop polls api_fd() and calls api_run().
  *
  * Who may do what is decided here, by the peer's credentials: looking is open to every local
- * user, acting to root, group minga and mingad's own user, membership to root (DESIGN §1).
+ * user, acting to root, group minga and mingad's own user, membership to root.
  */
 #include <sys/types.h>
 

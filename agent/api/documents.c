@@ -96,8 +96,10 @@ static json_t *ports(const struct replica_status *replica)
     json_t *object = json_object();
 
     for (uint32_t i = 0; i < replica->port_count; i++) {
-        json_object_set_new(object, replica->ports[i].name,
-                            json_integer(replica->ports[i].host_port));
+        if (replica->ports[i].host_port != 0) { /* 0: not bound yet */
+            json_object_set_new(object, replica->ports[i].name,
+                                json_integer(replica->ports[i].host_port));
+        }
     }
     return object;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 /*
- * The JSON documents of DESIGN §1, from the core's views and answers. Their names are an
+ * The JSON documents of docs/control-api.md, from the core's views and answers. Their names are an
  * interface and are kept. All return new references (NULL: no memory). Pure.
  */
 #include <jansson.h>

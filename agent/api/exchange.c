@@ -200,7 +200,7 @@ void exchange_fail_answer(struct exchange *exchange, const char *what,
     } outcomes[] = {
         [OVERLAY_OK] = {500, "nothing came back", ""},
         [OVERLAY_REFUSED] = {422, "refused", ""},
-        [OVERLAY_TIMED_OUT] = {504, "no answer in time", "see minga nodes; try again"},
+        [OVERLAY_TIMED_OUT] = {504, "no answer in time", "try again; minga nodes says who is up"},
         [OVERLAY_NOT_FOUND] = {404, "no such thing", ""},
         [OVERLAY_CONFLICT] = {409, "changed by someone else meanwhile", "try again"},
         [OVERLAY_FULL] = {507, "no room left", "free some, or give more storage"},

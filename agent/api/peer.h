@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 /*
- * Who is at the other end of a control connection, and what that one may do (DESIGN §1).
+ * Who is at the other end of a control connection, and what that one may do.
  */
 #include <stdbool.h>
 #include <stdint.h>

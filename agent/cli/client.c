@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "agent/cli/session.h"
 #include "base/units.h"
@@ -69,7 +71,7 @@ static int no_agent(struct session *session, CURLcode code)
         problem_set(&session->problem, EXIT_NO_AGENT, "no agent", "nothing answers at %s",
                     session->socket_path);
         return problem_advise(&session->problem,
-                              "start it with: systemctl start minga, or choose --socket PATH");
+                              "start mingad, or choose another agent with --socket PATH");
     }
     return problem_set(&session->problem, EXIT_NO_AGENT, "agent", "%s", curl_easy_strerror(code));
 }
@@ -96,6 +98,10 @@ static int refused(struct session *session, const struct reply *reply)
 
 static int prepare(struct session *session)
 {
+    if (strlen(session->socket_path) >= sizeof(((struct sockaddr_un *)NULL)->sun_path)) {
+        return problem_set(&session->problem, EXIT_NO_AGENT, "agent",
+                           "the socket's path is too long: %s", session->socket_path);
+    }
     if (session->curl == NULL) {
         session->curl = curl_easy_init();
     }

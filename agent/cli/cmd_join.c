@@ -157,8 +157,7 @@ int run_leave(struct session *session, const struct arguments *arguments)
 {
     int status;
 
-    if (!confirm(session, arguments,
-                 "Hand over what runs here and leave the community? Coming back needs a token.")) {
+    if (!confirm(session, arguments, "Leave the community? Coming back needs a token.")) {
         return problem_set(&session->problem, EXIT_REFUSED, "leave", "you said no");
     }
     progress(session, "handing over what runs here ...");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 /*
- * What a command ends with: an exit status (DESIGN §1) and one line that says what, why, and
+ * What a command ends with: an exit status and one line that says what, why, and
  * what to do. The first finder records it and returns its status; main prints it once.
  */
 #include <stdbool.h>

@@ -16,6 +16,7 @@ enum {
     BATCH_BYTES_MAX = 4 * 1048576, /* chunks in one upload, with their lengths */
     BATCH_CHUNKS_MAX = 4096,
     VERSIONS_MAX = 10000,
+    SEND_TRIES_MAX = 3,
 };
 
 struct push {
@@ -39,6 +40,18 @@ void push_note(struct push_notes *notes, const char *line)
 
 /* ------------------------------------------------------------------ chunks */
 
+/* On a slow or busy link copies may not be confirmed in time: what is stored stays stored. */
+static int send_batch(struct push *push, json_t **answer_out)
+{
+    int status = EXIT_LATE;
+
+    for (int i = 0; i < SEND_TRIES_MAX && status == EXIT_LATE; i++) {
+        status = session_post_bytes(push->session, "/v1/chunks",
+                                    (struct bytes){push->batch, push->batch_bytes}, answer_out);
+    }
+    return status;
+}
+
 static int flush(struct push *push)
 {
     CLEANUP(cleanup_json) json_t *answer = NULL;
@@ -47,8 +60,7 @@ static int flush(struct push *push)
     if (push->batch_count == 0) {
         return EXIT_DONE;
     }
-    status = session_post_bytes(push->session, "/v1/chunks",
-                                (struct bytes){push->batch, push->batch_bytes}, &answer);
+    status = send_batch(push, &answer);
     push->new_bytes += (uint64_t)number_of(answer, "new_bytes");
     push->done_count += push->batch_count;
     push->batch_bytes = 0;

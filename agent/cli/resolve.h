@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
-/* Which service is meant by NAME or NAME@OWNER (DESIGN §1 "Names"). */
+/* Which service is meant by NAME or NAME@OWNER. */
 #include "agent/cli/session.h"
 #include "base/limits.h"
 

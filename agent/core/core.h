@@ -4,7 +4,7 @@
  * All decisions of one node together: overlay, Service Manager, executor, the owner's policy.
  *
  * This is the one thing that both mingad and the simulator drive: one event in, bounded effects
- * out (DESIGN §4). Pure: no I/O, no clock, no allocation after core_new.
+ * out. Pure: no I/O, no clock, no allocation after core_new.
  *
  * Effects borrow from the core and from the event until the next call with the same core; each
  * call begins by emptying `effects`. Stores of the agent's own blobs carry token 0: no

@@ -4,7 +4,7 @@
  * What manager and executor may know of the community: a small table of functions, so that
  * election and discovery can be exchanged and unit tests need no overlay.
  *
- * The default (surroundings_of_overlay) is the pseudo-DHT of DESIGN §8: the node responsible for
+ * The default (surroundings_of_overlay) is a pseudo-DHT: the node responsible for
  * a service's id leads, the next ones on the ring are its secondaries.
  */
 #include <stdbool.h>

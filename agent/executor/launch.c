@@ -204,7 +204,12 @@ static void say_end(struct replica *replica, const struct sandbox_event *event)
         replica_say(replica, "out of memory: limit %s", limit);
         return;
     case SANDBOX_END_EXITED:
-        replica_say(replica, "exited with status %d", event->status);
+        /* The helper adds the last line that the service has printed: it says why. */
+        if (event->reason[0] != '\0') {
+            replica_say(replica, "%.90s", event->reason);
+        } else {
+            replica_say(replica, "exit status %d", event->status);
+        }
         return;
     case SANDBOX_END_SIGNALLED:
         replica_say(replica, "ended by signal %d", event->status);

@@ -2,7 +2,7 @@
 #pragma once
 /*
  * The Service Manager: keeps each service that this node is responsible for at its wanted number
- * of replicas; as a secondary it keeps others' manager records (DESIGN §8).
+ * of replicas; as a secondary it keeps others' manager records.
  *
  * Pure. Level-triggered: every event changes what is known, then pursue() does whatever leads
  * from what is to what is wanted; lost messages are sent again by time.

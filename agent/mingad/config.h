@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 /*
- * minga.yaml: what the owner of this machine gives, and how the agent is reached (DESIGN §1).
+ * minga.yaml: what the owner of this machine gives, and how the agent is reached.
  *
  * config_parse is pure. config_load finds and checks the file: only root or the agent's own user
  * may have written it, since it decides what the community may take. Shares of the machine are

@@ -192,6 +192,13 @@ static void on_transport(void *context, const struct overlay_event *event)
     edge_overlay_event(context, event);
 }
 
+static bool is_member(void *context, const uint8_t curve_key[32])
+{
+    const struct edge *edge = context;
+
+    return overlay_has_greeted(core_overlay(edge->core), curve_key);
+}
+
 static int open_workers(struct edge *edge, struct err *err)
 {
     struct transport_config config = {.loop = &edge->loop,
@@ -199,6 +206,7 @@ static int open_workers(struct edge *edge, struct err *err)
                                       .listen_host = edge->config.listen_host,
                                       .listen_port = edge->config.listen_port,
                                       .event = on_transport,
+                                      .is_member = is_member,
                                       .context = edge};
 
     edge->writer = store_writer_new(&edge->loop, edge->store, on_stored, edge);

@@ -22,6 +22,7 @@
 #include "agent/mingad/user.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "images/worker.h"
 
 enum {
     STATUS_FAILED = 1,
@@ -53,6 +54,9 @@ static int prepare(const struct options *options, struct preparation *preparatio
     if (r == 0) {
         r = config_resolve(&preparation->config, &preparation->machine, &preparation->contribution,
                            err);
+        if (r < 0 && options->config_path != NULL) {
+            err_wrap(err, "%s", options->config_path);
+        }
     }
     if (r == 0 && geteuid() == 0 && options->action != OPTIONS_CHECK_CONFIG) {
         r = user_find(preparation->config.user, &preparation->user, err);
@@ -69,6 +73,16 @@ static int write_limits(const struct preparation *preparation, struct err *err)
     return r < 0 ? r
                  : folders_write_limits(&preparation->config, &preparation->contribution,
                                         &preparation->user, err);
+}
+
+/* Where a home folder is closed to others, the user that we have become cannot start it. */
+static int check_worker(const struct user *user, struct err *err)
+{
+    if (worker_check(err) < 0) {
+        err_wrap(err, "user %u cannot start minga-unpack", user->uid);
+        return err_hint(err, "install the programs where everybody can read them: /usr/local/bin");
+    }
+    return 0;
 }
 
 /* Everything that needs root, and then no more root. */
@@ -97,7 +111,8 @@ static int use_root(const struct preparation *preparation, struct edge_start *st
     if (start->control_fd < 0) {
         return start->control_fd;
     }
-    return user_become(&preparation->user, err);
+    r = user_become(&preparation->user, err);
+    return r == 0 ? check_worker(&preparation->user, err) : r;
 }
 
 static int use_what_there_is(const struct preparation *preparation, struct edge_start *start,

@@ -115,8 +115,7 @@ static void apply_config(struct edge *edge, const struct config *config)
     // NOLINTNEXTLINE(bugprone-suspicious-memory-comparison)
     if (memcmp(config, present, sizeof(*config)) != 0) {
         log_warning("name, labels, zone, advertise and upload are in effect; the other changes "
-                    "need a restart, which keeps the replicas: systemctl restart minga, or "
-                    "SIGUSR2 and a new start");
+                    "need a restart, which keeps the replicas: SIGUSR2 and a new start");
     }
 }
 

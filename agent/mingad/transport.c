@@ -24,7 +24,10 @@ static int open_all(struct transport *transport, const struct transport_config *
     /* The judge of keys first: a peer may knock the moment the port is bound. */
     int r = zap_open(transport, err);
 
-    return r < 0 ? r : inbound_open(transport, config, err);
+    if (r == 0) {
+        r = inbound_open(transport, err);
+    }
+    return r < 0 ? r : guard_open(transport, err);
 }
 
 int transport_open(const struct transport_config *config, struct transport **transport_out,
@@ -38,6 +41,11 @@ int transport_open(const struct transport_config *config, struct transport **tra
     transport->loop = config->loop;
     transport->event = config->event;
     transport->context = config->context;
+    transport->is_member = config->is_member;
+    transport->statm_fd = -1;
+    transport->port = config->listen_port;
+    (void)text_copy(transport->listen_host, sizeof(transport->listen_host), config->listen_host);
+    uv_timer_init(config->loop, &transport->guard_timer);
     int r = open_all(transport, config, err);
 
     if (r < 0) {
@@ -59,6 +67,7 @@ static void close_if_open(struct watch *watch)
 
 void transport_close(struct transport *transport)
 {
+    guard_close(transport);
     for (size_t i = 0; i < LINK_BUCKETS; i++) {
         while (transport->links[i] != NULL) {
             link_close(transport, transport->links[i]);

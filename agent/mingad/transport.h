@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 /*
- * Messages between nodes, over ZeroMQ with CURVE (DESIGN §5 "Transport").
+ * Messages between nodes, over ZeroMQ with CURVE.
  *
  * One inbound ROUTER that every peer dials, one outbound DEALER per peer that we dial. Replies go
  * back on the link of the request. Nothing is promised: a send may vanish, and what finds a full
@@ -12,6 +12,8 @@
  *
  * A stranger's key is admitted by CURVE and told to the overlay with every message, which decides
  * (HELLO compares it with the sender's Ed25519 key).
+ *
+ * A sender who fills the memory is met by closing all inbound links; strangers then wait a minute.
  *
  * ZeroMQ's descriptors are edge-triggered: after whatever was sent or received a socket may be
  * readable without its descriptor saying so. Hence transport_settle, once per turn of the loop.
@@ -27,12 +29,16 @@ struct transport;
 /* RECEIVED, LINK_UP, LINK_LOST; without times. Borrowed for the call. */
 typedef void transport_event(void *context, const struct overlay_event *event);
 
+/* Has the owner of this X25519 key greeted as a member, and is it not expelled? */
+typedef bool transport_is_member(void *context, const uint8_t curve_key[32]);
+
 struct transport_config {
     uv_loop_t *loop;
     const struct secret_key *node_key; /* read during transport_open only */
     const char *listen_host;           /* "*", or a numeric address */
     uint16_t listen_port;              /* 0: any free one, for tests */
     transport_event *event;
+    transport_is_member *is_member; /* NULL: strangers are never kept out */
     void *context;
 };
 

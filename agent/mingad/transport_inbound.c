@@ -103,18 +103,18 @@ static int set_options(struct transport *transport, void *router)
     return r;
 }
 
-static int bind_router(void *router, const struct transport_config *config, uint16_t *port_out)
+static int bind_router(void *router, const char *host, uint16_t wanted_port, uint16_t *port_out)
 {
     char endpoint[128];
     size_t endpoint_bytes = sizeof(endpoint);
-    bool is_v6 = strchr(config->listen_host, ':') != NULL;
+    bool is_v6 = strchr(host, ':') != NULL;
     char port[8] = "*";
     uint64_t bound_port = 0;
 
-    if (config->listen_port != 0) {
-        snprintf(port, sizeof(port), "%u", config->listen_port);
+    if (wanted_port != 0) {
+        snprintf(port, sizeof(port), "%u", wanted_port);
     }
-    snprintf(endpoint, sizeof(endpoint), "tcp://%s%s%s:%s", is_v6 ? "[" : "", config->listen_host,
+    snprintf(endpoint, sizeof(endpoint), "tcp://%s%s%s:%s", is_v6 ? "[" : "", host,
              is_v6 ? "]" : "", port);
     if (zmq_bind(router, endpoint) < 0) {
         return -errno;
@@ -132,14 +132,14 @@ static int bind_router(void *router, const struct transport_config *config, uint
     return 0;
 }
 
-int inbound_open(struct transport *transport, const struct transport_config *config,
-                 struct err *err)
+int inbound_open(struct transport *transport, struct err *err)
 {
+    const char *host = transport->listen_host;
     void *router = zmq_socket(transport->zmq, ZMQ_ROUTER);
     int r = router == NULL ? -errno : set_options(transport, router);
 
     if (r == 0) {
-        r = bind_router(router, config, &transport->port);
+        r = bind_router(router, host, transport->port, &transport->port);
     }
     if (r == 0) {
         r = watch_open(transport, &transport->router, router, settle_router);
@@ -150,8 +150,7 @@ int inbound_open(struct transport *transport, const struct transport_config *con
     if (router != NULL) {
         zmq_close(router);
     }
-    err_set(err, r, "listen on %s port %u: %s", config->listen_host, config->listen_port,
-            zmq_strerror(-r));
+    err_set(err, r, "listen on %s port %u: %s", host, transport->port, zmq_strerror(-r));
     if (r == -EADDRINUSE) {
         err_hint(err, "another agent has it: set network.listen in minga.yaml");
     }

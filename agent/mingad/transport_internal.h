@@ -58,7 +58,15 @@ struct transport {
     struct watch router;
     struct watch zap;
     struct curve_keypair curve;
-    uint16_t port;
+    char listen_host[ADDRESS_CHARS_MAX + 1];
+    uint16_t port; /* 0 before the first binding: any */
+    uv_timer_t guard_timer;
+    int statm_fd;
+    bool is_rebinding; /* the router is closed, and its port not bound again yet */
+    bool is_over;
+    uint64_t resident_mib_min; /* since the guard acted last; 0: not measured yet */
+    uint64_t strict_until_ms;  /* only members are let in until then */
+    uint32_t relieved_count;
     uint32_t monitor_number; /* of the next monitor's endpoint */
     struct watch *dirty;     /* to be settled */
     struct watch *dirty_last;
@@ -66,6 +74,7 @@ struct transport {
     struct link *links[LINK_BUCKETS];
     atomic_size_t unsent_bytes; /* ZeroMQ's thread subtracts what it has sent */
     transport_event *event;
+    transport_is_member *is_member;
     void *context;
     struct transport_counters counters;
 };
@@ -108,8 +117,15 @@ struct bytes frame_bytes(struct frames *frames, int index);
 int zap_open(struct transport *transport, struct err *err);
 
 /* transport_inbound.c */
-int inbound_open(struct transport *transport, const struct transport_config *config,
-                 struct err *err);
+int inbound_open(struct transport *transport, struct err *err);
+
+/* transport_guard.c: see there. The timer is initialised already. */
+int guard_open(struct transport *transport, struct err *err);
+void guard_close(struct transport *transport);
+void guard_on_timer(uv_timer_t *timer);
+/* Closes all inbound links and binds again; strangers wait. */
+void guard_relieve(struct transport *transport);
+bool guard_admits(struct transport *transport, const uint8_t key[CURVE_KEY_BYTES]);
 
 /* transport_link.c */
 struct link *link_find(struct transport *transport, const struct node_id *node);

@@ -62,9 +62,11 @@ static int receive_request(void *socket, struct zap_request *request_out)
     return 0;
 }
 
-static void answer(void *socket, const struct zap_request *request)
+static void answer(struct transport *transport, const struct zap_request *request)
 {
-    bool is_admitted = request->is_curve && request->has_key;
+    void *socket = transport->zap.socket;
+    bool is_admitted =
+        request->is_curve && request->has_key && guard_admits(transport, request->key);
     const char *status = is_admitted ? "200" : "400"; /* libzmq 4.3 retries on anything else */
     char user[CURVE_KEY_HEX_CHARS + 1] = "";
 
@@ -87,7 +89,7 @@ static void settle_zap(struct watch *watch)
         if (receive_request(watch->socket, &request) < 0) {
             return;
         }
-        answer(watch->socket, &request);
+        answer(watch->transport, &request);
     }
     watch_mark(watch);
 }

@@ -123,7 +123,8 @@ static void close_all(struct replica *replica)
     }
 }
 
-static void remove_files(const struct helper *helper, const struct replica *replica)
+static void remove_files(const struct helper *helper, const struct replica *replica,
+                         bool keeps_logs)
 {
     const struct {
         const char *folder;
@@ -134,7 +135,7 @@ static void remove_files(const struct helper *helper, const struct replica *repl
                  {helper->folders.records, ""}}; /* last: while it is there, the rest may be too */
     char path[PATH_MAX];
 
-    for (size_t i = 0; i < ARRAY_COUNT(files); i++) {
+    for (size_t i = keeps_logs ? 2 : 0; i < ARRAY_COUNT(files); i++) {
         replica_path(files[i].folder, replica, files[i].suffix, path);
         if (unlink(path) < 0 && errno != ENOENT) {
             log_warning("%s: %m", path);
@@ -197,7 +198,12 @@ void replica_clear(struct helper *helper, struct replica *replica, uint64_t at_m
         return;
     }
     close_all(replica);
-    remove_files(helper, replica);
+    bool keeps_logs = replica->end != SANDBOX_END_STOPPED && !helper->leaving;
+
+    remove_files(helper, replica, keeps_logs);
+    if (keeps_logs) {
+        kept_add(helper, &replica->name);
+    }
     uid_range_free(helper->folders.uids, &replica->uids);
     log_info("%s: ended: %s", replica->name.text, replica->reason);
     event.key = replica->spec.key;

@@ -24,6 +24,7 @@ enum {
     ENDING_WARN_MS = 10000,   /* of ending: say that something hangs */
     OOM_LOOK_MS = 1000,       /* after an out-of-memory, for who was killed */
     SHM_BYTES_MAX = 64 << 20, /* /dev/shm; or a quarter of the replica's memory */
+    KEPT_LOGS_MAX = 16,       /* of replicas that have ended */
     FOLDER_BYTES_MAX = 256,   /* of the path of one of our own folders */
 };
 #define UID_FOLDER_DEFAULT "/run/minga-uids"
@@ -88,6 +89,8 @@ struct helper {
     struct replica replicas[REPLICAS_PER_NODE_MAX];
     struct sandbox_event missed[REPLICAS_PER_NODE_MAX]; /* ENDED while there was no mingad */
     uint32_t missed_count;
+    struct cgroup_name kept[KEPT_LOGS_MAX]; /* "": free */
+    uint32_t kept_next;                     /* the oldest, or a free one */
 };
 
 /* --- replica.c: the life of one replica --- */
@@ -114,6 +117,15 @@ void replica_tick(struct helper *helper, struct replica *replica, uint64_t at_ms
 
 /* One round of killing and removing. When nothing is left, says ENDED and frees the slot. */
 void replica_clear(struct helper *helper, struct replica *replica, uint64_t at_ms);
+
+/* --- kept.c: the output of replicas that have ended --- */
+
+bool kept_has(const struct helper *helper, const struct cgroup_name *name);
+/* Its log files stay. The oldest gives way, and its files are removed. */
+void kept_add(struct helper *helper, const struct cgroup_name *name);
+/* It is started again: its log files are the replica's. */
+void kept_take(struct helper *helper, const struct cgroup_name *name);
+void kept_remove_all(struct helper *helper);
 
 /* --- launch.c --- */
 

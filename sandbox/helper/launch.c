@@ -91,19 +91,21 @@ static int make_listener(const struct helper *helper, const struct replica *repl
     return take_fd(&fd);
 }
 
-static int make_logs(const struct helper *helper, const struct replica *replica, int fds_out[2],
+static int make_logs(struct helper *helper, const struct replica *replica, int fds_out[2],
                      struct err *err)
 {
     static const char *const suffixes[] = {".0", ".1"};
+    const int fresh = kept_has(helper, &replica->name) ? 0 : O_TRUNC;
     char path[PATH_MAX];
 
     for (int i = 0; i < 2; i++) {
         replica_path(helper->folders.logs, replica, suffixes[i], path);
-        fds_out[i] = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+        fds_out[i] = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | fresh, 0600);
         if (fds_out[i] < 0) {
             return err_set(err, -errno, "logs: %s: %m", path);
         }
     }
+    kept_take(helper, &replica->name);
     return 0;
 }
 

@@ -215,6 +215,7 @@ int helper_run(struct helper *helper, int signal_fd)
         }
         tick_all(helper);
     }
+    kept_remove_all(helper);
     unlink(helper->folders.socket);
     if (cgroups_remove_parent(helper->cgroups, &err) < 0) {
         log_warning("%s", err.text);

@@ -240,11 +240,15 @@ static void request_logs(struct helper *helper, const struct helper_request *req
 {
     struct helper_answer answer = {.kind = ANSWER_LOGS,
                                    .logs = {.key = request->spec.key, .offset = request->offset}};
-    struct replica *replica = replica_find(helper, &request->spec.key);
+    const struct replica *replica = replica_find(helper, &request->spec.key);
+    const struct replica ended = {.name = replica_name(&request->spec.key)};
     char path[PATH_MAX];
     uint64_t offset_bytes = request->offset;
 
     (void)packet;
+    if (replica == NULL && kept_has(helper, &ended.name)) {
+        replica = &ended;
+    }
     if (replica == NULL) {
         say_answer(helper, &answer);
         return;

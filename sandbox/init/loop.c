@@ -65,6 +65,9 @@ static void control_close(struct init *init)
     if (init->control_fd >= 0) {
         close(init->control_fd);
         init->control_fd = -1;
+        if (init->phase == INIT_PHASE_RUNNING) {
+            init->linger_ms = now_ms() + INIT_ALONE_MS;
+        }
     }
 }
 
@@ -342,6 +345,9 @@ static void on_listen(struct init *init)
     if (watch(init, fd, TAG_CONTROL) < 0) {
         control_close(init);
         return;
+    }
+    if (init->phase == INIT_PHASE_RUNNING) {
+        init->linger_ms = UINT64_MAX;
     }
     tell_started(init);
     if (init->phase == INIT_PHASE_ENDED) {

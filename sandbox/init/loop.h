@@ -25,7 +25,7 @@ struct init { /* zeroed memory before loop_init */
     bool stop_asked;
     bool health_unsent;
     uint64_t kill_ms;   /* SIGKILL is due; UINT64_MAX: never */
-    uint64_t linger_ms; /* an end that nobody was told is given up; UINT64_MAX: not ended */
+    uint64_t linger_ms; /* alone, ended or not, it leaves then; UINT64_MAX: neither */
     uint64_t started_ms;
     struct init_message end;
     struct sandbox_spec spec;

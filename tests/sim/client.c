@@ -567,7 +567,8 @@ void client_tick(struct world *world)
 bool client_is_content(const struct world *world)
 {
     for (uint32_t node = 0; node < world->node_count; node++) {
-        if (world->client.members[node].membership == MEMBER_WANTED) {
+        if (world->client.members[node].membership == MEMBER_WANTED &&
+            !world->nodes[node].off_for_good) {
             return false;
         }
     }

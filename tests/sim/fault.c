@@ -42,6 +42,13 @@ static void begin_crash(struct world *world, const struct fault *fault, uint32_t
     world_power_off(world, node);
 }
 
+static void begin_off(struct world *world, const struct fault *fault, uint32_t node)
+{
+    (void)fault;
+    world->nodes[node].off_for_good = true;
+    world_power_off(world, node);
+}
+
 static void begin_wipe(struct world *world, const struct fault *fault, uint32_t node)
 {
     (void)fault;
@@ -307,6 +314,7 @@ static const struct {
     bool splits;          /* the network */
 } faults[FAULT_KIND_COUNT] = {
     [FAULT_CRASH] = {begin_crash, end_by_starting, false, false},
+    [FAULT_OFF] = {begin_off, NULL, false, false, false},
     [FAULT_WIPE] = {begin_wipe, end_by_starting, false, false},
     [FAULT_KILL] = {begin_kill, end_by_starting, false, false},
     [FAULT_KILL_AGENT] = {begin_kill_agent, end_by_starting, false, false},

@@ -8,7 +8,13 @@
 #include "base/random.h"
 #include "tests/sim/schedule.h"
 
-enum { FAULTS_BEGIN_MS = 12000, FAULT_TYPICAL_MS = 6000, WIPE_ALONE_MS = 25000 };
+enum {
+    FAULTS_SPARSE_MS = 4000,
+    FAULTS_DENSE_MS = 1000,
+    FAULTS_BEGIN_MS = 12000,
+    FAULT_TYPICAL_MS = 6000,
+    WIPE_ALONE_MS = 25000
+};
 
 static const struct {
     enum fault_kind kind;
@@ -22,7 +28,7 @@ static const struct {
     {FAULT_BACK_SOON, 4},   {FAULT_LEAVE, 2},        {FAULT_JOIN, 5},
     {FAULT_EXPEL, 1},       {FAULT_START, 4},        {FAULT_STOP, 4},
     {FAULT_SCALE, 6},       {FAULT_GARBLE, 4},       {FAULT_REMOVE, 1},
-    {FAULT_WIPE_WRITER, 3},
+    {FAULT_WIPE_WRITER, 3}, {FAULT_OFF, 4},
 };
 
 static enum fault_kind draw_kind(struct random *random)
@@ -88,8 +94,9 @@ static struct fault draw_fault(const struct schedule *schedule, uint32_t number)
 
 static bool loses_a_disk(const struct fault *fault)
 {
-    return fault->kind == FAULT_WIPE || fault->kind == FAULT_WIPE_WRITER ||
-           fault->kind == FAULT_LEAVE || fault->kind == FAULT_EXPEL;
+    return fault->kind == FAULT_OFF || fault->kind == FAULT_WIPE ||
+           fault->kind == FAULT_WIPE_WRITER || fault->kind == FAULT_LEAVE ||
+           fault->kind == FAULT_EXPEL;
 }
 
 /* An acknowledged record has two durable holders: at most one disk may go within the time that a
@@ -158,7 +165,9 @@ void schedule_generate(uint64_t seed, uint32_t nodes, uint64_t minutes,
     if (schedule->calm_ms < 2UL * FAULTS_BEGIN_MS) {
         schedule->calm_ms = 2UL * FAULTS_BEGIN_MS;
     }
-    fault_count = 1 + (uint32_t)random_below(&random, schedule->calm_ms / 4000);
+    fault_count =
+        1 + (uint32_t)random_below(
+                &random, schedule->calm_ms / (seed % 5 == 0 ? FAULTS_DENSE_MS : FAULTS_SPARSE_MS));
     for (uint32_t i = 0; i < fault_count && schedule->fault_count < SIM_FAULTS_MAX; i++) {
         struct fault fault = draw_fault(schedule, i);
 

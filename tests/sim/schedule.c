@@ -19,6 +19,7 @@ static const struct fault_form {
     unsigned words;
 } forms[] = {
     [FAULT_CRASH] = {"crash", NODE | FOR},
+    [FAULT_OFF] = {"off", NODE},
     [FAULT_WIPE] = {"wipe", NODE | FOR},
     [FAULT_KILL] = {"kill", NODE | FOR},
     [FAULT_KILL_AGENT] = {"kill-agent", NODE | FOR},

@@ -20,6 +20,7 @@ enum {
 
 enum fault_kind {
     FAULT_CRASH,      /* the power fails; back with the disk */
+    FAULT_OFF,        /* the power fails for good */
     FAULT_WIPE,       /* the power fails; back with an empty disk and the same key */
     FAULT_KILL,       /* agent and replicas are killed */
     FAULT_KILL_AGENT, /* the agent alone */

@@ -172,7 +172,7 @@ void world_start(struct world *world, uint32_t node)
 {
     struct sim_node *started = &world->nodes[node];
 
-    if (started->core != NULL) {
+    if (started->core != NULL || started->off_for_good) {
         return;
     }
     if (!started->powered) {

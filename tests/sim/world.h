@@ -39,8 +39,9 @@ struct sim_node {
     struct core *core; /* NULL: no process */
     uint32_t life;     /* counts processes; 0 never ran */
     bool powered;      /* the host */
-    bool cut;          /* its cable */
-    uint64_t boot_ms;  /* virtual time at which its CLOCK_BOOTTIME was 0 (modulo 2^64) */
+    bool off_for_good;
+    bool cut;         /* its cable */
+    uint64_t boot_ms; /* virtual time at which its CLOCK_BOOTTIME was 0 (modulo 2^64) */
     int64_t wall_skew_s;
     uint64_t stalled_until_ms;
     uint32_t garble_permille;

@@ -13,3 +13,4 @@ void check_restarts(struct world *world);
 void check_door(struct world *world);
 void check_repeating(struct world *world);
 void check_programs(struct world *world);
+void check_attacks(struct world *world);

@@ -77,10 +77,16 @@ minga "$victim" node resume
 
 # --- agents killed and not started again: the helper ends everything
 victim=$(number_of_name "$(nodes_of "$asker" web | grep -vx "$(name_of "$asker")" | head -n 1)")
+other=$(number_of_name "$(nodes_of "$asker" web | grep -vx "$(name_of "$asker")" | tail -n 1)")
+# shellcheck disable=SC2046
+kill_pids KILL "${AGENT_PID[$other]}" $(helper_pids "$other") # the replicas live on
+unset "AGENT_PID[$other]"
 agent_kill "$victim"
 within 40 "without its agent a helper ends the replicas" is_empty processes_on "$victim"
 within 5 "and ends itself" is_empty helper_pids "$victim"
+within 40 "without agent and helper a replica ends itself" is_empty processes_on "$other"
 node_start "$victim"
+node_start "$other"
 within 10 "the node is back" sees_members "$asker" 5
 
 # --- everything killed, everything started again

@@ -6,7 +6,7 @@ TestSuite(server, .init = set_up, .fini = tear_down, .timeout = 60);
 
 /* ------------------------------------------------------------------ looking */
 
-/* Names that DESIGN promises, separated by spaces. */
+/* Names that are promised, separated by spaces. */
 static void expect_names(const json_t *object, const char *names)
 {
     char copy[512];

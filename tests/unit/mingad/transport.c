@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Two transports on one loop, over loopback, with CURVE. */
-#include "agent/mingad/transport.h"
-
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -11,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include <zmq.h>
+
+#include "agent/mingad/transport_internal.h"
 
 enum { WAIT_MS_MAX = 5000 };
 
@@ -26,6 +26,7 @@ struct end {
     size_t data_bytes;
     uint8_t data_last;
     bool echoes;
+    bool knows_nobody;
 };
 
 struct fixture {
@@ -59,6 +60,14 @@ static void on_event(void *context, const struct overlay_event *event)
                             (struct transport_data){0});
         }
     }
+}
+
+static bool is_member(void *context, const uint8_t curve_key[32])
+{
+    const struct end *end = context;
+
+    (void)curve_key;
+    return !end->knows_nobody;
 }
 
 static void on_idle(uv_idle_t *idle)
@@ -100,6 +109,7 @@ static void open_end(struct fixture *fixture, int index, uint16_t port)
                                       .listen_host = "127.0.0.1",
                                       .listen_port = port,
                                       .event = on_event,
+                                      .is_member = is_member,
                                       .context = end};
 
     cr_assert_eq(transport_open(&config, &end->transport, &err), 0, "%s", err.text);
@@ -444,5 +454,54 @@ Test(transport, a_taken_port_is_an_error_that_says_so)
 
     cr_assert_eq(transport_open(&config, &another, &err), -EADDRINUSE);
     cr_assert_neq(err.hint[0], '\0');
+    tear_down(fixture);
+}
+
+/* Sends until one arrives, or for two seconds. */
+static bool gets_through(struct fixture *fixture)
+{
+    uint32_t before = fixture->ends[1].received_count;
+
+    for (int i = 0; i < 200 && fixture->ends[1].received_count == before; i++) {
+        send_text(fixture, "again");
+        for (int turn = 0; turn < 10; turn++) {
+            uv_run(&fixture->loop, UV_RUN_NOWAIT);
+            usleep(1000);
+        }
+    }
+    return fixture->ends[1].received_count > before;
+}
+
+Test(transport, after_its_memory_was_relieved_members_get_through_on_the_same_port)
+{
+    struct fixture *fixture = set_up();
+    uint16_t port = transport_port(fixture->ends[1].transport);
+
+    cr_assert(gets_through(fixture));
+    for (int i = 0; i < 3; i++) {
+        guard_relieve(fixture->ends[1].transport);
+        cr_assert(gets_through(fixture), "round %d", i);
+    }
+    cr_assert_eq(transport_port(fixture->ends[1].transport), port);
+    tear_down(fixture);
+}
+
+Test(transport, after_its_memory_was_relieved_strangers_wait)
+{
+    struct fixture *fixture = set_up();
+
+    cr_assert(gets_through(fixture));
+    fixture->ends[1].knows_nobody = true;
+    guard_relieve(fixture->ends[1].transport);
+    cr_assert(!gets_through(fixture));
+    tear_down(fixture);
+}
+
+Test(transport, it_can_be_closed_while_it_binds_again)
+{
+    struct fixture *fixture = set_up();
+
+    cr_assert(gets_through(fixture));
+    guard_relieve(fixture->ends[1].transport);
     tear_down(fixture);
 }

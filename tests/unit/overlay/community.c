@@ -40,6 +40,41 @@ Test(community, five_nodes_form_one_ring_in_which_all_know_all)
     end_network();
 }
 
+static minga_Reachable reachable_at(uint32_t where, uint32_t node)
+{
+    return overlay_member_by_id(net.nodes[where].overlay, &net.nodes[node].id)->record.reachable;
+}
+
+Test(community, a_node_that_another_has_dialled_is_known_to_all_as_reached_directly)
+{
+    make_members(3);
+    run_for(3000);
+    for (uint32_t i = 0; i < 3; i++) {
+        for (uint32_t k = 0; k < 3; k++) {
+            cr_assert_eq(reachable_at(i, k), minga_Reachable_REACHABLE_DIRECT, "%u of %u", k, i);
+        }
+    }
+    end_network();
+}
+
+Test(community, how_a_node_is_reached_at_new_addresses_is_unknown_until_one_is_dialled)
+{
+    struct overlay_event now = {.kind = OVERLAY_TICK};
+    minga_NodeRecord description;
+
+    make_members(3);
+    run_for(3000);
+    description = net.nodes[0].config.description;
+    now.now_ms = net.now_ms;
+    overlay_describe(net.nodes[0].overlay, &now, &description, &net.nodes[0].effects);
+    cr_assert_eq(reachable_at(0, 0), minga_Reachable_REACHABLE_DIRECT, "the same addresses");
+    snprintf(description.addresses[0], sizeof(description.addresses[0]), "10.9.9.9:7400");
+    now.now_ms = ++net.now_ms;
+    overlay_describe(net.nodes[0].overlay, &now, &description, &net.nodes[0].effects);
+    cr_assert_eq(reachable_at(0, 0), minga_Reachable_REACHABLE_UNKNOWN);
+    end_network();
+}
+
 Test(community, a_killed_node_is_declared_dead_within_a_second)
 {
     make_members(5);

@@ -152,3 +152,36 @@ Test(logs, foreign_files_read_as_empty)
     offset = UINT64_MAX;
     cr_assert_leq(logs_read(fds, &offset, data, sizeof(data)), 0);
 }
+
+Test(logs, a_second_writer_goes_on_behind_the_first)
+{
+    struct logs_writer writer;
+    int fds[2];
+    char text[256];
+    uint64_t offset = 0;
+
+    make_files(fds);
+    logs_writer_init(&writer, fds, RING_BYTES, 1000);
+    write_text(&writer, "first run, longer than half of the ring; ", 1000);
+    logs_writer_init(&writer, fds, RING_BYTES, 2000);
+    write_text(&writer, "second", 2000);
+    read_text(fds, &offset, text, sizeof(text));
+    cr_assert_eq(offset, 47);
+    cr_assert_str_eq(text, "first run, longer than half of the ring; second");
+}
+
+Test(logs, a_file_that_is_no_log_is_emptied)
+{
+    struct logs_writer writer;
+    int fds[2];
+    char text[256];
+    uint64_t offset = 0;
+
+    make_files(fds);
+    cr_assert_eq(write(fds[0], "nonsense", 8), 8);
+    cr_assert_eq(write(fds[1], "mingalog\xff\xff\xff\xff\xff\xff\xff\xff", 16), 16);
+    logs_writer_init(&writer, fds, RING_BYTES, 1000);
+    write_text(&writer, "text", 1000);
+    read_text(fds, &offset, text, sizeof(text));
+    cr_assert_str_eq(text, "text");
+}

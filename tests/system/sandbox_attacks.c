@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* What a compromised mingad can send to minga-sandboxd, and do to the folder of trees meanwhile. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/attributes.h"
+#include "base/random.h"
+#include "sandbox/request.h"
+#include "tests/system/sandbox_checks.h"
+
+enum { FLOOD_COUNT = 30000, RACES = 40, HURRIES = 40, DESCRIPTORS = 12, RESIDENT_KIB_MAX = 65536 };
+
+static size_t resident_kib(const struct world *world)
+{
+    char text[64];
+
+    return strtoul(status_value(world->helper_pid, "VmRSS", text, sizeof(text)), NULL, 10);
+}
+
+static size_t descriptors(const struct world *world)
+{
+    char path[64];
+
+    snprintf(path, sizeof(path), "/proc/%d/fd", world->helper_pid);
+    return count_files(path);
+}
+
+/* Sends as it is; dials again when cut off. */
+static void send_raw(struct world *world, const uint8_t *bytes, size_t length_bytes)
+{
+    int fd = sandbox_client_fd(&world->client);
+
+    if (fd < 0 ||
+        (send(fd, bytes, length_bytes, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EAGAIN)) {
+        world_connect(world);
+    }
+}
+
+/* Requests with some bytes changed; nobody reads the answers. */
+static void flood(struct world *world, bool altered)
+{
+    struct random random;
+    struct sandbox_spec spec = world_spec(world, "exit 0");
+    uint8_t bytes[HELPER_MESSAGE_BYTES_MAX];
+
+    random_init(&random, 1, "flood");
+    for (int i = 0; i < FLOOD_COUNT; i++) {
+        struct helper_request request = {
+            .kind = (enum helper_request_kind)(REQUEST_RENEW + i % 7),
+            .spec = spec,
+            .bytes_max = LOGS_WINDOW_BYTES_MAX,
+        };
+        if (altered && i % 8 == 0) {
+            request.kind = REQUEST_START;
+            request.spec.limits.memory_bytes = random_u64(&random);
+        }
+        int length = helper_request_encode(&request, bytes, sizeof(bytes));
+
+        for (int changes = altered ? i % 4 : 0; changes > 0 && length > 0; changes--) {
+            bytes[random_below(&random, (uint64_t)length)] = (uint8_t)random_u64(&random);
+        }
+        if (length > 0) {
+            size_t cut = altered && i % 5 == 0 ? random_below(&random, (uint64_t)length) : 0;
+
+            send_raw(world, bytes, (size_t)length - cut);
+        }
+    }
+}
+
+/* A START with descriptors that are no listening sockets, or too many of them. */
+static void send_descriptors(struct world *world, const struct sandbox_spec *spec, int fd,
+                             size_t count)
+{
+    struct helper_request request = {.kind = REQUEST_START, .spec = *spec};
+    uint8_t bytes[HELPER_MESSAGE_BYTES_MAX];
+    int length = helper_request_encode(&request, bytes, sizeof(bytes));
+    union {
+        char bytes[CMSG_SPACE(sizeof(int) * DESCRIPTORS)];
+        struct cmsghdr align;
+    } control = {0};
+    struct iovec vector = {bytes, length > 0 ? (size_t)length : 0};
+    struct msghdr message = {.msg_iov = &vector,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = CMSG_SPACE(sizeof(int) * count)};
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int) * count);
+    for (size_t i = 0; i < count; i++) {
+        memcpy(CMSG_DATA(header) + i * sizeof(int), &fd, sizeof(fd));
+    }
+    sendmsg(sandbox_client_fd(&world->client), &message, MSG_NOSIGNAL);
+}
+
+static void check_descriptors(struct world *world)
+{
+    static const char *const files[] = {"/dev/zero", "/etc/passwd", "/proc/self/ns/net", "/"};
+    size_t before = descriptors(world);
+    int pair[2];
+
+    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair);
+    for (size_t i = 0; i < 2 * (ARRAY_COUNT(files) + 1); i++) {
+        struct sandbox_spec spec = world_spec(world, "exec sleep 1000");
+        bool is_many = i % 2 == 1;
+        int fd = i / 2 < ARRAY_COUNT(files) ? open(files[i / 2], O_RDONLY | O_CLOEXEC) : pair[0];
+        struct sandbox_event event = {0};
+
+        world_publish(world, &spec, 8080);
+        send_descriptors(world, &spec, fd, is_many ? DESCRIPTORS : 1);
+        if (is_many) {
+            wait_a_little(20);
+            world_connect(world);
+        } else {
+            world_await(world, &spec.key, SANDBOX_ENDED, 3000, &event);
+            check_saying(world, event.end == SANDBOX_END_REFUSED, "what is no socket is refused",
+                         event.reason);
+        }
+        if (fd != pair[0]) {
+            close(fd);
+        }
+    }
+    close(pair[0]);
+    close(pair[1]);
+    wait_a_little(100);
+    check(world, descriptors(world) == before, "foreign descriptors do not stay open");
+}
+
+/* The tree and a link to the host's root change places all the time. */
+static pid_t exchange_trees(const struct world *world, const struct tree_id *tree)
+{
+    char name[ID_HEX_CHARS + 1];
+    char path[PATH_BYTES_MAX + ID_HEX_CHARS + 2];
+    char other[PATH_BYTES_MAX + 16];
+    pid_t pid = fork();
+
+    if (pid != 0) {
+        return pid;
+    }
+    id_to_hex(&tree->id, name);
+    snprintf(path, sizeof(path), "%s/%s", world->limits.trees, name);
+    snprintf(other, sizeof(other), "%s/swapped", world->limits.trees);
+    if (symlink("/", other) < 0) {
+        _exit(1);
+    }
+    for (;;) {
+        renameat2(AT_FDCWD, path, AT_FDCWD, other, RENAME_EXCHANGE);
+        struct stat about;
+
+        if (lstat(path, &about) == 0 && S_ISDIR(about.st_mode) && getppid() == 1) {
+            _exit(0);
+        }
+    }
+}
+
+static void put_back(const struct world *world, const struct tree_id *tree)
+{
+    char name[ID_HEX_CHARS + 1];
+    char path[PATH_BYTES_MAX + ID_HEX_CHARS + 2];
+    char other[PATH_BYTES_MAX + 16];
+    struct stat about;
+
+    id_to_hex(&tree->id, name);
+    snprintf(path, sizeof(path), "%s/%s", world->limits.trees, name);
+    snprintf(other, sizeof(other), "%s/swapped", world->limits.trees);
+    if (lstat(path, &about) == 0 && S_ISLNK(about.st_mode)) {
+        renameat2(AT_FDCWD, path, AT_FDCWD, other, RENAME_EXCHANGE);
+    }
+    unlink(other);
+}
+
+static void check_races(struct world *world)
+{
+    struct sandbox_spec spec = world_spec(world, "exit 0");
+    pid_t pid = exchange_trees(world, &spec.tree);
+    uint32_t started_count = 0;
+    bool escaped = false;
+
+    for (int i = 0; i < RACES; i++) {
+        char text[WORLD_TEXT_BYTES];
+        struct sandbox_event event = {0};
+
+        spec = world_spec(world, "ls / /etc; echo over; exec sleep 1000");
+        world_ask_start(world, &spec);
+        if (world_await(world, &spec.key, SANDBOX_STARTED, 300, &event)) {
+            started_count++;
+            world_await_output(world, &spec, "over", 2000);
+            world_output(world, &spec, text);
+            escaped = escaped || strstr(text, "shadow") != NULL || strstr(text, "boot") != NULL;
+            world_stop(world, &spec, &event);
+        }
+    }
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    put_back(world, &spec.tree);
+    printf("# %u of %d starts found the tree\n", started_count, RACES);
+    check(world, !escaped, "a tree that is swapped for a link never shows the host's files");
+}
+
+/* START, and gone: again and again, more than fits. */
+static void check_hurry(struct world *world)
+{
+    struct sandbox_event event;
+    struct sandbox_spec specs[HURRIES];
+    uint32_t alive = 0;
+
+    for (int i = 0; i < HURRIES; i++) {
+        specs[i] = world_spec(world, "exec sleep 1000");
+        specs[i].limits.memory_bytes = 32 << 20;
+        world_ask_start(world, &specs[i]);
+        if (i % 4 == 3) {
+            wait_a_little(i % 8 == 3 ? 100 : 0);
+            world_connect(world);
+        }
+    }
+    wait_a_little(1500);
+    world_connect(world);
+    for (int i = 0; i < HURRIES; i++) {
+        alive += world_stop(world, &specs[i], &event) && event.end == SANDBOX_END_STOPPED;
+    }
+    printf("# %u of %d lived\n", alive, HURRIES);
+    check(world,
+          alive > 0 && (uint64_t)alive * (32 << 20) <= world->limits.contribution.memory_bytes,
+          "who asks and leaves gets no more than the contribution");
+}
+
+void check_attacks(struct world *world)
+{
+    struct sandbox_spec neighbour = world_spec(world, "exec sleep 1000");
+    struct sandbox_event event = {0};
+    size_t before = descriptors(world);
+
+    check(world, world_start(world, &neighbour), "a replica runs");
+    before = descriptors(world);
+    flood(world, false);
+    world_connect(world);
+    flood(world, true);
+    check(world, world_connect(world), "after a flood the helper lets in");
+    check_saying(world, resident_kib(world) < RESIDENT_KIB_MAX, "its memory is bounded", "no");
+    check_descriptors(world);
+    wait_a_little(500);
+    check(world, descriptors(world) == before, "and its descriptors are as before");
+    sandbox_client_list(&world->client);
+    check(world, world_await(world, &neighbour.key, SANDBOX_LISTED, 3000, &event),
+          "the replica has noticed nothing");
+    world_stop(world, &neighbour, &event);
+    check_races(world);
+    check_hurry(world);
+}
