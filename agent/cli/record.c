@@ -22,7 +22,7 @@ static int open_record(struct session *session, const struct owned_service *owne
 {
     uint8_t bytes[SIGNED_BYTES_MAX];
     minga_Signed envelope = minga_Signed_init_zero;
-    int length_bytes = base64_to_bytes(text_of(document, "record"), bytes, sizeof(bytes));
+    int length_bytes = bytes_from_base64(text_of(document, "record"), bytes, sizeof(bytes));
 
     if (length_bytes < 0 ||
         signed_decode((struct bytes){bytes, (size_t)length_bytes}, &envelope) < 0 ||
