@@ -68,7 +68,12 @@ int owned_service_read(struct session *session, const char *name, struct owned_s
     int status;
 
     memset(owned_out, 0, sizeof(*owned_out));
-    status = session_owner_key(session, &owned_out->secret);
+    /* push has made one by now; who has none yet owns nothing. */
+    status = session_owner_key_if_any(session, &owned_out->secret);
+    if (status == EXIT_NOT_FOUND && session->key_path == NULL) {
+        problem_set(&session->problem, EXIT_NOT_FOUND, name, "you have no such service");
+        return problem_advise(&session->problem, "minga push makes one; minga services lists all");
+    }
     if (status != EXIT_DONE) {
         return status;
     }
