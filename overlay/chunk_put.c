@@ -8,7 +8,7 @@
 #include "base/check.h"
 #include "overlay/state.h"
 
-enum { OFFER_MS = 20000, RECEIVE_MS = 30000, BLAME_MS = 60000 };
+enum { OFFER_MS = 20000, RECEIVE_MS = 30000, BLAME_MS = 60000, RETRIES_MAX = 3 };
 
 uint32_t chunk_holders(const struct overlay *overlay, const struct chunk_id *chunk,
                        uint32_t count_max, struct node_id *nodes_out)
@@ -200,15 +200,31 @@ void chunk_put_on_reply(struct overlay *overlay, const struct request *request,
     go_on(overlay, put);
 }
 
+/* A chunk's data is sent once, and is lost with the link it was on. In a small community nobody
+ * else could hold it: who is up is offered it again, and may say that it has it after all. */
+static void try_again(struct overlay *overlay, struct chunk_put *put, const struct node_id *to)
+{
+    int index = membership_find(&overlay->membership, to);
+
+    if (put->retry_count < RETRIES_MAX && index != MEMBER_NONE &&
+        membership_in_ring(&overlay->membership.list[index]) && offer(overlay, put, to)) {
+        put->retry_count++;
+    }
+}
+
 void chunk_put_on_timeout(struct overlay *overlay, const struct request *request)
 {
     struct chunk_put *put = find_put(overlay, request->token);
 
-    if (put != NULL) {
-        CHECK(put->waiting_count > 0);
-        put->waiting_count--;
-        go_on(overlay, put);
+    if (put == NULL) {
+        return;
     }
+    CHECK(put->waiting_count > 0);
+    put->waiting_count--;
+    if (request->kind == REQUEST_CHUNK_DATA) {
+        try_again(overlay, put, &request->to);
+    }
+    go_on(overlay, put);
 }
 
 /* --- the receiving side */

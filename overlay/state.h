@@ -163,6 +163,7 @@ struct chunk_put {
     uint32_t waiting_count;
     uint32_t held_count;
     uint32_t needed_count;
+    uint32_t retry_count;
     bool any_had;
     bool any_full;
 };

@@ -170,6 +170,21 @@ Test(executor, the_reason_of_a_restart_stays_while_it_runs)
     fake_free(bench.community);
 }
 
+Test(executor, what_it_printed_last_is_part_of_the_reason)
+{
+    struct bench bench = bench_running(wiki);
+    struct sandbox_event event = {.kind = SANDBOX_ENDED,
+                                  .end = SANDBOX_END_EXITED,
+                                  .status = 3,
+                                  .reason = "exit status 3: no such table: page"};
+
+    event.key = (struct replica_key){bench.community->service, 1, 1};
+    executor_sandbox(bench.executor, &bench.turn, &event);
+    cr_assert_str_eq(first_replica(&bench).status.reason,
+                     "exit status 3: no such table: page; restarted once");
+    fake_free(bench.community);
+}
+
 Test(executor, restart_never_ends_with_the_first_end)
 {
     struct bench bench = bench_running("name: wiki\ncommand: [/bin/wiki]\nrestart: never\n");

@@ -249,6 +249,20 @@ Test(chunks, are_spread_to_three_holders_and_fetched_by_any_node)
     end_network();
 }
 
+Test(chunks, one_that_is_lost_with_its_link_is_sent_again)
+{
+    struct chunk_id chunk;
+
+    make_members(3); /* all must hold it */
+    run_for(3000);
+    chunk = keep_chunk(2, "a chunk");
+    net.chunks_to_lose = 2;
+    cr_assert_eq(spread(2, 1, &chunk)->outcome, OVERLAY_OK);
+    cr_assert_eq(net.chunks_to_lose, 0);
+    cr_assert_eq(count_holders(&chunk), 3);
+    end_network();
+}
+
 Test(chunks, a_member_that_sends_wrong_bytes_is_passed_over)
 {
     struct chunk_id chunk;

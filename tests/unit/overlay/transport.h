@@ -84,6 +84,7 @@ struct network {
     uint64_t wall_unix_s;
     uint64_t order;
     uint64_t link_number;
+    uint32_t chunks_to_lose; /* with the link that they are on */
     uint32_t node_count;
     struct node nodes[NODES_MAX];
     uint32_t event_count;
@@ -249,6 +250,12 @@ HELPER void do_send(uint32_t from, const struct overlay_effect *effect)
     if (net.nodes[from].links[to] == 0) {
         net.nodes[from].links[to] = ++net.link_number;
         report_link(from, (uint32_t)to, OVERLAY_LINK_UP);
+    }
+    if (effect->has_chunk && net.chunks_to_lose > 0) {
+        net.chunks_to_lose--;
+        net.nodes[from].links[to] = 0;
+        report_link(from, (uint32_t)to, OVERLAY_LINK_LOST);
+        return;
     }
     carry(from, (uint32_t)to, effect, true);
 }
