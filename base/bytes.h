@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
-/* Bytes travel as pointer and length together; text that people see is hexadecimal. */
+/* Bytes travel as pointer and length together; text that people see is hexadecimal,
+ * text in documents is base64 (URL-safe, no padding). */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,6 +27,11 @@ struct bytes bytes_of_text(const char *text);
 void bytes_to_hex(struct bytes bytes, char *hex_out);
 /* Reads exactly 2 * length lower- or upper-case digits. Returns 0 or -EINVAL. */
 int bytes_from_hex(const char *hex, uint8_t *bytes_out, size_t length_bytes);
+
+/* Returns the length of the text, or -EMSGSIZE when it and its NUL need more room. */
+int bytes_to_base64(struct bytes bytes, char *text_out, size_t capacity_bytes);
+/* The whole text. Returns the length of the bytes, or -EINVAL (no base64, or too much). */
+int bytes_from_base64(const char *text, uint8_t *bytes_out, size_t capacity_bytes);
 
 /* Copies text, always terminated. Returns 0, or -ENAMETOOLONG (nothing written but ""). */
 int text_copy(char *destination, size_t capacity_bytes, const char *text);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "agent/api/documents.h"
 
-#include <sodium.h>
 #include <string.h>
 #include <time.h>
 
@@ -56,13 +55,7 @@ json_t *document_base64(struct bytes bytes)
 {
     char text[BASE64_CHARS_MAX];
 
-    if (sodium_base64_encoded_len(bytes.length_bytes, sodium_base64_VARIANT_URLSAFE_NO_PADDING) >
-        sizeof(text)) {
-        return NULL;
-    }
-    sodium_bin2base64(text, sizeof(text), bytes.data, bytes.length_bytes,
-                      sodium_base64_VARIANT_URLSAFE_NO_PADDING);
-    return json_string(text);
+    return bytes_to_base64(bytes, text, sizeof(text)) < 0 ? NULL : json_string(text);
 }
 
 static json_t *cores(uint64_t cpu_permille)

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <microhttpd.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -351,19 +350,16 @@ int exchange_binary(struct exchange *exchange, const json_t *body, const char *n
 {
     const char *text = json_string_value(json_object_get(body, name));
     uint8_t bytes[API_SIGNED_BYTES_MAX];
-    size_t length_bytes = 0;
+    int length_bytes = text == NULL ? -EINVAL : bytes_from_base64(text, bytes, sizeof(bytes));
 
-    if (text == NULL ||
-        sodium_base642bin(bytes, sizeof(bytes), text, strlen(text), NULL, &length_bytes, NULL,
-                          sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0 ||
-        length_bytes == 0) {
+    if (length_bytes <= 0) {
         exchange_fail(exchange, 400, name, "missing, too long, or no base64", "");
         return -EINVAL;
     }
     bytes_out->bytes_max = sizeof(bytes);
-    if (buffer_append(bytes_out, bytes, length_bytes) < 0) {
+    if (buffer_append(bytes_out, bytes, (size_t)length_bytes) < 0) {
         exchange_fail(exchange, 500, name, "no memory", "");
         return -ENOMEM;
     }
-    return (int)length_bytes;
+    return length_bytes;
 }

@@ -61,7 +61,7 @@ int admission_draft(struct session *session, const struct arguments *arguments, 
     owner_key = keys_public(&owner);
     memcpy(request.community, of->community_key, PUBLIC_KEY_BYTES);
     memcpy(request.owner_key, owner_key.bytes, PUBLIC_KEY_BYTES);
-    if (base64_to_bytes(text_of(node, "node_key"), request.node_key, PUBLIC_KEY_BYTES) !=
+    if (bytes_from_base64(text_of(node, "node_key"), request.node_key, PUBLIC_KEY_BYTES) !=
         PUBLIC_KEY_BYTES) {
         keys_forget(&owner);
         return problem_set(&session->problem, EXIT_REFUSED, "agent", "sent no node key");

@@ -42,8 +42,8 @@ static int node_signature(struct session *session, const struct admission_draft 
                                json_base64((struct bytes){draft->bytes, draft->length_bytes})),
                      &answer);
 
-    if (status == EXIT_DONE && base64_to_bytes(text_of(answer, "signature"), signature_out,
-                                               SIGNATURE_BYTES) != SIGNATURE_BYTES) {
+    if (status == EXIT_DONE && bytes_from_base64(text_of(answer, "signature"), signature_out,
+                                                 SIGNATURE_BYTES) != SIGNATURE_BYTES) {
         status = problem_set(&session->problem, EXIT_REFUSED, "agent", "sent no signature");
     }
     return status;

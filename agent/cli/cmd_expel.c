@@ -53,7 +53,7 @@ static int sign_expulsion(struct session *session, const struct arguments *argum
     int length_bytes;
 
     memcpy(expulsion.community, key.bytes, PUBLIC_KEY_BYTES);
-    if (base64_to_bytes(text_of(node, "key"), expulsion.node_key, PUBLIC_KEY_BYTES) !=
+    if (bytes_from_base64(text_of(node, "key"), expulsion.node_key, PUBLIC_KEY_BYTES) !=
         PUBLIC_KEY_BYTES) {
         return problem_set(&session->problem, EXIT_REFUSED, "agent", "sent no key of that node");
     }

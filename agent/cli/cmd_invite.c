@@ -17,7 +17,7 @@ static int read_contact(const json_t *entry, struct overlay_peer *peer_out)
 {
     const json_t *addresses = json_object_get(entry, "addresses");
 
-    if (base64_to_bytes(text_of(entry, "key"), peer_out->key.bytes, PUBLIC_KEY_BYTES) !=
+    if (bytes_from_base64(text_of(entry, "key"), peer_out->key.bytes, PUBLIC_KEY_BYTES) !=
         PUBLIC_KEY_BYTES) {
         return -1;
     }
@@ -39,7 +39,7 @@ static int read_data(struct session *session, const json_t *data, struct token *
 {
     const json_t *contacts = json_object_get(data, "contacts");
     uint8_t bytes[TOKEN_SIGNED_BYTES_MAX];
-    int length_bytes = base64_to_bytes(text_of(data, "community"), bytes, sizeof(bytes));
+    int length_bytes = bytes_from_base64(text_of(data, "community"), bytes, sizeof(bytes));
 
     if (length_bytes < 0 ||
         signed_decode((struct bytes){bytes, (size_t)length_bytes}, &token->community) < 0) {

@@ -53,18 +53,37 @@ static void add_node(struct table *table, const json_t *node)
                                     text_of(node, "arch"), cpu, memory, disk, age, note_of(node)});
 }
 
-int run_nodes(struct session *session, const struct arguments *arguments)
+static void add_member(struct table *table, const json_t *member)
 {
-    static const char *const headings[] = {"NODE",     "ID",        "ADDRESS", "OWNER",
-                                           "STATE",    "REACH",     "ARCH",    "CPU FREE",
-                                           "MEM FREE", "DISK FREE", "SINCE",   "NOTE"};
+    char owner[16];
+    char age[32];
+    char nodes[24];
+    char services[24];
+
+    short_id(text_of(member, "owner"), owner);
+    print_age(text_of(member, "since"), age);
+    snprintf(nodes, sizeof(nodes), "%zu", json_array_size(json_object_get(member, "nodes")));
+    snprintf(services, sizeof(services), "%" PRIi64, number_of(member, "services"));
+    table_add(table, (const char *const[]){owner, text_of(member, "name"), nodes, services, age});
+}
+
+struct listing { /* a document with one list, and the table of it */
+    const char *path;
+    const char *list;
+    const char *const *headings;
+    uint32_t column_count;
+    const char *expendable;
+    void (*add)(struct table *table, const json_t *element);
+};
+
+static int show(struct session *session, const struct listing *listing)
+{
     CLEANUP(cleanup_json) json_t *document = NULL;
     struct table table;
-    const json_t *node;
+    const json_t *element;
     size_t i;
-    int status = session_get(session, "/v1/nodes", &document);
+    int status = session_get(session, listing->path, &document);
 
-    (void)arguments;
     if (status != EXIT_DONE) {
         return status;
     }
@@ -72,48 +91,38 @@ int run_nodes(struct session *session, const struct arguments *arguments)
         print_document(document);
         return EXIT_DONE;
     }
-    table_init(&table, headings, ARRAY_COUNT(headings));
-    table.expendable = ",REACH,ARCH,OWNER,DISK FREE,SINCE,CPU FREE,MEM FREE,";
-    json_array_foreach(json_object_get(document, "nodes"), i, node)
+    table_init(&table, listing->headings, listing->column_count);
+    table.expendable = listing->expendable;
+    json_array_foreach(json_object_get(document, listing->list), i, element)
     {
-        add_node(&table, node);
+        listing->add(&table, element);
     }
     print_table(session, &table);
     return EXIT_DONE;
 }
 
+int run_nodes(struct session *session, const struct arguments *arguments)
+{
+    static const char *const headings[] = {"NODE",     "ID",        "ADDRESS", "OWNER",
+                                           "STATE",    "REACH",     "ARCH",    "CPU FREE",
+                                           "MEM FREE", "DISK FREE", "SINCE",   "NOTE"};
+    static const struct listing listing = {"/v1/nodes",
+                                           "nodes",
+                                           headings,
+                                           ARRAY_COUNT(headings),
+                                           ",REACH,ARCH,OWNER,DISK FREE,SINCE,CPU FREE,MEM FREE,",
+                                           add_node};
+
+    (void)arguments;
+    return show(session, &listing);
+}
+
 int run_members(struct session *session, const struct arguments *arguments)
 {
     static const char *const headings[] = {"OWNER", "NAME", "NODES", "SERVICES", "SINCE"};
-    CLEANUP(cleanup_json) json_t *document = NULL;
-    struct table table;
-    const json_t *member;
-    size_t i;
-    int status = session_get(session, "/v1/members", &document);
+    static const struct listing listing = {"/v1/members",         "members", headings,
+                                           ARRAY_COUNT(headings), NULL,      add_member};
 
     (void)arguments;
-    if (status != EXIT_DONE) {
-        return status;
-    }
-    if (session->json) {
-        print_document(document);
-        return EXIT_DONE;
-    }
-    table_init(&table, headings, ARRAY_COUNT(headings));
-    json_array_foreach(json_object_get(document, "members"), i, member)
-    {
-        char owner[16];
-        char age[32];
-        char nodes[24];
-        char services[24];
-
-        short_id(text_of(member, "owner"), owner);
-        print_age(text_of(member, "since"), age);
-        snprintf(nodes, sizeof(nodes), "%zu", json_array_size(json_object_get(member, "nodes")));
-        snprintf(services, sizeof(services), "%" PRIi64, number_of(member, "services"));
-        table_add(&table,
-                  (const char *const[]){owner, text_of(member, "name"), nodes, services, age});
-    }
-    print_table(session, &table);
-    return EXIT_DONE;
+    return show(session, &listing);
 }

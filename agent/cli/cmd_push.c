@@ -110,7 +110,8 @@ static void block_signals(bool block, sigset_t *before)
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGHUP);
     sigaddset(&signals, SIGCHLD);
-    sigprocmask(block ? SIG_BLOCK : SIG_SETMASK, block ? &signals : before, block ? before : NULL);
+    pthread_sigmask(block ? SIG_BLOCK : SIG_SETMASK, block ? &signals : before,
+                    block ? before : NULL);
 }
 
 /* Waits for the child; what was meant to end this process ends the child first. */

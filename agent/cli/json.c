@@ -2,7 +2,6 @@
 /* Reading the agent's documents for tables. */
 #include <errno.h>
 #include <math.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -41,24 +40,7 @@ json_t *json_base64(struct bytes bytes)
 {
     char text[8192];
 
-    if (sodium_base64_encoded_len(bytes.length_bytes, sodium_base64_VARIANT_URLSAFE_NO_PADDING) >
-        sizeof(text)) {
-        return NULL;
-    }
-    sodium_bin2base64(text, sizeof(text), bytes.data, bytes.length_bytes,
-                      sodium_base64_VARIANT_URLSAFE_NO_PADDING);
-    return json_string(text);
-}
-
-int base64_to_bytes(const char *text, uint8_t *bytes_out, size_t capacity_bytes)
-{
-    size_t length_bytes = 0;
-
-    if (sodium_base642bin(bytes_out, capacity_bytes, text, strlen(text), NULL, &length_bytes, NULL,
-                          sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0) {
-        return -EINVAL;
-    }
-    return (int)length_bytes;
+    return bytes_to_base64(bytes, text, sizeof(text)) < 0 ? NULL : json_string(text);
 }
 
 void print_age(const char *moment, char text_out[32])

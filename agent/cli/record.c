@@ -22,7 +22,7 @@ static int open_record(struct session *session, const struct owned_service *owne
 {
     uint8_t bytes[SIGNED_BYTES_MAX];
     minga_Signed envelope = minga_Signed_init_zero;
-    int length_bytes = base64_to_bytes(text_of(document, "record"), bytes, sizeof(bytes));
+    int length_bytes = bytes_from_base64(text_of(document, "record"), bytes, sizeof(bytes));
 
     if (length_bytes < 0 ||
         signed_decode((struct bytes){bytes, (size_t)length_bytes}, &envelope) < 0 ||
@@ -68,7 +68,12 @@ int owned_service_read(struct session *session, const char *name, struct owned_s
     int status;
 
     memset(owned_out, 0, sizeof(*owned_out));
-    status = session_owner_key(session, &owned_out->secret);
+    /* push has made one by now; who has none yet owns nothing. */
+    status = session_owner_key_if_any(session, &owned_out->secret);
+    if (status == EXIT_NOT_FOUND && session->key_path == NULL) {
+        problem_set(&session->problem, EXIT_NOT_FOUND, name, "you have no such service");
+        return problem_advise(&session->problem, "minga push makes one; minga services lists all");
+    }
     if (status != EXIT_DONE) {
         return status;
     }

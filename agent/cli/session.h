@@ -89,8 +89,6 @@ const char *text_of(const json_t *object, const char *key); /* "" when absent */
 int64_t number_of(const json_t *object, const char *key);   /* 0 when absent */
 double real_of(const json_t *object, const char *key);
 json_t *json_base64(struct bytes bytes);
-/* Decodes base64 into a fixed room. Returns its length, or -EINVAL. */
-int base64_to_bytes(const char *text, uint8_t *bytes_out, size_t capacity_bytes);
 /* How long ago an RFC 3339 moment was, for tables: "3h". */
 void print_age(const char *moment, char text_out[32]);
 /* "0.01/0.50" and "41M/128M" */

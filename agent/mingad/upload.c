@@ -91,7 +91,7 @@ static bool was_pushed(const struct upload *upload, const struct chunk_id *chunk
     uint32_t bit = bit_of(chunk);
     unsigned both = pushed->bits[0][bit / 8] | pushed->bits[1][bit / 8];
 
-    return clock_now_ms() - pushed->turned_ms <= 2 * PUSHED_MS && (both >> bit % 8 & 1) != 0;
+    return clock_now_ms() - pushed->turned_ms <= 2UL * PUSHED_MS && (both >> bit % 8 & 1) != 0;
 }
 
 static void pump(struct upload *upload);

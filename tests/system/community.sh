@@ -9,7 +9,7 @@
 #   minga I ARGS...            the command, talking to agent I, as the service owner
 #   node_kill I                SIGKILL to everything of node I: agent, helper, replicas
 #   agent_kill I               SIGKILL to mingad alone;   node_stop I: SIGTERM, waits
-#   cable_cut I / cable_back I
+#   cable_cut I / cable_back I; split I... / split_heal I...
 #   community_end              ends and removes everything; run by a trap on every way out
 #
 # BIN names the folder of the programs. Only processes that were started here are ended, by pid.
@@ -59,6 +59,8 @@ community_new() {
     ip netns add "$ns"
     ip -n "$ns" link add bridge type bridge
     ip -n "$ns" link set bridge up
+    ip -n "$ns" link add island type bridge
+    ip -n "$ns" link set island up
     for ((i = 1; i <= NODE_COUNT; i++)); do
         node_new "$i"
     done
@@ -194,6 +196,10 @@ node_stop() {
 
 cable_cut() { ip -n "$(ns_of switch)" link set "port$1" down; }
 cable_back() { ip -n "$(ns_of switch)" link set "port$1" up; }
+
+# split I...: these nodes are on an island of their own; split_heal I... brings them back.
+split() { for i in "$@"; do ip -n "$(ns_of switch)" link set "port$i" master island; done; }
+split_heal() { for i in "$@"; do ip -n "$(ns_of switch)" link set "port$i" master bridge; done; }
 
 # sees_members I N: does node I know N members that are up?
 sees_members() {

@@ -241,7 +241,7 @@ void check_attacks(struct world *world)
 {
     struct sandbox_spec neighbour = world_spec(world, "exec sleep 1000");
     struct sandbox_event event = {0};
-    size_t before = descriptors(world);
+    size_t before;
 
     check(world, world_start(world, &neighbour), "a replica runs");
     before = descriptors(world);

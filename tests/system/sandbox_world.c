@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/err.h"
 #include "base/file.h"
 #include "base/ids.h"
 
@@ -57,8 +58,8 @@ static void path_in(const struct world *world, const char *name, char path_out[P
 static void must(bool passed, const char *what)
 {
     if (!passed) {
-        printf("Bail out! %s: %s\n", what, strerror(errno));
-        exit(1);
+        printf("Bail out! %s: %s\n", what, err_text(errno));
+        exit(1); // NOLINT(concurrency-mt-unsafe): one thread
     }
 }
 

@@ -95,8 +95,21 @@ for i in 1 2 3 4 5; do node_launch "$i"; done
 within 15 "all killed and started again: three replicas answer without a command" eval 'has_running 1 web 3 && all_answer 1 web 3'
 within 10 "all know each other" eval 'sees_members 1 5 && sees_members 5 5'
 
-# --- both sides of a split serve, and merge
-for i in 4 5; do cable_cut "$i"; done # 4 and 5 are each alone: they end theirs
+# --- both sides of a split serve, and merge; every node has the bundle before
+minga 1 scale web 5 --wait=20s >/dev/null || fail "scale to five"
+minga 1 scale web 3 --wait=20s >/dev/null || fail "scale to three"
+split 4 5
+within 10 "a split: three nodes here see three, two there see two" eval 'sees_members 1 3 && sees_members 4 2'
+within 15 "the side with three nodes runs three" has_running 1 web 3
+within 15 "the side with two nodes runs two" has_running 4 web 2
+check "and says why not three" eval 'minga 5 --json status web | jq -e ".services[0] | .state == \"degraded\" and .reason != \"\""'
+split_heal 4 5
+within 15 "healed: everyone sees five" eval 'sees_members 1 5 && sees_members 4 5 && sees_members 5 5'
+within 15 "healed: one community, three replicas" eval 'exactly_three_processes && has_running 1 web 3 && has_running 4 web 3'
+stays 3 "and it stays at three" exactly_three_processes
+
+# --- one node after the other is cut off: each alone, so they end theirs
+for i in 4 5; do cable_cut "$i"; done
 within 20 "the side with three members has three replicas" eval 'has_running 1 web 3 && all_answer 1 web 3'
 for i in 4 5; do cable_back "$i"; done
 within 15 "healed: all see five" eval 'sees_members 1 5 && sees_members 4 5 && sees_members 5 5'

@@ -77,6 +77,7 @@ within 5 "and may join again" sees_members 1 3
 install -d -o 4242 -g 4242 "$WORK/nobody"
 as_nobody() { setpriv --reuid 4242 --regid 4242 --clear-groups env HOME="$WORK/nobody" MINGA_SOCKET="$(socket_of "${NOBODY_ASKS:-1}")" "$BIN/minga" "$@"; }
 check "any local user may look" as_nobody nodes
+as_nobody key >/dev/null 2>&1
 NOBODY_ASKS=5 refused 3 "" "an unprivileged user may not join" as_nobody join --yes --token-file "$WORK/token"
 refused 3 "" "an unprivileged user may not pause the node" as_nobody node pause
 

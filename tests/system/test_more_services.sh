@@ -115,9 +115,7 @@ PERL
 php_bundle() {
     [ -x /usr/bin/php ] || return 1
     manifest php 8080 '[/usr/bin/php, -S, "0.0.0.0:8080", -t, /srv]'
-    # shellcheck disable=SC2016
-    # shellcheck disable=SC2028 # PHP's escapes
-    echo '<?php echo "from php ", gethostname(), " ", strlen(random_bytes(8)), "\n";' >"$files/index.php"
+    printf '%s\n' '<?php echo "from php ", gethostname(), " ", strlen(random_bytes(8)), "\n";' >"$files/index.php"
     "$bundle" "$files/php.tar.gz" "$files/php.yaml" "$(realpath /usr/bin/php)=/usr/bin/php" \
         "$files/index.php=/srv/index.php" /usr/share/zoneinfo/UTC
 }
@@ -218,7 +216,6 @@ for service in ${SERVICES:-shell nginx memcached node perl php caddy sqlite}; do
     shell) pattern=serve.sh text=serving ;;
     esac
     [ -z "$text" ] || check "$service: its output is kept" eval 'minga 3 logs '"$service"' | grep -c "'"$text"'"'
-    # shellcheck disable=SC2016
     check "$service: none is uid 0 or a uid of the host" eval '[ -z "$(for pid in $(group_of_replica '"$pattern"'); do awk "/^Uid:/ && \$2 < 1879048192" /proc/$pid/status; done)" ]'
     within 5 "$service: the figures are the kernel's" figures_agree "$service" "$pattern"
     # shellcheck disable=SC2046

@@ -137,7 +137,7 @@ static void attack_slow(struct attacker *attacker)
                 attacker->sent_count++;
             }
         }
-        nanosleep(&(struct timespec){0, 10 * PAUSE_NS}, NULL);
+        nanosleep(&(struct timespec){0, 10L * PAUSE_NS}, NULL);
     }
 }
 
@@ -240,7 +240,7 @@ static void attack_oversize(struct attacker *attacker)
 
     while (large != NULL && now_ms() < attacker->end_ms) {
         send_frame(attacker, socket, large, FRAME_BYTES_MAX + 1, 0);
-        nanosleep(&(struct timespec){0, 20 * PAUSE_NS}, NULL);
+        nanosleep(&(struct timespec){0, 20L * PAUSE_NS}, NULL);
     }
     free(large);
     zmq_close(socket);
@@ -360,10 +360,10 @@ static void send_kinds(struct attacker *attacker, void *socket)
     static const uint8_t data[1000];
     minga_Message message;
 
-    for (pb_size_t kind = FIRST_KIND; kind <= LAST_KIND; kind++) {
+    for (int kind = FIRST_KIND; kind <= LAST_KIND; kind++) {
         uint8_t bytes[MESSAGE_BYTES_MAX];
 
-        fill(&message, kind);
+        fill(&message, (pb_size_t)kind);
         int length = message_encode(&message, bytes, sizeof(bytes));
         if (length > 0) {
             uint8_t place[4];

@@ -43,6 +43,7 @@ static void fill_nonce(uint8_t nonce_out[24], const char *prefix, const uint8_t 
 {
     size_t prefix_bytes = strlen(prefix);
 
+    // NOLINTNEXTLINE(bugprone-not-null-terminated-result): bytes of a frame, no text
     memcpy(nonce_out, prefix, prefix_bytes);
     memcpy(nonce_out + prefix_bytes, rest, 24 - prefix_bytes);
 }
@@ -185,6 +186,7 @@ int wire_curve_send(struct wire_curve *link, const uint8_t *bytes, size_t length
         for (int i = 0; i < 8; i++) {
             frame[1 + i] = (uint8_t)((uint64_t)body_bytes >> (56 - 8 * i));
         }
+        // NOLINTNEXTLINE(bugprone-not-null-terminated-result): bytes of a frame, no text
         memcpy(frame + 9, "\x07MESSAGE", 8);
         put_short_nonce(link, frame + 17);
         fill_nonce(nonce, "CurveZMQMESSAGEC", frame + 17);
