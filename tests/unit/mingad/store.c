@@ -33,6 +33,7 @@ static void remove_folder(void)
         snprintf(file, sizeof(file), "%s/%s", folder, names[i]);
         unlink(file);
     }
+    (void)umount2(folder, MNT_DETACH); /* the small file system of one test, in its own namespace */
     rmdir(folder);
 }
 
