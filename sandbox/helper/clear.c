@@ -85,8 +85,8 @@ static void explain_out_of_memory(struct replica *replica)
 }
 
 /*
- * With the counts of its group, read while there still is one: a death by SIGKILL, or of its init,
- * after the kernel killed for memory was that.
+ * With the counts of its group, read while there still is one. One death for memory is that of the
+ * whole replica, also when its first process, bereft of a child, was quick to end by itself.
  */
 static void explain_end(const struct helper *helper, struct replica *replica)
 {
@@ -95,10 +95,9 @@ static void explain_end(const struct helper *helper, struct replica *replica)
     const char *name;
 
     cgroup_stats(helper->cgroups, &replica->name, &stats, &err);
-    bool killed = replica->end == SANDBOX_END_OUT_OF_MEMORY || replica->end == SANDBOX_END_LOST ||
-                  (replica->end == SANDBOX_END_SIGNALLED && replica->end_status == SIGKILL);
+    bool was_asked = replica->end == SANDBOX_END_STOPPED || replica->end == SANDBOX_END_REFUSED;
 
-    if (killed && (stats.oom_kill_count > 0 || replica->end == SANDBOX_END_OUT_OF_MEMORY)) {
+    if (replica->end == SANDBOX_END_OUT_OF_MEMORY || (stats.oom_kill_count > 0 && !was_asked)) {
         explain_out_of_memory(replica);
     } else if (replica->reason[0] != '\0') {
         return;
