@@ -84,6 +84,7 @@ check "nothing of a refused bundle stays" [ "$left_before" = "$left_after" ]
 head -c 90000000 /dev/urandom >"$root/large"
 refused 1 "" "what is larger than the storage share is refused while pushing" minga 1 push "$root"
 rm "$root/large"
+check "the share was not exceeded on the node that it was pushed through" eval 'minga 1 --json node | jq -e ".used.storage_bytes > 0 and .used.storage_bytes <= .contribution.storage_bytes"'
 check "and the agents go on" sees_members 2 2
 check "and smaller things are still stored" eval 'pushed | jq -e ".version >= 2"'
 
