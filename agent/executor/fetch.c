@@ -35,21 +35,25 @@ static bool tree_is_used(const struct executor *executor, const struct tree_id *
     return false;
 }
 
+static void tree_look(struct executor *executor, struct turn *turn, struct kept_tree *kept)
+{
+    struct outgoing drop = {.kind = OUT_DROP_TREE, .tree = kept->tree};
+
+    if (tree_is_used(executor, &kept->tree)) {
+        kept->needed_ms = turn->now_ms;
+    } else {
+        outbox_local(turn, &drop);
+        kept->used = false;
+    }
+}
+
 void trees_tick(struct executor *executor, struct turn *turn)
 {
     for (uint32_t i = 0; i < TREES_MAX; i++) {
         struct kept_tree *kept = &executor->trees[i];
-        struct outgoing drop;
 
-        if (!kept->used || turn->now_ms < kept->needed_ms + TREE_UNUSED_MS) {
-            continue;
-        }
-        if (tree_is_used(executor, &kept->tree)) {
-            kept->needed_ms = turn->now_ms;
-        } else {
-            drop = (struct outgoing){.kind = OUT_DROP_TREE, .tree = kept->tree};
-            outbox_local(turn, &drop);
-            kept->used = false;
+        if (kept->used && turn->now_ms >= kept->needed_ms + TREE_UNUSED_MS) {
+            tree_look(executor, turn, kept);
         }
     }
 }
