@@ -42,6 +42,7 @@ struct request {
     uint64_t attempt_until_ms; /* 0: none under way */
     struct service_id service;
     uint32_t slot;
+    bool history;
     uint64_t offset_bytes;
     uint32_t cursor;
     bool heard; /* some candidate answered "not found" */
