@@ -37,7 +37,7 @@ struct fake_node {
     struct core_config config;
     bool alive;
     uint32_t life; /* boots so far */
-    int side; /* of a split: only those of one side hear each other */
+    int side;      /* of a split: only those of one side hear each other */
     struct manager *manager;
     struct executor *executor;
     struct surroundings around;
