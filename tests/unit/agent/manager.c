@@ -275,6 +275,22 @@ Test(manager, a_node_that_cannot_start_it_is_left_and_another_found)
     fake_free(community);
 }
 
+Test(manager, an_owner_who_starts_it_again_need_not_wait_for_nodes_that_failed)
+{
+    struct community *community = fake_new(2, wiki);
+
+    community->nodes[0].refuse_starts = 3;
+    community->nodes[1].refuse_starts = 3;
+    fake_want(community, true, 1, false);
+    fake_run(community, 8000);
+    cr_assert_eq(fake_running_count(community), 0);
+    fake_run(community, 2000);
+    cr_assert_eq(fake_running_count(community), 0, "both are left alone for a while");
+    fake_want(community, true, 1, false);
+    (void)fake_until_running(community, 0, 1, 1000);
+    fake_free(community);
+}
+
 Test(manager, a_silent_executor_whose_node_is_up_is_replaced_after_its_absence)
 {
     struct community *community = running_wiki(5, 3);
