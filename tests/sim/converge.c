@@ -332,8 +332,25 @@ static bool records_are_kept(struct world *world, const struct client_service *s
     return true;
 }
 
+/* A node that was told to go, and has not gone yet. */
+static bool someone_is_going(const struct client *client)
+{
+    for (uint32_t i = 0; i < CLIENT_PENDING_MAX; i++) {
+        const struct pending *pending = &client->pending[i];
+
+        if (pending->token != 0 &&
+            (pending->kind == CORE_SHUT_DOWN || pending->kind == CORE_LEAVE)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool converged(struct world *world)
 {
+    if (someone_is_going(&world->client)) {
+        return converge_problem(world, "a node that was told to go is still there");
+    }
     if (!client_is_content(world)) {
         return converge_problem(world, "a volunteer is not in, or an owner's record is not taken");
     }

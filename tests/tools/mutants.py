@@ -101,7 +101,6 @@ def run(mutant, build, options):
     done = subprocess.run([program, "--seeds", options.seeds, "--jobs", options.jobs, "--until-failed",
                            *mutant.options], capture_output=True, text=True, errors="replace", check=False)
     (program.parent / "output").write_text(done.stdout + done.stderr)
-    program.unlink()
     failed = re.search(r"^seed (\d+) FAILED(?: at \d+ ms)?: (.*)$", done.stdout, re.MULTILINE)
     ran = re.search(r"^sim: (\d+) seeds", done.stdout, re.MULTILINE)
     took = time.monotonic() - begun
@@ -117,11 +116,11 @@ def run(mutant, build, options):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("build", nargs="?")
-    parser.add_argument("names", nargs="*")
+    parser.add_argument("names", nargs="*", default=[])
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--seeds", default="1-2000")
     parser.add_argument("--jobs", default="2")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     mutants = all_mutants(options.names)
     problems = [mutant.problem for mutant in mutants if mutant.problem]
     if problems or options.check:
