@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "agent/core/core.h"
+#include "tests/sim/traffic.h"
 
 struct world;
 
@@ -65,6 +66,7 @@ struct network {
     uint32_t latency_ms_max; /* of the pair with the longest wires */
     uint32_t loss_permille;
     uint64_t sent_count; /* messages, all nodes */
+    struct traffic traffic;
 };
 
 void network_init(struct network *network, uint32_t node_count);

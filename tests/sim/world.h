@@ -45,6 +45,7 @@ struct sim_node {
     uint64_t boot_ms; /* virtual time at which its CLOCK_BOOTTIME was 0 (modulo 2^64) */
     int64_t wall_skew_s;
     uint64_t stalled_until_ms;
+    uint64_t alone_ms; /* last seen with a cable, or without a replica */
     uint32_t garble_permille;
     uint64_t wake_number; /* only the last wake-up counts */
     uint64_t steps_ms;    /* moment of the last step, and how many in it */
