@@ -60,11 +60,21 @@ extern const struct router_functions router_full;
 extern const struct router_functions router_fingers;
 extern const struct router_functions router_static;
 
-/* Next hops of router_fingers with their positions, as local_lookup. `presumed_out`: the first one
- * is the owner, as far as is known. */
-uint32_t router_fingers_closest(const struct router *router, const struct ring_key *key, bool safe,
-                                uint32_t count_max, struct ring_node *nodes_out,
-                                bool *presumed_out);
+enum router_choice {
+    ROUTER_FAST,    /* the shortest way in time: distance and round trips */
+    ROUTER_NEAREST, /* by distance; round trips of this node mean nothing to one who asks it */
+    ROUTER_SAFE,    /* by distance, and only nodes that could not choose to be in the tables */
+};
+enum { ROUTER_CLOSEST_MAX = 16 };
+struct router_closest {
+    bool presumed; /* the first one is the owner, as far as is known */
+    uint32_t count;
+    struct ring_node nodes[ROUTER_CLOSEST_MAX];
+};
+/* Next hops of router_fingers with their positions, as local_lookup. */
+void router_fingers_closest(const struct router *router, const struct ring_key *key,
+                            enum router_choice choice, uint32_t count_max,
+                            struct router_closest *closest_out);
 
 /* The neighbours as they were told last; all zero at first. */
 struct router_neighbours {

@@ -24,7 +24,7 @@ struct candidate {
 struct candidates {
     const struct router *router;
     const struct ring_key *key;
-    bool safe;
+    enum router_choice choice;
     uint64_t gap; /* top 64 bits of the distance between neighbours */
     uint32_t count;
     struct candidate list[CANDIDATES_MAX];
@@ -64,7 +64,7 @@ static uint64_t cost_of(const struct candidates *candidates, const struct ring_n
     struct id distance = id_distance(&node->position.id, &candidates->key->id);
     uint64_t rtt_mean_ms = fingers->rtt_mean_ms;
 
-    if (candidates->safe || rtt_mean_ms == 0) {
+    if (candidates->choice != ROUTER_FAST || rtt_mean_ms == 0) {
         return top_of(&distance);
     }
     /* log16 in sixteenths is a quarter of log2 in sixteenths */
@@ -118,12 +118,13 @@ static void add_fingers(struct candidates *candidates)
 {
     const struct fingers *fingers = candidates->router->fingers;
     const struct finger *list[FINGERS_MAX];
-    uint32_t wanted_count = candidates->safe ? FINGERS_MAX : CANDIDATES_OF_FINGERS;
+    bool safe = candidates->choice == ROUTER_SAFE;
+    uint32_t wanted_count = safe ? FINGERS_MAX : CANDIDATES_OF_FINGERS;
     uint32_t count = fingers_before(fingers, candidates->key, wanted_count, list);
     uint32_t taken_count = 0;
 
     for (uint32_t i = 0; i < count && taken_count < CANDIDATES_OF_FINGERS; i++) {
-        if (!candidates->safe || finger_is_constrained(fingers, list[i])) {
+        if (!safe || finger_is_constrained(fingers, list[i])) {
             add(candidates, &list[i]->node, cost_of(candidates, &list[i]->node, list[i]->rtt_ms));
             taken_count++;
         }
@@ -136,7 +137,7 @@ static void add_locations(struct candidates *candidates)
     const struct location *list[CANDIDATES_OF_LOCATIONS];
     uint32_t count;
 
-    if (router->locations == NULL || candidates->safe) {
+    if (router->locations == NULL || candidates->choice == ROUTER_SAFE) {
         return;
     }
     count = locations_before(router->locations, &router->ring->self.position, candidates->key,
@@ -157,6 +158,7 @@ static bool find_owner(const struct candidates *candidates, const struct neighbo
     int place = neighbourhood_owner(near, candidates->key);
     const struct finger *finger = fingers_owner(router->fingers, candidates->key);
     const struct location *location = NULL;
+    bool safe = candidates->choice == ROUTER_SAFE;
 
     if (place >= 0) {
         *node_out = near->nodes[place];
@@ -166,11 +168,11 @@ static bool find_owner(const struct candidates *candidates, const struct neighbo
         }
         return !id_equal(&node_out->position.id, &router->ring->self.position.id);
     }
-    if (finger != NULL && (!candidates->safe || finger_is_constrained(router->fingers, finger))) {
+    if (finger != NULL && (!safe || finger_is_constrained(router->fingers, finger))) {
         *node_out = finger->node;
         return true;
     }
-    if (router->locations != NULL && !candidates->safe) {
+    if (router->locations != NULL && !safe) {
         location = locations_owner(router->locations, candidates->key);
     }
     if (location == NULL ||
@@ -195,53 +197,58 @@ static void add_last_resort(struct candidates *candidates, const struct neighbou
     }
 }
 
-uint32_t router_fingers_closest(const struct router *router, const struct ring_key *key, bool safe,
-                                uint32_t count_max, struct ring_node *nodes_out, bool *presumed_out)
+static void take(struct router_closest *closest, uint32_t count_max, const struct ring_node *node)
 {
-    struct candidates candidates = {.router = router, .key = key, .safe = safe};
+    if (closest->count < count_max) {
+        closest->nodes[closest->count++] = *node;
+    }
+}
+
+void router_fingers_closest(const struct router *router, const struct ring_key *key,
+                            enum router_choice choice, uint32_t count_max,
+                            struct router_closest *closest_out)
+{
+    struct candidates candidates = {.router = router, .key = key, .choice = choice};
     struct neighbourhood near;
     struct ring_node owner;
-    uint32_t count = 0;
 
-    if (count_max == 0) {
-        return 0;
-    }
-    if (ring_responsible(router->ring, key)) {
-        nodes_out[0] = router->ring->self;
-        *presumed_out = true;
-        return 1;
+    CHECK(count_max <= ROUTER_CLOSEST_MAX);
+    closest_out->count = 0;
+    closest_out->presumed = ring_responsible(router->ring, key);
+    if (closest_out->presumed) {
+        take(closest_out, count_max, &router->ring->self);
+        return;
     }
     neighbourhood_of(router->ring, &near);
     candidates.gap = neighbourhood_gap(neighbourhood_community_size(&near));
-    *presumed_out = find_owner(&candidates, &near, &owner);
-    if (*presumed_out) {
-        nodes_out[count++] = owner;
+    closest_out->presumed = find_owner(&candidates, &near, &owner);
+    if (closest_out->presumed) {
+        take(closest_out, count_max, &owner);
     }
     add_neighbours(&candidates, &near);
     add_fingers(&candidates);
     add_locations(&candidates);
     add_last_resort(&candidates, &near);
-    for (uint32_t i = 0; i < candidates.count && count < count_max; i++) {
-        if (!*presumed_out || !id_equal(&candidates.list[i].node.position.id, &owner.position.id)) {
-            nodes_out[count++] = candidates.list[i].node;
+    for (uint32_t i = 0; i < candidates.count; i++) {
+        if (!closest_out->presumed ||
+            !id_equal(&candidates.list[i].node.position.id, &owner.position.id)) {
+            take(closest_out, count_max, &candidates.list[i].node);
         }
     }
-    return count;
 }
 
 static uint32_t local_lookup(const struct router *router, const struct ring_key *key, bool safe,
                              uint32_t count_max, struct node_id *nodes_out)
 {
-    struct ring_node nodes[CANDIDATES_MAX + 1];
-    bool presumed;
-    uint32_t count = router_fingers_closest(router, key, safe,
-                                            count_max < CANDIDATES_MAX ? count_max : CANDIDATES_MAX,
-                                            nodes, &presumed);
+    struct router_closest closest;
 
-    for (uint32_t i = 0; i < count; i++) {
-        nodes_out[i] = nodes[i].node;
+    router_fingers_closest(router, key, safe ? ROUTER_SAFE : ROUTER_FAST,
+                           count_max < ROUTER_CLOSEST_MAX ? count_max : ROUTER_CLOSEST_MAX,
+                           &closest);
+    for (uint32_t i = 0; i < closest.count; i++) {
+        nodes_out[i] = closest.nodes[i].node;
     }
-    return count;
+    return closest.count;
 }
 
 static bool next_hop(const struct router *router, const struct ring_key *key,

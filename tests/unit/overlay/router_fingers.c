@@ -1,115 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Fingers in a ring that no node knows as a whole, beside the list of all nodes. */
-#include <criterion/criterion.h>
-#include <stdlib.h>
+#include "large_ring.h"
 
-#include "base/hash.h"
-#include "overlay/neighbourhood.h"
-#include "overlay/router.h"
-
-enum { NODES = 300, HOPS_MAX = 5, KEYS = 20 };
-
-struct place {
-    struct ring ring;
-    struct fingers fingers;
-    struct locations locations;
-};
-
-static struct ring_node nodes[NODES];
-static struct place *places;
-
-static struct ring_key key_of(uint32_t number)
-{
-    return (struct ring_key){
-        hash_of("minga test", (struct bytes){(uint8_t *)&number, sizeof(number)})};
-}
-
-static int compare(const void *a, const void *b)
-{
-    const struct ring_node *first = a;
-    const struct ring_node *second = b;
-
-    return id_compare(&first->position.id, &second->position.id);
-}
-
-static struct router router_at(uint32_t place)
-{
-    return (struct router){.ring = &places[place].ring,
-                           .fingers = &places[place].fingers,
-                           .locations = &places[place].locations,
-                           .nodes = nodes,
-                           .node_count = NODES};
-}
-
-static void fill_ring(uint32_t place)
-{
-    struct ring *ring = &places[place].ring;
-    struct ring_effects effects;
-    struct ring_event event = {.kind = RING_BEGIN, .now_ms = 1, .alone = true};
-
-    ring_init(ring, &nodes[place], 0);
-    ring_step(ring, &event, &effects);
-    event.kind = RING_KNOWN;
-    for (uint32_t i = 1; i <= SUCCESSORS_MAX; i++) {
-        event.node = nodes[(place + i) % NODES];
-        ring_step(ring, &event, &effects);
-    }
-    event.kind = RING_ASKED_TO_RECTIFY;
-    event.node = nodes[(place + NODES - 1) % NODES];
-    ring_step(ring, &event, &effects);
-}
-
-/* What the look-ups of the repair would bring. */
-static void fill_fingers(uint32_t place)
-{
-    struct fingers *fingers = &places[place].fingers;
-    struct router router = router_at(place);
-    struct neighbourhood near;
-    struct fingers_effects effects = {.look_up = true};
-
-    neighbourhood_of(&places[place].ring, &near);
-    for (uint64_t now_ms = 1; effects.look_up; now_ms += FINGERS_FILL_MS) {
-        struct fingers_event event = {.kind = FINGERS_TICK, .now_ms = now_ms};
-        struct node_id owner;
-        struct ring_key from;
-
-        event.near_distance = neighbourhood_reach(&near, &nodes[place].position);
-        fingers_step(fingers, &event, &effects);
-        if (!effects.look_up) {
-            break;
-        }
-        event.kind = FINGERS_FOUND;
-        event.target = effects.target;
-        event.has_from = true;
-        (void)router_static.replica_set(&router, &effects.target, 1, &owner);
-        cr_assert(router_static.range(&router, &owner, 0, &from, &event.node.position));
-        event.node.node = owner;
-        event.from = from;
-        fingers_step(fingers, &event, &effects);
-        effects.look_up = true;
-    }
-}
-
-static void begin(void)
-{
-    places = calloc(NODES, sizeof(*places));
-    for (uint32_t i = 0; i < NODES; i++) {
-        nodes[i].position = key_of(i);
-        nodes[i].node.id = key_of(NODES + i).id;
-    }
-    qsort(nodes, NODES, sizeof(nodes[0]), compare);
-    for (uint32_t i = 0; i < NODES; i++) {
-        fill_ring(i);
-        fingers_init(&places[i].fingers, &nodes[i]);
-        locations_init(&places[i].locations);
-        fill_fingers(i);
-    }
-}
-
-static void end(void)
-{
-    free(places);
-}
+enum { HOPS_MAX = 5, KEYS = 20 };
 
 static uint32_t place_of(const struct node_id *node)
 {
@@ -199,19 +92,19 @@ Test(router_in_a_large_ring, a_location_that_was_learnt_is_one_hop_away)
 {
     struct router router = router_at(0);
     struct ring_key key = nodes[150].position;
-    struct ring_node closest[4];
+    struct router_closest closest;
     struct node_id next;
-    bool presumed = true;
 
     key.id.bytes[ID_BYTES - 1]--;
-    (void)router_fingers_closest(&router, &key, true, 4, closest, &presumed);
+    router_fingers_closest(&router, &key, ROUTER_SAFE, 4, &closest);
     locations_learn(&places[0].locations, &nodes[150], &nodes[149].position);
     cr_assert(router_fingers.next_hop(&router, &key, &next));
     cr_assert(id_equal(&next.id, &nodes[150].node.id));
-    cr_assert_gt(router_fingers_closest(&router, &key, false, 4, closest, &presumed), 1);
-    cr_assert(presumed);
-    (void)router_fingers_closest(&router, &key, true, 4, closest, &presumed);
-    cr_assert(!presumed || fingers_owner(&places[0].fingers, &key) != NULL,
+    router_fingers_closest(&router, &key, ROUTER_FAST, 4, &closest);
+    cr_assert_gt(closest.count, 1);
+    cr_assert(closest.presumed);
+    router_fingers_closest(&router, &key, ROUTER_SAFE, 4, &closest);
+    cr_assert(!closest.presumed || fingers_owner(&places[0].fingers, &key) != NULL,
               "a safe lookup does not follow what was learnt by the way");
 }
 
@@ -221,8 +114,7 @@ Test(router_in_a_large_ring, of_two_next_hops_that_are_alike_the_nearer_by_round
     struct fingers_event event = {.kind = FINGERS_KNOWN};
     struct fingers_effects effects;
     struct ring_key key = nodes[200].position;
-    struct ring_node closest[2];
-    bool presumed;
+    struct router_closest closest;
 
     fingers_init(&places[0].fingers, &nodes[0]);
     event.near_distance = id_distance(&nodes[0].position.id, &nodes[SUCCESSORS_MAX].position.id);
@@ -235,10 +127,10 @@ Test(router_in_a_large_ring, of_two_next_hops_that_are_alike_the_nearer_by_round
     event.node = nodes[155];
     event.rtt_ms = 400;
     fingers_step(&places[0].fingers, &event, &effects);
-    (void)router_fingers_closest(&router, &key, false, 2, closest, &presumed);
-    cr_assert(id_equal(&closest[0].node.id, &nodes[150].node.id));
-    (void)router_fingers_closest(&router, &key, true, 2, closest, &presumed);
-    cr_assert(!presumed);
+    router_fingers_closest(&router, &key, ROUTER_FAST, 2, &closest);
+    cr_assert(id_equal(&closest.nodes[0].node.id, &nodes[150].node.id));
+    router_fingers_closest(&router, &key, ROUTER_SAFE, 2, &closest);
+    cr_assert(!closest.presumed);
 }
 
 Test(router_in_a_large_ring, the_size_of_the_community_is_estimated_from_the_density)
