@@ -173,6 +173,7 @@ void world_identify(struct sim_node *node, const struct secret_key *secret)
     node->config.overlay.node_key = *secret;
     node->key = keys_public(&node->secret);
     node->id = keys_node_id(&node->key);
+    node->position = keys_position(&node->key, 0);
     CHECK(keys_curve_public(&node->key, node->curve_key) == 0);
 }
 
