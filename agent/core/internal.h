@@ -42,6 +42,7 @@ struct request {
     uint64_t attempt_until_ms; /* 0: none under way */
     struct service_id service;
     uint32_t slot;
+    bool history;
     uint64_t offset_bytes;
     uint32_t cursor;
     bool heard; /* some candidate answered "not found" */
@@ -88,6 +89,7 @@ struct core {
     uint64_t overlay_wake_ms;
     uint64_t next_token;
     struct pending pending[PENDING_MAX];
+    uint32_t request_top; /* all used requests lie below */
     struct request requests[CORE_REQUESTS_MAX];
     struct logs_ask logs[LOGS_ASKS_MAX];
     struct member_free frees[MEMBERS_MAX];

@@ -9,7 +9,7 @@
 
 static bool port_is_taken(const struct executor *executor, uint16_t port)
 {
-    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+    for (uint32_t i = 0; i < executor->top; i++) {
         const struct replica *replica = &executor->replicas[i];
 
         for (uint32_t j = 0; replica_counts(replica) && j < replica->manifest.port_count; j++) {
@@ -38,7 +38,7 @@ uint32_t ports_free_count(const struct executor *executor)
     uint32_t range = port_range(executor);
 
     /* A bound that needs no walk of the range: bad ports are counted as taken. */
-    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+    for (uint32_t i = 0; i < executor->top; i++) {
         if (replica_counts(&executor->replicas[i])) {
             taken += executor->replicas[i].manifest.port_count;
         }

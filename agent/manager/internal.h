@@ -21,6 +21,7 @@ enum {
     AVOID_MAX = 16,
     BACK_SOON_MAX = 32,
     MANAGER_RECORD_BYTES_MAX = 1920,
+    ENDED_MAX = 8,       /* replicas that have ended, remembered for each service */
     SLEEP_GAP_MS = 1500, /* a gap between two ticks: our own silence, not theirs */
 };
 
@@ -69,6 +70,16 @@ struct slot {
     uint16_t host_ports[PORTS_PER_SERVICE_MAX];
     struct sandbox_limits used;
     uint64_t version;
+};
+
+struct ended { /* a replica that is no more */
+    uint32_t slot; /* 0: nothing */
+    uint64_t incarnation;
+    struct node_id node;
+    enum replica_state state; /* ENDED: it was to end or did by itself; FAILED */
+    char reason[REASON_CHARS_MAX + 1];
+    uint64_t ended_ms; /* modulo 2^64: it may lie before this machine's boot */
+    uint32_t restart_count;
 };
 
 struct avoided {
@@ -127,6 +138,8 @@ struct service {
     struct find find;
     uint32_t avoided_count;
     struct avoided avoided[AVOID_MAX];
+    uint32_t ended_next; /* where the next one is written, over the oldest */
+    struct ended ended[ENDED_MAX];
 
     enum service_state state;
     uint64_t state_ms;
@@ -196,6 +209,13 @@ void service_started(struct manager *manager, struct turn *turn, struct service 
                      const struct ask *ask, const minga_AgentMessage *reply);
 void slot_ask_stop(struct turn *turn, const struct service *service, uint32_t slot_number,
                    const struct node_id *node, uint64_t incarnation);
+
+/* ended.c */
+void service_note_ended(struct service *service, const struct ended *ended);
+/* The slot's occupant has ended, or is taken for ended. */
+void slot_note_ended(struct service *service, const struct slot *slot, enum replica_state state,
+                     const char *reason, uint64_t now_ms);
+void service_fill_ended(const struct service *service, uint64_t now_ms, minga_StatusPage *page);
 
 /* state.c */
 void service_update_state(struct service *service, uint64_t now_ms);

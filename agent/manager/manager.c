@@ -294,6 +294,7 @@ static void stopped(struct turn *turn, struct service *service, const struct ask
     if (reply != NULL && reply->which_body == minga_AgentMessage_ask_reply_tag &&
         reply->body.ask_reply.refusal == REFUSAL_UNKNOWN && slot->phase == SLOT_ENDING &&
         slot->incarnation == ask->number && id_equal(&slot->node.id, &ask->to.id)) {
+        slot_note_ended(service, slot, REPLICA_ENDED, "stopped by its manager", turn->now_ms);
         slot_clear(slot, turn->now_ms);
     }
 }

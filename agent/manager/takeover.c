@@ -183,6 +183,8 @@ static void listened(struct manager *manager, struct turn *turn, struct service 
 
         if (slot_holds_node(slot) && slot->heard_ms == 0 &&
             !manager_back_soon(manager, &slot->node, turn->now_ms)) {
+            slot_note_ended(service, slot, REPLICA_FAILED, "not heard by its new manager",
+                            turn->now_ms);
             slot_clear(slot, turn->now_ms);
         }
     }

@@ -101,8 +101,7 @@ uint32_t converge_ideal_node(const struct world *world, const struct ring_key *k
     struct id best_distance;
 
     for (uint32_t node = 0; node < world->node_count; node++) {
-        struct ring_key position = keys_position(&world->nodes[node].key, 0);
-        struct id distance = id_distance(&key->id, &position.id);
+        struct id distance = id_distance(&key->id, &world->nodes[node].position.id);
 
         if (takes_part(world, node) &&
             (best == world->node_count || id_compare(&distance, &best_distance) < 0)) {

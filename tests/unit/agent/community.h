@@ -516,15 +516,21 @@ static inline uint32_t fake_leader(struct community *community, uint32_t seen_fr
     return (uint32_t)fake_index(community, &leader);
 }
 
-static inline minga_StatusPage fake_status(struct community *community, uint32_t index)
+static inline minga_StatusPage fake_ask_status(struct community *community, uint32_t index,
+                                               bool history)
 {
     struct turn turn = fake_turn(community, index);
-    minga_StatusQuery query = {.slot = 1};
+    minga_StatusQuery query = {.slot = 1, .history = history};
     minga_StatusPage page;
 
     memcpy(query.service, community->service.id.bytes, ID_BYTES);
     manager_status(community->nodes[index].manager, &turn, &query, &page);
     return page;
+}
+
+static inline minga_StatusPage fake_status(struct community *community, uint32_t index)
+{
+    return fake_ask_status(community, index, false);
 }
 
 /* Runs until the leader (seen from `from`) says so many run; returns how long it took. */
