@@ -9,6 +9,7 @@
 #   minga I ARGS...            the command, talking to agent I, as the service owner
 #   node_kill I                SIGKILL to everything of node I: agent, helper, replicas
 #   agent_kill I               SIGKILL to mingad alone;   node_stop I: SIGTERM, waits
+#   node_disk I SIZE           before node_start: its state lies on a file system of its own
 #   cable_cut I / cable_back I; split I... / split_heal I...
 #   community_end              ends and removes everything; run by a trap on every way out
 #
@@ -110,6 +111,23 @@ node_new() {
         node_config "$i"
     } >"$dir/minga.yaml"
     chmod 644 "$dir/minga.yaml"
+}
+
+# node_disk I SIZE: a small disk, or (again) another size of it.
+node_disk() {
+    local state
+    state=$(dir_of "$1")/state
+    mkdir -p "$state"
+    if mountpoint -q "$state"; then
+        mount -o "remount,size=$2" "$state"
+    else
+        mount -t tmpfs -o "size=$2,mode=755" "minga-$COMMUNITY_ID" "$state"
+    fi
+}
+disks_end() {
+    local place
+    while read -r _ place _; do umount "$place"; done \
+        < <(grep "^minga-$COMMUNITY_ID " /proc/self/mounts)
 }
 
 # wait_until SECONDS COMMAND...: polls, bounded; false when it never held.
@@ -304,6 +322,7 @@ community_end() {
     for i in user switch $(seq "$NODE_COUNT"); do
         ip netns delete "$(ns_of "$i")" 2>/dev/null || true
     done
+    disks_end
     [ -n "${KEEP_WORK:-}" ] || rm -rf "${WORK:?}"
     trap - EXIT
     exit "$status"
