@@ -259,6 +259,7 @@ struct overlay {
     struct put puts[PUTS_MAX];
     struct get gets[GETS_MAX];
     struct chunk_put chunk_puts[CHUNK_PUTS_MAX];
+    uint32_t chunk_get_count;
     struct chunk_get chunk_gets[CHUNK_GETS_MAX];
     struct chunk_receive chunk_receives[CHUNK_PUTS_MAX];
     uint32_t chunk_sends; /* of the present interval */

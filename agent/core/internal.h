@@ -96,6 +96,7 @@ struct core {
     uint64_t overlay_wake_ms;
     uint64_t next_token;
     struct pending pending[PENDING_MAX];
+    uint32_t request_top; /* all used requests lie below */
     struct request requests[CORE_REQUESTS_MAX];
     struct logs_ask logs[LOGS_ASKS_MAX];
     uint64_t last_save;
