@@ -169,14 +169,8 @@ pids_in_cgroup() {
 
 # The helpers are known by the folder that stands in their command line.
 helper_pids() {
-    local file
-    for file in /proc/[0-9]*/cmdline; do
-        if { tr '\0' '\n' <"$file" | grep "^$(dir_of "$1")/" >/dev/null &&
-            grep -qz 'minga-sandboxd$' "$file"; } 2>/dev/null; then
-            file=${file#/proc/}
-            echo "${file%%/*}"
-        fi
-    done
+    { grep -lsz 'minga-sandboxd$' /proc/[0-9]*/cmdline | xargs -r grep -lsz "^$(dir_of "$1")/" |
+        cut -d / -f 3; } || true
 }
 
 # is_empty COMMAND...: does it print nothing?

@@ -79,7 +79,12 @@ interrupted() { # SECONDS WHAT: a push that gets SIGINT after so long
         timeout --foreground --preserve-status --signal=INT "$1" "$BIN/minga" push "$2" >/dev/null 2>&1 || status=$?
     [ "$status" != 0 ]
 }
-workers() { pgrep -f "^[^ ]*minga-unpack .*$WORK" || true; }
+workers() { # they hold what they unpack into
+    local file
+    for file in $(grep -lsz 'minga-unpack$' /proc/[0-9]*/cmdline || true); do
+        find "${file%cmdline}fd" -lname "$WORK/*" 2>/dev/null || true
+    done
+}
 half_written() { find "$WORK"/n?/state/agent/chunks -name '.*' -type f; }
 for seconds in 0.02 0.1 0.3; do
     for what in "$WORK/large.tar.gz" "$WORK/large"; do
