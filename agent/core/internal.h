@@ -8,10 +8,10 @@
 #include "agent/manager/manager.h"
 
 enum {
-    PENDING_MAX = 1024,
-    CORE_REQUESTS_MAX = 256, /* of the API, outstanding */
-    LOGS_ASKS_MAX = 32,      /* reads of logs at the edge, outstanding */
-    STATUSES_MAX = 32,       /* in the answers of one step */
+    PENDING_MAX = LIMIT(1024, 64),
+    CORE_REQUESTS_MAX = LIMIT(256, 12), /* of the API, outstanding */
+    LOGS_ASKS_MAX = LIMIT(32, 2),       /* reads of logs at the edge, outstanding */
+    STATUSES_MAX = 32,                  /* in the answers of one step */
     ANSWER_ARENA_BYTES = 65536,
     ATTEMPT_MS = 600, /* one directory node's time to answer, then the next is asked */
     SIGNED_BYTES_MAX = 3400,
