@@ -28,22 +28,22 @@ static uint64_t mix(uint64_t hash, uint64_t word)
     return hash ^ hash >> 29;
 }
 
-/* Four lanes, since a node is some hundred thousand bytes and is hashed at each step. */
+/* Eight lanes, since a node is some hundred thousand bytes and is hashed at each step. */
 static uint64_t hash_bytes(const void *bytes, size_t length_bytes)
 {
     const uint8_t *at = bytes;
-    uint64_t lanes[4] = {1, 2, 3, 4};
-    uint64_t words[4];
+    uint64_t lanes[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    uint64_t words[8];
 
     for (; length_bytes >= sizeof(words); length_bytes -= sizeof(words), at += sizeof(words)) {
         memcpy(words, at, sizeof(words));
-        for (int i = 0; i < 4; i++) {
+        for (int i = 0; i < 8; i++) {
             lanes[i] = mix(lanes[i], words[i]);
         }
     }
     memset(words, 0, sizeof(words));
     memcpy(words, at, length_bytes);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 8; i++) {
         lanes[0] = mix(mix(lanes[0], words[i]), lanes[i]);
     }
     return lanes[0];
@@ -214,6 +214,10 @@ static void take_effects(struct scene *scene, uint32_t node)
     for (uint32_t i = 0; i < follow_up.count; i++) {
         step(scene, node, &follow_up.events[i]);
     }
+}
+
+static void rehash(struct scene *scene, uint32_t node)
+{
     if (!scene->is_unhashed) {
         scene->hashes[node] = hash_node(node);
     }
@@ -249,6 +253,7 @@ void scene_deliver(struct scene *scene, uint32_t from, uint32_t to, enum scene_c
     event.source.node = net.nodes[from].id;
     memcpy(event.source.curve_key, net.nodes[from].curve.public_bytes, 32);
     step(scene, to, &event);
+    rehash(scene, to);
 }
 
 void scene_tick(struct scene *scene, uint32_t node)
@@ -260,6 +265,7 @@ void scene_tick(struct scene *scene, uint32_t node)
     }
     scene->wake_ms[node] = 0;
     step(scene, node, &event);
+    rehash(scene, node);
 }
 
 void scene_start(struct scene *scene, uint32_t node)
@@ -268,6 +274,7 @@ void scene_start(struct scene *scene, uint32_t node)
     scene->running[node] = true;
     overlay_start(net.nodes[node].overlay, scene->now_ms, net.wall_unix_s, &effects);
     take_effects(scene, node);
+    rehash(scene, node);
 }
 
 void scene_lookup(struct scene *scene, uint32_t node, const struct ring_key *key)
@@ -278,6 +285,7 @@ void scene_lookup(struct scene *scene, uint32_t node, const struct ring_key *key
     scene->asked = true;
     overlay_lookup(net.nodes[node].overlay, &now, SCENE_LOOKUP_TOKEN, key, &effects);
     take_effects(scene, node);
+    rehash(scene, node);
 }
 
 void scene_crash(struct scene *scene, uint32_t node)
