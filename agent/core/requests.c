@@ -330,6 +330,7 @@ static void ask_next(struct core *core, struct request *request)
         message.which_body = minga_AgentMessage_status_query_tag;
         memcpy(message.body.status_query.service, request->service.id.bytes, ID_BYTES);
         message.body.status_query.slot = request->slot;
+        message.body.status_query.history = request->history;
     }
     send_query(core, request, &request->candidates[request->candidate_next++], &message);
 }
@@ -374,7 +375,7 @@ static void services_done(struct core *core, struct request *request,
         status_from_head(&page->services[i], &statuses[i]);
     }
     answer = request_answer_begin(core, request);
-    answer->status = statuses;
+    answer->status = page->services_count > 0 ? statuses : NULL;
     answer->status_count = page->services_count;
     answer->next_cursor = page->next_cursor;
 }
@@ -525,6 +526,7 @@ void core_request_begin(struct core *core, const struct core_request *from)
     request->attempt_until_ms = 0;
     request->service = from->service;
     request->slot = from->slot > 0 ? from->slot : 1;
+    request->history = from->history;
     request->offset_bytes = from->offset_bytes;
     request->cursor = from->cursor;
     request->heard = false;

@@ -171,7 +171,7 @@ static uint32_t reachable_running(const struct world *world, uint32_t service)
     for (uint32_t node = 0; node < world->node_count; node++) {
         const struct sim_node *holder = &world->nodes[node];
 
-        if (holder->powered && !holder->cut) {
+        if (holder->powered && holder->cut_count == 0) {
             count += sandbox_running_count(&holder->sandbox, &world->client.services[service].id);
         }
     }
@@ -438,7 +438,8 @@ static void dump_core(const struct world *world, const struct sim_node *node)
     for (uint32_t i = 0; i < core_replica_count(node->core); i++) {
         struct core_replica replica;
 
-        core_replica(node->core, i, world->now_ms - node->boot_ms, &replica);
+        core_replica(node->core, i, world_node_ms(world, (uint32_t)(node - world->nodes)),
+                     &replica);
         printf("    executor: %s/%u.%" PRIu64 " %s, %s %s\n",
                service_name(world, &replica.key.service), replica.key.slot, replica.key.incarnation,
                replica_state_name(replica.status.state), replica_health_name(replica.status.health),
@@ -463,7 +464,7 @@ void checker_dump(const struct world *world)
 
         id_to_short(&node->id.id, id);
         printf("  %s %s%s%s%s membership %d\n", node->name, id, node->powered ? "" : ", no power",
-               node->cut ? ", cut" : "", node->core != NULL ? "" : ", no process",
+               node->cut_count > 0 ? ", cut" : "", node->core != NULL ? "" : ", no process",
                (int)world->client.members[i].membership);
         dump_replicas(world, node);
         if (node->core != NULL) {

@@ -21,7 +21,7 @@ void check_limits(struct world *world)
             continue;
         }
         problem = inspect_tables(core_overlay(looked_at->core),
-                                 is_late ? 0 : world->now_ms - looked_at->boot_ms);
+                                 is_late ? 0 : world_node_ms(world, node));
         if (problem != NULL) {
             world_fail(world, "%s has %s", looked_at->name, problem);
         }

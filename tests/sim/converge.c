@@ -26,7 +26,8 @@ bool converge_problem(struct world *world, const char *format, ...)
 
 bool converge_takes_part(const struct world *world, uint32_t node)
 {
-    return world->nodes[node].core != NULL && client_is_member(world, node);
+    return world->nodes[node].core != NULL && client_is_member(world, node) &&
+           !world->nodes[node].is_clone;
 }
 
 /* ------------------------------------------------------------------ membership */
@@ -187,7 +188,7 @@ static bool ring_is_ideal(struct world *world)
 /* Connected both ways, directly: all of a part can then agree. */
 static bool are_together(const struct world *world, uint32_t a, uint32_t b)
 {
-    return network_open(world, a, b) && network_open(world, b, a);
+    return network_flows(world, a, b) && network_flows(world, b, a);
 }
 
 bool converge_keys_are_unique(struct world *world)

@@ -283,6 +283,7 @@ void scene_lookup(struct scene *scene, uint32_t node, const struct ring_key *key
 
     stamp(scene, &now);
     scene->asked = true;
+    scene->asker = node;
     overlay_lookup(net.nodes[node].overlay, &now, SCENE_LOOKUP_TOKEN, key, &effects);
     take_effects(scene, node);
     rehash(scene, node);
@@ -291,6 +292,7 @@ void scene_lookup(struct scene *scene, uint32_t node, const struct ring_key *key
 void scene_crash(struct scene *scene, uint32_t node)
 {
     scene->running[node] = false;
+    scene->asked = scene->asked && scene->asker != node;
     scene->wake_ms[node] = 0;
     for (uint32_t other = 0; other < scene->count; other++) {
         for (int channel = 0; channel < CHANNELS; channel++) {

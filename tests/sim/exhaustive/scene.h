@@ -35,8 +35,9 @@ struct scene {
     uint64_t hashes[SCENE_NODES_MAX];                 /* of what each node knows */
     struct line lines[SCENE_NODES_MAX][SCENE_NODES_MAX][CHANNELS];
     bool is_unhashed; /* nobody will ask for its hash */
-    bool asked;       /* a lookup was begun ... */
-    bool answered;    /* ... and has ended */
+    uint32_t asker;
+    bool asked;    /* a lookup was begun by the asker, who lives ... */
+    bool answered; /* ... and has ended */
 };
 
 /* Makes a community of `count` whose last `absent_count` nodes are members that do not run. */
