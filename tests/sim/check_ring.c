@@ -35,8 +35,7 @@ static uint32_t best_successor(const struct world *world, uint32_t node)
     return world->node_count;
 }
 
-/* Something that can make a living node look dead, or keep two that know of each other apart? */
-static bool is_disturbed(struct world *world)
+bool check_ring_is_disturbed(struct world *world)
 {
     uint64_t loss_permille = world->network.loss_permille;
 
@@ -54,7 +53,7 @@ void check_ring_invariant(struct world *world)
     const char *problem;
     uint32_t node;
 
-    if (is_disturbed(world)) {
+    if (check_ring_is_disturbed(world)) {
         return;
     }
     for (node = 0; node < world->node_count; node++) {
