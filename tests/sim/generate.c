@@ -5,6 +5,7 @@
 
 #include "base/attributes.h"
 #include "base/check.h"
+#include "base/limits.h"
 #include "base/random.h"
 #include "tests/sim/schedule.h"
 
@@ -136,7 +137,7 @@ static void draw_community(struct schedule *schedule, struct random *random, uin
     static const uint64_t latencies_ms[] = {1, 2, 5, 20, 60};
 
     schedule->nodes = nodes != 0 ? nodes : 4 + (uint32_t)random_below(random, 8);
-    if (nodes == 0 && schedule->seed % 20 == 0) {
+    if (nodes == 0 && schedule->seed % 20 == 0 && (int)MEMBERS_MAX > 50) {
         schedule->nodes = schedule->seed % 40 == 0 ? 50 : 32;
     }
     schedule->members = schedule->nodes - (uint32_t)random_below(random, 2);

@@ -209,6 +209,7 @@ void world_start(struct world *world, uint32_t node)
         network_changed(world);
     }
     started->life++;
+    started->begun_ms = world->now_ms;
     started->config.overlay.seed = world_draw(world, "core", node, started->life);
     started->core = core_new(&started->config);
     CHECK(started->core != NULL);
