@@ -6,6 +6,9 @@
 
 #include "base/check.h"
 #include "base/hash.h"
+#include "tests/sim/check_limits.h"
+#include "tests/sim/check_replicas.h"
+#include "tests/sim/check_ring.h"
 #include "tests/sim/converge.h"
 #include "tests/sim/world.h"
 
@@ -60,6 +63,7 @@ void checker_after_step(struct world *world, uint32_t node)
     if (core_replica_count(stepped->core) > REPLICAS_PER_NODE_MAX) {
         world_fail(world, "%s has more replicas than its table", stepped->name);
     }
+    check_lookup_step(world, node);
 }
 
 /* ------------------------------------------------------------------ replicas */
@@ -150,6 +154,7 @@ void checker_stopping(struct world *world, uint32_t node, const struct replica_k
 {
     world_trace(world, "%s stops %s/%u.%" PRIu64, world->nodes[node].name,
                 service_name(world, &key->service), key->slot, key->incarnation);
+    check_replicas_stopping(world, node, key);
 }
 
 void checker_ended(struct world *world, uint32_t node, const struct replica_key *key, int end)
@@ -338,9 +343,15 @@ static void check_quiet(struct world *world)
     uint64_t pairs = (uint64_t)world->node_count * (world->node_count - 1);
     uint64_t count_max =
         (pairs + world->node_count * 4UL) * QUIET_MESSAGES_PER_S_MAX * QUIET_MS / 1000;
+    uint64_t most_count;
+    uint32_t most;
 
     if (sent_count > count_max) {
-        world_fail(world, "not quiet: %" PRIu64 " messages in %d ms", sent_count, QUIET_MS);
+        most =
+            traffic_most(&world->network.traffic, &world->checker.traffic_when_quiet, &most_count);
+        world_fail(world,
+                   "not quiet: %" PRIu64 " messages in %d ms, %" PRIu64 " of them of kind %u",
+                   sent_count, QUIET_MS, most_count, most);
     }
 }
 
@@ -359,6 +370,7 @@ static void check_held(struct world *world)
     }
     if (held_ms == HELD_MS - QUIET_MS) {
         checker->sent_when_quiet = world->network.sent_count;
+        checker->traffic_when_quiet = world->network.traffic;
     }
     if (held_ms >= HELD_MS) {
         check_quiet(world);
@@ -394,7 +406,10 @@ void checker_periodic(struct world *world)
 {
     check_excess(world);
     check_expectations(world);
-    if (world->now_ms > world->checker.changed_ms + SETTLED_MS &&
+    check_ring_invariant(world);
+    check_limits(world);
+    check_replicas_alone(world);
+    if (world->now_ms > world->checker.changed_ms + SETTLED_MS && !world_is_deceived(world) &&
         !converge_keys_are_unique(world)) {
         world_fail(world, "%s", world->checker.problem);
     }

@@ -478,6 +478,9 @@ static void service_answered(struct world *world, uint32_t number, const struct 
     service->again_ms = world->now_ms + AGAIN_MS;
     if (pending->kind == CORE_GET_RECORD) {
         record_came(world, number, answer);
+    } else if (answer->outcome == OVERLAY_OK && pending->kind == CORE_PUT_RECORD &&
+               world_is_deceived(world)) {
+        service->asks = true; /* believed when it can be read */
     } else if (answer->outcome == OVERLAY_OK) {
         if (service->step == PUT_SERVICE) {
             service->acknowledged_sequence = service->known_sequence + 1;
@@ -508,7 +511,9 @@ void client_answered(struct world *world, uint32_t node, const struct core_answe
     world->client.refused_count += answer->outcome == OVERLAY_OK ? 0 : 1;
     world_trace(world, "%s answers request %d: %d %s", world->nodes[node].name, (int)pending.kind,
                 (int)answer->outcome, answer->reason);
-    if (curious_asks(pending.kind)) {
+    if (check_lookup_is_ours(&pending)) {
+        check_lookup_answered(world, &pending, answer);
+    } else if (curious_asks(pending.kind)) {
         curious_answered(world, &pending, answer);
     } else if (pending.service < SIM_SERVICES_MAX) {
         service_answered(world, pending.service, &pending, answer);
@@ -527,7 +532,11 @@ static void drop_pending(struct world *world, struct pending *pending)
             world->client.services[pending->service].asks = false;
         }
     }
-    world->client.members[pending->node].waiting = false;
+    if (check_lookup_is_ours(pending)) {
+        check_lookup_dropped(world, pending);
+    } else {
+        world->client.members[pending->node].waiting = false;
+    }
     pending->token = 0;
 }
 
@@ -556,6 +565,7 @@ void client_tick(struct world *world)
 {
     client_check_pending(world);
     curious_tick(world);
+    check_lookup_tick(world);
     for (uint32_t node = 0; node < world->node_count; node++) {
         tick_member(world, node);
     }

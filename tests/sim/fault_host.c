@@ -203,5 +203,5 @@ const struct fault_action fault_host_actions[FAULT_KIND_COUNT] = {
     [FAULT_WALL_BACK] = {begin_wall, end_wall},
     [FAULT_FAST_CLOCK] = {begin_drift, end_drift},
     [FAULT_SLOW_CLOCK] = {begin_drift, end_drift},
-    [FAULT_CLONE] = {begin_clone, end_clone, .splits = true},
+    [FAULT_CLONE] = {begin_clone, end_clone, .splits = true, .deceives = true},
 };

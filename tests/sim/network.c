@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "tests/sim/check_ring.h"
 #include "tests/sim/liar.h"
 #include "tests/sim/network_internal.h"
 
@@ -340,6 +341,7 @@ void network_send(struct world *world, uint32_t node, const struct overlay_effec
     struct packet *packet;
 
     world->network.sent_count++;
+    (void)traffic_count(&world->network.traffic, effect->message);
     if (effect->message.length_bytes > MESSAGE_BYTES_MAX) {
         world_fail(world, "%s sends %zu bytes", world->nodes[node].name,
                    effect->message.length_bytes);
@@ -376,6 +378,11 @@ void network_reply(struct world *world, uint32_t node, const struct overlay_effe
     struct packet *packet;
 
     world->network.sent_count++;
+    if (traffic_count(&world->network.traffic, effect->message) ==
+            minga_Message_stabilise_reply_tag &&
+        world->clone_count == 0) {
+        check_ring_message(world, node, effect->message);
+    }
     if (dialler >= world->node_count || target != node) {
         world_fail(world, "%s replies on a link that it never had", world->nodes[node].name);
         return;

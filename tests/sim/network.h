@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "agent/core/core.h"
+#include "tests/sim/traffic.h"
 
 struct world;
 
@@ -81,6 +82,7 @@ struct network {
     uint32_t corrupt_permille;
     uint64_t late_news_ms; /* at most */
     uint64_t sent_count;   /* messages, all nodes */
+    struct traffic traffic;
 };
 
 void network_init(struct network *network, uint32_t node_count);

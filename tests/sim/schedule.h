@@ -123,6 +123,8 @@ struct schedule {
 /* `nodes` 0: the seed decides; `minutes` 0 likewise. */
 void schedule_generate(uint64_t seed, uint32_t nodes, uint64_t minutes,
                        struct schedule *schedule_out);
+/* Takes the services away, and the faults that are about them. */
+void schedule_overlay_only(struct schedule *schedule);
 void schedule_print(const struct schedule *schedule, FILE *file);
 void schedule_print_fault(const struct fault *fault, FILE *file);
 /* Returns 0, or -EINVAL with the line in err. */
