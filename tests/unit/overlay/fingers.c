@@ -216,8 +216,7 @@ Test(fingers, a_lost_finger_is_looked_up_soon_and_news_quicken_the_round)
     lost = fingers.list[7].node;
     cr_assert_eq(fingers.period_ms, FINGERS_PERIOD_MS_MAX);
     step((struct fingers_event){.kind = FINGERS_LOST, .node = lost});
-    fingers.next_ms = 0;
-    tick(10000000);
+    tick(10000000 + FINGERS_FILL_MS);
     cr_assert(effects.look_up);
     cr_assert_eq(fingers_slot(&effects.target.id), fingers_slot(&lost.position.id));
     step((struct fingers_event){.kind = FINGERS_FOUND, .node = lost, .target = effects.target});
