@@ -429,7 +429,8 @@ uint32_t fingers_before(const struct fingers *fingers, const struct ring_key *ke
                         uint32_t count_max, const struct finger **fingers_out)
 {
     struct id distance = distance_of(fingers, key);
-    uint32_t place = place_of(fingers, &distance);
+    /* a newcomer looks for its own place: everyone is before it */
+    uint32_t place = id_is_zero(&distance) ? fingers->count : place_of(fingers, &distance);
     uint32_t count = 0;
 
     while (count < count_max && place > 0) {
