@@ -72,6 +72,20 @@ int message_decode(struct bytes bytes, minga_Message *message_out)
     return message_out->which_kind == 0 ? -EBADMSG : 0;
 }
 
+/* nanopb's own list of the fields becomes a table of the kinds. */
+#define NAME_IN_ONEOF(oneof, name, path) #name
+#define ROW_SINGULAR(name, tag)
+#define ROW_ONEOF(names, tag)                 [tag] = NAME_IN_ONEOF names,
+#define ROW(a, place, rule, type, names, tag) ROW_##rule(names, tag)
+
+const char *message_kind_name(pb_size_t kind)
+{
+    static const char *const names[] = {minga_Message_FIELDLIST(ROW, )};
+    const size_t count = sizeof(names) / sizeof(names[0]);
+
+    return kind < count && names[kind] != NULL ? names[kind] : "unknown";
+}
+
 struct id message_id(const pb_byte_t bytes[ID_BYTES])
 {
     struct id id;

@@ -24,7 +24,8 @@ struct overlay *overlay_new(const struct overlay_config *config)
     overlay->self_index = MEMBER_NONE;
     overlay->chunks.bytes_max = config->storage_bytes_max;
     overlay->routing = &router_full;
-    overlay->router = (struct router){&overlay->membership, &overlay->ring, MEMBER_NONE};
+    overlay->router = (struct router){
+        .membership = &overlay->membership, .ring = &overlay->ring, .self = MEMBER_NONE};
     random_init(&overlay->random, config->seed, "overlay");
     /* Ids of an earlier life must not be taken for this one's. */
     overlay->requests.last_id = random_u64(&overlay->random) >> 24;

@@ -7,8 +7,8 @@
  * out. Pure: no I/O, no clock, no allocation after core_new.
  *
  * Effects borrow from the core and from the event until the next call with the same core; each
- * call begins by emptying `effects`. Stores of the agent's own blobs carry token 0: no
- * OVERLAY_STORED is awaited for them, all other tokens are the overlay's.
+ * call begins by emptying `effects`. Stores of the agent's own blobs carry token 0 (no
+ * OVERLAY_STORED is awaited for them) or one with CORE_TOKEN_BIT; all others are the overlay's.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,6 +21,8 @@
 #include "sandbox/environment.h"
 
 struct core;
+
+#define CORE_TOKEN_BIT ((uint64_t)1 << 63)
 
 /* ------------------------------------------------------------------ requests, from the API */
 

@@ -375,7 +375,7 @@ static void services_done(struct core *core, struct request *request,
         status_from_head(&page->services[i], &statuses[i]);
     }
     answer = request_answer_begin(core, request);
-    answer->status = statuses;
+    answer->status = page->services_count > 0 ? statuses : NULL;
     answer->status_count = page->services_count;
     answer->next_cursor = page->next_cursor;
 }

@@ -85,11 +85,16 @@ static bool ports_choose(struct executor *executor, struct replica *replica)
 static void spec_fill_health(const struct manifest *manifest, struct sandbox_health *health)
 {
     memset(health, 0, sizeof(*health));
-    if (!manifest->has_health || manifest->health_port >= manifest->port_count) {
+    if (!manifest->has_health) {
         return;
     }
-    health->container_port = manifest->ports[manifest->health_port].container_port;
-    memcpy(health->http_path, manifest->health_http, sizeof(health->http_path));
+    if (manifest->health_command.count > 0) {
+        health->argument_count = manifest->health_command.count;
+        memcpy(health->arguments, manifest->health_command.text, sizeof(health->arguments));
+    } else {
+        health->container_port = manifest->ports[manifest->health_port].container_port;
+        memcpy(health->http_path, manifest->health_http, sizeof(health->http_path));
+    }
     health->interval_ms = manifest->health_interval_ms;
     health->timeout_ms = manifest->health_timeout_ms;
     health->failures_max = manifest->health_failures_max;

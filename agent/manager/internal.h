@@ -32,6 +32,12 @@ enum lead {
     LEAD_LEADING,
 };
 
+enum kept {           /* another's manager record */
+            KEPT_NOT, /* a newer one is */
+            KEPT_WRITING,
+            KEPT_DURABLY,
+};
+
 enum slot_phase {
     SLOT_EMPTY,
     SLOT_SAVING, /* a node is chosen; a secondary does not know it yet */
@@ -72,7 +78,7 @@ struct slot {
     uint64_t version;
 };
 
-struct ended { /* a replica that is no more */
+struct ended {     /* a replica that is no more */
     uint32_t slot; /* 0: nothing */
     uint64_t incarnation;
     struct node_id node;
@@ -106,6 +112,8 @@ struct service {
     uint64_t revision;
     uint64_t revision_saved;
     uint64_t save_ms;
+    uint32_t save_asked_count;   /* secondaries, since save_ms */
+    uint32_t save_refused_count; /* of them, those that have no room */
     uint64_t generation_seen;
     bool history; /* some manager may have placed something before us */
     uint32_t fetch_waiting_count;
@@ -131,6 +139,8 @@ struct service {
     /* the last manager record, ours or another's */
     struct epoch stored_epoch;
     uint64_t stored_revision;
+    bool stored_durably;   /* known to be on this disk */
+    uint64_t stored_token; /* of its write, while that is under way and awaited; else 0 */
     size_t stored_bytes;
     uint8_t stored[MANAGER_RECORD_BYTES_MAX];
 
@@ -197,9 +207,10 @@ void service_save(struct manager *manager, struct turn *turn, struct service *se
 void service_spread(struct turn *turn, struct service *service);
 /* Opens an encoded Signed{Manager}: 0 or -EBADMSG. */
 int manager_record_open(struct bytes encoded, minga_Manager *record_out);
-/* Keeps another's record when it is newer; returns whether it is now the one kept. */
-bool service_store(struct turn *turn, struct service *service, const minga_Manager *record,
-                   struct bytes encoded);
+/* Keeps another's record when it is newer. `token` comes back when it is durable; 0: nobody waits.
+ */
+enum kept service_store(struct turn *turn, struct service *service, const minga_Manager *record,
+                        struct bytes encoded, uint64_t token);
 
 /* pursue.c */
 void service_pursue(struct manager *manager, struct turn *turn, struct service *service);

@@ -118,7 +118,7 @@ void service_fetched(struct manager *manager, struct turn *turn, struct service 
                                  reply->body.fetch_reply.record.size};
         if (manager_record_open(encoded, &record) == 0 &&
             memcmp(record.service, service->id.id.bytes, ID_BYTES) == 0) {
-            (void)service_store(turn, service, &record, encoded);
+            (void)service_store(turn, service, &record, encoded, 0);
         }
         service->history = true;
     }
