@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
- * Fetching a chunk: from its holders and from others who likely have it, in random order so that
- * several chunks come from several members. One that sends wrong bytes is not asked for a while.
+ * Fetching a chunk: from its holders and from others who likely have it, the near ones first, else
+ * in random order so that several chunks come from several members. One that sends wrong bytes is not asked for a while.
  */
 #include <string.h>
 
@@ -81,6 +81,7 @@ static void find_candidates(struct overlay *overlay, struct chunk_get *get,
         add_candidate(overlay, get, &holders[i]);
     }
     shuffle(overlay, get);
+    near_sort(overlay, get->candidates, get->candidate_count);
     /* Behind them, in ring order, those who held it before the ring changed. */
     for (uint32_t i = CHUNK_COPIES; i < count; i++) {
         add_candidate(overlay, get, &holders[i]);
