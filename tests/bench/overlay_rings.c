@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/limits.h"
 #include "tests/bench/overlay_probe.h"
 
