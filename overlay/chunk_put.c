@@ -139,9 +139,24 @@ void overlay_chunk_put(struct overlay *overlay, const struct overlay_event *now,
     state_leave(overlay);
 }
 
+/* Is the chunk on its way to that member already, after an earlier comparison? */
+static bool is_pushed(const struct overlay *overlay, const struct chunk_id *chunk,
+                      const struct node_id *to)
+{
+    for (uint32_t i = 0; i < CHUNK_PUTS_MAX; i++) {
+        const struct chunk_put *put = &overlay->chunk_puts[i];
+
+        if (put->used && put->candidate_count == 1 && id_equal(&put->chunk.id, &chunk->id) &&
+            id_equal(&put->candidates[0].id, &to->id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void chunk_put_push(struct overlay *overlay, const struct chunk_id *chunk, const struct node_id *to)
 {
-    struct chunk_put *put = new_put(overlay, chunk);
+    struct chunk_put *put = is_pushed(overlay, chunk, to) ? NULL : new_put(overlay, chunk);
 
     if (put == NULL) {
         return; /* the next comparison will find it missing again */

@@ -199,7 +199,7 @@ void overlay_step(struct overlay *overlay, const struct overlay_event *event,
         peer_on_link_up(overlay, &event->node);
         break;
     case OVERLAY_LINK_LOST:
-        peer_on_link_lost(overlay, &event->node);
+        peer_on_link_lost(overlay, &event->node, event->refused);
         break;
     case OVERLAY_STORED:
         on_stored(overlay, event);

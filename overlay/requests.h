@@ -63,6 +63,7 @@ struct request {
     uint64_t deadline_ms;
     uint64_t repeat_ms;       /* 0: never */
     uint64_t repeat_every_ms; /* doubles */
+    uint32_t busy_count;
     size_t length_bytes;
     uint8_t bytes[MESSAGE_BYTES_MAX];
 };

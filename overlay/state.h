@@ -29,7 +29,9 @@ enum {
     START_DIALS_MAX = 64,
     ASK_MS = 3000,
     ROUTE_MS = 5000,
-    BUSY_MS = 100,          /* after "busy" a request is repeated */
+    BUSY_MS = 100,          /* after "busy" a request is repeated ... */
+    BUSY_SAME_COUNT = 4,    /* ... so often, then after twice the time ... */
+    BUSY_DOUBLINGS_MAX = 4, /* ... and so on */
     JOIN_CONTACT_MS = 2500, /* one contact's time to answer a JOIN */
     JOIN_REPEAT_MS = 1000,
     JOIN_PASSES_MAX = 8, /* over the membership, until all admissions are vouched for */
@@ -306,7 +308,7 @@ void peer_on_hello(struct overlay *overlay, const struct arrival *arrival);
 void peer_on_welcome(struct overlay *overlay, const struct arrival *arrival);
 void peer_on_refused(struct overlay *overlay, const struct arrival *arrival);
 void peer_on_link_up(struct overlay *overlay, const struct node_id *node);
-void peer_on_link_lost(struct overlay *overlay, const struct node_id *node);
+void peer_on_link_lost(struct overlay *overlay, const struct node_id *node, bool refused);
 
 /* --- near.c */
 /* Those who answer soonest come first; equally near ones keep their order. */
@@ -318,7 +320,7 @@ void dispatch_expire(struct overlay *overlay);
 /* Ends requests to a member that is gone; those that can go elsewhere do. */
 void dispatch_gone(struct overlay *overlay, const struct node_id *node);
 /* Ends what was under way on a broken link and is not repeated. */
-void dispatch_link_lost(struct overlay *overlay, const struct node_id *node);
+void dispatch_link_lost(struct overlay *overlay, const struct node_id *node, bool refused);
 
 /* --- tell.c: broadcasts */
 /* Tells every member once what has been applied here already. */
@@ -389,6 +391,7 @@ void watch_neighbours(struct overlay *overlay);
 void watch_ping(struct overlay *overlay, int index, uint64_t accused_incarnation);
 void watch_on_ping(struct overlay *overlay, const struct arrival *arrival);
 void watch_on_probe_via(struct overlay *overlay, const struct arrival *arrival);
+void watch_on_timeout(struct overlay *overlay, const struct request *request);
 void watch_on_reply(struct overlay *overlay, const struct request *request,
                     const struct arrival *arrival);
 
