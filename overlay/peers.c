@@ -494,6 +494,9 @@ void peer_on_hello(struct overlay *overlay, const struct arrival *arrival)
            sizeof(arrival->source->curve_key)); /* proven, perhaps before it was a member */
     overlay->membership.list[index].has_curve_key = true;
     links_greeted(&overlay->links, arrival->source->link, index, overlay->now_ms);
+    if (hello->has_digest) {
+        bans_tell(overlay, &arrival->asker, &hello->digest);
+    }
     take_greeting(overlay, index, (struct bytes){hello->node_record.bytes, hello->node_record.size},
                   hello->has_digest ? &hello->digest : NULL);
     gossip_heard(overlay, index);
@@ -507,6 +510,9 @@ void peer_on_welcome(struct overlay *overlay, const struct arrival *arrival)
 
     if (arrival->member == MEMBER_NONE) {
         return;
+    }
+    if (answer->has_digest) {
+        bans_tell(overlay, &arrival->asker, &answer->digest);
     }
     take_greeting(overlay, arrival->member,
                   (struct bytes){answer->node_record.bytes, answer->node_record.size},
