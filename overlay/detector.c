@@ -198,7 +198,10 @@ static bool is_deaf(const struct detector *detector, const struct watched *watch
 
 static uint64_t silence_ms_max(const struct detector *detector, const struct watched *watched)
 {
-    return is_deaf(detector, watched) ? GONE_MS + DEAF_MS : GONE_MS;
+    /* The question may have been on its way when a stall began, the answer is when it has ended. */
+    uint64_t way_ms = watched->timeout_ms > GONE_WAY_MS ? watched->timeout_ms : GONE_WAY_MS;
+
+    return GONE_MS - GONE_WAY_MS + way_ms + (is_deaf(detector, watched) ? DEAF_MS : 0);
 }
 
 static bool is_dead(const struct detector *detector, const struct watched *watched,

@@ -10,8 +10,9 @@
  * - quickly, when its address refuses connections: there is no process any more. Two signs are
  *   needed (the link broke and the new one was refused, or two refusals), and a helper that finds
  *   the same, or REFUSED_WAIT_MS in which no helper saw it;
- * - when it has answered nothing for GONE_MS since the first question that stayed unanswered, and
- *   others had time to see it. A process that gets no time for two seconds is not dead.
+ * - when it has answered nothing for GONE_MS (longer if it is far) since the first question that
+ *   stayed unanswered, and others had time to see it. A process that gets no time for two seconds
+ *   is not dead.
  * One timeout is never a death.
  *
  * This node notices its own slowness before it accuses others (after Dadgar, Phillips and Currey,
@@ -25,7 +26,8 @@
 #include "base/limits.h"
 
 enum {
-    GONE_MS = 2050,
+    GONE_MS = 2050,   /* for members that are near */
+    GONE_WAY_MS = 50, /* of that, for the ways there and back */
     REFUSED_WAIT_MS = 100,
     DEAF_MS = 1000,             /* longer, when nobody is heard */
     DEAF_MEMBERS_MIN = 3,       /* of fewer, all may well be gone */

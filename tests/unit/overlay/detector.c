@@ -138,6 +138,14 @@ Test(detector, a_member_that_gets_no_time_for_two_seconds_is_not_declared_dead)
     }
 }
 
+Test(detector, the_way_there_and_back_does_not_count_as_silence)
+{
+    detector_watch(detector, 3, true, 1000);
+    detector_pace(detector, 3, 300);
+    step(DETECTOR_SENT, 3, 1100);
+    cr_assert_eq(first_time(VERDICT_DEAD, 1100, 9000), 1100 + GONE_MS - GONE_WAY_MS + 300);
+}
+
 /* Each question or its answer is lost with 10 %: that is loss of 5 % each way. */
 Test(detector, lost_messages_kill_nobody_in_a_day)
 {
