@@ -41,6 +41,7 @@ static void fresh_chance(struct watched *watched, uint64_t own_now_ms)
     watched->probe_count = 0;
     watched->heard_ms = own_now_ms;
     watched->probed_ms = 0;
+    watched->again_ms = 0;
     watched->via_ms = 0;
 }
 
@@ -135,6 +136,8 @@ static void on_asked(struct watched *watched, uint64_t own_now_ms)
     }
     if (watched->probed_ms == 0) {
         watched->probed_ms = own_now_ms;
+    } else if (watched->again_ms == 0) {
+        watched->again_ms = own_now_ms;
     }
     if (watched->probe_count < UINT8_MAX) {
         watched->probe_count++;
@@ -211,8 +214,8 @@ static bool is_dead(const struct detector *detector, const struct watched *watch
         return false;
     }
     return is_gone(watched, own_now_ms) ||
-           (watched->probed_ms != 0 && since(own_now_ms, watched->via_ms) >= REPLY_MS &&
-            since(own_now_ms, watched->probed_ms) >= silence_ms_max(detector, watched));
+           (watched->again_ms != 0 && since(own_now_ms, watched->via_ms) >= REPLY_MS &&
+            since(own_now_ms, watched->again_ms) >= silence_ms_max(detector, watched));
 }
 
 static bool is_suspicious(const struct watched *watched, uint64_t own_now_ms)
@@ -319,9 +322,9 @@ static uint64_t wake_of(const struct detector *detector, const struct watched *w
         wake_ms = watched->heard_ms + (watched->accused ? 0 : (uint64_t)HEARTBEAT_MS);
     } else if (!watched->suspected && watched->probe_count > PROBES_MISSED_MIN) {
         wake_ms = sooner(wake_ms, watched->heard_ms + SUSPECT_MS);
-    } else if (watched->suspected) {
+    } else if (watched->suspected && watched->again_ms != 0) {
         wake_ms = sooner(wake_ms, later(watched->via_ms + REPLY_MS,
-                                        watched->probed_ms + silence_ms_max(detector, watched)));
+                                        watched->again_ms + silence_ms_max(detector, watched)));
     }
     if (watched->suspected && watched->is_refused && watched->sign_count >= 2) {
         wake_ms = sooner(wake_ms,

@@ -10,9 +10,9 @@
  * - quickly, when its address refuses connections: there is no process any more. Two signs are
  *   needed (the link broke and the new one was refused, or two refusals), and a helper that finds
  *   the same, or REFUSED_WAIT_MS in which no helper saw it;
- * - when it has answered nothing for GONE_MS (longer if it is far) since the first question that
- *   stayed unanswered, and others had time to see it. A process that gets no time for two seconds
- *   is not dead.
+ * - when it has answered nothing for GONE_MS (longer if it is far) since a question was asked for
+ *   the second time, and others had time to see it. A process that gets no time for two seconds is
+ *   not dead, though a message was lost just before.
  * One timeout is never a death.
  *
  * This node notices its own slowness before it accuses others (after Dadgar, Phillips and Currey,
@@ -26,8 +26,8 @@
 #include "base/limits.h"
 
 enum {
-    GONE_MS = 2050,   /* for members that are near */
-    GONE_WAY_MS = 50, /* of that, for the ways there and back */
+    GONE_MS = 2030,   /* for members that are near */
+    GONE_WAY_MS = 30, /* of that, for the ways there and back */
     REFUSED_WAIT_MS = 100,
     DEAF_MS = 1000,             /* longer, when nobody is heard */
     DEAF_MEMBERS_MIN = 3,       /* of fewer, all may well be gone */
@@ -83,6 +83,7 @@ struct watched {
     uint64_t timeout_ms; /* for an answer; 0: unknown */
     uint64_t heard_ms;   /* or since when it has a chance */
     uint64_t probed_ms;  /* the first question since; 0: none */
+    uint64_t again_ms;   /* the second one; 0: none */
     uint64_t next_ms;    /* then the next one is due */
     uint64_t via_ms;     /* when others were first asked; 0: not */
     uint64_t excused_ms; /* it said that it would be away until then; real time */

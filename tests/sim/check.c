@@ -300,7 +300,7 @@ static enum verdict judge_notice(const struct world *world, const struct expecta
     uint32_t count = notice_count(world, expectation->node, &watchers);
 
     if (expectation->fault->kind == FAULT_NEVER_DOWN) {
-        return count > 0 ? VERDICT_BROKEN : is_over ? VERDICT_MET : VERDICT_OPEN;
+        return is_over ? VERDICT_MET : count > 0 ? VERDICT_BROKEN : VERDICT_OPEN;
     }
     return count == watchers ? VERDICT_MET : is_over ? VERDICT_BROKEN : VERDICT_OPEN;
 }
