@@ -117,6 +117,7 @@ static bool make_room(struct overlay *overlay)
 {
     uint32_t cursor = (uint32_t)random_below(&overlay->random, CHUNK_SLOTS);
     uint32_t looked_at = 0;
+    bool from_start = false;
 
     while (!chunks_have_room(&overlay->chunks, CHUNK_BYTES_MAX, 0)) {
         const struct chunk *chunk = chunks_next(&overlay->chunks, &cursor);
@@ -126,7 +127,11 @@ static bool make_room(struct overlay *overlay)
         if (++looked_at > EVICTION_LOOKS_MAX) {
             return false;
         }
+        if (chunk == NULL && from_start) {
+            return false; /* all have been looked at: a nearly empty table is not walked for ever */
+        }
         if (chunk == NULL) {
+            from_start = true;
             cursor = 0;
             continue;
         }

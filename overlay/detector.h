@@ -29,12 +29,12 @@ enum {
     GONE_MS = 2030,   /* for members that are near */
     GONE_WAY_MS = 30, /* of that, for the ways there and back */
     REFUSED_WAIT_MS = 100,
-    DEAF_MS = 1000,             /* longer, when nobody is heard */
-    DEAF_MEMBERS_MIN = 3,       /* of fewer, all may well be gone */
-    PROBES_MISSED_MIN = 2,      /* before silence is suspicious */
-    DETECTOR_LATE_MS = 50,      /* a tick later than this was held up */
-    DETECTOR_STALL_MS = 1000,   /* held up for longer: we slept, not they */
-    DETECTOR_VERDICTS_MAX = 32, /* of one step */
+    DEAF_MS = 1000,                       /* longer, when nobody is heard */
+    DEAF_MEMBERS_MIN = 3,                 /* of fewer, all may well be gone */
+    PROBES_MISSED_MIN = 2,                /* before silence is suspicious */
+    DETECTOR_LATE_MS = 50,                /* a tick later than this was held up */
+    DETECTOR_STALL_MS = 1000,             /* held up for longer: we slept, not they */
+    DETECTOR_VERDICTS_MAX = LIMIT(32, 6), /* of one step */
 };
 
 enum detector_event_kind {

@@ -17,7 +17,7 @@ enum {
     ADMISSION_BYTES_MAX = 1152,  /* encoded Signed{Countersigned} */
     NODE_RECORD_BYTES_MAX = 832, /* encoded Signed{NodeRecord} */
     BAN_BYTES_MAX = 448,         /* encoded Signed{Expulsion} or Signed{Revocation} */
-    BANS_MAX = 256,              /* of each kind */
+    BANS_MAX = LIMIT(256, 4),    /* of each kind */
     MEMBER_NONE = -1,
 };
 

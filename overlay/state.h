@@ -21,8 +21,8 @@
 #include "overlay/router.h"
 
 enum {
-    SENDS_MAX = 192,   /* of one effects list; the rest is for what must not be lost */
-    EXPIRIES_MAX = 16, /* requests that end in one step */
+    SENDS_MAX = LIMIT(192, 48),  /* of one effects list; the rest is for what must not be lost */
+    EXPIRIES_MAX = LIMIT(16, 2), /* requests that end in one step */
     WATCHED_SUCCESSORS = 3,
     PROBE_HELPERS = 3,
     REDIAL_MS = 1000, /* one lost member is dialled so often, for ever */
@@ -46,13 +46,13 @@ enum {
     SEQUENCE_LEAP_MAX = 65536, /* of the node record, at each start */
     BACK_SOON_MS = 10000,
     IDLE_LINK_MS = 60000,
-    STORES_MAX = 128, /* waiting to be durable */
-    SEEN_ASKS_MAX = 256,
-    CACHED_ANSWERS_MAX = 64,
-    PUTS_MAX = 64,
-    GETS_MAX = 64,
-    CHUNK_PUTS_MAX = 128,
-    CHUNK_GETS_MAX = 128,
+    STORES_MAX = LIMIT(128, 6), /* waiting to be durable */
+    SEEN_ASKS_MAX = LIMIT(256, 32),
+    CACHED_ANSWERS_MAX = LIMIT(64, 8),
+    PUTS_MAX = LIMIT(64, 2),
+    GETS_MAX = LIMIT(64, 2),
+    CHUNK_PUTS_MAX = LIMIT(128, 4),
+    CHUNK_GETS_MAX = LIMIT(128, 4),
     CHUNK_CANDIDATES_MAX = 24,
     NEAR_SORTED_MAX = 24,
 };

@@ -140,6 +140,10 @@ void watch_event(struct overlay *overlay, enum detector_event_kind kind, int ind
     for (uint32_t i = 0; i < verdicts.count; i++) {
         perform(overlay, &verdicts.list[i]);
     }
+    /* The detector may have forgotten its suspicion (we had slept), or watch it no more. */
+    if (kind == DETECTOR_HEARD) {
+        set_suspect(overlay, index, false);
+    }
 }
 
 static bool is_neighbour(const struct overlay *overlay, const struct node_id *node)
