@@ -42,6 +42,7 @@ static const struct message_row message_rows[] = {
     {minga_Message_record_copy_tag, DOOR_MEMBER, record_put_on_copy},
     {minga_Message_record_get_tag, DOOR_MEMBER, record_get_on_message},
     {minga_Message_chunk_offer_tag, DOOR_MEMBER, chunk_put_on_offer},
+    {minga_Message_chunk_offers_tag, DOOR_MEMBER, chunk_offers_on_message},
     {minga_Message_chunk_data_tag, DOOR_MEMBER, chunk_put_on_data},
     {minga_Message_chunk_get_tag, DOOR_MEMBER, chunk_get_on_message},
 };
@@ -82,6 +83,7 @@ static const struct request_row request_rows[] = {
     [REQUEST_CHUNK_OFFER] = {chunk_put_on_reply, chunk_put_on_timeout},
     [REQUEST_CHUNK_DATA] = {chunk_put_on_reply, chunk_put_on_timeout},
     [REQUEST_CHUNK_GET] = {chunk_get_on_reply, chunk_get_on_timeout},
+    [REQUEST_CHUNK_OFFERS] = {chunk_offers_on_reply, chunk_offers_on_timeout},
     [REQUEST_BROADCAST] = {ignore_reply, tell_on_timeout},
 };
 

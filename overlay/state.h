@@ -10,6 +10,7 @@
 #include "base/random.h"
 #include "overlay/admission.h"
 #include "overlay/broadcast.h"
+#include "overlay/bulk.h"
 #include "overlay/chunks.h"
 #include "overlay/detector.h"
 #include "overlay/links.h"
@@ -43,6 +44,7 @@ enum {
     SYNC_ITEMS_MAX = 16,        /* items sent for one page */
     SYNC_CHUNK_PAGES_MAX = 64,  /* of one session */
     GOODBYE_MS = 1000,
+    CHUNK_OFFER_MS = 20000,
     SEQUENCE_LEAP_MAX = 65536, /* of the node record, at each start */
     BACK_SOON_MS = 10000,
     IDLE_LINK_MS = 60000,
@@ -236,6 +238,7 @@ struct overlay {
     struct chunks chunks;
 
     struct broadcasts broadcasts;
+    struct bulk offers; /* of chunks */
     struct join_state join;
     struct sync_session sync;
     bool sync_wanted[MEMBERS_MAX];
@@ -436,7 +439,23 @@ void record_get_on_reply(struct overlay *overlay, const struct request *request,
                          const struct arrival *arrival);
 void record_get_on_timeout(struct overlay *overlay, const struct request *request);
 
+/* --- chunk_offers.c: offers of several chunks to one holder */
+bool chunk_offers_add(struct overlay *overlay, const struct node_id *to,
+                      const struct chunk_id *chunk, uint64_t bytes, uint64_t put);
+void chunk_offers_tick(struct overlay *overlay);
+void chunk_offers_on_message(struct overlay *overlay, const struct arrival *arrival);
+void chunk_offers_on_reply(struct overlay *overlay, const struct request *request,
+                           const struct arrival *arrival);
+void chunk_offers_on_timeout(struct overlay *overlay, const struct request *request);
+
 /* --- chunk_put.c, chunk_get.c */
+/* What becomes of one offer that was made together with others. */
+void chunk_put_answered(struct overlay *overlay, uint64_t number, const struct node_id *by,
+                        minga_ChunkAnswer answer);
+void chunk_put_not_answered(struct overlay *overlay, uint64_t number);
+void chunk_put_offer_alone(struct overlay *overlay, uint64_t number, const struct node_id *to);
+minga_ChunkAnswer chunk_put_judge(struct overlay *overlay, const struct arrival *arrival,
+                                  const minga_ChunkOffer *offered);
 void chunk_put_on_offer(struct overlay *overlay, const struct arrival *arrival);
 void chunk_put_on_data(struct overlay *overlay, const struct arrival *arrival);
 void chunk_put_on_reply(struct overlay *overlay, const struct request *request,
