@@ -271,6 +271,7 @@ static void run_left(struct world *world, struct event *event)
     world_kill(world, event->node);
     world->nodes[event->node].died_ms = 0;
     disk_wipe(&world->nodes[event->node].disk);
+    world->disk_lost_ms = world->now_ms;
     world_start(world, event->node);
 }
 

@@ -92,6 +92,7 @@ struct world {
     struct core_effects *effects; /* one for all: they are performed before the next step */
     struct core_event *core_event;
     uint64_t step_count;
+    uint64_t disk_lost_ms; /* the last one that was wiped */
     struct hash trace_hash;
     struct failure failure;
 };
