@@ -52,6 +52,7 @@ enum {
     CHUNK_PUTS_MAX = LIMIT(128, 4),
     CHUNK_GETS_MAX = LIMIT(128, 4),
     CHUNK_CANDIDATES_MAX = 24,
+    NEAR_SORTED_MAX = 24,
 };
 
 enum community_phase { PHASE_OUTSIDE, PHASE_ENTERING, PHASE_MEMBER };
@@ -103,7 +104,9 @@ struct pending_store {
 };
 
 struct seen_ask {
-    struct node_id node;
+    struct node_id node; /* who began it, and its number there */
+    uint64_t number;
+    struct node_id asker; /* who handed it over */
     uint64_t request;
     uint32_t answer; /* index + 1 into answers; 0: not answered */
 };
@@ -295,6 +298,8 @@ struct request *peer_request(struct overlay *overlay, enum request_kind kind,
 /* The same for a chunk's data; not repeated. */
 struct request *peer_request_data(struct overlay *overlay, const struct node_id *to,
                                   const struct chunk_id *chunk, uint64_t timeout_ms);
+/* How long an answer of this member may take before it is overdue. */
+uint64_t peer_timeout_ms(const struct overlay *overlay, const struct node_id *node);
 void peer_greet(struct overlay *overlay, const struct node_id *to);
 void peer_hang_up(struct overlay *overlay, const struct node_id *node);
 void peer_on_hello(struct overlay *overlay, const struct arrival *arrival);
@@ -302,6 +307,10 @@ void peer_on_welcome(struct overlay *overlay, const struct arrival *arrival);
 void peer_on_refused(struct overlay *overlay, const struct arrival *arrival);
 void peer_on_link_up(struct overlay *overlay, const struct node_id *node);
 void peer_on_link_lost(struct overlay *overlay, const struct node_id *node);
+
+/* --- near.c */
+/* Those who answer soonest come first; equally near ones keep their order. */
+void near_sort(const struct overlay *overlay, struct node_id *nodes, uint32_t count);
 
 /* --- dispatch.c */
 void dispatch_received(struct overlay *overlay, const struct overlay_event *event);
@@ -401,6 +410,8 @@ void asks_on_reply(struct overlay *overlay, const struct request *request,
                    const struct arrival *arrival);
 void asks_on_timeout(struct overlay *overlay, const struct request *request);
 /* A repeated routed request: false when it has been delivered here instead. */
+/* Whom else to ask at the first repetition of a routed question; the first answer counts. */
+bool asks_other(struct overlay *overlay, struct request *request);
 bool asks_reroute(struct overlay *overlay, struct request *request);
 
 /* --- record_put.c, record_get.c */
