@@ -44,19 +44,19 @@ static bool full_local_lookup(const struct router *router, const struct ring_key
 {
     const struct ring *ring = router->ring;
 
-    if (ring_responsible(ring, key)) {
+    if (ring_has(ring, key)) {
         *node_out = ring->self.node;
-        return true;
+        return ring_responsible(ring, key, router->now_ms); /* else nobody answers, at present */
     }
     if (full_replica_set(router, key, 1, node_out) == 0) {
         return false;
     }
     /* The membership may point here for a key whose arc a predecessor has already taken. */
     if (id_equal(&node_out->id, &ring->self.node.id)) {
-        if (!ring->has_predecessor) {
+        if (ring->predecessor_count == 0) {
             return false;
         }
-        *node_out = ring->predecessor.node;
+        *node_out = ring->predecessors[0].node;
     }
     return true;
 }

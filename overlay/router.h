@@ -12,7 +12,8 @@
 struct router {
     const struct membership *membership;
     const struct ring *ring;
-    int self; /* own index, or MEMBER_NONE before membership */
+    int self;        /* own index, or MEMBER_NONE before membership */
+    uint64_t now_ms; /* of the present call: leases run out */
 };
 
 struct router_functions {

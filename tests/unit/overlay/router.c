@@ -53,11 +53,15 @@ static void begin(void)
                               membership->list[by_place[0]].position};
     ring_init(&ring, &self, 0);
     ring_step(&ring, &event, &effects);
-    event.kind = RING_ASKED_TO_RECTIFY;
+    event.kind = RING_KEPT;
+    event.epoch = 10;
+    ring_step(&ring, &event, &effects);
+    event.kind = RING_ASKED;
+    event.epoch = 0;
     event.node = (struct ring_node){membership->list[by_place[MEMBERS - 1]].view.node,
                                     membership->list[by_place[MEMBERS - 1]].position};
     ring_step(&ring, &event, &effects);
-    router = (struct router){membership, &ring, by_place[0]};
+    router = (struct router){membership, &ring, by_place[0], 1};
 }
 
 static void end(void)
