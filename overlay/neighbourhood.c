@@ -29,13 +29,13 @@ static bool is_whole(const struct ring *ring)
     if (ring->phase != RING_IN) {
         return ring->successor_count < SUCCESSORS_MAX;
     }
-    return ring->has_predecessor && (same(&ring->predecessor, &ring->self) ||
-                                     successor_place(ring, &ring->predecessor) >= 0);
+    return ring->predecessor_count > 0 && (same(&ring->predecessors[0], &ring->self) ||
+                                           successor_place(ring, &ring->predecessors[0]) >= 0);
 }
 
 static uint32_t successors_to_take(const struct ring *ring, bool whole)
 {
-    int last = ring->has_predecessor ? successor_place(ring, &ring->predecessor) : -1;
+    int last = ring->predecessor_count > 0 ? successor_place(ring, &ring->predecessors[0]) : -1;
 
     return whole && last >= 0 ? (uint32_t)last + 1 : ring->successor_count;
 }
@@ -54,8 +54,8 @@ void neighbourhood_of(const struct ring *ring, struct neighbourhood *neighbourho
     neighbourhood->count = 0;
     neighbourhood->has_self = ring->phase == RING_IN;
     neighbourhood->whole = is_whole(ring);
-    if (!neighbourhood->whole && ring->has_predecessor && neighbourhood->has_self) {
-        add(neighbourhood, &ring->predecessor);
+    if (!neighbourhood->whole && ring->predecessor_count > 0 && neighbourhood->has_self) {
+        add(neighbourhood, &ring->predecessors[0]);
     }
     neighbourhood->self = neighbourhood->count;
     if (neighbourhood->has_self) {

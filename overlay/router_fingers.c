@@ -164,7 +164,7 @@ static bool find_owner(const struct candidates *candidates, const struct neighbo
         *node_out = near->nodes[place];
         /* Our arc, but not ours to answer for: a predecessor may have it. */
         if (id_equal(&node_out->position.id, &router->ring->self.position.id)) {
-            *node_out = router->ring->predecessor;
+            *node_out = router->ring->predecessors[0];
         }
         return !id_equal(&node_out->position.id, &router->ring->self.position.id);
     }
@@ -214,7 +214,7 @@ void router_fingers_closest(const struct router *router, const struct ring_key *
 
     CHECK(count_max <= ROUTER_CLOSEST_MAX);
     closest_out->count = 0;
-    closest_out->presumed = ring_responsible(router->ring, key);
+    closest_out->presumed = ring_has(router->ring, key); /* with or without a lease at present */
     if (closest_out->presumed) {
         take(closest_out, count_max, &router->ring->self);
         return;

@@ -56,8 +56,17 @@ static void fill_ring(uint32_t place)
         event.node = nodes[(place + i) % NODES];
         ring_step(ring, &event, &effects);
     }
-    event.kind = RING_ASKED_TO_RECTIFY;
+    event.kind = RING_KEPT;
+    event.epoch = 1000;
+    ring_step(ring, &event, &effects);
+    event.kind = RING_ASKED;
+    event.epoch = 0;
     event.node = nodes[(place + NODES - 1) % NODES];
+    ring_step(ring, &event, &effects);
+    event.joined = true;
+    event.has_list = true;
+    event.list_count = 1;
+    event.list[0] = nodes[(place + NODES - 2) % NODES];
     ring_step(ring, &event, &effects);
 }
 

@@ -215,7 +215,7 @@ Test(seek, a_claim_whose_arc_does_not_hold_the_key_is_none)
 Test(seek, when_the_owner_is_silent_its_successor_is_asked_until_it_has_taken_over)
 {
     struct ring_key key = nodes[150].position;
-    struct ring_event lost = {.kind = RING_LOST, .now_ms = 2, .has_other = true};
+    struct ring_event lost = {.kind = RING_LOST, .now_ms = 2, .is_gone = true};
     struct ring_effects ring_effects;
 
     silent[150] = true;
@@ -225,7 +225,6 @@ Test(seek, when_the_owner_is_silent_its_successor_is_asked_until_it_has_taken_ov
     }
     cr_assert(!effects.done, "nobody answers for the key");
     lost.node = nodes[150];
-    lost.other = nodes[149];
     ring_step(&places[151].ring, &lost, &ring_effects);
     while (!effects.done) {
         go_on();
