@@ -124,7 +124,7 @@ static void check_one(struct watched *watched, int member, uint64_t now_ms,
     if (silence_ms >= SUSPECT_MS && watched->probed_ms != 0) {
         suspect(watched, member, now_ms, verdicts);
     }
-    if ((watched->accused || silence_ms >= HEARTBEAT_MS) &&
+    if ((watched->accused || silence_ms >= PROBE_MS) &&
         (watched->probed_ms == 0 || now_ms - watched->probed_ms >= HEARTBEAT_MS)) {
         watched->probed_ms = now_ms;
         pronounce(verdicts, VERDICT_PROBE, member);
@@ -185,7 +185,7 @@ static uint64_t sooner(uint64_t a_ms, uint64_t b_ms)
 static uint64_t wake_of(const struct watched *watched)
 {
     uint64_t probe_ms = watched->probed_ms == 0
-                            ? watched->heard_ms + (watched->accused ? 0 : (uint64_t)HEARTBEAT_MS)
+                            ? watched->heard_ms + (watched->accused ? 0 : (uint64_t)PROBE_MS)
                             : watched->probed_ms + HEARTBEAT_MS;
     uint64_t wake_ms = probe_ms;
 

@@ -18,8 +18,8 @@
 #include "base/limits.h"
 
 enum {
-    DETECTOR_STALL_MS = 2 * HEARTBEAT_MS, /* no event for longer: we slept, not they */
-    DETECTOR_VERDICTS_MAX = 32,           /* of one step */
+    DETECTOR_STALL_MS = STABILISE_MS + HEARTBEAT_MS, /* no event for longer: we slept, not they */
+    DETECTOR_VERDICTS_MAX = 32,                      /* of one step */
 };
 
 enum detector_event_kind {

@@ -47,8 +47,8 @@ static void replace_self(const struct ring *ring, struct node_id *nodes, uint32_
     if (*count == 0 || !id_equal(&nodes[0].id, &ring->self.node.id)) {
         return;
     }
-    if (ring->has_predecessor) {
-        nodes[0] = ring->predecessor.node;
+    if (ring->predecessor_count > 0) {
+        nodes[0] = ring->predecessors[0].node;
         return;
     }
     (*count)--;
@@ -59,15 +59,18 @@ static void replace_self(const struct ring *ring, struct node_id *nodes, uint32_
 static uint32_t full_local_lookup(const struct router *router, const struct ring_key *key,
                                   bool safe, uint32_t count_max, struct node_id *nodes_out)
 {
-    uint32_t count = full_replica_set(router, key, count_max, nodes_out);
+    uint32_t count;
 
     (void)safe;
-    if (!ring_responsible(router->ring, key)) {
-        replace_self(router->ring, nodes_out, &count);
-    } else if (count_max > 0) {
+    if (ring_has(router->ring, key)) {
+        if (count_max == 0 || !ring_responsible(router->ring, key, router->now_ms)) {
+            return 0; /* nobody answers, at present */
+        }
         nodes_out[0] = router->ring->self.node;
-        count = 1;
+        return 1;
     }
+    count = full_replica_set(router, key, count_max, nodes_out);
+    replace_self(router->ring, nodes_out, &count);
     return count;
 }
 

@@ -32,6 +32,7 @@ struct router {                          /* what a table does not use may be lef
     const struct locations *locations; /* fingers; may be NULL */
     const struct ring_node *nodes;     /* static: sorted by position */
     uint32_t node_count;
+    uint64_t now_ms; /* of the present call: leases run out */
 };
 
 struct router_functions {

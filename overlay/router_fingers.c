@@ -162,10 +162,6 @@ static bool find_owner(const struct candidates *candidates, const struct neighbo
 
     if (place >= 0) {
         *node_out = near->nodes[place];
-        /* Our arc, but not ours to answer for: a predecessor may have it. */
-        if (id_equal(&node_out->position.id, &router->ring->self.position.id)) {
-            *node_out = router->ring->predecessor;
-        }
         return !id_equal(&node_out->position.id, &router->ring->self.position.id);
     }
     if (finger != NULL && (!safe || finger_is_constrained(router->fingers, finger))) {
@@ -214,10 +210,12 @@ void router_fingers_closest(const struct router *router, const struct ring_key *
 
     CHECK(count_max <= ROUTER_CLOSEST_MAX);
     closest_out->count = 0;
-    closest_out->presumed = ring_responsible(router->ring, key);
+    closest_out->presumed = ring_responsible(router->ring, key, router->now_ms);
     if (closest_out->presumed) {
         take(closest_out, count_max, &router->ring->self);
-        return;
+    }
+    if (ring_has(router->ring, key)) {
+        return; /* without a lease nobody answers, at present */
     }
     neighbourhood_of(router->ring, &near);
     candidates.gap = neighbourhood_gap(neighbourhood_community_size(&near));

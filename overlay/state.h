@@ -25,9 +25,8 @@ enum {
     FLOOD_BYTES_MAX = 1408, /* an encoded Item */
     FORWARD_COUNT = 2,      /* a new item is passed on to so many, whoever flooded it */
     EXPIRIES_MAX = 16,      /* requests that end in one step */
-    WATCHED_SUCCESSORS = 3,
-    PROBE_HELPERS = 3,
-    REDIAL_MS = 1000, /* one lost member is dialled so often, for ever */
+    PROBE_HELPERS = 16,     /* also who alone connects two parts of the network shall be asked */
+    REDIAL_MS = 1000,       /* one lost member is dialled so often, for ever */
     START_DIALS_MAX = 64,
     ASK_MS = 3000,
     ROUTE_MS = 5000,
@@ -233,7 +232,10 @@ struct overlay {
     struct requests requests;
     struct detector detector;
     struct ring ring;
-    uint64_t stored_epoch;
+    uint64_t epoch_token;     /* of the store under way; 0: none */
+    uint64_t epoch_stored;    /* by it */
+    struct node_id list_from; /* whose successors we were told in full ... */
+    uint32_t list_version;    /* ... at this version */
     struct router router;
     const struct router_functions *routing;
     struct records records;
@@ -382,6 +384,7 @@ void goodbye_tick(struct overlay *overlay);
 /* --- watch.c: the detector's verdicts */
 void watch_event(struct overlay *overlay, enum detector_event_kind kind, int index);
 void watch_neighbours(struct overlay *overlay);
+bool watch_is_neighbour(const struct overlay *overlay, const struct node_id *node);
 void watch_ping(struct overlay *overlay, int index, uint64_t accused_incarnation);
 void watch_on_ping(struct overlay *overlay, const struct arrival *arrival);
 void watch_on_probe_via(struct overlay *overlay, const struct arrival *arrival);
@@ -393,8 +396,13 @@ void place_event(struct overlay *overlay, struct ring_event *event);
 void place_known(struct overlay *overlay, int index);
 void place_lost(struct overlay *overlay, int index);
 void place_tick(struct overlay *overlay);
+uint64_t place_wake(const struct overlay *overlay);
+/* Was it the ring's epoch? */
+bool place_on_stored(struct overlay *overlay, uint64_t token, bool failed);
 void place_on_stabilise(struct overlay *overlay, const struct arrival *arrival);
-void place_on_rectify(struct overlay *overlay, const struct arrival *arrival);
+/* The arc, for the one that takes it over. */
+void place_fill_goodbye(const struct overlay *overlay, minga_Goodbye *goodbye);
+void place_on_goodbye(struct overlay *overlay, const struct arrival *arrival);
 void place_on_reply(struct overlay *overlay, const struct request *request,
                     const struct arrival *arrival);
 

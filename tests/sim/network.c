@@ -271,7 +271,9 @@ static void run_packet(struct world *world, struct event *event)
         return;
     }
     if (!packet->to_dialler && link->target_life != to->life) {
-        link_break(world, packet->dialler, packet->target, 1); /* the new process knows no link */
+        if (link_is_up) { /* the new process knows no link; it is lost once, not per message */
+            link_break(world, packet->dialler, packet->target, 1);
+        }
         return;
     }
     if (world->now_ms < to->stalled_until_ms) {

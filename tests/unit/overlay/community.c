@@ -35,7 +35,7 @@ Test(community, five_nodes_form_one_ring_in_which_all_know_all)
         cr_assert_eq(overlay_member_count(net.nodes[i].overlay), 5);
         overlay_ring(net.nodes[i].overlay, &view);
         cr_assert_eq(view.successor_count, 4);
-        cr_assert_eq(view.predecessor_count, 1);
+        cr_assert_geq(view.predecessor_count, 1);
     }
     end_network();
 }
@@ -95,8 +95,9 @@ Test(community, a_silent_node_is_declared_dead_after_two_seconds_and_not_much_la
     kill_node(2, true);
     net.nodes[2].side = 9; /* as if its cable were cut */
     took_ms = until_agreed(5000);
-    cr_assert_geq(took_ms, ABSENT_MS - HEARTBEAT_MS);
+    cr_assert_geq(took_ms, ABSENT_MS - STABILISE_MS);
     cr_assert_leq(took_ms, 3500);
+    run_for(STABILISE_MS); /* it may have renewed its lease that much later than some heard it */
     assert_one_ring();
     end_network();
 }
@@ -309,7 +310,8 @@ Test(community, a_question_reaches_one_member_or_the_responsible_one_and_is_answ
         cr_assert_eq(net.nodes[1].done[20 + i].outcome, OVERLAY_OK);
         cr_assert(net.nodes[1].done[60 + i].ended);
         cr_assert(overlay_responsible(
-            net.nodes[find_node(&net.nodes[1].done[60 + i].lookup.responsible)].overlay, &key));
+            net.nodes[find_node(&net.nodes[1].done[60 + i].lookup.responsible)].overlay, &key,
+            net.now_ms));
         cr_assert_eq(net.nodes[1].done[60 + i].lookup.holder_count, 5);
     }
     for (uint32_t i = 0; i < 5; i++) {

@@ -50,9 +50,9 @@ TestSuite(detector, .init = begin, .fini = end);
 Test(detector, nobody_is_probed_before_a_heartbeat_of_silence)
 {
     detector_watch(detector, 3, true, 1000);
-    step(DETECTOR_TICK, 0, 1000 + HEARTBEAT_MS - 1);
+    step(DETECTOR_TICK, 0, 1000 + PROBE_MS - 1);
     cr_assert(!pronounced(VERDICT_PROBE));
-    step(DETECTOR_TICK, 0, 1000 + HEARTBEAT_MS);
+    step(DETECTOR_TICK, 0, 1000 + PROBE_MS);
     cr_assert(pronounced(VERDICT_PROBE));
     cr_assert_eq(verdicts.list[0].member, 3);
 }
@@ -85,7 +85,7 @@ Test(detector, silence_is_death_after_absent_ms_and_not_before)
 Test(detector, a_sign_of_life_takes_the_suspicion_back)
 {
     detector_watch(detector, 3, true, 1000);
-    cr_assert_neq(first_time(VERDICT_SUSPECT, 1000, 2000), 0);
+    cr_assert_neq(first_time(VERDICT_SUSPECT, 1000, 1000 + ABSENT_MS - 100), 0);
     step(DETECTOR_HEARD, 3, 2500);
     cr_assert(pronounced(VERDICT_ALIVE));
     cr_assert_eq(first_time(VERDICT_DEAD, 2500, 2500 + ABSENT_MS - 100), 0);

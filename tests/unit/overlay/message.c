@@ -56,6 +56,9 @@ Test(message, every_kind_comes_back_as_it_was_sent)
         uint8_t again[MESSAGE_BYTES_MAX];
         int length;
 
+        if (kind == 27 || kind == 28) {
+            continue; /* numbers that are not used again */
+        }
         message_init(&message, (pb_size_t)kind);
         message.request = 1000 + kind;
         message.reply = (kind & 1) != 0;

@@ -215,8 +215,6 @@ Test(seek, a_claim_whose_arc_does_not_hold_the_key_is_none)
 Test(seek, when_the_owner_is_silent_its_successor_is_asked_until_it_has_taken_over)
 {
     struct ring_key key = nodes[150].position;
-    struct ring_event lost = {.kind = RING_LOST, .now_ms = 2, .has_other = true};
-    struct ring_effects ring_effects;
 
     silent[150] = true;
     start(0, key, 0);
@@ -224,9 +222,7 @@ Test(seek, when_the_owner_is_silent_its_successor_is_asked_until_it_has_taken_ov
         go_on();
     }
     cr_assert(!effects.done, "nobody answers for the key");
-    lost.node = nodes[150];
-    lost.other = nodes[149];
-    ring_step(&places[151].ring, &lost, &ring_effects);
+    places[151].ring.predecessors[0] = nodes[149];
     while (!effects.done) {
         go_on();
     }
