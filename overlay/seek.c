@@ -380,6 +380,7 @@ static void on_start(struct seek *seek, const struct seek_event *event,
     seek->key = event->key;
     seek->witness_count = event->witness_count;
     seek->deadline_ms = event->now_ms + SEEK_DEADLINE_MS;
+    seek->retry_every_ms = SEEK_RETRY_MS;
     seek->retry_ms = event->now_ms + SEEK_RETRY_MS;
     neighbourhood_of(event->router->ring, &near);
     seek->gap = neighbourhood_gap(neighbourhood_community_size(&near));
@@ -465,7 +466,8 @@ static void retry(struct seek *seek, uint64_t now_ms, struct seek_effects *effec
 {
     int places[2] = {nearest(seek, BEHIND, has_answered), nearest(seek, BEFORE, has_answered)};
 
-    seek->retry_ms = now_ms + SEEK_RETRY_MS;
+    seek->retry_every_ms += seek->retry_every_ms / 2;
+    seek->retry_ms = now_ms + seek->retry_every_ms;
     for (uint32_t i = 0; i < seek->node_count; i++) {
         struct seek_node *node = &seek->nodes[i];
 

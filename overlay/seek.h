@@ -33,8 +33,8 @@ enum {
     SEEK_TRIES = 3,         /* of one node */
     SEEK_PATIENCE_MS = 400, /* for an answer where no round trip is known */
     SEEK_PATIENCE_MS_MIN = 50,
-    SEEK_RETRY_MS = 300, /* the arc is changing hands: ask again */
-    SEEK_DEADLINE_MS = 10000,
+    SEEK_RETRY_MS = 300, /* the arc is changing hands: ask again, each time half as much later */
+    SEEK_DEADLINE_MS = 20000, /* longer than an arc is without an owner after two deaths */
 };
 
 /* What a node answers to SeekNext. */
@@ -101,6 +101,7 @@ struct seek {
     uint32_t witness_count;
     uint64_t deadline_ms;
     uint64_t retry_ms;
+    uint32_t retry_every_ms;
     uint32_t ask_count;
     uint32_t node_count;
     struct seek_node nodes[SEEK_NODES_MAX];

@@ -99,6 +99,8 @@ static void forget_all(struct host *host)
     host->timer_ms = 0;
     host->redial_ms = 0;
     host->list_version = 0;
+    host->asker_ms = 0;
+    host->suspects_cut = false;
     memset(host->gone, 0, sizeof(host->gone));
     memset(host->questions, 0, sizeof(host->questions));
     memset(&host->list_from, 0, sizeof(host->list_from));
@@ -213,6 +215,7 @@ void life_begin(struct world *world)
     world->results.start_ms = world->now_ms;
     memset(world->bytes_by_kind, 0, sizeof(world->bytes_by_kind));
     memset(world->count_by_kind, 0, sizeof(world->count_by_kind));
+    world->work_bytes = 0;
     world->births = 0;
     world->joined_count = 0;
     world->join_ms = 0;
@@ -253,6 +256,10 @@ static void run_until_ideal(struct world *world, const char *what)
 
     while (misplaced(world) > 0 && world->now_ms - begun_ms < 600000) {
         world_run(world, world->now_ms + SPLIT_CHECK_MS);
+        if ((world->now_ms - begun_ms) % 1000 == 0) {
+            printf("  after %lu s: %u misplaced\n", (world->now_ms - begun_ms) / 1000,
+                   misplaced(world));
+        }
     }
     printf("%s: %.1f s, %.1f stabilise periods; misplaced %u\n", what,
            (double)(world->now_ms - begun_ms) / 1000,

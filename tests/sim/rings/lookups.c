@@ -75,7 +75,6 @@ static bool is_liars_key(const struct world *world, const struct ring_key *key)
 
 static void finish(struct world *world, struct lookup *lookup)
 {
-
     struct host *host = &world->hosts[lookup->asker];
     const struct seek *seek = &lookup->seek;
     bool is_right = false;
@@ -112,7 +111,8 @@ static void send_asks(struct world *world, struct lookup *lookup,
         struct message message = {.kind = SEEK_NEXT,
                                   .number = (uint32_t)(lookup - world->lookups),
                                   .key = lookup->seek.key,
-                                  .contacts_wanted = effects->contacts_wanted};
+                                  .contacts_wanted = effects->contacts_wanted,
+                                  .is_work = lookup->purpose == FOR_WORK};
         const struct host *to = world_host(world, &effects->asks[i]);
 
         if (to != NULL) {
@@ -208,6 +208,7 @@ void lookup_on_ask(struct world *world, struct host *host, const struct message 
                             .number = message->number,
                             .key = message->key,
                             .contacts_wanted = message->contacts_wanted,
+                            .is_work = message->is_work,
                             .answer = &answer};
     struct router router = host_router(world, host);
 

@@ -12,8 +12,10 @@
 #include "tests/sim/rings/rings.h"
 
 enum {
-    REDIAL_SOON_MS = 60000, /* lost for no longer: rung up every period */
-    REDIAL_MS = 30000,      /* else so often */
+    REMEMBER_MS = 900000, /* a node that was lost */
+    REDIAL_MS = 30000,    /* one of the lost is rung up so often, */
+    LOSSES_MANY = 2,      /* or, when so many were lost */
+    LOSSES_MS = 60000,    /* within so long, every period: it may be the network */
 };
 
 static uint64_t ring_period_ms(const struct world *world)
@@ -43,6 +45,7 @@ static void remember_gone(const struct world *world, struct host *host,
                           const struct ring_node *node)
 {
     struct gone *gone = find_gone(host, node);
+    uint32_t late_count = 0;
 
     if (gone == NULL) {
         gone = &host->gone[host->gone_next];
@@ -50,6 +53,11 @@ static void remember_gone(const struct world *world, struct host *host,
         gone->node = *node;
     }
     gone->since_ms = world->now_ms;
+    for (uint32_t i = 0; i < GONE_MAX; i++) {
+        late_count +=
+            host->gone[i].since_ms != 0 && world->now_ms - host->gone[i].since_ms < LOSSES_MS;
+    }
+    host->suspects_cut |= late_count >= LOSSES_MANY;
 }
 
 static void ping(struct world *world, struct host *host, const struct ring_node *to)
@@ -83,19 +91,30 @@ static void redial(struct world *world, struct host *host)
     if (world->now_ms < host->redial_ms) {
         return;
     }
-    host->redial_ms = world->now_ms + REDIAL_MS;
+    host->redial_ms =
+        world->now_ms + (host->suspects_cut ? ring_period_ms(world) : (uint64_t)REDIAL_MS);
     for (uint32_t i = 0; i < GONE_MAX; i++) {
-        const struct gone *gone = &host->gone[(host->redial_next + i) % GONE_MAX];
+        struct gone *gone = &host->gone[(host->redial_next + i) % GONE_MAX];
 
+        if (world->now_ms - gone->since_ms > REMEMBER_MS) {
+            gone->since_ms = 0;
+        }
         if (gone->since_ms != 0) {
-            if (world->now_ms - gone->since_ms < REDIAL_SOON_MS) {
-                host->redial_ms = world->now_ms + ring_period_ms(world);
-            }
             host->redial_next = (host->redial_next + i + 1) % GONE_MAX;
             ping(world, host, &gone->node);
             return;
         }
     }
+    host->suspects_cut = false; /* none is left */
+}
+
+/* Who asks us though another is our predecessor, as far as we know, stands before that one: once it
+ * is lost, our arc may begin there. */
+static void fill_other(const struct world *world, const struct host *host, struct ring_event *event)
+{
+    event->has_other =
+        host->asker_ms != 0 && world->now_ms - host->asker_ms < 2 * ring_period_ms(world);
+    event->other = host->asker;
 }
 
 static void close_question(struct host *host, const struct ring_node *to)
@@ -112,6 +131,7 @@ static void lose(struct world *world, struct host *host, const struct ring_node 
     struct ring_event event = {.kind = RING_LOST, .node = *node};
 
     event.lost_ms = world_ring_ms(world);
+    fill_other(world, host, &event);
     world->lost_alive += world_is_current(world, node) && !world->is_cut;
     close_question(host, node);
     remember_gone(world, host, node);
@@ -305,6 +325,14 @@ void neighbours_tick(struct world *world, struct host *host)
 {
     struct ring_event event = {.kind = RING_TICK};
 
+    if (host->ring.phase == RING_JOINING && host->ring.successor_count == 0) {
+        /* Its only contact is gone. Others are there: it must look for its place once more, and
+         * not begin a ring of its own. */
+        event.kind = RING_LEAVE;
+        neighbours_step(world, host, &event, NULL);
+        return;
+    }
+    fill_other(world, host, &event);
     repeat_questions(world, host);
     watch_before(world, host);
     redial(world, host);
@@ -341,6 +369,10 @@ static void on_question(struct world *world, struct host *host, const struct mes
     memcpy(event.list, question->list, sizeof(event.list));
     hear(world, host, &message->from_node);
     neighbours_step(world, host, &event, &reply.answer);
+    if (reply.answer.verdict == RING_OTHER) {
+        host->asker = message->from_node;
+        host->asker_ms = world->now_ms;
+    }
     reply.version = ring_after_version(&host->ring);
     reply.has_list = reply.version != question->known;
     if (reply.has_list) {

@@ -85,8 +85,11 @@ struct host {
     struct ring_node before; /* the first predecessor, as it was watched */
     uint64_t before_heard_ms;
     uint64_t before_ping_ms;
+    struct ring_node asker; /* the last one that had asked another than us, but for its loss */
+    uint64_t asker_ms;
     uint64_t redial_ms;
     uint32_t redial_next;
+    bool suspects_cut;
 };
 
 enum message_kind {
@@ -121,6 +124,7 @@ struct message {
     uint32_t number; /* of the look-up, or the question */
     struct ring_key key;
     uint32_t contacts_wanted;
+    bool is_work;  /* not of the ring's own upkeep */
     bool is_right; /* SEEK_REPLY: the truth about its claim, when it was made */
     struct seek_answer *answer;
     struct ring_payload *ring;
@@ -198,6 +202,7 @@ struct world {
     bool is_cut;  /* hosts of even and odd index do not reach each other */
     uint64_t bytes_by_kind[KINDS];
     uint64_t count_by_kind[KINDS];
+    uint64_t work_bytes;
     uint64_t births;
     uint64_t join_ms; /* from birth to the first lease, all added */
     uint64_t joined_count;

@@ -148,6 +148,10 @@ void world_count(struct world *world, struct host *from, const struct message *m
 {
     size_t bytes = size_of_message(message) + FRAMING_BYTES;
 
+    if (message->is_work) {
+        world->work_bytes += bytes;
+        return;
+    }
     from->sent_bytes += bytes;
     world->bytes_by_kind[message->kind] += bytes;
     world->count_by_kind[message->kind]++;
