@@ -249,31 +249,29 @@ static uint32_t misplaced(const struct world *world)
     return count;
 }
 
-static void run_until_ideal(struct world *world, const char *what)
+static uint32_t run_until_ideal(struct world *world, const char *what)
 {
     uint64_t begun_ms = world->now_ms;
     double period_ms = STABILISE_MS * (double)world->options.pace;
 
     while (misplaced(world) > 0 && world->now_ms - begun_ms < 600000) {
         world_run(world, world->now_ms + SPLIT_CHECK_MS);
-        if ((world->now_ms - begun_ms) % 1000 == 0) {
-            printf("  after %lu s: %u misplaced\n", (world->now_ms - begun_ms) / 1000,
-                   misplaced(world));
-        }
     }
     printf("%s: %.1f s, %.1f stabilise periods; misplaced %u\n", what,
            (double)(world->now_ms - begun_ms) / 1000,
            (double)(world->now_ms - begun_ms) / period_ms, misplaced(world));
+    return misplaced(world) > 0 ? UINT32_MAX
+                                : (uint32_t)ceil((double)(world->now_ms - begun_ms) / period_ms);
 }
 
-void life_run_split(struct world *world)
+uint32_t life_run_split(struct world *world)
 {
     begin_ideal(world);
     world_run(world, world->now_ms + 60000);
-    run_until_ideal(world, "before the cut");
+    (void)run_until_ideal(world, "before the cut");
     world->is_cut = true;
-    run_until_ideal(world, "cut, until two rings");
+    (void)run_until_ideal(world, "cut, until two rings");
     world_run(world, world->now_ms + (uint64_t)world->options.minutes * 60000);
     world->is_cut = false;
-    run_until_ideal(world, "healed, until one ring");
+    return run_until_ideal(world, "healed, until one ring");
 }

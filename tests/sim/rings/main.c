@@ -15,7 +15,9 @@ static const char usage[] =
     "                            [--liars PERMILLE] [--crude]\n"
     "  with churn: --session SECONDS [--shape PERMILLE] [--leave PERMILLE] [--loss PERMILLE]\n"
     "              [--warm MINUTES] [--minutes MINUTES] [--pace N]\n"
-    "  cut into two halves, then healed: --split\n";
+    "  cut into two halves, then healed: --split\n"
+    "  exit status 1 when missed: [--hops-max PERMILLE] [--missed-max LOOKUPS]\n"
+    "                             [--bytes-max PER_SECOND] [--periods-max N]\n";
 
 enum option_name {
     NODES = 1,
@@ -36,6 +38,10 @@ enum option_name {
     MINUTES,
     SPLIT,
     PACE,
+    HOPS_MAX,
+    MISSED_MAX,
+    BYTES_MAX,
+    PERIODS_MAX,
 };
 
 static const struct option option_table[] = {
@@ -56,6 +62,10 @@ static const struct option option_table[] = {
     {"warm", required_argument, NULL, WARM},
     {"minutes", required_argument, NULL, MINUTES},
     {"pace", required_argument, NULL, PACE},
+    {"hops-max", required_argument, NULL, HOPS_MAX},
+    {"missed-max", required_argument, NULL, MISSED_MAX},
+    {"bytes-max", required_argument, NULL, BYTES_MAX},
+    {"periods-max", required_argument, NULL, PERIODS_MAX},
     {"split", no_argument, NULL, SPLIT},
     {NULL, 0, NULL, 0},
 };
@@ -110,6 +120,10 @@ static uint32_t *place_of(struct options *options, int name, uint32_t *min_out, 
         {LEAVE, 0, 1000, &options->leave_permille},
         {LOSS, 0, 500, &options->loss_permille},
         {PACE, 1, 100, &options->pace},
+        {HOPS_MAX, 0, 100000, &options->goals.hops_permille_max},
+        {MISSED_MAX, 0, 1000000, &options->goals.missed_max},
+        {BYTES_MAX, 0, 1000000, &options->goals.rate_bytes_max},
+        {PERIODS_MAX, 0, 1000000, &options->goals.periods_max},
         {WARM, 0, 100000, &options->warm_minutes},
         {MINUTES, 1, 100000, &options->minutes},
     };
@@ -190,20 +204,28 @@ static void look_up(struct world *world, uint32_t count)
     world_run(world, UINT64_MAX);
 }
 
+/* Of the mean path, in proportion to 1/2 log2 N. */
+static double hops_ratio(const struct world *world)
+{
+    const struct results *results = &world->results;
+
+    return (double)results->hops / (double)(results->right + results->wrong) /
+           (0.5 * log2(world->options.node_count));
+}
+
 static void print_hops(const struct world *world)
 {
     const struct results *results = &world->results;
     uint64_t answered = results->right + results->wrong;
-    double half_log = 0.5 * log2(world->options.node_count);
-    double mean = (double)results->hops / (double)answered;
-    uint64_t counted = 0;
+    uint64_t counted = results->hops_of[0];
     uint32_t hops = 0;
 
-    while (hops < ROUTE_HOPS_MAX && (counted += results->hops_of[hops]) * 100 < answered * 99) {
-        hops++;
+    while (hops < ROUTE_HOPS_MAX && counted * 100 < answered * 99) {
+        counted += results->hops_of[++hops];
     }
-    printf("hops: mean %.3f, p99 %u; of 1/2 log2 N = %.2f: %.3f\n", mean, hops, half_log,
-           mean / half_log);
+    printf("hops: mean %.3f, p99 %u; of 1/2 log2 N = %.2f: %.3f\n",
+           (double)results->hops / (double)answered, hops, 0.5 * log2(world->options.node_count),
+           hops_ratio(world));
     printf("asks per lookup: %.2f; mean time %.0f ms\n",
            (double)results->asks / (double)results->count,
            (double)results->latency_ms / (double)results->count);
@@ -223,6 +245,13 @@ static void print_right(const struct world *world)
     }
 }
 
+/* Sent by each node in a second, without the look-ups that are counted. */
+static double rate_bytes(const struct world *world)
+{
+    return (double)(world_bytes(world) - world->results.bytes_start) * 1000 /
+           (double)(world->now_ms - world->results.start_ms) / world->options.node_count;
+}
+
 static void print_bytes(const struct world *world)
 {
     static const char *const names[] = {"seek next", "seek reply", "question", "reply",   "goodbye",
@@ -231,8 +260,7 @@ static void print_bytes(const struct world *world)
     double nodes = world->options.node_count;
 
     printf("sent by each node: %.1f B/s; the lookups counted above are %.1f B/s more\n",
-           (double)(world_bytes(world) - world->results.bytes_start) / seconds / nodes,
-           (double)world->work_bytes / seconds / nodes);
+           rate_bytes(world), (double)world->work_bytes / seconds / nodes);
     for (int i = 0; i < KINDS; i++) {
         if (world->count_by_kind[i] > 0) {
             printf("  %-10s %8.3f /s %8.1f B/s, %.0f B each\n", names[i],
@@ -269,9 +297,36 @@ static void run_life(struct world *world)
     print_bytes(world);
 }
 
+/* Prints each goal that was missed; returns the exit status. */
+static int judge(const struct world *world, uint32_t periods)
+{
+    const struct goals *goals = &world->options.goals;
+    const struct results *results = &world->results;
+    int status = 0;
+
+    if (results->count > 0 && hops_ratio(world) * 1000 > goals->hops_permille_max) {
+        printf("MISSED: hops\n");
+        status = 1;
+    }
+    if (results->wrong + results->unanswered > goals->missed_max) {
+        printf("MISSED: right answers\n");
+        status = 1;
+    }
+    if (results->start_ms > 0 && rate_bytes(world) > goals->rate_bytes_max) {
+        printf("MISSED: bytes\n");
+        status = 1;
+    }
+    if (periods > goals->periods_max) {
+        printf("MISSED: periods until healed\n");
+        status = 1;
+    }
+    return status;
+}
+
 int main(int argc, char **argv)
 {
-    struct options options = {.seed = 1,
+    struct options options = {.goals = {UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX},
+                              .seed = 1,
                               .node_count = 1000,
                               .lookup_count = 100000,
                               .asker_count = 256,
@@ -282,7 +337,9 @@ int main(int argc, char **argv)
                               .warm_minutes = 30,
                               .minutes = 60};
     struct world *world;
+    uint32_t periods = 0;
     int name;
+    int status;
 
     while ((name = getopt_long(argc, argv, "", option_table, NULL)) != -1) {
         if (!take_option(&options, name)) {
@@ -295,12 +352,13 @@ int main(int argc, char **argv)
     }
     world = world_new(&options);
     if (options.is_split) {
-        life_run_split(world);
+        periods = life_run_split(world);
     } else if (options.session_s > 0) {
         run_life(world);
     } else {
         run_static(world);
     }
+    status = judge(world, periods);
     world_free(world);
-    return 0;
+    return status;
 }

@@ -20,7 +20,15 @@ enum {
 
 enum liar_kind { LIARS_NONE, LIARS_TOGETHER, LIARS_CRUDE };
 
+struct goals {                  /* UINT32_MAX: none */
+    uint32_t hops_permille_max; /* of 1/2 log2 N */
+    uint32_t missed_max;        /* look-ups that were wrong or without an answer */
+    uint32_t rate_bytes_max;    /* sent by each node in a second, for the ring's own upkeep */
+    uint32_t periods_max;       /* of stabilising, until a healed cut is one ring */
+};
+
 struct options {
+    struct goals goals;
     uint64_t seed;
     uint32_t node_count;
     uint32_t lookup_count;
@@ -276,6 +284,7 @@ void neighbours_on_message(struct world *world, struct host *host, const struct 
 
 /* --- life.c: births, deaths, work */
 void life_begin(struct world *world);
-void life_run_split(struct world *world);
+/* Returns how many stabilise periods the healing took, rounded up. */
+uint32_t life_run_split(struct world *world);
 void life_on_timer(struct world *world, const struct event *event);
 void life_joined(struct world *world, struct host *host, const struct seek *seek);

@@ -146,8 +146,12 @@ static void discard(struct message *message)
 
 void world_count(struct world *world, struct host *from, const struct message *message)
 {
-    size_t bytes = size_of_message(message) + FRAMING_BYTES;
+    size_t bytes;
 
+    if (world->options.session_s == 0 && !world->options.is_split) {
+        return; /* a ring that stands still has no upkeep */
+    }
+    bytes = size_of_message(message) + FRAMING_BYTES;
     if (message->is_work) {
         world->work_bytes += bytes;
         return;
