@@ -90,103 +90,6 @@ void gossip_heard(struct overlay *overlay, int index)
     }
 }
 
-/* --- telling everyone */
-
-static bool is_told(const struct overlay *overlay, uint32_t index)
-{
-    return (int)index != overlay->self_index &&
-           membership_in_ring(&overlay->membership.list[index]);
-}
-
-void gossip_flood(struct overlay *overlay, const minga_Item *item)
-{
-    minga_Message message;
-    int length;
-
-    for (uint32_t i = 0; i < FLOODS_MAX; i++) {
-        struct flood *flood = &overlay->floods[i];
-
-        if (flood->used) {
-            continue;
-        }
-        message_init(&message, minga_Message_item_tag);
-        message.kind.item = *item;
-        message.kind.item.flooded = true;
-        length = message_encode(&message, flood->bytes, sizeof(flood->bytes));
-        CHECK(length > 0);
-        flood->used = true;
-        flood->cursor = 0;
-        flood->length_bytes = (size_t)length;
-        return;
-    }
-    overlay->counters.dropped_effects++; /* the comparison of digests will carry it */
-}
-
-static bool has_room_for_sends(const struct overlay *overlay)
-{
-    return overlay->effects->count < SENDS_MAX / 2;
-}
-
-static void pump_one(struct overlay *overlay, struct flood *flood)
-{
-    minga_Message message;
-
-    if (message_decode((struct bytes){flood->bytes, flood->length_bytes}, &message) < 0) {
-        flood->used = false;
-        return;
-    }
-    while (flood->cursor < overlay->membership.count && has_room_for_sends(overlay)) {
-        uint32_t index = flood->cursor++;
-
-        if (is_told(overlay, index)) {
-            peer_send(overlay, &overlay->membership.list[index].view.node, &message, NULL);
-        }
-    }
-    flood->used = flood->cursor < overlay->membership.count;
-}
-
-void gossip_pump(struct overlay *overlay)
-{
-    for (uint32_t i = 0; i < FLOODS_MAX && has_room_for_sends(overlay); i++) {
-        if (overlay->floods[i].used) {
-            pump_one(overlay, &overlay->floods[i]);
-        }
-    }
-}
-
-bool gossip_pending(const struct overlay *overlay)
-{
-    for (uint32_t i = 0; i < FLOODS_MAX; i++) {
-        if (overlay->floods[i].used) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* News is passed on to a few, so that it also reaches those whom its origin could not. */
-static void forward(struct overlay *overlay, const minga_Item *item)
-{
-    minga_Message message;
-    uint32_t count = overlay->membership.count;
-    uint32_t sent_count = 0;
-
-    if (overlay->phase != PHASE_MEMBER || count == 0) {
-        return;
-    }
-    message_init(&message, minga_Message_item_tag);
-    message.kind.item = *item;
-    message.kind.item.flooded = true;
-    for (uint32_t tries = 0; tries < 4 * FORWARD_COUNT && sent_count < FORWARD_COUNT; tries++) {
-        uint32_t index = (uint32_t)random_below(&overlay->random, count);
-
-        if (is_told(overlay, index)) {
-            peer_send(overlay, &overlay->membership.list[index].view.node, &message, NULL);
-            sent_count++;
-        }
-    }
-}
-
 /* --- taking in */
 
 bool gossip_admit(struct overlay *overlay, struct bytes encoded, bool at_load)
@@ -428,11 +331,7 @@ bool gossip_apply(struct overlay *overlay, const minga_Item *item)
 
 void gossip_on_item(struct overlay *overlay, const struct arrival *arrival)
 {
-    const minga_Item *item = &arrival->message->kind.item;
-
-    if (gossip_apply(overlay, item)) {
-        forward(overlay, item);
-    }
+    (void)gossip_apply(overlay, &arrival->message->kind.item);
 }
 
 /* --- this node's own record */
@@ -471,7 +370,7 @@ void gossip_describe(struct overlay *overlay, uint64_t incarnation)
     item.life = minga_Life_LIFE_ALIVE;
     memcpy(item.content.bytes, encoded.data, encoded.length_bytes);
     item.content.size = (pb_size_t)encoded.length_bytes;
-    gossip_flood(overlay, &item);
+    tell_everyone(overlay, &item);
 }
 
 void gossip_refute(struct overlay *overlay, uint64_t incarnation)

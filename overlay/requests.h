@@ -35,6 +35,7 @@ enum request_kind {
     REQUEST_CHUNK_OFFER,
     REQUEST_CHUNK_DATA,
     REQUEST_CHUNK_GET,
+    REQUEST_BROADCAST,
 };
 
 /* Whom to answer when a reply comes for somebody else. */

@@ -59,18 +59,16 @@ static void replace_self(const struct ring *ring, struct node_id *nodes, uint32_
 static uint32_t full_local_lookup(const struct router *router, const struct ring_key *key,
                                   bool safe, uint32_t count_max, struct node_id *nodes_out)
 {
-    uint32_t count;
+    uint32_t count = full_replica_set(router, key, count_max, nodes_out);
 
     (void)safe;
-    if (ring_has(router->ring, key)) {
-        if (count_max == 0 || !ring_responsible(router->ring, key, router->now_ms)) {
-            return 0; /* nobody answers, at present */
-        }
+    /* Whether our lease lasts at present or not: nobody else answers for our arc. */
+    if (!ring_has(router->ring, key)) {
+        replace_self(router->ring, nodes_out, &count);
+    } else if (count_max > 0) {
         nodes_out[0] = router->ring->self.node;
-        return 1;
+        count = 1;
     }
-    count = full_replica_set(router, key, count_max, nodes_out);
-    replace_self(router->ring, nodes_out, &count);
     return count;
 }
 

@@ -352,7 +352,8 @@ static void add_start(struct seek *seek, const struct router *router, enum route
     router_fingers_closest(router, &seek->key, choice, SEEK_CONTACTS_MAX, &closest);
     for (uint32_t i = 0; i < closest.count; i++) {
         const struct finger *finger = fingers_find(router->fingers, &closest.nodes[i]);
-        int place = add(seek, &closest.nodes[i], NONE);
+        bool is_self = same(&closest.nodes[i], &router->ring->self);
+        int place = is_self ? NONE : add(seek, &closest.nodes[i], NONE);
 
         if (place == NONE) {
             continue;

@@ -55,9 +55,10 @@ void seek_fill_answer(const struct router *router, const struct ring_key *key,
     }
     neighbourhood_of(ring, &near);
     router_fingers_closest(router, key, ROUTER_NEAREST, wanted, &closest);
-    answer_out->presumed = closest.presumed && closest.count > 0;
-    if (answer_out->presumed) {
+    /* An arc that we have without a lease is not ours to promise. */
+    if (closest.presumed && closest.count > 0) {
         add(answer_out, wanted, &closest.nodes[0], &ring->self);
+        answer_out->presumed = answer_out->contact_count > 0;
     }
     add_behind(answer_out, &near, key, wanted / 4 + 1, &ring->self);
     for (uint32_t i = 0; i < closest.count; i++) {

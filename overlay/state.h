@@ -9,6 +9,7 @@
 #include "base/attributes.h"
 #include "base/random.h"
 #include "overlay/admission.h"
+#include "overlay/broadcast.h"
 #include "overlay/chunks.h"
 #include "overlay/detector.h"
 #include "overlay/links.h"
@@ -20,13 +21,10 @@
 #include "overlay/router.h"
 
 enum {
-    SENDS_MAX = 192,        /* of one effects list; the rest is for what must not be lost */
-    FLOODS_MAX = 64,        /* being told to everyone */
-    FLOOD_BYTES_MAX = 1408, /* an encoded Item */
-    FORWARD_COUNT = 2,      /* a new item is passed on to so many, whoever flooded it */
-    EXPIRIES_MAX = 16,      /* requests that end in one step */
-    PROBE_HELPERS = 16,     /* also who alone connects two parts of the network shall be asked */
-    REDIAL_MS = 1000,       /* one lost member is dialled so often, for ever */
+    SENDS_MAX = 192,    /* of one effects list; the rest is for what must not be lost */
+    EXPIRIES_MAX = 16,  /* requests that end in one step */
+    PROBE_HELPERS = 16, /* also who alone connects two parts of the network shall be asked */
+    REDIAL_MS = 1000,   /* one lost member is dialled so often, for ever */
     START_DIALS_MAX = 64,
     ASK_MS = 3000,
     ROUTE_MS = 5000,
@@ -64,13 +62,6 @@ struct arrival {
     const struct overlay_source *source;
     const minga_Message *message;
     struct bytes data;
-};
-
-struct flood {
-    bool used;
-    uint32_t cursor; /* members told so far */
-    size_t length_bytes;
-    uint8_t bytes[FLOOD_BYTES_MAX];
 };
 
 struct join_state {
@@ -241,7 +232,7 @@ struct overlay {
     struct records records;
     struct chunks chunks;
 
-    struct flood floods[FLOODS_MAX];
+    struct broadcasts broadcasts;
     struct join_state join;
     struct sync_session sync;
     bool sync_wanted[MEMBERS_MAX];
@@ -261,6 +252,7 @@ struct overlay {
     struct put puts[PUTS_MAX];
     struct get gets[GETS_MAX];
     struct chunk_put chunk_puts[CHUNK_PUTS_MAX];
+    uint32_t chunk_get_count;
     struct chunk_get chunk_gets[CHUNK_GETS_MAX];
     struct chunk_receive chunk_receives[CHUNK_PUTS_MAX];
     uint32_t chunk_sends; /* of the present interval */
@@ -321,15 +313,18 @@ void dispatch_gone(struct overlay *overlay, const struct node_id *node);
 /* Ends what was under way on a broken link and is not repeated. */
 void dispatch_link_lost(struct overlay *overlay, const struct node_id *node);
 
-/* --- gossip.c: what is told to everyone */
+/* --- tell.c: broadcasts */
+/* Tells every member once what has been applied here already. */
+void tell_everyone(struct overlay *overlay, const minga_Item *item);
+void tell_on_broadcast(struct overlay *overlay, const struct arrival *arrival);
+void tell_on_timeout(struct overlay *overlay, const struct request *request);
+
+/* --- gossip.c: what everyone is to know */
 /* Recomputes a member's state and tells whom it concerns. */
 void gossip_refresh(struct overlay *overlay, int index);
 void gossip_heard(struct overlay *overlay, int index);
 /* Applies an item; returns whether it was news. */
 bool gossip_apply(struct overlay *overlay, const minga_Item *item);
-void gossip_flood(struct overlay *overlay, const minga_Item *item);
-void gossip_pump(struct overlay *overlay);
-bool gossip_pending(const struct overlay *overlay);
 void gossip_on_item(struct overlay *overlay, const struct arrival *arrival);
 /* Signs the own record anew, stores it, and tells everyone. */
 void gossip_describe(struct overlay *overlay, uint64_t incarnation);

@@ -44,12 +44,14 @@ static bool is_awake(const struct world *world, uint32_t node)
            world->now_ms >= world->nodes[node].stalled_until_ms;
 }
 
-/* The cables only: power and processes are another matter. */
+/* The wires between two nodes: power and processes are another matter, and the cable of one that
+ * sleeps, too. */
 static bool are_wired(const struct world *world, uint32_t a, uint32_t b)
 {
     const struct network *network = &world->network;
 
-    return !world->nodes[a].cut && !world->nodes[b].cut &&
+    return (!is_awake(world, a) || world->nodes[a].cut_count == 0) &&
+           (!is_awake(world, b) || world->nodes[b].cut_count == 0) &&
            network->blocked_counts[(size_t)a * network->node_count + b] == 0 &&
            network->blocked_counts[(size_t)b * network->node_count + a] == 0;
 }
@@ -146,12 +148,14 @@ static bool answers(const struct world *world, uint32_t node, const struct ring_
                                                         world_node_ms(world, node));
 }
 
-static bool may_both(const struct owners *owners, uint32_t a, uint32_t b, uint64_t now_ms)
+static bool may_both(const struct world *world, uint32_t a, uint32_t b)
 {
+    const struct owners *owners = &world->owners;
     uint64_t apart_ms = *apart_of(owners, a, b);
 
     return owners->part[a] != owners->part[b] ||
-           (apart_ms != 0 && now_ms - apart_ms < OWNERS_MERGE_MS);
+           (apart_ms != 0 && world->now_ms - apart_ms < OWNERS_MERGE_MS) ||
+           id_equal(&world->nodes[a].id.id, &world->nodes[b].id.id); /* one copied the other */
 }
 
 static void check_key(struct world *world, const struct ring_key *key)
@@ -164,7 +168,7 @@ static void check_key(struct world *world, const struct ring_key *key)
             continue;
         }
         for (uint32_t i = 0; i < count; i++) {
-            if (!may_both(&world->owners, owner_list[i], node, world->now_ms)) {
+            if (!may_both(world, owner_list[i], node)) {
                 world_fail(world, "%s and %s both answer for a key",
                            world->nodes[owner_list[i]].name, world->nodes[node].name);
                 return;
@@ -174,9 +178,19 @@ static void check_key(struct world *world, const struct ring_key *key)
     }
 }
 
+/* What a lying neighbour grants and hands over is nobody's promise. */
+static bool are_liars_about(const struct world *world)
+{
+    return world->liar_count > 0 ||
+           (world->lied_ms != 0 && world->now_ms < world->lied_ms + OWNERS_MERGE_MS);
+}
+
 void owners_check(struct world *world)
 {
     note_parts(world);
+    if (are_liars_about(world)) {
+        return;
+    }
     for (uint32_t i = 0; i < world->owners.key_count; i++) {
         check_key(world, &world->owners.keys[i]);
     }
