@@ -76,7 +76,7 @@ static int add(struct seek *seek, const struct ring_node *contact, int parent)
                              .patience_ms = SEEK_PATIENCE_MS};
     int place = find(seek, contact);
 
-    if (place != NONE) {
+    if (place != NONE || same(contact, &seek->self)) {
         return place;
     }
     if (seek->node_count < SEEK_NODES_MAX) {
@@ -352,8 +352,7 @@ static void add_start(struct seek *seek, const struct router *router, enum route
     router_fingers_closest(router, &seek->key, choice, SEEK_CONTACTS_MAX, &closest);
     for (uint32_t i = 0; i < closest.count; i++) {
         const struct finger *finger = fingers_find(router->fingers, &closest.nodes[i]);
-        bool is_self = same(&closest.nodes[i], &router->ring->self);
-        int place = is_self ? NONE : add(seek, &closest.nodes[i], NONE);
+        int place = add(seek, &closest.nodes[i], NONE);
 
         if (place == NONE) {
             continue;
@@ -378,6 +377,7 @@ static void on_start(struct seek *seek, const struct seek_event *event,
     CHECK(event->witness_count < SEEK_ASKS_MAX);
     memset(seek, 0, sizeof(*seek));
     seek->active = true;
+    seek->self = event->router->ring->self;
     seek->key = event->key;
     seek->witness_count = event->witness_count;
     seek->deadline_ms = event->now_ms + SEEK_DEADLINE_MS;

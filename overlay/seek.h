@@ -16,7 +16,7 @@
  *  - does not believe a claim or a witness from further away than the density of nodes allows,
  *  - goes on in turn from the nearest and from nodes of the own tables not tried yet.
  *
- * START must not be given when self owns the key. ASK may name one node more than once (the
+ * START must not be given when the key lies in the own arc. ASK may name one node more than once (the
  * answer may be lost): send it without repeating. Nodes of LOST effects did not answer; they are
  * hints to drop a finger, never a proof of death. Contacts are believed only as far as to ask them.
  */
@@ -96,6 +96,7 @@ struct seek_node {
 
 struct seek {
     bool active;
+    struct ring_node self; /* never asked */
     struct ring_key key;
     uint64_t gap; /* top 64 bits of the mean distance between neighbours */
     uint32_t witness_count;

@@ -231,6 +231,22 @@ Test(seek, when_the_owner_is_silent_its_successor_is_asked_until_it_has_taken_ov
     cr_assert_lt(now_ms, 4000 + 8 * SEEK_RETRY_MS + SEEK_PATIENCE_MS);
 }
 
+Test(seek, one_whose_own_lease_is_gone_asks_others_and_never_itself)
+{
+    struct ring_key key = nodes[0].position;
+
+    places[0].ring.lease_ms = 0;
+    start(0, key, 0);
+    for (uint32_t i = 0; i < 200 && !effects.done; i++) {
+        for (uint32_t k = 0; k < effects.ask_count; k++) {
+            cr_assert_neq(place_of(&effects.asks[k]), 0);
+        }
+        go_on();
+    }
+    cr_assert_gt(asks_total, 0);
+    cr_assert(!seek.found, "nobody answers for it");
+}
+
 Test(seek, everyone_silent_ends_at_the_deadline)
 {
     uint64_t begun_ms = now_ms;
