@@ -359,7 +359,7 @@ static void take_before(const struct overlay *overlay, const pb_byte_t list[][ID
                         pb_size_t count, struct ring_event *event)
 {
     event->has_list = count > 0;
-    for (pb_size_t i = 0; i < count; i++) {
+    for (pb_size_t i = 0; i < count && event->list_count < SUCCESSORS_MAX; i++) {
         if (find_node(overlay, list[i], false, &event->list[event->list_count])) {
             event->list_count++;
         } else if (i == 0) {
@@ -433,7 +433,7 @@ static void take_answer(struct overlay *overlay, const minga_StabiliseReply *rep
     event->has_other = reply->from.size == ID_BYTES &&
                        find_node(overlay, reply->from.bytes, !answer->is_handed, &answer->other);
     event->has_list = reply->successors_count > 0;
-    for (pb_size_t i = 0; i < reply->successors_count; i++) {
+    for (pb_size_t i = 0; i < reply->successors_count && event->list_count < SUCCESSORS_MAX; i++) {
         if (find_node(overlay, reply->successors[i], true, &event->list[event->list_count])) {
             event->list_count++;
         }

@@ -107,6 +107,10 @@ void overlay_record_get(struct overlay *overlay, const struct overlay_event *now
         if (local == NULL || !ring_responsible(&overlay->ring, &place, overlay->now_ms)) {
             get->holder_count = overlay->routing->replica_set(&overlay->router, &place,
                                                               RECORD_COPIES, get->holders);
+            /* The responsible node has the newest; of the others the near ones answer first. */
+            if (get->holder_count > 1) {
+                near_sort(overlay, &get->holders[1], get->holder_count - 1);
+            }
             ask_holders(overlay, get, GET_NEAREST);
         }
         go_on(overlay, get);

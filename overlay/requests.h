@@ -36,6 +36,7 @@ enum request_kind {
     REQUEST_CHUNK_DATA,
     REQUEST_CHUNK_GET,
     REQUEST_BROADCAST,
+    REQUEST_KINDS_COUNT,
 };
 
 /* Whom to answer when a reply comes for somebody else. */
@@ -51,6 +52,9 @@ struct request {
     uint64_t id;
     uint64_t token; /* the agent's, or an operation's number */
     struct node_id to;
+    bool is_measured; /* sent once, on a link that was up: its answer tells the round trip */
+    bool has_other;   /* a second one was asked as well, when the first was silent */
+    struct node_id other;
     bool reroute; /* `to` is looked up again from `key` at each repetition */
     struct ring_key key;
     struct asker asker;
@@ -69,6 +73,10 @@ struct requests {
     struct request list[REQUESTS_MAX];
 };
 
+/* Is it answered at once by whoever receives it? */
+bool request_is_prompt(enum request_kind kind);
+/* Does an answer by `node` belong to it? */
+bool request_is_to(const struct request *request, const struct node_id *node);
 /* A new one with an id; kind and the rest is the caller's to fill. NULL when the table is full. */
 struct request *requests_new(struct requests *requests, enum request_kind kind);
 struct request *requests_find(struct requests *requests, uint64_t id);

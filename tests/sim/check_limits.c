@@ -20,8 +20,8 @@ void check_limits(struct world *world)
         if (looked_at->core == NULL) {
             continue;
         }
-        problem = inspect_tables(core_overlay(looked_at->core),
-                                 is_late ? 0 : world_node_ms(world, node));
+        problem =
+            inspect_tables(core_overlay(looked_at->core), is_late ? 0 : world_node_ms(world, node));
         if (problem != NULL) {
             world_fail(world, "%s has %s", looked_at->name, problem);
         }

@@ -32,7 +32,8 @@ static bool is_willing(const struct world *world, uint32_t node)
     const struct sim_node *host = &world->nodes[node];
     struct node_status status;
 
-    if (host->core == NULL || !host->powered || host->cut_count > 0 || !client_is_member(world, node)) {
+    if (host->core == NULL || !host->powered || host->cut_count > 0 ||
+        !client_is_member(world, node)) {
         return false;
     }
     core_node_status(host->core, &status);
@@ -69,8 +70,8 @@ void check_replicas_alone(struct world *world)
     for (uint32_t node = 0; node < world->node_count; node++) {
         struct sim_node *host = &world->nodes[node];
 
-        if (host->cut_count == 0 || !host->powered || host->core == NULL || host->sandbox.count == 0 ||
-            world->now_ms < host->stalled_until_ms) {
+        if (host->cut_count == 0 || !host->powered || host->core == NULL ||
+            host->sandbox.count == 0 || world->now_ms < host->stalled_until_ms) {
             host->alone_ms = world->now_ms;
         } else if (world->now_ms > host->alone_ms + ISOLATED_MS + ALONE_MARGIN_MS) {
             world_fail(world, "%s is alone and runs a replica all the same", host->name);
