@@ -16,9 +16,11 @@
  *  - does not believe a claim or a witness from further away than the density of nodes allows,
  *  - goes on in turn from the nearest and from nodes of the own tables not tried yet.
  *
- * START must not be given when the key lies in the own arc. ASK may name one node more than once (the
- * answer may be lost): send it without repeating. Nodes of LOST effects did not answer; they are
- * hints to drop a finger, never a proof of death. Contacts are believed only as far as to ask them.
+ * START must not be given while self answers for the key. Self is never asked: where the key is of
+ * the own arc and only the lease is gone, the caller looks at each TICK whether it is back. ASK may
+ * name one node more than once (the answer may be lost): send it without repeating. Nodes of LOST
+ * effects did not answer; they are hints to drop a finger, never a proof of death. Contacts are
+ * believed only as far as to ask them.
  */
 #include "overlay/router.h"
 

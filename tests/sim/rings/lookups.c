@@ -148,9 +148,9 @@ static void step(struct world *world, struct lookup *lookup, struct seek_event *
 
 /* The asker itself may own the key: no hop. */
 static bool is_own(struct world *world, struct host *asker, const struct ring_key *key,
-                   enum purpose purpose)
+                   enum purpose purpose, uint64_t begun_ms)
 {
-    struct lookup own = {.begun_ms = world->now_ms};
+    struct lookup own = {.begun_ms = begun_ms};
     struct ring_key from;
 
     if (!world_owns(world, asker, key)) {
@@ -179,7 +179,7 @@ void lookup_begin(struct world *world, struct host *asker, const struct ring_key
     struct router router;
 
     build_when_needed(world, asker);
-    if (is_own(world, asker, key, purpose)) {
+    if (is_own(world, asker, key, purpose, world->now_ms)) {
         return;
     }
     CHECK(world->free_count > 0);
@@ -259,5 +259,10 @@ void lookup_on_timer(struct world *world, uint32_t number, uint32_t generation)
         return;
     }
     lookup->timer_ms = 0;
+    if (is_own(world, &world->hosts[lookup->asker], &lookup->seek.key, lookup->purpose,
+               lookup->begun_ms)) {
+        release(world, lookup); /* its lease is back */
+        return;
+    }
     step(world, lookup, &(struct seek_event){.kind = SEEK_TICK});
 }
