@@ -6,7 +6,8 @@
 #include "base/check.h"
 
 enum {
-    WHOLE_UNSEEN = 7, /* successors before the predecessor that need no look at their gaps */
+    WHOLE_UNSEEN =
+        LIMIT(7, 4), /* successors before the predecessor that need no look at their gaps */
     WHOLE_JUMP = 8,
 };
 
@@ -49,7 +50,7 @@ static bool is_closed_by(const struct ring *ring, uint32_t place)
     if (ring->successor_count == SUCCESSORS_MAX) {
         return false;
     }
-    if (place < WHOLE_UNSEEN || place >= SUCCESSORS_MAX) {
+    if (place < WHOLE_UNSEEN) {
         return true;
     }
     way = id_distance(&ring->predecessors[0].position.id, &ring->successors[place - 1].position.id);
