@@ -323,6 +323,7 @@ struct overlay_ring_view {
     struct node_id predecessors[SUCCESSORS_MAX];
     uint32_t successor_count;
     struct node_id successors[SUCCESSORS_MAX];
+    uint64_t epoch; /* of its arc; 0: it has none */
 };
 void overlay_ring(const struct overlay *overlay, struct overlay_ring_view *view_out);
 

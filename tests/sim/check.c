@@ -10,7 +10,7 @@
 #include "tests/sim/check_replicas.h"
 #include "tests/sim/check_ring.h"
 #include "tests/sim/converge.h"
-#include "tests/sim/notice.h"
+#include "tests/sim/inspect.h"
 #include "tests/sim/notice.h"
 #include "tests/sim/world.h"
 
@@ -66,6 +66,9 @@ void checker_after_step(struct world *world, uint32_t node)
         world_fail(world, "%s has more replicas than its table", stepped->name);
     }
     check_lookup_step(world, node);
+#ifdef MINGA_TINY_LIMITS
+    world->checker.full_bits |= inspect_full(core_overlay(stepped->core));
+#endif
 }
 
 /* ------------------------------------------------------------------ replicas */

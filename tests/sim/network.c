@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "tests/sim/check_replicas.h"
 #include "tests/sim/check_ring.h"
 #include "tests/sim/liar.h"
 #include "tests/sim/network_internal.h"
@@ -360,7 +361,9 @@ void network_send(struct world *world, uint32_t node, const struct overlay_effec
     struct packet *packet;
 
     world->network.sent_count++;
-    (void)traffic_count(&world->network.traffic, effect->message);
+    if (traffic_count(&world->network.traffic, effect->message) == minga_Message_ask_tag) {
+        check_replicas_asked(world, node, effect->message);
+    }
     if (effect->message.length_bytes > MESSAGE_BYTES_MAX) {
         world_fail(world, "%s sends %zu bytes", world->nodes[node].name,
                    effect->message.length_bytes);

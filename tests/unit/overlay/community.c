@@ -40,6 +40,31 @@ Test(community, five_nodes_form_one_ring_in_which_all_know_all)
     end_network();
 }
 
+/* The one that counts an invitation's uses may be a newcomer itself, admitted a moment ago. */
+Test(community, twenty_nodes_that_join_at_the_same_moment_are_all_let_in)
+{
+    struct test_invitation invitation;
+
+    make_community();
+    invitation = make_invitation(0, net.wall_unix_s + 1000000, 0);
+    for (uint32_t i = 0; i < 20; i++) {
+        start_node(add_node());
+    }
+    found_community(0);
+    for (uint32_t i = 1; i < 20; i++) {
+        join_node(i, 0, &invitation, 1);
+        run_for(7);
+    }
+    run_for(3000);
+    for (uint32_t i = 1; i < 20; i++) {
+        cr_assert(net.nodes[i].done[1].ended, "node %u did not join", i);
+        cr_assert_eq(net.nodes[i].done[1].outcome, OVERLAY_OK, "node %u: %s", i,
+                     net.nodes[i].done[1].reason);
+    }
+    (void)until_agreed(10000);
+    end_network();
+}
+
 static minga_Reachable reachable_at(uint32_t where, uint32_t node)
 {
     return overlay_member_by_id(net.nodes[where].overlay, &net.nodes[node].id)->record.reachable;
