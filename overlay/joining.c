@@ -315,13 +315,8 @@ static void become_member(struct overlay *overlay)
     uint64_t token = overlay->join.token;
 
     memset(&overlay->join, 0, sizeof(overlay->join));
-    effect_store(
-        overlay,
-        &(struct overlay_blob){.kind = BLOB_COMMUNITY,
-                               .bytes = {overlay->community_encoded, overlay->community_bytes}},
-        0);
     joining_begin(overlay);
-    (void)effect_done(overlay, token, OVERLAY_OK, "");
+    keep_membership(overlay, token);
 }
 
 /* The membership has been compared with the contact's once more. Admissions come in any order, so
@@ -419,9 +414,8 @@ int overlay_create(struct overlay *overlay, const struct overlay_event *now, str
         give_up(overlay, OVERLAY_FAILED, "");
         r = -EBADMSG;
     } else {
-        effect_store(overlay, &(struct overlay_blob){.kind = BLOB_COMMUNITY, .bytes = community},
-                     0);
         joining_begin(overlay);
+        keep_membership(overlay, 0);
     }
     state_leave(overlay);
     return r;
