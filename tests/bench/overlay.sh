@@ -73,6 +73,21 @@ kill_and_notice() {
     heal
 }
 
+# All namespaces of a machine share one table of neighbours, of 1024 entries: 32 nodes that all talk to
+# all would fill it, and connections would fail. Permanent entries do not count.
+know_neighbours() {
+    local i j macs=()
+    for ((i = 1; i <= nodes; i++)); do
+        macs[i]=$(ip -n "$(ns_of "$i")" -br link show eth0 | awk '{print $3}')
+    done
+    for ((i = 1; i <= nodes; i++)); do
+        for ((j = 1; j <= nodes; j++)); do
+            [ "$i" = "$j" ] ||
+                echo "neigh replace $(address_of "$j") lladdr ${macs[j]} dev eth0 nud permanent"
+        done | ip -n "$(ns_of "$i")" -batch -
+    done
+}
+
 join_all() {
     local i joins=() started
     minga 1 community create allotment >/dev/null 2>&1
@@ -149,6 +164,7 @@ measure_restart() {
 }
 
 community_new "$nodes"
+know_neighbours
 # shellcheck disable=SC2046
 launch $(seq "$nodes")
 # shellcheck disable=SC2046
