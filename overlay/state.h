@@ -33,6 +33,7 @@ enum {
     BUSY_SAME_COUNT = 4,    /* ... so often, then after twice the time ... */
     BUSY_DOUBLINGS_MAX = 4, /* ... and so on */
     JOIN_CONTACT_MS = 2500, /* one contact's time to answer a JOIN */
+    JOIN_MS_MIN = 6000,     /* before that, the contacts are asked once more */
     JOIN_REPEAT_MS = 1000,
     JOIN_PASSES_MAX = 8, /* over the membership, until all admissions are vouched for */
     SYNC_PAGE_MS = 2000,
@@ -74,6 +75,7 @@ struct arrival {
 struct join_state {
     bool active;
     uint64_t token;
+    uint64_t since_ms;
     uint32_t contact; /* being asked */
     uint32_t contact_count;
     struct overlay_peer contacts[TOKEN_MEMBERS_MAX];
