@@ -142,7 +142,7 @@ void joining_on_join(struct overlay *overlay, const struct arrival *arrival)
     key = (struct ring_key){membership_invitation_id(&admission->invitation_key)};
     if (index != MEMBER_NONE) {
         answer_join(overlay, &arrival->asker, "", index);
-    } else if (ring_responsible(&overlay->ring, &key)) {
+    } else if (ring_responsible(&overlay->ring, &key, overlay->now_ms)) {
         countersign(overlay, &arrival->asker, &request, &admission->node);
     } else {
         relay_join(overlay, arrival, &key);
