@@ -127,7 +127,10 @@ static void take_over(struct ring *ring, uint64_t now_ms, const struct ring_node
     struct ring_node from = beginning(ring, other);
 
     if (ring_same(&from, &ring->self)) {
-        ring_become_alone(ring);
+        /* Nobody before us is known, but others are there: whoever comes before us will ask. */
+        if (ring->successor_count == 0) {
+            ring_become_alone(ring);
+        }
         return;
     }
     ring->predecessor_count--;

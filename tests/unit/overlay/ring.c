@@ -446,6 +446,23 @@ Test(ring, the_last_one_left_answers_for_everything)
     cr_assert(answers_for(99));
 }
 
+Test(ring, a_node_with_successors_never_takes_the_whole_ring_because_it_knows_nobody_before_it)
+{
+    struct ring_event event = tick(2200 + 2 * GRANT_MS);
+
+    be_in_the_middle();
+    step(lost(10, 2100, false));
+    step(granted(30, event.now_ms - 100));
+    step(event);
+    cr_assert(!answers_for(99));
+    event = tick(2300 + 2 * GRANT_MS);
+    event.has_other = true;
+    event.other = at(200);
+    step(event);
+    cr_assert(answers_for(5), "somebody before it has asked");
+    cr_assert(!answers_for(99));
+}
+
 Test(ring, two_rings_that_meet_withdraw_from_each_others_arcs_at_once)
 {
     be_in_the_middle();
