@@ -19,7 +19,7 @@
 
 enum {
     /* --- community --- */
-    MEMBERS_MAX = LIMIT(512, 12),  /* nodes; full membership is kept up to here */
+    MEMBERS_MAX = LIMIT(512, 11),  /* nodes; full membership is kept up to here */
     NAME_CHARS_MAX = 32,           /* service and port names */
     NODE_NAME_CHARS_MAX = 63,      /* a host name's label */
     COMMUNITY_NAME_CHARS_MAX = 32, /* same letters as a service's name */
@@ -43,7 +43,7 @@ enum {
     RECORD_BODY_BYTES_MAX = 3072, /* what an owner signs */
     RECORD_COPIES = LIMIT(8, 4),  /* holders, or all when fewer */
     RECORD_ACKNOWLEDGED_COPIES = 2,
-    RECORDS_MAX = LIMIT(4096, 8), /* on one node */
+    RECORDS_MAX = LIMIT(4096, 6), /* on one node */
     CHUNK_BYTES_MAX = 1048576,
     CHUNK_COPIES = 3,
     CHUNKS_MAX = LIMIT(65536, 64), /* on one node */
@@ -52,7 +52,7 @@ enum {
     MESSAGE_BYTES_MAX = 4096,                 /* an encoded message, without the data frame */
     FRAME_BYTES_MAX = CHUNK_BYTES_MAX + 4096, /* what the transport accepts */
     PAYLOAD_BYTES_MAX = 3584,                 /* the agent's part of a message */
-    REQUESTS_MAX = LIMIT(1024, 48),           /* outstanding, of one node */
+    REQUESTS_MAX = LIMIT(1024, 24),           /* outstanding, of one node */
 
     /* --- services --- */
     SERVICES_MAX = LIMIT(512, 4), /* managed by one node, as manager or secondary */
@@ -77,7 +77,7 @@ enum {
     HEARTBEAT_MS = 500,  /* an executor's reports; between pings of who is suspected */
     REPLY_MS = 400,      /* a request unanswered is repeated, or counts as missed */
     STABILISE_MS = 1000, /* the one exchange between ring neighbours, and their heartbeat */
-    PROBE_MS = 1100,     /* a neighbour silent for so long is pinged */
+    PROBE_MS = 1050,     /* a neighbour silent for so long is pinged */
     SUSPECT_MS = 1200,   /* of silence: ask others to look */
     ABSENT_MS = 2000,    /* of silence, unanswered by others too: replaced */
     LEASE_MS = 1900,     /* a node answers for its arc so long after it *asked* for it */

@@ -359,7 +359,7 @@ static void take_before(const struct overlay *overlay, const pb_byte_t list[][ID
                         pb_size_t count, struct ring_event *event)
 {
     event->has_list = count > 0;
-    for (pb_size_t i = 0; i < count && event->list_count < SUCCESSORS_MAX; i++) {
+    for (pb_size_t i = 0; i < count && event->list_count < PREDECESSORS_MAX; i++) {
         if (find_node(overlay, list[i], false, &event->list[event->list_count])) {
             event->list_count++;
         } else if (i == 0) {

@@ -36,6 +36,7 @@ enum request_kind {
     REQUEST_CHUNK_DATA,
     REQUEST_CHUNK_GET,
     REQUEST_BROADCAST,
+    REQUEST_CHUNK_OFFERS,
     REQUEST_KINDS_COUNT,
 };
 
@@ -62,6 +63,7 @@ struct request {
     uint64_t deadline_ms;
     uint64_t repeat_ms;       /* 0: never */
     uint64_t repeat_every_ms; /* doubles */
+    uint32_t busy_count;
     size_t length_bytes;
     uint8_t bytes[MESSAGE_BYTES_MAX];
 };
