@@ -207,6 +207,9 @@ void joining_on_timeout(struct overlay *overlay, const struct request *request)
         return;
     }
     join->contact++;
+    if (join->contact == join->contact_count && overlay->now_ms - join->since_ms < JOIN_MS_MIN) {
+        join->contact = 0; /* many join at once, or one of few contacts was slow */
+    }
     if (join->contact < join->contact_count) {
         ask_contact(overlay);
     } else {
@@ -264,6 +267,7 @@ void overlay_join(struct overlay *overlay, const struct overlay_event *now, uint
         give_up(overlay, OVERLAY_REFUSED, "the token is not of this community or was altered");
     } else {
         overlay->join.active = true;
+        overlay->join.since_ms = overlay->now_ms;
         overlay->join.token = token;
         ask_contact(overlay);
     }
@@ -315,13 +319,8 @@ static void become_member(struct overlay *overlay)
     uint64_t token = overlay->join.token;
 
     memset(&overlay->join, 0, sizeof(overlay->join));
-    effect_store(
-        overlay,
-        &(struct overlay_blob){.kind = BLOB_COMMUNITY,
-                               .bytes = {overlay->community_encoded, overlay->community_bytes}},
-        0);
     joining_begin(overlay);
-    (void)effect_done(overlay, token, OVERLAY_OK, "");
+    keep_membership(overlay, token);
 }
 
 /* The membership has been compared with the contact's once more. Admissions come in any order, so
@@ -419,9 +418,8 @@ int overlay_create(struct overlay *overlay, const struct overlay_event *now, str
         give_up(overlay, OVERLAY_FAILED, "");
         r = -EBADMSG;
     } else {
-        effect_store(overlay, &(struct overlay_blob){.kind = BLOB_COMMUNITY, .bytes = community},
-                     0);
         joining_begin(overlay);
+        keep_membership(overlay, 0);
     }
     state_leave(overlay);
     return r;

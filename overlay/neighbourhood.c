@@ -6,7 +6,8 @@
 #include "base/check.h"
 
 enum {
-    WHOLE_UNSEEN = 7, /* successors before the predecessor that need no look at their gaps */
+    WHOLE_UNSEEN =
+        LIMIT(7, 4), /* successors before the predecessor that need no look at their gaps */
     WHOLE_JUMP = 8,
 };
 

@@ -33,6 +33,7 @@ enum {
     BUSY_SAME_COUNT = 4,    /* ... so often, then after twice the time ... */
     BUSY_DOUBLINGS_MAX = 4, /* ... and so on */
     JOIN_CONTACT_MS = 2500, /* one contact's time to answer a JOIN */
+    JOIN_MS_MIN = 6000,     /* before that, the contacts are asked once more */
     JOIN_REPEAT_MS = 1000,
     JOIN_PASSES_MAX = 8, /* over the membership, until all admissions are vouched for */
     SYNC_PAGE_MS = 2000,
@@ -43,6 +44,8 @@ enum {
     SYNC_ITEMS_MAX = 16,        /* items sent for one page */
     SYNC_CHUNK_PAGES_MAX = 64,  /* of one session */
     GOODBYE_MS = 1000,
+    KEEP_AGAIN_MS = 1000, /* after a failed write of what must not be forgotten */
+    KEEP_MS_MAX = 15000,  /* a join waits for its disk */
     CHUNK_OFFER_MS = 20000,
     SEQUENCE_LEAP_MAX = 65536, /* of the node record, at each start */
     BACK_SOON_MS = 10000,
@@ -72,6 +75,7 @@ struct arrival {
 struct join_state {
     bool active;
     uint64_t token;
+    uint64_t since_ms;
     uint32_t contact; /* being asked */
     uint32_t contact_count;
     struct overlay_peer contacts[TOKEN_MEMBERS_MAX];
@@ -197,6 +201,16 @@ struct parked {
     uint8_t bytes[NODE_RECORD_BYTES_MAX];
 };
 
+/* A new membership that must become durable; see keep.c. */
+struct keep {
+    uint32_t cursor;        /* of the members: those before are durable */
+    uint32_t waiting_count; /* writes under way */
+    bool has_failed;        /* one of them */
+    uint64_t again_ms;      /* 0: all is durable, or under way */
+    uint64_t join_token;    /* to be answered when all is durable; 0: none */
+    uint64_t give_up_ms;    /* then it is told that it is not */
+};
+
 struct overlay {
     struct secret_key secret;
     struct public_key key;
@@ -234,6 +248,7 @@ struct overlay {
     uint64_t epoch_stored;    /* by it */
     struct node_id list_from; /* whose successors we were told in full ... */
     uint32_t list_version;    /* ... at this version */
+    struct keep keep;
     struct router router;
     const struct router_functions *routing;
     struct records records;
@@ -374,6 +389,13 @@ bool section_wants(const struct overlay *overlay, minga_SyncSection section,
 /* Fills an Item or RecordCopy message with what an entry stands for. */
 bool section_message(const struct overlay *overlay, minga_SyncSection section,
                      const minga_Entry *entry, minga_Message *message_out);
+
+/* --- keep.c: what must not be forgotten */
+/* Of a member since now; the join is answered when it is durable. 0: nobody waits. */
+void keep_membership(struct overlay *overlay, uint64_t join_token);
+/* False: not its write. */
+bool keep_on_stored(struct overlay *overlay, uint64_t token, bool failed);
+void keep_tick(struct overlay *overlay);
 
 /* --- joining.c */
 void joining_on_join(struct overlay *overlay, const struct arrival *arrival);

@@ -23,6 +23,8 @@ void watch_ping(struct overlay *overlay, int index, uint64_t accused_incarnation
     }
 }
 
+static_assert((int)HELPER_CANDIDATES <= (int)NEAR_SORTED_MAX, "they can be sorted");
+
 /* A few others, chosen at random, those who answer soonest first. */
 static uint32_t find_helpers(struct overlay *overlay, int index,
                              struct node_id helpers_out[HELPER_CANDIDATES])

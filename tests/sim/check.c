@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
+#include "base/check.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "base/check.h"
 #include "base/hash.h"
 #include "tests/sim/check_alarm.h"
 #include "tests/sim/check_limits.h"

@@ -195,6 +195,46 @@ Test(community, a_node_that_restarts_is_up_again_with_what_it_stored)
     end_network();
 }
 
+Test(community, a_join_is_answered_when_the_membership_is_durable)
+{
+    struct test_invitation invitation;
+
+    make_members(3);
+    invitation = make_invitation(1, net.wall_unix_s + 1000000, 0);
+    start_node(add_node());
+    net.nodes[3].disk_full = true;
+    join_node(3, 0, &invitation, 1);
+    run_for(5000);
+    cr_assert(overlay_belongs(net.nodes[3].overlay));
+    cr_assert_not(net.nodes[3].done[1].ended);
+    net.nodes[3].disk_full = false;
+    run_for(1500);
+    cr_assert(net.nodes[3].done[1].ended);
+    cr_assert_eq(net.nodes[3].done[1].outcome, OVERLAY_OK);
+    kill_node(3, false);
+    start_node(3);
+    cr_assert(overlay_belongs(net.nodes[3].overlay));
+    cr_assert_eq(overlay_member_count(net.nodes[3].overlay), 4);
+    cr_assert_lt(until_agreed(5000), 2000);
+    end_network();
+}
+
+Test(community, a_join_ends_though_the_disk_takes_nothing)
+{
+    struct test_invitation invitation;
+
+    make_members(2);
+    invitation = make_invitation(1, net.wall_unix_s + 1000000, 0);
+    start_node(add_node());
+    net.nodes[2].disk_full = true;
+    join_node(2, 0, &invitation, 1);
+    run_for(18000);
+    cr_assert(net.nodes[2].done[1].ended);
+    cr_assert_eq(net.nodes[2].done[1].outcome, OVERLAY_FAILED);
+    cr_assert(overlay_belongs(net.nodes[2].overlay));
+    end_network();
+}
+
 Test(community, all_killed_and_started_again_find_each_other)
 {
     make_members(5);
