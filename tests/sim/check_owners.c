@@ -44,16 +44,21 @@ static bool is_awake(const struct world *world, uint32_t node)
            world->now_ms >= world->nodes[node].stalled_until_ms;
 }
 
-/* The wires between two nodes: power and processes are another matter, and the cable of one that
- * sleeps, too. */
-static bool are_wired(const struct world *world, uint32_t a, uint32_t b)
+/* Does what one sends reach the other? Power and processes are another matter, and the cable of
+ * one that sleeps, too. */
+static bool flows(const struct world *world, uint32_t from, uint32_t to)
 {
     const struct network *network = &world->network;
+    size_t pair = (size_t)from * network->node_count + to;
 
+    return network->blocked_counts[pair] == 0 && world->now_ms >= network->clogged_until_ms[pair];
+}
+
+static bool are_wired(const struct world *world, uint32_t a, uint32_t b)
+{
     return (!is_awake(world, a) || world->nodes[a].cut_count == 0) &&
-           (!is_awake(world, b) || world->nodes[b].cut_count == 0) &&
-           network->blocked_counts[(size_t)a * network->node_count + b] == 0 &&
-           network->blocked_counts[(size_t)b * network->node_count + a] == 0;
+           (!is_awake(world, b) || world->nodes[b].cut_count == 0) && flows(world, a, b) &&
+           flows(world, b, a);
 }
 
 static bool are_linked(const struct world *world, uint32_t a, uint32_t b)
