@@ -8,7 +8,7 @@
 #include "base/random.h"
 
 /* From the last sign of life to death, where answers come soon. */
-enum { TIMEOUT_MS = 20, DEATH_MS = HEARTBEAT_MS + TIMEOUT_MS + GONE_MS };
+enum { TIMEOUT_MS = 20, DEATH_MS = PROBE_MS + TIMEOUT_MS + GONE_MS };
 
 static struct detector *detector;
 static struct detector_verdicts verdicts;
@@ -93,7 +93,7 @@ Test(detector, a_slow_member_is_not_suspected_before_it_could_have_answered_twic
 {
     watch(3, 1000);
     detector_pace(detector, 3, 400);
-    cr_assert_eq(first_time(VERDICT_SUSPECT, 1000, 4000), 1000 + HEARTBEAT_MS + 400 + 500);
+    cr_assert_eq(first_time(VERDICT_SUSPECT, 1000, 4000), 1000 + PROBE_MS + 400 + 500);
 }
 
 Test(detector, probes_follow_each_other_further_and_further_apart)
@@ -295,9 +295,9 @@ Test(detector, who_hears_nobody_at_all_suspects_itself_and_waits_longer)
     for (int member = 3; member < 6; member++) {
         watch(member, 1000);
     }
-    cr_assert_eq(first_time(VERDICT_DEAD, 1000, 2000), 0);
-    step(DETECTOR_HEARD, 9, 2000);
-    cr_assert_eq(first_time(VERDICT_DEAD, 2000, 9000), 1000 + DEATH_MS);
+    cr_assert_eq(first_time(VERDICT_DEAD, 1000, 2500), 0);
+    step(DETECTOR_HEARD, 9, 2500);
+    cr_assert_eq(first_time(VERDICT_DEAD, 2500, 9000), 1000 + DEATH_MS);
 }
 
 Test(detector, one_that_said_it_comes_back_is_given_the_time)
