@@ -75,6 +75,7 @@ void gossip_heard(struct overlay *overlay, int index)
         return;
     }
     member->heard_ms = overlay->now_ms;
+    member->refused = false;
     overlay->heard_ms = overlay->now_ms;
     if (member->back_soon_ms != 0) {
         member->back_soon_ms = 0;

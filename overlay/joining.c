@@ -142,7 +142,7 @@ void joining_on_join(struct overlay *overlay, const struct arrival *arrival)
     key = (struct ring_key){membership_invitation_id(&admission->invitation_key)};
     if (index != MEMBER_NONE) {
         answer_join(overlay, &arrival->asker, "", index);
-    } else if (ring_responsible(&overlay->ring, &key)) {
+    } else if (ring_responsible(&overlay->ring, &key, overlay->now_ms)) {
         countersign(overlay, &arrival->asker, &request, &admission->node);
     } else {
         relay_join(overlay, arrival, &key);
@@ -207,6 +207,9 @@ void joining_on_timeout(struct overlay *overlay, const struct request *request)
         return;
     }
     join->contact++;
+    if (join->contact == join->contact_count && overlay->now_ms - join->since_ms < JOIN_MS_MIN) {
+        join->contact = 0; /* many join at once, or one of few contacts was slow */
+    }
     if (join->contact < join->contact_count) {
         ask_contact(overlay);
     } else {
@@ -264,6 +267,7 @@ void overlay_join(struct overlay *overlay, const struct overlay_event *now, uint
         give_up(overlay, OVERLAY_REFUSED, "the token is not of this community or was altered");
     } else {
         overlay->join.active = true;
+        overlay->join.since_ms = overlay->now_ms;
         overlay->join.token = token;
         ask_contact(overlay);
     }

@@ -104,7 +104,7 @@ void overlay_record_get(struct overlay *overlay, const struct overlay_event *now
         if (local != NULL) {
             consider(get, local);
         }
-        if (local == NULL || !ring_responsible(&overlay->ring, &place)) {
+        if (local == NULL || !ring_responsible(&overlay->ring, &place, overlay->now_ms)) {
             get->holder_count = overlay->routing->replica_set(&overlay->router, &place,
                                                               RECORD_COPIES, get->holders);
             /* The responsible node has the newest; of the others the near ones answer first. */

@@ -326,7 +326,8 @@ void overlay_record_put(struct overlay *overlay, const struct overlay_event *now
         (void)effect_done(overlay, token, OVERLAY_REFUSED, "the owner has no node here");
     } else {
         key = ring_key_of(&record);
-        if (!ring_responsible(&overlay->ring, &key) || !put_here(overlay, token, &record)) {
+        if (!ring_responsible(&overlay->ring, &key, overlay->now_ms) ||
+            !put_here(overlay, token, &record)) {
             send_put(overlay, token, &record);
         }
     }
@@ -361,7 +362,8 @@ void record_put_on_message(struct overlay *overlay, const struct arrival *arriva
         return;
     }
     key = ring_key_of(&record);
-    put = ring_responsible(&overlay->ring, &key) ? new_put(overlay, &record) : NULL;
+    put =
+        ring_responsible(&overlay->ring, &key, overlay->now_ms) ? new_put(overlay, &record) : NULL;
     if (put == NULL) {
         busy(overlay, arrival);
         return;

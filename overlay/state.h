@@ -22,11 +22,10 @@
 #include "overlay/router.h"
 
 enum {
-    SENDS_MAX = LIMIT(192, 48),  /* of one effects list; the rest is for what must not be lost */
-    EXPIRIES_MAX = LIMIT(16, 2), /* requests that end in one step */
-    WATCHED_SUCCESSORS = 3,
-    PROBE_HELPERS = 3,
-    REDIAL_MS = 1000, /* one lost member is dialled so often, for ever */
+    SENDS_MAX = LIMIT(192, 48),   /* of one effects list; the rest is for what must not be lost */
+    EXPIRIES_MAX = LIMIT(16, 2),  /* requests that end in one step */
+    PROBE_HELPERS = LIMIT(16, 4), /* also who alone connects two parts shall be asked */
+    REDIAL_MS = 1000,             /* one lost member is dialled so often, for ever */
     START_DIALS_MAX = 64,
     ASK_MS = 3000,
     ROUTE_MS = 5000,
@@ -34,6 +33,7 @@ enum {
     BUSY_SAME_COUNT = 4,    /* ... so often, then after twice the time ... */
     BUSY_DOUBLINGS_MAX = 4, /* ... and so on */
     JOIN_CONTACT_MS = 2500, /* one contact's time to answer a JOIN */
+    JOIN_MS_MIN = 6000,     /* before that, the contacts are asked once more */
     JOIN_REPEAT_MS = 1000,
     JOIN_PASSES_MAX = 8, /* over the membership, until all admissions are vouched for */
     SYNC_PAGE_MS = 2000,
@@ -58,7 +58,7 @@ enum {
     CHUNK_PUTS_MAX = LIMIT(128, 4),
     CHUNK_GETS_MAX = LIMIT(128, 4),
     CHUNK_CANDIDATES_MAX = 24,
-    NEAR_SORTED_MAX = 24,
+    NEAR_SORTED_MAX = 32,
 };
 
 enum community_phase { PHASE_OUTSIDE, PHASE_ENTERING, PHASE_MEMBER };
@@ -75,6 +75,7 @@ struct arrival {
 struct join_state {
     bool active;
     uint64_t token;
+    uint64_t since_ms;
     uint32_t contact; /* being asked */
     uint32_t contact_count;
     struct overlay_peer contacts[TOKEN_MEMBERS_MAX];
@@ -243,7 +244,10 @@ struct overlay {
     struct requests requests;
     struct detector detector;
     struct ring ring;
-    uint64_t stored_epoch;
+    uint64_t epoch_token;     /* of the store under way; 0: none */
+    uint64_t epoch_stored;    /* by it */
+    struct node_id list_from; /* whose successors we were told in full ... */
+    uint32_t list_version;    /* ... at this version */
     struct keep keep;
     struct router router;
     const struct router_functions *routing;
@@ -415,6 +419,7 @@ void goodbye_tick(struct overlay *overlay);
 /* --- watch.c: the detector's verdicts */
 void watch_event(struct overlay *overlay, enum detector_event_kind kind, int index);
 void watch_neighbours(struct overlay *overlay);
+bool watch_is_neighbour(const struct overlay *overlay, const struct node_id *node);
 void watch_ping(struct overlay *overlay, int index, uint64_t accused_incarnation);
 void watch_on_ping(struct overlay *overlay, const struct arrival *arrival);
 void watch_on_probe_via(struct overlay *overlay, const struct arrival *arrival);
@@ -427,8 +432,13 @@ void place_event(struct overlay *overlay, struct ring_event *event);
 void place_known(struct overlay *overlay, int index);
 void place_lost(struct overlay *overlay, int index);
 void place_tick(struct overlay *overlay);
+uint64_t place_wake(const struct overlay *overlay);
+/* Was it the ring's epoch? */
+bool place_on_stored(struct overlay *overlay, uint64_t token, bool failed);
 void place_on_stabilise(struct overlay *overlay, const struct arrival *arrival);
-void place_on_rectify(struct overlay *overlay, const struct arrival *arrival);
+/* The arc, for the one that takes it over. */
+void place_fill_goodbye(const struct overlay *overlay, minga_Goodbye *goodbye);
+void place_on_goodbye(struct overlay *overlay, const struct arrival *arrival);
 void place_on_reply(struct overlay *overlay, const struct request *request,
                     const struct arrival *arrival);
 

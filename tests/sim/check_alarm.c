@@ -25,7 +25,8 @@ static void look(struct world *world, uint32_t node, uint32_t other)
     const struct overlay_member *member =
         overlay_member_by_id(core_overlay(world->nodes[node].core), &world->nodes[other].id);
 
-    if (member != NULL && member->state == MEMBER_DOWN) {
+    /* One that was admitted just now has not said anything of itself yet. */
+    if (member != NULL && member->record.sequence != 0 && member->state == MEMBER_DOWN) {
         world_fail(world, "a false alarm: %s takes %s for dead", world->nodes[node].name,
                    world->nodes[other].name);
     }

@@ -35,7 +35,7 @@ Test(community, five_nodes_form_one_ring_in_which_all_know_all)
         cr_assert_eq(overlay_member_count(net.nodes[i].overlay), 5);
         overlay_ring(net.nodes[i].overlay, &view);
         cr_assert_eq(view.successor_count, 4);
-        cr_assert_eq(view.predecessor_count, 1);
+        cr_assert_geq(view.predecessor_count, 1);
     }
     end_network();
 }
@@ -485,7 +485,8 @@ Test(community, a_question_reaches_one_member_or_the_responsible_one_and_is_answ
         cr_assert_eq(net.nodes[1].done[20 + i].outcome, OVERLAY_OK);
         cr_assert(net.nodes[1].done[60 + i].ended);
         cr_assert(overlay_responsible(
-            net.nodes[find_node(&net.nodes[1].done[60 + i].lookup.responsible)].overlay, &key));
+            net.nodes[find_node(&net.nodes[1].done[60 + i].lookup.responsible)].overlay, &key,
+            net.now_ms));
         cr_assert_eq(net.nodes[1].done[60 + i].lookup.holder_count, 5);
     }
     for (uint32_t i = 0; i < 5; i++) {
@@ -512,7 +513,7 @@ static uint64_t lookup_ms(uint32_t who, const struct ring_key *key, uint64_t tok
 static uint32_t responsible_for(const struct ring_key *key)
 {
     for (uint32_t i = 0; i < net.node_count; i++) {
-        if (net.nodes[i].running && overlay_responsible(net.nodes[i].overlay, key)) {
+        if (net.nodes[i].running && overlay_responsible(net.nodes[i].overlay, key, net.now_ms)) {
             return i;
         }
     }

@@ -65,9 +65,9 @@ TestSuite(detector, .init = begin, .fini = end);
 Test(detector, nobody_is_probed_before_a_heartbeat_of_silence)
 {
     watch(3, 1000);
-    step(DETECTOR_TICK, 0, 1000 + HEARTBEAT_MS - 1);
+    step(DETECTOR_TICK, 0, 1000 + PROBE_MS - 1);
     cr_assert(!pronounced(VERDICT_PROBE));
-    step(DETECTOR_TICK, 0, 1000 + HEARTBEAT_MS);
+    step(DETECTOR_TICK, 0, 1000 + PROBE_MS);
     cr_assert(pronounced(VERDICT_PROBE));
     cr_assert_eq(verdicts.list[0].member, 3);
 }
