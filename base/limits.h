@@ -9,7 +9,8 @@
 
 enum {
     /* --- community --- */
-    MEMBERS_MAX = 512,             /* nodes; full membership is kept up to here */
+    MEMBERS_MAX = 512,             /* nodes that one node remembers */
+    FULL_MEMBERS_MAX = 500,        /* everyone knows everyone up to here; beyond, its part */
     NAME_CHARS_MAX = 32,           /* service and port names */
     NODE_NAME_CHARS_MAX = 63,      /* a host name's label */
     COMMUNITY_NAME_CHARS_MAX = 32, /* same letters as a service's name */
@@ -77,6 +78,7 @@ enum {
 /* One counted in 64 bits, hence no enum. */
 #define BUNDLE_BYTES_MAX ((uint64_t)8 << 30)
 
+static_assert(FULL_MEMBERS_MAX < MEMBERS_MAX, "the table is not full before the change of mode");
 static_assert(RECORD_BODY_BYTES_MAX + 512 <= PAYLOAD_BYTES_MAX,
               "a signed record with its envelope fits one message");
 static_assert(PAYLOAD_BYTES_MAX + 512 <= MESSAGE_BYTES_MAX,

@@ -144,11 +144,10 @@ static void fill_payload(minga_Payload *out, struct bytes payload)
 static void ask_member(struct overlay *overlay, uint64_t token, const struct node_id *to,
                        struct bytes payload)
 {
-    int index = membership_find(&overlay->membership, to);
     struct request *request;
     minga_Message message;
 
-    if (index == MEMBER_NONE || !membership_in_ring(&overlay->membership.list[index])) {
+    if (!peer_is_reachable(overlay, to)) {
         (void)effect_done(overlay, token, OVERLAY_TIMED_OUT, "the node is not there");
         return;
     }
@@ -228,6 +227,8 @@ void overlay_route(struct overlay *overlay, const struct overlay_event *now,
         message_put_id(message.kind.route.origin, &overlay->self.id);
         message.kind.route.has_payload = true;
         fill_payload(&message.kind.route.payload, question.payload);
+        message.kind.route.has_contact =
+            overlay->large && contact_fill(overlay, &overlay->self, &message.kind.route.contact);
         start_routed(overlay, REQUEST_ROUTE, question.token, key, &message);
     }
     state_leave(overlay);
@@ -244,8 +245,8 @@ static void answer_busy(struct overlay *overlay, const struct arrival *arrival)
 }
 
 /* Sends a routed message one hop on; the answer will come back the same way. */
-static void relay(struct overlay *overlay, const struct arrival *arrival, enum request_kind kind,
-                  const struct ring_key *key, minga_Message *message)
+void asks_relay(struct overlay *overlay, const struct arrival *arrival, enum request_kind kind,
+                const struct ring_key *key, minga_Message *message)
 {
     struct node_id next;
     struct request *request;
@@ -281,6 +282,9 @@ void asks_on_route(struct overlay *overlay, const struct arrival *arrival)
         return;
     }
     if (ring_responsible(&overlay->ring, &key)) {
+        if (route->has_contact && overlay->large) {
+            contact_learn(overlay, &route->contact);
+        }
         if (!is_repeated(overlay, arrival)) {
             deliver_arrival(overlay, arrival, &origin, &route->payload, &key);
         }
@@ -292,7 +296,7 @@ void asks_on_route(struct overlay *overlay, const struct arrival *arrival)
     }
     onward = *arrival->message;
     onward.kind.route.hops++;
-    relay(overlay, arrival, REQUEST_ROUTE_RELAY, &key, &onward);
+    asks_relay(overlay, arrival, REQUEST_ROUTE_RELAY, &key, &onward);
 }
 
 /* --- answers */
@@ -351,6 +355,9 @@ static void done_lookup(struct overlay *overlay, uint64_t token, const minga_Loo
     for (pb_size_t i = 0; i < answer->holders_count; i++) {
         effect->lookup.holders[i] = (struct node_id){message_id(answer->holders[i])};
     }
+    for (pb_size_t i = 0; i < answer->contacts_count; i++) {
+        contact_learn(overlay, &answer->contacts[i]);
+    }
     effect->lookup.holder_count = answer->holders_count;
 }
 
@@ -400,6 +407,10 @@ static void fill_lookup(const struct overlay *overlay, const struct ring_key *ke
     message_put_id(answer->path[answer->path_count++], &overlay->self.id);
     for (uint32_t i = 0; i < count; i++) {
         message_put_id(answer->holders[i], &holders[i].id);
+        if (overlay->large &&
+            contact_fill(overlay, &holders[i], &answer->contacts[answer->contacts_count])) {
+            answer->contacts_count++;
+        }
     }
     answer->holders_count = (pb_size_t)count;
 }
@@ -422,7 +433,26 @@ void asks_on_lookup(struct overlay *overlay, const struct arrival *arrival)
     }
     message = *arrival->message;
     message_put_id(message.kind.lookup.path[message.kind.lookup.path_count++], &overlay->self.id);
-    relay(overlay, arrival, REQUEST_LOOKUP_RELAY, &key, &message);
+    asks_relay(overlay, arrival, REQUEST_LOOKUP_RELAY, &key, &message);
+}
+
+struct request *asks_start_lookup(struct overlay *overlay, const struct ring_key *key)
+{
+    struct node_id next = overlay->self;
+    struct request *request;
+    minga_Message message;
+
+    message_init(&message, minga_Message_lookup_tag);
+    message_put_id(message.kind.lookup.key, &key->id);
+    message_put_id(message.kind.lookup.path[0], &overlay->self.id);
+    message.kind.lookup.path_count = 1;
+    (void)overlay->routing->next_hop(&overlay->router, key, &next);
+    request = peer_request(overlay, REQUEST_FIND, &next, &message, ROUTE_MS);
+    if (request != NULL) {
+        request->reroute = true;
+        request->key = *key;
+    }
+    return request;
 }
 
 void overlay_lookup(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
@@ -456,7 +486,10 @@ static void deliver_rerouted(struct overlay *overlay, const struct request *requ
     if (message_decode((struct bytes){request->bytes, request->length_bytes}, &message) < 0) {
         return;
     }
-    if (request->kind == REQUEST_LOOKUP) {
+    if (request->kind == REQUEST_FIND) {
+        fill_lookup(overlay, &request->key, &(minga_Lookup){0}, &answer);
+        search_found(overlay, request, &answer);
+    } else if (request->kind == REQUEST_LOOKUP) {
         fill_lookup(overlay, &request->key, &(minga_Lookup){0}, &answer);
         done_lookup(overlay, request->token, &answer);
     } else if (request->kind == REQUEST_ROUTE) {

@@ -75,6 +75,8 @@ struct detector {
 void detector_watch(struct detector *detector, int member, bool watch, uint64_t now_ms);
 /* Watches until it is heard or dead. */
 void detector_accuse(struct detector *detector, int member, uint64_t now_ms);
+/* Another member takes its index. */
+void detector_forget(struct detector *detector, int member);
 void detector_excuse(struct detector *detector, int member, uint64_t until_ms);
 /* One event in, verdicts out. After a DEAD the member is no longer watched. */
 void detector_step(struct detector *detector, struct detector_event event,

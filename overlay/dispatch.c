@@ -25,6 +25,9 @@ struct message_row {
 static const struct message_row message_rows[] = {
     {minga_Message_hello_tag, DOOR_STRANGER, peer_on_hello},
     {minga_Message_join_tag, DOOR_STRANGER, joining_on_join},
+    {minga_Message_vouchers_tag, DOOR_STRANGER, chain_on_vouchers},
+    {minga_Message_vouchers_ask_tag, DOOR_MEMBER, chain_on_ask},
+    {minga_Message_who_tag, DOOR_MEMBER, contacts_on_who},
     {minga_Message_welcome_tag, DOOR_MEMBER, peer_on_welcome},
     {minga_Message_refused_tag, DOOR_MEMBER, peer_on_refused},
     {minga_Message_item_tag, DOOR_MEMBER, gossip_on_item},
@@ -73,6 +76,8 @@ static const struct request_row request_rows[] = {
     [REQUEST_CHUNK_OFFER] = {chunk_put_on_reply, chunk_put_on_timeout},
     [REQUEST_CHUNK_DATA] = {chunk_put_on_reply, chunk_put_on_timeout},
     [REQUEST_CHUNK_GET] = {chunk_get_on_reply, chunk_get_on_timeout},
+    [REQUEST_WHO] = {contacts_on_reply, NULL},
+    [REQUEST_FIND] = {search_on_reply, search_on_timeout},
 };
 
 static void on_reply(struct overlay *overlay, struct request *request,
@@ -192,9 +197,12 @@ void dispatch_received(struct overlay *overlay, const struct overlay_event *even
     if (arrival.member == MEMBER_NONE && !event->source.inbound) {
         if (overlay->join.active && is_contact(overlay, &event->source.node)) {
             from_contact(overlay, &arrival);
+        } else {
+            contacts_received(overlay, &arrival);
         }
         return;
     }
+    overlay->speaker = arrival.member;
     if (arrival.member != MEMBER_NONE) {
         arrival.asker.node = overlay->membership.list[arrival.member].view.node;
         /* Who refuses is no member of ours, or not yet again: that it answers is no sign of life
@@ -209,6 +217,9 @@ void dispatch_received(struct overlay *overlay, const struct overlay_event *even
         on_reply(overlay, request, &arrival);
     } else {
         on_message(overlay, &arrival);
+    }
+    if (arrival.member != MEMBER_NONE) {
+        contacts_ask(overlay, &arrival.asker.node);
     }
 }
 

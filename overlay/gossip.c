@@ -13,6 +13,21 @@ void gossip_fill_digest(const struct overlay *overlay, minga_Digest *digest_out)
     message_put_id(digest_out->bans, &overlay->membership.digest_bans);
     message_put_id(digest_out->admissions, &overlay->membership.digest_admissions);
     message_put_id(digest_out->nodes, &overlay->membership.digest_nodes);
+    if (overlay->large) {
+        digest_out->large = true;
+        digest_out->size = scale_size(overlay);
+    }
+}
+
+void gossip_arc_digest(const struct overlay *overlay, const struct sync_arc *arc,
+                       minga_Digest *digest_out)
+{
+    struct id admissions;
+    struct id nodes;
+
+    membership_digest_arc(&overlay->membership, &arc->from, &arc->to, &admissions, &nodes);
+    message_put_id(digest_out->admissions, &admissions);
+    message_put_id(digest_out->nodes, &nodes);
 }
 
 static void tell_state(struct overlay *overlay, struct member *member, enum member_state state)
@@ -91,12 +106,6 @@ void gossip_heard(struct overlay *overlay, int index)
 
 /* --- telling everyone */
 
-static bool is_told(const struct overlay *overlay, uint32_t index)
-{
-    return (int)index != overlay->self_index &&
-           membership_in_ring(&overlay->membership.list[index]);
-}
-
 void gossip_flood(struct overlay *overlay, const minga_Item *item)
 {
     minga_Message message;
@@ -137,7 +146,7 @@ static void pump_one(struct overlay *overlay, struct flood *flood)
     while (flood->cursor < overlay->membership.count && has_room_for_sends(overlay)) {
         uint32_t index = flood->cursor++;
 
-        if (is_told(overlay, index)) {
+        if (book_is_told(overlay, (int)index, message.kind.item.kind)) {
             peer_send(overlay, &overlay->membership.list[index].view.node, &message, NULL);
         }
     }
@@ -163,6 +172,26 @@ bool gossip_pending(const struct overlay *overlay)
     return false;
 }
 
+/* Anyone; what concerns only a part of a large community goes to a ring neighbour. */
+static uint32_t pick_listener(struct overlay *overlay, minga_ItemKind kind)
+{
+    const struct ring *ring = &overlay->ring;
+    const struct node_id *node = &ring->predecessor.node;
+    bool is_ban = kind == minga_ItemKind_ITEM_EXPULSION || kind == minga_ItemKind_ITEM_REVOCATION;
+    uint32_t drawn;
+    int index;
+
+    if (!overlay->large || is_ban || !ring->has_predecessor || ring->successor_count == 0) {
+        return (uint32_t)random_below(&overlay->random, overlay->membership.count);
+    }
+    drawn = (uint32_t)random_below(&overlay->random, (uint64_t)2 * ring->successor_count);
+    if (drawn < ring->successor_count) {
+        node = &ring->successors[drawn].node;
+    }
+    index = membership_find(&overlay->membership, node);
+    return (uint32_t)(index == MEMBER_NONE ? overlay->self_index : index);
+}
+
 /* News is passed on to a few, so that it also reaches those whom its origin could not. */
 static void forward(struct overlay *overlay, const minga_Item *item)
 {
@@ -177,9 +206,9 @@ static void forward(struct overlay *overlay, const minga_Item *item)
     message.kind.item = *item;
     message.kind.item.flooded = true;
     for (uint32_t tries = 0; tries < 4 * FORWARD_COUNT && sent_count < FORWARD_COUNT; tries++) {
-        uint32_t index = (uint32_t)random_below(&overlay->random, count);
+        uint32_t index = pick_listener(overlay, item->kind);
 
-        if (is_told(overlay, index)) {
+        if (book_is_told(overlay, (int)index, item->kind)) {
             peer_send(overlay, &overlay->membership.list[index].view.node, &message, NULL);
             sent_count++;
         }
@@ -188,12 +217,11 @@ static void forward(struct overlay *overlay, const minga_Item *item)
 
 /* --- taking in */
 
-bool gossip_admit(struct overlay *overlay, struct bytes encoded, bool at_load)
+bool gossip_admit(struct overlay *overlay, struct bytes encoded, enum admit_how how)
 {
     struct admission admission;
     struct public_key community;
     struct node_id node;
-    bool added = false;
     int index;
 
     if (admission_peek(encoded, &node, &community) < 0) {
@@ -203,20 +231,20 @@ bool gossip_admit(struct overlay *overlay, struct bytes encoded, bool at_load)
         return true; /* most come in many times: no signature is looked at twice */
     }
     if (admission_open(encoded, &overlay->community, &admission) < 0 ||
-        (!at_load &&
-         !admission_is_vouched(&overlay->membership, &overlay->community, &admission))) {
+        (how != ADMIT_LOADED && !chain_vouches(overlay, &admission))) {
         return false;
     }
-    index = membership_admit(&overlay->membership, &admission, encoded, &added);
-    if (index < 0 || !added) {
-        return index >= 0;
+    index = book_admit(overlay, &admission, encoded, how == ADMIT_MET);
+    if (index < 0) {
+        return how == ADMIT_LOADED; /* the table may be smaller than it was */
     }
+    overlay->membership.list[index].view.changed_ms = overlay->now_ms;
     if (id_equal(&admission.node.id, &overlay->self.id)) {
         overlay->self_index = index;
         overlay->membership.list[index].view.is_self = true;
         overlay->router.self = index;
     }
-    if (at_load) {
+    if (how == ADMIT_LOADED) {
         return true;
     }
     effect_store(
@@ -233,10 +261,13 @@ bool gossip_admit(struct overlay *overlay, struct bytes encoded, bool at_load)
 
 static bool apply_admission(struct overlay *overlay, const minga_Item *item)
 {
-    uint32_t count = overlay->membership.count;
+    struct bytes encoded = {item->content.bytes, item->content.size};
+    struct public_key community;
+    struct node_id node;
 
-    return gossip_admit(overlay, (struct bytes){item->content.bytes, item->content.size}, false) &&
-           overlay->membership.count > count;
+    return admission_peek(encoded, &node, &community) == 0 &&
+           membership_find(&overlay->membership, &node) == MEMBER_NONE &&
+           gossip_admit(overlay, encoded, ADMIT_TOLD);
 }
 
 static bool apply_expulsion(struct overlay *overlay, const minga_Item *item)

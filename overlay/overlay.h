@@ -94,6 +94,7 @@ enum overlay_blob_kind {
     BLOB_RECORD,     /* key: service id, number: kind << 56 | number */
     BLOB_MANAGER,    /* the agent's: key: service id */
     BLOB_AGENT,      /* the agent's own state: key 0 */
+    BLOB_VOUCHER,    /* an admission of the chain that vouches for this node; key: node id */
 };
 
 struct overlay_blob {
@@ -188,6 +189,7 @@ struct overlay_config {
     uint64_t seed;                /* of all protocol randomness */
     minga_NodeRecord description; /* of this node; sequence and incarnation are filled in here */
     uint64_t storage_bytes_max;   /* of chunks; refuse beyond */
+    uint32_t full_members_max;    /* beyond, only a part is kept; 0: FULL_MEMBERS_MAX */
 };
 
 /* Allocates everything that it will ever need. Returns NULL without memory. */
@@ -294,8 +296,13 @@ const char *overlay_community_name(const struct overlay *overlay);
 /* The encoded Signed{Community}, for invitations; empty without a community. */
 struct bytes overlay_community_record(const struct overlay *overlay);
 struct node_id overlay_self(const struct overlay *overlay);
-uint32_t overlay_member_count(const struct overlay *overlay); /* all ever admitted */
-/* The index-th member, index < count; index order is stable. */
+/* All ever admitted; in a large community those that this node knows at present. */
+uint32_t overlay_member_count(const struct overlay *overlay);
+/* Does it keep the whole membership, so that one that is not found is none? */
+bool overlay_knows_all(const struct overlay *overlay);
+/* How many are up: counted, or in a large community estimated. */
+uint32_t overlay_size(const struct overlay *overlay);
+/* The index-th member, index < count; index order is stable while the whole is kept. */
 const struct overlay_member *overlay_member(const struct overlay *overlay, uint32_t index);
 const struct overlay_member *overlay_member_by_id(const struct overlay *overlay,
                                                   const struct node_id *node);
@@ -310,6 +317,9 @@ bool overlay_isolated(const struct overlay *overlay, uint64_t now_ms);
 bool overlay_responsible(const struct overlay *overlay, const struct ring_key *key);
 bool overlay_local_lookup(const struct overlay *overlay, const struct ring_key *key,
                           struct node_id *node_out);
+/* Where a message for the key goes from here; false: it stays, or nobody is known. */
+bool overlay_next_hop(const struct overlay *overlay, const struct ring_key *key,
+                      struct node_id *node_out);
 /* Up members in ring order from the key's responsible node on; returns how many (<= max). */
 uint32_t overlay_replica_set(const struct overlay *overlay, const struct ring_key *key,
                              uint32_t count_max, struct node_id *nodes_out);

@@ -189,13 +189,14 @@ void place_on_stabilise(struct overlay *overlay, const struct arrival *arrival)
 }
 
 /* A node that another one names counts only if it is up here too. */
-static bool take_node(const struct overlay *overlay, const pb_byte_t bytes[ID_BYTES],
+static bool take_node(struct overlay *overlay, const pb_byte_t bytes[ID_BYTES],
                       struct ring_node *node_out)
 {
     struct node_id node = {message_id(bytes)};
     int index = membership_find(&overlay->membership, &node);
 
     if (index == MEMBER_NONE || !membership_in_ring(&overlay->membership.list[index])) {
+        contacts_named(overlay, &node);
         return false;
     }
     *node_out = ring_node_of(&overlay->membership.list[index]);

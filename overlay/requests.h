@@ -36,6 +36,8 @@ enum request_kind {
     REQUEST_CHUNK_OFFER,
     REQUEST_CHUNK_DATA,
     REQUEST_CHUNK_GET,
+    REQUEST_WHO,
+    REQUEST_FIND, /* a lookup that an operation here waits for, see purpose */
 };
 
 /* Whom to answer when a reply comes for somebody else. */
@@ -51,7 +53,8 @@ struct request {
     uint64_t id;
     uint64_t token; /* the agent's, or an operation's number */
     struct node_id to;
-    bool reroute; /* `to` is looked up again from `key` at each repetition */
+    uint8_t purpose; /* FIND: enum search_for */
+    bool reroute;    /* `to` is looked up again from `key` at each repetition */
     struct ring_key key;
     struct asker asker;
     uint64_t sent_ms;

@@ -4,7 +4,7 @@
  * The key-based routing API of Dabek et al. ("Towards a common API for structured peer-to-peer
  * overlays", 2003) as a table of functions. Pure reading.
  *
- * `router_full` knows everyone: one hop. Fingers will come as another table with the same suite.
+ * `router_full` knows everyone: one hop. `router_near` knows a part of a large community.
  */
 #include "overlay/membership.h"
 #include "overlay/ring.h"
@@ -33,3 +33,4 @@ struct router_functions {
 };
 
 extern const struct router_functions router_full;
+extern const struct router_functions router_near;

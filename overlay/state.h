@@ -18,6 +18,7 @@
 #include "overlay/requests.h"
 #include "overlay/ring.h"
 #include "overlay/router.h"
+#include "overlay/vouchers.h"
 
 enum {
     SENDS_MAX = 192,        /* of one effects list; the rest is for what must not be lost */
@@ -40,6 +41,7 @@ enum {
     SYNC_PAGES_MAX = 1024,      /* of one session */
     SYNC_CHUNKS_WANTED_MAX = 4, /* of one page */
     CHUNK_LOOKS_MAX = 2048,     /* chunks looked at for one page */
+    SYNC_NEXT = 4,              /* successors to compare with in a large community */
     SYNC_ITEMS_MAX = 16,        /* items sent for one page */
     SYNC_CHUNK_PAGES_MAX = 64,  /* of one session */
     GOODBYE_MS = 1000,
@@ -54,6 +56,12 @@ enum {
     CHUNK_PUTS_MAX = 128,
     CHUNK_GETS_MAX = 128,
     CHUNK_CANDIDATES_MAX = 24,
+    BOOK_MEMBERS_MIN = 40, /* a table holds at least so many, however small the full one is */
+    BOOK_SPARE = 12,       /* beyond full membership */
+    CONTACTS_MAX = 128,
+    NAMED_MAX = 16,
+    LATELY_MS = 30000, /* who was heard, or sent to, since then is told of changes */
+    JOIN_HOPS_MAX = ROUTE_HOPS_MAX,
 };
 
 enum community_phase { PHASE_OUTSIDE, PHASE_ENTERING, PHASE_MEMBER };
@@ -81,11 +89,27 @@ struct join_state {
     uint32_t contact_count;
     struct overlay_peer contacts[TOKEN_MEMBERS_MAX];
     uint32_t passes;
+    uint32_t link; /* of the chain of countersigners, wanted next */
     minga_Join request;
     size_t admission_bytes; /* own, not yet vouched for */
     uint8_t admission[ADMISSION_BYTES_MAX];
     size_t countersigner_bytes;
     uint8_t countersigner[ADMISSION_BYTES_MAX];
+    struct public_key countersigner_key;
+};
+
+/* A part of the ring, (from, to], that is compared; else everything is. */
+struct sync_arc {
+    bool used;
+    struct ring_key from;
+    struct ring_key to;
+};
+
+/* What a page is taken from. */
+struct section {
+    minga_SyncSection kind;
+    struct node_id peer;
+    struct sync_arc arc;
 };
 
 struct sync_session {
@@ -100,6 +124,7 @@ struct sync_session {
     uint32_t page_count; /* entries of the page under way, for what is wanted */
     minga_Entry page[48];
     minga_Digest digest; /* the peer's */
+    struct sync_arc arc; /* of admissions and nodes */
 };
 
 /* What is to be done when a store effect has become durable. */
@@ -194,6 +219,30 @@ struct chunk_receive {
     struct asker asker;
 };
 
+/* One that can be dialled, but is not known as a member (yet). */
+struct contact {
+    bool used;
+    bool linked;
+    bool stores;
+    struct overlay_peer peer;
+    uint64_t used_ms;
+    uint64_t greeted_ms;
+};
+
+enum admit_how {
+    ADMIT_LOADED, /* from the own disk: verified before */
+    ADMIT_TOLD,   /* by others */
+    ADMIT_MET,    /* by itself: we talk to it */
+};
+
+/* What a lookup is for, besides the agent's own. */
+enum search_for { SEARCH_RECORD_GET, SEARCH_CHUNK_PUT, SEARCH_CHUNK_GET };
+
+struct chain_link {
+    struct bytes encoded; /* an admission */
+    struct public_key countersigner;
+};
+
 /* A stored node record whose admission may still come. */
 struct parked {
     size_t length_bytes;
@@ -224,6 +273,18 @@ struct overlay {
     uint64_t started_ms;
     uint64_t heard_ms; /* any other member */
     struct membership membership;
+    bool large;                /* only a part of the membership is kept */
+    uint32_t full_members_max; /* large beyond */
+    uint32_t members_max;      /* of the table */
+    uint64_t size_average;     /* of the community, times SCALE_ONE */
+    uint64_t large_ms;         /* not back to full membership before */
+    uint64_t scale_ms;
+    int speaker; /* who has sent the present message: its index must stay */
+    struct vouchers vouchers;
+    struct contact contacts[CONTACTS_MAX];
+    uint64_t contacts_ms;
+    uint32_t named_count; /* unknown ones that the present message names */
+    struct node_id named[NAMED_MAX];
 
     uint32_t parked_count;
     struct parked parked[MEMBERS_MAX];
@@ -304,6 +365,9 @@ struct request *peer_request(struct overlay *overlay, enum request_kind kind,
 struct request *peer_request_data(struct overlay *overlay, const struct node_id *to,
                                   const struct chunk_id *chunk, uint64_t timeout_ms);
 void peer_greet(struct overlay *overlay, const struct node_id *to);
+void peer_welcome(struct overlay *overlay, const struct asker *asker, int index);
+/* Is it up as far as is known, or at least one that can be dialled? */
+bool peer_is_reachable(const struct overlay *overlay, const struct node_id *node);
 void peer_hang_up(struct overlay *overlay, const struct node_id *node);
 void peer_on_hello(struct overlay *overlay, const struct arrival *arrival);
 void peer_on_welcome(struct overlay *overlay, const struct arrival *arrival);
@@ -333,10 +397,77 @@ void gossip_on_item(struct overlay *overlay, const struct arrival *arrival);
 void gossip_describe(struct overlay *overlay, uint64_t incarnation);
 void gossip_refute(struct overlay *overlay, uint64_t incarnation);
 void gossip_fill_digest(const struct overlay *overlay, minga_Digest *digest_out);
-bool gossip_admit(struct overlay *overlay, struct bytes encoded, bool at_load);
+bool gossip_admit(struct overlay *overlay, struct bytes encoded, enum admit_how how);
+void gossip_arc_digest(const struct overlay *overlay, const struct sync_arc *arc,
+                       minga_Digest *digest_out);
 void gossip_accuse(struct overlay *overlay, int index, uint64_t incarnation);
 
+/* --- book.c: the table of members as an address book */
+/* Takes up a member, in the place of another one when the table is full; `met`: whoever it is,
+ * else only one that lies near. Its index, or -ENOSPC. */
+int book_admit(struct overlay *overlay, const struct admission *admission, struct bytes encoded,
+               bool met);
+/* Is news of this kind the member's concern? */
+bool book_is_told(const struct overlay *overlay, int index, minga_ItemKind kind);
+bool book_is_neighbour(const struct overlay *overlay, const struct node_id *node);
+
+/* --- scale.c: small or large */
+uint32_t scale_of_ring(const struct ring *ring);
+uint32_t scale_size(const struct overlay *overlay);
+void scale_up(struct overlay *overlay, uint32_t size);
+/* More were admitted than the table holds. */
+void scale_overflow(struct overlay *overlay);
+void scale_hear(struct overlay *overlay, const minga_Digest *digest);
+void scale_tick(struct overlay *overlay);
+
+/* --- chain.c: who vouches for whom */
+/* The admissions from this countersigner up to the community. Their count, or -1. */
+int chain_from(const struct overlay *overlay, const struct public_key *countersigner,
+               struct chain_link links_out[CHAIN_MAX]);
+bool chain_is_long(const struct overlay *overlay);
+/* Keeps the own chain, since its members may be forgotten. */
+void chain_keep(struct overlay *overlay);
+bool chain_vouches(const struct overlay *overlay, const struct admission *admission);
+/* Verifies an admission only to accept what its node countersigned. */
+bool chain_take(struct overlay *overlay, struct bytes encoded);
+/* Keeps on disk what the join has brought. */
+void chain_store(struct overlay *overlay);
+void chain_ask(struct overlay *overlay, const struct asker *asker);
+void chain_on_ask(struct overlay *overlay, const struct arrival *arrival);
+void chain_on_vouchers(struct overlay *overlay, const struct arrival *arrival);
+
+/* --- contacts.c */
+struct contact *contact_find(struct overlay *overlay, const struct node_id *node);
+const struct contact *contact_look(const struct overlay *overlay, const struct node_id *node);
+void contact_learn(struct overlay *overlay, const minga_Contact *named);
+bool contact_fill(const struct overlay *overlay, const struct node_id *node, minga_Contact *out);
+/* Should a greeting go to this one, which is no known member? */
+bool contact_greets(struct overlay *overlay, const struct node_id *node);
+void contact_lost(struct overlay *overlay, const struct node_id *node);
+/* The present message names this node: asks its sender later who that is, if need be. */
+void contacts_named(struct overlay *overlay, const struct node_id *node);
+void contacts_ask(struct overlay *overlay, const struct node_id *from);
+void contacts_on_who(struct overlay *overlay, const struct arrival *arrival);
+void contacts_on_reply(struct overlay *overlay, const struct request *request,
+                       const struct arrival *arrival);
+void contacts_received(struct overlay *overlay, const struct arrival *arrival);
+void contacts_tick(struct overlay *overlay);
+
+/* --- search.c: who holds a key */
+bool search_is_known(const struct overlay *overlay, const struct ring_key *key);
+/* The holders as far as they are known for sure; 0: search first. */
+uint32_t search_holders(const struct overlay *overlay, const struct ring_key *key,
+                        uint32_t count_max, struct node_id *nodes_out);
+bool search_start(struct overlay *overlay, const struct ring_key *key, enum search_for purpose,
+                  uint64_t number);
+void search_found(struct overlay *overlay, const struct request *request,
+                  const minga_LookupReply *answer);
+void search_on_reply(struct overlay *overlay, const struct request *request,
+                     const struct arrival *arrival);
+void search_on_timeout(struct overlay *overlay, const struct request *request);
+
 /* --- sync.c: anti-entropy */
+void sync_forget(struct overlay *overlay, int index);
 void sync_want(struct overlay *overlay, int index);
 void sync_start(struct overlay *overlay, const struct node_id *peer);
 void sync_tick(struct overlay *overlay);
@@ -348,9 +479,8 @@ void sync_on_timeout(struct overlay *overlay, const struct request *request);
 
 /* --- sections.c: what anti-entropy compares */
 /* The first own entry of a section behind `after` (NULL: the first of all). */
-bool section_next(const struct overlay *overlay, minga_SyncSection section,
-                  const struct node_id *peer, const struct record_key *after,
-                  minga_Entry *entry_out);
+bool section_next(const struct overlay *overlay, const struct section *section,
+                  const struct record_key *after, minga_Entry *entry_out);
 /* Is an own entry, which the peer lacks, its business? And one of the peer's ours? */
 bool section_for_peer(const struct overlay *overlay, minga_SyncSection section,
                       const struct node_id *peer, const minga_Entry *entry);
@@ -407,6 +537,11 @@ void asks_on_reply(struct overlay *overlay, const struct request *request,
 void asks_on_timeout(struct overlay *overlay, const struct request *request);
 /* A repeated routed request: false when it has been delivered here instead. */
 bool asks_reroute(struct overlay *overlay, struct request *request);
+/* A lookup on behalf of an operation here; NULL: too many requests. */
+struct request *asks_start_lookup(struct overlay *overlay, const struct ring_key *key);
+/* Sends a message for a key one hop on. */
+void asks_relay(struct overlay *overlay, const struct arrival *arrival, enum request_kind kind,
+                const struct ring_key *key, minga_Message *message);
 
 /* --- record_put.c, record_get.c */
 void record_put_on_message(struct overlay *overlay, const struct arrival *arrival);
@@ -422,6 +557,8 @@ void record_get_on_message(struct overlay *overlay, const struct arrival *arriva
 void record_get_on_reply(struct overlay *overlay, const struct request *request,
                          const struct arrival *arrival);
 void record_get_on_timeout(struct overlay *overlay, const struct request *request);
+void record_get_on_holders(struct overlay *overlay, uint64_t number, const struct node_id *holders,
+                           uint32_t count);
 
 /* --- chunk_put.c, chunk_get.c */
 void chunk_put_on_offer(struct overlay *overlay, const struct arrival *arrival);
@@ -429,6 +566,10 @@ void chunk_put_on_data(struct overlay *overlay, const struct arrival *arrival);
 void chunk_put_on_reply(struct overlay *overlay, const struct request *request,
                         const struct arrival *arrival);
 void chunk_put_on_timeout(struct overlay *overlay, const struct request *request);
+void chunk_put_on_holders(struct overlay *overlay, uint64_t number, const struct node_id *holders,
+                          uint32_t count);
+void chunk_get_on_holders(struct overlay *overlay, uint64_t number, const struct node_id *holders,
+                          uint32_t count);
 bool chunk_put_on_stored(struct overlay *overlay, const struct overlay_event *event);
 void chunk_put_push(struct overlay *overlay, const struct chunk_id *chunk,
                     const struct node_id *to);

@@ -38,6 +38,16 @@ uint32_t overlay_member_count(const struct overlay *overlay)
     return overlay->membership.count;
 }
 
+bool overlay_knows_all(const struct overlay *overlay)
+{
+    return !overlay->large;
+}
+
+uint32_t overlay_size(const struct overlay *overlay)
+{
+    return scale_size(overlay);
+}
+
 static const struct overlay_member *view_of(const struct overlay *overlay, int index)
 {
     return &overlay->membership.list[index].view;
@@ -104,6 +114,12 @@ bool overlay_local_lookup(const struct overlay *overlay, const struct ring_key *
                           struct node_id *node_out)
 {
     return overlay->routing->local_lookup(&overlay->router, key, node_out);
+}
+
+bool overlay_next_hop(const struct overlay *overlay, const struct ring_key *key,
+                      struct node_id *node_out)
+{
+    return overlay->routing->next_hop(&overlay->router, key, node_out);
 }
 
 uint32_t overlay_replica_set(const struct overlay *overlay, const struct ring_key *key,

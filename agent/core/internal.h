@@ -90,6 +90,7 @@ struct core {
     struct pending pending[PENDING_MAX];
     struct request requests[CORE_REQUESTS_MAX];
     struct logs_ask logs[LOGS_ASKS_MAX];
+    uint32_t free_next;
     struct member_free frees[MEMBERS_MAX];
 };
 

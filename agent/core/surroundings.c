@@ -73,6 +73,11 @@ static const struct overlay_member *ring_member(const void *self, const struct n
     return overlay_member_by_id(self, node);
 }
 
+static bool ring_knows_all(const void *self)
+{
+    return overlay_knows_all(self);
+}
+
 static struct bytes ring_record(const void *self, const struct service_id *service,
                                 minga_RecordKind kind, uint64_t number)
 {
@@ -93,6 +98,7 @@ struct surroundings surroundings_of_overlay(const struct overlay *overlay)
         .discover = ring_discover,
         .others = ring_others,
         .member = ring_member,
+        .knows_all = ring_knows_all,
         .record = ring_record,
         .service_next = ring_service_next,
     };

@@ -17,7 +17,8 @@
 static const char usage[] =
     "usage: minga-sim --seed S [--nodes N] [--minutes M] [--trace] [--print] [--shrink]\n"
     "       minga-sim --schedule FILE [--seed S] [--trace]\n"
-    "       minga-sim --seeds A-B [--nodes N] [--minutes M] [--jobs J]\n";
+    "       minga-sim --seeds A-B [--nodes N] [--minutes M] [--jobs J]\n"
+    "       each with [--full-members N]: beyond so many, nodes know a part of the community\n";
 
 struct options {
     struct run_options run;
@@ -62,11 +63,17 @@ static int parse_count(const char *text, uint64_t count_max, uint64_t *count_out
 static int parse_options(int argc, char **argv, struct options *options)
 {
     static const struct option known[] = {
-        {"seed", required_argument, NULL, 's'},    {"seeds", required_argument, NULL, 'r'},
-        {"nodes", required_argument, NULL, 'n'},   {"schedule", required_argument, NULL, 'f'},
-        {"minutes", required_argument, NULL, 'm'}, {"jobs", required_argument, NULL, 'j'},
-        {"trace", no_argument, NULL, 't'},         {"print", no_argument, NULL, 'p'},
-        {"shrink", no_argument, NULL, 'k'},        {NULL, 0, NULL, 0},
+        {"seed", required_argument, NULL, 's'},
+        {"seeds", required_argument, NULL, 'r'},
+        {"nodes", required_argument, NULL, 'n'},
+        {"schedule", required_argument, NULL, 'f'},
+        {"minutes", required_argument, NULL, 'm'},
+        {"jobs", required_argument, NULL, 'j'},
+        {"trace", no_argument, NULL, 't'},
+        {"print", no_argument, NULL, 'p'},
+        {"full-members", required_argument, NULL, 'u'},
+        {"shrink", no_argument, NULL, 'k'},
+        {NULL, 0, NULL, 0},
     };
     int failed = 0;
     int letter;
@@ -93,6 +100,9 @@ static int parse_options(int argc, char **argv, struct options *options)
         case 'j':
             failed |= parse_count(optarg, RUN_JOBS_MAX, &options->run.jobs);
             break;
+        case 'u':
+            failed |= parse_count(optarg, 512, &options->run.full_members);
+            break;
         case 't':
             options->run.trace = true;
             break;
@@ -117,6 +127,7 @@ static int load_schedule(const struct options *options, struct schedule *schedul
     if (options->schedule_path == NULL) {
         schedule_generate(options->run.seed, (uint32_t)options->run.nodes, options->run.minutes,
                           schedule);
+        schedule->full_members = options->run.full_members;
         return 0;
     }
     file = fopen(options->schedule_path, "re");
@@ -130,6 +141,9 @@ static int load_schedule(const struct options *options, struct schedule *schedul
     }
     if (options->has_seed) {
         schedule->seed = options->run.seed;
+    }
+    if (options->run.full_members != 0) {
+        schedule->full_members = options->run.full_members;
     }
     return 0;
 }

@@ -145,6 +145,7 @@ struct totals {
 static void generate(uint64_t seed, const struct run_options *options, struct schedule *schedule)
 {
     schedule_generate(seed, (uint32_t)options->nodes, options->minutes, schedule);
+    schedule->full_members = options->full_members;
 }
 
 static void print_failure(const struct job *job, const struct run_options *options)

@@ -13,6 +13,7 @@ struct run_options {
     uint64_t nodes;   /* 0: the seed decides */
     uint64_t minutes; /* of faults; 0: the seed decides */
     uint64_t jobs;
+    uint64_t full_members; /* 0: as shipped */
     bool trace;
 };
 
