@@ -141,19 +141,33 @@ static void fill_payload(minga_Payload *out, struct bytes payload)
     out->bytes.size = (pb_size_t)payload.length_bytes;
 }
 
-static void ask_member(struct overlay *overlay, uint64_t token, const struct node_id *to,
-                       struct bytes payload)
+/* One that is not known may be known to whoever has named it; the question is repeated. */
+static bool may_be_found(struct overlay *overlay, const struct node_id *to,
+                         const struct overlay_question *question)
 {
+    if (!overlay->large || question->via == NULL || question->token == 0 ||
+        !peer_is_reachable(overlay, question->via)) {
+        return false;
+    }
+    contacts_named(overlay, to);
+    contacts_ask(overlay, question->via);
+    return true;
+}
+
+static void ask_member(struct overlay *overlay, const struct node_id *to,
+                       const struct overlay_question *question)
+{
+    uint64_t token = question->token;
     struct request *request;
     minga_Message message;
 
-    if (!peer_is_reachable(overlay, to)) {
+    if (!peer_is_reachable(overlay, to) && !may_be_found(overlay, to, question)) {
         (void)effect_done(overlay, token, OVERLAY_TIMED_OUT, "the node is not there");
         return;
     }
     message_init(&message, minga_Message_ask_tag);
     message.kind.ask.has_payload = true;
-    fill_payload(&message.kind.ask.payload, payload);
+    fill_payload(&message.kind.ask.payload, question->payload);
     if (token == 0) {
         peer_send(overlay, to, &message, NULL);
         return;
@@ -173,7 +187,7 @@ void overlay_ask(struct overlay *overlay, const struct overlay_event *now, const
     if (peer_is_self(overlay, to)) {
         deliver_local(overlay, question.token, question.payload, NULL, ASK_MS);
     } else {
-        ask_member(overlay, question.token, to, question.payload);
+        ask_member(overlay, to, &question);
     }
     state_leave(overlay);
 }

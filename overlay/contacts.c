@@ -94,6 +94,7 @@ void contact_learn(struct overlay *overlay, const minga_Contact *named)
     }
     contact->used_ms = overlay->now_ms;
     contact->stores = named->stores;
+    contact->manages = named->manages;
     contact->peer.address_count = named->addresses_count;
     for (pb_size_t i = 0; i < named->addresses_count; i++) {
         memcpy(contact->peer.addresses[i], named->addresses[i], sizeof(named->addresses[i]));
@@ -105,6 +106,7 @@ static void fill(minga_Contact *out, const struct public_key *key, const minga_N
     *out = (minga_Contact)minga_Contact_init_zero;
     memcpy(out->node_key, key->bytes, PUBLIC_KEY_BYTES);
     out->stores = record->stores;
+    out->manages = record->manages;
     for (pb_size_t i = 0; i < record->addresses_count && i < ARRAY_COUNT(out->addresses); i++) {
         memcpy(out->addresses[i], record->addresses[i], sizeof(out->addresses[i]));
         out->addresses_count++;

@@ -241,6 +241,7 @@ void overlay_describe(struct overlay *overlay, const struct overlay_event *now,
 struct overlay_question { /* an agent's message */
     uint64_t token;       /* not 0: an answer is awaited, DONE */
     struct bytes payload;
+    const struct node_id *via; /* who has named the node, to be asked how to reach it; or NULL */
 };
 /* To one member. */
 void overlay_ask(struct overlay *overlay, const struct overlay_event *now, const struct node_id *to,
@@ -252,6 +253,11 @@ void overlay_route(struct overlay *overlay, const struct overlay_event *now,
 void overlay_answer(struct overlay *overlay, const struct overlay_ask *ask, struct bytes payload,
                     struct overlay_effects *effects);
 void overlay_lookup(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
+                    const struct ring_key *key, struct overlay_effects *effects);
+
+/* Has the holders of a key found, in a large community, so that overlay_replica_set knows them a
+ * little later. To be called again as long as they are of interest; cheap. */
+void overlay_locate(struct overlay *overlay, const struct overlay_event *now,
                     const struct ring_key *key, struct overlay_effects *effects);
 
 /* An owner's encoded Signed{Record}; its sequence must be the stored one + 1 (else CONFLICT).
@@ -300,6 +306,8 @@ struct node_id overlay_self(const struct overlay *overlay);
 uint32_t overlay_member_count(const struct overlay *overlay);
 /* Does it keep the whole membership, so that one that is not found is none? */
 bool overlay_knows_all(const struct overlay *overlay);
+/* Does the node say that it manages services? */
+bool overlay_manages(const struct overlay *overlay, const struct node_id *node);
 /* How many are up: counted, or in a large community estimated. */
 uint32_t overlay_size(const struct overlay *overlay);
 /* The index-th member, index < count; index order is stable while the whole is kept. */
@@ -320,7 +328,8 @@ bool overlay_local_lookup(const struct overlay *overlay, const struct ring_key *
 /* Where a message for the key goes from here; false: it stays, or nobody is known. */
 bool overlay_next_hop(const struct overlay *overlay, const struct ring_key *key,
                       struct node_id *node_out);
-/* Up members in ring order from the key's responsible node on; returns how many (<= max). */
+/* Up members in ring order from the key's responsible node on; returns how many (<= max). In a
+ * large community: of keys near this node, and of those that overlay_locate has found. */
 uint32_t overlay_replica_set(const struct overlay *overlay, const struct ring_key *key,
                              uint32_t count_max, struct node_id *nodes_out);
 uint32_t overlay_neighbour_set(const struct overlay *overlay, uint32_t count_max,

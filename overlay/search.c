@@ -18,10 +18,27 @@ bool search_is_known(const struct overlay *overlay, const struct ring_key *key)
     return ring->has_predecessor && id_in_arc(&key->id, &ring->predecessor.position.id, &last->id);
 }
 
+/* Near enough for this node or a neighbour to be among the holders. Behind us we know those who
+ * have greeted us, most likely all: good enough for anti-entropy, which may offer too much. */
+static bool is_near(const struct overlay *overlay, const struct ring_key *key)
+{
+    const struct ring *ring = &overlay->ring;
+    const struct id *self = &ring->self.position.id;
+    struct id behind;
+    struct id reach;
+
+    if (!overlay->large || ring->successor_count < SUCCESSORS_MAX) {
+        return true;
+    }
+    reach = id_distance(self, &ring->successors[SUCCESSORS_MAX - 1].position.id);
+    behind = id_distance(&key->id, self);
+    return id_compare(&behind, &reach) <= 0 || search_is_known(overlay, key);
+}
+
 uint32_t search_holders(const struct overlay *overlay, const struct ring_key *key,
                         uint32_t count_max, struct node_id *nodes_out)
 {
-    if (!search_is_known(overlay, key)) {
+    if (!is_near(overlay, key)) {
         return 0;
     }
     return overlay->routing->replica_set(&overlay->router, key, count_max, nodes_out);
@@ -49,6 +66,9 @@ static void hand_over(struct overlay *overlay, const struct request *request,
         break;
     case SEARCH_CHUNK_PUT:
         chunk_put_on_holders(overlay, request->token, holders, count);
+        break;
+    case SEARCH_LOCATE:
+        located_found(overlay, &request->key, holders, count);
         break;
     case SEARCH_CHUNK_GET:
         chunk_get_on_holders(overlay, request->token, holders, count);

@@ -41,7 +41,7 @@ enum {
     SYNC_PAGES_MAX = 1024,      /* of one session */
     SYNC_CHUNKS_WANTED_MAX = 4, /* of one page */
     CHUNK_LOOKS_MAX = 2048,     /* chunks looked at for one page */
-    SYNC_NEXT = 4,              /* successors to compare with in a large community */
+    SYNC_NEXT = RECORD_COPIES,  /* successors to compare with in a large community */
     SYNC_ITEMS_MAX = 16,        /* items sent for one page */
     SYNC_CHUNK_PAGES_MAX = 64,  /* of one session */
     GOODBYE_MS = 1000,
@@ -60,6 +60,7 @@ enum {
     BOOK_SPARE = 12,       /* beyond full membership */
     CONTACTS_MAX = 128,
     NAMED_MAX = 16,
+    LOCATED_MAX = 64,
     LATELY_MS = 30000, /* who was heard, or sent to, since then is told of changes */
     JOIN_HOPS_MAX = ROUTE_HOPS_MAX,
 };
@@ -224,6 +225,7 @@ struct contact {
     bool used;
     bool linked;
     bool stores;
+    bool manages;
     struct overlay_peer peer;
     uint64_t used_ms;
     uint64_t greeted_ms;
@@ -236,7 +238,18 @@ enum admit_how {
 };
 
 /* What a lookup is for, besides the agent's own. */
-enum search_for { SEARCH_RECORD_GET, SEARCH_CHUNK_PUT, SEARCH_CHUNK_GET };
+enum search_for { SEARCH_RECORD_GET, SEARCH_CHUNK_PUT, SEARCH_CHUNK_GET, SEARCH_LOCATE };
+
+/* A key that the agent asks for often, and who holds it. */
+struct located {
+    bool used;
+    struct ring_key key;
+    uint32_t count;
+    struct node_id holders[RECORD_COPIES];
+    uint64_t found_ms;
+    uint64_t wanted_ms;
+    uint64_t asked_ms;
+};
 
 struct chain_link {
     struct bytes encoded; /* an admission */
@@ -283,6 +296,7 @@ struct overlay {
     struct vouchers vouchers;
     struct contact contacts[CONTACTS_MAX];
     uint64_t contacts_ms;
+    struct located located[LOCATED_MAX];
     uint32_t named_count; /* unknown ones that the present message names */
     struct node_id named[NAMED_MAX];
 
@@ -455,7 +469,7 @@ void contacts_tick(struct overlay *overlay);
 
 /* --- search.c: who holds a key */
 bool search_is_known(const struct overlay *overlay, const struct ring_key *key);
-/* The holders as far as they are known for sure; 0: search first. */
+/* The holders of a key that lies near this node; 0 for others. */
 uint32_t search_holders(const struct overlay *overlay, const struct ring_key *key,
                         uint32_t count_max, struct node_id *nodes_out);
 bool search_start(struct overlay *overlay, const struct ring_key *key, enum search_for purpose,
@@ -465,6 +479,12 @@ void search_found(struct overlay *overlay, const struct request *request,
 void search_on_reply(struct overlay *overlay, const struct request *request,
                      const struct arrival *arrival);
 void search_on_timeout(struct overlay *overlay, const struct request *request);
+
+/* --- located.c: where keys lie that are asked for again and again */
+void located_found(struct overlay *overlay, const struct ring_key *key,
+                   const struct node_id *holders, uint32_t count);
+uint32_t located_holders(const struct overlay *overlay, const struct ring_key *key,
+                         uint32_t count_max, struct node_id *nodes_out);
 
 /* --- sync.c: anti-entropy */
 void sync_forget(struct overlay *overlay, int index);

@@ -43,6 +43,15 @@ bool overlay_knows_all(const struct overlay *overlay)
     return !overlay->large;
 }
 
+bool overlay_manages(const struct overlay *overlay, const struct node_id *node)
+{
+    int index = membership_find(&overlay->membership, node);
+    const struct contact *contact = contact_look(overlay, node);
+
+    return index != MEMBER_NONE ? overlay->membership.list[index].view.record.manages
+                                : contact != NULL && contact->manages;
+}
+
 uint32_t overlay_size(const struct overlay *overlay)
 {
     return scale_size(overlay);
@@ -125,6 +134,9 @@ bool overlay_next_hop(const struct overlay *overlay, const struct ring_key *key,
 uint32_t overlay_replica_set(const struct overlay *overlay, const struct ring_key *key,
                              uint32_t count_max, struct node_id *nodes_out)
 {
+    if (!search_is_known(overlay, key)) {
+        return located_holders(overlay, key, count_max, nodes_out);
+    }
     return overlay->routing->replica_set(&overlay->router, key, count_max, nodes_out);
 }
 

@@ -266,8 +266,11 @@ static void send_message(struct core *core, const struct outgoing *outgoing)
             return;
         }
     }
-    overlay_ask(core->overlay, &core->now, &outgoing->ask.to,
-                (struct overlay_question){token, outgoing->payload}, &core->io);
+    overlay_ask(
+        core->overlay, &core->now, &outgoing->ask.to,
+        (struct overlay_question){token, outgoing->payload,
+                                  id_is_zero(&outgoing->ask.via.id) ? NULL : &outgoing->ask.via},
+        &core->io);
 }
 
 static void send_chunk_get(struct core *core, const struct outgoing *outgoing)

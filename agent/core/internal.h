@@ -13,7 +13,8 @@ enum {
     LOGS_ASKS_MAX = 32,      /* reads of logs at the edge, outstanding */
     STATUSES_MAX = 32,       /* in the answers of one step */
     ANSWER_ARENA_BYTES = 65536,
-    ATTEMPT_MS = 600, /* one directory node's time to answer, then the next is asked */
+    LOCATE_AGAIN_MS = 200, /* in a large community who should know is looked up first */
+    ATTEMPT_MS = 600,      /* one directory node's time to answer, then the next is asked */
     SIGNED_BYTES_MAX = 3400,
 };
 
@@ -48,6 +49,7 @@ struct request {
     uint32_t candidate_count;
     uint32_t candidate_next;
     struct node_id candidates[CANDIDATES_MAX];
+    struct node_id manager; /* who has said where the replica is */
     size_t signed_length_bytes;
     uint8_t signed_bytes[SIGNED_BYTES_MAX];
 };

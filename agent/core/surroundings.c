@@ -15,9 +15,7 @@ static uint32_t ring_candidates(const void *self, const struct service_id *servi
     CHECK(count_max > 0);
     ring_count = overlay_replica_set(overlay, &key, 2 * SUCCESSORS_MAX, ring);
     for (uint32_t i = 0; i < ring_count && count < count_max; i++) {
-        const struct overlay_member *member = overlay_member_by_id(overlay, &ring[i]);
-
-        if (member != NULL && member->record.manages) {
+        if (overlay_manages(overlay, &ring[i])) {
             nodes_out[count++] = ring[i];
         }
     }

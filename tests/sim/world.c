@@ -160,6 +160,7 @@ static void make_node(struct world *world, uint32_t index)
     keys_from_seed(seed, &node->secret);
     node->key = keys_public(&node->secret);
     node->id = keys_node_id(&node->key);
+    node->position = keys_position(&node->key, 0);
     CHECK(keys_curve_public(&node->key, node->curve_key) == 0);
     node->owner = index % CLIENT_OWNERS;
     node->wall_skew_s = (int64_t)skew - (int64_t)world->schedule.skew_s;

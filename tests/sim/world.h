@@ -34,6 +34,7 @@ struct sim_node {
     struct public_key key;
     uint8_t curve_key[32];
     struct node_id id;
+    struct ring_key position;
     uint32_t owner; /* index of the person */
     struct core_config config;
     struct core *core; /* NULL: no process */
