@@ -35,6 +35,13 @@ void keys_from_seed(const uint8_t seed[KEY_SEED_BYTES], struct secret_key *secre
     struct public_key ignored;
 
     CHECK(crypto_sign_seed_keypair(ignored.bytes, secret_out->bytes, seed) == 0);
+    secret_out->signer = NULL;
+}
+
+void keys_from_public(const struct public_key *key, struct secret_key *secret_out)
+{
+    memset(secret_out, 0, sizeof(*secret_out));
+    memcpy(secret_out->bytes + KEY_SEED_BYTES, key->bytes, PUBLIC_KEY_BYTES);
 }
 
 struct public_key keys_public(const struct secret_key *secret)
@@ -104,9 +111,13 @@ static struct id digest_to_sign(const char *purpose, struct bytes body)
 
 struct signature keys_sign(const struct secret_key *secret, const char *purpose, struct bytes body)
 {
-    struct id digest = digest_to_sign(purpose, body);
+    struct id digest;
     struct signature signature;
 
+    if (secret->signer != NULL) {
+        return secret->signer->sign(secret->signer->self, secret, purpose, body);
+    }
+    digest = digest_to_sign(purpose, body);
     CHECK(crypto_sign_detached(signature.bytes, NULL, digest.bytes, ID_BYTES, secret->bytes) == 0);
     return signature;
 }

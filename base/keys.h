@@ -17,11 +17,20 @@ enum { PUBLIC_KEY_BYTES = 32, SECRET_KEY_BYTES = 64, KEY_SEED_BYTES = 32, SIGNAT
 struct public_key {
     uint8_t bytes[PUBLIC_KEY_BYTES];
 };
-struct secret_key { /* libsodium's form: seed and public key */
-    uint8_t bytes[SECRET_KEY_BYTES];
-};
 struct signature {
     uint8_t bytes[SIGNATURE_BYTES];
+};
+struct signer;
+struct secret_key { /* libsodium's form: seed and public key */
+    uint8_t bytes[SECRET_KEY_BYTES];
+    const struct signer *signer; /* NULL: the bytes sign */
+};
+/* Signs in the place of a key's own bytes: a recording notes what was signed, and its replay, which
+ * has no secret, gives it back. Lives as long as any copy of the key. */
+struct signer {
+    struct signature (*sign)(void *self, const struct secret_key *secret, const char *purpose,
+                             struct bytes body);
+    void *self;
 };
 struct curve_keypair { /* X25519, raw, for ZeroMQ's CURVE */
     uint8_t public_bytes[32];
@@ -41,6 +50,9 @@ struct community_id keys_community_id(const struct public_key *key);
 struct ring_key keys_position(const struct public_key *key, uint32_t index);
 /* A service's id from its owner's key and its name. */
 struct service_id keys_service_id(const struct public_key *owner, const char *name);
+
+/* A key that has no secret: only what `signer` signs. */
+void keys_from_public(const struct public_key *key, struct secret_key *secret_out);
 
 /* Signs `purpose` and `body`. */
 struct signature keys_sign(const struct secret_key *secret, const char *purpose, struct bytes body);

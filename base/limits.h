@@ -52,6 +52,8 @@ enum {
     ARGUMENTS_MAX = 32, /* words of a command */
     ENVIRONMENT_MAX = 32,
     COMMAND_BYTES_MAX = 1024, /* all words with their NULs */
+    HEALTH_ARGUMENTS_MAX = 8, /* words of a probe's command */
+    HEALTH_COMMAND_BYTES_MAX = 256,
     ENVIRONMENT_BYTES_MAX = 1024,
     PATH_BYTES_MAX = 1024,     /* inside a bundle, with NUL */
     MANIFEST_BYTES_MAX = 2560, /* canonical form */

@@ -7,7 +7,7 @@
 #include "base/wire.h"
 #include "images/manifest_table.h"
 
-enum { CANONICAL_VERSION = 1 };
+enum { CANONICAL_VERSION = 2 }; /* 2: health by command */
 
 /* A port's name to its place in `ports`. */
 static int find_health_port(struct manifest_file *file, const struct yaml_marks *marks,
@@ -15,6 +15,17 @@ static int find_health_port(struct manifest_file *file, const struct yaml_marks 
 {
     struct manifest *manifest = &file->manifest;
 
+    if (manifest->health_command.count > 0) {
+        if (file->health_port[0] == '\0') {
+            return 0;
+        }
+        err_set(err, -EINVAL, "either a port or a command, not both");
+        return yaml_wrap_at(marks, "health.command", err);
+    }
+    if (file->health_port[0] == '\0') {
+        err_set(err, -EINVAL, "needs \"port\" or \"command\"");
+        return yaml_wrap_at(marks, "health", err);
+    }
     for (uint32_t i = 0; i < manifest->port_count; i++) {
         if (strcmp(manifest->ports[i].name, file->health_port) == 0) {
             manifest->health_port = i;
@@ -94,6 +105,7 @@ static void put_health(struct wire_writer *wire, const struct manifest *manifest
 {
     wire_put_bool(wire, manifest->has_health);
     if (manifest->has_health) {
+        put_words(wire, &manifest->health_command);
         wire_put_u8(wire, (uint8_t)manifest->health_port);
         wire_put_text(wire, manifest->health_http);
         wire_put_u64(wire, manifest->health_interval_ms);
@@ -180,6 +192,7 @@ static void get_health(struct wire_reader *wire, struct manifest *manifest)
 {
     manifest->has_health = wire_bool(wire);
     if (manifest->has_health) {
+        get_words(wire, &manifest->health_command, HEALTH_ARGUMENTS_MAX);
         manifest->health_port = wire_u8(wire);
         wire_text(wire, manifest->health_http, sizeof(manifest->health_http));
         manifest->health_interval_ms = wire_u64(wire);

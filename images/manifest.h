@@ -59,8 +59,9 @@ struct manifest {
     uint32_t port_count;
     struct manifest_port ports[PORTS_PER_SERVICE_MAX];
     bool has_health;
-    uint32_t health_port;  /* index into ports */
-    char health_http[128]; /* "": TCP only */
+    struct manifest_words health_command; /* no words: the port is asked */
+    uint32_t health_port;                 /* index into ports */
+    char health_http[128];                /* "": TCP only */
     uint64_t health_interval_ms;
     uint64_t health_timeout_ms;
     uint32_t health_failures_max;

@@ -148,12 +148,36 @@ static int check_archs(const struct manifest *manifest, struct err *err)
     return 0;
 }
 
-static int check_health(const struct manifest *manifest, struct err *err)
+static int check_health_command(const struct manifest *manifest, struct err *err)
 {
-    if (manifest->has_health && manifest->health_port >= manifest->port_count) {
+    const char *fault = manifest_path_fault(manifest_word(&manifest->health_command, 0));
+
+    if (fault != NULL) {
+        return err_set(err, -EINVAL, "expected %s as its first word", fault);
+    }
+    if (manifest->health_command.used_bytes > HEALTH_COMMAND_BYTES_MAX ||
+        manifest->health_port != 0 || manifest->health_http[0] != '\0') {
+        return err_set(err, -EINVAL, "too long, or beside a port or a path");
+    }
+    return 0;
+}
+
+static int check_health(const struct manifest *manifest, const char **row_out, struct err *err)
+{
+    if (!manifest->has_health) {
+        return 0;
+    }
+    if (manifest->health_command.count > 0) {
+        *row_out = "health.command";
+        if (check_health_command(manifest, err) < 0) {
+            return err->code;
+        }
+    } else if (manifest->health_port >= manifest->port_count) {
+        *row_out = "health.port";
         return err_set(err, -EINVAL, "names no port of \"ports\"");
     }
-    if (manifest->has_health && manifest->health_timeout_ms > manifest->health_interval_ms) {
+    *row_out = "health.interval";
+    if (manifest->health_timeout_ms > manifest->health_interval_ms) {
         return err_set(err, -EINVAL, "interval must not be shorter than timeout");
     }
     return 0;
@@ -199,9 +223,7 @@ int manifest_check_whole(const struct manifest *manifest, const char **row_out, 
         r = check_archs(manifest, err);
     }
     if (r == 0) {
-        *row_out =
-            manifest->health_port >= manifest->port_count ? "health.port" : "health.interval";
-        r = check_health(manifest, err);
+        r = check_health(manifest, row_out, err);
     }
     return r;
 }

@@ -132,6 +132,19 @@ static int store_health_port(const struct yaml_value *value, struct err *err)
                : err_set(err, -EINVAL, "too long");
 }
 
+static int store_health_argument(const struct yaml_value *value, struct err *err)
+{
+    struct manifest_file *file = value->target;
+    struct manifest_words *command = &file->manifest.health_command;
+
+    if (manifest_words_add(command, value->text, HEALTH_ARGUMENTS_MAX) < 0 ||
+        command->used_bytes > HEALTH_COMMAND_BYTES_MAX) {
+        return err_set(err, -EINVAL, "longer than %d words or %d bytes", HEALTH_ARGUMENTS_MAX,
+                       HEALTH_COMMAND_BYTES_MAX);
+    }
+    return 0;
+}
+
 /* Words that one finds in documents but that come with a later version follow the NULL. */
 static const char *const spreads[] = {"zone", "node", NULL, NULL};
 static const char *const restarts[] = {"always", "on-failure", "never", NULL, NULL};
@@ -190,9 +203,11 @@ static const struct yaml_key keys[] = {
      .choices = visibilities},
     {"egress", YAML_CHOICE, NO_FIELD, .default_text = "none", .choices = egresses},
     {"health", YAML_MAPPING, .offset = offsetof(struct manifest, has_health)},
-    {"health.port", YAML_HOOK, .is_needed = true, .hook = store_health_port},
+    {"health.port", YAML_HOOK, .hook = store_health_port},
     {"health.http", YAML_TEXT, FIELD(health_http), .hook = check_http},
-    {"health.command", YAML_REFUSED, NO_FIELD},
+    {"health.command", YAML_LIST, .offset = offsetof(struct manifest, health_command),
+     .max = HEALTH_ARGUMENTS_MAX, .count_offset = YAML_NOWHERE},
+    {"health.command[]", YAML_HOOK, .hook = store_health_argument},
     {"health.interval", YAML_DURATION, FIELD(health_interval_ms), .min = 100, .max = HOUR_MS,
      .default_text = "5s"},
     {"health.timeout", YAML_DURATION, FIELD(health_timeout_ms), .min = 10, .max = MINUTE_MS,

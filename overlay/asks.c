@@ -427,6 +427,9 @@ static void fill_lookup(const struct overlay *overlay, const struct ring_key *ke
         }
     }
     answer->holders_count = (pb_size_t)count;
+    if (overlay->large) {
+        message_put_id(answer->from, &overlay->ring.arc_from.id);
+    }
 }
 
 void asks_on_lookup(struct overlay *overlay, const struct arrival *arrival)

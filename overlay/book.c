@@ -6,7 +6,8 @@
  * Never given up: this node, its ring neighbours, those with requests under way or being watched,
  * and the sender of the present message. Then, least missed first: the expelled; those who are
  * gone for longest (but the last few remain: they are dialled again, which is how the sides of a
- * split find each other); those not heard for longest, without a link before those with one.
+ * split find each other); those not heard for longest, without a link before those with one, and
+ * fingers last.
  */
 #include <errno.h>
 #include <string.h>
@@ -18,6 +19,7 @@ enum { LOST_KEPT = 8 };
 
 struct pins {
     bool pinned[MEMBERS_MAX];
+    bool is_finger[MEMBERS_MAX];
 };
 
 static void pin(const struct overlay *overlay, struct pins *pins, const struct node_id *node)
@@ -38,6 +40,17 @@ static void pin_ring(const struct overlay *overlay, struct pins *pins)
     }
     for (uint32_t i = 0; i < ring->successor_count; i++) {
         pin(overlay, pins, &ring->successors[i].node);
+    }
+}
+
+static void favour_fingers(const struct overlay *overlay, struct pins *pins)
+{
+    for (uint32_t i = 0; i < overlay->fingers.count; i++) {
+        int index = membership_find(&overlay->membership, &overlay->fingers.list[i].node.node);
+
+        if (index != MEMBER_NONE) {
+            pins->is_finger[index] = true;
+        }
     }
 }
 
@@ -66,6 +79,7 @@ static void pin_all(const struct overlay *overlay, struct pins *pins)
     }
     pin_ring(overlay, pins);
     pin_requests(overlay, pins);
+    favour_fingers(overlay, pins);
     for (uint32_t i = 0; i < overlay->membership.count; i++) {
         const struct watched *watched = &overlay->detector.list[i];
 
@@ -79,7 +93,7 @@ static bool is_lost(const struct member *member)
 }
 
 /* When it was last of use; the class stands above. */
-static uint64_t worth_of(const struct member *member, bool spare_lost)
+static uint64_t worth_of(const struct member *member, bool is_finger, bool spare_lost)
 {
     uint64_t used_ms = member->heard_ms > member->sent_ms ? member->heard_ms : member->sent_ms;
     uint64_t class = 3;
@@ -87,8 +101,10 @@ static uint64_t worth_of(const struct member *member, bool spare_lost)
     if (member->view.state == MEMBER_EXPELLED) {
         class = 0;
     } else if (is_lost(member)) {
-        class = spare_lost ? 5 : 1;
+        class = spare_lost ? 6 : 1;
         used_ms = member->view.changed_ms;
+    } else if (is_finger) {
+        class = 5;
     } else if (member->linked) {
         class = 4;
     }
@@ -108,7 +124,7 @@ static int least_missed(const struct overlay *overlay)
         lost_count += is_lost(&membership->list[i]);
     }
     for (uint32_t i = 0; i < membership->count; i++) {
-        uint64_t worth = worth_of(&membership->list[i], lost_count <= LOST_KEPT);
+        uint64_t worth = worth_of(&membership->list[i], pins.is_finger[i], lost_count <= LOST_KEPT);
 
         if (!pins.pinned[i] && worth < least_worth) {
             least_worth = worth;
@@ -128,6 +144,7 @@ static void forget(struct overlay *overlay, int index)
     if (member->linked) {
         peer_hang_up(overlay, &node);
     }
+    far_lost(overlay, index);
     links_forget(&overlay->links, index);
     detector_forget(&overlay->detector, index);
     sync_forget(overlay, index);

@@ -31,7 +31,9 @@ static struct chunk_get *find_get(struct overlay *overlay, uint64_t number)
 static void end_get(struct overlay *overlay, struct chunk_get *get, enum overlay_outcome outcome,
                     const char *reason)
 {
+    CHECK(get->used && overlay->chunk_get_count > 0);
     get->used = false;
+    overlay->chunk_get_count--;
     (void)effect_done(overlay, get->token, outcome, reason);
 }
 
@@ -216,6 +218,7 @@ static struct chunk_get *new_get(struct overlay *overlay, uint64_t token,
         if (!get->used) {
             memset(get, 0, sizeof(*get));
             get->used = true;
+            overlay->chunk_get_count++;
             get->number = ++overlay->last_token;
             get->token = token;
             get->chunk = *chunk;
@@ -333,7 +336,7 @@ bool chunk_get_on_stored(struct overlay *overlay, const struct overlay_event *ev
 
 void chunk_get_tick(struct overlay *overlay)
 {
-    for (uint32_t i = 0; i < CHUNK_GETS_MAX; i++) {
+    for (uint32_t i = 0; overlay->chunk_get_count > 0 && i < CHUNK_GETS_MAX; i++) {
         struct chunk_get *get = &overlay->chunk_gets[i];
 
         if (get->used && get->retry_ms != 0 && overlay->now_ms >= get->retry_ms) {
@@ -347,7 +350,7 @@ uint64_t chunk_get_wake(const struct overlay *overlay)
 {
     uint64_t wake_ms = 0;
 
-    for (uint32_t i = 0; i < CHUNK_GETS_MAX; i++) {
+    for (uint32_t i = 0; overlay->chunk_get_count > 0 && i < CHUNK_GETS_MAX; i++) {
         const struct chunk_get *get = &overlay->chunk_gets[i];
 
         if (get->used && get->retry_ms != 0 && (wake_ms == 0 || get->retry_ms < wake_ms)) {

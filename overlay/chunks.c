@@ -12,6 +12,18 @@ static uint32_t home_of(const struct chunk_id *id)
            CHUNK_SLOTS;
 }
 
+static void mark(struct chunks *chunks, uint32_t slot, bool is_used)
+{
+    uint64_t bit = UINT64_C(1) << (slot % 64);
+
+    chunks->list[slot].used = is_used;
+    if (is_used) {
+        chunks->used_bits[slot / 64] |= bit;
+    } else {
+        chunks->used_bits[slot / 64] &= ~bit;
+    }
+}
+
 /* The chunk's slot, or the free one where it would go. The table is never more than half full. */
 static uint32_t slot_of(const struct chunks *chunks, const struct chunk_id *id)
 {
@@ -48,6 +60,7 @@ int chunks_add(struct chunks *chunks, const struct chunk_id *id, uint32_t bytes)
         return -ENOSPC;
     }
     *chunk = (struct chunk){true, bytes, *id};
+    mark(chunks, (uint32_t)(chunk - chunks->list), true);
     chunks->count++;
     chunks->bytes += bytes;
     return 0;
@@ -80,17 +93,19 @@ void chunks_remove(struct chunks *chunks, const struct chunk_id *id)
             hole = next;
         }
     }
-    chunks->list[hole].used = false;
+    mark(chunks, hole, false);
 }
 
 const struct chunk *chunks_next(const struct chunks *chunks, uint32_t *cursor)
 {
     while (*cursor < CHUNK_SLOTS) {
-        const struct chunk *chunk = &chunks->list[(*cursor)++];
+        uint64_t left = chunks->used_bits[*cursor / 64] >> (*cursor % 64);
 
-        if (chunk->used) {
-            return chunk;
+        if (left != 0) {
+            *cursor += (uint32_t)__builtin_ctzll(left) + 1;
+            return &chunks->list[*cursor - 1];
         }
+        *cursor += 64 - *cursor % 64;
     }
     return NULL;
 }

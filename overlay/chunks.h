@@ -21,6 +21,7 @@ struct chunks {
     uint32_t count;
     uint64_t bytes;
     uint64_t bytes_max;
+    uint64_t used_bits[CHUNK_SLOTS / 64]; /* of `list`: a walk does not touch what is empty */
     struct chunk list[CHUNK_SLOTS];
 };
 

@@ -246,8 +246,11 @@ static void on_welcome(struct overlay *overlay, const struct arrival *arrival,
         return;
     }
     (void)chain_take(overlay, voucher);
+    overlay->no_room = false;
     if (!gossip_admit(overlay, admission, ADMIT_MET)) {
-        chain_ask(overlay, &arrival->asker);
+        if (!overlay->no_room) {
+            chain_ask(overlay, &arrival->asker);
+        }
         return;
     }
     known.member = membership_find(&overlay->membership, &contact->peer.node);
@@ -260,6 +263,7 @@ static void on_welcome(struct overlay *overlay, const struct arrival *arrival,
     member->greeted = true;
     member->linked = true;
     member->sent_ms = overlay->now_ms;
+    member->refused_ms = overlay->now_ms; /* it had not known us either */
     peer_on_welcome(overlay, &known);
     gossip_heard(overlay, known.member);
 }

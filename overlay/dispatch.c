@@ -101,6 +101,9 @@ static void on_reply(struct overlay *overlay, struct request *request,
         }
         return; /* it is repeated after the greeting, or ends in time */
     }
+    if (arrival->member != MEMBER_NONE && request->repeat_every_ms == REPLY_MS) {
+        far_answered(overlay, arrival->member, overlay->now_ms - request->sent_ms);
+    }
     row->on_reply(overlay, request, arrival);
     requests_end(&overlay->requests, request);
 }
@@ -280,6 +283,18 @@ void dispatch_gone(struct overlay *overlay, const struct node_id *node)
             request->repeat_ms = overlay->now_ms;
         } else {
             request->deadline_ms = overlay->now_ms;
+        }
+    }
+}
+
+void dispatch_welcomed(struct overlay *overlay, const struct node_id *node)
+{
+    for (uint32_t i = 0; i < overlay->requests.top; i++) {
+        struct request *request = &overlay->requests.list[i];
+
+        if (request->kind != REQUEST_FREE && request->repeat_ms != 0 &&
+            id_equal(&request->to.id, &node->id)) {
+            request->repeat_ms = overlay->now_ms;
         }
     }
 }

@@ -53,6 +53,7 @@ static void on_gone(struct overlay *overlay, int index)
         place_event(overlay, &leave); /* expelled, or gone on purpose */
         return;
     }
+    far_lost(overlay, index);
     place_lost(overlay, index);
     dispatch_gone(overlay, &member->view.node);
     if (member->linked) {
@@ -97,6 +98,7 @@ void gossip_heard(struct overlay *overlay, int index)
     watch_event(overlay, DETECTOR_HEARD, index);
     if (membership_revive(&overlay->membership, index)) {
         gossip_refresh(overlay, index);
+        far_known(overlay, index);
         if (was_dead && member->view.state == MEMBER_UP) {
             /* The others still hold it for dead: only its own word can change that. */
             watch_ping(overlay, index, member->incarnation);
@@ -235,6 +237,7 @@ bool gossip_admit(struct overlay *overlay, struct bytes encoded, enum admit_how 
         return false;
     }
     index = book_admit(overlay, &admission, encoded, how == ADMIT_MET);
+    overlay->no_room = index < 0;
     if (index < 0) {
         return how == ADMIT_LOADED; /* the table may be smaller than it was */
     }

@@ -44,6 +44,7 @@ struct member {
     bool greeted;          /* HELLO is sent on the present outbound link */
     bool is_large;         /* it keeps a part of the membership only */
     bool linked;           /* an outbound link is or may be open */
+    uint64_t refused_ms;   /* it had forgotten us then */
     uint64_t sent_ms;      /* last message to it */
     uint64_t heard_ms;     /* last message from it; 0: never */
     uint64_t back_soon_ms; /* said to return before this */

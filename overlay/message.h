@@ -19,6 +19,9 @@ int message_encode(const minga_Message *message, uint8_t *bytes_out, size_t capa
  * version of the protocol. */
 int message_decode(struct bytes bytes, minga_Message *message_out);
 
+/* "stabilise_reply"; "unknown" for a number that is no kind. */
+const char *message_kind_name(pb_size_t kind);
+
 /* The fixed 32 bytes of a field as an id, and back. */
 struct id message_id(const pb_byte_t bytes[ID_BYTES]);
 void message_put_id(pb_byte_t bytes_out[ID_BYTES], const struct id *id);

@@ -38,12 +38,14 @@ struct overlay *overlay_new(const struct overlay_config *config)
     overlay->members_max = table_size(overlay->full_members_max);
     overlay->chunks.bytes_max = config->storage_bytes_max;
     overlay->routing = &router_full;
-    overlay->router = (struct router){&overlay->membership, &overlay->ring, MEMBER_NONE};
+    overlay->router = (struct router){
+        .membership = &overlay->membership, .ring = &overlay->ring, .self = MEMBER_NONE};
     random_init(&overlay->random, config->seed, "overlay");
     /* Ids of an earlier life must not be taken for this one's. */
     overlay->requests.last_id = random_u64(&overlay->random) >> 24;
     overlay->last_token = overlay->requests.last_id;
     ring_init(&overlay->ring, &overlay->place, 0);
+    far_init(overlay);
     return overlay;
 }
 

@@ -8,6 +8,8 @@
 #include "overlay/signed.h"
 #include "overlay/state.h"
 
+enum { WELCOME_MS = 2000 }; /* after a refusal, to be greeted again */
+
 bool peer_is_self(const struct overlay *overlay, const struct node_id *node)
 {
     return id_equal(&node->id, &overlay->self.id);
@@ -490,6 +492,7 @@ void peer_on_hello(struct overlay *overlay, const struct arrival *arrival)
     }
     node = keys_node_id(&key);
     index = membership_find(&overlay->membership, &node);
+    overlay->no_room = false;
     if (!is_proven(overlay, arrival->source, &key, index)) {
         overlay->counters.refused_messages++;
         return;
@@ -508,7 +511,9 @@ void peer_on_hello(struct overlay *overlay, const struct arrival *arrival)
         index = membership_find(&overlay->membership, &node);
     }
     if (index == MEMBER_NONE && (overlay->large || hello->digest.large)) {
-        chain_ask(overlay, &arrival->asker);
+        if (!overlay->no_room) {
+            chain_ask(overlay, &arrival->asker);
+        }
         return;
     }
     if (index == MEMBER_NONE || overlay->membership.list[index].is_void) {
@@ -544,6 +549,11 @@ void peer_on_welcome(struct overlay *overlay, const struct arrival *arrival)
         overlay->record.sequence = answer->known_sequence;
         gossip_refute(overlay, answer->known_incarnation);
     }
+    if (overlay->large &&
+        overlay->now_ms - overlay->membership.list[arrival->member].refused_ms < WELCOME_MS) {
+        overlay->membership.list[arrival->member].refused_ms = 0;
+        dispatch_welcomed(overlay, &arrival->asker.node);
+    }
 }
 
 void peer_on_refused(struct overlay *overlay, const struct arrival *arrival)
@@ -555,6 +565,7 @@ void peer_on_refused(struct overlay *overlay, const struct arrival *arrival)
         return;
     }
     if (refused->code == minga_RefusedCode_REFUSED_HELLO_FIRST) {
+        overlay->membership.list[arrival->member].refused_ms = overlay->now_ms;
         peer_greet(overlay, &overlay->membership.list[arrival->member].view.node);
     } else if (refused->code == minga_RefusedCode_REFUSED_NOT_MEMBER) {
         overlay->membership.list[arrival->member].greeted = false;

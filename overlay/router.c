@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "overlay/router.h"
 
+#include <string.h>
+
 #include "base/check.h"
 
 /* The member at a place of the ring order, counted on around the ring. */
@@ -39,32 +41,40 @@ static uint32_t full_replica_set(const struct router *router, const struct ring_
     return count;
 }
 
-static bool full_local_lookup(const struct router *router, const struct ring_key *key,
-                              struct node_id *node_out)
+/* The membership may point here for a key whose arc a predecessor has already taken. */
+static void replace_self(const struct ring *ring, struct node_id *nodes, uint32_t *count)
 {
-    const struct ring *ring = router->ring;
+    if (*count == 0 || !id_equal(&nodes[0].id, &ring->self.node.id)) {
+        return;
+    }
+    if (ring->has_predecessor) {
+        nodes[0] = ring->predecessor.node;
+        return;
+    }
+    (*count)--;
+    memmove(nodes, nodes + 1, *count * sizeof(*nodes));
+}
 
-    if (ring_responsible(ring, key)) {
-        *node_out = ring->self.node;
-        return true;
+/* Everyone is known by a verified admission: every lookup is a safe one. */
+static uint32_t full_local_lookup(const struct router *router, const struct ring_key *key,
+                                  bool safe, uint32_t count_max, struct node_id *nodes_out)
+{
+    uint32_t count = full_replica_set(router, key, count_max, nodes_out);
+
+    (void)safe;
+    if (!ring_responsible(router->ring, key)) {
+        replace_self(router->ring, nodes_out, &count);
+    } else if (count_max > 0) {
+        nodes_out[0] = router->ring->self.node;
+        count = 1;
     }
-    if (full_replica_set(router, key, 1, node_out) == 0) {
-        return false;
-    }
-    /* The membership may point here for a key whose arc a predecessor has already taken. */
-    if (id_equal(&node_out->id, &ring->self.node.id)) {
-        if (!ring->has_predecessor) {
-            return false;
-        }
-        *node_out = ring->predecessor.node;
-    }
-    return true;
+    return count;
 }
 
 static bool full_next_hop(const struct router *router, const struct ring_key *key,
                           struct node_id *node_out)
 {
-    return full_local_lookup(router, key, node_out) &&
+    return full_local_lookup(router, key, false, 1, node_out) > 0 &&
            !id_equal(&node_out->id, &router->ring->self.node.id);
 }
 
@@ -122,3 +132,43 @@ static bool full_range(const struct router *router, const struct node_id *node, 
 
 const struct router_functions router_full = {full_local_lookup, full_next_hop, full_replica_set,
                                              full_neighbour_set, full_range};
+
+static bool among(const struct node_id *nodes, uint32_t count, const struct node_id *node)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (id_equal(&nodes[i].id, &node->id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Those of `nodes` that are not among the `others` are changes. */
+static uint32_t changes_of(const struct router_neighbours *nodes,
+                           const struct router_neighbours *others, bool joined,
+                           struct router_change *changes_out)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < nodes->count; i++) {
+        if (!among(others->nodes, others->count, &nodes->nodes[i])) {
+            changes_out[count++] = (struct router_change){nodes->nodes[i], joined};
+        }
+    }
+    return count;
+}
+
+uint32_t router_update(const struct router_functions *functions, const struct router *router,
+                       struct router_neighbours *neighbours,
+                       struct router_change changes_out[2 * ROUTER_NEIGHBOURS_MAX])
+{
+    struct router_neighbours now;
+    uint32_t count;
+
+    CHECK(neighbours->count <= ROUTER_NEIGHBOURS_MAX);
+    now.count = functions->neighbour_set(router, ROUTER_NEIGHBOURS_MAX, now.nodes);
+    count = changes_of(neighbours, &now, false, changes_out);
+    count += changes_of(&now, neighbours, true, changes_out + count);
+    *neighbours = now;
+    return count;
+}

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
- * Routing where only a part of the membership is known: exact among the own neighbours, and
- * otherwise towards the known member that precedes the key most closely, which knows more. Each
- * hop comes nearer to the key clockwise, so that no message goes round for ever.
+ * Routing in a large community over everything that this node knows: the neighbours exactly, then
+ * fingers and known arcs (router_fingers), and, since those may name nodes whose address is not
+ * known, the member in the address book that precedes the key most closely. Each hop comes nearer
+ * to the key clockwise, so that no message goes round for ever.
  */
 #include "base/check.h"
 #include "overlay/router.h"
@@ -34,12 +35,6 @@ static bool is_ahead(const struct ring *ring, const struct ring_key *key)
                      &ring->successors[ring->successor_count - 1].position.id);
 }
 
-static uint32_t near_replica_set(const struct router *router, const struct ring_key *key,
-                                 uint32_t count_max, struct node_id *nodes_out)
-{
-    return router_full.replica_set(router, key, count_max, nodes_out);
-}
-
 /* Successors stand in order; the first at or after the key answers for it. */
 static bool owner_ahead(const struct ring *ring, const struct ring_key *key,
                         struct node_id *node_out)
@@ -54,21 +49,6 @@ static bool owner_ahead(const struct ring *ring, const struct ring_key *key,
         from = &ring->successors[i].position;
     }
     return false;
-}
-
-static bool near_local_lookup(const struct router *router, const struct ring_key *key,
-                              struct node_id *node_out)
-{
-    const struct ring *ring = router->ring;
-
-    if (ring_responsible(ring, key)) {
-        *node_out = ring->self.node;
-        return true;
-    }
-    if (is_ahead(ring, key) && owner_ahead(ring, key, node_out)) {
-        return true;
-    }
-    return router_full.local_lookup(router, key, node_out);
 }
 
 static bool closest_before(const struct router *router, const struct ring_key *key,
@@ -93,6 +73,27 @@ static bool closest_before(const struct router *router, const struct ring_key *k
     return false;
 }
 
+/* What fingers and known arcs propose, if it can be dialled. */
+static bool by_fingers(const struct router *router, const struct ring_key *key,
+                       struct node_id *node_out)
+{
+    struct router_closest closest;
+
+    if (router->fingers == NULL) {
+        return false;
+    }
+    router_fingers_closest(router, key, ROUTER_FAST, ROUTER_CLOSEST_MAX, &closest);
+    for (uint32_t i = 0; i < closest.count; i++) {
+        int index = membership_find(router->membership, &closest.nodes[i].node);
+
+        if (index != MEMBER_NONE && can_be_sent_to(router, index)) {
+            *node_out = closest.nodes[i].node;
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool near_next_hop(const struct router *router, const struct ring_key *key,
                           struct node_id *node_out)
 {
@@ -104,7 +105,7 @@ static bool near_next_hop(const struct router *router, const struct ring_key *ke
     if (is_ahead(ring, key) && owner_ahead(ring, key, node_out)) {
         return true;
     }
-    if (closest_before(router, key, node_out)) {
+    if (by_fingers(router, key, node_out) || closest_before(router, key, node_out)) {
         return true;
     }
     if (ring->successor_count > 0) {
@@ -112,6 +113,25 @@ static bool near_next_hop(const struct router *router, const struct ring_key *ke
         return true;
     }
     return false;
+}
+
+/* Self first when it answers for the key, then the best next hop, then whoever else is known. */
+static uint32_t near_local_lookup(const struct router *router, const struct ring_key *key,
+                                  bool safe, uint32_t count_max, struct node_id *nodes_out)
+{
+    uint32_t count = router_fingers.local_lookup(router, key, safe, count_max, nodes_out);
+
+    if (count == 0 && count_max > 0 && near_next_hop(router, key, &nodes_out[0])) {
+        count = 1;
+    }
+    return count;
+}
+
+/* Beyond the neighbours that it must know, a node knows most of those behind it: they greet it. */
+static uint32_t near_replica_set(const struct router *router, const struct ring_key *key,
+                                 uint32_t count_max, struct node_id *nodes_out)
+{
+    return router_full.replica_set(router, key, count_max, nodes_out);
 }
 
 static uint32_t near_neighbour_set(const struct router *router, uint32_t count_max,

@@ -73,6 +73,12 @@ void scale_up(struct overlay *overlay, uint32_t size)
     overlay->routing = &router_near;
     effect_trace(overlay, "keeps a part of the membership from now on: about %u nodes", size);
     chain_keep(overlay);
+    far_init(overlay);
+    for (uint32_t i = 0; i < overlay->membership.count; i++) {
+        if (membership_in_ring(&overlay->membership.list[i])) {
+            far_known(overlay, (int)i);
+        }
+    }
 }
 
 void scale_overflow(struct overlay *overlay)
@@ -118,6 +124,7 @@ void scale_tick(struct overlay *overlay)
         return;
     }
     overlay->scale_ms = overlay->now_ms + SCALE_MS;
+    far_tick(overlay);
     size = (uint64_t)own_size(overlay);
     if (!overlay->large) {
         if (size > overlay->full_members_max) {

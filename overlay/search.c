@@ -67,6 +67,8 @@ static void hand_over(struct overlay *overlay, const struct request *request,
     case SEARCH_CHUNK_PUT:
         chunk_put_on_holders(overlay, request->token, holders, count);
         break;
+    case SEARCH_FINGER: /* far_found has it */
+        break;
     case SEARCH_LOCATE:
         located_found(overlay, &request->key, holders, count);
         break;
@@ -80,9 +82,13 @@ void search_found(struct overlay *overlay, const struct request *request,
                   const minga_LookupReply *answer)
 {
     struct node_id holders[RECORD_COPIES];
+    struct ring_key from = {message_id(answer->from)};
 
     for (pb_size_t i = 0; i < answer->holders_count; i++) {
         holders[i] = (struct node_id){message_id(answer->holders[i])};
+    }
+    if (answer->holders_count > 0) {
+        far_found(overlay, &request->key, &holders[0], id_is_zero(&from.id) ? NULL : &from);
     }
     hand_over(overlay, request, holders, answer->holders_count);
 }

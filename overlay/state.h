@@ -238,7 +238,13 @@ enum admit_how {
 };
 
 /* What a lookup is for, besides the agent's own. */
-enum search_for { SEARCH_RECORD_GET, SEARCH_CHUNK_PUT, SEARCH_CHUNK_GET, SEARCH_LOCATE };
+enum search_for {
+    SEARCH_RECORD_GET,
+    SEARCH_CHUNK_PUT,
+    SEARCH_CHUNK_GET,
+    SEARCH_LOCATE,
+    SEARCH_FINGER
+};
 
 /* A key that the agent asks for often, and who holds it. */
 struct located {
@@ -292,11 +298,14 @@ struct overlay {
     uint64_t size_average;     /* of the community, times SCALE_ONE */
     uint64_t large_ms;         /* not back to full membership before */
     uint64_t scale_ms;
-    int speaker; /* who has sent the present message: its index must stay */
+    bool no_room; /* the last admission was right, but all places are taken by who must stay */
+    int speaker;  /* who has sent the present message: its index must stay */
     struct vouchers vouchers;
     struct contact contacts[CONTACTS_MAX];
     uint64_t contacts_ms;
     struct located located[LOCATED_MAX];
+    struct fingers fingers;
+    struct locations locations;
     uint32_t named_count; /* unknown ones that the present message names */
     struct node_id named[NAMED_MAX];
 
@@ -334,6 +343,7 @@ struct overlay {
     struct put puts[PUTS_MAX];
     struct get gets[GETS_MAX];
     struct chunk_put chunk_puts[CHUNK_PUTS_MAX];
+    uint32_t chunk_get_count;
     struct chunk_get chunk_gets[CHUNK_GETS_MAX];
     struct chunk_receive chunk_receives[CHUNK_PUTS_MAX];
     uint32_t chunk_sends; /* of the present interval */
@@ -394,6 +404,8 @@ void dispatch_received(struct overlay *overlay, const struct overlay_event *even
 void dispatch_expire(struct overlay *overlay);
 /* Ends requests to a member that is gone; those that can go elsewhere do. */
 void dispatch_gone(struct overlay *overlay, const struct node_id *node);
+/* A node that did not know us does now: what it was asked before is asked again at once. */
+void dispatch_welcomed(struct overlay *overlay, const struct node_id *node);
 /* Ends what was under way on a broken link and is not repeated. */
 void dispatch_link_lost(struct overlay *overlay, const struct node_id *node);
 
@@ -479,6 +491,17 @@ void search_found(struct overlay *overlay, const struct request *request,
 void search_on_reply(struct overlay *overlay, const struct request *request,
                      const struct arrival *arrival);
 void search_on_timeout(struct overlay *overlay, const struct request *request);
+
+/* --- far.c: fingers and known arcs */
+void far_init(struct overlay *overlay);
+void far_tick(struct overlay *overlay);
+/* A member is up and has spoken itself; it is gone; it answered after so long. */
+void far_known(struct overlay *overlay, int index);
+void far_lost(struct overlay *overlay, int index);
+void far_answered(struct overlay *overlay, int index, uint64_t rtt_ms);
+/* `holders[0]` answers for the key of a finished lookup; `from`: the begin of its arc, or NULL. */
+void far_found(struct overlay *overlay, const struct ring_key *key, const struct node_id *owner,
+               const struct ring_key *from);
 
 /* --- located.c: where keys lie that are asked for again and again */
 void located_found(struct overlay *overlay, const struct ring_key *key,

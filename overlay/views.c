@@ -122,7 +122,7 @@ bool overlay_responsible(const struct overlay *overlay, const struct ring_key *k
 bool overlay_local_lookup(const struct overlay *overlay, const struct ring_key *key,
                           struct node_id *node_out)
 {
-    return overlay->routing->local_lookup(&overlay->router, key, node_out);
+    return overlay->routing->local_lookup(&overlay->router, key, false, 1, node_out) > 0;
 }
 
 bool overlay_next_hop(const struct overlay *overlay, const struct ring_key *key,

@@ -30,7 +30,9 @@ struct sandbox_port {
 };
 
 struct sandbox_health {
-    uint16_t container_port; /* 0: no probe, health is ok while it runs */
+    uint32_t argument_count; /* of a command that must exit with 0; 0: the port is asked */
+    char arguments[HEALTH_COMMAND_BYTES_MAX]; /* words, each with its NUL */
+    uint16_t container_port; /* 0, and no command: no probe, health is ok while it runs */
     char http_path[128];     /* "": a TCP connection is enough */
     uint64_t interval_ms;
     uint64_t timeout_ms;

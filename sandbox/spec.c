@@ -126,6 +126,8 @@ static const char *ports_problem(const struct sandbox_spec *spec)
 
 static const char *health_problem(const struct sandbox_health *health)
 {
+    size_t used_bytes;
+
     if (!text_is_sound(health->http_path, sizeof(health->http_path))) {
         return "health: path too long";
     }
@@ -138,7 +140,16 @@ static const char *health_problem(const struct sandbox_health *health)
             return "health: the path has characters that HTTP does not allow";
         }
     }
-    if (health->container_port == 0) {
+    if (health->argument_count > HEALTH_ARGUMENTS_MAX ||
+        !list_is_sound(health->arguments, sizeof(health->arguments), health->argument_count,
+                       &used_bytes)) {
+        return "health: the command's words do not match their count";
+    }
+    if (health->argument_count > 0 &&
+        (health->arguments[0] != '/' || health->container_port != 0)) {
+        return "health: the command is no absolute path, or beside a port";
+    }
+    if (health->argument_count == 0 && health->container_port == 0) {
         return NULL;
     }
     if (health->interval_ms == 0 || health->timeout_ms == 0 || health->failures_max == 0) {
@@ -276,6 +287,7 @@ static void take_limits_and_ports(struct wire_reader *wire, struct sandbox_spec 
 
 static void put_health(struct wire_writer *wire, const struct sandbox_health *health)
 {
+    put_list(wire, health->arguments, sizeof(health->arguments), health->argument_count);
     wire_put_u16(wire, health->container_port);
     wire_put_text(wire, health->http_path);
     wire_put_u64(wire, health->interval_ms);
@@ -286,6 +298,7 @@ static void put_health(struct wire_writer *wire, const struct sandbox_health *he
 
 static void take_health(struct wire_reader *wire, struct sandbox_health *health)
 {
+    take_list(wire, health->arguments, sizeof(health->arguments), &health->argument_count);
     health->container_port = wire_u16(wire);
     wire_text(wire, health->http_path, sizeof(health->http_path));
     health->interval_ms = wire_u64(wire);

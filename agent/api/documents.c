@@ -146,6 +146,17 @@ json_t *document_replica(const char *service_name, const struct replica_status *
     return object;
 }
 
+json_t *document_ended(const char *service_name, const struct replica_status *replica,
+                       struct document_time time)
+{
+    return json_pack("{so sI so so ss so so sI}", "id", replica_name(service_name, replica->slot),
+                     "incarnation", (json_int_t)replica->incarnation, "node",
+                     replica->placed ? document_id(&replica->node.id) : json_null(), "node_name",
+                     document_text(replica->node_name), "state", replica_state_name(replica->state),
+                     "reason", document_text(replica->reason), "since", age(replica->age_ms, time),
+                     "restarts", (json_int_t)replica->restart_count);
+}
+
 /* ------------------------------------------------------------------ this node */
 
 static const char *reachable_name(minga_Reachable reachable)

@@ -26,6 +26,9 @@ json_t *document_limits(const struct sandbox_limits *limits);
 json_t *document_service(const struct service_status *status, struct document_time time);
 json_t *document_replica(const char *service_name, const struct replica_status *replica,
                          struct document_time time);
+/* An entry of a service's history: `age_ms` of the status is the time since its end. */
+json_t *document_ended(const char *service_name, const struct replica_status *replica,
+                       struct document_time time);
 json_t *document_node(const struct core *core, const struct public_key *node_key,
                       struct document_time time);
 json_t *document_nodes(const struct core *core, struct document_time time);

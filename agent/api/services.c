@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
  * What the managers know. A listing asks every member that is up for the services it manages,
- * page by page; where replicas are wanted too, each service is then asked for in its turn. A
- * service that two managers name (a takeover under way) is shown as the higher epoch has it.
+ * page by page; where replicas are wanted too, each service is then asked for in its turn, its
+ * history (the replicas that ended last) behind its slots. A service that two managers name (a takeover under way) is shown as the higher epoch has it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +19,7 @@ struct listing {
     listing_finish *finish;
     bool lists;         /* stage 1: ask the members */
     bool with_replicas; /* stage 2: ask for each service */
+    bool with_history;  /* ... and, once its slots are known, for what ended */
     bool single;        /* stage 2 for one service: its failure is the reply */
     bool incomplete;    /* a member did not answer */
     bool pumping;
@@ -131,15 +132,49 @@ static void on_services(struct exchange *exchange, uint64_t context,
 static void on_status(struct exchange *exchange, uint64_t context,
                       const struct core_answer *answer);
 
-static int ask_status(struct exchange *exchange, uint64_t index, uint32_t slot)
+static struct core_request status_request(const struct listing *listing, uint64_t index)
 {
-    const struct listing *listing = exchange->work;
     const json_t *service = json_array_get(listing->services, index);
-    struct core_request request = {.kind = CORE_STATUS, .slot = slot};
+    struct core_request request = {.kind = CORE_STATUS};
     int r = id_from_hex(json_string_value(json_object_get(service, "id")), &request.service.id);
 
     CHECK(r == 0);
+    return request;
+}
+
+static int ask_status(struct exchange *exchange, uint64_t index, uint32_t slot)
+{
+    struct core_request request = status_request(exchange->work, index);
+
+    request.slot = slot;
     return exchange_request(exchange, &request, on_status, index);
+}
+
+static void on_history(struct exchange *exchange, uint64_t context,
+                       const struct core_answer *answer)
+{
+    struct listing *listing = exchange->work;
+    json_t *service = json_array_get(listing->services, context);
+    json_t *history = json_array();
+    bool came = answer->outcome == OVERLAY_OK && answer->status != NULL;
+
+    listing->incomplete = listing->incomplete || !came;
+    for (uint32_t i = 0; came && i < answer->status->replica_count && i < STATUS_PAGE_REPLICAS_MAX;
+         i++) {
+        json_array_append_new(history,
+                              document_ended(answer->status->name, &answer->status->replicas[i],
+                                             exchange_moment(exchange)));
+    }
+    json_object_set_new(service, "history", history);
+    step_done(exchange);
+}
+
+static int ask_history(struct exchange *exchange, uint64_t index)
+{
+    struct core_request request = status_request(exchange->work, index);
+
+    request.history = true;
+    return exchange_request(exchange, &request, on_history, index);
 }
 
 /* Takes a page in; returns the slot where the next one begins, or 0 at the end. */
@@ -170,9 +205,15 @@ static void on_status(struct exchange *exchange, uint64_t context, const struct 
     struct listing *listing = exchange->work;
     json_t *service = json_array_get(listing->services, context);
     uint32_t slot_next = 0;
+    int asked = -1;
 
     if (answer->outcome == OVERLAY_OK && answer->status != NULL) {
         slot_next = add_page(exchange, service, answer->status);
+        if (slot_next != 0) {
+            asked = ask_status(exchange, context, slot_next);
+        } else if (listing->with_history) {
+            asked = ask_history(exchange, context);
+        }
     } else if (listing->single) {
         exchange_fail_answer(exchange, "service", answer);
     } else {
@@ -181,7 +222,7 @@ static void on_status(struct exchange *exchange, uint64_t context, const struct 
             json_object_set_new(service, "replicas", json_array());
         }
     }
-    if (slot_next == 0 || ask_status(exchange, context, slot_next) < 0) {
+    if (asked < 0) {
         step_done(exchange);
     }
 }
@@ -305,11 +346,12 @@ static void list(struct exchange *exchange, listing_finish *finish, bool with_re
 
     if (listing != NULL) {
         listing->with_replicas = with_replicas;
+        listing->with_history = with_replicas;
         ask_members(exchange, listing);
     }
 }
 
-static void one(struct exchange *exchange, listing_finish *finish)
+static void one(struct exchange *exchange, listing_finish *finish, bool with_history)
 {
     struct listing *listing;
     struct id id;
@@ -320,6 +362,7 @@ static void one(struct exchange *exchange, listing_finish *finish)
     }
     json_array_append_new(listing->services, json_pack("{so}", "id", document_id(&id)));
     listing->with_replicas = true;
+    listing->with_history = with_history;
     listing->single = true;
     pump(exchange);
 }
@@ -341,12 +384,12 @@ void handle_members(struct exchange *exchange)
 
 void handle_service(struct exchange *exchange)
 {
-    one(exchange, finish_services);
+    one(exchange, finish_services, true);
 }
 
 void handle_locate(struct exchange *exchange)
 {
-    one(exchange, finish_locations);
+    one(exchange, finish_locations, false);
 }
 
 /* ------------------------------------------------------------------ logs */

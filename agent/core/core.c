@@ -213,6 +213,10 @@ static void tick(struct core *core)
 static void from_overlay_edge(struct core *core, const struct core_event *event)
 {
     CHECK(event->overlay != NULL);
+    if (event->overlay->kind == OVERLAY_STORED && (event->overlay->token & CORE_TOKEN_BIT) != 0) {
+        core_stored(core, event->overlay->token, event->overlay->failed);
+        return;
+    }
     overlay_step(core->overlay, event->overlay, &core->io);
 }
 

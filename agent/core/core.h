@@ -7,8 +7,8 @@
  * out. Pure: no I/O, no clock, no allocation after core_new.
  *
  * Effects borrow from the core and from the event until the next call with the same core; each
- * call begins by emptying `effects`. Stores of the agent's own blobs carry token 0: no
- * OVERLAY_STORED is awaited for them, all other tokens are the overlay's.
+ * call begins by emptying `effects`. Stores of the agent's own blobs carry token 0 (no
+ * OVERLAY_STORED is awaited for them) or one with CORE_TOKEN_BIT; all others are the overlay's.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,6 +21,8 @@
 #include "sandbox/environment.h"
 
 struct core;
+
+#define CORE_TOKEN_BIT ((uint64_t)1 << 63)
 
 /* ------------------------------------------------------------------ requests, from the API */
 
@@ -38,7 +40,7 @@ enum core_request_kind {
     CORE_PUT_RECORD, /* signed_bytes: Signed{Record} */
     CORE_GET_RECORD, /* service, record_kind, number -> record */
     CORE_PUT_CHUNK,  /* chunk, already in the local store -> is_new */
-    CORE_STATUS,     /* service, slot (first of the page) -> status */
+    CORE_STATUS,     /* service, slot (first of the page) or history -> status */
     CORE_SERVICES,   /* node, cursor -> the services which that node manages, a page */
     CORE_LOGS,       /* service, slot, offset -> a window of the replica's kept output */
     CORE_LOOKUP,     /* key -> lookup */
@@ -57,6 +59,7 @@ struct core_request {
     minga_RecordKind record_kind;
     uint64_t number;
     uint32_t slot;
+    bool history;          /* STATUS: the replicas that ended last, instead of the slots */
     uint64_t offset_bytes; /* LOGS: from here on; UINT64_MAX: the last window */
     struct chunk_id chunk;
     struct node_id node;

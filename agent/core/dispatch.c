@@ -77,11 +77,6 @@ static bool to_manager(struct core *core, const struct node_id *from,
     case minga_AgentMessage_report_tag:
         on_report(core, from, message, reply_out);
         return true;
-    case minga_AgentMessage_save_manager_tag:
-        reply_out->which_body = minga_AgentMessage_save_reply_tag;
-        manager_save(core->manager, &core->turn, &message->body.save_manager,
-                     &reply_out->body.save_reply);
-        return true;
     case minga_AgentMessage_fetch_manager_tag:
         reply_out->which_body = minga_AgentMessage_fetch_reply_tag;
         manager_fetch(core->manager, &message->body.fetch_manager, &reply_out->body.fetch_reply);
@@ -122,6 +117,53 @@ static void answer(struct core *core, const struct overlay_ask *ask,
     overlay_answer(core->overlay, ask, (struct bytes){payload, (size_t)length}, &core->io);
 }
 
+static size_t save_index(uint64_t token)
+{
+    CHECK((token & CORE_TOKEN_BIT) != 0);
+    return (token & ~CORE_TOKEN_BIT) % SAVES_MAX;
+}
+
+/*
+ * A placement is acknowledged once it is on this disk, not before: the manager then asks an
+ * executor, and both this process and the manager's node may be gone a moment later. The oldest
+ * of too many is forgotten: whoever asked asks again.
+ */
+static void take_save(struct core *core, const struct overlay_ask *ask,
+                      const minga_SaveManager *message)
+{
+    uint64_t token = CORE_TOKEN_BIT | ++core->last_save;
+    minga_AgentMessage reply = minga_AgentMessage_init_zero;
+
+    reply.which_body = minga_AgentMessage_save_reply_tag;
+    token = manager_save(core->manager, &core->turn, message, token, &reply.body.save_reply);
+    if (token != 0) {
+        core->saves[save_index(token)] = (struct save){token, *ask, reply.body.save_reply};
+    } else if (ask->wants_answer) {
+        answer(core, ask, &reply);
+    }
+}
+
+void core_stored(struct core *core, uint64_t token, bool failed)
+{
+    struct save *save = &core->saves[save_index(token)];
+    minga_AgentMessage reply = minga_AgentMessage_init_zero;
+
+    manager_stored(core->manager, token, failed);
+    if (save->token != token) {
+        return;
+    }
+    save->token = 0;
+    reply.which_body = minga_AgentMessage_save_reply_tag;
+    reply.body.save_reply = save->reply;
+    if (failed) { /* as when the table is full: nobody else leads, there is no room */
+        reply.body.save_reply.saved = false;
+        reply.body.save_reply.generation = 0;
+    }
+    if (save->ask.wants_answer) {
+        answer(core, &save->ask, &reply);
+    }
+}
+
 static void deliver(struct core *core, const struct overlay_effect *effect)
 {
     const struct overlay_ask *ask = &effect->ask;
@@ -137,6 +179,10 @@ static void deliver(struct core *core, const struct overlay_effect *effect)
             reply.which_body = minga_AgentMessage_logs_page_tag; /* found: false */
             answer(core, ask, &reply);
         }
+        return;
+    }
+    if (message.which_body == minga_AgentMessage_save_manager_tag) {
+        take_save(core, ask, &message.body.save_manager);
         return;
     }
     if (on_message(core, &ask->from, &message, &reply) && ask->wants_answer) {
@@ -304,11 +350,15 @@ static void send_store(struct core *core, const struct outgoing *outgoing)
 
     if (core->io.count >= OVERLAY_EFFECTS_MAX) {
         core->io.dropped_count++;
+        if (outgoing->store_token != 0) {
+            core_stored(core, outgoing->store_token, true);
+        }
         return;
     }
     effect = &core->io.list[core->io.count++];
     memset(effect, 0, sizeof(*effect));
     effect->kind = OVERLAY_STORE;
+    effect->token = outgoing->store_token;
     effect->blob = (struct overlay_blob){outgoing->blob_kind, outgoing->blob_key,
                                          outgoing->blob_number, outgoing->payload};
 }

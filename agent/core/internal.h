@@ -10,6 +10,7 @@
 enum {
     PENDING_MAX = 1024,
     CORE_REQUESTS_MAX = 256, /* of the API, outstanding */
+    SAVES_MAX = 128,         /* others' manager records on their way to the disk */
     LOGS_ASKS_MAX = 32,      /* reads of logs at the edge, outstanding */
     STATUSES_MAX = 32,       /* in the answers of one step */
     ANSWER_ARENA_BYTES = 65536,
@@ -43,6 +44,7 @@ struct request {
     uint64_t attempt_until_ms; /* 0: none under way */
     struct service_id service;
     uint32_t slot;
+    bool history;
     uint64_t offset_bytes;
     uint32_t cursor;
     bool heard; /* some candidate answered "not found" */
@@ -59,6 +61,12 @@ struct logs_ask { /* a read of logs at the edge: for another node, or for a requ
     bool is_local;
     struct overlay_ask ask;
     struct ask local;
+};
+
+struct save {       /* a manager waits for its record to be durable here */
+    uint64_t token; /* 0: none */
+    struct overlay_ask ask;
+    minga_SaveReply reply;
 };
 
 struct member_free {
@@ -90,9 +98,12 @@ struct core {
     uint64_t overlay_wake_ms;
     uint64_t next_token;
     struct pending pending[PENDING_MAX];
+    uint32_t request_top; /* all used requests lie below */
     struct request requests[CORE_REQUESTS_MAX];
     struct logs_ask logs[LOGS_ASKS_MAX];
     uint32_t free_next;
+    uint64_t last_save;
+    struct save saves[SAVES_MAX];
     struct member_free frees[MEMBERS_MAX];
 };
 
@@ -105,6 +116,8 @@ uint64_t core_pend(struct core *core, const struct ask *ask);
 void core_send(struct core *core, const struct outgoing *outgoing);
 void core_upcall(struct core *core, const struct overlay_effect *effect);
 void core_logs_read(struct core *core, const struct core_event *event);
+/* A store with a token of ours is durable, or has failed. */
+void core_stored(struct core *core, uint64_t token, bool failed);
 /* Asks the edge for a window of a replica's output here. False: no such replica, or too busy. */
 bool core_read_logs(struct core *core, const minga_LogsQuery *query,
                     const struct overlay_ask *ask_or_null, const struct ask *local);

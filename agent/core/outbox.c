@@ -84,27 +84,34 @@ bool outbox_get_chunk(struct turn *turn, const struct ask *ask, const struct nod
 
 void outbox_store(struct turn *turn, const struct overlay_blob *blob)
 {
+    (void)outbox_store_awaited(turn, blob, 0);
+}
+
+bool outbox_store_awaited(struct turn *turn, const struct overlay_blob *blob, uint64_t token)
+{
     struct outbox *outbox = turn->out;
     uint8_t *place = outbox->arena + outbox->arena_used_bytes;
     struct outgoing *outgoing;
 
     if (blob->bytes.length_bytes > OUTBOX_ARENA_BYTES - outbox->arena_used_bytes) {
         outbox->dropped_count++;
-        return;
+        return false;
     }
     outgoing = outbox_add(outbox, OUTBOX_MAX);
     if (outgoing == NULL) {
-        return;
+        return false;
     }
     outgoing->kind = OUT_STORE;
     outgoing->blob_kind = blob->kind;
     outgoing->blob_key = blob->key;
     outgoing->blob_number = blob->number;
+    outgoing->store_token = token;
     if (blob->bytes.length_bytes > 0) {
         memcpy(place, blob->bytes.data, blob->bytes.length_bytes);
         outgoing->payload = (struct bytes){place, blob->bytes.length_bytes};
         outbox->arena_used_bytes += blob->bytes.length_bytes;
     }
+    return true;
 }
 
 void outbox_trace(struct turn *turn, const char *format, ...)

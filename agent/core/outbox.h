@@ -74,6 +74,7 @@ struct outgoing {
     enum overlay_blob_kind blob_kind;
     struct id blob_key;
     uint64_t blob_number;
+    uint64_t store_token; /* STORE: 0, or what comes back when it is durable */
     struct tree_id tree;
     struct replica_key replica;
     const struct sandbox_spec *spec;
@@ -103,8 +104,10 @@ void outbox_get_record(struct turn *turn, const struct ask *ask);
 /* False when it was dropped. */
 bool outbox_get_chunk(struct turn *turn, const struct ask *ask, const struct node_id *others,
                       uint32_t other_count);
-/* Keeps (empty bytes: deletes) a blob of the agent. */
+/* Keeps (empty bytes: deletes) a blob of the agent; nobody waits for it. */
 void outbox_store(struct turn *turn, const struct overlay_blob *blob);
+/* The same; `token`, one of the core's, comes back with OVERLAY_STORED. False: it was dropped. */
+bool outbox_store_awaited(struct turn *turn, const struct overlay_blob *blob, uint64_t token);
 /* A line for the trace; long ones are cut. */
 void outbox_trace(struct turn *turn, const char *format, ...) PRINTF_LIKE(2, 3);
 /* An effect on this machine; only the fields that its kind names are read. */

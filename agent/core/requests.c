@@ -331,6 +331,7 @@ static void ask_next(struct core *core, struct request *request)
         message.which_body = minga_AgentMessage_status_query_tag;
         memcpy(message.body.status_query.service, request->service.id.bytes, ID_BYTES);
         message.body.status_query.slot = request->slot;
+        message.body.status_query.history = request->history;
     }
     send_query(core, request, &request->candidates[request->candidate_next++], &message);
 }
@@ -390,7 +391,7 @@ static void services_done(struct core *core, struct request *request,
         status_from_head(&page->services[i], &statuses[i]);
     }
     answer = request_answer_begin(core, request);
-    answer->status = statuses;
+    answer->status = page->services_count > 0 ? statuses : NULL;
     answer->status_count = page->services_count;
     answer->next_cursor = page->next_cursor;
 }
@@ -531,6 +532,9 @@ void core_request_begin(struct core *core, const struct core_request *from)
         return;
     }
     request->used = true;
+    if (request >= &core->requests[core->request_top]) {
+        core->request_top = (uint32_t)(request - core->requests) + 1;
+    }
     request->token = from->token;
     request->kind = from->kind;
     request->stage = STAGE_OVERLAY;
@@ -539,6 +543,7 @@ void core_request_begin(struct core *core, const struct core_request *from)
     request->attempt_until_ms = 0;
     request->service = from->service;
     request->slot = from->slot > 0 ? from->slot : 1;
+    request->history = from->history;
     request->offset_bytes = from->offset_bytes;
     request->cursor = from->cursor;
     request->heard = false;
@@ -580,10 +585,13 @@ static void request_tick(struct core *core, struct request *request)
 
 void core_requests_tick(struct core *core)
 {
-    for (uint32_t i = 0; i < CORE_REQUESTS_MAX; i++) {
+    for (uint32_t i = 0; i < core->request_top; i++) {
         if (core->requests[i].used) {
             request_tick(core, &core->requests[i]);
         }
+    }
+    while (core->request_top > 0 && !core->requests[core->request_top - 1].used) {
+        core->request_top--;
     }
 }
 
@@ -591,7 +599,7 @@ uint64_t core_requests_wake_ms(const struct core *core)
 {
     uint64_t wake_ms = UINT64_MAX;
 
-    for (uint32_t i = 0; i < CORE_REQUESTS_MAX; i++) {
+    for (uint32_t i = 0; i < core->request_top; i++) {
         const struct request *request = &core->requests[i];
 
         if (request->used && request->until_ms < wake_ms) {

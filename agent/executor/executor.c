@@ -92,7 +92,7 @@ int executor_load(struct executor *executor, const struct overlay_blob *blob)
         memset(place, 0, sizeof(*place)); /* the contribution has shrunk: LISTED ends it */
         return -EBADMSG;
     }
-    place->used = true;
+    replica_use(executor, place);
     place->phase = PHASE_KEPT;
     floor_raise(executor, &place->key);
     return 0;
@@ -218,7 +218,7 @@ void executor_sandbox_listed(struct executor *executor, struct turn *turn)
     executor->sandbox_reason[0] = '\0';
     executor->free_changed = true;
     executor->report_now = true;
-    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+    for (uint32_t i = 0; i < executor->top; i++) {
         struct replica *replica = &executor->replicas[i];
 
         if (!replica->used) {
@@ -248,7 +248,7 @@ void executor_sandbox_down(struct executor *executor, struct turn *turn, const c
     (void)snprintf(executor->sandbox_reason, sizeof(executor->sandbox_reason), "%s", reason);
     executor->free_changed = true;
     executor->report_now = true;
-    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+    for (uint32_t i = 0; i < executor->top; i++) {
         executor->replicas[i].health = HEALTH_UNKNOWN;
     }
 }
@@ -257,7 +257,7 @@ void executor_sandbox_down(struct executor *executor, struct turn *turn, const c
 
 static void freeze_all(struct executor *executor, struct turn *turn, bool until_confirmed)
 {
-    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+    for (uint32_t i = 0; i < executor->top; i++) {
         struct replica *replica = &executor->replicas[i];
         struct outgoing freeze = {.kind = OUT_FREEZE, .replica = replica->key};
 
@@ -287,7 +287,7 @@ void executor_resume(struct executor *executor, struct turn *turn)
     executor->back_soon = false;
     executor->free_changed = true;
     executor->report_now = true;
-    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+    for (uint32_t i = 0; i < executor->top; i++) {
         struct replica *replica = &executor->replicas[i];
         struct outgoing thaw = {.kind = OUT_THAW, .replica = replica->key};
 
@@ -324,7 +324,7 @@ void executor_back_soon(struct executor *executor, struct turn *turn)
 
 static void stop_all(struct executor *executor, struct turn *turn, const char *reason)
 {
-    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+    for (uint32_t i = 0; i < executor->top; i++) {
         if (replica_counts(&executor->replicas[i])) {
             replica_stop(executor, turn, &executor->replicas[i], reason);
         }
@@ -385,7 +385,7 @@ static void replica_tick(struct executor *executor, struct turn *turn, struct re
 /* minga-sandboxd ends what nobody renews: by now nothing of ours is left. */
 static void sandbox_gone(struct executor *executor, struct turn *turn)
 {
-    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+    for (uint32_t i = 0; i < executor->top; i++) {
         struct replica *replica = &executor->replicas[i];
 
         if (replica->used && (replica->phase == PHASE_KEPT || replica->phase == PHASE_READY ||
@@ -416,7 +416,7 @@ void executor_tick(struct executor *executor, struct turn *turn)
     if (executor->draining && now_ms >= executor->drain_until_ms) {
         stop_all(executor, turn, "drained");
     }
-    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+    for (uint32_t i = 0; i < executor->top; i++) {
         if (executor->replicas[i].used) {
             replica_tick(executor, turn, &executor->replicas[i]);
         }
@@ -441,7 +441,7 @@ uint64_t executor_wake_ms(const struct executor *executor)
     if (executor->paused && executor->paused_until_ms != 0) {
         wake_ms = earlier(wake_ms, executor->paused_until_ms);
     }
-    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+    for (uint32_t i = 0; i < executor->top; i++) {
         const struct replica *replica = &executor->replicas[i];
 
         if (!replica->used) {

@@ -25,7 +25,7 @@ void trees_need(struct executor *executor, const struct tree_id *tree, uint64_t 
 
 static bool tree_is_used(const struct executor *executor, const struct tree_id *tree)
 {
-    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+    for (uint32_t i = 0; i < executor->top; i++) {
         const struct replica *replica = &executor->replicas[i];
 
         if (replica_counts(replica) && id_equal(&replica->tree.id, &tree->id)) {
@@ -35,20 +35,25 @@ static bool tree_is_used(const struct executor *executor, const struct tree_id *
     return false;
 }
 
+static void tree_look(struct executor *executor, struct turn *turn, struct kept_tree *kept)
+{
+    struct outgoing drop = {.kind = OUT_DROP_TREE, .tree = kept->tree};
+
+    if (tree_is_used(executor, &kept->tree)) {
+        kept->needed_ms = turn->now_ms;
+    } else {
+        outbox_local(turn, &drop);
+        kept->used = false;
+    }
+}
+
 void trees_tick(struct executor *executor, struct turn *turn)
 {
     for (uint32_t i = 0; i < TREES_MAX; i++) {
         struct kept_tree *kept = &executor->trees[i];
-        struct outgoing drop = {.kind = OUT_DROP_TREE, .tree = kept->tree};
 
-        if (!kept->used || turn->now_ms < kept->needed_ms + TREE_UNUSED_MS) {
-            continue;
-        }
-        if (tree_is_used(executor, &kept->tree)) {
-            kept->needed_ms = turn->now_ms;
-        } else {
-            outbox_local(turn, &drop);
-            kept->used = false;
+        if (kept->used && turn->now_ms >= kept->needed_ms + TREE_UNUSED_MS) {
+            tree_look(executor, turn, kept);
         }
     }
 }
@@ -57,7 +62,7 @@ void trees_tick(struct executor *executor, struct turn *turn)
 static bool others_do(const struct executor *executor, const struct replica *replica,
                       enum phase phase)
 {
-    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+    for (uint32_t i = 0; i < executor->top; i++) {
         const struct replica *other = &executor->replicas[i];
 
         if (other->used && other != replica && other->phase == phase &&
@@ -163,7 +168,7 @@ static uint32_t waiting_for(struct executor *executor, const struct tree_id *tre
 {
     uint32_t count = 0;
 
-    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+    for (uint32_t i = 0; i < executor->top; i++) {
         struct replica *replica = &executor->replicas[i];
 
         if (replica->used && replica->phase == phase && id_equal(&replica->tree.id, &tree->id)) {

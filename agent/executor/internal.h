@@ -93,6 +93,7 @@ struct floor {
 struct executor {
     struct core_config config;
     struct random random;
+    uint32_t top; /* all used replicas lie below */
     struct replica replicas[REPLICAS_PER_NODE_MAX];
     struct kept_tree trees[TREES_MAX];
     uint16_t bad_ports[BAD_PORTS_MAX]; /* found in use by others, newest last, a ring */
@@ -134,6 +135,8 @@ void replica_keep(struct turn *turn, const struct replica *replica);
 /* The incarnation that a new one must exceed here; raise() makes it at least the key's. */
 uint64_t floor_of(const struct executor *executor, const struct replica_key *key);
 void floor_raise(struct executor *executor, const struct replica_key *key);
+/* A place has been filled in: it counts from now on. */
+void replica_use(struct executor *executor, struct replica *replica);
 bool replica_counts(const struct replica *replica); /* its limits are promised */
 struct sandbox_limits executor_promised(const struct executor *executor);
 void executor_check(const struct executor *executor);

@@ -9,7 +9,7 @@
 
 static bool port_is_taken(const struct executor *executor, uint16_t port)
 {
-    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+    for (uint32_t i = 0; i < executor->top; i++) {
         const struct replica *replica = &executor->replicas[i];
 
         for (uint32_t j = 0; replica_counts(replica) && j < replica->manifest.port_count; j++) {
@@ -38,7 +38,7 @@ uint32_t ports_free_count(const struct executor *executor)
     uint32_t range = port_range(executor);
 
     /* A bound that needs no walk of the range: bad ports are counted as taken. */
-    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+    for (uint32_t i = 0; i < executor->top; i++) {
         if (replica_counts(&executor->replicas[i])) {
             taken += executor->replicas[i].manifest.port_count;
         }
@@ -85,11 +85,16 @@ static bool ports_choose(struct executor *executor, struct replica *replica)
 static void spec_fill_health(const struct manifest *manifest, struct sandbox_health *health)
 {
     memset(health, 0, sizeof(*health));
-    if (!manifest->has_health || manifest->health_port >= manifest->port_count) {
+    if (!manifest->has_health) {
         return;
     }
-    health->container_port = manifest->ports[manifest->health_port].container_port;
-    memcpy(health->http_path, manifest->health_http, sizeof(health->http_path));
+    if (manifest->health_command.count > 0) {
+        health->argument_count = manifest->health_command.count;
+        memcpy(health->arguments, manifest->health_command.text, sizeof(health->arguments));
+    } else {
+        health->container_port = manifest->ports[manifest->health_port].container_port;
+        memcpy(health->http_path, manifest->health_http, sizeof(health->http_path));
+    }
     health->interval_ms = manifest->health_interval_ms;
     health->timeout_ms = manifest->health_timeout_ms;
     health->failures_max = manifest->health_failures_max;

@@ -15,7 +15,7 @@ static bool key_equal(const struct replica_key *a, const struct replica_key *b)
 
 struct replica *replica_by_key(struct executor *executor, const struct replica_key *key)
 {
-    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+    for (uint32_t i = 0; i < executor->top; i++) {
         struct replica *replica = &executor->replicas[i];
 
         if (replica->used && key_equal(&replica->key, key)) {
@@ -28,7 +28,7 @@ struct replica *replica_by_key(struct executor *executor, const struct replica_k
 /* One that is not ended; there is at most one that is not ending either. */
 struct replica *replica_of_service(struct executor *executor, const struct service_id *service)
 {
-    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+    for (uint32_t i = 0; i < executor->top; i++) {
         struct replica *replica = &executor->replicas[i];
 
         if (replica_counts(replica) && id_equal(&replica->key.service.id, &service->id)) {
@@ -107,7 +107,7 @@ struct sandbox_limits executor_promised(const struct executor *executor)
 {
     struct sandbox_limits sum = {0};
 
-    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+    for (uint32_t i = 0; i < executor->top; i++) {
         if (replica_counts(&executor->replicas[i])) {
             limits_add(&sum, &executor->replicas[i].limits);
         }
@@ -155,7 +155,7 @@ static void replica_unkeep(struct executor *executor, struct turn *turn,
 {
     struct overlay_blob blob;
 
-    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+    for (uint32_t i = 0; i < executor->top; i++) {
         const struct replica *other = &executor->replicas[i];
 
         if (other != replica && replica_counts(other) && other->key.slot == replica->key.slot &&
@@ -167,11 +167,25 @@ static void replica_unkeep(struct executor *executor, struct turn *turn,
     outbox_store(turn, &blob);
 }
 
+void replica_use(struct executor *executor, struct replica *replica)
+{
+    uint32_t index = (uint32_t)(replica - executor->replicas);
+
+    CHECK(index < REPLICAS_PER_NODE_MAX && !replica->used);
+    replica->used = true;
+    if (index >= executor->top) {
+        executor->top = index + 1;
+    }
+}
+
 void replica_forget(struct executor *executor, struct turn *turn, struct replica *replica)
 {
     (void)turn;
     CHECK(!replica_counts(replica));
     memset(replica, 0, sizeof(*replica));
+    while (executor->top > 0 && !executor->replicas[executor->top - 1].used) {
+        executor->top--;
+    }
     executor->report_now = true;
 }
 
@@ -222,8 +236,8 @@ void executor_check(const struct executor *executor)
     enum refusal lacking;
 
     CHECK(limits_fit(&promised, &executor->config.contribution, &lacking));
-    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
-        for (uint32_t j = i + 1; j < REPLICAS_PER_NODE_MAX; j++) {
+    for (uint32_t i = 0; i < executor->top; i++) {
+        for (uint32_t j = i + 1; j < executor->top; j++) {
             if (replica_counts(&executor->replicas[i]) && replica_counts(&executor->replicas[j])) {
                 check_pair(&executor->replicas[i], &executor->replicas[j]);
             }

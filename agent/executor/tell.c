@@ -50,7 +50,7 @@ static struct policy_facts facts_of(struct executor *executor, const struct serv
         .free_port_count = ports_free_count(executor),
     };
 
-    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+    for (uint32_t i = 0; i < executor->top; i++) {
         facts.replica_count += executor->replicas[i].used ? 1 : 0;
     }
     return facts;
@@ -175,7 +175,7 @@ static enum refusal accept_start(struct executor *executor, struct turn *turn,
         memset(place, 0, sizeof(*place));
         return refusal;
     }
-    place->used = true;
+    replica_use(executor, place);
     floor_raise(executor, &key);
     executor->free_changed = true;
     trees_need(executor, &place->tree, turn->now_ms);
@@ -376,18 +376,18 @@ static void report_all(struct executor *executor, struct turn *turn, uint32_t ra
     bool told[REPLICAS_PER_NODE_MAX] = {false};
     minga_AgentMessage message = minga_AgentMessage_init_zero;
 
-    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+    for (uint32_t i = 0; i < executor->top; i++) {
         const struct replica *replica = &executor->replicas[i];
 
         told[i] = !replica->used || !candidate_at(turn, &replica->key.service, rank, &managers[i]);
     }
-    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+    for (uint32_t i = 0; i < executor->top; i++) {
         minga_Report *report = &message.body.report;
 
         if (told[i]) {
             continue;
         }
-        for (uint32_t j = i; j < REPLICAS_PER_NODE_MAX; j++) {
+        for (uint32_t j = i; j < executor->top; j++) {
             if (told[j] || !id_equal(&managers[i].id, &managers[j].id)) {
                 continue;
             }

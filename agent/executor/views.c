@@ -7,7 +7,7 @@
 
 bool executor_is_empty(const struct executor *executor)
 {
-    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+    for (uint32_t i = 0; i < executor->top; i++) {
         if (replica_counts(&executor->replicas[i])) {
             return false;
         }
@@ -19,7 +19,7 @@ uint32_t executor_count(const struct executor *executor)
 {
     uint32_t count = 0;
 
-    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+    for (uint32_t i = 0; i < executor->top; i++) {
         count += executor->replicas[i].used ? 1 : 0;
     }
     return count;
@@ -27,7 +27,7 @@ uint32_t executor_count(const struct executor *executor)
 
 static const struct replica *replica_at(const struct executor *executor, uint32_t index)
 {
-    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+    for (uint32_t i = 0; i < executor->top; i++) {
         if (executor->replicas[i].used && index-- == 0) {
             return &executor->replicas[i];
         }
@@ -70,7 +70,7 @@ bool executor_find_slot(const struct executor *executor, const struct service_id
 {
     bool found = false;
 
-    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+    for (uint32_t i = 0; i < executor->top; i++) {
         const struct replica *replica = &executor->replicas[i];
 
         if (replica->used && replica->key.slot == slot &&
@@ -111,7 +111,7 @@ void executor_status(const struct executor *executor, struct node_status *status
     (void)text_copy(status_out->reason, sizeof(status_out->reason), executor->sandbox_reason);
     status_out->contribution = executor->config.contribution;
     status_out->promised = executor_promised(executor);
-    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+    for (uint32_t i = 0; i < executor->top; i++) {
         limits_add(&status_out->used, &executor->replicas[i].used_limits);
     }
 }

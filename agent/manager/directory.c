@@ -153,7 +153,7 @@ void manager_status(const struct manager *manager, const struct turn *turn,
     *page_out = (minga_StatusPage)minga_StatusPage_init_zero;
     if (service == NULL || service->lead == LEAD_NOT || !service->known) {
         bare_fill(turn, &id, page_out);
-        if (service != NULL && page_out->found) {
+        if (service != NULL && page_out->found && !query->history) {
             secondary_fill(service, query, page_out);
         }
         return;
@@ -161,6 +161,10 @@ void manager_status(const struct manager *manager, const struct turn *turn,
     page_out->found = !service->removed;
     page_out->has_head = true;
     head_fill(service, turn->now_ms, &page_out->head);
+    if (query->history) {
+        service_fill_ended(service, turn->now_ms, page_out);
+        return;
+    }
     manifest_fill(service, page_out);
     for (uint32_t i = 0; i < REPLICAS_PER_SERVICE_MAX; i++) {
         if (!slot_is_shown(service, i)) {

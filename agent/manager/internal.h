@@ -21,6 +21,7 @@ enum {
     AVOID_MAX = 16,
     BACK_SOON_MAX = 32,
     MANAGER_RECORD_BYTES_MAX = 1920,
+    ENDED_MAX = 8,       /* replicas that have ended, remembered for each service */
     SLEEP_GAP_MS = 1500, /* a gap between two ticks: our own silence, not theirs */
 };
 
@@ -29,6 +30,12 @@ enum lead {
     LEAD_FETCHING,  /* asks the others for the last manager record */
     LEAD_LISTENING, /* listens to what executors report */
     LEAD_LEADING,
+};
+
+enum kept {           /* another's manager record */
+            KEPT_NOT, /* a newer one is */
+            KEPT_WRITING,
+            KEPT_DURABLY,
 };
 
 enum slot_phase {
@@ -71,6 +78,16 @@ struct slot {
     uint64_t version;
 };
 
+struct ended {     /* a replica that is no more */
+    uint32_t slot; /* 0: nothing */
+    uint64_t incarnation;
+    struct node_id node;
+    enum replica_state state; /* ENDED: it was to end or did by itself; FAILED */
+    char reason[REASON_CHARS_MAX + 1];
+    uint64_t ended_ms; /* modulo 2^64: it may lie before this machine's boot */
+    uint32_t restart_count;
+};
+
 struct avoided {
     struct node_id node;
     uint64_t until_ms;
@@ -95,6 +112,8 @@ struct service {
     uint64_t revision;
     uint64_t revision_saved;
     uint64_t save_ms;
+    uint32_t save_asked_count;   /* secondaries, since save_ms */
+    uint32_t save_refused_count; /* of them, those that have no room */
     uint64_t generation_seen;
     bool history; /* some manager may have placed something before us */
     uint32_t fetch_waiting_count;
@@ -120,6 +139,8 @@ struct service {
     /* the last manager record, ours or another's */
     struct epoch stored_epoch;
     uint64_t stored_revision;
+    bool stored_durably;   /* known to be on this disk */
+    uint64_t stored_token; /* of its write, while that is under way and awaited; else 0 */
     size_t stored_bytes;
     uint8_t stored[MANAGER_RECORD_BYTES_MAX];
 
@@ -127,6 +148,8 @@ struct service {
     struct find find;
     uint32_t avoided_count;
     struct avoided avoided[AVOID_MAX];
+    uint32_t ended_next; /* where the next one is written, over the oldest */
+    struct ended ended[ENDED_MAX];
 
     enum service_state state;
     uint64_t state_ms;
@@ -184,9 +207,10 @@ void service_save(struct manager *manager, struct turn *turn, struct service *se
 void service_spread(struct turn *turn, struct service *service);
 /* Opens an encoded Signed{Manager}: 0 or -EBADMSG. */
 int manager_record_open(struct bytes encoded, minga_Manager *record_out);
-/* Keeps another's record when it is newer; returns whether it is now the one kept. */
-bool service_store(struct turn *turn, struct service *service, const minga_Manager *record,
-                   struct bytes encoded);
+/* Keeps another's record when it is newer. `token` comes back when it is durable; 0: nobody waits.
+ */
+enum kept service_store(struct turn *turn, struct service *service, const minga_Manager *record,
+                        struct bytes encoded, uint64_t token);
 
 /* pursue.c */
 void service_pursue(struct manager *manager, struct turn *turn, struct service *service);
@@ -196,6 +220,13 @@ void service_started(struct manager *manager, struct turn *turn, struct service 
                      const struct ask *ask, const minga_AgentMessage *reply);
 void slot_ask_stop(struct turn *turn, const struct service *service, uint32_t slot_number,
                    const struct node_id *node, uint64_t incarnation);
+
+/* ended.c */
+void service_note_ended(struct service *service, const struct ended *ended);
+/* The slot's occupant has ended, or is taken for ended. */
+void slot_note_ended(struct service *service, const struct slot *slot, enum replica_state state,
+                     const char *reason, uint64_t now_ms);
+void service_fill_ended(const struct service *service, uint64_t now_ms, minga_StatusPage *page);
 
 /* state.c */
 void service_update_state(struct service *service, uint64_t now_ms);

@@ -42,6 +42,7 @@ int manager_load(struct manager *manager, const struct overlay_blob *blob)
     service->stored_epoch.generation = record.generation;
     memcpy(service->stored_epoch.node.id.bytes, record.node, ID_BYTES);
     service->stored_revision = record.revision;
+    service->stored_durably = true;
     service->stored_bytes = blob->bytes.length_bytes;
     memcpy(service->stored, blob->bytes.data, blob->bytes.length_bytes);
     return 0;
@@ -214,34 +215,50 @@ uint64_t manager_wake_ms(const struct manager *manager)
 
 /* ------------------------------------------------------------------ others' messages */
 
-void manager_save(struct manager *manager, struct turn *turn, const minga_SaveManager *save,
-                  minga_SaveReply *reply_out)
+uint64_t manager_save(struct manager *manager, struct turn *turn, const minga_SaveManager *save,
+                      uint64_t token, minga_SaveReply *reply_out)
 {
     struct bytes encoded = {save->record.bytes, save->record.size};
+    enum kept kept;
     minga_Manager record;
     struct service_id id;
     struct service *service;
 
+    CHECK(token != 0);
     *reply_out = (minga_SaveReply)minga_SaveReply_init_zero;
     if (manager_record_open(encoded, &record) < 0) {
-        return;
+        return 0;
     }
     memcpy(id.id.bytes, record.service, ID_BYTES);
     memcpy(reply_out->service, record.service, ID_BYTES);
     reply_out->revision = record.revision;
     service = service_make(manager, &id);
     if (service == NULL) {
-        return;
+        return 0;
     }
-    reply_out->saved = service_store(turn, service, &record, encoded);
-    if (service->lead != LEAD_NOT && reply_out->saved) {
+    kept = service_store(turn, service, &record, encoded, token);
+    if (service->lead != LEAD_NOT && kept != KEPT_NOT) {
         service_raise(service, turn, record.generation); /* then ours is the higher again */
     }
     if (service->lead == LEAD_LISTENING || service->lead == LEAD_LEADING) {
-        reply_out->saved = false;
         reply_out->generation = service->epoch.generation;
-    } else {
-        reply_out->generation = service->stored_epoch.generation;
+        return 0;
+    }
+    reply_out->generation = service->stored_epoch.generation;
+    reply_out->saved = kept != KEPT_NOT;
+    return kept == KEPT_WRITING ? service->stored_token : 0;
+}
+
+void manager_stored(struct manager *manager, uint64_t token, bool failed)
+{
+    CHECK(token != 0);
+    for (uint32_t i = 0; i < manager->high_water; i++) {
+        struct service *service = &manager->services[i];
+
+        if (service->used && service->stored_token == token) {
+            service->stored_token = 0;
+            service->stored_durably = !failed;
+        }
     }
 }
 
@@ -278,7 +295,12 @@ static void saved(struct manager *manager, struct turn *turn, struct service *se
         service_raise(service, turn, reply->generation); /* another led meanwhile */
         return;
     }
-    /* Not saved without a higher epoch: its table is full, and it will not be better later. */
+    /* Not saved without a higher epoch: its table or disk is full. Only when all are so does the
+     * service go on without: it will not be better later. */
+    if (!reply->saved && (reply->revision != service->revision ||
+                          ++service->save_refused_count < service->save_asked_count)) {
+        return;
+    }
     if (reply->revision <= service->revision && reply->revision > service->revision_saved) {
         service->revision_saved = reply->revision;
         service_pursue(manager, turn, service);
@@ -294,6 +316,7 @@ static void stopped(struct turn *turn, struct service *service, const struct ask
     if (reply != NULL && reply->which_body == minga_AgentMessage_ask_reply_tag &&
         reply->body.ask_reply.refusal == REFUSAL_UNKNOWN && slot->phase == SLOT_ENDING &&
         slot->incarnation == ask->number && id_equal(&slot->node.id, &ask->to.id)) {
+        slot_note_ended(service, slot, REPLICA_ENDED, "stopped by its manager", turn->now_ms);
         slot_clear(slot, turn->now_ms);
     }
 }

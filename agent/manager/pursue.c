@@ -341,18 +341,37 @@ static bool slot_is_silent(const struct manager *manager, const struct slot *slo
            now_ms > slot->phase_ms + ABSENT_MS && !manager_back_soon(manager, &slot->node, now_ms);
 }
 
+/* Why nobody waits any longer for what was placed there. */
+static const char *slot_loss(const struct manager *manager, const struct turn *turn,
+                             const struct slot *slot)
+{
+    if (!slot_holds_node(slot)) {
+        return NULL;
+    }
+    if (node_is_gone(manager, turn, &slot->node)) {
+        return "its node has left the community";
+    }
+    if (slot_is_silent(manager, slot, turn->now_ms) || (slot->down && slot->phase != SLOT_PLACED)) {
+        return slot->down ? "its node is down" : "its node does not report it any more";
+    }
+    return NULL;
+}
+
 static void slot_review(struct manager *manager, struct turn *turn, struct service *service,
                         uint32_t index)
 {
     struct slot *slot = &service->slots[index];
     bool wanted = index < service_wanted(service);
+    const char *loss;
 
     retiring_review(manager, turn, service, index);
     slot->down = slot_holds_node(slot) && node_is_down(turn, &slot->node);
-    if (slot_holds_node(slot) &&
-        (node_is_gone(manager, turn, &slot->node) || slot_is_silent(manager, slot, turn->now_ms) ||
-         (slot->down && slot->phase != SLOT_PLACED))) {
+    loss = slot_loss(manager, turn, slot);
+    if (loss != NULL) {
         trace_slot(turn, service, slot, "gone or silent");
+        if (slot->phase == SLOT_PLACED || slot->phase == SLOT_ENDING) {
+            slot_note_ended(service, slot, REPLICA_FAILED, loss, turn->now_ms);
+        }
         slot_clear(slot, turn->now_ms);
         service->find.retry_ms = turn->now_ms;
     }

@@ -47,6 +47,7 @@ static void occupant_ended(struct service *service, struct slot *slot,
     bool was_asked = slot->phase == SLOT_ENDING;
 
     slot_take(slot, reported, now_ms);
+    slot_note_ended(service, slot, slot->state, slot->reason, slot->state_ms);
     if (!was_asked && !failed && service->manifest.restart != MANIFEST_RESTART_ALWAYS &&
         service->version_known != 0) {
         slot_enter(slot, SLOT_DONE, now_ms);
@@ -103,6 +104,27 @@ static void slot_adopt(struct service *service, struct slot *slot, const struct 
     service_check(service);
 }
 
+/* Not (any more) the one of its slot, and ended or told to end. */
+static void note_challenger(struct service *service, const struct slot *slot,
+                            const struct reported *reported, uint64_t now_ms)
+{
+    const minga_ReplicaReport *wire = reported->wire;
+    bool over = wire->state == REPLICA_ENDED || wire->state == REPLICA_FAILED;
+    struct ended ended = {
+        .slot = wire->slot,
+        .incarnation = wire->incarnation,
+        .node = *reported->from,
+        .state = wire->state == REPLICA_FAILED ? REPLICA_FAILED : REPLICA_ENDED,
+        .ended_ms = over ? now_ms - wire->age_ms : now_ms,
+        .restart_count = wire->restart_count,
+    };
+
+    CHECK(slot == &service->slots[wire->slot - 1]);
+    (void)text_copy(ended.reason, sizeof(ended.reason),
+                    over ? wire->reason : "not wanted: its slot is filled, or no more in use");
+    service_note_ended(service, &ended);
+}
+
 static enum verdict judge_challenger(struct manager *manager, struct turn *turn,
                                      struct service *service, struct slot *slot,
                                      const struct reported *reported)
@@ -149,6 +171,7 @@ static enum verdict judge(struct manager *manager, struct turn *turn, struct ser
     struct epoch epoch = epoch_of(wire->has_epoch, &wire->epoch);
     struct slot *slot = &service->slots[wire->slot - 1];
     bool ended = wire->state == REPLICA_ENDED || wire->state == REPLICA_FAILED;
+    enum verdict verdict;
 
     CHECK(wire->slot >= 1 && wire->slot <= REPLICAS_PER_SERVICE_MAX);
     if (service->lead == LEAD_FETCHING) {
@@ -176,7 +199,11 @@ static enum verdict judge(struct manager *manager, struct turn *turn, struct ser
         slot_take(slot, reported, turn->now_ms);
         return VERDICT_KEEP; /* ENDING too: its end is to be reported, STOP is asked again */
     }
-    return judge_challenger(manager, turn, service, slot, reported);
+    verdict = judge_challenger(manager, turn, service, slot, reported);
+    if (verdict == VERDICT_END) {
+        note_challenger(service, slot, reported, turn->now_ms);
+    }
+    return verdict;
 }
 
 /* Reported though we know nothing of it: are we to manage it? */

@@ -37,16 +37,16 @@ int manager_record_open(struct bytes encoded, minga_Manager *record_out)
     return 0;
 }
 
-static void blob_store(struct turn *turn, const struct service *service)
+static bool blob_store(struct turn *turn, const struct service *service, uint64_t token)
 {
     struct overlay_blob blob = {.kind = BLOB_MANAGER, .key = service->id.id};
 
     blob.bytes = (struct bytes){service->stored, service->stored_bytes};
-    outbox_store(turn, &blob);
+    return outbox_store_awaited(turn, &blob, token);
 }
 
-bool service_store(struct turn *turn, struct service *service, const minga_Manager *record,
-                   struct bytes encoded)
+enum kept service_store(struct turn *turn, struct service *service, const minga_Manager *record,
+                        struct bytes encoded, uint64_t token)
 {
     struct epoch epoch = {.generation = record->generation};
     int order;
@@ -55,14 +55,19 @@ bool service_store(struct turn *turn, struct service *service, const minga_Manag
     memcpy(epoch.node.id.bytes, record->node, ID_BYTES);
     order = epoch_compare(&epoch, &service->stored_epoch);
     if (order < 0 || (order == 0 && record->revision < service->stored_revision)) {
-        return false;
+        return KEPT_NOT;
     }
+    if (order == 0 && record->revision == service->stored_revision &&
+        (service->stored_durably || service->stored_token != 0)) {
+        return service->stored_durably ? KEPT_DURABLY : KEPT_WRITING; /* asked once more */
+    }
+    service->stored_durably = false;
     service->stored_epoch = epoch;
     service->stored_revision = record->revision;
     service->stored_bytes = encoded.length_bytes;
     memcpy(service->stored, encoded.data, encoded.length_bytes);
-    blob_store(turn, service);
-    return true;
+    service->stored_token = blob_store(turn, service, token) ? token : 0;
+    return KEPT_WRITING;
 }
 
 static void record_fill(const struct service *service, minga_Manager *record)
@@ -98,12 +103,14 @@ void service_spread(struct turn *turn, struct service *service)
     message.body.save_manager.record.size = (pb_size_t)service->stored_bytes;
     memcpy(message.body.save_manager.record.bytes, service->stored, service->stored_bytes);
     service->save_ms = turn->now_ms;
+    service->save_asked_count = 0;
+    service->save_refused_count = 0;
     for (uint32_t i = 0; i < count; i++) {
         struct ask ask = {.kind = ASK_SAVE, .to = nodes[i], .service = service->id};
 
         if (!id_equal(&nodes[i].id, &around->node.id)) {
             ask.number = service->revision;
-            (void)outbox_message(turn, &ask, &message);
+            service->save_asked_count += outbox_message(turn, &ask, &message) ? 1 : 0;
         }
     }
     if (count <= 1) { /* nobody else manages: the local store must do */
@@ -130,8 +137,10 @@ void service_save(struct manager *manager, struct turn *turn, struct service *se
     /* Ours stands over whatever was kept: it was made from it, with a higher epoch. */
     service->stored_epoch = service->epoch;
     service->stored_revision = service->revision;
+    service->stored_durably = false;
+    service->stored_token = 0;
     service->stored_bytes = (size_t)length;
     memcpy(service->stored, encoded, service->stored_bytes);
-    blob_store(turn, service);
+    (void)blob_store(turn, service, 0);
     service_spread(turn, service);
 }

@@ -176,9 +176,9 @@ static void take_service(struct service *service, struct turn *turn, const minga
     if (!service->active && wanted.active) {
         service->was_full = false;
         service->constraint[0] = '\0';
-        service->find.retry_ms = 0;
-        service->avoided_count = 0;
     }
+    /* The owner has acted, perhaps made room: nodes that failed a moment ago are worth a try. */
+    service->avoided_count = 0;
     service->known = true;
     service->sequence = record->sequence;
     memcpy(service->owner_key.bytes, record->owner_key, PUBLIC_KEY_BYTES);

@@ -118,7 +118,7 @@ void service_fetched(struct manager *manager, struct turn *turn, struct service 
                                  reply->body.fetch_reply.record.size};
         if (manager_record_open(encoded, &record) == 0 &&
             memcmp(record.service, service->id.id.bytes, ID_BYTES) == 0) {
-            (void)service_store(turn, service, &record, encoded);
+            (void)service_store(turn, service, &record, encoded, 0);
         }
         service->history = true;
     }
@@ -183,6 +183,8 @@ static void listened(struct manager *manager, struct turn *turn, struct service 
 
         if (slot_holds_node(slot) && slot->heard_ms == 0 &&
             !manager_back_soon(manager, &slot->node, turn->now_ms)) {
+            slot_note_ended(service, slot, REPLICA_FAILED, "not heard by its new manager",
+                            turn->now_ms);
             slot_clear(slot, turn->now_ms);
         }
     }

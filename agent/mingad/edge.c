@@ -10,6 +10,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "agent/mingad/recorder.h"
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -142,6 +143,7 @@ static int make_core(struct edge *edge, struct err *err)
     for (uint32_t i = 0; i < config->deny_count; i++) {
         core.deny[i] = config->deny[i].owner;
     }
+    recorder_life(edge->recorder, &core);
     edge->core = core_new(&core);
     keys_forget(&core.overlay.node_key);
     /* Only what is touched of it takes memory: calloc of so much comes from fresh pages. */
@@ -155,7 +157,10 @@ static int make_core(struct edge *edge, struct err *err)
 static void load_blob(void *context, const struct overlay_blob *blob)
 {
     struct edge *edge = context;
-    int r = core_load(edge->core, blob);
+    int r;
+
+    recorder_blob(edge->recorder, blob);
+    r = core_load(edge->core, blob);
 
     if (r < 0) {
         log_warning("a stored record of kind %d was not taken: %s", (int)blob->kind, err_text(r));
@@ -166,6 +171,7 @@ static void load_chunk(void *context, const struct chunk_id *chunk, uint64_t len
 {
     struct edge *edge = context;
 
+    recorder_chunk(edge->recorder, chunk, length_bytes);
     if (core_load_chunk(edge->core, chunk, length_bytes) < 0) {
         (void)chunk_store_drop(&edge->chunks, chunk); /* more than the core keeps account of */
     }
@@ -251,6 +257,7 @@ int edge_init(struct edge *edge, const struct edge_start *start, struct err *err
     edge->contribution = *start->contribution;
     edge->api_group = start->api_group;
     edge->helper_pid = start->helper_pid;
+    edge->recorder = start->recorder;
     addresses_find(&edge->config, &edge->addresses);
     int r = open_state(edge, err);
 

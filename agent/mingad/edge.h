@@ -25,6 +25,7 @@
 struct queued_event; /* events.c */
 struct upload;       /* chunk_jobs.c */
 struct trees;        /* trees.c */
+struct recorder;     /* recorder.h */
 
 enum edge_phase {
     EDGE_RUNNING,
@@ -53,6 +54,7 @@ struct edge {
 
     struct core *core;
     struct core_effects *effects;
+    struct recorder *recorder; /* NULL: none; main's */
     bool is_stepping;
     struct queued_event *queue;
     struct queued_event **queue_end;
@@ -97,6 +99,7 @@ struct edge_start { /* what was made while still root; all of it is taken over *
     int kept_fd;    /* a copy of it, for when all begins anew after leaving; -1 at first */
     gid_t api_group;
     pid_t helper_pid;
+    struct recorder *recorder; /* borrowed; NULL: none */
 };
 
 /* An empty edge with its loop. */

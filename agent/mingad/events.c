@@ -5,6 +5,7 @@
 
 #include "agent/mingad/clock.h"
 #include "agent/mingad/edge.h"
+#include "agent/mingad/recorder.h"
 #include "base/check.h"
 #include "base/log.h"
 
@@ -149,7 +150,9 @@ static void step(struct edge *edge, struct core_event *event)
         event->overlay = &overlay;
     }
     edge->effects->count = 0;
+    recorder_event(edge->recorder, event);
     core_step(edge->core, event, edge->effects);
+    recorder_done(edge->recorder, edge->effects);
     event->overlay = given;
     perform_all(edge);
 }
@@ -199,10 +202,15 @@ void edge_request(struct edge *edge, const struct core_request *request)
 
 void edge_start_core(struct edge *edge)
 {
+    uint64_t now_ms = clock_now_ms();
+    uint64_t wall_unix_s = clock_wall_unix_s();
+
     CHECK(!edge->is_stepping);
     edge->is_stepping = true;
     edge->effects->count = 0;
-    core_start(edge->core, clock_now_ms(), clock_wall_unix_s(), edge->effects);
+    recorder_start(edge->recorder, now_ms, wall_unix_s);
+    core_start(edge->core, now_ms, wall_unix_s, edge->effects);
+    recorder_done(edge->recorder, edge->effects);
     perform_all(edge);
     drain(edge);
     edge->is_stepping = false;

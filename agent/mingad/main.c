@@ -19,6 +19,7 @@
 #include "agent/mingad/folders.h"
 #include "agent/mingad/helper_start.h"
 #include "agent/mingad/options.h"
+#include "agent/mingad/recorder.h"
 #include "agent/mingad/user.h"
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -277,6 +278,9 @@ static int run(const struct options *options, const struct preparation *preparat
     if (edge == NULL) {
         return err_set(err, -ENOMEM, "out of memory");
     }
+    if (options->record_path != NULL) { /* root's file, where there is root */
+        r = recorder_open(options->record_path, options->record_bytes_max, &start.recorder, err);
+    }
     while (again && r == 0) {
         memset(edge, 0, sizeof(*edge));
         r = live(edge, &start, preparation, &again, err);
@@ -285,6 +289,7 @@ static int run(const struct options *options, const struct preparation *preparat
         }
     }
     cleanup_close(&start.kept_fd);
+    recorder_close(start.recorder);
     return r;
 }
 

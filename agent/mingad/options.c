@@ -5,6 +5,8 @@
 #include <getopt.h>
 #include <stdio.h>
 
+#include "base/units.h"
+
 const char options_usage[] =
     "Usage: mingad [OPTION]...\n"
     "Minga's agent: gives a share of this machine to a community.\n"
@@ -13,26 +15,32 @@ const char options_usage[] =
     "  --check-config   only say whether the configuration is fine\n"
     "  --write-limits   only write the limits for minga-sandboxd; as root\n"
     "  --verbose        log what the core does, too\n"
+    "  --record FILE    write down all that the core is told (minga-replay runs it again)\n"
+    "  --record-limit SIZE  of that file, 256M by default; then recording ends\n"
     "  --version\n"
     "  --help\n"
     "\n"
     "SIGTERM hands replicas over and ends (10 s at most). SIGUSR2 ends for a restart: replicas\n"
     "keep running. SIGHUP looks at the configuration again.\n";
 
-enum { OPTION_CONFIG = 256, OPTION_VERBOSE, OPTION_ACTION };
+enum { OPTION_CONFIG = 256, OPTION_VERBOSE, OPTION_RECORD, OPTION_RECORD_LIMIT, OPTION_ACTION };
+
+static const uint64_t record_bytes_default = (uint64_t)256 << 20;
 
 int options_parse(int argument_count, char **arguments, struct options *options_out)
 {
     static const struct option table[] = {
         {"config", required_argument, NULL, OPTION_CONFIG},
         {"verbose", no_argument, NULL, OPTION_VERBOSE},
+        {"record", required_argument, NULL, OPTION_RECORD},
+        {"record-limit", required_argument, NULL, OPTION_RECORD_LIMIT},
         {"check-config", no_argument, NULL, OPTION_ACTION + OPTIONS_CHECK_CONFIG},
         {"write-limits", no_argument, NULL, OPTION_ACTION + OPTIONS_WRITE_LIMITS},
         {"version", no_argument, NULL, OPTION_ACTION + OPTIONS_VERSION},
         {"help", no_argument, NULL, OPTION_ACTION + OPTIONS_HELP},
         {NULL, 0, NULL, 0},
     };
-    struct options options = {.action = OPTIONS_RUN};
+    struct options options = {.action = OPTIONS_RUN, .record_bytes_max = record_bytes_default};
     int option;
 
     // NOLINTNEXTLINE(concurrency-mt-unsafe): no thread has been started yet
@@ -41,6 +49,13 @@ int options_parse(int argument_count, char **arguments, struct options *options_
             options.config_path = optarg;
         } else if (option == OPTION_VERBOSE) {
             options.is_verbose = true;
+        } else if (option == OPTION_RECORD) {
+            options.record_path = optarg;
+        } else if (option == OPTION_RECORD_LIMIT) {
+            if (units_parse_bytes(optarg, &options.record_bytes_max) < 0) {
+                fprintf(stderr, "mingad: --record-limit %s: not a size (256M)\n", optarg);
+                return -EINVAL;
+            }
         } else if (option > OPTION_ACTION) {
             options.action = (enum options_action)(option - OPTION_ACTION);
         } else {

@@ -2,6 +2,7 @@
 #pragma once
 /* mingad's command line. */
 #include <stdbool.h>
+#include <stdint.h>
 
 enum options_action {
     OPTIONS_RUN,
@@ -15,6 +16,8 @@ struct options {
     enum options_action action;
     const char *config_path; /* NULL: the default file */
     bool is_verbose;
+    const char *record_path; /* NULL: no recording */
+    uint64_t record_bytes_max;
 };
 
 extern const char options_usage[];

@@ -7,7 +7,7 @@
 #include "base/check.h"
 #include "base/log.h"
 
-enum { LOST_MAX = 1024 };
+enum { LOST_MAX = 1024, RETRY_MS = 1000 };
 
 struct store_writer {
     struct pool_job job; /* first: the job is the writer */
@@ -21,6 +21,8 @@ struct store_writer {
     struct err err;
     struct store_batch *waiting;
     struct store_batch *running;
+    struct store_batch *kept; /* what failed, to be tried again; their tokens are reported */
+    uint64_t retry_ms;        /* when, by the loop's clock */
     uint32_t lost_count;
     uint64_t lost[LOST_MAX]; /* tokens of changes that found no room */
 };
@@ -35,9 +37,11 @@ struct store_writer *store_writer_new(uv_loop_t *loop, struct store *store, stor
     }
     writer->waiting = calloc(1, sizeof(*writer->waiting));
     writer->running = calloc(1, sizeof(*writer->running));
-    if (writer->waiting == NULL || writer->running == NULL) {
+    writer->kept = calloc(1, sizeof(*writer->kept));
+    if (writer->waiting == NULL || writer->running == NULL || writer->kept == NULL) {
         free(writer->waiting);
         free(writer->running);
+        free(writer->kept);
         free(writer);
         return NULL;
     }
@@ -55,8 +59,10 @@ void store_writer_free(struct store_writer *writer)
     }
     CHECK(!writer->is_running);
     store_batch_clear(writer->waiting);
+    store_batch_clear(writer->kept);
     free(writer->waiting);
     free(writer->running);
+    free(writer->kept);
     free(writer);
 }
 
@@ -100,6 +106,78 @@ static void report_lost(struct store_writer *writer)
     }
 }
 
+/* ------------------------------------------------------------------ once more */
+
+static bool is_replaced(const struct store_change *change, const struct store_batch *later)
+{
+    for (uint32_t i = 0; i < later->count; i++) {
+        const struct store_change *other = &later->changes[i];
+
+        if (other->kind == change->kind && other->number == change->number &&
+            id_equal(&other->key, &change->key)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void drop_replaced(struct store_batch *batch, const struct store_batch *later)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < batch->count; i++) {
+        if (is_replaced(&batch->changes[i], later)) {
+            free(batch->changes[i].data);
+        } else {
+            batch->changes[count++] = batch->changes[i];
+        }
+    }
+    batch->count = count;
+}
+
+/* Moves all of `from` behind what is in `to`; what finds no room is gone, and said. */
+static void append(struct store_batch *to, struct store_batch *from)
+{
+    uint32_t lost_count = 0;
+
+    for (uint32_t i = 0; i < from->count; i++) {
+        if (to->count < STORE_BATCH_MAX) {
+            to->changes[to->count++] = from->changes[i];
+        } else {
+            free(from->changes[i].data);
+            lost_count++;
+        }
+    }
+    from->count = 0;
+    if (lost_count > 0) {
+        log_error("database: %u changes are lost: too many wait for room on the disk", lost_count);
+    }
+}
+
+static void keep_failed(struct store_writer *writer)
+{
+    for (uint32_t i = 0; i < writer->running->count; i++) {
+        writer->running->changes[i].token = 0;
+    }
+    drop_replaced(writer->running, writer->waiting);
+    append(writer->kept, writer->running);
+    writer->retry_ms = uv_now(writer->loop) + RETRY_MS;
+}
+
+/* What failed goes in front of what is new, when both fit into one transaction. */
+static void take_kept(struct store_writer *writer)
+{
+    struct store_batch *batch = writer->kept;
+
+    drop_replaced(writer->kept, writer->waiting);
+    if (writer->kept->count + writer->waiting->count > STORE_BATCH_MAX) {
+        return;
+    }
+    append(writer->kept, writer->waiting);
+    writer->kept = writer->waiting;
+    writer->waiting = batch;
+}
+
 static void batch_written(struct pool_job *job)
 {
     struct store_writer *writer = (struct store_writer *)job;
@@ -111,7 +189,11 @@ static void batch_written(struct pool_job *job)
     for (uint32_t i = 0; i < count; i++) {
         tokens[i] = writer->running->changes[i].token;
     }
-    store_batch_clear(writer->running);
+    if (failed) {
+        keep_failed(writer);
+    } else {
+        store_batch_clear(writer->running);
+    }
     writer->is_running = false;
     for (uint32_t i = 0; i < count; i++) {
         if (tokens[i] != 0) {
@@ -124,11 +206,15 @@ static void batch_written(struct pool_job *job)
 
 void store_writer_flush(struct store_writer *writer)
 {
-    struct store_batch *batch = writer->waiting;
+    struct store_batch *batch;
 
-    if (writer->is_running || batch->count == 0) {
+    if (writer->is_running ||
+        (writer->waiting->count == 0 &&
+         (writer->kept->count == 0 || uv_now(writer->loop) < writer->retry_ms))) {
         return;
     }
+    take_kept(writer);
+    batch = writer->waiting;
     writer->waiting = writer->running;
     writer->running = batch;
     writer->is_running = true;

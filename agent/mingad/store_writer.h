@@ -5,6 +5,10 @@
  *
  * All changes of one turn of the loop, and those that came while a commit was running, become one
  * transaction. Their ends are reported in the order in which they were asked for.
+ *
+ * What could not be written (a full disk) is reported as failed and tried again, once a second and
+ * with whatever comes, until it is on the disk or a later change has taken its place: the core goes
+ * on with what it knows, and its disk must not fall behind for good.
  */
 #include <uv.h>
 
@@ -12,7 +16,7 @@
 
 struct store_writer;
 
-/* A change is durable, or (failed) was not made. Never called for token 0. */
+/* A change is durable, or (failed) is not yet. Never called for token 0. */
 typedef void store_stored(void *context, uint64_t token, bool failed);
 
 /* Borrows loop and store. Returns NULL without memory. */

@@ -163,6 +163,9 @@ static const char *what_is_left(struct helper *helper, struct replica *replica, 
         kill(replica->init_pid, SIGKILL);
         return "minga-init";
     }
+    if (!launch_over(&replica->launch)) {
+        return "the maker of its root";
+    }
     if (disk_attached(replica->loop_number, replica->backing)) {
         return "its disk";
     }

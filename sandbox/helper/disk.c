@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/loop.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -15,25 +16,72 @@
 #include "sandbox/helper/mounts.h"
 #include "sandbox/helper/worker.h"
 
-enum { LOOP_ATTEMPTS = 32, PATH_TEXT_BYTES = 64 };
+enum { LOOP_ATTEMPTS = 32, PATH_TEXT_BYTES = 64, COPY_BYTES = 65536 };
 
-static int make_image(const char *state, uint64_t size_bytes, struct err *err)
+static int make_file(const char *state, struct err *err)
 {
-    CLEANUP(cleanup_close) int fd = open(state, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    int fd = open(state, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+    return fd >= 0 ? fd : err_set(err, -errno, "disk image in %s: %m", state);
+}
+
+static int make_image(const struct disk_plan *plan, struct err *err)
+{
+    CLEANUP(cleanup_close) int fd = make_file(plan->state, err);
     int r;
 
     if (fd < 0) {
-        return err_set(err, -errno, "disk image in %s: %m", state);
+        return fd;
     }
     /* Not sparse: a promise that a full host breaks later ends in EIO and an aborted journal. */
     do {
-        r = fallocate(fd, 0, 0, (off_t)size_bytes);
+        r = fallocate(fd, 0, 0, (off_t)plan->size_bytes);
     } while (r < 0 && errno == EINTR);
     if (r < 0) {
-        return err_set(err, -errno, "disk image of %lu bytes in %s: %m", (unsigned long)size_bytes,
-                       state);
+        return err_set(err, -errno, "disk image of %lu bytes in %s: %m",
+                       (unsigned long)plan->size_bytes, plan->state);
     }
     return take_fd(&fd);
+}
+
+/* One stretch of the template. Read and written, not cloned: the image's blocks are its own. */
+static int copy_stretch(int template_fd, int image_fd, off_t from, off_t to)
+{
+    uint8_t buffer[COPY_BYTES];
+
+    while (from < to) {
+        size_t wanted_bytes = to - from < COPY_BYTES ? (size_t)(to - from) : COPY_BYTES;
+        ssize_t count_bytes = pread(template_fd, buffer, wanted_bytes, from);
+
+        if (count_bytes <= 0) {
+            return count_bytes < 0 ? -errno : -EIO;
+        }
+        ssize_t written_bytes = pwrite(image_fd, buffer, (size_t)count_bytes, from);
+        if (written_bytes <= 0) {
+            return written_bytes < 0 ? -errno : -EIO;
+        }
+        from += written_bytes;
+    }
+    return 0;
+}
+
+/* The blocks that mkfs wrote; the others of the image read as zeros already. */
+static int copy_template(const struct disk_plan *plan, int image_fd, struct err *err)
+{
+    off_t from = 0;
+    int r = 0;
+
+    while (r == 0 && (from = lseek(plan->template_fd, from, SEEK_DATA)) >= 0) {
+        off_t to = lseek(plan->template_fd, from, SEEK_HOLE);
+
+        r = to < 0 ? -errno : copy_stretch(plan->template_fd, image_fd, from, to);
+        from = to;
+    }
+    if (r == 0 && errno != ENXIO) { /* ENXIO: no more data */
+        r = -errno;
+    }
+    errno = -r;
+    return r < 0 ? err_set(err, r, "disk image: %m") : 0;
 }
 
 /*
@@ -125,16 +173,29 @@ static int mount_loop(int loop_number, struct err *err)
                       err);
 }
 
-int disk_make(const char *state, uint64_t size_bytes, uid_t maker, struct disk *disk_out,
-              struct err *err)
+int disk_template_make(const struct disk_plan *plan, struct err *err)
+{
+    CLEANUP(cleanup_close) int fd = make_file(plan->state, err);
+
+    if (fd < 0) {
+        return fd;
+    }
+    if (ftruncate(fd, (off_t)plan->size_bytes) < 0) {
+        return err_set(err, -errno, "disk image: %m");
+    }
+    int r = make_file_system(fd, plan->maker, err);
+    return r < 0 ? r : take_fd(&fd);
+}
+
+int disk_make(const struct disk_plan *plan, struct disk *disk_out, struct err *err)
 {
     struct disk disk = {.mount_fd = -1, .loop_number = -1};
-    CLEANUP(cleanup_close) int image_fd = make_image(state, size_bytes, err);
+    CLEANUP(cleanup_close) int image_fd = make_image(plan, err);
 
     if (image_fd < 0) {
         return image_fd;
     }
-    int r = make_file_system(image_fd, maker, err);
+    int r = copy_template(plan, image_fd, err);
     if (r < 0) {
         return r;
     }

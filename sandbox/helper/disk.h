@@ -21,12 +21,21 @@ struct disk {
     char backing[LOOP_TEXT_BYTES_MAX]; /* what the kernel calls the file behind the device */
 };
 
+/* What a disk is made from; everything borrowed. */
+struct disk_plan {
+    const char *state; /* a folder of ours on the file system that holds it */
+    uint64_t size_bytes;
+    uid_t maker;     /* an otherwise unused uid that mkfs runs as */
+    int template_fd; /* disk_template_make's of the same size; -1: none yet */
+};
+
 /*
- * Makes it in the folder `state`. `maker` is an otherwise unused uid that mkfs runs as. Returns 0;
- * -ENOSPC when the host's file system is full.
+ * A sparse file with an empty file system of the plan's size: mkfs runs once for a size, and each
+ * disk gets a copy of the blocks that it wrote. Returns its descriptor or -errno.
  */
-int disk_make(const char *state, uint64_t size_bytes, uid_t maker, struct disk *disk_out,
-              struct err *err);
+int disk_template_make(const struct disk_plan *plan, struct err *err);
+/* Needs the plan's template. Returns 0; -ENOSPC when the host's file system is full. */
+int disk_make(const struct disk_plan *plan, struct disk *disk_out, struct err *err);
 void disk_done(struct disk *disk);
 /* Is loop device `loop_number` still attached to the file that the kernel called `backing`? */
 bool disk_attached(int loop_number, const char *backing);

@@ -2,7 +2,7 @@
 #pragma once
 /*
  * What minga-sandboxd knows: its limits, its one mingad, its replicas. One instance, made by
- * main; everything runs on one thread, and nothing waits longer than a launch takes.
+ * main; everything runs on one thread, and nothing waits for a disk or for another process.
  */
 #include <limits.h>
 #include <stdbool.h>
@@ -13,11 +13,13 @@
 #include "sandbox/cgroup.h"
 #include "sandbox/environment.h"
 #include "sandbox/helper/disk.h"
+#include "sandbox/helper/launch.h"
 #include "sandbox/helper/uid_range.h"
 #include "sandbox/limits_file.h"
 #include "sandbox/request.h"
 
 enum {
+    MAKE_MS_MAX = 60000,      /* for its disk to be made: a slow host, a large file */
     START_MS_MAX = 10000,     /* from the clone to the service's execve */
     STOP_MARGIN_MS = 1000,    /* beyond the grace, until we kill instead of init */
     ENDING_POLL_MS = 10,      /* between two looks at what is being ended */
@@ -25,13 +27,14 @@ enum {
     OOM_LOOK_MS = 1000,       /* after an out-of-memory, for who was killed */
     SHM_BYTES_MAX = 64 << 20, /* /dev/shm; or a quarter of the replica's memory */
     KEPT_LOGS_MAX = 16,       /* of replicas that have ended */
+    DISK_TEMPLATES_MAX = 8,   /* of as many sizes */
     FOLDER_BYTES_MAX = 256,   /* of the path of one of our own folders */
 };
 #define UID_FOLDER_DEFAULT "/run/minga-uids"
 
 enum replica_state {
     REPLICA_FREE,     /* the slot of the table is not in use */
-    REPLICA_STARTING, /* cloned; the service is not yet executed */
+    REPLICA_STARTING, /* being launched; the service is not yet executed */
     REPLICA_RUNNING,
     REPLICA_STOPPING, /* the service was told; killed at deadline_ms */
     REPLICA_ENDING,   /* being killed and cleared away; ENDED follows */
@@ -50,7 +53,8 @@ struct replica {
     uint64_t oom_until_ms; /* the counts of its group are looked at again until then */
     int loop_number;
     char backing[LOOP_TEXT_BYTES_MAX];
-    uint64_t started_ms; /* 0: not yet */
+    struct launch launch; /* STARTING: until the first process is set up */
+    uint64_t started_ms;  /* 0: not yet */
     uint64_t lease_until_ms;
     uint64_t deadline_ms; /* STARTING, STOPPING: then it is killed; ENDING: when it began */
     bool warned;          /* ENDING: that it hangs */
@@ -62,6 +66,11 @@ struct replica {
     char reason[REASON_CHARS_MAX + 1];
     uint64_t stats_ms; /* of the last STATS */
     uint64_t stats_cpu_us;
+};
+
+struct disk_template {
+    uint64_t size_bytes; /* 0: none */
+    int fd;              /* owned */
 };
 
 struct helper_folders {
@@ -91,6 +100,8 @@ struct helper {
     uint32_t missed_count;
     struct cgroup_name kept[KEPT_LOGS_MAX]; /* "": free */
     uint32_t kept_next;                     /* the oldest, or a free one */
+    struct disk_template templates[DISK_TEMPLATES_MAX];
+    uint32_t template_next; /* the oldest, or a free one */
 };
 
 /* --- replica.c: the life of one replica --- */
@@ -130,11 +141,14 @@ void kept_remove_all(struct helper *helper);
 /* --- launch.c --- */
 
 /*
- * Starts what replica->spec says in an empty slot; `port_fds` are borrowed. On failure the slot
- * holds what was made so far: replica_end() it.
+ * Begins to start what replica->spec says in an empty slot; `port_fds` are borrowed. On failure
+ * the slot holds what was made so far: replica_end() it.
  */
 int replica_launch(struct helper *helper, struct replica *replica, const int *port_fds,
                    struct err *err);
+/* Its launch goes on: the root is made; the first process is set up. Ends it on failure. */
+void replica_on_made(struct helper *helper, struct replica *replica);
+void replica_on_setup(struct helper *helper, struct replica *replica);
 
 /* --- record.c: what survives a helper --- */
 

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include "base/attributes.h"
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "sandbox/helper/child.h"
 #include "sandbox/helper/helper.h"
 #include "sandbox/helper/memory_file.h"
@@ -21,25 +21,9 @@
 #include "sandbox/helper/rootfs.h"
 #include "sandbox/spec.h"
 
-enum { SETUP_MS_MAX = 5000 };
-
-/* What exists only during a launch; everything owned. */
-struct launch {
-    struct disk disk;
-    int root_fd;
-    int listen_fd;
-    int spec_fd;
-    int log_fds[2];
-    int init_entries[CGROUP_ENTRIES];
-    int service_entries[CGROUP_ENTRIES];
-    int setup_fds[2];   /* ours, the child's */
-    int control_fds[2]; /* ours, the child's */
-};
-
-static void launch_init(struct launch *launch)
+void launch_init(struct launch *launch)
 {
     *launch = (struct launch){
-        .disk = {.mount_fd = -1, .loop_number = -1},
         .root_fd = -1,
         .listen_fd = -1,
         .spec_fd = -1,
@@ -47,26 +31,38 @@ static void launch_init(struct launch *launch)
         .setup_fds = {-1, -1},
         .control_fds = {-1, -1},
     };
+    maker_init(&launch->maker);
     for (int i = 0; i < CGROUP_ENTRIES; i++) {
         launch->init_entries[i] = -1;
         launch->service_entries[i] = -1;
     }
+    for (int i = 0; i < PORTS_PER_SERVICE_MAX; i++) {
+        launch->port_fds[i] = -1;
+    }
 }
 
-static void launch_done(struct launch *launch)
+static void close_all(int *fds, size_t count)
 {
-    int fds[] = {launch->root_fd,      launch->listen_fd,      launch->spec_fd,
-                 launch->log_fds[0],   launch->log_fds[1],     launch->setup_fds[0],
-                 launch->setup_fds[1], launch->control_fds[0], launch->control_fds[1]};
-
-    disk_done(&launch->disk);
-    for (size_t i = 0; i < ARRAY_COUNT(fds); i++) {
+    for (size_t i = 0; i < count; i++) {
         cleanup_close(&fds[i]);
+        fds[i] = -1;
     }
-    for (int i = 0; i < CGROUP_ENTRIES; i++) {
-        cleanup_close(&launch->init_entries[i]);
-        cleanup_close(&launch->service_entries[i]);
+}
+
+bool launch_over(struct launch *launch)
+{
+    int *const single[] = {&launch->root_fd, &launch->listen_fd, &launch->spec_fd};
+
+    for (size_t i = 0; i < ARRAY_COUNT(single); i++) {
+        close_all(single[i], 1);
     }
+    close_all(launch->log_fds, ARRAY_COUNT(launch->log_fds));
+    close_all(launch->setup_fds, ARRAY_COUNT(launch->setup_fds));
+    close_all(launch->control_fds, ARRAY_COUNT(launch->control_fds));
+    close_all(launch->init_entries, ARRAY_COUNT(launch->init_entries));
+    close_all(launch->service_entries, ARRAY_COUNT(launch->service_entries));
+    close_all(launch->port_fds, ARRAY_COUNT(launch->port_fds));
+    return maker_over(&launch->maker);
 }
 
 /* Through /proc, as the path may be longer than an address holds. */
@@ -136,40 +132,79 @@ static int make_sockets(struct launch *launch, struct err *err)
     return 0;
 }
 
-static int make_root(const struct helper *helper, struct replica *replica, struct launch *launch,
-                     struct err *err)
+static struct disk_template *find_template(struct helper *helper, uint64_t size_bytes)
 {
-    int r = disk_make(helper->folders.state, replica->spec.limits.disk_bytes, replica->uids.first,
-                      &launch->disk, err);
-
-    if (r < 0) {
-        return r;
+    for (size_t i = 0; i < DISK_TEMPLATES_MAX; i++) {
+        if (helper->templates[i].size_bytes == size_bytes) {
+            return &helper->templates[i];
+        }
     }
-    replica->loop_number = launch->disk.loop_number;
-    memcpy(replica->backing, launch->disk.backing, sizeof(replica->backing));
-    const struct rootfs_plan plan = {
+    return NULL;
+}
+
+/* Kept for the next replica of that size; the oldest gives way. */
+static void keep_template(struct helper *helper, uint64_t size_bytes, int fd)
+{
+    struct disk_template *slot = find_template(helper, size_bytes);
+
+    if (slot == NULL) {
+        slot = &helper->templates[helper->template_next];
+        helper->template_next = (helper->template_next + 1) % DISK_TEMPLATES_MAX;
+    }
+    if (slot->size_bytes != 0) {
+        close(slot->fd);
+    }
+    *slot = (struct disk_template){size_bytes, fd};
+}
+
+static int begin_root(struct helper *helper, struct replica *replica, struct err *err)
+{
+    const uint64_t size_bytes = replica->spec.limits.disk_bytes;
+    const struct disk_template *template = find_template(helper, size_bytes);
+    const struct disk_plan disk = {
+        .state = helper->folders.state,
+        .size_bytes = size_bytes,
+        .maker = replica->uids.first,
+        .template_fd = template == NULL ? -1 : template->fd,
+    };
+    const struct rootfs_plan root = {
         .trees = helper->limits.trees,
         .layers = helper->folders.layers,
         .tree = replica->spec.tree,
         .agent_uid = helper->limits.agent_uid,
         .agent_gid = helper->limits.agent_gid,
         .service_id = replica->uids.first + replica->spec.user,
-        .disk_fd = launch->disk.mount_fd,
+        .disk_fd = -1,
         .hostname = replica->spec.hostname,
     };
-    launch->root_fd = rootfs_make(&plan, err);
-    return launch->root_fd < 0 ? launch->root_fd : 0;
+
+    return maker_begin(&disk, &root, &replica->launch.maker, err);
 }
 
-/* Everything that a sandbox is made of, before there is a process. */
-static int prepare(struct helper *helper, struct replica *replica, struct launch *launch,
-                   struct err *err)
+/* The caller closes its own when the request is done. */
+static int keep_ports(struct replica *replica, const int *port_fds, struct err *err)
 {
-    int r = uid_range_take(helper->folders.uids, &helper->limits, &replica->uids, err);
-
-    if (r == 0) {
-        r = cgroup_create(helper->cgroups, &replica->name, &replica->spec.limits, err);
+    for (uint32_t i = 0; i < replica->spec.port_count; i++) {
+        replica->launch.port_fds[i] = fcntl(port_fds[i], F_DUPFD_CLOEXEC, 0);
+        if (replica->launch.port_fds[i] < 0) {
+            return err_set(err, -errno, "ports: %m");
+        }
     }
+    return 0;
+}
+
+static int watch_memory(struct helper *helper, struct replica *replica, struct err *err)
+{
+    int r = cgroup_watch_oom(helper->cgroups, &replica->name, &replica->oom_fd, err);
+
+    return r < 0 ? r : 0;
+}
+
+static int make_group(struct helper *helper, struct replica *replica, struct err *err)
+{
+    struct launch *launch = &replica->launch;
+    int r = cgroup_create(helper->cgroups, &replica->name, &replica->spec.limits, err);
+
     if (r == 0) {
         r = cgroup_open_entries(helper->cgroups, &replica->name, CGROUP_INIT, launch->init_entries,
                                 err);
@@ -178,12 +213,15 @@ static int prepare(struct helper *helper, struct replica *replica, struct launch
         r = cgroup_open_entries(helper->cgroups, &replica->name, CGROUP_SERVICE,
                                 launch->service_entries, err);
     }
-    if (r == 0) {
-        r = make_root(helper, replica, launch, err);
-    }
-    if (r == 0) {
-        r = make_logs(helper, replica, launch->log_fds, err);
-    }
+    return r < 0 ? r : watch_memory(helper, replica, err);
+}
+
+/* What the first process is given, beside its root. */
+static int make_belongings(struct helper *helper, struct replica *replica, struct err *err)
+{
+    struct launch *launch = &replica->launch;
+    int r = make_logs(helper, replica, launch->log_fds, err);
+
     if (r == 0) {
         r = launch->listen_fd = make_listener(helper, replica, err);
     }
@@ -200,9 +238,9 @@ static uint64_t shm_bytes(const struct replica *replica)
     return quarter_bytes < SHM_BYTES_MAX ? quarter_bytes : SHM_BYTES_MAX;
 }
 
-static int clone_child(struct helper *helper, struct replica *replica, struct launch *launch,
-                       const int *port_fds, struct err *err)
+static int clone_child(struct helper *helper, struct replica *replica, struct err *err)
 {
+    struct launch *launch = &replica->launch;
     char place[PATH_MAX];
     int pidfd = -1;
     struct clone_args arguments = {
@@ -224,7 +262,7 @@ static int clone_child(struct helper *helper, struct replica *replica, struct la
         .filter_fd = helper->filter_fd,
         .log_fds = {launch->log_fds[0], launch->log_fds[1]},
         .lock_fd = replica->uids.lock_fd,
-        .port_fds = port_fds,
+        .port_fds = launch->port_fds,
         .port_count = replica->spec.port_count,
     };
 
@@ -248,16 +286,83 @@ static int clone_child(struct helper *helper, struct replica *replica, struct la
     return r < 0 ? err_set(err, r, "the sandbox's first process is gone") : 0;
 }
 
+static int furnish_child(const struct replica *replica, struct err *err)
+{
+    const struct id_map all = {0, replica->uids.first, UID_RANGE_COUNT};
+    int r = process_offer_to_oom_killer(replica->init_pid, err);
+
+    if (r == 0) {
+        r = process_write_maps(replica->init_pid, all, all, err);
+    }
+    if (r == 0 && send(replica->launch.setup_fds[0], "", 1, MSG_NOSIGNAL) != 1) {
+        r = err_set(err, -errno, "the sandbox's first process: %m");
+    }
+    return r;
+}
+
+int replica_launch(struct helper *helper, struct replica *replica, const int *port_fds,
+                   struct err *err)
+{
+    int r;
+
+    CHECK(replica->state == REPLICA_STARTING && replica->init_pid == 0);
+    replica->deadline_ms = now_ms() + MAKE_MS_MAX;
+    r = keep_ports(replica, port_fds, err);
+    if (r == 0) {
+        r = uid_range_take(helper->folders.uids, &helper->limits, &replica->uids, err);
+    }
+    if (r == 0) {
+        r = begin_root(helper, replica, err);
+    }
+    if (r == 0) { /* while the maker is at it */
+        r = make_group(helper, replica, err);
+    }
+    return r < 0 ? r : make_belongings(helper, replica, err);
+}
+
+static int take_root(struct helper *helper, struct replica *replica, struct err *err)
+{
+    struct made made;
+    int r = maker_answer(&replica->launch.maker, &made, err);
+
+    if (made.template_fd >= 0) {
+        keep_template(helper, replica->spec.limits.disk_bytes, made.template_fd);
+    }
+    replica->launch.root_fd = made.root_fd;
+    replica->loop_number = made.loop_number;
+    memcpy(replica->backing, made.backing, sizeof(replica->backing));
+    return r;
+}
+
+static void give_up(struct replica *replica, const struct err *err)
+{
+    log_warning("%s: start: %s", replica->name.text, err->text);
+    replica_end(replica, SANDBOX_END_REFUSED, 0, err->text);
+}
+
+void replica_on_made(struct helper *helper, struct replica *replica)
+{
+    struct err err = {0};
+    int r = take_root(helper, replica, &err);
+
+    if (r == 0) {
+        replica->deadline_ms = now_ms() + START_MS_MAX;
+        r = clone_child(helper, replica, &err);
+    }
+    if (r == 0) {
+        r = furnish_child(replica, &err);
+    }
+    if (r < 0) {
+        give_up(replica, &err);
+    }
+}
+
 /* The socket closes at execve; a packet before that says what failed. */
-static int await_execution(int setup_fd, struct err *err)
+static int read_setup(int setup_fd, struct err *err)
 {
     struct child_failure failure;
-    struct pollfd wanted = {.fd = setup_fd, .events = POLLIN};
+    ssize_t count_bytes = recv(setup_fd, &failure, sizeof(failure), MSG_DONTWAIT);
 
-    if (poll(&wanted, 1, SETUP_MS_MAX) != 1) {
-        return err_set(err, -ETIME, "the sandbox took too long to be set up");
-    }
-    ssize_t count_bytes = recv(setup_fd, &failure, sizeof(failure), 0);
     if (count_bytes == 0) {
         return 0;
     }
@@ -268,53 +373,19 @@ static int await_execution(int setup_fd, struct err *err)
     return err_set(err, failure.code, "%s", failure.text);
 }
 
-static int furnish_child(const struct replica *replica, struct launch *launch, struct err *err)
+void replica_on_setup(struct helper *helper, struct replica *replica)
 {
-    const struct id_map all = {0, replica->uids.first, UID_RANGE_COUNT};
-    int r = process_offer_to_oom_killer(replica->init_pid, err);
+    struct err err = {0};
+    int r = read_setup(replica->launch.setup_fds[0], &err);
 
-    if (r == 0) {
-        r = process_write_maps(replica->init_pid, all, all, err);
-    }
-    if (r == 0 && send(launch->setup_fds[0], "", 1, MSG_NOSIGNAL) != 1) {
-        r = err_set(err, -errno, "the sandbox's first process: %m");
-    }
-    return r < 0 ? r : await_execution(launch->setup_fds[0], err);
-}
-
-static int watch_memory(struct helper *helper, struct replica *replica, struct err *err)
-{
-    int r = cgroup_watch_oom(helper->cgroups, &replica->name, &replica->oom_fd, err);
-
-    return r < 0 ? r : 0;
-}
-
-int replica_launch(struct helper *helper, struct replica *replica, const int *port_fds,
-                   struct err *err)
-{
-    struct launch launch;
-    int r;
-
-    CHECK(replica->state == REPLICA_STARTING && replica->init_pid == 0);
-    launch_init(&launch);
-    r = prepare(helper, replica, &launch, err);
-    if (r == 0) {
-        r = watch_memory(helper, replica, err);
-    }
-    if (r == 0) {
-        r = clone_child(helper, replica, &launch, port_fds, err);
-    }
-    if (r == 0) {
-        r = furnish_child(replica, &launch, err);
-    }
     /* Before ATTACHED lets the service begin: from then on init lives without us. */
     if (r == 0) {
-        r = record_write(helper, replica, err);
+        r = record_write(helper, replica, &err);
     }
-    if (r == 0) {
-        replica->control_fd = take_fd(&launch.control_fds[0]);
-        replica->deadline_ms = now_ms() + START_MS_MAX;
+    if (r < 0) {
+        give_up(replica, &err);
+        return;
     }
-    launch_done(&launch);
-    return r;
+    replica->control_fd = take_fd(&replica->launch.control_fds[0]);
+    (void)launch_over(&replica->launch);
 }

@@ -15,13 +15,15 @@ enum source_kind {
     SOURCE_SIGNAL,
     SOURCE_LISTENER,
     SOURCE_CLIENT,
+    SOURCE_MADE,
+    SOURCE_SETUP,
     SOURCE_CONTROL,
     SOURCE_INIT,
     SOURCE_OUT_OF_MEMORY,
 };
 
 enum {
-    SOURCES_MAX = 3 + 3 * REPLICAS_PER_NODE_MAX,
+    SOURCES_MAX = 3 + 5 * REPLICAS_PER_NODE_MAX,
     TICK_MS = 1000,
     IDLE_MS = 1000,
     BUSY_TICK_MS = 50, /* while something has a deadline */
@@ -48,6 +50,15 @@ static void watch(struct sources *sources, int fd, enum source_kind kind, struct
     sources->count++;
 }
 
+static void watch_launch(struct sources *sources, struct replica *replica)
+{
+    if (replica->state == REPLICA_STARTING) {
+        watch(sources, replica->launch.maker.answer_fd, SOURCE_MADE, replica);
+        watch(sources, replica->init_pid == 0 ? -1 : replica->launch.setup_fds[0], SOURCE_SETUP,
+              replica);
+    }
+}
+
 static void watch_all(struct helper *helper, int signal_fd, struct sources *sources)
 {
     sources->count = 0;
@@ -59,6 +70,7 @@ static void watch_all(struct helper *helper, int signal_fd, struct sources *sour
 
         /* What init said last comes before that it is over. */
         if (replica->state != REPLICA_FREE) {
+            watch_launch(sources, replica);
             watch(sources, replica->control_fd, SOURCE_CONTROL, replica);
             watch(sources, replica->oom_fd, SOURCE_OUT_OF_MEMORY, replica);
             watch(sources, replica->pidfd, SOURCE_INIT, replica);
@@ -138,6 +150,16 @@ static bool handle(struct helper *helper, const struct sources *sources, nfds_t 
     case SOURCE_CLIENT:
         if (fd == helper->client_fd) {
             helper_on_client(helper);
+        }
+        break;
+    case SOURCE_MADE:
+        if (fd == replica->launch.maker.answer_fd && replica->state == REPLICA_STARTING) {
+            replica_on_made(helper, replica);
+        }
+        break;
+    case SOURCE_SETUP:
+        if (fd == replica->launch.setup_fds[0] && replica->state == REPLICA_STARTING) {
+            replica_on_setup(helper, replica);
         }
         break;
     case SOURCE_CONTROL:

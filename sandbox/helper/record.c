@@ -13,7 +13,7 @@
 #include "sandbox/spec.h"
 
 /* The files are root's own, but a crash or an older version may have written them. */
-enum { RECORD_VERSION = 1, RECORD_BYTES_MAX = SPEC_BYTES_MAX + 1024 };
+enum { RECORD_VERSION = 2, RECORD_BYTES_MAX = SPEC_BYTES_MAX + 1024 };
 
 void replica_path(const char *folder, const struct replica *replica, const char *suffix,
                   char path_out[PATH_MAX])

@@ -23,6 +23,7 @@ void replica_init(struct replica *replica)
         .oom_fd = -1,
         .loop_number = -1,
     };
+    launch_init(&replica->launch);
 }
 
 struct replica *replica_find(struct helper *helper, const struct replica_key *key)

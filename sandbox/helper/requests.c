@@ -176,7 +176,6 @@ static void request_start(struct helper *helper, const struct helper_request *re
     replica->spec = *spec;
     replica->name = replica_name(&spec->key);
     replica->lease_until_ms = now_ms() + HELPER_ALONE_MS;
-    replica->deadline_ms = now_ms() + START_MS_MAX;
     if (replica_launch(helper, replica, packet->fds, &err) < 0) {
         log_warning("%s: start: %s", replica->name.text, err.text);
         replica_end(replica, SANDBOX_END_REFUSED, 0, err.text);

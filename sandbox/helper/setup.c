@@ -19,6 +19,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "sandbox/helper/give_up.h"
 #include "sandbox/helper/memory_file.h"
 #include "sandbox/helper/process.h"
 #include "sandbox/helper/seccomp.h"
@@ -235,7 +236,10 @@ int helper_setup(const struct options *options, struct helper *helper_out, struc
     if (r >= 0) {
         r = helper_out->filter_fd = seccomp_make(err);
     }
-    return r < 0 ? r : open_cgroups(helper_out, err);
+    if (r >= 0) {
+        r = open_cgroups(helper_out, err);
+    }
+    return r < 0 ? r : give_up_privileges(err);
 }
 
 int helper_listen(struct helper *helper, struct err *err)

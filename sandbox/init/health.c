@@ -5,6 +5,11 @@
 
 static const uint64_t first_quick_for_ms = 10000;
 
+static bool has_question(const struct sandbox_health *settings)
+{
+    return settings->container_port != 0 || settings->argument_count != 0;
+}
+
 void health_init(struct health *health, const struct sandbox_spec *spec, uint64_t now_ms)
 {
     *health = (struct health){
@@ -13,7 +18,7 @@ void health_init(struct health *health, const struct sandbox_spec *spec, uint64_
         .started_ms = now_ms,
         .wakeup_ms = now_ms,
     };
-    if (spec->health.container_port != 0) {
+    if (has_question(&spec->health)) {
         return;
     }
     if (spec->port_count == 0) {
@@ -35,7 +40,7 @@ bool health_due(struct health *health, uint64_t now_ms)
     if (health->asking || now_ms < health->wakeup_ms) {
         return false;
     }
-    CHECK(health->settings.container_port != 0);
+    CHECK(has_question(&health->settings));
     health->asking = true;
     health->wakeup_ms = UINT64_MAX;
     return true;

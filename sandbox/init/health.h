@@ -20,7 +20,7 @@ enum { HEALTH_FIRST_MS = 100, HEALTH_FIRST_MS_SLOW = 1000, HEALTH_FIRST_TIMEOUT_
 enum health_state { HEALTH_UNKNOWN, HEALTH_OK, HEALTH_FAILING };
 
 struct health {
-    struct sandbox_health settings; /* container_port 0: nothing to ask */
+    struct sandbox_health settings; /* no port and no command: nothing to ask */
     bool only_until_well;           /* no probe was asked for: stop at the first success */
     bool asking;                    /* a probe is under way */
     enum health_state state;

@@ -183,7 +183,7 @@ static void on_started(struct init *init)
 
     init->phase = INIT_PHASE_RUNNING;
     init->started_ms = now_ms();
-    r = privileges_when_started(&err);
+    r = privileges_when_started(start_probes(&init->spec), &err);
     for (int i = 0; i < PORTS_PER_SERVICE_MAX; i++) {
         listen_fds[i] = INIT_FD_PORTS + i;
     }
@@ -272,6 +272,14 @@ static void on_end(struct init *init, int wait_status)
     tell_end(init);
 }
 
+static void on_probe_outcome(struct init *init, enum probe_outcome outcome)
+{
+    if (outcome != PROBE_PENDING &&
+        health_result(&init->health, outcome == PROBE_SUCCEEDED, now_ms())) {
+        tell_health(init);
+    }
+}
+
 static void on_children(struct init *init)
 {
     struct signalfd_siginfo ignored;
@@ -283,6 +291,11 @@ static void on_children(struct init *init)
         if (pid == init->start.pid) {
             on_end(init, status);
             return; /* there is nobody left to reap */
+        }
+        if (pid == init->probe_pid) {
+            init->probe_pid = 0;
+            on_probe_outcome(init, WIFEXITED(status) && WEXITSTATUS(status) == 0 ? PROBE_SUCCEEDED
+                                                                                 : PROBE_FAILED);
         }
     }
 }
@@ -357,11 +370,31 @@ static void on_listen(struct init *init)
 
 /* --- health --- */
 
-static void on_probe_outcome(struct init *init, enum probe_outcome outcome)
+/* A command is over when it is reaped; what takes too long is killed, and fails by that. */
+static enum probe_outcome begin_probe(struct init *init, uint64_t present_ms)
 {
-    if (outcome != PROBE_PENDING &&
-        health_result(&init->health, outcome == PROBE_SUCCEEDED, now_ms())) {
-        tell_health(init);
+    pid_t pid;
+
+    if (!start_probes(&init->spec)) {
+        return probe_begin(&init->probe, &init->health.settings, present_ms);
+    }
+    pid = start_probe(&init->spec);
+    if (pid < 0) {
+        return PROBE_FAILED;
+    }
+    init->probe_pid = pid;
+    init->probe_kill_ms = present_ms + init->health.settings.timeout_ms;
+    return PROBE_PENDING;
+}
+
+static void end_slow_command(struct init *init, uint64_t present_ms)
+{
+    if (init->probe_pid == 0 || present_ms < init->probe_kill_ms) {
+        return;
+    }
+    init->probe_kill_ms = present_ms + SEND_MS_MAX;
+    if (kill(-init->probe_pid, SIGKILL) < 0) {
+        (void)kill(init->probe_pid, SIGKILL); /* it has made no group of its own yet */
     }
 }
 
@@ -394,8 +427,9 @@ static void on_time(struct init *init)
     if (init->probe.fd >= 0 && init->probe.deadline_ms <= present_ms) {
         on_probe(init);
     }
+    end_slow_command(init, present_ms);
     if (health_due(&init->health, present_ms)) {
-        on_probe_outcome(init, probe_begin(&init->probe, &init->health.settings, present_ms));
+        on_probe_outcome(init, begin_probe(init, present_ms));
     }
 }
 
@@ -409,6 +443,9 @@ static int wait_ms(const struct init *init)
     }
     if (init->probe.fd >= 0 && init->probe.deadline_ms < due_ms) {
         due_ms = init->probe.deadline_ms;
+    }
+    if (init->probe_pid != 0 && init->probe_kill_ms < due_ms) {
+        due_ms = init->probe_kill_ms;
     }
     if (init->health_unsent && present_ms + SEND_AGAIN_MS < due_ms) {
         due_ms = present_ms + SEND_AGAIN_MS;

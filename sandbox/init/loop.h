@@ -33,6 +33,8 @@ struct init { /* zeroed memory before loop_init */
     struct logs_writer logs;
     struct health health;
     struct probe probe;
+    pid_t probe_pid; /* of the health command; 0: none */
+    uint64_t probe_kill_ms;
     struct forward forward;
 };
 

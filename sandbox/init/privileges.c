@@ -59,9 +59,11 @@ static int fail(struct err *err, int code, const char *what)
     return err_set(err, code, "%s: %m", what);
 }
 
+static const uint32_t to_end = 1U << CAP_KILL;
+static const uint32_t to_start = 1U << CAP_KILL | 1U << CAP_SETUID | 1U << CAP_SETGID;
+
 int privileges_of_init(struct err *err)
 {
-    const uint32_t kept = 1U << CAP_KILL | 1U << CAP_SETUID | 1U << CAP_SETGID;
     int r;
 
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) {
@@ -76,7 +78,7 @@ int privileges_of_init(struct err *err)
         r = become(INIT_UID);
     }
     if (r == 0) {
-        r = set_capabilities(kept);
+        r = set_capabilities(to_start);
     }
     if (r < 0) {
         return fail(err, r, "init: give up privileges");
@@ -88,9 +90,9 @@ int privileges_of_init(struct err *err)
     return 0;
 }
 
-int privileges_when_started(struct err *err)
+int privileges_when_started(bool starts_more, struct err *err)
 {
-    int r = set_capabilities(1U << CAP_KILL);
+    int r = set_capabilities(starts_more ? to_start : to_end);
 
     if (r == 0 && (prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))) {
         r = -errno;

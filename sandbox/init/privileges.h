@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 /* What minga-init and the service may do. For pid 1 of a sandbox and its first child only. */
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -12,7 +13,10 @@
  * signal, which the change of uid clears, is set anew: SIGKILL.
  */
 int privileges_of_init(struct err *err);
-/* After the service has been started: CAP_KILL alone is left, and no death signal. */
-int privileges_when_started(struct err *err);
+/*
+ * After the service has been started: CAP_KILL alone is left (and, where more processes of the
+ * service's will be started, what that needs), and no death signal.
+ */
+int privileges_when_started(bool starts_more, struct err *err);
 /* In the child: uid and gid `user`, no groups, no capability in any of the five sets. */
 int privileges_of_service(uint32_t user, struct err *err);

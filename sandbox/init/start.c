@@ -88,15 +88,17 @@ static int set_limits(struct err *err)
     return 0;
 }
 
+/* output_write_fd: -1 for nowhere. */
 static int set_output(int output_write_fd, struct err *err)
 {
-    CLEANUP(cleanup_close) int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    CLEANUP(cleanup_close) int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int output_fd = output_write_fd < 0 ? null_fd : output_write_fd;
 
     if (null_fd < 0) {
         return err_set(err, -errno, "/dev/null: %m");
     }
-    if (dup2(null_fd, STDIN_FILENO) < 0 || dup2(output_write_fd, STDOUT_FILENO) < 0 ||
-        dup2(output_write_fd, STDERR_FILENO) < 0) {
+    if (dup2(null_fd, STDIN_FILENO) < 0 || dup2(output_fd, STDOUT_FILENO) < 0 ||
+        dup2(output_fd, STDERR_FILENO) < 0) {
         return err_set(err, -errno, "output: %m");
     }
     return 0;
@@ -154,16 +156,15 @@ static int load_filter(struct err *err)
     return 0;
 }
 
-/* Returns only when it has failed. */
-static int become_service(struct sandbox_spec *spec, int output_write_fd, struct err *err)
+/* Executes `arguments` as the service. Returns only when it has failed. */
+static int become_service(struct sandbox_spec *spec, char *const *arguments, int output_write_fd,
+                          struct err *err)
 {
     char hostname_entry[sizeof("HOSTNAME=") + sizeof(spec->hostname)];
-    char *arguments[ARGUMENTS_MAX + 1];
     char *environment[ENVIRONMENT_MAX + DEFAULTS_MAX + 1];
     int r;
 
     CHECK(snprintf(hostname_entry, sizeof(hostname_entry), "HOSTNAME=%s", spec->hostname) > 0);
-    spec_words(spec->arguments, spec->argument_count, arguments);
     build_environment(spec, hostname_entry, environment);
     if (setsid() < 0) {
         return err_set(err, -errno, "session: %m");
@@ -209,6 +210,7 @@ static _Noreturn void run_child(struct sandbox_spec *spec, int output_write_fd, 
                                 int report_fd)
 {
     const struct init_message forked = {.kind = INIT_FORKED};
+    char *arguments[ARGUMENTS_MAX + 1];
     struct err err = {0};
     char go;
     int r = enter_cgroup(&err);
@@ -222,7 +224,8 @@ static _Noreturn void run_child(struct sandbox_spec *spec, int output_write_fd, 
     } else if (r == 0 && read(go_fd, &go, 1) != 1) {
         _exit(1); /* init is gone, and with it everybody who could want to know */
     } else if (r == 0) {
-        (void)become_service(spec, output_write_fd, &err);
+        spec_words(spec->arguments, spec->argument_count, arguments);
+        (void)become_service(spec, arguments, output_write_fd, &err);
     }
     /* Short enough for a pipe to take at once. */
     if (write(report_fd, err.text, strlen(err.text)) < 0) {
@@ -255,11 +258,33 @@ int start_fork(struct start *start, struct sandbox_spec *spec, int output_write_
         return err_set(err, -errno, "start: %m");
     }
     start->pid = pid;
-    /* Only the child was to enter. */
-    if (syscall(SYS_close_range, INIT_FD_ENTRIES, INIT_FD_ENTRIES + INIT_ENTRIES - 1, 0) < 0) {
+    /* Only the child was to enter, unless there are others to come. */
+    if (!start_probes(spec) &&
+        syscall(SYS_close_range, INIT_FD_ENTRIES, INIT_FD_ENTRIES + INIT_ENTRIES - 1, 0) < 0) {
         return err_set(err, -errno, "start: %m");
     }
     return 0;
+}
+
+bool start_probes(const struct sandbox_spec *spec)
+{
+    return spec->health.argument_count > 0;
+}
+
+pid_t start_probe(struct sandbox_spec *spec)
+{
+    char *arguments[HEALTH_ARGUMENTS_MAX + 1];
+    struct err err = {0};
+    pid_t pid = fork();
+
+    if (pid != 0) {
+        return pid < 0 ? -errno : pid;
+    }
+    spec_words(spec->health.arguments, spec->health.argument_count, arguments);
+    if (enter_cgroup(&err) == 0) {
+        (void)become_service(spec, arguments, -1, &err);
+    }
+    _exit(1);
 }
 
 int start_release(struct start *start)

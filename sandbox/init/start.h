@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 /* The service's first process: forked, held until it is in its cgroup, then executed. */
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "base/err.h"
@@ -19,6 +20,13 @@ struct start {
  */
 int start_prepare(struct start *start, const struct sandbox_spec *spec, int *output_write_fd_out,
                   struct err *err);
+/* Will start_probe be called? Then what it needs must be kept. */
+bool start_probes(const struct sandbox_spec *spec);
+/*
+ * Starts the spec's health command beside the service: same user, group, filter, environment and
+ * folder, in a process group of its own; it reads and prints nothing. Returns its pid or -errno.
+ */
+pid_t start_probe(struct sandbox_spec *spec);
 /* Forks. The child reports itself on INIT_FD_CONTROL and waits. Closes output_write_fd. */
 int start_fork(struct start *start, struct sandbox_spec *spec, int output_write_fd,
                struct err *err);

@@ -6,6 +6,9 @@
 
 #include "base/check.h"
 #include "base/hash.h"
+#include "tests/sim/check_limits.h"
+#include "tests/sim/check_replicas.h"
+#include "tests/sim/check_ring.h"
 #include "tests/sim/converge.h"
 #include "tests/sim/world.h"
 
@@ -60,6 +63,7 @@ void checker_after_step(struct world *world, uint32_t node)
     if (core_replica_count(stepped->core) > REPLICAS_PER_NODE_MAX) {
         world_fail(world, "%s has more replicas than its table", stepped->name);
     }
+    check_lookup_step(world, node);
 }
 
 /* ------------------------------------------------------------------ replicas */
@@ -150,6 +154,7 @@ void checker_stopping(struct world *world, uint32_t node, const struct replica_k
 {
     world_trace(world, "%s stops %s/%u.%" PRIu64, world->nodes[node].name,
                 service_name(world, &key->service), key->slot, key->incarnation);
+    check_replicas_stopping(world, node, key);
 }
 
 void checker_ended(struct world *world, uint32_t node, const struct replica_key *key, int end)
@@ -166,7 +171,7 @@ static uint32_t reachable_running(const struct world *world, uint32_t service)
     for (uint32_t node = 0; node < world->node_count; node++) {
         const struct sim_node *holder = &world->nodes[node];
 
-        if (holder->powered && !holder->cut) {
+        if (holder->powered && holder->cut_count == 0) {
             count += sandbox_running_count(&holder->sandbox, &world->client.services[service].id);
         }
     }
@@ -338,9 +343,15 @@ static void check_quiet(struct world *world)
     uint64_t pairs = (uint64_t)world->node_count * (world->node_count - 1);
     uint64_t count_max =
         (pairs + world->node_count * 4UL) * QUIET_MESSAGES_PER_S_MAX * QUIET_MS / 1000;
+    uint64_t most_count;
+    uint32_t most;
 
     if (sent_count > count_max) {
-        world_fail(world, "not quiet: %" PRIu64 " messages in %d ms", sent_count, QUIET_MS);
+        most =
+            traffic_most(&world->network.traffic, &world->checker.traffic_when_quiet, &most_count);
+        world_fail(world,
+                   "not quiet: %" PRIu64 " messages in %d ms, %" PRIu64 " of them of kind %u",
+                   sent_count, QUIET_MS, most_count, most);
     }
 }
 
@@ -359,6 +370,7 @@ static void check_held(struct world *world)
     }
     if (held_ms == HELD_MS - QUIET_MS) {
         checker->sent_when_quiet = world->network.sent_count;
+        checker->traffic_when_quiet = world->network.traffic;
     }
     if (held_ms >= HELD_MS) {
         check_quiet(world);
@@ -394,6 +406,9 @@ void checker_periodic(struct world *world)
 {
     check_excess(world);
     check_expectations(world);
+    check_ring_invariant(world);
+    check_limits(world);
+    check_replicas_alone(world);
     if (world->now_ms > world->checker.changed_ms + SETTLED_MS &&
         !converge_keys_are_unique(world)) {
         world_fail(world, "%s", world->checker.problem);
@@ -423,7 +438,8 @@ static void dump_core(const struct world *world, const struct sim_node *node)
     for (uint32_t i = 0; i < core_replica_count(node->core); i++) {
         struct core_replica replica;
 
-        core_replica(node->core, i, world->now_ms - node->boot_ms, &replica);
+        core_replica(node->core, i, world_node_ms(world, (uint32_t)(node - world->nodes)),
+                     &replica);
         printf("    executor: %s/%u.%" PRIu64 " %s, %s %s\n",
                service_name(world, &replica.key.service), replica.key.slot, replica.key.incarnation,
                replica_state_name(replica.status.state), replica_health_name(replica.status.health),
@@ -448,7 +464,7 @@ void checker_dump(const struct world *world)
 
         id_to_short(&node->id.id, id);
         printf("  %s %s%s%s%s membership %d\n", node->name, id, node->powered ? "" : ", no power",
-               node->cut ? ", cut" : "", node->core != NULL ? "" : ", no process",
+               node->cut_count > 0 ? ", cut" : "", node->core != NULL ? "" : ", no process",
                (int)world->client.members[i].membership);
         dump_replicas(world, node);
         if (node->core != NULL) {

@@ -8,7 +8,9 @@
 #include <stdint.h>
 
 #include "agent/core/core.h"
+#include "tests/sim/check_lookup.h"
 #include "tests/sim/schedule.h"
+#include "tests/sim/traffic.h"
 
 struct world;
 
@@ -43,16 +45,20 @@ struct checker {
     uint32_t picks[SIM_PICKS_MAX];
     uint32_t expectation_count;
     struct expectation expectations[EXPECTATIONS_MAX];
-    uint32_t split_count; /* faults in force that keep managers from hearing of each other */
-    uint64_t split_ms;    /* the last of them began or ended */
-    uint64_t changed_ms;  /* the last fault, its end, or the last wish */
+    uint32_t split_count;  /* faults in force that keep managers from hearing of each other */
+    uint64_t split_ms;     /* the last of them began or ended */
+    uint64_t disturbed_ms; /* messages were last lost so often that some may seem dead */
+    uint64_t changed_ms;   /* the last fault, its end, or the last wish */
     uint64_t excess_since_ms[SIM_SERVICES_MAX]; /* 0: no excess */
     uint64_t good_since_ms;                     /* all is as it ought to be; 0: it is not */
     uint64_t converged_ms;                      /* good for STEADY_MS; 0: not yet */
     uint64_t starts_when_converged;
     uint64_t sent_when_quiet;
+    struct traffic traffic_when_quiet;
     uint64_t start_count; /* replicas ever started */
     uint64_t service_start_count[SIM_SERVICES_MAX];
+    uint32_t lookup_top; /* all used ones lie below */
+    struct lookup_check lookups[LOOKUPS_MAX];
     char problem[200]; /* why it has not converged */
 };
 

@@ -508,7 +508,9 @@ void client_answered(struct world *world, uint32_t node, const struct core_answe
     world->client.refused_count += answer->outcome == OVERLAY_OK ? 0 : 1;
     world_trace(world, "%s answers request %d: %d %s", world->nodes[node].name, (int)pending.kind,
                 (int)answer->outcome, answer->reason);
-    if (curious_asks(pending.kind)) {
+    if (check_lookup_is_ours(&pending)) {
+        check_lookup_answered(world, &pending, answer);
+    } else if (curious_asks(pending.kind)) {
         curious_answered(world, &pending, answer);
     } else if (pending.service < SIM_SERVICES_MAX) {
         service_answered(world, pending.service, &pending, answer);
@@ -527,7 +529,11 @@ static void drop_pending(struct world *world, struct pending *pending)
             world->client.services[pending->service].asks = false;
         }
     }
-    world->client.members[pending->node].waiting = false;
+    if (check_lookup_is_ours(pending)) {
+        check_lookup_dropped(world, pending);
+    } else {
+        world->client.members[pending->node].waiting = false;
+    }
     pending->token = 0;
 }
 
@@ -556,6 +562,7 @@ void client_tick(struct world *world)
 {
     client_check_pending(world);
     curious_tick(world);
+    check_lookup_tick(world);
     for (uint32_t node = 0; node < world->node_count; node++) {
         tick_member(world, node);
     }

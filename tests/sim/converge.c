@@ -8,6 +8,8 @@
 
 #include "base/check.h"
 #include "overlay/signed.h"
+#include "tests/sim/check_replicas.h"
+#include "tests/sim/check_ring.h"
 #include "tests/sim/world.h"
 
 enum { KEYS_PROBED = 16 };
@@ -22,10 +24,10 @@ bool converge_problem(struct world *world, const char *format, ...)
     return false;
 }
 
-/* Does it run and take part? */
-static bool takes_part(const struct world *world, uint32_t node)
+bool converge_takes_part(const struct world *world, uint32_t node)
 {
-    return world->nodes[node].core != NULL && client_is_member(world, node);
+    return world->nodes[node].core != NULL && client_is_member(world, node) &&
+           !world->nodes[node].is_clone;
 }
 
 /* ------------------------------------------------------------------ membership */
@@ -38,7 +40,7 @@ static uint32_t rank_of(const struct world *world, uint32_t node, uint32_t other
     uint32_t rank = 0;
 
     for (uint32_t i = 0; i < world->node_count && rank < SUCCESSORS_MAX; i++) {
-        rank += i != node && i != other && takes_part(world, i) &&
+        rank += i != node && i != other && converge_takes_part(world, i) &&
                         id_in_arc(&world->nodes[i].position.id, from, to)
                     ? 1
                     : 0;
@@ -58,7 +60,7 @@ static bool sees(struct world *world, uint32_t node, uint32_t other)
     const struct sim_node *seen = &world->nodes[other];
     const struct overlay_member *member =
         overlay_member_by_id(core_overlay(world->nodes[node].core), &seen->id);
-    bool ought = takes_part(world, other);
+    bool ought = converge_takes_part(world, other);
     /* A passing suspicion is no mistake: it is looked into and dropped. */
     bool is_up = member != NULL && (member->state == MEMBER_UP || member->state == MEMBER_SUSPECT);
 
@@ -88,7 +90,7 @@ static bool is_ready(struct world *world, uint32_t node)
 static bool membership_is_equal(struct world *world)
 {
     for (uint32_t node = 0; node < world->node_count; node++) {
-        if (!takes_part(world, node)) {
+        if (!converge_takes_part(world, node)) {
             continue;
         }
         if (!is_ready(world, node)) {
@@ -129,7 +131,7 @@ uint32_t converge_ideal_node(const struct world *world, const struct ring_key *k
     for (uint32_t node = 0; node < world->node_count; node++) {
         struct id distance = id_distance(&key->id, &world->nodes[node].position.id);
 
-        if (takes_part(world, node) &&
+        if (converge_takes_part(world, node) &&
             (best == world->node_count || id_compare(&distance, &best_distance) < 0)) {
             best = node;
             best_distance = distance;
@@ -147,7 +149,7 @@ static bool way_is_right(struct world *world, uint32_t node, const struct ring_k
     for (uint32_t hops = 0; hops <= ROUTE_HOPS_MAX && at < world->node_count; hops++) {
         struct node_id next;
 
-        if (!takes_part(world, at) ||
+        if (!converge_takes_part(world, at) ||
             !overlay_next_hop(core_overlay(world->nodes[at].core), key, &next)) {
             break;
         }
@@ -165,7 +167,7 @@ static bool key_is_ideal(struct world *world, const struct ring_key *key)
         const struct overlay *overlay;
         struct node_id found;
 
-        if (!takes_part(world, node)) {
+        if (!converge_takes_part(world, node)) {
             continue;
         }
         overlay = core_overlay(world->nodes[node].core);
@@ -195,11 +197,11 @@ static bool ring_is_one(struct world *world)
     uint32_t first = 0;
     uint32_t at;
 
-    while (first < world->node_count && !takes_part(world, first)) {
+    while (first < world->node_count && !converge_takes_part(world, first)) {
         first++;
     }
     for (uint32_t node = 0; node < world->node_count; node++) {
-        count += takes_part(world, node) ? 1 : 0;
+        count += converge_takes_part(world, node) ? 1 : 0;
     }
     at = first;
     for (uint32_t step = 1; step <= count && count > 1; step++) {
@@ -210,7 +212,8 @@ static bool ring_is_one(struct world *world)
             return converge_problem(world, "%s has no successor", world->nodes[at].name);
         }
         at = world_find(world, &view.successors[0]);
-        if (at >= world->node_count || !takes_part(world, at) || (at == first) != (step == count)) {
+        if (at >= world->node_count || !converge_takes_part(world, at) ||
+            (at == first) != (step == count)) {
             return converge_problem(world, "the ring does not close over all of %u nodes", count);
         }
     }
@@ -219,7 +222,7 @@ static bool ring_is_one(struct world *world)
 
 static bool ring_is_ideal(struct world *world)
 {
-    if (!ring_is_one(world)) {
+    if (!ring_is_one(world) || !check_ring_ideal(world)) {
         return false;
     }
     for (uint32_t i = 0; i < KEYS_PROBED; i++) {
@@ -236,7 +239,7 @@ static bool ring_is_ideal(struct world *world)
 /* Connected both ways, directly: all of a part can then agree. */
 static bool are_together(const struct world *world, uint32_t a, uint32_t b)
 {
-    return network_open(world, a, b) && network_open(world, b, a);
+    return network_flows(world, a, b) && network_flows(world, b, a);
 }
 
 bool converge_keys_are_unique(struct world *world)
@@ -247,7 +250,8 @@ bool converge_keys_are_unique(struct world *world)
 
         probe_key(world, i, &key);
         for (uint32_t node = 0; node < world->node_count; node++) {
-            if (!takes_part(world, node) || world->now_ms < world->nodes[node].stalled_until_ms ||
+            if (!converge_takes_part(world, node) ||
+                world->now_ms < world->nodes[node].stalled_until_ms ||
                 !overlay_responsible(core_overlay(world->nodes[node].core), &key)) {
                 continue;
             }
@@ -284,7 +288,8 @@ static uint32_t possible_count(const struct world *world, const struct client_se
         const struct core_config *config = &world->nodes[node].config;
         bool plenty = config->contribution.memory_bytes >= SIM_PLENTY_BYTES;
 
-        node_count += takes_part(world, node) && config->runs && (plenty || !only_plenty) ? 1 : 0;
+        node_count +=
+            converge_takes_part(world, node) && config->runs && (plenty || !only_plenty) ? 1 : 0;
     }
     if (!service->known.active) {
         return 0;
@@ -379,8 +384,25 @@ static bool records_are_kept(struct world *world, const struct client_service *s
     return true;
 }
 
+/* A node that was told to go, and has not gone yet. */
+static bool someone_is_going(const struct client *client)
+{
+    for (uint32_t i = 0; i < CLIENT_PENDING_MAX; i++) {
+        const struct pending *pending = &client->pending[i];
+
+        if (pending->token != 0 &&
+            (pending->kind == CORE_SHUT_DOWN || pending->kind == CORE_LEAVE)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool converged(struct world *world)
 {
+    if (someone_is_going(&world->client)) {
+        return converge_problem(world, "a node that was told to go is still there");
+    }
     if (!client_is_content(world)) {
         return converge_problem(world, "a volunteer is not in, or an owner's record is not taken");
     }
@@ -395,5 +417,5 @@ bool converged(struct world *world)
             return false;
         }
     }
-    return true;
+    return check_replicas_chunks(world);
 }

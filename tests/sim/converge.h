@@ -12,6 +12,8 @@ struct client_service;
 
 /* True when all is well; otherwise world->checker.problem says what is not. */
 bool converged(struct world *world);
+/* Does it run and take part? */
+bool converge_takes_part(const struct world *world, uint32_t node);
 /* Records a problem; always false. */
 bool converge_problem(struct world *world, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Does at most one node of each settled part of the network answer for a key? The other one

@@ -96,7 +96,8 @@ static void check_right(struct world *world, const struct pending *pending,
         world_fail(world, "%s: no logs of a running replica", service->name);
     }
     if (!is_ok && (pending->kind == CORE_STATUS || pending->kind == CORE_LOOKUP ||
-                   (pending->kind == CORE_LOGS && service->known.active))) {
+                   (pending->kind == CORE_LOGS && service->known.active &&
+                    has_enough_nodes(world, service)))) {
         world_fail(world, "%s answers question %d of %s with %d: %s",
                    world->nodes[pending->node].name, (int)pending->kind, service->name,
                    (int)answer->outcome, answer->reason);

@@ -9,6 +9,9 @@
 #include "tests/sim/world.h"
 
 struct write { /* of a blob or of a chunk, until it is durable */
+    struct write *next;
+    bool is_chunk;
+    bool fails;
     uint64_t token;
     struct overlay_blob blob;
     struct chunk_id chunk;
@@ -27,6 +30,15 @@ static void *grown(void *list, uint32_t *capacity, size_t element_bytes)
     return grown_list;
 }
 
+static void *copied(const void *bytes, size_t length_bytes)
+{
+    void *copy = malloc(length_bytes);
+
+    CHECK(copy != NULL && length_bytes > 0);
+    memcpy(copy, bytes, length_bytes);
+    return copy;
+}
+
 static struct disk_blob *find_blob(const struct disk *disk, const struct overlay_blob *blob)
 {
     for (uint32_t i = 0; i < disk->blob_count; i++) {
@@ -43,6 +55,7 @@ static struct disk_blob *find_blob(const struct disk *disk, const struct overlay
 static void remove_blob(struct disk *disk, struct disk_blob *blob)
 {
     free(blob->data);
+    free(blob->older);
     *blob = disk->blobs[--disk->blob_count];
 }
 
@@ -63,10 +76,10 @@ static void put_blob(struct disk *disk, const struct overlay_blob *blob)
         found = &disk->blobs[disk->blob_count++];
         *found = (struct disk_blob){.kind = blob->kind, .key = blob->key, .number = blob->number};
     }
-    free(found->data);
-    found->data = malloc(blob->bytes.length_bytes);
-    CHECK(found->data != NULL);
-    memcpy(found->data, blob->bytes.data, blob->bytes.length_bytes);
+    free(found->older);
+    found->older = found->data;
+    found->older_bytes = found->length_bytes;
+    found->data = copied(blob->bytes.data, blob->bytes.length_bytes);
     found->length_bytes = (uint32_t)blob->bytes.length_bytes;
 }
 
@@ -87,15 +100,83 @@ static uint64_t durable_after_ms(struct world *world, uint32_t node)
     return at_ms - world->now_ms;
 }
 
-static void run_stored(struct world *world, struct event *event)
-{
-    const struct write *write = event->payload;
-    struct overlay_event stored = {.kind = OVERLAY_STORED};
+/* ------------------------------------------------------------------ writes under way */
 
-    put_blob(&world->nodes[event->node].disk, &write->blob);
-    stored.token = write->token;
-    if (stored.token != 0) {
-        world_step_overlay(world, event->node, &stored);
+static void make_durable(struct disk *disk, const struct write *write)
+{
+    if (write->fails) {
+        return;
+    }
+    if (!write->is_chunk) {
+        put_blob(disk, &write->blob);
+    } else if (write->outcome == OVERLAY_CHUNK_OK) {
+        disk_add_chunk(disk, &write->chunk, write->chunk_bytes);
+    }
+}
+
+static struct write *take_write(struct disk *disk)
+{
+    struct write *write = disk->first_write;
+
+    CHECK(write != NULL);
+    disk->first_write = write->next;
+    return write;
+}
+
+static void tell_core(struct world *world, uint32_t node, const struct write *write)
+{
+    struct overlay_event stored = {.kind = OVERLAY_STORED, .token = write->token};
+
+    if (write->is_chunk) {
+        stored.kind = OVERLAY_CHUNK_STORED;
+        stored.chunk = write->chunk;
+        stored.chunk_bytes = write->chunk_bytes;
+        stored.outcome = write->fails ? OVERLAY_CHUNK_FAILED : write->outcome;
+    }
+    stored.failed = write->fails;
+    if (write->is_chunk || stored.token != 0) {
+        world_step_overlay(world, node, &stored);
+    }
+}
+
+/* They become durable in order: the first one it is. */
+static void run_written(struct world *world, struct event *event)
+{
+    struct disk *disk = &world->nodes[event->node].disk;
+    struct write *write = take_write(disk);
+
+    make_durable(disk, write);
+    tell_core(world, event->node, write);
+    free(write);
+}
+
+static void run_power_off(struct world *world, struct event *event)
+{
+    world_trace(world, "==== %s loses power as it writes", world->nodes[event->node].name);
+    world_power_off(world, event->node);
+}
+
+static void begin_write(struct world *world, uint32_t node, struct write *write)
+{
+    struct disk *disk = &world->nodes[node].disk;
+    struct write **last = &disk->first_write;
+    bool adds = write->is_chunk || write->blob.bytes.length_bytes > 0;
+
+    disk->write_count++;
+    write->fails =
+        (adds && world->now_ms < disk->full_until_ms) || disk->write_count == disk->bad_write;
+    if (write->fails) {
+        world_trace(world, "==== a write of %s fails", world->nodes[node].name);
+    }
+    while (*last != NULL) {
+        last = &(*last)->next;
+    }
+    *last = write;
+    world_after_process(world, durable_after_ms(world, node),
+                        (struct event){.run = run_written, .node = node});
+    if (disk->write_count == disk->crash_write) {
+        /* Not within the step: what it sends is sent, what it writes may be lost. */
+        world_after_process(world, 0, (struct event){.run = run_power_off, .node = node});
     }
 }
 
@@ -111,23 +192,7 @@ void disk_store(struct world *world, uint32_t node, const struct overlay_effect 
         memcpy(write->data, effect->blob.bytes.data, length_bytes);
     }
     write->blob.bytes.data = write->data;
-    world_after_process(world, durable_after_ms(world, node),
-                        (struct event){.run = run_stored, .node = node, .payload = write});
-}
-
-static void run_chunk_stored(struct world *world, struct event *event)
-{
-    const struct write *write = event->payload;
-    struct overlay_event stored = {.kind = OVERLAY_CHUNK_STORED};
-
-    if (write->outcome == OVERLAY_CHUNK_OK) {
-        disk_add_chunk(&world->nodes[event->node].disk, &write->chunk, write->chunk_bytes);
-    }
-    stored.token = write->token;
-    stored.chunk = write->chunk;
-    stored.chunk_bytes = write->chunk_bytes;
-    stored.outcome = write->outcome;
-    world_step_overlay(world, event->node, &stored);
+    begin_write(world, node, write);
 }
 
 void disk_store_chunk(struct world *world, uint32_t node, const struct overlay_effect *effect)
@@ -136,14 +201,40 @@ void disk_store_chunk(struct world *world, uint32_t node, const struct overlay_e
     struct id hash = hash_of(HASH_CHUNK, effect->data);
 
     CHECK(write != NULL);
+    write->is_chunk = true;
     write->token = effect->token;
     write->chunk = effect->chunk;
     write->chunk_bytes = (uint32_t)effect->data.length_bytes;
     write->outcome =
         id_equal(&hash, &effect->chunk.id) ? OVERLAY_CHUNK_OK : OVERLAY_CHUNK_WRONG_HASH;
-    world_after_process(world, durable_after_ms(world, node),
-                        (struct event){.run = run_chunk_stored, .node = node, .payload = write});
+    begin_write(world, node, write);
 }
+
+/* What was being written: the first few have reached the disk, though nobody was told. */
+void disk_process_ended(struct world *world, uint32_t node)
+{
+    struct sim_node *ended = &world->nodes[node];
+    struct disk *disk = &ended->disk;
+    uint64_t count = 0;
+    uint64_t survivor_count;
+
+    for (const struct write *write = disk->first_write; write != NULL; write = write->next) {
+        count++;
+    }
+    survivor_count = world_draw(world, "survives", node, ended->life) % (count + 1);
+    for (uint64_t i = 0; i < count; i++) {
+        struct write *write = take_write(disk);
+
+        if (i < survivor_count) {
+            make_durable(disk, write);
+        }
+        free(write);
+    }
+    disk->order_ms = 0;
+    disk->crash_write = 0;
+}
+
+/* ------------------------------------------------------------------ chunks */
 
 void disk_drop_chunk(struct world *world, uint32_t node, const struct overlay_effect *effect)
 {
@@ -161,22 +252,33 @@ bool disk_has_chunk(const struct disk *disk, const struct chunk_id *chunk)
 {
     for (uint32_t i = 0; i < disk->chunk_count; i++) {
         if (id_equal(&disk->chunks[i].chunk.id, &chunk->id)) {
-            return true;
+            return !disk->chunks[i].is_rotten;
         }
     }
     return false;
 }
 
+bool disk_read_chunk(struct disk *disk, const struct chunk_id *chunk)
+{
+    disk->read_count++;
+    return disk->read_count != disk->bad_read && disk_has_chunk(disk, chunk);
+}
+
 void disk_add_chunk(struct disk *disk, const struct chunk_id *chunk, uint32_t bytes)
 {
-    if (disk_has_chunk(disk, chunk)) {
-        return;
+    for (uint32_t i = 0; i < disk->chunk_count; i++) {
+        if (id_equal(&disk->chunks[i].chunk.id, &chunk->id)) {
+            disk->chunks[i].is_rotten = false;
+            return;
+        }
     }
     if (disk->chunk_count == disk->chunk_capacity) {
         disk->chunks = grown(disk->chunks, &disk->chunk_capacity, sizeof(*disk->chunks));
     }
-    disk->chunks[disk->chunk_count++] = (struct disk_chunk){*chunk, bytes};
+    disk->chunks[disk->chunk_count++] = (struct disk_chunk){*chunk, bytes, false};
 }
+
+/* ------------------------------------------------------------------ whole disks */
 
 bool disk_load(const struct disk *disk, struct core *core)
 {
@@ -194,15 +296,111 @@ bool disk_load(const struct disk *disk, struct core *core)
         accepted =
             core_load_chunk(core, &disk->chunks[i].chunk, disk->chunks[i].bytes) == 0 && accepted;
     }
-    return accepted;
+    return accepted || disk->is_mangled;
 }
 
 void disk_wipe(struct disk *disk)
 {
     for (uint32_t i = 0; i < disk->blob_count; i++) {
         free(disk->blobs[i].data);
+        free(disk->blobs[i].older);
+    }
+    while (disk->first_write != NULL) {
+        free(take_write(disk));
     }
     free(disk->blobs);
     free(disk->chunks);
-    *disk = (struct disk){0};
+    *disk = (struct disk){.full_until_ms = disk->full_until_ms, .slow_ms = disk->slow_ms};
+}
+
+void disk_copy(const struct disk *from, struct disk *to_out)
+{
+    struct disk copy = {.full_until_ms = to_out->full_until_ms, .slow_ms = to_out->slow_ms};
+
+    copy.is_mangled = from->is_mangled;
+    copy.blob_count = from->blob_count;
+    copy.blob_capacity = from->blob_count;
+    copy.chunk_count = from->chunk_count;
+    copy.chunk_capacity = from->chunk_count;
+    if (from->blob_count > 0) {
+        copy.blobs = copied(from->blobs, from->blob_count * sizeof(*from->blobs));
+    }
+    for (uint32_t i = 0; i < from->blob_count; i++) {
+        copy.blobs[i].data = copied(from->blobs[i].data, from->blobs[i].length_bytes);
+        copy.blobs[i].older = NULL;
+        copy.blobs[i].older_bytes = 0;
+    }
+    if (from->chunk_count > 0) {
+        copy.chunks = copied(from->chunks, from->chunk_count * sizeof(*from->chunks));
+    }
+    disk_wipe(to_out);
+    *to_out = copy;
+}
+
+/* ------------------------------------------------------------------ whatever may be on it */
+
+static void use_older(struct disk_blob *blob)
+{
+    if (blob->older != NULL) {
+        free(blob->data);
+        blob->data = blob->older;
+        blob->length_bytes = blob->older_bytes;
+        blob->older = NULL;
+        blob->older_bytes = 0;
+    }
+}
+
+static void use_others(struct disk *disk, struct disk_blob *blob, uint64_t drawn)
+{
+    const struct disk_blob *other = &disk->blobs[drawn % disk->blob_count];
+
+    if (other != blob) {
+        free(blob->data);
+        blob->data = copied(other->data, other->length_bytes);
+        blob->length_bytes = other->length_bytes;
+    }
+}
+
+/* Kept, gone, changed, an older one, another one. */
+static bool mangle_blob(struct disk *disk, struct disk_blob *blob, uint64_t drawn)
+{
+    uint64_t what = drawn % 10;
+
+    if (what < 4) {
+        return true;
+    }
+    if (what < 6) {
+        return false;
+    }
+    if (what < 8) {
+        blob->data[(drawn >> 8) % blob->length_bytes] = (uint8_t)(drawn >> 40);
+    } else if (what == 8) {
+        use_older(blob);
+    } else {
+        use_others(disk, blob, drawn >> 8);
+    }
+    return true;
+}
+
+void disk_mangle(struct world *world, uint32_t node, uint64_t number)
+{
+    struct disk *disk = &world->nodes[node].disk;
+
+    disk->is_mangled = true;
+    for (uint32_t i = disk->blob_count; i > 0; i--) {
+        struct disk_blob *blob = &disk->blobs[i - 1];
+        uint64_t drawn = world_draw(world, "mangled blob", (uint64_t)node << 32 | i, number);
+
+        if (!mangle_blob(disk, blob, drawn)) {
+            remove_blob(disk, blob);
+        }
+    }
+    for (uint32_t i = disk->chunk_count; i > 0; i--) {
+        uint64_t drawn = world_draw(world, "mangled chunk", (uint64_t)node << 32 | i, number);
+
+        disk->chunks[i - 1].is_rotten = drawn % 4 == 0;
+        if (drawn % 4 == 1) {
+            disk->chunks[i - 1] = disk->chunks[--disk->chunk_count];
+        }
+    }
 }

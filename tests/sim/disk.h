@@ -2,7 +2,7 @@
 #pragma once
 /*
  * What a node keeps: blobs and chunks. A write is durable only after a delay, and answered then;
- * a process that ends before loses it. Writes become durable in order.
+ * a process that ends before loses it, or some of the last ones. Writes become durable in order.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,11 +18,14 @@ struct disk_blob {
     uint64_t number;
     uint32_t length_bytes;
     uint8_t *data;
+    uint32_t older_bytes;
+    uint8_t *older; /* what was there before, or NULL: only for a mangled disk */
 };
 
 struct disk_chunk {
     struct chunk_id chunk;
     uint32_t bytes;
+    bool is_rotten; /* its file is there, and holds something else */
 };
 
 struct disk {
@@ -32,9 +35,18 @@ struct disk {
     struct disk_chunk *chunks;
     uint32_t chunk_count;
     uint32_t chunk_capacity;
-    uint64_t order_ms;   /* no write is durable before an earlier one */
-    uint64_t slow_ms;    /* a fault: added to each write */
-    uint64_t sent_count; /* numbers of random draws */
+    struct write *first_write; /* of those under way */
+    uint64_t order_ms;         /* no write is durable before an earlier one */
+    uint64_t sent_count;       /* numbers of random draws */
+    uint64_t write_count;
+    uint64_t read_count; /* of chunks */
+    /* faults */
+    uint64_t slow_ms;       /* added to each write */
+    uint64_t full_until_ms; /* every write fails until then */
+    uint64_t bad_write;     /* the number of one that fails; 0: none */
+    uint64_t bad_read;      /* likewise */
+    uint64_t crash_write;   /* the power fails at this one */
+    bool is_mangled;        /* the core may refuse some of it */
 };
 
 /* Performs OVERLAY_STORE, OVERLAY_STORE_CHUNK, OVERLAY_DROP_CHUNK. */
@@ -44,7 +56,15 @@ void disk_drop_chunk(struct world *world, uint32_t node, const struct overlay_ef
 
 void disk_add_chunk(struct disk *disk, const struct chunk_id *chunk, uint32_t bytes);
 bool disk_has_chunk(const struct disk *disk, const struct chunk_id *chunk);
+/* The same, and a read that may fail. */
+bool disk_read_chunk(struct disk *disk, const struct chunk_id *chunk);
+/* Settles what was being written when the process ended. */
+void disk_process_ended(struct world *world, uint32_t node);
 /* Gives everything back to a core that is about to start. False when it refuses something. */
 bool disk_load(const struct disk *disk, struct core *core);
 /* A new, empty disk. */
 void disk_wipe(struct disk *disk);
+/* What is durable on one, on another one. */
+void disk_copy(const struct disk *from, struct disk *to_out);
+/* Whatever may come of a disk: parts are gone, changed, older, or elsewhere. */
+void disk_mangle(struct world *world, uint32_t node, uint64_t number);

@@ -136,8 +136,8 @@ static void draw_community(struct schedule *schedule, struct random *random, uin
     static const uint64_t latencies_ms[] = {1, 2, 5, 20, 60};
 
     schedule->nodes = nodes != 0 ? nodes : 4 + (uint32_t)random_below(random, 8);
-    if (nodes == 0 && schedule->seed % 40 == 0) {
-        schedule->nodes = 50;
+    if (nodes == 0 && schedule->seed % 20 == 0) {
+        schedule->nodes = schedule->seed % 40 == 0 ? 50 : 32;
     }
     schedule->members = schedule->nodes - (uint32_t)random_below(random, 2);
     schedule->latency_ms = latencies_ms[random_below(random, ARRAY_COUNT(latencies_ms))];

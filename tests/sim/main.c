@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,9 +16,11 @@
 #include "tests/sim/run.h"
 
 static const char usage[] =
-    "usage: minga-sim --seed S [--nodes N] [--minutes M] [--trace] [--print] [--shrink]\n"
+    "usage: minga-sim --seed S [--nodes N] [--minutes M] [--overlay] [--trace] [--print] "
+    "[--shrink]\n"
     "       minga-sim --schedule FILE [--seed S] [--trace]\n"
-    "       minga-sim --seeds A-B [--nodes N] [--minutes M] [--jobs J]\n"
+    "       minga-sim --seeds A-B [--nodes N] [--minutes M] [--overlay] [--jobs J]\n"
+    "                 [--until-failed]\n"
     "       each with [--full-members N]: beyond so many, nodes know a part of the community\n";
 
 struct options {
@@ -27,7 +30,6 @@ struct options {
     bool print;
     bool shrink;
     uint64_t seed_first;
-    uint64_t seed_last;
 };
 
 static int parse_range(const char *text, struct options *options)
@@ -42,8 +44,8 @@ static int parse_range(const char *text, struct options *options)
     memcpy(first, text, first_length);
     first[first_length] = '\0';
     if (units_parse_number(first, &options->seed_first) != 0 ||
-        units_parse_number(dash + 1, &options->seed_last) != 0 ||
-        options->seed_last < options->seed_first || options->seed_first == 0) {
+        units_parse_number(dash + 1, &options->run.seed_last) != 0 ||
+        options->run.seed_last < options->seed_first || options->seed_first == 0) {
         return -EINVAL;
     }
     return 0;
@@ -71,8 +73,10 @@ static int parse_options(int argc, char **argv, struct options *options)
         {"jobs", required_argument, NULL, 'j'},
         {"trace", no_argument, NULL, 't'},
         {"print", no_argument, NULL, 'p'},
-        {"full-members", required_argument, NULL, 'u'},
         {"shrink", no_argument, NULL, 'k'},
+        {"overlay", no_argument, NULL, 'o'},
+        {"until-failed", no_argument, NULL, 'u'},
+        {"full-members", required_argument, NULL, 'l'},
         {NULL, 0, NULL, 0},
     };
     int failed = 0;
@@ -100,7 +104,7 @@ static int parse_options(int argc, char **argv, struct options *options)
         case 'j':
             failed |= parse_count(optarg, RUN_JOBS_MAX, &options->run.jobs);
             break;
-        case 'u':
+        case 'l':
             failed |= parse_count(optarg, 512, &options->run.full_members);
             break;
         case 't':
@@ -108,6 +112,12 @@ static int parse_options(int argc, char **argv, struct options *options)
             break;
         case 'p':
             options->print = true;
+            break;
+        case 'o':
+            options->run.overlay_only = true;
+            break;
+        case 'u':
+            options->run.until_failed = true;
             break;
         case 'k':
             options->shrink = true;
@@ -128,6 +138,9 @@ static int load_schedule(const struct options *options, struct schedule *schedul
         schedule_generate(options->run.seed, (uint32_t)options->run.nodes, options->run.minutes,
                           schedule);
         schedule->full_members = options->run.full_members;
+        if (options->run.overlay_only) {
+            schedule_overlay_only(schedule);
+        }
         return 0;
     }
     file = fopen(options->schedule_path, "re");
@@ -153,13 +166,16 @@ int main(int argc, char **argv)
     static struct schedule schedule;
     struct options options = {.run.jobs = 2};
 
+    /* A core is megabytes of tables that a run hardly touches: fresh pages, never wiped ones. */
+    (void)mallopt(M_MMAP_THRESHOLD, 1 << 18);
+
     if (parse_options(argc, argv, &options) != 0 ||
         (!options.has_seed && options.schedule_path == NULL && options.seed_first == 0)) {
         fputs(usage, stderr);
         return 2;
     }
     if (options.seed_first != 0) {
-        return run_many(options.seed_first, options.seed_last, &options.run);
+        return run_many(options.seed_first, &options.run);
     }
     if (load_schedule(&options, &schedule) != 0) {
         return 2;

@@ -5,61 +5,28 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "tests/sim/tree.h"
-#include "tests/sim/world.h"
-
-enum { TO_TARGET = 0, TO_DIALLER = 1 };
+#include "tests/sim/check_ring.h"
+#include "tests/sim/liar.h"
+#include "tests/sim/network_internal.h"
 
 void network_init(struct network *network, uint32_t node_count)
 {
     size_t pair_count = (size_t)node_count * node_count;
 
     *network = (struct network){.node_count = node_count};
+    network_high_water(network, 0);
     network->links = calloc(pair_count, sizeof(*network->links));
     network->blocked_counts = calloc(pair_count, 1);
-    CHECK(network->links != NULL && network->blocked_counts != NULL);
-}
-
-static void list_add(struct packet_list *list, struct packet *packet)
-{
-    packet->next = NULL;
-    if (list->last != NULL) {
-        list->last->next = packet;
-    } else {
-        list->first = packet;
-    }
-    list->last = packet;
-    list->count++;
-}
-
-static struct packet *list_take(struct packet_list *list)
-{
-    struct packet *packet = list->first;
-
-    if (packet != NULL) {
-        list->first = packet->next;
-        if (list->first == NULL) {
-            list->last = NULL;
-        }
-        list->count--;
-    }
-    return packet;
-}
-
-static void list_drop(struct packet_list *list)
-{
-    struct packet *packet;
-
-    while ((packet = list_take(list)) != NULL) {
-        free(packet);
-    }
+    network->clogged_until_ms = calloc(pair_count, sizeof(*network->clogged_until_ms));
+    CHECK(network->links != NULL && network->blocked_counts != NULL &&
+          network->clogged_until_ms != NULL);
 }
 
 static void link_drop(struct link *link)
 {
-    list_drop(&link->waiting);
-    list_drop(&link->caught[TO_TARGET]);
-    list_drop(&link->caught[TO_DIALLER]);
+    packets_drop(&link->waiting);
+    packets_drop(&link->caught[TO_TARGET]);
+    packets_drop(&link->caught[TO_DIALLER]);
 }
 
 void network_done(struct network *network)
@@ -69,45 +36,38 @@ void network_done(struct network *network)
     }
     free(network->links);
     free(network->blocked_counts);
-}
-
-static struct link *link_of(struct world *world, uint32_t dialler, uint32_t target)
-{
-    return &world->network.links[(size_t)dialler * world->network.node_count + target];
-}
-
-/* The edge's number of an inbound link: says which pair and which connection of it. */
-static uint64_t link_number(uint32_t dialler, uint32_t target, uint32_t generation)
-{
-    return (uint64_t)generation << 32 | (uint64_t)dialler << 16 | target;
+    free(network->clogged_until_ms);
 }
 
 bool network_open(const struct world *world, uint32_t from, uint32_t to)
 {
     const struct network *network = &world->network;
 
-    return !world->nodes[from].cut && !world->nodes[to].cut && world->nodes[from].powered &&
-           world->nodes[to].powered &&
+    return world->nodes[from].cut_count == 0 && world->nodes[to].cut_count == 0 &&
+           world->nodes[from].powered && world->nodes[to].powered &&
            network->blocked_counts[(size_t)from * network->node_count + to] == 0;
 }
 
-static uint64_t pair_number(uint32_t from, uint32_t to)
+bool network_flows(const struct world *world, uint32_t from, uint32_t to)
 {
-    return (uint64_t)from << 16 | to;
+    return network_open(world, from, to) &&
+           world->now_ms >= packets_clogged_until_ms(world, from, to);
 }
 
-/* Half of the wire's length both ways, some jitter, and now and then a long one. */
-static uint64_t draw_delay_ms(struct world *world, uint32_t from, uint32_t to, uint64_t number)
+void network_high_water(struct network *network, uint32_t count)
 {
-    uint64_t near = from < to ? pair_number(from, to) : pair_number(to, from);
-    uint64_t base_ms = world_draw(world, "latency", near, 0) % (world->network.latency_ms_max + 1U);
-    uint64_t drawn = world_draw(world, "delay", pair_number(from, to), number);
-    uint64_t jitter_ms = drawn % (base_ms / 4 + 2);
+    network->queued_max = count != 0 ? count : LINK_QUEUE_COUNT_MAX;
+    network->under_way_max = count != 0 ? count : LINK_UNDER_WAY_MAX;
+}
 
-    if (drawn >> 32 < UINT32_MAX / 200) {
-        jitter_ms += 20 + (drawn >> 8) % 150;
+void network_clog(struct world *world, uint32_t from, uint32_t to, uint64_t until_ms)
+{
+    uint64_t *clogged_until_ms =
+        &world->network.clogged_until_ms[(size_t)from * world->network.node_count + to];
+
+    if (*clogged_until_ms < until_ms) {
+        *clogged_until_ms = until_ms;
     }
-    return 1 + base_ms + jitter_ms;
 }
 
 /* ------------------------------------------------------------------ losing a link */
@@ -122,12 +82,28 @@ static void run_link_lost(struct world *world, struct event *event)
 
 static void run_dialled(struct world *world, struct event *event);
 
+/* What the dialler's process hears of its links comes in order, and may come late. */
+static void tell_dialler(struct world *world, struct link *link, uint64_t delay_ms,
+                         struct event event)
+{
+    uint64_t at_ms = world->now_ms + delay_ms;
+
+    if (world->network.late_news_ms != 0) {
+        at_ms += world_draw(world, "late news", pair_number(event.node, (uint32_t)event.number),
+                            link->generation) %
+                 world->network.late_news_ms;
+    }
+    link->news_ms = at_ms < link->news_ms ? link->news_ms : at_ms;
+    world_after_process(world, link->news_ms - world->now_ms, event);
+}
+
 /* The socket dials again by itself, less and less often. */
 static void dial_again(struct world *world, struct link *link, uint32_t dialler, uint32_t target)
 {
     struct event event = {.run = run_dialled, .node = dialler};
 
     link->state = LINK_DIALLING;
+    link->is_dialled_late = false;
     link->generation++;
     event.number = (uint64_t)link->generation << 32 | target;
     world_after_process(world, link->again_ms, event);
@@ -135,7 +111,7 @@ static void dial_again(struct world *world, struct link *link, uint32_t dialler,
         2 * link->again_ms < LINK_AGAIN_MS_MAX ? 2 * link->again_ms : (uint64_t)LINK_AGAIN_MS_MAX;
 }
 
-static void link_break(struct world *world, uint32_t dialler, uint32_t target, uint64_t delay_ms)
+void link_break(struct world *world, uint32_t dialler, uint32_t target, uint64_t delay_ms)
 {
     struct link *link = link_of(world, dialler, target);
 
@@ -143,10 +119,10 @@ static void link_break(struct world *world, uint32_t dialler, uint32_t target, u
         world->nodes[dialler].life != link->dialler_life) {
         return;
     }
-    list_drop(&link->caught[TO_TARGET]);
-    list_drop(&link->caught[TO_DIALLER]);
-    world_after_process(world, delay_ms,
-                        (struct event){.run = run_link_lost, .node = dialler, .number = target});
+    packets_drop(&link->caught[TO_TARGET]);
+    packets_drop(&link->caught[TO_DIALLER]);
+    tell_dialler(world, link, delay_ms,
+                 (struct event){.run = run_link_lost, .node = dialler, .number = target});
     dial_again(world, link, dialler, target);
 }
 
@@ -159,138 +135,8 @@ void network_process_ended(struct world *world, uint32_t node, bool powered)
         link_drop(out);
         if (powered && network_open(world, node, other) &&
             link_of(world, other, node)->state == LINK_UP) {
-            link_break(world, other, node, draw_delay_ms(world, node, other, 0));
+            link_break(world, other, node, packets_delay_ms(world, node, other, 0));
         }
-    }
-}
-
-/* ------------------------------------------------------------------ messages under way */
-
-static void deliver_to_core(struct world *world, const struct packet *packet)
-{
-    uint32_t from = packet->to_dialler ? packet->target : packet->dialler;
-    uint32_t to = packet->to_dialler ? packet->dialler : packet->target;
-    struct overlay_event event = {.kind = OVERLAY_RECEIVED};
-
-    event.message = (struct bytes){packet->message, packet->length_bytes};
-    if (packet->has_chunk) {
-        event.data = tree_chunk_data(world, &packet->chunk);
-    }
-    event.source.inbound = !packet->to_dialler;
-    if (packet->to_dialler) {
-        event.source.node = world->nodes[from].id;
-    } else {
-        event.source.link = link_number(packet->dialler, packet->target, packet->generation);
-        memcpy(event.source.curve_key, world->nodes[from].curve_key, 32);
-    }
-    world_step_overlay(world, to, &event);
-}
-
-static void run_packet(struct world *world, struct event *event);
-
-static void schedule_packet(struct world *world, struct packet *packet, uint64_t delay_ms)
-{
-    struct link *link = link_of(world, packet->dialler, packet->target);
-    int direction = packet->to_dialler ? TO_DIALLER : TO_TARGET;
-    uint64_t at_ms = world->now_ms + delay_ms;
-    struct event event = {.run = run_packet, .payload = packet};
-
-    if (at_ms < link->order_ms[direction]) {
-        at_ms = link->order_ms[direction];
-    }
-    link->order_ms[direction] = at_ms;
-    event.node = packet->to_dialler ? packet->dialler : packet->target;
-    world_after(world, at_ms - world->now_ms, event);
-}
-
-/* A stalled process finds its messages in the socket later; the order is kept by the queue. */
-static void requeue_until_awake(struct world *world, struct event *event)
-{
-    struct event again = *event;
-
-    again.at_ms = world->nodes[event->node].stalled_until_ms;
-    event->payload = NULL;
-    queue_push(&world->queue, &again);
-}
-
-/* Still unacknowledged? */
-static void run_silence(struct world *world, struct event *event)
-{
-    uint32_t dialler = (uint32_t)(event->number >> 16 & UINT16_MAX);
-    uint32_t target = (uint32_t)(event->number & UINT16_MAX);
-    struct link *link = link_of(world, dialler, target);
-
-    for (int direction = TO_TARGET; direction <= TO_DIALLER; direction++) {
-        if (link->state == LINK_UP && link->generation == event->number >> 32 &&
-            link->caught[direction].first != NULL &&
-            world->now_ms - link->caught_since_ms[direction] >= LINK_SILENCE_MS_MAX) {
-            link_break(world, dialler, target, 0);
-        }
-    }
-}
-
-static void catch_packet(struct world *world, struct packet *packet, struct event *event)
-{
-    struct link *link = link_of(world, packet->dialler, packet->target);
-    int direction = packet->to_dialler ? TO_DIALLER : TO_TARGET;
-
-    if (link->caught[direction].count >= LINK_QUEUE_COUNT_MAX) {
-        return; /* high water: silently lost */
-    }
-    if (link->caught[direction].count == 0) {
-        link->caught_since_ms[direction] = world->now_ms;
-        world_after(world, LINK_SILENCE_MS_MAX,
-                    (struct event){
-                        .run = run_silence,
-                        .number = link_number(packet->dialler, packet->target, link->generation)});
-    }
-    list_add(&link->caught[direction], packet);
-    event->payload = NULL;
-}
-
-static void run_packet(struct world *world, struct event *event)
-{
-    struct packet *packet = event->payload;
-    struct link *link = link_of(world, packet->dialler, packet->target);
-    uint32_t from = packet->to_dialler ? packet->target : packet->dialler;
-    struct sim_node *to = &world->nodes[event->node];
-    bool link_is_up = link->state == LINK_UP && link->generation == packet->generation;
-    int direction = packet->to_dialler ? TO_DIALLER : TO_TARGET;
-
-    if (!link_is_up && packet->to_dialler) {
-        return; /* the dialler's socket is gone */
-    }
-    if (link_is_up && (!network_open(world, from, event->node) || link->caught[direction].first)) {
-        catch_packet(world, packet, event);
-        return;
-    }
-    if (!network_open(world, from, event->node) || to->core == NULL) {
-        if (link_is_up && to->powered && to->core == NULL) {
-            link_break(world, packet->dialler, packet->target, 1);
-        }
-        return;
-    }
-    if (!packet->to_dialler && link->target_life != to->life) {
-        link_break(world, packet->dialler, packet->target, 1); /* the new process knows no link */
-        return;
-    }
-    if (world->now_ms < to->stalled_until_ms) {
-        requeue_until_awake(world, event);
-        return;
-    }
-    deliver_to_core(world, packet);
-}
-
-static void release_caught(struct world *world, struct link *link, int direction)
-{
-    struct packet *packet;
-    uint64_t silent_ms = world->now_ms - link->caught_since_ms[direction];
-    uint64_t resend_ms = world_draw_between(
-        world_draw(world, "resend", link->caught_since_ms[direction], link->sent_count[direction]),
-        1, 200 + silent_ms / 2);
-
-    while ((packet = list_take(&link->caught[direction])) != NULL) {
-        schedule_packet(world, packet, resend_ms);
     }
 }
 
@@ -304,10 +150,10 @@ void network_changed(struct world *world)
         uint32_t target = (uint32_t)(i % world->network.node_count);
 
         if (link->caught[TO_TARGET].first != NULL && network_open(world, dialler, target)) {
-            release_caught(world, link, TO_TARGET);
+            packets_release(world, link, TO_TARGET);
         }
         if (link->caught[TO_DIALLER].first != NULL && network_open(world, target, dialler)) {
-            release_caught(world, link, TO_DIALLER);
+            packets_release(world, link, TO_DIALLER);
         }
     }
 }
@@ -320,47 +166,32 @@ void network_block(struct world *world, uint32_t from, uint32_t to, bool blocked
     *count = (uint8_t)(blocked ? *count + 1 : *count - 1);
 }
 
+/* ------------------------------------------------------------------ messages */
+
+static struct packet *packet_new(struct bytes message)
+{
+    struct packet *packet = malloc(sizeof(*packet) + message.length_bytes);
+
+    CHECK(packet != NULL && message.length_bytes > 0);
+    *packet = (struct packet){.length_bytes = (uint32_t)message.length_bytes};
+    memcpy(packet->message, message.data, message.length_bytes);
+    return packet;
+}
+
+/* A liar's mouth may say something else than its core. */
+static void put(struct world *world, struct link *link, struct packet *packet)
+{
+    const struct sim_node *from = &world->nodes[packet_from(packet)];
+
+    if (from->liar != NULL) {
+        packet = liar_sends(world, packet_from(packet), packet);
+    }
+    if (packet != NULL) {
+        packets_send(world, link, packet);
+    }
+}
+
 /* ------------------------------------------------------------------ dialling */
-
-static bool is_lost(struct world *world, uint32_t from, uint32_t to, uint64_t number)
-{
-    uint64_t drawn = world_draw(world, "loss", pair_number(from, to), number);
-
-    return drawn % 1000 < world->network.loss_permille;
-}
-
-/* A member that lies: some bytes of what it sends are others. */
-static void garble(struct world *world, struct packet *packet, uint32_t from, uint64_t number)
-{
-    uint64_t drawn = world_draw(world, "garble", from, number);
-    uint32_t byte_count = 1 + (uint32_t)(drawn >> 60);
-
-    if (drawn % 1000 >= world->nodes[from].garble_permille) {
-        return;
-    }
-    for (uint32_t i = 0; i < byte_count; i++) {
-        uint64_t where = world_draw(world, "garbled byte", number, i);
-
-        packet->message[where % packet->length_bytes] = (uint8_t)(where >> 32);
-    }
-}
-
-static void put_on_wire(struct world *world, struct link *link, struct packet *packet)
-{
-    int direction = packet->to_dialler ? TO_DIALLER : TO_TARGET;
-    uint32_t from = packet->to_dialler ? packet->target : packet->dialler;
-    uint32_t to = packet->to_dialler ? packet->dialler : packet->target;
-    uint64_t number = ++link->sent_count[direction];
-
-    if (is_lost(world, from, to, number)) {
-        free(packet);
-        return;
-    }
-    if (world->nodes[from].garble_permille != 0) {
-        garble(world, packet, from, number);
-    }
-    schedule_packet(world, packet, draw_delay_ms(world, from, to, number));
-}
 
 static void run_link_up(struct world *world, struct event *event)
 {
@@ -380,11 +211,11 @@ static void link_established(struct world *world, struct link *link, uint32_t di
     link->target_life = world->nodes[target].life;
     link->order_ms[TO_TARGET] = world->now_ms;
     link->order_ms[TO_DIALLER] = world->now_ms;
-    world_after_process(world, 0,
-                        (struct event){.run = run_link_up, .node = dialler, .number = target});
-    while ((packet = list_take(&link->waiting)) != NULL) {
+    tell_dialler(world, link, 0,
+                 (struct event){.run = run_link_up, .node = dialler, .number = target});
+    while ((packet = packets_take(&link->waiting)) != NULL) {
         packet->generation = link->generation;
-        put_on_wire(world, link, packet);
+        put(world, link, packet);
     }
 }
 
@@ -404,11 +235,18 @@ static void run_dialled(struct world *world, struct event *event)
     struct link *link = link_of(world, event->node, target);
     const struct sim_node *peer = &world->nodes[target];
     struct event gave_up = {.run = run_gave_up, .node = event->node, .number = event->number};
+    bool is_open =
+        network_open(world, event->node, target) && network_open(world, target, event->node);
+    bool flows =
+        network_flows(world, event->node, target) && network_flows(world, target, event->node);
 
     if (link->state != LINK_DIALLING || link->generation != event->number >> 32) {
         return;
     }
-    if (!network_open(world, event->node, target) || !network_open(world, target, event->node)) {
+    if (is_open && !flows && !link->is_dialled_late) {
+        link->is_dialled_late = true;
+        world_after_process(world, LINK_CONNECT_MS_MAX / 2, *event); /* clogged: once more */
+    } else if (!flows) {
         world_after_process(world, LINK_CONNECT_MS_MAX, gave_up);
     } else if (peer->core == NULL || !keys_equal(&peer->key, &link->target_key)) {
         link_break(world, event->node, target, 0);
@@ -424,12 +262,17 @@ static void dial(struct world *world, uint32_t dialler, uint32_t target,
     struct event event = {.run = run_dialled, .node = dialler};
 
     link->state = LINK_DIALLING;
+    link->is_dialled_late = false;
     link->generation++;
-    link->dialler_life = world->nodes[dialler].life;
+    if (link->dialler_life != world->nodes[dialler].life) {
+        link->dialler_life = world->nodes[dialler].life;
+        link->news_ms = 0;
+    }
     link->target_key = peer->key;
     link->again_ms = LINK_AGAIN_MS;
     event.number = (uint64_t)link->generation << 32 | target;
-    world_after_process(world, 3 * draw_delay_ms(world, dialler, target, link->generation), event);
+    world_after_process(world, 3 * packets_delay_ms(world, dialler, target, link->generation),
+                        event);
 }
 
 /* ------------------------------------------------------------------ effects */
@@ -447,17 +290,6 @@ static uint32_t find_address(const struct world *world, const struct overlay_pee
     return world->node_count;
 }
 
-static struct packet *packet_new(const struct overlay_effect *effect)
-{
-    struct packet *packet = malloc(sizeof(*packet) + effect->message.length_bytes);
-
-    CHECK(packet != NULL && effect->message.length_bytes > 0);
-    *packet = (struct packet){.has_chunk = effect->has_chunk, .chunk = effect->chunk};
-    packet->length_bytes = (uint32_t)effect->message.length_bytes;
-    memcpy(packet->message, effect->message.data, effect->message.length_bytes);
-    return packet;
-}
-
 static void run_chunk_absent(struct world *world, struct event *event)
 {
     struct overlay_event absent = {.kind = OVERLAY_CHUNK_ABSENT};
@@ -472,7 +304,7 @@ static bool has_what_it_sends(struct world *world, uint32_t node,
 {
     struct chunk_id *chunk;
 
-    if (!effect->has_chunk || disk_has_chunk(&world->nodes[node].disk, &effect->chunk)) {
+    if (!effect->has_chunk || disk_read_chunk(&world->nodes[node].disk, &effect->chunk)) {
         return true;
     }
     chunk = malloc(sizeof(*chunk));
@@ -483,6 +315,25 @@ static bool has_what_it_sends(struct world *world, uint32_t node,
     return false;
 }
 
+/* One socket for each member: while it has a connection, another address does not matter. */
+static uint32_t find_connected(struct world *world, uint32_t node, uint32_t target)
+{
+    for (uint32_t other = 0; other < world->node_count && world->clone_count > 0; other++) {
+        struct link *link = link_of(world, node, other);
+
+        if (other == target || link->state == LINK_NONE ||
+            !id_equal(&world->nodes[other].id.id, &world->nodes[target].id.id)) {
+            continue;
+        }
+        if (link->state == LINK_UP) {
+            return other;
+        }
+        link->state = LINK_NONE;
+        link_drop(link);
+    }
+    return target;
+}
+
 void network_send(struct world *world, uint32_t node, const struct overlay_effect *effect)
 {
     uint32_t target = find_address(world, &effect->peer);
@@ -490,6 +341,7 @@ void network_send(struct world *world, uint32_t node, const struct overlay_effec
     struct packet *packet;
 
     world->network.sent_count++;
+    (void)traffic_count(&world->network.traffic, effect->message);
     if (effect->message.length_bytes > MESSAGE_BYTES_MAX) {
         world_fail(world, "%s sends %zu bytes", world->nodes[node].name,
                    effect->message.length_bytes);
@@ -498,18 +350,21 @@ void network_send(struct world *world, uint32_t node, const struct overlay_effec
     if (target >= world->node_count || !has_what_it_sends(world, node, effect)) {
         return;
     }
+    target = find_connected(world, node, target);
     link = link_of(world, node, target);
     if (link->state == LINK_NONE) {
         dial(world, node, target, &effect->peer);
     }
-    packet = packet_new(effect);
+    packet = packet_new(effect->message);
+    packet->has_chunk = effect->has_chunk;
+    packet->chunk = effect->chunk;
     packet->dialler = node;
     packet->target = target;
     packet->generation = link->generation;
     if (link->state == LINK_UP) {
-        put_on_wire(world, link, packet);
-    } else if (link->waiting.count < LINK_QUEUE_COUNT_MAX) {
-        list_add(&link->waiting, packet);
+        put(world, link, packet);
+    } else if (link->waiting.count < world->network.queued_max) {
+        packets_add(&link->waiting, packet);
     } else {
         free(packet);
     }
@@ -523,6 +378,10 @@ void network_reply(struct world *world, uint32_t node, const struct overlay_effe
     struct packet *packet;
 
     world->network.sent_count++;
+    if (traffic_count(&world->network.traffic, effect->message) ==
+        minga_Message_stabilise_reply_tag) {
+        check_ring_message(world, node, effect->message);
+    }
     if (dialler >= world->node_count || target != node) {
         world_fail(world, "%s replies on a link that it never had", world->nodes[node].name);
         return;
@@ -532,22 +391,41 @@ void network_reply(struct world *world, uint32_t node, const struct overlay_effe
         link->target_life != world->nodes[node].life || !has_what_it_sends(world, node, effect)) {
         return; /* EHOSTUNREACH */
     }
-    packet = packet_new(effect);
+    packet = packet_new(effect->message);
+    packet->has_chunk = effect->has_chunk;
+    packet->chunk = effect->chunk;
     packet->dialler = dialler;
     packet->target = target;
     packet->generation = link->generation;
     packet->to_dialler = true;
-    put_on_wire(world, link, packet);
+    put(world, link, packet);
+}
+
+void network_inject(struct world *world, uint32_t dialler, uint32_t target, bool to_dialler,
+                    struct bytes message)
+{
+    struct link *link = link_of(world, dialler, target);
+    struct packet *packet;
+
+    if (link->state != LINK_UP || message.length_bytes == 0) {
+        return;
+    }
+    packet = packet_new(message);
+    packet->dialler = dialler;
+    packet->target = target;
+    packet->generation = link->generation;
+    packet->to_dialler = to_dialler;
+    packets_send(world, link, packet);
 }
 
 void network_hang_up(struct world *world, uint32_t node, const struct node_id *peer)
 {
-    uint32_t target = world_find(world, peer);
-
-    if (target < world->node_count) {
+    for (uint32_t target = 0; target < world->node_count; target++) {
         struct link *link = link_of(world, node, target);
 
-        link->state = LINK_NONE;
-        link_drop(link);
+        if (link->state != LINK_NONE && id_equal(&world->nodes[target].id.id, &peer->id)) {
+            link->state = LINK_NONE;
+            link_drop(link);
+        }
     }
 }

@@ -51,7 +51,7 @@ static void wake_at(struct world *world, uint32_t node, uint64_t wake_ms)
 {
     struct sim_node *sleeper = &world->nodes[node];
     uint64_t node_ms = world_node_ms(world, node);
-    uint64_t delay_ms = wake_ms > node_ms ? wake_ms - node_ms : 1;
+    uint64_t delay_ms = wake_ms > node_ms ? world_delay_ms(world, node, wake_ms - node_ms) : 1;
     struct event event = {.run = run_wake, .node = node, .number = ++sleeper->wake_number};
 
     world_after_process(world, delay_ms, event);

@@ -146,6 +146,9 @@ static void generate(uint64_t seed, const struct run_options *options, struct sc
 {
     schedule_generate(seed, (uint32_t)options->nodes, options->minutes, schedule);
     schedule->full_members = options->full_members;
+    if (options->overlay_only) {
+        schedule_overlay_only(schedule);
+    }
 }
 
 static void print_failure(const struct job *job, const struct run_options *options)
@@ -161,6 +164,9 @@ static void print_failure(const struct job *job, const struct run_options *optio
     }
     if (options->minutes != 0) {
         printf(" --minutes %" PRIu64, options->minutes);
+    }
+    if (options->overlay_only) {
+        printf(" --overlay");
     }
     printf(" --trace; the schedule:\n");
     schedule_print(&schedule, stdout);
@@ -245,9 +251,10 @@ static void finish_job(struct job *job, uint64_t seed_first, const struct run_op
     }
 }
 
-int run_many(uint64_t seed_first, uint64_t seed_last, const struct run_options *options)
+int run_many(uint64_t seed_first, const struct run_options *options)
 {
     static struct job jobs[RUN_JOBS_MAX];
+    uint64_t seed_last = options->seed_last;
     struct totals totals = {0};
     uint64_t next_seed = seed_first;
     uint64_t busy_count = 0;
@@ -270,10 +277,14 @@ int run_many(uint64_t seed_first, uint64_t seed_last, const struct run_options *
         CHECK(job != NULL);
         finish_job(job, seed_first, options, &totals);
         busy_count -= job->pid == 0 ? 1 : 0;
+        if (options->until_failed && totals.failed_count > 0) {
+            seed_last = next_seed - 1;
+        }
     } while (busy_count > 0 || next_seed <= seed_last);
-    printf("speed: %.0f virtual s in %.1f s; slowest to converge: seed %" PRIu64 " in %" PRIu64
-           " ms\n",
-           (double)totals.virtual_ms / 1000, real_s() - begun_s, totals.slowest_seed,
+    printf("speed: %.0f virtual s in %.1f s, %.1f seeds/s; slowest to converge: seed %" PRIu64
+           " in %" PRIu64 " ms\n",
+           (double)totals.virtual_ms / 1000, real_s() - begun_s,
+           (double)totals.run_count / (real_s() - begun_s), totals.slowest_seed,
            totals.converged_ms_max);
     printf("sim: %" PRIu64 " seeds, %" PRIu64 " failed\n", totals.run_count, totals.failed_count);
     return totals.failed_count == 0 ? 0 : 1;

@@ -10,15 +10,18 @@ enum { RUN_JOBS_MAX = 64, RUN_REAL_S_MAX = 300 };
 
 struct run_options {
     uint64_t seed;
-    uint64_t nodes;   /* 0: the seed decides */
-    uint64_t minutes; /* of faults; 0: the seed decides */
+    uint64_t seed_last; /* of run_many */
+    uint64_t nodes;     /* 0: the seed decides */
+    uint64_t minutes;   /* of faults; 0: the seed decides */
     uint64_t jobs;
     uint64_t full_members; /* 0: as shipped */
+    bool overlay_only;     /* no services */
+    bool until_failed;     /* run_many: no further seed after the first failure */
     bool trace;
 };
 
 /* These return the exit status of the program: 0, or 1 when a run failed. */
 int run_one(const struct schedule *schedule, bool trace);
-int run_many(uint64_t seed_first, uint64_t seed_last, const struct run_options *options);
+int run_many(uint64_t seed_first, const struct run_options *options);
 /* Leaves out faults as long as the run still fails in the same way; prints what remains. */
 int run_shrink(const struct schedule *schedule);

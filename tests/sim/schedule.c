@@ -12,7 +12,7 @@
 enum { LINE_BYTES_MAX = 1024, WORDS_MAX = 16 };
 
 /* Which words follow the name, in this order. */
-enum { NODE = 1, OTHER = 2, GROUP = 4, SERVICE = 8, VALUE = 16, FOR = 32 };
+enum { NODE = 1, OTHER = 2, GROUP = 4, SERVICE = 8, VALUE = 16, FOR = 32, LAW = 64 };
 
 static const struct fault_form {
     const char *name;
@@ -26,10 +26,40 @@ static const struct fault_form {
     [FAULT_CUT] = {"cut", NODE | FOR},
     [FAULT_PARTITION] = {"partition", GROUP | FOR},
     [FAULT_ONE_WAY] = {"one-way", NODE | OTHER | FOR},
+    [FAULT_BRIDGE] = {"bridge", NODE | GROUP | FOR},
+    [FAULT_MUTE] = {"mute", GROUP | FOR},
     [FAULT_LOSSY] = {"lossy", VALUE | FOR},
+    [FAULT_DUPLICATE] = {"duplicate", VALUE | FOR},
+    [FAULT_REORDER] = {"reorder", VALUE | FOR},
+    [FAULT_CORRUPT] = {"corrupt", VALUE | FOR},
+    [FAULT_HIGH_WATER] = {"high-water", VALUE | FOR},
+    [FAULT_LATE_NEWS] = {"late-news", VALUE | FOR},
+    [FAULT_CLOG] = {"clog", NODE | OTHER | FOR},
+    [FAULT_SWIZZLE] = {"swizzle", GROUP | FOR},
     [FAULT_STALL] = {"stall", NODE | FOR},
+    [FAULT_SLEEP] = {"sleep", NODE | FOR},
+    [FAULT_SLEEP_ALL] = {"sleep-all", FOR},
+    [FAULT_WALL_FORWARD] = {"wall-forward", NODE | VALUE | FOR},
+    [FAULT_WALL_BACK] = {"wall-back", NODE | VALUE | FOR},
+    [FAULT_FAST_CLOCK] = {"fast-clock", NODE | VALUE | FOR},
+    [FAULT_SLOW_CLOCK] = {"slow-clock", NODE | VALUE | FOR},
     [FAULT_SLOW_DISK] = {"slow-disk", NODE | VALUE | FOR},
+    [FAULT_DISK_FULL] = {"disk-full", NODE | FOR},
+    [FAULT_BAD_WRITE] = {"bad-write", NODE | VALUE | FOR},
+    [FAULT_BAD_READ] = {"bad-read", NODE | VALUE | FOR},
+    [FAULT_CRASH_WRITE] = {"crash-write", NODE | VALUE | FOR},
+    [FAULT_OLD_DISK] = {"old-disk", NODE | VALUE | FOR},
+    [FAULT_RANDOM_STATE] = {"random-state", NODE},
+    [FAULT_CLONE] = {"clone", NODE | OTHER | FOR},
+    [FAULT_CHURN] = {"churn", LAW | VALUE | FOR},
     [FAULT_GARBLE] = {"garble", NODE | VALUE | FOR},
+    [FAULT_LIE] = {"lie", NODE | VALUE | FOR},
+    [FAULT_LIE_RING] = {"lie-ring", NODE | VALUE | FOR},
+    [FAULT_LIE_OWNER] = {"lie-owner", NODE | FOR},
+    [FAULT_WITHHOLD] = {"withhold", NODE | VALUE | FOR},
+    [FAULT_ALTER] = {"alter", NODE | VALUE | FOR},
+    [FAULT_REPLAY] = {"replay", NODE | VALUE | FOR},
+    [FAULT_FALSE_DEATH] = {"false-death", NODE | OTHER | FOR},
     [FAULT_END_REPLICA] = {"end-replica", NODE | VALUE},
     [FAULT_REFUSE_STARTS] = {"refuse-starts", NODE | FOR},
     [FAULT_PAUSE] = {"pause", NODE | FOR},
@@ -52,6 +82,7 @@ static const struct fault_form {
     [FAULT_AT_LEAST] = {"at-least", SERVICE | VALUE | FOR},
     [FAULT_NO_START] = {"no-start", SERVICE | FOR},
 };
+static const char *const laws[CHURN_LAW_COUNT] = {"seti", "ipfs"};
 _Static_assert(ARRAY_COUNT(forms) == FAULT_KIND_COUNT, "one form per kind");
 
 bool fault_has_node(const struct fault *fault, uint32_t node)
@@ -98,6 +129,9 @@ void schedule_print_fault(const struct fault *fault, FILE *file)
     }
     if ((words & SERVICE) != 0) {
         fprintf(file, " s%u", fault->service);
+    }
+    if ((words & LAW) != 0) {
+        fprintf(file, " %s", laws[fault->law]);
     }
     if ((words & VALUE) != 0) {
         fprintf(file, " %" PRIu64, fault->value);
@@ -209,6 +243,17 @@ static int parse_service(const char *word, uint32_t *service_out)
     return 0;
 }
 
+static int parse_law(const char *word, enum churn_law *law_out)
+{
+    for (uint32_t law = 0; law < CHURN_LAW_COUNT; law++) {
+        if (strcmp(word, laws[law]) == 0) {
+            *law_out = (enum churn_law)law;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
 static int parse_fault_words(unsigned wanted, struct words *words, struct fault *fault)
 {
     int failed = 0;
@@ -227,6 +272,9 @@ static int parse_fault_words(unsigned wanted, struct words *words, struct fault 
     }
     if ((wanted & SERVICE) != 0) {
         failed |= parse_service(next_word(words), &fault->service);
+    }
+    if ((wanted & LAW) != 0) {
+        failed |= parse_law(next_word(words), &fault->law);
     }
     if ((wanted & VALUE) != 0) {
         failed |= parse_number(next_word(words), UINT32_MAX, &fault->value);

@@ -27,10 +27,40 @@ enum fault_kind {
     FAULT_CUT,        /* the cable */
     FAULT_PARTITION,  /* a group against the rest */
     FAULT_ONE_WAY,    /* nothing flows from node to other */
+    FAULT_BRIDGE,     /* a group against the rest, and one node that reaches both */
+    FAULT_MUTE,       /* nothing flows from a group to the rest */
     FAULT_LOSSY,      /* every link, permille */
+    FAULT_DUPLICATE,  /* of all messages, permille arrive twice */
+    FAULT_REORDER,    /* permille are overtaken by later ones, even of the next connection */
+    FAULT_CORRUPT,    /* permille are damaged under way: CURVE breaks the link */
+    FAULT_HIGH_WATER, /* links hold so few messages, and lose the rest silently */
+    FAULT_LATE_NEWS,  /* of links that came up or broke, by so many ms */
+    FAULT_CLOG,       /* what flows from node to other stands still, and arrives in the end */
+    FAULT_SWIZZLE,    /* a group's links are clogged one by one, and freed in another order */
     FAULT_STALL,      /* the agent's process gets no time */
+    FAULT_SLEEP,      /* the host is suspended; its clock goes on */
+    FAULT_SLEEP_ALL,
+    FAULT_WALL_FORWARD, /* the wall clock jumps, by seconds, and back at the end */
+    FAULT_WALL_BACK,
+    FAULT_FAST_CLOCK, /* the clock since boot drifts, permille */
+    FAULT_SLOW_CLOCK,
     FAULT_SLOW_DISK,
-    FAULT_GARBLE, /* of what a node sends, permille are changed on purpose */
+    FAULT_DISK_FULL,
+    FAULT_BAD_WRITE,    /* the next write but `value` fails */
+    FAULT_BAD_READ,     /* the same of chunks that are read */
+    FAULT_CRASH_WRITE,  /* the power fails in the moment of that write; back with the disk */
+    FAULT_OLD_DISK,     /* after `value` ms the power fails; back with the disk as it was before */
+    FAULT_RANDOM_STATE, /* killed, and started at once with whatever on its disk */
+    FAULT_CLONE,        /* key and disk of node run at other's address as well */
+    FAULT_CHURN,        /* everyone but 0 goes and comes after a law, an hour takes `value` ms */
+    FAULT_GARBLE,       /* of what a node sends, permille are changed on purpose */
+    FAULT_LIE,          /* permille say something else that is well formed */
+    FAULT_LIE_RING,     /* the same, only about neighbours and epochs */
+    FAULT_LIE_OWNER,    /* answers for every key, and acknowledges what it does not keep */
+    FAULT_WITHHOLD,     /* permille of records and chunks are not handed out, nor kept */
+    FAULT_ALTER,        /* permille of records and chunks are handed out changed */
+    FAULT_REPLAY,       /* permille of old messages again, its own and others' */
+    FAULT_FALSE_DEATH,  /* says that other has died, again and again */
     FAULT_END_REPLICA,
     FAULT_REFUSE_STARTS,
     FAULT_PAUSE,
@@ -55,6 +85,8 @@ enum fault_kind {
     FAULT_KIND_COUNT
 };
 
+enum churn_law { CHURN_SETI, CHURN_IPFS, CHURN_LAW_COUNT };
+
 struct fault {
     uint64_t at_ms;
     enum fault_kind kind;
@@ -62,6 +94,7 @@ struct fault {
     uint32_t other;
     uint64_t group[SIM_NODES_MAX / 64];
     uint32_t service;
+    enum churn_law law;
     uint64_t value;
     uint64_t for_ms;
 };
@@ -91,6 +124,8 @@ struct schedule {
 /* `nodes` 0: the seed decides; `minutes` 0 likewise. */
 void schedule_generate(uint64_t seed, uint32_t nodes, uint64_t minutes,
                        struct schedule *schedule_out);
+/* Takes the services away, and the faults that are about them. */
+void schedule_overlay_only(struct schedule *schedule);
 void schedule_print(const struct schedule *schedule, FILE *file);
 void schedule_print_fault(const struct fault *fault, FILE *file);
 /* Returns 0, or -EINVAL with the line in err. */

@@ -86,7 +86,27 @@ uint32_t world_find(const struct world *world, const struct node_id *id)
 
 uint64_t world_node_ms(const struct world *world, uint32_t node)
 {
-    return world->now_ms - world->nodes[node].boot_ms;
+    const struct sim_clock *clock = &world->nodes[node].clock;
+    uint64_t elapsed_ms = world->now_ms - clock->at_ms;
+
+    return clock->now_ms + elapsed_ms +
+           (uint64_t)((int64_t)elapsed_ms * clock->drift_permille / 1000);
+}
+
+uint64_t world_delay_ms(const struct world *world, uint32_t node, uint64_t node_delay_ms)
+{
+    uint64_t rate_permille = (uint64_t)(1000 + world->nodes[node].clock.drift_permille);
+
+    return rate_permille == 1000 ? node_delay_ms
+                                 : (node_delay_ms * 1000 + rate_permille - 1) / rate_permille;
+}
+
+void world_set_drift(struct world *world, uint32_t node, int32_t drift_permille)
+{
+    uint64_t now_ms = world_node_ms(world, node);
+
+    CHECK(drift_permille > -1000);
+    world->nodes[node].clock = (struct sim_clock){world->now_ms, now_ms, drift_permille};
 }
 
 void world_hash(struct world *world, char hex_out[ID_HEX_CHARS + 1])
@@ -106,7 +126,8 @@ static void boot(struct world *world, uint32_t node)
     uint64_t drawn = world_draw(world, "boot", node, booted->life);
     uint64_t up_ms = booted->life == 0 ? drawn % 100000000 : drawn % 20000;
 
-    booted->boot_ms = world->now_ms - 1 - up_ms;
+    booted->clock.at_ms = world->now_ms;
+    booted->clock.now_ms = 1 + up_ms;
     booted->powered = true;
 }
 
@@ -116,7 +137,6 @@ static void make_config(struct world *world, struct sim_node *node, uint64_t ind
     minga_NodeRecord *description = &config->overlay.description;
     uint64_t draw = world_draw(world, "roles", index, 0);
 
-    config->overlay.node_key = node->secret;
     config->overlay.full_members_max = (uint32_t)world->schedule.full_members;
     config->overlay.storage_bytes_max = 256U << 20;
     description->addresses_count = 1;
@@ -148,20 +168,28 @@ static void make_config(struct world *world, struct sim_node *node, uint64_t ind
     config->arch = MANIFEST_ARCH_AMD64;
 }
 
+void world_identify(struct sim_node *node, const struct secret_key *secret)
+{
+    node->secret = *secret;
+    node->config.overlay.node_key = *secret;
+    node->key = keys_public(&node->secret);
+    node->id = keys_node_id(&node->key);
+    node->position = keys_position(&node->key, 0);
+    CHECK(keys_curve_public(&node->key, node->curve_key) == 0);
+}
+
 static void make_node(struct world *world, uint32_t index)
 {
     struct sim_node *node = &world->nodes[index];
     uint8_t seed[KEY_SEED_BYTES];
+    struct secret_key secret;
     uint64_t skew = world_draw(world, "skew", index, 0) % (2 * world->schedule.skew_s + 1);
 
     for (uint32_t i = 0; i < KEY_SEED_BYTES; i++) {
         seed[i] = (uint8_t)world_draw(world, "node key", index, i);
     }
-    keys_from_seed(seed, &node->secret);
-    node->key = keys_public(&node->secret);
-    node->id = keys_node_id(&node->key);
-    node->position = keys_position(&node->key, 0);
-    CHECK(keys_curve_public(&node->key, node->curve_key) == 0);
+    keys_from_seed(seed, &secret);
+    world_identify(node, &secret);
     node->owner = index % CLIENT_OWNERS;
     node->wall_skew_s = (int64_t)skew - (int64_t)world->schedule.skew_s;
     snprintf(node->name, sizeof(node->name), "n%u", index);
@@ -208,8 +236,15 @@ void world_kill(struct world *world, uint32_t node)
     core_free(killed->core);
     killed->core = NULL;
     killed->stalled_until_ms = 0;
-    killed->disk.order_ms = 0;
+    disk_process_ended(world, node);
     network_process_ended(world, node, killed->powered);
+}
+
+void world_stall(struct world *world, uint32_t node, uint64_t until_ms)
+{
+    if (world->nodes[node].stalled_until_ms < until_ms) {
+        world->nodes[node].stalled_until_ms = until_ms;
+    }
 }
 
 void world_power_off(struct world *world, uint32_t node)
@@ -224,6 +259,11 @@ void world_power_off(struct world *world, uint32_t node)
 static void run_periodic(struct world *world, struct event *event)
 {
     (void)event;
+    if (world->now_ms < world->asleep_until_ms) { /* nothing happens, for hours */
+        world_after(world, world->asleep_until_ms - world->now_ms,
+                    (struct event){.run = run_periodic});
+        return;
+    }
     for (uint32_t node = 0; node < world->node_count; node++) {
         sandbox_expire(world, node);
         if (world->now_ms >= world->schedule.calm_ms) {
@@ -273,6 +313,7 @@ void world_free(struct world *world)
     for (uint32_t i = 0; i < world->node_count; i++) {
         core_free(world->nodes[i].core);
         disk_wipe(&world->nodes[i].disk);
+        fault_forget(&world->nodes[i]);
     }
     queue_done(&world->queue);
     /* After the queue, whose packets are its own. */

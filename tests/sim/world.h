@@ -27,6 +27,12 @@ enum {
     SIM_PLENTY_BYTES = 16 * SIM_REPLICA_BYTES, /* room for whatever is pushed */
 };
 
+struct sim_clock {   /* CLOCK_BOOTTIME of a host */
+    uint64_t at_ms;  /* virtual time ... */
+    uint64_t now_ms; /* ... when it showed this */
+    int32_t drift_permille;
+};
+
 struct sim_node {
     char name[16]; /* "n3" */
     char address[ADDRESS_CHARS_MAX + 1];
@@ -41,11 +47,16 @@ struct sim_node {
     uint32_t life;     /* counts processes; 0 never ran */
     bool powered;      /* the host */
     bool off_for_good;
-    bool cut;         /* its cable */
-    uint64_t boot_ms; /* virtual time at which its CLOCK_BOOTTIME was 0 (modulo 2^64) */
+    uint32_t cut_count; /* its cable is cut, or it sleeps */
+    struct sim_clock clock;
     int64_t wall_skew_s;
     uint64_t stalled_until_ms;
+    uint64_t alone_ms; /* last seen with a cable, or without a replica */
     uint32_t garble_permille;
+    struct liar *liar;    /* NULL: says what its core says */
+    bool is_clone;        /* has another one's key and disk for the time being */
+    struct identity *own; /* its own meanwhile */
+    struct disk *backup;  /* of an earlier moment, or NULL */
     uint64_t wake_number; /* only the last wake-up counts */
     uint64_t steps_ms;    /* moment of the last step, and how many in it */
     uint32_t steps_in_ms;
@@ -69,6 +80,10 @@ struct world {
     struct queue queue;
     struct network network;
     uint32_t node_count;
+    uint32_t clone_count;
+    uint32_t liar_count;      /* members that acknowledge what they do not do, now ... */
+    uint64_t lied_ms;         /* ... and until when at last */
+    uint64_t asleep_until_ms; /* everyone */
     struct sim_node *nodes;
     struct client client;
     struct checker checker;
@@ -103,6 +118,14 @@ void world_after_process(struct world *world, uint64_t delay_ms, struct event ev
 /* Index of a node id, or node_count. */
 uint32_t world_find(const struct world *world, const struct node_id *id);
 uint64_t world_node_ms(const struct world *world, uint32_t node);
+/* How long is that for the world? Rounded up. */
+uint64_t world_delay_ms(const struct world *world, uint32_t node, uint64_t node_delay_ms);
+void world_set_drift(struct world *world, uint32_t node, int32_t drift_permille);
+
+/* Key, id and what follows from them. */
+void world_identify(struct sim_node *node, const struct secret_key *secret);
+/* The process gets no time before. */
+void world_stall(struct world *world, uint32_t node, uint64_t until_ms);
 
 /* Life of a node. A stop is what `kill -9` does; power_off takes host and replicas along. */
 void world_start(struct world *world, uint32_t node);

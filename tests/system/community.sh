@@ -18,7 +18,7 @@ BIN=${BIN:?BIN must name the folder of the built programs}
 COMMUNITY_ID=mg$$
 NODE_COUNT=0
 WORK=
-declare -A AGENT_PID=()
+declare -A AGENT_PID=() AGENT_OPTIONS=()
 
 say() { printf '%s\n' "$*" >&2; }
 now_ms() { date +%s%3N; }
@@ -122,11 +122,13 @@ wait_until() {
     done
 }
 
-# node_launch I: starts without waiting.
+# node_launch I: starts without waiting; AGENT_OPTIONS[I] are further options of its mingad.
 node_launch() {
     local i=$1
     # Not in_node: the pid must be mingad's own, not that of a shell around it.
+    # shellcheck disable=SC2086
     nsenter --net="/run/netns/$(ns_of "$i")" "$BIN/mingad" --config "$(dir_of "$i")/minga.yaml" \
+        ${AGENT_OPTIONS[$i]:-} \
         >>"$(dir_of "$i")/log" 2>&1 </dev/null &
     AGENT_PID[$i]=$!
 }

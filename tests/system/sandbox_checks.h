@@ -14,3 +14,4 @@ void check_door(struct world *world);
 void check_repeating(struct world *world);
 void check_programs(struct world *world);
 void check_attacks(struct world *world);
+void check_health(struct world *world);

@@ -18,7 +18,7 @@ static const struct {
     {"serving", check_serving},   {"inside", check_inside},     {"limits", check_limits},
     {"ends", check_ends},         {"refusals", check_refusals}, {"freezing", check_freezing},
     {"restarts", check_restarts}, {"door", check_door},         {"repeating", check_repeating},
-    {"programs", check_programs}, {"attacks", check_attacks},
+    {"programs", check_programs}, {"attacks", check_attacks},   {"health", check_health},
 };
 
 static void check_nothing_left(struct world *world)

@@ -61,6 +61,12 @@ victim=$(nodes_of 1 web | grep -vx "$manager" | head -n 1)
 asker=$(other_than "$victim" "$manager")
 node_kill "$(number_of_name "$victim")"
 within 10 "a killed node's replica is elsewhere" healed "$asker" "$victim"
+in_history() { # ASKER NODE_NAME STATE: how many replicas have ended so
+    minga "$1" --json status web | jq --arg node "$2" --arg state "$3" \
+        '[.services[0].history[] | select(.node_name == $node and .state == $state and .reason != "" and .since and (.id | startswith("web/")) and .incarnation >= 1 and (.restarts != null))] | length'
+}
+check "history names the lost replica with its node" eval '[ "$(in_history "$asker" "$victim" failed)" = 1 ]'
+check "and why" eval 'minga "$asker" --json status web | jq -e ".services[0].history[0].reason == \"its node is down\""'
 node_start "$(number_of_name "$victim")"
 within 5 "the killed node is a member again" sees_members "$asker" 5
 
@@ -89,6 +95,8 @@ minga 1 scale web 2
 within 5 "scaled to two" has_running 2 web 2
 minga 3 stop web --wait=20s || fail "stop --wait"
 within 5 "stopped: no replica is left" eval '[ "$(minga 1 --json status web | jq "[.services[0].replicas[] | select(.state == \"running\")] | length")" = 0 ]'
+stopped_in_history() { minga 1 --json status web | jq -e '[.services[0].history[] | select(.state == "ended" and .reason == "stopped by its manager")] | length >= 2'; }
+check "history names what was stopped" stopped_in_history
 processes_of_services() { for i in 1 2 3 4 5; do pids_in_cgroup "$i"; done; }
 within 5 "no process of it is left" is_empty processes_of_services
 minga 4 rm web

@@ -161,10 +161,6 @@ static inline bool fake_answer(struct fake_node *node, struct turn *turn,
         out->which_body = minga_AgentMessage_report_reply_tag;
         manager_report(node->manager, turn, from, &in->body.report, &out->body.report_reply);
         return true;
-    case minga_AgentMessage_save_manager_tag:
-        out->which_body = minga_AgentMessage_save_reply_tag;
-        manager_save(node->manager, turn, &in->body.save_manager, &out->body.save_reply);
-        return true;
     case minga_AgentMessage_fetch_manager_tag:
         out->which_body = minga_AgentMessage_fetch_reply_tag;
         manager_fetch(node->manager, &in->body.fetch_manager, &out->body.fetch_reply);
@@ -174,6 +170,22 @@ static inline bool fake_answer(struct fake_node *node, struct turn *turn,
     }
 }
 
+/* Returns the token of the write that the reply waits for; 0: it is ready. */
+static inline uint64_t fake_save(struct community *community, uint32_t index, struct turn *turn,
+                                 const minga_AgentMessage *in, minga_AgentMessage *out)
+{
+    uint64_t token;
+
+    out->which_body = minga_AgentMessage_save_reply_tag;
+    token = manager_save(community->nodes[index].manager, turn, &in->body.save_manager,
+                         ++community->last_token, &out->body.save_reply);
+    if (token != 0 && community->disks_full) {
+        out->body.save_reply.saved = false;
+        out->body.save_reply.generation = 0;
+    }
+    return token;
+}
+
 static inline void fake_message(struct community *community, struct item *item)
 {
     minga_AgentMessage in;
@@ -181,18 +193,26 @@ static inline void fake_message(struct community *community, struct item *item)
     struct turn turn = fake_turn(community, item->to);
     bool heard = fake_hears(community, item->from, item->to);
     bool answered = false;
+    uint64_t token = 0;
     struct item *reply;
 
     cr_assert_eq(agent_message_decode((struct bytes){item->payload, item->length_bytes}, &in), 0);
     if (community->loses_saves && in.which_body == minga_AgentMessage_save_manager_tag) {
         heard = false;
     }
-    if (heard) {
+    if (heard && in.which_body == minga_AgentMessage_save_manager_tag) {
+        token = fake_save(community, item->to, &turn, &in, &out);
+        answered = true;
+        fake_flush(community, item->to, &turn);
+    } else if (heard) {
         answered = fake_answer(&community->nodes[item->to], &turn,
                                &community->nodes[item->from].member.node, &in, &out);
         fake_flush(community, item->to, &turn);
     }
-    reply = fake_add(community, ITEM_REPLY, heard ? 1 : 300);
+    reply =
+        fake_add(community, ITEM_REPLY, heard ? 1 + (token != 0 ? community->disk_ms : 0) : 300);
+    reply->store_token = token;
+    reply->life = community->nodes[item->to].life;
     reply->from = item->to;
     reply->to = item->from;
     reply->ask = item->ask;
@@ -209,6 +229,12 @@ static inline void fake_reply(struct community *community, struct item *item)
     minga_AgentMessage message;
     bool failed = item->failed || !fake_hears(community, item->from, item->to);
 
+    if (item->store_token != 0 && community->nodes[item->from].life != item->life) {
+        failed = true;
+    } else if (item->store_token != 0 && community->nodes[item->from].alive) {
+        manager_stored(community->nodes[item->from].manager, item->store_token,
+                       community->disks_full);
+    }
     if (!node->alive) {
         return;
     }
@@ -382,6 +408,7 @@ static inline void fake_node_boot(struct community *community, uint32_t index)
     struct turn turn = fake_turn(community, index);
 
     node->alive = true;
+    node->life++;
     node->manager = manager_new(&node->config, &placement_scored);
     node->executor = executor_new(&node->config);
     executor_start(node->executor, &turn);
@@ -517,15 +544,21 @@ static inline uint32_t fake_leader(struct community *community, uint32_t seen_fr
     return (uint32_t)fake_index(community, &leader);
 }
 
-static inline minga_StatusPage fake_status(struct community *community, uint32_t index)
+static inline minga_StatusPage fake_ask_status(struct community *community, uint32_t index,
+                                               bool history)
 {
     struct turn turn = fake_turn(community, index);
-    minga_StatusQuery query = {.slot = 1};
+    minga_StatusQuery query = {.slot = 1, .history = history};
     minga_StatusPage page;
 
     memcpy(query.service, community->service.id.bytes, ID_BYTES);
     manager_status(community->nodes[index].manager, &turn, &query, &page);
     return page;
+}
+
+static inline minga_StatusPage fake_status(struct community *community, uint32_t index)
+{
+    return fake_ask_status(community, index, false);
 }
 
 /* Runs until the leader (seen from `from`) says so many run; returns how long it took. */

@@ -345,6 +345,13 @@ static enum overlay_outcome put_service(struct edge *edge, uint64_t sequence, bo
     return put(edge, &record);
 }
 
+static enum overlay_outcome ask_history(struct edge *edge)
+{
+    struct core_request status = {.kind = CORE_STATUS, .service = edge->service, .history = true};
+
+    return outcome_of(edge, &status);
+}
+
 static enum overlay_outcome ask_status(struct edge *edge)
 {
     struct core_request status = {.kind = CORE_STATUS, .service = edge->service};
@@ -413,6 +420,11 @@ Test(core, a_stopped_service_ends_and_its_tombstone_is_not_found)
     cr_assert_eq(edge->stop_count, 1);
     cr_assert_eq(ask_status(edge), OVERLAY_OK);
     cr_assert_eq(edge->status.state, SERVICE_OFF);
+    cr_assert_eq(ask_history(edge), OVERLAY_OK);
+    cr_assert_eq(edge->status.replica_count, 1);
+    cr_assert_eq(edge->status.replicas[0].state, REPLICA_ENDED);
+    cr_assert_str_eq(edge->status.replicas[0].node_name, "oak");
+    cr_assert_str_eq(edge->status.replicas[0].reason, "stopped by its manager");
     cr_assert_eq(put(edge, &tombstone), OVERLAY_OK);
     run(edge, 1000);
     cr_assert_eq(ask_status(edge), OVERLAY_NOT_FOUND);

@@ -36,7 +36,8 @@ struct fake_node {
     struct overlay_member member;
     struct core_config config;
     bool alive;
-    int side; /* of a split: only those of one side hear each other */
+    uint32_t life; /* boots so far */
+    int side;      /* of a split: only those of one side hear each other */
     struct manager *manager;
     struct executor *executor;
     struct surroundings around;
@@ -58,6 +59,8 @@ struct item {
     uint32_t to;
     struct ask ask;
     bool failed;
+    uint64_t store_token; /* REPLY: it waits for this write of its sender, */
+    uint32_t life;        /* in this life */
     enum sandbox_end end;
     struct tree_id tree;
     struct replica_key key;
@@ -79,6 +82,9 @@ struct community {
     struct manifest manifest;
     uint64_t sequence;
     bool loses_saves; /* SaveManager is not answered */
+    bool disks_full;  /* what is stored fails */
+    uint64_t disk_ms; /* a write takes so long */
+    uint64_t last_token;
 };
 
 /* ------------------------------------------------------------------ surroundings */

@@ -213,6 +213,57 @@ Test(manager, nothing_is_asked_of_an_executor_before_a_secondary_has_the_placeme
     fake_free(community);
 }
 
+static uint64_t first_start_ms(struct community *community, uint64_t within_ms)
+{
+    uint64_t start_ms = community->now_ms;
+
+    while (fake_running_count(community) == 0 && community->now_ms < start_ms + within_ms) {
+        fake_run(community, 1);
+    }
+    return community->now_ms - start_ms;
+}
+
+Test(manager, an_executor_is_asked_only_after_a_secondarys_disk_write)
+{
+    struct community *community = fake_new(5, wiki);
+
+    community->disk_ms = 800;
+    fake_want(community, true, 3, false);
+    cr_assert_geq(first_start_ms(community, 5000), 800);
+    (void)fake_until_running(community, 0, 3, 3000);
+    fake_free(community);
+}
+
+Test(manager, a_secondary_that_dies_before_its_write_has_acknowledged_nothing)
+{
+    struct community *community = fake_new(4, wiki);
+    uint32_t leader = fake_leader(community, 0);
+
+    community->disk_ms = 1500;
+    fake_want(community, true, 1, false);
+    fake_run(community, 700);
+    for (uint32_t i = 0; i < 4; i++) {
+        if (i != leader) {
+            fake_kill(community, i);
+            fake_node_boot(community, i);
+        }
+    }
+    fake_run(community, 1200); /* the writes of their earlier lives would be done by now */
+    cr_assert_eq(fake_running_count(community), 0);
+    (void)fake_until_running(community, leader, 1, 4000);
+    fake_free(community);
+}
+
+Test(manager, secondaries_without_room_do_not_keep_a_service_down)
+{
+    struct community *community = fake_new(5, wiki);
+
+    community->disks_full = true;
+    fake_want(community, true, 3, false);
+    (void)fake_until_running(community, 0, 3, 3000);
+    fake_free(community);
+}
+
 Test(manager, a_node_that_cannot_start_it_is_left_and_another_found)
 {
     struct community *community = fake_new(2, wiki);
@@ -221,6 +272,22 @@ Test(manager, a_node_that_cannot_start_it_is_left_and_another_found)
     community->nodes[1].refuse_starts = 3;
     fake_want(community, true, 1, false);
     (void)fake_until_running(community, 0, 1, 60000);
+    fake_free(community);
+}
+
+Test(manager, an_owner_who_starts_it_again_need_not_wait_for_nodes_that_failed)
+{
+    struct community *community = fake_new(2, wiki);
+
+    community->nodes[0].refuse_starts = 3;
+    community->nodes[1].refuse_starts = 3;
+    fake_want(community, true, 1, false);
+    fake_run(community, 8000);
+    cr_assert_eq(fake_running_count(community), 0);
+    fake_run(community, 2000);
+    cr_assert_eq(fake_running_count(community), 0, "both are left alone for a while");
+    fake_want(community, true, 1, false);
+    (void)fake_until_running(community, 0, 1, 1000);
     fake_free(community);
 }
 

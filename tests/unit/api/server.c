@@ -44,7 +44,9 @@ Test(server, status_ring_members_and_lookup_have_all_their_names)
     expect_names(answer.json, "community services");
     service = json_array_get(json_object_get(answer.json, "services"), 0);
     expect_names(service, "name id owner version state reason wanted running manager epoch "
-                          "replicas");
+                          "replicas history");
+    expect_names(json_array_get(json_object_get(service, "history"), 0),
+                 "id incarnation node node_name state reason since restarts");
     expect_names(json_array_get(json_object_get(service, "replicas"), 0),
                  "id incarnation node node_name address ports state health reason since restarts "
                  "cpu_cores cpu_limit_cores memory_bytes memory_limit_bytes disk_bytes "
@@ -118,7 +120,7 @@ static void expect_whole_status(void)
     service = json_array_get(json_object_get(answer.json, "services"), 0);
     replicas = json_object_get(service, "replicas");
     cr_assert_eq(json_array_size(replicas), 2 * STATUS_PAGE_REPLICAS_MAX + 1);
-    cr_assert_eq(world.host.asked_count, 3);
+    cr_assert_eq(world.host.asked_count, 4, "three pages and the history");
     for (size_t i = 0; i < json_array_size(replicas); i++) {
         char id[32];
 
@@ -132,6 +134,35 @@ static void expect_whole_status(void)
 Test(server, a_status_is_put_together_from_its_pages)
 {
     expect_whole_status();
+}
+
+Test(server, the_history_of_a_service_is_beside_its_replicas)
+{
+    json_t *service;
+    json_t *history;
+    json_t *first;
+
+    get("/v1/services/" ID64);
+    service = json_array_get(json_object_get(answer.json, "services"), 0);
+    history = json_object_get(service, "history");
+    cr_assert_eq(json_array_size(json_object_get(service, "replicas")), 3);
+    cr_assert_eq(json_array_size(history), 2);
+    first = json_array_get(history, 0);
+    cr_assert_str_eq(json_string_value(json_object_get(first, "id")), "wiki/3");
+    cr_assert_eq(json_integer_value(json_object_get(first, "incarnation")), 4);
+    cr_assert_str_eq(json_string_value(json_object_get(first, "node_name")), "elm");
+    cr_assert_str_eq(json_string_value(json_object_get(first, "reason")), "its node is down");
+    cr_assert_eq(json_integer_value(json_object_get(first, "restarts")), 2);
+    cr_assert(json_is_null(json_object_get(json_array_get(history, 1), "node")));
+    done();
+}
+
+Test(server, locations_need_no_history)
+{
+    get("/v1/services/" ID64 "/locations");
+    cr_assert_eq(json_array_size(json_object_get(answer.json, "locations")), 2);
+    cr_assert_eq(world.host.asked_count, 1);
+    done();
 }
 
 Test(server, answers_may_come_later)

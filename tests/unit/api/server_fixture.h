@@ -46,6 +46,21 @@ struct host {
     struct asked asked[ASKED_MAX];
 };
 
+/* Two have ended: slot 3 on "elm", and slot 2 that had no node any more. */
+static inline void history_fill(struct service_status *status)
+{
+    status->replica_count = 2;
+    status->replicas[0] = (struct replica_status){.slot = 3,
+                                                  .incarnation = 4,
+                                                  .placed = true,
+                                                  .node = the_core.members[1].node,
+                                                  .node_name = "elm",
+                                                  .state = REPLICA_FAILED,
+                                                  .reason = "its node is down",
+                                                  .restart_count = 2};
+    status->replicas[1] = (struct replica_status){.slot = 2, .incarnation = 1};
+}
+
 static inline struct service_status status_of(const struct core_request *request,
                                               const struct host *host)
 {
@@ -60,6 +75,10 @@ static inline struct service_status status_of(const struct core_request *request
                                     .slot_count = host->slot_count};
     uint32_t first = request->slot == 0 ? 1 : request->slot;
 
+    if (request->history) {
+        history_fill(&status);
+        return status;
+    }
     for (uint32_t slot = first;
          slot <= host->slot_count && status.replica_count < STATUS_PAGE_REPLICAS_MAX; slot++) {
         struct replica_status *replica = &status.replicas[status.replica_count++];

@@ -229,7 +229,17 @@ static const struct {
      "service.yaml:3:41: ports[].name: port a is repeated"},
     {"ports: [{name: a, container: 1}, {name: b, container: 1}]",
      "service.yaml:3:55: ports[].container: port 1 is repeated"},
-    {"health: {interval: 1s}", "service.yaml:3:9: health.port: missing, and needed"},
+    {"health: {interval: 1s}", "service.yaml:3:1: health: needs \"port\" or \"command\""},
+    {"ports: [{name: a, container: 1}]\nhealth: {port: a, command: [/bin/true]}",
+     "service.yaml:4:19: health.command: either a port or a command, not both"},
+    {"health: {command: [true]}", "service.yaml:3:10: health.command: expected an absolute path as "
+                                  "its first word"},
+    {"health: {command: [/bin/true], http: /x}",
+     "service.yaml:3:10: health.command: too long, or beside a port or a path"},
+    {"health: {command: [/bin/true], interval: 1s}",
+     "service.yaml:3:42: health.interval: interval must not be shorter than timeout"},
+    {"health: {command: [/bin/a, b, c, d, e, f, g, h, i]}",
+     "service.yaml:3:49: health.command: at most 8 items"},
     {"health: {port: http}", "service.yaml:3:16: health.port: \"http\" names no port of \"ports\""},
     {"ports: [{name: a, container: 1}]\nhealth: {port: a, interval: 1s}",
      "service.yaml:4:29: health.interval: interval must not be shorter than timeout"},
@@ -250,6 +260,25 @@ static const struct {
     {"env: [A=1", "service.yaml:4:1: did not find expected ',' or ']' while parsing a flow "
                   "sequence"},
 };
+
+Test(manifest, health_may_be_a_command_that_is_signed_with_the_rest)
+{
+    struct manifest manifest;
+    struct manifest decoded;
+    uint8_t canonical[MANIFEST_BYTES_MAX];
+    struct err err;
+
+    cr_assert_eq(parse_rest("health: {command: [/bin/check, --deep], grace: 1s}", &manifest, &err),
+                 0, "%s", err.text);
+    cr_assert(manifest.has_health);
+    cr_assert_eq(manifest.health_command.count, 2);
+    int length = manifest_encode(&manifest, canonical);
+    cr_assert_gt(length, 0);
+    cr_assert_eq(manifest_decode((struct bytes){canonical, (size_t)length}, &decoded), 0);
+    cr_assert_eq(decoded.health_command.count, 2);
+    cr_assert_str_eq(manifest_word(&decoded.health_command, 1), "--deep");
+    cr_assert_eq(decoded.health_grace_ms, 1000);
+}
 
 Test(manifest, everything_wrong_is_told_with_line_and_column)
 {
@@ -275,7 +304,6 @@ static const struct {
      "service.yaml:3:45: ports[].visibility: members is not available in 0.1"},
     {"ports: [{name: a, container: 1, protocol: udp}]",
      "service.yaml:3:43: ports[].protocol: udp is not available in 0.1"},
-    {"health: {command: [/bin/true]}", "service.yaml:3:20: health.command is not available in 0.1"},
 };
 
 Test(manifest, keys_of_later_versions_are_refused_by_name)

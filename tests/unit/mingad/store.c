@@ -40,17 +40,18 @@ static void remove_folder(void)
 struct seen {
     uint32_t count;
     struct overlay_blob last;
-    uint8_t bytes[64];
+    uint8_t bytes[64]; /* the first ones */
 };
 
 static void see(void *context, const struct overlay_blob *blob)
 {
     struct seen *seen = context;
+    size_t length = blob->bytes.length_bytes;
 
     seen->count++;
     seen->last = *blob;
-    cr_assert_leq(blob->bytes.length_bytes, sizeof(seen->bytes));
-    memcpy(seen->bytes, blob->bytes.data, blob->bytes.length_bytes);
+    memcpy(seen->bytes, blob->bytes.data,
+           length < sizeof(seen->bytes) ? length : sizeof(seen->bytes));
 }
 
 static struct overlay_blob blob_of(uint8_t key, uint64_t number, const char *text)
@@ -278,6 +279,92 @@ Test(store, changes_beyond_the_batch_end_as_failed)
     uv_run(&loop, UV_RUN_DEFAULT);
     cr_assert_eq(ends->count, STORE_BATCH_MAX + 2);
     cr_assert_eq(ends->failed_count, 2);
+    store_writer_free(writer);
+    store_close(store);
+    uv_loop_close(&loop);
+    free(ends);
+}
+
+/* Writes 40 changes that do not fit, and then goes on until they are reported. */
+static void fail_to_write(struct store_writer *writer, uv_loop_t *loop)
+{
+    struct overlay_blob big = {.kind = BLOB_RECORD};
+    static uint8_t content[16384] = {1};
+
+    fill_disk();
+    big.bytes = (struct bytes){content, sizeof(content)};
+    for (uint64_t i = 1; i <= 20; i++) {
+        big.number = i;
+        store_writer_put(writer, &big, i);
+    }
+    store_writer_flush(writer);
+    uv_run(loop, UV_RUN_DEFAULT);
+}
+
+Test(store, what_failed_is_written_when_there_is_room_again)
+{
+    struct store *store = NULL;
+    struct ends *ends = calloc(1, sizeof(*ends));
+    struct seen seen = {0};
+    struct err err = {0};
+    uv_loop_t loop;
+
+    if (!enter_tiny_file_system()) {
+        free(ends);
+        cr_skip_test("needs root");
+    }
+    uv_loop_init(&loop);
+    cr_assert_eq(store_open(path, &store, &err), 0);
+    struct store_writer *writer = store_writer_new(&loop, store, on_end, ends);
+    struct overlay_blob newer = {.kind = BLOB_RECORD, .number = 20, .bytes = bytes_of_text("new")};
+
+    fail_to_write(writer, &loop);
+    cr_assert_eq(ends->count, 20);
+    cr_assert_eq(ends->failed_count, 20);
+    cr_assert(store_writer_is_idle(writer), "it does not keep the agent from stopping");
+    store_writer_flush(writer);
+    cr_assert(store_writer_is_idle(writer), "not at once again");
+    free_disk();
+    store_writer_put(writer, &newer, 21); /* the newer one of two stands */
+    store_writer_flush(writer);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    cr_assert_eq(ends->count, 21, "each is reported once");
+    cr_assert_eq(ends->failed_count, 20);
+    cr_assert_eq(store_load(store, see, &seen, &err), 0);
+    cr_assert_eq(seen.count, 20);
+    cr_assert_eq(seen.last.number, 20);
+    cr_assert_eq(memcmp(seen.bytes, "new", 3), 0);
+    store_writer_free(writer);
+    store_close(store);
+    uv_loop_close(&loop);
+    free(ends);
+}
+
+Test(store, without_anything_new_it_is_tried_again_after_a_second)
+{
+    struct store *store = NULL;
+    struct ends *ends = calloc(1, sizeof(*ends));
+    struct seen seen = {0};
+    struct err err = {0};
+    uv_loop_t loop;
+
+    if (!enter_tiny_file_system()) {
+        free(ends);
+        cr_skip_test("needs root");
+    }
+    uv_loop_init(&loop);
+    cr_assert_eq(store_open(path, &store, &err), 0);
+    struct store_writer *writer = store_writer_new(&loop, store, on_end, ends);
+
+    fail_to_write(writer, &loop);
+    free_disk();
+    usleep(1100 * 1000);
+    uv_update_time(&loop);
+    store_writer_flush(writer);
+    cr_assert_not(store_writer_is_idle(writer));
+    uv_run(&loop, UV_RUN_DEFAULT);
+    cr_assert_eq(store_load(store, see, &seen, &err), 0);
+    cr_assert_eq(seen.count, 20);
     store_writer_free(writer);
     store_close(store);
     uv_loop_close(&loop);

@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <pb_encode.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +46,27 @@ static void keep_as_seed(unsigned kind, const uint8_t *bytes, size_t length_byte
     cr_assert_not_null(file);
     cr_assert_eq(fwrite(bytes, 1, length_bytes, file), length_bytes);
     fclose(file);
+}
+
+Test(message, every_kind_is_written_as_the_library_would)
+{
+    for (unsigned kind = FIRST_KIND; kind <= LAST_KIND; kind++) {
+        minga_Message message;
+        uint8_t bytes[MESSAGE_BYTES_MAX];
+        uint8_t expected[MESSAGE_BYTES_MAX];
+        pb_ostream_t stream = pb_ostream_from_buffer(expected, sizeof(expected));
+        int length;
+
+        message_init(&message, (pb_size_t)kind);
+        message.request = kind % 2 == 0 ? 0 : UINT64_MAX - kind;
+        message.reply = kind % 3 == 0;
+        fill(&message);
+        length = message_encode(&message, bytes, sizeof(bytes));
+        cr_assert(pb_encode(&stream, minga_Message_fields, &message));
+        cr_assert_eq((size_t)length, stream.bytes_written, "kind %u", kind);
+        cr_assert_arr_eq(bytes, expected, stream.bytes_written, "kind %u", kind);
+        cr_assert_eq(message_encode(&message, bytes, stream.bytes_written - 1), -EMSGSIZE);
+    }
 }
 
 Test(message, every_kind_comes_back_as_it_was_sent)

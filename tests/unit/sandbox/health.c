@@ -29,6 +29,24 @@ Test(health, a_service_without_ports_is_well_at_once_and_never_asked)
     cr_assert_not(health_due(&health, UINT64_MAX - 1));
 }
 
+Test(health, a_command_is_asked_like_a_port)
+{
+    struct sandbox_spec spec = with_probe();
+    struct health health;
+
+    spec.port_count = 0;
+    spec.health.container_port = 0;
+    spec.health.argument_count = 1;
+    memcpy(spec.health.arguments, "/bin/check", sizeof("/bin/check"));
+    health_init(&health, &spec, 1000);
+    cr_assert_eq(health.state, HEALTH_UNKNOWN);
+    cr_assert(health_due(&health, 1000));
+    cr_assert(health_result(&health, true, 1010));
+    cr_assert_eq(health.state, HEALTH_OK);
+    cr_assert_not(health_due(&health, 1010 + 4999));
+    cr_assert(health_due(&health, 1010 + 5000), "again and again, unlike without a probe");
+}
+
 Test(health, a_service_with_ports_is_asked_until_its_first_port_answers)
 {
     struct sandbox_spec spec = with_probe();

@@ -446,6 +446,51 @@ Test(init, a_web_server_is_well_and_answers_through_the_published_port)
     must_be_over(&sandbox);
 }
 
+/* As long as `script` says so with its exit status. */
+static void ask_by_command(struct sandbox_spec *spec, const char *script)
+{
+    size_t used = 0;
+    const char *const words[] = {BUSYBOX, "sh", "-c", script};
+
+    spec->health = (struct sandbox_health){
+        .argument_count = 4, .interval_ms = 50, .timeout_ms = 200, .failures_max = 2};
+    for (unsigned i = 0; i < 4; i++) {
+        CHECK(used + strlen(words[i]) + 1 <= sizeof(spec->health.arguments));
+        memcpy(spec->health.arguments + used, words[i], strlen(words[i]) + 1);
+        used += strlen(words[i]) + 1;
+    }
+}
+
+Test(init, a_command_says_whether_the_service_is_well_with_its_user_and_environment)
+{
+    struct sandbox_spec spec = spec_of("exec sleep 1000");
+    struct sandbox sandbox = {0};
+    struct init_message message;
+
+    ask_by_command(&spec, "[ $GREETING = hello ] && [ $(id -u) = 1234 ] && [ $PWD = /tmp ]");
+    start(&sandbox, &spec);
+    message = hear(&sandbox);
+    cr_assert(message.kind == INIT_HEALTH && message.healthy);
+    say(&sandbox, INIT_STOP);
+    cr_assert_eq(hear(&sandbox).kind, INIT_ENDED);
+    must_be_over(&sandbox);
+}
+
+Test(init, a_command_that_never_ends_is_killed_and_means_failing)
+{
+    struct sandbox_spec spec = spec_of("exec sleep 1000");
+    struct sandbox sandbox = {0};
+    struct init_message message;
+
+    ask_by_command(&spec, "sleep 1000 & sleep 1000");
+    start(&sandbox, &spec);
+    message = hear(&sandbox);
+    cr_assert(message.kind == INIT_HEALTH && !message.healthy);
+    say(&sandbox, INIT_STOP);
+    cr_assert_eq(hear(&sandbox).kind, INIT_ENDED);
+    must_be_over(&sandbox);
+}
+
 Test(init, a_page_that_is_not_there_is_failing)
 {
     struct sandbox_spec spec = web_server();

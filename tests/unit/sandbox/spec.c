@@ -35,6 +35,25 @@ static struct sandbox_spec sample(void)
     return spec;
 }
 
+Test(spec, a_health_command_travels_and_must_be_an_absolute_path)
+{
+    struct sandbox_spec spec = sample();
+    struct sandbox_spec decoded;
+    uint8_t data[SPEC_BYTES_MAX];
+    size_t length_bytes = 0;
+
+    spec.health.container_port = 0;
+    spec.health.http_path[0] = '\0';
+    memset(spec.health.http_path, 0, sizeof(spec.health.http_path));
+    spec.health.argument_count = 2;
+    memcpy(spec.health.arguments, "/bin/check\0--deep", sizeof("/bin/check\0--deep"));
+    cr_assert_eq(spec_encode(&spec, data, sizeof(data), &length_bytes), 0);
+    cr_assert_eq(spec_decode((struct bytes){data, length_bytes}, &decoded), 0);
+    cr_assert_eq(memcmp(&decoded.health, &spec.health, sizeof(spec.health)), 0);
+    spec.health.arguments[0] = 'x';
+    cr_assert_not_null(spec_problem(&spec));
+}
+
 Test(spec, what_is_encoded_is_decoded_again)
 {
     struct sandbox_spec spec = sample();
@@ -142,6 +161,9 @@ Test(spec, each_bound_is_held)
     REFUSES(spec.health.http_path[0] = 'x');
     REFUSES(spec.health.http_path[3] = '\n');
     REFUSES(spec.health.http_path[3] = ' ');
+    REFUSES(spec.health.argument_count = 1);
+    REFUSES(memcpy(spec.health.arguments, "/bin/a", 7));
+    REFUSES(spec.health.argument_count = 1; memcpy(spec.health.arguments, "/bin/a", 7));
     REFUSES(spec.health.interval_ms = 0);
     REFUSES(spec.health.failures_max = 0);
     REFUSES(spec.health.grace_ms = SPEC_HEALTH_MS_MAX + 1);

@@ -1,0 +1,544 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "overlay/seek.h"
+
+#include <string.h>
+
+#include "base/check.h"
+#include "overlay/neighbourhood.h"
+
+enum {
+    NONE = -1,
+    WITNESS_GAPS = 10,   /* so near before the key a successor list of 16 holds its owner */
+    PLAUSIBLE_GAPS = 24, /* an arc is longer once in e^24 */
+};
+
+static uint64_t top_of(const struct id *id)
+{
+    uint64_t top = 0;
+
+    for (int i = 0; i < 8; i++) {
+        top = top << 8 | id->bytes[i];
+    }
+    return top;
+}
+
+static bool same(const struct ring_node *a, const struct ring_node *b)
+{
+    return id_equal(&a->position.id, &b->position.id);
+}
+
+static bool within(const struct seek *seek, uint64_t distance, uint64_t gaps)
+{
+    return distance / gaps <= seek->gap;
+}
+
+static int find(const struct seek *seek, const struct ring_node *node)
+{
+    for (uint32_t i = 0; i < seek->node_count; i++) {
+        if (same(&seek->nodes[i].node, node)) {
+            return (int)i;
+        }
+    }
+    return NONE;
+}
+
+/* ------------------------------------------------------------------ what is known */
+
+static uint64_t farness(const struct seek_node *node)
+{
+    return node->before < node->behind ? node->before : node->behind;
+}
+
+/* The table is full: the farthest that was not asked makes room for a nearer one. */
+static int worst_fresh(const struct seek *seek, uint64_t farther_than)
+{
+    int worst = NONE;
+
+    for (uint32_t i = 0; i < seek->node_count; i++) {
+        const struct seek_node *node = &seek->nodes[i];
+
+        if (node->state == SEEK_FRESH && !node->presumed && farness(node) > farther_than) {
+            worst = (int)i;
+            farther_than = farness(node);
+        }
+    }
+    return worst;
+}
+
+static int add(struct seek *seek, const struct ring_node *contact, int parent)
+{
+    struct id before = id_distance(&contact->position.id, &seek->key.id);
+    struct id behind = id_distance(&seek->key.id, &contact->position.id);
+    struct seek_node node = {.node = *contact,
+                             .before = top_of(&before),
+                             .behind = top_of(&behind),
+                             .parent = parent,
+                             .patience_ms = SEEK_PATIENCE_MS};
+    int place = find(seek, contact);
+
+    if (place != NONE) {
+        return place;
+    }
+    if (seek->node_count < SEEK_NODES_MAX) {
+        place = (int)seek->node_count++;
+    } else {
+        place = worst_fresh(seek, farness(&node));
+    }
+    if (place != NONE) {
+        node.depth = parent == NONE ? 1 : seek->nodes[parent].depth + 1;
+        seek->nodes[place] = node;
+    }
+    return place;
+}
+
+/* The nearest to the key of those that a look at `suits` leaves; behind it or before it. */
+enum side { BEFORE, BEHIND };
+
+static uint64_t distance_on(const struct seek_node *node, enum side side)
+{
+    return side == BEFORE ? node->before : node->behind;
+}
+
+static int nearest(const struct seek *seek, enum side side,
+                   bool (*suits)(const struct seek *seek, const struct seek_node *node))
+{
+    int best = NONE;
+
+    for (uint32_t i = 0; i < seek->node_count; i++) {
+        const struct seek_node *node = &seek->nodes[i];
+
+        if (suits(seek, node) &&
+            (best == NONE || distance_on(node, side) < distance_on(&seek->nodes[best], side))) {
+            best = (int)i;
+        }
+    }
+    return best;
+}
+
+static bool claims(const struct seek *seek, const struct seek_node *node)
+{
+    (void)seek;
+    return node->claims;
+}
+
+static bool is_fresh(const struct seek *seek, const struct seek_node *node)
+{
+    (void)seek;
+    return node->state == SEEK_FRESH;
+}
+
+static bool is_fresh_and_presumed(const struct seek *seek, const struct seek_node *node)
+{
+    (void)seek;
+    return node->state == SEEK_FRESH && node->presumed;
+}
+
+static bool is_fresh_close_behind(const struct seek *seek, const struct seek_node *node)
+{
+    return node->state == SEEK_FRESH && within(seek, node->behind, PLAUSIBLE_GAPS);
+}
+
+static bool is_fresh_of_start(const struct seek *seek, const struct seek_node *node)
+{
+    (void)seek;
+    return node->state == SEEK_FRESH && node->from_start;
+}
+
+static bool is_close_before(const struct seek *seek, const struct seek_node *node)
+{
+    return within(seek, node->before, WITNESS_GAPS);
+}
+
+static bool is_fresh_close_before(const struct seek *seek, const struct seek_node *node)
+{
+    return node->state == SEEK_FRESH && is_close_before(seek, node);
+}
+
+static bool has_answered(const struct seek *seek, const struct seek_node *node)
+{
+    (void)seek;
+    return node->state == SEEK_ANSWERED;
+}
+
+static uint32_t witnesses(const struct seek *seek, bool with_asked)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < seek->node_count; i++) {
+        const struct seek_node *node = &seek->nodes[i];
+
+        count += is_close_before(seek, node) &&
+                 (node->state == SEEK_ANSWERED ||
+                  (with_asked && node->state == SEEK_ASKED && !node->late));
+    }
+    return count;
+}
+
+static uint32_t awaited(const struct seek *seek)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < seek->node_count; i++) {
+        count += seek->nodes[i].state == SEEK_ASKED && !seek->nodes[i].late;
+    }
+    return count;
+}
+
+/* ------------------------------------------------------------------ whom to ask next */
+
+/* A node that was thought to own the key does not answer, or is slow: who comes behind it may
+ * have taken its arc. */
+static int behind_the_silent(const struct seek *seek)
+{
+    int next = nearest(seek, BEHIND, is_fresh_close_behind);
+
+    for (uint32_t i = 0; next != NONE && i < seek->node_count; i++) {
+        const struct seek_node *node = &seek->nodes[i];
+
+        if (node->behind < seek->nodes[next].behind && (node->state == SEEK_GONE || node->late)) {
+            return next;
+        }
+    }
+    return NONE;
+}
+
+/* Someone just before the key, and nearer than `next`, has answered, or its owner waits for a lease:
+ * `next` knows no more; time helps. */
+static bool is_there(const struct seek *seek, int next)
+{
+    for (uint32_t i = 0; i < seek->node_count; i++) {
+        const struct seek_node *node = &seek->nodes[i];
+
+        if (node->state == SEEK_ANSWERED &&
+            (node->waiting ||
+             (is_close_before(seek, node) && node->before < seek->nodes[next].before))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int next_plain(const struct seek *seek)
+{
+    int next = nearest(seek, BEHIND, is_fresh_and_presumed);
+
+    if (next == NONE) {
+        next = behind_the_silent(seek);
+    }
+    if (next == NONE) {
+        next = nearest(seek, BEFORE, is_fresh);
+        return next == NONE || is_there(seek, next) ? NONE : next;
+    }
+    return next;
+}
+
+static int next_careful(const struct seek *seek)
+{
+    int claim = nearest(seek, BEHIND, claims);
+    int next = nearest(seek, BEHIND, is_fresh_close_behind);
+    bool plausible = claim != NONE && within(seek, seek->nodes[claim].behind, PLAUSIBLE_GAPS);
+
+    if (next != NONE && (claim == NONE || seek->nodes[next].behind < seek->nodes[claim].behind)) {
+        return next;
+    }
+    if (witnesses(seek, true) < seek->witness_count) {
+        next = nearest(seek, BEFORE, is_fresh_close_before);
+        if (next != NONE) {
+            return next;
+        }
+    } else if (plausible) {
+        return NONE;
+    }
+    next = seek->ask_count % 2 == 0 ? nearest(seek, BEFORE, is_fresh_of_start) : NONE;
+    return next != NONE ? next : nearest(seek, BEFORE, is_fresh);
+}
+
+static void ask(struct seek *seek, int place, uint64_t now_ms, struct seek_effects *effects)
+{
+    struct seek_node *node = &seek->nodes[place];
+
+    if (effects->ask_count == SEEK_EFFECTS_MAX || seek->ask_count == SEEK_ASKS_MAX) {
+        return;
+    }
+    node->state = SEEK_ASKED;
+    node->tries++;
+    node->due_ms = now_ms + node->patience_ms;
+    seek->ask_count++;
+    effects->asks[effects->ask_count++] = node->node;
+}
+
+static void go_on(struct seek *seek, uint64_t now_ms, struct seek_effects *effects)
+{
+    bool careful = seek->witness_count > 0;
+    uint32_t parallel = careful ? SEEK_PARALLEL_MAX : 1;
+
+    for (uint32_t count = awaited(seek); count < parallel; count++) {
+        int next = careful ? next_careful(seek) : next_plain(seek);
+
+        if (next == NONE) {
+            return;
+        }
+        ask(seek, next, now_ms, effects);
+    }
+}
+
+/* ------------------------------------------------------------------ the end */
+
+static void finish(struct seek *seek, int claim, struct seek_effects *effects)
+{
+    seek->active = false;
+    effects->done = true;
+    effects->ask_count = 0;
+    seek->found = claim != NONE;
+    if (claim == NONE) {
+        return;
+    }
+    seek->owner = seek->nodes[claim].node;
+    seek->owner_from = seek->nodes[claim].from;
+    seek->owner_epoch = seek->nodes[claim].epoch;
+    seek->hop_count = seek->nodes[claim].depth;
+    for (int i = claim; i != NONE; i = seek->nodes[i].parent) {
+        uint32_t depth = seek->nodes[i].depth;
+
+        CHECK(depth > 0);
+        if (depth <= ROUTE_HOPS_MAX) {
+            seek->path[depth - 1] = seek->nodes[i].node;
+        }
+    }
+}
+
+/* Nearer than the claim there may still be an owner. */
+static bool is_open(const struct seek *seek, int claim)
+{
+    for (uint32_t i = 0; i < seek->node_count; i++) {
+        const struct seek_node *node = &seek->nodes[i];
+
+        if (node->behind < seek->nodes[claim].behind &&
+            (node->state == SEEK_FRESH || node->state == SEEK_ASKED || node->waiting)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A path longer than what a list can hold is no path: somebody leads us on. */
+static bool conclude(struct seek *seek, uint64_t now_ms, struct seek_effects *effects)
+{
+    int claim = nearest(seek, BEHIND, claims);
+    bool careful = seek->witness_count > 0;
+    bool exhausted = awaited(seek) == 0 && (claim != NONE || seek->ask_count == SEEK_ASKS_MAX);
+
+    if (now_ms >= seek->deadline_ms) {
+        finish(seek, claim, effects);
+    } else if (claim != NONE && !careful) {
+        finish(seek, claim, effects);
+    } else if (claim != NONE && !is_open(seek, claim) &&
+               witnesses(seek, false) >= seek->witness_count &&
+               within(seek, seek->nodes[claim].behind, PLAUSIBLE_GAPS)) {
+        finish(seek, claim, effects);
+    } else if (careful && exhausted && next_careful(seek) == NONE) {
+        finish(seek, claim, effects);
+    }
+    return effects->done;
+}
+
+/* ------------------------------------------------------------------ events */
+
+static void add_start(struct seek *seek, const struct router *router, enum router_choice choice)
+{
+    struct router_closest closest;
+
+    router_fingers_closest(router, &seek->key, choice, SEEK_CONTACTS_MAX, &closest);
+    for (uint32_t i = 0; i < closest.count; i++) {
+        const struct finger *finger = fingers_find(router->fingers, &closest.nodes[i]);
+        int place = add(seek, &closest.nodes[i], NONE);
+
+        if (place == NONE) {
+            continue;
+        }
+        seek->nodes[place].from_start = true;
+        seek->nodes[place].presumed |= i == 0 && closest.presumed;
+        if (finger != NULL && finger->rtt_ms != 0) {
+            uint32_t patience_ms = 3 * finger->rtt_ms;
+
+            seek->nodes[place].patience_ms =
+                patience_ms > SEEK_PATIENCE_MS_MIN ? patience_ms : SEEK_PATIENCE_MS_MIN;
+        }
+    }
+}
+
+/* The first of all is the choice of the tables, which know round trips; distance decides later. */
+static void on_start(struct seek *seek, const struct seek_event *event,
+                     struct seek_effects *effects)
+{
+    struct neighbourhood near;
+
+    CHECK(event->witness_count < SEEK_ASKS_MAX);
+    memset(seek, 0, sizeof(*seek));
+    seek->active = true;
+    seek->key = event->key;
+    seek->witness_count = event->witness_count;
+    seek->deadline_ms = event->now_ms + SEEK_DEADLINE_MS;
+    seek->retry_ms = event->now_ms + SEEK_RETRY_MS;
+    neighbourhood_of(event->router->ring, &near);
+    seek->gap = neighbourhood_gap(neighbourhood_community_size(&near));
+    add_start(seek, event->router, ROUTER_FAST);
+    if (event->witness_count > 0) {
+        add_start(seek, event->router, ROUTER_SAFE);
+    } else if (seek->node_count > 0) {
+        ask(seek, 0, event->now_ms, effects);
+    }
+}
+
+static void take_claim(struct seek *seek, struct seek_node *node, const struct seek_answer *answer)
+{
+    node->state = SEEK_ANSWERED;
+    node->late = false;
+    node->waiting = answer->waiting && !answer->owns;
+    node->presumed = node->waiting;
+    node->claims = answer->owns && answer->has_arc &&
+                   id_in_arc(&seek->key.id, &answer->from.id, &node->node.position.id);
+    node->from = answer->from;
+    node->epoch = answer->epoch;
+}
+
+static void on_answer(struct seek *seek, const struct seek_event *event)
+{
+    const struct seek_answer *answer = event->answer;
+    int place = find(seek, &event->node);
+
+    if (place == NONE || seek->nodes[place].state == SEEK_FRESH) {
+        return; /* nobody asked it */
+    }
+    take_claim(seek, &seek->nodes[place], answer);
+    if (seek->nodes[place].depth >= ROUTE_HOPS_MAX) {
+        return; /* somebody leads us on */
+    }
+    for (uint32_t i = 0; i < answer->contact_count && i < SEEK_CONTACTS_MAX; i++) {
+        int contact = add(seek, &answer->contacts[i], place);
+
+        if (contact != NONE && i == 0 && answer->presumed &&
+            seek->nodes[contact].state == SEEK_FRESH) {
+            seek->nodes[contact].presumed = true;
+        }
+    }
+}
+
+static void give_up(struct seek *seek, int place, struct seek_effects *effects)
+{
+    struct seek_node *node = &seek->nodes[place];
+
+    node->state = SEEK_GONE;
+    node->late = false;
+    node->waiting = false;
+    if (effects->lost_count < SEEK_EFFECTS_MAX) {
+        effects->lost[effects->lost_count++] = node->node;
+    }
+}
+
+/* One that may own the key has no substitute: it is asked once more than others. */
+static void on_due(struct seek *seek, uint64_t now_ms, struct seek_effects *effects)
+{
+    for (uint32_t i = 0; i < seek->node_count; i++) {
+        struct seek_node *node = &seek->nodes[i];
+
+        if (node->state != SEEK_ASKED || now_ms < node->due_ms) {
+            continue;
+        }
+        if (node->tries >= (node->presumed ? SEEK_TRIES : SEEK_TRIES - 1)) {
+            give_up(seek, (int)i, effects);
+            continue;
+        }
+        node->late = true;
+        node->patience_ms *= 2;
+        ask(seek, (int)i, now_ms, effects);
+        if (now_ms >= node->due_ms) {
+            give_up(seek, (int)i, effects); /* no more asks are allowed */
+        }
+    }
+}
+
+/* Nobody is left: the arc may be changing hands, or what was said has become old. Asks those
+ * nearest on both sides again; when all were silent, everyone anew. */
+static void retry(struct seek *seek, uint64_t now_ms, struct seek_effects *effects)
+{
+    int places[2] = {nearest(seek, BEHIND, has_answered), nearest(seek, BEFORE, has_answered)};
+
+    seek->retry_ms = now_ms + SEEK_RETRY_MS;
+    for (uint32_t i = 0; i < seek->node_count; i++) {
+        struct seek_node *node = &seek->nodes[i];
+
+        if (places[0] == NONE && node->state == SEEK_GONE && node->from_start) {
+            node->state = SEEK_FRESH;
+            node->tries = 0;
+        }
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        if (places[i] != NONE && (i == 0 || places[1] != places[0])) {
+            seek->nodes[places[i]].tries = 0;
+            ask(seek, places[i], now_ms, effects);
+        }
+    }
+}
+
+static uint64_t next_wake(const struct seek *seek)
+{
+    uint64_t wake_ms = seek->deadline_ms;
+
+    for (uint32_t i = 0; i < seek->node_count; i++) {
+        if (seek->nodes[i].state == SEEK_ASKED && seek->nodes[i].due_ms < wake_ms) {
+            wake_ms = seek->nodes[i].due_ms;
+        }
+    }
+    if (awaited(seek) == 0 && seek->retry_ms < wake_ms) {
+        wake_ms = seek->retry_ms;
+    }
+    return wake_ms;
+}
+
+static void take(struct seek *seek, const struct seek_event *event, struct seek_effects *effects)
+{
+    int place;
+
+    switch (event->kind) {
+    case SEEK_START:
+        on_start(seek, event, effects);
+        break;
+    case SEEK_ANSWER:
+        on_answer(seek, event);
+        break;
+    case SEEK_SILENT:
+        place = find(seek, &event->node);
+        if (place != NONE && seek->nodes[place].state == SEEK_ASKED) {
+            give_up(seek, place, effects);
+        }
+        break;
+    case SEEK_TICK:
+        on_due(seek, event->now_ms, effects);
+        break;
+    }
+}
+
+void seek_step(struct seek *seek, const struct seek_event *event, struct seek_effects *effects_out)
+{
+    struct seek_effects *effects = effects_out;
+
+    effects->ask_count = 0;
+    effects->lost_count = 0;
+    effects->done = false;
+    if (event->kind != SEEK_START && !seek->active) {
+        return;
+    }
+    take(seek, event, effects);
+    effects->contacts_wanted = seek->witness_count > 0 ? SEEK_CONTACTS_MAX : SEEK_CONTACTS;
+    if (conclude(seek, event->now_ms, effects)) {
+        return;
+    }
+    go_on(seek, event->now_ms, effects);
+    if (awaited(seek) == 0 && event->now_ms >= seek->retry_ms) {
+        retry(seek, event->now_ms, effects);
+        go_on(seek, event->now_ms, effects);
+    }
+    effects->wake_ms = next_wake(seek);
+    CHECK(seek->node_count <= SEEK_NODES_MAX && seek->ask_count <= SEEK_ASKS_MAX);
+}

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "sandbox/helper/maker.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+enum { FDS_MAX = 2 };
+
+struct answer {
+    struct err err; /* code 0: it is made */
+    int loop_number;
+    char backing[LOOP_TEXT_BYTES_MAX];
+    int fd_count; /* 1: the root; 2: the root and a new template */
+};
+
+void maker_init(struct maker *maker)
+{
+    *maker = (struct maker){.pid = 0, .pidfd = -1, .answer_fd = -1};
+}
+
+/* A mount namespace of its own, so that makers side by side may attach at the same places. */
+static int leave_mounts(pid_t parent_pid, struct err *err)
+{
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent_pid) {
+        _exit(1);
+    }
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
+        return err_set(err, -errno, "mount namespace: %m");
+    }
+    return 0;
+}
+
+static void send_answer(int fd, const struct answer *answer, const int fds[FDS_MAX])
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(int) * FDS_MAX)];
+        struct cmsghdr align;
+    } control = {0};
+    struct iovec vector = {(void *)(uintptr_t)answer, sizeof(*answer)};
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
+
+    if (answer->fd_count > 0) {
+        size_t fds_bytes = sizeof(int) * (size_t)answer->fd_count;
+
+        message.msg_control = control.bytes;
+        message.msg_controllen = CMSG_SPACE(fds_bytes);
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(fds_bytes);
+        memcpy(CMSG_DATA(header), fds, fds_bytes);
+    }
+    (void)sendmsg(fd, &message, MSG_NOSIGNAL); /* who does not get it sees our end */
+}
+
+static int make(const struct disk_plan *disk_plan, const struct rootfs_plan *root_plan,
+                struct answer *answer, int fds[FDS_MAX])
+{
+    struct disk_plan with_template = *disk_plan;
+    struct rootfs_plan on_disk = *root_plan;
+    struct disk disk;
+    int r;
+
+    if (with_template.template_fd < 0) {
+        with_template.template_fd = disk_template_make(disk_plan, &answer->err);
+        if (with_template.template_fd < 0) {
+            return with_template.template_fd;
+        }
+        fds[1] = with_template.template_fd;
+    }
+    r = disk_make(&with_template, &disk, &answer->err);
+    if (r < 0) {
+        return r;
+    }
+    answer->loop_number = disk.loop_number;
+    memcpy(answer->backing, disk.backing, sizeof(answer->backing));
+    on_disk.disk_fd = disk.mount_fd;
+    fds[0] = rootfs_make(&on_disk, &answer->err);
+    disk_done(&disk);
+    return fds[0] < 0 ? fds[0] : 0;
+}
+
+_Noreturn static void run_maker(const struct disk_plan *disk, const struct rootfs_plan *root,
+                                pid_t parent_pid, int answer_fd)
+{
+    struct answer answer = {.loop_number = -1};
+    int fds[FDS_MAX] = {-1, -1};
+    int r = leave_mounts(parent_pid, &answer.err);
+
+    if (r == 0) {
+        r = make(disk, root, &answer, fds);
+    }
+    if (r == 0) {
+        answer.fd_count = fds[1] < 0 ? 1 : 2;
+    }
+    send_answer(answer_fd, &answer, fds);
+    _exit(0);
+}
+
+int maker_begin(const struct disk_plan *disk, const struct rootfs_plan *root, struct maker *maker,
+                struct err *err)
+{
+    pid_t parent_pid = getpid();
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+        return err_set(err, -errno, "maker of the root: %m");
+    }
+    CLEANUP(cleanup_close) int ours_fd = pair[0];
+    CLEANUP(cleanup_close) int its_fd = pair[1];
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(ours_fd);
+        run_maker(disk, root, parent_pid, its_fd);
+    }
+    maker->pidfd = pid < 0 ? -1 : pidfd_open(pid, 0);
+    if (maker->pidfd < 0) {
+        int code = -errno;
+
+        if (pid > 0) {
+            kill(pid, SIGKILL);
+            waitpid(pid, NULL, 0);
+        }
+        errno = -code;
+        return err_set(err, code, "maker of the root: %m");
+    }
+    maker->pid = pid;
+    maker->answer_fd = take_fd(&ours_fd);
+    return 0;
+}
+
+static int receive_fds(struct msghdr *message, int fds_out[FDS_MAX])
+{
+    struct cmsghdr *header = CMSG_FIRSTHDR(message);
+    size_t count = 0;
+
+    if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
+        count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        memcpy(fds_out, CMSG_DATA(header), count * sizeof(int));
+    }
+    return (int)count;
+}
+
+int maker_answer(struct maker *maker, struct made *made_out, struct err *err)
+{
+    struct answer answer;
+    int fds[FDS_MAX] = {-1, -1};
+    union {
+        char bytes[CMSG_SPACE(sizeof(int) * FDS_MAX)];
+        struct cmsghdr align;
+    } control;
+    struct iovec vector = {&answer, sizeof(answer)};
+    struct msghdr message = {.msg_iov = &vector,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = sizeof(control.bytes)};
+    ssize_t count_bytes = recvmsg(maker->answer_fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    int fd_count = count_bytes < 0 ? 0 : receive_fds(&message, fds);
+
+    *made_out = (struct made){.root_fd = fds[0], .template_fd = fds[1], .loop_number = -1};
+    cleanup_close(&maker->answer_fd);
+    maker->answer_fd = -1;
+    if (count_bytes != (ssize_t)sizeof(answer)) {
+        return err_set(err, -EIO, "the maker of the root died");
+    }
+    if (answer.err.code < 0) {
+        *err = answer.err;
+        return err->code;
+    }
+    if (fd_count == 0 || fd_count != answer.fd_count) {
+        return err_set(err, -EIO, "the maker of the root sent no root");
+    }
+    made_out->loop_number = answer.loop_number;
+    memcpy(made_out->backing, answer.backing, sizeof(made_out->backing));
+    return 0;
+}
+
+bool maker_over(struct maker *maker)
+{
+    siginfo_t end = {0};
+
+    if (maker->pid == 0) {
+        return true;
+    }
+    if (maker->answer_fd >= 0) {
+        kill(maker->pid, SIGKILL); /* nobody wants its answer any more */
+        cleanup_close(&maker->answer_fd);
+        maker->answer_fd = -1;
+    }
+    if (waitid(P_PIDFD, (id_t)maker->pidfd, &end, WEXITED | WNOHANG) == 0 && end.si_pid == 0) {
+        return false;
+    }
+    cleanup_close(&maker->pidfd);
+    maker_init(maker);
+    return true;
+}

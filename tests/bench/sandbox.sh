@@ -1,0 +1,72 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# sandbox.sh [COUNT]: COUNT times (200) `busybox true` in a real sandbox, from the request to the
+# service's execve and to everything cleared away; beside it bubblewrap, crun and runc, where they
+# are installed, from their start to their end. Medians, in ms. As root.
+set -euo pipefail
+here=$(dirname "$(realpath "$0")")
+BIN=$(realpath "${BIN:-$here/../../build/release/bin}")
+count=${1:-200}
+WORK=$(mktemp -d /var/tmp/minga-bench.XXXXXX)
+trap 'rm -rf "$WORK"' EXIT
+chmod 711 "$WORK"
+mkdir -p "$WORK/ours/run" "$WORK/bundle/rootfs/bin" "$WORK/bundle/rootfs/proc" "$WORK/bundle/rootfs/dev"
+chmod 711 "$WORK/ours"
+cp /bin/busybox "$WORK/bundle/rootfs/bin/"
+
+now_us() { echo $((${EPOCHREALTIME/./})); }
+row() { # row TEXT GOAL, with times in us on stdin
+    sort -n | awk -v text="$1" -v goal="$2" '{t[NR] = $1 / 1000}
+        END {printf "%-58s %8.2f %8.2f %7s\n", text, t[int((NR + 1) / 2)], t[int(NR * 0.99) + (NR < 100)], goal}'
+}
+# peer NAME PROGRAM COMMAND...: COUNT runs of the command, where the program is installed.
+peer() {
+    local name=$1 program=$2 started i
+    shift 2
+    if ! command -v "$program" >/dev/null; then return; fi
+    if ! "$@" >"$WORK/peer.log" 2>&1; then
+        printf '%-58s %8s   %s\n' "$name" "fails" "$(tail -n 1 "$WORK/peer.log" | cut -c1-60)"
+        return
+    fi
+    for ((i = 0; i < count; i++)); do
+        started=$(now_us)
+        "$@" >/dev/null 2>&1
+        echo $(($(now_us) - started))
+    done | row "$name" -
+}
+oci() { # oci PROGRAM
+    "$1" --root "$WORK/$1" run --bundle "$WORK/bundle" "minga-bench-$$"
+}
+# What runtimes' own `spec` command writes, with another command and no terminal.
+write_oci_spec() {
+    (cd "$WORK/bundle" && "$1" spec && python3 - <<'END'
+import json
+spec = json.load(open("config.json"))
+spec["process"]["terminal"] = False
+spec["process"]["args"] = ["/bin/busybox", "true"]
+spec["linux"]["resources"] = {"memory": {"limit": 33554432}, "pids": {"limit": 32}}
+json.dump(spec, open("config.json", "w"))
+END
+    )
+}
+
+# Records lie on a tmpfs, as /run does.
+# shellcheck disable=SC2016
+unshare --mount --propagation private sh -ec '
+    mount -t tmpfs -o mode=755 none "$1/ours/run"
+    exec "$2/bench_sandbox_launches" "$1/ours" "$2" "$3"' \
+    sh "$WORK" "$BIN" "$count" >"$WORK/launches"
+
+printf '%-58s %8s %8s %7s\n' "ms, $count launches one after the other" median p99 "at most"
+awk '{print $1}' "$WORK/launches" | row "minga: request to execve, disk and limits included" 15
+awk '{print $2 - $1}' "$WORK/launches" | row "minga: execve to everything cleared away" -
+peer "fork and exec" busybox /bin/busybox true
+peer "bubblewrap: no limits, no seccomp, no disk" bwrap \
+    bwrap --unshare-all --ro-bind "$WORK/bundle/rootfs" / --proc /proc --dev /dev /bin/busybox true
+for runtime in crun runc; do
+    if command -v "$runtime" >/dev/null; then
+        rm -f "$WORK/bundle/config.json"
+        write_oci_spec "$runtime"
+        peer "$runtime: with limits, no disk" "$runtime" oci "$runtime"
+    fi
+done

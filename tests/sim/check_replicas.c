@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "tests/sim/check_replicas.h"
+
+#include <string.h>
+
+#include "tests/sim/converge.h"
+#include "tests/sim/world.h"
+
+enum {
+    OLDER_MS_MIN = 3000,    /* reports are so old at most */
+    ALONE_MARGIN_MS = 6000, /* of noticing, and of stopping with grace */
+};
+
+static const struct sim_replica *find_replica(const struct sandbox_host *host,
+                                              const struct replica_key *key, bool any_incarnation)
+{
+    for (uint32_t i = 0; i < host->count; i++) {
+        const struct sim_replica *replica = &host->list[i];
+
+        if (id_equal(&replica->key.service.id, &key->service.id) &&
+            replica->key.slot == key->slot &&
+            (any_incarnation || replica->key.incarnation == key->incarnation)) {
+            return replica;
+        }
+    }
+    return NULL;
+}
+
+/* Its owner has nothing against what runs here. */
+static bool is_willing(const struct world *world, uint32_t node)
+{
+    const struct sim_node *host = &world->nodes[node];
+    struct node_status status;
+
+    if (host->core == NULL || !host->powered || host->cut_count > 0 ||
+        !client_is_member(world, node)) {
+        return false;
+    }
+    core_node_status(host->core, &status);
+    return strcmp(status.state, "ready") == 0;
+}
+
+static bool runs_well(const struct sim_replica *replica)
+{
+    return replica != NULL && replica->state == SIM_RUNNING && replica->healthy && !replica->frozen;
+}
+
+void check_replicas_stopping(struct world *world, uint32_t node, const struct replica_key *key)
+{
+    const struct sim_replica *ended = find_replica(&world->nodes[node].sandbox, key, false);
+
+    if (!runs_well(ended) || !is_willing(world, node) || world->checker.split_count > 0) {
+        return;
+    }
+    for (uint32_t other = 0; other < world->node_count; other++) {
+        const struct sim_replica *kept =
+            other == node ? NULL : find_replica(&world->nodes[other].sandbox, key, true);
+
+        if (runs_well(kept) && is_willing(world, other) &&
+            ended->started_ms + OLDER_MS_MIN < kept->started_ms &&
+            world->now_ms > kept->started_ms + OLDER_MS_MIN) {
+            world_fail(world, "%s ends its replica %u, which is older than the one of %s",
+                       world->nodes[node].name, key->slot, world->nodes[other].name);
+        }
+    }
+}
+
+void check_replicas_alone(struct world *world)
+{
+    for (uint32_t node = 0; node < world->node_count; node++) {
+        struct sim_node *host = &world->nodes[node];
+
+        if (host->cut_count == 0 || !host->powered || host->core == NULL ||
+            host->sandbox.count == 0 || world->now_ms < host->stalled_until_ms) {
+            host->alone_ms = world->now_ms;
+        } else if (world->now_ms > host->alone_ms + ISOLATED_MS + ALONE_MARGIN_MS) {
+            world_fail(world, "%s is alone and runs a replica all the same", host->name);
+        }
+    }
+}
+
+static bool chunk_is_kept(struct world *world, const struct client_service *service,
+                          const struct chunk_id *chunk)
+{
+    uint32_t store_count = 0;
+    uint32_t copy_count = 0;
+    uint32_t wanted_count;
+
+    for (uint32_t node = 0; node < world->node_count; node++) {
+        const struct sim_node *holder = &world->nodes[node];
+
+        if (converge_takes_part(world, node) && holder->config.stores) {
+            store_count++;
+            copy_count += disk_has_chunk(&holder->disk, chunk) ? 1 : 0;
+        }
+    }
+    wanted_count = store_count < CHUNK_COPIES ? store_count : (uint32_t)CHUNK_COPIES;
+    return copy_count >= wanted_count ||
+           converge_problem(world, "%s: a chunk has %u copies, wanted %u", service->name,
+                            copy_count, wanted_count);
+}
+
+bool check_replicas_chunks(struct world *world)
+{
+    for (uint32_t i = 0; i < world->client.service_count; i++) {
+        const struct client_service *service = &world->client.services[i];
+
+        if (service->known.removed || service->step != STEPS_DONE) {
+            continue;
+        }
+        for (uint32_t j = 0; j < world->client.trees[i].chunk_count; j++) {
+            if (!chunk_is_kept(world, service, &world->client.trees[i].chunks[j])) {
+                return false;
+            }
+        }
+    }
+    return true;
+}

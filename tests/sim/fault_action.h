@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/* What each kind of fault does when it begins and ends; one sparse table for each file of them. */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tests/sim/schedule.h"
+
+struct world;
+
+typedef void fault_function(struct world *world, const struct fault *fault, uint32_t node);
+
+struct fault_action {
+    fault_function *begin; /* NULL: not in this table */
+    fault_function *end;   /* NULL: it ends by itself, or never */
+    bool without_node;
+    bool changes_nothing; /* in the world */
+    bool splits;          /* keeps managers from hearing of each other */
+    bool lies;            /* a member acknowledges what it does not do */
+};
+
+extern const struct fault_action fault_host_actions[FAULT_KIND_COUNT];
+extern const struct fault_action fault_disk_actions[FAULT_KIND_COUNT];
+extern const struct fault_action fault_network_actions[FAULT_KIND_COUNT];
+extern const struct fault_action fault_liar_actions[FAULT_KIND_COUNT];
+extern const struct fault_action fault_people_actions[FAULT_KIND_COUNT];
+
+/* These end by themselves. */
+void fault_end_nothing(struct world *world, const struct fault *fault, uint32_t node);

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/* What only the inside of an overlay tells. */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "overlay/overlay.h"
+
+/* Has it joined the ring (Zave's "member")? */
+bool inspect_in_ring(const struct overlay *overlay);
+/*
+ * All tables and queues within their limits, and nothing in them that is forgotten? NULL, or what
+ * is wrong. `now_ms` in the node's time; 0: it had no time lately, deadlines do not count.
+ */
+const char *inspect_tables(const struct overlay *overlay, uint64_t now_ms);
