@@ -8,8 +8,9 @@
 #include "overlay/state.h"
 
 enum {
-    FRESH_MS = 5000,
-    AGAIN_MS = 500, /* between two tries */
+    FRESH_MS = 5000,  /* then it is looked up again */
+    STALE_MS = 10000, /* and not used any more */
+    AGAIN_MS = 500,   /* between two tries */
 };
 
 static int index_of(const struct overlay *overlay, const struct ring_key *key)
@@ -82,18 +83,24 @@ void located_found(struct overlay *overlay, const struct ring_key *key,
     }
 }
 
+/* Without the first one, who answers for the key, the others would be taken for it. */
 uint32_t located_holders(const struct overlay *overlay, const struct ring_key *key,
                          uint32_t count_max, struct node_id *nodes_out)
 {
     int index = index_of(overlay, key);
+    const struct located *located = index < 0 ? NULL : &overlay->located[index];
     uint32_t count = 0;
 
-    for (uint32_t i = 0; index >= 0 && i < overlay->located[index].count && count < count_max;
-         i++) {
-        const struct node_id *node = &overlay->located[index].holders[i];
+    if (located == NULL || overlay->now_ms - located->found_ms >= STALE_MS) {
+        return 0;
+    }
+    for (uint32_t i = 0; i < located->count && count < count_max; i++) {
+        const struct node_id *node = &located->holders[i];
 
         if (peer_is_self(overlay, node) || peer_is_reachable(overlay, node)) {
             nodes_out[count++] = *node;
+        } else if (i == 0) {
+            return 0;
         }
     }
     return count;

@@ -162,6 +162,9 @@ static void print_failure(const struct job *job, const struct run_options *optio
     if (options->nodes != 0) {
         printf(" --nodes %" PRIu64, options->nodes);
     }
+    if (options->full_members != 0) {
+        printf(" --full-members %" PRIu64, options->full_members);
+    }
     if (options->minutes != 0) {
         printf(" --minutes %" PRIu64, options->minutes);
     }
