@@ -191,7 +191,7 @@ int book_admit(struct overlay *overlay, const struct admission *admission, struc
     return membership_replace(&overlay->membership, victim, admission, encoded);
 }
 
-bool book_is_told(const struct overlay *overlay, int index, minga_ItemKind kind)
+bool book_is_told(const struct overlay *overlay, int index)
 {
     const struct member *member = &overlay->membership.list[index];
     uint64_t used_ms = member->heard_ms > member->sent_ms ? member->heard_ms : member->sent_ms;
@@ -199,9 +199,7 @@ bool book_is_told(const struct overlay *overlay, int index, minga_ItemKind kind)
     if (index == overlay->self_index || !membership_in_ring(member)) {
         return false;
     }
-    return !overlay->large || kind == minga_ItemKind_ITEM_EXPULSION ||
-           kind == minga_ItemKind_ITEM_REVOCATION ||
-           book_is_neighbour(overlay, &member->view.node) ||
+    return !overlay->large || book_is_neighbour(overlay, &member->view.node) ||
            (used_ms != 0 && overlay->now_ms - used_ms < LATELY_MS);
 }
 

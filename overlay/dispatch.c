@@ -31,6 +31,7 @@ static const struct message_row message_rows[] = {
     {minga_Message_welcome_tag, DOOR_MEMBER, peer_on_welcome},
     {minga_Message_refused_tag, DOOR_MEMBER, peer_on_refused},
     {minga_Message_item_tag, DOOR_MEMBER, gossip_on_item},
+    {minga_Message_broadcast_tag, DOOR_MEMBER, tell_on_broadcast},
     {minga_Message_ping_tag, DOOR_MEMBER, watch_on_ping},
     {minga_Message_probe_via_tag, DOOR_MEMBER, watch_on_probe_via},
     {minga_Message_goodbye_tag, DOOR_MEMBER, goodbye_on_message},
@@ -52,6 +53,14 @@ struct request_row {
     reply_handler on_reply;
     timeout_handler on_timeout; /* NULL: nobody misses it */
 };
+
+static void ignore_reply(struct overlay *overlay, const struct request *request,
+                         const struct arrival *arrival)
+{
+    (void)overlay;
+    (void)request;
+    (void)arrival;
+}
 
 static const struct request_row request_rows[] = {
     [REQUEST_PING] = {watch_on_reply, NULL},
@@ -78,6 +87,7 @@ static const struct request_row request_rows[] = {
     [REQUEST_CHUNK_GET] = {chunk_get_on_reply, chunk_get_on_timeout},
     [REQUEST_WHO] = {contacts_on_reply, NULL},
     [REQUEST_FIND] = {search_on_reply, search_on_timeout},
+    [REQUEST_BROADCAST] = {ignore_reply, tell_on_timeout},
 };
 
 static void on_reply(struct overlay *overlay, struct request *request,
@@ -304,8 +314,9 @@ void dispatch_link_lost(struct overlay *overlay, const struct node_id *node)
     for (uint32_t i = 0; i < overlay->requests.top; i++) {
         struct request *request = &overlay->requests.list[i];
 
-        /* What is not repeated was lost with the link: chunks, which have other ways to go. */
-        if ((request->kind == REQUEST_CHUNK_GET || request->kind == REQUEST_CHUNK_DATA) &&
+        /* What is not repeated was lost with the link, and has other ways to go. */
+        if ((request->kind == REQUEST_CHUNK_GET || request->kind == REQUEST_CHUNK_DATA ||
+             request->kind == REQUEST_BROADCAST) &&
             id_equal(&request->to.id, &node->id)) {
             request->deadline_ms = overlay->now_ms;
         }

@@ -32,7 +32,7 @@ static void say(struct overlay *overlay, bool back_soon)
     for (uint32_t i = 0; i < overlay->membership.count && i < SENDS_MAX / 2; i++) {
         const struct member *member = &overlay->membership.list[i];
 
-        if (book_is_told(overlay, (int)i, minga_ItemKind_ITEM_NODE) &&
+        if (book_is_told(overlay, (int)i) &&
             peer_request(overlay, REQUEST_GOODBYE, &member->view.node, &message, GOODBYE_MS) !=
                 NULL) {
             overlay->goodbye_waiting++;

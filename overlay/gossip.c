@@ -106,113 +106,52 @@ void gossip_heard(struct overlay *overlay, int index)
     }
 }
 
-/* --- telling everyone */
+/* --- telling those whom it concerns, in a large community */
 
-void gossip_flood(struct overlay *overlay, const minga_Item *item)
+void gossip_tell_near(struct overlay *overlay, const minga_Item *item)
 {
     minga_Message message;
-    int length;
+    uint32_t sent_count = 0;
 
-    for (uint32_t i = 0; i < FLOODS_MAX; i++) {
-        struct flood *flood = &overlay->floods[i];
-
-        if (flood->used) {
-            continue;
-        }
-        message_init(&message, minga_Message_item_tag);
-        message.kind.item = *item;
-        message.kind.item.flooded = true;
-        length = message_encode(&message, flood->bytes, sizeof(flood->bytes));
-        CHECK(length > 0);
-        flood->used = true;
-        flood->cursor = 0;
-        flood->length_bytes = (size_t)length;
-        return;
-    }
-    overlay->counters.dropped_effects++; /* the comparison of digests will carry it */
-}
-
-static bool has_room_for_sends(const struct overlay *overlay)
-{
-    return overlay->effects->count < SENDS_MAX / 2;
-}
-
-static void pump_one(struct overlay *overlay, struct flood *flood)
-{
-    minga_Message message;
-
-    if (message_decode((struct bytes){flood->bytes, flood->length_bytes}, &message) < 0) {
-        flood->used = false;
-        return;
-    }
-    while (flood->cursor < overlay->membership.count && has_room_for_sends(overlay)) {
-        uint32_t index = flood->cursor++;
-
-        if (book_is_told(overlay, (int)index, message.kind.item.kind)) {
-            peer_send(overlay, &overlay->membership.list[index].view.node, &message, NULL);
-        }
-    }
-    flood->used = flood->cursor < overlay->membership.count;
-}
-
-void gossip_pump(struct overlay *overlay)
-{
-    for (uint32_t i = 0; i < FLOODS_MAX && has_room_for_sends(overlay); i++) {
-        if (overlay->floods[i].used) {
-            pump_one(overlay, &overlay->floods[i]);
+    message_init(&message, minga_Message_item_tag);
+    message.kind.item = *item;
+    message.kind.item.flooded = true;
+    for (uint32_t i = 0; i < overlay->membership.count && sent_count < SENDS_MAX / 2; i++) {
+        if (book_is_told(overlay, (int)i)) {
+            peer_send(overlay, &overlay->membership.list[i].view.node, &message, NULL);
+            sent_count++;
         }
     }
 }
 
-bool gossip_pending(const struct overlay *overlay)
-{
-    for (uint32_t i = 0; i < FLOODS_MAX; i++) {
-        if (overlay->floods[i].used) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Anyone; what concerns only a part of a large community goes to a ring neighbour. */
-static uint32_t pick_listener(struct overlay *overlay, minga_ItemKind kind)
+static int pick_neighbour(struct overlay *overlay)
 {
     const struct ring *ring = &overlay->ring;
     const struct node_id *node = &ring->predecessor.node;
-    bool is_ban = kind == minga_ItemKind_ITEM_EXPULSION || kind == minga_ItemKind_ITEM_REVOCATION;
     uint32_t drawn;
-    int index;
 
-    if (!overlay->large || is_ban || !ring->has_predecessor || ring->successor_count == 0) {
-        return (uint32_t)random_below(&overlay->random, overlay->membership.count);
+    if (!ring->has_predecessor || ring->successor_count == 0) {
+        return MEMBER_NONE;
     }
     drawn = (uint32_t)random_below(&overlay->random, (uint64_t)2 * ring->successor_count);
     if (drawn < ring->successor_count) {
         node = &ring->successors[drawn].node;
     }
-    index = membership_find(&overlay->membership, node);
-    return (uint32_t)(index == MEMBER_NONE ? overlay->self_index : index);
+    return membership_find(&overlay->membership, node);
 }
 
-/* News is passed on to a few, so that it also reaches those whom its origin could not. */
+/* News of a neighbour goes on along the ring, to those who know it as one but not who has told. */
 static void forward(struct overlay *overlay, const minga_Item *item)
 {
     minga_Message message;
-    uint32_t count = overlay->membership.count;
-    uint32_t sent_count = 0;
 
-    if (overlay->phase != PHASE_MEMBER || count == 0) {
-        return;
-    }
     message_init(&message, minga_Message_item_tag);
     message.kind.item = *item;
-    message.kind.item.flooded = true;
-    for (uint32_t tries = 0; tries < 4 * FORWARD_COUNT && sent_count < FORWARD_COUNT; tries++) {
-        uint32_t index = pick_listener(overlay, item->kind);
+    for (uint32_t i = 0; i < FORWARD_COUNT; i++) {
+        int index = pick_neighbour(overlay);
 
-        if (book_is_told(overlay, (int)index, item->kind)) {
+        if (index != MEMBER_NONE && index != overlay->self_index) {
             peer_send(overlay, &overlay->membership.list[index].view.node, &message, NULL);
-            sent_count++;
         }
     }
 }
@@ -463,7 +402,7 @@ void gossip_on_item(struct overlay *overlay, const struct arrival *arrival)
 {
     const minga_Item *item = &arrival->message->kind.item;
 
-    if (gossip_apply(overlay, item)) {
+    if (gossip_apply(overlay, item) && item->flooded && overlay->large) {
         forward(overlay, item);
     }
 }
@@ -504,7 +443,7 @@ void gossip_describe(struct overlay *overlay, uint64_t incarnation)
     item.life = minga_Life_LIFE_ALIVE;
     memcpy(item.content.bytes, encoded.data, encoded.length_bytes);
     item.content.size = (pb_size_t)encoded.length_bytes;
-    gossip_flood(overlay, &item);
+    tell_everyone(overlay, &item);
 }
 
 void gossip_refute(struct overlay *overlay, uint64_t incarnation)

@@ -59,7 +59,7 @@ static void countersign(struct overlay *overlay, const struct asker *asker,
     item.kind = minga_ItemKind_ITEM_ADMISSION;
     memcpy(item.content.bytes, encoded, (size_t)length);
     item.content.size = (pb_size_t)length;
-    gossip_flood(overlay, &item);
+    tell_everyone(overlay, &item);
     effect_trace(overlay, "admitted node %02x%02x", node->id.bytes[0], node->id.bytes[1]);
     answer_join(overlay, asker, "", membership_find(&overlay->membership, node), 0);
 }

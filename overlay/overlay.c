@@ -93,9 +93,6 @@ static uint64_t next_wake(const struct overlay *overlay)
             sooner(&wake_ms, overlay->ring.next_ms);
         }
     }
-    if (gossip_pending(overlay)) {
-        sooner(&wake_ms, overlay->now_ms + 1);
-    }
     return wake_ms;
 }
 
@@ -104,7 +101,6 @@ void state_leave(struct overlay *overlay)
     struct overlay_effect *effect;
     uint64_t wake_ms;
 
-    gossip_pump(overlay);
     wake_ms = next_wake(overlay);
     if (wake_ms != 0) {
         effect = effect_add(overlay, OVERLAY_WAKE);
@@ -275,6 +271,7 @@ static int tell_ban(struct overlay *overlay, const struct overlay_event *now, mi
                     struct bytes encoded, struct overlay_effects *effects)
 {
     minga_Item item = minga_Item_init_zero;
+    minga_Message message;
     struct ban ban;
     int r = kind == minga_ItemKind_ITEM_EXPULSION
                 ? admission_open_expulsion(encoded, &overlay->community, &ban)
@@ -287,9 +284,14 @@ static int tell_ban(struct overlay *overlay, const struct overlay_event *now, mi
     item.kind = kind;
     memcpy(item.content.bytes, encoded.data, encoded.length_bytes);
     item.content.size = (pb_size_t)encoded.length_bytes;
-    gossip_flood(overlay, &item); /* before it takes effect: the expelled one is told as well */
-    gossip_pump(overlay);
+    /* The expelled one is told as well, while it can be; it is no link in the others' chain. */
+    message_init(&message, minga_Message_item_tag);
+    message.kind.item = item;
+    if (kind == minga_ItemKind_ITEM_EXPULSION) {
+        peer_send(overlay, &(struct node_id){ban.key}, &message, NULL);
+    }
     (void)gossip_apply(overlay, &item);
+    tell_everyone(overlay, &item);
     state_leave(overlay);
     return 0;
 }

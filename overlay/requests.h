@@ -38,6 +38,7 @@ enum request_kind {
     REQUEST_CHUNK_GET,
     REQUEST_WHO,
     REQUEST_FIND, /* a lookup that an operation here waits for, see purpose */
+    REQUEST_BROADCAST,
 };
 
 /* Whom to answer when a reply comes for somebody else. */

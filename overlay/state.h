@@ -9,6 +9,7 @@
 #include "base/attributes.h"
 #include "base/random.h"
 #include "overlay/admission.h"
+#include "overlay/broadcast.h"
 #include "overlay/chunks.h"
 #include "overlay/detector.h"
 #include "overlay/links.h"
@@ -21,11 +22,8 @@
 #include "overlay/vouchers.h"
 
 enum {
-    SENDS_MAX = 192,        /* of one effects list; the rest is for what must not be lost */
-    FLOODS_MAX = 64,        /* being told to everyone */
-    FLOOD_BYTES_MAX = 1408, /* an encoded Item */
-    FORWARD_COUNT = 2,      /* a new item is passed on to so many, whoever flooded it */
-    EXPIRIES_MAX = 16,      /* requests that end in one step */
+    SENDS_MAX = 192,   /* of one effects list; the rest is for what must not be lost */
+    EXPIRIES_MAX = 16, /* requests that end in one step */
     WATCHED_SUCCESSORS = 3,
     PROBE_HELPERS = 3,
     REDIAL_MS = 1000, /* one lost member is dialled so often, for ever */
@@ -62,6 +60,7 @@ enum {
     NAMED_MAX = 16,
     LOCATED_MAX = 64,
     LATELY_MS = 30000, /* who was heard, or sent to, since then is told of changes */
+    FORWARD_COUNT = 2, /* ring neighbours who are passed news of another one */
     JOIN_HOPS_MAX = ROUTE_HOPS_MAX,
 };
 
@@ -74,13 +73,6 @@ struct arrival {
     const struct overlay_source *source;
     const minga_Message *message;
     struct bytes data;
-};
-
-struct flood {
-    bool used;
-    uint32_t cursor; /* members told so far */
-    size_t length_bytes;
-    uint8_t bytes[FLOOD_BYTES_MAX];
 };
 
 struct join_state {
@@ -323,7 +315,7 @@ struct overlay {
     struct records records;
     struct chunks chunks;
 
-    struct flood floods[FLOODS_MAX];
+    struct broadcasts broadcasts;
     struct join_state join;
     struct sync_session sync;
     bool sync_wanted[MEMBERS_MAX];
@@ -409,15 +401,20 @@ void dispatch_welcomed(struct overlay *overlay, const struct node_id *node);
 /* Ends what was under way on a broken link and is not repeated. */
 void dispatch_link_lost(struct overlay *overlay, const struct node_id *node);
 
-/* --- gossip.c: what is told to everyone */
+/* --- tell.c: broadcasts */
+/* Tells every member once what has been applied here already. */
+void tell_everyone(struct overlay *overlay, const minga_Item *item);
+void tell_on_broadcast(struct overlay *overlay, const struct arrival *arrival);
+void tell_on_timeout(struct overlay *overlay, const struct request *request);
+
+/* --- gossip.c: what everyone is to know */
 /* Recomputes a member's state and tells whom it concerns. */
 void gossip_refresh(struct overlay *overlay, int index);
 void gossip_heard(struct overlay *overlay, int index);
 /* Applies an item; returns whether it was news. */
 bool gossip_apply(struct overlay *overlay, const minga_Item *item);
-void gossip_flood(struct overlay *overlay, const minga_Item *item);
-void gossip_pump(struct overlay *overlay);
-bool gossip_pending(const struct overlay *overlay);
+/* To the ring neighbours, and those we talk with. */
+void gossip_tell_near(struct overlay *overlay, const minga_Item *item);
 void gossip_on_item(struct overlay *overlay, const struct arrival *arrival);
 /* Signs the own record anew, stores it, and tells everyone. */
 void gossip_describe(struct overlay *overlay, uint64_t incarnation);
@@ -433,8 +430,8 @@ void gossip_accuse(struct overlay *overlay, int index, uint64_t incarnation);
  * else only one that lies near. Its index, or -ENOSPC. */
 int book_admit(struct overlay *overlay, const struct admission *admission, struct bytes encoded,
                bool met);
-/* Is news of this kind the member's concern? */
-bool book_is_told(const struct overlay *overlay, int index, minga_ItemKind kind);
+/* Is news of this node and its neighbours the member's concern? */
+bool book_is_told(const struct overlay *overlay, int index);
 bool book_is_neighbour(const struct overlay *overlay, const struct node_id *node);
 
 /* --- scale.c: small or large */

@@ -80,8 +80,8 @@ static void declare_dead(struct overlay *overlay, int index)
     item.kind = minga_ItemKind_ITEM_DEATH;
     message_put_id(item.node, &member->view.node.id);
     item.incarnation = member->incarnation;
-    gossip_flood(overlay, &item);
     gossip_refresh(overlay, index);
+    tell_everyone(overlay, &item);
 }
 
 static void perform(struct overlay *overlay, const struct detector_verdict *verdict)

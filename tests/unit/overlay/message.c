@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <pb_common.h>
 #include <pb_encode.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +11,7 @@
 
 #include "base/limits.h"
 
-enum { FIRST_KIND = minga_Message_hello_tag, LAST_KIND = minga_Message_chunk_absent_tag };
+enum { FIRST_KIND = minga_Message_hello_tag, LAST_KIND = 79 };
 
 /* Some content for the kinds that carry bytes, so that the fuzzer's seeds reach into them. */
 static void fill(minga_Message *message)
@@ -48,6 +49,15 @@ static void keep_as_seed(unsigned kind, const uint8_t *bytes, size_t length_byte
     fclose(file);
 }
 
+static bool is_a_kind(unsigned kind)
+{
+    minga_Message message = minga_Message_init_zero;
+    pb_field_iter_t iter;
+
+    return pb_field_iter_begin(&iter, minga_Message_fields, &message) &&
+           pb_field_iter_find(&iter, kind);
+}
+
 Test(message, every_kind_is_written_as_the_library_would)
 {
     for (unsigned kind = FIRST_KIND; kind <= LAST_KIND; kind++) {
@@ -57,6 +67,9 @@ Test(message, every_kind_is_written_as_the_library_would)
         pb_ostream_t stream = pb_ostream_from_buffer(expected, sizeof(expected));
         int length;
 
+        if (!is_a_kind(kind)) {
+            continue;
+        }
         message_init(&message, (pb_size_t)kind);
         message.request = kind % 2 == 0 ? 0 : UINT64_MAX - kind;
         message.reply = kind % 3 == 0;
@@ -78,6 +91,9 @@ Test(message, every_kind_comes_back_as_it_was_sent)
         uint8_t again[MESSAGE_BYTES_MAX];
         int length;
 
+        if (!is_a_kind(kind)) {
+            continue;
+        }
         message_init(&message, (pb_size_t)kind);
         message.request = 1000 + kind;
         message.reply = (kind & 1) != 0;

@@ -13,10 +13,18 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/random.h"
+#include "overlay/message.h"
 #include "overlay/overlay.h"
 #include "overlay/signed.h"
 
-enum { NODES_MAX = 24, EVENTS_MAX = 65536, BLOBS_MAX = 2048, TOKENS_MAX = 512, CHUNKS_KEPT = 64 };
+enum {
+    NODES_MAX = 24,
+    EVENTS_MAX = 65536,
+    BLOBS_MAX = 2048,
+    TOKENS_MAX = 512,
+    CHUNKS_KEPT = 64,
+    KINDS_MAX = 80
+};
 
 #define HELPER __attribute__((unused)) static
 
@@ -94,6 +102,7 @@ struct network {
     size_t community_bytes;
     struct random random;
     uint32_t loss_percent;
+    uint32_t sent_count[KINDS_MAX]; /* of each kind of message, replies not counted */
 };
 
 static struct network net;
@@ -235,10 +244,20 @@ HELPER void report_link(uint32_t who, uint32_t peer, enum overlay_event_kind kin
     push_event(event);
 }
 
+HELPER void count_kind(const struct overlay_effect *effect)
+{
+    minga_Message message = minga_Message_init_zero;
+
+    cr_assert_eq(message_decode(effect->message, &message), 0);
+    cr_assert_lt(message.which_kind, KINDS_MAX);
+    net.sent_count[message.which_kind] += !message.reply;
+}
+
 HELPER void do_send(uint32_t from, const struct overlay_effect *effect)
 {
     int to = find_node(&effect->peer.node);
 
+    count_kind(effect);
     if (to < 0 || are_apart(from, (uint32_t)to)) {
         return;
     }
