@@ -7,16 +7,26 @@
  */
 #include <assert.h>
 
+/*
+ * For tests, MINGA_TINY_LIMITS makes tables so small that they fill up in a community of a dozen:
+ * what then happens is seen in seconds. No shipped program is built so.
+ */
+#ifdef MINGA_TINY_LIMITS
+#define LIMIT(normal, tiny) (tiny)
+#else
+#define LIMIT(normal, tiny) (normal)
+#endif
+
 enum {
     /* --- community --- */
-    MEMBERS_MAX = 512,             /* nodes that one node remembers */
-    FULL_MEMBERS_MAX = 500,        /* everyone knows everyone up to here; beyond, its part */
-    NAME_CHARS_MAX = 32,           /* service and port names */
-    NODE_NAME_CHARS_MAX = 63,      /* a host name's label */
-    COMMUNITY_NAME_CHARS_MAX = 32, /* same letters as a service's name */
-    ADDRESS_CHARS_MAX = 63,        /* "host:port", IPv6 in brackets */
-    ADDRESSES_MAX = 4,             /* of one node */
-    LABELS_MAX = 8,                /* of one node */
+    MEMBERS_MAX = LIMIT(512, 12),      /* nodes that one node remembers */
+    FULL_MEMBERS_MAX = LIMIT(500, 11), /* all know all up to here; beyond, each its part */
+    NAME_CHARS_MAX = 32,               /* service and port names */
+    NODE_NAME_CHARS_MAX = 63,          /* a host name's label */
+    COMMUNITY_NAME_CHARS_MAX = 32,     /* same letters as a service's name */
+    ADDRESS_CHARS_MAX = 63,            /* "host:port", IPv6 in brackets */
+    ADDRESSES_MAX = 4,                 /* of one node */
+    LABELS_MAX = 8,                    /* of one node */
     LABEL_CHARS_MAX = 31,
     ZONE_CHARS_MAX = 31,
     POSITIONS_MAX = 16,     /* of one node on the ring */
@@ -26,28 +36,28 @@ enum {
     INVITATION_DAYS_DEFAULT = 7,
 
     /* --- ring --- */
-    SUCCESSORS_MAX = 16,
+    SUCCESSORS_MAX = LIMIT(16, 5),
     ROUTE_HOPS_MAX = 32,
 
     /* --- storage --- */
     RECORD_BODY_BYTES_MAX = 3072, /* what an owner signs */
-    RECORD_COPIES = 8,            /* holders, or all when fewer */
+    RECORD_COPIES = LIMIT(8, 4),  /* holders, or all when fewer */
     RECORD_ACKNOWLEDGED_COPIES = 2,
-    RECORDS_MAX = 4096, /* on one node */
+    RECORDS_MAX = LIMIT(4096, 8), /* on one node */
     CHUNK_BYTES_MAX = 1048576,
     CHUNK_COPIES = 3,
-    CHUNKS_MAX = 65536, /* on one node */
+    CHUNKS_MAX = LIMIT(65536, 64), /* on one node */
 
     /* --- messages --- */
     MESSAGE_BYTES_MAX = 4096,                 /* an encoded message, without the data frame */
     FRAME_BYTES_MAX = CHUNK_BYTES_MAX + 4096, /* what the transport accepts */
     PAYLOAD_BYTES_MAX = 3584,                 /* the agent's part of a message */
-    REQUESTS_MAX = 1024,                      /* outstanding, of one node */
+    REQUESTS_MAX = LIMIT(1024, 48),           /* outstanding, of one node */
 
     /* --- services --- */
-    SERVICES_MAX = 512, /* managed by one node, as manager or secondary */
+    SERVICES_MAX = LIMIT(512, 4), /* managed by one node, as manager or secondary */
     REPLICAS_PER_SERVICE_MAX = 32,
-    REPLICAS_PER_NODE_MAX = 64,
+    REPLICAS_PER_NODE_MAX = LIMIT(64, 3),
     PORTS_PER_SERVICE_MAX = 8,
     ARGUMENTS_MAX = 32, /* words of a command */
     ENVIRONMENT_MAX = 32,

@@ -62,12 +62,25 @@ static void deliver_local(struct overlay *overlay, uint64_t token, struct bytes 
 /* --- repeated questions must not reach the agent twice */
 
 static struct seen_ask *find_seen(struct overlay *overlay, const struct node_id *node,
-                                  uint64_t request)
+                                  uint64_t number)
 {
     for (uint32_t i = 0; i < SEEN_ASKS_MAX; i++) {
         struct seen_ask *seen = &overlay->seen[i];
 
-        if (seen->request == request && id_equal(&seen->node.id, &node->id)) {
+        if (seen->number == number && id_equal(&seen->node.id, &node->id)) {
+            return seen;
+        }
+    }
+    return NULL;
+}
+
+static struct seen_ask *find_asked(struct overlay *overlay, const struct node_id *asker,
+                                   uint64_t request)
+{
+    for (uint32_t i = 0; i < SEEN_ASKS_MAX; i++) {
+        struct seen_ask *seen = &overlay->seen[i];
+
+        if (seen->request == request && id_equal(&seen->asker.id, &asker->id)) {
             return seen;
         }
     }
@@ -91,21 +104,23 @@ static void answer_again(struct overlay *overlay, const struct arrival *arrival,
     peer_reply(overlay, &arrival->asker, &message, NULL);
 }
 
-/* Returns whether the question is a repetition (and answers it if that is possible). */
-static bool is_repeated(struct overlay *overlay, const struct arrival *arrival)
+/* Returns whether the question is a repetition (and answers it if that is possible). One that is
+ * routed may come twice on different ways: `origin` and `number` say which it is. */
+static bool is_repeated(struct overlay *overlay, const struct arrival *arrival,
+                        const struct node_id *origin, uint64_t number)
 {
     struct seen_ask *seen;
 
     if (arrival->asker.request == 0) {
         return false;
     }
-    seen = find_seen(overlay, &arrival->asker.node, arrival->asker.request);
+    seen = find_seen(overlay, origin, number);
     if (seen != NULL) {
         answer_again(overlay, arrival, seen);
         return true;
     }
     overlay->seen[overlay->seen_next] =
-        (struct seen_ask){arrival->asker.node, arrival->asker.request, 0};
+        (struct seen_ask){*origin, number, arrival->asker.node, arrival->asker.request, 0};
     overlay->seen_next = (overlay->seen_next + 1) % SEEN_ASKS_MAX;
     return false;
 }
@@ -113,7 +128,7 @@ static bool is_repeated(struct overlay *overlay, const struct arrival *arrival)
 static void remember_answer(struct overlay *overlay, const struct overlay_ask *ask,
                             struct bytes payload)
 {
-    struct seen_ask *seen = find_seen(overlay, &ask->source.node, ask->request);
+    struct seen_ask *seen = find_asked(overlay, &ask->source.node, ask->request);
     struct cached_answer *cached = &overlay->answers[overlay->answer_next];
 
     if (seen == NULL) {
@@ -194,7 +209,8 @@ void overlay_ask(struct overlay *overlay, const struct overlay_event *now, const
 
 void asks_on_ask(struct overlay *overlay, const struct arrival *arrival)
 {
-    if (arrival->member != MEMBER_NONE && !is_repeated(overlay, arrival)) {
+    if (arrival->member != MEMBER_NONE &&
+        !is_repeated(overlay, arrival, &arrival->asker.node, arrival->asker.request)) {
         deliver_arrival(overlay, arrival, &arrival->asker.node, &arrival->message->kind.ask.payload,
                         NULL);
     }
@@ -239,6 +255,7 @@ void overlay_route(struct overlay *overlay, const struct overlay_event *now,
         message_init(&message, minga_Message_route_tag);
         message_put_id(message.kind.route.key, &key->id);
         message_put_id(message.kind.route.origin, &overlay->self.id);
+        message.kind.route.number = ++overlay->last_token;
         message.kind.route.has_payload = true;
         fill_payload(&message.kind.route.payload, question.payload);
         message.kind.route.has_contact =
@@ -299,7 +316,7 @@ void asks_on_route(struct overlay *overlay, const struct arrival *arrival)
         if (route->has_contact && overlay->large) {
             contact_learn(overlay, &route->contact);
         }
-        if (!is_repeated(overlay, arrival)) {
+        if (!is_repeated(overlay, arrival, &origin, route->number)) {
             deliver_arrival(overlay, arrival, &origin, &route->payload, &key);
         }
         return;
@@ -516,6 +533,27 @@ static void deliver_rerouted(struct overlay *overlay, const struct request *requ
                       (struct bytes){payload->bytes.bytes, payload->bytes.size}, &request->key,
                       ROUTE_MS);
     }
+}
+
+bool asks_other(struct overlay *overlay, struct request *request)
+{
+    struct node_id nodes[3];
+    uint32_t count;
+
+    if (request->kind != REQUEST_ROUTE && request->kind != REQUEST_LOOKUP) {
+        return false; /* only the responsible node can write a record */
+    }
+    count = overlay->large
+                ? overlay->routing->local_lookup(&overlay->router, &request->key, false, 3, nodes)
+                : overlay->routing->replica_set(&overlay->router, &request->key, 3, nodes);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!peer_is_self(overlay, &nodes[i]) && !id_equal(&nodes[i].id, &request->to.id)) {
+            request->other = nodes[i];
+            request->has_other = true;
+            return true;
+        }
+    }
+    return false;
 }
 
 bool asks_reroute(struct overlay *overlay, struct request *request)

@@ -21,7 +21,7 @@
 
 enum {
     BROADCAST_FANOUT = 16,
-    BROADCASTS_HEARD_MAX = 128,
+    BROADCASTS_HEARD_MAX = LIMIT(128, 8),
     BROADCAST_KEPT_MS = 30000, /* the same, later than that, is told anew */
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
- * Fetching a chunk: from its holders and from others who likely have it, in random order so that
- * several chunks come from several members. One that sends wrong bytes is not asked for a while.
+ * Fetching a chunk: from its holders and from others who likely have it, the near ones first, else
+ * in random order so that several chunks come from several members. One that sends wrong bytes is not asked for a while.
  */
 #include <string.h>
 
@@ -72,6 +72,7 @@ static void add_holders(struct overlay *overlay, struct chunk_get *get,
         add_candidate(overlay, get, &holders[i]);
     }
     shuffle(overlay, get);
+    near_sort(overlay, get->candidates, get->candidate_count);
     /* Behind them, in ring order, those who held it before the ring changed. */
     for (uint32_t i = CHUNK_COPIES; i < count; i++) {
         add_candidate(overlay, get, &holders[i]);
@@ -126,6 +127,7 @@ static bool make_room(struct overlay *overlay)
 {
     uint32_t cursor = (uint32_t)random_below(&overlay->random, CHUNK_SLOTS);
     uint32_t looked_at = 0;
+    bool from_start = false;
 
     while (!chunks_have_room(&overlay->chunks, CHUNK_BYTES_MAX, 0)) {
         const struct chunk *chunk = chunks_next(&overlay->chunks, &cursor);
@@ -135,7 +137,11 @@ static bool make_room(struct overlay *overlay)
         if (++looked_at > EVICTION_LOOKS_MAX) {
             return false;
         }
+        if (chunk == NULL && from_start) {
+            return false; /* all have been looked at: a nearly empty table is not walked for ever */
+        }
         if (chunk == NULL) {
+            from_start = true;
             cursor = 0;
             continue;
         }

@@ -19,7 +19,7 @@
 
 enum {
     DETECTOR_STALL_MS = 2 * HEARTBEAT_MS, /* no event for longer: we slept, not they */
-    DETECTOR_VERDICTS_MAX = 32,           /* of one step */
+    DETECTOR_VERDICTS_MAX = LIMIT(32, 6), /* of one step */
 };
 
 enum detector_event_kind {

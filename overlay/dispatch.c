@@ -96,7 +96,7 @@ static void on_reply(struct overlay *overlay, struct request *request,
     const struct request_row *row = &request_rows[request->kind];
     pb_size_t kind = arrival->message->which_kind;
 
-    if (row->on_reply == NULL || !id_equal(&request->to.id, &arrival->asker.node.id)) {
+    if (row->on_reply == NULL || !request_is_to(request, &arrival->asker.node)) {
         overlay->counters.refused_messages++;
         return;
     }
@@ -111,7 +111,9 @@ static void on_reply(struct overlay *overlay, struct request *request,
         }
         return; /* it is repeated after the greeting, or ends in time */
     }
-    if (arrival->member != MEMBER_NONE && request->repeat_every_ms == REPLY_MS) {
+    if (request->is_measured && arrival->member != MEMBER_NONE) {
+        rtt_measured(&overlay->membership.list[arrival->member].rtt,
+                     overlay->now_ms - request->sent_ms);
         far_answered(overlay, arrival->member, overlay->now_ms - request->sent_ms);
     }
     row->on_reply(overlay, request, arrival);
@@ -246,10 +248,22 @@ static void expire_one(struct overlay *overlay, struct request *request)
     requests_end(&overlay->requests, request);
 }
 
+/* Whose answer is it, when the question was asked twice? It is not measured any more. */
+static void note_missed(struct overlay *overlay, struct request *request)
+{
+    int index = membership_find(&overlay->membership, &request->to);
+
+    if (request->is_measured && index != MEMBER_NONE) {
+        rtt_missed(&overlay->membership.list[index].rtt);
+    }
+    request->is_measured = false;
+}
+
 static void repeat(struct overlay *overlay, struct request *request)
 {
     minga_Message message;
 
+    note_missed(overlay, request);
     request->repeat_ms = overlay->now_ms + request->repeat_every_ms;
     request->repeat_every_ms *= 2;
     if (request->reroute && !asks_reroute(overlay, request)) {
@@ -257,6 +271,9 @@ static void repeat(struct overlay *overlay, struct request *request)
         return;
     }
     if (message_decode((struct bytes){request->bytes, request->length_bytes}, &message) == 0) {
+        if (request->reroute && !request->has_other && asks_other(overlay, request)) {
+            peer_send(overlay, &request->other, &message, NULL);
+        }
         peer_send(overlay, &request->to, &message, NULL);
     }
 }

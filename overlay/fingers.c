@@ -363,19 +363,28 @@ static void on_tick(struct fingers *fingers, const struct fingers_event *event,
         fingers->near_distance = event->near_distance;
         drop_near(fingers);
     }
-    if (event->now_ms < fingers->next_ms) {
+    if (event->now_ms < fingers->looked_ms + FINGERS_FILL_MS) {
         return;
     }
     slot = next_slot(fingers, &stale);
-    fingers->next_ms = event->now_ms + (stale ? FINGERS_FILL_MS : fingers->period_ms);
-    if (slot == FINGER_SLOT_NONE) {
+    if (slot == FINGER_SLOT_NONE ||
+        (!stale && event->now_ms < fingers->looked_ms + fingers->period_ms)) {
         return;
     }
+    fingers->looked_ms = event->now_ms;
     fingers->cursor = (uint32_t)slot;
     fingers->stale[slot] =
         false; /* until FOUND or the next round: no slot keeps the others waiting */
     effects->look_up = true;
     effects->target = fingers_slot_start(&fingers->self.position, (uint32_t)slot);
+}
+
+uint64_t fingers_wake_ms(const struct fingers *fingers)
+{
+    bool stale;
+
+    (void)next_slot(fingers, &stale);
+    return fingers->looked_ms + (stale ? FINGERS_FILL_MS : fingers->period_ms);
 }
 
 void fingers_step(struct fingers *fingers, const struct fingers_event *event,
@@ -420,7 +429,8 @@ uint32_t fingers_before(const struct fingers *fingers, const struct ring_key *ke
                         uint32_t count_max, const struct finger **fingers_out)
 {
     struct id distance = distance_of(fingers, key);
-    uint32_t place = place_of(fingers, &distance);
+    /* a newcomer looks for its own place: everyone is before it */
+    uint32_t place = id_is_zero(&distance) ? fingers->count : place_of(fingers, &distance);
     uint32_t count = 0;
 
     while (count < count_max && place > 0) {

@@ -51,7 +51,7 @@ struct fingers {
     bool stale[FINGER_SLOTS];        /* lost, or never looked up */
     uint32_t cursor;                 /* slot of the last look-up */
     uint32_t period_ms;
-    uint64_t next_ms;
+    uint64_t looked_ms; /* when the last look-up began */
 };
 
 enum fingers_event_kind {
@@ -81,6 +81,9 @@ struct fingers_effects {
 void fingers_init(struct fingers *fingers, const struct ring_node *self);
 void fingers_step(struct fingers *fingers, const struct fingers_event *event,
                   struct fingers_effects *effects_out);
+
+/* When a TICK may next bring a look-up. */
+uint64_t fingers_wake_ms(const struct fingers *fingers);
 
 /* The finger in whose known arc the key lies, or NULL. */
 const struct finger *fingers_owner(const struct fingers *fingers, const struct ring_key *key);

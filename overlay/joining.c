@@ -53,7 +53,9 @@ static void countersign(struct overlay *overlay, const struct asker *asker,
         return;
     }
     if (length < 0 || !gossip_admit(overlay, (struct bytes){encoded, (size_t)length}, ADMIT_MET)) {
-        refuse_join(overlay, asker, "the request is too large");
+        refuse_join(overlay, asker,
+                    overlay->no_room ? "this member has no room for another one now"
+                                     : "the request is too large");
         return;
     }
     item.kind = minga_ItemKind_ITEM_ADMISSION;

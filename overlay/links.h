@@ -8,8 +8,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/limits.h"
+
 enum {
-    LINKS_MAX = 1024,
+    LINKS_MAX = LIMIT(1024, 32),
     LINK_NOBODY = -1,
     JOINS_BURST_MAX = 16,  /* JOINs and HELLOs that cost signatures, from strangers */
     JOIN_INTERVAL_MS = 50, /* one more each */

@@ -12,12 +12,13 @@
 #include <stdbool.h>
 
 #include "overlay/overlay.h"
+#include "overlay/rtt.h"
 
 enum {
     ADMISSION_BYTES_MAX = 1152,  /* encoded Signed{Countersigned} */
     NODE_RECORD_BYTES_MAX = 832, /* encoded Signed{NodeRecord} */
     BAN_BYTES_MAX = 448,         /* encoded Signed{Expulsion} or Signed{Revocation} */
-    BANS_MAX = 256,              /* of each kind */
+    BANS_MAX = LIMIT(256, 4),    /* of each kind */
     MEMBER_NONE = -1,
 };
 
@@ -45,6 +46,8 @@ struct member {
     bool is_large;         /* it keeps a part of the membership only */
     bool linked;           /* an outbound link is or may be open */
     uint64_t refused_ms;   /* it had forgotten us then */
+    bool is_up;            /* it has been up since */
+    struct rtt rtt;        /* over it */
     uint64_t sent_ms;      /* last message to it */
     uint64_t heard_ms;     /* last message from it; 0: never */
     uint64_t back_soon_ms; /* said to return before this */

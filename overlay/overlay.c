@@ -12,7 +12,7 @@ static uint32_t table_size(uint32_t full_members_max)
     uint32_t wanted = full_members_max + BOOK_SPARE;
 
     if (wanted < BOOK_MEMBERS_MIN) {
-        return BOOK_MEMBERS_MIN;
+        wanted = BOOK_MEMBERS_MIN;
     }
     return wanted > MEMBERS_MAX ? (uint32_t)MEMBERS_MAX : wanted;
 }

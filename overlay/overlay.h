@@ -170,7 +170,7 @@ struct overlay_effect {
     char reason[REASON_CHARS_MAX + 1]; /* DONE: for people; may be "" */
 };
 
-enum { OVERLAY_EFFECTS_MAX = 256 };
+enum { OVERLAY_EFFECTS_MAX = LIMIT(256, 96) };
 
 /* Filled by each call; the caller performs all and empties it (count = 0). Bytes that effects
  * point to lie in `arena`. When it is full, sends are dropped and counted, never anything else. */

@@ -238,12 +238,24 @@ void peer_refuse(struct overlay *overlay, const struct asker *asker, minga_Refus
     peer_reply(overlay, asker, &message, NULL);
 }
 
+uint64_t peer_timeout_ms(const struct overlay *overlay, const struct node_id *node)
+{
+    int index = membership_find(&overlay->membership, node);
+
+    /* The first words on a link wait for it to be built. */
+    if (index == MEMBER_NONE || !overlay->membership.list[index].is_up) {
+        return REPLY_MS;
+    }
+    return rtt_timeout_ms(&overlay->membership.list[index].rtt);
+}
+
 /* Enters a request into the table, with its encoded message for repetitions. */
 static struct request *enter_request(struct overlay *overlay, enum request_kind kind,
                                      const struct node_id *to, minga_Message *message,
                                      uint64_t timeout_ms)
 {
     struct request *request = requests_new(&overlay->requests, kind);
+    int index;
     int length;
 
     if (request == NULL) {
@@ -252,6 +264,9 @@ static struct request *enter_request(struct overlay *overlay, enum request_kind 
     }
     message->request = request->id;
     request->to = *to;
+    index = membership_find(&overlay->membership, to);
+    request->is_measured =
+        request_is_prompt(kind) && index != MEMBER_NONE && overlay->membership.list[index].is_up;
     request->sent_ms = overlay->now_ms;
     request->deadline_ms = overlay->now_ms + timeout_ms;
     length = message_encode(message, request->bytes, sizeof(request->bytes));
@@ -266,8 +281,9 @@ struct request *peer_request(struct overlay *overlay, enum request_kind kind,
     struct request *request = enter_request(overlay, kind, to, message, timeout_ms);
 
     if (request != NULL) {
-        request->repeat_every_ms = REPLY_MS;
-        request->repeat_ms = overlay->now_ms + REPLY_MS;
+        request->repeat_every_ms =
+            request_is_prompt(kind) ? peer_timeout_ms(overlay, to) : (uint64_t)REPLY_MS;
+        request->repeat_ms = overlay->now_ms + request->repeat_every_ms;
         peer_send(overlay, to, message, NULL);
     }
     return request;
@@ -296,6 +312,7 @@ void peer_hang_up(struct overlay *overlay, const struct node_id *node)
     if (index != MEMBER_NONE) {
         overlay->membership.list[index].greeted = false;
         overlay->membership.list[index].linked = false;
+        overlay->membership.list[index].is_up = false;
     }
     effect = effect_add(overlay, OVERLAY_HANG_UP);
     if (effect != NULL) {
@@ -308,8 +325,13 @@ void peer_on_link_up(struct overlay *overlay, const struct node_id *node)
     int index = membership_find(&overlay->membership, node);
 
     /* The greeting that opened the link may have been lost with an earlier attempt. */
-    if ((index != MEMBER_NONE || contact_look(overlay, node) != NULL) &&
-        overlay->phase != PHASE_OUTSIDE) {
+    if (index == MEMBER_NONE && contact_look(overlay, node) == NULL) {
+        return;
+    }
+    if (index != MEMBER_NONE) {
+        overlay->membership.list[index].is_up = true;
+    }
+    if (overlay->phase != PHASE_OUTSIDE) {
         peer_greet(overlay, node);
     }
 }
@@ -328,6 +350,7 @@ void peer_on_link_lost(struct overlay *overlay, const struct node_id *node)
     }
     member = &overlay->membership.list[index];
     member->greeted = false;
+    member->is_up = false;
     dispatch_link_lost(overlay, node);
     if (!membership_in_ring(member)) {
         if (member->linked) {

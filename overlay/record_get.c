@@ -93,6 +93,10 @@ static void find_holders(struct overlay *overlay, struct get *get, const struct 
 {
     if (search_is_known(overlay, place)) {
         get->holder_count = search_holders(overlay, place, RECORD_COPIES, get->holders);
+        /* The responsible node has the newest; of the others the near ones answer first. */
+        if (get->holder_count > 1) {
+            near_sort(overlay, &get->holders[1], get->holder_count - 1);
+        }
         ask_holders(overlay, get, GET_NEAREST);
     } else if (search_start(overlay, place, SEARCH_RECORD_GET, get->number)) {
         get->waiting_count++;

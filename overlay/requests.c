@@ -6,6 +6,25 @@
 
 #include "base/check.h"
 
+bool request_is_prompt(enum request_kind kind)
+{
+    static const bool prompt[] = {
+        [REQUEST_PING] = true,        [REQUEST_SYNC] = true,         [REQUEST_STABILISE] = true,
+        [REQUEST_RECTIFY] = true,     [REQUEST_LOOKUP] = true,       [REQUEST_GOODBYE] = true,
+        [REQUEST_RECORD_READ] = true, [REQUEST_PUT_READ] = true,     [REQUEST_CHUNK_OFFER] = true,
+        [REQUEST_BROADCAST] = true,   [REQUEST_KINDS_COUNT] = false,
+    };
+
+    CHECK(kind < REQUEST_KINDS_COUNT);
+    return prompt[kind];
+}
+
+bool request_is_to(const struct request *request, const struct node_id *node)
+{
+    return id_equal(&request->to.id, &node->id) ||
+           (request->has_other && id_equal(&request->other.id, &node->id));
+}
+
 struct request *requests_new(struct requests *requests, enum request_kind kind)
 {
     CHECK(kind != REQUEST_FREE);

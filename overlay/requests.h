@@ -39,6 +39,7 @@ enum request_kind {
     REQUEST_WHO,
     REQUEST_FIND, /* a lookup that an operation here waits for, see purpose */
     REQUEST_BROADCAST,
+    REQUEST_KINDS_COUNT,
 };
 
 /* Whom to answer when a reply comes for somebody else. */
@@ -54,8 +55,11 @@ struct request {
     uint64_t id;
     uint64_t token; /* the agent's, or an operation's number */
     struct node_id to;
-    uint8_t purpose; /* FIND: enum search_for */
-    bool reroute;    /* `to` is looked up again from `key` at each repetition */
+    uint8_t purpose;  /* FIND: enum search_for */
+    bool is_measured; /* sent once, on a link that was up: its answer tells the round trip */
+    bool has_other;   /* a second one was asked as well, when the first was silent */
+    struct node_id other;
+    bool reroute; /* `to` is looked up again from `key` at each repetition */
     struct ring_key key;
     struct asker asker;
     uint64_t sent_ms;
@@ -73,6 +77,10 @@ struct requests {
     struct request list[REQUESTS_MAX];
 };
 
+/* Is it answered at once by whoever receives it? */
+bool request_is_prompt(enum request_kind kind);
+/* Does an answer by `node` belong to it? */
+bool request_is_to(const struct request *request, const struct node_id *node);
 /* A new one with an id; kind and the rest is the caller's to fill. NULL when the table is full. */
 struct request *requests_new(struct requests *requests, enum request_kind kind);
 struct request *requests_find(struct requests *requests, uint64_t id);

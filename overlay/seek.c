@@ -326,7 +326,7 @@ static bool conclude(struct seek *seek, uint64_t now_ms, struct seek_effects *ef
 {
     int claim = nearest(seek, BEHIND, claims);
     bool careful = seek->witness_count > 0;
-    bool exhausted = awaited(seek) == 0 && (claim != NONE || seek->ask_count == SEEK_ASKS_MAX);
+    bool is_spent = seek->ask_count == SEEK_ASKS_MAX;
 
     if (now_ms >= seek->deadline_ms) {
         finish(seek, claim, effects);
@@ -336,7 +336,8 @@ static bool conclude(struct seek *seek, uint64_t now_ms, struct seek_effects *ef
                witnesses(seek, false) >= seek->witness_count &&
                within(seek, seek->nodes[claim].behind, PLAUSIBLE_GAPS)) {
         finish(seek, claim, effects);
-    } else if (careful && exhausted && next_careful(seek) == NONE) {
+    } else if (careful && claim != NONE && awaited(seek) == 0 &&
+               (is_spent || next_careful(seek) == NONE)) {
         finish(seek, claim, effects);
     }
     return effects->done;

@@ -22,8 +22,8 @@
 #include "overlay/vouchers.h"
 
 enum {
-    SENDS_MAX = 192,   /* of one effects list; the rest is for what must not be lost */
-    EXPIRIES_MAX = 16, /* requests that end in one step */
+    SENDS_MAX = LIMIT(192, 48),  /* of one effects list; the rest is for what must not be lost */
+    EXPIRIES_MAX = LIMIT(16, 2), /* requests that end in one step */
     WATCHED_SUCCESSORS = 3,
     PROBE_HELPERS = 3,
     REDIAL_MS = 1000, /* one lost member is dialled so often, for ever */
@@ -46,13 +46,13 @@ enum {
     SEQUENCE_LEAP_MAX = 65536, /* of the node record, at each start */
     BACK_SOON_MS = 10000,
     IDLE_LINK_MS = 60000,
-    STORES_MAX = 128, /* waiting to be durable */
-    SEEN_ASKS_MAX = 256,
-    CACHED_ANSWERS_MAX = 64,
-    PUTS_MAX = 64,
-    GETS_MAX = 64,
-    CHUNK_PUTS_MAX = 128,
-    CHUNK_GETS_MAX = 128,
+    STORES_MAX = LIMIT(128, 6), /* waiting to be durable */
+    SEEN_ASKS_MAX = LIMIT(256, 32),
+    CACHED_ANSWERS_MAX = LIMIT(64, 8),
+    PUTS_MAX = LIMIT(64, 2),
+    GETS_MAX = LIMIT(64, 2),
+    CHUNK_PUTS_MAX = LIMIT(128, 4),
+    CHUNK_GETS_MAX = LIMIT(128, 4),
     CHUNK_CANDIDATES_MAX = 24,
     BOOK_MEMBERS_MIN = 40, /* a table holds at least so many, however small the full one is */
     BOOK_SPARE = 12,       /* beyond full membership */
@@ -62,6 +62,7 @@ enum {
     LATELY_MS = 30000, /* who was heard, or sent to, since then is told of changes */
     FORWARD_COUNT = 2, /* ring neighbours who are passed news of another one */
     JOIN_HOPS_MAX = ROUTE_HOPS_MAX,
+    NEAR_SORTED_MAX = 24,
 };
 
 enum community_phase { PHASE_OUTSIDE, PHASE_ENTERING, PHASE_MEMBER };
@@ -130,7 +131,9 @@ struct pending_store {
 };
 
 struct seen_ask {
-    struct node_id node;
+    struct node_id node; /* who began it, and its number there */
+    uint64_t number;
+    struct node_id asker; /* who handed it over */
     uint64_t request;
     uint32_t answer; /* index + 1 into answers; 0: not answered */
 };
@@ -380,6 +383,8 @@ struct request *peer_request(struct overlay *overlay, enum request_kind kind,
 /* The same for a chunk's data; not repeated. */
 struct request *peer_request_data(struct overlay *overlay, const struct node_id *to,
                                   const struct chunk_id *chunk, uint64_t timeout_ms);
+/* How long an answer of this member may take before it is overdue. */
+uint64_t peer_timeout_ms(const struct overlay *overlay, const struct node_id *node);
 void peer_greet(struct overlay *overlay, const struct node_id *to);
 void peer_welcome(struct overlay *overlay, const struct asker *asker, int index);
 /* Is it up as far as is known, or at least one that can be dialled? */
@@ -390,6 +395,10 @@ void peer_on_welcome(struct overlay *overlay, const struct arrival *arrival);
 void peer_on_refused(struct overlay *overlay, const struct arrival *arrival);
 void peer_on_link_up(struct overlay *overlay, const struct node_id *node);
 void peer_on_link_lost(struct overlay *overlay, const struct node_id *node);
+
+/* --- near.c */
+/* Those who answer soonest come first; equally near ones keep their order. */
+void near_sort(const struct overlay *overlay, struct node_id *nodes, uint32_t count);
 
 /* --- dispatch.c */
 void dispatch_received(struct overlay *overlay, const struct overlay_event *event);
@@ -576,6 +585,8 @@ void asks_on_reply(struct overlay *overlay, const struct request *request,
                    const struct arrival *arrival);
 void asks_on_timeout(struct overlay *overlay, const struct request *request);
 /* A repeated routed request: false when it has been delivered here instead. */
+/* Whom else to ask at the first repetition of a routed question; the first answer counts. */
+bool asks_other(struct overlay *overlay, struct request *request);
 bool asks_reroute(struct overlay *overlay, struct request *request);
 /* A lookup on behalf of an operation here; NULL: too many requests. */
 struct request *asks_start_lookup(struct overlay *overlay, const struct ring_key *key);

@@ -10,7 +10,11 @@
 #include "overlay/signed.h"
 #include "overlay/state.h"
 
-enum { TELLS_MAX = 3 }; /* so often is one node told, as long as it stays silent */
+enum {
+    TELLS_MAX = 3, /* so often is one node told, as long as it stays silent */
+    /* Giving a part to others for nothing tells them all twice: not as soon as asking again. */
+    ACKNOWLEDGE_MS_MIN = 100,
+};
 
 static struct id name_of(const minga_Broadcast *broadcast)
 {
@@ -60,10 +64,14 @@ static uint32_t gather(const struct overlay *overlay, const struct ring_key *fro
 static void tell(struct overlay *overlay, const struct broadcast_part *part, minga_Message *message,
                  uint64_t tells_before)
 {
+    uint64_t patience_ms = 2 * peer_timeout_ms(overlay, &part->to.node);
     struct request *request;
 
+    if (patience_ms < ACKNOWLEDGE_MS_MIN) {
+        patience_ms = ACKNOWLEDGE_MS_MIN;
+    }
     message_put_id(message->kind.broadcast.until, &part->until.id);
-    request = peer_request(overlay, REQUEST_BROADCAST, &part->to.node, message, REPLY_MS);
+    request = peer_request(overlay, REQUEST_BROADCAST, &part->to.node, message, patience_ms);
     if (request != NULL) {
         request->repeat_ms = 0; /* its interval is given to others instead */
         request->token = tells_before;

@@ -5,6 +5,8 @@
 #include "base/check.h"
 #include "overlay/state.h"
 
+enum { HELPER_CANDIDATES = 3 * PROBE_HELPERS };
+
 void watch_ping(struct overlay *overlay, int index, uint64_t accused_incarnation)
 {
     minga_Message message;
@@ -19,31 +21,44 @@ void watch_ping(struct overlay *overlay, int index, uint64_t accused_incarnation
     }
 }
 
-/* Asks a few others, chosen at random, whether they still see the member. */
+/* A few others, chosen at random, those who answer soonest first. */
+static uint32_t find_helpers(struct overlay *overlay, int index,
+                             struct node_id helpers_out[HELPER_CANDIDATES])
+{
+    uint32_t count = overlay->membership.count;
+    uint32_t start = (uint32_t)random_below(&overlay->random, count);
+    uint32_t helper_count = 0;
+
+    for (uint32_t i = 0; i < count && helper_count < HELPER_CANDIDATES; i++) {
+        int helper = (int)((start + i) % count);
+        const struct member *member = &overlay->membership.list[helper];
+
+        if (helper != index && helper != overlay->self_index && member->view.state == MEMBER_UP) {
+            helpers_out[helper_count++] = member->view.node;
+        }
+    }
+    near_sort(overlay, helpers_out, helper_count);
+    return helper_count;
+}
+
+/* Asks helpers whether they still see the member. */
 static void probe_via(struct overlay *overlay, int index)
 {
     const struct node_id *suspect = &overlay->membership.list[index].view.node;
-    uint32_t count = overlay->membership.count;
-    uint32_t start = (uint32_t)random_below(&overlay->random, count);
-    uint32_t asked_count = 0;
+    struct node_id helpers[HELPER_CANDIDATES];
+    uint32_t count = find_helpers(overlay, index, helpers);
 
-    for (uint32_t i = 0; i < count && asked_count < PROBE_HELPERS; i++) {
-        int helper = (int)((start + i) % count);
-        const struct member *member = &overlay->membership.list[helper];
+    for (uint32_t i = 0; i < count && i < PROBE_HELPERS; i++) {
         minga_Message message;
         struct request *request;
 
-        if (helper == index || helper == overlay->self_index || member->view.state != MEMBER_UP) {
-            continue;
-        }
         message_init(&message, minga_Message_probe_via_tag);
         message_put_id(message.kind.probe_via.node, &suspect->id);
-        request = peer_request(overlay, REQUEST_PROBE_VIA, &member->view.node, &message, REPLY_MS);
+        request = peer_request(overlay, REQUEST_PROBE_VIA, &helpers[i], &message, REPLY_MS);
         if (request != NULL) {
             request->repeat_ms = 0;
             request->token = (uint64_t)index;
         }
-        asked_count++;
     }
 }
 
@@ -113,6 +128,10 @@ void watch_event(struct overlay *overlay, enum detector_event_kind kind, int ind
                   &verdicts);
     for (uint32_t i = 0; i < verdicts.count; i++) {
         perform(overlay, &verdicts.list[i]);
+    }
+    /* The detector may have forgotten its suspicion (we had slept), or watch it no more. */
+    if (kind == DETECTOR_HEARD) {
+        set_suspect(overlay, index, false);
     }
 }
 

@@ -220,6 +220,22 @@ static void from_overlay_edge(struct core *core, const struct core_event *event)
     overlay_step(core->overlay, event->overlay, &core->io);
 }
 
+/* What a scan does not find is not here, whatever was stored once: without this, fetching such a
+ * chunk would be done at once, and the next scan miss it again. */
+static void forget_missing(struct core *core, const struct core_event *event)
+{
+    struct overlay_event absent = core->now;
+
+    absent.kind = OVERLAY_CHUNK_ABSENT;
+    for (uint32_t i = 0; i < event->missing_count; i++) {
+        if (overlay_has_chunk(core->overlay, &event->missing[i])) {
+            absent.chunk = event->missing[i];
+            overlay_step(core->overlay, &absent, &core->io);
+            drain(core);
+        }
+    }
+}
+
 static void dispatch(struct core *core, const struct core_event *event)
 {
     struct turn *turn = &core->turn;
@@ -247,6 +263,7 @@ static void dispatch(struct core *core, const struct core_event *event)
         executor_sandbox_down(core->executor, turn, event->reason);
         break;
     case CORE_TREE_SCANNED:
+        forget_missing(core, event);
         executor_scanned(core->executor, turn, event);
         break;
     case CORE_TREE_BUILT:

@@ -9,6 +9,8 @@
  * Effects borrow from the core and from the event until the next call with the same core; each
  * call begins by emptying `effects`. Stores of the agent's own blobs carry token 0 (no
  * OVERLAY_STORED is awaited for them) or one with CORE_TOKEN_BIT; all others are the overlay's.
+ *
+ * A field that is added to an event, a request or the configuration is added to recording.c, too.
  */
 #include <stdbool.h>
 #include <stdint.h>

@@ -8,11 +8,11 @@
 #include "agent/manager/manager.h"
 
 enum {
-    PENDING_MAX = 1024,
-    CORE_REQUESTS_MAX = 256, /* of the API, outstanding */
-    SAVES_MAX = 128,         /* others' manager records on their way to the disk */
-    LOGS_ASKS_MAX = 32,      /* reads of logs at the edge, outstanding */
-    STATUSES_MAX = 32,       /* in the answers of one step */
+    PENDING_MAX = LIMIT(1024, 64),
+    CORE_REQUESTS_MAX = LIMIT(256, 12), /* of the API, outstanding */
+    SAVES_MAX = LIMIT(128, 8),          /* others' manager records on their way to the disk */
+    LOGS_ASKS_MAX = LIMIT(32, 2),       /* reads of logs at the edge, outstanding */
+    STATUSES_MAX = 32,                  /* in the answers of one step */
     ANSWER_ARENA_BYTES = 65536,
     LOCATE_AGAIN_MS = 200, /* in a large community who should know is looked up first */
     ATTEMPT_MS = 600,      /* one directory node's time to answer, then the next is asked */

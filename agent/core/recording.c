@@ -195,6 +195,7 @@ static void code_request(struct codec *codec, struct recorded_event *recorded)
                                                         (uint32_t)_minga_RecordKind_MAX);
     codec_u64(codec, &request->number);
     codec_u32(codec, &request->slot);
+    codec_bool(codec, &request->history);
     codec_u64(codec, &request->offset_bytes);
     codec_id(codec, &request->chunk.id);
     codec_id(codec, &request->node.id);

@@ -14,7 +14,7 @@ enum {
     RESTART_RESET_MS = 60000, /* of running: the next restart is at once again */
     STATS_MS = 2000,
     SLEEP_MS = 5000, /* a gap between two events: this machine slept */
-    TREES_MAX = 64,
+    TREES_MAX = LIMIT(64, 3),
     TREE_UNUSED_MS = 600000,
     BAD_PORTS_MAX = 32,
     FLOORS_MAX = 256,

@@ -10,7 +10,7 @@
 #include "agent/core/core.h"
 #include "agent/core/message.h"
 
-enum { OFFERS_MAX = 64 };
+enum { OFFERS_MAX = LIMIT(64, 8) };
 
 struct offer {
     struct node_id node;

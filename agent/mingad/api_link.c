@@ -150,6 +150,10 @@ void api_link_settle(struct edge *edge)
     if (edge->api == NULL) {
         return;
     }
+    /* Out of descriptors, libmicrohttpd stops accepting until it is run again. */
+    if (transport_is_crowded(edge->transport)) {
+        api_run(edge->api);
+    }
     int timeout_ms = api_timeout_ms(edge->api);
 
     if (timeout_ms >= 0 && timeout_ms < LOOK_AGAIN_MS) {

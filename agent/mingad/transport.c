@@ -22,8 +22,12 @@ static int open_all(struct transport *transport, const struct transport_config *
     zmq_ctx_set(transport->zmq, ZMQ_IO_THREADS, 1);
     zmq_ctx_set(transport->zmq, ZMQ_MAX_SOCKETS, SOCKETS_MAX);
     /* The judge of keys first: a peer may knock the moment the port is bound. */
-    int r = zap_open(transport, err);
+    int r = door_open(transport);
 
+    if (r < 0) {
+        return err_set(err, r, "transport: out of memory");
+    }
+    r = zap_open(transport, err);
     if (r == 0) {
         r = inbound_open(transport, err);
     }
@@ -65,6 +69,15 @@ static void close_if_open(struct watch *watch)
     }
 }
 
+static void close_inbound(struct transport *transport)
+{
+    if (transport->router.socket != NULL && !transport->router.is_closed) {
+        zmq_socket_monitor(transport->router.socket, NULL, 0);
+    }
+    close_if_open(&transport->router);
+    close_if_open(&transport->door_watch);
+}
+
 void transport_close(struct transport *transport)
 {
     guard_close(transport);
@@ -73,7 +86,8 @@ void transport_close(struct transport *transport)
             link_close(transport, transport->links[i]);
         }
     }
-    close_if_open(&transport->router);
+    close_inbound(transport);
+    door_close(transport);
     close_if_open(&transport->zap);
     if (transport->zmq != NULL) {
         zmq_ctx_term(transport->zmq); /* all sockets are closed and linger 0 ms */
@@ -86,6 +100,7 @@ void transport_free(struct transport *transport)
 {
     if (transport != NULL) {
         CHECK(transport->zmq == NULL && transport->counters.link_count == 0);
+        free(transport->door);
         free(transport);
     }
 }

@@ -81,6 +81,9 @@ void transport_hang_up(struct transport *transport, const struct node_id *node);
 bool transport_settle(struct transport *transport);
 /* Closes links unused for some minutes; now and then. */
 void transport_tidy(struct transport *transport, uint64_t now_ms);
+/* Do those who dial in use up the descriptors? Then whoever else accepts connections should try
+ * again soon. */
+bool transport_is_crowded(const struct transport *transport);
 /* Of chunks' data that ZeroMQ still holds. */
 uint64_t transport_unsent_bytes(const struct transport *transport);
 struct transport_counters transport_counters(const struct transport *transport);

@@ -46,6 +46,7 @@ static void rebind(struct transport *transport)
     struct err err = {0};
 
     transport->router = (struct watch){0};
+    transport->door_watch = (struct watch){0};
     if (inbound_open(transport, &err) == 0) {
         transport->is_rebinding = false;
         return;
@@ -70,6 +71,8 @@ void guard_relieve(struct transport *transport)
     }
     transport->strict_until_ms = clock_now_ms() + STRICT_MS;
     transport->relieved_count++;
+    zmq_socket_monitor(transport->router.socket, NULL, 0);
+    watch_close(&transport->door_watch, NULL);
     watch_close(&transport->router, on_router_closed);
     uv_timer_start(&transport->guard_timer, guard_on_timer, REBIND_MS, REBIND_MS);
 }
@@ -100,6 +103,9 @@ void guard_on_timer(uv_timer_t *timer)
 
 bool guard_admits(struct transport *transport, const uint8_t key[CURVE_KEY_BYTES])
 {
+    if (door_is_banned(transport, key)) {
+        return false;
+    }
     return clock_now_ms() >= transport->strict_until_ms || transport->is_member == NULL ||
            transport->is_member(transport->context, key);
 }

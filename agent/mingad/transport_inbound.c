@@ -72,6 +72,7 @@ static void settle_router(struct watch *watch)
         if (to_event(&frames, &event) == 0) {
             transport->counters.received_messages++;
             transport->event(transport->context, &event);
+            door_heard(transport, &frames.list[1], event.source.curve_key);
         } else {
             transport->counters.dropped_inbound++;
         }
@@ -132,12 +133,24 @@ static int bind_router(void *router, const char *host, uint16_t wanted_port, uin
     return 0;
 }
 
+static void close_unbound(struct transport *transport, void *router)
+{
+    if (transport->door_watch.socket != NULL) {
+        zmq_socket_monitor(router, NULL, 0);
+        watch_close(&transport->door_watch, NULL);
+    }
+    zmq_close(router);
+}
+
 int inbound_open(struct transport *transport, struct err *err)
 {
     const char *host = transport->listen_host;
     void *router = zmq_socket(transport->zmq, ZMQ_ROUTER);
     int r = router == NULL ? -errno : set_options(transport, router);
 
+    if (r == 0) {
+        r = door_watch(transport, router);
+    }
     if (r == 0) {
         r = bind_router(router, host, transport->port, &transport->port);
     }
@@ -148,7 +161,7 @@ int inbound_open(struct transport *transport, struct err *err)
         return 0;
     }
     if (router != NULL) {
-        zmq_close(router);
+        close_unbound(transport, router);
     }
     err_set(err, r, "listen on %s port %u: %s", host, transport->port, zmq_strerror(-r));
     if (r == -EADDRINUSE) {

@@ -14,14 +14,17 @@ enum {
     BATCH_MESSAGES_MAX = 64,      /* received per socket and turn */
     HANDSHAKE_MS_MAX = 2000,
     CONNECT_MS_MAX = 2000,
-    RECONNECT_MS = 250,
+    RECONNECT_MS = 50, /* a refused second attempt shows soon that a process has ended */
     RECONNECT_MS_MAX = 2000,
     /* Unacknowledged for so long, a connection is broken: without it, a cable that comes back
      * would wait for TCP's doubled retransmission times. */
     UNACKNOWLEDGED_MS_MAX = 5000,
     BACKLOG_MAX = 100,
     UNUSED_MS_MAX = 300000,
-    SOCKETS_MAX = 4096, /* three per link: DEALER and both ends of its monitor */
+    SOCKETS_MAX = 4096,       /* three per link: DEALER and both ends of its monitor */
+    DESCRIPTORS_KEPT = 80,    /* for the control API, files, outbound links */
+    DESCRIPTORS_PER_LINK = 4, /* the connection, and one for each socket */
+    LINKS_MIN = 16,
     ENDPOINT_BYTES_MAX = ADDRESS_CHARS_MAX + 8,
     CURVE_KEY_BYTES = 32,
     CURVE_KEY_HEX_CHARS = 64,
@@ -52,11 +55,15 @@ struct link { /* to one peer that we dial */
     uint32_t handle_count; /* open handles; freed with the last */
 };
 
+struct door; /* transport_door.c */
+
 struct transport {
     uv_loop_t *loop;
     void *zmq;
     struct watch router;
     struct watch zap;
+    struct watch door_watch;
+    struct door *door;
     struct curve_keypair curve;
     char listen_host[ADDRESS_CHARS_MAX + 1];
     uint16_t port; /* 0 before the first binding: any */
@@ -134,6 +141,34 @@ struct link *link_open(struct transport *transport, const struct overlay_peer *p
 void link_close(struct transport *transport, struct link *link);
 /* Takes newer addresses over; they are tried when the present one fails. */
 void link_update(struct link *link, const struct overlay_peer *peer);
+/* Closes those that were not used for longest until one more may be opened. */
+void link_make_room(struct transport *transport);
 /* transport_monitor.c */
 int monitor_open(struct transport *transport, struct link *link);
+struct monitor_event {
+    unsigned number;
+    uint32_t value; /* a descriptor, an errno */
+};
+/* Watches `events` of a socket. */
+int monitor_watch(struct transport *transport, void *socket, int events, struct watch *watch,
+                  void (*settle)(struct watch *watch));
+/* Returns 0, or -EAGAIN when nothing is waiting. */
+int monitor_receive(struct watch *watch, struct monitor_event *event_out);
+
+/* transport_door.c: see there. */
+int door_open(struct transport *transport);
+/* Before the router is bound. */
+int door_watch(struct transport *transport, void *router);
+/* The loop runs on until its timer is closed. */
+void door_close(struct transport *transport);
+void door_on_timer(uv_timer_t *timer);
+/* A message has been handled that came from the owner of this key. */
+void door_heard(struct transport *transport, zmq_msg_t *frame, const uint8_t key[CURVE_KEY_BYTES]);
+/* Has the owner of this key misused its links lately? */
+bool door_is_banned(const struct transport *transport, const uint8_t key[CURVE_KEY_BYTES]);
+/* How many this process may have. */
+uint32_t door_descriptors(void);
+uint32_t door_stranger_count(const struct transport *transport);
+uint64_t door_turned_away(const struct transport *transport);
+
 void link_try_next_address(struct link *link);

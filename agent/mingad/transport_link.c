@@ -158,8 +158,35 @@ static int open_sockets(struct transport *transport, struct link *link)
     return r < 0 ? r : dial(link, 0);
 }
 
+static uint32_t links_max(void)
+{
+    uint32_t count = (door_descriptors() - DESCRIPTORS_KEPT) / 2 / DESCRIPTORS_PER_LINK;
+
+    if (door_descriptors() <= DESCRIPTORS_KEPT || count < LINKS_MIN) {
+        return LINKS_MIN;
+    }
+    return count < LINKS_MAX ? count : LINKS_MAX;
+}
+
+/* Half of the descriptors are for those who dial us. */
+void link_make_room(struct transport *transport)
+{
+    while (transport->counters.link_count >= links_max()) {
+        struct link *oldest = NULL;
+
+        for (size_t i = 0; i < LINK_BUCKETS; i++) {
+            for (struct link *link = transport->links[i]; link != NULL; link = link->next) {
+                oldest = oldest == NULL || link->used_ms < oldest->used_ms ? link : oldest;
+            }
+        }
+        CHECK(oldest != NULL);
+        link_close(transport, oldest);
+    }
+}
+
 struct link *link_open(struct transport *transport, const struct overlay_peer *peer)
 {
+    link_make_room(transport);
     if (transport->counters.link_count >= LINKS_MAX || peer->address_count == 0 ||
         peer->address_count > ADDRESSES_MAX) {
         return NULL;

@@ -22,15 +22,25 @@ static void emit(struct transport *transport, const struct link *link, enum over
 }
 
 /* The first frame: the event's number in 16 bits, its value in 32, both as in this machine. */
-static uint16_t number_of(struct frames *frames)
+int monitor_receive(struct watch *watch, struct monitor_event *event_out)
 {
-    struct bytes frame = frame_bytes(frames, 0);
-    uint16_t number = 0;
+    struct monitor_event event = {0};
+    struct frames frames;
+    struct bytes frame;
+    uint16_t number;
 
-    if (frame.length_bytes >= sizeof(number)) {
-        memcpy(&number, frame.data, sizeof(number));
+    if (frames_receive(watch->socket, &frames) < 0) {
+        return -EAGAIN;
     }
-    return number;
+    frame = frame_bytes(&frames, 0);
+    if (frame.length_bytes >= sizeof(number) + sizeof(event.value)) {
+        memcpy(&number, frame.data, sizeof(number));
+        memcpy(&event.value, frame.data + sizeof(number), sizeof(event.value));
+        event.number = number;
+    }
+    frames_done(&frames);
+    *event_out = event;
+    return 0;
 }
 
 static void on_event(struct link *link, unsigned number)
@@ -56,29 +66,26 @@ static void on_event(struct link *link, unsigned number)
 
 static void settle_monitor(struct watch *watch)
 {
-    struct frames frames;
+    struct monitor_event event;
 
     for (int i = 0; i < EVENTS_PER_TURN; i++) {
-        if (watch->is_closed || frames_receive(watch->socket, &frames) < 0) {
+        if (watch->is_closed || monitor_receive(watch, &event) < 0) {
             return;
         }
-        unsigned number = number_of(&frames);
-
-        frames_done(&frames);
-        on_event(watch->link, number);
+        on_event(watch->link, event.number);
     }
     watch_mark(watch);
 }
 
-int monitor_open(struct transport *transport, struct link *link)
+int monitor_watch(struct transport *transport, void *socket, int events, struct watch *watch,
+                  void (*settle)(struct watch *watch))
 {
     char endpoint[64];
     void *pair = NULL;
     int r;
 
-    snprintf(endpoint, sizeof(endpoint), "inproc://link-%u", transport->monitor_number++);
-    if (zmq_socket_monitor(link->dealer.socket, endpoint,
-                           EVENT_UP | EVENT_REFUSED | EVENTS_BROKEN) < 0) {
+    snprintf(endpoint, sizeof(endpoint), "inproc://monitor-%u", transport->monitor_number++);
+    if (zmq_socket_monitor(socket, endpoint, events) < 0) {
         return -errno;
     }
     pair = zmq_socket(transport->zmq, ZMQ_PAIR);
@@ -86,17 +93,27 @@ int monitor_open(struct transport *transport, struct link *link)
         return -errno;
     }
     r = socket_set_int(pair, ZMQ_LINGER, 0);
+    if (r == 0) { /* else ZeroMQ's thread would wait for us while events are many */
+        r = socket_set_int(pair, ZMQ_RCVHWM, 0);
+    }
     if (r == 0 && zmq_connect(pair, endpoint) < 0) {
         r = -errno;
     }
-    link->monitor.link = link;
     if (r == 0) {
-        r = watch_open(transport, &link->monitor, pair, settle_monitor);
+        r = watch_open(transport, watch, pair, settle);
     }
     if (r < 0) {
         zmq_close(pair);
-        return r;
     }
-    link->handle_count++;
-    return 0;
+    return r;
+}
+
+int monitor_open(struct transport *transport, struct link *link)
+{
+    int r = monitor_watch(transport, link->dealer.socket, EVENT_UP | EVENT_REFUSED | EVENTS_BROKEN,
+                          &link->monitor, settle_monitor);
+
+    link->monitor.link = link;
+    link->handle_count += r == 0;
+    return r;
 }

@@ -25,7 +25,7 @@ struct http *http_new(const char *socket_path)
     return http;
 }
 
-static void hang_up(struct http *http)
+void http_hang_up(struct http *http)
 {
     if (http->fd >= 0) {
         close(http->fd);
@@ -36,7 +36,7 @@ static void hang_up(struct http *http)
 void http_free(struct http *http)
 {
     if (http != NULL) {
-        hang_up(http);
+        http_hang_up(http);
         free(http);
     }
 }
@@ -51,7 +51,7 @@ static int dial(struct http *http)
     if (http->fd < 0 || connect(http->fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
         int r = -errno;
 
-        hang_up(http);
+        http_hang_up(http);
         return r;
     }
     setsockopt(http->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
@@ -118,7 +118,7 @@ int http_ask(struct http *http, const char *path, const char *body_or_null)
         if (r == 0) {
             return 0;
         }
-        hang_up(http);
+        http_hang_up(http);
     }
     return -EPIPE;
 }

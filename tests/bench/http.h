@@ -17,6 +17,8 @@ struct http {
 
 struct http *http_new(const char *socket_path);
 void http_free(struct http *http);
+/* The next request makes a new connection. */
+void http_hang_up(struct http *http);
 /* Returns 0 when some answer came; body NULL: GET. */
 int http_ask(struct http *http, const char *path, const char *body_or_null);
 /* The answer of a GET as JSON, or NULL. The caller's. */

@@ -8,6 +8,7 @@
  *   bench_overlay_probe LIST lookups COUNT             latency of lookups, and of the API alone
  *   bench_overlay_probe LIST rate SECONDS CLIENTS      lookups a second
  *   bench_overlay_probe LIST records KEY_FILE COUNT    puts and gets: latency, packets
+ *   bench_overlay_probe LIST health SECONDS            the first: worst answer to its user, to others
  *   bench_overlay_probe LIST idle SECONDS              traffic, memory, false alarms
  *
  * LIST has a line for each agent: NUMBER PID SOCKET. Prints lines `NAME VALUE`.
@@ -563,6 +564,46 @@ static int run_records(struct probe *probe, char **words)
     return 0;
 }
 
+/* ------------------------------------------------------------------ health */
+
+/* Returns the ms that it took; counts it as failed when there was no right answer. */
+static uint64_t ask_timed(struct http *http, const char *path, uint32_t *failed)
+{
+    uint64_t began_us = now_us();
+
+    *failed += http_ask(http, path, NULL) < 0 || http->status != 200;
+    return (now_us() - began_us) / 1000;
+}
+
+/* Through the others, keys for which the first is responsible: it has to answer them. */
+static int run_health(struct probe *probe, char **words)
+{
+    uint64_t end_us = now_us() + strtoull(words[0], NULL, 10) * 1000000;
+    struct http *first = probe->agents[0].http;
+    json_t *ring = http_get(first, "/v1/ring");
+    uint64_t worst_ms = 0;
+    uint64_t worst_far_ms = 0;
+    uint32_t failed = 0;
+    char path[128];
+
+    snprintf(path, sizeof(path), "/v1/lookup/%s", first_of(json_object_get(ring, "positions")));
+    json_decref(ring);
+    for (uint32_t i = 0; now_us() < end_us; i++) {
+        uint64_t ms = ask_timed(first, "/v1/ring", &failed);
+
+        worst_ms = ms > worst_ms ? ms : worst_ms;
+        if (probe->count > 1) {
+            ms = ask_timed(probe->agents[1 + i % (probe->count - 1)].http, path, &failed);
+            worst_far_ms = ms > worst_far_ms ? ms : worst_far_ms;
+        }
+        http_hang_up(first); /* the next one has to be let in */
+        usleep(20000);
+    }
+    printf("worst_ms %" PRIu64 "\nworst_member_ms %" PRIu64 "\nfailed %u\n", worst_ms, worst_far_ms,
+           failed);
+    return 0;
+}
+
 /* ------------------------------------------------------------------ idle */
 
 static uint64_t private_kib(int pid)
@@ -642,8 +683,9 @@ static const struct {
     int words;
     int (*run)(struct probe *probe, char **words);
 } modes[] = {
-    {"ideal", 2, run_ideal}, {"notice", 3, run_notice},   {"lookups", 1, run_lookups},
-    {"rate", 2, run_rate},   {"records", 2, run_records}, {"idle", 1, run_idle},
+    {"ideal", 2, run_ideal}, {"notice", 3, run_notice}, {"lookups", 1, run_lookups},
+    {"rate", 2, run_rate},   {"health", 1, run_health}, {"records", 2, run_records},
+    {"idle", 1, run_idle},
 };
 
 int main(int count, char **words)

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/hash.h"
+#include "tests/sim/check_alarm.h"
 #include "tests/sim/check_limits.h"
 #include "tests/sim/check_replicas.h"
 #include "tests/sim/check_ring.h"
@@ -407,9 +408,10 @@ void checker_periodic(struct world *world)
     check_excess(world);
     check_expectations(world);
     check_ring_invariant(world);
+    check_alarm(world);
     check_limits(world);
     check_replicas_alone(world);
-    if (world->now_ms > world->checker.changed_ms + SETTLED_MS &&
+    if (world->now_ms > world->checker.changed_ms + SETTLED_MS && !world_is_deceived(world) &&
         !converge_keys_are_unique(world)) {
         world_fail(world, "%s", world->checker.problem);
     }

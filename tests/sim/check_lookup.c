@@ -58,6 +58,9 @@ void check_lookup_step(struct world *world, uint32_t node)
 
 static bool someone_lies(const struct world *world)
 {
+    if (world_is_deceived(world)) {
+        return true;
+    }
     for (uint32_t node = 0; node < world->node_count; node++) {
         if (world->nodes[node].garble_permille != 0) {
             return true;

@@ -6,6 +6,7 @@
 #include "overlay/message.h"
 #include "tests/sim/converge.h"
 #include "tests/sim/inspect.h"
+#include "tests/sim/ring_shape.h"
 #include "tests/sim/world.h"
 
 enum { LOSS_PERMILLE_QUIET = 20 }; /* up to here nobody is taken for dead by mistake */
@@ -34,61 +35,7 @@ static uint32_t best_successor(const struct world *world, uint32_t node)
     return world->node_count;
 }
 
-/* Where does following the successors come round to? Some node of the cycle. */
-static uint32_t cycle_of(const struct world *world, const uint32_t *best, uint32_t node)
-{
-    for (uint32_t step = 0; step < world->node_count; step++) {
-        node = best[node];
-    }
-    return node;
-}
-
-static bool cycle_has(const uint32_t *best, uint32_t cycle, uint32_t node)
-{
-    for (uint32_t at = best[cycle]; at != cycle; at = best[at]) {
-        if (at == node) {
-            return true;
-        }
-    }
-    return cycle == node;
-}
-
-/* Once round the ring passes zero once. */
-static bool is_ordered(const struct world *world, const uint32_t *best, uint32_t cycle)
-{
-    uint32_t wrap_count = 0;
-    uint32_t at = cycle;
-
-    do {
-        uint32_t next = best[at];
-
-        wrap_count +=
-            id_compare(&world->nodes[next].position.id, &world->nodes[at].position.id) <= 0 ? 1 : 0;
-        at = next;
-    } while (at != cycle);
-    return wrap_count == 1;
-}
-
-static void judge_cycles(struct world *world, const uint32_t *best, uint32_t first)
-{
-    uint32_t cycle = cycle_of(world, best, first);
-
-    if (!is_ordered(world, best, cycle)) {
-        world_fail(world, "the ring is not ordered: it goes round more than once from %s",
-                   world->nodes[cycle].name);
-        return;
-    }
-    for (uint32_t node = first + 1; node < world->node_count; node++) {
-        if (is_in(world, node) && !cycle_has(best, cycle, cycle_of(world, best, node))) {
-            world_fail(world, "two rings: one with %s, another that %s leads to",
-                       world->nodes[cycle].name, world->nodes[node].name);
-            return;
-        }
-    }
-}
-
-/* Something that can make a living node look dead, or keep two that know of each other apart? */
-static bool is_disturbed(struct world *world)
+bool check_ring_is_disturbed(struct world *world)
 {
     uint64_t loss_permille = world->network.loss_permille;
 
@@ -102,32 +49,23 @@ static bool is_disturbed(struct world *world)
 
 void check_ring_invariant(struct world *world)
 {
-    uint32_t best[SIM_NODES_MAX];
-    uint32_t first = world->node_count;
-    uint32_t in_count = 0;
+    struct ring_shape shape = {.count = world->node_count};
+    const char *problem;
+    uint32_t node;
 
-    if (is_disturbed(world)) {
+    if (check_ring_is_disturbed(world)) {
         return;
     }
-    for (uint32_t node = world->node_count; node > 0; node--) {
-        if (is_in(world, node - 1)) {
-            first = node - 1;
-            in_count++;
+    for (node = 0; node < world->node_count; node++) {
+        shape.in[node] = is_in(world, node);
+        shape.positions[node] = world->nodes[node].position.id;
+        if (shape.in[node]) {
+            shape.best[node] = best_successor(world, node);
         }
     }
-    for (uint32_t node = first; node < world->node_count; node++) {
-        if (!is_in(world, node)) {
-            continue;
-        }
-        best[node] = best_successor(world, node);
-        if (best[node] == world->node_count && in_count > 1) {
-            world_fail(world, "%s has no successor that lives, of %u in the ring",
-                       world->nodes[node].name, in_count);
-            return;
-        }
-    }
-    if (in_count > 1) {
-        judge_cycles(world, best, first);
+    problem = ring_shape_problem(&shape, &node);
+    if (problem != NULL) {
+        world_fail(world, "the ring: %s %s", world->nodes[node].name, problem);
     }
 }
 

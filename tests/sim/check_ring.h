@@ -11,6 +11,8 @@
 
 struct world;
 
+/* Could a living node look dead lately, or two that know of each other be kept apart? */
+bool check_ring_is_disturbed(struct world *world);
 /*
  * At least one ring, at most one, ordered, appendages connected: of the nodes that are in the ring,
  * by the first successor of each that is alive and in it too. Zave's model has no false deaths: it

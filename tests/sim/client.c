@@ -478,6 +478,9 @@ static void service_answered(struct world *world, uint32_t number, const struct 
     service->again_ms = world->now_ms + AGAIN_MS;
     if (pending->kind == CORE_GET_RECORD) {
         record_came(world, number, answer);
+    } else if (answer->outcome == OVERLAY_OK && pending->kind == CORE_PUT_RECORD &&
+               world_is_deceived(world)) {
+        service->asks = true; /* believed when it can be read */
     } else if (answer->outcome == OVERLAY_OK) {
         if (service->step == PUT_SERVICE) {
             service->acknowledged_sequence = service->known_sequence + 1;

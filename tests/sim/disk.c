@@ -382,6 +382,13 @@ static bool mangle_blob(struct disk *disk, struct disk_blob *blob, uint64_t draw
     return true;
 }
 
+void disk_rot(struct disk *disk)
+{
+    for (uint32_t i = 0; i < disk->chunk_count; i++) {
+        disk->chunks[i].is_rotten = true;
+    }
+}
+
 void disk_mangle(struct world *world, uint32_t node, uint64_t number)
 {
     struct disk *disk = &world->nodes[node].disk;
@@ -398,8 +405,7 @@ void disk_mangle(struct world *world, uint32_t node, uint64_t number)
     for (uint32_t i = disk->chunk_count; i > 0; i--) {
         uint64_t drawn = world_draw(world, "mangled chunk", (uint64_t)node << 32 | i, number);
 
-        disk->chunks[i - 1].is_rotten = drawn % 4 == 0;
-        if (drawn % 4 == 1) {
+        if (drawn % 4 == 0) {
             disk->chunks[i - 1] = disk->chunks[--disk->chunk_count];
         }
     }

@@ -66,5 +66,7 @@ bool disk_load(const struct disk *disk, struct core *core);
 void disk_wipe(struct disk *disk);
 /* What is durable on one, on another one. */
 void disk_copy(const struct disk *from, struct disk *to_out);
+/* Every chunk's file holds something else from now on. */
+void disk_rot(struct disk *disk);
 /* Whatever may come of a disk: parts are gone, changed, older, or elsewhere. */
 void disk_mangle(struct world *world, uint32_t node, uint64_t number);

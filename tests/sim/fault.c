@@ -69,8 +69,8 @@ static void run_end(struct world *world, struct event *event)
     if (action->splits) {
         checker_split(world, false);
     }
-    if (action->lies) {
-        world->liar_count--;
+    if (action->deceives) {
+        world->deceived_count--;
     }
     action->end(world, fault, event->node);
 }
@@ -103,9 +103,11 @@ static void run_begin(struct world *world, struct event *event)
     if (action->splits) {
         checker_split(world, true);
     }
-    if (action->lies) {
-        world->liar_count++;
-        world->lied_ms = world->now_ms + fault->for_ms;
+    if (action->deceives) {
+        world->deceived_count++;
+        world->deceived_ms = world->now_ms + fault->for_ms > world->deceived_ms
+                                 ? world->now_ms + fault->for_ms
+                                 : world->deceived_ms;
     }
     action->begin(world, fault, node);
     if (action->end != NULL) {

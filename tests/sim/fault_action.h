@@ -16,7 +16,7 @@ struct fault_action {
     bool without_node;
     bool changes_nothing; /* in the world */
     bool splits;          /* keeps managers from hearing of each other */
-    bool lies;            /* a member acknowledges what it does not do */
+    bool deceives;        /* honest nodes may tell untruths meanwhile */
 };
 
 extern const struct fault_action fault_host_actions[FAULT_KIND_COUNT];

@@ -46,6 +46,12 @@ static void end_bad_access(struct world *world, const struct fault *fault, uint3
     }
 }
 
+static void begin_rot(struct world *world, const struct fault *fault, uint32_t node)
+{
+    (void)fault;
+    disk_rot(&world->nodes[node].disk);
+}
+
 static void begin_crash_write(struct world *world, const struct fault *fault, uint32_t node)
 {
     struct disk *disk = &world->nodes[node].disk;
@@ -217,6 +223,7 @@ const struct fault_action fault_disk_actions[FAULT_KIND_COUNT] = {
     [FAULT_DISK_FULL] = {begin_disk_full, fault_end_nothing},
     [FAULT_BAD_WRITE] = {begin_bad_access, end_bad_access},
     [FAULT_BAD_READ] = {begin_bad_access, end_bad_access},
+    [FAULT_ROT] = {begin_rot},
     [FAULT_CRASH_WRITE] = {begin_crash_write, end_crash_write},
     [FAULT_OLD_DISK] = {begin_old_disk},
     [FAULT_RANDOM_STATE] = {begin_random_state},

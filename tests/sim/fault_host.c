@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Faults of hosts, their processes and clocks. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "tests/sim/fault.h"
@@ -92,6 +93,7 @@ static void end_sleep_all(struct world *world, const struct fault *fault, uint32
 {
     for (node = 0; node < world->node_count; node++) {
         end_sleep(world, fault, node);
+        world->nodes[node].alone_ms = world->now_ms; /* nobody looked meanwhile */
     }
 }
 
@@ -132,6 +134,18 @@ struct identity {
     struct disk disk;
 };
 
+/* Another port: records of what the clone was must not lead to whom the host belongs. */
+static void move(struct sim_node *clone, const char *port)
+{
+    minga_NodeRecord *description = &clone->config.overlay.description;
+    char *colon = strchr(clone->address, ':');
+
+    CHECK(colon != NULL && strlen(colon) == strlen(port));
+    memcpy(colon, port, strlen(port));
+    CHECK(text_copy(description->addresses[0], sizeof(description->addresses[0]), clone->address) ==
+          0);
+}
+
 static void begin_clone(struct world *world, const struct fault *fault, uint32_t node)
 {
     uint32_t other = fault_node(world, fault->other);
@@ -150,6 +164,8 @@ static void begin_clone(struct world *world, const struct fault *fault, uint32_t
     clone->disk = (struct disk){0};
     disk_copy(&world->nodes[node].disk, &clone->disk);
     world_identify(clone, &world->nodes[node].secret);
+    move(clone, ":7401");
+    network_forget(world, other);
     clone->is_clone = true;
     world->clone_count++;
     world_trace(world, "==== %s is a clone of %s", clone->name, world->nodes[node].name);
@@ -170,6 +186,8 @@ static void end_clone(struct world *world, const struct fault *fault, uint32_t n
     disk_wipe(&clone->disk);
     clone->disk = clone->own->disk;
     world_identify(clone, &clone->own->secret);
+    move(clone, ":7400");
+    network_forget(world, other);
     free(clone->own);
     clone->own = NULL;
     clone->is_clone = false;
@@ -203,5 +221,5 @@ const struct fault_action fault_host_actions[FAULT_KIND_COUNT] = {
     [FAULT_WALL_BACK] = {begin_wall, end_wall},
     [FAULT_FAST_CLOCK] = {begin_drift, end_drift},
     [FAULT_SLOW_CLOCK] = {begin_drift, end_drift},
-    [FAULT_CLONE] = {begin_clone, end_clone, .splits = true},
+    [FAULT_CLONE] = {begin_clone, end_clone, .splits = true, .deceives = true},
 };

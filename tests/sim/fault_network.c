@@ -154,6 +154,12 @@ struct swizzled {
     uint32_t to;
 };
 
+static void run_freed(struct world *world, struct event *event)
+{
+    (void)event;
+    checker_changed(world);
+}
+
 static void run_swizzled(struct world *world, struct event *event)
 {
     const struct swizzled *swizzled = event->payload;
@@ -161,6 +167,8 @@ static void run_swizzled(struct world *world, struct event *event)
     world_trace(world, "==== swizzle: nothing arrives from n%u at n%u until %llu", swizzled->from,
                 swizzled->to, (unsigned long long)swizzled->until_ms);
     network_clog(world, swizzled->from, swizzled->to, swizzled->until_ms);
+    checker_changed(world);
+    world_after(world, swizzled->until_ms - world->now_ms, (struct event){.run = run_freed});
 }
 
 /* In the first half of the time the links of the group are clogged one by one, in the second half
@@ -194,7 +202,7 @@ const struct fault_action fault_network_actions[FAULT_KIND_COUNT] = {
     [FAULT_CUT] = {begin_cut, end_cut, .splits = true},
     [FAULT_PARTITION] = {begin_partition, end_partition, .without_node = true, .splits = true},
     [FAULT_ONE_WAY] = {begin_one_way, end_one_way, .splits = true},
-    [FAULT_BRIDGE] = {begin_bridge, end_bridge, .splits = true},
+    [FAULT_BRIDGE] = {begin_bridge, end_bridge, .splits = true, .deceives = true},
     [FAULT_MUTE] = {begin_mute, end_mute, .without_node = true, .splits = true},
     [FAULT_LOSSY] = {begin_rate, end_rate, .without_node = true},
     [FAULT_DUPLICATE] = {begin_rate, end_rate, .without_node = true},

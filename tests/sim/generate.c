@@ -5,6 +5,7 @@
 
 #include "base/attributes.h"
 #include "base/check.h"
+#include "base/limits.h"
 #include "base/random.h"
 #include "tests/sim/schedule.h"
 
@@ -13,22 +14,33 @@ enum {
     FAULTS_DENSE_MS = 1000,
     FAULTS_BEGIN_MS = 12000,
     FAULT_TYPICAL_MS = 6000,
-    WIPE_ALONE_MS = 25000
+    WIPE_ALONE_MS = 25000,
+    SLEEP_FACTOR = 1000, /* of all, longer than of one */
 };
 
 static const struct {
     enum fault_kind kind;
     uint32_t weight;
 } weights[] = {
-    {FAULT_CRASH, 10},      {FAULT_WIPE, 3},         {FAULT_KILL, 12},
-    {FAULT_KILL_AGENT, 8},  {FAULT_CUT, 10},         {FAULT_PARTITION, 10},
-    {FAULT_ONE_WAY, 6},     {FAULT_LOSSY, 5},        {FAULT_STALL, 8},
-    {FAULT_SLOW_DISK, 4},   {FAULT_END_REPLICA, 10}, {FAULT_REFUSE_STARTS, 3},
-    {FAULT_PAUSE, 3},       {FAULT_DRAIN, 5},        {FAULT_SHUT_DOWN, 5},
-    {FAULT_BACK_SOON, 4},   {FAULT_LEAVE, 2},        {FAULT_JOIN, 5},
-    {FAULT_EXPEL, 1},       {FAULT_START, 4},        {FAULT_STOP, 4},
-    {FAULT_SCALE, 6},       {FAULT_GARBLE, 4},       {FAULT_REMOVE, 1},
-    {FAULT_WIPE_WRITER, 3}, {FAULT_OFF, 4},
+    {FAULT_CRASH, 10},     {FAULT_WIPE, 3},         {FAULT_KILL, 12},
+    {FAULT_KILL_AGENT, 8}, {FAULT_CUT, 10},         {FAULT_PARTITION, 10},
+    {FAULT_ONE_WAY, 6},    {FAULT_LOSSY, 5},        {FAULT_STALL, 8},
+    {FAULT_SLOW_DISK, 4},  {FAULT_END_REPLICA, 10}, {FAULT_REFUSE_STARTS, 3},
+    {FAULT_PAUSE, 3},      {FAULT_DRAIN, 5},        {FAULT_SHUT_DOWN, 5},
+    {FAULT_BACK_SOON, 4},  {FAULT_LEAVE, 2},        {FAULT_JOIN, 5},
+    {FAULT_EXPEL, 1},      {FAULT_START, 4},        {FAULT_STOP, 4},
+    {FAULT_SCALE, 6},      {FAULT_REMOVE, 1},       {FAULT_WIPE_WRITER, 3},
+    {FAULT_OFF, 4},        {FAULT_GARBLE, 4},       {FAULT_DUPLICATE, 3},
+    {FAULT_REORDER, 3},    {FAULT_CORRUPT, 3},      {FAULT_HIGH_WATER, 2},
+    {FAULT_LATE_NEWS, 3},  {FAULT_CLOG, 5},         {FAULT_SWIZZLE, 4},
+    {FAULT_BRIDGE, 3},     {FAULT_MUTE, 4},         {FAULT_SLEEP, 5},
+    {FAULT_SLEEP_ALL, 1},  {FAULT_WALL_FORWARD, 2}, {FAULT_WALL_BACK, 2},
+    {FAULT_FAST_CLOCK, 3}, {FAULT_SLOW_CLOCK, 3},   {FAULT_DISK_FULL, 4},
+    {FAULT_BAD_WRITE, 4},  {FAULT_BAD_READ, 3},     {FAULT_CRASH_WRITE, 8},
+    {FAULT_OLD_DISK, 3},   {FAULT_RANDOM_STATE, 3}, {FAULT_CLONE, 2},
+    {FAULT_CHURN, 1},      {FAULT_LIE, 3},          {FAULT_LIE_RING, 3},
+    {FAULT_LIE_OWNER, 3},  {FAULT_WITHHOLD, 3},     {FAULT_ALTER, 3},
+    {FAULT_REPLAY, 3},     {FAULT_FALSE_DEATH, 3},
 };
 
 static enum fault_kind draw_kind(struct random *random)
@@ -49,15 +61,43 @@ static enum fault_kind draw_kind(struct random *random)
     return FAULT_KILL;
 }
 
+/* From, and how many more; most values are of one kind or another. */
+static const struct value_range {
+    uint32_t from;
+    uint32_t count;
+} value_ranges[FAULT_KIND_COUNT] = {
+    [FAULT_LOSSY] = {10, 200},
+    [FAULT_DUPLICATE] = {10, 300},
+    [FAULT_REORDER] = {10, 200},
+    [FAULT_CORRUPT] = {1, 20},
+    [FAULT_HIGH_WATER] = {2, 30},
+    [FAULT_LATE_NEWS] = {100, 3000},
+    [FAULT_WALL_FORWARD] = {1, 1U << 28},
+    [FAULT_WALL_BACK] = {1, 1U << 28},
+    [FAULT_FAST_CLOCK] = {10, 1},
+    [FAULT_SLOW_CLOCK] = {10, 1},
+    [FAULT_BAD_WRITE] = {0, 12},
+    [FAULT_BAD_READ] = {0, 4},
+    [FAULT_CRASH_WRITE] = {0, 30},
+    [FAULT_OLD_DISK] = {1000, 20000},
+    [FAULT_CHURN] = {5000, 30000},
+    [FAULT_LIE_RING] = {50, 950},
+    [FAULT_WITHHOLD] = {100, 901},
+    [FAULT_ALTER] = {100, 901},
+    [FAULT_REPLAY] = {50, 500},
+};
+
 static uint64_t draw_value(struct random *random, const struct schedule *schedule,
                            enum fault_kind kind)
 {
     uint32_t replicas_max = schedule->nodes < 5 ? schedule->nodes : 5;
+    const struct value_range *range = &value_ranges[kind];
 
     if (kind == FAULT_SCALE) {
         return 1 + random_below(random, replicas_max);
     }
-    return kind == FAULT_LOSSY ? 10 + random_below(random, 200) : random_below(random, 300);
+    return range->count == 0 ? random_below(random, 300)
+                             : range->from + random_below(random, range->count);
 }
 
 /* Shorter ones are more frequent; now and then one that is long. */
@@ -66,6 +106,20 @@ static uint64_t draw_for_ms(struct random *random)
     uint64_t for_ms = 200 + random_below(random, 2UL * FAULT_TYPICAL_MS);
 
     return random_below(random, 5) == 0 ? for_ms * 2 : for_ms;
+}
+
+/* All is over when the calm begins. */
+static void fit(const struct schedule *schedule, struct fault *fault)
+{
+    uint64_t left_ms = schedule->calm_ms - fault->at_ms;
+
+    if (fault->kind == FAULT_OLD_DISK) {
+        fault->value = fault->value < left_ms / 2 ? fault->value : left_ms / 2;
+        left_ms -= fault->value;
+    }
+    if (fault->for_ms > left_ms || fault->kind == FAULT_CHURN) {
+        fault->for_ms = left_ms;
+    }
 }
 
 static struct fault draw_fault(const struct schedule *schedule, uint32_t number)
@@ -86,17 +140,19 @@ static struct fault draw_fault(const struct schedule *schedule, uint32_t number)
     }
     fault.value = draw_value(&random, schedule, fault.kind);
     fault.for_ms = draw_for_ms(&random);
-    if (fault.at_ms + fault.for_ms > schedule->calm_ms) {
-        fault.for_ms = schedule->calm_ms - fault.at_ms;
-    }
+    fault.law = (enum churn_law)random_below(&random, CHURN_LAW_COUNT);
+    fit(schedule, &fault);
     return fault;
 }
 
+/* Or says that it holds what it does not. */
 static bool loses_a_disk(const struct fault *fault)
 {
     return fault->kind == FAULT_OFF || fault->kind == FAULT_WIPE ||
            fault->kind == FAULT_WIPE_WRITER || fault->kind == FAULT_LEAVE ||
-           fault->kind == FAULT_EXPEL;
+           fault->kind == FAULT_EXPEL || fault->kind == FAULT_OLD_DISK ||
+           fault->kind == FAULT_RANDOM_STATE || fault->kind == FAULT_CLONE ||
+           fault->kind == FAULT_WITHHOLD || fault->kind == FAULT_LIE_OWNER;
 }
 
 /* An acknowledged record has two durable holders: at most one disk may go within the time that a
@@ -131,12 +187,31 @@ static int compare_faults(const void *a, const void *b)
     return (int)first->kind - (int)second->kind;
 }
 
+/* Everyone sleeps for hours, and nothing happens meanwhile: what follows comes so much later. */
+static void stretch_sleep(struct schedule *schedule)
+{
+    for (uint32_t i = 0; i < schedule->fault_count; i++) {
+        struct fault *sleep = &schedule->faults[i];
+        uint64_t longer_ms = sleep->for_ms * SLEEP_FACTOR;
+
+        if (sleep->kind != FAULT_SLEEP_ALL) {
+            continue;
+        }
+        for (uint32_t k = 0; k < schedule->fault_count; k++) {
+            schedule->faults[k].at_ms += schedule->faults[k].at_ms > sleep->at_ms ? longer_ms : 0;
+        }
+        schedule->calm_ms += longer_ms;
+        sleep->for_ms += longer_ms;
+        return;
+    }
+}
+
 static void draw_community(struct schedule *schedule, struct random *random, uint32_t nodes)
 {
     static const uint64_t latencies_ms[] = {1, 2, 5, 20, 60};
 
     schedule->nodes = nodes != 0 ? nodes : 4 + (uint32_t)random_below(random, 8);
-    if (nodes == 0 && schedule->seed % 20 == 0) {
+    if (nodes == 0 && schedule->seed % 20 == 0 && (int)MEMBERS_MAX > 50) {
         schedule->nodes = schedule->seed % 40 == 0 ? 50 : 32;
     }
     schedule->members = schedule->nodes - (uint32_t)random_below(random, 2);
@@ -175,5 +250,6 @@ void schedule_generate(uint64_t seed, uint32_t nodes, uint64_t minutes,
             schedule->faults[schedule->fault_count++] = fault;
         }
     }
+    stretch_sleep(schedule);
     qsort(schedule->faults, schedule->fault_count, sizeof(schedule->faults[0]), compare_faults);
 }

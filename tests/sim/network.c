@@ -140,6 +140,16 @@ void network_process_ended(struct world *world, uint32_t node, bool powered)
     }
 }
 
+void network_forget(struct world *world, uint32_t node)
+{
+    for (uint32_t other = 0; other < world->node_count; other++) {
+        struct link *in = link_of(world, other, node);
+
+        in->state = LINK_NONE;
+        link_drop(in);
+    }
+}
+
 void network_changed(struct world *world)
 {
     size_t pair_count = (size_t)world->network.node_count * world->network.node_count;
@@ -379,7 +389,8 @@ void network_reply(struct world *world, uint32_t node, const struct overlay_effe
 
     world->network.sent_count++;
     if (traffic_count(&world->network.traffic, effect->message) ==
-        minga_Message_stabilise_reply_tag) {
+            minga_Message_stabilise_reply_tag &&
+        world->clone_count == 0) {
         check_ring_message(world, node, effect->message);
     }
     if (dialler >= world->node_count || target != node) {

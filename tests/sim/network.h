@@ -96,6 +96,9 @@ void network_hang_up(struct world *world, uint32_t node, const struct node_id *p
 /* The node's process has ended; with power its kernel tells the others. */
 void network_process_ended(struct world *world, uint32_t node, bool powered);
 
+/* The host has another address and identity now: no socket of others leads to it any more. */
+void network_forget(struct world *world, uint32_t node);
+
 /* Stops (or lets again) what flows from one node to another; calls nest. */
 void network_block(struct world *world, uint32_t from, uint32_t to, bool blocked);
 /* Lets what flows that way arrive only at `until_ms`; nothing is lost. */

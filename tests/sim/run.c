@@ -101,7 +101,8 @@ static struct result *shared_result(void)
     return result;
 }
 
-static pid_t begin_child(const struct schedule *schedule, struct result *result)
+static pid_t begin_child(const struct schedule *schedule, uint32_t real_s_max,
+                         struct result *result)
 {
     pid_t pid;
 
@@ -110,7 +111,7 @@ static pid_t begin_child(const struct schedule *schedule, struct result *result)
     pid = fork();
     CHECK(pid >= 0);
     if (pid == 0) {
-        alarm(RUN_REAL_S_MAX);
+        alarm(real_s_max);
         run_world(schedule, false, result);
         fflush(NULL);
         _exit(result->failed ? 1 : 0);
@@ -202,7 +203,7 @@ static void begin_job(struct job *job, uint64_t seed, const struct run_options *
         through_text(&schedule);
     }
     job->seed = seed;
-    job->pid = begin_child(&schedule, job->result);
+    job->pid = begin_child(&schedule, RUN_REAL_S_MAX, job->result);
 }
 
 static void count_job(struct job *job, const struct run_options *options, struct totals *totals)
@@ -293,53 +294,18 @@ int run_many(uint64_t seed_first, const struct run_options *options)
     return totals.failed_count == 0 ? 0 : 1;
 }
 
-/* ------------------------------------------------------------------ shrinking */
+/* ------------------------------------------------------------------ one, apart */
 
-static void run_in_child(const struct schedule *schedule, struct result *result)
+void run_apart(const struct schedule *schedule, uint32_t real_s_max, struct run_result *result_out)
 {
+    struct result *result = shared_result();
     int status = 0;
-    pid_t pid = begin_child(schedule, result);
+    pid_t pid = begin_child(schedule, real_s_max, result);
 
     CHECK(waitpid(pid, &status, 0) == pid);
     judge_child(result, status);
-}
-
-/* Both broke an invariant, or both died: the texts may name other nodes. */
-static bool is_alike(const struct result *a, const struct result *b)
-{
-    return a->failed && b->failed && a->finished == b->finished;
-}
-
-static void leave_out(struct schedule *schedule, uint32_t index)
-{
-    memmove(&schedule->faults[index], &schedule->faults[index + 1],
-            (schedule->fault_count - index - 1) * sizeof(schedule->faults[0]));
-    schedule->fault_count--;
-}
-
-int run_shrink(const struct schedule *schedule)
-{
-    static struct schedule smallest;
-    static struct schedule tried;
-    struct result *first = shared_result();
-    struct result *result = shared_result();
-
-    run_in_child(schedule, first);
-    if (!first->failed) {
-        printf("sim: 1 seed, 0 failed\n");
-        return 0;
-    }
-    smallest = *schedule;
-    for (uint32_t i = smallest.fault_count; i > 0; i--) {
-        tried = smallest;
-        leave_out(&tried, i - 1);
-        run_in_child(&tried, result);
-        if (is_alike(first, result)) {
-            smallest = tried;
-            *first = *result;
-        }
-    }
-    printf("# %s at %" PRIu64 " ms\n", first->text, first->at_ms);
-    schedule_print(&smallest, stdout);
-    return 1;
+    *result_out = (struct run_result){
+        .failed = result->failed, .finished = result->finished, .at_ms = result->at_ms};
+    memcpy(result_out->text, result->text, sizeof(result_out->text));
+    CHECK(munmap(result, sizeof(*result)) == 0);
 }

@@ -6,7 +6,7 @@
 
 #include "tests/sim/schedule.h"
 
-enum { RUN_JOBS_MAX = 64, RUN_REAL_S_MAX = 300 };
+enum { RUN_JOBS_MAX = 64, RUN_REAL_S_MAX = 300, SHRINK_REAL_S_MAX = 180 };
 
 struct run_options {
     uint64_t seed;
@@ -23,5 +23,15 @@ struct run_options {
 /* These return the exit status of the program: 0, or 1 when a run failed. */
 int run_one(const struct schedule *schedule, bool trace);
 int run_many(uint64_t seed_first, const struct run_options *options);
-/* Leaves out faults as long as the run still fails in the same way; prints what remains. */
+/* Leaves out and shortens faults as long as the run still fails in the same way, for SHRINK_REAL_S_MAX
+ * at most; prints what remains. */
 int run_shrink(const struct schedule *schedule);
+
+struct run_result {
+    bool failed;
+    bool finished; /* did not die */
+    uint64_t at_ms;
+    char text[256];
+};
+/* One run in a process of its own, which is ended after so long. */
+void run_apart(const struct schedule *schedule, uint32_t real_s_max, struct run_result *result_out);

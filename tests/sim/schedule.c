@@ -47,6 +47,7 @@ static const struct fault_form {
     [FAULT_DISK_FULL] = {"disk-full", NODE | FOR},
     [FAULT_BAD_WRITE] = {"bad-write", NODE | VALUE | FOR},
     [FAULT_BAD_READ] = {"bad-read", NODE | VALUE | FOR},
+    [FAULT_ROT] = {"rot", NODE},
     [FAULT_CRASH_WRITE] = {"crash-write", NODE | VALUE | FOR},
     [FAULT_OLD_DISK] = {"old-disk", NODE | VALUE | FOR},
     [FAULT_RANDOM_STATE] = {"random-state", NODE},

@@ -48,6 +48,7 @@ enum fault_kind {
     FAULT_DISK_FULL,
     FAULT_BAD_WRITE,    /* the next write but `value` fails */
     FAULT_BAD_READ,     /* the same of chunks that are read */
+    FAULT_ROT,          /* all chunks that it has stored hold something else */
     FAULT_CRASH_WRITE,  /* the power fails in the moment of that write; back with the disk */
     FAULT_OLD_DISK,     /* after `value` ms the power fails; back with the disk as it was before */
     FAULT_RANDOM_STATE, /* killed, and started at once with whatever on its disk */

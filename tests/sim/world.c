@@ -77,7 +77,7 @@ void world_after_process(struct world *world, uint64_t delay_ms, struct event ev
 uint32_t world_find(const struct world *world, const struct node_id *id)
 {
     for (uint32_t i = 0; i < world->node_count; i++) {
-        if (id_equal(&world->nodes[i].id.id, &id->id)) {
+        if (id_equal(&world->nodes[i].own_id.id, &id->id)) {
             return i;
         }
     }
@@ -190,6 +190,7 @@ static void make_node(struct world *world, uint32_t index)
     }
     keys_from_seed(seed, &secret);
     world_identify(node, &secret);
+    node->own_id = node->id;
     node->owner = index % CLIENT_OWNERS;
     node->wall_skew_s = (int64_t)skew - (int64_t)world->schedule.skew_s;
     snprintf(node->name, sizeof(node->name), "n%u", index);
@@ -210,6 +211,7 @@ void world_start(struct world *world, uint32_t node)
         network_changed(world);
     }
     started->life++;
+    started->begun_ms = world->now_ms;
     started->config.overlay.seed = world_draw(world, "core", node, started->life);
     started->core = core_new(&started->config);
     CHECK(started->core != NULL);
@@ -238,6 +240,12 @@ void world_kill(struct world *world, uint32_t node)
     killed->stalled_until_ms = 0;
     disk_process_ended(world, node);
     network_process_ended(world, node, killed->powered);
+}
+
+bool world_is_deceived(const struct world *world)
+{
+    return world->deceived_count > 0 ||
+           (world->deceived_ms != 0 && world->now_ms < world->deceived_ms + SETTLED_MS);
 }
 
 void world_stall(struct world *world, uint32_t node, uint64_t until_ms)

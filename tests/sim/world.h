@@ -40,6 +40,7 @@ struct sim_node {
     struct public_key key;
     uint8_t curve_key[32];
     struct node_id id;
+    struct node_id own_id; /* whomever it is a clone of */
     struct ring_key position;
     uint32_t owner; /* index of the person */
     struct core_config config;
@@ -51,6 +52,7 @@ struct sim_node {
     struct sim_clock clock;
     int64_t wall_skew_s;
     uint64_t stalled_until_ms;
+    uint64_t begun_ms; /* of the present process */
     uint64_t alone_ms; /* last seen with a cable, or without a replica */
     uint32_t garble_permille;
     struct liar *liar;    /* NULL: says what its core says */
@@ -81,8 +83,8 @@ struct world {
     struct network network;
     uint32_t node_count;
     uint32_t clone_count;
-    uint32_t liar_count;      /* members that acknowledge what they do not do, now ... */
-    uint64_t lied_ms;         /* ... and until when at last */
+    uint32_t deceived_count;  /* faults in force that make honest nodes tell untruths ... */
+    uint64_t deceived_ms;     /* ... and when the last of them ends */
     uint64_t asleep_until_ms; /* everyone */
     struct sim_node *nodes;
     struct client client;
@@ -122,6 +124,9 @@ uint64_t world_node_ms(const struct world *world, uint32_t node);
 uint64_t world_delay_ms(const struct world *world, uint32_t node, uint64_t node_delay_ms);
 void world_set_drift(struct world *world, uint32_t node, int32_t drift_permille);
 
+/* Does a member lie, or exist twice, or reach two parts that do not reach each other? Then what
+ * honest nodes say need not be so, until it has settled. */
+bool world_is_deceived(const struct world *world);
 /* Key, id and what follows from them. */
 void world_identify(struct sim_node *node, const struct secret_key *secret);
 /* The process gets no time before. */

@@ -9,6 +9,7 @@
 #   minga I ARGS...            the command, talking to agent I, as the service owner
 #   node_kill I                SIGKILL to everything of node I: agent, helper, replicas
 #   agent_kill I               SIGKILL to mingad alone;   node_stop I: SIGTERM, waits
+#   node_disk I SIZE           before node_start: its state lies on a file system of its own
 #   cable_cut I / cable_back I; split I... / split_heal I...
 #   community_end              ends and removes everything; run by a trap on every way out
 #
@@ -18,7 +19,7 @@ BIN=${BIN:?BIN must name the folder of the built programs}
 COMMUNITY_ID=mg$$
 NODE_COUNT=0
 WORK=
-declare -A AGENT_PID=() AGENT_OPTIONS=()
+declare -A AGENT_PID=() AGENT_OPTIONS=() AGENT_PREFIX=()
 
 say() { printf '%s\n' "$*" >&2; }
 now_ms() { date +%s%3N; }
@@ -112,6 +113,23 @@ node_new() {
     chmod 644 "$dir/minga.yaml"
 }
 
+# node_disk I SIZE: a small disk, or (again) another size of it.
+node_disk() {
+    local state
+    state=$(dir_of "$1")/state
+    mkdir -p "$state"
+    if mountpoint -q "$state"; then
+        mount -o "remount,size=$2" "$state"
+    else
+        mount -t tmpfs -o "size=$2,mode=755" "minga-$COMMUNITY_ID" "$state"
+    fi
+}
+disks_end() {
+    local place
+    while read -r _ place _; do umount "$place"; done \
+        < <(grep "^minga-$COMMUNITY_ID " /proc/self/mounts)
+}
+
 # wait_until SECONDS COMMAND...: polls, bounded; false when it never held.
 wait_until() {
     local end=$(($(now_ms) + $1 * 1000))
@@ -122,12 +140,13 @@ wait_until() {
     done
 }
 
-# node_launch I: starts without waiting; AGENT_OPTIONS[I] are further options of its mingad.
+# node_launch I: starts without waiting; AGENT_OPTIONS[I] are further options of its mingad,
+# AGENT_PREFIX[I] is what starts it (prlimit ...).
 node_launch() {
     local i=$1
     # Not in_node: the pid must be mingad's own, not that of a shell around it.
     # shellcheck disable=SC2086
-    nsenter --net="/run/netns/$(ns_of "$i")" "$BIN/mingad" --config "$(dir_of "$i")/minga.yaml" \
+    ${AGENT_PREFIX[$i]:-} nsenter --net="/run/netns/$(ns_of "$i")" "$BIN/mingad" --config "$(dir_of "$i")/minga.yaml" \
         ${AGENT_OPTIONS[$i]:-} \
         >>"$(dir_of "$i")/log" 2>&1 </dev/null &
     AGENT_PID[$i]=$!
@@ -151,14 +170,8 @@ pids_in_cgroup() {
 
 # The helpers are known by the folder that stands in their command line.
 helper_pids() {
-    local file
-    for file in /proc/[0-9]*/cmdline; do
-        if { tr '\0' '\n' <"$file" | grep "^$(dir_of "$1")/" >/dev/null &&
-            grep -qz 'minga-sandboxd$' "$file"; } 2>/dev/null; then
-            file=${file#/proc/}
-            echo "${file%%/*}"
-        fi
-    done
+    { grep -lsz 'minga-sandboxd$' /proc/[0-9]*/cmdline | xargs -r grep -lsz "^$(dir_of "$1")/" |
+        cut -d / -f 3; } || true
 }
 
 # is_empty COMMAND...: does it print nothing?
@@ -306,6 +319,7 @@ community_end() {
     for i in user switch $(seq "$NODE_COUNT"); do
         ip netns delete "$(ns_of "$i")" 2>/dev/null || true
     done
+    disks_end
     [ -n "${KEEP_WORK:-}" ] || rm -rf "${WORK:?}"
     trap - EXIT
     exit "$status"

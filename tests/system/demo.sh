@@ -77,7 +77,8 @@ Fetch pages: nsenter --net=/run/netns/$(ns_of user) curl http://\$($BIN/minga lo
 Folders:     $WORK/n1 ... n5 (minga.yaml, log, state)
 End it:      press Ctrl-C here, or: kill $$
 KEPT
-    while :; do sleep 3600 & wait $!; done
+    tail --pid=$$ -f /dev/null & # ends with this script
+    wait
 fi
 
 step "the service is stopped, the machines leave"

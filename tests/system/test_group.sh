@@ -62,6 +62,7 @@ check "and removes" minga_as alice rm own --yes
 before=$(minga 2 --json status web | jq -c '.services[0] | [.sequence, .version]')
 refused 4 "" "a member does not stop what is another's" minga_as alice stop web
 refused 4 "" "nor start it" minga_as alice start web
+# shellcheck disable=SC2034 # read by eval
 owner=$(minga 1 --json status web | jq -r '.services[0].owner')
 check "nor by its full name" eval '! minga_as alice stop "web@${owner:0:8}"'
 check "nor remove it" eval '! minga_as alice rm web --yes'

@@ -8,6 +8,8 @@
  * of a token has it); without OWN_KEY_FILE the attacker has a key of its own, made for the day.
  * Prints one line of figures and ends with 0 unless it could not even begin.
  */
+#include "tests/system/wire_attacker.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -39,20 +41,7 @@ enum {
     PAUSE_NS = 1000000,
 };
 
-struct attacker {
-    const char *host;
-    uint16_t port;
-    uint64_t end_ms;
-    uint8_t server_curve[32];
-    struct public_key server_key;
-    struct secret_key own_key;
-    struct curve_keypair curve;
-    void *zmq;
-    uint64_t sent_count;
-    uint64_t answered_count;
-};
-
-static uint64_t now_ms(void)
+uint64_t attacker_now_ms(void)
 {
     struct timespec now;
 
@@ -60,12 +49,12 @@ static uint64_t now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-static void breathe(void)
+void attacker_breathe(void)
 {
     nanosleep(&(struct timespec){0, PAUSE_NS}, NULL);
 }
 
-static void draw(void *bytes_out, size_t length_bytes)
+void attacker_draw(void *bytes_out, size_t length_bytes)
 {
     for (size_t done = 0; done < length_bytes;) {
         ssize_t count = getrandom((uint8_t *)bytes_out + done, length_bytes - done, 0);
@@ -76,7 +65,7 @@ static void draw(void *bytes_out, size_t length_bytes)
 
 /* ------------------------------------------------------------------ plain TCP */
 
-static int dial_tcp(const struct attacker *attacker)
+int attacker_dial(const struct attacker *attacker)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(attacker->port)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -97,19 +86,19 @@ static void attack_half_open(struct attacker *attacker)
     int fds[HALF_OPEN_COUNT];
 
     for (size_t i = 0; i < HALF_OPEN_COUNT; i++) {
-        fds[i] = dial_tcp(attacker);
+        fds[i] = attacker_dial(attacker);
     }
-    while (now_ms() < attacker->end_ms) {
+    while (attacker_now_ms() < attacker->end_ms) {
         for (size_t i = 0; i < HALF_OPEN_COUNT; i++) {
             char greeting[64];
 
             if (fds[i] < 0 || recv(fds[i], greeting, sizeof(greeting), 0) == 0) {
                 close(fds[i]);
-                fds[i] = dial_tcp(attacker);
+                fds[i] = attacker_dial(attacker);
                 attacker->sent_count++;
             }
         }
-        breathe();
+        attacker_breathe();
     }
 }
 
@@ -122,15 +111,15 @@ static void attack_slow(struct attacker *attacker)
     size_t done[BYTE_BY_BYTE_COUNT] = {0};
 
     for (size_t i = 0; i < BYTE_BY_BYTE_COUNT; i++) {
-        fds[i] = dial_tcp(attacker);
+        fds[i] = attacker_dial(attacker);
     }
-    while (now_ms() < attacker->end_ms) {
+    while (attacker_now_ms() < attacker->end_ms) {
         for (size_t i = 0; i < BYTE_BY_BYTE_COUNT; i++) {
             uint8_t byte = done[i] < sizeof(greeting) ? greeting[done[i]] : 0;
 
             if (fds[i] < 0 || (send(fds[i], &byte, 1, MSG_NOSIGNAL) < 0 && errno != EAGAIN)) {
                 close(fds[i]);
-                fds[i] = dial_tcp(attacker);
+                fds[i] = attacker_dial(attacker);
                 done[i] = 0;
             } else {
                 done[i]++;
@@ -147,11 +136,11 @@ static void attack_raw(struct attacker *attacker)
     static const uint8_t greeting[12] = {0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3, 0};
     uint8_t noise[4096];
 
-    while (now_ms() < attacker->end_ms) {
-        int fd = dial_tcp(attacker);
+    while (attacker_now_ms() < attacker->end_ms) {
+        int fd = attacker_dial(attacker);
         struct pollfd wait = {.fd = fd, .events = POLLOUT};
 
-        draw(noise, sizeof(noise));
+        attacker_draw(noise, sizeof(noise));
         if (attacker->sent_count % 2 == 0) {
             memcpy(noise, greeting, sizeof(greeting));
             memcpy(noise + 12, "CURVE", 6);
@@ -207,7 +196,7 @@ static void send_frame(struct attacker *attacker, void *socket, const void *byte
     if (zmq_send(socket, bytes, length_bytes, flags | ZMQ_DONTWAIT) >= 0) {
         attacker->sent_count++;
     } else {
-        breathe();
+        attacker_breathe();
     }
     if ((flags & ZMQ_SNDMORE) == 0) {
         drain(attacker, socket);
@@ -219,11 +208,11 @@ static void attack_garbage(struct attacker *attacker)
     void *socket = dial(attacker);
     uint8_t noise[8192];
 
-    while (now_ms() < attacker->end_ms) {
+    while (attacker_now_ms() < attacker->end_ms) {
         uint16_t chosen[2];
 
-        draw(noise, sizeof(noise));
-        draw(chosen, sizeof(chosen));
+        attacker_draw(noise, sizeof(noise));
+        attacker_draw(chosen, sizeof(chosen));
         for (unsigned i = chosen[1] % 4; i > 0; i--) {
             send_frame(attacker, socket, noise, chosen[0] % 512, ZMQ_SNDMORE);
         }
@@ -238,7 +227,7 @@ static void attack_oversize(struct attacker *attacker)
     void *socket = dial(attacker);
     uint8_t *large = calloc(1, FRAME_BYTES_MAX + 1);
 
-    while (large != NULL && now_ms() < attacker->end_ms) {
+    while (large != NULL && attacker_now_ms() < attacker->end_ms) {
         send_frame(attacker, socket, large, FRAME_BYTES_MAX + 1, 0);
         nanosleep(&(struct timespec){0, 20L * PAUSE_NS}, NULL);
     }
@@ -259,8 +248,8 @@ static void attack_many(struct attacker *attacker)
         keys_generate(&key);
         sockets[i] = keys_curve(&key, &curve) == 0 ? dial_as(attacker, &curve) : NULL;
     }
-    while (now_ms() < attacker->end_ms) {
-        draw(noise, sizeof(noise));
+    while (attacker_now_ms() < attacker->end_ms) {
+        attacker_draw(noise, sizeof(noise));
         for (size_t i = 0; i < LINK_COUNT; i++) {
             if (sockets[i] != NULL) {
                 send_frame(attacker, sockets[i], noise, sizeof(noise), 0);
@@ -285,19 +274,19 @@ static void attack_endless(struct attacker *attacker)
     if (piece == NULL) {
         return;
     }
-    draw(piece, CHUNK_PIECE_BYTES);
+    attacker_draw(piece, CHUNK_PIECE_BYTES);
     for (size_t i = 0; i < MESSAGES; i++) {
         links[i].fd = -1;
     }
-    for (size_t i = 0; now_ms() < attacker->end_ms; i++) {
+    for (size_t i = 0; attacker_now_ms() < attacker->end_ms; i++) {
         struct wire_curve *link = &links[i % MESSAGES];
 
         if (link->fd < 0) {
-            int fd = dial_tcp(attacker);
+            int fd = attacker_dial(attacker);
 
             attacker->answered_count += fd >= 0;
             if (fd < 0 || wire_curve_open(link, fd, &attacker->curve, attacker->server_curve) < 0) {
-                breathe();
+                attacker_breathe();
                 continue;
             }
         }
@@ -329,7 +318,7 @@ static void send_message(struct attacker *attacker, void *socket, minga_Message 
 static void fill(minga_Message *message, pb_size_t kind)
 {
     message_init(message, kind);
-    draw(&message->request, sizeof(message->request));
+    attacker_draw(&message->request, sizeof(message->request));
     if (message->request % 3 == 0) {
         message->request %= 64;
     }
@@ -339,19 +328,19 @@ static void fill(minga_Message *message, pb_size_t kind)
                                                                : &message->kind.route.payload;
 
         payload->bytes.size = 200;
-        draw(payload->bytes.bytes, 200);
+        attacker_draw(payload->bytes.bytes, 200);
         message->kind.ask.has_payload = true;
     } else if (kind == minga_Message_record_put_tag || kind == minga_Message_record_copy_tag) {
         message->kind.record_put.record.size = 300;
-        draw(message->kind.record_put.record.bytes, 300);
+        attacker_draw(message->kind.record_put.record.bytes, 300);
     } else if (kind == minga_Message_item_tag) {
         message->kind.item.kind = (minga_ItemKind)(message->request % 7);
         message->kind.item.content.size = 300;
-        draw(message->kind.item.content.bytes, 300);
-        draw(message->kind.item.node, 32);
-        draw(&message->kind.item.incarnation, 8);
+        attacker_draw(message->kind.item.content.bytes, 300);
+        attacker_draw(message->kind.item.node, 32);
+        attacker_draw(&message->kind.item.incarnation, 8);
     } else if (kind == minga_Message_chunk_offer_tag) {
-        draw(&message->kind.chunk_offer, sizeof(message->kind.chunk_offer));
+        attacker_draw(&message->kind.chunk_offer, sizeof(message->kind.chunk_offer));
     }
 }
 
@@ -368,7 +357,7 @@ static void send_kinds(struct attacker *attacker, void *socket)
         if (length > 0) {
             uint8_t place[4];
 
-            draw(place, sizeof(place));
+            attacker_draw(place, sizeof(place));
             if (place[0] < 128) { /* one byte altered */
                 bytes[(size_t)(place[1] | place[2] << 8) % (size_t)length] ^= place[3];
             }
@@ -386,19 +375,19 @@ static void attack_kinds(struct attacker *attacker)
 {
     void *socket = dial(attacker);
 
-    while (now_ms() < attacker->end_ms) {
+    while (attacker_now_ms() < attacker->end_ms) {
         send_kinds(attacker, socket);
     }
     zmq_close(socket);
 }
 
-static void fill_hello(minga_Message *message, const struct public_key *key)
+void attacker_hello(minga_Message *message, const struct public_key *key)
 {
     message_init(message, minga_Message_hello_tag);
     message->request = 1;
     memcpy(message->kind.hello.node_key, key->bytes, PUBLIC_KEY_BYTES);
     message->kind.hello.has_digest = true;
-    draw(message->kind.hello.digest.bans, 32);
+    attacker_draw(message->kind.hello.digest.bans, 32);
 }
 
 /* A greeting in another node's name; then what only members may say. */
@@ -407,8 +396,8 @@ static void attack_impostor(struct attacker *attacker)
     void *socket = dial(attacker);
     minga_Message message;
 
-    while (now_ms() < attacker->end_ms) {
-        fill_hello(&message, &attacker->server_key);
+    while (attacker_now_ms() < attacker->end_ms) {
+        attacker_hello(&message, &attacker->server_key);
         send_message(attacker, socket, &message);
         send_kinds(attacker, socket);
     }
@@ -422,10 +411,10 @@ static void attack_greeted(struct attacker *attacker)
     void *socket = dial(attacker);
     minga_Message message;
 
-    while (now_ms() < attacker->end_ms) {
-        fill_hello(&message, &key);
+    while (attacker_now_ms() < attacker->end_ms) {
+        attacker_hello(&message, &key);
         send_message(attacker, socket, &message);
-        for (int i = 0; i < 20 && now_ms() < attacker->end_ms; i++) {
+        for (int i = 0; i < 20 && attacker_now_ms() < attacker->end_ms; i++) {
             send_kinds(attacker, socket);
         }
     }
@@ -438,11 +427,11 @@ static void attack_joins(struct attacker *attacker)
     void *socket = dial(attacker);
     minga_Message message;
 
-    while (now_ms() < attacker->end_ms) {
+    while (attacker_now_ms() < attacker->end_ms) {
         message_init(&message, minga_Message_join_tag);
         message.request = attacker->sent_count + 1;
         message.kind.join.request.size = 700;
-        draw(message.kind.join.request.bytes, 700);
+        attacker_draw(message.kind.join.request.bytes, 700);
         send_message(attacker, socket, &message);
     }
     zmq_close(socket);
@@ -454,10 +443,26 @@ static const struct attack {
     const char *name;
     void (*run)(struct attacker *attacker);
 } attacks[] = {
-    {"half-open", attack_half_open}, {"slow", attack_slow},         {"raw", attack_raw},
-    {"garbage", attack_garbage},     {"oversize", attack_oversize}, {"endless", attack_endless},
-    {"many", attack_many},           {"kinds", attack_kinds},       {"impostor", attack_impostor},
-    {"greeted", attack_greeted},     {"joins", attack_joins},
+    {"half-open", attack_half_open},
+    {"slow", attack_slow},
+    {"raw", attack_raw},
+    {"garbage", attack_garbage},
+    {"oversize", attack_oversize},
+    {"endless", attack_endless},
+    {"many", attack_many},
+    {"kinds", attack_kinds},
+    {"impostor", attack_impostor},
+    {"greetings", attack_greetings},
+    {"hellos", attack_hellos},
+    {"churn", attack_churn},
+    {"shake", attack_shake},
+    {"silent", attack_silent},
+    {"partial", attack_partial},
+    {"unfinished", attack_unfinished},
+    {"deaf", attack_deaf},
+    {"endless-greeted", attack_endless_greeted},
+    {"greeted", attack_greeted},
+    {"joins", attack_joins},
 };
 
 static int prepare(struct attacker *attacker, char **words, int count)
@@ -468,7 +473,7 @@ static int prepare(struct attacker *attacker, char **words, int count)
 
     attacker->host = words[1];
     attacker->port = (uint16_t)strtoul(words[2], NULL, 10);
-    attacker->end_ms = now_ms() + seconds * 1000;
+    attacker->end_ms = attacker_now_ms() + seconds * 1000;
     if (keys_load(words[3], &server, &err) < 0 ||
         (count > 6 && keys_load(words[6], &attacker->own_key, &err) < 0)) {
         fprintf(stderr, "wire_attacker: %s\n", err.text);

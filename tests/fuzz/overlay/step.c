@@ -5,24 +5,11 @@
  *
  * Input: a row of [operation][argument][length low][length high][length bytes].
  */
-#include <stdlib.h>
-#include <string.h>
-
-#include "base/check.h"
-#include "overlay/message.h"
-#include "overlay/overlay.h"
-#include "overlay/signed.h"
+#include "overlay/state.h"
+#include "tests/fuzz/overlay/papers.h"
+#include "tests/fuzz/overlay/rewind.h"
 
 enum { NEIGHBOURS = 3, STEPS_MAX = 64, TOKENS_MAX = 64 };
-
-struct fixture {
-    struct secret_key community;
-    struct secret_key nodes[NEIGHBOURS + 1];
-    uint8_t community_bytes[512];
-    size_t community_length;
-    uint8_t admissions[NEIGHBOURS + 1][1152];
-    size_t admission_lengths[NEIGHBOURS + 1];
-};
 
 struct run {
     struct overlay *overlay;
@@ -36,79 +23,6 @@ struct run {
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void make_key(uint8_t number, struct secret_key *secret_out)
-{
-    uint8_t seed[KEY_SEED_BYTES];
-
-    memset(seed, number, sizeof(seed));
-    keys_from_seed(seed, secret_out);
-}
-
-static void make_community(struct fixture *fixture)
-{
-    minga_Community body = minga_Community_init_zero;
-    minga_Signed envelope = minga_Signed_init_zero;
-    struct public_key key;
-    int length;
-
-    make_key(100, &fixture->community);
-    key = keys_public(&fixture->community);
-    memcpy(body.name, "fuzz", 5);
-    memcpy(body.key, key.bytes, PUBLIC_KEY_BYTES);
-    CHECK(signed_make(minga_Community_fields, &body, PURPOSE_COMMUNITY, &fixture->community,
-                      &envelope) == 0);
-    length = signed_encode(&envelope, fixture->community_bytes, sizeof(fixture->community_bytes));
-    CHECK(length > 0);
-    fixture->community_length = (size_t)length;
-}
-
-/* Countersigned by the community itself, which needs no invitation. */
-static void make_admission(struct fixture *fixture, uint32_t index)
-{
-    minga_AdmissionRequest request = minga_AdmissionRequest_init_zero;
-    minga_Countersigned body = minga_Countersigned_init_zero;
-    minga_Signed envelope = minga_Signed_init_zero;
-    struct public_key community = keys_public(&fixture->community);
-    struct public_key key = keys_public(&fixture->nodes[index]);
-    struct signature signature;
-    struct bytes bytes;
-    int length;
-
-    memcpy(request.community, community.bytes, PUBLIC_KEY_BYTES);
-    memcpy(request.node_key, key.bytes, PUBLIC_KEY_BYTES);
-    memcpy(request.owner_key, key.bytes, PUBLIC_KEY_BYTES);
-    length = signed_encode_body(minga_AdmissionRequest_fields, &request, body.request.bytes,
-                                sizeof(body.request.bytes));
-    CHECK(length > 0);
-    body.request.size = (pb_size_t)length;
-    bytes = (struct bytes){body.request.bytes, (size_t)length};
-    signature = keys_sign(&fixture->nodes[index], PURPOSE_ADMISSION, bytes);
-    memcpy(body.node_signature, signature.bytes, SIGNATURE_BYTES);
-    memcpy(body.owner_signature, signature.bytes, SIGNATURE_BYTES);
-    CHECK(signed_make(minga_Countersigned_fields, &body, PURPOSE_COUNTERSIGNATURE,
-                      &fixture->community, &envelope) == 0);
-    length =
-        signed_encode(&envelope, fixture->admissions[index], sizeof(fixture->admissions[index]));
-    CHECK(length > 0);
-    fixture->admission_lengths[index] = (size_t)length;
-}
-
-static const struct fixture *fixture(void)
-{
-    static struct fixture made; /* the same for all inputs, and slow to make */
-    static bool is_made;
-
-    if (!is_made) {
-        make_community(&made);
-        for (uint32_t i = 0; i <= NEIGHBOURS; i++) {
-            make_key((uint8_t)(i + 1), &made.nodes[i]);
-            make_admission(&made, i);
-        }
-        is_made = true;
-    }
-    return &made;
-}
 
 static void check_message(const struct overlay_effect *effect)
 {
@@ -167,39 +81,17 @@ static struct overlay_event event_at(const struct run *run, enum overlay_event_k
         .kind = kind, .now_ms = run->now_ms, .wall_unix_s = 1790000000 + run->now_ms / 1000};
 }
 
-/* A record with an address, so that the neighbour can be sent to. */
-static void add_node_record(const struct fixture *made, uint32_t neighbour, minga_Hello *hello)
-{
-    minga_NodeRecord record = minga_NodeRecord_init_zero;
-    minga_Signed envelope = minga_Signed_init_zero;
-    int length;
-
-    record.sequence = 1;
-    record.incarnation = 1;
-    record.stores = true;
-    record.addresses_count = 1;
-    memcpy(record.addresses[0], "n:1", 4);
-    CHECK(signed_make(minga_NodeRecord_fields, &record, PURPOSE_NODE, &made->nodes[neighbour],
-                      &envelope) == 0);
-    length = signed_encode(&envelope, hello->node_record.bytes, sizeof(hello->node_record.bytes));
-    CHECK(length > 0);
-    hello->node_record.size = (pb_size_t)length;
-}
-
 static void greet(struct run *run, uint32_t neighbour, struct overlay_effects *effects)
 {
-    const struct fixture *made = fixture();
+    const struct papers *papers = papers_made();
     struct overlay_event event = event_at(run, OVERLAY_RECEIVED);
-    struct public_key key = keys_public(&made->nodes[neighbour]);
-    struct public_key community = keys_public(&made->community);
+    struct public_key key = keys_public(&papers->nodes[neighbour]);
     minga_Message message;
     uint8_t bytes[MESSAGE_BYTES_MAX];
     int length;
 
-    message_init(&message, minga_Message_hello_tag);
-    memcpy(message.kind.hello.node_key, key.bytes, PUBLIC_KEY_BYTES);
-    memcpy(message.kind.hello.community_key, community.bytes, PUBLIC_KEY_BYTES);
-    add_node_record(made, neighbour, &message.kind.hello);
+    /* With an address, so that the neighbour can be sent to. */
+    papers_hello(papers, neighbour, &message);
     length = message_encode(&message, bytes, sizeof(bytes));
     CHECK(length > 0);
     event.message = (struct bytes){bytes, (size_t)length};
@@ -212,21 +104,7 @@ static void greet(struct run *run, uint32_t neighbour, struct overlay_effects *e
 
 static void start(struct run *run, struct overlay_effects *effects)
 {
-    const struct fixture *made = fixture();
-    struct overlay_config config = {.node_key = made->nodes[0], .seed = 1};
-    struct overlay_blob blob = {.kind = BLOB_COMMUNITY};
-
-    config.storage_bytes_max = 1 << 20;
-    config.description.stores = true;
-    run->overlay = overlay_new(&config);
-    CHECK(run->overlay != NULL);
-    blob.bytes = (struct bytes){made->community_bytes, made->community_length};
-    CHECK(overlay_load(run->overlay, &blob) == 0);
-    for (uint32_t i = 0; i <= NEIGHBOURS; i++) {
-        blob.kind = BLOB_ADMISSION;
-        blob.bytes = (struct bytes){made->admissions[i], made->admission_lengths[i]};
-        CHECK(overlay_load(run->overlay, &blob) == 0);
-    }
+    run->overlay = papers_node(papers_made(), 0, NEIGHBOURS + 1);
     run->now_ms = 1000;
     overlay_start(run->overlay, run->now_ms, 1790000000, effects);
     take_effects(run, effects);
@@ -240,9 +118,9 @@ static void receive(struct run *run, uint8_t argument, struct bytes bytes,
                     struct overlay_effects *effects)
 {
     struct overlay_event event = event_at(run, OVERLAY_RECEIVED);
-    const struct fixture *made = fixture();
+    const struct papers *papers = papers_made();
     uint32_t neighbour = 1 + argument % NEIGHBOURS;
-    struct public_key key = keys_public(&made->nodes[neighbour]);
+    struct public_key key = keys_public(&papers->nodes[neighbour]);
 
     event.message = bytes;
     event.source.inbound = (argument & 0x40) == 0;
@@ -346,11 +224,18 @@ static void apply(struct run *run, uint8_t operation, uint8_t argument, struct b
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct overlay_effects effects; /* a megabyte, emptied after each call */
-    struct run run = {0};
+    static struct rewind rewind;
+    static struct run started;
+    struct run run;
 
     effects.count = 0;
     effects.arena_used_bytes = 0;
-    start(&run, &effects);
+    if (started.overlay == NULL) {
+        start(&started, &effects);
+        rewind_note(&rewind, started.overlay, sizeof(*started.overlay));
+    }
+    rewind_back(&rewind);
+    run = started;
     for (uint32_t step = 0; step < STEPS_MAX && size >= 4; step++) {
         size_t length_bytes = (size_t)data[2] | (size_t)data[3] << 8;
 
@@ -363,6 +248,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         data += 4 + length_bytes;
         size -= 4 + length_bytes;
     }
-    overlay_free(run.overlay);
     return 0;
 }

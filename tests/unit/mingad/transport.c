@@ -505,3 +505,66 @@ Test(transport, it_can_be_closed_while_it_binds_again)
     guard_relieve(fixture->ends[1].transport);
     tear_down(fixture);
 }
+
+/* ------------------------------------------------------------------ the door */
+
+static void run_for_ms(struct fixture *fixture, int ms)
+{
+    for (int i = 0; i < ms; i++) {
+        uv_run(&fixture->loop, UV_RUN_NOWAIT);
+        usleep(1000);
+    }
+}
+
+Test(transport, of_many_who_never_greet_the_oldest_go_and_members_get_through)
+{
+    struct fixture *fixture = set_up();
+    struct transport *b = fixture->ends[1].transport;
+    int fds[300];
+    char byte;
+
+    for (size_t i = 0; i < 300; i++) {
+        fds[i] = dial_raw(&fixture->ends[1]);
+        run_for_ms(fixture, 1);
+    }
+    run_for_ms(fixture, 200);
+    cr_assert_leq(door_stranger_count(b), 256);
+    cr_assert_geq(door_turned_away(b), 300 - 256);
+    /* Behind ZeroMQ's own greeting there is an end for the first, and none for the last. */
+    cr_assert_eq(recv(fds[299], &byte, 1, MSG_DONTWAIT | MSG_PEEK), 1);
+    while (recv(fds[0], &byte, 1, MSG_DONTWAIT) == 1) {
+    }
+    cr_assert_eq(recv(fds[0], &byte, 1, MSG_DONTWAIT), 0, "the first was turned away");
+    cr_assert(gets_through(fixture));
+    for (size_t i = 0; i < 300; i++) {
+        close(fds[i]);
+    }
+    tear_down(fixture);
+}
+
+Test(transport, a_stranger_who_says_much_is_turned_away_and_a_member_is_not)
+{
+    struct fixture *fixture = set_up();
+    struct end *b = &fixture->ends[1];
+    void *context = zmq_ctx_new();
+    void *talker = stranger(context, b, NULL);
+    static uint8_t words[2048];
+
+    for (int i = 0; i < 100; i++) { /* known for a member */
+        zmq_send(talker, words, sizeof(words), ZMQ_DONTWAIT);
+        run_for_ms(fixture, 2);
+    }
+    wait_for(fixture, &b->received_count, 100);
+    cr_assert_eq(door_turned_away(b->transport), 0);
+    cr_assert_eq(door_stranger_count(b->transport), 0);
+    b->knows_nobody = true;
+    for (int i = 0; i < 100; i++) {
+        zmq_send(talker, words, sizeof(words), ZMQ_DONTWAIT);
+        run_for_ms(fixture, 2);
+    }
+    run_for_ms(fixture, 200);
+    cr_assert_gt(door_turned_away(b->transport), 0);
+    zmq_close(talker);
+    zmq_ctx_term(context);
+    tear_down(fixture);
+}

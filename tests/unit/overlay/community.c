@@ -319,6 +319,81 @@ Test(community, a_question_reaches_one_member_or_the_responsible_one_and_is_answ
     end_network();
 }
 
+/* How long a lookup takes whose responsible node has just fallen silent. */
+static uint64_t lookup_ms(uint32_t who, const struct ring_key *key, uint64_t token)
+{
+    struct overlay_event now = now_event();
+    uint64_t start_ms = net.now_ms;
+
+    overlay_lookup(net.nodes[who].overlay, &now, token, key, &net.nodes[who].effects);
+    perform(who);
+    while (!net.nodes[who].done[token].ended && net.now_ms - start_ms < 10000) {
+        run_for(5);
+    }
+    return net.now_ms - start_ms;
+}
+
+static uint32_t responsible_for(const struct ring_key *key)
+{
+    for (uint32_t i = 0; i < net.node_count; i++) {
+        if (net.nodes[i].running && overlay_responsible(net.nodes[i].overlay, key)) {
+            return i;
+        }
+    }
+    cr_assert_fail("nobody is responsible");
+    return 0;
+}
+
+Test(community, a_routed_question_that_is_not_answered_goes_another_way_as_well)
+{
+    struct ring_key key;
+    struct overlay_event now;
+    uint32_t owner;
+    uint32_t who;
+
+    make_members(6);
+    run_for(10000);
+    seed_of("routed", 1, key.id.bytes);
+    owner = responsible_for(&key);
+    who = (owner + 1) % 6;
+    cr_assert_leq(lookup_ms(who, &key, 5), 5);
+    net.is_cut[who][owner] = true;
+    net.is_cut[owner][who] = true;
+    cr_assert_leq(lookup_ms(who, &key, 6), 2 * REPLY_MS);
+    cr_assert_eq(net.nodes[who].done[6].outcome, OVERLAY_OK);
+    cr_assert(id_equal(&net.nodes[who].done[6].lookup.responsible.id, &net.nodes[owner].id.id));
+    net.is_cut[who][owner] = false; /* now only the answers are lost: it comes twice */
+    now = now_event();
+    overlay_route(net.nodes[who].overlay, &now, &key,
+                  (struct overlay_question){7, bytes_of_text("once")}, &net.nodes[who].effects);
+    perform(who);
+    run_for(1500);
+    cr_assert(net.nodes[who].done[7].ended);
+    cr_assert_eq(net.nodes[who].done[7].outcome, OVERLAY_OK);
+    cr_assert_eq(net.nodes[owner].delivered_count, 1);
+    end_network();
+}
+
+Test(community, a_lost_question_is_asked_again_soon_where_answers_come_soon)
+{
+    struct ring_key key;
+    uint32_t late_count = 0;
+
+    make_members(4);
+    run_for(20000);
+    net.loss_percent = 20;
+    for (uint32_t i = 0; i < 60; i++) {
+        uint32_t owner;
+
+        seed_of("looked up", i, key.id.bytes);
+        owner = responsible_for(&key);
+        late_count += lookup_ms((owner + 1) % 4, &key, 10 + i) > 150;
+        run_for(50);
+    }
+    cr_assert_leq(late_count, 6);
+    end_network();
+}
+
 Test(community, repeated_questions_reach_the_agent_once)
 {
     struct overlay_event now;

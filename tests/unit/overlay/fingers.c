@@ -149,6 +149,17 @@ Test(fingers, those_before_a_key_come_nearest_first_and_strictly_before_it)
     cr_assert_eq(list[1]->node.position.id.bytes[0], 0x20);
 }
 
+Test(fingers, before_the_own_position_lies_everyone)
+{
+    const struct finger *list[4];
+    struct ring_key key = key_at(0, 0);
+
+    know(at(0x20, 0), 1);
+    know(at(0x60, 0), 1);
+    cr_assert_eq(fingers_before(&fingers, &key, 4, list), 2);
+    cr_assert_eq(list[0]->node.position.id.bytes[0], 0x60);
+}
+
 Test(fingers, a_known_arc_names_the_owner_of_a_key)
 {
     struct ring_key inside = key_at(0x50, 0x20);
@@ -216,8 +227,7 @@ Test(fingers, a_lost_finger_is_looked_up_soon_and_news_quicken_the_round)
     lost = fingers.list[7].node;
     cr_assert_eq(fingers.period_ms, FINGERS_PERIOD_MS_MAX);
     step((struct fingers_event){.kind = FINGERS_LOST, .node = lost});
-    fingers.next_ms = 0;
-    tick(10000000);
+    tick(10000000 + FINGERS_FILL_MS);
     cr_assert(effects.look_up);
     cr_assert_eq(fingers_slot(&effects.target.id), fingers_slot(&lost.position.id));
     step((struct fingers_event){.kind = FINGERS_FOUND, .node = lost, .target = effects.target});

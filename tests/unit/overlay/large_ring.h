@@ -70,7 +70,7 @@ static void fill_fingers(uint32_t place)
     struct fingers_effects effects = {.look_up = true};
 
     neighbourhood_of(&places[place].ring, &near);
-    for (uint64_t now_ms = 1; effects.look_up; now_ms += FINGERS_FILL_MS) {
+    for (uint64_t now_ms = FINGERS_FILL_MS; effects.look_up; now_ms += FINGERS_FILL_MS) {
         struct fingers_event event = {.kind = FINGERS_TICK, .now_ms = now_ms};
         struct node_id owner;
         struct ring_key from;

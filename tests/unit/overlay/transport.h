@@ -102,7 +102,8 @@ struct network {
     size_t community_bytes;
     struct random random;
     uint32_t loss_percent;
-    uint32_t sent_count[KINDS_MAX]; /* of each kind of message, replies not counted */
+    bool is_cut[NODES_MAX][NODES_MAX]; /* nothing gets from one to the other */
+    uint32_t sent_count[KINDS_MAX];    /* of each kind of message, replies not counted */
 };
 
 static struct network net;
@@ -206,7 +207,7 @@ HELPER void carry(uint32_t from, uint32_t to, const struct overlay_effect *effec
 {
     struct network_event *event;
 
-    if (is_lost()) {
+    if (is_lost() || net.is_cut[from][to]) {
         return;
     }
     event = new_event(to, OVERLAY_RECEIVED, 1);

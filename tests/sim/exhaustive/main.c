@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * minga-exhaustive: a few nodes, a join, a crash, and every order in which the messages between
+ * them can arrive. Depth first, with the states that were seen before left out; from each end the
+ * community must still come to rest. See docs/simulator.md.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/attributes.h"
+#include "base/check.h"
+#include "base/units.h"
+#include "tests/sim/exhaustive/scene.h"
+
+enum {
+    DEPTH_FIRST = 3,
+    DEPTH_MAX = 40,
+    SEEN_SLOTS = 1 << 22,
+    CALM_MS = 8000, /* after which all must be over */
+    CALM_STEPS_MAX = 4000,
+    FIRST_LINES = 60, /* of a path that is printed */
+    ENDS_TRIED = 256, /* one of so many is run to its rest */
+};
+
+struct scenario {
+    const char *name;
+    uint32_t node_count;
+    uint32_t absent_count; /* of them, that may start at any moment */
+    uint32_t crash_count;
+    uint32_t early_count; /* a timer runs out though messages are under way */
+    bool looks_up;
+};
+
+static const struct scenario scenarios[] = {
+    {"a node joins two", 3, 1, 0, 0, true},
+    {"a node joins three", 4, 1, 0, 0, true},
+    {"one of four crashes", 4, 0, 1, 1, true},
+    {"a node joins, another crashes", 4, 1, 1, 0, false},
+    {"two nodes join three", 5, 2, 0, 0, false},
+};
+
+struct seen {
+    uint64_t hash;
+    uint32_t left; /* steps that were left when it was seen: a visit with fewer is no news */
+};
+
+static struct {
+    const struct scenario *scenario;
+    struct scene scenes[DEPTH_MAX + 1];
+    uint8_t *kept[DEPTH_MAX + 1];  /* the node that the step of this depth changes */
+    uint8_t *all[SCENE_NODES_MAX]; /* before an end is run to its rest */
+    char path[DEPTH_MAX][64];
+    uint64_t state_count;
+    uint64_t step_count;
+    uint64_t end_count;
+    uint32_t depth;
+    double until_s;
+    bool out_of_time;
+    const char *problem;
+} search;
+
+static struct seen *seen;
+
+static double spent_s(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* Returns whether this is news, and notes it. */
+static bool is_news(uint64_t hash, uint32_t left)
+{
+    uint64_t slot = hash % SEEN_SLOTS;
+
+    for (uint32_t i = 0; i < 16; i++, slot = (slot + 1) % SEEN_SLOTS) {
+        if (seen[slot].hash == hash && seen[slot].left >= left) {
+            return false;
+        }
+        if (seen[slot].hash == 0 || seen[slot].hash == hash) {
+            search.state_count += seen[slot].hash == 0 ? 1 : 0;
+            seen[slot] = (struct seen){hash, left};
+            return true;
+        }
+    }
+    return true; /* crowded: looked at again */
+}
+
+static void report(uint32_t depth, const char *problem)
+{
+    search.problem = problem;
+    printf("%s: %s\n", search.scenario->name, problem);
+    for (uint32_t i = 0; i < depth && i < FIRST_LINES; i++) {
+        printf("  %s\n", search.path[i]);
+    }
+}
+
+/* ------------------------------------------------------------------ to its rest */
+
+static bool deliver_any(struct scene *scene)
+{
+    for (uint32_t from = 0; from < scene->count; from++) {
+        for (uint32_t to = 0; to < scene->count; to++) {
+            for (int channel = 0; channel < CHANNELS; channel++) {
+                if (scene->lines[from][to][channel].count > 0) {
+                    scene_deliver(scene, from, to, (enum scene_channel)channel);
+                    return true;
+                }
+            }
+        }
+    }
+    return false;
+}
+
+/* From here on nothing goes wrong any more. */
+static const char *run_to_rest(struct scene *scene)
+{
+    uint64_t until_ms;
+    const char *problem = NULL;
+
+    for (uint32_t node = 0; node < scene->count; node++) {
+        if (!scene->running[node] && node >= scene->count - search.scenario->absent_count) {
+            scene_start(scene, node);
+        }
+    }
+    until_ms = scene->now_ms + CALM_MS;
+    for (uint32_t step = 0; step < CALM_STEPS_MAX && problem == NULL; step++) {
+        if (!deliver_any(scene)) {
+            uint32_t next = scene_next_wake(scene);
+
+            if (next == scene->count || scene->wake_ms[next] > until_ms) {
+                return scene_problem(scene, true);
+            }
+            scene_tick(scene, next);
+        }
+        problem = scene_problem(scene, false);
+    }
+    return problem != NULL ? problem : "it does not come to rest";
+}
+
+static void check_end(uint32_t depth)
+{
+    struct scene scene = search.scenes[depth];
+    const char *problem;
+
+    search.end_count++;
+    scene.is_unhashed = true;
+    for (uint32_t node = 0; node < scene.count; node++) {
+        scene_keep(node, search.all[node]);
+    }
+    problem = run_to_rest(&scene);
+    for (uint32_t node = 0; node < scene.count; node++) {
+        scene_restore(node, search.all[node]);
+    }
+    if (problem != NULL) {
+        report(depth, problem);
+    }
+}
+
+/* ------------------------------------------------------------------ the search */
+
+struct budget {
+    uint32_t crashes;
+    uint32_t early;
+};
+
+static void explore(uint32_t depth, struct budget budget);
+
+/* The scene of the next depth, to be changed by one step of `node`. */
+static struct scene *branch(uint32_t depth, uint32_t node)
+{
+    scene_keep(node, search.kept[depth]);
+    search.scenes[depth + 1] = search.scenes[depth];
+    search.step_count++;
+    return &search.scenes[depth + 1];
+}
+
+static void unbranch(uint32_t depth, uint32_t node)
+{
+    scene_restore(node, search.kept[depth]);
+}
+
+static void explore_deliveries(uint32_t depth, struct budget budget, uint32_t *under_way_out)
+{
+    const struct scene *scene = &search.scenes[depth];
+
+    for (uint32_t i = 0; i < scene->count * scene->count * CHANNELS; i++) {
+        uint32_t from = i / CHANNELS / scene->count;
+        uint32_t to = i / CHANNELS % scene->count;
+        enum scene_channel channel = (enum scene_channel)(i % CHANNELS);
+
+        if (scene->lines[from][to][channel].count == 0 || !scene->running[to]) {
+            continue;
+        }
+        ++*under_way_out;
+        snprintf(search.path[depth], sizeof(search.path[depth]), "n%u hears n%u%s", to, from,
+                 channel == CHANNEL_REPLIES ? " (reply)" : "");
+        scene_deliver(branch(depth, to), from, to, channel);
+        explore(depth + 1, budget);
+        unbranch(depth, to);
+    }
+}
+
+static void explore_faults(uint32_t depth, struct budget budget)
+{
+    const struct scene *scene = &search.scenes[depth];
+    uint32_t absent_from = scene->count - search.scenario->absent_count;
+
+    for (uint32_t node = 0; node < scene->count; node++) {
+        if (!scene->running[node] && node >= absent_from) {
+            snprintf(search.path[depth], sizeof(search.path[depth]), "n%u starts", node);
+            scene_start(branch(depth, node), node);
+            explore(depth + 1, budget);
+            unbranch(depth, node);
+        }
+    }
+    for (uint32_t node = 0; budget.crashes > 0 && node < absent_from; node++) {
+        if (scene->running[node]) {
+            struct budget left = {budget.crashes - 1, budget.early};
+
+            snprintf(search.path[depth], sizeof(search.path[depth]), "n%u crashes", node);
+            scene_crash(branch(depth, node), node);
+            explore(depth + 1, left);
+            unbranch(depth, node);
+        }
+    }
+}
+
+static void explore_time(uint32_t depth, struct budget budget, bool is_early)
+{
+    uint32_t node = scene_next_wake(&search.scenes[depth]);
+
+    if (node == search.scenes[depth].count || (is_early && budget.early == 0)) {
+        return;
+    }
+    budget.early -= is_early ? 1 : 0;
+    snprintf(search.path[depth], sizeof(search.path[depth]), "n%u wakes at %" PRIu64, node,
+             search.scenes[depth].wake_ms[node]);
+    scene_tick(branch(depth, node), node);
+    explore(depth + 1, budget);
+    unbranch(depth, node);
+}
+
+static void explore(uint32_t depth, struct budget budget)
+{
+    const struct scene *scene = &search.scenes[depth];
+    uint64_t hash = scene_hash(scene) ^ (budget.crashes << 8 | budget.early);
+    const char *problem;
+    uint32_t under_way = 0;
+
+    if (search.problem != NULL || search.out_of_time || !is_news(hash, search.depth - depth + 1)) {
+        return;
+    }
+    search.out_of_time = search.state_count % 256 == 0 && spent_s() > search.until_s;
+    problem = scene_problem(scene, false);
+    if (problem != NULL) {
+        report(depth, problem);
+        return;
+    }
+    if (depth == search.depth) {
+        if (hash % ENDS_TRIED == 0) {
+            check_end(depth);
+        }
+        return;
+    }
+    explore_deliveries(depth, budget, &under_way);
+    explore_faults(depth, budget);
+    explore_time(depth, budget, under_way > 0);
+}
+
+/* All paths of so many steps. False: there was no time for all. */
+static bool run_depth(const struct scenario *scenario, uint32_t depth)
+{
+    struct budget budget = {scenario->crash_count, scenario->early_count};
+
+    memset(seen, 0, SEEN_SLOTS * sizeof(*seen));
+    search.state_count = 0;
+    search.depth = depth;
+    explore(0, budget);
+    return !search.out_of_time;
+}
+
+/* Deeper and deeper, until the time is used up. */
+static void run_scenario(const struct scenario *scenario, double seconds)
+{
+    double begun_s = spent_s();
+    uint64_t all_count = 0;
+    uint32_t depth = DEPTH_FIRST;
+
+    search.scenario = scenario;
+    search.step_count = 0;
+    search.end_count = 0;
+    search.out_of_time = false;
+    search.until_s = begun_s + seconds;
+    scene_make(&search.scenes[0], scenario->node_count, scenario->absent_count);
+    if (scenario->looks_up) {
+        struct ring_key key = scene_position(scenario->node_count - 1);
+
+        scene_lookup(&search.scenes[0], 0, &key);
+    }
+    while (depth < DEPTH_MAX && search.problem == NULL && run_depth(scenario, depth)) {
+        all_count = search.state_count;
+        depth++;
+    }
+    printf("%s: all of %u steps (%" PRIu64 " states), some of %u; %" PRIu64 " steps, %" PRIu64
+           " ends run to rest, %.1f s\n",
+           scenario->name, depth - 1, all_count, depth, search.step_count, search.end_count,
+           spent_s() - begun_s);
+    scene_done(&search.scenes[0]);
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t seconds = 6; /* of processor time */
+
+    if (argc > 2 || (argc == 2 && units_parse_number(argv[1], &seconds) != 0)) {
+        fputs("usage: minga-exhaustive [SECONDS-PER-SCENARIO]\n", stderr);
+        return 2;
+    }
+    seen = calloc(SEEN_SLOTS, sizeof(*seen));
+    CHECK(seen != NULL);
+    for (uint32_t i = 0; i <= DEPTH_MAX; i++) {
+        search.kept[i] = malloc(scene_node_bytes());
+        CHECK(search.kept[i] != NULL);
+    }
+    for (uint32_t i = 0; i < SCENE_NODES_MAX; i++) {
+        search.all[i] = malloc(scene_node_bytes());
+        CHECK(search.all[i] != NULL);
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(scenarios) && search.problem == NULL; i++) {
+        run_scenario(&scenarios[i], (double)seconds);
+    }
+    for (uint32_t i = 0; i <= DEPTH_MAX; i++) {
+        free(search.kept[i]);
+    }
+    for (uint32_t i = 0; i < SCENE_NODES_MAX; i++) {
+        free(search.all[i]);
+    }
+    free(seen);
+    printf("exhaustive: %s\n", search.problem == NULL ? "nothing found" : "FAILED");
+    return search.problem == NULL ? 0 : 1;
+}
