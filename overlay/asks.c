@@ -156,19 +156,6 @@ static void fill_payload(minga_Payload *out, struct bytes payload)
     out->bytes.size = (pb_size_t)payload.length_bytes;
 }
 
-/* One that is not known may be known to whoever has named it; the question is repeated. */
-static bool may_be_found(struct overlay *overlay, const struct node_id *to,
-                         const struct overlay_question *question)
-{
-    if (!overlay->large || question->via == NULL || question->token == 0 ||
-        !peer_is_reachable(overlay, question->via)) {
-        return false;
-    }
-    contacts_named(overlay, to);
-    contacts_ask(overlay, question->via);
-    return true;
-}
-
 static void ask_member(struct overlay *overlay, const struct node_id *to,
                        const struct overlay_question *question)
 {
@@ -176,7 +163,7 @@ static void ask_member(struct overlay *overlay, const struct node_id *to,
     struct request *request;
     minga_Message message;
 
-    if (!peer_is_reachable(overlay, to) && !may_be_found(overlay, to, question)) {
+    if (!peer_is_reachable(overlay, to)) {
         (void)effect_done(overlay, token, OVERLAY_TIMED_OUT, "the node is not there");
         return;
     }

@@ -69,6 +69,21 @@ static struct contact *make_room(struct overlay *overlay)
     return oldest;
 }
 
+/* The one, or a new one without key and address. */
+static struct contact *take_up(struct overlay *overlay, const struct node_id *node)
+{
+    struct contact *contact = contact_find(overlay, node);
+
+    if (contact == NULL) {
+        contact = make_room(overlay);
+        memset(contact, 0, sizeof(*contact));
+        contact->used = true;
+        contact->peer.node = *node;
+    }
+    contact->used_ms = overlay->now_ms;
+    return contact;
+}
+
 void contact_learn(struct overlay *overlay, const minga_Contact *named)
 {
     struct contact *contact;
@@ -84,15 +99,8 @@ void contact_learn(struct overlay *overlay, const minga_Contact *named)
         (index != MEMBER_NONE && overlay->membership.list[index].record_bytes > 0)) {
         return;
     }
-    contact = contact_find(overlay, &node);
-    if (contact == NULL) {
-        contact = make_room(overlay);
-        memset(contact, 0, sizeof(*contact));
-        contact->used = true;
-        contact->peer.node = node;
-        contact->peer.key = key;
-    }
-    contact->used_ms = overlay->now_ms;
+    contact = take_up(overlay, &node);
+    contact->peer.key = key;
     contact->stores = named->stores;
     contact->manages = named->manages;
     contact->peer.address_count = named->addresses_count;
@@ -132,6 +140,13 @@ bool contact_fill(const struct overlay *overlay, const struct node_id *node, min
 
 /* --- who is that? */
 
+static bool can_be_dialled(const struct overlay *overlay, const struct node_id *node)
+{
+    const struct contact *contact = contact_look(overlay, node);
+
+    return contact != NULL && contact->peer.address_count > 0;
+}
+
 void contacts_named(struct overlay *overlay, const struct node_id *node)
 {
     int index = membership_find(&overlay->membership, node);
@@ -147,7 +162,7 @@ void contacts_named(struct overlay *overlay, const struct node_id *node)
         }
         return;
     }
-    if (contact_find(overlay, node) != NULL) {
+    if (can_be_dialled(overlay, node)) {
         peer_greet(overlay, node);
     } else if (overlay->named_count < ARRAY_COUNT(overlay->named)) {
         overlay->named[overlay->named_count++] = *node;
@@ -211,6 +226,20 @@ void contacts_on_reply(struct overlay *overlay, const struct request *request,
             peer_greet(overlay, &node);
         }
     }
+}
+
+void overlay_named(struct overlay *overlay, const struct overlay_event *now,
+                   const struct node_id *node, const struct node_id *via,
+                   struct overlay_effects *effects)
+{
+    state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
+    if (overlay->large && membership_find(&overlay->membership, node) == MEMBER_NONE &&
+        !can_be_dialled(overlay, node) && peer_is_reachable(overlay, via)) {
+        contacts_named(overlay, node);
+        contacts_ask(overlay, via);
+        (void)take_up(overlay, node); /* until the answer comes */
+    }
+    state_leave(overlay);
 }
 
 /* --- greeting them */

@@ -15,7 +15,7 @@ void gossip_fill_digest(const struct overlay *overlay, minga_Digest *digest_out)
     message_put_id(digest_out->nodes, &overlay->membership.digest_nodes);
     if (overlay->large) {
         digest_out->large = true;
-        digest_out->size = scale_size(overlay);
+        digest_out->size = (uint32_t)(overlay->size_average & UINT32_MAX);
     }
 }
 

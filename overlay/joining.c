@@ -376,7 +376,7 @@ static void become_member(struct overlay *overlay)
         0);
     joining_begin(overlay);
     if (overlay->sync.digest.large) {
-        scale_up(overlay, overlay->sync.digest.size);
+        scale_up(overlay, overlay->sync.digest.size / SCALE_ONE);
     }
     (void)effect_done(overlay, token, OVERLAY_OK, "");
 }

@@ -241,8 +241,12 @@ void overlay_describe(struct overlay *overlay, const struct overlay_event *now,
 struct overlay_question { /* an agent's message */
     uint64_t token;       /* not 0: an answer is awaited, DONE */
     struct bytes payload;
-    const struct node_id *via; /* who has named the node, to be asked how to reach it; or NULL */
 };
+/* `via` has named a node that may be unknown here (in a large community): has it asked how to
+ * reach that node, so that overlay_ask, called next, can wait for it. */
+void overlay_named(struct overlay *overlay, const struct overlay_event *now,
+                   const struct node_id *node, const struct node_id *via,
+                   struct overlay_effects *effects);
 /* To one member. */
 void overlay_ask(struct overlay *overlay, const struct overlay_event *now, const struct node_id *to,
                  struct overlay_question question, struct overlay_effects *effects);

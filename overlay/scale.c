@@ -11,8 +11,9 @@
 
 enum {
     SCALE_MS = 1000,
-    SCALE_ONE = 16, /* fixed point of the average */
     SCALE_DECAY = 8,
+    BELIEVE_MS = 60000,    /* a node that has just begun knows too few to doubt */
+    LIE_MAX = 4,           /* nobody is believed who is so many times off our own count */
     SHRINK_PERMILLE = 800, /* of full_members_max: back to full membership */
     SHRINK_WAIT_MS = 10000,
     OVERFLOW_WAIT_MS = 600000, /* more were ever admitted than fit: not back before */
@@ -70,6 +71,7 @@ void scale_up(struct overlay *overlay, uint32_t size)
     overlay->membership.is_part = true;
     overlay->large_ms = overlay->now_ms + SHRINK_WAIT_MS;
     overlay->size_average = (uint64_t)size * SCALE_ONE;
+    overlay->size_own = overlay->size_average;
     overlay->routing = &router_near;
     effect_trace(overlay, "keeps a part of the membership from now on: about %u nodes", size);
     chain_keep(overlay);
@@ -104,15 +106,20 @@ static void scale_down(struct overlay *overlay)
 
 void scale_hear(struct overlay *overlay, const minga_Digest *digest)
 {
-    uint64_t theirs = (uint64_t)digest->size * SCALE_ONE;
+    uint64_t theirs = digest->size;
+    uint64_t own = overlay->large ? overlay->size_own : (uint64_t)own_size(overlay) * SCALE_ONE;
+    bool is_new = overlay->now_ms - overlay->started_ms < BELIEVE_MS;
 
-    if (digest->size == 0 || overlay->phase != PHASE_MEMBER) {
+    if (!digest->large || theirs == 0 || overlay->phase != PHASE_MEMBER) {
+        return;
+    }
+    if (!is_new && (theirs > own * LIE_MAX || theirs * LIE_MAX < own)) {
         return;
     }
     if (overlay->large) {
         overlay->size_average = (overlay->size_average + theirs) / 2;
-    } else if (digest->large && digest->size > overlay->full_members_max) {
-        scale_up(overlay, digest->size);
+    } else if (theirs > (uint64_t)overlay->full_members_max * SCALE_ONE) {
+        scale_up(overlay, (uint32_t)(theirs / SCALE_ONE));
     }
 }
 
@@ -132,6 +139,7 @@ void scale_tick(struct overlay *overlay)
         }
         return;
     }
+    overlay->size_own = size * SCALE_ONE;
     overlay->size_average =
         (overlay->size_average * (SCALE_DECAY - 1) + size * SCALE_ONE) / SCALE_DECAY;
     if (overlay->now_ms >= overlay->large_ms && overlay->ring.phase == RING_IN &&

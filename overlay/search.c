@@ -52,7 +52,7 @@ bool search_start(struct overlay *overlay, const struct ring_key *key, enum sear
     if (request == NULL) {
         return false;
     }
-    request->purpose = purpose;
+    request->purpose = (uint8_t)purpose;
     request->token = number;
     return true;
 }

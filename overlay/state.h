@@ -56,6 +56,7 @@ enum {
     CHUNK_CANDIDATES_MAX = 24,
     BOOK_MEMBERS_MIN = 40, /* a table holds at least so many, however small the full one is */
     BOOK_SPARE = 12,       /* beyond full membership */
+    SCALE_ONE = 1024,      /* fixed point of sizes, here and in Digest */
     CONTACTS_MAX = 128,
     NAMED_MAX = 16,
     LOCATED_MAX = 64,
@@ -291,6 +292,7 @@ struct overlay {
     uint32_t full_members_max; /* large beyond */
     uint32_t members_max;      /* of the table */
     uint64_t size_average;     /* of the community, times SCALE_ONE */
+    uint64_t size_own;         /* the same, by the own neighbours alone */
     uint64_t large_ms;         /* not back to full membership before */
     uint64_t scale_ms;
     bool no_room; /* the last admission was right, but all places are taken by who must stay */

@@ -312,11 +312,11 @@ static void send_message(struct core *core, const struct outgoing *outgoing)
             return;
         }
     }
-    overlay_ask(
-        core->overlay, &core->now, &outgoing->ask.to,
-        (struct overlay_question){token, outgoing->payload,
-                                  id_is_zero(&outgoing->ask.via.id) ? NULL : &outgoing->ask.via},
-        &core->io);
+    if (!id_is_zero(&outgoing->ask.via.id)) {
+        overlay_named(core->overlay, &core->now, &outgoing->ask.to, &outgoing->ask.via, &core->io);
+    }
+    overlay_ask(core->overlay, &core->now, &outgoing->ask.to,
+                (struct overlay_question){token, outgoing->payload}, &core->io);
 }
 
 static void send_chunk_get(struct core *core, const struct outgoing *outgoing)

@@ -13,6 +13,7 @@ static bool is_settled(const struct world *world, uint32_t node)
 
     return converge_takes_part(world, node) && looked_at->powered &&
            world->now_ms > looked_at->begun_ms + SETTLED_MS &&
+           world->now_ms > world->client.members[node].joined_ms + SETTLED_MS &&
            world->now_ms > looked_at->stalled_until_ms + SETTLED_MS;
 }
 
@@ -21,7 +22,7 @@ static void look(struct world *world, uint32_t node, uint32_t other)
     const struct overlay_member *member =
         overlay_member_by_id(core_overlay(world->nodes[node].core), &world->nodes[other].id);
 
-    if (member != NULL && member->state == MEMBER_DOWN) {
+    if (member != NULL && member->state == MEMBER_DOWN && converge_must_see(world, node, other)) {
         world_fail(world, "a false alarm: %s takes %s for dead", world->nodes[node].name,
                    world->nodes[other].name);
     }

@@ -290,6 +290,7 @@ static void member_answered(struct world *world, uint32_t node, const struct pen
         member->again_ms = world->now_ms + AGAIN_MS;
         if (answer->outcome == OVERLAY_OK) {
             member->membership = MEMBER_JOINED;
+            member->joined_ms = world->now_ms;
         }
     }
     if ((pending->kind == CORE_SHUT_DOWN || pending->kind == CORE_BACK_SOON) &&

@@ -48,8 +48,7 @@ static uint32_t rank_of(const struct world *world, uint32_t node, uint32_t other
     return rank;
 }
 
-/* In a large community a node need not know everyone, but those who follow it on the ring. */
-static bool must_see(const struct world *world, uint32_t node, uint32_t other)
+bool converge_must_see(const struct world *world, uint32_t node, uint32_t other)
 {
     return overlay_knows_all(core_overlay(world->nodes[node].core)) || node == other ||
            rank_of(world, node, other) < SUCCESSORS_MAX;
@@ -64,7 +63,7 @@ static bool sees(struct world *world, uint32_t node, uint32_t other)
     /* A passing suspicion is no mistake: it is looked into and dropped. */
     bool is_up = member != NULL && (member->state == MEMBER_UP || member->state == MEMBER_SUSPECT);
 
-    if (is_up != ought && !must_see(world, node, other)) {
+    if (is_up != ought && !converge_must_see(world, node, other)) {
         return true;
     }
     if (ought && !is_up) {
