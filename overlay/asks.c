@@ -370,13 +370,14 @@ static void done_lookup(struct overlay *overlay, uint64_t token, const minga_Loo
     if (answer->path_count > 0) {
         effect->lookup.responsible = effect->lookup.path[answer->path_count - 1];
     }
-    for (pb_size_t i = 0; i < answer->holders_count; i++) {
+    for (pb_size_t i = 0; i < answer->holders_count && i < RECORD_COPIES; i++) {
         effect->lookup.holders[i] = (struct node_id){message_id(answer->holders[i])};
     }
     for (pb_size_t i = 0; i < answer->contacts_count; i++) {
         contact_learn(overlay, &answer->contacts[i]);
     }
-    effect->lookup.holder_count = answer->holders_count;
+    effect->lookup.holder_count =
+        answer->holders_count < RECORD_COPIES ? answer->holders_count : (uint32_t)RECORD_COPIES;
 }
 
 void asks_on_reply(struct overlay *overlay, const struct request *request,

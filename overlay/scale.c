@@ -48,13 +48,13 @@ uint32_t scale_of_ring(const struct ring *ring)
 static uint32_t own_size(const struct overlay *overlay)
 {
     uint32_t known = count_up(&overlay->membership);
-    uint32_t size;
+    uint32_t node_count;
 
     if (!overlay->large) {
         return known;
     }
-    size = scale_of_ring(&overlay->ring);
-    return size > known ? size : known; /* there are at least those that are seen */
+    node_count = scale_of_ring(&overlay->ring);
+    return node_count > known ? node_count : known; /* there are at least those that are seen */
 }
 
 uint32_t scale_size(const struct overlay *overlay)
@@ -62,7 +62,7 @@ uint32_t scale_size(const struct overlay *overlay)
     return overlay->large ? (uint32_t)(overlay->size_average / SCALE_ONE) : own_size(overlay);
 }
 
-void scale_up(struct overlay *overlay, uint32_t size)
+void scale_up(struct overlay *overlay, uint32_t node_count)
 {
     if (overlay->large || overlay->self_index == MEMBER_NONE) {
         return;
@@ -70,10 +70,10 @@ void scale_up(struct overlay *overlay, uint32_t size)
     overlay->large = true;
     overlay->membership.is_part = true;
     overlay->large_ms = overlay->now_ms + SHRINK_WAIT_MS;
-    overlay->size_average = (uint64_t)size * SCALE_ONE;
+    overlay->size_average = (uint64_t)node_count * SCALE_ONE;
     overlay->size_own = overlay->size_average;
     overlay->routing = &router_near;
-    effect_trace(overlay, "keeps a part of the membership from now on: about %u nodes", size);
+    effect_trace(overlay, "keeps a part of the membership from now on: about %u nodes", node_count);
     chain_keep(overlay);
     far_init(overlay);
     for (uint32_t i = 0; i < overlay->membership.count; i++) {
@@ -125,27 +125,27 @@ void scale_hear(struct overlay *overlay, const minga_Digest *digest)
 
 void scale_tick(struct overlay *overlay)
 {
-    uint64_t size;
+    uint64_t node_count;
 
     if (overlay->now_ms < overlay->scale_ms || overlay->phase != PHASE_MEMBER) {
         return;
     }
     overlay->scale_ms = overlay->now_ms + SCALE_MS;
     far_tick(overlay);
-    size = (uint64_t)own_size(overlay);
+    node_count = (uint64_t)own_size(overlay);
     if (!overlay->large) {
-        if (size > overlay->full_members_max) {
-            scale_up(overlay, (uint32_t)size);
+        if (node_count > overlay->full_members_max) {
+            scale_up(overlay, (uint32_t)node_count);
         }
         return;
     }
-    overlay->size_own = size * SCALE_ONE;
+    overlay->size_own = node_count * SCALE_ONE;
     overlay->size_average =
-        (overlay->size_average * (SCALE_DECAY - 1) + size * SCALE_ONE) / SCALE_DECAY;
+        (overlay->size_average * (SCALE_DECAY - 1) + node_count * SCALE_ONE) / SCALE_DECAY;
     if (overlay->now_ms >= overlay->large_ms && overlay->ring.phase == RING_IN &&
         overlay->size_average * 1000 <=
             (uint64_t)overlay->full_members_max * SHRINK_PERMILLE * SCALE_ONE &&
-        size <= overlay->full_members_max) {
+        node_count <= overlay->full_members_max) {
         scale_down(overlay);
     }
 }

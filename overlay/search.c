@@ -83,14 +83,16 @@ void search_found(struct overlay *overlay, const struct request *request,
 {
     struct node_id holders[RECORD_COPIES];
     struct ring_key from = {message_id(answer->from)};
+    uint32_t count =
+        answer->holders_count < RECORD_COPIES ? answer->holders_count : (uint32_t)RECORD_COPIES;
 
-    for (pb_size_t i = 0; i < answer->holders_count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         holders[i] = (struct node_id){message_id(answer->holders[i])};
     }
-    if (answer->holders_count > 0) {
+    if (count > 0) {
         far_found(overlay, &request->key, &holders[0], id_is_zero(&from.id) ? NULL : &from);
     }
-    hand_over(overlay, request, holders, answer->holders_count);
+    hand_over(overlay, request, holders, count);
 }
 
 void search_on_reply(struct overlay *overlay, const struct request *request,

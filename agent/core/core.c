@@ -186,24 +186,11 @@ void core_start(struct core *core, uint64_t now_ms, uint64_t wall_unix_s,
     step_end(core);
 }
 
-/* In a large community the managers of what runs here are kept found. */
-static void locate_managers(struct core *core)
-{
-    for (uint32_t i = 0; !overlay_knows_all(core->overlay) && i < core_replica_count(core); i++) {
-        struct core_replica replica;
-        struct ring_key key;
-
-        core_replica(core, i, core->turn.now_ms, &replica);
-        key = (struct ring_key){replica.key.service.id};
-        overlay_locate(core->overlay, &core->now, &key, &core->io);
-    }
-}
-
 static void tick(struct core *core)
 {
     core->overlay_wake_ms = UINT64_MAX;
     overlay_step(core->overlay, &core->now, &core->io);
-    locate_managers(core);
+    core_locate_managers(core);
     drain(core);
     executor_tick(core->executor, &core->turn);
     drain(core);

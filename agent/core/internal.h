@@ -124,6 +124,12 @@ bool core_read_logs(struct core *core, const minga_LogsQuery *query,
 void core_note_free(struct core *core, const struct node_id *node,
                     const struct sandbox_limits *free);
 
+/* --- locate.c: large communities */
+/* Keeps the managers of what runs here found. */
+void core_locate_managers(struct core *core);
+/* Whom to ask for a service: none yet while that is looked up, and then again a little later. */
+void core_find_candidates(struct core *core, struct request *request);
+
 /* requests.c */
 void core_request_begin(struct core *core, const struct core_request *from);
 /* The end of what a request had asked: of the overlay (`done`), or of a node (`message`). */

@@ -336,20 +336,6 @@ static void ask_next(struct core *core, struct request *request)
     send_query(core, request, &request->candidates[request->candidate_next++], &message);
 }
 
-/* Who should know a service, in a large community, is looked up first. */
-static void find_candidates(struct core *core, struct request *request)
-{
-    struct ring_key key = {request->service.id};
-
-    overlay_locate(core->overlay, &core->now, &key, &core->io);
-    request->candidate_count = core->around.candidates(core->around.self, &request->service,
-                                                       CANDIDATES_MAX, request->candidates);
-    request->attempt_until_ms = 0;
-    if (request->candidate_count == 0 && !overlay_knows_all(core->overlay)) {
-        request->attempt_until_ms = core->turn.now_ms + LOCATE_AGAIN_MS;
-    }
-}
-
 static void begin_directory(struct core *core, struct request *request,
                             const struct core_request *from)
 {
@@ -358,7 +344,7 @@ static void begin_directory(struct core *core, struct request *request,
         request->candidates[0] = from->node;
         request->candidate_count = 1;
     } else {
-        find_candidates(core, request);
+        core_find_candidates(core, request);
     }
     if (request->attempt_until_ms == 0) {
         ask_next(core, request);
@@ -575,7 +561,7 @@ static void request_tick(struct core *core, struct request *request)
         request_answer(core, request, OVERLAY_TIMED_OUT, "no answer in time");
     } else if (request->attempt_until_ms != 0 && core->turn.now_ms >= request->attempt_until_ms) {
         if (request->stage == STAGE_ASK && request->candidate_count == 0) {
-            find_candidates(core, request);
+            core_find_candidates(core, request);
         }
         if (request->candidate_count > 0 || request->attempt_until_ms == 0) {
             ask_next(core, request);
