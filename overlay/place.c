@@ -231,7 +231,8 @@ static void take_stabilised(struct overlay *overlay, const minga_StabiliseReply 
     event->kind = RING_STABILISED;
     event->epoch = answer->epoch;
     event->has_other = take_node(overlay, answer->predecessor, &event->other);
-    for (pb_size_t i = 0; i < answer->successors_count; i++) {
+    for (pb_size_t i = 0; i < answer->successors_count && event->successor_count < SUCCESSORS_MAX;
+         i++) {
         if (take_node(overlay, answer->successors[i], &event->successors[event->successor_count])) {
             event->successor_count++;
         }
