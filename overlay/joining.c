@@ -71,6 +71,14 @@ static bool may_go_on(const struct overlay *overlay, const minga_Join *join)
     return !join->relayed || (overlay->large && join->hops < JOIN_HOPS_MAX);
 }
 
+static void answer_busy(struct overlay *overlay, const struct asker *asker)
+{
+    minga_Message message;
+
+    message_init(&message, minga_Message_busy_tag);
+    peer_reply(overlay, asker, &message, NULL);
+}
+
 /* One member counts the uses of an invitation: the one responsible for its key. */
 static void relay_join(struct overlay *overlay, const struct arrival *arrival,
                        const struct ring_key *key)
@@ -81,8 +89,7 @@ static void relay_join(struct overlay *overlay, const struct arrival *arrival,
 
     if (!may_go_on(overlay, &message.kind.join) ||
         !overlay->routing->next_hop(&overlay->router, key, &next)) {
-        message_init(&message, minga_Message_busy_tag);
-        peer_reply(overlay, &arrival->asker, &message, NULL);
+        answer_busy(overlay, &arrival->asker);
         return;
     }
     message.kind.join.relayed = true;
@@ -137,6 +144,12 @@ void joining_on_join(struct overlay *overlay, const struct arrival *arrival)
     struct ring_key key;
     int index;
 
+    /* Admitted a moment ago, and others know it before this node itself: it will be a member soon. */
+    if (overlay->phase == PHASE_ENTERING ||
+        (overlay->phase == PHASE_OUTSIDE && overlay->join.active)) {
+        answer_busy(overlay, &arrival->asker);
+        return;
+    }
     if (overlay->phase != PHASE_MEMBER) {
         refuse_join(overlay, &arrival->asker, "this node belongs to no community");
         return;
@@ -172,7 +185,8 @@ void joining_on_relay_reply(struct overlay *overlay, const struct request *reque
 {
     minga_Message onward = *arrival->message;
 
-    if (onward.which_kind == minga_Message_join_reply_tag) {
+    if (onward.which_kind == minga_Message_join_reply_tag ||
+        onward.which_kind == minga_Message_busy_tag) {
         peer_reply(overlay, &request->asker, &onward, NULL);
     }
 }

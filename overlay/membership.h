@@ -47,6 +47,7 @@ struct member {
     bool linked;           /* an outbound link is or may be open */
     uint64_t refused_ms;   /* it had forgotten us then */
     bool is_up;            /* it has been up since */
+    bool is_refused;       /* no process listened at its address the last time */
     struct rtt rtt;        /* over it */
     uint64_t sent_ms;      /* last message to it */
     uint64_t heard_ms;     /* last message from it; 0: never */

@@ -85,6 +85,7 @@ static uint64_t next_wake(const struct overlay *overlay)
 
     sooner(&wake_ms, overlay->goodbye_ms);
     sooner(&wake_ms, chunk_get_wake(overlay));
+    sooner(&wake_ms, bulk_wake(&overlay->offers));
     if (overlay->phase == PHASE_MEMBER && overlay->started) {
         sooner(&wake_ms, detector_wake(&overlay->detector));
         sooner(&wake_ms, overlay->redial_ms);
@@ -160,6 +161,7 @@ static void housekeeping(struct overlay *overlay)
     dispatch_expire(overlay);
     goodbye_tick(overlay);
     chunk_get_tick(overlay);
+    chunk_offers_tick(overlay);
     if (overlay->phase != PHASE_MEMBER || overlay->record.leaving) {
         return;
     }
@@ -218,7 +220,7 @@ void overlay_step(struct overlay *overlay, const struct overlay_event *event,
         peer_on_link_up(overlay, &event->node);
         break;
     case OVERLAY_LINK_LOST:
-        peer_on_link_lost(overlay, &event->node);
+        peer_on_link_lost(overlay, &event->node, event->refused);
         break;
     case OVERLAY_STORED:
         on_stored(overlay, event);

@@ -58,6 +58,7 @@ struct overlay_event {
     struct node_id node;                /* LINK_UP, LINK_LOST */
     uint64_t token;                     /* STORED, CHUNK_STORED */
     bool failed;                        /* STORED */
+    bool refused;                       /* LINK_LOST: no process listens at the address */
     struct chunk_id chunk;              /* CHUNK_STORED, CHUNK_ABSENT */
     uint64_t chunk_bytes;               /* CHUNK_STORED */
     enum overlay_chunk_outcome outcome; /* CHUNK_STORED */
@@ -345,6 +346,7 @@ struct overlay_ring_view {
     struct node_id predecessors[SUCCESSORS_MAX];
     uint32_t successor_count;
     struct node_id successors[SUCCESSORS_MAX];
+    uint64_t epoch; /* of its arc; 0: it has none */
 };
 void overlay_ring(const struct overlay *overlay, struct overlay_ring_view *view_out);
 

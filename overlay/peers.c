@@ -275,6 +275,16 @@ static struct request *enter_request(struct overlay *overlay, enum request_kind 
     return request;
 }
 
+/* Any question that is answered at once shows whether its receiver is there. */
+static void note_asked(struct overlay *overlay, enum request_kind kind, const struct node_id *to)
+{
+    int index = membership_find(&overlay->membership, to);
+
+    if (request_is_prompt(kind) && kind != REQUEST_PING && index != MEMBER_NONE) {
+        watch_event(overlay, DETECTOR_SENT, index);
+    }
+}
+
 struct request *peer_request(struct overlay *overlay, enum request_kind kind,
                              const struct node_id *to, minga_Message *message, uint64_t timeout_ms)
 {
@@ -285,6 +295,7 @@ struct request *peer_request(struct overlay *overlay, enum request_kind kind,
             request_is_prompt(kind) ? peer_timeout_ms(overlay, to) : (uint64_t)REPLY_MS;
         request->repeat_ms = overlay->now_ms + request->repeat_every_ms;
         peer_send(overlay, to, message, NULL);
+        note_asked(overlay, kind, to);
     }
     return request;
 }
@@ -330,13 +341,14 @@ void peer_on_link_up(struct overlay *overlay, const struct node_id *node)
     }
     if (index != MEMBER_NONE) {
         overlay->membership.list[index].is_up = true;
+        overlay->membership.list[index].is_refused = false;
     }
     if (overlay->phase != PHASE_OUTSIDE) {
         peer_greet(overlay, node);
     }
 }
 
-void peer_on_link_lost(struct overlay *overlay, const struct node_id *node)
+void peer_on_link_lost(struct overlay *overlay, const struct node_id *node, bool refused)
 {
     int index = membership_find(&overlay->membership, node);
     struct member *member;
@@ -351,7 +363,8 @@ void peer_on_link_lost(struct overlay *overlay, const struct node_id *node)
     member = &overlay->membership.list[index];
     member->greeted = false;
     member->is_up = false;
-    dispatch_link_lost(overlay, node);
+    member->is_refused = refused;
+    dispatch_link_lost(overlay, node, refused);
     if (!membership_in_ring(member)) {
         if (member->linked) {
             peer_hang_up(overlay, node); /* dialled again in its turn, not by the transport */
@@ -361,7 +374,7 @@ void peer_on_link_lost(struct overlay *overlay, const struct node_id *node)
     if (overlay->large) {
         detector_accuse(&overlay->detector, index, overlay->now_ms); /* nobody else may tell us */
     }
-    watch_event(overlay, DETECTOR_LINK_LOST, index);
+    watch_event(overlay, refused ? DETECTOR_REFUSED : DETECTOR_LINK_LOST, index);
 }
 
 /* Does the key in a greeting belong to the X25519 key that CURVE has proved? Deriving it costs as
@@ -549,6 +562,9 @@ void peer_on_hello(struct overlay *overlay, const struct arrival *arrival)
            sizeof(arrival->source->curve_key)); /* proven, perhaps before it was a member */
     overlay->membership.list[index].has_curve_key = true;
     links_greeted(&overlay->links, arrival->source->link, index, overlay->now_ms);
+    if (hello->has_digest) {
+        bans_tell(overlay, &arrival->asker, &hello->digest);
+    }
     take_greeting(overlay, index, (struct bytes){hello->node_record.bytes, hello->node_record.size},
                   hello->has_digest ? &hello->digest : NULL);
     gossip_heard(overlay, index);
@@ -562,6 +578,9 @@ void peer_on_welcome(struct overlay *overlay, const struct arrival *arrival)
 
     if (arrival->member == MEMBER_NONE) {
         return;
+    }
+    if (answer->has_digest) {
+        bans_tell(overlay, &arrival->asker, &answer->digest);
     }
     take_greeting(overlay, arrival->member,
                   (struct bytes){answer->node_record.bytes, answer->node_record.size},

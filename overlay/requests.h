@@ -39,6 +39,7 @@ enum request_kind {
     REQUEST_WHO,
     REQUEST_FIND, /* a lookup that an operation here waits for, see purpose */
     REQUEST_BROADCAST,
+    REQUEST_CHUNK_OFFERS,
     REQUEST_KINDS_COUNT,
 };
 
@@ -66,6 +67,7 @@ struct request {
     uint64_t deadline_ms;
     uint64_t repeat_ms;       /* 0: never */
     uint64_t repeat_every_ms; /* doubles */
+    uint32_t busy_count;
     size_t length_bytes;
     uint8_t bytes[MESSAGE_BYTES_MAX];
 };

@@ -10,6 +10,7 @@
 #include "base/random.h"
 #include "overlay/admission.h"
 #include "overlay/broadcast.h"
+#include "overlay/bulk.h"
 #include "overlay/chunks.h"
 #include "overlay/detector.h"
 #include "overlay/links.h"
@@ -30,7 +31,9 @@ enum {
     START_DIALS_MAX = 64,
     ASK_MS = 3000,
     ROUTE_MS = 5000,
-    BUSY_MS = 100,          /* after "busy" a request is repeated */
+    BUSY_MS = 100,          /* after "busy" a request is repeated ... */
+    BUSY_SAME_COUNT = 4,    /* ... so often, then after twice the time ... */
+    BUSY_DOUBLINGS_MAX = 4, /* ... and so on */
     JOIN_CONTACT_MS = 2500, /* one contact's time to answer a JOIN */
     JOIN_REPEAT_MS = 1000,
     JOIN_PASSES_MAX = 8, /* over the membership, until all admissions are vouched for */
@@ -43,6 +46,7 @@ enum {
     SYNC_ITEMS_MAX = 16,        /* items sent for one page */
     SYNC_CHUNK_PAGES_MAX = 64,  /* of one session */
     GOODBYE_MS = 1000,
+    CHUNK_OFFER_MS = 20000,
     SEQUENCE_LEAP_MAX = 65536, /* of the node record, at each start */
     BACK_SOON_MS = 10000,
     IDLE_LINK_MS = 60000,
@@ -321,6 +325,7 @@ struct overlay {
     struct chunks chunks;
 
     struct broadcasts broadcasts;
+    struct bulk offers; /* of chunks */
     struct join_state join;
     struct sync_session sync;
     bool sync_wanted[MEMBERS_MAX];
@@ -396,7 +401,11 @@ void peer_on_hello(struct overlay *overlay, const struct arrival *arrival);
 void peer_on_welcome(struct overlay *overlay, const struct arrival *arrival);
 void peer_on_refused(struct overlay *overlay, const struct arrival *arrival);
 void peer_on_link_up(struct overlay *overlay, const struct node_id *node);
-void peer_on_link_lost(struct overlay *overlay, const struct node_id *node);
+void peer_on_link_lost(struct overlay *overlay, const struct node_id *node, bool refused);
+
+/* --- bans.c */
+/* Tells whoever greets, or answers a greeting, of expulsions when its digest differs. */
+void bans_tell(struct overlay *overlay, const struct asker *asker, const minga_Digest *theirs);
 
 /* --- near.c */
 /* Those who answer soonest come first; equally near ones keep their order. */
@@ -410,7 +419,7 @@ void dispatch_gone(struct overlay *overlay, const struct node_id *node);
 /* A node that did not know us does now: what it was asked before is asked again at once. */
 void dispatch_welcomed(struct overlay *overlay, const struct node_id *node);
 /* Ends what was under way on a broken link and is not repeated. */
-void dispatch_link_lost(struct overlay *overlay, const struct node_id *node);
+void dispatch_link_lost(struct overlay *overlay, const struct node_id *node, bool refused);
 
 /* --- tell.c: broadcasts */
 /* Tells every member once what has been applied here already. */
@@ -485,6 +494,7 @@ void watch_neighbours(struct overlay *overlay);
 void watch_ping(struct overlay *overlay, int index, uint64_t accused_incarnation);
 void watch_on_ping(struct overlay *overlay, const struct arrival *arrival);
 void watch_on_probe_via(struct overlay *overlay, const struct arrival *arrival);
+void watch_on_timeout(struct overlay *overlay, const struct request *request);
 void watch_on_reply(struct overlay *overlay, const struct request *request,
                     const struct arrival *arrival);
 
@@ -532,7 +542,23 @@ void record_get_on_timeout(struct overlay *overlay, const struct request *reques
 void record_get_on_holders(struct overlay *overlay, uint64_t number, const struct node_id *holders,
                            uint32_t count);
 
+/* --- chunk_offers.c: offers of several chunks to one holder */
+bool chunk_offers_add(struct overlay *overlay, const struct node_id *to,
+                      const struct chunk_id *chunk, uint64_t bytes, uint64_t put);
+void chunk_offers_tick(struct overlay *overlay);
+void chunk_offers_on_message(struct overlay *overlay, const struct arrival *arrival);
+void chunk_offers_on_reply(struct overlay *overlay, const struct request *request,
+                           const struct arrival *arrival);
+void chunk_offers_on_timeout(struct overlay *overlay, const struct request *request);
+
 /* --- chunk_put.c, chunk_get.c */
+/* What becomes of one offer that was made together with others. */
+void chunk_put_answered(struct overlay *overlay, uint64_t number, const struct node_id *by,
+                        minga_ChunkAnswer answer);
+void chunk_put_not_answered(struct overlay *overlay, uint64_t number);
+void chunk_put_offer_alone(struct overlay *overlay, uint64_t number, const struct node_id *to);
+minga_ChunkAnswer chunk_put_judge(struct overlay *overlay, const struct arrival *arrival,
+                                  const minga_ChunkOffer *offered);
 void chunk_put_on_offer(struct overlay *overlay, const struct arrival *arrival);
 void chunk_put_on_data(struct overlay *overlay, const struct arrival *arrival);
 void chunk_put_on_reply(struct overlay *overlay, const struct request *request,

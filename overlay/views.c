@@ -160,6 +160,7 @@ void overlay_ring(const struct overlay *overlay, struct overlay_ring_view *view_
         view_out->predecessor_count = 1;
         view_out->predecessors[0] = ring->predecessor.node;
     }
+    view_out->epoch = ring->epoch;
     view_out->successor_count = ring->successor_count;
     for (uint32_t i = 0; i < ring->successor_count; i++) {
         view_out->successors[i] = ring->successors[i].node;

@@ -99,11 +99,22 @@ static void declare_dead(struct overlay *overlay, int index)
     tell_everyone(overlay, &item);
 }
 
+/* Over a new link: the transport waits before it dials a broken one again, and only a new
+ * connection shows whether the process is still there. */
+static void redial(struct overlay *overlay, int index)
+{
+    peer_hang_up(overlay, &overlay->membership.list[index].view.node);
+    watch_ping(overlay, index, 0);
+}
+
 static void perform(struct overlay *overlay, const struct detector_verdict *verdict)
 {
     switch (verdict->kind) {
     case VERDICT_PROBE:
         watch_ping(overlay, verdict->member, 0);
+        break;
+    case VERDICT_REDIAL:
+        redial(overlay, verdict->member);
         break;
     case VERDICT_PROBE_VIA:
         probe_via(overlay, verdict->member);
@@ -184,11 +195,38 @@ void watch_on_probe_via(struct overlay *overlay, const struct arrival *arrival)
     if (index == MEMBER_NONE || index == overlay->self_index) {
         return;
     }
+    if (overlay->membership.list[index].linked && !overlay->membership.list[index].is_up) {
+        peer_hang_up(overlay, &node); /* a new link, at once: it may be refused */
+    }
     message_init(&message, minga_Message_ping_tag);
     request = peer_request(overlay, REQUEST_PROBE_FOR, &node, &message, REPLY_MS);
     if (request != NULL) {
         request->asker = arrival->asker;
         request->repeat_ms = 0;
+    }
+}
+
+/* Nobody answered on behalf of whom it was probed: say at least that we looked. */
+void watch_on_timeout(struct overlay *overlay, const struct request *request)
+{
+    int index = membership_find(&overlay->membership, &request->to);
+    minga_Message message;
+
+    message_init(&message, minga_Message_probe_result_tag);
+    message.kind.probe_result.refused =
+        index != MEMBER_NONE && overlay->membership.list[index].is_refused;
+    peer_reply(overlay, &request->asker, &message, NULL);
+}
+
+static void take_result(struct overlay *overlay, int index, const minga_Message *message)
+{
+    if (message->which_kind != minga_Message_probe_result_tag) {
+        return;
+    }
+    if (message->kind.probe_result.alive) {
+        watch_event(overlay, DETECTOR_HEARD, index);
+    } else if (message->kind.probe_result.refused) {
+        watch_event(overlay, DETECTOR_DENIED, index);
     }
 }
 
@@ -202,10 +240,7 @@ void watch_on_reply(struct overlay *overlay, const struct request *request,
         message.kind.probe_result.alive = true;
         peer_reply(overlay, &request->asker, &message, NULL);
     } else if (request->kind == REQUEST_PROBE_VIA) {
-        if (arrival->message->which_kind == minga_Message_probe_result_tag &&
-            arrival->message->kind.probe_result.alive) {
-            watch_event(overlay, DETECTOR_HEARD, (int)request->token);
-        }
+        take_result(overlay, (int)request->token, arrival->message);
         return;
     }
     if (arrival->member != MEMBER_NONE && arrival->message->which_kind == minga_Message_pong_tag &&

@@ -4,6 +4,7 @@
 
 #include "agent/api/documents.h"
 #include "agent/api/limits.h"
+#include "agent/api/moment.h"
 #include "agent/api/route.h"
 #include "base/cleanup.h"
 #include "overlay/signed.h"
@@ -228,11 +229,12 @@ static void on_lookup(struct exchange *exchange, uint64_t context, const struct 
 {
     struct ring_key key;
 
-    (void)context;
     if (answer->outcome != OVERLAY_OK) {
         exchange_fail_answer(exchange, "lookup", answer);
     } else if (exchange_parameter_id(exchange, 0, &key.id) == 0) {
-        exchange_reply(exchange, 200, document_lookup(&key, &answer->lookup));
+        exchange_reply(exchange, 200,
+                       document_lookup(exchange_core(exchange), &key, &answer->lookup,
+                                       exchange_stopwatch_us() - context));
     }
 }
 
@@ -241,6 +243,6 @@ void handle_lookup(struct exchange *exchange)
     struct core_request request = {.kind = CORE_LOOKUP};
 
     if (exchange_parameter_id(exchange, 0, &request.key.id) == 0) {
-        exchange_request(exchange, &request, on_lookup, 0);
+        exchange_request(exchange, &request, on_lookup, exchange_stopwatch_us());
     }
 }

@@ -301,48 +301,6 @@ json_t *document_nodes(const struct core *core, struct document_time time)
     return json_pack("{so so}", "community", community_name(overlay), "nodes", nodes);
 }
 
-static json_t *ids_of_nodes(const struct node_id *nodes, uint32_t count)
-{
-    json_t *array = json_array();
-
-    for (uint32_t i = 0; i < count; i++) {
-        json_array_append_new(array, document_id(&nodes[i].id));
-    }
-    return array;
-}
-
-json_t *document_ring(const struct core *core)
-{
-    const struct overlay *overlay = core_overlay(core);
-    struct node_id self = overlay_self(overlay);
-    struct overlay_ring_view ring;
-    json_t *positions = json_array();
-    uint32_t up_count = 0;
-
-    overlay_ring(overlay, &ring);
-    for (uint32_t i = 0; i < ring.position_count; i++) {
-        json_array_append_new(positions, document_id(&ring.positions[i].id));
-    }
-    for (uint32_t i = 0; i < overlay_member_count(overlay); i++) {
-        enum member_state state = overlay_member(overlay, i)->state;
-
-        up_count += state == MEMBER_UP || state == MEMBER_SUSPECT ? 1 : 0;
-    }
-    return json_pack("{so so so so sI}", "node", document_id(&self.id), "positions", positions,
-                     "predecessors", ids_of_nodes(ring.predecessors, ring.predecessor_count),
-                     "successors", ids_of_nodes(ring.successors, ring.successor_count), "nodes",
-                     (json_int_t)up_count);
-}
-
-json_t *document_lookup(const struct ring_key *key, const struct overlay_lookup *lookup)
-{
-    return json_pack("{so so so sI so}", "key", document_id(&key->id), "responsible",
-                     document_id(&lookup->responsible.id), "holders",
-                     ids_of_nodes(lookup->holders, lookup->holder_count), "hops",
-                     (json_int_t)(lookup->path_count > 0 ? lookup->path_count - 1 : 0), "path",
-                     ids_of_nodes(lookup->path, lookup->path_count));
-}
-
 static json_int_t services_of(const json_t *services, const char *owner)
 {
     json_int_t count = 0;

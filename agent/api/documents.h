@@ -32,8 +32,11 @@ json_t *document_ended(const char *service_name, const struct replica_status *re
 json_t *document_node(const struct core *core, const struct public_key *node_key,
                       struct document_time time);
 json_t *document_nodes(const struct core *core, struct document_time time);
-json_t *document_ring(const struct core *core);
-json_t *document_lookup(const struct ring_key *key, const struct overlay_lookup *lookup);
+/* ring_documents.c */
+json_t *document_ring(const struct core *core, struct document_time time);
+/* `took_us`: from the request to its answer. */
+json_t *document_lookup(const struct core *core, const struct ring_key *key,
+                        const struct overlay_lookup *lookup, uint64_t took_us);
 /* `services`: an array of document_service, to count each member's. */
 json_t *document_members(const struct core *core, const json_t *services);
 /* Of a service with replicas: the healthy ones' addresses. `port_name`: NULL for all ports. */

@@ -4,4 +4,6 @@
 #include "agent/api/documents.h"
 #include "agent/api/exchange.h"
 
+/* For measuring how long something took. */
+uint64_t exchange_stopwatch_us(void);
 struct document_time exchange_moment(const struct exchange *exchange);

@@ -29,7 +29,8 @@ void handle_nodes(struct exchange *exchange)
 
 void handle_ring(struct exchange *exchange)
 {
-    exchange_reply(exchange, 200, document_ring(exchange_core(exchange)));
+    exchange_reply(exchange, 200,
+                   document_ring(exchange_core(exchange), exchange_moment(exchange)));
 }
 
 static json_t *contact(const struct overlay_peer *peer)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* minga ring, minga lookup KEY */
+/* minga ring, minga lookup [--trace] KEY */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,6 +7,7 @@
 #include "agent/cli/resolve.h"
 #include "agent/cli/text.h"
 #include "base/cleanup.h"
+#include "base/hash.h"
 
 /* A node as people know it: its name, and the beginning of its id. */
 static void print_node_of(const json_t *nodes, const char *id, char *text_out,
@@ -45,43 +46,96 @@ static void add_rows(struct table *table, const json_t *nodes, const char *role,
     }
 }
 
+static const char *first_text_of(const json_t *document, const char *name)
+{
+    const char *text = json_string_value(json_array_get(json_object_get(document, name), 0));
+
+    return text == NULL ? "" : text;
+}
+
 /* Names of nodes, for people only. */
 static int get_nodes(struct session *session, json_t **nodes_out)
 {
     return session->json ? EXIT_DONE : session_get(session, "/v1/nodes", nodes_out);
 }
 
+/* The beginning of an id, which tells apart and fits. */
+static void shorten(const char *id, char text_out[ID_SHORT_CHARS + 1])
+{
+    snprintf(text_out, ID_SHORT_CHARS + 1, "%.*s", ID_SHORT_CHARS, id);
+}
+
+/* A row of what the node sees of another: role, who, state, address, position. */
+static void add_sight(struct table *table, const char *role, const json_t *sight)
+{
+    char position[ID_SHORT_CHARS + 1];
+    char who[128];
+    char id[ID_SHORT_CHARS + 1];
+
+    shorten(text_of(sight, "node"), id);
+    shorten(text_of(sight, "position"), position);
+    if (text_of(sight, "node_name")[0] == '\0') {
+        snprintf(who, sizeof(who), "%s", id);
+    } else {
+        snprintf(who, sizeof(who), "%s (%s)", text_of(sight, "node_name"), id);
+    }
+    table_add(table, (const char *const[]){role, who, text_of(sight, "state"),
+                                           text_of(sight, "address"), position});
+}
+
+static void add_sights(struct table *table, const json_t *sights, const char *role)
+{
+    const json_t *sight;
+    size_t i;
+    bool is_first = true;
+
+    json_array_foreach(sights, i, sight)
+    {
+        if (strcmp(text_of(sight, "role"), role) == 0) {
+            add_sight(table, is_first ? role : "", sight);
+            is_first = false;
+        }
+    }
+}
+
+static void print_ring(const struct session *session, const json_t *ring, const json_t *nodes)
+{
+    static const char *const headings[] = {"RING", "WHO", "STATE", "ADDRESS", "POSITION"};
+    const json_t *neighbours = json_object_get(ring, "neighbours");
+    struct table table;
+    char position[ID_SHORT_CHARS + 1];
+    char text[96];
+
+    table_init(&table, headings, ARRAY_COUNT(headings));
+    shorten(first_text_of(ring, "positions"), position);
+    print_node_of(nodes, text_of(ring, "node"), text, sizeof(text));
+    table_add(&table, (const char *const[]){"this node", text, "", "", position});
+    snprintf(text, sizeof(text), "%.2f %% of the ring, epoch %" PRIi64,
+             json_real_value(json_object_get(ring, "share")) * 100, number_of(ring, "epoch"));
+    table_add(&table, (const char *const[]){"its arc", text, "", "", ""});
+    snprintf(text, sizeof(text), "%" PRIi64, number_of(ring, "nodes"));
+    table_add(&table, (const char *const[]){"nodes up", text, "", "", ""});
+    add_sights(&table, neighbours, "predecessor");
+    add_sights(&table, neighbours, "successor");
+    print_table(session, &table);
+}
+
 int run_ring(struct session *session, const struct arguments *arguments)
 {
-    static const char *const headings[] = {"RING", "WHO"};
     CLEANUP(cleanup_json) json_t *ring = NULL;
     CLEANUP(cleanup_json) json_t *document = NULL;
-    struct table table;
-    char count[48];
     int status = session_get(session, "/v1/ring", &ring);
 
     (void)arguments;
     if (status == EXIT_DONE) {
         status = get_nodes(session, &document);
     }
-    if (status != EXIT_DONE) {
-        return status;
-    }
-    if (session->json) {
+    if (status == EXIT_DONE && session->json) {
         print_document(ring);
-        return EXIT_DONE;
+    } else if (status == EXIT_DONE) {
+        print_ring(session, ring, json_object_get(document, "nodes"));
     }
-    const json_t *nodes = json_object_get(document, "nodes");
-
-    table_init(&table, headings, ARRAY_COUNT(headings));
-    snprintf(count, sizeof(count), "%" PRIi64, number_of(ring, "nodes"));
-    add_row(&table, nodes, "this node", text_of(ring, "node"));
-    table_add(&table, (const char *const[]){"nodes up", count});
-    add_rows(&table, nodes, "positions", json_object_get(ring, "positions"));
-    add_rows(&table, nodes, "predecessors", json_object_get(ring, "predecessors"));
-    add_rows(&table, nodes, "successors", json_object_get(ring, "successors"));
-    print_table(session, &table);
-    return EXIT_DONE;
+    return status;
 }
 
 static bool is_key(const char *text)
@@ -89,18 +143,52 @@ static bool is_key(const char *text)
     return strlen(text) == ID_HEX_CHARS && strspn(text, "0123456789abcdefABCDEF") == ID_HEX_CHARS;
 }
 
-/* A key is one as it stands, or a service's. */
-static int key_of(struct session *session, const char *text, char key_out[ID_HEX_CHARS + 1])
+/* What was looked up, and how it became a key. */
+struct wanted {
+    const char *kind; /* "key", "service", "text" */
+    char key[ID_HEX_CHARS + 1];
+};
+
+static int key_of_text(const char *text, struct wanted *wanted_out)
+{
+    struct id id = hash_of(HASH_KEY, bytes_of_text(text));
+
+    wanted_out->kind = "text";
+    id_to_hex(&id, wanted_out->key);
+    return EXIT_DONE;
+}
+
+/* A key as it stands; else the service of that name; else any text, by its hash. */
+static int key_of(struct session *session, const char *text, struct wanted *wanted_out)
 {
     struct service_name name;
+    struct problem unused = {0};
     int status;
 
     if (is_key(text)) {
-        memcpy(key_out, text, ID_HEX_CHARS + 1);
+        wanted_out->kind = "key";
+        memcpy(wanted_out->key, text, ID_HEX_CHARS + 1);
         return EXIT_DONE;
     }
-    status = service_name_parse(text, false, &name, &session->problem);
-    return status == EXIT_DONE ? resolve_service(session, &name, key_out) : status;
+    if (service_name_parse(text, false, &name, &unused) != EXIT_DONE) {
+        return key_of_text(text, wanted_out);
+    }
+    wanted_out->kind = "service";
+    status = resolve_service(session, &name, wanted_out->key);
+    if (status == EXIT_NOT_FOUND && resolve_found_none(&session->problem)) {
+        memset(&session->problem, 0, sizeof(session->problem));
+        return key_of_text(text, wanted_out);
+    }
+    return status;
+}
+
+/* What the kinds are called. */
+static const char *meaning_of(const char *kind)
+{
+    if (strcmp(kind, "key") == 0) {
+        return "as given";
+    }
+    return strcmp(kind, "service") == 0 ? "the service's id" : "the hash of that text";
 }
 
 static void print_lookup(const struct session *session, const json_t *lookup, const json_t *nodes)
@@ -108,10 +196,13 @@ static void print_lookup(const struct session *session, const json_t *lookup, co
     static const char *const headings[] = {"LOOKUP", "WHO"};
     struct table table;
     char hops[32];
+    char key[160];
 
     table_init(&table, headings, ARRAY_COUNT(headings));
     snprintf(hops, sizeof(hops), "%" PRIi64, number_of(lookup, "hops"));
-    table_add(&table, (const char *const[]){"key", text_of(lookup, "key")});
+    snprintf(key, sizeof(key), "%s (%s)", text_of(lookup, "key"),
+             meaning_of(text_of(lookup, "kind")));
+    table_add(&table, (const char *const[]){"key", key});
     add_row(&table, nodes, "responsible", text_of(lookup, "responsible"));
     add_rows(&table, nodes, "holders", json_object_get(lookup, "holders"));
     table_add(&table, (const char *const[]){"hops", hops});
@@ -119,25 +210,62 @@ static void print_lookup(const struct session *session, const json_t *lookup, co
     print_table(session, &table);
 }
 
+/* Hop by hop, and what the asker itself would have said. */
+static void print_trace(const struct session *session, const json_t *lookup, const json_t *nodes)
+{
+    static const char *const headings[] = {"HOP", "WHO", "STATE", "ADDRESS", "POSITION"};
+    const char *believed = text_of(lookup, "believed");
+    const json_t *sight;
+    struct table table;
+    char text[128];
+    size_t i;
+
+    table_init(&table, headings, ARRAY_COUNT(headings));
+    shorten(text_of(lookup, "key"), text);
+    table_add(&table,
+              (const char *const[]){"key", meaning_of(text_of(lookup, "kind")), "", "", text});
+    json_array_foreach(json_object_get(lookup, "trace"), i, sight)
+    {
+        snprintf(text, sizeof(text), "%zu %s", i, text_of(sight, "role"));
+        add_sight(&table, strcmp(text_of(sight, "role"), "holder") == 0 ? "holder" : text, sight);
+    }
+    print_node_of(nodes, believed, text, sizeof(text));
+    table_add(&table, (const char *const[]){strcmp(believed, text_of(lookup, "responsible")) == 0
+                                                ? "expected"
+                                                : "EXPECTED",
+                                            text, "", "", ""});
+    snprintf(text, sizeof(text), "%.3f ms", (double)number_of(lookup, "took_us") / 1000);
+    table_add(&table, (const char *const[]){"took", text, "", "", ""});
+    print_table(session, &table);
+}
+
 int run_lookup(struct session *session, const struct arguments *arguments)
 {
     CLEANUP(cleanup_json) json_t *lookup = NULL;
-    CLEANUP(cleanup_json) json_t *nodes = NULL;
-    char key[ID_HEX_CHARS + 1];
+    CLEANUP(cleanup_json) json_t *document = NULL;
+    struct wanted wanted = {.kind = ""};
     char path[160];
-    int status = key_of(session, arguments->words[0], key);
+    int status = key_of(session, arguments->words[0], &wanted);
 
     if (status == EXIT_DONE) {
-        snprintf(path, sizeof(path), "/v1/lookup/%s", key);
+        snprintf(path, sizeof(path), "/v1/lookup/%s", wanted.key);
         status = session_get(session, path, &lookup);
     }
     if (status == EXIT_DONE) {
-        status = get_nodes(session, &nodes);
+        json_object_set_new(lookup, "kind", json_string(wanted.kind));
+        status = get_nodes(session, &document);
     }
-    if (status == EXIT_DONE && session->json) {
+    if (status != EXIT_DONE) {
+        return status;
+    }
+    const json_t *nodes = json_object_get(document, "nodes");
+
+    if (session->json) {
         print_document(lookup);
-    } else if (status == EXIT_DONE) {
-        print_lookup(session, lookup, json_object_get(nodes, "nodes"));
+    } else if (arguments->options[OPTION_TRACE] != NULL) {
+        print_trace(session, lookup, nodes);
+    } else {
+        print_lookup(session, lookup, nodes);
     }
-    return status;
+    return EXIT_DONE;
 }

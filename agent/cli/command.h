@@ -25,6 +25,7 @@ enum option {
     OPTION_WATCH,
     OPTION_REASON,
     OPTION_OWNER_NAME,
+    OPTION_TRACE,
     OPTION_COUNT
 };
 #define OPTION_BIT(option) (1U << (option))

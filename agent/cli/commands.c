@@ -41,7 +41,8 @@ static const struct command commands[] = {
     {"logs", "NAME[/REPLICA]", "what the replicas have printed", 1, 1, OPTION_BIT(OPTION_FOLLOW),
      run_logs},
     {"ring", "", "this node's place on the ring", 0, 0, 0, run_ring},
-    {"lookup", "KEY|NAME", "who is responsible for a key, or a service", 1, 1, 0, run_lookup},
+    {"lookup", "KEY|NAME|TEXT", "who is responsible for a key, a service, or any text", 1, 1,
+     OPTION_BIT(OPTION_TRACE), run_lookup},
     {"key", "", "your own owner id and public key", 0, 0, 0, run_key},
     {"help", "[COMMAND]", "this list, or one command", 0, 2, 0, run_help},
     {"version", "", "versions of command and agent", 0, 0, 0, run_version},
@@ -62,6 +63,7 @@ static const struct option_spec option_specs[OPTION_COUNT] = {
     [OPTION_FOLLOW] = {"follow", 'f', VALUE_NONE, "", "go on as more is printed"},
     [OPTION_WATCH] = {"watch", 0, VALUE_NONE, "", "again every second"},
     [OPTION_REASON] = {"reason", 0, VALUE_NEEDED, "TEXT", "why, for everyone to read"},
+    [OPTION_TRACE] = {"trace", 0, VALUE_NONE, "", "the way there, hop by hop"},
     [OPTION_OWNER_NAME] = {"owner-name", 0, VALUE_NEEDED, "NAME", "how others see you (login)"},
 };
 

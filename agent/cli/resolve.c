@@ -7,6 +7,13 @@
 #include "base/cleanup.h"
 #include "base/units.h"
 
+#define NO_SUCH_SERVICE "no such service"
+
+bool resolve_found_none(const struct problem *problem)
+{
+    return problem->status == EXIT_NOT_FOUND && strcmp(problem->why, NO_SUCH_SERVICE) == 0;
+}
+
 bool name_is_valid(const char *name)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
@@ -113,7 +120,7 @@ int resolve_among(const json_t *services, const struct service_name *name, const
     if (count > 1) {
         return ambiguous(services, name, problem);
     }
-    problem_set(problem, EXIT_NOT_FOUND, name->name, "no such service");
+    problem_set(problem, EXIT_NOT_FOUND, name->name, NO_SUCH_SERVICE);
     return problem_advise(problem, "minga services lists them");
 }
 

@@ -25,3 +25,5 @@ int resolve_among(const json_t *services, const struct service_name *name, const
 
 /* Asks the agent. `id_hex_out` has room for ID_HEX_CHARS + 1. */
 int resolve_service(struct session *session, const struct service_name *name, char *id_hex_out);
+/* Did it fail because nobody has a service of that name (and not because several have)? */
+bool resolve_found_none(const struct problem *problem);

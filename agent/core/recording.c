@@ -127,8 +127,11 @@ static void code_overlay(struct codec *codec, struct overlay_event *event)
         codec_size(codec, &event->data.length_bytes); /* see recording.h */
         break;
     case OVERLAY_LINK_UP:
+        codec_id(codec, &event->node.id);
+        break;
     case OVERLAY_LINK_LOST:
         codec_id(codec, &event->node.id);
+        codec_bool(codec, &event->refused);
         break;
     case OVERLAY_STORED:
         codec_u64(codec, &event->token);

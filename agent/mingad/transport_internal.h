@@ -50,6 +50,8 @@ struct link { /* to one peer that we dial */
     size_t address_index; /* the one that is dialled */
     char endpoint[ENDPOINT_BYTES_MAX];
     uint64_t used_ms;
+    uint64_t dialled_ms; /* the attempt that is under way; 0: it has failed at once, or none is */
+    uint32_t refused_count; /* addresses in a row that refused */
     bool is_up;
     bool is_redialling;    /* after a break ZeroMQ announces its next attempt as one that failed */
     uint32_t handle_count; /* open handles; freed with the last */

@@ -4,19 +4,22 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/mingad/clock.h"
 #include "agent/mingad/transport_internal.h"
 
 enum {
     EVENT_UP = ZMQ_EVENT_HANDSHAKE_SUCCEEDED,
-    EVENT_REFUSED = ZMQ_EVENT_CONNECT_RETRIED, /* refused, or timed out */
+    EVENT_DIALLED = ZMQ_EVENT_CONNECT_DELAYED,
+    EVENT_FAILED = ZMQ_EVENT_CONNECT_RETRIED, /* refused, or timed out */
     EVENTS_BROKEN = ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
                     ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH,
     EVENTS_PER_TURN = 16,
 };
 
-static void emit(struct transport *transport, const struct link *link, enum overlay_event_kind kind)
+static void emit(struct transport *transport, const struct link *link, enum overlay_event_kind kind,
+                 bool refused)
 {
-    struct overlay_event event = {.kind = kind, .node = link->peer.node};
+    struct overlay_event event = {.kind = kind, .node = link->peer.node, .refused = refused};
 
     transport->event(transport->context, &event);
 }
@@ -43,24 +46,44 @@ int monitor_receive(struct watch *watch, struct monitor_event *event_out)
     return 0;
 }
 
+/* Have all addresses refused, one after the other? ZeroMQ does not say why a connection failed, but
+ * nothing else fails so soon: who gets no answer waits for CONNECT_MS_MAX. */
+static bool note_failed(struct link *link)
+{
+    bool soon = link->dialled_ms == 0 || clock_now_ms() - link->dialled_ms < CONNECT_MS_MAX / 2;
+
+    link->dialled_ms = 0;
+    if (!soon) {
+        link->refused_count = 0;
+    } else if (link->refused_count < ADDRESSES_MAX) {
+        link->refused_count++;
+    }
+    return link->refused_count >= link->peer.address_count;
+}
+
 static void on_event(struct link *link, unsigned number)
 {
     struct transport *transport = link->monitor.transport;
 
     if ((number & EVENT_UP) != 0) {
         link->is_up = true;
+        link->refused_count = 0;
         link->is_redialling = false;
         watch_mark(&link->dealer);
-        emit(transport, link, OVERLAY_LINK_UP);
+        emit(transport, link, OVERLAY_LINK_UP, false);
     } else if ((number & EVENTS_BROKEN) != 0) {
         link->is_up = false;
         link->is_redialling = true;
-        emit(transport, link, OVERLAY_LINK_LOST); /* may close the link: last */
-    } else if ((number & EVENT_REFUSED) != 0 && link->is_redialling) {
+        emit(transport, link, OVERLAY_LINK_LOST, false); /* may close the link: last */
+    } else if ((number & EVENT_DIALLED) != 0) {
+        link->dialled_ms = clock_now_ms();
+    } else if ((number & EVENT_FAILED) != 0 && link->is_redialling) {
         link->is_redialling = false;
-    } else if ((number & EVENT_REFUSED) != 0) {
+    } else if ((number & EVENT_FAILED) != 0) {
+        bool refused = note_failed(link);
+
         link_try_next_address(link);
-        emit(transport, link, OVERLAY_LINK_LOST);
+        emit(transport, link, OVERLAY_LINK_LOST, refused);
     }
 }
 
@@ -110,8 +133,9 @@ int monitor_watch(struct transport *transport, void *socket, int events, struct 
 
 int monitor_open(struct transport *transport, struct link *link)
 {
-    int r = monitor_watch(transport, link->dealer.socket, EVENT_UP | EVENT_REFUSED | EVENTS_BROKEN,
-                          &link->monitor, settle_monitor);
+    int r = monitor_watch(transport, link->dealer.socket,
+                          EVENT_UP | EVENT_DIALLED | EVENT_FAILED | EVENTS_BROKEN, &link->monitor,
+                          settle_monitor);
 
     link->monitor.link = link;
     link->handle_count += r == 0;

@@ -40,7 +40,8 @@ measure_serf() {
     local i pids=() started bytes
     started=$(now_ms)
     for ((i = 1; i <= nodes; i++)); do
-        in_node user serf agent -node="s$i" -bind="127.0.0.1:$((16000 + i))" \
+        # Not in_node: the pid must be the program's own.
+        nsenter --net="/run/netns/$(ns_of user)" serf agent -node="s$i" -bind="127.0.0.1:$((16000 + i))" \
             -rpc-addr="127.0.0.1:$((17000 + i))" -retry-join=127.0.0.1:16001 -retry-interval=200ms \
             >/dev/null 2>&1 </dev/null &
         pids+=($!)
@@ -63,7 +64,7 @@ measure_serf() {
 measure_dhtnode() {
     local i pids=() bytes before
     for ((i = 1; i <= nodes; i++)); do
-        in_node user dhtnode -p $((18000 + i)) -b 127.0.0.1:18001 -s >/dev/null 2>&1 </dev/null &
+        nsenter --net="/run/netns/$(ns_of user)" dhtnode -p $((18000 + i)) -b 127.0.0.1:18001 -s >/dev/null 2>&1 </dev/null &
         pids+=($!)
     done
     sleep 5

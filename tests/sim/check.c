@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "tests/sim/check.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,6 +10,8 @@
 #include "tests/sim/check_replicas.h"
 #include "tests/sim/check_ring.h"
 #include "tests/sim/converge.h"
+#include "tests/sim/inspect.h"
+#include "tests/sim/notice.h"
 #include "tests/sim/world.h"
 
 /* What one node may send per second when nothing happens, for each other node. */
@@ -65,6 +66,9 @@ void checker_after_step(struct world *world, uint32_t node)
         world_fail(world, "%s has more replicas than its table", stepped->name);
     }
     check_lookup_step(world, node);
+#ifdef MINGA_TINY_LIMITS
+    world->checker.full_bits |= inspect_full(core_overlay(stepped->core));
+#endif
 }
 
 /* ------------------------------------------------------------------ replicas */
@@ -257,6 +261,12 @@ void checker_pick(struct world *world, const struct fault *fault)
     world_fail(world, "no node suits the pick of $%" PRIu64, fault->value);
 }
 
+static bool is_about_node(const struct fault *fault)
+{
+    return fault->kind == FAULT_EXPECT_ON || fault->kind == FAULT_EXPECT_DOWN ||
+           fault->kind == FAULT_NEVER_DOWN;
+}
+
 void checker_expect(struct world *world, const struct fault *fault, uint32_t node)
 {
     struct checker *checker = &world->checker;
@@ -268,7 +278,7 @@ void checker_expect(struct world *world, const struct fault *fault, uint32_t nod
     CHECK(checker->expectation_count < EXPECTATIONS_MAX);
     checker->expectations[checker->expectation_count++] = (struct expectation){
         .fault = fault,
-        .node = fault->kind == FAULT_EXPECT_ON ? node : world->node_count,
+        .node = is_about_node(fault) ? node : world->node_count,
         .until_ms = world->now_ms + fault->for_ms,
         .start_count = checker->service_start_count[fault->service],
     };
@@ -287,12 +297,27 @@ static uint32_t expected_count(const struct world *world, const struct expectati
 
 enum verdict { VERDICT_OPEN, VERDICT_MET, VERDICT_BROKEN };
 
+static enum verdict judge_notice(const struct world *world, const struct expectation *expectation)
+{
+    bool is_over = world->now_ms > expectation->until_ms;
+    uint32_t watchers;
+    uint32_t count = notice_count(world, expectation->node, &watchers);
+
+    if (expectation->fault->kind == FAULT_NEVER_DOWN) {
+        return is_over ? VERDICT_MET : count > 0 ? VERDICT_BROKEN : VERDICT_OPEN;
+    }
+    return count == watchers ? VERDICT_MET : is_over ? VERDICT_BROKEN : VERDICT_OPEN;
+}
+
 static enum verdict judge(const struct world *world, const struct expectation *expectation)
 {
     const struct fault *fault = expectation->fault;
     uint32_t count = expected_count(world, expectation);
     bool is_over = world->now_ms > expectation->until_ms;
 
+    if (fault->kind == FAULT_EXPECT_DOWN || fault->kind == FAULT_NEVER_DOWN) {
+        return judge_notice(world, expectation);
+    }
     if (fault->kind == FAULT_AT_LEAST && count < fault->value) {
         return VERDICT_BROKEN;
     }

@@ -54,6 +54,8 @@ struct checker {
     uint64_t converged_ms;                      /* good for STEADY_MS; 0: not yet */
     uint64_t starts_when_converged;
     uint64_t sent_when_quiet;
+    uint64_t sent_when_looked;
+    uint32_t full_bits; /* tables that were once full: inspect_full() */
     struct traffic traffic_when_quiet;
     uint64_t start_count; /* replicas ever started */
     uint64_t service_start_count[SIM_SERVICES_MAX];

@@ -5,7 +5,11 @@
 #include "tests/sim/converge.h"
 #include "tests/sim/world.h"
 
-enum { LOOK_EVERY_MS = 300 };
+enum {
+    LOOK_EVERY_MS = 300,
+    AROUND_MS = 8000,
+    DEATH_KNOWN_MS = ABSENT_MS + 1500, /* noticed, and told to everyone */
+};
 
 static bool is_settled(const struct world *world, uint32_t node)
 {
@@ -28,12 +32,51 @@ static void look(struct world *world, uint32_t node, uint32_t other)
     }
 }
 
+/* Nothing else began or ended around a death: its neighbours were there to notice it. */
+static bool died_alone(const struct world *world, uint32_t node)
+{
+    uint64_t died_ms = world->nodes[node].died_ms;
+
+    for (uint32_t other = 0; other < world->node_count; other++) {
+        const struct sim_node *looked_at = &world->nodes[other];
+
+        if (other != node && (looked_at->begun_ms + AROUND_MS > died_ms ||
+                              looked_at->died_ms + AROUND_MS > died_ms)) {
+            return false;
+        }
+    }
+    return died_ms > AROUND_MS;
+}
+
+static void look_for_dead(struct world *world, uint32_t dead)
+{
+    for (uint32_t node = 0; node < world->node_count && died_alone(world, dead); node++) {
+        const struct overlay_member *member;
+
+        if (!is_settled(world, node)) {
+            continue;
+        }
+        member =
+            overlay_member_by_id(core_overlay(world->nodes[node].core), &world->nodes[dead].id);
+        if (member != NULL && (member->state == MEMBER_UP || member->state == MEMBER_SUSPECT)) {
+            world_fail(world, "%s has not heard of the death of %s for %d ms",
+                       world->nodes[node].name, world->nodes[dead].name, DEATH_KNOWN_MS);
+        }
+    }
+}
+
 void check_alarm(struct world *world)
 {
     if (world->now_ms % LOOK_EVERY_MS != 0 || check_ring_is_disturbed(world)) {
         return;
     }
     for (uint32_t node = 0; node < world->node_count; node++) {
+        const struct sim_node *looked_at = &world->nodes[node];
+
+        if (looked_at->core == NULL && looked_at->died_ms != 0 &&
+            world->now_ms > looked_at->died_ms + DEATH_KNOWN_MS) {
+            look_for_dead(world, node);
+        }
         for (uint32_t other = 0; other < world->node_count && is_settled(world, node); other++) {
             if (other != node && is_settled(world, other)) {
                 look(world, node, other);

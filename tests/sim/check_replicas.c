@@ -3,7 +3,9 @@
 
 #include <string.h>
 
+#include "tests/sim/check_ring.h"
 #include "tests/sim/converge.h"
+#include "tests/sim/inspect_agent.h"
 #include "tests/sim/world.h"
 
 enum {
@@ -115,4 +117,44 @@ bool check_replicas_chunks(struct world *world)
         }
     }
     return true;
+}
+
+/* ------------------------------------------------------------------ saved first */
+
+static bool disk_knows(const struct disk *disk, const struct replica_key *key)
+{
+    for (uint32_t i = 0; i < disk->blob_count; i++) {
+        const struct disk_blob *blob = &disk->blobs[i];
+
+        if (blob->kind == BLOB_MANAGER && id_equal(&blob->key, &key->service.id) &&
+            inspect_knows_placement((struct bytes){blob->data, blob->length_bytes}, key)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void check_replicas_asked(struct world *world, uint32_t node, struct bytes message)
+{
+    struct replica_key key;
+    uint32_t other_count = 0;
+
+    /* A secondary may have lost its disk since it answered, or the manager see nobody else. */
+    if (check_ring_is_disturbed(world) || world->now_ms < world->disk_lost_ms + SETTLED_MS ||
+        !inspect_ask_start(message, &key)) {
+        return;
+    }
+    for (uint32_t other = 0; other < world->node_count; other++) {
+        if (other == node) {
+            continue;
+        }
+        if (disk_knows(&world->nodes[other].disk, &key)) {
+            return;
+        }
+        other_count += is_willing(world, other) ? 1 : 0;
+    }
+    if (other_count > 0) {
+        world_fail(world, "%s asks for replica %u before another disk knows of it",
+                   world->nodes[node].name, key.slot);
+    }
 }

@@ -14,3 +14,5 @@ void check_replicas_stopping(struct world *world, uint32_t node, const struct re
 void check_replicas_alone(struct world *world);
 /* Each chunk of what runs has its copies, after the faults. Else says which has not. */
 bool check_replicas_chunks(struct world *world);
+/* An executor is asked to start what a second disk knows of, if there is another manager. */
+void check_replicas_asked(struct world *world, uint32_t node, struct bytes message);

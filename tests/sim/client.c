@@ -262,13 +262,16 @@ void client_forget_membership(struct world *world, uint32_t node)
 static void run_exit(struct world *world, struct event *event)
 {
     world_kill(world, event->node);
+    world->nodes[event->node].died_ms = 0;
 }
 
 /* The edge wipes what is stored and begins anew, outside. */
 static void run_left(struct world *world, struct event *event)
 {
     world_kill(world, event->node);
+    world->nodes[event->node].died_ms = 0;
     disk_wipe(&world->nodes[event->node].disk);
+    world->disk_lost_ms = world->now_ms;
     world_start(world, event->node);
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/sim/curious.h"
 
+#include <string.h>
+
 #include "base/attributes.h"
 #include "tests/sim/converge.h"
 #include "tests/sim/world.h"
@@ -58,6 +60,11 @@ static void check_status(struct world *world, const struct client_service *servi
         if (status->state != SERVICE_DEGRADED || status->reason[0] == '\0') {
             world_fail(world, "%s is short of nodes and does not say so", service->name);
         }
+        return;
+    }
+    /* A question that is lost is answered by who knows less, and says so. */
+    if (world->schedule.loss_permille > 0 &&
+        strcmp(status->reason, "its manager is not heard") == 0) {
         return;
     }
     if (status->state != (active ? SERVICE_ACTIVE : SERVICE_OFF)) {

@@ -27,6 +27,7 @@ static void begin_wipe(struct world *world, const struct fault *fault, uint32_t 
     (void)fault;
     world_power_off(world, node);
     disk_wipe(&world->nodes[node].disk);
+    world->disk_lost_ms = world->now_ms;
     client_forget_membership(world, node);
 }
 

@@ -134,4 +134,6 @@ const struct fault_action fault_people_actions[FAULT_KIND_COUNT] = {
     [FAULT_EXPECT_ON] = {begin_expect, .changes_nothing = true},
     [FAULT_AT_LEAST] = {begin_expect, .without_node = true, .changes_nothing = true},
     [FAULT_NO_START] = {begin_expect, .without_node = true, .changes_nothing = true},
+    [FAULT_EXPECT_DOWN] = {begin_expect, .changes_nothing = true},
+    [FAULT_NEVER_DOWN] = {begin_expect, .changes_nothing = true},
 };

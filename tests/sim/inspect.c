@@ -63,3 +63,29 @@ const char *inspect_tables(const struct overlay *overlay, uint64_t now_ms)
     }
     return problem != NULL ? problem : inspect_puts(overlay);
 }
+
+const char *const inspect_table_names[INSPECT_TABLES] = {
+    "members", "requests", "records", "writes", "stores", "chunk offers", "chunk fetches",
+};
+
+uint32_t inspect_full(const struct overlay *overlay)
+{
+    uint32_t put_count = 0;
+    uint32_t store_count = 0;
+    uint32_t offer_count = 0;
+
+    for (uint32_t i = 0; i < PUTS_MAX; i++) {
+        put_count += overlay->puts[i].phase != PUT_FREE ? 1 : 0;
+    }
+    for (uint32_t i = 0; i < STORES_MAX; i++) {
+        store_count += overlay->stores[i].used ? 1 : 0;
+    }
+    for (uint32_t i = 0; i < CHUNK_PUTS_MAX; i++) {
+        offer_count += overlay->chunk_puts[i].used ? 1 : 0;
+    }
+    return (overlay->membership.count == MEMBERS_MAX ? 1U : 0U) |
+           (overlay->requests.used_count == REQUESTS_MAX ? 2U : 0U) |
+           (overlay->records.count == RECORDS_MAX ? 4U : 0U) | (put_count == PUTS_MAX ? 8U : 0U) |
+           (store_count == STORES_MAX ? 16U : 0U) | (offer_count == CHUNK_PUTS_MAX ? 32U : 0U) |
+           (overlay->chunk_get_count == CHUNK_GETS_MAX ? 64U : 0U);
+}

@@ -8,6 +8,10 @@
 
 /* Has it joined the ring (Zave's "member")? */
 bool inspect_in_ring(const struct overlay *overlay);
+enum { INSPECT_TABLES = 7 };
+extern const char *const inspect_table_names[INSPECT_TABLES];
+/* Which tables are full now: bit i of inspect_table_names[i]. */
+uint32_t inspect_full(const struct overlay *overlay);
 /*
  * All tables and queues within their limits, and nothing in them that is forgotten? NULL, or what
  * is wrong. `now_ms` in the node's time; 0: it had no time lately, deadlines do not count.

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "tests/sim/check_replicas.h"
 #include "tests/sim/check_ring.h"
 #include "tests/sim/liar.h"
 #include "tests/sim/network_internal.h"
@@ -76,7 +77,8 @@ static void run_link_lost(struct world *world, struct event *event)
 {
     struct overlay_event lost = {.kind = OVERLAY_LINK_LOST};
 
-    lost.node = world->nodes[event->number].id;
+    lost.node = world->nodes[(uint32_t)event->number].id;
+    lost.refused = event->number >> 32 != 0;
     world_step_overlay(world, event->node, &lost);
 }
 
@@ -111,7 +113,8 @@ static void dial_again(struct world *world, struct link *link, uint32_t dialler,
         2 * link->again_ms < LINK_AGAIN_MS_MAX ? 2 * link->again_ms : (uint64_t)LINK_AGAIN_MS_MAX;
 }
 
-void link_break(struct world *world, uint32_t dialler, uint32_t target, uint64_t delay_ms)
+static void lose(struct world *world, uint32_t dialler, uint32_t target, uint64_t delay_ms,
+                 bool refused)
 {
     struct link *link = link_of(world, dialler, target);
 
@@ -122,8 +125,15 @@ void link_break(struct world *world, uint32_t dialler, uint32_t target, uint64_t
     packets_drop(&link->caught[TO_TARGET]);
     packets_drop(&link->caught[TO_DIALLER]);
     tell_dialler(world, link, delay_ms,
-                 (struct event){.run = run_link_lost, .node = dialler, .number = target});
+                 (struct event){.run = run_link_lost,
+                                .node = dialler,
+                                .number = (uint64_t)refused << 32 | target});
     dial_again(world, link, dialler, target);
+}
+
+void link_break(struct world *world, uint32_t dialler, uint32_t target, uint64_t delay_ms)
+{
+    lose(world, dialler, target, delay_ms, false);
 }
 
 void network_process_ended(struct world *world, uint32_t node, bool powered)
@@ -259,7 +269,7 @@ static void run_dialled(struct world *world, struct event *event)
     } else if (!flows) {
         world_after_process(world, LINK_CONNECT_MS_MAX, gave_up);
     } else if (peer->core == NULL || !keys_equal(&peer->key, &link->target_key)) {
-        link_break(world, event->node, target, 0);
+        lose(world, event->node, target, 0, peer->core == NULL);
     } else {
         link_established(world, link, event->node, target);
     }
@@ -351,7 +361,9 @@ void network_send(struct world *world, uint32_t node, const struct overlay_effec
     struct packet *packet;
 
     world->network.sent_count++;
-    (void)traffic_count(&world->network.traffic, effect->message);
+    if (traffic_count(&world->network.traffic, effect->message) == minga_Message_ask_tag) {
+        check_replicas_asked(world, node, effect->message);
+    }
     if (effect->message.length_bytes > MESSAGE_BYTES_MAX) {
         world_fail(world, "%s sends %zu bytes", world->nodes[node].name,
                    effect->message.length_bytes);

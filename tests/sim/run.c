@@ -13,9 +13,13 @@
 
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "tests/sim/inspect.h"
 #include "tests/sim/world.h"
 
-enum { REPEATED_SEEDS = 3 }; /* the first ones of many run twice, through text: same hash? */
+enum {
+    REPEATED_SEEDS = 3,   /* the first ones of many run twice, through text: same hash? */
+    FULL_SEEDS_MIN = 150, /* in so many each table was full once, where limits are tiny */
+};
 
 struct result { /* what a child leaves in shared memory */
     bool finished;
@@ -25,6 +29,7 @@ struct result { /* what a child leaves in shared memory */
     uint64_t steps;
     uint64_t messages;
     uint64_t converged_after_ms;
+    uint32_t full_bits;
     char text[256];
     char hash[ID_HEX_CHARS + 1];
 };
@@ -62,6 +67,7 @@ static void run_world(const struct schedule *schedule, bool trace, struct result
     if (world->checker.converged_ms != 0) {
         result->converged_after_ms = world->checker.good_since_ms - schedule->calm_ms;
     }
+    result->full_bits = world->checker.full_bits;
     world_hash(world, result->hash);
     world_free(world);
     result->finished = true;
@@ -141,6 +147,7 @@ struct totals {
     uint64_t virtual_ms;
     uint64_t converged_ms_max;
     uint64_t slowest_seed;
+    uint64_t full_counts[INSPECT_TABLES]; /* seeds in which a table was full */
 };
 
 static void generate(uint64_t seed, const struct run_options *options, struct schedule *schedule)
@@ -211,6 +218,9 @@ static void count_job(struct job *job, const struct run_options *options, struct
     const struct result *result = job->result;
 
     totals->virtual_ms += result->virtual_ms;
+    for (uint32_t i = 0; i < INSPECT_TABLES; i++) {
+        totals->full_counts[i] += result->full_bits >> i & 1;
+    }
     if (result->converged_after_ms > totals->converged_ms_max) {
         totals->converged_ms_max = result->converged_after_ms;
         totals->slowest_seed = job->seed;
@@ -255,6 +265,22 @@ static void finish_job(struct job *job, uint64_t seed_first, const struct run_op
     }
 }
 
+/* Tiny limits are there to be reached. */
+static void report_full(struct totals *totals)
+{
+#ifdef MINGA_TINY_LIMITS
+    for (uint32_t i = 0; i < INSPECT_TABLES; i++) {
+        printf("full in %" PRIu64 " seeds: %s\n", totals->full_counts[i], inspect_table_names[i]);
+        if (totals->full_counts[i] == 0 && totals->run_count >= FULL_SEEDS_MIN) {
+            printf("FAILED: the table of %s was never full\n", inspect_table_names[i]);
+            totals->failed_count++;
+        }
+    }
+#else
+    (void)totals;
+#endif
+}
+
 int run_many(uint64_t seed_first, const struct run_options *options)
 {
     static struct job jobs[RUN_JOBS_MAX];
@@ -290,6 +316,7 @@ int run_many(uint64_t seed_first, const struct run_options *options)
            (double)totals.virtual_ms / 1000, real_s() - begun_s,
            (double)totals.run_count / (real_s() - begun_s), totals.slowest_seed,
            totals.converged_ms_max);
+    report_full(&totals);
     printf("sim: %" PRIu64 " seeds, %" PRIu64 " failed\n", totals.run_count, totals.failed_count);
     return totals.failed_count == 0 ? 0 : 1;
 }

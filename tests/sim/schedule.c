@@ -82,6 +82,8 @@ static const struct fault_form {
     [FAULT_EXPECT_ON] = {"expect-on", NODE | SERVICE | VALUE | FOR},
     [FAULT_AT_LEAST] = {"at-least", SERVICE | VALUE | FOR},
     [FAULT_NO_START] = {"no-start", SERVICE | FOR},
+    [FAULT_EXPECT_DOWN] = {"expect-down", NODE | FOR},
+    [FAULT_NEVER_DOWN] = {"never-down", NODE | FOR},
 };
 static const char *const laws[CHURN_LAW_COUNT] = {"seti", "ipfs"};
 _Static_assert(ARRAY_COUNT(forms) == FAULT_KIND_COUNT, "one form per kind");

@@ -83,6 +83,8 @@ enum fault_kind {
     FAULT_EXPECT_ON,      /* the same on one node */
     FAULT_AT_LEAST,       /* never fewer than `value` reachable replicas for for_ms */
     FAULT_NO_START,       /* no replica of the service is started for for_ms */
+    FAULT_EXPECT_DOWN,    /* all members count the node as down within for_ms */
+    FAULT_NEVER_DOWN,     /* none does, for for_ms */
     FAULT_KIND_COUNT
 };
 

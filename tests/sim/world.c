@@ -237,6 +237,7 @@ void world_kill(struct world *world, uint32_t node)
     world_trace(world, "%s ends", killed->name);
     core_free(killed->core);
     killed->core = NULL;
+    killed->died_ms = world->now_ms;
     killed->stalled_until_ms = 0;
     disk_process_ended(world, node);
     network_process_ended(world, node, killed->powered);

@@ -53,6 +53,7 @@ struct sim_node {
     int64_t wall_skew_s;
     uint64_t stalled_until_ms;
     uint64_t begun_ms; /* of the present process */
+    uint64_t died_ms;  /* the last one, without a word; 0: it took its leave */
     uint64_t alone_ms; /* last seen with a cable, or without a replica */
     uint32_t garble_permille;
     struct liar *liar;    /* NULL: says what its core says */
@@ -92,6 +93,7 @@ struct world {
     struct core_effects *effects; /* one for all: they are performed before the next step */
     struct core_event *core_event;
     uint64_t step_count;
+    uint64_t disk_lost_ms; /* the last one that was wiped */
     struct hash trace_hash;
     struct failure failure;
 };

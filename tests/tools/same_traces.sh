@@ -7,6 +7,7 @@ set -euo pipefail
 seeds=("$@")
 [ $# -gt 0 ] || seeds=(1 2 3 5 8 13 20)
 bad=0
+mkdir -p build
 
 hashes_of() {
     local seed

@@ -209,6 +209,7 @@ static void apply(struct run *run, uint8_t operation, uint8_t argument, struct b
         break;
     case 4:
         event.kind = (argument & 1) != 0 ? OVERLAY_LINK_UP : OVERLAY_LINK_LOST;
+        event.refused = (argument & 2) != 0;
         event.node = overlay_member(run->overlay, (argument >> 1) % (NEIGHBOURS + 1))->node;
         overlay_step(run->overlay, &event, effects);
         break;

@@ -21,6 +21,7 @@ struct end {
     uint32_t received_count;
     uint32_t up_count;
     uint32_t lost_count;
+    uint32_t refused_count;       /* of those */
     struct overlay_source source; /* of the last message */
     char message[64];
     size_t data_bytes;
@@ -46,6 +47,7 @@ static void on_event(void *context, const struct overlay_event *event)
         end->up_count++;
     } else if (event->kind == OVERLAY_LINK_LOST) {
         end->lost_count++;
+        end->refused_count += event->refused;
     } else {
         size_t length = event->message.length_bytes < 63 ? event->message.length_bytes : 63;
 
@@ -259,6 +261,7 @@ Test(transport, a_refused_connection_is_a_lost_link_at_once)
 
     wait_for(fixture, &fixture->ends[0].lost_count, 1);
     cr_assert_lt(uv_hrtime() / 1000000 - begin_ms, 200);
+    cr_assert_eq(fixture->ends[0].refused_count, 1);
     tear_down(fixture);
 }
 
@@ -273,6 +276,8 @@ Test(transport, the_next_address_is_tried_when_one_fails)
     transport_send(fixture->ends[0].transport, &peer, bytes_of_text("x"),
                    (struct transport_data){0});
     wait_for(fixture, &fixture->ends[0].up_count, 1);
+    cr_assert_eq(fixture->ends[0].lost_count, 1);
+    cr_assert_eq(fixture->ends[0].refused_count, 0, "it listens at its other address");
     transport_send(fixture->ends[0].transport, &peer, bytes_of_text("y"),
                    (struct transport_data){0});
     wait_for(fixture, &fixture->ends[1].received_count, 1);
@@ -291,6 +296,11 @@ Test(transport, a_peer_that_ends_is_a_lost_link_and_is_found_again_when_it_is_ba
 
     wait_for(fixture, &fixture->ends[0].lost_count, 1);
     cr_assert_lt(uv_hrtime() / 1000000 - begin_ms, 200);
+    cr_assert_eq(fixture->ends[0].refused_count, 0, "a link may break by itself");
+    transport_hang_up(fixture->ends[0].transport, &fixture->ends[1].peer.node);
+    send_text(fixture, "there?");
+    wait_for(fixture, &fixture->ends[0].refused_count, 1);
+    cr_assert_lt(uv_hrtime() / 1000000 - begin_ms, 200, "a new connection shows it at once");
     open_end(fixture, 1, port);
     wait_for(fixture, &fixture->ends[0].up_count, 2);
     send_text(fixture, "again");
@@ -308,6 +318,7 @@ Test(transport, another_key_than_the_dialled_one_is_no_link)
                    (struct transport_data){0});
     wait_for(fixture, &fixture->ends[0].lost_count, 1);
     cr_assert_eq(fixture->ends[0].up_count, 0);
+    cr_assert_eq(fixture->ends[0].refused_count, 0);
     cr_assert_eq(fixture->ends[1].received_count, 0);
     tear_down(fixture);
 }

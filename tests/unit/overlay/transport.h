@@ -61,6 +61,8 @@ struct node {
     bool running;
     uint32_t life; /* events of an earlier life are dropped */
     uint64_t wake_ms;
+    uint64_t stalled_until_ms; /* it gets no time before */
+    uint32_t down_events;      /* members that it counted as down */
     uint32_t side;             /* of a partition */
     uint64_t links[NODES_MAX]; /* outbound: number, 0: none */
     struct overlay_effects effects;
@@ -263,8 +265,12 @@ HELPER void do_send(uint32_t from, const struct overlay_effect *effect)
         return;
     }
     if (!net.nodes[to].running) {
+        struct network_event *event = new_event(from, OVERLAY_LINK_LOST, 1);
+
         net.nodes[from].links[to] = 0;
-        report_link(from, (uint32_t)to, OVERLAY_LINK_LOST);
+        event->event.node = net.nodes[to].id;
+        event->event.refused = true;
+        push_event(event);
         return;
     }
     if (net.nodes[from].links[to] == 0) {
@@ -419,6 +425,7 @@ HELPER void perform_one(uint32_t who, const struct overlay_effect *effect)
         break;
     case OVERLAY_MEMBER:
         node->member_events++;
+        node->down_events += effect->state == MEMBER_DOWN;
         trace(who, effect);
         break;
     case OVERLAY_ARC:
@@ -515,6 +522,24 @@ HELPER void free_event(struct network_event *event)
     free(event);
 }
 
+HELPER uint64_t later_of(uint64_t a_ms, uint64_t b_ms)
+{
+    return a_ms > b_ms ? a_ms : b_ms;
+}
+
+/* What comes for a stalled process waits for it, in order. */
+HELPER bool postpone(struct network_event *event)
+{
+    const struct node *node = &net.nodes[event->to];
+
+    if (node->stalled_until_ms <= net.now_ms) {
+        return false;
+    }
+    event->at_ms = node->stalled_until_ms;
+    push_event(event);
+    return true;
+}
+
 /* The next thing that happens, at most at until_ms. Returns false when there is none. */
 HELPER bool step_once(uint64_t until_ms)
 {
@@ -524,8 +549,9 @@ HELPER bool step_once(uint64_t until_ms)
     for (uint32_t i = 0; i < net.node_count; i++) {
         struct node *node = &net.nodes[i];
 
-        if (node->running && node->wake_ms != 0 && node->wake_ms < next_ms) {
-            next_ms = node->wake_ms;
+        if (node->running && node->wake_ms != 0 &&
+            later_of(node->wake_ms, node->stalled_until_ms) < next_ms) {
+            next_ms = later_of(node->wake_ms, node->stalled_until_ms);
             waker = (int)i;
         }
     }
@@ -544,8 +570,10 @@ HELPER bool step_once(uint64_t until_ms)
     } else {
         struct network_event *event = pop_event();
 
-        handle(event);
-        free_event(event);
+        if (!postpone(event)) {
+            handle(event);
+            free_event(event);
+        }
     }
     return true;
 }

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/* What the modes of bench_overlay_probe share. */
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "base/ids.h"
+#include "tests/bench/http.h"
+
+enum { AGENTS_MAX = 256, SAMPLES_MAX = 100000, POLL_NS = 2000000, CLIENTS_MAX = 64 };
+
+struct agent {
+    unsigned number;
+    int pid;
+    struct http *http;
+    char node[ID_HEX_CHARS + 1];
+    char position[ID_HEX_CHARS + 1];
+    bool is_victim;
+    bool is_neighbour; /* of a victim */
+    bool has_noticed;  /* no victim among its neighbours */
+    bool has_missed;   /* counts only those that are left */
+};
+
+struct probe {
+    uint32_t count;
+    struct agent agents[AGENTS_MAX];
+    bool has_complained;
+    uint32_t sample_count;
+    uint64_t samples_us[SAMPLES_MAX];
+};
+
+/* overlay_probe.c */
+uint64_t probe_clock_us(clockid_t clock);
+uint64_t probe_now_us(void);
+void probe_breathe(void);
+void probe_add(struct probe *probe, uint64_t us);
+/* Sorts the samples. */
+uint64_t probe_quantile(struct probe *probe, uint32_t permille);
+/* NAME_p50_us and NAME_p99_us; forgets the samples. */
+void probe_print(struct probe *probe, const char *name);
+const char *probe_first_of(const json_t *array);
+
+/* overlay_rings.c, overlay_load.c: one mode each; words are what follows its name. */
+int run_ideal(struct probe *probe, char **words);
+int run_notice(struct probe *probe, char **words);
+int run_lookups(struct probe *probe, char **words);
+int run_rate(struct probe *probe, char **words);
+int run_records(struct probe *probe, char **words);
+int run_health(struct probe *probe, char **words);
+int run_idle(struct probe *probe, char **words);
