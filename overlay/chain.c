@@ -195,3 +195,20 @@ void chain_on_vouchers(struct overlay *overlay, const struct arrival *arrival)
         }
     }
 }
+
+struct bytes chain_countersigner(const struct overlay *overlay)
+{
+    const struct member *self = &overlay->membership.list[overlay->self_index];
+    struct node_id node = keys_node_id(&self->countersigner);
+    const struct voucher *voucher = vouchers_find(&overlay->vouchers, &node);
+    int index = membership_find(&overlay->membership, &node);
+
+    if (voucher != NULL) {
+        return (struct bytes){voucher->bytes, voucher->length_bytes};
+    }
+    if (index == MEMBER_NONE) {
+        return (struct bytes){NULL, 0};
+    }
+    return (struct bytes){overlay->membership.list[index].admission,
+                          overlay->membership.list[index].admission_bytes};
+}

@@ -351,3 +351,11 @@ void contacts_tick(struct overlay *overlay)
         }
     }
 }
+
+bool peer_is_reachable(const struct overlay *overlay, const struct node_id *node)
+{
+    int index = membership_find(&overlay->membership, node);
+
+    return index == MEMBER_NONE ? contact_look(overlay, node) != NULL
+                                : membership_in_ring(&overlay->membership.list[index]);
+}

@@ -28,6 +28,8 @@ void scale_tick(struct overlay *overlay);
 /* The admissions from this countersigner up to the community. Their count, or -1. */
 int chain_from(const struct overlay *overlay, const struct public_key *countersigner,
                struct chain_link links_out[CHAIN_MAX]);
+/* The admission of who countersigned this node's; empty when it is not known. */
+struct bytes chain_countersigner(const struct overlay *overlay);
 bool chain_is_long(const struct overlay *overlay);
 /* Keeps the own chain, since its members may be forgotten. */
 void chain_keep(struct overlay *overlay);

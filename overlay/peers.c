@@ -50,14 +50,6 @@ static bool find_peer(const struct overlay *overlay, const struct node_id *node,
     return false;
 }
 
-bool peer_is_reachable(const struct overlay *overlay, const struct node_id *node)
-{
-    int index = membership_find(&overlay->membership, node);
-
-    return index == MEMBER_NONE ? contact_look(overlay, node) != NULL
-                                : membership_in_ring(&overlay->membership.list[index]);
-}
-
 static void send_bytes(struct overlay *overlay, const struct overlay_peer *peer,
                        struct bytes message, const struct chunk_id *chunk)
 {
@@ -93,23 +85,6 @@ static void put_bytes(pb_size_t *size_out, pb_byte_t *out, size_t capacity_bytes
     *size_out = (pb_size_t)bytes.length_bytes;
 }
 
-static struct bytes countersigner_admission(const struct overlay *overlay)
-{
-    const struct member *self = &overlay->membership.list[overlay->self_index];
-    struct node_id node = keys_node_id(&self->countersigner);
-    const struct voucher *voucher = vouchers_find(&overlay->vouchers, &node);
-    int index = membership_find(&overlay->membership, &node);
-
-    if (voucher != NULL) {
-        return (struct bytes){voucher->bytes, voucher->length_bytes};
-    }
-    if (index == MEMBER_NONE) {
-        return (struct bytes){NULL, 0};
-    }
-    return (struct bytes){overlay->membership.list[index].admission,
-                          overlay->membership.list[index].admission_bytes};
-}
-
 /* Own admission and its countersigner's, from the membership or from the join under way. */
 static void fill_admissions(const struct overlay *overlay, minga_Hello *hello)
 {
@@ -127,7 +102,7 @@ static void fill_admissions(const struct overlay *overlay, minga_Hello *hello)
     self = &overlay->membership.list[overlay->self_index];
     put_bytes(&hello->admission.size, hello->admission.bytes, sizeof(hello->admission.bytes),
               (struct bytes){self->admission, self->admission_bytes});
-    voucher = countersigner_admission(overlay);
+    voucher = chain_countersigner(overlay);
     if (voucher.length_bytes > 0) {
         put_bytes(&hello->countersigner_admission.size, hello->countersigner_admission.bytes,
                   sizeof(hello->countersigner_admission.bytes), voucher);
@@ -450,7 +425,7 @@ void peer_welcome(struct overlay *overlay, const struct asker *asker, int index)
     answer->known_incarnation = member->incarnation;
     if (overlay->self_index != MEMBER_NONE && (overlay->large || member->is_large)) {
         const struct member *self = &overlay->membership.list[overlay->self_index];
-        struct bytes voucher = countersigner_admission(overlay);
+        struct bytes voucher = chain_countersigner(overlay);
 
         put_bytes(&answer->admission.size, answer->admission.bytes, sizeof(answer->admission.bytes),
                   (struct bytes){self->admission, self->admission_bytes});

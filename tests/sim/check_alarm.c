@@ -58,7 +58,8 @@ static void look_for_dead(struct world *world, uint32_t dead)
         }
         member =
             overlay_member_by_id(core_overlay(world->nodes[node].core), &world->nodes[dead].id);
-        if (member != NULL && (member->state == MEMBER_UP || member->state == MEMBER_SUSPECT)) {
+        if (member != NULL && converge_must_see(world, node, dead) &&
+            (member->state == MEMBER_UP || member->state == MEMBER_SUSPECT)) {
             world_fail(world, "%s has not heard of the death of %s for %d ms",
                        world->nodes[node].name, world->nodes[dead].name, DEATH_KNOWN_MS);
         }
