@@ -37,6 +37,7 @@ enum {
 
     /* --- ring --- */
     SUCCESSORS_MAX = LIMIT(16, 5),
+    PREDECESSORS_MAX = 4,
     ROUTE_HOPS_MAX = 32,
 
     /* --- storage --- */
@@ -74,13 +75,18 @@ enum {
     BUNDLE_DEPTH_MAX = 32,
 
     /* --- times --- */
-    HEARTBEAT_MS = 500,            /* an executor's reports; a node's pings */
-    REPLY_MS = 400,                /* a request unanswered is repeated, or counts as missed */
-    SUSPECT_MS = 2 * HEARTBEAT_MS, /* of silence: ask others to look */
-    ABSENT_MS = 2000,              /* of silence, unanswered by others too: replaced */
-    STABILISE_MS = 1000,
-    ISOLATED_MS = 15000,      /* no other member heard: end the replicas */
-    SYNC_MS = 5000,           /* anti-entropy round with one random member */
+    HEARTBEAT_MS = 500,  /* an executor's reports; between pings of who is suspected */
+    REPLY_MS = 400,      /* a request unanswered is repeated, or counts as missed */
+    STABILISE_MS = 1000, /* the one exchange between ring neighbours, and their heartbeat */
+    PROBE_MS = 1050,     /* a neighbour silent for so long is pinged */
+    SUSPECT_MS = 1200,   /* of silence: ask others to look */
+    ABSENT_MS = 2000,    /* of silence, unanswered by others too: replaced */
+    LEASE_MS = 1900,     /* a node answers for its arc so long after it *asked* for it */
+    GRANT_MS = 1940,     /* who granted it waits so long after it was *asked* */
+    RECLAIM_MS =
+        ABSENT_MS,       /* without a lease for so long: grants to its predecessor all the same */
+    ISOLATED_MS = 15000, /* no other member heard: end the replicas */
+    SYNC_MS = 5000,      /* anti-entropy round with one random member */
     HELPER_ALONE_MS = 30000,  /* minga-sandboxd without a mingad: ends everything */
     RENEW_MS = 5000,          /* mingad renews its replicas with minga-sandboxd */
     SHUTDOWN_MS = 10000,      /* SIGTERM to mingad: handed over and ended within */
@@ -97,7 +103,13 @@ static_assert(PAYLOAD_BYTES_MAX + 512 <= MESSAGE_BYTES_MAX,
               "the agent's part and the header fit one message");
 static_assert(MANIFEST_BYTES_MAX + 512 <= RECORD_BODY_BYTES_MAX,
               "a manifest fits its version record");
-static_assert(SUSPECT_MS >= 2 * HEARTBEAT_MS, "one lost heartbeat suspects nobody");
+static_assert(PROBE_MS > STABILISE_MS, "a neighbour that is heard in time is not pinged");
+static_assert(SUSPECT_MS > PROBE_MS, "one lost heartbeat suspects nobody");
+static_assert(LEASE_MS >= STABILISE_MS + 2 * REPLY_MS,
+              "a lease outlives one exchange that was lost, and its repetition");
+static_assert(GRANT_MS * 100 >= LEASE_MS * 102,
+              "a clock that is 1 % fast does not end a lease before one that is 1 % slow");
+static_assert(ABSENT_MS >= GRANT_MS, "who was silent until it counts as gone has no lease left");
 static_assert(ABSENT_MS >= SUSPECT_MS + 2 * REPLY_MS,
               "others are asked, and can answer, before a member counts as gone");
 static_assert(ISOLATED_MS > 4 * ABSENT_MS, "a passing fault ends no replica");

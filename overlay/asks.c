@@ -236,7 +236,7 @@ void overlay_route(struct overlay *overlay, const struct overlay_event *now,
     minga_Message message;
 
     state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
-    if (ring_responsible(&overlay->ring, key)) {
+    if (ring_responsible(&overlay->ring, key, overlay->now_ms)) {
         deliver_local(overlay, question.token, question.payload, key, ROUTE_MS);
     } else {
         message_init(&message, minga_Message_route_tag);
@@ -299,7 +299,7 @@ void asks_on_route(struct overlay *overlay, const struct arrival *arrival)
     if (arrival->member == MEMBER_NONE) {
         return;
     }
-    if (ring_responsible(&overlay->ring, &key)) {
+    if (ring_responsible(&overlay->ring, &key, overlay->now_ms)) {
         if (route->has_contact && overlay->large) {
             contact_learn(overlay, &route->contact);
         }
@@ -443,7 +443,7 @@ void asks_on_lookup(struct overlay *overlay, const struct arrival *arrival)
     struct ring_key key = {message_id(lookup->key)};
     minga_Message message;
 
-    if (ring_responsible(&overlay->ring, &key)) {
+    if (ring_responsible(&overlay->ring, &key, overlay->now_ms)) {
         message_init(&message, minga_Message_lookup_reply_tag);
         fill_lookup(overlay, &key, lookup, &message.kind.lookup_reply);
         peer_reply(overlay, &arrival->asker, &message, NULL);
@@ -485,7 +485,7 @@ void overlay_lookup(struct overlay *overlay, const struct overlay_event *now, ui
     state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
     message_init(&message, minga_Message_lookup_tag);
     message_put_id(message.kind.lookup.key, &key->id);
-    if (ring_responsible(&overlay->ring, key)) {
+    if (ring_responsible(&overlay->ring, key, overlay->now_ms)) {
         minga_LookupReply answer = minga_LookupReply_init_zero;
 
         fill_lookup(overlay, key, &message.kind.lookup, &answer);
@@ -548,7 +548,7 @@ bool asks_reroute(struct overlay *overlay, struct request *request)
 {
     struct node_id next;
 
-    if (ring_responsible(&overlay->ring, &request->key)) {
+    if (ring_responsible(&overlay->ring, &request->key, overlay->now_ms)) {
         if (request->kind == REQUEST_RECORD_PUT) {
             return !record_put_here(overlay, request);
         }

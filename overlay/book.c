@@ -35,8 +35,11 @@ static void pin_ring(const struct overlay *overlay, struct pins *pins)
 {
     const struct ring *ring = &overlay->ring;
 
-    if (ring->has_predecessor) {
-        pin(overlay, pins, &ring->predecessor.node);
+    for (uint32_t i = 0; i < ring->predecessor_count; i++) {
+        pin(overlay, pins, &ring->predecessors[i].node);
+    }
+    if (ring->has_newcomer) {
+        pin(overlay, pins, &ring->newcomer.node);
     }
     for (uint32_t i = 0; i < ring->successor_count; i++) {
         pin(overlay, pins, &ring->successors[i].node);
@@ -159,10 +162,10 @@ static bool concerns(const struct overlay *overlay, const struct ring_key *posit
 {
     const struct ring *ring = &overlay->ring;
 
-    if (ring->successor_count < SUCCESSORS_MAX || !ring->has_predecessor) {
+    if (ring->successor_count < SUCCESSORS_MAX || ring->predecessor_count == 0) {
         return true;
     }
-    return id_in_arc(&position->id, &ring->predecessor.position.id,
+    return id_in_arc(&position->id, &ring->predecessors[ring->predecessor_count - 1].position.id,
                      &ring->successors[SUCCESSORS_MAX - 1].position.id);
 }
 
@@ -210,8 +213,10 @@ bool book_is_neighbour(const struct overlay *overlay, const struct node_id *node
 {
     const struct ring *ring = &overlay->ring;
 
-    if (ring->has_predecessor && id_equal(&ring->predecessor.node.id, &node->id)) {
-        return true;
+    for (uint32_t i = 0; i < ring->predecessor_count; i++) {
+        if (id_equal(&ring->predecessors[i].node.id, &node->id)) {
+            return true;
+        }
     }
     for (uint32_t i = 0; i < ring->successor_count; i++) {
         if (id_equal(&ring->successors[i].node.id, &node->id)) {

@@ -239,7 +239,7 @@ static bool is_probe_due(const struct watched *watched, uint64_t own_now_ms)
     if (watched->probed_ms != 0) {
         return own_now_ms >= watched->next_ms;
     }
-    return watched->accused || since(own_now_ms, watched->heard_ms) >= HEARTBEAT_MS;
+    return watched->accused || since(own_now_ms, watched->heard_ms) >= PROBE_MS;
 }
 
 static void check_one(struct detector *detector, int member, uint64_t now_ms,
@@ -324,7 +324,7 @@ static uint64_t wake_of(const struct detector *detector, const struct watched *w
     uint64_t wake_ms = watched->next_ms;
 
     if (watched->probed_ms == 0) {
-        wake_ms = watched->heard_ms + (watched->accused ? 0 : (uint64_t)HEARTBEAT_MS);
+        wake_ms = watched->heard_ms + (watched->accused ? 0 : (uint64_t)PROBE_MS);
     } else if (!watched->suspected && watched->probe_count > PROBES_MISSED_MIN) {
         wake_ms = sooner(wake_ms, watched->heard_ms + SUSPECT_MS);
     } else if (watched->suspected && watched->again_ms != 0) {

@@ -26,7 +26,7 @@
 #include "base/limits.h"
 
 enum {
-    GONE_MS = 2030,   /* for members that are near */
+    GONE_MS = 1900,   /* for members that are near */
     GONE_WAY_MS = 30, /* of that, for the ways there and back */
     REFUSED_WAIT_MS = 100,
     DEAF_MS = 1000,                       /* longer, when nobody is heard */

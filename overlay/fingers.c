@@ -274,13 +274,14 @@ static void on_lost(struct fingers *fingers, const struct fingers_event *event)
     struct id distance = distance_of(fingers, &event->node.position);
     int place = find(fingers, &event->node);
     int slot = fingers_slot(&distance);
+    uint32_t first;
 
     if (place < 0) {
         return;
     }
     remove_at(fingers, (uint32_t)place);
-    if (slot != FINGER_SLOT_NONE) {
-        fingers->stale[slot] = true;
+    if (slot != FINGER_SLOT_NONE && slot_extent(fingers, slot, (uint32_t)place, &first) == 0) {
+        fingers->stale[slot] = true; /* else another candidate does until the next round */
     }
 }
 

@@ -31,7 +31,7 @@ enum {
     FINGER_SLOT_NONE = -1,
 
     FINGERS_FILL_MS = 500,          /* between look-ups while slots are known to be wrong */
-    FINGERS_PERIOD_MS_MIN = 5000,   /* between routine look-ups */
+    FINGERS_PERIOD_MS_MIN = 15000,  /* between routine look-ups */
     FINGERS_PERIOD_MS_MAX = 120000, /* the same, where hardly anything changes */
 };
 
@@ -48,7 +48,7 @@ struct fingers {
     uint32_t count;
     struct finger list[FINGERS_MAX]; /* by clockwise distance from self */
     uint32_t rtt_mean_ms;            /* of all measured; 0: none yet */
-    bool stale[FINGER_SLOTS];        /* lost, or never looked up */
+    bool stale[FINGER_SLOTS];        /* its last finger was lost, or it was never looked up */
     uint32_t cursor;                 /* slot of the last look-up */
     uint32_t period_ms;
     uint64_t looked_ms; /* when the last look-up began */

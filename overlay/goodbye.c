@@ -2,6 +2,7 @@
 /* Going on purpose: said to everyone, so that nobody has to find out. */
 #include <string.h>
 
+#include "overlay/ring_internal.h"
 #include "overlay/state.h"
 
 static void end_goodbye(struct overlay *overlay)
@@ -20,42 +21,65 @@ void goodbye_tick(struct overlay *overlay)
     }
 }
 
-static void say(struct overlay *overlay, bool back_soon)
+static void fill(const struct overlay *overlay, bool back_soon, minga_Message *message)
 {
-    minga_Message message;
-    minga_Goodbye *goodbye = &message.kind.goodbye;
+    minga_Goodbye *goodbye = &message->kind.goodbye;
 
-    message_init(&message, minga_Message_goodbye_tag);
+    message_init(message, minga_Message_goodbye_tag);
     goodbye->back_soon = back_soon;
     memcpy(goodbye->node_record.bytes, overlay->record_encoded, overlay->record_bytes);
     goodbye->node_record.size = (pb_size_t)overlay->record_bytes;
+}
+
+/* Says goodbye to all but the first one that is told, the heir. */
+static void say(struct overlay *overlay, const minga_Message *message, const struct node_id *heir)
+{
     for (uint32_t i = 0; i < overlay->membership.count && i < SENDS_MAX / 2; i++) {
         const struct member *member = &overlay->membership.list[i];
+        minga_Message copy = *message;
 
-        if (book_is_told(overlay, (int)i) &&
-            peer_request(overlay, REQUEST_GOODBYE, &member->view.node, &message, GOODBYE_MS) !=
-                NULL) {
+        if (!book_is_told(overlay, (int)i)) {
+            continue;
+        }
+        if (!id_equal(&heir->id, &member->view.node.id)) {
+            copy.kind.goodbye.predecessors_count = 0;
+        }
+        if (peer_request(overlay, REQUEST_GOODBYE, &member->view.node, &copy, GOODBYE_MS) != NULL) {
             overlay->goodbye_waiting++;
         }
     }
 }
 
+/* Whoever goes for good hands its arc to its keeper, and answers no more from then on: the keeper
+ * takes over when it reads this, and there must never be two. */
+static void leave(struct overlay *overlay, bool for_good)
+{
+    const struct ring_node *keeper = ring_keeper(&overlay->ring);
+    struct node_id heir = keeper != NULL ? keeper->node : overlay->self;
+    minga_Goodbye arc = minga_Goodbye_init_zero;
+    minga_Message message;
+
+    if (for_good) {
+        place_fill_goodbye(overlay, &arc);
+        overlay->record.leaving = true;
+        gossip_describe(overlay, overlay->record.incarnation); /* and so leaves the ring */
+    }
+    fill(overlay, !for_good, &message);
+    message.kind.goodbye.epoch = arc.epoch;
+    message.kind.goodbye.predecessors_count = arc.predecessors_count;
+    memcpy(message.kind.goodbye.predecessors, arc.predecessors, sizeof(arc.predecessors));
+    say(overlay, &message, &heir);
+}
+
 void overlay_goodbye(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
                      bool for_good, struct overlay_effects *effects)
 {
-    struct ring_event leave = {.kind = RING_LEAVE};
-
     state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
     overlay->goodbye_token = token;
     overlay->goodbye_waiting = 0;
     overlay->goodbye_ms = overlay->now_ms + GOODBYE_MS;
     if (overlay->phase == PHASE_MEMBER) {
-        if (for_good) {
-            overlay->record.leaving = true;
-            gossip_describe(overlay, overlay->record.incarnation);
-            place_event(overlay, &leave);
-        }
-        say(overlay, !for_good);
+        leave(overlay, for_good);
     }
     if (overlay->goodbye_waiting == 0) {
         end_goodbye(overlay);
@@ -74,6 +98,7 @@ void goodbye_on_message(struct overlay *overlay, const struct arrival *arrival)
         return;
     }
     member = &overlay->membership.list[arrival->member];
+    place_on_goodbye(overlay, arrival);
     item.kind = minga_ItemKind_ITEM_NODE;
     item.life = minga_Life_LIFE_ALIVE;
     memcpy(item.content.bytes, goodbye->node_record.bytes, goodbye->node_record.size);

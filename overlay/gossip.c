@@ -91,6 +91,7 @@ void gossip_heard(struct overlay *overlay, int index)
         return;
     }
     member->heard_ms = overlay->now_ms;
+    member->refused = false;
     overlay->heard_ms = overlay->now_ms;
     if (member->back_soon_ms != 0) {
         member->back_soon_ms = 0;
@@ -127,16 +128,16 @@ void gossip_tell_near(struct overlay *overlay, const minga_Item *item)
 static int pick_neighbour(struct overlay *overlay)
 {
     const struct ring *ring = &overlay->ring;
-    const struct node_id *node = &ring->predecessor.node;
+    const struct node_id *node;
     uint32_t drawn;
 
-    if (!ring->has_predecessor || ring->successor_count == 0) {
+    if (ring->predecessor_count == 0 || ring->successor_count == 0) {
         return MEMBER_NONE;
     }
     drawn = (uint32_t)random_below(&overlay->random, (uint64_t)2 * ring->successor_count);
-    if (drawn < ring->successor_count) {
-        node = &ring->successors[drawn].node;
-    }
+    node = drawn < ring->successor_count
+               ? &ring->successors[drawn].node
+               : &ring->predecessors[drawn % ring->predecessor_count].node;
     return membership_find(&overlay->membership, node);
 }
 

@@ -171,9 +171,9 @@ void joining_on_join(struct overlay *overlay, const struct arrival *arrival)
     key = (struct ring_key){membership_invitation_id(&admission->invitation_key)};
     if (index != MEMBER_NONE && knows_link(overlay, index, link)) {
         answer_join(overlay, &arrival->asker, "", index, link);
-    } else if (index != MEMBER_NONE && ring_responsible(&overlay->ring, &key)) {
+    } else if (index != MEMBER_NONE && ring_responsible(&overlay->ring, &key, overlay->now_ms)) {
         answer_join(overlay, &arrival->asker, "", index, link);
-    } else if (index == MEMBER_NONE && ring_responsible(&overlay->ring, &key)) {
+    } else if (index == MEMBER_NONE && ring_responsible(&overlay->ring, &key, overlay->now_ms)) {
         countersign(overlay, &arrival->asker, &request, &admission->node);
     } else {
         relay_join(overlay, arrival, &key);
@@ -240,6 +240,9 @@ void joining_on_timeout(struct overlay *overlay, const struct request *request)
         return;
     }
     join->contact++;
+    if (join->contact == join->contact_count && overlay->now_ms - join->since_ms < JOIN_MS_MIN) {
+        join->contact = 0; /* many join at once, or one of few contacts was slow */
+    }
     if (join->contact < join->contact_count) {
         ask_contact(overlay);
     } else {
@@ -297,6 +300,7 @@ void overlay_join(struct overlay *overlay, const struct overlay_event *now, uint
         give_up(overlay, OVERLAY_REFUSED, "the token is not of this community or was altered");
     } else {
         overlay->join.active = true;
+        overlay->join.since_ms = overlay->now_ms;
         overlay->join.token = token;
         ask_contact(overlay);
     }
@@ -383,16 +387,11 @@ static void become_member(struct overlay *overlay)
 
     memset(&overlay->join, 0, sizeof(overlay->join));
     chain_store(overlay);
-    effect_store(
-        overlay,
-        &(struct overlay_blob){.kind = BLOB_COMMUNITY,
-                               .bytes = {overlay->community_encoded, overlay->community_bytes}},
-        0);
     joining_begin(overlay);
     if (overlay->sync.digest.large) {
         scale_up(overlay, overlay->sync.digest.size / SCALE_ONE);
     }
-    (void)effect_done(overlay, token, OVERLAY_OK, "");
+    keep_membership(overlay, token);
 }
 
 /* The membership has been compared with the contact's once more. Admissions come in any order, so
@@ -492,9 +491,8 @@ int overlay_create(struct overlay *overlay, const struct overlay_event *now, str
         give_up(overlay, OVERLAY_FAILED, "");
         r = -EBADMSG;
     } else {
-        effect_store(overlay, &(struct overlay_blob){.kind = BLOB_COMMUNITY, .bytes = community},
-                     0);
         joining_begin(overlay);
+        keep_membership(overlay, 0);
     }
     state_leave(overlay);
     return r;

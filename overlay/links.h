@@ -13,8 +13,8 @@
 enum {
     LINKS_MAX = LIMIT(1024, 32),
     LINK_NOBODY = -1,
-    JOINS_BURST_MAX = 16,  /* JOINs and HELLOs that cost signatures, from strangers */
-    JOIN_INTERVAL_MS = 50, /* one more each */
+    JOINS_BURST_MAX = 64,  /* JOINs and HELLOs that cost signatures, from strangers */
+    JOIN_INTERVAL_MS = 10, /* one more each: some percent of a processor at worst */
 };
 
 struct link {

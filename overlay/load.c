@@ -127,8 +127,9 @@ static int load_self(struct overlay *overlay, struct bytes bytes)
     for (int i = 0; i < 8; i++) {
         epoch = epoch << 8 | bytes.data[i];
     }
+    /* What was kept is ahead of all that was used. */
     ring_init(&overlay->ring, &overlay->place, epoch);
-    overlay->stored_epoch = epoch;
+    overlay->ring.kept_epoch = epoch;
     return 0;
 }
 

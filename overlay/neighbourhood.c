@@ -5,7 +5,21 @@
 
 #include "base/check.h"
 
-static_assert(NEIGHBOURHOOD_MAX >= 1 + 2 * SUCCESSORS_MAX, "self and both sides have room");
+enum {
+    WHOLE_UNSEEN =
+        LIMIT(7, 4), /* successors before the predecessor that need no look at their gaps */
+    WHOLE_JUMP = 8,
+};
+
+static uint64_t top_of(const struct id *id)
+{
+    uint64_t top = 0;
+
+    for (int i = 0; i < 8; i++) {
+        top = top << 8 | id->bytes[i];
+    }
+    return top;
+}
 
 static bool same(const struct ring_node *a, const struct ring_node *b)
 {
@@ -22,28 +36,76 @@ static int successor_place(const struct ring *ring, const struct ring_node *node
     return -1;
 }
 
-/* The circle is closed when the predecessor is met on the way forward. Who does not stand on the
- * ring knows no predecessor: a list that is not full may then pass for the circle. */
+/*
+ * The circle is closed when the predecessor is met on the way forward. In a large ring it may also
+ * stand at the end of a successor list that has just lost some: then a long way lies before it,
+ * many times that of all others together, and nothing is known of it. Few nodes with few gaps
+ * between them show no such thing, but nor does a large ring lose so many at once.
+ */
+static bool is_closed_by(const struct ring *ring, uint32_t place)
+{
+    struct id way;
+    struct id jump;
+
+    if (ring->successor_count == SUCCESSORS_MAX) {
+        return false;
+    }
+    if (place < WHOLE_UNSEEN) {
+        return true;
+    }
+    way = id_distance(&ring->predecessors[0].position.id, &ring->successors[place - 1].position.id);
+    jump =
+        id_distance(&ring->successors[place - 1].position.id, &ring->predecessors[0].position.id);
+    return top_of(&jump) / WHOLE_JUMP <= top_of(&way);
+}
+
+/* Who does not stand on the ring knows no predecessor: a list that is not full may then pass for
+ * the circle. */
 static bool is_whole(const struct ring *ring)
 {
+    int place;
+
     if (ring->phase != RING_IN) {
         return ring->successor_count < SUCCESSORS_MAX;
     }
-    return ring->has_predecessor && (same(&ring->predecessor, &ring->self) ||
-                                     successor_place(ring, &ring->predecessor) >= 0);
+    if (ring->predecessor_count == 0) {
+        return false;
+    }
+    place = successor_place(ring, &ring->predecessors[0]);
+    return same(&ring->predecessors[0], &ring->self) ||
+           (place >= 0 && is_closed_by(ring, (uint32_t)place));
 }
 
+/* What comes behind the predecessor has been met before. */
 static uint32_t successors_to_take(const struct ring *ring, bool whole)
 {
-    int last = ring->has_predecessor ? successor_place(ring, &ring->predecessor) : -1;
+    int last = ring->predecessor_count > 0 ? successor_place(ring, &ring->predecessors[0]) : -1;
 
-    return whole && last >= 0 ? (uint32_t)last + 1 : ring->successor_count;
+    if (last < 0) {
+        return ring->successor_count;
+    }
+    return whole ? (uint32_t)last + 1 : (uint32_t)last;
 }
 
 static void add(struct neighbourhood *neighbourhood, const struct ring_node *node)
 {
     CHECK(neighbourhood->count < NEIGHBOURHOOD_MAX);
     neighbourhood->nodes[neighbourhood->count++] = *node;
+}
+
+/* Farthest first; what is not in order behind the one before is hearsay of another ring. */
+static void add_predecessors(struct neighbourhood *neighbourhood, const struct ring *ring)
+{
+    uint32_t count = 0;
+
+    while (count < ring->predecessor_count &&
+           (count == 0 || id_in_arc(&ring->predecessors[count].position.id, &ring->self.position.id,
+                                    &ring->predecessors[count - 1].position.id))) {
+        count++;
+    }
+    while (count > 0) {
+        add(neighbourhood, &ring->predecessors[--count]);
+    }
 }
 
 void neighbourhood_of(const struct ring *ring, struct neighbourhood *neighbourhood_out)
@@ -54,8 +116,8 @@ void neighbourhood_of(const struct ring *ring, struct neighbourhood *neighbourho
     neighbourhood->count = 0;
     neighbourhood->has_self = ring->phase == RING_IN;
     neighbourhood->whole = is_whole(ring);
-    if (!neighbourhood->whole && ring->has_predecessor && neighbourhood->has_self) {
-        add(neighbourhood, &ring->predecessor);
+    if (!neighbourhood->whole && neighbourhood->has_self) {
+        add_predecessors(neighbourhood, ring);
     }
     neighbourhood->self = neighbourhood->count;
     if (neighbourhood->has_self) {
@@ -101,16 +163,6 @@ struct id neighbourhood_reach(const struct neighbourhood *neighbourhood,
         reach = id_distance(&self->id, &neighbourhood->nodes[neighbourhood->count - 1].position.id);
     }
     return reach;
-}
-
-static uint64_t top_of(const struct id *id)
-{
-    uint64_t top = 0;
-
-    for (int i = 0; i < 8; i++) {
-        top = top << 8 | id->bytes[i];
-    }
-    return top;
 }
 
 uint64_t neighbourhood_community_size(const struct neighbourhood *neighbourhood)

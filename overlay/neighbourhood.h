@@ -6,7 +6,7 @@
  */
 #include "overlay/ring.h"
 
-enum { NEIGHBOURHOOD_MAX = SUCCESSORS_MAX + 17 };
+enum { NEIGHBOURHOOD_MAX = PREDECESSORS_MAX + 1 + SUCCESSORS_MAX };
 
 struct neighbourhood {
     bool whole; /* it is the whole ring: after the last one comes the first */

@@ -65,6 +65,7 @@ void state_enter(struct overlay *overlay, uint64_t now_ms, uint64_t wall_unix_s,
     /* Time does not go back, whatever the caller says. */
     if (now_ms > overlay->now_ms) {
         overlay->now_ms = now_ms;
+        overlay->router.now_ms = now_ms;
     }
     overlay->wall_unix_s = wall_unix_s;
     overlay->effects = effects;
@@ -84,6 +85,7 @@ static uint64_t next_wake(const struct overlay *overlay)
     uint64_t wake_ms = requests_wake(&overlay->requests);
 
     sooner(&wake_ms, overlay->goodbye_ms);
+    sooner(&wake_ms, overlay->keep.again_ms);
     sooner(&wake_ms, chunk_get_wake(overlay));
     sooner(&wake_ms, bulk_wake(&overlay->offers));
     if (overlay->phase == PHASE_MEMBER && overlay->started) {
@@ -91,7 +93,7 @@ static uint64_t next_wake(const struct overlay *overlay)
         sooner(&wake_ms, overlay->redial_ms);
         sooner(&wake_ms, sync_wake(overlay));
         if (overlay->ring.phase != RING_OUT) {
-            sooner(&wake_ms, overlay->ring.next_ms);
+            sooner(&wake_ms, place_wake(overlay));
         }
     }
     return wake_ms;
@@ -150,7 +152,8 @@ static void close_idle(struct overlay *overlay)
     for (uint32_t i = 0; i < overlay->membership.count; i++) {
         const struct member *member = &overlay->membership.list[i];
 
-        if (member->linked && overlay->now_ms - member->sent_ms > IDLE_LINK_MS) {
+        if (member->linked && overlay->now_ms - member->sent_ms > IDLE_LINK_MS &&
+            !watch_is_neighbour(overlay, &member->view.node)) {
             peer_hang_up(overlay, &member->view.node);
         }
     }
@@ -160,6 +163,7 @@ static void housekeeping(struct overlay *overlay)
 {
     dispatch_expire(overlay);
     goodbye_tick(overlay);
+    keep_tick(overlay);
     chunk_get_tick(overlay);
     chunk_offers_tick(overlay);
     if (overlay->phase != PHASE_MEMBER || overlay->record.leaving) {
@@ -191,7 +195,10 @@ void overlay_start(struct overlay *overlay, uint64_t now_ms, uint64_t wall_unix_
 
 static void on_stored(struct overlay *overlay, const struct overlay_event *event)
 {
-    record_put_on_stored(overlay, event->token, event->failed);
+    if (!place_on_stored(overlay, event->token, event->failed) &&
+        !keep_on_stored(overlay, event->token, event->failed)) {
+        record_put_on_stored(overlay, event->token, event->failed);
+    }
 }
 
 static void on_chunk_stored(struct overlay *overlay, const struct overlay_event *event)

@@ -327,7 +327,9 @@ bool overlay_owner_is_member(const struct overlay *overlay, const struct public_
 bool overlay_isolated(const struct overlay *overlay, uint64_t now_ms);
 
 /* The key-based routing API of Dabek et al. over what this node knows now. */
-bool overlay_responsible(const struct overlay *overlay, const struct ring_key *key);
+/* May it answer for the key at that moment? Only while its lease on the arc lasts. */
+bool overlay_responsible(const struct overlay *overlay, const struct ring_key *key,
+                         uint64_t now_ms);
 bool overlay_local_lookup(const struct overlay *overlay, const struct ring_key *key,
                           struct node_id *node_out);
 /* Where a message for the key goes from here; false: it stays, or nobody is known. */

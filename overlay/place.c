@@ -2,29 +2,78 @@
 /* This node's place on the ring: membership's hints in, messages and the arc out. */
 #include <string.h>
 
+#include "overlay/ring_internal.h"
 #include "overlay/state.h"
+
+enum {
+    QUESTION_MS = 300,    /* a question unanswered is repeated: the lease is short */
+    EPOCH_STRETCH = 1024, /* epochs that are durable ahead of their use */
+};
 
 static struct ring_node ring_node_of(const struct member *member)
 {
     return (struct ring_node){member->view.node, member->position};
 }
 
-static void send_stabilise(struct overlay *overlay, const struct node_id *to)
+/* --- the question */
+
+static struct request *find_question(struct overlay *overlay, const struct node_id *to)
 {
+    for (uint32_t i = 0; i < overlay->requests.top; i++) {
+        struct request *request = &overlay->requests.list[i];
+
+        if (request->kind == REQUEST_STABILISE && id_equal(&request->to.id, &to->id)) {
+            return request;
+        }
+    }
+    return NULL;
+}
+
+static void fill_before(const struct overlay *overlay, minga_Stabilise *question)
+{
+    struct ring_node list[PREDECESSORS_MAX];
+    uint32_t count = ring_before(&overlay->ring, list);
+
+    for (uint32_t i = 0; i < count; i++) {
+        message_put_id(question->predecessors[i], &list[i].node.id);
+    }
+    question->predecessors_count = (pb_size_t)count;
+    question->epoch = overlay->ring.epoch;
+}
+
+static void ask(struct overlay *overlay, const struct node_id *to)
+{
+    const struct ring *ring = &overlay->ring;
+    uint32_t version = ring_before_version(ring);
+    const struct request *under_way = find_question(overlay, to);
+    bool is_acked = id_equal(&ring->acked_by.id, &to->id) && ring->acked_version == version;
+    struct request *request;
     minga_Message message;
 
+    if (under_way != NULL && under_way->token == version) {
+        return; /* it is repeated */
+    }
     message_init(&message, minga_Message_stabilise_tag);
-    (void)peer_request(overlay, REQUEST_STABILISE, to, &message, STABILISE_MS);
+    message.kind.stabilise.joining = ring->phase != RING_IN;
+    message.kind.stabilise.lapsed =
+        ring->phase == RING_IN && !ring_is_leased(ring, overlay->now_ms);
+    message.kind.stabilise.digest = (uint32_t)membership_digest(&overlay->membership);
+    message.kind.stabilise.version = version;
+    if (id_equal(&overlay->list_from.id, &to->id)) {
+        message.kind.stabilise.known = overlay->list_version;
+    }
+    if (!is_acked) {
+        fill_before(overlay, &message.kind.stabilise);
+    }
+    request = peer_request(overlay, REQUEST_STABILISE, to, &message, STABILISE_MS);
+    if (request != NULL) {
+        request->token = version;
+        request->repeat_ms = overlay->now_ms + QUESTION_MS;
+        request->repeat_every_ms = QUESTION_MS;
+    }
 }
 
-static void send_rectify(struct overlay *overlay, const struct node_id *to)
-{
-    minga_Message message;
-
-    message_init(&message, minga_Message_rectify_tag);
-    message.kind.rectify.epoch = overlay->ring.epoch;
-    (void)peer_request(overlay, REQUEST_RECTIFY, to, &message, STABILISE_MS);
-}
+/* --- what the ring wants done */
 
 /* New neighbours hold other records: compare with all who share some with us. */
 static void compare_with_neighbours(struct overlay *overlay)
@@ -54,32 +103,39 @@ static void tell_arc(struct overlay *overlay)
         effect->arc_to = overlay->ring.self.position;
         effect->arc_epoch = overlay->ring.epoch;
     }
+    effect_trace(overlay, "arc from %02x%02x to %02x%02x, epoch %llu",
+                 overlay->ring.arc_from.id.bytes[0], overlay->ring.arc_from.id.bytes[1],
+                 overlay->ring.self.position.id.bytes[0], overlay->ring.self.position.id.bytes[1],
+                 (unsigned long long)overlay->ring.epoch);
 }
 
+/* An epoch may only be used once it is durable, lest a restart use it again for another arc. So
+ * that an answer need not wait for the disk each time, a stretch of them is kept ahead. */
 static void keep_epoch(struct overlay *overlay)
 {
+    uint64_t ahead = overlay->ring.epoch + EPOCH_STRETCH;
     uint8_t bytes[8];
 
-    if (overlay->ring.epoch == overlay->stored_epoch) {
+    if (overlay->epoch_token != 0 ||
+        overlay->ring.epoch + EPOCH_STRETCH / 2 <= overlay->ring.kept_epoch) {
         return;
     }
-    overlay->stored_epoch = overlay->ring.epoch;
     for (int i = 0; i < 8; i++) {
-        bytes[i] = (uint8_t)(overlay->ring.epoch >> (56 - 8 * i));
+        bytes[i] = (uint8_t)(ahead >> (56 - 8 * i));
     }
+    overlay->epoch_token = ++overlay->last_token;
+    overlay->epoch_stored = ahead;
     effect_store(overlay,
-                 &(struct overlay_blob){.kind = BLOB_SELF, .bytes = {bytes, sizeof(bytes)}}, 0);
+                 &(struct overlay_blob){.kind = BLOB_SELF, .bytes = {bytes, sizeof(bytes)}},
+                 overlay->epoch_token);
 }
 
 static void perform(struct overlay *overlay, const struct ring_effects *effects)
 {
     for (uint32_t i = 0; i < effects->count; i++) {
         switch (effects->list[i].kind) {
-        case RING_SEND_STABILISE:
-            send_stabilise(overlay, &effects->list[i].to);
-            break;
-        case RING_SEND_RECTIFY:
-            send_rectify(overlay, &effects->list[i].to);
+        case RING_ASK:
+            ask(overlay, &effects->list[i].to);
             break;
         case RING_ARC:
             tell_arc(overlay);
@@ -91,10 +147,100 @@ static void perform(struct overlay *overlay, const struct ring_effects *effects)
 static void step(struct overlay *overlay, struct ring_event *event,
                  struct ring_effects *effects_out)
 {
+    bool was_leased = ring_is_leased(&overlay->ring, overlay->now_ms);
+
     event->now_ms = overlay->now_ms;
     ring_step(&overlay->ring, event, effects_out);
+    if (was_leased != ring_is_leased(&overlay->ring, overlay->now_ms)) {
+        effect_trace(overlay, "%s", was_leased ? "no lease any more" : "has a lease");
+    }
     perform(overlay, effects_out);
     keep_epoch(overlay);
+}
+
+static const struct member *first_predecessor(const struct overlay *overlay)
+{
+    const struct ring *ring = &overlay->ring;
+    int index = ring->predecessor_count == 0
+                    ? MEMBER_NONE
+                    : membership_find(&overlay->membership, &ring->predecessors[0].node);
+
+    return index == MEMBER_NONE || index == overlay->self_index ? NULL
+                                                                : &overlay->membership.list[index];
+}
+
+/* The nearest member that is up and comes before our predecessor: between it and us, nobody has an
+ * arc. */
+static bool find_before(const struct overlay *overlay, struct ring_node *node_out)
+{
+    const struct membership *membership = &overlay->membership;
+    const struct ring *ring = &overlay->ring;
+    uint32_t place;
+
+    if (ring->predecessor_count == 0) {
+        return false;
+    }
+    place = membership_place(membership, &ring->predecessors[0].position.id);
+    for (uint32_t step = 1; step < membership->count; step++) {
+        int index = membership->by_position[(place + membership->count - step) % membership->count];
+
+        if (index == overlay->self_index) {
+            return false;
+        }
+        if (membership_in_ring(&membership->list[index])) {
+            *node_out = ring_node_of(&membership->list[index]);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void fill_lost(const struct overlay *overlay, const struct member *member,
+                      struct ring_event *event)
+{
+    event->kind = RING_LOST;
+    event->node = ring_node_of(member);
+    event->lost_ms = member->view.changed_ms;
+    /* One that left says itself that it answers no more; one whose addresses all refuse is none. */
+    event->is_gone = member->view.state == MEMBER_LEFT || member->refused;
+    event->has_other = find_before(overlay, &event->other);
+}
+
+/* Taking over may end at one that is lost as well. */
+static void lose_all(struct overlay *overlay)
+{
+    for (uint32_t i = 0; i < MEMBERS_MAX; i++) {
+        const struct member *before = first_predecessor(overlay);
+        struct ring_node node = overlay->ring.predecessors[0];
+        struct ring_event event = {0};
+        struct ring_effects effects;
+
+        if (before == NULL || membership_in_ring(before) || overlay->ring.lost_ms != 0) {
+            return;
+        }
+        fill_lost(overlay, before, &event);
+        step(overlay, &event, &effects);
+        if (id_equal(&overlay->ring.predecessors[0].node.id, &node.node.id)) {
+            return;
+        }
+    }
+}
+
+/* A link to the predecessor is kept, so that its end is noticed at once. */
+static void reach_predecessor(struct overlay *overlay)
+{
+    const struct member *before = first_predecessor(overlay);
+
+    if (before != NULL && !before->linked && membership_in_ring(before)) {
+        peer_greet(overlay, &before->view.node);
+    }
+}
+
+static void after_step(struct overlay *overlay)
+{
+    lose_all(overlay);
+    reach_predecessor(overlay);
+    watch_neighbours(overlay);
 }
 
 void place_event(struct overlay *overlay, struct ring_event *event)
@@ -103,7 +249,7 @@ void place_event(struct overlay *overlay, struct ring_event *event)
 
     step(overlay, event, &effects);
     if (event->kind != RING_TICK) {
-        watch_neighbours(overlay);
+        after_step(overlay);
     }
 }
 
@@ -119,29 +265,11 @@ void place_known(struct overlay *overlay, int index)
     on_ring_changed(overlay);
 }
 
-/* The nearest member before us that is up: it takes the place of a predecessor that is gone. */
-static bool find_predecessor(const struct overlay *overlay, struct ring_node *node_out)
-{
-    const struct membership *membership = &overlay->membership;
-    uint32_t place = membership_place(membership, &overlay->ring.self.position.id);
-
-    for (uint32_t step = 1; step < membership->count; step++) {
-        int index = membership->by_position[(place + membership->count - step) % membership->count];
-
-        if (index != overlay->self_index && membership_in_ring(&membership->list[index])) {
-            *node_out = ring_node_of(&membership->list[index]);
-            return true;
-        }
-    }
-    return false;
-}
-
 void place_lost(struct overlay *overlay, int index)
 {
-    struct ring_event event = {.kind = RING_LOST};
+    struct ring_event event = {0};
 
-    event.node = ring_node_of(&overlay->membership.list[index]);
-    event.has_other = find_predecessor(overlay, &event.other);
+    fill_lost(overlay, &overlay->membership.list[index], &event);
     place_event(overlay, &event);
     /* The list may have been full before: fill it from the membership. */
     for (uint32_t i = 0; i < overlay->membership.count; i++) {
@@ -155,47 +283,72 @@ void place_lost(struct overlay *overlay, int index)
             step(overlay, &known, &effects);
         }
     }
+    after_step(overlay);
     on_ring_changed(overlay);
+}
+
+static bool is_first(const struct overlay *overlay)
+{
+    const struct membership *membership = &overlay->membership;
+
+    for (uint32_t i = 0; i < membership->count; i++) {
+        const struct member *member = &membership->list[membership->by_id[i]];
+
+        if (membership->by_id[i] == overlay->self_index || membership_in_ring(member)) {
+            return membership->by_id[i] == overlay->self_index;
+        }
+    }
+    return false;
+}
+
+uint64_t place_wake(const struct overlay *overlay)
+{
+    uint64_t extend_ms = keeper_extend_ms(&overlay->ring);
+
+    return extend_ms != 0 && extend_ms < overlay->ring.next_ms ? extend_ms : overlay->ring.next_ms;
 }
 
 void place_tick(struct overlay *overlay)
 {
     struct ring_event event = {.kind = RING_TICK};
 
-    place_event(overlay, &event);
+    if (overlay->now_ms >= place_wake(overlay)) {
+        event.has_other = find_before(overlay, &event.other);
+        event.is_first = is_first(overlay);
+        place_event(overlay, &event);
+        after_step(overlay);
+    }
     if (overlay->chunk_quiet_ms != 0 && overlay->now_ms >= overlay->chunk_quiet_ms) {
         overlay->chunk_quiet_ms = 0;
         compare_with_neighbours(overlay);
     }
 }
 
-void place_on_stabilise(struct overlay *overlay, const struct arrival *arrival)
+bool place_on_stored(struct overlay *overlay, uint64_t token, bool failed)
 {
-    const struct ring *ring = &overlay->ring;
-    minga_Message message;
-    minga_StabiliseReply *answer = &message.kind.stabilise_reply;
+    struct ring_event event = {.kind = RING_KEPT, .epoch = overlay->epoch_stored};
 
-    message_init(&message, minga_Message_stabilise_reply_tag);
-    answer->joined = ring->phase == RING_IN;
-    answer->epoch = ring->epoch;
-    if (ring->has_predecessor) {
-        message_put_id(answer->predecessor, &ring->predecessor.node.id);
+    if (token == 0 || token != overlay->epoch_token) {
+        return false;
     }
-    for (uint32_t i = 0; i < ring->successor_count; i++) {
-        message_put_id(answer->successors[i], &ring->successors[i].node.id);
+    overlay->epoch_token = 0;
+    if (!failed) {
+        place_event(overlay, &event);
     }
-    answer->successors_count = (pb_size_t)ring->successor_count;
-    peer_reply(overlay, &arrival->asker, &message, NULL);
+    return true;
 }
 
-/* A node that another one names counts only if it is up here too. */
-static bool take_node(struct overlay *overlay, const pb_byte_t bytes[ID_BYTES],
+/* --- what others say */
+
+/* Of any member we know where it stands. */
+static bool find_node(struct overlay *overlay, const pb_byte_t bytes[ID_BYTES], bool only_up,
                       struct ring_node *node_out)
 {
     struct node_id node = {message_id(bytes)};
     int index = membership_find(&overlay->membership, &node);
 
-    if (index == MEMBER_NONE || !membership_in_ring(&overlay->membership.list[index])) {
+    if (index == MEMBER_NONE ||
+        (only_up && !membership_in_ring(&overlay->membership.list[index]))) {
         contacts_named(overlay, &node);
         return false;
     }
@@ -203,64 +356,136 @@ static bool take_node(struct overlay *overlay, const pb_byte_t bytes[ID_BYTES],
     return true;
 }
 
-void place_on_rectify(struct overlay *overlay, const struct arrival *arrival)
+static void take_before(struct overlay *overlay, const pb_byte_t list[][ID_BYTES], pb_size_t count,
+                        struct ring_event *event)
 {
-    struct ring_event event = {.kind = RING_ASKED_TO_RECTIFY};
-    struct ring_effects effects;
-    minga_Message message;
-
-    if (!membership_in_ring(&overlay->membership.list[arrival->member])) {
-        return;
-    }
-    event.node = ring_node_of(&overlay->membership.list[arrival->member]);
-    event.epoch = arrival->message->kind.rectify.epoch;
-    step(overlay, &event, &effects);
-    watch_neighbours(overlay);
-    message_init(&message, minga_Message_rectify_reply_tag);
-    message.kind.rectify_reply.accepted = effects.accepted;
-    message.kind.rectify_reply.epoch = overlay->ring.epoch;
-    if (effects.has_before) {
-        message_put_id(message.kind.rectify_reply.predecessor, &effects.before.node.id);
-    }
-    peer_reply(overlay, &arrival->asker, &message, NULL);
-}
-
-static void take_stabilised(struct overlay *overlay, const minga_StabiliseReply *answer,
-                            struct ring_event *event)
-{
-    event->kind = RING_STABILISED;
-    event->epoch = answer->epoch;
-    event->has_other = take_node(overlay, answer->predecessor, &event->other);
-    for (pb_size_t i = 0; i < answer->successors_count && event->successor_count < SUCCESSORS_MAX;
-         i++) {
-        if (take_node(overlay, answer->successors[i], &event->successors[event->successor_count])) {
-            event->successor_count++;
+    event->has_list = count > 0;
+    for (pb_size_t i = 0; i < count && event->list_count < PREDECESSORS_MAX; i++) {
+        if (find_node(overlay, list[i], false, &event->list[event->list_count])) {
+            event->list_count++;
+        } else if (i == 0) {
+            event->is_partial = true;
         }
     }
 }
 
-void place_on_reply(struct overlay *overlay, const struct request *request,
-                    const struct arrival *arrival)
+static void compare_digests(struct overlay *overlay, int member, uint32_t digest)
 {
-    struct ring_event event = {0};
-    const minga_Message *message = arrival->message;
+    if (digest != (uint32_t)membership_digest(&overlay->membership)) {
+        sync_want(overlay, member);
+    }
+}
+
+static void fill_answer(const struct overlay *overlay, const struct ring_answer *answer,
+                        uint32_t known, minga_StabiliseReply *reply)
+{
+    const struct ring *ring = &overlay->ring;
+
+    reply->verdict = (minga_LeaseAnswer)answer->verdict;
+    reply->digest = (uint32_t)membership_digest(&overlay->membership);
+    reply->told = answer->told_version;
+    reply->version = ring_after_version(ring);
+    if (answer->is_handed || answer->verdict == RING_OTHER) {
+        message_put_id(reply->from.bytes, &answer->other.node.id);
+        reply->from.size = ID_BYTES;
+    }
+    reply->epoch = answer->is_handed ? answer->epoch : 0;
+    for (uint32_t i = 0; i < ring->successor_count && reply->version != known; i++) {
+        message_put_id(reply->successors[i], &ring->successors[i].node.id);
+        reply->successors_count = (pb_size_t)(i + 1);
+    }
+}
+
+void place_on_stabilise(struct overlay *overlay, const struct arrival *arrival)
+{
+    const minga_Stabilise *question = &arrival->message->kind.stabilise;
+    struct ring_event event = {.kind = RING_ASKED};
+    struct ring_effects effects;
+    minga_Message message;
 
     if (arrival->member == MEMBER_NONE ||
         !membership_in_ring(&overlay->membership.list[arrival->member])) {
         return;
     }
     event.node = ring_node_of(&overlay->membership.list[arrival->member]);
-    if (request->kind == REQUEST_STABILISE &&
-        message->which_kind == minga_Message_stabilise_reply_tag) {
-        take_stabilised(overlay, &message->kind.stabilise_reply, &event);
-    } else if (request->kind == REQUEST_RECTIFY &&
-               message->which_kind == minga_Message_rectify_reply_tag) {
-        event.kind = RING_RECTIFIED;
-        event.accepted = message->kind.rectify_reply.accepted;
-        event.epoch = message->kind.rectify_reply.epoch;
-        event.has_other = take_node(overlay, message->kind.rectify_reply.predecessor, &event.other);
-    } else {
+    event.joined = !question->joining;
+    event.leased = event.joined && !question->lapsed;
+    event.epoch = question->epoch;
+    event.version = question->version;
+    take_before(overlay, question->predecessors, question->predecessors_count, &event);
+    step(overlay, &event, &effects);
+    message_init(&message, minga_Message_stabilise_reply_tag);
+    fill_answer(overlay, &effects.answer, question->known, &message.kind.stabilise_reply);
+    peer_reply(overlay, &arrival->asker, &message, NULL);
+    after_step(overlay);
+    compare_digests(overlay, arrival->member, question->digest);
+}
+
+static void take_answer(struct overlay *overlay, const minga_StabiliseReply *reply,
+                        struct ring_event *event)
+{
+    struct ring_answer *answer = &event->answer;
+
+    event->kind = RING_ANSWERED;
+    answer->verdict = (enum ring_verdict)reply->verdict;
+    answer->told_version = reply->told;
+    answer->epoch = reply->epoch;
+    answer->is_handed = answer->verdict == RING_GRANTED && reply->from.size == ID_BYTES;
+    event->has_other = reply->from.size == ID_BYTES &&
+                       find_node(overlay, reply->from.bytes, !answer->is_handed, &answer->other);
+    event->has_list = reply->successors_count > 0;
+    for (pb_size_t i = 0; i < reply->successors_count && event->list_count < SUCCESSORS_MAX; i++) {
+        if (find_node(overlay, reply->successors[i], true, &event->list[event->list_count])) {
+            event->list_count++;
+        }
+    }
+    /* One that is not known here, or not up, may be so later: then the list is wanted again. */
+    if (event->list_count == reply->successors_count) {
+        overlay->list_from = event->node.node;
+        overlay->list_version = reply->version;
+    }
+}
+
+void place_on_reply(struct overlay *overlay, const struct request *request,
+                    const struct arrival *arrival)
+{
+    const minga_StabiliseReply *reply = &arrival->message->kind.stabilise_reply;
+    struct ring_event event = {.sent_ms = request->sent_ms};
+
+    if (arrival->member == MEMBER_NONE ||
+        arrival->message->which_kind != minga_Message_stabilise_reply_tag ||
+        !membership_in_ring(&overlay->membership.list[arrival->member]) ||
+        reply->verdict > minga_LeaseAnswer_LEASE_IDLE) {
         return;
     }
+    event.node = ring_node_of(&overlay->membership.list[arrival->member]);
+    take_answer(overlay, reply, &event);
     place_event(overlay, &event);
+    compare_digests(overlay, arrival->member, reply->digest);
+}
+
+/* --- leaving */
+
+void place_fill_goodbye(const struct overlay *overlay, minga_Goodbye *goodbye)
+{
+    const struct ring *ring = &overlay->ring;
+
+    for (uint32_t i = 0; i < ring->predecessor_count; i++) {
+        message_put_id(goodbye->predecessors[i], &ring->predecessors[i].node.id);
+    }
+    goodbye->predecessors_count = (pb_size_t)ring->predecessor_count;
+    goodbye->epoch = ring->epoch;
+}
+
+void place_on_goodbye(struct overlay *overlay, const struct arrival *arrival)
+{
+    const minga_Goodbye *goodbye = &arrival->message->kind.goodbye;
+    struct ring_event event = {.kind = RING_HANDED};
+
+    event.node = ring_node_of(&overlay->membership.list[arrival->member]);
+    event.epoch = goodbye->epoch;
+    take_before(overlay, goodbye->predecessors, goodbye->predecessors_count, &event);
+    if (event.has_list) {
+        place_event(overlay, &event);
+    }
 }

@@ -118,7 +118,7 @@ void overlay_record_get(struct overlay *overlay, const struct overlay_event *now
         if (local != NULL) {
             consider(get, local);
         }
-        if (local == NULL || !ring_responsible(&overlay->ring, &place)) {
+        if (local == NULL || !ring_responsible(&overlay->ring, &place, overlay->now_ms)) {
             find_holders(overlay, get, &place);
         }
         go_on(overlay, get);

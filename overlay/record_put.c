@@ -333,7 +333,8 @@ void overlay_record_put(struct overlay *overlay, const struct overlay_event *now
         (void)effect_done(overlay, token, OVERLAY_REFUSED, "the owner has no node here");
     } else {
         key = ring_key_of(&record);
-        if (!ring_responsible(&overlay->ring, &key) || !put_here(overlay, token, &record)) {
+        if (!ring_responsible(&overlay->ring, &key, overlay->now_ms) ||
+            !put_here(overlay, token, &record)) {
             send_put(overlay, token, &record);
         }
     }
@@ -368,14 +369,16 @@ void record_put_on_message(struct overlay *overlay, const struct arrival *arriva
         return;
     }
     key = ring_key_of(&record);
-    if (overlay->large && asked->hops < ROUTE_HOPS_MAX && !ring_responsible(&overlay->ring, &key)) {
+    if (overlay->large && asked->hops < ROUTE_HOPS_MAX &&
+        !ring_responsible(&overlay->ring, &key, overlay->now_ms)) {
         minga_Message onward = *arrival->message;
 
         onward.kind.record_put.hops++;
         asks_relay(overlay, arrival, REQUEST_ROUTE_RELAY, &key, &onward);
         return;
     }
-    put = ring_responsible(&overlay->ring, &key) ? new_put(overlay, &record) : NULL;
+    put =
+        ring_responsible(&overlay->ring, &key, overlay->now_ms) ? new_put(overlay, &record) : NULL;
     if (put == NULL) {
         busy(overlay, arrival);
         return;

@@ -21,7 +21,6 @@ enum request_kind {
     REQUEST_JOIN_RELAY,
     REQUEST_SYNC,
     REQUEST_STABILISE,
-    REQUEST_RECTIFY,
     REQUEST_ASK,   /* the agent's, to one member */
     REQUEST_ROUTE, /* the agent's, to whoever is responsible */
     REQUEST_ROUTE_RELAY,

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+/* The side of the ring that asks: successors, the keeper among them, the lease from it. */
 #include "overlay/ring.h"
 
 #include <string.h>
 
 #include "base/check.h"
+#include "overlay/ring_internal.h"
 
 void ring_init(struct ring *ring, const struct ring_node *self, uint64_t epoch)
 {
@@ -12,66 +14,101 @@ void ring_init(struct ring *ring, const struct ring_node *self, uint64_t epoch)
     ring->epoch = epoch;
 }
 
-static bool same(const struct ring_node *a, const struct ring_node *b)
+bool ring_same(const struct ring_node *a, const struct ring_node *b)
 {
     return id_equal(&a->node.id, &b->node.id);
 }
 
-static void want(struct ring_effects *effects, enum ring_effect_kind kind,
-                 const struct ring_node *to)
+bool ring_between(const struct ring_node *node, const struct ring_node *from,
+                  const struct ring_node *to)
+{
+    return !id_equal(&node->position.id, &to->position.id) &&
+           id_in_arc(&node->position.id, &from->position.id, &to->position.id);
+}
+
+void ring_want(struct ring_effects *effects, enum ring_effect_kind kind, const struct ring_node *to)
 {
     if (effects->count < RING_EFFECTS_MAX) {
         effects->list[effects->count++] = (struct ring_effect){kind, to->node};
     }
 }
 
-/* Is `key` strictly between two nodes, clockwise? Between a node and itself lies everything. */
-static bool strictly_between(const struct ring_node *node, const struct ring_node *from,
-                             const struct ring_node *to)
+void ring_see_epoch(struct ring *ring, uint64_t epoch)
 {
-    return !id_equal(&node->position.id, &to->position.id) &&
-           id_in_arc(&node->position.id, &from->position.id, &to->position.id);
+    if (epoch > ring->epoch && epoch - ring->epoch < UINT32_MAX) {
+        ring->epoch = epoch;
+    }
 }
 
-static void take_predecessor(struct ring *ring, const struct ring_node *node)
+bool ring_is_alone(const struct ring *ring)
 {
-    ring->has_before = ring->has_predecessor;
-    ring->before = ring->predecessor;
-    ring->has_predecessor = true;
-    ring->predecessor = *node;
+    return ring->predecessor_count > 0 && ring_same(&ring->predecessors[0], &ring->self);
+}
+
+void ring_become_alone(struct ring *ring)
+{
+    ring->phase = RING_IN;
+    ring->predecessors[0] = ring->self;
+    ring->predecessor_count = 1;
+    ring->lost_ms = 0;
+    ring->lapsed_ms = 0;
+    ring->has_newcomer = false;
+}
+
+const struct ring_node *ring_keeper(const struct ring *ring)
+{
+    return ring->keeper < ring->successor_count ? &ring->successors[ring->keeper] : NULL;
+}
+
+/* ------------------------------------------------------------------ the successor list */
+
+static uint32_t place_of(const struct ring *ring, const struct ring_node *node)
+{
+    uint32_t place = 0;
+
+    while (place < ring->successor_count && !ring_same(&ring->successors[place], node)) {
+        place++;
+    }
+    return place;
+}
+
+void ring_trust(struct ring *ring, const struct ring_node *node)
+{
+    uint32_t place = place_of(ring, node);
+
+    if (place < ring->successor_count) {
+        ring->keeper = place;
+    }
 }
 
 static void remove_successor(struct ring *ring, const struct ring_node *node)
 {
-    for (uint32_t i = 0; i < ring->successor_count; i++) {
-        if (same(&ring->successors[i], node)) {
-            ring->successor_count--;
-            memmove(&ring->successors[i], &ring->successors[i + 1],
-                    (ring->successor_count - i) * sizeof(ring->successors[0]));
-            return;
-        }
+    uint32_t place = place_of(ring, node);
+
+    if (place == ring->successor_count) {
+        return;
+    }
+    ring->successor_count--;
+    memmove(&ring->successors[place], &ring->successors[place + 1],
+            (ring->successor_count - place) * sizeof(ring->successors[0]));
+    if (ring->keeper > place) {
+        ring->keeper--;
+    } else if (ring->keeper == place) {
+        ring->keeper = 0; /* nearer ones may have come onto the ring meanwhile */
     }
 }
 
 /* Keeps the nearest ones. Returns whether it is the first successor now. */
 static bool insert_successor(struct ring *ring, const struct ring_node *node)
 {
-    struct id distance = id_distance(&ring->self.position.id, &node->position.id);
     uint32_t place = 0;
 
-    if (same(node, &ring->self)) {
+    if (ring_same(node, &ring->self) || place_of(ring, node) < ring->successor_count) {
         return false;
     }
-    for (; place < ring->successor_count; place++) {
-        struct id other =
-            id_distance(&ring->self.position.id, &ring->successors[place].position.id);
-
-        if (same(&ring->successors[place], node)) {
-            return false;
-        }
-        if (id_compare(&distance, &other) < 0) {
-            break;
-        }
+    while (place < ring->successor_count &&
+           !ring_between(node, &ring->self, &ring->successors[place])) {
+        place++;
     }
     if (place == SUCCESSORS_MAX) {
         return false;
@@ -83,162 +120,287 @@ static bool insert_successor(struct ring *ring, const struct ring_node *node)
             (ring->successor_count - place) * sizeof(ring->successors[0]));
     ring->successors[place] = *node;
     ring->successor_count++;
+    /* It may not be on the ring yet: the keeper stays the one it was. */
+    if (ring->keeper >= place && ring->successor_count > 1) {
+        ring->keeper = ring->keeper + 1 < ring->successor_count ? ring->keeper + 1 : 0;
+    }
+    ring->all_idle = false;
     return place == 0;
 }
 
-static void see_epoch(struct ring *ring, uint64_t epoch)
+/* ------------------------------------------------------------------ the lease */
+
+bool ring_is_leased(const struct ring *ring, uint64_t now_ms)
 {
-    /* A liar could push it to the end of its range and so stop it: take steps, not leaps. */
-    if (epoch > ring->epoch && epoch - ring->epoch < UINT32_MAX) {
-        ring->epoch = epoch;
+    return ring->phase == RING_IN && (ring_is_alone(ring) || now_ms < ring->lease_ms);
+}
+
+bool ring_has(const struct ring *ring, const struct ring_key *key)
+{
+    return ring->phase == RING_IN && ring->predecessor_count > 0 &&
+           id_in_arc(&key->id, &ring->predecessors[0].position.id, &ring->self.position.id);
+}
+
+bool ring_responsible(const struct ring *ring, const struct ring_key *key, uint64_t now_ms)
+{
+    return ring_is_leased(ring, now_ms) && ring->epoch <= ring->kept_epoch && ring_has(ring, key);
+}
+
+static void ask_soon(struct ring *ring, uint64_t now_ms)
+{
+    uint64_t soon_ms = now_ms + RING_JOIN_MS;
+
+    if (ring->next_ms > soon_ms) {
+        ring->next_ms = soon_ms;
     }
 }
 
-static void become_alone(struct ring *ring)
+/* Notices that the lease has run out, and that there is one again. */
+static void watch_lease(struct ring *ring, uint64_t now_ms)
 {
-    ring->phase = RING_IN;
-    take_predecessor(ring, &ring->self);
+    if (ring->phase != RING_IN || ring_is_leased(ring, now_ms)) {
+        ring->lapsed_ms = 0;
+    } else if (ring->lapsed_ms == 0) {
+        ring->lapsed_ms = now_ms;
+        ask_soon(ring, now_ms);
+    }
 }
+
+static void ask_keeper(const struct ring *ring, struct ring_effects *effects)
+{
+    const struct ring_node *keeper = ring_keeper(ring);
+
+    if (keeper != NULL) {
+        ring_want(effects, RING_ASK, keeper);
+    }
+}
+
+/* ------------------------------------------------------------------ events */
 
 static void on_begin(struct ring *ring, const struct ring_event *event)
 {
     ring->phase = RING_JOINING;
-    ring->settle_ms = event->now_ms + ABSENT_MS;
+    ring->begun_ms = event->now_ms;
     ring->next_ms = event->now_ms;
     if (event->alone) {
-        become_alone(ring);
+        ring_become_alone(ring);
     }
+}
+
+static void on_leave(struct ring *ring)
+{
+    ring->phase = RING_OUT;
+    ring->predecessor_count = 0;
+    ring->lease_ms = 0;
+    ring->has_arc = false;
+    ring->has_newcomer = false;
+}
+
+/* Is it on us to begin the ring? When nobody is there, or all are waiting to join: then the one
+ * of the lowest id begins. */
+static bool founds(const struct ring *ring, const struct ring_event *event)
+{
+    uint64_t waited_ms = event->now_ms - ring->begun_ms;
+
+    if (ring->successor_count == 0) {
+        return waited_ms >= RING_ALONE_MS;
+    }
+    return ring->all_idle && event->is_first && waited_ms >= ABSENT_MS;
 }
 
 static void on_tick(struct ring *ring, const struct ring_event *event, struct ring_effects *effects)
 {
+    keeper_extend(ring, event->now_ms, event->has_other ? &event->other : NULL);
     if (ring->phase == RING_OUT || event->now_ms < ring->next_ms) {
         return;
     }
-    if (ring->phase == RING_JOINING) {
-        ring->next_ms = event->now_ms + RING_JOIN_MS;
-        if (ring->successor_count > 0) {
-            want(effects, RING_SEND_RECTIFY, &ring->successors[0]);
-        } else if (event->now_ms >= ring->settle_ms) {
-            become_alone(ring);
-        }
-        return;
+    if (ring->phase == RING_JOINING && founds(ring, event)) {
+        ring_become_alone(ring);
     }
     ring->next_ms = event->now_ms + STABILISE_MS;
-    if (ring->successor_count > 0) {
-        want(effects, RING_SEND_STABILISE, &ring->successors[0]);
+    if (!ring_is_leased(ring, event->now_ms)) {
+        ring->next_ms = event->now_ms + (ring->all_idle ? 3 * RING_JOIN_MS : RING_JOIN_MS);
+    }
+    ask_keeper(ring, effects);
+    if (ring->keeper > 0 && ring->successor_count > 0 && ring->phase == RING_IN) {
+        ring_want(effects, RING_ASK, &ring->successors[0]); /* has it joined by now? */
     }
 }
 
 static void on_known(struct ring *ring, const struct ring_event *event,
                      struct ring_effects *effects)
 {
+    if (ring->predecessor_count > 0 && ring_same(&ring->predecessors[0], &event->node)) {
+        ring->lost_ms = 0;
+    }
     if (insert_successor(ring, &event->node) && ring->phase != RING_OUT) {
-        want(effects, ring->phase == RING_JOINING ? RING_SEND_RECTIFY : RING_SEND_STABILISE,
-             &event->node);
+        ring_want(effects, RING_ASK, &event->node);
     }
 }
 
 static void on_lost(struct ring *ring, const struct ring_event *event, struct ring_effects *effects)
 {
-    bool was_first = ring->successor_count > 0 && same(&ring->successors[0], &event->node);
+    const struct ring_node *keeper = ring_keeper(ring);
+    bool was_keeper = keeper != NULL && ring_same(keeper, &event->node);
 
     remove_successor(ring, &event->node);
-    if (ring->has_before && same(&ring->before, &event->node)) {
-        ring->has_before = false;
+    if (ring->has_newcomer && ring_same(&ring->newcomer, &event->node)) {
+        ring->has_newcomer = false;
     }
-    if (ring->has_predecessor && same(&ring->predecessor, &event->node)) {
-        ring->has_predecessor = false;
-        if (event->has_other) {
-            take_predecessor(ring, &event->other);
-        } else if (ring->phase == RING_IN) {
-            take_predecessor(ring, &ring->self);
-        }
-        ring->has_before = false;
+    if (ring->predecessor_count > 0 && ring_same(&ring->predecessors[0], &event->node)) {
+        keeper_lose(ring, event);
+        keeper_extend(ring, event->now_ms, event->has_other ? &event->other : NULL);
     }
-    if (was_first && ring->successor_count > 0 && ring->phase == RING_IN) {
-        want(effects, RING_SEND_RECTIFY, &ring->successors[0]);
+    if (was_keeper && ring->phase != RING_OUT) {
+        ask_keeper(ring, effects);
     }
 }
 
-static void on_stabilised(struct ring *ring, const struct ring_event *event,
-                          struct ring_effects *effects)
+/* A handover gives (from, self]. The node that our arc began at may have a lease that we granted,
+ * or have granted one itself: then it still begins there. And what we hold by a lease of another
+ * ring, which this one merges with, is not enlarged. */
+static void take_arc(struct ring *ring, const struct ring_event *event)
 {
-    see_epoch(ring, event->epoch);
-    for (uint32_t i = 0; i < event->successor_count && i < SUCCESSORS_MAX; i++) {
-        (void)insert_successor(ring, &event->successors[i]);
-    }
-    if (ring->phase == RING_OUT || ring->successor_count == 0) {
+    const struct ring_node *from = &event->answer.other;
+    bool has_arc = ring->predecessor_count > 0;
+
+    if (has_arc && !ring_between(from, &ring->predecessors[0], &ring->self) &&
+        (ring_is_leased(ring, event->now_ms) || event->now_ms < ring->granted_ms + GRANT_MS)) {
         return;
     }
-    if (event->has_other && strictly_between(&event->other, &ring->self, &event->node) &&
-        insert_successor(ring, &event->other)) {
-        want(effects, RING_SEND_STABILISE, &event->other);
-        return;
-    }
-    if (same(&ring->successors[0], &event->node) &&
-        (!event->has_other || !same(&event->other, &ring->self))) {
-        want(effects, RING_SEND_RECTIFY, &event->node);
+    if (!has_arc || !ring_same(from, &ring->predecessors[0])) {
+        keeper_begin_at(ring, from, event->now_ms);
     }
 }
 
-/* Zave's rectify: the nearer one stands; a dead predecessor was taken away by LOST. */
-static void on_asked_to_rectify(struct ring *ring, const struct ring_event *event,
-                                struct ring_effects *effects)
+static void on_granted(struct ring *ring, const struct ring_event *event)
 {
-    see_epoch(ring, event->epoch);
-    (void)insert_successor(ring, &event->node);
+    uint64_t lease_ms = event->sent_ms + LEASE_MS;
+
+    if (event->answer.is_handed && event->has_other &&
+        !ring_same(&event->answer.other, &ring->self)) {
+        take_arc(ring, event);
+        ring->phase = RING_IN;
+        ring_see_epoch(ring, event->answer.epoch);
+        ring->next_ms = event->now_ms; /* say that we have it */
+    }
+    if (ring->phase == RING_IN && lease_ms > ring->lease_ms) {
+        ring->lease_ms = lease_ms;
+    }
+    ring->acked_by = event->node.node;
+    ring->acked_version = event->answer.told_version;
+    ring_trust(ring, &event->node);
+}
+
+/* Not on the ring: the next one may be. */
+static void on_idle(struct ring *ring, const struct ring_event *event, struct ring_effects *effects)
+{
+    const struct ring_node *keeper = ring_keeper(ring);
+
+    if (keeper == NULL || !ring_same(keeper, &event->node)) {
+        return;
+    }
+    if (ring->keeper + 1 < ring->successor_count) {
+        ring->keeper++;
+        ask_keeper(ring, effects);
+    } else {
+        ring->keeper = 0;
+        ring->all_idle = true;
+    }
+}
+
+static void on_other(struct ring *ring, const struct ring_event *event,
+                     struct ring_effects *effects)
+{
+    const struct ring_node *other = &event->answer.other;
+
+    if (!event->has_other || !ring_between(other, &ring->self, &event->node)) {
+        return;
+    }
+    (void)insert_successor(ring, other);
+    ring_trust(ring, other);
+    ask_keeper(ring, effects);
+}
+
+static void on_answered(struct ring *ring, const struct ring_event *event,
+                        struct ring_effects *effects)
+{
+    for (uint32_t i = 0; event->has_list && i < event->list_count; i++) {
+        (void)insert_successor(ring, &event->list[i]);
+    }
     if (ring->phase == RING_OUT) {
         return;
     }
-    if (ring->has_predecessor && same(&ring->predecessor, &event->node)) {
-        effects->accepted = true;
-        effects->has_before = ring->has_before && !same(&ring->before, &event->node);
-        effects->before = ring->before;
-        return;
+    if (event->answer.verdict != RING_IDLE) {
+        ring->all_idle = false;
     }
-    effects->has_before = ring->has_predecessor;
-    effects->before = ring->predecessor;
-    if (!ring->has_predecessor || strictly_between(&event->node, &ring->predecessor, &ring->self)) {
-        take_predecessor(ring, &event->node);
-        effects->accepted = true;
+    switch (event->answer.verdict) {
+    case RING_GRANTED:
+        on_granted(ring, event);
+        break;
+    case RING_BUSY:
+        ring->acked_by = event->node.node;
+        ring->acked_version = event->answer.told_version;
+        ask_soon(ring, event->now_ms);
+        break;
+    case RING_OTHER:
+        on_other(ring, event, effects);
+        break;
+    case RING_IDLE:
+        on_idle(ring, event, effects);
+        break;
     }
-}
-
-static void on_rectified(struct ring *ring, const struct ring_event *event,
-                         struct ring_effects *effects)
-{
-    see_epoch(ring, event->epoch);
-    if (ring->phase == RING_OUT) {
-        return;
-    }
-    if (!event->accepted) {
-        /* Someone lies between us and our successor. */
-        if (event->has_other && insert_successor(ring, &event->other)) {
-            want(effects, RING_SEND_STABILISE, &event->other);
-        }
-        return;
-    }
-    if (event->has_other && !same(&event->other, &ring->self) &&
-        (!ring->has_predecessor ||
-         strictly_between(&event->other, &ring->predecessor, &ring->self))) {
-        take_predecessor(ring, &event->other);
-    }
-    ring->phase = RING_IN;
+    ring_see_epoch(ring, event->epoch);
 }
 
 static void report_arc(struct ring *ring, struct ring_effects *effects)
 {
-    if (ring->phase != RING_IN || !ring->has_predecessor) {
+    if (ring->phase != RING_IN) {
         return;
     }
-    if (ring->has_arc && id_equal(&ring->arc_from.id, &ring->predecessor.position.id)) {
+    CHECK(ring->predecessor_count > 0);
+    if (ring->has_arc && id_equal(&ring->arc_from.id, &ring->predecessors[0].position.id)) {
         return;
     }
     ring->has_arc = true;
-    ring->arc_from = ring->predecessor.position;
+    ring->arc_from = ring->predecessors[0].position;
     ring->epoch++;
-    want(effects, RING_ARC, &ring->self);
+    ring_want(effects, RING_ARC, &ring->self);
+}
+
+static void dispatch(struct ring *ring, const struct ring_event *event,
+                     struct ring_effects *effects)
+{
+    switch (event->kind) {
+    case RING_BEGIN:
+        on_begin(ring, event);
+        break;
+    case RING_LEAVE:
+        on_leave(ring);
+        break;
+    case RING_TICK:
+        on_tick(ring, event, effects);
+        break;
+    case RING_KNOWN:
+        on_known(ring, event, effects);
+        break;
+    case RING_LOST:
+        on_lost(ring, event, effects);
+        break;
+    case RING_ASKED:
+        (void)insert_successor(ring, &event->node);
+        keeper_on_asked(ring, event, effects);
+        break;
+    case RING_ANSWERED:
+        on_answered(ring, event, effects);
+        break;
+    case RING_HANDED:
+        keeper_on_handed(ring, event);
+        break;
+    case RING_KEPT:
+        ring->kept_epoch = event->epoch;
+        break;
+    }
 }
 
 void ring_step(struct ring *ring, const struct ring_event *event, struct ring_effects *effects_out)
@@ -246,43 +408,52 @@ void ring_step(struct ring *ring, const struct ring_event *event, struct ring_ef
     uint64_t epoch_before = ring->epoch;
 
     effects_out->count = 0;
-    effects_out->accepted = false;
-    effects_out->has_before = false;
-    switch (event->kind) {
-    case RING_BEGIN:
-        on_begin(ring, event);
-        break;
-    case RING_LEAVE:
-        ring->phase = RING_OUT;
-        ring->has_predecessor = false;
-        ring->has_arc = false;
-        break;
-    case RING_TICK:
-        on_tick(ring, event, effects_out);
-        break;
-    case RING_KNOWN:
-        on_known(ring, event, effects_out);
-        break;
-    case RING_LOST:
-        on_lost(ring, event, effects_out);
-        break;
-    case RING_STABILISED:
-        on_stabilised(ring, event, effects_out);
-        break;
-    case RING_ASKED_TO_RECTIFY:
-        on_asked_to_rectify(ring, event, effects_out);
-        break;
-    case RING_RECTIFIED:
-        on_rectified(ring, event, effects_out);
-        break;
-    }
+    effects_out->answer = (struct ring_answer){.verdict = RING_IDLE};
+    watch_lease(ring, event->now_ms);
+    dispatch(ring, event, effects_out);
+    watch_lease(ring, event->now_ms);
     report_arc(ring, effects_out);
     CHECK(ring->epoch >= epoch_before);
     CHECK(ring->successor_count <= SUCCESSORS_MAX);
 }
 
-bool ring_responsible(const struct ring *ring, const struct ring_key *key)
+/* ------------------------------------------------------------------ names of lists */
+
+/* FNV-1a: a mistake costs a list that is sent twice, or once too seldom until the next change. */
+static uint32_t name_of(const struct ring_node *list, uint32_t count, uint32_t begin)
 {
-    return ring->phase == RING_IN && ring->has_predecessor &&
-           id_in_arc(&key->id, &ring->predecessor.position.id, &ring->self.position.id);
+    uint32_t name = begin;
+
+    for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t k = 0; k < 8; k++) {
+            name = (name ^ list[i].node.id.bytes[k]) * 16777619U;
+        }
+    }
+    return name == 0 ? 1 : name;
+}
+
+uint32_t ring_before(const struct ring *ring, struct ring_node list_out[PREDECESSORS_MAX])
+{
+    uint32_t count = 0;
+
+    if (ring->has_newcomer) {
+        list_out[count++] = ring->newcomer;
+    }
+    for (uint32_t i = 0; i < ring->predecessor_count && count < PREDECESSORS_MAX; i++) {
+        list_out[count++] = ring->predecessors[i];
+    }
+    return count;
+}
+
+uint32_t ring_before_version(const struct ring *ring)
+{
+    struct ring_node list[PREDECESSORS_MAX];
+    uint32_t count = ring_before(ring, list);
+
+    return name_of(list, count, 2166136261U);
+}
+
+uint32_t ring_after_version(const struct ring *ring)
+{
+    return name_of(ring->successors, ring->successor_count, 2166136261U);
 }

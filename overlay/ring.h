@@ -1,17 +1,23 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 /*
- * This node's place on the ring: predecessor, successor list, the arc it answers for. Pure.
+ * This node's place on the ring: predecessors, successor list, the arc it answers for. Pure.
  *
  * Chord as corrected by Zave ("Reasoning about identifier spaces: how to make Chord correct",
- * 2017): join, stabilise, rectify. A newcomer answers for nothing until its successor has taken
- * it as predecessor and so handed the arc over; a node whose predecessor died takes the arc over
- * itself. Because everyone knows everyone, the membership gives hints (KNOWN, LOST) that make
- * this quick; the protocol alone would come to the same ring, later.
+ * 2017), with ownership on lease. One question a second from each node to its keeper, the first
+ * successor that is on the ring, is stabilise, rectify, heartbeat and request for the lease in one.
+ *
+ * A node answers for (predecessor, itself]. Only its keeper may ever take that arc over, and the
+ * keeper does so when the lease that it granted has surely run out, or the process is surely gone,
+ * or the node handed its arc over. A node answers while its lease lasts: LEASE_MS from when it
+ * asked; the keeper waits GRANT_MS from when it was asked. A node whose arc is the whole ring is
+ * its own keeper.
+ *
+ * A keeper that cuts its arc for a newcomer has first told its own keeper of it, so that whoever
+ * takes over from it knows at whose arc to stop: see ring_keeper.c.
  *
  * Invariants: successors are sorted by clockwise distance, without repetition, without self; the
- * epoch never falls; an arc is only reported while the node is IN with a predecessor.
- * A node alone is its own predecessor: the arc (x, x] is the whole ring.
+ * epoch never falls; an arc is only reported while the node is IN.
  */
 #include <stdbool.h>
 
@@ -19,9 +25,15 @@
 #include "base/limits.h"
 
 enum {
-    RING_JOIN_MS = 200, /* a joining node asks its successor so often */
+    RING_JOIN_MS = 100,            /* a node without a lease asks so often */
+    RING_ALONE_MS = 2 * ABSENT_MS, /* joining, and nobody is heard: alone */
+    RING_NEWCOMER_MS = 1000,       /* a newcomer that does not ask again is forgotten */
     RING_EFFECTS_MAX = 8,
 };
+
+static_assert(RING_ALONE_MS >= 2 * GRANT_MS,
+              "whoever forgot in a restart what it granted does not answer before that is over");
+static_assert(ABSENT_MS >= GRANT_MS, "nor does the first of a community that starts anew");
 
 enum ring_phase { RING_OUT, RING_JOINING, RING_IN };
 
@@ -34,27 +46,53 @@ enum ring_event_kind {
     RING_BEGIN, /* joins; `alone` when nobody else is known */
     RING_LEAVE, /* answers for nothing any more */
     RING_TICK,
-    RING_KNOWN,            /* node is up */
-    RING_LOST,             /* node is dead or left; `other` is the nearest member before us */
-    RING_STABILISED,       /* node's answer: its predecessor and successors */
-    RING_ASKED_TO_RECTIFY, /* node says that it is our predecessor */
-    RING_RECTIFIED,        /* node's answer to that */
+    RING_KNOWN,    /* node is up */
+    RING_LOST,     /* node is dead or left, since lost_ms */
+    RING_ASKED,    /* node asks us as its keeper: the answer is in the effects */
+    RING_ANSWERED, /* node's answer to our question */
+    RING_HANDED,   /* node leaves, and hands its arc over */
+    RING_KEPT,     /* epochs up to `epoch` are durable: they may be used */
+};
+
+enum ring_verdict {
+    RING_GRANTED, /* the lease, or with `is_handed` the arc too */
+    RING_BUSY,    /* ask again soon */
+    RING_OTHER,   /* another node is our predecessor */
+    RING_IDLE,    /* we are not on the ring ourselves */
+};
+
+struct ring_answer {
+    enum ring_verdict verdict;
+    bool is_handed;         /* the arc (from, asker] is handed over */
+    struct ring_node other; /* OTHER: our predecessor; handed: from */
+    uint64_t epoch;         /* handed: the new arc's is at least this */
+    uint32_t told_version;  /* of the asker's predecessors, as we know them */
 };
 
 struct ring_event {
     enum ring_event_kind kind;
     uint64_t now_ms;
     struct ring_node node;
-    bool alone;               /* BEGIN */
-    bool has_other;           /* LOST, STABILISED, RECTIFIED */
-    struct ring_node other;   /* LOST: the member before us; else the answer's predecessor */
-    bool accepted;            /* RECTIFIED */
-    uint64_t epoch;           /* of the other side */
-    uint32_t successor_count; /* STABILISED */
-    struct ring_node successors[SUCCESSORS_MAX];
+    bool alone;     /* BEGIN */
+    bool has_other; /* LOST, TICK: `other` is the nearest member before [0] that is up;
+                             * ANSWERED: it is known here, and up */
+    struct ring_node other;
+    bool is_first;             /* TICK: of all members that are up we have the lowest id */
+    bool is_gone;              /* LOST: surely, not only silent */
+    uint64_t lost_ms;          /* LOST */
+    bool joined;               /* ASKED: node has an arc ... */
+    bool leased;               /* ... and a lease on it */
+    uint64_t sent_ms;          /* ANSWERED: when we first asked */
+    struct ring_answer answer; /* ANSWERED */
+    uint64_t epoch;            /* of the other side; KEPT */
+    uint32_t version;          /* ASKED: of its predecessors */
+    bool has_list;   /* ASKED, HANDED: `list` is them; ANSWERED: `list` is its successors */
+    bool is_partial; /* the nearest of `list` is not known here */
+    uint32_t list_count;
+    struct ring_node list[SUCCESSORS_MAX];
 };
 
-enum ring_effect_kind { RING_SEND_STABILISE, RING_SEND_RECTIFY, RING_ARC };
+enum ring_effect_kind { RING_ASK, RING_ARC };
 
 struct ring_effect {
     enum ring_effect_kind kind;
@@ -64,27 +102,55 @@ struct ring_effect {
 struct ring_effects {
     uint32_t count;
     struct ring_effect list[RING_EFFECTS_MAX];
-    bool accepted;   /* ASKED_TO_RECTIFY: the answer */
-    bool has_before; /* the predecessor that the asking node follows on */
-    struct ring_node before;
+    struct ring_answer answer; /* ASKED */
 };
 
 struct ring {
     struct ring_node self;
     enum ring_phase phase;
-    bool has_predecessor;
-    struct ring_node predecessor;
-    bool has_before; /* the one before the present predecessor, for repeated questions */
-    struct ring_node before;
+    uint64_t epoch;
+    uint64_t kept_epoch; /* no epoch above is durable */
+
     uint32_t successor_count;
     struct ring_node successors[SUCCESSORS_MAX];
-    uint64_t epoch;
+    uint32_t keeper;         /* index of the one that is asked for the lease */
+    bool all_idle;           /* joining: none of them is on the ring */
+    uint64_t lease_ms;       /* we may answer before */
+    uint64_t lapsed_ms;      /* since when we know that we may not; 0: we may */
+    struct node_id acked_by; /* this keeper knows ... */
+    uint32_t acked_version;  /* ... this version of our predecessors */
+
+    /* [0] is where our arc begins; self: nowhere. */
+    uint32_t predecessor_count;
+    struct ring_node predecessors[PREDECESSORS_MAX];
+    uint64_t granted_ms;   /* [0] may answer before */
+    bool is_told;          /* the arc of [0] begins at [1] */
+    uint32_t told_version; /* of its predecessors, as it told */
+    bool is_handed;        /* [0] has been handed its arc, and has not yet said that it has it */
+    uint64_t lost_ms;      /* [0] counts as gone since; 0: it does not */
+    bool has_newcomer;     /* our keeper is being told of it */
+    struct ring_node newcomer;
+    uint64_t newcomer_ms;
+
     bool has_arc; /* an arc was reported */
     struct ring_key arc_from;
-    uint64_t settle_ms; /* joining: alone when nobody was found until then */
-    uint64_t next_ms;   /* of the periodic work */
+    uint64_t begun_ms; /* joining since */
+    uint64_t next_ms;  /* of the periodic work */
 };
 
 void ring_init(struct ring *ring, const struct ring_node *self, uint64_t epoch);
 void ring_step(struct ring *ring, const struct ring_event *event, struct ring_effects *effects_out);
-bool ring_responsible(const struct ring *ring, const struct ring_key *key);
+
+/* May this node answer for the key at this moment? */
+bool ring_responsible(const struct ring *ring, const struct ring_key *key, uint64_t now_ms);
+/* The same for all that it has: does its lease last? */
+bool ring_is_leased(const struct ring *ring, uint64_t now_ms);
+/* Does the key lie in the arc, lease or not? */
+bool ring_has(const struct ring *ring, const struct ring_key *key);
+
+/* Short names of what a node tells of itself, so that it need not be told twice: its predecessors
+ * with the newcomer, if there is one, before them; and its successors. Not 0. */
+uint32_t ring_before_version(const struct ring *ring);
+uint32_t ring_after_version(const struct ring *ring);
+/* What that first version stands for; returns how many. */
+uint32_t ring_before(const struct ring *ring, struct ring_node list_out[PREDECESSORS_MAX]);

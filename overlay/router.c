@@ -47,8 +47,8 @@ static void replace_self(const struct ring *ring, struct node_id *nodes, uint32_
     if (*count == 0 || !id_equal(&nodes[0].id, &ring->self.node.id)) {
         return;
     }
-    if (ring->has_predecessor) {
-        nodes[0] = ring->predecessor.node;
+    if (ring->predecessor_count > 0) {
+        nodes[0] = ring->predecessors[0].node;
         return;
     }
     (*count)--;
@@ -62,7 +62,8 @@ static uint32_t full_local_lookup(const struct router *router, const struct ring
     uint32_t count = full_replica_set(router, key, count_max, nodes_out);
 
     (void)safe;
-    if (!ring_responsible(router->ring, key)) {
+    /* Whether our lease lasts at present or not: nobody else answers for our arc. */
+    if (!ring_has(router->ring, key)) {
         replace_self(router->ring, nodes_out, &count);
     } else if (count_max > 0) {
         nodes_out[0] = router->ring->self.node;

@@ -33,11 +33,12 @@ struct router {                          /* what a table does not use may be lef
     const struct locations *locations; /* fingers; may be NULL */
     const struct ring_node *nodes;     /* static: sorted by position */
     uint32_t node_count;
+    uint64_t now_ms; /* of the present call: leases run out */
 };
 
 struct router_functions {
-    /* Next hops towards the key, best first; self first when it answers for the key itself, and
-     * then the owner first wherever it is known. `safe`: nobody could have pushed itself into the
+    /* Next hops towards the key, best first; self first when the key is of its own arc (its lease
+     * is another question), and then the owner first wherever it is known. `safe`: nobody could have pushed itself into the
      * choice, so that no more of these are faulty than of all nodes; slower. */
     uint32_t (*local_lookup)(const struct router *router, const struct ring_key *key, bool safe,
                              uint32_t count_max, struct node_id *nodes_out);

@@ -162,10 +162,6 @@ static bool find_owner(const struct candidates *candidates, const struct neighbo
 
     if (place >= 0) {
         *node_out = near->nodes[place];
-        /* Our arc, but not ours to answer for: a predecessor may have it. */
-        if (id_equal(&node_out->position.id, &router->ring->self.position.id)) {
-            *node_out = router->ring->predecessor;
-        }
         return !id_equal(&node_out->position.id, &router->ring->self.position.id);
     }
     if (finger != NULL && (!safe || finger_is_constrained(router->fingers, finger))) {
@@ -199,6 +195,11 @@ static void add_last_resort(struct candidates *candidates, const struct neighbou
 
 static void take(struct router_closest *closest, uint32_t count_max, const struct ring_node *node)
 {
+    for (uint32_t i = 0; i < closest->count; i++) {
+        if (id_equal(&closest->nodes[i].position.id, &node->position.id)) {
+            return;
+        }
+    }
     if (closest->count < count_max) {
         closest->nodes[closest->count++] = *node;
     }
@@ -214,15 +215,17 @@ void router_fingers_closest(const struct router *router, const struct ring_key *
 
     CHECK(count_max <= ROUTER_CLOSEST_MAX);
     closest_out->count = 0;
-    closest_out->presumed = ring_responsible(router->ring, key);
+    closest_out->presumed = ring_has(router->ring, key);
     if (closest_out->presumed) {
         take(closest_out, count_max, &router->ring->self);
-        return;
+    }
+    if (ring_responsible(router->ring, key, router->now_ms)) {
+        return; /* else, without a lease, another may have taken over */
     }
     neighbourhood_of(router->ring, &near);
     candidates.gap = neighbourhood_gap(neighbourhood_community_size(&near));
-    closest_out->presumed = find_owner(&candidates, &near, &owner);
-    if (closest_out->presumed) {
+    if (find_owner(&candidates, &near, &owner)) {
+        closest_out->presumed |= closest_out->count == 0;
         take(closest_out, count_max, &owner);
     }
     add_neighbours(&candidates, &near);
@@ -230,10 +233,7 @@ void router_fingers_closest(const struct router *router, const struct ring_key *
     add_locations(&candidates);
     add_last_resort(&candidates, &near);
     for (uint32_t i = 0; i < candidates.count; i++) {
-        if (!closest_out->presumed ||
-            !id_equal(&candidates.list[i].node.position.id, &owner.position.id)) {
-            take(closest_out, count_max, &candidates.list[i].node);
-        }
+        take(closest_out, count_max, &candidates.list[i].node);
     }
 }
 

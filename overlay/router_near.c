@@ -99,7 +99,7 @@ static bool near_next_hop(const struct router *router, const struct ring_key *ke
 {
     const struct ring *ring = router->ring;
 
-    if (ring_responsible(ring, key) || router->membership->count == 0) {
+    if (ring_responsible(ring, key, router->now_ms) || router->membership->count == 0) {
         return false;
     }
     if (is_ahead(ring, key) && owner_ahead(ring, key, node_out)) {

@@ -15,7 +15,8 @@ bool search_is_known(const struct overlay *overlay, const struct ring_key *key)
     }
     /* The whole set of holders must lie within the list. */
     last = &ring->successors[SUCCESSORS_MAX - 1 - RECORD_COPIES].position;
-    return ring->has_predecessor && id_in_arc(&key->id, &ring->predecessor.position.id, &last->id);
+    return ring->predecessor_count > 0 &&
+           id_in_arc(&key->id, &ring->predecessors[0].position.id, &last->id);
 }
 
 /* Near enough for this node or a neighbour to be among the holders. Behind us we know those who

@@ -76,7 +76,7 @@ static int add(struct seek *seek, const struct ring_node *contact, int parent)
                              .patience_ms = SEEK_PATIENCE_MS};
     int place = find(seek, contact);
 
-    if (place != NONE) {
+    if (place != NONE || same(contact, &seek->self)) {
         return place;
     }
     if (seek->node_count < SEEK_NODES_MAX) {
@@ -377,9 +377,11 @@ static void on_start(struct seek *seek, const struct seek_event *event,
     CHECK(event->witness_count < SEEK_ASKS_MAX);
     memset(seek, 0, sizeof(*seek));
     seek->active = true;
+    seek->self = event->router->ring->self;
     seek->key = event->key;
     seek->witness_count = event->witness_count;
     seek->deadline_ms = event->now_ms + SEEK_DEADLINE_MS;
+    seek->retry_every_ms = SEEK_RETRY_MS;
     seek->retry_ms = event->now_ms + SEEK_RETRY_MS;
     neighbourhood_of(event->router->ring, &near);
     seek->gap = neighbourhood_gap(neighbourhood_community_size(&near));
@@ -465,7 +467,8 @@ static void retry(struct seek *seek, uint64_t now_ms, struct seek_effects *effec
 {
     int places[2] = {nearest(seek, BEHIND, has_answered), nearest(seek, BEFORE, has_answered)};
 
-    seek->retry_ms = now_ms + SEEK_RETRY_MS;
+    seek->retry_every_ms += seek->retry_every_ms / 2;
+    seek->retry_ms = now_ms + seek->retry_every_ms;
     for (uint32_t i = 0; i < seek->node_count; i++) {
         struct seek_node *node = &seek->nodes[i];
 

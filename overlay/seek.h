@@ -16,9 +16,11 @@
  *  - does not believe a claim or a witness from further away than the density of nodes allows,
  *  - goes on in turn from the nearest and from nodes of the own tables not tried yet.
  *
- * START must not be given when self owns the key. ASK may name one node more than once (the
- * answer may be lost): send it without repeating. Nodes of LOST effects did not answer; they are
- * hints to drop a finger, never a proof of death. Contacts are believed only as far as to ask them.
+ * START must not be given while self answers for the key. Self is never asked: where the key is of
+ * the own arc and only the lease is gone, the caller looks at each TICK whether it is back. ASK may
+ * name one node more than once (the answer may be lost): send it without repeating. Nodes of LOST
+ * effects did not answer; they are hints to drop a finger, never a proof of death. Contacts are
+ * believed only as far as to ask them.
  */
 #include "overlay/router.h"
 
@@ -33,8 +35,8 @@ enum {
     SEEK_TRIES = 3,         /* of one node */
     SEEK_PATIENCE_MS = 400, /* for an answer where no round trip is known */
     SEEK_PATIENCE_MS_MIN = 50,
-    SEEK_RETRY_MS = 300, /* the arc is changing hands: ask again */
-    SEEK_DEADLINE_MS = 10000,
+    SEEK_RETRY_MS = 300, /* the arc is changing hands: ask again, each time half as much later */
+    SEEK_DEADLINE_MS = 20000, /* longer than an arc is without an owner after two deaths */
 };
 
 /* What a node answers to SeekNext. */
@@ -96,11 +98,13 @@ struct seek_node {
 
 struct seek {
     bool active;
+    struct ring_node self; /* never asked */
     struct ring_key key;
     uint64_t gap; /* top 64 bits of the mean distance between neighbours */
     uint32_t witness_count;
     uint64_t deadline_ms;
     uint64_t retry_ms;
+    uint32_t retry_every_ms;
     uint32_t ask_count;
     uint32_t node_count;
     struct seek_node nodes[SEEK_NODES_MAX];

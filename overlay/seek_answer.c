@@ -44,21 +44,21 @@ void seek_fill_answer(const struct router *router, const struct ring_key *key,
 
     memset(answer_out, 0, sizeof(*answer_out));
     answer_out->epoch = ring->epoch;
-    answer_out->owns = ring_responsible(ring, key);
-    answer_out->has_arc = ring->phase == RING_IN && ring->has_predecessor;
+    answer_out->owns = ring_responsible(ring, key, router->now_ms);
+    answer_out->has_arc = ring->phase == RING_IN && ring->predecessor_count > 0;
     if (answer_out->has_arc) {
-        answer_out->from = ring->predecessor.position;
-        answer_out->waiting =
-            !answer_out->owns && id_in_arc(&key->id, &answer_out->from.id, &ring->self.position.id);
+        answer_out->from = ring->predecessors[0].position;
+        answer_out->waiting = !answer_out->owns && ring_has(ring, key);
     }
     if (answer_out->owns) {
         return;
     }
     neighbourhood_of(ring, &near);
     router_fingers_closest(router, key, ROUTER_NEAREST, wanted, &closest);
-    answer_out->presumed = closest.presumed && closest.count > 0;
-    if (answer_out->presumed) {
+    /* An arc that we have without a lease is not ours to promise. */
+    if (closest.presumed && closest.count > 0) {
         add(answer_out, wanted, &closest.nodes[0], &ring->self);
+        answer_out->presumed = answer_out->contact_count > 0;
     }
     add_behind(answer_out, &near, key, wanted / 4 + 1, &ring->self);
     for (uint32_t i = 0; i < closest.count; i++) {

@@ -23,11 +23,10 @@
 #include "overlay/vouchers.h"
 
 enum {
-    SENDS_MAX = LIMIT(192, 48),  /* of one effects list; the rest is for what must not be lost */
-    EXPIRIES_MAX = LIMIT(16, 2), /* requests that end in one step */
-    WATCHED_SUCCESSORS = 3,
-    PROBE_HELPERS = 3,
-    REDIAL_MS = 1000, /* one lost member is dialled so often, for ever */
+    SENDS_MAX = LIMIT(192, 48),   /* of one effects list; the rest is for what must not be lost */
+    EXPIRIES_MAX = LIMIT(16, 2),  /* requests that end in one step */
+    PROBE_HELPERS = LIMIT(16, 4), /* also who alone connects two parts shall be asked */
+    REDIAL_MS = 1000,             /* one lost member is dialled so often, for ever */
     START_DIALS_MAX = 64,
     ASK_MS = 3000,
     ROUTE_MS = 5000,
@@ -35,6 +34,7 @@ enum {
     BUSY_SAME_COUNT = 4,    /* ... so often, then after twice the time ... */
     BUSY_DOUBLINGS_MAX = 4, /* ... and so on */
     JOIN_CONTACT_MS = 2500, /* one contact's time to answer a JOIN */
+    JOIN_MS_MIN = 6000,     /* before that, the contacts are asked once more */
     JOIN_REPEAT_MS = 1000,
     JOIN_PASSES_MAX = 8, /* over the membership, until all admissions are vouched for */
     SYNC_PAGE_MS = 2000,
@@ -46,6 +46,8 @@ enum {
     SYNC_ITEMS_MAX = 16,        /* items sent for one page */
     SYNC_CHUNK_PAGES_MAX = 64,  /* of one session */
     GOODBYE_MS = 1000,
+    KEEP_AGAIN_MS = 1000, /* after a failed write of what must not be forgotten */
+    KEEP_MS_MAX = 15000,  /* a join waits for its disk */
     CHUNK_OFFER_MS = 20000,
     SEQUENCE_LEAP_MAX = 65536, /* of the node record, at each start */
     BACK_SOON_MS = 10000,
@@ -67,7 +69,7 @@ enum {
     LATELY_MS = 30000, /* who was heard, or sent to, since then is told of changes */
     FORWARD_COUNT = 2, /* ring neighbours who are passed news of another one */
     JOIN_HOPS_MAX = ROUTE_HOPS_MAX,
-    NEAR_SORTED_MAX = 24,
+    NEAR_SORTED_MAX = 32,
 };
 
 enum community_phase { PHASE_OUTSIDE, PHASE_ENTERING, PHASE_MEMBER };
@@ -84,6 +86,7 @@ struct arrival {
 struct join_state {
     bool active;
     uint64_t token;
+    uint64_t since_ms;
     uint32_t contact; /* being asked */
     uint32_t contact_count;
     struct overlay_peer contacts[TOKEN_MEMBERS_MAX];
@@ -268,6 +271,16 @@ struct parked {
     uint8_t bytes[NODE_RECORD_BYTES_MAX];
 };
 
+/* A new membership that must become durable; see keep.c. */
+struct keep {
+    uint32_t cursor;        /* of the members: those before are durable */
+    uint32_t waiting_count; /* writes under way */
+    bool has_failed;        /* one of them */
+    uint64_t again_ms;      /* 0: all is durable, or under way */
+    uint64_t join_token;    /* to be answered when all is durable; 0: none */
+    uint64_t give_up_ms;    /* then it is told that it is not */
+};
+
 struct overlay {
     struct secret_key secret;
     struct public_key key;
@@ -318,7 +331,11 @@ struct overlay {
     struct requests requests;
     struct detector detector;
     struct ring ring;
-    uint64_t stored_epoch;
+    uint64_t epoch_token;     /* of the store under way; 0: none */
+    uint64_t epoch_stored;    /* by it */
+    struct node_id list_from; /* whose successors we were told in full ... */
+    uint32_t list_version;    /* ... at this version */
+    struct keep keep;
     struct router router;
     const struct router_functions *routing;
     struct records records;
@@ -469,6 +486,13 @@ bool section_wants(const struct overlay *overlay, minga_SyncSection section,
 bool section_message(const struct overlay *overlay, minga_SyncSection section,
                      const minga_Entry *entry, minga_Message *message_out);
 
+/* --- keep.c: what must not be forgotten */
+/* Of a member since now; the join is answered when it is durable. 0: nobody waits. */
+void keep_membership(struct overlay *overlay, uint64_t join_token);
+/* False: not its write. */
+bool keep_on_stored(struct overlay *overlay, uint64_t token, bool failed);
+void keep_tick(struct overlay *overlay);
+
 /* --- joining.c */
 void joining_on_join(struct overlay *overlay, const struct arrival *arrival);
 void joining_on_reply(struct overlay *overlay, const struct request *request,
@@ -491,6 +515,7 @@ void goodbye_tick(struct overlay *overlay);
 /* --- watch.c: the detector's verdicts */
 void watch_event(struct overlay *overlay, enum detector_event_kind kind, int index);
 void watch_neighbours(struct overlay *overlay);
+bool watch_is_neighbour(const struct overlay *overlay, const struct node_id *node);
 void watch_ping(struct overlay *overlay, int index, uint64_t accused_incarnation);
 void watch_on_ping(struct overlay *overlay, const struct arrival *arrival);
 void watch_on_probe_via(struct overlay *overlay, const struct arrival *arrival);
@@ -503,8 +528,13 @@ void place_event(struct overlay *overlay, struct ring_event *event);
 void place_known(struct overlay *overlay, int index);
 void place_lost(struct overlay *overlay, int index);
 void place_tick(struct overlay *overlay);
+uint64_t place_wake(const struct overlay *overlay);
+/* Was it the ring's epoch? */
+bool place_on_stored(struct overlay *overlay, uint64_t token, bool failed);
 void place_on_stabilise(struct overlay *overlay, const struct arrival *arrival);
-void place_on_rectify(struct overlay *overlay, const struct arrival *arrival);
+/* The arc, for the one that takes it over. */
+void place_fill_goodbye(const struct overlay *overlay, minga_Goodbye *goodbye);
+void place_on_goodbye(struct overlay *overlay, const struct arrival *arrival);
 void place_on_reply(struct overlay *overlay, const struct request *request,
                     const struct arrival *arrival);
 

@@ -114,9 +114,9 @@ bool overlay_isolated(const struct overlay *overlay, uint64_t now_ms)
            now_ms - overlay->heard_ms >= ISOLATED_MS;
 }
 
-bool overlay_responsible(const struct overlay *overlay, const struct ring_key *key)
+bool overlay_responsible(const struct overlay *overlay, const struct ring_key *key, uint64_t now_ms)
 {
-    return ring_responsible(&overlay->ring, key);
+    return ring_responsible(&overlay->ring, key, now_ms);
 }
 
 bool overlay_local_lookup(const struct overlay *overlay, const struct ring_key *key,
@@ -156,9 +156,11 @@ void overlay_ring(const struct overlay *overlay, struct overlay_ring_view *view_
     }
     view_out->position_count = 1;
     view_out->positions[0] = ring->self.position;
-    if (ring->has_predecessor) {
-        view_out->predecessor_count = 1;
-        view_out->predecessors[0] = ring->predecessor.node;
+    /* An arc that begins at its own end is the whole ring, and nobody comes before. */
+    for (uint32_t i = 0; i < ring->predecessor_count; i++) {
+        if (!peer_is_self(overlay, &ring->predecessors[i].node)) {
+            view_out->predecessors[view_out->predecessor_count++] = ring->predecessors[i].node;
+        }
     }
     view_out->epoch = ring->epoch;
     view_out->successor_count = ring->successor_count;

@@ -5,7 +5,9 @@
 #include "base/check.h"
 #include "overlay/state.h"
 
-enum { HELPER_CANDIDATES = 3 * PROBE_HELPERS };
+enum { HELPER_CANDIDATES = 2 * PROBE_HELPERS };
+static_assert((int)HELPER_CANDIDATES <= (int)NEAR_SORTED_MAX,
+              "helpers are sorted by how near they are");
 
 void watch_ping(struct overlay *overlay, int index, uint64_t accused_incarnation)
 {
@@ -20,6 +22,8 @@ void watch_ping(struct overlay *overlay, int index, uint64_t accused_incarnation
         request->repeat_ms = 0; /* the detector repeats */
     }
 }
+
+static_assert((int)HELPER_CANDIDATES <= (int)NEAR_SORTED_MAX, "they can be sorted");
 
 /* A few others, chosen at random, those who answer soonest first. */
 static uint32_t find_helpers(struct overlay *overlay, int index,
@@ -89,6 +93,8 @@ static void declare_dead(struct overlay *overlay, int index)
         !membership_bury(&overlay->membership, index, member->incarnation)) {
         return;
     }
+    /* Sooner than by silence only because its addresses refuse: there is no process any more. */
+    member->refused = overlay->now_ms - member->heard_ms < ABSENT_MS;
     effect_trace(overlay, "node %02x%02x is dead: silent for %llu ms",
                  member->view.node.id.bytes[0], member->view.node.id.bytes[1],
                  (unsigned long long)(overlay->now_ms - member->heard_ms));
@@ -146,14 +152,15 @@ void watch_event(struct overlay *overlay, enum detector_event_kind kind, int ind
     }
 }
 
-static bool is_neighbour(const struct overlay *overlay, const struct node_id *node)
+bool watch_is_neighbour(const struct overlay *overlay, const struct node_id *node)
 {
     const struct ring *ring = &overlay->ring;
 
-    if (ring->has_predecessor && id_equal(&ring->predecessor.node.id, &node->id)) {
+    if (ring->predecessor_count > 0 && id_equal(&ring->predecessors[0].node.id, &node->id)) {
         return true;
     }
-    for (uint32_t i = 0; i < ring->successor_count && i < WATCHED_SUCCESSORS; i++) {
+    /* All up to the one that grants the lease: the first ones may be about to join. */
+    for (uint32_t i = 0; i < ring->successor_count && i <= ring->keeper; i++) {
         if (id_equal(&ring->successors[i].node.id, &node->id)) {
             return true;
         }
@@ -166,7 +173,7 @@ void watch_neighbours(struct overlay *overlay)
     for (uint32_t i = 0; i < overlay->membership.count; i++) {
         const struct member *member = &overlay->membership.list[i];
         bool watch = (int)i != overlay->self_index && membership_in_ring(member) &&
-                     is_neighbour(overlay, &member->view.node);
+                     watch_is_neighbour(overlay, &member->view.node);
 
         detector_watch(&overlay->detector, (int)i, watch, overlay->now_ms);
     }

@@ -108,7 +108,9 @@ void executor_status(const struct executor *executor, struct node_status *status
     memset(status_out, 0, sizeof(*status_out));
     status_out->state = state_of(executor, &status_out->rule);
     status_out->runs = executor->config.runs && executor->sandbox_up;
-    (void)text_copy(status_out->reason, sizeof(status_out->reason), executor->sandbox_reason);
+    if (executor->config.runs) { /* else nobody misses it */
+        (void)text_copy(status_out->reason, sizeof(status_out->reason), executor->sandbox_reason);
+    }
     status_out->contribution = executor->config.contribution;
     status_out->promised = executor_promised(executor);
     for (uint32_t i = 0; i < executor->top; i++) {

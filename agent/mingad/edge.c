@@ -285,7 +285,9 @@ void edge_run(struct edge *edge)
     log_info("node %s listens on port %u, known as %s", name, transport_port(edge->transport),
              edge->addresses.count > 0 ? edge->addresses.list[0] : "nothing (a leaf)");
     edge_start_core(edge);
-    sandbox_link_start(edge->sandbox);
+    if (config_has_role(&edge->config, CONFIG_ROLE_RUN)) { /* else nobody would ask it anything */
+        sandbox_link_start(edge->sandbox);
+    }
     sd_notify(0, "READY=1");
     uv_run(&edge->loop, UV_RUN_DEFAULT);
 }

@@ -59,7 +59,8 @@ struct caller { /* an inbound connection */
     uint32_t host; /* a hash of its address */
     uint64_t number;
     uint64_t accepted_ms;
-    uint64_t heard_bytes; /* received by the kernel when its last message came */
+    bool was_heard;       /* since the last look, a member */
+    uint64_t heard_bytes; /* received by the kernel at the last look before which a message came */
 };
 
 struct ban {
@@ -282,6 +283,11 @@ static void look_at(struct transport *transport, uint32_t fd, uint64_t now_ms)
         return;
     }
     bytes = tcp_received_bytes((int)fd);
+    if (caller->was_heard) { /* then no message was under way all the time */
+        caller->was_heard = false;
+        caller->heard_bytes = bytes;
+        return;
+    }
     if (bytes <= caller->heard_bytes || bytes - caller->heard_bytes <= bytes_max) {
         return;
     }
@@ -349,7 +355,7 @@ void door_heard(struct transport *transport, zmq_msg_t *frame, const uint8_t key
     }
     if (caller->is_member) { /* a stranger's messages add up */
         caller->is_suspect = false;
-        caller->heard_bytes = tcp_received_bytes((int)fd);
+        caller->was_heard = true;
     }
 }
 

@@ -12,7 +12,9 @@ enum {
     LINK_BUCKETS = 256,           /* a power of two */
     QUEUE_MESSAGES_MAX = 128,     /* per link and direction */
     BATCH_MESSAGES_MAX = 64,      /* received per socket and turn */
-    HANDSHAKE_MS_MAX = 2000,
+    /* Long: on a busy machine a handshake that is given up is only begun again. Who never finishes one
+     * is the doorman's to turn away. */
+    HANDSHAKE_MS_MAX = 8000,
     CONNECT_MS_MAX = 2000,
     RECONNECT_MS = 50, /* a refused second attempt shows soon that a process has ended */
     RECONNECT_MS_MAX = 2000,

@@ -26,6 +26,12 @@ row() { printf '%-52s %9s %-7s %8s\n' "$1" "$2" "$3" "$4"; }
 of() { awk -v name="$1" '$1 == name {print $2}' "$WORK/figures"; }
 # The shell has something to say of each agent that is killed meanwhile.
 probe() { { "$PROBE" "$WORK/list" "$@" 2>&3 >"$WORK/figures" || true; } 3>&2 2>/dev/null; }
+# cpu_ms: what all agents have used since they started; on a busy machine it says more than a clock.
+cpu_ms() {
+    local i
+    for i in "${!AGENT_PID[@]}"; do cat "/proc/${AGENT_PID[$i]}/stat"; done |
+        awk -v ticks="$(getconf CLK_TCK)" '{sum += $14 + $15} END {print int(sum * 1000 / ticks)}'
+}
 # list [I...]: those agents are asked from here on; all when none is named.
 list() {
     local i
@@ -67,21 +73,39 @@ kill_and_notice() {
     heal
 }
 
+# All namespaces of a machine share one table of neighbours, of 1024 entries: 32 nodes that all talk to
+# all would fill it, and connections would fail. Permanent entries do not count.
+know_neighbours() {
+    local i j macs=()
+    for ((i = 1; i <= nodes; i++)); do
+        macs[i]=$(ip -n "$(ns_of "$i")" -br link show eth0 | awk '{print $3}')
+    done
+    for ((i = 1; i <= nodes; i++)); do
+        for ((j = 1; j <= nodes; j++)); do
+            [ "$i" = "$j" ] ||
+                echo "neigh replace $(address_of "$j") lladdr ${macs[j]} dev eth0 nud permanent"
+        done | ip -n "$(ns_of "$i")" -batch -
+    done
+}
+
 join_all() {
     local i joins=() started
     minga 1 community create allotment >/dev/null 2>&1
     minga 1 invite >"$WORK/token" 2>/dev/null
+    join_cpu_ms=$(cpu_ms)
     started=$(now_ms)
     for ((i = 2; i <= nodes; i++)); do
         minga "$i" join --yes --token-file "$WORK/token" >/dev/null 2>&1 &
         joins+=($!)
     done
     probe ideal 60 "$started"
-    wait "${joins[@]}"
+    join_cpu_ms=$(($(cpu_ms) - join_cpu_ms))
+    wait "${joins[@]}" || say "not all have joined"
 }
 
 measure_ring() {
     row "$nodes agents join at once: until one ideal ring" "$(of ideal_ms)" ms 1000
+    row "  processor time of all meanwhile" "$join_cpu_ms" ms -
     sleep 5
 }
 measure_lookups() {
@@ -103,8 +127,11 @@ measure_records() {
     [ "$(of records_failed)" = 0 ] || row "puts and gets that failed" "$(of records_failed)" "" 0
 }
 measure_idle() {
+    local before
     sleep 10
+    before=$(cpu_ms)
     probe idle "$idle_seconds"
+    row "idle processor time of a node" "$((($(cpu_ms) - before) * 1000 / nodes / idle_seconds))" us/s 1000
     row "idle traffic of a node, with all headers" "$(of idle_bytes_per_s)" B/s 300
     row "idle packets of a node" "$(of idle_packets_per_s)" 1/s -
     row "private memory of a node, median" "$(of private_kib)" KiB 6144
@@ -133,9 +160,11 @@ measure_restart() {
     list_all
     probe ideal 60 "$started"
     row "all killed and started: until one ideal ring" "$(of ideal_ms)" ms 1000
+    row "  processor time of all since they started" "$(cpu_ms)" ms -
 }
 
 community_new "$nodes"
+know_neighbours
 # shellcheck disable=SC2046
 launch $(seq "$nodes")
 # shellcheck disable=SC2046

@@ -56,6 +56,7 @@ measure_serf() {
     row "serf: resident / private memory" "$(resident_kib "${pids[@]}")/$(private_of "${pids[@]}")" KiB -
     started=$(now_ms)
     kill -KILL "${pids[4]}"
+    wait "${pids[4]}" 2>/dev/null || true
     wait_until 40 serf_see $((nodes - 1)) 1 2 3 10 20 || say "serf: not noticed"
     row "serf: a process killed: five others know" $(($(now_ms) - started)) ms -
     end_all "${pids[@]}"

@@ -119,7 +119,7 @@ static void print_overlay_event(const struct overlay_event *event)
             printf(", from %s", short_id(&event->source.node.id, name));
         }
     } else if (event->kind == OVERLAY_LINK_UP || event->kind == OVERLAY_LINK_LOST) {
-        printf(" %s", short_id(&event->node.id, name));
+        printf(" %s%s", short_id(&event->node.id, name), event->refused ? " (refused)" : "");
     } else if (event->kind == OVERLAY_STORED) {
         printf(" %" PRIu64 "%s", event->token, event->failed ? " (failed)" : "");
     }

@@ -26,7 +26,9 @@ static void look(struct world *world, uint32_t node, uint32_t other)
     const struct overlay_member *member =
         overlay_member_by_id(core_overlay(world->nodes[node].core), &world->nodes[other].id);
 
-    if (member != NULL && member->state == MEMBER_DOWN && converge_must_see(world, node, other)) {
+    /* One that was admitted just now has not said anything of itself yet. */
+    if (member != NULL && member->record.sequence != 0 && member->state == MEMBER_DOWN &&
+        converge_must_see(world, node, other)) {
         world_fail(world, "a false alarm: %s takes %s for dead", world->nodes[node].name,
                    world->nodes[other].name);
     }

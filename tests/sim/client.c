@@ -291,7 +291,9 @@ static void member_answered(struct world *world, uint32_t node, const struct pen
     if (pending->kind == CORE_JOIN || pending->kind == CORE_CREATE_COMMUNITY) {
         member->waiting = false;
         member->again_ms = world->now_ms + AGAIN_MS;
-        if (answer->outcome == OVERLAY_OK) {
+        /* It may have been admitted before it was answered, or its disk did not take it. */
+        if (answer->outcome == OVERLAY_OK ||
+            overlay_belongs(core_overlay(world->nodes[node].core))) {
             member->membership = MEMBER_JOINED;
             member->joined_ms = world->now_ms;
         }

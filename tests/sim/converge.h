@@ -18,9 +18,6 @@ bool converge_takes_part(const struct world *world, uint32_t node);
 bool converge_must_see(const struct world *world, uint32_t node, uint32_t other);
 /* Records a problem; always false. */
 bool converge_problem(struct world *world, const char *format, ...) PRINTF_LIKE(2, 3);
-/* Does at most one node of each settled part of the network answer for a key? The other one
- * of two is named in the problem. */
-bool converge_keys_are_unique(struct world *world);
 /* The node that ought to answer for a key; node_count when nobody takes part. */
 uint32_t converge_ideal_node(const struct world *world, const struct ring_key *key);
 /* Replicas that run, wherever. */

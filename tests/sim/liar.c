@@ -57,7 +57,6 @@ static struct packet *reworded(struct packet *packet, const minga_Message *messa
 static bool is_about_ring(pb_size_t kind)
 {
     return kind == minga_Message_stabilise_tag || kind == minga_Message_stabilise_reply_tag ||
-           kind == minga_Message_rectify_tag || kind == minga_Message_rectify_reply_tag ||
            kind == minga_Message_lookup_reply_tag;
 }
 

@@ -284,6 +284,13 @@ static void run_periodic(struct world *world, struct event *event)
     world_after(world, CHECK_EVERY_MS, (struct event){.run = run_periodic});
 }
 
+static void run_owners(struct world *world, struct event *event)
+{
+    (void)event;
+    owners_check(world);
+    world_after(world, OWNERS_EVERY_MS, (struct event){.run = run_owners});
+}
+
 static void run_first(struct world *world, struct event *event)
 {
     world_start(world, event->node);
@@ -312,8 +319,10 @@ struct world *world_new(const struct schedule *schedule, bool trace)
     }
     client_init(world);
     checker_init(world);
+    owners_init(world);
     fault_schedule(world);
     world_after(world, CHECK_EVERY_MS, (struct event){.run = run_periodic});
+    world_after(world, OWNERS_EVERY_MS, (struct event){.run = run_owners});
     return world;
 }
 
@@ -324,6 +333,7 @@ void world_free(struct world *world)
         disk_wipe(&world->nodes[i].disk);
         fault_forget(&world->nodes[i]);
     }
+    owners_done(&world->owners);
     queue_done(&world->queue);
     /* After the queue, whose packets are its own. */
     network_done(&world->network);

@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "base/keys.h"
 #include "tests/sim/check.h"
+#include "tests/sim/check_owners.h"
 #include "tests/sim/client.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/network.h"
@@ -90,6 +91,7 @@ struct world {
     struct sim_node *nodes;
     struct client client;
     struct checker checker;
+    struct owners owners;
     struct core_effects *effects; /* one for all: they are performed before the next step */
     struct core_event *core_event;
     uint64_t step_count;

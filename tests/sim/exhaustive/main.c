@@ -20,7 +20,7 @@ enum {
     DEPTH_MAX = 40,
     SEEN_SLOTS = 1 << 22,
     CALM_MS = 8000, /* after which all must be over */
-    CALM_STEPS_MAX = 4000,
+    CALM_STEPS_MAX = 40000,
     FIRST_LINES = 60, /* of a path that is printed */
     ENDS_TRIED = 256, /* one of so many is run to its rest */
 };

@@ -61,7 +61,8 @@ Test(server, status_ring_members_and_lookup_have_all_their_names)
                  "owner name rights nodes services since");
     done();
     get("/v1/ring");
-    expect_names(answer.json, "node positions predecessors successors nodes epoch share neighbours");
+    expect_names(answer.json,
+                 "node positions predecessors successors nodes epoch share neighbours");
     done();
     get("/v1/lookup/" ID64);
     expect_names(answer.json, "key responsible holders hops path believed took_us trace");

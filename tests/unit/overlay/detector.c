@@ -8,7 +8,7 @@
 #include "base/random.h"
 
 /* From the last sign of life to death, where answers come soon. */
-enum { TIMEOUT_MS = 20, DEATH_MS = HEARTBEAT_MS + TIMEOUT_MS + GONE_MS };
+enum { TIMEOUT_MS = 20, DEATH_MS = PROBE_MS + TIMEOUT_MS + GONE_MS };
 
 static struct detector *detector;
 static struct detector_verdicts verdicts;
@@ -65,9 +65,9 @@ TestSuite(detector, .init = begin, .fini = end);
 Test(detector, nobody_is_probed_before_a_heartbeat_of_silence)
 {
     watch(3, 1000);
-    step(DETECTOR_TICK, 0, 1000 + HEARTBEAT_MS - 1);
+    step(DETECTOR_TICK, 0, 1000 + PROBE_MS - 1);
     cr_assert(!pronounced(VERDICT_PROBE));
-    step(DETECTOR_TICK, 0, 1000 + HEARTBEAT_MS);
+    step(DETECTOR_TICK, 0, 1000 + PROBE_MS);
     cr_assert(pronounced(VERDICT_PROBE));
     cr_assert_eq(verdicts.list[0].member, 3);
 }
@@ -93,7 +93,7 @@ Test(detector, a_slow_member_is_not_suspected_before_it_could_have_answered_twic
 {
     watch(3, 1000);
     detector_pace(detector, 3, 400);
-    cr_assert_eq(first_time(VERDICT_SUSPECT, 1000, 4000), 1000 + HEARTBEAT_MS + 400 + 500);
+    cr_assert_eq(first_time(VERDICT_SUSPECT, 1000, 4000), 1000 + PROBE_MS + 400 + 500);
 }
 
 Test(detector, probes_follow_each_other_further_and_further_apart)
@@ -295,9 +295,9 @@ Test(detector, who_hears_nobody_at_all_suspects_itself_and_waits_longer)
     for (int member = 3; member < 6; member++) {
         watch(member, 1000);
     }
-    cr_assert_eq(first_time(VERDICT_DEAD, 1000, 2000), 0);
-    step(DETECTOR_HEARD, 9, 2000);
-    cr_assert_eq(first_time(VERDICT_DEAD, 2000, 9000), 1000 + DEATH_MS);
+    cr_assert_eq(first_time(VERDICT_DEAD, 1000, 1000 + PROBE_MS + 100), 0);
+    step(DETECTOR_HEARD, 9, 1000 + PROBE_MS + 100);
+    cr_assert_eq(first_time(VERDICT_DEAD, 1000 + PROBE_MS + 100, 9000), 1000 + DEATH_MS);
 }
 
 Test(detector, one_that_said_it_comes_back_is_given_the_time)

@@ -40,25 +40,26 @@ static struct router router_at(uint32_t place)
                            .fingers = &places[place].fingers,
                            .locations = &places[place].locations,
                            .nodes = nodes,
-                           .node_count = NODES};
+                           .node_count = NODES,
+                           .now_ms = 1};
 }
 
 static void fill_ring(uint32_t place)
 {
     struct ring *ring = &places[place].ring;
-    struct ring_effects effects;
-    struct ring_event event = {.kind = RING_BEGIN, .now_ms = 1, .alone = true};
 
-    ring_init(ring, &nodes[place], 0);
-    ring_step(ring, &event, &effects);
-    event.kind = RING_KNOWN;
-    for (uint32_t i = 1; i <= SUCCESSORS_MAX; i++) {
-        event.node = nodes[(place + i) % NODES];
-        ring_step(ring, &event, &effects);
+    ring_init(ring, &nodes[place], 1);
+    ring->phase = RING_IN;
+    ring->kept_epoch = 10;
+    ring->lease_ms = UINT64_MAX;
+    ring->predecessor_count = PREDECESSORS_MAX;
+    for (uint32_t i = 0; i < PREDECESSORS_MAX; i++) {
+        ring->predecessors[i] = nodes[(place + NODES - 1 - i) % NODES];
     }
-    event.kind = RING_ASKED_TO_RECTIFY;
-    event.node = nodes[(place + NODES - 1) % NODES];
-    ring_step(ring, &event, &effects);
+    ring->successor_count = SUCCESSORS_MAX;
+    for (uint32_t i = 0; i < SUCCESSORS_MAX; i++) {
+        ring->successors[i] = nodes[(place + 1 + i) % NODES];
+    }
 }
 
 /* What the look-ups of the repair would bring. */

@@ -310,7 +310,8 @@ HELPER void count_responsible(uint32_t *min_out, uint32_t *max_out)
 
         seed_of("key", i, key.id.bytes);
         for (uint32_t k = 0; k < net.node_count; k++) {
-            count += net.nodes[k].running && overlay_responsible(net.nodes[k].overlay, &key);
+            count +=
+                net.nodes[k].running && overlay_responsible(net.nodes[k].overlay, &key, net.now_ms);
         }
         *min_out = count < *min_out ? count : *min_out;
         *max_out = count > *max_out ? count : *max_out;

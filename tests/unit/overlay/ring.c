@@ -22,11 +22,13 @@ static struct ring_key key_at(uint8_t position)
     return (struct ring_key){at(position).position.id};
 }
 
+static uint64_t now_ms; /* of the last step */
+
 static bool answers_for(uint8_t position)
 {
     struct ring_key key = key_at(position);
 
-    return ring_responsible(&ring, &key);
+    return ring_responsible(&ring, &key, now_ms);
 }
 
 static bool is_at(const struct ring_node *node, uint8_t position)
@@ -38,10 +40,11 @@ static bool is_at(const struct ring_node *node, uint8_t position)
 
 static void step(struct ring_event event)
 {
+    now_ms = event.now_ms;
     ring_step(&ring, &event, &effects);
 }
 
-static bool sends(enum ring_effect_kind kind, uint8_t to)
+static bool has_effect(enum ring_effect_kind kind, uint8_t to)
 {
     struct ring_node node = at(to);
 
@@ -59,160 +62,444 @@ static void begin(uint8_t self, bool alone)
     struct ring_node node = at(self);
 
     ring_init(&ring, &node, 5);
+    step((struct ring_event){.kind = RING_KEPT, .now_ms = 1000, .epoch = 1000});
     step((struct ring_event){.kind = RING_BEGIN, .now_ms = 1000, .alone = alone});
 }
 
-/* A member of the ring {10, 20, 30} at 20. */
+static struct ring_event tick(uint64_t at_ms)
+{
+    return (struct ring_event){.kind = RING_TICK, .now_ms = at_ms};
+}
+
+static struct ring_event known(uint8_t node)
+{
+    return (struct ring_event){.kind = RING_KNOWN, .now_ms = now_ms, .node = at(node)};
+}
+
+/* The node asks as one that has an arc and a lease. */
+static struct ring_event asked(uint8_t node, uint64_t at_ms)
+{
+    return (struct ring_event){
+        .kind = RING_ASKED, .now_ms = at_ms, .node = at(node), .joined = true, .leased = true};
+}
+
+static struct ring_event asked_by_newcomer(uint8_t node, uint64_t at_ms)
+{
+    return (struct ring_event){.kind = RING_ASKED, .now_ms = at_ms, .node = at(node)};
+}
+
+/* The keeper's answer at `at_ms` to a question of then. */
+static struct ring_event answer(uint8_t node, enum ring_verdict verdict, uint64_t at_ms)
+{
+    return (struct ring_event){.kind = RING_ANSWERED,
+                               .now_ms = at_ms,
+                               .sent_ms = at_ms,
+                               .node = at(node),
+                               .answer = {.verdict = verdict}};
+}
+
+static struct ring_event granted(uint8_t node, uint64_t at_ms)
+{
+    struct ring_event event = answer(node, RING_GRANTED, at_ms);
+
+    event.answer.told_version = ring_before_version(&ring); /* and it knows what we told */
+    return event;
+}
+
+static struct ring_event handed(uint8_t node, uint8_t from, uint64_t at_ms)
+{
+    struct ring_event event = answer(node, RING_GRANTED, at_ms);
+
+    event.answer.is_handed = true;
+    event.answer.other = at(from);
+    event.answer.epoch = 40;
+    event.has_other = true;
+    return event;
+}
+
+static struct ring_event lost(uint8_t node, uint64_t at_ms, bool is_gone)
+{
+    return (struct ring_event){
+        .kind = RING_LOST, .now_ms = at_ms, .lost_ms = at_ms, .node = at(node), .is_gone = is_gone};
+}
+
+/* A member of the ring {10, 20, 30} at 20, which was handed its arc at 2000. */
 static void be_in_the_middle(void)
 {
     begin(20, false);
-    step((struct ring_event){.kind = RING_KNOWN, .now_ms = 1000, .node = at(30)});
-    step((struct ring_event){.kind = RING_KNOWN, .now_ms = 1000, .node = at(10)});
-    step((struct ring_event){.kind = RING_RECTIFIED,
-                             .now_ms = 1010,
-                             .node = at(30),
-                             .accepted = true,
-                             .has_other = true,
-                             .other = at(10)});
+    step(known(30));
+    step(known(10));
+    step(handed(30, 10, 2000));
 }
 
-Test(ring, the_first_node_answers_for_everything)
+/* The same, and 10 has asked for its lease and told that its arc begins at 200. */
+static void know_what_is_before(void)
+{
+    struct ring_event event = asked(10, 2000);
+
+    be_in_the_middle();
+    event.has_list = true;
+    event.list_count = 1;
+    event.list[0] = at(200);
+    step(event);
+    cr_assert_eq(effects.answer.verdict, RING_GRANTED);
+}
+
+Test(ring, the_first_node_answers_for_everything_and_needs_no_lease)
 {
     begin(20, true);
-    cr_assert(sends(RING_ARC, 0));
+    cr_assert(has_effect(RING_ARC, 0));
     cr_assert(answers_for(21));
     cr_assert_eq(ring.epoch, 6);
+    step(tick(900000));
+    cr_assert(answers_for(21));
 }
 
-Test(ring, a_newcomer_answers_for_nothing_until_its_successor_hands_over)
+Test(ring, an_epoch_that_is_not_durable_is_not_answered_with)
 {
-    struct ring_key own = key_at(20);
+    struct ring_node node = at(20);
 
+    ring_init(&ring, &node, 5);
+    step((struct ring_event){.kind = RING_BEGIN, .now_ms = 1000, .alone = true});
+    cr_assert(!answers_for(21));
+    step((struct ring_event){.kind = RING_KEPT, .now_ms = 1001, .epoch = 5});
+    cr_assert(!answers_for(21));
+    step((struct ring_event){.kind = RING_KEPT, .now_ms = 1002, .epoch = 6});
+    cr_assert(answers_for(21));
+}
+
+Test(ring, a_newcomer_answers_for_nothing_until_its_keeper_hands_over)
+{
     begin(20, false);
-    cr_assert(!ring_responsible(&ring, &own));
-    step((struct ring_event){.kind = RING_KNOWN, .now_ms = 1000, .node = at(30)});
-    cr_assert(sends(RING_SEND_RECTIFY, 30));
-    cr_assert(!ring_responsible(&ring, &own));
-    step((struct ring_event){.kind = RING_RECTIFIED,
-                             .now_ms = 1010,
-                             .node = at(30),
-                             .accepted = true,
-                             .epoch = 40,
-                             .has_other = true,
-                             .other = at(10)});
-    cr_assert(sends(RING_ARC, 0));
+    cr_assert(!answers_for(20));
+    step(known(30));
+    cr_assert(has_effect(RING_ASK, 30));
+    step(granted(30, 1005));
+    cr_assert(!answers_for(20), "a lease on nothing");
+    step(handed(30, 10, 1010));
+    cr_assert(has_effect(RING_ARC, 0));
     cr_assert_gt(ring.epoch, 40, "the new arc outranks the one it was cut from");
-    cr_assert(ring_responsible(&ring, &own));
+    cr_assert(answers_for(20));
     cr_assert(!answers_for(10));
     cr_assert(answers_for(11));
     cr_assert(!answers_for(21));
 }
 
-Test(ring, nobody_found_in_time_means_alone_and_not_earlier)
+Test(ring, nobody_heard_in_time_means_alone_and_not_earlier)
 {
     begin(20, false);
-    step((struct ring_event){.kind = RING_TICK, .now_ms = 1000 + ABSENT_MS - 1});
+    step(tick(1000 + RING_ALONE_MS - 1));
     cr_assert_eq(ring.phase, RING_JOINING);
-    step((struct ring_event){.kind = RING_TICK, .now_ms = 1000 + ABSENT_MS - 1 + RING_JOIN_MS});
-    cr_assert_eq(ring.phase, RING_IN);
-    cr_assert(sends(RING_ARC, 0));
+    step(tick(1000 + RING_ALONE_MS - 1 + RING_JOIN_MS));
+    cr_assert(answers_for(99));
 }
 
-Test(ring, the_successor_gives_its_arc_to_a_nearer_predecessor_and_names_the_old_one)
+Test(ring, when_all_wait_to_join_the_first_one_begins)
 {
-    struct ring_key given = key_at(15);
+    struct ring_event event = tick(1000 + ABSENT_MS);
+
+    begin(20, false);
+    step(known(30));
+    step(answer(30, RING_IDLE, 1010));
+    step(event);
+    cr_assert_eq(ring.phase, RING_JOINING, "30 may be the first");
+    event.is_first = true;
+    event.now_ms += STABILISE_MS;
+    step(event);
+    cr_assert(answers_for(99));
+}
+
+Test(ring, one_that_is_asked_and_not_on_the_ring_sends_on_to_the_next)
+{
+    begin(20, false);
+    step(known(30));
+    step(known(40));
+    step(answer(30, RING_IDLE, 1010));
+    cr_assert(has_effect(RING_ASK, 40));
+    step(handed(40, 10, 1020));
+    cr_assert(answers_for(15));
+    step(tick(3000));
+    cr_assert(has_effect(RING_ASK, 40));
+    cr_assert(has_effect(RING_ASK, 30), "it may have joined meanwhile");
+}
+
+Test(ring, the_lease_runs_from_when_it_was_asked_for)
+{
+    struct ring_event event;
 
     be_in_the_middle();
-    cr_assert(ring_responsible(&ring, &given));
-    step((struct ring_event){
-        .kind = RING_ASKED_TO_RECTIFY, .now_ms = 2000, .node = at(15), .epoch = 9});
-    cr_assert(effects.accepted);
-    cr_assert(effects.has_before);
-    cr_assert(is_at(&effects.before, 10));
-    cr_assert(sends(RING_ARC, 0));
-    cr_assert(!ring_responsible(&ring, &given));
-    step((struct ring_event){.kind = RING_ASKED_TO_RECTIFY, .now_ms = 2100, .node = at(15)});
-    cr_assert(effects.accepted, "a repeated question gets the same answer");
-    cr_assert(is_at(&effects.before, 10));
-    cr_assert(!sends(RING_ARC, 0));
+    event = granted(30, 3300);
+    event.sent_ms = 3000;
+    step(event);
+    now_ms = 3000 + LEASE_MS - 1;
+    cr_assert(answers_for(20));
+    now_ms = 3000 + LEASE_MS;
+    cr_assert(!answers_for(20));
+    step(tick(3000 + LEASE_MS));
+    cr_assert(!answers_for(20));
+    step(granted(30, 3000 + LEASE_MS + 200));
+    cr_assert(answers_for(20));
 }
 
-Test(ring, a_farther_node_is_not_taken_as_predecessor)
+Test(ring, an_answer_to_an_older_question_does_not_shorten_the_lease)
+{
+    struct ring_event late;
+
+    be_in_the_middle();
+    late = granted(30, 2500);
+    step(granted(30, 3000));
+    late.now_ms = 3100;
+    step(late);
+    now_ms = 3000 + LEASE_MS - 1;
+    cr_assert(answers_for(20));
+}
+
+Test(ring, a_node_without_a_lease_grants_none_until_it_would_have_been_told)
 {
     be_in_the_middle();
-    step((struct ring_event){.kind = RING_ASKED_TO_RECTIFY, .now_ms = 2000, .node = at(5)});
-    cr_assert(!effects.accepted);
-    cr_assert(effects.has_before);
-    cr_assert(is_at(&effects.before, 10));
-    cr_assert(!sends(RING_ARC, 0));
+    step(tick(2000 + LEASE_MS));
+    step(asked(10, 2000 + LEASE_MS + 1));
+    cr_assert_eq(effects.answer.verdict, RING_BUSY);
+    step(asked(10, 2000 + LEASE_MS + RECLAIM_MS));
+    cr_assert_eq(effects.answer.verdict, RING_GRANTED);
+    cr_assert(!answers_for(20));
 }
 
-Test(ring, a_refused_node_turns_to_who_lies_between)
+Test(ring, a_newcomer_is_handed_its_arc_when_the_keeper_knows_of_it)
 {
+    be_in_the_middle();
+    step(granted(30, 2100));
+    step(asked_by_newcomer(15, 2200));
+    cr_assert_eq(effects.answer.verdict, RING_BUSY);
+    cr_assert(has_effect(RING_ASK, 30), "which is told at once");
+    cr_assert(answers_for(15));
+    step(asked_by_newcomer(15, 2210));
+    cr_assert_eq(effects.answer.verdict, RING_BUSY);
+    step(granted(30, 2220));
+    cr_assert(answers_for(15), "until it asks again");
+    step(asked_by_newcomer(15, 2300));
+    cr_assert_eq(effects.answer.verdict, RING_GRANTED);
+    cr_assert(effects.answer.is_handed);
+    cr_assert(is_at(&effects.answer.other, 10));
+    cr_assert_geq(effects.answer.epoch, ring.epoch);
+    cr_assert(has_effect(RING_ARC, 0));
+    cr_assert(!answers_for(15));
+    cr_assert(answers_for(16));
+    step(asked_by_newcomer(15, 2400));
+    cr_assert(effects.answer.is_handed, "a repeated question gets the same answer");
+    cr_assert(is_at(&effects.answer.other, 10));
+}
+
+Test(ring, a_node_alone_hands_over_at_once_and_then_has_its_lease_from_the_newcomer)
+{
+    begin(20, true);
+    step(asked_by_newcomer(15, 2000));
+    cr_assert(effects.answer.is_handed);
+    cr_assert(is_at(&effects.answer.other, 20));
+    cr_assert(answers_for(20));
+    cr_assert(!answers_for(21));
+    now_ms = 2000 + LEASE_MS;
+    cr_assert(!answers_for(20));
+}
+
+Test(ring, a_farther_node_is_sent_to_our_predecessor)
+{
+    be_in_the_middle();
+    step(asked(5, 2100));
+    cr_assert_eq(effects.answer.verdict, RING_OTHER);
+    cr_assert(is_at(&effects.answer.other, 10));
+    cr_assert(!has_effect(RING_ARC, 0));
+}
+
+Test(ring, a_node_that_is_sent_on_asks_the_other_one)
+{
+    struct ring_event event = answer(30, RING_OTHER, 1010);
+
     begin(10, false);
-    step((struct ring_event){.kind = RING_KNOWN, .now_ms = 1000, .node = at(30)});
-    step((struct ring_event){.kind = RING_RECTIFIED,
-                             .now_ms = 1010,
-                             .node = at(30),
-                             .accepted = false,
-                             .has_other = true,
-                             .other = at(20)});
-    cr_assert(sends(RING_SEND_STABILISE, 20));
+    step(known(30));
+    event.answer.other = at(20);
+    event.has_other = true;
+    step(event);
+    cr_assert(has_effect(RING_ASK, 20));
     cr_assert(is_at(&ring.successors[0], 20));
     cr_assert_eq(ring.phase, RING_JOINING);
 }
 
-Test(ring, a_dead_predecessor_is_followed_by_the_nearest_member_before)
+Test(ring, a_silent_predecessor_is_replaced_when_its_lease_has_run_out)
 {
-    be_in_the_middle();
-    step((struct ring_event){
-        .kind = RING_LOST, .now_ms = 2000, .node = at(10), .has_other = true, .other = at(200)});
-    cr_assert(sends(RING_ARC, 0));
+    know_what_is_before();
+    step(granted(30, 2900));
+    step(lost(10, 3000, false));
+    cr_assert(!answers_for(5));
+    step(tick(2000 + GRANT_MS - 1));
+    cr_assert(!answers_for(5));
+    step(granted(30, 2000 + GRANT_MS - 1));
+    step(tick(2000 + GRANT_MS));
+    cr_assert(has_effect(RING_ARC, 0));
     cr_assert(answers_for(5));
     cr_assert(answers_for(201));
+    cr_assert(!answers_for(200), "as far as its own arc reached");
+}
+
+Test(ring, a_predecessor_that_is_surely_gone_is_replaced_at_once)
+{
+    know_what_is_before();
+    step(lost(10, 2100, true));
+    cr_assert(answers_for(5));
     cr_assert(!answers_for(200));
+}
+
+Test(ring, where_the_beginning_of_its_arc_is_not_known_what_it_may_have_granted_is_waited_for)
+{
+    struct ring_event event = lost(10, 2100, true);
+
+    be_in_the_middle();
+    event.has_other = true;
+    event.other = at(200);
+    step(event);
+    cr_assert(!answers_for(5));
+    step(granted(30, 3900));
+    event = tick(2100 + GRANT_MS);
+    event.has_other = true;
+    event.other = at(200);
+    step(event);
+    cr_assert(answers_for(5));
+    cr_assert(!answers_for(200));
+}
+
+Test(ring, after_a_takeover_the_next_one_has_the_time_that_its_old_keeper_may_have_granted)
+{
+    know_what_is_before();
+    step(lost(10, 2100, true));
+    step(granted(30, 3000));
+    cr_assert_geq(ring.granted_ms, (uint64_t)2100 + GRANT_MS);
+    step(lost(200, 2200, false));
+    step(tick(2100 + GRANT_MS - 1));
+    cr_assert(!answers_for(199));
+}
+
+Test(ring, a_predecessor_that_is_heard_again_is_not_replaced)
+{
+    know_what_is_before();
+    step(lost(10, 3000, false));
+    step(known(10));
+    step(tick(9000));
+    cr_assert_eq(ring.predecessor_count, 2);
+    cr_assert(is_at(&ring.predecessors[0], 10));
+}
+
+Test(ring, a_predecessor_that_restarted_is_handed_its_arc_anew_after_its_old_lease)
+{
+    know_what_is_before();
+    step(granted(30, 2500));
+    step(asked_by_newcomer(10, 2600));
+    cr_assert_eq(effects.answer.verdict, RING_BUSY);
+    step(granted(30, 3500));
+    step(tick(2000 + GRANT_MS));
+    cr_assert(answers_for(5), "what it had comes to us first");
+    step(asked_by_newcomer(10, 4000));
+    step(granted(30, 4010));
+    step(asked_by_newcomer(10, 4100));
+    cr_assert(effects.answer.is_handed);
+    cr_assert(is_at(&effects.answer.other, 200));
+}
+
+Test(ring, a_leaving_predecessor_hands_its_arc_over)
+{
+    struct ring_event event = {
+        .kind = RING_HANDED, .now_ms = 2100, .epoch = 90, .has_list = true, .list_count = 1};
+
+    be_in_the_middle();
+    event.node = at(10);
+    event.list[0] = at(150);
+    step(event);
+    cr_assert(answers_for(5));
+    cr_assert(answers_for(151));
+    cr_assert(!answers_for(150));
+    cr_assert_gt(ring.epoch, 90);
+    event.node = at(77);
+    event.list[0] = at(60);
+    step(event);
+    cr_assert(!answers_for(77), "only the predecessor's is ours to take");
 }
 
 Test(ring, the_last_one_left_answers_for_everything)
 {
     be_in_the_middle();
-    step((struct ring_event){.kind = RING_LOST, .now_ms = 2000, .node = at(30)});
-    step((struct ring_event){.kind = RING_LOST, .now_ms = 2000, .node = at(10)});
-    cr_assert(sends(RING_ARC, 0));
+    step(lost(30, 2100, true));
+    step(lost(10, 2100, true));
+    step(tick(2100 + GRANT_MS));
     cr_assert_eq(ring.successor_count, 0);
     cr_assert(answers_for(99));
 }
 
-Test(ring, stabilise_finds_who_slipped_in_between)
+Test(ring, a_node_with_successors_never_takes_the_whole_ring_because_it_knows_nobody_before_it)
+{
+    struct ring_event event = tick(2200 + 2 * GRANT_MS);
+
+    be_in_the_middle();
+    step(lost(10, 2100, false));
+    step(granted(30, event.now_ms - 100));
+    step(event);
+    cr_assert(!answers_for(99));
+    event = tick(2300 + 2 * GRANT_MS);
+    event.has_other = true;
+    event.other = at(200);
+    step(event);
+    cr_assert(answers_for(5), "somebody before it has asked");
+    cr_assert(!answers_for(99));
+}
+
+Test(ring, two_rings_that_meet_withdraw_from_each_others_arcs_at_once)
 {
     be_in_the_middle();
-    step((struct ring_event){.kind = RING_STABILISED,
-                             .now_ms = 2000,
-                             .node = at(30),
-                             .has_other = true,
-                             .other = at(25)});
-    cr_assert(is_at(&ring.successors[0], 25));
-    cr_assert(sends(RING_SEND_STABILISE, 25));
-    step((struct ring_event){.kind = RING_STABILISED,
-                             .now_ms = 2010,
-                             .node = at(25),
-                             .has_other = true,
-                             .other = at(10)});
-    cr_assert(sends(RING_SEND_RECTIFY, 25), "it must learn that we come before it");
-    step((struct ring_event){.kind = RING_STABILISED,
-                             .now_ms = 3010,
-                             .node = at(25),
-                             .has_other = true,
-                             .other = at(20)});
-    cr_assert_eq(effects.count, 0, "then the ring is quiet");
+    step(granted(30, 2100));
+    step(asked(15, 2200));
+    cr_assert_eq(effects.answer.verdict, RING_GRANTED);
+    cr_assert(!effects.answer.is_handed);
+    cr_assert(!answers_for(15));
+    step(handed(30, 12, 2300));
+    cr_assert(!answers_for(14), "an arc that has its lease is not enlarged");
+    step(handed(30, 18, 2300));
+    cr_assert(!answers_for(17));
+    cr_assert(answers_for(19));
+}
+
+Test(ring, a_handed_arc_does_not_cover_whom_we_granted_a_lease)
+{
+    know_what_is_before();
+    step(tick(2000 + LEASE_MS));
+    step(asked(10, 2000 + LEASE_MS + RECLAIM_MS));
+    cr_assert_eq(effects.answer.verdict, RING_GRANTED);
+    step(handed(30, 200, 2000 + LEASE_MS + RECLAIM_MS + 100));
+    cr_assert(answers_for(15));
+    cr_assert(!answers_for(10));
+}
+
+Test(ring, a_quiet_ring_asks_its_keeper_once_in_each_period)
+{
+    uint32_t asked_count = 0;
+
+    be_in_the_middle();
+    for (uint64_t at_ms = 3000; at_ms < 13000; at_ms += 100) {
+        step(tick(at_ms));
+        for (uint32_t i = 0; i < effects.count; i++) {
+            cr_assert_eq(effects.list[i].kind, RING_ASK);
+            asked_count++;
+            step(granted(30, at_ms));
+            cr_assert_eq(effects.count, 0);
+        }
+        cr_assert(answers_for(20));
+    }
+    cr_assert_eq(asked_count, 10);
 }
 
 Test(ring, a_leaving_node_answers_for_nothing)
 {
     be_in_the_middle();
-    step((struct ring_event){.kind = RING_LEAVE, .now_ms = 2000});
+    step((struct ring_event){.kind = RING_LEAVE, .now_ms = 2100});
     cr_assert(!answers_for(20));
-    step((struct ring_event){.kind = RING_TICK, .now_ms = 9000});
+    step(tick(9000));
     cr_assert_eq(effects.count, 0);
 }
 
@@ -221,8 +508,7 @@ Test(ring, the_successor_list_is_sorted_bounded_and_without_repetition)
     begin(100, false);
     for (int round = 0; round < 2; round++) {
         for (uint32_t i = 0; i < 40; i++) {
-            step((struct ring_event){
-                .kind = RING_KNOWN, .now_ms = 1000, .node = at((uint8_t)(i * 77 % 200))});
+            step(known((uint8_t)(i * 77 % 200)));
         }
     }
     cr_assert_eq(ring.successor_count, SUCCESSORS_MAX);
@@ -236,8 +522,24 @@ Test(ring, the_successor_list_is_sorted_bounded_and_without_repetition)
 
 Test(ring, an_absurd_epoch_is_not_taken_over)
 {
+    struct ring_event event = asked(10, 2100);
+
     be_in_the_middle();
-    step((struct ring_event){
-        .kind = RING_ASKED_TO_RECTIFY, .now_ms = 2000, .node = at(15), .epoch = UINT64_MAX});
+    event.epoch = UINT64_MAX;
+    step(event);
     cr_assert_lt(ring.epoch, 1000);
+}
+
+Test(ring, a_list_that_begins_behind_its_own_node_is_not_believed)
+{
+    struct ring_event event = asked(10, 2100);
+
+    be_in_the_middle();
+    event.has_list = true;
+    event.list_count = 1;
+    event.list[0] = at(15);
+    step(event);
+    step(lost(10, 2200, true));
+    step(tick(2200 + GRANT_MS));
+    cr_assert(!is_at(&ring.predecessors[0], 15));
 }

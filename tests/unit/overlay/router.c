@@ -95,11 +95,18 @@ static void begin(const struct router_functions *table)
     self = node_at(0);
     ring_init(&ring, &self, 0);
     step((struct ring_event){.kind = RING_BEGIN, .now_ms = 1, .alone = true});
+    step((struct ring_event){.kind = RING_KEPT, .now_ms = 1, .epoch = 10});
     for (uint32_t i = 1; i < MEMBERS; i++) {
         step((struct ring_event){.kind = RING_KNOWN, .now_ms = 1, .node = node_at(i)});
     }
-    step((struct ring_event){
-        .kind = RING_ASKED_TO_RECTIFY, .now_ms = 1, .node = node_at(MEMBERS - 1)});
+    step((struct ring_event){.kind = RING_ASKED, .now_ms = 1, .node = node_at(MEMBERS - 1)});
+    step((struct ring_event){.kind = RING_ASKED,
+                             .now_ms = 1,
+                             .node = node_at(MEMBERS - 1),
+                             .joined = true,
+                             .has_list = true,
+                             .list_count = 1,
+                             .list = {node_at(MEMBERS - 2)}});
     fingers_init(&fingers, &self);
     locations_init(&locations);
     router = (struct router){.membership = membership,
@@ -107,7 +114,8 @@ static void begin(const struct router_functions *table)
                              .self = by_place[0],
                              .fingers = &fingers,
                              .locations = &locations,
-                             .nodes = standing};
+                             .nodes = standing,
+                             .now_ms = 1};
     fill_standing();
 }
 
@@ -131,6 +139,7 @@ static void take_down(uint32_t place)
     membership->list[by_place[place]].view.state = MEMBER_DOWN;
     step((struct ring_event){.kind = RING_LOST,
                              .now_ms = 2,
+                             .is_gone = true,
                              .node = node_at(place),
                              .has_other = true,
                              .other = node_at(place - 1)});

@@ -215,8 +215,6 @@ Test(seek, a_claim_whose_arc_does_not_hold_the_key_is_none)
 Test(seek, when_the_owner_is_silent_its_successor_is_asked_until_it_has_taken_over)
 {
     struct ring_key key = nodes[150].position;
-    struct ring_event lost = {.kind = RING_LOST, .now_ms = 2, .has_other = true};
-    struct ring_effects ring_effects;
 
     silent[150] = true;
     start(0, key, 0);
@@ -224,15 +222,29 @@ Test(seek, when_the_owner_is_silent_its_successor_is_asked_until_it_has_taken_ov
         go_on();
     }
     cr_assert(!effects.done, "nobody answers for the key");
-    lost.node = nodes[150];
-    lost.other = nodes[149];
-    ring_step(&places[151].ring, &lost, &ring_effects);
+    places[151].ring.predecessors[0] = nodes[149];
     while (!effects.done) {
         go_on();
     }
     cr_assert(seek.found);
     cr_assert_eq(place_of(&seek.owner), 151);
-    cr_assert_lt(now_ms, 4000 + 2 * SEEK_RETRY_MS + SEEK_PATIENCE_MS);
+    cr_assert_lt(now_ms, 4000 + 8 * SEEK_RETRY_MS + SEEK_PATIENCE_MS);
+}
+
+Test(seek, one_whose_own_lease_is_gone_asks_others_and_never_itself)
+{
+    struct ring_key key = nodes[0].position;
+
+    places[0].ring.lease_ms = 0;
+    start(0, key, 0);
+    for (uint32_t i = 0; i < 200 && !effects.done; i++) {
+        for (uint32_t k = 0; k < effects.ask_count; k++) {
+            cr_assert_neq(place_of(&effects.asks[k]), 0);
+        }
+        go_on();
+    }
+    cr_assert_gt(asks_total, 0);
+    cr_assert(!seek.found, "nobody answers for it");
 }
 
 Test(seek, everyone_silent_ends_at_the_deadline)

@@ -77,6 +77,7 @@ struct node {
     uint32_t arc_events;
     uint64_t arc_epoch;
     bool lies; /* sends wrong chunk data */
+    bool disk_full;
 };
 
 struct network_event {
@@ -300,6 +301,16 @@ HELPER void do_store(uint32_t who, const struct overlay_effect *effect)
     struct node *node = &net.nodes[who];
     struct stored_blob *place = NULL;
 
+    if (effect->token != 0) {
+        struct network_event *event = new_event(who, OVERLAY_STORED, 2);
+
+        event->event.token = effect->token;
+        event->event.failed = node->disk_full;
+        push_event(event);
+    }
+    if (node->disk_full) {
+        return;
+    }
     for (uint32_t i = 0; i < node->blob_count; i++) {
         struct stored_blob *blob = &node->blobs[i];
 
@@ -323,12 +334,6 @@ HELPER void do_store(uint32_t who, const struct overlay_effect *effect)
     place->number = effect->blob.number;
     place->length_bytes = effect->blob.bytes.length_bytes;
     memcpy(place->bytes, effect->blob.bytes.data, effect->blob.bytes.length_bytes);
-    if (effect->token != 0) {
-        struct network_event *event = new_event(who, OVERLAY_STORED, 2);
-
-        event->event.token = effect->token;
-        push_event(event);
-    }
 }
 
 HELPER void do_store_chunk(uint32_t who, const struct overlay_effect *effect)

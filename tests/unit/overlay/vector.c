@@ -262,3 +262,33 @@ Test(vector, a_hello_made_by_hand_is_understood)
     cr_assert_str_eq(body.addresses[0], "192.0.2.1:7400");
     cr_assert(body.runs);
 }
+
+/* "seek_next" is `SeekNext` there. */
+static void name_in_page(const char *kind, char name_out[64])
+{
+    size_t length = 0;
+    bool upper = true;
+
+    name_out[length++] = '`';
+    for (; *kind != '\0' && length < 62; kind++) {
+        if (*kind == '_') {
+            upper = true;
+            continue;
+        }
+        name_out[length++] = upper ? (char)(*kind - 'a' + 'A') : *kind;
+        upper = false;
+    }
+    name_out[length] = '\0';
+}
+
+Test(vector, each_kind_of_message_is_named_in_the_page)
+{
+    for (pb_size_t kind = minga_Message_hello_tag; kind < 128; kind++) {
+        char name[64];
+
+        if (strcmp(message_kind_name(kind), "unknown") != 0) {
+            name_in_page(message_kind_name(kind), name);
+            cr_assert_not_null(strstr(page(), name), "docs/protocol.md says nothing of %s", name);
+        }
+    }
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/* What the two halves of the ring call each other for: ring.c asks, ring_keeper.c is asked. */
+#include "overlay/ring.h"
+
+bool ring_same(const struct ring_node *a, const struct ring_node *b);
+/* Strictly between, clockwise; between a node and itself lies everything else. */
+bool ring_between(const struct ring_node *node, const struct ring_node *from,
+                  const struct ring_node *to);
+void ring_want(struct ring_effects *effects, enum ring_effect_kind kind,
+               const struct ring_node *to);
+/* Takes steps, not leaps: a liar could push the epoch to the end of its range. */
+void ring_see_epoch(struct ring *ring, uint64_t epoch);
+/* Is the arc the whole ring? */
+bool ring_is_alone(const struct ring *ring);
+void ring_become_alone(struct ring *ring);
+/* The node that is asked for the lease, or NULL. */
+const struct ring_node *ring_keeper(const struct ring *ring);
+/* From now on this one is asked. */
+void ring_trust(struct ring *ring, const struct ring_node *node);
+
+void keeper_on_asked(struct ring *ring, const struct ring_event *event,
+                     struct ring_effects *effects);
+void keeper_on_handed(struct ring *ring, const struct ring_event *event);
+/* The arc now begins at `from`; whoever is there may hold a lease, granted by another node. */
+void keeper_begin_at(struct ring *ring, const struct ring_node *from, uint64_t now_ms);
+/* predecessors[0] is lost: notes it, once. */
+void keeper_lose(struct ring *ring, const struct ring_event *event);
+/* Takes over what is surely nobody's any more. `other`: the nearest member before us, or NULL. */
+void keeper_extend(struct ring *ring, uint64_t now_ms, const struct ring_node *other);
+/* When that may next be possible; 0: nothing is waited for. */
+uint64_t keeper_extend_ms(const struct ring *ring);

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * The side of the ring that grants: leases to the predecessor, arcs to newcomers, and taking over
+ * from a predecessor that is gone.
+ *
+ * Taking over stops at the predecessor's own predecessor, as it told us: it tells us of each
+ * newcomer before it hands an arc to it. Whoever stands there may just have renewed its lease, so
+ * it has GRANT_MS like one that asked us.
+ */
+#include <string.h>
+
+#include "base/check.h"
+#include "overlay/ring_internal.h"
+
+static uint64_t sooner(uint64_t a_ms, uint64_t b_ms)
+{
+    return a_ms < b_ms ? a_ms : b_ms;
+}
+
+/* A node that lost its own lease may have been replaced without knowing: it grants none, until it
+ * has been without for so long that its keeper would have told it. Were it to wait for ever, the
+ * two halves of a ring that was cut, each node waiting for the next, would never close again. */
+static bool may_grant(const struct ring *ring, uint64_t now_ms)
+{
+    return ring_is_leased(ring, now_ms) ||
+           (ring->lapsed_ms != 0 && now_ms - ring->lapsed_ms >= RECLAIM_MS);
+}
+
+static void push_predecessor(struct ring *ring, const struct ring_node *node)
+{
+    if (ring->predecessor_count == PREDECESSORS_MAX) {
+        ring->predecessor_count--;
+    }
+    memmove(&ring->predecessors[1], &ring->predecessors[0],
+            ring->predecessor_count * sizeof(ring->predecessors[0]));
+    ring->predecessors[0] = *node;
+    ring->predecessor_count++;
+}
+
+static void new_first(struct ring *ring, uint64_t granted_ms)
+{
+    ring->granted_ms = granted_ms;
+    ring->is_told = false;
+    ring->told_version = 0;
+    ring->is_handed = false;
+    ring->lost_ms = 0;
+    ring->has_newcomer = false;
+}
+
+void keeper_begin_at(struct ring *ring, const struct ring_node *from, uint64_t now_ms)
+{
+    ring->predecessors[0] = *from;
+    ring->predecessor_count = 1;
+    new_first(ring, now_ms + GRANT_MS);
+}
+
+/* What the first predecessor says of those before it. */
+static void take_list(struct ring *ring, const struct ring_event *event)
+{
+    bool is_partial = event->is_partial;
+
+    if (!event->has_list) {
+        return;
+    }
+    /* Who says that its arc begins behind itself is not believed. */
+    if (event->list_count == 0 ||
+        ring_between(&event->list[0], &ring->predecessors[0], &ring->self)) {
+        is_partial = true;
+    }
+    ring->predecessor_count = 1;
+    for (uint32_t i = 0; i < event->list_count && ring->predecessor_count < PREDECESSORS_MAX; i++) {
+        ring->predecessors[ring->predecessor_count++] = event->list[i];
+        if (ring_same(&event->list[i], &ring->self)) {
+            break; /* once around */
+        }
+    }
+    ring->is_told = !is_partial;
+    ring->told_version = event->version;
+}
+
+/* ------------------------------------------------------------------ taking over */
+
+void keeper_lose(struct ring *ring, const struct ring_event *event)
+{
+    if (ring->lost_ms == 0) {
+        ring->lost_ms = event->lost_ms == 0 ? event->now_ms : event->lost_ms;
+    }
+    if (event->is_gone) {
+        ring->granted_ms = sooner(ring->granted_ms, event->now_ms);
+    }
+}
+
+uint64_t keeper_extend_ms(const struct ring *ring)
+{
+    /* Where we do not know its arc's beginning, it may have handed a part of it to somebody. */
+    uint64_t clear_ms = ring->is_told ? ring->granted_ms : ring->granted_ms + GRANT_MS;
+
+    if (ring->lost_ms == 0 || ring->predecessor_count == 0 || ring_is_alone(ring)) {
+        return 0;
+    }
+    /* What it held, or granted, when it fell silent has run out by then. */
+    return sooner(clear_ms, ring->lost_ms + GRANT_MS);
+}
+
+/* Where the arc of the first predecessor begins, as far as is known. */
+static struct ring_node beginning(const struct ring *ring, const struct ring_node *other)
+{
+    struct ring_node nearest = ring->self;
+
+    if (ring->is_told) {
+        return ring->predecessors[1];
+    }
+    for (uint32_t i = 1; i < ring->predecessor_count; i++) {
+        if (ring_between(&ring->predecessors[i], &nearest, &ring->predecessors[0])) {
+            nearest = ring->predecessors[i];
+        }
+    }
+    if (other != NULL && !ring_same(other, &ring->predecessors[0]) &&
+        ring_between(other, &nearest, &ring->predecessors[0])) {
+        nearest = *other;
+    }
+    return nearest;
+}
+
+static void take_over(struct ring *ring, uint64_t now_ms, const struct ring_node *other)
+{
+    struct ring_node from = beginning(ring, other);
+
+    if (ring_same(&from, &ring->self)) {
+        /* Nobody before us is known, but others are there: whoever comes before us will ask. */
+        if (ring->successor_count == 0) {
+            ring_become_alone(ring);
+        }
+        return;
+    }
+    ring->predecessor_count--;
+    memmove(&ring->predecessors[0], &ring->predecessors[1],
+            ring->predecessor_count * sizeof(ring->predecessors[0]));
+    if (ring->predecessor_count == 0 || !ring_same(&ring->predecessors[0], &from)) {
+        push_predecessor(ring, &from);
+    }
+    new_first(ring, now_ms + GRANT_MS);
+}
+
+void keeper_extend(struct ring *ring, uint64_t now_ms, const struct ring_node *other)
+{
+    uint64_t clear_ms = keeper_extend_ms(ring);
+
+    if (ring->phase == RING_IN && clear_ms != 0 && now_ms >= clear_ms) {
+        take_over(ring, now_ms, other);
+    }
+}
+
+void keeper_on_handed(struct ring *ring, const struct ring_event *event)
+{
+    if (ring->phase != RING_IN || ring_is_alone(ring) ||
+        !ring_same(&ring->predecessors[0], &event->node)) {
+        return;
+    }
+    ring_see_epoch(ring, event->epoch);
+    take_list(ring, event);
+    ring->lost_ms = event->now_ms;
+    ring->granted_ms = sooner(ring->granted_ms, event->now_ms);
+    keeper_extend(ring, event->now_ms, NULL);
+}
+
+/* ------------------------------------------------------------------ being asked */
+
+static void hand_over(const struct ring *ring, struct ring_answer *answer)
+{
+    answer->verdict = RING_GRANTED;
+    answer->is_handed = true;
+    answer->other = ring->predecessors[1];
+    answer->epoch = ring->epoch + 1;
+}
+
+/* From here on the newcomer answers for (the old predecessor, itself], and we for the rest. */
+static void cut(struct ring *ring, const struct ring_event *event, struct ring_effects *effects)
+{
+    bool was_alone = ring_is_alone(ring);
+
+    push_predecessor(ring, &event->node);
+    new_first(ring, event->now_ms + GRANT_MS);
+    ring->is_told = !event->leased; /* one from another ring may begin elsewhere */
+    ring->is_handed = true;
+    if (was_alone) {
+        /* It is our keeper now; what it is handed makes it wait for us as if we had asked. */
+        ring->lease_ms = event->now_ms + LEASE_MS;
+        ring_trust(ring, &event->node);
+    }
+    hand_over(ring, &effects->answer);
+}
+
+/* A node of another ring, with an arc and a lease of its own, stands in our arc: two rings that a
+ * partition left have met. What is before it, its ring answers for: we withdraw at once. */
+static void meet(struct ring *ring, const struct ring_event *event, struct ring_effects *effects)
+{
+    push_predecessor(ring, &event->node);
+    new_first(ring, event->now_ms + GRANT_MS);
+    take_list(ring, event);
+    if (may_grant(ring, event->now_ms)) {
+        effects->answer.verdict = RING_GRANTED;
+    }
+}
+
+static bool is_keeper_told(const struct ring *ring)
+{
+    const struct ring_node *keeper = ring_keeper(ring);
+
+    return keeper != NULL && id_equal(&ring->acked_by.id, &keeper->node.id) &&
+           ring->acked_version == ring_before_version(ring);
+}
+
+static void on_newcomer(struct ring *ring, const struct ring_event *event,
+                        struct ring_effects *effects)
+{
+    bool is_known = ring->has_newcomer && ring_same(&ring->newcomer, &event->node);
+
+    effects->answer.verdict = RING_BUSY;
+    if (event->leased && !ring_is_alone(ring)) {
+        meet(ring, event, effects);
+        return;
+    }
+    if (!may_grant(ring, event->now_ms)) {
+        return;
+    }
+    if (ring_is_alone(ring) || (is_known && is_keeper_told(ring))) {
+        cut(ring, event, effects);
+        return;
+    }
+    if (!is_known && ring->has_newcomer && event->now_ms - ring->newcomer_ms < RING_NEWCOMER_MS) {
+        return; /* one after the other */
+    }
+    ring->newcomer_ms = event->now_ms;
+    if (!is_known) {
+        ring->has_newcomer = true;
+        ring->newcomer = event->node;
+        if (ring_keeper(ring) != NULL) {
+            ring_want(effects, RING_ASK, ring_keeper(ring));
+        }
+    }
+}
+
+static void on_predecessor(struct ring *ring, const struct ring_event *event,
+                           struct ring_effects *effects)
+{
+    if (!event->joined && ring->is_handed) {
+        ring->granted_ms = event->now_ms + GRANT_MS;
+        hand_over(ring, &effects->answer); /* the first answer was lost */
+        return;
+    }
+    if (!event->joined) {
+        /* A new process that has no arc: what the old one had comes to us first. */
+        effects->answer.verdict = RING_BUSY;
+        keeper_lose(ring, &(struct ring_event){.now_ms = event->now_ms});
+        return;
+    }
+    ring->is_handed = false;
+    ring->lost_ms = 0;
+    take_list(ring, event);
+    if (!may_grant(ring, event->now_ms)) {
+        effects->answer.verdict = RING_BUSY;
+        return;
+    }
+    ring->granted_ms = event->now_ms + GRANT_MS;
+    effects->answer.verdict = RING_GRANTED;
+}
+
+void keeper_on_asked(struct ring *ring, const struct ring_event *event,
+                     struct ring_effects *effects)
+{
+    struct ring_answer *answer = &effects->answer;
+
+    if (ring->phase != RING_IN) {
+        answer->verdict = RING_IDLE;
+        return;
+    }
+    CHECK(ring->predecessor_count > 0);
+    ring_see_epoch(ring, event->epoch);
+    if (ring_same(&ring->predecessors[0], &event->node)) {
+        on_predecessor(ring, event, effects);
+        answer->told_version = ring->told_version;
+    } else if (ring_between(&event->node, &ring->predecessors[0], &ring->self)) {
+        on_newcomer(ring, event, effects);
+    } else {
+        answer->verdict = RING_OTHER;
+        answer->other = ring->predecessors[0];
+    }
+}

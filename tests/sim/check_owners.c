@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "tests/sim/check_owners.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "tests/sim/world.h"
+
+void owners_init(struct world *world)
+{
+    struct owners *owners = &world->owners;
+    uint32_t node_count = world->node_count;
+
+    owners->node_count = node_count;
+    owners->key_count = OWNERS_KEYS + node_count;
+    owners->keys = calloc(owners->key_count, sizeof(*owners->keys));
+    owners->life = calloc(node_count, sizeof(*owners->life));
+    owners->part = calloc(node_count, sizeof(*owners->part));
+    owners->apart_ms = calloc((size_t)node_count * node_count, sizeof(*owners->apart_ms));
+    CHECK(owners->keys != NULL && owners->life != NULL && owners->part != NULL &&
+          owners->apart_ms != NULL);
+    for (uint32_t i = 0; i < OWNERS_KEYS; i++) {
+        for (uint32_t k = 0; k < ID_BYTES; k++) {
+            owners->keys[i].id.bytes[k] = (uint8_t)world_draw(world, "owned key", i, k);
+        }
+    }
+    for (uint32_t i = 0; i < node_count; i++) {
+        owners->keys[OWNERS_KEYS + i] = keys_position(&world->nodes[i].key, 0);
+    }
+}
+
+void owners_done(struct owners *owners)
+{
+    free(owners->keys);
+    free(owners->life);
+    free(owners->part);
+    free(owners->apart_ms);
+}
+
+/* Does it pass anything on at present? */
+static bool is_awake(const struct world *world, uint32_t node)
+{
+    return world->nodes[node].core != NULL && world->nodes[node].powered &&
+           world->now_ms >= world->nodes[node].stalled_until_ms;
+}
+
+/* Does what one sends reach the other? Power and processes are another matter, and the cable of
+ * one that sleeps, too. */
+static bool flows(const struct world *world, uint32_t from, uint32_t to)
+{
+    const struct network *network = &world->network;
+    size_t pair = (size_t)from * network->node_count + to;
+
+    return network->blocked_counts[pair] == 0 && world->now_ms >= network->clogged_until_ms[pair];
+}
+
+static bool are_wired(const struct world *world, uint32_t a, uint32_t b)
+{
+    return (!is_awake(world, a) || world->nodes[a].cut_count == 0) &&
+           (!is_awake(world, b) || world->nodes[b].cut_count == 0) && flows(world, a, b) &&
+           flows(world, b, a);
+}
+
+static bool are_linked(const struct world *world, uint32_t a, uint32_t b)
+{
+    return is_awake(world, a) && is_awake(world, b) && are_wired(world, a, b);
+}
+
+/* The lowest number of all nodes that a node can reach, through others too. */
+static void find_parts(const struct world *world, uint32_t *part)
+{
+    bool changed = true;
+
+    for (uint32_t node = 0; node < world->node_count; node++) {
+        part[node] = node;
+    }
+    while (changed) {
+        changed = false;
+        for (uint32_t a = 0; a < world->node_count; a++) {
+            for (uint32_t b = 0; b < a; b++) {
+                uint32_t lower = part[a] < part[b] ? part[a] : part[b];
+
+                if (part[a] != part[b] && are_linked(world, a, b)) {
+                    part[a] = lower;
+                    part[b] = lower;
+                    changed = true;
+                }
+            }
+        }
+    }
+}
+
+/* Would what `node` says reach a part? One that does not run, or sleeps, passes nothing on, but is
+ * not apart from the others for that: when it is back it must not answer from what it had. */
+static bool is_near(const struct world *world, uint32_t node, uint32_t part)
+{
+    if (is_awake(world, node)) {
+        return world->owners.part[node] == part;
+    }
+    for (uint32_t other = 0; other < world->node_count; other++) {
+        if (is_awake(world, other) && world->owners.part[other] == part &&
+            are_wired(world, node, other)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static uint64_t *apart_of(const struct owners *owners, uint32_t a, uint32_t b)
+{
+    return &owners->apart_ms[(size_t)a * owners->node_count + b];
+}
+
+/* A process that has just begun: whom it reaches, it may join. */
+static void note_start(struct owners *owners, uint32_t node)
+{
+    for (uint32_t a = 0; a < owners->node_count; a++) {
+        for (uint32_t c = 0; c < owners->node_count && a != node; c++) {
+            uint64_t apart_ms = *apart_of(owners, a, c);
+
+            if (owners->part[c] == owners->part[node] && apart_ms > *apart_of(owners, a, node)) {
+                *apart_of(owners, a, node) = apart_ms;
+                *apart_of(owners, node, a) = apart_ms;
+            }
+        }
+    }
+}
+
+static void note_parts(struct world *world)
+{
+    struct owners *owners = &world->owners;
+
+    find_parts(world, owners->part);
+    for (uint32_t a = 0; a < owners->node_count; a++) {
+        for (uint32_t b = 0; b < owners->node_count && is_awake(world, a); b++) {
+            if (a != b && !is_near(world, b, owners->part[a])) {
+                *apart_of(owners, a, b) = world->now_ms;
+                *apart_of(owners, b, a) = world->now_ms;
+            }
+        }
+    }
+    for (uint32_t node = 0; node < owners->node_count; node++) {
+        if (is_awake(world, node) && owners->life[node] != world->nodes[node].life) {
+            owners->life[node] = world->nodes[node].life;
+            note_start(owners, node);
+        }
+    }
+}
+
+static bool answers(const struct world *world, uint32_t node, const struct ring_key *key)
+{
+    return is_awake(world, node) && overlay_responsible(core_overlay(world->nodes[node].core), key,
+                                                        world_node_ms(world, node));
+}
+
+static bool may_both(const struct world *world, uint32_t a, uint32_t b)
+{
+    const struct owners *owners = &world->owners;
+    uint64_t apart_ms = *apart_of(owners, a, b);
+
+    return owners->part[a] != owners->part[b] ||
+           (apart_ms != 0 && world->now_ms - apart_ms < OWNERS_MERGE_MS) ||
+           id_equal(&world->nodes[a].id.id, &world->nodes[b].id.id); /* one copied the other */
+}
+
+static void check_key(struct world *world, const struct ring_key *key)
+{
+    uint32_t owner_list[SIM_NODES_MAX];
+    uint32_t count = 0;
+
+    for (uint32_t node = 0; node < world->node_count; node++) {
+        if (!answers(world, node, key)) {
+            continue;
+        }
+        for (uint32_t i = 0; i < count; i++) {
+            if (!may_both(world, owner_list[i], node)) {
+                world_fail(world, "%s and %s both answer for a key",
+                           world->nodes[owner_list[i]].name, world->nodes[node].name);
+                return;
+            }
+        }
+        owner_list[count++] = node;
+    }
+}
+
+void owners_check(struct world *world)
+{
+    note_parts(world);
+    if (world_is_deceived(world)) {
+        return; /* what a lying neighbour grants and hands over is nobody's promise */
+    }
+    for (uint32_t i = 0; i < world->owners.key_count; i++) {
+        check_key(world, &world->owners.keys[i]);
+    }
+}

@@ -1,0 +1,518 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * Around the shipped ring: its questions and answers as messages, the watch over its neighbours,
+ * and what a node without a membership must do besides: it drops successors that its keeper's list
+ * does not name any more, and rings up those that it lost, in case it was the network.
+ */
+#include <string.h>
+
+#include "base/check.h"
+#include "overlay/neighbourhood.h"
+#include "overlay/ring_internal.h"
+#include "tests/sim/rings/rings.h"
+
+enum {
+    REMEMBER_MS = 900000, /* a node that was lost */
+    REDIAL_MS = 30000,    /* one of the lost is rung up so often, */
+    LOSSES_MANY = 2,      /* or, when so many were lost */
+    LOSSES_MS = 60000,    /* within so long, every period: it may be the network */
+};
+
+static uint64_t ring_period_ms(const struct world *world)
+{
+    return (uint64_t)STABILISE_MS * world->options.pace;
+}
+
+/* A neighbour unheard for so long is lost. */
+static uint64_t absent_ms(const struct world *world)
+{
+    return ring_period_ms(world) + ABSENT_MS;
+}
+
+/* ------------------------------------------------------------------ who was lost */
+
+static struct gone *find_gone(struct host *host, const struct ring_node *node)
+{
+    for (uint32_t i = 0; i < GONE_MAX; i++) {
+        if (host->gone[i].since_ms != 0 && ring_same(&host->gone[i].node, node)) {
+            return &host->gone[i];
+        }
+    }
+    return NULL;
+}
+
+static void remember_gone(const struct world *world, struct host *host,
+                          const struct ring_node *node)
+{
+    struct gone *gone = find_gone(host, node);
+    uint32_t late_count = 0;
+
+    if (gone == NULL) {
+        gone = &host->gone[host->gone_next];
+        host->gone_next = (host->gone_next + 1) % GONE_MAX;
+        gone->node = *node;
+    }
+    gone->since_ms = world->now_ms;
+    for (uint32_t i = 0; i < GONE_MAX; i++) {
+        late_count +=
+            host->gone[i].since_ms != 0 && world->now_ms - host->gone[i].since_ms < LOSSES_MS;
+    }
+    host->suspects_cut |= late_count >= LOSSES_MANY;
+}
+
+static void ping(struct world *world, struct host *host, const struct ring_node *to)
+{
+    world_send(world, host, to, &(struct message){.kind = PING});
+}
+
+/* One of those that were lost is there: then the others may be, too. */
+static void hear(struct world *world, struct host *host, const struct ring_node *node)
+{
+    struct gone *gone = find_gone(host, node);
+    struct ring_event event = {.kind = RING_KNOWN, .node = *node};
+
+    if (ring_same(&host->before, node)) {
+        host->before_heard_ms = world->now_ms;
+    }
+    if (gone == NULL) {
+        return;
+    }
+    gone->since_ms = 0;
+    for (uint32_t i = 0; i < GONE_MAX; i++) {
+        if (host->gone[i].since_ms != 0) {
+            ping(world, host, &host->gone[i].node);
+        }
+    }
+    neighbours_step(world, host, &event, NULL);
+}
+
+static void redial(struct world *world, struct host *host)
+{
+    if (world->now_ms < host->redial_ms) {
+        return;
+    }
+    host->redial_ms =
+        world->now_ms + (host->suspects_cut ? ring_period_ms(world) : (uint64_t)REDIAL_MS);
+    for (uint32_t i = 0; i < GONE_MAX; i++) {
+        struct gone *gone = &host->gone[(host->redial_next + i) % GONE_MAX];
+
+        if (world->now_ms - gone->since_ms > REMEMBER_MS) {
+            gone->since_ms = 0;
+        }
+        if (gone->since_ms != 0) {
+            host->redial_next = (host->redial_next + i + 1) % GONE_MAX;
+            ping(world, host, &gone->node);
+            return;
+        }
+    }
+    host->suspects_cut = false; /* none is left */
+}
+
+/* Who asks us though another is our predecessor, as far as we know, stands before that one: once it
+ * is lost, our arc may begin there. */
+static void fill_other(const struct world *world, const struct host *host, struct ring_event *event)
+{
+    event->has_other =
+        host->asker_ms != 0 && world->now_ms - host->asker_ms < 2 * ring_period_ms(world);
+    event->other = host->asker;
+}
+
+static void close_question(struct host *host, const struct ring_node *to)
+{
+    for (uint32_t i = 0; i < QUESTIONS_MAX; i++) {
+        if (host->questions[i].is_open && ring_same(&host->questions[i].to, to)) {
+            host->questions[i].is_open = false;
+        }
+    }
+}
+
+static void lose(struct world *world, struct host *host, const struct ring_node *node)
+{
+    struct ring_event event = {.kind = RING_LOST, .node = *node};
+
+    event.lost_ms = world_ring_ms(world);
+    fill_other(world, host, &event);
+    world->lost_alive += world_is_current(world, node) && !world->is_cut;
+    close_question(host, node);
+    remember_gone(world, host, node);
+    host_learn(host, &(struct fingers_event){.kind = FINGERS_LOST, .node = *node});
+    neighbours_step(world, host, &event, NULL);
+}
+
+/* ------------------------------------------------------------------ questions */
+
+static void send_question(struct world *world, struct host *host, struct question *question)
+{
+    const struct ring *ring = &host->ring;
+    struct ring_payload payload = {
+        .joining = ring->phase != RING_IN, .version = question->version, .epoch = ring->epoch};
+    struct message message = {.kind = RING_QUESTION, .number = question->number, .ring = &payload};
+
+    if (id_equal(&host->list_from.id, &question->to.node.id)) {
+        payload.known = host->list_version;
+    }
+    payload.has_list = !id_equal(&ring->acked_by.id, &question->to.node.id) ||
+                       ring->acked_version != question->version;
+    if (payload.has_list) {
+        payload.list_count = ring_before(ring, payload.list);
+    }
+    question->repeat_ms = world->now_ms + DIRECT_MS;
+    world_send(world, host, &question->to, &message);
+}
+
+static struct question *new_question(struct host *host, const struct ring_node *to)
+{
+    struct question *oldest = &host->questions[0];
+
+    close_question(host, to);
+    for (uint32_t i = 0; i < QUESTIONS_MAX; i++) {
+        if (!host->questions[i].is_open) {
+            return &host->questions[i];
+        }
+        if (host->questions[i].first_ms < oldest->first_ms) {
+            oldest = &host->questions[i];
+        }
+    }
+    return oldest;
+}
+
+/* Effects name a node by its id: it is one of those that the ring knows. */
+static bool find_node(const struct host *host, const struct node_id *id, struct ring_node *node_out)
+{
+    for (uint32_t i = 0; i < host->ring.successor_count; i++) {
+        if (id_equal(&host->ring.successors[i].node.id, &id->id)) {
+            *node_out = host->ring.successors[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+static void ask(struct world *world, struct host *host, const struct node_id *id)
+{
+    uint32_t version = ring_before_version(&host->ring);
+    struct question *question;
+    struct ring_node to;
+
+    if (!find_node(host, id, &to)) {
+        return;
+    }
+    for (uint32_t i = 0; i < QUESTIONS_MAX; i++) {
+        question = &host->questions[i];
+        if (question->is_open && question->version == version && ring_same(&question->to, &to)) {
+            return; /* it is repeated */
+        }
+    }
+    question = new_question(host, &to);
+    *question = (struct question){.is_open = true,
+                                  .to = to,
+                                  .number = ++host->question_number,
+                                  .version = version,
+                                  .first_ms = world->now_ms};
+    send_question(world, host, question);
+}
+
+/* ------------------------------------------------------------------ the ring's step */
+
+static void note_joined(struct world *world, struct host *host)
+{
+    if (!host->has_joined && ring_is_leased(&host->ring, world_ring_ms(world))) {
+        host->has_joined = true;
+        world->joined_count++;
+        world->join_ms += world->now_ms - host->born_ms;
+    }
+}
+
+void neighbours_step(struct world *world, struct host *host, struct ring_event *event,
+                     struct ring_answer *answer_out)
+{
+    struct ring_effects effects;
+    const struct ring *ring = &host->ring;
+
+    event->now_ms = world_ring_ms(world);
+    ring_step(&host->ring, event, &effects);
+    if (answer_out != NULL) {
+        *answer_out = effects.answer;
+    }
+    for (uint32_t i = 0; i < effects.count; i++) {
+        if (effects.list[i].kind == RING_ASK) {
+            ask(world, host, &effects.list[i].to);
+        }
+    }
+    if (ring->predecessor_count > 0 && !ring_same(&ring->predecessors[0], &host->before)) {
+        host->before = ring->predecessors[0];
+        host->before_heard_ms = world->now_ms;
+    }
+    note_joined(world, host);
+    neighbours_plan(world, host);
+}
+
+static uint64_t sooner(uint64_t a_ms, uint64_t b_ms)
+{
+    return a_ms < b_ms ? a_ms : b_ms;
+}
+
+static bool watches(const struct host *host)
+{
+    return host->ring.phase == RING_IN && host->ring.lost_ms == 0 && !ring_is_alone(&host->ring);
+}
+
+void neighbours_plan(struct world *world, struct host *host)
+{
+    uint64_t extend_ms = keeper_extend_ms(&host->ring);
+    uint64_t due_ms = host->redial_ms;
+
+    if (host->ring.phase != RING_OUT) {
+        due_ms = sooner(due_ms, host->ring.next_ms * world->options.pace);
+    }
+    if (extend_ms != 0) {
+        due_ms = sooner(due_ms, extend_ms * world->options.pace);
+    }
+    for (uint32_t i = 0; i < QUESTIONS_MAX; i++) {
+        if (host->questions[i].is_open) {
+            due_ms = sooner(due_ms, host->questions[i].repeat_ms);
+        }
+    }
+    if (watches(host)) {
+        due_ms = sooner(due_ms, host->before_heard_ms + PROBE_MS * world->options.pace);
+    }
+    if (due_ms <= world->now_ms) {
+        due_ms = world->now_ms + (watches(host) ? DIRECT_MS / 3 : 1);
+    }
+    if (host->timer_ms <= world->now_ms || due_ms < host->timer_ms) {
+        host->timer_ms = due_ms;
+        world_timer(world, TIMER_RING, due_ms, host->index, host->generation);
+    }
+}
+
+static void repeat_questions(struct world *world, struct host *host)
+{
+    for (uint32_t i = 0; i < QUESTIONS_MAX; i++) {
+        struct question *question = &host->questions[i];
+
+        if (!question->is_open || world->now_ms < question->repeat_ms) {
+            continue;
+        }
+        if (world->now_ms - question->first_ms >= ABSENT_MS) {
+            struct ring_node node = question->to;
+
+            lose(world, host, &node);
+        } else {
+            send_question(world, host, question);
+        }
+    }
+}
+
+static void watch_before(struct world *world, struct host *host)
+{
+    uint64_t silence_ms = world->now_ms - host->before_heard_ms;
+
+    if (!watches(host)) {
+        return;
+    }
+    if (silence_ms >= absent_ms(world)) {
+        struct ring_node node = host->before;
+
+        lose(world, host, &node);
+    } else if (silence_ms >= (uint64_t)PROBE_MS * world->options.pace &&
+               world->now_ms >= host->before_ping_ms) {
+        host->before_ping_ms = world->now_ms + DIRECT_MS;
+        ping(world, host, &host->before);
+    }
+}
+
+void neighbours_tick(struct world *world, struct host *host)
+{
+    struct ring_event event = {.kind = RING_TICK};
+
+    if (host->ring.phase == RING_JOINING && host->ring.successor_count == 0) {
+        /* Its only contact is gone. Others are there: it must look for its place once more, and
+         * not begin a ring of its own. */
+        event.kind = RING_LEAVE;
+        neighbours_step(world, host, &event, NULL);
+        return;
+    }
+    fill_other(world, host, &event);
+    repeat_questions(world, host);
+    watch_before(world, host);
+    redial(world, host);
+    neighbours_step(world, host, &event, NULL);
+}
+
+/* ------------------------------------------------------------------ messages */
+
+static void take_list(struct host *host, const struct ring_payload *payload,
+                      struct ring_event *event)
+{
+    event->has_list = payload->has_list;
+    for (uint32_t i = 0; i < payload->list_count; i++) {
+        if (find_gone(host, &payload->list[i]) == NULL) {
+            event->list[event->list_count++] = payload->list[i];
+        } else if (i == 0) {
+            event->is_partial = event->kind != RING_ANSWERED;
+        }
+    }
+}
+
+static void on_question(struct world *world, struct host *host, const struct message *message)
+{
+    const struct ring_payload *question = message->ring;
+    struct ring_payload reply = {0};
+    struct ring_event event = {.kind = RING_ASKED,
+                               .node = message->from_node,
+                               .joined = !question->joining,
+                               .epoch = question->epoch,
+                               .version = question->version};
+
+    event.has_list = question->has_list;
+    event.list_count = question->list_count;
+    memcpy(event.list, question->list, sizeof(event.list));
+    hear(world, host, &message->from_node);
+    neighbours_step(world, host, &event, &reply.answer);
+    if (reply.answer.verdict == RING_OTHER) {
+        host->asker = message->from_node;
+        host->asker_ms = world->now_ms;
+    }
+    reply.version = ring_after_version(&host->ring);
+    reply.has_list = reply.version != question->known;
+    if (reply.has_list) {
+        reply.list_count = host->ring.successor_count;
+        memcpy(reply.list, host->ring.successors, sizeof(reply.list));
+    }
+    world_send(world, host, &message->from_node,
+               &(struct message){.kind = RING_REPLY, .number = message->number, .ring = &reply});
+}
+
+static bool is_listed(const struct ring_event *event, const struct ring_node *node)
+{
+    for (uint32_t i = 0; i < event->list_count; i++) {
+        if (ring_same(&event->list[i], node)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The keeper's list is newer than ours: who is not in it has gone from between. */
+static void reconcile(struct world *world, struct host *host, const struct ring_event *event)
+{
+    struct ring ring = host->ring;
+    const struct ring_node *last = &event->list[event->list_count - 1];
+
+    for (uint32_t i = 0; i < ring.successor_count; i++) {
+        const struct ring_node *node = &ring.successors[i];
+
+        if (ring_between(node, &event->node, last) && !is_listed(event, node)) {
+            struct ring_event lost = {.kind = RING_LOST, .node = *node};
+
+            neighbours_step(world, host, &lost, NULL);
+        }
+    }
+}
+
+/* Those who were never heard of must be asked for, to be dialled. */
+static void count_contacts(struct world *world, struct host *host, struct host *from,
+                           const struct ring_event *event)
+{
+    struct ring_payload unknown = {.has_list = true};
+
+    for (uint32_t i = 0; i < event->list_count; i++) {
+        struct ring_node node;
+
+        if (!find_node(host, &event->list[i].node, &node) &&
+            !ring_same(&event->list[i], &host->node)) {
+            unknown.list[unknown.list_count++] = event->list[i];
+        }
+    }
+    if (unknown.list_count > 0) {
+        world_count(world, host, &(struct message){.kind = WHO, .ring = &unknown});
+        world_count(world, from, &(struct message){.kind = CONTACTS, .ring = &unknown});
+    }
+}
+
+static void on_reply(struct world *world, struct host *host, const struct message *message)
+{
+    struct question *question = NULL;
+    struct ring_event event = {
+        .kind = RING_ANSWERED, .node = message->from_node, .answer = message->ring->answer};
+
+    hear(world, host, &message->from_node);
+    for (uint32_t i = 0; i < QUESTIONS_MAX; i++) {
+        if (host->questions[i].is_open && host->questions[i].number == message->number) {
+            question = &host->questions[i];
+        }
+    }
+    if (question == NULL) {
+        return;
+    }
+    question->is_open = false;
+    event.sent_ms = question->first_ms / world->options.pace;
+    event.has_other = (event.answer.is_handed || event.answer.verdict == RING_OTHER) &&
+                      find_gone(host, &event.answer.other) == NULL;
+    take_list(host, message->ring, &event);
+    if (event.has_list) {
+        host->list_from = message->from_node.node;
+        host->list_version = message->ring->version;
+        count_contacts(world, host, &world->hosts[message->from], &event);
+    }
+    neighbours_step(world, host, &event, NULL);
+    if (event.has_list && event.list_count > 0 && host->ring.phase == RING_IN &&
+        ring_keeper(&host->ring) != NULL &&
+        ring_same(ring_keeper(&host->ring), &message->from_node)) {
+        reconcile(world, host, &event);
+    }
+}
+
+static void on_goodbye(struct world *world, struct host *host, const struct message *message)
+{
+    struct ring_event event = {
+        .kind = RING_HANDED, .node = message->from_node, .epoch = message->ring->epoch};
+
+    event.has_list = true;
+    event.list_count = message->ring->list_count;
+    memcpy(event.list, message->ring->list, sizeof(event.list));
+    neighbours_step(world, host, &event, NULL);
+    event = (struct ring_event){.kind = RING_LOST, .node = message->from_node, .is_gone = true};
+    neighbours_step(world, host, &event, NULL);
+}
+
+void neighbours_leave(struct world *world, struct host *host)
+{
+    const struct ring *ring = &host->ring;
+    const struct ring_node *keeper = ring_keeper(ring);
+    struct ring_payload payload = {.epoch = ring->epoch, .has_list = true};
+
+    if (ring->phase == RING_IN && keeper != NULL && !ring_is_alone(ring)) {
+        payload.list_count = ring->predecessor_count;
+        memcpy(payload.list, ring->predecessors, sizeof(ring->predecessors));
+        world_send(world, host, keeper, &(struct message){.kind = RING_GOODBYE, .ring = &payload});
+    }
+}
+
+void neighbours_on_message(struct world *world, struct host *host, const struct message *message)
+{
+    switch (message->kind) {
+    case RING_QUESTION:
+        on_question(world, host, message);
+        break;
+    case RING_REPLY:
+        on_reply(world, host, message);
+        break;
+    case RING_GOODBYE:
+        on_goodbye(world, host, message);
+        break;
+    case PING:
+        hear(world, host, &message->from_node);
+        world_send(world, host, &message->from_node, &(struct message){.kind = PONG});
+        break;
+    case SEEK_NEXT:
+    case SEEK_REPLY:
+    case PONG:
+    case WHO:
+    case CONTACTS:
+    case KINDS:
+        hear(world, host, &message->from_node);
+        break;
+    }
+    neighbours_plan(world, host);
+}
