@@ -19,13 +19,14 @@
 
 enum {
     /* --- community --- */
-    MEMBERS_MAX = LIMIT(512, 11),  /* nodes; full membership is kept up to here */
-    NAME_CHARS_MAX = 32,           /* service and port names */
-    NODE_NAME_CHARS_MAX = 63,      /* a host name's label */
-    COMMUNITY_NAME_CHARS_MAX = 32, /* same letters as a service's name */
-    ADDRESS_CHARS_MAX = 63,        /* "host:port", IPv6 in brackets */
-    ADDRESSES_MAX = 4,             /* of one node */
-    LABELS_MAX = 8,                /* of one node */
+    MEMBERS_MAX = LIMIT(512, 11),      /* nodes that one node remembers */
+    FULL_MEMBERS_MAX = LIMIT(500, 11), /* all know all up to here; beyond, each its part */
+    NAME_CHARS_MAX = 32,               /* service and port names */
+    NODE_NAME_CHARS_MAX = 63,          /* a host name's label */
+    COMMUNITY_NAME_CHARS_MAX = 32,     /* same letters as a service's name */
+    ADDRESS_CHARS_MAX = 63,            /* "host:port", IPv6 in brackets */
+    ADDRESSES_MAX = 4,                 /* of one node */
+    LABELS_MAX = 8,                    /* of one node */
     LABEL_CHARS_MAX = 31,
     ZONE_CHARS_MAX = 31,
     POSITIONS_MAX = 16,     /* of one node on the ring */
@@ -95,6 +96,7 @@ enum {
 /* One counted in 64 bits, hence no enum. */
 #define BUNDLE_BYTES_MAX ((uint64_t)8 << 30)
 
+static_assert(FULL_MEMBERS_MAX <= MEMBERS_MAX, "the table is not full before the change of mode");
 static_assert(RECORD_BODY_BYTES_MAX + 512 <= PAYLOAD_BYTES_MAX,
               "a signed record with its envelope fits one message");
 static_assert(PAYLOAD_BYTES_MAX + 512 <= MESSAGE_BYTES_MAX,

@@ -192,11 +192,6 @@ int admission_judge(const struct membership *membership, const struct public_key
         }
         return 0; /* it is answered with the admission that it has */
     }
-    if (membership->count == MEMBERS_MAX) {
-        (void)snprintf(reason, REASON_CHARS_MAX + 1, "the community is full (%d nodes)",
-                       MEMBERS_MAX);
-        return -EACCES;
-    }
     return invitation_stands(membership, asked, wall_unix_s, reason) ? 0 : -EACCES;
 }
 

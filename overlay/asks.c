@@ -156,20 +156,20 @@ static void fill_payload(minga_Payload *out, struct bytes payload)
     out->bytes.size = (pb_size_t)payload.length_bytes;
 }
 
-static void ask_member(struct overlay *overlay, uint64_t token, const struct node_id *to,
-                       struct bytes payload)
+static void ask_member(struct overlay *overlay, const struct node_id *to,
+                       const struct overlay_question *question)
 {
-    int index = membership_find(&overlay->membership, to);
+    uint64_t token = question->token;
     struct request *request;
     minga_Message message;
 
-    if (index == MEMBER_NONE || !membership_in_ring(&overlay->membership.list[index])) {
+    if (!peer_is_reachable(overlay, to)) {
         (void)effect_done(overlay, token, OVERLAY_TIMED_OUT, "the node is not there");
         return;
     }
     message_init(&message, minga_Message_ask_tag);
     message.kind.ask.has_payload = true;
-    fill_payload(&message.kind.ask.payload, payload);
+    fill_payload(&message.kind.ask.payload, question->payload);
     if (token == 0) {
         peer_send(overlay, to, &message, NULL);
         return;
@@ -189,7 +189,7 @@ void overlay_ask(struct overlay *overlay, const struct overlay_event *now, const
     if (peer_is_self(overlay, to)) {
         deliver_local(overlay, question.token, question.payload, NULL, ASK_MS);
     } else {
-        ask_member(overlay, question.token, to, question.payload);
+        ask_member(overlay, to, &question);
     }
     state_leave(overlay);
 }
@@ -245,6 +245,8 @@ void overlay_route(struct overlay *overlay, const struct overlay_event *now,
         message.kind.route.number = ++overlay->last_token;
         message.kind.route.has_payload = true;
         fill_payload(&message.kind.route.payload, question.payload);
+        message.kind.route.has_contact =
+            overlay->large && contact_fill(overlay, &overlay->self, &message.kind.route.contact);
         start_routed(overlay, REQUEST_ROUTE, question.token, key, &message);
     }
     state_leave(overlay);
@@ -261,8 +263,8 @@ static void answer_busy(struct overlay *overlay, const struct arrival *arrival)
 }
 
 /* Sends a routed message one hop on; the answer will come back the same way. */
-static void relay(struct overlay *overlay, const struct arrival *arrival, enum request_kind kind,
-                  const struct ring_key *key, minga_Message *message)
+void asks_relay(struct overlay *overlay, const struct arrival *arrival, enum request_kind kind,
+                const struct ring_key *key, minga_Message *message)
 {
     struct node_id next;
     struct request *request;
@@ -298,6 +300,9 @@ void asks_on_route(struct overlay *overlay, const struct arrival *arrival)
         return;
     }
     if (ring_responsible(&overlay->ring, &key, overlay->now_ms)) {
+        if (route->has_contact && overlay->large) {
+            contact_learn(overlay, &route->contact);
+        }
         if (!is_repeated(overlay, arrival, &origin, route->number)) {
             deliver_arrival(overlay, arrival, &origin, &route->payload, &key);
         }
@@ -309,7 +314,7 @@ void asks_on_route(struct overlay *overlay, const struct arrival *arrival)
     }
     onward = *arrival->message;
     onward.kind.route.hops++;
-    relay(overlay, arrival, REQUEST_ROUTE_RELAY, &key, &onward);
+    asks_relay(overlay, arrival, REQUEST_ROUTE_RELAY, &key, &onward);
 }
 
 /* --- answers */
@@ -368,6 +373,9 @@ static void done_lookup(struct overlay *overlay, uint64_t token, const minga_Loo
     for (pb_size_t i = 0; i < answer->holders_count && i < RECORD_COPIES; i++) {
         effect->lookup.holders[i] = (struct node_id){message_id(answer->holders[i])};
     }
+    for (pb_size_t i = 0; i < answer->contacts_count; i++) {
+        contact_learn(overlay, &answer->contacts[i]);
+    }
     effect->lookup.holder_count =
         answer->holders_count < RECORD_COPIES ? answer->holders_count : (uint32_t)RECORD_COPIES;
 }
@@ -418,8 +426,15 @@ static void fill_lookup(const struct overlay *overlay, const struct ring_key *ke
     message_put_id(answer->path[answer->path_count++], &overlay->self.id);
     for (uint32_t i = 0; i < count; i++) {
         message_put_id(answer->holders[i], &holders[i].id);
+        if (overlay->large &&
+            contact_fill(overlay, &holders[i], &answer->contacts[answer->contacts_count])) {
+            answer->contacts_count++;
+        }
     }
     answer->holders_count = (pb_size_t)count;
+    if (overlay->large) {
+        message_put_id(answer->from, &overlay->ring.arc_from.id);
+    }
 }
 
 void asks_on_lookup(struct overlay *overlay, const struct arrival *arrival)
@@ -440,7 +455,26 @@ void asks_on_lookup(struct overlay *overlay, const struct arrival *arrival)
     }
     message = *arrival->message;
     message_put_id(message.kind.lookup.path[message.kind.lookup.path_count++], &overlay->self.id);
-    relay(overlay, arrival, REQUEST_LOOKUP_RELAY, &key, &message);
+    asks_relay(overlay, arrival, REQUEST_LOOKUP_RELAY, &key, &message);
+}
+
+struct request *asks_start_lookup(struct overlay *overlay, const struct ring_key *key)
+{
+    struct node_id next = overlay->self;
+    struct request *request;
+    minga_Message message;
+
+    message_init(&message, minga_Message_lookup_tag);
+    message_put_id(message.kind.lookup.key, &key->id);
+    message_put_id(message.kind.lookup.path[0], &overlay->self.id);
+    message.kind.lookup.path_count = 1;
+    (void)overlay->routing->next_hop(&overlay->router, key, &next);
+    request = peer_request(overlay, REQUEST_FIND, &next, &message, ROUTE_MS);
+    if (request != NULL) {
+        request->reroute = true;
+        request->key = *key;
+    }
+    return request;
 }
 
 void overlay_lookup(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
@@ -474,7 +508,10 @@ static void deliver_rerouted(struct overlay *overlay, const struct request *requ
     if (message_decode((struct bytes){request->bytes, request->length_bytes}, &message) < 0) {
         return;
     }
-    if (request->kind == REQUEST_LOOKUP) {
+    if (request->kind == REQUEST_FIND) {
+        fill_lookup(overlay, &request->key, &(minga_Lookup){0}, &answer);
+        search_found(overlay, request, &answer);
+    } else if (request->kind == REQUEST_LOOKUP) {
         fill_lookup(overlay, &request->key, &(minga_Lookup){0}, &answer);
         done_lookup(overlay, request->token, &answer);
     } else if (request->kind == REQUEST_ROUTE) {
@@ -494,7 +531,9 @@ bool asks_other(struct overlay *overlay, struct request *request)
     if (request->kind != REQUEST_ROUTE && request->kind != REQUEST_LOOKUP) {
         return false; /* only the responsible node can write a record */
     }
-    count = overlay->routing->replica_set(&overlay->router, &request->key, 3, nodes);
+    count = overlay->large
+                ? overlay->routing->local_lookup(&overlay->router, &request->key, false, 3, nodes)
+                : overlay->routing->replica_set(&overlay->router, &request->key, 3, nodes);
     for (uint32_t i = 0; i < count; i++) {
         if (!peer_is_self(overlay, &nodes[i]) && !id_equal(&nodes[i].id, &request->to.id)) {
             request->other = nodes[i];

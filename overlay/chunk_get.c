@@ -42,11 +42,8 @@ static void end_get(struct overlay *overlay, struct chunk_get *get, enum overlay
 static void add_candidate(struct overlay *overlay, struct chunk_get *get,
                           const struct node_id *node)
 {
-    int index = membership_find(&overlay->membership, node);
-
-    if (index == MEMBER_NONE || index == overlay->self_index ||
-        get->candidate_count == CHUNK_CANDIDATES_MAX ||
-        !membership_in_ring(&overlay->membership.list[index])) {
+    if (peer_is_self(overlay, node) || get->candidate_count == CHUNK_CANDIDATES_MAX ||
+        !peer_is_reachable(overlay, node)) {
         return;
     }
     for (uint32_t i = 0; i < get->candidate_count; i++) {
@@ -68,15 +65,9 @@ static void shuffle(struct overlay *overlay, struct chunk_get *get)
     }
 }
 
-static void find_candidates(struct overlay *overlay, struct chunk_get *get,
-                            const struct node_id *others, uint32_t other_count)
+static void add_holders(struct overlay *overlay, struct chunk_get *get,
+                        const struct node_id *holders, uint32_t count)
 {
-    struct node_id holders[CHUNK_CANDIDATES_MAX];
-    uint32_t count = chunk_holders(overlay, &get->chunk, CHUNK_CANDIDATES_MAX, holders);
-
-    for (uint32_t i = 0; i < other_count && i < CHUNK_CANDIDATES_MAX / 2; i++) {
-        add_candidate(overlay, get, &others[i]);
-    }
     for (uint32_t i = 0; i < count && i < CHUNK_COPIES; i++) {
         add_candidate(overlay, get, &holders[i]);
     }
@@ -88,13 +79,32 @@ static void find_candidates(struct overlay *overlay, struct chunk_get *get,
     }
 }
 
+/* Returns whether the holders are known; else they are being looked up. */
+static bool find_candidates(struct overlay *overlay, struct chunk_get *get,
+                            const struct node_id *others, uint32_t other_count)
+{
+    struct node_id holders[CHUNK_CANDIDATES_MAX];
+    struct ring_key key = {get->chunk.id};
+    uint32_t count = chunk_holders(overlay, &get->chunk, CHUNK_CANDIDATES_MAX, holders);
+
+    for (uint32_t i = 0; i < other_count && i < CHUNK_CANDIDATES_MAX / 2; i++) {
+        add_candidate(overlay, get, &others[i]);
+    }
+    if (!search_is_known(overlay, &key) &&
+        search_start(overlay, &key, SEARCH_CHUNK_GET, get->number)) {
+        return false;
+    }
+    add_holders(overlay, get, holders, count);
+    return true;
+}
+
 /* Not blamed, and still up: nobody hears of the end of a request to one that was dead before. */
 static bool is_worth_asking(const struct overlay *overlay, const struct node_id *node)
 {
     int index = membership_find(&overlay->membership, node);
 
-    return index != MEMBER_NONE && membership_in_ring(&overlay->membership.list[index]) &&
-           overlay->membership.list[index].blamed_ms <= overlay->now_ms;
+    return peer_is_reachable(overlay, node) &&
+           (index == MEMBER_NONE || overlay->membership.list[index].blamed_ms <= overlay->now_ms);
 }
 
 /* --- room for it */
@@ -239,11 +249,23 @@ void overlay_chunk_get(struct overlay *overlay, const struct overlay_event *now,
         if (get == NULL) {
             (void)effect_done(overlay, token, OVERLAY_FULL, "too many chunks are under way");
         } else {
-            find_candidates(overlay, get, wanted->others, wanted->other_count);
-            ask_next(overlay, get);
+            if (find_candidates(overlay, get, wanted->others, wanted->other_count)) {
+                ask_next(overlay, get);
+            }
         }
     }
     state_leave(overlay);
+}
+
+void chunk_get_on_holders(struct overlay *overlay, uint64_t number, const struct node_id *holders,
+                          uint32_t count)
+{
+    struct chunk_get *get = find_get(overlay, number);
+
+    if (get != NULL) {
+        add_holders(overlay, get, holders, count);
+        ask_next(overlay, get);
+    }
 }
 
 static void take_data(struct overlay *overlay, struct chunk_get *get, const struct arrival *arrival)

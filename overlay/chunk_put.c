@@ -10,19 +10,25 @@
 
 enum { RECEIVE_MS = 30000, BLAME_MS = 60000, RETRIES_MAX = 3 };
 
+static bool stores(const struct overlay *overlay, const struct node_id *node)
+{
+    int index = membership_find(&overlay->membership, node);
+    const struct contact *contact = contact_look(overlay, node);
+
+    return index != MEMBER_NONE ? overlay->membership.list[index].view.record.stores
+                                : contact != NULL && contact->stores;
+}
+
 uint32_t chunk_holders(const struct overlay *overlay, const struct chunk_id *chunk,
                        uint32_t count_max, struct node_id *nodes_out)
 {
     struct node_id nodes[CHUNK_CANDIDATES_MAX];
     struct ring_key key = {chunk->id};
-    uint32_t known =
-        overlay->routing->replica_set(&overlay->router, &key, CHUNK_CANDIDATES_MAX, nodes);
+    uint32_t known = search_holders(overlay, &key, CHUNK_CANDIDATES_MAX, nodes);
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < known && count < count_max; i++) {
-        int index = membership_find(&overlay->membership, &nodes[i]);
-
-        if (index != MEMBER_NONE && overlay->membership.list[index].view.record.stores) {
+        if (stores(overlay, &nodes[i])) {
             nodes_out[count++] = nodes[i];
         }
     }
@@ -96,7 +102,10 @@ static void end_put(struct overlay *overlay, struct chunk_put *put)
     struct overlay_effect *effect;
 
     struct node_id holders[CHUNK_COPIES];
-    uint32_t up_count = chunk_holders(overlay, &put->chunk, CHUNK_COPIES, holders);
+    struct ring_key key = {put->chunk.id};
+    uint32_t up_count = search_is_known(overlay, &key)
+                            ? chunk_holders(overlay, &put->chunk, CHUNK_COPIES, holders)
+                            : put->needed_count;
 
     put->used = false;
     /* Members may have gone meanwhile: all that store, when fewer are up. */
@@ -133,9 +142,38 @@ static void go_on(struct overlay *overlay, struct chunk_put *put)
     }
 }
 
+static void start_put(struct overlay *overlay, struct chunk_put *put)
+{
+    put->needed_count =
+        put->candidate_count < CHUNK_COPIES ? put->candidate_count : (uint32_t)CHUNK_COPIES;
+    if (put->needed_count == 0) {
+        put->needed_count = 1; /* nobody stores: say so instead of calling it safe */
+    }
+    go_on(overlay, put);
+}
+
+void chunk_put_on_holders(struct overlay *overlay, uint64_t number, const struct node_id *holders,
+                          uint32_t count)
+{
+    struct chunk_put *put = find_put(overlay, number);
+
+    if (put == NULL) {
+        return;
+    }
+    CHECK(put->waiting_count > 0);
+    put->waiting_count--;
+    for (uint32_t i = 0; i < count && put->candidate_count < CHUNK_CANDIDATES_MAX; i++) {
+        if (stores(overlay, &holders[i])) {
+            put->candidates[put->candidate_count++] = holders[i];
+        }
+    }
+    start_put(overlay, put);
+}
+
 void overlay_chunk_put(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
                        const struct chunk_id *chunk, struct overlay_effects *effects)
 {
+    struct ring_key key = {chunk->id};
     struct chunk_put *put;
 
     state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
@@ -144,13 +182,14 @@ void overlay_chunk_put(struct overlay *overlay, const struct overlay_event *now,
         (void)effect_done(overlay, token, OVERLAY_FULL, "too many chunks are under way");
     } else {
         put->token = token;
-        put->candidate_count = chunk_holders(overlay, chunk, CHUNK_CANDIDATES_MAX, put->candidates);
-        put->needed_count =
-            put->candidate_count < CHUNK_COPIES ? put->candidate_count : (uint32_t)CHUNK_COPIES;
-        if (put->needed_count == 0) {
-            put->needed_count = 1; /* nobody stores: say so instead of calling it safe */
+        if (search_is_known(overlay, &key) ||
+            !search_start(overlay, &key, SEARCH_CHUNK_PUT, put->number)) {
+            put->candidate_count =
+                chunk_holders(overlay, chunk, CHUNK_CANDIDATES_MAX, put->candidates);
+            start_put(overlay, put);
+        } else {
+            put->waiting_count++;
         }
-        go_on(overlay, put);
     }
     state_leave(overlay);
 }
@@ -266,10 +305,8 @@ void chunk_put_offer_alone(struct overlay *overlay, uint64_t number, const struc
  * else could hold it: who is up is offered it again, and may say that it has it after all. */
 static void try_again(struct overlay *overlay, struct chunk_put *put, const struct node_id *to)
 {
-    int index = membership_find(&overlay->membership, to);
-
-    if (put->retry_count < RETRIES_MAX && index != MEMBER_NONE &&
-        membership_in_ring(&overlay->membership.list[index]) && offer(overlay, put, to)) {
+    if (put->retry_count < RETRIES_MAX && peer_is_reachable(overlay, to) &&
+        offer(overlay, put, to)) {
         put->retry_count++;
     }
 }

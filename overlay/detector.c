@@ -98,6 +98,11 @@ void detector_accuse(struct detector *detector, int member, uint64_t now_ms)
     note_top(detector, member);
 }
 
+void detector_forget(struct detector *detector, int member)
+{
+    memset(&detector->list[member], 0, sizeof(detector->list[member]));
+}
+
 void detector_excuse(struct detector *detector, int member, uint64_t until_ms)
 {
     detector->list[member].excused_ms = until_ms;

@@ -104,6 +104,8 @@ struct detector {
 void detector_watch(struct detector *detector, int member, bool watch, uint64_t now_ms);
 /* Watches until it is heard or dead. */
 void detector_accuse(struct detector *detector, int member, uint64_t now_ms);
+/* Another member takes its index. */
+void detector_forget(struct detector *detector, int member);
 void detector_excuse(struct detector *detector, int member, uint64_t until_ms);
 /* How long the member may take to answer. */
 void detector_pace(struct detector *detector, int member, uint64_t timeout_ms);

@@ -25,6 +25,9 @@ struct message_row {
 static const struct message_row message_rows[] = {
     {minga_Message_hello_tag, DOOR_STRANGER, peer_on_hello},
     {minga_Message_join_tag, DOOR_STRANGER, joining_on_join},
+    {minga_Message_vouchers_tag, DOOR_STRANGER, chain_on_vouchers},
+    {minga_Message_vouchers_ask_tag, DOOR_MEMBER, chain_on_ask},
+    {minga_Message_who_tag, DOOR_MEMBER, contacts_on_who},
     {minga_Message_welcome_tag, DOOR_MEMBER, peer_on_welcome},
     {minga_Message_refused_tag, DOOR_MEMBER, peer_on_refused},
     {minga_Message_item_tag, DOOR_MEMBER, gossip_on_item},
@@ -81,6 +84,8 @@ static const struct request_row request_rows[] = {
     [REQUEST_CHUNK_OFFER] = {chunk_put_on_reply, chunk_put_on_timeout},
     [REQUEST_CHUNK_DATA] = {chunk_put_on_reply, chunk_put_on_timeout},
     [REQUEST_CHUNK_GET] = {chunk_get_on_reply, chunk_get_on_timeout},
+    [REQUEST_WHO] = {contacts_on_reply, NULL},
+    [REQUEST_FIND] = {search_on_reply, search_on_timeout},
     [REQUEST_CHUNK_OFFERS] = {chunk_offers_on_reply, chunk_offers_on_timeout},
     [REQUEST_BROADCAST] = {ignore_reply, tell_on_timeout},
 };
@@ -120,6 +125,7 @@ static void on_reply(struct overlay *overlay, struct request *request,
     if (request->is_measured && arrival->member != MEMBER_NONE) {
         rtt_measured(&overlay->membership.list[arrival->member].rtt,
                      overlay->now_ms - request->sent_ms);
+        far_answered(overlay, arrival->member, overlay->now_ms - request->sent_ms);
         detector_pace(&overlay->detector, arrival->member,
                       rtt_timeout_ms(&overlay->membership.list[arrival->member].rtt));
     }
@@ -219,9 +225,12 @@ void dispatch_received(struct overlay *overlay, const struct overlay_event *even
     if (arrival.member == MEMBER_NONE && !event->source.inbound) {
         if (overlay->join.active && is_contact(overlay, &event->source.node)) {
             from_contact(overlay, &arrival);
+        } else {
+            contacts_received(overlay, &arrival);
         }
         return;
     }
+    overlay->speaker = arrival.member;
     if (arrival.member != MEMBER_NONE) {
         arrival.asker.node = overlay->membership.list[arrival.member].view.node;
         /* Who refuses is no member of ours, or not yet again: that it answers is no sign of life
@@ -236,6 +245,9 @@ void dispatch_received(struct overlay *overlay, const struct overlay_event *even
         on_reply(overlay, request, &arrival);
     } else {
         on_message(overlay, &arrival);
+    }
+    if (arrival.member != MEMBER_NONE) {
+        contacts_ask(overlay, &arrival.asker.node);
     }
 }
 
@@ -311,6 +323,18 @@ void dispatch_gone(struct overlay *overlay, const struct node_id *node)
             request->repeat_ms = overlay->now_ms;
         } else {
             request->deadline_ms = overlay->now_ms;
+        }
+    }
+}
+
+void dispatch_welcomed(struct overlay *overlay, const struct node_id *node)
+{
+    for (uint32_t i = 0; i < overlay->requests.top; i++) {
+        struct request *request = &overlay->requests.list[i];
+
+        if (request->kind != REQUEST_FREE && request->repeat_ms != 0 &&
+            id_equal(&request->to.id, &node->id)) {
+            request->repeat_ms = overlay->now_ms;
         }
     }
 }

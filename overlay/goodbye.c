@@ -38,7 +38,7 @@ static void say(struct overlay *overlay, const minga_Message *message, const str
         const struct member *member = &overlay->membership.list[i];
         minga_Message copy = *message;
 
-        if ((int)i == overlay->self_index || !membership_in_ring(member)) {
+        if (!book_is_told(overlay, (int)i)) {
             continue;
         }
         if (!id_equal(&heir->id, &member->view.node.id)) {

@@ -13,6 +13,21 @@ void gossip_fill_digest(const struct overlay *overlay, minga_Digest *digest_out)
     message_put_id(digest_out->bans, &overlay->membership.digest_bans);
     message_put_id(digest_out->admissions, &overlay->membership.digest_admissions);
     message_put_id(digest_out->nodes, &overlay->membership.digest_nodes);
+    if (overlay->large) {
+        digest_out->large = true;
+        digest_out->size = (uint32_t)(overlay->size_average & UINT32_MAX);
+    }
+}
+
+void gossip_arc_digest(const struct overlay *overlay, const struct sync_arc *arc,
+                       minga_Digest *digest_out)
+{
+    struct id admissions;
+    struct id nodes;
+
+    membership_digest_arc(&overlay->membership, &arc->from, &arc->to, &admissions, &nodes);
+    message_put_id(digest_out->admissions, &admissions);
+    message_put_id(digest_out->nodes, &nodes);
 }
 
 static void tell_state(struct overlay *overlay, struct member *member, enum member_state state)
@@ -38,6 +53,7 @@ static void on_gone(struct overlay *overlay, int index)
         place_event(overlay, &leave); /* expelled, or gone on purpose */
         return;
     }
+    far_lost(overlay, index);
     place_lost(overlay, index);
     dispatch_gone(overlay, &member->view.node);
     if (member->linked) {
@@ -83,6 +99,7 @@ void gossip_heard(struct overlay *overlay, int index)
     watch_event(overlay, DETECTOR_HEARD, index);
     if (membership_revive(&overlay->membership, index)) {
         gossip_refresh(overlay, index);
+        far_known(overlay, index);
         if (was_dead && member->view.state == MEMBER_UP) {
             /* The others still hold it for dead: only its own word can change that. */
             watch_ping(overlay, index, member->incarnation);
@@ -90,14 +107,63 @@ void gossip_heard(struct overlay *overlay, int index)
     }
 }
 
+/* --- telling those whom it concerns, in a large community */
+
+void gossip_tell_near(struct overlay *overlay, const minga_Item *item)
+{
+    minga_Message message;
+    uint32_t sent_count = 0;
+
+    message_init(&message, minga_Message_item_tag);
+    message.kind.item = *item;
+    message.kind.item.flooded = true;
+    for (uint32_t i = 0; i < overlay->membership.count && sent_count < SENDS_MAX / 2; i++) {
+        if (book_is_told(overlay, (int)i)) {
+            peer_send(overlay, &overlay->membership.list[i].view.node, &message, NULL);
+            sent_count++;
+        }
+    }
+}
+
+static int pick_neighbour(struct overlay *overlay)
+{
+    const struct ring *ring = &overlay->ring;
+    const struct node_id *node;
+    uint32_t drawn;
+
+    if (ring->predecessor_count == 0 || ring->successor_count == 0) {
+        return MEMBER_NONE;
+    }
+    drawn = (uint32_t)random_below(&overlay->random, (uint64_t)2 * ring->successor_count);
+    node = drawn < ring->successor_count
+               ? &ring->successors[drawn].node
+               : &ring->predecessors[drawn % ring->predecessor_count].node;
+    return membership_find(&overlay->membership, node);
+}
+
+/* News of a neighbour goes on along the ring, to those who know it as one but not who has told. */
+static void forward(struct overlay *overlay, const minga_Item *item)
+{
+    minga_Message message;
+
+    message_init(&message, minga_Message_item_tag);
+    message.kind.item = *item;
+    for (uint32_t i = 0; i < FORWARD_COUNT; i++) {
+        int index = pick_neighbour(overlay);
+
+        if (index != MEMBER_NONE && index != overlay->self_index) {
+            peer_send(overlay, &overlay->membership.list[index].view.node, &message, NULL);
+        }
+    }
+}
+
 /* --- taking in */
 
-bool gossip_admit(struct overlay *overlay, struct bytes encoded, bool at_load)
+bool gossip_admit(struct overlay *overlay, struct bytes encoded, enum admit_how how)
 {
     struct admission admission;
     struct public_key community;
     struct node_id node;
-    bool added = false;
     int index;
 
     if (admission_peek(encoded, &node, &community) < 0) {
@@ -107,20 +173,21 @@ bool gossip_admit(struct overlay *overlay, struct bytes encoded, bool at_load)
         return true; /* most come in many times: no signature is looked at twice */
     }
     if (admission_open(encoded, &overlay->community, &admission) < 0 ||
-        (!at_load &&
-         !admission_is_vouched(&overlay->membership, &overlay->community, &admission))) {
+        (how != ADMIT_LOADED && !chain_vouches(overlay, &admission))) {
         return false;
     }
-    index = membership_admit(&overlay->membership, &admission, encoded, &added);
-    if (index < 0 || !added) {
-        return index >= 0;
+    index = book_admit(overlay, &admission, encoded, how == ADMIT_MET);
+    overlay->no_room = index < 0;
+    if (index < 0) {
+        return how == ADMIT_LOADED; /* the table may be smaller than it was */
     }
+    overlay->membership.list[index].view.changed_ms = overlay->now_ms;
     if (id_equal(&admission.node.id, &overlay->self.id)) {
         overlay->self_index = index;
         overlay->membership.list[index].view.is_self = true;
         overlay->router.self = index;
     }
-    if (at_load) {
+    if (how == ADMIT_LOADED) {
         return true;
     }
     effect_store(
@@ -137,10 +204,13 @@ bool gossip_admit(struct overlay *overlay, struct bytes encoded, bool at_load)
 
 static bool apply_admission(struct overlay *overlay, const minga_Item *item)
 {
-    uint32_t count = overlay->membership.count;
+    struct bytes encoded = {item->content.bytes, item->content.size};
+    struct public_key community;
+    struct node_id node;
 
-    return gossip_admit(overlay, (struct bytes){item->content.bytes, item->content.size}, false) &&
-           overlay->membership.count > count;
+    return admission_peek(encoded, &node, &community) == 0 &&
+           membership_find(&overlay->membership, &node) == MEMBER_NONE &&
+           gossip_admit(overlay, encoded, ADMIT_TOLD);
 }
 
 static bool apply_expulsion(struct overlay *overlay, const minga_Item *item)
@@ -331,7 +401,11 @@ bool gossip_apply(struct overlay *overlay, const minga_Item *item)
 
 void gossip_on_item(struct overlay *overlay, const struct arrival *arrival)
 {
-    (void)gossip_apply(overlay, &arrival->message->kind.item);
+    const minga_Item *item = &arrival->message->kind.item;
+
+    if (gossip_apply(overlay, item) && item->flooded && overlay->large) {
+        forward(overlay, item);
+    }
 }
 
 /* --- this node's own record */

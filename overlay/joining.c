@@ -11,13 +11,13 @@
 /* --- those who let it in */
 
 static void answer_join(struct overlay *overlay, const struct asker *asker, const char *reason,
-                        int index)
+                        int index, uint32_t link)
 {
     minga_Message message;
     minga_JoinReply *answer = &message.kind.join_reply;
     const struct member *member;
-    struct node_id voucher;
-    int voucher_index;
+    struct chain_link links[CHAIN_MAX];
+    int count;
 
     message_init(&message, minga_Message_join_reply_tag);
     (void)snprintf(answer->reason, sizeof(answer->reason), "%s", reason);
@@ -25,16 +25,20 @@ static void answer_join(struct overlay *overlay, const struct asker *asker, cons
         member = &overlay->membership.list[index];
         memcpy(answer->admission.bytes, member->admission, member->admission_bytes);
         answer->admission.size = (pb_size_t)member->admission_bytes;
-        voucher = keys_node_id(&member->countersigner);
-        voucher_index = membership_find(&overlay->membership, &voucher);
-        if (voucher_index != MEMBER_NONE) {
-            member = &overlay->membership.list[voucher_index];
-            memcpy(answer->countersigner_admission.bytes, member->admission,
-                   member->admission_bytes);
-            answer->countersigner_admission.size = (pb_size_t)member->admission_bytes;
+        count = chain_from(overlay, &member->countersigner, links);
+        if (count > 0 && link < (uint32_t)count) {
+            memcpy(answer->countersigner_admission.bytes, links[link].encoded.data,
+                   links[link].encoded.length_bytes);
+            answer->countersigner_admission.size = (pb_size_t)links[link].encoded.length_bytes;
         }
+        answer->link_count = overlay->large && count > 0 ? (uint32_t)count : 0;
     }
     peer_reply(overlay, asker, &message, NULL);
+}
+
+static void refuse_join(struct overlay *overlay, const struct asker *asker, const char *reason)
+{
+    answer_join(overlay, asker, reason, MEMBER_NONE, 0);
 }
 
 static void countersign(struct overlay *overlay, const struct asker *asker,
@@ -44,8 +48,14 @@ static void countersign(struct overlay *overlay, const struct asker *asker,
     uint8_t encoded[ADMISSION_BYTES_MAX];
     int length = admission_countersign(request, &overlay->secret, overlay->wall_unix_s, encoded);
 
-    if (length < 0 || !gossip_admit(overlay, (struct bytes){encoded, (size_t)length}, false)) {
-        answer_join(overlay, asker, "the request is too large", MEMBER_NONE);
+    if (chain_is_long(overlay)) {
+        refuse_join(overlay, asker, "too many members stand between the founder and this one");
+        return;
+    }
+    if (length < 0 || !gossip_admit(overlay, (struct bytes){encoded, (size_t)length}, ADMIT_MET)) {
+        refuse_join(overlay, asker,
+                    overlay->no_room ? "this member has no room for another one now"
+                                     : "the request is too large");
         return;
     }
     item.kind = minga_ItemKind_ITEM_ADMISSION;
@@ -53,7 +63,12 @@ static void countersign(struct overlay *overlay, const struct asker *asker,
     item.content.size = (pb_size_t)length;
     tell_everyone(overlay, &item);
     effect_trace(overlay, "admitted node %02x%02x", node->id.bytes[0], node->id.bytes[1]);
-    answer_join(overlay, asker, "", membership_find(&overlay->membership, node));
+    answer_join(overlay, asker, "", membership_find(&overlay->membership, node), 0);
+}
+
+static bool may_go_on(const struct overlay *overlay, const minga_Join *join)
+{
+    return !join->relayed || (overlay->large && join->hops < JOIN_HOPS_MAX);
 }
 
 static void answer_busy(struct overlay *overlay, const struct asker *asker)
@@ -72,11 +87,13 @@ static void relay_join(struct overlay *overlay, const struct arrival *arrival,
     struct node_id next;
     struct request *request;
 
-    if (message.kind.join.relayed || !overlay->routing->next_hop(&overlay->router, key, &next)) {
+    if (!may_go_on(overlay, &message.kind.join) ||
+        !overlay->routing->next_hop(&overlay->router, key, &next)) {
         answer_busy(overlay, &arrival->asker);
         return;
     }
     message.kind.join.relayed = true;
+    message.kind.join.hops++;
     request = peer_request(overlay, REQUEST_JOIN_RELAY, &next, &message, JOIN_CONTACT_MS);
     if (request != NULL) {
         request->repeat_ms = 0; /* the newcomer repeats */
@@ -107,11 +124,23 @@ static bool asks_for_itself(const struct arrival *arrival, const struct admissio
            memcmp(curve_key, arrival->source->curve_key, sizeof(curve_key)) == 0;
 }
 
+/* Its admission alone, or a link of its chain of countersigners too, if everyone does not know it
+ * anyway. */
+static bool knows_link(const struct overlay *overlay, int index, uint32_t link)
+{
+    const struct member *member = &overlay->membership.list[index];
+    struct chain_link links[CHAIN_MAX];
+
+    return !overlay->large ||
+           chain_from(overlay, &member->countersigner, links) > (int)(link < CHAIN_MAX ? link : 0);
+}
+
 void joining_on_join(struct overlay *overlay, const struct arrival *arrival)
 {
     struct admission_request request = request_of(&arrival->message->kind.join);
     struct admission_verdict verdict;
     const struct admission *admission = &verdict.admission;
+    uint32_t link = arrival->message->kind.join.link;
     struct ring_key key;
     int index;
 
@@ -122,7 +151,7 @@ void joining_on_join(struct overlay *overlay, const struct arrival *arrival)
         return;
     }
     if (overlay->phase != PHASE_MEMBER) {
-        answer_join(overlay, &arrival->asker, "this node belongs to no community", MEMBER_NONE);
+        refuse_join(overlay, &arrival->asker, "this node belongs to no community");
         return;
     }
     if (arrival->member == MEMBER_NONE && !links_admit_stranger(&overlay->links, overlay->now_ms)) {
@@ -131,7 +160,7 @@ void joining_on_join(struct overlay *overlay, const struct arrival *arrival)
     if (admission_judge(&overlay->membership, &overlay->community, &request, overlay->wall_unix_s,
                         &verdict) < 0) {
         effect_trace(overlay, "join refused: %.100s", verdict.reason);
-        answer_join(overlay, &arrival->asker, verdict.reason, MEMBER_NONE);
+        refuse_join(overlay, &arrival->asker, verdict.reason);
         return;
     }
     if (!asks_for_itself(arrival, admission)) {
@@ -140,9 +169,11 @@ void joining_on_join(struct overlay *overlay, const struct arrival *arrival)
     }
     index = membership_find(&overlay->membership, &admission->node);
     key = (struct ring_key){membership_invitation_id(&admission->invitation_key)};
-    if (index != MEMBER_NONE) {
-        answer_join(overlay, &arrival->asker, "", index);
-    } else if (ring_responsible(&overlay->ring, &key, overlay->now_ms)) {
+    if (index != MEMBER_NONE && knows_link(overlay, index, link)) {
+        answer_join(overlay, &arrival->asker, "", index, link);
+    } else if (index != MEMBER_NONE && ring_responsible(&overlay->ring, &key, overlay->now_ms)) {
+        answer_join(overlay, &arrival->asker, "", index, link);
+    } else if (index == MEMBER_NONE && ring_responsible(&overlay->ring, &key, overlay->now_ms)) {
         countersign(overlay, &arrival->asker, &request, &admission->node);
     } else {
         relay_join(overlay, arrival, &key);
@@ -170,6 +201,7 @@ static void ask_contact(struct overlay *overlay)
 
     message_init(&message, minga_Message_join_tag);
     message.kind.join = join->request;
+    message.kind.join.link = join->link;
     request = peer_request(overlay, REQUEST_JOIN, &join->contacts[join->contact].node, &message,
                            JOIN_CONTACT_MS);
     CHECK(request != NULL);
@@ -186,6 +218,7 @@ static void give_up(struct overlay *overlay, enum overlay_outcome outcome, const
     memset(&overlay->membership, 0, sizeof(overlay->membership));
     memset(&overlay->community, 0, sizeof(overlay->community));
     memset(&overlay->detector, 0, sizeof(overlay->detector));
+    memset(&overlay->vouchers, 0, sizeof(overlay->vouchers));
     memset(&overlay->links, 0, sizeof(overlay->links)); /* they name members by index */
     memset(overlay->sync_wanted, 0, sizeof(overlay->sync_wanted));
     overlay->sync_wanted_count = 0;
@@ -288,7 +321,38 @@ static bool take_admission(struct overlay *overlay, const minga_JoinReply *answe
     memcpy(overlay->join.countersigner, answer->countersigner_admission.bytes,
            answer->countersigner_admission.size);
     overlay->join.countersigner_bytes = answer->countersigner_admission.size;
+    overlay->join.countersigner_key = admission.countersigner;
     return true;
+}
+
+/* The next link of the chain of countersigners. Returns whether there is another one to ask for. */
+static bool take_link(struct overlay *overlay, const minga_JoinReply *answer)
+{
+    struct join_state *join = &overlay->join;
+    struct bytes encoded = {answer->countersigner_admission.bytes,
+                            answer->countersigner_admission.size};
+    struct admission admission;
+
+    if (answer->link_count == 0 || answer->link_count > CHAIN_MAX ||
+        admission_open(encoded, &overlay->community, &admission) < 0 ||
+        !vouchers_keep(&overlay->vouchers, &admission, encoded)) {
+        return false;
+    }
+    return ++join->link < answer->link_count;
+}
+
+/* The whole chain has come: whatever its links sign now counts. */
+static void believe_chain(struct overlay *overlay)
+{
+    struct chain_link links[CHAIN_MAX];
+
+    if (overlay->vouchers.count == 0 ||
+        chain_from(overlay, &overlay->join.countersigner_key, links) < 0) {
+        return;
+    }
+    for (uint32_t i = 0; i < overlay->vouchers.count; i++) {
+        vouchers_note(&overlay->vouchers, &overlay->vouchers.list[i].node);
+    }
 }
 
 void joining_on_reply(struct overlay *overlay, const struct request *request,
@@ -306,9 +370,12 @@ void joining_on_reply(struct overlay *overlay, const struct request *request,
         give_up(overlay, OVERLAY_REFUSED, "the member's answer makes no sense");
     } else if (message->kind.join_reply.reason[0] != '\0') {
         give_up(overlay, OVERLAY_REFUSED, message->kind.join_reply.reason);
-    } else if (!take_admission(overlay, &message->kind.join_reply)) {
+    } else if (overlay->join.link == 0 && !take_admission(overlay, &message->kind.join_reply)) {
         give_up(overlay, OVERLAY_REFUSED, "the member's admission does not verify");
+    } else if (take_link(overlay, &message->kind.join_reply)) {
+        ask_contact(overlay);
     } else {
+        believe_chain(overlay);
         overlay->phase = PHASE_ENTERING;
         sync_start(overlay, &arrival->asker.node);
     }
@@ -319,7 +386,11 @@ static void become_member(struct overlay *overlay)
     uint64_t token = overlay->join.token;
 
     memset(&overlay->join, 0, sizeof(overlay->join));
+    chain_store(overlay);
     joining_begin(overlay);
+    if (overlay->sync.digest.large) {
+        scale_up(overlay, overlay->sync.digest.size / SCALE_ONE);
+    }
     keep_membership(overlay, token);
 }
 
@@ -336,9 +407,10 @@ void joining_synced(struct overlay *overlay, bool ok)
         return;
     }
     (void)gossip_admit(overlay, (struct bytes){join->countersigner, join->countersigner_bytes},
-                       false);
-    (void)gossip_admit(overlay, (struct bytes){join->admission, join->admission_bytes}, false);
-    equal = memcmp(overlay->sync.digest.admissions, overlay->membership.digest_admissions.bytes,
+                       ADMIT_MET);
+    (void)gossip_admit(overlay, (struct bytes){join->admission, join->admission_bytes}, ADMIT_MET);
+    equal = overlay->sync.digest.large ||
+            memcmp(overlay->sync.digest.admissions, overlay->membership.digest_admissions.bytes,
                    ID_BYTES) == 0;
     join->passes++;
     if (overlay->self_index != MEMBER_NONE && (equal || join->passes >= JOIN_PASSES_MAX)) {
@@ -414,7 +486,8 @@ int overlay_create(struct overlay *overlay, const struct overlay_event *now, str
     state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
     if (!joining_take_community(overlay, community) ||
         admission_open(admission, &overlay->community, &opened) < 0 ||
-        !id_equal(&opened.node.id, &overlay->self.id) || !gossip_admit(overlay, admission, false)) {
+        !id_equal(&opened.node.id, &overlay->self.id) ||
+        !gossip_admit(overlay, admission, ADMIT_MET)) {
         give_up(overlay, OVERLAY_FAILED, "");
         r = -EBADMSG;
     } else {

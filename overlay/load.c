@@ -44,9 +44,23 @@ static int load_admission(struct overlay *overlay, struct bytes encoded)
     struct node_id node;
 
     if (admission_peek(encoded, &node, &community) < 0 || !is_our_community(overlay, &community) ||
-        !gossip_admit(overlay, encoded, true)) {
+        !gossip_admit(overlay, encoded, ADMIT_LOADED)) {
         return -EBADMSG;
     }
+    return 0;
+}
+
+static int load_voucher(struct overlay *overlay, struct bytes encoded)
+{
+    struct public_key community;
+    struct admission admission;
+    struct node_id node;
+
+    if (admission_peek(encoded, &node, &community) < 0 || !is_our_community(overlay, &community) ||
+        admission_open(encoded, &community, &admission) < 0) {
+        return -EBADMSG;
+    }
+    (void)vouchers_keep(&overlay->vouchers, &admission, encoded);
     return 0;
 }
 
@@ -86,7 +100,7 @@ static int load_node(struct overlay *overlay, struct bytes encoded)
         return -EBADMSG;
     }
     if (overlay->parked_count == MEMBERS_MAX) {
-        return -ENOSPC;
+        return 0; /* as its admission, which had no room either */
     }
     memcpy(overlay->parked[overlay->parked_count].bytes, encoded.data, encoded.length_bytes);
     overlay->parked[overlay->parked_count++].length_bytes = encoded.length_bytes;
@@ -134,6 +148,8 @@ int overlay_load(struct overlay *overlay, const struct overlay_blob *blob)
         return load_ban(overlay, blob);
     case BLOB_NODE:
         return load_node(overlay, blob->bytes);
+    case BLOB_VOUCHER:
+        return load_voucher(overlay, blob->bytes);
     case BLOB_RECORD:
         return load_record(overlay, blob->bytes);
     case BLOB_MANAGER:

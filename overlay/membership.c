@@ -141,30 +141,89 @@ static void fill_member(struct member *member, const struct admission *admission
     }
 }
 
+/* Two countersigners may admit one node at the same time: only the node counts. */
+static struct id item_of(const struct node_id *node)
+{
+    return hash_of(HASH_ITEM, (struct bytes){node->id.bytes, ID_BYTES});
+}
+
+static void put_at(struct membership *membership, uint32_t index, const struct admission *admission,
+                   struct bytes encoded)
+{
+    struct member *member = &membership->list[index];
+    struct id item = item_of(&admission->node);
+
+    memset(member, 0, sizeof(*member));
+    fill_member(member, admission);
+    memcpy(member->admission, encoded.data, encoded.length_bytes);
+    member->admission_bytes = encoded.length_bytes;
+    insert_sorted(membership, (uint16_t)index);
+    recount_uses(membership, member);
+    digest_toggle(&membership->digest_admissions, &item);
+}
+
 int membership_admit(struct membership *membership, const struct admission *admission,
                      struct bytes encoded, bool *added_out)
 {
     int known = membership_find(membership, &admission->node);
-    struct member *member;
-    struct id item;
 
     if (known != MEMBER_NONE || membership->count == MEMBERS_MAX ||
         encoded.length_bytes > ADMISSION_BYTES_MAX) {
         *added_out = false;
         return known != MEMBER_NONE ? known : -ENOSPC;
     }
-    member = &membership->list[membership->count];
-    memset(member, 0, sizeof(*member));
-    fill_member(member, admission);
-    memcpy(member->admission, encoded.data, encoded.length_bytes);
-    member->admission_bytes = encoded.length_bytes;
-    insert_sorted(membership, (uint16_t)membership->count);
-    recount_uses(membership, member);
-    /* Two countersigners may admit one node at the same time: only the node counts. */
-    item = hash_of(HASH_ITEM, (struct bytes){admission->node.id.bytes, ID_BYTES});
-    digest_toggle(&membership->digest_admissions, &item);
+    put_at(membership, membership->count, admission, encoded);
     *added_out = true;
     return (int)membership->count - 1;
+}
+
+static void remove_from(uint16_t *order, uint32_t count, uint16_t index)
+{
+    uint32_t place = 0;
+
+    while (order[place] != index) {
+        place++;
+        CHECK(place < count);
+    }
+    memmove(&order[place], &order[place + 1], (count - place - 1) * sizeof(order[0]));
+}
+
+int membership_replace(struct membership *membership, int index, const struct admission *admission,
+                       struct bytes encoded)
+{
+    struct member *member = &membership->list[index];
+    struct id item = item_of(&member->view.node);
+
+    CHECK(index >= 0 && (uint32_t)index < membership->count);
+    CHECK(membership_find(membership, &admission->node) == MEMBER_NONE);
+    if (encoded.length_bytes > ADMISSION_BYTES_MAX) {
+        return -ENOSPC;
+    }
+    digest_toggle(&membership->digest_admissions, &item);
+    digest_toggle(&membership->digest_nodes, &member->node_hash);
+    remove_from(membership->by_id, membership->count, (uint16_t)index);
+    remove_from(membership->by_position, membership->count, (uint16_t)index);
+    membership->count--;
+    put_at(membership, (uint32_t)index, admission, encoded);
+    return index;
+}
+
+void membership_digest_arc(const struct membership *membership, const struct ring_key *from,
+                           const struct ring_key *to, struct id *admissions_out,
+                           struct id *nodes_out)
+{
+    memset(admissions_out, 0, sizeof(*admissions_out));
+    memset(nodes_out, 0, sizeof(*nodes_out));
+    for (uint32_t i = 0; i < membership->count; i++) {
+        const struct member *member = &membership->list[i];
+        struct id item;
+
+        if (membership_in_ring(member) && id_in_arc(&member->position.id, &from->id, &to->id)) {
+            item = item_of(&member->view.node);
+            digest_toggle(admissions_out, &item);
+            digest_toggle(nodes_out, &member->node_hash);
+        }
+    }
 }
 
 /* Both views of a member hash alike when they know the same record and agree on its death. */
@@ -311,16 +370,26 @@ bool membership_in_ring(const struct member *member)
     return member->view.state == MEMBER_UP || member->view.state == MEMBER_SUSPECT;
 }
 
+/* Parts of the membership differ, as they should: bans only, and the last bit says so. */
 uint64_t membership_digest(const struct membership *membership)
 {
     uint64_t digest = 0;
 
     for (int i = 0; i < 8; i++) {
-        uint8_t byte =
-            (uint8_t)(membership->digest_bans.bytes[i] ^ membership->digest_admissions.bytes[i] ^
-                      membership->digest_nodes.bytes[i]);
+        uint8_t byte = membership->digest_bans.bytes[i];
 
+        if (!membership->is_part) {
+            byte = (uint8_t)(byte ^ membership->digest_admissions.bytes[i] ^
+                             membership->digest_nodes.bytes[i]);
+        }
         digest = digest << 8 | byte;
     }
-    return digest;
+    return (digest & ~(uint64_t)1) | (membership->is_part ? 1 : 0);
+}
+
+bool membership_differs(const struct membership *membership, uint64_t theirs)
+{
+    uint64_t ours = membership_digest(membership);
+
+    return (ours & 1) == (theirs & 1) && ours != theirs;
 }

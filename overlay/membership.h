@@ -4,8 +4,9 @@
  * Who belongs to the community, and what is known of each: admissions, node records, states,
  * expulsions and revocations, with digests over them.
  *
- * Pure tables; signatures were checked by the caller (admission.h). Members are never removed, so
- * a member's index stays valid. Orders are kept sorted: by node id and by ring position.
+ * Pure tables; signatures were checked by the caller (admission.h). A member's index stays valid
+ * until another member takes its place (membership_replace), which only a table does that keeps a
+ * part of a large community. Orders are kept sorted: by node id and by ring position.
  * Digests are XORs of item hashes, so that order of arrival does not matter.
  */
 #include <stdbool.h>
@@ -42,7 +43,9 @@ struct member {
     uint8_t curve_key[32];
     /* the link to it, kept here because it lives as long */
     bool greeted;          /* HELLO is sent on the present outbound link */
+    bool is_large;         /* it keeps a part of the membership only */
     bool linked;           /* an outbound link is or may be open */
+    uint64_t refused_ms;   /* it had forgotten us then */
     bool is_up;            /* it has been up since */
     bool is_refused;       /* no process listened at its address the last time */
     struct rtt rtt;        /* over it */
@@ -67,6 +70,7 @@ struct ban_table {
 };
 
 struct membership {
+    bool is_part; /* of a large community: others know others */
     uint32_t count;
     struct member list[MEMBERS_MAX];
     uint16_t by_id[MEMBERS_MAX];
@@ -101,6 +105,10 @@ int membership_find(const struct membership *membership, const struct node_id *n
 int membership_admit(struct membership *membership, const struct admission *admission,
                      struct bytes encoded, bool *added_out);
 
+/* The same in the place of another member, which is forgotten; its bans are not. */
+int membership_replace(struct membership *membership, int index, const struct admission *admission,
+                       struct bytes encoded);
+
 /* Takes over a node record if its sequence is higher than the known one. Returns whether. */
 bool membership_describe(struct membership *membership, int index, const minga_NodeRecord *record,
                          struct bytes encoded);
@@ -128,5 +136,12 @@ bool membership_in_ring(const struct member *member);
 /* Place in by_position of the first member at or after `key`; count > 0. */
 uint32_t membership_place(const struct membership *membership, const struct id *key);
 
-/* A member's short fingerprint of everything, for pings. */
+/* XORs of the admissions and of the node records of those that are up in an arc of the ring. */
+void membership_digest_arc(const struct membership *membership, const struct ring_key *from,
+                           const struct ring_key *to, struct id *admissions_out,
+                           struct id *nodes_out);
+
+/* A member's short fingerprint of everything that all should know alike, for pings; and whether
+ * another one's shows that there is something to compare. */
 uint64_t membership_digest(const struct membership *membership);
+bool membership_differs(const struct membership *membership, uint64_t theirs);

@@ -7,6 +7,16 @@
 #include "base/check.h"
 #include "overlay/state.h"
 
+static uint32_t table_size(uint32_t full_members_max)
+{
+    uint32_t wanted = full_members_max + BOOK_SPARE;
+
+    if (wanted < BOOK_MEMBERS_MIN) {
+        wanted = BOOK_MEMBERS_MIN;
+    }
+    return wanted > MEMBERS_MAX ? (uint32_t)MEMBERS_MAX : wanted;
+}
+
 struct overlay *overlay_new(const struct overlay_config *config)
 {
     struct overlay *overlay = calloc(1, sizeof(*overlay));
@@ -22,6 +32,10 @@ struct overlay *overlay_new(const struct overlay_config *config)
     overlay->record.sequence = 0;
     overlay->record.incarnation = 0;
     overlay->self_index = MEMBER_NONE;
+    overlay->speaker = MEMBER_NONE;
+    overlay->full_members_max =
+        config->full_members_max == 0 ? FULL_MEMBERS_MAX : config->full_members_max;
+    overlay->members_max = table_size(overlay->full_members_max);
     overlay->chunks.bytes_max = config->storage_bytes_max;
     overlay->routing = &router_full;
     overlay->router = (struct router){
@@ -31,6 +45,7 @@ struct overlay *overlay_new(const struct overlay_config *config)
     overlay->requests.last_id = random_u64(&overlay->random) >> 24;
     overlay->last_token = overlay->requests.last_id;
     ring_init(&overlay->ring, &overlay->place, 0);
+    far_init(overlay);
     return overlay;
 }
 
@@ -54,6 +69,8 @@ void state_enter(struct overlay *overlay, uint64_t now_ms, uint64_t wall_unix_s,
     }
     overlay->wall_unix_s = wall_unix_s;
     overlay->effects = effects;
+    overlay->speaker = MEMBER_NONE;
+    overlay->named_count = 0;
 }
 
 static void sooner(uint64_t *wake_ms, uint64_t other_ms)
@@ -154,6 +171,8 @@ static void housekeeping(struct overlay *overlay)
     }
     watch_event(overlay, DETECTOR_TICK, 0);
     place_tick(overlay);
+    scale_tick(overlay);
+    contacts_tick(overlay);
     sync_tick(overlay);
     redial(overlay);
     close_idle(overlay);

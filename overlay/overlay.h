@@ -95,6 +95,7 @@ enum overlay_blob_kind {
     BLOB_RECORD,     /* key: service id, number: kind << 56 | number */
     BLOB_MANAGER,    /* the agent's: key: service id */
     BLOB_AGENT,      /* the agent's own state: key 0 */
+    BLOB_VOUCHER,    /* an admission of the chain that vouches for this node; key: node id */
 };
 
 struct overlay_blob {
@@ -189,6 +190,7 @@ struct overlay_config {
     uint64_t seed;                /* of all protocol randomness */
     minga_NodeRecord description; /* of this node; sequence and incarnation are filled in here */
     uint64_t storage_bytes_max;   /* of chunks; refuse beyond */
+    uint32_t full_members_max;    /* beyond, only a part is kept; 0: FULL_MEMBERS_MAX */
 };
 
 /* Allocates everything that it will ever need. Returns NULL without memory. */
@@ -241,6 +243,11 @@ struct overlay_question { /* an agent's message */
     uint64_t token;       /* not 0: an answer is awaited, DONE */
     struct bytes payload;
 };
+/* `via` has named a node that may be unknown here (in a large community): has it asked how to
+ * reach that node, so that overlay_ask, called next, can wait for it. */
+void overlay_named(struct overlay *overlay, const struct overlay_event *now,
+                   const struct node_id *node, const struct node_id *via,
+                   struct overlay_effects *effects);
 /* To one member. */
 void overlay_ask(struct overlay *overlay, const struct overlay_event *now, const struct node_id *to,
                  struct overlay_question question, struct overlay_effects *effects);
@@ -251,6 +258,11 @@ void overlay_route(struct overlay *overlay, const struct overlay_event *now,
 void overlay_answer(struct overlay *overlay, const struct overlay_ask *ask, struct bytes payload,
                     struct overlay_effects *effects);
 void overlay_lookup(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
+                    const struct ring_key *key, struct overlay_effects *effects);
+
+/* Has the holders of a key found, in a large community, so that overlay_replica_set knows them a
+ * little later. To be called again as long as they are of interest; cheap. */
+void overlay_locate(struct overlay *overlay, const struct overlay_event *now,
                     const struct ring_key *key, struct overlay_effects *effects);
 
 /* An owner's encoded Signed{Record}; its sequence must be the stored one + 1 (else CONFLICT).
@@ -295,8 +307,15 @@ const char *overlay_community_name(const struct overlay *overlay);
 /* The encoded Signed{Community}, for invitations; empty without a community. */
 struct bytes overlay_community_record(const struct overlay *overlay);
 struct node_id overlay_self(const struct overlay *overlay);
-uint32_t overlay_member_count(const struct overlay *overlay); /* all ever admitted */
-/* The index-th member, index < count; index order is stable. */
+/* All ever admitted; in a large community those that this node knows at present. */
+uint32_t overlay_member_count(const struct overlay *overlay);
+/* Does it keep the whole membership, so that one that is not found is none? */
+bool overlay_knows_all(const struct overlay *overlay);
+/* Does the node say that it manages services? */
+bool overlay_manages(const struct overlay *overlay, const struct node_id *node);
+/* How many are up: counted, or in a large community estimated. */
+uint32_t overlay_size(const struct overlay *overlay);
+/* The index-th member, index < count; index order is stable while the whole is kept. */
 const struct overlay_member *overlay_member(const struct overlay *overlay, uint32_t index);
 const struct overlay_member *overlay_member_by_id(const struct overlay *overlay,
                                                   const struct node_id *node);
@@ -313,7 +332,11 @@ bool overlay_responsible(const struct overlay *overlay, const struct ring_key *k
                          uint64_t now_ms);
 bool overlay_local_lookup(const struct overlay *overlay, const struct ring_key *key,
                           struct node_id *node_out);
-/* Up members in ring order from the key's responsible node on; returns how many (<= max). */
+/* Where a message for the key goes from here; false: it stays, or nobody is known. */
+bool overlay_next_hop(const struct overlay *overlay, const struct ring_key *key,
+                      struct node_id *node_out);
+/* Up members in ring order from the key's responsible node on; returns how many (<= max). In a
+ * large community: of keys near this node, and of those that overlay_locate has found. */
 uint32_t overlay_replica_set(const struct overlay *overlay, const struct ring_key *key,
                              uint32_t count_max, struct node_id *nodes_out);
 uint32_t overlay_neighbour_set(const struct overlay *overlay, uint32_t count_max,

@@ -8,6 +8,8 @@
 #include "overlay/signed.h"
 #include "overlay/state.h"
 
+enum { WELCOME_MS = 2000 }; /* after a refusal, to be greeted again */
+
 bool peer_is_self(const struct overlay *overlay, const struct node_id *node)
 {
     return id_equal(&node->id, &overlay->self.id);
@@ -22,7 +24,7 @@ static void fill_addresses(struct overlay_peer *peer, const minga_NodeRecord *re
     }
 }
 
-/* How to reach a node: from its record, or, while joining, from the token. */
+/* How to reach a node: from its record, from the token while joining, or as others have named it. */
 static bool find_peer(const struct overlay *overlay, const struct node_id *node,
                       struct overlay_peer *peer_out)
 {
@@ -40,6 +42,10 @@ static bool find_peer(const struct overlay *overlay, const struct node_id *node,
             *peer_out = overlay->join.contacts[i];
             return true;
         }
+    }
+    if (contact_look(overlay, node) != NULL) {
+        *peer_out = contact_look(overlay, node)->peer;
+        return peer_out->address_count > 0;
     }
     return false;
 }
@@ -83,8 +89,7 @@ static void put_bytes(pb_size_t *size_out, pb_byte_t *out, size_t capacity_bytes
 static void fill_admissions(const struct overlay *overlay, minga_Hello *hello)
 {
     const struct member *self;
-    struct node_id voucher;
-    int index;
+    struct bytes voucher;
 
     if (overlay->self_index == MEMBER_NONE) {
         put_bytes(&hello->admission.size, hello->admission.bytes, sizeof(hello->admission.bytes),
@@ -97,14 +102,10 @@ static void fill_admissions(const struct overlay *overlay, minga_Hello *hello)
     self = &overlay->membership.list[overlay->self_index];
     put_bytes(&hello->admission.size, hello->admission.bytes, sizeof(hello->admission.bytes),
               (struct bytes){self->admission, self->admission_bytes});
-    voucher = keys_node_id(&self->countersigner);
-    index = membership_find(&overlay->membership, &voucher);
-    if (index != MEMBER_NONE) {
-        const struct member *member = &overlay->membership.list[index];
-
+    voucher = chain_countersigner(overlay);
+    if (voucher.length_bytes > 0) {
         put_bytes(&hello->countersigner_admission.size, hello->countersigner_admission.bytes,
-                  sizeof(hello->countersigner_admission.bytes),
-                  (struct bytes){member->admission, member->admission_bytes});
+                  sizeof(hello->countersigner_admission.bytes), voucher);
     }
 }
 
@@ -131,8 +132,9 @@ static void greet_first(struct overlay *overlay, const struct overlay_peer *peer
     struct member *member;
 
     if (index == MEMBER_NONE) {
-        /* A contact while joining: it does not know us, and forgets nothing if greeted again. */
-        send_hello(overlay, peer);
+        if (contact_greets(overlay, &peer->node)) {
+            send_hello(overlay, peer);
+        }
         return;
     }
     member = &overlay->membership.list[index];
@@ -309,9 +311,14 @@ void peer_on_link_up(struct overlay *overlay, const struct node_id *node)
     int index = membership_find(&overlay->membership, node);
 
     /* The greeting that opened the link may have been lost with an earlier attempt. */
-    if (index != MEMBER_NONE && overlay->phase != PHASE_OUTSIDE) {
+    if (index == MEMBER_NONE && contact_look(overlay, node) == NULL) {
+        return;
+    }
+    if (index != MEMBER_NONE) {
         overlay->membership.list[index].is_up = true;
         overlay->membership.list[index].is_refused = false;
+    }
+    if (overlay->phase != PHASE_OUTSIDE) {
         peer_greet(overlay, node);
     }
 }
@@ -324,6 +331,7 @@ void peer_on_link_lost(struct overlay *overlay, const struct node_id *node, bool
     if (overlay->join.active) {
         dispatch_gone(overlay, node); /* the next contact's turn */
     }
+    contact_lost(overlay, node);
     if (index == MEMBER_NONE || index == overlay->self_index) {
         return;
     }
@@ -337,6 +345,9 @@ void peer_on_link_lost(struct overlay *overlay, const struct node_id *node, bool
             peer_hang_up(overlay, node); /* dialled again in its turn, not by the transport */
         }
         return;
+    }
+    if (overlay->large) {
+        detector_accuse(&overlay->detector, index, overlay->now_ms); /* nobody else may tell us */
     }
     watch_event(overlay, refused ? DETECTOR_REFUSED : DETECTOR_LINK_LOST, index);
 }
@@ -365,19 +376,21 @@ static bool is_proven(struct overlay *overlay, const struct overlay_source *sour
     return memcmp(curve_key, source->curve_key, sizeof(curve_key)) == 0;
 }
 
+/* Where only parts are kept, the countersigner is verified without taking up a place. */
 static bool admit_greeting(struct overlay *overlay, const minga_Hello *hello)
 {
+    struct bytes voucher = {hello->countersigner_admission.bytes,
+                            hello->countersigner_admission.size};
+
     if (!links_admit_stranger(&overlay->links, overlay->now_ms)) {
         return false;
     }
-    if (hello->countersigner_admission.size > 0) {
-        (void)gossip_admit(overlay,
-                           (struct bytes){hello->countersigner_admission.bytes,
-                                          hello->countersigner_admission.size},
-                           false);
+    if (voucher.length_bytes > 0) {
+        (void)(overlay->large || hello->digest.large ? chain_take(overlay, voucher)
+                                                     : gossip_admit(overlay, voucher, ADMIT_MET));
     }
     return gossip_admit(overlay, (struct bytes){hello->admission.bytes, hello->admission.size},
-                        false);
+                        ADMIT_MET);
 }
 
 /* The expelled one is shown its expulsion, so that it can see for itself. */
@@ -396,7 +409,7 @@ static void refuse_expelled(struct overlay *overlay, const struct asker *asker,
     peer_reply(overlay, asker, &message, NULL);
 }
 
-static void welcome(struct overlay *overlay, const struct arrival *arrival, int index)
+void peer_welcome(struct overlay *overlay, const struct asker *asker, int index)
 {
     const struct member *member = &overlay->membership.list[index];
     minga_Message message;
@@ -410,7 +423,18 @@ static void welcome(struct overlay *overlay, const struct arrival *arrival, int 
     gossip_fill_digest(overlay, &answer->digest);
     answer->known_sequence = member->view.record.sequence;
     answer->known_incarnation = member->incarnation;
-    peer_reply(overlay, &arrival->asker, &message, NULL);
+    if (overlay->self_index != MEMBER_NONE && (overlay->large || member->is_large)) {
+        const struct member *self = &overlay->membership.list[overlay->self_index];
+        struct bytes voucher = chain_countersigner(overlay);
+
+        put_bytes(&answer->admission.size, answer->admission.bytes, sizeof(answer->admission.bytes),
+                  (struct bytes){self->admission, self->admission_bytes});
+        if (voucher.length_bytes > 0) {
+            put_bytes(&answer->countersigner_admission.size, answer->countersigner_admission.bytes,
+                      sizeof(answer->countersigner_admission.bytes), voucher);
+        }
+    }
+    peer_reply(overlay, asker, &message, NULL);
 }
 
 static bool digest_differs(const struct overlay *overlay, const minga_Digest *theirs)
@@ -418,7 +442,13 @@ static bool digest_differs(const struct overlay *overlay, const minga_Digest *th
     minga_Digest ours = minga_Digest_init_zero;
 
     gossip_fill_digest(overlay, &ours);
-    return memcmp(&ours, theirs, sizeof(ours)) != 0;
+    if (memcmp(ours.bans, theirs->bans, sizeof(ours.bans)) != 0) {
+        return true;
+    }
+    /* Parts of a membership differ, as they should. */
+    return !overlay->large && !theirs->large &&
+           (memcmp(ours.admissions, theirs->admissions, sizeof(ours.admissions)) != 0 ||
+            memcmp(ours.nodes, theirs->nodes, sizeof(ours.nodes)) != 0);
 }
 
 /* What a node says of itself in a greeting: its record, and whether we know the same. */
@@ -434,7 +464,12 @@ static void take_greeting(struct overlay *overlay, int index, struct bytes recor
         item.content.size = (pb_size_t)record.length_bytes;
         (void)gossip_apply(overlay, &item);
     }
-    if (digest != NULL && digest_differs(overlay, digest)) {
+    if (digest == NULL) {
+        return;
+    }
+    overlay->membership.list[index].is_large = digest->large;
+    scale_hear(overlay, digest);
+    if (digest_differs(overlay, digest)) {
         sync_want(overlay, index);
     }
 }
@@ -468,6 +503,7 @@ void peer_on_hello(struct overlay *overlay, const struct arrival *arrival)
     }
     node = keys_node_id(&key);
     index = membership_find(&overlay->membership, &node);
+    overlay->no_room = false;
     if (!is_proven(overlay, arrival->source, &key, index)) {
         overlay->counters.refused_messages++;
         return;
@@ -485,11 +521,18 @@ void peer_on_hello(struct overlay *overlay, const struct arrival *arrival)
     if (index == MEMBER_NONE && admit_greeting(overlay, hello)) {
         index = membership_find(&overlay->membership, &node);
     }
+    if (index == MEMBER_NONE && (overlay->large || hello->digest.large)) {
+        if (!overlay->no_room) {
+            chain_ask(overlay, &arrival->asker);
+        }
+        return;
+    }
     if (index == MEMBER_NONE || overlay->membership.list[index].is_void) {
         peer_refuse(overlay, &arrival->asker, minga_RefusedCode_REFUSED_NOT_MEMBER,
                     "this node is not known as a member");
         return;
     }
+    overlay->speaker = index;
     memcpy(overlay->membership.list[index].curve_key, arrival->source->curve_key,
            sizeof(arrival->source->curve_key)); /* proven, perhaps before it was a member */
     overlay->membership.list[index].has_curve_key = true;
@@ -501,7 +544,7 @@ void peer_on_hello(struct overlay *overlay, const struct arrival *arrival)
                   hello->has_digest ? &hello->digest : NULL);
     gossip_heard(overlay, index);
     note_dialled(overlay);
-    welcome(overlay, arrival, index);
+    peer_welcome(overlay, &arrival->asker, index);
 }
 
 void peer_on_welcome(struct overlay *overlay, const struct arrival *arrival)
@@ -523,6 +566,11 @@ void peer_on_welcome(struct overlay *overlay, const struct arrival *arrival)
         overlay->record.sequence = answer->known_sequence;
         gossip_refute(overlay, answer->known_incarnation);
     }
+    if (overlay->large &&
+        overlay->now_ms - overlay->membership.list[arrival->member].refused_ms < WELCOME_MS) {
+        overlay->membership.list[arrival->member].refused_ms = 0;
+        dispatch_welcomed(overlay, &arrival->asker.node);
+    }
 }
 
 void peer_on_refused(struct overlay *overlay, const struct arrival *arrival)
@@ -534,6 +582,7 @@ void peer_on_refused(struct overlay *overlay, const struct arrival *arrival)
         return;
     }
     if (refused->code == minga_RefusedCode_REFUSED_HELLO_FIRST) {
+        overlay->membership.list[arrival->member].refused_ms = overlay->now_ms;
         peer_greet(overlay, &overlay->membership.list[arrival->member].view.node);
     } else if (refused->code == minga_RefusedCode_REFUSED_NOT_MEMBER) {
         overlay->membership.list[arrival->member].greeted = false;

@@ -89,6 +89,20 @@ static struct get *new_get(struct overlay *overlay, uint64_t token, const struct
     return NULL;
 }
 
+static void find_holders(struct overlay *overlay, struct get *get, const struct ring_key *place)
+{
+    if (search_is_known(overlay, place)) {
+        get->holder_count = search_holders(overlay, place, RECORD_COPIES, get->holders);
+        /* The responsible node has the newest; of the others the near ones answer first. */
+        if (get->holder_count > 1) {
+            near_sort(overlay, &get->holders[1], get->holder_count - 1);
+        }
+        ask_holders(overlay, get, GET_NEAREST);
+    } else if (search_start(overlay, place, SEARCH_RECORD_GET, get->number)) {
+        get->waiting_count++;
+    }
+}
+
 void overlay_record_get(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
                         const struct record_key *key, struct overlay_effects *effects)
 {
@@ -105,13 +119,7 @@ void overlay_record_get(struct overlay *overlay, const struct overlay_event *now
             consider(get, local);
         }
         if (local == NULL || !ring_responsible(&overlay->ring, &place, overlay->now_ms)) {
-            get->holder_count = overlay->routing->replica_set(&overlay->router, &place,
-                                                              RECORD_COPIES, get->holders);
-            /* The responsible node has the newest; of the others the near ones answer first. */
-            if (get->holder_count > 1) {
-                near_sort(overlay, &get->holders[1], get->holder_count - 1);
-            }
-            ask_holders(overlay, get, GET_NEAREST);
+            find_holders(overlay, get, &place);
         }
         go_on(overlay, get);
     }
@@ -180,4 +188,23 @@ void record_get_on_timeout(struct overlay *overlay, const struct request *reques
         get->waiting_count--;
         go_on(overlay, get);
     }
+}
+
+void record_get_on_holders(struct overlay *overlay, uint64_t number, const struct node_id *holders,
+                           uint32_t count)
+{
+    struct get *get = find_get(overlay, number);
+
+    if (get == NULL) {
+        return;
+    }
+    CHECK(get->waiting_count > 0);
+    CHECK(count <= RECORD_COPIES);
+    get->waiting_count--;
+    get->holder_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        get->holders[i] = holders[i];
+    }
+    ask_holders(overlay, get, GET_NEAREST);
+    go_on(overlay, get);
 }

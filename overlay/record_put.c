@@ -56,6 +56,13 @@ enum record_merge record_keep(struct overlay *overlay, const struct record *reco
     return merge;
 }
 
+/* Where everyone is known: has the owner a node? In a large community the member answers for it
+ * that brings the record. */
+static bool owner_stands(const struct overlay *overlay, const struct public_key *owner)
+{
+    return overlay->large || overlay_owner_is_member(overlay, owner);
+}
+
 /* --- ends of a put */
 
 static void answer_put(struct overlay *overlay, const struct asker *asker, minga_Outcome outcome,
@@ -322,7 +329,7 @@ void overlay_record_put(struct overlay *overlay, const struct overlay_event *now
     state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
     if (record_open(encoded, &record) < 0) {
         (void)effect_done(overlay, token, OVERLAY_REFUSED, "the record's signature is wrong");
-    } else if (!overlay_owner_is_member(overlay, &record.owner)) {
+    } else if (!owner_stands(overlay, &record.owner)) {
         (void)effect_done(overlay, token, OVERLAY_REFUSED, "the owner has no node here");
     } else {
         key = ring_key_of(&record);
@@ -356,12 +363,20 @@ void record_put_on_message(struct overlay *overlay, const struct arrival *arriva
                    "the record's signature is wrong");
         return;
     }
-    if (!overlay_owner_is_member(overlay, &record.owner)) {
+    if (!owner_stands(overlay, &record.owner)) {
         answer_put(overlay, &arrival->asker, minga_Outcome_OUTCOME_REFUSED,
                    "the owner has no node here");
         return;
     }
     key = ring_key_of(&record);
+    if (overlay->large && asked->hops < ROUTE_HOPS_MAX &&
+        !ring_responsible(&overlay->ring, &key, overlay->now_ms)) {
+        minga_Message onward = *arrival->message;
+
+        onward.kind.record_put.hops++;
+        asks_relay(overlay, arrival, REQUEST_ROUTE_RELAY, &key, &onward);
+        return;
+    }
     put =
         ring_responsible(&overlay->ring, &key, overlay->now_ms) ? new_put(overlay, &record) : NULL;
     if (put == NULL) {
@@ -390,7 +405,7 @@ void record_put_on_copy(struct overlay *overlay, const struct arrival *arrival)
     struct record record;
 
     if (record_open((struct bytes){copy->record.bytes, copy->record.size}, &record) < 0 ||
-        !overlay_owner_is_member(overlay, &record.owner)) {
+        !owner_stands(overlay, &record.owner)) {
         acknowledge(overlay, &arrival->asker, minga_Outcome_OUTCOME_REFUSED);
         return;
     }
@@ -447,7 +462,7 @@ static void on_read(struct overlay *overlay, struct put *put, const struct arriv
         record_open((struct bytes){arrival->message->kind.record_reply.record.bytes,
                                    arrival->message->kind.record_reply.record.size},
                     &record) == 0 &&
-        overlay_owner_is_member(overlay, &record.owner)) {
+        owner_stands(overlay, &record.owner)) {
         (void)record_keep(overlay, &record, 0);
     }
     if (put->phase == PUT_READING && --put->waiting_count == 0) {

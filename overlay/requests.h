@@ -35,6 +35,8 @@ enum request_kind {
     REQUEST_CHUNK_OFFER,
     REQUEST_CHUNK_DATA,
     REQUEST_CHUNK_GET,
+    REQUEST_WHO,
+    REQUEST_FIND, /* a lookup that an operation here waits for, see purpose */
     REQUEST_BROADCAST,
     REQUEST_CHUNK_OFFERS,
     REQUEST_KINDS_COUNT,
@@ -53,6 +55,7 @@ struct request {
     uint64_t id;
     uint64_t token; /* the agent's, or an operation's number */
     struct node_id to;
+    uint8_t purpose;  /* FIND: enum search_for */
     bool is_measured; /* sent once, on a link that was up: its answer tells the round trip */
     bool has_other;   /* a second one was asked as well, when the first was silent */
     struct node_id other;

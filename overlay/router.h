@@ -6,6 +6,7 @@
  *
  *   router_full     everyone is known (the membership): one hop
  *   router_fingers  ring neighbours, fingers and the location cache: for large communities
+ *   router_near     the same, and the address book for whatever those do not reach
  *   router_static   a list of nodes that never changes
  *
  * Where the paper's calls and upcalls are:
@@ -58,6 +59,7 @@ struct router_functions {
 };
 
 extern const struct router_functions router_full;
+extern const struct router_functions router_near;
 extern const struct router_functions router_fingers;
 extern const struct router_functions router_static;
 

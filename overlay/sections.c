@@ -35,7 +35,13 @@ static uint64_t node_version(const struct member *member)
     return member->view.record.sequence << 1 | (member->life == LIFE_DEAD ? 1 : 0);
 }
 
-static bool next_member(const struct overlay *overlay, minga_SyncSection section,
+static bool is_compared(const struct section *section, const struct member *member)
+{
+    return !section->arc.used ||
+           id_in_arc(&member->position.id, &section->arc.from.id, &section->arc.to.id);
+}
+
+static bool next_member(const struct overlay *overlay, const struct section *section,
                         const struct record_key *after, minga_Entry *entry_out)
 {
     const struct membership *membership = &overlay->membership;
@@ -52,11 +58,15 @@ static bool next_member(const struct overlay *overlay, minga_SyncSection section
             high = middle;
         }
     }
+    while (low < membership->count &&
+           !is_compared(section, &membership->list[membership->by_id[low]])) {
+        low++;
+    }
     if (low >= membership->count) {
         return false;
     }
     message_put_id(entry_out->id, &membership->list[membership->by_id[low]].view.node.id);
-    if (section == minga_SyncSection_SYNC_NODES) {
+    if (section->kind == minga_SyncSection_SYNC_NODES) {
         entry_out->version = node_version(&membership->list[membership->by_id[low]]);
     }
     return true;
@@ -67,7 +77,7 @@ static bool holds(const struct overlay *overlay, const struct service_id *servic
 {
     struct node_id holders[RECORD_COPIES];
     struct ring_key key = {service->id};
-    uint32_t count = overlay->routing->replica_set(&overlay->router, &key, RECORD_COPIES, holders);
+    uint32_t count = search_holders(overlay, &key, RECORD_COPIES, holders);
 
     for (uint32_t i = 0; i < count; i++) {
         if (id_equal(&holders[i].id, &node->id)) {
@@ -97,12 +107,11 @@ static bool next_record(const struct overlay *overlay, const struct node_id *pee
     return true;
 }
 
-bool section_next(const struct overlay *overlay, minga_SyncSection section,
-                  const struct node_id *peer, const struct record_key *after,
-                  minga_Entry *entry_out)
+bool section_next(const struct overlay *overlay, const struct section *section,
+                  const struct record_key *after, minga_Entry *entry_out)
 {
     *entry_out = (minga_Entry)minga_Entry_init_zero;
-    switch (section) {
+    switch (section->kind) {
     case minga_SyncSection_SYNC_EXPULSIONS:
         return next_ban(&overlay->membership.expulsions, after, entry_out);
     case minga_SyncSection_SYNC_REVOCATIONS:
@@ -111,7 +120,7 @@ bool section_next(const struct overlay *overlay, minga_SyncSection section,
     case minga_SyncSection_SYNC_NODES:
         return next_member(overlay, section, after, entry_out);
     case minga_SyncSection_SYNC_RECORDS:
-        return next_record(overlay, peer, after, entry_out);
+        return next_record(overlay, &section->peer, after, entry_out);
     case minga_SyncSection_SYNC_CHUNKS: /* a hash table, walked by cursor: see sync.c */
     default:
         return false;

@@ -20,6 +20,7 @@
 #include "overlay/requests.h"
 #include "overlay/ring.h"
 #include "overlay/router.h"
+#include "overlay/vouchers.h"
 
 enum {
     SENDS_MAX = LIMIT(192, 48),   /* of one effects list; the rest is for what must not be lost */
@@ -41,6 +42,7 @@ enum {
     SYNC_PAGES_MAX = 1024,      /* of one session */
     SYNC_CHUNKS_WANTED_MAX = 4, /* of one page */
     CHUNK_LOOKS_MAX = 2048,     /* chunks looked at for one page */
+    SYNC_NEXT = RECORD_COPIES,  /* successors to compare with in a large community */
     SYNC_ITEMS_MAX = 16,        /* items sent for one page */
     SYNC_CHUNK_PAGES_MAX = 64,  /* of one session */
     GOODBYE_MS = 1000,
@@ -58,6 +60,15 @@ enum {
     CHUNK_PUTS_MAX = LIMIT(128, 4),
     CHUNK_GETS_MAX = LIMIT(128, 4),
     CHUNK_CANDIDATES_MAX = 24,
+    BOOK_MEMBERS_MIN = 40, /* a table holds at least so many, however small the full one is */
+    BOOK_SPARE = 12,       /* beyond full membership */
+    SCALE_ONE = 1024,      /* fixed point of sizes, here and in Digest */
+    CONTACTS_MAX = 128,
+    NAMED_MAX = 16,
+    LOCATED_MAX = 64,
+    LATELY_MS = 30000, /* who was heard, or sent to, since then is told of changes */
+    FORWARD_COUNT = 2, /* ring neighbours who are passed news of another one */
+    JOIN_HOPS_MAX = ROUTE_HOPS_MAX,
     NEAR_SORTED_MAX = 32,
 };
 
@@ -80,11 +91,27 @@ struct join_state {
     uint32_t contact_count;
     struct overlay_peer contacts[TOKEN_MEMBERS_MAX];
     uint32_t passes;
+    uint32_t link; /* of the chain of countersigners, wanted next */
     minga_Join request;
     size_t admission_bytes; /* own, not yet vouched for */
     uint8_t admission[ADMISSION_BYTES_MAX];
     size_t countersigner_bytes;
     uint8_t countersigner[ADMISSION_BYTES_MAX];
+    struct public_key countersigner_key;
+};
+
+/* A part of the ring, (from, to], that is compared; else everything is. */
+struct sync_arc {
+    bool used;
+    struct ring_key from;
+    struct ring_key to;
+};
+
+/* What a page is taken from. */
+struct section {
+    minga_SyncSection kind;
+    struct node_id peer;
+    struct sync_arc arc;
 };
 
 struct sync_session {
@@ -99,6 +126,7 @@ struct sync_session {
     uint32_t page_count; /* entries of the page under way, for what is wanted */
     minga_Entry page[48];
     minga_Digest digest; /* the peer's */
+    struct sync_arc arc; /* of admissions and nodes */
 };
 
 /* What is to be done when a store effect has become durable. */
@@ -195,6 +223,48 @@ struct chunk_receive {
     struct asker asker;
 };
 
+/* One that can be dialled, but is not known as a member (yet). */
+struct contact {
+    bool used;
+    bool linked;
+    bool stores;
+    bool manages;
+    struct overlay_peer peer;
+    uint64_t used_ms;
+    uint64_t greeted_ms;
+};
+
+enum admit_how {
+    ADMIT_LOADED, /* from the own disk: verified before */
+    ADMIT_TOLD,   /* by others */
+    ADMIT_MET,    /* by itself: we talk to it */
+};
+
+/* What a lookup is for, besides the agent's own. */
+enum search_for {
+    SEARCH_RECORD_GET,
+    SEARCH_CHUNK_PUT,
+    SEARCH_CHUNK_GET,
+    SEARCH_LOCATE,
+    SEARCH_FINGER
+};
+
+/* A key that the agent asks for often, and who holds it. */
+struct located {
+    bool used;
+    struct ring_key key;
+    uint32_t count;
+    struct node_id holders[RECORD_COPIES];
+    uint64_t found_ms;
+    uint64_t wanted_ms;
+    uint64_t asked_ms;
+};
+
+struct chain_link {
+    struct bytes encoded; /* an admission */
+    struct public_key countersigner;
+};
+
 /* A stored node record whose admission may still come. */
 struct parked {
     size_t length_bytes;
@@ -235,6 +305,23 @@ struct overlay {
     uint64_t started_ms;
     uint64_t heard_ms; /* any other member */
     struct membership membership;
+    bool large;                /* only a part of the membership is kept */
+    uint32_t full_members_max; /* large beyond */
+    uint32_t members_max;      /* of the table */
+    uint64_t size_average;     /* of the community, times SCALE_ONE */
+    uint64_t size_own;         /* the same, by the own neighbours alone */
+    uint64_t large_ms;         /* not back to full membership before */
+    uint64_t scale_ms;
+    bool no_room; /* the last admission was right, but all places are taken by who must stay */
+    int speaker;  /* who has sent the present message: its index must stay */
+    struct vouchers vouchers;
+    struct contact contacts[CONTACTS_MAX];
+    uint64_t contacts_ms;
+    struct located located[LOCATED_MAX];
+    struct fingers fingers;
+    struct locations locations;
+    uint32_t named_count; /* unknown ones that the present message names */
+    struct node_id named[NAMED_MAX];
 
     uint32_t parked_count;
     struct parked parked[MEMBERS_MAX];
@@ -323,6 +410,9 @@ struct request *peer_request_data(struct overlay *overlay, const struct node_id 
 /* How long an answer of this member may take before it is overdue. */
 uint64_t peer_timeout_ms(const struct overlay *overlay, const struct node_id *node);
 void peer_greet(struct overlay *overlay, const struct node_id *to);
+void peer_welcome(struct overlay *overlay, const struct asker *asker, int index);
+/* Is it up as far as is known, or at least one that can be dialled? */
+bool peer_is_reachable(const struct overlay *overlay, const struct node_id *node);
 void peer_hang_up(struct overlay *overlay, const struct node_id *node);
 void peer_on_hello(struct overlay *overlay, const struct arrival *arrival);
 void peer_on_welcome(struct overlay *overlay, const struct arrival *arrival);
@@ -343,6 +433,8 @@ void dispatch_received(struct overlay *overlay, const struct overlay_event *even
 void dispatch_expire(struct overlay *overlay);
 /* Ends requests to a member that is gone; those that can go elsewhere do. */
 void dispatch_gone(struct overlay *overlay, const struct node_id *node);
+/* A node that did not know us does now: what it was asked before is asked again at once. */
+void dispatch_welcomed(struct overlay *overlay, const struct node_id *node);
 /* Ends what was under way on a broken link and is not repeated. */
 void dispatch_link_lost(struct overlay *overlay, const struct node_id *node, bool refused);
 
@@ -358,15 +450,20 @@ void gossip_refresh(struct overlay *overlay, int index);
 void gossip_heard(struct overlay *overlay, int index);
 /* Applies an item; returns whether it was news. */
 bool gossip_apply(struct overlay *overlay, const minga_Item *item);
+/* To the ring neighbours, and those we talk with. */
+void gossip_tell_near(struct overlay *overlay, const minga_Item *item);
 void gossip_on_item(struct overlay *overlay, const struct arrival *arrival);
 /* Signs the own record anew, stores it, and tells everyone. */
 void gossip_describe(struct overlay *overlay, uint64_t incarnation);
 void gossip_refute(struct overlay *overlay, uint64_t incarnation);
 void gossip_fill_digest(const struct overlay *overlay, minga_Digest *digest_out);
-bool gossip_admit(struct overlay *overlay, struct bytes encoded, bool at_load);
+bool gossip_admit(struct overlay *overlay, struct bytes encoded, enum admit_how how);
+void gossip_arc_digest(const struct overlay *overlay, const struct sync_arc *arc,
+                       minga_Digest *digest_out);
 void gossip_accuse(struct overlay *overlay, int index, uint64_t incarnation);
 
 /* --- sync.c: anti-entropy */
+void sync_forget(struct overlay *overlay, int index);
 void sync_want(struct overlay *overlay, int index);
 void sync_start(struct overlay *overlay, const struct node_id *peer);
 void sync_tick(struct overlay *overlay);
@@ -378,9 +475,8 @@ void sync_on_timeout(struct overlay *overlay, const struct request *request);
 
 /* --- sections.c: what anti-entropy compares */
 /* The first own entry of a section behind `after` (NULL: the first of all). */
-bool section_next(const struct overlay *overlay, minga_SyncSection section,
-                  const struct node_id *peer, const struct record_key *after,
-                  minga_Entry *entry_out);
+bool section_next(const struct overlay *overlay, const struct section *section,
+                  const struct record_key *after, minga_Entry *entry_out);
 /* Is an own entry, which the peer lacks, its business? And one of the peer's ours? */
 bool section_for_peer(const struct overlay *overlay, minga_SyncSection section,
                       const struct node_id *peer, const minga_Entry *entry);
@@ -453,6 +549,11 @@ void asks_on_timeout(struct overlay *overlay, const struct request *request);
 /* Whom else to ask at the first repetition of a routed question; the first answer counts. */
 bool asks_other(struct overlay *overlay, struct request *request);
 bool asks_reroute(struct overlay *overlay, struct request *request);
+/* A lookup on behalf of an operation here; NULL: too many requests. */
+struct request *asks_start_lookup(struct overlay *overlay, const struct ring_key *key);
+/* Sends a message for a key one hop on. */
+void asks_relay(struct overlay *overlay, const struct arrival *arrival, enum request_kind kind,
+                const struct ring_key *key, minga_Message *message);
 
 /* --- record_put.c, record_get.c */
 void record_put_on_message(struct overlay *overlay, const struct arrival *arrival);
@@ -468,6 +569,8 @@ void record_get_on_message(struct overlay *overlay, const struct arrival *arriva
 void record_get_on_reply(struct overlay *overlay, const struct request *request,
                          const struct arrival *arrival);
 void record_get_on_timeout(struct overlay *overlay, const struct request *request);
+void record_get_on_holders(struct overlay *overlay, uint64_t number, const struct node_id *holders,
+                           uint32_t count);
 
 /* --- chunk_offers.c: offers of several chunks to one holder */
 bool chunk_offers_add(struct overlay *overlay, const struct node_id *to,
@@ -491,6 +594,10 @@ void chunk_put_on_data(struct overlay *overlay, const struct arrival *arrival);
 void chunk_put_on_reply(struct overlay *overlay, const struct request *request,
                         const struct arrival *arrival);
 void chunk_put_on_timeout(struct overlay *overlay, const struct request *request);
+void chunk_put_on_holders(struct overlay *overlay, uint64_t number, const struct node_id *holders,
+                          uint32_t count);
+void chunk_get_on_holders(struct overlay *overlay, uint64_t number, const struct node_id *holders,
+                          uint32_t count);
 bool chunk_put_on_stored(struct overlay *overlay, const struct overlay_event *event);
 void chunk_put_push(struct overlay *overlay, const struct chunk_id *chunk,
                     const struct node_id *to);
@@ -505,3 +612,5 @@ void chunk_get_on_timeout(struct overlay *overlay, const struct request *request
 bool chunk_get_on_stored(struct overlay *overlay, const struct overlay_event *event);
 void chunk_get_tick(struct overlay *overlay);
 uint64_t chunk_get_wake(const struct overlay *overlay);
+
+#include "overlay/large.h"

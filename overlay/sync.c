@@ -16,6 +16,14 @@ void sync_want(struct overlay *overlay, int index)
     }
 }
 
+void sync_forget(struct overlay *overlay, int index)
+{
+    if (overlay->sync_wanted[index]) {
+        overlay->sync_wanted[index] = false;
+        overlay->sync_wanted_count--;
+    }
+}
+
 /* --- the asking side */
 
 static struct record_key key_of_entry(const minga_Entry *entry)
@@ -28,11 +36,12 @@ static bool fill_page(struct overlay *overlay, minga_Summary *summary)
     struct sync_session *sync = &overlay->sync;
     struct record_key after = sync->after;
     bool has_after = sync->has_after;
+    struct section section = {sync->section, sync->peer, sync->arc};
     minga_Entry entry;
 
     sync->page_count = 0;
     while (sync->page_count < ARRAY_COUNT(sync->page)) {
-        if (!section_next(overlay, sync->section, &sync->peer, has_after ? &after : NULL, &entry)) {
+        if (!section_next(overlay, &section, has_after ? &after : NULL, &entry)) {
             summary->to_end = true;
             break;
         }
@@ -94,10 +103,35 @@ static void send_page(struct overlay *overlay)
         message_put_id(summary->after.id, &sync->after.service.id);
         summary->after.number = sync->after.number;
     }
+    if (sync->arc.used) {
+        summary->has_arc = true;
+        message_put_id(summary->arc.from, &sync->arc.from.id);
+        message_put_id(summary->arc.to, &sync->arc.to.id);
+    }
     memcpy(summary->entries, sync->page, sync->page_count * sizeof(sync->page[0]));
     summary->entries_count = (pb_size_t)sync->page_count;
     if (peer_request(overlay, REQUEST_SYNC, &sync->peer, &message, SYNC_PAGE_MS) == NULL) {
         sync->active = false;
+    }
+}
+
+/* What a successor must know as well as we: those from it to the end of our list. */
+static void choose_arc(const struct overlay *overlay, struct sync_session *sync)
+{
+    const struct ring *ring = &overlay->ring;
+
+    for (uint32_t i = 0; overlay->large && i < ring->successor_count; i++) {
+        if (!id_equal(&ring->successors[i].node.id, &sync->peer.id)) {
+            continue;
+        }
+        sync->arc.used = true;
+        sync->arc.from = ring->successors[i].position;
+        sync->arc.to = ring->successor_count < SUCCESSORS_MAX
+                           ? sync->arc.from
+                           : ring->successors[SUCCESSORS_MAX - 1].position;
+        if (i + 1 == SUCCESSORS_MAX) {
+            sync->arc.used = false; /* nothing lies behind the last one */
+        }
     }
 }
 
@@ -108,6 +142,7 @@ void sync_start(struct overlay *overlay, const struct node_id *peer)
     memset(sync, 0, sizeof(*sync));
     sync->active = true;
     sync->peer = *peer;
+    choose_arc(overlay, sync);
     sync->section = minga_SyncSection_SYNC_EXPULSIONS;
     send_page(overlay);
 }
@@ -120,12 +155,30 @@ static void end_session(struct overlay *overlay, bool ok)
     }
 }
 
+static bool is_equal_part(const struct overlay *overlay, minga_SyncSection section)
+{
+    const struct sync_session *sync = &overlay->sync;
+    minga_Digest ours = minga_Digest_init_zero;
+
+    if (!sync->arc.used) {
+        return true; /* not one to compare members with */
+    }
+    gossip_arc_digest(overlay, &sync->arc, &ours);
+    return section == minga_SyncSection_SYNC_ADMISSIONS
+               ? memcmp(sync->digest.admissions, ours.admissions, ID_BYTES) == 0
+               : memcmp(sync->digest.nodes, ours.nodes, ID_BYTES) == 0;
+}
+
 /* Does the peer's digest already tell that this section is equal? */
 static bool is_equal_section(const struct overlay *overlay, minga_SyncSection section)
 {
     const struct sync_session *sync = &overlay->sync;
     const struct membership *membership = &overlay->membership;
 
+    if (overlay->large &&
+        (section == minga_SyncSection_SYNC_ADMISSIONS || section == minga_SyncSection_SYNC_NODES)) {
+        return is_equal_part(overlay, section);
+    }
     switch (section) {
     case minga_SyncSection_SYNC_EXPULSIONS:
     case minga_SyncSection_SYNC_REVOCATIONS:
@@ -192,6 +245,7 @@ void sync_on_reply(struct overlay *overlay, const struct request *request,
     }
     if (answer->has_digest) {
         sync->digest = answer->digest;
+        scale_hear(overlay, &answer->digest);
     }
     send_wanted(overlay, answer);
     if (sync->section == minga_SyncSection_SYNC_CHUNKS) {
@@ -236,6 +290,20 @@ static int pick_wanted(struct overlay *overlay)
     return MEMBER_NONE;
 }
 
+/* In a large community one of the next few, who must know the same neighbours. */
+static int pick_successor(struct overlay *overlay)
+{
+    const struct ring *ring = &overlay->ring;
+    uint32_t count =
+        ring->successor_count < SYNC_NEXT ? ring->successor_count : (uint32_t)SYNC_NEXT;
+
+    if (count == 0) {
+        return MEMBER_NONE;
+    }
+    return membership_find(&overlay->membership,
+                           &ring->successors[random_below(&overlay->random, count)].node);
+}
+
 static int pick_random(struct overlay *overlay)
 {
     uint32_t start = (uint32_t)random_below(&overlay->random, overlay->membership.count);
@@ -263,7 +331,7 @@ void sync_tick(struct overlay *overlay)
         index = pick_wanted(overlay);
     } else if (overlay->now_ms >= overlay->sync_ms) {
         overlay->sync_ms = overlay->now_ms + SYNC_MS;
-        index = pick_random(overlay);
+        index = overlay->large ? pick_successor(overlay) : pick_random(overlay);
     }
     if (index == MEMBER_NONE || !membership_in_ring(&overlay->membership.list[index])) {
         return;
@@ -292,6 +360,7 @@ struct comparison {
     const minga_Summary *summary;
     minga_SummaryReply *answer;
     uint32_t sent_count;
+    struct section section;
 };
 
 static void send_item(struct comparison *comparison, const minga_Entry *entry)
@@ -373,9 +442,8 @@ static bool compare_page(struct comparison *comparison)
 
     while (comparison->sent_count < SYNC_ITEMS_MAX) {
         minga_Entry ours;
-        bool have =
-            section_next(comparison->overlay, summary->section, &comparison->arrival->asker.node,
-                         has_after ? &after : NULL, &ours);
+        bool have = section_next(comparison->overlay, &comparison->section,
+                                 has_after ? &after : NULL, &ours);
         const minga_Entry *theirs = next < summary->entries_count ? &summary->entries[next] : NULL;
         int order = theirs == NULL ? -1 : (have ? compare_entries(&ours, theirs) : 1);
 
@@ -420,7 +488,9 @@ void sync_on_summary(struct overlay *overlay, const struct arrival *arrival)
     const minga_Summary *summary = &arrival->message->kind.summary;
     minga_Message message;
     minga_SummaryReply *answer = &message.kind.summary_reply;
-    struct comparison comparison = {overlay, arrival, summary, answer, 0};
+    struct comparison comparison = {overlay, arrival, summary, answer, 0, {0}};
+    struct sync_arc arc = {
+        summary->has_arc, {message_id(summary->arc.from)}, {message_id(summary->arc.to)}};
 
     if (arrival->member == MEMBER_NONE) {
         return;
@@ -429,6 +499,10 @@ void sync_on_summary(struct overlay *overlay, const struct arrival *arrival)
     answer->section = summary->section;
     answer->has_digest = true;
     gossip_fill_digest(overlay, &answer->digest);
+    comparison.section = (struct section){summary->section, arrival->asker.node, arc};
+    if (arc.used) {
+        gossip_arc_digest(overlay, &arc, &answer->digest);
+    }
     if (summary->section == minga_SyncSection_SYNC_CHUNKS) {
         compare_chunks(overlay, summary, answer);
     } else if (!is_sorted(summary)) {

@@ -104,6 +104,12 @@ static bool spread(struct overlay *overlay, minga_Message *message, const struct
     return true;
 }
 
+static bool is_ban(const minga_Item *item)
+{
+    return item->kind == minga_ItemKind_ITEM_EXPULSION ||
+           item->kind == minga_ItemKind_ITEM_REVOCATION;
+}
+
 void tell_everyone(struct overlay *overlay, const minga_Item *item)
 {
     const struct ring_key *self = &overlay->place.position;
@@ -113,6 +119,10 @@ void tell_everyone(struct overlay *overlay, const minga_Item *item)
     struct ring_key first;
     struct id name;
 
+    if (overlay->large && !is_ban(item)) {
+        gossip_tell_near(overlay, item);
+        return;
+    }
     message_init(&message, minga_Message_broadcast_tag);
     broadcast->has_item = true;
     broadcast->item = *item;

@@ -38,6 +38,25 @@ uint32_t overlay_member_count(const struct overlay *overlay)
     return overlay->membership.count;
 }
 
+bool overlay_knows_all(const struct overlay *overlay)
+{
+    return !overlay->large;
+}
+
+bool overlay_manages(const struct overlay *overlay, const struct node_id *node)
+{
+    int index = membership_find(&overlay->membership, node);
+    const struct contact *contact = contact_look(overlay, node);
+
+    return index != MEMBER_NONE ? overlay->membership.list[index].view.record.manages
+                                : contact != NULL && contact->manages;
+}
+
+uint32_t overlay_size(const struct overlay *overlay)
+{
+    return scale_size(overlay);
+}
+
 static const struct overlay_member *view_of(const struct overlay *overlay, int index)
 {
     return &overlay->membership.list[index].view;
@@ -106,9 +125,18 @@ bool overlay_local_lookup(const struct overlay *overlay, const struct ring_key *
     return overlay->routing->local_lookup(&overlay->router, key, false, 1, node_out) > 0;
 }
 
+bool overlay_next_hop(const struct overlay *overlay, const struct ring_key *key,
+                      struct node_id *node_out)
+{
+    return overlay->routing->next_hop(&overlay->router, key, node_out);
+}
+
 uint32_t overlay_replica_set(const struct overlay *overlay, const struct ring_key *key,
                              uint32_t count_max, struct node_id *nodes_out)
 {
+    if (!search_is_known(overlay, key)) {
+        return located_holders(overlay, key, count_max, nodes_out);
+    }
     return overlay->routing->replica_set(&overlay->router, key, count_max, nodes_out);
 }
 

@@ -251,7 +251,7 @@ void watch_on_reply(struct overlay *overlay, const struct request *request,
         return;
     }
     if (arrival->member != MEMBER_NONE && arrival->message->which_kind == minga_Message_pong_tag &&
-        arrival->message->kind.pong.digest != membership_digest(&overlay->membership)) {
+        membership_differs(&overlay->membership, arrival->message->kind.pong.digest)) {
         sync_want(overlay, arrival->member);
     }
 }

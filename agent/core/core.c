@@ -190,6 +190,7 @@ static void tick(struct core *core)
 {
     core->overlay_wake_ms = UINT64_MAX;
     overlay_step(core->overlay, &core->now, &core->io);
+    core_locate_managers(core);
     drain(core);
     executor_tick(core->executor, &core->turn);
     drain(core);

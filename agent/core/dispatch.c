@@ -9,23 +9,18 @@
 void core_note_free(struct core *core, const struct node_id *node,
                     const struct sandbox_limits *free)
 {
-    struct member_free *place = NULL;
+    struct member_free *place;
 
-    for (uint32_t i = 0; i < MEMBERS_MAX; i++) {
-        struct member_free *known = &core->frees[i];
-
-        if (known->known && id_equal(&known->node.id, &node->id)) {
-            known->free = *free;
+    for (uint32_t i = 0; i < MEMBERS_MAX && core->frees[i].known; i++) {
+        if (id_equal(&core->frees[i].node.id, &node->id)) {
+            core->frees[i].free = *free;
             return;
         }
-        if (!known->known) {
-            place = known;
-            break; /* they are filled from the front and never emptied */
-        }
     }
-    if (place != NULL) {
-        *place = (struct member_free){true, *node, *free};
-    }
+    /* Filled from the front; in a large community the oldest gives way. */
+    place = &core->frees[core->free_next];
+    core->free_next = (core->free_next + 1) % MEMBERS_MAX;
+    *place = (struct member_free){true, *node, *free};
 }
 
 /* ------------------------------------------------------------------ messages of members */
@@ -316,6 +311,9 @@ static void send_message(struct core *core, const struct outgoing *outgoing)
             on_answer(core, &outgoing->ask, NULL);
             return;
         }
+    }
+    if (!id_is_zero(&outgoing->ask.via.id)) {
+        overlay_named(core->overlay, &core->now, &outgoing->ask.to, &outgoing->ask.via, &core->io);
     }
     overlay_ask(core->overlay, &core->now, &outgoing->ask.to,
                 (struct overlay_question){token, outgoing->payload}, &core->io);

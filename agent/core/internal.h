@@ -14,7 +14,8 @@ enum {
     LOGS_ASKS_MAX = LIMIT(32, 2),       /* reads of logs at the edge, outstanding */
     STATUSES_MAX = 32,                  /* in the answers of one step */
     ANSWER_ARENA_BYTES = 65536,
-    ATTEMPT_MS = 600, /* one directory node's time to answer, then the next is asked */
+    LOCATE_AGAIN_MS = 200, /* in a large community who should know is looked up first */
+    ATTEMPT_MS = 600,      /* one directory node's time to answer, then the next is asked */
     SIGNED_BYTES_MAX = 3400,
 };
 
@@ -50,6 +51,7 @@ struct request {
     uint32_t candidate_count;
     uint32_t candidate_next;
     struct node_id candidates[CANDIDATES_MAX];
+    struct node_id manager; /* who has said where the replica is */
     size_t signed_length_bytes;
     uint8_t signed_bytes[SIGNED_BYTES_MAX];
 };
@@ -99,6 +101,7 @@ struct core {
     uint32_t request_top; /* all used requests lie below */
     struct request requests[CORE_REQUESTS_MAX];
     struct logs_ask logs[LOGS_ASKS_MAX];
+    uint32_t free_next;
     uint64_t last_save;
     struct save saves[SAVES_MAX];
     struct member_free frees[MEMBERS_MAX];
@@ -120,6 +123,12 @@ bool core_read_logs(struct core *core, const minga_LogsQuery *query,
                     const struct overlay_ask *ask_or_null, const struct ask *local);
 void core_note_free(struct core *core, const struct node_id *node,
                     const struct sandbox_limits *free);
+
+/* --- locate.c: large communities */
+/* Keeps the managers of what runs here found. */
+void core_locate_managers(struct core *core);
+/* Whom to ask for a service: none yet while that is looked up, and then again a little later. */
+void core_find_candidates(struct core *core, struct request *request);
 
 /* requests.c */
 void core_request_begin(struct core *core, const struct core_request *from);

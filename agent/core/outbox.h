@@ -45,6 +45,7 @@ struct ask {
     uint64_t number; /* incarnation, round, revision, version or request: by kind */
     minga_RecordKind record_kind;
     struct chunk_id chunk;
+    struct node_id via; /* all zero, or who has named `to` */
 };
 
 enum out_kind {

@@ -307,6 +307,7 @@ static void send_query(struct core *core, struct request *request, const struct 
     request->attempt_until_ms = core->turn.now_ms + ATTEMPT_MS;
     ask = ask_of(core, request, kind);
     ask.to = *to;
+    ask.via = request->manager;
     if (!outbox_message(&core->turn, &ask, message)) {
         request->attempt_until_ms = core->turn.now_ms + 1;
     }
@@ -343,10 +344,11 @@ static void begin_directory(struct core *core, struct request *request,
         request->candidates[0] = from->node;
         request->candidate_count = 1;
     } else {
-        request->candidate_count = core->around.candidates(core->around.self, &request->service,
-                                                           CANDIDATES_MAX, request->candidates);
+        core_find_candidates(core, request);
     }
-    ask_next(core, request);
+    if (request->attempt_until_ms == 0) {
+        ask_next(core, request);
+    }
 }
 
 static void status_done(struct core *core, struct request *request, const minga_StatusPage *page)
@@ -438,6 +440,7 @@ void core_request_message(struct core *core, const struct ask *ask,
         return;
     }
     if (ask->kind == ASK_STATUS && which == minga_AgentMessage_status_page_tag) {
+        request->manager = ask->to;
         status_came(core, request, &message->body.status_page);
     } else if (ask->kind == ASK_SERVICES && which == minga_AgentMessage_services_page_tag) {
         services_done(core, request, &message->body.services_page);
@@ -530,6 +533,8 @@ void core_request_begin(struct core *core, const struct core_request *from)
     request->offset_bytes = from->offset_bytes;
     request->cursor = from->cursor;
     request->heard = false;
+    memset(&request->manager, 0, sizeof(request->manager));
+    request->attempt_until_ms = 0;
     request->candidate_count = 0;
     request->candidate_next = 0;
     if (needs_community(from->kind) && !overlay_belongs(core->overlay)) {
@@ -555,7 +560,12 @@ static void request_tick(struct core *core, struct request *request)
     } else if (over) {
         request_answer(core, request, OVERLAY_TIMED_OUT, "no answer in time");
     } else if (request->attempt_until_ms != 0 && core->turn.now_ms >= request->attempt_until_ms) {
-        ask_next(core, request);
+        if (request->stage == STAGE_ASK && request->candidate_count == 0) {
+            core_find_candidates(core, request);
+        }
+        if (request->candidate_count > 0 || request->attempt_until_ms == 0) {
+            ask_next(core, request);
+        }
     }
 }
 

@@ -15,9 +15,7 @@ static uint32_t ring_candidates(const void *self, const struct service_id *servi
     CHECK(count_max > 0);
     ring_count = overlay_replica_set(overlay, &key, 2 * SUCCESSORS_MAX, ring);
     for (uint32_t i = 0; i < ring_count && count < count_max; i++) {
-        const struct overlay_member *member = overlay_member_by_id(overlay, &ring[i]);
-
-        if (member != NULL && member->record.manages) {
+        if (overlay_manages(overlay, &ring[i])) {
             nodes_out[count++] = ring[i];
         }
     }
@@ -73,6 +71,11 @@ static const struct overlay_member *ring_member(const void *self, const struct n
     return overlay_member_by_id(self, node);
 }
 
+static bool ring_knows_all(const void *self)
+{
+    return overlay_knows_all(self);
+}
+
 static struct bytes ring_record(const void *self, const struct service_id *service,
                                 minga_RecordKind kind, uint64_t number)
 {
@@ -93,6 +96,7 @@ struct surroundings surroundings_of_overlay(const struct overlay *overlay)
         .discover = ring_discover,
         .others = ring_others,
         .member = ring_member,
+        .knows_all = ring_knows_all,
         .record = ring_record,
         .service_next = ring_service_next,
     };

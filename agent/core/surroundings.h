@@ -30,6 +30,8 @@ struct surroundings {
     uint32_t (*others)(const void *self, uint32_t count_max, struct node_id *nodes_out);
     /* NULL when unknown. */
     const struct overlay_member *(*member)(const void *self, const struct node_id *node);
+    /* Is one that `member` does not find none, rather than one that is not remembered? */
+    bool (*knows_all)(const void *self);
     /* An encoded Signed{Record}, already verified; empty when it is not here. */
     struct bytes (*record)(const void *self, const struct service_id *service,
                            minga_RecordKind kind, uint64_t number);

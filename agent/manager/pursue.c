@@ -15,7 +15,10 @@ static bool node_is_gone(const struct manager *manager, const struct turn *turn,
     const struct surroundings *around = turn->around;
     const struct overlay_member *member = around->member(around->self, node);
 
-    if (member == NULL || member->state == MEMBER_EXPELLED) {
+    if (member == NULL) {
+        return around->knows_all(around->self);
+    }
+    if (member->state == MEMBER_EXPELLED) {
         return true;
     }
     return !member->is_self && member->state == MEMBER_LEFT &&

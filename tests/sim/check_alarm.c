@@ -17,6 +17,7 @@ static bool is_settled(const struct world *world, uint32_t node)
 
     return converge_takes_part(world, node) && looked_at->powered &&
            world->now_ms > looked_at->begun_ms + SETTLED_MS &&
+           world->now_ms > world->client.members[node].joined_ms + SETTLED_MS &&
            world->now_ms > looked_at->stalled_until_ms + SETTLED_MS;
 }
 
@@ -26,7 +27,8 @@ static void look(struct world *world, uint32_t node, uint32_t other)
         overlay_member_by_id(core_overlay(world->nodes[node].core), &world->nodes[other].id);
 
     /* One that was admitted just now has not said anything of itself yet. */
-    if (member != NULL && member->record.sequence != 0 && member->state == MEMBER_DOWN) {
+    if (member != NULL && member->record.sequence != 0 && member->state == MEMBER_DOWN &&
+        converge_must_see(world, node, other)) {
         world_fail(world, "a false alarm: %s takes %s for dead", world->nodes[node].name,
                    world->nodes[other].name);
     }
@@ -58,7 +60,8 @@ static void look_for_dead(struct world *world, uint32_t dead)
         }
         member =
             overlay_member_by_id(core_overlay(world->nodes[node].core), &world->nodes[dead].id);
-        if (member != NULL && (member->state == MEMBER_UP || member->state == MEMBER_SUSPECT)) {
+        if (member != NULL && converge_must_see(world, node, dead) &&
+            (member->state == MEMBER_UP || member->state == MEMBER_SUSPECT)) {
             world_fail(world, "%s has not heard of the death of %s for %d ms",
                        world->nodes[node].name, world->nodes[dead].name, DEATH_KNOWN_MS);
         }

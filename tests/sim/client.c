@@ -295,6 +295,7 @@ static void member_answered(struct world *world, uint32_t node, const struct pen
         if (answer->outcome == OVERLAY_OK ||
             overlay_belongs(core_overlay(world->nodes[node].core))) {
             member->membership = MEMBER_JOINED;
+            member->joined_ms = world->now_ms;
         }
     }
     if ((pending->kind == CORE_SHUT_DOWN || pending->kind == CORE_BACK_SOON) &&

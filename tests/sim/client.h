@@ -61,6 +61,7 @@ struct client_member {
     bool resume_wanted;
     uint64_t again_ms;
     uint64_t attempts;
+    uint64_t joined_ms;
 };
 
 struct client {

@@ -32,6 +32,28 @@ bool converge_takes_part(const struct world *world, uint32_t node)
 
 /* ------------------------------------------------------------------ membership */
 
+/* How many that take part stand before `other`, seen clockwise from `node`? */
+static uint32_t rank_of(const struct world *world, uint32_t node, uint32_t other)
+{
+    const struct id *from = &world->nodes[node].position.id;
+    const struct id *to = &world->nodes[other].position.id;
+    uint32_t rank = 0;
+
+    for (uint32_t i = 0; i < world->node_count && rank < SUCCESSORS_MAX; i++) {
+        rank += i != node && i != other && converge_takes_part(world, i) &&
+                        id_in_arc(&world->nodes[i].position.id, from, to)
+                    ? 1
+                    : 0;
+    }
+    return rank;
+}
+
+bool converge_must_see(const struct world *world, uint32_t node, uint32_t other)
+{
+    return overlay_knows_all(core_overlay(world->nodes[node].core)) || node == other ||
+           rank_of(world, node, other) < SUCCESSORS_MAX;
+}
+
 static bool sees(struct world *world, uint32_t node, uint32_t other)
 {
     const struct sim_node *seen = &world->nodes[other];
@@ -41,6 +63,9 @@ static bool sees(struct world *world, uint32_t node, uint32_t other)
     /* A passing suspicion is no mistake: it is looked into and dropped. */
     bool is_up = member != NULL && (member->state == MEMBER_UP || member->state == MEMBER_SUSPECT);
 
+    if (is_up != ought && !converge_must_see(world, node, other)) {
+        return true;
+    }
     if (ought && !is_up) {
         return converge_problem(world, "%s does not see %s up (%d)", world->nodes[node].name,
                                 seen->name, member == NULL ? -1 : (int)member->state);
@@ -114,6 +139,25 @@ uint32_t converge_ideal_node(const struct world *world, const struct ring_key *k
     return best;
 }
 
+/* A message for the key, handed on from node to node, ends where it belongs. */
+static bool way_is_right(struct world *world, uint32_t node, const struct ring_key *key,
+                         uint32_t ideal)
+{
+    uint32_t at = node;
+
+    for (uint32_t hops = 0; hops <= ROUTE_HOPS_MAX && at < world->node_count; hops++) {
+        struct node_id next;
+
+        if (!converge_takes_part(world, at) ||
+            !overlay_next_hop(core_overlay(world->nodes[at].core), key, &next)) {
+            break;
+        }
+        at = world_find(world, &next);
+    }
+    return at == ideal || converge_problem(world, "from %s the way to %s ends elsewhere",
+                                           world->nodes[node].name, world->nodes[ideal].name);
+}
+
 static bool key_is_ideal(struct world *world, const struct ring_key *key)
 {
     uint32_t ideal = converge_ideal_node(world, key);
@@ -130,6 +174,12 @@ static bool key_is_ideal(struct world *world, const struct ring_key *key)
             return converge_problem(world, "%s %s for a key of %s", world->nodes[node].name,
                                     node == ideal ? "does not answer" : "answers",
                                     world->nodes[ideal].name);
+        }
+        if (!overlay_knows_all(overlay)) {
+            if (!way_is_right(world, node, key, ideal)) {
+                return false;
+            }
+            continue;
         }
         if (!overlay_local_lookup(overlay, key, &found) || world_find(world, &found) != ideal) {
             return converge_problem(world, "%s looks up another node than %s",

@@ -20,7 +20,8 @@ static const char usage[] =
     "[--shrink]\n"
     "       minga-sim --schedule FILE [--seed S] [--trace]\n"
     "       minga-sim --seeds A-B [--nodes N] [--minutes M] [--overlay] [--jobs J]\n"
-    "                 [--until-failed]\n";
+    "                 [--until-failed]\n"
+    "       each with [--full-members N]: beyond so many, nodes know a part of the community\n";
 
 struct options {
     struct run_options run;
@@ -64,12 +65,19 @@ static int parse_count(const char *text, uint64_t count_max, uint64_t *count_out
 static int parse_options(int argc, char **argv, struct options *options)
 {
     static const struct option known[] = {
-        {"seed", required_argument, NULL, 's'},    {"seeds", required_argument, NULL, 'r'},
-        {"nodes", required_argument, NULL, 'n'},   {"schedule", required_argument, NULL, 'f'},
-        {"minutes", required_argument, NULL, 'm'}, {"jobs", required_argument, NULL, 'j'},
-        {"trace", no_argument, NULL, 't'},         {"print", no_argument, NULL, 'p'},
-        {"shrink", no_argument, NULL, 'k'},        {"overlay", no_argument, NULL, 'o'},
-        {"until-failed", no_argument, NULL, 'u'},  {NULL, 0, NULL, 0},
+        {"seed", required_argument, NULL, 's'},
+        {"seeds", required_argument, NULL, 'r'},
+        {"nodes", required_argument, NULL, 'n'},
+        {"schedule", required_argument, NULL, 'f'},
+        {"minutes", required_argument, NULL, 'm'},
+        {"jobs", required_argument, NULL, 'j'},
+        {"trace", no_argument, NULL, 't'},
+        {"print", no_argument, NULL, 'p'},
+        {"shrink", no_argument, NULL, 'k'},
+        {"overlay", no_argument, NULL, 'o'},
+        {"until-failed", no_argument, NULL, 'u'},
+        {"full-members", required_argument, NULL, 'l'},
+        {NULL, 0, NULL, 0},
     };
     int failed = 0;
     int letter;
@@ -95,6 +103,9 @@ static int parse_options(int argc, char **argv, struct options *options)
             break;
         case 'j':
             failed |= parse_count(optarg, RUN_JOBS_MAX, &options->run.jobs);
+            break;
+        case 'l':
+            failed |= parse_count(optarg, 512, &options->run.full_members);
             break;
         case 't':
             options->run.trace = true;
@@ -126,6 +137,7 @@ static int load_schedule(const struct options *options, struct schedule *schedul
     if (options->schedule_path == NULL) {
         schedule_generate(options->run.seed, (uint32_t)options->run.nodes, options->run.minutes,
                           schedule);
+        schedule->full_members = options->run.full_members;
         if (options->run.overlay_only) {
             schedule_overlay_only(schedule);
         }
@@ -142,6 +154,9 @@ static int load_schedule(const struct options *options, struct schedule *schedul
     }
     if (options->has_seed) {
         schedule->seed = options->run.seed;
+    }
+    if (options->run.full_members != 0) {
+        schedule->full_members = options->run.full_members;
     }
     return 0;
 }

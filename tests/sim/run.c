@@ -153,6 +153,7 @@ struct totals {
 static void generate(uint64_t seed, const struct run_options *options, struct schedule *schedule)
 {
     schedule_generate(seed, (uint32_t)options->nodes, options->minutes, schedule);
+    schedule->full_members = options->full_members;
     if (options->overlay_only) {
         schedule_overlay_only(schedule);
     }
@@ -168,6 +169,9 @@ static void print_failure(const struct job *job, const struct run_options *optio
     printf("replay: minga-sim --seed %" PRIu64, job->seed);
     if (options->nodes != 0) {
         printf(" --nodes %" PRIu64, options->nodes);
+    }
+    if (options->full_members != 0) {
+        printf(" --full-members %" PRIu64, options->full_members);
     }
     if (options->minutes != 0) {
         printf(" --minutes %" PRIu64, options->minutes);

@@ -14,8 +14,9 @@ struct run_options {
     uint64_t nodes;     /* 0: the seed decides */
     uint64_t minutes;   /* of faults; 0: the seed decides */
     uint64_t jobs;
-    bool overlay_only; /* no services */
-    bool until_failed; /* run_many: no further seed after the first failure */
+    uint64_t full_members; /* 0: as shipped */
+    bool overlay_only;     /* no services */
+    bool until_failed;     /* run_many: no further seed after the first failure */
     bool trace;
 };
 

@@ -152,6 +152,9 @@ void schedule_print(const struct schedule *schedule, FILE *file)
     fprintf(file, "latency %" PRIu64 "\nloss %" PRIu64 "\nskew %" PRIu64 "\n", schedule->latency_ms,
             schedule->loss_permille, schedule->skew_s);
     fprintf(file, "mixed %" PRIu64 "\n", schedule->mixed);
+    if (schedule->full_members != 0) {
+        fprintf(file, "full-members %" PRIu64 "\n", schedule->full_members);
+    }
     fprintf(file, "calm %" PRIu64 "\nconverge %" PRIu64 "\n", schedule->calm_ms,
             schedule->converge_ms);
     for (uint32_t i = 0; i < schedule->service_count; i++) {
@@ -334,15 +337,11 @@ static int parse_line(struct words *words, struct schedule *schedule)
         uint64_t *value;
         uint64_t value_max;
     } numbers[] = {
-        {"seed", &schedule->seed, UINT64_MAX},
-        {"nodes", &nodes, SIM_NODES_MAX},
-        {"members", &members, SIM_NODES_MAX},
-        {"latency", &schedule->latency_ms, 1000},
-        {"loss", &schedule->loss_permille, 1000},
-        {"skew", &schedule->skew_s, 100000},
-        {"mixed", &schedule->mixed, 1},
-        {"calm", &schedule->calm_ms, UINT32_MAX},
-        {"converge", &schedule->converge_ms, UINT32_MAX},
+        {"seed", &schedule->seed, UINT64_MAX},    {"nodes", &nodes, SIM_NODES_MAX},
+        {"members", &members, SIM_NODES_MAX},     {"latency", &schedule->latency_ms, 1000},
+        {"loss", &schedule->loss_permille, 1000}, {"skew", &schedule->skew_s, 100000},
+        {"mixed", &schedule->mixed, 1},           {"full-members", &schedule->full_members, 512},
+        {"calm", &schedule->calm_ms, UINT32_MAX}, {"converge", &schedule->converge_ms, UINT32_MAX},
     };
 
     if (strcmp(key, "at") == 0) {

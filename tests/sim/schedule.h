@@ -113,10 +113,11 @@ struct schedule {
     uint32_t members;    /* of them join at the beginning, the others when told to */
     uint64_t latency_ms; /* of the slowest pair, one way */
     uint64_t loss_permille;
-    uint64_t skew_s;      /* of wall clocks, at most, either way */
-    uint64_t mixed;       /* 1: some nodes lack a role, or have little room */
-    uint64_t calm_ms;     /* from here on no faults: everything converges ... */
-    uint64_t converge_ms; /* ... within so much, and stays so */
+    uint64_t skew_s;       /* of wall clocks, at most, either way */
+    uint64_t full_members; /* beyond, nodes keep a part of the membership; 0: as shipped */
+    uint64_t mixed;        /* 1: some nodes lack a role, or have little room */
+    uint64_t calm_ms;      /* from here on no faults: everything converges ... */
+    uint64_t converge_ms;  /* ... within so much, and stays so */
     uint32_t service_count;
     struct schedule_service services[SIM_SERVICES_MAX];
     uint32_t fault_count;

@@ -137,6 +137,7 @@ static void make_config(struct world *world, struct sim_node *node, uint64_t ind
     minga_NodeRecord *description = &config->overlay.description;
     uint64_t draw = world_draw(world, "roles", index, 0);
 
+    config->overlay.full_members_max = (uint32_t)world->schedule.full_members;
     config->overlay.storage_bytes_max = 256U << 20;
     description->addresses_count = 1;
     CHECK(text_copy(description->addresses[0], sizeof(description->addresses[0]), node->address) ==

@@ -41,6 +41,12 @@ static uint32_t others(const void *self, uint32_t count_max, struct node_id *nod
     return count_max > 0 ? 1 : 0;
 }
 
+static bool knows_all(const void *self)
+{
+    (void)self;
+    return true;
+}
+
 static const struct overlay_member *member(const void *self, const struct node_id *node)
 {
     const struct target *target = self;
@@ -147,6 +153,7 @@ static void target_make(struct target *target, struct surroundings *around)
                                     .discover = candidates,
                                     .others = others,
                                     .member = member,
+                                    .knows_all = knows_all,
                                     .record = no_record,
                                     .service_next = no_service};
     target->manager = manager_new(&config, &placement_scored);

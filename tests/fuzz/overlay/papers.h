@@ -118,12 +118,15 @@ static inline const struct papers *papers_made(void)
     return &made;
 }
 
-/* A node with a role and an address, of the community; the first `known_count` are its members. */
-static inline struct overlay *papers_node(const struct papers *papers, uint32_t index,
-                                          uint32_t known_count)
+/* A node with a role and an address, of the community; the first `known_count` are its members.
+ * It knows everyone up to `full_members_max`, and beyond keeps a part. */
+static inline struct overlay *papers_node_of(const struct papers *papers, uint32_t index,
+                                             uint32_t known_count, uint32_t full_members_max)
 {
-    struct overlay_config config = {
-        .node_key = papers->nodes[index], .seed = index + 1, .storage_bytes_max = 1 << 20};
+    struct overlay_config config = {.node_key = papers->nodes[index],
+                                    .seed = index + 1,
+                                    .storage_bytes_max = 1 << 20,
+                                    .full_members_max = full_members_max};
     struct overlay_blob blob = {.kind = BLOB_COMMUNITY};
     struct overlay *overlay;
 
@@ -140,6 +143,12 @@ static inline struct overlay *papers_node(const struct papers *papers, uint32_t 
         CHECK(overlay_load(overlay, &blob) == 0);
     }
     return overlay;
+}
+
+static inline struct overlay *papers_node(const struct papers *papers, uint32_t index,
+                                          uint32_t known_count)
+{
+    return papers_node_of(papers, index, known_count, 0);
 }
 
 /* A greeting as node `index` says it first. */

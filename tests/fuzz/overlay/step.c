@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
- * Bytes become events for an admitted node with three neighbours, who may send anything. After
- * each event the invariants must hold; nothing that others send may hit a CHECK.
+ * Bytes become events for an admitted node with three neighbours, who may send anything; an odd
+ * number of bytes for one that keeps only a part of the membership. After each event the
+ * invariants must hold; nothing that others send may hit a CHECK.
  *
  * Input: a row of [operation][argument][length low][length high][length bytes].
  */
@@ -102,15 +103,23 @@ static void greet(struct run *run, uint32_t neighbour, struct overlay_effects *e
     take_effects(run, effects);
 }
 
-static void start(struct run *run, struct overlay_effects *effects)
+/* `large`: more members than it keeps in full; see overlay/book.c. */
+static void start(struct run *run, bool large, struct overlay_effects *effects)
 {
-    run->overlay = papers_node(papers_made(), 0, NEIGHBOURS + 1);
+    struct overlay_event tick;
+
+    run->overlay = papers_node_of(papers_made(), 0, NEIGHBOURS + 1, large ? 1 : 0);
     run->now_ms = 1000;
     overlay_start(run->overlay, run->now_ms, 1790000000, effects);
     take_effects(run, effects);
     for (uint32_t i = 1; i <= NEIGHBOURS; i++) {
         greet(run, i, effects);
     }
+    run->now_ms += 2000;
+    tick = event_at(run, OVERLAY_TICK);
+    overlay_step(run->overlay, &tick, effects);
+    take_effects(run, effects);
+    CHECK(overlay_knows_all(run->overlay) == !large);
 }
 
 /* Replies need the id of a request: the low bits of the message's own id choose a recent one. */
@@ -127,6 +136,8 @@ static void receive(struct run *run, uint8_t argument, struct bytes bytes,
     if (event.source.inbound) {
         event.source.link = (argument & 0x20) != 0 ? 99 : neighbour;
         CHECK(keys_curve_public(&key, event.source.curve_key) == 0);
+    } else if ((argument & 0x10) != 0 && run->overlay->contacts[argument & 3].used) {
+        event.source.node = run->overlay->contacts[argument & 3].peer.node; /* dialled, unknown */
     } else {
         event.source.node = keys_node_id(&key);
     }
@@ -225,18 +236,21 @@ static void apply(struct run *run, uint8_t operation, uint8_t argument, struct b
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct overlay_effects effects; /* a megabyte, emptied after each call */
-    static struct rewind rewind;
-    static struct run started;
+    static struct rewind rewinds[2];
+    static struct run starts[2];
+    bool large = size % 2 == 1;
+    struct run *started = &starts[large];
+    struct rewind *rewind = &rewinds[large];
     struct run run;
 
     effects.count = 0;
     effects.arena_used_bytes = 0;
-    if (started.overlay == NULL) {
-        start(&started, &effects);
-        rewind_note(&rewind, started.overlay, sizeof(*started.overlay));
+    if (started->overlay == NULL) {
+        start(started, large, &effects);
+        rewind_note(rewind, started->overlay, sizeof(*started->overlay));
     }
-    rewind_back(&rewind);
-    run = started;
+    rewind_back(rewind);
+    run = *started;
     for (uint32_t step = 0; step < STEPS_MAX && size >= 4; step++) {
         size_t length_bytes = (size_t)data[2] | (size_t)data[3] << 8;
 

@@ -450,6 +450,7 @@ static inline void fake_node_make(struct community *community, uint32_t index)
         .discover = fake_discover,
         .others = fake_others,
         .member = fake_member,
+        .knows_all = fake_knows_all,
         .record = fake_record,
         .service_next = fake_service_next,
     };

@@ -319,6 +319,12 @@ HELPER void do_store(uint32_t who, const struct overlay_effect *effect)
             place = blob;
         }
     }
+    if (effect->blob.bytes.length_bytes == 0) { /* delete */
+        if (place != NULL) {
+            *place = node->blobs[--node->blob_count];
+        }
+        return;
+    }
     if (place == NULL) {
         cr_assert_lt(node->blob_count, BLOBS_MAX);
         place = &node->blobs[node->blob_count++];

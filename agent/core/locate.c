@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* In a large community not everyone is known: who manages a service is looked up. */
+#include "agent/core/internal.h"
+
+void core_locate_managers(struct core *core)
+{
+    for (uint32_t i = 0; !overlay_knows_all(core->overlay) && i < core_replica_count(core); i++) {
+        struct core_replica replica;
+        struct ring_key key;
+
+        core_replica(core, i, core->turn.now_ms, &replica);
+        key = (struct ring_key){replica.key.service.id};
+        overlay_locate(core->overlay, &core->now, &key, &core->io);
+    }
+}
+
+void core_find_candidates(struct core *core, struct request *request)
+{
+    struct ring_key key = {request->service.id};
+
+    overlay_locate(core->overlay, &core->now, &key, &core->io);
+    request->candidate_count = core->around.candidates(core->around.self, &request->service,
+                                                       CANDIDATES_MAX, request->candidates);
+    request->attempt_until_ms = 0;
+    if (request->candidate_count == 0 && !overlay_knows_all(core->overlay)) {
+        request->attempt_until_ms = core->turn.now_ms + LOCATE_AGAIN_MS;
+    }
+}

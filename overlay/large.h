@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/*
+ * The parts of an overlay that a large community needs, where a node keeps only a part of the
+ * membership: what they call each other for. For overlay/ only; comes with state.h.
+ */
+#include "overlay/state.h"
+
+/* --- book.c: the table of members as an address book */
+/* Takes up a member, in the place of another one when the table is full; `met`: whoever it is,
+ * else only one that lies near. Its index, or -ENOSPC. */
+int book_admit(struct overlay *overlay, const struct admission *admission, struct bytes encoded,
+               bool met);
+/* Is news of this node and its neighbours the member's concern? */
+bool book_is_told(const struct overlay *overlay, int index);
+bool book_is_neighbour(const struct overlay *overlay, const struct node_id *node);
+
+/* --- scale.c: small or large */
+uint32_t scale_of_ring(const struct ring *ring);
+uint32_t scale_size(const struct overlay *overlay);
+void scale_up(struct overlay *overlay, uint32_t size);
+/* More were admitted than the table holds. */
+void scale_overflow(struct overlay *overlay);
+void scale_hear(struct overlay *overlay, const minga_Digest *digest);
+void scale_tick(struct overlay *overlay);
+
+/* --- chain.c: who vouches for whom */
+/* The admissions from this countersigner up to the community. Their count, or -1. */
+int chain_from(const struct overlay *overlay, const struct public_key *countersigner,
+               struct chain_link links_out[CHAIN_MAX]);
+/* The admission of who countersigned this node's; empty when it is not known. */
+struct bytes chain_countersigner(const struct overlay *overlay);
+bool chain_is_long(const struct overlay *overlay);
+/* Keeps the own chain, since its members may be forgotten. */
+void chain_keep(struct overlay *overlay);
+bool chain_vouches(const struct overlay *overlay, const struct admission *admission);
+/* Verifies an admission only to accept what its node countersigned. */
+bool chain_take(struct overlay *overlay, struct bytes encoded);
+/* Keeps on disk what the join has brought. */
+void chain_store(struct overlay *overlay);
+void chain_ask(struct overlay *overlay, const struct asker *asker);
+void chain_on_ask(struct overlay *overlay, const struct arrival *arrival);
+void chain_on_vouchers(struct overlay *overlay, const struct arrival *arrival);
+
+/* --- contacts.c */
+struct contact *contact_find(struct overlay *overlay, const struct node_id *node);
+const struct contact *contact_look(const struct overlay *overlay, const struct node_id *node);
+void contact_learn(struct overlay *overlay, const minga_Contact *named);
+bool contact_fill(const struct overlay *overlay, const struct node_id *node, minga_Contact *out);
+/* Should a greeting go to this one, which is no known member? */
+bool contact_greets(struct overlay *overlay, const struct node_id *node);
+void contact_lost(struct overlay *overlay, const struct node_id *node);
+/* The present message names this node: asks its sender later who that is, if need be. */
+void contacts_named(struct overlay *overlay, const struct node_id *node);
+void contacts_ask(struct overlay *overlay, const struct node_id *from);
+void contacts_on_who(struct overlay *overlay, const struct arrival *arrival);
+void contacts_on_reply(struct overlay *overlay, const struct request *request,
+                       const struct arrival *arrival);
+void contacts_received(struct overlay *overlay, const struct arrival *arrival);
+void contacts_tick(struct overlay *overlay);
+
+/* --- search.c: who holds a key */
+bool search_is_known(const struct overlay *overlay, const struct ring_key *key);
+/* The holders of a key that lies near this node; 0 for others. */
+uint32_t search_holders(const struct overlay *overlay, const struct ring_key *key,
+                        uint32_t count_max, struct node_id *nodes_out);
+bool search_start(struct overlay *overlay, const struct ring_key *key, enum search_for purpose,
+                  uint64_t number);
+void search_found(struct overlay *overlay, const struct request *request,
+                  const minga_LookupReply *answer);
+void search_on_reply(struct overlay *overlay, const struct request *request,
+                     const struct arrival *arrival);
+void search_on_timeout(struct overlay *overlay, const struct request *request);
+
+/* --- far.c: fingers and known arcs */
+void far_init(struct overlay *overlay);
+void far_tick(struct overlay *overlay);
+/* A member is up and has spoken itself; it is gone; it answered after so long. */
+void far_known(struct overlay *overlay, int index);
+void far_lost(struct overlay *overlay, int index);
+void far_answered(struct overlay *overlay, int index, uint64_t rtt_ms);
+/* `holders[0]` answers for the key of a finished lookup; `from`: the begin of its arc, or NULL. */
+void far_found(struct overlay *overlay, const struct ring_key *key, const struct node_id *owner,
+               const struct ring_key *from);
+
+/* --- located.c: where keys lie that are asked for again and again */
+void located_found(struct overlay *overlay, const struct ring_key *key,
+                   const struct node_id *holders, uint32_t count);
+uint32_t located_holders(const struct overlay *overlay, const struct ring_key *key,
+                         uint32_t count_max, struct node_id *nodes_out);
