@@ -403,7 +403,7 @@ Test(partial, more_nodes_than_places_form_one_ring_and_every_lookup_is_right, .t
         perform(i);
         run_for(3000);
         for (uint32_t k = 0; k < COUNT; k++) {
-            if (overlay_responsible(net.nodes[k].overlay, &key)) {
+            if (overlay_responsible(net.nodes[k].overlay, &key, net.now_ms)) {
                 cr_assert_eq(owner, COUNT, "two answer for a key");
                 owner = k;
             }
