@@ -11,8 +11,8 @@
  *   needed (the link broke and the new one was refused, or two refusals), and a helper that finds
  *   the same, or REFUSED_WAIT_MS in which no helper saw it;
  * - when it has answered nothing for GONE_MS (longer if it is far) since a question was asked for
- *   the second time, and others had time to see it. A process that gets no time for two seconds is
- *   not dead, though a message was lost just before.
+ *   the second time, and others had time to see it. A process that gets no time for almost two
+ *   seconds is not dead, though a message was lost just before.
  * One timeout is never a death.
  *
  * This node notices its own slowness before it accuses others (after Dadgar, Phillips and Currey,

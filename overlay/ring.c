@@ -166,6 +166,17 @@ static void watch_lease(struct ring *ring, uint64_t now_ms)
     }
 }
 
+/* While we slept nobody could tell us anything: what is waited for begins anew. */
+static void watch_sleep(struct ring *ring, uint64_t now_ms)
+{
+    if (ring->seen_ms != 0 && now_ms - ring->seen_ms > RING_STALL_MS) {
+        ring->begun_ms = now_ms;
+        ring->lapsed_ms = 0;
+        ring->all_idle = false;
+    }
+    ring->seen_ms = now_ms;
+}
+
 static void ask_keeper(const struct ring *ring, struct ring_effects *effects)
 {
     const struct ring_node *keeper = ring_keeper(ring);
@@ -409,6 +420,7 @@ void ring_step(struct ring *ring, const struct ring_event *event, struct ring_ef
 
     effects_out->count = 0;
     effects_out->answer = (struct ring_answer){.verdict = RING_IDLE};
+    watch_sleep(ring, event->now_ms);
     watch_lease(ring, event->now_ms);
     dispatch(ring, event, effects_out);
     watch_lease(ring, event->now_ms);

@@ -28,6 +28,7 @@ enum {
     RING_JOIN_MS = 100,            /* a node without a lease asks so often */
     RING_ALONE_MS = 2 * ABSENT_MS, /* joining, and nobody is heard: alone */
     RING_NEWCOMER_MS = 1000,       /* a newcomer that does not ask again is forgotten */
+    RING_STALL_MS = ABSENT_MS,     /* no event for longer: we slept */
     RING_EFFECTS_MAX = 8,
 };
 
@@ -135,6 +136,7 @@ struct ring {
     bool has_arc; /* an arc was reported */
     struct ring_key arc_from;
     uint64_t begun_ms; /* joining since */
+    uint64_t seen_ms;  /* the last event */
     uint64_t next_ms;  /* of the periodic work */
 };
 

@@ -9,7 +9,8 @@ static void note(struct world *world, struct lookup_check *lookup, uint32_t node
 {
     const struct core *core = world->nodes[node].core;
 
-    if (core != NULL && overlay_responsible(core_overlay(core), &lookup->key, world_node_ms(world, node))) {
+    if (core != NULL &&
+        overlay_responsible(core_overlay(core), &lookup->key, world_node_ms(world, node))) {
         lookup->was_responsible[node] = true;
     }
 }

@@ -9,6 +9,7 @@
 #include "tests/sim/world.h"
 
 enum {
+    WILLING_MS_MIN = 5000,
     OLDER_MS_MIN = 3000,    /* reports are so old at most */
     ALONE_MARGIN_MS = 6000, /* of noticing, and of stopping with grace */
 };
@@ -47,18 +48,25 @@ static bool runs_well(const struct sim_replica *replica)
     return replica != NULL && replica->state == SIM_RUNNING && replica->healthy && !replica->frozen;
 }
 
+/* Long enough for its manager to know. */
+static bool was_willing(const struct world *world, uint32_t node)
+{
+    return is_willing(world, node) &&
+           world->now_ms > world->nodes[node].unwilling_ms + WILLING_MS_MIN;
+}
+
 void check_replicas_stopping(struct world *world, uint32_t node, const struct replica_key *key)
 {
     const struct sim_replica *ended = find_replica(&world->nodes[node].sandbox, key, false);
 
-    if (!runs_well(ended) || !is_willing(world, node) || world->checker.split_count > 0) {
+    if (!runs_well(ended) || !was_willing(world, node) || world->checker.split_count > 0) {
         return;
     }
     for (uint32_t other = 0; other < world->node_count; other++) {
         const struct sim_replica *kept =
             other == node ? NULL : find_replica(&world->nodes[other].sandbox, key, true);
 
-        if (runs_well(kept) && is_willing(world, other) &&
+        if (runs_well(kept) && was_willing(world, other) &&
             ended->started_ms + OLDER_MS_MIN < kept->started_ms &&
             world->now_ms > kept->started_ms + OLDER_MS_MIN) {
             world_fail(world, "%s ends its replica %u, which is older than the one of %s",
@@ -72,6 +80,9 @@ void check_replicas_alone(struct world *world)
     for (uint32_t node = 0; node < world->node_count; node++) {
         struct sim_node *host = &world->nodes[node];
 
+        if (host->sandbox.count > 0 && !is_willing(world, node)) {
+            host->unwilling_ms = world->now_ms;
+        }
         if (host->cut_count == 0 || !host->powered || host->core == NULL ||
             host->sandbox.count == 0 || world->now_ms < host->stalled_until_ms) {
             host->alone_ms = world->now_ms;

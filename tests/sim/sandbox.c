@@ -210,8 +210,8 @@ void sandbox_stop(struct world *world, uint32_t node, const struct replica_key *
     if (replica->state == SIM_STOPPING) {
         return;
     }
-    replica->state = SIM_STOPPING;
     checker_stopping(world, node, key);
+    replica->state = SIM_STOPPING;
     world_after(world, 5 + world_draw(world, "stop", node, replica->serial) % 600,
                 (struct event){.run = run_stopped, .node = node, .number = replica->serial});
 }

@@ -33,7 +33,7 @@ static bool has_time(const struct shrink *shrink)
 
 /* Does `tried` fail as well? Then it is the smallest. Both broke an invariant, or both died: the
  * texts may name other nodes. */
-static bool accept(struct shrink *shrink)
+static bool keep_if_failing(struct shrink *shrink)
 {
     struct run_result result;
 
@@ -55,7 +55,7 @@ static bool leave_out(struct shrink *shrink, uint32_t from, uint32_t count)
     memmove(&tried->faults[from], &tried->faults[from + count],
             (tried->fault_count - from - count) * sizeof(tried->faults[0]));
     tried->fault_count -= count;
-    return accept(shrink);
+    return keep_if_failing(shrink);
 }
 
 /* From the end on, since what comes late disturbs less of what comes before. */
@@ -91,7 +91,7 @@ static bool shorten(struct shrink *shrink)
         if (shrink->smallest.faults[i - 1].for_ms >= 2UL * FOR_MS_MIN) {
             shrink->tried = shrink->smallest;
             shrink->tried.faults[i - 1].for_ms /= 2;
-            any = accept(shrink) || any;
+            any = keep_if_failing(shrink) || any;
         }
     }
     return any;
@@ -106,7 +106,7 @@ static void calm_down(struct shrink *shrink)
         shrink->tried = shrink->smallest;
         if (*values[i] != 0) {
             *values[i] = 0;
-            (void)accept(shrink);
+            (void)keep_if_failing(shrink);
         }
     }
 }

@@ -53,9 +53,10 @@ struct sim_node {
     struct sim_clock clock;
     int64_t wall_skew_s;
     uint64_t stalled_until_ms;
-    uint64_t begun_ms; /* of the present process */
-    uint64_t died_ms;  /* the last one, without a word; 0: it took its leave */
-    uint64_t alone_ms; /* last seen with a cable, or without a replica */
+    uint64_t begun_ms;     /* of the present process */
+    uint64_t died_ms;      /* the last one, without a word; 0: it took its leave */
+    uint64_t unwilling_ms; /* last seen paused, draining, cut, or not at all */
+    uint64_t alone_ms;     /* last seen with a cable, or without a replica */
     uint32_t garble_permille;
     struct liar *liar;    /* NULL: says what its core says */
     bool is_clone;        /* has another one's key and disk for the time being */

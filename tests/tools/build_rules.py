@@ -29,10 +29,12 @@ def commands(build):
 
 
 def options_of(entries):
-    """Include paths and definitions of all targets together."""
+    """Include paths and definitions of all targets together, but for those with tiny limits."""
     options = []
     for entry in entries:
         words = shlex.split(entry["command"])
+        if "-DMINGA_TINY_LIMITS" in words:
+            continue
         for place, word in enumerate(words):
             option = (word, words[place + 1]) if word == "-isystem" else (word,)
             if word.startswith(("-I", "-D", "-isystem")) and option not in options:

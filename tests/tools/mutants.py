@@ -13,7 +13,8 @@ lines that stand there and what stands in their place:
     new lines
     >>>>
 
-The shipped code knows nothing of this: only the changed file is compiled again, in BUILD/mutants,
+After `file:` there may be `seeds: OPTIONS`, more options of minga-sim, or `scenario: NAME`, a file of
+tests/sim/scenarios that sees it where seeds hardly ever would. The shipped code knows nothing of this: only the changed file is compiled again, in BUILD/mutants,
 and linked in front of the libraries.
 
 usage: mutants.py --check                       do all old lines still match, exactly once?
@@ -29,7 +30,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 FOLDER = ROOT / "tests" / "sim" / "mutants"
-FORM = re.compile(r"breaks: (?P<breaks>.+)\nfile: (?P<file>\S+)\n(?:seeds: (?P<options>.+)\n)?(?P<hunks>(?:<<<<\n.*?>>>>\n)+)",
+FORM = re.compile(r"breaks: (?P<breaks>.+)\nfile: (?P<file>\S+)\n(?:seeds: (?P<options>.+)\n)?(?:scenario: (?P<scenario>.+)\n)?(?P<hunks>(?:<<<<\n.*?>>>>\n)+)",
                   re.DOTALL)
 HUNK = re.compile(r"<<<<\n(.*?)====\n(.*?)>>>>\n", re.DOTALL)
 
@@ -43,6 +44,7 @@ class Mutant:
             return
         self.breaks, self.file = form["breaks"], form["file"]
         self.options = shlex.split(form["options"] or "")
+        self.scenario = form["scenario"]
         self.source = (ROOT / self.file).read_text() if (ROOT / self.file).is_file() else ""
         for old, new in HUNK.findall(form["hunks"]):
             count = self.source.count(old)
@@ -94,10 +96,23 @@ def make(mutant, build):
     return folder / "minga-sim"
 
 
+def run_scenario(mutant, program):
+    """What seeds meet too seldom has a schedule of its own."""
+    path = FOLDER.parent / "scenarios" / f"{mutant.scenario}.txt"
+    done = subprocess.run([program, "--schedule", path, "--seed", "1"], capture_output=True,
+                          text=True, errors="replace", check=False)
+    failed = re.search(r"^FAILED at \d+ ms: (.*)$", done.stdout, re.MULTILINE)
+    if not failed:
+        return None, f"scenario {mutant.scenario} does not see it"
+    return f"scenario {mutant.scenario}", failed[1]
+
+
 def run(mutant, build, options):
     """Returns (seeds needed or None, what was violated)."""
     program = make(mutant, build)
     begun = time.monotonic()
+    if mutant.scenario:
+        return run_scenario(mutant, program)
     done = subprocess.run([program, "--seeds", options.seeds, "--jobs", options.jobs, "--until-failed",
                            *mutant.options], capture_output=True, text=True, errors="replace", check=False)
     (program.parent / "output").write_text(done.stdout + done.stderr)

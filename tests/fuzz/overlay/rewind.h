@@ -4,6 +4,7 @@
  * A large block of memory that goes back to what it was, at the price of the pages touched since:
  * its pages become a private mapping of a file that holds the moment to go back to.
  */
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>

@@ -188,10 +188,23 @@ Test(ring, a_newcomer_answers_for_nothing_until_its_keeper_hands_over)
 Test(ring, nobody_heard_in_time_means_alone_and_not_earlier)
 {
     begin(20, false);
+    step(tick(1000 + RING_ALONE_MS / 2));
     step(tick(1000 + RING_ALONE_MS - 1));
     cr_assert_eq(ring.phase, RING_JOINING);
     step(tick(1000 + RING_ALONE_MS - 1 + RING_JOIN_MS));
     cr_assert(answers_for(99));
+}
+
+Test(ring, sleep_counts_neither_as_waiting_for_others_nor_as_having_been_told_nothing)
+{
+    begin(20, false);
+    step(tick(900000));
+    cr_assert_eq(ring.phase, RING_JOINING);
+    be_in_the_middle();
+    step(tick(2000 + LEASE_MS));
+    step(asked(10, 900000));
+    cr_assert_eq(effects.answer.verdict, RING_BUSY);
+    cr_assert(!answers_for(20));
 }
 
 Test(ring, when_all_wait_to_join_the_first_one_begins)
@@ -258,7 +271,7 @@ Test(ring, a_node_without_a_lease_grants_none_until_it_would_have_been_told)
 {
     be_in_the_middle();
     step(tick(2000 + LEASE_MS));
-    step(asked(10, 2000 + LEASE_MS + 1));
+    step(asked(10, 2000 + LEASE_MS + RECLAIM_MS - 1));
     cr_assert_eq(effects.answer.verdict, RING_BUSY);
     step(asked(10, 2000 + LEASE_MS + RECLAIM_MS));
     cr_assert_eq(effects.answer.verdict, RING_GRANTED);
