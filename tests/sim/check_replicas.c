@@ -10,6 +10,8 @@
 
 enum {
     WILLING_MS_MIN = 5000,
+    /* With more, what a manager knew when it judged is not what is seen from here. */
+    RIVAL_FAULTS_MAX = 6,
     OLDER_MS_MIN = 3000,    /* reports are so old at most */
     ALONE_MARGIN_MS = 6000, /* of noticing, and of stopping with grace */
 };
@@ -55,23 +57,46 @@ static bool was_willing(const struct world *world, uint32_t node)
            world->now_ms > world->nodes[node].unwilling_ms + WILLING_MS_MIN;
 }
 
+/* The only one in its slot besides that of `node`; node_count: there is none, or more than one. */
+static uint32_t only_rival(const struct world *world, uint32_t node, const struct replica_key *key)
+{
+    uint32_t rival = world->node_count;
+
+    for (uint32_t other = 0; other < world->node_count; other++) {
+        if (other == node || find_replica(&world->nodes[other].sandbox, key, true) == NULL) {
+            continue;
+        }
+        if (rival != world->node_count) {
+            return world->node_count;
+        }
+        rival = other;
+    }
+    return rival;
+}
+
+/* Does its agent know how old it is? One that was started since counts from then on. */
+static bool is_aged(const struct sim_node *node, const struct sim_replica *replica)
+{
+    return runs_well(replica) && node->begun_ms < replica->started_ms;
+}
+
 void check_replicas_stopping(struct world *world, uint32_t node, const struct replica_key *key)
 {
     const struct sim_replica *ended = find_replica(&world->nodes[node].sandbox, key, false);
+    uint32_t other = only_rival(world, node, key);
+    const struct sim_replica *kept;
 
-    if (!runs_well(ended) || !was_willing(world, node) || world->checker.split_count > 0) {
+    if (other == world->node_count || world->checker.split_count > 0 ||
+        world->schedule.fault_count > RIVAL_FAULTS_MAX) {
         return;
     }
-    for (uint32_t other = 0; other < world->node_count; other++) {
-        const struct sim_replica *kept =
-            other == node ? NULL : find_replica(&world->nodes[other].sandbox, key, true);
-
-        if (runs_well(kept) && was_willing(world, other) &&
-            ended->started_ms + OLDER_MS_MIN < kept->started_ms &&
-            world->now_ms > kept->started_ms + OLDER_MS_MIN) {
-            world_fail(world, "%s ends its replica %u, which is older than the one of %s",
-                       world->nodes[node].name, key->slot, world->nodes[other].name);
-        }
+    kept = find_replica(&world->nodes[other].sandbox, key, true);
+    if (is_aged(&world->nodes[node], ended) && was_willing(world, node) &&
+        is_aged(&world->nodes[other], kept) && was_willing(world, other) &&
+        ended->started_ms + OLDER_MS_MIN < kept->started_ms &&
+        world->now_ms > kept->started_ms + OLDER_MS_MIN) {
+        world_fail(world, "%s ends its replica %u, which is older than the one of %s",
+                   world->nodes[node].name, key->slot, world->nodes[other].name);
     }
 }
 
