@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -134,6 +135,9 @@ static int await_child(pid_t child, const sigset_t *before)
         }
         ended = waitpid(child, &status, WNOHANG);
     }
+    /* Its worker dies with it, a moment later: until then it may still write. */
+    while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) {
+    }
     return status;
 }
 
@@ -146,15 +150,18 @@ static int push_minded(struct session *session, const char *name, int archive_fd
     struct staged staged = {.parent_fd = -1, .folder_fd = -1};
     sigset_t before;
     pid_t child;
-    int status = make_parent(session, &staged);
+    int status;
 
-    if (status != EXIT_DONE) {
+    sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL}, NULL); /* may come ignored */
+    block_signals(true, &before); /* before there is anything that one could leave behind */
+    status = make_parent(session, &staged);
+    if (status != EXIT_DONE || prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0) {
+        block_signals(false, &before);
         staged_done(&staged);
-        return status;
+        return status != EXIT_DONE ? status
+                                   : problem_set(&session->problem, EXIT_REFUSED, "push", "%m");
     }
     fflush(stdout);
-    sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL}, NULL); /* may come ignored */
-    block_signals(true, &before);
     child = fork();
     if (child < 0) {
         status = problem_set(&session->problem, EXIT_REFUSED, "push", "%m");
