@@ -132,30 +132,6 @@ static bool answers(const struct world *world, uint32_t node, const struct ring_
                                                         world_node_ms(world, node));
 }
 
-/* Has it a whole ring of its own? */
-static bool is_alone(const struct world *world, uint32_t node)
-{
-    struct overlay_ring_view view;
-
-    if (!answers(world, node, &world->owners.keys[OWNERS_KEYS + node])) {
-        return false;
-    }
-    overlay_ring(core_overlay(world->nodes[node].core), &view);
-    return view.predecessor_count == 0; /* it is not named itself */
-}
-
-/* Is `b` apart from `a`, which is awake? One that sleeps is not, only for that; but who begins a
- * ring while it sleeps cannot know of its ring, and neither learns of the other before it wakes. */
-static bool is_apart(const struct world *world, uint32_t a, uint32_t b)
-{
-    const struct owners *owners = &world->owners;
-    uint64_t apart_ms = *apart_of(owners, a, b);
-    bool sleeps = !is_awake(world, b) && world->nodes[b].core != NULL && world->nodes[b].powered;
-
-    return !is_near(world, b, owners->part[a]) ||
-           (sleeps && ((apart_ms != 0 && apart_ms == owners->checked_ms) || is_alone(world, a)));
-}
-
 static void note_parts(struct world *world)
 {
     struct owners *owners = &world->owners;
@@ -163,7 +139,7 @@ static void note_parts(struct world *world)
     find_parts(world, owners->part);
     for (uint32_t a = 0; a < owners->node_count; a++) {
         for (uint32_t b = 0; b < owners->node_count && is_awake(world, a); b++) {
-            if (a != b && is_apart(world, a, b)) {
+            if (a != b && !is_near(world, b, owners->part[a])) {
                 *apart_of(owners, a, b) = world->now_ms;
                 *apart_of(owners, b, a) = world->now_ms;
             }
@@ -176,7 +152,6 @@ static void note_parts(struct world *world)
         }
         owners->is_free[node] = !answers(world, node, &owners->keys[OWNERS_KEYS + node]);
     }
-    owners->checked_ms = world->now_ms;
 }
 
 static bool may_both(const struct world *world, uint32_t a, uint32_t b)

@@ -8,9 +8,8 @@
  * Parts that were separate each have owners of their own, and cannot know of each other the moment
  * they meet: a pair of nodes is only held to this when it has been in one part for
  * OWNERS_MERGE_MS. Nothing else excuses: not a crash, a restart, a stall, loss, a false alarm.
- * - Who has no lease while parts merge (it joins, or its lease ran out) may get the next one from
- *   either: it stands for all whom it can reach.
- * - Who begins a ring of its own while others sleep is a part by itself until those wake.
+ * Who has no lease while parts merge (it joins, or its lease ran out) may get the next one from
+ * either: it stands for all whom it can reach.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,7 +31,6 @@ struct owners {
     bool *is_free;      /* each node: it had no lease when it was last looked at */
     uint32_t *part;     /* of each node; its own number when it takes no part */
     uint64_t *apart_ms; /* of each pair: when the two were last in different parts; 0: never */
-    uint64_t checked_ms;
 };
 
 /* When the nodes have their keys. */
