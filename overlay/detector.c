@@ -11,7 +11,7 @@ static void pronounce(struct detector_verdicts *verdicts, enum detector_verdict_
                       int member)
 {
     CHECK(verdicts->count < DETECTOR_VERDICTS_MAX);
-    verdicts->list[verdicts->count++] = (struct detector_verdict){kind, member};
+    verdicts->list[verdicts->count++] = (struct detector_verdict){.kind = kind, .member = member};
 }
 
 static bool is_watched(const struct watched *watched)
@@ -253,6 +253,7 @@ static void check_one(struct detector *detector, int member, uint64_t now_ms,
     }
     if (is_dead(detector, watched, own_now_ms)) {
         pronounce(verdicts, VERDICT_DEAD, member);
+        verdicts->list[verdicts->count - 1].is_gone = is_gone(watched, own_now_ms);
         memset(watched, 0, sizeof(*watched));
         return;
     }

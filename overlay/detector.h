@@ -64,6 +64,7 @@ enum detector_verdict_kind {
 struct detector_verdict {
     enum detector_verdict_kind kind;
     int member;
+    bool is_gone; /* DEAD: its addresses refuse; else only silent, and it may live */
 };
 
 struct detector_verdicts {

@@ -84,7 +84,7 @@ static void set_suspect(struct overlay *overlay, int index, bool suspect)
     }
 }
 
-static void declare_dead(struct overlay *overlay, int index)
+static void declare_dead(struct overlay *overlay, int index, bool is_gone)
 {
     struct member *member = &overlay->membership.list[index];
     minga_Item item = minga_Item_init_zero;
@@ -93,8 +93,7 @@ static void declare_dead(struct overlay *overlay, int index)
         !membership_bury(&overlay->membership, index, member->incarnation)) {
         return;
     }
-    /* Sooner than by silence only because its addresses refuse: there is no process any more. */
-    member->refused = overlay->now_ms - member->heard_ms < ABSENT_MS;
+    member->refused = is_gone;
     effect_trace(overlay, "node %02x%02x is dead: silent for %llu ms",
                  member->view.node.id.bytes[0], member->view.node.id.bytes[1],
                  (unsigned long long)(overlay->now_ms - member->heard_ms));
@@ -132,7 +131,7 @@ static void perform(struct overlay *overlay, const struct detector_verdict *verd
         set_suspect(overlay, verdict->member, false);
         break;
     case VERDICT_DEAD:
-        declare_dead(overlay, verdict->member);
+        declare_dead(overlay, verdict->member, verdict->is_gone);
         break;
     }
 }

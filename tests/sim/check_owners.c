@@ -14,10 +14,10 @@ void owners_init(struct world *world)
     owners->node_count = node_count;
     owners->key_count = OWNERS_KEYS + node_count;
     owners->keys = calloc(owners->key_count, sizeof(*owners->keys));
-    owners->life = calloc(node_count, sizeof(*owners->life));
+    owners->is_free = calloc(node_count, sizeof(*owners->is_free));
     owners->part = calloc(node_count, sizeof(*owners->part));
     owners->apart_ms = calloc((size_t)node_count * node_count, sizeof(*owners->apart_ms));
-    CHECK(owners->keys != NULL && owners->life != NULL && owners->part != NULL &&
+    CHECK(owners->keys != NULL && owners->is_free != NULL && owners->part != NULL &&
           owners->apart_ms != NULL);
     for (uint32_t i = 0; i < OWNERS_KEYS; i++) {
         for (uint32_t k = 0; k < ID_BYTES; k++) {
@@ -32,7 +32,7 @@ void owners_init(struct world *world)
 void owners_done(struct owners *owners)
 {
     free(owners->keys);
-    free(owners->life);
+    free(owners->is_free);
     free(owners->part);
     free(owners->apart_ms);
 }
@@ -111,8 +111,8 @@ static uint64_t *apart_of(const struct owners *owners, uint32_t a, uint32_t b)
     return &owners->apart_ms[(size_t)a * owners->node_count + b];
 }
 
-/* A process that has just begun: whom it reaches, it may join. */
-static void note_start(struct owners *owners, uint32_t node)
+/* One with no lease: its next one, and its arc, may come from any ring that it reaches. */
+static void note_free(struct owners *owners, uint32_t node)
 {
     for (uint32_t a = 0; a < owners->node_count; a++) {
         for (uint32_t c = 0; c < owners->node_count && a != node; c++) {
@@ -124,6 +124,12 @@ static void note_start(struct owners *owners, uint32_t node)
             }
         }
     }
+}
+
+static bool answers(const struct world *world, uint32_t node, const struct ring_key *key)
+{
+    return is_awake(world, node) && overlay_responsible(core_overlay(world->nodes[node].core), key,
+                                                        world_node_ms(world, node));
 }
 
 static void note_parts(struct world *world)
@@ -140,17 +146,12 @@ static void note_parts(struct world *world)
         }
     }
     for (uint32_t node = 0; node < owners->node_count; node++) {
-        if (is_awake(world, node) && owners->life[node] != world->nodes[node].life) {
-            owners->life[node] = world->nodes[node].life;
-            note_start(owners, node);
+        /* As it was before this moment too: what it has now may just have come. */
+        if (is_awake(world, node) && owners->is_free[node]) {
+            note_free(owners, node);
         }
+        owners->is_free[node] = !answers(world, node, &owners->keys[OWNERS_KEYS + node]);
     }
-}
-
-static bool answers(const struct world *world, uint32_t node, const struct ring_key *key)
-{
-    return is_awake(world, node) && overlay_responsible(core_overlay(world->nodes[node].core), key,
-                                                        world_node_ms(world, node));
 }
 
 static bool may_both(const struct world *world, uint32_t a, uint32_t b)

@@ -7,9 +7,11 @@
  *
  * Parts that were separate each have owners of their own, and cannot know of each other the moment
  * they meet: a pair of nodes is only held to this when it has been in one part for
- * OWNERS_MERGE_MS. Nothing else excuses: not a crash, a restart, a stall, loss, a false alarm. (A
- * process that begins while parts merge may join either: it stands for all whom it can reach.)
+ * OWNERS_MERGE_MS. Nothing else excuses: not a crash, a restart, a stall, loss, a false alarm.
+ * Who has no lease while parts merge (it joins, or its lease ran out) may get the next one from
+ * either: it stands for all whom it can reach.
  */
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/ids.h"
@@ -26,7 +28,7 @@ struct owners {
     uint32_t node_count;
     uint32_t key_count;
     struct ring_key *keys;
-    uint32_t *life;     /* the process of each node that was seen last */
+    bool *is_free;      /* each node: it had no lease when it was last looked at */
     uint32_t *part;     /* of each node; its own number when it takes no part */
     uint64_t *apart_ms; /* of each pair: when the two were last in different parts; 0: never */
 };

@@ -73,12 +73,29 @@ void network_clog(struct world *world, uint32_t from, uint32_t to, uint64_t unti
 
 /* ------------------------------------------------------------------ losing a link */
 
+/* News of a link: which one, of which socket, and was it refused? */
+static uint64_t news_number(const struct link *link, uint32_t target, bool refused)
+{
+    return (uint64_t)refused << 63 | (uint64_t)(link->socket & 0x7fffffff) << 32 | target;
+}
+
+/* What was still to be heard of a socket that was closed meanwhile is gone with its monitor. */
+static bool is_of_closed_socket(struct world *world, const struct event *event)
+{
+    const struct link *link = link_of(world, event->node, (uint32_t)event->number);
+
+    return (event->number >> 32 & 0x7fffffff) != (link->socket & 0x7fffffff);
+}
+
 static void run_link_lost(struct world *world, struct event *event)
 {
     struct overlay_event lost = {.kind = OVERLAY_LINK_LOST};
 
+    if (is_of_closed_socket(world, event)) {
+        return;
+    }
     lost.node = world->nodes[(uint32_t)event->number].id;
-    lost.refused = event->number >> 32 != 0;
+    lost.refused = event->number >> 63 != 0;
     world_step_overlay(world, event->node, &lost);
 }
 
@@ -127,7 +144,7 @@ static void lose(struct world *world, uint32_t dialler, uint32_t target, uint64_
     tell_dialler(world, link, delay_ms,
                  (struct event){.run = run_link_lost,
                                 .node = dialler,
-                                .number = (uint64_t)refused << 32 | target});
+                                .number = news_number(link, target, refused)});
     dial_again(world, link, dialler, target);
 }
 
@@ -217,7 +234,10 @@ static void run_link_up(struct world *world, struct event *event)
 {
     struct overlay_event up = {.kind = OVERLAY_LINK_UP};
 
-    up.node = world->nodes[event->number].id;
+    if (is_of_closed_socket(world, event)) {
+        return;
+    }
+    up.node = world->nodes[(uint32_t)event->number].id;
     world_step_overlay(world, event->node, &up);
 }
 
@@ -232,7 +252,9 @@ static void link_established(struct world *world, struct link *link, uint32_t di
     link->order_ms[TO_TARGET] = world->now_ms;
     link->order_ms[TO_DIALLER] = world->now_ms;
     tell_dialler(world, link, 0,
-                 (struct event){.run = run_link_up, .node = dialler, .number = target});
+                 (struct event){.run = run_link_up,
+                                .node = dialler,
+                                .number = news_number(link, target, false)});
     while ((packet = packets_take(&link->waiting)) != NULL) {
         packet->generation = link->generation;
         put(world, link, packet);
@@ -448,6 +470,8 @@ void network_hang_up(struct world *world, uint32_t node, const struct node_id *p
 
         if (link->state != LINK_NONE && id_equal(&world->nodes[target].id.id, &peer->id)) {
             link->state = LINK_NONE;
+            link->socket++;
+            link->news_ms = 0;
             link_drop(link);
         }
     }

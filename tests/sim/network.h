@@ -53,6 +53,7 @@ enum link_state { LINK_NONE, LINK_DIALLING, LINK_UP };
 struct link { /* one per ordered pair (dialler, target) */
     enum link_state state;
     uint32_t generation;
+    uint32_t socket; /* which one of the dialler's for this target: those that it closed before */
     uint32_t dialler_life;
     uint32_t target_life; /* while UP */
     struct public_key target_key;

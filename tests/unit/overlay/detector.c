@@ -44,6 +44,16 @@ static bool pronounced(enum detector_verdict_kind kind)
     return false;
 }
 
+static bool is_surely_gone(void)
+{
+    for (uint32_t i = 0; i < verdicts.count; i++) {
+        if (verdicts.list[i].kind == VERDICT_DEAD) {
+            return verdicts.list[i].is_gone;
+        }
+    }
+    return false;
+}
+
 /* Ticks whenever it wants to be woken, from (not including) one time to (including) another; the
  * first time at which the verdict falls, or 0. */
 static uint64_t first_time(enum detector_verdict_kind kind, uint64_t from_ms, uint64_t to_ms)
@@ -224,6 +234,25 @@ Test(detector, a_helper_that_is_refused_too_ends_the_waiting)
     step(DETECTOR_REFUSED, 3, 1504);
     step(DETECTOR_TICK, 0, 1504);
     cr_assert(pronounced(VERDICT_DEAD));
+}
+
+Test(detector, only_who_is_refused_is_surely_gone_however_short_the_silence)
+{
+    watch(3, 1000);
+    step(DETECTOR_LINK_LOST, 3, 1500);
+    step(DETECTOR_REFUSED, 3, 1501);
+    step(DETECTOR_TICK, 0, 1500 + REFUSED_WAIT_MS);
+    cr_assert(pronounced(VERDICT_DEAD));
+    cr_assert(is_surely_gone());
+
+    /* Asked twice right after it was heard: dead by silence, in less than ABSENT_MS of it. */
+    watch(4, 1700);
+    step(DETECTOR_HEARD, 4, 2000);
+    step(DETECTOR_SENT, 4, 2001);
+    step(DETECTOR_SENT, 4, 2002);
+    cr_assert_lt(first_time(VERDICT_DEAD, 2002, 9000), 2000 + ABSENT_MS);
+    cr_assert(pronounced(VERDICT_DEAD));
+    cr_assert(!is_surely_gone());
 }
 
 Test(detector, one_refusal_alone_is_tried_again)
