@@ -219,13 +219,37 @@ static bool founds(const struct ring *ring, const struct ring_event *event)
     return ring->all_idle && event->is_first && waited_ms >= ABSENT_MS;
 }
 
+/* We have an arc and no lease, and none of the others is on the ring: nobody can grant us one, nor
+ * can we let anybody in, whom our keeper would have to be told of. Then the ring is ours. */
+static bool is_left_over(const struct ring *ring, uint64_t now_ms)
+{
+    return ring->phase == RING_IN && ring->all_idle && ring->lapsed_ms != 0 &&
+           now_ms - ring->lapsed_ms >= RECLAIM_MS && now_ms >= ring->granted_ms;
+}
+
+/* One that is nearer than the keeper may be on the ring by now. Without a lease each of them is
+ * asked in turn, for the keeper may wait for one of them itself. */
+static void ask_nearer(struct ring *ring, uint64_t now_ms, struct ring_effects *effects)
+{
+    uint32_t place = 0;
+
+    if (ring->keeper == 0 || ring->keeper >= ring->successor_count) {
+        return;
+    }
+    if (!ring_is_leased(ring, now_ms)) {
+        place = ring->nearer < ring->keeper ? ring->nearer : 0;
+        ring->nearer = place + 1;
+    }
+    ring_want(effects, RING_ASK, &ring->successors[place]);
+}
+
 static void on_tick(struct ring *ring, const struct ring_event *event, struct ring_effects *effects)
 {
     keeper_extend(ring, event->now_ms, event->has_other ? &event->other : NULL);
     if (ring->phase == RING_OUT || event->now_ms < ring->next_ms) {
         return;
     }
-    if (ring->phase == RING_JOINING && founds(ring, event)) {
+    if ((ring->phase == RING_JOINING && founds(ring, event)) || is_left_over(ring, event->now_ms)) {
         ring_become_alone(ring);
     }
     ring->next_ms = event->now_ms + STABILISE_MS;
@@ -233,9 +257,7 @@ static void on_tick(struct ring *ring, const struct ring_event *event, struct ri
         ring->next_ms = event->now_ms + (ring->all_idle ? 3 * RING_JOIN_MS : RING_JOIN_MS);
     }
     ask_keeper(ring, effects);
-    if (ring->keeper > 0 && ring->successor_count > 0 && ring->phase == RING_IN) {
-        ring_want(effects, RING_ASK, &ring->successors[0]); /* has it joined by now? */
-    }
+    ask_nearer(ring, event->now_ms, effects);
 }
 
 static void on_known(struct ring *ring, const struct ring_event *event,
@@ -320,6 +342,17 @@ static void on_idle(struct ring *ring, const struct ring_event *event, struct ri
     }
 }
 
+/* On the ring, but not able yet. Who has no lease to lose waits for the nearest such. */
+static void on_busy(struct ring *ring, const struct ring_event *event)
+{
+    if (!ring_is_leased(ring, event->now_ms) && place_of(ring, &event->node) < ring->keeper) {
+        ring_trust(ring, &event->node);
+    }
+    ring->acked_by = event->node.node;
+    ring->acked_version = event->answer.told_version;
+    ask_soon(ring, event->now_ms);
+}
+
 static void on_other(struct ring *ring, const struct ring_event *event,
                      struct ring_effects *effects)
 {
@@ -350,9 +383,7 @@ static void on_answered(struct ring *ring, const struct ring_event *event,
         on_granted(ring, event);
         break;
     case RING_BUSY:
-        ring->acked_by = event->node.node;
-        ring->acked_version = event->answer.told_version;
-        ask_soon(ring, event->now_ms);
+        on_busy(ring, event);
         break;
     case RING_OTHER:
         on_other(ring, event, effects);

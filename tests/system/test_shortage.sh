@@ -73,11 +73,16 @@ bundle large "$server"
 head -c 20000000 /dev/urandom >"$WORK/large/data"
 tar -C "$WORK/large" -czf "$WORK/large.tar.gz" .
 mkdir "$WORK/tmp"
-interrupted() { # SECONDS WHAT: a push that gets SIGINT after so long
+interruptions=0
+interrupted() { # SECONDS WHAT: a push that gets SIGINT after so long; one that was faster is taken back
     local status=0
     HOME=$WORK/home TMPDIR=$WORK/tmp MINGA_SOCKET=$(socket_of 1) env --default-signal=INT \
         timeout --foreground --preserve-status --signal=INT "$1" "$BIN/minga" push "$2" >/dev/null 2>&1 || status=$?
-    [ "$status" != 0 ]
+    if [ "$status" = 0 ]; then
+        minga 1 rm large --yes >/dev/null
+    else
+        interruptions=$((interruptions + 1))
+    fi
 }
 workers() { # they hold what they unpack into
     local file
@@ -86,12 +91,13 @@ workers() { # they hold what they unpack into
     done
 }
 half_written() { find "$WORK"/n?/state/agent/chunks -name '.*' -type f; }
-for seconds in 0.02 0.1 0.3; do
+for seconds in 0.02 0.05 0.1 0.2; do
     for what in "$WORK/large.tar.gz" "$WORK/large"; do
-        check "Ctrl-C after $seconds s ends a push of ${what##*/}" interrupted "$seconds" "$what"
+        interrupted "$seconds" "$what"
         within 5 "nothing of it is left in TMPDIR" is_empty ls -A "$WORK/tmp"
     done
 done
+check "Ctrl-C ends a push, early and late" [ "$interruptions" -ge 4 ]
 check "no worker is left" is_empty workers
 within 5 "no half chunk is left" is_empty half_written
 refused 4 "" "the service is not known" minga 1 status large

@@ -463,6 +463,42 @@ Test(ring, a_node_with_successors_never_takes_the_whole_ring_because_it_knows_no
     cr_assert(!answers_for(99));
 }
 
+Test(ring, the_last_one_whose_lease_ran_out_begins_the_ring_anew_but_not_early)
+{
+    be_in_the_middle();
+    step(lost(10, 2200, true));
+    step(answer(30, RING_IDLE, 2300));
+    step(tick(2000 + LEASE_MS));
+    step(tick(now_ms + RECLAIM_MS - 1));
+    cr_assert(!answers_for(99));
+    step(answer(30, RING_BUSY, now_ms));
+    step(tick(ring.next_ms));
+    cr_assert(!answers_for(99), "30 is on the ring");
+    step(answer(30, RING_IDLE, now_ms));
+    step(tick(ring.next_ms));
+    cr_assert(answers_for(99));
+}
+
+Test(ring, a_newcomer_asks_those_before_a_busy_one_too_and_waits_for_the_nearest_on_the_ring)
+{
+    begin(20, false);
+    step(known(50));
+    step(known(40));
+    step(known(30));
+    cr_assert_eq(ring.keeper, 2);
+    step(tick(ring.next_ms));
+    cr_assert(has_effect(RING_ASK, 50) && has_effect(RING_ASK, 30));
+    step(tick(ring.next_ms));
+    cr_assert(has_effect(RING_ASK, 50) && has_effect(RING_ASK, 40));
+    step(answer(40, RING_BUSY, now_ms));
+    cr_assert_eq(ring.keeper, 1);
+    step(answer(50, RING_BUSY, now_ms));
+    cr_assert_eq(ring.keeper, 1, "50 is farther");
+    step(handed(40, 10, now_ms));
+    step(answer(30, RING_BUSY, now_ms));
+    cr_assert_eq(ring.keeper, 1, "which gave us a lease");
+}
+
 Test(ring, two_rings_that_meet_withdraw_from_each_others_arcs_at_once)
 {
     be_in_the_middle();
