@@ -9,7 +9,7 @@
 #include "overlay/state.h"
 
 enum {
-    CHUNK_GET_MS = 5000, /* doubles with each further try: the line may just be slow */
+    CHUNK_GET_MS = 5000, /* doubles with each one that was silent: the line may just be slow */
     CHUNK_GET_MS_MAX = 40000,
     BUSY_RETRY_MS = 200,
     BUSY_ROUNDS_MAX = 50,
@@ -163,8 +163,7 @@ static bool make_room(struct overlay *overlay)
 
 static uint64_t patience_ms(const struct chunk_get *get)
 {
-    uint32_t tries_before = get->next - 1; /* the one to be asked is counted already */
-    uint64_t patience = (uint64_t)CHUNK_GET_MS << (tries_before > 4 ? 4 : tries_before);
+    uint64_t patience = (uint64_t)CHUNK_GET_MS << (get->silent_count > 4 ? 4 : get->silent_count);
 
     return patience > CHUNK_GET_MS_MAX ? CHUNK_GET_MS_MAX : patience;
 }
@@ -313,6 +312,8 @@ void chunk_get_on_timeout(struct overlay *overlay, const struct request *request
     struct chunk_get *get = find_get(overlay, request->token);
 
     if (get != NULL && !get->storing) {
+        /* One that died, or whose link broke, says nothing about the line. */
+        get->silent_count += overlay->now_ms - request->sent_ms >= patience_ms(get) ? 1 : 0;
         ask_next(overlay, get);
     }
 }

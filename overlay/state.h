@@ -208,6 +208,7 @@ struct chunk_get {
     struct node_id candidates[CHUNK_CANDIDATES_MAX];
     struct node_id asked; /* who sent, or was asked, last */
     bool storing;
+    uint32_t silent_count; /* who did not answer in time */
     uint32_t busy_rounds;
     bool any_busy;
     uint64_t retry_ms; /* 0: a request is under way */

@@ -299,6 +299,33 @@ Test(chunks, an_unknown_chunk_is_not_found_soon)
     end_network();
 }
 
+Test(chunks, after_prompt_answers_a_lost_question_costs_no_more_than_as_the_first)
+{
+    struct chunk_id chunk = {hash_of(HASH_CHUNK, bytes_of_text("nowhere"))};
+    const uint32_t *asked = &net.sent_count[minga_Message_chunk_get_tag];
+    struct overlay_event now;
+
+    make_members(8);
+    run_for(3000);
+    now = now_event();
+    overlay_chunk_get(net.nodes[1].overlay, &now, 1, &(struct overlay_wanted){.chunk = chunk},
+                      &net.nodes[1].effects);
+    perform(1);
+    for (uint32_t i = 0; i < 100 && *asked < 4; i++) {
+        run_for(1);
+    }
+    cr_assert_eq(*asked, 4);
+    net.loss_percent = 100; /* its answer, that is */
+    run_for(3);
+    net.loss_percent = 0;
+    run_for(4000);
+    cr_assert(!net.nodes[1].done[1].ended, "nothing was lost");
+    run_for(3000);
+    cr_assert(net.nodes[1].done[1].ended);
+    cr_assert_eq(net.nodes[1].done[1].outcome, OVERLAY_NOT_FOUND);
+    end_network();
+}
+
 Test(chunks, lost_holders_are_replaced)
 {
     struct chunk_id chunks[10];
