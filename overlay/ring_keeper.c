@@ -90,10 +90,29 @@ void keeper_lose(struct ring *ring, const struct ring_event *event)
     }
 }
 
+/* Is anybody known beside us and the first predecessor? */
+static bool knows_others(const struct ring *ring)
+{
+    for (uint32_t i = 0; i < ring->successor_count; i++) {
+        if (!ring_same(&ring->successors[i], &ring->predecessors[0])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Did the first predecessor say where its arc begins? One that named us, though others are there,
+ * spoke of a ring that is no more, or lied. */
+static bool knows_beginning(const struct ring *ring)
+{
+    return ring->is_told &&
+           (!ring_same(&ring->predecessors[1], &ring->self) || !knows_others(ring));
+}
+
 uint64_t keeper_extend_ms(const struct ring *ring)
 {
     /* Where we do not know its arc's beginning, it may have handed a part of it to somebody. */
-    uint64_t clear_ms = ring->is_told ? ring->granted_ms : ring->granted_ms + GRANT_MS;
+    uint64_t clear_ms = knows_beginning(ring) ? ring->granted_ms : ring->granted_ms + GRANT_MS;
 
     if (ring->lost_ms == 0 || ring->predecessor_count == 0 || ring_is_alone(ring)) {
         return 0;
@@ -107,7 +126,7 @@ static struct ring_node beginning(const struct ring *ring, const struct ring_nod
 {
     struct ring_node nearest = ring->self;
 
-    if (ring->is_told) {
+    if (knows_beginning(ring)) {
         return ring->predecessors[1];
     }
     for (uint32_t i = 1; i < ring->predecessor_count; i++) {
@@ -128,9 +147,10 @@ static void take_over(struct ring *ring, uint64_t now_ms, const struct ring_node
 
     if (ring_same(&from, &ring->self)) {
         /* Nobody before us is known, but others are there: whoever comes before us will ask. */
-        if (ring->successor_count == 0) {
+        if (!knows_others(ring)) {
             ring_become_alone(ring);
         }
+        ring->lost_ms = ring->lost_ms == 0 ? 0 : now_ms; /* looked at again later */
         return;
     }
     ring->predecessor_count--;
