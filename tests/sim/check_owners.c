@@ -132,16 +132,32 @@ static bool answers(const struct world *world, uint32_t node, const struct ring_
                                                         world_node_ms(world, node));
 }
 
+/* Two that were apart need time to merge, in which both are awake: what one sleeps does not count. */
+static void note_pair(struct world *world, uint32_t a, uint32_t b, uint64_t passed_ms)
+{
+    struct owners *owners = &world->owners;
+    uint64_t apart_ms = *apart_of(owners, a, b);
+
+    if (!is_near(world, b, owners->part[a])) {
+        apart_ms = world->now_ms;
+    } else if (!is_awake(world, b) && apart_ms + OWNERS_MERGE_MS > world->now_ms) {
+        apart_ms += apart_ms == 0 ? 0 : passed_ms;
+    }
+    *apart_of(owners, a, b) = apart_ms;
+    *apart_of(owners, b, a) = apart_ms;
+}
+
 static void note_parts(struct world *world)
 {
     struct owners *owners = &world->owners;
+    uint64_t passed_ms = world->now_ms - owners->noted_ms;
 
+    owners->noted_ms = world->now_ms;
     find_parts(world, owners->part);
     for (uint32_t a = 0; a < owners->node_count; a++) {
         for (uint32_t b = 0; b < owners->node_count && is_awake(world, a); b++) {
-            if (a != b && !is_near(world, b, owners->part[a])) {
-                *apart_of(owners, a, b) = world->now_ms;
-                *apart_of(owners, b, a) = world->now_ms;
+            if (a != b) {
+                note_pair(world, a, b, passed_ms);
             }
         }
     }

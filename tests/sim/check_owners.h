@@ -30,6 +30,7 @@ struct owners {
     struct ring_key *keys;
     bool *is_free;      /* each node: it had no lease when it was last looked at */
     uint32_t *part;     /* of each node; its own number when it takes no part */
+    uint64_t noted_ms;  /* the last look */
     uint64_t *apart_ms; /* of each pair: when the two were last in different parts; 0: never */
 };
 
