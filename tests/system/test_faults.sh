@@ -62,6 +62,7 @@ node_start "$victim"
 within 10 "membership was kept" sees_members "$asker" 5
 
 # --- pause, resume, drain
+within 10 "three run" has_running 1 web 3
 victim=$(number_of_name "$(nodes_of 1 web | head -n 1)")
 asker=$([ "$victim" = 1 ] && echo 2 || echo 1)
 cpu_frozen() { [ "$(minga "$victim" --json node | jq -r .state)" = paused ]; }
