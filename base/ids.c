@@ -37,6 +37,16 @@ struct id id_distance(const struct id *from, const struct id *to)
     return distance;
 }
 
+uint64_t id_top(const struct id *id)
+{
+    uint64_t top = 0;
+
+    for (int i = 0; i < 8; i++) {
+        top = top << 8 | id->bytes[i];
+    }
+    return top;
+}
+
 bool id_in_arc(const struct id *key, const struct id *from, const struct id *to)
 {
     struct id whole = id_distance(from, to);

@@ -51,6 +51,8 @@ bool id_in_arc(const struct id *key, const struct id *from, const struct id *to)
 
 /* Clockwise distance from `from` to `to`, modulo 2^256. */
 struct id id_distance(const struct id *from, const struct id *to);
+/* The first 64 bits as a number: of a distance, how far; of a hash, a short check. */
+uint64_t id_top(const struct id *id);
 
 /* Writes ID_HEX_CHARS digits and a NUL. */
 void id_to_hex(const struct id *id, char hex_out[ID_HEX_CHARS + 1]);

@@ -11,16 +11,6 @@ enum {
     WHOLE_JUMP = 8,
 };
 
-static uint64_t top_of(const struct id *id)
-{
-    uint64_t top = 0;
-
-    for (int i = 0; i < 8; i++) {
-        top = top << 8 | id->bytes[i];
-    }
-    return top;
-}
-
 static bool same(const struct ring_node *a, const struct ring_node *b)
 {
     return id_equal(&a->position.id, &b->position.id);
@@ -56,7 +46,7 @@ static bool is_closed_by(const struct ring *ring, uint32_t place)
     way = id_distance(&ring->predecessors[0].position.id, &ring->successors[place - 1].position.id);
     jump =
         id_distance(&ring->successors[place - 1].position.id, &ring->predecessors[0].position.id);
-    return top_of(&jump) / WHOLE_JUMP <= top_of(&way);
+    return id_top(&jump) / WHOLE_JUMP <= id_top(&way);
 }
 
 /* Who does not stand on the ring knows no predecessor: a list that is not full may then pass for
@@ -176,7 +166,7 @@ uint64_t neighbourhood_community_size(const struct neighbourhood *neighbourhood)
     }
     span = id_distance(&neighbourhood->nodes[0].position.id,
                        &neighbourhood->nodes[count - 1].position.id);
-    gap = top_of(&span) / (count - 1);
+    gap = id_top(&span) / (count - 1);
     return gap > 0 ? UINT64_MAX / gap : UINT64_MAX;
 }
 

@@ -30,16 +30,6 @@ struct candidates {
     struct candidate list[CANDIDATES_MAX];
 };
 
-static uint64_t top_of(const struct id *id)
-{
-    uint64_t top = 0;
-
-    for (int i = 0; i < 8; i++) {
-        top = top << 8 | id->bytes[i];
-    }
-    return top;
-}
-
 /* 16 log2(value), 0 below 2. */
 static uint64_t log_of(uint64_t value)
 {
@@ -65,11 +55,11 @@ static uint64_t cost_of(const struct candidates *candidates, const struct ring_n
     uint64_t rtt_mean_ms = fingers->rtt_mean_ms;
 
     if (candidates->choice != ROUTER_FAST || rtt_mean_ms == 0) {
-        return top_of(&distance);
+        return id_top(&distance);
     }
     /* log16 in sixteenths is a quarter of log2 in sixteenths */
     return LOG_UNIT * (rtt_ms != 0 ? rtt_ms : rtt_mean_ms) +
-           rtt_mean_ms * log_of(top_of(&distance) / candidates->gap) / 4;
+           rtt_mean_ms * log_of(id_top(&distance) / candidates->gap) / 4;
 }
 
 static bool has(const struct candidates *candidates, const struct ring_node *node)

@@ -4,16 +4,6 @@
 
 #include "overlay/state.h"
 
-static uint64_t check_of(const struct id *hash)
-{
-    uint64_t check = 0;
-
-    for (int i = 0; i < 8; i++) {
-        check = check << 8 | hash->bytes[i];
-    }
-    return check;
-}
-
 static bool next_ban(const struct ban_table *table, const struct record_key *after,
                      minga_Entry *entry_out)
 {
@@ -103,7 +93,7 @@ static bool next_record(const struct overlay *overlay, const struct node_id *pee
     message_put_id(entry_out->id, &record->key.service.id);
     entry_out->number = record->key.number;
     entry_out->version = record->sequence;
-    entry_out->check = check_of(&record->hash);
+    entry_out->check = id_top(&record->hash);
     return true;
 }
 

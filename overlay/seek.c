@@ -12,16 +12,6 @@ enum {
     PLAUSIBLE_GAPS = 24, /* an arc is longer once in e^24 */
 };
 
-static uint64_t top_of(const struct id *id)
-{
-    uint64_t top = 0;
-
-    for (int i = 0; i < 8; i++) {
-        top = top << 8 | id->bytes[i];
-    }
-    return top;
-}
-
 static bool same(const struct ring_node *a, const struct ring_node *b)
 {
     return id_equal(&a->position.id, &b->position.id);
@@ -70,8 +60,8 @@ static int add(struct seek *seek, const struct ring_node *contact, int parent)
     struct id before = id_distance(&contact->position.id, &seek->key.id);
     struct id behind = id_distance(&seek->key.id, &contact->position.id);
     struct seek_node node = {.node = *contact,
-                             .before = top_of(&before),
-                             .behind = top_of(&behind),
+                             .before = id_top(&before),
+                             .behind = id_top(&behind),
                              .parent = parent,
                              .patience_ms = SEEK_PATIENCE_MS};
     int place = find(seek, contact);

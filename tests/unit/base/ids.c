@@ -74,3 +74,10 @@ Test(ids, hexadecimal_round_trips_and_refuses_other_lengths)
     cr_assert(!id_has_prefix(&id, ""));
     cr_assert(!id_has_prefix(&id, "ac"));
 }
+
+Test(ids, the_top_is_the_first_eight_bytes_as_a_number)
+{
+    const struct id id = {{0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0xff}};
+
+    cr_assert_eq(id_top(&id), 0x0123456789abcdefU);
+}
