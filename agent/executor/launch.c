@@ -108,7 +108,7 @@ static_assert(sizeof(((struct sandbox_spec *)0)->arguments) ==
                   sizeof(((struct manifest_words *)0)->text),
               "the command fits");
 
-static void spec_fill(struct replica *replica)
+static void spec_fill(struct replica *replica, uint32_t connections_max)
 {
     const struct manifest *manifest = &replica->manifest;
     struct sandbox_spec *spec = &replica->spec;
@@ -127,7 +127,11 @@ static void spec_fill(struct replica *replica)
     for (uint32_t i = 0; i < manifest->port_count; i++) {
         spec->ports[i].container_port = manifest->ports[i].container_port;
         spec->ports[i].host_port = replica->host_ports[i];
+        spec->ports[i].protocol =
+            manifest->ports[i].protocol == MANIFEST_UDP ? SANDBOX_UDP : SANDBOX_TCP;
     }
+    spec->connections_max = connections_max;
+    spec->egress = manifest->egress == MANIFEST_EGRESS_INTERNET;
     spec_fill_health(manifest, &spec->health);
     spec->stop_signal = manifest->stop_signal;
     spec->stop_grace_ms = manifest->stop_grace_ms;
@@ -150,7 +154,7 @@ void replica_launch(struct executor *executor, struct turn *turn, struct replica
         replica_over(executor, turn, replica, true);
         return;
     }
-    spec_fill(replica);
+    spec_fill(replica, executor->config.connections_max);
     replica->frozen = false;
     replica->health = HEALTH_UNKNOWN;
     replica_keep(turn, replica);
@@ -278,6 +282,8 @@ void replica_ended(struct executor *executor, struct turn *turn, struct replica 
         return; /* the answer to what was asked of the process before, which had ended */
     }
     replica->used_limits = (struct sandbox_limits){0};
+    replica->connection_count = 0;
+    replica->refused_connection_count = 0;
     replica->health = HEALTH_UNKNOWN;
     if (replica->phase == PHASE_STOPPING) {
         replica_over(executor, turn, replica, !replica->manager_ended);

@@ -127,6 +127,7 @@ static int make_core(struct edge *edge, struct err *err)
         .storage_bytes = edge->contribution.storage_bytes,
         .port_first = config->port_first,
         .port_last = config->port_last,
+        .connections_max = config->connections_max,
         .runs = config_has_role(config, CONFIG_ROLE_RUN),
         .stores = config_has_role(config, CONFIG_ROLE_STORE),
         .manages = config_has_role(config, CONFIG_ROLE_MANAGE),

@@ -66,6 +66,8 @@ struct replica {
     char reason[REASON_CHARS_MAX + 1];
     uint64_t stats_ms; /* of the last STATS */
     uint64_t stats_cpu_us;
+    uint64_t connection_count; /* of its published ports, as its init counted last */
+    uint64_t refused_count;
 };
 
 struct disk_template {
