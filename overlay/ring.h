@@ -117,6 +117,7 @@ struct ring {
     uint32_t keeper;         /* index of the one that is asked for the lease */
     uint32_t nearer;         /* which of those before the keeper is asked next */
     bool all_idle;           /* none of them is on the ring */
+    bool met_idle;           /* since the last tick that asked, somebody was not on the ring */
     uint64_t lease_ms;       /* we may answer before */
     uint64_t lapsed_ms;      /* since when we know that we may not; 0: we may */
     struct node_id acked_by; /* this keeper knows ... */
