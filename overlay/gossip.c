@@ -141,18 +141,78 @@ static int pick_neighbour(struct overlay *overlay)
     return membership_find(&overlay->membership, node);
 }
 
-/* News of a neighbour goes on along the ring, to those who know it as one but not who has told. */
+/* Whom an item is about; false for those that concern everyone. */
+static bool find_subject(const minga_Item *item, struct node_id *node_out)
+{
+    struct bytes encoded = {item->content.bytes, item->content.size};
+    minga_Signed envelope = minga_Signed_init_zero;
+    struct public_key key;
+
+    switch (item->kind) {
+    case minga_ItemKind_ITEM_DEATH:
+        *node_out = (struct node_id){message_id(item->node)};
+        return true;
+    case minga_ItemKind_ITEM_ADMISSION:
+        return admission_peek(encoded, node_out, &key) == 0;
+    case minga_ItemKind_ITEM_NODE:
+        if (signed_decode(encoded, &envelope) < 0) {
+            return false;
+        }
+        memcpy(key.bytes, envelope.key, PUBLIC_KEY_BYTES);
+        *node_out = keys_node_id(&key);
+        return true;
+    case minga_ItemKind_ITEM_EXPULSION:
+    case minga_ItemKind_ITEM_REVOCATION:
+    case minga_ItemKind_ITEM_NONE:
+    default:
+        return false;
+    }
+}
+
+static void forward_to(struct overlay *overlay, const struct node_id *to,
+                       const struct node_id *subject, const minga_Message *message)
+{
+    if (!peer_is_self(overlay, to) && !id_equal(&to->id, &subject->id)) {
+        peer_send(overlay, to, message, NULL);
+    }
+}
+
+/*
+ * Whoever has a node in its successor list must hear of it, and none of them knows all the others:
+ * each passes it back to its nearest and its farthest predecessor. So it comes to all sixteen in a
+ * few steps, on two ways. The other way it goes to the next, as far as predecessors are remembered;
+ * and to a few by chance, should neighbours be strangers to each other just now.
+ */
 static void forward(struct overlay *overlay, const minga_Item *item)
 {
+    const struct ring *ring = &overlay->ring;
+    uint32_t before_count = ring->predecessor_count;
+    struct node_id subject;
     minga_Message message;
+    int index;
 
     message_init(&message, minga_Message_item_tag);
     message.kind.item = *item;
+    if (!find_subject(item, &subject)) {
+        return;
+    }
+    index = membership_find(&overlay->membership, &subject);
+    if (index != MEMBER_NONE && book_is_near(overlay, &overlay->membership.list[index].position)) {
+        if (before_count > 0) {
+            forward_to(overlay, &ring->predecessors[0].node, &subject, &message);
+        }
+        if (before_count > 1) {
+            forward_to(overlay, &ring->predecessors[before_count - 1].node, &subject, &message);
+        }
+        if (ring->successor_count > 0) {
+            forward_to(overlay, &ring->successors[0].node, &subject, &message);
+        }
+    }
     for (uint32_t i = 0; i < FORWARD_COUNT; i++) {
-        int index = pick_neighbour(overlay);
+        int drawn = pick_neighbour(overlay);
 
-        if (index != MEMBER_NONE && index != overlay->self_index) {
-            peer_send(overlay, &overlay->membership.list[index].view.node, &message, NULL);
+        if (drawn != MEMBER_NONE && drawn != overlay->self_index) {
+            forward_to(overlay, &overlay->membership.list[drawn].view.node, &subject, &message);
         }
     }
 }
