@@ -141,38 +141,62 @@ static int pick_neighbour(struct overlay *overlay)
     return membership_find(&overlay->membership, node);
 }
 
-/* Whom an item is about; false for those that concern everyone. */
-static bool find_subject(const minga_Item *item, struct node_id *node_out)
+/* Each node passes on each news of a member once. (What a member that left on purpose was last
+ * heard of, and that it died, contradict each other, and would chase each other for ever.) */
+static bool is_passed_on(struct member *member, const minga_Item *item)
 {
-    struct bytes encoded = {item->content.bytes, item->content.size};
-    minga_Signed envelope = minga_Signed_init_zero;
-    struct public_key key;
+    uint64_t sequence = member->view.record.sequence;
 
     switch (item->kind) {
     case minga_ItemKind_ITEM_DEATH:
-        *node_out = (struct node_id){message_id(item->node)};
-        return true;
-    case minga_ItemKind_ITEM_ADMISSION:
-        return admission_peek(encoded, node_out, &key) == 0;
-    case minga_ItemKind_ITEM_NODE:
-        if (signed_decode(encoded, &envelope) < 0) {
-            return false;
+        if (item->incarnation < member->passed_death) {
+            return true;
         }
-        memcpy(key.bytes, envelope.key, PUBLIC_KEY_BYTES);
-        *node_out = keys_node_id(&key);
-        return true;
+        member->passed_death = item->incarnation + 1;
+        return false;
+    case minga_ItemKind_ITEM_NODE:
+        if (sequence <= member->passed_sequence) {
+            return true;
+        }
+        member->passed_sequence = sequence;
+        return false;
+    case minga_ItemKind_ITEM_ADMISSION:
+        return false;
     case minga_ItemKind_ITEM_EXPULSION:
     case minga_ItemKind_ITEM_REVOCATION:
     case minga_ItemKind_ITEM_NONE:
     default:
-        return false;
+        return true; /* not about one member */
     }
 }
 
-static void forward_to(struct overlay *overlay, const struct node_id *to,
-                       const struct node_id *subject, const minga_Message *message)
+/* Whom an item is about, or MEMBER_NONE. */
+static int find_subject(const struct overlay *overlay, const minga_Item *item)
 {
-    if (!peer_is_self(overlay, to) && !id_equal(&to->id, &subject->id)) {
+    struct bytes encoded = {item->content.bytes, item->content.size};
+    minga_Signed envelope = minga_Signed_init_zero;
+    struct public_key key;
+    struct node_id node = {message_id(item->node)};
+
+    if (item->kind == minga_ItemKind_ITEM_ADMISSION) {
+        if (admission_peek(encoded, &node, &key) < 0) {
+            return MEMBER_NONE;
+        }
+    } else if (item->kind == minga_ItemKind_ITEM_NODE) {
+        if (signed_decode(encoded, &envelope) < 0) {
+            return MEMBER_NONE;
+        }
+        memcpy(key.bytes, envelope.key, PUBLIC_KEY_BYTES);
+        node = keys_node_id(&key);
+    }
+    return membership_find(&overlay->membership, &node);
+}
+
+static void forward_to(struct overlay *overlay, const struct node_id *to, int subject,
+                       const minga_Message *message)
+{
+    if (!peer_is_self(overlay, to) &&
+        !id_equal(&to->id, &overlay->membership.list[subject].view.node.id)) {
         peer_send(overlay, to, message, NULL);
     }
 }
@@ -186,33 +210,31 @@ static void forward_to(struct overlay *overlay, const struct node_id *to,
 static void forward(struct overlay *overlay, const minga_Item *item)
 {
     const struct ring *ring = &overlay->ring;
-    uint32_t before_count = ring->predecessor_count;
-    struct node_id subject;
+    int subject = find_subject(overlay, item);
     minga_Message message;
-    int index;
 
-    message_init(&message, minga_Message_item_tag);
-    message.kind.item = *item;
-    if (!find_subject(item, &subject)) {
+    if (subject == MEMBER_NONE || is_passed_on(&overlay->membership.list[subject], item)) {
         return;
     }
-    index = membership_find(&overlay->membership, &subject);
-    if (index != MEMBER_NONE && book_is_near(overlay, &overlay->membership.list[index].position)) {
-        if (before_count > 0) {
-            forward_to(overlay, &ring->predecessors[0].node, &subject, &message);
+    message_init(&message, minga_Message_item_tag);
+    message.kind.item = *item;
+    if (book_is_near(overlay, &overlay->membership.list[subject].position)) {
+        if (ring->predecessor_count > 0) {
+            forward_to(overlay, &ring->predecessors[0].node, subject, &message);
         }
-        if (before_count > 1) {
-            forward_to(overlay, &ring->predecessors[before_count - 1].node, &subject, &message);
+        if (ring->predecessor_count > 1) {
+            forward_to(overlay, &ring->predecessors[ring->predecessor_count - 1].node, subject,
+                       &message);
         }
         if (ring->successor_count > 0) {
-            forward_to(overlay, &ring->successors[0].node, &subject, &message);
+            forward_to(overlay, &ring->successors[0].node, subject, &message);
         }
     }
     for (uint32_t i = 0; i < FORWARD_COUNT; i++) {
         int drawn = pick_neighbour(overlay);
 
-        if (drawn != MEMBER_NONE && drawn != overlay->self_index) {
-            forward_to(overlay, &overlay->membership.list[drawn].view.node, &subject, &message);
+        if (drawn != MEMBER_NONE) {
+            forward_to(overlay, &overlay->membership.list[drawn].view.node, subject, &message);
         }
     }
 }
