@@ -127,6 +127,7 @@ struct ring {
     uint32_t predecessor_count;
     struct ring_node predecessors[PREDECESSORS_MAX];
     uint64_t granted_ms;   /* [0] may answer before */
+    uint64_t asked_ms;     /* it asked us, or was named to us by the one that handed us our arc */
     bool is_told;          /* the arc of [0] begins at [1] */
     uint32_t told_version; /* of its predecessors, as it told */
     bool is_handed;        /* [0] has been handed its arc, and has not yet said that it has it */
