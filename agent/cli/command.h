@@ -102,6 +102,7 @@ int run_services(struct session *session, const struct arguments *arguments);
 int run_status(struct session *session, const struct arguments *arguments);
 int run_locate(struct session *session, const struct arguments *arguments);
 int run_logs(struct session *session, const struct arguments *arguments);
+int run_try(struct session *session, const struct arguments *arguments);
 int run_ring(struct session *session, const struct arguments *arguments);
 int run_lookup(struct session *session, const struct arguments *arguments);
 int run_key(struct session *session, const struct arguments *arguments);
