@@ -18,11 +18,13 @@ static const struct {
     const char *name;
     void (*run)(struct world *world);
 } parts[] = {
-    {"serving", check_serving},   {"inside", check_inside},     {"limits", check_limits},
-    {"ends", check_ends},         {"refusals", check_refusals}, {"freezing", check_freezing},
-    {"restarts", check_restarts}, {"door", check_door},         {"repeating", check_repeating},
-    {"programs", check_programs}, {"attacks", check_attacks},   {"health", check_health},
-    {"kills", check_kills},
+    {"serving", check_serving},     {"inside", check_inside},
+    {"limits", check_limits},       {"ends", check_ends},
+    {"refusals", check_refusals},   {"freezing", check_freezing},
+    {"restarts", check_restarts},   {"door", check_door},
+    {"repeating", check_repeating}, {"programs", check_programs},
+    {"attacks", check_attacks},     {"health", check_health},
+    {"kills", check_kills},         {"misbehaving", check_misbehaving},
 };
 
 static void check_nothing_left(struct world *world)
