@@ -81,7 +81,7 @@ static void find_uptime(const struct attempt *attempt, const struct facts *facts
     }
 }
 
-/* Anything in the first line but zeros: what the host's processors have done. */
+/* Figures in the first line that are not zero: what the host's processors have done. */
 static void find_load(const struct attempt *attempt, const struct facts *facts, struct outcome *out)
 {
     char line[256];
@@ -89,7 +89,7 @@ static void find_load(const struct attempt *attempt, const struct facts *facts, 
     (void)facts;
     if (!read_line(attempt->path, line, sizeof(line))) {
         outcome_of_absence(out, errno);
-    } else if (strpbrk(line, "123456789") != NULL) {
+    } else if (line[strcspn(line, "/\n123456789")] > '0') {
         outcome_open(out, "%.60s", line);
     } else {
         outcome_stopped(out, "all zero");
