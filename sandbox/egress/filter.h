@@ -9,11 +9,12 @@
  * *host* to the port that a datagram comes from, so source ports are rewritten to ones of a small
  * range that is this replica's; a replica cannot take a port of the host away from others.
  */
+#include "sandbox/egress/egress.h"
 #include "sandbox/egress/rules.h"
 
 enum {
     EGRESS_PACKET_BYTES_MAX = 65535,
-    EGRESS_UDP_PORTS = 64,      /* at once; the range of a replica */
+    EGRESS_UDP_PORTS = EGRESS_PORTS_PER_SLICE, /* at once; the range of a replica */
     EGRESS_UDP_MS_MAX = 185000, /* of silence; the stack behind us forgets a port after 180 s */
     EGRESS_PEERS = 1024,
     EGRESS_REFUSAL_BYTES_MAX = 128,
@@ -34,12 +35,6 @@ struct egress_filter {
     uint64_t peers[EGRESS_PEERS]; /* who was talked to, as hashes: only they may answer */
     uint64_t dropped_count;
 };
-
-/* The replica's own addresses, and the resolver's stand-ins: text for ioctls and options. */
-#define EGRESS_OWN_IPV4      "192.0.0.2" /* RFC 7335: for the inner end of such a tunnel */
-#define EGRESS_RESOLVER_IPV4 "192.0.0.1"
-#define EGRESS_OWN_IPV6      "fd6d:696e:6761::2"
-#define EGRESS_RESOLVER_IPV6 "fd6d:696e:6761::1"
 
 void egress_filter_init(struct egress_filter *filter, uint16_t udp_first, uint64_t seed);
 /* Does it pass? It may have been rewritten then. */

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "sandbox/helper/helper.h"
 #include "sandbox/helper/process.h"
+#include "sandbox/helper/way_out.h"
 #include "sandbox/logs.h"
 
 /* One datagram with what came along; the descriptors are closed with it. */
@@ -171,8 +172,8 @@ static int check_start(const struct helper *helper, const struct sandbox_spec *s
         return err_set(err, -EPERM, "%u connections on a port: at most %u are given",
                        spec->connections_max, helper->limits.connections_max);
     }
-    if (spec->egress && helper->limits.egress == 0) {
-        return err_set(err, -EPERM, "no way to the Internet is given");
+    if (spec->egress && way_out_problem(helper) != NULL) {
+        return err_set(err, -EPERM, "%s", way_out_problem(helper));
     }
     int r = check_ports(helper, spec, packet, err);
 
