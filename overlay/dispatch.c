@@ -233,6 +233,9 @@ void dispatch_received(struct overlay *overlay, const struct overlay_event *even
     overlay->speaker = arrival.member;
     if (arrival.member != MEMBER_NONE) {
         arrival.asker.node = overlay->membership.list[arrival.member].view.node;
+        if (arrival.asker.inbound) {
+            peer_called(overlay, arrival.member, arrival.asker.link);
+        }
         /* Who refuses is no member of ours, or not yet again: that it answers is no sign of life
          * of the member. (A node that has left, or was expelled, must not count as up for ever,
          * nor its refusals keep us from finding out that we are alone.) */
@@ -255,6 +258,7 @@ static void expire_one(struct overlay *overlay, struct request *request)
 {
     const struct request_row *row = &request_rows[request->kind];
 
+    peer_unheard(overlay, &request->to);
     if (row->on_timeout != NULL) {
         row->on_timeout(overlay, request);
     }
@@ -277,6 +281,9 @@ static void repeat(struct overlay *overlay, struct request *request)
     minga_Message message;
 
     note_missed(overlay, request);
+    if (request->busy_count == 0) {
+        peer_unheard(overlay, &request->to);
+    }
     request->repeat_ms = overlay->now_ms + request->repeat_every_ms;
     request->repeat_every_ms *= 2;
     if (request->reroute && !asks_reroute(overlay, request)) {

@@ -91,6 +91,7 @@ static uint64_t next_wake(const struct overlay *overlay)
     if (overlay->phase == PHASE_MEMBER && overlay->started) {
         sooner(&wake_ms, detector_wake(&overlay->detector));
         sooner(&wake_ms, overlay->redial_ms);
+        sooner(&wake_ms, dials_wake(overlay));
         sooner(&wake_ms, sync_wake(overlay));
         if (overlay->ring.phase != RING_OUT) {
             sooner(&wake_ms, place_wake(overlay));
@@ -174,6 +175,7 @@ static void housekeeping(struct overlay *overlay)
     scale_tick(overlay);
     contacts_tick(overlay);
     sync_tick(overlay);
+    dials_tick(overlay);
     redial(overlay);
     close_idle(overlay);
 }

@@ -40,6 +40,9 @@ enum {
     JOIN_PASSES_MAX = 8, /* over the membership, until all admissions are vouched for */
     SYNC_PAGE_MS = 2000,
     SYNC_PAUSE_MS = 50,         /* between two sessions */
+    SYNC_HASTY_MS = 60000,      /* rounds follow fast for so long after a change of the ring ... */
+    SYNC_QUIET_MS = 30000,      /* ... and at this distance later */
+    SYNC_FAR_EVERY = 16,        /* one round in so many goes to anybody */
     SYNC_PAGES_MAX = 1024,      /* of one session */
     SYNC_CHUNKS_WANTED_MAX = 4, /* of one page */
     CHUNK_LOOKS_MAX = 2048,     /* chunks looked at for one page */
@@ -92,7 +95,8 @@ struct join_state {
     uint32_t contact_count;
     struct overlay_peer contacts[TOKEN_MEMBERS_MAX];
     uint32_t passes;
-    uint32_t link; /* of the chain of countersigners, wanted next */
+    uint8_t seen_admissions[ID_BYTES]; /* the contact's digest in the last pass */
+    uint32_t link;                     /* of the chain of countersigners, wanted next */
     minga_Join request;
     size_t admission_bytes; /* own, not yet vouched for */
     uint8_t admission[ADMISSION_BYTES_MAX];
@@ -124,6 +128,7 @@ struct sync_session {
     uint32_t pages;
     uint32_t chunk_pages;
     bool more_chunks;
+    bool is_whole;       /* it began with the first section */
     uint32_t page_count; /* entries of the page under way, for what is wanted */
     minga_Entry page[48];
     minga_Digest digest; /* the peer's */
@@ -307,8 +312,12 @@ struct overlay {
     struct sync_session sync;
     bool sync_wanted[MEMBERS_MAX];
     uint32_t sync_wanted_count;
-    uint64_t sync_ms;      /* next random round */
-    uint64_t sync_next_ms; /* no session before */
+    uint64_t sync_ms;       /* next random round */
+    uint64_t sync_next_ms;  /* no session before */
+    uint64_t sync_hasty_ms; /* rounds follow fast until then */
+    uint32_t dial_count;    /* of the greetings after the start */
+    uint32_t dials_max;
+    uint64_t dial_ms; /* of the next */
     uint64_t redial_ms;
     uint64_t idle_ms;
     uint32_t chunk_cursor;   /* of the re-copy walk */
@@ -374,6 +383,8 @@ void peer_welcome(struct overlay *overlay, const struct asker *asker, int index)
 /* Is it up as far as is known, or at least one that can be dialled? */
 bool peer_is_reachable(const struct overlay *overlay, const struct node_id *node);
 void peer_hang_up(struct overlay *overlay, const struct node_id *node);
+/* Does this member know something else of bans, admissions or nodes? */
+bool peer_digest_differs(const struct overlay *overlay, const minga_Digest *theirs);
 void peer_on_hello(struct overlay *overlay, const struct arrival *arrival);
 void peer_on_welcome(struct overlay *overlay, const struct arrival *arrival);
 void peer_on_refused(struct overlay *overlay, const struct arrival *arrival);
@@ -427,6 +438,8 @@ void sync_forget(struct overlay *overlay, int index);
 void sync_want(struct overlay *overlay, int index);
 void sync_start(struct overlay *overlay, const struct node_id *peer);
 void sync_tick(struct overlay *overlay);
+/* Something may not have reached all its holders: rounds follow fast for a while. */
+void sync_hasten(struct overlay *overlay);
 uint64_t sync_wake(const struct overlay *overlay);
 void sync_on_summary(struct overlay *overlay, const struct arrival *arrival);
 void sync_on_reply(struct overlay *overlay, const struct request *request,
@@ -573,4 +586,5 @@ bool chunk_get_on_stored(struct overlay *overlay, const struct overlay_event *ev
 void chunk_get_tick(struct overlay *overlay);
 uint64_t chunk_get_wake(const struct overlay *overlay);
 
+#include "overlay/callers.h"
 #include "overlay/large.h"
