@@ -41,7 +41,7 @@ static const struct message_row message_rows[] = {
     {minga_Message_route_tag, DOOR_MEMBER, asks_on_route},
     {minga_Message_lookup_tag, DOOR_MEMBER, asks_on_lookup},
     {minga_Message_record_put_tag, DOOR_MEMBER, record_put_on_message},
-    {minga_Message_record_copy_tag, DOOR_MEMBER, record_put_on_copy},
+    {minga_Message_record_copy_tag, DOOR_MEMBER, record_copy_on_message},
     {minga_Message_record_get_tag, DOOR_MEMBER, record_get_on_message},
     {minga_Message_chunk_offer_tag, DOOR_MEMBER, chunk_put_on_offer},
     {minga_Message_chunk_offers_tag, DOOR_MEMBER, chunk_offers_on_message},
@@ -289,6 +289,11 @@ static void repeat(struct overlay *overlay, struct request *request)
     if (request->reroute && !asks_reroute(overlay, request)) {
         requests_end(&overlay->requests, request);
         return;
+    }
+    if (request->kind == REQUEST_RECORD_READ) {
+        record_get_on_silence(overlay, request);
+    } else if (request->kind == REQUEST_RECORD_COPY) {
+        record_put_on_silence(overlay, request);
     }
     if (message_decode((struct bytes){request->bytes, request->length_bytes}, &message) == 0) {
         if (request->reroute && !request->has_other && asks_other(overlay, request)) {

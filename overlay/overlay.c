@@ -86,6 +86,7 @@ static uint64_t next_wake(const struct overlay *overlay)
 
     sooner(&wake_ms, overlay->goodbye_ms);
     sooner(&wake_ms, overlay->keep.again_ms);
+    sooner(&wake_ms, record_put_wake(overlay));
     sooner(&wake_ms, chunk_get_wake(overlay));
     sooner(&wake_ms, bulk_wake(&overlay->offers));
     if (overlay->phase == PHASE_MEMBER && overlay->started) {
@@ -165,6 +166,7 @@ static void housekeeping(struct overlay *overlay)
     dispatch_expire(overlay);
     goodbye_tick(overlay);
     keep_tick(overlay);
+    record_put_tick(overlay);
     chunk_get_tick(overlay);
     chunk_offers_tick(overlay);
     if (overlay->phase != PHASE_MEMBER || overlay->record.leaving) {
@@ -199,7 +201,7 @@ static void on_stored(struct overlay *overlay, const struct overlay_event *event
 {
     if (!place_on_stored(overlay, event->token, event->failed) &&
         !keep_on_stored(overlay, event->token, event->failed)) {
-        record_put_on_stored(overlay, event->token, event->failed);
+        record_copy_on_stored(overlay, event->token, event->failed);
     }
 }
 

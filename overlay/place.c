@@ -102,7 +102,13 @@ static void on_ring_changed(struct overlay *overlay)
 static void tell_arc(struct overlay *overlay)
 {
     struct overlay_effect *effect = effect_add(overlay, OVERLAY_ARC);
+    const struct id *self = &overlay->ring.self.position.id;
 
+    if (!overlay->had_arc || !id_in_arc(&overlay->ring.arc_from.id, &overlay->arc_from.id, self)) {
+        settled_begin(overlay); /* it has not only become smaller */
+    }
+    overlay->had_arc = true;
+    overlay->arc_from = overlay->ring.arc_from;
     if (effect != NULL) {
         effect->arc_from = overlay->ring.arc_from;
         effect->arc_to = overlay->ring.self.position;
@@ -157,6 +163,7 @@ static void step(struct overlay *overlay, struct ring_event *event,
     event->now_ms = overlay->now_ms;
     ring_step(&overlay->ring, event, effects_out);
     if (was_leased != ring_is_leased(&overlay->ring, overlay->now_ms)) {
+        settled_begin(overlay);
         effect_trace(overlay, "%s", was_leased ? "no lease any more" : "has a lease");
     }
     perform(overlay, effects_out);

@@ -57,6 +57,7 @@ enum {
     BACK_SOON_MS = 10000,
     IDLE_LINK_MS = 60000,
     STORES_MAX = LIMIT(128, 6), /* waiting to be durable */
+    SETTLED_MAX = 2 * RECORD_COPIES,
     SEEN_ASKS_MAX = LIMIT(256, 32),
     CACHED_ANSWERS_MAX = LIMIT(64, 8),
     PUTS_MAX = LIMIT(64, 2),
@@ -129,6 +130,8 @@ struct sync_session {
     uint32_t chunk_pages;
     bool more_chunks;
     bool is_whole;       /* it began with the first section */
+    uint64_t term;       /* the section of records began in; see settled.c */
+    uint32_t sent_count; /* records that we lacked */
     uint32_t page_count; /* entries of the page under way, for what is wanted */
     minga_Entry page[48];
     minga_Digest digest; /* the peer's */
@@ -139,9 +142,9 @@ struct sync_session {
 struct pending_store {
     bool used;
     uint64_t token;
-    bool for_put; /* a put under way here; else a copy: answer the asker */
-    uint32_t put;
+    uint64_t put; /* the number of a put under way here; 0: a copy, answer the asker */
     struct asker asker;
+    struct record record;
 };
 
 struct seen_ask {
@@ -159,18 +162,31 @@ struct cached_answer {
 };
 
 /* A record being written by this node, which is responsible for it. */
-enum put_phase { PUT_FREE, PUT_READING, PUT_STORING, PUT_COPYING };
+enum put_phase { PUT_FREE, PUT_READING, PUT_WRITING, PUT_SPREADING };
 struct put {
     enum put_phase phase;
     uint64_t number; /* so that late answers do not hit a later put */
     bool local;      /* asked by the own agent: token; else by asker */
     uint64_t token;
     struct asker asker;
-    struct record record;
+    uint64_t term;          /* it began in; see settled.c */
+    bool is_storing;        /* here */
+    bool is_stored;         /* durably, here */
     uint32_t waiting_count; /* answers still awaited */
     uint32_t durable_count;
     uint32_t needed_count;
     uint32_t round_count; /* of copying: holders may die meanwhile, others follow them */
+    uint32_t next_holder; /* of the others, to be sent a copy */
+    uint32_t holder_count;
+    struct node_id holders[RECORD_COPIES];
+    uint64_t spread_ms;
+    struct record record;
+};
+
+struct settled { /* see settled.c */
+    uint64_t term;
+    uint32_t count;
+    struct node_id nodes[SETTLED_MAX];
 };
 
 struct get {
@@ -184,6 +200,7 @@ struct get {
     uint32_t waiting_count;
     struct record best;
     bool found;
+    bool settled; /* the responsible node has told all there is */
 };
 
 struct chunk_put {
@@ -296,6 +313,8 @@ struct overlay {
     struct requests requests;
     struct detector detector;
     struct ring ring;
+    bool had_arc;
+    struct ring_key arc_from; /* of the arc as it was told last */
     uint64_t epoch_token;     /* of the store under way; 0: none */
     uint64_t epoch_stored;    /* by it */
     struct node_id list_from; /* whose successors we were told in full ... */
@@ -328,7 +347,9 @@ struct overlay {
 
     uint64_t last_token;
     struct pending_store stores[STORES_MAX];
+    uint32_t spreading_count; /* of puts */
     struct put puts[PUTS_MAX];
+    struct settled settled;
     struct get gets[GETS_MAX];
     struct chunk_put chunk_puts[CHUNK_PUTS_MAX];
     uint32_t chunk_get_count;
@@ -528,23 +549,6 @@ struct request *asks_start_lookup(struct overlay *overlay, const struct ring_key
 void asks_relay(struct overlay *overlay, const struct arrival *arrival, enum request_kind kind,
                 const struct ring_key *key, minga_Message *message);
 
-/* --- record_put.c, record_get.c */
-void record_put_on_message(struct overlay *overlay, const struct arrival *arrival);
-void record_put_on_copy(struct overlay *overlay, const struct arrival *arrival);
-void record_put_on_reply(struct overlay *overlay, const struct request *request,
-                         const struct arrival *arrival);
-void record_put_on_timeout(struct overlay *overlay, const struct request *request);
-void record_put_on_stored(struct overlay *overlay, uint64_t token, bool failed);
-bool record_put_here(struct overlay *overlay, const struct request *request);
-enum record_merge record_keep(struct overlay *overlay, const struct record *record,
-                              uint64_t store_token);
-void record_get_on_message(struct overlay *overlay, const struct arrival *arrival);
-void record_get_on_reply(struct overlay *overlay, const struct request *request,
-                         const struct arrival *arrival);
-void record_get_on_timeout(struct overlay *overlay, const struct request *request);
-void record_get_on_holders(struct overlay *overlay, uint64_t number, const struct node_id *holders,
-                           uint32_t count);
-
 /* --- chunk_offers.c: offers of several chunks to one holder */
 bool chunk_offers_add(struct overlay *overlay, const struct node_id *to,
                       const struct chunk_id *chunk, uint64_t bytes, uint64_t put);
@@ -587,4 +591,5 @@ void chunk_get_tick(struct overlay *overlay);
 uint64_t chunk_get_wake(const struct overlay *overlay);
 
 #include "overlay/callers.h"
+#include "overlay/holding.h"
 #include "overlay/large.h"

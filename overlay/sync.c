@@ -110,6 +110,10 @@ static void send_page(struct overlay *overlay)
     }
     memcpy(summary->entries, sync->page, sync->page_count * sizeof(sync->page[0]));
     summary->entries_count = (pb_size_t)sync->page_count;
+    if (sync->section == minga_SyncSection_SYNC_RECORDS && !sync->has_after) {
+        sync->term = overlay->settled.term;
+        sync->sent_count = 0;
+    }
     if (peer_request(overlay, REQUEST_SYNC, &sync->peer, &message, SYNC_PAGE_MS) == NULL) {
         sync->active = false;
     }
@@ -208,10 +212,28 @@ static bool is_equal_section(const struct overlay *overlay, minga_SyncSection se
     }
 }
 
+/* What was sent may have been lost on the way: only who had nothing to send has nothing newer. */
+static void end_records(struct overlay *overlay)
+{
+    const struct sync_session *sync = &overlay->sync;
+
+    if (sync->term != overlay->settled.term) {
+        return;
+    }
+    if (sync->sent_count == 0) {
+        settled_add(overlay, &sync->peer);
+    } else {
+        settled_want(overlay, &sync->peer);
+    }
+}
+
 static void next_section(struct overlay *overlay)
 {
     struct sync_session *sync = &overlay->sync;
 
+    if (sync->section == minga_SyncSection_SYNC_RECORDS) {
+        end_records(overlay);
+    }
     sync->has_after = false;
     while (sync->section < minga_SyncSection_SYNC_CHUNKS) {
         sync->section = (minga_SyncSection)(sync->section + 1);
@@ -258,6 +280,7 @@ void sync_on_reply(struct overlay *overlay, const struct request *request,
         sync->digest = answer->digest;
         scale_hear(overlay, &answer->digest);
     }
+    sync->sent_count += answer->sent;
     send_wanted(overlay, answer);
     if (sync->section == minga_SyncSection_SYNC_CHUNKS) {
         if (sync->more_chunks) {
@@ -562,5 +585,6 @@ void sync_on_summary(struct overlay *overlay, const struct arrival *arrival)
     } else {
         answer->done = compare_page(&comparison) && summary->to_end;
     }
+    answer->sent = comparison.sent_count;
     peer_reply(overlay, &arrival->asker, &message, NULL);
 }
