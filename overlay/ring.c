@@ -146,10 +146,8 @@ bool ring_responsible(const struct ring *ring, const struct ring_key *key, uint6
     return ring_is_leased(ring, now_ms) && ring->epoch <= ring->kept_epoch && ring_has(ring, key);
 }
 
-static void ask_soon(struct ring *ring, uint64_t now_ms)
+static void ask_by(struct ring *ring, uint64_t soon_ms)
 {
-    uint64_t soon_ms = now_ms + RING_JOIN_MS;
-
     if (ring->next_ms > soon_ms) {
         ring->next_ms = soon_ms;
     }
@@ -162,7 +160,7 @@ static void watch_lease(struct ring *ring, uint64_t now_ms)
         ring->lapsed_ms = 0;
     } else if (ring->lapsed_ms == 0) {
         ring->lapsed_ms = now_ms;
-        ask_soon(ring, now_ms);
+        ask_by(ring, now_ms + RING_JOIN_MS);
     }
 }
 
@@ -311,6 +309,7 @@ static void on_granted(struct ring *ring, const struct ring_event *event)
 {
     uint64_t lease_ms = event->sent_ms + LEASE_MS;
 
+    ring->busy_count = 0;
     if (event->answer.is_handed && event->has_other &&
         !ring_same(&event->answer.other, &ring->self)) {
         take_arc(ring, event);
@@ -344,15 +343,19 @@ static void on_idle(struct ring *ring, const struct ring_event *event, struct ri
     }
 }
 
-/* On the ring, but not able yet. Who has no lease to lose waits for the nearest such. */
+/* On the ring, but not able yet. Who has no lease to lose waits for the nearest such. It mostly
+ * waits for one answer of its own keeper, hence soon; in vain, less and less often. */
 static void on_busy(struct ring *ring, const struct ring_event *event)
 {
+    uint64_t wait_ms = RING_BUSY_MS * (uint64_t)(1 + ring->busy_count / 16);
+
     if (!ring_is_leased(ring, event->now_ms) && place_of(ring, &event->node) < ring->keeper) {
         ring_trust(ring, &event->node);
     }
     ring->acked_by = event->node.node;
     ring->acked_version = event->answer.told_version;
-    ask_soon(ring, event->now_ms);
+    ring->busy_count++;
+    ask_by(ring, event->now_ms + (wait_ms < RING_JOIN_MS ? wait_ms : (uint64_t)RING_JOIN_MS));
 }
 
 /* A nearer one. It may have been handed its arc and not know it yet, and have sent us back here
