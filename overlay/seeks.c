@@ -367,6 +367,9 @@ void seeks_on_next(struct overlay *overlay, const struct arrival *arrival)
     minga_Message message;
     minga_SeekReply *reply = &message.kind.seek_reply;
 
+    if (arrival->member != MEMBER_NONE) {
+        far_heard(overlay, arrival->member, NULL);
+    }
     seek_fill_answer(&overlay->router, &key, next->contacts, &answer);
     message_init(&message, minga_Message_seek_reply_tag);
     reply->owns = answer.owns;

@@ -18,15 +18,16 @@ enum {
     LOSSES_MS = 60000,    /* within so long, every period: it may be the network */
 };
 
-static uint64_t ring_period_ms(const struct world *world)
+/* The first predecessor speaks so often, */
+static uint64_t before_period_ms(const struct host *host)
 {
-    return (uint64_t)STABILISE_MS * world->options.pace;
+    return (uint64_t)STABILISE_MS * host->ring.first_pace;
 }
 
-/* A neighbour unheard for so long is lost. */
-static uint64_t absent_ms(const struct world *world)
+/* and unheard for so long it is lost. */
+static uint64_t absent_ms(const struct host *host)
 {
-    return ring_period_ms(world) + ABSENT_MS;
+    return before_period_ms(host) + ABSENT_MS;
 }
 
 /* ------------------------------------------------------------------ who was lost */
@@ -92,7 +93,7 @@ static void redial(struct world *world, struct host *host)
         return;
     }
     host->redial_ms =
-        world->now_ms + (host->suspects_cut ? ring_period_ms(world) : (uint64_t)REDIAL_MS);
+        world->now_ms + (host->suspects_cut ? 2 * (uint64_t)STABILISE_MS : (uint64_t)REDIAL_MS);
     for (uint32_t i = 0; i < GONE_MAX; i++) {
         struct gone *gone = &host->gone[(host->redial_next + i) % GONE_MAX];
 
@@ -110,10 +111,15 @@ static void redial(struct world *world, struct host *host)
 
 /* Who asks us though another is our predecessor, as far as we know, stands before that one: once it
  * is lost, our arc may begin there. */
+static uint64_t period_ms_max(const struct host *host)
+{
+    return (uint64_t)STABILISE_MS * host->ring.paces;
+}
+
 static void fill_other(const struct world *world, const struct host *host, struct ring_event *event)
 {
     event->has_other =
-        host->asker_ms != 0 && world->now_ms - host->asker_ms < 2 * ring_period_ms(world);
+        host->asker_ms != 0 && world->now_ms - host->asker_ms < 2 * period_ms_max(host);
     event->other = host->asker;
 }
 
@@ -130,7 +136,7 @@ static void lose(struct world *world, struct host *host, const struct ring_node 
 {
     struct ring_event event = {.kind = RING_LOST, .node = *node};
 
-    event.lost_ms = world_ring_ms(world);
+    event.lost_ms = world->now_ms;
     fill_other(world, host, &event);
     world->lost_alive += world_is_current(world, node) && !world->is_cut;
     close_question(host, node);
@@ -144,8 +150,11 @@ static void lose(struct world *world, struct host *host, const struct ring_node 
 static void send_question(struct world *world, struct host *host, struct question *question)
 {
     const struct ring *ring = &host->ring;
-    struct ring_payload payload = {
-        .joining = ring->phase != RING_IN, .version = question->version, .epoch = ring->epoch};
+    struct ring_payload payload = {.joining = ring->phase != RING_IN,
+                                   .version = question->version,
+                                   .epoch = ring->epoch,
+                                   .pace = question->pace,
+                                   .answer.paces = ring->paces};
     struct message message = {.kind = RING_QUESTION, .number = question->number, .ring = &payload};
 
     if (id_equal(&host->list_from.id, &question->to.node.id)) {
@@ -208,6 +217,7 @@ static void ask(struct world *world, struct host *host, const struct node_id *id
                                   .to = to,
                                   .number = ++host->question_number,
                                   .version = version,
+                                  .pace = host->ring.pace,
                                   .first_ms = world->now_ms};
     send_question(world, host, question);
 }
@@ -216,7 +226,7 @@ static void ask(struct world *world, struct host *host, const struct node_id *id
 
 static void note_joined(struct world *world, struct host *host)
 {
-    if (!host->has_joined && ring_is_leased(&host->ring, world_ring_ms(world))) {
+    if (!host->has_joined && ring_is_leased(&host->ring, world->now_ms)) {
         host->has_joined = true;
         world->joined_count++;
         world->join_ms += world->now_ms - host->born_ms;
@@ -229,7 +239,7 @@ void neighbours_step(struct world *world, struct host *host, struct ring_event *
     struct ring_effects effects;
     const struct ring *ring = &host->ring;
 
-    event->now_ms = world_ring_ms(world);
+    event->now_ms = world->now_ms;
     ring_step(&host->ring, event, &effects);
     if (answer_out != NULL) {
         *answer_out = effects.answer;
@@ -263,10 +273,10 @@ void neighbours_plan(struct world *world, struct host *host)
     uint64_t due_ms = host->redial_ms;
 
     if (host->ring.phase != RING_OUT) {
-        due_ms = sooner(due_ms, host->ring.next_ms * world->options.pace);
+        due_ms = sooner(due_ms, host->ring.next_ms);
     }
     if (extend_ms != 0) {
-        due_ms = sooner(due_ms, extend_ms * world->options.pace);
+        due_ms = sooner(due_ms, extend_ms);
     }
     for (uint32_t i = 0; i < QUESTIONS_MAX; i++) {
         if (host->questions[i].is_open) {
@@ -274,7 +284,8 @@ void neighbours_plan(struct world *world, struct host *host)
         }
     }
     if (watches(host)) {
-        due_ms = sooner(due_ms, host->before_heard_ms + PROBE_MS * world->options.pace);
+        due_ms = sooner(due_ms,
+                        host->before_heard_ms + before_period_ms(host) + PROBE_MS - STABILISE_MS);
     }
     if (due_ms <= world->now_ms) {
         due_ms = world->now_ms + (watches(host) ? DIRECT_MS / 3 : 1);
@@ -310,11 +321,11 @@ static void watch_before(struct world *world, struct host *host)
     if (!watches(host)) {
         return;
     }
-    if (silence_ms >= absent_ms(world)) {
+    if (silence_ms >= absent_ms(host)) {
         struct ring_node node = host->before;
 
         lose(world, host, &node);
-    } else if (silence_ms >= (uint64_t)PROBE_MS * world->options.pace &&
+    } else if (silence_ms >= before_period_ms(host) + PROBE_MS - STABILISE_MS &&
                world->now_ms >= host->before_ping_ms) {
         host->before_ping_ms = world->now_ms + DIRECT_MS;
         ping(world, host, &host->before);
@@ -362,7 +373,9 @@ static void on_question(struct world *world, struct host *host, const struct mes
                                .node = message->from_node,
                                .joined = !question->joining,
                                .epoch = question->epoch,
-                               .version = question->version};
+                               .version = question->version,
+                               .pace = question->pace,
+                               .paces = question->answer.paces};
 
     event.has_list = question->has_list;
     event.list_count = question->list_count;
@@ -446,7 +459,8 @@ static void on_reply(struct world *world, struct host *host, const struct messag
         return;
     }
     question->is_open = false;
-    event.sent_ms = question->first_ms / world->options.pace;
+    event.sent_ms = question->first_ms;
+    event.pace = question->pace;
     event.has_other = (event.answer.is_handed || event.answer.verdict == RING_OTHER) &&
                       find_gone(host, &event.answer.other) == NULL;
     take_list(host, message->ring, &event);

@@ -45,7 +45,7 @@ struct options {
     bool is_weibull;
     uint32_t weibull_shape_permille;
     uint32_t leave_permille; /* of the ends of sessions: with a goodbye */
-    uint32_t pace;           /* one second of the ring takes so many */
+    uint32_t pace;           /* of the rings, at most */
     uint32_t minutes;
     uint32_t warm_minutes;
     bool is_split;
@@ -61,6 +61,7 @@ struct question { /* to one that should grant the lease; repeated until it is an
     struct ring_node to;
     uint32_t number;
     uint32_t version;
+    uint32_t pace;
     uint64_t first_ms;
     uint64_t repeat_ms;
 };
@@ -117,6 +118,7 @@ struct ring_payload { /* what Stabilise, its reply and Goodbye carry */
     bool joining;
     uint32_t version;
     uint32_t known;
+    uint32_t pace; /* asking: the lease that is wanted */
     uint64_t epoch;
     struct ring_answer answer;
     bool has_list;
@@ -240,7 +242,6 @@ void world_timer(struct world *world, enum timer_kind kind, uint64_t at_ms, uint
                  uint32_t generation);
 /* What is only counted: the other side knows it at once. */
 void world_count(struct world *world, struct host *from, const struct message *message);
-uint64_t world_ring_ms(const struct world *world);
 bool world_owns(const struct world *world, const struct host *host, const struct ring_key *key);
 /* Is this host the only one that may answer for the key now? */
 bool world_is_owner(const struct world *world, const struct host *host, const struct ring_key *key);
