@@ -15,6 +15,18 @@ static const struct list_copy *find(const struct list_history *history, uint32_t
     return NULL;
 }
 
+static void insert(struct list_copy *copy, const struct node_id *node)
+{
+    uint32_t place = copy->count;
+
+    CHECK(copy->count < SUCCESSORS_MAX);
+    for (; place > 0 && id_compare(&copy->nodes[place - 1].id, &node->id) > 0; place--) {
+        copy->nodes[place] = copy->nodes[place - 1];
+    }
+    copy->nodes[place] = *node;
+    copy->count++;
+}
+
 void list_history_note(struct list_history *history, const struct ring *ring)
 {
     uint32_t version = ring_after_version(ring);
@@ -25,9 +37,9 @@ void list_history_note(struct list_history *history, const struct ring *ring)
     }
     history->next = (history->next + 1) % LIST_COPIES;
     copy->version = version;
-    copy->count = ring->successor_count;
+    copy->count = 0;
     for (uint32_t i = 0; i < ring->successor_count; i++) {
-        copy->nodes[i] = ring->successors[i].node;
+        insert(copy, &ring->successors[i].node);
     }
 }
 
@@ -82,9 +94,9 @@ void list_copy_set(struct list_copy *copy, uint32_t version, const struct node_i
 {
     CHECK(count <= SUCCESSORS_MAX);
     copy->version = version;
-    copy->count = count;
+    copy->count = 0;
     for (uint32_t i = 0; i < count; i++) {
-        copy->nodes[i] = nodes[i];
+        insert(copy, &nodes[i]);
     }
 }
 
@@ -105,7 +117,7 @@ bool list_copy_change(struct list_copy *copy, uint32_t version, uint32_t kept,
             copy->version = 0;
             return false;
         }
-        copy->nodes[copy->count++] = added[i];
+        insert(copy, &added[i]);
     }
     return true;
 }

@@ -5,7 +5,8 @@
  * knows. Pure.
  *
  * A node remembers the last few of its own lists that it has told, and its keeper's list as it was
- * told. A change names which of the old list are still in the new one, by place, and who is new.
+ * told, both in the order of node ids, which is the same for both: a change names which of the old
+ * list are still in the new one, by place in that order, and who is new.
  */
 #include <stdbool.h>
 
@@ -20,7 +21,7 @@ static_assert(SUCCESSORS_MAX <= 32, "places of a list are bits of a word");
 struct list_copy {
     uint32_t version; /* 0: none */
     uint32_t count;
-    struct node_id nodes[SUCCESSORS_MAX];
+    struct node_id nodes[SUCCESSORS_MAX]; /* by id */
 };
 
 struct list_history {

@@ -48,7 +48,8 @@ static bool send_ask(struct overlay *overlay, const struct seek_run *run,
     }
     message_init(&message, minga_Message_seek_next_tag);
     message_put_id(message.kind.seek_next.key, &run->seek.key.id);
-    message.kind.seek_next.contacts = contacts_wanted;
+    message.kind.seek_next.contacts =
+        run->purpose == SEARCH_FINGER ? (uint32_t)SEEK_CONTACTS_UPKEEP : contacts_wanted;
     message.kind.seek_next.holders = run->purpose != SEARCH_FINGER;
     request = peer_request(overlay, REQUEST_SEEK, &to->node, &message, SEEK_ASK_MS);
     if (request == NULL) {

@@ -98,7 +98,8 @@ static void forget_all(struct host *host)
     host->has_joined = false;
     host->timer_ms = 0;
     host->redial_ms = 0;
-    host->list_version = 0;
+    memset(&host->list, 0, sizeof(host->list));
+    memset(&host->lists, 0, sizeof(host->lists));
     host->asker_ms = 0;
     host->suspects_cut = false;
     memset(host->gone, 0, sizeof(host->gone));

@@ -111,7 +111,9 @@ static void send_asks(struct world *world, struct lookup *lookup,
         struct message message = {.kind = SEEK_NEXT,
                                   .number = (uint32_t)(lookup - world->lookups),
                                   .key = lookup->seek.key,
-                                  .contacts_wanted = effects->contacts_wanted,
+                                  .contacts_wanted = lookup->purpose == FOR_FINGER
+                                                         ? (uint32_t)SEEK_CONTACTS_UPKEEP
+                                                         : effects->contacts_wanted,
                                   .is_work = lookup->purpose == FOR_WORK};
         const struct host *to = world_host(world, &effects->asks[i]);
 

@@ -32,6 +32,16 @@ static uint64_t absent_ms(const struct host *host)
 
 /* ------------------------------------------------------------------ who was lost */
 
+static bool is_gone(const struct host *host, const struct ring_node *node)
+{
+    for (uint32_t i = 0; i < GONE_MAX; i++) {
+        if (host->gone[i].since_ms != 0 && ring_same(&host->gone[i].node, node)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static struct gone *find_gone(struct host *host, const struct ring_node *node)
 {
     for (uint32_t i = 0; i < GONE_MAX; i++) {
@@ -158,13 +168,14 @@ static void send_question(struct world *world, struct host *host, struct questio
     struct message message = {.kind = RING_QUESTION, .number = question->number, .ring = &payload};
 
     if (id_equal(&host->list_from.id, &question->to.node.id)) {
-        payload.known = host->list_version;
+        payload.known = host->list.version;
     }
     payload.has_list = !id_equal(&ring->acked_by.id, &question->to.node.id) ||
                        ring->acked_version != question->version;
     if (payload.has_list) {
         payload.list_count = ring_before(ring, payload.list);
     }
+    question->known = payload.known;
     question->repeat_ms = world->now_ms + DIRECT_MS;
     world_send(world, host, &question->to, &message);
 }
@@ -352,16 +363,37 @@ void neighbours_tick(struct world *world, struct host *host)
 
 /* ------------------------------------------------------------------ messages */
 
-static void take_list(struct host *host, const struct ring_payload *payload,
+static void take_list(const struct host *host, const struct ring_payload *payload,
                       struct ring_event *event)
 {
     event->has_list = payload->has_list;
     for (uint32_t i = 0; i < payload->list_count; i++) {
-        if (find_gone(host, &payload->list[i]) == NULL) {
+        if (!is_gone(host, &payload->list[i])) {
             event->list[event->list_count++] = payload->list[i];
         } else if (i == 0) {
             event->is_partial = event->kind != RING_ANSWERED;
         }
+    }
+}
+
+static void fill_list(struct host *host, uint32_t known, struct ring_payload *reply)
+{
+    struct list_change change;
+
+    reply->version = ring_after_version(&host->ring);
+    reply->has_list = reply->version != known;
+    list_history_note(&host->lists, &host->ring);
+    if (!reply->has_list) {
+        return;
+    }
+    reply->is_change = list_history_change(&host->lists, &host->ring, known, &change);
+    if (reply->is_change) {
+        reply->kept = change.kept;
+        reply->list_count = change.added_count;
+        memcpy(reply->list, change.added, sizeof(change.added));
+    } else {
+        reply->list_count = host->ring.successor_count;
+        memcpy(reply->list, host->ring.successors, sizeof(reply->list));
     }
 }
 
@@ -386,12 +418,7 @@ static void on_question(struct world *world, struct host *host, const struct mes
         host->asker = message->from_node;
         host->asker_ms = world->now_ms;
     }
-    reply.version = ring_after_version(&host->ring);
-    reply.has_list = reply.version != question->known;
-    if (reply.has_list) {
-        reply.list_count = host->ring.successor_count;
-        memcpy(reply.list, host->ring.successors, sizeof(reply.list));
-    }
+    fill_list(host, question->known, &reply);
     world_send(world, host, &message->from_node,
                &(struct message){.kind = RING_REPLY, .number = message->number, .ring = &reply});
 }
@@ -410,8 +437,11 @@ static bool is_listed(const struct ring_event *event, const struct ring_node *no
 static void reconcile(struct world *world, struct host *host, const struct ring_event *event)
 {
     struct ring ring = host->ring;
-    const struct ring_node *last = &event->list[event->list_count - 1];
+    const struct ring_node *last = &event->list[0];
 
+    for (uint32_t i = 1; i < event->list_count; i++) {
+        last = ring_between(last, &host->node, &event->list[i]) ? &event->list[i] : last;
+    }
     for (uint32_t i = 0; i < ring.successor_count; i++) {
         const struct ring_node *node = &ring.successors[i];
 
@@ -425,11 +455,11 @@ static void reconcile(struct world *world, struct host *host, const struct ring_
 
 /* Those who were never heard of must be asked for, to be dialled. */
 static void count_contacts(struct world *world, struct host *host, struct host *from,
-                           const struct ring_event *event)
+                           const struct ring_payload *event)
 {
     struct ring_payload unknown = {.has_list = true};
 
-    for (uint32_t i = 0; i < event->list_count; i++) {
+    for (uint32_t i = 0; !event->is_change && i < event->list_count; i++) {
         struct ring_node node;
 
         if (!find_node(host, &event->list[i].node, &node) &&
@@ -441,6 +471,53 @@ static void count_contacts(struct world *world, struct host *host, struct host *
         world_count(world, host, &(struct message){.kind = WHO, .ring = &unknown});
         world_count(world, from, &(struct message){.kind = CONTACTS, .ring = &unknown});
     }
+}
+
+/* On the wire a position follows from the key; here it is looked for where it was told. */
+static void note_told(struct host *host, const struct ring_payload *reply)
+{
+    struct ring_node told[SUCCESSORS_MAX] = {0};
+
+    for (uint32_t i = 0; i < host->list.count; i++) {
+        for (uint32_t k = 0; k < SUCCESSORS_MAX; k++) {
+            if (id_equal(&host->told[k].node.id, &host->list.nodes[i].id)) {
+                told[i] = host->told[k];
+            }
+            if (k < reply->list_count &&
+                id_equal(&reply->list[k].node.id, &host->list.nodes[i].id)) {
+                told[i] = reply->list[k];
+            }
+        }
+    }
+    memcpy(host->told, told, sizeof(told));
+}
+
+static void take_told(const struct host *host, const struct ring_payload *reply,
+                      struct ring_event *event)
+{
+    struct ring_payload whole = {.has_list = reply->has_list, .list_count = host->list.count};
+
+    memcpy(whole.list, host->told, sizeof(whole.list));
+    take_list(host, &whole, event);
+}
+
+static void hear_list(struct host *host, const struct question *question,
+                      const struct message *message)
+{
+    const struct ring_payload *reply = message->ring;
+    struct node_id nodes[SUCCESSORS_MAX];
+
+    for (uint32_t i = 0; i < reply->list_count; i++) {
+        nodes[i] = reply->list[i].node;
+    }
+    if (reply->has_list && !reply->is_change) {
+        host->list_from = message->from_node.node;
+        list_copy_set(&host->list, reply->version, nodes, reply->list_count);
+    } else if (reply->has_list && id_equal(&host->list_from.id, &message->from_node.node.id) &&
+               host->list.version == question->known) {
+        (void)list_copy_change(&host->list, reply->version, reply->kept, nodes, reply->list_count);
+    }
+    note_told(host, reply);
 }
 
 static void on_reply(struct world *world, struct host *host, const struct message *message)
@@ -463,11 +540,12 @@ static void on_reply(struct world *world, struct host *host, const struct messag
     event.pace = question->pace;
     event.has_other = (event.answer.is_handed || event.answer.verdict == RING_OTHER) &&
                       find_gone(host, &event.answer.other) == NULL;
-    take_list(host, message->ring, &event);
+    hear_list(host, question, message);
+    if (host->list.version == message->ring->version) {
+        take_told(host, message->ring, &event);
+    }
     if (event.has_list) {
-        host->list_from = message->from_node.node;
-        host->list_version = message->ring->version;
-        count_contacts(world, host, &world->hosts[message->from], &event);
+        count_contacts(world, host, &world->hosts[message->from], message->ring);
     }
     neighbours_step(world, host, &event, NULL);
     if (event.has_list && event.list_count > 0 && host->ring.phase == RING_IN &&

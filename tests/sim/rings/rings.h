@@ -9,6 +9,7 @@
  * that dies is replaced by a newcomer with another id, so that the number stays.
  */
 #include "base/random.h"
+#include "overlay/lists.h"
 #include "overlay/seek.h"
 
 enum {
@@ -62,6 +63,7 @@ struct question { /* to one that should grant the lease; repeated until it is an
     uint32_t number;
     uint32_t version;
     uint32_t pace;
+    uint32_t known;
     uint64_t first_ms;
     uint64_t repeat_ms;
 };
@@ -89,9 +91,11 @@ struct host {
     } gone[GONE_MAX];
     struct question questions[QUESTIONS_MAX];
     uint32_t question_number;
-    struct node_id list_from; /* whose successors are known here, and their version */
-    uint32_t list_version;
-    struct ring_node before; /* the first predecessor, as it was watched */
+    struct list_history lists;             /* of the own successors, as they were told */
+    struct node_id list_from;              /* whose successors are known here, */
+    struct list_copy list;                 /* and they, */
+    struct ring_node told[SUCCESSORS_MAX]; /* with their positions */
+    struct ring_node before;               /* the first predecessor, as it was watched */
     uint64_t before_heard_ms;
     uint64_t before_ping_ms;
     struct ring_node asker; /* the last one that had asked another than us, but for its loss */
@@ -122,6 +126,8 @@ struct ring_payload { /* what Stabilise, its reply and Goodbye carry */
     uint64_t epoch;
     struct ring_answer answer;
     bool has_list;
+    bool is_change; /* of the list at version `known`: `kept` of it, and `list` */
+    uint32_t kept;
     uint32_t list_count;
     struct ring_node list[SUCCESSORS_MAX];
 };

@@ -57,7 +57,13 @@ static void put_reply(minga_StabiliseReply *reply, const struct ring_payload *ri
         reply->from.size = ID_BYTES;
     }
     reply->epoch = ring->answer.is_handed ? ring->answer.epoch : 0;
-    for (uint32_t i = 0; ring->has_list && i < ring->list_count; i++) {
+    reply->change = ring->is_change;
+    reply->kept = ring->kept;
+    for (uint32_t i = 0; ring->is_change && i < ring->list_count; i++) {
+        put_contact(&reply->added[i], &ring->list[i]);
+        reply->added_count = (pb_size_t)(i + 1);
+    }
+    for (uint32_t i = 0; ring->has_list && !ring->is_change && i < ring->list_count; i++) {
         message_put_id(reply->successors[i], &ring->list[i].node.id);
         reply->successors_count = (pb_size_t)(i + 1);
     }
