@@ -15,7 +15,7 @@ enum {
     REMEMBER_MS = 900000, /* a node that was lost */
     REDIAL_MS = 30000,    /* one of the lost is rung up so often, */
     LOSSES_MANY = 2,      /* or, when so many were lost */
-    LOSSES_MS = 60000,    /* within so long, every period: it may be the network */
+    LOSSES_MS = 15000,    /* within so long, every period: it may be the network */
 };
 
 /* The first predecessor speaks so often, */
@@ -103,7 +103,7 @@ static void redial(struct world *world, struct host *host)
         return;
     }
     host->redial_ms =
-        world->now_ms + (host->suspects_cut ? 2 * (uint64_t)STABILISE_MS : (uint64_t)REDIAL_MS);
+        world->now_ms + (host->suspects_cut ? (uint64_t)STABILISE_MS : (uint64_t)REDIAL_MS);
     for (uint32_t i = 0; i < GONE_MAX; i++) {
         struct gone *gone = &host->gone[(host->redial_next + i) % GONE_MAX];
 
