@@ -14,6 +14,7 @@
 #include "overlay/chunks.h"
 #include "overlay/detector.h"
 #include "overlay/links.h"
+#include "overlay/lists.h"
 #include "overlay/membership.h"
 #include "overlay/message.h"
 #include "overlay/records.h"
@@ -320,8 +321,10 @@ struct overlay {
     struct ring_key arc_from; /* of the arc as it was told last */
     uint64_t epoch_token;     /* of the store under way; 0: none */
     uint64_t epoch_stored;    /* by it */
-    struct node_id list_from; /* whose successors we were told in full ... */
-    uint32_t list_version;    /* ... at this version */
+    struct list_history lists; /* of our own successors, as they were told */
+    struct node_id list_from;  /* whose successors we were told ... */
+    struct list_copy list;     /* ... and they */
+    bool list_open;            /* not all of them were known, and up, the last time */
     struct keep keep;
     struct router router;
     const struct router_functions *routing;
@@ -534,6 +537,18 @@ void place_fill_goodbye(const struct overlay *overlay, minga_Goodbye *goodbye);
 void place_on_goodbye(struct overlay *overlay, const struct arrival *arrival);
 void place_on_reply(struct overlay *overlay, const struct request *request,
                     const struct arrival *arrival);
+
+/* --- news.c: the keeper's successors */
+struct ring_node place_of_member(const struct member *member);
+/* Of any member we know where it stands. */
+bool place_find(struct overlay *overlay, const pb_byte_t bytes[ID_BYTES], bool only_up,
+                struct ring_node *node_out);
+void news_fill(const struct overlay *overlay, uint32_t known, minga_StabiliseReply *reply);
+/* `base`: the version that the question named. */
+void news_take(struct overlay *overlay, const minga_StabiliseReply *reply, uint32_t base,
+               struct ring_event *event);
+/* After the ring has taken the answer. */
+void news_doubt(struct overlay *overlay, const struct ring_event *event);
 
 /* --- asks.c */
 void asks_on_ask(struct overlay *overlay, const struct arrival *arrival);

@@ -220,6 +220,16 @@ static void keep_link(struct overlay *overlay, int index)
     }
 }
 
+/* The predecessor asks us as often as it says, and we our keeper. */
+static uint32_t pace_of(const struct overlay *overlay, const struct node_id *node)
+{
+    const struct ring *ring = &overlay->ring;
+
+    return ring->predecessor_count > 0 && id_equal(&ring->predecessors[0].node.id, &node->id)
+               ? ring->first_pace
+               : ring->pace;
+}
+
 void watch_neighbours(struct overlay *overlay)
 {
     for (uint32_t i = 0; i < overlay->membership.count; i++) {
@@ -230,6 +240,7 @@ void watch_neighbours(struct overlay *overlay)
         detector_watch(&overlay->detector, (int)i, watch, overlay->now_ms);
         if (watch) {
             keep_link(overlay, (int)i);
+            detector_expect(&overlay->detector, (int)i, pace_of(overlay, &member->view.node));
         }
     }
 }
