@@ -203,4 +203,5 @@ void foreign_on_connection(struct foreign *foreign)
     }
     foreign_drop_client(foreign, "a newer agent is there");
     foreign->client_fd = take_fd(&fd);
+    foreign->served = true;
 }

@@ -21,6 +21,7 @@ enum {
     FOREIGN_RESET_MS = 60000, /* of running: the next restart of the program is soon again */
     FOREIGN_END_MS_MAX = 5000,
     FOREIGN_KEPT_LOGS_MAX = 16,
+    FOREIGN_IDLE_MS = 3000, /* without agent and replicas */
 };
 
 enum foreign_state { FOREIGN_FREE, FOREIGN_STARTING, FOREIGN_RUNNING, FOREIGN_STOPPING };
@@ -51,6 +52,7 @@ struct foreign {
     int listen_fd;
     int client_fd; /* -1: none */
     bool greeted;
+    bool served; /* there was an agent */
     uint64_t alone_since_ms;
     bool leaving;
     struct foreign_replica replicas[REPLICAS_PER_NODE_MAX];

@@ -168,6 +168,10 @@ static bool has_to_leave(struct foreign *foreign, uint64_t now_ms, uint64_t leav
     if (alone_ms >= HELPER_ALONE_MS && !foreign->leaving) {
         return true;
     }
+    if (foreign->served && foreign->ready && count_replicas(foreign) == 0 &&
+        alone_ms >= FOREIGN_IDLE_MS) {
+        return true; /* with the agent that it was started for */
+    }
     return foreign->leaving && (count_replicas(foreign) == 0 || now_ms >= leave_ms);
 }
 

@@ -278,6 +278,7 @@ int foreign_hear(void *context, const char *line, size_t length_bytes, struct er
     }
     if (said.kind == SAID_READY) {
         foreign->ready = true;
+        foreign->alone_since_ms = foreign_now_ms(); /* who was dropped has time to come back */
         log_info("the environment's program is ready");
     } else if (said.kind != SAID_NOTHING) {
         /* Unknown: it had ended, and this crossed the news. */
