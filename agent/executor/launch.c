@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/executor/internal.h"
+#include "agent/executor/spec.h"
 #include "base/check.h"
 #include "base/units.h"
 
@@ -82,58 +83,17 @@ static bool ports_choose(struct executor *executor, struct replica *replica)
     return true;
 }
 
-static void spec_fill_health(const struct manifest *manifest, struct sandbox_health *health)
-{
-    memset(health, 0, sizeof(*health));
-    if (!manifest->has_health) {
-        return;
-    }
-    if (manifest->health_command.count > 0) {
-        health->argument_count = manifest->health_command.count;
-        memcpy(health->arguments, manifest->health_command.text, sizeof(health->arguments));
-    } else {
-        health->container_port = manifest->ports[manifest->health_port].container_port;
-        memcpy(health->http_path, manifest->health_http, sizeof(health->http_path));
-    }
-    health->interval_ms = manifest->health_interval_ms;
-    health->timeout_ms = manifest->health_timeout_ms;
-    health->failures_max = manifest->health_failures_max;
-    health->grace_ms = manifest->health_grace_ms;
-}
-
-static_assert(sizeof(((struct sandbox_health *)0)->http_path) ==
-                  sizeof(((struct manifest *)0)->health_http),
-              "the probe's path fits");
-static_assert(sizeof(((struct sandbox_spec *)0)->arguments) ==
-                  sizeof(((struct manifest_words *)0)->text),
-              "the command fits");
-
 static void spec_fill(struct replica *replica)
 {
-    const struct manifest *manifest = &replica->manifest;
     struct sandbox_spec *spec = &replica->spec;
 
-    memset(spec, 0, sizeof(*spec));
+    spec_of_manifest(&replica->manifest, replica->key.slot, spec);
     spec->key = replica->key;
     spec->tree = replica->tree;
-    spec->argument_count = manifest->command.count;
-    memcpy(spec->arguments, manifest->command.text, sizeof(spec->arguments));
-    spec->environment_count = manifest->environment.count;
-    memcpy(spec->environment, manifest->environment.text, sizeof(spec->environment));
-    memcpy(spec->workdir, manifest->workdir, sizeof(spec->workdir));
-    spec->user = manifest->user;
     spec->limits = replica->limits;
-    spec->port_count = manifest->port_count;
-    for (uint32_t i = 0; i < manifest->port_count; i++) {
-        spec->ports[i].container_port = manifest->ports[i].container_port;
+    for (uint32_t i = 0; i < replica->manifest.port_count; i++) {
         spec->ports[i].host_port = replica->host_ports[i];
     }
-    spec_fill_health(manifest, &spec->health);
-    spec->stop_signal = manifest->stop_signal;
-    spec->stop_grace_ms = manifest->stop_grace_ms;
-    spec->logs_bytes = manifest->logs_bytes;
-    (void)snprintf(spec->hostname, sizeof(spec->hostname), "%s-%u", manifest->name,
-                   replica->key.slot);
 }
 
 void replica_launch(struct executor *executor, struct turn *turn, struct replica *replica)

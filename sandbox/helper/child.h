@@ -6,12 +6,13 @@
  */
 #include "base/err.h"
 #include "sandbox/cgroup.h"
+#include "sandbox/helper/furniture.h"
 #include "sandbox/init_protocol.h"
 
 struct child_plan {    /* everything borrowed; the clone has its own copy of all descriptors */
     const char *place; /* an empty folder of the host: where the root is attached first */
     const char *hostname;
-    uint64_t shm_bytes_max;
+    struct furniture_plan furniture;
     int setup_fd; /* seqpacket: one packet comes when the maps are written; errors go back */
     int root_fd;  /* the detached root */
     int init_fd;  /* minga-init's program, a sealed memory file */

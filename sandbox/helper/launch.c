@@ -258,7 +258,10 @@ static int clone_child(struct helper *helper, struct replica *replica, struct er
     struct child_plan plan = {
         .place = place,
         .hostname = replica->spec.hostname,
-        .shm_bytes_max = shm_bytes(replica),
+        .furniture = {.shm_bytes_max = shm_bytes(replica),
+                      .proc = {.hostname = replica->spec.hostname,
+                               .memory_bytes = replica->spec.limits.memory_bytes,
+                               .pid_count = replica->spec.limits.pid_count}},
         .setup_fd = launch->setup_fds[1],
         .enters = launch->group_fd < 0,
         .root_fd = launch->root_fd,
