@@ -15,3 +15,4 @@ void check_repeating(struct world *world);
 void check_programs(struct world *world);
 void check_attacks(struct world *world);
 void check_health(struct world *world);
+void check_cves(struct world *world);

@@ -19,6 +19,7 @@ static const struct {
     {"ends", check_ends},         {"refusals", check_refusals}, {"freezing", check_freezing},
     {"restarts", check_restarts}, {"door", check_door},         {"repeating", check_repeating},
     {"programs", check_programs}, {"attacks", check_attacks},   {"health", check_health},
+    {"cves", check_cves},
 };
 
 static void check_nothing_left(struct world *world)
