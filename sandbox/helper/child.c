@@ -24,7 +24,7 @@ enum { DESCRIPTORS_MAX = INIT_FD_LAST + 1, HIGH_FD = 64 };
 
 static int enter_cgroup(const struct child_plan *plan, struct err *err)
 {
-    for (int i = 0; i < CGROUP_ENTRIES; i++) {
+    for (int i = 0; plan->enters && i < CGROUP_ENTRIES; i++) {
         if (write(plan->init_entries[i], CGROUP_ENTER, strlen(CGROUP_ENTER)) < 0) {
             return err_set(err, -errno, "enter the control group: %m");
         }

@@ -22,6 +22,7 @@ struct child_plan {    /* everything borrowed; the clone has its own copy of all
     int filter_fd;
     int log_fds[2];
     int lock_fd;                         /* of the uid range */
+    bool enters;                         /* its group, by the following; else it was born there */
     int init_entries[CGROUP_ENTRIES];    /* the child enters its group by these, first of all */
     int service_entries[CGROUP_ENTRIES]; /* for minga-init */
     const int *port_fds;
