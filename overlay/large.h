@@ -15,6 +15,9 @@ int book_admit(struct overlay *overlay, const struct admission *admission, struc
 bool book_is_told(const struct overlay *overlay, int index);
 bool book_is_neighbour(const struct overlay *overlay, const struct node_id *node);
 
+/* Does the position lie among those around this node, which it must know? */
+bool book_is_near(const struct overlay *overlay, const struct ring_key *position);
+
 /* --- scale.c: small or large */
 uint32_t scale_of_ring(const struct ring *ring);
 uint32_t scale_size(const struct overlay *overlay);

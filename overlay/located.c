@@ -94,6 +94,10 @@ uint32_t located_holders(const struct overlay *overlay, const struct ring_key *k
     if (located == NULL || overlay->now_ms - located->found_ms >= STALE_MS) {
         return 0;
     }
+    if (located->count > 0 && peer_is_self(overlay, &located->holders[0]) &&
+        !ring_has(&overlay->ring, key)) {
+        return 0; /* the arc has gone to another one since */
+    }
     for (uint32_t i = 0; i < located->count && count < count_max; i++) {
         const struct node_id *node = &located->holders[i];
 

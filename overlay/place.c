@@ -347,10 +347,11 @@ static bool find_node(struct overlay *overlay, const pb_byte_t bytes[ID_BYTES], 
     struct node_id node = {message_id(bytes)};
     int index = membership_find(&overlay->membership, &node);
 
-    if (index == MEMBER_NONE ||
-        (only_up && !membership_in_ring(&overlay->membership.list[index]))) {
+    if (index == MEMBER_NONE || !membership_in_ring(&overlay->membership.list[index])) {
         contacts_named(overlay, &node);
-        return false;
+        if (index == MEMBER_NONE || only_up) {
+            return false;
+        }
     }
     *node_out = ring_node_of(&overlay->membership.list[index]);
     return true;

@@ -252,6 +252,7 @@ static void on_tick(struct ring *ring, const struct ring_event *event, struct ri
     if ((ring->phase == RING_JOINING && founds(ring, event)) || is_left_over(ring, event->now_ms)) {
         ring_become_alone(ring);
     }
+    ring->met_idle = false;
     ring->next_ms = event->now_ms + STABILISE_MS;
     if (!ring_is_leased(ring, event->now_ms)) {
         ring->next_ms = event->now_ms + (ring->all_idle ? 3 * RING_JOIN_MS : RING_JOIN_MS);
@@ -333,6 +334,7 @@ static void on_idle(struct ring *ring, const struct ring_event *event, struct ri
     if (keeper == NULL || !ring_same(keeper, &event->node)) {
         return;
     }
+    ring->met_idle = true;
     if (ring->keeper + 1 < ring->successor_count) {
         ring->keeper++;
         ask_keeper(ring, effects);
@@ -353,17 +355,25 @@ static void on_busy(struct ring *ring, const struct ring_event *event)
     ask_soon(ring, event->now_ms);
 }
 
+/* A nearer one. It may have been handed its arc and not know it yet, and have sent us back here
+ * just now: not again at once, or the two would be asked in turn as fast as they answer. */
 static void on_other(struct ring *ring, const struct ring_event *event,
                      struct ring_effects *effects)
 {
     const struct ring_node *other = &event->answer.other;
+    bool is_known;
 
     if (!event->has_other || !ring_between(other, &ring->self, &event->node)) {
         return;
     }
+    is_known = place_of(ring, other) < ring->successor_count;
     (void)insert_successor(ring, other);
     ring_trust(ring, other);
-    ask_keeper(ring, effects);
+    if (is_known && ring->met_idle) {
+        ask_soon(ring, event->now_ms);
+    } else {
+        ask_keeper(ring, effects);
+    }
 }
 
 static void on_answered(struct ring *ring, const struct ring_event *event,

@@ -117,6 +117,7 @@ struct ring {
     uint32_t keeper;         /* index of the one that is asked for the lease */
     uint32_t nearer;         /* which of those before the keeper is asked next */
     bool all_idle;           /* none of them is on the ring */
+    bool met_idle;           /* since the last tick that asked, somebody was not on the ring */
     uint64_t lease_ms;       /* we may answer before */
     uint64_t lapsed_ms;      /* since when we know that we may not; 0: we may */
     struct node_id acked_by; /* this keeper knows ... */
@@ -126,6 +127,7 @@ struct ring {
     uint32_t predecessor_count;
     struct ring_node predecessors[PREDECESSORS_MAX];
     uint64_t granted_ms;   /* [0] may answer before */
+    uint64_t asked_ms;     /* it asked us, or was named to us by the one that handed us our arc */
     bool is_told;          /* the arc of [0] begins at [1] */
     uint32_t told_version; /* of its predecessors, as it told */
     bool is_handed;        /* [0] has been handed its arc, and has not yet said that it has it */

@@ -51,6 +51,7 @@ void keeper_begin_at(struct ring *ring, const struct ring_node *from, uint64_t n
 {
     ring->predecessors[0] = *from;
     ring->predecessor_count = 1;
+    ring->asked_ms = now_ms;
     new_first(ring, now_ms + GRANT_MS);
 }
 
@@ -80,13 +81,18 @@ static void take_list(struct ring *ring, const struct ring_event *event)
 
 /* ------------------------------------------------------------------ taking over */
 
+/* What was noticed before it last asked, or was said to be there by one that knew better, says
+ * nothing: it may have been away and come back, or have only been admitted then. One that we have
+ * taken over from spoke for it when it asked the last time itself. */
 void keeper_lose(struct ring *ring, const struct ring_event *event)
 {
-    if (ring->lost_ms == 0) {
-        ring->lost_ms = event->lost_ms == 0 ? event->now_ms : event->lost_ms;
-    }
-    if (event->is_gone) {
+    uint64_t lost_ms = event->lost_ms == 0 ? event->now_ms : event->lost_ms;
+
+    if (event->is_gone && lost_ms >= ring->asked_ms) {
         ring->granted_ms = sooner(ring->granted_ms, event->now_ms);
+    }
+    if (ring->lost_ms == 0) {
+        ring->lost_ms = lost_ms >= ring->asked_ms ? lost_ms : ring->asked_ms;
     }
 }
 
@@ -200,6 +206,7 @@ static void cut(struct ring *ring, const struct ring_event *event, struct ring_e
     bool was_alone = ring_is_alone(ring);
 
     push_predecessor(ring, &event->node);
+    ring->asked_ms = event->now_ms;
     new_first(ring, event->now_ms + GRANT_MS);
     ring->is_told = !event->leased; /* one from another ring may begin elsewhere */
     ring->is_handed = true;
@@ -216,6 +223,7 @@ static void cut(struct ring *ring, const struct ring_event *event, struct ring_e
 static void meet(struct ring *ring, const struct ring_event *event, struct ring_effects *effects)
 {
     push_predecessor(ring, &event->node);
+    ring->asked_ms = event->now_ms;
     new_first(ring, event->now_ms + GRANT_MS);
     take_list(ring, event);
     if (may_grant(ring, event->now_ms)) {
@@ -277,6 +285,7 @@ static void on_predecessor(struct ring *ring, const struct ring_event *event,
     }
     ring->is_handed = false;
     ring->lost_ms = 0;
+    ring->asked_ms = event->now_ms;
     take_list(ring, event);
     if (!may_grant(ring, event->now_ms)) {
         effects->answer.verdict = RING_BUSY;

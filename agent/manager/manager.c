@@ -160,6 +160,11 @@ void manager_tick(struct manager *manager, struct turn *turn)
         if (slept) {
             forgive_silence(service, turn->now_ms);
         }
+        /* What was looked up grows old without a word. */
+        if (!turn->around->knows_all(turn->around->self) && !service_leads(&service->id, turn)) {
+            service_resign(turn, service);
+            continue;
+        }
         service_takeover_tick(manager, turn, service);
         service_pursue(manager, turn, service);
         if (service->removed && service->lead == LEAD_LEADING) {
