@@ -158,7 +158,8 @@ static _Noreturn void run_child(const struct copy *copy, const struct part *part
     }
     r = copy->is_fetch ? receive(copy, part, &files, STDIN_FILENO, &err)
                        : tree_send(&files, part->path, STDIN_FILENO, &err);
-    if (r < 0 && r != -EPIPE) {
+    /* Where nothing came at all, the other side says why. */
+    if (r < 0 && r != -EPIPE && !(r == -ENODATA && files.entry_count == 0)) {
         text_clean(err.text);
         remark("minga: %s: %s", name, err.text);
     }
@@ -323,8 +324,12 @@ static int judge(struct copy *copy)
         is_late = is_late || job->is_late || (job->has_end && job->end.kind == EXEC_TOO_LATE);
         if (copy->session->json) {
             say_json(copy, job, good, good ? "copied" : text);
-        } else if (!good) {
+        } else if (!good && copy->replicas.count > 1) {
             remark("minga: %s on %s: %s", job->name, job->node_name, text);
+        }
+        if (!good && copy->replicas.count == 1) {
+            return problem_set(&copy->session->problem, is_late ? EXIT_LATE : EXIT_REFUSED,
+                               job->name, "%s", text);
         }
     }
     if (failed_count == 0) {

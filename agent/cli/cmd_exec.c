@@ -167,6 +167,7 @@ static int run_all(struct run *run, struct secret_key *secret)
         sigset_t none;
 
         sigemptyset(&none);
+        sigaction(remote.signal_number, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
         raise(remote.signal_number);
         sigprocmask(SIG_SETMASK, &none, NULL);
     }

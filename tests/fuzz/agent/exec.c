@@ -13,6 +13,7 @@ static struct core *make_core(struct core_effects **effects_out)
     static struct core_config config;
     struct core *core;
 
+    config.port_first = config.port_last = 31000;
     config.overlay.seed = 7;
     keys_from_seed(seed, &config.overlay.node_key);
     core = core_new(&config);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
  * A hostile member's files, unpacked on the owner's machine: nothing may change outside of the
- * target. Blocks get the right magic and checksum, or nothing would come past the first look.
+ * target. Even inputs are blocks, which get the right magic and checksum, or nothing would come
+ * past the first look; odd ones say which entries are made of a few names.
  */
 #include <fcntl.h>
 #include <fts.h>
@@ -58,10 +59,66 @@ static void mend(uint8_t *block)
     snprintf((char *)block + 148, 8, "%06o", sum);
 }
 
+static void put(int fd, const void *bytes, size_t length_bytes)
+{
+    CHECK(write(fd, bytes, length_bytes) == (ssize_t)length_bytes);
+}
+
+static void put_blocks(int fd, const uint8_t *data, size_t length_bytes)
+{
+    uint8_t block[TAR_BLOCK_BYTES];
+
+    for (size_t at = 0; at + TAR_BLOCK_BYTES <= length_bytes; at += TAR_BLOCK_BYTES) {
+        memcpy(block, data + at, TAR_BLOCK_BYTES);
+        if (block[511] % 2 == 0 && block[0] != 0) {
+            mend(block);
+        }
+        put(fd, block, sizeof(block));
+    }
+}
+
+/* Names by the bits of a number, three each. */
+static void name_of(char *text, uint32_t number)
+{
+    static const char *const parts[] = {"a", "b", "..", ".", "", "root", "c", "long-name"};
+
+    text[0] = '\0';
+    for (int i = 0; i < 4 && number != 0; i++, number >>= 4) {
+        if (i > 0) {
+            strncat(text, "/", PATH_BYTES_MAX - strlen(text) - 1);
+        }
+        strncat(text, parts[number & 7], PATH_BYTES_MAX - strlen(text) - 1);
+    }
+}
+
+static void put_entries(int fd, const uint8_t *data, size_t length_bytes)
+{
+    static const uint8_t zeros[2 * TAR_BLOCK_BYTES];
+    uint8_t head[TAR_HEAD_BYTES_MAX];
+    struct tar_entry entry = {.kind = TAR_FOLDER, .mode = 0755, .path = TREE_COPY_ROOT};
+
+    put(fd, head, tar_head(&entry, head));
+    for (; length_bytes >= 6; data += 6, length_bytes -= 6) {
+        char path[PATH_BYTES_MAX];
+
+        memset(&entry, 0, sizeof(entry));
+        entry.kind = (enum tar_kind)(data[0] % 3);
+        entry.mode = (uint16_t)(data[1] << 2);
+        name_of(path, (uint32_t)data[2] << 8 | data[3]);
+        snprintf(entry.path, sizeof(entry.path), "root/%.1000s", path);
+        name_of(entry.target, (uint32_t)data[4] << 8 | data[5]);
+        entry.size_bytes = entry.kind == TAR_FILE ? data[4] % 3 : 0;
+        put(fd, head, tar_head(&entry, head));
+        if (entry.size_bytes > 0) {
+            put(fd, zeros, TAR_BLOCK_BYTES);
+        }
+    }
+    put(fd, zeros, sizeof(zeros));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length_bytes)
 {
     struct tree_copy copy = {.bytes_max = 1 << 20};
-    uint8_t block[TAR_BLOCK_BYTES];
     struct err err = {0};
     int stream_fd = memfd_create("stream", MFD_CLOEXEC);
     int folder_fd;
@@ -74,15 +131,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length_bytes)
     CHECK(stream_fd >= 0 && folder_fd >= 0 && mkdirat(folder_fd, "target", 0755) == 0);
     target_fd = openat(folder_fd, "target", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     CHECK(target_fd >= 0);
-    for (size_t at = 0; at + TAR_BLOCK_BYTES <= length_bytes; at += TAR_BLOCK_BYTES) {
-        memcpy(block, data + at, TAR_BLOCK_BYTES);
-        if (block[511] % 2 == 0 && block[0] != 0) {
-            mend(block);
-        }
-        CHECK(write(stream_fd, block, sizeof(block)) == (ssize_t)sizeof(block));
+    if (length_bytes % 2 == 0) {
+        put_blocks(stream_fd, data, length_bytes);
+    } else {
+        put_entries(stream_fd, data, length_bytes);
     }
     CHECK(lseek(stream_fd, 0, SEEK_SET) == 0);
-    (void)tree_receive(&copy, stream_fd, target_fd, length_bytes % 2 == 0 ? "" : "name", &err);
+    (void)tree_receive(&copy, stream_fd, target_fd, length_bytes % 4 < 2 ? "" : "name", &err);
     CHECK(copy.bytes <= copy.bytes_max);
     close(target_fd);
     close(folder_fd);
