@@ -109,5 +109,9 @@ int privileges_of_service(uint32_t user, struct err *err)
     if (r == 0) {
         r = set_capabilities(0);
     }
+    /* Until an execve the memory is init's, whatever the host has fs.suid_dumpable say. */
+    if (r == 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) {
+        r = -errno;
+    }
     return r < 0 ? fail(err, r, "user") : 0;
 }
