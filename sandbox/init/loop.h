@@ -4,6 +4,7 @@
  * minga-init at work: one epoll loop over the control and listening sockets, the children, the
  * output, the probe and the forwarded ports. See sandbox/init_protocol.h for what it says when.
  */
+#include "sandbox/init/exec.h"
 #include "sandbox/init/forward.h"
 #include "sandbox/init/health.h"
 #include "sandbox/init/probe.h"
@@ -35,6 +36,7 @@ struct init { /* zeroed memory before loop_init */
     struct probe probe;
     pid_t probe_pid; /* of the health command; 0: none */
     uint64_t probe_kill_ms;
+    struct execs execs;
     struct forward forward;
 };
 
