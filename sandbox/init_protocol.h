@@ -25,6 +25,8 @@
  *     HEALTH(healthy)               whenever it changes; before the first it is unknown
  *     COUNTS(...)                   when they have changed, at most once a second
  *                                   STOP, any time: stop_signal, stop_grace_ms, then SIGKILL
+                                   EXEC, with one end of a socket, while the service runs: see
+                                   sandbox/exec_protocol.h. Too many at once: it is closed
  *     ENDED(...)                    the service's main process is over, everything else in the
  *                                   namespace has been killed; init exits at once after it
  *
@@ -76,6 +78,8 @@ enum init_message_kind {
     INIT_STOP,
     INIT_ENDED,
     INIT_COUNTS,
+    INIT_EXEC,
+    INIT_KIND_COUNT,
 };
 
 struct init_message {
@@ -98,9 +102,14 @@ int init_message_decode(struct bytes bytes, struct init_message *message_out);
 
 /* Sends one packet without waiting. Returns 0 or -errno (-EAGAIN, -EPIPE ...). No SIGPIPE. */
 int init_message_send(int fd, const struct init_message *message);
+/* The same, with a descriptor, which stays the caller's. */
+int init_message_send_fd(int fd, const struct init_message *message, int passed_fd);
 /*
  * Receives one packet without waiting. Returns 0, -EAGAIN, -EPIPE (the other side is gone),
  * -EBADMSG or another -errno. *sender_pid_out: from the credentials, 0 when there are none.
  * Descriptors that come along are closed.
  */
 int init_message_receive(int fd, struct init_message *message_out, pid_t *sender_pid_out);
+/* The same; of the descriptors that came the first is the caller's, -1 when there was none. */
+int init_message_receive_fd(int fd, struct init_message *message_out, pid_t *sender_pid_out,
+                            int *fd_out);

@@ -92,6 +92,7 @@ int helper_request_encode(const struct helper_request *request, uint8_t *bytes_o
     case REQUEST_FREEZE:
     case REQUEST_THAW:
     case REQUEST_STATS:
+    case REQUEST_EXEC:
         put_key(&wire, &request->spec.key);
         break;
     case REQUEST_LIST:
@@ -121,6 +122,7 @@ static void get_request(struct wire_reader *wire, struct helper_request *request
     case REQUEST_FREEZE:
     case REQUEST_THAW:
     case REQUEST_STATS:
+    case REQUEST_EXEC:
         get_key(wire, &request->spec.key);
         break;
     case REQUEST_LIST:
@@ -238,6 +240,10 @@ int helper_answer_encode(const struct helper_answer *answer, uint8_t *bytes_out,
     case ANSWER_LOGS:
         put_logs(&wire, &answer->logs);
         break;
+    case ANSWER_EXEC:
+        put_key(&wire, &answer->exec.key);
+        wire_put_text(&wire, answer->exec.reason);
+        break;
     case ANSWER_LIST_END:
         break;
     case ANSWER_KIND_COUNT:
@@ -258,6 +264,9 @@ int helper_answer_decode(struct bytes bytes, struct helper_answer *answer_out)
         get_event(&wire, &answer_out->event);
     } else if (kind == ANSWER_LOGS) {
         get_logs(&wire, &answer_out->logs);
+    } else if (kind == ANSWER_EXEC) {
+        get_key(&wire, &answer_out->exec.key);
+        wire_text(&wire, answer_out->exec.reason, sizeof(answer_out->exec.reason));
     } else if (kind != ANSWER_LIST_END) {
         return -EBADMSG;
     }

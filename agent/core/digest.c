@@ -167,6 +167,15 @@ static void add_start(struct hash *hash, const struct sandbox_spec *spec)
     }
 }
 
+static void add_exec(struct hash *hash, const struct core_exec *exec)
+{
+    add_number(hash, (uint64_t)exec->what);
+    add_number(hash, exec->number);
+    add_number(hash, exec->taken_bytes);
+    add_number(hash, exec->wait ? 1 : 0);
+    add_bytes(hash, exec->data);
+}
+
 static void add_effect(struct hash *hash, const struct core_effect *effect)
 {
     add_number(hash, (uint64_t)effect->kind);
@@ -181,6 +190,9 @@ static void add_effect(struct hash *hash, const struct core_effect *effect)
         add_replica(hash, &effect->replica);
         add_number(hash, effect->offset_bytes);
         add_number(hash, effect->token);
+        if (effect->kind == CORE_EXEC) {
+            add_exec(hash, &effect->exec);
+        }
         add_number(hash, effect->wake_ms);
         add_text(hash, effect->trace, sizeof(effect->trace));
     }

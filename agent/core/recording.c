@@ -281,6 +281,11 @@ static void code_event_body(struct codec *codec, struct recorded_event *recorded
     case CORE_LOGS_READ:
         code_logs(codec, event);
         break;
+    case CORE_EXEC_DONE:
+        code_logs(codec, event);
+        codec_bool(codec, &event->failed);
+        codec_text(codec, event->reason, sizeof(event->reason));
+        break;
     case CORE_PORTS_REFUSED:
         code_replica(codec, &event->replica);
         codec_u16(codec, &event->host_port);

@@ -234,7 +234,8 @@ static int open_workers(struct edge *edge, struct err *err)
 
     edge->writer = store_writer_new(&edge->loop, edge->store, on_stored, edge);
     edge->upload = upload_new(edge);
-    if (edge->writer == NULL || edge->upload == NULL) {
+    edge->execs = execs_new(edge);
+    if (edge->writer == NULL || edge->upload == NULL || edge->execs == NULL) {
         return err_set(err, -ENOMEM, "out of memory");
     }
     /* Bound before anyone is dialled, or first replies would wait. */
@@ -315,6 +316,7 @@ static void close_all(struct edge *edge)
     api_link_close(edge);
     upload_close(edge);
     trees_close(edge);
+    execs_close(edge);
     if (edge->sandbox != NULL) {
         sandbox_link_close(edge->sandbox);
     }
@@ -340,6 +342,7 @@ void edge_done(struct edge *edge)
     sandbox_link_free(edge->sandbox);
     upload_free(edge->upload);
     trees_free(edge->trees);
+    execs_free(edge->execs);
     store_writer_free(edge->writer);
     store_close(edge->store);
     chunk_store_close(&edge->chunks);

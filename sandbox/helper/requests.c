@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -299,6 +300,21 @@ static void request_logs(struct helper *helper, const struct helper_request *req
     say_answer(helper, &answer);
 }
 
+static void request_exec(struct helper *helper, const struct helper_request *request,
+                         const struct packet *packet)
+{
+    struct helper_answer answer = {.kind = ANSWER_EXEC, .exec = {.key = request->spec.key}};
+    struct replica *replica = replica_find(helper, &request->spec.key);
+    struct err err = {0};
+    CLEANUP(cleanup_close) int fd = -1;
+
+    (void)packet;
+    fd = replica == NULL ? err_set(&err, -ESRCH, "no such replica here")
+                         : replica_exec(replica, &err);
+    snprintf(answer.exec.reason, sizeof(answer.exec.reason), "%.*s", REASON_CHARS_MAX, err.text);
+    say_answer_fd(helper, &answer, fd);
+}
+
 /*
  * The door: all that mingad can ask, in which order, and with what. A request breaks these rules
  * only if mingad is broken or not mingad any more, so its connection ends.
@@ -319,6 +335,7 @@ static const struct {
     [REQUEST_STATS] = {AFTER_HELLO, false, NULL, request_stats},
     [REQUEST_LIST] = {AFTER_HELLO, false, request_list, NULL},
     [REQUEST_LOGS] = {AFTER_HELLO, false, request_logs, NULL},
+    [REQUEST_EXEC] = {AFTER_HELLO, false, request_exec, NULL},
 };
 
 static void handle_packet(struct helper *helper, const struct packet *packet)

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/cleanup.h"
 #include "sandbox/init/privileges.h"
 
 enum {
@@ -37,6 +38,7 @@ enum tag_kind {
     TAG_REPORT,
     TAG_PROBE,
     TAG_FORWARD,
+    TAG_EXEC,
     TAG_DATAGRAM
 };
 
@@ -219,7 +221,7 @@ static void on_started(struct init *init)
 
     init->phase = INIT_PHASE_RUNNING;
     init->started_ms = now_ms();
-    r = privileges_when_started(start_probes(&init->spec), &err);
+    r = privileges_when_started(&err);
     for (int i = 0; i < PORTS_PER_SERVICE_MAX; i++) {
         listen_fds[i] = INIT_FD_PORTS + i;
     }
@@ -302,6 +304,7 @@ static void on_end(struct init *init, int wait_status)
     forward_done(&init->forward);
     datagrams_done(&init->datagrams);
     end_the_rest(init);
+    execs_done(&init->execs);
     init->end = (struct init_message){
         .kind = INIT_ENDED,
         .signalled = WIFSIGNALED(wait_status),
@@ -333,6 +336,9 @@ static void on_children(struct init *init)
             on_end(init, status);
             return; /* there is nobody left to reap */
         }
+        if (execs_reaped(&init->execs, pid, status, now_ms())) {
+            continue;
+        }
         if (pid == init->probe_pid) {
             init->probe_pid = 0;
             on_probe_outcome(init, WIFEXITED(status) && WEXITSTATUS(status) == 0 ? PROBE_SUCCEEDED
@@ -359,13 +365,14 @@ static void on_stop(struct init *init)
 static void on_control(struct init *init)
 {
     struct init_message message;
+    CLEANUP(cleanup_close) int passed_fd = -1;
     pid_t ignored_pid;
     int r;
 
     if (init->control_fd < 0) {
         return;
     }
-    r = init_message_receive(init->control_fd, &message, &ignored_pid);
+    r = init_message_receive_fd(init->control_fd, &message, &ignored_pid, &passed_fd);
     if (r == -EAGAIN || r == -EBADMSG) {
         return;
     }
@@ -380,6 +387,8 @@ static void on_control(struct init *init)
         (void)start_release(&init->start);
     } else if (message.kind == INIT_STOP) {
         on_stop(init);
+    } else if (message.kind == INIT_EXEC && init->phase == INIT_PHASE_RUNNING && passed_fd >= 0) {
+        execs_begin(&init->execs, take_fd(&passed_fd), now_ms());
     }
 }
 
@@ -471,6 +480,7 @@ static void on_time(struct init *init)
         on_probe(init);
     }
     end_slow_command(init, present_ms);
+    execs_tick(&init->execs, present_ms);
     if (health_due(&init->health, present_ms)) {
         on_probe_outcome(init, begin_probe(init, present_ms));
     }
@@ -480,7 +490,9 @@ static int wait_ms(const struct init *init)
 {
     uint64_t present_ms = now_ms();
     uint64_t due_ms = init->kill_ms < init->linger_ms ? init->kill_ms : init->linger_ms;
+    uint64_t execs_ms = execs_wake_ms(&init->execs);
 
+    due_ms = execs_ms < due_ms ? execs_ms : due_ms;
     if (init->phase == INIT_PHASE_RUNNING && init->health.wakeup_ms < due_ms) {
         due_ms = init->health.wakeup_ms;
     }
@@ -521,6 +533,10 @@ static void dispatch(struct init *init, const struct epoll_event *event)
         forward_event(&init->forward, event->data.u64, event->events);
         return;
     }
+    if (kind == TAG_EXEC) {
+        execs_event(&init->execs, event->data.u64, event->events, now_ms());
+        return;
+    }
     if (kind == TAG_DATAGRAM) {
         datagrams_event(&init->datagrams, event->data.u64, now_ms());
         return;
@@ -546,6 +562,7 @@ int loop_init(struct init *init, struct err *err)
         return err_set(err, -errno, "init: %m");
     }
     probe_init(&init->probe, init->epoll_fd, tag_of(TAG_PROBE));
+    execs_init(&init->execs, init->epoll_fd, tag_of(TAG_EXEC), &init->spec);
     logs_writer_init(&init->logs, log_fds, init->spec.logs_bytes, now_ms());
     r = watch(init, init->control_fd, TAG_CONTROL);
     r = r < 0 ? r : watch(init, INIT_FD_LISTEN, TAG_LISTEN);
@@ -565,6 +582,8 @@ void loop_run(struct init *init)
 
     while (init->phase != INIT_PHASE_TOLD) {
         bool more = forward_turn(&init->forward);
+
+        more = execs_turn(&init->execs, now_ms()) || more;
         int count = epoll_wait(init->epoll_fd, events, EVENTS_PER_ROUND, more ? 0 : wait_ms(init));
 
         CHECK(count >= 0 || errno == EINTR);

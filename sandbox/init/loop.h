@@ -5,6 +5,7 @@
  * output, the probe and the forwarded ports. See sandbox/init_protocol.h for what it says when.
  */
 #include "sandbox/init/datagrams.h"
+#include "sandbox/init/exec.h"
 #include "sandbox/init/forward.h"
 #include "sandbox/init/health.h"
 #include "sandbox/init/probe.h"
@@ -41,6 +42,7 @@ struct init { /* zeroed memory before loop_init */
     struct probe probe;
     pid_t probe_pid; /* of the health command; 0: none */
     uint64_t probe_kill_ms;
+    struct execs execs;
     struct forward forward;
     struct datagrams datagrams;
     uint64_t datagrams_due_ms; /* UINT64_MAX: never */

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -210,6 +211,25 @@ static void note_helper(const struct world *world)
     write_text(path, text, 0);
 }
 
+/* As the user that mingad would have given root up for. */
+static void exec_environment(const struct world *world)
+{
+    char program[PATH_MAX];
+    char state[PATH_MAX];
+    char run[PATH_MAX];
+    uid_t user = world->limits.agent_uid;
+
+    snprintf(program, sizeof(program), "%s/minga-environment", world->bin);
+    path_in(world, "state", state);
+    path_in(world, "run", run);
+    must((mkdir(state, 0755) == 0 || errno == EEXIST) && chown(state, user, user) == 0, state);
+    must((mkdir(run, 0755) == 0 || errno == EEXIST) && chown(run, user, user) == 0, run);
+    must(setgroups(0, NULL) == 0 && setgid(user) == 0 && setuid(user) == 0, "setuid");
+    execl(program, program, "--run", run, "--state", state, "--trees", world->limits.trees, "--",
+          world->environment, NULL);
+    _exit(127);
+}
+
 static void exec_helper(const struct world *world, const char *option)
 {
     char program[PATH_MAX];
@@ -228,6 +248,9 @@ static void exec_helper(const struct world *world, const char *option)
     int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0644);
 
     dup2(fd, 2);
+    if (world->environment != NULL) {
+        exec_environment(world);
+    }
     execl(program, program, "--limits", limits, "--state", state, "--run", run, "--uids", uids,
           option, NULL);
     _exit(127);

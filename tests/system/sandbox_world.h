@@ -24,9 +24,10 @@ struct world {
     char folder[WORLD_PATH_BYTES]; /* given by the script, which removes it */
     char bin[WORLD_PATH_BYTES];
     struct host_limits limits;
-    bool units;    /* systemd runs the helper, as a unit */
-    bool slow;     /* an emulated machine: everything may take longer */
-    uint64_t seed; /* of what is random */
+    bool units;              /* systemd runs the helper, as a unit */
+    bool slow;               /* an emulated machine: everything may take longer */
+    const char *environment; /* the program of minga-environment; NULL: minga-sandboxd */
+    uint64_t seed;           /* of what is random */
     uint32_t kill_count;
     pid_t helper_pid; /* 0: none */
     struct sandbox_client client;

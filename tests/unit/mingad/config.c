@@ -210,3 +210,32 @@ Test(config, a_file_that_others_can_change_is_refused)
     cr_assert_eq(config_load(path, &config, &err), -ENOENT);
     cr_assert_eq(config_load("/tmp", &config, &err), -EINVAL);
 }
+
+Test(config, another_environment_is_a_label_as_well)
+{
+    struct config config;
+    struct err err = {0};
+
+    cr_assert_eq(parse("labels: [ssd]\nenvironment: {name: vm, command: [/opt/vm, --fast]}\n",
+                       &config, &err),
+                 0, "%s", err.text);
+    cr_assert_eq(config.label_count, 2);
+    cr_assert_str_eq(config.labels[1], "environment=vm");
+    cr_assert_eq(config.environment_word_count, 2);
+    cr_assert_str_eq(config.environment_words[1], "--fast");
+}
+
+Test(config, half_an_environment_is_refused)
+{
+    struct config config;
+    struct err err = {0};
+
+    cr_assert_eq(parse("environment: {name: vm}\n", &config, &err), -EINVAL);
+    cr_assert_eq(parse("environment: {command: [/opt/vm]}\n", &config, &err), -EINVAL);
+    cr_assert_eq(parse("environment: {name: vm, command: [vm]}\n", &config, &err), -EINVAL);
+    cr_assert_eq(parse("environment: {name: a=b, command: [/vm]}\n", &config, &err), -EINVAL);
+    cr_assert_eq(parse("labels: [a, b, c, d, e, f, g, h]\n"
+                       "environment: {name: vm, command: [/vm]}\n",
+                       &config, &err),
+                 -EINVAL);
+}

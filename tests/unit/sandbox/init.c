@@ -332,8 +332,8 @@ Test(init, the_service_has_its_user_and_nothing_else)
         "Seccomp:\t2\n"
         "/proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2 /proc/self/fd/3\n"
         "Uid:\t65535\t65535\t65535\t65535\n"
-        "CapPrm:\t0000000000000020\n" /* CAP_KILL */
-        "CapEff:\t0000000000000020\n"
+        "CapPrm:\t00000000000000e0\n" /* CAP_KILL, CAP_SETGID, CAP_SETUID */
+        "CapEff:\t00000000000000e0\n"
         "init lives\n";
     struct sandbox sandbox = {0};
     char text[2048];
