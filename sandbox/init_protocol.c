@@ -24,6 +24,8 @@ size_t init_message_encode(const struct init_message *message, uint8_t *data_out
     wire_put_u32(&wire, (uint32_t)message->status);
     wire_put_u64(&wire, message->started_ms);
     wire_put_u64(&wire, message->lost_bytes);
+    wire_put_u64(&wire, message->connection_count);
+    wire_put_u64(&wire, message->refused_count);
     wire_put_text(&wire, message->reason);
     CHECK(wire_ok(&wire));
     return wire.written_bytes;
@@ -41,6 +43,8 @@ int init_message_decode(struct bytes bytes, struct init_message *message_out)
     message.status = (int32_t)wire_u32(&wire);
     message.started_ms = wire_u64(&wire);
     message.lost_bytes = wire_u64(&wire);
+    message.connection_count = wire_u64(&wire);
+    message.refused_count = wire_u64(&wire);
     wire_text(&wire, message.reason, sizeof(message.reason));
     if (!wire_done(&wire) || kind < INIT_FORKED || kind >= INIT_KIND_COUNT || message.status < 0 ||
         message.status > 255) {

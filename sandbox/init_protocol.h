@@ -23,6 +23,7 @@
  *     STARTED or REFUSED(reason)    once, after execve worked or something failed. After REFUSED
  *                                   init exits
  *     HEALTH(healthy)               whenever it changes; before the first it is unknown
+ *     COUNTS(...)                   when they have changed, at most once a second
  *                                   STOP, any time: stop_signal, stop_grace_ms, then SIGKILL
                                    EXEC, with one end of a socket, while the service runs: see
                                    sandbox/exec_protocol.h. Too many at once: it is closed
@@ -54,7 +55,7 @@ enum {
     INIT_FD_LOG_OTHER = 8, /* see sandbox/logs.h; each at most half of spec.logs_bytes */
     INIT_FD_UIDS = 9,      /* only to be kept: it holds the lock of the sandbox's uid range */
     INIT_FD_ENTRIES = 10,  /* five: the service's first process enters its cgroup by them */
-    INIT_FD_PORTS = 15,    /* and up: listening TCP sockets of the host, spec.ports' order */
+    INIT_FD_PORTS = 15,    /* and up: sockets of the host, in spec.ports' order */
     INIT_FD_LAST = INIT_FD_PORTS + PORTS_PER_SERVICE_MAX - 1,
 };
 
@@ -63,7 +64,6 @@ enum {
     INIT_LINGER_MS = 30000, /* how long an unreported end waits for a minga-sandboxd */
     INIT_ALONE_MS = 60000,  /* how long a service runs without any minga-sandboxd */
     INIT_ENTRIES = 5,
-    INIT_CONNECTIONS_MAX = 512, /* forwarded at once, of one port; more wait in the backlog */
     INIT_MESSAGE_BYTES_MAX = 512,
 };
 static_assert((int)INIT_ALONE_MS > (int)HELPER_ALONE_MS, "a helper may restart with its agent");
@@ -77,6 +77,7 @@ enum init_message_kind {
     INIT_HEALTH,
     INIT_STOP,
     INIT_ENDED,
+    INIT_COUNTS,
     INIT_EXEC,
     INIT_KIND_COUNT,
 };
@@ -88,6 +89,8 @@ struct init_message {
     bool stopped;                      /* ENDED: after STOP */
     int32_t status;                    /* ENDED */
     uint64_t started_ms;               /* STARTED: CLOCK_BOOTTIME at execve */
+    uint64_t connection_count;         /* COUNTS: forwarded at the moment, all ports */
+    uint64_t refused_count;            /* COUNTS: beyond the limit of a port, since the start */
     uint64_t lost_bytes;               /* ENDED: of output that the logs could not keep up with */
     char reason[REASON_CHARS_MAX + 1]; /* REFUSED: "command: No such file or directory" */
 };

@@ -162,10 +162,13 @@ static void put_event(struct wire_writer *wire, const struct sandbox_event *even
     wire_put_id(wire, &event->tree.id);
     wire_put_u8(wire, (uint8_t)event->port_count);
     for (uint32_t i = 0; i < event->port_count; i++) {
+        wire_put_u8(wire, (uint8_t)event->ports[i].protocol);
         wire_put_u16(wire, event->ports[i].container_port);
         wire_put_u16(wire, event->ports[i].host_port);
     }
     wire_put_u64(wire, event->age_ms);
+    wire_put_u64(wire, event->connection_count);
+    wire_put_u64(wire, event->refused_count);
 }
 
 static void get_event(struct wire_reader *wire, struct sandbox_event *event)
@@ -189,10 +192,16 @@ static void get_event(struct wire_reader *wire, struct sandbox_event *event)
     event->kind = (enum sandbox_event_kind)kind;
     event->end = (enum sandbox_end)end;
     for (uint32_t i = 0; i < event->port_count; i++) {
+        uint8_t protocol = wire_u8(wire);
+
+        wire->failed = wire->failed || protocol > SANDBOX_UDP;
+        event->ports[i].protocol = protocol == SANDBOX_UDP ? SANDBOX_UDP : SANDBOX_TCP;
         event->ports[i].container_port = wire_u16(wire);
         event->ports[i].host_port = wire_u16(wire);
     }
     event->age_ms = wire_u64(wire);
+    event->connection_count = wire_u64(wire);
+    event->refused_count = wire_u64(wire);
 }
 
 static void put_logs(struct wire_writer *wire, const struct sandbox_logs *logs)

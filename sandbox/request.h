@@ -19,7 +19,7 @@ enum {
 enum helper_request_kind {                    /* the values travel */
                            REQUEST_HELLO = 1, /* first of all, once */
                            REQUEST_START =
-                               2, /* with one listening socket per port, in the order of the ports */
+                               2, /* with one socket per port, in the order of the ports */
                            REQUEST_RENEW = 3, /* keep it for another HELPER_ALONE_MS */
                            REQUEST_STOP = 4,
                            REQUEST_FREEZE = 5,

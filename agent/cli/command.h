@@ -97,6 +97,7 @@ int run_node_pause(struct session *session, const struct arguments *arguments);
 int run_node_resume(struct session *session, const struct arguments *arguments);
 int run_node_drain(struct session *session, const struct arguments *arguments);
 int run_push(struct session *session, const struct arguments *arguments);
+int run_check(struct session *session, const struct arguments *arguments);
 int run_prove(struct session *session, const struct arguments *arguments);
 int run_start(struct session *session, const struct arguments *arguments);
 int run_stop(struct session *session, const struct arguments *arguments);

@@ -31,6 +31,7 @@ static const struct command commands[] = {
     {"push", "FILE|DIR|-", "check, sign and store a bundle as the next version", 1, 1, 0, run_push},
     {"try", "DIR|FILE|-", "run one replica of a bundle here, without a community", 1, 1,
      OPTION_BIT(OPTION_PORT), run_try},
+    {"check", "", "what this machine has of all that sandboxes need", 0, 0, 0, run_check},
     {"prove", "", "try to get out of a sandbox on this machine, and say what stopped it", 0, 0, 0,
      run_prove},
     {"start", "NAME", "have the community run a service", 1, 1, WAIT | OPTION_BIT(OPTION_REPLICAS),

@@ -99,6 +99,7 @@ const char *replica_health_name(enum replica_health health);
 struct replica_port {
     char name[NAME_CHARS_MAX + 1];
     uint16_t host_port;
+    bool is_udp;
 };
 
 struct replica_status {
@@ -117,6 +118,8 @@ struct replica_status {
     uint64_t heard_ms; /* since the executor's last report */
     uint32_t restart_count;
     struct sandbox_limits used;
+    uint64_t connection_count; /* forwarded to its published ports at the moment */
+    uint64_t refused_count;    /* connections beyond the limit, since it started */
     struct sandbox_limits limits;
 };
 
@@ -262,7 +265,9 @@ struct core_config {
     uint64_t storage_bytes;
     uint16_t port_first; /* host ports for replicas */
     uint16_t port_last;
-    bool runs; /* roles */
+    uint32_t connections_max; /* of each published port; 0: the default */
+    bool egress;              /* replicas may reach the Internet, and there is a way */
+    bool runs;                /* roles */
     bool stores;
     bool manages;
     enum manifest_arch arch;

@@ -159,8 +159,11 @@ static void add_start(struct hash *hash, const struct sandbox_spec *spec)
     hash_add(hash, (struct bytes){(const uint8_t *)spec->arguments, sizeof(spec->arguments)});
     hash_add(hash, (struct bytes){(const uint8_t *)spec->environment, sizeof(spec->environment)});
     add_limits(hash, &spec->limits);
+    add_number(hash, (uint64_t)spec->connections_max << 1 | (spec->egress ? 1 : 0));
     for (uint32_t i = 0; i < spec->port_count; i++) {
-        add_number(hash, (uint64_t)spec->ports[i].container_port << 16 | spec->ports[i].host_port);
+        add_number(hash, (uint64_t)spec->ports[i].protocol << 32 |
+                             (uint64_t)spec->ports[i].container_port << 16 |
+                             spec->ports[i].host_port);
     }
 }
 

@@ -54,6 +54,7 @@ void executor_replica(const struct executor *executor, uint32_t index, uint64_t 
         memcpy(status->ports[i].name, replica->manifest.ports[i].name,
                sizeof(status->ports[i].name));
         status->ports[i].host_port = replica->host_ports[i];
+        status->ports[i].is_udp = replica->manifest.ports[i].protocol == MANIFEST_UDP;
     }
     status->state = replica_state_of(executor, replica);
     status->health = replica->health;
@@ -62,6 +63,8 @@ void executor_replica(const struct executor *executor, uint32_t index, uint64_t 
     status->age_ms = now_ms > replica->since_ms ? now_ms - replica->since_ms : 0;
     status->restart_count = replica->restart_count;
     status->used = replica->used_limits;
+    status->connection_count = replica->connection_count;
+    status->refused_count = replica->refused_connection_count;
     status->limits = replica->limits;
 }
 

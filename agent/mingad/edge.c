@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "sandbox/egress/egress.h"
 
 enum { PATH_MAX_BYTES = CONFIG_STATE_BYTES_MAX + 32 };
 
@@ -117,6 +118,20 @@ void edge_describe(struct edge *edge, bool forced)
     edge_request(edge, &request);
 }
 
+/* minga-sandboxd judges for itself; this is so that nobody sends us what it would refuse. */
+static bool has_egress(const struct config *config)
+{
+    if (config->egress == 0) {
+        return false;
+    }
+    if (access(EGRESS_STACK_PROGRAM, X_OK) < 0) {
+        log_warning("network.egress: " EGRESS_STACK_PROGRAM
+                    " is missing, so no replica reaches the Internet: install the package passt");
+        return false;
+    }
+    return true;
+}
+
 static int make_core(struct edge *edge, struct err *err)
 {
     const struct config *config = &edge->config;
@@ -127,6 +142,8 @@ static int make_core(struct edge *edge, struct err *err)
         .storage_bytes = edge->contribution.storage_bytes,
         .port_first = config->port_first,
         .port_last = config->port_last,
+        .connections_max = config->connections_max,
+        .egress = has_egress(config),
         .runs = config_has_role(config, CONFIG_ROLE_RUN),
         .stores = config_has_role(config, CONFIG_ROLE_STORE),
         .manages = config_has_role(config, CONFIG_ROLE_MANAGE),

@@ -121,6 +121,8 @@ void say_measured(struct helper *helper, struct replica *replica, enum sandbox_e
         .limits = replica->spec.limits,
         .tree = replica->spec.tree,
         .port_count = replica->spec.port_count,
+        .connection_count = replica->connection_count,
+        .refused_count = replica->refused_count,
     };
     struct cgroup_stats stats = {0};
     struct err err = {0};

@@ -69,6 +69,8 @@ struct replica {
     char reason[REASON_CHARS_MAX + 1];
     uint64_t stats_ms; /* of the last STATS */
     uint64_t stats_cpu_us;
+    uint64_t connection_count; /* of its published ports, as its init counted last */
+    uint64_t refused_count;
 };
 
 struct disk_template {
@@ -91,8 +93,10 @@ struct helper {
     struct host_limits limits;
     struct helper_folders folders;
     struct cgroups *cgroups;
-    int init_program_fd; /* sealed copy of minga-init */
-    int filter_fd;       /* sealed seccomp filter */
+    int init_program_fd;   /* sealed copy of minga-init */
+    int filter_fd;         /* sealed seccomp filter */
+    int egress_program_fd; /* sealed copy of minga-egress; -1: no egress */
+    int network_fd;        /* the host's network namespace, for minga-egress; -1: no egress */
     int lock_fd;
     int listen_fd;
     int client_fd;           /* mingad; -1: none */

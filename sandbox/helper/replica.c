@@ -192,6 +192,10 @@ static bool hear_init(struct helper *helper, struct replica *replica)
         replica->healthy = message.healthy;
         say_health(helper, replica);
         break;
+    case INIT_COUNTS:
+        replica->connection_count = message.connection_count;
+        replica->refused_count = message.refused_count;
+        break;
     case INIT_ENDED:
         on_ended(replica, &message);
         break;

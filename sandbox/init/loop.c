@@ -26,6 +26,7 @@ enum {
     SEND_AGAIN_MS = 50,
     SEND_MS_MAX = 1000,
     REAP_MS_MAX = 2000,
+    COUNTS_MS = 1000, /* at least, between two of them */
 };
 
 /* The highest byte of an event's tag says whose it is; forward.c uses the rest of its own. */
@@ -37,7 +38,8 @@ enum tag_kind {
     TAG_REPORT,
     TAG_PROBE,
     TAG_FORWARD,
-    TAG_EXEC
+    TAG_EXEC,
+    TAG_DATAGRAM
 };
 
 static uint64_t tag_of(enum tag_kind kind)
@@ -104,12 +106,46 @@ static void tell_health(struct init *init)
     init->health_unsent = init_message_send(init->control_fd, &message) == -EAGAIN;
 }
 
+static struct counts counts_of(const struct init *init)
+{
+    return (struct counts){
+        .connection_count = init->forward.connection_count + init->datagrams.flows.count,
+        .refused_count = init->forward.refused_count + init->datagrams.refused_count,
+    };
+}
+
+static bool counts_differ(const struct init *init)
+{
+    struct counts present = counts_of(init);
+
+    return present.connection_count != init->told.connection_count ||
+           present.refused_count != init->told.refused_count;
+}
+
+/* Not more often than people look. What could not be sent is told the next time. */
+static void tell_counts(struct init *init, uint64_t present_ms)
+{
+    struct counts present = counts_of(init);
+    const struct init_message message = {.kind = INIT_COUNTS,
+                                         .connection_count = present.connection_count,
+                                         .refused_count = present.refused_count};
+
+    if (init->control_fd < 0 || !counts_differ(init) || present_ms < init->told_ms + COUNTS_MS) {
+        return;
+    }
+    init->told_ms = present_ms;
+    if (init_message_send(init->control_fd, &message) == 0) {
+        init->told = present;
+    }
+}
+
 static void tell_started(struct init *init)
 {
     const struct init_message message = {.kind = INIT_STARTED, .started_ms = init->started_ms};
 
     (void)tell_surely(init, &message);
     tell_health(init);
+    init->told = (struct counts){0}; /* whoever is new knows of none */
 }
 
 static void tell_end(struct init *init)
@@ -192,6 +228,10 @@ static void on_started(struct init *init)
     if (r == 0) {
         r = forward_init(&init->forward, init->epoll_fd, tag_of(TAG_FORWARD), &init->spec,
                          listen_fds);
+        if (r == 0) {
+            r = datagrams_init(&init->datagrams, init->epoll_fd, tag_of(TAG_DATAGRAM), &init->spec,
+                               listen_fds);
+        }
         if (r < 0) {
             errno = -r;
             (void)err_set(&err, r, "forward ports: %m");
@@ -262,6 +302,7 @@ static void on_end(struct init *init, int wait_status)
     init->kill_ms = UINT64_MAX;
     probe_cancel(&init->probe);
     forward_done(&init->forward);
+    datagrams_done(&init->datagrams);
     end_the_rest(init);
     execs_done(&init->execs);
     init->end = (struct init_message){
@@ -433,6 +474,8 @@ static void on_time(struct init *init)
     if (init->phase != INIT_PHASE_RUNNING) {
         return;
     }
+    init->datagrams_due_ms = datagrams_tick(&init->datagrams, present_ms);
+    tell_counts(init, present_ms);
     if (init->probe.fd >= 0 && init->probe.deadline_ms <= present_ms) {
         on_probe(init);
     }
@@ -458,6 +501,13 @@ static int wait_ms(const struct init *init)
     }
     if (init->probe_pid != 0 && init->probe_kill_ms < due_ms) {
         due_ms = init->probe_kill_ms;
+    }
+    if (init->phase == INIT_PHASE_RUNNING && init->datagrams_due_ms < due_ms) {
+        due_ms = init->datagrams_due_ms;
+    }
+    if (init->phase == INIT_PHASE_RUNNING && init->control_fd >= 0 && counts_differ(init) &&
+        init->told_ms + COUNTS_MS < due_ms) {
+        due_ms = init->told_ms + COUNTS_MS;
     }
     if (init->health_unsent && present_ms + SEND_AGAIN_MS < due_ms) {
         due_ms = present_ms + SEND_AGAIN_MS;
@@ -487,6 +537,10 @@ static void dispatch(struct init *init, const struct epoll_event *event)
         execs_event(&init->execs, event->data.u64, event->events, now_ms());
         return;
     }
+    if (kind == TAG_DATAGRAM) {
+        datagrams_event(&init->datagrams, event->data.u64, now_ms());
+        return;
+    }
     CHECK(kind >= TAG_CONTROL && kind < TAG_FORWARD);
     handlers[kind](init);
 }
@@ -501,6 +555,7 @@ int loop_init(struct init *init, struct err *err)
     sigaddset(&children, SIGCHLD);
     init->kill_ms = UINT64_MAX;
     init->linger_ms = UINT64_MAX;
+    init->datagrams_due_ms = UINT64_MAX;
     init->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     init->signal_fd = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
     if (init->epoll_fd < 0 || init->signal_fd < 0) {
