@@ -387,7 +387,7 @@ static void on_other(struct ring *ring, const struct ring_event *event,
     (void)insert_successor(ring, other);
     ring_trust(ring, other);
     if (is_known && ring->met_idle) {
-        ask_soon(ring, event->now_ms);
+        ask_by(ring, event->now_ms + RING_BUSY_MS);
     } else {
         ask_keeper(ring, effects);
     }
