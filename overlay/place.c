@@ -73,12 +73,16 @@ static void ask(struct overlay *overlay, const struct node_id *to)
 
 /* --- what the ring wants done */
 
-/* New neighbours hold other records: compare with all who share some with us. */
+/* New neighbours hold other records: compare with all who share some with us. Whoever has none
+ * waits to be asked. */
 static void compare_with_neighbours(struct overlay *overlay)
 {
     struct node_id nodes[2 * RECORD_COPIES];
     uint32_t count = overlay->routing->neighbour_set(&overlay->router, 2 * RECORD_COPIES, nodes);
 
+    if (!overlay->large && overlay->records.count == 0 && overlay->chunks.count == 0) {
+        return;
+    }
     for (uint32_t i = 0; i < count; i++) {
         sync_want(overlay, membership_find(&overlay->membership, &nodes[i]));
     }
@@ -89,13 +93,20 @@ static void compare_with_neighbours(struct overlay *overlay)
 static void on_ring_changed(struct overlay *overlay)
 {
     overlay->chunk_quiet_ms = overlay->now_ms + SYNC_MS;
+    sync_hasten(overlay);
     compare_with_neighbours(overlay);
 }
 
 static void tell_arc(struct overlay *overlay)
 {
     struct overlay_effect *effect = effect_add(overlay, OVERLAY_ARC);
+    const struct id *self = &overlay->ring.self.position.id;
 
+    if (!overlay->had_arc || !id_in_arc(&overlay->ring.arc_from.id, &overlay->arc_from.id, self)) {
+        settled_begin(overlay); /* it has not only become smaller */
+    }
+    overlay->had_arc = true;
+    overlay->arc_from = overlay->ring.arc_from;
     if (effect != NULL) {
         effect->arc_from = overlay->ring.arc_from;
         effect->arc_to = overlay->ring.self.position;
@@ -150,6 +161,7 @@ static void step(struct overlay *overlay, struct ring_event *event,
     event->now_ms = overlay->now_ms;
     ring_step(&overlay->ring, event, effects_out);
     if (was_leased != ring_is_leased(&overlay->ring, overlay->now_ms)) {
+        settled_begin(overlay);
         effect_trace(overlay, "%s", was_leased ? "no lease any more" : "has a lease");
     }
     perform(overlay, effects_out);
@@ -224,20 +236,9 @@ static void lose_all(struct overlay *overlay)
     }
 }
 
-/* A link to the predecessor is kept, so that its end is noticed at once. */
-static void reach_predecessor(struct overlay *overlay)
-{
-    const struct member *before = first_predecessor(overlay);
-
-    if (before != NULL && !before->linked && membership_in_ring(before)) {
-        peer_greet(overlay, &before->view.node);
-    }
-}
-
 static void after_step(struct overlay *overlay)
 {
     lose_all(overlay);
-    reach_predecessor(overlay);
     watch_neighbours(overlay);
 }
 

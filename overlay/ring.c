@@ -159,10 +159,8 @@ bool ring_responsible(const struct ring *ring, const struct ring_key *key, uint6
     return ring_is_leased(ring, now_ms) && ring->epoch <= ring->kept_epoch && ring_has(ring, key);
 }
 
-static void ask_soon(struct ring *ring, uint64_t now_ms)
+static void ask_by(struct ring *ring, uint64_t soon_ms)
 {
-    uint64_t soon_ms = now_ms + RING_JOIN_MS;
-
     if (ring->next_ms > soon_ms) {
         ring->next_ms = soon_ms;
     }
@@ -175,7 +173,7 @@ static void watch_lease(struct ring *ring, uint64_t now_ms)
         ring->lapsed_ms = 0;
     } else if (ring->lapsed_ms == 0) {
         ring->lapsed_ms = now_ms;
-        ask_soon(ring, now_ms);
+        ask_by(ring, now_ms + RING_JOIN_MS);
     }
 }
 
@@ -265,6 +263,7 @@ static void on_tick(struct ring *ring, const struct ring_event *event, struct ri
     if ((ring->phase == RING_JOINING && founds(ring, event)) || is_left_over(ring, event->now_ms)) {
         ring_become_alone(ring);
     }
+    ring->met_idle = false;
     ring->next_ms = event->now_ms + (uint64_t)STABILISE_MS * ring->pace;
     if (!ring_is_leased(ring, event->now_ms)) {
         ring->next_ms = event->now_ms + (ring->all_idle ? 3 * RING_JOIN_MS : RING_JOIN_MS);
@@ -324,6 +323,7 @@ static void on_granted(struct ring *ring, const struct ring_event *event)
 {
     uint64_t lease_ms = event->sent_ms + (uint64_t)LEASE_MS * ring_pace(event->pace);
 
+    ring->busy_count = 0;
     if (event->answer.is_handed && event->has_other &&
         !ring_same(&event->answer.other, &ring->self)) {
         take_arc(ring, event);
@@ -347,6 +347,7 @@ static void on_idle(struct ring *ring, const struct ring_event *event, struct ri
     if (keeper == NULL || !ring_same(keeper, &event->node)) {
         return;
     }
+    ring->met_idle = true;
     if (ring->keeper + 1 < ring->successor_count) {
         ring->keeper++;
         ask_keeper(ring, effects);
@@ -356,28 +357,40 @@ static void on_idle(struct ring *ring, const struct ring_event *event, struct ri
     }
 }
 
-/* On the ring, but not able yet. Who has no lease to lose waits for the nearest such. */
+/* On the ring, but not able yet. Who has no lease to lose waits for the nearest such. It mostly
+ * waits for one answer of its own keeper, hence soon; in vain, less and less often. */
 static void on_busy(struct ring *ring, const struct ring_event *event)
 {
+    uint64_t wait_ms = RING_BUSY_MS * (uint64_t)(1 + ring->busy_count / 16);
+
     if (!ring_is_leased(ring, event->now_ms) && place_of(ring, &event->node) < ring->keeper) {
         ring_trust(ring, &event->node);
     }
     ring->acked_by = event->node.node;
     ring->acked_version = event->answer.told_version;
-    ask_soon(ring, event->now_ms);
+    ring->busy_count++;
+    ask_by(ring, event->now_ms + (wait_ms < RING_JOIN_MS ? wait_ms : (uint64_t)RING_JOIN_MS));
 }
 
+/* A nearer one. It may have been handed its arc and not know it yet, and have sent us back here
+ * just now: not again at once, or the two would be asked in turn as fast as they answer. */
 static void on_other(struct ring *ring, const struct ring_event *event,
                      struct ring_effects *effects)
 {
     const struct ring_node *other = &event->answer.other;
+    bool is_known;
 
     if (!event->has_other || !ring_between(other, &ring->self, &event->node)) {
         return;
     }
+    is_known = place_of(ring, other) < ring->successor_count;
     (void)insert_successor(ring, other);
     ring_trust(ring, other);
-    ask_keeper(ring, effects);
+    if (is_known && ring->met_idle) {
+        ask_by(ring, event->now_ms + RING_BUSY_MS);
+    } else {
+        ask_keeper(ring, effects);
+    }
 }
 
 static void on_answered(struct ring *ring, const struct ring_event *event,

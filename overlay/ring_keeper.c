@@ -263,12 +263,11 @@ static void on_newcomer(struct ring *ring, const struct ring_event *event,
         return; /* one after the other */
     }
     ring->newcomer_ms = event->now_ms;
-    if (!is_known) {
-        ring->has_newcomer = true;
-        ring->newcomer = event->node;
-        if (ring_keeper(ring) != NULL) {
-            ring_want(effects, RING_ASK, ring_keeper(ring));
-        }
+    ring->has_newcomer = true;
+    ring->newcomer = event->node;
+    /* Again when it is known: what comes before us may have changed since the keeper was told. */
+    if (ring_keeper(ring) != NULL) {
+        ring_want(effects, RING_ASK, ring_keeper(ring));
     }
 }
 

@@ -335,6 +335,11 @@ Test(ring, a_node_that_is_sent_on_asks_the_other_one)
     step(event);
     cr_assert(has_effect(RING_ASK, 20));
     cr_assert(is_at(&ring.successors[0], 20));
+    step(answer(20, RING_IDLE, 1020));
+    step(event);
+    cr_assert_not(has_effect(RING_ASK, 20), "as fast as they answer, for ever");
+    step(tick(1020 + RING_JOIN_MS));
+    cr_assert(has_effect(RING_ASK, 20), "by now it may be on the ring");
     cr_assert_eq(ring.phase, RING_JOINING);
 }
 
