@@ -380,21 +380,28 @@ static void compare_digests(struct overlay *overlay, int member, uint32_t digest
     }
 }
 
+/* What the asker has said itself is not said again. */
 static void fill_answer(const struct overlay *overlay, const struct ring_answer *answer,
-                        uint32_t known, minga_StabiliseReply *reply)
+                        const minga_Stabilise *question, minga_StabiliseReply *reply)
 {
     const struct ring *ring = &overlay->ring;
+    uint32_t digest = (uint32_t)membership_digest(&overlay->membership);
+    uint32_t version = ring_after_version(ring);
 
     reply->verdict = (minga_LeaseAnswer)answer->verdict;
-    reply->digest = (uint32_t)membership_digest(&overlay->membership);
     reply->told = answer->told_version;
-    reply->version = ring_after_version(ring);
+    if (digest != question->digest) {
+        reply->digest = digest;
+    }
+    if (version != question->known) {
+        reply->version = version;
+    }
     if (answer->is_handed || answer->verdict == RING_OTHER) {
         message_put_id(reply->from.bytes, &answer->other.node.id);
         reply->from.size = ID_BYTES;
     }
     reply->epoch = answer->is_handed ? answer->epoch : 0;
-    for (uint32_t i = 0; i < ring->successor_count && reply->version != known; i++) {
+    for (uint32_t i = 0; i < ring->successor_count && reply->version != 0; i++) {
         message_put_id(reply->successors[i], &ring->successors[i].node.id);
         reply->successors_count = (pb_size_t)(i + 1);
     }
@@ -419,7 +426,7 @@ void place_on_stabilise(struct overlay *overlay, const struct arrival *arrival)
     take_before(overlay, question->predecessors, question->predecessors_count, &event);
     step(overlay, &event, &effects);
     message_init(&message, minga_Message_stabilise_reply_tag);
-    fill_answer(overlay, &effects.answer, question->known, &message.kind.stabilise_reply);
+    fill_answer(overlay, &effects.answer, question, &message.kind.stabilise_reply);
     peer_reply(overlay, &arrival->asker, &message, NULL);
     after_step(overlay);
     compare_digests(overlay, arrival->member, question->digest);
@@ -444,7 +451,7 @@ static void take_answer(struct overlay *overlay, const minga_StabiliseReply *rep
         }
     }
     /* One that is not known here, or not up, may be so later: then the list is wanted again. */
-    if (event->list_count == reply->successors_count) {
+    if (reply->version != 0 && event->list_count == reply->successors_count) {
         overlay->list_from = event->node.node;
         overlay->list_version = reply->version;
     }
@@ -465,7 +472,9 @@ void place_on_reply(struct overlay *overlay, const struct request *request,
     event.node = ring_node_of(&overlay->membership.list[arrival->member]);
     take_answer(overlay, reply, &event);
     place_event(overlay, &event);
-    compare_digests(overlay, arrival->member, reply->digest);
+    if (reply->digest != 0) {
+        compare_digests(overlay, arrival->member, reply->digest);
+    }
 }
 
 /* --- leaving */
