@@ -289,6 +289,11 @@ void neighbours_plan(struct world *world, struct host *host);
 void neighbours_leave(struct world *world, struct host *host);
 void neighbours_on_message(struct world *world, struct host *host, const struct message *message);
 
+/* --- lists.c: successors */
+void lists_fill(struct host *host, uint32_t known, struct ring_payload *reply);
+/* `known`: the version that the question named. */
+void lists_hear(struct host *host, uint32_t known, const struct message *message);
+
 /* --- life.c: births, deaths, work */
 void life_begin(struct world *world);
 /* Returns how many stabilise periods the healing took, rounded up. */
