@@ -157,8 +157,7 @@ static void forget(struct overlay *overlay, int index)
     }
 }
 
-/* Does the member lie among those around this node, which it must know? */
-static bool concerns(const struct overlay *overlay, const struct ring_key *position)
+bool book_is_near(const struct overlay *overlay, const struct ring_key *position)
 {
     const struct ring *ring = &overlay->ring;
 
@@ -186,7 +185,7 @@ int book_admit(struct overlay *overlay, const struct admission *admission, struc
     if (overlay->started && !overlay->large) {
         scale_overflow(overlay);
     }
-    if (!is_self && (!overlay->started || (!met && !concerns(overlay, &position)))) {
+    if (!is_self && (!overlay->started || (!met && !book_is_near(overlay, &position)))) {
         return -ENOSPC;
     }
     victim = least_missed(overlay);

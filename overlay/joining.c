@@ -409,12 +409,16 @@ void joining_synced(struct overlay *overlay, bool ok)
     (void)gossip_admit(overlay, (struct bytes){join->countersigner, join->countersigner_bytes},
                        ADMIT_MET);
     (void)gossip_admit(overlay, (struct bytes){join->admission, join->admission_bytes}, ADMIT_MET);
-    equal = overlay->sync.digest.large ||
-            memcmp(overlay->sync.digest.admissions, overlay->membership.digest_admissions.bytes,
-                   ID_BYTES) == 0;
+    /* Of a large community a part will do. None came when all that the contact sent was vouched for
+     * by this node itself, whose own admission was not there yet. */
+    equal = overlay->sync.digest.large
+                ? overlay->membership.count > 1
+                : memcmp(overlay->sync.digest.admissions,
+                         overlay->membership.digest_admissions.bytes, ID_BYTES) == 0;
     /* Others join meanwhile: that race is not won, nor need it be. */
-    equal = equal || (join->passes > 0 && memcmp(overlay->sync.digest.admissions,
-                                                 join->seen_admissions, ID_BYTES) != 0);
+    equal =
+        equal || (join->passes > 0 && !overlay->sync.digest.large &&
+                  memcmp(overlay->sync.digest.admissions, join->seen_admissions, ID_BYTES) != 0);
     memcpy(join->seen_admissions, overlay->sync.digest.admissions, ID_BYTES);
     join->passes++;
     if (overlay->self_index != MEMBER_NONE && (equal || join->passes >= JOIN_PASSES_MAX)) {

@@ -35,6 +35,9 @@ struct member {
     enum member_life life; /* at `incarnation` */
     bool is_void;          /* admitted beyond the invitation's use limit */
     struct id node_hash;   /* what this member adds to the digest of nodes */
+    /* What was passed on of it, in a large community: each once. */
+    uint64_t passed_sequence;
+    uint64_t passed_death; /* its incarnation, and 1 */
     size_t admission_bytes;
     size_t record_bytes; /* 0: no node record known */
     uint8_t admission[ADMISSION_BYTES_MAX];

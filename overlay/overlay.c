@@ -89,6 +89,7 @@ static uint64_t next_wake(const struct overlay *overlay)
     sooner(&wake_ms, record_put_wake(overlay));
     sooner(&wake_ms, chunk_get_wake(overlay));
     sooner(&wake_ms, bulk_wake(&overlay->offers));
+    sooner(&wake_ms, seeks_wake(overlay));
     if (overlay->phase == PHASE_MEMBER && overlay->started) {
         sooner(&wake_ms, detector_wake(&overlay->detector));
         sooner(&wake_ms, overlay->redial_ms);
@@ -169,6 +170,7 @@ static void housekeeping(struct overlay *overlay)
     record_put_tick(overlay);
     chunk_get_tick(overlay);
     chunk_offers_tick(overlay);
+    seeks_tick(overlay);
     if (overlay->phase != PHASE_MEMBER || overlay->record.leaving) {
         return;
     }

@@ -348,8 +348,15 @@ struct overlay_ring_view {
     struct node_id predecessors[SUCCESSORS_MAX];
     uint32_t successor_count;
     struct node_id successors[SUCCESSORS_MAX];
-    uint64_t epoch; /* of its arc; 0: it has none */
+    uint64_t epoch;          /* of its arc; 0: it has none */
+    bool has_arc;            /* on the ring; else it joins, or belongs to no community */
+    bool is_alone;           /* the whole ring is its own, without lease or keeper */
+    uint64_t lease_until_ms; /* it answers for its arc until then, unless granted anew */
+    bool has_keeper;
+    struct node_id keeper; /* grants the lease */
 };
+/* The smoothed round trip to a member, in ms; UINT32_MAX while unknown. */
+uint32_t overlay_rtt_ms(const struct overlay *overlay, const struct node_id *node);
 void overlay_ring(const struct overlay *overlay, struct overlay_ring_view *view_out);
 
 /* The newest local copy of a record: an encoded Signed, empty when there is none. */

@@ -14,6 +14,7 @@
 #include "overlay/chunks.h"
 #include "overlay/detector.h"
 #include "overlay/links.h"
+#include "overlay/lists.h"
 #include "overlay/membership.h"
 #include "overlay/message.h"
 #include "overlay/records.h"
@@ -68,9 +69,10 @@ enum {
     BOOK_MEMBERS_MIN = 40, /* a table holds at least so many, however small the full one is */
     BOOK_SPARE = 12,       /* beyond full membership */
     SCALE_ONE = 1024,      /* fixed point of sizes, here and in Digest */
-    CONTACTS_MAX = 128,
+    CONTACTS_MAX = 256,
     NAMED_MAX = 16,
     LOCATED_MAX = 64,
+    SEEKS_MAX = LIMIT(16, 3), /* look-ups under way */
     LATELY_MS = 30000, /* who was heard, or sent to, since then is told of changes */
     FORWARD_COUNT = 2, /* ring neighbours who are passed news of another one */
     JOIN_HOPS_MAX = ROUTE_HOPS_MAX,
@@ -300,6 +302,8 @@ struct overlay {
     struct contact contacts[CONTACTS_MAX];
     uint64_t contacts_ms;
     struct located located[LOCATED_MAX];
+    struct seek_run seeks[SEEKS_MAX];
+    uint64_t place_ms; /* the own place is not looked up before */
     struct fingers fingers;
     struct locations locations;
     uint32_t named_count; /* unknown ones that the present message names */
@@ -317,8 +321,10 @@ struct overlay {
     struct ring_key arc_from; /* of the arc as it was told last */
     uint64_t epoch_token;     /* of the store under way; 0: none */
     uint64_t epoch_stored;    /* by it */
-    struct node_id list_from; /* whose successors we were told in full ... */
-    uint32_t list_version;    /* ... at this version */
+    struct list_history lists; /* of our own successors, as they were told */
+    struct node_id list_from;  /* whose successors we were told ... */
+    struct list_copy list;     /* ... and they */
+    bool list_open;            /* not all of them were known, and up, the last time */
     struct keep keep;
     struct router router;
     const struct router_functions *routing;
@@ -532,6 +538,18 @@ void place_on_goodbye(struct overlay *overlay, const struct arrival *arrival);
 void place_on_reply(struct overlay *overlay, const struct request *request,
                     const struct arrival *arrival);
 
+/* --- news.c: the keeper's successors */
+struct ring_node place_of_member(const struct member *member);
+/* Of any member we know where it stands. */
+bool place_find(struct overlay *overlay, const pb_byte_t bytes[ID_BYTES], bool only_up,
+                struct ring_node *node_out);
+void news_fill(const struct overlay *overlay, uint32_t known, minga_StabiliseReply *reply);
+/* `base`: the version that the question named. */
+void news_take(struct overlay *overlay, const minga_StabiliseReply *reply, uint32_t base,
+               struct ring_event *event);
+/* After the ring has taken the answer. */
+void news_doubt(struct overlay *overlay, const struct ring_event *event);
+
 /* --- asks.c */
 void asks_on_ask(struct overlay *overlay, const struct arrival *arrival);
 void asks_on_route(struct overlay *overlay, const struct arrival *arrival);
@@ -545,6 +563,8 @@ bool asks_other(struct overlay *overlay, struct request *request);
 bool asks_reroute(struct overlay *overlay, struct request *request);
 /* A lookup on behalf of an operation here; NULL: too many requests. */
 struct request *asks_start_lookup(struct overlay *overlay, const struct ring_key *key);
+/* The agent's own look-up has ended. */
+void asks_found(struct overlay *overlay, const struct search_result *result);
 /* Sends a message for a key one hop on. */
 void asks_relay(struct overlay *overlay, const struct arrival *arrival, enum request_kind kind,
                 const struct ring_key *key, minga_Message *message);

@@ -163,10 +163,27 @@ void overlay_ring(const struct overlay *overlay, struct overlay_ring_view *view_
         }
     }
     view_out->epoch = ring->epoch;
+    view_out->has_arc = ring->phase == RING_IN;
+    view_out->is_alone = view_out->has_arc && view_out->predecessor_count == 0;
+    view_out->lease_until_ms = ring->lease_ms;
+    if (ring->keeper < ring->successor_count) {
+        view_out->has_keeper = true;
+        view_out->keeper = ring->successors[ring->keeper].node;
+    }
     view_out->successor_count = ring->successor_count;
     for (uint32_t i = 0; i < ring->successor_count; i++) {
         view_out->successors[i] = ring->successors[i].node;
     }
+}
+
+uint32_t overlay_rtt_ms(const struct overlay *overlay, const struct node_id *node)
+{
+    int index = membership_find(&overlay->membership, node);
+
+    if (index == MEMBER_NONE || !overlay->membership.list[index].rtt.is_known) {
+        return UINT32_MAX;
+    }
+    return overlay->membership.list[index].rtt.smoothed_eighth_ms / 8;
 }
 
 struct bytes overlay_record(const struct overlay *overlay, const struct service_id *service,

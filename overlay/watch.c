@@ -5,7 +5,7 @@
 #include "base/check.h"
 #include "overlay/state.h"
 
-enum { HELPER_CANDIDATES = 2 * PROBE_HELPERS };
+enum { HELPER_CANDIDATES = 2 * PROBE_HELPERS, FAR_HELPERS = 2 };
 static_assert((int)HELPER_CANDIDATES <= (int)NEAR_SORTED_MAX,
               "helpers are sorted by how near they are");
 
@@ -23,42 +23,79 @@ void watch_ping(struct overlay *overlay, int index, uint64_t accused_incarnation
     }
 }
 
-static_assert((int)HELPER_CANDIDATES <= (int)NEAR_SORTED_MAX, "they can be sorted");
+struct helpers {
+    uint32_t count;
+    struct node_id nodes[HELPER_CANDIDATES];
+};
+
+static void add_helper(const struct overlay *overlay, int index, int helper,
+                       struct helpers *helpers)
+{
+    const struct member *member = &overlay->membership.list[helper];
+
+    if (helper != index && helper != overlay->self_index && member->view.state == MEMBER_UP &&
+        helpers->count < HELPER_CANDIDATES) {
+        helpers->nodes[helpers->count++] = member->view.node;
+    }
+}
+
+/* Where not everyone knows everyone, those around a neighbour do. */
+static void find_neighbours(const struct overlay *overlay, int index, struct helpers *helpers)
+{
+    const struct ring *ring = &overlay->ring;
+
+    for (uint32_t i = 0; i < ring->predecessor_count + ring->successor_count; i++) {
+        const struct ring_node *node = i < ring->predecessor_count
+                                           ? &ring->predecessors[i]
+                                           : &ring->successors[i - ring->predecessor_count];
+        int helper = membership_find(&overlay->membership, &node->node);
+
+        if (helper != MEMBER_NONE) {
+            add_helper(overlay, index, helper, helpers);
+        }
+    }
+}
 
 /* A few others, chosen at random, those who answer soonest first. */
-static uint32_t find_helpers(struct overlay *overlay, int index,
-                             struct node_id helpers_out[HELPER_CANDIDATES])
+static void find_helpers(struct overlay *overlay, int index, struct helpers *helpers)
 {
     uint32_t count = overlay->membership.count;
     uint32_t start = (uint32_t)random_below(&overlay->random, count);
-    uint32_t helper_count = 0;
 
-    for (uint32_t i = 0; i < count && helper_count < HELPER_CANDIDATES; i++) {
-        int helper = (int)((start + i) % count);
-        const struct member *member = &overlay->membership.list[helper];
-
-        if (helper != index && helper != overlay->self_index && member->view.state == MEMBER_UP) {
-            helpers_out[helper_count++] = member->view.node;
+    if (overlay->large && watch_is_neighbour(overlay, &overlay->membership.list[index].view.node)) {
+        find_neighbours(overlay, index, helpers);
+    } else {
+        for (uint32_t i = 0; i < count; i++) {
+            add_helper(overlay, index, (int)((start + i) % count), helpers);
         }
     }
-    near_sort(overlay, helpers_out, helper_count);
-    return helper_count;
+    near_sort(overlay, helpers->nodes, helpers->count);
+}
+
+/* In a large community each broken link is looked into, also that to one far away: were many asked
+ * then, and links break often, the questions would break the next ones. */
+static uint32_t helpers_wanted(const struct overlay *overlay, int index)
+{
+    const struct node_id *node = &overlay->membership.list[index].view.node;
+
+    return overlay->large && !watch_is_neighbour(overlay, node) ? FAR_HELPERS : PROBE_HELPERS;
 }
 
 /* Asks helpers whether they still see the member. */
 static void probe_via(struct overlay *overlay, int index)
 {
     const struct node_id *suspect = &overlay->membership.list[index].view.node;
-    struct node_id helpers[HELPER_CANDIDATES];
-    uint32_t count = find_helpers(overlay, index, helpers);
+    uint32_t wanted_count = helpers_wanted(overlay, index);
+    struct helpers helpers = {0};
 
-    for (uint32_t i = 0; i < count && i < PROBE_HELPERS; i++) {
+    find_helpers(overlay, index, &helpers);
+    for (uint32_t i = 0; i < helpers.count && i < wanted_count; i++) {
         minga_Message message;
         struct request *request;
 
         message_init(&message, minga_Message_probe_via_tag);
         message_put_id(message.kind.probe_via.node, &suspect->id);
-        request = peer_request(overlay, REQUEST_PROBE_VIA, &helpers[i], &message, REPLY_MS);
+        request = peer_request(overlay, REQUEST_PROBE_VIA, &helpers.nodes[i], &message, REPLY_MS);
         if (request != NULL) {
             request->repeat_ms = 0;
             request->token = (uint64_t)index;
@@ -183,6 +220,16 @@ static void keep_link(struct overlay *overlay, int index)
     }
 }
 
+/* The predecessor asks us as often as it says, and we our keeper. */
+static uint32_t pace_of(const struct overlay *overlay, const struct node_id *node)
+{
+    const struct ring *ring = &overlay->ring;
+
+    return ring->predecessor_count > 0 && id_equal(&ring->predecessors[0].node.id, &node->id)
+               ? ring->first_pace
+               : ring->pace;
+}
+
 void watch_neighbours(struct overlay *overlay)
 {
     for (uint32_t i = 0; i < overlay->membership.count; i++) {
@@ -193,6 +240,7 @@ void watch_neighbours(struct overlay *overlay)
         detector_watch(&overlay->detector, (int)i, watch, overlay->now_ms);
         if (watch) {
             keep_link(overlay, (int)i);
+            detector_expect(&overlay->detector, (int)i, pace_of(overlay, &member->view.node));
         }
     }
 }

@@ -19,6 +19,13 @@ static json_t *address_of(const struct overlay_member *member)
                : document_text(member->record.addresses[0]);
 }
 
+static json_t *rtt_of(const struct overlay *overlay, const struct node_id *node)
+{
+    uint32_t rtt_ms = overlay_rtt_ms(overlay, node);
+
+    return rtt_ms == UINT32_MAX ? json_null() : json_integer(rtt_ms);
+}
+
 /* A node as this one knows it; null where it does not. `role`: "successor", "hop" ... */
 static json_t *sight_of(const struct overlay *overlay, const char *role, const struct node_id *node)
 {
@@ -28,12 +35,13 @@ static json_t *sight_of(const struct overlay *overlay, const char *role, const s
     if (member != NULL) {
         position = keys_position(&member->key, 0);
     }
-    return json_pack("{ss so so so so so}", "role", role, "node", document_id(&node->id),
+    return json_pack("{ss so so so so so so}", "role", role, "node", document_id(&node->id),
                      "node_name", member == NULL ? json_null() : document_text(member->record.name),
                      "address", address_of(member), "state",
                      member == NULL ? json_null()
                                     : json_string(document_member_state(member->state)),
-                     "position", member == NULL ? json_null() : document_id(&position.id));
+                     "position", member == NULL ? json_null() : document_id(&position.id), "rtt_ms",
+                     rtt_of(overlay, node));
 }
 
 /* ------------------------------------------------------------------ the ring */
@@ -73,6 +81,24 @@ static double share_of(const struct overlay *overlay, const struct overlay_ring_
     return share;
 }
 
+/* By what right it answers for its arc, and how long without being granted it anew. */
+static json_t *lease_of(const struct overlay_ring_view *ring, uint64_t now_ms)
+{
+    const char *state = "none";
+    uint64_t left_ms = 0;
+
+    if (ring->is_alone) {
+        state = "alone";
+    } else if (ring->has_arc && now_ms < ring->lease_until_ms) {
+        state = "held";
+        left_ms = ring->lease_until_ms - now_ms;
+    } else if (ring->has_arc) {
+        state = "lapsed";
+    }
+    return json_pack("{ss sI so}", "state", state, "left_ms", (json_int_t)left_ms, "keeper",
+                     ring->has_keeper ? document_id(&ring->keeper.id) : json_null());
+}
+
 json_t *document_ring(const struct core *core, struct document_time time)
 {
     const struct overlay *overlay = core_overlay(core);
@@ -81,7 +107,6 @@ json_t *document_ring(const struct core *core, struct document_time time)
     json_t *positions = json_array();
     uint32_t up_count = 0;
 
-    (void)time;
     overlay_ring(overlay, &ring);
     for (uint32_t i = 0; i < ring.position_count; i++) {
         json_array_append_new(positions, document_id(&ring.positions[i].id));
@@ -91,12 +116,12 @@ json_t *document_ring(const struct core *core, struct document_time time)
 
         up_count += state == MEMBER_UP || state == MEMBER_SUSPECT ? 1 : 0;
     }
-    return json_pack("{so so so so sI sI sf so}", "node", document_id(&self.id), "positions",
-                     positions, "predecessors",
-                     ids_of_nodes(ring.predecessors, ring.predecessor_count), "successors",
-                     ids_of_nodes(ring.successors, ring.successor_count), "nodes",
-                     (json_int_t)up_count, "epoch", (json_int_t)ring.epoch, "share",
-                     share_of(overlay, &ring), "neighbours", neighbours(overlay, &ring));
+    return json_pack(
+        "{so so so so sI sI so sf so}", "node", document_id(&self.id), "positions", positions,
+        "predecessors", ids_of_nodes(ring.predecessors, ring.predecessor_count), "successors",
+        ids_of_nodes(ring.successors, ring.successor_count), "nodes", (json_int_t)up_count, "epoch",
+        (json_int_t)ring.epoch, "lease", lease_of(&ring, time.now_ms), "share",
+        share_of(overlay, &ring), "neighbours", neighbours(overlay, &ring));
 }
 
 /* ------------------------------------------------------------------ a lookup */

@@ -65,13 +65,17 @@ static void shorten(const char *id, char text_out[ID_SHORT_CHARS + 1])
     snprintf(text_out, ID_SHORT_CHARS + 1, "%.*s", ID_SHORT_CHARS, id);
 }
 
-/* A row of what the node sees of another: role, who, state, address, position. */
+/* A row of what the node sees of another: role, who, state, round trip, address, position. */
 static void add_sight(struct table *table, const char *role, const json_t *sight)
 {
     char position[ID_SHORT_CHARS + 1];
     char who[128];
     char id[ID_SHORT_CHARS + 1];
+    char rtt[32] = "";
 
+    if (json_is_integer(json_object_get(sight, "rtt_ms"))) {
+        snprintf(rtt, sizeof(rtt), "%" PRIi64 " ms", number_of(sight, "rtt_ms"));
+    }
     shorten(text_of(sight, "node"), id);
     shorten(text_of(sight, "position"), position);
     if (text_of(sight, "node_name")[0] == '\0') {
@@ -79,7 +83,7 @@ static void add_sight(struct table *table, const char *role, const json_t *sight
     } else {
         snprintf(who, sizeof(who), "%s (%s)", text_of(sight, "node_name"), id);
     }
-    table_add(table, (const char *const[]){role, who, text_of(sight, "state"),
+    table_add(table, (const char *const[]){role, who, text_of(sight, "state"), rtt,
                                            text_of(sight, "address"), position});
 }
 
@@ -98,23 +102,45 @@ static void add_sights(struct table *table, const json_t *sights, const char *ro
     }
 }
 
+/* By what right it answers for its arc. */
+static void describe_lease(const json_t *lease, const json_t *nodes, char *text_out,
+                           size_t capacity_bytes)
+{
+    const char *state = text_of(lease, "state");
+    char keeper[96];
+
+    print_node_of(nodes, text_of(lease, "keeper"), keeper, sizeof(keeper));
+    if (strcmp(state, "alone") == 0) {
+        snprintf(text_out, capacity_bytes, "needs none: the ring is its own");
+    } else if (strcmp(state, "held") == 0) {
+        snprintf(text_out, capacity_bytes, "%.1f s left, from %s",
+                 (double)number_of(lease, "left_ms") / 1000, keeper);
+    } else if (strcmp(state, "lapsed") == 0) {
+        snprintf(text_out, capacity_bytes, "run out: answers for nothing; asks %s", keeper);
+    } else {
+        snprintf(text_out, capacity_bytes, "none: it has no arc yet");
+    }
+}
+
 static void print_ring(const struct session *session, const json_t *ring, const json_t *nodes)
 {
-    static const char *const headings[] = {"RING", "WHO", "STATE", "ADDRESS", "POSITION"};
+    static const char *const headings[] = {"RING", "WHO", "STATE", "RTT", "ADDRESS", "POSITION"};
     const json_t *neighbours = json_object_get(ring, "neighbours");
     struct table table;
     char position[ID_SHORT_CHARS + 1];
-    char text[96];
+    char text[160];
 
     table_init(&table, headings, ARRAY_COUNT(headings));
     shorten(first_text_of(ring, "positions"), position);
     print_node_of(nodes, text_of(ring, "node"), text, sizeof(text));
-    table_add(&table, (const char *const[]){"this node", text, "", "", position});
+    table_add(&table, (const char *const[]){"this node", text, "", "", "", position});
     snprintf(text, sizeof(text), "%.2f %% of the ring, epoch %" PRIi64,
              json_real_value(json_object_get(ring, "share")) * 100, number_of(ring, "epoch"));
-    table_add(&table, (const char *const[]){"its arc", text, "", "", ""});
+    table_add(&table, (const char *const[]){"its arc", text, "", "", "", ""});
+    describe_lease(json_object_get(ring, "lease"), nodes, text, sizeof(text));
+    table_add(&table, (const char *const[]){"its lease", text, "", "", "", ""});
     snprintf(text, sizeof(text), "%" PRIi64, number_of(ring, "nodes"));
-    table_add(&table, (const char *const[]){"nodes up", text, "", "", ""});
+    table_add(&table, (const char *const[]){"nodes up", text, "", "", "", ""});
     add_sights(&table, neighbours, "predecessor");
     add_sights(&table, neighbours, "successor");
     print_table(session, &table);
@@ -213,7 +239,7 @@ static void print_lookup(const struct session *session, const json_t *lookup, co
 /* Hop by hop, and what the asker itself would have said. */
 static void print_trace(const struct session *session, const json_t *lookup, const json_t *nodes)
 {
-    static const char *const headings[] = {"HOP", "WHO", "STATE", "ADDRESS", "POSITION"};
+    static const char *const headings[] = {"HOP", "WHO", "STATE", "RTT", "ADDRESS", "POSITION"};
     const char *believed = text_of(lookup, "believed");
     const json_t *sight;
     struct table table;
@@ -223,7 +249,7 @@ static void print_trace(const struct session *session, const json_t *lookup, con
     table_init(&table, headings, ARRAY_COUNT(headings));
     shorten(text_of(lookup, "key"), text);
     table_add(&table,
-              (const char *const[]){"key", meaning_of(text_of(lookup, "kind")), "", "", text});
+              (const char *const[]){"key", meaning_of(text_of(lookup, "kind")), "", "", "", text});
     json_array_foreach(json_object_get(lookup, "trace"), i, sight)
     {
         snprintf(text, sizeof(text), "%zu %s", i, text_of(sight, "role"));
@@ -233,9 +259,9 @@ static void print_trace(const struct session *session, const json_t *lookup, con
     table_add(&table, (const char *const[]){strcmp(believed, text_of(lookup, "responsible")) == 0
                                                 ? "expected"
                                                 : "EXPECTED",
-                                            text, "", "", ""});
+                                            text, "", "", "", ""});
     snprintf(text, sizeof(text), "%.3f ms", (double)number_of(lookup, "took_us") / 1000);
-    table_add(&table, (const char *const[]){"took", text, "", "", ""});
+    table_add(&table, (const char *const[]){"took", text, "", "", "", ""});
     print_table(session, &table);
 }
 

@@ -100,6 +100,13 @@ int executor_load(struct executor *executor, const struct overlay_blob *blob)
 
 /* ------------------------------------------------------------------ the sandbox */
 
+static void replica_measured(struct replica *replica, const struct sandbox_event *event)
+{
+    replica->used_limits = event->used;
+    replica->connection_count = event->connection_count;
+    replica->refused_connection_count = event->refused_count;
+}
+
 static void adopt(struct executor *executor, struct turn *turn, struct replica *replica,
                   const struct sandbox_event *event)
 {
@@ -114,7 +121,7 @@ static void adopt(struct executor *executor, struct turn *turn, struct replica *
     }
     replica_enter(executor, turn, replica, PHASE_RUNNING);
     replica->since_ms = turn->now_ms > event->age_ms ? turn->now_ms - event->age_ms : 1;
-    replica->used_limits = event->used;
+    replica_measured(replica, event);
     replica->stats_at_ms = turn->now_ms;
     if (!executor->paused) {
         outbox_local(turn, &thaw);
@@ -161,11 +168,10 @@ void executor_sandbox(struct executor *executor, struct turn *turn,
         replica_ended(executor, turn, replica, event);
         break;
     case SANDBOX_HEALTH:
-        replica->health = event->healthy != 0 ? HEALTH_OK : HEALTH_FAILING;
-        executor->report_now = true;
+        replica_health(executor, turn, replica, event->healthy != 0);
         break;
     case SANDBOX_STATS:
-        replica->used_limits = event->used;
+        replica_measured(replica, event);
         break;
     case SANDBOX_LISTED:
         adopt(executor, turn, replica, event);
@@ -249,7 +255,7 @@ void executor_sandbox_down(struct executor *executor, struct turn *turn, const c
     executor->free_changed = true;
     executor->report_now = true;
     for (uint32_t i = 0; i < executor->top; i++) {
-        executor->replicas[i].health = HEALTH_UNKNOWN;
+        replica_health_unknown(&executor->replicas[i]);
     }
 }
 
@@ -357,11 +363,14 @@ static void replica_tick(struct executor *executor, struct turn *turn, struct re
     struct outgoing stop = {.kind = OUT_STOP, .replica = replica->key};
     uint64_t now_ms = turn->now_ms;
 
+    replica_spare_frozen(executor, turn, replica);
     if (replica->phase == PHASE_WAITING && now_ms >= replica->restart_at_ms) {
         replica_launch(executor, turn, replica);
     } else if (replica->phase == PHASE_FETCHING && replica->asked_count == 0 &&
                now_ms >= replica->fetch_retry_ms) {
         replica_scan(executor, turn, replica);
+    } else if (now_ms >= replica_unhealthy_at_ms(executor, replica)) {
+        replica_end_unhealthy(turn, replica);
     } else if (replica->phase == PHASE_RUNNING && now_ms >= replica->stats_at_ms &&
                executor->sandbox_up) {
         replica->stats_at_ms = now_ms + STATS_MS;
@@ -452,6 +461,7 @@ uint64_t executor_wake_ms(const struct executor *executor)
             replica->phase != PHASE_OVER) {
             wake_ms = earlier(wake_ms, executor->drain_until_ms);
         }
+        wake_ms = earlier(wake_ms, replica_unhealthy_at_ms(executor, replica));
         if (replica->phase == PHASE_WAITING) {
             wake_ms = earlier(wake_ms, replica->restart_at_ms);
         }

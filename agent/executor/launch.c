@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/executor/internal.h"
+#include "agent/executor/spec.h"
 #include "base/check.h"
 #include "base/units.h"
 
@@ -82,58 +83,18 @@ static bool ports_choose(struct executor *executor, struct replica *replica)
     return true;
 }
 
-static void spec_fill_health(const struct manifest *manifest, struct sandbox_health *health)
+static void spec_fill(struct replica *replica, uint32_t connections_max)
 {
-    memset(health, 0, sizeof(*health));
-    if (!manifest->has_health) {
-        return;
-    }
-    if (manifest->health_command.count > 0) {
-        health->argument_count = manifest->health_command.count;
-        memcpy(health->arguments, manifest->health_command.text, sizeof(health->arguments));
-    } else {
-        health->container_port = manifest->ports[manifest->health_port].container_port;
-        memcpy(health->http_path, manifest->health_http, sizeof(health->http_path));
-    }
-    health->interval_ms = manifest->health_interval_ms;
-    health->timeout_ms = manifest->health_timeout_ms;
-    health->failures_max = manifest->health_failures_max;
-    health->grace_ms = manifest->health_grace_ms;
-}
-
-static_assert(sizeof(((struct sandbox_health *)0)->http_path) ==
-                  sizeof(((struct manifest *)0)->health_http),
-              "the probe's path fits");
-static_assert(sizeof(((struct sandbox_spec *)0)->arguments) ==
-                  sizeof(((struct manifest_words *)0)->text),
-              "the command fits");
-
-static void spec_fill(struct replica *replica)
-{
-    const struct manifest *manifest = &replica->manifest;
     struct sandbox_spec *spec = &replica->spec;
 
-    memset(spec, 0, sizeof(*spec));
+    spec_of_manifest(&replica->manifest, replica->key.slot, spec);
     spec->key = replica->key;
     spec->tree = replica->tree;
-    spec->argument_count = manifest->command.count;
-    memcpy(spec->arguments, manifest->command.text, sizeof(spec->arguments));
-    spec->environment_count = manifest->environment.count;
-    memcpy(spec->environment, manifest->environment.text, sizeof(spec->environment));
-    memcpy(spec->workdir, manifest->workdir, sizeof(spec->workdir));
-    spec->user = manifest->user;
     spec->limits = replica->limits;
-    spec->port_count = manifest->port_count;
-    for (uint32_t i = 0; i < manifest->port_count; i++) {
-        spec->ports[i].container_port = manifest->ports[i].container_port;
+    for (uint32_t i = 0; i < replica->manifest.port_count; i++) {
         spec->ports[i].host_port = replica->host_ports[i];
     }
-    spec_fill_health(manifest, &spec->health);
-    spec->stop_signal = manifest->stop_signal;
-    spec->stop_grace_ms = manifest->stop_grace_ms;
-    spec->logs_bytes = manifest->logs_bytes;
-    (void)snprintf(spec->hostname, sizeof(spec->hostname), "%s-%u", manifest->name,
-                   replica->key.slot);
+    spec->connections_max = connections_max;
 }
 
 void replica_launch(struct executor *executor, struct turn *turn, struct replica *replica)
@@ -150,9 +111,9 @@ void replica_launch(struct executor *executor, struct turn *turn, struct replica
         replica_over(executor, turn, replica, true);
         return;
     }
-    spec_fill(replica);
+    spec_fill(replica, executor->config.connections_max);
     replica->frozen = false;
-    replica->health = HEALTH_UNKNOWN;
+    replica_health_unknown(replica);
     replica_keep(turn, replica);
     outbox_local(turn, &start);
     replica_enter(executor, turn, replica, PHASE_STARTING);
@@ -278,7 +239,11 @@ void replica_ended(struct executor *executor, struct turn *turn, struct replica 
         return; /* the answer to what was asked of the process before, which had ended */
     }
     replica->used_limits = (struct sandbox_limits){0};
-    replica->health = HEALTH_UNKNOWN;
+    replica->connection_count = 0;
+    replica->refused_connection_count = 0;
+    bool was_unhealthy = replica->unhealthy;
+
+    replica_health_unknown(replica);
     if (replica->phase == PHASE_STOPPING) {
         replica_over(executor, turn, replica, !replica->manager_ended);
         return;
@@ -286,10 +251,14 @@ void replica_ended(struct executor *executor, struct turn *turn, struct replica 
     if (!was_running && replica->phase != PHASE_STARTING) {
         return; /* nothing of it was thought to run */
     }
-    if (was_running && turn->now_ms >= replica->since_ms + RESTART_RESET_MS) {
+    if (was_running && !was_unhealthy && turn->now_ms >= replica->since_ms + RESTART_RESET_MS) {
         replica->quick_restart_count = 0;
     }
-    say_end(replica, event);
+    if (was_unhealthy) {
+        replica_say(replica, "its health probe failed");
+    } else {
+        say_end(replica, event);
+    }
     replica->refused_count = event->end == SANDBOX_END_REFUSED ? replica->refused_count + 1 : 0;
     if (replica->refused_count >= REFUSED_MAX) {
         replica_over(executor, turn, replica, true);

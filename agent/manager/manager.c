@@ -160,6 +160,11 @@ void manager_tick(struct manager *manager, struct turn *turn)
         if (slept) {
             forgive_silence(service, turn->now_ms);
         }
+        /* What was looked up grows old without a word. */
+        if (!turn->around->knows_all(turn->around->self) && !service_leads(&service->id, turn)) {
+            service_resign(turn, service);
+            continue;
+        }
         service_takeover_tick(manager, turn, service);
         service_pursue(manager, turn, service);
         if (service->removed && service->lead == LEAD_LEADING) {
@@ -353,6 +358,7 @@ void manager_answered(struct manager *manager, struct turn *turn, const struct a
     case ASK_STATUS:
     case ASK_SERVICES:
     case ASK_LOGS:
+    case ASK_EXEC:
     case ASK_REQUEST:
         break;
     }

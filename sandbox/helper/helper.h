@@ -29,6 +29,9 @@ enum {
     KEPT_LOGS_MAX = 16,       /* of replicas that have ended */
     DISK_TEMPLATES_MAX = 8,   /* of as many sizes */
     FOLDER_BYTES_MAX = 256,   /* of the path of one of our own folders */
+    SWEEP_SOON_MS = 30000,    /* after our start: what a killed helper had forked may still die */
+    SWEEP_SOON_EVERY_MS = 1000,
+    SWEEP_EVERY_MS = 60000,
 };
 #define UID_FOLDER_DEFAULT "/run/minga-uids"
 
@@ -66,6 +69,8 @@ struct replica {
     char reason[REASON_CHARS_MAX + 1];
     uint64_t stats_ms; /* of the last STATS */
     uint64_t stats_cpu_us;
+    uint64_t connection_count; /* of its published ports, as its init counted last */
+    uint64_t refused_count;
 };
 
 struct disk_template {
@@ -81,18 +86,24 @@ struct helper_folders {
     char layers[FOLDER_BYTES_MAX];   /* lower, disk, root: where mounts are for a moment */
     char uids[FOLDER_BYTES_MAX];     /* of the whole host */
     char socket[FOLDER_BYTES_MAX];
+    char lock[FOLDER_BYTES_MAX]; /* held while we live */
 };
 
 struct helper {
     struct host_limits limits;
     struct helper_folders folders;
     struct cgroups *cgroups;
-    int init_program_fd; /* sealed copy of minga-init */
-    int filter_fd;       /* sealed seccomp filter */
+    int init_program_fd;   /* sealed copy of minga-init */
+    int filter_fd;         /* sealed seccomp filter */
+    int egress_program_fd; /* sealed copy of minga-egress; -1: no egress */
+    int network_fd;        /* the host's network namespace, for minga-egress; -1: no egress */
+    int lock_fd;
     int listen_fd;
     int client_fd;           /* mingad; -1: none */
     bool greeted;            /* it said HELLO */
     uint64_t alone_since_ms; /* while there is no mingad */
+    uint64_t started_ms;
+    uint64_t swept_ms; /* when leftover locks of uid ranges were last looked for */
     bool exit_when_idle;
     bool leaving; /* SIGTERM: everything ends, then we do */
     struct replica replicas[REPLICAS_PER_NODE_MAX];
@@ -117,6 +128,8 @@ struct cgroup_name replica_name(const struct replica_key *key);
  */
 void replica_end(struct replica *replica, enum sandbox_end end, int status, const char *reason);
 void replica_stop(struct helper *helper, struct replica *replica);
+/* Makes a socket into the sandbox. Returns the other end, the caller's, or a negative code. */
+int replica_exec(struct replica *replica, struct err *err);
 int replica_freeze(struct helper *helper, struct replica *replica, bool frozen, struct err *err);
 /* Something happened on one of its descriptors, or time has passed. */
 void replica_on_control(struct helper *helper, struct replica *replica);
@@ -173,6 +186,8 @@ void say_event(struct helper *helper, const struct sandbox_event *event);
 /* Says what ended while nobody was there to hear it, once. The oldest are kept. */
 void say_missed(struct helper *helper);
 void say_answer(struct helper *helper, const struct helper_answer *answer);
+/* The same with a descriptor, which stays the caller's; -1: none. */
+void say_answer_fd(struct helper *helper, const struct helper_answer *answer, int passed_fd);
 void say_ended(struct helper *helper, const struct replica_key *key, enum sandbox_end end,
                const char *reason);
 void say_health(struct helper *helper, const struct replica *replica);

@@ -19,13 +19,17 @@
 #include "sandbox/helper/memory_file.h"
 #include "sandbox/helper/process.h"
 #include "sandbox/helper/rootfs.h"
+#include "sandbox/helper/tun.h"
+#include "sandbox/helper/way_out.h"
 #include "sandbox/spec.h"
 
 void launch_init(struct launch *launch)
 {
     *launch = (struct launch){
         .root_fd = -1,
+        .group_fd = -1,
         .listen_fd = -1,
+        .tun_fd = -1,
         .spec_fd = -1,
         .log_fds = {-1, -1},
         .setup_fds = {-1, -1},
@@ -51,7 +55,8 @@ static void close_all(int *fds, size_t count)
 
 bool launch_over(struct launch *launch)
 {
-    int *const single[] = {&launch->root_fd, &launch->listen_fd, &launch->spec_fd};
+    int *const single[] = {&launch->root_fd, &launch->group_fd, &launch->listen_fd,
+                           &launch->spec_fd, &launch->tun_fd};
 
     for (size_t i = 0; i < ARRAY_COUNT(single); i++) {
         close_all(single[i], 1);
@@ -176,6 +181,7 @@ static int begin_root(struct helper *helper, struct replica *replica, struct err
         .service_id = replica->uids.first + replica->spec.user,
         .disk_fd = -1,
         .hostname = replica->spec.hostname,
+        .egress = replica->spec.egress,
     };
 
     return maker_begin(&disk, &root, &replica->launch.maker, err);
@@ -206,6 +212,10 @@ static int make_group(struct helper *helper, struct replica *replica, struct err
     int r = cgroup_create(helper->cgroups, &replica->name, &replica->spec.limits, err);
 
     if (r == 0) {
+        r = cgroup_open_folder(helper->cgroups, &replica->name, CGROUP_INIT, &launch->group_fd,
+                               err);
+    }
+    if (r == CGROUP_NO_FOLDER) {
         r = cgroup_open_entries(helper->cgroups, &replica->name, CGROUP_INIT, launch->init_entries,
                                 err);
     }
@@ -252,8 +262,13 @@ static int clone_child(struct helper *helper, struct replica *replica, struct er
     struct child_plan plan = {
         .place = place,
         .hostname = replica->spec.hostname,
-        .shm_bytes_max = shm_bytes(replica),
+        .furniture = {.shm_bytes_max = shm_bytes(replica),
+                      .proc = {.hostname = replica->spec.hostname,
+                               .memory_bytes = replica->spec.limits.memory_bytes,
+                               .pid_count = replica->spec.limits.pid_count}},
+        .egress = replica->spec.egress,
         .setup_fd = launch->setup_fds[1],
+        .enters = launch->group_fd < 0,
         .root_fd = launch->root_fd,
         .init_fd = helper->init_program_fd,
         .control_fd = launch->control_fds[1],
@@ -268,6 +283,10 @@ static int clone_child(struct helper *helper, struct replica *replica, struct er
 
     memcpy(plan.init_entries, launch->init_entries, sizeof(plan.init_entries));
     memcpy(plan.service_entries, launch->service_entries, sizeof(plan.service_entries));
+    if (launch->group_fd >= 0) {
+        arguments.flags |= (__u64)CLONE_INTO_CGROUP;
+        arguments.cgroup = (unsigned int)launch->group_fd;
+    }
     snprintf(place, sizeof(place), "%s/root", helper->folders.layers);
     pid_t pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
     if (pid < 0) {
@@ -357,14 +376,21 @@ void replica_on_made(struct helper *helper, struct replica *replica)
     }
 }
 
-/* The socket closes at execve; a packet before that says what failed. */
-static int read_setup(int setup_fd, struct err *err)
+/*
+ * The socket closes at execve; a packet before that says what failed, or brings the tun device.
+ * -EAGAIN: nothing is known yet.
+ */
+static int read_setup(struct launch *launch, struct err *err)
 {
     struct child_failure failure;
-    ssize_t count_bytes = recv(setup_fd, &failure, sizeof(failure), MSG_DONTWAIT);
+    ssize_t count_bytes =
+        tun_receive(launch->setup_fds[0], &failure, sizeof(failure), &launch->tun_fd);
 
     if (count_bytes == 0) {
         return 0;
+    }
+    if (count_bytes == 1 || (count_bytes < 0 && errno == EAGAIN)) {
+        return -EAGAIN;
     }
     if (count_bytes != (ssize_t)sizeof(failure) || failure.code >= 0) {
         return err_set(err, -EIO, "the sandbox's first process failed");
@@ -376,8 +402,17 @@ static int read_setup(int setup_fd, struct err *err)
 void replica_on_setup(struct helper *helper, struct replica *replica)
 {
     struct err err = {0};
-    int r = read_setup(replica->launch.setup_fds[0], &err);
+    int r = read_setup(&replica->launch, &err);
 
+    if (r == -EAGAIN) {
+        return;
+    }
+    if (r == 0 && replica->spec.egress && replica->launch.tun_fd < 0) {
+        r = err_set(&err, -EIO, "egress: the sandbox's first process made no device");
+    }
+    if (r == 0 && replica->spec.egress) {
+        r = way_out_start(helper, replica, &err);
+    }
     /* Before ATTACHED lets the service begin: from then on init lives without us. */
     if (r == 0) {
         r = record_write(helper, replica, &err);

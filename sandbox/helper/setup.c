@@ -6,7 +6,6 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -20,11 +19,11 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "sandbox/helper/give_up.h"
+#include "sandbox/helper/lock.h"
 #include "sandbox/helper/memory_file.h"
 #include "sandbox/helper/process.h"
 #include "sandbox/helper/seccomp.h"
-
-enum { LOCK_ATTEMPTS = 20, LOCK_PAUSE_US = 50000 };
+#include "sandbox/helper/way_out.h"
 
 /* Whoever can write to one of our folders could put another in its place. */
 static int make_own_folder(const char *path, mode_t mode, struct err *err)
@@ -107,27 +106,10 @@ static int make_folders(const struct options *options, struct helper_folders *fo
     if (r == 0) {
         r = join_path(folders->socket, options->run, "sandbox.sock", err);
     }
+    if (r == 0) {
+        r = join_path(folders->lock, options->run, "sandbox.lock", err);
+    }
     return r < 0 ? r : text_copy(folders->uids, sizeof(folders->uids), options->uids);
-}
-
-/* The lock is held until the process ends; its descriptor is nobody's business. */
-static int lock_folders(const struct helper_folders *folders, struct err *err)
-{
-    CLEANUP(cleanup_close)
-    int fd = open(folders->records, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-
-    if (fd < 0) {
-        return err_set(err, -errno, "%s: %m", folders->records);
-    }
-    /* What a killed helper had forked dies with it, a moment later. */
-    for (int attempt = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; attempt++) {
-        if (attempt == LOCK_ATTEMPTS) {
-            return err_set(err, -EADDRINUSE, "another minga-sandboxd runs on %s", folders->records);
-        }
-        usleep(LOCK_PAUSE_US);
-    }
-    take_fd(&fd);
-    return 0;
 }
 
 /*
@@ -147,26 +129,22 @@ static int leave_host(struct err *err)
     return 0;
 }
 
-static int open_init_program(const char *path, struct err *err)
+int setup_open_beside(const char *name, struct err *err)
 {
-    static const char name[] = "minga-init";
     char beside[PATH_MAX];
     ssize_t length;
     char *slash;
 
-    if (path != NULL) {
-        return memory_file_copy(path, err);
-    }
-    length = readlink("/proc/self/exe", beside, sizeof(beside) - sizeof(name));
+    length = readlink("/proc/self/exe", beside, sizeof(beside) - strlen(name) - 1);
     if (length < 0) {
         return err_set(err, -errno, "/proc/self/exe: %m");
     }
     beside[length] = '\0';
     slash = strrchr(beside, '/');
     if (slash == NULL) {
-        return err_set(err, -ENOENT, "minga-init: not found beside this program");
+        return err_set(err, -ENOENT, "%s: not found beside this program", name);
     }
-    memcpy(slash + 1, name, sizeof(name));
+    memcpy(slash + 1, name, strlen(name) + 1);
     return memory_file_copy(beside, err);
 }
 
@@ -198,6 +176,9 @@ static void helper_clear(struct helper *helper)
     memset(helper, 0, sizeof(*helper));
     helper->init_program_fd = -1;
     helper->filter_fd = -1;
+    helper->egress_program_fd = -1;
+    helper->network_fd = -1;
+    helper->lock_fd = -1;
     helper->listen_fd = -1;
     helper->client_fd = -1;
     helper->alone_since_ms = now_ms();
@@ -225,13 +206,16 @@ int helper_setup(const struct options *options, struct helper *helper_out, struc
         r = make_folders(options, &helper_out->folders, err);
     }
     if (r == 0) {
-        r = lock_folders(&helper_out->folders, err);
+        r = helper_out->lock_fd = lock_take(helper_out->folders.lock, err);
     }
-    if (r == 0) {
+    if (r >= 0) {
+        way_out_keep(helper_out); /* while we are in the host's network */
         r = leave_host(err);
     }
     if (r == 0) {
-        r = helper_out->init_program_fd = open_init_program(options->init, err);
+        r = helper_out->init_program_fd = options->init != NULL
+                                              ? memory_file_copy(options->init, err)
+                                              : setup_open_beside("minga-init", err);
     }
     if (r >= 0) {
         r = helper_out->filter_fd = seccomp_make(err);

@@ -57,6 +57,7 @@ struct checker {
     uint64_t sent_when_looked;
     uint32_t full_bits; /* tables that were once full: inspect_full() */
     struct traffic traffic_when_quiet;
+    struct traffic traffic_when_looked;
     uint64_t start_count; /* replicas ever started */
     uint64_t service_start_count[SIM_SERVICES_MAX];
     uint32_t lookup_top; /* all used ones lie below */

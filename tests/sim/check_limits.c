@@ -20,9 +20,15 @@ static void check_storm(struct world *world)
     uint64_t count_max =
         (uint64_t)world->node_count * world->node_count * PAIR_MESSAGES_MAX + STORM_MESSAGES_MIN;
 
+    uint64_t most_count;
+    uint32_t most = traffic_most(&world->network.traffic, &world->checker.traffic_when_looked,
+                                 &most_count);
+
     world->checker.sent_when_looked = world->network.sent_count;
+    world->checker.traffic_when_looked = world->network.traffic;
     if (sent_count > count_max) {
-        world_fail(world, "a storm: %" PRIu64 " messages in %d ms", sent_count, LOOK_EVERY_MS);
+        world_fail(world, "a storm: %" PRIu64 " messages in %d ms, %" PRIu64 " of kind %u",
+                   sent_count, LOOK_EVERY_MS, most_count, most);
     }
 }
 

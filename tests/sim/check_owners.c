@@ -137,11 +137,12 @@ static void note_pair(struct world *world, uint32_t a, uint32_t b, uint64_t pass
 {
     struct owners *owners = &world->owners;
     uint64_t apart_ms = *apart_of(owners, a, b);
+    bool are_awake = is_awake(world, a) && is_awake(world, b);
 
-    if (!is_near(world, b, owners->part[a])) {
+    if (is_awake(world, a) && !is_near(world, b, owners->part[a])) {
         apart_ms = world->now_ms;
-    } else if (!is_awake(world, b) && apart_ms + OWNERS_MERGE_MS > world->now_ms) {
-        apart_ms += apart_ms == 0 ? 0 : passed_ms;
+    } else if (!are_awake && apart_ms != 0 && apart_ms + OWNERS_MERGE_MS > world->now_ms) {
+        apart_ms += passed_ms;
     }
     *apart_of(owners, a, b) = apart_ms;
     *apart_of(owners, b, a) = apart_ms;
@@ -155,9 +156,11 @@ static void note_parts(struct world *world)
     owners->noted_ms = world->now_ms;
     find_parts(world, owners->part);
     for (uint32_t a = 0; a < owners->node_count; a++) {
-        for (uint32_t b = 0; b < owners->node_count && is_awake(world, a); b++) {
-            if (a != b) {
+        for (uint32_t b = 0; b < a; b++) {
+            if (is_awake(world, a)) {
                 note_pair(world, a, b, passed_ms);
+            } else {
+                note_pair(world, b, a, passed_ms);
             }
         }
     }

@@ -88,6 +88,9 @@ static void begin_sleep_all(struct world *world, const struct fault *fault, uint
         begin_sleep(world, fault, node);
     }
     world->asleep_until_ms = world->now_ms + fault->for_ms;
+    if (world_is_deceived(world)) {
+        world->deceived_ms = world->asleep_until_ms; /* nobody gets over it in their sleep */
+    }
 }
 
 static void end_sleep_all(struct world *world, const struct fault *fault, uint32_t node)

@@ -99,7 +99,7 @@ check "lookup has the documented keys" eval 'minga 2 --json lookup 0000000000000
 check "lookup takes any text, and says so" eval 'minga 2 lookup "no such service, surely" | grep -q "the hash of that text"'
 check "lookup of a text is the same everywhere" eval '[ "$(minga 1 --json lookup xyzzy | jq -r .key,.kind,.responsible)" = "$(minga 2 --json lookup xyzzy | jq -r .key,.kind,.responsible)" ]'
 check "lookup --trace shows the way" eval 'minga 2 lookup --trace xyzzy | grep -q "^0 .*" && minga 2 lookup --trace xyzzy | grep -q "responsible" && minga 2 lookup --trace xyzzy | grep -q "^took"'
-check "ring says what the node sees" eval 'minga 1 --json ring | jq -e ".share > 0 and .share <= 1 and .epoch > 0 and (.neighbours[0] | .role and .node_name and .state and .address and .position)"'
+check "ring says what the node sees" eval 'minga 1 --json ring | jq -e ".share > 0 and .share <= 1 and .epoch > 0 and .lease.state == \"held\" and .lease.left_ms > 0 and .lease.keeper and (.neighbours[0] | .role and .node_name and .state and .address and .position and (.rtt_ms | . == null or . >= 0))"'
 narrow() { COLUMNS=60 minga 2 status tree | awk 'length($0) > 60 {exit 1}'; }
 check "tables fit the window" narrow
 minga 1 stop tree --wait=20s >/dev/null

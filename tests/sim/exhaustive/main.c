@@ -18,6 +18,7 @@
 enum {
     DEPTH_FIRST = 3,
     DEPTH_MAX = 40,
+    LEVELS_MAX = 400, /* with the steps that leave no choice */
     SEEN_SLOTS = 1 << 22,
     CALM_MS = 8000, /* after which all must be over */
     CALM_STEPS_MAX = 40000,
@@ -49,16 +50,16 @@ struct seen {
 
 static struct {
     const struct scenario *scenario;
-    struct scene scenes[DEPTH_MAX + 1];
-    uint8_t *kept[DEPTH_MAX + 1];  /* the node that the step of this depth changes */
+    struct scene scenes[LEVELS_MAX + 1];
+    uint8_t *kept[LEVELS_MAX + 1]; /* the node that the step of this level changes */
     uint8_t *all[SCENE_NODES_MAX]; /* before an end is run to its rest */
-    char path[DEPTH_MAX][64];
+    char path[LEVELS_MAX][64];
     uint64_t state_count;
     uint64_t step_count;
     uint64_t end_count;
-    uint32_t depth;
     double until_s;
     bool out_of_time;
+    bool all_kinds; /* of messages in every order, not only those of the ring */
     const char *problem;
 } search;
 
@@ -164,122 +165,168 @@ static void check_end(uint32_t depth)
 /* ------------------------------------------------------------------ the search */
 
 struct budget {
+    uint32_t steps; /* that leave a choice */
     uint32_t crashes;
     uint32_t early;
 };
 
-static void explore(uint32_t depth, struct budget budget);
+static void explore(uint32_t level, struct budget budget);
 
-/* The scene of the next depth, to be changed by one step of `node`. */
-static struct scene *branch(uint32_t depth, uint32_t node)
+/* The scene of the next level, to be changed by one step of `node`. */
+static struct scene *branch(uint32_t level, uint32_t node)
 {
-    scene_keep(node, search.kept[depth]);
-    search.scenes[depth + 1] = search.scenes[depth];
+    scene_keep(node, search.kept[level]);
+    search.scenes[level + 1] = search.scenes[level];
     search.step_count++;
-    return &search.scenes[depth + 1];
+    return &search.scenes[level + 1];
 }
 
-static void unbranch(uint32_t depth, uint32_t node)
+static void unbranch(uint32_t level, uint32_t node)
 {
-    scene_restore(node, search.kept[depth]);
+    scene_restore(node, search.kept[level]);
 }
 
-static void explore_deliveries(uint32_t depth, struct budget budget, uint32_t *under_way_out)
+struct way { /* of messages */
+    uint32_t from;
+    uint32_t to;
+    enum scene_channel channel;
+};
+
+static uint32_t way_count(const struct scene *scene)
 {
-    const struct scene *scene = &search.scenes[depth];
+    return scene->count * scene->count * CHANNELS;
+}
 
-    for (uint32_t i = 0; i < scene->count * scene->count * CHANNELS; i++) {
-        uint32_t from = i / CHANNELS / scene->count;
-        uint32_t to = i / CHANNELS % scene->count;
-        enum scene_channel channel = (enum scene_channel)(i % CHANNELS);
+static struct way way_at(const struct scene *scene, uint32_t index)
+{
+    return (struct way){index / CHANNELS / scene->count, index / CHANNELS % scene->count,
+                        (enum scene_channel)(index % CHANNELS)};
+}
 
-        if (scene->lines[from][to][channel].count == 0 || !scene->running[to]) {
-            continue;
+static bool can_deliver(const struct scene *scene, struct way way)
+{
+    return scene->lines[way.from][way.to][way.channel].count > 0 && scene->running[way.to];
+}
+
+static void explore_delivery(uint32_t level, struct budget left, struct way way)
+{
+    snprintf(search.path[level], sizeof(search.path[level]), "n%u hears n%u%s", way.to, way.from,
+             way.channel == CHANNEL_REPLIES ? " (reply)" : "");
+    scene_deliver(branch(level, way.to), way.from, way.to, way.channel);
+    explore(level + 1, left);
+    unbranch(level, way.to);
+}
+
+/* What is not of the ring arrives at once, and costs no step. False: there is none. */
+static bool explore_background(uint32_t level, struct budget budget)
+{
+    const struct scene *scene = &search.scenes[level];
+
+    for (uint32_t i = 0; i < way_count(scene) && !search.all_kinds; i++) {
+        struct way way = way_at(scene, i);
+
+        if (can_deliver(scene, way) && scene_is_background(scene, way.from, way.to, way.channel)) {
+            explore_delivery(level, budget, way);
+            return true;
         }
-        ++*under_way_out;
-        snprintf(search.path[depth], sizeof(search.path[depth]), "n%u hears n%u%s", to, from,
-                 channel == CHANNEL_REPLIES ? " (reply)" : "");
-        scene_deliver(branch(depth, to), from, to, channel);
-        explore(depth + 1, budget);
-        unbranch(depth, to);
+    }
+    return false;
+}
+
+static void explore_deliveries(uint32_t level, struct budget left, bool *under_way_out)
+{
+    const struct scene *scene = &search.scenes[level];
+
+    for (uint32_t i = 0; i < way_count(scene); i++) {
+        struct way way = way_at(scene, i);
+
+        if (can_deliver(scene, way)) {
+            *under_way_out = true;
+            explore_delivery(level, left, way);
+        }
     }
 }
 
-static void explore_faults(uint32_t depth, struct budget budget)
+static void explore_faults(uint32_t level, struct budget left)
 {
-    const struct scene *scene = &search.scenes[depth];
+    const struct scene *scene = &search.scenes[level];
     uint32_t absent_from = scene->count - search.scenario->absent_count;
 
     for (uint32_t node = 0; node < scene->count; node++) {
         if (!scene->running[node] && node >= absent_from) {
-            snprintf(search.path[depth], sizeof(search.path[depth]), "n%u starts", node);
-            scene_start(branch(depth, node), node);
-            explore(depth + 1, budget);
-            unbranch(depth, node);
+            snprintf(search.path[level], sizeof(search.path[level]), "n%u starts", node);
+            scene_start(branch(level, node), node);
+            explore(level + 1, left);
+            unbranch(level, node);
         }
     }
-    for (uint32_t node = 0; budget.crashes > 0 && node < absent_from; node++) {
+    for (uint32_t node = 0; left.crashes > 0 && node < absent_from; node++) {
         if (scene->running[node]) {
-            struct budget left = {budget.crashes - 1, budget.early};
+            struct budget after = left;
 
-            snprintf(search.path[depth], sizeof(search.path[depth]), "n%u crashes", node);
-            scene_crash(branch(depth, node), node);
-            explore(depth + 1, left);
-            unbranch(depth, node);
+            after.crashes--;
+            snprintf(search.path[level], sizeof(search.path[level]), "n%u crashes", node);
+            scene_crash(branch(level, node), node);
+            explore(level + 1, after);
+            unbranch(level, node);
         }
     }
 }
 
-static void explore_time(uint32_t depth, struct budget budget, bool is_early)
+static void explore_time(uint32_t level, struct budget left, bool is_early)
 {
-    uint32_t node = scene_next_wake(&search.scenes[depth]);
+    uint32_t node = scene_next_wake(&search.scenes[level]);
 
-    if (node == search.scenes[depth].count || (is_early && budget.early == 0)) {
+    if (node == search.scenes[level].count || (is_early && left.early == 0)) {
         return;
     }
-    budget.early -= is_early ? 1 : 0;
-    snprintf(search.path[depth], sizeof(search.path[depth]), "n%u wakes at %" PRIu64, node,
-             search.scenes[depth].wake_ms[node]);
-    scene_tick(branch(depth, node), node);
-    explore(depth + 1, budget);
-    unbranch(depth, node);
+    left.early -= is_early ? 1 : 0;
+    snprintf(search.path[level], sizeof(search.path[level]), "n%u wakes at %" PRIu64, node,
+             search.scenes[level].wake_ms[node]);
+    scene_tick(branch(level, node), node);
+    explore(level + 1, left);
+    unbranch(level, node);
 }
 
-static void explore(uint32_t depth, struct budget budget)
+static void explore(uint32_t level, struct budget budget)
 {
-    const struct scene *scene = &search.scenes[depth];
+    const struct scene *scene = &search.scenes[level];
     uint64_t hash = scene_hash(scene) ^ (budget.crashes << 8 | budget.early);
     const char *problem;
-    uint32_t under_way = 0;
+    bool is_under_way = false;
+    struct budget left = budget;
 
-    if (search.problem != NULL || search.out_of_time || !is_news(hash, search.depth - depth + 1)) {
+    if (search.problem != NULL || search.out_of_time || !is_news(hash, budget.steps + 1)) {
         return;
     }
     search.out_of_time = search.state_count % 256 == 0 && spent_s() > search.until_s;
-    problem = scene_problem(scene, false);
+    problem = level == LEVELS_MAX ? "messages without end" : scene_problem(scene, false);
     if (problem != NULL) {
-        report(depth, problem);
+        report(level, problem);
         return;
     }
-    if (depth == search.depth) {
+    if (explore_background(level, budget)) {
+        return;
+    }
+    if (budget.steps == 0) {
         if (hash % ENDS_TRIED == 0) {
-            check_end(depth);
+            check_end(level);
         }
         return;
     }
-    explore_deliveries(depth, budget, &under_way);
-    explore_faults(depth, budget);
-    explore_time(depth, budget, under_way > 0);
+    left.steps--;
+    explore_deliveries(level, left, &is_under_way);
+    explore_faults(level, left);
+    explore_time(level, left, is_under_way);
 }
 
 /* All paths of so many steps. False: there was no time for all. */
 static bool run_depth(const struct scenario *scenario, uint32_t depth)
 {
-    struct budget budget = {scenario->crash_count, scenario->early_count};
+    struct budget budget = {depth, scenario->crash_count, scenario->early_count};
 
     memset(seen, 0, SEEN_SLOTS * sizeof(*seen));
     search.state_count = 0;
-    search.depth = depth;
     explore(0, budget);
     return !search.out_of_time;
 }
@@ -316,14 +363,16 @@ static void run_scenario(const struct scenario *scenario, double seconds)
 int main(int argc, char **argv)
 {
     uint64_t seconds = 6; /* of processor time */
+    int first = argc > 1 && strcmp(argv[1], "--all-kinds") == 0 ? 2 : 1;
 
-    if (argc > 2 || (argc == 2 && units_parse_number(argv[1], &seconds) != 0)) {
-        fputs("usage: minga-exhaustive [SECONDS-PER-SCENARIO]\n", stderr);
+    search.all_kinds = first == 2;
+    if (argc > first + 1 || (argc == first + 1 && units_parse_number(argv[first], &seconds) != 0)) {
+        fputs("usage: minga-exhaustive [--all-kinds] [SECONDS-PER-SCENARIO]\n", stderr);
         return 2;
     }
     seen = calloc(SEEN_SLOTS, sizeof(*seen));
     CHECK(seen != NULL);
-    for (uint32_t i = 0; i <= DEPTH_MAX; i++) {
+    for (uint32_t i = 0; i <= LEVELS_MAX; i++) {
         search.kept[i] = malloc(scene_node_bytes());
         CHECK(search.kept[i] != NULL);
     }
@@ -334,7 +383,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < ARRAY_COUNT(scenarios) && search.problem == NULL; i++) {
         run_scenario(&scenarios[i], (double)seconds);
     }
-    for (uint32_t i = 0; i <= DEPTH_MAX; i++) {
+    for (uint32_t i = 0; i <= LEVELS_MAX; i++) {
         free(search.kept[i]);
     }
     for (uint32_t i = 0; i < SCENE_NODES_MAX; i++) {

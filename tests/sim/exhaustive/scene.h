@@ -44,6 +44,10 @@ struct scene {
 void scene_make(struct scene *scene, uint32_t count, uint32_t absent_count);
 void scene_done(struct scene *scene);
 
+/* Whether the next message there is none of the ring's own: a greeting, a ping, a comparison. */
+bool scene_is_background(const struct scene *scene, uint32_t from, uint32_t to,
+                         enum scene_channel channel);
+
 /* One step each. They change one node only: keep it with scene_keep before. */
 void scene_deliver(struct scene *scene, uint32_t from, uint32_t to, enum scene_channel channel);
 void scene_tick(struct scene *scene, uint32_t node);
@@ -63,3 +67,4 @@ void scene_restore(uint32_t node, const void *kept);
 /* NULL, or what is wrong: owners, the ring's shape, tables. `is_calm`: also what holds at the end. */
 const char *scene_problem(const struct scene *scene, bool is_calm);
 struct ring_key scene_position(uint32_t node);
+
