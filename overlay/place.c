@@ -362,28 +362,27 @@ static void compare_digests(struct overlay *overlay, int member, uint32_t digest
     }
 }
 
-/* What the asker has said itself is not said again. */
 static void fill_answer(const struct overlay *overlay, const struct ring_answer *answer,
                         const minga_Stabilise *question, minga_StabiliseReply *reply)
 {
     const struct ring *ring = &overlay->ring;
     uint32_t digest = (uint32_t)membership_digest(&overlay->membership);
-    uint32_t version = ring_after_version(ring);
+    uint32_t known = question->known;
 
     reply->verdict = (minga_LeaseAnswer)answer->verdict;
     reply->told = answer->told_version;
-    reply->paces = answer->paces > 1 ? answer->paces : 0;
-    if (digest != question->digest) {
+    if (digest != question->digest) { /* what the asker has said itself is not said again */
         reply->digest = digest;
     }
+    reply->version = ring_after_version(ring);
+    reply->paces = answer->paces > 1 ? answer->paces : 0;
     if (answer->is_handed || answer->verdict == RING_OTHER) {
         message_put_id(reply->from.bytes, &answer->other.node.id);
         reply->from.size = ID_BYTES;
     }
     reply->epoch = answer->is_handed ? answer->epoch : 0;
-    if (version != question->known) {
-        reply->version = version;
-        news_fill(overlay, question->known, reply);
+    if (reply->version != known) {
+        news_fill(overlay, known, reply);
     }
 }
 

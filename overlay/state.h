@@ -460,32 +460,6 @@ void gossip_arc_digest(const struct overlay *overlay, const struct sync_arc *arc
                        minga_Digest *digest_out);
 void gossip_accuse(struct overlay *overlay, int index, uint64_t incarnation);
 
-/* --- sync.c: anti-entropy */
-void sync_forget(struct overlay *overlay, int index);
-void sync_want(struct overlay *overlay, int index);
-void sync_start(struct overlay *overlay, const struct node_id *peer);
-void sync_tick(struct overlay *overlay);
-/* Something may not have reached all its holders: rounds follow fast for a while. */
-void sync_hasten(struct overlay *overlay);
-uint64_t sync_wake(const struct overlay *overlay);
-void sync_on_summary(struct overlay *overlay, const struct arrival *arrival);
-void sync_on_reply(struct overlay *overlay, const struct request *request,
-                   const struct arrival *arrival);
-void sync_on_timeout(struct overlay *overlay, const struct request *request);
-
-/* --- sections.c: what anti-entropy compares */
-/* The first own entry of a section behind `after` (NULL: the first of all). */
-bool section_next(const struct overlay *overlay, const struct section *section,
-                  const struct record_key *after, minga_Entry *entry_out);
-/* Is an own entry, which the peer lacks, its business? And one of the peer's ours? */
-bool section_for_peer(const struct overlay *overlay, minga_SyncSection section,
-                      const struct node_id *peer, const minga_Entry *entry);
-bool section_wants(const struct overlay *overlay, minga_SyncSection section,
-                   const minga_Entry *entry);
-/* Fills an Item or RecordCopy message with what an entry stands for. */
-bool section_message(const struct overlay *overlay, minga_SyncSection section,
-                     const minga_Entry *entry, minga_Message *message_out);
-
 /* --- keep.c: what must not be forgotten */
 /* Of a member since now; the join is answered when it is durable. 0: nobody waits. */
 void keep_membership(struct overlay *overlay, uint64_t join_token);
