@@ -14,8 +14,9 @@
 enum {
     REMEMBER_MS = 900000, /* a node that was lost */
     REDIAL_MS = 30000,    /* one of the lost is rung up so often, */
-    LOSSES_MANY = 2,      /* or, when so many were lost */
-    LOSSES_MS = 15000,    /* within so long, every period: it may be the network */
+    SUSPECT_CUT_MS = 240000,
+    LOSSES_MANY = 2,   /* or, when so many were lost */
+    LOSSES_MS = 15000, /* within so long, every period: it may be the network */
 };
 
 /* The first predecessor speaks so often, */
@@ -68,7 +69,9 @@ static void remember_gone(const struct world *world, struct host *host,
         late_count +=
             host->gone[i].since_ms != 0 && world->now_ms - host->gone[i].since_ms < LOSSES_MS;
     }
-    host->suspects_cut |= late_count >= LOSSES_MANY;
+    if (late_count >= LOSSES_MANY) {
+        host->suspects_cut_ms = world->now_ms + SUSPECT_CUT_MS;
+    }
 }
 
 static void ping(struct world *world, struct host *host, const struct ring_node *to)
@@ -103,7 +106,8 @@ static void redial(struct world *world, struct host *host)
         return;
     }
     host->redial_ms =
-        world->now_ms + (host->suspects_cut ? (uint64_t)STABILISE_MS : (uint64_t)REDIAL_MS);
+        world->now_ms +
+        (world->now_ms < host->suspects_cut_ms ? (uint64_t)STABILISE_MS : (uint64_t)REDIAL_MS);
     for (uint32_t i = 0; i < GONE_MAX; i++) {
         struct gone *gone = &host->gone[(host->redial_next + i) % GONE_MAX];
 
@@ -116,7 +120,7 @@ static void redial(struct world *world, struct host *host)
             return;
         }
     }
-    host->suspects_cut = false; /* none is left */
+    host->suspects_cut_ms = 0; /* none is left */
 }
 
 /* Who asks us though another is our predecessor, as far as we know, stands before that one: once it

@@ -102,7 +102,7 @@ struct host {
     uint64_t asker_ms;
     uint64_t redial_ms;
     uint32_t redial_next;
-    bool suspects_cut;
+    uint64_t suspects_cut_ms; /* it may be the network: until then; 0: it is not */
 };
 
 enum message_kind {

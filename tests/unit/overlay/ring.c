@@ -633,23 +633,36 @@ Test(ring, a_node_of_a_large_community_slows_down_where_nothing_changes_and_keep
     cr_assert_leq(ring.next_ms, now_ms + STABILISE_MS);
 }
 
+Test(ring, a_community_that_has_become_small_asks_often_again_before_its_short_lease_ends)
+{
+    be_in_the_middle();
+    ring_set_pace_max(&ring, RING_PACE_MAX);
+    (void)live(2000 + RING_PACE_MAX * RING_CALM_MS + 5000);
+    cr_assert_eq(ring.pace, RING_PACE_MAX);
+    step(tick(ring.next_ms - 1));
+    ring_set_pace_max(&ring, 1);
+    step(tick(ring.next_ms));
+    cr_assert(has_effect(RING_ASK, 30));
+    cr_assert_lt(ring.next_ms, now_ms + LEASE_MS);
+}
+
 Test(ring, who_asks_seldom_is_waited_for_as_long_as_its_lease_lasts_even_if_it_then_asks_often)
 {
     struct ring_event event = asked(10, 3000);
 
     know_what_is_before();
-    event.pace = 4;
+    event.pace = RING_PACE_MAX;
     step(event);
     step(asked(10, 3500));
     step(granted(30, 3600));
     step(lost(10, 3700, false));
-    for (uint64_t at_ms = 3700; at_ms < 3000 + 4 * GRANT_MS; at_ms += 100) {
+    for (uint64_t at_ms = 3700; at_ms < 3000 + RING_PACE_MAX * GRANT_MS; at_ms += 100) {
         step(granted(30, at_ms));
         step(tick(at_ms));
         cr_assert(!answers_for(5));
     }
-    step(granted(30, 3000 + 4 * GRANT_MS));
-    step(tick(3000 + 4 * GRANT_MS));
+    step(granted(30, 3000 + RING_PACE_MAX * GRANT_MS));
+    step(tick(3000 + RING_PACE_MAX * GRANT_MS));
     cr_assert(answers_for(5));
 }
 
@@ -658,7 +671,7 @@ Test(ring, of_a_stranger_the_longest_lease_is_feared_that_was_ever_heard_of)
     struct ring_event event = asked(10, 2000);
 
     know_what_is_before();
-    event.paces = 4;
+    event.paces = RING_PACE_MAX;
     step(event);
     step(granted(30, 2900));
     step(lost(10, 3000, false));
@@ -666,7 +679,7 @@ Test(ring, of_a_stranger_the_longest_lease_is_feared_that_was_ever_heard_of)
     step(tick(2000 + GRANT_MS));
     cr_assert(answers_for(5), "its own lease was a short one");
     step(lost(200, now_ms, false));
-    for (uint64_t at_ms = now_ms; at_ms < 2000 + 5 * GRANT_MS; at_ms += 100) {
+    for (uint64_t at_ms = now_ms; at_ms < 2000 + (1 + RING_PACE_MAX) * GRANT_MS; at_ms += 100) {
         step(granted(30, at_ms));
         step(tick(at_ms));
         cr_assert(!answers_for(199), "but it may have granted 200 a long one");
