@@ -64,6 +64,7 @@ static void answer(int fd)
 
 static int serve(const char *port, uint32_t host)
 {
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
     struct sockaddr_in address = address_of(port);
     const int on = 1;
     int listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -75,8 +76,8 @@ static int serve(const char *port, uint32_t host)
         perror("serve");
         return 1;
     }
-    signal(SIGCHLD, SIG_IGN);
-    signal(SIGPIPE, SIG_IGN);
+    sigaction(SIGCHLD, &ignore, NULL); /* no zombies */
+    sigaction(SIGPIPE, &ignore, NULL);
     for (;;) {
         int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
 
