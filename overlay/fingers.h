@@ -26,12 +26,12 @@
 enum {
     FINGER_LEVELS_MAX = 8, /* 16^8 nodes and more */
     FINGER_SLOTS = FINGER_LEVELS_MAX * 15,
-    FINGER_SLOT_CANDIDATES = 3,
-    FINGERS_MAX = 192,
+    FINGER_SLOT_CANDIDATES = 5,
+    FINGERS_MAX = 256,
     FINGER_SLOT_NONE = -1,
 
     FINGERS_FILL_MS = 500,          /* between look-ups while slots are known to be wrong */
-    FINGERS_PERIOD_MS_MIN = 15000,  /* between routine look-ups */
+    FINGERS_PERIOD_MS_MIN = 20000,  /* between routine look-ups */
     FINGERS_PERIOD_MS_MAX = 120000, /* the same, where hardly anything changes */
 };
 

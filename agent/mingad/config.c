@@ -17,7 +17,7 @@
 #include "images/yaml_table.h"
 
 /* After the first NULL: what a later version will take. */
-static const char *const egress_choices[] = {"deny", NULL, "internet", NULL};
+static const char *const egress_choices[] = {"deny", "internet", NULL, NULL};
 static const char *const role_choices[] = {"run", "store", "manage", NULL, NULL};
 
 #define HERE(field)        YAML_FIELD(struct config, field)
@@ -89,6 +89,12 @@ static const struct yaml_key keys[] = {
      .default_text = "31000-31999",
      .hook = config_read_ports},
     {.path = "network.bind", .type = YAML_HOOK, .default_text = "*", .hook = config_read_bind},
+    {.path = "network.connections",
+     .type = YAML_NUMBER,
+     HERE(connections_max),
+     .min = 1,
+     .max = CONNECTIONS_PER_PORT_MAX,
+     .default_text = "1024"},
     {.path = "network.egress",
      .type = YAML_CHOICE,
      HERE(egress),

@@ -60,7 +60,8 @@ struct config {
     uint16_t port_first;
     uint16_t port_last;
     char bind[CONFIG_HOST_CHARS_MAX + 1]; /* "*": all */
-    int egress;
+    uint32_t connections_max;             /* of each published port */
+    int egress;                           /* 0: deny, 1: internet */
     uint32_t role_count;
     enum config_role roles[CONFIG_ROLES_COUNT];
     uint32_t rule_count;

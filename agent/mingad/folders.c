@@ -154,7 +154,9 @@ int folders_write_limits(const struct config *config, const struct contribution 
                                  .uid_span_count = 1,
                                  .uid_spans = {{config->uid_first, config->uid_last}},
                                  .port_first = config->port_first,
-                                 .port_last = config->port_last};
+                                 .port_last = config->port_last,
+                                 .connections_max = config->connections_max,
+                                 .egress = config->egress != 0};
     char path[FOLDERS_PATH_BYTES_MAX];
 
     join(config->state, "agent/trees", path);

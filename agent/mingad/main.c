@@ -215,6 +215,11 @@ static void on_logs(void *context, uint64_t token, struct bytes bytes, uint64_t 
                                              .logs_ended = ended});
 }
 
+static void on_exec(void *context, uint64_t number, int fd, const char *reason)
+{
+    execs_opened(context, number, fd, reason);
+}
+
 static struct sandbox_link *make_sandbox_link(struct edge *edge, const struct config *config)
 {
     char path[FOLDERS_PATH_BYTES_MAX];
@@ -225,7 +230,8 @@ static struct sandbox_link *make_sandbox_link(struct edge *edge, const struct co
                                                   .listed = on_listed,
                                                   .down = on_down,
                                                   .event = on_sandbox,
-                                                  .logs = on_logs}};
+                                                  .logs = on_logs,
+                                                  .exec = on_exec}};
 
     folders_helper_path(config, path);
     return sandbox_link_new(&link);

@@ -29,7 +29,7 @@ static const struct part parts[] = {
     {"repeating", check_repeating}, {"programs", check_programs},
     {"attacks", check_attacks},     {"health", check_health},
     {"kills", check_kills},         {"misbehaving", check_misbehaving},
-    {"table", check_table},
+    {"table", check_table},         {"cves", check_cves},
 };
 
 /* Behind minga-environment there are no groups, mounts and kernels to look at. */

@@ -155,7 +155,24 @@ void world_add_to_tree(const struct world *world, const char *name, const char *
     write_text(path, text, world->limits.agent_uid);
 }
 
+void world_add_program(const struct world *world, const char *program, const char *name)
+{
+    struct tree_id tree = tree_of_world();
+    char tree_name[ID_HEX_CHARS + 1];
+    char path[PATH_MAX];
+
+    id_to_hex(&tree.id, tree_name);
+    snprintf(path, sizeof(path), "%s/%s/%s", world->limits.trees, tree_name, name);
+    copy_file(program, path, 0755, world->limits.agent_uid);
+}
+
 void world_init(struct world *world, const char *folder, const char *bin)
+{
+    world_init_giving(world, folder, bin, 1500);
+}
+
+void world_init_giving(struct world *world, const char *folder, const char *bin,
+                       uint64_t cpu_permille)
 {
     struct err err = {0};
     char path[PATH_MAX];
@@ -165,7 +182,7 @@ void world_init(struct world *world, const char *folder, const char *bin)
     snprintf(world->folder, sizeof(world->folder), "%s", folder);
     snprintf(world->bin, sizeof(world->bin), "%s", bin);
     world->limits = (struct host_limits){
-        .contribution = {.cpu_permille = 1500,
+        .contribution = {.cpu_permille = cpu_permille,
                          .memory_bytes = 256 << 20,
                          .disk_bytes = 256 << 20,
                          .pid_count = 200},
@@ -336,8 +353,8 @@ struct sandbox_spec world_spec(struct world *world, const char *shell_command)
 
 void world_publish(struct world *world, struct sandbox_spec *spec, uint16_t container_port)
 {
-    spec->ports[spec->port_count++] =
-        (struct sandbox_port){container_port, (uint16_t)(WORLD_PORT_FIRST + world->slot)};
+    spec->ports[spec->port_count++] = (struct sandbox_port){
+        container_port, (uint16_t)(WORLD_PORT_FIRST + world->slot), SANDBOX_TCP};
 }
 
 static int listen_on(uint16_t port)

@@ -45,6 +45,11 @@ bool check(struct world *world, bool passed, const char *sentence);
 bool check_saying(struct world *world, bool passed, const char *sentence, const char *remark);
 
 void world_init(struct world *world, const char *folder, const char *bin);
+/* The same with another contribution of cpu than 1.5 cores. */
+void world_init_giving(struct world *world, const char *folder, const char *bin,
+                       uint64_t cpu_permille);
+/* Copies a program of the host, linked statically, into the tree. */
+void world_add_program(const struct world *world, const char *program, const char *name);
 /* Writes one more file into the tree. */
 void world_add_to_tree(const struct world *world, const char *name, const char *text);
 /* A tree that is none: a link to `target`, or (NULL) a folder of root's. */
