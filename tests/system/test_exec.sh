@@ -89,7 +89,7 @@ HOME=$WORK/home MINGA_SOCKET=$(socket_of 1) "$BIN/minga" exec web/1 -- busybox s
 client=$!
 within 5 "a command runs" eval '[ -n "$(running_as busybox.sleep.31338)" ]'
 kill -INT "$client"
-wait "$client" && fail "Ctrl-C is no success" || true
+if wait "$client"; then fail "Ctrl-C is no success"; fi
 within 3 "Ctrl-C ends it" is_empty running_as "busybox.sleep.31338"
 HOME=$WORK/home MINGA_SOCKET=$(socket_of 1) "$BIN/minga" exec web/2 -- busybox sleep 31339 </dev/null 2>/dev/null &
 client=$!
@@ -160,7 +160,7 @@ within 5 "a command runs" eval '[ -n "$(running_as busybox.sleep.31341)" ]'
 service=$(pids_in_cgroup "$victim" | while read -r pid; do ! grep -qsa httpd "/proc/$pid/cmdline" || echo "$pid"; done | head -n 1)
 kill -KILL "$service"
 started=$(now_ms)
-wait "$client" && fail "a replica that ends is no success" || true
+if wait "$client"; then fail "a replica that ends is no success"; fi
 check "it ends with the replica ($(($(now_ms) - started)) ms)" grep -q "the replica.*ended" "$WORK/out"
 within 15 "three run again" restarted 2
 victim=$(number_of_name "$(node_of web/3)")
@@ -169,7 +169,7 @@ HOME=$WORK/home MINGA_SOCKET=$(socket_of "$other") "$BIN/minga" exec web --timeo
 client=$!
 within 5 "commands run in all three" eval '[ "$(running_as busybox.sleep.12 | wc -l)" = 3 ]'
 node_kill "$victim"
-wait "$client" && fail "a node that dies is no success" || true
+if wait "$client"; then fail "a node that dies is no success"; fi
 check "two of three" grep -q "2 of 3 went well" "$WORK/out"
 check "and the one is named" grep -q "web/3 on $(name_of "$victim"): .*\(does not answer\|ended\)" "$WORK/out"
 
