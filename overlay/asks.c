@@ -208,10 +208,13 @@ void asks_on_ask(struct overlay *overlay, const struct arrival *arrival)
 static void start_routed(struct overlay *overlay, enum request_kind kind, uint64_t token,
                          const struct ring_key *key, minga_Message *message)
 {
+    bool looks_first = token != 0 && search_is_wanted(overlay, key);
     struct node_id next = overlay->self;
     struct request *request;
 
-    (void)overlay->routing->next_hop(&overlay->router, key, &next);
+    if (!looks_first) {
+        (void)overlay->routing->next_hop(&overlay->router, key, &next);
+    }
     if (token == 0) {
         peer_send(overlay, &next, message, NULL);
         return;
@@ -224,7 +227,9 @@ static void start_routed(struct overlay *overlay, enum request_kind kind, uint64
     request->token = token;
     request->reroute = true;
     request->key = *key;
-    if (peer_is_self(overlay, &next)) {
+    if (looks_first) {
+        search_first(overlay, request);
+    } else if (peer_is_self(overlay, &next)) {
         request->repeat_ms = overlay->now_ms + BUSY_MS; /* nobody to go to yet */
     }
 }
@@ -477,6 +482,24 @@ struct request *asks_start_lookup(struct overlay *overlay, const struct ring_key
     return request;
 }
 
+void asks_found(struct overlay *overlay, const struct search_result *result)
+{
+    struct overlay_effect *effect = result->found
+                                        ? effect_done(overlay, result->number, OVERLAY_OK, "")
+                                        : effect_done(overlay, result->number, OVERLAY_TIMED_OUT,
+                                                      "nobody was found who answers for the key");
+
+    if (effect == NULL || !result->found) {
+        return;
+    }
+    effect->lookup.path_count = result->path_count;
+    memcpy(effect->lookup.path, result->path, sizeof(result->path));
+    effect->lookup.responsible =
+        result->count > 0 ? result->holders[0] : result->path[result->path_count - 1];
+    effect->lookup.holder_count = result->count;
+    memcpy(effect->lookup.holders, result->holders, sizeof(result->holders));
+}
+
 void overlay_lookup(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
                     const struct ring_key *key, struct overlay_effects *effects)
 {
@@ -490,7 +513,8 @@ void overlay_lookup(struct overlay *overlay, const struct overlay_event *now, ui
 
         fill_lookup(overlay, key, &message.kind.lookup, &answer);
         done_lookup(overlay, token, &answer);
-    } else {
+    } else if (!overlay->large || search_is_known(overlay, key) ||
+               !search_start(overlay, key, SEARCH_AGENT, token)) {
         message_put_id(message.kind.lookup.path[0], &overlay->self.id);
         message.kind.lookup.path_count = 1;
         start_routed(overlay, REQUEST_LOOKUP, token, key, &message);

@@ -40,6 +40,7 @@ static const struct message_row message_rows[] = {
     {minga_Message_ask_tag, DOOR_MEMBER, asks_on_ask},
     {minga_Message_route_tag, DOOR_MEMBER, asks_on_route},
     {minga_Message_lookup_tag, DOOR_MEMBER, asks_on_lookup},
+    {minga_Message_seek_next_tag, DOOR_MEMBER, seeks_on_next},
     {minga_Message_record_put_tag, DOOR_MEMBER, record_put_on_message},
     {minga_Message_record_copy_tag, DOOR_MEMBER, record_put_on_copy},
     {minga_Message_record_get_tag, DOOR_MEMBER, record_get_on_message},
@@ -87,6 +88,7 @@ static const struct request_row request_rows[] = {
     [REQUEST_WHO] = {contacts_on_reply, NULL},
     [REQUEST_FIND] = {search_on_reply, search_on_timeout},
     [REQUEST_CHUNK_OFFERS] = {chunk_offers_on_reply, chunk_offers_on_timeout},
+    [REQUEST_SEEK] = {seeks_on_reply, seeks_on_timeout},
     [REQUEST_BROADCAST] = {ignore_reply, tell_on_timeout},
 };
 

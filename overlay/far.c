@@ -6,6 +6,8 @@
 #include "overlay/neighbourhood.h"
 #include "overlay/state.h"
 
+enum { PLACE_AGAIN_MS = 1000 };
+
 static void step(struct overlay *overlay, struct fingers_event *event)
 {
     struct fingers_effects effects = {0};
@@ -37,6 +39,11 @@ void far_tick(struct overlay *overlay)
     struct fingers_event tick = {.kind = FINGERS_TICK};
     struct neighbourhood near;
 
+    if (overlay->large && overlay->ring.phase == RING_JOINING &&
+        overlay->now_ms >= overlay->place_ms) {
+        overlay->place_ms = overlay->now_ms + PLACE_AGAIN_MS;
+        (void)search_start(overlay, &overlay->place.position, SEARCH_PLACE, 0);
+    }
     if (!overlay->large || overlay->ring.phase != RING_IN) {
         return;
     }
@@ -64,6 +71,31 @@ void far_lost(struct overlay *overlay, int index)
         locations_forget(&overlay->locations, &lost.node);
         step(overlay, &lost);
     }
+}
+
+void far_heard(struct overlay *overlay, int index, const struct ring_key *from)
+{
+    struct fingers_event known = {.kind = FINGERS_KNOWN};
+
+    if (!overlay->large || index == overlay->self_index ||
+        !membership_in_ring(&overlay->membership.list[index])) {
+        return;
+    }
+    known.node = node_of(overlay, index);
+    known.has_from = from != NULL;
+    if (from != NULL) {
+        known.from = *from;
+        locations_learn(&overlay->locations, &known.node, from);
+    }
+    step(overlay, &known);
+}
+
+void far_silent(struct overlay *overlay, const struct ring_node *node)
+{
+    struct fingers_event lost = {.kind = FINGERS_LOST, .node = *node};
+
+    locations_forget(&overlay->locations, node);
+    step(overlay, &lost);
 }
 
 void far_answered(struct overlay *overlay, int index, uint64_t rtt_ms)

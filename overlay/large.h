@@ -69,11 +69,27 @@ uint32_t search_holders(const struct overlay *overlay, const struct ring_key *ke
                         uint32_t count_max, struct node_id *nodes_out);
 bool search_start(struct overlay *overlay, const struct ring_key *key, enum search_for purpose,
                   uint64_t number);
+/* A look-up by seeks has ended. */
+void search_done(struct overlay *overlay, const struct search_result *result);
+/* Is the owner of the key to be looked for before a request sets out to it? */
+bool search_is_wanted(const struct overlay *overlay, const struct ring_key *key);
+/* Does so; the request waits. */
+void search_first(struct overlay *overlay, struct request *request);
 void search_found(struct overlay *overlay, const struct request *request,
                   const minga_LookupReply *answer);
 void search_on_reply(struct overlay *overlay, const struct request *request,
                      const struct arrival *arrival);
 void search_on_timeout(struct overlay *overlay, const struct request *request);
+
+/* --- seeks.c: look-ups that withstand liars */
+/* False: too many are under way. The end comes in a later step, as search_done(). */
+bool seeks_start(struct overlay *overlay, const struct ring_key *key, const struct wanted *wanted);
+void seeks_tick(struct overlay *overlay);
+uint64_t seeks_wake(const struct overlay *overlay);
+void seeks_on_next(struct overlay *overlay, const struct arrival *arrival);
+void seeks_on_reply(struct overlay *overlay, const struct request *request,
+                    const struct arrival *arrival);
+void seeks_on_timeout(struct overlay *overlay, const struct request *request);
 
 /* --- far.c: fingers and known arcs */
 void far_init(struct overlay *overlay);
@@ -81,6 +97,10 @@ void far_tick(struct overlay *overlay);
 /* A member is up and has spoken itself; it is gone; it answered after so long. */
 void far_known(struct overlay *overlay, int index);
 void far_lost(struct overlay *overlay, int index);
+/* It has answered a look-up, and says where its arc begins (or NULL). */
+void far_heard(struct overlay *overlay, int index, const struct ring_key *from);
+/* It has not answered one: no proof of a death. */
+void far_silent(struct overlay *overlay, const struct ring_node *node);
 void far_answered(struct overlay *overlay, int index, uint64_t rtt_ms);
 /* `holders[0]` answers for the key of a finished lookup; `from`: the begin of its arc, or NULL. */
 void far_found(struct overlay *overlay, const struct ring_key *key, const struct node_id *owner,
@@ -89,5 +109,8 @@ void far_found(struct overlay *overlay, const struct ring_key *key, const struct
 /* --- located.c: where keys lie that are asked for again and again */
 void located_found(struct overlay *overlay, const struct ring_key *key,
                    const struct node_id *holders, uint32_t count);
+/* Is it to be looked up with care, and not by asking the one that answered before? */
+bool located_is_doubtful(const struct overlay *overlay, const struct ring_key *key);
+bool located_is_fresh(const struct overlay *overlay, const struct ring_key *key);
 uint32_t located_holders(const struct overlay *overlay, const struct ring_key *key,
                          uint32_t count_max, struct node_id *nodes_out);

@@ -11,6 +11,7 @@ enum {
     FRESH_MS = 5000,  /* then it is looked up again */
     STALE_MS = 10000, /* and not used any more */
     AGAIN_MS = 500,   /* between two tries */
+    DOUBT_MS = 60000, /* then whoever has answered so far may be a liar */
 };
 
 static int index_of(const struct overlay *overlay, const struct ring_key *key)
@@ -47,6 +48,22 @@ static bool is_fresh(const struct overlay *overlay, const struct located *locate
             peer_is_reachable(overlay, &located->holders[0]));
 }
 
+bool located_is_doubtful(const struct overlay *overlay, const struct ring_key *key)
+{
+    int index = index_of(overlay, key);
+    const struct located *located = index < 0 ? NULL : &overlay->located[index];
+
+    return located == NULL || located->count == 0 || located->careful_ms == 0 ||
+           overlay->now_ms - located->careful_ms >= DOUBT_MS;
+}
+
+bool located_is_fresh(const struct overlay *overlay, const struct ring_key *key)
+{
+    int index = index_of(overlay, key);
+
+    return index >= 0 && is_fresh(overlay, &overlay->located[index]);
+}
+
 void overlay_locate(struct overlay *overlay, const struct overlay_event *now,
                     const struct ring_key *key, struct overlay_effects *effects)
 {
@@ -59,8 +76,12 @@ void overlay_locate(struct overlay *overlay, const struct overlay_event *now,
         located->wanted_ms = overlay->now_ms;
         if (!is_fresh(overlay, located) &&
             (located->asked_ms == 0 || overlay->now_ms - located->asked_ms >= AGAIN_MS)) {
+            bool is_careful = located_is_doubtful(overlay, key);
+
             located->asked_ms = overlay->now_ms;
-            (void)search_start(overlay, key, SEARCH_LOCATE, 0);
+            if (search_start(overlay, key, SEARCH_LOCATE, 0) && is_careful) {
+                located->careful_ms = overlay->now_ms;
+            }
         }
     }
     state_leave(overlay);
@@ -72,10 +93,14 @@ void located_found(struct overlay *overlay, const struct ring_key *key,
     int index = index_of(overlay, key);
     struct located *located;
 
-    if (index < 0 || count == 0) {
+    if (index < 0) {
         return;
     }
     located = &overlay->located[index];
+    if (count == 0) {
+        located->careful_ms = 0; /* whoever was asked knows no more */
+        return;
+    }
     located->found_ms = overlay->now_ms;
     located->count = count;
     for (uint32_t i = 0; i < count; i++) {

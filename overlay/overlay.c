@@ -88,6 +88,7 @@ static uint64_t next_wake(const struct overlay *overlay)
     sooner(&wake_ms, overlay->keep.again_ms);
     sooner(&wake_ms, chunk_get_wake(overlay));
     sooner(&wake_ms, bulk_wake(&overlay->offers));
+    sooner(&wake_ms, seeks_wake(overlay));
     if (overlay->phase == PHASE_MEMBER && overlay->started) {
         sooner(&wake_ms, detector_wake(&overlay->detector));
         sooner(&wake_ms, overlay->redial_ms);
@@ -166,6 +167,7 @@ static void housekeeping(struct overlay *overlay)
     keep_tick(overlay);
     chunk_get_tick(overlay);
     chunk_offers_tick(overlay);
+    seeks_tick(overlay);
     if (overlay->phase != PHASE_MEMBER || overlay->record.leaving) {
         return;
     }

@@ -301,11 +301,15 @@ static void send_put(struct overlay *overlay, uint64_t token, const struct recor
     struct node_id next = overlay->self;
     minga_Message message;
     struct request *request;
+    bool looks_first;
 
     message_init(&message, minga_Message_record_put_tag);
     memcpy(message.kind.record_put.record.bytes, record->bytes, record->length_bytes);
     message.kind.record_put.record.size = (pb_size_t)record->length_bytes;
-    (void)overlay->routing->next_hop(&overlay->router, &key, &next);
+    looks_first = search_is_wanted(overlay, &key);
+    if (!looks_first) {
+        (void)overlay->routing->next_hop(&overlay->router, &key, &next);
+    }
     request = peer_request(overlay, REQUEST_RECORD_PUT, &next, &message, PUT_MS);
     if (request == NULL) {
         (void)effect_done(overlay, token, OVERLAY_FULL, "too many requests are under way");
@@ -318,6 +322,9 @@ static void send_put(struct overlay *overlay, uint64_t token, const struct recor
     request->repeat_every_ms = COPIED_REPLY_MS;
     request->repeat_ms =
         overlay->now_ms + (uint64_t)(peer_is_self(overlay, &next) ? BUSY_MS : COPIED_REPLY_MS);
+    if (looks_first) {
+        search_first(overlay, request);
+    }
 }
 
 void overlay_record_put(struct overlay *overlay, const struct overlay_event *now, uint64_t token,

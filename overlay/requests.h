@@ -39,6 +39,7 @@ enum request_kind {
     REQUEST_FIND, /* a lookup that an operation here waits for, see purpose */
     REQUEST_BROADCAST,
     REQUEST_CHUNK_OFFERS,
+    REQUEST_SEEK,
     REQUEST_KINDS_COUNT,
 };
 

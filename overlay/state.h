@@ -64,9 +64,10 @@ enum {
     BOOK_MEMBERS_MIN = 40, /* a table holds at least so many, however small the full one is */
     BOOK_SPARE = 12,       /* beyond full membership */
     SCALE_ONE = 1024,      /* fixed point of sizes, here and in Digest */
-    CONTACTS_MAX = 128,
+    CONTACTS_MAX = 256,
     NAMED_MAX = 16,
     LOCATED_MAX = 64,
+    SEEKS_MAX = LIMIT(16, 3), /* look-ups under way */
     LATELY_MS = 30000, /* who was heard, or sent to, since then is told of changes */
     FORWARD_COUNT = 2, /* ring neighbours who are passed news of another one */
     JOIN_HOPS_MAX = ROUTE_HOPS_MAX,
@@ -278,6 +279,8 @@ struct overlay {
     struct contact contacts[CONTACTS_MAX];
     uint64_t contacts_ms;
     struct located located[LOCATED_MAX];
+    struct seek_run seeks[SEEKS_MAX];
+    uint64_t place_ms; /* the own place is not looked up before */
     struct fingers fingers;
     struct locations locations;
     uint32_t named_count; /* unknown ones that the present message names */
@@ -511,6 +514,8 @@ bool asks_other(struct overlay *overlay, struct request *request);
 bool asks_reroute(struct overlay *overlay, struct request *request);
 /* A lookup on behalf of an operation here; NULL: too many requests. */
 struct request *asks_start_lookup(struct overlay *overlay, const struct ring_key *key);
+/* The agent's own look-up has ended. */
+void asks_found(struct overlay *overlay, const struct search_result *result);
 /* Sends a message for a key one hop on. */
 void asks_relay(struct overlay *overlay, const struct arrival *arrival, enum request_kind kind,
                 const struct ring_key *key, minga_Message *message);

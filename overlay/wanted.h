@@ -2,6 +2,7 @@
 #pragma once
 /* Tables of a large community: nodes that are not known yet, and keys whose holders are wanted. */
 #include "overlay/overlay.h"
+#include "overlay/seek.h"
 
 /* One that can be dialled, but is not known as a member (yet). */
 struct contact {
@@ -26,7 +27,45 @@ enum search_for {
     SEARCH_CHUNK_PUT,
     SEARCH_CHUNK_GET,
     SEARCH_LOCATE,
-    SEARCH_FINGER
+    SEARCH_FINGER,
+    SEARCH_PLACE, /* where this node belongs on the ring */
+    SEARCH_AGENT, /* the agent's own: number is its token */
+    SEARCH_ROUTE, /* a request that waits for the way: number is its id */
+};
+
+struct wanted {
+    enum search_for purpose;
+    uint64_t number;
+    bool is_careful; /* withstands liars, and costs some twenty questions */
+};
+
+struct search_result {
+    enum search_for purpose;
+    uint64_t number;
+    struct ring_key key;
+    bool found;
+    uint32_t count;
+    struct node_id holders[RECORD_COPIES]; /* the owner first */
+    uint32_t path_count;
+    struct node_id path[ROUTE_HOPS_MAX]; /* from this node to the owner */
+};
+
+/* A look-up under way; see seeks.c. */
+struct seek_run {
+    bool used;
+    bool has_begun;
+    bool is_careful;
+    enum search_for purpose;
+    uint64_t number;     /* so that late answers do not hit a later one */
+    uint64_t for_number; /* whoever waits */
+    uint64_t deadline_ms;
+    uint64_t wake_ms;
+    struct ring_key key;
+    bool has_claim;
+    struct ring_node claim; /* the nearest that says it is the owner, and whom it names */
+    uint32_t holder_count;
+    struct node_id holders[RECORD_COPIES];
+    struct seek seek;
 };
 
 /* A key that the agent asks for often, and who holds it. */
@@ -36,6 +75,7 @@ struct located {
     uint32_t count;
     struct node_id holders[RECORD_COPIES];
     uint64_t found_ms;
+    uint64_t careful_ms; /* the last look-up that withstands liars began */
     uint64_t wanted_ms;
     uint64_t asked_ms;
 };

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -115,21 +114,24 @@ static int remove_group(const struct cgroups *cgroups, const char *group, struct
 }
 
 /*
- * Two helpers that share a parent would take each other's sandboxes for leftovers, so the folder
- * itself is locked for as long as the handle lives.
+ * Two helpers that share a parent would take each other's sandboxes for leftovers, so a file of it
+ * is locked for as long as the handle lives. Not by flock: what a killed helper had forked would
+ * hold that on. Nobody else opens this file: to close another descriptor of it would unlock it.
  */
 static int lock_parent(struct cgroups *cgroups, struct err *err)
 {
-    CLEANUP(cleanup_close) int fd = -1;
+    const struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char path[CGROUP_PATH_BYTES_MAX];
 
     if (cgroups->lock_fd >= 0) {
         return 0;
     }
-    fd = openat(cgroups->base_fds[0], cgroups->parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CHECK(snprintf(path, sizeof(path), "%s/cgroup.procs", cgroups->parent) > 0);
+    CLEANUP(cleanup_close) int fd = openat(cgroups->base_fds[0], path, O_RDWR | O_CLOEXEC);
     if (fd < 0) {
         return cgroup_fail(err, -errno, cgroups->parent, "open");
     }
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+    if (fcntl(fd, F_SETLK, &whole) < 0) {
         (void)err_set(err, -EADDRINUSE, "cgroup %s: another minga-sandboxd uses it",
                       cgroups->parent);
         return err_hint(err, "give each agent of this host its own name (cgroup: in minga.yaml)");
@@ -321,6 +323,24 @@ int cgroup_open_entries(struct cgroups *cgroups, const struct cgroup_name *name,
             return r;
         }
     }
+    return 0;
+}
+
+int cgroup_open_folder(struct cgroups *cgroups, const struct cgroup_name *name,
+                       enum cgroup_part part, int *fd_out, struct err *err)
+{
+    char group[CGROUP_PATH_BYTES_MAX];
+    int fd;
+
+    if (cgroups->ability.version != 2) {
+        return CGROUP_NO_FOLDER;
+    }
+    path_of(cgroups, name, part_names[part], group);
+    fd = openat(cgroups->base_fds[0], group, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return cgroup_fail(err, -errno, group, "open");
+    }
+    *fd_out = fd;
     return 0;
 }
 

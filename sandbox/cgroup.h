@@ -11,9 +11,14 @@
  * On v1 this is repeated in the hierarchies cpu, cpuacct, memory, pids, freezer. PARENT lies at
  * the root of the hierarchies as they are mounted, not in the caller's own group: the group that
  * a shell or a supervisor happened to start us in may be limited, or removed, with that session,
- * and a restarted helper must find its sandboxes again. The exception is v2 under systemd with
- * Delegate=yes (extended attribute trusted.delegate or user.delegate): there PARENT lies in the
- * unit's own group, and cgroups_open first moves the caller into the leaf "helper" beside it.
+ * and a restarted helper must find its sandboxes again. The exceptions are v2 under systemd with
+ * Delegate=yes (extended attribute trusted.delegate or user.delegate):
+ *   - system.slice/PARENT-replicas.service, a unit that only holds the replicas: PARENT lies in
+ *     it, whoever calls, and cgroups_open moves its sleeping process into the leaf "holder". So
+ *     the helper's own unit can be started again while replicas live;
+ *   - else the caller's own unit, where it is delegated: PARENT lies in it, and cgroups_open moves
+ *     the caller into the leaf "helper" beside it. Started again with live replicas, this wants
+ *     DelegateSubgroup=helper (systemd 254): before, systemd itself fails with 219/CGROUP.
  *
  * Single-threaded. Nothing here waits longer than some 50 ms (cgroups_make_parent: 100). Groups
  * with live processes are never removed: the kernel would not, and libcgroup would move them out
@@ -58,7 +63,7 @@ enum { CGROUP_ENTRIES = 5 }; /* files to enter a part by; unused ones lead to /d
 #define CGROUP_ENTER "0"
 
 /* Outcomes above 0. */
-enum { CGROUP_POPULATED = 1, CGROUP_OOM_BY_KERNEL = 2 };
+enum { CGROUP_POPULATED = 1, CGROUP_OOM_BY_KERNEL = 2, CGROUP_NO_FOLDER = 3 };
 
 /*
  * Finds the hierarchies. Succeeds also where limits are missing: ask cgroups_ability and fail
@@ -73,7 +78,7 @@ struct cgroup_ability cgroups_ability(const struct cgroups *cgroups);
  * Makes the parent group, or adopts it, and sets the whole contribution (disk_bytes is not ours).
  * Must come before all below. Fails when a limit of cgroups_ability cannot be written: -EINVAL or
  * -EBUSY where the groups that it already holds are larger than that (v1); with -EADDRINUSE when
- * another handle, of any process, has this parent: the handle locks it.
+ * another process has this parent: the handle locks it for this one.
  */
 int cgroups_make_parent(struct cgroups *cgroups, const struct sandbox_limits *contribution,
                         struct err *err);
@@ -104,6 +109,13 @@ int cgroup_attach(struct cgroups *cgroups, const struct cgroup_name *name, enum 
  */
 int cgroup_open_entries(struct cgroups *cgroups, const struct cgroup_name *name,
                         enum cgroup_part part, int fds_out[CGROUP_ENTRIES], struct err *err);
+/*
+ * On v2, the folder of a part, for clone3's CLONE_INTO_CGROUP: the child is born in it. Returns 0
+ * (the caller closes *fd_out), CGROUP_NO_FOLDER where there is no such thing (v1), or -errno. A
+ * group that was killed once is of no use for it (kernel 6.18): one fresh group for each launch.
+ */
+int cgroup_open_folder(struct cgroups *cgroups, const struct cgroup_name *name,
+                       enum cgroup_part part, int *fd_out, struct err *err);
 /*
  * Stops or continues all processes. Stopping waits a little until it is so; -ETIMEDOUT: it will be
  * (a process that has used up its share of time stops when it gets the next).

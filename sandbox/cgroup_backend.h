@@ -47,7 +47,7 @@ struct cgroups {
     const struct cgroup_backend *backend; /* NULL: no control groups */
     struct cgroup_ability ability;
     char parent[CGROUP_NAME_CHARS_MAX + 1];
-    int lock_fd; /* the parent's folder, locked; -1: not made yet */
+    int lock_fd; /* a file of the parent, locked; -1: not made yet */
     unsigned hierarchy_count;
     int base_fds[CGROUP_CONTROLLER_COUNT];     /* folders, one per hierarchy */
     int hierarchy_of[CGROUP_CONTROLLER_COUNT]; /* index in base_fds; -1: controller not there */

@@ -22,6 +22,7 @@
 
 static const char v2_mount[] = "/sys/fs/cgroup";
 static const char leaf[] = "helper"; /* where we ourselves live beside PARENT (v2, delegated) */
+static const char holder_leaf[] = "holder"; /* where the process of the replicas' own unit lives */
 
 static const char *const controller_names[CGROUP_CONTROLLER_COUNT] = {
     [CGROUP_CPU] = "cpu",   [CGROUP_CPUACCT] = "cpuacct", [CGROUP_MEMORY] = "memory",
@@ -116,42 +117,91 @@ static bool is_delegated(const char *path)
     return false;
 }
 
-/* No process may stay in a group whose controllers are handed on, so we go into a leaf first. */
-static int enter_leaf(int base_fd, struct err *err)
+/* No process may stay in a group whose controllers are handed on, so it goes into a leaf first. */
+static int enter_leaf(int base_fd, const char *name, pid_t pid, struct err *err)
 {
     int r;
 
-    if (mkdirat(base_fd, leaf, 0755) < 0 && errno != EEXIST) {
-        return cgroup_fail(err, -errno, leaf, "make");
+    if (mkdirat(base_fd, name, 0755) < 0 && errno != EEXIST) {
+        return cgroup_fail(err, -errno, name, "make");
     }
-    r = cgroup_put_number(base_fd, leaf, "cgroup.procs", (uint64_t)getpid());
-    return r < 0 ? cgroup_fail(err, r, leaf, "cgroup.procs") : 0;
+    r = cgroup_put_number(base_fd, name, "cgroup.procs", (uint64_t)pid);
+    return r < 0 && r != -ESRCH ? cgroup_fail(err, r, name, "cgroup.procs") : 0;
 }
 
-static int discover_v2(struct cgroups *cgroups, const char *mount, struct err *err)
+/*
+ * A unit that exists only to hold the replicas' groups: PARENT-replicas.service, delegated, with
+ * one process that sleeps. systemd (252) puts the first process of a unit that is started again
+ * into the unit's own group, which the kernel refuses while that hands on controllers to
+ * replicas that live: with a unit of their own they survive the helper's.
+ */
+static int discover_holder(struct cgroups *cgroups, const char *mount, struct err *err)
+{
+    char path[CGROUP_TEXT_BYTES_MAX];
+    char procs[CGROUP_TEXT_BYTES_MAX];
+    char *at = procs;
+    int r;
+
+    CHECK(snprintf(path, sizeof(path), "%s/system.slice/%s-replicas.service", mount,
+                   cgroups->parent) > 0);
+    if (!is_delegated(path)) {
+        return -ENOENT;
+    }
+    int index = add_hierarchy(cgroups, path);
+    if (index < 0) {
+        errno = -index;
+        return err_set(err, index, "%s: %m", path);
+    }
+    r = cgroup_get(cgroups->base_fds[index], ".", "cgroup.procs", procs);
+    while (r == 0 && *at != '\0') {
+        unsigned long pid = strtoul(at, &at, 10);
+
+        at += *at == '\n';
+        r = pid == 0 ? -EBADMSG
+                     : enter_leaf(cgroups->base_fds[index], holder_leaf, (pid_t)pid, err);
+    }
+    return r < 0 ? r : index;
+}
+
+/* Our own unit's group where it is delegated, else the root. */
+static int discover_own(struct cgroups *cgroups, const char *mount, struct err *err)
 {
     char own[CGROUP_TEXT_BYTES_MAX] = "";
     char path[2 * CGROUP_TEXT_BYTES_MAX];
     size_t length;
-    int index;
 
     (void)read_own_group(own, sizeof(own));
     length = strlen(own);
-    /* A helper before us in the same unit had moved into the leaf, and we are its child. */
+    /* A helper before us in the same unit had moved into the leaf, and we are its child; or
+     * systemd (254 and later, DelegateSubgroup=helper) has put us there. */
     if (length > sizeof(leaf) && strcmp(own + length - sizeof(leaf), "/helper") == 0) {
         own[length - sizeof(leaf)] = '\0';
     }
     CHECK(snprintf(path, sizeof(path), "%s%s", mount, own) > 0);
     bool delegated = own[0] != '\0' && is_delegated(path);
-    index = add_hierarchy(cgroups, delegated ? path : mount);
+    int index = add_hierarchy(cgroups, delegated ? path : mount);
     if (index < 0) {
         errno = -index;
         return err_set(err, index, "%s: %m", delegated ? path : mount);
     }
+    int r = delegated ? enter_leaf(cgroups->base_fds[index], leaf, getpid(), err) : 0;
+    return r < 0 ? r : index;
+}
+
+static int discover_v2(struct cgroups *cgroups, const char *mount, struct err *err)
+{
+    int index = discover_holder(cgroups, mount, err);
+
+    if (index == -ENOENT) {
+        index = discover_own(cgroups, mount, err);
+    }
+    if (index < 0) {
+        return index;
+    }
     for (unsigned i = 0; i < CGROUP_CONTROLLER_COUNT; i++) {
         cgroups->hierarchy_of[i] = index;
     }
-    return delegated ? enter_leaf(cgroups->base_fds[index], err) : 0;
+    return 0;
 }
 
 static void say(struct cgroup_ability *ability, bool able, const char *what)

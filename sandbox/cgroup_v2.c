@@ -61,6 +61,8 @@ static int enable(struct cgroups *cgroups, const char *group, struct err *err)
         return err_hint(err, "other processes live in this group itself: let systemd delegate one "
                              "(Delegate=yes), or start minga-sandboxd in a group of its own");
     }
+    /* Shares of the disks' time are a courtesy that not every kernel can do. */
+    (void)cgroup_put(base_of(cgroups), group, file_name, "+io");
     return r < 0 ? cgroup_fail(err, r, group, file_name) : 0;
 }
 
@@ -71,6 +73,8 @@ static int v2_prepare_base(struct cgroups *cgroups, struct err *err)
 
 static int v2_prepare_parent(struct cgroups *cgroups, struct err *err)
 {
+    /* When the disks are busy the machine's owner comes first (others have 100). */
+    (void)cgroup_put(base_of(cgroups), cgroups->parent, "io.weight", "default 10");
     return enable(cgroups, cgroups->parent, err);
 }
 

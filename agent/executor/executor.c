@@ -161,8 +161,7 @@ void executor_sandbox(struct executor *executor, struct turn *turn,
         replica_ended(executor, turn, replica, event);
         break;
     case SANDBOX_HEALTH:
-        replica->health = event->healthy != 0 ? HEALTH_OK : HEALTH_FAILING;
-        executor->report_now = true;
+        replica_health(executor, turn, replica, event->healthy != 0);
         break;
     case SANDBOX_STATS:
         replica->used_limits = event->used;
@@ -249,7 +248,7 @@ void executor_sandbox_down(struct executor *executor, struct turn *turn, const c
     executor->free_changed = true;
     executor->report_now = true;
     for (uint32_t i = 0; i < executor->top; i++) {
-        executor->replicas[i].health = HEALTH_UNKNOWN;
+        replica_health_unknown(&executor->replicas[i]);
     }
 }
 
@@ -357,11 +356,14 @@ static void replica_tick(struct executor *executor, struct turn *turn, struct re
     struct outgoing stop = {.kind = OUT_STOP, .replica = replica->key};
     uint64_t now_ms = turn->now_ms;
 
+    replica_spare_frozen(executor, turn, replica);
     if (replica->phase == PHASE_WAITING && now_ms >= replica->restart_at_ms) {
         replica_launch(executor, turn, replica);
     } else if (replica->phase == PHASE_FETCHING && replica->asked_count == 0 &&
                now_ms >= replica->fetch_retry_ms) {
         replica_scan(executor, turn, replica);
+    } else if (now_ms >= replica_unhealthy_at_ms(executor, replica)) {
+        replica_end_unhealthy(turn, replica);
     } else if (replica->phase == PHASE_RUNNING && now_ms >= replica->stats_at_ms &&
                executor->sandbox_up) {
         replica->stats_at_ms = now_ms + STATS_MS;
@@ -452,6 +454,7 @@ uint64_t executor_wake_ms(const struct executor *executor)
             replica->phase != PHASE_OVER) {
             wake_ms = earlier(wake_ms, executor->drain_until_ms);
         }
+        wake_ms = earlier(wake_ms, replica_unhealthy_at_ms(executor, replica));
         if (replica->phase == PHASE_WAITING) {
             wake_ms = earlier(wake_ms, replica->restart_at_ms);
         }

@@ -12,6 +12,7 @@ enum {
     REFUSED_MAX = 3, /* starts refused in a row, until it has failed here */
     RESTART_MS_MAX = 60000,
     RESTART_RESET_MS = 60000, /* of running: the next restart is at once again */
+    UNHEALTHY_MS = 10000,     /* of failing its probe: then it is started again */
     STATS_MS = 2000,
     SLEEP_MS = 5000, /* a gap between two events: this machine slept */
     TREES_MAX = LIMIT(64, 3),
@@ -52,7 +53,9 @@ struct replica {
     struct manifest manifest;
     struct sandbox_limits limits;
     enum replica_health health;
-    bool failed; /* OVER: another node should try; else: it is done */
+    uint64_t failing_ms; /* RUNNING: its probe fails since then; 0: it does not */
+    bool unhealthy;      /* RUNNING: told to stop, to be started again */
+    bool failed;         /* OVER: another node should try; else: it is done */
     char reason[REASON_CHARS_MAX + 1];
     uint32_t restart_count;
     uint32_t quick_restart_count; /* since it last ran for RESTART_RESET_MS */
@@ -153,6 +156,20 @@ void replica_launch(struct executor *executor, struct turn *turn, struct replica
 uint32_t ports_free_count(const struct executor *executor);
 void replica_ended(struct executor *executor, struct turn *turn, struct replica *replica,
                    const struct sandbox_event *event);
+
+/* health.c */
+/* Its probe's outcome has changed. */
+void replica_health(struct executor *executor, struct turn *turn, struct replica *replica,
+                    bool healthy);
+/* Nothing is known any more: it was not started yet, has ended, or nobody can tell. */
+void replica_health_unknown(struct replica *replica);
+/* What is frozen is not probed: it gets its time again when it is thawed. */
+void replica_spare_frozen(const struct executor *executor, const struct turn *turn,
+                          struct replica *replica);
+/* When it has failed for too long; UINT64_MAX: it does not fail. */
+uint64_t replica_unhealthy_at_ms(const struct executor *executor, const struct replica *replica);
+/* It has: it is stopped, and its end will start it again. */
+void replica_end_unhealthy(struct turn *turn, struct replica *replica);
 
 /* tell.c */
 enum replica_state replica_state_of(const struct executor *executor, const struct replica *replica);

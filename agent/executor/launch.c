@@ -112,7 +112,7 @@ void replica_launch(struct executor *executor, struct turn *turn, struct replica
     }
     spec_fill(replica);
     replica->frozen = false;
-    replica->health = HEALTH_UNKNOWN;
+    replica_health_unknown(replica);
     replica_keep(turn, replica);
     outbox_local(turn, &start);
     replica_enter(executor, turn, replica, PHASE_STARTING);
@@ -238,7 +238,9 @@ void replica_ended(struct executor *executor, struct turn *turn, struct replica 
         return; /* the answer to what was asked of the process before, which had ended */
     }
     replica->used_limits = (struct sandbox_limits){0};
-    replica->health = HEALTH_UNKNOWN;
+    bool was_unhealthy = replica->unhealthy;
+
+    replica_health_unknown(replica);
     if (replica->phase == PHASE_STOPPING) {
         replica_over(executor, turn, replica, !replica->manager_ended);
         return;
@@ -246,10 +248,14 @@ void replica_ended(struct executor *executor, struct turn *turn, struct replica 
     if (!was_running && replica->phase != PHASE_STARTING) {
         return; /* nothing of it was thought to run */
     }
-    if (was_running && turn->now_ms >= replica->since_ms + RESTART_RESET_MS) {
+    if (was_running && !was_unhealthy && turn->now_ms >= replica->since_ms + RESTART_RESET_MS) {
         replica->quick_restart_count = 0;
     }
-    say_end(replica, event);
+    if (was_unhealthy) {
+        replica_say(replica, "its health probe failed");
+    } else {
+        say_end(replica, event);
+    }
     replica->refused_count = event->end == SANDBOX_END_REFUSED ? replica->refused_count + 1 : 0;
     if (replica->refused_count >= REFUSED_MAX) {
         replica_over(executor, turn, replica, true);

@@ -196,7 +196,7 @@ void replica_over(struct executor *executor, struct turn *turn, struct replica *
     trees_need(executor, &replica->tree, turn->now_ms);
     replica_unkeep(executor, turn, replica);
     replica->failed = failed;
-    replica->health = HEALTH_UNKNOWN;
+    replica_health_unknown(replica);
     executor->free_changed = true;
     replica_enter(executor, turn, replica, PHASE_OVER);
     if (replica->drop_when_ended) {

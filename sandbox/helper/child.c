@@ -18,14 +18,13 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "sandbox/helper/furniture.h"
 #include "sandbox/helper/mounts.h"
 
 enum { DESCRIPTORS_MAX = INIT_FD_LAST + 1, HIGH_FD = 64 };
 
 static int enter_cgroup(const struct child_plan *plan, struct err *err)
 {
-    for (int i = 0; i < CGROUP_ENTRIES; i++) {
+    for (int i = 0; plan->enters && i < CGROUP_ENTRIES; i++) {
         if (write(plan->init_entries[i], CGROUP_ENTER, strlen(CGROUP_ENTER)) < 0) {
             return err_set(err, -errno, "enter the control group: %m");
         }
@@ -55,6 +54,20 @@ static int become_root_inside(struct err *err)
         return err_set(err, -errno, "become root of the user namespace: %m");
     }
     return 0;
+}
+
+/*
+ * What is written to memory (memfd_create) is not executed in the new pid namespace. The setting
+ * is the namespace's, but its file is the host root's, so this comes before we are nobody there. A
+ * kernel before 6.3 has none, and a host whose /proc/sys is read-only keeps it from us.
+ */
+static void forbid_code_in_memory(void)
+{
+    CLEANUP(cleanup_close) int fd = open("/proc/sys/vm/memfd_noexec", O_WRONLY | O_CLOEXEC);
+
+    if (fd >= 0 && write(fd, "1", 1) != 1) {
+        errno = 0; /* as good as no such setting */
+    }
 }
 
 /*
@@ -98,8 +111,10 @@ static int loopback_up(struct err *err)
 
 static int furnish(const struct child_plan *plan, struct err *err)
 {
-    int r = enter_root(plan, err);
+    int r;
 
+    forbid_code_in_memory();
+    r = enter_root(plan, err);
     if (r == 0) {
         r = become_root_inside(err);
     }
@@ -108,7 +123,7 @@ static int furnish(const struct child_plan *plan, struct err *err)
         r = err_set(err, -errno, "cgroup namespace: %m");
     }
     if (r == 0) {
-        r = furniture_make(plan->shm_bytes_max, err);
+        r = furniture_make(&plan->furniture, err);
     }
     if (r == 0) {
         r = leave_old_root(err);

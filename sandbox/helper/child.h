@@ -6,12 +6,13 @@
  */
 #include "base/err.h"
 #include "sandbox/cgroup.h"
+#include "sandbox/helper/furniture.h"
 #include "sandbox/init_protocol.h"
 
 struct child_plan {    /* everything borrowed; the clone has its own copy of all descriptors */
     const char *place; /* an empty folder of the host: where the root is attached first */
     const char *hostname;
-    uint64_t shm_bytes_max;
+    struct furniture_plan furniture;
     int setup_fd; /* seqpacket: one packet comes when the maps are written; errors go back */
     int root_fd;  /* the detached root */
     int init_fd;  /* minga-init's program, a sealed memory file */
@@ -21,6 +22,7 @@ struct child_plan {    /* everything borrowed; the clone has its own copy of all
     int filter_fd;
     int log_fds[2];
     int lock_fd;                         /* of the uid range */
+    bool enters;                         /* its group, by the following; else it was born there */
     int init_entries[CGROUP_ENTRIES];    /* the child enters its group by these, first of all */
     int service_entries[CGROUP_ENTRIES]; /* for minga-init */
     const int *port_fds;

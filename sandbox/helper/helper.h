@@ -29,6 +29,9 @@ enum {
     KEPT_LOGS_MAX = 16,       /* of replicas that have ended */
     DISK_TEMPLATES_MAX = 8,   /* of as many sizes */
     FOLDER_BYTES_MAX = 256,   /* of the path of one of our own folders */
+    SWEEP_SOON_MS = 30000,    /* after our start: what a killed helper had forked may still die */
+    SWEEP_SOON_EVERY_MS = 1000,
+    SWEEP_EVERY_MS = 60000,
 };
 #define UID_FOLDER_DEFAULT "/run/minga-uids"
 
@@ -81,6 +84,7 @@ struct helper_folders {
     char layers[FOLDER_BYTES_MAX];   /* lower, disk, root: where mounts are for a moment */
     char uids[FOLDER_BYTES_MAX];     /* of the whole host */
     char socket[FOLDER_BYTES_MAX];
+    char lock[FOLDER_BYTES_MAX]; /* held while we live */
 };
 
 struct helper {
@@ -89,10 +93,13 @@ struct helper {
     struct cgroups *cgroups;
     int init_program_fd; /* sealed copy of minga-init */
     int filter_fd;       /* sealed seccomp filter */
+    int lock_fd;
     int listen_fd;
     int client_fd;           /* mingad; -1: none */
     bool greeted;            /* it said HELLO */
     uint64_t alone_since_ms; /* while there is no mingad */
+    uint64_t started_ms;
+    uint64_t swept_ms; /* when leftover locks of uid ranges were last looked for */
     bool exit_when_idle;
     bool leaving; /* SIGTERM: everything ends, then we do */
     struct replica replicas[REPLICAS_PER_NODE_MAX];

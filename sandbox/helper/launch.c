@@ -25,6 +25,7 @@ void launch_init(struct launch *launch)
 {
     *launch = (struct launch){
         .root_fd = -1,
+        .group_fd = -1,
         .listen_fd = -1,
         .spec_fd = -1,
         .log_fds = {-1, -1},
@@ -51,7 +52,8 @@ static void close_all(int *fds, size_t count)
 
 bool launch_over(struct launch *launch)
 {
-    int *const single[] = {&launch->root_fd, &launch->listen_fd, &launch->spec_fd};
+    int *const single[] = {&launch->root_fd, &launch->group_fd, &launch->listen_fd,
+                           &launch->spec_fd};
 
     for (size_t i = 0; i < ARRAY_COUNT(single); i++) {
         close_all(single[i], 1);
@@ -206,6 +208,10 @@ static int make_group(struct helper *helper, struct replica *replica, struct err
     int r = cgroup_create(helper->cgroups, &replica->name, &replica->spec.limits, err);
 
     if (r == 0) {
+        r = cgroup_open_folder(helper->cgroups, &replica->name, CGROUP_INIT, &launch->group_fd,
+                               err);
+    }
+    if (r == CGROUP_NO_FOLDER) {
         r = cgroup_open_entries(helper->cgroups, &replica->name, CGROUP_INIT, launch->init_entries,
                                 err);
     }
@@ -252,8 +258,12 @@ static int clone_child(struct helper *helper, struct replica *replica, struct er
     struct child_plan plan = {
         .place = place,
         .hostname = replica->spec.hostname,
-        .shm_bytes_max = shm_bytes(replica),
+        .furniture = {.shm_bytes_max = shm_bytes(replica),
+                      .proc = {.hostname = replica->spec.hostname,
+                               .memory_bytes = replica->spec.limits.memory_bytes,
+                               .pid_count = replica->spec.limits.pid_count}},
         .setup_fd = launch->setup_fds[1],
+        .enters = launch->group_fd < 0,
         .root_fd = launch->root_fd,
         .init_fd = helper->init_program_fd,
         .control_fd = launch->control_fds[1],
@@ -268,6 +278,10 @@ static int clone_child(struct helper *helper, struct replica *replica, struct er
 
     memcpy(plan.init_entries, launch->init_entries, sizeof(plan.init_entries));
     memcpy(plan.service_entries, launch->service_entries, sizeof(plan.service_entries));
+    if (launch->group_fd >= 0) {
+        arguments.flags |= (__u64)CLONE_INTO_CGROUP;
+        arguments.cgroup = (unsigned int)launch->group_fd;
+    }
     snprintf(place, sizeof(place), "%s/root", helper->folders.layers);
     pid_t pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
     if (pid < 0) {

@@ -16,7 +16,8 @@ struct launch {
     int listen_fd;
     int spec_fd;
     int log_fds[2];
-    int init_entries[CGROUP_ENTRIES];
+    int group_fd; /* the folder of its `init` group, where a child can be born in it (v2) */
+    int init_entries[CGROUP_ENTRIES]; /* else it enters it by these */
     int service_entries[CGROUP_ENTRIES];
     int setup_fds[2];   /* ours, the child's; ours is readable when the child is set up, or not */
     int control_fds[2]; /* ours, the child's */

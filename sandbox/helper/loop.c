@@ -198,6 +198,21 @@ static void check_alone(struct helper *helper, uint64_t at_ms)
     }
 }
 
+/*
+ * Whoever of a killed helper's children had not yet died when we adopted held the lock of a uid
+ * range on. Others on this host may leave some, too.
+ */
+static void sweep_uids(struct helper *helper, uint64_t at_ms)
+{
+    uint64_t every_ms =
+        at_ms - helper->started_ms < SWEEP_SOON_MS ? SWEEP_SOON_EVERY_MS : SWEEP_EVERY_MS;
+
+    if (at_ms - helper->swept_ms >= every_ms) {
+        helper->swept_ms = at_ms;
+        uid_range_sweep(helper->folders.uids);
+    }
+}
+
 static void tick_all(struct helper *helper)
 {
     uint64_t at_ms = now_ms();
@@ -208,13 +223,29 @@ static void tick_all(struct helper *helper)
         }
     }
     check_alone(helper, at_ms);
+    sweep_uids(helper, at_ms);
+}
+
+/* Nothing of ours is left. The lock goes last: the next helper may begin at once. */
+static void leave(struct helper *helper)
+{
+    struct err err = {0};
+
+    kept_remove_all(helper);
+    unlink(helper->folders.socket);
+    uid_range_sweep(helper->folders.uids);
+    if (cgroups_remove_parent(helper->cgroups, &err) < 0) {
+        log_warning("%s", err.text);
+    }
+    log_info("all ended; leaving");
+    unlink(helper->folders.lock);
 }
 
 int helper_run(struct helper *helper, int signal_fd)
 {
     struct sources sources;
-    struct err err = {0};
 
+    helper->started_ms = now_ms();
     if (helper->leaving) {
         end_all(helper, SANDBOX_END_STOPPED, "left over");
     }
@@ -237,11 +268,6 @@ int helper_run(struct helper *helper, int signal_fd)
         }
         tick_all(helper);
     }
-    kept_remove_all(helper);
-    unlink(helper->folders.socket);
-    if (cgroups_remove_parent(helper->cgroups, &err) < 0) {
-        log_warning("%s", err.text);
-    }
-    log_info("all ended; leaving");
+    leave(helper);
     return 0;
 }

@@ -6,12 +6,15 @@
 #include <linux/fs.h>
 #include <linux/seccomp.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/attributes.h"
@@ -31,6 +34,8 @@
  *     what the sandbox is made of; with them go new user namespaces, the root of most exploits;
  *   init_module, kexec_*, reboot, swap*, settimeofday, clock_settime, *adjtime*, acct, quotactl,
  *     syslog, iopl, ioperm, sethostname, vhangup: the machine's;
+ *   mbind, set_mempolicy, move_pages, migrate_pages: where the machine's memory lies;
+ *   vmsplice, remap_file_pages: doors into the page cache that services do not use;
  *   open_by_handle_at, name_to_handle_at: around paths; modify_ldt, lookup_dcookie, uselib: old.
  */
 
@@ -42,9 +47,8 @@ static const char *const memory_and_threads[] = {
     "arch_prctl", "brk", "exit", "exit_group", "futex", "futex_time64", "futex_waitv",
     "get_robust_list", "get_thread_area", "madvise", "membarrier", "memfd_create", "mincore",
     "mlock", "mlock2", "mlockall", "mmap", "mmap2", "mprotect", "mremap", "msync", "munlock",
-    "munlockall", "munmap", "pkey_alloc", "pkey_free", "pkey_mprotect", "remap_file_pages",
-    "restart_syscall", "rseq", "set_robust_list", "set_thread_area", "set_tid_address",
-    "get_mempolicy", "mbind", "set_mempolicy", NULL};
+    "munlockall", "munmap", "pkey_alloc", "pkey_free", "pkey_mprotect", "restart_syscall", "rseq",
+    "set_robust_list", "set_thread_area", "set_tid_address", NULL};
 
 /* Processes of its own; without a capability, ids and priorities only go down. */
 static const char *const processes[] = {
@@ -52,40 +56,38 @@ static const char *const processes[] = {
     "getgroups", "getpgid", "getpgrp", "getpid", "getppid", "getpriority", "getresgid",
     "getresuid", "getrlimit", "getrusage", "getsid", "gettid", "getuid", "ioprio_get",
     "ioprio_set", "kill", "landlock_add_rule", "landlock_create_ruleset",
-    "landlock_restrict_self", "pidfd_open", "pidfd_send_signal", "prctl", "prlimit64",
+    "landlock_restrict_self", "pidfd_open", "pidfd_send_signal", "prlimit64",
     "rt_sigaction", "rt_sigpending", "rt_sigprocmask", "rt_sigqueueinfo", "rt_sigreturn",
     "rt_sigsuspend", "rt_sigtimedwait", "rt_tgsigqueueinfo", "sched_get_priority_max",
     "sched_get_priority_min", "sched_getaffinity", "sched_getattr", "sched_getparam",
     "sched_getscheduler", "sched_rr_get_interval", "sched_setaffinity", "sched_setattr",
-    "sched_setparam", "sched_setscheduler", "sched_yield", "seccomp", "setfsgid", "setfsuid",
+    "sched_setparam", "sched_setscheduler", "sched_yield", "setfsgid", "setfsuid",
     "setgid", "setgroups", "setpgid", "setpriority", "setregid", "setresgid", "setresuid",
     "setreuid", "setrlimit", "setsid", "setuid", "sigaltstack", "sigreturn", "tgkill", "times",
     "tkill", "umask", "vfork", "wait4", "waitid", "waitpid", NULL};
 
 /* Files: the kernel's permissions and the read-only tree decide which. */
 static const char *const files[] = {
-    "access", "chdir", "chmod", "chown", "close", "close_range", "copy_file_range", "creat",
+    "access", "chdir", "chown", "close", "close_range", "copy_file_range", "creat",
     "dup", "dup2", "dup3", "faccessat", "faccessat2", "fadvise64", "fadvise64_64", "fallocate",
-    "fchdir", "fchmod", "fchmodat", "fchown", "fchownat", "fcntl", "fcntl64", "fdatasync",
+    "fchdir", "fchown", "fchownat", "fcntl", "fcntl64", "fdatasync",
     "fgetxattr", "flistxattr", "flock", "fremovexattr", "fsetxattr", "fstat", "fstat64",
     "fstatat64", "fstatfs", "fstatfs64", "fsync", "ftruncate", "ftruncate64", "futimesat",
     "getcwd", "getdents", "getdents64", "getxattr", "inotify_add_watch", "inotify_init",
     "inotify_init1", "inotify_rm_watch", "lchown", "lgetxattr", "link", "linkat", "listxattr",
     "llistxattr", "lremovexattr", "lseek", "_llseek", "lsetxattr", "lstat", "lstat64", "mkdir",
-    "mkdirat", "mknod", "mknodat", "newfstatat", "open", "openat", "openat2", "pread64",
+    "mkdirat", "newfstatat", "open", "openat", "openat2", "pread64",
     "preadv", "preadv2", "pwrite64", "pwritev", "pwritev2", "read", "readahead", "readlink",
     "readlinkat", "readv", "removexattr", "rename", "renameat", "renameat2", "rmdir",
     "sendfile", "sendfile64", "setxattr", "splice", "stat", "stat64", "statfs", "statfs64",
-    "statx", "symlink", "symlinkat", "sync", "sync_file_range", "syncfs", "tee", "truncate",
-    "truncate64", "unlink", "unlinkat", "utime", "utimensat", "utimes", "vmsplice", "write",
-    "writev", NULL};
+    "statx", "symlink", "symlinkat", "sync_file_range", "syncfs", "tee", "truncate", "truncate64",
+    "unlink", "unlinkat", "utime", "utimensat", "utimes", "write", "writev", NULL};
 
-/* Waiting, time (reading it) and the kernel's older asynchronous I/O. */
+/* Waiting, and time (reading it). */
 static const char *const waiting[] = {
     "alarm", "clock_getres", "clock_gettime", "clock_gettime64", "clock_nanosleep",
     "clock_nanosleep_time64", "epoll_create", "epoll_create1", "epoll_ctl", "epoll_pwait",
     "epoll_pwait2", "epoll_wait", "eventfd", "eventfd2", "getitimer", "gettimeofday",
-    "io_cancel", "io_destroy", "io_getevents", "io_pgetevents", "io_setup", "io_submit",
     "nanosleep", "_newselect", "pause", "pipe", "pipe2", "poll", "ppoll", "ppoll_time64",
     "pselect6", "select", "setitimer", "signalfd", "signalfd4", "time", "timer_create",
     "timer_delete", "timer_getoverrun", "timer_gettime", "timer_settime", "timerfd_create",
@@ -97,7 +99,7 @@ static const char *const talking[] = {
     "listen", "mq_getsetattr", "mq_notify", "mq_open", "mq_timedreceive", "mq_timedsend",
     "mq_unlink", "msgctl", "msgget", "msgrcv", "msgsnd", "recv", "recvfrom", "recvmmsg",
     "recvmsg", "semctl", "semget", "semop", "semtimedop", "send", "sendmmsg", "sendmsg",
-    "sendto", "setsockopt", "shmat", "shmctl", "shmdt", "shmget", "shutdown", "socketpair", NULL};
+    "sendto", "setsockopt", "shmat", "shmctl", "shmdt", "shmget", "shutdown", NULL};
 
 /* Facts about machine and kernel. */
 static const char *const facts[] = {
@@ -107,8 +109,15 @@ static const char *const facts[] = {
 static const char *const *const groups[] = {
     memory_and_threads, processes, files, waiting, talking, facts};
 
-/* Netlink, packet, vsock, alg and the rest each open a door into the kernel or past the netns. */
-static const int socket_families[] = {AF_UNIX, AF_INET, AF_INET6};
+/*
+ * Netlink, packet, vsock, alg and the rest each open a door into the kernel or past the netns, and
+ * a mere socket(2) of a rare family or protocol loads its module into the host's kernel. So only
+ * streams and datagrams of these, by TCP and UDP.
+ */
+static const uint32_t internet_families[] = {AF_INET, AF_INET6};
+static const uint32_t internet_types[] = {SOCK_STREAM, SOCK_DGRAM};
+static const uint32_t internet_protocols[] = {0, IPPROTO_TCP, IPPROTO_UDP};
+enum { SOCKET_TYPE_BITS = 0xf };
 
 /*
  * By name, as TIOCSTI and TIOCLINUX type into other people's terminals and every driver has its
@@ -127,14 +136,52 @@ static const unsigned int ioctls[] = {
 /* personality(2): the default, and asking. */
 static const unsigned int personalities[] = {0, 0xffffffff};
 
+/*
+ * prctl(2) about oneself: names, signals, giving rights up. Not among them: the layout of memory,
+ * core scheduling (which keeps a host's processors idle), dispatch of system calls.
+ */
+static const unsigned int prctls[] = {PR_SET_NAME,
+                                      PR_GET_NAME,
+                                      PR_SET_PDEATHSIG,
+                                      PR_GET_PDEATHSIG,
+                                      PR_SET_DUMPABLE,
+                                      PR_GET_DUMPABLE,
+                                      PR_SET_KEEPCAPS,
+                                      PR_GET_KEEPCAPS,
+                                      PR_CAPBSET_READ,
+                                      PR_CAPBSET_DROP,
+                                      PR_SET_NO_NEW_PRIVS,
+                                      PR_GET_NO_NEW_PRIVS,
+                                      PR_GET_SECCOMP,
+                                      PR_SET_TIMERSLACK,
+                                      PR_GET_TIMERSLACK,
+                                      PR_SET_CHILD_SUBREAPER,
+                                      PR_SET_THP_DISABLE,
+                                      PR_GET_THP_DISABLE,
+                                      PR_GET_CHILD_SUBREAPER,
+                                      PR_CAP_AMBIENT,
+                                      PR_GET_SECUREBITS,
+                                      PR_GET_TID_ADDRESS,
+                                      PR_GET_SPECULATION_CTRL,
+                                      PR_SET_SPECULATION_CTRL,
+                                      PR_SET_VMA,
+                                      PR_SET_PTRACER,
+                                      PR_MCE_KILL_GET,
+                                      PR_GET_TIMING,
+                                      65 /* PR_SET_MDWE */,
+                                      66 /* PR_GET_MDWE */};
+
 static struct scmp_arg_cmp low_half(unsigned int argument, uint32_t value)
 {
     return SCMP_CMP64(argument, SCMP_CMP_MASKED_EQ, 0xffffffff, value);
 }
 
+/* -EDOM: not every architecture has every call. */
 static int allow_when(scmp_filter_ctx context, int call, struct scmp_arg_cmp condition)
 {
-    return seccomp_rule_add_array(context, SCMP_ACT_ALLOW, call, 1, &condition);
+    int r = seccomp_rule_add_array(context, SCMP_ACT_ALLOW, call, 1, &condition);
+
+    return r == -EDOM ? 0 : r;
 }
 
 static int allow_groups(scmp_filter_ctx context)
@@ -176,12 +223,110 @@ static int allow_clone(scmp_filter_ctx context)
     return seccomp_rule_add(context, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 }
 
+static int allow_internet(scmp_filter_ctx context)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < ARRAY_COUNT(internet_families) && r == 0; i++) {
+        for (size_t j = 0; j < ARRAY_COUNT(internet_types) && r == 0; j++) {
+            for (size_t k = 0; k < ARRAY_COUNT(internet_protocols) && r == 0; k++) {
+                const struct scmp_arg_cmp conditions[] = {
+                    low_half(0, internet_families[i]),
+                    SCMP_CMP64(1, SCMP_CMP_MASKED_EQ, SOCKET_TYPE_BITS, internet_types[j]),
+                    low_half(2, internet_protocols[k])};
+
+                r = seccomp_rule_add_array(context, SCMP_ACT_ALLOW, SCMP_SYS(socket),
+                                           ARRAY_COUNT(conditions), conditions);
+            }
+        }
+    }
+    return r;
+}
+
+static int allow_sockets(scmp_filter_ctx context)
+{
+    int r = allow_when(context, SCMP_SYS(socket), low_half(0, AF_UNIX));
+
+    if (r == 0) {
+        r = allow_when(context, SCMP_SYS(socketpair), low_half(0, AF_UNIX));
+    }
+    return r == 0 ? allow_internet(context) : r;
+}
+
+/*
+ * Modes of files without set-user-ID and set-group-ID (which no mount here heeds: this is the
+ * second wall), and nodes that are no devices, also not the whiteouts of an overlay.
+ */
+static int allow_modes(scmp_filter_ctx context)
+{
+    static const struct {
+        const char *call;
+        unsigned int argument;
+    } changing[] = {{"chmod", 1}, {"fchmod", 1}, {"fchmodat", 2}};
+    static const struct {
+        const char *call;
+        unsigned int argument;
+    } making[] = {{"mknod", 1}, {"mknodat", 2}};
+    static const mode_t kinds[] = {0, S_IFREG, S_IFIFO, S_IFSOCK};
+    int r = 0;
+
+    for (size_t i = 0; i < ARRAY_COUNT(changing) && r == 0; i++) {
+        int call = seccomp_syscall_resolve_name(changing[i].call);
+        struct scmp_arg_cmp condition =
+            SCMP_CMP64(changing[i].argument, SCMP_CMP_MASKED_EQ, S_ISUID | S_ISGID, 0);
+
+        r = allow_when(context, call, condition);
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(making) * ARRAY_COUNT(kinds) && r == 0; i++) {
+        int call = seccomp_syscall_resolve_name(making[i / ARRAY_COUNT(kinds)].call);
+
+        r = allow_when(context, call,
+                       SCMP_CMP64(making[i / ARRAY_COUNT(kinds)].argument, SCMP_CMP_MASKED_EQ,
+                                  S_IFMT | S_ISUID | S_ISGID, kinds[i % ARRAY_COUNT(kinds)]));
+    }
+    return r;
+}
+
+/* Whoever confines itself further may, but not listen to what the confined one calls. */
+static int allow_confining(scmp_filter_ctx context)
+{
+    static const uint32_t asking[] = {SECCOMP_SET_MODE_STRICT, SECCOMP_GET_ACTION_AVAIL};
+    const struct scmp_arg_cmp filter[] = {
+        low_half(0, SECCOMP_SET_MODE_FILTER),
+        SCMP_CMP64(1, SCMP_CMP_MASKED_EQ, SECCOMP_FILTER_FLAG_NEW_LISTENER, 0)};
+    int r = seccomp_rule_add_array(context, SCMP_ACT_ALLOW, SCMP_SYS(seccomp), ARRAY_COUNT(filter),
+                                   filter);
+
+    for (size_t i = 0; i < ARRAY_COUNT(asking) && r == 0; i++) {
+        r = allow_when(context, SCMP_SYS(seccomp), low_half(0, asking[i]));
+    }
+    return r;
+}
+
+/*
+ * Answered without the kernel. The kernel's older asynchronous I/O: of its requests (fs.aio-max-nr)
+ * the whole host has one number, and libraries have another way. sync(2) would wait for all of the
+ * host's disks; what a replica writes ends with it.
+ */
+static int answer_instead(scmp_filter_ctx context)
+{
+    static const char *const missing[] = {"io_setup",     "io_destroy",    "io_submit",
+                                          "io_getevents", "io_pgetevents", "io_cancel"};
+    int r = seccomp_rule_add(context, SCMP_ACT_ERRNO(0), SCMP_SYS(sync), 0);
+
+    for (size_t i = 0; i < ARRAY_COUNT(missing) && r == 0; i++) {
+        r = seccomp_rule_add(context, SCMP_ACT_ERRNO(ENOSYS),
+                             seccomp_syscall_resolve_name(missing[i]), 0);
+    }
+    return r;
+}
+
 static int allow_arguments(scmp_filter_ctx context)
 {
     int r = 0;
 
-    for (size_t i = 0; i < ARRAY_COUNT(socket_families) && r == 0; i++) {
-        r = allow_when(context, SCMP_SYS(socket), low_half(0, (uint32_t)socket_families[i]));
+    for (size_t i = 0; i < ARRAY_COUNT(prctls) && r == 0; i++) {
+        r = allow_when(context, SCMP_SYS(prctl), low_half(0, prctls[i]));
     }
     for (size_t i = 0; i < ARRAY_COUNT(ioctls) && r == 0; i++) {
         r = allow_when(context, SCMP_SYS(ioctl), low_half(1, ioctls[i]));
@@ -194,19 +339,19 @@ static int allow_arguments(scmp_filter_ctx context)
 
 static int add_rules(scmp_filter_ctx context)
 {
-    /* 32-bit calls on a 64-bit kernel would be other numbers with other meanings. */
-    int r = seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+    static int (*const parts[])(scmp_filter_ctx context) = {
+        allow_groups,    allow_clone,     allow_sockets, allow_modes,
+        allow_confining, allow_arguments, answer_instead};
+    /* 32-bit calls on a 64-bit kernel would be other numbers with other meanings: none exist. */
+    int r = seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
 
     if (r == 0) {
         r = seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2);
     }
-    if (r == 0) {
-        r = allow_groups(context);
+    for (size_t i = 0; i < ARRAY_COUNT(parts) && r == 0; i++) {
+        r = parts[i](context);
     }
-    if (r == 0) {
-        r = allow_clone(context);
-    }
-    return r == 0 ? allow_arguments(context) : r;
+    return r;
 }
 
 /*

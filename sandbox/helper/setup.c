@@ -6,7 +6,6 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -20,11 +19,10 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "sandbox/helper/give_up.h"
+#include "sandbox/helper/lock.h"
 #include "sandbox/helper/memory_file.h"
 #include "sandbox/helper/process.h"
 #include "sandbox/helper/seccomp.h"
-
-enum { LOCK_ATTEMPTS = 20, LOCK_PAUSE_US = 50000 };
 
 /* Whoever can write to one of our folders could put another in its place. */
 static int make_own_folder(const char *path, mode_t mode, struct err *err)
@@ -107,27 +105,10 @@ static int make_folders(const struct options *options, struct helper_folders *fo
     if (r == 0) {
         r = join_path(folders->socket, options->run, "sandbox.sock", err);
     }
+    if (r == 0) {
+        r = join_path(folders->lock, options->run, "sandbox.lock", err);
+    }
     return r < 0 ? r : text_copy(folders->uids, sizeof(folders->uids), options->uids);
-}
-
-/* The lock is held until the process ends; its descriptor is nobody's business. */
-static int lock_folders(const struct helper_folders *folders, struct err *err)
-{
-    CLEANUP(cleanup_close)
-    int fd = open(folders->records, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-
-    if (fd < 0) {
-        return err_set(err, -errno, "%s: %m", folders->records);
-    }
-    /* What a killed helper had forked dies with it, a moment later. */
-    for (int attempt = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; attempt++) {
-        if (attempt == LOCK_ATTEMPTS) {
-            return err_set(err, -EADDRINUSE, "another minga-sandboxd runs on %s", folders->records);
-        }
-        usleep(LOCK_PAUSE_US);
-    }
-    take_fd(&fd);
-    return 0;
 }
 
 /*
@@ -198,6 +179,7 @@ static void helper_clear(struct helper *helper)
     memset(helper, 0, sizeof(*helper));
     helper->init_program_fd = -1;
     helper->filter_fd = -1;
+    helper->lock_fd = -1;
     helper->listen_fd = -1;
     helper->client_fd = -1;
     helper->alone_since_ms = now_ms();
@@ -225,9 +207,9 @@ int helper_setup(const struct options *options, struct helper *helper_out, struc
         r = make_folders(options, &helper_out->folders, err);
     }
     if (r == 0) {
-        r = lock_folders(&helper_out->folders, err);
+        r = helper_out->lock_fd = lock_take(helper_out->folders.lock, err);
     }
-    if (r == 0) {
+    if (r >= 0) {
         r = leave_host(err);
     }
     if (r == 0) {

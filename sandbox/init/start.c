@@ -14,13 +14,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/attributes.h"
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "sandbox/init/privileges.h"
 #include "sandbox/init_protocol.h"
 #include "sandbox/spec.h"
 
-enum { OPEN_FILES_SOFT = 1024, OPEN_FILES_HARD = 65536, DEFAULTS_MAX = 3 };
+enum { DEFAULTS_MAX = 3 };
 
 int start_prepare(struct start *start, const struct sandbox_spec *spec, int *output_write_fd_out,
                   struct err *err)
@@ -72,18 +73,38 @@ static void build_environment(struct sandbox_spec *spec, char *hostname_entry, c
     spec_words(spec->environment, spec->environment_count, words_out + count);
 }
 
+/*
+ * Whatever whoever started us had: the same everywhere, and never more than it was. Of memory,
+ * processes and files on disk the control group and the disk are the limits.
+ */
 static int set_limits(struct err *err)
 {
-    const struct rlimit no_core = {0, 0};
-    struct rlimit files;
+    static const struct {
+        int resource;
+        rlim_t soft;
+        rlim_t hard;
+    } limits[] = {
+        {RLIMIT_NOFILE, 1024, 65536}, /* what programs expect; select(2) breaks beyond */
+        {RLIMIT_CORE, 0, 0},
+        {RLIMIT_MEMLOCK, 8 << 20, 8 << 20},
+        {RLIMIT_MSGQUEUE, 819200, 819200},
+        {RLIMIT_SIGPENDING, 4096, 4096},
+        {RLIMIT_RTPRIO, 0, 0},
+        {RLIMIT_NICE, 0, 0},
+        {RLIMIT_RTTIME, 0, 0},
+    };
 
-    if (getrlimit(RLIMIT_NOFILE, &files) < 0) {
-        return err_set(err, -errno, "limits: %m");
-    }
-    files.rlim_max = files.rlim_max < OPEN_FILES_HARD ? files.rlim_max : OPEN_FILES_HARD;
-    files.rlim_cur = files.rlim_max < OPEN_FILES_SOFT ? files.rlim_max : OPEN_FILES_SOFT;
-    if (setrlimit(RLIMIT_NOFILE, &files) < 0 || setrlimit(RLIMIT_CORE, &no_core) < 0) {
-        return err_set(err, -errno, "limits: %m");
+    for (size_t i = 0; i < ARRAY_COUNT(limits); i++) {
+        struct rlimit limit;
+
+        if (getrlimit((__rlimit_resource_t)limits[i].resource, &limit) < 0) {
+            return err_set(err, -errno, "limits: %m");
+        }
+        limit.rlim_max = limit.rlim_max < limits[i].hard ? limit.rlim_max : limits[i].hard;
+        limit.rlim_cur = limit.rlim_max < limits[i].soft ? limit.rlim_max : limits[i].soft;
+        if (setrlimit((__rlimit_resource_t)limits[i].resource, &limit) < 0) {
+            return err_set(err, -errno, "limits: %m");
+        }
     }
     return 0;
 }

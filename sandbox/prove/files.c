@@ -146,15 +146,23 @@ static void find_group(const struct attempt *attempt, const struct facts *facts,
 
     (void)facts;
     text[count_bytes < 0 ? 0 : count_bytes] = '\0';
-    if (strstr(text, "minga") != NULL || strstr(text, "/..") != NULL) {
-        outcome_open(out, "names the host's groups");
-    } else if (count_bytes <= 0) {
+    for (const char *line = text; line != NULL && *line != '\0'; line = strchr(line + 1, '\n')) {
+        const char *path = strchr(line, '/');
+        size_t length = path == NULL ? 0 : strcspn(path, "\n");
+
+        /* "/../service": our own, beside init's. */
+        if (length > 1 && strncmp(path, "/../service", length) != 0 &&
+            strncmp(path, "/service", length) != 0) {
+            outcome_open(out, "names %.*s", (int)length, path);
+            return;
+        }
+    }
+    if (count_bytes <= 0) {
         outcome_of_absence(out, errno);
     } else {
         outcome_stopped(out, "its own group is the root");
     }
 }
-
 /* Nothing of the environment of whoever started us. */
 static void find_environment(const struct attempt *attempt, const struct facts *facts,
                              struct outcome *out)

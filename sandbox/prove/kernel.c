@@ -81,15 +81,16 @@ static void find_uptime(const struct attempt *attempt, const struct facts *facts
     }
 }
 
-/* Anything in the first line but zeros: what the host's processors have done. */
+/* Figures in the first line that are not zero: what the host's processors have done. */
 static void find_load(const struct attempt *attempt, const struct facts *facts, struct outcome *out)
 {
+    static const char no_load[] = "0.00 0.00 0.00 ";
     char line[256];
 
     (void)facts;
     if (!read_line(attempt->path, line, sizeof(line))) {
         outcome_of_absence(out, errno);
-    } else if (strpbrk(line, "123456789") != NULL) {
+    } else if (strncmp(line, no_load, strlen(no_load)) != 0 && strpbrk(line, "123456789") != NULL) {
         outcome_open(out, "%.60s", line);
     } else {
         outcome_stopped(out, "all zero");

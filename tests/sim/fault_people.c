@@ -9,6 +9,11 @@ static void begin_end_replica(struct world *world, const struct fault *fault, ui
     sandbox_crash(world, node, (uint32_t)fault->value);
 }
 
+static void begin_sicken(struct world *world, const struct fault *fault, uint32_t node)
+{
+    sandbox_sicken(world, node, (uint32_t)fault->value);
+}
+
 static void begin_refuse_starts(struct world *world, const struct fault *fault, uint32_t node)
 {
     world->nodes[node].sandbox.refuse_until_ms = world->now_ms + fault->for_ms;
@@ -114,6 +119,7 @@ static void begin_expect(struct world *world, const struct fault *fault, uint32_
 
 const struct fault_action fault_people_actions[FAULT_KIND_COUNT] = {
     [FAULT_END_REPLICA] = {begin_end_replica},
+    [FAULT_SICKEN] = {begin_sicken},
     [FAULT_REFUSE_STARTS] = {begin_refuse_starts},
     [FAULT_PAUSE] = {begin_pause, end_by_resuming},
     [FAULT_DRAIN] = {begin_drain, end_by_resuming},

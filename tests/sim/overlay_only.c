@@ -6,6 +6,7 @@ static bool concerns_overlay(enum fault_kind kind)
 {
     switch ((int)kind) {
     case FAULT_END_REPLICA:
+    case FAULT_SICKEN:
     case FAULT_REFUSE_STARTS:
     case FAULT_PAUSE:
     case FAULT_DRAIN:

@@ -317,6 +317,19 @@ bool sandbox_crash(struct world *world, uint32_t node, uint32_t index)
     return true;
 }
 
+bool sandbox_sicken(struct world *world, uint32_t node, uint32_t index)
+{
+    struct sandbox_host *host = &world->nodes[node].sandbox;
+    struct sim_replica *replica = host->count == 0 ? NULL : &host->list[index % host->count];
+
+    if (replica == NULL) {
+        return false;
+    }
+    replica->healthy = false;
+    tell(world, node, &(struct sandbox_event){.kind = SANDBOX_HEALTH, .key = replica->key});
+    return true;
+}
+
 void sandbox_clear(struct sandbox_host *host)
 {
     host->count = 0;

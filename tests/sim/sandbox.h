@@ -48,6 +48,8 @@ void sandbox_connected(struct world *world, uint32_t node);
 void sandbox_expire(struct world *world, uint32_t node);
 /* The service's process number `index` modulo the count dies. False when there is none. */
 bool sandbox_crash(struct world *world, uint32_t node, uint32_t index);
+/* The same one's probe fails from now on, until it is started again. */
+bool sandbox_sicken(struct world *world, uint32_t node, uint32_t index);
 /* Everything ends at once: power lost, or killed together with the agent. */
 void sandbox_clear(struct sandbox_host *host);
 /* Replicas of a service that run: not being stopped, not frozen. */

@@ -62,6 +62,7 @@ static const struct fault_form {
     [FAULT_REPLAY] = {"replay", NODE | VALUE | FOR},
     [FAULT_FALSE_DEATH] = {"false-death", NODE | OTHER | FOR},
     [FAULT_END_REPLICA] = {"end-replica", NODE | VALUE},
+    [FAULT_SICKEN] = {"sicken", NODE | VALUE},
     [FAULT_REFUSE_STARTS] = {"refuse-starts", NODE | FOR},
     [FAULT_PAUSE] = {"pause", NODE | FOR},
     [FAULT_DRAIN] = {"drain", NODE | FOR},

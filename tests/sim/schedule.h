@@ -63,6 +63,7 @@ enum fault_kind {
     FAULT_REPLAY,       /* permille of old messages again, its own and others' */
     FAULT_FALSE_DEATH,  /* says that other has died, again and again */
     FAULT_END_REPLICA,
+    FAULT_SICKEN, /* its health probe fails until it is started again */
     FAULT_REFUSE_STARTS,
     FAULT_PAUSE,
     FAULT_DRAIN,

@@ -157,20 +157,27 @@ static void check_hog(struct world *world)
                  "it ends at its limit, and the reason says so", event.reason);
 }
 
+/* Over so long a time that a period more or less does not show. */
 static void check_burner(struct world *world)
 {
+    enum { MEASURE_MS = 4000 };
     struct sandbox_spec spec = world_spec(world, "while :; do :; done & while :; do :; done");
     struct sandbox_event event = {0};
     char used[32];
 
     spec.limits.cpu_permille = 200;
     check(world, world_start(world, &spec), "a CPU burner starts");
+    wait_a_little(world_patience_ms(world, 200));
     world_stats(world, &spec, &event);
-    wait_a_little(2000);
+    wait_a_little(MEASURE_MS);
     world_stats(world, &spec, &event);
     snprintf(used, sizeof(used), "%" PRIu64, event.used.cpu_permille);
-    check_saying(world, event.used.cpu_permille >= 120 && event.used.cpu_permille <= 260,
-                 "it gets its share of 0.2 cores and no more", used);
+    printf("# %s permille of 200\n", used);
+    /* On a busy or an emulated machine it may not be given all. */
+    check_saying(world,
+                 event.used.cpu_permille >= (world->slow ? 140 : 190) &&
+                     event.used.cpu_permille <= (world->slow ? 214 : 204),
+                 "it gets its share of 0.2 cores, within a twentieth, and no more", used);
     world_stop(world, &spec, &event);
 }
 
@@ -181,18 +188,20 @@ static void check_filler(struct world *world)
                "1000");
     struct sandbox_event event = {0};
 
-    spec.limits.disk_bytes = 128 << 20;
+    spec.limits.disk_bytes = 64 << 20;
+    spec.limits.cpu_permille = 1000;
     check(world, world_start(world, &spec), "a disk filler starts");
     check(world,
           world_await_output(world, &spec, "full\n", 60000) &&
               world_await_output(world, &spec, "No space left", 1000),
           "it is told that the disk is full");
     check(world,
-          world_stats(world, &spec, &event) && event.used.disk_bytes > 115 << 20 &&
+          world_stats(world, &spec, &event) && event.used.disk_bytes > 57 << 20 &&
               event.used.disk_bytes <= spec.limits.disk_bytes,
           "it had what was promised and no more");
     uint64_t began_ms = time_ms();
-    check(world, world_stop(world, &spec, &event) && time_ms() - began_ms < 3000,
+    check(world,
+          world_stop(world, &spec, &event) && time_ms() - began_ms < world_patience_ms(world, 3000),
           "a full disk is gone at once");
     printf("# ended after %" PRIu64 " ms\n", time_ms() - began_ms);
 }
@@ -427,7 +436,7 @@ static void check_death_in_launch(struct world *world)
     pid_t pids[8];
     bool clean = true;
 
-    for (uint64_t ms = 0; ms < 40; ms += 4) {
+    for (uint64_t ms = 0; ms < 40; ms += world->slow ? 13 : 4) {
         struct sandbox_spec spec = web_spec(world);
 
         world_ask_start(world, &spec);

@@ -15,3 +15,5 @@ void check_repeating(struct world *world);
 void check_programs(struct world *world);
 void check_attacks(struct world *world);
 void check_health(struct world *world);
+void check_kills(struct world *world);
+void check_misbehaving(struct world *world);

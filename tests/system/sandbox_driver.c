@@ -5,20 +5,26 @@
  */
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/attributes.h"
 #include "tests/system/sandbox_checks.h"
 
+enum { KILLS_DEFAULT = 100 };
+
 static const struct {
     const char *name;
     void (*run)(struct world *world);
 } parts[] = {
-    {"serving", check_serving},   {"inside", check_inside},     {"limits", check_limits},
-    {"ends", check_ends},         {"refusals", check_refusals}, {"freezing", check_freezing},
-    {"restarts", check_restarts}, {"door", check_door},         {"repeating", check_repeating},
-    {"programs", check_programs}, {"attacks", check_attacks},   {"health", check_health},
+    {"serving", check_serving},     {"inside", check_inside},
+    {"limits", check_limits},       {"ends", check_ends},
+    {"refusals", check_refusals},   {"freezing", check_freezing},
+    {"restarts", check_restarts},   {"door", check_door},
+    {"repeating", check_repeating}, {"programs", check_programs},
+    {"attacks", check_attacks},     {"health", check_health},
+    {"kills", check_kills},         {"misbehaving", check_misbehaving},
 };
 
 static void check_nothing_left(struct world *world)
@@ -73,30 +79,60 @@ static bool is_wanted(char *const *names, const char *name)
     return wanted;
 }
 
+static bool take_option(struct world *world, const char *word)
+{
+    const bool is_units = word != NULL && strcmp(word, "--units") == 0;
+    const bool is_slow = word != NULL && strcmp(word, "--slow") == 0;
+    const bool is_seed = word != NULL && strncmp(word, "--seed=", 7) == 0;
+    const bool is_kills = word != NULL && strncmp(word, "--kills=", 8) == 0;
+
+    world->units = world->units || is_units;
+    world->slow = world->slow || is_slow;
+    if (is_seed) {
+        world->seed = strtoull(word + 7, NULL, 10);
+    }
+    if (is_kills) {
+        world->kill_count = (uint32_t)strtoul(word + 8, NULL, 10);
+    }
+    return is_units || is_slow || is_seed || is_kills;
+}
+
 int main(int argument_count, char **arguments)
 {
     static struct world world;
 
     if (argument_count < 3) {
-        fputs("usage: system_sandbox_driver FOLDER BIN [PART]...\n", stderr);
+        fputs(
+            "usage: system_sandbox_driver FOLDER BIN [--units] [--slow] [--seed=N] [--kills=N] [PART]...\n",
+            stderr);
         return 2;
     }
     world_init(&world, arguments[1], arguments[2]);
+    world.seed = (uint64_t)getpid();
+    world.kill_count = KILLS_DEFAULT;
+    for (arguments += 3; take_option(&world, *arguments); arguments++) {
+    }
     if (!check(&world, world_start_helper(&world, false), "the helper starts and answers")) {
         return 1;
     }
     for (size_t i = 0; i < ARRAY_COUNT(parts); i++) {
-        if (is_wanted(arguments + 3, parts[i].name)) {
+        if (is_wanted(arguments, parts[i].name)) {
             printf("# %s\n", parts[i].name);
+            uint64_t began_ms = time_ms();
+
             parts[i].run(&world);
+            printf("# %s took %lu ms\n", parts[i].name, (unsigned long)(time_ms() - began_ms));
         }
     }
-    if (is_wanted(arguments + 3, "lonely")) {
+    if (is_wanted(arguments, "lonely")) {
         check_lonely(&world);
     } else {
         check(&world, world_end_helper(&world, SIGTERM, 10000), "SIGTERM ends the helper");
     }
     check_nothing_left(&world);
+    if (world.units) {
+        units_remove(&world);
+    }
     printf("1..%u\n", world.checks);
     return world.failures == 0 ? 0 : 1;
 }

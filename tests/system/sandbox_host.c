@@ -154,19 +154,21 @@ size_t count_files(const char *folder)
     return files_found;
 }
 
+static const char *group_wanted;
+static size_t groups_found;
+
+static int count_group(const char *path, const struct stat *status, int kind, struct FTW *place)
+{
+    (void)status;
+    groups_found += kind == FTW_D && strcmp(path + place->base, group_wanted) == 0;
+    return 0;
+}
+
+/* Not deeper than a unit's own group: a replica's is not called so. */
 size_t count_groups(const struct world *world)
 {
-    CLEANUP(cleanup_closedir) DIR *dir = opendir("/sys/fs/cgroup");
-    char path[512];
-    struct dirent *entry;
-    struct stat status;
-    size_t count = 0;
-
-    snprintf(path, sizeof(path), "/sys/fs/cgroup/%s", world->limits.cgroup);
-    count += stat(path, &status) == 0;
-    while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        snprintf(path, sizeof(path), "/sys/fs/cgroup/%s/%s", entry->d_name, world->limits.cgroup);
-        count += entry->d_name[0] != '.' && stat(path, &status) == 0;
-    }
-    return count;
+    group_wanted = world->limits.cgroup;
+    groups_found = 0;
+    nftw("/sys/fs/cgroup", count_group, 16, FTW_PHYS);
+    return groups_found;
 }

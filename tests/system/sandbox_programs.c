@@ -20,12 +20,14 @@ static void check_program(struct world *world, uint8_t tree, const char *const *
         return;
     }
     spec.limits.memory_bytes = 96 << 20;
+    spec.limits.cpu_permille = 1000;
     world_set_command(&spec, words);
     world_publish(world, &spec, 8080);
     if (!check_saying(world, world_start(world, &spec), "an ordinary program starts", words[0])) {
         return;
     }
-    for (until_ms = time_ms() + 8000; !answers && time_ms() < until_ms; wait_a_little(50)) {
+    for (until_ms = time_ms() + world_patience_ms(world, 8000); !answers && time_ms() < until_ms;
+         wait_a_little(50)) {
         answers = fetch_contains(spec.ports[0].host_port, answer, 1000);
     }
     if (!check_saying(world, answers, "it answers", words[0])) {

@@ -22,12 +22,19 @@
 #include "base/file.h"
 #include "base/ids.h"
 
+enum { HELPER_START_MS_MAX = 20000, SLOW_FACTOR = 6 };
+
 uint64_t time_ms(void)
 {
     struct timespec now;
 
     clock_gettime(CLOCK_BOOTTIME, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+uint64_t world_patience_ms(const struct world *world, uint64_t ms)
+{
+    return world->slow ? ms * SLOW_FACTOR : ms;
 }
 
 void wait_a_little(uint64_t ms)
@@ -211,13 +218,21 @@ static void exec_helper(const struct world *world, const char *option)
 
 bool world_start_helper(struct world *world, bool exit_when_idle)
 {
-    world->helper_pid = fork();
-    if (world->helper_pid == 0) {
-        exec_helper(world, exit_when_idle ? "--exit-when-idle" : NULL);
+    const char *option = exit_when_idle ? "--exit-when-idle" : NULL;
+    uint64_t until_ms = time_ms() + HELPER_START_MS_MAX;
+
+    if (world->units && !units_start_helper(world, option)) {
+        return false;
+    }
+    world->helper_pid = world->units ? 0 : fork();
+    if (world->helper_pid == 0 && !world->units) {
+        exec_helper(world, option);
     }
     note_helper(world);
-    for (int i = 0; i < 100; i++) {
+    while (time_ms() < until_ms) {
         if (world_connect(world)) {
+            world->helper_pid = units_helper_pid(world);
+            note_helper(world);
             return true;
         }
         wait_a_little(20);
@@ -238,30 +253,24 @@ bool world_end_all(struct world *world)
 
 bool world_end_helper(struct world *world, int signal_number, uint64_t ms_max)
 {
-    uint64_t until_ms = time_ms() + ms_max;
+    uint64_t until_ms = time_ms() + world_patience_ms(world, ms_max);
 
     sandbox_client_done(&world->client);
+    if (world->helper_pid == 0) {
+        return false;
+    }
     if (signal_number != 0) {
         kill(world->helper_pid, signal_number);
     }
     while (time_ms() < until_ms) {
-        if (waitpid(world->helper_pid, NULL, WNOHANG) == world->helper_pid) {
+        if (world->units ? units_helper_over(world->helper_pid)
+                         : waitpid(world->helper_pid, NULL, WNOHANG) == world->helper_pid) {
             world->helper_pid = 0;
             return true;
         }
         wait_a_little(10);
     }
     return false;
-}
-
-bool world_connect(struct world *world)
-{
-    struct err err = {0};
-    char path[PATH_MAX];
-
-    sandbox_client_done(&world->client);
-    path_in(world, "run/sandbox.sock", path);
-    return sandbox_client_connect(&world->client, path, &err) == 0;
 }
 
 void world_set_command(struct sandbox_spec *spec, const char *const *words)
@@ -354,11 +363,32 @@ static bool next_answer(struct world *world, uint64_t until_ms, struct helper_an
     }
 }
 
+/*
+ * A helper that was killed may have left a child that holds its listening socket for a moment:
+ * who is let in there hears nothing, so READY is waited for.
+ */
+bool world_connect(struct world *world)
+{
+    static struct helper_answer answer;
+    struct err err = {0};
+    char path[PATH_MAX];
+
+    sandbox_client_done(&world->client);
+    path_in(world, "run/sandbox.sock", path);
+    if (sandbox_client_connect(&world->client, path, &err) == 0 &&
+        next_answer(world, time_ms() + HELPER_START_MS_MAX, &answer) &&
+        answer.kind == ANSWER_READY) {
+        return true;
+    }
+    sandbox_client_done(&world->client);
+    return false;
+}
+
 bool world_await(struct world *world, const struct replica_key *key, enum sandbox_event_kind kind,
                  uint64_t ms_max, struct sandbox_event *event_out)
 {
     static struct helper_answer answer;
-    uint64_t until_ms = time_ms() + ms_max;
+    uint64_t until_ms = time_ms() + world_patience_ms(world, ms_max);
 
     while (next_answer(world, until_ms, &answer)) {
         if (answer.kind == ANSWER_EVENT && replica_key_equal(&answer.event.key, key) &&
@@ -408,7 +438,7 @@ const char *world_output(struct world *world, const struct sandbox_spec *spec, c
 
     while (sandbox_client_logs(&world->client, &spec->key, offset, LOGS_WINDOW_BYTES_MAX) == 0) {
         do {
-            if (!next_answer(world, time_ms() + 3000, &answer)) {
+            if (!next_answer(world, time_ms() + world_patience_ms(world, 3000), &answer)) {
                 break;
             }
         } while (answer.kind != ANSWER_LOGS);
@@ -428,7 +458,7 @@ bool world_await_output(struct world *world, const struct sandbox_spec *spec, co
                         uint64_t ms_max)
 {
     static char output[WORLD_TEXT_BYTES];
-    uint64_t until_ms = time_ms() + ms_max;
+    uint64_t until_ms = time_ms() + world_patience_ms(world, ms_max);
 
     while (time_ms() < until_ms) {
         if (strstr(world_output(world, spec, output), text) != NULL) {

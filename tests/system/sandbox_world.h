@@ -24,6 +24,10 @@ struct world {
     char folder[WORLD_PATH_BYTES]; /* given by the script, which removes it */
     char bin[WORLD_PATH_BYTES];
     struct host_limits limits;
+    bool units;    /* systemd runs the helper, as a unit */
+    bool slow;     /* an emulated machine: everything may take longer */
+    uint64_t seed; /* of what is random */
+    uint32_t kill_count;
     pid_t helper_pid; /* 0: none */
     struct sandbox_client client;
     uint32_t checks;
@@ -47,11 +51,18 @@ void world_make_odd_tree(const struct world *world, const struct tree_id *tree, 
 bool world_has_tree(const struct world *world, const struct tree_id *tree);
 /* Starts a helper (not exiting when idle unless said) and waits until it can be connected to. */
 bool world_start_helper(struct world *world, bool exit_when_idle);
+/* The same as a unit, beside one that holds the replicas' groups (sandbox_units.c). */
+bool units_start_helper(const struct world *world, const char *option);
+pid_t units_helper_pid(const struct world *world);
+bool units_helper_over(pid_t pid);
+void units_remove(const struct world *world);
 /* Runs minga-sandboxd --end-all. */
 bool world_end_all(struct world *world);
 /* Sends the signal and waits for its end. */
 bool world_end_helper(struct world *world, int signal_number, uint64_t ms_max);
 bool world_connect(struct world *world);
+/* The same, or more on a slow machine. */
+uint64_t world_patience_ms(const struct world *world, uint64_t ms);
 
 /* A spec with one shell command, a new slot, and small limits; no ports. */
 struct sandbox_spec world_spec(struct world *world, const char *shell_command);

@@ -32,7 +32,7 @@ clean_up() {
         fi
     fi
     if [ "$status" -ne 0 ] && [ -f "$folder/helper.log" ]; then
-        sed 's/^/# helper: /' "$folder/helper.log" | tail -n 60
+        sed 's/^/# helper: /' "$folder/helper.log" | tail -n "${LOG_LINES:-60}"
     fi
     rm -rf "$folder"
     exit "$status"
@@ -57,8 +57,8 @@ add_program() {
     chown -R 64321:64321 "$tree"
 }
 
-case " ${*:-programs} " in
-*" programs "*)
+case " $* " in
+*" programs "* | "  " | *" --slow "*)
     mkdir -p "$folder/trees"
     if [ -x /usr/bin/python3 ]; then
         add_program 61 /usr/bin/python3 /usr/lib/python3*/

@@ -391,3 +391,113 @@ Test(executor, without_its_sandbox_for_30_s_nothing_of_it_is_left)
     cr_assert_eq(first_replica(&bench).status.state, REPLICA_FAILED);
     fake_free(bench.community);
 }
+
+static const char sick[] = "name: wiki\ncommand: [/bin/wiki]\nrestart: on-failure\n"
+                           "resources: {cpu: 0.5, memory: 128M, disk: 64M, pids: 64}\n"
+                           "ports:\n  - {name: http, container: 8080}\n"
+                           "health: {port: http, interval: 5s, failures: 3}\n";
+
+static void probed(struct bench *bench, bool healthy)
+{
+    struct sandbox_event event = {.kind = SANDBOX_HEALTH, .healthy = healthy};
+
+    event.key = (struct replica_key){bench->community->service, 1, 1};
+    executor_sandbox(bench->executor, &bench->turn, &event);
+}
+
+static void tick_after(struct bench *bench, uint64_t ms)
+{
+    bench_at(bench, bench->community->now_ms + ms);
+    executor_tick(bench->executor, &bench->turn);
+}
+
+/* In steps: a machine that does nothing for so long has slept. */
+static void ticks_for(struct bench *bench, uint64_t ms)
+{
+    for (; ms > 2000; ms -= 2000) {
+        tick_after(bench, 2000);
+    }
+    tick_after(bench, ms);
+}
+
+Test(executor, what_fails_its_probe_for_ten_seconds_is_started_again)
+{
+    struct bench bench = bench_running(sick);
+
+    probed(&bench, false);
+    cr_assert_eq(first_replica(&bench).status.health, HEALTH_FAILING);
+    ticks_for(&bench, 9999);
+    cr_assert_eq(count_out(&bench, OUT_STOP), 0);
+    tick_after(&bench, 1);
+    cr_assert_eq(count_out(&bench, OUT_STOP), 1);
+    sandbox(&bench, SANDBOX_ENDED, SANDBOX_END_STOPPED);
+    cr_assert_eq(count_out(&bench, OUT_START), 1);
+    cr_assert_str_eq(first_replica(&bench).status.reason,
+                     "its health probe failed; restarted once");
+    sandbox(&bench, SANDBOX_STARTED, SANDBOX_END_EXITED);
+    ticks_for(&bench, 30000);
+    cr_assert_eq(count_out(&bench, OUT_STOP), 0);
+    fake_free(bench.community);
+}
+
+Test(executor, what_recovers_in_time_is_not_started_again)
+{
+    struct bench bench = bench_running(sick);
+
+    probed(&bench, false);
+    ticks_for(&bench, 8000);
+    probed(&bench, true);
+    ticks_for(&bench, 20000);
+    cr_assert_eq(count_out(&bench, OUT_STOP), 0);
+    fake_free(bench.community);
+}
+
+Test(executor, what_never_becomes_well_is_started_again_ever_later)
+{
+    struct bench bench = bench_running(sick);
+    uint64_t waits_ms[] = {0, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000};
+
+    for (uint32_t i = 0; i < ARRAY_COUNT(waits_ms); i++) {
+        ticks_for(&bench, 70000); /* also when it takes long to fail */
+        probed(&bench, false);
+        ticks_for(&bench, 10000);
+        cr_assert_eq(count_out(&bench, OUT_STOP), 1, "end %u", i);
+        sandbox(&bench, SANDBOX_ENDED, SANDBOX_END_STOPPED);
+        if (waits_ms[i] > 0) {
+            ticks_for(&bench, waits_ms[i] - 1);
+            cr_assert_eq(count_out(&bench, OUT_START), 0, "too early after end %u", i);
+            tick_after(&bench, 1);
+        }
+        cr_assert_eq(count_out(&bench, OUT_START), 1, "after end %u", i);
+        sandbox(&bench, SANDBOX_STARTED, SANDBOX_END_EXITED);
+    }
+    fake_free(bench.community);
+}
+
+Test(executor, what_is_paused_is_not_blamed_for_it)
+{
+    struct bench bench = bench_running(sick);
+
+    probed(&bench, false);
+    executor_pause(bench.executor, &bench.turn, 0);
+    ticks_for(&bench, 60000);
+    executor_resume(bench.executor, &bench.turn);
+    ticks_for(&bench, 9000);
+    cr_assert_eq(count_out(&bench, OUT_STOP), 0);
+    ticks_for(&bench, 1001);
+    cr_assert_eq(count_out(&bench, OUT_STOP), 1);
+    fake_free(bench.community);
+}
+
+Test(executor, an_unhealthy_one_that_its_manager_ends_stays_ended)
+{
+    struct bench bench = bench_running(sick);
+
+    probed(&bench, false);
+    ticks_for(&bench, 10000);
+    executor_set_isolated(bench.executor, &bench.turn, true);
+    sandbox(&bench, SANDBOX_ENDED, SANDBOX_END_STOPPED);
+    cr_assert_eq(count_out(&bench, OUT_START), 0);
+    cr_assert_eq(first_replica(&bench).status.state, REPLICA_FAILED);
+    fake_free(bench.community);
+}

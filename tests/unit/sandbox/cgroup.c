@@ -8,12 +8,14 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -253,17 +255,63 @@ Test(cgroup, a_process_enters_a_group_of_v2_by_itself)
     run_story(2, enter_story);
 }
 
+static void be_refused(struct cgroups *other)
+{
+    struct err err = {0};
+
+    CHECK(cgroups_make_parent(other, &CONTRIBUTION, &err) == -EADDRINUSE);
+    CHECK(strstr(err.text, "another minga-sandboxd") != NULL);
+    _exit(0);
+}
+
+/* The lock is the process's, whatever it has forked. */
 static void lock_story(struct cgroups *cgroups)
 {
     struct cgroups *other = NULL;
     struct err err = {0};
+    int status = -1;
+    pid_t pid;
 
-    must(cgroups_make_parent(cgroups, &CONTRIBUTION, &err), &err);
     must(cgroups_open(cgroups->parent, &other, &err), &err);
-    CHECK(cgroups_make_parent(other, &CONTRIBUTION, &err) == -EADDRINUSE);
-    CHECK(strstr(err.text, "another minga-sandboxd") != NULL);
+    must(cgroups_make_parent(cgroups, &CONTRIBUTION, &err), &err);
+    pid = fork();
+    if (pid == 0) {
+        be_refused(other);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
     cgroups_free(cgroups);
     must(cgroups_make_parent(other, &CONTRIBUTION, &err), &err);
+}
+
+static void birth_story(struct cgroups *cgroups)
+{
+    struct clone_args arguments = {.flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD};
+    char group[2 * CGROUP_PATH_BYTES_MAX];
+    char text[4096] = "";
+    struct err err = {0};
+    int status = -1;
+    int fd = -1;
+
+    must(cgroups_make_parent(cgroups, &CONTRIBUTION, &err), &err);
+    must(cgroup_create(cgroups, &NAME, &LIMITS, &err), &err);
+    must(cgroup_open_folder(cgroups, &NAME, CGROUP_INIT, &fd, &err), &err);
+    arguments.cgroup = (unsigned int)fd;
+    pid_t pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
+    if (pid == 0) {
+        int own_fd = open("/proc/self/cgroup", O_RDONLY | O_CLOEXEC);
+
+        CHECK(read(own_fd, text, sizeof(text) - 1) > 0);
+        CHECK(snprintf(group, sizeof(group), "0::/%s/%s/init\n", cgroups->parent, NAME.text) > 0);
+        CHECK(strstr(text, group) != NULL);
+        _exit(0);
+    }
+    CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
+    close(fd);
+}
+
+Test(cgroup, a_child_can_be_born_in_a_group_of_v2)
+{
+    run_story(2, birth_story);
 }
 
 Test(cgroup, two_helpers_cannot_share_a_parent)

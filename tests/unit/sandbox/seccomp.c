@@ -135,9 +135,62 @@ Test(seccomp, calls_newer_than_the_list_do_not_exist)
     cr_assert_eq(outcome_of(600, 0, 0, 0), ENOSYS);
 }
 
-#ifdef __x86_64__
-Test(seccomp, another_architecture_s_calls_end_the_process)
+Test(seccomp, raw_sockets_and_rare_protocols_are_out_of_reach)
 {
-    cr_assert_eq(outcome_of(0x40000000 | 39, 0, 0, 0), -SIGSYS, "x32");
+    cr_assert_eq(outcome_of(SYS_socket, AF_INET, SOCK_RAW, 1), EPERM);
+    cr_assert_eq(outcome_of(SYS_socket, AF_INET, SOCK_RAW | SOCK_CLOEXEC, 1), EPERM);
+    cr_assert_eq(outcome_of(SYS_socket, AF_INET, 10 /* SOCK_PACKET */, 0), EPERM);
+    cr_assert_eq(outcome_of(SYS_socket, AF_INET, SOCK_STREAM, 132), EPERM, "SCTP");
+    cr_assert_eq(outcome_of(SYS_socket, AF_INET, SOCK_STREAM, 262), EPERM, "MPTCP");
+    cr_assert_eq(outcome_of(SYS_socket, AF_INET, SOCK_DGRAM, 136), EPERM, "UDP-Lite");
+    cr_assert_eq(outcome_of(SYS_socket, AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 6), 0, "TCP");
+    cr_assert_eq(outcome_of(SYS_socket, AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 17), 0, "UDP");
+    cr_assert_eq(outcome_of(SYS_socket, AF_UNIX, SOCK_SEQPACKET, 0), 0);
+    cr_assert_eq(outcome_of(SYS_socketpair, AF_TIPC, SOCK_SEQPACKET, 0), EPERM);
+}
+
+Test(seccomp, nobody_listens_to_a_filter)
+{
+    cr_assert_eq(
+        outcome_of(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, 0),
+        EPERM);
+    cr_assert_eq(outcome_of(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, 0), EPERM);
+    cr_assert_eq(outcome_of(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, 0), EFAULT,
+                 "a service may confine itself further");
+}
+
+Test(seccomp, prctl_is_what_programs_need_of_it)
+{
+    cr_assert_eq(outcome_of(SYS_prctl, PR_SET_NAME, (long)(intptr_t) "service", 0), 0);
+    cr_assert_eq(outcome_of(SYS_prctl, PR_SET_PDEATHSIG, SIGTERM, 0), 0);
+    cr_assert_eq(outcome_of(SYS_prctl, PR_SET_MM, 1, 0), EPERM);
+    cr_assert_eq(outcome_of(SYS_prctl, PR_SCHED_CORE, 0, 0), EPERM);
+    cr_assert_eq(outcome_of(SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH, 0, 0), EPERM);
+}
+
+Test(seccomp, no_file_is_another_user_s_program_or_a_device)
+{
+    cr_assert_eq(outcome_of(SYS_fchmod, -1, 04755, 0), EPERM);
+    cr_assert_eq(outcome_of(SYS_fchmod, -1, 02755, 0), EPERM);
+    cr_assert_eq(outcome_of(SYS_fchmod, -1, 01755, 0), EBADF, "it reaches the kernel");
+    cr_assert_eq(outcome_of(SYS_fchmodat, -1, 0, 06755), EPERM);
+    cr_assert_eq(outcome_of(SYS_mknod, 0, S_IFCHR | 0600, 0), EPERM, "also a whiteout");
+    cr_assert_eq(outcome_of(SYS_mknod, 0, S_IFBLK | 0600, 0), EPERM);
+    cr_assert_eq(outcome_of(SYS_mknod, 0, S_IFIFO | 0600, 0), EFAULT, "it reaches the kernel");
+    cr_assert_eq(outcome_of(SYS_mknod, 0, 0600, 0), EFAULT, "it reaches the kernel");
+}
+
+Test(seccomp, what_the_whole_host_shares_is_not_taken)
+{
+    cr_assert_eq(outcome_of(SYS_io_setup, 1, 0, 0), ENOSYS, "libraries have another way");
+    cr_assert_eq(outcome_of(SYS_sync, 0, 0, 0), 0, "done, without the host's disks");
+    cr_assert_eq(outcome_of(SYS_mbind, 0, 0, 0), EPERM);
+    cr_assert_eq(outcome_of(SYS_set_mempolicy, 0, 0, 0), EPERM);
+}
+
+#ifdef __x86_64__
+Test(seccomp, another_architecture_s_calls_do_not_exist)
+{
+    cr_assert_eq(outcome_of(0x40000000 | 39, 0, 0, 0), ENOSYS, "x32");
 }
 #endif
