@@ -13,6 +13,7 @@ install(CODE "
 
 install(FILES packaging/minga.yaml DESTINATION /etc/minga)
 install(FILES systemd/mingad.service systemd/mingad.socket systemd/minga-sandboxd.service
+  systemd/minga-replicas.service
   DESTINATION lib/systemd/system)
 install(FILES systemd/minga.sysusers DESTINATION lib/sysusers.d RENAME minga.conf)
 install(FILES systemd/minga.tmpfiles DESTINATION lib/tmpfiles.d RENAME minga.conf)
