@@ -60,6 +60,8 @@ enum {
     REPLICAS_PER_SERVICE_MAX = 32,
     REPLICAS_PER_NODE_MAX = LIMIT(64, 3),
     PORTS_PER_SERVICE_MAX = 8,
+    CONNECTIONS_PER_PORT_MAX = 4096, /* forwarded at once; what a volunteer can allow */
+    CONNECTIONS_PER_PORT_DEFAULT = 1024,
     ARGUMENTS_MAX = 32, /* words of a command */
     ENVIRONMENT_MAX = 32,
     COMMAND_BYTES_MAX = 1024, /* all words with their NULs */

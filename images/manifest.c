@@ -7,7 +7,7 @@
 #include "base/wire.h"
 #include "images/manifest_table.h"
 
-enum { CANONICAL_VERSION = 2 }; /* 2: health by command */
+enum { CANONICAL_VERSION = 3 }; /* 2: health by command; 3: ports' protocols, egress */
 
 /* A port's name to its place in `ports`. */
 static int find_health_port(struct manifest_file *file, const struct yaml_marks *marks,
@@ -98,7 +98,9 @@ static void put_lists(struct wire_writer *wire, const struct manifest *manifest)
     for (uint32_t i = 0; i < manifest->port_count; i++) {
         wire_put_text(wire, manifest->ports[i].name);
         wire_put_u16(wire, manifest->ports[i].container_port);
+        wire_put_u8(wire, (uint8_t)manifest->ports[i].protocol);
     }
+    wire_put_u8(wire, (uint8_t)manifest->egress);
 }
 
 static void put_health(struct wire_writer *wire, const struct manifest *manifest)
@@ -185,7 +187,9 @@ static void get_lists(struct wire_reader *wire, struct manifest *manifest)
     for (uint32_t i = 0; i < manifest->port_count; i++) {
         wire_text(wire, manifest->ports[i].name, sizeof(manifest->ports[i].name));
         manifest->ports[i].container_port = wire_u16(wire);
+        manifest->ports[i].protocol = (enum manifest_protocol)get_count(wire, MANIFEST_UDP);
     }
+    manifest->egress = (enum manifest_egress)get_count(wire, MANIFEST_EGRESS_INTERNET);
 }
 
 static void get_health(struct wire_reader *wire, struct manifest *manifest)

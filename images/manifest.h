@@ -19,6 +19,8 @@ enum manifest_restart {
     MANIFEST_RESTART_ON_FAILURE,
     MANIFEST_RESTART_NEVER
 };
+enum manifest_protocol { MANIFEST_TCP, MANIFEST_UDP };
+enum manifest_egress { MANIFEST_EGRESS_NONE, MANIFEST_EGRESS_INTERNET };
 enum manifest_arch {
     MANIFEST_ARCH_ANY,
     MANIFEST_ARCH_AMD64,
@@ -37,6 +39,7 @@ struct manifest_words { /* a bounded list of texts: each word with its NUL */
 struct manifest_port {
     char name[NAME_CHARS_MAX + 1];
     uint16_t container_port;
+    enum manifest_protocol protocol;
 };
 
 struct manifest {
@@ -58,6 +61,7 @@ struct manifest {
     char labels[LABELS_MAX][LABEL_CHARS_MAX + 1];
     uint32_t port_count;
     struct manifest_port ports[PORTS_PER_SERVICE_MAX];
+    enum manifest_egress egress;
     bool has_health;
     struct manifest_words health_command; /* no words: the port is asked */
     uint32_t health_port;                 /* index into ports */

@@ -162,6 +162,22 @@ static int check_health_command(const struct manifest *manifest, struct err *err
     return 0;
 }
 
+/* DNS asks for one number with both protocols, so only the pair must be unique. */
+static int check_ports(const struct manifest *manifest, struct err *err)
+{
+    for (uint32_t i = 0; i < manifest->port_count; i++) {
+        const struct manifest_port *port = &manifest->ports[i];
+
+        for (uint32_t j = 0; j < i; j++) {
+            if (manifest->ports[j].container_port == port->container_port &&
+                manifest->ports[j].protocol == port->protocol) {
+                return err_set(err, -EINVAL, "port %u is repeated", port->container_port);
+            }
+        }
+    }
+    return 0;
+}
+
 static int check_health(const struct manifest *manifest, const char **row_out, struct err *err)
 {
     if (!manifest->has_health) {
@@ -175,6 +191,9 @@ static int check_health(const struct manifest *manifest, const char **row_out, s
     } else if (manifest->health_port >= manifest->port_count) {
         *row_out = "health.port";
         return err_set(err, -EINVAL, "names no port of \"ports\"");
+    } else if (manifest->ports[manifest->health_port].protocol != MANIFEST_TCP) {
+        *row_out = "health.port";
+        return err_set(err, -EINVAL, "a udp port cannot be asked: name a tcp port or a command");
     }
     *row_out = "health.interval";
     if (manifest->health_timeout_ms > manifest->health_interval_ms) {
@@ -221,6 +240,10 @@ int manifest_check_whole(const struct manifest *manifest, const char **row_out, 
     if (r == 0) {
         *row_out = "requires.arch";
         r = check_archs(manifest, err);
+    }
+    if (r == 0) {
+        *row_out = "ports";
+        r = check_ports(manifest, err);
     }
     if (r == 0) {
         r = check_health(manifest, row_out, err);

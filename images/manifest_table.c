@@ -51,7 +51,7 @@ static int check_disk(const struct yaml_value *value, struct err *err)
     return 0;
 }
 
-/* Ports before this one must not have its name or number. */
+/* Ports before this one must not have its name. */
 static int check_port_name(const struct yaml_value *value, struct err *err)
 {
     const struct manifest *manifest = value->target;
@@ -64,19 +64,6 @@ static int check_port_name(const struct yaml_value *value, struct err *err)
         }
     }
     return r;
-}
-
-static int check_port_number(const struct yaml_value *value, struct err *err)
-{
-    const struct manifest *manifest = value->target;
-    const struct manifest_port *port = value->base;
-
-    for (const struct manifest_port *other = manifest->ports; other < port; other++) {
-        if (other->container_port == port->container_port) {
-            return err_set(err, -EINVAL, "port %u is repeated", port->container_port);
-        }
-    }
-    return 0;
 }
 
 static int store_argument(const struct yaml_value *value, struct err *err)
@@ -151,9 +138,9 @@ static const char *const restarts[] = {"always", "on-failure", "never", NULL, NU
 static const char *const instances[] = {"at-least", NULL, "at-most", NULL};
 static const char *const archs[] = {"any",  "amd64",   "arm64", "armhf",
                                     "i386", "riscv64", NULL,    NULL};
-static const char *const protocols[] = {"tcp", NULL, "udp", NULL};
+static const char *const protocols[] = {"tcp", "udp", NULL, NULL};
 static const char *const visibilities[] = {"public", NULL, "members", NULL};
-static const char *const egresses[] = {"none", NULL, "internet", NULL};
+static const char *const egresses[] = {"none", "internet", NULL, NULL};
 static const char *const modes[] = {"none", NULL, "snapshot", "shared", "volume", NULL};
 
 #define FIELD(name) YAML_FIELD(struct manifest, name)
@@ -197,11 +184,11 @@ static const struct yaml_key keys[] = {
      .max = PORTS_PER_SERVICE_MAX},
     {"ports[].name", YAML_TEXT, .is_needed = true, PORT(name), .min = 1, .hook = check_port_name},
     {"ports[].container", YAML_NUMBER, .is_needed = true, PORT(container_port), .min = 1,
-     .max = 65535, .hook = check_port_number},
-    {"ports[].protocol", YAML_CHOICE, NO_FIELD, .default_text = "tcp", .choices = protocols},
+     .max = 65535},
+    {"ports[].protocol", YAML_CHOICE, PORT(protocol), .default_text = "tcp", .choices = protocols},
     {"ports[].visibility", YAML_CHOICE, NO_FIELD, .default_text = "public",
      .choices = visibilities},
-    {"egress", YAML_CHOICE, NO_FIELD, .default_text = "none", .choices = egresses},
+    {"egress", YAML_CHOICE, FIELD(egress), .default_text = "none", .choices = egresses},
     {"health", YAML_MAPPING, .offset = offsetof(struct manifest, has_health)},
     {"health.port", YAML_HOOK, .hook = store_health_port},
     {"health.http", YAML_TEXT, FIELD(health_http), .hook = check_http},

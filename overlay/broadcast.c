@@ -5,21 +5,63 @@
 
 #include "base/check.h"
 
-uint32_t broadcast_split(const struct ring_node *nodes, uint32_t node_count,
+/* Where parts begin, in order. */
+struct cuts {
+    uint32_t count;
+    uint32_t at[BROADCAST_FANOUT];
+};
+
+/* The first node, and in each of so many equal stretches the first one that is linked. */
+static void cut_at_links(const struct broadcast_node *nodes, uint32_t node_count, struct cuts *cuts)
+{
+    uint64_t stretches = node_count < BROADCAST_FANOUT ? node_count : (uint32_t)BROADCAST_FANOUT;
+
+    cuts->count = 1;
+    cuts->at[0] = 0;
+    for (uint64_t i = 1; i < stretches; i++) {
+        uint32_t next = (uint32_t)((i + 1) * node_count / stretches);
+
+        for (uint32_t k = (uint32_t)(i * node_count / stretches); k < next; k++) {
+            if (nodes[k].is_linked) {
+                cuts->at[cuts->count++] = k;
+                break;
+            }
+        }
+    }
+}
+
+/* No part is longer than half of the whole. */
+static void halve_long(uint32_t node_count, struct cuts *cuts)
+{
+    for (uint32_t i = 0; i < cuts->count && cuts->count < BROADCAST_FANOUT; i++) {
+        uint32_t first = cuts->at[i];
+        uint32_t next = i + 1 < cuts->count ? cuts->at[i + 1] : node_count;
+
+        if (next - first > (node_count + 1) / 2) {
+            memmove(&cuts->at[i + 2], &cuts->at[i + 1],
+                    (cuts->count - i - 1) * sizeof(cuts->at[0]));
+            cuts->at[i + 1] = first + (next - first) / 2;
+            cuts->count++;
+        }
+    }
+}
+
+uint32_t broadcast_split(const struct broadcast_node *nodes, uint32_t node_count,
                          const struct ring_key *until,
                          struct broadcast_part parts_out[BROADCAST_FANOUT])
 {
-    uint32_t part_count = node_count < BROADCAST_FANOUT ? node_count : (uint32_t)BROADCAST_FANOUT;
+    struct cuts cuts;
 
-    for (uint32_t i = 0; i < part_count; i++) {
-        uint32_t first = (uint32_t)((uint64_t)i * node_count / part_count);
-        uint32_t next = (uint32_t)((uint64_t)(i + 1) * node_count / part_count);
-
-        CHECK(first < next);
-        parts_out[i].to = nodes[first];
-        parts_out[i].until = next < node_count ? nodes[next].position : *until;
+    if (node_count == 0) {
+        return 0;
     }
-    return part_count;
+    cut_at_links(nodes, node_count, &cuts);
+    halve_long(node_count, &cuts);
+    for (uint32_t i = 0; i < cuts.count; i++) {
+        parts_out[i].to = nodes[cuts.at[i]].node;
+        parts_out[i].until = i + 1 < cuts.count ? nodes[cuts.at[i + 1]].node.position : *until;
+    }
+    return cuts.count;
 }
 
 /* Does the interval from `self` to `a` reach farther than the one to `b`? */

@@ -4,10 +4,14 @@
  * Telling everyone, each node once: broadcast by interval. Pure.
  *
  * After El-Ansary, Alima, Brand and Haridi ("Efficient broadcast in structured P2P networks",
- * 2003): who begins covers the whole ring. Whoever covers an interval splits it into parts of
- * about equal numbers of the nodes that it knows there; the first node of a part is told, and
- * covers the rest of it. In a stable ring that makes n - 1 messages, and a depth of log16 n with
- * full membership.
+ * 2003): who begins covers the whole ring. Whoever covers an interval splits it into parts; the
+ * first node of a part is told, and covers the rest of it. In a stable ring that makes n - 1
+ * messages.
+ *
+ * A part begins where a link exists already, for a new one costs more than all the messages on it.
+ * With full membership and links to all the depth is log16 n; without any, parts are halves, and
+ * it is log2 n: whoever begins, halves of halves lie at the same distances, so that the few links
+ * that one broadcast has built serve the next.
  *
  * The parts must begin with nodes, and the first part with the first known node: nobody else
  * would cover what lies before a part's first node. One who does not acknowledge has its
@@ -25,6 +29,11 @@ enum {
     BROADCAST_KEPT_MS = 30000, /* the same, later than that, is told anew */
 };
 
+struct broadcast_node {
+    struct ring_node node;
+    bool is_linked; /* a message needs no new link */
+};
+
 struct broadcast_part {
     struct ring_node to;
     struct ring_key until; /* it covers what lies strictly between itself and this */
@@ -32,7 +41,7 @@ struct broadcast_part {
 
 /* Splits what lies before `until` among `nodes`, which lie there, in ring order. Returns the
  * number of parts. */
-uint32_t broadcast_split(const struct ring_node *nodes, uint32_t node_count,
+uint32_t broadcast_split(const struct broadcast_node *nodes, uint32_t node_count,
                          const struct ring_key *until,
                          struct broadcast_part parts_out[BROADCAST_FANOUT]);
 

@@ -113,6 +113,18 @@ void detector_pace(struct detector *detector, int member, uint64_t timeout_ms)
     detector->list[member].timeout_ms = timeout_ms;
 }
 
+void detector_expect(struct detector *detector, int member, uint32_t pace)
+{
+    CHECK(pace <= UINT8_MAX);
+    detector->list[member].pace = (uint8_t)pace;
+}
+
+/* Silent for so long, it is asked. */
+static uint64_t probe_ms(const struct watched *watched)
+{
+    return PROBE_MS + (watched->pace > 1 ? (uint64_t)STABILISE_MS * (watched->pace - 1U) : 0);
+}
+
 /* --- what happens */
 
 static void on_heard(struct detector *detector, const struct detector_event *event,
@@ -239,7 +251,7 @@ static bool is_probe_due(const struct watched *watched, uint64_t own_now_ms)
     if (watched->probed_ms != 0) {
         return own_now_ms >= watched->next_ms;
     }
-    return watched->accused || since(own_now_ms, watched->heard_ms) >= PROBE_MS;
+    return watched->accused || since(own_now_ms, watched->heard_ms) >= probe_ms(watched);
 }
 
 static void check_one(struct detector *detector, int member, uint64_t now_ms,
@@ -325,7 +337,7 @@ static uint64_t wake_of(const struct detector *detector, const struct watched *w
     uint64_t wake_ms = watched->next_ms;
 
     if (watched->probed_ms == 0) {
-        wake_ms = watched->heard_ms + (watched->accused ? 0 : (uint64_t)PROBE_MS);
+        wake_ms = watched->heard_ms + (watched->accused ? 0 : probe_ms(watched));
     } else if (!watched->suspected && watched->probe_count > PROBES_MISSED_MIN) {
         wake_ms = sooner(wake_ms, watched->heard_ms + SUSPECT_MS);
     } else if (watched->suspected && watched->again_ms != 0) {

@@ -81,6 +81,7 @@ struct watched {
     bool is_denied;      /* by a helper */
     uint8_t sign_count;  /* links broken and connections refused since last heard */
     uint8_t probe_count; /* questions since last heard */
+    uint8_t pace;        /* it speaks every so many STABILISE_MS by itself; 0: 1 */
     uint64_t timeout_ms; /* for an answer; 0: unknown */
     uint64_t heard_ms;   /* or since when it has a chance */
     uint64_t probed_ms;  /* the first question since; 0: none */
@@ -110,6 +111,8 @@ void detector_forget(struct detector *detector, int member);
 void detector_excuse(struct detector *detector, int member, uint64_t until_ms);
 /* How long the member may take to answer. */
 void detector_pace(struct detector *detector, int member, uint64_t timeout_ms);
+/* By itself it speaks only every so many STABILISE_MS. */
+void detector_expect(struct detector *detector, int member, uint32_t pace);
 /* One event in, verdicts out. After a DEAD the member is no longer watched. */
 void detector_step(struct detector *detector, struct detector_event event,
                    struct detector_verdicts *verdicts_out);

@@ -42,7 +42,7 @@ static const struct message_row message_rows[] = {
     {minga_Message_lookup_tag, DOOR_MEMBER, asks_on_lookup},
     {minga_Message_seek_next_tag, DOOR_MEMBER, seeks_on_next},
     {minga_Message_record_put_tag, DOOR_MEMBER, record_put_on_message},
-    {minga_Message_record_copy_tag, DOOR_MEMBER, record_put_on_copy},
+    {minga_Message_record_copy_tag, DOOR_MEMBER, record_copy_on_message},
     {minga_Message_record_get_tag, DOOR_MEMBER, record_get_on_message},
     {minga_Message_chunk_offer_tag, DOOR_MEMBER, chunk_put_on_offer},
     {minga_Message_chunk_offers_tag, DOOR_MEMBER, chunk_offers_on_message},
@@ -235,6 +235,9 @@ void dispatch_received(struct overlay *overlay, const struct overlay_event *even
     overlay->speaker = arrival.member;
     if (arrival.member != MEMBER_NONE) {
         arrival.asker.node = overlay->membership.list[arrival.member].view.node;
+        if (arrival.asker.inbound) {
+            peer_called(overlay, arrival.member, arrival.asker.link);
+        }
         /* Who refuses is no member of ours, or not yet again: that it answers is no sign of life
          * of the member. (A node that has left, or was expelled, must not count as up for ever,
          * nor its refusals keep us from finding out that we are alone.) */
@@ -257,6 +260,7 @@ static void expire_one(struct overlay *overlay, struct request *request)
 {
     const struct request_row *row = &request_rows[request->kind];
 
+    peer_unheard(overlay, &request->to);
     if (row->on_timeout != NULL) {
         row->on_timeout(overlay, request);
     }
@@ -279,11 +283,19 @@ static void repeat(struct overlay *overlay, struct request *request)
     minga_Message message;
 
     note_missed(overlay, request);
+    if (request->busy_count == 0) {
+        peer_unheard(overlay, &request->to);
+    }
     request->repeat_ms = overlay->now_ms + request->repeat_every_ms;
     request->repeat_every_ms *= 2;
     if (request->reroute && !asks_reroute(overlay, request)) {
         requests_end(&overlay->requests, request);
         return;
+    }
+    if (request->kind == REQUEST_RECORD_READ) {
+        record_get_on_silence(overlay, request);
+    } else if (request->kind == REQUEST_RECORD_COPY) {
+        record_put_on_silence(overlay, request);
     }
     if (message_decode((struct bytes){request->bytes, request->length_bytes}, &message) == 0) {
         if (request->reroute && !request->has_other && asks_other(overlay, request)) {

@@ -26,8 +26,8 @@
 enum {
     FINGER_LEVELS_MAX = 8, /* 16^8 nodes and more */
     FINGER_SLOTS = FINGER_LEVELS_MAX * 15,
-    FINGER_SLOT_CANDIDATES = 3,
-    FINGERS_MAX = 192,
+    FINGER_SLOT_CANDIDATES = 5,
+    FINGERS_MAX = 256,
     FINGER_SLOT_NONE = -1,
 
     FINGERS_FILL_MS = 500,          /* between look-ups while slots are known to be wrong */

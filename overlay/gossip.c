@@ -56,6 +56,8 @@ static void on_gone(struct overlay *overlay, int index)
     far_lost(overlay, index);
     place_lost(overlay, index);
     dispatch_gone(overlay, &member->view.node);
+    member->has_caller = false;
+    settled_drop(overlay, &member->view.node);
     if (member->linked) {
         peer_hang_up(overlay, &member->view.node);
     }

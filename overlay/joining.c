@@ -415,6 +415,11 @@ void joining_synced(struct overlay *overlay, bool ok)
                 ? overlay->membership.count > 1
                 : memcmp(overlay->sync.digest.admissions,
                          overlay->membership.digest_admissions.bytes, ID_BYTES) == 0;
+    /* Others join meanwhile: that race is not won, nor need it be. */
+    equal =
+        equal || (join->passes > 0 && !overlay->sync.digest.large &&
+                  memcmp(overlay->sync.digest.admissions, join->seen_admissions, ID_BYTES) != 0);
+    memcpy(join->seen_admissions, overlay->sync.digest.admissions, ID_BYTES);
     join->passes++;
     if (overlay->self_index != MEMBER_NONE && (equal || join->passes >= JOIN_PASSES_MAX)) {
         become_member(overlay);
@@ -426,22 +431,6 @@ void joining_synced(struct overlay *overlay, bool ok)
 }
 
 /* --- both: begin to act */
-
-static void dial_known(struct overlay *overlay)
-{
-    uint32_t count = overlay->membership.count;
-    uint32_t start = (uint32_t)random_below(&overlay->random, count);
-    uint32_t dialled_count = 0;
-
-    for (uint32_t i = 0; i < count && dialled_count < START_DIALS_MAX; i++) {
-        uint32_t index = (start + i) % count;
-
-        if ((int)index != overlay->self_index) {
-            peer_greet(overlay, &overlay->membership.list[index].view.node);
-            dialled_count++;
-        }
-    }
-}
 
 static bool is_alone(const struct overlay *overlay)
 {
@@ -472,7 +461,7 @@ void joining_begin(struct overlay *overlay)
         begin.alone = is_alone(overlay);
         place_event(overlay, &begin);
     }
-    dial_known(overlay);
+    dials_begin(overlay);
     overlay->sync_ms = overlay->now_ms + SYNC_MS;
     overlay->redial_ms = overlay->now_ms + REDIAL_MS;
 }

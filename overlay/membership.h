@@ -45,11 +45,14 @@ struct member {
     bool has_curve_key; /* its X25519 key was derived once */
     uint8_t curve_key[32];
     /* the link to it, kept here because it lives as long */
-    bool greeted;          /* HELLO is sent on the present outbound link */
-    bool is_large;         /* it keeps a part of the membership only */
-    bool linked;           /* an outbound link is or may be open */
-    uint64_t refused_ms;   /* it had forgotten us then */
-    bool is_up;            /* it has been up since */
+    bool greeted;        /* HELLO is sent on the present outbound link */
+    bool is_large;       /* it keeps a part of the membership only */
+    bool linked;         /* an outbound link is or may be open */
+    uint64_t refused_ms; /* it had forgotten us then */
+    bool is_up;          /* it has been up since */
+    bool is_broken;      /* it was lost, or refused, and has not been up since */
+    bool has_caller;     /* it has dialled us, and greeted, on link `caller` */
+    uint64_t caller;
     bool is_refused;       /* no process listened at its address the last time */
     struct rtt rtt;        /* over it */
     uint64_t sent_ms;      /* last message to it */

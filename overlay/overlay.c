@@ -86,12 +86,14 @@ static uint64_t next_wake(const struct overlay *overlay)
 
     sooner(&wake_ms, overlay->goodbye_ms);
     sooner(&wake_ms, overlay->keep.again_ms);
+    sooner(&wake_ms, record_put_wake(overlay));
     sooner(&wake_ms, chunk_get_wake(overlay));
     sooner(&wake_ms, bulk_wake(&overlay->offers));
     sooner(&wake_ms, seeks_wake(overlay));
     if (overlay->phase == PHASE_MEMBER && overlay->started) {
         sooner(&wake_ms, detector_wake(&overlay->detector));
         sooner(&wake_ms, overlay->redial_ms);
+        sooner(&wake_ms, dials_wake(overlay));
         sooner(&wake_ms, sync_wake(overlay));
         if (overlay->ring.phase != RING_OUT) {
             sooner(&wake_ms, place_wake(overlay));
@@ -165,6 +167,7 @@ static void housekeeping(struct overlay *overlay)
     dispatch_expire(overlay);
     goodbye_tick(overlay);
     keep_tick(overlay);
+    record_put_tick(overlay);
     chunk_get_tick(overlay);
     chunk_offers_tick(overlay);
     seeks_tick(overlay);
@@ -176,6 +179,7 @@ static void housekeeping(struct overlay *overlay)
     scale_tick(overlay);
     contacts_tick(overlay);
     sync_tick(overlay);
+    dials_tick(overlay);
     redial(overlay);
     close_idle(overlay);
 }
@@ -199,7 +203,7 @@ static void on_stored(struct overlay *overlay, const struct overlay_event *event
 {
     if (!place_on_stored(overlay, event->token, event->failed) &&
         !keep_on_stored(overlay, event->token, event->failed)) {
-        record_put_on_stored(overlay, event->token, event->failed);
+        record_copy_on_stored(overlay, event->token, event->failed);
     }
 }
 

@@ -151,7 +151,8 @@ void peer_send(struct overlay *overlay, const struct node_id *to, const minga_Me
 {
     struct overlay_peer peer;
 
-    if (peer_is_self(overlay, to) || !find_peer(overlay, to, &peer)) {
+    if (peer_is_self(overlay, to) || caller_send(overlay, to, message, chunk) ||
+        !find_peer(overlay, to, &peer)) {
         return;
     }
     if (message->which_kind != minga_Message_join_tag || message->kind.join.relayed) {
@@ -177,29 +178,13 @@ void peer_greet(struct overlay *overlay, const struct node_id *to)
 void peer_reply(struct overlay *overlay, const struct asker *asker, minga_Message *message,
                 const struct chunk_id *chunk)
 {
-    struct overlay_effect *effect;
-    uint8_t bytes[MESSAGE_BYTES_MAX];
-    int length;
-
     message->reply = true;
     message->request = asker->request;
-    if (!asker->inbound) {
+    if (asker->inbound) {
+        caller_send_on(overlay, asker->link, message, chunk);
+    } else {
         peer_send(overlay, &asker->node, message, chunk);
-        return;
     }
-    length = message_encode(message, bytes, sizeof(bytes));
-    CHECK(length > 0);
-    effect = effect_add(overlay, OVERLAY_REPLY);
-    if (effect == NULL) {
-        return;
-    }
-    effect->link = asker->link;
-    effect->message = effect_keep(overlay, (struct bytes){bytes, (size_t)length});
-    if (chunk != NULL) {
-        effect->has_chunk = true;
-        effect->chunk = *chunk;
-    }
-    overlay->counters.sent_messages++;
 }
 
 void peer_refuse(struct overlay *overlay, const struct asker *asker, minga_RefusedCode code,
@@ -218,7 +203,7 @@ uint64_t peer_timeout_ms(const struct overlay *overlay, const struct node_id *no
     int index = membership_find(&overlay->membership, node);
 
     /* The first words on a link wait for it to be built. */
-    if (index == MEMBER_NONE || !overlay->membership.list[index].is_up) {
+    if (index == MEMBER_NONE || !peer_is_linked(&overlay->membership.list[index])) {
         return REPLY_MS;
     }
     return rtt_timeout_ms(&overlay->membership.list[index].rtt);
@@ -240,8 +225,8 @@ static struct request *enter_request(struct overlay *overlay, enum request_kind 
     message->request = request->id;
     request->to = *to;
     index = membership_find(&overlay->membership, to);
-    request->is_measured =
-        request_is_prompt(kind) && index != MEMBER_NONE && overlay->membership.list[index].is_up;
+    request->is_measured = request_is_prompt(kind) && index != MEMBER_NONE &&
+                           peer_is_linked(&overlay->membership.list[index]);
     request->sent_ms = overlay->now_ms;
     request->deadline_ms = overlay->now_ms + timeout_ms;
     length = message_encode(message, request->bytes, sizeof(request->bytes));
@@ -299,6 +284,8 @@ void peer_hang_up(struct overlay *overlay, const struct node_id *node)
         overlay->membership.list[index].greeted = false;
         overlay->membership.list[index].linked = false;
         overlay->membership.list[index].is_up = false;
+        overlay->membership.list[index].is_broken = false;
+        overlay->membership.list[index].has_caller = false;
     }
     effect = effect_add(overlay, OVERLAY_HANG_UP);
     if (effect != NULL) {
@@ -316,6 +303,7 @@ void peer_on_link_up(struct overlay *overlay, const struct node_id *node)
     }
     if (index != MEMBER_NONE) {
         overlay->membership.list[index].is_up = true;
+        overlay->membership.list[index].is_broken = false;
         overlay->membership.list[index].is_refused = false;
     }
     if (overlay->phase != PHASE_OUTSIDE) {
@@ -338,6 +326,8 @@ void peer_on_link_lost(struct overlay *overlay, const struct node_id *node, bool
     member = &overlay->membership.list[index];
     member->greeted = false;
     member->is_up = false;
+    member->is_broken = true;
+    member->has_caller = false;
     member->is_refused = refused;
     dispatch_link_lost(overlay, node, refused);
     if (!membership_in_ring(member)) {
@@ -437,7 +427,7 @@ void peer_welcome(struct overlay *overlay, const struct asker *asker, int index)
     peer_reply(overlay, asker, &message, NULL);
 }
 
-static bool digest_differs(const struct overlay *overlay, const minga_Digest *theirs)
+bool peer_digest_differs(const struct overlay *overlay, const minga_Digest *theirs)
 {
     minga_Digest ours = minga_Digest_init_zero;
 
@@ -469,7 +459,7 @@ static void take_greeting(struct overlay *overlay, int index, struct bytes recor
     }
     overlay->membership.list[index].is_large = digest->large;
     scale_hear(overlay, digest);
-    if (digest_differs(overlay, digest)) {
+    if (peer_digest_differs(overlay, digest)) {
         sync_want(overlay, index);
     }
 }
@@ -537,6 +527,7 @@ void peer_on_hello(struct overlay *overlay, const struct arrival *arrival)
            sizeof(arrival->source->curve_key)); /* proven, perhaps before it was a member */
     overlay->membership.list[index].has_curve_key = true;
     links_greeted(&overlay->links, arrival->source->link, index, overlay->now_ms);
+    peer_called(overlay, index, arrival->source->link);
     if (hello->has_digest) {
         bans_tell(overlay, &arrival->asker, &hello->digest);
     }

@@ -10,11 +10,6 @@ enum {
     EPOCH_STRETCH = 1024, /* epochs that are durable ahead of their use */
 };
 
-static struct ring_node ring_node_of(const struct member *member)
-{
-    return (struct ring_node){member->view.node, member->position};
-}
-
 /* --- the question */
 
 static struct request *find_question(struct overlay *overlay, const struct node_id *to)
@@ -59,8 +54,10 @@ static void ask(struct overlay *overlay, const struct node_id *to)
         ring->phase == RING_IN && !ring_is_leased(ring, overlay->now_ms);
     message.kind.stabilise.digest = (uint32_t)membership_digest(&overlay->membership);
     message.kind.stabilise.version = version;
+    message.kind.stabilise.pace = ring->pace > 1 ? ring->pace : 0;
+    message.kind.stabilise.paces = ring->paces > 1 ? ring->paces : 0;
     if (id_equal(&overlay->list_from.id, &to->id)) {
-        message.kind.stabilise.known = overlay->list_version;
+        message.kind.stabilise.known = overlay->list.version;
     }
     if (!is_acked) {
         fill_before(overlay, &message.kind.stabilise);
@@ -68,6 +65,7 @@ static void ask(struct overlay *overlay, const struct node_id *to)
     request = peer_request(overlay, REQUEST_STABILISE, to, &message, STABILISE_MS);
     if (request != NULL) {
         request->token = version;
+        request->purpose = (uint8_t)ring->pace;
         request->repeat_ms = overlay->now_ms + QUESTION_MS;
         request->repeat_every_ms = QUESTION_MS;
     }
@@ -75,12 +73,16 @@ static void ask(struct overlay *overlay, const struct node_id *to)
 
 /* --- what the ring wants done */
 
-/* New neighbours hold other records: compare with all who share some with us. */
+/* New neighbours hold other records: compare with all who share some with us. Whoever has none
+ * waits to be asked. */
 static void compare_with_neighbours(struct overlay *overlay)
 {
     struct node_id nodes[2 * RECORD_COPIES];
     uint32_t count = overlay->routing->neighbour_set(&overlay->router, 2 * RECORD_COPIES, nodes);
 
+    if (!overlay->large && overlay->records.count == 0 && overlay->chunks.count == 0) {
+        return;
+    }
     for (uint32_t i = 0; i < count; i++) {
         sync_want(overlay, membership_find(&overlay->membership, &nodes[i]));
     }
@@ -91,13 +93,20 @@ static void compare_with_neighbours(struct overlay *overlay)
 static void on_ring_changed(struct overlay *overlay)
 {
     overlay->chunk_quiet_ms = overlay->now_ms + SYNC_MS;
+    sync_hasten(overlay);
     compare_with_neighbours(overlay);
 }
 
 static void tell_arc(struct overlay *overlay)
 {
     struct overlay_effect *effect = effect_add(overlay, OVERLAY_ARC);
+    const struct id *self = &overlay->ring.self.position.id;
 
+    if (!overlay->had_arc || !id_in_arc(&overlay->ring.arc_from.id, &overlay->arc_from.id, self)) {
+        settled_begin(overlay); /* it has not only become smaller */
+    }
+    overlay->had_arc = true;
+    overlay->arc_from = overlay->ring.arc_from;
     if (effect != NULL) {
         effect->arc_from = overlay->ring.arc_from;
         effect->arc_to = overlay->ring.self.position;
@@ -152,6 +161,7 @@ static void step(struct overlay *overlay, struct ring_event *event,
     event->now_ms = overlay->now_ms;
     ring_step(&overlay->ring, event, effects_out);
     if (was_leased != ring_is_leased(&overlay->ring, overlay->now_ms)) {
+        settled_begin(overlay);
         effect_trace(overlay, "%s", was_leased ? "no lease any more" : "has a lease");
     }
     perform(overlay, effects_out);
@@ -188,7 +198,7 @@ static bool find_before(const struct overlay *overlay, struct ring_node *node_ou
             return false;
         }
         if (membership_in_ring(&membership->list[index])) {
-            *node_out = ring_node_of(&membership->list[index]);
+            *node_out = place_of_member(&membership->list[index]);
             return true;
         }
     }
@@ -199,7 +209,7 @@ static void fill_lost(const struct overlay *overlay, const struct member *member
                       struct ring_event *event)
 {
     event->kind = RING_LOST;
-    event->node = ring_node_of(member);
+    event->node = place_of_member(member);
     event->lost_ms = member->view.changed_ms;
     /* One that left says itself that it answers no more; one whose addresses all refuse is none. */
     event->is_gone = member->view.state == MEMBER_LEFT || member->refused;
@@ -226,20 +236,9 @@ static void lose_all(struct overlay *overlay)
     }
 }
 
-/* A link to the predecessor is kept, so that its end is noticed at once. */
-static void reach_predecessor(struct overlay *overlay)
-{
-    const struct member *before = first_predecessor(overlay);
-
-    if (before != NULL && !before->linked && membership_in_ring(before)) {
-        peer_greet(overlay, &before->view.node);
-    }
-}
-
 static void after_step(struct overlay *overlay)
 {
     lose_all(overlay);
-    reach_predecessor(overlay);
     watch_neighbours(overlay);
 }
 
@@ -260,7 +259,7 @@ void place_known(struct overlay *overlay, int index)
     if (index == overlay->self_index) {
         return;
     }
-    event.node = ring_node_of(&overlay->membership.list[index]);
+    event.node = place_of_member(&overlay->membership.list[index]);
     place_event(overlay, &event);
     on_ring_changed(overlay);
 }
@@ -279,7 +278,7 @@ void place_lost(struct overlay *overlay, int index)
         if ((int)i != overlay->self_index && membership_in_ring(member)) {
             struct ring_effects effects;
 
-            known.node = ring_node_of(member);
+            known.node = place_of_member(member);
             step(overlay, &known, &effects);
         }
     }
@@ -340,29 +339,12 @@ bool place_on_stored(struct overlay *overlay, uint64_t token, bool failed)
 
 /* --- what others say */
 
-/* Of any member we know where it stands. */
-static bool find_node(struct overlay *overlay, const pb_byte_t bytes[ID_BYTES], bool only_up,
-                      struct ring_node *node_out)
-{
-    struct node_id node = {message_id(bytes)};
-    int index = membership_find(&overlay->membership, &node);
-
-    if (index == MEMBER_NONE || !membership_in_ring(&overlay->membership.list[index])) {
-        contacts_named(overlay, &node);
-        if (index == MEMBER_NONE || only_up) {
-            return false;
-        }
-    }
-    *node_out = ring_node_of(&overlay->membership.list[index]);
-    return true;
-}
-
 static void take_before(struct overlay *overlay, const pb_byte_t list[][ID_BYTES], pb_size_t count,
                         struct ring_event *event)
 {
     event->has_list = count > 0;
     for (pb_size_t i = 0; i < count && event->list_count < PREDECESSORS_MAX; i++) {
-        if (find_node(overlay, list[i], false, &event->list[event->list_count])) {
+        if (place_find(overlay, list[i], false, &event->list[event->list_count])) {
             event->list_count++;
         } else if (i == 0) {
             event->is_partial = true;
@@ -389,14 +371,14 @@ static void fill_answer(const struct overlay *overlay, const struct ring_answer 
     reply->digest = (uint32_t)membership_digest(&overlay->membership);
     reply->told = answer->told_version;
     reply->version = ring_after_version(ring);
+    reply->paces = answer->paces > 1 ? answer->paces : 0;
     if (answer->is_handed || answer->verdict == RING_OTHER) {
         message_put_id(reply->from.bytes, &answer->other.node.id);
         reply->from.size = ID_BYTES;
     }
     reply->epoch = answer->is_handed ? answer->epoch : 0;
-    for (uint32_t i = 0; i < ring->successor_count && reply->version != known; i++) {
-        message_put_id(reply->successors[i], &ring->successors[i].node.id);
-        reply->successors_count = (pb_size_t)(i + 1);
+    if (reply->version != known) {
+        news_fill(overlay, known, reply);
     }
 }
 
@@ -411,21 +393,24 @@ void place_on_stabilise(struct overlay *overlay, const struct arrival *arrival)
         !membership_in_ring(&overlay->membership.list[arrival->member])) {
         return;
     }
-    event.node = ring_node_of(&overlay->membership.list[arrival->member]);
+    event.node = place_of_member(&overlay->membership.list[arrival->member]);
     event.joined = !question->joining;
     event.leased = event.joined && !question->lapsed;
     event.epoch = question->epoch;
     event.version = question->version;
+    event.pace = question->pace;
+    event.paces = question->paces;
     take_before(overlay, question->predecessors, question->predecessors_count, &event);
     step(overlay, &event, &effects);
     message_init(&message, minga_Message_stabilise_reply_tag);
+    list_history_note(&overlay->lists, &overlay->ring);
     fill_answer(overlay, &effects.answer, question->known, &message.kind.stabilise_reply);
     peer_reply(overlay, &arrival->asker, &message, NULL);
     after_step(overlay);
     compare_digests(overlay, arrival->member, question->digest);
 }
 
-static void take_answer(struct overlay *overlay, const minga_StabiliseReply *reply,
+static void take_answer(struct overlay *overlay, const minga_StabiliseReply *reply, uint32_t base,
                         struct ring_event *event)
 {
     struct ring_answer *answer = &event->answer;
@@ -434,27 +419,29 @@ static void take_answer(struct overlay *overlay, const minga_StabiliseReply *rep
     answer->verdict = (enum ring_verdict)reply->verdict;
     answer->told_version = reply->told;
     answer->epoch = reply->epoch;
+    answer->paces = reply->paces;
     answer->is_handed = answer->verdict == RING_GRANTED && reply->from.size == ID_BYTES;
     event->has_other = reply->from.size == ID_BYTES &&
-                       find_node(overlay, reply->from.bytes, !answer->is_handed, &answer->other);
-    event->has_list = reply->successors_count > 0;
-    for (pb_size_t i = 0; i < reply->successors_count && event->list_count < SUCCESSORS_MAX; i++) {
-        if (find_node(overlay, reply->successors[i], true, &event->list[event->list_count])) {
-            event->list_count++;
-        }
+                       place_find(overlay, reply->from.bytes, !answer->is_handed, &answer->other);
+    news_take(overlay, reply, base, event);
+}
+
+/* Which version of the keeper's list the question named. */
+static uint32_t known_when_asked(const struct request *request)
+{
+    minga_Message question;
+
+    if (message_decode((struct bytes){request->bytes, request->length_bytes}, &question) < 0) {
+        return 0;
     }
-    /* One that is not known here, or not up, may be so later: then the list is wanted again. */
-    if (event->list_count == reply->successors_count) {
-        overlay->list_from = event->node.node;
-        overlay->list_version = reply->version;
-    }
+    return question.kind.stabilise.known;
 }
 
 void place_on_reply(struct overlay *overlay, const struct request *request,
                     const struct arrival *arrival)
 {
     const minga_StabiliseReply *reply = &arrival->message->kind.stabilise_reply;
-    struct ring_event event = {.sent_ms = request->sent_ms};
+    struct ring_event event = {.sent_ms = request->sent_ms, .pace = request->purpose};
 
     if (arrival->member == MEMBER_NONE ||
         arrival->message->which_kind != minga_Message_stabilise_reply_tag ||
@@ -462,9 +449,10 @@ void place_on_reply(struct overlay *overlay, const struct request *request,
         reply->verdict > minga_LeaseAnswer_LEASE_IDLE) {
         return;
     }
-    event.node = ring_node_of(&overlay->membership.list[arrival->member]);
-    take_answer(overlay, reply, &event);
+    event.node = place_of_member(&overlay->membership.list[arrival->member]);
+    take_answer(overlay, reply, known_when_asked(request), &event);
     place_event(overlay, &event);
+    news_doubt(overlay, &event);
     compare_digests(overlay, arrival->member, reply->digest);
 }
 
@@ -486,7 +474,7 @@ void place_on_goodbye(struct overlay *overlay, const struct arrival *arrival)
     const minga_Goodbye *goodbye = &arrival->message->kind.goodbye;
     struct ring_event event = {.kind = RING_HANDED};
 
-    event.node = ring_node_of(&overlay->membership.list[arrival->member]);
+    event.node = place_of_member(&overlay->membership.list[arrival->member]);
     event.epoch = goodbye->epoch;
     take_before(overlay, goodbye->predecessors, goodbye->predecessors_count, &event);
     if (event.has_list) {

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* Reading an owner's record: the nearest holders are asked, the newest answer stands. */
+/*
+ * Reading an owner's record. The responsible node is asked alone: when it has compared with the
+ * other holders (settled.c), what it says stands, "none" too. Else, or when it does not answer at
+ * once, others are asked as well, and the newest answer stands.
+ */
 #include <string.h>
 
 #include "base/check.h"
@@ -50,10 +54,17 @@ static void ask_holders(struct overlay *overlay, struct get *get, uint32_t count
 /* All that were asked have answered, or did not: enough, or are there more to ask? */
 static void go_on(struct overlay *overlay, struct get *get)
 {
-    if (get->waiting_count > 0) {
+    if (get->waiting_count > 0 && !get->settled) {
         return;
     }
-    if (!get->found && get->asked_count < get->holder_count) {
+    if (get->settled) {
+        end_get(overlay, get);
+        return;
+    }
+    if (get->asked_count < GET_NEAREST) {
+        ask_holders(overlay, get, GET_NEAREST - get->asked_count);
+    }
+    if (get->waiting_count == 0 && !get->found && get->asked_count < get->holder_count) {
         ask_holders(overlay, get, RECORD_COPIES);
     }
     if (get->waiting_count == 0) {
@@ -79,6 +90,7 @@ static struct get *new_get(struct overlay *overlay, uint64_t token, const struct
         if (!get->used) {
             memset(get, 0, offsetof(struct get, best));
             get->found = false;
+            get->settled = false;
             get->used = true;
             get->number = ++overlay->last_token;
             get->token = token;
@@ -97,7 +109,7 @@ static void find_holders(struct overlay *overlay, struct get *get, const struct 
         if (get->holder_count > 1) {
             near_sort(overlay, &get->holders[1], get->holder_count - 1);
         }
-        ask_holders(overlay, get, GET_NEAREST);
+        ask_holders(overlay, get, 1);
     } else if (search_start(overlay, place, SEARCH_RECORD_GET, get->number)) {
         get->waiting_count++;
     }
@@ -118,7 +130,8 @@ void overlay_record_get(struct overlay *overlay, const struct overlay_event *now
         if (local != NULL) {
             consider(get, local);
         }
-        if (local == NULL || !ring_responsible(&overlay->ring, &place, overlay->now_ms)) {
+        get->settled = settled_is_whole(overlay, &place);
+        if (!get->settled) {
             find_holders(overlay, get, &place);
         }
         go_on(overlay, get);
@@ -135,6 +148,7 @@ void record_get_on_message(struct overlay *overlay, const struct arrival *arriva
     minga_Message message;
 
     message_init(&message, minga_Message_record_reply_tag);
+    message.kind.record_reply.settled = settled_is_whole(overlay, &(struct ring_key){service.id});
     if (record != NULL) {
         memcpy(message.kind.record_reply.record.bytes, record->bytes, record->length_bytes);
         message.kind.record_reply.record.size = (pb_size_t)record->length_bytes;
@@ -170,6 +184,10 @@ void record_get_on_reply(struct overlay *overlay, const struct request *request,
     CHECK(get->waiting_count > 0);
     get->waiting_count--;
     if (message->which_kind == minga_Message_record_reply_tag &&
+        id_equal(&request->to.id, &get->holders[0].id)) {
+        get->settled = message->kind.record_reply.settled;
+    }
+    if (message->which_kind == minga_Message_record_reply_tag &&
         record_open((struct bytes){message->kind.record_reply.record.bytes,
                                    message->kind.record_reply.record.size},
                     &record) == 0 &&
@@ -190,6 +208,15 @@ void record_get_on_timeout(struct overlay *overlay, const struct request *reques
     }
 }
 
+void record_get_on_silence(struct overlay *overlay, const struct request *request)
+{
+    struct get *get = find_get(overlay, request->token);
+
+    if (get != NULL) {
+        ask_holders(overlay, get, GET_NEAREST);
+    }
+}
+
 void record_get_on_holders(struct overlay *overlay, uint64_t number, const struct node_id *holders,
                            uint32_t count)
 {
@@ -205,6 +232,6 @@ void record_get_on_holders(struct overlay *overlay, uint64_t number, const struc
     for (uint32_t i = 0; i < count; i++) {
         get->holders[i] = holders[i];
     }
-    ask_holders(overlay, get, GET_NEAREST);
+    ask_holders(overlay, get, 1);
     go_on(overlay, get);
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
  * Writing an owner's record. The asker sends it to the node responsible for the service. That one
- * first reads what the other holders have (it may have taken the arc over only now), compares the
- * sequence, stores, copies, and answers when enough holders have it durably.
+ * first reads what those holders have with whom it has not compared everything yet (settled.c: it
+ * may have taken the arc over only now), compares the sequence, stores it here and with another
+ * holder at the same time, and answers when enough of them have it durably. The other copies
+ * follow. What it may not decide any more by then, another one decides.
  */
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +13,10 @@
 #include "overlay/state.h"
 
 enum { PUT_MS = 8000, PUT_READ_MS = REPLY_MS, PUT_COPY_MS = 2000, COPY_ROUNDS_MAX = 3 };
+enum {
+    COPY_REPEAT_MS = 100, /* the first holder is silent for so long: all others are sent one, too */
+    SPREAD_MS = 100,      /* the copies that nobody waits for are sent so much later */
+};
 enum { COPIED_REPLY_MS = 4 * REPLY_MS };
 
 static const enum overlay_outcome outcomes[] = {
@@ -30,37 +36,6 @@ static enum overlay_outcome outcome_of(minga_Outcome outcome)
 static struct ring_key ring_key_of(const struct record *record)
 {
     return (struct ring_key){record->key.service.id};
-}
-
-enum record_merge record_keep(struct overlay *overlay, const struct record *record,
-                              uint64_t store_token)
-{
-    enum record_merge merge = records_merge(&overlay->records, record);
-    struct overlay_effect *effect;
-
-    if (merge != RECORD_NEWER) {
-        return merge;
-    }
-    effect_store(overlay,
-                 &(struct overlay_blob){.kind = BLOB_RECORD,
-                                        .key = record->key.service.id,
-                                        .number = record->key.number,
-                                        .bytes = {record->bytes, record->length_bytes}},
-                 store_token);
-    effect = effect_add(overlay, OVERLAY_RECORD);
-    if (effect != NULL) {
-        effect->service = record->key.service;
-        effect->number = record_number(&record->key);
-        effect->record_kind = record_kind(&record->key);
-    }
-    return merge;
-}
-
-/* Where everyone is known: has the owner a node? In a large community the member answers for it
- * that brings the record. */
-static bool owner_stands(const struct overlay *overlay, const struct public_key *owner)
-{
-    return overlay->large || overlay_owner_is_member(overlay, owner);
 }
 
 /* --- ends of a put */
@@ -88,95 +63,177 @@ static void end_put(struct overlay *overlay, struct put *put, minga_Outcome outc
     put->phase = PUT_FREE;
 }
 
-static struct pending_store *new_store(struct overlay *overlay)
+static void say_busy(struct overlay *overlay, const struct asker *asker)
 {
-    for (uint32_t i = 0; i < STORES_MAX; i++) {
-        struct pending_store *store = &overlay->stores[i];
+    minga_Message message;
 
-        if (!store->used) {
-            memset(store, 0, sizeof(*store));
-            store->used = true;
-            store->token = ++overlay->last_token;
-            return store;
-        }
+    message_init(&message, minga_Message_busy_tag);
+    peer_reply(overlay, asker, &message, NULL);
+}
+
+static void send_put(struct overlay *overlay, uint64_t token, const struct record *record)
+{
+    struct ring_key key = ring_key_of(record);
+    struct node_id next = overlay->self;
+    minga_Message message;
+    struct request *request;
+    bool looks_first;
+
+    message_init(&message, minga_Message_record_put_tag);
+    memcpy(message.kind.record_put.record.bytes, record->bytes, record->length_bytes);
+    message.kind.record_put.record.size = (pb_size_t)record->length_bytes;
+    looks_first = search_is_wanted(overlay, &key);
+    if (!looks_first) {
+        (void)overlay->routing->next_hop(&overlay->router, &key, &next);
     }
-    return NULL;
+    request = peer_request(overlay, REQUEST_RECORD_PUT, &next, &message, PUT_MS);
+    if (request == NULL) {
+        (void)effect_done(overlay, token, OVERLAY_FULL, "too many requests are under way");
+        return;
+    }
+    request->token = token;
+    request->reroute = true;
+    request->key = key;
+    /* The other side reads and copies before it answers. */
+    request->repeat_every_ms = COPIED_REPLY_MS;
+    request->repeat_ms =
+        overlay->now_ms + (uint64_t)(peer_is_self(overlay, &next) ? BUSY_MS : COPIED_REPLY_MS);
+    if (looks_first) {
+        search_first(overlay, request);
+    }
 }
 
 /* --- phases of a put on the responsible node */
 
-/* One round: every other holder is sent a copy. */
-static void send_copies(struct overlay *overlay, struct put *put)
+/* Is the key ours still, without a moment since the put began in which it may not have been? */
+static bool is_still_ours(const struct overlay *overlay, const struct put *put)
+{
+    struct ring_key key = ring_key_of(&put->record);
+
+    return ring_responsible(&overlay->ring, &key, overlay->now_ms) &&
+           put->term == overlay->settled.term;
+}
+
+/* Whoever is responsible now decides; if it finds this very record, it only makes copies. */
+static void give_back(struct overlay *overlay, struct put *put)
+{
+    put->phase = PUT_FREE;
+    if (put->local) {
+        send_put(overlay, put->token, &put->record);
+    } else {
+        say_busy(overlay, &put->asker);
+    }
+}
+
+static void find_holders(struct overlay *overlay, struct put *put)
 {
     struct node_id holders[RECORD_COPIES];
     struct ring_key key = ring_key_of(&put->record);
     uint32_t count = overlay->routing->replica_set(&overlay->router, &key, RECORD_COPIES, holders);
+
+    put->needed_count = count < RECORD_ACKNOWLEDGED_COPIES ? count : RECORD_ACKNOWLEDGED_COPIES;
+    put->holder_count = 0;
+    put->next_holder = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!peer_is_self(overlay, &holders[i])) {
+            put->holders[put->holder_count++] = holders[i];
+        }
+    }
+    near_sort(overlay, put->holders, put->holder_count);
+}
+
+/* To the next `count` holders. `number` 0: nobody waits for what they say. */
+static void send_copies(struct overlay *overlay, struct put *put, uint32_t count, uint64_t number)
+{
     minga_Message message;
 
-    put->phase = PUT_COPYING;
-    put->round_count++;
-    put->durable_count = 1;
-    put->needed_count = count < RECORD_ACKNOWLEDGED_COPIES ? count : RECORD_ACKNOWLEDGED_COPIES;
     message_init(&message, minga_Message_record_copy_tag);
     memcpy(message.kind.record_copy.record.bytes, put->record.bytes, put->record.length_bytes);
     message.kind.record_copy.record.size = (pb_size_t)put->record.length_bytes;
-    for (uint32_t i = 0; i < count; i++) {
-        struct request *request;
+    for (; count > 0 && put->next_holder < put->holder_count; count--) {
+        const struct node_id *holder = &put->holders[put->next_holder++];
+        struct request *request =
+            peer_request(overlay, REQUEST_RECORD_COPY, holder, &message, PUT_COPY_MS);
 
-        if (peer_is_self(overlay, &holders[i])) {
-            continue;
-        }
-        request = peer_request(overlay, REQUEST_RECORD_COPY, &holders[i], &message, PUT_COPY_MS);
-        if (request != NULL) {
-            request->token = put->number;
+        if (request != NULL && number != 0) {
+            request->token = number;
+            request->repeat_every_ms = COPY_REPEAT_MS;
+            request->repeat_ms = overlay->now_ms + COPY_REPEAT_MS;
             put->waiting_count++;
         }
     }
 }
 
-static void check_copied(struct overlay *overlay, struct put *put)
+static void acknowledge_put(struct overlay *overlay, struct put *put)
 {
-    while (put->durable_count < put->needed_count && put->waiting_count == 0 &&
-           put->round_count < COPY_ROUNDS_MAX) {
-        send_copies(overlay, put); /* whoever did not answer may be known as gone by now */
+    if (!is_still_ours(overlay, put)) {
+        give_back(overlay, put);
+        return;
     }
-    if (put->durable_count >= put->needed_count) {
-        end_put(overlay, put, minga_Outcome_OUTCOME_OK, "");
-    } else if (put->waiting_count == 0) {
-        /* The others will be offered it again by anti-entropy; it stands here. */
-        end_put(overlay, put, minga_Outcome_OUTCOME_FAILED,
-                "stored here, but no second member has confirmed a copy");
+    end_put(overlay, put, minga_Outcome_OUTCOME_OK, "");
+    if (put->next_holder < put->holder_count) {
+        put->phase = PUT_SPREADING;
+        put->spread_ms = overlay->now_ms + SPREAD_MS;
+        overlay->spreading_count++;
     }
 }
 
-static void start_copying(struct overlay *overlay, struct put *put)
+static void check_written(struct overlay *overlay, struct put *put)
 {
-    send_copies(overlay, put);
-    check_copied(overlay, put);
+    if (put->durable_count >= put->needed_count) {
+        acknowledge_put(overlay, put);
+        return;
+    }
+    if (put->is_storing || put->waiting_count > 0) {
+        return;
+    }
+    while (put->waiting_count == 0 && put->round_count < COPY_ROUNDS_MAX) {
+        if (put->next_holder == put->holder_count) {
+            put->round_count++;
+            find_holders(overlay, put); /* who did not answer may be known as gone by now */
+            put->durable_count = put->is_stored;
+        }
+        send_copies(overlay, put, RECORD_COPIES, put->number);
+        if (put->durable_count >= put->needed_count) {
+            acknowledge_put(overlay, put);
+            return;
+        }
+    }
+    if (put->waiting_count == 0) {
+        sync_hasten(overlay); /* the others will be offered it by anti-entropy, where it stands */
+        end_put(overlay, put, minga_Outcome_OUTCOME_FAILED,
+                put->is_stored ? "stored here, but no second member has confirmed a copy"
+                               : "the disk of the responsible node refused it");
+    }
+}
+
+/* Two disks at the same time: the own one, and that of the holder who answers soonest. */
+static void start_writing(struct overlay *overlay, struct put *put, bool is_stored)
+{
+    put->phase = PUT_WRITING;
+    put->is_stored = is_stored;
+    put->is_storing = !is_stored;
+    put->durable_count = is_stored;
+    find_holders(overlay, put);
+    send_copies(overlay, put, 1, put->number);
+    check_written(overlay, put);
 }
 
 static void start_storing(struct overlay *overlay, struct put *put)
 {
-    struct pending_store *store = new_store(overlay);
-
-    if (store == NULL) {
-        end_put(overlay, put, minga_Outcome_OUTCOME_FULL, "too many writes are under way");
-        return;
-    }
-    put->phase = PUT_STORING;
-    store->for_put = true;
-    store->put = (uint32_t)(put - overlay->puts);
-    switch (record_keep(overlay, &put->record, store->token)) {
+    switch (record_store(overlay, &put->record, NULL, put->number)) {
     case RECORD_NEWER:
+        start_writing(overlay, put, false);
         return;
-    case RECORD_SAME:
-        store->used = false;
-        start_copying(overlay, put);
+    case RECORD_SAME: /* a copy of it is being stored: it is asked for again */
+        give_back(overlay, put);
         return;
     case RECORD_OLDER:
+        end_put(overlay, put, minga_Outcome_OUTCOME_CONFLICT, "another write came first");
+        return;
     case RECORD_NO_ROOM:
-        store->used = false;
-        end_put(overlay, put, minga_Outcome_OUTCOME_FULL, "the table of records is full");
+        end_put(overlay, put, minga_Outcome_OUTCOME_FULL,
+                "the table of records is full, or too many writes are under way");
         return;
     }
 }
@@ -188,8 +245,10 @@ static void compare(struct overlay *overlay, struct put *put)
     uint64_t sequence = stands == NULL ? 0 : stands->sequence;
     char reason[REASON_CHARS_MAX + 1];
 
-    if (stands != NULL && id_equal(&stands->hash, &put->record.hash)) {
-        start_copying(overlay, put);
+    if (!is_still_ours(overlay, put)) {
+        give_back(overlay, put);
+    } else if (stands != NULL && id_equal(&stands->hash, &put->record.hash)) {
+        start_writing(overlay, put, true);
     } else if (put->record.sequence != sequence + 1) {
         (void)snprintf(reason, sizeof(reason), "another write came first (%llu stands)",
                        (unsigned long long)sequence);
@@ -215,9 +274,11 @@ static void start_reading(struct overlay *overlay, struct put *put)
     for (uint32_t i = 0; i < count; i++) {
         struct request *request;
 
-        if (peer_is_self(overlay, &holders[i])) {
+        /* One with whom everything was compared has nothing newer: it all goes through us. */
+        if (peer_is_self(overlay, &holders[i]) || settled_has(overlay, &holders[i])) {
             continue;
         }
+        settled_want(overlay, &holders[i]);
         request = peer_request(overlay, REQUEST_PUT_READ, &holders[i], &message, PUT_READ_MS);
         if (request != NULL) {
             request->token = put->number;
@@ -239,6 +300,41 @@ static struct put *find_put(struct overlay *overlay, uint64_t number)
     return NULL;
 }
 
+/* The other copies are in no hurry, and not in the way of what is asked. */
+static void spread(struct overlay *overlay, struct put *put)
+{
+    if (put->phase == PUT_SPREADING) {
+        send_copies(overlay, put, RECORD_COPIES, 0);
+        put->phase = PUT_FREE;
+        CHECK(overlay->spreading_count > 0);
+        overlay->spreading_count--;
+    }
+}
+
+void record_put_tick(struct overlay *overlay)
+{
+    for (uint32_t i = 0; i < PUTS_MAX && overlay->spreading_count > 0; i++) {
+        if (overlay->puts[i].phase == PUT_SPREADING &&
+            overlay->now_ms >= overlay->puts[i].spread_ms) {
+            spread(overlay, &overlay->puts[i]);
+        }
+    }
+}
+
+uint64_t record_put_wake(const struct overlay *overlay)
+{
+    uint64_t wake_ms = 0;
+
+    for (uint32_t i = 0; i < PUTS_MAX && overlay->spreading_count > 0; i++) {
+        const struct put *put = &overlay->puts[i];
+
+        if (put->phase == PUT_SPREADING && (wake_ms == 0 || put->spread_ms < wake_ms)) {
+            wake_ms = put->spread_ms;
+        }
+    }
+    return wake_ms;
+}
+
 /* Two writes of one record at a time would race each other through the phases. */
 static struct put *new_put(struct overlay *overlay, const struct record *record)
 {
@@ -247,19 +343,19 @@ static struct put *new_put(struct overlay *overlay, const struct record *record)
     for (uint32_t i = 0; i < PUTS_MAX; i++) {
         struct put *put = &overlay->puts[i];
 
-        if (put->phase == PUT_FREE) {
+        if (put->phase == PUT_FREE || (put->phase == PUT_SPREADING && free_put == NULL)) {
             free_put = put;
-        } else if (id_equal(&put->record.key.service.id, &record->key.service.id) &&
+        } else if (put->phase != PUT_SPREADING &&
+                   id_equal(&put->record.key.service.id, &record->key.service.id) &&
                    put->record.key.number == record->key.number) {
             return NULL;
         }
     }
     if (free_put != NULL) {
+        spread(overlay, free_put);
         memset(free_put, 0, offsetof(struct put, record));
-        free_put->waiting_count = 0;
-        free_put->durable_count = 0;
-        free_put->round_count = 0;
         free_put->number = ++overlay->last_token;
+        free_put->term = overlay->settled.term;
         free_put->record = *record;
     }
     return free_put;
@@ -295,38 +391,6 @@ bool record_put_here(struct overlay *overlay, const struct request *request)
     return put_here(overlay, request->token, &record);
 }
 
-static void send_put(struct overlay *overlay, uint64_t token, const struct record *record)
-{
-    struct ring_key key = ring_key_of(record);
-    struct node_id next = overlay->self;
-    minga_Message message;
-    struct request *request;
-    bool looks_first;
-
-    message_init(&message, minga_Message_record_put_tag);
-    memcpy(message.kind.record_put.record.bytes, record->bytes, record->length_bytes);
-    message.kind.record_put.record.size = (pb_size_t)record->length_bytes;
-    looks_first = search_is_wanted(overlay, &key);
-    if (!looks_first) {
-        (void)overlay->routing->next_hop(&overlay->router, &key, &next);
-    }
-    request = peer_request(overlay, REQUEST_RECORD_PUT, &next, &message, PUT_MS);
-    if (request == NULL) {
-        (void)effect_done(overlay, token, OVERLAY_FULL, "too many requests are under way");
-        return;
-    }
-    request->token = token;
-    request->reroute = true;
-    request->key = key;
-    /* The other side reads and copies before it answers. */
-    request->repeat_every_ms = COPIED_REPLY_MS;
-    request->repeat_ms =
-        overlay->now_ms + (uint64_t)(peer_is_self(overlay, &next) ? BUSY_MS : COPIED_REPLY_MS);
-    if (looks_first) {
-        search_first(overlay, request);
-    }
-}
-
 void overlay_record_put(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
                         struct bytes encoded, struct overlay_effects *effects)
 {
@@ -336,7 +400,7 @@ void overlay_record_put(struct overlay *overlay, const struct overlay_event *now
     state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
     if (record_open(encoded, &record) < 0) {
         (void)effect_done(overlay, token, OVERLAY_REFUSED, "the record's signature is wrong");
-    } else if (!owner_stands(overlay, &record.owner)) {
+    } else if (!record_owner_stands(overlay, &record.owner)) {
         (void)effect_done(overlay, token, OVERLAY_REFUSED, "the owner has no node here");
     } else {
         key = ring_key_of(&record);
@@ -350,14 +414,6 @@ void overlay_record_put(struct overlay *overlay, const struct overlay_event *now
 
 /* --- messages */
 
-static void busy(struct overlay *overlay, const struct arrival *arrival)
-{
-    minga_Message message;
-
-    message_init(&message, minga_Message_busy_tag);
-    peer_reply(overlay, &arrival->asker, &message, NULL);
-}
-
 void record_put_on_message(struct overlay *overlay, const struct arrival *arrival)
 {
     const minga_RecordPut *asked = &arrival->message->kind.record_put;
@@ -370,7 +426,7 @@ void record_put_on_message(struct overlay *overlay, const struct arrival *arriva
                    "the record's signature is wrong");
         return;
     }
-    if (!owner_stands(overlay, &record.owner)) {
+    if (!record_owner_stands(overlay, &record.owner)) {
         answer_put(overlay, &arrival->asker, minga_Outcome_OUTCOME_REFUSED,
                    "the owner has no node here");
         return;
@@ -387,76 +443,11 @@ void record_put_on_message(struct overlay *overlay, const struct arrival *arriva
     put =
         ring_responsible(&overlay->ring, &key, overlay->now_ms) ? new_put(overlay, &record) : NULL;
     if (put == NULL) {
-        busy(overlay, arrival);
+        say_busy(overlay, &arrival->asker);
         return;
     }
     put->asker = arrival->asker;
     start_reading(overlay, put);
-}
-
-static void acknowledge(struct overlay *overlay, const struct asker *asker, minga_Outcome outcome)
-{
-    minga_Message message;
-
-    if (asker->request != 0) {
-        message_init(&message, minga_Message_acknowledged_tag);
-        message.kind.acknowledged.outcome = outcome;
-        peer_reply(overlay, asker, &message, NULL);
-    }
-}
-
-void record_put_on_copy(struct overlay *overlay, const struct arrival *arrival)
-{
-    const minga_RecordCopy *copy = &arrival->message->kind.record_copy;
-    struct pending_store *store;
-    struct record record;
-
-    if (record_open((struct bytes){copy->record.bytes, copy->record.size}, &record) < 0 ||
-        !owner_stands(overlay, &record.owner)) {
-        acknowledge(overlay, &arrival->asker, minga_Outcome_OUTCOME_REFUSED);
-        return;
-    }
-    store = new_store(overlay);
-    if (store == NULL) {
-        return; /* it is repeated */
-    }
-    store->asker = arrival->asker;
-    switch (record_keep(overlay, &record, store->token)) {
-    case RECORD_NEWER:
-        return; /* answered when durable */
-    case RECORD_SAME:
-        acknowledge(overlay, &arrival->asker, minga_Outcome_OUTCOME_OK);
-        break;
-    case RECORD_OLDER:
-        acknowledge(overlay, &arrival->asker, minga_Outcome_OUTCOME_CONFLICT);
-        break;
-    case RECORD_NO_ROOM:
-        acknowledge(overlay, &arrival->asker, minga_Outcome_OUTCOME_FULL);
-        break;
-    }
-    store->used = false;
-}
-
-void record_put_on_stored(struct overlay *overlay, uint64_t token, bool failed)
-{
-    for (uint32_t i = 0; i < STORES_MAX; i++) {
-        struct pending_store *store = &overlay->stores[i];
-
-        if (!store->used || store->token != token) {
-            continue;
-        }
-        store->used = false;
-        if (!store->for_put) {
-            acknowledge(overlay, &store->asker,
-                        failed ? minga_Outcome_OUTCOME_FAILED : minga_Outcome_OUTCOME_OK);
-        } else if (failed) {
-            end_put(overlay, &overlay->puts[store->put], minga_Outcome_OUTCOME_FAILED,
-                    "the disk of the responsible node refused it");
-        } else {
-            start_copying(overlay, &overlay->puts[store->put]);
-        }
-        return;
-    }
 }
 
 /* --- answers */
@@ -469,8 +460,8 @@ static void on_read(struct overlay *overlay, struct put *put, const struct arriv
         record_open((struct bytes){arrival->message->kind.record_reply.record.bytes,
                                    arrival->message->kind.record_reply.record.size},
                     &record) == 0 &&
-        owner_stands(overlay, &record.owner)) {
-        (void)record_keep(overlay, &record, 0);
+        record_owner_stands(overlay, &record.owner)) {
+        record_keep(overlay, &record);
     }
     if (put->phase == PUT_READING && --put->waiting_count == 0) {
         compare(overlay, put);
@@ -479,12 +470,36 @@ static void on_read(struct overlay *overlay, struct put *put, const struct arriv
 
 static void on_copied(struct overlay *overlay, struct put *put, bool durable)
 {
-    if (put->phase != PUT_COPYING) {
+    if (put->phase == PUT_WRITING) {
+        put->waiting_count -= put->waiting_count > 0;
+        put->durable_count += durable;
+        check_written(overlay, put);
+    }
+}
+
+void record_put_on_kept(struct overlay *overlay, uint64_t number, bool failed)
+{
+    struct put *put = find_put(overlay, number);
+
+    if (put == NULL || put->phase != PUT_WRITING) {
         return;
     }
-    put->waiting_count--;
-    put->durable_count += durable;
-    check_copied(overlay, put);
+    put->is_storing = false;
+    put->is_stored = !failed;
+    put->durable_count += !failed;
+    if (failed) {
+        send_copies(overlay, put, RECORD_COPIES, put->number);
+    }
+    check_written(overlay, put);
+}
+
+void record_put_on_silence(struct overlay *overlay, const struct request *request)
+{
+    struct put *put = find_put(overlay, request->token);
+
+    if (put != NULL && put->phase == PUT_WRITING) {
+        send_copies(overlay, put, RECORD_COPIES, put->number);
+    }
 }
 
 void record_put_on_reply(struct overlay *overlay, const struct request *request,

@@ -104,7 +104,7 @@ const struct record *records_next(const struct records *records, const struct re
     return place < records->count ? &records->list[records->order[place]] : NULL;
 }
 
-static enum record_merge compare_versions(const struct record *stands, const struct record *comes)
+enum record_merge record_compare(const struct record *stands, const struct record *comes)
 {
     int order = id_compare(&comes->hash, &stands->hash);
 
@@ -117,13 +117,23 @@ static enum record_merge compare_versions(const struct record *stands, const str
     return order < 0 ? RECORD_NEWER : RECORD_OLDER;
 }
 
+enum record_merge records_weigh(const struct records *records, const struct record *record)
+{
+    const struct record *stands = records_find(records, &record->key);
+
+    if (stands != NULL) {
+        return record_compare(stands, record);
+    }
+    return records->count == RECORDS_MAX ? RECORD_NO_ROOM : RECORD_NEWER;
+}
+
 enum record_merge records_merge(struct records *records, const struct record *record)
 {
     uint32_t place = place_of(records, &record->key);
 
     if (is_at(records, place, &record->key)) {
         struct record *stands = &records->list[records->order[place]];
-        enum record_merge merge = compare_versions(stands, record);
+        enum record_merge merge = record_compare(stands, record);
 
         if (merge == RECORD_NEWER) {
             *stands = *record;

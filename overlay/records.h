@@ -51,5 +51,9 @@ int record_open(struct bytes encoded, struct record *record_out);
 const struct record *records_find(const struct records *records, const struct record_key *key);
 /* The first record behind `after`, or the very first when `after` is NULL; NULL at the end. */
 const struct record *records_next(const struct records *records, const struct record_key *after);
+/* What records_merge would say. */
+enum record_merge records_weigh(const struct records *records, const struct record *record);
+/* Of two versions of one record: NEWER when `comes` is to stand. */
+enum record_merge record_compare(const struct record *stands, const struct record *comes);
 /* Keeps it if it is newer than what stands. */
 enum record_merge records_merge(struct records *records, const struct record *record);

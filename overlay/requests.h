@@ -56,7 +56,7 @@ struct request {
     uint64_t id;
     uint64_t token; /* the agent's, or an operation's number */
     struct node_id to;
-    uint8_t purpose;  /* FIND: enum search_for */
+    uint8_t purpose;  /* FIND: enum search_for; STABILISE: the pace that was asked for */
     bool is_measured; /* sent once, on a link that was up: its answer tells the round trip */
     bool has_other;   /* a second one was asked as well, when the first was silent */
     struct node_id other;

@@ -12,6 +12,19 @@ void ring_init(struct ring *ring, const struct ring_node *self, uint64_t epoch)
     memset(ring, 0, sizeof(*ring));
     ring->self = *self;
     ring->epoch = epoch;
+    ring->pace_max = 1;
+    ring->pace = 1;
+    ring->paces = 1;
+    ring->first_pace = 1;
+}
+
+void ring_set_pace_max(struct ring *ring, uint32_t pace_max)
+{
+    CHECK(pace_max >= 1 && pace_max <= RING_PACE_MAX);
+    ring->pace_max = pace_max;
+    if (pace_max > ring->paces) {
+        ring->paces = pace_max;
+    }
 }
 
 bool ring_same(const struct ring_node *a, const struct ring_node *b)
@@ -146,10 +159,8 @@ bool ring_responsible(const struct ring *ring, const struct ring_key *key, uint6
     return ring_is_leased(ring, now_ms) && ring->epoch <= ring->kept_epoch && ring_has(ring, key);
 }
 
-static void ask_soon(struct ring *ring, uint64_t now_ms)
+static void ask_by(struct ring *ring, uint64_t soon_ms)
 {
-    uint64_t soon_ms = now_ms + RING_JOIN_MS;
-
     if (ring->next_ms > soon_ms) {
         ring->next_ms = soon_ms;
     }
@@ -162,7 +173,7 @@ static void watch_lease(struct ring *ring, uint64_t now_ms)
         ring->lapsed_ms = 0;
     } else if (ring->lapsed_ms == 0) {
         ring->lapsed_ms = now_ms;
-        ask_soon(ring, now_ms);
+        ask_by(ring, now_ms + RING_JOIN_MS);
     }
 }
 
@@ -214,7 +225,7 @@ static bool founds(const struct ring *ring, const struct ring_event *event)
     uint64_t waited_ms = event->now_ms - ring->begun_ms;
 
     if (ring->successor_count == 0) {
-        return waited_ms >= RING_ALONE_MS;
+        return waited_ms >= (uint64_t)RING_ALONE_MS * ring->pace_max;
     }
     return ring->all_idle && event->is_first && waited_ms >= ABSENT_MS;
 }
@@ -253,7 +264,7 @@ static void on_tick(struct ring *ring, const struct ring_event *event, struct ri
         ring_become_alone(ring);
     }
     ring->met_idle = false;
-    ring->next_ms = event->now_ms + STABILISE_MS;
+    ring->next_ms = event->now_ms + (uint64_t)STABILISE_MS * ring->pace;
     if (!ring_is_leased(ring, event->now_ms)) {
         ring->next_ms = event->now_ms + (ring->all_idle ? 3 * RING_JOIN_MS : RING_JOIN_MS);
     }
@@ -299,7 +310,8 @@ static void take_arc(struct ring *ring, const struct ring_event *event)
     bool has_arc = ring->predecessor_count > 0;
 
     if (has_arc && !ring_between(from, &ring->predecessors[0], &ring->self) &&
-        (ring_is_leased(ring, event->now_ms) || event->now_ms < ring->granted_ms + GRANT_MS)) {
+        (ring_is_leased(ring, event->now_ms) ||
+         event->now_ms < ring->granted_ms + ring_grant_ms(ring->paces))) {
         return;
     }
     if (!has_arc || !ring_same(from, &ring->predecessors[0])) {
@@ -309,8 +321,9 @@ static void take_arc(struct ring *ring, const struct ring_event *event)
 
 static void on_granted(struct ring *ring, const struct ring_event *event)
 {
-    uint64_t lease_ms = event->sent_ms + LEASE_MS;
+    uint64_t lease_ms = event->sent_ms + (uint64_t)LEASE_MS * ring_pace(event->pace);
 
+    ring->busy_count = 0;
     if (event->answer.is_handed && event->has_other &&
         !ring_same(&event->answer.other, &ring->self)) {
         take_arc(ring, event);
@@ -344,15 +357,19 @@ static void on_idle(struct ring *ring, const struct ring_event *event, struct ri
     }
 }
 
-/* On the ring, but not able yet. Who has no lease to lose waits for the nearest such. */
+/* On the ring, but not able yet. Who has no lease to lose waits for the nearest such. It mostly
+ * waits for one answer of its own keeper, hence soon; in vain, less and less often. */
 static void on_busy(struct ring *ring, const struct ring_event *event)
 {
+    uint64_t wait_ms = RING_BUSY_MS * (uint64_t)(1 + ring->busy_count / 16);
+
     if (!ring_is_leased(ring, event->now_ms) && place_of(ring, &event->node) < ring->keeper) {
         ring_trust(ring, &event->node);
     }
     ring->acked_by = event->node.node;
     ring->acked_version = event->answer.told_version;
-    ask_soon(ring, event->now_ms);
+    ring->busy_count++;
+    ask_by(ring, event->now_ms + (wait_ms < RING_JOIN_MS ? wait_ms : (uint64_t)RING_JOIN_MS));
 }
 
 /* A nearer one. It may have been handed its arc and not know it yet, and have sent us back here
@@ -370,7 +387,7 @@ static void on_other(struct ring *ring, const struct ring_event *event,
     (void)insert_successor(ring, other);
     ring_trust(ring, other);
     if (is_known && ring->met_idle) {
-        ask_soon(ring, event->now_ms);
+        ask_by(ring, event->now_ms + RING_BUSY_MS);
     } else {
         ask_keeper(ring, effects);
     }
@@ -455,6 +472,47 @@ static void dispatch(struct ring *ring, const struct ring_event *event,
     }
 }
 
+static struct node_id id_of(const struct ring_node *node)
+{
+    return node != NULL ? node->node : (struct node_id){0};
+}
+
+/* Slows down while all is calm; a change makes the next question come as soon as ever. */
+static void adapt(struct ring *ring, uint64_t now_ms)
+{
+    struct node_id before = id_of(ring->predecessor_count > 0 ? &ring->predecessors[0] : NULL);
+    struct node_id after = id_of(ring_keeper(ring));
+
+    if (!id_equal(&before.id, &ring->before.id) || !id_equal(&after.id, &ring->after.id) ||
+        !ring_is_leased(ring, now_ms) || ring->has_newcomer || ring->lost_ms != 0) {
+        ring->before = before;
+        ring->after = after;
+        ring->changed_ms = now_ms;
+        ring->pace = 1;
+        if (ring->next_ms > now_ms + STABILISE_MS) {
+            ring->next_ms = now_ms + STABILISE_MS;
+        }
+    } else if (now_ms - ring->changed_ms >= RING_CALM_MS && ring->pace < ring->pace_max) {
+        ring->changed_ms = now_ms;
+        ring->pace++;
+    }
+    if (ring->pace > ring->pace_max) {
+        ring->pace = ring->pace_max;
+    }
+}
+
+/* Who may hold how long a lease is not known of everyone: of none that is longer than the longest
+ * that anybody has spoken of. */
+static void hear_paces(struct ring *ring, const struct ring_event *event)
+{
+    uint32_t heard[3] = {ring_pace(event->pace), ring_pace(event->paces),
+                         ring_pace(event->answer.paces)};
+
+    for (uint32_t i = 0; i < 3; i++) {
+        ring->paces = heard[i] > ring->paces ? heard[i] : ring->paces;
+    }
+}
+
 void ring_step(struct ring *ring, const struct ring_event *event, struct ring_effects *effects_out)
 {
     uint64_t epoch_before = ring->epoch;
@@ -462,9 +520,12 @@ void ring_step(struct ring *ring, const struct ring_event *event, struct ring_ef
     effects_out->count = 0;
     effects_out->answer = (struct ring_answer){.verdict = RING_IDLE};
     watch_sleep(ring, event->now_ms);
+    hear_paces(ring, event);
     watch_lease(ring, event->now_ms);
     dispatch(ring, event, effects_out);
     watch_lease(ring, event->now_ms);
+    adapt(ring, event->now_ms);
+    effects_out->answer.paces = ring->paces;
     report_arc(ring, effects_out);
     CHECK(ring->epoch >= epoch_before);
     CHECK(ring->successor_count <= SUCCESSORS_MAX);

@@ -26,8 +26,11 @@
 
 enum {
     RING_JOIN_MS = 100,            /* a node without a lease asks so often */
+    RING_BUSY_MS = 20,             /* a busy keeper is asked again so soon, at first */
     RING_ALONE_MS = 2 * ABSENT_MS, /* joining, and nobody is heard: alone */
-    RING_NEWCOMER_MS = 1000,       /* a newcomer that does not ask again is forgotten */
+    RING_NEWCOMER_MS = 300,        /* a newcomer that does not ask again is forgotten */
+    RING_PACE_MAX = 4,             /* of all who keep a part of a large community only */
+    RING_CALM_MS = 3000,           /* so long without a change at its ends, a node slows down by one */
     RING_STALL_MS = ABSENT_MS,     /* no event for longer: we slept */
     RING_EFFECTS_MAX = 8,
 };
@@ -68,6 +71,7 @@ struct ring_answer {
     struct ring_node other; /* OTHER: our predecessor; handed: from */
     uint64_t epoch;         /* handed: the new arc's is at least this */
     uint32_t told_version;  /* of the asker's predecessors, as we know them */
+    uint32_t paces;         /* leases of so many LEASE_MS have been heard of */
 };
 
 struct ring_event {
@@ -84,6 +88,8 @@ struct ring_event {
     bool joined;               /* ASKED: node has an arc ... */
     bool leased;               /* ... and a lease on it */
     uint64_t sent_ms;          /* ANSWERED: when we first asked */
+    uint32_t pace;             /* ASKED: the lease that is wanted; ANSWERED: that we had wanted */
+    uint32_t paces;            /* ASKED: as in ring_answer; 0: 1 */
     struct ring_answer answer; /* ANSWERED */
     uint64_t epoch;            /* of the other side; KEPT */
     uint32_t version;          /* ASKED: of its predecessors */
@@ -116,6 +122,7 @@ struct ring {
     struct ring_node successors[SUCCESSORS_MAX];
     uint32_t keeper;         /* index of the one that is asked for the lease */
     uint32_t nearer;         /* which of those before the keeper is asked next */
+    uint32_t busy_count;     /* answers "busy" in a row */
     bool all_idle;           /* none of them is on the ring */
     bool met_idle;           /* since the last tick that asked, somebody was not on the ring */
     uint64_t lease_ms;       /* we may answer before */
@@ -123,11 +130,21 @@ struct ring {
     struct node_id acked_by; /* this keeper knows ... */
     uint32_t acked_version;  /* ... this version of our predecessors */
 
+    /* One exchange takes `pace` seconds, and its lease lasts so much longer. A node slows down where
+     * its ends stay as they are, and is back at once when they change. */
+    uint32_t pace_max;     /* by the size of the community; never falls below 1 */
+    uint32_t pace;
+    uint32_t paces;        /* the greatest pace ever heard of: no lease is longer; never falls */
+    uint64_t changed_ms;   /* the last change of keeper, predecessor or lease; or slowing down */
+    struct node_id before; /* the ends, as they were then */
+    struct node_id after;
+
     /* [0] is where our arc begins; self: nowhere. */
     uint32_t predecessor_count;
     struct ring_node predecessors[PREDECESSORS_MAX];
     uint64_t granted_ms;   /* [0] may answer before */
     uint64_t asked_ms;     /* it asked us, or was named to us by the one that handed us our arc */
+    uint32_t first_pace;   /* [0] asks so often */
     bool is_told;          /* the arc of [0] begins at [1] */
     uint32_t told_version; /* of its predecessors, as it told */
     bool is_handed;        /* [0] has been handed its arc, and has not yet said that it has it */
@@ -144,6 +161,8 @@ struct ring {
 };
 
 void ring_init(struct ring *ring, const struct ring_node *self, uint64_t epoch);
+/* Whether the community is small (1) or large (RING_PACE_MAX). */
+void ring_set_pace_max(struct ring *ring, uint32_t pace_max);
 void ring_step(struct ring *ring, const struct ring_event *event, struct ring_effects *effects_out);
 
 /* May this node answer for the key at this moment? */

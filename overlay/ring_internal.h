@@ -3,6 +3,18 @@
 /* What the two halves of the ring call each other for: ring.c asks, ring_keeper.c is asked. */
 #include "overlay/ring.h"
 
+/* Of a foreign number: what it may be at most, and 1 for none. */
+static inline uint32_t ring_pace(uint32_t pace)
+{
+    return pace == 0 ? 1 : pace < RING_PACE_MAX ? pace : RING_PACE_MAX;
+}
+
+/* So long does a keeper wait after it was asked for a lease of that pace. */
+static inline uint64_t ring_grant_ms(uint32_t pace)
+{
+    return (uint64_t)GRANT_MS * pace;
+}
+
 bool ring_same(const struct ring_node *a, const struct ring_node *b);
 /* Strictly between, clockwise; between a node and itself lies everything else. */
 bool ring_between(const struct ring_node *node, const struct ring_node *from,

@@ -5,7 +5,8 @@
  *
  * Taking over stops at the predecessor's own predecessor, as it told us: it tells us of each
  * newcomer before it hands an arc to it. Whoever stands there may just have renewed its lease, so
- * it has GRANT_MS like one that asked us.
+ * it has GRANT_MS like one that asked us, or
+ * rather so often GRANT_MS as the longest lease that was ever heard of.
  */
 #include <string.h>
 
@@ -44,6 +45,7 @@ static void new_first(struct ring *ring, uint64_t granted_ms)
     ring->told_version = 0;
     ring->is_handed = false;
     ring->lost_ms = 0;
+    ring->first_pace = 1;
     ring->has_newcomer = false;
 }
 
@@ -52,7 +54,7 @@ void keeper_begin_at(struct ring *ring, const struct ring_node *from, uint64_t n
     ring->predecessors[0] = *from;
     ring->predecessor_count = 1;
     ring->asked_ms = now_ms;
-    new_first(ring, now_ms + GRANT_MS);
+    new_first(ring, now_ms + ring_grant_ms(ring->paces));
 }
 
 /* What the first predecessor says of those before it. */
@@ -118,13 +120,14 @@ static bool knows_beginning(const struct ring *ring)
 uint64_t keeper_extend_ms(const struct ring *ring)
 {
     /* Where we do not know its arc's beginning, it may have handed a part of it to somebody. */
-    uint64_t clear_ms = knows_beginning(ring) ? ring->granted_ms : ring->granted_ms + GRANT_MS;
+    uint64_t clear_ms =
+        knows_beginning(ring) ? ring->granted_ms : ring->granted_ms + ring_grant_ms(ring->paces);
 
     if (ring->lost_ms == 0 || ring->predecessor_count == 0 || ring_is_alone(ring)) {
         return 0;
     }
     /* What it held, or granted, when it fell silent has run out by then. */
-    return sooner(clear_ms, ring->lost_ms + GRANT_MS);
+    return sooner(clear_ms, ring->lost_ms + ring_grant_ms(ring->paces));
 }
 
 /* Where the arc of the first predecessor begins, as far as is known. */
@@ -165,7 +168,7 @@ static void take_over(struct ring *ring, uint64_t now_ms, const struct ring_node
     if (ring->predecessor_count == 0 || !ring_same(&ring->predecessors[0], &from)) {
         push_predecessor(ring, &from);
     }
-    new_first(ring, now_ms + GRANT_MS);
+    new_first(ring, now_ms + ring_grant_ms(ring->paces));
 }
 
 void keeper_extend(struct ring *ring, uint64_t now_ms, const struct ring_node *other)
@@ -207,7 +210,7 @@ static void cut(struct ring *ring, const struct ring_event *event, struct ring_e
 
     push_predecessor(ring, &event->node);
     ring->asked_ms = event->now_ms;
-    new_first(ring, event->now_ms + GRANT_MS);
+    new_first(ring, event->now_ms + ring_grant_ms(ring_pace(event->pace)));
     ring->is_told = !event->leased; /* one from another ring may begin elsewhere */
     ring->is_handed = true;
     if (was_alone) {
@@ -224,7 +227,7 @@ static void meet(struct ring *ring, const struct ring_event *event, struct ring_
 {
     push_predecessor(ring, &event->node);
     ring->asked_ms = event->now_ms;
-    new_first(ring, event->now_ms + GRANT_MS);
+    new_first(ring, event->now_ms + ring_grant_ms(ring->paces)); /* of its own ring's */
     take_list(ring, event);
     if (may_grant(ring, event->now_ms)) {
         effects->answer.verdict = RING_GRANTED;
@@ -260,12 +263,21 @@ static void on_newcomer(struct ring *ring, const struct ring_event *event,
         return; /* one after the other */
     }
     ring->newcomer_ms = event->now_ms;
-    if (!is_known) {
-        ring->has_newcomer = true;
-        ring->newcomer = event->node;
-        if (ring_keeper(ring) != NULL) {
-            ring_want(effects, RING_ASK, ring_keeper(ring));
-        }
+    ring->has_newcomer = true;
+    ring->newcomer = event->node;
+    /* Again when it is known: what comes before us may have changed since the keeper was told. */
+    if (ring_keeper(ring) != NULL) {
+        ring_want(effects, RING_ASK, ring_keeper(ring));
+    }
+}
+
+/* A lease that it was granted before may last longer than the one that it wants now. */
+static void grant(struct ring *ring, const struct ring_event *event)
+{
+    uint64_t granted_ms = event->now_ms + ring_grant_ms(ring_pace(event->pace));
+
+    if (granted_ms > ring->granted_ms) {
+        ring->granted_ms = granted_ms;
     }
 }
 
@@ -273,7 +285,7 @@ static void on_predecessor(struct ring *ring, const struct ring_event *event,
                            struct ring_effects *effects)
 {
     if (!event->joined && ring->is_handed) {
-        ring->granted_ms = event->now_ms + GRANT_MS;
+        grant(ring, event);
         hand_over(ring, &effects->answer); /* the first answer was lost */
         return;
     }
@@ -286,12 +298,13 @@ static void on_predecessor(struct ring *ring, const struct ring_event *event,
     ring->is_handed = false;
     ring->lost_ms = 0;
     ring->asked_ms = event->now_ms;
+    ring->first_pace = ring_pace(event->pace);
     take_list(ring, event);
     if (!may_grant(ring, event->now_ms)) {
         effects->answer.verdict = RING_BUSY;
         return;
     }
-    ring->granted_ms = event->now_ms + GRANT_MS;
+    grant(ring, event);
     effects->answer.verdict = RING_GRANTED;
 }
 

@@ -12,6 +12,7 @@
 enum {
     SCALE_MS = 1000,
     SCALE_DECAY = 8,
+    LARGE_PACE = RING_PACE_MAX,
     BELIEVE_MS = 60000,    /* a node that has just begun knows too few to doubt */
     LIE_MAX = 4,           /* nobody is believed who is so many times off our own count */
     SHRINK_PERMILLE = 800, /* of full_members_max: back to full membership */
@@ -74,6 +75,7 @@ void scale_up(struct overlay *overlay, uint32_t node_count)
     overlay->size_own = overlay->size_average;
     overlay->routing = &router_near;
     effect_trace(overlay, "keeps a part of the membership from now on: about %u nodes", node_count);
+    ring_set_pace_max(&overlay->ring, LARGE_PACE);
     chain_keep(overlay);
     far_init(overlay);
     for (uint32_t i = 0; i < overlay->membership.count; i++) {
@@ -97,6 +99,7 @@ static void scale_down(struct overlay *overlay)
     overlay->large = false;
     overlay->membership.is_part = false;
     overlay->routing = &router_full;
+    ring_set_pace_max(&overlay->ring, 1);
     effect_trace(overlay, "knows everyone from now on: about %u nodes",
                  (uint32_t)(overlay->size_average / SCALE_ONE));
     for (uint32_t i = 0; i < count; i++) {

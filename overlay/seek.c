@@ -458,6 +458,9 @@ static void retry(struct seek *seek, uint64_t now_ms, struct seek_effects *effec
     int places[2] = {nearest(seek, BEHIND, has_answered), nearest(seek, BEFORE, has_answered)};
 
     seek->retry_every_ms += seek->retry_every_ms / 2;
+    if (seek->retry_every_ms > SEEK_RETRY_MS_MAX) {
+        seek->retry_every_ms = SEEK_RETRY_MS_MAX;
+    }
     seek->retry_ms = now_ms + seek->retry_every_ms;
     for (uint32_t i = 0; i < seek->node_count; i++) {
         struct seek_node *node = &seek->nodes[i];

@@ -26,16 +26,18 @@
 
 enum {
     SEEK_CONTACTS_MAX = ROUTER_CLOSEST_MAX,
-    SEEK_CONTACTS = 4,      /* wanted of each node */
-    SEEK_WITNESSES = 6,     /* good against one liar in five */
-    SEEK_NODES_MAX = 96,    /* remembered in one look-up */
-    SEEK_ASKS_MAX = 64,     /* sent in one look-up */
-    SEEK_PARALLEL_MAX = 3,  /* answers awaited in a careful look-up */
-    SEEK_EFFECTS_MAX = 8,   /* of one kind in one step */
-    SEEK_TRIES = 3,         /* of one node */
-    SEEK_PATIENCE_MS = 400, /* for an answer where no round trip is known */
+    SEEK_CONTACTS = 4,        /* wanted of each node */
+    SEEK_CONTACTS_UPKEEP = 2, /* the same, where it is for fingers only */
+    SEEK_WITNESSES = 6,       /* good against one liar in five */
+    SEEK_NODES_MAX = 96,      /* remembered in one look-up */
+    SEEK_ASKS_MAX = 64,       /* sent in one look-up */
+    SEEK_PARALLEL_MAX = 3,    /* answers awaited in a careful look-up */
+    SEEK_EFFECTS_MAX = 8,     /* of one kind in one step */
+    SEEK_TRIES = 3,           /* of one node */
+    SEEK_PATIENCE_MS = 400,   /* for an answer where no round trip is known */
     SEEK_PATIENCE_MS_MIN = 50,
     SEEK_RETRY_MS = 300, /* the arc is changing hands: ask again, each time half as much later */
+    SEEK_RETRY_MS_MAX = 2500,
     SEEK_DEADLINE_MS = 20000, /* longer than an arc is without an owner after two deaths */
 };
 

@@ -48,7 +48,8 @@ static bool send_ask(struct overlay *overlay, const struct seek_run *run,
     }
     message_init(&message, minga_Message_seek_next_tag);
     message_put_id(message.kind.seek_next.key, &run->seek.key.id);
-    message.kind.seek_next.contacts = contacts_wanted;
+    message.kind.seek_next.contacts =
+        run->purpose == SEARCH_FINGER ? (uint32_t)SEEK_CONTACTS_UPKEEP : contacts_wanted;
     message.kind.seek_next.holders = run->purpose != SEARCH_FINGER;
     request = peer_request(overlay, REQUEST_SEEK, &to->node, &message, SEEK_ASK_MS);
     if (request == NULL) {
@@ -367,6 +368,9 @@ void seeks_on_next(struct overlay *overlay, const struct arrival *arrival)
     minga_Message message;
     minga_SeekReply *reply = &message.kind.seek_reply;
 
+    if (arrival->member != MEMBER_NONE) {
+        far_heard(overlay, arrival->member, NULL);
+    }
     seek_fill_answer(&overlay->router, &key, next->contacts, &answer);
     message_init(&message, minga_Message_seek_reply_tag);
     reply->owns = answer.owns;

@@ -17,6 +17,7 @@
 #define PURPOSE_NODE             "minga node"
 #define PURPOSE_RECORD           "minga record"
 #define PURPOSE_MANAGER          "minga manager"
+#define PURPOSE_EXEC             "minga exec"
 
 /* Encodes a nanopb message. Returns the length, or -EMSGSIZE when it does not fit. */
 int signed_encode_body(const pb_msgdesc_t *fields, const void *message, uint8_t *bytes_out,

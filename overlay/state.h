@@ -14,6 +14,7 @@
 #include "overlay/chunks.h"
 #include "overlay/detector.h"
 #include "overlay/links.h"
+#include "overlay/lists.h"
 #include "overlay/membership.h"
 #include "overlay/message.h"
 #include "overlay/records.h"
@@ -40,6 +41,9 @@ enum {
     JOIN_PASSES_MAX = 8, /* over the membership, until all admissions are vouched for */
     SYNC_PAGE_MS = 2000,
     SYNC_PAUSE_MS = 50,         /* between two sessions */
+    SYNC_HASTY_MS = 60000,      /* rounds follow fast for so long after a change of the ring ... */
+    SYNC_QUIET_MS = 30000,      /* ... and at this distance later */
+    SYNC_FAR_EVERY = 16,        /* one round in so many goes to anybody */
     SYNC_PAGES_MAX = 1024,      /* of one session */
     SYNC_CHUNKS_WANTED_MAX = 4, /* of one page */
     CHUNK_LOOKS_MAX = 2048,     /* chunks looked at for one page */
@@ -54,6 +58,7 @@ enum {
     BACK_SOON_MS = 10000,
     IDLE_LINK_MS = 60000,
     STORES_MAX = LIMIT(128, 6), /* waiting to be durable */
+    SETTLED_MAX = 2 * RECORD_COPIES,
     SEEN_ASKS_MAX = LIMIT(256, 32),
     CACHED_ANSWERS_MAX = LIMIT(64, 8),
     PUTS_MAX = LIMIT(64, 2),
@@ -93,7 +98,8 @@ struct join_state {
     uint32_t contact_count;
     struct overlay_peer contacts[TOKEN_MEMBERS_MAX];
     uint32_t passes;
-    uint32_t link; /* of the chain of countersigners, wanted next */
+    uint8_t seen_admissions[ID_BYTES]; /* the contact's digest in the last pass */
+    uint32_t link;                     /* of the chain of countersigners, wanted next */
     minga_Join request;
     size_t admission_bytes; /* own, not yet vouched for */
     uint8_t admission[ADMISSION_BYTES_MAX];
@@ -125,6 +131,9 @@ struct sync_session {
     uint32_t pages;
     uint32_t chunk_pages;
     bool more_chunks;
+    bool is_whole;       /* it began with the first section */
+    uint64_t term;       /* the section of records began in; see settled.c */
+    uint32_t sent_count; /* records that we lacked */
     uint32_t page_count; /* entries of the page under way, for what is wanted */
     minga_Entry page[48];
     minga_Digest digest; /* the peer's */
@@ -135,9 +144,9 @@ struct sync_session {
 struct pending_store {
     bool used;
     uint64_t token;
-    bool for_put; /* a put under way here; else a copy: answer the asker */
-    uint32_t put;
+    uint64_t put; /* the number of a put under way here; 0: a copy, answer the asker */
     struct asker asker;
+    struct record record;
 };
 
 struct seen_ask {
@@ -155,18 +164,31 @@ struct cached_answer {
 };
 
 /* A record being written by this node, which is responsible for it. */
-enum put_phase { PUT_FREE, PUT_READING, PUT_STORING, PUT_COPYING };
+enum put_phase { PUT_FREE, PUT_READING, PUT_WRITING, PUT_SPREADING };
 struct put {
     enum put_phase phase;
     uint64_t number; /* so that late answers do not hit a later put */
     bool local;      /* asked by the own agent: token; else by asker */
     uint64_t token;
     struct asker asker;
-    struct record record;
+    uint64_t term;          /* it began in; see settled.c */
+    bool is_storing;        /* here */
+    bool is_stored;         /* durably, here */
     uint32_t waiting_count; /* answers still awaited */
     uint32_t durable_count;
     uint32_t needed_count;
     uint32_t round_count; /* of copying: holders may die meanwhile, others follow them */
+    uint32_t next_holder; /* of the others, to be sent a copy */
+    uint32_t holder_count;
+    struct node_id holders[RECORD_COPIES];
+    uint64_t spread_ms;
+    struct record record;
+};
+
+struct settled { /* see settled.c */
+    uint64_t term;
+    uint32_t count;
+    struct node_id nodes[SETTLED_MAX];
 };
 
 struct get {
@@ -180,6 +202,7 @@ struct get {
     uint32_t waiting_count;
     struct record best;
     bool found;
+    bool settled; /* the responsible node has told all there is */
 };
 
 struct chunk_put {
@@ -294,10 +317,14 @@ struct overlay {
     struct requests requests;
     struct detector detector;
     struct ring ring;
+    bool had_arc;
+    struct ring_key arc_from; /* of the arc as it was told last */
     uint64_t epoch_token;     /* of the store under way; 0: none */
     uint64_t epoch_stored;    /* by it */
-    struct node_id list_from; /* whose successors we were told in full ... */
-    uint32_t list_version;    /* ... at this version */
+    struct list_history lists; /* of our own successors, as they were told */
+    struct node_id list_from;  /* whose successors we were told ... */
+    struct list_copy list;     /* ... and they */
+    bool list_open;            /* not all of them were known, and up, the last time */
     struct keep keep;
     struct router router;
     const struct router_functions *routing;
@@ -310,8 +337,12 @@ struct overlay {
     struct sync_session sync;
     bool sync_wanted[MEMBERS_MAX];
     uint32_t sync_wanted_count;
-    uint64_t sync_ms;      /* next random round */
-    uint64_t sync_next_ms; /* no session before */
+    uint64_t sync_ms;       /* next random round */
+    uint64_t sync_next_ms;  /* no session before */
+    uint64_t sync_hasty_ms; /* rounds follow fast until then */
+    uint32_t dial_count;    /* of the greetings after the start */
+    uint32_t dials_max;
+    uint64_t dial_ms; /* of the next */
     uint64_t redial_ms;
     uint64_t idle_ms;
     uint32_t chunk_cursor;   /* of the re-copy walk */
@@ -322,7 +353,9 @@ struct overlay {
 
     uint64_t last_token;
     struct pending_store stores[STORES_MAX];
+    uint32_t spreading_count; /* of puts */
     struct put puts[PUTS_MAX];
+    struct settled settled;
     struct get gets[GETS_MAX];
     struct chunk_put chunk_puts[CHUNK_PUTS_MAX];
     uint32_t chunk_get_count;
@@ -377,6 +410,8 @@ void peer_welcome(struct overlay *overlay, const struct asker *asker, int index)
 /* Is it up as far as is known, or at least one that can be dialled? */
 bool peer_is_reachable(const struct overlay *overlay, const struct node_id *node);
 void peer_hang_up(struct overlay *overlay, const struct node_id *node);
+/* Does this member know something else of bans, admissions or nodes? */
+bool peer_digest_differs(const struct overlay *overlay, const minga_Digest *theirs);
 void peer_on_hello(struct overlay *overlay, const struct arrival *arrival);
 void peer_on_welcome(struct overlay *overlay, const struct arrival *arrival);
 void peer_on_refused(struct overlay *overlay, const struct arrival *arrival);
@@ -430,6 +465,8 @@ void sync_forget(struct overlay *overlay, int index);
 void sync_want(struct overlay *overlay, int index);
 void sync_start(struct overlay *overlay, const struct node_id *peer);
 void sync_tick(struct overlay *overlay);
+/* Something may not have reached all its holders: rounds follow fast for a while. */
+void sync_hasten(struct overlay *overlay);
 uint64_t sync_wake(const struct overlay *overlay);
 void sync_on_summary(struct overlay *overlay, const struct arrival *arrival);
 void sync_on_reply(struct overlay *overlay, const struct request *request,
@@ -501,6 +538,18 @@ void place_on_goodbye(struct overlay *overlay, const struct arrival *arrival);
 void place_on_reply(struct overlay *overlay, const struct request *request,
                     const struct arrival *arrival);
 
+/* --- news.c: the keeper's successors */
+struct ring_node place_of_member(const struct member *member);
+/* Of any member we know where it stands. */
+bool place_find(struct overlay *overlay, const pb_byte_t bytes[ID_BYTES], bool only_up,
+                struct ring_node *node_out);
+void news_fill(const struct overlay *overlay, uint32_t known, minga_StabiliseReply *reply);
+/* `base`: the version that the question named. */
+void news_take(struct overlay *overlay, const minga_StabiliseReply *reply, uint32_t base,
+               struct ring_event *event);
+/* After the ring has taken the answer. */
+void news_doubt(struct overlay *overlay, const struct ring_event *event);
+
 /* --- asks.c */
 void asks_on_ask(struct overlay *overlay, const struct arrival *arrival);
 void asks_on_route(struct overlay *overlay, const struct arrival *arrival);
@@ -519,23 +568,6 @@ void asks_found(struct overlay *overlay, const struct search_result *result);
 /* Sends a message for a key one hop on. */
 void asks_relay(struct overlay *overlay, const struct arrival *arrival, enum request_kind kind,
                 const struct ring_key *key, minga_Message *message);
-
-/* --- record_put.c, record_get.c */
-void record_put_on_message(struct overlay *overlay, const struct arrival *arrival);
-void record_put_on_copy(struct overlay *overlay, const struct arrival *arrival);
-void record_put_on_reply(struct overlay *overlay, const struct request *request,
-                         const struct arrival *arrival);
-void record_put_on_timeout(struct overlay *overlay, const struct request *request);
-void record_put_on_stored(struct overlay *overlay, uint64_t token, bool failed);
-bool record_put_here(struct overlay *overlay, const struct request *request);
-enum record_merge record_keep(struct overlay *overlay, const struct record *record,
-                              uint64_t store_token);
-void record_get_on_message(struct overlay *overlay, const struct arrival *arrival);
-void record_get_on_reply(struct overlay *overlay, const struct request *request,
-                         const struct arrival *arrival);
-void record_get_on_timeout(struct overlay *overlay, const struct request *request);
-void record_get_on_holders(struct overlay *overlay, uint64_t number, const struct node_id *holders,
-                           uint32_t count);
 
 /* --- chunk_offers.c: offers of several chunks to one holder */
 bool chunk_offers_add(struct overlay *overlay, const struct node_id *to,
@@ -578,4 +610,6 @@ bool chunk_get_on_stored(struct overlay *overlay, const struct overlay_event *ev
 void chunk_get_tick(struct overlay *overlay);
 uint64_t chunk_get_wake(const struct overlay *overlay);
 
+#include "overlay/callers.h"
+#include "overlay/holding.h"
 #include "overlay/large.h"

@@ -110,6 +110,10 @@ static void send_page(struct overlay *overlay)
     }
     memcpy(summary->entries, sync->page, sync->page_count * sizeof(sync->page[0]));
     summary->entries_count = (pb_size_t)sync->page_count;
+    if (sync->section == minga_SyncSection_SYNC_RECORDS && !sync->has_after) {
+        sync->term = overlay->settled.term;
+        sync->sent_count = 0;
+    }
     if (peer_request(overlay, REQUEST_SYNC, &sync->peer, &message, SYNC_PAGE_MS) == NULL) {
         sync->active = false;
     }
@@ -135,7 +139,7 @@ static void choose_arc(const struct overlay *overlay, struct sync_session *sync)
     }
 }
 
-void sync_start(struct overlay *overlay, const struct node_id *peer)
+static void start_at(struct overlay *overlay, const struct node_id *peer, minga_SyncSection section)
 {
     struct sync_session *sync = &overlay->sync;
 
@@ -143,13 +147,24 @@ void sync_start(struct overlay *overlay, const struct node_id *peer)
     sync->active = true;
     sync->peer = *peer;
     choose_arc(overlay, sync);
-    sync->section = minga_SyncSection_SYNC_EXPULSIONS;
+    sync->section = section;
+    sync->is_whole = section == minga_SyncSection_SYNC_EXPULSIONS;
     send_page(overlay);
+}
+
+void sync_start(struct overlay *overlay, const struct node_id *peer)
+{
+    start_at(overlay, peer, minga_SyncSection_SYNC_EXPULSIONS);
 }
 
 static void end_session(struct overlay *overlay, bool ok)
 {
-    overlay->sync.active = false;
+    struct sync_session *sync = &overlay->sync;
+
+    sync->active = false;
+    if (ok && !sync->is_whole && peer_digest_differs(overlay, &sync->digest)) {
+        sync_want(overlay, membership_find(&overlay->membership, &sync->peer));
+    }
     if (overlay->phase == PHASE_ENTERING) {
         joining_synced(overlay, ok);
     }
@@ -197,10 +212,28 @@ static bool is_equal_section(const struct overlay *overlay, minga_SyncSection se
     }
 }
 
+/* What was sent may have been lost on the way: only who had nothing to send has nothing newer. */
+static void end_records(struct overlay *overlay)
+{
+    const struct sync_session *sync = &overlay->sync;
+
+    if (sync->term != overlay->settled.term) {
+        return;
+    }
+    if (sync->sent_count == 0) {
+        settled_add(overlay, &sync->peer);
+    } else {
+        settled_want(overlay, &sync->peer);
+    }
+}
+
 static void next_section(struct overlay *overlay)
 {
     struct sync_session *sync = &overlay->sync;
 
+    if (sync->section == minga_SyncSection_SYNC_RECORDS) {
+        end_records(overlay);
+    }
     sync->has_after = false;
     while (sync->section < minga_SyncSection_SYNC_CHUNKS) {
         sync->section = (minga_SyncSection)(sync->section + 1);
@@ -247,6 +280,7 @@ void sync_on_reply(struct overlay *overlay, const struct request *request,
         sync->digest = answer->digest;
         scale_hear(overlay, &answer->digest);
     }
+    sync->sent_count += answer->sent;
     send_wanted(overlay, answer);
     if (sync->section == minga_SyncSection_SYNC_CHUNKS) {
         if (sync->more_chunks) {
@@ -304,6 +338,17 @@ static int pick_successor(struct overlay *overlay)
                            &ring->successors[random_below(&overlay->random, count)].node);
 }
 
+/* One of those who hold some of the records that we hold. */
+static int pick_neighbour(struct overlay *overlay)
+{
+    struct node_id nodes[2 * RECORD_COPIES];
+    uint32_t count = overlay->routing->neighbour_set(&overlay->router, 2 * RECORD_COPIES, nodes);
+
+    return count == 0 ? MEMBER_NONE
+                      : membership_find(&overlay->membership,
+                                        &nodes[random_below(&overlay->random, count)]);
+}
+
 static int pick_random(struct overlay *overlay)
 {
     uint32_t start = (uint32_t)random_below(&overlay->random, overlay->membership.count);
@@ -319,25 +364,55 @@ static int pick_random(struct overlay *overlay)
     return MEMBER_NONE;
 }
 
+void sync_hasten(struct overlay *overlay)
+{
+    overlay->sync_hasty_ms = overlay->now_ms + SYNC_HASTY_MS;
+    if (overlay->sync_ms > overlay->now_ms + SYNC_MS) {
+        overlay->sync_ms = overlay->now_ms + SYNC_MS;
+    }
+}
+
+/* Where all know all, neighbours on the ring compare their memberships with every word: a round is
+ * for the records. Now and then it goes to anybody, who may have kept what it holds no more. */
+static void start_round(struct overlay *overlay)
+{
+    bool is_hasty = overlay->large || overlay->now_ms < overlay->sync_hasty_ms;
+    bool is_far = random_below(&overlay->random, SYNC_FAR_EVERY) == 0;
+    int index;
+
+    overlay->sync_ms = overlay->now_ms + (uint64_t)(is_hasty ? SYNC_MS : SYNC_QUIET_MS);
+    if (overlay->large) {
+        index = pick_successor(overlay);
+    } else {
+        index = is_far ? pick_random(overlay) : pick_neighbour(overlay);
+    }
+    if (index != MEMBER_NONE && membership_in_ring(&overlay->membership.list[index])) {
+        overlay->sync_next_ms = overlay->now_ms + SYNC_PAUSE_MS;
+        start_at(overlay, &overlay->membership.list[index].view.node,
+                 overlay->large ? minga_SyncSection_SYNC_EXPULSIONS
+                                : minga_SyncSection_SYNC_RECORDS);
+    }
+}
+
 void sync_tick(struct overlay *overlay)
 {
-    int index = MEMBER_NONE;
+    int index;
 
     if (overlay->phase != PHASE_MEMBER || overlay->sync.active ||
         overlay->now_ms < overlay->sync_next_ms) {
         return;
     }
-    if (overlay->sync_wanted_count > 0) {
-        index = pick_wanted(overlay);
-    } else if (overlay->now_ms >= overlay->sync_ms) {
-        overlay->sync_ms = overlay->now_ms + SYNC_MS;
-        index = overlay->large ? pick_successor(overlay) : pick_random(overlay);
-    }
-    if (index == MEMBER_NONE || !membership_in_ring(&overlay->membership.list[index])) {
+    if (overlay->sync_wanted_count == 0) {
+        if (overlay->now_ms >= overlay->sync_ms) {
+            start_round(overlay);
+        }
         return;
     }
-    overlay->sync_next_ms = overlay->now_ms + SYNC_PAUSE_MS;
-    sync_start(overlay, &overlay->membership.list[index].view.node);
+    index = pick_wanted(overlay);
+    if (index != MEMBER_NONE && membership_in_ring(&overlay->membership.list[index])) {
+        overlay->sync_next_ms = overlay->now_ms + SYNC_PAUSE_MS;
+        sync_start(overlay, &overlay->membership.list[index].view.node);
+    }
 }
 
 uint64_t sync_wake(const struct overlay *overlay)
@@ -510,5 +585,6 @@ void sync_on_summary(struct overlay *overlay, const struct arrival *arrival)
     } else {
         answer->done = compare_page(&comparison) && summary->to_end;
     }
+    answer->sent = comparison.sent_count;
     peer_reply(overlay, &arrival->asker, &message, NULL);
 }

@@ -37,7 +37,7 @@ static struct id name_of(const minga_Broadcast *broadcast)
 /* The nodes of an interval in ring order, as far as they are known here; `silent` is left out. */
 static uint32_t gather(const struct overlay *overlay, const struct ring_key *from,
                        const struct ring_key *until, const struct node_id *silent,
-                       struct ring_node nodes_out[MEMBERS_MAX])
+                       struct broadcast_node nodes_out[MEMBERS_MAX])
 {
     const struct membership *membership = &overlay->membership;
     uint32_t place = membership->count == 0 ? 0 : membership_place(membership, &from->id);
@@ -55,7 +55,8 @@ static uint32_t gather(const struct overlay *overlay, const struct ring_key *fro
         }
         if (membership_in_ring(member) &&
             (silent == NULL || !id_equal(&silent->id, &member->view.node.id))) {
-            nodes_out[count++] = (struct ring_node){member->view.node, member->position};
+            nodes_out[count++] = (struct broadcast_node){{member->view.node, member->position},
+                                                         peer_is_linked(member)};
         }
     }
     return count;
@@ -87,14 +88,14 @@ static bool spread(struct overlay *overlay, minga_Message *message, const struct
                    const struct ring_key *until, const struct node_id *silent,
                    struct ring_key *first_out)
 {
-    struct ring_node nodes[MEMBERS_MAX];
+    struct broadcast_node nodes[MEMBERS_MAX];
     struct broadcast_part parts[BROADCAST_FANOUT];
     uint32_t count = gather(overlay, from, until, silent, nodes);
 
     if (count == 0 || message->kind.broadcast.hops >= ROUTE_HOPS_MAX) {
         return false;
     }
-    *first_out = nodes[0].position;
+    *first_out = nodes[0].node.position;
     message->reply = false;
     message->kind.broadcast.hops++;
     count = broadcast_split(nodes, count, until, parts);

@@ -204,6 +204,32 @@ bool watch_is_neighbour(const struct overlay *overlay, const struct node_id *nod
     return false;
 }
 
+/* A watched member's end shows in a link of our own. One that broke before may not be dialled
+ * again for long by the transport: a new one shows at once whether anybody is there. */
+static void keep_link(struct overlay *overlay, int index)
+{
+    struct member *member = &overlay->membership.list[index];
+
+    if (overlay->phase != PHASE_MEMBER) {
+        return;
+    }
+    if (member->is_broken) {
+        redial(overlay, index);
+    } else if (!member->linked) {
+        peer_greet(overlay, &member->view.node);
+    }
+}
+
+/* The predecessor asks us as often as it says, and we our keeper. */
+static uint32_t pace_of(const struct overlay *overlay, const struct node_id *node)
+{
+    const struct ring *ring = &overlay->ring;
+
+    return ring->predecessor_count > 0 && id_equal(&ring->predecessors[0].node.id, &node->id)
+               ? ring->first_pace
+               : ring->pace;
+}
+
 void watch_neighbours(struct overlay *overlay)
 {
     for (uint32_t i = 0; i < overlay->membership.count; i++) {
@@ -212,6 +238,10 @@ void watch_neighbours(struct overlay *overlay)
                      watch_is_neighbour(overlay, &member->view.node);
 
         detector_watch(&overlay->detector, (int)i, watch, overlay->now_ms);
+        if (watch) {
+            keep_link(overlay, (int)i);
+            detector_expect(&overlay->detector, (int)i, pace_of(overlay, &member->view.node));
+        }
     }
 }
 
@@ -238,7 +268,7 @@ void watch_on_probe_via(struct overlay *overlay, const struct arrival *arrival)
     if (index == MEMBER_NONE || index == overlay->self_index) {
         return;
     }
-    if (overlay->membership.list[index].linked && !overlay->membership.list[index].is_up) {
+    if (!overlay->membership.list[index].is_up) {
         peer_hang_up(overlay, &node); /* a new link, at once: it may be refused */
     }
     message_init(&message, minga_Message_ping_tag);

@@ -228,16 +228,44 @@ int sandbox_client_logs(struct sandbox_client *client, const struct replica_key 
     return ask_with(client, &request, NULL, 0);
 }
 
-int sandbox_client_receive(struct sandbox_client *client, struct helper_answer *answer_out)
+int sandbox_client_exec(struct sandbox_client *client, const struct replica_key *key)
+{
+    return ask_about(client, REQUEST_EXEC, key);
+}
+
+/* Room for one descriptor is offered, so no more can come. */
+static ssize_t receive_bytes(int fd, uint8_t *bytes, size_t capacity_bytes, int *fd_out)
+{
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+    struct iovec vector = {bytes, capacity_bytes};
+    struct msghdr message = {.msg_iov = &vector,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = sizeof(control)};
+    ssize_t count_bytes = recvmsg(fd, &message, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
+
+    for (struct cmsghdr *header = count_bytes < 0 ? NULL : CMSG_FIRSTHDR(&message); header != NULL;
+         header = CMSG_NXTHDR(&message, header)) {
+        if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
+            header->cmsg_len == CMSG_LEN(sizeof(int))) {
+            memcpy(fd_out, CMSG_DATA(header), sizeof(int));
+        }
+    }
+    return count_bytes;
+}
+
+int sandbox_client_receive_fd(struct sandbox_client *client, struct helper_answer *answer_out,
+                              int *fd_out)
 {
     uint8_t bytes[HELPER_MESSAGE_BYTES_MAX];
+    CLEANUP(cleanup_close) int passed_fd = -1;
     ssize_t count_bytes;
 
+    *fd_out = -1;
     if (client->fd < 0) {
         return -ENOTCONN;
     }
-    /* No room for descriptors is offered, so none can come. */
-    count_bytes = recv(client->fd, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_TRUNC);
+    count_bytes = receive_bytes(client->fd, bytes, sizeof(bytes), &passed_fd);
     if (count_bytes < 0) {
         return errno == EAGAIN || errno == EINTR ? 0 : -errno;
     }
@@ -245,11 +273,22 @@ int sandbox_client_receive(struct sandbox_client *client, struct helper_answer *
         return -EPIPE;
     }
     if ((size_t)count_bytes > sizeof(bytes) ||
-        helper_answer_decode((struct bytes){bytes, (size_t)count_bytes}, answer_out) < 0) {
+        helper_answer_decode((struct bytes){bytes, (size_t)count_bytes}, answer_out) < 0 ||
+        (answer_out->kind == ANSWER_EXEC) != (passed_fd >= 0 || answer_out->exec.reason[0] != 0)) {
         return -EBADMSG;
     }
     if (answer_out->kind == ANSWER_READY && answer_out->version != HELPER_PROTOCOL_VERSION) {
         return -EPROTO;
     }
+    *fd_out = take_fd(&passed_fd);
     return SANDBOX_CLIENT_MESSAGE;
+}
+
+int sandbox_client_receive(struct sandbox_client *client, struct helper_answer *answer_out)
+{
+    int passed_fd = -1;
+    int r = sandbox_client_receive_fd(client, answer_out, &passed_fd);
+
+    cleanup_close(&passed_fd);
+    return r;
 }

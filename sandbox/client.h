@@ -71,9 +71,15 @@ int sandbox_client_list(struct sandbox_client *client);
  * Offset UINT64_MAX means the last bytes_max ones. */
 int sandbox_client_logs(struct sandbox_client *client, const struct replica_key *key,
                         uint64_t offset, uint32_t bytes_max);
+/* A socket into the sandbox, where minga-init listens (exec_protocol.h): answered by one
+ * ANSWER_EXEC, in the order of the requests. */
+int sandbox_client_exec(struct sandbox_client *client, const struct replica_key *key);
 
 /*
  * Takes one answer. Returns SANDBOX_CLIENT_MESSAGE, 0 when there is none now, or -errno when the
  * connection is over (-EPIPE closed, -EBADMSG nonsense, -EPROTO another version).
  */
 int sandbox_client_receive(struct sandbox_client *client, struct helper_answer *answer_out);
+/* The same; *fd_out is the descriptor of an ANSWER_EXEC, the caller's, or -1. */
+int sandbox_client_receive_fd(struct sandbox_client *client, struct helper_answer *answer_out,
+                              int *fd_out);

@@ -6,6 +6,7 @@
  * Plain data only. The real environment is minga-sandboxd (client.h); the simulator has its own.
  * Every replica is known by its key; a request about an unknown key is answered with ENDED.
  */
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/ids.h"
@@ -24,9 +25,12 @@ struct sandbox_limits { /* hard, per replica */
     uint64_t pid_count;
 };
 
+enum sandbox_protocol { SANDBOX_TCP, SANDBOX_UDP }; /* the values travel */
+
 struct sandbox_port {
     uint16_t container_port; /* where the service listens on its loopback */
     uint16_t host_port;      /* where the replica is reached */
+    enum sandbox_protocol protocol;
 };
 
 struct sandbox_health {
@@ -52,6 +56,8 @@ struct sandbox_spec {
     struct sandbox_limits limits;
     uint32_t port_count;
     struct sandbox_port ports[PORTS_PER_SERVICE_MAX];
+    uint32_t connections_max; /* of each port at once, clients of UDP alike; 0: the default */
+    bool egress;              /* outgoing connections to the Internet, see docs/security.md */
     struct sandbox_health health;
     int stop_signal;
     uint64_t stop_grace_ms;
@@ -84,6 +90,8 @@ struct sandbox_event {
     int healthy;                       /* HEALTH: 0 or 1 */
     char reason[REASON_CHARS_MAX + 1]; /* ENDED: one line for people; may be "" */
     struct sandbox_limits used;        /* STATS, LISTED: cpu as permille since the last STATS */
+    uint64_t connection_count;         /* STATS, LISTED: forwarded at the moment, all ports */
+    uint64_t refused_count;            /* STATS, LISTED: connections beyond connections_max */
     struct sandbox_limits limits;      /* LISTED: as started */
     struct tree_id tree;               /* LISTED */
     uint32_t port_count;               /* LISTED */

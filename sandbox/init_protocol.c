@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/cleanup.h"
 #include "base/wire.h"
 
 enum { CONTROL_BYTES_MAX = 256 }; /* credentials and a few unwanted descriptors */
@@ -15,7 +16,7 @@ size_t init_message_encode(const struct init_message *message, uint8_t *data_out
 {
     struct wire_writer wire = wire_writer(data_out, INIT_MESSAGE_BYTES_MAX);
 
-    CHECK(message->kind >= INIT_FORKED && message->kind <= INIT_ENDED);
+    CHECK(message->kind >= INIT_FORKED && message->kind < INIT_KIND_COUNT);
     wire_put_u8(&wire, (uint8_t)message->kind);
     wire_put_bool(&wire, message->healthy);
     wire_put_bool(&wire, message->signalled);
@@ -23,6 +24,8 @@ size_t init_message_encode(const struct init_message *message, uint8_t *data_out
     wire_put_u32(&wire, (uint32_t)message->status);
     wire_put_u64(&wire, message->started_ms);
     wire_put_u64(&wire, message->lost_bytes);
+    wire_put_u64(&wire, message->connection_count);
+    wire_put_u64(&wire, message->refused_count);
     wire_put_text(&wire, message->reason);
     CHECK(wire_ok(&wire));
     return wire.written_bytes;
@@ -40,8 +43,10 @@ int init_message_decode(struct bytes bytes, struct init_message *message_out)
     message.status = (int32_t)wire_u32(&wire);
     message.started_ms = wire_u64(&wire);
     message.lost_bytes = wire_u64(&wire);
+    message.connection_count = wire_u64(&wire);
+    message.refused_count = wire_u64(&wire);
     wire_text(&wire, message.reason, sizeof(message.reason));
-    if (!wire_done(&wire) || kind < INIT_FORKED || kind > INIT_ENDED || message.status < 0 ||
+    if (!wire_done(&wire) || kind < INIT_FORKED || kind >= INIT_KIND_COUNT || message.status < 0 ||
         message.status > 255) {
         return -EBADMSG;
     }
@@ -50,15 +55,25 @@ int init_message_decode(struct bytes bytes, struct init_message *message_out)
     return 0;
 }
 
-int init_message_send(int fd, const struct init_message *message)
+int init_message_send_fd(int fd, const struct init_message *message, int passed_fd)
 {
     uint8_t data[INIT_MESSAGE_BYTES_MAX];
-    size_t length_bytes = init_message_encode(message, data);
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
+    struct iovec part = {data, init_message_encode(message, data)};
+    struct msghdr packet = {.msg_iov = &part, .msg_iovlen = 1};
 
+    if (passed_fd >= 0) {
+        packet.msg_control = control;
+        packet.msg_controllen = sizeof(control);
+        struct cmsghdr *header = CMSG_FIRSTHDR(&packet);
+
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(header), &passed_fd, sizeof(int));
+    }
     for (;;) {
-        ssize_t sent_bytes = send(fd, data, length_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
-
-        if (sent_bytes >= 0) {
+        if (sendmsg(fd, &packet, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {
             return 0;
         }
         if (errno != EINTR) {
@@ -67,8 +82,13 @@ int init_message_send(int fd, const struct init_message *message)
     }
 }
 
-/* Descriptors that somebody slips us would stay open for ever. */
-static void close_descriptors(const struct cmsghdr *header)
+int init_message_send(int fd, const struct init_message *message)
+{
+    return init_message_send_fd(fd, message, -1);
+}
+
+/* Those that somebody slips us would stay open for ever. */
+static void take_descriptors(const struct cmsghdr *header, int *fd_out)
 {
     size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 
@@ -76,11 +96,15 @@ static void close_descriptors(const struct cmsghdr *header)
         int fd;
 
         memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(fd));
-        close(fd);
+        if (*fd_out < 0) {
+            *fd_out = fd;
+        } else {
+            close(fd);
+        }
     }
 }
 
-static pid_t read_ancillary(struct msghdr *packet)
+static pid_t read_ancillary(struct msghdr *packet, int *fd_out)
 {
     pid_t sender_pid = 0;
 
@@ -90,7 +114,7 @@ static pid_t read_ancillary(struct msghdr *packet)
             continue;
         }
         if (header->cmsg_type == SCM_RIGHTS) {
-            close_descriptors(header);
+            take_descriptors(header, fd_out);
         } else if (header->cmsg_type == SCM_CREDENTIALS &&
                    header->cmsg_len == CMSG_LEN(sizeof(struct ucred))) {
             struct ucred credentials;
@@ -102,7 +126,8 @@ static pid_t read_ancillary(struct msghdr *packet)
     return sender_pid;
 }
 
-int init_message_receive(int fd, struct init_message *message_out, pid_t *sender_pid_out)
+int init_message_receive_fd(int fd, struct init_message *message_out, pid_t *sender_pid_out,
+                            int *fd_out)
 {
     uint8_t data[INIT_MESSAGE_BYTES_MAX];
     _Alignas(struct cmsghdr) char control[CONTROL_BYTES_MAX];
@@ -112,7 +137,9 @@ int init_message_receive(int fd, struct init_message *message_out, pid_t *sender
                             .msg_control = control,
                             .msg_controllen = sizeof(control)};
     ssize_t length_bytes;
+    CLEANUP(cleanup_close) int passed_fd = -1;
     pid_t sender_pid;
+    int r;
 
     do {
         length_bytes = recvmsg(fd, &packet, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
@@ -120,13 +147,30 @@ int init_message_receive(int fd, struct init_message *message_out, pid_t *sender
     if (length_bytes < 0) {
         return errno == ECONNRESET ? -EPIPE : -errno;
     }
-    sender_pid = read_ancillary(&packet);
+    sender_pid = read_ancillary(&packet, &passed_fd);
     if (length_bytes == 0) {
         return -EPIPE;
     }
     if ((packet.msg_flags & MSG_TRUNC) != 0) {
         return -EBADMSG;
     }
+    r = init_message_decode((struct bytes){data, (size_t)length_bytes}, message_out);
     *sender_pid_out = sender_pid;
-    return init_message_decode((struct bytes){data, (size_t)length_bytes}, message_out);
+    *fd_out = take_fd(&passed_fd);
+    if (r < 0) {
+        cleanup_close(fd_out);
+        *fd_out = -1;
+    }
+    return r;
+}
+
+int init_message_receive(int fd, struct init_message *message_out, pid_t *sender_pid_out)
+{
+    int passed_fd = -1;
+    int r = init_message_receive_fd(fd, message_out, sender_pid_out, &passed_fd);
+
+    if (r == 0) {
+        cleanup_close(&passed_fd);
+    }
+    return r;
 }

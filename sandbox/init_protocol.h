@@ -23,7 +23,10 @@
  *     STARTED or REFUSED(reason)    once, after execve worked or something failed. After REFUSED
  *                                   init exits
  *     HEALTH(healthy)               whenever it changes; before the first it is unknown
+ *     COUNTS(...)                   when they have changed, at most once a second
  *                                   STOP, any time: stop_signal, stop_grace_ms, then SIGKILL
+                                   EXEC, with one end of a socket, while the service runs: see
+                                   sandbox/exec_protocol.h. Too many at once: it is closed
  *     ENDED(...)                    the service's main process is over, everything else in the
  *                                   namespace has been killed; init exits at once after it
  *
@@ -52,7 +55,7 @@ enum {
     INIT_FD_LOG_OTHER = 8, /* see sandbox/logs.h; each at most half of spec.logs_bytes */
     INIT_FD_UIDS = 9,      /* only to be kept: it holds the lock of the sandbox's uid range */
     INIT_FD_ENTRIES = 10,  /* five: the service's first process enters its cgroup by them */
-    INIT_FD_PORTS = 15,    /* and up: listening TCP sockets of the host, spec.ports' order */
+    INIT_FD_PORTS = 15,    /* and up: sockets of the host, in spec.ports' order */
     INIT_FD_LAST = INIT_FD_PORTS + PORTS_PER_SERVICE_MAX - 1,
 };
 
@@ -61,7 +64,6 @@ enum {
     INIT_LINGER_MS = 30000, /* how long an unreported end waits for a minga-sandboxd */
     INIT_ALONE_MS = 60000,  /* how long a service runs without any minga-sandboxd */
     INIT_ENTRIES = 5,
-    INIT_CONNECTIONS_MAX = 512, /* forwarded at once, of one port; more wait in the backlog */
     INIT_MESSAGE_BYTES_MAX = 512,
 };
 static_assert((int)INIT_ALONE_MS > (int)HELPER_ALONE_MS, "a helper may restart with its agent");
@@ -75,6 +77,9 @@ enum init_message_kind {
     INIT_HEALTH,
     INIT_STOP,
     INIT_ENDED,
+    INIT_COUNTS,
+    INIT_EXEC,
+    INIT_KIND_COUNT,
 };
 
 struct init_message {
@@ -84,6 +89,8 @@ struct init_message {
     bool stopped;                      /* ENDED: after STOP */
     int32_t status;                    /* ENDED */
     uint64_t started_ms;               /* STARTED: CLOCK_BOOTTIME at execve */
+    uint64_t connection_count;         /* COUNTS: forwarded at the moment, all ports */
+    uint64_t refused_count;            /* COUNTS: beyond the limit of a port, since the start */
     uint64_t lost_bytes;               /* ENDED: of output that the logs could not keep up with */
     char reason[REASON_CHARS_MAX + 1]; /* REFUSED: "command: No such file or directory" */
 };
@@ -95,9 +102,14 @@ int init_message_decode(struct bytes bytes, struct init_message *message_out);
 
 /* Sends one packet without waiting. Returns 0 or -errno (-EAGAIN, -EPIPE ...). No SIGPIPE. */
 int init_message_send(int fd, const struct init_message *message);
+/* The same, with a descriptor, which stays the caller's. */
+int init_message_send_fd(int fd, const struct init_message *message, int passed_fd);
 /*
  * Receives one packet without waiting. Returns 0, -EAGAIN, -EPIPE (the other side is gone),
  * -EBADMSG or another -errno. *sender_pid_out: from the credentials, 0 when there are none.
  * Descriptors that come along are closed.
  */
 int init_message_receive(int fd, struct init_message *message_out, pid_t *sender_pid_out);
+/* The same; of the descriptors that came the first is the caller's, -1 when there was none. */
+int init_message_receive_fd(int fd, struct init_message *message_out, pid_t *sender_pid_out,
+                            int *fd_out);

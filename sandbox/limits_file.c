@@ -22,22 +22,25 @@ struct field {
     enum field_kind kind;
     size_t offset_bytes;
     size_t capacity_bytes; /* FIELD_TEXT */
+    bool optional;
 };
 
 #define OFFSET(member)     offsetof(struct host_limits, member)
 #define TEXT_FIELD(member) OFFSET(member), sizeof(((struct host_limits *)NULL)->member)
 
 static const struct field fields[] = {
-    {"cpu_permille", FIELD_U64, OFFSET(contribution.cpu_permille), 0},
-    {"memory_bytes", FIELD_U64, OFFSET(contribution.memory_bytes), 0},
-    {"disk_bytes", FIELD_U64, OFFSET(contribution.disk_bytes), 0},
-    {"pid_count", FIELD_U64, OFFSET(contribution.pid_count), 0},
-    {"agent_uid", FIELD_U32, OFFSET(agent_uid), 0},
-    {"agent_gid", FIELD_U32, OFFSET(agent_gid), 0},
-    {"uids", FIELD_UIDS, 0, 0},
-    {"ports", FIELD_PORTS, 0, 0},
-    {"cgroup", FIELD_TEXT, TEXT_FIELD(cgroup)},
-    {"trees", FIELD_TEXT, TEXT_FIELD(trees)},
+    {"cpu_permille", FIELD_U64, OFFSET(contribution.cpu_permille), 0, false},
+    {"memory_bytes", FIELD_U64, OFFSET(contribution.memory_bytes), 0, false},
+    {"disk_bytes", FIELD_U64, OFFSET(contribution.disk_bytes), 0, false},
+    {"pid_count", FIELD_U64, OFFSET(contribution.pid_count), 0, false},
+    {"agent_uid", FIELD_U32, OFFSET(agent_uid), 0, false},
+    {"agent_gid", FIELD_U32, OFFSET(agent_gid), 0, false},
+    {"uids", FIELD_UIDS, 0, 0, false},
+    {"ports", FIELD_PORTS, 0, 0, false},
+    {"cgroup", FIELD_TEXT, TEXT_FIELD(cgroup), false},
+    {"trees", FIELD_TEXT, TEXT_FIELD(trees), false},
+    {"connections", FIELD_U32, OFFSET(connections_max), 0, true},
+    {"egress", FIELD_U32, OFFSET(egress), 0, true},
 };
 
 /* "first-last", both whole numbers up to `number_max`. */
@@ -149,7 +152,7 @@ static int parse_line(char *line, unsigned int line_number, unsigned int *seen,
 static int check_seen(unsigned int seen, struct err *err)
 {
     for (size_t i = 0; i < ARRAY_COUNT(fields); i++) {
-        if ((seen & (1U << i)) == 0) {
+        if ((seen & (1U << i)) == 0 && !fields[i].optional) {
             return err_set(err, -EINVAL, "%s is missing", fields[i].name);
         }
     }
@@ -193,6 +196,9 @@ int host_limits_parse(struct bytes text, struct host_limits *limits_out, struct 
     }
     if (r < 0) {
         return r;
+    }
+    if (limits.connections_max == 0) {
+        limits.connections_max = CONNECTIONS_PER_PORT_DEFAULT;
     }
     *limits_out = limits;
     return 0;
@@ -248,6 +254,12 @@ int host_limits_check(const struct host_limits *limits, struct err *err)
     if (limits->trees[0] != '/' || strchr(limits->trees, '\n') != NULL) {
         return err_set(err, -EINVAL, "trees: \"%s\" is no absolute path", limits->trees);
     }
+    if (limits->connections_max > CONNECTIONS_PER_PORT_MAX) {
+        return err_set(err, -EINVAL, "connections: more than %d", CONNECTIONS_PER_PORT_MAX);
+    }
+    if (limits->egress > 1) {
+        return err_set(err, -EINVAL, "egress: neither 0 nor 1");
+    }
     return check_uid_spans(limits, err);
 }
 
@@ -267,6 +279,7 @@ static int print_limits(const struct host_limits *limits, char *text_out, size_t
     for (uint32_t i = 0; i < limits->uid_span_count; i++) {
         fprintf(file, "uids %u-%u\n", limits->uid_spans[i].first, limits->uid_spans[i].last);
     }
+    fprintf(file, "connections %u\negress %u\n", limits->connections_max, limits->egress);
     fprintf(file, "ports %u-%u\ncgroup %s\ntrees %s\n", limits->port_first, limits->port_last,
             limits->cgroup, limits->trees);
     return fflush(file) != 0 || ferror(file) != 0 ? -EFBIG : 0;

@@ -92,6 +92,7 @@ int helper_request_encode(const struct helper_request *request, uint8_t *bytes_o
     case REQUEST_FREEZE:
     case REQUEST_THAW:
     case REQUEST_STATS:
+    case REQUEST_EXEC:
         put_key(&wire, &request->spec.key);
         break;
     case REQUEST_LIST:
@@ -121,6 +122,7 @@ static void get_request(struct wire_reader *wire, struct helper_request *request
     case REQUEST_FREEZE:
     case REQUEST_THAW:
     case REQUEST_STATS:
+    case REQUEST_EXEC:
         get_key(wire, &request->spec.key);
         break;
     case REQUEST_LIST:
@@ -160,10 +162,13 @@ static void put_event(struct wire_writer *wire, const struct sandbox_event *even
     wire_put_id(wire, &event->tree.id);
     wire_put_u8(wire, (uint8_t)event->port_count);
     for (uint32_t i = 0; i < event->port_count; i++) {
+        wire_put_u8(wire, (uint8_t)event->ports[i].protocol);
         wire_put_u16(wire, event->ports[i].container_port);
         wire_put_u16(wire, event->ports[i].host_port);
     }
     wire_put_u64(wire, event->age_ms);
+    wire_put_u64(wire, event->connection_count);
+    wire_put_u64(wire, event->refused_count);
 }
 
 static void get_event(struct wire_reader *wire, struct sandbox_event *event)
@@ -187,10 +192,16 @@ static void get_event(struct wire_reader *wire, struct sandbox_event *event)
     event->kind = (enum sandbox_event_kind)kind;
     event->end = (enum sandbox_end)end;
     for (uint32_t i = 0; i < event->port_count; i++) {
+        uint8_t protocol = wire_u8(wire);
+
+        wire->failed = wire->failed || protocol > SANDBOX_UDP;
+        event->ports[i].protocol = protocol == SANDBOX_UDP ? SANDBOX_UDP : SANDBOX_TCP;
         event->ports[i].container_port = wire_u16(wire);
         event->ports[i].host_port = wire_u16(wire);
     }
     event->age_ms = wire_u64(wire);
+    event->connection_count = wire_u64(wire);
+    event->refused_count = wire_u64(wire);
 }
 
 static void put_logs(struct wire_writer *wire, const struct sandbox_logs *logs)
@@ -229,6 +240,10 @@ int helper_answer_encode(const struct helper_answer *answer, uint8_t *bytes_out,
     case ANSWER_LOGS:
         put_logs(&wire, &answer->logs);
         break;
+    case ANSWER_EXEC:
+        put_key(&wire, &answer->exec.key);
+        wire_put_text(&wire, answer->exec.reason);
+        break;
     case ANSWER_LIST_END:
         break;
     case ANSWER_KIND_COUNT:
@@ -249,6 +264,9 @@ int helper_answer_decode(struct bytes bytes, struct helper_answer *answer_out)
         get_event(&wire, &answer_out->event);
     } else if (kind == ANSWER_LOGS) {
         get_logs(&wire, &answer_out->logs);
+    } else if (kind == ANSWER_EXEC) {
+        get_key(&wire, &answer_out->exec.key);
+        wire_text(&wire, answer_out->exec.reason, sizeof(answer_out->exec.reason));
     } else if (kind != ANSWER_LIST_END) {
         return -EBADMSG;
     }

@@ -11,7 +11,7 @@
 #include "sandbox/environment.h"
 
 enum {
-    HELPER_PROTOCOL_VERSION = 2,
+    HELPER_PROTOCOL_VERSION = 3,
     LOGS_WINDOW_BYTES_MAX = 16384, /* of one answer */
     HELPER_MESSAGE_BYTES_MAX = LOGS_WINDOW_BYTES_MAX + 1024,
 };
@@ -19,7 +19,7 @@ enum {
 enum helper_request_kind {                    /* the values travel */
                            REQUEST_HELLO = 1, /* first of all, once */
                            REQUEST_START =
-                               2, /* with one listening socket per port, in the order of the ports */
+                               2, /* with one socket per port, in the order of the ports */
                            REQUEST_RENEW = 3, /* keep it for another HELPER_ALONE_MS */
                            REQUEST_STOP = 4,
                            REQUEST_FREEZE = 5,
@@ -27,6 +27,7 @@ enum helper_request_kind {                    /* the values travel */
                            REQUEST_STATS = 7,
                            REQUEST_LIST = 8,
                            REQUEST_LOGS = 9,
+                           REQUEST_EXEC = 10, /* a way into the sandbox: see exec_protocol.h */
                            REQUEST_KIND_COUNT,
 };
 
@@ -43,6 +44,7 @@ enum helper_answer_kind {                   /* the values travel */
                           ANSWER_EVENT = 2,
                           ANSWER_LIST_END = 3, /* every replica that lives has been LISTED */
                           ANSWER_LOGS = 4,
+                          ANSWER_EXEC = 5, /* to each EXEC; with a socket unless refused */
                           ANSWER_KIND_COUNT,
 };
 
@@ -57,11 +59,17 @@ struct sandbox_logs {
     uint8_t bytes[LOGS_WINDOW_BYTES_MAX];
 };
 
+struct sandbox_exec {
+    struct replica_key key;
+    char reason[REASON_CHARS_MAX + 1]; /* "": the socket came along; else why not */
+};
+
 struct helper_answer {
     enum helper_answer_kind kind;
     uint32_t version;           /* READY */
     struct sandbox_event event; /* EVENT */
     struct sandbox_logs logs;   /* LOGS */
+    struct sandbox_exec exec;   /* EXEC */
 };
 
 /* Returns the length written to `bytes_out`, or -EMSGSIZE. */

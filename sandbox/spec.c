@@ -114,9 +114,13 @@ static const char *ports_problem(const struct sandbox_spec *spec)
         if (port->container_port == 0 || port->host_port == 0) {
             return "ports: 0 is not a port";
         }
+        if (port->protocol != SANDBOX_TCP && port->protocol != SANDBOX_UDP) {
+            return "ports: neither TCP nor UDP";
+        }
         for (uint32_t j = 0; j < i; j++) {
-            if (spec->ports[j].container_port == port->container_port ||
-                spec->ports[j].host_port == port->host_port) {
+            if (spec->ports[j].protocol == port->protocol &&
+                (spec->ports[j].container_port == port->container_port ||
+                 spec->ports[j].host_port == port->host_port)) {
                 return "ports: one comes twice";
             }
         }
@@ -195,6 +199,9 @@ static const char *numbers_problem(const struct sandbox_spec *spec)
     if (spec->stop_grace_ms > SPEC_STOP_GRACE_MS_MAX) {
         return "stop: grace too long";
     }
+    if (spec->connections_max > CONNECTIONS_PER_PORT_MAX) {
+        return "connections: too many";
+    }
     if (spec->logs_bytes < SPEC_LOGS_BYTES_MIN || spec->logs_bytes > INT64_MAX) {
         return "logs: too small or too large";
     }
@@ -263,9 +270,12 @@ static void put_limits_and_ports(struct wire_writer *wire, const struct sandbox_
     wire_put_u64(wire, spec->limits.pid_count);
     wire_put_u32(wire, spec->port_count);
     for (uint32_t i = 0; i < spec->port_count; i++) {
+        wire_put_u8(wire, (uint8_t)spec->ports[i].protocol);
         wire_put_u16(wire, spec->ports[i].container_port);
         wire_put_u16(wire, spec->ports[i].host_port);
     }
+    wire_put_u32(wire, spec->connections_max);
+    wire_put_bool(wire, spec->egress);
 }
 
 static void take_limits_and_ports(struct wire_reader *wire, struct sandbox_spec *spec)
@@ -280,9 +290,12 @@ static void take_limits_and_ports(struct wire_reader *wire, struct sandbox_spec 
         spec->port_count = 0;
     }
     for (uint32_t i = 0; i < spec->port_count; i++) {
+        spec->ports[i].protocol = (enum sandbox_protocol)wire_u8(wire);
         spec->ports[i].container_port = wire_u16(wire);
         spec->ports[i].host_port = wire_u16(wire);
     }
+    spec->connections_max = wire_u32(wire);
+    spec->egress = wire_bool(wire);
 }
 
 static void put_health(struct wire_writer *wire, const struct sandbox_health *health)

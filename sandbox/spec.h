@@ -24,7 +24,7 @@ enum {
  * What is wrong with the spec, in words for people, or NULL. Rules: slot, incarnation, limits
  * above 0; 1..ARGUMENTS_MAX words, the first not empty; environment entries NAME=value with
  * distinct, non-empty names; absolute workdir; user at most SPEC_USER_MAX; ports non-zero,
- * container and host ports distinct; health fields within their bounds and its path "" or
+ * container and host ports distinct within a protocol, at most CONNECTIONS_PER_PORT_MAX connections; health fields within their bounds and its path "" or
  * beginning with "/" and printable; stop_signal 1..31; host name of letters, digits and "-".
  * Unused tails of the word lists are zero.
  */

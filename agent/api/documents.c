@@ -104,6 +104,19 @@ static json_t *ports(const struct replica_status *replica)
     return object;
 }
 
+static json_t *protocols(const struct replica_status *replica)
+{
+    json_t *object = json_object();
+
+    for (uint32_t i = 0; i < replica->port_count; i++) {
+        if (replica->ports[i].host_port != 0) {
+            json_object_set_new(object, replica->ports[i].name,
+                                json_string(replica->ports[i].is_udp ? "udp" : "tcp"));
+        }
+    }
+    return object;
+}
+
 static json_t *replica_name(const char *service_name, uint32_t slot)
 {
     return json_sprintf("%s/%u", service_name, slot);
@@ -112,11 +125,12 @@ static json_t *replica_name(const char *service_name, uint32_t slot)
 static json_t *replica_place(const struct replica_status *replica)
 {
     if (!replica->placed) {
-        return json_pack("{sn sn sn s{}}", "node", "node_name", "address", "ports");
+        return json_pack("{sn sn sn s{} s{}}", "node", "node_name", "address", "ports",
+                         "protocols");
     }
-    return json_pack("{so so so so}", "node", document_id(&replica->node.id), "node_name",
+    return json_pack("{so so so so so}", "node", document_id(&replica->node.id), "node_name",
                      document_text(replica->node_name), "address", document_text(replica->address),
-                     "ports", ports(replica));
+                     "ports", ports(replica), "protocols", protocols(replica));
 }
 
 static json_t *replica_use(const struct replica_status *replica)
@@ -124,11 +138,13 @@ static json_t *replica_use(const struct replica_status *replica)
     const struct sandbox_limits *used = &replica->used;
     const struct sandbox_limits *limits = &replica->limits;
 
-    return json_pack("{so so sI sI sI sI}", "cpu_cores", cores(used->cpu_permille),
+    return json_pack("{so so sI sI sI sI sI sI}", "cpu_cores", cores(used->cpu_permille),
                      "cpu_limit_cores", cores(limits->cpu_permille), "memory_bytes",
                      (json_int_t)used->memory_bytes, "memory_limit_bytes",
                      (json_int_t)limits->memory_bytes, "disk_bytes", (json_int_t)used->disk_bytes,
-                     "disk_limit_bytes", (json_int_t)limits->disk_bytes);
+                     "disk_limit_bytes", (json_int_t)limits->disk_bytes, "connections",
+                     (json_int_t)replica->connection_count, "connections_refused",
+                     (json_int_t)replica->refused_count);
 }
 
 json_t *document_replica(const char *service_name, const struct replica_status *replica,
@@ -371,13 +387,14 @@ static void add_locations(json_t *locations, json_t *replica, const char *port_n
     json_object_foreach(json_object_get(replica, "ports"), name, port)
     {
         if (port_name == NULL || strcmp(name, port_name) == 0) {
-            json_array_append_new(locations, json_pack("{sO sO sO sO ss sO sO}", "replica",
-                                                       json_object_get(replica, "id"), "node",
-                                                       json_object_get(replica, "node"), "address",
-                                                       json_object_get(replica, "address"), "port",
-                                                       port, "port_name", name, "health",
-                                                       json_object_get(replica, "health"), "age_ms",
-                                                       json_object_get(replica, "age_ms")));
+            json_array_append_new(
+                locations,
+                json_pack("{sO sO sO sO ss sO sO sO}", "replica", json_object_get(replica, "id"),
+                          "node", json_object_get(replica, "node"), "address",
+                          json_object_get(replica, "address"), "port", port, "port_name", name,
+                          "protocol", json_object_get(json_object_get(replica, "protocols"), name),
+                          "health", json_object_get(replica, "health"), "age_ms",
+                          json_object_get(replica, "age_ms")));
         }
     }
 }

@@ -20,6 +20,8 @@ enum {
     API_CHECK_BYTES_MAX = API_CHECK_CHUNKS_MAX * 32,
     API_BODIES_BYTES_MAX = 5 * API_BATCH_BYTES_MAX, /* of all connections at once */
     API_SIGNED_BYTES_MAX = 4096,
+    API_EXEC_WINDOWS_MAX = 16, /* of a command's output or input, of one request */
+    API_EXEC_BYTES_MAX = API_EXEC_WINDOWS_MAX * 3072,
     API_ANSWER_MS_MAX = 45000, /* the core answers long before: see OWNER_REQUEST_MS, joining */
 };
 

@@ -112,7 +112,8 @@ static int check_port(struct session *session, const char *id, const char *name)
                : problem_set(&session->problem, EXIT_NOT_FOUND, name, "no such port");
 }
 
-static void print_locations(const json_t *document)
+/* Who asks for one port by name knows its protocol; in a list those of UDP are marked. */
+static void print_locations(const json_t *document, bool marked)
 {
     const json_t *location;
     size_t i;
@@ -121,8 +122,9 @@ static void print_locations(const json_t *document)
     {
         char line[128];
 
-        snprintf(line, sizeof(line), "%s:%" PRIi64, text_of(location, "address"),
-                 number_of(location, "port"));
+        snprintf(line, sizeof(line), "%s:%" PRIi64 "%s", text_of(location, "address"),
+                 number_of(location, "port"),
+                 marked && strcmp(text_of(location, "protocol"), "udp") == 0 ? "/udp" : "");
         text_clean(line);
         printf("%s\n", line);
     }
@@ -144,7 +146,7 @@ static int locate(struct session *session, const char *id, const char *port, con
     if (session->json) {
         print_document(document);
     } else {
-        print_locations(document);
+        print_locations(document, port == NULL);
     }
     if (json_array_size(json_object_get(document, "locations")) == 0) {
         if (port != NULL && check_port(session, id, port) != EXIT_DONE) {

@@ -203,7 +203,10 @@ static void say_started(const struct try *try)
         uint16_t port = try->spec.ports[i].host_port;
 
         if (!try->session->json) {
-            remark("minga: port %s: http://" TRY_HOST ":%u/", try->manifest.ports[i].name, port);
+            bool is_udp = try->spec.ports[i].protocol == SANDBOX_UDP;
+
+            remark("minga: port %s: %s" TRY_HOST ":%u%s", try->manifest.ports[i].name,
+                   is_udp ? "udp://" : "http://", port, is_udp ? "" : "/");
             continue;
         }
         json_t *line = json_pack("{ss ss si}", "port", try->manifest.ports[i].name, "address",

@@ -26,6 +26,9 @@ enum option {
     OPTION_REASON,
     OPTION_OWNER_NAME,
     OPTION_TRACE,
+    OPTION_PARALLEL,
+    OPTION_DELAY,
+    OPTION_TIMEOUT,
     OPTION_COUNT
 };
 #define OPTION_BIT(option) (1U << (option))
@@ -41,7 +44,7 @@ struct option_spec {
     const char *help;
 };
 
-enum { WORDS_MAX = 8 };
+enum { WORDS_MAX = 72 }; /* a service and all words of a command to run in it */
 
 struct arguments {
     uint32_t word_count; /* without the command's own words */
@@ -94,6 +97,7 @@ int run_node_pause(struct session *session, const struct arguments *arguments);
 int run_node_resume(struct session *session, const struct arguments *arguments);
 int run_node_drain(struct session *session, const struct arguments *arguments);
 int run_push(struct session *session, const struct arguments *arguments);
+int run_check(struct session *session, const struct arguments *arguments);
 int run_prove(struct session *session, const struct arguments *arguments);
 int run_start(struct session *session, const struct arguments *arguments);
 int run_stop(struct session *session, const struct arguments *arguments);
@@ -104,6 +108,8 @@ int run_status(struct session *session, const struct arguments *arguments);
 int run_locate(struct session *session, const struct arguments *arguments);
 int run_logs(struct session *session, const struct arguments *arguments);
 int run_try(struct session *session, const struct arguments *arguments);
+int run_exec(struct session *session, const struct arguments *arguments);
+int run_cp(struct session *session, const struct arguments *arguments);
 int run_ring(struct session *session, const struct arguments *arguments);
 int run_lookup(struct session *session, const struct arguments *arguments);
 int run_key(struct session *session, const struct arguments *arguments);

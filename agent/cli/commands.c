@@ -7,6 +7,7 @@
 
 #define WAIT OPTION_BIT(OPTION_WAIT)
 #define YES  OPTION_BIT(OPTION_YES)
+#define PACE (OPTION_BIT(OPTION_PARALLEL) | OPTION_BIT(OPTION_DELAY) | OPTION_BIT(OPTION_TIMEOUT))
 
 static const struct command commands[] = {
     {"community create", "NAME", "found a community; this machine is its first node", 1, 1,
@@ -30,6 +31,7 @@ static const struct command commands[] = {
     {"push", "FILE|DIR|-", "check, sign and store a bundle as the next version", 1, 1, 0, run_push},
     {"try", "DIR|FILE|-", "run one replica of a bundle here, without a community", 1, 1,
      OPTION_BIT(OPTION_PORT), run_try},
+    {"check", "", "what this machine has of all that sandboxes need", 0, 0, 0, run_check},
     {"prove", "", "try to get out of a sandbox on this machine, and say what stopped it", 0, 0, 0,
      run_prove},
     {"start", "NAME", "have the community run a service", 1, 1, WAIT | OPTION_BIT(OPTION_REPLICAS),
@@ -44,6 +46,9 @@ static const struct command commands[] = {
      OPTION_BIT(OPTION_PORT), run_locate},
     {"logs", "NAME[/REPLICA]", "what the replicas have printed", 1, 1, OPTION_BIT(OPTION_FOLLOW),
      run_logs},
+    {"exec", "NAME[/REPLICA] -- COMMAND...", "run a command inside your own replicas", 2, WORDS_MAX,
+     PACE, run_exec},
+    {"cp", "FROM TO", "copy to or from replicas: NAME[/REPLICA]:PATH is there", 2, 2, PACE, run_cp},
     {"ring", "", "this node's place on the ring", 0, 0, 0, run_ring},
     {"lookup", "KEY|NAME|TEXT", "who is responsible for a key, a service, or any text", 1, 1,
      OPTION_BIT(OPTION_TRACE), run_lookup},
@@ -69,6 +74,10 @@ static const struct option_spec option_specs[OPTION_COUNT] = {
     [OPTION_WATCH] = {"watch", 0, VALUE_NONE, "", "again every second"},
     [OPTION_REASON] = {"reason", 0, VALUE_NEEDED, "TEXT", "why, for everyone to read"},
     [OPTION_TRACE] = {"trace", 0, VALUE_NONE, "", "the way there, hop by hop"},
+    [OPTION_PARALLEL] = {"parallel", 0, VALUE_NEEDED, "N", "in so many replicas at once (5)"},
+    [OPTION_DELAY] = {"delay", 0, VALUE_NEEDED, "TIME", "between two beginnings (none)"},
+    [OPTION_TIMEOUT] = {"timeout", 0, VALUE_NEEDED, "TIME",
+                        "then it is killed (exec: 30s, cp: 1h)"},
     [OPTION_OWNER_NAME] = {"owner-name", 0, VALUE_NEEDED, "NAME", "how others see you (login)"},
 };
 

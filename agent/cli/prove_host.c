@@ -77,7 +77,7 @@ static int read_probe(struct prove *prove, const char *kind,
     if (r < 0) {
         return problem_set(&prove->session->problem, EXIT_REFUSED, prove->probe, "%s", err_text(r));
     }
-    CLEANUP(cleanup_fclose) FILE *file = fdopen(fd, "r");
+    CLEANUP(cleanup_fclose) FILE *file = fdopen(fd, "re");
     while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
         char *fields[FIELDS_MAX];
         uint32_t count = 0;

@@ -66,7 +66,7 @@ int prove_try(struct prove *prove)
     char limit[PROVE_FACT_BYTES_MAX];
     uint32_t count = 2;
 
-    snprintf(limit, sizeof(limit), "pid_limit=%" PRIu64, prove->spec.limits.pid_count);
+    snprintf(limit, sizeof(limit), "pid_count_max=%" PRIu64, prove->spec.limits.pid_count);
     words[count++] = limit;
     for (uint32_t i = 0; i < prove->bait.fact_count; i++) {
         words[count++] = prove->bait.facts[i];

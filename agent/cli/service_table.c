@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/attributes.h"
+#include "base/limits.h"
 
 static const char *const service_headings[] = {"SERVICE", "STATE", "REPLICAS", "VERSION",
                                                "OWNER",   "SINCE", "NOTE"};
@@ -44,8 +45,26 @@ static void print_address(const json_t *replica, char *text_out, size_t capacity
         snprintf(text_out, capacity_bytes, "%s", address);
         return;
     }
-    snprintf(text_out, capacity_bytes, "%s:%" PRIi64, address,
-             (int64_t)json_integer_value(json_object_iter_value(first)));
+    snprintf(text_out, capacity_bytes, "%s:%" PRIi64 "%s", address,
+             (int64_t)json_integer_value(json_object_iter_value(first)),
+             strcmp(text_of(json_object_get(replica, "protocols"), json_object_iter_key(first)),
+                    "udp") == 0
+                 ? "/udp"
+                 : "");
+}
+
+/* The reason, or what would go unnoticed. */
+static void print_note(const json_t *replica, char *text_out, size_t capacity_bytes)
+{
+    const char *reason = text_of(replica, "reason");
+    int64_t refused_count = number_of(replica, "connections_refused");
+
+    if (reason[0] != '\0' || refused_count == 0) {
+        snprintf(text_out, capacity_bytes, "%s", reason);
+    } else {
+        snprintf(text_out, capacity_bytes, "%" PRIi64 " connections refused: its port was full",
+                 refused_count);
+    }
 }
 
 static void add_replica(struct table *table, const json_t *replica)
@@ -56,7 +75,9 @@ static void add_replica(struct table *table, const json_t *replica)
     char disk[80];
     char restarts[24];
     char age[32];
+    char note[REASON_CHARS_MAX + 64];
 
+    print_note(replica, note, sizeof(note));
     print_address(replica, address, sizeof(address));
     print_cores_of(replica, "cpu_cores", "cpu_limit_cores", cpu, sizeof(cpu));
     print_bytes_of(replica, "memory_bytes", "memory_limit_bytes", memory, sizeof(memory));
@@ -69,7 +90,7 @@ static void add_replica(struct table *table, const json_t *replica)
     table_add(table,
               (const char *const[]){text_of(replica, "id"), text_of(replica, "node_name"), address,
                                     text_of(replica, "state"), text_of(replica, "health"), cpu,
-                                    memory, disk, restarts, age, text_of(replica, "reason")});
+                                    memory, disk, restarts, age, note});
 }
 
 void print_replicas(const struct session *session, const json_t *replicas)

@@ -99,12 +99,15 @@ static void replica_from_slot(const struct core *core, const minga_StatusPage *p
     status->heard_ms = slot->heard_ms;
     status->restart_count = slot->restart_count;
     status->used = limits_of(slot->has_used, &slot->used);
+    status->connection_count = slot->connection_count;
+    status->refused_count = slot->refused_count;
     status->limits = limits_of(page->has_limits, &page->limits);
     status->port_count = slot->host_ports_count < page->port_names_count ? slot->host_ports_count
                                                                          : page->port_names_count;
     for (uint32_t i = 0; i < status->port_count; i++) {
         (void)text_copy(status->ports[i].name, sizeof(status->ports[i].name), page->port_names[i]);
         status->ports[i].host_port = (uint16_t)slot->host_ports[i];
+        status->ports[i].is_udp = (page->udp_ports >> i & 1) != 0;
     }
     if (!status->placed) {
         return;

@@ -26,6 +26,7 @@ struct core *core_new(const struct core_config *config)
     core->around = surroundings_of_overlay(core->overlay);
     core->overlay_wake_ms = UINT64_MAX;
     core->next_token = 1;
+    execs_init(&core->execs, config->overlay.seed);
     return core;
 }
 
@@ -67,7 +68,8 @@ struct core_effect *core_emit(struct core *core, enum core_effect_kind kind)
     return effect;
 }
 
-static_assert(CORE_EFFECTS_MAX >= OVERLAY_EFFECTS_MAX + OUTBOX_MAX + CORE_REQUESTS_MAX + 2,
+static_assert(CORE_EFFECTS_MAX >=
+                  OVERLAY_EFFECTS_MAX + OUTBOX_MAX + CORE_REQUESTS_MAX + EXEC_SESSIONS_MAX + 2,
               "whatever one step does fits");
 
 uint64_t core_pend(struct core *core, const struct ask *ask)
@@ -165,10 +167,12 @@ static void step_end(struct core *core)
     executor_flush(core->executor, &core->turn);
     drain(core);
     core_requests_tick(core);
+    core_exec_tick(core);
     drain(core);
     wake_ms = earlier(core->overlay_wake_ms, executor_wake_ms(core->executor));
     wake_ms = earlier(wake_ms, manager_wake_ms(core->manager));
     wake_ms = earlier(wake_ms, core_requests_wake_ms(core));
+    wake_ms = earlier(wake_ms, core_exec_wake_ms(core));
     if (wake_ms != UINT64_MAX) {
         wake = core_emit(core, CORE_WAKE);
         wake->wake_ms = wake_ms > core->turn.now_ms ? wake_ms : core->turn.now_ms + 1;
@@ -258,6 +262,9 @@ static void dispatch(struct core *core, const struct core_event *event)
         break;
     case CORE_LOGS_READ:
         core_logs_read(core, event);
+        break;
+    case CORE_EXEC_DONE:
+        core_exec_done(core, event);
         break;
     case CORE_PORTS_REFUSED:
         executor_ports_refused(core->executor, turn, &event->replica, event->host_port);

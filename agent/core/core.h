@@ -46,6 +46,7 @@ enum core_request_kind {
     CORE_SERVICES,   /* node, cursor -> the services which that node manages, a page */
     CORE_LOGS,       /* service, slot, offset -> a window of the replica's kept output */
     CORE_LOOKUP,     /* key -> lookup */
+    CORE_ASK_EXEC,   /* node, signed_bytes: an encoded ExecAsk -> logs, their offset, ended */
     CORE_DESCRIBE,   /* description: name, labels, zone or addresses of this node have changed */
 };
 
@@ -98,6 +99,7 @@ const char *replica_health_name(enum replica_health health);
 struct replica_port {
     char name[NAME_CHARS_MAX + 1];
     uint16_t host_port;
+    bool is_udp;
 };
 
 struct replica_status {
@@ -116,10 +118,13 @@ struct replica_status {
     uint64_t heard_ms; /* since the executor's last report */
     uint32_t restart_count;
     struct sandbox_limits used;
+    uint64_t connection_count; /* forwarded to its published ports at the moment */
+    uint64_t refused_count;    /* connections beyond the limit, since it started */
     struct sandbox_limits limits;
 };
 
 enum { STATUS_PAGE_REPLICAS_MAX = 8, SERVICES_PAGE_MAX = 8, LOGS_WINDOW_BYTES_MAX = 3072 };
+enum { EXEC_WINDOW_BYTES_MAX = 3072, EXEC_SESSION_BYTES = 16 };
 enum { SCAN_MISSING_MAX = 128 };
 
 struct service_status {
@@ -149,9 +154,9 @@ struct core_answer {
     const struct service_status *status; /* STATUS: one; SERVICES: an array without replicas */
     uint32_t status_count;               /* SERVICES */
     uint32_t next_cursor;                /* SERVICES: 0 at the end */
-    struct bytes logs;                   /* LOGS */
-    uint64_t logs_offset_bytes;          /* LOGS: where `logs` begins */
-    bool logs_ended;                     /* LOGS: no more will come */
+    struct bytes logs;                   /* LOGS, ASK_EXEC */
+    uint64_t logs_offset_bytes;          /* LOGS, ASK_EXEC: where `logs` begins; or WRITE's */
+    bool logs_ended;                     /* LOGS, ASK_EXEC: no more will come */
     struct overlay_lookup lookup;        /* LOOKUP */
 };
 
@@ -168,6 +173,7 @@ enum core_event_kind {
     CORE_TREE_SCANNED,   /* `tree`: which chunks are missing here (none: all are there) */
     CORE_TREE_BUILT,     /* `tree` is complete below the trees' folder, or failed: reason */
     CORE_LOGS_READ,      /* answer to CORE_READ_LOGS */
+    CORE_EXEC_DONE,      /* answer to CORE_EXEC: token, failed and reason, or the logs' fields */
     CORE_PORTS_REFUSED,  /* START could not bind `host_port`: choose another */
 };
 
@@ -185,10 +191,10 @@ struct core_event {
     struct chunk_id missing[SCAN_MISSING_MAX];
     struct replica_key replica; /* PORTS_REFUSED */
     uint16_t host_port;         /* PORTS_REFUSED */
-    uint64_t token;             /* LOGS_READ */
-    struct bytes logs;          /* LOGS_READ */
-    uint64_t logs_offset_bytes; /* LOGS_READ */
-    bool logs_ended;            /* LOGS_READ */
+    uint64_t token;             /* LOGS_READ, EXEC_DONE */
+    struct bytes logs;          /* LOGS_READ, EXEC_DONE */
+    uint64_t logs_offset_bytes; /* LOGS_READ, EXEC_DONE */
+    bool logs_ended;            /* LOGS_READ, EXEC_DONE */
 };
 
 /* ------------------------------------------------------------------ effects */
@@ -206,8 +212,28 @@ enum core_effect_kind {
     CORE_RENEW,     /* all replicas at once */
     CORE_STATS,     /* ask for `replica`'s use */
     CORE_READ_LOGS, /* of `replica`, from offset_bytes */
+    CORE_EXEC,      /* `exec`; answered unless token is 0 */
     CORE_WAKE,      /* a CORE_TICK at wake_ms; the last one counts */
     CORE_TRACE,
+};
+
+/* What is asked about a command in a replica; the first column travels (ExecAsk.what). */
+enum exec_what {
+    EXEC_ASK_HELLO = 1, /* never the edge's */
+    EXEC_ASK_OPEN,      /* data: what goes first into the sandbox (sandbox/exec_protocol.h) */
+    EXEC_ASK_READ,      /* from offset_bytes; all before taken_bytes may be forgotten */
+    EXEC_ASK_WRITE,     /* data at offset_bytes; none: the end of the input */
+    EXEC_ASK_KEEP,      /* never the edge's: the asker is still there */
+    EXEC_ASK_CLOSE,     /* ends it, if it has not ended; its number is not used again */
+    EXEC_ASK_COUNT
+};
+
+struct core_exec {
+    enum exec_what what;
+    uint64_t number; /* of the session */
+    uint64_t taken_bytes;
+    bool wait; /* READ: a moment, when there is nothing yet */
+    struct bytes data;
 };
 
 struct core_effect {
@@ -218,7 +244,8 @@ struct core_effect {
     const struct sandbox_spec *spec;
     struct replica_key replica;
     uint64_t offset_bytes;
-    uint64_t token; /* READ_LOGS */
+    uint64_t token; /* READ_LOGS, EXEC */
+    struct core_exec exec;
     uint64_t wake_ms;
     char trace[160];
 };
@@ -238,7 +265,9 @@ struct core_config {
     uint64_t storage_bytes;
     uint16_t port_first; /* host ports for replicas */
     uint16_t port_last;
-    bool runs; /* roles */
+    uint32_t connections_max; /* of each published port; 0: the default */
+    bool egress;              /* replicas may reach the Internet, and there is a way */
+    bool runs;                /* roles */
     bool stores;
     bool manages;
     enum manifest_arch arch;

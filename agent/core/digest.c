@@ -159,9 +159,21 @@ static void add_start(struct hash *hash, const struct sandbox_spec *spec)
     hash_add(hash, (struct bytes){(const uint8_t *)spec->arguments, sizeof(spec->arguments)});
     hash_add(hash, (struct bytes){(const uint8_t *)spec->environment, sizeof(spec->environment)});
     add_limits(hash, &spec->limits);
+    add_number(hash, (uint64_t)spec->connections_max << 1 | (spec->egress ? 1 : 0));
     for (uint32_t i = 0; i < spec->port_count; i++) {
-        add_number(hash, (uint64_t)spec->ports[i].container_port << 16 | spec->ports[i].host_port);
+        add_number(hash, (uint64_t)spec->ports[i].protocol << 32 |
+                             (uint64_t)spec->ports[i].container_port << 16 |
+                             spec->ports[i].host_port);
     }
+}
+
+static void add_exec(struct hash *hash, const struct core_exec *exec)
+{
+    add_number(hash, (uint64_t)exec->what);
+    add_number(hash, exec->number);
+    add_number(hash, exec->taken_bytes);
+    add_number(hash, exec->wait ? 1 : 0);
+    add_bytes(hash, exec->data);
 }
 
 static void add_effect(struct hash *hash, const struct core_effect *effect)
@@ -178,6 +190,9 @@ static void add_effect(struct hash *hash, const struct core_effect *effect)
         add_replica(hash, &effect->replica);
         add_number(hash, effect->offset_bytes);
         add_number(hash, effect->token);
+        if (effect->kind == CORE_EXEC) {
+            add_exec(hash, &effect->exec);
+        }
         add_number(hash, effect->wake_ms);
         add_text(hash, effect->trace, sizeof(effect->trace));
     }

@@ -107,8 +107,7 @@ static bool on_message(struct core *core, const struct node_id *from,
            to_manager(core, from, message, reply_out);
 }
 
-static void answer(struct core *core, const struct overlay_ask *ask,
-                   const minga_AgentMessage *reply)
+void core_reply(struct core *core, const struct overlay_ask *ask, const minga_AgentMessage *reply)
 {
     uint8_t payload[PAYLOAD_BYTES_MAX];
     int length = signed_encode_body(minga_AgentMessage_fields, reply, payload, sizeof(payload));
@@ -139,7 +138,7 @@ static void take_save(struct core *core, const struct overlay_ask *ask,
     if (token != 0) {
         core->saves[save_index(token)] = (struct save){token, *ask, reply.body.save_reply};
     } else if (ask->wants_answer) {
-        answer(core, ask, &reply);
+        core_reply(core, ask, &reply);
     }
 }
 
@@ -160,7 +159,19 @@ void core_stored(struct core *core, uint64_t token, bool failed)
         reply.body.save_reply.generation = 0;
     }
     if (save->ask.wants_answer) {
-        answer(core, &save->ask, &reply);
+        core_reply(core, &save->ask, &reply);
+    }
+}
+
+static void take_exec(struct core *core, const struct overlay_ask *ask,
+                      const minga_ExecAsk *message)
+{
+    const struct exec_asker asker = {ask->from, ask, NULL};
+    minga_AgentMessage reply = minga_AgentMessage_init_zero;
+
+    reply.which_body = minga_AgentMessage_exec_answer_tag;
+    if (ask->wants_answer && core_exec_ask(core, &asker, message, &reply.body.exec_answer)) {
+        core_reply(core, ask, &reply);
     }
 }
 
@@ -177,8 +188,12 @@ static void deliver(struct core *core, const struct overlay_effect *effect)
     if (message.which_body == minga_AgentMessage_logs_query_tag) {
         if (!core_read_logs(core, &message.body.logs_query, ask, NULL)) {
             reply.which_body = minga_AgentMessage_logs_page_tag; /* found: false */
-            answer(core, ask, &reply);
+            core_reply(core, ask, &reply);
         }
+        return;
+    }
+    if (message.which_body == minga_AgentMessage_exec_ask_tag) {
+        take_exec(core, ask, &message.body.exec_ask);
         return;
     }
     if (message.which_body == minga_AgentMessage_save_manager_tag) {
@@ -186,13 +201,13 @@ static void deliver(struct core *core, const struct overlay_effect *effect)
         return;
     }
     if (on_message(core, &ask->from, &message, &reply) && ask->wants_answer) {
-        answer(core, ask, &reply);
+        core_reply(core, ask, &reply);
     }
 }
 
 /* ------------------------------------------------------------------ answers of members */
 
-static void on_answer(struct core *core, const struct ask *ask, const minga_AgentMessage *reply)
+void core_answered(struct core *core, const struct ask *ask, const minga_AgentMessage *reply)
 {
     switch (ask->kind) {
     case ASK_FIND:
@@ -210,6 +225,7 @@ static void on_answer(struct core *core, const struct ask *ask, const minga_Agen
     case ASK_STATUS:
     case ASK_SERVICES:
     case ASK_LOGS:
+    case ASK_EXEC:
         core_request_message(core, ask, reply);
         break;
     case ASK_NOTHING:
@@ -254,10 +270,11 @@ static void done(struct core *core, const struct overlay_effect *effect)
     case ASK_STATUS:
     case ASK_SERVICES:
     case ASK_LOGS:
+    case ASK_EXEC:
         break;
     }
     answered = effect->outcome == OVERLAY_OK && agent_message_decode(effect->payload, &reply) == 0;
-    on_answer(core, &ask, answered ? &reply : NULL);
+    core_answered(core, &ask, answered ? &reply : NULL);
 }
 
 void core_upcall(struct core *core, const struct overlay_effect *effect)
@@ -287,13 +304,22 @@ static void to_self(struct core *core, const struct outgoing *outgoing)
     CHECK(agent_message_decode(outgoing->payload, &message) == 0);
     if (message.which_body == minga_AgentMessage_logs_query_tag) {
         if (!core_read_logs(core, &message.body.logs_query, NULL, &outgoing->ask)) {
-            on_answer(core, &outgoing->ask, NULL);
+            core_answered(core, &outgoing->ask, NULL);
+        }
+        return;
+    }
+    if (message.which_body == minga_AgentMessage_exec_ask_tag) {
+        const struct exec_asker asker = {core->around.node, NULL, &outgoing->ask};
+
+        reply.which_body = minga_AgentMessage_exec_answer_tag;
+        if (core_exec_ask(core, &asker, &message.body.exec_ask, &reply.body.exec_answer)) {
+            core_answered(core, &outgoing->ask, &reply);
         }
         return;
     }
     replied = on_message(core, &core->around.node, &message, &reply);
     if (outgoing->ask.kind != ASK_NOTHING) {
-        on_answer(core, &outgoing->ask, replied ? &reply : NULL);
+        core_answered(core, &outgoing->ask, replied ? &reply : NULL);
     }
 }
 
@@ -308,7 +334,7 @@ static void send_message(struct core *core, const struct outgoing *outgoing)
     if (outgoing->ask.kind != ASK_NOTHING) {
         token = core_pend(core, &outgoing->ask);
         if (token == 0) {
-            on_answer(core, &outgoing->ask, NULL);
+            core_answered(core, &outgoing->ask, NULL);
             return;
         }
     }
@@ -461,8 +487,8 @@ void core_logs_read(struct core *core, const struct core_event *event)
         memcpy(page->data.bytes, event->logs.data, length);
     }
     if (place->is_local) {
-        on_answer(core, &place->local, &message);
+        core_answered(core, &place->local, &message);
     } else {
-        answer(core, &place->ask, &message);
+        core_reply(core, &place->ask, &message);
     }
 }

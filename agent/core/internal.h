@@ -2,6 +2,7 @@
 #pragma once
 /* The core's state, shared by its files only. */
 #include "agent/core/core.h"
+#include "agent/core/exec.h"
 #include "agent/core/message.h"
 #include "agent/core/outbox.h"
 #include "agent/executor/executor.h"
@@ -31,7 +32,7 @@ enum stage {
     STAGE_VERSION, /* PUT_RECORD: does the version exist? */
     STAGE_DRAIN,   /* LEAVE, SHUT_DOWN: until nothing runs here */
     STAGE_ASK,     /* STATUS, SERVICES, LOGS: a candidate is asked for the status */
-    STAGE_READ,    /* LOGS: the node of the replica is asked */
+    STAGE_READ,    /* LOGS, ASK_EXEC: the node of the replica is asked */
 };
 
 struct request {
@@ -101,6 +102,7 @@ struct core {
     uint32_t request_top; /* all used requests lie below */
     struct request requests[CORE_REQUESTS_MAX];
     struct logs_ask logs[LOGS_ASKS_MAX];
+    struct execs execs;
     uint32_t free_next;
     uint64_t last_save;
     struct save saves[SAVES_MAX];
@@ -113,6 +115,9 @@ struct core_effect *core_emit(struct core *core, enum core_effect_kind kind);
 uint64_t core_pend(struct core *core, const struct ask *ask);
 
 /* dispatch.c */
+void core_reply(struct core *core, const struct overlay_ask *ask, const minga_AgentMessage *reply);
+/* The end of what was asked of a node; NULL: it has not answered. */
+void core_answered(struct core *core, const struct ask *ask, const minga_AgentMessage *reply);
 void core_send(struct core *core, const struct outgoing *outgoing);
 void core_upcall(struct core *core, const struct overlay_effect *effect);
 void core_logs_read(struct core *core, const struct core_event *event);
@@ -130,7 +135,16 @@ void core_locate_managers(struct core *core);
 /* Whom to ask for a service: none yet while that is looked up, and then again a little later. */
 void core_find_candidates(struct core *core, struct request *request);
 
+/* remote.c: requests that a replica's node is asked for */
+void logs_located(struct core *core, struct request *request, const minga_StatusPage *page);
+void logs_done(struct core *core, struct request *request, const minga_LogsPage *page);
+void begin_exec(struct core *core, struct request *request, const struct core_request *from);
+void exec_done(struct core *core, struct request *request, const minga_ExecAnswer *answer);
+
 /* requests.c */
+/* To one node; its answer is the request's. */
+void request_query(struct core *core, struct request *request, const struct node_id *to,
+                   const minga_AgentMessage *message);
 void core_request_begin(struct core *core, const struct core_request *from);
 /* The end of what a request had asked: of the overlay (`done`), or of a node (`message`). */
 void core_request_done(struct core *core, const struct ask *ask, const struct overlay_effect *done);

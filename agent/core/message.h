@@ -17,6 +17,7 @@ enum refusal {
     REFUSAL_MEMBER,     /* members.allow or members.deny */
     REFUSAL_ARCH,       /* another processor */
     REFUSAL_LABEL,      /* a label is missing */
+    REFUSAL_EGRESS,     /* no way to the Internet for replicas */
     REFUSAL_TOO_LARGE,  /* more than all that it gives */
     REFUSAL_PORTS,      /* ports used up */
     REFUSAL_FULL,       /* its table of replicas is full */

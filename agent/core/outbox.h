@@ -34,6 +34,7 @@ enum ask_kind {
     ASK_STATUS,
     ASK_SERVICES,
     ASK_LOGS,
+    ASK_EXEC,
     ASK_REQUEST, /* a request of the API, done by the overlay */
 };
 

@@ -96,6 +96,8 @@ static void code_life(struct codec *codec, struct recording_entry *entry)
     codec_u16(codec, &config->port_last);
     codec->failed =
         codec->failed || config->port_first == 0 || config->port_first > config->port_last;
+    codec_u32(codec, &config->connections_max);
+    codec_bool(codec, &config->egress);
     codec_bool(codec, &config->runs);
     codec_bool(codec, &config->stores);
     codec_bool(codec, &config->manages);
@@ -223,10 +225,14 @@ static void code_sandbox(struct codec *codec, struct sandbox_event *event)
     codec_id(codec, &event->tree.id);
     event->port_count = codec_upto(codec, event->port_count, PORTS_PER_SERVICE_MAX);
     for (uint32_t i = 0; i < event->port_count; i++) {
+        event->ports[i].protocol = (enum sandbox_protocol)codec_upto(
+            codec, (uint32_t)event->ports[i].protocol, SANDBOX_UDP);
         codec_u16(codec, &event->ports[i].container_port);
         codec_u16(codec, &event->ports[i].host_port);
     }
     codec_u64(codec, &event->age_ms);
+    codec_u64(codec, &event->connection_count);
+    codec_u64(codec, &event->refused_count);
 }
 
 static void code_tree(struct codec *codec, struct core_event *event)
@@ -274,6 +280,11 @@ static void code_event_body(struct codec *codec, struct recorded_event *recorded
         break;
     case CORE_LOGS_READ:
         code_logs(codec, event);
+        break;
+    case CORE_EXEC_DONE:
+        code_logs(codec, event);
+        codec_bool(codec, &event->failed);
+        codec_text(codec, event->reason, sizeof(event->reason));
         break;
     case CORE_PORTS_REFUSED:
         code_replica(codec, &event->replica);

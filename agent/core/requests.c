@@ -292,13 +292,15 @@ void core_request_done(struct core *core, const struct ask *ask, const struct ov
 
 /* ------------------------------------------------------------------ the directory */
 
-static void send_query(struct core *core, struct request *request, const struct node_id *to,
-                       const minga_AgentMessage *message)
+void request_query(struct core *core, struct request *request, const struct node_id *to,
+                   const minga_AgentMessage *message)
 {
     enum ask_kind kind = ASK_STATUS;
     struct ask ask;
 
-    if (request->stage == STAGE_READ) {
+    if (request->kind == CORE_ASK_EXEC) {
+        kind = ASK_EXEC;
+    } else if (request->stage == STAGE_READ) {
         kind = ASK_LOGS;
     } else if (request->kind == CORE_SERVICES) {
         kind = ASK_SERVICES;
@@ -333,7 +335,7 @@ static void ask_next(struct core *core, struct request *request)
         message.body.status_query.slot = request->slot;
         message.body.status_query.history = request->history;
     }
-    send_query(core, request, &request->candidates[request->candidate_next++], &message);
+    request_query(core, request, &request->candidates[request->candidate_next++], &message);
 }
 
 static void begin_directory(struct core *core, struct request *request,
@@ -382,42 +384,6 @@ static void services_done(struct core *core, struct request *request,
     answer->next_cursor = page->next_cursor;
 }
 
-/* The service's manager has said where the replica is: ask there for its output. */
-static void logs_located(struct core *core, struct request *request, const minga_StatusPage *page)
-{
-    minga_AgentMessage message = minga_AgentMessage_init_zero;
-    const minga_SlotStatus *slot = page->slots_count > 0 ? &page->slots[0] : NULL;
-    struct node_id node;
-
-    if (slot == NULL || slot->slot != request->slot || slot->node.size != ID_BYTES) {
-        request_answer(core, request, OVERLAY_NOT_FOUND, "this replica is on no node now");
-        return;
-    }
-    memcpy(node.id.bytes, slot->node.bytes, ID_BYTES);
-    message.which_body = minga_AgentMessage_logs_query_tag;
-    memcpy(message.body.logs_query.service, request->service.id.bytes, ID_BYTES);
-    message.body.logs_query.slot = request->slot;
-    message.body.logs_query.offset_bytes = request->offset_bytes;
-    request->stage = STAGE_READ;
-    request->heard = false;
-    send_query(core, request, &node, &message);
-    request->attempt_until_ms = request->until_ms;
-}
-
-static void logs_done(struct core *core, struct request *request, const minga_LogsPage *page)
-{
-    struct core_answer *answer;
-
-    if (!page->found) {
-        request_answer(core, request, OVERLAY_NOT_FOUND, "its node keeps no output of it");
-        return;
-    }
-    answer = request_answer_begin(core, request);
-    answer->logs = core_copy(core, (struct bytes){page->data.bytes, page->data.size});
-    answer->logs_offset_bytes = page->offset_bytes;
-    answer->logs_ended = page->ended;
-}
-
 static void status_came(struct core *core, struct request *request, const minga_StatusPage *page)
 {
     if (!page->found || !page->has_head) {
@@ -446,6 +412,8 @@ void core_request_message(struct core *core, const struct ask *ask,
         services_done(core, request, &message->body.services_page);
     } else if (ask->kind == ASK_LOGS && which == minga_AgentMessage_logs_page_tag) {
         logs_done(core, request, &message->body.logs_page);
+    } else if (ask->kind == ASK_EXEC && which == minga_AgentMessage_exec_answer_tag) {
+        exec_done(core, request, &message->body.exec_answer);
     } else {
         ask_next(core, request);
     }
@@ -484,6 +452,7 @@ static void (*const begins[])(struct core *core, struct request *request,
     [CORE_SERVICES] = begin_directory,
     [CORE_LOGS] = begin_directory,
     [CORE_LOOKUP] = begin_lookup,
+    [CORE_ASK_EXEC] = begin_exec,
     [CORE_DESCRIBE] = begin_describe,
 };
 
@@ -501,7 +470,8 @@ static bool needs_community(enum core_request_kind kind)
 {
     return kind == CORE_PUT_RECORD || kind == CORE_GET_RECORD || kind == CORE_PUT_CHUNK ||
            kind == CORE_STATUS || kind == CORE_SERVICES || kind == CORE_LOGS ||
-           kind == CORE_LOOKUP || kind == CORE_EXPEL || kind == CORE_REVOKE;
+           kind == CORE_LOOKUP || kind == CORE_ASK_EXEC || kind == CORE_EXPEL ||
+           kind == CORE_REVOKE;
 }
 
 void core_request_begin(struct core *core, const struct core_request *from)

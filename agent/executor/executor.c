@@ -100,6 +100,13 @@ int executor_load(struct executor *executor, const struct overlay_blob *blob)
 
 /* ------------------------------------------------------------------ the sandbox */
 
+static void replica_measured(struct replica *replica, const struct sandbox_event *event)
+{
+    replica->used_limits = event->used;
+    replica->connection_count = event->connection_count;
+    replica->refused_connection_count = event->refused_count;
+}
+
 static void adopt(struct executor *executor, struct turn *turn, struct replica *replica,
                   const struct sandbox_event *event)
 {
@@ -114,7 +121,7 @@ static void adopt(struct executor *executor, struct turn *turn, struct replica *
     }
     replica_enter(executor, turn, replica, PHASE_RUNNING);
     replica->since_ms = turn->now_ms > event->age_ms ? turn->now_ms - event->age_ms : 1;
-    replica->used_limits = event->used;
+    replica_measured(replica, event);
     replica->stats_at_ms = turn->now_ms;
     if (!executor->paused) {
         outbox_local(turn, &thaw);
@@ -164,7 +171,7 @@ void executor_sandbox(struct executor *executor, struct turn *turn,
         replica_health(executor, turn, replica, event->healthy != 0);
         break;
     case SANDBOX_STATS:
-        replica->used_limits = event->used;
+        replica_measured(replica, event);
         break;
     case SANDBOX_LISTED:
         adopt(executor, turn, replica, event);

@@ -72,6 +72,9 @@ void executor_replica(const struct executor *executor, uint32_t index, uint64_t 
                       struct core_replica *replica_out);
 bool executor_find_slot(const struct executor *executor, const struct service_id *service,
                         uint32_t slot, struct replica_key *key_out);
+/* May the owner run something in this replica? NULL, or why not. */
+const char *executor_exec_fault(const struct executor *executor, const struct replica_key *key,
+                                const struct public_key *owner_key);
 void executor_status(const struct executor *executor, struct node_status *status_out);
 struct sandbox_limits executor_free_limits(const struct executor *executor);
 

@@ -83,7 +83,7 @@ static bool ports_choose(struct executor *executor, struct replica *replica)
     return true;
 }
 
-static void spec_fill(struct replica *replica)
+static void spec_fill(struct replica *replica, uint32_t connections_max)
 {
     struct sandbox_spec *spec = &replica->spec;
 
@@ -94,6 +94,7 @@ static void spec_fill(struct replica *replica)
     for (uint32_t i = 0; i < replica->manifest.port_count; i++) {
         spec->ports[i].host_port = replica->host_ports[i];
     }
+    spec->connections_max = connections_max;
 }
 
 void replica_launch(struct executor *executor, struct turn *turn, struct replica *replica)
@@ -110,7 +111,7 @@ void replica_launch(struct executor *executor, struct turn *turn, struct replica
         replica_over(executor, turn, replica, true);
         return;
     }
-    spec_fill(replica);
+    spec_fill(replica, executor->config.connections_max);
     replica->frozen = false;
     replica_health_unknown(replica);
     replica_keep(turn, replica);
@@ -238,6 +239,8 @@ void replica_ended(struct executor *executor, struct turn *turn, struct replica 
         return; /* the answer to what was asked of the process before, which had ended */
     }
     replica->used_limits = (struct sandbox_limits){0};
+    replica->connection_count = 0;
+    replica->refused_connection_count = 0;
     bool was_unhealthy = replica->unhealthy;
 
     replica_health_unknown(replica);

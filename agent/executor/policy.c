@@ -59,6 +59,11 @@ static bool breaks_label(const struct policy_facts *facts, const struct policy_n
     return false;
 }
 
+static bool breaks_egress(const struct policy_facts *facts, const struct policy_need *need)
+{
+    return need->egress && !facts->config->egress;
+}
+
 static bool breaks_role(const struct policy_facts *facts, const struct policy_need *need)
 {
     (void)need;
@@ -126,6 +131,7 @@ static const struct {
     {REFUSAL_MEMBER, breaks_members, "its owner does not run this member's services"},
     {REFUSAL_ARCH, breaks_arch, "another processor"},
     {REFUSAL_LABEL, breaks_label, "a required label is missing"},
+    {REFUSAL_EGRESS, breaks_egress, "its replicas do not reach the Internet (network.egress)"},
     {REFUSAL_HAS_REPLICA, breaks_once, "it runs a replica of this service already"},
     {REFUSAL_TOO_LARGE, breaks_total, "larger than all that it gives"},
     {REFUSAL_FULL, breaks_table, "its table of replicas is full"},

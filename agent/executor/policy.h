@@ -16,6 +16,7 @@ struct policy_need {
     enum manifest_arch archs[4];
     uint32_t label_count;
     const char *labels[LABELS_MAX];
+    bool egress;
 };
 
 struct policy_facts {

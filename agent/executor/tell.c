@@ -66,6 +66,7 @@ bool executor_find(struct executor *executor, struct turn *turn, const minga_Fin
     memcpy(need.service.id.bytes, find->service, ID_BYTES);
     memcpy(need.owner.id.bytes, find->owner, ID_BYTES);
     need.port_count = find->port_count;
+    need.egress = find->egress;
     need.arch_count = find->archs_count;
     for (pb_size_t i = 0; i < find->archs_count; i++) {
         need.archs[i] = (enum manifest_arch)find->archs[i];
@@ -100,6 +101,7 @@ static enum refusal admit(struct executor *executor, const struct replica *fresh
         .port_count = manifest->port_count,
         .arch_count = manifest->arch_count,
         .label_count = manifest->label_count,
+        .egress = manifest->egress == MANIFEST_EGRESS_INTERNET,
     };
 
     memcpy(need.archs, manifest->archs, sizeof(need.archs));
@@ -328,6 +330,8 @@ static void report_fill(const struct executor *executor, const struct replica *r
     }
     report->has_used = true;
     report->used = limits_to_wire(&replica->used_limits);
+    report->connection_count = replica->connection_count;
+    report->refused_count = replica->refused_connection_count;
 }
 
 static enum executor_mood mood_of(const struct executor *executor)

@@ -54,6 +54,7 @@ void executor_replica(const struct executor *executor, uint32_t index, uint64_t 
         memcpy(status->ports[i].name, replica->manifest.ports[i].name,
                sizeof(status->ports[i].name));
         status->ports[i].host_port = replica->host_ports[i];
+        status->ports[i].is_udp = replica->manifest.ports[i].protocol == MANIFEST_UDP;
     }
     status->state = replica_state_of(executor, replica);
     status->health = replica->health;
@@ -62,6 +63,8 @@ void executor_replica(const struct executor *executor, uint32_t index, uint64_t 
     status->age_ms = now_ms > replica->since_ms ? now_ms - replica->since_ms : 0;
     status->restart_count = replica->restart_count;
     status->used = replica->used_limits;
+    status->connection_count = replica->connection_count;
+    status->refused_count = replica->refused_connection_count;
     status->limits = replica->limits;
 }
 
@@ -81,6 +84,35 @@ bool executor_find_slot(const struct executor *executor, const struct service_id
         }
     }
     return found;
+}
+
+const char *executor_exec_fault(const struct executor *executor, const struct replica_key *key,
+                                const struct public_key *owner_key)
+{
+    const struct replica *replica = NULL;
+
+    for (uint32_t i = 0; i < executor->top && replica == NULL; i++) {
+        const struct replica *found = &executor->replicas[i];
+
+        if (found->used && found->key.slot == key->slot &&
+            found->key.incarnation == key->incarnation &&
+            id_equal(&found->key.service.id, &key->service.id)) {
+            replica = found;
+        }
+    }
+    if (replica == NULL) {
+        return "this replica is not here, or not any more";
+    }
+    if (memcmp(replica->owner_key.bytes, owner_key->bytes, PUBLIC_KEY_BYTES) != 0) {
+        return "the service is somebody else's";
+    }
+    if (replica->phase != PHASE_RUNNING) {
+        return "the replica does not run";
+    }
+    if (executor->paused || replica->frozen) {
+        return "the replica is frozen: its node is paused, or waits for the manager";
+    }
+    return executor->sandbox_up ? NULL : "its node has no sandbox helper at the moment";
 }
 
 static const char *state_of(const struct executor *executor, const char **rule_out)

@@ -58,6 +58,8 @@ static void slot_fill(const struct service *service, uint32_t index, uint64_t no
     }
     status->has_used = true;
     status->used = limits_to_wire(&slot->used);
+    status->connection_count = slot->connection_count;
+    status->refused_count = slot->refused_count;
 }
 
 static void manifest_fill(const struct service *service, minga_StatusPage *page)
@@ -71,7 +73,10 @@ static void manifest_fill(const struct service *service, minga_StatusPage *page)
     page->limits = limits_to_wire(&limits);
     page->port_names_count = (pb_size_t)service->manifest.port_count;
     for (uint32_t i = 0; i < service->manifest.port_count; i++) {
-        memcpy(page->port_names[i], service->manifest.ports[i].name, sizeof(page->port_names[i]));
+        const struct manifest_port *port = &service->manifest.ports[i];
+
+        memcpy(page->port_names[i], port->name, sizeof(page->port_names[i]));
+        page->udp_ports |= port->protocol == MANIFEST_UDP ? 1U << i : 0;
     }
 }
 

@@ -75,6 +75,8 @@ struct slot {
     uint32_t port_count;
     uint16_t host_ports[PORTS_PER_SERVICE_MAX];
     struct sandbox_limits used;
+    uint64_t connection_count;
+    uint64_t refused_count;
     uint64_t version;
 };
 

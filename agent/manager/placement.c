@@ -180,6 +180,11 @@ static void explain_requires(const struct placement_request *request, enum refus
                        manifest->labels[0], manifest->label_count > 1 ? " and more" : "");
         return;
     }
+    if (refusal == REFUSAL_EGRESS) {
+        (void)snprintf(reason_out, REASON_CHARS_MAX + 1,
+                       "needs egress: internet: no node gives it (network.egress, package passt)");
+        return;
+    }
     (void)snprintf(reason_out, REASON_CHARS_MAX + 1, "no node fits what it requires");
 }
 
@@ -192,6 +197,7 @@ static void explain_others(uint32_t taken_count, enum refusal refusal, char *rea
         [REFUSAL_PAUSED] = "the others are paused by their owners",
         [REFUSAL_DRAINING] = "the others are draining",
         [REFUSAL_MEMBER] = "the others do not run this member's services",
+        [REFUSAL_EGRESS] = "the others give replicas no way to the Internet",
         [REFUSAL_PORTS] = "on the others ports are used up",
         [REFUSAL_FULL] = "the others run as many replicas as they can",
     };
@@ -233,7 +239,7 @@ static void scored_explain(const struct placement_request *request, const struct
         explain_free(request, offers, offer_count, nearest, reason_out);
     } else if (nearest == REFUSAL_TOO_LARGE && taken_count == 0) {
         explain_too_large(request, offers, offer_count, reason_out);
-    } else if ((nearest == REFUSAL_ARCH || nearest == REFUSAL_LABEL) && taken_count == 0) {
+    } else if (nearest >= REFUSAL_ARCH && nearest <= REFUSAL_EGRESS && taken_count == 0) {
         explain_requires(request, nearest, reason_out);
     } else {
         explain_others(taken_count, nearest, reason_out);

@@ -123,6 +123,7 @@ static void find_fill(const struct service *service, minga_Find *find)
         memcpy(find->labels[i], service->manifest.labels[i], sizeof(find->labels[i]));
     }
     find->port_count = service->manifest.port_count;
+    find->egress = service->manifest.egress == MANIFEST_EGRESS_INTERNET;
     memcpy(find->owner, owner.id.bytes, ID_BYTES);
 }
 

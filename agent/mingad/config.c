@@ -17,7 +17,7 @@
 #include "images/yaml_table.h"
 
 /* After the first NULL: what a later version will take. */
-static const char *const egress_choices[] = {"deny", NULL, "internet", NULL};
+static const char *const egress_choices[] = {"deny", "internet", NULL, NULL};
 static const char *const role_choices[] = {"run", "store", "manage", NULL, NULL};
 
 #define HERE(field)        YAML_FIELD(struct config, field)
@@ -89,6 +89,12 @@ static const struct yaml_key keys[] = {
      .default_text = "31000-31999",
      .hook = config_read_ports},
     {.path = "network.bind", .type = YAML_HOOK, .default_text = "*", .hook = config_read_bind},
+    {.path = "network.connections",
+     .type = YAML_NUMBER,
+     HERE(connections_max),
+     .min = 1,
+     .max = CONNECTIONS_PER_PORT_MAX,
+     .default_text = "1024"},
     {.path = "network.egress",
      .type = YAML_CHOICE,
      HERE(egress),
@@ -125,6 +131,20 @@ static const struct yaml_key keys[] = {
      .type = YAML_HOOK,
      .default_text = "1879048192-2147483647",
      .hook = config_read_uids},
+    {.path = "environment", .type = YAML_MAPPING, .offset = YAML_NOWHERE},
+    {.path = "environment.name",
+     .type = YAML_TEXT,
+     HERE(environment),
+     .default_text = "",
+     .hook = config_check_cgroup},
+    {.path = "environment.command",
+     .type = YAML_LIST,
+     LIST(environment_words, environment_word_count),
+     .max = CONFIG_ENVIRONMENT_WORDS_MAX},
+    {.path = "environment.command[]",
+     .type = YAML_TEXT,
+     .field_bytes = CONFIG_ENVIRONMENT_WORD_CHARS_MAX + 1,
+     .min = 1},
     {.path = "cgroup",
      .type = YAML_TEXT,
      HERE(cgroup),
@@ -191,6 +211,31 @@ static int check_together(const struct config *config, const struct yaml_marks *
     return 0;
 }
 
+/* A node says by a label that its replicas run elsewhere than in the sandbox. */
+static int check_environment(struct config *config, const struct yaml_marks *marks, struct err *err)
+{
+    if (config->environment[0] == '\0' && config->environment_word_count == 0) {
+        return 0;
+    }
+    if (config->environment[0] == '\0' || config->environment_word_count == 0) {
+        err_set(err, -EINVAL, "needs both name and command");
+        return yaml_wrap_at(marks, "environment", err);
+    }
+    if (config->environment_words[0][0] != '/') {
+        err_set(err, -EINVAL, "the command's program must be an absolute path");
+        return yaml_wrap_at(marks, "environment.command", err);
+    }
+    if (config->label_count == LABELS_MAX) {
+        err_set(err, -EINVAL, "one label fewer: environment=%s is one too", config->environment);
+        return yaml_wrap_at(marks, "labels", err);
+    }
+    static_assert(sizeof("environment=") + CONFIG_ENVIRONMENT_NAME_CHARS_MAX <= LABEL_CHARS_MAX + 1,
+                  "the label fits");
+    (void)snprintf(config->labels[config->label_count++], LABEL_CHARS_MAX + 1, "environment=%s",
+                   config->environment);
+    return 0;
+}
+
 int config_parse(struct bytes yaml, const char *file_name, struct config *config_out,
                  struct err *err)
 {
@@ -204,6 +249,9 @@ int config_parse(struct bytes yaml, const char *file_name, struct config *config
     r = check_roles(&config, &marks, err);
     if (r == 0) {
         r = check_together(&config, &marks, err);
+    }
+    if (r == 0) {
+        r = check_environment(&config, &marks, err);
     }
     if (r == 0) {
         memcpy(config_out, &config, sizeof(config)); /* with its padding: configs are compared */

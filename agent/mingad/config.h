@@ -21,6 +21,9 @@ enum {
     CONFIG_RUN_BYTES_MAX = 80, /* "RUN/sandbox/..." must fit a socket's address */
     CONFIG_STATE_BYTES_MAX = 256,
     CONFIG_HOST_CHARS_MAX = 47,
+    CONFIG_ENVIRONMENT_WORDS_MAX = 8, /* of the command of another execution environment */
+    CONFIG_ENVIRONMENT_WORD_CHARS_MAX = 255,
+    CONFIG_ENVIRONMENT_NAME_CHARS_MAX = 19, /* "environment=NAME" is a label */
 };
 
 #define CONFIG_PATH_DEFAULT "/etc/minga/minga.yaml"
@@ -57,7 +60,8 @@ struct config {
     uint16_t port_first;
     uint16_t port_last;
     char bind[CONFIG_HOST_CHARS_MAX + 1]; /* "*": all */
-    int egress;
+    uint32_t connections_max;             /* of each published port */
+    int egress;                           /* 0: deny, 1: internet */
     uint32_t role_count;
     enum config_role roles[CONFIG_ROLES_COUNT];
     uint32_t rule_count;
@@ -68,6 +72,9 @@ struct config {
     char user[33];
     uint32_t uid_first;
     uint32_t uid_last;
+    char environment[CONFIG_ENVIRONMENT_NAME_CHARS_MAX + 1]; /* "": minga-sandboxd */
+    uint32_t environment_word_count;
+    char environment_words[CONFIG_ENVIRONMENT_WORDS_MAX][CONFIG_ENVIRONMENT_WORD_CHARS_MAX + 1];
     char cgroup[64];
     char state[CONFIG_STATE_BYTES_MAX];
     char run[CONFIG_RUN_BYTES_MAX];

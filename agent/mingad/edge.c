@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "sandbox/egress/egress.h"
 
 enum { PATH_MAX_BYTES = CONFIG_STATE_BYTES_MAX + 32 };
 
@@ -117,6 +118,20 @@ void edge_describe(struct edge *edge, bool forced)
     edge_request(edge, &request);
 }
 
+/* minga-sandboxd judges for itself; this is so that nobody sends us what it would refuse. */
+static bool has_egress(const struct config *config)
+{
+    if (config->egress == 0) {
+        return false;
+    }
+    if (access(EGRESS_STACK_PROGRAM, X_OK) < 0) {
+        log_warning("network.egress: " EGRESS_STACK_PROGRAM
+                    " is missing, so no replica reaches the Internet: install the package passt");
+        return false;
+    }
+    return true;
+}
+
 static int make_core(struct edge *edge, struct err *err)
 {
     const struct config *config = &edge->config;
@@ -127,6 +142,8 @@ static int make_core(struct edge *edge, struct err *err)
         .storage_bytes = edge->contribution.storage_bytes,
         .port_first = config->port_first,
         .port_last = config->port_last,
+        .connections_max = config->connections_max,
+        .egress = has_egress(config),
         .runs = config_has_role(config, CONFIG_ROLE_RUN),
         .stores = config_has_role(config, CONFIG_ROLE_STORE),
         .manages = config_has_role(config, CONFIG_ROLE_MANAGE),
@@ -217,7 +234,8 @@ static int open_workers(struct edge *edge, struct err *err)
 
     edge->writer = store_writer_new(&edge->loop, edge->store, on_stored, edge);
     edge->upload = upload_new(edge);
-    if (edge->writer == NULL || edge->upload == NULL) {
+    edge->execs = execs_new(edge);
+    if (edge->writer == NULL || edge->upload == NULL || edge->execs == NULL) {
         return err_set(err, -ENOMEM, "out of memory");
     }
     /* Bound before anyone is dialled, or first replies would wait. */
@@ -298,6 +316,7 @@ static void close_all(struct edge *edge)
     api_link_close(edge);
     upload_close(edge);
     trees_close(edge);
+    execs_close(edge);
     if (edge->sandbox != NULL) {
         sandbox_link_close(edge->sandbox);
     }
@@ -323,6 +342,7 @@ void edge_done(struct edge *edge)
     sandbox_link_free(edge->sandbox);
     upload_free(edge->upload);
     trees_free(edge->trees);
+    execs_free(edge->execs);
     store_writer_free(edge->writer);
     store_close(edge->store);
     chunk_store_close(&edge->chunks);

@@ -26,6 +26,7 @@ struct queued_event; /* events.c */
 struct upload;       /* chunk_jobs.c */
 struct trees;        /* trees.c */
 struct recorder;     /* recorder.h */
+struct execs;        /* execs.c */
 
 enum edge_phase {
     EDGE_RUNNING,
@@ -68,6 +69,7 @@ struct edge {
     uint64_t chunk_jobs_bytes;
     struct upload *upload;
     struct trees *trees;
+    struct execs *execs;
     struct transport *transport;
     struct sandbox_link *sandbox;
     struct api *api;
@@ -167,6 +169,18 @@ void trees_drop(struct edge *edge, const struct tree_id *tree);
 /* Ends running workers. The loop runs on until jobs and handles are done, then free. */
 void trees_close(struct edge *edge);
 void trees_free(struct trees *trees);
+
+/* ------------------------------------------------------------------ execs.c */
+
+/* Commands in replicas on this node: the bytes between the core and minga-init. */
+struct execs *execs_new(struct edge *edge);
+/* CORE_EXEC: ends in a CORE_EXEC_DONE event, unless its token is 0. */
+void execs_ask(struct edge *edge, const struct core_effect *effect);
+/* The sandbox link's answer; `fd` is taken. */
+void execs_opened(struct edge *edge, uint64_t number, int fd, const char *reason);
+/* Ends them all. The loop runs on until handles are closed, then free. */
+void execs_close(struct edge *edge);
+void execs_free(struct execs *execs);
 
 /* ------------------------------------------------------------------ api_link.c */
 

@@ -141,7 +141,9 @@ void folders_limits_path(const struct config *config, char path_out[FOLDERS_PATH
 
 void folders_helper_path(const struct config *config, char path_out[FOLDERS_PATH_BYTES_MAX])
 {
-    join(config->run, "sandbox.sock", path_out);
+    /* minga-environment has no more rights than the agent, and listens in its folder. */
+    join(config->run, config->environment[0] == '\0' ? "sandbox.sock" : "agent/sandbox.sock",
+         path_out);
 }
 
 int folders_write_limits(const struct config *config, const struct contribution *contribution,
@@ -153,7 +155,9 @@ int folders_write_limits(const struct config *config, const struct contribution 
                                  .uid_span_count = 1,
                                  .uid_spans = {{config->uid_first, config->uid_last}},
                                  .port_first = config->port_first,
-                                 .port_last = config->port_last};
+                                 .port_last = config->port_last,
+                                 .connections_max = config->connections_max,
+                                 .egress = config->egress != 0};
     char path[FOLDERS_PATH_BYTES_MAX];
 
     join(config->state, "agent/trees", path);

@@ -30,7 +30,7 @@ void folders_limits_path(const struct config *config, char path_out[FOLDERS_PATH
 int folders_write_limits(const struct config *config, const struct contribution *contribution,
                          const struct user *user, struct err *err);
 
-/* RUN/sandbox.sock, where minga-sandboxd listens. */
+/* RUN/sandbox.sock, where minga-sandboxd listens; RUN/agent/sandbox.sock: minga-environment. */
 void folders_helper_path(const struct config *config, char path_out[FOLDERS_PATH_BYTES_MAX]);
 
 /*

@@ -28,10 +28,9 @@ static void wait_a_little(void)
 }
 
 /* The helper of the same build lies beside this program. */
-static int helper_program(char path_out[PATH_MAX], struct err *err)
+static int helper_program(const char *name, char path_out[PATH_MAX], struct err *err)
 {
-    static const char name[] = "minga-sandboxd";
-    ssize_t length = readlink("/proc/self/exe", path_out, PATH_MAX - sizeof(name) - 1);
+    ssize_t length = readlink("/proc/self/exe", path_out, PATH_MAX - NAME_MAX - 1);
 
     if (length < 0) {
         return err_set(err, -errno, "/proc/self/exe: %m");
@@ -42,7 +41,7 @@ static int helper_program(char path_out[PATH_MAX], struct err *err)
     if (slash == NULL) {
         return err_set(err, -ENOENT, "no sandbox helper beside mingad");
     }
-    memcpy(slash + 1, name, sizeof(name));
+    memcpy(slash + 1, name, strlen(name) + 1);
     if (access(path_out, X_OK) < 0) {
         return err_set(err, -errno, "%s: %m", path_out);
     }
@@ -64,6 +63,27 @@ static _Noreturn void become_helper(const char *program, const struct config *co
     _exit(127);
 }
 
+/* The same for the one of another execution environment, which works in the agent's folders. */
+static _Noreturn void become_environment(const char *program, const struct config *config)
+{
+    enum { OPTION_WORDS = 8 };
+    char run[FOLDERS_PATH_BYTES_MAX];
+    char state[FOLDERS_PATH_BYTES_MAX];
+    char trees[FOLDERS_PATH_BYTES_MAX];
+    const char *arguments[OPTION_WORDS + CONFIG_ENVIRONMENT_WORDS_MAX + 1] = {
+        program, "--run", run, "--state", state, "--trees", trees, "--"};
+
+    snprintf(run, sizeof(run), "%s/agent", config->run);
+    snprintf(state, sizeof(state), "%s/agent", config->state);
+    snprintf(trees, sizeof(trees), "%s/agent/trees", config->state);
+    for (uint32_t i = 0; i < config->environment_word_count; i++) {
+        arguments[OPTION_WORDS + i] = config->environment_words[i];
+    }
+    setsid();
+    execv(program, (char *const *)(const void *)arguments);
+    _exit(127);
+}
+
 static int await_answer(struct sandbox_link *link, pid_t pid, struct err *err)
 {
     uint64_t end_ms = clock_now_ms() + START_MS_MAX;
@@ -75,7 +95,7 @@ static int await_answer(struct sandbox_link *link, pid_t pid, struct err *err)
             return 0;
         }
         if (waitpid(pid, &status, WNOHANG) == pid) {
-            return err_set(err, -ECHILD, "minga-sandboxd ended at once; see its message above");
+            return err_set(err, -ECHILD, "the sandbox helper ended at once; see its message above");
         }
         wait_a_little();
     }
@@ -92,7 +112,8 @@ int helper_start(const struct config *config, struct sandbox_link *link, pid_t *
     if (sandbox_link_connect(link, err) == 0) {
         return 0;
     }
-    int r = helper_program(program, err);
+    bool is_environment = config->environment[0] != '\0';
+    int r = helper_program(is_environment ? "minga-environment" : "minga-sandboxd", program, err);
 
     if (r < 0) {
         return r;
@@ -102,7 +123,9 @@ int helper_start(const struct config *config, struct sandbox_link *link, pid_t *
     if (pid < 0) {
         return err_set(err, -errno, "start minga-sandboxd: %m");
     }
-    if (pid == 0) {
+    if (pid == 0 && is_environment) {
+        become_environment(program, config);
+    } else if (pid == 0) {
         become_helper(program, config);
     }
     r = await_answer(link, pid, err);

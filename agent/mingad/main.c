@@ -86,11 +86,27 @@ static int check_worker(const struct user *user, struct err *err)
     return 0;
 }
 
+/* A member may do without running anything: said, not fatal. */
+static void start_helper(const struct preparation *preparation, struct edge_start *start,
+                         struct sandbox_link *sandbox)
+{
+    struct err err = {0};
+
+    if (config_has_role(&preparation->config, CONFIG_ROLE_RUN) &&
+        helper_start(&preparation->config, sandbox, &start->helper_pid, &err) < 0) {
+        log_error("run is off: %s", err.text);
+    }
+}
+
+static bool has_environment(const struct preparation *preparation)
+{
+    return preparation->config.environment[0] != '\0';
+}
+
 /* Everything that needs root, and then no more root. */
 static int use_root(const struct preparation *preparation, struct edge_start *start,
                     struct sandbox_link *sandbox, struct err *err)
 {
-    struct err helper_err = {0};
     int r = folders_make(&preparation->config, &preparation->user, err);
 
     if (r == 0) {
@@ -103,16 +119,17 @@ static int use_root(const struct preparation *preparation, struct edge_start *st
     if (r < 0) {
         return r;
     }
-    /* A member may do without running anything: said, not fatal. */
-    if (config_has_role(&preparation->config, CONFIG_ROLE_RUN) &&
-        helper_start(&preparation->config, sandbox, &start->helper_pid, &helper_err) < 0) {
-        log_error("run is off: %s", helper_err.text);
+    if (!has_environment(preparation)) {
+        start_helper(preparation, start, sandbox);
     }
     start->control_fd = folders_bind_control(&preparation->config, err);
     if (start->control_fd < 0) {
         return start->control_fd;
     }
     r = user_become(&preparation->user, err);
+    if (r == 0 && has_environment(preparation)) {
+        start_helper(preparation, start, sandbox);
+    }
     return r == 0 ? check_worker(&preparation->user, err) : r;
 }
 
@@ -128,8 +145,10 @@ static int use_what_there_is(const struct preparation *preparation, struct edge_
     if (r < 0) {
         return r;
     }
-    if (config_has_role(&preparation->config, CONFIG_ROLE_RUN) &&
-        sandbox_link_connect(sandbox, &helper_err) < 0) {
+    if (has_environment(preparation)) {
+        start_helper(preparation, start, sandbox);
+    } else if (config_has_role(&preparation->config, CONFIG_ROLE_RUN) &&
+               sandbox_link_connect(sandbox, &helper_err) < 0) {
         log_warning("not started as root, and no sandbox helper answers: run is off until "
                     "minga-sandboxd runs");
     }
@@ -196,6 +215,11 @@ static void on_logs(void *context, uint64_t token, struct bytes bytes, uint64_t 
                                              .logs_ended = ended});
 }
 
+static void on_exec(void *context, uint64_t number, int fd, const char *reason)
+{
+    execs_opened(context, number, fd, reason);
+}
+
 static struct sandbox_link *make_sandbox_link(struct edge *edge, const struct config *config)
 {
     char path[FOLDERS_PATH_BYTES_MAX];
@@ -206,7 +230,8 @@ static struct sandbox_link *make_sandbox_link(struct edge *edge, const struct co
                                                   .listed = on_listed,
                                                   .down = on_down,
                                                   .event = on_sandbox,
-                                                  .logs = on_logs}};
+                                                  .logs = on_logs,
+                                                  .exec = on_exec}};
 
     folders_helper_path(config, path);
     return sandbox_link_new(&link);

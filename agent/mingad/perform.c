@@ -151,6 +151,11 @@ static void perform_logs(struct edge *edge, const struct core_effect *effect)
                       LOGS_WINDOW_BYTES_MAX);
 }
 
+static void perform_exec(struct edge *edge, const struct core_effect *effect)
+{
+    execs_ask(edge, effect);
+}
+
 static void perform_wake(struct edge *edge, const struct core_effect *effect)
 {
     loop_wake(edge, EDGE_WAKER_CORE, effect->wake_ms);
@@ -177,6 +182,7 @@ void perform(struct edge *edge, const struct core_effect *effect)
         [CORE_RENEW] = perform_renew,
         [CORE_STATS] = perform_sandbox,
         [CORE_READ_LOGS] = perform_logs,
+        [CORE_EXEC] = perform_exec,
         [CORE_WAKE] = perform_wake,
         [CORE_TRACE] = perform_trace,
     };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
-/* Listening sockets where replicas' published ports appear. */
+/* Sockets where replicas' published ports appear: listening ones, or bound ones for UDP. */
 #include "sandbox/environment.h"
 
 struct ports {

@@ -8,11 +8,12 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/cleanup.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "sandbox/client.h"
 
-enum { RETRY_MS = 1000, LOGS_PENDING_MAX = 64, ANSWERS_PER_TURN = 64 };
+enum { RETRY_MS = 1000, LOGS_PENDING_MAX = 64, EXECS_PENDING_MAX = 64, ANSWERS_PER_TURN = 64 };
 
 struct logs_request { /* asked, not answered: answers come in order */
     uint64_t token;
@@ -34,6 +35,8 @@ struct sandbox_link {
     struct replica_key keys[REPLICAS_PER_NODE_MAX]; /* what may live there */
     uint32_t logs_count;
     struct logs_request logs[LOGS_PENDING_MAX];
+    uint32_t exec_count;
+    uint64_t execs[EXECS_PENDING_MAX]; /* the same of sockets into sandboxes */
     struct helper_answer answer;
 };
 
@@ -97,12 +100,21 @@ static void fail_logs(struct sandbox_link *link)
     }
 }
 
+static void fail_execs(struct sandbox_link *link)
+{
+    while (link->exec_count > 0) {
+        link->events.exec(link->events.context, link->execs[--link->exec_count], -1,
+                          "its node has lost the sandbox helper");
+    }
+}
+
 static void on_retry(uv_timer_t *timer);
 
 static void go_down(struct sandbox_link *link, const char *reason)
 {
     end_connection(link);
     fail_logs(link);
+    fail_execs(link);
     if (!link->is_down_told) {
         link->is_down_told = true;
         link->events.down(link->events.context, reason);
@@ -164,7 +176,21 @@ static void take_logs(struct sandbox_link *link, const struct sandbox_logs *logs
                       logs->length_bytes == 0 && !may_live(link, &request.key));
 }
 
-static void take_answer(struct sandbox_link *link, const struct helper_answer *answer)
+static void take_exec(struct sandbox_link *link, const struct sandbox_exec *exec, int fd)
+{
+    uint64_t number = link->execs[0];
+
+    if (link->exec_count == 0) {
+        cleanup_close(&fd); /* of an older connection */
+        return;
+    }
+    link->exec_count--;
+    memmove(link->execs, link->execs + 1, link->exec_count * sizeof(link->execs[0]));
+    link->events.exec(link->events.context, number, fd, exec->reason);
+}
+
+/* `fd`: what came along, ours. */
+static void take_answer(struct sandbox_link *link, const struct helper_answer *answer, int fd)
 {
     const struct sandbox_event *event = &answer->event;
 
@@ -188,6 +214,9 @@ static void take_answer(struct sandbox_link *link, const struct helper_answer *a
     case ANSWER_LOGS:
         take_logs(link, &answer->logs);
         break;
+    case ANSWER_EXEC:
+        take_exec(link, &answer->exec, fd);
+        break;
     case ANSWER_KIND_COUNT:
         break;
     }
@@ -202,11 +231,13 @@ static void on_ready(uv_poll_t *poll, int status, int events)
         r = sandbox_client_flush(&link->client);
     }
     for (int i = 0; r >= 0 && i < ANSWERS_PER_TURN; i++) {
-        r = sandbox_client_receive(&link->client, &link->answer);
+        int fd = -1;
+
+        r = sandbox_client_receive_fd(&link->client, &link->answer, &fd);
         if (r != SANDBOX_CLIENT_MESSAGE) {
             break;
         }
-        take_answer(link, &link->answer);
+        take_answer(link, &link->answer, fd);
         if (link->poll != poll) {
             return; /* a request made meanwhile found the connection broken */
         }
@@ -371,5 +402,23 @@ void sandbox_link_logs(struct sandbox_link *link, uint64_t token, const struct r
         return;
     }
     link->logs[link->logs_count++] = (struct logs_request){token, *key};
+    requested(link, r);
+}
+
+void sandbox_link_exec(struct sandbox_link *link, uint64_t number, const struct replica_key *key)
+{
+    int r = -ENOBUFS;
+
+    if (link->exec_count < EXECS_PENDING_MAX) {
+        r = sandbox_client_exec(&link->client, key);
+    }
+    if (r < 0) {
+        link->events.exec(link->events.context, number, -1,
+                          r == -ENOBUFS ? "its node is too busy"
+                                        : "its node has no sandbox helper at the moment");
+        requested(link, r);
+        return;
+    }
+    link->execs[link->exec_count++] = number;
     requested(link, r);
 }

@@ -23,6 +23,8 @@ struct sandbox_link_events { /* called on the loop; arguments are borrowed */
     /* Answer to sandbox_link_logs. `ended`: no more will come from this replica. */
     void (*logs)(void *context, uint64_t token, struct bytes bytes, uint64_t offset_bytes,
                  bool ended);
+    /* Answer to sandbox_link_exec: a socket, the callee's, or -1 and why not. May be NULL. */
+    void (*exec)(void *context, uint64_t number, int fd, const char *reason);
 };
 
 struct sandbox_link_config {
@@ -60,3 +62,5 @@ void sandbox_link_renew(struct sandbox_link *link);
 /* At most bytes_max bytes from offset_bytes on; UINT64_MAX: the last ones. */
 void sandbox_link_logs(struct sandbox_link *link, uint64_t token, const struct replica_key *key,
                        uint64_t offset_bytes, uint32_t bytes_max);
+/* A way into the replica's sandbox. */
+void sandbox_link_exec(struct sandbox_link *link, uint64_t number, const struct replica_key *key);

@@ -19,6 +19,7 @@
 
 #include "base/cleanup.h"
 #include "sandbox/helper/mounts.h"
+#include "sandbox/helper/tun.h"
 
 enum { DESCRIPTORS_MAX = INIT_FD_LAST + 1, HIGH_FD = 64 };
 
@@ -114,7 +115,10 @@ static int furnish(const struct child_plan *plan, struct err *err)
     int r;
 
     forbid_code_in_memory();
-    r = enter_root(plan, err);
+    r = plan->egress ? tun_hand_out(plan->setup_fd, err) : 0;
+    if (r == 0) {
+        r = enter_root(plan, err);
+    }
     if (r == 0) {
         r = become_root_inside(err);
     }

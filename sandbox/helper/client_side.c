@@ -26,18 +26,36 @@ void client_drop(struct helper *helper, const char *why)
  * The socket's own buffer holds hundreds of answers. A mingad that does not read that many is
  * cut off rather than waited for or queued for; when it is back it asks for the list.
  */
-void say_answer(struct helper *helper, const struct helper_answer *answer)
+void say_answer_fd(struct helper *helper, const struct helper_answer *answer, int passed_fd)
 {
     uint8_t bytes[HELPER_MESSAGE_BYTES_MAX];
     int length_bytes = helper_answer_encode(answer, bytes, sizeof(bytes));
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
+    struct iovec vector = {bytes, (size_t)(length_bytes < 0 ? 0 : length_bytes)};
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
 
     if (helper->client_fd < 0 || !helper->greeted) {
         return;
     }
-    if (length_bytes < 0 || send(helper->client_fd, bytes, (size_t)length_bytes,
-                                 MSG_DONTWAIT | MSG_NOSIGNAL) != length_bytes) {
+    if (passed_fd >= 0) {
+        message.msg_control = control;
+        message.msg_controllen = sizeof(control);
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(header), &passed_fd, sizeof(int));
+    }
+    if (length_bytes < 0 ||
+        sendmsg(helper->client_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) != length_bytes) {
         client_drop(helper, length_bytes < 0 ? "an answer is too long" : err_text(errno));
     }
+}
+
+void say_answer(struct helper *helper, const struct helper_answer *answer)
+{
+    say_answer_fd(helper, answer, -1);
 }
 
 void say_event(struct helper *helper, const struct sandbox_event *event)
@@ -103,6 +121,8 @@ void say_measured(struct helper *helper, struct replica *replica, enum sandbox_e
         .limits = replica->spec.limits,
         .tree = replica->spec.tree,
         .port_count = replica->spec.port_count,
+        .connection_count = replica->connection_count,
+        .refused_count = replica->refused_count,
     };
     struct cgroup_stats stats = {0};
     struct err err = {0};

@@ -69,6 +69,8 @@ struct replica {
     char reason[REASON_CHARS_MAX + 1];
     uint64_t stats_ms; /* of the last STATS */
     uint64_t stats_cpu_us;
+    uint64_t connection_count; /* of its published ports, as its init counted last */
+    uint64_t refused_count;
 };
 
 struct disk_template {
@@ -91,8 +93,10 @@ struct helper {
     struct host_limits limits;
     struct helper_folders folders;
     struct cgroups *cgroups;
-    int init_program_fd; /* sealed copy of minga-init */
-    int filter_fd;       /* sealed seccomp filter */
+    int init_program_fd;   /* sealed copy of minga-init */
+    int filter_fd;         /* sealed seccomp filter */
+    int egress_program_fd; /* sealed copy of minga-egress; -1: no egress */
+    int network_fd;        /* the host's network namespace, for minga-egress; -1: no egress */
     int lock_fd;
     int listen_fd;
     int client_fd;           /* mingad; -1: none */
@@ -124,6 +128,8 @@ struct cgroup_name replica_name(const struct replica_key *key);
  */
 void replica_end(struct replica *replica, enum sandbox_end end, int status, const char *reason);
 void replica_stop(struct helper *helper, struct replica *replica);
+/* Makes a socket into the sandbox. Returns the other end, the caller's, or a negative code. */
+int replica_exec(struct replica *replica, struct err *err);
 int replica_freeze(struct helper *helper, struct replica *replica, bool frozen, struct err *err);
 /* Something happened on one of its descriptors, or time has passed. */
 void replica_on_control(struct helper *helper, struct replica *replica);
@@ -180,6 +186,8 @@ void say_event(struct helper *helper, const struct sandbox_event *event);
 /* Says what ended while nobody was there to hear it, once. The oldest are kept. */
 void say_missed(struct helper *helper);
 void say_answer(struct helper *helper, const struct helper_answer *answer);
+/* The same with a descriptor, which stays the caller's; -1: none. */
+void say_answer_fd(struct helper *helper, const struct helper_answer *answer, int passed_fd);
 void say_ended(struct helper *helper, const struct replica_key *key, enum sandbox_end end,
                const char *reason);
 void say_health(struct helper *helper, const struct replica *replica);

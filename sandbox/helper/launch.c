@@ -19,6 +19,8 @@
 #include "sandbox/helper/memory_file.h"
 #include "sandbox/helper/process.h"
 #include "sandbox/helper/rootfs.h"
+#include "sandbox/helper/tun.h"
+#include "sandbox/helper/way_out.h"
 #include "sandbox/spec.h"
 
 void launch_init(struct launch *launch)
@@ -27,6 +29,7 @@ void launch_init(struct launch *launch)
         .root_fd = -1,
         .group_fd = -1,
         .listen_fd = -1,
+        .tun_fd = -1,
         .spec_fd = -1,
         .log_fds = {-1, -1},
         .setup_fds = {-1, -1},
@@ -53,7 +56,7 @@ static void close_all(int *fds, size_t count)
 bool launch_over(struct launch *launch)
 {
     int *const single[] = {&launch->root_fd, &launch->group_fd, &launch->listen_fd,
-                           &launch->spec_fd};
+                           &launch->spec_fd, &launch->tun_fd};
 
     for (size_t i = 0; i < ARRAY_COUNT(single); i++) {
         close_all(single[i], 1);
@@ -178,6 +181,7 @@ static int begin_root(struct helper *helper, struct replica *replica, struct err
         .service_id = replica->uids.first + replica->spec.user,
         .disk_fd = -1,
         .hostname = replica->spec.hostname,
+        .egress = replica->spec.egress,
     };
 
     return maker_begin(&disk, &root, &replica->launch.maker, err);
@@ -262,6 +266,7 @@ static int clone_child(struct helper *helper, struct replica *replica, struct er
                       .proc = {.hostname = replica->spec.hostname,
                                .memory_bytes = replica->spec.limits.memory_bytes,
                                .pid_count = replica->spec.limits.pid_count}},
+        .egress = replica->spec.egress,
         .setup_fd = launch->setup_fds[1],
         .enters = launch->group_fd < 0,
         .root_fd = launch->root_fd,
@@ -371,14 +376,21 @@ void replica_on_made(struct helper *helper, struct replica *replica)
     }
 }
 
-/* The socket closes at execve; a packet before that says what failed. */
-static int read_setup(int setup_fd, struct err *err)
+/*
+ * The socket closes at execve; a packet before that says what failed, or brings the tun device.
+ * -EAGAIN: nothing is known yet.
+ */
+static int read_setup(struct launch *launch, struct err *err)
 {
     struct child_failure failure;
-    ssize_t count_bytes = recv(setup_fd, &failure, sizeof(failure), MSG_DONTWAIT);
+    ssize_t count_bytes =
+        tun_receive(launch->setup_fds[0], &failure, sizeof(failure), &launch->tun_fd);
 
     if (count_bytes == 0) {
         return 0;
+    }
+    if (count_bytes == 1 || (count_bytes < 0 && errno == EAGAIN)) {
+        return -EAGAIN;
     }
     if (count_bytes != (ssize_t)sizeof(failure) || failure.code >= 0) {
         return err_set(err, -EIO, "the sandbox's first process failed");
@@ -390,8 +402,17 @@ static int read_setup(int setup_fd, struct err *err)
 void replica_on_setup(struct helper *helper, struct replica *replica)
 {
     struct err err = {0};
-    int r = read_setup(replica->launch.setup_fds[0], &err);
+    int r = read_setup(&replica->launch, &err);
 
+    if (r == -EAGAIN) {
+        return;
+    }
+    if (r == 0 && replica->spec.egress && replica->launch.tun_fd < 0) {
+        r = err_set(&err, -EIO, "egress: the sandbox's first process made no device");
+    }
+    if (r == 0 && replica->spec.egress) {
+        r = way_out_start(helper, replica, &err);
+    }
     /* Before ATTACHED lets the service begin: from then on init lives without us. */
     if (r == 0) {
         r = record_write(helper, replica, &err);

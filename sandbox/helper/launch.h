@@ -14,6 +14,7 @@ struct launch {
     struct maker maker;
     int root_fd;
     int listen_fd;
+    int tun_fd; /* of a replica with egress: for minga-egress */
     int spec_fd;
     int log_fds[2];
     int group_fd; /* the folder of its `init` group, where a child can be born in it (v2) */

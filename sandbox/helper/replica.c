@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -92,6 +93,29 @@ void replica_stop(struct helper *helper, struct replica *replica)
     replica->deadline_ms = now_ms() + replica->spec.stop_grace_ms + STOP_MARGIN_MS;
 }
 
+/* Who may is not ours to know: what runs there is mingad's choice anyway, and this is no more. */
+int replica_exec(struct replica *replica, struct err *err)
+{
+    const struct init_message exec = {.kind = INIT_EXEC};
+    int ends[2];
+    int r;
+
+    if (replica->state != REPLICA_RUNNING || replica->control_fd < 0) {
+        return err_set(err, -ESRCH, "the replica does not run");
+    }
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0) {
+        return err_set(err, -errno, "socket: %m");
+    }
+    CLEANUP(cleanup_close) int own_fd = ends[0];
+    CLEANUP(cleanup_close) int their_fd = ends[1];
+
+    r = init_message_send_fd(replica->control_fd, &exec, their_fd);
+    if (r < 0) {
+        return err_set(err, r, "minga-init does not listen");
+    }
+    return take_fd(&own_fd);
+}
+
 static void on_forked(struct replica *replica, pid_t service_pid)
 {
     const struct init_message attached = {.kind = INIT_ATTACHED};
@@ -168,11 +192,17 @@ static bool hear_init(struct helper *helper, struct replica *replica)
         replica->healthy = message.healthy;
         say_health(helper, replica);
         break;
+    case INIT_COUNTS:
+        replica->connection_count = message.connection_count;
+        replica->refused_count = message.refused_count;
+        break;
     case INIT_ENDED:
         on_ended(replica, &message);
         break;
     case INIT_ATTACHED:
     case INIT_STOP:
+    case INIT_EXEC:
+    case INIT_KIND_COUNT:
         break; /* ours; an init that says so is broken, and only to its own replica's harm */
     }
     return true;

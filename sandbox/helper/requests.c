@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include "base/log.h"
 #include "sandbox/helper/helper.h"
 #include "sandbox/helper/process.h"
+#include "sandbox/helper/way_out.h"
 #include "sandbox/logs.h"
 
 /* One datagram with what came along; the descriptors are closed with it. */
@@ -37,32 +39,52 @@ static void request_hello(struct helper *helper, const struct helper_request *re
     }
 }
 
-/* Exactly the listening TCP socket that the specification names, and on a port we may give. */
-static int check_port(const struct helper *helper, uint16_t port, int fd, struct err *err)
+/* Is it a socket of that protocol which takes what comes: listening, or bound and unconnected? */
+static bool serves(int fd, enum sandbox_protocol protocol)
 {
+    const int wanted = protocol == SANDBOX_UDP ? IPPROTO_UDP : IPPROTO_TCP;
+    struct sockaddr_storage peer;
+    socklen_t peer_bytes = sizeof(peer);
+    int domain = 0;
+    int present = 0;
+    int listening = 0;
+    socklen_t int_bytes = sizeof(int);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &int_bytes) < 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &present, &int_bytes) < 0 ||
+        (domain != AF_INET && domain != AF_INET6) || present != wanted) {
+        return false;
+    }
+    if (protocol == SANDBOX_UDP) { /* a connected one would hear a peer of mingad's choice */
+        return getpeername(fd, (struct sockaddr *)&peer, &peer_bytes) < 0 && errno == ENOTCONN;
+    }
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &int_bytes) == 0 && listening == 1;
+}
+
+/* Exactly the socket that the specification names, and on a port we may give. */
+static int check_port(const struct helper *helper, const struct sandbox_port *wanted, int fd,
+                      struct err *err)
+{
+    const uint16_t port = wanted->host_port;
     union {
         struct sockaddr any;
         struct sockaddr_in v4;
         struct sockaddr_in6 v6;
     } address = {0};
     socklen_t address_bytes = sizeof(address);
-    int domain = 0;
-    int protocol = 0;
-    int listening = 0;
-    socklen_t int_bytes = sizeof(int);
 
     if (port < helper->limits.port_first || port > helper->limits.port_last) {
         return err_set(err, -EPERM, "port %u is not among the allowed %u-%u", port,
                        helper->limits.port_first, helper->limits.port_last);
     }
-    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &int_bytes) < 0 ||
-        getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &int_bytes) < 0 ||
-        getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &int_bytes) < 0 ||
-        (domain != AF_INET && domain != AF_INET6) || protocol != IPPROTO_TCP || listening != 1) {
-        return err_set(err, -EPERM, "port %u: not a listening TCP socket", port);
+    if (!serves(fd, wanted->protocol)) {
+        return err_set(err, -EPERM, "port %u: not a %s", port,
+                       wanted->protocol == SANDBOX_UDP ? "bound UDP socket"
+                                                       : "listening TCP socket");
     }
     if (getsockname(fd, &address.any, &address_bytes) < 0 ||
-        ntohs(domain == AF_INET ? address.v4.sin_port : address.v6.sin6_port) != port) {
+        ntohs(address.any.sa_family == AF_INET ? address.v4.sin_port : address.v6.sin6_port) !=
+            port) {
         return err_set(err, -EPERM, "port %u: the socket is bound to another", port);
     }
     return 0;
@@ -75,7 +97,7 @@ static int check_ports(const struct helper *helper, const struct sandbox_spec *s
         return err_set(err, -EPERM, "%u ports, but %u sockets", spec->port_count, packet->fd_count);
     }
     for (uint32_t i = 0; i < spec->port_count; i++) {
-        int r = check_port(helper, spec->ports[i].host_port, packet->fds[i], err);
+        int r = check_port(helper, &spec->ports[i], packet->fds[i], err);
 
         if (r < 0) {
             return r;
@@ -146,6 +168,13 @@ static int check_start(const struct helper *helper, const struct sandbox_spec *s
     }
     if (spec->limits.disk_bytes < DISK_BYTES_MIN || spec->limits.disk_bytes > INT64_MAX) {
         return err_set(err, -EINVAL, "disk: at least %d bytes", DISK_BYTES_MIN);
+    }
+    if (spec->connections_max > helper->limits.connections_max) {
+        return err_set(err, -EPERM, "%u connections on a port: at most %u are given",
+                       spec->connections_max, helper->limits.connections_max);
+    }
+    if (spec->egress && way_out_problem(helper) != NULL) {
+        return err_set(err, -EPERM, "%s", way_out_problem(helper));
     }
     int r = check_ports(helper, spec, packet, err);
 
@@ -271,6 +300,21 @@ static void request_logs(struct helper *helper, const struct helper_request *req
     say_answer(helper, &answer);
 }
 
+static void request_exec(struct helper *helper, const struct helper_request *request,
+                         const struct packet *packet)
+{
+    struct helper_answer answer = {.kind = ANSWER_EXEC, .exec = {.key = request->spec.key}};
+    struct replica *replica = replica_find(helper, &request->spec.key);
+    struct err err = {0};
+    CLEANUP(cleanup_close) int fd = -1;
+
+    (void)packet;
+    fd = replica == NULL ? err_set(&err, -ESRCH, "no such replica here")
+                         : replica_exec(replica, &err);
+    snprintf(answer.exec.reason, sizeof(answer.exec.reason), "%.*s", REASON_CHARS_MAX, err.text);
+    say_answer_fd(helper, &answer, fd);
+}
+
 /*
  * The door: all that mingad can ask, in which order, and with what. A request breaks these rules
  * only if mingad is broken or not mingad any more, so its connection ends.
@@ -291,6 +335,7 @@ static const struct {
     [REQUEST_STATS] = {AFTER_HELLO, false, NULL, request_stats},
     [REQUEST_LIST] = {AFTER_HELLO, false, request_list, NULL},
     [REQUEST_LOGS] = {AFTER_HELLO, false, request_logs, NULL},
+    [REQUEST_EXEC] = {AFTER_HELLO, false, request_exec, NULL},
 };
 
 static void handle_packet(struct helper *helper, const struct packet *packet)

@@ -20,6 +20,7 @@
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "sandbox/egress/egress.h"
 #include "sandbox/helper/mounts.h"
 #include "sandbox/helper/process.h"
 
@@ -127,35 +128,50 @@ static int make_folder(int dir_fd, const char *name, mode_t mode, uid_t owner, s
     return 0;
 }
 
-/* Without it "localhost" has no address; a tree that brings its own keeps it. */
-static int make_hosts_file(const struct rootfs_plan *plan, int lower_fd, int upper_fd,
-                           struct err *err)
+static int make_etc_file(const struct rootfs_plan *plan, int upper_fd, const char *path,
+                         const char *text, struct err *err)
 {
-    char text[HOSTS_BYTES_MAX];
-    struct stat status;
+    CLEANUP(cleanup_close)
+    int fd = openat(upper_fd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
 
-    if (fstatat(lower_fd, "etc/hosts", &status, AT_SYMLINK_NOFOLLOW) == 0 ||
-        (fstatat(lower_fd, "etc", &status, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(status.st_mode))) {
+    if (fd < 0 || fchown(fd, plan->service_id, plan->service_id) < 0 || fchmod(fd, 0644) < 0) {
+        return err_set(err, -errno, "disk: %s: %m", path);
+    }
+    int r = file_write_all(fd, bytes_of_text(text));
+    if (r < 0) {
+        errno = -r;
+        return err_set(err, r, "disk: %s: %m", path);
+    }
+    return 0;
+}
+
+/*
+ * Without "hosts" localhost has no address; a tree that brings its own keeps it. Where names are
+ * asked is ours to say.
+ */
+static int make_etc(const struct rootfs_plan *plan, int lower_fd, int upper_fd, struct err *err)
+{
+    static const char resolver[] =
+        "nameserver " EGRESS_RESOLVER_IPV4 "\nnameserver " EGRESS_RESOLVER_IPV6 "\n";
+    char hosts[HOSTS_BYTES_MAX];
+    struct stat status;
+    bool has_hosts = fstatat(lower_fd, "etc/hosts", &status, AT_SYMLINK_NOFOLLOW) == 0;
+    bool has_odd_etc =
+        fstatat(lower_fd, "etc", &status, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(status.st_mode);
+
+    if (has_odd_etc || (has_hosts && !plan->egress)) {
         return 0;
     }
     int r = make_folder(upper_fd, "etc", 0755, plan->service_id, err);
-    if (r < 0) {
-        return r;
+    if (r == 0 && !has_hosts) {
+        snprintf(hosts, sizeof(hosts), "127.0.0.1 localhost %s\n::1 localhost %s\n", plan->hostname,
+                 plan->hostname);
+        r = make_etc_file(plan, upper_fd, "etc/hosts", hosts, err);
     }
-    CLEANUP(cleanup_close)
-    int fd =
-        openat(upper_fd, "etc/hosts", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-    snprintf(text, sizeof(text), "127.0.0.1 localhost %s\n::1 localhost %s\n", plan->hostname,
-             plan->hostname);
-    if (fd < 0 || fchown(fd, plan->service_id, plan->service_id) < 0 || fchmod(fd, 0644) < 0) {
-        return err_set(err, -errno, "disk: hosts file: %m");
+    if (r == 0 && plan->egress) {
+        r = make_etc_file(plan, upper_fd, "etc/resolv.conf", resolver, err);
     }
-    r = file_write_all(fd, bytes_of_text(text));
-    if (r < 0) {
-        errno = -r;
-        return err_set(err, r, "disk: hosts file: %m");
-    }
-    return 0;
+    return r;
 }
 
 /* What must exist in every root, whatever the tree has of that name. */
@@ -173,7 +189,7 @@ static int fill_upper(const struct rootfs_plan *plan, int lower_fd, int upper_fd
             return r;
         }
     }
-    return make_hosts_file(plan, lower_fd, upper_fd, err);
+    return make_etc(plan, lower_fd, upper_fd, err);
 }
 
 /*

@@ -4,6 +4,7 @@
  * What a replica sees as "/": the service's tree, read-only and shown as the service user's, under
  * a writable layer on the replica's own disk.
  */
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "base/err.h"
@@ -18,6 +19,7 @@ struct rootfs_plan {
     uid_t service_id; /* ... and whom they belong to inside; a uid and gid of the host */
     int disk_fd;      /* borrowed: the detached mount of the replica's disk, empty */
     const char *hostname;
+    bool egress; /* then names are asked of minga-egress */
 };
 
 /*

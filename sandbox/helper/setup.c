@@ -23,6 +23,7 @@
 #include "sandbox/helper/memory_file.h"
 #include "sandbox/helper/process.h"
 #include "sandbox/helper/seccomp.h"
+#include "sandbox/helper/way_out.h"
 
 /* Whoever can write to one of our folders could put another in its place. */
 static int make_own_folder(const char *path, mode_t mode, struct err *err)
@@ -128,26 +129,22 @@ static int leave_host(struct err *err)
     return 0;
 }
 
-static int open_init_program(const char *path, struct err *err)
+int setup_open_beside(const char *name, struct err *err)
 {
-    static const char name[] = "minga-init";
     char beside[PATH_MAX];
     ssize_t length;
     char *slash;
 
-    if (path != NULL) {
-        return memory_file_copy(path, err);
-    }
-    length = readlink("/proc/self/exe", beside, sizeof(beside) - sizeof(name));
+    length = readlink("/proc/self/exe", beside, sizeof(beside) - strlen(name) - 1);
     if (length < 0) {
         return err_set(err, -errno, "/proc/self/exe: %m");
     }
     beside[length] = '\0';
     slash = strrchr(beside, '/');
     if (slash == NULL) {
-        return err_set(err, -ENOENT, "minga-init: not found beside this program");
+        return err_set(err, -ENOENT, "%s: not found beside this program", name);
     }
-    memcpy(slash + 1, name, sizeof(name));
+    memcpy(slash + 1, name, strlen(name) + 1);
     return memory_file_copy(beside, err);
 }
 
@@ -179,6 +176,8 @@ static void helper_clear(struct helper *helper)
     memset(helper, 0, sizeof(*helper));
     helper->init_program_fd = -1;
     helper->filter_fd = -1;
+    helper->egress_program_fd = -1;
+    helper->network_fd = -1;
     helper->lock_fd = -1;
     helper->listen_fd = -1;
     helper->client_fd = -1;
@@ -210,10 +209,13 @@ int helper_setup(const struct options *options, struct helper *helper_out, struc
         r = helper_out->lock_fd = lock_take(helper_out->folders.lock, err);
     }
     if (r >= 0) {
+        way_out_keep(helper_out); /* while we are in the host's network */
         r = leave_host(err);
     }
     if (r == 0) {
-        r = helper_out->init_program_fd = open_init_program(options->init, err);
+        r = helper_out->init_program_fd = options->init != NULL
+                                              ? memory_file_copy(options->init, err)
+                                              : setup_open_beside("minga-init", err);
     }
     if (r >= 0) {
         r = helper_out->filter_fd = seccomp_make(err);

@@ -20,5 +20,7 @@ struct options {
  * is in helper_out until it exits. -EADDRINUSE when another helper runs on these folders.
  */
 int helper_setup(const struct options *options, struct helper *helper_out, struct err *err);
+/* A sealed copy of the program of that name in the folder that ours is in. */
+int setup_open_beside(const char *name, struct err *err);
 /* Opens the socket. After adoption, so that the first LIST is complete. */
 int helper_listen(struct helper *helper, struct err *err);

@@ -14,11 +14,12 @@
 #include "sandbox/init/connect.h"
 
 /*
- * An event's tag: our kind in the highest byte, then 8 bits "is a port", 16 bits index, 32 bits
- * version of the connection.
+ * An event's tag: our kind in the highest byte, then 8 bits of which one is "is a port" and one
+ * says which end of a connection, 16 bits index, 32 bits version of the connection.
  */
 enum { INDEX_NONE = UINT16_MAX, ACCEPTS_PER_TURN = 16, KEEPALIVE_IDLE_S = 60 };
 static const uint64_t tag_port = (uint64_t)1 << 48;
+static const uint64_t tag_inside = (uint64_t)1 << 49;
 static_assert((int)FORWARD_CONNECTIONS_MAX < (int)INDEX_NONE, "an index fits 16 bits");
 
 static uint16_t index_of(const struct forward *forward, const struct connection *connection)
@@ -61,7 +62,14 @@ int forward_init(struct forward *forward, int epoll_fd, uint64_t epoll_tag,
     forward->ready_head = INDEX_NONE;
     forward->ready_tail = INDEX_NONE;
     forward->port_count = spec->port_count;
+    forward->connections_max =
+        spec->connections_max > 0 ? spec->connections_max : CONNECTIONS_PER_PORT_DEFAULT;
+    CHECK(forward->connections_max <= CONNECTIONS_PER_PORT_MAX);
     for (uint32_t i = 0; i < spec->port_count; i++) {
+        if (spec->ports[i].protocol != SANDBOX_TCP) {
+            forward->ports[i] = (struct forward_port){.listen_fd = -1, .paused = true};
+            continue;
+        }
         int flags = fcntl(listen_fds[i], F_GETFL);
 
         forward->ports[i] = (struct forward_port){.listen_fd = listen_fds[i],
@@ -86,8 +94,11 @@ static int pipe_take(struct forward *forward, struct forward_stream *stream)
     }
     if (forward->kept_count > 0) {
         forward->kept_count--;
-        stream->pipe[0] = forward->kept_pipes[forward->kept_count][0];
-        stream->pipe[1] = forward->kept_pipes[forward->kept_count][1];
+        const struct forward_pipe *kept = &forward->kept_pipes[forward->kept_count];
+
+        stream->pipe[0] = kept->ends[0];
+        stream->pipe[1] = kept->ends[1];
+        stream->large = kept->large;
         return 0;
     }
     if (pipe2(stream->pipe, O_CLOEXEC | O_NONBLOCK) < 0) {
@@ -95,8 +106,17 @@ static int pipe_take(struct forward *forward, struct forward_stream *stream)
         stream->pipe[1] = -1;
         return -errno;
     }
-    (void)fcntl(stream->pipe[1], F_SETPIPE_SZ, FORWARD_PIPE_BYTES);
+    stream->large = false;
     return 0;
+}
+
+/* Only for those who need it: what all pipes of a user may hold together is bounded. */
+static void pipe_enlarge(struct forward_stream *stream)
+{
+    if (!stream->large && stream->pipe[1] >= 0) {
+        stream->large = true;
+        (void)fcntl(stream->pipe[1], F_SETPIPE_SZ, FORWARD_PIPE_BYTES);
+    }
 }
 
 /* Gives the pipe back; one with bytes in it is of no use to another direction. */
@@ -106,9 +126,8 @@ static void pipe_release(struct forward *forward, struct forward_stream *stream)
         return;
     }
     if (stream->pipe_bytes == 0 && forward->kept_count < FORWARD_PIPES_KEPT) {
-        forward->kept_pipes[forward->kept_count][0] = stream->pipe[0];
-        forward->kept_pipes[forward->kept_count][1] = stream->pipe[1];
-        forward->kept_count++;
+        forward->kept_pipes[forward->kept_count++] =
+            (struct forward_pipe){{stream->pipe[0], stream->pipe[1]}, stream->large};
     } else {
         close(stream->pipe[0]);
         close(stream->pipe[1]);
@@ -141,6 +160,7 @@ static struct connection *connection_new(struct forward *forward, uint32_t port,
         .streams = {{.pipe = {-1, -1}}, {.pipe = {-1, -1}}},
     };
     forward->ports[port].connection_count++;
+    forward->connection_count++;
     return connection;
 }
 
@@ -167,6 +187,7 @@ static void connection_close(struct forward *forward, struct connection *connect
     connection->next = forward->free_head;
     forward->free_head = index_of(forward, connection);
     port->connection_count--;
+    forward->connection_count--;
     for (uint32_t i = 0; i < forward->port_count; i++) {
         if (forward->ports[i].paused && forward->ports[i].listen_fd >= 0) {
             (void)watch_port(forward, i);
@@ -177,7 +198,8 @@ static void connection_close(struct forward *forward, struct connection *connect
 static int watch_end(struct forward *forward, struct connection *connection, enum forward_end end)
 {
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-                                .data.u64 = tag_of(forward, connection)};
+                                .data.u64 = tag_of(forward, connection) |
+                                            (end == FORWARD_INSIDE ? tag_inside : 0)};
 
     return epoll_ctl(forward->epoll_fd, EPOLL_CTL_ADD, connection->fds[end], &event) < 0 ? -errno
                                                                                          : 0;
@@ -265,6 +287,9 @@ static int pump(struct forward *forward, struct connection *connection, unsigned
     if (count_bytes < 0) {
         return (int)count_bytes;
     }
+    if (moved_bytes >= FORWARD_BULK_BYTES) {
+        pipe_enlarge(stream);
+    }
     if (stream->pipe_bytes == 0) {
         pipe_release(forward, stream);
     }
@@ -292,9 +317,16 @@ static void enqueue(struct forward *forward, struct connection *connection)
     forward->ready_tail = index;
 }
 
-/* Not queued, or taken from the queue just now. */
-static void connection_go_on(struct forward *forward, struct connection *connection)
+enum { STREAM_IN = 1 << FORWARD_OUTSIDE, STREAM_OUT = 1 << FORWARD_INSIDE, STREAMS_BOTH = 3 };
+
+/*
+ * Not queued, or taken from the queue just now. `streams`: those that something has happened to,
+ * a bit each by the end that they come from.
+ */
+static void connection_go_on(struct forward *forward, struct connection *connection,
+                             unsigned streams)
 {
+    bool was_connected = connection->connected;
     int r = connection->connected ? 0 : check_inside(forward, connection);
 
     if (r == -EINPROGRESS) {
@@ -304,8 +336,10 @@ static void connection_go_on(struct forward *forward, struct connection *connect
         connection_close(forward, connection, false);
         return;
     }
-    int there = pump(forward, connection, FORWARD_OUTSIDE);
-    int back = there < 0 ? there : pump(forward, connection, FORWARD_INSIDE);
+    streams = was_connected ? streams : STREAMS_BOTH;
+    int there = (streams & STREAM_IN) != 0 ? pump(forward, connection, FORWARD_OUTSIDE) : 0;
+    int back =
+        there >= 0 && (streams & STREAM_OUT) != 0 ? pump(forward, connection, FORWARD_INSIDE) : 0;
     if (there < 0 || back < 0) {
         connection_close(forward, connection, true);
     } else if (connection->streams[0].closed && connection->streams[1].closed) {
@@ -330,17 +364,27 @@ static void begin_connection(struct forward *forward, uint32_t port, int outside
         connection_close(forward, connection, false);
         return;
     }
-    connection_go_on(forward, connection);
+    connection_go_on(forward, connection, STREAMS_BOTH);
+}
+
+/* The peer is told at once, rather than waiting for a turn that may never come. */
+static void refuse_connection(struct forward *forward, int fd)
+{
+    const struct linger linger = {.l_onoff = 1, .l_linger = 0};
+
+    forward->refused_count++;
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+    close(fd);
 }
 
 static void accept_some(struct forward *forward, uint32_t port)
 {
     for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
-        if (forward->ports[port].connection_count >= INIT_CONNECTIONS_MAX) {
-            pause_port(forward, port);
-            return;
-        }
         int fd = accept4(forward->ports[port].listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd >= 0 && forward->ports[port].connection_count >= forward->connections_max) {
+            refuse_connection(forward, fd);
+            continue;
+        }
         if (fd >= 0) {
             begin_connection(forward, port, fd);
             continue;
@@ -354,12 +398,34 @@ static void accept_some(struct forward *forward, uint32_t port)
     }
 }
 
+/*
+ * Edge-triggered: a direction whose pipe is empty waits for its sender, one with bytes in its pipe
+ * for its receiver; whatever else is true of the sockets needs no system call.
+ */
+static unsigned streams_of(const struct connection *connection, enum forward_end end,
+                           uint32_t events)
+{
+    const unsigned from_here = 1U << end;
+    const unsigned to_here = 1U << (1 - end);
+    unsigned streams = 0;
+
+    if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
+        return STREAMS_BOTH;
+    }
+    if ((events & (EPOLLIN | EPOLLRDHUP)) != 0) {
+        streams |= from_here;
+    }
+    if ((events & EPOLLOUT) != 0 && connection->streams[1 - end].pipe_bytes > 0) {
+        streams |= to_here;
+    }
+    return streams;
+}
+
 void forward_event(struct forward *forward, uint64_t tag, uint32_t events)
 {
     uint32_t index = (uint32_t)(tag >> 32) & UINT16_MAX;
     struct connection *connection;
 
-    (void)events; /* the sockets know better by now */
     if (forward->port_count == 0) {
         return; /* done since the event was fetched */
     }
@@ -376,7 +442,9 @@ void forward_event(struct forward *forward, uint64_t tag, uint32_t events)
     if (connection->version != (uint32_t)tag || connection->queued) {
         return;
     }
-    connection_go_on(forward, connection);
+    connection_go_on(
+        forward, connection,
+        streams_of(connection, (tag & tag_inside) != 0 ? FORWARD_INSIDE : FORWARD_OUTSIDE, events));
 }
 
 bool forward_turn(struct forward *forward)
@@ -391,7 +459,7 @@ bool forward_turn(struct forward *forward)
         CHECK(connection->queued);
         index = connection->next;
         connection->queued = false;
-        connection_go_on(forward, connection);
+        connection_go_on(forward, connection, STREAMS_BOTH);
     }
     return forward->port_count > 0 && forward->ready_head != INDEX_NONE;
 }
@@ -412,8 +480,8 @@ void forward_done(struct forward *forward)
     }
     while (forward->kept_count > 0) {
         forward->kept_count--;
-        close(forward->kept_pipes[forward->kept_count][0]);
-        close(forward->kept_pipes[forward->kept_count][1]);
+        close(forward->kept_pipes[forward->kept_count].ends[0]);
+        close(forward->kept_pipes[forward->kept_count].ends[1]);
     }
     forward->port_count = 0;
 }

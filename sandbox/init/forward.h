@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 /*
- * Published ports: what connects to a listening socket of the host is connected to the service's
+ * Published TCP ports: what connects to a listening socket of the host is connected to the service's
  * port on the sandbox's loopback, and the bytes are spliced both ways.
  *
  * Backpressure: a direction is read only when what it read before has been written. A half-closed
  * direction is passed on as such. A pipe is held only by a direction with bytes under way, so an
- * idle connection costs two descriptors. Full ports leave new connections in their backlog.
+ * idle connection costs two descriptors. Connections beyond spec.connections_max of a port are
+ * reset and counted; when we run out of descriptors they stay in the backlog.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,10 +16,11 @@
 #include "sandbox/init_protocol.h"
 
 enum {
-    FORWARD_CONNECTIONS_MAX = PORTS_PER_SERVICE_MAX * INIT_CONNECTIONS_MAX,
-    FORWARD_PIPES_KEPT = 16,         /* for the next direction that needs one */
-    FORWARD_PIPE_BYTES = 262144,     /* asked for; the kernel may give less */
-    FORWARD_TURN_BYTES_MAX = 1 << 20 /* of one direction, before others have their turn */
+    FORWARD_CONNECTIONS_MAX = PORTS_PER_SERVICE_MAX * CONNECTIONS_PER_PORT_MAX,
+    FORWARD_PIPES_KEPT = 16,          /* for the next direction that needs one */
+    FORWARD_PIPE_BYTES = 1 << 20,     /* of a busy direction; the kernel may give less */
+    FORWARD_BULK_BYTES = 1 << 18,     /* moved in one turn: the direction is busy */
+    FORWARD_TURN_BYTES_MAX = 2 << 20, /* of one direction, before others have their turn */
 };
 
 enum forward_end { FORWARD_OUTSIDE, FORWARD_INSIDE };
@@ -28,6 +30,7 @@ struct forward_stream { /* from fds[i] to fds[1 - i] */
     uint32_t pipe_bytes;
     bool at_end; /* the sender has closed its direction */
     bool closed; /* and we have passed that on */
+    bool large;  /* the pipe was asked to be */
 };
 
 struct connection {
@@ -48,6 +51,11 @@ struct forward_port {
     uint32_t connection_count;
 };
 
+struct forward_pipe {
+    int ends[2];
+    bool large;
+};
+
 struct forward {
     int epoll_fd;
     uint64_t epoll_tag; /* kind of our events, in the highest byte */
@@ -58,12 +66,16 @@ struct forward {
     uint16_t ready_head;
     uint16_t ready_tail;
     unsigned kept_count;
-    int kept_pipes[FORWARD_PIPES_KEPT][2];
+    struct forward_pipe kept_pipes[FORWARD_PIPES_KEPT];
+    uint32_t connections_max; /* of each port */
+    uint32_t connection_count;
+    uint64_t refused_count;
     struct connection connections[FORWARD_CONNECTIONS_MAX];
 };
 
 /*
- * Begins to accept on listen_fds (port_count of them, borrowed), which become non-blocking.
+ * Begins to accept on listen_fds (borrowed), which become non-blocking: those of TCP among
+ * spec->ports, whose order is theirs.
  * `forward` is zeroed memory. Returns 0 or -errno.
  */
 int forward_init(struct forward *forward, int epoll_fd, uint64_t epoll_tag,

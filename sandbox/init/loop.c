@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/cleanup.h"
 #include "sandbox/init/privileges.h"
 
 enum {
@@ -25,6 +26,7 @@ enum {
     SEND_AGAIN_MS = 50,
     SEND_MS_MAX = 1000,
     REAP_MS_MAX = 2000,
+    COUNTS_MS = 1000, /* at least, between two of them */
 };
 
 /* The highest byte of an event's tag says whose it is; forward.c uses the rest of its own. */
@@ -35,7 +37,9 @@ enum tag_kind {
     TAG_OUTPUT,
     TAG_REPORT,
     TAG_PROBE,
-    TAG_FORWARD
+    TAG_FORWARD,
+    TAG_EXEC,
+    TAG_DATAGRAM
 };
 
 static uint64_t tag_of(enum tag_kind kind)
@@ -102,12 +106,46 @@ static void tell_health(struct init *init)
     init->health_unsent = init_message_send(init->control_fd, &message) == -EAGAIN;
 }
 
+static struct counts counts_of(const struct init *init)
+{
+    return (struct counts){
+        .connection_count = init->forward.connection_count + init->datagrams.flows.count,
+        .refused_count = init->forward.refused_count + init->datagrams.refused_count,
+    };
+}
+
+static bool counts_differ(const struct init *init)
+{
+    struct counts present = counts_of(init);
+
+    return present.connection_count != init->told.connection_count ||
+           present.refused_count != init->told.refused_count;
+}
+
+/* Not more often than people look. What could not be sent is told the next time. */
+static void tell_counts(struct init *init, uint64_t present_ms)
+{
+    struct counts present = counts_of(init);
+    const struct init_message message = {.kind = INIT_COUNTS,
+                                         .connection_count = present.connection_count,
+                                         .refused_count = present.refused_count};
+
+    if (init->control_fd < 0 || !counts_differ(init) || present_ms < init->told_ms + COUNTS_MS) {
+        return;
+    }
+    init->told_ms = present_ms;
+    if (init_message_send(init->control_fd, &message) == 0) {
+        init->told = present;
+    }
+}
+
 static void tell_started(struct init *init)
 {
     const struct init_message message = {.kind = INIT_STARTED, .started_ms = init->started_ms};
 
     (void)tell_surely(init, &message);
     tell_health(init);
+    init->told = (struct counts){0}; /* whoever is new knows of none */
 }
 
 static void tell_end(struct init *init)
@@ -183,13 +221,17 @@ static void on_started(struct init *init)
 
     init->phase = INIT_PHASE_RUNNING;
     init->started_ms = now_ms();
-    r = privileges_when_started(start_probes(&init->spec), &err);
+    r = privileges_when_started(&err);
     for (int i = 0; i < PORTS_PER_SERVICE_MAX; i++) {
         listen_fds[i] = INIT_FD_PORTS + i;
     }
     if (r == 0) {
         r = forward_init(&init->forward, init->epoll_fd, tag_of(TAG_FORWARD), &init->spec,
                          listen_fds);
+        if (r == 0) {
+            r = datagrams_init(&init->datagrams, init->epoll_fd, tag_of(TAG_DATAGRAM), &init->spec,
+                               listen_fds);
+        }
         if (r < 0) {
             errno = -r;
             (void)err_set(&err, r, "forward ports: %m");
@@ -260,7 +302,9 @@ static void on_end(struct init *init, int wait_status)
     init->kill_ms = UINT64_MAX;
     probe_cancel(&init->probe);
     forward_done(&init->forward);
+    datagrams_done(&init->datagrams);
     end_the_rest(init);
+    execs_done(&init->execs);
     init->end = (struct init_message){
         .kind = INIT_ENDED,
         .signalled = WIFSIGNALED(wait_status),
@@ -292,6 +336,9 @@ static void on_children(struct init *init)
             on_end(init, status);
             return; /* there is nobody left to reap */
         }
+        if (execs_reaped(&init->execs, pid, status, now_ms())) {
+            continue;
+        }
         if (pid == init->probe_pid) {
             init->probe_pid = 0;
             on_probe_outcome(init, WIFEXITED(status) && WEXITSTATUS(status) == 0 ? PROBE_SUCCEEDED
@@ -318,13 +365,14 @@ static void on_stop(struct init *init)
 static void on_control(struct init *init)
 {
     struct init_message message;
+    CLEANUP(cleanup_close) int passed_fd = -1;
     pid_t ignored_pid;
     int r;
 
     if (init->control_fd < 0) {
         return;
     }
-    r = init_message_receive(init->control_fd, &message, &ignored_pid);
+    r = init_message_receive_fd(init->control_fd, &message, &ignored_pid, &passed_fd);
     if (r == -EAGAIN || r == -EBADMSG) {
         return;
     }
@@ -339,6 +387,8 @@ static void on_control(struct init *init)
         (void)start_release(&init->start);
     } else if (message.kind == INIT_STOP) {
         on_stop(init);
+    } else if (message.kind == INIT_EXEC && init->phase == INIT_PHASE_RUNNING && passed_fd >= 0) {
+        execs_begin(&init->execs, take_fd(&passed_fd), now_ms());
     }
 }
 
@@ -424,10 +474,13 @@ static void on_time(struct init *init)
     if (init->phase != INIT_PHASE_RUNNING) {
         return;
     }
+    init->datagrams_due_ms = datagrams_tick(&init->datagrams, present_ms);
+    tell_counts(init, present_ms);
     if (init->probe.fd >= 0 && init->probe.deadline_ms <= present_ms) {
         on_probe(init);
     }
     end_slow_command(init, present_ms);
+    execs_tick(&init->execs, present_ms);
     if (health_due(&init->health, present_ms)) {
         on_probe_outcome(init, begin_probe(init, present_ms));
     }
@@ -437,7 +490,9 @@ static int wait_ms(const struct init *init)
 {
     uint64_t present_ms = now_ms();
     uint64_t due_ms = init->kill_ms < init->linger_ms ? init->kill_ms : init->linger_ms;
+    uint64_t execs_ms = execs_wake_ms(&init->execs);
 
+    due_ms = execs_ms < due_ms ? execs_ms : due_ms;
     if (init->phase == INIT_PHASE_RUNNING && init->health.wakeup_ms < due_ms) {
         due_ms = init->health.wakeup_ms;
     }
@@ -446,6 +501,13 @@ static int wait_ms(const struct init *init)
     }
     if (init->probe_pid != 0 && init->probe_kill_ms < due_ms) {
         due_ms = init->probe_kill_ms;
+    }
+    if (init->phase == INIT_PHASE_RUNNING && init->datagrams_due_ms < due_ms) {
+        due_ms = init->datagrams_due_ms;
+    }
+    if (init->phase == INIT_PHASE_RUNNING && init->control_fd >= 0 && counts_differ(init) &&
+        init->told_ms + COUNTS_MS < due_ms) {
+        due_ms = init->told_ms + COUNTS_MS;
     }
     if (init->health_unsent && present_ms + SEND_AGAIN_MS < due_ms) {
         due_ms = present_ms + SEND_AGAIN_MS;
@@ -471,6 +533,14 @@ static void dispatch(struct init *init, const struct epoll_event *event)
         forward_event(&init->forward, event->data.u64, event->events);
         return;
     }
+    if (kind == TAG_EXEC) {
+        execs_event(&init->execs, event->data.u64, event->events, now_ms());
+        return;
+    }
+    if (kind == TAG_DATAGRAM) {
+        datagrams_event(&init->datagrams, event->data.u64, now_ms());
+        return;
+    }
     CHECK(kind >= TAG_CONTROL && kind < TAG_FORWARD);
     handlers[kind](init);
 }
@@ -485,12 +555,14 @@ int loop_init(struct init *init, struct err *err)
     sigaddset(&children, SIGCHLD);
     init->kill_ms = UINT64_MAX;
     init->linger_ms = UINT64_MAX;
+    init->datagrams_due_ms = UINT64_MAX;
     init->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     init->signal_fd = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
     if (init->epoll_fd < 0 || init->signal_fd < 0) {
         return err_set(err, -errno, "init: %m");
     }
     probe_init(&init->probe, init->epoll_fd, tag_of(TAG_PROBE));
+    execs_init(&init->execs, init->epoll_fd, tag_of(TAG_EXEC), &init->spec);
     logs_writer_init(&init->logs, log_fds, init->spec.logs_bytes, now_ms());
     r = watch(init, init->control_fd, TAG_CONTROL);
     r = r < 0 ? r : watch(init, INIT_FD_LISTEN, TAG_LISTEN);
@@ -510,6 +582,8 @@ void loop_run(struct init *init)
 
     while (init->phase != INIT_PHASE_TOLD) {
         bool more = forward_turn(&init->forward);
+
+        more = execs_turn(&init->execs, now_ms()) || more;
         int count = epoll_wait(init->epoll_fd, events, EVENTS_PER_ROUND, more ? 0 : wait_ms(init));
 
         CHECK(count >= 0 || errno == EINTR);

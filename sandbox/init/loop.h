@@ -4,6 +4,8 @@
  * minga-init at work: one epoll loop over the control and listening sockets, the children, the
  * output, the probe and the forwarded ports. See sandbox/init_protocol.h for what it says when.
  */
+#include "sandbox/init/datagrams.h"
+#include "sandbox/init/exec.h"
 #include "sandbox/init/forward.h"
 #include "sandbox/init/health.h"
 #include "sandbox/init/probe.h"
@@ -15,6 +17,11 @@ enum init_phase {
     INIT_PHASE_RUNNING,
     INIT_PHASE_ENDED, /* all killed; lingers until the end has been told */
     INIT_PHASE_TOLD,  /* nothing left to do */
+};
+
+struct counts { /* of the published ports */
+    uint64_t connection_count;
+    uint64_t refused_count;
 };
 
 struct init { /* zeroed memory before loop_init */
@@ -35,7 +42,12 @@ struct init { /* zeroed memory before loop_init */
     struct probe probe;
     pid_t probe_pid; /* of the health command; 0: none */
     uint64_t probe_kill_ms;
+    struct execs execs;
     struct forward forward;
+    struct datagrams datagrams;
+    uint64_t datagrams_due_ms; /* UINT64_MAX: never */
+    struct counts told;        /* to minga-sandboxd */
+    uint64_t told_ms;
 };
 
 /* Sets the loop up (spec and start are filled in, the signals blocked). Returns 0 or -errno. */

@@ -59,7 +59,7 @@ static int fail(struct err *err, int code, const char *what)
     return err_set(err, code, "%s: %m", what);
 }
 
-static const uint32_t to_end = 1U << CAP_KILL;
+/* Also while the service runs: probes and execs are started beside it, as its user. */
 static const uint32_t to_start = 1U << CAP_KILL | 1U << CAP_SETUID | 1U << CAP_SETGID;
 
 int privileges_of_init(struct err *err)
@@ -90,14 +90,12 @@ int privileges_of_init(struct err *err)
     return 0;
 }
 
-int privileges_when_started(bool starts_more, struct err *err)
+int privileges_when_started(struct err *err)
 {
-    int r = set_capabilities(starts_more ? to_start : to_end);
-
-    if (r == 0 && (prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))) {
-        r = -errno;
+    if (prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) {
+        return fail(err, -errno, "init: prctl");
     }
-    return r < 0 ? fail(err, r, "init: give up privileges") : 0;
+    return 0;
 }
 
 int privileges_of_service(uint32_t user, struct err *err)
@@ -110,6 +108,10 @@ int privileges_of_service(uint32_t user, struct err *err)
     /* uid 0 would have got the effective ones back, another uid has kept init's. */
     if (r == 0) {
         r = set_capabilities(0);
+    }
+    /* Until an execve the memory is init's, whatever the host has fs.suid_dumpable say. */
+    if (r == 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) {
+        r = -errno;
     }
     return r < 0 ? fail(err, r, "user") : 0;
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 /* What minga-init and the service may do. For pid 1 of a sandbox and its first child only. */
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -14,9 +13,9 @@
  */
 int privileges_of_init(struct err *err);
 /*
- * After the service has been started: CAP_KILL alone is left (and, where more processes of the
- * service's will be started, what that needs), and no death signal.
+ * After the service has been started: no death signal any more. The three capabilities stay, in
+ * the sandbox's own user namespace: probes and execs are started as the service's user, and ended.
  */
-int privileges_when_started(bool starts_more, struct err *err);
+int privileges_when_started(struct err *err);
 /* In the child: uid and gid `user`, no groups, no capability in any of the five sets. */
 int privileges_of_service(uint32_t user, struct err *err);

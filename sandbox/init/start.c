@@ -17,11 +17,12 @@
 #include "base/attributes.h"
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "sandbox/init/copy.h"
 #include "sandbox/init/privileges.h"
 #include "sandbox/init_protocol.h"
 #include "sandbox/spec.h"
 
-enum { DEFAULTS_MAX = 3 };
+enum { DEFAULTS_MAX = 3, EXIT_NO_EXEC = 126, EXIT_NO_PROGRAM = 127 };
 
 int start_prepare(struct start *start, const struct sandbox_spec *spec, int *output_write_fd_out,
                   struct err *err)
@@ -109,18 +110,24 @@ static int set_limits(struct err *err)
     return 0;
 }
 
-/* output_write_fd: -1 for nowhere. */
-static int set_output(int output_write_fd, struct err *err)
+/* -1: nowhere. Copies first: what is given may have one of the three numbers. */
+static int set_output(const struct exec_pipes *pipes, struct err *err)
 {
+    enum { SAFE_FD = 64 };
     CLEANUP(cleanup_close) int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    int output_fd = output_write_fd < 0 ? null_fd : output_write_fd;
+    const int given[] = {pipes->input_fd, pipes->output_fd, pipes->error_fd};
+    int safe[3];
 
     if (null_fd < 0) {
         return err_set(err, -errno, "/dev/null: %m");
     }
-    if (dup2(null_fd, STDIN_FILENO) < 0 || dup2(output_fd, STDOUT_FILENO) < 0 ||
-        dup2(output_fd, STDERR_FILENO) < 0) {
-        return err_set(err, -errno, "output: %m");
+    for (int i = 0; i < 3; i++) {
+        safe[i] = fcntl(given[i] < 0 ? null_fd : given[i], F_DUPFD_CLOEXEC, SAFE_FD);
+    }
+    for (int i = 0; i < 3; i++) {
+        if (safe[i] < 0 || dup2(safe[i], i) < 0) { /* NOLINT: across an exec it is to stay */
+            return err_set(err, -errno, "output: %m");
+        }
     }
     return 0;
 }
@@ -177,21 +184,17 @@ static int load_filter(struct err *err)
     return 0;
 }
 
-/* Executes `arguments` as the service. Returns only when it has failed. */
-static int become_service(struct sandbox_spec *spec, char *const *arguments, int output_write_fd,
+/* What every process of the service's has been through before any byte of it runs. */
+static int become_service(const struct sandbox_spec *spec, const struct exec_pipes *pipes,
                           struct err *err)
 {
-    char hostname_entry[sizeof("HOSTNAME=") + sizeof(spec->hostname)];
-    char *environment[ENVIRONMENT_MAX + DEFAULTS_MAX + 1];
     int r;
 
-    CHECK(snprintf(hostname_entry, sizeof(hostname_entry), "HOSTNAME=%s", spec->hostname) > 0);
-    build_environment(spec, hostname_entry, environment);
     if (setsid() < 0) {
         return err_set(err, -errno, "session: %m");
     }
     umask(022);
-    r = set_output(output_write_fd, err);
+    r = set_output(pipes, err);
     if (r == 0) {
         r = set_limits(err);
     }
@@ -207,11 +210,33 @@ static int become_service(struct sandbox_spec *spec, char *const *arguments, int
     if (r == 0 && syscall(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC) < 0) {
         r = err_set(err, -errno, "close descriptors: %m");
     }
+    return r == 0 ? load_filter(err) : r;
+}
+
+struct words { /* of a process to come */
+    char hostname_entry[sizeof("HOSTNAME=") + sizeof(((struct sandbox_spec *)NULL)->hostname)];
+    char *environment[ENVIRONMENT_MAX + DEFAULTS_MAX + 1];
+};
+
+static void fill_words(struct sandbox_spec *spec, struct words *words)
+{
+    CHECK(snprintf(words->hostname_entry, sizeof(words->hostname_entry), "HOSTNAME=%s",
+                   spec->hostname) > 0);
+    build_environment(spec, words->hostname_entry, words->environment);
+}
+
+/* Executes `arguments` as the service. Returns only when it has failed. */
+static int execute_service(struct sandbox_spec *spec, char *const *arguments, int output_write_fd,
+                           struct err *err)
+{
+    const struct exec_pipes pipes = {-1, output_write_fd, output_write_fd};
+    struct words words;
+    int r;
+
+    fill_words(spec, &words);
+    r = become_service(spec, &pipes, err);
     if (r == 0) {
-        r = load_filter(err);
-    }
-    if (r == 0) {
-        execve(arguments[0], arguments, environment);
+        execve(arguments[0], arguments, words.environment);
         r = err_set(err, -errno, "%s: %m", arguments[0]);
     }
     return r;
@@ -246,7 +271,7 @@ static _Noreturn void run_child(struct sandbox_spec *spec, int output_write_fd, 
         _exit(1); /* init is gone, and with it everybody who could want to know */
     } else if (r == 0) {
         spec_words(spec->arguments, spec->argument_count, arguments);
-        (void)become_service(spec, arguments, output_write_fd, &err);
+        (void)execute_service(spec, arguments, output_write_fd, &err);
     }
     /* Short enough for a pipe to take at once. */
     if (write(report_fd, err.text, strlen(err.text)) < 0) {
@@ -279,11 +304,6 @@ int start_fork(struct start *start, struct sandbox_spec *spec, int output_write_
         return err_set(err, -errno, "start: %m");
     }
     start->pid = pid;
-    /* Only the child was to enter, unless there are others to come. */
-    if (!start_probes(spec) &&
-        syscall(SYS_close_range, INIT_FD_ENTRIES, INIT_FD_ENTRIES + INIT_ENTRIES - 1, 0) < 0) {
-        return err_set(err, -errno, "start: %m");
-    }
     return 0;
 }
 
@@ -303,9 +323,85 @@ pid_t start_probe(struct sandbox_spec *spec)
     }
     spec_words(spec->health.arguments, spec->health.argument_count, arguments);
     if (enter_cgroup(&err) == 0) {
-        (void)become_service(spec, arguments, -1, &err);
+        (void)execute_service(spec, arguments, -1, &err);
     }
     _exit(1);
+}
+
+/* By the PATH that the environment says, as the service itself would. */
+static void execute_found(char *const *arguments, char *const *environment)
+{
+    const char *path = "";
+    int first_errno = ENOENT;
+
+    if (strchr(arguments[0], '/') != NULL) {
+        execve(arguments[0], arguments, environment);
+        return;
+    }
+    for (char *const *entry = environment; *entry != NULL; entry++) {
+        path = strncmp(*entry, "PATH=", 5) == 0 ? *entry + 5 : path;
+    }
+    while (*path != '\0') {
+        int length = (int)strcspn(path, ":");
+        char program[PATH_BYTES_MAX];
+
+        if (snprintf(program, sizeof(program), "%.*s/%s", length, path, arguments[0]) <
+            (int)sizeof(program)) {
+            execve(program, arguments, environment);
+        }
+        if (errno != ENOENT && errno != ENOTDIR && first_errno == ENOENT) {
+            first_errno = errno;
+        }
+        path += length + (path[length] == ':' ? 1 : 0);
+    }
+    errno = first_errno;
+}
+
+static _Noreturn void run_command(char *const *arguments, char *const *environment)
+{
+    execute_found(arguments, environment);
+    dprintf(STDERR_FILENO, "minga: %s: %m\n", arguments[0]);
+    _exit(errno == ENOENT ? EXIT_NO_PROGRAM : EXIT_NO_EXEC);
+}
+
+/* This program's own code goes on, as the service: nothing of init's may stay within reach. */
+static _Noreturn void run_copy(const struct exec_begin *begin, char *const *arguments)
+{
+    struct err err = {0};
+    int r;
+
+    if (syscall(SYS_close_range, 3, ~0U, 0) < 0) {
+        _exit(EXIT_NO_EXEC);
+    }
+    r = begin->kind == EXEC_FETCH ? copy_fetch(arguments[0], &err)
+                                  : copy_store(arguments[0], arguments[1], &err);
+    if (r < 0) {
+        dprintf(STDERR_FILENO, "%s\n", err.text);
+    }
+    _exit(r < 0 ? 1 : 0);
+}
+
+pid_t start_exec(struct sandbox_spec *spec, struct exec_begin *begin,
+                 const struct exec_pipes *pipes)
+{
+    char *arguments[EXEC_WORDS_MAX + 1];
+    struct words words;
+    struct err err = {0};
+    pid_t pid = fork();
+
+    if (pid != 0) {
+        return pid < 0 ? -errno : pid;
+    }
+    spec_words(begin->words, begin->word_count, arguments);
+    fill_words(spec, &words);
+    if (enter_cgroup(&err) == 0 && become_service(spec, pipes, &err) == 0) {
+        if (begin->kind == EXEC_RUN) {
+            run_command(arguments, words.environment);
+        }
+        run_copy(begin, arguments);
+    }
+    dprintf(pipes->error_fd, "minga: %s\n", err.text);
+    _exit(EXIT_NO_EXEC);
 }
 
 int start_release(struct start *start)

@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "sandbox/environment.h"
+#include "sandbox/exec_protocol.h"
 
 struct start {
     pid_t pid;     /* of the service's main process; 0: none */
@@ -20,13 +21,25 @@ struct start {
  */
 int start_prepare(struct start *start, const struct sandbox_spec *spec, int *output_write_fd_out,
                   struct err *err);
-/* Will start_probe be called? Then what it needs must be kept. */
+/* Has the specification a health command? */
 bool start_probes(const struct sandbox_spec *spec);
 /*
  * Starts the spec's health command beside the service: same user, group, filter, environment and
  * folder, in a process group of its own; it reads and prints nothing. Returns its pid or -errno.
  */
 pid_t start_probe(struct sandbox_spec *spec);
+/* What an exec reads and prints to: pipes, borrowed. */
+struct exec_pipes {
+    int input_fd;
+    int output_fd;
+    int error_fd;
+};
+/*
+ * The same for what `begin` says: a command, or (in this very program) the copying of files. What
+ * goes wrong is printed to error_fd, as by a shell; then the exit status is 126 or 127.
+ */
+pid_t start_exec(struct sandbox_spec *spec, struct exec_begin *begin,
+                 const struct exec_pipes *pipes);
 /* Forks. The child reports itself on INIT_FD_CONTROL and waits. Closes output_write_fd. */
 int start_fork(struct start *start, struct sandbox_spec *spec, int output_write_fd,
                struct err *err);

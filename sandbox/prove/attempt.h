@@ -49,7 +49,7 @@ struct facts {
     uint64_t memory_kib;
     uint64_t uptime_s;
     uint64_t memory_limit_bytes; /* of this sandbox */
-    uint64_t pid_limit;
+    uint64_t pid_count_max;
 };
 
 struct attempt {

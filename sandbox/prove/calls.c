@@ -121,12 +121,13 @@ static void execute_memory(const struct attempt *attempt, const struct facts *fa
                            struct outcome *out)
 {
     static const char script[] = "#!/probe\n";
-    CLEANUP(cleanup_close) int fd = memfd_create("code", 0 /* a script must stay open */);
+    CLEANUP(cleanup_close) int fd = memfd_create("code", MFD_CLOEXEC);
     char *const arguments[] = {NULL};
 
     (void)attempt;
     (void)facts;
-    if (fd < 0 || write(fd, script, sizeof(script) - 1) < 0) {
+    /* A script must stay open for whoever interprets it. */
+    if (fd < 0 || fcntl(fd, F_SETFD, 0) < 0 || write(fd, script, sizeof(script) - 1) < 0) {
         outcome_of_error(out, errno);
         return;
     }

@@ -36,7 +36,7 @@ static const struct {
     NUMBER_FACT(memory_kib),
     NUMBER_FACT(uptime_s),
     NUMBER_FACT(memory_limit_bytes),
-    NUMBER_FACT(pid_limit),
+    NUMBER_FACT(pid_count_max),
 };
 
 static bool take_text(const char *word, size_t key_length, struct facts *facts)

@@ -137,7 +137,7 @@ static void make_children(const struct attempt *attempt, const struct facts *fac
         kill(pids[i], SIGKILL);
         waitpid(pids[i], NULL, 0);
     }
-    if (count >= facts->pid_limit) {
+    if (count >= facts->pid_count_max) {
         outcome_open(out, "%u processes", count);
     } else {
         remember_full(out, code, "processes", count);
@@ -156,7 +156,8 @@ static void open_files(const struct attempt *attempt, const struct facts *facts,
         wanted.rlim_cur = wanted.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &wanted);
     }
-    while (count < DESCRIPTORS_MAX && dup(STDIN_FILENO) >= 0) { /* closed by our end */
+    while (count < DESCRIPTORS_MAX &&
+           fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) >= 0) { /* closed by our end */
         count++;
     }
     if (count == DESCRIPTORS_MAX) {

@@ -10,6 +10,7 @@
  * Outside of a sandbox `try` and `hog` refuse to run: some attempts would be harmful.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
 #include <signal.h>
@@ -86,7 +87,7 @@ static void try(unsigned number, const struct attempt_group *group, const struct
     int status = 0;
 
     (void)group;
-    if (pipe(ends) < 0) {
+    if (pipe2(ends, O_CLOEXEC) < 0) {
         return;
     }
     pid_t pid = fork();

@@ -39,6 +39,24 @@ static void find_set(const struct attempt *attempt, const struct facts *facts, s
     outcome_unsure(out, "not told");
 }
 
+/* Any group but our own one, which is as our uid. */
+static void find_groups(const struct attempt *attempt, const struct facts *facts,
+                        struct outcome *out)
+{
+    gid_t groups[8];
+    int count = getgroups(ARRAY_COUNT(groups), groups);
+
+    (void)attempt;
+    (void)facts;
+    if (count < 0) {
+        outcome_open(out, "more than a few");
+    } else if (count > 0) {
+        outcome_open(out, "%u", groups[0]);
+    } else {
+        outcome_stopped(out, "none");
+    }
+}
+
 /* number: what it must be. */
 static void check_line(const struct attempt *attempt, const struct facts *facts,
                        struct outcome *out)
@@ -173,6 +191,7 @@ static const struct attempt rows[] = {
     {.name = "calls without a filter", .run = check_line, .path = "Seccomp", .number = 2},
     {.name = "a uid of the host", .run = find_map, .path = "/proc/self/uid_map"},
     {.name = "a gid of the host", .run = find_map, .path = "/proc/self/gid_map"},
+    {.name = "groups of the host", .run = find_groups},
     {.name = "become uid 0", .run = become_root},
     {.name = "join group 0", .run = become_group},
     {.name = "take a capability", .run = take_capability},

@@ -33,7 +33,8 @@ static void make_pair(const struct attempt *attempt, const struct facts *facts, 
     int pair[2];
 
     (void)facts;
-    if (socketpair((int)attempt->arguments[0], (int)attempt->arguments[1], 0, pair) == 0) {
+    if (socketpair((int)attempt->arguments[0], (int)attempt->arguments[1] | SOCK_CLOEXEC, 0,
+                   pair) == 0) {
         outcome_open(out, "made");
     } else {
         outcome_of_error(out, errno);

@@ -1,13 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# overlay.sh [NODES [IDLE_SECONDS]]: the overlay of many real agents on this machine (32), each with
+# overlay.sh [NODES [IDLE_SECONDS [PARTS]]]: the overlay of many real agents on this machine (32), each with
 # a network namespace of its own, without replicas; beside serf and OpenDHT where they are installed.
-# Absolute times drift with the machine and with what else it does: compare within one run.
+# PARTS names some of "idle lookups records noticing restart"; all by default. Absolute times drift with the machine and with what else it does: compare within one run.
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 BIN=$(realpath "${BIN:-$here/../../build/release/bin}")
 nodes=${1:-32}
 idle_seconds=${2:-60}
+parts=${3-idle lookups records noticing restart}
 PROBE=$BIN/bench_overlay_probe
 # shellcheck source=tests/system/community.sh
 . "$here/../system/community.sh"
@@ -123,7 +124,8 @@ measure_records() {
     row "get, p99" "$(of get_p99_us)" us 1000
     row "put on two disks, p50" "$(of put_p50_us)" us 1000
     row "packets of a get" "$(of get_packets)" "" 2
-    row "packets of a put, all copies" "$(of put_packets)" "" 8
+    row "packets of a put until it is acknowledged" "$(of put_acknowledged_packets)" "" 8
+    row "packets of a put, all copies" "$(of put_packets)" "" -
     [ "$(of records_failed)" = 0 ] || row "puts and gets that failed" "$(of records_failed)" "" 0
 }
 measure_idle() {
@@ -173,10 +175,6 @@ list_all
 row "minga, $nodes nodes" "now" "" "goal"
 join_all
 measure_ring
-measure_idle
-measure_lookups
-measure_records
-measure_noticing
-measure_restart
+for part in $parts; do "measure_$part"; done
 [ -n "${WITHOUT_PEERS:-}" ] || measure_peers
 [ ! -x "$here/rings.sh" ] || [ -n "${WITHOUT_RINGS:-}" ] || BIN=$BIN "$here/rings.sh"

@@ -24,6 +24,7 @@ static const char *const event_names[] = {
     [CORE_TREE_SCANNED] = "tree scanned",
     [CORE_TREE_BUILT] = "tree built",
     [CORE_LOGS_READ] = "logs read",
+    [CORE_EXEC_DONE] = "exec done",
     [CORE_PORTS_REFUSED] = "ports refused",
 };
 static const char *const overlay_event_names[] = {
@@ -58,6 +59,7 @@ static const char *const core_effect_names[] = {
     [CORE_RENEW] = "renew",
     [CORE_STATS] = "stats",
     [CORE_READ_LOGS] = "read logs",
+    [CORE_EXEC] = "exec",
     [CORE_WAKE] = "wake",
     [CORE_TRACE] = "trace",
 };
@@ -72,6 +74,7 @@ static const char *const request_names[] = {
     [CORE_DRAIN] = "drain",
     [CORE_SHUT_DOWN] = "shut down",
     [CORE_BACK_SOON] = "back soon",
+    [CORE_ASK_EXEC] = "ask exec",
     [CORE_PUT_RECORD] = "put record",
     [CORE_GET_RECORD] = "get record",
     [CORE_PUT_CHUNK] = "put chunk",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/sim/check_alarm.h"
 
+#include "overlay/ring.h"
 #include "tests/sim/check_ring.h"
 #include "tests/sim/converge.h"
 #include "tests/sim/world.h"
@@ -8,7 +9,8 @@
 enum {
     LOOK_EVERY_MS = 300,
     AROUND_MS = 8000,
-    DEATH_KNOWN_MS = ABSENT_MS + 1500, /* noticed, and told to everyone */
+    DEATH_KNOWN_MS = ABSENT_MS + 1500,            /* noticed, and told to everyone */
+    SLOW_MS = (RING_PACE_MAX - 1) * STABILISE_MS, /* a large ring where nothing changed */
 };
 
 static bool is_settled(const struct world *world, uint32_t node)
@@ -55,7 +57,9 @@ static void look_for_dead(struct world *world, uint32_t dead)
     for (uint32_t node = 0; node < world->node_count && died_alone(world, dead); node++) {
         const struct overlay_member *member;
 
-        if (!is_settled(world, node)) {
+        if (!is_settled(world, node) ||
+            (!overlay_knows_all(core_overlay(world->nodes[node].core)) &&
+             world->now_ms <= world->nodes[dead].died_ms + DEATH_KNOWN_MS + SLOW_MS)) {
             continue;
         }
         member =

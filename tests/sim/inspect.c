@@ -31,25 +31,33 @@ static const char *inspect_requests(const struct requests *requests, uint64_t no
     return used_count == requests->used_count ? NULL : "requests that are counted wrongly";
 }
 
+static bool is_being_stored(const struct overlay *overlay, const struct put *put)
+{
+    for (uint32_t i = 0; i < STORES_MAX; i++) {
+        if (overlay->stores[i].used && overlay->stores[i].put == put->number) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* What is being written waits for something, which ends. */
 static const char *inspect_puts(const struct overlay *overlay)
 {
-    bool stores[PUTS_MAX] = {false};
+    uint32_t spreading_count = 0;
 
-    for (uint32_t i = 0; i < STORES_MAX; i++) {
-        if (overlay->stores[i].used && overlay->stores[i].for_put) {
-            stores[overlay->stores[i].put] = true;
-        }
-    }
     for (uint32_t i = 0; i < PUTS_MAX; i++) {
         const struct put *put = &overlay->puts[i];
 
-        if (put->phase != PUT_FREE &&
-            (put->phase == PUT_STORING ? !stores[i] : put->waiting_count == 0)) {
+        spreading_count += put->phase == PUT_SPREADING;
+        if (put->phase == PUT_FREE || put->phase == PUT_SPREADING) {
+            continue;
+        }
+        if (put->is_storing ? !is_being_stored(overlay, put) : put->waiting_count == 0) {
             return "a write that waits for nothing";
         }
     }
-    return NULL;
+    return spreading_count == overlay->spreading_count ? NULL : "spread writes counted wrongly";
 }
 
 const char *inspect_tables(const struct overlay *overlay, uint64_t now_ms)

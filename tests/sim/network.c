@@ -376,6 +376,17 @@ static uint32_t find_connected(struct world *world, uint32_t node, uint32_t targ
     return target;
 }
 
+static void check_content(struct world *world, uint32_t node, struct bytes message)
+{
+    uint32_t kind = traffic_count(&world->network.traffic, message);
+
+    if (kind == minga_Message_ask_tag) {
+        check_replicas_asked(world, node, message);
+    } else if (kind == minga_Message_stabilise_reply_tag && world->clone_count == 0) {
+        check_ring_message(world, node, message);
+    }
+}
+
 void network_send(struct world *world, uint32_t node, const struct overlay_effect *effect)
 {
     uint32_t target = find_address(world, &effect->peer);
@@ -383,9 +394,7 @@ void network_send(struct world *world, uint32_t node, const struct overlay_effec
     struct packet *packet;
 
     world->network.sent_count++;
-    if (traffic_count(&world->network.traffic, effect->message) == minga_Message_ask_tag) {
-        check_replicas_asked(world, node, effect->message);
-    }
+    check_content(world, node, effect->message);
     if (effect->message.length_bytes > MESSAGE_BYTES_MAX) {
         world_fail(world, "%s sends %zu bytes", world->nodes[node].name,
                    effect->message.length_bytes);
@@ -422,11 +431,7 @@ void network_reply(struct world *world, uint32_t node, const struct overlay_effe
     struct packet *packet;
 
     world->network.sent_count++;
-    if (traffic_count(&world->network.traffic, effect->message) ==
-            minga_Message_stabilise_reply_tag &&
-        world->clone_count == 0) {
-        check_ring_message(world, node, effect->message);
-    }
+    check_content(world, node, effect->message);
     if (dialler >= world->node_count || target != node) {
         world_fail(world, "%s replies on a link that it never had", world->nodes[node].name);
         return;

@@ -137,3 +137,23 @@ void tree_read_logs(struct world *world, uint32_t node, const struct core_effect
     world_after_process(world, 2,
                         (struct event){.run = run_logs_read, .node = node, .payload = asked});
 }
+
+static void run_exec_done(struct world *world, struct event *event)
+{
+    struct core_event *done = world->core_event;
+    const struct core_effect *asked = event->payload;
+
+    *done = (struct core_event){.kind = CORE_EXEC_DONE, .token = asked->token, .failed = true};
+    (void)text_copy(done->reason, sizeof(done->reason), "this sandbox has no inside");
+    world_step(world, event->node, done);
+}
+
+void tree_exec(struct world *world, uint32_t node, const struct core_effect *effect)
+{
+    struct core_effect *asked = malloc(sizeof(*asked));
+
+    CHECK(asked != NULL);
+    *asked = *effect;
+    world_after_process(world, 2,
+                        (struct event){.run = run_exec_done, .node = node, .payload = asked});
+}

@@ -30,3 +30,5 @@ void tree_scan(struct world *world, uint32_t node, const struct tree_id *tree);
 void tree_build(struct world *world, uint32_t node, const struct tree_id *tree);
 /* Performs READ_LOGS: an answer with a line of text. */
 void tree_read_logs(struct world *world, uint32_t node, const struct core_effect *effect);
+/* Performs EXEC: refused, as there is nothing inside. */
+void tree_exec(struct world *world, uint32_t node, const struct core_effect *effect);

@@ -73,7 +73,7 @@ community_new() {
 programs_for_all() {
     setpriv --reuid 64321 --regid 64321 --clear-groups test -x "$BIN/minga-unpack" || {
         install -d "$WORK/bin"
-        install "$BIN"/minga "$BIN"/mingad "$BIN"/minga-{init,sandboxd,unpack} "$WORK/bin"
+        install "$BIN"/minga "$BIN"/mingad "$BIN"/minga-{egress,init,sandboxd,unpack} "$WORK/bin"
         BIN=$WORK/bin
     }
 }
@@ -97,6 +97,9 @@ contribute: {cpu: "1.0", memory: 512M, disk: 512M, storage: 512M, keep_free: 0%,
 CONFIG
 }
 
+# node_network I: further keys of its "network:", each with a comma in front; to be redefined too.
+node_network() { :; }
+
 node_new() {
     local i=$1 dir
     dir=$(dir_of "$i")
@@ -105,7 +108,7 @@ node_new() {
     chmod 755 "$dir"
     {
         echo "name: $(name_of "$i")"
-        echo "network: {listen: 7400, advertise: \"$(address_of "$i"):7400\"}"
+        echo "network: {listen: 7400, advertise: \"$(address_of "$i"):7400\"$(node_network "$i")}"
         echo "cgroup: $(cgroup_of "$i")"
         echo "paths: {state: $dir/state, run: $dir/run}"
         node_config "$i"

@@ -345,7 +345,7 @@ void check_refusals(struct world *world)
     check_refused(world, &spec, "No such file");
     spec = world_spec(world, "exit 0");
     spec.port_count = 1;
-    spec.ports[0] = (struct sandbox_port){8080, 29999};
+    spec.ports[0] = (struct sandbox_port){8080, 29999, SANDBOX_TCP};
     check_refused(world, &spec, "port 29999 is not among");
     spec = world_spec(world, "exec sleep 1000");
     spec.limits.memory_bytes = 200 << 20;

@@ -15,5 +15,9 @@ void check_repeating(struct world *world);
 void check_programs(struct world *world);
 void check_attacks(struct world *world);
 void check_health(struct world *world);
+void check_cves(struct world *world);
 void check_kills(struct world *world);
 void check_misbehaving(struct world *world);
+void check_table(struct world *world);
+/* Only with --environment. */
+void check_environment(struct world *world);

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/attributes.h"
@@ -14,10 +16,12 @@
 
 enum { KILLS_DEFAULT = 100 };
 
-static const struct {
+struct part {
     const char *name;
     void (*run)(struct world *world);
-} parts[] = {
+};
+
+static const struct part parts[] = {
     {"serving", check_serving},     {"inside", check_inside},
     {"limits", check_limits},       {"ends", check_ends},
     {"refusals", check_refusals},   {"freezing", check_freezing},
@@ -25,7 +29,12 @@ static const struct {
     {"repeating", check_repeating}, {"programs", check_programs},
     {"attacks", check_attacks},     {"health", check_health},
     {"kills", check_kills},         {"misbehaving", check_misbehaving},
+    {"table", check_table},         {"cves", check_cves},
 };
+
+/* Behind minga-environment there are no groups, mounts and kernels to look at. */
+static const struct part environment_parts[] = {{"table", check_table},
+                                                {"environment", check_environment}};
 
 static void check_nothing_left(struct world *world)
 {
@@ -79,22 +88,67 @@ static bool is_wanted(char *const *names, const char *name)
     return wanted;
 }
 
+/* The value behind "--name=", or NULL. */
+static const char *value_of(const char *word, const char *name)
+{
+    size_t length = strlen(name);
+
+    return word != NULL && strncmp(word, name, length) == 0 ? word + length : NULL;
+}
+
 static bool take_option(struct world *world, const char *word)
 {
     const bool is_units = word != NULL && strcmp(word, "--units") == 0;
     const bool is_slow = word != NULL && strcmp(word, "--slow") == 0;
-    const bool is_seed = word != NULL && strncmp(word, "--seed=", 7) == 0;
-    const bool is_kills = word != NULL && strncmp(word, "--kills=", 8) == 0;
+    const char *seed = value_of(word, "--seed=");
+    const char *kills = value_of(word, "--kills=");
+    const char *environment = value_of(word, "--environment=");
 
     world->units = world->units || is_units;
     world->slow = world->slow || is_slow;
-    if (is_seed) {
-        world->seed = strtoull(word + 7, NULL, 10);
+    world->seed = seed == NULL ? world->seed : strtoull(seed, NULL, 10);
+    world->kill_count = kills == NULL ? world->kill_count : (uint32_t)strtoul(kills, NULL, 10);
+    world->environment = environment == NULL ? world->environment : environment;
+    return is_units || is_slow || seed != NULL || kills != NULL || environment != NULL;
+}
+
+static void run_parts(struct world *world, const struct part *list, size_t count,
+                      char *const *names)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint64_t began_ms = time_ms();
+
+        if (is_wanted(names, list[i].name)) {
+            printf("# %s\n", list[i].name);
+            list[i].run(world);
+            printf("# %s took %lu ms\n", list[i].name, (unsigned long)(time_ms() - began_ms));
+        }
     }
-    if (is_kills) {
-        world->kill_count = (uint32_t)strtoul(word + 8, NULL, 10);
+}
+
+static void run_environment(struct world *world, char *const *names)
+{
+    char folder[WORLD_PATH_BYTES * 2];
+
+    run_parts(world, environment_parts, ARRAY_COUNT(environment_parts), names);
+    check(world, world_end_helper(world, SIGTERM, 10000), "SIGTERM ends minga-environment");
+    check(world, waitpid(-1, NULL, WNOHANG) < 0, "no process is left");
+    snprintf(folder, sizeof(folder), "%s/state", world->folder);
+    check(world, count_files(folder) == 0, "no log is left");
+}
+
+static void run_sandbox(struct world *world, char *const *names)
+{
+    run_parts(world, parts, ARRAY_COUNT(parts), names);
+    if (is_wanted(names, "lonely")) {
+        check_lonely(world);
+    } else {
+        check(world, world_end_helper(world, SIGTERM, 10000), "SIGTERM ends the helper");
     }
-    return is_units || is_slow || is_seed || is_kills;
+    check_nothing_left(world);
+    if (world->units) {
+        units_remove(world);
+    }
 }
 
 int main(int argument_count, char **arguments)
@@ -102,9 +156,9 @@ int main(int argument_count, char **arguments)
     static struct world world;
 
     if (argument_count < 3) {
-        fputs(
-            "usage: system_sandbox_driver FOLDER BIN [--units] [--slow] [--seed=N] [--kills=N] [PART]...\n",
-            stderr);
+        fputs("usage: system_sandbox_driver FOLDER BIN [--units] [--slow] [--seed=N] [--kills=N] "
+              "[--environment=PROGRAM] [PART]...\n",
+              stderr);
         return 2;
     }
     world_init(&world, arguments[1], arguments[2]);
@@ -112,26 +166,15 @@ int main(int argument_count, char **arguments)
     world.kill_count = KILLS_DEFAULT;
     for (arguments += 3; take_option(&world, *arguments); arguments++) {
     }
+    /* Whatever an environment leaves behind becomes ours, and is seen. */
+    prctl(PR_SET_CHILD_SUBREAPER, world.environment != NULL);
     if (!check(&world, world_start_helper(&world, false), "the helper starts and answers")) {
         return 1;
     }
-    for (size_t i = 0; i < ARRAY_COUNT(parts); i++) {
-        if (is_wanted(arguments, parts[i].name)) {
-            printf("# %s\n", parts[i].name);
-            uint64_t began_ms = time_ms();
-
-            parts[i].run(&world);
-            printf("# %s took %lu ms\n", parts[i].name, (unsigned long)(time_ms() - began_ms));
-        }
-    }
-    if (is_wanted(arguments, "lonely")) {
-        check_lonely(&world);
+    if (world.environment != NULL) {
+        run_environment(&world, arguments);
     } else {
-        check(&world, world_end_helper(&world, SIGTERM, 10000), "SIGTERM ends the helper");
-    }
-    check_nothing_left(&world);
-    if (world.units) {
-        units_remove(&world);
+        run_sandbox(&world, arguments);
     }
     printf("1..%u\n", world.checks);
     return world.failures == 0 ? 0 : 1;

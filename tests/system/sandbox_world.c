@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -154,7 +155,24 @@ void world_add_to_tree(const struct world *world, const char *name, const char *
     write_text(path, text, world->limits.agent_uid);
 }
 
+void world_add_program(const struct world *world, const char *program, const char *name)
+{
+    struct tree_id tree = tree_of_world();
+    char tree_name[ID_HEX_CHARS + 1];
+    char path[PATH_MAX];
+
+    id_to_hex(&tree.id, tree_name);
+    snprintf(path, sizeof(path), "%s/%s/%s", world->limits.trees, tree_name, name);
+    copy_file(program, path, 0755, world->limits.agent_uid);
+}
+
 void world_init(struct world *world, const char *folder, const char *bin)
+{
+    world_init_giving(world, folder, bin, 1500);
+}
+
+void world_init_giving(struct world *world, const char *folder, const char *bin,
+                       uint64_t cpu_permille)
 {
     struct err err = {0};
     char path[PATH_MAX];
@@ -164,7 +182,7 @@ void world_init(struct world *world, const char *folder, const char *bin)
     snprintf(world->folder, sizeof(world->folder), "%s", folder);
     snprintf(world->bin, sizeof(world->bin), "%s", bin);
     world->limits = (struct host_limits){
-        .contribution = {.cpu_permille = 1500,
+        .contribution = {.cpu_permille = cpu_permille,
                          .memory_bytes = 256 << 20,
                          .disk_bytes = 256 << 20,
                          .pid_count = 200},
@@ -193,6 +211,25 @@ static void note_helper(const struct world *world)
     write_text(path, text, 0);
 }
 
+/* As the user that mingad would have given root up for. */
+static void exec_environment(const struct world *world)
+{
+    char program[PATH_MAX];
+    char state[PATH_MAX];
+    char run[PATH_MAX];
+    uid_t user = world->limits.agent_uid;
+
+    snprintf(program, sizeof(program), "%s/minga-environment", world->bin);
+    path_in(world, "state", state);
+    path_in(world, "run", run);
+    must((mkdir(state, 0755) == 0 || errno == EEXIST) && chown(state, user, user) == 0, state);
+    must((mkdir(run, 0755) == 0 || errno == EEXIST) && chown(run, user, user) == 0, run);
+    must(setgroups(0, NULL) == 0 && setgid(user) == 0 && setuid(user) == 0, "setuid");
+    execl(program, program, "--run", run, "--state", state, "--trees", world->limits.trees, "--",
+          world->environment, NULL);
+    _exit(127);
+}
+
 static void exec_helper(const struct world *world, const char *option)
 {
     char program[PATH_MAX];
@@ -211,6 +248,9 @@ static void exec_helper(const struct world *world, const char *option)
     int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0644);
 
     dup2(fd, 2);
+    if (world->environment != NULL) {
+        exec_environment(world);
+    }
     execl(program, program, "--limits", limits, "--state", state, "--run", run, "--uids", uids,
           option, NULL);
     _exit(127);
@@ -313,8 +353,8 @@ struct sandbox_spec world_spec(struct world *world, const char *shell_command)
 
 void world_publish(struct world *world, struct sandbox_spec *spec, uint16_t container_port)
 {
-    spec->ports[spec->port_count++] =
-        (struct sandbox_port){container_port, (uint16_t)(WORLD_PORT_FIRST + world->slot)};
+    spec->ports[spec->port_count++] = (struct sandbox_port){
+        container_port, (uint16_t)(WORLD_PORT_FIRST + world->slot), SANDBOX_TCP};
 }
 
 static int listen_on(uint16_t port)

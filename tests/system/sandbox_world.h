@@ -24,9 +24,10 @@ struct world {
     char folder[WORLD_PATH_BYTES]; /* given by the script, which removes it */
     char bin[WORLD_PATH_BYTES];
     struct host_limits limits;
-    bool units;    /* systemd runs the helper, as a unit */
-    bool slow;     /* an emulated machine: everything may take longer */
-    uint64_t seed; /* of what is random */
+    bool units;              /* systemd runs the helper, as a unit */
+    bool slow;               /* an emulated machine: everything may take longer */
+    const char *environment; /* the program of minga-environment; NULL: minga-sandboxd */
+    uint64_t seed;           /* of what is random */
     uint32_t kill_count;
     pid_t helper_pid; /* 0: none */
     struct sandbox_client client;
@@ -44,6 +45,11 @@ bool check(struct world *world, bool passed, const char *sentence);
 bool check_saying(struct world *world, bool passed, const char *sentence, const char *remark);
 
 void world_init(struct world *world, const char *folder, const char *bin);
+/* The same with another contribution of cpu than 1.5 cores. */
+void world_init_giving(struct world *world, const char *folder, const char *bin,
+                       uint64_t cpu_permille);
+/* Copies a program of the host, linked statically, into the tree. */
+void world_add_program(const struct world *world, const char *program, const char *name);
 /* Writes one more file into the tree. */
 void world_add_to_tree(const struct world *world, const char *name, const char *text);
 /* A tree that is none: a link to `target`, or (NULL) a folder of root's. */

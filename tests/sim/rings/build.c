@@ -18,6 +18,7 @@ void build_ring(struct world *world, struct host *host)
     ring_init(ring, &host->node, 1);
     ring->phase = RING_IN;
     ring->kept_epoch = UINT64_MAX;
+    ring_set_pace_max(ring, world->options.pace);
     ring->predecessor_count = PREDECESSORS_MAX;
     for (uint32_t i = 0; i < PREDECESSORS_MAX; i++) {
         ring->predecessors[i] = at(world, place + world->order_count - 1 - i)->node;
@@ -35,8 +36,13 @@ void build_lease(struct world *world, struct host *host)
     struct host *before = world_host(world, &ring->predecessors[0]);
     struct host *keeper = world_host(world, &ring->successors[0]);
 
-    ring->lease_ms = world_ring_ms(world) + LEASE_MS;
-    ring->granted_ms = world_ring_ms(world) + GRANT_MS;
+    ring->pace = world->options.pace;
+    ring->first_pace = world->options.pace;
+    ring->before = ring->predecessors[0].node;
+    ring->after = ring->successors[0].node;
+    ring->changed_ms = world->now_ms;
+    ring->lease_ms = world->now_ms + (uint64_t)LEASE_MS * ring->pace;
+    ring->granted_ms = world->now_ms + (uint64_t)GRANT_MS * ring->pace;
     ring->is_told = true;
     ring->told_version = ring_before_version(&before->ring);
     ring->acked_by = keeper->node.node;

@@ -98,7 +98,8 @@ static void forget_all(struct host *host)
     host->has_joined = false;
     host->timer_ms = 0;
     host->redial_ms = 0;
-    host->list_version = 0;
+    memset(&host->list, 0, sizeof(host->list));
+    memset(&host->lists, 0, sizeof(host->lists));
     host->asker_ms = 0;
     host->suspects_cut = false;
     memset(host->gone, 0, sizeof(host->gone));
@@ -122,6 +123,7 @@ static void be_born(struct world *world, struct host *host)
     world->births++;
     world_place(world, host);
     ring_init(&host->ring, &host->node, 0);
+    ring_set_pace_max(&host->ring, world->options.pace);
     fingers_init(&host->fingers, &host->node);
     neighbours_step(world, host, &kept, NULL);
     plan_death(world, host);
@@ -198,8 +200,7 @@ static void begin_ideal(struct world *world)
         host->before = host->ring.predecessors[0];
         host->before_heard_ms = world->now_ms;
         host->redial_ms = world->now_ms + random_below(&world->random_life, period_ms);
-        host->ring.next_ms =
-            (world->now_ms + random_below(&world->random_life, period_ms)) / world->options.pace;
+        host->ring.next_ms = world->now_ms + random_below(&world->random_life, period_ms);
         neighbours_plan(world, host);
         world_timer(world, TIMER_FINGERS,
                     world->now_ms + random_below(&world->random_life, FINGERS_LOOK_MS), i, 0);
@@ -244,7 +245,7 @@ static uint32_t misplaced(const struct world *world)
                  !ring_same(&host->ring.successors[0], &next->node) ||
                  next->ring.predecessor_count == 0 ||
                  !ring_same(&next->ring.predecessors[0], &host->node) ||
-                 !ring_is_leased(&host->ring, world_ring_ms(world));
+                 !ring_is_leased(&host->ring, world->now_ms);
     }
     return count;
 }
@@ -252,7 +253,7 @@ static uint32_t misplaced(const struct world *world)
 static uint32_t run_until_ideal(struct world *world, const char *what)
 {
     uint64_t begun_ms = world->now_ms;
-    double period_ms = STABILISE_MS * (double)world->options.pace;
+    double period_ms = STABILISE_MS;
 
     while (misplaced(world) > 0 && world->now_ms - begun_ms < 600000) {
         world_run(world, world->now_ms + SPLIT_CHECK_MS);

@@ -10,7 +10,7 @@ struct router host_router(const struct world *world, const struct host *host)
     return (struct router){.ring = &host->ring,
                            .fingers = &host->fingers,
                            .locations = host->locations,
-                           .now_ms = world_ring_ms(world)};
+                           .now_ms = world->now_ms};
 }
 
 void host_learn(struct host *host, const struct fingers_event *event)
@@ -111,7 +111,9 @@ static void send_asks(struct world *world, struct lookup *lookup,
         struct message message = {.kind = SEEK_NEXT,
                                   .number = (uint32_t)(lookup - world->lookups),
                                   .key = lookup->seek.key,
-                                  .contacts_wanted = effects->contacts_wanted,
+                                  .contacts_wanted = lookup->purpose == FOR_FINGER
+                                                         ? (uint32_t)SEEK_CONTACTS_UPKEEP
+                                                         : effects->contacts_wanted,
                                   .is_work = lookup->purpose == FOR_WORK};
         const struct host *to = world_host(world, &effects->asks[i]);
 
@@ -213,6 +215,11 @@ void lookup_on_ask(struct world *world, struct host *host, const struct message 
     struct router router = host_router(world, host);
 
     build_when_needed(world, host);
+    if (world->options.session_s > 0) {
+        /* Who asks is there. */
+        host_learn(host,
+                   &(struct fingers_event){.kind = FINGERS_KNOWN, .node = message->from_node});
+    }
     if (host->lies) {
         liar_answer(world, host, &message->key, &answer);
     } else {

@@ -119,7 +119,7 @@ static uint32_t *place_of(struct options *options, int name, uint32_t *min_out, 
         {SHAPE, 100, 5000, &options->weibull_shape_permille},
         {LEAVE, 0, 1000, &options->leave_permille},
         {LOSS, 0, 500, &options->loss_permille},
-        {PACE, 1, 100, &options->pace},
+        {PACE, 1, RING_PACE_MAX, &options->pace},
         {HOPS_MAX, 0, 100000, &options->goals.hops_permille_max},
         {MISSED_MAX, 0, 1000000, &options->goals.missed_max},
         {BYTES_MAX, 0, 1000000, &options->goals.rate_bytes_max},
@@ -333,7 +333,7 @@ int main(int argc, char **argv)
                               .candidates = 2,
                               .liar_kind = LIARS_TOGETHER,
                               .weibull_shape_permille = 1000,
-                              .pace = 2,
+                              .pace = RING_PACE_MAX,
                               .warm_minutes = 30,
                               .minutes = 60};
     struct world *world;

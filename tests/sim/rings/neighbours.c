@@ -15,21 +15,32 @@ enum {
     REMEMBER_MS = 900000, /* a node that was lost */
     REDIAL_MS = 30000,    /* one of the lost is rung up so often, */
     LOSSES_MANY = 2,      /* or, when so many were lost */
-    LOSSES_MS = 60000,    /* within so long, every period: it may be the network */
+    LOSSES_MS = 15000,    /* within so long, every period: it may be the network */
 };
 
-static uint64_t ring_period_ms(const struct world *world)
+/* The first predecessor speaks so often, */
+static uint64_t before_period_ms(const struct host *host)
 {
-    return (uint64_t)STABILISE_MS * world->options.pace;
+    return (uint64_t)STABILISE_MS * host->ring.first_pace;
 }
 
-/* A neighbour unheard for so long is lost. */
-static uint64_t absent_ms(const struct world *world)
+/* and unheard for so long it is lost. */
+static uint64_t absent_ms(const struct host *host)
 {
-    return ring_period_ms(world) + ABSENT_MS;
+    return before_period_ms(host) + ABSENT_MS;
 }
 
 /* ------------------------------------------------------------------ who was lost */
+
+static bool is_gone(const struct host *host, const struct ring_node *node)
+{
+    for (uint32_t i = 0; i < GONE_MAX; i++) {
+        if (host->gone[i].since_ms != 0 && ring_same(&host->gone[i].node, node)) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static struct gone *find_gone(struct host *host, const struct ring_node *node)
 {
@@ -92,7 +103,7 @@ static void redial(struct world *world, struct host *host)
         return;
     }
     host->redial_ms =
-        world->now_ms + (host->suspects_cut ? ring_period_ms(world) : (uint64_t)REDIAL_MS);
+        world->now_ms + (host->suspects_cut ? (uint64_t)STABILISE_MS : (uint64_t)REDIAL_MS);
     for (uint32_t i = 0; i < GONE_MAX; i++) {
         struct gone *gone = &host->gone[(host->redial_next + i) % GONE_MAX];
 
@@ -110,10 +121,15 @@ static void redial(struct world *world, struct host *host)
 
 /* Who asks us though another is our predecessor, as far as we know, stands before that one: once it
  * is lost, our arc may begin there. */
+static uint64_t period_ms_max(const struct host *host)
+{
+    return (uint64_t)STABILISE_MS * host->ring.paces;
+}
+
 static void fill_other(const struct world *world, const struct host *host, struct ring_event *event)
 {
     event->has_other =
-        host->asker_ms != 0 && world->now_ms - host->asker_ms < 2 * ring_period_ms(world);
+        host->asker_ms != 0 && world->now_ms - host->asker_ms < 2 * period_ms_max(host);
     event->other = host->asker;
 }
 
@@ -130,7 +146,7 @@ static void lose(struct world *world, struct host *host, const struct ring_node 
 {
     struct ring_event event = {.kind = RING_LOST, .node = *node};
 
-    event.lost_ms = world_ring_ms(world);
+    event.lost_ms = world->now_ms;
     fill_other(world, host, &event);
     world->lost_alive += world_is_current(world, node) && !world->is_cut;
     close_question(host, node);
@@ -144,18 +160,22 @@ static void lose(struct world *world, struct host *host, const struct ring_node 
 static void send_question(struct world *world, struct host *host, struct question *question)
 {
     const struct ring *ring = &host->ring;
-    struct ring_payload payload = {
-        .joining = ring->phase != RING_IN, .version = question->version, .epoch = ring->epoch};
+    struct ring_payload payload = {.joining = ring->phase != RING_IN,
+                                   .version = question->version,
+                                   .epoch = ring->epoch,
+                                   .pace = question->pace,
+                                   .answer.paces = ring->paces};
     struct message message = {.kind = RING_QUESTION, .number = question->number, .ring = &payload};
 
     if (id_equal(&host->list_from.id, &question->to.node.id)) {
-        payload.known = host->list_version;
+        payload.known = host->list.version;
     }
     payload.has_list = !id_equal(&ring->acked_by.id, &question->to.node.id) ||
                        ring->acked_version != question->version;
     if (payload.has_list) {
         payload.list_count = ring_before(ring, payload.list);
     }
+    question->known = payload.known;
     question->repeat_ms = world->now_ms + DIRECT_MS;
     world_send(world, host, &question->to, &message);
 }
@@ -208,6 +228,7 @@ static void ask(struct world *world, struct host *host, const struct node_id *id
                                   .to = to,
                                   .number = ++host->question_number,
                                   .version = version,
+                                  .pace = host->ring.pace,
                                   .first_ms = world->now_ms};
     send_question(world, host, question);
 }
@@ -216,7 +237,7 @@ static void ask(struct world *world, struct host *host, const struct node_id *id
 
 static void note_joined(struct world *world, struct host *host)
 {
-    if (!host->has_joined && ring_is_leased(&host->ring, world_ring_ms(world))) {
+    if (!host->has_joined && ring_is_leased(&host->ring, world->now_ms)) {
         host->has_joined = true;
         world->joined_count++;
         world->join_ms += world->now_ms - host->born_ms;
@@ -229,7 +250,7 @@ void neighbours_step(struct world *world, struct host *host, struct ring_event *
     struct ring_effects effects;
     const struct ring *ring = &host->ring;
 
-    event->now_ms = world_ring_ms(world);
+    event->now_ms = world->now_ms;
     ring_step(&host->ring, event, &effects);
     if (answer_out != NULL) {
         *answer_out = effects.answer;
@@ -263,10 +284,10 @@ void neighbours_plan(struct world *world, struct host *host)
     uint64_t due_ms = host->redial_ms;
 
     if (host->ring.phase != RING_OUT) {
-        due_ms = sooner(due_ms, host->ring.next_ms * world->options.pace);
+        due_ms = sooner(due_ms, host->ring.next_ms);
     }
     if (extend_ms != 0) {
-        due_ms = sooner(due_ms, extend_ms * world->options.pace);
+        due_ms = sooner(due_ms, extend_ms);
     }
     for (uint32_t i = 0; i < QUESTIONS_MAX; i++) {
         if (host->questions[i].is_open) {
@@ -274,7 +295,8 @@ void neighbours_plan(struct world *world, struct host *host)
         }
     }
     if (watches(host)) {
-        due_ms = sooner(due_ms, host->before_heard_ms + PROBE_MS * world->options.pace);
+        due_ms = sooner(due_ms,
+                        host->before_heard_ms + before_period_ms(host) + PROBE_MS - STABILISE_MS);
     }
     if (due_ms <= world->now_ms) {
         due_ms = world->now_ms + (watches(host) ? DIRECT_MS / 3 : 1);
@@ -310,11 +332,11 @@ static void watch_before(struct world *world, struct host *host)
     if (!watches(host)) {
         return;
     }
-    if (silence_ms >= absent_ms(world)) {
+    if (silence_ms >= absent_ms(host)) {
         struct ring_node node = host->before;
 
         lose(world, host, &node);
-    } else if (silence_ms >= (uint64_t)PROBE_MS * world->options.pace &&
+    } else if (silence_ms >= before_period_ms(host) + PROBE_MS - STABILISE_MS &&
                world->now_ms >= host->before_ping_ms) {
         host->before_ping_ms = world->now_ms + DIRECT_MS;
         ping(world, host, &host->before);
@@ -341,16 +363,37 @@ void neighbours_tick(struct world *world, struct host *host)
 
 /* ------------------------------------------------------------------ messages */
 
-static void take_list(struct host *host, const struct ring_payload *payload,
+static void take_list(const struct host *host, const struct ring_payload *payload,
                       struct ring_event *event)
 {
     event->has_list = payload->has_list;
     for (uint32_t i = 0; i < payload->list_count; i++) {
-        if (find_gone(host, &payload->list[i]) == NULL) {
+        if (!is_gone(host, &payload->list[i])) {
             event->list[event->list_count++] = payload->list[i];
         } else if (i == 0) {
             event->is_partial = event->kind != RING_ANSWERED;
         }
+    }
+}
+
+static void fill_list(struct host *host, uint32_t known, struct ring_payload *reply)
+{
+    struct list_change change;
+
+    reply->version = ring_after_version(&host->ring);
+    reply->has_list = reply->version != known;
+    list_history_note(&host->lists, &host->ring);
+    if (!reply->has_list) {
+        return;
+    }
+    reply->is_change = list_history_change(&host->lists, &host->ring, known, &change);
+    if (reply->is_change) {
+        reply->kept = change.kept;
+        reply->list_count = change.added_count;
+        memcpy(reply->list, change.added, sizeof(change.added));
+    } else {
+        reply->list_count = host->ring.successor_count;
+        memcpy(reply->list, host->ring.successors, sizeof(reply->list));
     }
 }
 
@@ -362,7 +405,9 @@ static void on_question(struct world *world, struct host *host, const struct mes
                                .node = message->from_node,
                                .joined = !question->joining,
                                .epoch = question->epoch,
-                               .version = question->version};
+                               .version = question->version,
+                               .pace = question->pace,
+                               .paces = question->answer.paces};
 
     event.has_list = question->has_list;
     event.list_count = question->list_count;
@@ -373,12 +418,7 @@ static void on_question(struct world *world, struct host *host, const struct mes
         host->asker = message->from_node;
         host->asker_ms = world->now_ms;
     }
-    reply.version = ring_after_version(&host->ring);
-    reply.has_list = reply.version != question->known;
-    if (reply.has_list) {
-        reply.list_count = host->ring.successor_count;
-        memcpy(reply.list, host->ring.successors, sizeof(reply.list));
-    }
+    fill_list(host, question->known, &reply);
     world_send(world, host, &message->from_node,
                &(struct message){.kind = RING_REPLY, .number = message->number, .ring = &reply});
 }
@@ -397,8 +437,11 @@ static bool is_listed(const struct ring_event *event, const struct ring_node *no
 static void reconcile(struct world *world, struct host *host, const struct ring_event *event)
 {
     struct ring ring = host->ring;
-    const struct ring_node *last = &event->list[event->list_count - 1];
+    const struct ring_node *last = &event->list[0];
 
+    for (uint32_t i = 1; i < event->list_count; i++) {
+        last = ring_between(last, &host->node, &event->list[i]) ? &event->list[i] : last;
+    }
     for (uint32_t i = 0; i < ring.successor_count; i++) {
         const struct ring_node *node = &ring.successors[i];
 
@@ -412,11 +455,11 @@ static void reconcile(struct world *world, struct host *host, const struct ring_
 
 /* Those who were never heard of must be asked for, to be dialled. */
 static void count_contacts(struct world *world, struct host *host, struct host *from,
-                           const struct ring_event *event)
+                           const struct ring_payload *event)
 {
     struct ring_payload unknown = {.has_list = true};
 
-    for (uint32_t i = 0; i < event->list_count; i++) {
+    for (uint32_t i = 0; !event->is_change && i < event->list_count; i++) {
         struct ring_node node;
 
         if (!find_node(host, &event->list[i].node, &node) &&
@@ -428,6 +471,53 @@ static void count_contacts(struct world *world, struct host *host, struct host *
         world_count(world, host, &(struct message){.kind = WHO, .ring = &unknown});
         world_count(world, from, &(struct message){.kind = CONTACTS, .ring = &unknown});
     }
+}
+
+/* On the wire a position follows from the key; here it is looked for where it was told. */
+static void note_told(struct host *host, const struct ring_payload *reply)
+{
+    struct ring_node told[SUCCESSORS_MAX] = {0};
+
+    for (uint32_t i = 0; i < host->list.count; i++) {
+        for (uint32_t k = 0; k < SUCCESSORS_MAX; k++) {
+            if (id_equal(&host->told[k].node.id, &host->list.nodes[i].id)) {
+                told[i] = host->told[k];
+            }
+            if (k < reply->list_count &&
+                id_equal(&reply->list[k].node.id, &host->list.nodes[i].id)) {
+                told[i] = reply->list[k];
+            }
+        }
+    }
+    memcpy(host->told, told, sizeof(told));
+}
+
+static void take_told(const struct host *host, const struct ring_payload *reply,
+                      struct ring_event *event)
+{
+    struct ring_payload whole = {.has_list = reply->has_list, .list_count = host->list.count};
+
+    memcpy(whole.list, host->told, sizeof(whole.list));
+    take_list(host, &whole, event);
+}
+
+static void hear_list(struct host *host, const struct question *question,
+                      const struct message *message)
+{
+    const struct ring_payload *reply = message->ring;
+    struct node_id nodes[SUCCESSORS_MAX];
+
+    for (uint32_t i = 0; i < reply->list_count; i++) {
+        nodes[i] = reply->list[i].node;
+    }
+    if (reply->has_list && !reply->is_change) {
+        host->list_from = message->from_node.node;
+        list_copy_set(&host->list, reply->version, nodes, reply->list_count);
+    } else if (reply->has_list && id_equal(&host->list_from.id, &message->from_node.node.id) &&
+               host->list.version == question->known) {
+        (void)list_copy_change(&host->list, reply->version, reply->kept, nodes, reply->list_count);
+    }
+    note_told(host, reply);
 }
 
 static void on_reply(struct world *world, struct host *host, const struct message *message)
@@ -446,14 +536,16 @@ static void on_reply(struct world *world, struct host *host, const struct messag
         return;
     }
     question->is_open = false;
-    event.sent_ms = question->first_ms / world->options.pace;
+    event.sent_ms = question->first_ms;
+    event.pace = question->pace;
     event.has_other = (event.answer.is_handed || event.answer.verdict == RING_OTHER) &&
                       find_gone(host, &event.answer.other) == NULL;
-    take_list(host, message->ring, &event);
+    hear_list(host, question, message);
+    if (host->list.version == message->ring->version) {
+        take_told(host, message->ring, &event);
+    }
     if (event.has_list) {
-        host->list_from = message->from_node.node;
-        host->list_version = message->ring->version;
-        count_contacts(world, host, &world->hosts[message->from], &event);
+        count_contacts(world, host, &world->hosts[message->from], message->ring);
     }
     neighbours_step(world, host, &event, NULL);
     if (event.has_list && event.list_count > 0 && host->ring.phase == RING_IN &&

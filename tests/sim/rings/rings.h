@@ -9,6 +9,7 @@
  * that dies is replaced by a newcomer with another id, so that the number stays.
  */
 #include "base/random.h"
+#include "overlay/lists.h"
 #include "overlay/seek.h"
 
 enum {
@@ -45,7 +46,7 @@ struct options {
     bool is_weibull;
     uint32_t weibull_shape_permille;
     uint32_t leave_permille; /* of the ends of sessions: with a goodbye */
-    uint32_t pace;           /* one second of the ring takes so many */
+    uint32_t pace;           /* of the rings, at most */
     uint32_t minutes;
     uint32_t warm_minutes;
     bool is_split;
@@ -61,6 +62,8 @@ struct question { /* to one that should grant the lease; repeated until it is an
     struct ring_node to;
     uint32_t number;
     uint32_t version;
+    uint32_t pace;
+    uint32_t known;
     uint64_t first_ms;
     uint64_t repeat_ms;
 };
@@ -88,9 +91,11 @@ struct host {
     } gone[GONE_MAX];
     struct question questions[QUESTIONS_MAX];
     uint32_t question_number;
-    struct node_id list_from; /* whose successors are known here, and their version */
-    uint32_t list_version;
-    struct ring_node before; /* the first predecessor, as it was watched */
+    struct list_history lists;             /* of the own successors, as they were told */
+    struct node_id list_from;              /* whose successors are known here, */
+    struct list_copy list;                 /* and they, */
+    struct ring_node told[SUCCESSORS_MAX]; /* with their positions */
+    struct ring_node before;               /* the first predecessor, as it was watched */
     uint64_t before_heard_ms;
     uint64_t before_ping_ms;
     struct ring_node asker; /* the last one that had asked another than us, but for its loss */
@@ -117,9 +122,12 @@ struct ring_payload { /* what Stabilise, its reply and Goodbye carry */
     bool joining;
     uint32_t version;
     uint32_t known;
+    uint32_t pace; /* asking: the lease that is wanted */
     uint64_t epoch;
     struct ring_answer answer;
     bool has_list;
+    bool is_change; /* of the list at version `known`: `kept` of it, and `list` */
+    uint32_t kept;
     uint32_t list_count;
     struct ring_node list[SUCCESSORS_MAX];
 };
@@ -240,7 +248,6 @@ void world_timer(struct world *world, enum timer_kind kind, uint64_t at_ms, uint
                  uint32_t generation);
 /* What is only counted: the other side knows it at once. */
 void world_count(struct world *world, struct host *from, const struct message *message);
-uint64_t world_ring_ms(const struct world *world);
 bool world_owns(const struct world *world, const struct host *host, const struct ring_key *key);
 /* Is this host the only one that may answer for the key now? */
 bool world_is_owner(const struct world *world, const struct host *host, const struct ring_key *key);

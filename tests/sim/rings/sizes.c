@@ -36,6 +36,8 @@ static void put_question(minga_Stabilise *question, const struct ring_payload *r
     question->digest = UINT32_MAX;
     question->version = ring->version;
     question->known = ring->known;
+    question->pace = ring->pace > 1 ? ring->pace : 0;
+    question->paces = ring->answer.paces > 1 ? ring->answer.paces : 0;
     question->epoch = ring->has_list ? ring->epoch : 0;
     for (uint32_t i = 0; ring->has_list && i < ring->list_count; i++) {
         message_put_id(question->predecessors[i], &ring->list[i].node.id);
@@ -49,12 +51,19 @@ static void put_reply(minga_StabiliseReply *reply, const struct ring_payload *ri
     reply->digest = UINT32_MAX;
     reply->told = ring->answer.told_version;
     reply->version = ring->version;
+    reply->paces = ring->answer.paces > 1 ? ring->answer.paces : 0;
     if (ring->answer.is_handed || ring->answer.verdict == RING_OTHER) {
         message_put_id(reply->from.bytes, &ring->answer.other.node.id);
         reply->from.size = ID_BYTES;
     }
     reply->epoch = ring->answer.is_handed ? ring->answer.epoch : 0;
-    for (uint32_t i = 0; ring->has_list && i < ring->list_count; i++) {
+    reply->change = ring->is_change;
+    reply->kept = ring->kept;
+    for (uint32_t i = 0; ring->is_change && i < ring->list_count; i++) {
+        put_contact(&reply->added[i], &ring->list[i]);
+        reply->added_count = (pb_size_t)(i + 1);
+    }
+    for (uint32_t i = 0; ring->has_list && !ring->is_change && i < ring->list_count; i++) {
         message_put_id(reply->successors[i], &ring->list[i].node.id);
         reply->successors_count = (pb_size_t)(i + 1);
     }

@@ -162,14 +162,9 @@ void world_count(struct world *world, struct host *from, const struct message *m
 }
 
 /* The ring sees time pass slowly in a large community: its periods and leases become longer. */
-uint64_t world_ring_ms(const struct world *world)
-{
-    return world->now_ms / world->options.pace;
-}
-
 bool world_owns(const struct world *world, const struct host *host, const struct ring_key *key)
 {
-    return ring_responsible(&host->ring, key, world_ring_ms(world));
+    return ring_responsible(&host->ring, key, world->now_ms);
 }
 
 void world_send(struct world *world, struct host *from, const struct ring_node *to,

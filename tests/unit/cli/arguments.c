@@ -72,19 +72,9 @@ Test(arguments, two_dashes_end_the_options_and_one_is_a_word)
 Test(arguments, wrong_usage_is_said_with_status_2)
 {
     static const char *const lines[] = {
-        "start",
-        "start a b",
-        "start a --nonsense",
-        "start a --port http",
-        "scale a",
-        "nodes --wait",
-        "nodes --socket",
-        "nodes --json=1",
-        "nodes -x",
-        "logs -ff a",
-        "nodes --json --json",
-        "node pause 1m 2m",
-        "a b c d e f g h i",
+        "start",    "start a b",    "start a --nonsense",  "start a --port http",
+        "scale a",  "nodes --wait", "nodes --socket",      "nodes --json=1",
+        "nodes -x", "logs -ff a",   "nodes --json --json", "node pause 1m 2m",
     };
 
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
@@ -175,4 +165,22 @@ Test(problem, splits_an_err_into_what_and_why)
     cr_assert_str_eq(problem.what, "service.yaml:7:3");
     cr_assert_str_eq(problem.why, "unknown key \"x\"");
     cr_assert_str_eq(problem.advice, "see man service.yaml");
+}
+
+Test(arguments, a_command_to_run_has_its_own_words_and_options)
+{
+    char line[] = "word";
+    char *argv[WORDS_MAX + 1];
+
+    cr_assert_eq(check("exec --parallel 2 wiki/1 -- ls -l --timeout 3"), EXIT_DONE);
+    cr_assert_eq(arguments.word_count, 5);
+    cr_assert_str_eq(arguments.words[2], "-l");
+    cr_assert_str_eq(arguments.options[OPTION_PARALLEL], "2");
+    cr_assert_null(arguments.options[OPTION_TIMEOUT]);
+    cr_assert_eq(check("exec wiki/1"), EXIT_USAGE);
+    for (int i = 0; i <= WORDS_MAX; i++) {
+        argv[i] = line;
+    }
+    cr_assert_eq(arguments_parse(WORDS_MAX, argv, &arguments, &problem), EXIT_DONE);
+    cr_assert_eq(arguments_parse(WORDS_MAX + 1, argv, &arguments, &problem), EXIT_USAGE);
 }

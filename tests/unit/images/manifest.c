@@ -91,7 +91,8 @@ static const char everything[] = "name: wiki\n"
                                  "  - name: admin\n"
                                  "    container: 9000\n"
                                  "    visibility: public\n"
-                                 "egress: none\n"
+                                 "  - {name: dns, container: 9000, protocol: udp}\n"
+                                 "egress: internet\n"
                                  "health: {port: admin, http: /healthz, command: [], interval: 1s,"
                                  " timeout: 500ms, failures: 2, grace: 0}\n"
                                  "stop: {signal: INT, grace: 2s}\n"
@@ -120,9 +121,13 @@ Test(manifest, every_key_reaches_its_field)
     cr_assert_eq(manifest.archs[1], MANIFEST_ARCH_ARM64);
     cr_assert_eq(manifest.label_count, 2);
     cr_assert_str_eq(manifest.labels[1], "room=lab3");
-    cr_assert_eq(manifest.port_count, 2);
+    cr_assert_eq(manifest.port_count, 3);
     cr_assert_str_eq(manifest.ports[1].name, "admin");
     cr_assert_eq(manifest.ports[1].container_port, 9000);
+    cr_assert_eq(manifest.ports[1].protocol, MANIFEST_TCP);
+    cr_assert_eq(manifest.ports[2].container_port, 9000);
+    cr_assert_eq(manifest.ports[2].protocol, MANIFEST_UDP);
+    cr_assert_eq(manifest.egress, MANIFEST_EGRESS_INTERNET);
     cr_assert(manifest.has_health);
     cr_assert_eq(manifest.health_port, 1);
     cr_assert_str_eq(manifest.health_http, "/healthz");
@@ -228,7 +233,14 @@ static const struct {
     {"ports: [{name: a, container: 1}, {name: a, container: 2}]",
      "service.yaml:3:41: ports[].name: port a is repeated"},
     {"ports: [{name: a, container: 1}, {name: b, container: 1}]",
-     "service.yaml:3:55: ports[].container: port 1 is repeated"},
+     "service.yaml:3:1: ports: port 1 is repeated"},
+    {"ports: [{name: a, container: 1, protocol: udp}, {name: b, container: 1, protocol: udp}]",
+     "service.yaml:3:1: ports: port 1 is repeated"},
+    {"ports: [{name: a, container: 1, protocol: sctp}]",
+     "service.yaml:3:43: ports[].protocol: expected tcp or udp, got \"sctp\""},
+    {"egress: lan", "service.yaml:3:9: egress: expected none or internet, got \"lan\""},
+    {"ports: [{name: a, container: 1, protocol: udp}]\nhealth: {port: a}",
+     "service.yaml:4:16: health.port: a udp port cannot be asked: name a tcp port or a command"},
     {"health: {interval: 1s}", "service.yaml:3:1: health: needs \"port\" or \"command\""},
     {"ports: [{name: a, container: 1}]\nhealth: {port: a, command: [/bin/true]}",
      "service.yaml:4:19: health.command: either a port or a command, not both"},
@@ -299,11 +311,8 @@ static const struct {
     {"schedule: [a]", "service.yaml:3:12: schedule is not available in 0.1"},
     {"instances: at-most", "service.yaml:3:12: instances: at-most is not available in 0.1"},
     {"state: {mode: snapshot}", "service.yaml:3:15: state.mode: snapshot is not available in 0.1"},
-    {"egress: internet", "service.yaml:3:9: egress: internet is not available in 0.1"},
     {"ports: [{name: a, container: 1, visibility: members}]",
      "service.yaml:3:45: ports[].visibility: members is not available in 0.1"},
-    {"ports: [{name: a, container: 1, protocol: udp}]",
-     "service.yaml:3:43: ports[].protocol: udp is not available in 0.1"},
 };
 
 Test(manifest, keys_of_later_versions_are_refused_by_name)

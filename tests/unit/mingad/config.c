@@ -82,7 +82,8 @@ Test(config, every_key_of_the_design_is_understood)
                        "  advertise: oak.example:7500\n"
                        "  ports: 32000-32010\n"
                        "  bind: 10.0.0.1\n"
-                       "  egress: deny\n"
+                       "  egress: internet\n"
+                       "  connections: 4096\n"
                        "roles: [store]\n"
                        "rules: []\n"
                        "members:\n"
@@ -99,6 +100,8 @@ Test(config, every_key_of_the_design_is_understood)
     cr_assert_eq(config.label_count, 2);
     cr_assert_str_eq(config.listen_host, "fd00::1");
     cr_assert_eq(config.listen_port, 7500);
+    cr_assert_eq(config.egress, 1);
+    cr_assert_eq(config.connections_max, 4096);
     cr_assert_eq(config.role_count, 1);
     cr_assert(!config_has_role(&config, CONFIG_ROLE_RUN));
     cr_assert(config_has_role(&config, CONFIG_ROLE_STORE));
@@ -134,6 +137,9 @@ Test(config, mistakes_are_told_with_line_and_column)
     refused("network: {ports: 7000-8000}\n", "network.listen");
     refused("network: {advertise: oak}\n", "network.advertise");
     refused("network: {bind: oak}\n", "network.bind");
+    refused("network: {egress: lan}\n", "network.egress");
+    refused("network: {connections: 0}\n", "network.connections");
+    refused("network: {connections: 4097}\n", "network.connections");
     refused("roles: [run, run]\n", "named twice");
     refused("roles: [dance]\n", "roles");
     refused("members: {allow: [k7f3ab21]}\n", "members.allow");
@@ -151,7 +157,6 @@ Test(config, mistakes_are_told_with_line_and_column)
 
 Test(config, what_is_not_built_yet_is_refused_by_name)
 {
-    refused("network: {egress: internet}\n", "not available in 0.1");
     refused("contribute: {download: 1M}\n", "not available in 0.1");
     refused("rules: [at-night]\n", "not available in 0.1");
     refused("rules:\n  - when: battery\n", "not available in 0.1");
@@ -204,4 +209,33 @@ Test(config, a_file_that_others_can_change_is_refused)
     unlink(path);
     cr_assert_eq(config_load(path, &config, &err), -ENOENT);
     cr_assert_eq(config_load("/tmp", &config, &err), -EINVAL);
+}
+
+Test(config, another_environment_is_a_label_as_well)
+{
+    struct config config;
+    struct err err = {0};
+
+    cr_assert_eq(parse("labels: [ssd]\nenvironment: {name: vm, command: [/opt/vm, --fast]}\n",
+                       &config, &err),
+                 0, "%s", err.text);
+    cr_assert_eq(config.label_count, 2);
+    cr_assert_str_eq(config.labels[1], "environment=vm");
+    cr_assert_eq(config.environment_word_count, 2);
+    cr_assert_str_eq(config.environment_words[1], "--fast");
+}
+
+Test(config, half_an_environment_is_refused)
+{
+    struct config config;
+    struct err err = {0};
+
+    cr_assert_eq(parse("environment: {name: vm}\n", &config, &err), -EINVAL);
+    cr_assert_eq(parse("environment: {command: [/opt/vm]}\n", &config, &err), -EINVAL);
+    cr_assert_eq(parse("environment: {name: vm, command: [vm]}\n", &config, &err), -EINVAL);
+    cr_assert_eq(parse("environment: {name: a=b, command: [/vm]}\n", &config, &err), -EINVAL);
+    cr_assert_eq(parse("labels: [a, b, c, d, e, f, g, h]\n"
+                       "environment: {name: vm, command: [/vm]}\n",
+                       &config, &err),
+                 -EINVAL);
 }

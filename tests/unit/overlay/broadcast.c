@@ -21,6 +21,7 @@ static bool is_silent[RING_NODES_MAX];
 static struct task tasks[TASKS_MAX];
 static uint32_t task_count;
 static uint32_t depth_max;
+static bool is_linked;
 
 static int by_position(const void *a, const void *b)
 {
@@ -35,6 +36,7 @@ static void make_ring(uint32_t count)
     memset(is_silent, 0, sizeof(is_silent));
     task_count = 0;
     depth_max = 0;
+    is_linked = true;
     for (uint32_t i = 0; i < count; i++) {
         seed_of("position", i + 1000 * count, nodes[i].position.id.bytes);
         nodes[i].node.id = nodes[i].position.id;
@@ -80,7 +82,7 @@ typedef bool (*knows_function)(uint32_t count, uint32_t self, uint32_t other);
 static void send_parts(uint32_t count, uint32_t self, const struct ring_key *from,
                        const struct ring_key *until, uint32_t depth, knows_function knows)
 {
-    struct ring_node known[RING_NODES_MAX];
+    struct broadcast_node known[RING_NODES_MAX];
     struct broadcast_part parts[BROADCAST_FANOUT];
     uint32_t known_count = 0;
     uint32_t part_count;
@@ -90,7 +92,7 @@ static void send_parts(uint32_t count, uint32_t self, const struct ring_key *fro
 
         if (knows(count, self, other) && !is_silent[other] &&
             broadcast_covers(&nodes[self].position, from, until, &nodes[other].position)) {
-            known[known_count++] = nodes[other];
+            known[known_count++] = (struct broadcast_node){nodes[other], is_linked};
         }
     }
     part_count = broadcast_split(known, known_count, until, parts);
@@ -142,6 +144,39 @@ Test(broadcast, every_node_of_a_ring_of_any_size_hears_once_within_three_steps)
         assert_each_once(count, origin);
         cr_assert_leq(depth_max, count <= 17 ? 1 : count <= 273 ? 2 : 3);
     }
+}
+
+Test(broadcast, without_any_link_it_goes_by_halves)
+{
+    for (uint32_t count = 2; count <= RING_NODES_MAX; count += count < 40 ? 1 : 46) {
+        uint32_t depth = 0;
+
+        make_ring(count);
+        is_linked = false;
+        run_from(count, count / 3, knows_all);
+        assert_each_once(count, count / 3);
+        while (((uint32_t)1 << depth) < count) {
+            depth++;
+        }
+        cr_assert_leq(depth_max, depth);
+    }
+}
+
+Test(broadcast, parts_begin_where_a_link_is)
+{
+    struct broadcast_part parts[BROADCAST_FANOUT];
+    struct broadcast_node known[100];
+
+    make_ring(101);
+    for (uint32_t i = 0; i < 100; i++) {
+        known[i] = (struct broadcast_node){nodes[i + 1], i == 33 || i == 60};
+    }
+    cr_assert_eq(broadcast_split(known, 100, &nodes[0].position, parts), 3);
+    cr_assert(id_equal(&parts[0].to.node.id, &nodes[1].node.id));
+    cr_assert(id_equal(&parts[0].until.id, &nodes[34].position.id));
+    cr_assert(id_equal(&parts[1].to.node.id, &nodes[34].node.id));
+    cr_assert(id_equal(&parts[2].to.node.id, &nodes[61].node.id));
+    cr_assert(id_equal(&parts[2].until.id, &nodes[0].position.id));
 }
 
 Test(broadcast, with_fingers_only_every_node_still_hears_once)
@@ -247,7 +282,7 @@ Test(broadcast, news_reaches_every_member_with_one_message_each)
     run_for(5000);
     net.sent_count[minga_Message_broadcast_tag] = 0;
     describe(4, "attic");
-    run_for(20);
+    run_for(100); /* new links are built, one behind the other */
     cr_assert_eq(count_who_know(4, "attic"), 20);
     cr_assert_eq(net.sent_count[minga_Message_broadcast_tag], 19);
     end_network();

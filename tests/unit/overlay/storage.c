@@ -437,3 +437,70 @@ Test(records, a_write_does_not_fail_because_a_holder_dies_meanwhile)
     cr_assert_eq(net.nodes[1].done[2].outcome, OVERLAY_OK, "%s", net.nodes[1].done[2].reason);
     end_network();
 }
+
+Test(records, what_every_disk_refuses_has_never_been_there)
+{
+    struct service_id service = service_of(1, "wiki");
+    const struct done *done;
+
+    make_members(4);
+    run_for(3000);
+    cr_assert_eq(put(1, 1, 1, "wiki", 1, "a")->outcome, OVERLAY_OK);
+    for (uint32_t i = 0; i < 4; i++) {
+        net.nodes[i].disk_full = true;
+    }
+    cr_assert_eq(put(2, 2, 1, "wiki", 2, "b")->outcome, OVERLAY_FAILED);
+    for (uint32_t i = 0; i < 4; i++) {
+        net.nodes[i].disk_full = false;
+        done = get(i, 3, &service);
+        cr_assert_eq(done->outcome, OVERLAY_OK);
+    }
+    cr_assert_eq(put(2, 4, 1, "wiki", 2, "c")->outcome, OVERLAY_OK, "the sequence is free still");
+    end_network();
+}
+
+Test(records, two_other_disks_are_as_good_as_the_responsible_nodes_own)
+{
+    struct service_id service = service_of(1, "wiki");
+    struct ring_key key = {service.id};
+    struct node_id holder;
+
+    make_members(5);
+    run_for(3000);
+    overlay_replica_set(net.nodes[0].overlay, &key, 1, &holder);
+    net.nodes[find_node(&holder)].disk_full = true;
+    cr_assert_eq(put(1, 1, 1, "wiki", 1, "a")->outcome, OVERLAY_OK);
+    cr_assert_eq(get(2, 2, &service)->outcome, OVERLAY_OK);
+    end_network();
+}
+
+static uint32_t sent(pb_size_t kind)
+{
+    uint32_t count = net.sent_count[kind];
+
+    net.sent_count[kind] = 0;
+    return count;
+}
+
+Test(records, a_settled_owner_writes_and_reads_with_few_messages)
+{
+    struct service_id service = service_of(1, "wiki");
+    struct ring_key key = {service.id};
+    struct node_id holder;
+    uint32_t asker;
+
+    make_members(12);
+    run_for(3000);
+    cr_assert_eq(put(0, 1, 1, "wiki", 1, "a")->outcome, OVERLAY_OK);
+    run_for(5000);
+    overlay_replica_set(net.nodes[0].overlay, &key, 1, &holder);
+    asker = ((uint32_t)find_node(&holder) + 1) % 12;
+    (void)sent(minga_Message_record_get_tag);
+    (void)sent(minga_Message_record_copy_tag);
+    cr_assert_eq(put(asker, 2, 1, "wiki", 2, "b")->outcome, OVERLAY_OK);
+    cr_assert_eq(sent(minga_Message_record_get_tag), 0, "nobody can have anything newer");
+    cr_assert_eq(sent(minga_Message_record_copy_tag), RECORD_COPIES - 1);
+    cr_assert_eq(get(asker, 3, &service)->outcome, OVERLAY_OK);
+    cr_assert_leq(sent(minga_Message_record_get_tag), 1);
+    end_network();
+}

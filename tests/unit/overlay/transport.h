@@ -287,8 +287,10 @@ HELPER void do_send(uint32_t from, const struct overlay_effect *effect)
     carry(from, (uint32_t)to, effect, true);
 }
 
+/* Not only answers: what is said to one who has dialled goes back on its link. */
 HELPER void do_reply(uint32_t from, const struct overlay_effect *effect)
 {
+    count_kind(effect);
     for (uint32_t i = 0; i < net.node_count; i++) {
         if (net.nodes[i].running && net.nodes[i].links[from] == effect->link && effect->link != 0) {
             carry(from, i, effect, false);

@@ -188,27 +188,36 @@ Test(forward, a_reader_that_stands_still_stops_the_writer_and_nothing_is_lost)
     world_done(&world);
 }
 
-Test(forward, a_full_port_leaves_new_connections_waiting_and_takes_them_later)
+Test(forward, connections_beyond_the_limit_are_reset_and_counted_and_there_is_room_again)
 {
+    enum { LIMIT = CONNECTIONS_PER_PORT_DEFAULT };
     struct world world;
-    static int clients[INIT_CONNECTIONS_MAX + 1];
+    static int clients[LIMIT + 1];
+    char byte;
 
     world_init(&world, AF_INET);
-    for (unsigned i = 0; i < INIT_CONNECTIONS_MAX + 1; i++) {
+    for (unsigned i = 0; i < LIMIT + 1; i++) {
         clients[i] = call(&world);
         if (i % 64 == 0) {
             settle(&world);
         }
     }
     settle(&world);
-    cr_assert_eq(world.forward->ports[0].connection_count, INIT_CONNECTIONS_MAX);
-    cr_assert(world.forward->ports[0].paused);
+    cr_assert_eq(world.forward->ports[0].connection_count, LIMIT);
+    cr_assert_eq(world.forward->refused_count, 1);
+    cr_assert_eq(recv(clients[LIMIT], &byte, 1, 0), -1);
+    cr_assert_eq(errno, ECONNRESET);
     int server = accept(world.service_fd, NULL, NULL);
     close(clients[0]);
     close(server);
     settle(&world);
-    cr_assert_eq(world.forward->ports[0].connection_count, INIT_CONNECTIONS_MAX);
-    for (unsigned i = 1; i < INIT_CONNECTIONS_MAX + 1; i++) {
+    cr_assert_eq(world.forward->ports[0].connection_count, LIMIT - 1);
+    clients[0] = call(&world);
+    settle(&world);
+    cr_assert_eq(world.forward->ports[0].connection_count, LIMIT);
+    cr_assert_eq(world.forward->connection_count, LIMIT);
+    cr_assert_eq(world.forward->refused_count, 1);
+    for (unsigned i = 0; i < LIMIT + 1; i++) {
         close(clients[i]);
     }
     world_done(&world);

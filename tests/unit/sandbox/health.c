@@ -10,7 +10,7 @@ static struct sandbox_spec with_probe(void)
 
     memset(&spec, 0, sizeof(spec));
     spec.port_count = 1;
-    spec.ports[0] = (struct sandbox_port){80, 31000};
+    spec.ports[0] = (struct sandbox_port){80, 31000, SANDBOX_TCP};
     spec.health = (struct sandbox_health){.container_port = 81,
                                           .interval_ms = 5000,
                                           .timeout_ms = 2000,

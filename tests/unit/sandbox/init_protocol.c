@@ -64,7 +64,7 @@ Test(init_protocol, truncated_and_longer_and_unknown_messages_are_refused)
         cr_assert_eq(init_message_decode((struct bytes){data, cut}, &message), -EBADMSG);
     }
     cr_assert_eq(init_message_decode((struct bytes){data, length_bytes + 1}, &message), -EBADMSG);
-    data[0] = INIT_ENDED + 1;
+    data[0] = INIT_KIND_COUNT;
     cr_assert_eq(init_message_decode((struct bytes){data, length_bytes}, &message), -EBADMSG);
     data[0] = 0;
     cr_assert_eq(init_message_decode((struct bytes){data, length_bytes}, &message), -EBADMSG);

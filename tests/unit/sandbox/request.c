@@ -120,8 +120,10 @@ Test(request, an_event_comes_back_as_it_was_sent)
                   .limits = {5, 6, 7, 8},
                   .tree = {{{8}}},
                   .port_count = PORTS_PER_SERVICE_MAX,
-                  .ports = {{1, 2}, {3, 4}},
-                  .age_ms = 77},
+                  .ports = {{1, 2, SANDBOX_TCP}, {3, 4, SANDBOX_UDP}},
+                  .age_ms = 77,
+                  .connection_count = 78,
+                  .refused_count = 79},
     };
     static struct helper_answer back;
     uint8_t bytes[HELPER_MESSAGE_BYTES_MAX];
@@ -138,6 +140,8 @@ Test(request, an_event_comes_back_as_it_was_sent)
     cr_assert_eq(memcmp(&back.event.limits, &answer.event.limits, sizeof(answer.event.limits)), 0);
     cr_assert_eq(memcmp(back.event.ports, answer.event.ports, sizeof(answer.event.ports)), 0);
     cr_assert_eq(back.event.age_ms, 77);
+    cr_assert_eq(back.event.connection_count, 78);
+    cr_assert_eq(back.event.refused_count, 79);
     for (int cut = 0; cut < length_bytes; cut++) {
         cr_assert_eq(helper_answer_decode((struct bytes){bytes, (size_t)cut}, &back), -EBADMSG);
     }
@@ -150,8 +154,8 @@ Test(request, an_event_with_more_ports_than_there_can_be_is_refused)
     uint8_t bytes[HELPER_MESSAGE_BYTES_MAX];
     int length_bytes = helper_answer_encode(&answer, bytes, sizeof(bytes));
 
-    /* The count is followed by no port here, and by the age. */
-    bytes[length_bytes - 9] = PORTS_PER_SERVICE_MAX + 1;
+    /* The count is followed by no port here, by the age and two counts. */
+    bytes[length_bytes - 25] = PORTS_PER_SERVICE_MAX + 1;
     cr_assert_eq(helper_answer_decode((struct bytes){bytes, (size_t)length_bytes}, &back),
                  -EBADMSG);
 }

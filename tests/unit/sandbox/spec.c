@@ -20,8 +20,10 @@ static struct sandbox_spec sample(void)
     spec.user = 65534;
     spec.limits = (struct sandbox_limits){100, 64 << 20, 64 << 20, 64};
     spec.port_count = 2;
-    spec.ports[0] = (struct sandbox_port){8080, 31000};
-    spec.ports[1] = (struct sandbox_port){8081, 31001};
+    spec.ports[0] = (struct sandbox_port){8080, 31000, SANDBOX_TCP};
+    spec.ports[1] = (struct sandbox_port){8081, 31001, SANDBOX_UDP};
+    spec.connections_max = 77;
+    spec.egress = true;
     spec.health = (struct sandbox_health){.container_port = 8080,
                                           .http_path = "/healthz",
                                           .interval_ms = 5000,
@@ -68,6 +70,9 @@ Test(spec, what_is_encoded_is_decoded_again)
     cr_assert_arr_eq(decoded.arguments, spec.arguments, sizeof(spec.arguments));
     cr_assert_arr_eq(decoded.environment, spec.environment, sizeof(spec.environment));
     cr_assert_eq(decoded.ports[1].host_port, 31001);
+    cr_assert_eq(decoded.ports[1].protocol, SANDBOX_UDP);
+    cr_assert_eq(decoded.connections_max, 77);
+    cr_assert(decoded.egress);
     cr_assert_str_eq(decoded.health.http_path, "/healthz");
     cr_assert_str_eq(decoded.hostname, "wiki-2");
     cr_assert_eq(decoded.limits.memory_bytes, 64 << 20);
@@ -156,8 +161,10 @@ Test(spec, each_bound_is_held)
     REFUSES(spec.limits.pid_count = 0);
     REFUSES(spec.port_count = PORTS_PER_SERVICE_MAX + 1);
     REFUSES(spec.ports[0].host_port = 0);
-    REFUSES(spec.ports[1].container_port = 8080);
-    REFUSES(spec.ports[1].host_port = 31000);
+    REFUSES(spec.ports[0].protocol = (enum sandbox_protocol)(SANDBOX_UDP + 1));
+    REFUSES(spec.ports[1].protocol = SANDBOX_TCP; spec.ports[1].container_port = 8080);
+    REFUSES(spec.ports[1].protocol = SANDBOX_TCP; spec.ports[1].host_port = 31000);
+    REFUSES(spec.connections_max = CONNECTIONS_PER_PORT_MAX + 1);
     REFUSES(spec.health.http_path[0] = 'x');
     REFUSES(spec.health.http_path[3] = '\n');
     REFUSES(spec.health.http_path[3] = ' ');

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Requests of the API that the node of a replica is asked for: its output, commands inside it. */
+#include <string.h>
+
+#include "agent/core/internal.h"
+#include "overlay/signed.h"
+
+/* The service's manager has said where the replica is: ask there for its output. */
+void logs_located(struct core *core, struct request *request, const minga_StatusPage *page)
+{
+    minga_AgentMessage message = minga_AgentMessage_init_zero;
+    const minga_SlotStatus *slot = page->slots_count > 0 ? &page->slots[0] : NULL;
+    struct node_id node;
+
+    if (slot == NULL || slot->slot != request->slot || slot->node.size != ID_BYTES) {
+        request_answer(core, request, OVERLAY_NOT_FOUND, "this replica is on no node now");
+        return;
+    }
+    memcpy(node.id.bytes, slot->node.bytes, ID_BYTES);
+    message.which_body = minga_AgentMessage_logs_query_tag;
+    memcpy(message.body.logs_query.service, request->service.id.bytes, ID_BYTES);
+    message.body.logs_query.slot = request->slot;
+    message.body.logs_query.offset_bytes = request->offset_bytes;
+    request->stage = STAGE_READ;
+    request->heard = false;
+    request_query(core, request, &node, &message);
+    request->attempt_until_ms = request->until_ms;
+}
+
+void logs_done(struct core *core, struct request *request, const minga_LogsPage *page)
+{
+    struct core_answer *answer;
+
+    if (!page->found) {
+        request_answer(core, request, OVERLAY_NOT_FOUND, "its node keeps no output of it");
+        return;
+    }
+    answer = request_answer_begin(core, request);
+    answer->logs = core_copy(core, (struct bytes){page->data.bytes, page->data.size});
+    answer->logs_offset_bytes = page->offset_bytes;
+    answer->logs_ended = page->ended;
+}
+
+void begin_exec(struct core *core, struct request *request, const struct core_request *from)
+{
+    minga_AgentMessage message = minga_AgentMessage_init_zero;
+
+    if (signed_decode_body(minga_ExecAsk_fields, from->signed_bytes, &message.body.exec_ask) < 0) {
+        request_answer(core, request, OVERLAY_REFUSED, "the request is not readable");
+        return;
+    }
+    message.which_body = minga_AgentMessage_exec_ask_tag;
+    request->stage = STAGE_READ;
+    request_query(core, request, &from->node, &message);
+    request->attempt_until_ms = request->until_ms;
+}
+
+void exec_done(struct core *core, struct request *request, const minga_ExecAnswer *from)
+{
+    struct core_answer *answer;
+
+    if (from->refusal[0] != '\0') {
+        request_answer(core, request, OVERLAY_REFUSED, from->refusal);
+        return;
+    }
+    answer = request_answer_begin(core, request);
+    answer->logs = core_copy(core, (struct bytes){from->data.bytes, from->data.size});
+    answer->logs_offset_bytes = from->offset_bytes;
+    answer->logs_ended = from->ended;
+}

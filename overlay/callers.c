@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * One connection is enough for two: while ours to a member is not up, what we have to say goes back
+ * on the one that it has dialled. Whether that still stands shows only when nothing is answered;
+ * then we dial.
+ */
+#include "base/check.h"
+#include "overlay/state.h"
+
+void caller_send_on(struct overlay *overlay, uint64_t link, const minga_Message *message,
+                    const struct chunk_id *chunk)
+{
+    struct overlay_effect *effect;
+    uint8_t bytes[MESSAGE_BYTES_MAX];
+    int length = message_encode(message, bytes, sizeof(bytes));
+
+    CHECK(length > 0);
+    effect = effect_add(overlay, OVERLAY_REPLY);
+    if (effect == NULL) {
+        return;
+    }
+    effect->link = link;
+    effect->message = effect_keep(overlay, (struct bytes){bytes, (size_t)length});
+    if (chunk != NULL) {
+        effect->has_chunk = true;
+        effect->chunk = *chunk;
+    }
+    overlay->counters.sent_messages++;
+}
+
+bool caller_send(struct overlay *overlay, const struct node_id *to, const minga_Message *message,
+                 const struct chunk_id *chunk)
+{
+    int index = membership_find(&overlay->membership, to);
+    const struct member *member = index == MEMBER_NONE ? NULL : &overlay->membership.list[index];
+
+    if (member == NULL || !member->has_caller || member->is_up ||
+        member->view.state == MEMBER_EXPELLED) {
+        return false;
+    }
+    caller_send_on(overlay, member->caller, message, chunk);
+    return true;
+}
+
+void peer_called(struct overlay *overlay, int index, uint64_t link)
+{
+    overlay->membership.list[index].has_caller = true;
+    overlay->membership.list[index].caller = link;
+}
+
+void peer_unheard(struct overlay *overlay, const struct node_id *node)
+{
+    int index = membership_find(&overlay->membership, node);
+
+    if (index != MEMBER_NONE) {
+        overlay->membership.list[index].has_caller = false;
+    }
+}
+
+bool peer_is_linked(const struct member *member)
+{
+    return member->is_up || member->has_caller;
+}

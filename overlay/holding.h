@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/* A part of state.h, which includes it: owners' records, written, kept and read. */
+#include "overlay/state.h"
+
+/* --- record_put.c */
+void record_put_on_message(struct overlay *overlay, const struct arrival *arrival);
+void record_put_on_reply(struct overlay *overlay, const struct request *request,
+                         const struct arrival *arrival);
+void record_put_on_timeout(struct overlay *overlay, const struct request *request);
+/* A holder does not answer at once. */
+void record_put_on_silence(struct overlay *overlay, const struct request *request);
+/* This node's own disk has it, or refuses it. */
+void record_put_on_kept(struct overlay *overlay, uint64_t number, bool failed);
+bool record_put_here(struct overlay *overlay, const struct request *request);
+void record_put_tick(struct overlay *overlay);
+uint64_t record_put_wake(const struct overlay *overlay);
+
+/* --- record_copy.c */
+bool record_owner_stands(const struct overlay *overlay, const struct public_key *owner);
+/* What others have durably: it stands at once. */
+void record_keep(struct overlay *overlay, const struct record *record);
+/* NEWER: it will stand when it is durable; then the asker, or the put of that number (else 0), is
+ * told. SAME, too, when it is being written. */
+enum record_merge record_store(struct overlay *overlay, const struct record *record,
+                               const struct asker *asker, uint64_t put_number);
+void record_copy_on_message(struct overlay *overlay, const struct arrival *arrival);
+void record_copy_on_stored(struct overlay *overlay, uint64_t token, bool failed);
+
+/* --- record_get.c */
+void record_get_on_message(struct overlay *overlay, const struct arrival *arrival);
+void record_get_on_reply(struct overlay *overlay, const struct request *request,
+                         const struct arrival *arrival);
+void record_get_on_timeout(struct overlay *overlay, const struct request *request);
+/* The one that was asked does not answer at once. */
+void record_get_on_silence(struct overlay *overlay, const struct request *request);
+void record_get_on_holders(struct overlay *overlay, uint64_t number, const struct node_id *holders,
+                           uint32_t count);
+
+/* --- settled.c: who has nothing that the responsible node lacks */
+void settled_begin(struct overlay *overlay);
+bool settled_has(const struct overlay *overlay, const struct node_id *node);
+/* Its records are to be compared soon. */
+void settled_want(struct overlay *overlay, const struct node_id *node);
+void settled_add(struct overlay *overlay, const struct node_id *node);
+/* It was away. */
+void settled_drop(struct overlay *overlay, const struct node_id *node);
+/* Is this node responsible for the key, and has no other holder anything newer? If it only lacks
+ * the comparison, that is begun. */
+bool settled_is_whole(struct overlay *overlay, const struct ring_key *key);

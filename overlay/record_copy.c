@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * What a holder of records keeps: a version stands here, and is shown to anybody, only when it is
+ * durable. What the disk refuses has never been here.
+ */
+#include <string.h>
+
+#include "base/check.h"
+#include "overlay/state.h"
+
+/* Where everyone is known: has the owner a node? In a large community the member answers for it
+ * that brings the record. */
+bool record_owner_stands(const struct overlay *overlay, const struct public_key *owner)
+{
+    return overlay->large || overlay_owner_is_member(overlay, owner);
+}
+
+static void tell(struct overlay *overlay, const struct record *record)
+{
+    struct overlay_effect *effect = effect_add(overlay, OVERLAY_RECORD);
+
+    if (effect != NULL) {
+        effect->service = record->key.service;
+        effect->number = record_number(&record->key);
+        effect->record_kind = record_kind(&record->key);
+    }
+}
+
+static void write_out(struct overlay *overlay, const struct record *record, uint64_t token)
+{
+    effect_store(overlay,
+                 &(struct overlay_blob){.kind = BLOB_RECORD,
+                                        .key = record->key.service.id,
+                                        .number = record->key.number,
+                                        .bytes = {record->bytes, record->length_bytes}},
+                 token);
+}
+
+void record_keep(struct overlay *overlay, const struct record *record)
+{
+    if (records_merge(&overlay->records, record) == RECORD_NEWER) {
+        write_out(overlay, record, 0);
+        tell(overlay, record);
+    }
+}
+
+/* Writes are done in order: the last one must be the one that is to stand. */
+static enum record_merge weigh(const struct overlay *overlay, const struct record *record)
+{
+    enum record_merge merge = records_weigh(&overlay->records, record);
+
+    for (uint32_t i = 0; i < STORES_MAX && merge == RECORD_NEWER; i++) {
+        const struct pending_store *store = &overlay->stores[i];
+
+        if (store->used && id_equal(&store->record.key.service.id, &record->key.service.id) &&
+            store->record.key.number == record->key.number) {
+            merge = record_compare(&store->record, record);
+        }
+    }
+    return merge;
+}
+
+static struct pending_store *new_store(struct overlay *overlay)
+{
+    for (uint32_t i = 0; i < STORES_MAX; i++) {
+        struct pending_store *store = &overlay->stores[i];
+
+        if (!store->used) {
+            memset(store, 0, offsetof(struct pending_store, record));
+            store->used = true;
+            store->token = ++overlay->last_token;
+            return store;
+        }
+    }
+    return NULL;
+}
+
+enum record_merge record_store(struct overlay *overlay, const struct record *record,
+                               const struct asker *asker, uint64_t put_number)
+{
+    enum record_merge merge = weigh(overlay, record);
+    struct pending_store *store = merge == RECORD_NEWER ? new_store(overlay) : NULL;
+
+    if (merge != RECORD_NEWER) {
+        return merge;
+    }
+    if (store == NULL) {
+        return RECORD_NO_ROOM;
+    }
+    store->put = put_number;
+    store->record = *record;
+    if (asker != NULL) {
+        store->asker = *asker;
+    }
+    write_out(overlay, record, store->token);
+    return RECORD_NEWER;
+}
+
+static void acknowledge(struct overlay *overlay, const struct asker *asker, minga_Outcome outcome)
+{
+    minga_Message message;
+
+    if (asker->request != 0) {
+        message_init(&message, minga_Message_acknowledged_tag);
+        message.kind.acknowledged.outcome = outcome;
+        peer_reply(overlay, asker, &message, NULL);
+    }
+}
+
+void record_copy_on_message(struct overlay *overlay, const struct arrival *arrival)
+{
+    const minga_RecordCopy *copy = &arrival->message->kind.record_copy;
+    struct record record;
+
+    if (record_open((struct bytes){copy->record.bytes, copy->record.size}, &record) < 0 ||
+        !record_owner_stands(overlay, &record.owner)) {
+        acknowledge(overlay, &arrival->asker, minga_Outcome_OUTCOME_REFUSED);
+        return;
+    }
+    switch (record_store(overlay, &record, &arrival->asker, 0)) {
+    case RECORD_NEWER: /* answered when durable */
+        break;
+    case RECORD_SAME:
+        if (records_weigh(&overlay->records, &record) == RECORD_SAME) {
+            acknowledge(overlay, &arrival->asker, minga_Outcome_OUTCOME_OK);
+        }
+        break; /* else it is being written: this is repeated */
+    case RECORD_OLDER:
+        acknowledge(overlay, &arrival->asker, minga_Outcome_OUTCOME_CONFLICT);
+        break;
+    case RECORD_NO_ROOM:
+        acknowledge(overlay, &arrival->asker, minga_Outcome_OUTCOME_FULL);
+        break;
+    }
+}
+
+void record_copy_on_stored(struct overlay *overlay, uint64_t token, bool failed)
+{
+    for (uint32_t i = 0; i < STORES_MAX; i++) {
+        struct pending_store *store = &overlay->stores[i];
+
+        if (!store->used || store->token != token) {
+            continue;
+        }
+        store->used = false;
+        if (!failed && records_merge(&overlay->records, &store->record) == RECORD_NEWER) {
+            tell(overlay, &store->record);
+        }
+        if (store->put != 0) {
+            record_put_on_kept(overlay, store->put, failed);
+        } else {
+            acknowledge(overlay, &store->asker,
+                        failed ? minga_Outcome_OUTCOME_FAILED : minga_Outcome_OUTCOME_OK);
+        }
+        return;
+    }
+}

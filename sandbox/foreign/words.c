@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "sandbox/foreign/words.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/attributes.h"
+#include "base/bytes.h"
+
+void words_id(const struct replica_key *key, char id_out[WORDS_ID_BYTES])
+{
+    char service[ID_HEX_CHARS + 1];
+
+    id_to_hex(&key->service.id, service);
+    snprintf(id_out, WORDS_ID_BYTES, "%s-%u-%" PRIu64, service, key->slot, key->incarnation);
+}
+
+/* --- to the program --- */
+
+static char *line_of(json_t *object)
+{
+    char *line = object == NULL ? NULL : json_dumps(object, JSON_COMPACT);
+
+    json_decref(object);
+    return line;
+}
+
+/* What is no UTF-8 is not passed on: the manifest's text is. */
+static json_t *word_list(const char *words, uint32_t count)
+{
+    json_t *list = json_array();
+
+    for (uint32_t i = 0; i < count; i++, words += strlen(words) + 1) {
+        json_array_append_new(list, json_string(words));
+    }
+    return list;
+}
+
+static json_t *limits_of(const struct sandbox_limits *limits)
+{
+    return json_pack("{s:I,s:I,s:I,s:I}", "cpu_permille", (json_int_t)limits->cpu_permille,
+                     "memory_bytes", (json_int_t)limits->memory_bytes, "disk_bytes",
+                     (json_int_t)limits->disk_bytes, "pids", (json_int_t)limits->pid_count);
+}
+
+static json_t *ports_of(const struct sandbox_spec *spec)
+{
+    json_t *list = json_array();
+
+    for (uint32_t i = 0; i < spec->port_count; i++) {
+        json_array_append_new(list, json_pack("{s:i,s:i}", "container",
+                                              (int)spec->ports[i].container_port, "host",
+                                              (int)spec->ports[i].host_port));
+    }
+    return list;
+}
+
+static json_t *health_of(const struct sandbox_health *health)
+{
+    if (health->argument_count == 0 && health->container_port == 0) {
+        return json_null();
+    }
+    return json_pack("{s:o,s:i,s:s,s:I,s:I,s:I,s:I}", "command",
+                     word_list(health->arguments, health->argument_count), "container",
+                     (int)health->container_port, "http", health->http_path, "interval_ms",
+                     (json_int_t)health->interval_ms, "timeout_ms", (json_int_t)health->timeout_ms,
+                     "failures", (json_int_t)health->failures_max, "grace_ms",
+                     (json_int_t)health->grace_ms);
+}
+
+char *words_hello(void)
+{
+    return line_of(json_pack("{s:s,s:i}", "do", "hello", "version", WORDS_VERSION));
+}
+
+char *words_start(const struct sandbox_spec *spec, const char *tree_path)
+{
+    char id[WORDS_ID_BYTES];
+
+    words_id(&spec->key, id);
+    return line_of(json_pack(
+        "{s:s,s:s,s:s,s:o,s:o,s:s,s:I,s:s,s:o,s:o,s:o,s:i,s:I}", "do", "start", "replica", id,
+        "tree", tree_path, "command", word_list(spec->arguments, spec->argument_count), "env",
+        word_list(spec->environment, spec->environment_count), "workdir", spec->workdir, "user",
+        (json_int_t)spec->user, "hostname", spec->hostname, "limits", limits_of(&spec->limits),
+        "ports", ports_of(spec), "health", health_of(&spec->health), "stop_signal",
+        spec->stop_signal, "stop_grace_ms", (json_int_t)spec->stop_grace_ms));
+}
+
+char *words_ask(const char *what, const struct replica_key *key)
+{
+    char id[WORDS_ID_BYTES];
+
+    words_id(key, id);
+    return line_of(json_pack("{s:s,s:s}", "do", what, "replica", id));
+}
+
+/* --- from the program --- */
+
+static int read_id(json_t *object, struct said *said)
+{
+    const char *id = json_string_value(json_object_get(object, "replica"));
+
+    return id == NULL || text_copy(said->id, sizeof(said->id), id) < 0 ? -EBADMSG : 0;
+}
+
+/* "": not there. Shown to people, so nothing but printable characters. */
+static void read_reason(json_t *object, struct said *said)
+{
+    const char *reason = json_string_value(json_object_get(object, "reason"));
+
+    for (size_t i = 0; reason != NULL && reason[i] != '\0' && i < REASON_CHARS_MAX; i++) {
+        bool is_plain = reason[i] >= ' ' && reason[i] <= '~';
+
+        said->reason[i] = is_plain ? reason[i] : '?';
+    }
+}
+
+static int read_ready(json_t *object, struct said *said)
+{
+    (void)said;
+    return json_integer_value(json_object_get(object, "version")) == WORDS_VERSION ? 0 : -EBADMSG;
+}
+
+static int read_ended(json_t *object, struct said *said)
+{
+    static const char *const names[] = {
+        [SANDBOX_END_EXITED] = "exited",   [SANDBOX_END_SIGNALLED] = "signalled",
+        [SANDBOX_END_STOPPED] = "stopped", [SANDBOX_END_OUT_OF_MEMORY] = "out-of-memory",
+        [SANDBOX_END_REFUSED] = "refused", [SANDBOX_END_LOST] = "lost",
+    };
+    const char *end = json_string_value(json_object_get(object, "end"));
+    json_int_t status = json_integer_value(json_object_get(object, "status"));
+
+    read_reason(object, said);
+    if (end == NULL || status < 0 || status > 255) {
+        return -EBADMSG;
+    }
+    said->status = (int)status;
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+        if (strcmp(end, names[i]) == 0) {
+            said->end = (enum sandbox_end)i;
+            return 0;
+        }
+    }
+    return -EBADMSG;
+}
+
+static int read_health(json_t *object, struct said *said)
+{
+    const json_t *healthy = json_object_get(object, "healthy");
+
+    said->healthy = json_is_true(healthy);
+    return json_is_boolean(healthy) ? 0 : -EBADMSG;
+}
+
+static int read_number(json_t *object, const char *name, uint64_t *number_out)
+{
+    const json_t *value = json_object_get(object, name);
+
+    if (!json_is_integer(value) || json_integer_value(value) < 0) {
+        return -EBADMSG;
+    }
+    *number_out = (uint64_t)json_integer_value(value);
+    return 0;
+}
+
+static int read_stats(json_t *object, struct said *said)
+{
+    return read_number(object, "cpu_permille", &said->used.cpu_permille) < 0 ||
+                   read_number(object, "memory_bytes", &said->used.memory_bytes) < 0 ||
+                   read_number(object, "disk_bytes", &said->used.disk_bytes) < 0 ||
+                   read_number(object, "pids", &said->used.pid_count) < 0
+               ? -EBADMSG
+               : 0;
+}
+
+static int read_output(json_t *object, struct said *said)
+{
+    const char *text = json_string_value(json_object_get(object, "text"));
+
+    said->output = text == NULL ? NULL : strdup(text);
+    return said->output == NULL ? -EBADMSG : 0;
+}
+
+static int read_nothing(json_t *object, struct said *said)
+{
+    (void)object;
+    (void)said;
+    return 0;
+}
+
+/* All that a program can say. */
+static const struct {
+    const char *name;
+    enum said_kind kind;
+    int (*read)(json_t *object, struct said *said);
+} table[] = {
+    {"ready", SAID_READY, read_ready}, {"started", SAID_STARTED, read_nothing},
+    {"ended", SAID_ENDED, read_ended}, {"health", SAID_HEALTH, read_health},
+    {"stats", SAID_STATS, read_stats}, {"output", SAID_OUTPUT, read_output},
+};
+
+static int read_said(json_t *object, struct said *said)
+{
+    const char *say = json_string_value(json_object_get(object, "say"));
+
+    if (say == NULL) {
+        return -EBADMSG;
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(table); i++) {
+        if (strcmp(say, table[i].name) == 0) {
+            int r = table[i].kind == SAID_READY ? 0 : read_id(object, said);
+
+            said->kind = table[i].kind;
+            return r < 0 ? r : table[i].read(object, said);
+        }
+    }
+    return 0; /* SAID_NOTHING */
+}
+
+int words_read(const char *line, size_t length_bytes, struct said *said_out, struct err *err)
+{
+    struct said said = {.kind = SAID_NOTHING};
+    json_error_t error;
+    json_t *object = json_loadb(line, length_bytes, JSON_REJECT_DUPLICATES, &error);
+    int r = json_is_object(object) ? read_said(object, &said) : -EBADMSG;
+
+    json_decref(object);
+    if (r < 0) {
+        said_done(&said);
+        return err_set(err, r, "the environment's program says what has no meaning: %.80s", line);
+    }
+    *said_out = said;
+    return 0;
+}
+
+void said_done(struct said *said)
+{
+    free(said->output);
+    said->output = NULL;
+}

@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "sandbox/init/datagrams.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/cleanup.h"
+
+/*
+ * An event's tag: our kind in the highest byte, then 8 bits "is a port", 16 bits index, 32 bits
+ * version of the flow.
+ */
+static const uint64_t tag_port = (uint64_t)1 << 48;
+
+union control { /* room for what says at which address a datagram came in, or is to leave from */
+    char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+    struct cmsghdr align;
+};
+
+union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+static bool has_room_for_control(int fd, int *family_out)
+{
+    socklen_t int_bytes = sizeof(int);
+    const int on = 1;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, family_out, &int_bytes) < 0) {
+        return false;
+    }
+    return *family_out == AF_INET
+               ? setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on)) == 0
+               : setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on)) == 0;
+}
+
+static int begin_port(struct datagrams *datagrams, uint32_t index, int fd)
+{
+    struct epoll_event event = {
+        .events = EPOLLIN, .data.u64 = datagrams->epoll_tag | tag_port | (uint64_t)index << 32};
+    int flags = fcntl(fd, F_GETFL);
+    int family = AF_UNSPEC;
+
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+        !has_room_for_control(fd, &family) ||
+        epoll_ctl(datagrams->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
+        return -errno;
+    }
+    datagrams->fds[index] = fd;
+    return 0;
+}
+
+static bool has_datagrams(const struct sandbox_spec *spec)
+{
+    for (uint32_t i = 0; i < spec->port_count; i++) {
+        if (spec->ports[i].protocol == SANDBOX_UDP) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int datagrams_init(struct datagrams *datagrams, int epoll_fd, uint64_t epoll_tag,
+                   const struct sandbox_spec *spec, const int *port_fds)
+{
+    uint64_t seed;
+    int r = 0;
+
+    CHECK(spec->port_count <= PORTS_PER_SERVICE_MAX && datagrams->port_count == 0);
+    if (!has_datagrams(spec)) {
+        return 0; /* and none of our memory is touched */
+    }
+    if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed)) {
+        return -EIO;
+    }
+    datagrams->epoll_fd = epoll_fd;
+    datagrams->epoll_tag = epoll_tag;
+    datagrams->port_count = spec->port_count;
+    flows_init(&datagrams->flows,
+               spec->connections_max > 0 ? spec->connections_max : CONNECTIONS_PER_PORT_DEFAULT,
+               seed);
+    for (uint32_t i = 0; i < spec->port_count && r == 0; i++) {
+        datagrams->fds[i] = -1;
+        datagrams->container_ports[i] = spec->ports[i].container_port;
+        if (spec->ports[i].protocol == SANDBOX_UDP) {
+            r = begin_port(datagrams, i, port_fds[i]);
+        }
+    }
+    return r;
+}
+
+/* --- addresses --- */
+
+static void key_set_v4(uint8_t address_out[16], const struct in_addr *address)
+{
+    memset(address_out, 0, 10);
+    address_out[10] = 0xff;
+    address_out[11] = 0xff;
+    memcpy(address_out + 12, address, sizeof(*address));
+}
+
+static bool key_of(const struct msghdr *message, uint16_t service_port, struct flow_key *key_out)
+{
+    const union address *from = message->msg_name;
+    struct flow_key key = {.service_port = service_port};
+
+    if (from->any.sa_family == AF_INET) {
+        key_set_v4(key.client, &from->v4.sin_addr);
+        key.client_port = ntohs(from->v4.sin_port);
+    } else if (from->any.sa_family == AF_INET6) {
+        memcpy(key.client, &from->v6.sin6_addr, sizeof(key.client));
+        key.client_port = ntohs(from->v6.sin6_port);
+        key.scope = from->v6.sin6_scope_id;
+    } else {
+        return false;
+    }
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header != NULL;
+         header = CMSG_NXTHDR((struct msghdr *)(uintptr_t)message, header)) {
+        if (header->cmsg_level == IPPROTO_IP && header->cmsg_type == IP_PKTINFO) {
+            struct in_pktinfo info;
+
+            memcpy(&info, CMSG_DATA(header), sizeof(info));
+            key_set_v4(key.here, &info.ipi_spec_dst);
+        } else if (header->cmsg_level == IPPROTO_IPV6 && header->cmsg_type == IPV6_PKTINFO) {
+            struct in6_pktinfo info;
+
+            memcpy(&info, CMSG_DATA(header), sizeof(info));
+            memcpy(key.here, &info.ipi6_addr, sizeof(key.here));
+        }
+    }
+    *key_out = key;
+    return key.client_port != 0; /* 0 cannot be answered */
+}
+
+static socklen_t client_address(const struct flow_key *key, int family, union address *address_out)
+{
+    memset(address_out, 0, sizeof(*address_out));
+    if (family == AF_INET) {
+        address_out->v4.sin_family = AF_INET;
+        address_out->v4.sin_port = htons(key->client_port);
+        memcpy(&address_out->v4.sin_addr, key->client + 12, sizeof(struct in_addr));
+        return sizeof(address_out->v4);
+    }
+    address_out->v6.sin6_family = AF_INET6;
+    address_out->v6.sin6_port = htons(key->client_port);
+    address_out->v6.sin6_scope_id = key->scope;
+    memcpy(&address_out->v6.sin6_addr, key->client, sizeof(struct in6_addr));
+    return sizeof(address_out->v6);
+}
+
+/* An answer leaves from the address that its question came to: clients compare. */
+static void put_source(const struct flow_key *key, int family, struct msghdr *message)
+{
+    struct cmsghdr *header = CMSG_FIRSTHDR(message);
+
+    CHECK(header != NULL);
+    if (family == AF_INET) {
+        struct in_pktinfo info = {0};
+
+        memcpy(&info.ipi_spec_dst, key->here + 12, sizeof(info.ipi_spec_dst));
+        header->cmsg_level = IPPROTO_IP;
+        header->cmsg_type = IP_PKTINFO;
+        header->cmsg_len = CMSG_LEN(sizeof(info));
+        memcpy(CMSG_DATA(header), &info, sizeof(info));
+    } else {
+        struct in6_pktinfo info = {.ipi6_ifindex = key->scope};
+
+        memcpy(&info.ipi6_addr, key->here, sizeof(info.ipi6_addr));
+        header->cmsg_level = IPPROTO_IPV6;
+        header->cmsg_type = IPV6_PKTINFO;
+        header->cmsg_len = CMSG_LEN(sizeof(info));
+        memcpy(CMSG_DATA(header), &info, sizeof(info));
+    }
+    message->msg_controllen = CMSG_SPACE(header->cmsg_len - CMSG_LEN(0));
+}
+
+/* --- flows --- */
+
+static void flow_end(struct datagrams *datagrams, struct flow *flow)
+{
+    if (flow->fd >= 0) {
+        close(flow->fd);
+    }
+    flows_remove(&datagrams->flows, flow);
+}
+
+/* A new socket of the flow, connected to the service on one of the two loopback addresses. */
+static int flow_connect(struct datagrams *datagrams, struct flow *flow)
+{
+    const uint16_t port = htons(datagrams->container_ports[flow->key.service_port]);
+    const struct sockaddr_in ipv4 = {
+        .sin_family = AF_INET, .sin_port = port, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct sockaddr_in6 ipv6 = {
+        .sin6_family = AF_INET6, .sin6_port = port, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    const struct sockaddr *address =
+        flow->other_family ? (const struct sockaddr *)&ipv6 : (const struct sockaddr *)&ipv4;
+    const socklen_t address_bytes = flow->other_family ? sizeof(ipv6) : sizeof(ipv4);
+    struct epoll_event event = {.events = EPOLLIN,
+                                .data.u64 = datagrams->epoll_tag |
+                                            (uint64_t)flows_index(&datagrams->flows, flow) << 32 |
+                                            flow->version};
+    CLEANUP(cleanup_close)
+    int fd = socket(address->sa_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd < 0 || connect(fd, address, address_bytes) < 0 ||
+        epoll_ctl(datagrams->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
+        return -errno;
+    }
+    if (flow->fd >= 0) {
+        close(flow->fd);
+    }
+    flow->fd = take_fd(&fd);
+    return 0;
+}
+
+/* The flow of a client; made when it is new. NULL: it is not heard. */
+static struct flow *flow_of(struct datagrams *datagrams, const struct flow_key *key,
+                            uint64_t now_ms)
+{
+    struct flow *flow = flows_find(&datagrams->flows, key);
+    struct flow *yields;
+
+    if (flow != NULL) {
+        return flow;
+    }
+    if (!flows_have_room(&datagrams->flows, key->service_port, now_ms, &yields)) {
+        if (yields == NULL) {
+            datagrams->refused_count++;
+            return NULL;
+        }
+        flow_end(datagrams, yields);
+    }
+    flow = flows_add(&datagrams->flows, key, now_ms);
+    if (flow_connect(datagrams, flow) < 0) {
+        datagrams->refused_count++;
+        flow_end(datagrams, flow);
+        return NULL;
+    }
+    return flow;
+}
+
+/* Did the last datagram find nobody? On the loopback that is known when send returns. */
+static bool was_refused(int fd)
+{
+    int error = 0;
+    socklen_t error_bytes = sizeof(error);
+
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_bytes) == 0 && error == ECONNREFUSED;
+}
+
+/* The service may listen on the other loopback address only. */
+static void pass_in(struct datagrams *datagrams, struct flow *flow, size_t length_bytes)
+{
+    for (unsigned tries = 0; tries < 2; tries++) {
+        /* Lost, if it does not fit: so it is with datagrams. An error is that of the one before. */
+        if (send(flow->fd, datagrams->block, length_bytes, MSG_NOSIGNAL) < 0 &&
+            errno == ECONNREFUSED) {
+            (void)send(flow->fd, datagrams->block, length_bytes, MSG_NOSIGNAL);
+        }
+        if (flow->answered || !was_refused(flow->fd)) {
+            return;
+        }
+        flow->other_family = !flow->other_family;
+        if (flow_connect(datagrams, flow) < 0) {
+            return;
+        }
+    }
+}
+
+/* Returns whether there may be more. */
+static bool take_one(struct datagrams *datagrams, uint16_t port, uint64_t now_ms)
+{
+    union control control;
+    union address from;
+    struct iovec vector = {datagrams->block, sizeof(datagrams->block)};
+    struct msghdr message = {.msg_name = &from,
+                             .msg_namelen = sizeof(from),
+                             .msg_iov = &vector,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = sizeof(control.bytes)};
+    ssize_t length_bytes = recvmsg(datagrams->fds[port], &message, 0);
+    struct flow_key key;
+    struct flow *flow;
+
+    if (length_bytes < 0) {
+        /* An answer that came back as an ICMP message is the client's affair. */
+        return errno != EAGAIN && errno != EBADF;
+    }
+    if (!key_of(&message, port, &key)) {
+        return true;
+    }
+    flow = flow_of(datagrams, &key, now_ms);
+    if (flow != NULL) {
+        flows_touch(&datagrams->flows, flow, false, now_ms);
+        pass_in(datagrams, flow, (size_t)length_bytes);
+    }
+    return true;
+}
+
+static bool give_one(struct datagrams *datagrams, struct flow *flow, uint64_t now_ms)
+{
+    const int outside_fd = datagrams->fds[flow->key.service_port];
+    socklen_t int_bytes = sizeof(int);
+    union control control = {.bytes = {0}};
+    union address to;
+    struct iovec vector = {datagrams->block, 0};
+    struct msghdr message = {.msg_name = &to,
+                             .msg_iov = &vector,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = sizeof(control.bytes)};
+    ssize_t length_bytes = recv(flow->fd, datagrams->block, sizeof(datagrams->block), 0);
+    int family = AF_UNSPEC;
+
+    if (length_bytes < 0) {
+        /* Nobody listens (yet): the socket stays, and knows no more of it. */
+        return errno == ECONNREFUSED;
+    }
+    flows_touch(&datagrams->flows, flow, true, now_ms);
+    if (getsockopt(outside_fd, SOL_SOCKET, SO_DOMAIN, &family, &int_bytes) < 0) {
+        return false;
+    }
+    vector.iov_len = (size_t)length_bytes;
+    message.msg_namelen = client_address(&flow->key, family, &to);
+    put_source(&flow->key, family, &message);
+    if (sendmsg(outside_fd, &message, MSG_NOSIGNAL) < 0 && errno != EAGAIN) {
+        message.msg_controllen = 0; /* that address is no source: a broadcast, or gone since */
+        (void)sendmsg(outside_fd, &message, MSG_NOSIGNAL);
+    }
+    return true;
+}
+
+void datagrams_event(struct datagrams *datagrams, uint64_t tag, uint64_t now_ms)
+{
+    uint32_t index = (uint32_t)(tag >> 32) & UINT16_MAX;
+    bool more = true;
+
+    if (datagrams->port_count == 0) {
+        return; /* done since the event was fetched */
+    }
+    if ((tag & tag_port) != 0) {
+        CHECK(index < datagrams->port_count && datagrams->fds[index] >= 0);
+        for (unsigned i = 0; i < DATAGRAMS_PER_TURN && more; i++) {
+            more = take_one(datagrams, (uint16_t)index, now_ms);
+        }
+        return;
+    }
+    struct flow *flow = flows_at(&datagrams->flows, index, (uint32_t)tag);
+
+    for (unsigned i = 0; i < DATAGRAMS_PER_TURN && more && flow != NULL; i++) {
+        more = give_one(datagrams, flow, now_ms);
+    }
+}
+
+uint64_t datagrams_tick(struct datagrams *datagrams, uint64_t now_ms)
+{
+    struct flow *flow;
+
+    if (datagrams->port_count == 0) {
+        return UINT64_MAX;
+    }
+    while ((flow = flows_expired(&datagrams->flows, now_ms)) != NULL) {
+        flow_end(datagrams, flow);
+    }
+    return flows_wakeup_ms(&datagrams->flows);
+}
+
+void datagrams_done(struct datagrams *datagrams)
+{
+    for (uint32_t i = 0; i < datagrams->port_count; i++) {
+        if (datagrams->fds[i] >= 0) {
+            (void)epoll_ctl(datagrams->epoll_fd, EPOLL_CTL_DEL, datagrams->fds[i], NULL);
+            datagrams->fds[i] = -1;
+        }
+    }
+    if (datagrams->port_count > 0) {
+        (void)datagrams_tick(datagrams, UINT64_MAX - 1);
+    }
+    datagrams->port_count = 0;
+}

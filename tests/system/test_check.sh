@@ -1,0 +1,46 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# `minga check`: without an agent, as root and as anybody, on this machine and on worse ones.
+set -euo pipefail
+here=$(dirname "$(realpath "$0")")
+# shellcheck source=tests/system/community.sh
+. "$here/community.sh"
+# shellcheck source=tests/system/check.sh
+. "$here/check.sh"
+
+WORK=$(mktemp -d "${TMPDIR:-/var/tmp}/minga-check-test.XXXXXX")
+trap 'rm -rf "$WORK"' EXIT
+state() { jq -r --arg name "$1" '.checks[] | select(.name == $name) | .state' "$WORK/said"; }
+# said STATUS SENTENCE COMMAND...: its document is kept.
+said() {
+    local status=$1 sentence=$2 got=0
+    shift 2
+    "$@" >"$WORK/said" 2>"$WORK/err" </dev/null || got=$?
+    check "$sentence (status $got)" [ "$got" = "$status" ]
+}
+
+said 0 "this machine can run replicas" "$BIN/minga" --json check
+check "and says so in a document" jq -e .run "$WORK/said"
+for name in namespaces seccomp overlayfs "control groups" "id-mapped mounts" "loop devices" programs; do
+    check "it has: $name" [ "$(state "$name")" = ok ]
+done
+check "what is missing comes with its meaning and a cure" jq -e \
+    '[.checks[] | select(.state == "missing") | select(.meaning == "" or .do == "")] == []' "$WORK/said"
+check "as a table, too" eval '"$BIN/minga" check | grep -q "^control groups  *needed  *ok"'
+
+said 0 "somebody who is not root may look" setpriv --reuid 65534 --regid 65534 --clear-groups "$BIN/minga" --json check
+check "and is told what only root can tell" [ "$(state "loop devices")" = unknown ]
+
+# shellcheck disable=SC2016
+said 1 "a machine without control groups runs nothing" unshare --mount sh -c '
+    umount -R -l /sys/fs/cgroup 2>/dev/null; mount -t tmpfs none /sys/fs/cgroup && exec "$1" --json check' sh "$BIN/minga"
+check "and it is named" [ "$(state "control groups")" = missing ]
+check "the document says it in one word" jq -e '.run == false' "$WORK/said"
+said 1 "nor one without mkfs.ext4" unshare --mount sh -c '
+    : >"$2/none" && mount --bind "$2/none" "$(realpath /sbin/mkfs.ext4)" && exec "$1" --json check' sh "$BIN/minga" "$WORK"
+check "and it is named, too" [ "$(state mkfs.ext4)" = missing ]
+said 1 "nor one where nobody makes namespaces" unshare --user --map-root-user sh -c '
+    echo 0 >/proc/sys/user/max_user_namespaces && exec "$1" --json check' sh "$BIN/minga"
+check "and that is named" [ "$(state namespaces)" = missing ]
+refused 1 "can run no replica" "on stderr it is one line" unshare --mount sh -c '
+    : >"$2/none" && mount --bind "$2/none" "$(realpath /sbin/mkfs.ext4)" && exec "$1" check' sh "$BIN/minga" "$WORK"

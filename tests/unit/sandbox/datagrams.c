@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Real sockets on this machine's loopback, ports chosen by the kernel; one thread drives all. */
+#include "sandbox/init/datagrams.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { NOW_MS = 1000000 };
+
+struct world {
+    int epoll_fd;
+    int published_fd;
+    int service_fd;
+    struct sockaddr_in published;
+    struct datagrams *datagrams;
+};
+
+static int bind_somewhere(int family, bool any, uint16_t *port_out)
+{
+    struct sockaddr_in ipv4 = {.sin_family = AF_INET,
+                               .sin_addr.s_addr = htonl(any ? INADDR_ANY : INADDR_LOOPBACK)};
+    struct sockaddr_in6 ipv6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    struct sockaddr *address =
+        family == AF_INET ? (struct sockaddr *)&ipv4 : (struct sockaddr *)&ipv6;
+    socklen_t address_bytes = family == AF_INET ? sizeof(ipv4) : sizeof(ipv6);
+    int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (any) {
+        ipv6.sin6_addr = in6addr_any;
+    }
+    if (fd < 0 || bind(fd, address, address_bytes) < 0) {
+        cr_skip_test("no loopback of that family");
+    }
+    cr_assert_eq(getsockname(fd, address, &address_bytes), 0);
+    *port_out = ntohs(family == AF_INET ? ipv4.sin_port : ipv6.sin6_port);
+    return fd;
+}
+
+static void world_init(struct world *world, int published_family, int service_family,
+                       uint32_t connections_max)
+{
+    struct sandbox_spec spec = {.port_count = 1, .connections_max = connections_max};
+    uint16_t port;
+
+    world->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    world->published_fd = bind_somewhere(published_family, true, &port);
+    world->published = (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    world->service_fd = bind_somewhere(service_family, false, &spec.ports[0].container_port);
+    spec.ports[0].protocol = SANDBOX_UDP;
+    world->datagrams = calloc(1, sizeof(*world->datagrams));
+    cr_assert_eq(datagrams_init(world->datagrams, world->epoll_fd, (uint64_t)8 << 56, &spec,
+                                &world->published_fd),
+                 0);
+}
+
+static void world_done(struct world *world)
+{
+    datagrams_done(world->datagrams);
+    cr_assert_eq(world->datagrams->flows.count, 0);
+    free(world->datagrams);
+    close(world->epoll_fd);
+    close(world->published_fd);
+    close(world->service_fd);
+}
+
+static void settle(struct world *world, uint64_t now_ms)
+{
+    struct epoll_event events[16];
+    int count;
+
+    do {
+        count = epoll_wait(world->epoll_fd, events, 16, 20);
+        for (int i = 0; i < count; i++) {
+            cr_assert_eq(events[i].data.u64 >> 56, 8);
+            datagrams_event(world->datagrams, events[i].data.u64, now_ms);
+        }
+    } while (count > 0);
+}
+
+static int call(const struct world *world, const char *text)
+{
+    struct timeval patience = {.tv_sec = 1};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    /* Connected: only an answer from the very address that was asked is taken. */
+    cr_assert_eq(connect(fd, (const struct sockaddr *)&world->published, sizeof(world->published)),
+                 0);
+    cr_assert_eq(send(fd, text, strlen(text), 0), (ssize_t)strlen(text));
+    return fd;
+}
+
+/* The service sends every datagram back, with "re:" in front. Returns how many there were. */
+static unsigned serve(const struct world *world)
+{
+    struct sockaddr_storage from;
+    unsigned count = 0;
+
+    for (;;) {
+        char text[64] = "re:";
+        socklen_t from_bytes = sizeof(from);
+        ssize_t length_bytes = recvfrom(world->service_fd, text + 3, sizeof(text) - 3, MSG_DONTWAIT,
+                                        (struct sockaddr *)&from, &from_bytes);
+
+        if (length_bytes < 0) {
+            return count;
+        }
+        count++;
+        cr_assert_eq(sendto(world->service_fd, text, (size_t)length_bytes + 3, 0,
+                            (struct sockaddr *)&from, from_bytes),
+                     length_bytes + 3);
+    }
+}
+
+static void must_hear(int fd, const char *expected)
+{
+    char text[64] = "";
+
+    cr_assert_eq(recv(fd, text, sizeof(text) - 1, 0), (ssize_t)strlen(expected));
+    cr_assert_str_eq(text, expected);
+}
+
+static void check_clients(int published_family, int service_family)
+{
+    struct world world;
+
+    world_init(&world, published_family, service_family, 0);
+    int first = call(&world, "first");
+    int second = call(&world, "second");
+    settle(&world, NOW_MS);
+    cr_assert_eq(world.datagrams->flows.count, 2);
+    cr_assert_eq(serve(&world), 2);
+    settle(&world, NOW_MS);
+    must_hear(first, "re:first");
+    must_hear(second, "re:second");
+    cr_assert_eq(send(first, "", 0, 0), 0); /* an empty one is one too */
+    settle(&world, NOW_MS);
+    cr_assert_eq(serve(&world), 1);
+    settle(&world, NOW_MS);
+    must_hear(first, "re:");
+    cr_assert_eq(world.datagrams->flows.count, 2);
+    close(first);
+    close(second);
+    world_done(&world);
+}
+
+Test(datagrams, each_client_gets_its_own_answers)
+{
+    check_clients(AF_INET, AF_INET);
+}
+
+Test(datagrams, a_socket_of_both_families_answers_ipv4_clients)
+{
+    check_clients(AF_INET6, AF_INET);
+}
+
+Test(datagrams, a_service_on_the_ipv6_loopback_only_is_found)
+{
+    check_clients(AF_INET, AF_INET6);
+}
+
+Test(datagrams, clients_beyond_the_limit_are_not_heard_and_are_counted)
+{
+    struct world world;
+
+    world_init(&world, AF_INET, AF_INET, 1);
+    int first = call(&world, "first");
+    settle(&world, NOW_MS);
+    int second = call(&world, "second");
+    settle(&world, NOW_MS);
+    cr_assert_eq(serve(&world), 1);
+    settle(&world, NOW_MS);
+    must_hear(first, "re:first");
+    cr_assert_eq(world.datagrams->refused_count, 1);
+    cr_assert_eq(datagrams_tick(world.datagrams, NOW_MS + FLOW_ANSWERED_MS_MAX - 1),
+                 NOW_MS + FLOW_ANSWERED_MS_MAX);
+    cr_assert_eq(datagrams_tick(world.datagrams, NOW_MS + FLOW_ANSWERED_MS_MAX), UINT64_MAX);
+    cr_assert_eq(send(second, "again", 5, 0), 5);
+    settle(&world, NOW_MS + FLOW_ANSWERED_MS_MAX);
+    cr_assert_eq(serve(&world), 1);
+    settle(&world, NOW_MS + FLOW_ANSWERED_MS_MAX);
+    must_hear(second, "re:again");
+    close(first);
+    close(second);
+    world_done(&world);
+}
+
+Test(datagrams, nobody_listening_is_nobody_answering_until_somebody_does)
+{
+    struct world world;
+    struct sockaddr_in service;
+    socklen_t service_bytes = sizeof(service);
+    char byte;
+
+    world_init(&world, AF_INET, AF_INET, 0);
+    cr_assert_eq(getsockname(world.service_fd, (struct sockaddr *)&service, &service_bytes), 0);
+    close(world.service_fd);
+    int client = call(&world, "lost");
+    settle(&world, NOW_MS);
+    cr_assert_eq(send(client, "lost", 4, 0), 4);
+    settle(&world, NOW_MS);
+    cr_assert_lt(recv(client, &byte, 1, MSG_DONTWAIT), 0);
+    world.service_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(bind(world.service_fd, (struct sockaddr *)&service, sizeof(service)), 0);
+    for (unsigned tries = 0; tries < 3 && recv(client, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0;
+         tries++) {
+        cr_assert_eq(send(client, "found", 5, 0), 5);
+        settle(&world, NOW_MS);
+        serve(&world);
+        settle(&world, NOW_MS);
+    }
+    must_hear(client, "re:found");
+    close(client);
+    world_done(&world);
+}
+
+Test(datagrams, a_spec_without_udp_touches_nothing)
+{
+    struct sandbox_spec spec = {.port_count = 1, .ports = {{80, 31000, SANDBOX_TCP}}};
+    struct datagrams *datagrams = calloc(1, sizeof(*datagrams));
+    int none = -1;
+
+    cr_assert_eq(datagrams_init(datagrams, -1, 0, &spec, &none), 0);
+    cr_assert_eq(datagrams_tick(datagrams, NOW_MS), UINT64_MAX);
+    datagrams_event(datagrams, 0, NOW_MS);
+    datagrams_done(datagrams);
+    free(datagrams);
+}

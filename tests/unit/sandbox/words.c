@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* What a program of another execution environment may say, and what it is told. */
+#include "sandbox/foreign/words.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int read_line(const char *line, struct said *said_out)
+{
+    struct err err = {0};
+
+    return words_read(line, strlen(line), said_out, &err);
+}
+
+Test(words, each_kind_is_understood)
+{
+    struct said said;
+
+    cr_assert_eq(read_line("{\"say\":\"ready\",\"version\":1}", &said), 0);
+    cr_assert_eq(said.kind, SAID_READY);
+    cr_assert_eq(read_line("{\"say\":\"started\",\"replica\":\"a-1-2\"}", &said), 0);
+    cr_assert_eq(said.kind, SAID_STARTED);
+    cr_assert_str_eq(said.id, "a-1-2");
+    cr_assert_eq(read_line("{\"say\":\"ended\",\"replica\":\"a\",\"end\":\"signalled\","
+                           "\"status\":9,\"reason\":\"b\\u001b[1mc\"}",
+                           &said),
+                 0);
+    cr_assert_eq(said.end, SANDBOX_END_SIGNALLED);
+    cr_assert_eq(said.status, 9);
+    cr_assert_str_eq(said.reason, "b?[1mc");
+    cr_assert_eq(read_line("{\"say\":\"health\",\"replica\":\"a\",\"healthy\":true}", &said), 0);
+    cr_assert(said.healthy);
+    cr_assert_eq(read_line("{\"say\":\"stats\",\"replica\":\"a\",\"cpu_permille\":1,"
+                           "\"memory_bytes\":2,\"disk_bytes\":3,\"pids\":4}",
+                           &said),
+                 0);
+    cr_assert_eq(said.used.pid_count, 4);
+    cr_assert_eq(read_line("{\"say\":\"output\",\"replica\":\"a\",\"text\":\"x\\n\"}", &said), 0);
+    cr_assert_str_eq(said.output, "x\n");
+    said_done(&said);
+    cr_assert_eq(read_line("{\"say\":\"of a later version\"}", &said), 0);
+    cr_assert_eq(said.kind, SAID_NOTHING);
+}
+
+Test(words, what_has_no_meaning_is_refused)
+{
+    static const char *const lines[] = {
+        "",
+        "7",
+        "[]",
+        "{}",
+        "{\"say\":7}",
+        "{\"say\":\"ready\",\"version\":2}",
+        "{\"say\":\"started\"}",
+        "{\"say\":\"started\",\"replica\":{}}",
+        "{\"say\":\"ended\",\"replica\":\"a\",\"end\":\"well\"}",
+        "{\"say\":\"ended\",\"replica\":\"a\",\"end\":\"exited\",\"status\":256}",
+        "{\"say\":\"ended\",\"replica\":\"a\",\"end\":\"exited\",\"status\":-1}",
+        "{\"say\":\"health\",\"replica\":\"a\",\"healthy\":1}",
+        "{\"say\":\"stats\",\"replica\":\"a\",\"cpu_permille\":-1}",
+        "{\"say\":\"output\",\"replica\":\"a\"}",
+        "{\"say\":\"started\",\"replica\":\"a\",\"replica\":\"b\"}",
+        "{\"say\":\"started\",\"replica\":\"a\"} and more",
+    };
+    struct said said;
+
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        cr_assert_eq(read_line(lines[i], &said), -EBADMSG, "%s", lines[i]);
+    }
+}
+
+Test(words, a_replica_s_name_has_a_longest_length)
+{
+    char line[256];
+    char id[WORDS_ID_BYTES + 1];
+    struct said said;
+
+    memset(id, 'a', sizeof(id));
+    id[WORDS_ID_BYTES - 1] = '\0';
+    snprintf(line, sizeof(line), "{\"say\":\"started\",\"replica\":\"%s\"}", id);
+    cr_assert_eq(read_line(line, &said), 0);
+    id[WORDS_ID_BYTES - 1] = 'a';
+    id[WORDS_ID_BYTES] = '\0';
+    snprintf(line, sizeof(line), "{\"say\":\"started\",\"replica\":\"%s\"}", id);
+    cr_assert_eq(read_line(line, &said), -EBADMSG);
+}
+
+Test(words, a_start_says_all_that_is_asked)
+{
+    struct sandbox_spec spec = {.key = {.slot = 2, .incarnation = 3},
+                                .argument_count = 2,
+                                .arguments = "/bin/wiki\0--fast",
+                                .environment_count = 1,
+                                .environment = "A=b c",
+                                .workdir = "/",
+                                .user = 65534,
+                                .limits = {500, 1 << 20, 2 << 20, 32},
+                                .port_count = 1,
+                                .ports = {{8080, 31007}},
+                                .stop_signal = 15,
+                                .stop_grace_ms = 5000,
+                                .hostname = "wiki-2"};
+    char *line = words_start(&spec, "/trees/x");
+
+    cr_assert_not_null(line);
+    cr_assert_not_null(strstr(line, "\"command\":[\"/bin/wiki\",\"--fast\"]"));
+    cr_assert_not_null(strstr(line, "\"env\":[\"A=b c\"]"));
+    cr_assert_not_null(strstr(line, "\"ports\":[{\"container\":8080,\"host\":31007}]"));
+    cr_assert_not_null(strstr(line, "\"memory_bytes\":1048576"));
+    cr_assert_not_null(strstr(line, "\"health\":null"));
+    cr_assert_not_null(strstr(line, "-2-3\""));
+    free(line);
+}
