@@ -99,7 +99,7 @@ chroot "$r" systemctl -q mask getty@tty1.service serial-getty@ttyS0.service gett
 	systemd-udev-trigger.service systemd-binfmt.service proc-sys-fs-binfmt_misc.automount proc-sys-fs-binfmt_misc.mount \
 	redis-server.service nginx.service \
 	systemd-logind.service systemd-user-sessions.service systemd-modules-load.service systemd-journal-flush.service \
-	modprobe@dm_mod.service modprobe@loop.service modprobe@configfs.service modprobe@drm.service modprobe@efi_pstore.service modprobe@fuse.service >/dev/null 2>&1 || :
+	modprobe@dm_mod.service modprobe@configfs.service modprobe@drm.service modprobe@efi_pstore.service modprobe@fuse.service >/dev/null 2>&1 || :
 echo 4dd0123456789abcdef0123456789abc >"$r/etc/machine-id"
 touch "$r/etc/.updated" "$r/var/.updated"
 rm -rf "$r"/var/cache/apt/*.bin "$r"/var/lib/apt/lists/* "$r"/usr/share/i18n "$r"/lib/udev/hwdb.d "$r"/usr/lib/udev/hwdb.bin
