@@ -79,8 +79,8 @@ enum {
     /* --- times --- */
     HEARTBEAT_MS = 500,  /* an executor's reports; between pings of who is suspected */
     REPLY_MS = 400,      /* a request unanswered is repeated, or counts as missed */
-    STABILISE_MS = 1000, /* the one exchange between ring neighbours, and their heartbeat */
-    PROBE_MS = 1050,     /* a neighbour silent for so long is pinged */
+    STABILISE_MS = 1030, /* the one exchange between ring neighbours, and their heartbeat */
+    PROBE_MS = 1080,     /* a neighbour silent for so long is pinged */
     SUSPECT_MS = 1200,   /* of silence: ask others to look */
     ABSENT_MS = 2000,    /* of silence, unanswered by others too: replaced */
     LEASE_MS = 1900,     /* a node answers for its arc so long after it *asked* for it */

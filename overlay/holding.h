@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
-/* A part of state.h, which includes it: owners' records, written, kept and read. */
+/* A part of state.h, which includes it: owners' records, written, kept, read and compared. */
 #include "overlay/state.h"
 
 /* --- record_put.c */
@@ -48,3 +48,29 @@ void settled_drop(struct overlay *overlay, const struct node_id *node);
 /* Is this node responsible for the key, and has no other holder anything newer? If it only lacks
  * the comparison, that is begun. */
 bool settled_is_whole(struct overlay *overlay, const struct ring_key *key);
+
+/* --- sync.c: anti-entropy */
+void sync_forget(struct overlay *overlay, int index);
+void sync_want(struct overlay *overlay, int index);
+void sync_start(struct overlay *overlay, const struct node_id *peer);
+void sync_tick(struct overlay *overlay);
+/* Something may not have reached all its holders: rounds follow fast for a while. */
+void sync_hasten(struct overlay *overlay);
+uint64_t sync_wake(const struct overlay *overlay);
+void sync_on_summary(struct overlay *overlay, const struct arrival *arrival);
+void sync_on_reply(struct overlay *overlay, const struct request *request,
+                   const struct arrival *arrival);
+void sync_on_timeout(struct overlay *overlay, const struct request *request);
+
+/* --- sections.c: what anti-entropy compares */
+/* The first own entry of a section behind `after` (NULL: the first of all). */
+bool section_next(const struct overlay *overlay, const struct section *section,
+                  const struct record_key *after, minga_Entry *entry_out);
+/* Is an own entry, which the peer lacks, its business? And one of the peer's ours? */
+bool section_for_peer(const struct overlay *overlay, minga_SyncSection section,
+                      const struct node_id *peer, const minga_Entry *entry);
+bool section_wants(const struct overlay *overlay, minga_SyncSection section,
+                   const minga_Entry *entry);
+/* Fills an Item or RecordCopy message with what an entry stands for. */
+bool section_message(const struct overlay *overlay, minga_SyncSection section,
+                     const minga_Entry *entry, minga_Message *message_out);

@@ -2,7 +2,7 @@
 #pragma once
 /*
  * The parts of an overlay that a large community needs, where a node keeps only a part of the
- * membership: what they call each other for. For overlay/ only; comes with state.h.
+ * membership, and lists that travel as changes: what they call each other for. For overlay/ only; comes with state.h.
  */
 #include "overlay/state.h"
 
@@ -80,6 +80,22 @@ void search_found(struct overlay *overlay, const struct request *request,
 void search_on_reply(struct overlay *overlay, const struct request *request,
                      const struct arrival *arrival);
 void search_on_timeout(struct overlay *overlay, const struct request *request);
+
+/* --- news.c: the keeper's successors */
+struct ring_node place_of_member(const struct member *member);
+/* Of any member we know where it stands. */
+bool place_find(struct overlay *overlay, const pb_byte_t bytes[ID_BYTES], bool only_up,
+                struct ring_node *node_out);
+void news_fill(const struct overlay *overlay, uint32_t known, minga_StabiliseReply *reply);
+/* `base`: the version that the question named. */
+void news_take(struct overlay *overlay, const minga_StabiliseReply *reply, uint32_t base,
+               struct ring_event *event);
+/* After the ring has taken the answer. */
+void news_doubt(struct overlay *overlay, const struct ring_event *event);
+
+/* --- asks.c */
+/* The agent's own look-up has ended. */
+void asks_found(struct overlay *overlay, const struct search_result *result);
 
 /* --- seeks.c: look-ups that withstand liars */
 /* False: too many are under way. The end comes in a later step, as search_done(). */

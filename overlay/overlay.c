@@ -42,7 +42,7 @@ struct overlay *overlay_new(const struct overlay_config *config)
         .membership = &overlay->membership, .ring = &overlay->ring, .self = MEMBER_NONE};
     random_init(&overlay->random, config->seed, "overlay");
     /* Ids of an earlier life must not be taken for this one's. */
-    overlay->requests.last_id = random_u64(&overlay->random) >> 24;
+    overlay->requests.last_id = random_u64(&overlay->random) >> 40;
     overlay->last_token = overlay->requests.last_id;
     ring_init(&overlay->ring, &overlay->place, 0);
     far_init(overlay);

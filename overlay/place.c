@@ -363,13 +363,17 @@ static void compare_digests(struct overlay *overlay, int member, uint32_t digest
 }
 
 static void fill_answer(const struct overlay *overlay, const struct ring_answer *answer,
-                        uint32_t known, minga_StabiliseReply *reply)
+                        const minga_Stabilise *question, minga_StabiliseReply *reply)
 {
     const struct ring *ring = &overlay->ring;
+    uint32_t digest = (uint32_t)membership_digest(&overlay->membership);
+    uint32_t known = question->known;
 
     reply->verdict = (minga_LeaseAnswer)answer->verdict;
-    reply->digest = (uint32_t)membership_digest(&overlay->membership);
     reply->told = answer->told_version;
+    if (digest != question->digest) { /* what the asker has said itself is not said again */
+        reply->digest = digest;
+    }
     reply->version = ring_after_version(ring);
     reply->paces = answer->paces > 1 ? answer->paces : 0;
     if (answer->is_handed || answer->verdict == RING_OTHER) {
@@ -404,7 +408,7 @@ void place_on_stabilise(struct overlay *overlay, const struct arrival *arrival)
     step(overlay, &event, &effects);
     message_init(&message, minga_Message_stabilise_reply_tag);
     list_history_note(&overlay->lists, &overlay->ring);
-    fill_answer(overlay, &effects.answer, question->known, &message.kind.stabilise_reply);
+    fill_answer(overlay, &effects.answer, question, &message.kind.stabilise_reply);
     peer_reply(overlay, &arrival->asker, &message, NULL);
     after_step(overlay);
     compare_digests(overlay, arrival->member, question->digest);
@@ -453,7 +457,9 @@ void place_on_reply(struct overlay *overlay, const struct request *request,
     take_answer(overlay, reply, known_when_asked(request), &event);
     place_event(overlay, &event);
     news_doubt(overlay, &event);
-    compare_digests(overlay, arrival->member, reply->digest);
+    if (reply->digest != 0) {
+        compare_digests(overlay, arrival->member, reply->digest);
+    }
 }
 
 /* --- leaving */

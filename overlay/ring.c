@@ -489,15 +489,16 @@ static void adapt(struct ring *ring, uint64_t now_ms)
         ring->after = after;
         ring->changed_ms = now_ms;
         ring->pace = 1;
-        if (ring->next_ms > now_ms + STABILISE_MS) {
-            ring->next_ms = now_ms + STABILISE_MS;
-        }
     } else if (now_ms - ring->changed_ms >= RING_CALM_MS && ring->pace < ring->pace_max) {
         ring->changed_ms = now_ms;
         ring->pace++;
     }
     if (ring->pace > ring->pace_max) {
         ring->pace = ring->pace_max;
+    }
+    /* What is asked for now ends before a question at the old pace would come. */
+    if (ring->next_ms > now_ms + (uint64_t)STABILISE_MS * ring->pace) {
+        ring->next_ms = now_ms + (uint64_t)STABILISE_MS * ring->pace;
     }
 }
 

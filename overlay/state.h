@@ -73,8 +73,8 @@ enum {
     NAMED_MAX = 16,
     LOCATED_MAX = 64,
     SEEKS_MAX = LIMIT(16, 3), /* look-ups under way */
-    LATELY_MS = 30000, /* who was heard, or sent to, since then is told of changes */
-    FORWARD_COUNT = 2, /* ring neighbours who are passed news of another one */
+    LATELY_MS = 30000,        /* who was heard, or sent to, since then is told of changes */
+    FORWARD_COUNT = 2,        /* ring neighbours who are passed news of another one */
     JOIN_HOPS_MAX = ROUTE_HOPS_MAX,
     NEAR_SORTED_MAX = 32,
 };
@@ -318,9 +318,9 @@ struct overlay {
     struct detector detector;
     struct ring ring;
     bool had_arc;
-    struct ring_key arc_from; /* of the arc as it was told last */
-    uint64_t epoch_token;     /* of the store under way; 0: none */
-    uint64_t epoch_stored;    /* by it */
+    struct ring_key arc_from;  /* of the arc as it was told last */
+    uint64_t epoch_token;      /* of the store under way; 0: none */
+    uint64_t epoch_stored;     /* by it */
     struct list_history lists; /* of our own successors, as they were told */
     struct node_id list_from;  /* whose successors we were told ... */
     struct list_copy list;     /* ... and they */
@@ -460,32 +460,6 @@ void gossip_arc_digest(const struct overlay *overlay, const struct sync_arc *arc
                        minga_Digest *digest_out);
 void gossip_accuse(struct overlay *overlay, int index, uint64_t incarnation);
 
-/* --- sync.c: anti-entropy */
-void sync_forget(struct overlay *overlay, int index);
-void sync_want(struct overlay *overlay, int index);
-void sync_start(struct overlay *overlay, const struct node_id *peer);
-void sync_tick(struct overlay *overlay);
-/* Something may not have reached all its holders: rounds follow fast for a while. */
-void sync_hasten(struct overlay *overlay);
-uint64_t sync_wake(const struct overlay *overlay);
-void sync_on_summary(struct overlay *overlay, const struct arrival *arrival);
-void sync_on_reply(struct overlay *overlay, const struct request *request,
-                   const struct arrival *arrival);
-void sync_on_timeout(struct overlay *overlay, const struct request *request);
-
-/* --- sections.c: what anti-entropy compares */
-/* The first own entry of a section behind `after` (NULL: the first of all). */
-bool section_next(const struct overlay *overlay, const struct section *section,
-                  const struct record_key *after, minga_Entry *entry_out);
-/* Is an own entry, which the peer lacks, its business? And one of the peer's ours? */
-bool section_for_peer(const struct overlay *overlay, minga_SyncSection section,
-                      const struct node_id *peer, const minga_Entry *entry);
-bool section_wants(const struct overlay *overlay, minga_SyncSection section,
-                   const minga_Entry *entry);
-/* Fills an Item or RecordCopy message with what an entry stands for. */
-bool section_message(const struct overlay *overlay, minga_SyncSection section,
-                     const minga_Entry *entry, minga_Message *message_out);
-
 /* --- keep.c: what must not be forgotten */
 /* Of a member since now; the join is answered when it is durable. 0: nobody waits. */
 void keep_membership(struct overlay *overlay, uint64_t join_token);
@@ -538,18 +512,6 @@ void place_on_goodbye(struct overlay *overlay, const struct arrival *arrival);
 void place_on_reply(struct overlay *overlay, const struct request *request,
                     const struct arrival *arrival);
 
-/* --- news.c: the keeper's successors */
-struct ring_node place_of_member(const struct member *member);
-/* Of any member we know where it stands. */
-bool place_find(struct overlay *overlay, const pb_byte_t bytes[ID_BYTES], bool only_up,
-                struct ring_node *node_out);
-void news_fill(const struct overlay *overlay, uint32_t known, minga_StabiliseReply *reply);
-/* `base`: the version that the question named. */
-void news_take(struct overlay *overlay, const minga_StabiliseReply *reply, uint32_t base,
-               struct ring_event *event);
-/* After the ring has taken the answer. */
-void news_doubt(struct overlay *overlay, const struct ring_event *event);
-
 /* --- asks.c */
 void asks_on_ask(struct overlay *overlay, const struct arrival *arrival);
 void asks_on_route(struct overlay *overlay, const struct arrival *arrival);
@@ -557,14 +519,11 @@ void asks_on_lookup(struct overlay *overlay, const struct arrival *arrival);
 void asks_on_reply(struct overlay *overlay, const struct request *request,
                    const struct arrival *arrival);
 void asks_on_timeout(struct overlay *overlay, const struct request *request);
-/* A repeated routed request: false when it has been delivered here instead. */
 /* Whom else to ask at the first repetition of a routed question; the first answer counts. */
 bool asks_other(struct overlay *overlay, struct request *request);
 bool asks_reroute(struct overlay *overlay, struct request *request);
 /* A lookup on behalf of an operation here; NULL: too many requests. */
 struct request *asks_start_lookup(struct overlay *overlay, const struct ring_key *key);
-/* The agent's own look-up has ended. */
-void asks_found(struct overlay *overlay, const struct search_result *result);
 /* Sends a message for a key one hop on. */
 void asks_relay(struct overlay *overlay, const struct arrival *arrival, enum request_kind kind,
                 const struct ring_key *key, minga_Message *message);

@@ -385,6 +385,9 @@ static void start_round(struct overlay *overlay)
         index = pick_successor(overlay);
     } else {
         index = is_far ? pick_random(overlay) : pick_neighbour(overlay);
+        if (!is_far && overlay->records.count == 0 && overlay->chunks.count == 0) {
+            index = MEMBER_NONE; /* whoever has some will ask */
+        }
     }
     if (index != MEMBER_NONE && membership_in_ring(&overlay->membership.list[index])) {
         overlay->sync_next_ms = overlay->now_ms + SYNC_PAUSE_MS;

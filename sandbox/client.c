@@ -274,11 +274,15 @@ int sandbox_client_receive_fd(struct sandbox_client *client, struct helper_answe
     }
     if ((size_t)count_bytes > sizeof(bytes) ||
         helper_answer_decode((struct bytes){bytes, (size_t)count_bytes}, answer_out) < 0 ||
-        (answer_out->kind == ANSWER_EXEC) != (passed_fd >= 0 || answer_out->exec.reason[0] != 0)) {
+        (passed_fd >= 0 && (answer_out->kind != ANSWER_EXEC || answer_out->exec.reason[0] != 0))) {
         return -EBADMSG;
     }
     if (answer_out->kind == ANSWER_READY && answer_out->version != HELPER_PROTOCOL_VERSION) {
         return -EPROTO;
+    }
+    if (answer_out->kind == ANSWER_EXEC && passed_fd < 0 && answer_out->exec.reason[0] == '\0') {
+        (void)text_copy(answer_out->exec.reason, sizeof(answer_out->exec.reason),
+                        "the agent has no descriptor left"); /* the kernel closed it */
     }
     *fd_out = take_fd(&passed_fd);
     return SANDBOX_CLIENT_MESSAGE;

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/cli/beneath.h"
 #include "agent/cli/replicas.h"
 #include "agent/cli/resolve.h"
 #include "agent/cli/text.h"
@@ -136,9 +137,13 @@ static int receive(const struct copy *copy, const struct part *part, struct tree
 
     last_part(copy->remote_path, name);
     CLEANUP(cleanup_close) int folder_fd = tree_copy_place(part->path, name, leaf, err);
-    int r = folder_fd < 0 ? folder_fd : tree_receive(files, fd, folder_fd, leaf, err);
+    int r = folder_fd < 0 ? folder_fd : beneath_only(folder_fd);
 
-    return r;
+    if (folder_fd >= 0 && r < 0 && r != -EOPNOTSUPP) {
+        errno = -r;
+        return err_set(err, r, "landlock: %m");
+    }
+    return folder_fd < 0 ? folder_fd : tree_receive(files, fd, folder_fd, leaf, err);
 }
 
 static _Noreturn void run_child(const struct copy *copy, const struct part *part, char *name,

@@ -184,6 +184,7 @@ static void limits_of(const struct trial *trial, const struct sandbox_spec *spec
         .uid_spans = {{TRIAL_UID_FIRST, TRIAL_UID_LAST}},
         .port_first = 65535,
         .port_last = 1,
+        .egress = spec->egress ? 1 : 0, /* whoever tries it is its volunteer, too */
     };
     for (uint32_t i = 0; i < spec->port_count; i++) {
         uint16_t port = spec->ports[i].host_port;

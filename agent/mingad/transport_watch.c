@@ -129,7 +129,7 @@ int socket_set_common(void *socket)
         {ZMQ_CONNECT_TIMEOUT, CONNECT_MS_MAX},
         {ZMQ_TCP_MAXRT, UNACKNOWLEDGED_MS_MAX},
         {ZMQ_TCP_KEEPALIVE, 1},
-        {ZMQ_TCP_KEEPALIVE_IDLE, 60},
+        {ZMQ_TCP_KEEPALIVE_IDLE, 240},
         {ZMQ_TCP_KEEPALIVE_INTVL, 10},
         {ZMQ_TCP_KEEPALIVE_CNT, 3},
     };

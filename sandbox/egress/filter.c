@@ -7,7 +7,7 @@
 #include "base/check.h"
 #include "sandbox/egress/packet.h"
 
-enum { DNS_PORT = 53, TCP_SYN = 0x02, TCP_ACK = 0x10 };
+enum { DNS_PORT = 53, TCP_SYN = 0x02, TCP_ACK = 0x10, TCP_FLAGS = 13 };
 
 /* As in EGRESS_OWN_IPV4 and the others; a unit test compares. */
 static const uint8_t own_ipv4[16] = {[10] = 0xff, [11] = 0xff, 192, 0, 0, 2};
@@ -170,6 +170,16 @@ bool egress_in(struct egress_filter *filter, uint8_t *packet, size_t length_byte
 
     filter->dropped_count += passes ? 0 : 1;
     return passes;
+}
+
+bool egress_goes_alone(const uint8_t *packet, size_t length_bytes)
+{
+    bool is_ipv6 = packet[0] >> 4 == 6;
+    size_t header_bytes = is_ipv6 ? PACKET_IPV6_BYTES : PACKET_IPV4_BYTES;
+    uint8_t protocol = packet[is_ipv6 ? 6 : 9];
+
+    CHECK(length_bytes >= header_bytes + PACKET_UDP_BYTES);
+    return protocol == PACKET_UDP || (packet[header_bytes + TCP_FLAGS] & TCP_SYN) != 0;
 }
 
 /* --- saying no --- */

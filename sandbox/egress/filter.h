@@ -42,6 +42,12 @@ bool egress_out(struct egress_filter *filter, uint8_t *packet, size_t length_byt
                 uint64_t now_ms);
 bool egress_in(struct egress_filter *filter, uint8_t *packet, size_t length_bytes, uint64_t now_ms);
 /*
+ * Of a packet that has passed: must passt find it alone? Debian's passt (2023-03) counts wrongly when
+ * the first packet of a flow, or a datagram, is read together with more of the same flow: it then
+ * handles them for ever, sending datagrams without end.
+ */
+bool egress_goes_alone(const uint8_t *packet, size_t length_bytes);
+/*
  * The answer to a packet that did not pass on its way out, so that programs hear "no" rather than
  * nothing: "administratively prohibited". Returns its length, 0 when there is none to give;
  * answer_out has room for EGRESS_REFUSAL_BYTES_MAX.

@@ -39,6 +39,7 @@ enum {
     BACKOFF_MS_MAX = 60000,
     STEADY_MS = 60000, /* what lasted so long did not fail at its start */
     STACK_FILES_MAX = 4096,
+    SOCKET_BYTES = 16 << 20,
 };
 
 struct child {
@@ -153,6 +154,12 @@ static bool run_once(uint16_t udp_first)
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
         return false;
+    }
+    /* passt drops what the socket does not take at once; as much as the kernel gives, then. */
+    for (int i = 0; i < 2; i++) {
+        const int most_bytes = SOCKET_BYTES;
+
+        (void)setsockopt(ends[i], SOL_SOCKET, SO_SNDBUF, &most_bytes, sizeof(most_bytes));
     }
     stack = begin(self);
     if (stack.pid == 0) {

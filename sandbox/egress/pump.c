@@ -2,10 +2,12 @@
 #include "sandbox/egress/pump.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -25,6 +27,8 @@ enum {
     PREFIX_BYTES = LENGTH_BYTES + ETHERNET_BYTES,
     STREAM_BYTES = 4 * (LENGTH_BYTES + FRAME_BYTES_MAX),
     PACKETS_PER_TURN = 32,
+    LOOK_NS = 50000, /* at whether passt has read all */
+    STACK_MS_MAX = 10000,
     TYPE_IPV4 = 0x0800,
     TYPE_IPV6 = 0x86dd,
 };
@@ -40,6 +44,8 @@ struct pump {
     int stack_fd;
     int watch_fd;
     int routes_fd;
+    bool is_alone, was_alone;  /* the frame in out[], and the one before */
+    uint64_t waits_since_ms;   /* for passt to have read all; 0: it does not */
     size_t in_bytes;           /* of in[]: frames, the last perhaps not whole */
     size_t out_begin, out_end; /* of out[]: what the stack has not yet taken */
     uint8_t in[STREAM_BYTES];
@@ -56,9 +62,38 @@ static uint64_t now_ms(void)
 
 /* --- out --- */
 
+/*
+ * See egress_goes_alone. What passt has not read for so long it will not read any more: then it is
+ * to be started again.
+ */
+static bool has_its_turn(struct pump *pump)
+{
+    int unread_bytes = 0;
+
+    if (pump->out_begin > 0 || !(pump->is_alone || pump->was_alone)) {
+        return true;
+    }
+    if (ioctl(pump->stack_fd, SIOCOUTQ, &unread_bytes) < 0) {
+        _exit(PUMP_BROKEN);
+    }
+    if (unread_bytes == 0) {
+        pump->waits_since_ms = 0;
+        return true;
+    }
+    if (pump->waits_since_ms == 0) {
+        pump->waits_since_ms = now_ms();
+    } else if (now_ms() - pump->waits_since_ms > STACK_MS_MAX) {
+        _exit(PUMP_BROKEN);
+    }
+    return false;
+}
+
 /* Sends what is left of a frame. Returns whether all of it is gone. */
 static bool flush(struct pump *pump)
 {
+    if (pump->out_begin < pump->out_end && !has_its_turn(pump)) {
+        return false;
+    }
     while (pump->out_begin < pump->out_end) {
         ssize_t sent_bytes = send(pump->stack_fd, pump->out + pump->out_begin,
                                   pump->out_end - pump->out_begin, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -110,6 +145,8 @@ static bool carry_out(struct pump *pump)
     packet_put_u16(frame + 12, packet[0] >> 4 == 4 ? TYPE_IPV4 : TYPE_IPV6);
     pump->out_begin = 0;
     pump->out_end = LENGTH_BYTES + frame_bytes;
+    pump->was_alone = pump->is_alone;
+    pump->is_alone = egress_goes_alone(packet, (size_t)count_bytes);
     return flush(pump);
 }
 
@@ -207,11 +244,16 @@ _Noreturn void pump_run(const struct pump_plan *plan)
         bool waits = !flush(&pump);
         struct pollfd fds[] = {
             {pump.tun_fd, waits ? 0 : POLLIN, 0},
-            {pump.stack_fd, (short)(POLLIN | (waits ? POLLOUT : 0)), 0},
+            {pump.stack_fd, POLLIN, 0},
             {pump.watch_fd, POLLIN, 0},
         };
 
-        if (poll(fds, sizeof(fds) / sizeof(fds[0]), -1) < 0 && errno != EINTR) {
+        const struct timespec soon = {.tv_nsec = LOOK_NS};
+        bool looks = waits && pump.waits_since_ms != 0;
+
+        fds[1].events = (short)(POLLIN | (waits && !looks ? POLLOUT : 0));
+        if (ppoll(fds, sizeof(fds) / sizeof(fds[0]), looks ? &soon : NULL, NULL) < 0 &&
+            errno != EINTR) {
             _exit(PUMP_BROKEN);
         }
         if (fds[2].revents != 0) {

@@ -52,9 +52,10 @@ static json_t *ports_of(const struct sandbox_spec *spec)
     json_t *list = json_array();
 
     for (uint32_t i = 0; i < spec->port_count; i++) {
-        json_array_append_new(list, json_pack("{s:i,s:i}", "container",
-                                              (int)spec->ports[i].container_port, "host",
-                                              (int)spec->ports[i].host_port));
+        json_array_append_new(
+            list, json_pack("{s:i,s:s,s:i}", "container", (int)spec->ports[i].container_port,
+                            "protocol", spec->ports[i].protocol == SANDBOX_UDP ? "udp" : "tcp",
+                            "host", (int)spec->ports[i].host_port));
     }
     return list;
 }
@@ -83,12 +84,12 @@ char *words_start(const struct sandbox_spec *spec, const char *tree_path)
 
     words_id(&spec->key, id);
     return line_of(json_pack(
-        "{s:s,s:s,s:s,s:o,s:o,s:s,s:I,s:s,s:o,s:o,s:o,s:i,s:I}", "do", "start", "replica", id,
+        "{s:s,s:s,s:s,s:o,s:o,s:s,s:I,s:s,s:o,s:o,s:b,s:o,s:i,s:I}", "do", "start", "replica", id,
         "tree", tree_path, "command", word_list(spec->arguments, spec->argument_count), "env",
         word_list(spec->environment, spec->environment_count), "workdir", spec->workdir, "user",
         (json_int_t)spec->user, "hostname", spec->hostname, "limits", limits_of(&spec->limits),
-        "ports", ports_of(spec), "health", health_of(&spec->health), "stop_signal",
-        spec->stop_signal, "stop_grace_ms", (json_int_t)spec->stop_grace_ms));
+        "ports", ports_of(spec), "egress", (int)spec->egress, "health", health_of(&spec->health),
+        "stop_signal", spec->stop_signal, "stop_grace_ms", (json_int_t)spec->stop_grace_ms));
 }
 
 char *words_ask(const char *what, const struct replica_key *key)

@@ -33,18 +33,34 @@ static int enter_cgroup(const struct child_plan *plan, struct err *err)
     return 0;
 }
 
-/* The helper may die while we wait, before or after the death signal is set: both end us. */
-static int wait_for_maps(const struct child_plan *plan, struct err *err)
+/*
+ * Its maker is still at it when we are born. The helper may die while we wait, before or after the
+ * death signal is set: both end us.
+ */
+static int receive_root(const struct child_plan *plan, struct err *err)
 {
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control;
     char go;
+    struct iovec vector = {&go, 1};
+    struct msghdr message = {.msg_iov = &vector,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = sizeof(control.bytes)};
+    int root_fd;
 
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) {
-        return err_set(err, -errno, "death signal: %m");
-    }
-    if (recv(plan->setup_fd, &go, 1, 0) != 1) {
+    if (recvmsg(plan->setup_fd, &message, MSG_CMSG_CLOEXEC) != 1) {
         _exit(1);
     }
-    return 0;
+    const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+    if (header == NULL || header->cmsg_type != SCM_RIGHTS) {
+        return err_set(err, -EBADMSG, "the root did not come");
+    }
+    memcpy(&root_fd, CMSG_DATA(header), sizeof(root_fd));
+    return root_fd;
 }
 
 /* Becoming uid 0 of the namespace clears the death signal, so it is set again. */
@@ -77,10 +93,9 @@ static void forbid_code_in_memory(void)
  */
 static int enter_root(const struct child_plan *plan, struct err *err)
 {
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
-        return err_set(err, -errno, "private mounts: %m");
-    }
-    int r = mount_attach(plan->root_fd, plan->place, err);
+    CLEANUP(cleanup_close) int root_fd = receive_root(plan, err);
+    int r = root_fd < 0 ? root_fd : mount_attach(root_fd, plan->place, err);
+
     if (r < 0) {
         return r;
     }
@@ -106,6 +121,18 @@ static int loopback_up(struct err *err)
 
     if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0) {
         return err_set(err, -errno, "loopback: %m");
+    }
+    return 0;
+}
+
+/* What can be done before there are maps and a root. */
+static int begin(struct err *err)
+{
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) {
+        return err_set(err, -errno, "death signal: %m");
+    }
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
+        return err_set(err, -errno, "private mounts: %m");
     }
     return 0;
 }
@@ -224,7 +251,7 @@ _Noreturn void child_run(const struct child_plan *plan)
     int r = enter_cgroup(plan, &err);
 
     if (r == 0) {
-        r = wait_for_maps(plan, &err);
+        r = begin(&err);
     }
     if (r == 0) {
         r = furnish(plan, &err);

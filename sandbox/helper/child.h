@@ -14,8 +14,7 @@ struct child_plan {    /* everything borrowed; the clone has its own copy of all
     const char *hostname;
     struct furniture_plan furniture;
     bool egress;  /* a tun device is made and handed out through setup_fd */
-    int setup_fd; /* seqpacket: one packet comes when the maps are written; errors go back */
-    int root_fd;  /* the detached root */
+    int setup_fd; /* seqpacket: the detached root comes when the maps are written; errors go back */
     int init_fd;  /* minga-init's program, a sealed memory file */
     int control_fd;
     int listen_fd;

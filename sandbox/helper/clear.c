@@ -142,9 +142,32 @@ static void remove_files(const struct helper *helper, const struct replica *repl
     }
 }
 
-/* Returns NULL when nothing lives any more, else what does. */
-static const char *what_is_left(struct helper *helper, struct replica *replica, struct err *err)
+/*
+ * Most ends are told by an init that has killed the rest and is leaving. To kill a group (on v1:
+ * freeze, signal, thaw) costs more than the moment that this takes.
+ */
+static bool init_is_leaving(struct helper *helper, struct replica *replica, uint64_t at_ms)
 {
+    struct pollfd over = {.fd = replica->pidfd, .events = POLLIN};
+
+    if (!replica->init_leaves || replica->pidfd < 0 ||
+        at_ms - replica->deadline_ms >= ENDING_SOON_MS) {
+        return false;
+    }
+    if (poll(&over, 1, 0) == 1) {
+        replica_on_init_over(helper, replica);
+        return false;
+    }
+    return true;
+}
+
+/* Returns NULL when nothing lives any more, else what does. */
+static const char *what_is_left(struct helper *helper, struct replica *replica, uint64_t at_ms,
+                                struct err *err)
+{
+    if (init_is_leaving(helper, replica, at_ms)) {
+        return "minga-init";
+    }
     int r = cgroup_kill(helper->cgroups, &replica->name, err);
 
     if (r == CGROUP_POPULATED) {
@@ -187,7 +210,7 @@ void replica_clear(struct helper *helper, struct replica *replica, uint64_t at_m
 {
     struct sandbox_event event = {.kind = SANDBOX_ENDED};
     struct err err = {0};
-    const char *left = what_is_left(helper, replica, &err);
+    const char *left = what_is_left(helper, replica, at_ms, &err);
 
     CHECK(replica->state == REPLICA_ENDING && replica->end_known);
     if (left != NULL) {

@@ -22,7 +22,9 @@ enum {
     MAKE_MS_MAX = 60000,      /* for its disk to be made: a slow host, a large file */
     START_MS_MAX = 10000,     /* from the clone to the service's execve */
     STOP_MARGIN_MS = 1000,    /* beyond the grace, until we kill instead of init */
-    ENDING_POLL_MS = 10,      /* between two looks at what is being ended */
+    ENDING_SOON_MS = 100,     /* of ending: so long it may be over at any moment */
+    ENDING_POLL_SOON_MS = 1,  /* between two looks at what is being ended */
+    ENDING_POLL_MS = 10,      /* later */
     ENDING_WARN_MS = 10000,   /* of ending: say that something hangs */
     OOM_LOOK_MS = 1000,       /* after an out-of-memory, for who was killed */
     SHM_BYTES_MAX = 64 << 20, /* /dev/shm; or a quarter of the replica's memory */
@@ -63,7 +65,8 @@ struct replica {
     bool warned;          /* ENDING: that it hangs */
     bool health_known;
     bool healthy;
-    bool end_known; /* the three below are final */
+    bool init_leaves; /* ENDING: its minga-init has said the end, and goes by itself */
+    bool end_known;   /* the three below are final */
     enum sandbox_end end;
     int end_status;
     char reason[REASON_CHARS_MAX + 1];

@@ -269,7 +269,6 @@ static int clone_child(struct helper *helper, struct replica *replica, struct er
         .egress = replica->spec.egress,
         .setup_fd = launch->setup_fds[1],
         .enters = launch->group_fd < 0,
-        .root_fd = launch->root_fd,
         .init_fd = helper->init_program_fd,
         .control_fd = launch->control_fds[1],
         .listen_fd = launch->listen_fd,
@@ -305,18 +304,36 @@ static int clone_child(struct helper *helper, struct replica *replica, struct er
     return r < 0 ? err_set(err, r, "the sandbox's first process is gone") : 0;
 }
 
-static int furnish_child(const struct replica *replica, struct err *err)
+static int map_child(const struct replica *replica, struct err *err)
 {
     const struct id_map all = {0, replica->uids.first, UID_RANGE_COUNT};
     int r = process_offer_to_oom_killer(replica->init_pid, err);
 
-    if (r == 0) {
-        r = process_write_maps(replica->init_pid, all, all, err);
-    }
-    if (r == 0 && send(replica->launch.setup_fds[0], "", 1, MSG_NOSIGNAL) != 1) {
-        r = err_set(err, -errno, "the sandbox's first process: %m");
-    }
-    return r;
+    return r < 0 ? r : process_write_maps(replica->init_pid, all, all, err);
+}
+
+/* Its maps are written: with the root it has all that it waits for. */
+static int send_root(const struct replica *replica, struct err *err)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {0};
+    char go = 0;
+    struct iovec vector = {&go, 1};
+    struct msghdr message = {.msg_iov = &vector,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = sizeof(control.bytes)};
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(header), &replica->launch.root_fd, sizeof(int));
+    return sendmsg(replica->launch.setup_fds[0], &message, MSG_NOSIGNAL) == 1
+               ? 0
+               : err_set(err, -errno, "the sandbox's first process: %m");
 }
 
 int replica_launch(struct helper *helper, struct replica *replica, const int *port_fds,
@@ -336,7 +353,13 @@ int replica_launch(struct helper *helper, struct replica *replica, const int *po
     if (r == 0) { /* while the maker is at it */
         r = make_group(helper, replica, err);
     }
-    return r < 0 ? r : make_belongings(helper, replica, err);
+    if (r == 0) {
+        r = make_belongings(helper, replica, err);
+    }
+    if (r == 0) {
+        r = clone_child(helper, replica, err);
+    }
+    return r < 0 ? r : map_child(replica, err);
 }
 
 static int take_root(struct helper *helper, struct replica *replica, struct err *err)
@@ -366,10 +389,7 @@ void replica_on_made(struct helper *helper, struct replica *replica)
 
     if (r == 0) {
         replica->deadline_ms = now_ms() + START_MS_MAX;
-        r = clone_child(helper, replica, &err);
-    }
-    if (r == 0) {
-        r = furnish_child(replica, &err);
+        r = send_root(replica, &err);
     }
     if (r < 0) {
         give_up(replica, &err);
@@ -406,6 +426,9 @@ void replica_on_setup(struct helper *helper, struct replica *replica)
 
     if (r == -EAGAIN) {
         return;
+    }
+    if (r == 0 && replica->launch.root_fd < 0) {
+        r = err_set(&err, -EIO, "the sandbox's first process died");
     }
     if (r == 0 && replica->spec.egress && replica->launch.tun_fd < 0) {
         r = err_set(&err, -EIO, "egress: the sandbox's first process made no device");

@@ -4,7 +4,8 @@
  * What exists only while a replica is being launched; everything owned.
  *
  * A launch has three steps, and the helper does other things between them: a maker prepares the
- * root, the first process furnishes its namespaces, minga-init takes over.
+ * root, while the first process is born; that furnishes its namespaces with the root; minga-init
+ * takes over.
  */
 #include "base/limits.h"
 #include "sandbox/cgroup.h"

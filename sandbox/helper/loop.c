@@ -86,10 +86,14 @@ static uint64_t wait_ms(const struct helper *helper)
         enum replica_state state = helper->replicas[i].state;
 
         if (state == REPLICA_ENDING) {
-            return ENDING_POLL_MS;
+            bool is_soon = now_ms() - helper->replicas[i].deadline_ms < ENDING_SOON_MS;
+
+            wait = is_soon || wait == ENDING_POLL_SOON_MS ? ENDING_POLL_SOON_MS : ENDING_POLL_MS;
+            continue;
         }
-        if (state == REPLICA_STARTING || state == REPLICA_STOPPING ||
-            helper->replicas[i].oom_until_ms > now_ms()) {
+        if ((state == REPLICA_STARTING || state == REPLICA_STOPPING ||
+             helper->replicas[i].oom_until_ms > now_ms()) &&
+            wait > BUSY_TICK_MS) {
             wait = BUSY_TICK_MS;
         }
     }

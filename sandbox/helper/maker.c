@@ -104,6 +104,8 @@ _Noreturn static void run_maker(const struct disk_plan *disk, const struct rootf
         answer.fd_count = fds[1] < 0 ? 1 : 2;
     }
     send_answer(answer_fd, &answer, fds);
+    while (waitpid(-1, NULL, 0) > 0) { /* what rootfs_make has killed */
+    }
     _exit(0);
 }
 

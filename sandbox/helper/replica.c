@@ -157,6 +157,7 @@ static void on_ended(struct replica *replica, const struct init_message *message
         end = SANDBOX_END_SIGNALLED;
     }
     replica_end(replica, end, message->status, "");
+    replica->init_leaves = true;
 }
 
 /* Returns false when there is nothing more to hear for now. */
@@ -186,6 +187,7 @@ static bool hear_init(struct helper *helper, struct replica *replica)
         break;
     case INIT_REFUSED:
         replica_end(replica, SANDBOX_END_REFUSED, 0, message.reason);
+        replica->init_leaves = true;
         break;
     case INIT_HEALTH:
         replica->health_known = true;

@@ -86,8 +86,7 @@ static int make_idmap(const struct rootfs_plan *plan, struct err *err)
             r = err_set(err, -errno, "%s: %m", path);
         }
     }
-    kill(pid, SIGKILL);
-    waitpid(pid, NULL, 0);
+    kill(pid, SIGKILL); /* reaped by whoever calls, later: its death takes longer than the rest */
     return r;
 }
 

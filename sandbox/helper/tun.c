@@ -108,6 +108,20 @@ static int configure_ipv6(struct err *err)
     return ioctl(fd, SIOCADDRT, &route) < 0 ? err_set(err, -errno, "egress: IPv6 route: %m") : 0;
 }
 
+/*
+ * passt drops what its socket to us does not take, which by default is some 400 KiB: the windows
+ * that this network's receivers offer are kept below. Slower without, not broken.
+ */
+static void limit_windows(void)
+{
+    static const char windows[] = "4096 131072 524288";
+    CLEANUP(cleanup_close) int fd = open("/proc/sys/net/ipv4/tcp_rmem", O_WRONLY | O_CLOEXEC);
+
+    if (fd >= 0 && write(fd, windows, sizeof(windows) - 1) < 0) {
+        return;
+    }
+}
+
 static int hand_out(int setup_fd, int tun_fd, struct err *err)
 {
     union {
@@ -140,6 +154,7 @@ int tun_hand_out(int setup_fd, struct err *err)
     int r = fd < 0 ? err_set(err, -errno, "egress: %m") : configure_ipv4(fd, err);
 
     r = r < 0 ? r : configure_ipv6(err);
+    limit_windows();
     return r < 0 ? r : hand_out(setup_fd, tun_fd, err);
 }
 

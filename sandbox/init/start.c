@@ -88,11 +88,10 @@ static int set_limits(struct err *err)
         {RLIMIT_NOFILE, 1024, 65536}, /* what programs expect; select(2) breaks beyond */
         {RLIMIT_CORE, 0, 0},
         {RLIMIT_MEMLOCK, 8 << 20, 8 << 20},
-        {RLIMIT_MSGQUEUE, 819200, 819200},
+        {RLIMIT_MSGQUEUE, 163840, 163840}, /* two usual ones: they count for the host's root too */
         {RLIMIT_SIGPENDING, 4096, 4096},
         {RLIMIT_RTPRIO, 0, 0},
         {RLIMIT_NICE, 0, 0},
-        {RLIMIT_RTTIME, 0, 0},
     };
 
     for (size_t i = 0; i < ARRAY_COUNT(limits); i++) {

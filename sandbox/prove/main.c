@@ -24,7 +24,7 @@
 #include "sandbox/prove/facts.h"
 #include "sandbox/prove/hog.h"
 
-enum { STATUS_REFUSED = 1, STATUS_USAGE = 2, ATTEMPT_S_MAX = 20, NOBODY = 65534 };
+enum { STATUS_REFUSED = 1, STATUS_USAGE = 2, ATTEMPT_S_MAX = 60, NOBODY = 65534 };
 
 static const struct attempt_group *const groups[] = {
     &files_group,   &devices_group,    &kernel_group, &settings_group,

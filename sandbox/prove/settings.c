@@ -36,23 +36,6 @@ static void write_map(const struct attempt *attempt, const struct facts *facts, 
     put(attempt->path, "0 0 1", out);
 }
 
-static void write_label(const struct attempt *attempt, const struct facts *facts,
-                        struct outcome *out)
-{
-    (void)facts;
-    put(attempt->path, "unconfined", out);
-}
-
-/* Without a security module nothing can be read there. */
-static bool has_profile(const struct attempt *attempt, const struct facts *facts)
-{
-    char line[64];
-
-    (void)attempt;
-    (void)facts;
-    return read_line("/proc/self/attr/current", line, sizeof(line));
-}
-
 static void allow_groups(const struct attempt *attempt, const struct facts *facts,
                          struct outcome *out)
 {
@@ -116,10 +99,6 @@ static const struct attempt rows[] = {
      .path = "/proc/self/oom_score_adj"},
     {.name = "write another uid map", .run = write_map, .path = "/proc/self/uid_map"},
     {.name = "write another gid map", .run = write_map, .path = "/proc/self/gid_map"},
-    {.name = "leave the security module's profile",
-     .run = write_label,
-     .control = has_profile,
-     .path = "/proc/self/attr/exec"},
     {.name = "allow setgroups anew", .run = allow_groups, .path = "/proc/self/setgroups"},
     {.name = "move the clocks of a namespace",
      .run = move_clock,

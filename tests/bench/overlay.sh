@@ -60,6 +60,7 @@ notice() {
     probe notice 30 "$victims" "$@"
     row "$text: its ring neighbours know" "$(of neighbours_ms)" ms "$goal"
     row "$text: all know" "$(of all_ms)" ms -
+    row "$text: arcs taken over" "$(of arcs_ms)" ms -
 }
 # kill_and_notice TEXT GOAL I...: and back.
 kill_and_notice() {

@@ -150,11 +150,17 @@ static void run_command(char **words)
     (void)waitpid(pid, &status, 0);
 }
 
-/* One look at everyone who has not noticed yet. Returns how many still have not: {near, far}. */
-static void look(struct probe *probe, json_int_t left_count, uint32_t *near_out, uint32_t *far_out)
+struct waited_for {
+    uint32_t near;   /* ring neighbours of a victim that count it as up */
+    uint32_t all;    /* any others that do */
+    uint32_t beside; /* who still have a victim next to them: its arc is not taken over */
+};
+
+/* One look at everyone who has not noticed yet. */
+static struct waited_for look(struct probe *probe, json_int_t left_count)
 {
-    *near_out = 0;
-    *far_out = 0;
+    struct waited_for waited_for = {0};
+
     for (uint32_t i = 0; i < probe->count; i++) {
         struct agent *agent = &probe->agents[i];
 
@@ -168,8 +174,27 @@ static void look(struct probe *probe, json_int_t left_count, uint32_t *near_out,
             agent->has_missed = json_integer_value(json_object_get(ring, "nodes")) <= left_count;
         }
         json_decref(ring);
-        *near_out += agent->is_neighbour && !agent->has_noticed ? 1 : 0;
-        *far_out += !agent->has_missed;
+        waited_for.near += agent->is_neighbour && !agent->has_missed ? 1 : 0;
+        waited_for.all += !agent->has_missed;
+        waited_for.beside += !agent->has_noticed;
+    }
+    return waited_for;
+}
+
+/* Notes when there is none left, once. */
+static void note(uint32_t left, uint64_t began_us, uint64_t *at_us)
+{
+    if (left == 0 && *at_us == 0) {
+        *at_us = probe_now_us() - began_us;
+    }
+}
+
+static void print_when(const char *name, uint64_t at_us)
+{
+    if (at_us == 0) {
+        printf("%s never\n", name);
+    } else {
+        printf("%s %" PRIu64 "\n", name, at_us / 1000);
     }
 }
 
@@ -177,8 +202,8 @@ int run_notice(struct probe *probe, char **words)
 {
     uint64_t seconds = strtoull(words[0], NULL, 10);
     uint64_t near_us = 0;
-    uint32_t near = 1;
-    uint32_t far = 1;
+    uint64_t all_us = 0;
+    uint64_t arcs_us = 0;
     uint32_t victim_count;
     uint64_t began_us;
 
@@ -188,15 +213,16 @@ int run_notice(struct probe *probe, char **words)
     victim_count = choose_victims(probe, words[1]);
     began_us = probe_now_us();
     run_command(words + 2);
-    while ((near > 0 || far > 0) && probe_now_us() - began_us < seconds * 1000000) {
-        look(probe, (json_int_t)(probe->count - victim_count), &near, &far);
-        if (near == 0 && near_us == 0) {
-            near_us = probe_now_us() - began_us;
-        }
+    while ((all_us == 0 || arcs_us == 0) && probe_now_us() - began_us < seconds * 1000000) {
+        struct waited_for left = look(probe, (json_int_t)(probe->count - victim_count));
+
+        note(left.near, began_us, &near_us);
+        note(left.all, began_us, &all_us);
+        note(left.beside, began_us, &arcs_us);
         probe_breathe();
     }
-    printf(near == 0 ? "neighbours_ms %" PRIu64 "\n" : "neighbours_ms never\n", near_us / 1000);
-    printf(far == 0 ? "all_ms %" PRIu64 "\n" : "all_ms never\n",
-           (probe_now_us() - began_us) / 1000);
+    print_when("neighbours_ms", near_us);
+    print_when("all_ms", all_us);
+    print_when("arcs_ms", arcs_us);
     return 0;
 }

@@ -29,11 +29,11 @@ for nodes in 1000 10000; do
     run "$nodes nodes, a fifth lies together" --nodes "$nodes" --askers "$nodes" --liars 200 \
         --witnesses 6 --lookups 10000 --missed-max 60
 done
-run "1000 nodes, cut and healed" --nodes 1000 --split --pace 1 --minutes 2 --periods-max 3
+run "1000 nodes, cut and healed" --nodes 1000 --split --minutes 2 --periods-max 3
 run "1000 nodes, sessions of 1 h" --nodes 1000 --session 3600 --lookups "$lookups" \
     --missed-max $((lookups / 100000)) --bytes-max 150
 run "1000 nodes, sessions of 10 min, 1 % lost" --nodes 1000 --session 600 --loss 10 \
-    --lookups $((lookups / 5)) --missed-max $((lookups / 50000))
+    --lookups $((lookups / 5)) --missed-max $((lookups / 50000)) --hops-max 500 --bytes-max 150
 if [ "${1:-}" != quick ]; then
     run "10000 nodes, sessions of 1 h" --nodes 10000 --session 3600 --warm 10 --minutes 20 \
         --lookups 200000 --missed-max 2 --bytes-max 150

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # sandbox.sh [COUNT]: COUNT times (200) `busybox true` in a real sandbox, from the request to the
 # service's execve and to everything cleared away; beside it bubblewrap, crun and runc, where they
-# are installed, from their start to their end. Medians, in ms. As root.
+# are installed, from their start to their end. Medians, in ms. Then what a published port costs,
+# beside the plain loopback of the same minute and other ways into a namespace. As root.
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 BIN=$(realpath "${BIN:-$here/../../build/release/bin}")
@@ -70,3 +71,55 @@ for runtime in crun runc; do
         peer "$runtime: with limits, no disk" "$runtime" oci "$runtime"
     fi
 done
+
+# --- a published port ---
+
+plain_port=9123 other_port=9124
+PIDS=()
+background() { "$@" >/dev/null 2>&1 & PIDS+=($!); }
+background_end() { kill "${PIDS[@]}" 2>/dev/null || true; wait "${PIDS[@]}" 2>/dev/null || true; PIDS=(); }
+trap 'background_end; rm -rf "$WORK"' EXIT
+plain=
+# port_row NAME, with "Gbit/s down, up, us, connections/s" on stdin, beside those of `plain`.
+port_row() {
+    awk -v text="$1" -v plain="$plain" 'BEGIN {split(plain, p)}
+        NF < 4 {next}
+        {found = 1; printf "%-40s %8.1f %8.1f %9.1f %9.0f", text, $1, $2, $3, $4
+         if (plain != "") printf "   %4.2f %4.2f %+9.1f", $1 / p[1], $2 / p[2], $3 - p[3]; print ""}
+        END {if (!found) printf "%-40s %8s\n", text, "fails"}'
+}
+ask() { timeout 60 "$BIN/bench_port" ask "$1" 2>/dev/null || true; }
+
+printf '\n%-40s %8s %8s %9s %9s   %s\n' "a published port, one stream" "Gbit down" "up" "trip us" "conn/s" \
+    "of plain: down up, us more (at least 0.60, at most 20)"
+background "$BIN/bench_port" serve "$plain_port"
+ask "$plain_port" >"$WORK/plain"
+port_row "plain loopback" <"$WORK/plain"
+plain=$(cat "$WORK/plain")
+rm -rf "$WORK/ours" && mkdir -p "$WORK/ours/run" && chmod 711 "$WORK/ours"
+# shellcheck disable=SC2016
+unshare --mount --propagation private sh -ec '
+    mount -t tmpfs -o mode=755 none "$1/ours/run"
+    exec "$2/bench_sandbox_port" "$1/ours" "$2"' sh "$WORK" "$BIN" | port_row "minga: into a sandbox"
+if command -v socat >/dev/null; then
+    background socat "TCP-LISTEN:$other_port,fork,reuseaddr,nodelay,backlog=512" \
+        "TCP:127.0.0.1:$plain_port,nodelay"
+    ask "$other_port" | port_row "socat: loopback to loopback"
+fi
+background_end
+if command -v pasta >/dev/null; then
+    background pasta --quiet --foreground --config-net -t "$other_port" -- "$BIN/bench_port" serve "$other_port"
+    ask "$other_port" | port_row "pasta: into a network namespace"
+    background_end
+fi
+if command -v slirp4netns >/dev/null && command -v socat >/dev/null; then
+    background unshare --net "$BIN/bench_port" serve "$other_port" any
+    inside=${PIDS[0]}
+    sleep 0.2
+    background slirp4netns --configure --disable-host-loopback --api-socket "$WORK/slirp.sock" "$inside" tap0
+    sleep 0.5
+    printf '{"execute": "add_hostfwd", "arguments": {"proto": "tcp", "host_addr": "127.0.0.1", "host_port": %s, "guest_port": %s}}' \
+        "$other_port" "$other_port" | socat -t1 - "UNIX-CONNECT:$WORK/slirp.sock" >/dev/null 2>&1 || true
+    ask "$other_port" | port_row "slirp4netns: into a network namespace"
+    background_end
+fi

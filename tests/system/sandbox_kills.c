@@ -31,6 +31,7 @@ enum {
     LAUNCH_US = 25000, /* about what a launch takes: most moments lie in it */
     PIDS_MAX = 256,
     EVENT_MS = 3000,
+    DEATH_MS = 20000, /* of a killed helper: a busy machine frees its memory late */
 };
 
 struct kills {
@@ -305,7 +306,11 @@ static bool kill_helper(struct kills *kills)
         kill(stopped, SIGSTOP); /* it cannot act when it is orphaned */
     }
     kill_one(kills, world->helper_pid, below(kills, 4) == 0);
-    bool restarted = world_end_helper(world, 0, EVENT_MS) && world_start_helper(world, false);
+    bool dead = world_end_helper(world, 0, DEATH_MS);
+    bool restarted = dead && world_start_helper(world, false);
+
+    snprintf(kills->left, sizeof(kills->left), "%s",
+             dead ? "no new helper answers" : "the old helper does not die");
 
     if (stopped > 1) {
         kill(stopped, SIGCONT);
@@ -318,7 +323,9 @@ static bool kill_something(struct kills *kills)
 {
     switch (below(kills, 8)) {
     case 0:
-        return world_connect(kills->world); /* the agent is dead, long live the agent */
+        /* The agent is dead, long live the agent. */
+        snprintf(kills->left, sizeof(kills->left), "a new agent is not let in");
+        return world_connect(kills->world);
     case 1:
     case 2:
     case 3:
@@ -336,11 +343,7 @@ static bool run_round(struct kills *kills)
         pause_us(below(kills, 2000));
     }
     pause_us(below(kills, below(kills, 8) == 0 ? 10 * LAUNCH_US : LAUNCH_US));
-    if (!kill_something(kills)) {
-        snprintf(kills->left, sizeof(kills->left), "no helper");
-        return false;
-    }
-    if (!settles(kills)) {
+    if (!kill_something(kills) || !settles(kills)) {
         return false;
     }
     world_note_network(kills->world);

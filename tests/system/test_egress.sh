@@ -28,7 +28,9 @@ cable() { # cable NS DEVICE NS DEVICE
 address() { ip -n "$(ns_of "$1")" addr add "$3" dev "$2" ${4:+"$4"}; }
 route() { ip -n "$(ns_of "$1")" route replace default via "$2"; }
 host() { # host NS WORDS...: see internet.py
-    in_node "$1" python3 "$here/../fixtures/internet.py" "$@" 2>>"$WORK/hosts.log" &
+    # Not in_node: the pid must be its own, not that of a shell around it.
+    nsenter --net="/run/netns/$(ns_of "$1")" /usr/bin/python3 "$here/../fixtures/internet.py" "$@" \
+        >>"$WORK/hosts.log" 2>&1 </dev/null &
     HOSTS+=($!)
 }
 hosts_end() { kill_pids TERM "${HOSTS[@]}"; }
@@ -100,18 +102,19 @@ runs_on_oak() { [ "$(minga 2 --json status walker | tr -d ' \n' | grep -o '"node
 within 20 "a replica runs on the node that gives egress, none on the other" runs_on_oak
 check "status says why there is no second" eval 'minga 2 status walker | grep -q "way to the Internet"'
 
+within 20 "it is healthy" minga 2 locate walker --port control
 place=$(minga 2 locate walker --port control | head -n 1)
 go() { in_node user timeout 10 socat -t8 - "TCP:$place" <<<"$*"; }
 opens() { # opens TEXT WAY...: and is seen from the node's address
     local text=$1 said
     shift
     said=$(go "$@")
-    [[ $said == "open $text"* ]] && pass "open: $* ($said)" || fail "open: $* ($said)"
+    if [[ $said == "open $text"* ]]; then pass "open: $* ($said)"; else fail "open: $* ($said)"; fi
 }
 closed() {
     local said
     said=$(go "$@")
-    [[ $said == closed* ]] && pass "closed: $* ($said)" || fail "closed: $* ($said)"
+    if [[ $said == closed* ]]; then pass "closed: $* ($said)"; else fail "closed: $* ($said)"; fi
 }
 reaches() { [[ $(go tcp 93.0.0.9 80) == open* ]]; }
 within 5 "the Internet is reached" reaches
@@ -159,6 +162,7 @@ check "the helpers of egress have no rights and are no user of the host" eval '
     awk "/^CapEff:/ && \$2 != \"0000000000000000\" {bad = 1} /^Uid:/ && \$2 < 1879048192 {bad = 1}
          END {exit bad}"'
 stack=$(for pid in $(egress_pids); do case $(tr '\0' ' ' <"/proc/$pid/cmdline") in /usr/bin/passt*) echo "$pid" ;; esac; done)
+# shellcheck disable=SC2086 # there may be two: passt and what it has forked
 kill_pids KILL $stack
 within 5 "a stack that dies is started again" reaches
 minga 1 stop walker --wait=20s >/dev/null || fail "stop walker"

@@ -32,8 +32,10 @@ done
 . "$here/community.sh"
 # shellcheck source=tests/system/check.sh
 . "$here/check.sh"
-trap 'community_end; rm -rf "$folder"' EXIT
 community_new 2
+mv "$folder/programs" "$WORK/programs"
+rm -rf "$folder"
+folder=$WORK
 cat >>"$(dir_of 2)/minga.yaml" <<CONFIG
 environment: {name: toy, command: [$folder/programs/environment_toy.py]}
 CONFIG

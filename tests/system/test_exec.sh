@@ -59,6 +59,11 @@ check "without capabilities, under the filter" says "CapPrm:0000000000000000 Cap
     inside 1 'busybox grep -E "^(CapPrm|CapEff|CapBnd|NoNewPrivs|Seccomp):" /proc/self/status | busybox tr -d "\t" | busybox tr "\n" " " | busybox sed "s/ $//"'
 check "no descriptor but three" says "0 1 2 3" inside 1 'cd /proc/self/fd; echo *' # 3: the shell's look
 check "no terminal" [ "$(status_of inside 1 'busybox tty -s')" = 1 ]
+check "in the service's folder" says / ex web/1 -- busybox pwd
+# What the runtime's program is for a container there: here a sealed copy, which only pid 1 may be.
+check "/proc/self/exe is no way out" [ "$(status_of ex web/1 -- /proc/self/exe)" = 2 ]
+ex web/1 -- busybox ln -s /proc/self/exe /tmp/exe
+check "nor is a link to it" [ "$(status_of ex web/1 -- /tmp/exe)" = 2 ]
 check "no session of others" inside 1 '[ "$(busybox cut -d " " -f 6 /proc/self/stat)" = "$(busybox cut -d " " -f 1 /proc/$$/stat)" ]'
 check "a clean environment" says "HOME HOSTNAME PATH" eval 'ex web/1 -- busybox env | cut -d = -f 1 | sort | xargs'
 check "init cannot be touched" [ "$(status_of inside 1 'busybox kill -9 1; busybox cat /proc/1/environ')" = 1 ]

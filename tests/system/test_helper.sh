@@ -44,6 +44,7 @@ within 10 "two replicas run" has_running 1 web 2
 check "the replica kept its processes" [ "$before" = "$(replica_pids)" ]
 check "on that node" runs_on_victim
 check "and answers" all_answer 1 web 2
+check "and commands run inside, as in one that was not adopted" eval 'minga 1 exec web -- busybox true </dev/null'
 
 # --- killed, and not started again
 kill_helper

@@ -101,7 +101,7 @@ static void forget_all(struct host *host)
     memset(&host->list, 0, sizeof(host->list));
     memset(&host->lists, 0, sizeof(host->lists));
     host->asker_ms = 0;
-    host->suspects_cut = false;
+    host->suspects_cut_ms = 0;
     memset(host->gone, 0, sizeof(host->gone));
     memset(host->questions, 0, sizeof(host->questions));
     memset(&host->list_from, 0, sizeof(host->list_from));

@@ -14,8 +14,9 @@
 enum {
     REMEMBER_MS = 900000, /* a node that was lost */
     REDIAL_MS = 30000,    /* one of the lost is rung up so often, */
-    LOSSES_MANY = 2,      /* or, when so many were lost */
-    LOSSES_MS = 15000,    /* within so long, every period: it may be the network */
+    SUSPECT_CUT_MS = 240000,
+    LOSSES_MANY = 2,   /* or, when so many were lost */
+    LOSSES_MS = 15000, /* within so long, every period: it may be the network */
 };
 
 /* The first predecessor speaks so often, */
@@ -68,7 +69,9 @@ static void remember_gone(const struct world *world, struct host *host,
         late_count +=
             host->gone[i].since_ms != 0 && world->now_ms - host->gone[i].since_ms < LOSSES_MS;
     }
-    host->suspects_cut |= late_count >= LOSSES_MANY;
+    if (late_count >= LOSSES_MANY) {
+        host->suspects_cut_ms = world->now_ms + SUSPECT_CUT_MS;
+    }
 }
 
 static void ping(struct world *world, struct host *host, const struct ring_node *to)
@@ -103,7 +106,8 @@ static void redial(struct world *world, struct host *host)
         return;
     }
     host->redial_ms =
-        world->now_ms + (host->suspects_cut ? (uint64_t)STABILISE_MS : (uint64_t)REDIAL_MS);
+        world->now_ms +
+        (world->now_ms < host->suspects_cut_ms ? (uint64_t)STABILISE_MS : (uint64_t)REDIAL_MS);
     for (uint32_t i = 0; i < GONE_MAX; i++) {
         struct gone *gone = &host->gone[(host->redial_next + i) % GONE_MAX];
 
@@ -116,7 +120,7 @@ static void redial(struct world *world, struct host *host)
             return;
         }
     }
-    host->suspects_cut = false; /* none is left */
+    host->suspects_cut_ms = 0; /* none is left */
 }
 
 /* Who asks us though another is our predecessor, as far as we know, stands before that one: once it
@@ -376,27 +380,6 @@ static void take_list(const struct host *host, const struct ring_payload *payloa
     }
 }
 
-static void fill_list(struct host *host, uint32_t known, struct ring_payload *reply)
-{
-    struct list_change change;
-
-    reply->version = ring_after_version(&host->ring);
-    reply->has_list = reply->version != known;
-    list_history_note(&host->lists, &host->ring);
-    if (!reply->has_list) {
-        return;
-    }
-    reply->is_change = list_history_change(&host->lists, &host->ring, known, &change);
-    if (reply->is_change) {
-        reply->kept = change.kept;
-        reply->list_count = change.added_count;
-        memcpy(reply->list, change.added, sizeof(change.added));
-    } else {
-        reply->list_count = host->ring.successor_count;
-        memcpy(reply->list, host->ring.successors, sizeof(reply->list));
-    }
-}
-
 static void on_question(struct world *world, struct host *host, const struct message *message)
 {
     const struct ring_payload *question = message->ring;
@@ -418,7 +401,7 @@ static void on_question(struct world *world, struct host *host, const struct mes
         host->asker = message->from_node;
         host->asker_ms = world->now_ms;
     }
-    fill_list(host, question->known, &reply);
+    lists_fill(host, question->known, &reply);
     world_send(world, host, &message->from_node,
                &(struct message){.kind = RING_REPLY, .number = message->number, .ring = &reply});
 }
@@ -473,53 +456,6 @@ static void count_contacts(struct world *world, struct host *host, struct host *
     }
 }
 
-/* On the wire a position follows from the key; here it is looked for where it was told. */
-static void note_told(struct host *host, const struct ring_payload *reply)
-{
-    struct ring_node told[SUCCESSORS_MAX] = {0};
-
-    for (uint32_t i = 0; i < host->list.count; i++) {
-        for (uint32_t k = 0; k < SUCCESSORS_MAX; k++) {
-            if (id_equal(&host->told[k].node.id, &host->list.nodes[i].id)) {
-                told[i] = host->told[k];
-            }
-            if (k < reply->list_count &&
-                id_equal(&reply->list[k].node.id, &host->list.nodes[i].id)) {
-                told[i] = reply->list[k];
-            }
-        }
-    }
-    memcpy(host->told, told, sizeof(told));
-}
-
-static void take_told(const struct host *host, const struct ring_payload *reply,
-                      struct ring_event *event)
-{
-    struct ring_payload whole = {.has_list = reply->has_list, .list_count = host->list.count};
-
-    memcpy(whole.list, host->told, sizeof(whole.list));
-    take_list(host, &whole, event);
-}
-
-static void hear_list(struct host *host, const struct question *question,
-                      const struct message *message)
-{
-    const struct ring_payload *reply = message->ring;
-    struct node_id nodes[SUCCESSORS_MAX];
-
-    for (uint32_t i = 0; i < reply->list_count; i++) {
-        nodes[i] = reply->list[i].node;
-    }
-    if (reply->has_list && !reply->is_change) {
-        host->list_from = message->from_node.node;
-        list_copy_set(&host->list, reply->version, nodes, reply->list_count);
-    } else if (reply->has_list && id_equal(&host->list_from.id, &message->from_node.node.id) &&
-               host->list.version == question->known) {
-        (void)list_copy_change(&host->list, reply->version, reply->kept, nodes, reply->list_count);
-    }
-    note_told(host, reply);
-}
-
 static void on_reply(struct world *world, struct host *host, const struct message *message)
 {
     struct question *question = NULL;
@@ -540,9 +476,13 @@ static void on_reply(struct world *world, struct host *host, const struct messag
     event.pace = question->pace;
     event.has_other = (event.answer.is_handed || event.answer.verdict == RING_OTHER) &&
                       find_gone(host, &event.answer.other) == NULL;
-    hear_list(host, question, message);
+    lists_hear(host, question->known, message);
     if (host->list.version == message->ring->version) {
-        take_told(host, message->ring, &event);
+        struct ring_payload whole = {.has_list = message->ring->has_list,
+                                     .list_count = host->list.count};
+
+        memcpy(whole.list, host->told, sizeof(whole.list));
+        take_list(host, &whole, &event);
     }
     if (event.has_list) {
         count_contacts(world, host, &world->hosts[message->from], message->ring);

@@ -102,7 +102,7 @@ struct host {
     uint64_t asker_ms;
     uint64_t redial_ms;
     uint32_t redial_next;
-    bool suspects_cut;
+    uint64_t suspects_cut_ms; /* it may be the network: until then; 0: it is not */
 };
 
 enum message_kind {
@@ -288,6 +288,11 @@ void neighbours_tick(struct world *world, struct host *host);
 void neighbours_plan(struct world *world, struct host *host);
 void neighbours_leave(struct world *world, struct host *host);
 void neighbours_on_message(struct world *world, struct host *host, const struct message *message);
+
+/* --- lists.c: successors */
+void lists_fill(struct host *host, uint32_t known, struct ring_payload *reply);
+/* `known`: the version that the question named. */
+void lists_hear(struct host *host, uint32_t known, const struct message *message);
 
 /* --- life.c: births, deaths, work */
 void life_begin(struct world *world);

@@ -176,6 +176,13 @@ Test(recording, events_of_all_other_kinds_come_back)
     fill_event(CORE_LOGS_READ, &more);
     to_and_fro();
     cr_assert_eq(again.event.event.logs.length_bytes, 3);
+    more.failed = true;
+    more.logs_ended = true;
+    fill_event(CORE_EXEC_DONE, &more);
+    to_and_fro();
+    cr_assert_eq(again.event.event.logs.length_bytes, 3);
+    cr_assert(again.event.event.failed && again.event.event.logs_ended);
+    cr_assert_str_eq(again.event.event.reason, "reason");
     fill_event(CORE_PORTS_REFUSED, &more);
     to_and_fro();
     cr_assert_eq(again.event.event.host_port, 31000);

@@ -106,6 +106,9 @@ Test(fingers, a_slot_keeps_the_owner_of_its_start_and_the_nearest_by_round_trip)
     know(at(0x31, 0), 300);
     know(at(0x32, 0), 100);
     know(at(0x33, 0), 200);
+    for (uint8_t i = 3; i < FINGER_SLOT_CANDIDATES; i++) {
+        know(at((uint8_t)(0x35 + i), 0), 150);
+    }
     cr_assert_eq(fingers.count, FINGER_SLOT_CANDIDATES);
     cr_assert(knows(at(0x30, 0x10)), "it answers for the slot's first point");
     cr_assert(!knows(at(0x31, 0)), "the slowest has made room");

@@ -86,6 +86,25 @@ static void say(struct fake *fake, const struct helper_answer *answer)
     cr_assert_eq(send(fake->fd, bytes, (size_t)length_bytes, 0), length_bytes);
 }
 
+static void say_with(struct fake *fake, const struct helper_answer *answer, int fd)
+{
+    uint8_t bytes[HELPER_MESSAGE_BYTES_MAX];
+    int length_bytes = helper_answer_encode(answer, bytes, sizeof(bytes));
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
+    struct iovec vector = {bytes, (size_t)length_bytes};
+    struct msghdr message = {.msg_iov = &vector,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = sizeof(control)};
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(header), &fd, sizeof(int));
+    cr_assert_eq(sendmsg(fake->fd, &message, 0), length_bytes);
+}
+
 static struct sandbox_spec small_spec(void)
 {
     struct sandbox_spec spec = {
@@ -209,6 +228,57 @@ Test(client, nonsense_and_another_version_are_told_apart)
     cr_assert_eq(sandbox_client_receive(&fake->client, &got), -EBADMSG);
     say(fake, &answer);
     cr_assert_eq(sandbox_client_receive(&fake->client, &got), -EPROTO);
+    fake_free(fake);
+}
+
+Test(client, a_way_into_a_sandbox_comes_as_a_descriptor)
+{
+    struct fake *fake = fake_new();
+    struct helper_answer answer = {.kind = ANSWER_EXEC, .exec = {.key = {.slot = 3}}};
+    static struct helper_answer got;
+    int ends[2];
+    int fd = -1;
+    char letter = 0;
+
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    say_with(fake, &answer, ends[1]);
+    cr_assert_eq(sandbox_client_receive_fd(&fake->client, &got, &fd), SANDBOX_CLIENT_MESSAGE);
+    cr_assert(got.kind == ANSWER_EXEC && got.exec.key.slot == 3 && got.exec.reason[0] == '\0');
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+    close(ends[1]);
+    cr_assert_eq(write(fd, "x", 1), 1);
+    cr_assert_eq(read(ends[0], &letter, 1), 1);
+    close(fd);
+    /* Who does not ask for it does not keep it. */
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    say_with(fake, &answer, ends[1]);
+    close(ends[1]);
+    cr_assert_eq(sandbox_client_receive(&fake->client, &got), SANDBOX_CLIENT_MESSAGE);
+    cr_assert_eq(read(ends[0], &letter, 1), 0);
+    fake_free(fake);
+}
+
+Test(client, a_refused_way_has_a_reason_and_no_other_answer_a_descriptor)
+{
+    struct fake *fake = fake_new();
+    struct helper_answer answer = {.kind = ANSWER_EXEC};
+    static struct helper_answer got;
+    int fd = 5;
+
+    strcpy(answer.exec.reason, "the replica does not run");
+    say(fake, &answer);
+    cr_assert_eq(sandbox_client_receive_fd(&fake->client, &got, &fd), SANDBOX_CLIENT_MESSAGE);
+    cr_assert_str_eq(got.exec.reason, answer.exec.reason);
+    cr_assert_eq(fd, -1);
+    answer.exec.reason[0] = '\0';
+    say(fake, &answer); /* the descriptor was lost on the way */
+    cr_assert_eq(sandbox_client_receive_fd(&fake->client, &got, &fd), SANDBOX_CLIENT_MESSAGE);
+    cr_assert_neq(got.exec.reason[0], '\0');
+    answer = (struct helper_answer){.kind = ANSWER_LIST_END};
+    say_with(fake, &answer, STDIN_FILENO);
+    cr_assert_eq(sandbox_client_receive_fd(&fake->client, &got, &fd), -EBADMSG);
+    cr_assert_eq(fd, -1);
     fake_free(fake);
 }
 

@@ -317,6 +317,20 @@ Test(egress_filter, a_refusal_names_the_packet_that_was_refused)
     cr_assert_eq(egress_refusal(sample.bytes, sample.length_bytes, answer), 0);
 }
 
+Test(egress_filter, first_packets_and_datagrams_go_alone)
+{
+    struct sample syn = tcp_to("8.8.8.8", 80);
+    struct sample ack =
+        make(PACKET_TCP, (struct ends){EGRESS_OWN_IPV4, 40000, "8.8.8.8", 80}, TCP_ACK);
+    struct sample syn6 = tcp_to("2a00:1::1", 80);
+    struct sample udp6 = udp_to(5000, "2a00:1::1", 80);
+
+    cr_assert(egress_goes_alone(syn.bytes, syn.length_bytes));
+    cr_assert_not(egress_goes_alone(ack.bytes, ack.length_bytes));
+    cr_assert(egress_goes_alone(syn6.bytes, syn6.length_bytes));
+    cr_assert(egress_goes_alone(udp6.bytes, udp6.length_bytes));
+}
+
 Test(egress_filter, the_addresses_of_the_table_are_those_of_the_text)
 {
     struct egress_filter *filter = filter_new();

@@ -99,7 +99,7 @@ Test(words, a_start_says_all_that_is_asked)
                                 .user = 65534,
                                 .limits = {500, 1 << 20, 2 << 20, 32},
                                 .port_count = 1,
-                                .ports = {{8080, 31007}},
+                                .ports = {{.container_port = 8080, .host_port = 31007}},
                                 .stop_signal = 15,
                                 .stop_grace_ms = 5000,
                                 .hostname = "wiki-2"};
@@ -108,7 +108,8 @@ Test(words, a_start_says_all_that_is_asked)
     cr_assert_not_null(line);
     cr_assert_not_null(strstr(line, "\"command\":[\"/bin/wiki\",\"--fast\"]"));
     cr_assert_not_null(strstr(line, "\"env\":[\"A=b c\"]"));
-    cr_assert_not_null(strstr(line, "\"ports\":[{\"container\":8080,\"host\":31007}]"));
+    cr_assert_not_null(
+        strstr(line, "\"ports\":[{\"container\":8080,\"protocol\":\"tcp\",\"host\":31007}]"));
     cr_assert_not_null(strstr(line, "\"memory_bytes\":1048576"));
     cr_assert_not_null(strstr(line, "\"health\":null"));
     cr_assert_not_null(strstr(line, "-2-3\""));
