@@ -30,8 +30,8 @@ enum {
     RING_ALONE_MS = 2 * ABSENT_MS, /* joining, and nobody is heard: alone */
     RING_NEWCOMER_MS = 300,        /* a newcomer that does not ask again is forgotten */
     RING_PACE_MAX = 3,             /* of all who keep a part of a large community only */
-    RING_CALM_MS = 3000,           /* so long without a change at its ends, a node slows down by one */
-    RING_STALL_MS = ABSENT_MS,     /* no event for longer: we slept */
+    RING_CALM_MS = 3000,       /* so long without a change at its ends, a node slows down by one */
+    RING_STALL_MS = ABSENT_MS, /* no event for longer: we slept */
     RING_EFFECTS_MAX = 8,
 };
 
@@ -132,7 +132,7 @@ struct ring {
 
     /* One exchange takes `pace` seconds, and its lease lasts so much longer. A node slows down where
      * its ends stay as they are, and is back at once when they change. */
-    uint32_t pace_max;     /* by the size of the community; never falls below 1 */
+    uint32_t pace_max; /* by the size of the community; never falls below 1 */
     uint32_t pace;
     uint32_t paces;        /* the greatest pace ever heard of: no lease is longer; never falls */
     uint64_t changed_ms;   /* the last change of keeper, predecessor or lease; or slowing down */

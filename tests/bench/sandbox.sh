@@ -3,7 +3,7 @@
 # sandbox.sh [COUNT]: COUNT times (200) `busybox true` in a real sandbox, from the request to the
 # service's execve and to everything cleared away; beside it bubblewrap, crun and runc, where they
 # are installed, from their start to their end. Medians, in ms. Then what a published port costs,
-# beside the plain loopback of the same minute and other ways into a namespace. As root.
+# beside the plain loopback of the same minute and socat. As root.
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 BIN=$(realpath "${BIN:-$here/../../build/release/bin}")
@@ -107,19 +107,3 @@ if command -v socat >/dev/null; then
     ask "$other_port" | port_row "socat: loopback to loopback"
 fi
 background_end
-if command -v pasta >/dev/null; then
-    background pasta --quiet --foreground --config-net -t "$other_port" -- "$BIN/bench_port" serve "$other_port"
-    ask "$other_port" | port_row "pasta: into a network namespace"
-    background_end
-fi
-if command -v slirp4netns >/dev/null && command -v socat >/dev/null; then
-    background unshare --net "$BIN/bench_port" serve "$other_port" any
-    inside=${PIDS[0]}
-    sleep 0.2
-    background slirp4netns --configure --disable-host-loopback --api-socket "$WORK/slirp.sock" "$inside" tap0
-    sleep 0.5
-    printf '{"execute": "add_hostfwd", "arguments": {"proto": "tcp", "host_addr": "127.0.0.1", "host_port": %s, "guest_port": %s}}' \
-        "$other_port" "$other_port" | socat -t1 - "UNIX-CONNECT:$WORK/slirp.sock" >/dev/null 2>&1 || true
-    ask "$other_port" | port_row "slirp4netns: into a network namespace"
-    background_end
-fi

@@ -21,8 +21,8 @@ static void check_storm(struct world *world)
         (uint64_t)world->node_count * world->node_count * PAIR_MESSAGES_MAX + STORM_MESSAGES_MIN;
 
     uint64_t most_count;
-    uint32_t most = traffic_most(&world->network.traffic, &world->checker.traffic_when_looked,
-                                 &most_count);
+    uint32_t most =
+        traffic_most(&world->network.traffic, &world->checker.traffic_when_looked, &most_count);
 
     world->checker.sent_when_looked = world->network.sent_count;
     world->checker.traffic_when_looked = world->network.traffic;

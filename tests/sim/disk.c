@@ -153,6 +153,7 @@ static void run_written(struct world *world, struct event *event)
 static void run_power_off(struct world *world, struct event *event)
 {
     world_trace(world, "==== %s loses power as it writes", world->nodes[event->node].name);
+    world->nodes[event->node].disk.has_crashed = true;
     world_power_off(world, event->node);
 }
 

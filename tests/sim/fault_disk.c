@@ -61,9 +61,14 @@ static void begin_crash_write(struct world *world, const struct fault *fault, ui
 
 static void end_crash_write(struct world *world, const struct fault *fault, uint32_t node)
 {
+    struct disk *disk = &world->nodes[node].disk;
+
     (void)fault;
-    world->nodes[node].disk.crash_write = 0;
-    world_start(world, node);
+    disk->crash_write = 0;
+    if (disk->has_crashed) { /* else it may be off for another reason */
+        disk->has_crashed = false;
+        world_start(world, node);
+    }
 }
 
 /* ------------------------------------------------------------------ another disk */

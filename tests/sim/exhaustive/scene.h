@@ -67,4 +67,3 @@ void scene_restore(uint32_t node, const void *kept);
 /* NULL, or what is wrong: owners, the ring's shape, tables. `is_calm`: also what holds at the end. */
 const char *scene_problem(const struct scene *scene, bool is_calm);
 struct ring_key scene_position(uint32_t node);
-
