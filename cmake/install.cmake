@@ -3,7 +3,8 @@
 # The programs find each other by lying in one folder; people find theirs through links.
 
 set(MINGA_PROGRAMS_FOLDER lib/minga)
-install(TARGETS minga mingad minga-sandboxd minga-init minga-unpack minga-probe
+install(TARGETS minga mingad minga-sandboxd minga-init minga-egress minga-environment
+  minga-unpack minga-probe
   RUNTIME DESTINATION ${MINGA_PROGRAMS_FOLDER})
 install(CODE "
   set(root \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}\")
