@@ -129,6 +129,9 @@ for format in "${formats[@]}"; do
     case $format in
     deb) deb ;;
     rpm) rpm_package ;;
-    *) echo "packaging/build.sh: no such format: $format" >&2 && exit 2 ;;
+    *)
+        echo "packaging/build.sh: no such format: $format" >&2
+        exit 2
+        ;;
     esac
 done
