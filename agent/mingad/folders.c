@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "base/attributes.h"
@@ -176,11 +177,30 @@ static bool answers(const struct sockaddr_un *address)
     return fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0;
 }
 
+/* The socket that systemd passes. -ENOENT: it passes none. */
+static int take_passed(struct err *err)
+{
+    int count = sd_listen_fds(1);
+
+    if (count == 0) {
+        return -ENOENT;
+    }
+    if (count != 1 || sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_STREAM, 1, NULL, 0) <= 0 ||
+        fcntl(SD_LISTEN_FDS_START, F_SETFL, O_RDWR | O_NONBLOCK) < 0) {
+        return err_set(err, -EINVAL, "what systemd passes is not one listening UNIX socket");
+    }
+    return SD_LISTEN_FDS_START;
+}
+
 int folders_bind_control(const struct config *config, struct err *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     char path[FOLDERS_PATH_BYTES_MAX];
+    int passed_fd = take_passed(err);
 
+    if (passed_fd != -ENOENT) {
+        return passed_fd;
+    }
     join(config->run, "agent.sock", path);
     if (text_copy(address.sun_path, sizeof(address.sun_path), path) < 0) {
         return err_set(err, -ENAMETOOLONG, "%s: too long for a socket", path);

@@ -34,7 +34,8 @@ int folders_write_limits(const struct config *config, const struct contribution 
 void folders_helper_path(const struct config *config, char path_out[FOLDERS_PATH_BYTES_MAX]);
 
 /*
- * Binds RUN/agent.sock, open to every local user (rights are checked by peer credentials).
+ * RUN/agent.sock, open to every local user (rights are checked by peer credentials): the one that
+ * systemd listens on for us (mingad.socket), else bound here.
  * Returns the listening descriptor; -EADDRINUSE when another mingad answers there.
  */
 int folders_bind_control(const struct config *config, struct err *err);

@@ -1,0 +1,139 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
+# What test_package.sh has done in the guest; runs again after each reboot, with GUEST_MARK.
+# shellcheck disable=SC3043
+export HOME=/root
+failed=0
+check() {
+    local text="$1" output
+    shift
+    if output=$("$@" 2>&1); then
+        echo "ok - $text"
+    else
+        echo "not ok - $text"
+        printf '%s\n' "$output" | head -n 20 | sed 's/^/# /'
+        failed=1
+    fi
+}
+wait_for() { # SECONDS COMMAND...
+    local end=$(($(date +%s) + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ "$(date +%s)" -lt "$end" ] || { "$@"; return 1; }
+        sleep 0.2
+    done
+}
+units="mingad.socket minga-replicas.service minga-sandboxd.service mingad.service"
+active() {
+    local unit
+    for unit in $units; do systemctl -q is-active "$unit" || { systemctl status --no-pager "$unit"; return 1; }; done
+}
+running() { minga --json status web | jq -e '.services[0].running == 1'; }
+# The replica's program: the one process that the service's command started.
+replica_pid() { pgrep -f '^/bin/busybox httpd' | head -n 1; }
+same_pid() { [ -n "$pid" ] && [ "$(replica_pid)" = "$pid" ]; }
+answers() { curl -sf --max-time 3 "http://$(minga locate web --port http | head -n 1)/" | grep -q Minga; }
+group() { find /sys/fs/cgroup -type d -path '*minga-replicas.service/*' -name memory.max; }
+limit_of_replica() { # FILE: of the innermost group that has the replica's process
+    cat "/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$(replica_pid)/cgroup")/$1"
+}
+# The limit may stand at a group above.
+has_limit() { # FILE VALUE
+    local folder
+    folder=/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$(replica_pid)/cgroup")
+    while [ "$folder" != /sys/fs/cgroup ]; do
+        [ "$(cat "$folder/$1" 2>/dev/null)" != "$2" ] || return 0
+        folder=$(dirname "$folder")
+    done
+    return 1
+}
+make_bundle() {
+    mkdir -p /root/web/bin /root/web/www
+    cp /bin/busybox /root/web/bin/busybox
+    echo '<h1>Minga in a guest</h1>' >/root/web/www/index.html
+    cat >/root/web/service.yaml <<'YAML'
+name: web
+command: [/bin/busybox, httpd, -f, -p, "8080", -h, /www]
+resources: {cpu: 0.1, memory: 32M, disk: 16M, pids: 8}
+ports: [{name: http, container: 8080}]
+YAML
+}
+installed() {
+    export DEBIAN_FRONTEND=noninteractive
+    check "the package is installed" dpkg -i minga.deb
+    check "all units run" wait_for 10 active
+    check "no unit has failed" eval '[ -z "$(systemctl list-units --failed --no-legend)" ]'
+    check "what the units allow is little: mingad" eval 'systemd-analyze security --threshold=14 mingad.service'
+    check "what the units allow is little: minga-sandboxd" eval 'systemd-analyze security --threshold=54 minga-sandboxd.service'
+    check "a community is founded" minga community create allotment
+    make_bundle
+    check "a bundle is pushed" minga push /root/web
+    check "its replica runs" minga start web --wait=60s
+    pid=$(replica_pid)
+    check "and answers" wait_for 5 answers
+    check "the replica's memory has its limit" has_limit memory.max 33554432
+    check "the replica's processes have their limit" has_limit pids.max 8
+    check "the replica is in the unit that nobody restarts" grep -q minga-replicas.service "/proc/$pid/cgroup"
+}
+restarted() {
+    systemctl restart mingad.service
+    check "mingad is restarted: the replica's process stays" same_pid
+    check "mingad knows it again" wait_for 15 running
+    systemctl restart minga-sandboxd.service
+    check "minga-sandboxd is restarted: the replica's process stays" same_pid
+    check "all units run again" wait_for 10 active
+    check "it answers" wait_for 15 answers
+    kill -9 "$(systemctl show -p MainPID --value mingad.service)"
+    check "mingad is killed: systemd starts it again" wait_for 15 running
+    check "the replica's process stays" same_pid
+    kill -9 "$(systemctl show -p MainPID --value minga-sandboxd.service)"
+    check "minga-sandboxd is killed: systemd starts it again" wait_for 15 answers
+    check "the replica's process stays then, too" same_pid
+    check "mingad reloads" systemctl reload mingad.service
+    check "an upgrade is installed" dpkg -i newer.deb
+    check "all units run after it" wait_for 10 active
+    check "the replica's process stays over the upgrade" same_pid
+    check "mingad knows the replica after the upgrade" wait_for 15 running
+    check "the journal says nothing of secrets" eval '! journalctl -u mingad | grep -i "secret\|private key"'
+}
+booted() {
+    check "after a reboot all units run" wait_for 20 active
+    check "after a reboot the replica runs again" wait_for 60 running
+    check "and answers" wait_for 10 answers
+}
+cut() {
+    check "after a power cut all units run" wait_for 20 active
+    check "after a power cut the replica runs again" wait_for 60 running
+    check "what was pushed is there" eval 'minga services | grep -q "^web "'
+}
+removed() {
+    export DEBIAN_FRONTEND=noninteractive
+    echo "# changed here" >>/etc/minga/minga.yaml
+    check "the package is removed" dpkg -r minga
+    check "no process is left" eval '! pgrep -l "mingad|minga-"'
+    check "no replica is left" eval '[ -z "$(replica_pid)" ]'
+    check "no group is left" eval '[ -z "$(find /sys/fs/cgroup -name "minga*")" ]'
+    check "the configuration is kept" grep -q "changed here" /etc/minga/minga.yaml
+    check "the membership is kept" [ -d /var/lib/minga/agent ]
+    check "the package is purged" dpkg -P minga
+    check "nothing is left of it" eval '! find / -xdev -not -path "/proc/*" -not -path "/var/lib/guest/*" -name "*minga*" -not -path "/root/.config/*" -not -path "/var/lib/systemd/*" -not -path "/var/cache/*" | grep .'
+}
+case $GUEST_MARK in
+"")
+    installed
+    restarted
+    echo $failed >/var/lib/guest/failed
+    [ $failed = 0 ] || exit 1
+    exec guest-reboot rebooted
+    ;;
+rebooted)
+    booted
+    [ $failed = 0 ] || exit 1
+    exec guest-crash cut
+    ;;
+cut)
+    cut
+    removed
+    exit $failed
+    ;;
+esac
