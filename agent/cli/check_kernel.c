@@ -87,7 +87,11 @@ static int try_clone3(void)
     if (pid == 0) {
         _exit(0);
     }
-    return pid < 0 ? errno : (waitpid(pid, NULL, 0), 0);
+    if (pid < 0) {
+        return errno;
+    }
+    waitpid(pid, NULL, 0);
+    return 0;
 }
 
 static void probe_clone3(struct check_result *result)

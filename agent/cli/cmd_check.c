@@ -13,6 +13,7 @@ static const struct check_group *const groups[] = {&kernel_checks, &machine_chec
 static const char *const state_names[CHECK_STATES] = {
     [CHECK_HAVE] = "ok", [CHECK_MISSING] = "missing", [CHECK_UNKNOWN] = "unknown"};
 
+PRINTF_LIKE(3, 0)
 static void say(struct check_result *result, enum check_state state, const char *format,
                 va_list arguments)
 {

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "sandbox/prove/attempt.h"
 
+PRINTF_LIKE(3, 0)
 static void say(struct outcome *out, enum verdict verdict, const char *format, va_list arguments)
 {
     out->verdict = verdict;
