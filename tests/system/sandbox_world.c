@@ -354,7 +354,7 @@ struct sandbox_spec world_spec(struct world *world, const char *shell_command)
 void world_publish(struct world *world, struct sandbox_spec *spec, uint16_t container_port)
 {
     spec->ports[spec->port_count++] = (struct sandbox_port){
-        container_port, (uint16_t)(WORLD_PORT_FIRST + world->slot), SANDBOX_TCP};
+        container_port, (uint16_t)(WORLD_PORT_FIRST + world->slot % 100), SANDBOX_TCP};
 }
 
 static int listen_on(uint16_t port)
