@@ -4,7 +4,8 @@
  *
  * ZeroMQ names each connection by five bytes of its own, a zero and a counter, unless the peer
  * claims a name. We take no claimed ones (two peers with the same would shut each other out), so
- * the counter is the link's number and needs no table.
+ * the counter is the link's number and needs no table. It begins anew with each socket that is bound:
+ * which one it was stands before it, or an answer might go to whoever has the number by then.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -16,13 +17,13 @@
 
 enum { ROUTING_ID_BYTES = 5 };
 
-static int link_of(struct bytes routing, uint64_t *link_out)
+static int link_of(const struct transport *transport, struct bytes routing, uint64_t *link_out)
 {
     if (routing.length_bytes != ROUTING_ID_BYTES || routing.data[0] != 0) {
         return -EBADMSG;
     }
-    *link_out = (uint64_t)routing.data[1] << 24 | (uint64_t)routing.data[2] << 16 |
-                (uint64_t)routing.data[3] << 8 | routing.data[4];
+    *link_out = (uint64_t)transport->relieved_count << 32 | (uint64_t)routing.data[1] << 24 |
+                (uint64_t)routing.data[2] << 16 | (uint64_t)routing.data[3] << 8 | routing.data[4];
     return 0;
 }
 
@@ -35,12 +36,13 @@ static void routing_of(uint64_t link, uint8_t routing_out[ROUTING_ID_BYTES])
     routing_out[4] = (uint8_t)link;
 }
 
-static int to_event(struct frames *frames, struct overlay_event *event_out)
+static int to_event(const struct transport *transport, struct frames *frames,
+                    struct overlay_event *event_out)
 {
     struct overlay_event event = {.kind = OVERLAY_RECEIVED, .source.inbound = true};
 
     if (frames->is_overlong || frames->count < 2 ||
-        link_of(frame_bytes(frames, 0), &event.source.link) < 0) {
+        link_of(transport, frame_bytes(frames, 0), &event.source.link) < 0) {
         return -EBADMSG;
     }
     event.message = frame_bytes(frames, 1);
@@ -69,7 +71,7 @@ static void settle_router(struct watch *watch)
         if (watch->is_closed || frames_receive(watch->socket, &frames) < 0) {
             return;
         }
-        if (to_event(&frames, &event) == 0) {
+        if (to_event(transport, &frames, &event) == 0) {
             transport->counters.received_messages++;
             transport->event(transport->context, &event);
             door_heard(transport, &frames.list[1], event.source.curve_key);
@@ -175,8 +177,9 @@ void transport_reply(struct transport *transport, uint64_t link, struct bytes me
 {
     uint8_t routing[ROUTING_ID_BYTES];
 
-    if (transport->router.is_closed || link > UINT32_MAX) {
+    if (transport->router.is_closed || link >> 32 != transport->relieved_count) {
         frames_discard(data);
+        transport->counters.dropped_outbound++;
         return;
     }
     routing_of(link, routing);

@@ -77,9 +77,9 @@ struct transport {
     bool is_over;
     uint64_t resident_mib_min; /* since the guard acted last; 0: not measured yet */
     uint64_t strict_until_ms;  /* only members are let in until then */
-    uint32_t relieved_count;
-    uint32_t monitor_number; /* of the next monitor's endpoint */
-    struct watch *dirty;     /* to be settled */
+    uint32_t relieved_count;   /* how often the router was closed: which one a link is of */
+    uint32_t monitor_number;   /* of the next monitor's endpoint */
+    struct watch *dirty;       /* to be settled */
     struct watch *dirty_last;
     uint32_t dirty_count;
     struct link *links[LINK_BUCKETS];

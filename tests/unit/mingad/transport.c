@@ -497,6 +497,25 @@ Test(transport, after_its_memory_was_relieved_members_get_through_on_the_same_po
     tear_down(fixture);
 }
 
+Test(transport, a_link_of_before_its_memory_was_relieved_is_nobodys)
+{
+    struct fixture *fixture = set_up();
+    struct end *end = &fixture->ends[1];
+
+    cr_assert(gets_through(fixture));
+    uint64_t old_link = end->source.link;
+    guard_relieve(end->transport);
+    cr_assert(gets_through(fixture));
+    /* The number of now, with the router of before. */
+    transport_reply(end->transport, (old_link >> 32 << 32) | (end->source.link & UINT32_MAX),
+                    bytes_of_text("secret"), (struct transport_data){0});
+    end->echoes = true;
+    send_text(fixture, "again");
+    wait_for(fixture, &fixture->ends[0].received_count, 1);
+    cr_assert_str_eq(fixture->ends[0].message, "again");
+    tear_down(fixture);
+}
+
 Test(transport, after_its_memory_was_relieved_strangers_wait)
 {
     struct fixture *fixture = set_up();
