@@ -28,15 +28,13 @@ void session_done(struct session *session)
 
 static size_t on_body(char *data, size_t size, size_t count, void *context)
 {
-    struct reply *reply = context;
-
-    return buffer_append(&reply->bytes, data, size * count) == 0 ? size * count : 0;
+    return buffer_append(context, data, size * count) == 0 ? size * count : 0;
 }
 
 /* "Minga-Offset: 12\r\n" */
 static size_t on_header(char *data, size_t size, size_t count, void *context)
 {
-    struct reply *reply = context;
+    struct reply_window *window = context;
     char line[64];
     size_t length = size * count;
 
@@ -44,12 +42,26 @@ static size_t on_header(char *data, size_t size, size_t count, void *context)
         memcpy(line, data, length);
         line[length - 2] = '\0';
         if (strncasecmp(line, "Minga-Offset: ", 14) == 0) {
-            (void)units_parse_number(line + 14, &reply->offset);
+            (void)units_parse_number(line + 14, &window->offset);
         } else if (strncasecmp(line, "Minga-Ended: ", 13) == 0) {
-            reply->ended = strcmp(line + 13, "1") == 0;
+            window->ended = strcmp(line + 13, "1") == 0;
         }
     }
     return length;
+}
+
+void request_prepare(void *easy, const char *socket_path, struct buffer *bytes_out,
+                     struct reply_window *window_out)
+{
+    curl_easy_reset(easy);
+    curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, socket_path);
+    curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http");
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, bytes_out);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, window_out);
 }
 
 static int no_agent(struct session *session, CURLcode code)
@@ -96,7 +108,7 @@ static int refused(struct session *session, const struct reply *reply)
     return problem_advise(&session->problem, "%s", text_of(error, "do"));
 }
 
-static int prepare(struct session *session)
+static int prepare(struct session *session, struct reply *reply)
 {
     if (strlen(session->socket_path) >= sizeof(((struct sockaddr_un *)NULL)->sun_path)) {
         return problem_set(&session->problem, EXIT_NO_AGENT, "agent",
@@ -108,15 +120,10 @@ static int prepare(struct session *session)
     if (session->curl == NULL) {
         return problem_set(&session->problem, EXIT_REFUSED, "HTTP", "no memory");
     }
-    curl_easy_reset(session->curl);
-    curl_easy_setopt(session->curl, CURLOPT_UNIX_SOCKET_PATH, session->socket_path);
-    curl_easy_setopt(session->curl, CURLOPT_NOPROXY, "*");
-    curl_easy_setopt(session->curl, CURLOPT_PROTOCOLS_STR, "http");
-    curl_easy_setopt(session->curl, CURLOPT_NOSIGNAL, 1L);
+    request_prepare(session->curl, session->socket_path, &reply->bytes, &reply->window);
     curl_easy_setopt(session->curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_S_MAX);
     curl_easy_setopt(session->curl, CURLOPT_TIMEOUT, (long)CALL_S_MAX);
-    curl_easy_setopt(session->curl, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(session->curl, CURLOPT_HEADERFUNCTION, on_header);
+    reply->bytes.bytes_max = REPLY_BYTES_MAX;
     return EXIT_DONE;
 }
 
@@ -129,9 +136,6 @@ static int perform(struct session *session, const char *path, struct reply *repl
 
     snprintf(url, sizeof(url), "http://minga%s", path);
     curl_easy_setopt(session->curl, CURLOPT_URL, url);
-    curl_easy_setopt(session->curl, CURLOPT_WRITEDATA, reply);
-    curl_easy_setopt(session->curl, CURLOPT_HEADERDATA, reply);
-    reply->bytes.bytes_max = REPLY_BYTES_MAX;
     code = curl_easy_perform(session->curl);
     if (code != CURLE_OK) {
         return no_agent(session, code);
@@ -163,7 +167,7 @@ static int give_document(struct session *session, struct reply *reply, int statu
 int session_get(struct session *session, const char *path, json_t **document_out)
 {
     struct reply reply = {0};
-    int status = prepare(session);
+    int status = prepare(session, &reply);
 
     if (status == EXIT_DONE) {
         status = perform(session, path, &reply);
@@ -185,9 +189,10 @@ int session_find(struct session *session, const char *path, json_t **document_ou
 
 int session_get_bytes(struct session *session, const char *path, struct reply *reply_out)
 {
-    int status = prepare(session);
+    int status;
 
     memset(reply_out, 0, sizeof(*reply_out));
+    status = prepare(session, reply_out);
     if (status == EXIT_DONE) {
         status = perform(session, path, reply_out);
     }
@@ -201,7 +206,7 @@ static int post(struct session *session, const char *path, struct bytes body, co
                 struct reply *reply)
 {
     struct curl_slist *headers = curl_slist_append(NULL, type);
-    int status = prepare(session);
+    int status = prepare(session, reply);
 
     if (status == EXIT_DONE) {
         curl_easy_setopt(session->curl, CURLOPT_HTTPHEADER, headers);

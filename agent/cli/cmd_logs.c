@@ -101,9 +101,9 @@ static int read_stream(struct session *session, struct streams *streams, struct 
         empty = reply.bytes.length_bytes == 0;
         if (!empty) {
             print_window(session, streams, stream, &reply);
-            stream->offset = reply.offset + reply.bytes.length_bytes;
+            stream->offset = reply.window.offset + reply.bytes.length_bytes;
         }
-        stream->ended = reply.ended;
+        stream->ended = reply.window.ended;
         reply_done(&reply);
         if (empty) {
             break;

@@ -209,7 +209,8 @@ static void write_more(struct remote *remote, struct remote_job *job)
 static void on_written(struct remote_job *job)
 {
     struct remote_call *call = &job->writing;
-    uint64_t taken = call->offset > job->written_bytes ? call->offset - job->written_bytes : 0;
+    uint64_t taken =
+        call->window.offset > job->written_bytes ? call->window.offset - job->written_bytes : 0;
 
     taken = taken < call->body_bytes ? taken : call->body_bytes;
     job->input_closed = call->body_bytes == 0;
@@ -226,13 +227,13 @@ static void on_read(struct remote *remote, struct remote_job *job)
     if (strcmp(call->what, "keep") == 0) {
         return;
     }
-    if (call->offset == job->read_bytes) {
+    if (call->window.offset == job->read_bytes) {
         if (buffer_append(&job->stream, call->reply.data, call->reply.length_bytes) < 0) {
             give_up(remote, job, "no memory");
             return;
         }
         job->read_bytes += call->reply.length_bytes;
-        job->stream_over = call->ended;
+        job->stream_over = call->window.ended;
     }
 }
 

@@ -26,8 +26,7 @@ struct remote_call { /* one request to the agent, or none */
     char what[8];
     char url[320];
     struct buffer reply;
-    uint64_t offset;
-    bool ended;
+    struct reply_window window;
     size_t body_bytes;
     uint8_t body[REMOTE_BODY_BYTES_MAX];
 };

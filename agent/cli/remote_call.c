@@ -4,37 +4,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "agent/cli/remote.h"
-#include "base/units.h"
 
 enum { REPLY_BYTES_MAX = 128 << 10, CALL_MS_MAX = 20000, CONNECT_MS_MAX = 5000 };
-
-static size_t on_body(char *data, size_t size, size_t count, void *context)
-{
-    struct remote_call *call = context;
-
-    return buffer_append(&call->reply, data, size * count) == 0 ? size * count : 0;
-}
-
-static size_t on_header(char *data, size_t size, size_t count, void *context)
-{
-    struct remote_call *call = context;
-    char line[64];
-    size_t length = size * count;
-
-    if (length >= 2 && length < sizeof(line)) {
-        memcpy(line, data, length);
-        line[length - 2] = '\0';
-        if (strncasecmp(line, "Minga-Offset: ", 14) == 0) {
-            (void)units_parse_number(line + 14, &call->offset);
-        } else if (strncasecmp(line, "Minga-Ended: ", 13) == 0) {
-            call->ended = strcmp(line + 13, "1") == 0;
-        }
-    }
-    return length;
-}
 
 static bool make_easy(struct remote *remote, struct remote_call *call)
 {
@@ -46,17 +19,9 @@ static bool make_easy(struct remote *remote, struct remote_call *call)
     if (call->easy == NULL || call->headers == NULL) {
         return false;
     }
-    curl_easy_reset(call->easy);
-    curl_easy_setopt(call->easy, CURLOPT_UNIX_SOCKET_PATH, remote->session->socket_path);
-    curl_easy_setopt(call->easy, CURLOPT_NOPROXY, "*");
-    curl_easy_setopt(call->easy, CURLOPT_PROTOCOLS_STR, "http");
-    curl_easy_setopt(call->easy, CURLOPT_NOSIGNAL, 1L);
+    request_prepare(call->easy, remote->session->socket_path, &call->reply, &call->window);
     curl_easy_setopt(call->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS_MAX);
     curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, (long)CALL_MS_MAX);
-    curl_easy_setopt(call->easy, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(call->easy, CURLOPT_WRITEDATA, call);
-    curl_easy_setopt(call->easy, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(call->easy, CURLOPT_HEADERDATA, call);
     curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers);
     return true;
 }
@@ -70,8 +35,7 @@ bool call_begin(struct remote *remote, struct remote_job *job, struct remote_cal
         return false;
     }
     call->reply.length_bytes = 0;
-    call->offset = 0;
-    call->ended = false;
+    call->window = (struct reply_window){0};
     snprintf(call->what, sizeof(call->what), "%s", what);
     snprintf(call->url, sizeof(call->url),
              "http://minga/v1/exec/%s?what=%s&session=%s&offset=%" PRIu64 "&taken=%" PRIu64

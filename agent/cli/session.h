@@ -29,13 +29,22 @@ struct session {
 
 /* ------------------------------------------------------------------ client.c: the agent */
 
+struct reply_window { /* of a stream */
+    uint64_t offset;  /* Minga-Offset */
+    bool ended;       /* Minga-Ended */
+};
+
 struct reply {
     unsigned status;
     json_t *document; /* NULL for bytes */
     struct buffer bytes;
-    uint64_t offset; /* Minga-Offset */
-    bool ended;      /* Minga-Ended */
+    struct reply_window window;
 };
+
+/* Makes `easy`, a CURL handle, ready for a request to the agent at `socket_path`; without time-outs.
+ * The answer goes to `bytes_out` up to its bytes_max, its headers to `window_out`. */
+void request_prepare(void *easy, const char *socket_path, struct buffer *bytes_out,
+                     struct reply_window *window_out);
 
 void reply_done(struct reply *reply);
 void cleanup_json(json_t **json);
