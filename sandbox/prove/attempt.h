@@ -109,5 +109,24 @@ void attempt_call(const struct attempt *attempt, const struct facts *facts, stru
 bool control_path(const struct attempt *attempt, const struct facts *facts);
 /* Does the kernel have the call `number`? Asked with arguments that no call accepts. */
 bool control_call(const struct attempt *attempt, const struct facts *facts);
+/* Their rows. */
+#define READ(where)                                                                          \
+    {                                                                                        \
+        .name = "read " where, .run = attempt_read, .path = (where), .control = control_path \
+    }
+#define LIST(where)                                                                          \
+    {                                                                                        \
+        .name = "list " where, .run = attempt_list, .path = (where), .control = control_path \
+    }
+#define CALL(text, call, ...)                                                           \
+    {                                                                                   \
+        .name = (text), .run = attempt_call, .number = (call), .control = control_call, \
+        .arguments = {                                                                  \
+            __VA_ARGS__                                                                 \
+        }                                                                               \
+    }
+/* A pointer among `arguments`. */
+#define TEXT(words) ((long)(intptr_t)(words))
+
 /* The first line of a file, without its end; false when there is none. */
 bool read_line(const char *path, char *line_out, size_t capacity_bytes);

@@ -23,8 +23,6 @@
 #include "base/cleanup.h"
 #include "sandbox/prove/attempt.h"
 
-#define TEXT(words) ((long)(intptr_t)(words))
-
 enum { RING_ENTRIES = 4, RING_BYTES = 256, PAGE_BYTES = 4096, AIO_REQUESTS = 1000 };
 
 static void load_bpf(const struct attempt *attempt, const struct facts *facts, struct outcome *out)
@@ -215,13 +213,6 @@ static void call_i386(const struct attempt *attempt, const struct facts *facts, 
 }
 #endif
 
-#define CALL(text, call, ...)                                                           \
-    {                                                                                   \
-        .name = (text), .run = attempt_call, .number = (call), .control = control_call, \
-        .arguments = {                                                                  \
-            __VA_ARGS__                                                                 \
-        }                                                                               \
-    }
 #define IOCTL(text, request)                                                     \
     {                                                                            \
         .name = (text), .run = attempt_call, .number = SYS_ioctl, .arguments = { \

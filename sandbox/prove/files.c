@@ -226,14 +226,6 @@ static void open_by_handle(const struct attempt *attempt, const struct facts *fa
     {                                                                              \
         .name = (text), .run = find_canary, .path = (where), .control = has_canary \
     }
-#define READ(where)                                                                          \
-    {                                                                                        \
-        .name = "read " where, .run = attempt_read, .path = (where), .control = control_path \
-    }
-#define LIST(where)                                                                          \
-    {                                                                                        \
-        .name = "list " where, .run = attempt_list, .path = (where), .control = control_path \
-    }
 
 static const struct attempt rows[] = {
     CANARY("a file of the host by its name", ""),

@@ -167,15 +167,6 @@ static void read_clock_state(const struct attempt *attempt, const struct facts *
     }
 }
 
-#define READ(where)                                                                          \
-    {                                                                                        \
-        .name = "read " where, .run = attempt_read, .path = (where), .control = control_path \
-    }
-#define LIST(where)                                                                          \
-    {                                                                                        \
-        .name = "list " where, .run = attempt_list, .path = (where), .control = control_path \
-    }
-
 static const struct attempt rows[] = {
     READ("/proc/kcore"),
     READ("/proc/kmsg"),

@@ -15,8 +15,6 @@
 #include "base/cleanup.h"
 #include "sandbox/prove/attempt.h"
 
-#define TEXT(words) ((long)(intptr_t)(words))
-
 /* In the attempt's own process; whatever was mounted goes with the sandbox. */
 static void open_namespace(const struct attempt *attempt, const struct facts *facts,
                            struct outcome *out)
@@ -97,13 +95,6 @@ static void clone3_namespace(const struct attempt *attempt, const struct facts *
             (flags),                                                             \
             0                                                                    \
         }                                                                        \
-    }
-#define CALL(text, call, ...)                                                           \
-    {                                                                                   \
-        .name = (text), .run = attempt_call, .number = (call), .control = control_call, \
-        .arguments = {                                                                  \
-            __VA_ARGS__                                                                 \
-        }                                                                               \
     }
 #define ENTER(kind)                                                                          \
     {                                                                                        \

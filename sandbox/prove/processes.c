@@ -185,14 +185,7 @@ static void limit_init(const struct attempt *attempt, const struct facts *facts,
     }
 }
 
-#define CALL(text, call, ...)                                                           \
-    {                                                                                   \
-        .name = (text), .run = attempt_call, .number = (call), .control = control_call, \
-        .arguments = {                                                                  \
-            __VA_ARGS__                                                                 \
-        }                                                                               \
-    }
-#define READ(where)                                                 \
+#define READ_OF_INIT(where)                                         \
     {                                                               \
         .name = "read " where, .run = attempt_read, .path = (where) \
     }
@@ -203,14 +196,14 @@ static void limit_init(const struct attempt *attempt, const struct facts *facts,
 
 static const struct attempt rows[] = {
     {.name = "see other processes", .run = find_others},
-    READ("/proc/1/environ"),
-    READ("/proc/1/cmdline"),
-    READ("/proc/1/maps"),
-    READ("/proc/1/mem"),
-    READ("/proc/1/stack"),
-    READ("/proc/1/syscall"),
-    READ("/proc/1/io"),
-    READ("/proc/1/status"),
+    READ_OF_INIT("/proc/1/environ"),
+    READ_OF_INIT("/proc/1/cmdline"),
+    READ_OF_INIT("/proc/1/maps"),
+    READ_OF_INIT("/proc/1/mem"),
+    READ_OF_INIT("/proc/1/stack"),
+    READ_OF_INIT("/proc/1/syscall"),
+    READ_OF_INIT("/proc/1/io"),
+    READ_OF_INIT("/proc/1/status"),
     {.name = "list /proc/1/fd", .run = attempt_list, .path = "/proc/1/fd"},
     {.name = "list /proc/1/task", .run = attempt_list, .path = "/proc/1/task"},
     {.name = "read the program of init", .run = attempt_read, .path = "/proc/1/exe"},
