@@ -267,8 +267,7 @@ static void expire_one(struct overlay *overlay, struct request *request)
     requests_end(&overlay->requests, request);
 }
 
-/* Whose answer is it, when the question was asked twice? It is not measured any more. */
-static void note_missed(struct overlay *overlay, struct request *request)
+void dispatch_missed(struct overlay *overlay, struct request *request)
 {
     int index = membership_find(&overlay->membership, &request->to);
 
@@ -282,7 +281,7 @@ static void repeat(struct overlay *overlay, struct request *request)
 {
     minga_Message message;
 
-    note_missed(overlay, request);
+    dispatch_missed(overlay, request);
     if (request->busy_count == 0) {
         peer_unheard(overlay, &request->to);
     }

@@ -433,6 +433,8 @@ void dispatch_expire(struct overlay *overlay);
 void dispatch_gone(struct overlay *overlay, const struct node_id *node);
 /* A node that did not know us does now: what it was asked before is asked again at once. */
 void dispatch_welcomed(struct overlay *overlay, const struct node_id *node);
+/* It is asked again. Whose is the answer then? It is not measured any more. */
+void dispatch_missed(struct overlay *overlay, struct request *request);
 /* Ends what was under way on a broken link and is not repeated. */
 void dispatch_link_lost(struct overlay *overlay, const struct node_id *node, bool refused);
 
