@@ -297,6 +297,7 @@ void peer_on_link_up(struct overlay *overlay, const struct node_id *node)
 {
     int index = membership_find(&overlay->membership, node);
 
+    joining_met(overlay, node);
     /* The greeting that opened the link may have been lost with an earlier attempt. */
     if (index == MEMBER_NONE && contact_look(overlay, node) == NULL) {
         return;

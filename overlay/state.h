@@ -37,6 +37,7 @@ enum {
     BUSY_DOUBLINGS_MAX = 4, /* ... and so on */
     JOIN_CONTACT_MS = 2500, /* one contact's time to answer a JOIN */
     JOIN_MS_MIN = 6000,     /* before that, the contacts are asked once more */
+    JOIN_MS_MAX = 25000,    /* the same where one of them is there: it has too much to do */
     JOIN_REPEAT_MS = 1000,
     JOIN_PASSES_MAX = 8, /* over the membership, until all admissions are vouched for */
     SYNC_PAGE_MS = 2000,
@@ -94,6 +95,7 @@ struct join_state {
     bool active;
     uint64_t token;
     uint64_t since_ms;
+    bool is_met;      /* a link to one of the contacts was up */
     uint32_t contact; /* being asked */
     uint32_t contact_count;
     struct overlay_peer contacts[TOKEN_MEMBERS_MAX];
@@ -477,6 +479,8 @@ void joining_on_timeout(struct overlay *overlay, const struct request *request);
 void joining_on_relay_reply(struct overlay *overlay, const struct request *request,
                             const struct arrival *arrival);
 void joining_synced(struct overlay *overlay, bool ok);
+/* A link is up: is it a contact's? */
+void joining_met(struct overlay *overlay, const struct node_id *node);
 /* Takes over a community's signed record if it verifies. */
 bool joining_take_community(struct overlay *overlay, struct bytes encoded);
 /* Starts to act as a member: ring, dials. */

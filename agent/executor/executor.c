@@ -450,6 +450,9 @@ uint64_t executor_wake_ms(const struct executor *executor)
     if (executor->paused && executor->paused_until_ms != 0) {
         wake_ms = earlier(wake_ms, executor->paused_until_ms);
     }
+    if (executor->newcomer_count > 0) {
+        wake_ms = earlier(wake_ms, executor->newcomer_at_ms);
+    }
     for (uint32_t i = 0; i < executor->top; i++) {
         const struct replica *replica = &executor->replicas[i];
 

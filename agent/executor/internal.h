@@ -24,6 +24,9 @@ enum {
     BACK_SOON_TOLD = 3, /* secondaries */
     STOP_RETRY_MS = 5000,
     LOST_STALE_MS = 1000, /* "no such replica" so soon after a START was said before it */
+    NEWCOMERS_MAX = MEMBERS_MAX,
+    NEWCOMER_MS = 1500, /* up to twice as long after, a new member hears what is free here */
+    NEWCOMER_NEXT_MS = 50,
     OVER_KEPT_MS = 30000, /* an ended replica is reported until heard, at most this long */
 };
 
@@ -121,6 +124,9 @@ struct executor {
     bool report_now;
     uint64_t renew_at_ms;
     bool free_changed;
+    uint32_t newcomer_count; /* to be told what is free here, one after the other */
+    struct node_id newcomers[NEWCOMERS_MAX];
+    uint64_t newcomer_at_ms; /* the next one */
 };
 
 /* replica.c */

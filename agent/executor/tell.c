@@ -420,11 +420,32 @@ static void tell_free(struct executor *executor, struct turn *turn, const struct
     (void)outbox_message(turn, &ask, &message);
 }
 
+/* Where many join at once each would otherwise dial all others at that moment, and all would wait
+ * for the handshakes. */
 void executor_member_up(struct executor *executor, struct turn *turn, const struct node_id *node)
 {
-    if (!id_equal(&node->id, &turn->around->node.id)) {
-        tell_free(executor, turn, node);
+    if (id_equal(&node->id, &turn->around->node.id) || executor->newcomer_count == NEWCOMERS_MAX) {
+        return; /* the change of what is free will tell */
     }
+    for (uint32_t i = 0; i < executor->newcomer_count; i++) {
+        if (id_equal(&executor->newcomers[i].id, &node->id)) {
+            return;
+        }
+    }
+    if (executor->newcomer_count == 0) {
+        executor->newcomer_at_ms =
+            turn->now_ms + NEWCOMER_MS + random_below(&executor->random, NEWCOMER_MS);
+    }
+    executor->newcomers[executor->newcomer_count++] = *node;
+}
+
+static void tell_newcomer(struct executor *executor, struct turn *turn)
+{
+    tell_free(executor, turn, &executor->newcomers[0]);
+    executor->newcomer_count--;
+    memmove(&executor->newcomers[0], &executor->newcomers[1],
+            executor->newcomer_count * sizeof(executor->newcomers[0]));
+    executor->newcomer_at_ms = turn->now_ms + NEWCOMER_NEXT_MS;
 }
 
 void executor_flush(struct executor *executor, struct turn *turn)
@@ -440,6 +461,9 @@ void executor_flush(struct executor *executor, struct turn *turn)
         for (uint32_t rank = 1; executor->back_soon && rank <= BACK_SOON_TOLD; rank++) {
             report_all(executor, turn, rank);
         }
+    }
+    if (executor->newcomer_count > 0 && turn->now_ms >= executor->newcomer_at_ms) {
+        tell_newcomer(executor, turn);
     }
     if (executor->free_changed) {
         executor->free_changed = false;
