@@ -93,6 +93,7 @@ static uint64_t next_wake(const struct overlay *overlay)
     if (overlay->phase == PHASE_MEMBER && overlay->started) {
         sooner(&wake_ms, detector_wake(&overlay->detector));
         sooner(&wake_ms, overlay->redial_ms);
+        sooner(&wake_ms, overlay->describe_ms);
         sooner(&wake_ms, dials_wake(overlay));
         sooner(&wake_ms, sync_wake(overlay));
         if (overlay->ring.phase != RING_OUT) {
@@ -107,6 +108,7 @@ void state_leave(struct overlay *overlay)
     struct overlay_effect *effect;
     uint64_t wake_ms;
 
+    digests_note(overlay);
     wake_ms = next_wake(overlay);
     if (wake_ms != 0) {
         effect = effect_add(overlay, OVERLAY_WAKE);
@@ -162,6 +164,13 @@ static void close_idle(struct overlay *overlay)
     }
 }
 
+static void describe(struct overlay *overlay)
+{
+    if (overlay->describe_ms != 0 && overlay->now_ms >= overlay->describe_ms) {
+        gossip_describe(overlay, overlay->record.incarnation);
+    }
+}
+
 static void housekeeping(struct overlay *overlay)
 {
     dispatch_expire(overlay);
@@ -180,6 +189,7 @@ static void housekeeping(struct overlay *overlay)
     contacts_tick(overlay);
     sync_tick(overlay);
     dials_tick(overlay);
+    describe(overlay);
     redial(overlay);
     close_idle(overlay);
 }

@@ -358,7 +358,7 @@ static void compare_digests(struct overlay *overlay, int member, uint32_t digest
 
     /* The last bit: it covers a part of a large community only, and differs from a whole one. */
     if ((digest & 1) == (ours & 1) && digest != ours) {
-        sync_want(overlay, member);
+        digests_differ(overlay, member);
     }
 }
 

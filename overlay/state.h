@@ -42,6 +42,9 @@ enum {
     JOIN_PASSES_MAX = 8, /* over the membership, until all admissions are vouched for */
     SYNC_PAGE_MS = 2000,
     SYNC_PAUSE_MS = 50,         /* between two sessions */
+    NEWS_MS = 200,              /* so long after news others may not have heard them yet ... */
+    DIFFER_MS_MAX = 1000,       /* ... but after this a difference is one */
+    DESCRIBE_MS = 2000,         /* until others hear that we are reached directly */
     SYNC_HASTY_MS = 60000,      /* rounds follow fast for so long after a change of the ring ... */
     SYNC_QUIET_MS = 30000,      /* ... and at this distance later */
     SYNC_FAR_EVERY = 16,        /* one round in so many goes to anybody */
@@ -339,6 +342,10 @@ struct overlay {
     struct sync_session sync;
     bool sync_wanted[MEMBERS_MAX];
     uint32_t sync_wanted_count;
+    uint64_t news_digest;   /* of the membership at the last step */
+    uint64_t news_ms;       /* since then */
+    uint64_t differ_ms;     /* the last difference that was looked into */
+    uint64_t describe_ms;   /* the own record has changed, and is told then; 0: it has not */
     uint64_t sync_ms;       /* next random round */
     uint64_t sync_next_ms;  /* no session before */
     uint64_t sync_hasty_ms; /* rounds follow fast until then */
@@ -576,5 +583,6 @@ void chunk_get_tick(struct overlay *overlay);
 uint64_t chunk_get_wake(const struct overlay *overlay);
 
 #include "overlay/callers.h"
+#include "overlay/digests.h"
 #include "overlay/holding.h"
 #include "overlay/large.h"
