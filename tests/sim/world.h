@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "base/keys.h"
 #include "tests/sim/check.h"
+#include "tests/sim/check_epochs.h"
 #include "tests/sim/check_owners.h"
 #include "tests/sim/client.h"
 #include "tests/sim/disk.h"
@@ -93,6 +94,7 @@ struct world {
     struct client client;
     struct checker checker;
     struct owners owners;
+    struct epochs *epochs;
     struct core_effects *effects; /* one for all: they are performed before the next step */
     struct core_event *core_event;
     uint64_t step_count;
