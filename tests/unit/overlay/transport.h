@@ -107,6 +107,7 @@ struct network {
     uint32_t loss_percent;
     bool is_cut[NODES_MAX][NODES_MAX]; /* nothing gets from one to the other */
     uint32_t sent_count[KINDS_MAX];    /* of each kind of message, replies not counted */
+    void (*lie)(uint32_t from, minga_Message *message); /* changes what a member says; or NULL */
 };
 
 static struct network net;
@@ -205,6 +206,22 @@ HELPER bool is_lost(void)
     return net.loss_percent > 0 && random_below(&net.random, 100) < net.loss_percent;
 }
 
+HELPER struct bytes say(uint32_t from, struct bytes said)
+{
+    minga_Message message = minga_Message_init_zero;
+    uint8_t bytes[MESSAGE_BYTES_MAX];
+    int length;
+
+    if (net.lie == NULL) {
+        return copy_bytes(said);
+    }
+    cr_assert_eq(message_decode(said, &message), 0);
+    net.lie(from, &message);
+    length = message_encode(&message, bytes, sizeof(bytes));
+    cr_assert_gt(length, 0);
+    return copy_bytes((struct bytes){bytes, (size_t)length});
+}
+
 /* The message with its chunk goes over a link from one node to another. */
 HELPER void carry(uint32_t from, uint32_t to, const struct overlay_effect *effect, bool inbound)
 {
@@ -216,7 +233,7 @@ HELPER void carry(uint32_t from, uint32_t to, const struct overlay_effect *effec
     event = new_event(to, OVERLAY_RECEIVED, 1);
     event->from = from;
     event->carried = true;
-    event->event.message = copy_bytes(effect->message);
+    event->event.message = say(from, effect->message);
     event->event.source.inbound = inbound;
     if (inbound) {
         event->event.source.link = net.nodes[from].links[to];
