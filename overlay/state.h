@@ -18,6 +18,7 @@
 #include "overlay/membership.h"
 #include "overlay/message.h"
 #include "overlay/records.h"
+#include "overlay/repair.h"
 #include "overlay/requests.h"
 #include "overlay/ring.h"
 #include "overlay/router.h"
@@ -49,11 +50,8 @@ enum {
     SYNC_QUIET_MS = 30000,      /* ... and at this distance later */
     SYNC_FAR_EVERY = 16,        /* one round in so many goes to anybody */
     SYNC_PAGES_MAX = 1024,      /* of one session */
-    SYNC_CHUNKS_WANTED_MAX = 4, /* of one page */
-    CHUNK_LOOKS_MAX = 2048,     /* chunks looked at for one page */
     SYNC_NEXT = RECORD_COPIES,  /* successors to compare with in a large community */
     SYNC_ITEMS_MAX = 16,        /* items sent for one page */
-    SYNC_CHUNK_PAGES_MAX = 64,  /* of one session */
     GOODBYE_MS = 1000,
     KEEP_AGAIN_MS = 1000, /* after a failed write of what must not be forgotten */
     KEEP_MS_MAX = 15000,  /* a join waits for its disk */
@@ -134,8 +132,6 @@ struct sync_session {
     bool has_after;
     struct record_key after; /* members and bans: only the id */
     uint32_t pages;
-    uint32_t chunk_pages;
-    bool more_chunks;
     bool is_whole;       /* it began with the first section */
     uint64_t term;       /* the section of records began in; see settled.c */
     uint32_t sent_count; /* records that we lacked */
@@ -213,7 +209,10 @@ struct get {
 struct chunk_put {
     bool used;
     uint64_t number;
-    bool internal; /* re-copy: nobody waits */
+    bool is_repair; /* nobody waits */
+    enum home_why why;
+    uint32_t home_mark; /* not 0: see chunk_put_hand_over */
+    uint64_t since_ms;
     uint64_t token;
     struct chunk_id chunk;
     uint32_t next; /* candidates offered so far */
@@ -354,8 +353,9 @@ struct overlay {
     uint64_t dial_ms; /* of the next */
     uint64_t redial_ms;
     uint64_t idle_ms;
-    uint32_t chunk_cursor;   /* of the re-copy walk */
-    uint64_t chunk_quiet_ms; /* no re-copy of chunks before the ring was quiet until then */
+    uint64_t upload_bytes_per_s; /* for repair; 0: no limit */
+    struct repair repair;        /* of chunks */
+    uint32_t repair_put_count;
     uint64_t goodbye_token;
     uint64_t goodbye_ms;
     uint32_t goodbye_waiting;
@@ -568,8 +568,6 @@ void chunk_put_on_holders(struct overlay *overlay, uint64_t number, const struct
 void chunk_get_on_holders(struct overlay *overlay, uint64_t number, const struct node_id *holders,
                           uint32_t count);
 bool chunk_put_on_stored(struct overlay *overlay, const struct overlay_event *event);
-void chunk_put_push(struct overlay *overlay, const struct chunk_id *chunk,
-                    const struct node_id *to);
 /* Holders of a chunk in ring order, those that store only. */
 uint32_t chunk_holders(const struct overlay *overlay, const struct chunk_id *chunk,
                        uint32_t count_max, struct node_id *nodes_out);
@@ -579,6 +577,8 @@ void chunk_get_on_reply(struct overlay *overlay, const struct request *request,
                         const struct arrival *arrival);
 void chunk_get_on_timeout(struct overlay *overlay, const struct request *request);
 bool chunk_get_on_stored(struct overlay *overlay, const struct overlay_event *event);
+/* Fetches for this node itself what it should have. */
+void chunk_get_again(struct overlay *overlay, const struct chunk_id *chunk);
 void chunk_get_tick(struct overlay *overlay);
 uint64_t chunk_get_wake(const struct overlay *overlay);
 
@@ -586,3 +586,4 @@ uint64_t chunk_get_wake(const struct overlay *overlay);
 #include "overlay/digests.h"
 #include "overlay/holding.h"
 #include "overlay/large.h"
+#include "overlay/storing.h"
