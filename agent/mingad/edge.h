@@ -45,6 +45,7 @@ struct edge {
     struct config config;
     struct machine machine;
     struct contribution contribution;
+    struct core_allowed allowed; /* as the core has last said; all zero: not yet */
     struct addresses addresses;
     struct secret_key node_key;
     struct public_key node_public;

@@ -156,6 +156,11 @@ static void perform_exec(struct edge *edge, const struct core_effect *effect)
     execs_ask(edge, effect);
 }
 
+static void perform_allow(struct edge *edge, const struct core_effect *effect)
+{
+    edge->allowed = effect->allowed;
+}
+
 static void perform_wake(struct edge *edge, const struct core_effect *effect)
 {
     loop_wake(edge, EDGE_WAKER_CORE, effect->wake_ms);
@@ -183,6 +188,7 @@ void perform(struct edge *edge, const struct core_effect *effect)
         [CORE_STATS] = perform_sandbox,
         [CORE_READ_LOGS] = perform_logs,
         [CORE_EXEC] = perform_exec,
+        [CORE_ALLOW] = perform_allow,
         [CORE_WAKE] = perform_wake,
         [CORE_TRACE] = perform_trace,
     };

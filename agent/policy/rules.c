@@ -181,9 +181,17 @@ static void review(struct owner_acting *acting, const struct owner_when *when,
     }
 }
 
-static enum owner_mode mode_of(const struct owner_rule *rule, const struct owner_acting *acting)
+/* What moves replicas waits until it is sure; nothing new comes meanwhile. */
+static struct owner_then effect_of(const struct owner_rule *rule, const struct owner_acting *acting)
 {
-    return rule->then.mode == OWNER_DRAIN && !acting->has_settled ? OWNER_KEEP : rule->then.mode;
+    struct owner_then then = rule->then;
+    bool moves = then.mode == OWNER_DRAIN || then.memory_bytes != OWNER_NO_LIMIT;
+
+    if (moves && !acting->has_settled) {
+        then.mode = then.mode == OWNER_FREEZE ? OWNER_FREEZE : OWNER_KEEP;
+        then.memory_bytes = OWNER_NO_LIMIT;
+    }
+    return then;
 }
 
 /* ------------------------------------------------------------------ when to look again */
@@ -248,32 +256,32 @@ static bool tighten(uint64_t *limit, uint64_t other)
 }
 
 static void restrict_by(struct owner_allowance *allowance, struct named *named,
-                        const struct owner_rule *rule, const struct owner_acting *acting,
-                        enum owner_mode mode)
+                        const struct owner_rule *rule, const struct owner_acting *acting)
 {
     struct owner_then *then = &allowance->then;
+    struct owner_then effect = effect_of(rule, acting);
 
-    if (mode > then->mode) {
-        then->mode = mode;
-        then->within_ms = rule->then.within_ms;
+    if (effect.mode > then->mode) {
+        then->mode = effect.mode;
+        then->within_ms = effect.within_ms;
         allowance->since_ms = acting->since_ms;
         named->by_mode = rule->name;
-    } else if (mode == then->mode && mode == OWNER_DRAIN &&
-               acting->since_ms + rule->then.within_ms < allowance->since_ms + then->within_ms) {
-        then->within_ms = rule->then.within_ms;
+    } else if (effect.mode == then->mode && effect.mode == OWNER_DRAIN &&
+               acting->since_ms + effect.within_ms < allowance->since_ms + then->within_ms) {
+        then->within_ms = effect.within_ms;
         allowance->since_ms = acting->since_ms;
         named->by_mode = rule->name;
     }
-    if (tighten(&then->cpu_permille, rule->then.cpu_permille)) {
+    if (tighten(&then->cpu_permille, effect.cpu_permille)) {
         named->by_cpu = rule->name;
     }
-    if (tighten(&then->memory_bytes, rule->then.memory_bytes)) {
+    if (tighten(&then->memory_bytes, effect.memory_bytes)) {
         named->by_memory = rule->name;
     }
-    if (tighten(&then->upload_bytes_per_s, rule->then.upload_bytes_per_s)) {
+    if (tighten(&then->upload_bytes_per_s, effect.upload_bytes_per_s)) {
         named->by_rate = rule->name;
     }
-    if (tighten(&then->download_bytes_per_s, rule->then.download_bytes_per_s)) {
+    if (tighten(&then->download_bytes_per_s, effect.download_bytes_per_s)) {
         named->by_rate = rule->name;
     }
 }
@@ -318,7 +326,7 @@ bool owner_policy_step(struct owner_policy *policy, struct owner_clock clock)
 
         review(acting, &rule->when, &policy->senses, clock);
         if (acting->acts) {
-            restrict_by(&fresh, &named, rule, acting, mode_of(rule, acting));
+            restrict_by(&fresh, &named, rule, acting);
         }
         wake_for_rule(policy, i, clock);
     }

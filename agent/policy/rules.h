@@ -9,8 +9,8 @@
  *
  * A rule acts from the moment its conditions hold. It ends at once when its hours do, or when
  * nobody uses the machine any more; what flaps (battery, heat, load, networks, programs) must have
- * been over for OWNER_HOLD_MS. And what flaps moves no replica: a rule that drains takes nothing
- * new at first, and begins to drain once its conditions have held for OWNER_SETTLE_MS on end.
+ * been over for OWNER_HOLD_MS. And what flaps moves no replica: a rule that drains, or
+ * takes memory, lets nothing new in at first, and begins to move replicas once its conditions have held for OWNER_SETTLE_MS on end.
  */
 #include <stdbool.h>
 #include <stdint.h>
