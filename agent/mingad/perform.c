@@ -159,6 +159,11 @@ static void perform_exec(struct edge *edge, const struct core_effect *effect)
 static void perform_allow(struct edge *edge, const struct core_effect *effect)
 {
     edge->allowed = effect->allowed;
+    if (edge->config.environment[0] == '\0') { /* another environment has no such limits */
+        sandbox_link_allow(edge->sandbox, effect->allowed.cpu_permille,
+                           effect->allowed.memory_bytes);
+    }
+    upload_again(edge);
 }
 
 static void perform_wake(struct edge *edge, const struct core_effect *effect)
