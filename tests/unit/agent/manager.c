@@ -187,7 +187,8 @@ Test(manager, a_paused_nodes_replica_moves_and_the_surplus_ends_on_resume)
     uint32_t holder = holder_other_than(community, 99);
     struct turn turn = fake_turn(community, holder);
 
-    executor_pause(community->nodes[holder].executor, &turn, 0);
+    executor_pause(community->nodes[holder].executor, &turn,
+                   &(struct core_request){.at_once = true});
     fake_flush(community, holder, &turn);
     cr_assert(community->nodes[holder].running[0].frozen);
     fake_run(community, 1000);
