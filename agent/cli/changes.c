@@ -162,8 +162,7 @@ static void compare_replica(const struct teller *teller, const json_t *service, 
         tell_replaced(teller, service, was);
     }
     if (same && number_of(is, "restarts") > number_of(was, "restarts")) {
-        snprintf(detail, sizeof(detail), "%" PRIi64 " times now%s%s", number_of(is, "restarts"),
-                 text_of(is, "reason")[0] != '\0' ? ": " : "", text_of(is, "reason"));
+        snprintf(detail, sizeof(detail), "%s", text_of(is, "reason"));
         tell_replica(teller, service, "replica.restarted", is, detail);
     }
     if (!same || strcmp(text_of(was, "state"), text_of(is, "state")) != 0) {
