@@ -44,8 +44,11 @@ deb=$(find "$work/one/out" -name '*.deb')
 rpm=$(find "$work/one/out" -name '*.rpm')
 dpkg-deb -x "$deb" "$work/tree"
 bytes=$(du -sb "$work/tree" | cut -f1)
-[ "$bytes" -le $((5 * 1048576)) ] && pass "installed it takes $((bytes / 1024)) KiB, at most 5 MiB" ||
+if [ "$bytes" -le $((5 * 1048576)) ]; then
+    pass "installed it takes $((bytes / 1024)) KiB, at most 5 MiB"
+else
     fail "installed it takes $((bytes / 1024)) KiB, more than 5 MiB"
+fi
 
 # judged NAME COMMAND...: it prints no error and no warning.
 judged() {
@@ -61,11 +64,24 @@ judged() {
 judged lintian lintian --no-tag-display-limit "$deb"
 judged rpmlint rpmlint -c "$here/rpm/rpmlint.toml" "$rpm"
 
+# hardened PROGRAM: a static one has no dynamic symbols for hardening-check to read: what it misses
+# there is looked for in the program as it was built. Control flow marks are not asked for: Debian's
+# own start files have none.
+hardened() {
+    local name said built
+    name=$(basename "$1")
+    said=$(hardening-check --nocfprotection "$1" 2>&1 | grep -E ': no' | grep -v '(ignored)' || true)
+    built=$work/one/sources/build/package/bin/$name
+    if [[ $(file -b "$1") == *static-pie* ]] && nm "$built" | grep -q __stack_chk_fail; then
+        said=$(grep -v 'Stack protected: no' <<<"$said" || true)
+    fi
+    if [ -z "$said" ]; then pass "hardening-check of $name"; else
+        fail "hardening-check of $name: $said"
+    fi
+}
 if has hardening-check; then
     while read -r program; do
-        said=$(hardening-check --nocfprotection "$program" 2>&1 | grep -E ': no' || true)
-        [ -z "$said" ] && pass "hardening-check of $(basename "$program")" ||
-            fail "hardening-check of $(basename "$program"): $said"
+        hardened "$program"
     done < <(find "$work/tree/usr/lib/minga" -type f | sort)
 else
     echo "# not run: hardening-check is not installed"

@@ -112,5 +112,5 @@ else
     echo "skip - Prometheus' parser: python3-prometheus-client cannot be installed"
 fi
 check "the agent answers a scrape itself" eval \
-    'curl -sf --unix-socket "$(socket_of 2)" http://minga/v1/metrics | grep -q "^minga_given_cpu_cores 1.000$"'
+    'curl -sf --unix-socket "$(socket_of 2)" http://minga/v1/metrics | grep "^minga_given_cpu_cores 1.000$"'
 refused 2 "form of their own" "metrics are not JSON" minga 1 --json metrics
