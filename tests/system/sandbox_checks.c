@@ -543,9 +543,18 @@ static size_t helper_descriptors(const struct world *world)
 }
 
 /* Good, ending by itself, and failing starts in turn. */
+/* Disks made ahead for the next replicas go when none comes. */
+static void await_no_loops(const struct world *world)
+{
+    for (int i = 0; i < 30 && count_loops(world) > 0; i++) {
+        wait_a_little(100);
+    }
+}
+
 void check_repeating(struct world *world)
 {
     static const char *const missing[] = {"/bin/nothing", NULL};
+    await_no_loops(world);
     size_t before = helper_descriptors(world);
     struct sandbox_event event;
     bool all_ended = true;
@@ -564,10 +573,7 @@ void check_repeating(struct world *world)
         all_ended = world_await(world, &spec.key, SANDBOX_ENDED, 5000, &event) && all_ended;
     }
     check(world, all_ended, "replicas come and go");
-    /* Disks made ahead for the next ones go when none comes. */
-    for (int i = 0; i < 20 && helper_descriptors(world) != before; i++) {
-        wait_a_little(100);
-    }
+    await_no_loops(world);
     check(world, before > 0 && helper_descriptors(world) == before && count_loops(world) == 0,
           "the helper has as many descriptors open as before");
 }
