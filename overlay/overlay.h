@@ -96,6 +96,7 @@ enum overlay_blob_kind {
     BLOB_MANAGER,    /* the agent's: key: service id */
     BLOB_AGENT,      /* the agent's own state: key 0 */
     BLOB_VOUCHER,    /* an admission of the chain that vouches for this node; key: node id */
+    BLOB_HABIT = 20, /* when a member is usually away; key: node id */
 };
 
 struct overlay_blob {
@@ -190,6 +191,7 @@ struct overlay_config {
     uint64_t seed;                /* of all protocol randomness */
     minga_NodeRecord description; /* of this node; sequence and incarnation are filled in here */
     uint64_t storage_bytes_max;   /* of chunks; refuse beyond */
+    uint64_t upload_bytes_per_s;  /* for the repair of chunks; 0: no limit */
     uint32_t full_members_max;    /* beyond, only a part is kept; 0: FULL_MEMBERS_MAX */
 };
 
@@ -375,5 +377,8 @@ struct overlay_counters {
     uint64_t dropped_effects;
     uint32_t record_count;
     uint32_t chunk_count;
+    uint64_t chunks_moved; /* sent for repair, ever; their bytes: */
+    uint64_t chunks_moved_bytes;
+    uint64_t chunks_rotten; /* found so on this disk, or missing */
 };
 struct overlay_counters overlay_counters(const struct overlay *overlay);

@@ -165,10 +165,10 @@ static int make_core(struct edge *edge, struct err *err)
     randombytes_buf(&core.overlay.seed, sizeof(core.overlay.seed));
     describe(edge, &core.overlay.description);
     for (uint32_t i = 0; i < config->allow_count; i++) {
-        core.allow[i] = config->allow[i].owner;
+        core.allow[i] = config->allow[i].guest;
     }
     for (uint32_t i = 0; i < config->deny_count; i++) {
-        core.deny[i] = config->deny[i].owner;
+        core.deny[i] = config->deny[i].guest;
     }
     recorder_life(edge->recorder, &core);
     edge->core = core_new(&core);

@@ -320,6 +320,7 @@ struct world *world_new(const struct schedule *schedule, bool trace)
     client_init(world);
     checker_init(world);
     owners_init(world);
+    epochs_init(world);
     fault_schedule(world);
     world_after(world, CHECK_EVERY_MS, (struct event){.run = run_periodic});
     world_after(world, OWNERS_EVERY_MS, (struct event){.run = run_owners});
@@ -334,6 +335,7 @@ void world_free(struct world *world)
         fault_forget(&world->nodes[i]);
     }
     owners_done(&world->owners);
+    epochs_done(world);
     queue_done(&world->queue);
     /* After the queue, whose packets are its own. */
     network_done(&world->network);

@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "base/keys.h"
 #include "tests/sim/check.h"
+#include "tests/sim/check_epochs.h"
 #include "tests/sim/check_owners.h"
 #include "tests/sim/client.h"
 #include "tests/sim/disk.h"
@@ -45,6 +46,7 @@ struct sim_node {
     struct ring_key position;
     uint32_t owner; /* index of the person */
     struct core_config config;
+    struct core_allowed allowed; /* as it was last told */
     struct core *core; /* NULL: no process */
     uint32_t life;     /* counts processes; 0 never ran */
     bool powered;      /* the host */
@@ -93,6 +95,7 @@ struct world {
     struct client client;
     struct checker checker;
     struct owners owners;
+    struct epochs *epochs;
     struct core_effects *effects; /* one for all: they are performed before the next step */
     struct core_event *core_event;
     uint64_t step_count;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Stories of records and chunks: written, read, copied, lost and copied again. */
 #include "network.h"
+#include "overlay/homes.h"
 
 static size_t make_record(uint32_t owner, const char *name, uint64_t sequence, const char *content,
                           uint8_t *encoded_out)
@@ -326,7 +327,7 @@ Test(chunks, after_prompt_answers_a_lost_question_costs_no_more_than_as_the_firs
     end_network();
 }
 
-Test(chunks, lost_holders_are_replaced)
+Test(chunks, are_up_twice_again_when_holders_are_lost)
 {
     struct chunk_id chunks[10];
     char text[32];
@@ -342,7 +343,7 @@ Test(chunks, lost_holders_are_replaced)
     kill_node(5, false);
     run_for(60000);
     for (uint32_t i = 0; i < 10; i++) {
-        cr_assert_geq(count_holders(&chunks[i]), CHUNK_COPIES, "chunk %u has %u", i,
+        cr_assert_geq(count_holders(&chunks[i]), HOMES_UP, "chunk %u has %u", i,
                       count_holders(&chunks[i]));
     }
     end_network();
