@@ -258,7 +258,7 @@ static __attribute__((constructor)) void from_environment(void)
         sscanf(wish, "%15s %u %15s", kind, &fault.at, lasting) < 2) {
         return;
     }
-    strcpy(fault.folder, folder);
+    memcpy(fault.folder, folder, strlen(folder) + 1);
     fault.is_lasting = strcmp(lasting, "lasting") == 0;
     for (int i = 0; i < FAULT_KINDS; i++) {
         if (names[i] != NULL && strcmp(names[i], kind) == 0) {
