@@ -367,6 +367,19 @@ struct bytes overlay_record(const struct overlay *overlay, const struct service_
 /* Walks local records of a kind: *cursor starts at 0; false at the end. */
 bool overlay_record_next(const struct overlay *overlay, minga_RecordKind kind, uint32_t *cursor,
                          struct service_id *service_out);
+/* A write of this node's owner that another one has replaced: two of the owner's machines wrote on
+ * top of the same version while the community was parted. The newest comes first. */
+struct overlay_lost {
+    struct service_id service;
+    char name[NAME_CHARS_MAX + 1]; /* of the service */
+    minga_RecordKind kind;
+    uint64_t number;
+    uint64_t sequence;
+    uint64_t lost_unix_s; /* when this node heard of it */
+    struct id hash;       /* of the lost one */
+};
+/* False when fewer than index + 1 were heard of since the start. */
+bool overlay_lost(const struct overlay *overlay, uint32_t index, struct overlay_lost *lost_out);
 bool overlay_has_chunk(const struct overlay *overlay, const struct chunk_id *chunk);
 uint64_t overlay_chunk_bytes(const struct overlay *overlay); /* stored here */
 

@@ -61,6 +61,8 @@ enum {
     IDLE_LINK_MS = 60000,
     STORES_MAX = LIMIT(128, 6), /* waiting to be durable */
     SETTLED_MAX = 2 * RECORD_COPIES,
+    LOST_WRITES_MAX = 8,
+    LOST_TOLD_MAX = 4, /* nodes of one owner */
     SEEN_ASKS_MAX = LIMIT(256, 32),
     CACHED_ANSWERS_MAX = LIMIT(64, 8),
     PUTS_MAX = LIMIT(64, 2),
@@ -190,6 +192,13 @@ struct settled { /* see settled.c */
     uint64_t term;
     uint32_t count;
     struct node_id nodes[SETTLED_MAX];
+};
+
+struct lost_writes { /* see record_lost.c */
+    uint32_t count;
+    struct overlay_lost list[LOST_WRITES_MAX];
+    uint32_t told_next;
+    struct id told[LOST_WRITES_MAX]; /* hashes that others were told of */
 };
 
 struct get {
@@ -365,6 +374,7 @@ struct overlay {
     uint32_t spreading_count; /* of puts */
     struct put puts[PUTS_MAX];
     struct settled settled;
+    struct lost_writes lost;
     struct get gets[GETS_MAX];
     struct chunk_put chunk_puts[CHUNK_PUTS_MAX];
     uint32_t chunk_get_count;

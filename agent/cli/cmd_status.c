@@ -29,6 +29,20 @@ static void print_status(const struct session *session, const json_t *document)
     print_services(session, json_object_get(document, "services"), true);
 }
 
+/* Acknowledged, and yet gone: its author must hear of it. */
+static void remark_lost(const json_t *document)
+{
+    const json_t *lost;
+    size_t i;
+
+    json_array_foreach(json_object_get(document, "lost_writes"), i, lost)
+    {
+        remark("%s: your change number %" PRIi64 " is lost: while the community was parted another "
+               "one was made in its place, which stands",
+               text_of(lost, "name"), number_of(lost, "sequence"));
+    }
+}
+
 int run_status(struct session *session, const struct arguments *arguments)
 {
     CLEANUP(cleanup_json) json_t *document = NULL;
@@ -46,6 +60,7 @@ int run_status(struct session *session, const struct arguments *arguments)
         print_document(document);
     } else if (status == EXIT_DONE) {
         print_status(session, document);
+        remark_lost(document);
     }
     return status;
 }
