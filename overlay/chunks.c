@@ -60,6 +60,10 @@ int chunks_add(struct chunks *chunks, const struct chunk_id *id, uint32_t bytes)
 {
     struct chunk *chunk = &chunks->list[slot_of(chunks, id)];
 
+    if (chunk->used && chunk->bytes == 0) { /* noted before it was loaded */
+        chunk->bytes = bytes;
+        chunks->bytes += bytes;
+    }
     if (chunk->used) {
         return 0;
     }

@@ -97,6 +97,8 @@ enum overlay_blob_kind {
     BLOB_AGENT,      /* the agent's own state: key 0 */
     BLOB_VOUCHER,    /* an admission of the chain that vouches for this node; key: node id */
     BLOB_HABIT = 20, /* when a member is usually away; key: node id */
+    BLOB_REFERENCE,  /* for whom chunks are kept; key: tree id, number: its place */
+    BLOB_CHUNK,      /* a chunk's references; key: chunk id */
 };
 
 struct overlay_blob {
@@ -274,15 +276,25 @@ void overlay_record_put(struct overlay *overlay, const struct overlay_event *now
 /* The newest record that the reachable holders know; `key` is record_key()'s. */
 void overlay_record_get(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
                         const struct record_key *key, struct overlay_effects *effects);
+struct overlay_reference { /* for whom a chunk is kept; all zero: it is not said */
+    struct service_id service;
+    struct tree_id tree;
+};
+struct overlay_spread {
+    struct chunk_id chunk;
+    struct overlay_reference reference;
+};
 /* Spreads a chunk that the edge has already stored here, and reported with CHUNK_STORED (token 0,
  * its size): DONE when CHUNK_COPIES holders (all that
- * store, when fewer are up) have it durably. */
+ * store, when fewer are up) have it durably. It is kept as long as a version of the service that
+ * may run has that tree. */
 void overlay_chunk_put(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
-                       const struct chunk_id *chunk, struct overlay_effects *effects);
+                       const struct overlay_spread *spread, struct overlay_effects *effects);
 struct overlay_wanted { /* a chunk, and who besides its holders likely has it */
     struct chunk_id chunk;
     const struct node_id *others; /* borrowed for the call */
     uint32_t other_count;
+    struct overlay_reference reference;
 };
 /* Fetches a chunk into the local store. Several at once are answered from different holders. */
 void overlay_chunk_get(struct overlay *overlay, const struct overlay_event *now, uint64_t token,

@@ -137,7 +137,8 @@ static int make_core(struct edge *edge, struct err *err)
     const struct config *config = &edge->config;
     struct core_config core = {
         .overlay = {.node_key = edge->node_key,
-                    .storage_bytes_max = edge->contribution.storage_bytes},
+                    .storage_bytes_max = edge->contribution.storage_bytes,
+                    .upload_bytes_per_s = config->upload_bytes_per_s},
         .contribution = edge->contribution.limits,
         .storage_bytes = edge->contribution.storage_bytes,
         .port_first = config->port_first,
