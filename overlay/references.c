@@ -125,6 +125,8 @@ bool reference_judge(struct reference *reference, enum reference_finding finding
     }
     if (finding == FOUND_UNKNOWN) {
         reference->check_s = now_s + COLLECT_AGAIN_S;
+    } else if (!reference->is_confirmed) {
+        reference->check_s = now_s + COLLECT_AGAIN_S; /* the push may be finished any moment */
     } else if (grace != UINT64_MAX) {
         reference->check_s = now_s + (grace - age_s);
     } else {

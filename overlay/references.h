@@ -15,16 +15,17 @@
 #include "base/bytes.h"
 #include "base/ids.h"
 #include "base/limits.h"
+#include "overlay/overlay.h"
 
 enum {
-    REFERENCES_MAX = LIMIT(2048, 8),
+    REFERENCES_MAX = OVERLAY_STOCK_LINES_MAX,
     REFERENCE_NONE = UINT16_MAX,
     REFERENCE_BYTES = 1 + ID_BYTES + 8 + 8 + 1, /* encoded */
     COLLECT_GRACE_S = 3600,       /* after the last push or fetch: nothing is dropped */
     COLLECT_FAILED_S = 24 * 3600, /* a push that was never finished */
     COLLECT_CHECK_S = 6 * 3600,   /* the records are looked at again */
     COLLECT_AGAIN_S = 600,        /* after they could not be read */
-    COLLECT_FIRST_S = 120,        /* after the push */
+    COLLECT_FIRST_S = 30,         /* after the push */
     COLLECT_DEAD_S = 24 * 3600,   /* remembered as dead, so that others do not bring it back */
 };
 

@@ -48,6 +48,7 @@ static const struct command commands[] = {
     {"exec", "NAME[/REPLICA] -- COMMAND...", "run a command inside your own replicas", 2, WORDS_MAX,
      PACE, run_exec},
     {"cp", "FROM TO", "copy to or from replicas: NAME[/REPLICA]:PATH is there", 2, 2, PACE, run_cp},
+    {"storage", "", "what is stored here and for whom, copies alive, repair", 0, 0, 0, run_storage},
     {"ring", "", "this node's place on the ring", 0, 0, 0, run_ring},
     {"lookup", "KEY|NAME|TEXT", "who is responsible for a key, a service, or any text", 1, 1,
      OPTION_BIT(OPTION_TRACE), run_lookup},
