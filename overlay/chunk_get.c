@@ -136,7 +136,7 @@ static const struct chunk *find_dispensable(struct overlay *overlay)
 /* Chunks that others hold and this node only fetched once make room first. */
 static bool make_room(struct overlay *overlay)
 {
-    for (uint32_t i = 0; !chunks_have_room(&overlay->chunks, CHUNK_BYTES_MAX, 0); i++) {
+    for (uint32_t i = 0; !storage_has_room(overlay, CHUNK_BYTES_MAX, 0); i++) {
         const struct chunk *chunk = i < EVICTIONS_MAX ? find_dispensable(overlay) : NULL;
         struct overlay_effect *effect =
             chunk == NULL ? NULL : effect_add(overlay, OVERLAY_DROP_CHUNK);
@@ -344,9 +344,10 @@ static void note_fetched(struct overlay *overlay, const struct chunk_get *get)
     if (chunk != NULL) {
         (void)collect_note(overlay, &get->chunk, &get->references, get->token != 0, 0);
         chunk->used_s = (uint32_t)(overlay->now_ms / 1000);
-        chunk->home_mark = chunk_is_home(overlay, &get->chunk, &get->asked)
-                               ? repair_home_mark(overlay, &get->chunk)
-                               : chunk->home_mark;
+        if (chunk_is_home(overlay, &get->chunk, &get->asked)) {
+            chunk->home_mark = repair_home_mark(overlay, &get->chunk);
+            chunk->offered_mark = chunk->home_mark;
+        }
     }
 }
 

@@ -127,6 +127,18 @@ static bool offer(struct overlay *overlay, struct chunk_put *put, const struct n
     return offered;
 }
 
+/* Those who had no room are not asked again before there are other homes. */
+static void note_homes(struct overlay *overlay, const struct chunk_put *put)
+{
+    struct chunk *chunk = chunks_entry(&overlay->chunks, &put->chunk);
+    bool have_all = put->held_count == put->needed_count;
+
+    if (chunk != NULL && put->home_mark != 0 && (have_all || put->any_full)) {
+        chunk->offered_mark = put->home_mark;
+        chunk->home_mark = have_all ? put->home_mark : 0;
+    }
+}
+
 static void end_put(struct overlay *overlay, struct chunk_put *put)
 {
     struct overlay_effect *effect;
@@ -139,13 +151,7 @@ static void end_put(struct overlay *overlay, struct chunk_put *put)
 
     put->used = false;
     overlay->repair_put_count -= put->is_repair ? 1 : 0;
-    if (put->home_mark != 0 && put->held_count == put->needed_count) {
-        struct chunk *chunk = chunks_entry(&overlay->chunks, &put->chunk);
-
-        if (chunk != NULL) {
-            chunk->home_mark = put->home_mark;
-        }
-    }
+    note_homes(overlay, put);
     /* Members may have gone meanwhile: all that store, when fewer are up. */
     if (put->held_count >= put->needed_count ||
         (put->held_count > 0 && !put->any_full && put->held_count >= up_count)) {
@@ -242,8 +248,8 @@ static bool is_pushed(const struct overlay *overlay, const struct chunk_id *chun
     for (uint32_t i = 0; i < CHUNK_PUTS_MAX; i++) {
         const struct chunk_put *put = &overlay->chunk_puts[i];
 
-        if (put->used && put->candidate_count == 1 && id_equal(&put->chunk.id, &chunk->id) &&
-            id_equal(&put->candidates[0].id, &to->id)) {
+        if (put->used && put->is_repair && put->candidate_count > 0 &&
+            id_equal(&put->chunk.id, &chunk->id) && id_equal(&put->candidates[0].id, &to->id)) {
             return true;
         }
     }
@@ -273,6 +279,20 @@ static struct chunk_put *new_repair(struct overlay *overlay, const struct chunk_
     return put;
 }
 
+/* Where a home has no room, somebody behind the homes has a copy in its place. */
+static void add_others(const struct overlay *overlay, struct chunk_put *put)
+{
+    struct node_id others[CHUNK_CANDIDATES_MAX];
+    uint32_t count = chunk_holders(overlay, &put->chunk, CHUNK_CANDIDATES_MAX, others);
+
+    for (uint32_t i = 0; i < count && put->candidate_count < CHUNK_CANDIDATES_MAX; i++) {
+        if (!chunk_is_home(overlay, &put->chunk, &others[i]) &&
+            !peer_is_self(overlay, &others[i])) {
+            put->candidates[put->candidate_count++] = others[i];
+        }
+    }
+}
+
 bool chunk_put_push(struct overlay *overlay, const struct chunk_id *chunk,
                     const struct chunk_home *home)
 {
@@ -289,6 +309,7 @@ bool chunk_put_push(struct overlay *overlay, const struct chunk_id *chunk,
     put->candidate_count = 1;
     put->candidates[0] = home->node;
     put->needed_count = 1;
+    add_others(overlay, put);
     go_on(overlay, put);
     return true;
 }

@@ -5,7 +5,7 @@
  */
 #include "overlay/state.h"
 
-enum { RECEIVE_MS = 30000 };
+enum { RECEIVE_MS = 30000, RECORD_COST_BYTES = 4096 /* a page of the database, at most */ };
 
 static struct chunk_receive *find_receive(struct overlay *overlay, const struct chunk_id *chunk)
 {
@@ -22,12 +22,21 @@ static struct chunk_receive *find_receive(struct overlay *overlay, const struct 
     return NULL;
 }
 
+bool storage_has_room(const struct overlay *overlay, uint64_t bytes, uint64_t expected_bytes)
+{
+    uint64_t records_bytes = (uint64_t)overlay->records.count * RECORD_COST_BYTES;
+
+    return chunks_have_room(&overlay->chunks, bytes, expected_bytes + records_bytes);
+}
+
 static uint64_t expected_bytes(const struct overlay *overlay)
 {
     uint64_t bytes = 0;
 
     for (uint32_t i = 0; i < CHUNK_PUTS_MAX; i++) {
-        bytes += overlay->chunk_receives[i].used ? overlay->chunk_receives[i].bytes : 0;
+        bytes += overlay->chunk_receives[i].used
+                     ? chunk_cost_bytes(overlay->chunk_receives[i].bytes)
+                     : 0;
     }
     return bytes;
 }
@@ -76,7 +85,7 @@ static minga_ChunkAnswer take_up(struct overlay *overlay, const struct arrival *
 
     if (!overlay->record.stores || offered->bytes > CHUNK_BYTES_MAX ||
         (offered->repair && collect_refuses(overlay, references)) ||
-        !chunks_have_room(&overlay->chunks, offered->bytes, expected_bytes(overlay))) {
+        !storage_has_room(overlay, offered->bytes, expected_bytes(overlay))) {
         return minga_ChunkAnswer_CHUNK_FULL;
     }
     receive = new_receive(overlay, &chunk, offered);

@@ -380,7 +380,14 @@ struct bytes overlay_record(const struct overlay *overlay, const struct service_
 bool overlay_record_next(const struct overlay *overlay, minga_RecordKind kind, uint32_t *cursor,
                          struct service_id *service_out);
 bool overlay_has_chunk(const struct overlay *overlay, const struct chunk_id *chunk);
-uint64_t overlay_chunk_bytes(const struct overlay *overlay); /* stored here */
+/* Walks all chunks here, in no order: *cursor starts at 0; false at the end. What comes or goes
+ * meanwhile may be missed. */
+bool overlay_chunk_next(const struct overlay *overlay, uint32_t *cursor,
+                        struct chunk_id *chunk_out);
+/* What chunks take of the share here, with what their files and notes cost. */
+uint64_t overlay_chunk_bytes(const struct overlay *overlay);
+/* Is there room for one more chunk, while chunks of so many bytes are being written? */
+bool overlay_has_room(const struct overlay *overlay, uint64_t bytes, uint64_t written_bytes);
 
 /* What is stored here, for whom, and how well. */
 struct overlay_stock {

@@ -261,7 +261,7 @@ static bool look_at(struct overlay *overlay, const struct chunk *chunk)
         }
     }
     mark = mark_of(homes, up_count);
-    if (up_count == 0 || chunk->home_mark == mark) {
+    if (up_count == 0 || chunk->offered_mark == mark) {
         return true;
     }
     return chunk_put_hand_over(overlay, &chunk->id, homes, up_count, mark);

@@ -131,7 +131,7 @@ void overlay_stock(const struct overlay *overlay, struct overlay_stock *stock_ou
                    struct overlay_stock_line *lines_out)
 {
     *stock_out = (struct overlay_stock){.chunk_count = overlay->chunks.count,
-                                        .bytes = overlay->chunks.bytes,
+                                        .bytes = overlay->chunks.cost_bytes,
                                         .bytes_max = overlay->chunks.bytes_max,
                                         .repair_wait_ms = wait_of(overlay),
                                         .is_comparing = overlay->repair.compare.active,
