@@ -15,6 +15,7 @@ static const struct route routes[] = {
     {"GET", "/v1/metrics", API_LOOK, false, 0, handle_metrics, "metrics"},
     {"GET", "/v1/nodes", API_LOOK, true, 0, handle_nodes, "nodes"},
     {"GET", "/v1/members", API_LOOK, true, 0, handle_members, "members"},
+    {"GET", "/v1/storage", API_LOOK, true, 0, handle_storage, "storage"},
     {"GET", "/v1/ring", API_LOOK, true, 0, handle_ring, "ring"},
     {"GET", "/v1/lookup/*", API_LOOK, true, 0, handle_lookup, "lookup"},
     {"GET", "/v1/services", API_LOOK, true, 0, handle_services, "services"},

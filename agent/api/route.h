@@ -49,6 +49,8 @@ void handle_record_version(struct exchange *exchange);
 void handle_record_put(struct exchange *exchange);
 void handle_chunks_check(struct exchange *exchange);
 void handle_chunks_put(struct exchange *exchange);
+/* stock.c */
+void handle_storage(struct exchange *exchange);
 /* services.c: asked from the managers */
 void handle_services(struct exchange *exchange);
 void handle_status(struct exchange *exchange);

@@ -52,6 +52,7 @@ static const struct command commands[] = {
     {"events", "[NAME]", "what happens to nodes, services and replicas, as it happens", 0, 1, 0,
      run_events},
     {"metrics", "", "numbers of this node, as Prometheus reads them", 0, 0, 0, run_metrics},
+    {"storage", "", "what is stored here and for whom, copies alive, repair", 0, 0, 0, run_storage},
     {"ring", "", "this node's place on the ring", 0, 0, 0, run_ring},
     {"lookup", "KEY|NAME|TEXT", "who is responsible for a key, a service, or any text", 1, 1,
      OPTION_BIT(OPTION_TRACE), run_lookup},

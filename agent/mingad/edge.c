@@ -147,7 +147,8 @@ static int make_core(struct edge *edge, struct err *err)
     const struct config *config = &edge->config;
     struct core_config core = {
         .overlay = {.node_key = edge->node_key,
-                    .storage_bytes_max = edge->contribution.storage_bytes},
+                    .storage_bytes_max = edge->contribution.storage_bytes,
+                    .upload_bytes_per_s = config->upload_bytes_per_s},
         .contribution = edge->contribution.limits,
         .storage_bytes = edge->contribution.storage_bytes,
         .port_first = config->port_first,
@@ -244,8 +245,10 @@ static int open_workers(struct edge *edge, struct err *err)
 
     edge->writer = store_writer_new(&edge->loop, edge->store, on_stored, edge);
     edge->upload = upload_new(edge);
+    edge->scrub = scrub_new(edge);
     edge->execs = execs_new(edge);
-    if (edge->writer == NULL || edge->upload == NULL || edge->execs == NULL) {
+    if (edge->writer == NULL || edge->upload == NULL || edge->scrub == NULL ||
+        edge->execs == NULL) {
         return err_set(err, -ENOMEM, "out of memory");
     }
     /* Bound before anyone is dialled, or first replies would wait. */
@@ -325,6 +328,7 @@ static void close_all(struct edge *edge)
     edge->phase = EDGE_CLOSING;
     api_link_close(edge);
     upload_close(edge);
+    scrub_close(edge);
     trees_close(edge);
     execs_close(edge);
     if (edge->sandbox != NULL) {
@@ -351,6 +355,7 @@ void edge_done(struct edge *edge)
     transport_free(edge->transport);
     sandbox_link_free(edge->sandbox);
     upload_free(edge->upload);
+    scrub_free(edge->scrub);
     trees_free(edge->trees);
     execs_free(edge->execs);
     store_writer_free(edge->writer);

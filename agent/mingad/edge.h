@@ -23,7 +23,8 @@
 #include "base/keys.h"
 
 struct queued_event; /* events.c */
-struct upload;       /* chunk_jobs.c */
+struct upload;       /* upload.c */
+struct scrub;        /* chunk_scrub.c */
 struct trees;        /* trees.c */
 struct recorder;     /* recorder.h */
 struct execs;        /* execs.c */
@@ -69,6 +70,7 @@ struct edge {
     uint32_t chunk_jobs_count; /* in memory now */
     uint64_t chunk_jobs_bytes;
     struct upload *upload;
+    struct scrub *scrub;
     struct trees *trees;
     struct execs *execs;
     struct transport *transport;
@@ -144,13 +146,20 @@ void events_clear(struct edge *edge);
 
 void perform(struct edge *edge, const struct core_effect *effect);
 
-/* ------------------------------------------------------------------ chunk_jobs.c, upload.c */
+/* ------------------------------------------------------------------ chunk_jobs.c, chunk_scrub.c, upload.c */
 
 /* OVERLAY_STORE_CHUNK: ends in a CHUNK_STORED event. */
 void chunk_jobs_store(struct edge *edge, const struct overlay_effect *effect);
 /* The API's chunk: ends in api_chunk_stored. */
 void chunk_jobs_store_for_api(struct edge *edge, uint64_t token, struct bytes data);
 void chunk_jobs_drop(struct edge *edge, const struct chunk_id *chunk);
+/* A chunk that should be here is not (-ENOENT), or was rotten and is deleted (-EBADMSG). */
+void chunk_jobs_tell_absent(struct edge *edge, const struct chunk_id *chunk, int result);
+
+/* Reads a few chunks a minute to find rot. As upload: close, run the loop on, free. */
+struct scrub *scrub_new(struct edge *edge);
+void scrub_close(struct edge *edge);
+void scrub_free(struct scrub *scrub);
 
 /* Sends and replies with a chunk's data, within contribute.upload. */
 struct upload *upload_new(struct edge *edge);

@@ -110,6 +110,51 @@ const struct overlay_member *overlay_member_by_id(const struct overlay *overlay,
     return NULL;
 }
 
+/* One service's tree, one copy on its way, one member away. */
+void overlay_stock(const struct overlay *overlay, struct overlay_stock *stock_out,
+                   struct overlay_stock_line *lines_out)
+{
+    (void)overlay;
+    *stock_out = (struct overlay_stock){.chunk_count = 3,
+                                        .bytes = 12000,
+                                        .bytes_max = 50000,
+                                        .spare_count = 1,
+                                        .spare_bytes = 4000,
+                                        .rotten_count = 2};
+    lines_out[7] = (struct overlay_stock_line){.used = true,
+                                               .is_confirmed = true,
+                                               .owner = {{{5}}},
+                                               .name = "wiki",
+                                               .version = 4,
+                                               .chunk_count = 3,
+                                               .bytes = 11000,
+                                               .copies_least = 1,
+                                               .copies_most = 3,
+                                               .scarce_count = 1};
+}
+
+bool overlay_repair_next(const struct overlay *overlay, uint32_t *cursor,
+                         struct overlay_repair *repair_out)
+{
+    if ((*cursor)++ > 0) {
+        return false;
+    }
+    *repair_out = (struct overlay_repair){
+        .to = core_of(overlay)->members[1].node, .why = OVERLAY_REPAIR_FEW_UP, .since_ms = 1};
+    return true;
+}
+
+bool overlay_absence_next(const struct overlay *overlay, uint32_t *cursor,
+                          struct overlay_absence *absence_out)
+{
+    if ((*cursor)++ > 0) {
+        return false;
+    }
+    *absence_out = (struct overlay_absence){
+        .node = core_of(overlay)->members[1].node, .away_s = 100, .patience_s = 7200};
+    return true;
+}
+
 uint32_t overlay_rtt_ms(const struct overlay *overlay, const struct node_id *node)
 {
     (void)overlay;

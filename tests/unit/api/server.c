@@ -60,6 +60,25 @@ Test(server, status_ring_members_and_lookup_have_all_their_names)
     expect_names(json_array_get(json_object_get(answer.json, "members"), 0),
                  "owner name rights nodes services since");
     done();
+    get("/v1/storage");
+    expect_names(answer.json, "node share stored repair garbage");
+    expect_names(json_object_get(answer.json, "share"),
+                 "limit_bytes used_bytes chunks spare_chunks spare_bytes nameless_chunks "
+                 "nameless_bytes");
+    expect_names(json_array_get(json_object_get(answer.json, "stored"), 0),
+                 "service name owner tree version state chunks bytes copies_least copies_most "
+                 "scarce");
+    expect_names(json_object_get(answer.json, "repair"),
+                 "under_way wait_ms comparing moved_chunks moved_bytes rotten_chunks absent");
+    expect_names(
+        json_array_get(json_object_get(json_object_get(answer.json, "repair"), "under_way"), 0),
+        "chunk to to_name why since");
+    expect_names(
+        json_array_get(json_object_get(json_object_get(answer.json, "repair"), "absent"), 0),
+        "node node_name away_s patience_s state");
+    expect_names(json_object_get(answer.json, "garbage"),
+                 "collecting collected_chunks collected_bytes");
+    done();
     get("/v1/ring");
     expect_names(answer.json,
                  "node positions predecessors successors nodes epoch share neighbours");
