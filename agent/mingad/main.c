@@ -292,6 +292,7 @@ static int run(const struct options *options, const struct preparation *preparat
     CLEANUP(cleanup_free) struct edge *edge = calloc(1, sizeof(*edge));
     struct edge_start start = {.config_path = options->config_path,
                                .config = &preparation->config,
+                               .senses_root = options->senses_root,
                                .machine = &preparation->machine,
                                .contribution = &preparation->contribution,
                                .control_fd = -1,

@@ -18,6 +18,7 @@ struct options {
     bool is_verbose;
     const char *record_path; /* NULL: no recording */
     uint64_t record_bytes_max;
+    const char *senses_root; /* NULL: this machine */
 };
 
 extern const char options_usage[];
