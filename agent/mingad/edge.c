@@ -10,6 +10,8 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "agent/mingad/folders.h"
+#include "agent/mingad/machine_bond.h"
 #include "agent/mingad/recorder.h"
 #include "agent/mingad/senses.h"
 #include "base/check.h"
@@ -255,8 +257,14 @@ static int open_workers(struct edge *edge, struct err *err)
 
 static int open_state(struct edge *edge, struct err *err)
 {
-    int r = load_key(edge, err);
+    char path[PATH_MAX_BYTES];
 
+    state_path(edge, FOLDERS_BOND_FILE, path);
+    int r = machine_bond_check(path, NULL, err);
+
+    if (r == 0) {
+        r = load_key(edge, err);
+    }
     if (r == 0) {
         r = open_stores(edge, err);
     }

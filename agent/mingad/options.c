@@ -14,6 +14,7 @@ const char options_usage[] =
     "  --config FILE    instead of /etc/minga/minga.yaml\n"
     "  --check-config   only say whether the configuration is fine\n"
     "  --write-limits   only write the limits for minga-sandboxd; as root\n"
+    "  --renew-state    forget node key and community, as for a copied disk image\n"
     "  --verbose        log what the core does, too\n"
     "  --record FILE    write down all that the core is told (minga-replay runs it again)\n"
     "  --record-limit SIZE  of that file, 256M by default; then recording ends\n"
@@ -45,6 +46,7 @@ int options_parse(int argument_count, char **arguments, struct options *options_
         {"senses", required_argument, NULL, OPTION_SENSES},
         {"check-config", no_argument, NULL, OPTION_ACTION + OPTIONS_CHECK_CONFIG},
         {"write-limits", no_argument, NULL, OPTION_ACTION + OPTIONS_WRITE_LIMITS},
+        {"renew-state", no_argument, NULL, OPTION_ACTION + OPTIONS_RENEW_STATE},
         {"version", no_argument, NULL, OPTION_ACTION + OPTIONS_VERSION},
         {"help", no_argument, NULL, OPTION_ACTION + OPTIONS_HELP},
         {NULL, 0, NULL, 0},
