@@ -9,6 +9,7 @@
 static const struct route routes[] = {
     {"GET", "/v1/version", API_LOOK, false, 0, handle_version, "version"},
     {"GET", "/v1/node", API_LOOK, false, 0, handle_node, "node"},
+    {"GET", "/v1/node/history", API_LOOK, false, 0, handle_node_history, "history"},
     {"POST", "/v1/node/pause", API_ACT, false, API_BODY_BYTES_MAX, handle_pause, "pause"},
     {"POST", "/v1/node/resume", API_ACT, false, API_BODY_BYTES_MAX, handle_resume, "resume"},
     {"POST", "/v1/node/drain", API_ACT, false, API_BODY_BYTES_MAX, handle_drain, "drain"},

@@ -28,6 +28,7 @@ struct scrub;        /* chunk_scrub.c */
 struct trees;        /* trees.c */
 struct recorder;     /* recorder.h */
 struct execs;        /* execs.c */
+struct senses;       /* senses.h */
 
 enum edge_phase {
     EDGE_RUNNING,
@@ -46,6 +47,7 @@ struct edge {
     struct config config;
     struct machine machine;
     struct contribution contribution;
+    struct core_config terms;    /* of the last reload: the core's event borrows it */
     struct core_allowed allowed; /* as the core has last said; all zero: not yet */
     struct addresses addresses;
     struct secret_key node_key;
@@ -73,10 +75,12 @@ struct edge {
     struct scrub *scrub;
     struct trees *trees;
     struct execs *execs;
+    struct senses *senses;
     struct transport *transport;
     struct sandbox_link *sandbox;
     struct api *api;
     gid_t api_group;
+    const char *senses_root; /* NULL: this machine */
 
     int wake_fd;                   /* timerfd on CLOCK_BOOTTIME */
     uint64_t wake_ms[EDGE_WAKERS]; /* 0: none asked for */
@@ -105,6 +109,7 @@ struct edge_start { /* what was made while still root; all of it is taken over *
     gid_t api_group;
     pid_t helper_pid;
     struct recorder *recorder; /* borrowed; NULL: none */
+    const char *senses_root;   /* NULL: this machine */
 };
 
 /* An empty edge with its loop. */
@@ -114,6 +119,8 @@ int edge_open(struct edge *edge, struct err *err);
 int edge_init(struct edge *edge, const struct edge_start *start, struct err *err);
 /* Runs until told to stop. */
 void edge_run(struct edge *edge);
+/* What of the configuration may change while running, as the core takes it. */
+void edge_terms(struct edge *edge, struct core_config *core_out);
 /* Tells the community when this node's addresses, or (forced) its name, labels or zone, are other
  * ones than before. */
 void edge_describe(struct edge *edge, bool forced);

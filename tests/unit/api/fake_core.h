@@ -184,13 +184,34 @@ void core_node_status(const struct core *core, struct node_status *status_out)
     (void)core;
     *status_out = (struct node_status){
         .state = "ready",
-        .rule = "",
+        .rule = "office",
+        .rule_mode = "keep",
+        .rule_left_ms = 60000,
+        .allowed = {500, 1 << 29, 1000, OWNER_NO_LIMIT},
         .runs = true,
         .contribution = {1500, 1 << 30, 2 << 20, 512},
         .storage_bytes = 1 << 20,
         .promised = {500, 1 << 29, 1 << 20, 64},
         .used = {10, 1 << 20, 1 << 10, 3},
     };
+}
+
+uint32_t core_ended_count(const struct core *core)
+{
+    (void)core;
+    return 1;
+}
+
+void core_ended(const struct core *core, uint32_t index, struct core_ended *ended_out)
+{
+    (void)core;
+    (void)index;
+    *ended_out = (struct core_ended){.key = {.slot = 2, .incarnation = 7},
+                                     .service_name = "wiki",
+                                     .began_unix_s = 1790000000,
+                                     .ended_unix_s = 1790000060,
+                                     .cpu_ms = 1500,
+                                     .reason = "stopped"};
 }
 
 uint32_t core_replica_count(const struct core *core)
