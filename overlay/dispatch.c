@@ -44,10 +44,11 @@ static const struct message_row message_rows[] = {
     {minga_Message_record_put_tag, DOOR_MEMBER, record_put_on_message},
     {minga_Message_record_copy_tag, DOOR_MEMBER, record_copy_on_message},
     {minga_Message_record_get_tag, DOOR_MEMBER, record_get_on_message},
-    {minga_Message_chunk_offer_tag, DOOR_MEMBER, chunk_put_on_offer},
+    {minga_Message_record_lost_tag, DOOR_MEMBER, record_lost_on_message},
     {minga_Message_chunk_offers_tag, DOOR_MEMBER, chunk_offers_on_message},
-    {minga_Message_chunk_data_tag, DOOR_MEMBER, chunk_put_on_data},
+    {minga_Message_chunk_data_tag, DOOR_MEMBER, chunk_receive_on_data},
     {minga_Message_chunk_get_tag, DOOR_MEMBER, chunk_get_on_message},
+    {minga_Message_chunk_ranges_tag, DOOR_MEMBER, compare_on_ranges},
 };
 
 struct request_row {
@@ -88,6 +89,7 @@ static const struct request_row request_rows[] = {
     [REQUEST_WHO] = {contacts_on_reply, NULL},
     [REQUEST_CHUNK_OFFERS] = {chunk_offers_on_reply, chunk_offers_on_timeout},
     [REQUEST_SEEK] = {seeks_on_reply, seeks_on_timeout},
+    [REQUEST_COMPARE] = {compare_on_reply, compare_on_timeout},
     [REQUEST_BROADCAST] = {ignore_reply, tell_on_timeout},
 };
 

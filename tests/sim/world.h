@@ -46,6 +46,7 @@ struct sim_node {
     struct ring_key position;
     uint32_t owner; /* index of the person */
     struct core_config config;
+    struct core_allowed allowed; /* as it was last told */
     struct core *core; /* NULL: no process */
     uint32_t life;     /* counts processes; 0 never ran */
     bool powered;      /* the host */
