@@ -181,15 +181,7 @@ HELPER bool are_apart(uint32_t a, uint32_t b)
     return net.nodes[a].side != net.nodes[b].side;
 }
 
-HELPER struct bytes copy_bytes(struct bytes bytes)
-{
-    uint8_t *copy = malloc(bytes.length_bytes + 1);
-
-    if (bytes.length_bytes > 0) {
-        memcpy(copy, bytes.data, bytes.length_bytes);
-    }
-    return (struct bytes){copy, bytes.length_bytes};
-}
+#include "spoken.h"
 
 HELPER struct kept_chunk *find_chunk(struct node *node, const struct chunk_id *id)
 {
@@ -204,22 +196,6 @@ HELPER struct kept_chunk *find_chunk(struct node *node, const struct chunk_id *i
 HELPER bool is_lost(void)
 {
     return net.loss_percent > 0 && random_below(&net.random, 100) < net.loss_percent;
-}
-
-HELPER struct bytes say(uint32_t from, struct bytes said)
-{
-    minga_Message message = minga_Message_init_zero;
-    uint8_t bytes[MESSAGE_BYTES_MAX];
-    int length;
-
-    if (net.lie == NULL) {
-        return copy_bytes(said);
-    }
-    cr_assert_eq(message_decode(said, &message), 0);
-    net.lie(from, &message);
-    length = message_encode(&message, bytes, sizeof(bytes));
-    cr_assert_gt(length, 0);
-    return copy_bytes((struct bytes){bytes, (size_t)length});
 }
 
 /* The message with its chunk goes over a link from one node to another. */
@@ -263,15 +239,6 @@ HELPER void report_link(uint32_t who, uint32_t peer, enum overlay_event_kind kin
 
     event->event.node = net.nodes[peer].id;
     push_event(event);
-}
-
-HELPER void count_kind(const struct overlay_effect *effect)
-{
-    minga_Message message = minga_Message_init_zero;
-
-    cr_assert_eq(message_decode(effect->message, &message), 0);
-    cr_assert_lt(message.which_kind, KINDS_MAX);
-    net.sent_count[message.which_kind] += !message.reply;
 }
 
 HELPER void do_send(uint32_t from, const struct overlay_effect *effect)
