@@ -457,8 +457,8 @@ static uint32_t owner_count(const struct scene *scene, uint32_t position)
     uint32_t owners = 0;
 
     for (uint32_t node = 0; node < scene->count; node++) {
-        owners +=
-            scene->running[node] && overlay_responsible(net.nodes[node].overlay, &key, net.now_ms);
+        owners += scene->running[node] &&
+                  overlay_responsible(net.nodes[node].overlay, &key, scene->now_ms);
     }
     return owners;
 }

@@ -406,6 +406,27 @@ Test(ring, an_arc_that_is_handed_back_has_a_beginning_that_was_granted_a_lease_m
     }
 }
 
+Test(ring, an_arc_without_a_lease_for_long_is_given_up_and_its_node_joins_anew)
+{
+    uint64_t lapsed_ms = 2000 + LEASE_MS;
+    uint64_t at_ms = lapsed_ms;
+
+    know_what_is_before();
+    for (; at_ms < lapsed_ms + RING_GIVE_UP_MS; at_ms += 100) {
+        step(tick(at_ms));
+        step(answer(30, RING_BUSY, at_ms));
+        cr_assert_eq(ring.phase, RING_IN);
+    }
+    step(tick(at_ms));
+    step(asked(10, at_ms));
+    cr_assert_eq(effects.answer.verdict, RING_IDLE);
+    step(handed(30, 15, at_ms + 100));
+    cr_assert(answers_for(16));
+    cr_assert(!answers_for(15));
+    step(tick(at_ms + 300 + LEASE_MS));
+    cr_assert_eq(ring.phase, RING_IN, "its time begins anew");
+}
+
 Test(ring, a_quiet_ring_asks_its_keeper_once_in_each_period)
 {
     uint32_t asked_count = 0;
