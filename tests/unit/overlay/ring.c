@@ -159,6 +159,31 @@ Test(ring, a_newcomer_is_handed_its_arc_when_the_keeper_knows_of_it)
     cr_assert(is_at(&effects.answer.other, 10));
 }
 
+/* It slept, we took its arc over, and the answer that hands a part of it back is lost. */
+Test(ring, one_that_has_an_arc_from_before_is_handed_it_until_it_has_a_lease_on_it)
+{
+    struct ring_event event = asked(15, 2200);
+
+    event.leased = false;
+    be_in_the_middle();
+    step(granted(30, 2100));
+    step(event);
+    cr_assert_eq(effects.answer.verdict, RING_BUSY);
+    step(granted(30, 2250));
+    event.now_ms = 2300;
+    step(event);
+    cr_assert(effects.answer.is_handed);
+    event.now_ms = 2600;
+    step(event);
+    cr_assert(effects.answer.is_handed, "or it would take what it had for what it has");
+    cr_assert(is_at(&effects.answer.other, 10));
+    event.leased = true;
+    event.now_ms = 2700;
+    step(event);
+    cr_assert_eq(effects.answer.verdict, RING_GRANTED);
+    cr_assert(!effects.answer.is_handed);
+}
+
 Test(ring, a_node_alone_hands_over_at_once_and_then_has_its_lease_from_the_newcomer)
 {
     begin(20, true);
