@@ -16,6 +16,7 @@
 #include "agent/mingad/addresses.h"
 #include "agent/mingad/chunk_store.h"
 #include "agent/mingad/config.h"
+#include "agent/mingad/relays.h"
 #include "agent/mingad/sandbox_link.h"
 #include "agent/mingad/store_writer.h"
 #include "agent/mingad/transport.h"
@@ -71,6 +72,7 @@ struct edge {
     struct trees *trees;
     struct execs *execs;
     struct transport *transport;
+    struct relays *relays;
     struct sandbox_link *sandbox;
     struct api *api;
     gid_t api_group;

@@ -127,7 +127,7 @@ static bool chunk_is_kept(struct world *world, const struct client_service *serv
     for (uint32_t node = 0; node < world->node_count; node++) {
         const struct sim_node *holder = &world->nodes[node];
 
-        if (converge_takes_part(world, node) && holder->config.stores) {
+        if (converge_stands(world, node) && holder->config.stores) {
             store_count++;
             copy_count += disk_has_chunk(&holder->disk, chunk) ? 1 : 0;
         }

@@ -444,6 +444,9 @@ HELPER void perform_one(uint32_t who, const struct overlay_effect *effect)
         do_done(node, effect);
         break;
     case OVERLAY_DROP_CHUNK:
+    case OVERLAY_DIAL_BACK:
+    case OVERLAY_RELAY:
+    case OVERLAY_RELAYED:
     case OVERLAY_DELIVER:
     case OVERLAY_RECORD:
         break;
