@@ -268,11 +268,11 @@ void overlay_step(struct overlay *overlay, const struct overlay_event *event,
 void overlay_describe(struct overlay *overlay, const struct overlay_event *now,
                       const minga_NodeRecord *description, struct overlay_effects *effects)
 {
-    uint64_t incarnation = overlay->record.incarnation;
-
     state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
-    reach_describe(overlay, description);
-    gossip_describe(overlay, incarnation);
+    if (reach_describe(overlay, description)) {
+        gossip_describe(overlay, overlay->record.incarnation);
+    }
+    reach_tick(overlay);
     state_leave(overlay);
 }
 

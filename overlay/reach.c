@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "overlay/signed.h"
 #include "overlay/state.h"
 
 void reach_init(struct overlay *overlay, const struct overlay_config *config)
@@ -45,16 +46,23 @@ static bool same_addresses(const minga_NodeRecord *a, const minga_NodeRecord *b)
     return true;
 }
 
+static bool has_address(const minga_NodeRecord *record, const char *address)
+{
+    for (pb_size_t i = 0; i < record->addresses_count; i++) {
+        if (strcmp(record->addresses[i], address) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* An address may have been added that only others see. */
 static bool has_addresses_of(const minga_NodeRecord *record, const minga_NodeRecord *described)
 {
     for (pb_size_t i = 0; i < described->addresses_count; i++) {
-        bool has = i == ADDRESSES_MAX - 1 && record->addresses_count == ADDRESSES_MAX;
+        bool had_no_room = i == ADDRESSES_MAX - 1 && record->addresses_count == ADDRESSES_MAX;
 
-        for (pb_size_t k = 0; k < record->addresses_count && !has; k++) {
-            has = strcmp(record->addresses[k], described->addresses[i]) == 0;
-        }
-        if (!has) {
+        if (!had_no_room && !has_address(record, described->addresses[i])) {
             return false;
         }
     }
@@ -63,12 +71,8 @@ static bool has_addresses_of(const minga_NodeRecord *record, const minga_NodeRec
 
 static void add_address(minga_NodeRecord *record, const char *address)
 {
-    for (pb_size_t i = 0; i < record->addresses_count; i++) {
-        if (strcmp(record->addresses[i], address) == 0) {
-            return;
-        }
-    }
-    if (address[0] != '\0' && record->addresses_count < ADDRESSES_MAX) {
+    if (address[0] != '\0' && record->addresses_count < ADDRESSES_MAX &&
+        !has_address(record, address)) {
         (void)snprintf(record->addresses[record->addresses_count++], sizeof(record->addresses[0]),
                        "%s", address);
     }
@@ -96,7 +100,9 @@ static void compose(const struct overlay *overlay, minga_Reachable verdict,
     if (record_out->reachable == minga_Reachable_REACHABLE_RELAYED) {
         return;
     }
-    add_address(record_out, reach->proven);
+    if (!has_address(&reach->described, reach->proven)) {
+        add_address(record_out, reach->proven);
+    }
     for (pb_size_t i = 0; i < reach->described.addresses_count; i++) {
         add_address(record_out, reach->described.addresses[i]);
     }
@@ -149,27 +155,42 @@ void reach_begin(struct overlay *overlay)
     overlay->record = record;
 }
 
-void reach_describe(struct overlay *overlay, const minga_NodeRecord *description)
+static bool same_record(const minga_NodeRecord *a, const minga_NodeRecord *b)
+{
+    uint8_t encoded[2][minga_NodeRecord_size];
+    int lengths[2];
+
+    lengths[0] = signed_encode_body(minga_NodeRecord_fields, a, encoded[0], sizeof(encoded[0]));
+    lengths[1] = signed_encode_body(minga_NodeRecord_fields, b, encoded[1], sizeof(encoded[1]));
+    CHECK(lengths[0] >= 0 && lengths[1] >= 0);
+    return lengths[0] == lengths[1] && memcmp(encoded[0], encoded[1], (size_t)lengths[0]) == 0;
+}
+
+bool reach_describe(struct overlay *overlay, const minga_NodeRecord *description)
 {
     struct reach *reach = &overlay->reach;
-    bool is_same = same_addresses(&reach->described, description);
+    bool has_moved = !same_addresses(&reach->described, description);
     minga_Reachable verdict = overlay->record.reachable;
     minga_NodeRecord record;
+    bool is_same;
 
     reach->described = *description;
     if (!reach->is_used &&
-        (!is_same || description->reachable != minga_Reachable_REACHABLE_UNKNOWN)) {
+        (has_moved || description->reachable != minga_Reachable_REACHABLE_UNKNOWN)) {
         verdict = description->reachable;
     }
-    if (!is_same) {
-        /* How it was reached at other addresses says nothing about new ones: ask at once. */
+    if (has_moved) { /* how it was reached at other addresses says nothing about new ones */
         reach->proven[0] = '\0';
         reach->in_round = false;
-        reach->next_ms = overlay->now_ms;
         overlay->leaf.next_ms = overlay->now_ms;
     }
+    if (!reach->in_round && overlay->now_ms >= reach->began_ms + (has_moved ? 0 : REACH_SOON_MS)) {
+        reach->next_ms = overlay->now_ms;
+    }
     compose(overlay, verdict, &record);
+    is_same = same_record(&record, &overlay->record);
     overlay->record = record;
+    return !is_same;
 }
 
 /* ------------------------------------------------------------------ a round */
@@ -346,6 +367,7 @@ static void begin_round(struct overlay *overlay)
     reach->next_ms = overlay->now_ms + REACH_SOON_MS;
     reach->helper_count = 0;
     reach->in_round = true;
+    reach->began_ms = overlay->now_ms;
     for (uint32_t i = 0; i < REACH_HELPERS; i++) {
         (void)ask_one(overlay);
     }
@@ -362,7 +384,7 @@ void reach_tick(struct overlay *overlay)
 {
     struct reach *reach = &overlay->reach;
 
-    if (!reach->is_used) {
+    if (!reach->is_used || overlay->phase != PHASE_MEMBER || overlay->record.leaving) {
         return;
     }
     if (reach->in_round) {

@@ -57,6 +57,7 @@ struct reach {
     minga_NodeRecord described;         /* what the agent says of this node; addresses: its own */
     char proven[ADDRESS_CHARS_MAX + 1]; /* an address that others have dialled; "": none */
     uint64_t next_ms;
+    uint64_t began_ms; /* the last round */
     uint32_t doubt_count; /* rounds in a row without success */
     bool in_round;
     uint32_t helper_count;
@@ -109,8 +110,8 @@ struct relaying {
 void reach_init(struct overlay *overlay, const struct overlay_config *config);
 /* After the stored state was loaded: the last verdict stands while the addresses are the same. */
 void reach_begin(struct overlay *overlay);
-/* This node's addresses or what else it says of itself has changed. */
-void reach_describe(struct overlay *overlay, const minga_NodeRecord *description);
+/* This node's addresses, or what else it says of itself, may have changed: does its record? */
+bool reach_describe(struct overlay *overlay, const minga_NodeRecord *description);
 bool reach_is_leaf(const struct overlay *overlay);
 /* Composes the own record from the verdict, the addresses and the relays; tells if it is news. */
 void reach_publish(struct overlay *overlay, minga_Reachable verdict);

@@ -109,13 +109,17 @@ void edge_describe(struct edge *edge, bool forced)
         .kind = CORE_DESCRIBE, .token = TOKEN_DESCRIBE, .description = &description};
 
     addresses_find(&edge->config, &addresses);
-    if (!forced && memcmp(&addresses, &edge->addresses, sizeof(addresses)) == 0) {
+    bool has_moved = memcmp(&addresses, &edge->addresses, sizeof(addresses)) != 0;
+
+    if (!forced && !has_moved) {
         return;
     }
     edge->addresses = addresses;
     describe(edge, &description);
-    log_info("this node is now known as %s",
-             addresses.count > 0 ? addresses.list[0] : "nothing (a leaf)");
+    if (has_moved) {
+        log_info("this node is now known as %s",
+                 addresses.count > 0 ? addresses.list[0] : "nothing (a leaf)");
+    }
     edge_request(edge, &request);
 }
 

@@ -13,6 +13,7 @@
 
 #include "agent/api/api.h"
 #include "agent/core/core.h"
+#include "agent/mingad/address_watch.h"
 #include "agent/mingad/addresses.h"
 #include "agent/mingad/chunk_store.h"
 #include "agent/mingad/config.h"
@@ -73,6 +74,7 @@ struct edge {
     struct execs *execs;
     struct transport *transport;
     struct relays *relays;
+    struct address_watch *address_watch; /* NULL: none */
     struct sandbox_link *sandbox;
     struct api *api;
     gid_t api_group;
