@@ -31,7 +31,7 @@ static bool find_member(const struct overlay *overlay, const struct node_id *nod
 }
 
 /* Without a grant: the edge closes what it has. */
-static void tell_edge(struct overlay *overlay, const struct relay *relay, bool ends)
+static void tell_edge(struct overlay *overlay, struct relay *relay, bool ends)
 {
     struct overlay_effect *effect = effect_add(overlay, OVERLAY_RELAYED);
     const struct member *member;
@@ -41,6 +41,7 @@ static void tell_edge(struct overlay *overlay, const struct relay *relay, bool e
     }
     effect->peer.node = relay->node;
     if (!ends && find_member(overlay, &relay->node, &member)) {
+        relay->told_sequence = member->view.record.sequence;
         effect->relay = relay->grant;
         effect->peer.address_count = member->view.record.addresses_count;
         for (size_t i = 0; i < effect->peer.address_count; i++) {
@@ -291,6 +292,9 @@ static void look_after(struct overlay *overlay, struct relay *relay)
         avoid(overlay, &relay->node);
         ask(overlay, relay, true);
         drop(overlay, relay, "its door stays shut");
+    } else if (relay->is_granted && relay->told_sequence != member->view.record.sequence) {
+        tell_edge(overlay, relay, false); /* it may have moved */
+        reach_publish(overlay, overlay->record.reachable);
     } else if (relay->asked_ms == 0 || overlay->now_ms - relay->asked_ms >= RELAY_RENEW_MS) {
         ask(overlay, relay, false);
     }

@@ -57,7 +57,7 @@ struct reach {
     minga_NodeRecord described;         /* what the agent says of this node; addresses: its own */
     char proven[ADDRESS_CHARS_MAX + 1]; /* an address that others have dialled; "": none */
     uint64_t next_ms;
-    uint64_t began_ms; /* the last round */
+    uint64_t began_ms;    /* the last round */
     uint32_t doubt_count; /* rounds in a row without success */
     bool in_round;
     uint32_t helper_count;
@@ -72,8 +72,9 @@ struct relay { /* one that passes on to us */
     bool is_up; /* the edge has a connection to its door */
     struct node_id node;
     uint64_t asked_ms;
-    uint64_t granted_ms; /* the last time */
-    uint64_t first_ms;   /* since when its door might be open, or has been */
+    uint64_t granted_ms;    /* the last time */
+    uint64_t first_ms;      /* since when its door might be open, or has been */
+    uint64_t told_sequence; /* of its record, as the edge knows its addresses */
     struct overlay_relay grant;
 };
 

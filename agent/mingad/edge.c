@@ -117,6 +117,7 @@ void edge_describe(struct edge *edge, bool forced)
     edge->addresses = addresses;
     describe(edge, &description);
     if (has_moved) {
+        relays_move(edge->relays);
         log_info("this node is now known as %s",
                  addresses.count > 0 ? addresses.list[0] : "nothing (a leaf)");
     }

@@ -199,6 +199,25 @@ void relays_pipe_wanted(struct relays *relays, struct pipe *pipe, uint16_t port)
 
 /* ------------------------------------------------------------------ what the core wants */
 
+static bool same_addresses(const struct overlay_peer *a, const struct overlay_peer *b)
+{
+    bool is_same = a->address_count == b->address_count;
+
+    for (size_t i = 0; is_same && i < a->address_count; i++) {
+        is_same = strcmp(a->addresses[i], b->addresses[i]) == 0;
+    }
+    return is_same;
+}
+
+void relays_move(struct relays *relays)
+{
+    relays_close_pipes(relays, true, NULL);
+    for (uint32_t i = 0; i < LEAF_RELAYS_MAX; i++) {
+        relays->relays[i].retry_ms = 0;
+    }
+    relays_wake(relays);
+}
+
 void relays_be_passed_on(struct relays *relays, const struct overlay_peer *peer,
                          const struct overlay_relay *grant)
 {
@@ -219,6 +238,10 @@ void relays_be_passed_on(struct relays *relays, const struct overlay_peer *peer,
     }
     if (relay == NULL) {
         return;
+    }
+    if (!same_addresses(&relay->peer, peer)) {
+        relays_close_pipes(relays, true, &peer->node);
+        relay->retry_ms = 0;
     }
     relay->peer = *peer;
     relay->grant = *grant;
