@@ -17,6 +17,7 @@
 #include "overlay/lists.h"
 #include "overlay/membership.h"
 #include "overlay/message.h"
+#include "overlay/reach.h"
 #include "overlay/records.h"
 #include "overlay/repair.h"
 #include "overlay/requests.h"
@@ -299,6 +300,7 @@ struct overlay {
     struct overlay_effects *effects;
 
     bool started;
+    bool may_begin; /* on the ring, unless it is a leaf */
     enum community_phase phase;
     struct public_key community;
     char community_name[NAME_CHARS_MAX + 1];
@@ -334,6 +336,9 @@ struct overlay {
     struct random random;
     struct links links;
     struct requests requests;
+    struct reach reach;
+    struct leaf leaf;
+    struct relaying relaying;
     struct detector detector;
     struct ring ring;
     bool had_arc;
@@ -508,6 +513,8 @@ void joining_synced(struct overlay *overlay, bool ok);
 void joining_met(struct overlay *overlay, const struct node_id *node);
 /* Takes over a community's signed record if it verifies. */
 bool joining_take_community(struct overlay *overlay, struct bytes encoded);
+/* Takes this node's place on the ring, or gives it up. */
+void joining_place(struct overlay *overlay, bool in_ring);
 /* Starts to act as a member: ring, dials. */
 void joining_begin(struct overlay *overlay);
 

@@ -23,7 +23,7 @@ enum {
     BLOBS_MAX = 2048,
     TOKENS_MAX = 512,
     CHUNKS_KEPT = 64,
-    KINDS_MAX = 80
+    KINDS_MAX = 96
 };
 
 #define HELPER __attribute__((unused)) static
@@ -78,6 +78,11 @@ struct node {
     uint64_t arc_epoch;
     bool lies; /* sends wrong chunk data */
     bool disk_full;
+    bool is_closed;               /* nobody can dial it */
+    uint32_t dial_back_count;     /* that it did for others */
+    struct overlay_peer dialled;  /* the last of them */
+    struct overlay_relay passing; /* the last one that it passes on for ... */
+    struct node_id passing_for;   /* ... and whom */
 };
 
 struct network_event {
@@ -105,6 +110,7 @@ struct network {
     size_t community_bytes;
     struct random random;
     uint32_t loss_percent;
+    bool finds_reach;                  /* of nodes added from now on */
     bool is_cut[NODES_MAX][NODES_MAX]; /* nothing gets from one to the other */
     uint32_t sent_count[KINDS_MAX];    /* of each kind of message, replies not counted */
 };
@@ -205,6 +211,13 @@ HELPER bool is_lost(void)
     return net.loss_percent > 0 && random_below(&net.random, 100) < net.loss_percent;
 }
 
+HELPER void host_of(uint32_t node, char host_out[HOST_CHARS_MAX + 1])
+{
+    const char *address = net.nodes[node].config.description.addresses[0];
+
+    snprintf(host_out, HOST_CHARS_MAX + 1, "%.*s", (int)strcspn(address, ":"), address);
+}
+
 /* The message with its chunk goes over a link from one node to another. */
 HELPER void carry(uint32_t from, uint32_t to, const struct overlay_effect *effect, bool inbound)
 {
@@ -218,6 +231,7 @@ HELPER void carry(uint32_t from, uint32_t to, const struct overlay_effect *effec
     event->carried = true;
     event->event.message = copy_bytes(effect->message);
     event->event.source.inbound = inbound;
+    host_of(from, event->event.source.host);
     if (inbound) {
         event->event.source.link = net.nodes[from].links[to];
         memcpy(event->event.source.curve_key, net.nodes[from].curve.public_bytes, 32);
@@ -257,12 +271,80 @@ HELPER void count_kind(const struct overlay_effect *effect)
     net.sent_count[message.which_kind] += !message.reply;
 }
 
+/* Does the address lead there: its own, unless nobody can dial it, or its relay's? */
+HELPER bool leads_to(const char *address, uint32_t to)
+{
+    const struct node *node = &net.nodes[to];
+    char relayed[ADDRESS_CHARS_MAX + 1];
+    char host[HOST_CHARS_MAX + 1];
+
+    for (uint32_t i = 0; i < net.node_count; i++) {
+        if (net.nodes[i].running && net.nodes[i].passing.port_count > 0 &&
+            id_equal(&net.nodes[i].passing_for.id, &node->id.id)) {
+            host_of(i, host);
+            snprintf(relayed, sizeof(relayed), "%s:%u", host,
+                     net.nodes[i].passing.ports[0].at_relay);
+            if (strcmp(relayed, address) == 0) {
+                return true;
+            }
+        }
+    }
+    return !node->is_closed && strcmp(node->config.description.addresses[0], address) == 0;
+}
+
+HELPER bool can_dial(const struct overlay_peer *peer, uint32_t to)
+{
+    for (size_t i = 0; i < peer->address_count; i++) {
+        if (leads_to(peer->addresses[i], to)) {
+            return true;
+        }
+    }
+    return !net.nodes[to].is_closed; /* tests change what is said of addresses */
+}
+
+HELPER void do_dial_back(uint32_t from, const struct overlay_effect *effect)
+{
+    int to = find_node(&effect->peer.node);
+    struct network_event *event;
+
+    net.nodes[from].dial_back_count++;
+    net.nodes[from].dialled = effect->peer;
+    if (to < 0 || !net.nodes[to].running || are_apart(from, (uint32_t)to) ||
+        !leads_to(effect->peer.addresses[0], (uint32_t)to)) {
+        return;
+    }
+    event = new_event((uint32_t)to, OVERLAY_RECEIVED, 2);
+    event->from = from;
+    event->carried = true;
+    event->event.message = copy_bytes(effect->message);
+    event->event.source.inbound = true;
+    event->event.source.link = ++net.link_number;
+    memcpy(event->event.source.curve_key, net.nodes[from].curve.public_bytes, 32);
+    push_event(event);
+}
+
+HELPER void do_relay(uint32_t who, const struct overlay_effect *effect)
+{
+    net.nodes[who].passing = effect->relay;
+    net.nodes[who].passing_for = effect->peer.node;
+}
+
+HELPER void do_relayed(uint32_t who, const struct overlay_effect *effect)
+{
+    int relay = find_node(&effect->peer.node);
+
+    if (relay >= 0 && effect->relay.port_count > 0) {
+        report_link(who, (uint32_t)relay, OVERLAY_RELAY_UP);
+    }
+}
+
 HELPER void do_send(uint32_t from, const struct overlay_effect *effect)
 {
     int to = find_node(&effect->peer.node);
 
     count_kind(effect);
-    if (to < 0 || are_apart(from, (uint32_t)to)) {
+    if (to < 0 || are_apart(from, (uint32_t)to) ||
+        (net.nodes[from].links[to] == 0 && !can_dial(&effect->peer, (uint32_t)to))) {
         return;
     }
     if (!net.nodes[to].running) {
@@ -442,6 +524,15 @@ HELPER void perform_one(uint32_t who, const struct overlay_effect *effect)
         break;
     case OVERLAY_DONE:
         do_done(node, effect);
+        break;
+    case OVERLAY_DIAL_BACK:
+        do_dial_back(who, effect);
+        break;
+    case OVERLAY_RELAY:
+        do_relay(who, effect);
+        break;
+    case OVERLAY_RELAYED:
+        do_relayed(who, effect);
         break;
     case OVERLAY_DROP_CHUNK:
     case OVERLAY_DELIVER:
