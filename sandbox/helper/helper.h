@@ -56,8 +56,8 @@ struct replica {
     int oom_fd;            /* readable after an out-of-memory (cgroup v1) */
     uint64_t oom_until_ms; /* the counts of its group are looked at again until then */
     struct disk disk;      /* no mount_fd when it is adopted; loop_number -1: none yet */
-    struct launch launch; /* STARTING: until the first process is set up */
-    uint64_t started_ms;  /* 0: not yet */
+    struct launch launch;  /* STARTING: until the first process is set up */
+    uint64_t started_ms;   /* 0: not yet */
     uint64_t lease_until_ms;
     uint64_t deadline_ms; /* STARTING, STOPPING: then it is killed; ENDING: when it began */
     bool warned;          /* ENDING: that it hangs */
