@@ -37,6 +37,7 @@ struct overlay *overlay_new(const struct overlay_config *config)
         config->full_members_max == 0 ? FULL_MEMBERS_MAX : config->full_members_max;
     overlay->members_max = table_size(overlay->full_members_max);
     overlay->chunks.bytes_max = config->storage_bytes_max;
+    overlay->upload_bytes_per_s = config->upload_bytes_per_s;
     overlay->routing = &router_full;
     overlay->router = (struct router){
         .membership = &overlay->membership, .ring = &overlay->ring, .self = MEMBER_NONE};
@@ -94,11 +95,14 @@ static uint64_t next_wake(const struct overlay *overlay)
     if (overlay->phase == PHASE_MEMBER && overlay->started) {
         sooner(&wake_ms, detector_wake(&overlay->detector));
         sooner(&wake_ms, overlay->redial_ms);
+        sooner(&wake_ms, overlay->describe_ms);
         sooner(&wake_ms, dials_wake(overlay));
         sooner(&wake_ms, sync_wake(overlay));
         sooner(&wake_ms, reach_wake(overlay));
         sooner(&wake_ms, leaf_wake(overlay));
         sooner(&wake_ms, relaying_wake(overlay));
+        sooner(&wake_ms, repair_wake(overlay));
+        sooner(&wake_ms, collect_wake(overlay));
         if (overlay->ring.phase != RING_OUT) {
             sooner(&wake_ms, place_wake(overlay));
         }
@@ -111,6 +115,7 @@ void state_leave(struct overlay *overlay)
     struct overlay_effect *effect;
     uint64_t wake_ms;
 
+    digests_note(overlay);
     wake_ms = next_wake(overlay);
     if (wake_ms != 0) {
         effect = effect_add(overlay, OVERLAY_WAKE);
@@ -167,6 +172,13 @@ static void close_idle(struct overlay *overlay)
     }
 }
 
+static void describe(struct overlay *overlay)
+{
+    if (overlay->describe_ms != 0 && overlay->now_ms >= overlay->describe_ms) {
+        gossip_describe(overlay, overlay->record.incarnation);
+    }
+}
+
 static void housekeeping(struct overlay *overlay)
 {
     dispatch_expire(overlay);
@@ -184,10 +196,13 @@ static void housekeeping(struct overlay *overlay)
     scale_tick(overlay);
     contacts_tick(overlay);
     sync_tick(overlay);
+    repair_tick(overlay);
+    collect_tick(overlay);
     dials_tick(overlay);
     reach_tick(overlay);
     leaf_tick(overlay);
     relaying_tick(overlay);
+    describe(overlay);
     redial(overlay);
     close_idle(overlay);
 }
@@ -200,6 +215,8 @@ void overlay_start(struct overlay *overlay, uint64_t now_ms, uint64_t wall_unix_
     overlay->started = true;
     load_finish(overlay);
     reach_begin(overlay);
+    repair_begin(overlay);
+    collect_begin(overlay);
     if (overlay->community_bytes > 0 && overlay->self_index != MEMBER_NONE) {
         joining_begin(overlay);
     } else {
@@ -211,7 +228,8 @@ void overlay_start(struct overlay *overlay, uint64_t now_ms, uint64_t wall_unix_
 static void on_stored(struct overlay *overlay, const struct overlay_event *event)
 {
     if (!place_on_stored(overlay, event->token, event->failed) &&
-        !keep_on_stored(overlay, event->token, event->failed)) {
+        !keep_on_stored(overlay, event->token, event->failed) &&
+        !chunk_receive_on_noted(overlay, event->token, event->failed)) {
         record_copy_on_stored(overlay, event->token, event->failed);
     }
 }
@@ -221,7 +239,7 @@ static void on_chunk_stored(struct overlay *overlay, const struct overlay_event 
     if (event->outcome == OVERLAY_CHUNK_OK && event->chunk_bytes <= CHUNK_BYTES_MAX) {
         (void)chunks_add(&overlay->chunks, &event->chunk, (uint32_t)event->chunk_bytes);
     }
-    if (!chunk_put_on_stored(overlay, event)) {
+    if (!chunk_receive_on_stored(overlay, event)) {
         (void)chunk_get_on_stored(overlay, event);
     }
 }
@@ -251,7 +269,7 @@ void overlay_step(struct overlay *overlay, const struct overlay_event *event,
         on_chunk_stored(overlay, event);
         break;
     case OVERLAY_CHUNK_ABSENT:
-        chunks_remove(&overlay->chunks, &event->chunk);
+        repair_lost(overlay, &event->chunk);
         break;
     case OVERLAY_RELAY_UP:
     case OVERLAY_RELAY_DOWN:

@@ -42,6 +42,7 @@ enum request_kind {
     REQUEST_SEEK,
     REQUEST_DIAL_BACK,
     REQUEST_RELAY,
+    REQUEST_COMPARE, /* of chunks */
     REQUEST_KINDS_COUNT,
 };
 

@@ -19,6 +19,7 @@
 #include "overlay/message.h"
 #include "overlay/reach.h"
 #include "overlay/records.h"
+#include "overlay/repair.h"
 #include "overlay/requests.h"
 #include "overlay/ring.h"
 #include "overlay/router.h"
@@ -38,19 +39,20 @@ enum {
     BUSY_DOUBLINGS_MAX = 4, /* ... and so on */
     JOIN_CONTACT_MS = 2500, /* one contact's time to answer a JOIN */
     JOIN_MS_MIN = 6000,     /* before that, the contacts are asked once more */
+    JOIN_MS_MAX = 25000,    /* the same where one of them is there: it has too much to do */
     JOIN_REPEAT_MS = 1000,
     JOIN_PASSES_MAX = 8, /* over the membership, until all admissions are vouched for */
     SYNC_PAGE_MS = 2000,
     SYNC_PAUSE_MS = 50,         /* between two sessions */
+    NEWS_MS = 200,              /* so long after news others may not have heard them yet ... */
+    DIFFER_MS_MAX = 1000,       /* ... but after this a difference is one */
+    DESCRIBE_MS = 2000,         /* until others hear that we are reached directly */
     SYNC_HASTY_MS = 60000,      /* rounds follow fast for so long after a change of the ring ... */
     SYNC_QUIET_MS = 30000,      /* ... and at this distance later */
     SYNC_FAR_EVERY = 16,        /* one round in so many goes to anybody */
     SYNC_PAGES_MAX = 1024,      /* of one session */
-    SYNC_CHUNKS_WANTED_MAX = 4, /* of one page */
-    CHUNK_LOOKS_MAX = 2048,     /* chunks looked at for one page */
     SYNC_NEXT = RECORD_COPIES,  /* successors to compare with in a large community */
     SYNC_ITEMS_MAX = 16,        /* items sent for one page */
-    SYNC_CHUNK_PAGES_MAX = 64,  /* of one session */
     GOODBYE_MS = 1000,
     KEEP_AGAIN_MS = 1000, /* after a failed write of what must not be forgotten */
     KEEP_MS_MAX = 15000,  /* a join waits for its disk */
@@ -60,6 +62,8 @@ enum {
     IDLE_LINK_MS = 60000,
     STORES_MAX = LIMIT(128, 6), /* waiting to be durable */
     SETTLED_MAX = 2 * RECORD_COPIES,
+    LOST_WRITES_MAX = 8,
+    LOST_TOLD_MAX = 4, /* nodes of one owner */
     SEEN_ASKS_MAX = LIMIT(256, 32),
     CACHED_ANSWERS_MAX = LIMIT(64, 8),
     PUTS_MAX = LIMIT(64, 2),
@@ -95,6 +99,7 @@ struct join_state {
     bool active;
     uint64_t token;
     uint64_t since_ms;
+    bool is_met;      /* a link to one of the contacts was up */
     uint32_t contact; /* being asked */
     uint32_t contact_count;
     struct overlay_peer contacts[TOKEN_MEMBERS_MAX];
@@ -130,8 +135,6 @@ struct sync_session {
     bool has_after;
     struct record_key after; /* members and bans: only the id */
     uint32_t pages;
-    uint32_t chunk_pages;
-    bool more_chunks;
     bool is_whole;       /* it began with the first section */
     uint64_t term;       /* the section of records began in; see settled.c */
     uint32_t sent_count; /* records that we lacked */
@@ -192,8 +195,16 @@ struct settled { /* see settled.c */
     struct node_id nodes[SETTLED_MAX];
 };
 
+struct lost_writes { /* see record_lost.c */
+    uint32_t count;
+    struct overlay_lost list[LOST_WRITES_MAX];
+    uint32_t told_next;
+    struct id told[LOST_WRITES_MAX]; /* hashes that others were told of */
+};
+
 struct get {
     bool used;
+    bool is_own; /* for collect.c */
     uint64_t number;
     uint64_t token;
     struct record_key key;
@@ -209,9 +220,13 @@ struct get {
 struct chunk_put {
     bool used;
     uint64_t number;
-    bool internal; /* re-copy: nobody waits */
+    bool is_repair; /* nobody waits */
+    enum home_why why;
+    uint32_t home_mark; /* not 0: see chunk_put_hand_over */
+    uint64_t since_ms;
     uint64_t token;
     struct chunk_id chunk;
+    struct chunk_references references;
     uint32_t next; /* candidates offered so far */
     uint32_t candidate_count;
     struct node_id candidates[CHUNK_CANDIDATES_MAX];
@@ -228,6 +243,7 @@ struct chunk_get {
     uint64_t number;
     uint64_t token;
     struct chunk_id chunk;
+    struct chunk_references references;
     uint32_t next;
     uint32_t candidate_count;
     struct node_id candidates[CHUNK_CANDIDATES_MAX];
@@ -247,6 +263,9 @@ struct chunk_receive {
     uint64_t bytes;
     uint64_t until_ms;
     bool storing;
+    bool is_repair;
+    bool is_noting; /* for whom it is */
+    struct chunk_references references;
     struct asker asker;
 };
 
@@ -342,6 +361,10 @@ struct overlay {
     struct sync_session sync;
     bool sync_wanted[MEMBERS_MAX];
     uint32_t sync_wanted_count;
+    uint64_t news_digest;   /* of the membership at the last step */
+    uint64_t news_ms;       /* since then */
+    uint64_t differ_ms;     /* the last difference that was looked into */
+    uint64_t describe_ms;   /* the own record has changed, and is told then; 0: it has not */
     uint64_t sync_ms;       /* next random round */
     uint64_t sync_next_ms;  /* no session before */
     uint64_t sync_hasty_ms; /* rounds follow fast until then */
@@ -350,8 +373,11 @@ struct overlay {
     uint64_t dial_ms; /* of the next */
     uint64_t redial_ms;
     uint64_t idle_ms;
-    uint32_t chunk_cursor;   /* of the re-copy walk */
-    uint64_t chunk_quiet_ms; /* no re-copy of chunks before the ring was quiet until then */
+    uint64_t upload_bytes_per_s; /* for repair; 0: no limit */
+    struct repair repair;        /* of chunks */
+    uint32_t repair_put_count;
+    struct references references;
+    struct collect collect;
     uint64_t goodbye_token;
     uint64_t goodbye_ms;
     uint32_t goodbye_waiting;
@@ -361,6 +387,7 @@ struct overlay {
     uint32_t spreading_count; /* of puts */
     struct put puts[PUTS_MAX];
     struct settled settled;
+    struct lost_writes lost;
     struct get gets[GETS_MAX];
     struct chunk_put chunk_puts[CHUNK_PUTS_MAX];
     uint32_t chunk_get_count;
@@ -438,6 +465,8 @@ void dispatch_expire(struct overlay *overlay);
 void dispatch_gone(struct overlay *overlay, const struct node_id *node);
 /* A node that did not know us does now: what it was asked before is asked again at once. */
 void dispatch_welcomed(struct overlay *overlay, const struct node_id *node);
+/* It is asked again. Whose is the answer then? It is not measured any more. */
+void dispatch_missed(struct overlay *overlay, struct request *request);
 /* Ends what was under way on a broken link and is not repeated. */
 void dispatch_link_lost(struct overlay *overlay, const struct node_id *node, bool refused);
 
@@ -480,6 +509,8 @@ void joining_on_timeout(struct overlay *overlay, const struct request *request);
 void joining_on_relay_reply(struct overlay *overlay, const struct request *request,
                             const struct arrival *arrival);
 void joining_synced(struct overlay *overlay, bool ok);
+/* A link is up: is it a contact's? */
+void joining_met(struct overlay *overlay, const struct node_id *node);
 /* Takes over a community's signed record if it verifies. */
 bool joining_take_community(struct overlay *overlay, struct bytes encoded);
 /* Takes this node's place on the ring, or gives it up. */
@@ -538,6 +569,8 @@ void asks_relay(struct overlay *overlay, const struct arrival *arrival, enum req
 /* --- chunk_offers.c: offers of several chunks to one holder */
 bool chunk_offers_add(struct overlay *overlay, const struct node_id *to,
                       const struct chunk_id *chunk, uint64_t bytes, uint64_t put);
+/* Adds an offer to a message, with the names it refers to; false: they have no room. */
+bool chunk_offers_fill(minga_ChunkOffers *offers, const struct chunk_put *put, uint64_t bytes);
 void chunk_offers_tick(struct overlay *overlay);
 void chunk_offers_on_message(struct overlay *overlay, const struct arrival *arrival);
 void chunk_offers_on_reply(struct overlay *overlay, const struct request *request,
@@ -550,10 +583,7 @@ void chunk_put_answered(struct overlay *overlay, uint64_t number, const struct n
                         minga_ChunkAnswer answer);
 void chunk_put_not_answered(struct overlay *overlay, uint64_t number);
 void chunk_put_offer_alone(struct overlay *overlay, uint64_t number, const struct node_id *to);
-minga_ChunkAnswer chunk_put_judge(struct overlay *overlay, const struct arrival *arrival,
-                                  const minga_ChunkOffer *offered);
-void chunk_put_on_offer(struct overlay *overlay, const struct arrival *arrival);
-void chunk_put_on_data(struct overlay *overlay, const struct arrival *arrival);
+const struct chunk_put *chunk_put_find(const struct overlay *overlay, uint64_t number);
 void chunk_put_on_reply(struct overlay *overlay, const struct request *request,
                         const struct arrival *arrival);
 void chunk_put_on_timeout(struct overlay *overlay, const struct request *request);
@@ -561,9 +591,6 @@ void chunk_put_on_holders(struct overlay *overlay, uint64_t number, const struct
                           uint32_t count);
 void chunk_get_on_holders(struct overlay *overlay, uint64_t number, const struct node_id *holders,
                           uint32_t count);
-bool chunk_put_on_stored(struct overlay *overlay, const struct overlay_event *event);
-void chunk_put_push(struct overlay *overlay, const struct chunk_id *chunk,
-                    const struct node_id *to);
 /* Holders of a chunk in ring order, those that store only. */
 uint32_t chunk_holders(const struct overlay *overlay, const struct chunk_id *chunk,
                        uint32_t count_max, struct node_id *nodes_out);
@@ -573,9 +600,14 @@ void chunk_get_on_reply(struct overlay *overlay, const struct request *request,
                         const struct arrival *arrival);
 void chunk_get_on_timeout(struct overlay *overlay, const struct request *request);
 bool chunk_get_on_stored(struct overlay *overlay, const struct overlay_event *event);
+/* Fetches for this node itself what it should have. */
+void chunk_get_again(struct overlay *overlay, const struct chunk_id *chunk,
+                     const struct chunk_references *references);
 void chunk_get_tick(struct overlay *overlay);
 uint64_t chunk_get_wake(const struct overlay *overlay);
 
 #include "overlay/callers.h"
+#include "overlay/digests.h"
 #include "overlay/holding.h"
 #include "overlay/large.h"
+#include "overlay/storing.h"

@@ -18,7 +18,7 @@ enum {
     FIRST_PUSH_MS = 4000,     /* the community stands by then */
     ANSWER_MARGIN_MS = 2000,  /* over the bound that the agent promises */
     CHUNK_ANSWER_MS = 120000, /* a holder that falls silent is waited for, then another is asked */
-    JOIN_ANSWER_MS = 30000,   /* several contacts may be tried */
+    JOIN_ANSWER_MS = 31000,   /* several contacts may be tried */
     DRAIN_ANSWER_MS = 120000, /* as long as others have no room */
 };
 
@@ -340,7 +340,8 @@ static bool put_chunk(struct world *world, uint32_t node, uint32_t number)
 {
     struct client_service *service = &world->client.services[number];
     const struct sim_tree *tree = &world->client.trees[number];
-    struct core_request request = {.kind = CORE_PUT_CHUNK};
+    struct core_request request = {
+        .kind = CORE_PUT_CHUNK, .service = service->id, .tree = tree->id};
     struct overlay_event stored = {.kind = OVERLAY_CHUNK_STORED, .outcome = OVERLAY_CHUNK_OK};
 
     request.chunk = tree->chunks[service->chunk];
