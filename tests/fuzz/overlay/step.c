@@ -118,7 +118,8 @@ static void start(struct run *run, enum variant variant, struct overlay_effects 
         run->overlay->reach.is_used = true;
         run->overlay->reach.described.relays = true;
         run->overlay->reach.described.addresses_count = 1;
-        strcpy(run->overlay->reach.described.addresses[0], "10.0.0.1:7400");
+        memcpy(run->overlay->reach.described.addresses[0], "10.0.0.1:7400",
+               sizeof("10.0.0.1:7400"));
         run->overlay->relaying.port_first = 32000;
         run->overlay->relaying.port_count = 5;
     }
@@ -145,7 +146,8 @@ static void receive(struct run *run, uint8_t argument, struct bytes bytes,
 
     event.message = bytes;
     event.source.inbound = (argument & 0x40) == 0;
-    strcpy(event.source.host, (argument & 3) == 3 ? "127.0.0.1" : "2001:db8::7");
+    (void)text_copy(event.source.host, sizeof(event.source.host),
+                    (argument & 3) == 3 ? "127.0.0.1" : "2001:db8::7");
     if (event.source.inbound) {
         event.source.link = (argument & 0x20) != 0 ? 99 : neighbour;
         CHECK(keys_curve_public(&key, event.source.curve_key) == 0);

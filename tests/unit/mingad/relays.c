@@ -241,7 +241,7 @@ static void begin(struct fixture *fixture, uint64_t bytes_per_s)
     fixture->grant.port_count = 1;
     fixture->grant.ports[0] = (struct overlay_relay_port){free_port(), 0};
     fixture->peer = (struct overlay_peer){.node = relay_id, .address_count = 1};
-    strcpy(fixture->peer.addresses[0], "127.0.0.1:7400");
+    memcpy(fixture->peer.addresses[0], "127.0.0.1:7400", sizeof("127.0.0.1:7400"));
 }
 
 static void end(struct fixture *fixture)
