@@ -28,7 +28,10 @@ writer_start() {
     "$PROBE" "$WORK/list" write "$WORK/home/.config/minga/owner.key" >>"$WORK/acknowledged" 2>"$WORK/writer-log" &
     writer=$!
 }
-writer_stop() { kill "$writer" && wait "$writer" 2>/dev/null || true; }
+writer_stop() {
+    kill "$writer"
+    wait "$writer" 2>/dev/null || true
+}
 # all_there I...: every acknowledged record is found; the rest of a line that was being written does not count.
 all_there() {
     list "$@"
@@ -52,6 +55,29 @@ community_new 4
 for i in 1 2 3; do node_start "$i"; done
 NODE_COUNT=3 community_form
 touch "$WORK/acknowledged"
+
+# --- two machines with one key want different things at the same moment
+"$here/../fixtures/make_web.sh" "$WORK/web.tar.gz"
+minga 1 push "$WORK/web.tar.gz" >/dev/null
+collisions=0 wrong=0
+for ((round = 1; round <= 12; round++)); do
+    minga 1 scale web $((round % 5 + 2)) >"$WORK/one" 2>&1 & one=$!
+    minga 2 scale web $((round % 5 + 8)) >"$WORK/two" 2>&1 & two=$!
+    one_status=0 two_status=0
+    wait "$one" || one_status=$?
+    wait "$two" || two_status=$?
+    for said in one two; do
+        status=${said}_status
+        [ "${!status}" != 0 ] || continue
+        collisions=$((collisions + 1))
+        grep -q "at the same moment\|another write came first" "$WORK/$said" && [ "$(head -c 7 "$WORK/$said")" = "minga: " ] || {
+            wrong=$((wrong + 1))
+            cat "$WORK/$said"
+        }
+    done
+    [ "$one_status" = 0 ] || [ "$two_status" = 0 ] || wrong=$((wrong + 1))
+done
+check "of two changes at the same moment one is refused, clearly ($collisions times in 12)" test "$wrong" = 0
 
 # --- SIGKILL at random moments of writing
 list 1 2 3
