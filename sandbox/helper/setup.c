@@ -182,6 +182,7 @@ static void helper_clear(struct helper *helper)
     helper->listen_fd = -1;
     helper->client_fd = -1;
     helper->alone_since_ms = now_ms();
+    disks_init(&helper->disks);
     for (size_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
         replica_init(&helper->replicas[i]);
     }

@@ -249,6 +249,12 @@ bool world_is_deceived(const struct world *world)
            (world->deceived_ms != 0 && world->now_ms < world->deceived_ms + SETTLED_MS);
 }
 
+bool world_is_misled(const struct world *world)
+{
+    return world->misled_count > 0 ||
+           (world->misled_ms != 0 && world->now_ms < world->misled_ms + SETTLED_MS);
+}
+
 void world_stall(struct world *world, uint32_t node, uint64_t until_ms)
 {
     if (world->nodes[node].stalled_until_ms < until_ms) {

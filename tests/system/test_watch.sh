@@ -18,9 +18,10 @@ for i in 1 2 3; do node_start "$i"; done
 community_form
 
 events=$WORK/events lines=$WORK/lines
-minga 1 --json events >"$events" 2>"$WORK/events.err" &
+# Not the function minga: the pid must be the command's own, not that of a shell around it.
+HOME=$WORK/home "$BIN/minga" --socket "$(socket_of 1)" --json events >"$events" 2>"$WORK/err" &
 watcher=$!
-minga 1 events >"$lines" 2>/dev/null &
+HOME=$WORK/home "$BIN/minga" --socket "$(socket_of 1)" events >"$lines" 2>/dev/null &
 watcher_lines=$!
 minga_end() { kill "$watcher" "$watcher_lines" 2>/dev/null || true; }
 trap 'minga_end; community_end' EXIT
@@ -47,7 +48,7 @@ within 5 "and the first replica, with its node" is_told replica.running clock/1 
 within 5 "and the second" is_told replica.running clock/2 "on "
 minga 2 scale clock 1 --wait=20s >/dev/null
 within 5 "a change of their number is told" is_told service.scaled clock "wanted 1, was 2"
-minga 3 events clock >"$WORK/clock" 2>/dev/null &
+HOME=$WORK/home "$BIN/minga" --socket "$(socket_of 2)" events clock >"$WORK/clock" 2>/dev/null &
 watcher_clock=$!
 minga_end() { kill "$watcher" "$watcher_lines" "$watcher_clock" 2>/dev/null || true; }
 
