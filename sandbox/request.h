@@ -11,7 +11,7 @@
 #include "sandbox/environment.h"
 
 enum {
-    HELPER_PROTOCOL_VERSION = 3,
+    HELPER_PROTOCOL_VERSION = 4,
     LOGS_WINDOW_BYTES_MAX = 16384, /* of one answer */
     HELPER_MESSAGE_BYTES_MAX = LOGS_WINDOW_BYTES_MAX + 1024,
 };
@@ -66,10 +66,11 @@ struct sandbox_exec {
 
 struct helper_answer {
     enum helper_answer_kind kind;
-    uint32_t version;           /* READY */
-    struct sandbox_event event; /* EVENT */
-    struct sandbox_logs logs;   /* LOGS */
-    struct sandbox_exec exec;   /* EXEC */
+    uint32_t version;                   /* READY */
+    char problem[REASON_CHARS_MAX + 1]; /* READY: why it can start nothing; "": it can */
+    struct sandbox_event event;         /* EVENT */
+    struct sandbox_logs logs;           /* LOGS */
+    struct sandbox_exec exec;           /* EXEC */
 };
 
 /* Returns the length written to `bytes_out`, or -EMSGSIZE. */

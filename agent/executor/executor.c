@@ -103,8 +103,7 @@ int executor_load(struct executor *executor, const struct overlay_blob *blob)
 static void replica_measured(struct replica *replica, const struct sandbox_event *event)
 {
     replica->used_limits = event->used;
-    replica->connection_count = event->connection_count;
-    replica->refused_connection_count = event->refused_count;
+    replica->activity = event->activity;
 }
 
 static void adopt(struct executor *executor, struct turn *turn, struct replica *replica,
