@@ -151,6 +151,8 @@ static void forget(struct overlay *overlay, int index)
     links_forget(&overlay->links, index);
     detector_forget(&overlay->detector, index);
     sync_forget(overlay, index);
+    habits_forget(overlay, index);
+    repair_forget(overlay, index);
     if (overlay->started) {
         effect_store(overlay, &(struct overlay_blob){.kind = BLOB_ADMISSION, .key = node.id}, 0);
         effect_store(overlay, &(struct overlay_blob){.kind = BLOB_NODE, .key = node.id}, 0);

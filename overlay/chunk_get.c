@@ -15,7 +15,8 @@ enum {
     BUSY_ROUNDS_MAX = 50,
     SERVE_INTERVAL_MS = 100,
     SERVES_MAX = 16, /* chunks sent in one interval; more are told to come back */
-    EVICTION_LOOKS_MAX = 1024,
+    EVICTION_LOOKS_MAX = 512,
+    EVICTIONS_MAX = 64, /* small ones, for one that may be large */
 };
 
 static struct chunk_get *find_get(struct overlay *overlay, uint64_t number)
@@ -109,52 +110,41 @@ static bool is_worth_asking(const struct overlay *overlay, const struct node_id 
 
 /* --- room for it */
 
-static bool is_holder(const struct overlay *overlay, const struct chunk_id *chunk)
+/* Of some, the one that was used least recently; only what others have, and this node need not. */
+static const struct chunk *find_dispensable(struct overlay *overlay)
 {
-    struct node_id holders[CHUNK_COPIES];
-    uint32_t count = chunk_holders(overlay, chunk, CHUNK_COPIES, holders);
+    uint32_t cursor = (uint32_t)random_below(&overlay->random, CHUNK_SLOTS);
+    const struct chunk *oldest = NULL;
 
-    for (uint32_t i = 0; i < count; i++) {
-        if (peer_is_self(overlay, &holders[i])) {
-            return true;
+    for (uint32_t i = 0; i < EVICTION_LOOKS_MAX && i < overlay->chunks.count; i++) {
+        const struct chunk *chunk = chunks_next(&overlay->chunks, &cursor);
+
+        if (chunk == NULL) {
+            cursor = 0; /* of a ring */
+            chunk = chunks_next(&overlay->chunks, &cursor);
+        }
+        CHECK(chunk != NULL);
+        if (chunk->home_mark != 0 && (oldest == NULL || chunk->used_s < oldest->used_s) &&
+            !chunk_is_home(overlay, &chunk->id, &overlay->self)) {
+            oldest = chunk;
         }
     }
-    return false;
+    return oldest;
 }
 
 /* Chunks that others hold and this node only fetched once make room first. */
 static bool make_room(struct overlay *overlay)
 {
-    uint32_t cursor = (uint32_t)random_below(&overlay->random, CHUNK_SLOTS);
-    uint32_t looked_at = 0;
-    bool from_start = false;
+    for (uint32_t i = 0; !chunks_have_room(&overlay->chunks, CHUNK_BYTES_MAX, 0); i++) {
+        const struct chunk *chunk = i < EVICTIONS_MAX ? find_dispensable(overlay) : NULL;
+        struct overlay_effect *effect =
+            chunk == NULL ? NULL : effect_add(overlay, OVERLAY_DROP_CHUNK);
 
-    while (!chunks_have_room(&overlay->chunks, CHUNK_BYTES_MAX, 0)) {
-        const struct chunk *chunk = chunks_next(&overlay->chunks, &cursor);
-        struct overlay_effect *effect;
-        struct chunk_id id;
-
-        if (++looked_at > EVICTION_LOOKS_MAX) {
-            return false;
-        }
-        if (chunk == NULL && from_start) {
-            return false; /* all have been looked at: a nearly empty table is not walked for ever */
-        }
-        if (chunk == NULL) {
-            from_start = true;
-            cursor = 0;
-            continue;
-        }
-        id = chunk->id;
-        if (is_holder(overlay, &id)) {
-            continue;
-        }
-        effect = effect_add(overlay, OVERLAY_DROP_CHUNK);
         if (effect == NULL) {
             return false;
         }
-        effect->chunk = id;
-        chunks_remove(&overlay->chunks, &id);
+        effect->chunk = chunk->id;
+        chunks_remove(&overlay->chunks, &effect->chunk);
     }
     return true;
 }
@@ -256,6 +246,15 @@ void overlay_chunk_get(struct overlay *overlay, const struct overlay_event *now,
     state_leave(overlay);
 }
 
+void chunk_get_again(struct overlay *overlay, const struct chunk_id *chunk)
+{
+    struct chunk_get *get = make_room(overlay) ? new_get(overlay, 0, chunk) : NULL;
+
+    if (get != NULL && find_candidates(overlay, get, NULL, 0)) {
+        ask_next(overlay, get);
+    }
+}
+
 void chunk_get_on_holders(struct overlay *overlay, uint64_t number, const struct node_id *holders,
                           uint32_t count)
 {
@@ -318,6 +317,19 @@ void chunk_get_on_timeout(struct overlay *overlay, const struct request *request
     }
 }
 
+/* Where it came from it still is. */
+static void note_fetched(struct overlay *overlay, const struct chunk_get *get)
+{
+    struct chunk *chunk = chunks_entry(&overlay->chunks, &get->chunk);
+
+    if (chunk != NULL) {
+        chunk->used_s = (uint32_t)(overlay->now_ms / 1000);
+        chunk->home_mark = chunk_is_home(overlay, &get->chunk, &get->asked)
+                               ? repair_home_mark(overlay, &get->chunk)
+                               : chunk->home_mark;
+    }
+}
+
 bool chunk_get_on_stored(struct overlay *overlay, const struct overlay_event *event)
 {
     struct chunk_get *get = find_get(overlay, event->token);
@@ -328,6 +340,7 @@ bool chunk_get_on_stored(struct overlay *overlay, const struct overlay_event *ev
     get->storing = false;
     switch (event->outcome) {
     case OVERLAY_CHUNK_OK:
+        note_fetched(overlay, get);
         end_get(overlay, get, OVERLAY_OK, "");
         break;
     case OVERLAY_CHUNK_WRONG_HASH:
@@ -381,10 +394,12 @@ static bool may_serve(struct overlay *overlay)
 void chunk_get_on_message(struct overlay *overlay, const struct arrival *arrival)
 {
     struct chunk_id chunk = {message_id(arrival->message->kind.chunk_get.chunk)};
-    bool have = chunks_find(&overlay->chunks, &chunk) != NULL;
+    struct chunk *entry = chunks_entry(&overlay->chunks, &chunk);
+    bool have = entry != NULL;
     minga_Message message;
 
     if (have && may_serve(overlay)) {
+        entry->used_s = (uint32_t)(overlay->now_ms / 1000);
         message_init(&message, minga_Message_chunk_data_tag);
         message_put_id(message.kind.chunk_data.chunk, &chunk.id);
         peer_reply(overlay, &arrival->asker, &message, &chunk);

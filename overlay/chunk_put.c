@@ -8,7 +8,12 @@
 #include "base/check.h"
 #include "overlay/state.h"
 
-enum { RECEIVE_MS = 30000, BLAME_MS = 60000, RETRIES_MAX = 3 };
+enum {
+    RECEIVE_MS = 30000,
+    BLAME_MS = 60000,
+    RETRIES_MAX = 3,
+    REPAIRS_MAX = CHUNK_PUTS_MAX / 4, /* at once; the rest is for people who wait */
+};
 
 static bool stores(const struct overlay *overlay, const struct node_id *node)
 {
@@ -70,6 +75,21 @@ static uint64_t offered_bytes(const struct overlay *overlay, const struct chunk_
     return chunk == NULL ? (uint64_t)CHUNK_BYTES_MAX : chunk->bytes;
 }
 
+/* Repair is paid for when it is offered, and gets back what nobody wanted. */
+static void pay(struct overlay *overlay, const struct chunk_put *put)
+{
+    if (put->is_repair) {
+        bucket_take(&overlay->repair.upload, offered_bytes(overlay, put));
+    }
+}
+
+static void pay_back(struct overlay *overlay, const struct chunk_put *put)
+{
+    if (put->is_repair) {
+        bucket_give_back(&overlay->repair.upload, offered_bytes(overlay, put));
+    }
+}
+
 static bool offer_alone(struct overlay *overlay, struct chunk_put *put, const struct node_id *to)
 {
     minga_Message message;
@@ -93,7 +113,10 @@ static bool offer(struct overlay *overlay, struct chunk_put *put, const struct n
         chunk_offers_add(overlay, to, &put->chunk, offered_bytes(overlay, put), put->number) ||
         offer_alone(overlay, put, to);
 
-    put->waiting_count += offered;
+    if (offered) {
+        put->waiting_count++;
+        pay(overlay, put);
+    }
     return offered;
 }
 
@@ -108,6 +131,14 @@ static void end_put(struct overlay *overlay, struct chunk_put *put)
                             : put->needed_count;
 
     put->used = false;
+    overlay->repair_put_count -= put->is_repair ? 1 : 0;
+    if (put->home_mark != 0 && put->held_count == put->needed_count) {
+        struct chunk *chunk = chunks_entry(&overlay->chunks, &put->chunk);
+
+        if (chunk != NULL) {
+            chunk->home_mark = put->home_mark;
+        }
+    }
     /* Members may have gone meanwhile: all that store, when fewer are up. */
     if (put->held_count >= put->needed_count ||
         (put->held_count > 0 && !put->any_full && put->held_count >= up_count)) {
@@ -209,17 +240,61 @@ static bool is_pushed(const struct overlay *overlay, const struct chunk_id *chun
     return false;
 }
 
-void chunk_put_push(struct overlay *overlay, const struct chunk_id *chunk, const struct node_id *to)
+/* NULL: not now; the next comparison will find it missing again. */
+static struct chunk_put *new_repair(struct overlay *overlay, const struct chunk_id *chunk)
 {
-    struct chunk_put *put = is_pushed(overlay, chunk, to) ? NULL : new_put(overlay, chunk);
+    struct chunk_put *put = NULL;
 
-    if (put == NULL) {
-        return; /* the next comparison will find it missing again */
+    if (overlay->repair_put_count < REPAIRS_MAX &&
+        bucket_is_open(&overlay->repair.upload, overlay->now_ms)) {
+        put = new_put(overlay, chunk);
     }
+    if (put != NULL) {
+        put->is_repair = true;
+        put->since_ms = overlay->now_ms;
+        overlay->repair_put_count++;
+    }
+    return put;
+}
+
+bool chunk_put_push(struct overlay *overlay, const struct chunk_id *chunk,
+                    const struct chunk_home *home)
+{
+    struct chunk_put *put;
+
+    if (is_pushed(overlay, chunk, &home->node)) {
+        return true;
+    }
+    put = new_repair(overlay, chunk);
+    if (put == NULL) {
+        return false;
+    }
+    put->why = home->why;
     put->candidate_count = 1;
-    put->candidates[0] = *to;
+    put->candidates[0] = home->node;
     put->needed_count = 1;
     go_on(overlay, put);
+    return true;
+}
+
+bool chunk_put_hand_over(struct overlay *overlay, const struct chunk_id *chunk,
+                         const struct chunk_home *homes, uint32_t count, uint32_t mark)
+{
+    struct chunk_put *put = new_repair(overlay, chunk);
+
+    if (put == NULL) {
+        return false;
+    }
+    CHECK(count <= CHUNK_CANDIDATES_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        put->candidates[i] = homes[i].node;
+        put->why = homes[i].why;
+    }
+    put->candidate_count = count;
+    put->needed_count = count;
+    put->home_mark = mark;
+    go_on(overlay, put);
+    return true;
 }
 
 static void on_offer_answered(struct overlay *overlay, struct chunk_put *put,
@@ -233,6 +308,10 @@ static void on_offer_answered(struct overlay *overlay, struct chunk_put *put,
 
         if (request != NULL) {
             request->token = put->number;
+            if (put->is_repair) {
+                overlay->repair.moved_count++;
+                overlay->repair.moved_bytes += offered_bytes(overlay, put);
+            }
             return; /* still waiting for this one */
         }
     } else if (answer == minga_ChunkAnswer_CHUNK_HAVE) {
@@ -241,6 +320,7 @@ static void on_offer_answered(struct overlay *overlay, struct chunk_put *put,
     } else {
         put->any_full = true;
     }
+    pay_back(overlay, put);
     put->waiting_count--;
     go_on(overlay, put);
 }
@@ -287,6 +367,7 @@ void chunk_put_not_answered(struct overlay *overlay, uint64_t number)
 
     if (put != NULL) {
         CHECK(put->waiting_count > 0);
+        pay_back(overlay, put);
         put->waiting_count--;
         go_on(overlay, put);
     }

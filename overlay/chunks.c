@@ -6,10 +6,10 @@
 
 #include "base/check.h"
 
-static uint32_t home_of(const struct chunk_id *id)
+/* By the first bits: where a chunk lies on the ring is where it lies in the table. */
+static uint32_t home_of(const struct id *id)
 {
-    return ((uint32_t)id->id.bytes[0] << 16 | (uint32_t)id->id.bytes[1] << 8 | id->id.bytes[2]) %
-           CHUNK_SLOTS;
+    return (uint32_t)((id_top(id) >> 32) * CHUNK_SLOTS >> 32);
 }
 
 static void mark(struct chunks *chunks, uint32_t slot, bool is_used)
@@ -27,7 +27,7 @@ static void mark(struct chunks *chunks, uint32_t slot, bool is_used)
 /* The chunk's slot, or the free one where it would go. The table is never more than half full. */
 static uint32_t slot_of(const struct chunks *chunks, const struct chunk_id *id)
 {
-    uint32_t slot = home_of(id);
+    uint32_t slot = home_of(&id->id);
 
     while (chunks->list[slot].used && !id_equal(&chunks->list[slot].id.id, &id->id)) {
         slot = (slot + 1) % CHUNK_SLOTS;
@@ -38,6 +38,13 @@ static uint32_t slot_of(const struct chunks *chunks, const struct chunk_id *id)
 const struct chunk *chunks_find(const struct chunks *chunks, const struct chunk_id *id)
 {
     const struct chunk *chunk = &chunks->list[slot_of(chunks, id)];
+
+    return chunk->used ? chunk : NULL;
+}
+
+struct chunk *chunks_entry(struct chunks *chunks, const struct chunk_id *id)
+{
+    struct chunk *chunk = &chunks->list[slot_of(chunks, id)];
 
     return chunk->used ? chunk : NULL;
 }
@@ -59,7 +66,7 @@ int chunks_add(struct chunks *chunks, const struct chunk_id *id, uint32_t bytes)
     if (chunks->count == CHUNKS_MAX) {
         return -ENOSPC;
     }
-    *chunk = (struct chunk){true, bytes, *id};
+    *chunk = (struct chunk){.used = true, .bytes = bytes, .id = *id};
     mark(chunks, (uint32_t)(chunk - chunks->list), true);
     chunks->count++;
     chunks->bytes += bytes;
@@ -86,7 +93,7 @@ void chunks_remove(struct chunks *chunks, const struct chunk_id *id)
         if (!chunks->list[next].used) {
             break;
         }
-        home = home_of(&chunks->list[next].id);
+        home = home_of(&chunks->list[next].id.id);
         if ((next + CHUNK_SLOTS - home) % CHUNK_SLOTS >=
             (next + CHUNK_SLOTS - hole) % CHUNK_SLOTS) {
             chunks->list[hole] = chunks->list[next];
@@ -108,4 +115,87 @@ const struct chunk *chunks_next(const struct chunks *chunks, uint32_t *cursor)
         *cursor += 64 - *cursor % 64;
     }
     return NULL;
+}
+
+/* ------------------------------------------------------------------ ranges */
+
+struct chunks_walk chunks_walk(const struct chunks *chunks, const struct id *from,
+                               const struct id *to)
+{
+    uint32_t first = home_of(from);
+    uint32_t count = (home_of(to) + CHUNK_SLOTS - first) % CHUNK_SLOTS + 1;
+
+    (void)chunks;
+    /* An arc that begins and ends in one slot is either tiny or nearly all. */
+    if (count == 1 && (id_equal(from, to) || id_compare(from, to) > 0)) {
+        count = CHUNK_SLOTS;
+    }
+    return (struct chunks_walk){.from = *from, .to = *to, .slot = first, .left = count};
+}
+
+/* Behind the arc only the run counts that goes on there: what has its home in the arc lies no
+ * further. Empty slots are passed over 64 at a time. */
+const struct chunk *chunks_walk_next(const struct chunks *chunks, struct chunks_walk *walk)
+{
+    while (walk->seen < CHUNK_SLOTS) {
+        uint64_t rest = chunks->used_bits[walk->slot / 64] >> (walk->slot % 64);
+        uint32_t skip = rest != 0 ? (uint32_t)__builtin_ctzll(rest) : 64 - walk->slot % 64;
+        const struct chunk *chunk = &chunks->list[walk->slot];
+
+        if (skip > 0) {
+            walk->seen += skip;
+            walk->slot = (walk->slot + skip) % CHUNK_SLOTS;
+            if (walk->seen > walk->left) {
+                return NULL;
+            }
+            continue;
+        }
+        CHECK(chunk->used);
+        walk->seen++;
+        walk->slot = (walk->slot + 1) % CHUNK_SLOTS;
+        if (id_in_arc(&chunk->id.id, &walk->from, &walk->to)) {
+            return chunk;
+        }
+    }
+    return NULL;
+}
+
+/* The finaliser of MurmurHash3: each bit in changes half of those that come out. */
+static uint64_t mix(uint64_t value)
+{
+    value ^= value >> 33;
+    value *= UINT64_C(0xff51afd7ed558ccd);
+    value ^= value >> 33;
+    value *= UINT64_C(0xc4ceb9fe1a85ec53);
+    return value ^ value >> 33;
+}
+
+/* Alike on all machines. */
+static uint64_t word_of(const struct id *id, uint32_t offset_bytes)
+{
+    uint64_t word = 0;
+
+    for (uint32_t i = 0; i < 8; i++) {
+        word = word << 8 | id->bytes[offset_bytes + i];
+    }
+    return word;
+}
+
+struct chunks_sum chunks_sum(const struct chunks *chunks, const struct id *from,
+                             const struct id *to, uint64_t nonce)
+{
+    struct chunks_walk walk = chunks_walk(chunks, from, to);
+    struct chunks_sum sum = {0, 0};
+    const struct chunk *chunk;
+
+    while ((chunk = chunks_walk_next(chunks, &walk)) != NULL) {
+        uint64_t mixed = nonce;
+
+        for (uint32_t i = 0; i < ID_BYTES; i += 8) {
+            mixed = mix(mixed ^ word_of(&chunk->id.id, i));
+        }
+        sum.count++;
+        sum.sum += mixed;
+    }
+    return sum;
 }

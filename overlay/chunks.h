@@ -1,19 +1,27 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 /*
- * Which chunks this node stores. Pure table: open addressing by the id's own bits (ids are hashes),
- * bounded in number and in bytes.
+ * Which chunks this node stores. Pure table: open addressing by the id's first bits (ids are
+ * hashes), so that a range of the ring is a range of slots; bounded in number and in bytes.
  */
 #include <stdbool.h>
 
 #include "base/ids.h"
 #include "base/limits.h"
 
-enum { CHUNK_SLOTS = 2 * CHUNKS_MAX };
+enum {
+    CHUNK_SLOTS = 2 * CHUNKS_MAX,
+    CHUNK_REFERENCES_MAX = 4, /* of one chunk; with more it is kept for good */
+};
 
 struct chunk {
     bool used;
+    bool is_common; /* more need it than can be noted */
+    uint8_t reference_count;
+    uint16_t references[CHUNK_REFERENCES_MAX]; /* places in references.h */
     uint32_t bytes;
+    uint32_t used_s;    /* last fetched or served, in the overlay's own seconds */
+    uint32_t home_mark; /* not 0: of the homes that all had it when it was handed over */
     struct chunk_id id;
 };
 
@@ -26,6 +34,8 @@ struct chunks {
 };
 
 const struct chunk *chunks_find(const struct chunks *chunks, const struct chunk_id *id);
+/* The same, to change anything but its id and size. */
+struct chunk *chunks_entry(struct chunks *chunks, const struct chunk_id *id);
 /* Is there room for one more of this size, with `expected_bytes` already promised? */
 bool chunks_have_room(const struct chunks *chunks, uint64_t bytes, uint64_t expected_bytes);
 /* Returns 0 (also when known), or -ENOSPC when the table itself is full. */
@@ -33,3 +43,25 @@ int chunks_add(struct chunks *chunks, const struct chunk_id *id, uint32_t bytes)
 void chunks_remove(struct chunks *chunks, const struct chunk_id *id);
 /* Walks slots: *cursor starts at 0; NULL at the end. Stable while nothing is removed. */
 const struct chunk *chunks_next(const struct chunks *chunks, uint32_t *cursor);
+
+/* All chunks in the arc (from, to] of the ring, nearly in ring order; (x, x] is all of it. Stable
+ * while nothing is added or removed. */
+struct chunks_walk {
+    struct id from;
+    struct id to;
+    uint32_t slot;
+    uint32_t left; /* slots that lie in the arc */
+    uint32_t seen;
+};
+struct chunks_walk chunks_walk(const struct chunks *chunks, const struct id *from,
+                               const struct id *to);
+const struct chunk *chunks_walk_next(const struct chunks *chunks, struct chunks_walk *walk);
+
+/* A fingerprint of the chunks in (from, to]: equal for equal sets, and for others, whoever chose
+ * them, only by chance. */
+struct chunks_sum {
+    uint32_t count;
+    uint64_t sum;
+};
+struct chunks_sum chunks_sum(const struct chunks *chunks, const struct id *from,
+                             const struct id *to, uint64_t nonce);

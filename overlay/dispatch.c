@@ -44,10 +44,12 @@ static const struct message_row message_rows[] = {
     {minga_Message_record_put_tag, DOOR_MEMBER, record_put_on_message},
     {minga_Message_record_copy_tag, DOOR_MEMBER, record_copy_on_message},
     {minga_Message_record_get_tag, DOOR_MEMBER, record_get_on_message},
+    {minga_Message_record_lost_tag, DOOR_MEMBER, record_lost_on_message},
     {minga_Message_chunk_offer_tag, DOOR_MEMBER, chunk_put_on_offer},
     {minga_Message_chunk_offers_tag, DOOR_MEMBER, chunk_offers_on_message},
     {minga_Message_chunk_data_tag, DOOR_MEMBER, chunk_put_on_data},
     {minga_Message_chunk_get_tag, DOOR_MEMBER, chunk_get_on_message},
+    {minga_Message_chunk_ranges_tag, DOOR_MEMBER, compare_on_ranges},
 };
 
 struct request_row {
@@ -89,6 +91,7 @@ static const struct request_row request_rows[] = {
     [REQUEST_FIND] = {search_on_reply, search_on_timeout},
     [REQUEST_CHUNK_OFFERS] = {chunk_offers_on_reply, chunk_offers_on_timeout},
     [REQUEST_SEEK] = {seeks_on_reply, seeks_on_timeout},
+    [REQUEST_COMPARE] = {compare_on_reply, compare_on_timeout},
     [REQUEST_BROADCAST] = {ignore_reply, tell_on_timeout},
 };
 
@@ -267,8 +270,7 @@ static void expire_one(struct overlay *overlay, struct request *request)
     requests_end(&overlay->requests, request);
 }
 
-/* Whose answer is it, when the question was asked twice? It is not measured any more. */
-static void note_missed(struct overlay *overlay, struct request *request)
+void dispatch_missed(struct overlay *overlay, struct request *request)
 {
     int index = membership_find(&overlay->membership, &request->to);
 
@@ -282,7 +284,7 @@ static void repeat(struct overlay *overlay, struct request *request)
 {
     minga_Message message;
 
-    note_missed(overlay, request);
+    dispatch_missed(overlay, request);
     if (request->busy_count == 0) {
         peer_unheard(overlay, &request->to);
     }

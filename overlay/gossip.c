@@ -513,6 +513,7 @@ void gossip_describe(struct overlay *overlay, uint64_t incarnation)
     struct bytes encoded;
 
     overlay->record.incarnation = incarnation;
+    overlay->describe_ms = 0;
     sign_record(overlay);
     encoded = (struct bytes){overlay->record_encoded, overlay->record_bytes};
     if (overlay->self_index == MEMBER_NONE) {

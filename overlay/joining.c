@@ -232,6 +232,34 @@ static void give_up(struct overlay *overlay, enum overlay_outcome outcome, const
     (void)effect_done(overlay, token, outcome, reason);
 }
 
+static uint64_t patience_ms(const struct join_state *join)
+{
+    return join->is_met ? JOIN_MS_MAX : JOIN_MS_MIN;
+}
+
+void joining_met(struct overlay *overlay, const struct node_id *node)
+{
+    struct join_state *join = &overlay->join;
+
+    for (uint32_t i = 0; join->active && i < join->contact_count; i++) {
+        join->is_met |= id_equal(&join->contacts[i].node.id, &node->id);
+    }
+}
+
+/* The next contact's turn; false when all had theirs, and the time is over. Many may join at once,
+ * one of few contacts be slow, or a busy machine give none of them any time for long. */
+static bool next_contact(struct overlay *overlay)
+{
+    struct join_state *join = &overlay->join;
+
+    join->contact++;
+    if (join->contact == join->contact_count &&
+        overlay->now_ms - join->since_ms < patience_ms(join)) {
+        join->contact = 0;
+    }
+    return join->contact < join->contact_count;
+}
+
 void joining_on_timeout(struct overlay *overlay, const struct request *request)
 {
     struct join_state *join = &overlay->join;
@@ -239,11 +267,7 @@ void joining_on_timeout(struct overlay *overlay, const struct request *request)
     if (!join->active || !id_equal(&request->to.id, &join->contacts[join->contact].node.id)) {
         return;
     }
-    join->contact++;
-    if (join->contact == join->contact_count && overlay->now_ms - join->since_ms < JOIN_MS_MIN) {
-        join->contact = 0; /* many join at once, or one of few contacts was slow */
-    }
-    if (join->contact < join->contact_count) {
+    if (next_contact(overlay)) {
         ask_contact(overlay);
     } else {
         give_up(overlay, OVERLAY_TIMED_OUT, "none of the members named in the token answered");
@@ -402,6 +426,10 @@ void joining_synced(struct overlay *overlay, bool ok)
     struct node_id contact = join->contacts[join->contact].node;
     bool equal;
 
+    if (!ok && next_contact(overlay)) {
+        sync_start(overlay, &join->contacts[join->contact].node);
+        return;
+    }
     if (!ok) {
         give_up(overlay, OVERLAY_TIMED_OUT, "the contact stopped answering");
         return;

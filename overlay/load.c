@@ -152,6 +152,8 @@ int overlay_load(struct overlay *overlay, const struct overlay_blob *blob)
         return load_voucher(overlay, blob->bytes);
     case BLOB_RECORD:
         return load_record(overlay, blob->bytes);
+    case BLOB_HABIT:
+        return habits_load(overlay, blob);
     case BLOB_MANAGER:
     case BLOB_AGENT:
         return 0; /* the agent's */

@@ -37,6 +37,7 @@ struct overlay *overlay_new(const struct overlay_config *config)
         config->full_members_max == 0 ? FULL_MEMBERS_MAX : config->full_members_max;
     overlay->members_max = table_size(overlay->full_members_max);
     overlay->chunks.bytes_max = config->storage_bytes_max;
+    overlay->upload_bytes_per_s = config->upload_bytes_per_s;
     overlay->routing = &router_full;
     overlay->router = (struct router){
         .membership = &overlay->membership, .ring = &overlay->ring, .self = MEMBER_NONE};
@@ -93,8 +94,10 @@ static uint64_t next_wake(const struct overlay *overlay)
     if (overlay->phase == PHASE_MEMBER && overlay->started) {
         sooner(&wake_ms, detector_wake(&overlay->detector));
         sooner(&wake_ms, overlay->redial_ms);
+        sooner(&wake_ms, overlay->describe_ms);
         sooner(&wake_ms, dials_wake(overlay));
         sooner(&wake_ms, sync_wake(overlay));
+        sooner(&wake_ms, repair_wake(overlay));
         if (overlay->ring.phase != RING_OUT) {
             sooner(&wake_ms, place_wake(overlay));
         }
@@ -107,6 +110,7 @@ void state_leave(struct overlay *overlay)
     struct overlay_effect *effect;
     uint64_t wake_ms;
 
+    digests_note(overlay);
     wake_ms = next_wake(overlay);
     if (wake_ms != 0) {
         effect = effect_add(overlay, OVERLAY_WAKE);
@@ -162,6 +166,13 @@ static void close_idle(struct overlay *overlay)
     }
 }
 
+static void describe(struct overlay *overlay)
+{
+    if (overlay->describe_ms != 0 && overlay->now_ms >= overlay->describe_ms) {
+        gossip_describe(overlay, overlay->record.incarnation);
+    }
+}
+
 static void housekeeping(struct overlay *overlay)
 {
     dispatch_expire(overlay);
@@ -179,7 +190,9 @@ static void housekeeping(struct overlay *overlay)
     scale_tick(overlay);
     contacts_tick(overlay);
     sync_tick(overlay);
+    repair_tick(overlay);
     dials_tick(overlay);
+    describe(overlay);
     redial(overlay);
     close_idle(overlay);
 }
@@ -191,6 +204,7 @@ void overlay_start(struct overlay *overlay, uint64_t now_ms, uint64_t wall_unix_
     CHECK(!overlay->started);
     overlay->started = true;
     load_finish(overlay);
+    repair_begin(overlay);
     if (overlay->community_bytes > 0 && overlay->self_index != MEMBER_NONE) {
         joining_begin(overlay);
     } else {
@@ -243,6 +257,7 @@ void overlay_step(struct overlay *overlay, const struct overlay_event *event,
         break;
     case OVERLAY_CHUNK_ABSENT:
         chunks_remove(&overlay->chunks, &event->chunk);
+        repair_lost(overlay, &event->chunk);
         break;
     }
     housekeeping(overlay);

@@ -96,6 +96,7 @@ enum overlay_blob_kind {
     BLOB_MANAGER,    /* the agent's: key: service id */
     BLOB_AGENT,      /* the agent's own state: key 0 */
     BLOB_VOUCHER,    /* an admission of the chain that vouches for this node; key: node id */
+    BLOB_HABIT = 20, /* when a member is usually away; key: node id */
 };
 
 struct overlay_blob {
@@ -190,6 +191,7 @@ struct overlay_config {
     uint64_t seed;                /* of all protocol randomness */
     minga_NodeRecord description; /* of this node; sequence and incarnation are filled in here */
     uint64_t storage_bytes_max;   /* of chunks; refuse beyond */
+    uint64_t upload_bytes_per_s;  /* for the repair of chunks; 0: no limit */
     uint32_t full_members_max;    /* beyond, only a part is kept; 0: FULL_MEMBERS_MAX */
 };
 
@@ -365,6 +367,19 @@ struct bytes overlay_record(const struct overlay *overlay, const struct service_
 /* Walks local records of a kind: *cursor starts at 0; false at the end. */
 bool overlay_record_next(const struct overlay *overlay, minga_RecordKind kind, uint32_t *cursor,
                          struct service_id *service_out);
+/* A write of this node's owner that another one has replaced: two of the owner's machines wrote on
+ * top of the same version while the community was parted. The newest comes first. */
+struct overlay_lost {
+    struct service_id service;
+    char name[NAME_CHARS_MAX + 1]; /* of the service */
+    minga_RecordKind kind;
+    uint64_t number;
+    uint64_t sequence;
+    uint64_t lost_unix_s; /* when this node heard of it */
+    struct id hash;       /* of the lost one */
+};
+/* False when fewer than index + 1 were heard of since the start. */
+bool overlay_lost(const struct overlay *overlay, uint32_t index, struct overlay_lost *lost_out);
 bool overlay_has_chunk(const struct overlay *overlay, const struct chunk_id *chunk);
 uint64_t overlay_chunk_bytes(const struct overlay *overlay); /* stored here */
 
@@ -375,5 +390,8 @@ struct overlay_counters {
     uint64_t dropped_effects;
     uint32_t record_count;
     uint32_t chunk_count;
+    uint64_t chunks_moved; /* sent for repair, ever; their bytes: */
+    uint64_t chunks_moved_bytes;
+    uint64_t chunks_rotten; /* found so on this disk, or missing */
 };
 struct overlay_counters overlay_counters(const struct overlay *overlay);

@@ -297,7 +297,7 @@ void peer_on_link_up(struct overlay *overlay, const struct node_id *node)
 {
     int index = membership_find(&overlay->membership, node);
 
-    /* The greeting that opened the link may have been lost with an earlier attempt. */
+    joining_met(overlay, node);
     if (index == MEMBER_NONE && contact_look(overlay, node) == NULL) {
         return;
     }
@@ -306,7 +306,9 @@ void peer_on_link_up(struct overlay *overlay, const struct node_id *node)
         overlay->membership.list[index].is_broken = false;
         overlay->membership.list[index].is_refused = false;
     }
-    if (overlay->phase != PHASE_OUTSIDE) {
+    /* What opened the link lies in its queue, first of all, unless an earlier attempt took it along. */
+    if (overlay->phase != PHASE_OUTSIDE &&
+        (index == MEMBER_NONE || !overlay->membership.list[index].greeted)) {
         peer_greet(overlay, node);
     }
 }
@@ -460,7 +462,7 @@ static void take_greeting(struct overlay *overlay, int index, struct bytes recor
     overlay->membership.list[index].is_large = digest->large;
     scale_hear(overlay, digest);
     if (peer_digest_differs(overlay, digest)) {
-        sync_want(overlay, index);
+        digests_differ(overlay, index);
     }
 }
 
@@ -472,7 +474,7 @@ static void note_dialled(struct overlay *overlay)
     if (overlay->phase == PHASE_MEMBER && record->addresses_count > 0 &&
         record->reachable == minga_Reachable_REACHABLE_UNKNOWN) {
         record->reachable = minga_Reachable_REACHABLE_DIRECT;
-        gossip_describe(overlay, record->incarnation);
+        overlay->describe_ms = overlay->now_ms + DESCRIBE_MS;
     }
 }
 

@@ -80,7 +80,7 @@ static void compare_with_neighbours(struct overlay *overlay)
     struct node_id nodes[2 * RECORD_COPIES];
     uint32_t count = overlay->routing->neighbour_set(&overlay->router, 2 * RECORD_COPIES, nodes);
 
-    if (!overlay->large && overlay->records.count == 0 && overlay->chunks.count == 0) {
+    if (!overlay->large && overlay->records.count == 0) {
         return;
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -92,7 +92,7 @@ static void compare_with_neighbours(struct overlay *overlay)
  * are compared when the ring has been quiet for a while. */
 static void on_ring_changed(struct overlay *overlay)
 {
-    overlay->chunk_quiet_ms = overlay->now_ms + SYNC_MS;
+    repair_ring_changed(overlay);
     sync_hasten(overlay);
     compare_with_neighbours(overlay);
 }
@@ -317,10 +317,6 @@ void place_tick(struct overlay *overlay)
         place_event(overlay, &event);
         after_step(overlay);
     }
-    if (overlay->chunk_quiet_ms != 0 && overlay->now_ms >= overlay->chunk_quiet_ms) {
-        overlay->chunk_quiet_ms = 0;
-        compare_with_neighbours(overlay);
-    }
 }
 
 bool place_on_stored(struct overlay *overlay, uint64_t token, bool failed)
@@ -358,7 +354,7 @@ static void compare_digests(struct overlay *overlay, int member, uint32_t digest
 
     /* The last bit: it covers a part of a large community only, and differs from a whole one. */
     if ((digest & 1) == (ours & 1) && digest != ours) {
-        sync_want(overlay, member);
+        digests_differ(overlay, member);
     }
 }
 

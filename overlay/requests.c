@@ -12,7 +12,8 @@ bool request_is_prompt(enum request_kind kind)
         [REQUEST_PING] = true,         [REQUEST_SYNC] = true,        [REQUEST_STABILISE] = true,
         [REQUEST_LOOKUP] = true,       [REQUEST_GOODBYE] = true,     [REQUEST_RECORD_READ] = true,
         [REQUEST_PUT_READ] = true,     [REQUEST_CHUNK_OFFER] = true, [REQUEST_BROADCAST] = true,
-        [REQUEST_CHUNK_OFFERS] = true, [REQUEST_SEEK] = true,        [REQUEST_KINDS_COUNT] = false,
+        [REQUEST_CHUNK_OFFERS] = true, [REQUEST_SEEK] = true,        [REQUEST_COMPARE] = true,
+        [REQUEST_KINDS_COUNT] = false,
     };
 
     CHECK(kind < REQUEST_KINDS_COUNT);

@@ -40,6 +40,7 @@ enum request_kind {
     REQUEST_BROADCAST,
     REQUEST_CHUNK_OFFERS,
     REQUEST_SEEK,
+    REQUEST_COMPARE, /* of chunks */
     REQUEST_KINDS_COUNT,
 };
 

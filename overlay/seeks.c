@@ -35,6 +35,21 @@ static struct ring_node node_of_key(const uint8_t bytes[PUBLIC_KEY_BYTES])
 
 /* ------------------------------------------------------------------ asking */
 
+/* It was asked before, and did not answer: the way that the question took may be none. */
+static void doubt_way(struct overlay *overlay, const struct seek_run *run,
+                      const struct node_id *node)
+{
+    for (uint32_t i = 0; i < overlay->requests.top; i++) {
+        struct request *request = &overlay->requests.list[i];
+
+        if (request->kind == REQUEST_SEEK && request->token == run->number &&
+            id_equal(&request->to.id, &node->id)) {
+            dispatch_missed(overlay, request);
+            peer_unheard(overlay, node);
+        }
+    }
+}
+
 static bool send_ask(struct overlay *overlay, const struct seek_run *run,
                      const struct ring_node *to, uint32_t contacts_wanted)
 {
@@ -46,6 +61,7 @@ static bool send_ask(struct overlay *overlay, const struct seek_run *run,
     if (!is_member && contact_look(overlay, &to->node) == NULL) {
         return false; /* its address has been forgotten */
     }
+    doubt_way(overlay, run, &to->node);
     message_init(&message, minga_Message_seek_next_tag);
     message_put_id(message.kind.seek_next.key, &run->seek.key.id);
     message.kind.seek_next.contacts =

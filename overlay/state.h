@@ -18,6 +18,7 @@
 #include "overlay/membership.h"
 #include "overlay/message.h"
 #include "overlay/records.h"
+#include "overlay/repair.h"
 #include "overlay/requests.h"
 #include "overlay/ring.h"
 #include "overlay/router.h"
@@ -37,19 +38,20 @@ enum {
     BUSY_DOUBLINGS_MAX = 4, /* ... and so on */
     JOIN_CONTACT_MS = 2500, /* one contact's time to answer a JOIN */
     JOIN_MS_MIN = 6000,     /* before that, the contacts are asked once more */
+    JOIN_MS_MAX = 25000,    /* the same where one of them is there: it has too much to do */
     JOIN_REPEAT_MS = 1000,
     JOIN_PASSES_MAX = 8, /* over the membership, until all admissions are vouched for */
     SYNC_PAGE_MS = 2000,
     SYNC_PAUSE_MS = 50,         /* between two sessions */
+    NEWS_MS = 200,              /* so long after news others may not have heard them yet ... */
+    DIFFER_MS_MAX = 1000,       /* ... but after this a difference is one */
+    DESCRIBE_MS = 2000,         /* until others hear that we are reached directly */
     SYNC_HASTY_MS = 60000,      /* rounds follow fast for so long after a change of the ring ... */
     SYNC_QUIET_MS = 30000,      /* ... and at this distance later */
     SYNC_FAR_EVERY = 16,        /* one round in so many goes to anybody */
     SYNC_PAGES_MAX = 1024,      /* of one session */
-    SYNC_CHUNKS_WANTED_MAX = 4, /* of one page */
-    CHUNK_LOOKS_MAX = 2048,     /* chunks looked at for one page */
     SYNC_NEXT = RECORD_COPIES,  /* successors to compare with in a large community */
     SYNC_ITEMS_MAX = 16,        /* items sent for one page */
-    SYNC_CHUNK_PAGES_MAX = 64,  /* of one session */
     GOODBYE_MS = 1000,
     KEEP_AGAIN_MS = 1000, /* after a failed write of what must not be forgotten */
     KEEP_MS_MAX = 15000,  /* a join waits for its disk */
@@ -59,6 +61,8 @@ enum {
     IDLE_LINK_MS = 60000,
     STORES_MAX = LIMIT(128, 6), /* waiting to be durable */
     SETTLED_MAX = 2 * RECORD_COPIES,
+    LOST_WRITES_MAX = 8,
+    LOST_TOLD_MAX = 4, /* nodes of one owner */
     SEEN_ASKS_MAX = LIMIT(256, 32),
     CACHED_ANSWERS_MAX = LIMIT(64, 8),
     PUTS_MAX = LIMIT(64, 2),
@@ -94,6 +98,7 @@ struct join_state {
     bool active;
     uint64_t token;
     uint64_t since_ms;
+    bool is_met;      /* a link to one of the contacts was up */
     uint32_t contact; /* being asked */
     uint32_t contact_count;
     struct overlay_peer contacts[TOKEN_MEMBERS_MAX];
@@ -129,8 +134,6 @@ struct sync_session {
     bool has_after;
     struct record_key after; /* members and bans: only the id */
     uint32_t pages;
-    uint32_t chunk_pages;
-    bool more_chunks;
     bool is_whole;       /* it began with the first section */
     uint64_t term;       /* the section of records began in; see settled.c */
     uint32_t sent_count; /* records that we lacked */
@@ -191,6 +194,13 @@ struct settled { /* see settled.c */
     struct node_id nodes[SETTLED_MAX];
 };
 
+struct lost_writes { /* see record_lost.c */
+    uint32_t count;
+    struct overlay_lost list[LOST_WRITES_MAX];
+    uint32_t told_next;
+    struct id told[LOST_WRITES_MAX]; /* hashes that others were told of */
+};
+
 struct get {
     bool used;
     uint64_t number;
@@ -208,7 +218,10 @@ struct get {
 struct chunk_put {
     bool used;
     uint64_t number;
-    bool internal; /* re-copy: nobody waits */
+    bool is_repair; /* nobody waits */
+    enum home_why why;
+    uint32_t home_mark; /* not 0: see chunk_put_hand_over */
+    uint64_t since_ms;
     uint64_t token;
     struct chunk_id chunk;
     uint32_t next; /* candidates offered so far */
@@ -337,6 +350,10 @@ struct overlay {
     struct sync_session sync;
     bool sync_wanted[MEMBERS_MAX];
     uint32_t sync_wanted_count;
+    uint64_t news_digest;   /* of the membership at the last step */
+    uint64_t news_ms;       /* since then */
+    uint64_t differ_ms;     /* the last difference that was looked into */
+    uint64_t describe_ms;   /* the own record has changed, and is told then; 0: it has not */
     uint64_t sync_ms;       /* next random round */
     uint64_t sync_next_ms;  /* no session before */
     uint64_t sync_hasty_ms; /* rounds follow fast until then */
@@ -345,8 +362,9 @@ struct overlay {
     uint64_t dial_ms; /* of the next */
     uint64_t redial_ms;
     uint64_t idle_ms;
-    uint32_t chunk_cursor;   /* of the re-copy walk */
-    uint64_t chunk_quiet_ms; /* no re-copy of chunks before the ring was quiet until then */
+    uint64_t upload_bytes_per_s; /* for repair; 0: no limit */
+    struct repair repair;        /* of chunks */
+    uint32_t repair_put_count;
     uint64_t goodbye_token;
     uint64_t goodbye_ms;
     uint32_t goodbye_waiting;
@@ -356,6 +374,7 @@ struct overlay {
     uint32_t spreading_count; /* of puts */
     struct put puts[PUTS_MAX];
     struct settled settled;
+    struct lost_writes lost;
     struct get gets[GETS_MAX];
     struct chunk_put chunk_puts[CHUNK_PUTS_MAX];
     uint32_t chunk_get_count;
@@ -433,6 +452,8 @@ void dispatch_expire(struct overlay *overlay);
 void dispatch_gone(struct overlay *overlay, const struct node_id *node);
 /* A node that did not know us does now: what it was asked before is asked again at once. */
 void dispatch_welcomed(struct overlay *overlay, const struct node_id *node);
+/* It is asked again. Whose is the answer then? It is not measured any more. */
+void dispatch_missed(struct overlay *overlay, struct request *request);
 /* Ends what was under way on a broken link and is not repeated. */
 void dispatch_link_lost(struct overlay *overlay, const struct node_id *node, bool refused);
 
@@ -475,6 +496,8 @@ void joining_on_timeout(struct overlay *overlay, const struct request *request);
 void joining_on_relay_reply(struct overlay *overlay, const struct request *request,
                             const struct arrival *arrival);
 void joining_synced(struct overlay *overlay, bool ok);
+/* A link is up: is it a contact's? */
+void joining_met(struct overlay *overlay, const struct node_id *node);
 /* Takes over a community's signed record if it verifies. */
 bool joining_take_community(struct overlay *overlay, struct bytes encoded);
 /* Starts to act as a member: ring, dials. */
@@ -555,8 +578,6 @@ void chunk_put_on_holders(struct overlay *overlay, uint64_t number, const struct
 void chunk_get_on_holders(struct overlay *overlay, uint64_t number, const struct node_id *holders,
                           uint32_t count);
 bool chunk_put_on_stored(struct overlay *overlay, const struct overlay_event *event);
-void chunk_put_push(struct overlay *overlay, const struct chunk_id *chunk,
-                    const struct node_id *to);
 /* Holders of a chunk in ring order, those that store only. */
 uint32_t chunk_holders(const struct overlay *overlay, const struct chunk_id *chunk,
                        uint32_t count_max, struct node_id *nodes_out);
@@ -566,9 +587,13 @@ void chunk_get_on_reply(struct overlay *overlay, const struct request *request,
                         const struct arrival *arrival);
 void chunk_get_on_timeout(struct overlay *overlay, const struct request *request);
 bool chunk_get_on_stored(struct overlay *overlay, const struct overlay_event *event);
+/* Fetches for this node itself what it should have. */
+void chunk_get_again(struct overlay *overlay, const struct chunk_id *chunk);
 void chunk_get_tick(struct overlay *overlay);
 uint64_t chunk_get_wake(const struct overlay *overlay);
 
 #include "overlay/callers.h"
+#include "overlay/digests.h"
 #include "overlay/holding.h"
 #include "overlay/large.h"
+#include "overlay/storing.h"

@@ -31,7 +31,7 @@ static struct record_key key_of_entry(const minga_Entry *entry)
     return (struct record_key){{message_id(entry->id)}, entry->number};
 }
 
-static bool fill_page(struct overlay *overlay, minga_Summary *summary)
+static void fill_page(struct overlay *overlay, minga_Summary *summary)
 {
     struct sync_session *sync = &overlay->sync;
     struct record_key after = sync->after;
@@ -49,40 +49,6 @@ static bool fill_page(struct overlay *overlay, minga_Summary *summary)
         has_after = true;
         sync->page[sync->page_count++] = entry;
     }
-    return true;
-}
-
-/* Chunks lie in a hash table: the page is whatever comes next and belongs to the peer. */
-static bool fill_chunk_page(struct overlay *overlay, minga_Summary *summary)
-{
-    struct sync_session *sync = &overlay->sync;
-    const struct chunk *chunk;
-    uint32_t looked_at = 0;
-
-    sync->page_count = 0;
-    summary->to_end = true;
-    while (sync->page_count < ARRAY_COUNT(sync->page) && looked_at++ < CHUNK_LOOKS_MAX) {
-        struct node_id holders[CHUNK_COPIES];
-        uint32_t count;
-
-        chunk = chunks_next(&overlay->chunks, &overlay->chunk_cursor);
-        if (chunk == NULL) {
-            overlay->chunk_cursor = 0;
-            break;
-        }
-        count = chunk_holders(overlay, &chunk->id, CHUNK_COPIES, holders);
-        for (uint32_t i = 0; i < count; i++) {
-            if (id_equal(&holders[i].id, &sync->peer.id)) {
-                minga_Entry *entry = &sync->page[sync->page_count++];
-
-                *entry = (minga_Entry)minga_Entry_init_zero;
-                message_put_id(entry->id, &chunk->id.id);
-                entry->version = chunk->bytes;
-            }
-        }
-    }
-    sync->chunk_pages++;
-    return overlay->chunk_cursor != 0 && sync->chunk_pages < SYNC_CHUNK_PAGES_MAX;
 }
 
 static void send_page(struct overlay *overlay)
@@ -93,11 +59,7 @@ static void send_page(struct overlay *overlay)
 
     message_init(&message, minga_Message_summary_tag);
     summary->section = sync->section;
-    if (sync->section == minga_SyncSection_SYNC_CHUNKS) {
-        sync->more_chunks = fill_chunk_page(overlay, summary);
-    } else {
-        (void)fill_page(overlay, summary);
-    }
+    fill_page(overlay, summary);
     if (sync->has_after) {
         summary->has_after = true;
         message_put_id(summary->after.id, &sync->after.service.id);
@@ -204,9 +166,7 @@ static bool is_equal_section(const struct overlay *overlay, minga_SyncSection se
         return memcmp(sync->digest.nodes, membership->digest_nodes.bytes, ID_BYTES) == 0;
     case minga_SyncSection_SYNC_RECORDS:
         return overlay->phase == PHASE_ENTERING;
-    case minga_SyncSection_SYNC_CHUNKS:
-        return overlay->phase == PHASE_ENTERING || overlay->chunks.count == 0 ||
-               overlay->now_ms < overlay->chunk_quiet_ms;
+    case minga_SyncSection_SYNC_CHUNKS: /* see compare.c */
     default:
         return true;
     }
@@ -235,7 +195,7 @@ static void next_section(struct overlay *overlay)
         end_records(overlay);
     }
     sync->has_after = false;
-    while (sync->section < minga_SyncSection_SYNC_CHUNKS) {
+    while (sync->section < minga_SyncSection_SYNC_RECORDS) {
         sync->section = (minga_SyncSection)(sync->section + 1);
         if (!is_equal_section(overlay, sync->section)) {
             send_page(overlay);
@@ -256,10 +216,7 @@ static void send_wanted(struct overlay *overlay, const minga_SummaryReply *answe
         if (wanted >= sync->page_count) {
             return;
         }
-        if (sync->section == minga_SyncSection_SYNC_CHUNKS) {
-            chunk_put_push(overlay, &(struct chunk_id){message_id(sync->page[wanted].id)},
-                           &sync->peer);
-        } else if (section_message(overlay, sync->section, &sync->page[wanted], &message)) {
+        if (section_message(overlay, sync->section, &sync->page[wanted], &message)) {
             peer_send(overlay, &sync->peer, &message, NULL);
         }
     }
@@ -282,13 +239,7 @@ void sync_on_reply(struct overlay *overlay, const struct request *request,
     }
     sync->sent_count += answer->sent;
     send_wanted(overlay, answer);
-    if (sync->section == minga_SyncSection_SYNC_CHUNKS) {
-        if (sync->more_chunks) {
-            send_page(overlay);
-        } else {
-            end_session(overlay, true);
-        }
-    } else if (answer->done || !answer->has_resume) {
+    if (answer->done || !answer->has_resume) {
         next_section(overlay);
     } else {
         struct record_key resume = {{message_id(answer->resume.id)}, answer->resume.number};
@@ -385,7 +336,7 @@ static void start_round(struct overlay *overlay)
         index = pick_successor(overlay);
     } else {
         index = is_far ? pick_random(overlay) : pick_neighbour(overlay);
-        if (!is_far && overlay->records.count == 0 && overlay->chunks.count == 0) {
+        if (!is_far && overlay->records.count == 0) {
             index = MEMBER_NONE; /* whoever has some will ask */
         }
     }
@@ -536,21 +487,6 @@ static bool compare_page(struct comparison *comparison)
     return false;
 }
 
-static void compare_chunks(struct overlay *overlay, const minga_Summary *summary,
-                           minga_SummaryReply *answer)
-{
-    for (pb_size_t i = 0; i < summary->entries_count; i++) {
-        struct chunk_id chunk = {message_id(summary->entries[i].id)};
-
-        if (chunks_find(&overlay->chunks, &chunk) == NULL &&
-            answer->wanted_count < SYNC_CHUNKS_WANTED_MAX &&
-            chunks_have_room(&overlay->chunks, CHUNK_BYTES_MAX, 0)) {
-            answer->wanted[answer->wanted_count++] = i;
-        }
-    }
-    answer->done = true;
-}
-
 static bool is_sorted(const minga_Summary *summary)
 {
     for (pb_size_t i = 1; i < summary->entries_count; i++) {
@@ -573,6 +509,10 @@ void sync_on_summary(struct overlay *overlay, const struct arrival *arrival)
     if (arrival->member == MEMBER_NONE) {
         return;
     }
+    if (summary->section == minga_SyncSection_SYNC_CHUNKS) {
+        compare_on_list(overlay, arrival);
+        return;
+    }
     message_init(&message, minga_Message_summary_reply_tag);
     answer->section = summary->section;
     answer->has_digest = true;
@@ -581,9 +521,7 @@ void sync_on_summary(struct overlay *overlay, const struct arrival *arrival)
     if (arc.used) {
         gossip_arc_digest(overlay, &arc, &answer->digest);
     }
-    if (summary->section == minga_SyncSection_SYNC_CHUNKS) {
-        compare_chunks(overlay, summary, answer);
-    } else if (!is_sorted(summary)) {
+    if (!is_sorted(summary)) {
         answer->done = true;
     } else {
         answer->done = compare_page(&comparison) && summary->to_end;

@@ -228,5 +228,8 @@ struct overlay_counters overlay_counters(const struct overlay *overlay)
 
     counters.record_count = overlay->records.count;
     counters.chunk_count = overlay->chunks.count;
+    counters.chunks_moved = overlay->repair.moved_count;
+    counters.chunks_moved_bytes = overlay->repair.moved_bytes;
+    counters.chunks_rotten = overlay->repair.rotten_count;
     return counters;
 }

@@ -318,6 +318,6 @@ void watch_on_reply(struct overlay *overlay, const struct request *request,
     }
     if (arrival->member != MEMBER_NONE && arrival->message->which_kind == minga_Message_pong_tag &&
         membership_differs(&overlay->membership, arrival->message->kind.pong.digest)) {
-        sync_want(overlay, arrival->member);
+        digests_differ(overlay, arrival->member);
     }
 }

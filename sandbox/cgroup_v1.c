@@ -41,6 +41,8 @@ static int v1_prepare_parent(struct cgroups *cgroups, struct err *err)
     /* Before 5.11 a group's memory is counted in its parent only after this; later always. */
     (void)cgroup_put(cgroup_base(cgroups, CGROUP_MEMORY), cgroups->parent, "memory.use_hierarchy",
                      "1");
+    /* When the processor is busy the machine's owner comes first (others have 1024). */
+    (void)cgroup_put(cgroup_base(cgroups, CGROUP_CPU), cgroups->parent, "cpu.shares", "102");
     return 0;
 }
 
@@ -64,6 +66,9 @@ static int set_cpu(int base_fd, const char *group, uint64_t cpu_permille, struct
      * the period of a group that is in use without need. */
     r = cgroup_get_number(base_fd, group, "cpu.cfs_period_us", &present_us);
     if (r == 0 && present_us != period_us) {
+        /* Without a quota meanwhile: with the old one the new period could be more than the
+         * parent has. */
+        (void)cgroup_put(base_fd, group, "cpu.cfs_quota_us", "-1");
         r = cgroup_put_number(base_fd, group, "cpu.cfs_period_us", period_us);
     }
     if (r < 0) {

@@ -73,8 +73,11 @@ static int v2_prepare_base(struct cgroups *cgroups, struct err *err)
 
 static int v2_prepare_parent(struct cgroups *cgroups, struct err *err)
 {
-    /* When the disks are busy the machine's owner comes first (others have 100). */
+    /* When disks or processor are busy the machine's owner comes first (others have 100). */
     (void)cgroup_put(base_of(cgroups), cgroups->parent, "io.weight", "default 10");
+    if (cgroups->ability.cpu) {
+        (void)cgroup_put(base_of(cgroups), cgroups->parent, "cpu.weight", "10");
+    }
     return enable(cgroups, cgroups->parent, err);
 }
 

@@ -30,6 +30,8 @@ void handle_node(struct exchange *exchange);
 void handle_nodes(struct exchange *exchange);
 void handle_ring(struct exchange *exchange);
 void handle_invitation(struct exchange *exchange);
+/* metrics.c */
+void handle_metrics(struct exchange *exchange);
 /* actions.c: one request to the core each */
 void handle_pause(struct exchange *exchange);
 void handle_resume(struct exchange *exchange);

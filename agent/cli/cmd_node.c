@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "agent/cli/service_table.h"
+#include "agent/cli/watch.h"
 #include "base/cleanup.h"
 #include "base/units.h"
 
@@ -55,9 +56,12 @@ static void print_node(const struct session *session, const json_t *node)
 int run_node(struct session *session, const struct arguments *arguments)
 {
     CLEANUP(cleanup_json) json_t *node = NULL;
-    int status = session_get(session, "/v1/node", &node);
+    int status;
 
-    (void)arguments;
+    if (arguments != NULL && arguments->options[OPTION_WATCH] != NULL) {
+        return watch(session, "/v1/node", print_node);
+    }
+    status = session_get(session, "/v1/node", &node);
     if (status == EXIT_DONE && session->json) {
         print_document(node);
     } else if (status == EXIT_DONE) {

@@ -110,6 +110,8 @@ int run_logs(struct session *session, const struct arguments *arguments);
 int run_try(struct session *session, const struct arguments *arguments);
 int run_exec(struct session *session, const struct arguments *arguments);
 int run_cp(struct session *session, const struct arguments *arguments);
+int run_events(struct session *session, const struct arguments *arguments);
+int run_metrics(struct session *session, const struct arguments *arguments);
 int run_ring(struct session *session, const struct arguments *arguments);
 int run_lookup(struct session *session, const struct arguments *arguments);
 int run_key(struct session *session, const struct arguments *arguments);

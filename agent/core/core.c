@@ -99,7 +99,7 @@ static void step_begin(struct core *core, uint64_t now_ms, uint64_t wall_unix_s,
     core->now =
         (struct overlay_event){.kind = OVERLAY_TICK, .now_ms = now_ms, .wall_unix_s = wall_unix_s};
     core->around.node = overlay_self(core->overlay);
-    core->turn = (struct turn){now_ms, &core->around, &core->out};
+    core->turn = (struct turn){now_ms, &core->around, &core->out, wall_unix_s};
     core->io.count = 0;
     core->io.arena_used_bytes = 0;
     core->io_next = 0;
@@ -268,6 +268,13 @@ static void dispatch(struct core *core, const struct core_event *event)
         break;
     case CORE_PORTS_REFUSED:
         executor_ports_refused(core->executor, turn, &event->replica, event->host_port);
+        break;
+    case CORE_SENSED:
+        executor_sensed(core->executor, turn, event->senses);
+        break;
+    case CORE_CONFIGURED:
+        core_config_change(&core->config, event->config);
+        executor_configured(core->executor, turn, event->config);
         break;
     }
 }

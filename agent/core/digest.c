@@ -193,6 +193,12 @@ static void add_effect(struct hash *hash, const struct core_effect *effect)
         if (effect->kind == CORE_EXEC) {
             add_exec(hash, &effect->exec);
         }
+        if (effect->kind == CORE_ALLOW) {
+            add_number(hash, effect->allowed.cpu_permille);
+            add_number(hash, effect->allowed.memory_bytes);
+            add_number(hash, effect->allowed.upload_bytes_per_s);
+            add_number(hash, effect->allowed.download_bytes_per_s);
+        }
         add_number(hash, effect->wake_ms);
         add_text(hash, effect->trace, sizeof(effect->trace));
     }

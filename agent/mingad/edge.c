@@ -53,6 +53,15 @@ static int load_key(struct edge *edge, struct err *err)
     return 0;
 }
 
+static void say_mended(const struct store_mend *mend, const char *path)
+{
+    if (mend->is_mended) {
+        log_warning("database %s was damaged: %u rows are whole and kept, %u were seen that are "
+                    "not; the old file is beside it as .damaged, what others know comes back",
+                    path, mend->kept_count, mend->damaged_count);
+    }
+}
+
 static int open_stores(struct edge *edge, struct err *err)
 {
     char path[PATH_MAX_BYTES];
@@ -63,6 +72,7 @@ static int open_stores(struct edge *edge, struct err *err)
     if (r < 0) {
         return r;
     }
+    say_mended(store_mended(edge->store), path);
     state_path(edge, "chunks", path);
     r = chunk_store_open(path, edge->contribution.keep_free_bytes, &edge->chunks, err);
     if (r < 0) {
@@ -155,10 +165,10 @@ static int make_core(struct edge *edge, struct err *err)
     randombytes_buf(&core.overlay.seed, sizeof(core.overlay.seed));
     describe(edge, &core.overlay.description);
     for (uint32_t i = 0; i < config->allow_count; i++) {
-        core.allow[i] = config->allow[i].owner;
+        core.allow[i] = config->allow[i].guest;
     }
     for (uint32_t i = 0; i < config->deny_count; i++) {
-        core.deny[i] = config->deny[i].owner;
+        core.deny[i] = config->deny[i].guest;
     }
     recorder_life(edge->recorder, &core);
     edge->core = core_new(&core);

@@ -45,6 +45,7 @@ struct edge {
     struct config config;
     struct machine machine;
     struct contribution contribution;
+    struct core_allowed allowed; /* as the core has last said; all zero: not yet */
     struct addresses addresses;
     struct secret_key node_key;
     struct public_key node_public;
@@ -156,6 +157,8 @@ struct upload *upload_new(struct edge *edge);
 /* A user of this machine has pushed this chunk: spreading it is not limited. */
 void upload_note_push(struct edge *edge, const struct chunk_id *chunk);
 void upload_send(struct edge *edge, const struct overlay_effect *effect);
+/* The limit is another one now. */
+void upload_again(struct edge *edge);
 /* Drops what waits. The loop runs on until jobs and handles are done, then free. */
 void upload_close(struct edge *edge);
 void upload_free(struct upload *upload);

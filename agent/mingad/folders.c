@@ -108,7 +108,8 @@ int folders_lock(const struct config *config, struct err *err)
 
 int folders_forget(const struct config *config, struct err *err)
 {
-    static const char *const files[] = {"minga.db", "minga.db-wal", "minga.db-shm"};
+    static const char *const files[] = {"minga.db",         "minga.db-wal",    "minga.db-shm",
+                                        "minga.db.damaged", "minga.db.mended", "minga.db.mending"};
     static const char *const folders[] = {"chunks", "trees"};
     char path[FOLDERS_PATH_BYTES_MAX];
 

@@ -156,6 +156,16 @@ static void perform_exec(struct edge *edge, const struct core_effect *effect)
     execs_ask(edge, effect);
 }
 
+static void perform_allow(struct edge *edge, const struct core_effect *effect)
+{
+    edge->allowed = effect->allowed;
+    if (edge->config.environment[0] == '\0') { /* another environment has no such limits */
+        sandbox_link_allow(edge->sandbox, effect->allowed.cpu_permille,
+                           effect->allowed.memory_bytes);
+    }
+    upload_again(edge);
+}
+
 static void perform_wake(struct edge *edge, const struct core_effect *effect)
 {
     loop_wake(edge, EDGE_WAKER_CORE, effect->wake_ms);
@@ -183,6 +193,7 @@ void perform(struct edge *edge, const struct core_effect *effect)
         [CORE_STATS] = perform_sandbox,
         [CORE_READ_LOGS] = perform_logs,
         [CORE_EXEC] = perform_exec,
+        [CORE_ALLOW] = perform_allow,
         [CORE_WAKE] = perform_wake,
         [CORE_TRACE] = perform_trace,
     };

@@ -89,6 +89,8 @@ struct helper_folders {
 
 struct helper {
     struct host_limits limits;
+    const char *limits_path;
+    struct sandbox_limits allowed; /* at most limits.contribution; cpu and memory only */
     struct helper_folders folders;
     struct cgroups *cgroups;
     int init_program_fd;   /* sealed copy of minga-init */
@@ -138,6 +140,14 @@ void replica_tick(struct helper *helper, struct replica *replica, uint64_t at_ms
 
 /* One round of killing and removing. When nothing is left, says ENDED and frees the slot. */
 void replica_clear(struct helper *helper, struct replica *replica, uint64_t at_ms);
+
+/* --- allow.c: less than was contributed --- */
+
+/* Holds all replicas together to it; looks at the limits' file again first. */
+void helper_allow(struct helper *helper, uint64_t cpu_permille, uint64_t memory_bytes);
+/* What a replica may have now, of what it was promised. */
+struct sandbox_limits helper_allowed_of(const struct helper *helper,
+                                        const struct sandbox_limits *limits);
 
 /* --- kept.c: the output of replicas that have ended --- */
 

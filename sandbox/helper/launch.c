@@ -193,7 +193,8 @@ static int watch_memory(struct helper *helper, struct replica *replica, struct e
 static int make_group(struct helper *helper, struct replica *replica, struct err *err)
 {
     struct launch *launch = &replica->launch;
-    int r = cgroup_create(helper->cgroups, &replica->name, &replica->spec.limits, err);
+    const struct sandbox_limits limits = helper_allowed_of(helper, &replica->spec.limits);
+    int r = cgroup_create(helper->cgroups, &replica->name, &limits, err);
 
     if (r == 0) {
         r = cgroup_open_folder(helper->cgroups, &replica->name, CGROUP_INIT, &launch->group_fd,

@@ -196,7 +196,9 @@ int helper_setup(const struct options *options, struct helper *helper_out, struc
     helper_out->exit_when_idle = options->exit_when_idle;
     helper_out->leaving = options->end_all;
     umask(022);
+    helper_out->limits_path = options->limits;
     r = sandbox_limits_read(options->limits, &helper_out->limits, err);
+    helper_out->allowed = helper_out->limits.contribution;
     if (r == 0 && options->trees != NULL &&
         (options->trees[0] != '/' ||
          text_copy(helper_out->limits.trees, sizeof(helper_out->limits.trees), options->trees) <

@@ -152,8 +152,8 @@ static size_t make_manifest(const char *name, uint8_t *bytes_out)
     return length < 0 ? 0 : (size_t)length;
 }
 
-static int make_record(const struct secret_key *owner, const char *name, char *body_out,
-                       size_t capacity_bytes, struct service_id *service_out)
+int probe_make_record(const struct secret_key *owner, const char *name, char *body_out,
+                      size_t capacity_bytes, struct service_id *service_out)
 {
     minga_Record record = minga_Record_init_zero;
     minga_Version version = minga_Version_init_zero;
@@ -221,7 +221,7 @@ static uint32_t count_acknowledged(struct probe *probe, const struct secret_key 
         char name[32];
 
         snprintf(name, sizeof(name), "alone-%u-%d", i, (int)getpid());
-        failed += make_record(owner, name, body, sizeof(body), &service) < 0;
+        failed += probe_make_record(owner, name, body, sizeof(body), &service) < 0;
         struct traffic before = traffic_now(probe);
         uint64_t began_us = probe_now_us();
 
@@ -260,7 +260,7 @@ int run_records(struct probe *probe, char **words)
         char name[32];
 
         snprintf(name, sizeof(name), "bench-%u-%d", i, (int)getpid());
-        failed += make_record(&owner, name, body, sizeof(body), &services[i]) < 0 ||
+        failed += probe_make_record(&owner, name, body, sizeof(body), &services[i]) < 0 ||
                   !timed(probe, probe->agents[i % probe->count].http, "/v1/records", body);
     }
     uint64_t took_us = probe_now_us() - began_us;

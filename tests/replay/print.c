@@ -20,6 +20,7 @@ static const char *const event_names[] = {
     [CORE_SANDBOX_DOWN] = "sandbox down", [CORE_TREE_SCANNED] = "tree scanned",
     [CORE_TREE_BUILT] = "tree built",     [CORE_LOGS_READ] = "logs read",
     [CORE_EXEC_DONE] = "exec done",       [CORE_PORTS_REFUSED] = "ports refused",
+    [CORE_SENSED] = "sensed",             [CORE_CONFIGURED] = "configured",
 };
 static const char *const overlay_event_names[] = {
     [OVERLAY_TICK] = "tick",
@@ -54,6 +55,7 @@ static const char *const core_effect_names[] = {
     [CORE_STATS] = "stats",
     [CORE_READ_LOGS] = "read logs",
     [CORE_EXEC] = "exec",
+    [CORE_ALLOW] = "allow",
     [CORE_WAKE] = "wake",
     [CORE_TRACE] = "trace",
 };

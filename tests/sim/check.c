@@ -67,6 +67,7 @@ void checker_after_step(struct world *world, uint32_t node)
         world_fail(world, "%s has more replicas than its table", stepped->name);
     }
     check_lookup_step(world, node);
+    epochs_check(world, node);
 #ifdef MINGA_TINY_LIMITS
     world->checker.full_bits |= inspect_full(core_overlay(stepped->core));
 #endif

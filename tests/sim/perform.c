@@ -148,6 +148,9 @@ static void perform_one(struct world *world, uint32_t node, const struct core_ef
     case CORE_EXEC:
         tree_exec(world, node, effect);
         break;
+    case CORE_ALLOW:
+        world->nodes[node].allowed = effect->allowed;
+        break;
     case CORE_WAKE:
         wake_at(world, node, effect->wake_ms);
         break;

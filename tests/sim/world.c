@@ -249,6 +249,12 @@ bool world_is_deceived(const struct world *world)
            (world->deceived_ms != 0 && world->now_ms < world->deceived_ms + SETTLED_MS);
 }
 
+bool world_is_misled(const struct world *world)
+{
+    return world->misled_count > 0 ||
+           (world->misled_ms != 0 && world->now_ms < world->misled_ms + SETTLED_MS);
+}
+
 void world_stall(struct world *world, uint32_t node, uint64_t until_ms)
 {
     if (world->nodes[node].stalled_until_ms < until_ms) {
@@ -320,6 +326,7 @@ struct world *world_new(const struct schedule *schedule, bool trace)
     client_init(world);
     checker_init(world);
     owners_init(world);
+    epochs_init(world);
     fault_schedule(world);
     world_after(world, CHECK_EVERY_MS, (struct event){.run = run_periodic});
     world_after(world, OWNERS_EVERY_MS, (struct event){.run = run_owners});
@@ -334,6 +341,7 @@ void world_free(struct world *world)
         fault_forget(&world->nodes[i]);
     }
     owners_done(&world->owners);
+    epochs_done(world);
     queue_done(&world->queue);
     /* After the queue, whose packets are its own. */
     network_done(&world->network);

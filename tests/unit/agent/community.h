@@ -115,6 +115,9 @@ static inline void fake_perform(struct community *community, uint32_t index,
             sandbox->frozen = outgoing->kind == OUT_FREEZE;
         }
         break;
+    case OUT_ALLOW:
+        community->nodes[index].allowed = outgoing->allowed;
+        break;
     case OUT_RECORD:
     case OUT_CHUNK:
     case OUT_STORE:
@@ -129,7 +132,8 @@ static inline void fake_perform(struct community *community, uint32_t index,
 static inline struct turn fake_turn(struct community *community, uint32_t index)
 {
     outbox_clear(&community->out);
-    return (struct turn){community->now_ms, &community->nodes[index].around, &community->out};
+    return (struct turn){community->now_ms, &community->nodes[index].around, &community->out,
+                         1790000000 + community->now_ms / 1000};
 }
 
 static inline void fake_flush(struct community *community, uint32_t index, struct turn *turn)

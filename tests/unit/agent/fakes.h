@@ -40,6 +40,7 @@ struct fake_node {
     int side;      /* of a split: only those of one side hear each other */
     struct manager *manager;
     struct executor *executor;
+    struct core_allowed allowed; /* as the executor has last said */
     struct surroundings around;
     struct seat {
         struct community *community;

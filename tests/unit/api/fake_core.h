@@ -11,6 +11,8 @@
 struct core {
     bool belongs;
     bool has_chunks; /* every chunk is here */
+    uint32_t replica_count;
+    const char *community; /* its name; NULL: "allotment" */
     struct overlay_member members[2];
 };
 
@@ -63,8 +65,9 @@ bool overlay_belongs(const struct overlay *overlay)
 
 const char *overlay_community_name(const struct overlay *overlay)
 {
-    (void)overlay;
-    return "allotment";
+    const char *name = core_of(overlay)->community;
+
+    return name != NULL ? name : "allotment";
 }
 
 struct bytes overlay_community_record(const struct overlay *overlay)
@@ -147,17 +150,38 @@ void core_node_status(const struct core *core, struct node_status *status_out)
 
 uint32_t core_replica_count(const struct core *core)
 {
-    (void)core;
-    return 0;
+    return core->replica_count;
 }
 
 void core_replica(const struct core *core, uint32_t index, uint64_t now_ms,
                   struct core_replica *replica_out)
 {
     (void)core;
-    (void)index;
     (void)now_ms;
     memset(replica_out, 0, sizeof(*replica_out));
+    strcpy(replica_out->service_name, "wiki");
+    replica_out->status.slot = index + 1;
+    replica_out->status.state = REPLICA_RUNNING;
+    replica_out->status.used = (struct sandbox_limits){1230, 4096, 0, 2};
+}
+
+uint32_t core_manager_count(const struct core *core)
+{
+    (void)core;
+    return 2;
+}
+
+void core_manager(const struct core *core, uint32_t index, struct core_manager_view *view_out)
+{
+    (void)core;
+    *view_out =
+        (struct core_manager_view){.leading = index == 0, .wanted_count = 3, .running_count = 1};
+}
+
+struct overlay_counters overlay_counters(const struct overlay *overlay)
+{
+    (void)overlay;
+    return (struct overlay_counters){.sent_messages = 7, .record_count = 5};
 }
 
 bool core_member_free(const struct core *core, const struct node_id *node,

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * When chunks are compared, and with whom. After a change of the ring as soon as it is quiet, and once
+ * more when who went may be more than a restart away; else with one random partner a minute. And
+ * what lives elsewhere, because it was fetched, pushed or kept here in somebody's place, is offered
+ * to its homes whenever these are others than before (hinted hand-off).
+ *
+ * Nothing is sent faster than the volunteer's upload share, and no more is offered than that.
+ */
+#include <string.h>
+
+#include "base/check.h"
+#include "overlay/state.h"
+
+void repair_begin(struct overlay *overlay)
+{
+    struct repair *repair = &overlay->repair;
+
+    repair->began_s = overlay->wall_unix_s > 0 ? overlay->wall_unix_s : 1;
+    repair->habits_ms = overlay->now_ms;
+    repair->round_ms = overlay->now_ms + random_below(&overlay->random, REPAIR_ROUND_MS);
+    bucket_init(&repair->upload, overlay->upload_bytes_per_s,
+                overlay->upload_bytes_per_s * REPAIR_BURST_S, overlay->now_ms);
+}
+
+/* ------------------------------------------------------------------ with whom, and when */
+
+static void find_next(struct overlay *overlay)
+{
+    struct repair *repair = &overlay->repair;
+
+    repair->next_ms = 0;
+    for (uint32_t i = 0; i < overlay->membership.count; i++) {
+        if (repair->due_ms[i] != 0 &&
+            (repair->next_ms == 0 || repair->due_ms[i] < repair->next_ms)) {
+            repair->next_ms = repair->due_ms[i];
+        }
+    }
+}
+
+void repair_want(struct overlay *overlay, int index, uint64_t when_ms)
+{
+    struct repair *repair = &overlay->repair;
+
+    if (index == MEMBER_NONE || index == overlay->self_index) {
+        return;
+    }
+    if (repair->due_ms[index] == 0 || when_ms < repair->due_ms[index]) {
+        repair->due_ms[index] = when_ms;
+    }
+    if (repair->next_ms == 0 || when_ms < repair->next_ms) {
+        repair->next_ms = when_ms;
+    }
+}
+
+void repair_forget(struct overlay *overlay, int index)
+{
+    struct repair *repair = &overlay->repair;
+
+    repair->due_ms[index] = 0;
+    repair->tries[index] = 0;
+    repair->equal_ms[index] = 0;
+    find_next(overlay);
+}
+
+/* Those who share a range with this node. */
+static uint32_t find_partners(const struct overlay *overlay, bool partners_out[MEMBERS_MAX])
+{
+    const struct membership *membership = &overlay->membership;
+    uint32_t partner_count = 0;
+
+    memset(partners_out, 0, MEMBERS_MAX * sizeof(*partners_out));
+    for (uint32_t i = 0; i < membership->count; i++) {
+        struct chunk_home homes[HOMES_MAX];
+        uint32_t count =
+            chunk_homes(overlay, &membership->list[membership->by_position[i]].position, homes);
+        bool is_ours = false;
+
+        for (uint32_t j = 0; j < count; j++) {
+            is_ours = is_ours || peer_is_self(overlay, &homes[j].node);
+        }
+        for (uint32_t j = 0; is_ours && j < count; j++) {
+            if (homes[j].is_up && homes[j].index != MEMBER_NONE &&
+                homes[j].index != overlay->self_index && !partners_out[homes[j].index]) {
+                partners_out[homes[j].index] = true;
+                partner_count++;
+            }
+        }
+    }
+    return partner_count;
+}
+
+static void look_at_all(struct overlay *overlay)
+{
+    bool partners[MEMBERS_MAX];
+
+    if (overlay->chunks.count == 0) {
+        return; /* whoever has some will ask */
+    }
+    (void)find_partners(overlay, partners);
+    for (uint32_t i = 0; i < overlay->membership.count; i++) {
+        if (partners[i]) {
+            overlay->repair.tries[i] = 0;
+            repair_want(overlay, (int)i, overlay->now_ms);
+        }
+    }
+    overlay->repair.is_walking = true;
+    overlay->repair.cursor = 0;
+    overlay->repair.walk_ms = overlay->now_ms;
+}
+
+void repair_ring_changed(struct overlay *overlay)
+{
+    struct repair *repair = &overlay->repair;
+    uint64_t latest_ms;
+
+    if (repair->changed_ms == 0) {
+        repair->changed_ms = overlay->now_ms;
+    }
+    latest_ms = repair->changed_ms + REPAIR_LATE_MS;
+    repair->quiet_ms = overlay->now_ms + REPAIR_QUIET_MS;
+    repair->settled_ms = overlay->now_ms + REPAIR_SETTLED_MS;
+    if (repair->quiet_ms > latest_ms) {
+        repair->quiet_ms = latest_ms;
+    }
+    if (repair->settled_ms > latest_ms) {
+        repair->settled_ms = latest_ms;
+    }
+}
+
+static void look_after_changes(struct overlay *overlay)
+{
+    struct repair *repair = &overlay->repair;
+    bool is_quiet = repair->quiet_ms != 0 && overlay->now_ms >= repair->quiet_ms;
+    bool is_settled = repair->settled_ms != 0 && overlay->now_ms >= repair->settled_ms;
+
+    if (is_quiet) {
+        repair->quiet_ms = 0;
+    }
+    if (is_settled) {
+        repair->settled_ms = 0;
+        repair->changed_ms = 0;
+    }
+    if (is_quiet || is_settled) {
+        look_at_all(overlay);
+    }
+}
+
+/* Somebody's patience may have ended as well, without any change of the ring: the walk is for that. */
+static void start_round(struct overlay *overlay)
+{
+    struct repair *repair = &overlay->repair;
+    bool partners[MEMBERS_MAX];
+    uint32_t count;
+    uint64_t drawn;
+
+    repair->round_ms =
+        overlay->now_ms + REPAIR_ROUND_MS / 2 + random_below(&overlay->random, REPAIR_ROUND_MS);
+    count = overlay->chunks.count == 0 ? 0 : find_partners(overlay, partners);
+    if (count == 0) {
+        return;
+    }
+    drawn = random_below(&overlay->random, count);
+    for (uint32_t i = 0; i < overlay->membership.count; i++) {
+        if (partners[i] && drawn-- == 0) {
+            repair_want(overlay, (int)i, overlay->now_ms);
+            break;
+        }
+    }
+    if (!repair->is_walking) {
+        repair->is_walking = true;
+        repair->cursor = 0;
+        repair->walk_ms = overlay->now_ms;
+    }
+}
+
+static void compare_next(struct overlay *overlay)
+{
+    struct repair *repair = &overlay->repair;
+
+    if (repair->compare.active || repair->next_ms == 0 || overlay->now_ms < repair->next_ms) {
+        return;
+    }
+    for (uint32_t i = 0; i < overlay->membership.count; i++) {
+        if (repair->due_ms[i] == 0 || overlay->now_ms < repair->due_ms[i]) {
+            continue;
+        }
+        repair->due_ms[i] = 0;
+        find_next(overlay);
+        if (membership_in_ring(&overlay->membership.list[i])) {
+            compare_start(overlay, (int)i);
+        }
+        return;
+    }
+    find_next(overlay);
+}
+
+void repair_compared(struct overlay *overlay, const struct node_id *peer, bool is_equal)
+{
+    struct repair *repair = &overlay->repair;
+    int index = membership_find(&overlay->membership, peer);
+
+    if (index == MEMBER_NONE) {
+        return;
+    }
+    repair->equal_ms[index] = is_equal ? overlay->now_ms : 0;
+    if (is_equal) {
+        repair->tries[index] = 0;
+        return;
+    }
+    repair_want(overlay, index,
+                overlay->now_ms + ((uint64_t)REPAIR_AGAIN_MS << repair->tries[index]) +
+                    bucket_wait_ms(&repair->upload, overlay->now_ms));
+    if (repair->tries[index] < REPAIR_DOUBLINGS_MAX) {
+        repair->tries[index]++;
+    }
+}
+
+/* ------------------------------------------------------------------ what lives elsewhere */
+
+/* Another number for other homes; 0 is none. */
+static uint32_t mark_of(const struct chunk_home *homes, uint32_t count)
+{
+    uint64_t mark = 1;
+
+    for (uint32_t i = 0; i < count; i++) {
+        mark = mark * UINT64_C(0x100000001b3) + (id_top(&homes[i].node.id) >> 7);
+    }
+    mark ^= mark >> 32;
+    return (uint32_t)mark == 0 ? 1 : (uint32_t)mark;
+}
+
+uint32_t repair_home_mark(const struct overlay *overlay, const struct chunk_id *chunk)
+{
+    struct chunk_home homes[HOMES_MAX];
+    uint32_t count = chunk_homes(overlay, &(struct ring_key){chunk->id}, homes);
+    uint32_t up_count = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        if (homes[i].is_up) {
+            homes[up_count++] = homes[i];
+        }
+    }
+    return mark_of(homes, up_count);
+}
+
+/* False: no more at present. */
+static bool look_at(struct overlay *overlay, const struct chunk *chunk)
+{
+    struct chunk_home homes[HOMES_MAX];
+    uint32_t count = chunk_homes(overlay, &(struct ring_key){chunk->id.id}, homes);
+    uint32_t up_count = 0;
+    uint32_t mark;
+
+    for (uint32_t i = 0; i < count; i++) {
+        if (peer_is_self(overlay, &homes[i].node)) {
+            return true;
+        }
+        if (homes[i].is_up) {
+            homes[up_count++] = homes[i];
+        }
+    }
+    mark = mark_of(homes, up_count);
+    if (up_count == 0 || chunk->home_mark == mark) {
+        return true;
+    }
+    return chunk_put_hand_over(overlay, &chunk->id, homes, up_count, mark);
+}
+
+static void walk(struct overlay *overlay)
+{
+    struct repair *repair = &overlay->repair;
+
+    if (!repair->is_walking || overlay->now_ms < repair->walk_ms) {
+        return;
+    }
+    repair->walk_ms = overlay->now_ms + REPAIR_WALK_MS;
+    for (uint32_t i = 0; i < REPAIR_WALK_MAX; i++) {
+        uint32_t before = repair->cursor;
+        const struct chunk *chunk = chunks_next(&overlay->chunks, &repair->cursor);
+
+        if (chunk == NULL) {
+            repair->is_walking = false;
+            return;
+        }
+        if (!look_at(overlay, chunk)) {
+            repair->cursor = before;
+            repair->walk_ms = overlay->now_ms + REPAIR_AGAIN_MS +
+                              bucket_wait_ms(&repair->upload, overlay->now_ms);
+            return;
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ what was lost here */
+
+void repair_lost(struct overlay *overlay, const struct chunk_id *chunk)
+{
+    struct repair *repair = &overlay->repair;
+    struct chunk_home homes[HOMES_MAX];
+    uint32_t count = chunk_homes(overlay, &(struct ring_key){chunk->id}, homes);
+
+    repair->rotten_count++;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!peer_is_self(overlay, &homes[i].node)) {
+            repair_want(overlay, homes[i].index, overlay->now_ms + REPAIR_AGAIN_MS);
+        }
+    }
+    if (chunk_is_home(overlay, chunk, &overlay->self)) {
+        chunk_get_again(overlay, chunk);
+    }
+}
+
+void repair_tick(struct overlay *overlay)
+{
+    habits_tick(overlay);
+    look_after_changes(overlay);
+    if (overlay->now_ms >= overlay->repair.round_ms) {
+        start_round(overlay);
+    }
+    compare_next(overlay);
+    walk(overlay);
+}
+
+static void sooner(uint64_t *wake_ms, uint64_t other_ms)
+{
+    if (other_ms != 0 && other_ms < *wake_ms) {
+        *wake_ms = other_ms;
+    }
+}
+
+uint64_t repair_wake(const struct overlay *overlay)
+{
+    const struct repair *repair = &overlay->repair;
+    uint64_t wake_ms = repair->round_ms;
+
+    sooner(&wake_ms, habits_wake(overlay));
+    sooner(&wake_ms, repair->quiet_ms);
+    sooner(&wake_ms, repair->settled_ms);
+    sooner(&wake_ms, repair->is_walking ? repair->walk_ms : 0);
+    sooner(&wake_ms, repair->compare.active ? 0 : repair->next_ms);
+    return wake_ms;
+}

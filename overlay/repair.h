@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/* What an overlay remembers for the repair of chunks: tables of state.h. */
+#include "overlay/bucket.h"
+#include "overlay/chunks.h"
+#include "overlay/habit.h"
+#include "overlay/homes.h"
+
+enum {
+    HABITS_MS = 10000,         /* who is here, and who away, is noted so often */
+    HABITS_GAP_MS = 300000,    /* this node was asleep itself: it has seen nothing */
+    HABITS_STORED_MAX = 8,     /* in one step */
+    REPAIR_QUIET_MS = 5000,    /* the ring must have been quiet for so long ... */
+    REPAIR_SETTLED_MS = 35000, /* ... and who went has gone for more than a restart ... */
+    REPAIR_LATE_MS = 120000,   /* ... but in a ring that is never quiet not for ever */
+    REPAIR_RESTART_MS = 30000, /* who went so lately still counts as up */
+    REPAIR_ROUND_MS = 60000,   /* chunks are compared with one random partner */
+    REPAIR_AGAIN_MS = 1000,    /* after a difference, doubling: */
+    REPAIR_DOUBLINGS_MAX = 6,
+    REPAIR_WALK_MAX = 256, /* chunks looked at in one step */
+    REPAIR_WALK_MS = 20,
+    REPAIR_BURST_S = 16,     /* of the upload share, saved up */
+    COMPARE_MS = 4000,       /* for an answer */
+    COMPARE_ARCS_MAX = 96,   /* to be looked at */
+    COMPARE_ASKED_MAX = 8,   /* in one question */
+    COMPARE_PARTS = 8,       /* a range that differs is cut into */
+    COMPARE_LIST_MAX = 40,   /* so few chunks are named instead */
+    COMPARE_PAGES_MAX = 512, /* of one session */
+    COMPARE_PUSHED_MAX = 16, /* for one page */
+};
+
+struct chunk_home {
+    struct node_id node;
+    int index; /* of the membership, or MEMBER_NONE */
+    bool is_up;
+    enum home_why why;
+};
+
+/* A part of the ring, (from, to]; from == to: all of it. */
+struct compare_arc {
+    struct ring_key from;
+    struct ring_key to;
+    bool is_list; /* few enough to be named */
+};
+
+/* The chunks that this node and a peer should both have: where do they differ? */
+struct compare {
+    bool active;
+    bool differs;
+    struct node_id peer;
+    uint64_t nonce;
+    uint32_t page_count;
+    uint32_t arc_count; /* to be looked at */
+    struct compare_arc arcs[COMPARE_ARCS_MAX];
+    uint32_t asked_count;
+    struct compare_arc asked[COMPARE_ASKED_MAX];
+    uint32_t listed_count;
+    struct chunk_id listed[COMPARE_LIST_MAX];
+};
+
+struct repair {
+    uint64_t began_s; /* wall time at the start */
+    uint64_t habits_ms;
+    struct habit habits[MEMBERS_MAX];
+    bool is_changed[MEMBERS_MAX]; /* habits that are not stored yet */
+    struct bucket upload;
+    uint64_t changed_ms; /* the first change of the ring that was not looked at; 0: none */
+    uint64_t quiet_ms;   /* looked at then ... */
+    uint64_t settled_ms; /* ... and once more; 0: was done */
+    bool is_walking;     /* through the chunks that live elsewhere */
+    uint32_t cursor;
+    uint64_t walk_ms;
+    uint64_t round_ms;
+    uint64_t next_ms;               /* the first of due_ms; 0: none */
+    uint64_t due_ms[MEMBERS_MAX];   /* chunks are compared with that one then; 0: not */
+    uint8_t tries[MEMBERS_MAX];     /* since they were equal */
+    uint64_t equal_ms[MEMBERS_MAX]; /* when they were; 0: never, or not since it was away */
+    struct compare compare;
+    uint64_t moved_bytes; /* sent for repair, ever */
+    uint64_t moved_count;
+    uint64_t rotten_count;
+};
