@@ -9,6 +9,7 @@
 #include "overlay/state.h"
 
 enum {
+    BLAME_MS = 60000,
     CHUNK_GET_MS = 5000, /* doubles with each one that was silent: the line may just be slow */
     CHUNK_GET_MS_MAX = 40000,
     BUSY_RETRY_MS = 200,
@@ -135,7 +136,7 @@ static const struct chunk *find_dispensable(struct overlay *overlay)
 /* Chunks that others hold and this node only fetched once make room first. */
 static bool make_room(struct overlay *overlay)
 {
-    for (uint32_t i = 0; !chunks_have_room(&overlay->chunks, CHUNK_BYTES_MAX, 0); i++) {
+    for (uint32_t i = 0; !storage_has_room(overlay, CHUNK_BYTES_MAX, 0); i++) {
         const struct chunk *chunk = i < EVICTIONS_MAX ? find_dispensable(overlay) : NULL;
         struct overlay_effect *effect =
             chunk == NULL ? NULL : effect_add(overlay, OVERLAY_DROP_CHUNK);
@@ -144,7 +145,7 @@ static bool make_room(struct overlay *overlay)
             return false;
         }
         effect->chunk = chunk->id;
-        chunks_remove(&overlay->chunks, &effect->chunk);
+        collect_forget(overlay, &effect->chunk);
     }
     return true;
 }
@@ -226,10 +227,12 @@ static struct chunk_get *new_get(struct overlay *overlay, uint64_t token,
 void overlay_chunk_get(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
                        const struct overlay_wanted *wanted, struct overlay_effects *effects)
 {
+    struct chunk_references references = collect_one(&wanted->reference);
     struct chunk_get *get;
 
     state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
     if (chunks_find(&overlay->chunks, &wanted->chunk) != NULL) {
+        (void)collect_note(overlay, &wanted->chunk, &references, true, 0);
         (void)effect_done(overlay, token, OVERLAY_OK, "");
     } else if (!make_room(overlay)) {
         (void)effect_done(overlay, token, OVERLAY_FULL, "this node's storage share is full");
@@ -238,6 +241,7 @@ void overlay_chunk_get(struct overlay *overlay, const struct overlay_event *now,
         if (get == NULL) {
             (void)effect_done(overlay, token, OVERLAY_FULL, "too many chunks are under way");
         } else {
+            get->references = references;
             if (find_candidates(overlay, get, wanted->others, wanted->other_count)) {
                 ask_next(overlay, get);
             }
@@ -246,12 +250,16 @@ void overlay_chunk_get(struct overlay *overlay, const struct overlay_event *now,
     state_leave(overlay);
 }
 
-void chunk_get_again(struct overlay *overlay, const struct chunk_id *chunk)
+void chunk_get_again(struct overlay *overlay, const struct chunk_id *chunk,
+                     const struct chunk_references *references)
 {
     struct chunk_get *get = make_room(overlay) ? new_get(overlay, 0, chunk) : NULL;
 
-    if (get != NULL && find_candidates(overlay, get, NULL, 0)) {
-        ask_next(overlay, get);
+    if (get != NULL) {
+        get->references = *references;
+        if (find_candidates(overlay, get, NULL, 0)) {
+            ask_next(overlay, get);
+        }
     }
 }
 
@@ -263,6 +271,17 @@ void chunk_get_on_holders(struct overlay *overlay, uint64_t number, const struct
     if (get != NULL) {
         add_holders(overlay, get, holders, count);
         ask_next(overlay, get);
+    }
+}
+
+void chunk_blame(struct overlay *overlay, const struct node_id *node)
+{
+    int index = membership_find(&overlay->membership, node);
+
+    if (index != MEMBER_NONE) {
+        overlay->membership.list[index].blamed_ms = overlay->now_ms + BLAME_MS;
+        effect_trace(overlay, "node %02x%02x sent a wrong chunk", node->id.bytes[0],
+                     node->id.bytes[1]);
     }
 }
 
@@ -323,10 +342,12 @@ static void note_fetched(struct overlay *overlay, const struct chunk_get *get)
     struct chunk *chunk = chunks_entry(&overlay->chunks, &get->chunk);
 
     if (chunk != NULL) {
+        (void)collect_note(overlay, &get->chunk, &get->references, get->token != 0, 0);
         chunk->used_s = (uint32_t)(overlay->now_ms / 1000);
-        chunk->home_mark = chunk_is_home(overlay, &get->chunk, &get->asked)
-                               ? repair_home_mark(overlay, &get->chunk)
-                               : chunk->home_mark;
+        if (chunk_is_home(overlay, &get->chunk, &get->asked)) {
+            chunk->home_mark = repair_home_mark(overlay, &get->chunk);
+            chunk->offered_mark = chunk->home_mark;
+        }
     }
 }
 

@@ -13,6 +13,49 @@ bool chunk_offers_add(struct overlay *overlay, const struct node_id *to,
     return bulk_add(&overlay->offers, to, &key, overlay->now_ms);
 }
 
+static uint32_t name(minga_ChunkOffers *offers, const struct overlay_reference *reference,
+                     uint32_t age_s)
+{
+    pb_size_t i = 0;
+
+    while (i < offers->named_count &&
+           (memcmp(offers->named[i].tree, reference->tree.id.bytes, ID_BYTES) != 0 ||
+            memcmp(offers->named[i].service, reference->service.id.bytes, ID_BYTES) != 0)) {
+        i++;
+    }
+    if (i == offers->named_count) {
+        if (i == ARRAY_COUNT(offers->named)) {
+            return 0;
+        }
+        message_put_id(offers->named[i].service, &reference->service.id);
+        message_put_id(offers->named[i].tree, &reference->tree.id);
+        offers->named[i].age_s = age_s;
+        offers->named_count++;
+    }
+    return UINT32_C(1) << i; /* eight at most */
+}
+
+bool chunk_offers_fill(minga_ChunkOffers *offers, const struct chunk_put *put, uint64_t bytes)
+{
+    minga_ChunkOffer *offer = &offers->offers[offers->offers_count];
+
+    CHECK(offers->offers_count < ARRAY_COUNT(offers->offers));
+    *offer = (minga_ChunkOffer)minga_ChunkOffer_init_zero;
+    for (uint32_t i = 0; i < put->references.count; i++) {
+        uint32_t bit = name(offers, &put->references.list[i], put->references.age_s[i]);
+
+        if (bit == 0) {
+            return false;
+        }
+        offer->references = (uint8_t)(offer->references | bit);
+    }
+    message_put_id(offer->chunk, &put->chunk.id);
+    offer->bytes = (uint32_t)bytes;
+    offer->repair = put->is_repair;
+    offers->offers_count++;
+    return true;
+}
+
 /* Each of the group's puts goes on without this holder. */
 static void fail(struct overlay *overlay, struct bulk_group *group)
 {
@@ -24,6 +67,27 @@ static void fail(struct overlay *overlay, struct bulk_group *group)
     }
 }
 
+/* Puts that have ended meanwhile are left out; those whose names have no room go alone. */
+static void fill_group(struct overlay *overlay, struct bulk_group *group, minga_ChunkOffers *offers)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < group->count; i++) {
+        struct bulk_key key = group->keys[i];
+        const struct chunk_put *put = chunk_put_find(overlay, key.token);
+
+        if (put == NULL) {
+            continue;
+        }
+        if (chunk_offers_fill(offers, put, key.size_bytes)) {
+            group->keys[count++] = key;
+        } else {
+            chunk_put_offer_alone(overlay, key.token, &group->to);
+        }
+    }
+    group->count = count;
+}
+
 static void ask_group(struct overlay *overlay, struct bulk_group *group)
 {
     minga_Message message;
@@ -32,11 +96,11 @@ static void ask_group(struct overlay *overlay, struct bulk_group *group)
     struct request *request = NULL;
 
     message_init(&message, minga_Message_chunk_offers_tag);
-    for (uint32_t i = 0; i < group->count; i++) {
-        message_put_id(offers->offers[i].chunk, &group->keys[i].key);
-        offers->offers[i].bytes = group->keys[i].size_bytes;
+    fill_group(overlay, group, offers);
+    if (group->count == 0) {
+        bulk_end(group);
+        return;
     }
-    offers->offers_count = (pb_size_t)group->count;
     if (index != MEMBER_NONE && membership_in_ring(&overlay->membership.list[index])) {
         request = peer_request(overlay, REQUEST_CHUNK_OFFERS, &group->to, &message, CHUNK_OFFER_MS);
     }
@@ -71,9 +135,12 @@ void chunk_offers_on_message(struct overlay *overlay, const struct arrival *arri
 
     message_init(&message, minga_Message_chunk_offers_reply_tag);
     for (pb_size_t i = 0; i < asked->offers_count; i++) {
-        answer->answers[i] = chunk_put_judge(overlay, arrival, &asked->offers[i]);
+        answer->answers[i] = chunk_receive_judge(overlay, arrival, &asked->offers[i]);
     }
     answer->answers_count = asked->offers_count;
+    if (asked->offers_count == 1 && answer->answers[0] == minga_ChunkAnswer_CHUNK_BUSY) {
+        message_init(&message, minga_Message_busy_tag); /* it is repeated */
+    }
     peer_reply(overlay, &arrival->asker, &message, NULL);
 }
 

@@ -40,7 +40,15 @@ uint32_t chunk_holders(const struct overlay *overlay, const struct chunk_id *chu
     return count;
 }
 
-/* --- the sending side */
+const struct chunk_put *chunk_put_find(const struct overlay *overlay, uint64_t number)
+{
+    for (uint32_t i = 0; i < CHUNK_PUTS_MAX; i++) {
+        if (overlay->chunk_puts[i].used && overlay->chunk_puts[i].number == number) {
+            return &overlay->chunk_puts[i];
+        }
+    }
+    return NULL;
+}
 
 static struct chunk_put *find_put(struct overlay *overlay, uint64_t number)
 {
@@ -95,9 +103,8 @@ static bool offer_alone(struct overlay *overlay, struct chunk_put *put, const st
     minga_Message message;
     struct request *request;
 
-    message_init(&message, minga_Message_chunk_offer_tag);
-    message_put_id(message.kind.chunk_offer.chunk, &put->chunk.id);
-    message.kind.chunk_offer.bytes = offered_bytes(overlay, put);
+    message_init(&message, minga_Message_chunk_offers_tag);
+    (void)chunk_offers_fill(&message.kind.chunk_offers, put, offered_bytes(overlay, put));
     request = peer_request(overlay, REQUEST_CHUNK_OFFER, to, &message, CHUNK_OFFER_MS);
     if (request == NULL) {
         return false;
@@ -120,6 +127,18 @@ static bool offer(struct overlay *overlay, struct chunk_put *put, const struct n
     return offered;
 }
 
+/* Those who had no room are not asked again before there are other homes. */
+static void note_homes(struct overlay *overlay, const struct chunk_put *put)
+{
+    struct chunk *chunk = chunks_entry(&overlay->chunks, &put->chunk);
+    bool have_all = put->held_count == put->needed_count;
+
+    if (chunk != NULL && put->home_mark != 0 && (have_all || put->any_full)) {
+        chunk->offered_mark = put->home_mark;
+        chunk->home_mark = have_all ? put->home_mark : 0;
+    }
+}
+
 static void end_put(struct overlay *overlay, struct chunk_put *put)
 {
     struct overlay_effect *effect;
@@ -132,13 +151,7 @@ static void end_put(struct overlay *overlay, struct chunk_put *put)
 
     put->used = false;
     overlay->repair_put_count -= put->is_repair ? 1 : 0;
-    if (put->home_mark != 0 && put->held_count == put->needed_count) {
-        struct chunk *chunk = chunks_entry(&overlay->chunks, &put->chunk);
-
-        if (chunk != NULL) {
-            chunk->home_mark = put->home_mark;
-        }
-    }
+    note_homes(overlay, put);
     /* Members may have gone meanwhile: all that store, when fewer are up. */
     if (put->held_count >= put->needed_count ||
         (put->held_count > 0 && !put->any_full && put->held_count >= up_count)) {
@@ -202,8 +215,9 @@ void chunk_put_on_holders(struct overlay *overlay, uint64_t number, const struct
 }
 
 void overlay_chunk_put(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
-                       const struct chunk_id *chunk, struct overlay_effects *effects)
+                       const struct overlay_spread *spread, struct overlay_effects *effects)
 {
+    const struct chunk_id *chunk = &spread->chunk;
     struct ring_key key = {chunk->id};
     struct chunk_put *put;
 
@@ -213,6 +227,8 @@ void overlay_chunk_put(struct overlay *overlay, const struct overlay_event *now,
         (void)effect_done(overlay, token, OVERLAY_FULL, "too many chunks are under way");
     } else {
         put->token = token;
+        put->references = collect_one(&spread->reference);
+        (void)collect_note(overlay, chunk, &put->references, true, 0);
         if (search_is_known(overlay, &key) ||
             !search_start(overlay, &key, SEARCH_CHUNK_PUT, put->number)) {
             put->candidate_count =
@@ -232,8 +248,8 @@ static bool is_pushed(const struct overlay *overlay, const struct chunk_id *chun
     for (uint32_t i = 0; i < CHUNK_PUTS_MAX; i++) {
         const struct chunk_put *put = &overlay->chunk_puts[i];
 
-        if (put->used && put->candidate_count == 1 && id_equal(&put->chunk.id, &chunk->id) &&
-            id_equal(&put->candidates[0].id, &to->id)) {
+        if (put->used && put->is_repair && put->candidate_count > 0 &&
+            id_equal(&put->chunk.id, &chunk->id) && id_equal(&put->candidates[0].id, &to->id)) {
             return true;
         }
     }
@@ -243,8 +259,13 @@ static bool is_pushed(const struct overlay *overlay, const struct chunk_id *chun
 /* NULL: not now; the next comparison will find it missing again. */
 static struct chunk_put *new_repair(struct overlay *overlay, const struct chunk_id *chunk)
 {
+    const struct chunk *entry = chunks_find(&overlay->chunks, chunk);
+    struct chunk_references references = collect_references(overlay, entry);
     struct chunk_put *put = NULL;
 
+    if (entry == NULL || (entry->reference_count > 0 && references.count == 0)) {
+        return NULL; /* garbage that is about to go */
+    }
     if (overlay->repair_put_count < REPAIRS_MAX &&
         bucket_is_open(&overlay->repair.upload, overlay->now_ms)) {
         put = new_put(overlay, chunk);
@@ -252,9 +273,24 @@ static struct chunk_put *new_repair(struct overlay *overlay, const struct chunk_
     if (put != NULL) {
         put->is_repair = true;
         put->since_ms = overlay->now_ms;
+        put->references = references;
         overlay->repair_put_count++;
     }
     return put;
+}
+
+/* Where a home has no room, somebody behind the homes has a copy in its place. */
+static void add_others(const struct overlay *overlay, struct chunk_put *put)
+{
+    struct node_id others[CHUNK_CANDIDATES_MAX];
+    uint32_t count = chunk_holders(overlay, &put->chunk, CHUNK_CANDIDATES_MAX, others);
+
+    for (uint32_t i = 0; i < count && put->candidate_count < CHUNK_CANDIDATES_MAX; i++) {
+        if (!chunk_is_home(overlay, &put->chunk, &others[i]) &&
+            !peer_is_self(overlay, &others[i])) {
+            put->candidates[put->candidate_count++] = others[i];
+        }
+    }
 }
 
 bool chunk_put_push(struct overlay *overlay, const struct chunk_id *chunk,
@@ -273,6 +309,7 @@ bool chunk_put_push(struct overlay *overlay, const struct chunk_id *chunk,
     put->candidate_count = 1;
     put->candidates[0] = home->node;
     put->needed_count = 1;
+    add_others(overlay, put);
     go_on(overlay, put);
     return true;
 }
@@ -337,8 +374,9 @@ void chunk_put_on_reply(struct overlay *overlay, const struct request *request,
     CHECK(put->waiting_count > 0);
     if (request->kind == REQUEST_CHUNK_OFFER) {
         on_offer_answered(overlay, put, &arrival->asker.node,
-                          message->which_kind == minga_Message_chunk_offer_reply_tag
-                              ? message->kind.chunk_offer_reply.answer
+                          message->which_kind == minga_Message_chunk_offers_reply_tag &&
+                                  message->kind.chunk_offers_reply.answers_count == 1
+                              ? message->kind.chunk_offers_reply.answers[0]
                               : minga_ChunkAnswer_CHUNK_FULL);
         return;
     }
@@ -405,167 +443,4 @@ void chunk_put_on_timeout(struct overlay *overlay, const struct request *request
         try_again(overlay, put, &request->to);
     }
     go_on(overlay, put);
-}
-
-/* --- the receiving side */
-
-static struct chunk_receive *find_receive(struct overlay *overlay, const struct chunk_id *chunk)
-{
-    for (uint32_t i = 0; i < CHUNK_PUTS_MAX; i++) {
-        struct chunk_receive *receive = &overlay->chunk_receives[i];
-
-        if (receive->used && !receive->storing && overlay->now_ms >= receive->until_ms) {
-            receive->used = false;
-        }
-        if (receive->used && id_equal(&receive->chunk.id, &chunk->id)) {
-            return receive;
-        }
-    }
-    return NULL;
-}
-
-static uint64_t expected_bytes(const struct overlay *overlay)
-{
-    uint64_t bytes = 0;
-
-    for (uint32_t i = 0; i < CHUNK_PUTS_MAX; i++) {
-        bytes += overlay->chunk_receives[i].used ? overlay->chunk_receives[i].bytes : 0;
-    }
-    return bytes;
-}
-
-static struct chunk_receive *new_receive(struct overlay *overlay, const struct chunk_id *chunk,
-                                         uint64_t bytes)
-{
-    for (uint32_t i = 0; i < CHUNK_PUTS_MAX; i++) {
-        struct chunk_receive *receive = &overlay->chunk_receives[i];
-
-        if (!receive->used) {
-            *receive = (struct chunk_receive){.used = true,
-                                              .token = ++overlay->last_token,
-                                              .chunk = *chunk,
-                                              .bytes = bytes,
-                                              .until_ms = overlay->now_ms + RECEIVE_MS};
-            return receive;
-        }
-    }
-    return NULL;
-}
-
-static void answer_offer(struct overlay *overlay, const struct asker *asker,
-                         minga_ChunkAnswer answer)
-{
-    minga_Message message;
-
-    message_init(&message, answer == minga_ChunkAnswer_CHUNK_BUSY
-                               ? minga_Message_busy_tag
-                               : minga_Message_chunk_offer_reply_tag);
-    if (answer != minga_ChunkAnswer_CHUNK_BUSY) {
-        message.kind.chunk_offer_reply.answer = answer;
-    }
-    peer_reply(overlay, asker, &message, NULL);
-}
-
-minga_ChunkAnswer chunk_put_judge(struct overlay *overlay, const struct arrival *arrival,
-                                  const minga_ChunkOffer *offered)
-{
-    struct chunk_id chunk = {message_id(offered->chunk)};
-    struct chunk_receive *receive = find_receive(overlay, &chunk);
-    minga_ChunkAnswer answer = minga_ChunkAnswer_CHUNK_SEND;
-
-    if (chunks_find(&overlay->chunks, &chunk) != NULL) {
-        answer = minga_ChunkAnswer_CHUNK_HAVE;
-    } else if (receive != NULL) {
-        bool same = id_equal(&receive->asker.node.id, &arrival->asker.node.id);
-
-        /* A repeated offer of the same member is told the same again. */
-        answer =
-            same && !receive->storing ? minga_ChunkAnswer_CHUNK_SEND : minga_ChunkAnswer_CHUNK_BUSY;
-    } else if (!overlay->record.stores || offered->bytes > CHUNK_BYTES_MAX ||
-               !chunks_have_room(&overlay->chunks, offered->bytes, expected_bytes(overlay))) {
-        answer = minga_ChunkAnswer_CHUNK_FULL;
-    } else {
-        receive = new_receive(overlay, &chunk, offered->bytes);
-        answer = receive == NULL ? minga_ChunkAnswer_CHUNK_BUSY : minga_ChunkAnswer_CHUNK_SEND;
-        if (receive != NULL) {
-            receive->asker = arrival->asker;
-        }
-    }
-    return answer;
-}
-
-void chunk_put_on_offer(struct overlay *overlay, const struct arrival *arrival)
-{
-    answer_offer(overlay, &arrival->asker,
-                 chunk_put_judge(overlay, arrival, &arrival->message->kind.chunk_offer));
-}
-
-static void acknowledge(struct overlay *overlay, const struct asker *asker, minga_Outcome outcome)
-{
-    minga_Message message;
-
-    message_init(&message, minga_Message_acknowledged_tag);
-    message.kind.acknowledged.outcome = outcome;
-    peer_reply(overlay, asker, &message, NULL);
-}
-
-void chunk_put_on_data(struct overlay *overlay, const struct arrival *arrival)
-{
-    struct chunk_id chunk = {message_id(arrival->message->kind.chunk_data.chunk)};
-    struct chunk_receive *receive = find_receive(overlay, &chunk);
-    struct overlay_effect *effect;
-
-    if (chunks_find(&overlay->chunks, &chunk) != NULL) {
-        acknowledge(overlay, &arrival->asker, minga_Outcome_OUTCOME_OK);
-        return;
-    }
-    /* Only what was offered, by whom it was offered, and once. */
-    if (receive == NULL || receive->storing ||
-        !id_equal(&receive->asker.node.id, &arrival->asker.node.id) ||
-        arrival->data.length_bytes > receive->bytes) {
-        acknowledge(overlay, &arrival->asker, minga_Outcome_OUTCOME_REFUSED);
-        return;
-    }
-    effect = effect_add(overlay, OVERLAY_STORE_CHUNK);
-    if (effect == NULL) {
-        return;
-    }
-    effect->chunk = chunk;
-    effect->data = arrival->data;
-    effect->token = receive->token;
-    receive->storing = true;
-    receive->asker = arrival->asker;
-}
-
-void chunk_blame(struct overlay *overlay, const struct node_id *node)
-{
-    int index = membership_find(&overlay->membership, node);
-
-    if (index != MEMBER_NONE) {
-        overlay->membership.list[index].blamed_ms = overlay->now_ms + BLAME_MS;
-        effect_trace(overlay, "node %02x%02x sent a wrong chunk", node->id.bytes[0],
-                     node->id.bytes[1]);
-    }
-}
-
-bool chunk_put_on_stored(struct overlay *overlay, const struct overlay_event *event)
-{
-    for (uint32_t i = 0; i < CHUNK_PUTS_MAX; i++) {
-        struct chunk_receive *receive = &overlay->chunk_receives[i];
-
-        if (!receive->used || !receive->storing || receive->token != event->token) {
-            continue;
-        }
-        receive->used = false;
-        if (event->outcome == OVERLAY_CHUNK_WRONG_HASH) {
-            chunk_blame(overlay, &receive->asker.node);
-            acknowledge(overlay, &receive->asker, minga_Outcome_OUTCOME_REFUSED);
-        } else {
-            acknowledge(overlay, &receive->asker,
-                        event->outcome == OVERLAY_CHUNK_OK ? minga_Outcome_OUTCOME_OK
-                                                           : minga_Outcome_OUTCOME_FAILED);
-        }
-        return true;
-    }
-    return false;
 }

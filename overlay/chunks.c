@@ -49,17 +49,30 @@ struct chunk *chunks_entry(struct chunks *chunks, const struct chunk_id *id)
     return chunk->used ? chunk : NULL;
 }
 
+uint64_t chunk_cost_bytes(uint64_t bytes)
+{
+    return (bytes + CHUNK_BLOCK_BYTES - 1) / CHUNK_BLOCK_BYTES * CHUNK_BLOCK_BYTES +
+           CHUNK_EXTRA_BYTES;
+}
+
 bool chunks_have_room(const struct chunks *chunks, uint64_t bytes, uint64_t expected_bytes)
 {
-    return chunks->count < CHUNKS_MAX && chunks->bytes <= chunks->bytes_max &&
-           expected_bytes <= chunks->bytes_max - chunks->bytes &&
-           bytes <= chunks->bytes_max - chunks->bytes - expected_bytes;
+    uint64_t left_bytes =
+        chunks->cost_bytes < chunks->bytes_max ? chunks->bytes_max - chunks->cost_bytes : 0;
+
+    return chunks->count < CHUNKS_MAX && bytes <= CHUNK_BYTES_MAX && expected_bytes <= left_bytes &&
+           chunk_cost_bytes(bytes) <= left_bytes - expected_bytes;
 }
 
 int chunks_add(struct chunks *chunks, const struct chunk_id *id, uint32_t bytes)
 {
     struct chunk *chunk = &chunks->list[slot_of(chunks, id)];
 
+    if (chunk->used && chunk->bytes == 0) { /* noted before it was loaded */
+        chunk->bytes = bytes;
+        chunks->bytes += bytes;
+        chunks->cost_bytes += chunk_cost_bytes(bytes) - chunk_cost_bytes(0);
+    }
     if (chunk->used) {
         return 0;
     }
@@ -70,6 +83,7 @@ int chunks_add(struct chunks *chunks, const struct chunk_id *id, uint32_t bytes)
     mark(chunks, (uint32_t)(chunk - chunks->list), true);
     chunks->count++;
     chunks->bytes += bytes;
+    chunks->cost_bytes += chunk_cost_bytes(bytes);
     return 0;
 }
 
@@ -86,6 +100,7 @@ void chunks_remove(struct chunks *chunks, const struct chunk_id *id)
     CHECK(chunks->bytes >= chunks->list[hole].bytes);
     chunks->count--;
     chunks->bytes -= chunks->list[hole].bytes;
+    chunks->cost_bytes -= chunk_cost_bytes(chunks->list[hole].bytes);
     for (;;) {
         uint32_t home;
 

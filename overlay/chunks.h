@@ -11,6 +11,8 @@
 
 enum {
     CHUNK_SLOTS = 2 * CHUNKS_MAX,
+    CHUNK_BLOCK_BYTES = 4096,
+    CHUNK_EXTRA_BYTES = 512,
     CHUNK_REFERENCES_MAX = 4, /* of one chunk; with more it is kept for good */
 };
 
@@ -20,15 +22,17 @@ struct chunk {
     uint8_t reference_count;
     uint16_t references[CHUNK_REFERENCES_MAX]; /* places in references.h */
     uint32_t bytes;
-    uint32_t used_s;    /* last fetched or served, in the overlay's own seconds */
-    uint32_t home_mark; /* not 0: of the homes that all had it when it was handed over */
+    uint32_t used_s;       /* last fetched or served, in the overlay's own seconds */
+    uint32_t home_mark;    /* not 0: of the homes that all had it when it was handed over ... */
+    uint32_t offered_mark; /* ... or that were asked, and some had no room */
     struct chunk_id id;
 };
 
 struct chunks {
     uint32_t count;
     uint64_t bytes;
-    uint64_t bytes_max;
+    uint64_t cost_bytes;                  /* with what files and their notes take besides */
+    uint64_t bytes_max;                   /* of cost_bytes */
     uint64_t used_bits[CHUNK_SLOTS / 64]; /* of `list`: a walk does not touch what is empty */
     struct chunk list[CHUNK_SLOTS];
 };
@@ -36,7 +40,9 @@ struct chunks {
 const struct chunk *chunks_find(const struct chunks *chunks, const struct chunk_id *id);
 /* The same, to change anything but its id and size. */
 struct chunk *chunks_entry(struct chunks *chunks, const struct chunk_id *id);
-/* Is there room for one more of this size, with `expected_bytes` already promised? */
+/* What a chunk takes of the share: whole blocks, its inode, its name, its row in the database. */
+uint64_t chunk_cost_bytes(uint64_t bytes);
+/* Is there room for one more of this size, with a cost of `expected_bytes` already promised? */
 bool chunks_have_room(const struct chunks *chunks, uint64_t bytes, uint64_t expected_bytes);
 /* Returns 0 (also when known), or -ENOSPC when the table itself is full. */
 int chunks_add(struct chunks *chunks, const struct chunk_id *id, uint32_t bytes);

@@ -378,7 +378,7 @@ void compare_on_list(struct overlay *overlay, const struct arrival *arrival)
         struct chunk_id chunk = {message_id(summary->entries[i].id)};
 
         if (chunks_find(&overlay->chunks, &chunk) == NULL &&
-            chunks_have_room(&overlay->chunks, CHUNK_BYTES_MAX, 0) &&
+            storage_has_room(overlay, CHUNK_BYTES_MAX, 0) &&
             chunk_is_home(overlay, &chunk, &overlay->self)) {
             answer->wanted[answer->wanted_count++] = i;
         }

@@ -45,9 +45,8 @@ static const struct message_row message_rows[] = {
     {minga_Message_record_copy_tag, DOOR_MEMBER, record_copy_on_message},
     {minga_Message_record_get_tag, DOOR_MEMBER, record_get_on_message},
     {minga_Message_record_lost_tag, DOOR_MEMBER, record_lost_on_message},
-    {minga_Message_chunk_offer_tag, DOOR_MEMBER, chunk_put_on_offer},
     {minga_Message_chunk_offers_tag, DOOR_MEMBER, chunk_offers_on_message},
-    {minga_Message_chunk_data_tag, DOOR_MEMBER, chunk_put_on_data},
+    {minga_Message_chunk_data_tag, DOOR_MEMBER, chunk_receive_on_data},
     {minga_Message_chunk_get_tag, DOOR_MEMBER, chunk_get_on_message},
     {minga_Message_chunk_ranges_tag, DOOR_MEMBER, compare_on_ranges},
 };

@@ -154,6 +154,10 @@ int overlay_load(struct overlay *overlay, const struct overlay_blob *blob)
         return load_record(overlay, blob->bytes);
     case BLOB_HABIT:
         return habits_load(overlay, blob);
+    case BLOB_REFERENCE:
+        return collect_load_reference(overlay, blob);
+    case BLOB_CHUNK:
+        return collect_load_chunk(overlay, blob);
     case BLOB_MANAGER:
     case BLOB_AGENT:
         return 0; /* the agent's */

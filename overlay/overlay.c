@@ -98,6 +98,7 @@ static uint64_t next_wake(const struct overlay *overlay)
         sooner(&wake_ms, dials_wake(overlay));
         sooner(&wake_ms, sync_wake(overlay));
         sooner(&wake_ms, repair_wake(overlay));
+        sooner(&wake_ms, collect_wake(overlay));
         if (overlay->ring.phase != RING_OUT) {
             sooner(&wake_ms, place_wake(overlay));
         }
@@ -191,6 +192,7 @@ static void housekeeping(struct overlay *overlay)
     contacts_tick(overlay);
     sync_tick(overlay);
     repair_tick(overlay);
+    collect_tick(overlay);
     dials_tick(overlay);
     describe(overlay);
     redial(overlay);
@@ -205,6 +207,7 @@ void overlay_start(struct overlay *overlay, uint64_t now_ms, uint64_t wall_unix_
     overlay->started = true;
     load_finish(overlay);
     repair_begin(overlay);
+    collect_begin(overlay);
     if (overlay->community_bytes > 0 && overlay->self_index != MEMBER_NONE) {
         joining_begin(overlay);
     } else {
@@ -216,7 +219,8 @@ void overlay_start(struct overlay *overlay, uint64_t now_ms, uint64_t wall_unix_
 static void on_stored(struct overlay *overlay, const struct overlay_event *event)
 {
     if (!place_on_stored(overlay, event->token, event->failed) &&
-        !keep_on_stored(overlay, event->token, event->failed)) {
+        !keep_on_stored(overlay, event->token, event->failed) &&
+        !chunk_receive_on_noted(overlay, event->token, event->failed)) {
         record_copy_on_stored(overlay, event->token, event->failed);
     }
 }
@@ -226,7 +230,7 @@ static void on_chunk_stored(struct overlay *overlay, const struct overlay_event 
     if (event->outcome == OVERLAY_CHUNK_OK && event->chunk_bytes <= CHUNK_BYTES_MAX) {
         (void)chunks_add(&overlay->chunks, &event->chunk, (uint32_t)event->chunk_bytes);
     }
-    if (!chunk_put_on_stored(overlay, event)) {
+    if (!chunk_receive_on_stored(overlay, event)) {
         (void)chunk_get_on_stored(overlay, event);
     }
 }
@@ -256,7 +260,6 @@ void overlay_step(struct overlay *overlay, const struct overlay_event *event,
         on_chunk_stored(overlay, event);
         break;
     case OVERLAY_CHUNK_ABSENT:
-        chunks_remove(&overlay->chunks, &event->chunk);
         repair_lost(overlay, &event->chunk);
         break;
     }

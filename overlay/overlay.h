@@ -97,6 +97,8 @@ enum overlay_blob_kind {
     BLOB_AGENT,      /* the agent's own state: key 0 */
     BLOB_VOUCHER,    /* an admission of the chain that vouches for this node; key: node id */
     BLOB_HABIT = 20, /* when a member is usually away; key: node id */
+    BLOB_REFERENCE,  /* for whom chunks are kept; key: tree id, number: its place */
+    BLOB_CHUNK,      /* a chunk's references; key: chunk id */
 };
 
 struct overlay_blob {
@@ -274,15 +276,25 @@ void overlay_record_put(struct overlay *overlay, const struct overlay_event *now
 /* The newest record that the reachable holders know; `key` is record_key()'s. */
 void overlay_record_get(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
                         const struct record_key *key, struct overlay_effects *effects);
+struct overlay_reference { /* for whom a chunk is kept; all zero: it is not said */
+    struct service_id service;
+    struct tree_id tree;
+};
+struct overlay_spread {
+    struct chunk_id chunk;
+    struct overlay_reference reference;
+};
 /* Spreads a chunk that the edge has already stored here, and reported with CHUNK_STORED (token 0,
  * its size): DONE when CHUNK_COPIES holders (all that
- * store, when fewer are up) have it durably. */
+ * store, when fewer are up) have it durably. It is kept as long as a version of the service that
+ * may run has that tree. */
 void overlay_chunk_put(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
-                       const struct chunk_id *chunk, struct overlay_effects *effects);
+                       const struct overlay_spread *spread, struct overlay_effects *effects);
 struct overlay_wanted { /* a chunk, and who besides its holders likely has it */
     struct chunk_id chunk;
     const struct node_id *others; /* borrowed for the call */
     uint32_t other_count;
+    struct overlay_reference reference;
 };
 /* Fetches a chunk into the local store. Several at once are answered from different holders. */
 void overlay_chunk_get(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
@@ -381,7 +393,73 @@ struct overlay_lost {
 /* False when fewer than index + 1 were heard of since the start. */
 bool overlay_lost(const struct overlay *overlay, uint32_t index, struct overlay_lost *lost_out);
 bool overlay_has_chunk(const struct overlay *overlay, const struct chunk_id *chunk);
-uint64_t overlay_chunk_bytes(const struct overlay *overlay); /* stored here */
+/* Walks all chunks here, in no order: *cursor starts at 0; false at the end. What comes or goes
+ * meanwhile may be missed. */
+bool overlay_chunk_next(const struct overlay *overlay, uint32_t *cursor,
+                        struct chunk_id *chunk_out);
+/* What chunks take of the share here, with what their files and notes cost. */
+uint64_t overlay_chunk_bytes(const struct overlay *overlay);
+/* Is there room for one more chunk, while chunks of so many bytes are being written? */
+bool overlay_has_room(const struct overlay *overlay, uint64_t bytes, uint64_t written_bytes);
+
+/* What is stored here, for whom, and how well. */
+struct overlay_stock {
+    uint32_t chunk_count;
+    uint64_t bytes;
+    uint64_t bytes_max;
+    uint32_t spare_count; /* fetched, or handed over: they live elsewhere, and make room first */
+    uint64_t spare_bytes;
+    uint32_t nameless_count; /* it is not noted for whom they are */
+    uint64_t nameless_bytes;
+    uint64_t repair_wait_ms; /* until the upload share lets the next copy go */
+    bool is_comparing;
+    bool is_collecting;
+    uint64_t moved_count; /* copies sent for repair since the start */
+    uint64_t moved_bytes;
+    uint64_t rotten_count;
+    uint64_t collected_count;
+    uint64_t collected_bytes;
+};
+struct overlay_stock_line { /* a service's tree */
+    bool used;
+    bool is_dead;      /* garbage, about to go */
+    bool is_confirmed; /* a version has this tree */
+    struct overlay_reference reference;
+    struct owner_id owner; /* all zero until its records were read */
+    char name[NAME_CHARS_MAX + 1];
+    uint64_t version;
+    uint32_t chunk_count;
+    uint64_t bytes;
+    uint32_t copies_least; /* that are up, of any of its chunks here, this one counted */
+    uint32_t copies_most;
+    uint32_t scarce_count; /* chunks with fewer than two */
+};
+enum { OVERLAY_STOCK_LINES_MAX = LIMIT(2048, 8) };
+/* Fills OVERLAY_STOCK_LINES_MAX lines, some of them unused. */
+void overlay_stock(const struct overlay *overlay, struct overlay_stock *stock_out,
+                   struct overlay_stock_line *lines_out);
+enum overlay_repair_why {
+    OVERLAY_REPAIR_LACKS,  /* it should have had a copy: it was away, or has lost it */
+    OVERLAY_REPAIR_FEW_UP, /* fewer than two of those before it are up */
+    OVERLAY_REPAIR_GONE,   /* one of those before it is gone for longer than its habit */
+};
+struct overlay_repair { /* a copy on its way */
+    struct chunk_id chunk;
+    struct node_id to;
+    enum overlay_repair_why why;
+    uint64_t since_ms;
+};
+/* Walks them: *cursor starts at 0; false at the end. */
+bool overlay_repair_next(const struct overlay *overlay, uint32_t *cursor,
+                         struct overlay_repair *repair_out);
+struct overlay_absence { /* of a member that stores */
+    struct node_id node;
+    uint64_t away_s;
+    uint64_t patience_s; /* so long it is waited for */
+    bool is_gone;
+};
+bool overlay_absence_next(const struct overlay *overlay, uint32_t *cursor,
+                          struct overlay_absence *absence_out);
 
 struct overlay_counters {
     uint64_t sent_messages;

@@ -16,6 +16,10 @@ static void end_get(struct overlay *overlay, struct get *get)
     struct overlay_effect *effect;
 
     get->used = false;
+    if (get->is_own) {
+        collect_on_record(overlay, get->found ? &get->best : NULL, get->settled);
+        return;
+    }
     if (!get->found) {
         (void)effect_done(overlay, get->token, OVERLAY_NOT_FOUND, "no member has such a record");
         return;
@@ -115,11 +119,24 @@ static void find_holders(struct overlay *overlay, struct get *get, const struct 
     }
 }
 
+static void begin_get(struct overlay *overlay, struct get *get)
+{
+    struct ring_key place = {get->key.service.id};
+    const struct record *local = records_find(&overlay->records, &get->key);
+
+    if (local != NULL) {
+        consider(get, local);
+    }
+    get->settled = settled_is_whole(overlay, &place);
+    if (!get->settled) {
+        find_holders(overlay, get, &place);
+    }
+    go_on(overlay, get);
+}
+
 void overlay_record_get(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
                         const struct record_key *key, struct overlay_effects *effects)
 {
-    struct ring_key place = {key->service.id};
-    const struct record *local = records_find(&overlay->records, key);
     struct get *get;
 
     state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
@@ -127,16 +144,21 @@ void overlay_record_get(struct overlay *overlay, const struct overlay_event *now
     if (get == NULL) {
         (void)effect_done(overlay, token, OVERLAY_FULL, "too many reads are under way");
     } else {
-        if (local != NULL) {
-            consider(get, local);
-        }
-        get->settled = settled_is_whole(overlay, &place);
-        if (!get->settled) {
-            find_holders(overlay, get, &place);
-        }
-        go_on(overlay, get);
+        begin_get(overlay, get);
     }
     state_leave(overlay);
+}
+
+bool record_get_own(struct overlay *overlay, const struct record_key *key)
+{
+    struct get *get = new_get(overlay, 0, key);
+
+    if (get == NULL) {
+        return false;
+    }
+    get->is_own = true;
+    begin_get(overlay, get);
+    return true;
 }
 
 void record_get_on_message(struct overlay *overlay, const struct arrival *arrival)

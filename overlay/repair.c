@@ -261,7 +261,7 @@ static bool look_at(struct overlay *overlay, const struct chunk *chunk)
         }
     }
     mark = mark_of(homes, up_count);
-    if (up_count == 0 || chunk->home_mark == mark) {
+    if (up_count == 0 || chunk->offered_mark == mark) {
         return true;
     }
     return chunk_put_hand_over(overlay, &chunk->id, homes, up_count, mark);
@@ -300,6 +300,14 @@ void repair_lost(struct overlay *overlay, const struct chunk_id *chunk)
     struct chunk_home homes[HOMES_MAX];
     uint32_t count = chunk_homes(overlay, &(struct ring_key){chunk->id}, homes);
 
+    struct chunk_references references;
+    const struct chunk *entry = chunks_find(&overlay->chunks, chunk);
+
+    if (entry == NULL) {
+        return;
+    }
+    references = collect_references(overlay, entry);
+    collect_forget(overlay, chunk);
     repair->rotten_count++;
     for (uint32_t i = 0; i < count; i++) {
         if (!peer_is_self(overlay, &homes[i].node)) {
@@ -307,7 +315,7 @@ void repair_lost(struct overlay *overlay, const struct chunk_id *chunk)
         }
     }
     if (chunk_is_home(overlay, chunk, &overlay->self)) {
-        chunk_get_again(overlay, chunk);
+        chunk_get_again(overlay, chunk, &references);
     }
 }
 

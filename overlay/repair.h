@@ -5,6 +5,8 @@
 #include "overlay/chunks.h"
 #include "overlay/habit.h"
 #include "overlay/homes.h"
+#include "overlay/overlay.h"
+#include "overlay/references.h"
 
 enum {
     HABITS_MS = 10000,         /* who is here, and who away, is noted so often */
@@ -19,7 +21,11 @@ enum {
     REPAIR_DOUBLINGS_MAX = 6,
     REPAIR_WALK_MAX = 256, /* chunks looked at in one step */
     REPAIR_WALK_MS = 20,
-    REPAIR_BURST_S = 16,     /* of the upload share, saved up */
+    REPAIR_BURST_S = 16,       /* of the upload share, saved up */
+    COLLECT_PAUSE_MS = 1000,   /* between two checks */
+    COLLECT_VERSIONS_MAX = 64, /* pushed and not yet used */
+    COLLECT_LOOKS_MAX = 1024,  /* chunks in one step */
+    COLLECT_DROPS_MAX = 24,
     COMPARE_MS = 4000,       /* for an answer */
     COMPARE_ARCS_MAX = 96,   /* to be looked at */
     COMPARE_ASKED_MAX = 8,   /* in one question */
@@ -27,6 +33,33 @@ enum {
     COMPARE_LIST_MAX = 40,   /* so few chunks are named instead */
     COMPARE_PAGES_MAX = 512, /* of one session */
     COMPARE_PUSHED_MAX = 16, /* for one page */
+};
+
+/* For whom a chunk on its way is kept. */
+struct chunk_references {
+    uint32_t count;
+    struct overlay_reference list[CHUNK_REFERENCES_MAX];
+    uint32_t age_s[CHUNK_REFERENCES_MAX]; /* since it was pushed or fetched */
+};
+
+/* The check of one reference against its owner's records, and the removal of what is dead. */
+struct collect {
+    bool is_checking;
+    bool is_asking;   /* a record is being read */
+    bool is_answered; /* it has been: */
+    bool is_found;
+    bool is_certain; /* not found, by who must know */
+    minga_Record record;
+    uint16_t place;
+    uint64_t now_s;
+    uint32_t step; /* which version is looked at */
+    uint64_t version;
+    minga_Service service;
+    uint64_t next_ms;
+    bool is_purging;
+    uint32_t cursor;
+    uint32_t purged_count; /* ever */
+    uint64_t purged_bytes;
 };
 
 struct chunk_home {

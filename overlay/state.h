@@ -203,6 +203,7 @@ struct lost_writes { /* see record_lost.c */
 
 struct get {
     bool used;
+    bool is_own; /* for collect.c */
     uint64_t number;
     uint64_t token;
     struct record_key key;
@@ -224,6 +225,7 @@ struct chunk_put {
     uint64_t since_ms;
     uint64_t token;
     struct chunk_id chunk;
+    struct chunk_references references;
     uint32_t next; /* candidates offered so far */
     uint32_t candidate_count;
     struct node_id candidates[CHUNK_CANDIDATES_MAX];
@@ -240,6 +242,7 @@ struct chunk_get {
     uint64_t number;
     uint64_t token;
     struct chunk_id chunk;
+    struct chunk_references references;
     uint32_t next;
     uint32_t candidate_count;
     struct node_id candidates[CHUNK_CANDIDATES_MAX];
@@ -259,6 +262,9 @@ struct chunk_receive {
     uint64_t bytes;
     uint64_t until_ms;
     bool storing;
+    bool is_repair;
+    bool is_noting; /* for whom it is */
+    struct chunk_references references;
     struct asker asker;
 };
 
@@ -365,6 +371,8 @@ struct overlay {
     uint64_t upload_bytes_per_s; /* for repair; 0: no limit */
     struct repair repair;        /* of chunks */
     uint32_t repair_put_count;
+    struct references references;
+    struct collect collect;
     uint64_t goodbye_token;
     uint64_t goodbye_ms;
     uint32_t goodbye_waiting;
@@ -554,6 +562,8 @@ void asks_relay(struct overlay *overlay, const struct arrival *arrival, enum req
 /* --- chunk_offers.c: offers of several chunks to one holder */
 bool chunk_offers_add(struct overlay *overlay, const struct node_id *to,
                       const struct chunk_id *chunk, uint64_t bytes, uint64_t put);
+/* Adds an offer to a message, with the names it refers to; false: they have no room. */
+bool chunk_offers_fill(minga_ChunkOffers *offers, const struct chunk_put *put, uint64_t bytes);
 void chunk_offers_tick(struct overlay *overlay);
 void chunk_offers_on_message(struct overlay *overlay, const struct arrival *arrival);
 void chunk_offers_on_reply(struct overlay *overlay, const struct request *request,
@@ -566,10 +576,7 @@ void chunk_put_answered(struct overlay *overlay, uint64_t number, const struct n
                         minga_ChunkAnswer answer);
 void chunk_put_not_answered(struct overlay *overlay, uint64_t number);
 void chunk_put_offer_alone(struct overlay *overlay, uint64_t number, const struct node_id *to);
-minga_ChunkAnswer chunk_put_judge(struct overlay *overlay, const struct arrival *arrival,
-                                  const minga_ChunkOffer *offered);
-void chunk_put_on_offer(struct overlay *overlay, const struct arrival *arrival);
-void chunk_put_on_data(struct overlay *overlay, const struct arrival *arrival);
+const struct chunk_put *chunk_put_find(const struct overlay *overlay, uint64_t number);
 void chunk_put_on_reply(struct overlay *overlay, const struct request *request,
                         const struct arrival *arrival);
 void chunk_put_on_timeout(struct overlay *overlay, const struct request *request);
@@ -577,7 +584,6 @@ void chunk_put_on_holders(struct overlay *overlay, uint64_t number, const struct
                           uint32_t count);
 void chunk_get_on_holders(struct overlay *overlay, uint64_t number, const struct node_id *holders,
                           uint32_t count);
-bool chunk_put_on_stored(struct overlay *overlay, const struct overlay_event *event);
 /* Holders of a chunk in ring order, those that store only. */
 uint32_t chunk_holders(const struct overlay *overlay, const struct chunk_id *chunk,
                        uint32_t count_max, struct node_id *nodes_out);
@@ -588,7 +594,8 @@ void chunk_get_on_reply(struct overlay *overlay, const struct request *request,
 void chunk_get_on_timeout(struct overlay *overlay, const struct request *request);
 bool chunk_get_on_stored(struct overlay *overlay, const struct overlay_event *event);
 /* Fetches for this node itself what it should have. */
-void chunk_get_again(struct overlay *overlay, const struct chunk_id *chunk);
+void chunk_get_again(struct overlay *overlay, const struct chunk_id *chunk,
+                     const struct chunk_references *references);
 void chunk_get_tick(struct overlay *overlay);
 uint64_t chunk_get_wake(const struct overlay *overlay);
 

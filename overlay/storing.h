@@ -41,6 +41,45 @@ void repair_lost(struct overlay *overlay, const struct chunk_id *chunk);
 void repair_tick(struct overlay *overlay);
 uint64_t repair_wake(const struct overlay *overlay);
 
+/* --- chunk_receive.c: what others offer */
+/* Within the share, which records and what files cost count towards? */
+bool storage_has_room(const struct overlay *overlay, uint64_t bytes, uint64_t expected_bytes);
+minga_ChunkAnswer chunk_receive_judge(struct overlay *overlay, const struct arrival *arrival,
+                                      const minga_ChunkOffer *offered);
+void chunk_receive_on_data(struct overlay *overlay, const struct arrival *arrival);
+bool chunk_receive_on_stored(struct overlay *overlay, const struct overlay_event *event);
+/* Its references are durable, too. False: not its write. */
+bool chunk_receive_on_noted(struct overlay *overlay, uint64_t token, bool failed);
+
+/* --- collect_notes.c: for whom chunks are kept */
+void collect_store_reference(struct overlay *overlay, uint16_t place);
+void collect_store_note(struct overlay *overlay, const struct chunk *chunk, uint64_t token);
+void collect_delete_note(struct overlay *overlay, const struct chunk_id *chunk);
+/* Takes one of its references from a chunk. */
+void collect_detach(struct overlay *overlay, struct chunk *chunk, uint32_t which);
+/* Notes for whom a chunk that is here is kept; durable with `token` (0: nobody waits). False: there
+ * is no room, or nothing to write. `is_new`: pushed or fetched, so what was dead lives again. */
+bool collect_note(struct overlay *overlay, const struct chunk_id *chunk,
+                  const struct chunk_references *references, bool is_new, uint64_t token);
+/* Would it only be dropped again? */
+bool collect_refuses(const struct overlay *overlay, const struct chunk_references *references);
+struct chunk_references collect_references(const struct overlay *overlay,
+                                           const struct chunk *chunk);
+struct chunk_references collect_one(const struct overlay_reference *reference);
+/* Removes it from the table, and what was noted of it. */
+void collect_forget(struct overlay *overlay, const struct chunk_id *chunk);
+int collect_load_reference(struct overlay *overlay, const struct overlay_blob *blob);
+int collect_load_chunk(struct overlay *overlay, const struct overlay_blob *blob);
+/* What was noted of chunks that are not there is forgotten. */
+void collect_begin(struct overlay *overlay);
+
+/* --- collect.c: which are garbage */
+void collect_on_record(struct overlay *overlay, const struct record *record, bool is_certain);
+void collect_tick(struct overlay *overlay);
+uint64_t collect_wake(const struct overlay *overlay);
+/* Reads the newest version of a record for collect.c. False: not now. */
+bool record_get_own(struct overlay *overlay, const struct record_key *key);
+
 /* --- chunk_put.c */
 /* Gives a copy to one that should have it. False: not now. */
 bool chunk_put_push(struct overlay *overlay, const struct chunk_id *chunk,

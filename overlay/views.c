@@ -217,9 +217,24 @@ bool overlay_has_chunk(const struct overlay *overlay, const struct chunk_id *chu
     return chunks_find(&overlay->chunks, chunk) != NULL;
 }
 
+bool overlay_chunk_next(const struct overlay *overlay, uint32_t *cursor, struct chunk_id *chunk_out)
+{
+    const struct chunk *chunk = chunks_next(&overlay->chunks, cursor);
+
+    if (chunk != NULL) {
+        *chunk_out = chunk->id;
+    }
+    return chunk != NULL;
+}
+
+bool overlay_has_room(const struct overlay *overlay, uint64_t bytes, uint64_t written_bytes)
+{
+    return storage_has_room(overlay, bytes, written_bytes);
+}
+
 uint64_t overlay_chunk_bytes(const struct overlay *overlay)
 {
-    return overlay->chunks.bytes;
+    return overlay->chunks.cost_bytes;
 }
 
 struct overlay_counters overlay_counters(const struct overlay *overlay)

@@ -27,6 +27,7 @@ const struct route *route_at(uint32_t index);
 /* views.c: what this node knows by itself */
 void handle_version(struct exchange *exchange);
 void handle_node(struct exchange *exchange);
+void handle_node_history(struct exchange *exchange);
 void handle_nodes(struct exchange *exchange);
 void handle_ring(struct exchange *exchange);
 void handle_invitation(struct exchange *exchange);
@@ -49,6 +50,8 @@ void handle_record_version(struct exchange *exchange);
 void handle_record_put(struct exchange *exchange);
 void handle_chunks_check(struct exchange *exchange);
 void handle_chunks_put(struct exchange *exchange);
+/* stock.c */
+void handle_storage(struct exchange *exchange);
 /* services.c: asked from the managers */
 void handle_services(struct exchange *exchange);
 void handle_status(struct exchange *exchange);

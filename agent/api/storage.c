@@ -56,7 +56,9 @@ struct batch {
     uint32_t count;
     uint32_t next;
     uint32_t in_flight;
-    bool pumping; /* answers that come at once must not recurse */
+    bool pumping;              /* answers that come at once must not recurse */
+    struct service_id service; /* whose chunks they are, and of which tree; all zero: not said */
+    struct tree_id tree;
     uint64_t new_bytes;
     json_t *missing;       /* check: indexes */
     struct bytes chunks[]; /* borrowed from the exchange's body: bytes, or ids */
@@ -70,8 +72,33 @@ static void batch_free(void *work)
     free(batch);
 }
 
+/* "?service=HASH&tree=HASH", or neither. */
+static int read_reference(struct exchange *exchange, struct service_id *service_out,
+                          struct tree_id *tree_out)
+{
+    const char *service = exchange_query(exchange, "service");
+    const char *tree = exchange_query(exchange, "tree");
+
+    if (service == NULL && tree == NULL) {
+        return 0;
+    }
+    if (service == NULL || tree == NULL || id_from_hex(service, &service_out->id) < 0 ||
+        id_from_hex(tree, &tree_out->id) < 0) {
+        exchange_fail(exchange, 400, "chunks",
+                      "service and tree are two hashes, or neither is there", "");
+        return -EINVAL;
+    }
+    return 0;
+}
+
 static struct batch *batch_new(struct exchange *exchange, uint32_t count_max)
 {
+    struct service_id service = {{{0}}};
+    struct tree_id tree = {{{0}}};
+
+    if (read_reference(exchange, &service, &tree) < 0) {
+        return NULL;
+    }
     struct batch *batch = calloc(1, sizeof(*batch) + count_max * sizeof(batch->chunks[0]));
 
     if (batch == NULL || (batch->missing = json_array()) == NULL) {
@@ -79,6 +106,8 @@ static struct batch *batch_new(struct exchange *exchange, uint32_t count_max)
         exchange_fail(exchange, 500, "chunks", "no memory", "");
         return NULL;
     }
+    batch->service = service;
+    batch->tree = tree;
     exchange->work = batch;
     exchange->work_free = batch_free;
     return batch;
@@ -110,7 +139,9 @@ static void on_spread(struct exchange *exchange, uint64_t context, const struct 
 
 static int spread(struct exchange *exchange, const struct chunk_id *chunk, uint64_t index)
 {
-    struct core_request request = {.kind = CORE_PUT_CHUNK, .chunk = *chunk};
+    const struct batch *batch = exchange->work;
+    struct core_request request = {
+        .kind = CORE_PUT_CHUNK, .chunk = *chunk, .service = batch->service, .tree = batch->tree};
 
     return exchange_request(exchange, &request, on_spread, index);
 }

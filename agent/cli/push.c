@@ -17,6 +17,7 @@ enum {
     BATCH_CHUNKS_MAX = 4096,
     VERSIONS_MAX = 10000,
     SEND_TRIES_MAX = 3,
+    PATH_CHARS_MAX = 200,
 };
 
 struct push {
@@ -25,6 +26,8 @@ struct push {
     uint32_t chunk_count;
     uint32_t done_count;
     uint64_t new_bytes;
+    char chunks_path[PATH_CHARS_MAX + 1];
+    char check_path[PATH_CHARS_MAX + 1];
     uint8_t *batch; /* BATCH_BYTES_MAX */
     size_t batch_bytes;
     uint32_t batch_count;
@@ -46,7 +49,7 @@ static int send_batch(struct push *push, json_t **answer_out)
     int status = EXIT_LATE;
 
     for (int i = 0; i < SEND_TRIES_MAX && status == EXIT_LATE; i++) {
-        status = session_post_bytes(push->session, "/v1/chunks",
+        status = session_post_bytes(push->session, push->chunks_path,
                                     (struct bytes){push->batch, push->batch_bytes}, answer_out);
     }
     return status;
@@ -113,7 +116,7 @@ static int push_range(struct push *push, uint32_t first, uint32_t count)
 
         memcpy(ids + (size_t)j * ID_BYTES, id.id.bytes, ID_BYTES);
     }
-    status = session_post_bytes(push->session, "/v1/chunks/check",
+    status = session_post_bytes(push->session, push->check_path,
                                 (struct bytes){ids, (size_t)count * ID_BYTES}, &answer);
     missing = json_object_get(answer, "missing");
     push->done_count += count - (uint32_t)json_array_size(missing);
@@ -128,9 +131,35 @@ static int push_range(struct push *push, uint32_t first, uint32_t count)
     return status == EXIT_DONE ? flush(push) : status;
 }
 
+/* For whom the chunks are: without that they could not be told from garbage. */
+static int make_paths(struct push *push)
+{
+    struct tree_id tree = bundle_tree(push->bundle);
+    char service_hex[ID_HEX_CHARS + 1];
+    char tree_hex[ID_HEX_CHARS + 1];
+    struct secret_key secret;
+    struct public_key key;
+    struct service_id service;
+    int status = session_owner_key(push->session, &secret);
+
+    if (status != EXIT_DONE) {
+        return status;
+    }
+    key = keys_public(&secret);
+    keys_forget(&secret);
+    service = keys_service_id(&key, bundle_manifest(push->bundle)->name);
+    id_to_hex(&service.id, service_hex);
+    id_to_hex(&tree.id, tree_hex);
+    (void)snprintf(push->chunks_path, sizeof(push->chunks_path), "/v1/chunks?service=%s&tree=%s",
+                   service_hex, tree_hex);
+    (void)snprintf(push->check_path, sizeof(push->check_path),
+                   "/v1/chunks/check?service=%s&tree=%s", service_hex, tree_hex);
+    return EXIT_DONE;
+}
+
 static int push_chunks(struct push *push)
 {
-    int status = EXIT_DONE;
+    int status = make_paths(push);
 
     push->chunk_count = bundle_chunk_count(push->bundle);
     push->batch = malloc(BATCH_BYTES_MAX);

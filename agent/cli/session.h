@@ -102,6 +102,8 @@ const char *text_of(const json_t *object, const char *key); /* "" when absent */
 int64_t number_of(const json_t *object, const char *key);   /* 0 when absent */
 double real_of(const json_t *object, const char *key);
 json_t *json_base64(struct bytes bytes);
+/* Seconds since 1970 of an RFC 3339 moment; 0: it is none. */
+int64_t moment_of(const char *moment);
 /* How long ago an RFC 3339 moment was, for tables: "3h". */
 void print_age(const char *moment, char text_out[32]);
 /* "0.01/0.50" and "41M/128M" */

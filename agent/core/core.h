@@ -70,6 +70,7 @@ struct core_request {
     bool history;          /* STATUS: the replicas that ended last, instead of the slots */
     uint64_t offset_bytes; /* LOGS: from here on; UINT64_MAX: the last window */
     struct chunk_id chunk;
+    struct tree_id tree; /* PUT_CHUNK: of `service`, whose chunk it is */
     struct node_id node;
     uint32_t cursor;
     struct ring_key key;

@@ -353,7 +353,10 @@ static void send_chunk_get(struct core *core, const struct outgoing *outgoing)
         executor_chunk(core->executor, &core->turn, &outgoing->ask, OVERLAY_FULL, "");
         return;
     }
-    struct overlay_wanted wanted = {outgoing->ask.chunk, outgoing->others, outgoing->other_count};
+    struct overlay_wanted wanted = {outgoing->ask.chunk,
+                                    outgoing->others,
+                                    outgoing->other_count,
+                                    {outgoing->ask.service, outgoing->ask.tree}};
 
     overlay_chunk_get(core->overlay, &core->now, token, &wanted, &core->io);
 }

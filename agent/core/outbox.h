@@ -47,6 +47,7 @@ struct ask {
     uint64_t number; /* incarnation, round, revision, version or request: by kind */
     minga_RecordKind record_kind;
     struct chunk_id chunk;
+    struct tree_id tree; /* CHUNK: of `service`, whose chunk it is */
     struct node_id via; /* all zero, or who has named `to` */
 };
 

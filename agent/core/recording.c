@@ -83,6 +83,7 @@ static void code_life(struct codec *codec, struct recording_entry *entry)
     codec_u64(codec, &config->overlay.seed);
     code_description(codec, &config->overlay.description);
     codec_u64(codec, &config->overlay.storage_bytes_max);
+    codec_u64(codec, &config->overlay.upload_bytes_per_s);
     codec_u64(codec, &config->storage_bytes);
     codec_u16(codec, &config->port_first);
     codec_u16(codec, &config->port_last);
@@ -194,6 +195,7 @@ static void code_request(struct codec *codec, struct recorded_event *recorded)
     codec_bool(codec, &request->history);
     codec_u64(codec, &request->offset_bytes);
     codec_id(codec, &request->chunk.id);
+    codec_id(codec, &request->tree.id);
     codec_id(codec, &request->node.id);
     codec_u32(codec, &request->cursor);
     codec_id(codec, &request->key.id);

@@ -103,7 +103,8 @@ void replica_fetch_more(struct executor *executor, struct turn *turn, struct rep
         struct ask ask = {.kind = ASK_CHUNK,
                           .service = replica->key.service,
                           .slot = replica->key.slot,
-                          .number = replica->key.incarnation};
+                          .number = replica->key.incarnation,
+                          .tree = replica->tree};
 
         ask.chunk = replica->missing[--replica->missing_count];
         if (!outbox_get_chunk(turn, &ask, replica->others, replica->other_count)) {

@@ -146,10 +146,9 @@ static void api_chunk_written(struct pool_job *pool)
 static bool is_beyond_share(const struct edge *edge, struct bytes data)
 {
     const struct overlay *overlay = core_overlay(edge->core);
-    uint64_t used_bytes = overlay_chunk_bytes(overlay) + edge->chunk_jobs_bytes;
     struct chunk_id chunk;
 
-    if (used_bytes + data.length_bytes <= edge->contribution.storage_bytes) {
+    if (overlay_has_room(overlay, data.length_bytes, edge->chunk_jobs_bytes)) {
         return false;
     }
     chunk = chunk_store_id(data);
@@ -171,6 +170,19 @@ void chunk_jobs_store_for_api(struct edge *edge, uint64_t token, struct bytes da
     }
     job->is_for_api = true;
     pool_start(&edge->loop, &job->pool, write_chunk, api_chunk_written);
+}
+
+/* ------------------------------------------------------------------ what is not there, or rotten */
+
+void chunk_jobs_tell_absent(struct edge *edge, const struct chunk_id *chunk, int result)
+{
+    struct overlay_event event = {.kind = OVERLAY_CHUNK_ABSENT, .chunk = *chunk};
+    char name[ID_SHORT_CHARS + 1];
+
+    id_to_short(&chunk->id, name);
+    log_warning("chunk %s: %s", name,
+                result == -ENOENT ? "is not there" : "was rotten and has been deleted");
+    edge_overlay_event(edge, &event);
 }
 
 /* ------------------------------------------------------------------ dropping */

@@ -10,7 +10,10 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "agent/mingad/folders.h"
+#include "agent/mingad/machine_bond.h"
 #include "agent/mingad/recorder.h"
+#include "agent/mingad/senses.h"
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -142,34 +145,43 @@ static bool has_egress(const struct config *config)
     return true;
 }
 
+void edge_terms(struct edge *edge, struct core_config *core_out)
+{
+    const struct config *config = &edge->config;
+
+    core_out->contribution = edge->contribution.limits;
+    core_out->connections_max = config->connections_max;
+    core_out->egress = has_egress(config);
+    core_out->allow_count = config->allow_count;
+    for (uint32_t i = 0; i < config->allow_count; i++) {
+        core_out->allow[i] = config->allow[i].guest;
+    }
+    core_out->deny_count = config->deny_count;
+    for (uint32_t i = 0; i < config->deny_count; i++) {
+        core_out->deny[i] = config->deny[i].guest;
+    }
+    core_out->rules = edge->contribution.rules;
+}
+
 static int make_core(struct edge *edge, struct err *err)
 {
     const struct config *config = &edge->config;
     struct core_config core = {
         .overlay = {.node_key = edge->node_key,
-                    .storage_bytes_max = edge->contribution.storage_bytes},
-        .contribution = edge->contribution.limits,
+                    .storage_bytes_max = edge->contribution.storage_bytes,
+                    .upload_bytes_per_s = config->upload_bytes_per_s},
         .storage_bytes = edge->contribution.storage_bytes,
         .port_first = config->port_first,
         .port_last = config->port_last,
-        .connections_max = config->connections_max,
-        .egress = has_egress(config),
         .runs = config_has_role(config, CONFIG_ROLE_RUN),
         .stores = config_has_role(config, CONFIG_ROLE_STORE),
         .manages = config_has_role(config, CONFIG_ROLE_MANAGE),
         .arch = edge->machine.arch,
-        .allow_count = config->allow_count,
-        .deny_count = config->deny_count,
     };
 
     randombytes_buf(&core.overlay.seed, sizeof(core.overlay.seed));
     describe(edge, &core.overlay.description);
-    for (uint32_t i = 0; i < config->allow_count; i++) {
-        core.allow[i] = config->allow[i].guest;
-    }
-    for (uint32_t i = 0; i < config->deny_count; i++) {
-        core.deny[i] = config->deny[i].guest;
-    }
+    edge_terms(edge, &core);
     recorder_life(edge->recorder, &core);
     edge->core = core_new(&core);
     keys_forget(&core.overlay.node_key);
@@ -244,8 +256,11 @@ static int open_workers(struct edge *edge, struct err *err)
 
     edge->writer = store_writer_new(&edge->loop, edge->store, on_stored, edge);
     edge->upload = upload_new(edge);
+    edge->scrub = scrub_new(edge);
     edge->execs = execs_new(edge);
-    if (edge->writer == NULL || edge->upload == NULL || edge->execs == NULL) {
+    edge->senses = senses_new(edge, edge->senses_root);
+    if (edge->writer == NULL || edge->upload == NULL || edge->scrub == NULL ||
+        edge->execs == NULL || edge->senses == NULL) {
         return err_set(err, -ENOMEM, "out of memory");
     }
     /* Bound before anyone is dialled, or first replies would wait. */
@@ -254,8 +269,14 @@ static int open_workers(struct edge *edge, struct err *err)
 
 static int open_state(struct edge *edge, struct err *err)
 {
-    int r = load_key(edge, err);
+    char path[PATH_MAX_BYTES];
 
+    state_path(edge, FOLDERS_BOND_FILE, path);
+    int r = machine_bond_check(path, NULL, err);
+
+    if (r == 0) {
+        r = load_key(edge, err);
+    }
     if (r == 0) {
         r = open_stores(edge, err);
     }
@@ -286,6 +307,7 @@ int edge_init(struct edge *edge, const struct edge_start *start, struct err *err
     edge->api_group = start->api_group;
     edge->helper_pid = start->helper_pid;
     edge->recorder = start->recorder;
+    edge->senses_root = start->senses_root;
     addresses_find(&edge->config, &edge->addresses);
     int r = open_state(edge, err);
 
@@ -313,6 +335,7 @@ void edge_run(struct edge *edge)
     log_info("node %s listens on port %u, known as %s", name, transport_port(edge->transport),
              edge->addresses.count > 0 ? edge->addresses.list[0] : "nothing (a leaf)");
     edge_start_core(edge);
+    senses_rules(edge->senses);
     if (config_has_role(&edge->config, CONFIG_ROLE_RUN)) { /* else nobody would ask it anything */
         sandbox_link_start(edge->sandbox);
     }
@@ -325,8 +348,10 @@ static void close_all(struct edge *edge)
     edge->phase = EDGE_CLOSING;
     api_link_close(edge);
     upload_close(edge);
+    scrub_close(edge);
     trees_close(edge);
     execs_close(edge);
+    senses_close(edge->senses);
     if (edge->sandbox != NULL) {
         sandbox_link_close(edge->sandbox);
     }
@@ -351,8 +376,10 @@ void edge_done(struct edge *edge)
     transport_free(edge->transport);
     sandbox_link_free(edge->sandbox);
     upload_free(edge->upload);
+    scrub_free(edge->scrub);
     trees_free(edge->trees);
     execs_free(edge->execs);
+    senses_free(edge->senses);
     store_writer_free(edge->writer);
     store_close(edge->store);
     chunk_store_close(&edge->chunks);

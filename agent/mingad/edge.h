@@ -23,10 +23,12 @@
 #include "base/keys.h"
 
 struct queued_event; /* events.c */
-struct upload;       /* chunk_jobs.c */
+struct upload;       /* upload.c */
+struct scrub;        /* chunk_scrub.c */
 struct trees;        /* trees.c */
 struct recorder;     /* recorder.h */
 struct execs;        /* execs.c */
+struct senses;       /* senses.h */
 
 enum edge_phase {
     EDGE_RUNNING,
@@ -45,6 +47,7 @@ struct edge {
     struct config config;
     struct machine machine;
     struct contribution contribution;
+    struct core_config terms;    /* of the last reload: the core's event borrows it */
     struct core_allowed allowed; /* as the core has last said; all zero: not yet */
     struct addresses addresses;
     struct secret_key node_key;
@@ -69,12 +72,15 @@ struct edge {
     uint32_t chunk_jobs_count; /* in memory now */
     uint64_t chunk_jobs_bytes;
     struct upload *upload;
+    struct scrub *scrub;
     struct trees *trees;
     struct execs *execs;
+    struct senses *senses;
     struct transport *transport;
     struct sandbox_link *sandbox;
     struct api *api;
     gid_t api_group;
+    const char *senses_root; /* NULL: this machine */
 
     int wake_fd;                   /* timerfd on CLOCK_BOOTTIME */
     uint64_t wake_ms[EDGE_WAKERS]; /* 0: none asked for */
@@ -103,6 +109,7 @@ struct edge_start { /* what was made while still root; all of it is taken over *
     gid_t api_group;
     pid_t helper_pid;
     struct recorder *recorder; /* borrowed; NULL: none */
+    const char *senses_root;   /* NULL: this machine */
 };
 
 /* An empty edge with its loop. */
@@ -112,6 +119,8 @@ int edge_open(struct edge *edge, struct err *err);
 int edge_init(struct edge *edge, const struct edge_start *start, struct err *err);
 /* Runs until told to stop. */
 void edge_run(struct edge *edge);
+/* What of the configuration may change while running, as the core takes it. */
+void edge_terms(struct edge *edge, struct core_config *core_out);
 /* Tells the community when this node's addresses, or (forced) its name, labels or zone, are other
  * ones than before. */
 void edge_describe(struct edge *edge, bool forced);
@@ -144,13 +153,20 @@ void events_clear(struct edge *edge);
 
 void perform(struct edge *edge, const struct core_effect *effect);
 
-/* ------------------------------------------------------------------ chunk_jobs.c, upload.c */
+/* ------------------------------------------------------------------ chunk_jobs.c, chunk_scrub.c, upload.c */
 
 /* OVERLAY_STORE_CHUNK: ends in a CHUNK_STORED event. */
 void chunk_jobs_store(struct edge *edge, const struct overlay_effect *effect);
 /* The API's chunk: ends in api_chunk_stored. */
 void chunk_jobs_store_for_api(struct edge *edge, uint64_t token, struct bytes data);
 void chunk_jobs_drop(struct edge *edge, const struct chunk_id *chunk);
+/* A chunk that should be here is not (-ENOENT), or was rotten and is deleted (-EBADMSG). */
+void chunk_jobs_tell_absent(struct edge *edge, const struct chunk_id *chunk, int result);
+
+/* Reads a few chunks a minute to find rot. As upload: close, run the loop on, free. */
+struct scrub *scrub_new(struct edge *edge);
+void scrub_close(struct edge *edge);
+void scrub_free(struct scrub *scrub);
 
 /* Sends and replies with a chunk's data, within contribute.upload. */
 struct upload *upload_new(struct edge *edge);

@@ -135,6 +135,23 @@ int folders_forget(const struct config *config, struct err *err)
     return 0;
 }
 
+int folders_renew(const struct config *config, struct err *err)
+{
+    static const char *const files[] = {"node.key", FOLDERS_BOND_FILE};
+    char path[FOLDERS_PATH_BYTES_MAX];
+    int r = folders_forget(config, err);
+
+    join(config->state, "agent", path);
+    CLEANUP(cleanup_close) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    for (size_t i = 0; r == 0 && i < ARRAY_COUNT(files); i++) {
+        if (unlinkat(fd, files[i], 0) < 0 && errno != ENOENT) {
+            r = err_set(err, -errno, "%s/%s: %m", path, files[i]);
+        }
+    }
+    return r;
+}
+
 void folders_limits_path(const struct config *config, char path_out[FOLDERS_PATH_BYTES_MAX])
 {
     join(config->run, "limits", path_out);

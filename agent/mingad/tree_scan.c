@@ -60,6 +60,16 @@ static int load_part(const struct chunk_store *store, const struct chunk_id *chu
     return 0;
 }
 
+/* Reading verifies, and deletes what is rotten. */
+static bool is_good(const struct chunk_store *store, const struct chunk_id *chunk)
+{
+    CLEANUP(cleanup_free) uint8_t *data = NULL;
+    size_t length_bytes = 0;
+    int r = chunk_store_get(store, chunk, &data, &length_bytes);
+
+    return r != -ENOENT && r != -EBADMSG;
+}
+
 static int scan_files(const struct chunk_store *store, const struct tree_root *root,
                       struct bytes index, struct tree_scan *scan, struct err *err)
 {
@@ -75,18 +85,18 @@ static int scan_files(const struct chunk_store *store, const struct tree_root *r
         return err_set(err, -EBADMSG, "index: invalid");
     }
     for (int i = 0; i < count && scan->missing_count < SCAN_MISSING_MAX; i++) {
-        if (!chunk_store_has(store, &wanted[i])) {
+        if (scan->is_thorough ? !is_good(store, &wanted[i]) : !chunk_store_has(store, &wanted[i])) {
             note_missing(scan, &wanted[i]);
         }
     }
     return 0;
 }
 
-int tree_scan(const struct chunk_store *store, const struct tree_id *tree,
-              struct tree_scan *scan_out, struct err *err)
+static int scan_tree(const struct chunk_store *store, const struct tree_id *tree,
+                     struct tree_scan *scan_out, struct err *err)
 {
     CLEANUP(buffer_done) struct buffer index = {.bytes_max = TREE_INDEX_BYTES_MAX};
-    struct tree_scan scan = {0};
+    struct tree_scan scan = {.is_thorough = scan_out->is_thorough};
     struct tree_root root = {0};
     int r = load_root(store, tree, &scan, &root, err);
 
@@ -108,4 +118,18 @@ int tree_scan(const struct chunk_store *store, const struct tree_id *tree,
     }
     *scan_out = scan;
     return 0;
+}
+
+int tree_scan(const struct chunk_store *store, const struct tree_id *tree,
+              struct tree_scan *scan_out, struct err *err)
+{
+    scan_out->is_thorough = false;
+    return scan_tree(store, tree, scan_out, err);
+}
+
+int tree_verify(const struct chunk_store *store, const struct tree_id *tree,
+                struct tree_scan *scan_out, struct err *err)
+{
+    scan_out->is_thorough = true;
+    return scan_tree(store, tree, scan_out, err);
 }

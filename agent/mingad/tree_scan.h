@@ -6,6 +6,7 @@
 #include "base/err.h"
 
 struct tree_scan {
+    bool is_thorough;
     uint32_t missing_count;                    /* 0: all are there */
     struct chunk_id missing[SCAN_MISSING_MAX]; /* the first ones */
 };
@@ -17,3 +18,6 @@ struct tree_scan {
  */
 int tree_scan(const struct chunk_store *store, const struct tree_id *tree,
               struct tree_scan *scan_out, struct err *err);
+/* The same, but every chunk is read: rotten ones are deleted, and count as missing. */
+int tree_verify(const struct chunk_store *store, const struct tree_id *tree,
+                struct tree_scan *scan_out, struct err *err);

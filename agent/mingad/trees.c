@@ -69,6 +69,18 @@ static void unlink_job(struct trees *trees, struct tree_job *job)
     }
 }
 
+/* What the overlay believes to be here is not: else it would not be fetched again. */
+static void tell_absent(struct tree_job *job)
+{
+    const struct overlay *overlay = core_overlay(job->edge->core);
+
+    for (uint32_t i = 0; i < job->scan.missing_count; i++) {
+        if (overlay_has_chunk(overlay, &job->scan.missing[i])) {
+            chunk_jobs_tell_absent(job->edge, &job->scan.missing[i], -EBADMSG);
+        }
+    }
+}
+
 static void tell(struct tree_job *job)
 {
     struct core_event event = {.kind = job->task == TREE_SCAN ? CORE_TREE_SCANNED : CORE_TREE_BUILT,
@@ -81,6 +93,7 @@ static void tell(struct tree_job *job)
         }
         return;
     }
+    tell_absent(job);
     if (job->result < 0) {
         snprintf(event.reason, sizeof(event.reason), "%.*s", (int)sizeof(event.reason) - 1,
                  job->err.text);
@@ -156,6 +169,11 @@ static void finish_worker(struct pool_job *pool)
     struct tree_job *job = (struct tree_job *)pool;
 
     job->result = worker_finish(job->worker, &job->err);
+    if (job->result < 0) { /* perhaps of a chunk that went bad: those are fetched again */
+        struct err err = {0};
+
+        (void)tree_verify(&job->edge->chunks, &job->tree, &job->scan, &err);
+    }
 }
 
 static void on_handle_closed(uv_handle_t *handle)

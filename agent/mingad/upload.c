@@ -163,17 +163,6 @@ static void read_chunk(struct pool_job *pool)
         chunk_store_get(&job->edge->chunks, &job->chunk, &job->data.data, &job->data.length_bytes);
 }
 
-static void tell_absent(struct upload_job *job)
-{
-    struct overlay_event event = {.kind = OVERLAY_CHUNK_ABSENT, .chunk = job->chunk};
-    char name[ID_SHORT_CHARS + 1];
-
-    id_to_short(&job->chunk.id, name);
-    log_warning("chunk %s: %s", name,
-                job->result == -ENOENT ? "is not there" : "was rotten and has been deleted");
-    edge_overlay_event(job->edge, &event);
-}
-
 static void send_job(struct upload_job *job)
 {
     struct bytes message = {job->message, job->message_bytes};
@@ -202,7 +191,7 @@ static void chunk_read(struct pool_job *pool)
     } else if (job->result == 0) {
         send_job(job);
     } else if (job->result == -ENOENT || job->result == -EBADMSG) {
-        tell_absent(job);
+        chunk_jobs_tell_absent(job->edge, &job->chunk, job->result);
     } else {
         log_error("a chunk was not read: %s", err_text(job->result));
     }

@@ -340,7 +340,8 @@ static bool put_chunk(struct world *world, uint32_t node, uint32_t number)
 {
     struct client_service *service = &world->client.services[number];
     const struct sim_tree *tree = &world->client.trees[number];
-    struct core_request request = {.kind = CORE_PUT_CHUNK};
+    struct core_request request = {
+        .kind = CORE_PUT_CHUNK, .service = service->id, .tree = tree->id};
     struct overlay_event stored = {.kind = OVERLAY_CHUNK_STORED, .outcome = OVERLAY_CHUNK_OK};
 
     request.chunk = tree->chunks[service->chunk];

@@ -192,8 +192,9 @@ static bool pretend_to_keep(struct world *world, const struct packet *packet,
         message_init(&reply, minga_Message_record_put_reply_tag);
     } else if (asked->which_kind == minga_Message_record_copy_tag) {
         message_init(&reply, minga_Message_acknowledged_tag);
-    } else if (asked->which_kind == minga_Message_chunk_offer_tag) {
-        message_init(&reply, minga_Message_chunk_offer_reply_tag);
+    } else if (asked->which_kind == minga_Message_chunk_offers_tag) {
+        message_init(&reply, minga_Message_chunk_offers_reply_tag);
+        reply.kind.chunk_offers_reply.answers_count = asked->kind.chunk_offers.offers_count;
     } else {
         return false;
     }

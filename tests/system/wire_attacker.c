@@ -339,8 +339,22 @@ static void fill(minga_Message *message, pb_size_t kind)
         attacker_draw(message->kind.item.content.bytes, 300);
         attacker_draw(message->kind.item.node, 32);
         attacker_draw(&message->kind.item.incarnation, 8);
-    } else if (kind == minga_Message_chunk_offer_tag) {
-        attacker_draw(&message->kind.chunk_offer, sizeof(message->kind.chunk_offer));
+    } else if (kind == minga_Message_chunk_offers_tag) {
+        minga_ChunkOffers *offers = &message->kind.chunk_offers;
+
+        offers->offers_count = (pb_size_t)(message->request % 64 + 1);
+        for (pb_size_t i = 0; i < offers->offers_count; i++) {
+            attacker_draw(offers->offers[i].chunk, 32);
+            attacker_draw(&offers->offers[i].bytes, 4);
+            attacker_draw(&offers->offers[i].references, 1);
+        }
+        offers->named_count = (pb_size_t)(message->request % 8);
+        attacker_draw(offers->named, sizeof(offers->named));
+    } else if (kind == minga_Message_chunk_ranges_tag) {
+        minga_ChunkRanges *ranges = &message->kind.chunk_ranges;
+
+        ranges->ranges_count = (pb_size_t)(message->request % 8 + 1);
+        attacker_draw(ranges->ranges, sizeof(ranges->ranges));
     }
 }
 

@@ -300,12 +300,14 @@ static void wish(uint32_t index, uint8_t argument)
         now.chunk = chunk;
         now.chunk_bytes = 100;
         overlay_step(overlay, &now, &pair.effects);
-        overlay_chunk_put(overlay, &now, token, &chunk, &pair.effects);
+        overlay_chunk_put(overlay, &now, token, &(struct overlay_spread){.chunk = chunk},
+                          &pair.effects);
         break;
     default:
-        overlay_chunk_get(overlay, &now, token,
-                          &(struct overlay_wanted){chunk, &pair.nodes[1 - index], 1},
-                          &pair.effects);
+        overlay_chunk_get(
+            overlay, &now, token,
+            &(struct overlay_wanted){chunk, &pair.nodes[1 - index], 1, {{{{0}}}, {{{0}}}}},
+            &pair.effects);
         break;
     }
     take_effects(index);

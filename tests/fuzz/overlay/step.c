@@ -182,11 +182,12 @@ static void request(struct run *run, uint8_t argument, struct bytes bytes,
         overlay_record_get(run->overlay, &now, token, &record, effects);
         break;
     case 5:
-        overlay_chunk_put(run->overlay, &now, token, &chunk, effects);
+        overlay_chunk_put(run->overlay, &now, token, &(struct overlay_spread){.chunk = chunk},
+                          effects);
         break;
     default:
-        overlay_chunk_get(run->overlay, &now, token, &(struct overlay_wanted){chunk, &to, 1},
-                          effects);
+        overlay_chunk_get(run->overlay, &now, token,
+                          &(struct overlay_wanted){chunk, &to, 1, {{{{0}}}, {{{0}}}}}, effects);
         break;
     }
 }

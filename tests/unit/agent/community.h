@@ -129,11 +129,18 @@ static inline void fake_perform(struct community *community, uint32_t index,
     }
 }
 
+static inline uint64_t fake_wall_s(const struct community *community)
+{
+    uint64_t speed = community->wall_speed == 0 ? 1 : community->wall_speed;
+
+    return 1790000000 + community->now_ms * speed / 1000;
+}
+
 static inline struct turn fake_turn(struct community *community, uint32_t index)
 {
     outbox_clear(&community->out);
     return (struct turn){community->now_ms, &community->nodes[index].around, &community->out,
-                         1790000000 + community->now_ms / 1000};
+                         fake_wall_s(community)};
 }
 
 static inline void fake_flush(struct community *community, uint32_t index, struct turn *turn)

@@ -71,6 +71,7 @@ struct item {
 
 struct community {
     uint64_t now_ms;
+    uint64_t wall_speed; /* of the wall clock; 0: as fast */
     uint32_t node_count;
     struct fake_node nodes[NODES_MAX];
     uint32_t record_count;

@@ -110,6 +110,51 @@ const struct overlay_member *overlay_member_by_id(const struct overlay *overlay,
     return NULL;
 }
 
+/* One service's tree, one copy on its way, one member away. */
+void overlay_stock(const struct overlay *overlay, struct overlay_stock *stock_out,
+                   struct overlay_stock_line *lines_out)
+{
+    (void)overlay;
+    *stock_out = (struct overlay_stock){.chunk_count = 3,
+                                        .bytes = 12000,
+                                        .bytes_max = 50000,
+                                        .spare_count = 1,
+                                        .spare_bytes = 4000,
+                                        .rotten_count = 2};
+    lines_out[7] = (struct overlay_stock_line){.used = true,
+                                               .is_confirmed = true,
+                                               .owner = {{{5}}},
+                                               .name = "wiki",
+                                               .version = 4,
+                                               .chunk_count = 3,
+                                               .bytes = 11000,
+                                               .copies_least = 1,
+                                               .copies_most = 3,
+                                               .scarce_count = 1};
+}
+
+bool overlay_repair_next(const struct overlay *overlay, uint32_t *cursor,
+                         struct overlay_repair *repair_out)
+{
+    if ((*cursor)++ > 0) {
+        return false;
+    }
+    *repair_out = (struct overlay_repair){
+        .to = core_of(overlay)->members[1].node, .why = OVERLAY_REPAIR_FEW_UP, .since_ms = 1};
+    return true;
+}
+
+bool overlay_absence_next(const struct overlay *overlay, uint32_t *cursor,
+                          struct overlay_absence *absence_out)
+{
+    if ((*cursor)++ > 0) {
+        return false;
+    }
+    *absence_out = (struct overlay_absence){
+        .node = core_of(overlay)->members[1].node, .away_s = 100, .patience_s = 7200};
+    return true;
+}
+
 uint32_t overlay_rtt_ms(const struct overlay *overlay, const struct node_id *node)
 {
     (void)overlay;
@@ -139,13 +184,34 @@ void core_node_status(const struct core *core, struct node_status *status_out)
     (void)core;
     *status_out = (struct node_status){
         .state = "ready",
-        .rule = "",
+        .rule = "office",
+        .rule_mode = "keep",
+        .rule_left_ms = 60000,
+        .allowed = {500, 1 << 29, 1000, OWNER_NO_LIMIT},
         .runs = true,
         .contribution = {1500, 1 << 30, 2 << 20, 512},
         .storage_bytes = 1 << 20,
         .promised = {500, 1 << 29, 1 << 20, 64},
         .used = {10, 1 << 20, 1 << 10, 3},
     };
+}
+
+uint32_t core_ended_count(const struct core *core)
+{
+    (void)core;
+    return 1;
+}
+
+void core_ended(const struct core *core, uint32_t index, struct core_ended *ended_out)
+{
+    (void)core;
+    (void)index;
+    *ended_out = (struct core_ended){.key = {.slot = 2, .incarnation = 7},
+                                     .service_name = "wiki",
+                                     .began_unix_s = 1790000000,
+                                     .ended_unix_s = 1790000060,
+                                     .cpu_ms = 1500,
+                                     .reason = "stopped"};
 }
 
 uint32_t core_replica_count(const struct core *core)

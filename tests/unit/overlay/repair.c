@@ -33,7 +33,8 @@ static void spread(uint32_t index, uint64_t token, const struct chunk_id *chunk)
 {
     struct overlay_event now = now_event();
 
-    overlay_chunk_put(net.nodes[index].overlay, &now, token, chunk, &net.nodes[index].effects);
+    overlay_chunk_put(net.nodes[index].overlay, &now, token,
+                      &(struct overlay_spread){.chunk = *chunk}, &net.nodes[index].effects);
     perform(index);
     run_for(300);
     cr_assert_eq(net.nodes[index].done[token].outcome, OVERLAY_OK);

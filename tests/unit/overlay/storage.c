@@ -129,7 +129,8 @@ static const struct done *spread(uint32_t index, uint64_t token, const struct ch
 {
     struct overlay_event now = now_event();
 
-    overlay_chunk_put(net.nodes[index].overlay, &now, token, chunk, &net.nodes[index].effects);
+    overlay_chunk_put(net.nodes[index].overlay, &now, token,
+                      &(struct overlay_spread){.chunk = *chunk}, &net.nodes[index].effects);
     perform(index);
     run_for(500);
     cr_assert(net.nodes[index].done[token].ended);

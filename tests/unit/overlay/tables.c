@@ -134,14 +134,100 @@ Test(chunks, a_share_is_a_hard_limit_to_the_byte)
     struct chunks *chunks = calloc(1, sizeof(*chunks));
     struct chunk_id id = {id_number(1)};
 
-    chunks->bytes_max = 1000;
-    cr_assert(chunks_have_room(chunks, 1000, 0));
-    cr_assert(!chunks_have_room(chunks, 1001, 0));
-    cr_assert(!chunks_have_room(chunks, 600, 401));
-    chunks_add(chunks, &id, 999);
-    cr_assert(chunks_have_room(chunks, 1, 0));
-    cr_assert(!chunks_have_room(chunks, 2, 0));
+    chunks->bytes_max = 3 * CHUNK_BLOCK_BYTES + 2 * CHUNK_EXTRA_BYTES;
+    cr_assert(chunks_have_room(chunks, 3 * CHUNK_BLOCK_BYTES, 0));
+    cr_assert(!chunks_have_room(chunks, 3 * CHUNK_BLOCK_BYTES + 1, 0));
+    cr_assert(!chunks_have_room(chunks, 3 * CHUNK_BLOCK_BYTES, CHUNK_EXTRA_BYTES + 1));
+    chunks_add(chunks, &id, 2 * CHUNK_BLOCK_BYTES - 1);
+    cr_assert_eq(chunks->cost_bytes, 2 * CHUNK_BLOCK_BYTES + CHUNK_EXTRA_BYTES);
+    cr_assert(chunks_have_room(chunks, CHUNK_BLOCK_BYTES, 0));
+    cr_assert(!chunks_have_room(chunks, CHUNK_BLOCK_BYTES + 1, 0));
+    cr_assert(!chunks_have_room(chunks, CHUNK_BLOCK_BYTES, 1));
+    chunks->bytes_max = 10;
+    cr_assert(!chunks_have_room(chunks, 1, 0), "a share that was made smaller is full");
+    chunks_remove(chunks, &id);
+    cr_assert_eq(chunks->cost_bytes, 0);
     free(chunks);
+}
+
+/* --- ranges of chunks */
+
+static bool is_within(const struct chunks *chunks, const struct id *from, const struct id *to)
+{
+    struct chunks_walk walk = chunks_walk(chunks, from, to);
+    uint32_t cursor = 0;
+    uint32_t wanted_count = 0;
+    uint32_t count = 0;
+    const struct chunk *chunk;
+
+    while ((chunk = chunks_next(chunks, &cursor)) != NULL) {
+        wanted_count += id_in_arc(&chunk->id.id, from, to) ? 1 : 0;
+    }
+    while ((chunk = chunks_walk_next(chunks, &walk)) != NULL) {
+        if (!id_in_arc(&chunk->id.id, from, to)) {
+            return false;
+        }
+        count++;
+    }
+    return count == wanted_count && chunks_sum(chunks, from, to, 5).count == count;
+}
+
+Test(chunks, a_walk_of_any_arc_sees_all_in_it_once_and_nothing_else)
+{
+    struct chunks *chunks = calloc(1, sizeof(*chunks));
+    struct chunk_id crowded = {{{0xff, 0xff, 0xff, 0xff}}};
+
+    chunks->bytes_max = UINT64_MAX;
+    for (uint32_t i = 0; i < 300; i++) {
+        struct chunk_id id = {id_number(i)};
+
+        (void)chunks_add(chunks, &id, 1);
+    }
+    for (uint8_t i = 0; i < 40; i++) { /* a run that goes over the end of the table */
+        crowded.id.bytes[31] = i;
+        (void)chunks_add(chunks, &crowded, 1);
+    }
+    for (uint32_t i = 0; i < 3000; i++) {
+        struct id from = id_number(1000 + i);
+        struct id to = i % 3 == 0 ? from : id_number(9000 + i);
+
+        if (i % 7 == 1) { /* both in one slot, in order or nearly around */
+            to = from;
+            to.bytes[31] ^= (uint8_t)(i % 2 + 1);
+        }
+        if (i % 7 == 2) {
+            from = crowded.id;
+            from.bytes[31] = (uint8_t)(i % 41);
+        }
+        cr_assert(is_within(chunks, &from, &to), "arc %u", i);
+    }
+    free(chunks);
+}
+
+Test(chunks, a_fingerprint_is_of_the_set_and_not_of_its_history)
+{
+    struct chunks *a = calloc(1, sizeof(*a));
+    struct chunks *b = calloc(1, sizeof(*b));
+    struct id zero = {{0}};
+    struct chunks_sum sum;
+
+    for (uint32_t i = 0; i < 200; i++) {
+        struct chunk_id id = {id_number(i)};
+        struct chunk_id other = {id_number(199 - i)};
+
+        (void)chunks_add(a, &id, 1);
+        (void)chunks_add(b, &other, 1);
+    }
+    sum = chunks_sum(a, &zero, &zero, 7);
+    cr_assert_eq(sum.count, 200);
+    cr_assert_eq(sum.sum, chunks_sum(b, &zero, &zero, 7).sum);
+    cr_assert_neq(sum.sum, chunks_sum(b, &zero, &zero, 8).sum);
+    chunks_remove(b, &(struct chunk_id){id_number(5)});
+    (void)chunks_add(b, &(struct chunk_id){id_number(500)}, 1);
+    cr_assert_eq(chunks_sum(b, &zero, &zero, 7).count, 200);
+    cr_assert_neq(sum.sum, chunks_sum(b, &zero, &zero, 7).sum);
+    free(a);
+    free(b);
 }
 
 /* --- records */

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * Chunks that other members offer: taken when there is room, verified and written, noted for whom
+ * they are, and then acknowledged.
+ */
+#include "overlay/state.h"
+
+enum { RECEIVE_MS = 30000, RECORD_COST_BYTES = 4096 /* a page of the database, at most */ };
+
+static struct chunk_receive *find_receive(struct overlay *overlay, const struct chunk_id *chunk)
+{
+    for (uint32_t i = 0; i < CHUNK_PUTS_MAX; i++) {
+        struct chunk_receive *receive = &overlay->chunk_receives[i];
+
+        if (receive->used && !receive->storing && overlay->now_ms >= receive->until_ms) {
+            receive->used = false;
+        }
+        if (receive->used && id_equal(&receive->chunk.id, &chunk->id)) {
+            return receive;
+        }
+    }
+    return NULL;
+}
+
+bool storage_has_room(const struct overlay *overlay, uint64_t bytes, uint64_t expected_bytes)
+{
+    uint64_t records_bytes = (uint64_t)overlay->records.count * RECORD_COST_BYTES;
+
+    return chunks_have_room(&overlay->chunks, bytes, expected_bytes + records_bytes);
+}
+
+static uint64_t expected_bytes(const struct overlay *overlay)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < CHUNK_PUTS_MAX; i++) {
+        bytes += overlay->chunk_receives[i].used
+                     ? chunk_cost_bytes(overlay->chunk_receives[i].bytes)
+                     : 0;
+    }
+    return bytes;
+}
+
+static struct chunk_receive *new_receive(struct overlay *overlay, const struct chunk_id *chunk,
+                                         const minga_ChunkOffer *offered)
+{
+    for (uint32_t i = 0; i < CHUNK_PUTS_MAX; i++) {
+        struct chunk_receive *receive = &overlay->chunk_receives[i];
+
+        if (!receive->used) {
+            *receive = (struct chunk_receive){.used = true,
+                                              .token = ++overlay->last_token,
+                                              .chunk = *chunk,
+                                              .bytes = offered->bytes,
+                                              .is_repair = offered->repair,
+                                              .until_ms = overlay->now_ms + RECEIVE_MS};
+            return receive;
+        }
+    }
+    return NULL;
+}
+
+/* For whom the sender says it is. */
+static struct chunk_references read_references(const minga_ChunkOffers *message,
+                                               const minga_ChunkOffer *offered)
+{
+    struct chunk_references references = {0};
+
+    for (pb_size_t i = 0; i < message->named_count; i++) {
+        if ((offered->references >> i & 1) != 0 && references.count < CHUNK_REFERENCES_MAX) {
+            references.age_s[references.count] = message->named[i].age_s;
+            references.list[references.count++] = (struct overlay_reference){
+                {message_id(message->named[i].service)}, {message_id(message->named[i].tree)}};
+        }
+    }
+    return references;
+}
+
+static minga_ChunkAnswer take_up(struct overlay *overlay, const struct arrival *arrival,
+                                 const minga_ChunkOffer *offered,
+                                 const struct chunk_references *references)
+{
+    struct chunk_id chunk = {message_id(offered->chunk)};
+    struct chunk_receive *receive;
+
+    if (!overlay->record.stores || offered->bytes > CHUNK_BYTES_MAX ||
+        (offered->repair && collect_refuses(overlay, references)) ||
+        !storage_has_room(overlay, offered->bytes, expected_bytes(overlay))) {
+        return minga_ChunkAnswer_CHUNK_FULL;
+    }
+    receive = new_receive(overlay, &chunk, offered);
+    if (receive == NULL) {
+        return minga_ChunkAnswer_CHUNK_BUSY;
+    }
+    receive->asker = arrival->asker;
+    receive->references = *references;
+    return minga_ChunkAnswer_CHUNK_SEND;
+}
+
+minga_ChunkAnswer chunk_receive_judge(struct overlay *overlay, const struct arrival *arrival,
+                                      const minga_ChunkOffer *offered)
+{
+    struct chunk_id chunk = {message_id(offered->chunk)};
+    struct chunk_receive *receive = find_receive(overlay, &chunk);
+    struct chunk_references references =
+        read_references(&arrival->message->kind.chunk_offers, offered);
+
+    if (chunks_find(&overlay->chunks, &chunk) != NULL) {
+        (void)collect_note(overlay, &chunk, &references, !offered->repair, 0);
+        return minga_ChunkAnswer_CHUNK_HAVE;
+    }
+    if (receive != NULL) {
+        bool same = id_equal(&receive->asker.node.id, &arrival->asker.node.id);
+
+        /* A repeated offer of the same member is told the same again. */
+        return same && !receive->storing ? minga_ChunkAnswer_CHUNK_SEND
+                                         : minga_ChunkAnswer_CHUNK_BUSY;
+    }
+    return take_up(overlay, arrival, offered, &references);
+}
+
+static void acknowledge(struct overlay *overlay, const struct asker *asker, minga_Outcome outcome)
+{
+    minga_Message message;
+
+    message_init(&message, minga_Message_acknowledged_tag);
+    message.kind.acknowledged.outcome = outcome;
+    peer_reply(overlay, asker, &message, NULL);
+}
+
+void chunk_receive_on_data(struct overlay *overlay, const struct arrival *arrival)
+{
+    struct chunk_id chunk = {message_id(arrival->message->kind.chunk_data.chunk)};
+    struct chunk_receive *receive = find_receive(overlay, &chunk);
+    struct overlay_effect *effect;
+
+    if (chunks_find(&overlay->chunks, &chunk) != NULL) {
+        acknowledge(overlay, &arrival->asker, minga_Outcome_OUTCOME_OK);
+        return;
+    }
+    /* Only what was offered, by whom it was offered, and once. */
+    if (receive == NULL || receive->storing ||
+        !id_equal(&receive->asker.node.id, &arrival->asker.node.id) ||
+        arrival->data.length_bytes > receive->bytes) {
+        acknowledge(overlay, &arrival->asker, minga_Outcome_OUTCOME_REFUSED);
+        return;
+    }
+    effect = effect_add(overlay, OVERLAY_STORE_CHUNK);
+    if (effect == NULL) {
+        return;
+    }
+    effect->chunk = chunk;
+    effect->data = arrival->data;
+    effect->token = receive->token;
+    receive->storing = true;
+    receive->asker = arrival->asker;
+}
+
+static void end_receive(struct overlay *overlay, struct chunk_receive *receive,
+                        minga_Outcome outcome)
+{
+    receive->used = false;
+    acknowledge(overlay, &receive->asker, outcome);
+}
+
+/* It has become garbage on its way. */
+static void drop(struct overlay *overlay, struct chunk_receive *receive)
+{
+    struct overlay_effect *effect = effect_add(overlay, OVERLAY_DROP_CHUNK);
+
+    if (effect != NULL) {
+        effect->chunk = receive->chunk;
+        collect_forget(overlay, &receive->chunk);
+    }
+    end_receive(overlay, receive, minga_Outcome_OUTCOME_REFUSED);
+}
+
+/* It is here; and acknowledged when it is also known for whom, or it might be taken for garbage. */
+static void note(struct overlay *overlay, struct chunk_receive *receive)
+{
+    if (receive->is_repair && collect_refuses(overlay, &receive->references)) {
+        drop(overlay, receive);
+        return;
+    }
+    if (receive->references.count > 0 &&
+        collect_note(overlay, &receive->chunk, &receive->references, !receive->is_repair,
+                     receive->token)) {
+        receive->is_noting = true;
+        return;
+    }
+    end_receive(overlay, receive, minga_Outcome_OUTCOME_OK);
+}
+
+bool chunk_receive_on_stored(struct overlay *overlay, const struct overlay_event *event)
+{
+    for (uint32_t i = 0; i < CHUNK_PUTS_MAX; i++) {
+        struct chunk_receive *receive = &overlay->chunk_receives[i];
+
+        if (!receive->used || !receive->storing || receive->is_noting ||
+            receive->token != event->token) {
+            continue;
+        }
+        switch (event->outcome) {
+        case OVERLAY_CHUNK_OK:
+            note(overlay, receive);
+            break;
+        case OVERLAY_CHUNK_WRONG_HASH:
+            chunk_blame(overlay, &receive->asker.node);
+            end_receive(overlay, receive, minga_Outcome_OUTCOME_REFUSED);
+            break;
+        case OVERLAY_CHUNK_FAILED:
+            end_receive(overlay, receive, minga_Outcome_OUTCOME_FAILED);
+            break;
+        }
+        return true;
+    }
+    return false;
+}
+
+bool chunk_receive_on_noted(struct overlay *overlay, uint64_t token, bool failed)
+{
+    for (uint32_t i = 0; i < CHUNK_PUTS_MAX; i++) {
+        struct chunk_receive *receive = &overlay->chunk_receives[i];
+
+        if (receive->used && receive->is_noting && receive->token == token) {
+            end_receive(overlay, receive,
+                        failed ? minga_Outcome_OUTCOME_FAILED : minga_Outcome_OUTCOME_OK);
+            return true;
+        }
+    }
+    return false;
+}

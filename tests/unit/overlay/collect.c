@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Garbage among chunks: what no version needs goes, and nothing else does. */
+#include <criterion/criterion.h>
+
+#include "network.h"
+#include "overlay/references.h"
+
+enum { MINUTE_MS = 60000, HOUR_MS = 60 * MINUTE_MS, NODES = 5 };
+
+static uint64_t last_token;
+
+static struct service_id wiki(void)
+{
+    struct secret_key owner = test_key("owner", 0);
+    struct public_key key = keys_public(&owner);
+
+    return keys_service_id(&key, "wiki");
+}
+
+static struct tree_id tree_of(uint8_t number)
+{
+    return (struct tree_id){{{number, 9}}};
+}
+
+static void put_record(minga_RecordKind kind, uint64_t number, uint64_t sequence,
+                       const minga_Record *like)
+{
+    struct secret_key owner = test_key("owner", 0);
+    struct public_key key = keys_public(&owner);
+    minga_Record body = *like;
+    minga_Signed envelope = minga_Signed_init_zero;
+    struct overlay_event now = now_event();
+    uint8_t encoded[3328];
+    int length;
+
+    body.kind = kind;
+    body.number = number;
+    body.sequence = sequence;
+    memcpy(body.owner_key, key.bytes, 32);
+    strcpy(body.name, "wiki");
+    cr_assert_eq(signed_make(minga_Record_fields, &body, PURPOSE_RECORD, &owner, &envelope), 0);
+    length = signed_encode(&envelope, encoded, sizeof(encoded));
+    cr_assert_gt(length, 0);
+    overlay_record_put(net.nodes[0].overlay, &now, ++last_token,
+                       (struct bytes){encoded, (size_t)length}, &net.nodes[0].effects);
+    perform(0);
+    run_for(500);
+    cr_assert_eq(net.nodes[0].done[last_token].outcome, OVERLAY_OK, "%s",
+                 net.nodes[0].done[last_token].reason);
+}
+
+static void put_service(uint64_t sequence, uint64_t version, uint64_t fallback, bool removed)
+{
+    minga_Record body = minga_Record_init_zero;
+    minga_Service service = minga_Service_init_zero;
+    int length;
+
+    service.active = true;
+    service.version = version;
+    service.fallback_version = fallback;
+    body.removed = removed;
+    length = signed_encode_body(minga_Service_fields, &service, body.content.bytes,
+                                sizeof(body.content.bytes));
+    body.content.size = (pb_size_t)(removed ? 0 : length);
+    put_record(minga_RecordKind_RECORD_SERVICE, 0, sequence, &body);
+}
+
+static void put_version(uint64_t number, uint8_t tree)
+{
+    minga_Record body = minga_Record_init_zero;
+    minga_Version version = minga_Version_init_zero;
+    struct tree_id id = tree_of(tree);
+
+    memcpy(version.tree, id.id.bytes, ID_BYTES);
+    body.content.size = (pb_size_t)signed_encode_body(
+        minga_Version_fields, &version, body.content.bytes, sizeof(body.content.bytes));
+    put_record(minga_RecordKind_RECORD_VERSION, number, 1, &body);
+}
+
+/* Node 0 pushes a chunk of the tree. */
+static struct chunk_id push(const char *text, uint8_t tree)
+{
+    struct node *node = &net.nodes[0];
+    struct overlay_event event = now_event();
+    struct chunk_id id = {hash_of(HASH_CHUNK, bytes_of_text(text))};
+    struct overlay_spread spread = {id, {wiki(), tree_of(tree)}};
+
+    if (find_chunk(node, &id) == NULL) {
+        struct kept_chunk *chunk = &node->chunks[node->chunk_count++];
+
+        chunk->length_bytes = strlen(text);
+        memcpy(chunk->bytes, text, strlen(text));
+        chunk->id = id;
+    }
+    event.kind = OVERLAY_CHUNK_STORED;
+    event.chunk = id;
+    event.chunk_bytes = strlen(text);
+    overlay_step(node->overlay, &event, &node->effects);
+    perform(0);
+    event = now_event();
+    overlay_chunk_put(node->overlay, &event, ++last_token, &spread, &node->effects);
+    perform(0);
+    run_for(300);
+    cr_assert_eq(node->done[last_token].outcome, OVERLAY_OK);
+    return id;
+}
+
+static uint32_t count_holders(const struct chunk_id *chunk)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < net.node_count; i++) {
+        count += net.nodes[i].running && overlay_has_chunk(net.nodes[i].overlay, chunk) ? 1 : 0;
+    }
+    return count;
+}
+
+/* All sleep for most of it, which is cheap. */
+static void pass_hours(uint64_t hours)
+{
+    net.now_ms += hours * HOUR_MS - 15 * MINUTE_MS;
+    run_for(15 * MINUTE_MS);
+}
+
+static void restart_all(void)
+{
+    for (uint32_t i = 0; i < net.node_count; i++) {
+        kill_node(i, false);
+    }
+    for (uint32_t i = 0; i < net.node_count; i++) {
+        start_node(i);
+    }
+    run_for(5000);
+}
+
+Test(collect, what_is_current_fallback_or_pushed_since_stays_and_the_rest_goes)
+{
+    struct chunk_id only[6];
+    struct chunk_id shared;
+
+    make_members(NODES);
+    run_for(3000);
+    for (uint8_t i = 1; i <= 5; i++) {
+        char text[32];
+
+        snprintf(text, sizeof(text), "version %u", i);
+        only[i] = push(text, i);
+        shared = push("in all of them", i);
+        put_version(i, i);
+    }
+    put_service(1, 3, 2, false);
+    pass_hours(2);
+    for (uint8_t i = 2; i <= 5; i++) {
+        cr_assert_geq(count_holders(&only[i]), CHUNK_COPIES, "version %u", i);
+    }
+    pass_hours(24); /* nobody has ever seen version 1 in use */
+    cr_assert_eq(count_holders(&only[1]), 0);
+    put_service(2, 4, 3, false);
+    pass_hours(14);
+    cr_assert_eq(count_holders(&only[2]), 0);
+    for (uint8_t i = 3; i <= 5; i++) {
+        cr_assert_geq(count_holders(&only[i]), CHUNK_COPIES, "version %u", i);
+    }
+    cr_assert_geq(count_holders(&shared), CHUNK_COPIES);
+    end_network();
+}
+
+Test(collect, a_removed_service_goes_also_after_a_restart)
+{
+    struct chunk_id chunk;
+
+    make_members(NODES);
+    run_for(3000);
+    chunk = push("to be removed", 1);
+    put_version(1, 1);
+    put_service(1, 1, 0, false);
+    run_for(10 * MINUTE_MS);
+    put_service(2, 1, 0, true);
+    restart_all();
+    cr_assert_geq(count_holders(&chunk), CHUNK_COPIES);
+    pass_hours(2);
+    pass_hours(8);
+    cr_assert_eq(count_holders(&chunk), 0);
+    end_network();
+}
+
+Test(collect, a_push_under_way_keeps_what_it_needs_of_a_service_that_was_removed)
+{
+    struct chunk_id chunk;
+
+    make_members(NODES);
+    run_for(3000);
+    chunk = push("removed and pushed again", 1);
+    put_version(1, 1);
+    put_service(1, 1, 0, false);
+    run_for(3 * MINUTE_MS);
+    put_service(2, 1, 0, true);
+    for (uint32_t i = 0; i < 12; i++) {
+        pass_hours(1);
+        (void)push("removed and pushed again", 1);
+        cr_assert_geq(count_holders(&chunk), CHUNK_COPIES, "after %u hours", i + 1);
+    }
+    end_network();
+}
+
+Test(collect, what_was_dropped_can_be_pushed_again_at_once)
+{
+    struct chunk_id chunk;
+
+    make_members(NODES);
+    run_for(3000);
+    chunk = push("comes back", 1);
+    put_version(1, 1);
+    put_service(1, 1, 0, false);
+    run_for(10 * MINUTE_MS);
+    put_service(2, 1, 0, true);
+    pass_hours(9);
+    cr_assert_eq(count_holders(&chunk), 0);
+    (void)push("comes back", 1);
+    cr_assert_geq(count_holders(&chunk), CHUNK_COPIES);
+    put_service(3, 1, 0, false);
+    pass_hours(9);
+    cr_assert_geq(count_holders(&chunk), CHUNK_COPIES);
+    end_network();
+}
+
+Test(collect, a_push_that_failed_is_gone_after_a_day_and_one_in_a_split_is_not)
+{
+    struct chunk_id chunk;
+
+    make_members(NODES);
+    run_for(3000);
+    chunk = push("never finished", 1);
+    for (uint32_t i = 1; i < 4; i++) {
+        net.nodes[i].side = 1; /* three of five are out of sight: silence proves nothing */
+    }
+    pass_hours(26);
+    cr_assert(overlay_has_chunk(net.nodes[0].overlay, &chunk));
+    for (uint32_t i = 1; i < 4; i++) {
+        net.nodes[i].side = 0;
+    }
+    run_for(5 * MINUTE_MS);
+    for (uint32_t i = 0; i < 4; i++) {
+        pass_hours(7);
+    }
+    cr_assert_eq(count_holders(&chunk), 0);
+    end_network();
+}
