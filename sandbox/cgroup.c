@@ -160,6 +160,13 @@ static int limit_parent(struct cgroups *cgroups, const struct sandbox_limits *co
     return r;
 }
 
+void cgroups_weigh(struct cgroups *cgroups, uint32_t weight_percent)
+{
+    if (cgroups->backend != NULL && weight_percent >= 1) {
+        cgroups->backend->weigh(cgroups, weight_percent);
+    }
+}
+
 int cgroups_limit_parent(struct cgroups *cgroups, const struct sandbox_limits *limits,
                          struct err *err)
 {

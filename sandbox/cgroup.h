@@ -90,6 +90,11 @@ int cgroups_limit_parent(struct cgroups *cgroups, const struct sandbox_limits *l
                          struct err *err);
 int cgroup_limit(struct cgroups *cgroups, const struct cgroup_name *name,
                  const struct sandbox_limits *limits, struct err *err);
+/*
+ * When processor or disks are short, all replicas together weigh so much of what another group
+ * does: the machine's owner comes first. A courtesy: kernels that cannot do it are fine.
+ */
+void cgroups_weigh(struct cgroups *cgroups, uint32_t weight_percent);
 /* Removes the parent. Returns 0, also if there is none; -EBUSY while a replica's group is left. */
 int cgroups_remove_parent(struct cgroups *cgroups, struct err *err);
 /*
