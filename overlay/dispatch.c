@@ -26,6 +26,9 @@ static const struct message_row message_rows[] = {
     {minga_Message_hello_tag, DOOR_STRANGER, peer_on_hello},
     {minga_Message_join_tag, DOOR_STRANGER, joining_on_join},
     {minga_Message_vouchers_tag, DOOR_STRANGER, chain_on_vouchers},
+    {minga_Message_dialled_tag, DOOR_STRANGER, reach_on_dialled},
+    {minga_Message_dial_back_tag, DOOR_MEMBER, reach_on_dial_back},
+    {minga_Message_relay_tag, DOOR_MEMBER, relaying_on_relay},
     {minga_Message_vouchers_ask_tag, DOOR_MEMBER, chain_on_ask},
     {minga_Message_who_tag, DOOR_MEMBER, contacts_on_who},
     {minga_Message_welcome_tag, DOOR_MEMBER, peer_on_welcome},
@@ -44,6 +47,7 @@ static const struct message_row message_rows[] = {
     {minga_Message_record_put_tag, DOOR_MEMBER, record_put_on_message},
     {minga_Message_record_copy_tag, DOOR_MEMBER, record_copy_on_message},
     {minga_Message_record_get_tag, DOOR_MEMBER, record_get_on_message},
+    {minga_Message_record_lost_tag, DOOR_MEMBER, record_lost_on_message},
     {minga_Message_chunk_offers_tag, DOOR_MEMBER, chunk_offers_on_message},
     {minga_Message_chunk_data_tag, DOOR_MEMBER, chunk_receive_on_data},
     {minga_Message_chunk_get_tag, DOOR_MEMBER, chunk_get_on_message},
@@ -86,11 +90,12 @@ static const struct request_row request_rows[] = {
     [REQUEST_CHUNK_DATA] = {chunk_put_on_reply, chunk_put_on_timeout},
     [REQUEST_CHUNK_GET] = {chunk_get_on_reply, chunk_get_on_timeout},
     [REQUEST_WHO] = {contacts_on_reply, NULL},
-    [REQUEST_FIND] = {search_on_reply, search_on_timeout},
     [REQUEST_CHUNK_OFFERS] = {chunk_offers_on_reply, chunk_offers_on_timeout},
     [REQUEST_SEEK] = {seeks_on_reply, seeks_on_timeout},
     [REQUEST_COMPARE] = {compare_on_reply, compare_on_timeout},
     [REQUEST_BROADCAST] = {ignore_reply, tell_on_timeout},
+    [REQUEST_DIAL_BACK] = {reach_on_reply, reach_on_timeout},
+    [REQUEST_RELAY] = {leaf_on_reply, leaf_on_timeout},
 };
 
 /* What is busy for long is not asked ten times a second. */
@@ -268,8 +273,7 @@ static void expire_one(struct overlay *overlay, struct request *request)
     requests_end(&overlay->requests, request);
 }
 
-/* Whose answer is it, when the question was asked twice? It is not measured any more. */
-static void note_missed(struct overlay *overlay, struct request *request)
+void dispatch_missed(struct overlay *overlay, struct request *request)
 {
     int index = membership_find(&overlay->membership, &request->to);
 
@@ -281,9 +285,10 @@ static void note_missed(struct overlay *overlay, struct request *request)
 
 static void repeat(struct overlay *overlay, struct request *request)
 {
+    bool has_way = request->has_way;
     minga_Message message;
 
-    note_missed(overlay, request);
+    dispatch_missed(overlay, request);
     if (request->busy_count == 0) {
         peer_unheard(overlay, &request->to);
     }
@@ -299,7 +304,7 @@ static void repeat(struct overlay *overlay, struct request *request)
         record_put_on_silence(overlay, request);
     }
     if (message_decode((struct bytes){request->bytes, request->length_bytes}, &message) == 0) {
-        if (request->reroute && !request->has_other && asks_other(overlay, request)) {
+        if (request->reroute && !has_way && !request->has_other && asks_other(overlay, request)) {
             peer_send(overlay, &request->other, &message, NULL);
         }
         peer_send(overlay, &request->to, &message, NULL);

@@ -18,14 +18,23 @@ uint64_t record_put_wake(const struct overlay *overlay);
 
 /* --- record_copy.c */
 bool record_owner_stands(const struct overlay *overlay, const struct public_key *owner);
-/* What others have durably: it stands at once. */
-void record_keep(struct overlay *overlay, const struct record *record);
+/* What others have durably: it stands at once. Returns false without room to wait for the disk. */
+bool record_keep(struct overlay *overlay, const struct record *record);
+/* It stands; is it on the disk, too? Written once more, the put is told. False without room. */
+bool record_store_again(struct overlay *overlay, const struct record *record, uint64_t put_number);
 /* NEWER: it will stand when it is durable; then the asker, or the put of that number (else 0), is
  * told. SAME, too, when it is being written. */
 enum record_merge record_store(struct overlay *overlay, const struct record *record,
                                const struct asker *asker, uint64_t put_number);
 void record_copy_on_message(struct overlay *overlay, const struct arrival *arrival);
 void record_copy_on_stored(struct overlay *overlay, uint64_t token, bool failed);
+
+/* --- record_lost.c */
+/* `comes` has come where `stands` stands: if it is another write with the same sequence, the
+ * owner's nodes are told of the one that is lost. */
+void record_lost_look(struct overlay *overlay, const struct record *stands,
+                      const struct record *comes);
+void record_lost_on_message(struct overlay *overlay, const struct arrival *arrival);
 
 /* --- record_get.c */
 void record_get_on_message(struct overlay *overlay, const struct arrival *arrival);

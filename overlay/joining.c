@@ -66,11 +66,6 @@ static void countersign(struct overlay *overlay, const struct asker *asker,
     answer_join(overlay, asker, "", membership_find(&overlay->membership, node), 0);
 }
 
-static bool may_go_on(const struct overlay *overlay, const minga_Join *join)
-{
-    return !join->relayed || (overlay->large && join->hops < JOIN_HOPS_MAX);
-}
-
 static void answer_busy(struct overlay *overlay, const struct asker *asker)
 {
     minga_Message message;
@@ -79,25 +74,56 @@ static void answer_busy(struct overlay *overlay, const struct asker *asker)
     peer_reply(overlay, asker, &message, NULL);
 }
 
+/* In a large community the way to that member is looked up with care, and is one step. */
+static bool may_go_on(const struct overlay *overlay, const minga_Join *join,
+                      const struct ring_key *key)
+{
+    return !join->relayed ||
+           (overlay->large && join->hops < JOIN_HOPS_MAX && !search_is_wanted(overlay, key));
+}
+
+static bool is_relayed(const struct overlay *overlay, const struct asker *asker)
+{
+    for (uint32_t i = 0; i < overlay->requests.top; i++) {
+        const struct request *request = &overlay->requests.list[i];
+
+        if (request->kind == REQUEST_JOIN_RELAY && request->asker.inbound == asker->inbound &&
+            request->asker.link == asker->link && request->asker.request == asker->request) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* One member counts the uses of an invitation: the one responsible for its key. */
 static void relay_join(struct overlay *overlay, const struct arrival *arrival,
                        const struct ring_key *key)
 {
     minga_Message message = *arrival->message;
-    struct node_id next;
+    bool looks_first = search_is_wanted(overlay, key);
+    struct node_id next = overlay->self;
     struct request *request;
 
-    if (!may_go_on(overlay, &message.kind.join) ||
-        !overlay->routing->next_hop(&overlay->router, key, &next)) {
+    if (looks_first && is_relayed(overlay, &arrival->asker)) {
+        return; /* it repeats, and the way is being looked up */
+    }
+    if (!may_go_on(overlay, &message.kind.join, key) ||
+        (!looks_first && !overlay->routing->next_hop(&overlay->router, key, &next))) {
         answer_busy(overlay, &arrival->asker);
         return;
     }
     message.kind.join.relayed = true;
     message.kind.join.hops++;
     request = peer_request(overlay, REQUEST_JOIN_RELAY, &next, &message, JOIN_CONTACT_MS);
-    if (request != NULL) {
-        request->repeat_ms = 0; /* the newcomer repeats */
-        request->asker = arrival->asker;
+    if (request == NULL) {
+        return;
+    }
+    request->repeat_ms = 0; /* the newcomer repeats */
+    request->asker = arrival->asker;
+    request->key = *key;
+    request->reroute = looks_first;
+    if (looks_first && !search_first(overlay, request)) {
+        requests_end(&overlay->requests, request);
     }
 }
 
@@ -173,8 +199,9 @@ void joining_on_join(struct overlay *overlay, const struct arrival *arrival)
         answer_join(overlay, &arrival->asker, "", index, link);
     } else if (index != MEMBER_NONE && ring_responsible(&overlay->ring, &key, overlay->now_ms)) {
         answer_join(overlay, &arrival->asker, "", index, link);
-    } else if (index == MEMBER_NONE && ring_responsible(&overlay->ring, &key, overlay->now_ms)) {
-        countersign(overlay, &arrival->asker, &request, &admission->node);
+    } else if (index == MEMBER_NONE && (ring_responsible(&overlay->ring, &key, overlay->now_ms) ||
+                                        (admission->uses_max == 0 && !chain_is_long(overlay)))) {
+        countersign(overlay, &arrival->asker, &request, &admission->node); /* nothing to count */
     } else {
         relay_join(overlay, arrival, &key);
     }
@@ -232,6 +259,57 @@ static void give_up(struct overlay *overlay, enum overlay_outcome outcome, const
     (void)effect_done(overlay, token, outcome, reason);
 }
 
+static uint64_t patience_ms(const struct join_state *join)
+{
+    return join->is_met ? JOIN_MS_MAX : JOIN_MS_MIN;
+}
+
+void joining_met(struct overlay *overlay, const struct node_id *node)
+{
+    struct join_state *join = &overlay->join;
+
+    for (uint32_t i = 0; join->active && i < join->contact_count; i++) {
+        join->is_met |= id_equal(&join->contacts[i].node.id, &node->id);
+    }
+}
+
+/* The next contact's turn; false when all had theirs, and the time is over. Many may join at once,
+ * one of few contacts be slow, or a busy machine give none of them any time for long. */
+static bool next_contact(struct overlay *overlay)
+{
+    struct join_state *join = &overlay->join;
+
+    join->contact++;
+    if (join->contact == join->contact_count && join->reason[0] == '\0' &&
+        overlay->now_ms - join->since_ms < patience_ms(join)) {
+        join->contact = 0;
+    }
+    return join->contact < join->contact_count;
+}
+
+static void end_refused(struct overlay *overlay)
+{
+    char reason[REASON_CHARS_MAX + 1];
+
+    memcpy(reason, overlay->join.reason, sizeof(reason)); /* it is forgotten with the rest */
+    give_up(overlay, OVERLAY_REFUSED, reason);
+}
+
+/* One contact may lie: only when all refuse, or do not answer, it is a refusal. The first is told. */
+static void refused_by_contact(struct overlay *overlay, const char *reason)
+{
+    struct join_state *join = &overlay->join;
+
+    if (join->reason[0] == '\0') {
+        (void)snprintf(join->reason, sizeof(join->reason), "%s", reason);
+    }
+    if (++join->contact < join->contact_count) {
+        ask_contact(overlay);
+    } else {
+        end_refused(overlay);
+    }
+}
+
 void joining_on_timeout(struct overlay *overlay, const struct request *request)
 {
     struct join_state *join = &overlay->join;
@@ -239,12 +317,10 @@ void joining_on_timeout(struct overlay *overlay, const struct request *request)
     if (!join->active || !id_equal(&request->to.id, &join->contacts[join->contact].node.id)) {
         return;
     }
-    join->contact++;
-    if (join->contact == join->contact_count && overlay->now_ms - join->since_ms < JOIN_MS_MIN) {
-        join->contact = 0; /* many join at once, or one of few contacts was slow */
-    }
-    if (join->contact < join->contact_count) {
+    if (next_contact(overlay)) {
         ask_contact(overlay);
+    } else if (join->reason[0] != '\0') {
+        end_refused(overlay);
     } else {
         give_up(overlay, OVERLAY_TIMED_OUT, "none of the members named in the token answered");
     }
@@ -365,13 +441,13 @@ void joining_on_reply(struct overlay *overlay, const struct request *request,
         return;
     }
     if (message->which_kind == minga_Message_refused_tag) {
-        give_up(overlay, OVERLAY_REFUSED, message->kind.refused.reason);
+        refused_by_contact(overlay, message->kind.refused.reason);
     } else if (message->which_kind != minga_Message_join_reply_tag) {
-        give_up(overlay, OVERLAY_REFUSED, "the member's answer makes no sense");
+        refused_by_contact(overlay, "the member's answer makes no sense");
     } else if (message->kind.join_reply.reason[0] != '\0') {
-        give_up(overlay, OVERLAY_REFUSED, message->kind.join_reply.reason);
+        refused_by_contact(overlay, message->kind.join_reply.reason);
     } else if (overlay->join.link == 0 && !take_admission(overlay, &message->kind.join_reply)) {
-        give_up(overlay, OVERLAY_REFUSED, "the member's admission does not verify");
+        refused_by_contact(overlay, "the member's admission does not verify");
     } else if (take_link(overlay, &message->kind.join_reply)) {
         ask_contact(overlay);
     } else {
@@ -402,6 +478,10 @@ void joining_synced(struct overlay *overlay, bool ok)
     struct node_id contact = join->contacts[join->contact].node;
     bool equal;
 
+    if (!ok && next_contact(overlay)) {
+        sync_start(overlay, &join->contacts[join->contact].node);
+        return;
+    }
     if (!ok) {
         give_up(overlay, OVERLAY_TIMED_OUT, "the contact stopped answering");
         return;
@@ -443,10 +523,19 @@ static bool is_alone(const struct overlay *overlay)
     return true;
 }
 
+void joining_place(struct overlay *overlay, bool in_ring)
+{
+    struct ring_event event = {.kind = in_ring ? RING_BEGIN : RING_LEAVE};
+
+    if (in_ring != (overlay->ring.phase == RING_OUT) || (in_ring && !overlay->may_begin)) {
+        return;
+    }
+    event.alone = is_alone(overlay);
+    place_event(overlay, &event);
+}
+
 void joining_begin(struct overlay *overlay)
 {
-    struct ring_event begin = {.kind = RING_BEGIN};
-
     overlay->phase = PHASE_MEMBER;
     overlay->started_ms = overlay->now_ms;
     overlay->heard_ms = overlay->now_ms;
@@ -457,10 +546,8 @@ void joining_begin(struct overlay *overlay)
     for (uint32_t i = 0; i < overlay->membership.count; i++) {
         gossip_refresh(overlay, (int)i);
     }
-    if (overlay->membership.list[overlay->self_index].view.state != MEMBER_EXPELLED) {
-        begin.alone = is_alone(overlay);
-        place_event(overlay, &begin);
-    }
+    overlay->may_begin = true;
+    joining_place(overlay, membership_in_ring(&overlay->membership.list[overlay->self_index]));
     dials_begin(overlay);
     overlay->sync_ms = overlay->now_ms + SYNC_MS;
     overlay->redial_ms = overlay->now_ms + REDIAL_MS;
@@ -483,6 +570,10 @@ int overlay_create(struct overlay *overlay, const struct overlay_event *now, str
         give_up(overlay, OVERLAY_FAILED, "");
         r = -EBADMSG;
     } else {
+        /* Nobody is there to tell whether it can be dialled. */
+        if (overlay->record.reachable == minga_Reachable_REACHABLE_NONE) {
+            overlay->record.reachable = minga_Reachable_REACHABLE_UNKNOWN;
+        }
         joining_begin(overlay);
         keep_membership(overlay, 0);
     }

@@ -285,7 +285,10 @@ void peer_hang_up(struct overlay *overlay, const struct node_id *node)
         overlay->membership.list[index].linked = false;
         overlay->membership.list[index].is_up = false;
         overlay->membership.list[index].is_broken = false;
-        overlay->membership.list[index].has_caller = false;
+        /* What a leaf has dialled itself is the better way. */
+        overlay->membership.list[index].has_caller =
+            overlay->membership.list[index].has_caller &&
+            membership_is_leaf(&overlay->membership.list[index]);
     }
     effect = effect_add(overlay, OVERLAY_HANG_UP);
     if (effect != NULL) {
@@ -297,7 +300,7 @@ void peer_on_link_up(struct overlay *overlay, const struct node_id *node)
 {
     int index = membership_find(&overlay->membership, node);
 
-    /* The greeting that opened the link may have been lost with an earlier attempt. */
+    joining_met(overlay, node);
     if (index == MEMBER_NONE && contact_look(overlay, node) == NULL) {
         return;
     }
@@ -306,7 +309,9 @@ void peer_on_link_up(struct overlay *overlay, const struct node_id *node)
         overlay->membership.list[index].is_broken = false;
         overlay->membership.list[index].is_refused = false;
     }
-    if (overlay->phase != PHASE_OUTSIDE) {
+    /* What opened the link lies in its queue, first of all, unless an earlier attempt took it along. */
+    if (overlay->phase != PHASE_OUTSIDE &&
+        (index == MEMBER_NONE || !overlay->membership.list[index].greeted)) {
         peer_greet(overlay, node);
     }
 }
@@ -324,13 +329,15 @@ void peer_on_link_lost(struct overlay *overlay, const struct node_id *node, bool
         return;
     }
     member = &overlay->membership.list[index];
+    /* Who refuses in a leaf's name is its relay. */
+    refused = refused && !membership_is_leaf(member);
     member->greeted = false;
     member->is_up = false;
     member->is_broken = true;
-    member->has_caller = false;
+    member->has_caller = member->has_caller && membership_is_leaf(member);
     member->is_refused = refused;
     dispatch_link_lost(overlay, node, refused);
-    if (!membership_in_ring(member)) {
+    if (!membership_is_up(member)) {
         if (member->linked) {
             peer_hang_up(overlay, node); /* dialled again in its turn, not by the transport */
         }
@@ -460,7 +467,7 @@ static void take_greeting(struct overlay *overlay, int index, struct bytes recor
     overlay->membership.list[index].is_large = digest->large;
     scale_hear(overlay, digest);
     if (peer_digest_differs(overlay, digest)) {
-        sync_want(overlay, index);
+        digests_differ(overlay, index);
     }
 }
 
@@ -469,10 +476,10 @@ static void note_dialled(struct overlay *overlay)
 {
     minga_NodeRecord *record = &overlay->record;
 
-    if (overlay->phase == PHASE_MEMBER && record->addresses_count > 0 &&
+    if (!overlay->reach.is_used && overlay->phase == PHASE_MEMBER && record->addresses_count > 0 &&
         record->reachable == minga_Reachable_REACHABLE_UNKNOWN) {
         record->reachable = minga_Reachable_REACHABLE_DIRECT;
-        gossip_describe(overlay, record->incarnation);
+        overlay->describe_ms = overlay->now_ms + DESCRIBE_MS;
     }
 }
 

@@ -211,8 +211,13 @@ static void fill_lost(const struct overlay *overlay, const struct member *member
     event->kind = RING_LOST;
     event->node = place_of_member(member);
     event->lost_ms = member->view.changed_ms;
-    /* One that left says itself that it answers no more; one whose addresses all refuse is none. */
+    /* One that left, or is a leaf now, says itself that it answers no more; one whose addresses all
+     * refuse is none. */
     event->is_gone = member->view.state == MEMBER_LEFT || member->refused;
+    if (membership_is_up(member)) {
+        event->is_gone = true;
+        event->lost_ms = overlay->now_ms;
+    }
     event->has_other = find_before(overlay, &event->other);
 }
 
@@ -354,7 +359,7 @@ static void compare_digests(struct overlay *overlay, int member, uint32_t digest
 
     /* The last bit: it covers a part of a large community only, and differs from a whole one. */
     if ((digest & 1) == (ours & 1) && digest != ours) {
-        sync_want(overlay, member);
+        digests_differ(overlay, member);
     }
 }
 

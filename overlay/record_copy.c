@@ -36,14 +36,6 @@ static void write_out(struct overlay *overlay, const struct record *record, uint
                  token);
 }
 
-void record_keep(struct overlay *overlay, const struct record *record)
-{
-    if (records_merge(&overlay->records, record) == RECORD_NEWER) {
-        write_out(overlay, record, 0);
-        tell(overlay, record);
-    }
-}
-
 /* Writes are done in order: the last one must be the one that is to stand. */
 static enum record_merge weigh(const struct overlay *overlay, const struct record *record)
 {
@@ -75,12 +67,70 @@ static struct pending_store *new_store(struct overlay *overlay)
     return NULL;
 }
 
+/* For a record that is not here yet. */
+static void make_room(struct overlay *overlay, const struct record *record)
+{
+    struct record_key forgotten;
+
+    if (records_find(&overlay->records, &record->key) == NULL &&
+        records_make_room(&overlay->records, overlay->wall_unix_s, &forgotten)) {
+        effect_store(overlay,
+                     &(struct overlay_blob){.kind = BLOB_RECORD,
+                                            .key = forgotten.service.id,
+                                            .number = forgotten.number},
+                     0);
+    }
+}
+
+bool record_keep(struct overlay *overlay, const struct record *record)
+{
+    const struct record *stands = records_find(&overlay->records, &record->key);
+    struct pending_store *store;
+
+    if (stands != NULL) {
+        record_lost_look(overlay, stands, record);
+    }
+    make_room(overlay, record);
+    if (records_weigh(&overlay->records, record) != RECORD_NEWER) {
+        return true;
+    }
+    store = new_store(overlay);
+    if (store == NULL) {
+        return false;
+    }
+    (void)records_merge(&overlay->records, record);
+    store->record = *record;
+    write_out(overlay, record, store->token);
+    tell(overlay, record);
+    return true;
+}
+
+bool record_store_again(struct overlay *overlay, const struct record *record, uint64_t put_number)
+{
+    struct pending_store *store = new_store(overlay);
+
+    if (store == NULL) {
+        return false;
+    }
+    store->put = put_number;
+    store->record = *record;
+    write_out(overlay, record, store->token);
+    return true;
+}
+
 enum record_merge record_store(struct overlay *overlay, const struct record *record,
                                const struct asker *asker, uint64_t put_number)
 {
-    enum record_merge merge = weigh(overlay, record);
-    struct pending_store *store = merge == RECORD_NEWER ? new_store(overlay) : NULL;
+    const struct record *stands = records_find(&overlay->records, &record->key);
+    struct pending_store *store;
+    enum record_merge merge;
 
+    if (stands != NULL) {
+        record_lost_look(overlay, stands, record);
+    }
+    make_room(overlay, record);
+    merge = weigh(overlay, record);
+    store = merge == RECORD_NEWER ? new_store(overlay) : NULL;
     if (merge != RECORD_NEWER) {
         return merge;
     }
@@ -143,8 +193,13 @@ void record_copy_on_stored(struct overlay *overlay, uint64_t token, bool failed)
             continue;
         }
         store->used = false;
-        if (!failed && records_merge(&overlay->records, &store->record) == RECORD_NEWER) {
-            tell(overlay, &store->record);
+        if (!failed) {
+            enum record_merge merge = records_merge(&overlay->records, &store->record);
+
+            failed = merge == RECORD_NO_ROOM; /* others were faster */
+            if (merge == RECORD_NEWER) {
+                tell(overlay, &store->record);
+            }
         }
         if (store->put != 0) {
             record_put_on_kept(overlay, store->put, failed);

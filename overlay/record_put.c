@@ -98,8 +98,9 @@ static void send_put(struct overlay *overlay, uint64_t token, const struct recor
     request->repeat_every_ms = COPIED_REPLY_MS;
     request->repeat_ms =
         overlay->now_ms + (uint64_t)(peer_is_self(overlay, &next) ? BUSY_MS : COPIED_REPLY_MS);
-    if (looks_first) {
-        search_first(overlay, request);
+    if (looks_first && !search_first(overlay, request)) {
+        requests_end(&overlay->requests, request);
+        (void)effect_done(overlay, token, OVERLAY_FULL, "too many look-ups are under way");
     }
 }
 
@@ -208,12 +209,12 @@ static void check_written(struct overlay *overlay, struct put *put)
 }
 
 /* Two disks at the same time: the own one, and that of the holder who answers soonest. */
-static void start_writing(struct overlay *overlay, struct put *put, bool is_stored)
+static void start_writing(struct overlay *overlay, struct put *put)
 {
     put->phase = PUT_WRITING;
-    put->is_stored = is_stored;
-    put->is_storing = !is_stored;
-    put->durable_count = is_stored;
+    put->is_stored = false;
+    put->is_storing = true;
+    put->durable_count = 0;
     find_holders(overlay, put);
     send_copies(overlay, put, 1, put->number);
     check_written(overlay, put);
@@ -223,7 +224,7 @@ static void start_storing(struct overlay *overlay, struct put *put)
 {
     switch (record_store(overlay, &put->record, NULL, put->number)) {
     case RECORD_NEWER:
-        start_writing(overlay, put, false);
+        start_writing(overlay, put);
         return;
     case RECORD_SAME: /* a copy of it is being stored: it is asked for again */
         give_back(overlay, put);
@@ -248,7 +249,11 @@ static void compare(struct overlay *overlay, struct put *put)
     if (!is_still_ours(overlay, put)) {
         give_back(overlay, put);
     } else if (stands != NULL && id_equal(&stands->hash, &put->record.hash)) {
-        start_writing(overlay, put, true);
+        if (record_store_again(overlay, &put->record, put->number)) {
+            start_writing(overlay, put);
+        } else {
+            give_back(overlay, put);
+        }
     } else if (put->record.sequence != sequence + 1) {
         (void)snprintf(reason, sizeof(reason), "another write came first (%llu stands)",
                        (unsigned long long)sequence);
@@ -460,8 +465,8 @@ static void on_read(struct overlay *overlay, struct put *put, const struct arriv
         record_open((struct bytes){arrival->message->kind.record_reply.record.bytes,
                                    arrival->message->kind.record_reply.record.size},
                     &record) == 0 &&
-        record_owner_stands(overlay, &record.owner)) {
-        record_keep(overlay, &record);
+        record_owner_stands(overlay, &record.owner) && !record_keep(overlay, &record)) {
+        give_back(overlay, put); /* without it nothing can be decided */
     }
     if (put->phase == PUT_READING && --put->waiting_count == 0) {
         compare(overlay, put);

@@ -7,7 +7,7 @@
 #include "base/hash.h"
 #include "overlay/signed.h"
 
-enum { KIND_SHIFT = 56 };
+enum { KIND_SHIFT = 56, DAY_S = 86400 };
 
 struct record_key record_key(const struct service_id *service, minga_RecordKind kind,
                              uint64_t number)
@@ -48,6 +48,7 @@ int record_open(struct bytes encoded, struct record *record_out)
     record_out->key = record_key(&service, body.kind, body.number);
     record_out->sequence = body.sequence;
     record_out->removed = body.removed;
+    record_out->written_unix_s = body.written_unix_s;
     record_out->hash = hash_of(HASH_RECORD, encoded);
     record_out->length_bytes = encoded.length_bytes;
     memcpy(record_out->bytes, encoded.data, encoded.length_bytes);
@@ -125,6 +126,77 @@ enum record_merge records_weigh(const struct records *records, const struct reco
         return record_compare(stands, record);
     }
     return records->count == RECORDS_MAX ? RECORD_NO_ROOM : RECORD_NEWER;
+}
+
+/* Of a removed service the versions are nobody's, either. */
+static bool is_dead(const struct records *records, const struct record *record)
+{
+    struct record_key key = record_key(&record->key.service, minga_RecordKind_RECORD_SERVICE, 0);
+    const struct record *service;
+
+    if (record->removed || record_kind(&record->key) == minga_RecordKind_RECORD_SERVICE) {
+        return record->removed;
+    }
+    service = records_find(records, &key);
+    return service != NULL && service->removed && service->written_unix_s >= record->written_unix_s;
+}
+
+/* A version goes with its service, and before it: without the tombstone it would seem alive. */
+static uint64_t dead_since(const struct records *records, const struct record *record)
+{
+    struct record_key key = record_key(&record->key.service, minga_RecordKind_RECORD_SERVICE, 0);
+    uint64_t removed_unix_s;
+
+    if (record->removed) {
+        return record->written_unix_s;
+    }
+    removed_unix_s = records_find(records, &key)->written_unix_s;
+    return removed_unix_s > 0 ? removed_unix_s - 1 : 0;
+}
+
+static void take_out(struct records *records, uint32_t place)
+{
+    uint16_t index = records->order[place];
+    uint16_t last = (uint16_t)(records->count - 1);
+
+    memmove(&records->order[place], &records->order[place + 1],
+            (records->count - place - 1) * sizeof(records->order[0]));
+    records->count--;
+    if (index == last) {
+        return;
+    }
+    records->list[index] = records->list[last];
+    for (uint32_t i = 0; i < records->count; i++) {
+        if (records->order[i] == last) {
+            records->order[i] = index;
+        }
+    }
+}
+
+bool records_make_room(struct records *records, uint64_t wall_unix_s,
+                       struct record_key *forgotten_out)
+{
+    const uint64_t age_s = (uint64_t)TOMBSTONE_DAYS_MIN * DAY_S;
+    uint64_t oldest_unix_s = wall_unix_s > age_s ? wall_unix_s - age_s : 0;
+    const struct record *found = NULL;
+
+    if (records->count < RECORDS_MAX) {
+        return false;
+    }
+    for (uint32_t i = 0; i < records->count; i++) {
+        const struct record *record = &records->list[i];
+
+        if (is_dead(records, record) && dead_since(records, record) < oldest_unix_s) {
+            oldest_unix_s = dead_since(records, record);
+            found = record;
+        }
+    }
+    if (found == NULL) {
+        return false;
+    }
+    *forgotten_out = found->key;
+    take_out(records, place_of(records, forgotten_out));
+    return true;
 }
 
 enum record_merge records_merge(struct records *records, const struct record *record)

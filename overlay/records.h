@@ -4,7 +4,11 @@
  * The local table of owners' records, sorted by (service, kind and number). Pure.
  *
  * Merge rule: the higher sequence stands; of two with equal sequence the one with the lower hash,
- * so that all holders choose alike. Tombstones stay.
+ * so that all holders choose alike.
+ *
+ * Tombstones stay: what was removed is not brought back by a holder that was away. Only a full
+ * table forgets, for a new record, what was removed longest ago, and never before
+ * TOMBSTONE_DAYS_MIN: a holder that was away for longer may bring that back, to be removed again.
  */
 #include <stdbool.h>
 
@@ -14,7 +18,10 @@
 #include "base/limits.h"
 #include "overlay/protocol.pb.h"
 
-enum { RECORD_BYTES_MAX = 3328 }; /* encoded Signed{Record} */
+enum {
+    RECORD_BYTES_MAX = 3328, /* encoded Signed{Record} */
+    TOMBSTONE_DAYS_MIN = 90,
+};
 
 struct record_key {
     struct service_id service;
@@ -27,6 +34,7 @@ struct record {
     uint64_t sequence;
     struct id hash;
     bool removed;
+    uint64_t written_unix_s; /* as its owner says */
     size_t length_bytes;
     uint8_t bytes[RECORD_BYTES_MAX];
 };
@@ -55,5 +63,9 @@ const struct record *records_next(const struct records *records, const struct re
 enum record_merge records_weigh(const struct records *records, const struct record *record);
 /* Of two versions of one record: NEWER when `comes` is to stand. */
 enum record_merge record_compare(const struct record *stands, const struct record *comes);
+/* In a full table: forgets the tombstone, or the version of a removed service, that is oldest by
+ * now, and says which. False when none is old enough, or there is room anyway. */
+bool records_make_room(struct records *records, uint64_t wall_unix_s,
+                       struct record_key *forgotten_out);
 /* Keeps it if it is newer than what stands. */
 enum record_merge records_merge(struct records *records, const struct record *record);

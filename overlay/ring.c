@@ -216,6 +216,9 @@ static void on_leave(struct ring *ring)
     ring->lease_ms = 0;
     ring->has_arc = false;
     ring->has_newcomer = false;
+    ring->is_handed = false;
+    ring->lost_ms = 0;
+    ring->lapsed_ms = 0;
 }
 
 /* Is it on us to begin the ring? When nobody is there, or all are waiting to join: then the one
@@ -303,20 +306,23 @@ static void on_lost(struct ring *ring, const struct ring_event *event, struct ri
 
 /* A handover gives (from, self]. The node that our arc began at may have a lease that we granted,
  * or have granted one itself: then it still begins there. And what we hold by a lease of another
- * ring, which this one merges with, is not enlarged. */
+ * ring, which this one merges with, is not enlarged.
+ *
+ * Without a lease we know nothing any more of whoever stands there: our arc was somebody else's, who
+ * has granted that one leases, and heard from it where its own arc begins. */
 static void take_arc(struct ring *ring, const struct ring_event *event)
 {
-    const struct ring_node *from = &event->answer.other;
-    bool has_arc = ring->predecessor_count > 0;
+    struct ring_node from = event->answer.other;
+    bool is_leased = ring_is_leased(ring, event->now_ms);
 
-    if (has_arc && !ring_between(from, &ring->predecessors[0], &ring->self) &&
-        (ring_is_leased(ring, event->now_ms) ||
-         event->now_ms < ring->granted_ms + ring_grant_ms(ring->paces))) {
-        return;
+    if (ring->predecessor_count > 0 && !ring_between(&from, &ring->predecessors[0], &ring->self) &&
+        (is_leased || event->now_ms < ring->granted_ms + ring_grant_ms(ring->paces))) {
+        if (is_leased) {
+            return;
+        }
+        from = ring->predecessors[0];
     }
-    if (!has_arc || !ring_same(from, &ring->predecessors[0])) {
-        keeper_begin_at(ring, from, event->now_ms);
-    }
+    keeper_begin_at(ring, &from, event->now_ms);
 }
 
 static void on_granted(struct ring *ring, const struct ring_event *event)

@@ -144,6 +144,11 @@ static bool is_fresh_close_before(const struct seek *seek, const struct seek_nod
     return node->state == SEEK_FRESH && is_close_before(seek, node);
 }
 
+static bool is_gone_close_behind(const struct seek *seek, const struct seek_node *node)
+{
+    return node->state == SEEK_GONE && within(seek, node->behind, PLAUSIBLE_GAPS);
+}
+
 static bool has_answered(const struct seek *seek, const struct seek_node *node)
 {
     (void)seek;
@@ -257,11 +262,20 @@ static void ask(struct seek *seek, int place, uint64_t now_ms, struct seek_effec
     effects->asks[effects->ask_count++] = node->node;
 }
 
+/* So many were asked that only time can help: without an owner, everyone in turn would be. */
+static bool is_spent(const struct seek *seek)
+{
+    return seek->witness_count > 0 && seek->ask_count >= seek->ask_count_max;
+}
+
 static void go_on(struct seek *seek, uint64_t now_ms, struct seek_effects *effects)
 {
     bool careful = seek->witness_count > 0;
     uint32_t parallel = careful ? SEEK_PARALLEL_MAX : 1;
 
+    if (is_spent(seek)) {
+        return;
+    }
     for (uint32_t count = awaited(seek); count < parallel; count++) {
         int next = careful ? next_careful(seek) : next_plain(seek);
 
@@ -316,7 +330,6 @@ static bool conclude(struct seek *seek, uint64_t now_ms, struct seek_effects *ef
 {
     int claim = nearest(seek, BEHIND, claims);
     bool careful = seek->witness_count > 0;
-    bool is_spent = seek->ask_count == SEEK_ASKS_MAX;
 
     if (now_ms >= seek->deadline_ms) {
         finish(seek, claim, effects);
@@ -327,7 +340,7 @@ static bool conclude(struct seek *seek, uint64_t now_ms, struct seek_effects *ef
                within(seek, seek->nodes[claim].behind, PLAUSIBLE_GAPS)) {
         finish(seek, claim, effects);
     } else if (careful && claim != NONE && awaited(seek) == 0 &&
-               (is_spent || next_careful(seek) == NONE)) {
+               (is_spent(seek) || next_careful(seek) == NONE)) {
         finish(seek, claim, effects);
     }
     return effects->done;
@@ -371,6 +384,7 @@ static void on_start(struct seek *seek, const struct seek_event *event,
     seek->key = event->key;
     seek->witness_count = event->witness_count;
     seek->deadline_ms = event->now_ms + SEEK_DEADLINE_MS;
+    seek->ask_count_max = SEEK_SEARCH_ASKS;
     seek->retry_every_ms = SEEK_RETRY_MS;
     seek->retry_ms = event->now_ms + SEEK_RETRY_MS;
     neighbourhood_of(event->router->ring, &near);
@@ -451,6 +465,22 @@ static void on_due(struct seek *seek, uint64_t now_ms, struct seek_effects *effe
     }
 }
 
+/* Of the silent ones those that may own the key: what they were asked may have been lost, all on
+ * one link that was broken. */
+static void doubt_silence(struct seek *seek, int behind)
+{
+    for (uint32_t i = 0; i < SEEK_PARALLEL_MAX; i++) {
+        int place = nearest(seek, BEHIND, is_gone_close_behind);
+
+        if (place == NONE ||
+            (behind != NONE && seek->nodes[behind].behind < seek->nodes[place].behind)) {
+            return;
+        }
+        seek->nodes[place].state = SEEK_FRESH;
+        seek->nodes[place].tries = SEEK_TRIES - 2; /* asked twice at most */
+    }
+}
+
 /* Nobody is left: the arc may be changing hands, or what was said has become old. Asks those
  * nearest on both sides again; when all were silent, everyone anew. */
 static void retry(struct seek *seek, uint64_t now_ms, struct seek_effects *effects)
@@ -462,6 +492,9 @@ static void retry(struct seek *seek, uint64_t now_ms, struct seek_effects *effec
         seek->retry_every_ms = SEEK_RETRY_MS_MAX;
     }
     seek->retry_ms = now_ms + seek->retry_every_ms;
+    if (seek->ask_count_max < seek->ask_count + SEEK_RETRY_ASKS) {
+        seek->ask_count_max = seek->ask_count + SEEK_RETRY_ASKS;
+    }
     for (uint32_t i = 0; i < seek->node_count; i++) {
         struct seek_node *node = &seek->nodes[i];
 
@@ -470,6 +503,7 @@ static void retry(struct seek *seek, uint64_t now_ms, struct seek_effects *effec
             node->tries = 0;
         }
     }
+    doubt_silence(seek, places[0]);
     for (uint32_t i = 0; i < 2; i++) {
         if (places[i] != NONE && (i == 0 || places[1] != places[0])) {
             seek->nodes[places[i]].tries = 0;

@@ -30,7 +30,9 @@ enum {
     SEEK_CONTACTS_UPKEEP = 2, /* the same, where it is for fingers only */
     SEEK_WITNESSES = 6,       /* good against one liar in five */
     SEEK_NODES_MAX = 96,      /* remembered in one look-up */
-    SEEK_ASKS_MAX = 64,       /* sent in one look-up */
+    SEEK_ASKS_MAX = 112,      /* sent in one look-up */
+    SEEK_SEARCH_ASKS = 64,    /* of these, before time must help; the rest is for asking again */
+    SEEK_RETRY_ASKS = 8,      /* each time */
     SEEK_PARALLEL_MAX = 3,    /* answers awaited in a careful look-up */
     SEEK_EFFECTS_MAX = 8,     /* of one kind in one step */
     SEEK_TRIES = 3,           /* of one node */
@@ -108,6 +110,7 @@ struct seek {
     uint64_t retry_ms;
     uint32_t retry_every_ms;
     uint32_t ask_count;
+    uint32_t ask_count_max; /* careful: of the search until the next retry */
     uint32_t node_count;
     struct seek_node nodes[SEEK_NODES_MAX];
     /* the result */

@@ -17,6 +17,7 @@
 #include "overlay/lists.h"
 #include "overlay/membership.h"
 #include "overlay/message.h"
+#include "overlay/reach.h"
 #include "overlay/records.h"
 #include "overlay/repair.h"
 #include "overlay/requests.h"
@@ -38,16 +39,20 @@ enum {
     BUSY_DOUBLINGS_MAX = 4, /* ... and so on */
     JOIN_CONTACT_MS = 2500, /* one contact's time to answer a JOIN */
     JOIN_MS_MIN = 6000,     /* before that, the contacts are asked once more */
+    JOIN_MS_MAX = 25000,    /* the same where one of them is there: it has too much to do */
     JOIN_REPEAT_MS = 1000,
     JOIN_PASSES_MAX = 8, /* over the membership, until all admissions are vouched for */
     SYNC_PAGE_MS = 2000,
-    SYNC_PAUSE_MS = 50,        /* between two sessions */
-    SYNC_HASTY_MS = 60000,     /* rounds follow fast for so long after a change of the ring ... */
-    SYNC_QUIET_MS = 30000,     /* ... and at this distance later */
-    SYNC_FAR_EVERY = 16,       /* one round in so many goes to anybody */
-    SYNC_PAGES_MAX = 1024,     /* of one session */
-    SYNC_NEXT = RECORD_COPIES, /* successors to compare with in a large community */
-    SYNC_ITEMS_MAX = 16,       /* items sent for one page */
+    SYNC_PAUSE_MS = 50,         /* between two sessions */
+    NEWS_MS = 100,              /* so long after news others may not have heard them yet ... */
+    DIFFER_MS_MAX = 500,       /* ... but after this a difference is one */
+    DESCRIBE_MS = 2000,         /* until others hear that we are reached directly */
+    SYNC_HASTY_MS = 60000,      /* rounds follow fast for so long after a change of the ring ... */
+    SYNC_QUIET_MS = 30000,      /* ... and at this distance later */
+    SYNC_FAR_EVERY = 16,        /* one round in so many goes to anybody */
+    SYNC_PAGES_MAX = 1024,      /* of one session */
+    SYNC_NEXT = RECORD_COPIES,  /* successors to compare with in a large community */
+    SYNC_ITEMS_MAX = 16,        /* items sent for one page */
     GOODBYE_MS = 1000,
     KEEP_AGAIN_MS = 1000, /* after a failed write of what must not be forgotten */
     KEEP_MS_MAX = 15000,  /* a join waits for its disk */
@@ -57,6 +62,8 @@ enum {
     IDLE_LINK_MS = 60000,
     STORES_MAX = LIMIT(128, 6), /* waiting to be durable */
     SETTLED_MAX = 2 * RECORD_COPIES,
+    LOST_WRITES_MAX = 8,
+    LOST_TOLD_MAX = 4, /* nodes of one owner */
     SEEN_ASKS_MAX = LIMIT(256, 32),
     CACHED_ANSWERS_MAX = LIMIT(64, 8),
     PUTS_MAX = LIMIT(64, 2),
@@ -71,8 +78,9 @@ enum {
     NAMED_MAX = 16,
     LOCATED_MAX = 64,
     SEEKS_MAX = LIMIT(16, 3), /* look-ups under way */
-    LATELY_MS = 30000,        /* who was heard, or sent to, since then is told of changes */
-    FORWARD_COUNT = 2,        /* ring neighbours who are passed news of another one */
+    SEEKS_WAITING_MAX = LIMIT(512, 8),
+    LATELY_MS = 30000, /* who was heard, or sent to, since then is told of changes */
+    FORWARD_COUNT = 2, /* ring neighbours who are passed news of another one */
     JOIN_HOPS_MAX = ROUTE_HOPS_MAX,
     NEAR_SORTED_MAX = 32,
 };
@@ -92,7 +100,9 @@ struct join_state {
     bool active;
     uint64_t token;
     uint64_t since_ms;
-    uint32_t contact; /* being asked */
+    bool is_met;                       /* a link to one of the contacts was up */
+    char reason[REASON_CHARS_MAX + 1]; /* of the first that refused */
+    uint32_t contact;                  /* being asked */
     uint32_t contact_count;
     struct overlay_peer contacts[TOKEN_MEMBERS_MAX];
     uint32_t passes;
@@ -185,6 +195,13 @@ struct settled { /* see settled.c */
     uint64_t term;
     uint32_t count;
     struct node_id nodes[SETTLED_MAX];
+};
+
+struct lost_writes { /* see record_lost.c */
+    uint32_t count;
+    struct overlay_lost list[LOST_WRITES_MAX];
+    uint32_t told_next;
+    struct id told[LOST_WRITES_MAX]; /* hashes that others were told of */
 };
 
 struct get {
@@ -285,6 +302,7 @@ struct overlay {
     struct overlay_effects *effects;
 
     bool started;
+    bool may_begin; /* on the ring, unless it is a leaf */
     enum community_phase phase;
     struct public_key community;
     char community_name[NAME_CHARS_MAX + 1];
@@ -308,7 +326,9 @@ struct overlay {
     uint64_t contacts_ms;
     struct located located[LOCATED_MAX];
     struct seek_run seeks[SEEKS_MAX];
-    uint64_t place_ms; /* the own place is not looked up before */
+    uint32_t seek_wait_count;
+    struct seek_wait seek_waits[SEEKS_WAITING_MAX]; /* first come, first served */
+    uint64_t place_ms;                              /* the own place is not looked up before */
     struct fingers fingers;
     struct locations locations;
     uint32_t named_count; /* unknown ones that the present message names */
@@ -320,6 +340,9 @@ struct overlay {
     struct random random;
     struct links links;
     struct requests requests;
+    struct reach reach;
+    struct leaf leaf;
+    struct relaying relaying;
     struct detector detector;
     struct ring ring;
     bool had_arc;
@@ -342,6 +365,10 @@ struct overlay {
     struct sync_session sync;
     bool sync_wanted[MEMBERS_MAX];
     uint32_t sync_wanted_count;
+    uint64_t news_digest;   /* of the membership at the last step */
+    uint64_t news_ms;       /* since then */
+    uint64_t differ_ms;     /* the last difference that was looked into */
+    uint64_t describe_ms;   /* the own record has changed, and is told then; 0: it has not */
     uint64_t sync_ms;       /* next random round */
     uint64_t sync_next_ms;  /* no session before */
     uint64_t sync_hasty_ms; /* rounds follow fast until then */
@@ -364,6 +391,7 @@ struct overlay {
     uint32_t spreading_count; /* of puts */
     struct put puts[PUTS_MAX];
     struct settled settled;
+    struct lost_writes lost;
     struct get gets[GETS_MAX];
     struct chunk_put chunk_puts[CHUNK_PUTS_MAX];
     uint32_t chunk_get_count;
@@ -441,6 +469,8 @@ void dispatch_expire(struct overlay *overlay);
 void dispatch_gone(struct overlay *overlay, const struct node_id *node);
 /* A node that did not know us does now: what it was asked before is asked again at once. */
 void dispatch_welcomed(struct overlay *overlay, const struct node_id *node);
+/* It is asked again. Whose is the answer then? It is not measured any more. */
+void dispatch_missed(struct overlay *overlay, struct request *request);
 /* Ends what was under way on a broken link and is not repeated. */
 void dispatch_link_lost(struct overlay *overlay, const struct node_id *node, bool refused);
 
@@ -483,8 +513,12 @@ void joining_on_timeout(struct overlay *overlay, const struct request *request);
 void joining_on_relay_reply(struct overlay *overlay, const struct request *request,
                             const struct arrival *arrival);
 void joining_synced(struct overlay *overlay, bool ok);
+/* A link is up: is it a contact's? */
+void joining_met(struct overlay *overlay, const struct node_id *node);
 /* Takes over a community's signed record if it verifies. */
 bool joining_take_community(struct overlay *overlay, struct bytes encoded);
+/* Takes this node's place on the ring, or gives it up. */
+void joining_place(struct overlay *overlay, bool in_ring);
 /* Starts to act as a member: ring, dials. */
 void joining_begin(struct overlay *overlay);
 
@@ -530,8 +564,6 @@ void asks_on_timeout(struct overlay *overlay, const struct request *request);
 /* Whom else to ask at the first repetition of a routed question; the first answer counts. */
 bool asks_other(struct overlay *overlay, struct request *request);
 bool asks_reroute(struct overlay *overlay, struct request *request);
-/* A lookup on behalf of an operation here; NULL: too many requests. */
-struct request *asks_start_lookup(struct overlay *overlay, const struct ring_key *key);
 /* Sends a message for a key one hop on. */
 void asks_relay(struct overlay *overlay, const struct arrival *arrival, enum request_kind kind,
                 const struct ring_key *key, minga_Message *message);
@@ -577,6 +609,7 @@ void chunk_get_tick(struct overlay *overlay);
 uint64_t chunk_get_wake(const struct overlay *overlay);
 
 #include "overlay/callers.h"
+#include "overlay/digests.h"
 #include "overlay/holding.h"
 #include "overlay/large.h"
 #include "overlay/storing.h"

@@ -228,9 +228,12 @@ void sync_on_reply(struct overlay *overlay, const struct request *request,
     struct sync_session *sync = &overlay->sync;
     const minga_SummaryReply *answer = &arrival->message->kind.summary_reply;
 
-    if (!sync->active || !id_equal(&request->to.id, &sync->peer.id) ||
-        arrival->message->which_kind != minga_Message_summary_reply_tag ||
+    if (!sync->active || !id_equal(&request->to.id, &sync->peer.id)) {
+        return;
+    }
+    if (arrival->message->which_kind != minga_Message_summary_reply_tag ||
         answer->section != sync->section) {
+        end_session(overlay, false); /* nonsense: nothing else would end it */
         return;
     }
     if (answer->has_digest) {
@@ -340,7 +343,7 @@ static void start_round(struct overlay *overlay)
             index = MEMBER_NONE; /* whoever has some will ask */
         }
     }
-    if (index != MEMBER_NONE && membership_in_ring(&overlay->membership.list[index])) {
+    if (index != MEMBER_NONE && membership_is_up(&overlay->membership.list[index])) {
         overlay->sync_next_ms = overlay->now_ms + SYNC_PAUSE_MS;
         start_at(overlay, &overlay->membership.list[index].view.node,
                  overlay->large ? minga_SyncSection_SYNC_EXPULSIONS
@@ -363,7 +366,7 @@ void sync_tick(struct overlay *overlay)
         return;
     }
     index = pick_wanted(overlay);
-    if (index != MEMBER_NONE && membership_in_ring(&overlay->membership.list[index])) {
+    if (index != MEMBER_NONE && membership_is_up(&overlay->membership.list[index])) {
         overlay->sync_next_ms = overlay->now_ms + SYNC_PAUSE_MS;
         sync_start(overlay, &overlay->membership.list[index].view.node);
     }

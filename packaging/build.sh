@@ -19,8 +19,9 @@ out=$(realpath "$out")
 
 version=$(sed -n 's/^CMAKE_PROJECT_VERSION:STATIC=//p' "$build/CMakeCache.txt")
 summary="volunteers' machines run services together, without a server"
-homepage=https://github.com/minga-community/minga
-maintainer="Minga <minga@localhost>"
+# Who answers for a package is who builds it; Debian's variables say so, else the last commit does.
+maintainer="$(git -C "$root" log -1 --format=%an) <$(git -C "$root" log -1 --format=%ae)>"
+[ -z "${DEBEMAIL:-}" ] || maintainer="${DEBFULLNAME:-Minga} <$DEBEMAIL>"
 # The last commit's time, or what the caller says; https://reproducible-builds.org/specs/source-date-epoch
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$root" log -1 --format=%ct)}
 export SOURCE_DATE_EPOCH
@@ -47,6 +48,7 @@ deb() {
     printf 'minga (%s) unstable; urgency=medium\n\n  * See docs/ and the history of the sources.\n\n -- %s  %s\n' \
         "$version" "$maintainer" "$(cat "$work/date")" |
         gzip -9n >"$tree/usr/share/doc/minga/changelog.gz"
+    install -D -m 644 "$here/debian/lintian-overrides" "$tree/usr/share/lintian/overrides/minga"
     # What the programs need is read from them.
     printf 'Source: minga\n\nPackage: minga\nArchitecture: any\n' >"$work/debian/control"
     depends=$(cd "$work" && find deb/usr/lib/minga -type f -print0 |
@@ -61,7 +63,6 @@ Depends: $depends, e2fsprogs, systemd
 Recommends: passt
 Section: net
 Priority: optional
-Homepage: $homepage
 Description: $summary
 $(sed 's/^/ /; s/^ $/ ./' "$here/description")
 CONTROL
@@ -89,7 +90,8 @@ Version: $version
 Release: 1
 Summary: ${summary^}
 License: GPL-3.0-or-later
-URL: $homepage
+Group: System Environment/Daemons
+Packager: $maintainer
 Requires: e2fsprogs, systemd
 Recommends: passt
 %description

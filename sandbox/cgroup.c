@@ -160,6 +160,19 @@ static int limit_parent(struct cgroups *cgroups, const struct sandbox_limits *co
     return r;
 }
 
+void cgroups_weigh(struct cgroups *cgroups, uint32_t weight_percent)
+{
+    if (cgroups->backend != NULL && weight_percent >= 1) {
+        cgroups->backend->weigh(cgroups, weight_percent);
+    }
+}
+
+int cgroups_limit_parent(struct cgroups *cgroups, const struct sandbox_limits *limits,
+                         struct err *err)
+{
+    return limit_parent(cgroups, limits, err);
+}
+
 int cgroups_make_parent(struct cgroups *cgroups, const struct sandbox_limits *contribution,
                         struct err *err)
 {
@@ -280,6 +293,15 @@ int cgroup_create(struct cgroups *cgroups, const struct cgroup_name *name,
         (void)cgroup_remove(cgroups, name, &ignored);
     }
     return r;
+}
+
+int cgroup_limit(struct cgroups *cgroups, const struct cgroup_name *name,
+                 const struct sandbox_limits *limits, struct err *err)
+{
+    char group[CGROUP_PATH_BYTES_MAX];
+
+    path_of(cgroups, name, NULL, group);
+    return cgroups->backend->set_limits(cgroups, group, limits, err);
 }
 
 int cgroup_attach(struct cgroups *cgroups, const struct cgroup_name *name, enum cgroup_part part,

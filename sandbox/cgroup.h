@@ -82,6 +82,19 @@ struct cgroup_ability cgroups_ability(const struct cgroups *cgroups);
  */
 int cgroups_make_parent(struct cgroups *cgroups, const struct sandbox_limits *contribution,
                         struct err *err);
+/*
+ * The same for the parent that is made, and for a replica's group: other limits from now on. On v1
+ * a group's cpu must not exceed its parent's: lower the replicas' first, raise the parent's first.
+ */
+int cgroups_limit_parent(struct cgroups *cgroups, const struct sandbox_limits *limits,
+                         struct err *err);
+int cgroup_limit(struct cgroups *cgroups, const struct cgroup_name *name,
+                 const struct sandbox_limits *limits, struct err *err);
+/*
+ * When processor or disks are short, all replicas together weigh so much of what another group
+ * does: the machine's owner comes first. A courtesy: kernels that cannot do it are fine.
+ */
+void cgroups_weigh(struct cgroups *cgroups, uint32_t weight_percent);
 /* Removes the parent. Returns 0, also if there is none; -EBUSY while a replica's group is left. */
 int cgroups_remove_parent(struct cgroups *cgroups, struct err *err);
 /*

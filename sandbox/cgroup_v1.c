@@ -44,6 +44,17 @@ static int v1_prepare_parent(struct cgroups *cgroups, struct err *err)
     return 0;
 }
 
+static void v1_weigh(struct cgroups *cgroups, uint32_t weight_percent)
+{
+    enum { OTHERS = 1024, LEAST = 2 };
+    uint64_t shares = (uint64_t)OTHERS * weight_percent / 100;
+
+    if (cgroups->ability.cpu) {
+        (void)cgroup_put_number(cgroup_base(cgroups, CGROUP_CPU), cgroups->parent, "cpu.shares",
+                                shares < LEAST ? LEAST : shares);
+    }
+}
+
 static int v1_prepare_replica(struct cgroups *cgroups, const char *group, struct err *err)
 {
     (void)cgroups;
@@ -64,6 +75,9 @@ static int set_cpu(int base_fd, const char *group, uint64_t cpu_permille, struct
      * the period of a group that is in use without need. */
     r = cgroup_get_number(base_fd, group, "cpu.cfs_period_us", &present_us);
     if (r == 0 && present_us != period_us) {
+        /* Without a quota meanwhile: with the old one the new period could be more than the
+         * parent has. */
+        (void)cgroup_put(base_fd, group, "cpu.cfs_quota_us", "-1");
         r = cgroup_put_number(base_fd, group, "cpu.cfs_period_us", period_us);
     }
     if (r < 0) {
@@ -260,6 +274,7 @@ const struct cgroup_backend cgroup_v1 = {
     .prepare_parent = v1_prepare_parent,
     .prepare_replica = v1_prepare_replica,
     .set_limits = v1_set_limits,
+    .weigh = v1_weigh,
     .freeze = v1_freeze,
     .kill = v1_kill,
     .stats = v1_stats,

@@ -16,10 +16,11 @@
  * minga-sandboxd on its end *before* the clone):
  *
  *     init                          minga-sandboxd
+ *                                   ATTACHED: once it has noted what a later one has to know, the
+ *                                   service may begin. Init finds it in the socket as a rule
  *     FORKED, sent by the service's future process itself, after it has entered the replica's
  *     `service` group through INIT_FD_ENTRIES; its credentials carry the pid, translated into the
  *     receiver's pid namespace
- *                                   ATTACHED: it may go on
  *     STARTED or REFUSED(reason)    once, after execve worked or something failed. After REFUSED
  *                                   init exits
  *     HEALTH(healthy)               whenever it changes; before the first it is unknown

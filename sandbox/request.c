@@ -87,6 +87,10 @@ int helper_request_encode(const struct helper_request *request, uint8_t *bytes_o
         wire_put_u64(&wire, request->offset);
         wire_put_u32(&wire, request->bytes_max);
         break;
+    case REQUEST_ALLOW:
+        wire_put_u64(&wire, request->cpu_permille);
+        wire_put_u64(&wire, request->memory_bytes);
+        break;
     case REQUEST_RENEW:
     case REQUEST_STOP:
     case REQUEST_FREEZE:
@@ -116,6 +120,10 @@ static void get_request(struct wire_reader *wire, struct helper_request *request
         request->offset = wire_u64(wire);
         request->bytes_max = wire_u32(wire);
         wire->failed = wire->failed || request->bytes_max > LOGS_WINDOW_BYTES_MAX;
+        break;
+    case REQUEST_ALLOW:
+        request->cpu_permille = wire_u64(wire);
+        request->memory_bytes = wire_u64(wire);
         break;
     case REQUEST_RENEW:
     case REQUEST_STOP:

@@ -11,7 +11,7 @@
 #include "sandbox/environment.h"
 
 enum {
-    HELPER_PROTOCOL_VERSION = 3,
+    HELPER_PROTOCOL_VERSION = 4,
     LOGS_WINDOW_BYTES_MAX = 16384, /* of one answer */
     HELPER_MESSAGE_BYTES_MAX = LOGS_WINDOW_BYTES_MAX + 1024,
 };
@@ -27,7 +27,8 @@ enum helper_request_kind {                    /* the values travel */
                            REQUEST_STATS = 7,
                            REQUEST_LIST = 8,
                            REQUEST_LOGS = 9,
-                           REQUEST_EXEC = 10, /* a way into the sandbox: see exec_protocol.h */
+                           REQUEST_EXEC = 10,  /* a way into the sandbox: see exec_protocol.h */
+                           REQUEST_ALLOW = 11, /* less than the contribution, or all of it again */
                            REQUEST_KIND_COUNT,
 };
 
@@ -37,6 +38,8 @@ struct helper_request {
     struct sandbox_spec spec; /* START; for the others only spec.key */
     uint64_t offset;          /* LOGS: of the first byte wanted, since the replica's start */
     uint32_t bytes_max;       /* LOGS: at most LOGS_WINDOW_BYTES_MAX */
+    uint64_t cpu_permille;    /* ALLOW: of all replicas together; more than was contributed */
+    uint64_t memory_bytes;    /* is no more than that */
 };
 
 enum helper_answer_kind {                   /* the values travel */

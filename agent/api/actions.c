@@ -28,20 +28,31 @@ static void simple(struct exchange *exchange, enum core_request_kind kind)
     exchange_request(exchange, &request, exchange_on_done, 0);
 }
 
+/* A time of a year at most; absent: 0. False: the exchange has failed. */
+static bool read_ms(struct exchange *exchange, const json_t *body, const char *key,
+                    uint64_t *ms_out)
+{
+    static const json_int_t year_ms = (json_int_t)366 * 24 * 3600 * 1000;
+    json_int_t ms = json_integer_value(json_object_get(body, key));
+
+    if (ms < 0 || ms > year_ms) {
+        exchange_fail(exchange, 400, key, "is negative, or more than a year", "");
+        return false;
+    }
+    *ms_out = (uint64_t)ms;
+    return true;
+}
+
 void handle_pause(struct exchange *exchange)
 {
     CLEANUP(cleanup_json) json_t *body = exchange_body(exchange);
     struct core_request request = {.kind = CORE_PAUSE};
-    json_int_t duration_ms = json_integer_value(json_object_get(body, "duration_ms"));
 
-    if (body == NULL) {
+    if (body == NULL || !read_ms(exchange, body, "duration_ms", &request.duration_ms) ||
+        !read_ms(exchange, body, "within_ms", &request.within_ms)) {
         return;
     }
-    if (duration_ms < 0) {
-        exchange_fail(exchange, 400, "duration_ms", "is negative", "");
-        return;
-    }
-    request.duration_ms = (uint64_t)duration_ms;
+    request.at_once = json_is_true(json_object_get(body, "now"));
     exchange_request(exchange, &request, exchange_on_done, 0);
 }
 
@@ -52,7 +63,12 @@ void handle_resume(struct exchange *exchange)
 
 void handle_drain(struct exchange *exchange)
 {
-    simple(exchange, CORE_DRAIN);
+    CLEANUP(cleanup_json) json_t *body = exchange_body(exchange);
+    struct core_request request = {.kind = CORE_DRAIN};
+
+    if (body != NULL && read_ms(exchange, body, "within_ms", &request.within_ms)) {
+        exchange_request(exchange, &request, exchange_on_done, 0);
+    }
 }
 
 /* ------------------------------------------------------------------ membership */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "agent/api/documents.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -223,6 +224,52 @@ static json_t *own_replicas(const struct core *core, struct document_time time)
     return array;
 }
 
+static json_t *rate(uint64_t bytes_per_s)
+{
+    return bytes_per_s == OWNER_NO_LIMIT ? json_null() : json_integer((json_int_t)bytes_per_s);
+}
+
+/* What the owner's word leaves of the contribution, and until when. */
+static void add_rule(json_t *object, const struct node_status *status, struct document_time time)
+{
+    const struct core_allowed *allowed = &status->allowed;
+
+    json_object_set_new(object, "rule_mode", json_string(status->rule_mode));
+    json_object_set_new(object, "rule_until",
+                        status->rule_left_ms == UINT64_MAX
+                            ? json_null()
+                            : document_moment(time.wall_unix_s + status->rule_left_ms / 1000));
+    json_object_set_new(object, "allowed",
+                        json_pack("{sf sI so so}", "cpu_cores",
+                                  (double)allowed->cpu_permille / 1000, "memory_bytes",
+                                  (json_int_t)allowed->memory_bytes, "upload_bytes_per_s",
+                                  rate(allowed->upload_bytes_per_s), "download_bytes_per_s",
+                                  rate(allowed->download_bytes_per_s)));
+}
+
+json_t *document_node_history(const struct core *core)
+{
+    json_t *array = json_array();
+
+    for (uint32_t i = 0; i < core_ended_count(core); i++) {
+        struct core_ended ended;
+        char replica[NAME_CHARS_MAX + 16];
+
+        core_ended(core, i, &ended);
+        (void)snprintf(replica, sizeof(replica), "%s/%u", ended.service_name, ended.key.slot);
+        json_array_append_new(
+            array,
+            json_pack("{so so so sI so so sf ss so}", "id", document_text(replica), "service",
+                      document_id(&ended.key.service.id), "owner", document_id(&ended.owner.id),
+                      "incarnation", (json_int_t)ended.key.incarnation, "began",
+                      document_moment(ended.began_unix_s), "ended",
+                      document_moment(ended.ended_unix_s), "cpu_s", (double)ended.cpu_ms / 1000,
+                      "state", ended.failed ? "failed" : "ended", "reason",
+                      document_text(ended.reason)));
+    }
+    return json_pack("{so}", "history", array);
+}
+
 json_t *document_node(const struct core *core, const struct public_key *node_key,
                       struct document_time time)
 {
@@ -234,14 +281,15 @@ json_t *document_node(const struct core *core, const struct public_key *node_key
 
     core_node_status(core, &status);
     object =
-        json_pack("{so so so ss ss so ss so so so so}", "node", document_id(&self.id), "node_name",
+        json_pack("{so so so ss so so ss so so so so}", "node", document_id(&self.id), "node_name",
                   member == NULL ? json_null() : document_text(member->record.name), "community",
-                  community_name(overlay), "state", status.state, "rule", status.rule, "reason",
-                  document_text(status.reason), "reachable",
+                  community_name(overlay), "state", status.state, "rule",
+                  document_text(status.rule), "reason", document_text(status.reason), "reachable",
                   member == NULL ? "unknown" : reachable_name(member->record.reachable),
                   "contribution", share(&status.contribution, status.storage_bytes), "used",
                   share(&status.used, status.storage_used_bytes), "promised",
                   document_limits(&status.promised), "replicas", own_replicas(core, time));
+    add_rule(object, &status, time);
     json_object_set_new(object, "node_key",
                         document_base64((struct bytes){node_key->bytes, PUBLIC_KEY_BYTES}));
     json_object_set_new(object, "owner",

@@ -31,6 +31,7 @@ json_t *document_ended(const char *service_name, const struct replica_status *re
                        struct document_time time);
 json_t *document_node(const struct core *core, const struct public_key *node_key,
                       struct document_time time);
+json_t *document_node_history(const struct core *core);
 json_t *document_nodes(const struct core *core, struct document_time time);
 /* ring_documents.c */
 json_t *document_ring(const struct core *core, struct document_time time);

@@ -233,7 +233,9 @@ static struct MHD_Response *response_of_bytes(struct exchange *exchange)
         snprintf(number, sizeof(number), "%" PRIu64, exchange->bytes_offset);
         MHD_add_response_header(response, "Minga-Offset", number);
         MHD_add_response_header(response, "Minga-Ended", exchange->bytes_ended ? "1" : "0");
-        MHD_add_response_header(response, "Content-Type", "application/octet-stream");
+        MHD_add_response_header(response, "Content-Type",
+                                exchange->bytes_type != NULL ? exchange->bytes_type
+                                                             : "application/octet-stream");
     }
     return response;
 }

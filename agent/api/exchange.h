@@ -38,9 +38,10 @@ struct exchange {
     enum exchange_state state;
     bool suspended;
     uint32_t pending_count;
-    unsigned status;     /* of the reply; 0: none yet */
-    json_t *document;    /* the reply, or NULL when it is bytes */
-    struct buffer bytes; /* the reply's bytes (logs) */
+    unsigned status;        /* of the reply; 0: none yet */
+    json_t *document;       /* the reply, or NULL when it is bytes */
+    struct buffer bytes;    /* the reply's bytes (logs) */
+    const char *bytes_type; /* of its content; NULL: bytes */
     uint64_t bytes_offset;
     bool bytes_ended;
     void *work; /* the handler's own */

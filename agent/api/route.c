@@ -9,9 +9,11 @@
 static const struct route routes[] = {
     {"GET", "/v1/version", API_LOOK, false, 0, handle_version, "version"},
     {"GET", "/v1/node", API_LOOK, false, 0, handle_node, "node"},
+    {"GET", "/v1/node/history", API_LOOK, false, 0, handle_node_history, "history"},
     {"POST", "/v1/node/pause", API_ACT, false, API_BODY_BYTES_MAX, handle_pause, "pause"},
     {"POST", "/v1/node/resume", API_ACT, false, API_BODY_BYTES_MAX, handle_resume, "resume"},
     {"POST", "/v1/node/drain", API_ACT, false, API_BODY_BYTES_MAX, handle_drain, "drain"},
+    {"GET", "/v1/metrics", API_LOOK, false, 0, handle_metrics, "metrics"},
     {"GET", "/v1/nodes", API_LOOK, true, 0, handle_nodes, "nodes"},
     {"GET", "/v1/members", API_LOOK, true, 0, handle_members, "members"},
     {"GET", "/v1/storage", API_LOOK, true, 0, handle_storage, "storage"},

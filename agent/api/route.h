@@ -27,9 +27,12 @@ const struct route *route_at(uint32_t index);
 /* views.c: what this node knows by itself */
 void handle_version(struct exchange *exchange);
 void handle_node(struct exchange *exchange);
+void handle_node_history(struct exchange *exchange);
 void handle_nodes(struct exchange *exchange);
 void handle_ring(struct exchange *exchange);
 void handle_invitation(struct exchange *exchange);
+/* metrics.c */
+void handle_metrics(struct exchange *exchange);
 /* actions.c: one request to the core each */
 void handle_pause(struct exchange *exchange);
 void handle_resume(struct exchange *exchange);

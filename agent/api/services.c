@@ -313,15 +313,34 @@ static json_t *sorted_services(struct listing *listing)
     return sorted;
 }
 
+/* What the owner of this node may not know: a write of theirs does not stand. */
+static json_t *lost_writes(const struct overlay *overlay)
+{
+    json_t *list = json_array();
+    struct overlay_lost lost;
+
+    for (uint32_t i = 0; overlay_lost(overlay, i, &lost); i++) {
+        char id[ID_HEX_CHARS + 1];
+
+        id_to_hex(&lost.service.id, id);
+        json_array_append_new(
+            list, json_pack("{ss so sI sI sI}", "id", id, "name", document_text(lost.name),
+                            "version", (json_int_t)lost.number, "sequence",
+                            (json_int_t)lost.sequence, "lost", (json_int_t)lost.lost_unix_s));
+    }
+    return list;
+}
+
 static void finish_services(struct exchange *exchange)
 {
     const struct overlay *overlay = core_overlay(exchange_core(exchange));
     struct listing *listing = exchange->work;
 
     exchange_reply(exchange, 200,
-                   json_pack("{so so sb}", "community",
+                   json_pack("{so so so sb}", "community",
                              document_text(overlay_community_name(overlay)), "services",
-                             sorted_services(listing), "incomplete", listing->incomplete));
+                             sorted_services(listing), "lost_writes", lost_writes(overlay),
+                             "incomplete", listing->incomplete));
 }
 
 static void finish_members(struct exchange *exchange)

@@ -21,6 +21,11 @@ void handle_node(struct exchange *exchange)
     exchange_reply(exchange, 200, document);
 }
 
+void handle_node_history(struct exchange *exchange)
+{
+    exchange_reply(exchange, 200, document_node_history(exchange_core(exchange)));
+}
+
 void handle_nodes(struct exchange *exchange)
 {
     exchange_reply(exchange, 200,

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* minga node, node pause, node resume, node drain */
+/* minga node, node pause, node resume, node drain, node history */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
+#include <time.h>
 
 #include "agent/cli/service_table.h"
+#include "agent/cli/watch.h"
 #include "base/cleanup.h"
 #include "base/units.h"
 
@@ -27,25 +30,60 @@ static void add_share(struct table *table, const json_t *node, const char *label
     table_add(table, (const char *const[]){label, cpu, memory, disk, stored, pids});
 }
 
+/* What a rule leaves of it; the rest is as given. */
+static void add_allowed(struct table *table, const json_t *node)
+{
+    const json_t *allowed = json_object_get(node, "allowed");
+    const json_t *given = json_object_get(node, "contribution");
+    char cpu[UNITS_TEXT_BYTES_MAX];
+    char memory[UNITS_TEXT_BYTES_MAX];
+
+    if (text_of(node, "rule")[0] == '\0' ||
+        (real_of(allowed, "cpu_cores") >= real_of(given, "cpu_cores") &&
+         number_of(allowed, "memory_bytes") >= number_of(given, "memory_bytes"))) {
+        return;
+    }
+    units_print_cores((uint64_t)(real_of(allowed, "cpu_cores") * 1000.0), cpu);
+    units_print_bytes((uint64_t)number_of(allowed, "memory_bytes"), memory);
+    table_add(table, (const char *const[]){"allowed", cpu, memory, "", "", ""});
+}
+
+/* The hour of today, or how long it still takes. */
+static void print_until(const json_t *node, char text_out[32])
+{
+    struct tm local = {0};
+    time_t until = moment_of(text_of(node, "rule_until"));
+
+    text_out[0] = '\0';
+    if (until > 0 && localtime_r(&until, &local) != NULL) {
+        bool is_soon = until - time(NULL) < 20 * 3600;
+
+        (void)strftime(text_out, 32, is_soon ? "%H:%M" : "%a %H:%M", &local);
+    }
+}
+
 static void print_node(const struct session *session, const json_t *node)
 {
     static const char *const headings[] = {"NODE", "ID",    "COMMUNITY", "STATE",
-                                           "RULE", "REACH", "NOTE"};
+                                           "RULE", "UNTIL", "REACH",     "NOTE"};
     static const char *const shares[] = {"", "CPU", "MEMORY", "DISK", "STORAGE", "PIDS"};
     const char *community = text_of(node, "community");
     struct table table;
+    char until[32];
     char id[16];
 
     short_id(text_of(node, "node"), id);
+    print_until(node, until);
     table_init(&table, headings, ARRAY_COUNT(headings));
     table_add(&table, (const char *const[]){text_of(node, "node_name"), id,
                                             community[0] != '\0' ? community : "-",
-                                            text_of(node, "state"), text_of(node, "rule"),
+                                            text_of(node, "state"), text_of(node, "rule"), until,
                                             text_of(node, "reachable"), text_of(node, "reason")});
     print_table(session, &table);
     table_init(&table, shares, ARRAY_COUNT(shares));
     table.indent_columns = TABLE_INDENT_COLUMNS;
     add_share(&table, node, "given", "contribution", true);
+    add_allowed(&table, node);
     add_share(&table, node, "promised", "promised", false);
     add_share(&table, node, "used", "used", true);
     print_table(session, &table);
@@ -55,9 +93,12 @@ static void print_node(const struct session *session, const json_t *node)
 int run_node(struct session *session, const struct arguments *arguments)
 {
     CLEANUP(cleanup_json) json_t *node = NULL;
-    int status = session_get(session, "/v1/node", &node);
+    int status;
 
-    (void)arguments;
+    if (arguments != NULL && arguments->options[OPTION_WATCH] != NULL) {
+        return watch(session, "/v1/node", print_node);
+    }
+    status = session_get(session, "/v1/node", &node);
     if (status == EXIT_DONE && session->json) {
         print_document(node);
     } else if (status == EXIT_DONE) {
@@ -74,17 +115,35 @@ static int act(struct session *session, const char *path, json_t *body)
     return status == EXIT_DONE ? run_node(session, NULL) : status;
 }
 
+/* NULL: 0. */
+static int read_time(struct session *session, const char *text, uint64_t *ms_out)
+{
+    *ms_out = 0;
+    if (text != NULL &&
+        (units_parse_duration(text, ms_out) < 0 || *ms_out == 0 || *ms_out > INT64_MAX)) {
+        problem_set(&session->problem, EXIT_USAGE, text, "not a duration");
+        return problem_advise(&session->problem, "such as 30m or 2h");
+    }
+    return EXIT_DONE;
+}
+
 int run_node_pause(struct session *session, const struct arguments *arguments)
 {
     uint64_t duration_ms = 0;
+    uint64_t within_ms = 0;
+    int status =
+        read_time(session, arguments->word_count > 0 ? arguments->words[0] : NULL, &duration_ms);
 
-    if (arguments->word_count > 0 && (units_parse_duration(arguments->words[0], &duration_ms) < 0 ||
-                                      duration_ms == 0 || duration_ms > INT64_MAX)) {
-        problem_set(&session->problem, EXIT_USAGE, arguments->words[0], "not a duration");
-        return problem_advise(&session->problem, "such as 30m or 2h");
+    if (status == EXIT_DONE) {
+        status = read_time(session, arguments->options[OPTION_WITHIN], &within_ms);
+    }
+    if (status != EXIT_DONE) {
+        return status;
     }
     return act(session, "/v1/node/pause",
-               json_pack("{sI}", "duration_ms", (json_int_t)duration_ms));
+               json_pack("{sI sI sb}", "duration_ms", (json_int_t)duration_ms, "within_ms",
+                         (json_int_t)within_ms, "now",
+                         arguments->options[OPTION_NOW] != NULL ? 1 : 0));
 }
 
 int run_node_resume(struct session *session, const struct arguments *arguments)
@@ -95,6 +154,53 @@ int run_node_resume(struct session *session, const struct arguments *arguments)
 
 int run_node_drain(struct session *session, const struct arguments *arguments)
 {
+    uint64_t within_ms = 0;
+    int status = read_time(session, arguments->options[OPTION_WITHIN], &within_ms);
+
+    return status != EXIT_DONE ? status
+                               : act(session, "/v1/node/drain",
+                                     json_pack("{sI}", "within_ms", (json_int_t)within_ms));
+}
+
+static void print_history(const struct session *session, const json_t *document)
+{
+    static const char *const headings[] = {"REPLICA", "OWNER", "BEGAN", "RAN",
+                                           "CPU",     "STATE", "NOTE"};
+    const json_t *entry;
+    struct table table;
+    size_t i;
+
+    table_init(&table, headings, ARRAY_COUNT(headings));
+    json_array_foreach(json_object_get(document, "history"), i, entry)
+    {
+        time_t began = moment_of(text_of(entry, "began"));
+        time_t ended = moment_of(text_of(entry, "ended"));
+        char owner[16];
+        char age[32];
+        char ran[UNITS_TEXT_BYTES_MAX];
+        char cpu[UNITS_TEXT_BYTES_MAX];
+
+        short_id(text_of(entry, "owner"), owner);
+        print_age(text_of(entry, "began"), age);
+        (void)strncat(age, " ago", sizeof(age) - strlen(age) - 1);
+        units_print_duration(ended > began ? (uint64_t)(ended - began) * 1000 : 0, ran);
+        units_print_duration((uint64_t)(real_of(entry, "cpu_s") * 1000.0), cpu);
+        table_add(&table, (const char *const[]){text_of(entry, "id"), owner, age, ran, cpu,
+                                                text_of(entry, "state"), text_of(entry, "reason")});
+    }
+    print_table(session, &table);
+}
+
+int run_node_history(struct session *session, const struct arguments *arguments)
+{
+    CLEANUP(cleanup_json) json_t *document = NULL;
+    int status = session_get(session, "/v1/node/history", &document);
+
     (void)arguments;
-    return act(session, "/v1/node/drain", NULL);
+    if (status == EXIT_DONE && session->json) {
+        print_document(document);
+    } else if (status == EXIT_DONE) {
+        print_history(session, document);
+    }
+    return status;
 }

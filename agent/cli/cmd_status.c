@@ -3,12 +3,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "agent/cli/resolve.h"
 #include "agent/cli/service_table.h"
 #include "agent/cli/text.h"
+#include "agent/cli/watch.h"
 #include "base/cleanup.h"
 
 int run_services(struct session *session, const struct arguments *arguments)
@@ -25,59 +24,43 @@ int run_services(struct session *session, const struct arguments *arguments)
     return status;
 }
 
-static int status_path(struct session *session, const struct arguments *arguments, char *path_out,
-                       size_t capacity_bytes)
+static void print_status(const struct session *session, const json_t *document)
 {
-    struct service_name name;
-    char id[ID_HEX_CHARS + 1];
-    int status;
-
-    if (arguments->word_count == 0) {
-        snprintf(path_out, capacity_bytes, "/v1/status");
-        return EXIT_DONE;
-    }
-    status = service_name_parse(arguments->words[0], false, &name, &session->problem);
-    if (status == EXIT_DONE) {
-        status = resolve_service(session, &name, id);
-    }
-    if (status == EXIT_DONE) {
-        snprintf(path_out, capacity_bytes, "/v1/services/%s", id);
-    }
-    return status;
+    print_services(session, json_object_get(document, "services"), true);
 }
 
-static void show(const struct session *session, const json_t *document, bool watch)
+/* Acknowledged, and yet gone: its author must hear of it. */
+static void remark_lost(const json_t *document)
 {
-    if (session->json && watch) {
-        print_line(document);
-    } else if (session->json) {
-        print_document(document);
-    } else {
-        if (watch && session->interactive_output) {
-            fputs("\033[H\033[2J", stdout);
-        }
-        print_services(session, json_object_get(document, "services"), true);
-        fflush(stdout);
+    const json_t *lost;
+    size_t i;
+
+    json_array_foreach(json_object_get(document, "lost_writes"), i, lost)
+    {
+        remark("%s: your change number %" PRIi64 " is lost: while the community was parted another "
+               "one was made in its place, which stands",
+               text_of(lost, "name"), number_of(lost, "sequence"));
     }
 }
 
 int run_status(struct session *session, const struct arguments *arguments)
 {
-    bool watch = arguments->options[OPTION_WATCH] != NULL;
+    CLEANUP(cleanup_json) json_t *document = NULL;
     char path[160];
-    int status = status_path(session, arguments, path, sizeof(path));
+    int status = resolve_path(session, arguments->word_count > 0 ? arguments->words[0] : NULL, path,
+                              sizeof(path));
 
-    while (status == EXIT_DONE) {
-        CLEANUP(cleanup_json) json_t *document = NULL;
-
+    if (status == EXIT_DONE && arguments->options[OPTION_WATCH] != NULL) {
+        return watch(session, path, print_status);
+    }
+    if (status == EXIT_DONE) {
         status = session_get(session, path, &document);
-        if (status == EXIT_DONE) {
-            show(session, document, watch);
-        }
-        if (!watch || ferror(stdout) != 0) {
-            break;
-        }
-        nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
+    }
+    if (status == EXIT_DONE && session->json) {
+        print_document(document);
+    } else if (status == EXIT_DONE) {
+        print_status(session, document);
+        remark_lost(document);
     }
     return status;
 }

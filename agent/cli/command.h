@@ -29,6 +29,8 @@ enum option {
     OPTION_PARALLEL,
     OPTION_DELAY,
     OPTION_TIMEOUT,
+    OPTION_NOW,
+    OPTION_WITHIN,
     OPTION_COUNT
 };
 #define OPTION_BIT(option) (1U << (option))
@@ -96,6 +98,7 @@ int run_node(struct session *session, const struct arguments *arguments);
 int run_node_pause(struct session *session, const struct arguments *arguments);
 int run_node_resume(struct session *session, const struct arguments *arguments);
 int run_node_drain(struct session *session, const struct arguments *arguments);
+int run_node_history(struct session *session, const struct arguments *arguments);
 int run_push(struct session *session, const struct arguments *arguments);
 int run_check(struct session *session, const struct arguments *arguments);
 int run_prove(struct session *session, const struct arguments *arguments);
@@ -110,6 +113,8 @@ int run_logs(struct session *session, const struct arguments *arguments);
 int run_try(struct session *session, const struct arguments *arguments);
 int run_exec(struct session *session, const struct arguments *arguments);
 int run_cp(struct session *session, const struct arguments *arguments);
+int run_events(struct session *session, const struct arguments *arguments);
+int run_metrics(struct session *session, const struct arguments *arguments);
 int run_storage(struct session *session, const struct arguments *arguments);
 int run_ring(struct session *session, const struct arguments *arguments);
 int run_lookup(struct session *session, const struct arguments *arguments);

@@ -18,7 +18,9 @@
 enum { KEY_PATH_BYTES_MAX = 1024 };
 
 struct home {
-    bool borrowed; /* effective ids were changed */
+    bool borrowed; /* effective ids and groups were changed */
+    int group_count;
+    gid_t groups[256]; /* to go back to */
     char folder[KEY_PATH_BYTES_MAX];
 };
 
@@ -42,6 +44,17 @@ static int home_unknown(struct session *session)
     return problem_advise(&session->problem, "choose a key with --key FILE");
 }
 
+/* Root's further groups are put aside, too: a link in that home must not lead where they may write. */
+static int become(struct home *home, uint32_t uid, uint32_t gid)
+{
+    gid_t group = gid;
+
+    home->group_count = getgroups(ARRAY_COUNT(home->groups), home->groups);
+    return home->group_count < 0 || setgroups(1, &group) < 0 || setegid(gid) < 0 || seteuid(uid) < 0
+               ? -1
+               : 0;
+}
+
 static int home_enter(struct session *session, struct home *home_out)
 {
     uint32_t uid = 0;
@@ -56,7 +69,7 @@ static int home_enter(struct session *session, struct home *home_out)
 
         config = NULL;
         folder = person != NULL ? person->pw_dir : NULL;
-        if (folder == NULL || setegid(gid) < 0 || seteuid(uid) < 0) {
+        if (folder == NULL || become(home_out, uid, gid) < 0) {
             return home_unknown(session);
         }
         home_out->borrowed = true;
@@ -76,6 +89,7 @@ static void home_leave(const struct home *home)
     if (home->borrowed) {
         CHECK(seteuid(0) == 0);
         CHECK(setegid(0) == 0);
+        CHECK(setgroups((size_t)home->group_count, home->groups) == 0);
     }
 }
 

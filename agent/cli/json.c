@@ -43,17 +43,22 @@ json_t *json_base64(struct bytes bytes)
     return bytes_to_base64(bytes, text, sizeof(text)) < 0 ? NULL : json_string(text);
 }
 
-void print_age(const char *moment, char text_out[32])
+int64_t moment_of(const char *moment)
 {
     struct tm parts = {0};
-    time_t then;
+
+    return strptime(moment, "%Y-%m-%dT%H:%M:%SZ", &parts) == NULL ? 0 : timegm(&parts);
+}
+
+void print_age(const char *moment, char text_out[32])
+{
+    time_t then = moment_of(moment);
     time_t now = time(NULL);
 
     text_out[0] = '\0';
-    if (strptime(moment, "%Y-%m-%dT%H:%M:%SZ", &parts) == NULL) {
+    if (then == 0) {
         return;
     }
-    then = timegm(&parts);
     units_print_duration(now > then ? (uint64_t)(now - then) * 1000 : 0, text_out);
     if (now <= then) {
         snprintf(text_out, 32, "0s");

@@ -5,27 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "agent/cli/session.h"
-#include "base/units.h"
-
-static uint32_t window_columns(void)
-{
-    struct winsize window = {0};
-    const char *text = getenv("COLUMNS");
-    uint64_t columns = 0;
-
-    if (text != NULL && units_parse_number(text, &columns) == 0 && columns >= 20 &&
-        columns <= 1000) {
-        return (uint32_t)columns;
-    }
-    if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0) {
-        return window.ws_col;
-    }
-    return 0; /* a pipe: nothing is cut */
-}
 
 static void set_up(struct session *session, const struct arguments *arguments)
 {
@@ -45,7 +27,7 @@ static void set_up(struct session *session, const struct arguments *arguments)
     session->progress = isatty(STDERR_FILENO);
     session->interactive_output = isatty(STDOUT_FILENO);
     session->colour = session->interactive_output && (no_colour == NULL || no_colour[0] == '\0');
-    session->width_columns = window_columns();
+    session_measure(session);
 }
 
 static int unknown_command(struct session *session, const struct arguments *arguments)

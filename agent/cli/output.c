@@ -1,15 +1,34 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "agent/cli/session.h"
 #include "agent/cli/text.h"
 #include "base/cleanup.h"
+#include "base/units.h"
 
 enum { OUTPUT_BYTES_MAX = 16 * 1048576 };
+
+void session_measure(struct session *session)
+{
+    struct winsize window = {0};
+    const char *text = getenv("COLUMNS");
+    uint64_t columns = 0;
+
+    if (session->interactive_output && ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0) {
+        session->width_columns = window.ws_col;
+        session->row_count = window.ws_row;
+    }
+    if (text != NULL && units_parse_number(text, &columns) == 0 && columns >= 20 &&
+        columns <= 1000) {
+        session->width_columns = (uint32_t)columns;
+    }
+}
 
 /* ASCII: an escape sequence in someone's name never reaches the terminal. */
 void print_document(const json_t *document)
@@ -27,10 +46,11 @@ void print_line(const json_t *document)
 
 void print_table(const struct session *session, struct table *table)
 {
-    CLEANUP(cleanup_buffer) struct buffer out = {.bytes_max = OUTPUT_BYTES_MAX};
+    CLEANUP(cleanup_buffer) struct buffer own = {.bytes_max = OUTPUT_BYTES_MAX};
+    struct buffer *out = session->frame != NULL ? session->frame : &own;
 
-    if (table_print(table, session->width_columns, session->colour, &out) == 0) {
-        fwrite(out.data, 1, out.length_bytes, stdout);
+    if (table_print(table, session->width_columns, session->colour, out) == 0 && out == &own) {
+        fwrite(own.data, 1, own.length_bytes, stdout);
     }
     table_done(table);
 }

@@ -137,11 +137,38 @@ int owned_service_write(struct session *session, struct owned_service *owned, bo
     return status;
 }
 
+static bool differs(uint64_t base, uint64_t ours, uint64_t theirs)
+{
+    return ours != base && theirs != base && theirs != ours;
+}
+
+/* Two people may want two things at once, but not two values of the same thing. */
+static int check_others(struct session *session, const struct owned_service *owned,
+                        const minga_Service *base, const minga_Service *ours)
+{
+    const minga_Service *theirs = &owned->service;
+    char what[64] = "";
+
+    if (differs(base->replicas, ours->replicas, theirs->replicas)) {
+        (void)snprintf(what, sizeof(what), "%u replicas are wanted now", theirs->replicas);
+    } else if (differs(base->version, ours->version, theirs->version)) {
+        (void)snprintf(what, sizeof(what), "version %llu is wanted now",
+                       (unsigned long long)theirs->version);
+    } else {
+        return EXIT_DONE;
+    }
+    problem_set(&session->problem, EXIT_REFUSED, owned->name,
+                "another command changed it at the same moment: %s", what);
+    return problem_advise(&session->problem, "say it again if yours is to stand");
+}
+
 int owned_service_change(struct session *session, struct owned_service *owned, bool removed,
                          owned_change *change, void *context)
 {
     uint64_t sequence = owned->sequence;
+    minga_Service base = owned->service;
     int status = change(session, owned, context);
+    minga_Service ours = owned->service;
     struct problem first;
 
     if (status == EXIT_DONE) {
@@ -157,7 +184,12 @@ int owned_service_change(struct session *session, struct owned_service *owned, b
         session->problem = first;
         return first.status;
     }
-    status = change(session, owned, context);
+    if (!removed && !owned->removed) {
+        status = check_others(session, owned, &base, &ours);
+    }
+    if (status == EXIT_DONE) {
+        status = change(session, owned, context);
+    }
     return status == EXIT_DONE ? owned_service_write(session, owned, removed) : status;
 }
 

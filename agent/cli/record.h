@@ -2,7 +2,8 @@
 #pragma once
 /*
  * The owner's signed records of a service: read, changed by one step, written back. A write that
- * meets a newer record is tried once more on top of it.
+ * meets a newer record is tried once more on top of it, unless that one has changed the same thing
+ * to something else: then it is refused.
  */
 #include "agent/cli/session.h"
 #include "overlay/protocol.pb.h"

@@ -185,3 +185,23 @@ int resolve_service(struct session *session, const struct service_name *name, ch
                ? EXIT_DONE
                : problem_set(&session->problem, EXIT_REFUSED, "agent", "sent an id of odd length");
 }
+
+int resolve_path(struct session *session, const char *text, char *path_out, size_t capacity_bytes)
+{
+    struct service_name name;
+    char id[ID_HEX_CHARS + 1];
+    int status;
+
+    if (text == NULL) {
+        snprintf(path_out, capacity_bytes, "/v1/status");
+        return EXIT_DONE;
+    }
+    status = service_name_parse(text, false, &name, &session->problem);
+    if (status == EXIT_DONE) {
+        status = resolve_service(session, &name, id);
+    }
+    if (status == EXIT_DONE) {
+        snprintf(path_out, capacity_bytes, "/v1/services/%s", id);
+    }
+    return status;
+}

@@ -25,5 +25,7 @@ int resolve_among(const json_t *services, const struct service_name *name, const
 
 /* Asks the agent. `id_hex_out` has room for ID_HEX_CHARS + 1. */
 int resolve_service(struct session *session, const struct service_name *name, char *id_hex_out);
+/* Where the agent has the status of the service that `text` names; NULL: of all. */
+int resolve_path(struct session *session, const char *text, char *path_out, size_t capacity_bytes);
 /* Did it fail because nobody has a service of that name (and not because several have)? */
 bool resolve_found_none(const struct problem *problem);

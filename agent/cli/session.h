@@ -22,6 +22,8 @@ struct session {
     bool progress; /* stderr is a terminal */
     bool colour;
     uint32_t width_columns;  /* of the window; 0: no window */
+    uint32_t row_count;      /* of the window; 0: no window */
+    struct buffer *frame;    /* tables go there instead of to stdout, or NULL */
     bool interactive_output; /* stdout is a terminal */
     void *curl;              /* CURL *, made on first use */
     struct problem problem;
@@ -63,6 +65,8 @@ void session_done(struct session *session);
 
 /* ------------------------------------------------------------------ output.c */
 
+/* Reads the window's size; COLUMNS stands above it. */
+void session_measure(struct session *session);
 /* Prints a document as it is (--json). */
 void print_document(const json_t *document);
 void print_table(const struct session *session, struct table *table);
@@ -98,6 +102,8 @@ const char *text_of(const json_t *object, const char *key); /* "" when absent */
 int64_t number_of(const json_t *object, const char *key);   /* 0 when absent */
 double real_of(const json_t *object, const char *key);
 json_t *json_base64(struct bytes bytes);
+/* Seconds since 1970 of an RFC 3339 moment; 0: it is none. */
+int64_t moment_of(const char *moment);
 /* How long ago an RFC 3339 moment was, for tables: "3h". */
 void print_age(const char *moment, char text_out[32]);
 /* "0.01/0.50" and "41M/128M" */

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent/policy/rules.h"
 #include "base/bytes.h"
 #include "base/ids.h"
 #include "base/limits.h"
@@ -34,9 +35,11 @@ enum core_request_kind {
     CORE_LEAVE,      /* drain, say goodbye; once answered the edge wipes what is stored */
     CORE_EXPEL,      /* signed_bytes: Signed{Expulsion} */
     CORE_REVOKE,     /* signed_bytes: Signed{Revocation} */
-    CORE_PAUSE,      /* freeze all replicas here, take no more; duration_ms 0: until resume */
+    CORE_PAUSE,      /* replicas are started elsewhere first, what is left is frozen: after
+                        within_ms (0: PAUSE_WITHIN_MS), or at once; duration_ms 0: until resume */
     CORE_RESUME,     /* ends pause and drain */
-    CORE_DRAIN,      /* replicas are started elsewhere first, then end here; take no more */
+    CORE_DRAIN,      /* replicas are started elsewhere first, then end here, at the latest after
+                        within_ms (0: DRAIN_MS); take no more */
     CORE_SHUT_DOWN,  /* SIGTERM: hand over, end within SHUTDOWN_MS; answered when all ended */
     CORE_BACK_SOON,  /* SIGUSR2: tell managers; replicas stay */
     CORE_PUT_RECORD, /* signed_bytes: Signed{Record} */
@@ -58,6 +61,8 @@ struct core_request {
     const struct overlay_join *join;
     struct bytes signed_bytes;
     uint64_t duration_ms;
+    uint64_t within_ms;
+    bool at_once;
     struct service_id service;
     minga_RecordKind record_kind;
     uint64_t number;
@@ -176,6 +181,8 @@ enum core_event_kind {
     CORE_LOGS_READ,      /* answer to CORE_READ_LOGS */
     CORE_EXEC_DONE,      /* answer to CORE_EXEC: token, failed and reason, or the logs' fields */
     CORE_PORTS_REFUSED,  /* START could not bind `host_port`: choose another */
+    CORE_SENSED,         /* `senses`: what the owner's rules ask for */
+    CORE_CONFIGURED,     /* `config`: the contribution, rules and guests are other ones now */
 };
 
 struct core_event {
@@ -196,6 +203,8 @@ struct core_event {
     struct bytes logs;          /* LOGS_READ, EXEC_DONE */
     uint64_t logs_offset_bytes; /* LOGS_READ, EXEC_DONE */
     bool logs_ended;            /* LOGS_READ, EXEC_DONE */
+    const struct owner_senses *senses;
+    const struct core_config *config; /* only what CONFIGURED names is read */
 };
 
 /* ------------------------------------------------------------------ effects */
@@ -214,6 +223,7 @@ enum core_effect_kind {
     CORE_STATS,     /* ask for `replica`'s use */
     CORE_READ_LOGS, /* of `replica`, from offset_bytes */
     CORE_EXEC,      /* `exec`; answered unless token is 0 */
+    CORE_ALLOW,     /* `allowed`: hold to it from now on */
     CORE_WAKE,      /* a CORE_TICK at wake_ms; the last one counts */
     CORE_TRACE,
 };
@@ -237,6 +247,14 @@ struct core_exec {
     struct bytes data;
 };
 
+/* At most so much of this machine, now; never more than was contributed. */
+struct core_allowed {
+    uint64_t cpu_permille;
+    uint64_t memory_bytes;
+    uint64_t upload_bytes_per_s; /* OWNER_NO_LIMIT: as configured */
+    uint64_t download_bytes_per_s;
+};
+
 struct core_effect {
     enum core_effect_kind kind;
     const struct overlay_effect *overlay;
@@ -247,6 +265,7 @@ struct core_effect {
     uint64_t offset_bytes;
     uint64_t token; /* READ_LOGS, EXEC */
     struct core_exec exec;
+    struct core_allowed allowed;
     uint64_t wake_ms;
     char trace[160];
 };
@@ -260,6 +279,13 @@ struct core_effects {
 
 /* ------------------------------------------------------------------ life */
 
+enum { CORE_GUESTS_MAX = 16 };
+
+struct core_guest {                  /* an element of members.allow and members.deny */
+    struct id id;                    /* of an owner or a service, */
+    char label[LABEL_CHARS_MAX + 1]; /* or, not "": services that require this label */
+};
+
 struct core_config {
     struct overlay_config overlay;
     struct sandbox_limits contribution; /* what all replicas here may use together */
@@ -272,11 +298,12 @@ struct core_config {
     bool stores;
     bool manages;
     enum manifest_arch arch;
-    /* Whose services may run here, by owner id; both empty: every member's. */
+    /* What may run here; both empty: every member's services. */
     uint32_t allow_count;
-    struct owner_id allow[16];
+    struct core_guest allow[CORE_GUESTS_MAX];
     uint32_t deny_count;
-    struct owner_id deny[16];
+    struct core_guest deny[CORE_GUESTS_MAX];
+    struct owner_rules rules;
 };
 
 struct core *core_new(const struct core_config *config);
@@ -292,9 +319,15 @@ void core_step(struct core *core, const struct core_event *event, struct core_ef
 
 const struct overlay *core_overlay(const struct core *core);
 
+enum { NODE_RULE_BYTES_MAX = 64 };
+
 struct node_status {
-    const char *state; /* "ready", "paused", "draining", "isolated", "no sandbox", "no community" */
-    const char *rule;  /* which rule of the owner acts, "" when none */
+    const char *state; /* "ready", "pausing", "paused", "draining", "keeping", "isolated",
+                          "no sandbox", "no community" */
+    char rule[NODE_RULE_BYTES_MAX]; /* which rule or order of the owner acts, "" when none */
+    const char *rule_mode;          /* "run", "keep", "drain", "freeze" */
+    uint64_t rule_left_ms;          /* until that changes by itself; UINT64_MAX: nobody knows */
+    struct core_allowed allowed;
     bool runs;
     char reason[REASON_CHARS_MAX + 1];
     struct sandbox_limits contribution;
@@ -304,6 +337,20 @@ struct node_status {
     uint64_t storage_used_bytes;
 };
 void core_node_status(const struct core *core, struct node_status *status_out);
+
+/* What ran here before, newest first: index < count. */
+struct core_ended {
+    struct replica_key key;
+    char service_name[NAME_CHARS_MAX + 1];
+    struct owner_id owner;
+    uint64_t began_unix_s;
+    uint64_t ended_unix_s;
+    uint64_t cpu_ms;
+    bool failed;
+    char reason[REASON_CHARS_MAX + 1];
+};
+uint32_t core_ended_count(const struct core *core);
+void core_ended(const struct core *core, uint32_t index, struct core_ended *ended_out);
 
 /* The replicas on this node: index < count. `status` is as in a service's status. */
 struct core_replica {

@@ -407,13 +407,14 @@ static void send_local(struct core *core, const struct outgoing *outgoing)
         [OUT_DROP_TREE] = CORE_DROP_TREE, [OUT_START] = CORE_START,
         [OUT_STOP] = CORE_STOP,           [OUT_FREEZE] = CORE_FREEZE,
         [OUT_THAW] = CORE_THAW,           [OUT_RENEW] = CORE_RENEW,
-        [OUT_STATS] = CORE_STATS,
+        [OUT_STATS] = CORE_STATS,         [OUT_ALLOW] = CORE_ALLOW,
     };
     struct core_effect *effect = core_emit(core, kinds[outgoing->kind]);
 
     effect->tree = outgoing->tree;
     effect->replica = outgoing->replica;
     effect->spec = outgoing->spec;
+    effect->allowed = outgoing->allowed;
 }
 
 void core_send(struct core *core, const struct outgoing *outgoing)

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/core/core.h"
 #include "agent/core/surroundings.h"
 #include "base/attributes.h"
 #include "base/bytes.h"
@@ -65,6 +66,7 @@ enum out_kind {
     OUT_THAW,
     OUT_RENEW,
     OUT_STATS,
+    OUT_ALLOW, /* allowed */
 };
 
 struct outgoing {
@@ -80,6 +82,7 @@ struct outgoing {
     struct tree_id tree;
     struct replica_key replica;
     const struct sandbox_spec *spec;
+    struct core_allowed allowed;
 };
 
 enum { OUTBOX_MAX = 640, OUTBOX_MESSAGES_MAX = 384, OUTBOX_ARENA_BYTES = 512 * 1024 };
@@ -97,6 +100,7 @@ struct turn {
     uint64_t now_ms;
     const struct surroundings *around;
     struct outbox *out;
+    uint64_t wall_unix_s;
 };
 
 void outbox_clear(struct outbox *outbox);

@@ -7,10 +7,11 @@
 #include <string.h>
 
 #include "agent/core/codec.h"
+#include "agent/core/recording_owner.h"
 #include "base/attributes.h"
 #include "base/check.h"
 
-enum { OWNERS_MAX = 16, SIGNED_BYTES_MAX = 4096, HEADER_BYTES_MAX = 6 };
+enum { SIGNED_BYTES_MAX = 4096, HEADER_BYTES_MAX = 6 };
 
 /* ------------------------------------------------------------------ parts */
 
@@ -34,7 +35,7 @@ static void code_description(struct codec *codec, minga_NodeRecord *description)
     }
 }
 
-static void code_limits(struct codec *codec, struct sandbox_limits *limits)
+void recording_code_limits(struct codec *codec, struct sandbox_limits *limits)
 {
     codec_u64(codec, &limits->cpu_permille);
     codec_u64(codec, &limits->memory_bytes);
@@ -47,14 +48,6 @@ static void code_replica(struct codec *codec, struct replica_key *replica)
     codec_id(codec, &replica->service.id);
     codec_u32(codec, &replica->slot);
     codec_u64(codec, &replica->incarnation);
-}
-
-static void code_owners(struct codec *codec, uint32_t *count, struct owner_id list[OWNERS_MAX])
-{
-    *count = codec_upto(codec, *count, OWNERS_MAX);
-    for (uint32_t i = 0; i < *count; i++) {
-        codec_id(codec, &list[i].id);
-    }
 }
 
 static void code_peer(struct codec *codec, struct overlay_peer *peer)
@@ -91,20 +84,19 @@ static void code_life(struct codec *codec, struct recording_entry *entry)
     code_description(codec, &config->overlay.description);
     codec_u64(codec, &config->overlay.storage_bytes_max);
     codec_u64(codec, &config->overlay.upload_bytes_per_s);
-    code_limits(codec, &config->contribution);
+    codec_bool(codec, &config->overlay.finds_reach);
+    codec_u16(codec, &config->overlay.relay_port_first);
+    codec_u16(codec, &config->overlay.relay_port_count);
     codec_u64(codec, &config->storage_bytes);
     codec_u16(codec, &config->port_first);
     codec_u16(codec, &config->port_last);
     codec->failed =
         codec->failed || config->port_first == 0 || config->port_first > config->port_last;
-    codec_u32(codec, &config->connections_max);
-    codec_bool(codec, &config->egress);
     codec_bool(codec, &config->runs);
     codec_bool(codec, &config->stores);
     codec_bool(codec, &config->manages);
     config->arch = (enum manifest_arch)codec_upto(codec, (uint32_t)config->arch, UINT8_MAX);
-    code_owners(codec, &config->allow_count, config->allow);
-    code_owners(codec, &config->deny_count, config->deny);
+    recording_code_terms(codec, config);
 }
 
 /* ------------------------------------------------------------------ events */
@@ -118,6 +110,7 @@ static void code_source(struct codec *codec, struct overlay_source *source)
     } else {
         codec_id(codec, &source->node.id);
     }
+    codec_text(codec, source->host, sizeof(source->host));
 }
 
 static void code_overlay(struct codec *codec, struct overlay_event *event)
@@ -130,7 +123,12 @@ static void code_overlay(struct codec *codec, struct overlay_event *event)
         codec_size(codec, &event->data.length_bytes); /* see recording.h */
         break;
     case OVERLAY_LINK_UP:
+    case OVERLAY_RELAY_UP:
+    case OVERLAY_RELAY_DOWN:
         codec_id(codec, &event->node.id);
+        break;
+    case OVERLAY_PORT_REFUSED:
+        codec_u16(codec, &event->port);
         break;
     case OVERLAY_LINK_LOST:
         codec_id(codec, &event->node.id);
@@ -196,6 +194,8 @@ static void code_request(struct codec *codec, struct recorded_event *recorded)
     codec_blob(codec, &request->admission, SIGNED_BYTES_MAX);
     codec_blob(codec, &request->signed_bytes, SIGNED_BYTES_MAX);
     codec_u64(codec, &request->duration_ms);
+    codec_u64(codec, &request->within_ms);
+    codec_bool(codec, &request->at_once);
     codec_id(codec, &request->service.id);
     request->record_kind = (minga_RecordKind)codec_upto(codec, (uint32_t)request->record_kind,
                                                         (uint32_t)_minga_RecordKind_MAX);
@@ -222,8 +222,8 @@ static void code_sandbox(struct codec *codec, struct sandbox_event *event)
     event->status = (int)status;
     event->healthy = (int)codec_upto(codec, (uint32_t)event->healthy, 1);
     codec_text(codec, event->reason, sizeof(event->reason));
-    code_limits(codec, &event->used);
-    code_limits(codec, &event->limits);
+    recording_code_limits(codec, &event->used);
+    recording_code_limits(codec, &event->limits);
     codec_id(codec, &event->tree.id);
     event->port_count = codec_upto(codec, event->port_count, PORTS_PER_SERVICE_MAX);
     for (uint32_t i = 0; i < event->port_count; i++) {
@@ -293,6 +293,14 @@ static void code_event_body(struct codec *codec, struct recorded_event *recorded
         codec_u16(codec, &event->host_port);
         codec_text(codec, event->reason, sizeof(event->reason));
         break;
+    case CORE_SENSED:
+        event->senses = &recorded->senses;
+        recording_code_senses(codec, &recorded->senses);
+        break;
+    case CORE_CONFIGURED:
+        event->config = &recorded->config;
+        recording_code_terms(codec, &recorded->config);
+        break;
     case CORE_TICK:
     case CORE_SANDBOX_UP:
     case CORE_SANDBOX_LISTED:
@@ -328,6 +336,12 @@ void recording_event(struct recording_entry *entry, const struct core_event *eve
     }
     if (event->sandbox != NULL) {
         recorded->sandbox = *event->sandbox;
+    }
+    if (event->senses != NULL) {
+        recorded->senses = *event->senses;
+    }
+    if (event->config != NULL) {
+        recorded->config = *event->config;
     }
     if (event->request == NULL) {
         return;

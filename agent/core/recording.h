@@ -19,7 +19,7 @@
  */
 #include "agent/core/core.h"
 
-#define RECORDING_MAGIC "minga recording 1\n"
+#define RECORDING_MAGIC "minga recording 2\n"
 
 enum recording_kind {
     RECORDING_LIFE = 1,  /* a process begins: version, config */
@@ -47,6 +47,8 @@ struct recorded_event {
     struct overlay_join join;
     minga_NodeRecord description;
     struct sandbox_event sandbox;
+    struct owner_senses senses;
+    struct core_config config; /* CONFIGURED: what may change while running; no key */
 };
 
 struct recording_entry {

@@ -75,11 +75,11 @@ static void begin_revoke(struct core *core, struct request *request,
 static void begin_owner(struct core *core, struct request *request, const struct core_request *from)
 {
     if (from->kind == CORE_PAUSE) {
-        executor_pause(core->executor, &core->turn, from->duration_ms);
+        executor_pause(core->executor, &core->turn, from);
     } else if (from->kind == CORE_RESUME) {
         executor_resume(core->executor, &core->turn);
     } else {
-        executor_drain(core->executor, &core->turn, DRAIN_MS);
+        executor_drain(core->executor, &core->turn, from->within_ms);
     }
     request_answer(core, request, OVERLAY_OK, "");
 }
@@ -111,7 +111,7 @@ static void say_goodbye(struct core *core, struct request *request)
 static void begin_leave(struct core *core, struct request *request, const struct core_request *from)
 {
     (void)from;
-    executor_drain(core->executor, &core->turn, DRAIN_FAST_MS);
+    executor_shut_down(core->executor, &core->turn, DRAIN_FAST_MS);
     request->stage = STAGE_DRAIN;
     request->until_ms = core->turn.now_ms + SHUTDOWN_MS - (uint64_t)(2 * LAST_MS);
 }

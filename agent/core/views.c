@@ -10,12 +10,23 @@ const struct overlay *core_overlay(const struct core *core)
 
 void core_node_status(const struct core *core, struct node_status *status_out)
 {
-    executor_status(core->executor, status_out);
+    executor_status(core->executor, (struct owner_clock){core->turn.now_ms, core->turn.wall_unix_s},
+                    status_out);
     status_out->storage_bytes = core->config.storage_bytes;
     status_out->storage_used_bytes = overlay_chunk_bytes(core->overlay);
     if (!overlay_belongs(core->overlay)) {
         status_out->state = "no community";
     }
+}
+
+uint32_t core_ended_count(const struct core *core)
+{
+    return executor_ended_count(core->executor);
+}
+
+void core_ended(const struct core *core, uint32_t index, struct core_ended *ended_out)
+{
+    executor_ended(core->executor, index, ended_out);
 }
 
 uint32_t core_replica_count(const struct core *core)

@@ -22,6 +22,7 @@ struct executor *executor_new(const struct core_config *config)
     random_init(&executor->random, config->overlay.seed, "executor");
     (void)text_copy(executor->sandbox_reason, sizeof(executor->sandbox_reason),
                     "minga-sandboxd has not answered yet");
+    owner_init(executor);
     return executor;
 }
 
@@ -36,6 +37,7 @@ void executor_start(struct executor *executor, struct turn *turn)
     executor->last_event_ms = turn->now_ms;
     executor->sandbox_down_ms = turn->now_ms;
     executor->free_changed = true;
+    owner_review(executor, turn);
 }
 
 static struct replica *free_place(struct executor *executor)
@@ -82,6 +84,10 @@ int executor_load(struct executor *executor, const struct overlay_blob *blob)
     struct sandbox_limits promised = executor_promised(executor);
     enum refusal lacking;
 
+    if (id_is_zero(&blob->key)) {
+        return blob->number == ORDER_NUMBER ? owner_load(executor, blob->bytes)
+                                            : ended_load(executor, blob->number, blob->bytes);
+    }
     if (place == NULL || signed_decode_body(minga_KeptReplica_fields, blob->bytes, &kept) < 0 ||
         kept_open(&kept, place) < 0) {
         return -EBADMSG;
@@ -100,8 +106,13 @@ int executor_load(struct executor *executor, const struct overlay_blob *blob)
 
 /* ------------------------------------------------------------------ the sandbox */
 
-static void replica_measured(struct replica *replica, const struct sandbox_event *event)
+static void replica_measured(struct replica *replica, const struct turn *turn,
+                             const struct sandbox_event *event)
 {
+    if (replica->measured_ms != 0 && turn->now_ms > replica->measured_ms) {
+        replica->cpu_ms += event->used.cpu_permille * (turn->now_ms - replica->measured_ms) / 1000;
+    }
+    replica->measured_ms = turn->now_ms;
     replica->used_limits = event->used;
     replica->connection_count = event->connection_count;
     replica->refused_connection_count = event->refused_count;
@@ -121,7 +132,10 @@ static void adopt(struct executor *executor, struct turn *turn, struct replica *
     }
     replica_enter(executor, turn, replica, PHASE_RUNNING);
     replica->since_ms = turn->now_ms > event->age_ms ? turn->now_ms - event->age_ms : 1;
-    replica_measured(replica, event);
+    if (replica->began_unix_s == 0) {
+        replica->began_unix_s = turn->wall_unix_s - event->age_ms / 1000;
+    }
+    replica_measured(replica, turn, event);
     replica->stats_at_ms = turn->now_ms;
     if (!executor->paused) {
         outbox_local(turn, &thaw);
@@ -141,6 +155,10 @@ static void on_started(struct executor *executor, struct turn *turn, struct repl
     if (replica->manifest.has_health == false) {
         replica->health = HEALTH_OK;
     }
+    if (replica->began_unix_s == 0) {
+        replica->began_unix_s = turn->wall_unix_s;
+    }
+    replica->measured_ms = turn->now_ms;
     replica_enter(executor, turn, replica, PHASE_RUNNING);
     replica_keep(turn, replica);
     if (executor->paused) {
@@ -171,7 +189,7 @@ void executor_sandbox(struct executor *executor, struct turn *turn,
         replica_health(executor, turn, replica, event->healthy != 0);
         break;
     case SANDBOX_STATS:
-        replica_measured(replica, event);
+        replica_measured(replica, turn, event);
         break;
     case SANDBOX_LISTED:
         adopt(executor, turn, replica, event);
@@ -221,6 +239,7 @@ static void missed(struct executor *executor, struct turn *turn, struct replica 
 void executor_sandbox_listed(struct executor *executor, struct turn *turn)
 {
     executor->sandbox_up = true;
+    executor->owner.told = false; /* whoever answers now is told what is allowed */
     executor->sandbox_reason[0] = '\0';
     executor->free_changed = true;
     executor->report_now = true;
@@ -242,6 +261,7 @@ void executor_sandbox_listed(struct executor *executor, struct turn *turn)
             missed(executor, turn, replica);
         }
     }
+    owner_review(executor, turn);
     executor_check(executor);
 }
 
@@ -261,7 +281,7 @@ void executor_sandbox_down(struct executor *executor, struct turn *turn, const c
 
 /* ------------------------------------------------------------------ the owner */
 
-static void freeze_all(struct executor *executor, struct turn *turn, bool until_confirmed)
+void executor_freeze_all(struct executor *executor, struct turn *turn, bool until_confirmed)
 {
     for (uint32_t i = 0; i < executor->top; i++) {
         struct replica *replica = &executor->replicas[i];
@@ -274,51 +294,6 @@ static void freeze_all(struct executor *executor, struct turn *turn, bool until_
         }
     }
     executor->report_now = true;
-}
-
-void executor_pause(struct executor *executor, struct turn *turn, uint64_t duration_ms)
-{
-    executor->paused = true;
-    executor->paused_until_ms = duration_ms == 0 ? 0 : turn->now_ms + duration_ms;
-    executor->free_changed = true;
-    freeze_all(executor, turn, false);
-}
-
-void executor_resume(struct executor *executor, struct turn *turn)
-{
-    bool was_paused = executor->paused;
-
-    executor->paused = false;
-    executor->draining = false;
-    executor->back_soon = false;
-    executor->free_changed = true;
-    executor->report_now = true;
-    for (uint32_t i = 0; i < executor->top; i++) {
-        struct replica *replica = &executor->replicas[i];
-        struct outgoing thaw = {.kind = OUT_THAW, .replica = replica->key};
-
-        if (was_paused && replica->used && replica->phase == PHASE_RUNNING) {
-            replica->since_ms = turn->now_ms; /* the younger one, if it was replaced */
-            replica->frozen = false;
-            outbox_local(turn, &thaw);
-        } else if (replica->used && replica->phase == PHASE_READY) {
-            replica_launch(executor, turn, replica);
-        }
-    }
-}
-
-void executor_drain(struct executor *executor, struct turn *turn, uint64_t within_ms)
-{
-    struct node_id other;
-    bool alone = turn->around->others(turn->around->self, 1, &other) == 0;
-    uint64_t until_ms = alone ? turn->now_ms : turn->now_ms + within_ms;
-
-    if (!executor->draining || until_ms < executor->drain_until_ms) {
-        executor->draining = true;
-        executor->drain_until_ms = until_ms;
-        executor->free_changed = true;
-        executor->report_now = true;
-    }
 }
 
 void executor_back_soon(struct executor *executor, struct turn *turn)
@@ -413,12 +388,10 @@ void executor_tick(struct executor *executor, struct turn *turn)
 
     /* This machine slept: what runs may be surplus by now, so it waits for its manager's word. */
     if (now_ms > executor->last_event_ms + SLEEP_MS && executor_count(executor) > 0) {
-        freeze_all(executor, turn, true);
+        executor_freeze_all(executor, turn, true);
     }
     executor->last_event_ms = now_ms;
-    if (executor->paused && executor->paused_until_ms != 0 && now_ms >= executor->paused_until_ms) {
-        executor_resume(executor, turn);
-    }
+    owner_review(executor, turn);
     if (!executor->sandbox_up && now_ms >= executor->sandbox_down_ms + HELPER_ALONE_MS) {
         sandbox_gone(executor, turn);
     }
@@ -447,8 +420,9 @@ uint64_t executor_wake_ms(const struct executor *executor)
 {
     uint64_t wake_ms = executor->sandbox_up ? executor->renew_at_ms : UINT64_MAX;
 
-    if (executor->paused && executor->paused_until_ms != 0) {
-        wake_ms = earlier(wake_ms, executor->paused_until_ms);
+    wake_ms = earlier(wake_ms, owner_wake_ms(executor));
+    if (executor->newcomer_count > 0) {
+        wake_ms = earlier(wake_ms, executor->newcomer_at_ms);
     }
     for (uint32_t i = 0; i < executor->top; i++) {
         const struct replica *replica = &executor->replicas[i];

@@ -51,11 +51,22 @@ void executor_ports_refused(struct executor *executor, struct turn *turn,
                             const struct replica_key *key, uint16_t host_port);
 
 /* ---- the owner */
-void executor_pause(struct executor *executor, struct turn *turn, uint64_t duration_ms);
+/* CORE_PAUSE: survives a restart, as does a drain. */
+void executor_pause(struct executor *executor, struct turn *turn,
+                    const struct core_request *request);
+/* Ends orders of the owner; rules act on. */
 void executor_resume(struct executor *executor, struct turn *turn);
-/* Managers move the replicas; what is left after within_ms is ended, and at once when no other
- * member is there to move it to. */
+/* Managers move the replicas; what is left after within_ms (0: DRAIN_MS) is ended, and at once
+ * when no other member is there to move it to. */
 void executor_drain(struct executor *executor, struct turn *turn, uint64_t within_ms);
+/* The same, for this process: not remembered. */
+void executor_shut_down(struct executor *executor, struct turn *turn, uint64_t within_ms);
+void executor_sensed(struct executor *executor, struct turn *turn,
+                     const struct owner_senses *senses);
+void executor_configured(struct executor *executor, struct turn *turn,
+                         const struct core_config *config);
+/* Takes over what may change while running. */
+void core_config_change(struct core_config *config, const struct core_config *fresh);
 void executor_back_soon(struct executor *executor, struct turn *turn);
 void executor_set_isolated(struct executor *executor, struct turn *turn, bool isolated);
 /* The community has changed: tell managers (who may be others now) and newcomers. */
@@ -70,15 +81,22 @@ uint32_t executor_count(const struct executor *executor);
 /* The index-th replica. node, node_name and address are left for the caller. */
 void executor_replica(const struct executor *executor, uint32_t index, uint64_t now_ms,
                       struct core_replica *replica_out);
+/* The TCP ports of this host that replicas publish; returns how many. */
+uint32_t executor_published(const struct executor *executor, uint32_t count_max,
+                            uint16_t *ports_out);
 bool executor_find_slot(const struct executor *executor, const struct service_id *service,
                         uint32_t slot, struct replica_key *key_out);
 /* May the owner run something in this replica? NULL, or why not. */
 const char *executor_exec_fault(const struct executor *executor, const struct replica_key *key,
                                 const struct public_key *owner_key);
-void executor_status(const struct executor *executor, struct node_status *status_out);
+void executor_status(const struct executor *executor, struct owner_clock clock,
+                     struct node_status *status_out);
+uint32_t executor_ended_count(const struct executor *executor);
+void executor_ended(const struct executor *executor, uint32_t index, struct core_ended *ended_out);
 struct sandbox_limits executor_free_limits(const struct executor *executor);
 
 enum {
     DRAIN_MS = 8000,
+    PAUSE_WITHIN_MS = 30000,
     DRAIN_FAST_MS = 3500, /* SIGTERM, leave: the rest of SHUTDOWN_MS is the replicas' stop grace */
 };

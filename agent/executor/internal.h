@@ -24,7 +24,14 @@ enum {
     BACK_SOON_TOLD = 3, /* secondaries */
     STOP_RETRY_MS = 5000,
     LOST_STALE_MS = 1000, /* "no such replica" so soon after a START was said before it */
+    NEWCOMERS_MAX = MEMBERS_MAX,
+    NEWCOMER_MS = 1500, /* up to twice as long after, a new member hears what is free here */
+    NEWCOMER_NEXT_MS = 50,
     OVER_KEPT_MS = 30000, /* an ended replica is reported until heard, at most this long */
+    ENDED_MAX = LIMIT(64, 4),
+    FIT_MS = OWNER_WITHIN_MS, /* to move what does not fit any more */
+    ORDER_NUMBER = 0, /* of the owner's order among the kept blobs, whose key is zero then, */
+    ENDED_NUMBER = 1, /* and of the first of those that ended */
 };
 
 enum phase {
@@ -46,7 +53,11 @@ struct replica {
     struct replica_key key;
     struct epoch epoch; /* the highest obeyed */
     enum phase phase;
-    uint64_t since_ms; /* of the phase */
+    uint64_t since_ms;     /* of the phase */
+    uint64_t began_unix_s; /* when it first ran here; 0: never */
+    uint64_t measured_ms;
+    uint64_t cpu_ms;
+    bool leaving; /* it does not fit any more: to be started elsewhere */
     struct tree_id tree;
     uint64_t version;
     struct public_key owner_key;
@@ -95,8 +106,32 @@ struct floor {
     uint64_t incarnation;
 };
 
+enum order { ORDER_NONE, ORDER_PAUSE, ORDER_DRAIN, ORDER_COUNT };
+
+/* The owner's orders and rules, and what follows from them. */
+struct owner {
+    struct owner_policy policy;
+    enum order order;
+    bool is_restored;      /* from disk: its instants are to be set */
+    uint64_t until_unix_s; /* PAUSE ends by itself; 0: it does not */
+    uint64_t until_ms;     /* the same instant */
+    uint64_t hard_ms;      /* from then on what is left is frozen (PAUSE) or ended (DRAIN) */
+    uint64_t shut_down_ms; /* this process ends: what is left is ended then; 0: it does not */
+    uint64_t leave_ms;     /* what does not fit is ended then; 0: everything fits */
+    bool pausing;          /* not frozen yet */
+    bool keeping;          /* nothing new */
+    struct sandbox_limits target;  /* what is given now; new replicas must fit it */
+    struct sandbox_limits ceiling; /* at least the target, and what was promised before */
+    struct core_allowed allowed;   /* as last told to the edge */
+    bool told;
+    bool is_over_cpu;
+};
+
 struct executor {
     struct core_config config;
+    struct owner owner;
+    uint32_t ended_count; /* ever; the last ENDED_MAX are kept, a ring */
+    struct core_ended ended[ENDED_MAX];
     struct random random;
     uint32_t top; /* all used replicas lie below */
     struct replica replicas[REPLICAS_PER_NODE_MAX];
@@ -109,8 +144,7 @@ struct executor {
     uint64_t sandbox_down_ms; /* since then, while not up */
     bool listed[REPLICAS_PER_NODE_MAX];
     char sandbox_reason[REASON_CHARS_MAX + 1];
-    bool paused;
-    uint64_t paused_until_ms; /* 0: until resume */
+    bool paused; /* by an order or a rule, as is draining */
     bool draining;
     uint64_t drain_until_ms;
     bool isolated;
@@ -121,6 +155,9 @@ struct executor {
     bool report_now;
     uint64_t renew_at_ms;
     bool free_changed;
+    uint32_t newcomer_count; /* to be told what is free here, one after the other */
+    struct node_id newcomers[NEWCOMERS_MAX];
+    uint64_t newcomer_at_ms; /* the next one */
 };
 
 /* replica.c */
@@ -172,6 +209,23 @@ void replica_spare_frozen(const struct executor *executor, const struct turn *tu
 uint64_t replica_unhealthy_at_ms(const struct executor *executor, const struct replica *replica);
 /* It has: it is stopped, and its end will start it again. */
 void replica_end_unhealthy(struct turn *turn, struct replica *replica);
+
+/* executor.c */
+void executor_freeze_all(struct executor *executor, struct turn *turn, bool until_confirmed);
+
+/* owner.c */
+void owner_init(struct executor *executor);
+/* Brings what is allowed up to date, and does what follows. */
+void owner_review(struct executor *executor, struct turn *turn);
+/* UINT64_MAX: no need. */
+uint64_t owner_wake_ms(const struct executor *executor);
+int owner_load(struct executor *executor, struct bytes bytes);
+/* fit.c */
+/* Which replicas must go, for what is given now? */
+void owner_fit(struct executor *executor, struct turn *turn);
+/* ended.c */
+void ended_note(struct executor *executor, struct turn *turn, const struct replica *replica);
+int ended_load(struct executor *executor, uint64_t number, struct bytes bytes);
 
 /* tell.c */
 enum replica_state replica_state_of(const struct executor *executor, const struct replica *replica);

@@ -8,25 +8,39 @@
 #include "base/check.h"
 #include "base/units.h"
 
-static bool owner_listed(const struct owner_id *owner, const struct owner_id *list, uint32_t count)
+static bool is_guest(const struct core_guest *guest, const struct policy_need *need)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        if (id_equal(&owner->id, &list[i].id)) {
+    if (guest->label[0] == '\0') {
+        return id_equal(&need->owner.id, &guest->id) || id_equal(&need->service.id, &guest->id);
+    }
+    for (uint32_t i = 0; i < need->label_count; i++) {
+        if (strcmp(need->labels[i], guest->label) == 0) {
             return true;
         }
     }
     return false;
 }
 
-static bool breaks_members(const struct policy_facts *facts, const struct policy_need *need)
+static bool guest_listed(const struct policy_need *need, const struct core_guest *list,
+                         uint32_t count)
 {
-    const struct core_config *config = facts->config;
-
-    if (owner_listed(&need->owner, config->deny, config->deny_count)) {
-        return true;
+    for (uint32_t i = 0; i < count; i++) {
+        if (is_guest(&list[i], need)) {
+            return true;
+        }
     }
-    return config->allow_count > 0 &&
-           !owner_listed(&need->owner, config->allow, config->allow_count);
+    return false;
+}
+
+static bool breaks_deny(const struct policy_facts *facts, const struct policy_need *need)
+{
+    return guest_listed(need, facts->config->deny, facts->config->deny_count);
+}
+
+static bool breaks_allow(const struct policy_facts *facts, const struct policy_need *need)
+{
+    return facts->config->allow_count > 0 &&
+           !guest_listed(need, facts->config->allow, facts->config->allow_count);
 }
 
 static bool breaks_arch(const struct policy_facts *facts, const struct policy_need *need)
@@ -94,11 +108,17 @@ static bool breaks_draining(const struct policy_facts *facts, const struct polic
     return facts->draining;
 }
 
+static bool breaks_keeping(const struct policy_facts *facts, const struct policy_need *need)
+{
+    (void)need;
+    return facts->keeping;
+}
+
 static bool breaks_total(const struct policy_facts *facts, const struct policy_need *need)
 {
     enum refusal lacking;
 
-    return !limits_fit(&need->limits, &facts->config->contribution, &lacking);
+    return !limits_fit(&need->limits, &facts->target, &lacking);
 }
 
 static bool breaks_once(const struct policy_facts *facts, const struct policy_need *need)
@@ -128,7 +148,9 @@ static const struct {
     {REFUSAL_ISOLATED, breaks_isolated, "it hears no other member"},
     {REFUSAL_PAUSED, breaks_paused, "paused by its owner"},
     {REFUSAL_DRAINING, breaks_draining, "draining"},
-    {REFUSAL_MEMBER, breaks_members, "its owner does not run this member's services"},
+    {REFUSAL_PAUSED, breaks_keeping, "its owner takes nothing new at the moment"},
+    {REFUSAL_MEMBER, breaks_deny, "its owner does not run this service (members.deny)"},
+    {REFUSAL_MEMBER, breaks_allow, "its owner runs other services only (members.allow)"},
     {REFUSAL_ARCH, breaks_arch, "another processor"},
     {REFUSAL_LABEL, breaks_label, "a required label is missing"},
     {REFUSAL_EGRESS, breaks_egress, "its replicas do not reach the Internet (network.egress)"},
@@ -137,6 +159,11 @@ static const struct {
     {REFUSAL_FULL, breaks_table, "its table of replicas is full"},
     {REFUSAL_PORTS, breaks_ports, "ports used up"},
 };
+
+bool policy_welcomes(const struct policy_facts *facts, const struct policy_need *need)
+{
+    return !breaks_deny(facts, need) && !breaks_allow(facts, need) && !breaks_egress(facts, need);
+}
 
 enum refusal policy_admit(const struct policy_facts *facts, const struct policy_need *need,
                           char reason_out[REASON_CHARS_MAX + 1])
@@ -147,7 +174,7 @@ enum refusal policy_admit(const struct policy_facts *facts, const struct policy_
         [REFUSAL_DISK] = "not enough disk is free",
         [REFUSAL_PIDS] = "not enough pids are free",
     };
-    struct sandbox_limits free = limits_minus(&facts->config->contribution, &facts->promised);
+    struct sandbox_limits free = limits_minus(&facts->target, &facts->promised);
     enum refusal lacking = REFUSAL_NONE;
 
     for (size_t i = 0; i < ARRAY_COUNT(rules); i++) {

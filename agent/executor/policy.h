@@ -21,16 +21,20 @@ struct policy_need {
 
 struct policy_facts {
     const struct core_config *config;
+    struct sandbox_limits target;   /* what is given now, at most config->contribution */
     struct sandbox_limits promised; /* to all replicas here */
     bool sandbox_up;
     bool isolated;
     bool paused;
     bool draining;
+    bool keeping;
     bool has_replica; /* of this service, not ended */
     uint32_t replica_count;
     uint32_t free_port_count;
 };
 
+/* May such a service run here at all, as far as members.allow, deny and egress say? */
+bool policy_welcomes(const struct policy_facts *facts, const struct policy_need *need);
 /* Writes at most REASON_CHARS_MAX characters; "" when REFUSAL_NONE. */
 enum refusal policy_admit(const struct policy_facts *facts, const struct policy_need *need,
                           char reason_out[REASON_CHARS_MAX + 1]);

@@ -196,6 +196,8 @@ void replica_over(struct executor *executor, struct turn *turn, struct replica *
     trees_need(executor, &replica->tree, turn->now_ms);
     replica_unkeep(executor, turn, replica);
     replica->failed = failed;
+    replica->leaving = false;
+    ended_note(executor, turn, replica);
     replica_health_unknown(replica);
     executor->free_changed = true;
     replica_enter(executor, turn, replica, PHASE_OVER);
@@ -235,7 +237,7 @@ void executor_check(const struct executor *executor)
     struct sandbox_limits promised = executor_promised(executor);
     enum refusal lacking;
 
-    CHECK(limits_fit(&promised, &executor->config.contribution, &lacking));
+    CHECK(limits_fit(&promised, &executor->owner.ceiling, &lacking));
     for (uint32_t i = 0; i < executor->top; i++) {
         for (uint32_t j = i + 1; j < executor->top; j++) {
             if (replica_counts(&executor->replicas[i]) && replica_counts(&executor->replicas[j])) {

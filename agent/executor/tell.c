@@ -31,21 +31,23 @@ struct sandbox_limits executor_free_limits(const struct executor *executor)
     struct sandbox_limits promised = executor_promised(executor);
 
     if (!executor->config.runs || !executor->sandbox_up || executor->paused || executor->draining ||
-        executor->isolated) {
+        executor->owner.keeping || executor->isolated) {
         return (struct sandbox_limits){0};
     }
-    return limits_minus(&executor->config.contribution, &promised);
+    return limits_minus(&executor->owner.target, &promised);
 }
 
 static struct policy_facts facts_of(struct executor *executor, const struct service_id *service)
 {
     struct policy_facts facts = {
         .config = &executor->config,
+        .target = executor->owner.target,
         .promised = executor_promised(executor),
         .sandbox_up = executor->sandbox_up,
         .isolated = executor->isolated,
         .paused = executor->paused,
         .draining = executor->draining,
+        .keeping = executor->owner.keeping,
         .has_replica = replica_of_service(executor, service) != NULL,
         .free_port_count = ports_free_count(executor),
     };
@@ -83,7 +85,7 @@ bool executor_find(struct executor *executor, struct turn *turn, const minga_Fin
     offer_out->has_free = true;
     offer_out->free = limits_to_wire(&free);
     offer_out->has_contribution = true;
-    offer_out->contribution = limits_to_wire(&executor->config.contribution);
+    offer_out->contribution = limits_to_wire(&executor->owner.target);
     offer_out->replica_count = facts.replica_count;
     offer_out->uptime_ms = turn->now_ms - executor->started_ms;
     return true;
@@ -308,8 +310,34 @@ void executor_verdicts(struct executor *executor, struct turn *turn, const struc
     }
 }
 
+/* Where others reach the port: on a leaf, at its relay. */
+static uint16_t port_outside(const struct turn *turn, uint16_t port)
+{
+    return turn->around->port_outside == NULL || port == 0
+               ? port
+               : turn->around->port_outside(turn->around->self, port);
+}
+
+uint32_t executor_published(const struct executor *executor, uint32_t count_max,
+                            uint16_t *ports_out)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+        const struct replica *replica = &executor->replicas[i];
+
+        for (uint32_t k = 0; replica->used && k < replica->manifest.port_count; k++) {
+            if (count < count_max && replica->host_ports[k] != 0 &&
+                replica->manifest.ports[k].protocol != MANIFEST_UDP) {
+                ports_out[count++] = replica->host_ports[k];
+            }
+        }
+    }
+    return count;
+}
+
 static void report_fill(const struct executor *executor, const struct replica *replica,
-                        uint64_t now_ms, minga_ReplicaReport *report)
+                        const struct turn *turn, minga_ReplicaReport *report)
 {
     *report = (minga_ReplicaReport)minga_ReplicaReport_init_zero;
     memcpy(report->service, replica->key.service.id.bytes, ID_BYTES);
@@ -322,11 +350,11 @@ static void report_fill(const struct executor *executor, const struct replica *r
     report->health = (uint32_t)replica->health;
     (void)snprintf(report->reason, sizeof(report->reason), "%s",
                    executor->paused ? "paused by its owner" : replica->reason);
-    report->age_ms = now_ms - replica->since_ms;
+    report->age_ms = turn->now_ms - replica->since_ms;
     report->restart_count = replica->restart_count;
     report->host_ports_count = (pb_size_t)replica->manifest.port_count;
     for (uint32_t i = 0; i < replica->manifest.port_count; i++) {
-        report->host_ports[i] = replica->host_ports[i];
+        report->host_ports[i] = port_outside(turn, replica->host_ports[i]);
     }
     report->has_used = true;
     report->used = limits_to_wire(&replica->used_limits);
@@ -334,9 +362,9 @@ static void report_fill(const struct executor *executor, const struct replica *r
     report->refused_count = replica->refused_connection_count;
 }
 
-static enum executor_mood mood_of(const struct executor *executor)
+static enum executor_mood mood_of(const struct executor *executor, bool leaving)
 {
-    if (executor->draining) {
+    if (executor->draining || leaving) {
         return MOOD_DRAINING;
     }
     if (executor->paused) {
@@ -346,13 +374,13 @@ static enum executor_mood mood_of(const struct executor *executor)
 }
 
 static void report_send(struct executor *executor, struct turn *turn, const struct node_id *to,
-                        minga_AgentMessage *message)
+                        bool leaving, minga_AgentMessage *message)
 {
     struct sandbox_limits free = executor_free_limits(executor);
     struct ask ask = {.kind = ASK_REPORT, .to = *to};
 
     message->which_body = minga_AgentMessage_report_tag;
-    message->body.report.mood = (uint32_t)mood_of(executor);
+    message->body.report.mood = (uint32_t)mood_of(executor, leaving);
     message->body.report.has_free = true;
     message->body.report.free = limits_to_wire(&free);
     (void)outbox_message(turn, &ask, message);
@@ -373,7 +401,8 @@ static bool candidate_at(const struct turn *turn, const struct service_id *servi
     return true;
 }
 
-/* One batch (or more, when it is full) per manager. */
+/* One batch (or more, when it is full) per manager; what leaves by itself has its own mood, hence
+ * its own batch. */
 static void report_all(struct executor *executor, struct turn *turn, uint32_t rank)
 {
     struct node_id managers[REPLICAS_PER_NODE_MAX];
@@ -392,18 +421,19 @@ static void report_all(struct executor *executor, struct turn *turn, uint32_t ra
             continue;
         }
         for (uint32_t j = i; j < executor->top; j++) {
-            if (told[j] || !id_equal(&managers[i].id, &managers[j].id)) {
+            if (told[j] || !id_equal(&managers[i].id, &managers[j].id) ||
+                executor->replicas[i].leaving != executor->replicas[j].leaving) {
                 continue;
             }
             told[j] = true;
-            report_fill(executor, &executor->replicas[j], turn->now_ms,
+            report_fill(executor, &executor->replicas[j], turn,
                         &report->replicas[report->replicas_count++]);
             if (report->replicas_count == REPORT_REPLICAS_MAX) {
-                report_send(executor, turn, &managers[i], &message);
+                report_send(executor, turn, &managers[i], executor->replicas[i].leaving, &message);
             }
         }
         if (report->replicas_count > 0) {
-            report_send(executor, turn, &managers[i], &message);
+            report_send(executor, turn, &managers[i], executor->replicas[i].leaving, &message);
         }
     }
 }
@@ -420,11 +450,32 @@ static void tell_free(struct executor *executor, struct turn *turn, const struct
     (void)outbox_message(turn, &ask, &message);
 }
 
+/* Where many join at once each would otherwise dial all others at that moment, and all would wait
+ * for the handshakes. */
 void executor_member_up(struct executor *executor, struct turn *turn, const struct node_id *node)
 {
-    if (!id_equal(&node->id, &turn->around->node.id)) {
-        tell_free(executor, turn, node);
+    if (id_equal(&node->id, &turn->around->node.id) || executor->newcomer_count == NEWCOMERS_MAX) {
+        return; /* the change of what is free will tell */
     }
+    for (uint32_t i = 0; i < executor->newcomer_count; i++) {
+        if (id_equal(&executor->newcomers[i].id, &node->id)) {
+            return;
+        }
+    }
+    if (executor->newcomer_count == 0) {
+        executor->newcomer_at_ms =
+            turn->now_ms + NEWCOMER_MS + random_below(&executor->random, NEWCOMER_MS);
+    }
+    executor->newcomers[executor->newcomer_count++] = *node;
+}
+
+static void tell_newcomer(struct executor *executor, struct turn *turn)
+{
+    tell_free(executor, turn, &executor->newcomers[0]);
+    executor->newcomer_count--;
+    memmove(&executor->newcomers[0], &executor->newcomers[1],
+            executor->newcomer_count * sizeof(executor->newcomers[0]));
+    executor->newcomer_at_ms = turn->now_ms + NEWCOMER_NEXT_MS;
 }
 
 void executor_flush(struct executor *executor, struct turn *turn)
@@ -440,6 +491,9 @@ void executor_flush(struct executor *executor, struct turn *turn)
         for (uint32_t rank = 1; executor->back_soon && rank <= BACK_SOON_TOLD; rank++) {
             report_all(executor, turn, rank);
         }
+    }
+    if (executor->newcomer_count > 0 && turn->now_ms >= executor->newcomer_at_ms) {
+        tell_newcomer(executor, turn);
     }
     if (executor->free_changed) {
         executor->free_changed = false;

@@ -115,16 +115,19 @@ const char *executor_exec_fault(const struct executor *executor, const struct re
     return executor->sandbox_up ? NULL : "its node has no sandbox helper at the moment";
 }
 
-static const char *state_of(const struct executor *executor, const char **rule_out)
+static const char *state_of(const struct executor *executor)
 {
-    *rule_out = "";
     if (executor->paused) {
-        *rule_out = "node pause";
         return "paused";
     }
+    if (executor->owner.pausing) {
+        return "pausing";
+    }
     if (executor->draining) {
-        *rule_out = "node drain";
         return "draining";
+    }
+    if (executor->owner.keeping) {
+        return "keeping";
     }
     if (executor->isolated) {
         return "isolated";
@@ -135,10 +138,40 @@ static const char *state_of(const struct executor *executor, const char **rule_o
     return "ready";
 }
 
-void executor_status(const struct executor *executor, struct node_status *status_out)
+/* An order is named where no rule is stricter. */
+static void rule_status(const struct executor *executor, struct owner_clock clock,
+                        struct node_status *status_out)
+{
+    const struct owner *owner = &executor->owner;
+    const struct owner_allowance *allowance = &owner->policy.allowance;
+    enum owner_mode ordered = OWNER_RUN;
+    const char *rule = allowance->rule;
+
+    if (owner->order != ORDER_NONE) {
+        ordered = owner->order == ORDER_PAUSE && executor->paused ? OWNER_FREEZE : OWNER_DRAIN;
+    }
+    status_out->rule_mode =
+        owner_mode_name(ordered > allowance->then.mode ? ordered : allowance->then.mode);
+    status_out->rule_left_ms = UINT64_MAX;
+    if (ordered != OWNER_RUN && ordered >= allowance->then.mode) {
+        rule = owner->order == ORDER_PAUSE ? "node pause" : "node drain";
+        if (owner->order == ORDER_PAUSE && owner->until_unix_s != 0) {
+            status_out->rule_left_ms =
+                owner->until_ms > clock.now_ms ? owner->until_ms - clock.now_ms : 0;
+        }
+    } else if (rule[0] != '\0') {
+        status_out->rule_left_ms = owner_policy_left_ms(&owner->policy, clock);
+    }
+    (void)text_copy(status_out->rule, sizeof(status_out->rule), rule);
+}
+
+void executor_status(const struct executor *executor, struct owner_clock clock,
+                     struct node_status *status_out)
 {
     memset(status_out, 0, sizeof(*status_out));
-    status_out->state = state_of(executor, &status_out->rule);
+    status_out->state = state_of(executor);
+    rule_status(executor, clock, status_out);
+    status_out->allowed = executor->owner.allowed;
     status_out->runs = executor->config.runs && executor->sandbox_up;
     if (executor->config.runs) { /* else nobody misses it */
         (void)text_copy(status_out->reason, sizeof(status_out->reason), executor->sandbox_reason);

@@ -19,7 +19,7 @@ static void head_fill(const struct service *service, uint64_t now_ms, minga_Serv
     memcpy(head->owner_key, service->owner_key.bytes, PUBLIC_KEY_BYTES);
     head->version = service->version;
     head->sequence = service->sequence;
-    head->state = (uint32_t)service->state;
+    head->state = (uint32_t)service_state_now(service);
     (void)text_copy(head->reason, sizeof(head->reason), service->reason);
     head->wanted_count = service->wanted_count;
     head->running_count = service_running_count(service);

@@ -56,6 +56,12 @@ static enum service_state state_of(const struct service *service, uint32_t runni
     return SERVICE_DEGRADED;
 }
 
+enum service_state service_state_now(const struct service *service)
+{
+    return service->state_ms != 0 ? service->state
+                                  : state_of(service, service_running_count(service));
+}
+
 void service_update_state(struct service *service, uint64_t now_ms)
 {
     uint32_t running_count = service_running_count(service);

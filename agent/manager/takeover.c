@@ -85,6 +85,7 @@ void service_elect(struct manager *manager, struct turn *turn, struct service *s
     CHECK(service->lead == LEAD_NOT);
     service->lead = LEAD_FETCHING;
     service->lead_ms = turn->now_ms;
+    service->state_ms = 0; /* what it was when this node led before */
     service->history = service->history || service->stored_bytes > 0;
     service->fetch_waiting_count = 0;
     message.which_body = minga_AgentMessage_fetch_manager_tag;

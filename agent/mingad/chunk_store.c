@@ -159,7 +159,8 @@ int chunk_store_put(const struct chunk_store *store, const struct chunk_id *chun
     id_to_hex(&chunk->id, name);
     if (fstatat(store->folder_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
         status.st_size == (off_t)data.length_bytes) {
-        return 0; /* renamed into place only when complete */
+        /* Complete, as it was renamed into place; but is the name on the disk yet? */
+        return fsync(store->folder_fd) < 0 ? -errno : 0;
     }
     if (is_short_of_space(store, data.length_bytes)) {
         return -ENOSPC;

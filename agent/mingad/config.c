@@ -18,10 +18,14 @@
 
 /* After the first NULL: what a later version will take. */
 static const char *const egress_choices[] = {"deny", "internet", NULL, NULL};
+static const char *const mode_choices[] = {"run", "keep", "drain", "freeze", NULL, NULL};
 static const char *const role_choices[] = {"run", "store", "manage", NULL, NULL};
 
 #define HERE(field)        YAML_FIELD(struct config, field)
 #define LIST(field, count) YAML_ARRAY(struct config, field, count)
+#define RULE(field)        YAML_FIELD(struct config_rule, field)
+#define WORDS(field)       YAML_ARRAY(struct config_rule, rule.when.field.list, rule.when.field.count)
+#define WORD               .field_bytes = OWNER_WORD_CHARS_MAX + 1, .min = 1
 
 static const struct yaml_key keys[] = {
     {.path = "name", .type = YAML_TEXT, HERE(name), .default_text = "", .hook = config_check_name},
@@ -64,6 +68,12 @@ static const struct yaml_key keys[] = {
      .min = 1,
      .max = 4194304,
      .default_text = "512"},
+    {.path = "contribute.weight",
+     .type = YAML_NUMBER,
+     HERE(weight_percent),
+     .min = 1,
+     .max = 100,
+     .default_text = "10"},
     {.path = "contribute.upload",
      .type = YAML_BYTES,
      HERE(upload_bytes_per_s),
@@ -71,8 +81,7 @@ static const struct yaml_key keys[] = {
     {.path = "contribute.download",
      .type = YAML_BYTES,
      HERE(download_bytes_per_s),
-     .default_text = "0",
-     .hook = config_check_download},
+     .default_text = "0"},
     {.path = "network", .type = YAML_MAPPING, .offset = YAML_NOWHERE},
     {.path = "network.listen",
      .type = YAML_HOOK,
@@ -95,6 +104,7 @@ static const struct yaml_key keys[] = {
      .min = 1,
      .max = CONNECTIONS_PER_PORT_MAX,
      .default_text = "1024"},
+    {.path = "network.relay", .type = YAML_BYTES, HERE(relay_bytes_per_s), .default_text = "1M"},
     {.path = "network.egress",
      .type = YAML_CHOICE,
      HERE(egress),
@@ -105,22 +115,74 @@ static const struct yaml_key keys[] = {
      .type = YAML_CHOICE,
      .field_bytes = sizeof(enum config_role),
      .choices = role_choices},
-    /* An empty list is the only one that this version takes. */
-    {.path = "rules",
+    {.path = "rules", .type = YAML_LIST, LIST(rules, rule_count), .max = OWNER_RULES_MAX},
+    {.path = "rules[].name",
+     .type = YAML_TEXT,
+     RULE(rule.name),
+     .default_text = "",
+     .hook = config_check_rule_name},
+    {.path = "rules[].when", .type = YAML_MAPPING, .is_needed = true, .offset = YAML_NOWHERE},
+    {.path = "rules[].when.hours", .type = YAML_HOOK, .hook = config_read_hours},
+    {.path = "rules[].when.in_use",
+     .type = YAML_DURATION,
+     RULE(rule.when.in_use_ms),
+     .min = 1000,
+     .max = CONFIG_IDLE_MS_MAX},
+    {.path = "rules[].when.idle",
+     .type = YAML_DURATION,
+     RULE(rule.when.idle_ms),
+     .min = 1000,
+     .max = CONFIG_IDLE_MS_MAX},
+    {.path = "rules[].when.busy", .type = YAML_HOOK, .hook = config_read_busy},
+    {.path = "rules[].when.on_battery", .type = YAML_HOOK, .hook = config_read_on_battery},
+    {.path = "rules[].when.battery_below", .type = YAML_HOOK, .hook = config_read_battery_below},
+    {.path = "rules[].when.metered", .type = YAML_HOOK, .hook = config_read_metered},
+    {.path = "rules[].when.networks",
      .type = YAML_LIST,
-     .offset = offsetof(struct config, name),
-     .stride_bytes = 1,
-     .count_offset = offsetof(struct config, rule_count),
-     .max = 1},
-    {.path = "rules[]", .type = YAML_REFUSED},
+     WORDS(networks),
+     .min = 1,
+     .max = OWNER_WORDS_MAX},
+    {.path = "rules[].when.networks[]", .type = YAML_TEXT, WORD},
+    {.path = "rules[].when.not_networks",
+     .type = YAML_LIST,
+     WORDS(not_networks),
+     .min = 1,
+     .max = OWNER_WORDS_MAX},
+    {.path = "rules[].when.not_networks[]", .type = YAML_TEXT, WORD},
+    {.path = "rules[].when.hotter_than",
+     .type = YAML_NUMBER,
+     RULE(rule.when.hotter_than_celsius),
+     .min = 1,
+     .max = 150},
+    {.path = "rules[].when.programs",
+     .type = YAML_LIST,
+     WORDS(programs),
+     .min = 1,
+     .max = OWNER_WORDS_MAX},
+    {.path = "rules[].when.programs[]", .type = YAML_TEXT, WORD},
+    {.path = "rules[].then", .type = YAML_MAPPING, .is_needed = true, .offset = YAML_NOWHERE},
+    {.path = "rules[].then.replicas",
+     .type = YAML_CHOICE,
+     RULE(rule.then.mode),
+     .default_text = "run",
+     .choices = mode_choices},
+    {.path = "rules[].then.within",
+     .type = YAML_DURATION,
+     RULE(rule.then.within_ms),
+     .max = CONFIG_WITHIN_MS_MAX,
+     .default_text = "60s"},
+    {.path = "rules[].then.cpu", .type = YAML_HOOK, .hook = config_read_rule_cpu},
+    {.path = "rules[].then.memory", .type = YAML_HOOK, .hook = config_read_rule_memory},
+    {.path = "rules[].then.upload", .type = YAML_BYTES, RULE(rule.then.upload_bytes_per_s)},
+    {.path = "rules[].then.download", .type = YAML_BYTES, RULE(rule.then.download_bytes_per_s)},
     {.path = "members", .type = YAML_MAPPING, .offset = YAML_NOWHERE},
     {.path = "members.allow",
      .type = YAML_LIST,
      LIST(allow, allow_count),
      .max = CONFIG_MEMBERS_MAX},
-    {.path = "members.allow[]", .type = YAML_HOOK, .hook = config_read_owner},
+    {.path = "members.allow[]", .type = YAML_HOOK, .hook = config_read_guest},
     {.path = "members.deny", .type = YAML_LIST, LIST(deny, deny_count), .max = CONFIG_MEMBERS_MAX},
-    {.path = "members.deny[]", .type = YAML_HOOK, .hook = config_read_owner},
+    {.path = "members.deny[]", .type = YAML_HOOK, .hook = config_read_guest},
     {.path = "user",
      .type = YAML_TEXT,
      HERE(user),
@@ -248,6 +310,9 @@ int config_parse(struct bytes yaml, const char *file_name, struct config *config
     }
     r = check_roles(&config, &marks, err);
     if (r == 0) {
+        r = config_finish_rules(&config, &marks, err);
+    }
+    if (r == 0) {
         r = check_together(&config, &marks, err);
     }
     if (r == 0) {
@@ -330,7 +395,7 @@ bool config_has_role(const struct config *config, enum config_role role)
     return false;
 }
 
-static uint64_t share_of(const struct config_share *share, uint64_t whole)
+uint64_t config_share_of(const struct config_share *share, uint64_t whole)
 {
     /* Divided first: no machine is so small that 1 % of its bytes is lost on people. */
     return share->is_percent ? whole / 100 * share->percent : share->value;
@@ -354,11 +419,11 @@ int config_resolve(const struct config *config, const struct machine *machine,
         .limits.cpu_permille = config->cpu.is_percent
                                    ? machine->cpu_permille * config->cpu.percent / 100
                                    : config->cpu.value,
-        .limits.memory_bytes = share_of(&config->memory, machine->memory_bytes),
-        .limits.disk_bytes = share_of(&config->disk, machine->disk_bytes),
+        .limits.memory_bytes = config_share_of(&config->memory, machine->memory_bytes),
+        .limits.disk_bytes = config_share_of(&config->disk, machine->disk_bytes),
         .limits.pid_count = config->pid_count,
-        .storage_bytes = share_of(&config->storage, machine->disk_bytes),
-        .keep_free_bytes = share_of(&config->keep_free, machine->disk_bytes),
+        .storage_bytes = config_share_of(&config->storage, machine->disk_bytes),
+        .keep_free_bytes = config_share_of(&config->keep_free, machine->disk_bytes),
     };
     char cores[UNITS_TEXT_BYTES_MAX];
 
@@ -375,6 +440,7 @@ int config_resolve(const struct config *config, const struct machine *machine,
         r = check_share("storage", result.storage_bytes, machine->disk_bytes, err);
     }
     if (r == 0) {
+        config_resolve_rules(config, machine, &result.rules);
         *contribution_out = result;
     }
     return r;

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "agent/core/core.h"
+#include "agent/policy/rules.h"
 #include "base/bytes.h"
 #include "base/err.h"
 #include "sandbox/environment.h"
@@ -21,6 +22,8 @@ enum {
     CONFIG_RUN_BYTES_MAX = 80, /* "RUN/sandbox/..." must fit a socket's address */
     CONFIG_STATE_BYTES_MAX = 256,
     CONFIG_HOST_CHARS_MAX = 47,
+    CONFIG_IDLE_MS_MAX = 24 * 3600 * 1000,
+    CONFIG_WITHIN_MS_MAX = 24 * 3600 * 1000,
     CONFIG_ENVIRONMENT_WORDS_MAX = 8, /* of the command of another execution environment */
     CONFIG_ENVIRONMENT_WORD_CHARS_MAX = 255,
     CONFIG_ENVIRONMENT_NAME_CHARS_MAX = 19, /* "environment=NAME" is a label */
@@ -38,7 +41,13 @@ struct config_share {
 enum config_role { CONFIG_ROLE_RUN, CONFIG_ROLE_STORE, CONFIG_ROLE_MANAGE, CONFIG_ROLES_COUNT };
 
 struct config_id { /* an element of members.allow */
-    struct owner_id owner;
+    struct core_guest guest;
+};
+
+struct config_rule { /* an element of rules */
+    struct owner_rule rule;
+    struct config_share cpu; /* neither a percentage nor a value: as contributed */
+    struct config_share memory;
 };
 
 struct config {
@@ -52,6 +61,7 @@ struct config {
     struct config_share storage;
     struct config_share keep_free;
     uint64_t pid_count;
+    uint32_t weight_percent;
     uint64_t upload_bytes_per_s; /* 0: no limit */
     uint64_t download_bytes_per_s;
     char listen_host[CONFIG_HOST_CHARS_MAX + 1]; /* "*": all; IPv6 without brackets */
@@ -61,10 +71,12 @@ struct config {
     uint16_t port_last;
     char bind[CONFIG_HOST_CHARS_MAX + 1]; /* "*": all */
     uint32_t connections_max;             /* of each published port */
+    uint64_t relay_bytes_per_s;           /* for others, in both directions; 0: none is relayed */
     int egress;                           /* 0: deny, 1: internet */
     uint32_t role_count;
     enum config_role roles[CONFIG_ROLES_COUNT];
     uint32_t rule_count;
+    struct config_rule rules[OWNER_RULES_MAX];
     uint32_t allow_count;
     struct config_id allow[CONFIG_MEMBERS_MAX];
     uint32_t deny_count;
@@ -93,6 +105,7 @@ struct contribution { /* in absolute figures */
     struct sandbox_limits limits;
     uint64_t storage_bytes;
     uint64_t keep_free_bytes;
+    struct owner_rules rules;
 };
 
 /*

@@ -45,31 +45,27 @@ int config_check_label(const struct yaml_value *value, struct err *err)
                : err_set(err, -EINVAL, "expected a word like ssd or room=lab3");
 }
 
-int config_check_download(const struct yaml_value *value, struct err *err)
-{
-    struct config *config = value->target;
-
-    return config->download_bytes_per_s == 0
-               ? 0
-               : err_set(err, -EINVAL, "a limit is not available in 0.1; leave it at 0");
-}
-
 /* ------------------------------------------------------------------ shares */
+
+int config_parse_share(const char *text, struct config_share *share_out,
+                       int (*parse)(const char *text, uint64_t *number_out), struct err *err)
+{
+    struct config_share share = {0};
+
+    if (units_parse_percent(text, &share.percent) == 0) {
+        share.is_percent = true;
+    } else if (parse(text, &share.value) < 0) {
+        return err_set(err, -EINVAL, "expected a share like 25%% or %s, got \"%.32s\"",
+                       parse == units_parse_cores ? "cores like 1.5" : "a size like 512M", text);
+    }
+    *share_out = share;
+    return 0;
+}
 
 static int read_share(const struct yaml_value *value, struct config_share *share_out,
                       int (*parse)(const char *text, uint64_t *number_out), struct err *err)
 {
-    struct config_share share = {0};
-
-    if (units_parse_percent(value->text, &share.percent) == 0) {
-        share.is_percent = true;
-    } else if (parse(value->text, &share.value) < 0) {
-        return err_set(err, -EINVAL, "expected a share like 25%% or %s, got \"%.32s\"",
-                       parse == units_parse_cores ? "cores like 1.5" : "a size like 512M",
-                       value->text);
-    }
-    *share_out = share;
-    return 0;
+    return config_parse_share(value->text, share_out, parse, err);
 }
 
 int config_read_cpu(const struct yaml_value *value, struct err *err)
@@ -236,13 +232,23 @@ int config_read_uids(const struct yaml_value *value, struct err *err)
 
 /* ------------------------------------------------------------------ names */
 
-int config_read_owner(const struct yaml_value *value, struct err *err)
+/* An owner's or a service's id, or a label that services require. */
+int config_read_guest(const struct yaml_value *value, struct err *err)
 {
-    struct config_id *entry = value->base;
+    struct core_guest *guest = &((struct config_id *)value->base)->guest;
+    static const char prefix[] = "label=";
+    const size_t prefix_chars = sizeof(prefix) - 1;
 
-    if (id_from_hex(value->text, &entry->owner.id) < 0) {
+    memset(guest, 0, sizeof(*guest));
+    if (strncmp(value->text, prefix, prefix_chars) == 0 && value->text[prefix_chars] != '\0' &&
+        is_word(value->text + prefix_chars, "-_.=") &&
+        text_copy(guest->label, sizeof(guest->label), value->text + prefix_chars) == 0) {
+        return 0;
+    }
+    if (id_from_hex(value->text, &guest->id) < 0) {
         return err_set(err, -EINVAL,
-                       "expected a member's id, 64 hexadecimal digits as in minga members --json");
+                       "expected an id of an owner or a service, 64 hexadecimal digits as in minga "
+                       "members --json, or label=NAME");
     }
     return 0;
 }

@@ -10,7 +10,10 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "agent/mingad/folders.h"
+#include "agent/mingad/machine_bond.h"
 #include "agent/mingad/recorder.h"
+#include "agent/mingad/senses.h"
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -53,6 +56,15 @@ static int load_key(struct edge *edge, struct err *err)
     return 0;
 }
 
+static void say_mended(const struct store_mend *mend, const char *path)
+{
+    if (mend->is_mended) {
+        log_warning("database %s was damaged: %u rows are whole and kept, %u were seen that are "
+                    "not; the old file is beside it as .damaged, what others know comes back",
+                    path, mend->kept_count, mend->damaged_count);
+    }
+}
+
 static int open_stores(struct edge *edge, struct err *err)
 {
     char path[PATH_MAX_BYTES];
@@ -63,6 +75,7 @@ static int open_stores(struct edge *edge, struct err *err)
     if (r < 0) {
         return r;
     }
+    say_mended(store_mended(edge->store), path);
     state_path(edge, "chunks", path);
     r = chunk_store_open(path, edge->contribution.keep_free_bytes, &edge->chunks, err);
     if (r < 0) {
@@ -97,6 +110,7 @@ static void describe(const struct edge *edge, minga_NodeRecord *description_out)
     description.runs = config_has_role(config, CONFIG_ROLE_RUN);
     description.stores = config_has_role(config, CONFIG_ROLE_STORE);
     description.manages = config_has_role(config, CONFIG_ROLE_MANAGE);
+    description.relays = config->relay_bytes_per_s > 0;
     *description_out = description;
 }
 
@@ -108,13 +122,18 @@ void edge_describe(struct edge *edge, bool forced)
         .kind = CORE_DESCRIBE, .token = TOKEN_DESCRIBE, .description = &description};
 
     addresses_find(&edge->config, &addresses);
-    if (!forced && memcmp(&addresses, &edge->addresses, sizeof(addresses)) == 0) {
+    bool has_moved = memcmp(&addresses, &edge->addresses, sizeof(addresses)) != 0;
+
+    if (!forced && !has_moved) {
         return;
     }
     edge->addresses = addresses;
     describe(edge, &description);
-    log_info("this node is now known as %s",
-             addresses.count > 0 ? addresses.list[0] : "nothing (a leaf)");
+    if (has_moved) {
+        relays_move(edge->relays);
+        log_info("this node is now known as %s",
+                 addresses.count > 0 ? addresses.list[0] : "nothing (a leaf)");
+    }
     edge_request(edge, &request);
 }
 
@@ -132,35 +151,55 @@ static bool has_egress(const struct config *config)
     return true;
 }
 
+void edge_terms(struct edge *edge, struct core_config *core_out)
+{
+    const struct config *config = &edge->config;
+
+    core_out->contribution = edge->contribution.limits;
+    core_out->connections_max = config->connections_max;
+    core_out->egress = has_egress(config);
+    core_out->allow_count = config->allow_count;
+    for (uint32_t i = 0; i < config->allow_count; i++) {
+        core_out->allow[i] = config->allow[i].guest;
+    }
+    core_out->deny_count = config->deny_count;
+    for (uint32_t i = 0; i < config->deny_count; i++) {
+        core_out->deny[i] = config->deny[i].guest;
+    }
+    core_out->rules = edge->contribution.rules;
+}
+
+/* The last quarter of the replicas' ports. */
+static uint16_t relay_port_count(const struct config *config)
+{
+    uint32_t count = ((uint32_t)config->port_last - config->port_first + 1) / 4;
+
+    return (uint16_t)(count < RELAY_PORTS_MAX ? count : RELAY_PORTS_MAX);
+}
+
 static int make_core(struct edge *edge, struct err *err)
 {
     const struct config *config = &edge->config;
     struct core_config core = {
         .overlay = {.node_key = edge->node_key,
                     .storage_bytes_max = edge->contribution.storage_bytes,
-                    .upload_bytes_per_s = config->upload_bytes_per_s},
-        .contribution = edge->contribution.limits,
+                    .upload_bytes_per_s = config->upload_bytes_per_s,
+                    .finds_reach = true,
+                    .relay_port_count = relay_port_count(config)},
         .storage_bytes = edge->contribution.storage_bytes,
         .port_first = config->port_first,
         .port_last = config->port_last,
-        .connections_max = config->connections_max,
-        .egress = has_egress(config),
         .runs = config_has_role(config, CONFIG_ROLE_RUN),
         .stores = config_has_role(config, CONFIG_ROLE_STORE),
         .manages = config_has_role(config, CONFIG_ROLE_MANAGE),
         .arch = edge->machine.arch,
-        .allow_count = config->allow_count,
-        .deny_count = config->deny_count,
     };
 
+    core.overlay.relay_port_first =
+        (uint16_t)(config->port_last + 1 - core.overlay.relay_port_count);
     randombytes_buf(&core.overlay.seed, sizeof(core.overlay.seed));
     describe(edge, &core.overlay.description);
-    for (uint32_t i = 0; i < config->allow_count; i++) {
-        core.allow[i] = config->allow[i].owner;
-    }
-    for (uint32_t i = 0; i < config->deny_count; i++) {
-        core.deny[i] = config->deny[i].owner;
-    }
+    edge_terms(edge, &core);
     recorder_life(edge->recorder, &core);
     edge->core = core_new(&core);
     keys_forget(&core.overlay.node_key);
@@ -223,6 +262,21 @@ static bool is_member(void *context, const uint8_t curve_key[32])
     return overlay_has_greeted(core_overlay(edge->core), curve_key);
 }
 
+static int open_relays(struct edge *edge, struct err *err)
+{
+    struct relays_config config = {.loop = &edge->loop,
+                                   .node = keys_node_id(&edge->node_public),
+                                   .listen_host = edge->config.listen_host,
+                                   .listen_port = transport_port(edge->transport),
+                                   .bind = edge->config.bind,
+                                   .bytes_per_s = edge->config.relay_bytes_per_s,
+                                   .event = on_transport,
+                                   .context = edge};
+
+    edge->relays = relays_new(&config);
+    return edge->relays == NULL ? err_set(err, -ENOMEM, "out of memory") : 0;
+}
+
 static int open_workers(struct edge *edge, struct err *err)
 {
     struct transport_config config = {.loop = &edge->loop,
@@ -237,18 +291,27 @@ static int open_workers(struct edge *edge, struct err *err)
     edge->upload = upload_new(edge);
     edge->scrub = scrub_new(edge);
     edge->execs = execs_new(edge);
+    edge->senses = senses_new(edge, edge->senses_root);
     if (edge->writer == NULL || edge->upload == NULL || edge->scrub == NULL ||
-        edge->execs == NULL) {
+        edge->execs == NULL || edge->senses == NULL) {
         return err_set(err, -ENOMEM, "out of memory");
     }
     /* Bound before anyone is dialled, or first replies would wait. */
-    return transport_open(&config, &edge->transport, err);
+    int r = transport_open(&config, &edge->transport, err);
+
+    return r < 0 ? r : open_relays(edge, err);
 }
 
 static int open_state(struct edge *edge, struct err *err)
 {
-    int r = load_key(edge, err);
+    char path[PATH_MAX_BYTES];
 
+    state_path(edge, FOLDERS_BOND_FILE, path);
+    int r = machine_bond_check(path, NULL, err);
+
+    if (r == 0) {
+        r = load_key(edge, err);
+    }
     if (r == 0) {
         r = open_stores(edge, err);
     }
@@ -279,6 +342,7 @@ int edge_init(struct edge *edge, const struct edge_start *start, struct err *err
     edge->api_group = start->api_group;
     edge->helper_pid = start->helper_pid;
     edge->recorder = start->recorder;
+    edge->senses_root = start->senses_root;
     addresses_find(&edge->config, &edge->addresses);
     int r = open_state(edge, err);
 
@@ -306,6 +370,7 @@ void edge_run(struct edge *edge)
     log_info("node %s listens on port %u, known as %s", name, transport_port(edge->transport),
              edge->addresses.count > 0 ? edge->addresses.list[0] : "nothing (a leaf)");
     edge_start_core(edge);
+    senses_rules(edge->senses);
     if (config_has_role(&edge->config, CONFIG_ROLE_RUN)) { /* else nobody would ask it anything */
         sandbox_link_start(edge->sandbox);
     }
@@ -321,6 +386,8 @@ static void close_all(struct edge *edge)
     scrub_close(edge);
     trees_close(edge);
     execs_close(edge);
+    senses_close(edge->senses);
+    relays_close(edge->relays);
     if (edge->sandbox != NULL) {
         sandbox_link_close(edge->sandbox);
     }
@@ -348,6 +415,8 @@ void edge_done(struct edge *edge)
     scrub_free(edge->scrub);
     trees_free(edge->trees);
     execs_free(edge->execs);
+    senses_free(edge->senses);
+    relays_free(edge->relays);
     store_writer_free(edge->writer);
     store_close(edge->store);
     chunk_store_close(&edge->chunks);

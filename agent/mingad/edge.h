@@ -13,9 +13,11 @@
 
 #include "agent/api/api.h"
 #include "agent/core/core.h"
+#include "agent/mingad/address_watch.h"
 #include "agent/mingad/addresses.h"
 #include "agent/mingad/chunk_store.h"
 #include "agent/mingad/config.h"
+#include "agent/mingad/relays.h"
 #include "agent/mingad/sandbox_link.h"
 #include "agent/mingad/store_writer.h"
 #include "agent/mingad/transport.h"
@@ -28,6 +30,7 @@ struct scrub;        /* chunk_scrub.c */
 struct trees;        /* trees.c */
 struct recorder;     /* recorder.h */
 struct execs;        /* execs.c */
+struct senses;       /* senses.h */
 
 enum edge_phase {
     EDGE_RUNNING,
@@ -46,6 +49,8 @@ struct edge {
     struct config config;
     struct machine machine;
     struct contribution contribution;
+    struct core_config terms;    /* of the last reload: the core's event borrows it */
+    struct core_allowed allowed; /* as the core has last said; all zero: not yet */
     struct addresses addresses;
     struct secret_key node_key;
     struct public_key node_public;
@@ -72,10 +77,14 @@ struct edge {
     struct scrub *scrub;
     struct trees *trees;
     struct execs *execs;
+    struct senses *senses;
     struct transport *transport;
+    struct relays *relays;
+    struct address_watch *address_watch; /* NULL: none */
     struct sandbox_link *sandbox;
     struct api *api;
     gid_t api_group;
+    const char *senses_root; /* NULL: this machine */
 
     int wake_fd;                   /* timerfd on CLOCK_BOOTTIME */
     uint64_t wake_ms[EDGE_WAKERS]; /* 0: none asked for */
@@ -104,6 +113,7 @@ struct edge_start { /* what was made while still root; all of it is taken over *
     gid_t api_group;
     pid_t helper_pid;
     struct recorder *recorder; /* borrowed; NULL: none */
+    const char *senses_root;   /* NULL: this machine */
 };
 
 /* An empty edge with its loop. */
@@ -113,6 +123,8 @@ int edge_open(struct edge *edge, struct err *err);
 int edge_init(struct edge *edge, const struct edge_start *start, struct err *err);
 /* Runs until told to stop. */
 void edge_run(struct edge *edge);
+/* What of the configuration may change while running, as the core takes it. */
+void edge_terms(struct edge *edge, struct core_config *core_out);
 /* Tells the community when this node's addresses, or (forced) its name, labels or zone, are other
  * ones than before. */
 void edge_describe(struct edge *edge, bool forced);
@@ -165,6 +177,8 @@ struct upload *upload_new(struct edge *edge);
 /* A user of this machine has pushed this chunk: spreading it is not limited. */
 void upload_note_push(struct edge *edge, const struct chunk_id *chunk);
 void upload_send(struct edge *edge, const struct overlay_effect *effect);
+/* The limit is another one now. */
+void upload_again(struct edge *edge);
 /* Drops what waits. The loop runs on until jobs and handles are done, then free. */
 void upload_close(struct edge *edge);
 void upload_free(struct upload *upload);

@@ -108,7 +108,8 @@ int folders_lock(const struct config *config, struct err *err)
 
 int folders_forget(const struct config *config, struct err *err)
 {
-    static const char *const files[] = {"minga.db", "minga.db-wal", "minga.db-shm"};
+    static const char *const files[] = {"minga.db",         "minga.db-wal",    "minga.db-shm",
+                                        "minga.db.damaged", "minga.db.mended", "minga.db.mending"};
     static const char *const folders[] = {"chunks", "trees"};
     char path[FOLDERS_PATH_BYTES_MAX];
 
@@ -134,6 +135,23 @@ int folders_forget(const struct config *config, struct err *err)
     return 0;
 }
 
+int folders_renew(const struct config *config, struct err *err)
+{
+    static const char *const files[] = {"node.key", FOLDERS_BOND_FILE};
+    char path[FOLDERS_PATH_BYTES_MAX];
+    int r = folders_forget(config, err);
+
+    join(config->state, "agent", path);
+    CLEANUP(cleanup_close) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    for (size_t i = 0; r == 0 && i < ARRAY_COUNT(files); i++) {
+        if (unlinkat(fd, files[i], 0) < 0 && errno != ENOENT) {
+            r = err_set(err, -errno, "%s/%s: %m", path, files[i]);
+        }
+    }
+    return r;
+}
+
 void folders_limits_path(const struct config *config, char path_out[FOLDERS_PATH_BYTES_MAX])
 {
     join(config->run, "limits", path_out);
@@ -157,7 +175,8 @@ int folders_write_limits(const struct config *config, const struct contribution 
                                  .port_first = config->port_first,
                                  .port_last = config->port_last,
                                  .connections_max = config->connections_max,
-                                 .egress = config->egress != 0};
+                                 .egress = config->egress != 0,
+                                 .weight_percent = config->weight_percent};
     char path[FOLDERS_PATH_BYTES_MAX];
 
     join(config->state, "agent/trees", path);

@@ -24,6 +24,9 @@ int folders_lock(const struct config *config, struct err *err);
  * stays. Nobody else must be using it.
  */
 int folders_forget(const struct config *config, struct err *err);
+/* The node's key and its bond to a machine, too: the next start makes a new node. */
+int folders_renew(const struct config *config, struct err *err);
+#define FOLDERS_BOND_FILE "machine" /* below STATE/agent: machine_bond.h */
 
 /* RUN/limits, for minga-sandboxd --limits. As root only. */
 void folders_limits_path(const struct config *config, char path_out[FOLDERS_PATH_BYTES_MAX]);

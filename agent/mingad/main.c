@@ -76,6 +76,25 @@ static int write_limits(const struct preparation *preparation, struct err *err)
                                         &preparation->user, err);
 }
 
+static int renew_state(const struct preparation *preparation, struct err *err)
+{
+    int r = folders_make(&preparation->config, &preparation->user, err);
+
+    if (r == 0) {
+        r = folders_lock(&preparation->config, err);
+    }
+    if (r == 0 && geteuid() == 0) {
+        r = user_become(&preparation->user, err);
+    }
+    if (r == 0) {
+        r = folders_renew(&preparation->config, err);
+    }
+    if (r == 0) {
+        puts("this machine is a new node from its next start on; it belongs to no community");
+    }
+    return r;
+}
+
 /* Where a home folder is closed to others, the user that we have become cannot start it. */
 static int check_worker(const struct user *user, struct err *err)
 {
@@ -292,6 +311,7 @@ static int run(const struct options *options, const struct preparation *preparat
     CLEANUP(cleanup_free) struct edge *edge = calloc(1, sizeof(*edge));
     struct edge_start start = {.config_path = options->config_path,
                                .config = &preparation->config,
+                               .senses_root = options->senses_root,
                                .machine = &preparation->machine,
                                .contribution = &preparation->contribution,
                                .control_fd = -1,
@@ -370,6 +390,8 @@ int main(int argument_count, char **arguments)
     } else if (r == 0 && options.action == OPTIONS_WRITE_LIMITS) {
         r = geteuid() == 0 ? write_limits(&preparation, &err)
                            : err_set(&err, -EPERM, "--write-limits: only root may do that");
+    } else if (r == 0 && options.action == OPTIONS_RENEW_STATE) {
+        r = renew_state(&preparation, &err);
     } else if (r == 0) {
         r = run(&options, &preparation, &err);
     }

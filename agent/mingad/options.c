@@ -14,16 +14,25 @@ const char options_usage[] =
     "  --config FILE    instead of /etc/minga/minga.yaml\n"
     "  --check-config   only say whether the configuration is fine\n"
     "  --write-limits   only write the limits for minga-sandboxd; as root\n"
+    "  --renew-state    forget node key and community, as for a copied disk image\n"
     "  --verbose        log what the core does, too\n"
     "  --record FILE    write down all that the core is told (minga-replay runs it again)\n"
     "  --record-limit SIZE  of that file, 256M by default; then recording ends\n"
+    "  --senses FOLDER  for tests: where /proc, /sys and /dev are, for the owner's rules\n"
     "  --version\n"
     "  --help\n"
     "\n"
     "SIGTERM hands replicas over and ends (10 s at most). SIGUSR2 ends for a restart: replicas\n"
     "keep running. SIGHUP looks at the configuration again.\n";
 
-enum { OPTION_CONFIG = 256, OPTION_VERBOSE, OPTION_RECORD, OPTION_RECORD_LIMIT, OPTION_ACTION };
+enum {
+    OPTION_CONFIG = 256,
+    OPTION_VERBOSE,
+    OPTION_RECORD,
+    OPTION_RECORD_LIMIT,
+    OPTION_SENSES,
+    OPTION_ACTION
+};
 
 static const uint64_t record_bytes_default = (uint64_t)256 << 20;
 
@@ -34,8 +43,10 @@ int options_parse(int argument_count, char **arguments, struct options *options_
         {"verbose", no_argument, NULL, OPTION_VERBOSE},
         {"record", required_argument, NULL, OPTION_RECORD},
         {"record-limit", required_argument, NULL, OPTION_RECORD_LIMIT},
+        {"senses", required_argument, NULL, OPTION_SENSES},
         {"check-config", no_argument, NULL, OPTION_ACTION + OPTIONS_CHECK_CONFIG},
         {"write-limits", no_argument, NULL, OPTION_ACTION + OPTIONS_WRITE_LIMITS},
+        {"renew-state", no_argument, NULL, OPTION_ACTION + OPTIONS_RENEW_STATE},
         {"version", no_argument, NULL, OPTION_ACTION + OPTIONS_VERSION},
         {"help", no_argument, NULL, OPTION_ACTION + OPTIONS_HELP},
         {NULL, 0, NULL, 0},
@@ -51,6 +62,8 @@ int options_parse(int argument_count, char **arguments, struct options *options_
             options.is_verbose = true;
         } else if (option == OPTION_RECORD) {
             options.record_path = optarg;
+        } else if (option == OPTION_SENSES) {
+            options.senses_root = optarg;
         } else if (option == OPTION_RECORD_LIMIT) {
             if (units_parse_bytes(optarg, &options.record_bytes_max) < 0) {
                 fprintf(stderr, "mingad: --record-limit %s: not a size (256M)\n", optarg);

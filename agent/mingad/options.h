@@ -8,6 +8,7 @@ enum options_action {
     OPTIONS_RUN,
     OPTIONS_CHECK_CONFIG,
     OPTIONS_WRITE_LIMITS,
+    OPTIONS_RENEW_STATE,
     OPTIONS_VERSION,
     OPTIONS_HELP
 };
@@ -18,6 +19,7 @@ struct options {
     bool is_verbose;
     const char *record_path; /* NULL: no recording */
     uint64_t record_bytes_max;
+    const char *senses_root; /* NULL: this machine */
 };
 
 extern const char options_usage[];

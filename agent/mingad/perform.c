@@ -51,6 +51,21 @@ static void perform_overlay_trace(struct edge *edge, const struct overlay_effect
               (const char *)effect->message.data);
 }
 
+static void perform_dial_back(struct edge *edge, const struct overlay_effect *effect)
+{
+    transport_say_once(edge->transport, &effect->peer, effect->message);
+}
+
+static void perform_relay(struct edge *edge, const struct overlay_effect *effect)
+{
+    relays_pass_on(edge->relays, &effect->peer.node, &effect->relay);
+}
+
+static void perform_relayed(struct edge *edge, const struct overlay_effect *effect)
+{
+    relays_be_passed_on(edge->relays, &effect->peer, &effect->relay);
+}
+
 static void perform_io(struct edge *edge, const struct core_effect *effect)
 {
     static void (*const performers[])(struct edge *, const struct overlay_effect *) = {
@@ -62,6 +77,9 @@ static void perform_io(struct edge *edge, const struct core_effect *effect)
         [OVERLAY_DROP_CHUNK] = perform_drop_chunk,
         [OVERLAY_WAKE] = perform_overlay_wake,
         [OVERLAY_TRACE] = perform_overlay_trace,
+        [OVERLAY_DIAL_BACK] = perform_dial_back,
+        [OVERLAY_RELAY] = perform_relay,
+        [OVERLAY_RELAYED] = perform_relayed,
     };
 
     CHECK(effect->overlay != NULL && effect->overlay->kind < ARRAY_COUNT(performers));
@@ -156,6 +174,16 @@ static void perform_exec(struct edge *edge, const struct core_effect *effect)
     execs_ask(edge, effect);
 }
 
+static void perform_allow(struct edge *edge, const struct core_effect *effect)
+{
+    edge->allowed = effect->allowed;
+    if (edge->config.environment[0] == '\0') { /* another environment has no such limits */
+        sandbox_link_allow(edge->sandbox, effect->allowed.cpu_permille,
+                           effect->allowed.memory_bytes);
+    }
+    upload_again(edge);
+}
+
 static void perform_wake(struct edge *edge, const struct core_effect *effect)
 {
     loop_wake(edge, EDGE_WAKER_CORE, effect->wake_ms);
@@ -183,6 +211,7 @@ void perform(struct edge *edge, const struct core_effect *effect)
         [CORE_STATS] = perform_sandbox,
         [CORE_READ_LOGS] = perform_logs,
         [CORE_EXEC] = perform_exec,
+        [CORE_ALLOW] = perform_allow,
         [CORE_WAKE] = perform_wake,
         [CORE_TRACE] = perform_trace,
     };

@@ -377,6 +377,11 @@ void sandbox_link_ask(struct sandbox_link *link, enum sandbox_link_request reque
     requested(link, calls[request](&link->client, key));
 }
 
+void sandbox_link_allow(struct sandbox_link *link, uint64_t cpu_permille, uint64_t memory_bytes)
+{
+    requested(link, sandbox_client_allow(&link->client, cpu_permille, memory_bytes));
+}
+
 void sandbox_link_renew(struct sandbox_link *link)
 {
     int r = 0;

@@ -1,22 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "agent/mingad/store.h"
-
 #include <errno.h>
-#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/mingad/store_internal.h"
+#include "base/bytes.h"
 #include "base/check.h"
-#include "base/cleanup.h"
+#include "base/hash.h"
 
-enum { BUSY_MS_MAX = 5000, SCHEMA_VERSION = 1, SOFT_HEAP_BYTES = 2 << 20 };
-
-struct store {
-    sqlite3 *database;
-    sqlite3_stmt *put;
-    sqlite3_stmt *remove;
-    char path[512];
-};
+enum { BUSY_MS_MAX = 5000, SOFT_HEAP_BYTES = 2 << 20 };
 
 /* ------------------------------------------------------------------ batches */
 
@@ -51,10 +43,9 @@ void store_batch_clear(struct store_batch *batch)
     batch->count = 0;
 }
 
-/* ------------------------------------------------------------------ open */
+/* ------------------------------------------------------------------ errors */
 
-/* The errno that says to callers what SQLite's code means. */
-static int code_of(int result)
+int store_code_of(int result)
 {
     switch (result & 0xff) {
     case SQLITE_FULL:
@@ -76,25 +67,48 @@ static int code_of(int result)
     }
 }
 
-static int damaged(const char *path, const char *why, struct err *err)
+int store_damaged(const char *path, const char *why, struct err *err)
 {
     err_set(err, -EBADMSG, "database %s is damaged: %s", path, why);
     return err_hint(err, "stop mingad, move the file away and start it again: the node's key and "
                          "chunks stay, its records come back from the other members");
 }
 
-static int store_failed(struct store *store, const char *doing, struct err *err)
+static int explain(int code, struct err *err)
 {
-    int code = code_of(sqlite3_extended_errcode(store->database));
-
-    if (code == -EBADMSG) {
-        return damaged(store->path, sqlite3_errmsg(store->database), err);
+    switch (code) {
+    case -ENOSPC:
+        return err_hint(err, "free some room on its file system; nothing that is stored is lost");
+    case -EACCES:
+        return err_hint(err, "is its file system mounted read-only, or does the file belong to "
+                             "another user?");
+    case -EBUSY:
+        return err_hint(err, "another program has it open");
+    case -EIO:
+        return err_hint(err, "the kernel's log says what the disk has");
+    default:
+        return code;
     }
-    return err_set(err, code, "database %s: %s: %s", store->path, doing,
-                   sqlite3_errmsg(store->database));
 }
 
-static int run(struct store *store, const char *sql, struct err *err)
+int store_failed(struct store *store, const char *doing, struct err *err)
+{
+    int code = store_code_of(sqlite3_extended_errcode(store->database));
+    int cause = sqlite3_system_errno(store->database);
+
+    if (code == -EBADMSG) {
+        return store_damaged(store->path, sqlite3_errmsg(store->database), err);
+    }
+    if (code == -EIO && (cause == ENOSPC || cause == EDQUOT)) {
+        code = -ENOSPC;
+    }
+    err_set(err, code, "database %s: %s: %s%s%s", store->path, doing,
+            sqlite3_errmsg(store->database), cause != 0 ? ": " : "",
+            cause != 0 ? err_text(cause) : "");
+    return explain(code, err);
+}
+
+int store_run(struct store *store, const char *sql, struct err *err)
 {
     if (sqlite3_exec(store->database, sql, NULL, NULL, NULL) != SQLITE_OK) {
         return store_failed(store, sql, err);
@@ -102,8 +116,8 @@ static int run(struct store *store, const char *sql, struct err *err)
     return 0;
 }
 
-static int prepare(struct store *store, const char *sql, sqlite3_stmt **statement_out,
-                   struct err *err)
+int store_prepare(struct store *store, const char *sql, sqlite3_stmt **statement_out,
+                  struct err *err)
 {
     if (sqlite3_prepare_v3(store->database, sql, -1, SQLITE_PREPARE_PERSISTENT, statement_out,
                            NULL) != SQLITE_OK) {
@@ -112,92 +126,34 @@ static int prepare(struct store *store, const char *sql, sqlite3_stmt **statemen
     return 0;
 }
 
-/* The first row's first column of a query, as text; "" when there is none. */
-static int ask_text(struct store *store, const char *sql, char *text_out, size_t capacity_bytes,
-                    struct err *err)
-{
-    sqlite3_stmt *statement = NULL;
-    int r = prepare(store, sql, &statement, err);
-
-    if (r < 0) {
-        return r;
-    }
-    text_out[0] = '\0';
-    int step = sqlite3_step(statement);
-
-    if (step == SQLITE_ROW && sqlite3_column_text(statement, 0) != NULL) {
-        (void)text_copy(text_out, capacity_bytes, (const char *)sqlite3_column_text(statement, 0));
-    } else if (step != SQLITE_DONE && step != SQLITE_ROW) {
-        r = store_failed(store, sql, err);
-    }
-    sqlite3_finalize(statement);
-    return r;
-}
-
-static int check_database(struct store *store, struct err *err)
-{
-    char text[128];
-    int r = ask_text(store, "PRAGMA quick_check(1)", text, sizeof(text), err);
-
-    if (r < 0) {
-        return r;
-    }
-    if (strcmp(text, "ok") != 0) {
-        return damaged(store->path, text, err);
-    }
-    r = ask_text(store, "PRAGMA user_version", text, sizeof(text), err);
-    if (r < 0) {
-        return r;
-    }
-    if (strcmp(text, "0") != 0 && strcmp(text, "1") != 0) {
-        return err_set(err, -EPROTO, "database %s: written by a newer mingad (version %s)",
-                       store->path, text);
-    }
-    return 0;
-}
+/* ------------------------------------------------------------------ open */
 
 /*
  * FULL with WAL syncs the log at every commit: what was acknowledged to other nodes survives a
- * power cut. Small caches: the overlay holds everything in memory, SQLite only writes it.
+ * power cut. EXCLUSIVE: one process alone uses it, without locks and shared memory. The log is
+ * emptied by store_checkpoint alone. Small caches: the overlay holds everything in memory, SQLite
+ * only writes it.
  */
 static int set_up(struct store *store, struct err *err)
 {
     static const char *const steps[] = {
-        "PRAGMA cache_size=-128",
-        "PRAGMA temp_store=MEMORY",
-        "PRAGMA secure_delete=OFF",
-        "PRAGMA journal_mode=WAL",
-        "PRAGMA synchronous=FULL",
-        "PRAGMA wal_autocheckpoint=256",
-        "PRAGMA journal_size_limit=2097152",
+        "PRAGMA cache_size=-128",      "PRAGMA temp_store=MEMORY",
+        "PRAGMA secure_delete=OFF",    "PRAGMA locking_mode=EXCLUSIVE",
+        "PRAGMA journal_mode=WAL",     "PRAGMA synchronous=FULL",
+        "PRAGMA wal_autocheckpoint=0", "PRAGMA journal_size_limit=4194304",
     };
     int r = 0;
 
+    sqlite3_busy_timeout(store->database, BUSY_MS_MAX);
     for (size_t i = 0; r == 0 && i < sizeof(steps) / sizeof(steps[0]); i++) {
-        r = run(store, steps[i], err);
-    }
-    if (r == 0) {
-        r = check_database(store, err);
-    }
-    if (r == 0) {
-        r = run(store,
-                "CREATE TABLE IF NOT EXISTS blobs(kind INTEGER NOT NULL, key BLOB NOT NULL,"
-                " number INTEGER NOT NULL, bytes BLOB NOT NULL,"
-                " PRIMARY KEY(kind, key, number)) WITHOUT ROWID;"
-                "PRAGMA user_version=1",
-                err);
-    }
-    if (r == 0) {
-        r = prepare(store, "INSERT OR REPLACE INTO blobs VALUES(?1, ?2, ?3, ?4)", &store->put, err);
-    }
-    if (r == 0) {
-        r = prepare(store, "DELETE FROM blobs WHERE kind=?1 AND key=?2 AND number=?3",
-                    &store->remove, err);
+        if (sqlite3_exec(store->database, steps[i], NULL, NULL, NULL) != SQLITE_OK) {
+            r = store_failed(store, "open", err);
+        }
     }
     return r;
 }
 
-int store_open(const char *path, struct store **store_out, struct err *err)
+int store_connect(const char *path, struct store **store_out, struct err *err)
 {
     struct store *store = calloc(1, sizeof(*store));
 
@@ -213,20 +169,80 @@ int store_open(const char *path, struct store **store_out, struct err *err)
                                  SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
                                      SQLITE_OPEN_NOFOLLOW,
                                  NULL);
-    int r = 0;
 
     if (result != SQLITE_OK) {
-        r = err_set(err, code_of(result), "database %s: %s", path, sqlite3_errstr(result));
-    } else {
-        sqlite3_busy_timeout(store->database, BUSY_MS_MAX);
+        int code = store_code_of(result);
+
+        err_set(err, code, "database %s: %s", path, sqlite3_errstr(result));
+        store_close(store);
+        return explain(code, err);
+    }
+    *store_out = store;
+    return 0;
+}
+
+static int open_once(const char *path, struct store **store_out, struct err *err)
+{
+    struct store *store = NULL;
+    int r = store_connect(path, &store, err);
+
+    if (r == 0) {
+        *store_out = store; /* also when it is damaged: to be mended */
         r = set_up(store, err);
+    }
+    if (r == 0) {
+        r = store_migrate(store, err);
+    }
+    return r == 0 ? store_check(store, err) : r;
+}
+
+/* A damaged one is opened a second time when it is mended, and never a third time. */
+static int open_whole(const char *path, struct store **store_out, struct err *err)
+{
+    struct store_mend mend = {0};
+    int r = store_mend_finish(path, err);
+
+    if (r == 0) {
+        r = open_once(path, store_out, err);
+    }
+    if (r == -EBADMSG) {
+        struct store *damaged = *store_out;
+
+        *store_out = NULL;
+        r = store_mend(damaged, &mend, err);
+        if (r == 0) {
+            r = open_once(path, store_out, err);
+        }
+    }
+    if (r == 0) {
+        (*store_out)->mend = mend;
+    }
+    return r;
+}
+
+int store_open(const char *path, struct store **store_out, struct err *err)
+{
+    struct store *store = NULL;
+    int r = open_whole(path, &store, err);
+
+    if (r == 0) {
+        r = store_prepare(store, STORE_PUT, &store->put, err);
+    }
+    if (r == 0) {
+        r = store_prepare(store, STORE_REMOVE, &store->remove, err);
     }
     if (r < 0) {
         store_close(store);
         return r;
     }
+    store_log_open(store);
     *store_out = store;
     return 0;
+}
+
+const struct store_mend *store_mended(const struct store *store)
+{
+    return &store->mend;
 }
 
 void store_close(struct store *store)
@@ -240,31 +256,73 @@ void store_close(struct store *store)
     free(store);
 }
 
-/* ------------------------------------------------------------------ load */
+/* ------------------------------------------------------------------ rows */
 
-static int visit_row(sqlite3_stmt *statement, store_visit *visit, void *context)
+/* SQLite does not see a changed byte inside of a row. */
+static sqlite3_int64 checksum_of(const struct overlay_blob *blob)
 {
-    int key_bytes = sqlite3_column_bytes(statement, 1);
-    int length_bytes = sqlite3_column_bytes(statement, 3);
+    struct hash hash;
+    struct id id;
+    uint8_t place[9] = {(uint8_t)blob->kind};
+
+    for (int i = 0; i < 8; i++) {
+        place[1 + i] = (uint8_t)(blob->number >> 8 * i);
+    }
+    hash_init(&hash, "minga row");
+    hash_add(&hash, (struct bytes){place, sizeof(place)});
+    hash_add(&hash, (struct bytes){blob->key.bytes, ID_BYTES});
+    hash_add(&hash, blob->bytes);
+    hash_done(&hash, &id);
+    return (sqlite3_int64)id_top(&id);
+}
+
+int store_write_row(sqlite3_stmt *put, const struct overlay_blob *blob)
+{
+    bool is_bound =
+        sqlite3_bind_int(put, 1, (int)blob->kind) == SQLITE_OK &&
+        sqlite3_bind_blob(put, 2, blob->key.bytes, ID_BYTES, SQLITE_STATIC) == SQLITE_OK &&
+        sqlite3_bind_int64(put, 3, (sqlite3_int64)blob->number) == SQLITE_OK;
+
+    if (is_bound && blob->bytes.data != NULL) {
+        is_bound = sqlite3_bind_blob(put, 4, blob->bytes.data, (int)blob->bytes.length_bytes,
+                                     SQLITE_STATIC) == SQLITE_OK &&
+                   sqlite3_bind_int64(put, 5, checksum_of(blob)) == SQLITE_OK;
+    }
+    int step = is_bound ? sqlite3_step(put) : SQLITE_ERROR;
+
+    sqlite3_reset(put);
+    sqlite3_clear_bindings(put);
+    return step == SQLITE_DONE ? 0 : -EIO;
+}
+
+int store_read_row(sqlite3_stmt *row, struct overlay_blob *blob_out)
+{
+    int key_bytes = sqlite3_column_bytes(row, 1);
+    int length_bytes = sqlite3_column_bytes(row, 3);
     struct overlay_blob blob = {.kind = BLOB_SELF};
 
     if (key_bytes != ID_BYTES || length_bytes <= 0 || length_bytes > STORE_BLOB_BYTES_MAX ||
-        sqlite3_column_type(statement, 3) != SQLITE_BLOB) {
+        sqlite3_column_type(row, 3) != SQLITE_BLOB || sqlite3_column_blob(row, 3) == NULL) {
         return -EBADMSG;
     }
-    blob.kind = (enum overlay_blob_kind)sqlite3_column_int(statement, 0);
-    memcpy(blob.key.bytes, sqlite3_column_blob(statement, 1), ID_BYTES);
-    blob.number = (uint64_t)sqlite3_column_int64(statement, 2);
-    blob.bytes = (struct bytes){sqlite3_column_blob(statement, 3), (size_t)length_bytes};
-    visit(context, &blob);
+    blob.kind = (enum overlay_blob_kind)sqlite3_column_int(row, 0);
+    memcpy(blob.key.bytes, sqlite3_column_blob(row, 1), ID_BYTES);
+    blob.number = (uint64_t)sqlite3_column_int64(row, 2);
+    blob.bytes = (struct bytes){sqlite3_column_blob(row, 3), (size_t)length_bytes};
+    /* None: written by the first version. */
+    if (sqlite3_column_type(row, 4) != SQLITE_NULL &&
+        sqlite3_column_int64(row, 4) != checksum_of(&blob)) {
+        return -EBADMSG;
+    }
+    *blob_out = blob;
     return 0;
 }
 
 int store_load(struct store *store, store_visit *visit, void *context, struct err *err)
 {
     sqlite3_stmt *statement = NULL;
-    int r = prepare(store, "SELECT kind, key, number, bytes FROM blobs ORDER BY kind, key, number",
-                    &statement, err);
+    struct overlay_blob blob;
+    int r = store_prepare(store, STORE_ROWS " ORDER BY kind, key, number", &statement, err);
 
     if (r < 0) {
         return r;
@@ -272,11 +330,14 @@ int store_load(struct store *store, store_visit *visit, void *context, struct er
     int step = sqlite3_step(statement);
 
     while (r == 0 && step == SQLITE_ROW) {
-        r = visit_row(statement, visit, context);
-        step = sqlite3_step(statement);
+        r = store_read_row(statement, &blob);
+        if (r == 0) {
+            visit(context, &blob);
+            step = sqlite3_step(statement);
+        }
     }
     if (r < 0) {
-        r = damaged(store->path, "a row has another form", err);
+        r = store_damaged(store->path, "a row is not whole", err);
     } else if (step != SQLITE_DONE) {
         r = store_failed(store, "load", err);
     }
@@ -288,26 +349,17 @@ int store_load(struct store *store, store_visit *visit, void *context, struct er
 
 static int apply_one(struct store *store, const struct store_change *change)
 {
-    sqlite3_stmt *statement = change->data == NULL ? store->remove : store->put;
-    bool is_bound =
-        sqlite3_bind_int(statement, 1, (int)change->kind) == SQLITE_OK &&
-        sqlite3_bind_blob(statement, 2, change->key.bytes, ID_BYTES, SQLITE_STATIC) == SQLITE_OK &&
-        sqlite3_bind_int64(statement, 3, (sqlite3_int64)change->number) == SQLITE_OK;
+    struct overlay_blob blob = {.kind = change->kind,
+                                .key = change->key,
+                                .number = change->number,
+                                .bytes = {change->data, change->length_bytes}};
 
-    if (is_bound && change->data != NULL) {
-        is_bound = sqlite3_bind_blob(statement, 4, change->data, (int)change->length_bytes,
-                                     SQLITE_STATIC) == SQLITE_OK;
-    }
-    int step = is_bound ? sqlite3_step(statement) : SQLITE_ERROR;
-
-    sqlite3_reset(statement);
-    sqlite3_clear_bindings(statement);
-    return step == SQLITE_DONE ? 0 : -EIO;
+    return store_write_row(change->data == NULL ? store->remove : store->put, &blob);
 }
 
 int store_apply(struct store *store, const struct store_batch *batch, struct err *err)
 {
-    int r = run(store, "BEGIN IMMEDIATE", err);
+    int r = store_run(store, "BEGIN IMMEDIATE", err);
 
     for (uint32_t i = 0; r == 0 && i < batch->count; i++) {
         if (apply_one(store, &batch->changes[i]) < 0) {
@@ -315,7 +367,7 @@ int store_apply(struct store *store, const struct store_batch *batch, struct err
         }
     }
     if (r == 0) {
-        r = run(store, "COMMIT", err);
+        r = store_run(store, "COMMIT", err);
     }
     if (r < 0 && sqlite3_get_autocommit(store->database) == 0) {
         /* Best effort: SQLite rolls back by itself on most failures. */

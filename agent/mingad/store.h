@@ -3,7 +3,8 @@
 /*
  * What must survive the process: the overlay's blobs, (kind, key, number) -> bytes, in SQLite.
  *
- * One writer, synchronous and durable: what store_apply wrote is on the disk when it returns.
+ * One writer, synchronous and durable: what store_apply wrote is on the disk when it returns, in
+ * SQLite's log. store_checkpoint moves it from there to the database, at the caller's leisure.
  * Calls on one store never overlap (the caller sees to it), but may come from any thread.
  */
 #include "base/err.h"
@@ -35,12 +36,21 @@ int store_batch_add(struct store_batch *batch, const struct overlay_blob *blob, 
 /* Frees the copies; the batch is empty afterwards. */
 void store_batch_clear(struct store_batch *batch);
 
+struct store_mend { /* what store_open had to do to a damaged file */
+    bool is_mended;
+    uint32_t kept_count;    /* rows */
+    uint32_t damaged_count; /* rows that were there but not whole; others may be lost unseen */
+};
+
 /*
- * Opens the file `path`, or makes it. A damaged file fails with -EBADMSG and a hint; nothing is
- * ever repaired silently, since a node that forgot records would acknowledge them wrongly.
+ * Opens the file `path`, or makes it. Every page and every row of it is checked. A damaged one is
+ * replaced by one with all rows that are whole, and kept beside it as `path`.damaged: what others
+ * know comes back from them. -EBADMSG and a hint when what nobody else knows is not whole.
  */
 int store_open(const char *path, struct store **store_out, struct err *err);
 void store_close(struct store *store);
+/* What store_open had to do. */
+const struct store_mend *store_mended(const struct store *store);
 
 typedef void store_visit(void *context, const struct overlay_blob *blob);
 /* Visits every blob, ordered by kind, key and number. */
@@ -48,3 +58,9 @@ int store_load(struct store *store, store_visit *visit, void *context, struct er
 
 /* All changes of the batch, in order, in one transaction: all durable (0), or none. */
 int store_apply(struct store *store, const struct store_batch *batch, struct err *err);
+
+enum store_log { STORE_LOG_SHORT, STORE_LOG_LONG, STORE_LOG_TOO_LONG };
+/* SHORT: nothing to do; LONG: to be moved when nobody waits; TOO_LONG: now. */
+enum store_log store_log_state(const struct store *store);
+/* Moves what is in the log to the database. Slow. What fails stays in the log. */
+int store_checkpoint(struct store *store, struct err *err);

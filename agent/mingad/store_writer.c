@@ -7,7 +7,7 @@
 #include "base/check.h"
 #include "base/log.h"
 
-enum { LOST_MAX = 1024, RETRY_MS = 1000 };
+enum { LOST_MAX = 1024, RETRY_MS = 1000, QUIET_MS = 20 };
 
 struct store_writer {
     struct pool_job job; /* first: the job is the writer */
@@ -23,6 +23,7 @@ struct store_writer {
     struct store_batch *running;
     struct store_batch *kept; /* what failed, to be tried again; their tokens are reported */
     uint64_t retry_ms;        /* when, by the loop's clock */
+    uint64_t quiet_ms;        /* no commit ended since */
     uint32_t lost_count;
     uint64_t lost[LOST_MAX]; /* tokens of changes that found no room */
 };
@@ -178,6 +179,43 @@ static void take_kept(struct store_writer *writer)
     writer->waiting = batch;
 }
 
+/* ------------------------------------------------------------------ the log */
+
+static void move_log(struct pool_job *job)
+{
+    struct store_writer *writer = (struct store_writer *)job;
+
+    writer->result = store_checkpoint(writer->store, &writer->err);
+}
+
+static void log_moved(struct pool_job *job)
+{
+    struct store_writer *writer = (struct store_writer *)job;
+
+    if (writer->result < 0) {
+        say_change(writer); /* it is all in the log; a commit says when that works again */
+        writer->quiet_ms = uv_now(writer->loop) + RETRY_MS;
+    }
+    writer->is_running = false;
+    store_writer_flush(writer);
+}
+
+/* While the log is moved nothing can be written: best when nobody writes. */
+static bool is_log_to_move(const struct store_writer *writer)
+{
+    switch (store_log_state(writer->store)) {
+    case STORE_LOG_TOO_LONG:
+        return uv_now(writer->loop) >= writer->quiet_ms;
+    case STORE_LOG_LONG:
+        return writer->waiting->count == 0 && uv_now(writer->loop) >= writer->quiet_ms + QUIET_MS;
+    case STORE_LOG_SHORT:
+    default:
+        return false;
+    }
+}
+
+/* ------------------------------------------------------------------ commits */
+
 static void batch_written(struct pool_job *job)
 {
     struct store_writer *writer = (struct store_writer *)job;
@@ -195,6 +233,9 @@ static void batch_written(struct pool_job *job)
         store_batch_clear(writer->running);
     }
     writer->is_running = false;
+    if (writer->quiet_ms < uv_now(writer->loop)) {
+        writer->quiet_ms = uv_now(writer->loop);
+    }
     for (uint32_t i = 0; i < count; i++) {
         if (tokens[i] != 0) {
             writer->stored(writer->context, tokens[i], failed);
@@ -208,9 +249,19 @@ void store_writer_flush(struct store_writer *writer)
 {
     struct store_batch *batch;
 
-    if (writer->is_running ||
-        (writer->waiting->count == 0 &&
-         (writer->kept->count == 0 || uv_now(writer->loop) < writer->retry_ms))) {
+    if (writer->is_running) {
+        return;
+    }
+    if (is_log_to_move(writer)) {
+        writer->is_running = true;
+        pool_start(writer->loop, &writer->job, move_log, log_moved);
+        return;
+    }
+    if (writer->waiting->count == 0 && writer->lost_count > 0) {
+        report_lost(writer);
+    }
+    if (writer->waiting->count == 0 &&
+        (writer->kept->count == 0 || uv_now(writer->loop) < writer->retry_ms)) {
         return;
     }
     take_kept(writer);

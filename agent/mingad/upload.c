@@ -96,6 +96,18 @@ static bool was_pushed(const struct upload *upload, const struct chunk_id *chunk
 
 static void pump(struct upload *upload);
 
+/* What is configured, or less where a rule of the owner says so; 0: no limit. */
+static uint64_t rate_of(const struct edge *edge)
+{
+    uint64_t configured = edge->config.upload_bytes_per_s;
+    uint64_t allowed = edge->allowed.upload_bytes_per_s;
+
+    if (allowed == 0 || allowed == OWNER_NO_LIMIT) {
+        return configured;
+    }
+    return configured == 0 || allowed < configured ? allowed : configured;
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     pump(timer->data);
@@ -112,7 +124,7 @@ struct upload *upload_new(struct edge *edge)
     upload->edge = edge;
     upload->timer.data = upload;
     upload->end = &upload->first;
-    upload->credit_bytes = (int64_t)(edge->config.upload_bytes_per_s * BURST_S);
+    upload->credit_bytes = (int64_t)(rate_of(edge) * BURST_S);
     upload->credited_ms = clock_now_ms();
     return upload;
 }
@@ -120,7 +132,7 @@ struct upload *upload_new(struct edge *edge)
 /* How long until the next limited chunk may go; 0: now. */
 static uint64_t wait_ms(struct upload *upload)
 {
-    uint64_t rate = upload->edge->config.upload_bytes_per_s;
+    uint64_t rate = rate_of(upload->edge);
     uint64_t now_ms = clock_now_ms();
 
     if (rate == 0) {
@@ -264,6 +276,20 @@ void upload_send(struct edge *edge, const struct overlay_effect *effect)
     upload->end = &job->next;
     upload->waiting_count++;
     pump(upload);
+}
+
+void upload_again(struct edge *edge)
+{
+    struct upload *upload = edge->upload;
+
+    if (upload != NULL && !upload->is_closed) {
+        uint64_t rate = rate_of(edge);
+
+        if (rate != 0 && upload->credit_bytes > (int64_t)(rate * BURST_S)) {
+            upload->credit_bytes = (int64_t)(rate * BURST_S);
+        }
+        pump(upload);
+    }
 }
 
 void upload_close(struct edge *edge)

@@ -189,7 +189,8 @@ static const char *what_is_left(struct helper *helper, struct replica *replica, 
     if (!launch_over(&replica->launch)) {
         return "the maker of its root";
     }
-    if (disk_attached(replica->loop_number, replica->backing)) {
+    if (!disks_clear(&helper->disks, &replica->disk, replica->spec.limits.disk_bytes) ||
+        disk_attached(replica->disk.loop_number, replica->disk.backing)) {
         return "its disk";
     }
     return NULL;

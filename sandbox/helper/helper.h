@@ -12,7 +12,7 @@
 #include "base/err.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/environment.h"
-#include "sandbox/helper/disk.h"
+#include "sandbox/helper/disks.h"
 #include "sandbox/helper/launch.h"
 #include "sandbox/helper/uid_range.h"
 #include "sandbox/limits_file.h"
@@ -29,7 +29,6 @@ enum {
     OOM_LOOK_MS = 1000,       /* after an out-of-memory, for who was killed */
     SHM_BYTES_MAX = 64 << 20, /* /dev/shm; or a quarter of the replica's memory */
     KEPT_LOGS_MAX = 16,       /* of replicas that have ended */
-    DISK_TEMPLATES_MAX = 8,   /* of as many sizes */
     FOLDER_BYTES_MAX = 256,   /* of the path of one of our own folders */
     SWEEP_SOON_MS = 30000,    /* after our start: what a killed helper had forked may still die */
     SWEEP_SOON_EVERY_MS = 1000,
@@ -56,10 +55,9 @@ struct replica {
     int control_fd;        /* to its minga-init */
     int oom_fd;            /* readable after an out-of-memory (cgroup v1) */
     uint64_t oom_until_ms; /* the counts of its group are looked at again until then */
-    int loop_number;
-    char backing[LOOP_TEXT_BYTES_MAX];
-    struct launch launch; /* STARTING: until the first process is set up */
-    uint64_t started_ms;  /* 0: not yet */
+    struct disk disk;      /* no mount_fd when it is adopted; loop_number -1: none yet */
+    struct launch launch;  /* STARTING: until the first process is set up */
+    uint64_t started_ms;   /* 0: not yet */
     uint64_t lease_until_ms;
     uint64_t deadline_ms; /* STARTING, STOPPING: then it is killed; ENDING: when it began */
     bool warned;          /* ENDING: that it hangs */
@@ -76,11 +74,6 @@ struct replica {
     uint64_t refused_count;
 };
 
-struct disk_template {
-    uint64_t size_bytes; /* 0: none */
-    int fd;              /* owned */
-};
-
 struct helper_folders {
     char state[FOLDER_BYTES_MAX];    /* disk images are made here, without names */
     char logs[FOLDER_BYTES_MAX];     /* NAME.0 and NAME.1 */
@@ -94,6 +87,8 @@ struct helper_folders {
 
 struct helper {
     struct host_limits limits;
+    const char *limits_path;
+    struct sandbox_limits allowed; /* at most limits.contribution; cpu and memory only */
     struct helper_folders folders;
     struct cgroups *cgroups;
     int init_program_fd;   /* sealed copy of minga-init */
@@ -114,8 +109,7 @@ struct helper {
     uint32_t missed_count;
     struct cgroup_name kept[KEPT_LOGS_MAX]; /* "": free */
     uint32_t kept_next;                     /* the oldest, or a free one */
-    struct disk_template templates[DISK_TEMPLATES_MAX];
-    uint32_t template_next; /* the oldest, or a free one */
+    struct disks disks;
 };
 
 /* --- replica.c: the life of one replica --- */
@@ -145,6 +139,14 @@ void replica_tick(struct helper *helper, struct replica *replica, uint64_t at_ms
 /* One round of killing and removing. When nothing is left, says ENDED and frees the slot. */
 void replica_clear(struct helper *helper, struct replica *replica, uint64_t at_ms);
 
+/* --- allow.c: less than was contributed --- */
+
+/* Holds all replicas together to it; looks at the limits' file again first. */
+void helper_allow(struct helper *helper, uint64_t cpu_permille, uint64_t memory_bytes);
+/* What a replica may have now, of what it was promised. */
+struct sandbox_limits helper_allowed_of(const struct helper *helper,
+                                        const struct sandbox_limits *limits);
+
 /* --- kept.c: the output of replicas that have ended --- */
 
 bool kept_has(const struct helper *helper, const struct cgroup_name *name);
@@ -162,9 +164,14 @@ void kept_remove_all(struct helper *helper);
  */
 int replica_launch(struct helper *helper, struct replica *replica, const int *port_fds,
                    struct err *err);
-/* Its launch goes on: the root is made; the first process is set up. Ends it on failure. */
+/*
+ * Its launch goes on: it gets a disk, which is its own then; the root is made; the first process
+ * is set up. End it on failure.
+ */
+void replica_on_disk(struct helper *helper, struct replica *replica, struct disk *disk);
 void replica_on_made(struct helper *helper, struct replica *replica);
 void replica_on_setup(struct helper *helper, struct replica *replica);
+void replica_give_up(struct replica *replica, const struct err *err);
 
 /* --- record.c: what survives a helper --- */
 

@@ -21,6 +21,7 @@
 #include "sandbox/helper/rootfs.h"
 #include "sandbox/helper/tun.h"
 #include "sandbox/helper/way_out.h"
+#include "sandbox/init_protocol.h"
 #include "sandbox/spec.h"
 
 void launch_init(struct launch *launch)
@@ -137,41 +138,8 @@ static int make_sockets(struct launch *launch, struct err *err)
     return 0;
 }
 
-static struct disk_template *find_template(struct helper *helper, uint64_t size_bytes)
-{
-    for (size_t i = 0; i < DISK_TEMPLATES_MAX; i++) {
-        if (helper->templates[i].size_bytes == size_bytes) {
-            return &helper->templates[i];
-        }
-    }
-    return NULL;
-}
-
-/* Kept for the next replica of that size; the oldest gives way. */
-static void keep_template(struct helper *helper, uint64_t size_bytes, int fd)
-{
-    struct disk_template *slot = find_template(helper, size_bytes);
-
-    if (slot == NULL) {
-        slot = &helper->templates[helper->template_next];
-        helper->template_next = (helper->template_next + 1) % DISK_TEMPLATES_MAX;
-    }
-    if (slot->size_bytes != 0) {
-        close(slot->fd);
-    }
-    *slot = (struct disk_template){size_bytes, fd};
-}
-
 static int begin_root(struct helper *helper, struct replica *replica, struct err *err)
 {
-    const uint64_t size_bytes = replica->spec.limits.disk_bytes;
-    const struct disk_template *template = find_template(helper, size_bytes);
-    const struct disk_plan disk = {
-        .state = helper->folders.state,
-        .size_bytes = size_bytes,
-        .maker = replica->uids.first,
-        .template_fd = template == NULL ? -1 : template->fd,
-    };
     const struct rootfs_plan root = {
         .trees = helper->limits.trees,
         .layers = helper->folders.layers,
@@ -179,12 +147,25 @@ static int begin_root(struct helper *helper, struct replica *replica, struct err
         .agent_uid = helper->limits.agent_uid,
         .agent_gid = helper->limits.agent_gid,
         .service_id = replica->uids.first + replica->spec.user,
-        .disk_fd = -1,
+        .disk_fd = replica->disk.mount_fd,
         .hostname = replica->spec.hostname,
         .egress = replica->spec.egress,
     };
 
-    return maker_begin(&disk, &root, &replica->launch.maker, err);
+    return maker_begin_root(&root, &replica->launch.maker, err);
+}
+
+/* One that is ready, or one that is made for it while the rest goes on. */
+static int ask_for_disk(struct helper *helper, struct replica *replica, struct err *err)
+{
+    const uint64_t size_bytes = replica->spec.limits.disk_bytes;
+
+    disks_asked(&helper->disks, size_bytes, now_ms());
+    if (disks_take(&helper->disks, size_bytes, &replica->disk)) {
+        return begin_root(helper, replica, err);
+    }
+    disks_begin(helper);
+    return 0;
 }
 
 /* The caller closes its own when the request is done. */
@@ -209,7 +190,8 @@ static int watch_memory(struct helper *helper, struct replica *replica, struct e
 static int make_group(struct helper *helper, struct replica *replica, struct err *err)
 {
     struct launch *launch = &replica->launch;
-    int r = cgroup_create(helper->cgroups, &replica->name, &replica->spec.limits, err);
+    const struct sandbox_limits limits = helper_allowed_of(helper, &replica->spec.limits);
+    int r = cgroup_create(helper->cgroups, &replica->name, &limits, err);
 
     if (r == 0) {
         r = cgroup_open_folder(helper->cgroups, &replica->name, CGROUP_INIT, &launch->group_fd,
@@ -348,9 +330,9 @@ int replica_launch(struct helper *helper, struct replica *replica, const int *po
         r = uid_range_take(helper->folders.uids, &helper->limits, &replica->uids, err);
     }
     if (r == 0) {
-        r = begin_root(helper, replica, err);
+        r = ask_for_disk(helper, replica, err);
     }
-    if (r == 0) { /* while the maker is at it */
+    if (r == 0) { /* while makers are at it */
         r = make_group(helper, replica, err);
     }
     if (r == 0) {
@@ -362,37 +344,40 @@ int replica_launch(struct helper *helper, struct replica *replica, const int *po
     return r < 0 ? r : map_child(replica, err);
 }
 
-static int take_root(struct helper *helper, struct replica *replica, struct err *err)
-{
-    struct made made;
-    int r = maker_answer(&replica->launch.maker, &made, err);
-
-    if (made.template_fd >= 0) {
-        keep_template(helper, replica->spec.limits.disk_bytes, made.template_fd);
-    }
-    replica->launch.root_fd = made.root_fd;
-    replica->loop_number = made.loop_number;
-    memcpy(replica->backing, made.backing, sizeof(replica->backing));
-    return r;
-}
-
-static void give_up(struct replica *replica, const struct err *err)
+void replica_give_up(struct replica *replica, const struct err *err)
 {
     log_warning("%s: start: %s", replica->name.text, err->text);
     replica_end(replica, SANDBOX_END_REFUSED, 0, err->text);
 }
 
-void replica_on_made(struct helper *helper, struct replica *replica)
+void replica_on_disk(struct helper *helper, struct replica *replica, struct disk *disk)
 {
     struct err err = {0};
-    int r = take_root(helper, replica, &err);
 
-    if (r == 0) {
+    CHECK(replica->state == REPLICA_STARTING && replica->disk.loop_number < 0);
+    replica->disk = *disk;
+    *disk = (struct disk){.mount_fd = -1, .loop_number = -1};
+    if (begin_root(helper, replica, &err) < 0) {
+        replica_give_up(replica, &err);
+    }
+}
+
+void replica_on_made(struct helper *helper, struct replica *replica)
+{
+    struct made made;
+    struct err err = {0};
+    int r = maker_answer(&replica->launch.maker, &made, &err);
+
+    (void)helper;
+    replica->launch.root_fd = made.fd;
+    if (r < 0) {
+        (void)err_wrap(&err, "root");
+    } else {
         replica->deadline_ms = now_ms() + START_MS_MAX;
         r = send_root(replica, &err);
     }
     if (r < 0) {
-        give_up(replica, &err);
+        replica_give_up(replica, &err);
     }
 }
 
@@ -421,6 +406,7 @@ static int read_setup(struct launch *launch, struct err *err)
 
 void replica_on_setup(struct helper *helper, struct replica *replica)
 {
+    const struct init_message attached = {.kind = INIT_ATTACHED};
     struct err err = {0};
     int r = read_setup(&replica->launch, &err);
 
@@ -440,8 +426,11 @@ void replica_on_setup(struct helper *helper, struct replica *replica)
     if (r == 0) {
         r = record_write(helper, replica, &err);
     }
+    if (r == 0 && init_message_send(replica->launch.control_fds[0], &attached) < 0) {
+        r = err_set(&err, -EPIPE, "minga-init does not listen");
+    }
     if (r < 0) {
-        give_up(replica, &err);
+        replica_give_up(replica, &err);
         return;
     }
     replica->control_fd = take_fd(&replica->launch.control_fds[0]);

@@ -20,10 +20,11 @@ enum source_kind {
     SOURCE_CONTROL,
     SOURCE_INIT,
     SOURCE_OUT_OF_MEMORY,
+    SOURCE_DISKS,
 };
 
 enum {
-    SOURCES_MAX = 3 + 5 * REPLICAS_PER_NODE_MAX,
+    SOURCES_MAX = 3 + 7 * REPLICAS_PER_NODE_MAX + DISK_JOBS_MAX,
     TICK_MS = 1000,
     IDLE_MS = 1000,
     BUSY_TICK_MS = 50, /* while something has a deadline */
@@ -59,12 +60,18 @@ static void watch_launch(struct sources *sources, struct replica *replica)
     }
 }
 
+static void watch_disks(void *sources, int fd)
+{
+    watch(sources, fd, SOURCE_DISKS, NULL);
+}
+
 static void watch_all(struct helper *helper, int signal_fd, struct sources *sources)
 {
     sources->count = 0;
     watch(sources, signal_fd, SOURCE_SIGNAL, NULL);
     watch(sources, helper->listen_fd, SOURCE_LISTENER, NULL);
     watch(sources, helper->client_fd, SOURCE_CLIENT, NULL);
+    disks_each_fd(&helper->disks, watch_disks, sources);
     for (size_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
         struct replica *replica = &helper->replicas[i];
 
@@ -80,7 +87,7 @@ static void watch_all(struct helper *helper, int signal_fd, struct sources *sour
 
 static uint64_t wait_ms(const struct helper *helper)
 {
-    uint64_t wait = TICK_MS;
+    uint64_t wait = disks_has_spares(&helper->disks) ? DISK_SPARES_MS : TICK_MS;
 
     for (size_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
         enum replica_state state = helper->replicas[i].state;
@@ -181,6 +188,8 @@ static bool handle(struct helper *helper, const struct sources *sources, nfds_t 
             replica_on_init_over(helper, replica);
         }
         break;
+    case SOURCE_DISKS:
+        break; /* each round looks after them */
     }
     return false;
 }
@@ -226,6 +235,7 @@ static void tick_all(struct helper *helper)
             replica_tick(helper, &helper->replicas[i], at_ms);
         }
     }
+    disks_tick(helper, at_ms);
     check_alone(helper, at_ms);
     sweep_uids(helper, at_ms);
 }
@@ -254,7 +264,7 @@ int helper_run(struct helper *helper, int signal_fd)
         end_all(helper, SANDBOX_END_STOPPED, "left over");
     }
     for (;;) {
-        if (helper->leaving && count_replicas(helper) == 0) {
+        if (helper->leaving && count_replicas(helper) == 0 && disks_over(helper)) {
             break;
         }
         watch_all(helper, signal_fd, &sources);

@@ -28,12 +28,34 @@ void maker_init(struct maker *maker)
     *maker = (struct maker){.pid = 0, .pidfd = -1, .answer_fd = -1};
 }
 
-/* A mount namespace of its own, so that makers side by side may attach at the same places. */
-static int leave_mounts(pid_t parent_pid, struct err *err)
+/* The rest of the helper's is not ours to hold on to: what it closes has to be closed. */
+static void close_others(const int kept[FDS_MAX])
+{
+    unsigned int first = STDERR_FILENO + 1;
+
+    for (size_t i = 0; i < FDS_MAX; i++) {
+        const unsigned int fd = kept[i] < 0 ? 0 : (unsigned int)kept[i];
+
+        if (fd >= first) {
+            if (fd > first) {
+                close_range(first, fd - 1, 0);
+            }
+            first = fd + 1;
+        }
+    }
+    close_range(first, ~0U, 0);
+}
+
+static void die_with(pid_t parent_pid)
 {
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent_pid) {
         _exit(1);
     }
+}
+
+/* A mount namespace of its own, so that makers side by side may attach at the same places. */
+static int leave_mounts(struct err *err)
+{
     if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
         return err_set(err, -errno, "mount namespace: %m");
     }
@@ -63,16 +85,14 @@ static void send_answer(int fd, const struct answer *answer, const int fds[FDS_M
     (void)sendmsg(fd, &message, MSG_NOSIGNAL); /* who does not get it sees our end */
 }
 
-static int make(const struct disk_plan *disk_plan, const struct rootfs_plan *root_plan,
-                struct answer *answer, int fds[FDS_MAX])
+static int make_disk(const struct disk_plan *plan, struct answer *answer, int fds[FDS_MAX])
 {
-    struct disk_plan with_template = *disk_plan;
-    struct rootfs_plan on_disk = *root_plan;
+    struct disk_plan with_template = *plan;
     struct disk disk;
     int r;
 
     if (with_template.template_fd < 0) {
-        with_template.template_fd = disk_template_make(disk_plan, &answer->err);
+        with_template.template_fd = disk_template_make(plan, &answer->err);
         if (with_template.template_fd < 0) {
             return with_template.template_fd;
         }
@@ -84,46 +104,88 @@ static int make(const struct disk_plan *disk_plan, const struct rootfs_plan *roo
     }
     answer->loop_number = disk.loop_number;
     memcpy(answer->backing, disk.backing, sizeof(answer->backing));
-    on_disk.disk_fd = disk.mount_fd;
-    fds[0] = rootfs_make(&on_disk, &answer->err);
-    disk_done(&disk);
-    return fds[0] < 0 ? fds[0] : 0;
+    fds[0] = disk.mount_fd;
+    return rootfs_prepare(disk.mount_fd, &answer->err);
 }
 
-_Noreturn static void run_maker(const struct disk_plan *disk, const struct rootfs_plan *root,
-                                pid_t parent_pid, int answer_fd)
+_Noreturn static void run_disk(const void *plan_of, int answer_fd)
 {
+    const struct disk_plan *plan = plan_of;
     struct answer answer = {.loop_number = -1};
     int fds[FDS_MAX] = {-1, -1};
-    int r = leave_mounts(parent_pid, &answer.err);
 
-    if (r == 0) {
-        r = make(disk, root, &answer, fds);
-    }
-    if (r == 0) {
+    if (make_disk(plan, &answer, fds) == 0) {
         answer.fd_count = fds[1] < 0 ? 1 : 2;
     }
+    send_answer(answer_fd, &answer, fds);
+    _exit(0);
+}
+
+_Noreturn static void run_root(const void *plan_of, int answer_fd)
+{
+    const struct rootfs_plan *plan = plan_of;
+    struct answer answer = {.loop_number = -1};
+    int fds[FDS_MAX] = {-1, -1};
+    int r = leave_mounts(&answer.err);
+
+    if (r == 0) {
+        fds[0] = rootfs_make(plan, &answer.err);
+    }
+    answer.fd_count = fds[0] < 0 ? 0 : 1;
     send_answer(answer_fd, &answer, fds);
     while (waitpid(-1, NULL, 0) > 0) { /* what rootfs_make has killed */
     }
     _exit(0);
 }
 
-int maker_begin(const struct disk_plan *disk, const struct rootfs_plan *root, struct maker *maker,
-                struct err *err)
+/* What it holds goes with it, as soon as the helper has let go. */
+_Noreturn static void run_clearing(const void *plan_of, int answer_fd)
+{
+    char ignored;
+
+    (void)plan_of;
+    (void)!read(answer_fd, &ignored, 1);
+    _exit(0);
+}
+
+struct job {
+    void (*run)(const void *plan, int answer_fd); /* ends the process */
+    const void *plan;
+    int kept_fd;      /* of the helper's descriptors; -1: none */
+    bool outlives_us; /* when the helper dies */
+};
+
+static void sort_two(int fds[FDS_MAX])
+{
+    if (fds[0] > fds[1]) {
+        const int fd = fds[0];
+
+        fds[0] = fds[1];
+        fds[1] = fd;
+    }
+}
+
+static int begin(const struct job *job, struct maker *maker, struct err *err)
 {
     pid_t parent_pid = getpid();
     int pair[2];
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
-        return err_set(err, -errno, "maker of the root: %m");
+        return err_set(err, -errno, "maker: %m");
     }
     CLEANUP(cleanup_close) int ours_fd = pair[0];
     CLEANUP(cleanup_close) int its_fd = pair[1];
     pid_t pid = fork();
     if (pid == 0) {
-        close(ours_fd);
-        run_maker(disk, root, parent_pid, its_fd);
+        int kept[FDS_MAX] = {job->kept_fd, its_fd};
+
+        if (!job->outlives_us) {
+            die_with(parent_pid);
+        }
+        sort_two(kept);
+        close_others(kept);
+        job->run(job->plan, its_fd);
+        _exit(1);
     }
     maker->pidfd = pid < 0 ? -1 : pidfd_open(pid, 0);
     if (maker->pidfd < 0) {
@@ -134,10 +196,42 @@ int maker_begin(const struct disk_plan *disk, const struct rootfs_plan *root, st
             waitpid(pid, NULL, 0);
         }
         errno = -code;
-        return err_set(err, code, "maker of the root: %m");
+        return err_set(err, code, "maker: %m");
     }
     maker->pid = pid;
     maker->answer_fd = take_fd(&ours_fd);
+    return 0;
+}
+
+int maker_begin_disk(const struct disk_plan *plan, struct maker *maker, struct err *err)
+{
+    const struct job job = {.run = run_disk, .plan = plan, .kept_fd = plan->template_fd};
+    int r = begin(&job, maker, err);
+
+    return r < 0 ? err_wrap(err, "disk") : r;
+}
+
+int maker_begin_root(const struct rootfs_plan *plan, struct maker *maker, struct err *err)
+{
+    const struct job job = {.run = run_root, .plan = plan, .kept_fd = plan->disk_fd};
+    int r = begin(&job, maker, err);
+
+    return r < 0 ? err_wrap(err, "root") : r;
+}
+
+int maker_begin_clearing(int *mount_fd, struct maker *maker, struct err *err)
+{
+    const struct job job = {.run = run_clearing, .kept_fd = *mount_fd, .outlives_us = true};
+    int r = begin(&job, maker, err);
+
+    if (r < 0) {
+        return err_wrap(err, "clear a disk away");
+    }
+    /* First ours, then the socket that it waits for: the last to let go is not we. */
+    cleanup_close(mount_fd);
+    *mount_fd = -1;
+    cleanup_close(&maker->answer_fd);
+    maker->answer_fd = -1;
     return 0;
 }
 
@@ -169,18 +263,18 @@ int maker_answer(struct maker *maker, struct made *made_out, struct err *err)
     ssize_t count_bytes = recvmsg(maker->answer_fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     int fd_count = count_bytes < 0 ? 0 : receive_fds(&message, fds);
 
-    *made_out = (struct made){.root_fd = fds[0], .template_fd = fds[1], .loop_number = -1};
+    *made_out = (struct made){.fd = fds[0], .template_fd = fds[1], .loop_number = -1};
     cleanup_close(&maker->answer_fd);
     maker->answer_fd = -1;
     if (count_bytes != (ssize_t)sizeof(answer)) {
-        return err_set(err, -EIO, "the maker of the root died");
+        return err_set(err, -EIO, "its maker died");
     }
     if (answer.err.code < 0) {
         *err = answer.err;
         return err->code;
     }
     if (fd_count == 0 || fd_count != answer.fd_count) {
-        return err_set(err, -EIO, "the maker of the root sent no root");
+        return err_set(err, -EIO, "its maker sent none");
     }
     made_out->loop_number = answer.loop_number;
     memcpy(made_out->backing, answer.backing, sizeof(made_out->backing));

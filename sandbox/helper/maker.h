@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 /*
- * Makes a replica's root (its disk, and the layers on it) in a process of its own, so that the
- * helper waits for no disk. The process dies with the helper; what it made has no name anywhere,
- * so nothing is left of it then.
+ * What waits for a disk or for the kernel, each in a process of its own, so that the helper waits
+ * for none: a disk is made, a root is stacked on it, a disk is cleared away. What they make has no
+ * name anywhere, so nothing is left of it when they or the helper die.
  */
 #include <sys/types.h>
 
@@ -14,21 +14,23 @@
 struct maker {
     pid_t pid; /* 0: none, or it is over */
     int pidfd;
-    int answer_fd; /* readable when it has made it, or failed, or died */
+    int answer_fd; /* readable when it has made it, or failed, or died; -1: no answer comes */
 };
 
 struct made {
-    int root_fd;     /* owned: the detached root */
+    int fd;          /* owned: the detached mount of the root or of the disk */
     int template_fd; /* owned: a new template; -1 when one was given */
-    int loop_number;
+    int loop_number; /* of a disk */
     char backing[LOOP_TEXT_BYTES_MAX];
 };
 
 void maker_init(struct maker *maker);
-/* Begins. The root's plan needs no disk_fd. Everything is borrowed for the call only. */
-int maker_begin(const struct disk_plan *disk, const struct rootfs_plan *root, struct maker *maker,
-                struct err *err);
+/* Begin, in an empty maker. Everything is borrowed for the call only. */
+int maker_begin_disk(const struct disk_plan *plan, struct maker *maker, struct err *err);
+int maker_begin_root(const struct rootfs_plan *plan, struct maker *maker, struct err *err);
+/* Takes the mount and lets go of it there: the last one to do so waits for the disk. */
+int maker_begin_clearing(int *mount_fd, struct maker *maker, struct err *err);
 /* Reads the answer, when answer_fd is readable. Returns 0 or what went wrong. */
 int maker_answer(struct maker *maker, struct made *made_out, struct err *err);
-/* Ends it if it still lives, without waiting. Returns whether it is over, and all is closed. */
+/* Ends it if its answer is still to come, without waiting. Returns whether it is over. */
 bool maker_over(struct maker *maker);

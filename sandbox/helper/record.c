@@ -42,8 +42,8 @@ static int encode(const struct replica *replica, uint8_t *bytes_out, size_t *len
     wire_put_u32(&wire, (uint32_t)replica->init_pid);
     wire_put_u64(&wire, replica->init_start_ticks);
     wire_put_u32(&wire, replica->uids.first);
-    wire_put_u32(&wire, (uint32_t)replica->loop_number);
-    wire_put_text(&wire, replica->backing);
+    wire_put_u32(&wire, (uint32_t)replica->disk.loop_number);
+    wire_put_text(&wire, replica->disk.backing);
     wire_put_u64(&wire, replica->started_ms);
     wire_put_blob(&wire, (struct bytes){spec, spec_bytes});
     *length_bytes_out = wire.written_bytes;
@@ -75,7 +75,7 @@ static int decode(struct bytes bytes, struct replica *replica, char boot_id_out[
     replica->init_start_ticks = wire_u64(&wire);
     replica->uids.first = wire_u32(&wire);
     uint32_t loop_number = wire_u32(&wire);
-    wire_text(&wire, replica->backing, sizeof(replica->backing));
+    wire_text(&wire, replica->disk.backing, sizeof(replica->disk.backing));
     replica->started_ms = wire_u64(&wire);
     struct bytes spec = wire_blob(&wire, SPEC_BYTES_MAX);
 
@@ -84,7 +84,7 @@ static int decode(struct bytes bytes, struct replica *replica, char boot_id_out[
         return -EBADMSG;
     }
     replica->init_pid = (pid_t)pid;
-    replica->loop_number = (int)loop_number;
+    replica->disk.loop_number = (int)loop_number;
     replica->name = replica_name(&replica->spec.key);
     return 0;
 }

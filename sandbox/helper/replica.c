@@ -22,7 +22,7 @@ void replica_init(struct replica *replica)
         .pidfd = -1,
         .control_fd = -1,
         .oom_fd = -1,
-        .loop_number = -1,
+        .disk = {.mount_fd = -1, .loop_number = -1},
     };
     launch_init(&replica->launch);
 }
@@ -116,18 +116,6 @@ int replica_exec(struct replica *replica, struct err *err)
     return take_fd(&own_fd);
 }
 
-static void on_forked(struct replica *replica, pid_t service_pid)
-{
-    const struct init_message attached = {.kind = INIT_ATTACHED};
-
-    if (replica->state != REPLICA_STARTING || service_pid <= 0) {
-        return;
-    }
-    if (init_message_send(replica->control_fd, &attached) < 0) {
-        replica_end(replica, SANDBOX_END_REFUSED, 0, "minga-init does not listen");
-    }
-}
-
 static void on_started(struct helper *helper, struct replica *replica,
                        const struct init_message *message)
 {
@@ -180,8 +168,7 @@ static bool hear_init(struct helper *helper, struct replica *replica)
     }
     switch (message.kind) {
     case INIT_FORKED:
-        on_forked(replica, sender_pid);
-        break;
+        break; /* it goes on by itself: it may since it was set up */
     case INIT_STARTED:
         on_started(helper, replica, &message);
         break;

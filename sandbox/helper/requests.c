@@ -217,11 +217,13 @@ static void request_renew(struct helper *helper, struct replica *replica)
     replica->lease_until_ms = now_ms() + HELPER_ALONE_MS;
 }
 
+/* One that is stopping, too: it ends at its deadline all the same. */
 static void request_freeze(struct helper *helper, struct replica *replica)
 {
     struct err err = {0};
 
-    if (replica->state == REPLICA_RUNNING && replica_freeze(helper, replica, true, &err) < 0) {
+    if ((replica->state == REPLICA_RUNNING || replica->state == REPLICA_STOPPING) &&
+        replica_freeze(helper, replica, true, &err) < 0) {
         log_warning("%s: freeze: %s", replica->name.text, err.text);
     }
 }
@@ -233,6 +235,13 @@ static void request_thaw(struct helper *helper, struct replica *replica)
     if (replica->state == REPLICA_RUNNING && replica_freeze(helper, replica, false, &err) < 0) {
         log_warning("%s: thaw: %s", replica->name.text, err.text);
     }
+}
+
+static void request_allow(struct helper *helper, const struct helper_request *request,
+                          const struct packet *packet)
+{
+    (void)packet;
+    helper_allow(helper, request->cpu_permille, request->memory_bytes);
 }
 
 static void request_stats(struct helper *helper, struct replica *replica)
@@ -336,6 +345,7 @@ static const struct {
     [REQUEST_LIST] = {AFTER_HELLO, false, request_list, NULL},
     [REQUEST_LOGS] = {AFTER_HELLO, false, request_logs, NULL},
     [REQUEST_EXEC] = {AFTER_HELLO, false, request_exec, NULL},
+    [REQUEST_ALLOW] = {AFTER_HELLO, false, request_allow, NULL},
 };
 
 static void handle_packet(struct helper *helper, const struct packet *packet)

@@ -117,14 +117,48 @@ static int make_lower(const struct rootfs_plan *plan, struct err *err)
     return take_fd(&lower_fd);
 }
 
-static int make_folder(int dir_fd, const char *name, mode_t mode, uid_t owner, struct err *err)
+/* What must exist in every root, whatever the tree has of that name. */
+static const struct {
+    const char *name;
+    mode_t mode;
+} folders_of_all[] = {{"dev", 0755}, {"proc", 0555}, {"tmp", 01777}};
+
+static int make_folder(int dir_fd, const char *name, mode_t mode, struct err *err)
 {
-    if (mkdirat(dir_fd, name, 0700) < 0 ||
-        fchownat(dir_fd, name, owner, owner, AT_SYMLINK_NOFOLLOW) < 0 ||
-        fchmodat(dir_fd, name, mode, 0) < 0) {
+    if (mkdirat(dir_fd, name, 0700) < 0 || fchmodat(dir_fd, name, mode, 0) < 0) {
         return err_set(err, -errno, "disk: folder %s: %m", name);
     }
     return 0;
+}
+
+static int give_folder(int dir_fd, const char *name, uid_t owner, struct err *err)
+{
+    if (fchownat(dir_fd, name, owner, owner, AT_SYMLINK_NOFOLLOW) < 0) {
+        return err_set(err, -errno, "disk: folder %s: %m", name);
+    }
+    return 0;
+}
+
+static int open_layer(int disk_fd, const char *name, struct err *err)
+{
+    int fd = openat(disk_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    return fd >= 0 ? fd : err_set(err, -errno, "disk: %s: %m", name);
+}
+
+int rootfs_prepare(int disk_fd, struct err *err)
+{
+    if (make_folder(disk_fd, "upper", 0755, err) < 0 ||
+        make_folder(disk_fd, "work", 0700, err) < 0) {
+        return err->code;
+    }
+    CLEANUP(cleanup_close) int upper_fd = open_layer(disk_fd, "upper", err);
+    int r = upper_fd < 0 ? upper_fd : 0;
+
+    for (size_t i = 0; i < ARRAY_COUNT(folders_of_all) && r == 0; i++) {
+        r = make_folder(upper_fd, folders_of_all[i].name, folders_of_all[i].mode, err);
+    }
+    return r;
 }
 
 static int make_etc_file(const struct rootfs_plan *plan, int upper_fd, const char *path,
@@ -161,7 +195,10 @@ static int make_etc(const struct rootfs_plan *plan, int lower_fd, int upper_fd, 
     if (has_odd_etc || (has_hosts && !plan->egress)) {
         return 0;
     }
-    int r = make_folder(upper_fd, "etc", 0755, plan->service_id, err);
+    int r = make_folder(upper_fd, "etc", 0755, err);
+    if (r == 0) {
+        r = give_folder(upper_fd, "etc", plan->service_id, err);
+    }
     if (r == 0 && !has_hosts) {
         snprintf(hosts, sizeof(hosts), "127.0.0.1 localhost %s\n::1 localhost %s\n", plan->hostname,
                  plan->hostname);
@@ -173,22 +210,14 @@ static int make_etc(const struct rootfs_plan *plan, int lower_fd, int upper_fd, 
     return r;
 }
 
-/* What must exist in every root, whatever the tree has of that name. */
 static int fill_upper(const struct rootfs_plan *plan, int lower_fd, int upper_fd, struct err *err)
 {
-    static const struct {
-        const char *name;
-        mode_t mode;
-    } folders[] = {{"dev", 0755}, {"proc", 0555}, {"tmp", 01777}};
+    int r = give_folder(upper_fd, ".", plan->service_id, err);
 
-    for (size_t i = 0; i < ARRAY_COUNT(folders); i++) {
-        int r = make_folder(upper_fd, folders[i].name, folders[i].mode, plan->service_id, err);
-
-        if (r < 0) {
-            return r;
-        }
+    for (size_t i = 0; i < ARRAY_COUNT(folders_of_all) && r == 0; i++) {
+        r = give_folder(upper_fd, folders_of_all[i].name, plan->service_id, err);
     }
-    return make_etc(plan, lower_fd, upper_fd, err);
+    return r < 0 ? r : make_etc(plan, lower_fd, upper_fd, err);
 }
 
 /*
@@ -220,21 +249,17 @@ static int stack_layers(int lower_fd, int upper_fd, int work_fd, struct err *err
 
 static int make_overlay(const struct rootfs_plan *plan, int lower_fd, struct err *err)
 {
-    if (make_folder(plan->disk_fd, "upper", 0755, plan->service_id, err) < 0 ||
-        make_folder(plan->disk_fd, "work", 0700, 0, err) < 0) {
-        return err->code;
-    }
-    CLEANUP(cleanup_close)
-    int upper_fd = openat(plan->disk_fd, "upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    CLEANUP(cleanup_close)
-    int work_fd = openat(plan->disk_fd, "work", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CLEANUP(cleanup_close) int upper_fd = open_layer(plan->disk_fd, "upper", err);
+    CLEANUP(cleanup_close) int work_fd = open_layer(plan->disk_fd, "work", err);
+
     if (upper_fd < 0 || work_fd < 0) {
-        return err_set(err, -errno, "disk: %m");
+        return err->code;
     }
     int r = fill_upper(plan, lower_fd, upper_fd, err);
     return r < 0 ? r : stack_layers(lower_fd, upper_fd, work_fd, err);
 }
 
+/* What it attaches goes with the mount namespace: to detach it here waits for the kernel (RCU). */
 int rootfs_make(const struct rootfs_plan *plan, struct err *err)
 {
     char lower_path[PATH_MAX];
@@ -248,14 +273,8 @@ int rootfs_make(const struct rootfs_plan *plan, struct err *err)
     snprintf(lower_path, sizeof(lower_path), "%s/lower", plan->layers);
     snprintf(disk_path, sizeof(disk_path), "%s/disk", plan->layers);
     r = mount_attach(lower_fd, lower_path, err);
-    if (r < 0) {
-        return r;
-    }
-    r = mount_attach(plan->disk_fd, disk_path, err);
     if (r == 0) {
-        r = make_overlay(plan, lower_fd, err);
-        umount2(disk_path, MNT_DETACH | UMOUNT_NOFOLLOW);
+        r = mount_attach(plan->disk_fd, disk_path, err);
     }
-    umount2(lower_path, MNT_DETACH | UMOUNT_NOFOLLOW);
-    return r;
+    return r < 0 ? r : make_overlay(plan, lower_fd, err);
 }

@@ -17,14 +17,16 @@ struct rootfs_plan {
     uid_t agent_uid;     /* who owns every file of the tree ... */
     gid_t agent_gid;
     uid_t service_id; /* ... and whom they belong to inside; a uid and gid of the host */
-    int disk_fd;      /* borrowed: the detached mount of the replica's disk, empty */
+    int disk_fd;      /* borrowed: the detached mount of the replica's disk, prepared */
     const char *hostname;
     bool egress; /* then names are asked of minga-egress */
 };
 
+/* Puts the folders onto an empty disk that every root needs. Returns 0 or -errno. */
+int rootfs_prepare(int disk_fd, struct err *err);
 /*
  * Returns the descriptor of a detached overlay mount, or -errno. The caller must be alone in a
- * mount namespace of its own: kernels before 6.15 stack layers only that are attached somewhere,
- * so they are, for a moment.
+ * mount namespace of its own, which ends with it: kernels before 6.15 stack layers only that are
+ * attached somewhere, so they are, for that moment.
  */
 int rootfs_make(const struct rootfs_plan *plan, struct err *err);

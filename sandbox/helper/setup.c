@@ -168,6 +168,9 @@ static int open_cgroups(struct helper *helper, struct err *err)
         helper_end_unknown_groups(helper);
         r = cgroups_make_parent(helper->cgroups, &helper->limits.contribution, err);
     }
+    if (r == 0) {
+        cgroups_weigh(helper->cgroups, helper->limits.weight_percent);
+    }
     return r;
 }
 
@@ -182,6 +185,7 @@ static void helper_clear(struct helper *helper)
     helper->listen_fd = -1;
     helper->client_fd = -1;
     helper->alone_since_ms = now_ms();
+    disks_init(&helper->disks);
     for (size_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
         replica_init(&helper->replicas[i]);
     }
@@ -195,7 +199,9 @@ int helper_setup(const struct options *options, struct helper *helper_out, struc
     helper_out->exit_when_idle = options->exit_when_idle;
     helper_out->leaving = options->end_all;
     umask(022);
+    helper_out->limits_path = options->limits;
     r = sandbox_limits_read(options->limits, &helper_out->limits, err);
+    helper_out->allowed = helper_out->limits.contribution;
     if (r == 0 && options->trees != NULL &&
         (options->trees[0] != '/' ||
          text_copy(helper_out->limits.trees, sizeof(helper_out->limits.trees), options->trees) <

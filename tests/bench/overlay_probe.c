@@ -10,6 +10,10 @@
  *   bench_overlay_probe LIST records KEY_FILE COUNT    puts and gets: latency, packets
  *   bench_overlay_probe LIST health SECONDS            the first: worst answer to its user, to others
  *   bench_overlay_probe LIST idle SECONDS              traffic, memory, false alarms
+ *   bench_overlay_probe LIST puts KEY_FILE SECONDS CLIENTS   puts a second
+ *   bench_overlay_probe LIST survive KEY_FILE COUNT MS A,B   puts; kills A and B; MS later, gets
+ *   bench_overlay_probe LIST write KEY_FILE            puts for ever; prints what is acknowledged
+ *   bench_overlay_probe LIST check FILE SECONDS        are all those there?
  *
  * LIST has a line for each agent: NUMBER PID SOCKET. Prints lines `NAME VALUE`.
  */
@@ -110,9 +114,10 @@ static const struct {
     int words;
     int (*run)(struct probe *probe, char **words);
 } modes[] = {
-    {"ideal", 2, run_ideal}, {"notice", 3, run_notice}, {"lookups", 1, run_lookups},
-    {"rate", 2, run_rate},   {"health", 1, run_health}, {"records", 2, run_records},
-    {"idle", 1, run_idle},
+    {"ideal", 2, run_ideal},     {"notice", 3, run_notice}, {"lookups", 1, run_lookups},
+    {"rate", 2, run_rate},       {"health", 1, run_health}, {"records", 2, run_records},
+    {"idle", 1, run_idle},       {"write", 1, run_write},   {"check", 2, run_check},
+    {"survive", 4, run_survive}, {"puts", 3, run_puts},
 };
 
 int main(int count, char **words)

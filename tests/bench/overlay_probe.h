@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/ids.h"
+#include "base/keys.h"
 #include "tests/bench/http.h"
 
 enum { AGENTS_MAX = 256, SAMPLES_MAX = 100000, POLL_NS = 2000000, CLIENTS_MAX = 64 };
@@ -41,7 +42,11 @@ uint64_t probe_quantile(struct probe *probe, uint32_t permille);
 void probe_print(struct probe *probe, const char *name);
 const char *probe_first_of(const json_t *array);
 
-/* overlay_rings.c, overlay_load.c: one mode each; words are what follows its name. */
+/* The body of a put of a new service's first version. Returns 0 or -EMSGSIZE. */
+int probe_make_record(const struct secret_key *owner, const char *name, char *body_out,
+                      size_t capacity_bytes, struct service_id *service_out);
+
+/* overlay_rings.c, overlay_load.c, storage_probe.c: one mode each; words are what follows its name. */
 int run_ideal(struct probe *probe, char **words);
 int run_notice(struct probe *probe, char **words);
 int run_lookups(struct probe *probe, char **words);
@@ -49,3 +54,7 @@ int run_rate(struct probe *probe, char **words);
 int run_records(struct probe *probe, char **words);
 int run_health(struct probe *probe, char **words);
 int run_idle(struct probe *probe, char **words);
+int run_puts(struct probe *probe, char **words);
+int run_survive(struct probe *probe, char **words);
+int run_write(struct probe *probe, char **words);
+int run_check(struct probe *probe, char **words);

@@ -78,3 +78,34 @@ measure_dhtnode() {
         say "OpenDHT: not all its nodes run"
     end_all "${pids[@]}"
 }
+
+# What one node of OpenDHT takes for COUNT puts and gets; in memory only, nothing is on a disk.
+dht_took() { # PATTERN PERCENT: of the lines `...PATTERN 352 us`, in us
+    sed -n "s/.*$1 \([0-9.]*\) \(us\|ms\|s\)\b.*/\1 \2/p" "$WORK/dht" |
+        awk '{print int($1 * ($2 == "us" ? 1 : $2 == "ms" ? 1000 : 1000000))}' | sort -n |
+        awk -v percent="$2" '{all[NR] = $1} END {print NR == 0 ? "-" : all[int((NR - 1) * percent / 100) + 1]}'
+}
+dht_commands() { # COUNT
+    local i
+    sleep 6
+    for ((i = 0; i < $1; i++)); do printf 'p %040x value-%d\n' $((i * 7919 + 12345)) "$i"; sleep 0.01; done
+    sleep 3
+    for ((i = 0; i < $1; i++)); do printf 'g %040x\n' $((i * 7919 + 12345)); sleep 0.01; done
+    sleep 3
+    echo q
+}
+measure_dht_storage() {
+    local i pids=() nodes=${nodes:?}
+    if ! command -v dhtnode >/dev/null; then say "dhtnode is not installed"; return; fi
+    for ((i = 1; i < nodes; i++)); do
+        nsenter --net="/run/netns/$(ns_of user)" dhtnode -p $((18000 + i)) -b 127.0.0.1:18001 -s >/dev/null 2>&1 </dev/null &
+        pids+=($!)
+    done
+    sleep 3
+    dht_commands "$1" | in_node user timeout 120 dhtnode -p 18900 -b 127.0.0.1:18001 >"$WORK/dht" 2>&1 || true
+    row "OpenDHT: put (in memory only), p50" "$(dht_took 'Put: success, took' 50)" us -
+    row "OpenDHT: put (in memory only), p99" "$(dht_took 'Put: success, took' 99)" us -
+    row "OpenDHT: get, until the value is there, p50" "$(dht_took 'value(s) after' 50)" us -
+    row "OpenDHT: get, until the value is there, p99" "$(dht_took 'value(s) after' 99)" us -
+    end_all "${pids[@]}"
+}

@@ -7,7 +7,7 @@ here=$(dirname "$(realpath "$0")")
 BIN=$(realpath "${BIN:-$here/../../build/release/bin}")
 rounds=${1:-3}
 if ! [[ $rounds =~ ^[1-9][0-9]?$ ]]; then
-    echo "bench: expected a number of rounds, overlay or sandbox, got \"$rounds\"" >&2
+    echo "bench: expected a number of rounds, overlay, sandbox or storage, got \"$rounds\"" >&2
     exit 2
 fi
 results=$(mktemp)

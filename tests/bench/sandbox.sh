@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # sandbox.sh [COUNT]: COUNT times (200) `busybox true` in a real sandbox, from the request to the
-# service's execve and to everything cleared away; beside it bubblewrap, crun and runc, where they
+# service's execve and to its end, with disks made ahead and without; beside it bubblewrap, crun and runc, where they
 # are installed, from their start to their end. Medians, in ms. Then what a published port costs,
 # beside the plain loopback of the same minute and socat. As root.
 set -euo pipefail
@@ -11,8 +11,7 @@ count=${1:-200}
 WORK=$(mktemp -d /var/tmp/minga-bench.XXXXXX)
 trap 'rm -rf "$WORK"' EXIT
 chmod 711 "$WORK"
-mkdir -p "$WORK/ours/run" "$WORK/bundle/rootfs/bin" "$WORK/bundle/rootfs/proc" "$WORK/bundle/rootfs/dev"
-chmod 711 "$WORK/ours"
+mkdir -p "$WORK/bundle/rootfs/bin" "$WORK/bundle/rootfs/proc" "$WORK/bundle/rootfs/dev"
 cp /bin/busybox "$WORK/bundle/rootfs/bin/"
 
 now_us() { echo $((${EPOCHREALTIME/./})); }
@@ -51,16 +50,26 @@ END
     )
 }
 
-# Records lie on a tmpfs, as /run does.
-# shellcheck disable=SC2016
-unshare --mount --propagation private sh -ec '
-    mount -t tmpfs -o mode=755 none "$1/ours/run"
-    exec "$2/bench_sandbox_launches" "$1/ours" "$2" "$3"' \
-    sh "$WORK" "$BIN" "$count" >"$WORK/launches"
+# ours PROGRAM ARGUMENT...: a bench program of ours in a fresh folder, its records on a tmpfs, as
+# /run is.
+ours() {
+    rm -rf "$WORK/ours"
+    mkdir -p "$WORK/ours/run"
+    chmod 711 "$WORK/ours"
+    # shellcheck disable=SC2016
+    unshare --mount --propagation private sh -ec '
+        mount -t tmpfs -o mode=755 none "$1/ours/run"
+        work=$1 bin=$2 program=$3
+        shift 3
+        exec "$bin/$program" "$work/ours" "$bin" "$@"' sh "$WORK" "$BIN" "$@"
+}
+ours bench_sandbox_launches "$count" >"$WORK/launches"
+ours bench_sandbox_launches 15 700 >"$WORK/single"
 
 printf '%-58s %8s %8s %7s\n' "ms, $count launches one after the other" median p99 "at most"
-awk '{print $1}' "$WORK/launches" | row "minga: request to execve, disk and limits included" 15
-awk '{print $2 - $1}' "$WORK/launches" | row "minga: execve to everything cleared away" -
+awk '/^[0-9]/ {print $1}' "$WORK/launches" | row "minga: request to execve, limits included, disk ready" 3
+awk '/^[0-9]/ {print $2 - $1}' "$WORK/launches" | row "minga: execve to everything ended and said" -
+awk '/^[0-9]/ {print $1}' "$WORK/single" | row "minga: a single start, which waits for its disk" 15
 peer "fork and exec" busybox /bin/busybox true
 peer "bubblewrap: no limits, no seccomp, no disk" bwrap \
     bwrap --unshare-all --ro-bind "$WORK/bundle/rootfs" / --proc /proc --dev /dev /bin/busybox true
@@ -71,6 +80,11 @@ for runtime in crun runc; do
         peer "$runtime: with limits, no disk" "$runtime" oci "$runtime"
     fi
 done
+
+awk '/^total/ {printf "\nminga: %.0f starts/s, one after the other (at least 350); %.1f ms of processor time each\n", $2, $3 / 1000}' \
+    "$WORK/launches"
+ours bench_sandbox_memory 8 | awk '{printf "minga: beside each service %d KiB: minga-init %d, the kernel for it %d, the helper %d (at most 512)\n",
+    $1 + $2 + $3, $1, $2, $3}'
 
 # --- a published port ---
 
@@ -96,11 +110,7 @@ background "$BIN/bench_port" serve "$plain_port"
 ask "$plain_port" >"$WORK/plain"
 port_row "plain loopback" <"$WORK/plain"
 plain=$(cat "$WORK/plain")
-rm -rf "$WORK/ours" && mkdir -p "$WORK/ours/run" && chmod 711 "$WORK/ours"
-# shellcheck disable=SC2016
-unshare --mount --propagation private sh -ec '
-    mount -t tmpfs -o mode=755 none "$1/ours/run"
-    exec "$2/bench_sandbox_port" "$1/ours" "$2"' sh "$WORK" "$BIN" | port_row "minga: into a sandbox"
+ours bench_sandbox_port | port_row "minga: into a sandbox"
 if command -v socat >/dev/null; then
     background socat "TCP-LISTEN:$other_port,fork,reuseaddr,nodelay,backlog=512" \
         "TCP:127.0.0.1:$plain_port,nodelay"

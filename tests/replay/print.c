@@ -20,6 +20,7 @@ static const char *const event_names[] = {
     [CORE_SANDBOX_DOWN] = "sandbox down", [CORE_TREE_SCANNED] = "tree scanned",
     [CORE_TREE_BUILT] = "tree built",     [CORE_LOGS_READ] = "logs read",
     [CORE_EXEC_DONE] = "exec done",       [CORE_PORTS_REFUSED] = "ports refused",
+    [CORE_SENSED] = "sensed",             [CORE_CONFIGURED] = "configured",
 };
 static const char *const overlay_event_names[] = {
     [OVERLAY_TICK] = "tick",
@@ -29,6 +30,9 @@ static const char *const overlay_event_names[] = {
     [OVERLAY_STORED] = "stored",
     [OVERLAY_CHUNK_STORED] = "chunk stored",
     [OVERLAY_CHUNK_ABSENT] = "chunk absent",
+    [OVERLAY_RELAY_UP] = "relay up",
+    [OVERLAY_RELAY_DOWN] = "relay down",
+    [OVERLAY_PORT_REFUSED] = "port refused",
 };
 static const char *const effect_names[] = {
     [OVERLAY_SEND] = "send",
@@ -39,6 +43,9 @@ static const char *const effect_names[] = {
     [OVERLAY_DROP_CHUNK] = "drop chunk",
     [OVERLAY_WAKE] = "wake",
     [OVERLAY_TRACE] = "trace",
+    [OVERLAY_DIAL_BACK] = "dial back",
+    [OVERLAY_RELAY] = "relay",
+    [OVERLAY_RELAYED] = "relayed",
 };
 static const char *const core_effect_names[] = {
     [CORE_IO] = "io",
@@ -54,6 +61,7 @@ static const char *const core_effect_names[] = {
     [CORE_STATS] = "stats",
     [CORE_READ_LOGS] = "read logs",
     [CORE_EXEC] = "exec",
+    [CORE_ALLOW] = "allow",
     [CORE_WAKE] = "wake",
     [CORE_TRACE] = "trace",
 };
@@ -184,6 +192,9 @@ static void print_io(const struct overlay_effect *effect)
     case OVERLAY_STORE_CHUNK:
     case OVERLAY_DROP_CHUNK:
     case OVERLAY_WAKE:
+    case OVERLAY_DIAL_BACK:
+    case OVERLAY_RELAY:
+    case OVERLAY_RELAYED:
     case OVERLAY_DELIVER:
     case OVERLAY_MEMBER:
     case OVERLAY_ARC:

@@ -67,6 +67,7 @@ void checker_after_step(struct world *world, uint32_t node)
         world_fail(world, "%s has more replicas than its table", stepped->name);
     }
     check_lookup_step(world, node);
+    epochs_check(world, node);
 #ifdef MINGA_TINY_LIMITS
     world->checker.full_bits |= inspect_full(core_overlay(stepped->core));
 #endif
@@ -429,8 +430,21 @@ static void check_calm(struct world *world)
     }
 }
 
+static void check_leaves(struct world *world)
+{
+    for (uint32_t node = 0; node < world->node_count; node++) {
+        const struct sim_node *leaf = &world->nodes[node];
+
+        if (leaf->is_leaf && leaf->core != NULL && inspect_in_ring(core_overlay(leaf->core)) &&
+            !leaf->is_clone) {
+            world_fail(world, "%s has an arc, and nobody can dial it", leaf->name);
+        }
+    }
+}
+
 void checker_periodic(struct world *world)
 {
+    check_leaves(world);
     check_excess(world);
     check_expectations(world);
     check_ring_invariant(world);

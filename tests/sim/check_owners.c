@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/sim/check_owners.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "tests/sim/inspect.h"
 #include "tests/sim/world.h"
+
+enum { LEASE_MARGIN_PART = 50, LEASE_MARGIN_MS = 5 };
 
 void owners_init(struct world *world)
 {
@@ -203,12 +207,77 @@ static void check_key(struct world *world, const struct ring_key *key)
     }
 }
 
+/* One that has been without a lease for long grants some all the same: should both it and whom it
+ * grants them be called dead though they live, nothing is promised. */
+static bool is_leased(const struct world *world, const struct node_id *id)
+{
+    uint32_t node = world_find(world, id);
+    struct inspect_lease lease;
+
+    if (node >= world->node_count || !is_awake(world, node)) {
+        return false;
+    }
+    inspect_lease(core_overlay(world->nodes[node].core), world_node_ms(world, node), &lease);
+    return lease.lease_ms > 0;
+}
+
+/* By its own clock; clocks that drift by 1 % each way are allowed for. */
+static void check_lease(struct world *world, uint32_t keeper, const struct inspect_lease *kept)
+{
+    uint32_t node = world_find(world, &kept->before);
+    struct inspect_lease lease;
+
+    if (node >= world->node_count || node == keeper || !is_awake(world, node) ||
+        may_both(world, keeper, node)) {
+        return;
+    }
+    inspect_lease(core_overlay(world->nodes[node].core), world_node_ms(world, node), &lease);
+    if (lease.lease_ms > kept->grant_ms + lease.lease_ms / LEASE_MARGIN_PART + LEASE_MARGIN_MS &&
+        is_leased(world, &lease.keeper)) {
+        world_fail(world, "%s has a lease for %" PRIu64 " ms, and %s waits for %" PRIu64 " only",
+                   world->nodes[node].name, lease.lease_ms, world->nodes[keeper].name,
+                   kept->grant_ms);
+    }
+}
+
+/* Somebody is, or was, elsewhere: its ring meets this one, and grants leases to its nodes too. */
+static bool is_merging(const struct world *world)
+{
+    const struct owners *owners = &world->owners;
+
+    for (uint32_t i = 0; i < owners->node_count * owners->node_count; i++) {
+        if (owners->apart_ms[i] != 0 && world->now_ms - owners->apart_ms[i] < OWNERS_MERGE_MS) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whoever may take an arc over waits for at least as long as its owner may answer. */
+static void check_leases(struct world *world)
+{
+    if (is_merging(world)) {
+        return;
+    }
+    for (uint32_t node = 0; node < world->node_count; node++) {
+        struct inspect_lease kept;
+
+        if (is_awake(world, node)) {
+            inspect_lease(core_overlay(world->nodes[node].core), world_node_ms(world, node), &kept);
+            if (kept.has_before && kept.lease_ms > 0) { /* else it answers for nothing */
+                check_lease(world, node, &kept);
+            }
+        }
+    }
+}
+
 void owners_check(struct world *world)
 {
     note_parts(world);
-    if (world_is_deceived(world)) {
+    if (world_is_misled(world)) {
         return; /* what a lying neighbour grants and hands over is nobody's promise */
     }
+    check_leases(world);
     for (uint32_t i = 0; i < world->owners.key_count; i++) {
         check_key(world, &world->owners.keys[i]);
     }

@@ -79,6 +79,11 @@ void check_ring_message(struct world *world, uint32_t node, struct bytes message
         decoded.which_kind != minga_Message_stabilise_reply_tag) {
         return;
     }
+    if (decoded.kind.stabilise_reply.verdict == minga_LeaseAnswer_LEASE_GRANTED &&
+        !inspect_grants(core_overlay(world->nodes[node].core))) {
+        world_fail(world, "%s grants a lease, and has none", world->nodes[node].name);
+        return;
+    }
     for (pb_size_t i = 0; i < decoded.kind.stabilise_reply.successors_count; i++) {
         struct node_id named = {message_id(decoded.kind.stabilise_reply.successors[i])};
         uint32_t next = world_find(world, &named);
@@ -109,7 +114,7 @@ static uint32_t in_order(const struct world *world, uint32_t *nodes_out)
     for (uint32_t node = 0; node < world->node_count; node++) {
         uint32_t place = count;
 
-        if (!converge_takes_part(world, node)) {
+        if (!converge_stands(world, node)) {
             continue;
         }
         while (place > 0 && id_compare(&world->nodes[node].position.id,

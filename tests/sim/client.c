@@ -18,7 +18,7 @@ enum {
     FIRST_PUSH_MS = 4000,     /* the community stands by then */
     ANSWER_MARGIN_MS = 2000,  /* over the bound that the agent promises */
     CHUNK_ANSWER_MS = 120000, /* a holder that falls silent is waited for, then another is asked */
-    JOIN_ANSWER_MS = 30000,   /* several contacts may be tried */
+    JOIN_ANSWER_MS = 31000,   /* several contacts may be tried */
     DRAIN_ANSWER_MS = 120000, /* as long as others have no room */
 };
 

@@ -72,6 +72,9 @@ static void run_end(struct world *world, struct event *event)
     if (action->deceives) {
         world->deceived_count--;
     }
+    if (action->misleads) {
+        world->misled_count--;
+    }
     action->end(world, fault, event->node);
 }
 
@@ -108,6 +111,12 @@ static void run_begin(struct world *world, struct event *event)
         world->deceived_ms = world->now_ms + fault->for_ms > world->deceived_ms
                                  ? world->now_ms + fault->for_ms
                                  : world->deceived_ms;
+    }
+    if (action->misleads) {
+        world->misled_count++;
+        world->misled_ms = world->now_ms + fault->for_ms > world->misled_ms
+                               ? world->now_ms + fault->for_ms
+                               : world->misled_ms;
     }
     action->begin(world, fault, node);
     if (action->end != NULL) {

@@ -16,7 +16,8 @@ struct fault_action {
     bool without_node;
     bool changes_nothing; /* in the world */
     bool splits;          /* keeps managers from hearing of each other */
-    bool deceives;        /* honest nodes may tell untruths meanwhile */
+    bool deceives;        /* honest nodes may tell untruths meanwhile ... */
+    bool misleads;        /* ... and grant and hand over what is not theirs */
 };
 
 extern const struct fault_action fault_host_actions[FAULT_KIND_COUNT];

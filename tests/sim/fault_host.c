@@ -91,6 +91,9 @@ static void begin_sleep_all(struct world *world, const struct fault *fault, uint
     if (world_is_deceived(world)) {
         world->deceived_ms = world->asleep_until_ms; /* nobody gets over it in their sleep */
     }
+    if (world_is_misled(world)) {
+        world->misled_ms = world->asleep_until_ms;
+    }
 }
 
 static void end_sleep_all(struct world *world, const struct fault *fault, uint32_t node)
@@ -225,5 +228,5 @@ const struct fault_action fault_host_actions[FAULT_KIND_COUNT] = {
     [FAULT_WALL_BACK] = {begin_wall, end_wall},
     [FAULT_FAST_CLOCK] = {begin_drift, end_drift},
     [FAULT_SLOW_CLOCK] = {begin_drift, end_drift},
-    [FAULT_CLONE] = {begin_clone, end_clone, .splits = true, .deceives = true},
+    [FAULT_CLONE] = {begin_clone, end_clone, .splits = true, .deceives = true, .misleads = true},
 };

@@ -63,12 +63,12 @@ static void begin_false_death(struct world *world, const struct fault *fault, ui
 }
 
 const struct fault_action fault_liar_actions[FAULT_KIND_COUNT] = {
-    [FAULT_GARBLE] = {begin_garble, end_garble, .splits = true, .deceives = true},
-    [FAULT_LIE] = {begin_lie, end_lie, .splits = true, .deceives = true},
-    [FAULT_LIE_RING] = {begin_lie, end_lie, .splits = true, .deceives = true},
+    [FAULT_GARBLE] = {begin_garble, end_garble, .splits = true, .deceives = true, .misleads = true},
+    [FAULT_LIE] = {begin_lie, end_lie, .splits = true, .deceives = true, .misleads = true},
+    [FAULT_LIE_RING] = {begin_lie, end_lie, .splits = true, .deceives = true, .misleads = true},
     [FAULT_LIE_OWNER] = {begin_lie, end_lie, .splits = true, .deceives = true},
     [FAULT_WITHHOLD] = {begin_lie, end_lie, .splits = true, .deceives = true},
     [FAULT_ALTER] = {begin_lie, end_lie, .splits = true, .deceives = true},
-    [FAULT_REPLAY] = {begin_lie, end_lie, .splits = true, .deceives = true},
+    [FAULT_REPLAY] = {begin_lie, end_lie, .splits = true, .deceives = true, .misleads = true},
     [FAULT_FALSE_DEATH] = {begin_false_death, fault_end_nothing, .splits = true, .deceives = true},
 };

@@ -202,7 +202,7 @@ const struct fault_action fault_network_actions[FAULT_KIND_COUNT] = {
     [FAULT_CUT] = {begin_cut, end_cut, .splits = true},
     [FAULT_PARTITION] = {begin_partition, end_partition, .without_node = true, .splits = true},
     [FAULT_ONE_WAY] = {begin_one_way, end_one_way, .splits = true},
-    [FAULT_BRIDGE] = {begin_bridge, end_bridge, .splits = true, .deceives = true},
+    [FAULT_BRIDGE] = {begin_bridge, end_bridge, .splits = true, .deceives = true, .misleads = true},
     [FAULT_MUTE] = {begin_mute, end_mute, .without_node = true, .splits = true},
     [FAULT_LOSSY] = {begin_rate, end_rate, .without_node = true},
     [FAULT_DUPLICATE] = {begin_rate, end_rate, .without_node = true},

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/sim/inspect.h"
 
+#include "overlay/ring_internal.h"
 #include "overlay/state.h"
 
 enum { OVERDUE_MS_MAX = 3000 }; /* a request lives so much longer than its deadline at most */
@@ -8,6 +9,35 @@ enum { OVERDUE_MS_MAX = 3000 }; /* a request lives so much longer than its deadl
 bool inspect_in_ring(const struct overlay *overlay)
 {
     return overlay->phase == PHASE_MEMBER && overlay->ring.phase == RING_IN;
+}
+
+static uint64_t left_ms(uint64_t until_ms, uint64_t now_ms)
+{
+    return until_ms > now_ms ? until_ms - now_ms : 0;
+}
+
+void inspect_lease(const struct overlay *overlay, uint64_t now_ms, struct inspect_lease *lease_out)
+{
+    const struct ring *ring = &overlay->ring;
+    uint64_t extend_ms = keeper_extend_ms(ring);
+
+    *lease_out = (struct inspect_lease){0};
+    if (!inspect_in_ring(overlay) || ring_is_alone(ring)) {
+        return;
+    }
+    lease_out->lease_ms = left_ms(ring->lease_ms, now_ms);
+    lease_out->keeper = ring->acked_by;
+    lease_out->has_before = ring->predecessor_count > 0;
+    lease_out->before = ring->predecessors[0].node;
+    lease_out->grant_ms = left_ms(extend_ms != 0 ? extend_ms : ring->granted_ms, now_ms);
+}
+
+bool inspect_grants(const struct overlay *overlay)
+{
+    const struct ring *ring = &overlay->ring;
+
+    return ring_is_leased(ring, overlay->now_ms) ||
+           (ring->lapsed_ms != 0 && overlay->now_ms - ring->lapsed_ms >= RECLAIM_MS);
 }
 
 static const char *inspect_requests(const struct requests *requests, uint64_t now_ms)

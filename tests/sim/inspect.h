@@ -8,6 +8,17 @@
 
 /* Has it joined the ring (Zave's "member")? */
 bool inspect_in_ring(const struct overlay *overlay);
+/* What it may answer for, and for how long; and whose arc comes before its own. In ms from now. */
+struct inspect_lease {
+    uint64_t lease_ms;     /* 0: none, or that of a node alone */
+    struct node_id keeper; /* who has granted it */
+    bool has_before;
+    struct node_id before;
+    uint64_t grant_ms; /* it takes nothing over from that one sooner */
+};
+void inspect_lease(const struct overlay *overlay, uint64_t now_ms, struct inspect_lease *lease_out);
+/* May it grant leases, as of its last step? */
+bool inspect_grants(const struct overlay *overlay);
 enum { INSPECT_TABLES = 7 };
 extern const char *const inspect_table_names[INSPECT_TABLES];
 /* Which tables are full now: bit i of inspect_table_names[i]. */

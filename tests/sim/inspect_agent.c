@@ -43,3 +43,17 @@ bool inspect_knows_placement(struct bytes record, const struct replica_key *key)
     }
     return false;
 }
+
+bool inspect_record(struct bytes record, struct inspect_record *record_out)
+{
+    static minga_Manager manager;
+
+    if (manager_record_open(record, &manager) != 0) {
+        return false;
+    }
+    memcpy(record_out->service.id.bytes, manager.service, ID_BYTES);
+    record_out->epoch.generation = manager.generation;
+    memcpy(record_out->epoch.node.id.bytes, manager.node, ID_BYTES);
+    record_out->revision = manager.revision;
+    return true;
+}

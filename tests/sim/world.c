@@ -146,7 +146,14 @@ static void make_config(struct world *world, struct sim_node *node, uint64_t ind
     CHECK(text_copy(description->arch, sizeof(description->arch), "amd64") == 0);
     CHECK(text_copy(description->version, sizeof(description->version), "0.1.0") == 0);
     snprintf(description->zone, sizeof(description->zone), "z%u", (unsigned)(index % 3));
-    description->reachable = minga_Reachable_REACHABLE_DIRECT;
+    node->is_leaf = index >= world->schedule.nodes - world->schedule.leaves;
+    config->overlay.finds_reach = world->schedule.reach != 0;
+    config->overlay.relay_port_first = 32000;
+    config->overlay.relay_port_count = 64;
+    description->relays = true;
+    if (world->schedule.reach == 0) {
+        description->reachable = minga_Reachable_REACHABLE_DIRECT;
+    }
     bool plain = index < 4 || world->schedule.mixed == 0;
 
     config->runs = plain || draw % 8 != 0;
@@ -249,6 +256,12 @@ bool world_is_deceived(const struct world *world)
            (world->deceived_ms != 0 && world->now_ms < world->deceived_ms + SETTLED_MS);
 }
 
+bool world_is_misled(const struct world *world)
+{
+    return world->misled_count > 0 ||
+           (world->misled_ms != 0 && world->now_ms < world->misled_ms + SETTLED_MS);
+}
+
 void world_stall(struct world *world, uint32_t node, uint64_t until_ms)
 {
     if (world->nodes[node].stalled_until_ms < until_ms) {
@@ -320,6 +333,7 @@ struct world *world_new(const struct schedule *schedule, bool trace)
     client_init(world);
     checker_init(world);
     owners_init(world);
+    epochs_init(world);
     fault_schedule(world);
     world_after(world, CHECK_EVERY_MS, (struct event){.run = run_periodic});
     world_after(world, OWNERS_EVERY_MS, (struct event){.run = run_owners});
@@ -334,6 +348,7 @@ void world_free(struct world *world)
         fault_forget(&world->nodes[i]);
     }
     owners_done(&world->owners);
+    epochs_done(world);
     queue_done(&world->queue);
     /* After the queue, whose packets are its own. */
     network_done(&world->network);

@@ -13,11 +13,13 @@
 #include "base/hash.h"
 #include "base/keys.h"
 #include "tests/sim/check.h"
+#include "tests/sim/check_epochs.h"
 #include "tests/sim/check_owners.h"
 #include "tests/sim/client.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/network.h"
 #include "tests/sim/queue.h"
+#include "tests/sim/relays.h"
 #include "tests/sim/sandbox.h"
 #include "tests/sim/schedule.h"
 
@@ -43,8 +45,12 @@ struct sim_node {
     struct node_id id;
     struct node_id own_id; /* whomever it is a clone of */
     struct ring_key position;
-    uint32_t owner; /* index of the person */
+    uint32_t owner;      /* index of the person */
+    bool is_leaf;        /* nobody can dial it */
+    uint64_t dial_count; /* on behalf of others */
+    struct sim_relays relays;
     struct core_config config;
+    struct core_allowed allowed; /* as it was last told */
     struct core *core; /* NULL: no process */
     uint32_t life;     /* counts processes; 0 never ran */
     bool powered;      /* the host */
@@ -86,13 +92,16 @@ struct world {
     struct network network;
     uint32_t node_count;
     uint32_t clone_count;
-    uint32_t deceived_count;  /* faults in force that make honest nodes tell untruths ... */
-    uint64_t deceived_ms;     /* ... and when the last of them ends */
+    uint32_t deceived_count; /* faults in force that make honest nodes tell untruths ... */
+    uint64_t deceived_ms;    /* ... and when the last of them ends */
+    uint32_t misled_count;   /* of these, faults by which arcs and leases may be anybody's */
+    uint64_t misled_ms;
     uint64_t asleep_until_ms; /* everyone */
     struct sim_node *nodes;
     struct client client;
     struct checker checker;
     struct owners owners;
+    struct epochs *epochs;
     struct core_effects *effects; /* one for all: they are performed before the next step */
     struct core_event *core_event;
     uint64_t step_count;
@@ -132,6 +141,7 @@ void world_set_drift(struct world *world, uint32_t node, int32_t drift_permille)
 /* Does a member lie, or exist twice, or reach two parts that do not reach each other? Then what
  * honest nodes say need not be so, until it has settled. */
 bool world_is_deceived(const struct world *world);
+bool world_is_misled(const struct world *world);
 /* Key, id and what follows from them. */
 void world_identify(struct sim_node *node, const struct secret_key *secret);
 /* The process gets no time before. */

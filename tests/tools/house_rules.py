@@ -28,7 +28,7 @@ LAYERS = {
 }
 PRODUCT = tuple(f"{layer}/" for layer in LAYERS)
 PURE = (
-    "overlay/", "agent/core/", "agent/manager/", "agent/executor/", "images/manifest",
+    "overlay/", "agent/core/", "agent/manager/", "agent/executor/", "agent/policy/", "images/manifest",
     "images/tree", "images/plan", "images/archive_rules", "images/archive_text", "images/yaml_",
     "sandbox/spec.", "sandbox/request.", "sandbox/init/health.",
     "base/wire.", "base/ids.", "base/units.", "base/hash.",

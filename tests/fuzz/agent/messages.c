@@ -159,7 +159,7 @@ static void target_make(struct target *target, struct surroundings *around)
     target->manager = manager_new(&config, &placement_scored);
     target->executor = executor_new(&config);
     target->out = calloc(1, sizeof(*target->out));
-    target->turn = (struct turn){1000, around, target->out};
+    target->turn = (struct turn){1000, around, target->out, 1790000000};
     executor_start(target->executor, &target->turn);
     executor_sandbox_up(target->executor, &target->turn);
     executor_sandbox_listed(target->executor, &target->turn);

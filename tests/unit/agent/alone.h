@@ -163,6 +163,7 @@ static inline void perform_one(struct edge *edge, const struct core_effect *effe
     case CORE_THAW:
     case CORE_RENEW:
     case CORE_STATS:
+    case CORE_ALLOW:
     case CORE_TRACE:
         break;
     }

@@ -115,6 +115,9 @@ static inline void fake_perform(struct community *community, uint32_t index,
             sandbox->frozen = outgoing->kind == OUT_FREEZE;
         }
         break;
+    case OUT_ALLOW:
+        community->nodes[index].allowed = outgoing->allowed;
+        break;
     case OUT_RECORD:
     case OUT_CHUNK:
     case OUT_STORE:
@@ -126,10 +129,18 @@ static inline void fake_perform(struct community *community, uint32_t index,
     }
 }
 
+static inline uint64_t fake_wall_s(const struct community *community)
+{
+    uint64_t speed = community->wall_speed == 0 ? 1 : community->wall_speed;
+
+    return 1790000000 + community->now_ms * speed / 1000;
+}
+
 static inline struct turn fake_turn(struct community *community, uint32_t index)
 {
     outbox_clear(&community->out);
-    return (struct turn){community->now_ms, &community->nodes[index].around, &community->out};
+    return (struct turn){community->now_ms, &community->nodes[index].around, &community->out,
+                         fake_wall_s(community)};
 }
 
 static inline void fake_flush(struct community *community, uint32_t index, struct turn *turn)

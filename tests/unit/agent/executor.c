@@ -289,6 +289,8 @@ Test(executor, a_replica_that_survived_mingad_is_adopted_with_its_restarts)
         const struct outgoing *out = &bench.community->out.list[i];
 
         if (out->kind == OUT_STORE) {
+            blob.key = out->blob_key;
+            blob.number = out->blob_number;
             blob.bytes = (struct bytes){kept, out->payload.length_bytes};
             memcpy(kept, out->payload.data, out->payload.length_bytes);
         }
@@ -479,7 +481,7 @@ Test(executor, what_is_paused_is_not_blamed_for_it)
     struct bench bench = bench_running(sick);
 
     probed(&bench, false);
-    executor_pause(bench.executor, &bench.turn, 0);
+    executor_pause(bench.executor, &bench.turn, &(struct core_request){.at_once = true});
     ticks_for(&bench, 60000);
     executor_resume(bench.executor, &bench.turn);
     ticks_for(&bench, 9000);

@@ -40,6 +40,7 @@ struct fake_node {
     int side;      /* of a split: only those of one side hear each other */
     struct manager *manager;
     struct executor *executor;
+    struct core_allowed allowed; /* as the executor has last said */
     struct surroundings around;
     struct seat {
         struct community *community;
@@ -70,6 +71,7 @@ struct item {
 
 struct community {
     uint64_t now_ms;
+    uint64_t wall_speed; /* of the wall clock; 0: as fast */
     uint32_t node_count;
     struct fake_node nodes[NODES_MAX];
     uint32_t record_count;

@@ -86,6 +86,32 @@ Test(manager, a_killed_manager_is_followed_by_a_secondary_that_listens_first)
     fake_free(community);
 }
 
+Test(manager, a_service_is_never_called_off_while_its_new_manager_listens)
+{
+    struct community *community = running_wiki(5, 3);
+    uint32_t leader = fake_leader(community, 0);
+    uint32_t looked_count = 0;
+
+    fake_kill(community, leader);
+    fake_look_around(community);
+    for (uint32_t i = 0; i < 200; i++) {
+        fake_run(community, 10);
+        for (uint32_t node = 0; node < 5; node++) {
+            minga_StatusPage page;
+
+            if (node == leader) {
+                continue;
+            }
+            page = fake_status(community, node);
+            looked_count += page.found ? 1 : 0;
+            cr_assert(!page.found || page.head.state != SERVICE_OFF, "node %u after %u ms", node,
+                      (i + 1) * 10);
+        }
+    }
+    cr_assert_gt(looked_count, 200);
+    fake_free(community);
+}
+
 Test(manager, both_sides_of_a_split_serve_and_merge_to_exactly_three)
 {
     struct community *community = running_wiki(7, 3);
@@ -187,7 +213,8 @@ Test(manager, a_paused_nodes_replica_moves_and_the_surplus_ends_on_resume)
     uint32_t holder = holder_other_than(community, 99);
     struct turn turn = fake_turn(community, holder);
 
-    executor_pause(community->nodes[holder].executor, &turn, 0);
+    executor_pause(community->nodes[holder].executor, &turn,
+                   &(struct core_request){.at_once = true});
     fake_flush(community, holder, &turn);
     cr_assert(community->nodes[holder].running[0].frozen);
     fake_run(community, 1000);

@@ -191,9 +191,33 @@ Test(recording, events_of_all_other_kinds_come_back)
     cr_assert_str_eq(again.event.event.reason, "reason");
 }
 
+Test(recording, what_the_owner_says_and_what_is_sensed_come_back)
+{
+    struct owner_senses senses = {.input_ms = 77,
+                                  .on_battery = OWNER_YES,
+                                  .network_count = 1,
+                                  .networks = {"home"},
+                                  .zone = {-3600, 1, {{1790000000, -7200}}}};
+    struct core_config config = {.contribution = {1, 2, 3, 4},
+                                 .deny_count = 2,
+                                 .deny = {{.id = {{5}}}, {.label = "gpu"}},
+                                 .rules = {.count = 1}};
+
+    (void)text_copy(config.rules.list[0].name, sizeof(config.rules.list[0].name), "office");
+    cr_assert_eq(hours_parse("Mon-Fri 08:00-18:00", &config.rules.list[0].when.hours), 0);
+    config.rules.list[0].when.programs = (struct owner_words){1, {"steam"}};
+    config.rules.list[0].then = (struct owner_then){OWNER_DRAIN, 5, 6, 7, OWNER_NO_LIMIT, 8};
+    fill_event(CORE_SENSED, &(struct core_event){.senses = &senses});
+    to_and_fro();
+    cr_assert_eq(memcmp(again.event.event.senses, &senses, sizeof(senses)), 0);
+    fill_event(CORE_CONFIGURED, &(struct core_event){.config = &config});
+    to_and_fro();
+    cr_assert_eq(memcmp(again.event.event.config, &config, sizeof(config)), 0);
+}
+
 Test(recording, a_file_of_something_else_is_refused)
 {
-    struct bytes file = bytes_of_text("minga recording 2\n");
+    struct bytes file = bytes_of_text("minga recording 1\n");
 
     cr_assert_eq(recording_open(&file), -EBADMSG);
     file = bytes_of_text(RECORDING_MAGIC "\x63\x01x");

@@ -11,6 +11,8 @@
 struct core {
     bool belongs;
     bool has_chunks; /* every chunk is here */
+    uint32_t replica_count;
+    const char *community; /* its name; NULL: "allotment" */
     struct overlay_member members[2];
 };
 
@@ -63,8 +65,9 @@ bool overlay_belongs(const struct overlay *overlay)
 
 const char *overlay_community_name(const struct overlay *overlay)
 {
-    (void)overlay;
-    return "allotment";
+    const char *name = core_of(overlay)->community;
+
+    return name != NULL ? name : "allotment";
 }
 
 struct bytes overlay_community_record(const struct overlay *overlay)
@@ -181,7 +184,10 @@ void core_node_status(const struct core *core, struct node_status *status_out)
     (void)core;
     *status_out = (struct node_status){
         .state = "ready",
-        .rule = "",
+        .rule = "office",
+        .rule_mode = "keep",
+        .rule_left_ms = 60000,
+        .allowed = {500, 1 << 29, 1000, OWNER_NO_LIMIT},
         .runs = true,
         .contribution = {1500, 1 << 30, 2 << 20, 512},
         .storage_bytes = 1 << 20,
@@ -190,19 +196,66 @@ void core_node_status(const struct core *core, struct node_status *status_out)
     };
 }
 
-uint32_t core_replica_count(const struct core *core)
+bool overlay_lost(const struct overlay *overlay, uint32_t index, struct overlay_lost *lost_out)
+{
+    (void)overlay;
+    (void)index;
+    (void)lost_out;
+    return false;
+}
+
+uint32_t core_ended_count(const struct core *core)
 {
     (void)core;
-    return 0;
+    return 1;
+}
+
+void core_ended(const struct core *core, uint32_t index, struct core_ended *ended_out)
+{
+    (void)core;
+    (void)index;
+    *ended_out = (struct core_ended){.key = {.slot = 2, .incarnation = 7},
+                                     .service_name = "wiki",
+                                     .began_unix_s = 1790000000,
+                                     .ended_unix_s = 1790000060,
+                                     .cpu_ms = 1500,
+                                     .reason = "stopped"};
+}
+
+uint32_t core_replica_count(const struct core *core)
+{
+    return core->replica_count;
 }
 
 void core_replica(const struct core *core, uint32_t index, uint64_t now_ms,
                   struct core_replica *replica_out)
 {
     (void)core;
-    (void)index;
     (void)now_ms;
     memset(replica_out, 0, sizeof(*replica_out));
+    strcpy(replica_out->service_name, "wiki");
+    replica_out->status.slot = index + 1;
+    replica_out->status.state = REPLICA_RUNNING;
+    replica_out->status.used = (struct sandbox_limits){1230, 4096, 0, 2};
+}
+
+uint32_t core_manager_count(const struct core *core)
+{
+    (void)core;
+    return 2;
+}
+
+void core_manager(const struct core *core, uint32_t index, struct core_manager_view *view_out)
+{
+    (void)core;
+    *view_out =
+        (struct core_manager_view){.leading = index == 0, .wanted_count = 3, .running_count = 1};
+}
+
+struct overlay_counters overlay_counters(const struct overlay *overlay)
+{
+    (void)overlay;
+    return (struct overlay_counters){.sent_messages = 7, .record_count = 5};
 }
 
 bool core_member_free(const struct core *core, const struct node_id *node,
@@ -227,4 +280,12 @@ const char *replica_state_name(enum replica_state state)
 const char *replica_health_name(enum replica_health health)
 {
     return health == HEALTH_OK ? "ok" : "failing";
+}
+
+bool overlay_lost(const struct overlay *overlay, uint32_t index, struct overlay_lost *lost_out)
+{
+    (void)overlay;
+    (void)index;
+    (void)lost_out;
+    return false;
 }

@@ -365,10 +365,54 @@ Test(server, chunks_that_are_here_are_spread_again_and_not_asked_for)
 
 Test(server, a_pause_reaches_the_core_with_its_time)
 {
+    static const char now[] = "{\"duration_ms\":5000,\"within_ms\":70,\"now\":true}";
+
     request("POST", "/v1/node/pause", "{\"duration_ms\":5000}", 20);
     cr_assert_eq(answer.status, 200);
     cr_assert_eq(world.host.asked[0].request.kind, CORE_PAUSE);
     cr_assert_eq(world.host.asked[0].request.duration_ms, 5000);
+    cr_assert_eq(world.host.asked[0].request.within_ms, 0);
+    cr_assert(!world.host.asked[0].request.at_once);
+    done();
+    request("POST", "/v1/node/pause", now, sizeof(now) - 1);
+    cr_assert_eq(world.host.asked[1].request.within_ms, 70);
+    cr_assert(world.host.asked[1].request.at_once);
+    done();
+}
+
+Test(server, a_time_of_more_than_a_year_or_before_now_is_refused)
+{
+    request("POST", "/v1/node/pause", "{\"duration_ms\":-1}", 18);
+    cr_assert_eq(answer.status, 400);
+    done();
+    request("POST", "/v1/node/drain", "{\"within_ms\":99999999999}", 25);
+    cr_assert_eq(answer.status, 400);
+    cr_assert_eq(world.host.asked_count, 0);
+    done();
+}
+
+Test(server, a_node_says_which_rule_acts_and_what_it_leaves)
+{
+    const json_t *allowed;
+
+    request("GET", "/v1/node", "", 0);
+    cr_assert_str_eq(json_string_value(json_object_get(answer.json, "rule")), "office");
+    cr_assert_str_eq(json_string_value(json_object_get(answer.json, "rule_mode")), "keep");
+    cr_assert_not_null(json_string_value(json_object_get(answer.json, "rule_until")));
+    allowed = json_object_get(answer.json, "allowed");
+    cr_assert_eq(json_integer_value(json_object_get(allowed, "upload_bytes_per_s")), 1000);
+    cr_assert(json_is_null(json_object_get(allowed, "download_bytes_per_s")));
+    done();
+}
+
+Test(server, a_nodes_history_is_what_ran_there)
+{
+    const json_t *entry;
+
+    request("GET", "/v1/node/history", "", 0);
+    entry = json_array_get(json_object_get(answer.json, "history"), 0);
+    cr_assert_str_eq(json_string_value(json_object_get(entry, "id")), "wiki/2");
+    cr_assert_str_eq(json_string_value(json_object_get(entry, "ended")), "2026-09-21T14:14:20Z");
     done();
 }
 

@@ -41,6 +41,7 @@ Test(config, an_empty_file_means_the_defaults_of_the_design)
     cr_assert_eq(config.port_first, 31000);
     cr_assert_eq(config.port_last, 31999);
     cr_assert_eq(config.pid_count, 512);
+    cr_assert_eq(config.weight_percent, 10);
     cr_assert_eq(config.upload_bytes_per_s, 2 << 20);
     cr_assert_eq(config.uid_first, 1879048192);
     cr_assert_eq(config.uid_last, 2147483647);
@@ -75,6 +76,7 @@ Test(config, every_key_of_the_design_is_understood)
                        "  storage: 1G\n"
                        "  keep_free: 0\n"
                        "  pids: 100\n"
+                       "  weight: 100\n"
                        "  upload: 0\n"
                        "  download: 0\n"
                        "network:\n"
@@ -107,7 +109,7 @@ Test(config, every_key_of_the_design_is_understood)
     cr_assert(config_has_role(&config, CONFIG_ROLE_STORE));
     cr_assert_eq(config.allow_count, 0);
     cr_assert_eq(config.deny_count, 1);
-    cr_assert_eq(config.deny[0].owner.id.bytes[31], 0xff);
+    cr_assert_eq(config.deny[0].guest.id.bytes[31], 0xff);
     cr_assert_eq(config.uid_last, 131071);
     cr_assert_eq(config_resolve(&config, &machine, &contribution, &err), 0, "%s", err.text);
     cr_assert_eq(contribution.limits.cpu_permille, 1500);
@@ -155,11 +157,114 @@ Test(config, mistakes_are_told_with_line_and_column)
     refused("name: oak\nname: elm\n", "minga.yaml:2:1: ");
 }
 
-Test(config, what_is_not_built_yet_is_refused_by_name)
+Test(config, a_role_that_does_not_exist_is_refused)
 {
-    refused("contribute: {download: 1M}\n", "not available in 0.1");
-    refused("rules: [at-night]\n", "not available in 0.1");
-    refused("rules:\n  - when: battery\n", "not available in 0.1");
+    refused("roles: [dance]\n", "roles");
+}
+
+static struct owner_rules rules_of(const char *yaml)
+{
+    struct config config;
+    struct contribution contribution;
+    struct err err = {0};
+
+    cr_assert_eq(parse(yaml, &config, &err), 0, "%s", err.text);
+    cr_assert_eq(config_resolve(&config, &machine, &contribution, &err), 0, "%s", err.text);
+    return contribution.rules;
+}
+
+Test(config, a_rule_with_everything_is_understood)
+{
+    struct owner_rules rules = rules_of("rules:\n"
+                                        "  - name: at work\n"
+                                        "    when:\n"
+                                        "      hours: Mon-Fri 08:00-18:00, Sat\n"
+                                        "      in_use: 5m\n"
+                                        "      busy: 50%\n"
+                                        "      on_battery: true\n"
+                                        "      battery_below: 30%\n"
+                                        "      metered: false\n"
+                                        "      networks: [home, Cafe WLAN]\n"
+                                        "      not_networks: [office]\n"
+                                        "      hotter_than: 80\n"
+                                        "      programs: [steam, blender]\n"
+                                        "    then: {replicas: drain, within: 5m, cpu: 5%,\n"
+                                        "           memory: 10%, upload: 200K, download: 1M}\n"
+                                        "  - {when: {idle: 10m}, then: {cpu: 0.25}}\n");
+    const struct owner_when *when = &rules.list[0].when;
+    const struct owner_then *then = &rules.list[0].then;
+
+    cr_assert_eq(rules.count, 2);
+    cr_assert_str_eq(rules.list[0].name, "at work");
+    cr_assert_eq(when->hours.count, 6);
+    cr_assert_eq(when->in_use_ms, 300000);
+    cr_assert_eq(when->idle_ms, 0);
+    cr_assert_eq(when->busy_permille, 500);
+    cr_assert_eq(when->on_battery, OWNER_YES);
+    cr_assert_eq(when->battery_below_percent, 30);
+    cr_assert_eq(when->metered, OWNER_NO);
+    cr_assert_eq(when->networks.count, 2);
+    cr_assert_str_eq(when->networks.list[1], "Cafe WLAN");
+    cr_assert_eq(when->not_networks.count, 1);
+    cr_assert_eq(when->hotter_than_celsius, 80);
+    cr_assert_str_eq(when->programs.list[1], "blender");
+    cr_assert_eq(then->mode, OWNER_DRAIN);
+    cr_assert_eq(then->within_ms, 300000);
+    cr_assert_eq(then->cpu_permille, 100, "of the machine's two cores");
+    cr_assert_eq(then->memory_bytes, machine.memory_bytes / 100 * 10);
+    cr_assert_eq(then->upload_bytes_per_s, 200 << 10);
+    cr_assert_eq(then->download_bytes_per_s, 1 << 20);
+    cr_assert_str_eq(rules.list[1].name, "rule 2");
+    cr_assert_eq(rules.list[1].then.mode, OWNER_RUN);
+    cr_assert_eq(rules.list[1].then.cpu_permille, 250);
+    cr_assert_eq(rules.list[1].then.memory_bytes, OWNER_NO_LIMIT);
+    cr_assert_eq(rules.list[1].then.upload_bytes_per_s, OWNER_NO_LIMIT);
+    cr_assert_eq(rules.list[1].when.on_battery, OWNER_UNKNOWN);
+}
+
+Test(config, what_is_wrong_in_a_rule_is_told_with_its_place)
+{
+    refused("rules: [at-night]\n", "minga.yaml:1:9: rules");
+    refused("rules:\n  - when: battery\n", "minga.yaml:2:11: rules[].when");
+    refused("rules:\n  - then: {cpu: 5%}\n", "rules[].when: missing");
+    refused("rules:\n  - when: {idle: 5m}\n", "rules[].then: missing");
+    refused("rules:\n  - {when: {idle: 5m}, then: {replicas: run}}\n", "has no effect");
+    refused("rules:\n  - {when: {hours: 8-18}, then: {cpu: 5%}}\n",
+            "minga.yaml:2:20: rules[].when.hours");
+    refused("rules:\n  - {when: {idle: 5}, then: {cpu: 5%}}\n", "rules[].when.idle");
+    refused("rules:\n  - {when: {idle: 25h}, then: {cpu: 5%}}\n", "rules[].when.idle");
+    refused("rules:\n  - {when: {busy: 0%}, then: {cpu: 5%}}\n", "rules[].when.busy");
+    refused("rules:\n  - {when: {on_battery: maybe}, then: {cpu: 5%}}\n", "true or false");
+    refused("rules:\n  - {when: {hotter_than: 151}, then: {cpu: 5%}}\n", "hotter_than");
+    refused("rules:\n  - {when: {networks: []}, then: {cpu: 5%}}\n", "must not be empty");
+    refused("rules:\n  - {when: {programs: [a, b, c, d, e]}, then: {cpu: 5%}}\n", "at most 4");
+    refused("rules:\n  - {when: {}, then: {cpu: 0}}\n", "replicas: freeze or drain");
+    refused("rules:\n  - {when: {}, then: {replicas: dance}}\n", "rules[].then.replicas");
+    refused("rules:\n  - {name: a, when: {}, then: {cpu: 1}}\n"
+            "  - {name: a, when: {}, then: {cpu: 2}}\n",
+            "two are named");
+    refused("members: {allow: [label=]}\n", "members.allow");
+}
+
+Test(config, a_seventeenth_rule_is_one_too_many)
+{
+    char yaml[1024] = "rules:\n";
+
+    for (int i = 0; i < OWNER_RULES_MAX; i++) {
+        strcat(yaml, " - {when: {}, then: {cpu: 1}}\n");
+    }
+    cr_assert_eq(rules_of(yaml).count, OWNER_RULES_MAX);
+    strcat(yaml, " - {when: {}, then: {cpu: 1}}\n");
+    refused(yaml, "at most 16 items");
+}
+
+Test(config, guests_are_named_by_owner_service_or_label)
+{
+    struct config config;
+    struct err err = {0};
+
+    cr_assert_eq(parse("members: {allow: [label=gpu]}\n", &config, &err), 0, "%s", err.text);
+    cr_assert_str_eq(config.allow[0].guest.label, "gpu");
 }
 
 Test(config, more_than_the_machine_has_is_refused)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 #include "agent/mingad/folders.h"
+#include "agent/mingad/machine_bond.h"
 
 static struct config config;
 
@@ -58,6 +60,8 @@ static void tear_down(void)
 
     path_of("node.key", path);
     unlink(path);
+    path_of(FOLDERS_BOND_FILE, path);
+    unlink(path);
     path_of("", path);
     rmdir(path);
     cr_assert_eq(rmdir(config.state), 0, "something is left: %m");
@@ -101,4 +105,33 @@ Test(forget, a_state_folder_that_is_not_there_is_an_error)
     strcpy(other.state, "/nonexistent");
     cr_assert_lt(folders_forget(&other, &err), 0);
     cr_assert_not_null(strstr(err.text, "/nonexistent"));
+}
+
+Test(forget, renewing_removes_the_key_and_the_bond_too)
+{
+    struct err err = {0};
+
+    make_file("node.key");
+    make_file(FOLDERS_BOND_FILE);
+    make_file("minga.db");
+    cr_assert_eq(folders_renew(&config, &err), 0, "%s", err.text);
+    cr_assert(!exists("node.key"));
+    cr_assert(!exists(FOLDERS_BOND_FILE));
+    cr_assert(!exists("minga.db"));
+}
+
+Test(forget, state_is_bound_to_its_machine_and_refused_on_another)
+{
+    static const uint8_t here[MACHINE_BOND_BYTES] = {1};
+    static const uint8_t elsewhere[MACHINE_BOND_BYTES] = {2};
+    struct err err = {0};
+    char path[512];
+
+    path_of(FOLDERS_BOND_FILE, path);
+    cr_assert_eq(machine_bond_check(path, here, &err), 0, "the first time it is bound");
+    cr_assert_eq(machine_bond_check(path, here, &err), 0);
+    cr_assert_eq(machine_bond_check(path, elsewhere, &err), -EXDEV);
+    cr_assert_not_null(strstr(err.hint, "mingad --renew-state"));
+    cr_assert_eq(truncate(path, 3), 0);
+    cr_assert_eq(machine_bond_check(path, here, &err), -EXDEV, "a damaged one is nobody's");
 }

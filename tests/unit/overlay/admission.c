@@ -311,6 +311,31 @@ Test(joining, a_contact_that_is_off_is_passed_over_and_nobody_there_is_said)
     end_network();
 }
 
+/* Whatever step of the join it is in, and however long that is: its link stands, so it is there. */
+Test(joining, a_contact_that_gets_no_time_for_ten_seconds_is_waited_for)
+{
+    struct test_invitation invitation;
+
+    make_members(3);
+    run_for(2000);
+    invitation = make_invitation(3, net.wall_unix_s + 10000, 0);
+    for (uint32_t i = 3; i < 15; i++) {
+        start_node(add_node());
+        join_node(i, 1, &invitation, 1);
+        run_for(i - 2);
+        if (net.nodes[i].done[1].ended) {
+            break;
+        }
+        net.nodes[1].stalled_until_ms = net.now_ms + 10000;
+        run_for(18000);
+        cr_assert(net.nodes[i].done[1].ended, "after %u ms", i - 2);
+        cr_assert_eq(net.nodes[i].done[1].outcome, OVERLAY_OK, "after %u ms: %s", i - 2,
+                     net.nodes[i].done[1].reason);
+    }
+    cr_assert_geq(net.node_count, 7, "there are some steps");
+    end_network();
+}
+
 Test(joining, a_node_that_lost_its_disk_joins_again)
 {
     struct test_invitation invitation;

@@ -511,12 +511,17 @@ static uint64_t lookup_ms(uint32_t who, const struct ring_key *key, uint64_t tok
     return net.now_ms - start_ms;
 }
 
+/* Where one message in five is lost, a lease runs out now and then, for a moment. */
 static uint32_t responsible_for(const struct ring_key *key)
 {
-    for (uint32_t i = 0; i < net.node_count; i++) {
-        if (net.nodes[i].running && overlay_responsible(net.nodes[i].overlay, key, net.now_ms)) {
-            return i;
+    for (uint32_t tries = 0; tries < 400; tries++) {
+        for (uint32_t i = 0; i < net.node_count; i++) {
+            if (net.nodes[i].running &&
+                overlay_responsible(net.nodes[i].overlay, key, net.now_ms)) {
+                return i;
+            }
         }
+        run_for(5);
     }
     cr_assert_fail("nobody is responsible");
     return 0;

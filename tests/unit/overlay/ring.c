@@ -386,6 +386,26 @@ Test(ring, a_handed_arc_does_not_cover_whom_we_granted_a_lease)
     cr_assert(!answers_for(10));
 }
 
+/* It slept; its keeper had taken its arc, granted 10 a lease, and told it who comes before that one. */
+Test(ring, an_arc_that_is_handed_back_has_a_beginning_that_was_granted_a_lease_meanwhile)
+{
+    const uint64_t handed_ms[] = {60000, 2000 + LEASE_MS + 200};
+
+    for (uint32_t i = 0; i < 2; i++) {
+        know_what_is_before();
+        step(tick(handed_ms[i] - 100));
+        cr_assert(!answers_for(15));
+        step(handed(30, 10, handed_ms[i]));
+        cr_assert(answers_for(15));
+        step(lost(10, handed_ms[i] + 100, false));
+        step(granted(30, handed_ms[i] + GRANT_MS - 1));
+        step(tick(handed_ms[i] + GRANT_MS - 1));
+        cr_assert(!answers_for(5), "its lease may last");
+        step(lost(10, handed_ms[i] + GRANT_MS, true));
+        cr_assert(!answers_for(5), "it may have let somebody in");
+    }
+}
+
 Test(ring, a_quiet_ring_asks_its_keeper_once_in_each_period)
 {
     uint32_t asked_count = 0;

@@ -231,6 +231,32 @@ Test(seek, when_the_owner_is_silent_its_successor_is_asked_until_it_has_taken_ov
     cr_assert_lt(now_ms, 4000 + 8 * SEEK_RETRY_MS + SEEK_PATIENCE_MS);
 }
 
+/* The link may have broken without anybody noticing: what was said on it was lost. */
+static void owner_is_deaf_for_a_while(uint32_t witness_count)
+{
+    uint64_t begun_ms = now_ms;
+
+    silent[150] = true;
+    start(0, nodes[150].position, witness_count);
+    while (now_ms < begun_ms + 4 * SEEK_PATIENCE_MS) {
+        go_on();
+    }
+    cr_assert(!effects.done);
+    silent[150] = false;
+    while (!effects.done) {
+        go_on();
+    }
+    cr_assert(seek.found);
+    cr_assert_eq(place_of(&seek.owner), 150);
+    cr_assert_lt(now_ms, begun_ms + 4 * SEEK_PATIENCE_MS + 2 * SEEK_RETRY_MS_MAX);
+}
+
+Test(seek, an_owner_that_did_not_answer_is_asked_again_later)
+{
+    owner_is_deaf_for_a_while(0);
+    owner_is_deaf_for_a_while(SEEK_WITNESSES);
+}
+
 Test(seek, one_whose_own_lease_is_gone_asks_others_and_never_itself)
 {
     struct ring_key key = nodes[0].position;

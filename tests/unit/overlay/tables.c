@@ -303,6 +303,78 @@ Test(records, any_altered_byte_is_refused)
     }
 }
 
+static void fill_table(struct records *records, struct record record)
+{
+    for (uint32_t i = records->count; i < RECORDS_MAX; i++) {
+        record.key.service.id = id_number(i + 1);
+        cr_assert_eq(records_merge(records, &record), RECORD_NEWER);
+    }
+}
+
+Test(records, a_full_table_forgets_what_was_removed_longest_ago)
+{
+    const uint64_t now_s = 1790000000;
+    const uint64_t day_s = 86400;
+    struct records *records = calloc(1, sizeof(*records));
+    struct record live = make_record(1, "a", false);
+    struct record removed = make_record(2, "", true);
+    struct record_key forgotten;
+
+    live.written_unix_s = now_s - 4000 * day_s; /* however old: it is no tombstone */
+    for (uint32_t i = 0; i < 5; i++) {
+        removed.key.service.id = id_number(9000 + i);
+        removed.written_unix_s = now_s - (120 - 10 * i) * day_s; /* 120, 110, ... 80 days */
+        cr_assert_eq(records_merge(records, &removed), RECORD_NEWER);
+    }
+    cr_assert_not(records_make_room(records, now_s, &forgotten), "there is room");
+    fill_table(records, live);
+    for (uint32_t i = 0; i < 3; i++) {
+        struct record more = live;
+        struct id oldest = id_number(9000 + i);
+
+        cr_assert(records_make_room(records, now_s, &forgotten));
+        cr_assert(id_equal(&forgotten.service.id, &oldest));
+        cr_assert_null(records_find(records, &forgotten));
+        cr_assert_eq(records->count, RECORDS_MAX - 1);
+        more.key.service.id = id_number(8000 + i);
+        cr_assert_eq(records_merge(records, &more), RECORD_NEWER);
+        cr_assert_not_null(records_find(records, &more.key));
+    }
+    cr_assert_not(records_make_room(records, now_s, &forgotten), "90 days are not over");
+    for (uint32_t i = 3; i < 5; i++) {
+        removed.key.service.id = id_number(9000 + i);
+        cr_assert_not_null(records_find(records, &removed.key));
+    }
+    free(records);
+}
+
+Test(records, the_versions_of_a_removed_service_go_as_it_does)
+{
+    const uint64_t now_s = 1790000000;
+    struct records *records = calloc(1, sizeof(*records));
+    struct record live = make_record(1, "a", false);
+    struct record removed = make_record(2, "", true);
+    struct record version = live;
+    struct record_key forgotten;
+
+    removed.key.service.id = id_number(9000);
+    removed.written_unix_s = now_s - 100 * 86400;
+    version.key = record_key(&removed.key.service, minga_RecordKind_RECORD_VERSION, 1);
+    version.written_unix_s = now_s - 200 * 86400;
+    live.written_unix_s = version.written_unix_s;
+    cr_assert_eq(records_merge(records, &removed), RECORD_NEWER);
+    cr_assert_eq(records_merge(records, &version), RECORD_NEWER);
+    fill_table(records, live);
+    cr_assert(records_make_room(records, now_s, &forgotten));
+    cr_assert_eq(forgotten.number, version.key.number, "first what only the tombstone marks");
+    live.key.service.id = id_number(8000);
+    cr_assert_eq(records_merge(records, &live), RECORD_NEWER);
+    cr_assert(records_make_room(records, now_s, &forgotten));
+    cr_assert(id_equal(&forgotten.service.id, &removed.key.service.id));
+    cr_assert_eq(forgotten.number, removed.key.number);
+    free(records);
+}
+
 Test(records, the_table_refuses_beyond_its_limit_and_walks_in_order)
 {
     struct records *records = calloc(1, sizeof(*records));

@@ -477,6 +477,75 @@ Test(cgroup, a_contribution_shrinks_once_larger_replicas_are_gone_and_grows_agai
     run_story(0, shrink_story);
 }
 
+static struct sandbox_limits with_cpu(struct sandbox_limits limits, uint64_t cpu_permille)
+{
+    limits.cpu_permille = cpu_permille;
+    return limits;
+}
+
+/* Any cap to any other, replicas first or parent first, as the helper does it. */
+static void cap_story(struct cgroups *cgroups)
+{
+    static const uint64_t caps_permille[] = {1000, 50, 1000, 10, 60, 49, 51, 10, 1000, 200, 40, 45};
+    struct err err = {0};
+    uint64_t before_permille = CONTRIBUTION.cpu_permille;
+
+    make_replica(cgroups);
+    for (size_t i = 0; i < ARRAY_COUNT(caps_permille); i++) {
+        uint64_t cap_permille = caps_permille[i];
+        uint64_t own_permille =
+            cap_permille < LIMITS.cpu_permille ? cap_permille : LIMITS.cpu_permille;
+        struct sandbox_limits parent = with_cpu(CONTRIBUTION, cap_permille);
+        struct sandbox_limits replica = with_cpu(LIMITS, own_permille);
+
+        if (cap_permille >= before_permille) {
+            must(cgroups_limit_parent(cgroups, &parent, &err), &err);
+        }
+        must(cgroup_limit(cgroups, &NAME, &replica, &err), &err);
+        if (cap_permille < before_permille) {
+            must(cgroups_limit_parent(cgroups, &parent, &err), &err);
+        }
+        before_permille = cap_permille;
+    }
+}
+
+Test(cgroup, a_cap_is_lowered_and_raised_with_replicas_inside)
+{
+    run_story(0, cap_story);
+}
+
+static uint64_t burnt_us(struct cgroups *cgroups, long ms)
+{
+    struct cgroup_stats first;
+    struct cgroup_stats second;
+    struct err err = {0};
+
+    must(cgroup_stats(cgroups, &NAME, &first, &err), &err);
+    pause_ms(ms);
+    must(cgroup_stats(cgroups, &NAME, &second, &err), &err);
+    return second.cpu_us - first.cpu_us;
+}
+
+static void squeeze_story(struct cgroups *cgroups)
+{
+    struct sandbox_limits small = with_cpu(LIMITS, 20);
+    struct err err = {0};
+    pid_t pid;
+
+    make_replica(cgroups);
+    pid = start_inside(cgroups, burn);
+    must(cgroup_limit(cgroups, &NAME, &small, &err), &err);
+    pause_ms(300); /* what was begun under the old limit */
+    CHECK(burnt_us(cgroups, 1000) < 40000);
+    kill_to_empty(cgroups, &NAME);
+    CHECK(waitpid(pid, NULL, 0) == pid);
+}
+
+Test(cgroup, a_burner_is_squeezed_while_it_runs)
+{
+    run_story(0, squeeze_story);
+}
+
 Test(cgroup, small_shares_get_a_longer_period_instead_of_a_quota_the_kernel_refuses)
 {
     uint64_t period_us;

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "agent/cli/changes.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/cli/session.h"
+
+enum { DETAIL_BYTES_MAX = 384, EVENT_BYTES_MAX = 48 };
+
+struct teller {
+    const struct sight *before;
+    const struct sight *now;
+    changes_tell *tell;
+    void *self;
+};
+
+static void tell(const struct teller *teller, const char *event, const json_t *subject,
+                 const char *detail)
+{
+    teller->tell(teller->self,
+                 &(struct change){event, text_of(subject, "name"), detail, text_of(subject, "id")});
+}
+
+static const json_t *find(const json_t *list, const char *key, const char *value)
+{
+    const json_t *entry;
+    size_t i;
+
+    json_array_foreach(list, i, entry)
+    {
+        if (strcmp(text_of(entry, key), value) == 0) {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+/* ------------------------------------------------------------------ nodes */
+
+static const json_t *nodes_of(const struct sight *sight)
+{
+    return json_object_get(sight->nodes, "nodes");
+}
+
+static const char *node_state(const json_t *node)
+{
+    return json_is_true(json_object_get(node, "left")) ? "left" : text_of(node, "state");
+}
+
+static void tell_node(const struct teller *teller, const char *event, const json_t *node,
+                      const char *detail)
+{
+    teller->tell(teller->self, &(struct change){event, text_of(node, "node_name"), detail,
+                                                text_of(node, "node")});
+}
+
+static void compare_node(const struct teller *teller, const json_t *was, const json_t *is)
+{
+    char event[EVENT_BYTES_MAX];
+    char detail[DETAIL_BYTES_MAX];
+
+    if (was == NULL) {
+        char owner[16];
+
+        short_id(text_of(is, "owner"), owner);
+        snprintf(detail, sizeof(detail), "at %s, of %s", text_of(is, "address"), owner);
+        tell_node(teller, "node.joined", is, detail);
+    } else if (strcmp(node_state(was), node_state(is)) != 0) {
+        snprintf(event, sizeof(event), "node.%s", node_state(is));
+        snprintf(detail, sizeof(detail), "was %s", node_state(was));
+        tell_node(teller, event, is, detail);
+    } else if (strcmp(text_of(was, "address"), text_of(is, "address")) != 0) {
+        snprintf(detail, sizeof(detail), "at %s, was %s", text_of(is, "address"),
+                 text_of(was, "address"));
+        tell_node(teller, "node.moved", is, detail);
+    }
+}
+
+static void compare_nodes(const struct teller *teller)
+{
+    const json_t *before = nodes_of(teller->before);
+    const json_t *now = nodes_of(teller->now);
+    const json_t *node;
+    size_t i;
+
+    if (before == NULL || now == NULL) {
+        return;
+    }
+    json_array_foreach(now, i, node)
+    {
+        compare_node(teller, find(before, "node", text_of(node, "node")), node);
+    }
+    json_array_foreach(before, i, node)
+    {
+        if (find(now, "node", text_of(node, "node")) == NULL) {
+            tell_node(teller, "node.forgotten", node, "");
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ replicas */
+
+static void tell_replica(const struct teller *teller, const json_t *service, const char *event,
+                         const json_t *replica, const char *detail)
+{
+    teller->tell(teller->self,
+                 &(struct change){event, text_of(replica, "id"), detail, text_of(service, "id")});
+}
+
+static void tell_state(const struct teller *teller, const json_t *service, const json_t *replica)
+{
+    const char *node = text_of(replica, "node_name");
+    const char *reason = text_of(replica, "reason");
+    char event[EVENT_BYTES_MAX];
+    char detail[DETAIL_BYTES_MAX];
+
+    snprintf(event, sizeof(event), "replica.%s", text_of(replica, "state"));
+    snprintf(detail, sizeof(detail), "%s%s%s%s", node[0] != '\0' ? "on " : "", node,
+             node[0] != '\0' && reason[0] != '\0' ? ": " : "", reason);
+    tell_replica(teller, service, event, replica, detail);
+}
+
+/* How the one that held the slot before has ended, as far as its manager remembers. */
+static void tell_replaced(const struct teller *teller, const json_t *service, const json_t *was)
+{
+    const json_t *ended;
+    size_t i;
+
+    json_array_foreach(json_object_get(service, "history"), i, ended)
+    {
+        if (strcmp(text_of(ended, "id"), text_of(was, "id")) == 0 &&
+            number_of(ended, "incarnation") == number_of(was, "incarnation")) {
+            tell_state(teller, service, ended);
+            return;
+        }
+    }
+    tell_replica(teller, service, "replica.ended", was, "");
+}
+
+static void compare_health(const struct teller *teller, const json_t *service, const json_t *was,
+                           const json_t *is)
+{
+    const char *health = text_of(is, "health");
+    char detail[DETAIL_BYTES_MAX];
+
+    if (strcmp(text_of(was, "health"), health) != 0 && strcmp(health, "unknown") != 0) {
+        snprintf(detail, sizeof(detail), "%s, was %s", health, text_of(was, "health"));
+        tell_replica(teller, service, "replica.health", is, detail);
+    }
+}
+
+static void compare_replica(const struct teller *teller, const json_t *service, const json_t *was,
+                            const json_t *is)
+{
+    bool same = was != NULL && number_of(was, "incarnation") == number_of(is, "incarnation");
+    char detail[DETAIL_BYTES_MAX];
+
+    if (was != NULL && !same) {
+        tell_replaced(teller, service, was);
+    }
+    if (same && number_of(is, "restarts") > number_of(was, "restarts")) {
+        snprintf(detail, sizeof(detail), "%s", text_of(is, "reason"));
+        tell_replica(teller, service, "replica.restarted", is, detail);
+    }
+    if (!same || strcmp(text_of(was, "state"), text_of(is, "state")) != 0) {
+        tell_state(teller, service, is);
+    }
+    if (same) {
+        compare_health(teller, service, was, is);
+    }
+}
+
+static void compare_replicas(const struct teller *teller, const json_t *was, const json_t *is)
+{
+    const json_t *before = json_object_get(was, "replicas");
+    const json_t *now = json_object_get(is, "replicas");
+    const json_t *replica;
+    size_t i;
+
+    json_array_foreach(now, i, replica)
+    {
+        compare_replica(teller, is, find(before, "id", text_of(replica, "id")), replica);
+    }
+    json_array_foreach(before, i, replica)
+    {
+        if (find(now, "id", text_of(replica, "id")) == NULL) {
+            tell_replaced(teller, is, replica);
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ services */
+
+static void compare_numbers(const struct teller *teller, const json_t *was, const json_t *is)
+{
+    static const struct {
+        const char *key;
+        const char *event;
+        const char *format;
+    } numbers[] = {
+        {"version", "service.updated", "version"},
+        {"wanted", "service.scaled", "wanted"},
+    };
+
+    for (size_t i = 0; i < ARRAY_COUNT(numbers); i++) {
+        int64_t before = number_of(was, numbers[i].key);
+        int64_t now = number_of(is, numbers[i].key);
+        char detail[DETAIL_BYTES_MAX];
+
+        if (before != now) {
+            snprintf(detail, sizeof(detail), "%s %" PRIi64 ", was %" PRIi64, numbers[i].format, now,
+                     before);
+            tell(teller, numbers[i].event, is, detail);
+        }
+    }
+}
+
+static void compare_service(const struct teller *teller, const json_t *was, const json_t *is)
+{
+    const char *manager = text_of(is, "manager");
+    char event[EVENT_BYTES_MAX];
+    char detail[DETAIL_BYTES_MAX];
+
+    if (was == NULL) {
+        char owner[16];
+
+        short_id(text_of(is, "owner"), owner);
+        snprintf(detail, sizeof(detail), "version %" PRIi64 ", of %s", number_of(is, "version"),
+                 owner);
+        tell(teller, "service.registered", is, detail);
+    } else {
+        compare_numbers(teller, was, is);
+    }
+    if (was != NULL && strcmp(text_of(was, "manager"), manager) != 0) {
+        const json_t *node = find(nodes_of(teller->now), "node", manager);
+
+        tell(teller, "service.manager", is, text_of(node, "node_name"));
+    }
+    if (strcmp(was != NULL ? text_of(was, "state") : "off", text_of(is, "state")) != 0) {
+        snprintf(event, sizeof(event), "service.%s", text_of(is, "state"));
+        snprintf(detail, sizeof(detail), "%" PRIi64 "/%" PRIi64 "%s%s", number_of(is, "running"),
+                 number_of(is, "wanted"), text_of(is, "reason")[0] != '\0' ? ": " : "",
+                 text_of(is, "reason"));
+        tell(teller, event, is, detail);
+    }
+    compare_replicas(teller, was, is);
+}
+
+/* What one of the managers did not say stays as it was. */
+static void carry(json_t *services, const json_t *was)
+{
+    json_t *is = (json_t *)(uintptr_t)find(services, "id", text_of(was, "id"));
+
+    if (is == NULL) {
+        json_array_append(services, (json_t *)(uintptr_t)was);
+    } else if (json_array_size(json_object_get(is, "replicas")) == 0) {
+        json_object_set(is, "replicas", json_object_get(was, "replicas"));
+    }
+}
+
+static void compare_services(const struct teller *teller)
+{
+    const json_t *before = json_object_get(teller->before->services, "services");
+    json_t *now = json_object_get(teller->now->services, "services");
+    bool incomplete = json_is_true(json_object_get(teller->now->services, "incomplete"));
+    const json_t *service;
+    size_t i;
+
+    if (before == NULL || now == NULL) {
+        return;
+    }
+    json_array_foreach(before, i, service)
+    {
+        if (incomplete) {
+            carry(now, service);
+        } else if (find(now, "id", text_of(service, "id")) == NULL) {
+            tell(teller, "service.removed", service, "");
+        }
+    }
+    json_array_foreach(now, i, service)
+    {
+        compare_service(teller, find(before, "id", text_of(service, "id")), service);
+    }
+}
+
+void changes_between(const struct sight *before, const struct sight *now, changes_tell *tell_one,
+                     void *self)
+{
+    struct teller teller = {before, now, tell_one, self};
+
+    compare_nodes(&teller);
+    compare_services(&teller);
+}

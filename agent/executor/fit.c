@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * When less is given than was promised, or a guest is not welcome any more: which replicas go?
+ *
+ * Those that stay are chosen as they came: running before others, older before younger, as long
+ * as they fit. The others are reported as leaving, so that their managers start them elsewhere;
+ * what is still here after a while is ended. The processor is not a reason: it is taken from all
+ * alike, at once (CORE_ALLOW), and nobody has to move for it.
+ */
+#include <string.h>
+
+#include "agent/executor/internal.h"
+#include "base/check.h"
+
+/* May it stay, apart from its size? */
+static bool is_welcome(const struct executor *executor, const struct replica *replica)
+{
+    struct policy_facts facts = {.config = &executor->config};
+    struct policy_need need = {
+        .service = replica->key.service,
+        .owner = keys_owner_id(&replica->owner_key),
+        .label_count = replica->manifest.label_count,
+        .egress = replica->manifest.egress == MANIFEST_EGRESS_INTERNET,
+    };
+
+    for (uint32_t i = 0; i < replica->manifest.label_count; i++) {
+        need.labels[i] = replica->manifest.labels[i];
+    }
+    return policy_welcomes(&facts, &need);
+}
+
+static bool goes_before(const struct replica *a, const struct replica *b)
+{
+    bool a_runs = a->phase == PHASE_RUNNING || a->phase == PHASE_KEPT;
+    bool b_runs = b->phase == PHASE_RUNNING || b->phase == PHASE_KEPT;
+
+    if (a->leaving != b->leaving) {
+        return b->leaving; /* who is on the way out does not change places with others */
+    }
+    return a_runs != b_runs ? a_runs : a->since_ms < b->since_ms;
+}
+
+static struct replica *next_of(struct executor *executor, const bool seen[REPLICAS_PER_NODE_MAX])
+{
+    struct replica *best = NULL;
+
+    for (uint32_t i = 0; i < executor->top; i++) {
+        struct replica *replica = &executor->replicas[i];
+
+        if (!seen[i] && replica_counts(replica) && replica->phase != PHASE_STOPPING &&
+            (best == NULL || goes_before(replica, best))) {
+            best = replica;
+        }
+    }
+    return best;
+}
+
+static struct sandbox_limits stopping_sum(const struct executor *executor)
+{
+    struct sandbox_limits sum = {0};
+
+    for (uint32_t i = 0; i < executor->top; i++) {
+        if (executor->replicas[i].used && executor->replicas[i].phase == PHASE_STOPPING) {
+            limits_add(&sum, &executor->replicas[i].limits);
+        }
+    }
+    return sum;
+}
+
+/* Returns how many must leave. */
+static uint32_t choose(struct executor *executor)
+{
+    bool seen[REPLICAS_PER_NODE_MAX] = {false};
+    struct sandbox_limits sum = stopping_sum(executor);
+    struct sandbox_limits room = executor->owner.target;
+    struct replica *replica;
+    uint32_t leaving_count = 0;
+
+    room.cpu_permille = executor->config.contribution.cpu_permille;
+    while ((replica = next_of(executor, seen)) != NULL) {
+        struct sandbox_limits with = sum;
+        enum refusal lacking;
+        bool stays;
+
+        seen[replica - executor->replicas] = true;
+        limits_add(&with, &replica->limits);
+        stays = is_welcome(executor, replica) && limits_fit(&with, &room, &lacking);
+        sum = stays ? with : sum;
+        leaving_count += stays ? 0 : 1;
+        if (replica->leaving == stays) {
+            replica->leaving = !stays;
+            executor->report_now = true;
+        }
+    }
+    return leaving_count;
+}
+
+static void end_leaving(struct executor *executor, struct turn *turn)
+{
+    for (uint32_t i = 0; i < executor->top; i++) {
+        struct replica *replica = &executor->replicas[i];
+
+        if (replica_counts(replica) && replica->leaving) {
+            replica_stop(executor, turn, replica, "its node gives less than before");
+        }
+    }
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* What is promised already stays within it; what is new must fit the target. */
+static void set_ceiling(struct executor *executor)
+{
+    const struct sandbox_limits *target = &executor->owner.target;
+    struct sandbox_limits promised = executor_promised(executor);
+
+    executor->owner.ceiling =
+        (struct sandbox_limits){larger(target->cpu_permille, promised.cpu_permille),
+                                larger(target->memory_bytes, promised.memory_bytes),
+                                larger(target->disk_bytes, promised.disk_bytes),
+                                larger(target->pid_count, promised.pid_count)};
+}
+
+static uint64_t deadline(const struct executor *executor, const struct turn *turn)
+{
+    const struct owner_then *then = &executor->owner.policy.allowance.then;
+    bool is_rule = then->memory_bytes < executor->config.contribution.memory_bytes;
+    struct node_id other;
+
+    if (turn->around->others(turn->around->self, 1, &other) == 0) {
+        return turn->now_ms; /* nobody to hand it over to */
+    }
+    return turn->now_ms + (is_rule && then->within_ms != 0 ? then->within_ms : FIT_MS);
+}
+
+void owner_fit(struct executor *executor, struct turn *turn)
+{
+    struct owner *owner = &executor->owner;
+
+    if (choose(executor) == 0) {
+        owner->leave_ms = 0;
+    } else if (owner->leave_ms == 0) {
+        owner->leave_ms = deadline(executor, turn);
+    }
+    if (owner->leave_ms != 0 && turn->now_ms >= owner->leave_ms) {
+        end_leaving(executor, turn);
+        owner->leave_ms = 0;
+    }
+    set_ceiling(executor);
+}

@@ -1,0 +1,86 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# storage.sh [NODES [RECORDS]]: records of many real agents on this machine (32), each with a network
+# namespace of its own: latency, rate and packets; then a quarter and a half of the agents are killed,
+# and all records read from 0.5 s after. Beside the bare disk, and OpenDHT where it is installed.
+# Absolute times drift with the machine and with what else it does: compare within one run.
+set -euo pipefail
+here=$(dirname "$(realpath "$0")")
+BIN=$(realpath "${BIN:-$here/../../build/release/bin}")
+nodes=${1:-32}
+records=${2:-400}
+PROBE=$BIN/bench_overlay_probe
+# shellcheck source=tests/system/community.sh
+. "$here/../system/community.sh"
+# shellcheck source=tests/bench/peers.sh
+. "$here/peers.sh"
+# shellcheck source=tests/bench/many.sh
+. "$here/many.sh"
+
+owner_key() { echo "$WORK/home/.config/minga/owner.key"; }
+
+# What the disk itself takes for a durable write: 4 KiB in place, and at the end of a file.
+measure_disk() {
+    local file=$WORK/floor
+    dd if=/dev/zero of="$file" bs=4k count=256 conv=fsync status=none
+    row "the disk alone: 256 writes of 4 KiB in place, each" "$(each_us "$file" notrunc)" us -
+    rm "$file"
+    row "the disk alone: the same at the end of a file, each" "$(each_us "$file" notrunc)" us -
+}
+each_us() {
+    dd if=/dev/zero of="$1" bs=4k count=256 conv="$2" oflag=dsync 2>&1 |
+        LC_ALL=C awk '/copied/ {for (i = 1; i < NF; i++) if ($(i + 1) ~ /^s,/) print int($i * 1000000 / 256)}'
+}
+measure_puts_and_gets() {
+    probe records "$(owner_key)" "$records"
+    row "get, p50" "$(of get_p50_us)" us 250
+    row "get, p99" "$(of get_p99_us)" us 1000
+    row "put on two disks, p50" "$(of put_p50_us)" us 1000
+    row "put on two disks, p99" "$(of put_p99_us)" us -
+    row "packets of a get" "$(of get_packets)" "" 2
+    row "packets of a put until it is acknowledged" "$(of put_acknowledged_packets)" "" 8
+    row "packets of a put, all copies" "$(of put_packets)" "" -
+    [ "$(of records_failed)" = 0 ] || row "puts and gets that failed" "$(of records_failed)" "" 0
+    probe puts "$(owner_key)" 5 8
+    row "puts a second, 8 clients" "$(of puts_per_s)" 1/s -
+}
+# survive TEXT I...: they are killed; then back to what it was.
+survive() {
+    local text=$1 victims
+    shift
+    victims=$(IFS=,; echo "$*")
+    probe survive "$(owner_key)" "$records" 500 "$victims"
+    row "$text killed: records written before" "$(of records)" "" -
+    row "  found from 0.5 s after" "$(of found)" "" -
+    row "  not found though a holder lives" "$(of missed)" "" 0
+    row "  without a living holder" "$(of no_holder)" "" -
+    row "  get, p50" "$(of after_p50_us)" us -
+    row "  get, p99" "$(of after_p99_us)" us 50000
+    row "  get before the kill, p99" "$(of before_p99_us)" us -
+    for i in "$@"; do agent_kill "$i"; done
+    launch "$@"
+    answer "$@"
+    heal
+}
+measure_kills() {
+    # shellcheck disable=SC2046
+    survive "a quarter" $(seq 2 $((nodes / 4 + 1)))
+    # shellcheck disable=SC2046
+    survive "half" $(seq 3 $((nodes / 2 + 2)))
+}
+
+community_new "$nodes"
+know_neighbours
+# shellcheck disable=SC2046
+launch $(seq "$nodes")
+# shellcheck disable=SC2046
+answer $(seq "$nodes")
+list_all
+row "minga, $nodes nodes" "now" "" "goal"
+say "load of this machine: $(cut -d ' ' -f 1-3 /proc/loadavg)"
+join_all
+heal
+sleep 15 # all have compared what they have, and are quiet
+parts=${PARTS:-disk puts_and_gets kills}
+for part in $parts; do "measure_$part"; done
+[ -n "${WITHOUT_PEERS:-}" ] || measure_dht_storage "$records"

@@ -1,0 +1,117 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Looking on: `minga events` says what happens, once and in order, through deaths and restarts of
+# agents too; --watch refreshes in place; `minga metrics` is what Prometheus reads.
+set -euo pipefail
+here=$(dirname "$(realpath "$0")")
+# shellcheck source=tests/system/community.sh
+. "$here/community.sh"
+# shellcheck source=tests/system/check.sh
+. "$here/check.sh"
+
+dpkg-query -W -f '${db:Status-Status}\n' python3-prometheus-client 2>/dev/null | grep -qx installed ||
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        python3-prometheus-client >/dev/null 2>&1 || true
+
+community_new 3
+for i in 1 2 3; do node_start "$i"; done
+community_form
+
+events=$WORK/events lines=$WORK/lines
+# Not the function minga: the pid must be the command's own, not that of a shell around it.
+HOME=$WORK/home "$BIN/minga" --socket "$(socket_of 1)" --json events >"$events" 2>"$WORK/err" &
+watcher=$!
+HOME=$WORK/home "$BIN/minga" --socket "$(socket_of 1)" events >"$lines" 2>/dev/null &
+watcher_lines=$!
+minga_end() { kill "$watcher" "$watcher_lines" 2>/dev/null || true; }
+trap 'minga_end; community_end' EXIT
+sleep 1.5
+# told EVENT [SUBJECT [TEXT]]: how often?
+told() {
+    jq -s --arg event "$1" --arg subject "${2:-}" --arg text "${3:-}" \
+        '[.[] | select(.event == $event and ($subject == "" or .subject == $subject)
+          and (.detail | contains($text)))] | length' "$events"
+}
+is_told() { [ "$(told "$@")" = 1 ]; }
+
+check "nothing is told while nothing happens" [ ! -s "$events" ]
+root=$WORK/tree
+mkdir -p "$root/bin"
+cp /bin/busybox "$root/bin/"
+printf '%s\n' 'name: clock' 'command: [/bin/busybox, sleep, "600"]' 'replicas: 2' \
+    'resources: {cpu: 0.1, memory: 16M, disk: 8M, pids: 8}' >"$root/service.yaml"
+minga 2 push "$root" >/dev/null
+within 5 "a push is told by whoever looks" is_told service.registered clock "version 1"
+minga 2 start clock --wait=20s >/dev/null
+within 5 "a start is told" is_told service.active clock 2/2
+within 5 "and the first replica, with its node" is_told replica.running clock/1 "on "
+within 5 "and the second" is_told replica.running clock/2 "on "
+minga 2 scale clock 1 --wait=20s >/dev/null
+within 5 "a change of their number is told" is_told service.scaled clock "wanted 1, was 2"
+HOME=$WORK/home "$BIN/minga" --socket "$(socket_of 2)" events clock >"$WORK/clock" 2>/dev/null &
+watcher_clock=$!
+minga_end() { kill "$watcher" "$watcher_lines" "$watcher_clock" 2>/dev/null || true; }
+
+host=$(number_of_name "$(nodes_of 2 clock | head -1)")
+# shellcheck disable=SC2046
+kill_pids KILL $(pids_in_cgroup "$host" | while read -r pid; do
+    grep -qz '^600$' "/proc/$pid/cmdline" 2>/dev/null && echo "$pid"
+done)
+within 10 "a process that is killed is told as a restart, with the reason" \
+    is_told replica.restarted clock/1 "signal 9"
+
+agent_kill 1
+within 10 "an agent that is away is told once" is_told agent.lost
+node_start 1
+within 10 "and that it is back" is_told agent.back
+node_kill 3
+within 20 "a dead machine is told" is_told node.down "$(name_of 3)"
+node_start 3
+within 20 "and its return" is_told node.up "$(name_of 3)"
+within 10 "the service is whole again" has_running 2 clock 1
+minga 2 stop clock --wait=20s >/dev/null
+within 5 "a stop is told" is_told service.off clock
+minga 2 rm clock --yes --wait=20s >/dev/null
+within 5 "a removal is told" is_told service.removed clock
+check "each line is one object of the documented form" eval \
+    'jq -se "all(has(\"at\") and has(\"event\") and has(\"subject\") and has(\"detail\") and has(\"id\"))" "$events"'
+check "for people a line has time, event, subject and detail" \
+    grep -Eq '^20[0-9-]+T[0-9:]+Z  service\.registered +clock +version 1' "$lines"
+check "a service's own events are those of that service alone" eval \
+    'grep -q "replica.restarted" "$WORK/clock" && ! grep -q " node\." "$WORK/clock"'
+within 5 "they end when it is removed" is_gone "$watcher_clock"
+refused 4 "" "events of no service: status 4" minga 1 events nothing
+minga_end
+
+# --- in place, on a terminal of 12 rows
+screen=$WORK/screen
+# shellcheck disable=SC2016 # expanded by the shell inside
+MINGA_SOCKET=$(socket_of 1) HOME=$WORK/home MINGA=$BIN/minga timeout 4 script -qefc \
+    'stty rows 12 cols 60; exec "$MINGA" node --watch' "$screen" >/dev/null 2>&1 </dev/null || true
+check "--watch draws over what it has drawn" eval '[ "$(grep -c "$(printf "\033\\[HNODE")" "$screen")" -ge 2 ]'
+check "and never clears the whole window in between" eval '! grep -q "$(printf "\033\\[2J")" "$screen"'
+count_of_json() { MINGA_SOCKET=$(socket_of 1) timeout 3 "$BIN/minga" --json node --watch | wc -l; }
+check "with --json it is one document a line" eval '[ "$(count_of_json)" -ge 2 ]'
+
+# --- metrics
+cat >"$WORK/read.py" <<'PYTHON'
+import sys
+from prometheus_client.parser import text_string_to_metric_families
+families = {f.name: f for f in text_string_to_metric_families(sys.stdin.read())}
+assert all(f.documentation and f.type in ("gauge", "counter") for f in families.values())
+up = [s.value for s in families["minga_members"].samples if s.labels["state"] == "up"]
+assert up == [3.0], up
+assert families["minga_given_memory_bytes"].samples[0].value == 512 * 1048576
+assert families["minga_messages_sent"].samples[0].value > 0
+assert families["minga_ring_answers"].samples[0].value == 1
+print(len(families))
+PYTHON
+if python3 -c 'import prometheus_client' 2>/dev/null; then
+    within 10 "Prometheus' own parser reads the metrics, and they are right" eval \
+        'minga 1 metrics | python3 "$WORK/read.py"'
+else
+    echo "skip - Prometheus' parser: python3-prometheus-client cannot be installed"
+fi
+check "the agent answers a scrape itself" eval \
+    'curl -sf --unix-socket "$(socket_of 2)" http://minga/v1/metrics | grep "^minga_given_cpu_cores 1.000$"'
+refused 2 "form of their own" "metrics are not JSON" minga 1 --json metrics

@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* The owner's word: orders, rules and what is contributed, and that replicas are handed over. */
+#include "tests/unit/agent/community.h"
+
+static const char wiki[] = "name: wiki\ncommand: [/bin/wiki]\nrestart: always\n"
+                           "resources: {cpu: 0.5, memory: 128M, disk: 64M, pids: 64}\n"
+                           "ports:\n  - {name: http, container: 8080}\n";
+
+static struct community *running_wiki(uint32_t node_count, uint32_t replicas)
+{
+    struct community *community = fake_new(node_count, wiki);
+
+    fake_want(community, true, replicas, false);
+    (void)fake_until_running(community, 0, replicas, 2000);
+    return community;
+}
+
+static uint32_t holder_of(struct community *community)
+{
+    for (uint32_t i = 0; i < community->node_count; i++) {
+        if (community->nodes[i].running[0].used) {
+            return i;
+        }
+    }
+    cr_assert_fail("nobody holds a replica");
+    return 0;
+}
+
+static struct node_status status_of(struct community *community, uint32_t node)
+{
+    struct node_status status;
+    struct owner_clock clock = {community->now_ms, 1790000000 + community->now_ms / 1000};
+
+    executor_status(community->nodes[node].executor, clock, &status);
+    return status;
+}
+
+static void pause_node(struct community *community, uint32_t node, struct core_request request)
+{
+    struct turn turn = fake_turn(community, node);
+
+    executor_pause(community->nodes[node].executor, &turn, &request);
+    fake_flush(community, node, &turn);
+}
+
+static void sense(struct community *community, uint32_t node, struct owner_senses senses)
+{
+    struct turn turn = fake_turn(community, node);
+
+    executor_sensed(community->nodes[node].executor, &turn, &senses);
+    fake_flush(community, node, &turn);
+}
+
+static void configure(struct community *community, uint32_t node)
+{
+    struct turn turn = fake_turn(community, node);
+
+    executor_configured(community->nodes[node].executor, &turn, &community->nodes[node].config);
+    fake_flush(community, node, &turn);
+}
+
+/* The fake's own bound stays: while they leave, replicas may use what they were promised. */
+static void give_memory(struct community *community, uint32_t node, uint64_t memory_bytes)
+{
+    struct core_config config = community->nodes[node].config;
+    struct turn turn = fake_turn(community, node);
+
+    config.contribution.memory_bytes = memory_bytes;
+    executor_configured(community->nodes[node].executor, &turn, &config);
+    fake_flush(community, node, &turn);
+}
+
+static struct owner_rule *add_rule(struct community *community, uint32_t node, const char *name)
+{
+    struct owner_rules *rules = &community->nodes[node].config.rules;
+    struct owner_rule *rule = &rules->list[rules->count++];
+
+    memset(rule, 0, sizeof(*rule));
+    (void)text_copy(rule->name, sizeof(rule->name), name);
+    rule->then = (struct owner_then){.within_ms = OWNER_WITHIN_MS,
+                                     .cpu_permille = OWNER_NO_LIMIT,
+                                     .memory_bytes = OWNER_NO_LIMIT,
+                                     .upload_bytes_per_s = OWNER_NO_LIMIT,
+                                     .download_bytes_per_s = OWNER_NO_LIMIT};
+    return rule;
+}
+
+/* At no moment fewer run than wanted. */
+static void run_without_loss(struct community *community, uint32_t wanted, uint64_t ms)
+{
+    for (uint64_t i = 0; i < ms; i += 50) {
+        fake_run(community, 50);
+        cr_assert_geq(fake_running_count(community), wanted, "after %llu ms",
+                      (unsigned long long)i);
+    }
+}
+
+/* ------------------------------------------------------------------ orders */
+
+Test(owner, a_pause_hands_over_first_and_then_there_is_nothing_to_freeze)
+{
+    struct community *community = running_wiki(5, 3);
+    uint32_t holder = holder_of(community);
+
+    pause_node(community, holder, (struct core_request){.duration_ms = 600000});
+    cr_assert_str_eq(status_of(community, holder).state, "pausing");
+    cr_assert_not(community->nodes[holder].running[0].frozen);
+    run_without_loss(community, 3, 5000);
+    cr_assert_not(community->nodes[holder].running[0].used, "moved, then ended");
+    cr_assert_str_eq(status_of(community, holder).state, "paused");
+    cr_assert_str_eq(status_of(community, holder).rule, "node pause");
+    cr_assert_eq(status_of(community, holder).rule_left_ms, 595000);
+    fake_free(community);
+}
+
+Test(owner, a_pause_freezes_at_its_deadline_what_nobody_else_took)
+{
+    struct community *community = running_wiki(3, 3); /* no room for a fourth */
+    uint32_t holder = holder_of(community);
+
+    pause_node(community, holder, (struct core_request){.within_ms = 4000});
+    fake_run(community, 3900);
+    cr_assert_not(community->nodes[holder].running[0].frozen);
+    fake_run(community, 200);
+    cr_assert(community->nodes[holder].running[0].frozen);
+    fake_free(community);
+}
+
+Test(owner, a_pause_now_freezes_in_the_same_step)
+{
+    struct community *community = running_wiki(5, 3);
+    uint32_t holder = holder_of(community);
+
+    pause_node(community, holder, (struct core_request){.at_once = true});
+    cr_assert(community->nodes[holder].running[0].frozen);
+    cr_assert_str_eq(status_of(community, holder).state, "paused");
+    fake_free(community);
+}
+
+Test(owner, a_pause_ends_by_itself)
+{
+    struct community *community = running_wiki(3, 3);
+    uint32_t holder = holder_of(community);
+
+    pause_node(community, holder, (struct core_request){.at_once = true, .duration_ms = 5000});
+    fake_run(community, 4900);
+    cr_assert(community->nodes[holder].running[0].frozen);
+    fake_run(community, 200);
+    cr_assert_not(community->nodes[holder].running[0].frozen);
+    cr_assert_str_eq(status_of(community, holder).state, "ready");
+    fake_free(community);
+}
+
+/* The blob of the owner's order as it was last stored; length 0: deleted. */
+static struct overlay_blob kept_order(const struct community *community, uint8_t kept[64])
+{
+    struct overlay_blob blob = {.kind = BLOB_AGENT};
+    bool found = false;
+
+    for (uint32_t i = 0; i < community->out.count; i++) {
+        const struct outgoing *out = &community->out.list[i];
+
+        if (out->kind == OUT_STORE && id_is_zero(&out->blob_key) && out->blob_number == 0) {
+            cr_assert_leq(out->payload.length_bytes, 64);
+            if (out->payload.length_bytes > 0) {
+                memcpy(kept, out->payload.data, out->payload.length_bytes);
+            }
+            blob.bytes = (struct bytes){kept, out->payload.length_bytes};
+            found = true;
+        }
+    }
+    cr_assert(found);
+    return blob;
+}
+
+Test(owner, a_pause_survives_a_restart_and_ends_when_it_was_to_end)
+{
+    struct community *community = fake_new(1, wiki);
+    struct executor *next = executor_new(&community->nodes[0].config);
+    struct turn turn = fake_turn(community, 0);
+    struct node_status status;
+    struct overlay_blob blob;
+    uint8_t kept[64];
+
+    executor_pause(community->nodes[0].executor, &turn,
+                   &(struct core_request){.duration_ms = 3600000});
+    blob = kept_order(community, kept);
+    cr_assert_eq(executor_load(next, &blob), 0);
+    turn.now_ms = 5000; /* another boot, 10 minutes later */
+    turn.wall_unix_s += 600;
+    outbox_clear(&community->out);
+    executor_start(next, &turn);
+    executor_status(next, (struct owner_clock){5000, turn.wall_unix_s}, &status);
+    cr_assert_str_eq(status.state, "paused");
+    cr_assert_eq(status.rule_left_ms, 3000000);
+    turn.now_ms = 5000 + 3000000;
+    turn.wall_unix_s += 3000;
+    executor_tick(next, &turn);
+    executor_status(next, (struct owner_clock){turn.now_ms, turn.wall_unix_s}, &status);
+    cr_assert_str_eq(status.rule, "");
+    cr_assert_eq(kept_order(community, kept).bytes.length_bytes, 0, "forgotten on disk, too");
+    executor_free(next);
+    fake_free(community);
+}
+
+Test(owner, a_kept_order_that_is_garbage_is_refused)
+{
+    struct community *community = fake_new(1, wiki);
+    static const uint8_t garbage[] = {0x08, 0x63};
+    struct overlay_blob blob = {.kind = BLOB_AGENT, .bytes = {garbage, sizeof(garbage)}};
+
+    cr_assert_neq(executor_load(community->nodes[0].executor, &blob), 0, "order 99");
+    blob.number = 7;
+    cr_assert_neq(executor_load(community->nodes[0].executor, &blob), 0);
+    fake_free(community);
+}
+
+Test(owner, shutting_down_is_not_remembered_as_an_order)
+{
+    struct community *community = running_wiki(5, 3);
+    uint32_t holder = holder_of(community);
+    struct turn turn = fake_turn(community, holder);
+
+    executor_shut_down(community->nodes[holder].executor, &turn, 3500);
+    for (uint32_t i = 0; i < community->out.count; i++) {
+        cr_assert_neq(community->out.list[i].kind, OUT_STORE);
+    }
+    fake_flush(community, holder, &turn);
+    run_without_loss(community, 3, 3000);
+    fake_free(community);
+}
+
+/* ------------------------------------------------------------------ rules */
+
+Test(owner, a_rule_that_freezes_acts_in_the_step_that_senses_it_and_is_named)
+{
+    struct community *community = running_wiki(5, 3);
+    uint32_t holder = holder_of(community);
+
+    add_rule(community, holder, "games")->when.programs = (struct owner_words){1, {"steam"}};
+    community->nodes[holder].config.rules.list[0].then.mode = OWNER_FREEZE;
+    configure(community, holder);
+    cr_assert_not(community->nodes[holder].running[0].frozen);
+    sense(community, holder, (struct owner_senses){.program_count = 1, .programs = {"steam"}});
+    cr_assert(community->nodes[holder].running[0].frozen);
+    cr_assert_str_eq(status_of(community, holder).rule, "games");
+    cr_assert_str_eq(status_of(community, holder).state, "paused");
+    fake_free(community);
+}
+
+Test(owner, a_rule_that_drains_loses_no_replica)
+{
+    struct community *community = running_wiki(5, 3);
+    uint32_t holder = holder_of(community);
+
+    add_rule(community, holder, "battery")->when.on_battery = OWNER_YES;
+    community->nodes[holder].config.rules.list[0].then.mode = OWNER_DRAIN;
+    configure(community, holder);
+    sense(community, holder, (struct owner_senses){.on_battery = OWNER_YES});
+    cr_assert_str_eq(status_of(community, holder).state, "keeping");
+    run_without_loss(community, 3, OWNER_SETTLE_MS - 1000);
+    cr_assert(community->nodes[holder].running[0].used, "it may be a loose plug");
+    run_without_loss(community, 3, 5000);
+    cr_assert_not(community->nodes[holder].running[0].used);
+    cr_assert_str_eq(status_of(community, holder).state, "draining");
+    fake_free(community);
+}
+
+Test(owner, a_cap_of_the_processor_is_told_at_once_and_moves_nobody)
+{
+    struct community *community = running_wiki(5, 3);
+    uint32_t holder = holder_of(community);
+
+    add_rule(community, holder, "typing")->when.in_use_ms = 60000;
+    community->nodes[holder].config.rules.list[0].then.cpu_permille = 100;
+    community->nodes[holder].config.rules.list[0].then.upload_bytes_per_s = 1000;
+    configure(community, holder);
+    cr_assert_eq(community->nodes[holder].allowed.cpu_permille, 2000);
+    sense(community, holder, (struct owner_senses){.input_ms = community->now_ms});
+    cr_assert_eq(community->nodes[holder].allowed.cpu_permille, 100);
+    cr_assert_eq(community->nodes[holder].allowed.upload_bytes_per_s, 1000);
+    cr_assert_eq(community->nodes[holder].allowed.download_bytes_per_s, OWNER_NO_LIMIT);
+    run_without_loss(community, 3, 20000);
+    cr_assert(community->nodes[holder].running[0].used, "squeezed, not moved");
+    cr_assert_eq(executor_free_limits(community->nodes[holder].executor).cpu_permille, 0);
+    fake_run(community, 41000);
+    cr_assert_eq(community->nodes[holder].allowed.cpu_permille, 2000);
+    fake_free(community);
+}
+
+/* ------------------------------------------------------------------ what is contributed */
+
+Test(owner, what_does_not_fit_any_more_is_started_elsewhere_first)
+{
+    struct community *community = running_wiki(5, 3);
+    uint32_t holder = holder_of(community);
+
+    give_memory(community, holder, 64 << 20);
+    cr_assert(community->nodes[holder].running[0].used, "not before another runs");
+    cr_assert_geq(community->nodes[holder].allowed.memory_bytes, 128 << 20);
+    run_without_loss(community, 3, 5000);
+    cr_assert_not(community->nodes[holder].running[0].used);
+    cr_assert_eq(community->nodes[holder].allowed.memory_bytes, 64 << 20);
+    fake_free(community);
+}
+
+Test(owner, what_nobody_else_takes_is_ended_by_force_at_the_deadline)
+{
+    struct community *community = running_wiki(3, 3);
+    uint32_t holder = holder_of(community);
+
+    give_memory(community, holder, 64 << 20);
+    fake_run(community, OWNER_WITHIN_MS - 1000);
+    cr_assert(community->nodes[holder].running[0].used);
+    fake_run(community, 3000);
+    cr_assert_not(community->nodes[holder].running[0].used);
+    cr_assert_eq(community->nodes[holder].allowed.memory_bytes, 64 << 20);
+    fake_free(community);
+}
+
+Test(owner, a_guest_who_is_not_welcome_any_more_is_started_elsewhere_first)
+{
+    struct community *community = running_wiki(5, 3);
+    uint32_t holder = holder_of(community);
+
+    community->nodes[holder].config.deny_count = 1;
+    community->nodes[holder].config.deny[0].id = community->service.id;
+    configure(community, holder);
+    cr_assert(community->nodes[holder].running[0].used);
+    run_without_loss(community, 3, 5000);
+    cr_assert_not(community->nodes[holder].running[0].used);
+    fake_free(community);
+}
+
+Test(owner, giving_more_is_taken_at_once)
+{
+    struct community *community = fake_new(1, wiki);
+
+    give_memory(community, 0, (uint64_t)8 << 30);
+    cr_assert_eq(executor_free_limits(community->nodes[0].executor).memory_bytes,
+                 (uint64_t)8 << 30);
+    fake_free(community);
+}
+
+/* ------------------------------------------------------------------ what ran here */
+
+Test(owner, what_ran_here_is_remembered_newest_first)
+{
+    struct community *community = running_wiki(5, 3);
+    uint32_t holder = holder_of(community);
+    struct executor *executor = community->nodes[holder].executor;
+    struct core_ended ended;
+
+    cr_assert_eq(executor_ended_count(executor), 0);
+    pause_node(community, holder, (struct core_request){0});
+    fake_run(community, 5000);
+    cr_assert_eq(executor_ended_count(executor), 1);
+    executor_ended(executor, 0, &ended);
+    cr_assert_str_eq(ended.service_name, "wiki");
+    cr_assert_geq(ended.began_unix_s, 1790000000);
+    cr_assert_geq(ended.ended_unix_s, ended.began_unix_s);
+    fake_free(community);
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "agent/cli/changes.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+static char told[4096];
+
+static void note(void *self, const struct change *change)
+{
+    size_t length = strlen(told);
+
+    (void)self;
+    snprintf(told + length, sizeof(told) - length, "%s %s %s|", change->event, change->subject,
+             change->detail);
+}
+
+/* `before` and `now` with ' for ". */
+static json_t *parse(const char *text)
+{
+    char json[4096];
+    json_error_t error;
+    json_t *document;
+
+    snprintf(json, sizeof(json), "%s", text);
+    for (char *c = json; *c != '\0'; c++) {
+        *c = *c == '\'' ? '"' : *c;
+    }
+    document = json_loads(json, 0, &error);
+    cr_assert_not_null(document, "%s: %s", text, error.text);
+    return document;
+}
+
+static const char *nodes_between(const char *before, const char *now)
+{
+    struct sight was = {.nodes = parse(before)};
+    struct sight is = {.nodes = parse(now)};
+
+    told[0] = '\0';
+    changes_between(&was, &is, note, NULL);
+    json_decref(was.nodes);
+    json_decref(is.nodes);
+    return told;
+}
+
+static const char *services_between(const char *before, const char *now)
+{
+    struct sight was = {.services = parse(before)};
+    struct sight is = {.services = parse(now)};
+
+    told[0] = '\0';
+    changes_between(&was, &is, note, NULL);
+    json_decref(was.services);
+    json_decref(is.services);
+    return told;
+}
+
+#define NODE(id, name, state)                                 \
+    "{'node':'" id "','node_name':'" name "','state':'" state \
+    "','left':false,'address':'10.0.0." id ":7400','owner':'aabbccddeeff'}"
+#define NODES(list) "{'nodes':[" list "]}"
+
+Test(changes, nothing_is_told_of_what_stays)
+{
+    const char *nodes = NODES(NODE("1", "oak", "up"));
+
+    cr_assert_str_eq(nodes_between(nodes, nodes), "");
+}
+
+Test(changes, a_node_joins_is_missed_and_comes_back)
+{
+    const char *one = NODES(NODE("1", "oak", "up"));
+    const char *two = NODES(NODE("1", "oak", "up") "," NODE("2", "elm", "up"));
+    const char *down = NODES(NODE("1", "oak", "up") "," NODE("2", "elm", "down"));
+
+    cr_assert_str_eq(nodes_between(one, two), "node.joined elm at 10.0.0.2:7400, of aabbccdd|");
+    cr_assert_str_eq(nodes_between(two, down), "node.down elm was up|");
+    cr_assert_str_eq(nodes_between(down, two), "node.up elm was down|");
+    cr_assert_str_eq(nodes_between(two, one), "node.forgotten elm |");
+}
+
+Test(changes, a_node_that_says_goodbye_has_left_and_is_not_down)
+{
+    cr_assert_str_eq(
+        nodes_between(NODES(NODE("1", "oak", "up")),
+                      "{'nodes':[{'node':'1','node_name':'oak','state':'down','left':true,"
+                      "'address':'10.0.0.1:7400'}]}"),
+        "node.left oak was up|");
+}
+
+#define REPLICA(incarnation, state, restarts)                                                   \
+    "{'id':'wiki/1','incarnation':" incarnation ",'node':'1','node_name':'oak','state':'" state \
+    "','health':'ok','reason':'','restarts':" restarts "}"
+#define SERVICE(state, version, replicas, history)                                          \
+    "{'name':'wiki','id':'77','owner':'aabbccddeeff','version':" version ",'state':'" state \
+    "','reason':'','wanted':1,'running':1,'manager':'1','replicas':[" replicas              \
+    "],'history':[" history "]}"
+#define SERVICES(list) "{'incomplete':false,'services':[" list "]}"
+
+Test(changes, a_service_is_registered_and_removed)
+{
+    const char *none = SERVICES("");
+    const char *one = SERVICES(SERVICE("off", "1", "", ""));
+
+    cr_assert_str_eq(services_between(none, one),
+                     "service.registered wiki version 1, of aabbccdd|");
+    cr_assert_str_eq(services_between(one, none), "service.removed wiki |");
+}
+
+Test(changes, a_start_is_told_as_state_of_service_and_replica)
+{
+    cr_assert_str_eq(
+        services_between(SERVICES(SERVICE("off", "1", "", "")),
+                         SERVICES(SERVICE("active", "2", REPLICA("1", "running", "0"), ""))),
+        "service.updated wiki version 2, was 1|service.active wiki 1/1|"
+        "replica.running wiki/1 on oak|");
+}
+
+#define AGAIN                                                                                      \
+    "{'id':'wiki/1','incarnation':1,'node':'1','node_name':'oak','state':'running','health':'ok'," \
+    "'reason':'ended by signal 9','restarts':2}"
+
+Test(changes, a_restart_in_place_is_told_though_the_state_is_the_same)
+{
+    cr_assert_str_eq(
+        services_between(SERVICES(SERVICE("active", "1", REPLICA("1", "running", "0"), "")),
+                         SERVICES(SERVICE("active", "1", AGAIN, ""))),
+        "replica.restarted wiki/1 ended by signal 9|");
+}
+
+Test(changes, a_replaced_replica_ends_for_the_reason_that_history_has)
+{
+    cr_assert_str_eq(
+        services_between(
+            SERVICES(SERVICE("active", "1", REPLICA("1", "running", "0"), "")),
+            SERVICES(SERVICE("active", "1", REPLICA("2", "starting", "0"),
+                             "{'id':'wiki/1','incarnation':1,'node_name':'elm','state':'failed',"
+                             "'reason':'its node is down'}"))),
+        "replica.failed wiki/1 on elm: its node is down|replica.starting wiki/1 on oak|");
+}
+
+Test(changes, an_incomplete_answer_removes_nothing_and_is_filled_up)
+{
+    struct sight was = {
+        .services = parse(SERVICES(SERVICE("active", "1", REPLICA("1", "running", "0"), "")))};
+    struct sight is = {.services = parse("{'incomplete':true,'services':[]}")};
+
+    told[0] = '\0';
+    changes_between(&was, &is, note, NULL);
+    cr_assert_str_eq(told, "");
+    cr_assert_eq(json_array_size(json_object_get(is.services, "services")), 1);
+    json_decref(was.services);
+    json_decref(is.services);
+}
+
+Test(changes, a_manager_that_answered_without_replicas_ends_none)
+{
+    char before[1024];
+    char now[1024];
+
+    snprintf(before, sizeof(before), "%s",
+             SERVICES(SERVICE("active", "1", REPLICA("1", "running", "0"), "")));
+    snprintf(now, sizeof(now), "{'incomplete':true,'services':[%s]}",
+             SERVICE("active", "1", "", ""));
+    cr_assert_str_eq(services_between(before, now), "");
+}
+
+Test(changes, documents_of_another_shape_tell_nothing)
+{
+    cr_assert_str_eq(nodes_between("{}", "{'nodes':[{}]}"), "");
+    cr_assert_str_eq(services_between("{'services':3}", "{'services':[]}"), "");
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* What becomes of records on disks that refuse, after partitions and long absences. */
+#include "owners.h"
+
+static void tell_node(uint32_t from, uint32_t to, const minga_Message *message)
+{
+    uint8_t bytes[4096];
+    int length = message_encode(message, bytes, sizeof(bytes));
+    struct overlay_effect effect = {.kind = OVERLAY_SEND};
+
+    cr_assert_gt(length, 0);
+    effect.message = (struct bytes){bytes, (size_t)length};
+    carry(from, to, &effect, true);
+}
+
+/* Names whose responsible node is `node`. */
+static void name_at(uint32_t node, char name_out[32])
+{
+    struct node_id holder = {0};
+
+    for (uint32_t i = 0; !id_equal(&holder.id, &net.nodes[node].id.id); i++) {
+        snprintf(name_out, 32, "wiki%u", i);
+        struct ring_key key = {service_of(1, name_out).id};
+
+        overlay_replica_set(net.nodes[0].overlay, &key, 1, &holder);
+    }
+}
+
+Test(records, what_was_only_read_from_another_is_no_durable_copy)
+{
+    char name[32];
+
+    make_members(2);
+    run_for(3000);
+    name_at(1, name);
+    net.nodes[0].side = 1;
+    run_for(20000);
+    cr_assert_eq(put(0, 1, 1, name, 1, "a")->outcome, OVERLAY_OK, "alone, one disk is enough");
+    net.nodes[1].disk_full = true;
+    net.nodes[0].side = 0;
+    run_for(20000);
+    cr_assert_eq(put(1, 2, 1, name, 1, "a")->outcome, OVERLAY_FAILED, "its own disk refuses");
+    net.nodes[1].disk_full = false;
+    cr_assert_eq(put(1, 3, 1, name, 1, "a")->outcome, OVERLAY_OK);
+    end_network();
+}
+
+Test(records, the_owners_nodes_learn_of_a_write_that_is_lost)
+{
+    struct service_id service = service_of(1, "wiki");
+    struct overlay_lost lost;
+    struct record record;
+
+    make_members(12);
+    run_for(3000);
+    cr_assert_eq(put(0, 1, 1, "wiki", 1, "a")->outcome, OVERLAY_OK);
+    for (uint32_t i = 0; i < 6; i++) {
+        net.nodes[i].side = 1;
+    }
+    run_for(20000);
+    cr_assert_eq(put(0, 2, 1, "wiki", 2, "left")->outcome, OVERLAY_OK);
+    cr_assert_eq(put(9, 2, 1, "wiki", 2, "right")->outcome, OVERLAY_OK);
+    for (uint32_t i = 0; i < 6; i++) {
+        net.nodes[i].side = 0;
+    }
+    run_for(60000);
+    cr_assert(overlay_lost(net.nodes[1].overlay, 0, &lost));
+    cr_assert_not(overlay_lost(net.nodes[1].overlay, 1, &lost), "once is enough");
+    cr_assert(overlay_lost(net.nodes[1].overlay, 0, &lost));
+    cr_assert_str_eq(lost.name, "wiki");
+    cr_assert(id_equal(&lost.service.id, &service.id));
+    cr_assert_eq(lost.sequence, 2);
+    const struct done *done = get(3, 5, &service);
+
+    cr_assert_eq(done->outcome, OVERLAY_OK);
+    cr_assert_eq(record_open((struct bytes){done->bytes, done->length_bytes}, &record), 0);
+    cr_assert_neq(id_compare(&record.hash, &lost.hash), 0, "the other one stands");
+    for (uint32_t i = 0; i < 12; i++) {
+        cr_assert(i == 1 || !overlay_lost(net.nodes[i].overlay, 0, &lost), "it is none of theirs");
+    }
+    end_network();
+}
+
+Test(records, only_the_owners_own_words_are_taken_for_a_lost_write)
+{
+    struct overlay_lost lost;
+    minga_Message message;
+    uint8_t encoded[3328];
+    size_t length;
+
+    make_members(3);
+    run_for(3000);
+    for (uint32_t owner = 1; owner <= 2; owner++) {
+        length = make_record(owner, "wiki", 4, "x", encoded);
+        encoded[length - 1] ^= owner == 1; /* altered; and somebody else's */
+        message_init(&message, minga_Message_record_lost_tag);
+        memcpy(message.kind.record_lost.record.bytes, encoded, length);
+        message.kind.record_lost.record.size = (pb_size_t)length;
+        tell_node(0, 1, &message);
+        run_for(100);
+    }
+    cr_assert_not(overlay_lost(net.nodes[1].overlay, 0, &lost));
+    end_network();
+}
+
+Test(records, what_was_removed_stays_removed_when_a_holder_returns_after_a_month)
+{
+    struct service_id service = service_of(1, "wiki");
+    struct ring_key key = {service.id};
+    struct node_id holders[3];
+    struct record record;
+
+    make_members(5);
+    run_for(3000);
+    cr_assert_eq(put(0, 1, 1, "wiki", 1, "content")->outcome, OVERLAY_OK);
+    run_for(3000);
+    cr_assert_eq(count_copies(&service), 5);
+    cr_assert_eq(overlay_replica_set(net.nodes[0].overlay, &key, 3, holders), 3);
+    uint32_t away = (uint32_t)find_node(&holders[0]); /* who will answer for it again */
+    uint32_t asker = (away + 1) % 5;
+
+    kill_node(away, false);
+    run_for(20000);
+    cr_assert_eq(put(asker, 2, 1, "wiki", 2, "")->outcome, OVERLAY_OK);
+    net.now_ms += (uint64_t)31 * 86400 * 1000;
+    run_for(20000);
+    start_node(away);
+    run_for(60000);
+    for (uint32_t i = 0; i < 5; i++) {
+        const struct done *done = get(i, 3, &service);
+
+        cr_assert_eq(done->outcome, OVERLAY_OK);
+        cr_assert_eq(record_open((struct bytes){done->bytes, done->length_bytes}, &record), 0);
+        cr_assert(record.removed, "node %u", i);
+        cr_assert_eq(record.sequence, 2);
+    }
+    cr_assert_eq(put(away, 4, 1, "wiki", 2, "back")->outcome, OVERLAY_CONFLICT);
+    cr_assert_eq(put(away, 5, 1, "wiki", 3, "made anew")->outcome, OVERLAY_OK);
+    end_network();
+}
