@@ -43,16 +43,16 @@ enum {
     JOIN_REPEAT_MS = 1000,
     JOIN_PASSES_MAX = 8, /* over the membership, until all admissions are vouched for */
     SYNC_PAGE_MS = 2000,
-    SYNC_PAUSE_MS = 50,         /* between two sessions */
-    NEWS_MS = 100,              /* so long after news others may not have heard them yet ... */
+    SYNC_PAUSE_MS = 50,        /* between two sessions */
+    NEWS_MS = 100,             /* so long after news others may not have heard them yet ... */
     DIFFER_MS_MAX = 500,       /* ... but after this a difference is one */
-    DESCRIBE_MS = 2000,         /* until others hear that we are reached directly */
-    SYNC_HASTY_MS = 60000,      /* rounds follow fast for so long after a change of the ring ... */
-    SYNC_QUIET_MS = 30000,      /* ... and at this distance later */
-    SYNC_FAR_EVERY = 16,        /* one round in so many goes to anybody */
-    SYNC_PAGES_MAX = 1024,      /* of one session */
-    SYNC_NEXT = RECORD_COPIES,  /* successors to compare with in a large community */
-    SYNC_ITEMS_MAX = 16,        /* items sent for one page */
+    DESCRIBE_MS = 2000,        /* until others hear that we are reached directly */
+    SYNC_HASTY_MS = 60000,     /* rounds follow fast for so long after a change of the ring ... */
+    SYNC_QUIET_MS = 30000,     /* ... and at this distance later */
+    SYNC_FAR_EVERY = 16,       /* one round in so many goes to anybody */
+    SYNC_PAGES_MAX = 1024,     /* of one session */
+    SYNC_NEXT = RECORD_COPIES, /* successors to compare with in a large community */
+    SYNC_ITEMS_MAX = 16,       /* items sent for one page */
     GOODBYE_MS = 1000,
     KEEP_AGAIN_MS = 1000, /* after a failed write of what must not be forgotten */
     KEEP_MS_MAX = 15000,  /* a join waits for its disk */
@@ -505,23 +505,6 @@ void keep_membership(struct overlay *overlay, uint64_t join_token);
 bool keep_on_stored(struct overlay *overlay, uint64_t token, bool failed);
 void keep_tick(struct overlay *overlay);
 
-/* --- joining.c */
-void joining_on_join(struct overlay *overlay, const struct arrival *arrival);
-void joining_on_reply(struct overlay *overlay, const struct request *request,
-                      const struct arrival *arrival);
-void joining_on_timeout(struct overlay *overlay, const struct request *request);
-void joining_on_relay_reply(struct overlay *overlay, const struct request *request,
-                            const struct arrival *arrival);
-void joining_synced(struct overlay *overlay, bool ok);
-/* A link is up: is it a contact's? */
-void joining_met(struct overlay *overlay, const struct node_id *node);
-/* Takes over a community's signed record if it verifies. */
-bool joining_take_community(struct overlay *overlay, struct bytes encoded);
-/* Takes this node's place on the ring, or gives it up. */
-void joining_place(struct overlay *overlay, bool in_ring);
-/* Starts to act as a member: ring, dials. */
-void joining_begin(struct overlay *overlay);
-
 /* --- goodbye.c */
 void goodbye_on_message(struct overlay *overlay, const struct arrival *arrival);
 void goodbye_on_reply(struct overlay *overlay, const struct request *request,
@@ -611,5 +594,6 @@ uint64_t chunk_get_wake(const struct overlay *overlay);
 #include "overlay/callers.h"
 #include "overlay/digests.h"
 #include "overlay/holding.h"
+#include "overlay/joining.h"
 #include "overlay/large.h"
 #include "overlay/storing.h"
