@@ -101,7 +101,7 @@ static void ask_group(struct overlay *overlay, struct bulk_group *group)
         bulk_end(group);
         return;
     }
-    if (index != MEMBER_NONE && membership_is_up(&overlay->membership.list[index])) {
+    if (index != MEMBER_NONE && membership_in_ring(&overlay->membership.list[index])) {
         request = peer_request(overlay, REQUEST_CHUNK_OFFERS, &group->to, &message, CHUNK_OFFER_MS);
     }
     if (request == NULL) {

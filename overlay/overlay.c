@@ -98,11 +98,11 @@ static uint64_t next_wake(const struct overlay *overlay)
         sooner(&wake_ms, overlay->describe_ms);
         sooner(&wake_ms, dials_wake(overlay));
         sooner(&wake_ms, sync_wake(overlay));
+        sooner(&wake_ms, repair_wake(overlay));
+        sooner(&wake_ms, collect_wake(overlay));
         sooner(&wake_ms, reach_wake(overlay));
         sooner(&wake_ms, leaf_wake(overlay));
         sooner(&wake_ms, relaying_wake(overlay));
-        sooner(&wake_ms, repair_wake(overlay));
-        sooner(&wake_ms, collect_wake(overlay));
         if (overlay->ring.phase != RING_OUT) {
             sooner(&wake_ms, place_wake(overlay));
         }
@@ -199,10 +199,10 @@ static void housekeeping(struct overlay *overlay)
     repair_tick(overlay);
     collect_tick(overlay);
     dials_tick(overlay);
+    describe(overlay);
     reach_tick(overlay);
     leaf_tick(overlay);
     relaying_tick(overlay);
-    describe(overlay);
     redial(overlay);
     close_idle(overlay);
 }
@@ -214,9 +214,9 @@ void overlay_start(struct overlay *overlay, uint64_t now_ms, uint64_t wall_unix_
     CHECK(!overlay->started);
     overlay->started = true;
     load_finish(overlay);
-    reach_begin(overlay);
     repair_begin(overlay);
     collect_begin(overlay);
+    reach_begin(overlay);
     if (overlay->community_bytes > 0 && overlay->self_index != MEMBER_NONE) {
         joining_begin(overlay);
     } else {

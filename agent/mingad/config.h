@@ -61,6 +61,7 @@ struct config {
     struct config_share storage;
     struct config_share keep_free;
     uint64_t pid_count;
+    uint32_t weight_percent;
     uint64_t upload_bytes_per_s; /* 0: no limit */
     uint64_t download_bytes_per_s;
     char listen_host[CONFIG_HOST_CHARS_MAX + 1]; /* "*": all; IPv6 without brackets */

@@ -151,14 +151,6 @@ static bool has_egress(const struct config *config)
     return true;
 }
 
-/* The last quarter of the replicas' ports. */
-static uint16_t relay_port_count(const struct config *config)
-{
-    uint32_t count = ((uint32_t)config->port_last - config->port_first + 1) / 4;
-
-    return (uint16_t)(count < RELAY_PORTS_MAX ? count : RELAY_PORTS_MAX);
-}
-
 void edge_terms(struct edge *edge, struct core_config *core_out)
 {
     const struct config *config = &edge->config;
@@ -175,6 +167,14 @@ void edge_terms(struct edge *edge, struct core_config *core_out)
         core_out->deny[i] = config->deny[i].guest;
     }
     core_out->rules = edge->contribution.rules;
+}
+
+/* The last quarter of the replicas' ports. */
+static uint16_t relay_port_count(const struct config *config)
+{
+    uint32_t count = ((uint32_t)config->port_last - config->port_first + 1) / 4;
+
+    return (uint16_t)(count < RELAY_PORTS_MAX ? count : RELAY_PORTS_MAX);
 }
 
 static int make_core(struct edge *edge, struct err *err)
@@ -386,8 +386,8 @@ static void close_all(struct edge *edge)
     scrub_close(edge);
     trees_close(edge);
     execs_close(edge);
-    relays_close(edge->relays);
     senses_close(edge->senses);
+    relays_close(edge->relays);
     if (edge->sandbox != NULL) {
         sandbox_link_close(edge->sandbox);
     }
@@ -415,8 +415,8 @@ void edge_done(struct edge *edge)
     scrub_free(edge->scrub);
     trees_free(edge->trees);
     execs_free(edge->execs);
-    relays_free(edge->relays);
     senses_free(edge->senses);
+    relays_free(edge->relays);
     store_writer_free(edge->writer);
     store_close(edge->store);
     chunk_store_close(&edge->chunks);

@@ -112,7 +112,8 @@ node_new() {
         echo "network: {listen: 7400, advertise: \"$(address_of "$i"):7400\"$(node_network "$i")}"
         echo "cgroup: $(cgroup_of "$i")"
         echo "paths: {state: $dir/state, run: $dir/run}"
-        node_config "$i"
+        # Replicas give way to others, and test machines are busy: here they do not.
+        node_config "$i" | sed 's/^contribute: {/&weight: 100, /'
     } >"$dir/minga.yaml"
     chmod 644 "$dir/minga.yaml"
 }

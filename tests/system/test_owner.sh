@@ -93,12 +93,20 @@ within 20 "three run again" has_running 2 burner 3
 minga 2 scale burner 2 --wait=20s || fail scale
 holder=$(number_of_name "$(nodes_of 2 burner | grep -v "$(name_of 1)" | head -n 1)")
 minga "$holder" node pause >/dev/null
+# Asked of each node, since the manager shows the new one of a slot while the old one still runs.
+run_everywhere() {
+    local i sum=0
+    for i in 1 2 3; do
+        sum=$((sum + $(minga "$i" --json node | jq '[.replicas[] | select(.state == "running")] | length')))
+    done
+    echo "$sum"
+}
 lost=0
-for _ in $(seq 40); do
-    [ "$(running 2 burner)" -ge 2 ] || lost=$((lost + 1))
+for _ in $(seq 30); do
+    [ "$(run_everywhere)" -ge 2 ] || lost=$((lost + 1))
     sleep 0.1
 done
-if [ "$lost" = 0 ]; then pass "while a pause hands over, two run all the time"; else fail "while a pause hands over, two did not run in $lost of 40 looks"; fi
+if [ "$lost" = 0 ]; then pass "while a pause hands over, two run all the time"; else fail "while a pause hands over, two did not run in $lost of 30 looks"; fi
 within 20 "then nothing runs on the paused node" here_count "$holder" 0
 check "the history names what ran there" eval '[ "$(minga "$holder" --json node history | jq -r ".history[0].id")" != null ]'
 minga "$holder" node resume >/dev/null

@@ -196,6 +196,14 @@ void core_node_status(const struct core *core, struct node_status *status_out)
     };
 }
 
+bool overlay_lost(const struct overlay *overlay, uint32_t index, struct overlay_lost *lost_out)
+{
+    (void)overlay;
+    (void)index;
+    (void)lost_out;
+    return false;
+}
+
 uint32_t core_ended_count(const struct core *core)
 {
     (void)core;
@@ -272,4 +280,12 @@ const char *replica_state_name(enum replica_state state)
 const char *replica_health_name(enum replica_health health)
 {
     return health == HEALTH_OK ? "ok" : "failing";
+}
+
+bool overlay_lost(const struct overlay *overlay, uint32_t index, struct overlay_lost *lost_out)
+{
+    (void)overlay;
+    (void)index;
+    (void)lost_out;
+    return false;
 }
