@@ -10,6 +10,7 @@
 #include "base/random.h"
 #include "overlay/admission.h"
 #include "overlay/broadcast.h"
+#include "overlay/bucket.h"
 #include "overlay/bulk.h"
 #include "overlay/chunks.h"
 #include "overlay/detector.h"
@@ -42,16 +43,16 @@ enum {
     JOIN_REPEAT_MS = 1000,
     JOIN_PASSES_MAX = 8, /* over the membership, until all admissions are vouched for */
     SYNC_PAGE_MS = 2000,
-    SYNC_PAUSE_MS = 50,         /* between two sessions */
-    NEWS_MS = 200,              /* so long after news others may not have heard them yet ... */
-    DIFFER_MS_MAX = 1000,       /* ... but after this a difference is one */
-    DESCRIBE_MS = 2000,         /* until others hear that we are reached directly */
-    SYNC_HASTY_MS = 60000,      /* rounds follow fast for so long after a change of the ring ... */
-    SYNC_QUIET_MS = 30000,      /* ... and at this distance later */
-    SYNC_FAR_EVERY = 16,        /* one round in so many goes to anybody */
-    SYNC_PAGES_MAX = 1024,      /* of one session */
-    SYNC_NEXT = RECORD_COPIES,  /* successors to compare with in a large community */
-    SYNC_ITEMS_MAX = 16,        /* items sent for one page */
+    SYNC_PAUSE_MS = 50,        /* between two sessions */
+    NEWS_MS = 200,             /* so long after news others may not have heard them yet ... */
+    DIFFER_MS_MAX = 1000,      /* ... but after this a difference is one */
+    DESCRIBE_MS = 2000,        /* until others hear that we are reached directly */
+    SYNC_HASTY_MS = 60000,     /* rounds follow fast for so long after a change of the ring ... */
+    SYNC_QUIET_MS = 30000,     /* ... and at this distance later */
+    SYNC_FAR_EVERY = 16,       /* one round in so many goes to anybody */
+    SYNC_PAGES_MAX = 1024,     /* of one session */
+    SYNC_NEXT = RECORD_COPIES, /* successors to compare with in a large community */
+    SYNC_ITEMS_MAX = 16,       /* items sent for one page */
     GOODBYE_MS = 1000,
     KEEP_AGAIN_MS = 1000, /* after a failed write of what must not be forgotten */
     KEEP_MS_MAX = 15000,  /* a join waits for its disk */
@@ -369,7 +370,9 @@ struct overlay {
     uint64_t redial_ms;
     uint64_t idle_ms;
     uint64_t upload_bytes_per_s; /* for repair; 0: no limit */
-    struct repair repair;        /* of chunks */
+    uint64_t download_bytes_per_s;
+    struct bucket download; /* of chunks that this node asks for */
+    struct repair repair;   /* of chunks */
     uint32_t repair_put_count;
     struct references references;
     struct collect collect;
