@@ -191,7 +191,7 @@ static void rest(struct overlay *overlay, struct chunk_get *get)
 
 static void ask_next(struct overlay *overlay, struct chunk_get *get)
 {
-    uint64_t wait_ms = bucket_wait_ms(&overlay->download, overlay->now_ms);
+    uint64_t wait_ms = bucket_wait_ms(&overlay->repair.download, overlay->now_ms);
 
     if (wait_ms > 0) { /* the owner's line: not asked, so nobody waits for an answer */
         get->retry_ms = overlay->now_ms + (wait_ms < LINE_MS ? wait_ms : LINE_MS);
@@ -310,7 +310,7 @@ static void take_data(struct overlay *overlay, struct chunk_get *get, const stru
     effect->data = arrival->data;
     effect->token = get->number;
     get->storing = true;
-    bucket_take(&overlay->download, arrival->data.length_bytes);
+    bucket_take(&overlay->repair.download, arrival->data.length_bytes);
 }
 
 void chunk_get_on_reply(struct overlay *overlay, const struct request *request,

@@ -15,7 +15,7 @@ uint64_t habits_now_s(const struct overlay *overlay)
 static bool sees_anybody(const struct overlay *overlay)
 {
     for (uint32_t i = 0; i < overlay->membership.count; i++) {
-        if ((int)i != overlay->self_index && membership_in_ring(&overlay->membership.list[i])) {
+        if ((int)i != overlay->self_index && membership_is_up(&overlay->membership.list[i])) {
             return true;
         }
     }

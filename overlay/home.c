@@ -23,14 +23,18 @@ static enum home_life life_of(const struct overlay *overlay, int index)
                                                                                 : HOME_AWAY;
 }
 
+/* A leaf is no home; one that could be dialled before (a laptop in another network) is waited for,
+ * as if it were away. */
 static bool may_store(const struct overlay *overlay, int index)
 {
     const struct member *member = &overlay->membership.list[index];
+    const struct habit *habit = &overlay->repair.habits[index];
 
     if (index == overlay->self_index) {
-        return overlay->record.stores;
+        return overlay->record.stores && !membership_is_leaf(member);
     }
-    return member->view.record.stores && member->view.state != MEMBER_EXPELLED;
+    return member->view.record.stores && member->view.state != MEMBER_EXPELLED &&
+           (!membership_is_leaf(member) || (habit->away_s != 0 && habit->known_s < habit->away_s));
 }
 
 static uint32_t homes_of_part(const struct overlay *overlay, const struct ring_key *key,

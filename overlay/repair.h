@@ -97,10 +97,11 @@ struct repair {
     struct habit habits[MEMBERS_MAX];
     bool is_changed[MEMBERS_MAX]; /* habits that are not stored yet */
     struct bucket upload;
-    uint64_t changed_ms; /* the first change of the ring that was not looked at; 0: none */
-    uint64_t quiet_ms;   /* looked at then ... */
-    uint64_t settled_ms; /* ... and once more; 0: was done */
-    bool is_walking;     /* through the chunks that live elsewhere */
+    struct bucket download; /* of all chunks that this node asks for */
+    uint64_t changed_ms;    /* the first change of the ring that was not looked at; 0: none */
+    uint64_t quiet_ms;      /* looked at then ... */
+    uint64_t settled_ms;    /* ... and once more; 0: was done */
+    bool is_walking;        /* through the chunks that live elsewhere */
     uint32_t cursor;
     uint64_t walk_ms;
     uint64_t round_ms;

@@ -216,6 +216,9 @@ static void on_leave(struct ring *ring)
     ring->lease_ms = 0;
     ring->has_arc = false;
     ring->has_newcomer = false;
+    ring->is_handed = false;
+    ring->lost_ms = 0;
+    ring->lapsed_ms = 0;
 }
 
 /* Is it on us to begin the ring? When nobody is there, or all are waiting to join: then the one

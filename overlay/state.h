@@ -10,7 +10,6 @@
 #include "base/random.h"
 #include "overlay/admission.h"
 #include "overlay/broadcast.h"
-#include "overlay/bucket.h"
 #include "overlay/bulk.h"
 #include "overlay/chunks.h"
 #include "overlay/detector.h"
@@ -18,6 +17,7 @@
 #include "overlay/lists.h"
 #include "overlay/membership.h"
 #include "overlay/message.h"
+#include "overlay/reach.h"
 #include "overlay/records.h"
 #include "overlay/repair.h"
 #include "overlay/requests.h"
@@ -300,6 +300,7 @@ struct overlay {
     struct overlay_effects *effects;
 
     bool started;
+    bool may_begin; /* on the ring, unless it is a leaf */
     enum community_phase phase;
     struct public_key community;
     char community_name[NAME_CHARS_MAX + 1];
@@ -335,6 +336,9 @@ struct overlay {
     struct random random;
     struct links links;
     struct requests requests;
+    struct reach reach;
+    struct leaf leaf;
+    struct relaying relaying;
     struct detector detector;
     struct ring ring;
     bool had_arc;
@@ -370,8 +374,6 @@ struct overlay {
     uint64_t redial_ms;
     uint64_t idle_ms;
     uint64_t upload_bytes_per_s; /* for repair; 0: no limit */
-    uint64_t download_bytes_per_s;
-    struct bucket download; /* of chunks that this node asks for */
     struct repair repair;   /* of chunks */
     uint32_t repair_put_count;
     struct references references;
@@ -511,6 +513,8 @@ void joining_synced(struct overlay *overlay, bool ok);
 void joining_met(struct overlay *overlay, const struct node_id *node);
 /* Takes over a community's signed record if it verifies. */
 bool joining_take_community(struct overlay *overlay, struct bytes encoded);
+/* Takes this node's place on the ring, or gives it up. */
+void joining_place(struct overlay *overlay, bool in_ring);
 /* Starts to act as a member: ring, dials. */
 void joining_begin(struct overlay *overlay);
 

@@ -104,6 +104,7 @@ static const struct yaml_key keys[] = {
      .min = 1,
      .max = CONNECTIONS_PER_PORT_MAX,
      .default_text = "1024"},
+    {.path = "network.relay", .type = YAML_BYTES, HERE(relay_bytes_per_s), .default_text = "1M"},
     {.path = "network.egress",
      .type = YAML_CHOICE,
      HERE(egress),

@@ -146,7 +146,9 @@ static int set_up(struct store *store, struct err *err)
 
     sqlite3_busy_timeout(store->database, BUSY_MS_MAX);
     for (size_t i = 0; r == 0 && i < sizeof(steps) / sizeof(steps[0]); i++) {
-        r = store_run(store, steps[i], err);
+        if (sqlite3_exec(store->database, steps[i], NULL, NULL, NULL) != SQLITE_OK) {
+            r = store_failed(store, "open", err);
+        }
     }
     return r;
 }
