@@ -227,9 +227,10 @@ static void start_routed(struct overlay *overlay, enum request_kind kind, uint64
     request->token = token;
     request->reroute = true;
     request->key = *key;
-    if (looks_first) {
-        search_first(overlay, request);
-    } else if (peer_is_self(overlay, &next)) {
+    if (looks_first && !search_first(overlay, request)) {
+        requests_end(&overlay->requests, request);
+        (void)effect_done(overlay, token, OVERLAY_FULL, "too many look-ups are under way");
+    } else if (!looks_first && peer_is_self(overlay, &next)) {
         request->repeat_ms = overlay->now_ms + BUSY_MS; /* nobody to go to yet */
     }
 }
@@ -463,25 +464,6 @@ void asks_on_lookup(struct overlay *overlay, const struct arrival *arrival)
     asks_relay(overlay, arrival, REQUEST_LOOKUP_RELAY, &key, &message);
 }
 
-struct request *asks_start_lookup(struct overlay *overlay, const struct ring_key *key)
-{
-    struct node_id next = overlay->self;
-    struct request *request;
-    minga_Message message;
-
-    message_init(&message, minga_Message_lookup_tag);
-    message_put_id(message.kind.lookup.key, &key->id);
-    message_put_id(message.kind.lookup.path[0], &overlay->self.id);
-    message.kind.lookup.path_count = 1;
-    (void)overlay->routing->next_hop(&overlay->router, key, &next);
-    request = peer_request(overlay, REQUEST_FIND, &next, &message, ROUTE_MS);
-    if (request != NULL) {
-        request->reroute = true;
-        request->key = *key;
-    }
-    return request;
-}
-
 void asks_found(struct overlay *overlay, const struct search_result *result)
 {
     struct overlay_effect *effect = result->found
@@ -513,8 +495,11 @@ void overlay_lookup(struct overlay *overlay, const struct overlay_event *now, ui
 
         fill_lookup(overlay, key, &message.kind.lookup, &answer);
         done_lookup(overlay, token, &answer);
-    } else if (!overlay->large || search_is_known(overlay, key) ||
-               !search_start(overlay, key, SEARCH_AGENT, token)) {
+    } else if (overlay->large && !search_is_known(overlay, key)) {
+        if (!search_start(overlay, key, SEARCH_AGENT, token)) {
+            (void)effect_done(overlay, token, OVERLAY_FULL, "too many look-ups are under way");
+        }
+    } else {
         message_put_id(message.kind.lookup.path[0], &overlay->self.id);
         message.kind.lookup.path_count = 1;
         start_routed(overlay, REQUEST_LOOKUP, token, key, &message);
@@ -532,10 +517,7 @@ static void deliver_rerouted(struct overlay *overlay, const struct request *requ
     if (message_decode((struct bytes){request->bytes, request->length_bytes}, &message) < 0) {
         return;
     }
-    if (request->kind == REQUEST_FIND) {
-        fill_lookup(overlay, &request->key, &(minga_Lookup){0}, &answer);
-        search_found(overlay, request, &answer);
-    } else if (request->kind == REQUEST_LOOKUP) {
+    if (request->kind == REQUEST_LOOKUP) {
         fill_lookup(overlay, &request->key, &(minga_Lookup){0}, &answer);
         done_lookup(overlay, request->token, &answer);
     } else if (request->kind == REQUEST_ROUTE) {
@@ -579,7 +561,9 @@ bool asks_reroute(struct overlay *overlay, struct request *request)
         deliver_rerouted(overlay, request);
         return false;
     }
-    if (overlay->routing->next_hop(&overlay->router, &request->key, &next)) {
+    if (request->has_way) {
+        request->has_way = false;
+    } else if (overlay->routing->next_hop(&overlay->router, &request->key, &next)) {
         request->to = next;
     }
     return true;

@@ -90,7 +90,6 @@ static const struct request_row request_rows[] = {
     [REQUEST_CHUNK_DATA] = {chunk_put_on_reply, chunk_put_on_timeout},
     [REQUEST_CHUNK_GET] = {chunk_get_on_reply, chunk_get_on_timeout},
     [REQUEST_WHO] = {contacts_on_reply, NULL},
-    [REQUEST_FIND] = {search_on_reply, search_on_timeout},
     [REQUEST_CHUNK_OFFERS] = {chunk_offers_on_reply, chunk_offers_on_timeout},
     [REQUEST_SEEK] = {seeks_on_reply, seeks_on_timeout},
     [REQUEST_COMPARE] = {compare_on_reply, compare_on_timeout},
@@ -286,6 +285,7 @@ void dispatch_missed(struct overlay *overlay, struct request *request)
 
 static void repeat(struct overlay *overlay, struct request *request)
 {
+    bool has_way = request->has_way;
     minga_Message message;
 
     dispatch_missed(overlay, request);
@@ -304,7 +304,7 @@ static void repeat(struct overlay *overlay, struct request *request)
         record_put_on_silence(overlay, request);
     }
     if (message_decode((struct bytes){request->bytes, request->length_bytes}, &message) == 0) {
-        if (request->reroute && !request->has_other && asks_other(overlay, request)) {
+        if (request->reroute && !has_way && !request->has_other && asks_other(overlay, request)) {
             peer_send(overlay, &request->other, &message, NULL);
         }
         peer_send(overlay, &request->to, &message, NULL);

@@ -66,11 +66,6 @@ static void countersign(struct overlay *overlay, const struct asker *asker,
     answer_join(overlay, asker, "", membership_find(&overlay->membership, node), 0);
 }
 
-static bool may_go_on(const struct overlay *overlay, const minga_Join *join)
-{
-    return !join->relayed || (overlay->large && join->hops < JOIN_HOPS_MAX);
-}
-
 static void answer_busy(struct overlay *overlay, const struct asker *asker)
 {
     minga_Message message;
@@ -79,25 +74,56 @@ static void answer_busy(struct overlay *overlay, const struct asker *asker)
     peer_reply(overlay, asker, &message, NULL);
 }
 
+/* In a large community the way to that member is looked up with care, and is one step. */
+static bool may_go_on(const struct overlay *overlay, const minga_Join *join,
+                      const struct ring_key *key)
+{
+    return !join->relayed ||
+           (overlay->large && join->hops < JOIN_HOPS_MAX && !search_is_wanted(overlay, key));
+}
+
+static bool is_relayed(const struct overlay *overlay, const struct asker *asker)
+{
+    for (uint32_t i = 0; i < overlay->requests.top; i++) {
+        const struct request *request = &overlay->requests.list[i];
+
+        if (request->kind == REQUEST_JOIN_RELAY && request->asker.inbound == asker->inbound &&
+            request->asker.link == asker->link && request->asker.request == asker->request) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* One member counts the uses of an invitation: the one responsible for its key. */
 static void relay_join(struct overlay *overlay, const struct arrival *arrival,
                        const struct ring_key *key)
 {
     minga_Message message = *arrival->message;
-    struct node_id next;
+    bool looks_first = search_is_wanted(overlay, key);
+    struct node_id next = overlay->self;
     struct request *request;
 
-    if (!may_go_on(overlay, &message.kind.join) ||
-        !overlay->routing->next_hop(&overlay->router, key, &next)) {
+    if (looks_first && is_relayed(overlay, &arrival->asker)) {
+        return; /* it repeats, and the way is being looked up */
+    }
+    if (!may_go_on(overlay, &message.kind.join, key) ||
+        (!looks_first && !overlay->routing->next_hop(&overlay->router, key, &next))) {
         answer_busy(overlay, &arrival->asker);
         return;
     }
     message.kind.join.relayed = true;
     message.kind.join.hops++;
     request = peer_request(overlay, REQUEST_JOIN_RELAY, &next, &message, JOIN_CONTACT_MS);
-    if (request != NULL) {
-        request->repeat_ms = 0; /* the newcomer repeats */
-        request->asker = arrival->asker;
+    if (request == NULL) {
+        return;
+    }
+    request->repeat_ms = 0; /* the newcomer repeats */
+    request->asker = arrival->asker;
+    request->key = *key;
+    request->reroute = looks_first;
+    if (looks_first && !search_first(overlay, request)) {
+        requests_end(&overlay->requests, request);
     }
 }
 
@@ -173,8 +199,9 @@ void joining_on_join(struct overlay *overlay, const struct arrival *arrival)
         answer_join(overlay, &arrival->asker, "", index, link);
     } else if (index != MEMBER_NONE && ring_responsible(&overlay->ring, &key, overlay->now_ms)) {
         answer_join(overlay, &arrival->asker, "", index, link);
-    } else if (index == MEMBER_NONE && ring_responsible(&overlay->ring, &key, overlay->now_ms)) {
-        countersign(overlay, &arrival->asker, &request, &admission->node);
+    } else if (index == MEMBER_NONE && (ring_responsible(&overlay->ring, &key, overlay->now_ms) ||
+                                        (admission->uses_max == 0 && !chain_is_long(overlay)))) {
+        countersign(overlay, &arrival->asker, &request, &admission->node); /* nothing to count */
     } else {
         relay_join(overlay, arrival, &key);
     }
@@ -253,11 +280,34 @@ static bool next_contact(struct overlay *overlay)
     struct join_state *join = &overlay->join;
 
     join->contact++;
-    if (join->contact == join->contact_count &&
+    if (join->contact == join->contact_count && join->reason[0] == '\0' &&
         overlay->now_ms - join->since_ms < patience_ms(join)) {
         join->contact = 0;
     }
     return join->contact < join->contact_count;
+}
+
+static void end_refused(struct overlay *overlay)
+{
+    char reason[REASON_CHARS_MAX + 1];
+
+    memcpy(reason, overlay->join.reason, sizeof(reason)); /* it is forgotten with the rest */
+    give_up(overlay, OVERLAY_REFUSED, reason);
+}
+
+/* One contact may lie: only when all refuse, or do not answer, it is a refusal. The first is told. */
+static void refused_by_contact(struct overlay *overlay, const char *reason)
+{
+    struct join_state *join = &overlay->join;
+
+    if (join->reason[0] == '\0') {
+        (void)snprintf(join->reason, sizeof(join->reason), "%s", reason);
+    }
+    if (++join->contact < join->contact_count) {
+        ask_contact(overlay);
+    } else {
+        end_refused(overlay);
+    }
 }
 
 void joining_on_timeout(struct overlay *overlay, const struct request *request)
@@ -269,6 +319,8 @@ void joining_on_timeout(struct overlay *overlay, const struct request *request)
     }
     if (next_contact(overlay)) {
         ask_contact(overlay);
+    } else if (join->reason[0] != '\0') {
+        end_refused(overlay);
     } else {
         give_up(overlay, OVERLAY_TIMED_OUT, "none of the members named in the token answered");
     }
@@ -389,13 +441,13 @@ void joining_on_reply(struct overlay *overlay, const struct request *request,
         return;
     }
     if (message->which_kind == minga_Message_refused_tag) {
-        give_up(overlay, OVERLAY_REFUSED, message->kind.refused.reason);
+        refused_by_contact(overlay, message->kind.refused.reason);
     } else if (message->which_kind != minga_Message_join_reply_tag) {
-        give_up(overlay, OVERLAY_REFUSED, "the member's answer makes no sense");
+        refused_by_contact(overlay, "the member's answer makes no sense");
     } else if (message->kind.join_reply.reason[0] != '\0') {
-        give_up(overlay, OVERLAY_REFUSED, message->kind.join_reply.reason);
+        refused_by_contact(overlay, message->kind.join_reply.reason);
     } else if (overlay->join.link == 0 && !take_admission(overlay, &message->kind.join_reply)) {
-        give_up(overlay, OVERLAY_REFUSED, "the member's admission does not verify");
+        refused_by_contact(overlay, "the member's admission does not verify");
     } else if (take_link(overlay, &message->kind.join_reply)) {
         ask_contact(overlay);
     } else {

@@ -73,13 +73,8 @@ bool search_start(struct overlay *overlay, const struct ring_key *key, enum sear
 void search_done(struct overlay *overlay, const struct search_result *result);
 /* Is the owner of the key to be looked for before a request sets out to it? */
 bool search_is_wanted(const struct overlay *overlay, const struct ring_key *key);
-/* Does so; the request waits. */
-void search_first(struct overlay *overlay, struct request *request);
-void search_found(struct overlay *overlay, const struct request *request,
-                  const minga_LookupReply *answer);
-void search_on_reply(struct overlay *overlay, const struct request *request,
-                     const struct arrival *arrival);
-void search_on_timeout(struct overlay *overlay, const struct request *request);
+/* Does so; the request waits. False: too many are under way. */
+bool search_first(struct overlay *overlay, struct request *request);
 
 /* --- news.c: the keeper's successors */
 struct ring_node place_of_member(const struct member *member);
@@ -98,7 +93,7 @@ void news_doubt(struct overlay *overlay, const struct ring_event *event);
 void asks_found(struct overlay *overlay, const struct search_result *result);
 
 /* --- seeks.c: look-ups that withstand liars */
-/* False: too many are under way. The end comes in a later step, as search_done(). */
+/* False: too many wait already. The end comes in a later step, as search_done(). */
 bool seeks_start(struct overlay *overlay, const struct ring_key *key, const struct wanted *wanted);
 void seeks_tick(struct overlay *overlay);
 uint64_t seeks_wake(const struct overlay *overlay);

@@ -98,8 +98,9 @@ static void send_put(struct overlay *overlay, uint64_t token, const struct recor
     request->repeat_every_ms = COPIED_REPLY_MS;
     request->repeat_ms =
         overlay->now_ms + (uint64_t)(peer_is_self(overlay, &next) ? BUSY_MS : COPIED_REPLY_MS);
-    if (looks_first) {
-        search_first(overlay, request);
+    if (looks_first && !search_first(overlay, request)) {
+        requests_end(&overlay->requests, request);
+        (void)effect_done(overlay, token, OVERLAY_FULL, "too many look-ups are under way");
     }
 }
 

@@ -36,7 +36,6 @@ enum request_kind {
     REQUEST_CHUNK_DATA,
     REQUEST_CHUNK_GET,
     REQUEST_WHO,
-    REQUEST_FIND, /* a lookup that an operation here waits for, see purpose */
     REQUEST_BROADCAST,
     REQUEST_CHUNK_OFFERS,
     REQUEST_SEEK,
@@ -59,10 +58,11 @@ struct request {
     uint64_t id;
     uint64_t token; /* the agent's, or an operation's number */
     struct node_id to;
-    uint8_t purpose;  /* FIND: enum search_for; STABILISE: the pace that was asked for */
+    uint8_t purpose;  /* STABILISE: the pace that was asked for */
     bool is_measured; /* sent once, on a link that was up: its answer tells the round trip */
     bool has_other;   /* a second one was asked as well, when the first was silent */
     struct node_id other;
+    bool has_way; /* `to` was looked up with care: the next message goes there */
     bool reroute; /* `to` is looked up again from `key` at each repetition */
     struct ring_key key;
     struct asker asker;

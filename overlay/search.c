@@ -66,30 +66,12 @@ static bool is_careful(const struct overlay *overlay, const struct ring_key *key
     return false;
 }
 
-/* When too many are under way: hop by hop. */
-static bool start_recursive(struct overlay *overlay, const struct ring_key *key,
-                            enum search_for purpose, uint64_t number)
-{
-    struct request *request = asks_start_lookup(overlay, key);
-
-    if (request == NULL) {
-        return false;
-    }
-    request->purpose = (uint8_t)purpose;
-    request->token = number;
-    return true;
-}
-
 bool search_start(struct overlay *overlay, const struct ring_key *key, enum search_for purpose,
                   uint64_t number)
 {
     struct wanted wanted = {purpose, number, is_careful(overlay, key, purpose)};
 
-    if (seeks_start(overlay, key, &wanted)) {
-        return true;
-    }
-    return purpose != SEARCH_FINGER && purpose != SEARCH_PLACE && purpose != SEARCH_AGENT &&
-           purpose != SEARCH_ROUTE && start_recursive(overlay, key, purpose, number);
+    return seeks_start(overlay, key, &wanted);
 }
 
 bool search_is_wanted(const struct overlay *overlay, const struct ring_key *key)
@@ -97,22 +79,28 @@ bool search_is_wanted(const struct overlay *overlay, const struct ring_key *key)
     return overlay->large && !search_is_known(overlay, key) && !located_is_fresh(overlay, key);
 }
 
-void search_first(struct overlay *overlay, struct request *request)
+bool search_first(struct overlay *overlay, struct request *request)
 {
-    request->repeat_ms = overlay->now_ms;
-    if (search_start(overlay, &request->key, SEARCH_ROUTE, request->id)) {
-        request->repeat_ms = 0;
-    }
+    request->repeat_ms = 0;
+    return search_start(overlay, &request->key, SEARCH_ROUTE, request->id);
 }
 
-/* The way is known now, or will not be: the request sets out. */
-static void set_out(struct overlay *overlay, uint64_t id)
+/* The way is known now: the request sets out, straight to who answers for the key. Else by the tables,
+ * which have nobody's word; a newcomer's rather ends, and comes again. */
+static void set_out(struct overlay *overlay, const struct search_result *result)
 {
-    struct request *request = requests_find(&overlay->requests, id);
+    struct request *request = requests_find(&overlay->requests, result->number);
 
-    if (request != NULL) {
-        request->repeat_ms = overlay->now_ms;
+    if (request == NULL) {
+        return;
     }
+    if (result->count > 0) {
+        request->has_way = true;
+        request->to = result->holders[0];
+    } else if (request->kind == REQUEST_JOIN_RELAY) {
+        request->deadline_ms = overlay->now_ms;
+    }
+    request->repeat_ms = overlay->now_ms;
 }
 
 void search_done(struct overlay *overlay, const struct search_result *result)
@@ -134,56 +122,10 @@ void search_done(struct overlay *overlay, const struct search_result *result)
         asks_found(overlay, result);
         break;
     case SEARCH_ROUTE:
-        set_out(overlay, result->number);
+        set_out(overlay, result);
         break;
     case SEARCH_FINGER:
     case SEARCH_PLACE: /* who answered is known now */
         break;
     }
-}
-
-/* ------------------------------------------------------------------ hop by hop */
-
-static struct search_result result_of(const struct request *request)
-{
-    return (struct search_result){.purpose = (enum search_for)request->purpose,
-                                  .number = request->token,
-                                  .key = request->key};
-}
-
-void search_found(struct overlay *overlay, const struct request *request,
-                  const minga_LookupReply *answer)
-{
-    struct search_result result = result_of(request);
-    struct ring_key from = {message_id(answer->from)};
-
-    for (pb_size_t i = 0; i < answer->holders_count && i < RECORD_COPIES; i++) {
-        result.holders[result.count++] = (struct node_id){message_id(answer->holders[i])};
-    }
-    if (result.count > 0) {
-        far_found(overlay, &request->key, &result.holders[0], id_is_zero(&from.id) ? NULL : &from);
-    }
-    search_done(overlay, &result);
-}
-
-void search_on_reply(struct overlay *overlay, const struct request *request,
-                     const struct arrival *arrival)
-{
-    const minga_LookupReply *answer = &arrival->message->kind.lookup_reply;
-
-    if (arrival->message->which_kind != minga_Message_lookup_reply_tag) {
-        search_on_timeout(overlay, request);
-        return;
-    }
-    for (pb_size_t i = 0; i < answer->contacts_count; i++) {
-        contact_learn(overlay, &answer->contacts[i]);
-    }
-    search_found(overlay, request, answer);
-}
-
-void search_on_timeout(struct overlay *overlay, const struct request *request)
-{
-    struct search_result result = result_of(request);
-
-    search_done(overlay, &result);
 }

@@ -173,49 +173,112 @@ static void begin(struct overlay *overlay, struct seek_run *run)
     }
 }
 
-/* For these, one at a time is enough. */
+static bool is_same(const struct wanted *wanted, const struct ring_key *key,
+                    enum search_for purpose, const struct ring_key *other)
+{
+    return wanted->number == 0 && wanted->purpose == purpose && id_equal(&key->id, &other->id);
+}
+
+/* Of what nobody waits for by number, one at a time is enough. */
 static bool is_under_way(const struct overlay *overlay, const struct ring_key *key,
                          const struct wanted *wanted)
 {
     for (uint32_t i = 0; i < SEEKS_MAX; i++) {
         const struct seek_run *run = &overlay->seeks[i];
 
-        if (run->used && wanted->number == 0 && run->purpose == wanted->purpose &&
-            id_equal(&run->key.id, &key->id)) {
+        if (run->used && is_same(wanted, key, run->purpose, &run->key)) {
+            return true;
+        }
+    }
+    for (uint32_t i = 0; i < overlay->seek_wait_count; i++) {
+        const struct seek_wait *wait = &overlay->seek_waits[i];
+
+        if (is_same(wanted, key, wait->wanted.purpose, &wait->key)) {
             return true;
         }
     }
     return false;
 }
 
+static struct seek_run *find_room(struct overlay *overlay, uint32_t *free_count_out)
+{
+    struct seek_run *room = NULL;
+
+    *free_count_out = 0;
+    for (uint32_t i = 0; i < SEEKS_MAX; i++) {
+        if (!overlay->seeks[i].used) {
+            room = &overlay->seeks[i];
+            (*free_count_out)++;
+        }
+    }
+    return room;
+}
+
+static void start_run(struct overlay *overlay, struct seek_run *run, const struct seek_wait *wait)
+{
+    memset(run, 0, offsetof(struct seek_run, seek));
+    run->used = true;
+    run->number = ++overlay->last_token;
+    run->purpose = wait->wanted.purpose;
+    run->for_number = wait->wanted.number;
+    run->is_careful = wait->wanted.is_careful;
+    run->key = wait->key;
+    run->deadline_ms = wait->deadline_ms;
+    run->wake_ms = overlay->now_ms; /* not before the caller has taken note */
+}
+
+/* The upkeep of fingers does not keep others waiting, nor does it wait: it comes again. */
 bool seeks_start(struct overlay *overlay, const struct ring_key *key, const struct wanted *wanted)
 {
-    struct seek_run *run = NULL;
-    uint32_t free_count = 0;
+    struct seek_wait wait = {*wanted, *key, overlay->now_ms + ROUTE_MS};
+    bool is_upkeep = wanted->purpose == SEARCH_FINGER || wanted->purpose == SEARCH_PLACE;
+    uint32_t free_count;
+    struct seek_run *run;
 
     if (is_under_way(overlay, key, wanted)) {
         return true;
     }
-    for (uint32_t i = 0; i < SEEKS_MAX; i++) {
-        if (!overlay->seeks[i].used) {
-            run = &overlay->seeks[i];
-            free_count++;
-        }
+    run = overlay->seek_wait_count > 0 ? NULL : find_room(overlay, &free_count);
+    if (run != NULL && (wanted->purpose != SEARCH_FINGER || free_count > SEEKS_MAX / 2)) {
+        start_run(overlay, run, &wait);
+        return true;
     }
-    /* The upkeep of fingers does not keep others waiting. */
-    if (run == NULL || (wanted->purpose == SEARCH_FINGER && free_count <= SEEKS_MAX / 2)) {
+    if (is_upkeep || overlay->seek_wait_count == SEEKS_WAITING_MAX) {
         return false;
     }
-    memset(run, 0, offsetof(struct seek_run, seek));
-    run->used = true;
-    run->number = ++overlay->last_token;
-    run->purpose = wanted->purpose;
-    run->for_number = wanted->number;
-    run->is_careful = wanted->is_careful;
-    run->key = *key;
-    run->deadline_ms = overlay->now_ms + ROUTE_MS;
-    run->wake_ms = overlay->now_ms; /* not before the caller has taken note */
+    overlay->seek_waits[overlay->seek_wait_count++] = wait;
     return true;
+}
+
+static void take_first(struct overlay *overlay, struct seek_wait *first_out)
+{
+    *first_out = overlay->seek_waits[0];
+    overlay->seek_wait_count--;
+    memmove(&overlay->seek_waits[0], &overlay->seek_waits[1],
+            overlay->seek_wait_count * sizeof(overlay->seek_waits[0]));
+}
+
+/* All have the same patience: the first one ends first. */
+static void serve_waiting(struct overlay *overlay)
+{
+    struct seek_wait wait;
+
+    while (overlay->seek_wait_count > 0) {
+        uint32_t free_count;
+        struct seek_run *run = find_room(overlay, &free_count);
+
+        if (overlay->now_ms >= overlay->seek_waits[0].deadline_ms) {
+            take_first(overlay, &wait);
+            search_done(overlay, &(struct search_result){.purpose = wait.wanted.purpose,
+                                                         .number = wait.wanted.number,
+                                                         .key = wait.key});
+        } else if (run != NULL) {
+            take_first(overlay, &wait);
+            start_run(overlay, run, &wait);
+        } else {
+            return;
+        }
+    }
 }
 
 /* ------------------------------------------------------------------ events */
@@ -246,11 +309,12 @@ void seeks_tick(struct overlay *overlay)
             tick(overlay, &overlay->seeks[i]);
         }
     }
+    serve_waiting(overlay);
 }
 
 uint64_t seeks_wake(const struct overlay *overlay)
 {
-    uint64_t wake_ms = 0;
+    uint64_t wake_ms = overlay->seek_wait_count > 0 ? overlay->seek_waits[0].deadline_ms : 0;
 
     for (uint32_t i = 0; i < SEEKS_MAX; i++) {
         const struct seek_run *run = &overlay->seeks[i];

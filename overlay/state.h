@@ -44,8 +44,8 @@ enum {
     JOIN_PASSES_MAX = 8, /* over the membership, until all admissions are vouched for */
     SYNC_PAGE_MS = 2000,
     SYNC_PAUSE_MS = 50,        /* between two sessions */
-    NEWS_MS = 200,             /* so long after news others may not have heard them yet ... */
-    DIFFER_MS_MAX = 1000,      /* ... but after this a difference is one */
+    NEWS_MS = 100,             /* so long after news others may not have heard them yet ... */
+    DIFFER_MS_MAX = 500,       /* ... but after this a difference is one */
     DESCRIBE_MS = 2000,        /* until others hear that we are reached directly */
     SYNC_HASTY_MS = 60000,     /* rounds follow fast for so long after a change of the ring ... */
     SYNC_QUIET_MS = 30000,     /* ... and at this distance later */
@@ -78,8 +78,9 @@ enum {
     NAMED_MAX = 16,
     LOCATED_MAX = 64,
     SEEKS_MAX = LIMIT(16, 3), /* look-ups under way */
-    LATELY_MS = 30000,        /* who was heard, or sent to, since then is told of changes */
-    FORWARD_COUNT = 2,        /* ring neighbours who are passed news of another one */
+    SEEKS_WAITING_MAX = LIMIT(512, 8),
+    LATELY_MS = 30000, /* who was heard, or sent to, since then is told of changes */
+    FORWARD_COUNT = 2, /* ring neighbours who are passed news of another one */
     JOIN_HOPS_MAX = ROUTE_HOPS_MAX,
     NEAR_SORTED_MAX = 32,
 };
@@ -99,8 +100,9 @@ struct join_state {
     bool active;
     uint64_t token;
     uint64_t since_ms;
-    bool is_met;      /* a link to one of the contacts was up */
-    uint32_t contact; /* being asked */
+    bool is_met;                       /* a link to one of the contacts was up */
+    char reason[REASON_CHARS_MAX + 1]; /* of the first that refused */
+    uint32_t contact;                  /* being asked */
     uint32_t contact_count;
     struct overlay_peer contacts[TOKEN_MEMBERS_MAX];
     uint32_t passes;
@@ -324,7 +326,9 @@ struct overlay {
     uint64_t contacts_ms;
     struct located located[LOCATED_MAX];
     struct seek_run seeks[SEEKS_MAX];
-    uint64_t place_ms; /* the own place is not looked up before */
+    uint32_t seek_wait_count;
+    struct seek_wait seek_waits[SEEKS_WAITING_MAX]; /* first come, first served */
+    uint64_t place_ms;                              /* the own place is not looked up before */
     struct fingers fingers;
     struct locations locations;
     uint32_t named_count; /* unknown ones that the present message names */
@@ -374,7 +378,7 @@ struct overlay {
     uint64_t redial_ms;
     uint64_t idle_ms;
     uint64_t upload_bytes_per_s; /* for repair; 0: no limit */
-    struct repair repair;   /* of chunks */
+    struct repair repair;        /* of chunks */
     uint32_t repair_put_count;
     struct references references;
     struct collect collect;
@@ -501,23 +505,6 @@ void keep_membership(struct overlay *overlay, uint64_t join_token);
 bool keep_on_stored(struct overlay *overlay, uint64_t token, bool failed);
 void keep_tick(struct overlay *overlay);
 
-/* --- joining.c */
-void joining_on_join(struct overlay *overlay, const struct arrival *arrival);
-void joining_on_reply(struct overlay *overlay, const struct request *request,
-                      const struct arrival *arrival);
-void joining_on_timeout(struct overlay *overlay, const struct request *request);
-void joining_on_relay_reply(struct overlay *overlay, const struct request *request,
-                            const struct arrival *arrival);
-void joining_synced(struct overlay *overlay, bool ok);
-/* A link is up: is it a contact's? */
-void joining_met(struct overlay *overlay, const struct node_id *node);
-/* Takes over a community's signed record if it verifies. */
-bool joining_take_community(struct overlay *overlay, struct bytes encoded);
-/* Takes this node's place on the ring, or gives it up. */
-void joining_place(struct overlay *overlay, bool in_ring);
-/* Starts to act as a member: ring, dials. */
-void joining_begin(struct overlay *overlay);
-
 /* --- goodbye.c */
 void goodbye_on_message(struct overlay *overlay, const struct arrival *arrival);
 void goodbye_on_reply(struct overlay *overlay, const struct request *request,
@@ -560,8 +547,6 @@ void asks_on_timeout(struct overlay *overlay, const struct request *request);
 /* Whom else to ask at the first repetition of a routed question; the first answer counts. */
 bool asks_other(struct overlay *overlay, struct request *request);
 bool asks_reroute(struct overlay *overlay, struct request *request);
-/* A lookup on behalf of an operation here; NULL: too many requests. */
-struct request *asks_start_lookup(struct overlay *overlay, const struct ring_key *key);
 /* Sends a message for a key one hop on. */
 void asks_relay(struct overlay *overlay, const struct arrival *arrival, enum request_kind kind,
                 const struct ring_key *key, minga_Message *message);
@@ -609,5 +594,6 @@ uint64_t chunk_get_wake(const struct overlay *overlay);
 #include "overlay/callers.h"
 #include "overlay/digests.h"
 #include "overlay/holding.h"
+#include "overlay/joining.h"
 #include "overlay/large.h"
 #include "overlay/storing.h"

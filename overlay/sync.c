@@ -228,9 +228,12 @@ void sync_on_reply(struct overlay *overlay, const struct request *request,
     struct sync_session *sync = &overlay->sync;
     const minga_SummaryReply *answer = &arrival->message->kind.summary_reply;
 
-    if (!sync->active || !id_equal(&request->to.id, &sync->peer.id) ||
-        arrival->message->which_kind != minga_Message_summary_reply_tag ||
+    if (!sync->active || !id_equal(&request->to.id, &sync->peer.id)) {
+        return;
+    }
+    if (arrival->message->which_kind != minga_Message_summary_reply_tag ||
         answer->section != sync->section) {
+        end_session(overlay, false); /* nonsense: nothing else would end it */
         return;
     }
     if (answer->has_digest) {

@@ -68,6 +68,13 @@ struct seek_run {
     struct seek seek;
 };
 
+/* One for which there is no room yet: its turn comes. */
+struct seek_wait {
+    struct wanted wanted;
+    struct ring_key key;
+    uint64_t deadline_ms;
+};
+
 /* A key that the agent asks for often, and who holds it. */
 struct located {
     bool used;

@@ -414,6 +414,25 @@ int cgroup_populated(struct cgroups *cgroups, const struct cgroup_name *name, st
     return 0;
 }
 
+int cgroup_count(struct cgroups *cgroups, const struct cgroup_name *name, enum cgroup_part part,
+                 uint64_t *count_out, struct err *err)
+{
+    char group[CGROUP_PATH_BYTES_MAX];
+    char text[CGROUP_TEXT_BYTES_MAX];
+    uint64_t count = 0;
+
+    path_of(cgroups, name, part_names[part], group);
+    int r = cgroup_get(cgroups->base_fds[0], group, "cgroup.procs", text);
+    if (r < 0) {
+        return cgroup_fail(err, r, group, "cgroup.procs");
+    }
+    for (const char *end = strchr(text, '\n'); end != NULL; end = strchr(end + 1, '\n')) {
+        count++;
+    }
+    *count_out = count;
+    return 0;
+}
+
 int cgroup_kill(struct cgroups *cgroups, const struct cgroup_name *name, struct err *err)
 {
     char group[CGROUP_PATH_BYTES_MAX];

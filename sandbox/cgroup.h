@@ -143,6 +143,9 @@ int cgroup_freeze(struct cgroups *cgroups, const struct cgroup_name *name, bool 
 int cgroup_kill(struct cgroups *cgroups, const struct cgroup_name *name, struct err *err);
 /* Returns 0 when no process is in it (or it is gone), CGROUP_POPULATED, or -errno. */
 int cgroup_populated(struct cgroups *cgroups, const struct cgroup_name *name, struct err *err);
+/* How many processes are in one part. A first page of them: more than some hundred is "many". */
+int cgroup_count(struct cgroups *cgroups, const struct cgroup_name *name, enum cgroup_part part,
+                 uint64_t *count_out, struct err *err);
 /* Read it before cgroup_remove: the numbers go with the group. */
 int cgroup_stats(struct cgroups *cgroups, const struct cgroup_name *name,
                  struct cgroup_stats *stats_out, struct err *err);

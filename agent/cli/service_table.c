@@ -57,13 +57,20 @@ static void print_address(const json_t *replica, char *text_out, size_t capacity
 static void print_note(const json_t *replica, char *text_out, size_t capacity_bytes)
 {
     const char *reason = text_of(replica, "reason");
+    const char *egress = text_of(replica, "egress");
     int64_t refused_count = number_of(replica, "connections_refused");
 
-    if (reason[0] != '\0' || refused_count == 0) {
+    if (reason[0] != '\0') {
         snprintf(text_out, capacity_bytes, "%s", reason);
-    } else {
+    } else if (strcmp(egress, "lost") == 0) {
+        snprintf(text_out, capacity_bytes,
+                 "its way to the Internet has died; stop and start the service");
+    } else if (refused_count != 0) {
         snprintf(text_out, capacity_bytes, "%" PRIi64 " connections refused: its port was full",
                  refused_count);
+    } else {
+        snprintf(text_out, capacity_bytes, "%s",
+                 strcmp(egress, "internet") == 0 ? "egress: internet" : "");
     }
 }
 

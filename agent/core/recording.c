@@ -232,8 +232,12 @@ static void code_sandbox(struct codec *codec, struct sandbox_event *event)
         codec_u16(codec, &event->ports[i].host_port);
     }
     codec_u64(codec, &event->age_ms);
-    codec_u64(codec, &event->connection_count);
-    codec_u64(codec, &event->refused_count);
+    codec_u64(codec, &event->activity.connection_count);
+    codec_u64(codec, &event->activity.refused_count);
+    codec_u64(codec, &event->activity.io_read_bytes);
+    codec_u64(codec, &event->activity.io_written_bytes);
+    event->activity.egress = (enum sandbox_egress)codec_upto(
+        codec, (uint32_t)event->activity.egress, SANDBOX_EGRESS_LOST);
 }
 
 static void code_tree(struct codec *codec, struct core_event *event)

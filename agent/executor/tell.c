@@ -358,8 +358,8 @@ static void report_fill(const struct executor *executor, const struct replica *r
     }
     report->has_used = true;
     report->used = limits_to_wire(&replica->used_limits);
-    report->connection_count = replica->connection_count;
-    report->refused_count = replica->refused_connection_count;
+    report->has_activity = true;
+    report->activity = activity_to_wire(&replica->activity);
 }
 
 static enum executor_mood mood_of(const struct executor *executor, bool leaving)

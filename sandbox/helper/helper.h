@@ -51,13 +51,15 @@ struct replica {
     struct uid_range uids;
     pid_t init_pid; /* 0: none */
     uint64_t init_start_ticks;
-    int pidfd;             /* -1: none, or known to be over */
-    int control_fd;        /* to its minga-init */
-    int oom_fd;            /* readable after an out-of-memory (cgroup v1) */
-    uint64_t oom_until_ms; /* the counts of its group are looked at again until then */
-    struct disk disk;      /* no mount_fd when it is adopted; loop_number -1: none yet */
-    struct launch launch;  /* STARTING: until the first process is set up */
-    uint64_t started_ms;   /* 0: not yet */
+    int pidfd;               /* -1: none, or known to be over */
+    int control_fd;          /* to its minga-init */
+    int oom_fd;              /* readable after an out-of-memory (cgroup v1) */
+    uint64_t oom_until_ms;   /* the counts of its group are looked at again until then */
+    struct disk disk;        /* no mount_fd when it is adopted; loop_number -1: none yet */
+    uint64_t io_read_before; /* of the disk's device, by those who had it earlier */
+    uint64_t io_written_before;
+    struct launch launch; /* STARTING: until the first process is set up */
+    uint64_t started_ms;  /* 0: not yet */
     uint64_t lease_until_ms;
     uint64_t deadline_ms; /* STARTING, STOPPING: then it is killed; ENDING: when it began */
     bool warned;          /* ENDING: that it hangs */

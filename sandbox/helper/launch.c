@@ -138,6 +138,7 @@ static int make_sockets(struct launch *launch, struct err *err)
     return 0;
 }
 
+/* It has a disk. */
 static int begin_root(struct helper *helper, struct replica *replica, struct err *err)
 {
     const struct rootfs_plan root = {
@@ -152,6 +153,8 @@ static int begin_root(struct helper *helper, struct replica *replica, struct err
         .egress = replica->spec.egress,
     };
 
+    (void)disk_activity(replica->disk.loop_number, &replica->io_read_before,
+                        &replica->io_written_before);
     return maker_begin_root(&root, &replica->launch.maker, err);
 }
 

@@ -26,6 +26,7 @@ void inspect_lease(const struct overlay *overlay, uint64_t now_ms, struct inspec
         return;
     }
     lease_out->lease_ms = left_ms(ring->lease_ms, now_ms);
+    lease_out->keeper = ring->acked_by;
     lease_out->has_before = ring->predecessor_count > 0;
     lease_out->before = ring->predecessors[0].node;
     lease_out->grant_ms = left_ms(extend_ms != 0 ? extend_ms : ring->granted_ms, now_ms);

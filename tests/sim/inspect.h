@@ -10,7 +10,8 @@
 bool inspect_in_ring(const struct overlay *overlay);
 /* What it may answer for, and for how long; and whose arc comes before its own. In ms from now. */
 struct inspect_lease {
-    uint64_t lease_ms; /* 0: none, or that of a node alone */
+    uint64_t lease_ms;     /* 0: none, or that of a node alone */
+    struct node_id keeper; /* who has granted it */
     bool has_before;
     struct node_id before;
     uint64_t grant_ms; /* it takes nothing over from that one sooner */

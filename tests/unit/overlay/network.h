@@ -214,9 +214,9 @@ HELPER void fill_contact(struct overlay_peer *peer, uint32_t contact)
     strcpy(peer->addresses[0], net.nodes[contact].config.description.addresses[0]);
 }
 
-/* Joins through one contact; the outcome lands in done[token]. */
-HELPER void join_node(uint32_t index, uint32_t contact, const struct test_invitation *invitation,
-                      uint64_t token)
+/* Joins through these contacts; the outcome lands in done[token]. */
+HELPER void join_through(uint32_t index, const uint32_t *contacts, uint32_t contact_count,
+                         const struct test_invitation *invitation, uint64_t token)
 {
     struct node *node = &net.nodes[index];
     struct overlay_join join;
@@ -230,10 +230,18 @@ HELPER void join_node(uint32_t index, uint32_t contact, const struct test_invita
     join.request = (struct bytes){request, length};
     join.owner_signature = keys_sign(&owner, PURPOSE_ADMISSION, join.request);
     join.invitation_signature = keys_sign(&invitation->key, PURPOSE_ADMISSION, join.request);
-    join.contact_count = 1;
-    fill_contact(&join.contacts[0], contact);
+    join.contact_count = contact_count;
+    for (uint32_t i = 0; i < contact_count; i++) {
+        fill_contact(&join.contacts[i], contacts[i]);
+    }
     overlay_join(node->overlay, &now, token, &join, &node->effects);
     perform(index);
+}
+
+HELPER void join_node(uint32_t index, uint32_t contact, const struct test_invitation *invitation,
+                      uint64_t token)
+{
+    join_through(index, &contact, 1, invitation, token);
 }
 
 /* A community of `count` nodes, all joined through node 0. */

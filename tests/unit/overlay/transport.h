@@ -5,6 +5,7 @@
  * up, break, and carry messages in order. Everything static: each test is one program.
  */
 #include "dials.h"
+#include "spoken.h"
 
 HELPER bool is_lost(void)
 {
@@ -22,7 +23,7 @@ HELPER void carry(uint32_t from, uint32_t to, const struct overlay_effect *effec
     event = new_event(to, OVERLAY_RECEIVED, 1);
     event->from = from;
     event->carried = true;
-    event->event.message = copy_bytes(effect->message);
+    event->event.message = say(from, effect->message);
     event->event.source.inbound = inbound;
     host_of(from, event->event.source.host);
     if (inbound) {
@@ -45,15 +46,6 @@ HELPER void carry(uint32_t from, uint32_t to, const struct overlay_effect *effec
         }
     }
     push_event(event);
-}
-
-HELPER void count_kind(const struct overlay_effect *effect)
-{
-    minga_Message message = minga_Message_init_zero;
-
-    cr_assert_eq(message_decode(effect->message, &message), 0);
-    cr_assert_lt(message.which_kind, KINDS_MAX);
-    net.sent_count[message.which_kind] += !message.reply;
 }
 
 HELPER void do_send(uint32_t from, const struct overlay_effect *effect)

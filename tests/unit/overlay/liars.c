@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Members of a large community that claim every key, and refuse every newcomer. */
+#include "network.h"
+#include "overlay/state.h"
+
+enum { PLACES = 22, COUNT = 22, LIAR_EVERY = 5, LOOKUPS = 40 };
+
+static bool is_liar(uint32_t node)
+{
+    return node % LIAR_EVERY == LIAR_EVERY - 1 && node < COUNT;
+}
+
+static void name_liars(minga_SeekReply *reply)
+{
+    reply->contacts_count = 0;
+    for (uint32_t i = 0; i < COUNT; i++) {
+        if (is_liar(i)) {
+            minga_Contact *contact = &reply->contacts[reply->contacts_count++];
+
+            *contact = (minga_Contact)minga_Contact_init_zero;
+            memcpy(contact->node_key, net.nodes[i].key.bytes, PUBLIC_KEY_BYTES);
+            contact->addresses_count = 1;
+            strcpy(contact->addresses[0], net.nodes[i].config.description.addresses[0]);
+        }
+    }
+}
+
+/* Its arc is the whole ring; it has forgotten everyone but its friends. */
+static void lie(uint32_t from, minga_Message *message)
+{
+    struct ring_key position = keys_position(&net.nodes[from].key, 0);
+
+    if (!is_liar(from)) {
+        return;
+    }
+    if (message->which_kind == minga_Message_seek_reply_tag) {
+        message->kind.seek_reply.owns = true;
+        message->kind.seek_reply.waiting = false;
+        message->kind.seek_reply.has_arc = true;
+        memcpy(message->kind.seek_reply.from, position.id.bytes, ID_BYTES);
+        name_liars(&message->kind.seek_reply);
+    } else if (message->which_kind == minga_Message_lookup_reply_tag) {
+        minga_LookupReply *reply = &message->kind.lookup_reply;
+
+        memcpy(reply->path[0], net.nodes[from].id.id.bytes, ID_BYTES);
+        reply->path_count = 1;
+    } else if (message->which_kind == minga_Message_join_reply_tag) {
+        message->kind.join_reply = (minga_JoinReply)minga_JoinReply_init_zero;
+        strcpy(message->kind.join_reply.reason, "the invitation was revoked");
+    }
+}
+
+static void make_large(void)
+{
+    struct test_invitation invitation;
+
+    make_community();
+    invitation = make_invitation(0, net.wall_unix_s + 1000000, 0);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        net.nodes[add_node()].config.full_members_max = 6;
+        start_node(i);
+        net.nodes[i].overlay->members_max = PLACES;
+    }
+    found_community(0);
+    for (uint32_t i = 1; i < COUNT; i++) {
+        join_node(i, i - 1, &invitation, 1);
+        run_for(1500);
+        cr_assert_eq(net.nodes[i].done[1].outcome, OVERLAY_OK, "node %u: %s", i,
+                     net.nodes[i].done[1].reason);
+        memset(&net.nodes[i].done[1], 0, sizeof(net.nodes[i].done[1]));
+    }
+    run_for(20000);
+    net.lie = lie;
+}
+
+/* What the upkeep of fingers, which believes everyone, may have taken in. */
+static void mislead(uint32_t who)
+{
+    struct overlay *overlay = net.nodes[who].overlay;
+
+    fingers_init(&overlay->fingers, &overlay->place);
+    locations_init(&overlay->locations);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        struct ring_node liar = {net.nodes[i].id, keys_position(&net.nodes[i].key, 0)};
+
+        if (is_liar(i)) {
+            locations_learn(&overlay->locations, &liar, &liar.position);
+        }
+    }
+}
+
+static uint32_t owner_of(const struct ring_key *key)
+{
+    for (uint32_t i = 0; i < net.node_count; i++) {
+        if (overlay_responsible(net.nodes[i].overlay, key, net.now_ms)) {
+            return i;
+        }
+    }
+    cr_assert_fail("nobody answers for a key");
+    return 0;
+}
+
+/* Somebody honest answers for the key, but the tables of `who` lead to a liar. */
+static bool is_ambushed(uint32_t who, const struct ring_key *key)
+{
+    struct overlay *overlay = net.nodes[who].overlay;
+    struct node_id next;
+
+    mislead(who);
+    return !search_is_known(overlay, key) && !is_liar(owner_of(key)) &&
+           overlay->routing->next_hop(&overlay->router, key, &next) &&
+           is_liar((uint32_t)find_node(&next));
+}
+
+static void far_key(uint32_t who, uint32_t *number, struct ring_key *key_out)
+{
+    do {
+        cr_assert_lt(*number, 20000);
+        seed_of("far", (*number)++, key_out->id.bytes);
+    } while (!is_ambushed(who, key_out));
+}
+
+Test(liars, more_look_ups_than_there_is_room_for_wait_and_are_right, .timeout = 100)
+{
+    struct ring_key keys[LOOKUPS];
+    uint32_t number = 0;
+
+    static_assert(LOOKUPS > 2 * SEEKS_MAX, "most have to wait");
+    make_large();
+    for (uint32_t i = 0; i < LOOKUPS; i++) {
+        struct overlay_event now = now_event();
+
+        far_key(0, &number, &keys[i]);
+        overlay_lookup(net.nodes[0].overlay, &now, 10 + i, &keys[i], &net.nodes[0].effects);
+        perform(0);
+    }
+    run_for(ROUTE_MS + 2000);
+    for (uint32_t i = 0; i < LOOKUPS; i++) {
+        const struct done *done = &net.nodes[0].done[10 + i];
+
+        cr_assert(done->ended);
+        cr_assert_eq(done->outcome, OVERLAY_OK, "%u: %s", i, done->reason);
+        cr_assert_eq(find_node(&done->lookup.responsible), (int)owner_of(&keys[i]), "%u", i);
+    }
+    end_network();
+}
+
+Test(liars, a_question_for_a_key_reaches_who_answers_for_it_and_no_liar, .timeout = 100)
+{
+    uint32_t number = 1000;
+
+    make_large();
+    for (uint32_t i = 0; i < LOOKUPS / 2; i++) {
+        struct overlay_event now = now_event();
+        struct ring_key key;
+        uint32_t owner;
+        uint32_t before;
+
+        far_key(1, &number, &key);
+        owner = owner_of(&key);
+        before = net.nodes[owner].delivered_count;
+        overlay_route(net.nodes[1].overlay, &now, &key,
+                      (struct overlay_question){100 + i, bytes_of_text("there?")},
+                      &net.nodes[1].effects);
+        perform(1);
+        run_for(ROUTE_MS + 100);
+        cr_assert_eq(net.nodes[1].done[100 + i].outcome, OVERLAY_OK, "%s",
+                     net.nodes[1].done[100 + i].reason);
+        cr_assert_eq(net.nodes[owner].delivered_count, before + 1);
+    }
+    end_network();
+}
+
+/* One use is counted by the member responsible for the invitation's point, which must be found. */
+static struct test_invitation counted_by_honest(uint32_t contact, uint32_t *number)
+{
+    for (;;) {
+        cr_assert_lt(*number, 2000);
+
+        struct test_invitation invitation = make_invitation(++*number, net.wall_unix_s + 9999, 1);
+        struct public_key key = keys_public(&invitation.key);
+        struct ring_key point = {membership_invitation_id(&key)};
+
+        if (is_ambushed(contact, &point)) {
+            return invitation;
+        }
+    }
+}
+
+Test(liars, a_newcomer_is_let_in_past_liars_and_once, .timeout = 100)
+{
+    static const uint32_t contacts[] = {LIAR_EVERY - 1, 1};
+    struct test_invitation invitation;
+    uint32_t number = 100;
+
+    make_large();
+    invitation = counted_by_honest(1, &number);
+    cr_assert(is_liar(contacts[0]) && !is_liar(contacts[1]));
+    start_node(add_node());
+    join_through(COUNT, contacts, 2, &invitation, 1);
+    run_for(8000);
+    cr_assert_eq(net.nodes[COUNT].done[1].outcome, OVERLAY_OK, "%s",
+                 net.nodes[COUNT].done[1].reason);
+    start_node(add_node());
+    join_node(COUNT + 1, 1, &invitation, 1);
+    run_for(8000);
+    cr_assert_eq(net.nodes[COUNT + 1].done[1].outcome, OVERLAY_REFUSED);
+    cr_assert_str_eq(net.nodes[COUNT + 1].done[1].reason,
+                     "the invitation has been used up (1 of 1)");
+    end_network();
+}
+
+/* It answers the comparison with something else, once the newcomer is admitted. */
+static void talk_nonsense(uint32_t from, minga_Message *message)
+{
+    if (from == 1 && message->which_kind == minga_Message_summary_reply_tag) {
+        message->which_kind = minga_Message_pong_tag;
+        message->kind.pong = (minga_Pong)minga_Pong_init_zero;
+    }
+}
+
+Test(liars, a_contact_that_talks_nonsense_does_not_keep_a_newcomer_waiting_for_ever)
+{
+    static const uint32_t contacts[] = {1, 2};
+    struct test_invitation invitation;
+
+    make_members(3);
+    invitation = make_invitation(7, net.wall_unix_s + 9999, 0);
+    net.lie = talk_nonsense;
+    start_node(add_node());
+    join_through(3, contacts, 2, &invitation, 1);
+    run_for(8000);
+    cr_assert(net.nodes[3].done[1].ended);
+    cr_assert_eq(net.nodes[3].done[1].outcome, OVERLAY_OK, "%s", net.nodes[3].done[1].reason);
+    end_network();
+}
