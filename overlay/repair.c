@@ -21,6 +21,20 @@ void repair_begin(struct overlay *overlay)
     repair->round_ms = overlay->now_ms + random_below(&overlay->random, REPAIR_ROUND_MS);
     bucket_init(&repair->upload, overlay->upload_bytes_per_s,
                 overlay->upload_bytes_per_s * REPAIR_BURST_S, overlay->now_ms);
+    bucket_init(&repair->download, repair->download.bytes_per_s, repair->download.bytes_per_s,
+                overlay->now_ms);
+}
+
+void overlay_set_rates(struct overlay *overlay, const struct overlay_event *now,
+                       struct overlay_rates rates)
+{
+    CHECK(rates.upload_bytes_per_s < INT64_MAX / 1000 &&
+          rates.download_bytes_per_s < INT64_MAX / 1000);
+    overlay->upload_bytes_per_s = rates.upload_bytes_per_s;
+    bucket_limit(&overlay->repair.upload, rates.upload_bytes_per_s,
+                 rates.upload_bytes_per_s * REPAIR_BURST_S, now->now_ms);
+    bucket_limit(&overlay->repair.download, rates.download_bytes_per_s, rates.download_bytes_per_s,
+                 now->now_ms);
 }
 
 /* ------------------------------------------------------------------ with whom, and when */
