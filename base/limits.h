@@ -30,6 +30,10 @@ enum {
     LABEL_CHARS_MAX = 31,
     ZONE_CHARS_MAX = 31,
     POSITIONS_MAX = 16,     /* of one node on the ring */
+    RELAYED_PORTS_MAX = 16, /* of the replicas of one leaf */
+    RELAY_PORTS_MAX = 256,  /* of one relay, for all that it passes on */
+    RELAY_SECRET_BYTES = 32,
+    HOST_CHARS_MAX = 45,    /* a numeric address, without brackets */
     TOKEN_MEMBERS_MAX = 8,  /* addresses in an invitation's token */
     REASON_CHARS_MAX = 127, /* a sentence for people that travels */
     CLOCK_SKEW_S_MAX = 300, /* between two members' wall clocks */

@@ -92,7 +92,7 @@ static void pin_all(const struct overlay *overlay, struct pins *pins)
 
 static bool is_lost(const struct member *member)
 {
-    return !membership_in_ring(member) && member->view.state != MEMBER_EXPELLED;
+    return !membership_is_up(member) && member->view.state != MEMBER_EXPELLED;
 }
 
 /* When it was last of use; the class stands above. */
@@ -203,7 +203,7 @@ bool book_is_told(const struct overlay *overlay, int index)
     const struct member *member = &overlay->membership.list[index];
     uint64_t used_ms = member->heard_ms > member->sent_ms ? member->heard_ms : member->sent_ms;
 
-    if (index == overlay->self_index || !membership_in_ring(member)) {
+    if (index == overlay->self_index || !membership_is_up(member)) {
         return false;
     }
     return !overlay->large || book_is_neighbour(overlay, &member->view.node) ||

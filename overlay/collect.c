@@ -22,7 +22,7 @@ static bool is_among_many(const struct overlay *overlay)
         const struct member *member = &overlay->membership.list[i];
 
         count += member->view.state != MEMBER_EXPELLED ? 1 : 0;
-        up_count += membership_in_ring(member) ? 1 : 0;
+        up_count += membership_is_up(member) ? 1 : 0;
     }
     return 2 * up_count >= count;
 }

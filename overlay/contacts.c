@@ -357,5 +357,5 @@ bool peer_is_reachable(const struct overlay *overlay, const struct node_id *node
     int index = membership_find(&overlay->membership, node);
 
     return index == MEMBER_NONE ? contact_look(overlay, node) != NULL
-                                : membership_in_ring(&overlay->membership.list[index]);
+                                : membership_is_up(&overlay->membership.list[index]);
 }

@@ -34,7 +34,7 @@ static void dial_next(struct overlay *overlay)
     int index = nth_nearest(overlay, overlay->dial_count++);
     const struct member *member = &overlay->membership.list[index];
 
-    if (index != overlay->self_index && !membership_in_ring(member) &&
+    if (index != overlay->self_index && !membership_is_up(member) &&
         member->view.state != MEMBER_EXPELLED) {
         peer_greet(overlay, &member->view.node);
     }

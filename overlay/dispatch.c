@@ -26,6 +26,9 @@ static const struct message_row message_rows[] = {
     {minga_Message_hello_tag, DOOR_STRANGER, peer_on_hello},
     {minga_Message_join_tag, DOOR_STRANGER, joining_on_join},
     {minga_Message_vouchers_tag, DOOR_STRANGER, chain_on_vouchers},
+    {minga_Message_dialled_tag, DOOR_STRANGER, reach_on_dialled},
+    {minga_Message_dial_back_tag, DOOR_MEMBER, reach_on_dial_back},
+    {minga_Message_relay_tag, DOOR_MEMBER, relaying_on_relay},
     {minga_Message_vouchers_ask_tag, DOOR_MEMBER, chain_on_ask},
     {minga_Message_who_tag, DOOR_MEMBER, contacts_on_who},
     {minga_Message_welcome_tag, DOOR_MEMBER, peer_on_welcome},
@@ -91,6 +94,8 @@ static const struct request_row request_rows[] = {
     [REQUEST_SEEK] = {seeks_on_reply, seeks_on_timeout},
     [REQUEST_COMPARE] = {compare_on_reply, compare_on_timeout},
     [REQUEST_BROADCAST] = {ignore_reply, tell_on_timeout},
+    [REQUEST_DIAL_BACK] = {reach_on_reply, reach_on_timeout},
+    [REQUEST_RELAY] = {leaf_on_reply, leaf_on_timeout},
 };
 
 /* What is busy for long is not asked ten times a second. */

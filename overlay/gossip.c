@@ -43,21 +43,34 @@ static void tell_state(struct overlay *overlay, struct member *member, enum memb
     }
 }
 
+/* A leaf has no place on the ring: who becomes one has given its arc up before it says so. */
+static void take_place(struct overlay *overlay, int index)
+{
+    struct member *member = &overlay->membership.list[index];
+    bool in_ring = membership_in_ring(member);
+    bool was_placed = member->is_placed;
+
+    member->is_placed = in_ring;
+    if (index == overlay->self_index) {
+        joining_place(overlay, in_ring);
+    } else if (in_ring && !was_placed) {
+        place_known(overlay, index);
+    } else if (!in_ring && was_placed) {
+        far_lost(overlay, index);
+        place_lost(overlay, index);
+        settled_drop(overlay, &member->view.node);
+    }
+}
+
 static void on_gone(struct overlay *overlay, int index)
 {
     struct member *member = &overlay->membership.list[index];
 
     if (index == overlay->self_index) {
-        struct ring_event leave = {.kind = RING_LEAVE};
-
-        place_event(overlay, &leave); /* expelled, or gone on purpose */
         return;
     }
-    far_lost(overlay, index);
-    place_lost(overlay, index);
     dispatch_gone(overlay, &member->view.node);
     member->has_caller = false;
-    settled_drop(overlay, &member->view.node);
     if (member->linked) {
         peer_hang_up(overlay, &member->view.node);
     }
@@ -70,15 +83,17 @@ void gossip_refresh(struct overlay *overlay, int index)
 {
     struct member *member = &overlay->membership.list[index];
     enum member_state state = membership_state(&overlay->membership, index);
-    bool was_in_ring = membership_in_ring(member);
+    bool was_up = membership_is_up(member);
+    bool is_other = state != member->view.state;
 
-    if (state == member->view.state) {
+    if (is_other) {
+        tell_state(overlay, member, state);
+    }
+    if (!is_other && membership_in_ring(member) == member->is_placed) {
         return;
     }
-    tell_state(overlay, member, state);
-    if (membership_in_ring(member) && !was_in_ring) {
-        place_known(overlay, index);
-    } else if (!membership_in_ring(member) && was_in_ring) {
+    take_place(overlay, index);
+    if (was_up && !membership_is_up(member)) {
         on_gone(overlay, index);
     }
     watch_neighbours(overlay);

@@ -15,7 +15,7 @@ uint64_t habits_now_s(const struct overlay *overlay)
 static bool sees_anybody(const struct overlay *overlay)
 {
     for (uint32_t i = 0; i < overlay->membership.count; i++) {
-        if ((int)i != overlay->self_index && membership_in_ring(&overlay->membership.list[i])) {
+        if ((int)i != overlay->self_index && membership_is_up(&overlay->membership.list[i])) {
             return true;
         }
     }
@@ -62,6 +62,9 @@ void habits_tick(struct overlay *overlay)
     }
     repair->habits_ms = overlay->now_ms + HABITS_MS;
     if (was_asleep || !sees_anybody(overlay)) {
+        for (uint32_t i = 0; i < overlay->membership.count; i++) {
+            habit_skip(&repair->habits[i], habits_now_s(overlay));
+        }
         return;
     }
     for (uint32_t i = 0; i < overlay->membership.count; i++) {

@@ -16,21 +16,31 @@ static enum home_life life_of(const struct overlay *overlay, int index)
     if (index == overlay->self_index) {
         return overlay->ring.phase == RING_IN ? HOME_UP : HOME_AWAY;
     }
-    if (membership_in_ring(member) || overlay->now_ms - since_ms < REPAIR_RESTART_MS) {
-        return HOME_UP; /* a restart moves nothing */
+    if (membership_in_ring(member)) {
+        return HOME_UP;
     }
-    return habit_is_gone(&overlay->repair.habits[index], habits_now_s(overlay)) ? HOME_IS_GONE
-                                                                                : HOME_AWAY;
+    return homes_life(overlay->now_ms - since_ms,
+                      habit_is_gone(&overlay->repair.habits[index], habits_now_s(overlay)));
 }
 
+static bool is_steady(const struct overlay *overlay, int index)
+{
+    return index == overlay->self_index ||
+           habit_is_steady(&overlay->repair.habits[index], habits_now_s(overlay));
+}
+
+/* A leaf is no home; one that could be dialled before (a laptop in another network) is waited for,
+ * as if it were away. */
 static bool may_store(const struct overlay *overlay, int index)
 {
     const struct member *member = &overlay->membership.list[index];
+    const struct habit *habit = &overlay->repair.habits[index];
 
     if (index == overlay->self_index) {
-        return overlay->record.stores;
+        return overlay->record.stores && !membership_is_leaf(member);
     }
-    return member->view.record.stores && member->view.state != MEMBER_EXPELLED;
+    return member->view.record.stores && member->view.state != MEMBER_EXPELLED &&
+           (!membership_is_leaf(member) || (habit->away_s != 0 && habit->known_s < habit->away_s));
 }
 
 static uint32_t homes_of_part(const struct overlay *overlay, const struct ring_key *key,
@@ -61,7 +71,8 @@ uint32_t chunk_homes(const struct overlay *overlay, const struct ring_key *key,
         int index = membership->by_position[(first + i) % membership->count];
         uint32_t place = walk.counted;
 
-        if (!may_store(overlay, index) || !homes_take(&walk, life_of(overlay, index))) {
+        if (!may_store(overlay, index) ||
+            !homes_take(&walk, life_of(overlay, index), is_steady(overlay, index))) {
             continue;
         }
         homes_out[place] = (struct chunk_home){membership->list[index].view.node, index,

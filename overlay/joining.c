@@ -523,10 +523,19 @@ static bool is_alone(const struct overlay *overlay)
     return true;
 }
 
+void joining_place(struct overlay *overlay, bool in_ring)
+{
+    struct ring_event event = {.kind = in_ring ? RING_BEGIN : RING_LEAVE};
+
+    if (in_ring != (overlay->ring.phase == RING_OUT) || (in_ring && !overlay->may_begin)) {
+        return;
+    }
+    event.alone = is_alone(overlay);
+    place_event(overlay, &event);
+}
+
 void joining_begin(struct overlay *overlay)
 {
-    struct ring_event begin = {.kind = RING_BEGIN};
-
     overlay->phase = PHASE_MEMBER;
     overlay->started_ms = overlay->now_ms;
     overlay->heard_ms = overlay->now_ms;
@@ -537,10 +546,8 @@ void joining_begin(struct overlay *overlay)
     for (uint32_t i = 0; i < overlay->membership.count; i++) {
         gossip_refresh(overlay, (int)i);
     }
-    if (overlay->membership.list[overlay->self_index].view.state != MEMBER_EXPELLED) {
-        begin.alone = is_alone(overlay);
-        place_event(overlay, &begin);
-    }
+    overlay->may_begin = true;
+    joining_place(overlay, membership_in_ring(&overlay->membership.list[overlay->self_index]));
     dials_begin(overlay);
     overlay->sync_ms = overlay->now_ms + SYNC_MS;
     overlay->redial_ms = overlay->now_ms + REDIAL_MS;
@@ -563,6 +570,10 @@ int overlay_create(struct overlay *overlay, const struct overlay_event *now, str
         give_up(overlay, OVERLAY_FAILED, "");
         r = -EBADMSG;
     } else {
+        /* Nobody is there to tell whether it can be dialled. */
+        if (overlay->record.reachable == minga_Reachable_REACHABLE_NONE) {
+            overlay->record.reachable = minga_Reachable_REACHABLE_UNKNOWN;
+        }
         joining_begin(overlay);
         keep_membership(overlay, 0);
     }

@@ -218,7 +218,7 @@ void membership_digest_arc(const struct membership *membership, const struct rin
         const struct member *member = &membership->list[i];
         struct id item;
 
-        if (membership_in_ring(member) && id_in_arc(&member->position.id, &from->id, &to->id)) {
+        if (membership_is_up(member) && id_in_arc(&member->position.id, &from->id, &to->id)) {
             item = item_of(&member->view.node);
             digest_toggle(admissions_out, &item);
             digest_toggle(nodes_out, &member->node_hash);
@@ -365,9 +365,20 @@ enum member_state membership_state(const struct membership *membership, int inde
     return member->view.state == MEMBER_SUSPECT ? MEMBER_SUSPECT : MEMBER_UP;
 }
 
-bool membership_in_ring(const struct member *member)
+bool membership_is_up(const struct member *member)
 {
     return member->view.state == MEMBER_UP || member->view.state == MEMBER_SUSPECT;
+}
+
+bool membership_is_leaf(const struct member *member)
+{
+    return member->view.record.reachable == minga_Reachable_REACHABLE_RELAYED ||
+           member->view.record.reachable == minga_Reachable_REACHABLE_NONE;
+}
+
+bool membership_in_ring(const struct member *member)
+{
+    return membership_is_up(member) && !membership_is_leaf(member);
 }
 
 /* Parts of the membership differ, as they should: bans only, and the last bit says so. */

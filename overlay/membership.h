@@ -34,6 +34,7 @@ struct member {
     uint64_t incarnation;  /* highest known */
     enum member_life life; /* at `incarnation` */
     bool is_void;          /* admitted beyond the invitation's use limit */
+    bool is_placed;        /* the ring has been told of it */
     struct id node_hash;   /* what this member adds to the digest of nodes */
     /* What was passed on of it, in a large community: each once. */
     uint64_t passed_sequence;
@@ -136,7 +137,11 @@ uint32_t membership_uses(const struct membership *membership, const struct publi
 /* What the state should be from bans, record and deaths; SUSPECT is the detector's and kept. */
 enum member_state membership_state(const struct membership *membership, int index);
 
-/* Is the member part of the ring as far as this node knows? */
+/* Is it up, or at least not known to be down? */
+bool membership_is_up(const struct member *member);
+/* Does it say that nobody can dial it? Then it has no place on the ring. */
+bool membership_is_leaf(const struct member *member);
+/* Is the member part of the ring as far as this node knows: up, and no leaf? */
 bool membership_in_ring(const struct member *member);
 
 /* Place in by_position of the first member at or after `key`; count > 0. */

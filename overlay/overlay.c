@@ -38,6 +38,7 @@ struct overlay *overlay_new(const struct overlay_config *config)
     overlay->members_max = table_size(overlay->full_members_max);
     overlay->chunks.bytes_max = config->storage_bytes_max;
     overlay->upload_bytes_per_s = config->upload_bytes_per_s;
+    overlay->repair.download.bytes_per_s = config->download_bytes_per_s;
     overlay->routing = &router_full;
     overlay->router = (struct router){
         .membership = &overlay->membership, .ring = &overlay->ring, .self = MEMBER_NONE};
@@ -47,6 +48,7 @@ struct overlay *overlay_new(const struct overlay_config *config)
     overlay->last_token = overlay->requests.last_id;
     ring_init(&overlay->ring, &overlay->place, 0);
     far_init(overlay);
+    reach_init(overlay, config);
     return overlay;
 }
 
@@ -99,6 +101,9 @@ static uint64_t next_wake(const struct overlay *overlay)
         sooner(&wake_ms, sync_wake(overlay));
         sooner(&wake_ms, repair_wake(overlay));
         sooner(&wake_ms, collect_wake(overlay));
+        sooner(&wake_ms, reach_wake(overlay));
+        sooner(&wake_ms, leaf_wake(overlay));
+        sooner(&wake_ms, relaying_wake(overlay));
         if (overlay->ring.phase != RING_OUT) {
             sooner(&wake_ms, place_wake(overlay));
         }
@@ -161,7 +166,8 @@ static void close_idle(struct overlay *overlay)
         const struct member *member = &overlay->membership.list[i];
 
         if (member->linked && overlay->now_ms - member->sent_ms > IDLE_LINK_MS &&
-            !watch_is_neighbour(overlay, &member->view.node)) {
+            !watch_is_neighbour(overlay, &member->view.node) &&
+            !leaf_is_relay(overlay, &member->view.node)) {
             peer_hang_up(overlay, &member->view.node);
         }
     }
@@ -195,6 +201,9 @@ static void housekeeping(struct overlay *overlay)
     collect_tick(overlay);
     dials_tick(overlay);
     describe(overlay);
+    reach_tick(overlay);
+    leaf_tick(overlay);
+    relaying_tick(overlay);
     redial(overlay);
     close_idle(overlay);
 }
@@ -208,6 +217,7 @@ void overlay_start(struct overlay *overlay, uint64_t now_ms, uint64_t wall_unix_
     load_finish(overlay);
     repair_begin(overlay);
     collect_begin(overlay);
+    reach_begin(overlay);
     if (overlay->community_bytes > 0 && overlay->self_index != MEMBER_NONE) {
         joining_begin(overlay);
     } else {
@@ -262,41 +272,26 @@ void overlay_step(struct overlay *overlay, const struct overlay_event *event,
     case OVERLAY_CHUNK_ABSENT:
         repair_lost(overlay, &event->chunk);
         break;
+    case OVERLAY_RELAY_UP:
+    case OVERLAY_RELAY_DOWN:
+        leaf_on_edge(overlay, &event->node, event->kind == OVERLAY_RELAY_UP);
+        break;
+    case OVERLAY_PORT_REFUSED:
+        relaying_port_refused(overlay, event->port);
+        break;
     }
     housekeeping(overlay);
     state_leave(overlay);
 }
 
-static bool same_addresses(const minga_NodeRecord *a, const minga_NodeRecord *b)
-{
-    if (a->addresses_count != b->addresses_count) {
-        return false;
-    }
-    for (size_t i = 0; i < a->addresses_count; i++) {
-        if (strcmp(a->addresses[i], b->addresses[i]) != 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
 void overlay_describe(struct overlay *overlay, const struct overlay_event *now,
                       const minga_NodeRecord *description, struct overlay_effects *effects)
 {
-    uint64_t sequence = overlay->record.sequence;
-    uint64_t incarnation = overlay->record.incarnation;
-    bool leaving = overlay->record.leaving;
-    /* How it was reached at other addresses says nothing about new ones. */
-    bool keep = description->reachable == minga_Reachable_REACHABLE_UNKNOWN &&
-                same_addresses(&overlay->record, description);
-    minga_Reachable reachable = keep ? overlay->record.reachable : description->reachable;
-
     state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
-    overlay->record = *description;
-    overlay->record.reachable = reachable;
-    overlay->record.sequence = sequence;
-    overlay->record.leaving = leaving;
-    gossip_describe(overlay, incarnation);
+    if (reach_describe(overlay, description)) {
+        gossip_describe(overlay, overlay->record.incarnation);
+    }
+    reach_tick(overlay);
     state_leave(overlay);
 }
 

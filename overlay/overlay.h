@@ -36,6 +36,9 @@ enum overlay_event_kind {
     OVERLAY_STORED,       /* a store effect is durable (or failed) */
     OVERLAY_CHUNK_STORED, /* a chunk is verified and durable (or wrong, or failed) */
     OVERLAY_CHUNK_ABSENT, /* a chunk that we thought to have is not there or is rotten */
+    OVERLAY_RELAY_UP,     /* a connection to a relay's door stands (`node`) */
+    OVERLAY_RELAY_DOWN,   /* none stands any more */
+    OVERLAY_PORT_REFUSED, /* a port that was to be passed on could not be opened */
 };
 
 /* Where a message came from. Inbound: our ROUTER; outbound: the reply side of our DEALER. */
@@ -44,6 +47,9 @@ struct overlay_source {
     uint64_t link;         /* inbound: the edge's number for the link */
     uint8_t curve_key[32]; /* inbound: the X25519 key that CURVE proved */
     struct node_id node;   /* outbound: whom we dialled (proved by CURVE as well) */
+    /* The other end's numeric address, as it is seen here; "": not known. Behind a relay of ours
+     * it is this host's own. */
+    char host[HOST_CHARS_MAX + 1];
 };
 
 enum overlay_chunk_outcome { OVERLAY_CHUNK_OK, OVERLAY_CHUNK_WRONG_HASH, OVERLAY_CHUNK_FAILED };
@@ -55,13 +61,14 @@ struct overlay_event {
     struct overlay_source source;       /* RECEIVED */
     struct bytes message;               /* RECEIVED */
     struct bytes data;                  /* RECEIVED: second frame, or empty */
-    struct node_id node;                /* LINK_UP, LINK_LOST */
+    struct node_id node;                /* LINK_UP, LINK_LOST, RELAY_UP, RELAY_DOWN */
     uint64_t token;                     /* STORED, CHUNK_STORED */
     bool failed;                        /* STORED */
     bool refused;                       /* LINK_LOST: no process listens at the address */
     struct chunk_id chunk;              /* CHUNK_STORED, CHUNK_ABSENT */
     uint64_t chunk_bytes;               /* CHUNK_STORED */
     enum overlay_chunk_outcome outcome; /* CHUNK_STORED */
+    uint16_t port;                      /* PORT_REFUSED */
 };
 
 /* ------------------------------------------------------------------ effects */
@@ -76,6 +83,9 @@ enum overlay_effect_kind {
     OVERLAY_DROP_CHUNK,  /* delete a chunk's file */
     OVERLAY_WAKE,        /* a TICK is wanted at wake_ms, or earlier; the last one counts */
     OVERLAY_TRACE,       /* a line for the trace (simulator) or the debug log */
+    OVERLAY_DIAL_BACK,   /* dial the peer on a link of its own, say the message, hang up */
+    OVERLAY_RELAY,       /* pass on to this leaf what `relay` says; no ports: no more */
+    OVERLAY_RELAYED,     /* let this relay pass on to us, the same */
     /* for the agent */
     OVERLAY_DELIVER, /* an agent's message, asked with overlay_ask or overlay_route */
     OVERLAY_MEMBER,  /* a member's state has changed */
@@ -116,6 +126,19 @@ struct overlay_peer {
     char addresses[ADDRESSES_MAX][ADDRESS_CHARS_MAX + 1];
 };
 
+/* What a relay passes on: who connects to a port of the relay's speaks with one of the leaf's. The
+ * bytes go over connections that the leaf has opened to the relay's door. */
+struct overlay_relay_port {
+    uint16_t at_relay;
+    uint16_t at_leaf; /* 0: where the overlay listens */
+};
+struct overlay_relay {
+    uint16_t door;
+    uint8_t secret[RELAY_SECRET_BYTES]; /* both ends prove that they know it */
+    uint32_t port_count;
+    struct overlay_relay_port ports[RELAYED_PORTS_MAX + 1]; /* the overlay's first */
+};
+
 /* How the agent answers a delivered message: overlay_answer(..., &ask, ...). */
 struct overlay_ask {
     struct node_id from; /* who asked; proved by the link only when `direct` */
@@ -147,21 +170,22 @@ struct overlay_lookup { /* result of overlay_lookup */
 
 struct overlay_effect {
     enum overlay_effect_kind kind;
-    struct overlay_peer peer; /* SEND; HANG_UP: only node */
-    uint64_t link;            /* REPLY */
-    struct bytes message;     /* SEND, REPLY; TRACE: text without NUL */
-    bool has_chunk;           /* SEND, REPLY: append this chunk's bytes as second frame */
-    struct chunk_id chunk;    /* SEND, REPLY, STORE_CHUNK, DROP_CHUNK */
-    struct bytes data;        /* STORE_CHUNK */
-    struct overlay_blob blob; /* STORE */
-    uint64_t token;           /* STORE, STORE_CHUNK: to hand back; DONE: the caller's */
-    uint64_t wake_ms;         /* WAKE */
-    struct overlay_ask ask;   /* DELIVER */
-    struct ring_key key;      /* DELIVER, routed: where to */
-    struct bytes payload;     /* DELIVER; DONE of ask and route: the answer */
-    struct node_id node;      /* MEMBER */
-    enum member_state state;  /* MEMBER */
-    struct ring_key arc_from; /* ARC: responsible for (from, to] */
+    struct overlay_peer peer;   /* SEND, DIAL_BACK; HANG_UP, RELAY: only node; RELAYED: no key */
+    struct overlay_relay relay; /* RELAY, RELAYED */
+    uint64_t link;              /* REPLY */
+    struct bytes message;       /* SEND, REPLY; TRACE: text without NUL */
+    bool has_chunk;             /* SEND, REPLY: append this chunk's bytes as second frame */
+    struct chunk_id chunk;      /* SEND, REPLY, STORE_CHUNK, DROP_CHUNK */
+    struct bytes data;          /* STORE_CHUNK */
+    struct overlay_blob blob;   /* STORE */
+    uint64_t token;             /* STORE, STORE_CHUNK: to hand back; DONE: the caller's */
+    uint64_t wake_ms;           /* WAKE */
+    struct overlay_ask ask;     /* DELIVER */
+    struct ring_key key;        /* DELIVER, routed: where to */
+    struct bytes payload;       /* DELIVER; DONE of ask and route: the answer */
+    struct node_id node;        /* MEMBER */
+    enum member_state state;    /* MEMBER */
+    struct ring_key arc_from;   /* ARC: responsible for (from, to] */
     struct ring_key arc_to;
     uint64_t arc_epoch;
     struct service_id service;         /* RECORD */
@@ -190,12 +214,28 @@ struct overlay_effects {
 
 struct overlay_config {
     struct secret_key node_key;
-    uint64_t seed;                /* of all protocol randomness */
-    minga_NodeRecord description; /* of this node; sequence and incarnation are filled in here */
-    uint64_t storage_bytes_max;   /* of chunks; refuse beyond */
-    uint64_t upload_bytes_per_s;  /* for the repair of chunks; 0: no limit */
-    uint32_t full_members_max;    /* beyond, only a part is kept; 0: FULL_MEMBERS_MAX */
+    uint64_t seed;                 /* of all protocol randomness */
+    minga_NodeRecord description;  /* of this node; sequence and incarnation are filled in here */
+    uint64_t storage_bytes_max;    /* of chunks; refuse beyond */
+    uint64_t upload_bytes_per_s;   /* for the repair of chunks; 0: no limit */
+    uint64_t download_bytes_per_s; /* of chunks; 0: no limit */
+    uint32_t full_members_max;     /* beyond, only a part is kept; 0: FULL_MEMBERS_MAX */
+    /* Finds out whether others can dial this node; else the description says so. */
+    bool finds_reach;
+    uint16_t relay_port_first; /* where it passes on, if description.relays */
+    uint16_t relay_port_count;
 };
+
+struct overlay_event; /* below */
+
+/* How much of the line chunks may take from now on; 0: no limit. What others send to be kept is
+ * paid by what this node asks for itself, later. */
+struct overlay_rates {
+    uint64_t upload_bytes_per_s;
+    uint64_t download_bytes_per_s;
+};
+void overlay_set_rates(struct overlay *overlay, const struct overlay_event *now,
+                       struct overlay_rates rates);
 
 /* Allocates everything that it will ever need. Returns NULL without memory. */
 struct overlay *overlay_new(const struct overlay_config *config);
@@ -242,6 +282,13 @@ int overlay_revoke(struct overlay *overlay, const struct overlay_event *now,
 /* Replaces what this node says about itself (labels, roles, addresses). */
 void overlay_describe(struct overlay *overlay, const struct overlay_event *now,
                       const minga_NodeRecord *description, struct overlay_effects *effects);
+
+/* The ports of this node (TCP) that others are to reach, all of them: where it is a leaf, relays
+ * pass them on. */
+void overlay_publish(struct overlay *overlay, const struct overlay_event *now,
+                     const uint16_t *ports, uint32_t count, struct overlay_effects *effects);
+/* Under which port of this node's first address others reach that port; 0: not at present. */
+uint16_t overlay_port_outside(const struct overlay *overlay, uint16_t port);
 
 struct overlay_question { /* an agent's message */
     uint64_t token;       /* not 0: an answer is awaited, DONE */

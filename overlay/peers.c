@@ -285,7 +285,10 @@ void peer_hang_up(struct overlay *overlay, const struct node_id *node)
         overlay->membership.list[index].linked = false;
         overlay->membership.list[index].is_up = false;
         overlay->membership.list[index].is_broken = false;
-        overlay->membership.list[index].has_caller = false;
+        /* What a leaf has dialled itself is the better way. */
+        overlay->membership.list[index].has_caller =
+            overlay->membership.list[index].has_caller &&
+            membership_is_leaf(&overlay->membership.list[index]);
     }
     effect = effect_add(overlay, OVERLAY_HANG_UP);
     if (effect != NULL) {
@@ -326,13 +329,15 @@ void peer_on_link_lost(struct overlay *overlay, const struct node_id *node, bool
         return;
     }
     member = &overlay->membership.list[index];
+    /* Who refuses in a leaf's name is its relay. */
+    refused = refused && !membership_is_leaf(member);
     member->greeted = false;
     member->is_up = false;
     member->is_broken = true;
-    member->has_caller = false;
+    member->has_caller = member->has_caller && membership_is_leaf(member);
     member->is_refused = refused;
     dispatch_link_lost(overlay, node, refused);
-    if (!membership_in_ring(member)) {
+    if (!membership_is_up(member)) {
         if (member->linked) {
             peer_hang_up(overlay, node); /* dialled again in its turn, not by the transport */
         }
@@ -471,7 +476,7 @@ static void note_dialled(struct overlay *overlay)
 {
     minga_NodeRecord *record = &overlay->record;
 
-    if (overlay->phase == PHASE_MEMBER && record->addresses_count > 0 &&
+    if (!overlay->reach.is_used && overlay->phase == PHASE_MEMBER && record->addresses_count > 0 &&
         record->reachable == minga_Reachable_REACHABLE_UNKNOWN) {
         record->reachable = minga_Reachable_REACHABLE_DIRECT;
         overlay->describe_ms = overlay->now_ms + DESCRIBE_MS;

@@ -193,6 +193,13 @@ static bool same_key(const struct record_key *a, const struct record_key *b)
     return id_equal(&a->service.id, &b->service.id) && a->number == b->number;
 }
 
+/* Byte for byte what was verified before: most reads of a holder confirm what it has. */
+static bool is_known(const struct get *get, const minga_RecordReply *reply)
+{
+    return get->found && reply->record.size == get->best.length_bytes &&
+           memcmp(reply->record.bytes, get->best.bytes, get->best.length_bytes) == 0;
+}
+
 void record_get_on_reply(struct overlay *overlay, const struct request *request,
                          const struct arrival *arrival)
 {
@@ -210,6 +217,7 @@ void record_get_on_reply(struct overlay *overlay, const struct request *request,
         get->settled = message->kind.record_reply.settled;
     }
     if (message->which_kind == minga_Message_record_reply_tag &&
+        !is_known(get, &message->kind.record_reply) &&
         record_open((struct bytes){message->kind.record_reply.record.bytes,
                                    message->kind.record_reply.record.size},
                     &record) == 0 &&

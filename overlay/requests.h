@@ -40,6 +40,8 @@ enum request_kind {
     REQUEST_CHUNK_OFFERS,
     REQUEST_SEEK,
     REQUEST_COMPARE, /* of chunks */
+    REQUEST_DIAL_BACK,
+    REQUEST_RELAY,
     REQUEST_KINDS_COUNT,
 };
 

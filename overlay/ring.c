@@ -215,6 +215,9 @@ static void drop_arc(struct ring *ring)
     ring->lease_ms = 0;
     ring->has_arc = false;
     ring->has_newcomer = false;
+    ring->is_handed = false;
+    ring->lost_ms = 0;
+    ring->lapsed_ms = 0;
 }
 
 static void on_leave(struct ring *ring)

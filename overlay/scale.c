@@ -25,7 +25,7 @@ static uint32_t count_up(const struct membership *membership)
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < membership->count; i++) {
-        count += membership_in_ring(&membership->list[i]);
+        count += membership_is_up(&membership->list[i]);
     }
     return count;
 }

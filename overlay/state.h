@@ -17,6 +17,7 @@
 #include "overlay/lists.h"
 #include "overlay/membership.h"
 #include "overlay/message.h"
+#include "overlay/reach.h"
 #include "overlay/records.h"
 #include "overlay/repair.h"
 #include "overlay/requests.h"
@@ -301,6 +302,7 @@ struct overlay {
     struct overlay_effects *effects;
 
     bool started;
+    bool may_begin; /* on the ring, unless it is a leaf */
     enum community_phase phase;
     struct public_key community;
     char community_name[NAME_CHARS_MAX + 1];
@@ -338,6 +340,9 @@ struct overlay {
     struct random random;
     struct links links;
     struct requests requests;
+    struct reach reach;
+    struct leaf leaf;
+    struct relaying relaying;
     struct detector detector;
     struct ring ring;
     bool had_arc;

@@ -343,7 +343,7 @@ static void start_round(struct overlay *overlay)
             index = MEMBER_NONE; /* whoever has some will ask */
         }
     }
-    if (index != MEMBER_NONE && membership_in_ring(&overlay->membership.list[index])) {
+    if (index != MEMBER_NONE && membership_is_up(&overlay->membership.list[index])) {
         overlay->sync_next_ms = overlay->now_ms + SYNC_PAUSE_MS;
         start_at(overlay, &overlay->membership.list[index].view.node,
                  overlay->large ? minga_SyncSection_SYNC_EXPULSIONS
@@ -366,7 +366,7 @@ void sync_tick(struct overlay *overlay)
         return;
     }
     index = pick_wanted(overlay);
-    if (index != MEMBER_NONE && membership_in_ring(&overlay->membership.list[index])) {
+    if (index != MEMBER_NONE && membership_is_up(&overlay->membership.list[index])) {
         overlay->sync_next_ms = overlay->now_ms + SYNC_PAUSE_MS;
         sync_start(overlay, &overlay->membership.list[index].view.node);
     }

@@ -53,7 +53,7 @@ static uint32_t gather(const struct overlay *overlay, const struct ring_key *fro
         if (!broadcast_covers(&overlay->place.position, from, until, &member->position)) {
             break;
         }
-        if (membership_in_ring(member) &&
+        if (membership_is_up(member) &&
             (silent == NULL || !id_equal(&silent->id, &member->view.node.id))) {
             nodes_out[count++] = (struct broadcast_node){{member->view.node, member->position},
                                                          peer_is_linked(member)};
@@ -240,7 +240,7 @@ void tell_on_timeout(struct overlay *overlay, const struct request *request)
         others.kind.broadcast.hops--; /* they stand where the silent one stood */
         (void)spread(overlay, &others, &part.to.position, &until, &request->to, &part.until);
     }
-    if (request->token + 1 < TELLS_MAX && membership_in_ring(&overlay->membership.list[index])) {
+    if (request->token + 1 < TELLS_MAX && membership_is_up(&overlay->membership.list[index])) {
         tell(overlay, &part, &message, request->token + 1);
     }
 }

@@ -154,7 +154,7 @@ void overlay_ring(const struct overlay *overlay, struct overlay_ring_view *view_
     if (overlay->phase != PHASE_MEMBER) {
         return;
     }
-    view_out->position_count = 1;
+    view_out->position_count = reach_is_leaf(overlay) ? 0 : 1;
     view_out->positions[0] = ring->self.position;
     /* An arc that begins at its own end is the whole ring, and nobody comes before. */
     for (uint32_t i = 0; i < ring->predecessor_count; i++) {

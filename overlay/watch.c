@@ -126,7 +126,7 @@ static void declare_dead(struct overlay *overlay, int index, bool is_gone)
     struct member *member = &overlay->membership.list[index];
     minga_Item item = minga_Item_init_zero;
 
-    if (!membership_in_ring(member) ||
+    if (!membership_is_up(member) ||
         !membership_bury(&overlay->membership, index, member->incarnation)) {
         return;
     }
@@ -230,12 +230,22 @@ static uint32_t pace_of(const struct overlay *overlay, const struct node_id *nod
                : ring->pace;
 }
 
+/* Nobody stands next to a leaf: who answers for its id watches it, and it watches its relays. */
+static bool is_watched(const struct overlay *overlay, const struct member *member)
+{
+    if (!membership_is_up(member) || member->view.is_self) {
+        return false;
+    }
+    return membership_is_leaf(member) ? ring_has(&overlay->ring, &member->position)
+                                      : watch_is_neighbour(overlay, &member->view.node) ||
+                                            leaf_is_relay(overlay, &member->view.node);
+}
+
 void watch_neighbours(struct overlay *overlay)
 {
     for (uint32_t i = 0; i < overlay->membership.count; i++) {
         const struct member *member = &overlay->membership.list[i];
-        bool watch = (int)i != overlay->self_index && membership_in_ring(member) &&
-                     watch_is_neighbour(overlay, &member->view.node);
+        bool watch = is_watched(overlay, member);
 
         detector_watch(&overlay->detector, (int)i, watch, overlay->now_ms);
         if (watch) {
@@ -268,7 +278,9 @@ void watch_on_probe_via(struct overlay *overlay, const struct arrival *arrival)
     if (index == MEMBER_NONE || index == overlay->self_index) {
         return;
     }
-    if (!overlay->membership.list[index].is_up) {
+    if (!overlay->membership.list[index].is_up &&
+        !(membership_is_leaf(&overlay->membership.list[index]) &&
+          overlay->membership.list[index].has_caller)) {
         peer_hang_up(overlay, &node); /* a new link, at once: it may be refused */
     }
     message_init(&message, minga_Message_ping_tag);

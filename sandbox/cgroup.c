@@ -160,6 +160,13 @@ static int limit_parent(struct cgroups *cgroups, const struct sandbox_limits *co
     return r;
 }
 
+void cgroups_weigh(struct cgroups *cgroups, uint32_t weight_percent)
+{
+    if (cgroups->backend != NULL && weight_percent >= 1) {
+        cgroups->backend->weigh(cgroups, weight_percent);
+    }
+}
+
 int cgroups_limit_parent(struct cgroups *cgroups, const struct sandbox_limits *limits,
                          struct err *err)
 {
@@ -404,6 +411,25 @@ int cgroup_populated(struct cgroups *cgroups, const struct cgroup_name *name, st
             }
         }
     }
+    return 0;
+}
+
+int cgroup_count(struct cgroups *cgroups, const struct cgroup_name *name, enum cgroup_part part,
+                 uint64_t *count_out, struct err *err)
+{
+    char group[CGROUP_PATH_BYTES_MAX];
+    char text[CGROUP_TEXT_BYTES_MAX];
+    uint64_t count = 0;
+
+    path_of(cgroups, name, part_names[part], group);
+    int r = cgroup_get(cgroups->base_fds[0], group, "cgroup.procs", text);
+    if (r < 0) {
+        return cgroup_fail(err, r, group, "cgroup.procs");
+    }
+    for (const char *end = strchr(text, '\n'); end != NULL; end = strchr(end + 1, '\n')) {
+        count++;
+    }
+    *count_out = count;
     return 0;
 }
 

@@ -90,6 +90,11 @@ int cgroups_limit_parent(struct cgroups *cgroups, const struct sandbox_limits *l
                          struct err *err);
 int cgroup_limit(struct cgroups *cgroups, const struct cgroup_name *name,
                  const struct sandbox_limits *limits, struct err *err);
+/*
+ * When processor or disks are short, all replicas together weigh so much of what another group
+ * does: the machine's owner comes first. A courtesy: kernels that cannot do it are fine.
+ */
+void cgroups_weigh(struct cgroups *cgroups, uint32_t weight_percent);
 /* Removes the parent. Returns 0, also if there is none; -EBUSY while a replica's group is left. */
 int cgroups_remove_parent(struct cgroups *cgroups, struct err *err);
 /*
@@ -138,6 +143,9 @@ int cgroup_freeze(struct cgroups *cgroups, const struct cgroup_name *name, bool 
 int cgroup_kill(struct cgroups *cgroups, const struct cgroup_name *name, struct err *err);
 /* Returns 0 when no process is in it (or it is gone), CGROUP_POPULATED, or -errno. */
 int cgroup_populated(struct cgroups *cgroups, const struct cgroup_name *name, struct err *err);
+/* How many processes are in one part. A first page of them: more than some hundred is "many". */
+int cgroup_count(struct cgroups *cgroups, const struct cgroup_name *name, enum cgroup_part part,
+                 uint64_t *count_out, struct err *err);
 /* Read it before cgroup_remove: the numbers go with the group. */
 int cgroup_stats(struct cgroups *cgroups, const struct cgroup_name *name,
                  struct cgroup_stats *stats_out, struct err *err);

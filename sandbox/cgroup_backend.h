@@ -32,6 +32,7 @@ struct cgroup_backend {
     int (*prepare_replica)(struct cgroups *cgroups, const char *group, struct err *err);
     int (*set_limits)(struct cgroups *cgroups, const char *group,
                       const struct sandbox_limits *limits, struct err *err);
+    void (*weigh)(struct cgroups *cgroups, uint32_t weight_percent);
     int (*freeze)(struct cgroups *cgroups, const char *group, bool frozen, struct err *err);
     /* One round; says nothing about what is left. */
     int (*kill)(struct cgroups *cgroups, const char *group, struct err *err);

@@ -41,9 +41,18 @@ static int v1_prepare_parent(struct cgroups *cgroups, struct err *err)
     /* Before 5.11 a group's memory is counted in its parent only after this; later always. */
     (void)cgroup_put(cgroup_base(cgroups, CGROUP_MEMORY), cgroups->parent, "memory.use_hierarchy",
                      "1");
-    /* When the processor is busy the machine's owner comes first (others have 1024). */
-    (void)cgroup_put(cgroup_base(cgroups, CGROUP_CPU), cgroups->parent, "cpu.shares", "102");
     return 0;
+}
+
+static void v1_weigh(struct cgroups *cgroups, uint32_t weight_percent)
+{
+    enum { OTHERS = 1024, LEAST = 2 };
+    uint64_t shares = (uint64_t)OTHERS * weight_percent / 100;
+
+    if (cgroups->ability.cpu) {
+        (void)cgroup_put_number(cgroup_base(cgroups, CGROUP_CPU), cgroups->parent, "cpu.shares",
+                                shares < LEAST ? LEAST : shares);
+    }
 }
 
 static int v1_prepare_replica(struct cgroups *cgroups, const char *group, struct err *err)
@@ -265,6 +274,7 @@ const struct cgroup_backend cgroup_v1 = {
     .prepare_parent = v1_prepare_parent,
     .prepare_replica = v1_prepare_replica,
     .set_limits = v1_set_limits,
+    .weigh = v1_weigh,
     .freeze = v1_freeze,
     .kill = v1_kill,
     .stats = v1_stats,

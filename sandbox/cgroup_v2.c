@@ -73,12 +73,19 @@ static int v2_prepare_base(struct cgroups *cgroups, struct err *err)
 
 static int v2_prepare_parent(struct cgroups *cgroups, struct err *err)
 {
-    /* When disks or processor are busy the machine's owner comes first (others have 100). */
-    (void)cgroup_put(base_of(cgroups), cgroups->parent, "io.weight", "default 10");
-    if (cgroups->ability.cpu) {
-        (void)cgroup_put(base_of(cgroups), cgroups->parent, "cpu.weight", "10");
-    }
     return enable(cgroups, cgroups->parent, err);
+}
+
+/* Others have 100. */
+static void v2_weigh(struct cgroups *cgroups, uint32_t weight_percent)
+{
+    char text[32];
+
+    CHECK(snprintf(text, sizeof(text), "default %" PRIu32, weight_percent) > 0);
+    (void)cgroup_put(base_of(cgroups), cgroups->parent, "io.weight", text);
+    if (cgroups->ability.cpu) {
+        (void)cgroup_put_number(base_of(cgroups), cgroups->parent, "cpu.weight", weight_percent);
+    }
 }
 
 static int v2_prepare_replica(struct cgroups *cgroups, const char *group, struct err *err)
@@ -218,6 +225,7 @@ const struct cgroup_backend cgroup_v2 = {
     .prepare_parent = v2_prepare_parent,
     .prepare_replica = v2_prepare_replica,
     .set_limits = v2_set_limits,
+    .weigh = v2_weigh,
     .freeze = v2_freeze,
     .kill = v2_kill,
     .stats = v2_stats,

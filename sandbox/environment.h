@@ -65,6 +65,17 @@ struct sandbox_spec {
     char hostname[64];   /* inside: "wiki-1" */
 };
 
+/* Outgoing connections of a replica. The values travel. */
+enum sandbox_egress { SANDBOX_EGRESS_NONE, SANDBOX_EGRESS_UP, SANDBOX_EGRESS_LOST };
+
+struct sandbox_activity {      /* as last measured, beside what counts against its limits */
+    uint64_t connection_count; /* forwarded to its published ports at the moment */
+    uint64_t refused_count;    /* connections beyond connections_max, since it started */
+    uint64_t io_read_bytes;    /* of its own disk, since it started */
+    uint64_t io_written_bytes;
+    enum sandbox_egress egress; /* LOST: it was given, but its network stack has died */
+};
+
 enum sandbox_event_kind {
     SANDBOX_STARTED, /* the service's first process has been executed */
     SANDBOX_ENDED,   /* no process, cgroup, mount or image of it is left */
@@ -90,8 +101,7 @@ struct sandbox_event {
     int healthy;                       /* HEALTH: 0 or 1 */
     char reason[REASON_CHARS_MAX + 1]; /* ENDED: one line for people; may be "" */
     struct sandbox_limits used;        /* STATS, LISTED: cpu as permille since the last STATS */
-    uint64_t connection_count;         /* STATS, LISTED: forwarded at the moment, all ports */
-    uint64_t refused_count;            /* STATS, LISTED: connections beyond connections_max */
+    struct sandbox_activity activity;  /* STATS, LISTED */
     struct sandbox_limits limits;      /* LISTED: as started */
     struct tree_id tree;               /* LISTED */
     uint32_t port_count;               /* LISTED */

@@ -41,6 +41,7 @@ static const struct field fields[] = {
     {"trees", FIELD_TEXT, TEXT_FIELD(trees), false},
     {"connections", FIELD_U32, OFFSET(connections_max), 0, true},
     {"egress", FIELD_U32, OFFSET(egress), 0, true},
+    {"weight", FIELD_U32, OFFSET(weight_percent), 0, true},
 };
 
 /* "first-last", both whole numbers up to `number_max`. */
@@ -197,6 +198,9 @@ int host_limits_parse(struct bytes text, struct host_limits *limits_out, struct 
     if (r < 0) {
         return r;
     }
+    if (limits.weight_percent == 0) {
+        limits.weight_percent = 100;
+    }
     if (limits.connections_max == 0) {
         limits.connections_max = CONNECTIONS_PER_PORT_DEFAULT;
     }
@@ -257,6 +261,9 @@ int host_limits_check(const struct host_limits *limits, struct err *err)
     if (limits->connections_max > CONNECTIONS_PER_PORT_MAX) {
         return err_set(err, -EINVAL, "connections: more than %d", CONNECTIONS_PER_PORT_MAX);
     }
+    if (limits->weight_percent > 100) {
+        return err_set(err, -EINVAL, "weight: more than 100");
+    }
     if (limits->egress > 1) {
         return err_set(err, -EINVAL, "egress: neither 0 nor 1");
     }
@@ -280,6 +287,7 @@ static int print_limits(const struct host_limits *limits, char *text_out, size_t
         fprintf(file, "uids %u-%u\n", limits->uid_spans[i].first, limits->uid_spans[i].last);
     }
     fprintf(file, "connections %u\negress %u\n", limits->connections_max, limits->egress);
+    fprintf(file, "weight %u\n", limits->weight_percent);
     fprintf(file, "ports %u-%u\ncgroup %s\ntrees %s\n", limits->port_first, limits->port_last,
             limits->cgroup, limits->trees);
     return fflush(file) != 0 || ferror(file) != 0 ? -EFBIG : 0;

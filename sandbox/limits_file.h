@@ -6,8 +6,8 @@
  * `mingad --write-limits` makes the file from minga.yaml while it is root; the helper reads it
  * once. No request changes any of it, so a compromised mingad cannot take more than was given.
  * The form is one "name value" per line, in any order, each name once ("uids" up to UID_SPANS_MAX
- * times); an unknown or missing name is an error, but "connections"
- * and "egress" may be left out.
+ * times); an unknown or missing name is an error, but "connections",
+ * "egress" and "weight" may be left out.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -38,6 +38,8 @@ struct host_limits {
     uint16_t port_last;
     uint32_t connections_max; /* of each published port; 0: CONNECTIONS_PER_PORT_DEFAULT */
     uint32_t egress;          /* 1: replicas may reach the Internet; left out: 0 */
+    uint32_t weight_percent;  /* of all replicas, of what another group weighs when processor or
+                                 disks are short; left out: 100 */
     char cgroup[CGROUP_NAME_BYTES_MAX]; /* parent group: letters, digits, "-", "_" */
     char trees[PATH_BYTES_MAX];         /* absolute folder of the agent's trees */
 };

@@ -175,8 +175,11 @@ static void put_event(struct wire_writer *wire, const struct sandbox_event *even
         wire_put_u16(wire, event->ports[i].host_port);
     }
     wire_put_u64(wire, event->age_ms);
-    wire_put_u64(wire, event->connection_count);
-    wire_put_u64(wire, event->refused_count);
+    wire_put_u64(wire, event->activity.connection_count);
+    wire_put_u64(wire, event->activity.refused_count);
+    wire_put_u64(wire, event->activity.io_read_bytes);
+    wire_put_u64(wire, event->activity.io_written_bytes);
+    wire_put_u8(wire, (uint8_t)event->activity.egress);
 }
 
 static void get_event(struct wire_reader *wire, struct sandbox_event *event)
@@ -208,8 +211,14 @@ static void get_event(struct wire_reader *wire, struct sandbox_event *event)
         event->ports[i].host_port = wire_u16(wire);
     }
     event->age_ms = wire_u64(wire);
-    event->connection_count = wire_u64(wire);
-    event->refused_count = wire_u64(wire);
+    event->activity.connection_count = wire_u64(wire);
+    event->activity.refused_count = wire_u64(wire);
+    event->activity.io_read_bytes = wire_u64(wire);
+    event->activity.io_written_bytes = wire_u64(wire);
+    uint8_t egress = wire_u8(wire);
+
+    wire->failed = wire->failed || egress > SANDBOX_EGRESS_LOST;
+    event->activity.egress = wire->failed ? SANDBOX_EGRESS_NONE : (enum sandbox_egress)egress;
 }
 
 static void put_logs(struct wire_writer *wire, const struct sandbox_logs *logs)
@@ -241,6 +250,7 @@ int helper_answer_encode(const struct helper_answer *answer, uint8_t *bytes_out,
     switch (answer->kind) {
     case ANSWER_READY:
         wire_put_u32(&wire, answer->version);
+        wire_put_text(&wire, answer->problem);
         break;
     case ANSWER_EVENT:
         put_event(&wire, &answer->event);
@@ -260,6 +270,17 @@ int helper_answer_encode(const struct helper_answer *answer, uint8_t *bytes_out,
     return wire_ok(&wire) ? (int)wire.written_bytes : -EMSGSIZE;
 }
 
+/* Another version may say more or less: it is known by its number. */
+static void get_ready(struct wire_reader *wire, struct helper_answer *answer)
+{
+    answer->version = wire_u32(wire);
+    if (answer->version == HELPER_PROTOCOL_VERSION) {
+        wire_text(wire, answer->problem, sizeof(answer->problem));
+    } else {
+        wire->left_bytes = 0;
+    }
+}
+
 int helper_answer_decode(struct bytes bytes, struct helper_answer *answer_out)
 {
     struct wire_reader wire = wire_reader(bytes);
@@ -267,7 +288,7 @@ int helper_answer_decode(struct bytes bytes, struct helper_answer *answer_out)
 
     memset(answer_out, 0, sizeof(*answer_out));
     if (kind == ANSWER_READY) {
-        answer_out->version = wire_u32(&wire);
+        get_ready(&wire, answer_out);
     } else if (kind == ANSWER_EVENT) {
         get_event(&wire, &answer_out->event);
     } else if (kind == ANSWER_LOGS) {

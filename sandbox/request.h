@@ -69,10 +69,11 @@ struct sandbox_exec {
 
 struct helper_answer {
     enum helper_answer_kind kind;
-    uint32_t version;           /* READY */
-    struct sandbox_event event; /* EVENT */
-    struct sandbox_logs logs;   /* LOGS */
-    struct sandbox_exec exec;   /* EXEC */
+    uint32_t version;                   /* READY */
+    char problem[REASON_CHARS_MAX + 1]; /* READY: why it can start nothing; "": it can */
+    struct sandbox_event event;         /* EVENT */
+    struct sandbox_logs logs;           /* LOGS */
+    struct sandbox_exec exec;           /* EXEC */
 };
 
 /* Returns the length written to `bytes_out`, or -EMSGSIZE. */

@@ -138,15 +138,23 @@ static json_t *replica_use(const struct replica_status *replica)
 {
     const struct sandbox_limits *used = &replica->used;
     const struct sandbox_limits *limits = &replica->limits;
+    static const char *const egress[] = {
+        [SANDBOX_EGRESS_NONE] = "none",
+        [SANDBOX_EGRESS_UP] = "internet",
+        [SANDBOX_EGRESS_LOST] = "lost",
+    };
 
-    return json_pack("{so so sI sI sI sI sI sI sI sI}", "cpu_cores", cores(used->cpu_permille),
-                     "cpu_limit_cores", cores(limits->cpu_permille), "memory_bytes",
-                     (json_int_t)used->memory_bytes, "memory_limit_bytes",
+    return json_pack("{so so sI sI sI sI sI sI sI sI sI sI ss}", "cpu_cores",
+                     cores(used->cpu_permille), "cpu_limit_cores", cores(limits->cpu_permille),
+                     "memory_bytes", (json_int_t)used->memory_bytes, "memory_limit_bytes",
                      (json_int_t)limits->memory_bytes, "disk_bytes", (json_int_t)used->disk_bytes,
                      "disk_limit_bytes", (json_int_t)limits->disk_bytes, "pids",
                      (json_int_t)used->pid_count, "pids_limit", (json_int_t)limits->pid_count,
-                     "connections", (json_int_t)replica->connection_count, "connections_refused",
-                     (json_int_t)replica->refused_count);
+                     "connections", (json_int_t)replica->activity.connection_count,
+                     "connections_refused", (json_int_t)replica->activity.refused_count,
+                     "io_read_bytes", (json_int_t)replica->activity.io_read_bytes,
+                     "io_written_bytes", (json_int_t)replica->activity.io_written_bytes, "egress",
+                     egress[replica->activity.egress]);
 }
 
 json_t *document_replica(const char *service_name, const struct replica_status *replica,

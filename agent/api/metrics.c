@@ -228,12 +228,22 @@ static void restarts_value(struct page *page, const struct replica_status *statu
 
 static void connections_value(struct page *page, const struct replica_status *status)
 {
-    line(page, "%" PRIu64 "\n", status->connection_count);
+    line(page, "%" PRIu64 "\n", status->activity.connection_count);
 }
 
 static void refused_value(struct page *page, const struct replica_status *status)
 {
-    line(page, "%" PRIu64 "\n", status->refused_count);
+    line(page, "%" PRIu64 "\n", status->activity.refused_count);
+}
+
+static void read_value(struct page *page, const struct replica_status *status)
+{
+    line(page, "%" PRIu64 "\n", status->activity.io_read_bytes);
+}
+
+static void written_value(struct page *page, const struct replica_status *status)
+{
+    line(page, "%" PRIu64 "\n", status->activity.io_written_bytes);
 }
 
 static void print_replicas(struct page *page, const struct core *core, uint64_t now_ms)
@@ -253,6 +263,8 @@ static void print_replicas(struct page *page, const struct core *core, uint64_t 
         {"replica_connections", "gauge", connections_value, "Connections to its ports now."},
         {"replica_connections_refused_total", "counter", refused_value,
          "Connections over a port's limit."},
+        {"replica_io_read_bytes_total", "counter", read_value, "Read from its own disk."},
+        {"replica_io_written_bytes_total", "counter", written_value, "Written to its own disk."},
     };
 
     gauge(page, "replicas", core_replica_count(core), "Replicas on this node, in any state.");

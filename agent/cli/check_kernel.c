@@ -286,11 +286,9 @@ static bool file_has(const char *path, const char *word)
 static void probe_io(struct check_result *result)
 {
     if (file_has("/sys/fs/cgroup/cgroup.controllers", "io")) {
-        check_have(result, "controller io");
-    } else if (file_has("/proc/self/mounts", "blkio")) {
-        check_have(result, "controller blkio");
+        check_have(result, "controller io: replicas yield to the machine's owner, and share");
     } else {
-        check_missing(result, "no controller io or blkio");
+        check_missing(result, "what replicas read and write is measured, not shared by weight");
     }
 }
 
@@ -323,8 +321,8 @@ static const struct check rows[] = {
     {"control groups", CHECK_TO_RUN, probe_cgroups,
      "limits cannot be held: this machine runs nothing",
      "boot with what the note says; on a Raspberry Pi cgroup_enable=memory"},
-    {"limits of disk bandwidth", CHECK_BETTER, probe_io, "a replica may keep the disks busy",
-     "a kernel with CONFIG_BLK_CGROUP"},
+    {"shares of disk bandwidth", CHECK_BETTER, probe_io, "a replica may keep the disks busy",
+     "boot with systemd.unified_cgroup_hierarchy=1, and a kernel with CONFIG_BLK_CGROUP"},
     {"birth inside the group", CHECK_BETTER, probe_into_cgroup, "starts take a little longer",
      "boot with systemd.unified_cgroup_hierarchy=1"},
     {"Landlock", CHECK_BETTER, probe_landlock, "bundles are unpacked behind one wall less",

@@ -134,8 +134,12 @@ static void print_ring(const struct session *session, const json_t *ring, const 
     shorten(first_text_of(ring, "positions"), position);
     print_node_of(nodes, text_of(ring, "node"), text, sizeof(text));
     table_add(&table, (const char *const[]){"this node", text, "", "", "", position});
-    snprintf(text, sizeof(text), "%.2f %% of the ring, epoch %" PRIi64,
-             json_real_value(json_object_get(ring, "share")) * 100, number_of(ring, "epoch"));
+    if (json_array_size(json_object_get(ring, "positions")) == 0) {
+        snprintf(text, sizeof(text), "none: others cannot dial this node, so far");
+    } else {
+        snprintf(text, sizeof(text), "%.2f %% of the ring, epoch %" PRIi64,
+                 json_real_value(json_object_get(ring, "share")) * 100, number_of(ring, "epoch"));
+    }
     table_add(&table, (const char *const[]){"its arc", text, "", "", "", ""});
     describe_lease(json_object_get(ring, "lease"), nodes, text, sizeof(text));
     table_add(&table, (const char *const[]){"its lease", text, "", "", "", ""});

@@ -40,13 +40,15 @@ static void print_address(const json_t *replica, char *text_out, size_t capacity
     json_t *ports = json_object_get(replica, "ports");
     void *first = json_object_iter(ports);
     const char *address = text_of(replica, "address");
+    char place[88];
 
     if (first == NULL) {
         snprintf(text_out, capacity_bytes, "%s", address);
         return;
     }
-    snprintf(text_out, capacity_bytes, "%s:%" PRIi64 "%s", address,
-             (int64_t)json_integer_value(json_object_iter_value(first)),
+    print_place(address, (int64_t)json_integer_value(json_object_iter_value(first)), place,
+                sizeof(place));
+    snprintf(text_out, capacity_bytes, "%s%s", place,
              strcmp(text_of(json_object_get(replica, "protocols"), json_object_iter_key(first)),
                     "udp") == 0
                  ? "/udp"
@@ -57,13 +59,20 @@ static void print_address(const json_t *replica, char *text_out, size_t capacity
 static void print_note(const json_t *replica, char *text_out, size_t capacity_bytes)
 {
     const char *reason = text_of(replica, "reason");
+    const char *egress = text_of(replica, "egress");
     int64_t refused_count = number_of(replica, "connections_refused");
 
-    if (reason[0] != '\0' || refused_count == 0) {
+    if (reason[0] != '\0') {
         snprintf(text_out, capacity_bytes, "%s", reason);
-    } else {
+    } else if (strcmp(egress, "lost") == 0) {
+        snprintf(text_out, capacity_bytes,
+                 "its way to the Internet has died; stop and start the service");
+    } else if (refused_count != 0) {
         snprintf(text_out, capacity_bytes, "%" PRIi64 " connections refused: its port was full",
                  refused_count);
+    } else {
+        snprintf(text_out, capacity_bytes, "%s",
+                 strcmp(egress, "internet") == 0 ? "egress: internet" : "");
     }
 }
 

@@ -99,8 +99,7 @@ static void replica_from_slot(const struct core *core, const minga_StatusPage *p
     status->heard_ms = slot->heard_ms;
     status->restart_count = slot->restart_count;
     status->used = limits_of(slot->has_used, &slot->used);
-    status->connection_count = slot->connection_count;
-    status->refused_count = slot->refused_count;
+    status->activity = activity_of(slot->has_activity, &slot->activity);
     status->limits = limits_of(page->has_limits, &page->limits);
     status->port_count = slot->host_ports_count < page->port_names_count ? slot->host_ports_count
                                                                          : page->port_names_count;

@@ -113,7 +113,7 @@ static void take_overlay(struct core *core, const struct overlay_effect *effect)
 {
     if (effect->kind == OVERLAY_WAKE) {
         core->overlay_wake_ms = effect->wake_ms;
-    } else if (effect->kind <= OVERLAY_TRACE) {
+    } else if (effect->kind < OVERLAY_DELIVER) {
         core_emit(core, CORE_IO)->overlay = effect;
     } else {
         core_upcall(core, effect);
@@ -147,6 +147,15 @@ static bool is_alone(const struct core *core)
                                               (member != NULL && member->state == MEMBER_EXPELLED));
 }
 
+/* What relays are to pass on, where nobody can dial this node. */
+static void publish(struct core *core)
+{
+    uint16_t ports[RELAYED_PORTS_MAX];
+    uint32_t count = executor_published(core->executor, RELAYED_PORTS_MAX, ports);
+
+    overlay_publish(core->overlay, &core->now, ports, count, &core->io);
+}
+
 static void step_end(struct core *core)
 {
     struct core_effect *wake;
@@ -165,6 +174,7 @@ static void step_end(struct core *core)
     }
     drain(core);
     executor_flush(core->executor, &core->turn);
+    publish(core);
     drain(core);
     core_requests_tick(core);
     core_exec_tick(core);

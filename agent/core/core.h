@@ -124,8 +124,7 @@ struct replica_status {
     uint64_t heard_ms; /* since the executor's last report */
     uint32_t restart_count;
     struct sandbox_limits used;
-    uint64_t connection_count; /* forwarded to its published ports at the moment */
-    uint64_t refused_count;    /* connections beyond the limit, since it started */
+    struct sandbox_activity activity;
     struct sandbox_limits limits;
 };
 

@@ -50,6 +50,16 @@ static void add_limits(struct hash *hash, const struct sandbox_limits *limits)
     add_number(hash, limits->pid_count);
 }
 
+static void add_relay(struct hash *hash, const struct overlay_effect *effect)
+{
+    add_id(hash, &effect->peer.node.id);
+    add_number(hash, effect->relay.door);
+    for (uint32_t i = 0; i < effect->relay.port_count; i++) {
+        add_number(hash, effect->relay.ports[i].at_relay);
+        add_number(hash, effect->relay.ports[i].at_leaf);
+    }
+}
+
 static void add_overlay(struct hash *hash, const struct overlay_effect *effect)
 {
     add_number(hash, (uint64_t)effect->kind);
@@ -63,6 +73,15 @@ static void add_overlay(struct hash *hash, const struct overlay_effect *effect)
         add_bytes(hash, effect->message);
         add_number(hash, effect->has_chunk ? 1 : 0);
         add_id(hash, &effect->chunk.id);
+        break;
+    case OVERLAY_DIAL_BACK:
+        add_id(hash, &effect->peer.node.id);
+        add_text(hash, effect->peer.addresses[0], sizeof(effect->peer.addresses[0]));
+        add_bytes(hash, effect->message);
+        break;
+    case OVERLAY_RELAY:
+    case OVERLAY_RELAYED:
+        add_relay(hash, effect);
         break;
     case OVERLAY_STORE:
         add_number(hash, (uint64_t)effect->blob.kind);

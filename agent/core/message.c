@@ -54,6 +54,34 @@ struct sandbox_limits limits_of(bool present, const minga_Limits *wire)
                                    wire->pid_count};
 }
 
+minga_Activity activity_to_wire(const struct sandbox_activity *activity)
+{
+    return (minga_Activity){
+        .connection_count = (uint32_t)activity->connection_count,
+        .refused_count = activity->refused_count,
+        .io_read_bytes = activity->io_read_bytes,
+        .io_written_bytes = activity->io_written_bytes,
+        .egress = activity->egress == SANDBOX_EGRESS_UP,
+        .egress_lost = activity->egress == SANDBOX_EGRESS_LOST,
+    };
+}
+
+struct sandbox_activity activity_of(bool present, const minga_Activity *wire)
+{
+    if (!present) {
+        return (struct sandbox_activity){0};
+    }
+    return (struct sandbox_activity){
+        .connection_count = wire->connection_count,
+        .refused_count = wire->refused_count,
+        .io_read_bytes = wire->io_read_bytes,
+        .io_written_bytes = wire->io_written_bytes,
+        .egress = wire->egress_lost ? SANDBOX_EGRESS_LOST
+                  : wire->egress    ? SANDBOX_EGRESS_UP
+                                    : SANDBOX_EGRESS_NONE,
+    };
+}
+
 bool limits_fit(const struct sandbox_limits *need, const struct sandbox_limits *free,
                 enum refusal *lacking_out)
 {

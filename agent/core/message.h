@@ -50,6 +50,8 @@ minga_Epoch epoch_to_wire(const struct epoch *epoch);
 
 minga_Limits limits_to_wire(const struct sandbox_limits *limits);
 struct sandbox_limits limits_of(bool present, const minga_Limits *wire);
+minga_Activity activity_to_wire(const struct sandbox_activity *activity);
+struct sandbox_activity activity_of(bool present, const minga_Activity *wire);
 /* Does `need` fit into `free` in every dimension? Else *lacking_out is CPU, MEMORY, DISK, PIDS. */
 bool limits_fit(const struct sandbox_limits *need, const struct sandbox_limits *free,
                 enum refusal *lacking_out);

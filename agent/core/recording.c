@@ -83,7 +83,9 @@ static void code_life(struct codec *codec, struct recording_entry *entry)
     codec_u64(codec, &config->overlay.seed);
     code_description(codec, &config->overlay.description);
     codec_u64(codec, &config->overlay.storage_bytes_max);
-    codec_u64(codec, &config->overlay.upload_bytes_per_s);
+    codec_bool(codec, &config->overlay.finds_reach);
+    codec_u16(codec, &config->overlay.relay_port_first);
+    codec_u16(codec, &config->overlay.relay_port_count);
     codec_u64(codec, &config->storage_bytes);
     codec_u16(codec, &config->port_first);
     codec_u16(codec, &config->port_last);
@@ -107,6 +109,7 @@ static void code_source(struct codec *codec, struct overlay_source *source)
     } else {
         codec_id(codec, &source->node.id);
     }
+    codec_text(codec, source->host, sizeof(source->host));
 }
 
 static void code_overlay(struct codec *codec, struct overlay_event *event)
@@ -119,7 +122,12 @@ static void code_overlay(struct codec *codec, struct overlay_event *event)
         codec_size(codec, &event->data.length_bytes); /* see recording.h */
         break;
     case OVERLAY_LINK_UP:
+    case OVERLAY_RELAY_UP:
+    case OVERLAY_RELAY_DOWN:
         codec_id(codec, &event->node.id);
+        break;
+    case OVERLAY_PORT_REFUSED:
+        codec_u16(codec, &event->port);
         break;
     case OVERLAY_LINK_LOST:
         codec_id(codec, &event->node.id);
@@ -224,8 +232,12 @@ static void code_sandbox(struct codec *codec, struct sandbox_event *event)
         codec_u16(codec, &event->ports[i].host_port);
     }
     codec_u64(codec, &event->age_ms);
-    codec_u64(codec, &event->connection_count);
-    codec_u64(codec, &event->refused_count);
+    codec_u64(codec, &event->activity.connection_count);
+    codec_u64(codec, &event->activity.refused_count);
+    codec_u64(codec, &event->activity.io_read_bytes);
+    codec_u64(codec, &event->activity.io_written_bytes);
+    event->activity.egress = (enum sandbox_egress)codec_upto(
+        codec, (uint32_t)event->activity.egress, SANDBOX_EGRESS_LOST);
 }
 
 static void code_tree(struct codec *codec, struct core_event *event)

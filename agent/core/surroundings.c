@@ -87,6 +87,11 @@ static bool ring_service_next(const void *self, uint32_t *cursor, struct service
     return overlay_record_next(self, minga_RecordKind_RECORD_SERVICE, cursor, service_out);
 }
 
+static uint16_t ring_port_outside(const void *self, uint16_t port)
+{
+    return overlay_port_outside(self, port);
+}
+
 struct surroundings surroundings_of_overlay(const struct overlay *overlay)
 {
     return (struct surroundings){
@@ -99,5 +104,6 @@ struct surroundings surroundings_of_overlay(const struct overlay *overlay)
         .knows_all = ring_knows_all,
         .record = ring_record,
         .service_next = ring_service_next,
+        .port_outside = ring_port_outside,
     };
 }

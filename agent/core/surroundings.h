@@ -37,6 +37,9 @@ struct surroundings {
                            minga_RecordKind kind, uint64_t number);
     /* Walks the service records that are here; *cursor starts at 0. */
     bool (*service_next)(const void *self, uint32_t *cursor, struct service_id *service_out);
+    /* Under which port others reach this one of ours, a TCP port; 0: under none at present. NULL:
+     * always the same one. */
+    uint16_t (*port_outside)(const void *self, uint16_t port);
 };
 
 struct surroundings surroundings_of_overlay(const struct overlay *overlay);

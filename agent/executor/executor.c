@@ -114,8 +114,7 @@ static void replica_measured(struct replica *replica, const struct turn *turn,
     }
     replica->measured_ms = turn->now_ms;
     replica->used_limits = event->used;
-    replica->connection_count = event->connection_count;
-    replica->refused_connection_count = event->refused_count;
+    replica->activity = event->activity;
 }
 
 static void adopt(struct executor *executor, struct turn *turn, struct replica *replica,

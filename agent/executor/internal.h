@@ -75,8 +75,7 @@ struct replica {
     uint64_t restart_at_ms;
     uint64_t stats_at_ms;
     struct sandbox_limits used_limits;
-    uint64_t connection_count; /* forwarded, as last measured */
-    uint64_t refused_connection_count;
+    struct sandbox_activity activity;
     uint16_t host_ports[PORTS_PER_SERVICE_MAX];
     bool frozen;          /* by a gap in time: until the manager confirms */
     bool manager_ended;   /* STOPPING, OVER: its manager asked for it */

@@ -239,8 +239,7 @@ void replica_ended(struct executor *executor, struct turn *turn, struct replica 
         return; /* the answer to what was asked of the process before, which had ended */
     }
     replica->used_limits = (struct sandbox_limits){0};
-    replica->connection_count = 0;
-    replica->refused_connection_count = 0;
+    replica->activity = (struct sandbox_activity){0};
     bool was_unhealthy = replica->unhealthy;
 
     replica_health_unknown(replica);

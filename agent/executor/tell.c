@@ -310,8 +310,34 @@ void executor_verdicts(struct executor *executor, struct turn *turn, const struc
     }
 }
 
+/* Where others reach the port: on a leaf, at its relay. */
+static uint16_t port_outside(const struct turn *turn, uint16_t port)
+{
+    return turn->around->port_outside == NULL || port == 0
+               ? port
+               : turn->around->port_outside(turn->around->self, port);
+}
+
+uint32_t executor_published(const struct executor *executor, uint32_t count_max,
+                            uint16_t *ports_out)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+        const struct replica *replica = &executor->replicas[i];
+
+        for (uint32_t k = 0; replica->used && k < replica->manifest.port_count; k++) {
+            if (count < count_max && replica->host_ports[k] != 0 &&
+                replica->manifest.ports[k].protocol != MANIFEST_UDP) {
+                ports_out[count++] = replica->host_ports[k];
+            }
+        }
+    }
+    return count;
+}
+
 static void report_fill(const struct executor *executor, const struct replica *replica,
-                        uint64_t now_ms, minga_ReplicaReport *report)
+                        const struct turn *turn, minga_ReplicaReport *report)
 {
     *report = (minga_ReplicaReport)minga_ReplicaReport_init_zero;
     memcpy(report->service, replica->key.service.id.bytes, ID_BYTES);
@@ -324,16 +350,16 @@ static void report_fill(const struct executor *executor, const struct replica *r
     report->health = (uint32_t)replica->health;
     (void)snprintf(report->reason, sizeof(report->reason), "%s",
                    executor->paused ? "paused by its owner" : replica->reason);
-    report->age_ms = now_ms - replica->since_ms;
+    report->age_ms = turn->now_ms - replica->since_ms;
     report->restart_count = replica->restart_count;
     report->host_ports_count = (pb_size_t)replica->manifest.port_count;
     for (uint32_t i = 0; i < replica->manifest.port_count; i++) {
-        report->host_ports[i] = replica->host_ports[i];
+        report->host_ports[i] = port_outside(turn, replica->host_ports[i]);
     }
     report->has_used = true;
     report->used = limits_to_wire(&replica->used_limits);
-    report->connection_count = replica->connection_count;
-    report->refused_count = replica->refused_connection_count;
+    report->has_activity = true;
+    report->activity = activity_to_wire(&replica->activity);
 }
 
 static enum executor_mood mood_of(const struct executor *executor, bool leaving)
@@ -400,7 +426,7 @@ static void report_all(struct executor *executor, struct turn *turn, uint32_t ra
                 continue;
             }
             told[j] = true;
-            report_fill(executor, &executor->replicas[j], turn->now_ms,
+            report_fill(executor, &executor->replicas[j], turn,
                         &report->replicas[report->replicas_count++]);
             if (report->replicas_count == REPORT_REPLICAS_MAX) {
                 report_send(executor, turn, &managers[i], executor->replicas[i].leaving, &message);

@@ -63,8 +63,7 @@ void executor_replica(const struct executor *executor, uint32_t index, uint64_t 
     status->age_ms = now_ms > replica->since_ms ? now_ms - replica->since_ms : 0;
     status->restart_count = replica->restart_count;
     status->used = replica->used_limits;
-    status->connection_count = replica->connection_count;
-    status->refused_count = replica->refused_connection_count;
+    status->activity = replica->activity;
     status->limits = replica->limits;
 }
 

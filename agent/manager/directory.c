@@ -58,8 +58,8 @@ static void slot_fill(const struct service *service, uint32_t index, uint64_t no
     }
     status->has_used = true;
     status->used = limits_to_wire(&slot->used);
-    status->connection_count = slot->connection_count;
-    status->refused_count = slot->refused_count;
+    status->has_activity = true;
+    status->activity = activity_to_wire(&slot->activity);
 }
 
 static void manifest_fill(const struct service *service, minga_StatusPage *page)

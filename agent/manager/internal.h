@@ -75,8 +75,7 @@ struct slot {
     uint32_t port_count;
     uint16_t host_ports[PORTS_PER_SERVICE_MAX];
     struct sandbox_limits used;
-    uint64_t connection_count;
-    uint64_t refused_count;
+    struct sandbox_activity activity;
     uint64_t version;
 };
 

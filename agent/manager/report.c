@@ -33,8 +33,7 @@ static void slot_take(struct slot *slot, const struct reported *reported, uint64
         slot->host_ports[i] = (uint16_t)wire->host_ports[i];
     }
     slot->used = limits_of(wire->has_used, &wire->used);
-    slot->connection_count = wire->connection_count;
-    slot->refused_count = wire->refused_count;
+    slot->activity = activity_of(wire->has_activity, &wire->activity);
     slot->version = wire->version;
     if (slot->phase == SLOT_SAVING || slot->phase == SLOT_ASKING) {
         slot_enter(slot, SLOT_PLACED, now_ms);

@@ -61,6 +61,7 @@ struct config {
     struct config_share storage;
     struct config_share keep_free;
     uint64_t pid_count;
+    uint32_t weight_percent;
     uint64_t upload_bytes_per_s; /* 0: no limit */
     uint64_t download_bytes_per_s;
     char listen_host[CONFIG_HOST_CHARS_MAX + 1]; /* "*": all; IPv6 without brackets */
@@ -70,6 +71,7 @@ struct config {
     uint16_t port_last;
     char bind[CONFIG_HOST_CHARS_MAX + 1]; /* "*": all */
     uint32_t connections_max;             /* of each published port */
+    uint64_t relay_bytes_per_s;           /* for others, in both directions; 0: none is relayed */
     int egress;                           /* 0: deny, 1: internet */
     uint32_t role_count;
     enum config_role roles[CONFIG_ROLES_COUNT];

@@ -110,6 +110,7 @@ static void describe(const struct edge *edge, minga_NodeRecord *description_out)
     description.runs = config_has_role(config, CONFIG_ROLE_RUN);
     description.stores = config_has_role(config, CONFIG_ROLE_STORE);
     description.manages = config_has_role(config, CONFIG_ROLE_MANAGE);
+    description.relays = config->relay_bytes_per_s > 0;
     *description_out = description;
 }
 
@@ -121,13 +122,18 @@ void edge_describe(struct edge *edge, bool forced)
         .kind = CORE_DESCRIBE, .token = TOKEN_DESCRIBE, .description = &description};
 
     addresses_find(&edge->config, &addresses);
-    if (!forced && memcmp(&addresses, &edge->addresses, sizeof(addresses)) == 0) {
+    bool has_moved = memcmp(&addresses, &edge->addresses, sizeof(addresses)) != 0;
+
+    if (!forced && !has_moved) {
         return;
     }
     edge->addresses = addresses;
     describe(edge, &description);
-    log_info("this node is now known as %s",
-             addresses.count > 0 ? addresses.list[0] : "nothing (a leaf)");
+    if (has_moved) {
+        relays_move(edge->relays);
+        log_info("this node is now known as %s",
+                 addresses.count > 0 ? addresses.list[0] : "nothing (a leaf)");
+    }
     edge_request(edge, &request);
 }
 
@@ -150,6 +156,8 @@ void edge_terms(struct edge *edge, struct core_config *core_out)
     const struct config *config = &edge->config;
 
     core_out->contribution = edge->contribution.limits;
+    core_out->overlay.upload_bytes_per_s = config->upload_bytes_per_s;
+    core_out->overlay.download_bytes_per_s = config->download_bytes_per_s;
     core_out->connections_max = config->connections_max;
     core_out->egress = has_egress(config);
     core_out->allow_count = config->allow_count;
@@ -163,13 +171,22 @@ void edge_terms(struct edge *edge, struct core_config *core_out)
     core_out->rules = edge->contribution.rules;
 }
 
+/* The last quarter of the replicas' ports. */
+static uint16_t relay_port_count(const struct config *config)
+{
+    uint32_t count = ((uint32_t)config->port_last - config->port_first + 1) / 4;
+
+    return (uint16_t)(count < RELAY_PORTS_MAX ? count : RELAY_PORTS_MAX);
+}
+
 static int make_core(struct edge *edge, struct err *err)
 {
     const struct config *config = &edge->config;
     struct core_config core = {
         .overlay = {.node_key = edge->node_key,
                     .storage_bytes_max = edge->contribution.storage_bytes,
-                    .upload_bytes_per_s = config->upload_bytes_per_s},
+                    .finds_reach = true,
+                    .relay_port_count = relay_port_count(config)},
         .storage_bytes = edge->contribution.storage_bytes,
         .port_first = config->port_first,
         .port_last = config->port_last,
@@ -179,6 +196,8 @@ static int make_core(struct edge *edge, struct err *err)
         .arch = edge->machine.arch,
     };
 
+    core.overlay.relay_port_first =
+        (uint16_t)(config->port_last + 1 - core.overlay.relay_port_count);
     randombytes_buf(&core.overlay.seed, sizeof(core.overlay.seed));
     describe(edge, &core.overlay.description);
     edge_terms(edge, &core);
@@ -244,6 +263,21 @@ static bool is_member(void *context, const uint8_t curve_key[32])
     return overlay_has_greeted(core_overlay(edge->core), curve_key);
 }
 
+static int open_relays(struct edge *edge, struct err *err)
+{
+    struct relays_config config = {.loop = &edge->loop,
+                                   .node = keys_node_id(&edge->node_public),
+                                   .listen_host = edge->config.listen_host,
+                                   .listen_port = transport_port(edge->transport),
+                                   .bind = edge->config.bind,
+                                   .bytes_per_s = edge->config.relay_bytes_per_s,
+                                   .event = on_transport,
+                                   .context = edge};
+
+    edge->relays = relays_new(&config);
+    return edge->relays == NULL ? err_set(err, -ENOMEM, "out of memory") : 0;
+}
+
 static int open_workers(struct edge *edge, struct err *err)
 {
     struct transport_config config = {.loop = &edge->loop,
@@ -264,7 +298,9 @@ static int open_workers(struct edge *edge, struct err *err)
         return err_set(err, -ENOMEM, "out of memory");
     }
     /* Bound before anyone is dialled, or first replies would wait. */
-    return transport_open(&config, &edge->transport, err);
+    int r = transport_open(&config, &edge->transport, err);
+
+    return r < 0 ? r : open_relays(edge, err);
 }
 
 static int open_state(struct edge *edge, struct err *err)
@@ -352,6 +388,7 @@ static void close_all(struct edge *edge)
     trees_close(edge);
     execs_close(edge);
     senses_close(edge->senses);
+    relays_close(edge->relays);
     if (edge->sandbox != NULL) {
         sandbox_link_close(edge->sandbox);
     }
@@ -380,6 +417,7 @@ void edge_done(struct edge *edge)
     trees_free(edge->trees);
     execs_free(edge->execs);
     senses_free(edge->senses);
+    relays_free(edge->relays);
     store_writer_free(edge->writer);
     store_close(edge->store);
     chunk_store_close(&edge->chunks);

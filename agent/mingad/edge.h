@@ -13,9 +13,11 @@
 
 #include "agent/api/api.h"
 #include "agent/core/core.h"
+#include "agent/mingad/address_watch.h"
 #include "agent/mingad/addresses.h"
 #include "agent/mingad/chunk_store.h"
 #include "agent/mingad/config.h"
+#include "agent/mingad/relays.h"
 #include "agent/mingad/sandbox_link.h"
 #include "agent/mingad/store_writer.h"
 #include "agent/mingad/transport.h"
@@ -77,6 +79,8 @@ struct edge {
     struct execs *execs;
     struct senses *senses;
     struct transport *transport;
+    struct relays *relays;
+    struct address_watch *address_watch; /* NULL: none */
     struct sandbox_link *sandbox;
     struct api *api;
     gid_t api_group;

@@ -175,7 +175,8 @@ int folders_write_limits(const struct config *config, const struct contribution 
                                  .port_first = config->port_first,
                                  .port_last = config->port_last,
                                  .connections_max = config->connections_max,
-                                 .egress = config->egress != 0};
+                                 .egress = config->egress != 0,
+                                 .weight_percent = config->weight_percent};
     char path[FOLDERS_PATH_BYTES_MAX];
 
     join(config->state, "agent/trees", path);

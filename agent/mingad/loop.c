@@ -106,6 +106,16 @@ static void on_tidy(uv_timer_t *timer)
     }
 }
 
+/* The same addresses may be those of another network by now: others have to say. */
+static void on_addresses(void *context)
+{
+    struct edge *edge = context;
+
+    if (edge->phase == EDGE_RUNNING) {
+        edge_describe(edge, true);
+    }
+}
+
 static void on_watchdog(uv_timer_t *timer)
 {
     (void)timer;
@@ -130,6 +140,7 @@ int loop_open(struct edge *edge, struct err *err)
     uv_poll_start(&edge->wake_poll, UV_READABLE, on_wake);
     uv_prepare_start(&edge->prepare, on_prepare);
     uv_timer_start(&edge->tidy_timer, on_tidy, TIDY_MS, TIDY_MS);
+    edge->address_watch = address_watch_new(&edge->loop, on_addresses, edge);
     if (sd_watchdog_enabled(0, &watchdog_us) > 0) {
         uv_timer_start(&edge->watchdog_timer, on_watchdog, 0, watchdog_us / 2000);
     }
@@ -143,6 +154,8 @@ static void close_handle(uv_handle_t *handle)
 
 void loop_close(struct edge *edge)
 {
+    address_watch_close(edge->address_watch);
+    edge->address_watch = NULL;
     uv_poll_stop(&edge->wake_poll);
     close_handle((uv_handle_t *)&edge->wake_poll);
     close_handle((uv_handle_t *)&edge->prepare);

@@ -51,6 +51,21 @@ static void perform_overlay_trace(struct edge *edge, const struct overlay_effect
               (const char *)effect->message.data);
 }
 
+static void perform_dial_back(struct edge *edge, const struct overlay_effect *effect)
+{
+    transport_say_once(edge->transport, &effect->peer, effect->message);
+}
+
+static void perform_relay(struct edge *edge, const struct overlay_effect *effect)
+{
+    relays_pass_on(edge->relays, &effect->peer.node, &effect->relay);
+}
+
+static void perform_relayed(struct edge *edge, const struct overlay_effect *effect)
+{
+    relays_be_passed_on(edge->relays, &effect->peer, &effect->relay);
+}
+
 static void perform_io(struct edge *edge, const struct core_effect *effect)
 {
     static void (*const performers[])(struct edge *, const struct overlay_effect *) = {
@@ -62,6 +77,9 @@ static void perform_io(struct edge *edge, const struct core_effect *effect)
         [OVERLAY_DROP_CHUNK] = perform_drop_chunk,
         [OVERLAY_WAKE] = perform_overlay_wake,
         [OVERLAY_TRACE] = perform_overlay_trace,
+        [OVERLAY_DIAL_BACK] = perform_dial_back,
+        [OVERLAY_RELAY] = perform_relay,
+        [OVERLAY_RELAYED] = perform_relayed,
     };
 
     CHECK(effect->overlay != NULL && effect->overlay->kind < ARRAY_COUNT(performers));

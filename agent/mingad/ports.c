@@ -53,7 +53,7 @@ static int listen_v6(struct in6_addr host, uint16_t port, int type)
     return listen_on((const struct sockaddr *)&address, sizeof(address), type);
 }
 
-static int listen_port(const char *bind_host, uint16_t port, int type)
+int ports_listen(const char *bind_host, uint16_t port, int type)
 {
     struct in_addr v4 = {.s_addr = htonl(INADDR_ANY)};
     struct in6_addr v6 = in6addr_any;
@@ -77,8 +77,8 @@ int ports_bind(const struct sandbox_spec *spec, const char *bind_host, struct po
 
     CHECK(spec->port_count <= PORTS_PER_SERVICE_MAX);
     for (uint32_t i = 0; i < spec->port_count; i++) {
-        int fd = listen_port(bind_host, spec->ports[i].host_port,
-                             spec->ports[i].protocol == SANDBOX_UDP ? SOCK_DGRAM : SOCK_STREAM);
+        int fd = ports_listen(bind_host, spec->ports[i].host_port,
+                              spec->ports[i].protocol == SANDBOX_UDP ? SOCK_DGRAM : SOCK_STREAM);
 
         if (fd < 0) {
             *refused_out = spec->ports[i].host_port;

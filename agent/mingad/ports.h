@@ -15,3 +15,5 @@ struct ports {
 int ports_bind(const struct sandbox_spec *spec, const char *bind_host, struct ports *ports_out,
                uint16_t *refused_out);
 void ports_close(struct ports *ports);
+/* One such socket; `type` is SOCK_STREAM (then it listens) or SOCK_DGRAM. Returns it, or -errno. */
+int ports_listen(const char *bind_host, uint16_t port, int type);

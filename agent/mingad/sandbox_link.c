@@ -189,6 +189,22 @@ static void take_exec(struct sandbox_link *link, const struct sandbox_exec *exec
     link->events.exec(link->events.context, number, fd, exec->reason);
 }
 
+/*
+ * A helper that cannot hold the limits starts nothing (fail closed): nothing is offered, but it is
+ * listened to, and what is mended is noticed when it has been started again.
+ */
+static void take_ready(struct sandbox_link *link, const char *problem)
+{
+    if (problem[0] == '\0') {
+        link->is_down_told = false;
+        link->events.up(link->events.context);
+        return;
+    }
+    log_warning("runs no replicas: %s", problem);
+    link->is_down_told = true;
+    link->events.down(link->events.context, problem);
+}
+
 /* `fd`: what came along, ours. */
 static void take_answer(struct sandbox_link *link, const struct helper_answer *answer, int fd)
 {
@@ -196,8 +212,7 @@ static void take_answer(struct sandbox_link *link, const struct helper_answer *a
 
     switch (answer->kind) {
     case ANSWER_READY:
-        link->is_down_told = false;
-        link->events.up(link->events.context);
+        take_ready(link, answer->problem);
         break;
     case ANSWER_EVENT:
         if (event->kind == SANDBOX_ENDED) {
@@ -209,7 +224,9 @@ static void take_answer(struct sandbox_link *link, const struct helper_answer *a
         break;
     case ANSWER_LIST_END:
         link->is_listed = true;
-        link->events.listed(link->events.context);
+        if (!link->is_down_told) {
+            link->events.listed(link->events.context);
+        }
         break;
     case ANSWER_LOGS:
         take_logs(link, &answer->logs);

@@ -146,7 +146,9 @@ static int set_up(struct store *store, struct err *err)
 
     sqlite3_busy_timeout(store->database, BUSY_MS_MAX);
     for (size_t i = 0; r == 0 && i < sizeof(steps) / sizeof(steps[0]); i++) {
-        r = store_run(store, steps[i], err);
+        if (sqlite3_exec(store->database, steps[i], NULL, NULL, NULL) != SQLITE_OK) {
+            r = store_failed(store, "open", err);
+        }
     }
     return r;
 }
@@ -185,6 +187,7 @@ static int open_once(const char *path, struct store **store_out, struct err *err
     int r = store_connect(path, &store, err);
 
     if (r == 0) {
+        CHECK(store != NULL);
         *store_out = store; /* also when it is damaged: to be mended */
         r = set_up(store, err);
     }
@@ -213,6 +216,7 @@ static int open_whole(const char *path, struct store **store_out, struct err *er
         }
     }
     if (r == 0) {
+        CHECK(*store_out != NULL);
         (*store_out)->mend = mend;
     }
     return r;

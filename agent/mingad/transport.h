@@ -72,6 +72,10 @@ void transport_send(struct transport *transport, const struct overlay_peer *peer
 /* Sends back on an inbound link. */
 void transport_reply(struct transport *transport, uint64_t link, struct bytes message,
                      struct transport_data data);
+/* Dials the peer on a link of its own, says the message, and hangs up; nobody hears what comes of
+ * it. */
+void transport_say_once(struct transport *transport, const struct overlay_peer *peer,
+                        struct bytes message);
 void transport_hang_up(struct transport *transport, const struct node_id *node);
 
 /*

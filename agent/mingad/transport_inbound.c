@@ -46,6 +46,7 @@ static int to_event(const struct transport *transport, struct frames *frames,
         return -EBADMSG;
     }
     event.message = frame_bytes(frames, 1);
+    frame_host(frames, 1, event.source.host);
     event.data = frame_bytes(frames, 2);
     if (event.message.length_bytes == 0 || event.message.length_bytes > MESSAGE_BYTES_MAX ||
         event.data.length_bytes > CHUNK_BYTES_MAX) {

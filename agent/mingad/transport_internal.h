@@ -23,6 +23,7 @@ enum {
     UNACKNOWLEDGED_MS_MAX = 5000,
     BACKLOG_MAX = 100,
     UNUSED_MS_MAX = 300000,
+    SAY_ONCE_MS = 2500,       /* for a link that carries one message */
     SOCKETS_MAX = 4096,       /* three per link: DEALER and both ends of its monitor */
     DESCRIPTORS_KEPT = 80,    /* for the control API, files, outbound links */
     DESCRIPTORS_PER_LINK = 4, /* the connection, and one for each socket */
@@ -121,6 +122,8 @@ struct frames { /* one received message */
 int frames_receive(void *socket, struct frames *frames_out);
 void frames_done(struct frames *frames);
 struct bytes frame_bytes(struct frames *frames, int index);
+/* Where the message came from, as a numeric address; "" when that is not known. */
+void frame_host(struct frames *frames, int index, char host_out[HOST_CHARS_MAX + 1]);
 
 /* ------------------------------------------------------------------ others */
 

@@ -38,6 +38,7 @@ static void settle_dealer(struct watch *watch)
             return;
         }
         event.message = frame_bytes(&frames, 0);
+        frame_host(&frames, 0, event.source.host);
         event.data = frame_bytes(&frames, 1);
         if (frames.is_overlong || frames.count > 2 || event.message.length_bytes == 0 ||
             event.message.length_bytes > MESSAGE_BYTES_MAX ||
@@ -156,6 +157,29 @@ static int open_sockets(struct transport *transport, struct link *link)
     /* Watched before it is dialled: no event of the first handshake is lost. */
     r = monitor_open(transport, link);
     return r < 0 ? r : dial(link, 0);
+}
+
+void transport_say_once(struct transport *transport, const struct overlay_peer *peer,
+                        struct bytes message)
+{
+    char endpoint[ENDPOINT_BYTES_MAX];
+    void *dealer = NULL;
+
+    if (peer->address_count == 0 || !is_host_and_port(peer->addresses[0])) {
+        return;
+    }
+    dealer = zmq_socket(transport->zmq, ZMQ_DEALER);
+    if (dealer == NULL) {
+        return;
+    }
+    snprintf(endpoint, sizeof(endpoint), "tcp://%s", peer->addresses[0]);
+    /* ZeroMQ's thread goes on with it for so long after it has been closed. */
+    if (set_options(transport, dealer, peer) == 0 &&
+        socket_set_int(dealer, ZMQ_LINGER, SAY_ONCE_MS) == 0 &&
+        zmq_connect(dealer, endpoint) == 0) {
+        (void)zmq_send(dealer, message.data, message.length_bytes, ZMQ_DONTWAIT);
+    }
+    zmq_close(dealer);
 }
 
 static uint32_t links_max(void)

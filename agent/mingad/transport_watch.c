@@ -271,3 +271,21 @@ struct bytes frame_bytes(struct frames *frames, int index)
     }
     return (struct bytes){zmq_msg_data(&frames->list[index]), zmq_msg_size(&frames->list[index])};
 }
+
+void frame_host(struct frames *frames, int index, char host_out[HOST_CHARS_MAX + 1])
+{
+    static const char mapped[] = "::ffff:"; /* an IPv4 address at a socket for both */
+    const char *host =
+        index < frames->count ? zmq_msg_gets(&frames->list[index], "Peer-Address") : NULL;
+
+    host_out[0] = '\0';
+    if (host == NULL || strchr(host, '%') != NULL) {
+        return;
+    }
+    if (strncmp(host, mapped, sizeof(mapped) - 1) == 0 && strchr(host, '.') != NULL) {
+        host += sizeof(mapped) - 1;
+    }
+    if (text_copy(host_out, HOST_CHARS_MAX + 1, host) < 0) {
+        host_out[0] = '\0';
+    }
+}

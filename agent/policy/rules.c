@@ -160,8 +160,9 @@ static void stand(struct owner_acting *acting, const struct owner_when *when, ui
         acting->over_ms = 0;
         acting->stands_ms = now_ms;
     }
-    if (!is_noisy(when) || now_ms >= acting->stands_ms + OWNER_SETTLE_MS) {
-        acting->has_settled = true;
+    if (acting->settled_ms == 0 &&
+        (!is_noisy(when) || now_ms >= acting->stands_ms + OWNER_SETTLE_MS)) {
+        acting->settled_ms = now_ms;
     }
 }
 
@@ -187,7 +188,7 @@ static struct owner_then effect_of(const struct owner_rule *rule, const struct o
     struct owner_then then = rule->then;
     bool moves = then.mode == OWNER_DRAIN || then.memory_bytes != OWNER_NO_LIMIT;
 
-    if (moves && !acting->has_settled) {
+    if (moves && acting->settled_ms == 0) {
         then.mode = then.mode == OWNER_FREEZE ? OWNER_FREEZE : OWNER_KEEP;
         then.memory_bytes = OWNER_NO_LIMIT;
     }
@@ -232,7 +233,7 @@ static void wake_for_rule(struct owner_policy *policy, uint32_t index, struct ow
     if (acting->over_ms != 0) {
         sooner(wake_ms, acting->over_ms + OWNER_HOLD_MS, clock.now_ms);
     }
-    if (acting->acts && acting->over_ms == 0 && !acting->has_settled) {
+    if (acting->acts && acting->over_ms == 0 && acting->settled_ms == 0) {
         sooner(wake_ms, acting->stands_ms + OWNER_SETTLE_MS, clock.now_ms);
     }
 }
@@ -255,6 +256,12 @@ static bool tighten(uint64_t *limit, uint64_t other)
     return is_tighter;
 }
 
+/* What drains has its time from when it begins to. */
+static uint64_t since_of(const struct owner_acting *acting, enum owner_mode mode)
+{
+    return mode == OWNER_DRAIN ? acting->settled_ms : acting->since_ms;
+}
+
 static void restrict_by(struct owner_allowance *allowance, struct named *named,
                         const struct owner_rule *rule, const struct owner_acting *acting)
 {
@@ -264,12 +271,12 @@ static void restrict_by(struct owner_allowance *allowance, struct named *named,
     if (effect.mode > then->mode) {
         then->mode = effect.mode;
         then->within_ms = effect.within_ms;
-        allowance->since_ms = acting->since_ms;
+        allowance->since_ms = since_of(acting, effect.mode);
         named->by_mode = rule->name;
     } else if (effect.mode == then->mode && effect.mode == OWNER_DRAIN &&
-               acting->since_ms + effect.within_ms < allowance->since_ms + then->within_ms) {
+               acting->settled_ms + effect.within_ms < allowance->since_ms + then->within_ms) {
         then->within_ms = effect.within_ms;
-        allowance->since_ms = acting->since_ms;
+        allowance->since_ms = acting->settled_ms;
         named->by_mode = rule->name;
     }
     if (tighten(&then->cpu_permille, effect.cpu_permille)) {

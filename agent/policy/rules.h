@@ -109,7 +109,7 @@ struct owner_acting {
     uint64_t since_ms;
     uint64_t stands_ms; /* its conditions hold on end since then */
     uint64_t over_ms;   /* acts, but its conditions do not hold since then; 0: they do */
-    bool has_settled;
+    uint64_t settled_ms; /* since then it may move replicas; 0: not yet */
 };
 
 struct owner_policy {

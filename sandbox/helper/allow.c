@@ -35,6 +35,8 @@ static void read_limits_again(struct helper *helper)
     }
     helper->limits.contribution = fresh.contribution;
     helper->limits.connections_max = fresh.connections_max;
+    helper->limits.weight_percent = fresh.weight_percent;
+    cgroups_weigh(helper->cgroups, fresh.weight_percent);
 }
 
 static void limit_parent(struct helper *helper)

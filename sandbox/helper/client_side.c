@@ -113,6 +113,21 @@ static uint64_t cpu_permille_since_last(struct replica *replica, uint64_t cpu_us
     return spent_us / elapsed_ms;
 }
 
+/* minga-egress and its parts live beside minga-init, and end together. */
+static enum sandbox_egress egress_of(const struct helper *helper, const struct replica *replica)
+{
+    uint64_t count = 0;
+    struct err err = {0};
+
+    if (!replica->spec.egress) {
+        return SANDBOX_EGRESS_NONE;
+    }
+    return cgroup_count(helper->cgroups, &replica->name, CGROUP_INIT, &count, &err) == 0 &&
+                   count < 2
+               ? SANDBOX_EGRESS_LOST
+               : SANDBOX_EGRESS_UP;
+}
+
 void say_measured(struct helper *helper, struct replica *replica, enum sandbox_event_kind kind)
 {
     struct sandbox_event event = {
@@ -121,8 +136,9 @@ void say_measured(struct helper *helper, struct replica *replica, enum sandbox_e
         .limits = replica->spec.limits,
         .tree = replica->spec.tree,
         .port_count = replica->spec.port_count,
-        .connection_count = replica->connection_count,
-        .refused_count = replica->refused_count,
+        .activity = {.connection_count = replica->connection_count,
+                     .refused_count = replica->refused_count,
+                     .egress = egress_of(helper, replica)},
     };
     struct cgroup_stats stats = {0};
     struct err err = {0};
@@ -136,6 +152,11 @@ void say_measured(struct helper *helper, struct replica *replica, enum sandbox_e
     event.used.pid_count = stats.pid_count;
     if (replica->pidfd >= 0) {
         process_root_usage(replica->init_pid, &event.used.disk_bytes);
+    }
+    if (disk_activity(replica->disk.loop_number, &event.activity.io_read_bytes,
+                      &event.activity.io_written_bytes) == 0) {
+        event.activity.io_read_bytes -= replica->io_read_before;
+        event.activity.io_written_bytes -= replica->io_written_before;
     }
     if (replica->started_ms != 0) {
         event.age_ms = now_ms() - replica->started_ms;

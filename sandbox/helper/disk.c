@@ -6,6 +6,7 @@
 #include <linux/loop.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -227,4 +228,30 @@ bool disk_attached(int loop_number, const char *backing)
     char now[LOOP_TEXT_BYTES_MAX];
 
     return loop_number >= 0 && read_backing(loop_number, now) == 0 && strcmp(now, backing) == 0;
+}
+
+int disk_activity(int loop_number, uint64_t *read_bytes_out, uint64_t *written_bytes_out)
+{
+    enum { SECTOR_BYTES = 512, STAT_BYTES = 512, READ_FIELD = 2, WRITTEN_FIELD = 6 };
+    char path[PATH_TEXT_BYTES];
+    char text[STAT_BYTES];
+    uint64_t fields[WRITTEN_FIELD + 1] = {0};
+    char *rest = text;
+
+    if (loop_number < 0) {
+        return -ENODEV;
+    }
+    snprintf(path, sizeof(path), "/sys/block/loop%d/stat", loop_number);
+    CLEANUP(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t count_bytes = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (count_bytes < 0) {
+        return -errno;
+    }
+    text[count_bytes] = '\0';
+    for (size_t i = 0; i <= WRITTEN_FIELD; i++) {
+        fields[i] = strtoull(rest, &rest, 10);
+    }
+    *read_bytes_out = fields[READ_FIELD] * SECTOR_BYTES;
+    *written_bytes_out = fields[WRITTEN_FIELD] * SECTOR_BYTES;
+    return 0;
 }

@@ -37,5 +37,7 @@ int disk_template_make(const struct disk_plan *plan, struct err *err);
 /* Needs the plan's template. Returns 0; -ENOSPC when the host's file system is full. */
 int disk_make(const struct disk_plan *plan, struct disk *disk_out, struct err *err);
 void disk_done(struct disk *disk);
+/* What has been read from it and written to it, the file system's own blocks included. */
+int disk_activity(int loop_number, uint64_t *read_bytes_out, uint64_t *written_bytes_out);
 /* Is loop device `loop_number` still attached to the file that the kernel called `backing`? */
 bool disk_attached(int loop_number, const char *backing);

@@ -28,6 +28,7 @@ enum {
     ENDING_WARN_MS = 10000,   /* of ending: say that something hangs */
     OOM_LOOK_MS = 1000,       /* after an out-of-memory, for who was killed */
     SHM_BYTES_MAX = 64 << 20, /* /dev/shm; or a quarter of the replica's memory */
+    IDMAPS_MAX = 16,          /* kept for roots of the same ids */
     KEPT_LOGS_MAX = 16,       /* of replicas that have ended */
     FOLDER_BYTES_MAX = 256,   /* of the path of one of our own folders */
     SWEEP_SOON_MS = 30000,    /* after our start: what a killed helper had forked may still die */
@@ -51,11 +52,13 @@ struct replica {
     struct uid_range uids;
     pid_t init_pid; /* 0: none */
     uint64_t init_start_ticks;
-    int pidfd;             /* -1: none, or known to be over */
-    int control_fd;        /* to its minga-init */
-    int oom_fd;            /* readable after an out-of-memory (cgroup v1) */
-    uint64_t oom_until_ms; /* the counts of its group are looked at again until then */
-    struct disk disk;      /* no mount_fd when it is adopted; loop_number -1: none yet */
+    int pidfd;               /* -1: none, or known to be over */
+    int control_fd;          /* to its minga-init */
+    int oom_fd;              /* readable after an out-of-memory (cgroup v1) */
+    uint64_t oom_until_ms;   /* the counts of its group are looked at again until then */
+    struct disk disk;        /* no mount_fd when it is adopted; loop_number -1: none yet */
+    uint64_t io_read_before; /* of the disk's device, by those who had it earlier */
+    uint64_t io_written_before;
     struct launch launch; /* STARTING: until the first process is set up */
     uint64_t started_ms;  /* 0: not yet */
     uint64_t lease_until_ms;
@@ -72,6 +75,11 @@ struct replica {
     uint64_t stats_cpu_us;
     uint64_t connection_count; /* of its published ports, as its init counted last */
     uint64_t refused_count;
+};
+
+struct idmap {
+    uid_t service_id; /* 0: none */
+    int fd;           /* owned: rootfs_idmap's */
 };
 
 struct helper_folders {
@@ -110,6 +118,8 @@ struct helper {
     struct cgroup_name kept[KEPT_LOGS_MAX]; /* "": free */
     uint32_t kept_next;                     /* the oldest, or a free one */
     struct disks disks;
+    struct idmap idmaps[IDMAPS_MAX];
+    uint32_t idmap_next; /* the oldest, or a free one */
 };
 
 /* --- replica.c: the life of one replica --- */

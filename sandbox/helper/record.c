@@ -13,7 +13,11 @@
 #include "sandbox/spec.h"
 
 /* The files are root's own, but a crash or an older version may have written them. */
-enum { RECORD_VERSION = 2, RECORD_BYTES_MAX = SPEC_BYTES_MAX + 1024 };
+enum {
+    RECORD_VERSION = 3,
+    RECORD_VERSION_OLD = 2 /* nothing of earlier I/O */,
+    RECORD_BYTES_MAX = SPEC_BYTES_MAX + 1024
+};
 
 void replica_path(const char *folder, const struct replica *replica, const char *suffix,
                   char path_out[PATH_MAX])
@@ -46,6 +50,8 @@ static int encode(const struct replica *replica, uint8_t *bytes_out, size_t *len
     wire_put_text(&wire, replica->disk.backing);
     wire_put_u64(&wire, replica->started_ms);
     wire_put_blob(&wire, (struct bytes){spec, spec_bytes});
+    wire_put_u64(&wire, replica->io_read_before);
+    wire_put_u64(&wire, replica->io_written_before);
     *length_bytes_out = wire.written_bytes;
     return wire_ok(&wire) ? 0 : -EMSGSIZE;
 }
@@ -79,8 +85,13 @@ static int decode(struct bytes bytes, struct replica *replica, char boot_id_out[
     replica->started_ms = wire_u64(&wire);
     struct bytes spec = wire_blob(&wire, SPEC_BYTES_MAX);
 
-    if (!wire_done(&wire) || version != RECORD_VERSION || pid > INT32_MAX || pid < 2 ||
-        loop_number > INT32_MAX || spec_decode(spec, &replica->spec) < 0) {
+    if (version != RECORD_VERSION_OLD) {
+        replica->io_read_before = wire_u64(&wire);
+        replica->io_written_before = wire_u64(&wire);
+    }
+    if (!wire_done(&wire) || (version != RECORD_VERSION && version != RECORD_VERSION_OLD) ||
+        pid > INT32_MAX || pid < 2 || loop_number > INT32_MAX ||
+        spec_decode(spec, &replica->spec) < 0) {
         return -EBADMSG;
     }
     replica->init_pid = (pid_t)pid;

@@ -30,9 +30,14 @@ static void request_hello(struct helper *helper, const struct helper_request *re
                           const struct packet *packet)
 {
     struct helper_answer answer = {.kind = ANSWER_READY, .version = HELPER_PROTOCOL_VERSION};
+    const struct cgroup_ability ability = cgroups_ability(helper->cgroups);
 
     (void)packet;
     helper->greeted = true;
+    if (ability.reason[0] != '\0') {
+        (void)snprintf(answer.problem, sizeof(answer.problem), "see minga check: %.*s",
+                       REASON_CHARS_MAX - (int)strlen("see minga check: "), ability.reason);
+    }
     say_answer(helper, &answer);
     if (request->version != HELPER_PROTOCOL_VERSION) {
         client_drop(helper, "it speaks another version");

@@ -168,6 +168,9 @@ static int open_cgroups(struct helper *helper, struct err *err)
         helper_end_unknown_groups(helper);
         r = cgroups_make_parent(helper->cgroups, &helper->limits.contribution, err);
     }
+    if (r == 0) {
+        cgroups_weigh(helper->cgroups, helper->limits.weight_percent);
+    }
     return r;
 }
 

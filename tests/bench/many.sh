@@ -2,6 +2,7 @@
 # shellcheck shell=bash
 # Many agents of one machine (how many: `nodes`), asked by bench_overlay_probe (PROBE): sourced by overlay.sh and
 # storage.sh after community.sh.
+nodes=${nodes:?}
 
 node_config() {
     cat <<CONFIG

@@ -30,6 +30,9 @@ static const char *const overlay_event_names[] = {
     [OVERLAY_STORED] = "stored",
     [OVERLAY_CHUNK_STORED] = "chunk stored",
     [OVERLAY_CHUNK_ABSENT] = "chunk absent",
+    [OVERLAY_RELAY_UP] = "relay up",
+    [OVERLAY_RELAY_DOWN] = "relay down",
+    [OVERLAY_PORT_REFUSED] = "port refused",
 };
 static const char *const effect_names[] = {
     [OVERLAY_SEND] = "send",
@@ -40,6 +43,9 @@ static const char *const effect_names[] = {
     [OVERLAY_DROP_CHUNK] = "drop chunk",
     [OVERLAY_WAKE] = "wake",
     [OVERLAY_TRACE] = "trace",
+    [OVERLAY_DIAL_BACK] = "dial back",
+    [OVERLAY_RELAY] = "relay",
+    [OVERLAY_RELAYED] = "relayed",
 };
 static const char *const core_effect_names[] = {
     [CORE_IO] = "io",
@@ -186,6 +192,9 @@ static void print_io(const struct overlay_effect *effect)
     case OVERLAY_STORE_CHUNK:
     case OVERLAY_DROP_CHUNK:
     case OVERLAY_WAKE:
+    case OVERLAY_DIAL_BACK:
+    case OVERLAY_RELAY:
+    case OVERLAY_RELAYED:
     case OVERLAY_DELIVER:
     case OVERLAY_MEMBER:
     case OVERLAY_ARC:

@@ -430,8 +430,21 @@ static void check_calm(struct world *world)
     }
 }
 
+static void check_leaves(struct world *world)
+{
+    for (uint32_t node = 0; node < world->node_count; node++) {
+        const struct sim_node *leaf = &world->nodes[node];
+
+        if (leaf->is_leaf && leaf->core != NULL && inspect_in_ring(core_overlay(leaf->core)) &&
+            !leaf->is_clone) {
+            world_fail(world, "%s has an arc, and nobody can dial it", leaf->name);
+        }
+    }
+}
+
 void checker_periodic(struct world *world)
 {
+    check_leaves(world);
     check_excess(world);
     check_expectations(world);
     check_ring_invariant(world);

@@ -128,7 +128,7 @@ static uint32_t copies_wanted(const struct world *world)
     for (uint32_t node = 0; node < world->node_count; node++) {
         bool is_here = converge_takes_part(world, node);
 
-        store_count += is_here && world->nodes[node].config.stores ? 1 : 0;
+        store_count += converge_stands(world, node) && world->nodes[node].config.stores ? 1 : 0;
         is_any_away = is_any_away || (!is_here && world->nodes[node].life > 0);
     }
     wanted_count = is_any_away ? (uint32_t)HOMES_UP : (uint32_t)CHUNK_COPIES;
@@ -144,7 +144,7 @@ static bool chunk_is_kept(struct world *world, const struct client_service *serv
     for (uint32_t node = 0; node < world->node_count; node++) {
         const struct sim_node *holder = &world->nodes[node];
 
-        if (converge_takes_part(world, node) && holder->config.stores) {
+        if (converge_stands(world, node) && holder->config.stores) {
             copy_count += disk_has_chunk(&holder->disk, chunk) ? 1 : 0;
         }
     }

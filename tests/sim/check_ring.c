@@ -114,7 +114,7 @@ static uint32_t in_order(const struct world *world, uint32_t *nodes_out)
     for (uint32_t node = 0; node < world->node_count; node++) {
         uint32_t place = count;
 
-        if (!converge_takes_part(world, node)) {
+        if (!converge_stands(world, node)) {
             continue;
         }
         while (place > 0 && id_compare(&world->nodes[node].position.id,

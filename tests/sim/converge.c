@@ -30,6 +30,11 @@ bool converge_takes_part(const struct world *world, uint32_t node)
            !world->nodes[node].is_clone;
 }
 
+bool converge_stands(const struct world *world, uint32_t node)
+{
+    return converge_takes_part(world, node) && !world->nodes[node].is_leaf;
+}
+
 /* ------------------------------------------------------------------ membership */
 
 /* How many that take part stand before `other`, seen clockwise from `node`? */
@@ -40,7 +45,7 @@ static uint32_t rank_of(const struct world *world, uint32_t node, uint32_t other
     uint32_t rank = 0;
 
     for (uint32_t i = 0; i < world->node_count && rank < SUCCESSORS_MAX; i++) {
-        rank += i != node && i != other && converge_takes_part(world, i) &&
+        rank += i != node && i != other && converge_stands(world, i) &&
                         id_in_arc(&world->nodes[i].position.id, from, to)
                     ? 1
                     : 0;
@@ -130,7 +135,7 @@ uint32_t converge_ideal_node(const struct world *world, const struct ring_key *k
     for (uint32_t node = 0; node < world->node_count; node++) {
         struct id distance = id_distance(&key->id, &world->nodes[node].position.id);
 
-        if (converge_takes_part(world, node) &&
+        if (converge_stands(world, node) &&
             (best == world->node_count || id_compare(&distance, &best_distance) < 0)) {
             best = node;
             best_distance = distance;
@@ -196,11 +201,11 @@ static bool ring_is_one(struct world *world)
     uint32_t first = 0;
     uint32_t at;
 
-    while (first < world->node_count && !converge_takes_part(world, first)) {
+    while (first < world->node_count && !converge_stands(world, first)) {
         first++;
     }
     for (uint32_t node = 0; node < world->node_count; node++) {
-        count += converge_takes_part(world, node) ? 1 : 0;
+        count += converge_stands(world, node) ? 1 : 0;
     }
     at = first;
     for (uint32_t step = 1; step <= count && count > 1; step++) {
@@ -211,7 +216,7 @@ static bool ring_is_one(struct world *world)
             return converge_problem(world, "%s has no successor", world->nodes[at].name);
         }
         at = world_find(world, &view.successors[0]);
-        if (at >= world->node_count || !converge_takes_part(world, at) ||
+        if (at >= world->node_count || !converge_stands(world, at) ||
             (at == first) != (step == count)) {
             return converge_problem(world, "the ring does not close over all of %u nodes", count);
         }

@@ -14,6 +14,8 @@ struct client_service;
 bool converged(struct world *world);
 /* Does it run and take part? */
 bool converge_takes_part(const struct world *world, uint32_t node);
+/* And can be dialled, so that it has a place on the ring? */
+bool converge_stands(const struct world *world, uint32_t node);
 /* Must the node know the other? In a large community those that follow it on the ring. */
 bool converge_must_see(const struct world *world, uint32_t node, uint32_t other);
 /* Records a problem; always false. */

@@ -226,6 +226,18 @@ static void draw_community(struct schedule *schedule, struct random *random, uin
     }
 }
 
+/* Drawn apart, so that seeds stay what they were. In most, nodes find out as real ones do. */
+static void draw_leaves(struct schedule *schedule)
+{
+    struct random random;
+
+    random_init(&random, schedule->seed, "leaves");
+    schedule->reach = random_below(&random, 4) != 0;
+    if (schedule->reach != 0 && random_below(&random, 2) == 0 && schedule->nodes > 5) {
+        schedule->leaves = 1 + random_below(&random, schedule->nodes / 3);
+    }
+}
+
 void schedule_generate(uint64_t seed, uint32_t nodes, uint64_t minutes,
                        struct schedule *schedule_out)
 {
@@ -240,6 +252,7 @@ void schedule_generate(uint64_t seed, uint32_t nodes, uint64_t minutes,
     if (schedule->calm_ms < 2UL * FAULTS_BEGIN_MS) {
         schedule->calm_ms = 2UL * FAULTS_BEGIN_MS;
     }
+    draw_leaves(schedule);
     fault_count =
         1 + (uint32_t)random_below(
                 &random, schedule->calm_ms / (seed % 5 == 0 ? FAULTS_DENSE_MS : FAULTS_SPARSE_MS));

@@ -116,6 +116,25 @@ static void tell_dialler(struct world *world, struct link *link, uint64_t delay_
     world_after_process(world, link->news_ms - world->now_ms, event);
 }
 
+/* The first of its addresses that leads there, as the transport tries one after the other. */
+static uint32_t choose_way(const struct world *world, uint32_t target,
+                           const struct overlay_peer *peer)
+{
+    uint32_t first = world->node_count;
+    uint32_t via;
+
+    for (size_t i = 0; i < peer->address_count; i++) {
+        if (relays_find(world, peer->addresses[i], &via) != target) {
+            continue;
+        }
+        if (relays_lead(world, target, via)) {
+            return via;
+        }
+        first = first == world->node_count ? via : first;
+    }
+    return first;
+}
+
 /* The socket dials again by itself, less and less often. */
 static void dial_again(struct world *world, struct link *link, uint32_t dialler, uint32_t target)
 {
@@ -123,6 +142,7 @@ static void dial_again(struct world *world, struct link *link, uint32_t dialler,
 
     link->state = LINK_DIALLING;
     link->is_dialled_late = false;
+    link->via = choose_way(world, target, &link->peer); /* the next of its addresses, maybe */
     link->generation++;
     event.number = (uint64_t)link->generation << 32 | target;
     world_after_process(world, link->again_ms, event);
@@ -155,6 +175,7 @@ void link_break(struct world *world, uint32_t dialler, uint32_t target, uint64_t
 
 void network_process_ended(struct world *world, uint32_t node, bool powered)
 {
+    relays_process_ended(world, node, powered);
     for (uint32_t other = 0; other < world->node_count; other++) {
         struct link *out = link_of(world, node, other);
 
@@ -288,8 +309,10 @@ static void run_dialled(struct world *world, struct event *event)
     if (is_open && !flows && !link->is_dialled_late) {
         link->is_dialled_late = true;
         world_after_process(world, LINK_CONNECT_MS_MAX / 2, *event); /* clogged: once more */
-    } else if (!flows) {
+    } else if (!flows || (peer->is_leaf && link->via >= world->node_count)) {
         world_after_process(world, LINK_CONNECT_MS_MAX, gave_up);
+    } else if (peer->is_leaf && !relays_lead(world, target, link->via)) {
+        lose(world, event->node, target, 0, true); /* it does not listen for the leaf any more */
     } else if (peer->core == NULL || !keys_equal(&peer->key, &link->target_key)) {
         lose(world, event->node, target, 0, peer->core == NULL);
     } else {
@@ -311,6 +334,7 @@ static void dial(struct world *world, uint32_t dialler, uint32_t target,
         link->news_ms = 0;
     }
     link->target_key = peer->key;
+    link->via = choose_way(world, target, peer);
     link->again_ms = LINK_AGAIN_MS;
     event.number = (uint64_t)link->generation << 32 | target;
     world_after_process(world, 3 * packets_delay_ms(world, dialler, target, link->generation),
@@ -323,10 +347,11 @@ static void dial(struct world *world, uint32_t dialler, uint32_t target,
 static uint32_t find_address(const struct world *world, const struct overlay_peer *peer)
 {
     for (size_t i = 0; i < peer->address_count; i++) {
-        for (uint32_t node = 0; node < world->node_count; node++) {
-            if (strcmp(world->nodes[node].address, peer->addresses[i]) == 0) {
-                return node;
-            }
+        uint32_t via;
+        uint32_t node = relays_find(world, peer->addresses[i], &via);
+
+        if (node < world->node_count) {
+            return node;
         }
     }
     return world->node_count;
@@ -405,6 +430,7 @@ void network_send(struct world *world, uint32_t node, const struct overlay_effec
     }
     target = find_connected(world, node, target);
     link = link_of(world, node, target);
+    link->peer = effect->peer; /* for the next attempt */
     if (link->state == LINK_NONE) {
         dial(world, node, target, &effect->peer);
     }

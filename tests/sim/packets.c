@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Messages under way. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,6 +65,14 @@ uint64_t packets_clogged_until_ms(const struct world *world, uint32_t from, uint
 
 /* ------------------------------------------------------------------ arriving */
 
+/* What comes through a relay comes from this very host, as far as it can see. */
+static void fill_host(const struct world *world, uint32_t from, struct overlay_source *source)
+{
+    const char *address = world->nodes[from].address;
+
+    (void)snprintf(source->host, sizeof(source->host), "%.*s", (int)strcspn(address, ":"), address);
+}
+
 static void deliver_to_core(struct world *world, const struct packet *packet)
 {
     uint32_t from = packet_from(packet);
@@ -81,9 +90,12 @@ static void deliver_to_core(struct world *world, const struct packet *packet)
     event.source.inbound = !packet->to_dialler;
     if (packet->to_dialler) {
         event.source.node = world->nodes[from].id;
+        fill_host(world, from, &event.source);
     } else {
         event.source.link = link_number(packet->dialler, packet->target, packet->generation);
         memcpy(event.source.curve_key, world->nodes[from].curve_key, 32);
+        fill_host(world, link_of(world, packet->dialler, to)->via < world->node_count ? to : from,
+                  &event.source);
     }
     world_step_overlay(world, to, &event);
 }

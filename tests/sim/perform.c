@@ -90,6 +90,15 @@ static void perform_io(struct world *world, uint32_t node, const struct overlay_
     case OVERLAY_TRACE:
         trace_line(world, node, effect->message);
         break;
+    case OVERLAY_DIAL_BACK:
+        relays_dial_back(world, node, effect);
+        break;
+    case OVERLAY_RELAY:
+        relays_relay(world, node, effect);
+        break;
+    case OVERLAY_RELAYED:
+        relays_relayed(world, node, effect);
+        break;
     case OVERLAY_DELIVER:
     case OVERLAY_MEMBER:
     case OVERLAY_ARC:

@@ -153,6 +153,9 @@ void schedule_print(const struct schedule *schedule, FILE *file)
     fprintf(file, "latency %" PRIu64 "\nloss %" PRIu64 "\nskew %" PRIu64 "\n", schedule->latency_ms,
             schedule->loss_permille, schedule->skew_s);
     fprintf(file, "mixed %" PRIu64 "\n", schedule->mixed);
+    if (schedule->reach != 0) {
+        fprintf(file, "reach 1\nleaves %" PRIu64 "\n", schedule->leaves);
+    }
     if (schedule->full_members != 0) {
         fprintf(file, "full-members %" PRIu64 "\n", schedule->full_members);
     }
@@ -342,6 +345,7 @@ static int parse_line(struct words *words, struct schedule *schedule)
         {"members", &members, SIM_NODES_MAX},     {"latency", &schedule->latency_ms, 1000},
         {"loss", &schedule->loss_permille, 1000}, {"skew", &schedule->skew_s, 100000},
         {"mixed", &schedule->mixed, 1},           {"full-members", &schedule->full_members, 512},
+        {"reach", &schedule->reach, 1},           {"leaves", &schedule->leaves, SIM_NODES_MAX},
         {"calm", &schedule->calm_ms, UINT32_MAX}, {"converge", &schedule->converge_ms, UINT32_MAX},
     };
 

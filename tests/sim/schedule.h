@@ -117,6 +117,8 @@ struct schedule {
     uint64_t skew_s;       /* of wall clocks, at most, either way */
     uint64_t full_members; /* beyond, nodes keep a part of the membership; 0: as shipped */
     uint64_t mixed;        /* 1: some nodes lack a role, or have little room */
+    uint64_t reach;        /* 1: nodes find out whether they can be dialled */
+    uint64_t leaves;       /* so many, the last ones, cannot */
     uint64_t calm_ms;      /* from here on no faults: everything converges ... */
     uint64_t converge_ms;  /* ... within so much, and stays so */
     uint32_t service_count;

@@ -146,7 +146,14 @@ static void make_config(struct world *world, struct sim_node *node, uint64_t ind
     CHECK(text_copy(description->arch, sizeof(description->arch), "amd64") == 0);
     CHECK(text_copy(description->version, sizeof(description->version), "0.1.0") == 0);
     snprintf(description->zone, sizeof(description->zone), "z%u", (unsigned)(index % 3));
-    description->reachable = minga_Reachable_REACHABLE_DIRECT;
+    node->is_leaf = index >= world->schedule.nodes - world->schedule.leaves;
+    config->overlay.finds_reach = world->schedule.reach != 0;
+    config->overlay.relay_port_first = 32000;
+    config->overlay.relay_port_count = 64;
+    description->relays = true;
+    if (world->schedule.reach == 0) {
+        description->reachable = minga_Reachable_REACHABLE_DIRECT;
+    }
     bool plain = index < 4 || world->schedule.mixed == 0;
 
     config->runs = plain || draw % 8 != 0;

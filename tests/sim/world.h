@@ -19,6 +19,7 @@
 #include "tests/sim/disk.h"
 #include "tests/sim/network.h"
 #include "tests/sim/queue.h"
+#include "tests/sim/relays.h"
 #include "tests/sim/sandbox.h"
 #include "tests/sim/schedule.h"
 
@@ -44,7 +45,10 @@ struct sim_node {
     struct node_id id;
     struct node_id own_id; /* whomever it is a clone of */
     struct ring_key position;
-    uint32_t owner; /* index of the person */
+    uint32_t owner;      /* index of the person */
+    bool is_leaf;        /* nobody can dial it */
+    uint64_t dial_count; /* on behalf of others */
+    struct sim_relays relays;
     struct core_config config;
     struct core_allowed allowed; /* as it was last told */
     struct core *core; /* NULL: no process */

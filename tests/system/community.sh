@@ -20,6 +20,7 @@ COMMUNITY_ID=mg$$
 NODE_COUNT=0
 WORK=
 declare -A AGENT_PID=() AGENT_OPTIONS=() AGENT_PREFIX=()
+MORE_NAMESPACES=() # of a test's own: removed at the end, too
 
 say() { printf '%s\n' "$*" >&2; }
 now_ms() { date +%s%3N; }
@@ -111,7 +112,8 @@ node_new() {
         echo "network: {listen: 7400, advertise: \"$(address_of "$i"):7400\"$(node_network "$i")}"
         echo "cgroup: $(cgroup_of "$i")"
         echo "paths: {state: $dir/state, run: $dir/run}"
-        node_config "$i"
+        # Replicas give way to others, and test machines are busy: here they do not.
+        node_config "$i" | sed 's/^contribute: {/&weight: 100, /'
     } >"$dir/minga.yaml"
     chmod 644 "$dir/minga.yaml"
 }
@@ -319,7 +321,7 @@ community_end() {
         wait_until 2 is_empty pids_in_cgroup "$i" || true
         remove_traces_of "$i"
     done
-    for i in user switch $(seq "$NODE_COUNT"); do
+    for i in user switch "${MORE_NAMESPACES[@]}" $(seq "$NODE_COUNT"); do
         ip netns delete "$(ns_of "$i")" 2>/dev/null || true
     done
     disks_end

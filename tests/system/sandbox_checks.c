@@ -199,6 +199,7 @@ static void check_filler(struct world *world)
           world_stats(world, &spec, &event) && event.used.disk_bytes > 57 << 20 &&
               event.used.disk_bytes <= spec.limits.disk_bytes,
           "it had what was promised and no more");
+    check(world, event.activity.io_written_bytes > 1 << 20, "what it has written is measured");
     uint64_t began_ms = time_ms();
     check(world,
           world_stop(world, &spec, &event) && time_ms() - began_ms < world_patience_ms(world, 3000),

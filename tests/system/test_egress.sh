@@ -165,5 +165,11 @@ stack=$(for pid in $(egress_pids); do case $(tr '\0' ' ' <"/proc/$pid/cmdline") 
 # shellcheck disable=SC2086 # there may be two: passt and what it has forked
 kill_pids KILL $stack
 within 5 "a stack that dies is started again" reaches
+egress_is() { minga 2 --json status walker | tr -d ' \n' | grep -q "\"egress\":\"$1\""; }
+within 10 "status says that the replica has egress" egress_is internet
+check "also in the table" eval 'minga 2 status walker | grep -q "egress: internet"'
+main=$(egress_pids | sed -n 1p)
+kill_pids KILL "$main"
+within 20 "status says when the way to the Internet has died" egress_is lost
 minga 1 stop walker --wait=20s >/dev/null || fail "stop walker"
 check "nothing of it is left" is_empty pids_in_cgroup 1

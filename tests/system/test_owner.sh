@@ -93,12 +93,20 @@ within 20 "three run again" has_running 2 burner 3
 minga 2 scale burner 2 --wait=20s || fail scale
 holder=$(number_of_name "$(nodes_of 2 burner | grep -v "$(name_of 1)" | head -n 1)")
 minga "$holder" node pause >/dev/null
+# Asked of each node, since the manager shows the new one of a slot while the old one still runs.
+run_everywhere() {
+    local i sum=0
+    for i in 1 2 3; do
+        sum=$((sum + $(minga "$i" --json node | jq '[.replicas[] | select(.state == "running")] | length')))
+    done
+    echo "$sum"
+}
 lost=0
-for _ in $(seq 40); do
-    [ "$(running 2 burner)" -ge 2 ] || lost=$((lost + 1))
+for _ in $(seq 30); do
+    [ "$(run_everywhere)" -ge 2 ] || lost=$((lost + 1))
     sleep 0.1
 done
-if [ "$lost" = 0 ]; then pass "while a pause hands over, two run all the time"; else fail "while a pause hands over, two did not run in $lost of 40 looks"; fi
+if [ "$lost" = 0 ]; then pass "while a pause hands over, two run all the time"; else fail "while a pause hands over, two did not run in $lost of 30 looks"; fi
 within 20 "then nothing runs on the paused node" here_count "$holder" 0
 check "the history names what ran there" eval '[ "$(minga "$holder" --json node history | jq -r ".history[0].id")" != null ]'
 minga "$holder" node resume >/dev/null
@@ -148,3 +156,22 @@ chmod o+w "$(dir_of 1)/minga.yaml"
 kill -HUP "${AGENT_PID[1]}"
 within 5 "a file that others can write to is refused by name" grep -q "stays as it was: .*minga.yaml: others can write" "$(dir_of 1)/log"
 refused 1 "minga.yaml" "also by --check-config" "$BIN/mingad" --config "$(dir_of 1)/minga.yaml" --check-config
+
+# --- leaving, with time to hand over
+chmod o-w "$(dir_of 1)/minga.yaml"
+sed -i "s/cgroup: another/cgroup: $(cgroup_of 1)/" "$(dir_of 1)/minga.yaml"
+reload
+within 20 "node 1 gives as much as before" eval '[ "$(minga 1 --json node | jq .contribution.memory_bytes)" = $((512 << 20)) ]'
+refused 2 "not a duration" "leave --within wants a time" minga 3 leave --yes --within soon
+check "leaving hands over first" minga 3 leave --yes --within 20s
+check "and two run without it" eval '[ "$(run_everywhere)" -ge 2 ]'
+check "it is in no community any more" eval '[ "$(minga 3 --json node | jq -r .community)" = null ]'
+
+# --- a copied disk
+node_stop 3
+printf 'sixteen other by' >"$(dir_of 3)/state/agent/machine"
+refused 1 "mingad --renew-state" "state of another machine is refused, with what to do" \
+    timeout 10 "$BIN/mingad" --config "$(dir_of 3)/minga.yaml"
+check "it is renewed" "$BIN/mingad" --config "$(dir_of 3)/minga.yaml" --renew-state
+node_start 3
+check "and is another node then" eval '[ "$(minga 3 --json node | jq -r .community)" = null ]'

@@ -67,12 +67,14 @@ check "a bundle's chunks name their service and tree, both or none" eval '[ "$(c
 victim=$(files 2 | head -1)
 printf 'rotten' | dd of="$victim" conv=notrunc 2>/dev/null
 sum_of() { sha256sum "$1" | cut -d ' ' -f 1; }
+# shellcheck disable=SC2034 # read by eval
 good=$(for i in 1 3 4 5; do find "$(dir_of "$i")/state/agent/chunks" -name "$(basename "$victim")"; done | head -1)
 within 240 "a rotten chunk is found without anybody asking, and replaced" eval '[ "$(sum_of "$victim")" = "$(sum_of "$good")" ]'
 check "and counted" eval 'stored 2 | jq -e ".repair.rotten_chunks == 1"'
 
 # --- a member that sleeps for a while moves nothing
 moved() { of_all '[.[].repair.moved_chunks] | add'; }
+# shellcheck disable=SC2034 # read by eval
 before=$(moved)
 node_kill 3
 within 30 "an absence is shown, and how long it is waited for" eval 'stored 1 | jq -e ".repair.absent | length == 1 and .[0].state == \"expected\" and .[0].patience_s >= 259200"'

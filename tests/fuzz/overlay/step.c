@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
  * Bytes become events for an admitted node with three neighbours, who may send anything; an odd
- * number of bytes for one that keeps only a part of the membership. After each event the
+ * number of bytes for one that keeps only a part of the membership; an even one that four do not
+ * divide for one that has to find out whether it can be dialled, and passes on for others. After each event the
  * invariants must hold; nothing that others send may hit a CHECK.
  *
  * Input: a row of [operation][argument][length low][length high][length bytes].
@@ -103,13 +104,25 @@ static void greet(struct run *run, uint32_t neighbour, struct overlay_effects *e
     take_effects(run, effects);
 }
 
-/* `large`: more members than it keeps in full; see overlay/book.c. */
-static void start(struct run *run, bool large, struct overlay_effects *effects)
+enum variant { SMALL, LARGE, REACHED, VARIANTS };
+
+/* LARGE: more members than it keeps in full; see overlay/book.c. */
+static void start(struct run *run, enum variant variant, struct overlay_effects *effects)
 {
+    bool large = variant == LARGE;
     struct overlay_event tick;
 
     run->overlay = papers_node_of(papers_made(), 0, NEIGHBOURS + 1, large ? 1 : 0);
     run->now_ms = 1000;
+    if (variant == REACHED) {
+        run->overlay->reach.is_used = true;
+        run->overlay->reach.described.relays = true;
+        run->overlay->reach.described.addresses_count = 1;
+        memcpy(run->overlay->reach.described.addresses[0], "10.0.0.1:7400",
+               sizeof("10.0.0.1:7400"));
+        run->overlay->relaying.port_first = 32000;
+        run->overlay->relaying.port_count = 5;
+    }
     overlay_start(run->overlay, run->now_ms, 1790000000, effects);
     take_effects(run, effects);
     for (uint32_t i = 1; i <= NEIGHBOURS; i++) {
@@ -133,6 +146,8 @@ static void receive(struct run *run, uint8_t argument, struct bytes bytes,
 
     event.message = bytes;
     event.source.inbound = (argument & 0x40) == 0;
+    (void)text_copy(event.source.host, sizeof(event.source.host),
+                    (argument & 3) == 3 ? "127.0.0.1" : "2001:db8::7");
     if (event.source.inbound) {
         event.source.link = (argument & 0x20) != 0 ? 99 : neighbour;
         CHECK(keys_curve_public(&key, event.source.curve_key) == 0);
@@ -212,6 +227,12 @@ static void apply(struct run *run, uint8_t operation, uint8_t argument, struct b
         event.kind = (argument & 1) != 0 ? OVERLAY_LINK_UP : OVERLAY_LINK_LOST;
         event.refused = (argument & 2) != 0;
         event.node = overlay_member(run->overlay, (argument >> 1) % (NEIGHBOURS + 1))->node;
+        if ((argument & 0x80) != 0) {
+            event.kind = (argument & 0x40) != 0 ? OVERLAY_PORT_REFUSED
+                         : (argument & 1) != 0  ? OVERLAY_RELAY_UP
+                                                : OVERLAY_RELAY_DOWN;
+            event.port = (uint16_t)(32000 + argument % 8);
+        }
         overlay_step(run->overlay, &event, effects);
         break;
     case 5:
@@ -237,17 +258,17 @@ static void apply(struct run *run, uint8_t operation, uint8_t argument, struct b
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct overlay_effects effects; /* a megabyte, emptied after each call */
-    static struct rewind rewinds[2];
-    static struct run starts[2];
-    bool large = size % 2 == 1;
-    struct run *started = &starts[large];
-    struct rewind *rewind = &rewinds[large];
+    static struct rewind rewinds[VARIANTS];
+    static struct run starts[VARIANTS];
+    enum variant variant = size % 2 == 1 ? LARGE : size % 4 == 2 ? REACHED : SMALL;
+    struct run *started = &starts[variant];
+    struct rewind *rewind = &rewinds[variant];
     struct run run;
 
     effects.count = 0;
     effects.arena_used_bytes = 0;
     if (started->overlay == NULL) {
-        start(started, large, &effects);
+        start(started, variant, &effects);
         rewind_note(rewind, started->overlay, sizeof(*started->overlay));
     }
     rewind_back(rewind);

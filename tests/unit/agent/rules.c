@@ -173,6 +173,27 @@ Test(rules, flapping_moves_no_replica)
     free(policy);
 }
 
+Test(rules, what_drains_has_its_time_from_when_it_begins_not_from_when_the_rule_acts)
+{
+    struct owner_rules rules = {0};
+    struct owner_senses senses = {0};
+    struct owner_policy *policy;
+
+    add(&rules, "battery", OWNER_DRAIN)->when.on_battery = OWNER_YES;
+    policy = policy_of(&rules);
+    for (uint64_t s = 0; s < 600; s++) { /* it never settles, and never ends */
+        senses.on_battery = s % 20 < 10 ? OWNER_YES : OWNER_NO;
+        owner_policy_sense(policy, &senses);
+        cr_assert_eq(mode_at(policy, s * 1000), OWNER_KEEP);
+    }
+    senses.on_battery = OWNER_YES;
+    owner_policy_sense(policy, &senses);
+    owner_policy_step(policy, clock_at(600000));
+    cr_assert_eq(mode_at(policy, 600000 + OWNER_SETTLE_MS), OWNER_DRAIN);
+    cr_assert_eq(policy->allowance.since_ms, BOOT_MS + 600000 + OWNER_SETTLE_MS);
+    free(policy);
+}
+
 /* ------------------------------------------------------------------ years, against an oracle */
 
 /* The same by brute force: one rule's conditions, without memory. */

@@ -187,6 +187,26 @@ static uint32_t serving_count(const struct community *community)
     return count;
 }
 
+/* What everybody does, for who looks into a failure. */
+static void show(const struct community *community, struct owner_clock clock)
+{
+    for (uint32_t i = 0; i < NODES; i++) {
+        const struct executor *executor = community->nodes[i].executor;
+        struct node_status status;
+
+        executor_status(executor, clock, &status);
+        fprintf(stderr, "node %u: %s by rule \"%s\"\n", i, status.state, status.rule);
+        for (uint32_t j = 0; j < executor_count(executor); j++) {
+            struct core_replica replica;
+
+            executor_replica(executor, j, community->now_ms, &replica);
+            fprintf(stderr, "  slot %u: %s %s, for %llu ms\n", replica.status.slot,
+                    replica_state_name(replica.status.state), replica.status.reason,
+                    (unsigned long long)replica.status.age_ms);
+        }
+    }
+}
+
 static void check_handed_over(struct year *year)
 {
     struct community *community = year->community;
@@ -209,6 +229,7 @@ static void check_handed_over(struct year *year)
     if (serving_count(community) >= WANTED) {
         year->run_ms += TICK_MS;
     } else if (community->now_ms > year->troubled_ms + CALM_MS) {
+        show(community, clock);
         cr_assert_fail("seed %llu: %u run at %llu ms, though %u nodes are open",
                        (unsigned long long)year->seed, serving_count(community),
                        (unsigned long long)community->now_ms, open_count);

@@ -196,6 +196,14 @@ void core_node_status(const struct core *core, struct node_status *status_out)
     };
 }
 
+bool overlay_lost(const struct overlay *overlay, uint32_t index, struct overlay_lost *lost_out)
+{
+    (void)overlay;
+    (void)index;
+    (void)lost_out;
+    return false;
+}
+
 uint32_t core_ended_count(const struct core *core)
 {
     (void)core;

@@ -41,6 +41,7 @@ Test(config, an_empty_file_means_the_defaults_of_the_design)
     cr_assert_eq(config.port_first, 31000);
     cr_assert_eq(config.port_last, 31999);
     cr_assert_eq(config.pid_count, 512);
+    cr_assert_eq(config.weight_percent, 10);
     cr_assert_eq(config.upload_bytes_per_s, 2 << 20);
     cr_assert_eq(config.uid_first, 1879048192);
     cr_assert_eq(config.uid_last, 2147483647);
@@ -75,6 +76,7 @@ Test(config, every_key_of_the_design_is_understood)
                        "  storage: 1G\n"
                        "  keep_free: 0\n"
                        "  pids: 100\n"
+                       "  weight: 100\n"
                        "  upload: 0\n"
                        "  download: 0\n"
                        "network:\n"

@@ -28,6 +28,7 @@ struct fixture {
     uint32_t up_count;
     uint32_t listed_count;
     uint32_t down_count;
+    char down_reason[REASON_CHARS_MAX + 1];
     uint32_t event_count;
     struct sandbox_event event;
     uint32_t logs_count;
@@ -48,8 +49,10 @@ static void on_listed(void *context)
 
 static void on_down(void *context, const char *reason)
 {
-    cr_assert_neq(reason[0], '\0');
-    ((struct fixture *)context)->down_count++;
+    struct fixture *fixture = context;
+
+    (void)snprintf(fixture->down_reason, sizeof(fixture->down_reason), "%s", reason);
+    fixture->down_count++;
 }
 
 static void on_event(void *context, const struct sandbox_event *event)
@@ -235,6 +238,32 @@ Test(sandbox_link, without_a_helper_it_is_down_once_and_tries_again)
     wait_for(fixture, &fixture->asked_count, 4);
     say_ready(fixture);
     wait_for(fixture, &fixture->up_count, 2);
+    tear_down(fixture);
+}
+
+Test(sandbox_link, a_helper_that_cannot_hold_the_limits_is_as_good_as_none_until_it_can)
+{
+    struct fixture *fixture = set_up();
+    struct helper_answer answer = {.kind = ANSWER_READY,
+                                   .version = HELPER_PROTOCOL_VERSION,
+                                   .problem = "see minga check: no memory controller"};
+
+    listen_as_helper(fixture);
+    sandbox_link_start(fixture->link);
+    wait_for(fixture, &fixture->asked_count, 2);
+    say(fixture, &answer);
+    say(fixture, &(struct helper_answer){.kind = ANSWER_LIST_END});
+    wait_for(fixture, &fixture->down_count, 1);
+    cr_assert_str_eq(fixture->down_reason, answer.problem);
+    for (int i = 0; i < 20; i++) {
+        turn(fixture);
+    }
+    cr_assert_eq(fixture->up_count, 0);
+    cr_assert_eq(fixture->listed_count, 0);
+    close_helper(fixture); /* it is started again, with the kernel mended */
+    wait_for(fixture, &fixture->asked_count, 4);
+    say_ready(fixture);
+    wait_for(fixture, &fixture->up_count, 1);
     tear_down(fixture);
 }
 

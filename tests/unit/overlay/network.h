@@ -39,6 +39,10 @@ HELPER uint32_t add_node(void)
     node->config.description.addresses_count = 1;
     snprintf(node->config.description.addresses[0], 64, "10.0.0.%u:7400", index + 1);
     snprintf(node->config.description.name, 64, "node%u", index);
+    node->config.finds_reach = net.finds_reach;
+    node->config.relay_port_first = 32000;
+    node->config.relay_port_count = 4;
+    node->config.description.relays = true;
     node->config.description.runs = true;
     node->config.description.stores = true;
     node->config.description.manages = true;

@@ -2,16 +2,6 @@
 #pragma once
 /* A part of transport.h, which includes it: what nodes say, and what it becomes on the way. */
 
-HELPER struct bytes copy_bytes(struct bytes bytes)
-{
-    uint8_t *copy = malloc(bytes.length_bytes + 1);
-
-    if (bytes.length_bytes > 0) {
-        memcpy(copy, bytes.data, bytes.length_bytes);
-    }
-    return (struct bytes){copy, bytes.length_bytes};
-}
-
 HELPER void count_kind(const struct overlay_effect *effect)
 {
     minga_Message message = minga_Message_init_zero;
@@ -21,7 +11,7 @@ HELPER void count_kind(const struct overlay_effect *effect)
     net.sent_count[message.which_kind] += !message.reply;
 }
 
-HELPER struct bytes say(uint32_t from, struct bytes said)
+HELPER struct bytes spoken(uint32_t from, struct bytes said)
 {
     minga_Message message = minga_Message_init_zero;
     uint8_t bytes[MESSAGE_BYTES_MAX];

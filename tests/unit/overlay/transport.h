@@ -4,194 +4,8 @@
  * A transport in virtual time, for tests: shuttles effects between overlays, with links that come
  * up, break, and carry messages in order. Everything static: each test is one program.
  */
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "base/check.h"
-#include "base/hash.h"
-#include "base/random.h"
-#include "overlay/message.h"
-#include "overlay/overlay.h"
-#include "overlay/signed.h"
-
-enum {
-    NODES_MAX = 24,
-    EVENTS_MAX = 65536,
-    BLOBS_MAX = 2048,
-    TOKENS_MAX = 512,
-    CHUNKS_KEPT = 64,
-    KINDS_MAX = 80
-};
-
-#define HELPER __attribute__((unused)) static
-
-struct stored_blob {
-    enum overlay_blob_kind kind;
-    struct id key;
-    uint64_t number;
-    size_t length_bytes;
-    uint8_t bytes[3400];
-};
-
-struct done {
-    bool ended;
-    enum overlay_outcome outcome;
-    char reason[REASON_CHARS_MAX + 1];
-    bool is_new;
-    struct overlay_lookup lookup;
-    size_t length_bytes;
-    uint8_t bytes[4096];
-};
-
-struct kept_chunk {
-    struct chunk_id id;
-    size_t length_bytes;
-    uint8_t bytes[4096];
-};
-
-struct node {
-    struct overlay *overlay;
-    struct overlay_config config;
-    struct public_key key;
-    struct node_id id;
-    struct curve_keypair curve;
-    bool running;
-    uint32_t life; /* events of an earlier life are dropped */
-    uint64_t wake_ms;
-    uint64_t stalled_until_ms; /* it gets no time before */
-    uint32_t down_events;      /* members that it counted as down */
-    uint32_t side;             /* of a partition */
-    uint64_t links[NODES_MAX]; /* outbound: number, 0: none */
-    struct overlay_effects effects;
-    uint32_t blob_count;
-    struct stored_blob *blobs;
-    uint32_t chunk_count;
-    struct kept_chunk chunks[CHUNKS_KEPT];
-    struct done done[TOKENS_MAX];
-    uint32_t delivered_count;
-    char delivered[256];
-    uint32_t member_events;
-    uint32_t arc_events;
-    uint64_t arc_epoch;
-    bool lies; /* sends wrong chunk data */
-    bool disk_full;
-};
-
-struct network_event {
-    uint64_t at_ms;
-    uint64_t order;
-    uint32_t to;
-    uint32_t life;
-    struct overlay_event event;
-    uint32_t from;
-    bool carried; /* dropped when the two are apart */
-};
-
-struct network {
-    uint64_t now_ms;
-    uint64_t wall_unix_s;
-    uint64_t order;
-    uint64_t link_number;
-    uint32_t chunks_to_lose; /* with the link that they are on */
-    uint32_t node_count;
-    struct node nodes[NODES_MAX];
-    uint32_t event_count;
-    struct network_event *events[EVENTS_MAX];
-    struct secret_key community_key;
-    uint8_t community[512];
-    size_t community_bytes;
-    struct random random;
-    uint32_t loss_percent;
-    bool is_cut[NODES_MAX][NODES_MAX]; /* nothing gets from one to the other */
-    uint32_t sent_count[KINDS_MAX];    /* of each kind of message, replies not counted */
-    void (*lie)(uint32_t from, minga_Message *message); /* changes what a member says; or NULL */
-};
-
-static struct network net;
-
-HELPER bool is_before(const struct network_event *a, const struct network_event *b)
-{
-    return a->at_ms != b->at_ms ? a->at_ms < b->at_ms : a->order < b->order;
-}
-
-HELPER void push_event(struct network_event *event)
-{
-    uint32_t i = net.event_count++;
-
-    cr_assert_lt(i, EVENTS_MAX);
-    event->order = net.order++;
-    while (i > 0 && is_before(event, net.events[(i - 1) / 2])) {
-        net.events[i] = net.events[(i - 1) / 2];
-        i = (i - 1) / 2;
-    }
-    net.events[i] = event;
-}
-
-HELPER struct network_event *pop_event(void)
-{
-    struct network_event *first = net.events[0];
-    struct network_event *last = net.events[--net.event_count];
-    uint32_t i = 0;
-
-    for (;;) {
-        uint32_t child = 2 * i + 1;
-
-        if (child >= net.event_count) {
-            break;
-        }
-        if (child + 1 < net.event_count && is_before(net.events[child + 1], net.events[child])) {
-            child++;
-        }
-        if (!is_before(net.events[child], last)) {
-            break;
-        }
-        net.events[i] = net.events[child];
-        i = child;
-    }
-    net.events[i] = last;
-    return first;
-}
-
-HELPER struct network_event *new_event(uint32_t to, enum overlay_event_kind kind, uint64_t delay_ms)
-{
-    struct network_event *event = calloc(1, sizeof(*event));
-
-    event->to = to;
-    event->life = net.nodes[to].life;
-    event->at_ms = net.now_ms + delay_ms;
-    event->event.kind = kind;
-    return event;
-}
-
-HELPER int find_node(const struct node_id *id)
-{
-    for (uint32_t i = 0; i < net.node_count; i++) {
-        if (id_equal(&net.nodes[i].id.id, &id->id)) {
-            return (int)i;
-        }
-    }
-    return -1;
-}
-
-HELPER bool are_apart(uint32_t a, uint32_t b)
-{
-    return net.nodes[a].side != net.nodes[b].side;
-}
-
+#include "dials.h"
 #include "spoken.h"
-
-HELPER struct kept_chunk *find_chunk(struct node *node, const struct chunk_id *id)
-{
-    for (uint32_t i = 0; i < node->chunk_count; i++) {
-        if (id_equal(&node->chunks[i].id.id, &id->id)) {
-            return &node->chunks[i];
-        }
-    }
-    return NULL;
-}
 
 HELPER bool is_lost(void)
 {
@@ -209,8 +23,9 @@ HELPER void carry(uint32_t from, uint32_t to, const struct overlay_effect *effec
     event = new_event(to, OVERLAY_RECEIVED, 1);
     event->from = from;
     event->carried = true;
-    event->event.message = say(from, effect->message);
+    event->event.message = spoken(from, effect->message);
     event->event.source.inbound = inbound;
+    host_of(from, event->event.source.host);
     if (inbound) {
         event->event.source.link = net.nodes[from].links[to];
         memcpy(event->event.source.curve_key, net.nodes[from].curve.public_bytes, 32);
@@ -233,20 +48,13 @@ HELPER void carry(uint32_t from, uint32_t to, const struct overlay_effect *effec
     push_event(event);
 }
 
-HELPER void report_link(uint32_t who, uint32_t peer, enum overlay_event_kind kind)
-{
-    struct network_event *event = new_event(who, kind, 1);
-
-    event->event.node = net.nodes[peer].id;
-    push_event(event);
-}
-
 HELPER void do_send(uint32_t from, const struct overlay_effect *effect)
 {
     int to = find_node(&effect->peer.node);
 
     count_kind(effect);
-    if (to < 0 || are_apart(from, (uint32_t)to)) {
+    if (to < 0 || are_apart(from, (uint32_t)to) ||
+        (net.nodes[from].links[to] == 0 && !can_dial(&effect->peer, (uint32_t)to))) {
         return;
     }
     if (!net.nodes[to].running) {
@@ -426,6 +234,15 @@ HELPER void perform_one(uint32_t who, const struct overlay_effect *effect)
         break;
     case OVERLAY_DONE:
         do_done(node, effect);
+        break;
+    case OVERLAY_DIAL_BACK:
+        do_dial_back(who, effect);
+        break;
+    case OVERLAY_RELAY:
+        do_relay(who, effect);
+        break;
+    case OVERLAY_RELAYED:
+        do_relayed(who, effect);
         break;
     case OVERLAY_DROP_CHUNK:
     case OVERLAY_DELIVER:

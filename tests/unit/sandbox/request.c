@@ -124,8 +124,11 @@ Test(request, an_event_comes_back_as_it_was_sent)
                   .port_count = PORTS_PER_SERVICE_MAX,
                   .ports = {{1, 2, SANDBOX_TCP}, {3, 4, SANDBOX_UDP}},
                   .age_ms = 77,
-                  .connection_count = 78,
-                  .refused_count = 79},
+                  .activity = {.connection_count = 78,
+                               .refused_count = 79,
+                               .io_read_bytes = 80,
+                               .io_written_bytes = 81,
+                               .egress = SANDBOX_EGRESS_LOST}},
     };
     static struct helper_answer back;
     uint8_t bytes[HELPER_MESSAGE_BYTES_MAX];
@@ -142,8 +145,11 @@ Test(request, an_event_comes_back_as_it_was_sent)
     cr_assert_eq(memcmp(&back.event.limits, &answer.event.limits, sizeof(answer.event.limits)), 0);
     cr_assert_eq(memcmp(back.event.ports, answer.event.ports, sizeof(answer.event.ports)), 0);
     cr_assert_eq(back.event.age_ms, 77);
-    cr_assert_eq(back.event.connection_count, 78);
-    cr_assert_eq(back.event.refused_count, 79);
+    cr_assert_eq(back.event.activity.connection_count, 78);
+    cr_assert_eq(back.event.activity.refused_count, 79);
+    cr_assert_eq(back.event.activity.io_read_bytes, 80);
+    cr_assert_eq(back.event.activity.io_written_bytes, 81);
+    cr_assert_eq(back.event.activity.egress, SANDBOX_EGRESS_LOST);
     for (int cut = 0; cut < length_bytes; cut++) {
         cr_assert_eq(helper_answer_decode((struct bytes){bytes, (size_t)cut}, &back), -EBADMSG);
     }
@@ -156,10 +162,42 @@ Test(request, an_event_with_more_ports_than_there_can_be_is_refused)
     uint8_t bytes[HELPER_MESSAGE_BYTES_MAX];
     int length_bytes = helper_answer_encode(&answer, bytes, sizeof(bytes));
 
-    /* The count is followed by no port here, by the age and two counts. */
-    bytes[length_bytes - 25] = PORTS_PER_SERVICE_MAX + 1;
+    /* The count is followed by no port here, by the age, four numbers and a byte. */
+    bytes[length_bytes - 42] = PORTS_PER_SERVICE_MAX + 1;
     cr_assert_eq(helper_answer_decode((struct bytes){bytes, (size_t)length_bytes}, &back),
                  -EBADMSG);
+}
+
+Test(request, an_event_with_an_egress_that_there_is_not_is_refused)
+{
+    struct helper_answer answer = {.kind = ANSWER_EVENT};
+    static struct helper_answer back;
+    uint8_t bytes[HELPER_MESSAGE_BYTES_MAX];
+    int length_bytes = helper_answer_encode(&answer, bytes, sizeof(bytes));
+
+    bytes[length_bytes - 1] = SANDBOX_EGRESS_LOST;
+    cr_assert_eq(helper_answer_decode((struct bytes){bytes, (size_t)length_bytes}, &back), 0);
+    bytes[length_bytes - 1] = SANDBOX_EGRESS_LOST + 1;
+    cr_assert_eq(helper_answer_decode((struct bytes){bytes, (size_t)length_bytes}, &back),
+                 -EBADMSG);
+}
+
+Test(request, a_helper_says_why_it_can_start_nothing)
+{
+    const struct helper_answer answer = {.kind = ANSWER_READY,
+                                         .version = HELPER_PROTOCOL_VERSION,
+                                         .problem = "no memory controller"};
+    static struct helper_answer back;
+    uint8_t bytes[HELPER_MESSAGE_BYTES_MAX];
+    int length_bytes = helper_answer_encode(&answer, bytes, sizeof(bytes));
+
+    cr_assert_eq(helper_answer_decode((struct bytes){bytes, (size_t)length_bytes}, &back), 0);
+    cr_assert_str_eq(back.problem, answer.problem);
+    cr_assert_eq(helper_answer_decode((struct bytes){bytes, (size_t)length_bytes - 1}, &back),
+                 -EBADMSG);
+    bytes[4] = HELPER_PROTOCOL_VERSION + 1; /* whatever that says behind its number */
+    cr_assert_eq(helper_answer_decode((struct bytes){bytes, (size_t)length_bytes}, &back), 0);
+    cr_assert_eq(back.version, HELPER_PROTOCOL_VERSION + 1);
 }
 
 Test(request, a_full_window_of_logs_comes_back_as_it_was_sent)

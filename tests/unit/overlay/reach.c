@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Who can be dialled, and through whom the others are reached. */
+#include "network.h"
+
+static minga_NodeRecord record_of(uint32_t where, uint32_t node)
+{
+    return overlay_member_by_id(net.nodes[where].overlay, &net.nodes[node].id)->record;
+}
+
+static minga_Reachable reachable_at(uint32_t where, uint32_t node)
+{
+    return record_of(where, node).reachable;
+}
+
+static bool has_arc(uint32_t node)
+{
+    struct overlay_ring_view view;
+
+    overlay_ring(net.nodes[node].overlay, &view);
+    return view.has_arc;
+}
+
+/* `count` members, of which the last `closed_count` cannot be dialled. */
+static void make_reachable(uint32_t count, uint32_t closed_count)
+{
+    struct test_invitation invitation;
+
+    make_community();
+    net.finds_reach = true;
+    invitation = make_invitation(0, net.wall_unix_s + 1000000, 0);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t node = add_node();
+
+        net.nodes[node].is_closed = i >= count - closed_count;
+        start_node(node);
+    }
+    found_community(0);
+    for (uint32_t i = 1; i < count; i++) {
+        join_node(i, 0, &invitation, 1);
+        run_for(400);
+        cr_assert_eq(net.nodes[i].done[1].outcome, OVERLAY_OK, "node %u", i);
+    }
+}
+
+static void describe(uint32_t node, const char *address)
+{
+    struct overlay_event now = now_event();
+    minga_NodeRecord description = net.nodes[node].config.description;
+
+    snprintf(description.addresses[0], sizeof(description.addresses[0]), "%s", address);
+    net.nodes[node].config.description = description;
+    overlay_describe(net.nodes[node].overlay, &now, &description, &net.nodes[node].effects);
+    perform(node);
+}
+
+Test(reach, those_whom_others_can_dial_say_so_and_stand_on_the_ring)
+{
+    make_reachable(4, 0);
+    run_for(6000);
+    for (uint32_t i = 0; i < 4; i++) {
+        for (uint32_t k = 0; k < 4; k++) {
+            cr_assert_eq(reachable_at(i, k), minga_Reachable_REACHABLE_DIRECT, "%u of %u", i, k);
+        }
+        cr_assert(has_arc(i));
+    }
+    end_network();
+}
+
+Test(reach, one_whom_nobody_can_dial_is_known_to_all_through_two_relays_and_has_no_arc)
+{
+    make_reachable(5, 1);
+    run_for(15000);
+    for (uint32_t i = 0; i < 5; i++) {
+        minga_NodeRecord record = record_of(i, 4);
+
+        cr_assert_eq(record.reachable, minga_Reachable_REACHABLE_RELAYED, "at %u", i);
+        cr_assert_eq(record.addresses_count, 2);
+        cr_assert(leads_to(record.addresses[0], 4));
+        cr_assert(leads_to(record.addresses[1], 4));
+        cr_assert_eq(state_at(i, 4), MEMBER_UP);
+    }
+    cr_assert_not(has_arc(4));
+    end_network();
+}
+
+Test(reach, a_leaf_is_asked_and_asks_like_anybody)
+{
+    struct overlay_event now;
+    struct overlay_question question = {2, {(const uint8_t *)"beans?", 6}};
+
+    make_reachable(5, 2);
+    run_for(15000);
+    now = now_event();
+    overlay_ask(net.nodes[3].overlay, &now, &net.nodes[4].id, question, &net.nodes[3].effects);
+    perform(3);
+    run_for(500);
+    cr_assert_eq(net.nodes[4].delivered_count, 1, "%s", net.nodes[4].delivered);
+    end_network();
+}
+
+Test(reach, when_a_relay_dies_the_leaf_takes_another_and_stays)
+{
+    uint32_t passing_count = 0;
+
+    make_reachable(5, 1);
+    run_for(15000);
+    for (uint32_t i = 0; i < 4 && passing_count == 0; i++) {
+        if (net.nodes[i].passing.port_count > 0) {
+            passing_count++;
+            kill_node(i, false);
+        }
+    }
+    run_for(12000);
+    for (uint32_t i = 0; i < 5; i++) {
+        if (net.nodes[i].running) {
+            cr_assert_eq(state_at(i, 4), MEMBER_UP, "at %u", i);
+            cr_assert_eq(record_of(i, 4).addresses_count, 2, "at %u", i);
+            cr_assert(leads_to(record_of(i, 4).addresses[0], 4));
+        }
+    }
+    end_network();
+}
+
+Test(reach, who_can_be_dialled_at_last_joins_the_ring_and_needs_no_relay)
+{
+    make_reachable(4, 1);
+    run_for(15000);
+    cr_assert_eq(reachable_at(0, 3), minga_Reachable_REACHABLE_RELAYED);
+    net.nodes[3].is_closed = false;
+    run_for(70000);
+    cr_assert_eq(reachable_at(0, 3), minga_Reachable_REACHABLE_DIRECT);
+    cr_assert(has_arc(3));
+    for (uint32_t i = 0; i < 3; i++) {
+        cr_assert_eq(net.nodes[i].passing.port_count, 0, "node %u", i);
+    }
+    end_network();
+}
+
+Test(reach, who_cannot_be_dialled_any_more_gives_its_arc_up)
+{
+    uint32_t least;
+    uint32_t most;
+
+    make_reachable(5, 0);
+    run_for(10000);
+    net.nodes[2].is_closed = true;
+    describe(2, "10.9.9.9:7400");
+    run_for(20000);
+    cr_assert_eq(reachable_at(0, 2), minga_Reachable_REACHABLE_RELAYED);
+    cr_assert_not(has_arc(2));
+    count_responsible(&least, &most);
+    cr_assert_eq(least, 1);
+    cr_assert_eq(most, 1);
+    end_network();
+}
+
+Test(reach, one_helper_who_says_no_takes_nobody_off_the_ring)
+{
+    make_reachable(5, 0);
+    run_for(10000);
+    for (uint32_t i = 0; i < 5; i++) {
+        net.is_cut[i][2] = i == 0; /* nothing gets from node 0 to node 2 */
+    }
+    describe(2, "10.0.0.3:7400");
+    run_for(20000);
+    cr_assert_eq(reachable_at(1, 2), minga_Reachable_REACHABLE_DIRECT);
+    cr_assert(has_arc(2));
+    end_network();
+}
+
+Test(reach, a_new_address_needs_no_new_join)
+{
+    make_reachable(4, 0);
+    run_for(8000);
+    describe(2, "10.0.0.33:7400");
+    run_for(8000);
+    cr_assert_str_eq(record_of(0, 2).addresses[0], "10.0.0.33:7400");
+    cr_assert_eq(reachable_at(0, 2), minga_Reachable_REACHABLE_DIRECT);
+    cr_assert_eq(state_at(0, 2), MEMBER_UP);
+    end_network();
+}
+
+/* ------------------------------------------------------------------ what strangers can do */
+
+static void say(uint32_t from, uint32_t to, const minga_Message *message)
+{
+    struct network_event *event = new_event(to, OVERLAY_RECEIVED, 1);
+    uint8_t bytes[MESSAGE_BYTES_MAX];
+    int length = message_encode(message, bytes, sizeof(bytes));
+
+    cr_assert_gt(length, 0);
+    event->from = from;
+    event->event.message = copy_bytes((struct bytes){bytes, (size_t)length});
+    event->event.source.inbound = true;
+    event->event.source.link = net.nodes[from].links[to];
+    memcpy(event->event.source.curve_key, net.nodes[from].curve.public_bytes, 32);
+    host_of(from, event->event.source.host);
+    push_event(event);
+}
+
+Test(reach, a_member_is_dialled_only_where_its_question_comes_from_and_not_often)
+{
+    minga_Message message;
+
+    make_reachable(3, 0);
+    run_for(8000);
+    net.nodes[0].dial_back_count = 0;
+    message_init(&message, minga_Message_dial_back_tag);
+    message.kind.dial_back.port = 22;
+    for (int i = 0; i < 50; i++) {
+        say(1, 0, &message);
+    }
+    run_for(20);
+    cr_assert_eq(net.nodes[0].dial_back_count, 8, "%u", net.nodes[0].dial_back_count);
+    cr_assert_str_eq(net.nodes[0].dialled.addresses[0], "10.0.0.2:22");
+    cr_assert(id_equal(&net.nodes[0].dialled.node.id, &net.nodes[1].id.id));
+    end_network();
+}
+
+Test(reach, no_member_is_dialled_on_the_own_machine)
+{
+    struct network_event *event;
+    minga_Message message;
+    uint8_t bytes[MESSAGE_BYTES_MAX];
+
+    make_reachable(3, 0);
+    run_for(8000);
+    net.nodes[0].dial_back_count = 0;
+    message_init(&message, minga_Message_dial_back_tag);
+    message.kind.dial_back.port = 22;
+    int length = message_encode(&message, bytes, sizeof(bytes));
+
+    event = new_event(0, OVERLAY_RECEIVED, 1);
+    event->from = 1;
+    event->event.message = copy_bytes((struct bytes){bytes, (size_t)length});
+    event->event.source.inbound = true;
+    event->event.source.link = net.nodes[1].links[0];
+    memcpy(event->event.source.curve_key, net.nodes[1].curve.public_bytes, 32);
+    snprintf(event->event.source.host, sizeof(event->event.source.host), "127.0.0.1");
+    push_event(event);
+    run_for(20);
+    cr_assert_eq(net.nodes[0].dial_back_count, 0);
+    end_network();
+}
+
+Test(reach, a_relay_without_a_port_left_refuses_and_the_leaf_stays_a_member)
+{
+    uint32_t passed_on_count = 0;
+
+    make_reachable(8, 6); /* two relays with four ports each: a door, and three leaves */
+    run_for(40000);
+    for (uint32_t i = 2; i < 8; i++) {
+        cr_assert_eq(state_at(0, i), MEMBER_UP, "node %u", i);
+        cr_assert_not(has_arc(i));
+        if (reachable_at(0, i) == minga_Reachable_REACHABLE_RELAYED) {
+            passed_on_count += record_of(0, i).addresses_count;
+        }
+    }
+    cr_assert_eq(passed_on_count, 6, "%u", passed_on_count);
+    end_network();
+}
