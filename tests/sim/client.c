@@ -558,7 +558,8 @@ void client_check_pending(struct world *world)
         }
         if (node->core == NULL || node->life != pending->life) {
             drop_pending(world, pending);
-        } else if (world->now_ms < node->stalled_until_ms) {
+        } else if (world->now_ms < node->stalled_until_ms ||
+                   pending->asked_ms < world->asleep_until_ms) {
             pending->asked_ms = world->now_ms; /* its time begins anew */
         } else if (world->now_ms - pending->asked_ms > answer_ms_max(pending->kind)) {
             world_fail(world, "%s owes an answer to request %d since %" PRIu64 " ms", node->name,
