@@ -554,9 +554,7 @@ void client_check_pending(struct world *world)
         const struct sim_node *node = &world->nodes[pending->node];
 
         if (pending->token == 0) {
-            continue;
-        }
-        if (node->core == NULL || node->life != pending->life) {
+        } else if (node->core == NULL || node->life != pending->life) {
             drop_pending(world, pending);
         } else if (world->now_ms < node->stalled_until_ms ||
                    pending->asked_ms < world->asleep_until_ms) {
