@@ -38,6 +38,22 @@ static void fill(struct bucket *bucket, uint64_t now_ms)
     }
 }
 
+void bucket_limit(struct bucket *bucket, uint64_t bytes_per_s, uint64_t burst_bytes,
+                  uint64_t now_ms)
+{
+    CHECK(burst_bytes <= INT64_MAX / 4);
+    if (bucket->bytes_per_s == 0) {
+        bucket_init(bucket, bytes_per_s, burst_bytes, now_ms);
+        return;
+    }
+    fill(bucket, now_ms);
+    bucket->bytes_per_s = bytes_per_s;
+    bucket->burst_bytes = burst_bytes;
+    if (bucket->level_bytes > (int64_t)burst_bytes) {
+        bucket->level_bytes = (int64_t)burst_bytes;
+    }
+}
+
 bool bucket_is_open(struct bucket *bucket, uint64_t now_ms)
 {
     if (bucket->bytes_per_s == 0) {

@@ -20,6 +20,9 @@ struct bucket {
 /* Begins full. */
 void bucket_init(struct bucket *bucket, uint64_t bytes_per_s, uint64_t burst_bytes,
                  uint64_t now_ms);
+/* Another rate from now on; what was saved up beyond the new burst is lost. */
+void bucket_limit(struct bucket *bucket, uint64_t bytes_per_s, uint64_t burst_bytes,
+                  uint64_t now_ms);
 /* May something go now? */
 bool bucket_is_open(struct bucket *bucket, uint64_t now_ms);
 void bucket_take(struct bucket *bucket, uint64_t bytes);

@@ -13,6 +13,7 @@ enum {
     CHUNK_GET_MS = 5000, /* doubles with each one that was silent: the line may just be slow */
     CHUNK_GET_MS_MAX = 40000,
     BUSY_RETRY_MS = 200,
+    LINE_MS = 1000, /* the limit of the line is looked at again: it may be another one */
     BUSY_ROUNDS_MAX = 50,
     SERVE_INTERVAL_MS = 100,
     SERVES_MAX = 16, /* chunks sent in one interval; more are told to come back */
@@ -190,6 +191,12 @@ static void rest(struct overlay *overlay, struct chunk_get *get)
 
 static void ask_next(struct overlay *overlay, struct chunk_get *get)
 {
+    uint64_t wait_ms = bucket_wait_ms(&overlay->repair.download, overlay->now_ms);
+
+    if (wait_ms > 0) { /* the owner's line: not asked, so nobody waits for an answer */
+        get->retry_ms = overlay->now_ms + (wait_ms < LINE_MS ? wait_ms : LINE_MS);
+        return;
+    }
     while (get->next < get->candidate_count) {
         const struct node_id *node = &get->candidates[get->next++];
 
@@ -303,6 +310,7 @@ static void take_data(struct overlay *overlay, struct chunk_get *get, const stru
     effect->data = arrival->data;
     effect->token = get->number;
     get->storing = true;
+    bucket_take(&overlay->repair.download, arrival->data.length_bytes);
 }
 
 void chunk_get_on_reply(struct overlay *overlay, const struct request *request,

@@ -151,6 +151,7 @@ void chunk_receive_on_data(struct overlay *overlay, const struct arrival *arriva
     }
     effect->chunk = chunk;
     effect->data = arrival->data;
+    bucket_take(&overlay->repair.download, arrival->data.length_bytes);
     effect->token = receive->token;
     receive->storing = true;
     receive->asker = arrival->asker;

@@ -38,6 +38,7 @@ struct overlay *overlay_new(const struct overlay_config *config)
     overlay->members_max = table_size(overlay->full_members_max);
     overlay->chunks.bytes_max = config->storage_bytes_max;
     overlay->upload_bytes_per_s = config->upload_bytes_per_s;
+    overlay->repair.download.bytes_per_s = config->download_bytes_per_s;
     overlay->routing = &router_full;
     overlay->router = (struct router){
         .membership = &overlay->membership, .ring = &overlay->ring, .self = MEMBER_NONE};

@@ -214,16 +214,28 @@ struct overlay_effects {
 
 struct overlay_config {
     struct secret_key node_key;
-    uint64_t seed;                /* of all protocol randomness */
-    minga_NodeRecord description; /* of this node; sequence and incarnation are filled in here */
-    uint64_t storage_bytes_max;   /* of chunks; refuse beyond */
-    uint64_t upload_bytes_per_s;  /* for the repair of chunks; 0: no limit */
-    uint32_t full_members_max;    /* beyond, only a part is kept; 0: FULL_MEMBERS_MAX */
+    uint64_t seed;                 /* of all protocol randomness */
+    minga_NodeRecord description;  /* of this node; sequence and incarnation are filled in here */
+    uint64_t storage_bytes_max;    /* of chunks; refuse beyond */
+    uint64_t upload_bytes_per_s;   /* for the repair of chunks; 0: no limit */
+    uint64_t download_bytes_per_s; /* of chunks; 0: no limit */
+    uint32_t full_members_max;     /* beyond, only a part is kept; 0: FULL_MEMBERS_MAX */
     /* Finds out whether others can dial this node; else the description says so. */
     bool finds_reach;
     uint16_t relay_port_first; /* where it passes on, if description.relays */
     uint16_t relay_port_count;
 };
+
+struct overlay_event; /* below */
+
+/* How much of the line chunks may take from now on; 0: no limit. What others send to be kept is
+ * paid by what this node asks for itself, later. */
+struct overlay_rates {
+    uint64_t upload_bytes_per_s;
+    uint64_t download_bytes_per_s;
+};
+void overlay_set_rates(struct overlay *overlay, const struct overlay_event *now,
+                       struct overlay_rates rates);
 
 /* Allocates everything that it will ever need. Returns NULL without memory. */
 struct overlay *overlay_new(const struct overlay_config *config);

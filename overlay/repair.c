@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
- * When chunks are compared, and with whom. After a change of the ring as soon as it is quiet, and once
- * more when who went may be more than a restart away; else with one random partner a minute. And
+ * When chunks are compared, and with whom. After a change of the ring as soon as it is quiet, and twice
+ * more when who went counts for less (homes.h); else with one random partner a minute. And
  * what lives elsewhere, because it was fetched, pushed or kept here in somebody's place, is offered
  * to its homes whenever these are others than before (hinted hand-off).
  *
@@ -21,6 +21,20 @@ void repair_begin(struct overlay *overlay)
     repair->round_ms = overlay->now_ms + random_below(&overlay->random, REPAIR_ROUND_MS);
     bucket_init(&repair->upload, overlay->upload_bytes_per_s,
                 overlay->upload_bytes_per_s * REPAIR_BURST_S, overlay->now_ms);
+    bucket_init(&repair->download, repair->download.bytes_per_s, repair->download.bytes_per_s,
+                overlay->now_ms);
+}
+
+void overlay_set_rates(struct overlay *overlay, const struct overlay_event *now,
+                       struct overlay_rates rates)
+{
+    CHECK(rates.upload_bytes_per_s < INT64_MAX / 1000 &&
+          rates.download_bytes_per_s < INT64_MAX / 1000);
+    overlay->upload_bytes_per_s = rates.upload_bytes_per_s;
+    bucket_limit(&overlay->repair.upload, rates.upload_bytes_per_s,
+                 rates.upload_bytes_per_s * REPAIR_BURST_S, now->now_ms);
+    bucket_limit(&overlay->repair.download, rates.download_bytes_per_s, rates.download_bytes_per_s,
+                 now->now_ms);
 }
 
 /* ------------------------------------------------------------------ with whom, and when */
@@ -111,37 +125,37 @@ static void look_at_all(struct overlay *overlay)
 
 void repair_ring_changed(struct overlay *overlay)
 {
+    static const uint32_t delays_ms[REPAIR_LOOKS] = {REPAIR_QUIET_MS, REPAIR_SETTLED_MS,
+                                                     HOMES_LATELY_MS + REPAIR_QUIET_MS};
     struct repair *repair = &overlay->repair;
-    uint64_t latest_ms;
 
     if (repair->changed_ms == 0) {
         repair->changed_ms = overlay->now_ms;
     }
-    latest_ms = repair->changed_ms + REPAIR_LATE_MS;
-    repair->quiet_ms = overlay->now_ms + REPAIR_QUIET_MS;
-    repair->settled_ms = overlay->now_ms + REPAIR_SETTLED_MS;
-    if (repair->quiet_ms > latest_ms) {
-        repair->quiet_ms = latest_ms;
-    }
-    if (repair->settled_ms > latest_ms) {
-        repair->settled_ms = latest_ms;
+    for (uint32_t i = 0; i < REPAIR_LOOKS; i++) {
+        /* In a ring that is never quiet it is not put off for ever. */
+        uint64_t latest_ms = repair->changed_ms + REPAIR_LATE_MS + delays_ms[i];
+
+        repair->look_ms[i] = overlay->now_ms + delays_ms[i];
+        if (repair->look_ms[i] > latest_ms) {
+            repair->look_ms[i] = latest_ms;
+        }
     }
 }
 
 static void look_after_changes(struct overlay *overlay)
 {
     struct repair *repair = &overlay->repair;
-    bool is_quiet = repair->quiet_ms != 0 && overlay->now_ms >= repair->quiet_ms;
-    bool is_settled = repair->settled_ms != 0 && overlay->now_ms >= repair->settled_ms;
+    bool is_due = false;
 
-    if (is_quiet) {
-        repair->quiet_ms = 0;
+    for (uint32_t i = 0; i < REPAIR_LOOKS; i++) {
+        if (repair->look_ms[i] != 0 && overlay->now_ms >= repair->look_ms[i]) {
+            repair->look_ms[i] = 0;
+            is_due = true;
+        }
     }
-    if (is_settled) {
-        repair->settled_ms = 0;
+    if (is_due) {
         repair->changed_ms = 0;
-    }
-    if (is_quiet || is_settled) {
         look_at_all(overlay);
     }
 }
@@ -343,8 +357,9 @@ uint64_t repair_wake(const struct overlay *overlay)
     uint64_t wake_ms = repair->round_ms;
 
     sooner(&wake_ms, habits_wake(overlay));
-    sooner(&wake_ms, repair->quiet_ms);
-    sooner(&wake_ms, repair->settled_ms);
+    for (uint32_t i = 0; i < REPAIR_LOOKS; i++) {
+        sooner(&wake_ms, repair->look_ms[i]);
+    }
     sooner(&wake_ms, repair->is_walking ? repair->walk_ms : 0);
     sooner(&wake_ms, repair->compare.active ? 0 : repair->next_ms);
     return wake_ms;

@@ -153,15 +153,52 @@ static void await_forgotten(struct session *session)
     }
 }
 
+/* How many replicas are still here; negative: nobody says. */
+static int count_here(struct session *session)
+{
+    CLEANUP(cleanup_json) json_t *node = NULL;
+
+    return session_get(session, "/v1/node", &node) == EXIT_DONE
+               ? (int)json_array_size(json_object_get(node, "replicas"))
+               : -1;
+}
+
+/* As long as the owner gives it: leaving itself takes some seconds only. */
+static int hand_over(struct session *session, const char *within)
+{
+    const struct timespec pause = {.tv_nsec = 200000000};
+    uint64_t within_ms = 0;
+    int status;
+    int count = 1;
+
+    if (units_parse_duration(within, &within_ms) < 0 || within_ms == 0 || within_ms > INT64_MAX) {
+        problem_set(&session->problem, EXIT_USAGE, within, "not a duration");
+        return problem_advise(&session->problem, "such as 30s or 5m");
+    }
+    status = session_post(session, "/v1/node/drain",
+                          json_pack("{sI}", "within_ms", (json_int_t)within_ms), NULL);
+    for (uint64_t waited_ms = 0; status == EXIT_DONE && count > 0 && waited_ms < within_ms;
+         waited_ms += 200) {
+        count = count_here(session);
+        progress(session, "handing over: %d left ...", count);
+        nanosleep(&pause, NULL);
+    }
+    return status;
+}
+
 int run_leave(struct session *session, const struct arguments *arguments)
 {
+    const char *within = arguments->options[OPTION_WITHIN];
     int status;
 
     if (!confirm(session, arguments, "Leave the community? Coming back needs a token.")) {
         return problem_set(&session->problem, EXIT_REFUSED, "leave", "you said no");
     }
     progress(session, "handing over what runs here ...");
-    status = session_post(session, "/v1/leave", NULL, NULL);
+    status = within == NULL ? EXIT_DONE : hand_over(session, within);
+    if (status == EXIT_DONE) {
+        status = session_post(session, "/v1/leave", NULL, NULL);
+    }
     if (status == EXIT_DONE) {
         await_forgotten(session);
     }

@@ -400,6 +400,26 @@ static void send_trace(struct core *core, const struct outgoing *outgoing)
     memcpy(effect->trace, outgoing->payload.data, outgoing->payload.length_bytes);
 }
 
+/* What is configured (0: no limit), or less where a rule of the owner says so. */
+static uint64_t rate_of(uint64_t configured_bytes_per_s, uint64_t allowed_bytes_per_s)
+{
+    static const uint64_t rate_max = (uint64_t)1 << 50; /* as good as none */
+    uint64_t rate = configured_bytes_per_s == 0 ? OWNER_NO_LIMIT : configured_bytes_per_s;
+
+    rate = allowed_bytes_per_s < rate ? allowed_bytes_per_s : rate;
+    return rate > rate_max ? 0 : rate;
+}
+
+static void set_rates(struct core *core, const struct core_allowed *allowed)
+{
+    const struct overlay_config *config = &core->config.overlay;
+
+    overlay_set_rates(core->overlay, &core->now,
+                      (struct overlay_rates){
+                          rate_of(config->upload_bytes_per_s, allowed->upload_bytes_per_s),
+                          rate_of(config->download_bytes_per_s, allowed->download_bytes_per_s)});
+}
+
 static void send_local(struct core *core, const struct outgoing *outgoing)
 {
     static const enum core_effect_kind kinds[] = {
@@ -415,6 +435,9 @@ static void send_local(struct core *core, const struct outgoing *outgoing)
     effect->replica = outgoing->replica;
     effect->spec = outgoing->spec;
     effect->allowed = outgoing->allowed;
+    if (outgoing->kind == OUT_ALLOW) {
+        set_rates(core, &outgoing->allowed);
+    }
 }
 
 void core_send(struct core *core, const struct outgoing *outgoing)

@@ -83,7 +83,6 @@ static void code_life(struct codec *codec, struct recording_entry *entry)
     codec_u64(codec, &config->overlay.seed);
     code_description(codec, &config->overlay.description);
     codec_u64(codec, &config->overlay.storage_bytes_max);
-    codec_u64(codec, &config->overlay.upload_bytes_per_s);
     codec_bool(codec, &config->overlay.finds_reach);
     codec_u16(codec, &config->overlay.relay_port_first);
     codec_u16(codec, &config->overlay.relay_port_count);

@@ -73,6 +73,8 @@ static void code_guests(struct codec *codec, uint32_t *count,
 void recording_code_terms(struct codec *codec, struct core_config *config)
 {
     recording_code_limits(codec, &config->contribution);
+    codec_u64(codec, &config->overlay.upload_bytes_per_s);
+    codec_u64(codec, &config->overlay.download_bytes_per_s);
     codec_u32(codec, &config->connections_max);
     codec_bool(codec, &config->egress);
     code_guests(codec, &config->allow_count, config->allow);

@@ -307,6 +307,8 @@ void executor_sensed(struct executor *executor, struct turn *turn,
 void core_config_change(struct core_config *config, const struct core_config *fresh)
 {
     config->contribution = fresh->contribution;
+    config->overlay.upload_bytes_per_s = fresh->overlay.upload_bytes_per_s;
+    config->overlay.download_bytes_per_s = fresh->overlay.download_bytes_per_s;
     config->connections_max = fresh->connections_max;
     config->egress = fresh->egress;
     config->allow_count = fresh->allow_count;

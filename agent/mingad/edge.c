@@ -156,6 +156,8 @@ void edge_terms(struct edge *edge, struct core_config *core_out)
     const struct config *config = &edge->config;
 
     core_out->contribution = edge->contribution.limits;
+    core_out->overlay.upload_bytes_per_s = config->upload_bytes_per_s;
+    core_out->overlay.download_bytes_per_s = config->download_bytes_per_s;
     core_out->connections_max = config->connections_max;
     core_out->egress = has_egress(config);
     core_out->allow_count = config->allow_count;
@@ -183,7 +185,6 @@ static int make_core(struct edge *edge, struct err *err)
     struct core_config core = {
         .overlay = {.node_key = edge->node_key,
                     .storage_bytes_max = edge->contribution.storage_bytes,
-                    .upload_bytes_per_s = config->upload_bytes_per_s,
                     .finds_reach = true,
                     .relay_port_count = relay_port_count(config)},
         .storage_bytes = edge->contribution.storage_bytes,

@@ -156,3 +156,22 @@ chmod o+w "$(dir_of 1)/minga.yaml"
 kill -HUP "${AGENT_PID[1]}"
 within 5 "a file that others can write to is refused by name" grep -q "stays as it was: .*minga.yaml: others can write" "$(dir_of 1)/log"
 refused 1 "minga.yaml" "also by --check-config" "$BIN/mingad" --config "$(dir_of 1)/minga.yaml" --check-config
+
+# --- leaving, with time to hand over
+chmod o-w "$(dir_of 1)/minga.yaml"
+sed -i "s/cgroup: another/cgroup: $(cgroup_of 1)/" "$(dir_of 1)/minga.yaml"
+reload
+within 20 "node 1 gives as much as before" eval '[ "$(minga 1 --json node | jq .contribution.memory_bytes)" = $((512 << 20)) ]'
+refused 2 "not a duration" "leave --within wants a time" minga 3 leave --yes --within soon
+check "leaving hands over first" minga 3 leave --yes --within 20s
+check "and two run without it" eval '[ "$(run_everywhere)" -ge 2 ]'
+check "it is in no community any more" eval '[ "$(minga 3 --json node | jq -r .community)" = null ]'
+
+# --- a copied disk
+node_stop 3
+printf 'sixteen other by' >"$(dir_of 3)/state/agent/machine"
+refused 1 "mingad --renew-state" "state of another machine is refused, with what to do" \
+    timeout 10 "$BIN/mingad" --config "$(dir_of 3)/minga.yaml"
+check "it is renewed" "$BIN/mingad" --config "$(dir_of 3)/minga.yaml" --renew-state
+node_start 3
+check "and is another node then" eval '[ "$(minga 3 --json node | jq -r .community)" = null ]'

@@ -78,6 +78,21 @@ Test(bucket, what_is_given_back_can_be_taken_again_and_no_more)
     cr_assert_not(bucket_is_open(&bucket, 1));
 }
 
+Test(bucket, another_rate_counts_from_now_on_and_keeps_the_debt)
+{
+    struct bucket bucket;
+
+    bucket_init(&bucket, 1000, 1000, 1);
+    bucket_take(&bucket, 3000); /* 2000 of debt */
+    bucket_limit(&bucket, 100, 100, 1);
+    cr_assert(!bucket_is_open(&bucket, 1 + 19000));
+    cr_assert(bucket_is_open(&bucket, 1 + 20100));
+    bucket_limit(&bucket, 0, 0, 30000);
+    cr_assert(bucket_is_open(&bucket, 30000));
+    bucket_limit(&bucket, 10, 10, 30000);
+    cr_assert(bucket_is_open(&bucket, 30000), "begins full after no limit");
+}
+
 Test(bucket, a_clock_that_stands_or_runs_back_earns_nothing)
 {
     struct bucket bucket;

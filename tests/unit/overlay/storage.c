@@ -183,6 +183,43 @@ Test(chunks, are_spread_to_three_holders_and_fetched_by_any_node)
     end_network();
 }
 
+Test(chunks, are_fetched_no_faster_than_the_owners_line_allows)
+{
+    static const char *const texts[] = {"first, 16 bytes!", "second 16 bytes!", "third, 16 bytes!"};
+    struct chunk_id chunks[3];
+    struct overlay_event now;
+
+    make_members(8);
+    run_for(3000);
+    for (uint32_t i = 0; i < 3; i++) {
+        chunks[i] = keep_chunk(2, texts[i]);
+        cr_assert_eq(spread(2, 1 + i, &chunks[i])->outcome, OVERLAY_OK);
+    }
+    for (uint32_t i = 0; i < 8; i++) {
+        if (i == 2 || overlay_has_chunk(net.nodes[i].overlay, &chunks[0]) ||
+            overlay_has_chunk(net.nodes[i].overlay, &chunks[1]) ||
+            overlay_has_chunk(net.nodes[i].overlay, &chunks[2])) {
+            continue;
+        }
+        now = now_event();
+        overlay_set_rates(net.nodes[i].overlay, &now, (struct overlay_rates){0, 4});
+        cr_assert(fetch(i, 11, &chunks[0])->ended, "what was saved up is there at once");
+        cr_assert(!fetch(i, 12, &chunks[1])->ended, "12 bytes of debt, at 4 a second");
+        run_for(1500);
+        cr_assert(!net.nodes[i].done[12].ended);
+        run_for(1500);
+        cr_assert_eq(net.nodes[i].done[12].outcome, OVERLAY_OK);
+        cr_assert(!fetch(i, 13, &chunks[2])->ended);
+        now = now_event();
+        overlay_set_rates(net.nodes[i].overlay, &now, (struct overlay_rates){0, 0});
+        run_for(5000);
+        cr_assert_eq(net.nodes[i].done[13].outcome, OVERLAY_OK);
+        end_network();
+        return;
+    }
+    cr_assert_fail("everybody holds one");
+}
+
 Test(chunks, one_that_is_lost_with_its_link_is_sent_again)
 {
     struct chunk_id chunk;
