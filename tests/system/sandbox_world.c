@@ -23,7 +23,7 @@
 #include "base/file.h"
 #include "base/ids.h"
 
-enum { HELPER_START_MS_MAX = 20000, SLOW_FACTOR = 6 };
+enum { HELPER_START_MS_MAX = 20000, READY_MS_MAX = 5000, SLOW_FACTOR = 6 };
 
 uint64_t time_ms(void)
 {
@@ -416,7 +416,7 @@ bool world_connect(struct world *world)
     sandbox_client_done(&world->client);
     path_in(world, "run/sandbox.sock", path);
     if (sandbox_client_connect(&world->client, path, &err) == 0 &&
-        next_answer(world, time_ms() + HELPER_START_MS_MAX, &answer) &&
+        next_answer(world, time_ms() + world_patience_ms(world, READY_MS_MAX), &answer) &&
         answer.kind == ANSWER_READY) {
         return true;
     }
