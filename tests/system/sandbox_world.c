@@ -259,7 +259,7 @@ static void exec_helper(const struct world *world, const char *option)
 bool world_start_helper(struct world *world, bool exit_when_idle)
 {
     const char *option = exit_when_idle ? "--exit-when-idle" : NULL;
-    uint64_t until_ms = time_ms() + HELPER_START_MS_MAX;
+    uint64_t until_ms = time_ms() + world_patience_ms(world, HELPER_START_MS_MAX);
 
     if (world->units && !units_start_helper(world, option)) {
         return false;
