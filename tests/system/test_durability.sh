@@ -42,11 +42,12 @@ writer_stop() {
 # all_there I...: every acknowledged record is found; the rest of a line that was being written does not count.
 all_there() {
     list "$@"
-    grep -xE '[0-9a-f]{64}' "$WORK/acknowledged" >"$WORK/ids" || true
+    awk '/^[0-9a-f]+ [0-9]+$/ && length($1) == 64 && $2 > newest[$1] {newest[$1] = $2}
+        END {for (id in newest) print id, newest[id]}' "$WORK/acknowledged" >"$WORK/ids"
     "$PROBE" "$WORK/list" check "$WORK/ids" 20 >"$WORK/figures"
     [ "$(awk '$1 == "missed" {print $2}' "$WORK/figures")" = 0 ]
 }
-acknowledged() { grep -cxE '[0-9a-f]{64}' "$WORK/acknowledged" || true; }
+acknowledged() { grep -cE '^[0-9a-f]{64} [0-9]+$' "$WORK/acknowledged" || true; }
 slowest_ms=0
 # start_timed I: starts it, and fails when it does not answer within 10 s.
 start_timed() {
