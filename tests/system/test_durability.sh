@@ -35,9 +35,11 @@ writer_start() {
         writers+=($!)
     done <"$WORK/list"
 }
+writers=()
 writer_stop() {
-    kill "${writers[@]}"
+    [ "${#writers[@]}" = 0 ] || kill "${writers[@]}" 2>/dev/null || true
     wait "${writers[@]}" 2>/dev/null || true
+    writers=()
 }
 # all_there I...: every acknowledged record is found; the rest of a line that was being written does not count.
 all_there() {
@@ -63,6 +65,7 @@ start_timed() {
 }
 
 community_new 4
+trap 'writer_stop; community_end' EXIT
 for i in 1 2 3; do node_start "$i"; done
 NODE_COUNT=3 community_form
 touch "$WORK/acknowledged"
@@ -197,7 +200,7 @@ node_stop 4
 
 # --- read-only and full
 mv "$state" "$WORK/saved"
-node_disk 4 48m
+node_disk 4 96m
 cp -a "$WORK/saved/." "$state/"
 mount -o remount,ro "$state"
 refuses "[Rr]ead-only" "a read-only file system is refused"
