@@ -117,7 +117,7 @@ static const struct {
         FIELD(memory),
         FIELD(disk),
         FIELD(pid_count),
-    FIELD(weight_percent),
+        FIELD(weight_percent),
         FIELD(upload_bytes_per_s),
         FIELD(download_bytes_per_s),
         FIELD(bind),
