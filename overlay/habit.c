@@ -8,7 +8,13 @@
 #include "base/check.h"
 #include "base/wire.h"
 
-enum { HABIT_FORM = 1, MINUTE_S = 60, MARGIN_S = 30 * 60, FEW_ABSENCES = 8 };
+enum {
+    HABIT_FORM = 1,
+    MINUTE_S = 60,
+    MARGIN_S = 30 * 60,
+    FEW_ABSENCES = 8,
+    SHARES_S_MAX = 7 * 24 * 3600, /* of both: older time counts less and less */
+};
 
 static_assert(HABIT_PATIENCE_S_MAX / MINUTE_S <= UINT16_MAX, "an absence fits its field");
 
@@ -30,10 +36,51 @@ static void remember(struct habit *habit, uint64_t absence_s)
     }
 }
 
+/* The time since the last look, as it was then. */
+static void account(struct habit *habit, uint64_t now_s)
+{
+    uint64_t passed_s = habit->seen_s == 0 ? 0 : since(habit->seen_s, now_s);
+    uint64_t sum_s;
+
+    habit->seen_s = now_s;
+    passed_s = passed_s > SHARES_S_MAX ? (uint64_t)SHARES_S_MAX : passed_s;
+    if (habit->away_s != 0) {
+        habit->away_share_s += (uint32_t)passed_s;
+    } else {
+        habit->here_share_s += (uint32_t)passed_s;
+    }
+    sum_s = (uint64_t)habit->here_share_s + habit->away_share_s;
+    if (sum_s > SHARES_S_MAX) {
+        habit->here_share_s = (uint32_t)(habit->here_share_s * (uint64_t)SHARES_S_MAX / sum_s);
+        habit->away_share_s = (uint32_t)(habit->away_share_s * (uint64_t)SHARES_S_MAX / sum_s);
+    }
+}
+
+void habit_skip(struct habit *habit, uint64_t now_s)
+{
+    habit->seen_s = now_s;
+}
+
+bool habit_is_steady(const struct habit *habit, uint64_t now_s)
+{
+    uint64_t here_s = habit->here_share_s;
+    uint64_t away_s = habit->away_share_s;
+    uint64_t passed_s = habit->seen_s == 0 ? 0 : since(habit->seen_s, now_s);
+
+    if (habit->away_s != 0) {
+        away_s += passed_s;
+    } else {
+        here_s += passed_s;
+    }
+    return here_s + away_s < HABIT_JUDGED_S ||
+           here_s * 1000 >= (here_s + away_s) * HABIT_STEADY_PERMILLE;
+}
+
 bool habit_here(struct habit *habit, uint64_t now_s)
 {
     uint64_t absence_s = habit_away_for_s(habit, now_s);
 
+    account(habit, now_s);
     if (habit->known_s == 0) {
         habit->known_s = now_s > 0 ? now_s : 1;
     }
@@ -47,6 +94,7 @@ bool habit_here(struct habit *habit, uint64_t now_s)
 
 bool habit_away(struct habit *habit, uint64_t now_s)
 {
+    account(habit, now_s);
     if (habit->away_s != 0) {
         return false;
     }
@@ -81,7 +129,8 @@ uint64_t habit_patience_s(const struct habit *habit, uint64_t now_s)
     uint64_t seen_until_s = habit->away_s != 0 ? habit->away_s : now_s;
     uint64_t usual = usual_s(habit);
     uint64_t patience_s = usual + usual / 4 + MARGIN_S;
-    uint64_t least_s = since(habit->known_s, seen_until_s) < HABIT_KNOWN_S
+    bool is_new = since(habit->known_s, seen_until_s) < HABIT_KNOWN_S;
+    uint64_t least_s = is_new || !habit_is_steady(habit, seen_until_s)
                            ? (uint64_t)HABIT_NEW_PATIENCE_S
                            : (uint64_t)HABIT_PATIENCE_S_MIN;
 
@@ -108,6 +157,9 @@ void habit_encode(const struct habit *habit, uint8_t bytes_out[HABIT_BYTES])
     wire_put_u8(&wire, HABIT_FORM);
     wire_put_u64(&wire, habit->known_s);
     wire_put_u64(&wire, habit->away_s);
+    wire_put_u64(&wire, habit->seen_s);
+    wire_put_u32(&wire, habit->here_share_s);
+    wire_put_u32(&wire, habit->away_share_s);
     wire_put_u8(&wire, habit->count);
     wire_put_u8(&wire, habit->next);
     for (uint32_t i = 0; i < HABIT_ABSENCES_MAX; i++) {
@@ -124,13 +176,17 @@ int habit_decode(struct bytes bytes, struct habit *habit_out)
 
     habit.known_s = wire_u64(&wire);
     habit.away_s = wire_u64(&wire);
+    habit.seen_s = wire_u64(&wire);
+    habit.here_share_s = wire_u32(&wire);
+    habit.away_share_s = wire_u32(&wire);
     habit.count = wire_u8(&wire);
     habit.next = wire_u8(&wire);
     for (uint32_t i = 0; i < HABIT_ABSENCES_MAX; i++) {
         habit.absences_min[i] = wire_u16(&wire);
     }
     if (!wire_done(&wire) || form != HABIT_FORM || habit.count > HABIT_ABSENCES_MAX ||
-        habit.next >= HABIT_ABSENCES_MAX) {
+        habit.next >= HABIT_ABSENCES_MAX || habit.here_share_s > SHARES_S_MAX ||
+        habit.away_share_s > SHARES_S_MAX) {
         return -EBADMSG;
     }
     *habit_out = habit;

@@ -62,6 +62,9 @@ void habits_tick(struct overlay *overlay)
     }
     repair->habits_ms = overlay->now_ms + HABITS_MS;
     if (was_asleep || !sees_anybody(overlay)) {
+        for (uint32_t i = 0; i < overlay->membership.count; i++) {
+            habit_skip(&repair->habits[i], habits_now_s(overlay));
+        }
         return;
     }
     for (uint32_t i = 0; i < overlay->membership.count; i++) {

@@ -16,11 +16,17 @@ static enum home_life life_of(const struct overlay *overlay, int index)
     if (index == overlay->self_index) {
         return overlay->ring.phase == RING_IN ? HOME_UP : HOME_AWAY;
     }
-    if (membership_in_ring(member) || overlay->now_ms - since_ms < REPAIR_RESTART_MS) {
-        return HOME_UP; /* a restart moves nothing */
+    if (membership_in_ring(member)) {
+        return HOME_UP;
     }
-    return habit_is_gone(&overlay->repair.habits[index], habits_now_s(overlay)) ? HOME_IS_GONE
-                                                                                : HOME_AWAY;
+    return homes_life(overlay->now_ms - since_ms,
+                      habit_is_gone(&overlay->repair.habits[index], habits_now_s(overlay)));
+}
+
+static bool is_steady(const struct overlay *overlay, int index)
+{
+    return index == overlay->self_index ||
+           habit_is_steady(&overlay->repair.habits[index], habits_now_s(overlay));
 }
 
 /* A leaf is no home; one that could be dialled before (a laptop in another network) is waited for,
@@ -65,7 +71,8 @@ uint32_t chunk_homes(const struct overlay *overlay, const struct ring_key *key,
         int index = membership->by_position[(first + i) % membership->count];
         uint32_t place = walk.counted;
 
-        if (!may_store(overlay, index) || !homes_take(&walk, life_of(overlay, index))) {
+        if (!may_store(overlay, index) ||
+            !homes_take(&walk, life_of(overlay, index), is_steady(overlay, index))) {
             continue;
         }
         homes_out[place] = (struct chunk_home){membership->list[index].view.node, index,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
- * When chunks are compared, and with whom. After a change of the ring as soon as it is quiet, and once
- * more when who went may be more than a restart away; else with one random partner a minute. And
+ * When chunks are compared, and with whom. After a change of the ring as soon as it is quiet, and twice
+ * more when who went counts for less (homes.h); else with one random partner a minute. And
  * what lives elsewhere, because it was fetched, pushed or kept here in somebody's place, is offered
  * to its homes whenever these are others than before (hinted hand-off).
  *
@@ -125,37 +125,37 @@ static void look_at_all(struct overlay *overlay)
 
 void repair_ring_changed(struct overlay *overlay)
 {
+    static const uint32_t delays_ms[REPAIR_LOOKS] = {REPAIR_QUIET_MS, REPAIR_SETTLED_MS,
+                                                     HOMES_LATELY_MS + REPAIR_QUIET_MS};
     struct repair *repair = &overlay->repair;
-    uint64_t latest_ms;
 
     if (repair->changed_ms == 0) {
         repair->changed_ms = overlay->now_ms;
     }
-    latest_ms = repair->changed_ms + REPAIR_LATE_MS;
-    repair->quiet_ms = overlay->now_ms + REPAIR_QUIET_MS;
-    repair->settled_ms = overlay->now_ms + REPAIR_SETTLED_MS;
-    if (repair->quiet_ms > latest_ms) {
-        repair->quiet_ms = latest_ms;
-    }
-    if (repair->settled_ms > latest_ms) {
-        repair->settled_ms = latest_ms;
+    for (uint32_t i = 0; i < REPAIR_LOOKS; i++) {
+        /* In a ring that is never quiet it is not put off for ever. */
+        uint64_t latest_ms = repair->changed_ms + REPAIR_LATE_MS + delays_ms[i];
+
+        repair->look_ms[i] = overlay->now_ms + delays_ms[i];
+        if (repair->look_ms[i] > latest_ms) {
+            repair->look_ms[i] = latest_ms;
+        }
     }
 }
 
 static void look_after_changes(struct overlay *overlay)
 {
     struct repair *repair = &overlay->repair;
-    bool is_quiet = repair->quiet_ms != 0 && overlay->now_ms >= repair->quiet_ms;
-    bool is_settled = repair->settled_ms != 0 && overlay->now_ms >= repair->settled_ms;
+    bool is_due = false;
 
-    if (is_quiet) {
-        repair->quiet_ms = 0;
+    for (uint32_t i = 0; i < REPAIR_LOOKS; i++) {
+        if (repair->look_ms[i] != 0 && overlay->now_ms >= repair->look_ms[i]) {
+            repair->look_ms[i] = 0;
+            is_due = true;
+        }
     }
-    if (is_settled) {
-        repair->settled_ms = 0;
+    if (is_due) {
         repair->changed_ms = 0;
-    }
-    if (is_quiet || is_settled) {
         look_at_all(overlay);
     }
 }
@@ -357,8 +357,9 @@ uint64_t repair_wake(const struct overlay *overlay)
     uint64_t wake_ms = repair->round_ms;
 
     sooner(&wake_ms, habits_wake(overlay));
-    sooner(&wake_ms, repair->quiet_ms);
-    sooner(&wake_ms, repair->settled_ms);
+    for (uint32_t i = 0; i < REPAIR_LOOKS; i++) {
+        sooner(&wake_ms, repair->look_ms[i]);
+    }
     sooner(&wake_ms, repair->is_walking ? repair->walk_ms : 0);
     sooner(&wake_ms, repair->compare.active ? 0 : repair->next_ms);
     return wake_ms;

@@ -12,10 +12,10 @@ enum {
     HABITS_MS = 10000,         /* who is here, and who away, is noted so often */
     HABITS_GAP_MS = 300000,    /* this node was asleep itself: it has seen nothing */
     HABITS_STORED_MAX = 8,     /* in one step */
+    REPAIR_LOOKS = 3,          /* after a change of the ring */
     REPAIR_QUIET_MS = 5000,    /* the ring must have been quiet for so long ... */
     REPAIR_SETTLED_MS = 35000, /* ... and who went has gone for more than a restart ... */
     REPAIR_LATE_MS = 120000,   /* ... but in a ring that is never quiet not for ever */
-    REPAIR_RESTART_MS = 30000, /* who went so lately still counts as up */
     REPAIR_ROUND_MS = 60000,   /* chunks are compared with one random partner */
     REPAIR_AGAIN_MS = 1000,    /* after a difference, doubling: */
     REPAIR_DOUBLINGS_MAX = 6,
@@ -97,11 +97,10 @@ struct repair {
     struct habit habits[MEMBERS_MAX];
     bool is_changed[MEMBERS_MAX]; /* habits that are not stored yet */
     struct bucket upload;
-    struct bucket download; /* of all chunks that this node asks for */
-    uint64_t changed_ms;    /* the first change of the ring that was not looked at; 0: none */
-    uint64_t quiet_ms;      /* looked at then ... */
-    uint64_t settled_ms;    /* ... and once more; 0: was done */
-    bool is_walking;        /* through the chunks that live elsewhere */
+    struct bucket download;         /* of all chunks that this node asks for */
+    uint64_t changed_ms;            /* the first change of the ring that was not looked at; 0: none */
+    uint64_t look_ms[REPAIR_LOOKS]; /* 0: done */
+    bool is_walking;                /* through the chunks that live elsewhere */
     uint32_t cursor;
     uint64_t walk_ms;
     uint64_t round_ms;

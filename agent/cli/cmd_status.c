@@ -103,10 +103,12 @@ static void print_locations(const json_t *document, bool marked)
 
     json_array_foreach(json_object_get(document, "locations"), i, location)
     {
+        char place[96];
         char line[128];
 
-        snprintf(line, sizeof(line), "%s:%" PRIi64 "%s", text_of(location, "address"),
-                 number_of(location, "port"),
+        print_place(text_of(location, "address"), number_of(location, "port"), place,
+                    sizeof(place));
+        snprintf(line, sizeof(line), "%s%s", place,
                  marked && strcmp(text_of(location, "protocol"), "udp") == 0 ? "/udp" : "");
         text_clean(line);
         printf("%s\n", line);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Reading the agent's documents for tables. */
+#include <inttypes.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -90,4 +91,12 @@ void print_bytes_of(const json_t *object, const char *used, const char *limit, c
 void short_id(const char *hex, char text_out[16])
 {
     snprintf(text_out, 16, "%.*s", ID_SHORT_CHARS, hex);
+}
+
+void print_place(const char *host, int64_t port, char *text_out, size_t capacity_bytes)
+{
+    bool is_v6 = strchr(host, ':') != NULL;
+
+    snprintf(text_out, capacity_bytes, "%s%s%s:%" PRIi64, is_v6 ? "[" : "", host,
+             is_v6 ? "]" : "", port);
 }

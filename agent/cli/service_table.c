@@ -40,13 +40,15 @@ static void print_address(const json_t *replica, char *text_out, size_t capacity
     json_t *ports = json_object_get(replica, "ports");
     void *first = json_object_iter(ports);
     const char *address = text_of(replica, "address");
+    char place[88];
 
     if (first == NULL) {
         snprintf(text_out, capacity_bytes, "%s", address);
         return;
     }
-    snprintf(text_out, capacity_bytes, "%s:%" PRIi64 "%s", address,
-             (int64_t)json_integer_value(json_object_iter_value(first)),
+    print_place(address, (int64_t)json_integer_value(json_object_iter_value(first)), place,
+                sizeof(place));
+    snprintf(text_out, capacity_bytes, "%s%s", place,
              strcmp(text_of(json_object_get(replica, "protocols"), json_object_iter_key(first)),
                     "udp") == 0
                  ? "/udp"

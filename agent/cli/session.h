@@ -106,6 +106,8 @@ json_t *json_base64(struct bytes bytes);
 int64_t moment_of(const char *moment);
 /* How long ago an RFC 3339 moment was, for tables: "3h". */
 void print_age(const char *moment, char text_out[32]);
+/* "host:port" as one writes it in a URL: IPv6 in brackets. */
+void print_place(const char *host, int64_t port, char *text_out, size_t capacity_bytes);
 /* "0.01/0.50" and "41M/128M" */
 void print_cores_of(const json_t *object, const char *used, const char *limit, char *text_out,
                     size_t capacity_bytes);

@@ -187,6 +187,7 @@ static int open_once(const char *path, struct store **store_out, struct err *err
     int r = store_connect(path, &store, err);
 
     if (r == 0) {
+        CHECK(store != NULL);
         *store_out = store; /* also when it is damaged: to be mended */
         r = set_up(store, err);
     }
@@ -215,6 +216,7 @@ static int open_whole(const char *path, struct store **store_out, struct err *er
         }
     }
     if (r == 0) {
+        CHECK(*store_out != NULL);
         (*store_out)->mend = mend;
     }
     return r;

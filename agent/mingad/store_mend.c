@@ -19,12 +19,14 @@
 #include "agent/mingad/store_internal.h"
 #include "base/cleanup.h"
 
-enum { KEY_PARTS = 256 };
+enum { KEY_PARTS = 256, KINDS_MAX = 32 /* more than there are */ };
 
 struct mending {
     struct store *from;
     struct store *to;
-    bool kinds[BLOB_VOUCHER + 1]; /* found whole */
+    sqlite3_stmt *rows[2]; /* of a part, from its beginning and from its end */
+    sqlite3_stmt *put;
+    bool kinds[KINDS_MAX]; /* found whole */
     uint32_t damaged_count;
 };
 
@@ -92,28 +94,25 @@ int store_mend_finish(const char *path, struct err *err)
 /* ------------------------------------------------------------------ rows */
 
 /* Rows of one query, until the damage. Those that are there already stay as they are. */
-static int copy_rows(struct mending *mending, sqlite3_stmt *rows, sqlite3_stmt *put,
-                     struct err *err)
+static int copy_rows(struct mending *mending, sqlite3_stmt *rows, struct err *err)
 {
     struct overlay_blob blob;
 
     while (sqlite3_step(rows) == SQLITE_ROW) {
-        if (store_read_row(rows, &blob) < 0) {
+        if (store_read_row(rows, &blob) < 0 || (int)blob.kind >= KINDS_MAX) {
             mending->damaged_count++;
             continue;
         }
-        if (store_write_row(put, &blob) < 0) {
+        if (store_write_row(mending->put, &blob) < 0) {
             return store_failed(mending->to, "mend", err);
         }
         mending->kinds[blob.kind] = true;
     }
-    sqlite3_reset(rows);
     return 0;
 }
 
 /* From both ends of each part: what is damaged hides as little as can be. */
-static int copy_part(struct mending *mending, sqlite3_stmt *const rows[2], sqlite3_stmt *put,
-                     int kind, uint8_t part, struct err *err)
+static int copy_part(struct mending *mending, int kind, uint8_t part, struct err *err)
 {
     uint8_t low[ID_BYTES] = {part};
     uint8_t high[ID_BYTES];
@@ -122,12 +121,14 @@ static int copy_part(struct mending *mending, sqlite3_stmt *const rows[2], sqlit
     memset(high, 0xff, sizeof(high));
     high[0] = part;
     for (int i = 0; r == 0 && i < 2; i++) {
-        sqlite3_bind_int(rows[i], 1, kind);
-        sqlite3_bind_blob(rows[i], 2, low, ID_BYTES, SQLITE_STATIC);
-        sqlite3_bind_blob(rows[i], 3, high, ID_BYTES, SQLITE_STATIC);
-        r = copy_rows(mending, rows[i], put, err);
-        sqlite3_reset(rows[i]);
-        sqlite3_clear_bindings(rows[i]);
+        sqlite3_stmt *rows = mending->rows[i];
+
+        sqlite3_bind_int(rows, 1, kind);
+        sqlite3_bind_blob(rows, 2, low, ID_BYTES, SQLITE_STATIC);
+        sqlite3_bind_blob(rows, 3, high, ID_BYTES, SQLITE_STATIC);
+        r = copy_rows(mending, rows, err);
+        sqlite3_reset(rows);
+        sqlite3_clear_bindings(rows);
     }
     return r;
 }
@@ -138,21 +139,19 @@ static int copy_all(struct mending *mending, struct err *err)
         STORE_ROWS " WHERE kind=?1 AND key BETWEEN ?2 AND ?3 ORDER BY kind, key, number",
         STORE_ROWS " WHERE kind=?1 AND key BETWEEN ?2 AND ?3"
                    " ORDER BY kind DESC, key DESC, number DESC"};
-    sqlite3_stmt *rows[2] = {NULL, NULL};
-    sqlite3_stmt *put = NULL;
-    int r = store_prepare(mending->to, STORE_PUT, &put, err);
+    int r = store_prepare(mending->to, STORE_PUT, &mending->put, err);
 
     for (int i = 0; r == 0 && i < 2; i++) {
-        r = store_prepare(mending->from, orders[i], &rows[i], err);
+        r = store_prepare(mending->from, orders[i], &mending->rows[i], err);
     }
-    for (int kind = BLOB_SELF; r == 0 && kind <= BLOB_VOUCHER; kind++) {
+    for (int kind = BLOB_SELF; r == 0 && kind < KINDS_MAX; kind++) {
         for (int part = 0; r == 0 && part < KEY_PARTS; part++) {
-            r = copy_part(mending, rows, put, kind, (uint8_t)part, err);
+            r = copy_part(mending, kind, (uint8_t)part, err);
         }
     }
-    sqlite3_finalize(rows[0]);
-    sqlite3_finalize(rows[1]);
-    sqlite3_finalize(put);
+    sqlite3_finalize(mending->rows[0]);
+    sqlite3_finalize(mending->rows[1]);
+    sqlite3_finalize(mending->put);
     return r;
 }
 

@@ -241,8 +241,8 @@ static void take_answer(struct helper *helper, struct disk_job *job)
     int r = maker_answer(&job->maker, &made, &err);
     struct disk disk = {.mount_fd = made.fd, .loop_number = made.loop_number};
 
-    if (made.template_fd >= 0) {
-        keep_template(&helper->disks, job->size_bytes, made.template_fd);
+    if (made.more_fd >= 0) {
+        keep_template(&helper->disks, job->size_bytes, made.more_fd);
     }
     if (r < 0) {
         cleanup_close(&made.fd);

@@ -28,6 +28,7 @@ enum {
     ENDING_WARN_MS = 10000,   /* of ending: say that something hangs */
     OOM_LOOK_MS = 1000,       /* after an out-of-memory, for who was killed */
     SHM_BYTES_MAX = 64 << 20, /* /dev/shm; or a quarter of the replica's memory */
+    IDMAPS_MAX = 16,          /* kept for roots of the same ids */
     KEPT_LOGS_MAX = 16,       /* of replicas that have ended */
     FOLDER_BYTES_MAX = 256,   /* of the path of one of our own folders */
     SWEEP_SOON_MS = 30000,    /* after our start: what a killed helper had forked may still die */
@@ -76,6 +77,11 @@ struct replica {
     uint64_t refused_count;
 };
 
+struct idmap {
+    uid_t service_id; /* 0: none */
+    int fd;           /* owned: rootfs_idmap's */
+};
+
 struct helper_folders {
     char state[FOLDER_BYTES_MAX];    /* disk images are made here, without names */
     char logs[FOLDER_BYTES_MAX];     /* NAME.0 and NAME.1 */
@@ -112,6 +118,8 @@ struct helper {
     struct cgroup_name kept[KEPT_LOGS_MAX]; /* "": free */
     uint32_t kept_next;                     /* the oldest, or a free one */
     struct disks disks;
+    struct idmap idmaps[IDMAPS_MAX];
+    uint32_t idmap_next; /* the oldest, or a free one */
 };
 
 /* --- replica.c: the life of one replica --- */

@@ -138,6 +138,28 @@ static int make_sockets(struct launch *launch, struct err *err)
     return 0;
 }
 
+static int find_idmap(const struct helper *helper, uid_t service_id)
+{
+    for (size_t i = 0; i < IDMAPS_MAX; i++) {
+        if (helper->idmaps[i].service_id == service_id) {
+            return helper->idmaps[i].fd;
+        }
+    }
+    return -1;
+}
+
+/* The oldest gives way. */
+static void keep_idmap(struct helper *helper, uid_t service_id, int fd)
+{
+    struct idmap *slot = &helper->idmaps[helper->idmap_next];
+
+    if (slot->service_id != 0) {
+        close(slot->fd);
+    }
+    *slot = (struct idmap){service_id, fd};
+    helper->idmap_next = (helper->idmap_next + 1) % IDMAPS_MAX;
+}
+
 /* It has a disk. */
 static int begin_root(struct helper *helper, struct replica *replica, struct err *err)
 {
@@ -148,6 +170,7 @@ static int begin_root(struct helper *helper, struct replica *replica, struct err
         .agent_uid = helper->limits.agent_uid,
         .agent_gid = helper->limits.agent_gid,
         .service_id = replica->uids.first + replica->spec.user,
+        .idmap_fd = find_idmap(helper, replica->uids.first + replica->spec.user),
         .disk_fd = replica->disk.mount_fd,
         .hostname = replica->spec.hostname,
         .egress = replica->spec.egress,
@@ -371,8 +394,10 @@ void replica_on_made(struct helper *helper, struct replica *replica)
     struct err err = {0};
     int r = maker_answer(&replica->launch.maker, &made, &err);
 
-    (void)helper;
     replica->launch.root_fd = made.fd;
+    if (made.more_fd >= 0) {
+        keep_idmap(helper, replica->uids.first + replica->spec.user, made.more_fd);
+    }
     if (r < 0) {
         (void)err_wrap(&err, "root");
     } else {

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/pidfd.h>
@@ -14,13 +15,13 @@
 
 #include "base/cleanup.h"
 
-enum { FDS_MAX = 2 };
+enum { FDS_MAX = 2, KEPT_MAX = 3 };
 
 struct answer {
     struct err err; /* code 0: it is made */
     int loop_number;
     char backing[LOOP_TEXT_BYTES_MAX];
-    int fd_count; /* 1: the root; 2: the root and a new template */
+    int fd_count; /* 1: the root or disk; 2: with what the next one can be made of */
 };
 
 void maker_init(struct maker *maker)
@@ -29,11 +30,11 @@ void maker_init(struct maker *maker)
 }
 
 /* The rest of the helper's is not ours to hold on to: what it closes has to be closed. */
-static void close_others(const int kept[FDS_MAX])
+static void close_others(const int kept[KEPT_MAX])
 {
     unsigned int first = STDERR_FILENO + 1;
 
-    for (size_t i = 0; i < FDS_MAX; i++) {
+    for (size_t i = 0; i < KEPT_MAX; i++) {
         const unsigned int fd = kept[i] < 0 ? 0 : (unsigned int)kept[i];
 
         if (fd >= first) {
@@ -121,19 +122,31 @@ _Noreturn static void run_disk(const void *plan_of, int answer_fd)
     _exit(0);
 }
 
+static int make_root(const struct rootfs_plan *plan, struct answer *answer, int fds[FDS_MAX])
+{
+    struct rootfs_plan with_idmap = *plan;
+    int r = leave_mounts(&answer->err);
+
+    if (r == 0 && plan->idmap_fd < 0) {
+        r = with_idmap.idmap_fd = fds[1] = rootfs_idmap(plan, &answer->err);
+    }
+    if (r >= 0) {
+        r = fds[0] = rootfs_make(&with_idmap, &answer->err);
+    }
+    return r;
+}
+
 _Noreturn static void run_root(const void *plan_of, int answer_fd)
 {
     const struct rootfs_plan *plan = plan_of;
     struct answer answer = {.loop_number = -1};
     int fds[FDS_MAX] = {-1, -1};
-    int r = leave_mounts(&answer.err);
 
-    if (r == 0) {
-        fds[0] = rootfs_make(plan, &answer.err);
+    if (make_root(plan, &answer, fds) >= 0) {
+        answer.fd_count = fds[1] < 0 ? 1 : 2;
     }
-    answer.fd_count = fds[0] < 0 ? 0 : 1;
     send_answer(answer_fd, &answer, fds);
-    while (waitpid(-1, NULL, 0) > 0) { /* what rootfs_make has killed */
+    while (waitpid(-1, NULL, 0) > 0) { /* what rootfs_idmap has killed */
     }
     _exit(0);
 }
@@ -151,18 +164,13 @@ _Noreturn static void run_clearing(const void *plan_of, int answer_fd)
 struct job {
     void (*run)(const void *plan, int answer_fd); /* ends the process */
     const void *plan;
-    int kept_fd;      /* of the helper's descriptors; -1: none */
-    bool outlives_us; /* when the helper dies */
+    int kept_fds[KEPT_MAX - 1]; /* of the helper's descriptors; -1: none */
+    bool outlives_us;           /* when the helper dies */
 };
 
-static void sort_two(int fds[FDS_MAX])
+static int compare(const void *a, const void *b)
 {
-    if (fds[0] > fds[1]) {
-        const int fd = fds[0];
-
-        fds[0] = fds[1];
-        fds[1] = fd;
-    }
+    return *(const int *)a - *(const int *)b;
 }
 
 static int begin(const struct job *job, struct maker *maker, struct err *err)
@@ -177,12 +185,12 @@ static int begin(const struct job *job, struct maker *maker, struct err *err)
     CLEANUP(cleanup_close) int its_fd = pair[1];
     pid_t pid = fork();
     if (pid == 0) {
-        int kept[FDS_MAX] = {job->kept_fd, its_fd};
+        int kept[KEPT_MAX] = {job->kept_fds[0], job->kept_fds[1], its_fd};
 
         if (!job->outlives_us) {
             die_with(parent_pid);
         }
-        sort_two(kept);
+        qsort(kept, KEPT_MAX, sizeof(kept[0]), compare);
         close_others(kept);
         job->run(job->plan, its_fd);
         _exit(1);
@@ -205,7 +213,7 @@ static int begin(const struct job *job, struct maker *maker, struct err *err)
 
 int maker_begin_disk(const struct disk_plan *plan, struct maker *maker, struct err *err)
 {
-    const struct job job = {.run = run_disk, .plan = plan, .kept_fd = plan->template_fd};
+    const struct job job = {.run = run_disk, .plan = plan, .kept_fds = {plan->template_fd, -1}};
     int r = begin(&job, maker, err);
 
     return r < 0 ? err_wrap(err, "disk") : r;
@@ -213,7 +221,8 @@ int maker_begin_disk(const struct disk_plan *plan, struct maker *maker, struct e
 
 int maker_begin_root(const struct rootfs_plan *plan, struct maker *maker, struct err *err)
 {
-    const struct job job = {.run = run_root, .plan = plan, .kept_fd = plan->disk_fd};
+    const struct job job = {
+        .run = run_root, .plan = plan, .kept_fds = {plan->disk_fd, plan->idmap_fd}};
     int r = begin(&job, maker, err);
 
     return r < 0 ? err_wrap(err, "root") : r;
@@ -221,7 +230,7 @@ int maker_begin_root(const struct rootfs_plan *plan, struct maker *maker, struct
 
 int maker_begin_clearing(int *mount_fd, struct maker *maker, struct err *err)
 {
-    const struct job job = {.run = run_clearing, .kept_fd = *mount_fd, .outlives_us = true};
+    const struct job job = {.run = run_clearing, .kept_fds = {*mount_fd, -1}, .outlives_us = true};
     int r = begin(&job, maker, err);
 
     if (r < 0) {
@@ -263,7 +272,7 @@ int maker_answer(struct maker *maker, struct made *made_out, struct err *err)
     ssize_t count_bytes = recvmsg(maker->answer_fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     int fd_count = count_bytes < 0 ? 0 : receive_fds(&message, fds);
 
-    *made_out = (struct made){.fd = fds[0], .template_fd = fds[1], .loop_number = -1};
+    *made_out = (struct made){.fd = fds[0], .more_fd = fds[1], .loop_number = -1};
     cleanup_close(&maker->answer_fd);
     maker->answer_fd = -1;
     if (count_bytes != (ssize_t)sizeof(answer)) {

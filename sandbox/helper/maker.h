@@ -18,8 +18,8 @@ struct maker {
 };
 
 struct made {
-    int fd;          /* owned: the detached mount of the root or of the disk */
-    int template_fd; /* owned: a new template; -1 when one was given */
+    int fd;      /* owned: the detached mount of the root or of the disk */
+    int more_fd; /* owned: the new template of a disk, or id map of a root; -1 if one was given */
     int loop_number; /* of a disk */
     char backing[LOOP_TEXT_BYTES_MAX];
 };

@@ -63,7 +63,7 @@ _Noreturn static void wait_to_be_killed(pid_t parent_pid)
 }
 
 /* A user namespace that says: what belongs to the agent is shown as the service's. */
-static int make_idmap(const struct rootfs_plan *plan, struct err *err)
+int rootfs_idmap(const struct rootfs_plan *plan, struct err *err)
 {
     struct clone_args arguments = {.flags = CLONE_NEWUSER, .exit_signal = SIGCHLD};
     pid_t parent_pid = getpid();
@@ -96,15 +96,11 @@ static int make_lower(const struct rootfs_plan *plan, struct err *err)
     if (tree_fd < 0) {
         return tree_fd;
     }
-    CLEANUP(cleanup_close) int idmap_fd = make_idmap(plan, err);
-    if (idmap_fd < 0) {
-        return idmap_fd;
-    }
     CLEANUP(cleanup_close)
     int lower_fd = open_tree(tree_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
     struct mount_attr attributes = {
         .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_IDMAP,
-        .userns_fd = (unsigned int)idmap_fd,
+        .userns_fd = (unsigned int)plan->idmap_fd,
     };
     if (lower_fd < 0) {
         return err_set(err, -errno, "tree: open_tree: %m");

@@ -17,6 +17,7 @@ struct rootfs_plan {
     uid_t agent_uid;     /* who owns every file of the tree ... */
     gid_t agent_gid;
     uid_t service_id; /* ... and whom they belong to inside; a uid and gid of the host */
+    int idmap_fd;     /* borrowed: rootfs_idmap's for the same ids */
     int disk_fd;      /* borrowed: the detached mount of the replica's disk, prepared */
     const char *hostname;
     bool egress; /* then names are asked of minga-egress */
@@ -24,6 +25,11 @@ struct rootfs_plan {
 
 /* Puts the folders onto an empty disk that every root needs. Returns 0 or -errno. */
 int rootfs_prepare(int disk_fd, struct err *err);
+/*
+ * Returns a user namespace, nobody's, that says whose the tree's files are. May be used for any
+ * number of roots whose agent and service have the same ids.
+ */
+int rootfs_idmap(const struct rootfs_plan *plan, struct err *err);
 /*
  * Returns the descriptor of a detached overlay mount, or -errno. The caller must be alone in a
  * mount namespace of its own, which ends with it: kernels before 6.15 stack layers only that are

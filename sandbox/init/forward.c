@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -205,6 +206,39 @@ static int watch_end(struct forward *forward, struct connection *connection, enu
                                                                                          : 0;
 }
 
+/*
+ * Between sockets of one machine the kernel lets buffers grow to several MiB, and by the time that
+ * bytes are read they have left the processor's caches: bounded ones carry up to twice as much.
+ */
+static void bound_buffers(int fd)
+{
+    const int bytes = FORWARD_BUFFER_BYTES;
+
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+}
+
+/* Does the peer have the address that it has called? Over a network the kernel knows best. */
+static bool is_of_this_host(int fd)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } own = {0}, peer = {0};
+    socklen_t own_bytes = sizeof(own);
+    socklen_t peer_bytes = sizeof(peer);
+
+    if (getsockname(fd, &own.any, &own_bytes) < 0 || getpeername(fd, &peer.any, &peer_bytes) < 0 ||
+        own.any.sa_family != peer.any.sa_family) {
+        return false;
+    }
+    if (own.any.sa_family == AF_INET6) {
+        return memcmp(&own.v6.sin6_addr, &peer.v6.sin6_addr, sizeof(own.v6.sin6_addr)) == 0;
+    }
+    return own.any.sa_family == AF_INET && own.v4.sin_addr.s_addr == peer.v4.sin_addr.s_addr;
+}
+
 /* Tries the loopback addresses that are left. Returns 0 when an attempt is under way. */
 static int connect_inside(struct forward *forward, struct connection *connection)
 {
@@ -213,6 +247,7 @@ static int connect_inside(struct forward *forward, struct connection *connection
                                forward->ports[connection->port].container_port);
 
         if (fd >= 0) {
+            bound_buffers(fd);
             connection->fds[FORWARD_INSIDE] = fd;
             return watch_end(forward, connection, FORWARD_INSIDE);
         }
@@ -359,6 +394,9 @@ static void begin_connection(struct forward *forward, uint32_t port, int outside
     /* A peer that has vanished must not hold its place for ever. */
     (void)setsockopt(outside_fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
     (void)setsockopt(outside_fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+    if (is_of_this_host(outside_fd)) {
+        bound_buffers(outside_fd);
+    }
     if (connect_inside(forward, connection) < 0 ||
         watch_end(forward, connection, FORWARD_OUTSIDE) < 0) {
         connection_close(forward, connection, false);

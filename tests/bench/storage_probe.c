@@ -191,7 +191,7 @@ int run_survive(struct probe *probe, char **words)
     }
     printf("put_failed %u\n", fill_stock(probe, &owner, count, &stock));
     probe_print(probe, "put");
-    sleep(2); /* acknowledged by two, then spread to all */
+    usleep(2000000); /* acknowledged by two, then spread to all */
     learn_nodes(probe);
     learn_holders(probe, &stock);
     read_all(probe, &stock, &found);

@@ -108,7 +108,8 @@ static int fail(int code)
     return -1;
 }
 
-/* ------------------------------------------------------------------ files */
+/* The parameters have names of ours. NOLINTBEGIN(readability-inconsistent-declaration-parameter-name)
+ * ------------------------------------------------------------------ files */
 
 static int do_open(int folder_fd, const char *path, int flags, mode_t mode)
 {
@@ -118,37 +119,54 @@ static int do_open(int folder_fd, const char *path, int flags, mode_t mode)
     return (int)syscall(SYS_openat, folder_fd, path, flags, mode);
 }
 
-#define MODE_OF(flags, mode)                      \
-    mode_t mode = 0;                              \
-    if (((flags) & (O_CREAT | O_TMPFILE)) != 0) { \
-        va_list list;                             \
-        va_start(list, flags);                    \
-        mode = va_arg(list, mode_t);              \
-        va_end(list);                             \
-    }
+/* The third argument is there only when a file may be made. */
+static mode_t mode_of(int flags, va_list list)
+{
+    return (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(list, mode_t) : 0;
+}
 
 int open(const char *path, int flags, ...)
 {
-    MODE_OF(flags, mode)
-    return do_open(AT_FDCWD, path, flags, mode);
+    va_list list;
+
+    va_start(list, flags);
+    int fd = do_open(AT_FDCWD, path, flags, mode_of(flags, list));
+
+    va_end(list);
+    return fd;
 }
 
 int open64(const char *path, int flags, ...)
 {
-    MODE_OF(flags, mode)
-    return do_open(AT_FDCWD, path, flags, mode);
+    va_list list;
+
+    va_start(list, flags);
+    int fd = do_open(AT_FDCWD, path, flags, mode_of(flags, list));
+
+    va_end(list);
+    return fd;
 }
 
 int openat(int folder_fd, const char *path, int flags, ...)
 {
-    MODE_OF(flags, mode)
-    return do_open(folder_fd, path, flags, mode);
+    va_list list;
+
+    va_start(list, flags);
+    int fd = do_open(folder_fd, path, flags, mode_of(flags, list));
+
+    va_end(list);
+    return fd;
 }
 
 int openat64(int folder_fd, const char *path, int flags, ...)
 {
-    MODE_OF(flags, mode)
-    return do_open(folder_fd, path, flags, mode);
+    va_list list;
+
+    va_start(list, flags);
+    int fd = do_open(folder_fd, path, flags, mode_of(flags, list));
+
+    va_end(list);
+    return fd;
 }
 
 /* A full disk takes a part first. */
@@ -238,7 +256,8 @@ int unlink(const char *path)
     return unlinkat(AT_FDCWD, path, 0);
 }
 
-/* ------------------------------------------------------------------ from outside */
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name)
+ * ------------------------------------------------------------------ from outside */
 
 static __attribute__((constructor)) void from_environment(void)
 {
@@ -251,18 +270,19 @@ static __attribute__((constructor)) void from_environment(void)
     const char *wish = getenv("MINGA_FAULT");
     const char *folder = getenv("MINGA_FAULT_FOLDER");
     struct fault fault = {0};
-    char kind[16] = "";
-    char lasting[16] = "";
+    char *rest = NULL;
 
-    if (wish == NULL || folder == NULL || strlen(folder) >= sizeof(fault.folder) ||
-        sscanf(wish, "%15s %u %15s", kind, &fault.at, lasting) < 2) {
+    if (wish == NULL || folder == NULL || strlen(folder) >= sizeof(fault.folder)) {
         return;
     }
     memcpy(fault.folder, folder, strlen(folder) + 1);
-    fault.is_lasting = strcmp(lasting, "lasting") == 0;
     for (int i = 0; i < FAULT_KINDS; i++) {
-        if (names[i] != NULL && strcmp(names[i], kind) == 0) {
+        size_t length = names[i] == NULL ? 0 : strlen(names[i]);
+
+        if (length > 0 && strncmp(wish, names[i], length) == 0 && wish[length] == ' ') {
             fault.kind = (enum fault_kind)i;
+            fault.at = (uint32_t)strtoul(wish + length, &rest, 10);
+            fault.is_lasting = strcmp(rest, " lasting") == 0;
         }
     }
     fault_set(&fault);

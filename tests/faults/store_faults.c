@@ -302,8 +302,13 @@ static int kills(struct run *run, uint32_t count, unsigned seed)
             printf("not ok - kill %u of seed %u: %s\n", i, seed, wrong);
         }
     }
+    uint32_t acknowledged_count = 0;
+
+    for (uint32_t i = 0; i < WORLD_RECORDS; i++) {
+        acknowledged_count += run->world->acknowledged[i];
+    }
     printf("%s - %u times killed, %u writes acknowledged\n", wrong_count == 0 ? "ok" : "not ok",
-           count, run->world->acknowledged[0]);
+           count, acknowledged_count);
     return wrong_count == 0 ? 0 : 1;
 }
 

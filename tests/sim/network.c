@@ -116,6 +116,25 @@ static void tell_dialler(struct world *world, struct link *link, uint64_t delay_
     world_after_process(world, link->news_ms - world->now_ms, event);
 }
 
+/* The first of its addresses that leads there, as the transport tries one after the other. */
+static uint32_t choose_way(const struct world *world, uint32_t target,
+                           const struct overlay_peer *peer)
+{
+    uint32_t first = world->node_count;
+    uint32_t via;
+
+    for (size_t i = 0; i < peer->address_count; i++) {
+        if (relays_find(world, peer->addresses[i], &via) != target) {
+            continue;
+        }
+        if (relays_lead(world, target, via)) {
+            return via;
+        }
+        first = first == world->node_count ? via : first;
+    }
+    return first;
+}
+
 /* The socket dials again by itself, less and less often. */
 static void dial_again(struct world *world, struct link *link, uint32_t dialler, uint32_t target)
 {
@@ -123,6 +142,7 @@ static void dial_again(struct world *world, struct link *link, uint32_t dialler,
 
     link->state = LINK_DIALLING;
     link->is_dialled_late = false;
+    link->via = choose_way(world, target, &link->peer); /* the next of its addresses, maybe */
     link->generation++;
     event.number = (uint64_t)link->generation << 32 | target;
     world_after_process(world, link->again_ms, event);
@@ -300,25 +320,6 @@ static void run_dialled(struct world *world, struct event *event)
     }
 }
 
-/* The first of its addresses that leads there, as the transport tries one after the other. */
-static uint32_t choose_way(const struct world *world, uint32_t target,
-                           const struct overlay_peer *peer)
-{
-    uint32_t first = world->node_count;
-    uint32_t via;
-
-    for (size_t i = 0; i < peer->address_count; i++) {
-        if (relays_find(world, peer->addresses[i], &via) != target) {
-            continue;
-        }
-        if (relays_lead(world, target, via)) {
-            return via;
-        }
-        first = first == world->node_count ? via : first;
-    }
-    return first;
-}
-
 static void dial(struct world *world, uint32_t dialler, uint32_t target,
                  const struct overlay_peer *peer)
 {
@@ -429,6 +430,7 @@ void network_send(struct world *world, uint32_t node, const struct overlay_effec
     }
     target = find_connected(world, node, target);
     link = link_of(world, node, target);
+    link->peer = effect->peer; /* for the next attempt */
     if (link->state == LINK_NONE) {
         dial(world, node, target, &effect->peer);
     }

@@ -55,8 +55,9 @@ struct link { /* one per ordered pair (dialler, target) */
     uint32_t generation;
     uint32_t socket; /* which one of the dialler's for this target: those that it closed before */
     uint32_t dialler_life;
-    uint32_t target_life; /* while UP */
-    uint32_t via;         /* the relay, or node_count: none */
+    uint32_t target_life;     /* while UP */
+    uint32_t via;             /* the relay, or node_count: none */
+    struct overlay_peer peer; /* as it was named last */
     struct public_key target_key;
     bool is_dialled_late;         /* the attempt waited for a clogged wire */
     uint64_t again_ms;            /* before the next attempt */

@@ -46,14 +46,17 @@ all_there() {
     "$PROBE" "$WORK/list" check "$WORK/ids" 20 >"$WORK/figures"
     [ "$(awk '$1 == "missed" {print $2}' "$WORK/figures")" = 0 ]
 }
-acknowledged() { grep -cxE '[0-9a-f]{64}' "$WORK/acknowledged"; }
+acknowledged() { grep -cxE '[0-9a-f]{64}' "$WORK/acknowledged" || true; }
 slowest_ms=0
-# start_timed I: starts it; false when it does not answer within 10 s.
+# start_timed I: starts it, and fails when it does not answer within 10 s.
 start_timed() {
     local started took
     started=$(now_ms)
     node_launch "$1"
-    wait_until 10 minga "$1" node || return 1
+    wait_until 10 minga "$1" node || {
+        fail "agent $1 does not start: $(tail -n 2 "$(dir_of "$1")/log")"
+        return
+    }
     took=$(($(now_ms) - started))
     [ "$took" -le "$slowest_ms" ] || slowest_ms=$took
 }
@@ -89,7 +92,6 @@ check "of two changes at the same moment one is refused, clearly ($collisions ti
 # --- SIGKILL at random moments of writing
 list 1 2 3
 writer_start
-bad_starts=0
 has_grown() { [ "$(acknowledged)" -gt "$before" ]; }
 for ((round = 1; round <= kills; round++)); do
     # Most are killed while they write, every fourth before it has come to that.
@@ -100,18 +102,17 @@ for ((round = 1; round <= kills; round++)); do
     [ $((round % 5)) != 0 ] || victims="1 2 3"
     for i in $victims; do kill -KILL "${AGENT_PID[$i]}" 2>/dev/null || true; done
     for i in $victims; do agent_kill "$i"; done
-    for i in $victims; do start_timed "$i" || bad_starts=$((bad_starts + 1)); done
+    for i in $victims; do start_timed "$i"; done
 done
 wait_until 10 sees_members 1 3 || true
 sleep 1
 writer_stop
 echo "# $kills kills, $(acknowledged) writes acknowledged, the slowest start took $slowest_ms ms"
-check "every start after a kill answers" test "$bad_starts" = 0
-check "... within 2 s" test "$slowest_ms" -le $((2000 * ${PATIENCE:-3}))
+check "every start after a kill answers within 2 s" test "$slowest_ms" -le $((2000 * ${PATIENCE:-3}))
 check "something was written meanwhile" test "$(acknowledged)" -gt "$kills"
 check "all that was acknowledged is there" all_there 1 2 3
 for i in 1 2 3; do kill -KILL "${AGENT_PID[$i]}" && agent_kill "$i"; done
-for i in 1 2 3; do start_timed "$i" || true; done
+for i in 1 2 3; do start_timed "$i"; done
 within 10 "all are together again" sees_members 1 3
 check "... also after all were killed at once" all_there 1 2 3
 check "no database was damaged" eval '! grep -h "is damaged\|was damaged" "$WORK"/n?/log'
@@ -140,7 +141,7 @@ one_point() { # KIND AT: true when it has happened, and all is well
     kill -KILL "${AGENT_PID[4]}" 2>/dev/null || true
     agent_kill 4
     AGENT_PREFIX[4]=
-    start_timed 4 || fail "$1 $2: the next start fails: $(tail -n 2 "$(dir_of 4)/log")"
+    start_timed 4
     all_there 4 || fail "$1 $2: something acknowledged is gone ($(tr '\n' ' ' <"$WORK/figures"))"
     agent_kill 4
     [ -e "$WORK/mark/at" ]
@@ -176,7 +177,7 @@ refuses() {
 }
 : >"$(dir_of 4)/log"
 dd if=/dev/urandom of="$database" bs=4096 seek=5 count=1 conv=notrunc status=none
-start_timed 4 || fail "a damaged page keeps it from starting"
+start_timed 4
 check "a damaged page is mended and said" grep -q "was damaged" "$(dir_of 4)/log"
 check "the damaged file is kept" test -s "$database.damaged"
 node_stop 4
@@ -211,7 +212,7 @@ check "on a full disk it lives on" minga 4 node
 check "... and all that it has acknowledged is there" all_there 4
 kill -KILL "${AGENT_PID[4]}"
 agent_kill 4
-start_timed 4 || fail "it does not start on a full disk: $(tail -n 2 "$(dir_of 4)/log")"
+start_timed 4
 check "... also after a kill and a start" all_there 4
 rm "$state/ballast"
 sleep 1.5

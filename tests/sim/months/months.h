@@ -20,7 +20,6 @@ enum {
     TICK_S = 60,
     HOUR_S = 3600,
     DAY_S = 24 * HOUR_S,
-    RESTART_S = 30,
     BURST_S = 16,
 };
 

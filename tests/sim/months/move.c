@@ -7,10 +7,11 @@ enum { NOBODY = UINT32_MAX };
 
 static enum home_life life_of(const struct months *months, const struct node *node)
 {
-    if (node->is_up || months->now_s - node->went_s < RESTART_S) {
+    if (node->is_up) {
         return HOME_UP;
     }
-    return habit_is_gone(&node->habit, months->now_s) ? HOME_IS_GONE : HOME_AWAY;
+    return homes_life((months->now_s - node->went_s) * 1000,
+                      habit_is_gone(&node->habit, months->now_s));
 }
 
 /* Places of the homes of the arc that ends at node `arc`. */
@@ -22,7 +23,8 @@ static uint32_t find_homes(const struct months *months, uint32_t arc, uint32_t h
         uint32_t place = (arc + i) % months->options.node_count;
         uint32_t index = walk.counted;
 
-        if (homes_take(&walk, life_of(months, &months->nodes[place]))) {
+        if (homes_take(&walk, life_of(months, &months->nodes[place]),
+                       habit_is_steady(&months->nodes[place].habit, months->now_s))) {
             homes_out[index] = place;
         }
     }

@@ -281,11 +281,3 @@ const char *replica_health_name(enum replica_health health)
 {
     return health == HEALTH_OK ? "ok" : "failing";
 }
-
-bool overlay_lost(const struct overlay *overlay, uint32_t index, struct overlay_lost *lost_out)
-{
-    (void)overlay;
-    (void)index;
-    (void)lost_out;
-    return false;
-}

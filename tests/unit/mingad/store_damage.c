@@ -15,7 +15,7 @@
 
 #include "agent/mingad/store.h"
 
-enum { RECORD_COUNT = 200, CONTENT_BYTES = 300, FLIPS = 160 };
+enum { RECORD_COUNT = 200, CONTENT_BYTES = 300, FLIPS = 80 };
 
 static char folder[] = "/tmp/minga-damage-XXXXXX";
 static char path[128];

@@ -4,7 +4,8 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-/* 'u' up, 'a' away, 'g' gone; answers with one character each: 'h' a home, '-' none. */
+/* 'u' up, 'w' just went, 'a' away, 'g' gone; capitals are not steady. Answers with one character each:
+ * 'h' a home, '-' none. */
 static const char *homes(const char *lives, enum home_why *last_out)
 {
     static char answer[64];
@@ -12,11 +13,13 @@ static const char *homes(const char *lives, enum home_why *last_out)
     uint32_t i = 0;
 
     for (; lives[i] != '\0' && !homes_done(&walk); i++) {
-        enum home_life life = lives[i] == 'u'   ? HOME_UP
-                              : lives[i] == 'a' ? HOME_AWAY
-                                                : HOME_IS_GONE;
+        char letter = (char)(lives[i] | 0x20);
+        enum home_life life = letter == 'u'   ? HOME_UP
+                              : letter == 'w' ? HOME_WENT
+                              : letter == 'a' ? HOME_AWAY
+                                              : HOME_IS_GONE;
 
-        answer[i] = homes_take(&walk, life) ? 'h' : '-';
+        answer[i] = homes_take(&walk, life, lives[i] == letter) ? 'h' : '-';
     }
     answer[i] = '\0';
     if (last_out != NULL) {
@@ -77,4 +80,38 @@ Test(homes, a_run_has_an_end_whoever_sleeps)
     memset(all, 'h', HOMES_MAX);
     all[HOMES_MAX] = '\0';
     cr_assert_str_eq(homes(lives, NULL), all);
+}
+
+Test(homes, where_some_are_not_steady_two_that_are_have_it_too)
+{
+    enum home_why why;
+
+    cr_assert_str_eq(homes("UuuU", NULL), "hhh");
+    cr_assert_str_eq(homes("UUuUu", &why), "hhhhh");
+    cr_assert_eq(why, HOME_FEW_UP);
+    cr_assert_str_eq(homes("AAuAu", NULL), "hhhhh", "and nothing changes at night");
+}
+
+Test(homes, where_nobody_is_steady_six_are_enough)
+{
+    cr_assert_str_eq(homes("UUUUUUUU", NULL), "hhhhhh");
+    cr_assert_str_eq(homes("UAAAAUUU", NULL), "hhhhhh");
+}
+
+Test(homes, one_that_went_some_minutes_ago_counts_as_up_and_two_do_not)
+{
+    cr_assert_str_eq(homes("uwauu", NULL), "hhh");
+    cr_assert_str_eq(homes("uwwuu", NULL), "hhhh");
+    cr_assert_str_eq(homes("wauu", NULL), "hhh");
+    cr_assert_str_eq(homes("waauu", NULL), "hhhh");
+}
+
+Test(homes, a_life_ends_in_steps)
+{
+    cr_assert_eq(homes_life(0, false), HOME_UP);
+    cr_assert_eq(homes_life(HOMES_RESTART_MS - 1, false), HOME_UP);
+    cr_assert_eq(homes_life(HOMES_RESTART_MS, false), HOME_WENT);
+    cr_assert_eq(homes_life(HOMES_LATELY_MS - 1, true), HOME_WENT);
+    cr_assert_eq(homes_life(HOMES_LATELY_MS, false), HOME_AWAY);
+    cr_assert_eq(homes_life(HOMES_LATELY_MS, true), HOME_IS_GONE);
 }

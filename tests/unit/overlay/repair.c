@@ -103,8 +103,30 @@ Test(repair, when_one_copy_alone_is_up_a_second_is_made_after_a_restart_s_time)
     kill_node(3, false);
     kill_node(5, false);
     kill_node(6, false);
-    run_for(REPAIR_RESTART_MS / 2);
+    run_for(HOMES_RESTART_MS / 2);
     run_for(REPAIR_SETTLED_MS + 20000);
+    for (uint32_t i = 0; i < CHUNKS; i++) {
+        cr_assert(count_up(i) >= HOMES_UP, "chunk %u has %u copies", i, count_up(i));
+    }
+    end_network();
+}
+
+Test(repair, a_copy_that_is_alone_because_others_sleep_waits_for_one_that_restarts)
+{
+    uint32_t before;
+
+    store_chunks(8);
+    kill_node(3, false);
+    run_for(HOMES_LATELY_MS + 60000);
+    before = sent_chunks();
+    kill_node(5, false);
+    run_for(HOMES_LATELY_MS - 60000);
+    cr_assert_eq(sent_chunks(), before);
+    start_node(5);
+    run_for(2 * MINUTE_MS);
+    cr_assert_eq(sent_chunks(), before);
+    kill_node(5, false); /* this time it stays away */
+    run_for(HOMES_LATELY_MS + 3 * MINUTE_MS);
     for (uint32_t i = 0; i < CHUNKS; i++) {
         cr_assert(count_up(i) >= HOMES_UP, "chunk %u has %u copies", i, count_up(i));
     }

@@ -11,7 +11,7 @@ HELPER void count_kind(const struct overlay_effect *effect)
     net.sent_count[message.which_kind] += !message.reply;
 }
 
-HELPER struct bytes say(uint32_t from, struct bytes said)
+HELPER struct bytes spoken(uint32_t from, struct bytes said)
 {
     minga_Message message = minga_Message_init_zero;
     uint8_t bytes[MESSAGE_BYTES_MAX];

@@ -23,7 +23,7 @@ HELPER void carry(uint32_t from, uint32_t to, const struct overlay_effect *effec
     event = new_event(to, OVERLAY_RECEIVED, 1);
     event->from = from;
     event->carried = true;
-    event->event.message = say(from, effect->message);
+    event->event.message = spoken(from, effect->message);
     event->event.source.inbound = inbound;
     host_of(from, event->event.source.host);
     if (inbound) {
