@@ -97,8 +97,8 @@ struct repair {
     struct habit habits[MEMBERS_MAX];
     bool is_changed[MEMBERS_MAX]; /* habits that are not stored yet */
     struct bucket upload;
-    struct bucket download;         /* of all chunks that this node asks for */
-    uint64_t changed_ms;            /* the first change of the ring that was not looked at; 0: none */
+    struct bucket download; /* of all chunks that this node asks for */
+    uint64_t changed_ms;    /* the first change of the ring that was not looked at; 0: none */
     uint64_t look_ms[REPAIR_LOOKS]; /* 0: done */
     bool is_walking;                /* through the chunks that live elsewhere */
     uint32_t cursor;
