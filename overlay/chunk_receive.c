@@ -88,7 +88,9 @@ static minga_ChunkAnswer take_up(struct overlay *overlay, const struct arrival *
         !storage_has_room(overlay, offered->bytes, expected_bytes(overlay))) {
         return minga_ChunkAnswer_CHUNK_FULL;
     }
-    receive = new_receive(overlay, &chunk, offered);
+    receive = bucket_is_open(&overlay->repair.download, overlay->now_ms)
+                  ? new_receive(overlay, &chunk, offered)
+                  : NULL; /* the owner's line: later */
     if (receive == NULL) {
         return minga_ChunkAnswer_CHUNK_BUSY;
     }
@@ -151,10 +153,10 @@ void chunk_receive_on_data(struct overlay *overlay, const struct arrival *arriva
     }
     effect->chunk = chunk;
     effect->data = arrival->data;
-    bucket_take(&overlay->repair.download, arrival->data.length_bytes);
     effect->token = receive->token;
     receive->storing = true;
     receive->asker = arrival->asker;
+    bucket_take(&overlay->repair.download, arrival->data.length_bytes);
 }
 
 static void end_receive(struct overlay *overlay, struct chunk_receive *receive,

@@ -3,7 +3,13 @@
 #include "base/check.h"
 #include "tests/sim/months/months.h"
 
-enum { NOBODY = UINT32_MAX };
+enum { NOBODY = UINT32_MAX, LOOKS_MAX = 1000 /* for something dispensable */ };
+
+struct run { /* the homes of the chunks in an arc */
+    uint32_t arc;
+    uint32_t count;
+    uint32_t homes[HOMES_MAX];
+};
 
 static enum home_life life_of(const struct months *months, const struct node *node)
 {
@@ -76,7 +82,7 @@ static bool make_room(struct months *months, uint32_t node)
 {
     uint32_t start = (uint32_t)random_below(&months->keys, months->chunk_count);
 
-    for (uint32_t i = 0; i < months->chunk_count; i++) {
+    for (uint32_t i = 0; i < months->chunk_count && i < LOOKS_MAX; i++) {
         uint32_t number = (start + i) % months->chunk_count;
         struct copies *chunk = &months->chunks[number];
         uint32_t homes[HOMES_MAX];
@@ -132,13 +138,33 @@ static uint32_t find_source(struct months *months, const struct copies *chunk, b
     return NOBODY;
 }
 
-static bool give(struct months *months, struct copies *chunk, uint32_t home)
+/* Where a home has no room, the next ones behind the homes are offered it: one of them has it, or
+ * takes it. Returns whether it was taken. */
+static bool pass_on(struct months *months, struct copies *chunk, const struct run *run)
+{
+    for (uint32_t i = 0; i < HOMES_MAX && i < months->options.node_count; i++) {
+        uint32_t place = (run->arc + i) % months->options.node_count;
+
+        if (!months->nodes[place].is_up || is_among(run->homes, run->count, place)) {
+            continue;
+        }
+        if (has(chunk, place)) {
+            return false;
+        }
+        if (add_copy(months, chunk, place)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool give(struct months *months, struct copies *chunk, const struct run *run, uint32_t home)
 {
     bool is_later = false;
     uint32_t source = find_source(months, chunk, &is_later);
     uint64_t bytes = months->options.chunk_bytes;
 
-    if (source == NOBODY || !add_copy(months, chunk, home)) {
+    if (source == NOBODY || (!add_copy(months, chunk, home) && !pass_on(months, chunk, run))) {
         return !is_later;
     }
     bucket_take(&months->nodes[source].upload, bytes);
@@ -154,17 +180,18 @@ static bool give(struct months *months, struct copies *chunk, uint32_t home)
 /* Returns whether all was done that can be. */
 static bool look_at(struct months *months, uint32_t arc)
 {
-    uint32_t homes[HOMES_MAX];
-    uint32_t count = find_homes(months, arc, homes);
+    struct run run = {.arc = arc};
     bool is_done = true;
+
+    run.count = find_homes(months, arc, run.homes);
 
     for (uint32_t number = months->first_in_arc[arc]; number != NOBODY;
          number = months->next_in_arc[number]) {
         struct copies *chunk = &months->chunks[number];
 
-        for (uint32_t i = 0; i < count; i++) {
-            if (months->nodes[homes[i]].is_up && !has(chunk, homes[i])) {
-                is_done = give(months, chunk, homes[i]) && is_done;
+        for (uint32_t i = 0; i < run.count; i++) {
+            if (months->nodes[run.homes[i]].is_up && !has(chunk, run.homes[i])) {
+                is_done = give(months, chunk, &run, run.homes[i]) && is_done;
             }
         }
     }
