@@ -554,6 +554,7 @@ void client_check_pending(struct world *world)
         const struct sim_node *node = &world->nodes[pending->node];
 
         if (pending->token == 0) {
+            /* a free place */
         } else if (node->core == NULL || node->life != pending->life) {
             drop_pending(world, pending);
         } else if (world->now_ms < node->stalled_until_ms ||
