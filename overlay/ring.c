@@ -350,13 +350,8 @@ static void on_granted(struct ring *ring, const struct ring_event *event)
     uint64_t lease_ms = event->sent_ms + (uint64_t)LEASE_MS * ring_pace(event->pace);
 
     ring->busy_count = 0;
-    if (ring->phase == RING_IN && ring->predecessor_count > 0 && !ring_is_alone(ring) &&
-        !event->answer.is_handed && !ring_is_leased(ring, event->now_ms)) {
-        /* Asked while there was a lease: meanwhile our arc may have been somebody else's, who has
-         * granted leases to whoever comes before us. */
-        struct ring_node before = ring->predecessors[0];
-
-        keeper_begin_at(ring, &before, event->now_ms);
+    if (!event->answer.is_handed && !ring_is_leased(ring, event->now_ms)) {
+        keeper_doubt(ring, event->now_ms);
     }
     if (event->answer.is_handed && event->has_other &&
         !ring_same(&event->answer.other, &ring->self)) {

@@ -36,6 +36,8 @@ void keeper_on_asked(struct ring *ring, const struct ring_event *event,
 void keeper_on_handed(struct ring *ring, const struct ring_event *event);
 /* The arc now begins at `from`; whoever is there may hold a lease, granted by another node. */
 void keeper_begin_at(struct ring *ring, const struct ring_node *from, uint64_t now_ms);
+/* A lease comes after the last one ran out: the first predecessor is waited for anew. */
+void keeper_doubt(struct ring *ring, uint64_t now_ms);
 /* predecessors[0] is lost: notes it, once. */
 void keeper_lose(struct ring *ring, const struct ring_event *event);
 /* Takes over what is surely nobody's any more. `other`: the nearest member before us, or NULL. */

@@ -57,6 +57,18 @@ void keeper_begin_at(struct ring *ring, const struct ring_node *from, uint64_t n
     new_first(ring, now_ms + ring_grant_ms(ring->paces));
 }
 
+/* A lease comes after the last one ran out: meanwhile the arc may have been somebody else's, who has
+ * granted leases to the first predecessor, and lets us on again by a question of before. */
+void keeper_doubt(struct ring *ring, uint64_t now_ms)
+{
+    uint64_t granted_ms = now_ms + ring_grant_ms(ring->paces);
+
+    ring->granted_ms = granted_ms > ring->granted_ms ? granted_ms : ring->granted_ms;
+    ring->lost_ms = ring->lost_ms == 0 ? 0 : now_ms;
+    ring->is_told = false;
+    ring->told_version = 0;
+}
+
 /* What the first predecessor says of those before it. */
 static void take_list(struct ring *ring, const struct ring_event *event)
 {

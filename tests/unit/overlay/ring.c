@@ -257,6 +257,7 @@ Test(ring, where_the_beginning_of_its_arc_is_not_known_what_it_may_have_granted_
     event.other = at(200);
     step(event);
     cr_assert(!answers_for(5));
+    step(granted(30, 3000));
     step(granted(30, 3900));
     event = tick(2100 + GRANT_MS);
     event.has_other = true;
@@ -338,6 +339,9 @@ Test(ring, a_node_with_successors_never_takes_the_whole_ring_because_it_knows_no
 
     be_in_the_middle();
     step(lost(10, 2100, false));
+    for (uint64_t at_ms = 3000; at_ms < event.now_ms; at_ms += 1000) {
+        step(granted(30, at_ms));
+    }
     step(granted(30, event.now_ms - 100));
     step(event);
     cr_assert(!answers_for(99));
@@ -518,4 +522,19 @@ Test(ring, a_list_that_begins_behind_its_own_node_is_not_believed)
     step(lost(10, 2200, true));
     step(tick(2200 + GRANT_MS));
     cr_assert(!is_at(&ring.predecessors[0], 15));
+}
+
+Test(ring, a_lease_that_comes_after_the_last_one_ran_out_lets_it_take_nothing_over_at_once)
+{
+    struct ring_event late;
+
+    know_what_is_before();
+    step(granted(30, 3000));
+    late = granted(30, 3000 + LEASE_MS + 100);
+    step(late);
+    cr_assert(answers_for(15));
+    cr_assert_geq(ring.granted_ms, late.now_ms + GRANT_MS);
+    step(lost(10, late.now_ms + 10, false));
+    step(tick(late.now_ms + GRANT_MS - 1));
+    cr_assert(!answers_for(5));
 }
