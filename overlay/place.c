@@ -211,13 +211,9 @@ static void fill_lost(const struct overlay *overlay, const struct member *member
     event->kind = RING_LOST;
     event->node = place_of_member(member);
     event->lost_ms = member->view.changed_ms;
-    /* One that left, or is a leaf now, says itself that it answers no more; one whose addresses all
-     * refuse is none. */
+    /* One that left says itself that it answers no more; one whose addresses all refuse is none.
+     * That it is a leaf may have been heard before it was handed its arc: its lease is waited for. */
     event->is_gone = member->view.state == MEMBER_LEFT || member->refused;
-    if (membership_is_up(member)) {
-        event->is_gone = true;
-        event->lost_ms = overlay->now_ms;
-    }
     event->has_other = find_before(overlay, &event->other);
 }
 

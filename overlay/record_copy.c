@@ -67,6 +67,14 @@ static struct pending_store *new_store(struct overlay *overlay)
     return NULL;
 }
 
+static void remove_blob(struct overlay *overlay, const struct record_key *key)
+{
+    effect_store(
+        overlay,
+        &(struct overlay_blob){.kind = BLOB_RECORD, .key = key->service.id, .number = key->number},
+        0);
+}
+
 /* For a record that is not here yet. */
 static void make_room(struct overlay *overlay, const struct record *record)
 {
@@ -74,11 +82,7 @@ static void make_room(struct overlay *overlay, const struct record *record)
 
     if (records_find(&overlay->records, &record->key) == NULL &&
         records_make_room(&overlay->records, overlay->wall_unix_s, &forgotten)) {
-        effect_store(overlay,
-                     &(struct overlay_blob){.kind = BLOB_RECORD,
-                                            .key = forgotten.service.id,
-                                            .number = forgotten.number},
-                     0);
+        remove_blob(overlay, &forgotten);
     }
 }
 
@@ -196,7 +200,10 @@ void record_copy_on_stored(struct overlay *overlay, uint64_t token, bool failed)
         if (!failed) {
             enum record_merge merge = records_merge(&overlay->records, &store->record);
 
-            failed = merge == RECORD_NO_ROOM; /* others were faster */
+            if (merge == RECORD_NO_ROOM) { /* others were faster */
+                remove_blob(overlay, &store->record.key);
+                failed = true;
+            }
             if (merge == RECORD_NEWER) {
                 tell(overlay, &store->record);
             }

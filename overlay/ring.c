@@ -209,9 +209,8 @@ static void on_begin(struct ring *ring, const struct ring_event *event)
     }
 }
 
-static void on_leave(struct ring *ring)
+static void drop_arc(struct ring *ring)
 {
-    ring->phase = RING_OUT;
     ring->predecessor_count = 0;
     ring->lease_ms = 0;
     ring->has_arc = false;
@@ -219,6 +218,26 @@ static void on_leave(struct ring *ring)
     ring->is_handed = false;
     ring->lost_ms = 0;
     ring->lapsed_ms = 0;
+}
+
+static void on_leave(struct ring *ring)
+{
+    ring->phase = RING_OUT;
+    drop_arc(ring);
+}
+
+/* Where two rings meet none of whose nodes has a lease left, each one's arc may lie in that of its
+ * keeper, which would let it in as soon as its own keeper knew of it, and so on in a circle. Whoever
+ * has been without for so long has an arc in name only: it joins anew. */
+static void give_up(struct ring *ring, uint64_t now_ms)
+{
+    if (ring->phase == RING_IN && ring->lapsed_ms != 0 &&
+        now_ms - ring->lapsed_ms >= (uint64_t)RING_GIVE_UP_MS * ring->paces) {
+        drop_arc(ring);
+        ring->phase = RING_JOINING;
+        ring->begun_ms = now_ms;
+        ring->all_idle = false;
+    }
 }
 
 /* Is it on us to begin the ring? When nobody is there, or all are waiting to join: then the one
@@ -266,6 +285,7 @@ static void on_tick(struct ring *ring, const struct ring_event *event, struct ri
     if ((ring->phase == RING_JOINING && founds(ring, event)) || is_left_over(ring, event->now_ms)) {
         ring_become_alone(ring);
     }
+    give_up(ring, event->now_ms);
     ring->met_idle = false;
     ring->next_ms = event->now_ms + (uint64_t)STABILISE_MS * ring->pace;
     if (!ring_is_leased(ring, event->now_ms)) {
@@ -330,6 +350,14 @@ static void on_granted(struct ring *ring, const struct ring_event *event)
     uint64_t lease_ms = event->sent_ms + (uint64_t)LEASE_MS * ring_pace(event->pace);
 
     ring->busy_count = 0;
+    if (ring->phase == RING_IN && ring->predecessor_count > 0 && !ring_is_alone(ring) &&
+        !event->answer.is_handed && !ring_is_leased(ring, event->now_ms)) {
+        /* Asked while there was a lease: meanwhile our arc may have been somebody else's, who has
+         * granted leases to whoever comes before us. */
+        struct ring_node before = ring->predecessors[0];
+
+        keeper_begin_at(ring, &before, event->now_ms);
+    }
     if (event->answer.is_handed && event->has_other &&
         !ring_same(&event->answer.other, &ring->self)) {
         take_arc(ring, event);

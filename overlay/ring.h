@@ -25,11 +25,12 @@
 #include "base/limits.h"
 
 enum {
-    RING_JOIN_MS = 100,            /* a node without a lease asks so often */
-    RING_BUSY_MS = 20,             /* a busy keeper is asked again so soon, at first */
-    RING_ALONE_MS = 2 * ABSENT_MS, /* joining, and nobody is heard: alone */
-    RING_NEWCOMER_MS = 300,        /* a newcomer that does not ask again is forgotten */
-    RING_PACE_MAX = 3,             /* of all who keep a part of a large community only */
+    RING_JOIN_MS = 100,              /* a node without a lease asks so often */
+    RING_BUSY_MS = 20,               /* a busy keeper is asked again so soon, at first */
+    RING_ALONE_MS = 2 * ABSENT_MS,   /* joining, and nobody is heard: alone */
+    RING_GIVE_UP_MS = 5 * ABSENT_MS, /* so long without a lease, and the arc is given up */
+    RING_NEWCOMER_MS = 300,          /* a newcomer that does not ask again is forgotten */
+    RING_PACE_MAX = 3,               /* of all who keep a part of a large community only */
     RING_CALM_MS = 3000,       /* so long without a change at its ends, a node slows down by one */
     RING_STALL_MS = ABSENT_MS, /* no event for longer: we slept */
     RING_EFFECTS_MAX = 8,

@@ -284,9 +284,10 @@ static void grant(struct ring *ring, const struct ring_event *event)
 static void on_predecessor(struct ring *ring, const struct ring_event *event,
                            struct ring_effects *effects)
 {
-    if (!event->joined && ring->is_handed) {
+    if (ring->is_handed && (!event->joined || !event->leased)) {
         grant(ring, event);
-        hand_over(ring, &effects->answer); /* the first answer was lost */
+        hand_over(ring,
+                  &effects->answer); /* the first answer was lost: what it has is from before */
         return;
     }
     if (!event->joined) {

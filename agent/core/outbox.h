@@ -48,7 +48,7 @@ struct ask {
     minga_RecordKind record_kind;
     struct chunk_id chunk;
     struct tree_id tree; /* CHUNK: of `service`, whose chunk it is */
-    struct node_id via; /* all zero, or who has named `to` */
+    struct node_id via;  /* all zero, or who has named `to` */
 };
 
 enum out_kind {

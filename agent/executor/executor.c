@@ -37,6 +37,7 @@ void executor_start(struct executor *executor, struct turn *turn)
     executor->last_event_ms = turn->now_ms;
     executor->sandbox_down_ms = turn->now_ms;
     executor->free_changed = true;
+    executor->owner.guests_changed = true; /* of what was loaded */
     owner_review(executor, turn);
 }
 

@@ -67,16 +67,23 @@ static struct sandbox_limits stopping_sum(const struct executor *executor)
     return sum;
 }
 
+static struct sandbox_limits room_of(const struct executor *executor)
+{
+    struct sandbox_limits room = executor->owner.target;
+
+    room.cpu_permille = executor->config.contribution.cpu_permille;
+    return room;
+}
+
 /* Returns how many must leave. */
 static uint32_t choose(struct executor *executor)
 {
     bool seen[REPLICAS_PER_NODE_MAX] = {false};
     struct sandbox_limits sum = stopping_sum(executor);
-    struct sandbox_limits room = executor->owner.target;
+    struct sandbox_limits room = room_of(executor);
     struct replica *replica;
     uint32_t leaving_count = 0;
 
-    room.cpu_permille = executor->config.contribution.cpu_permille;
     while ((replica = next_of(executor, seen)) != NULL) {
         struct sandbox_limits with = sum;
         enum refusal lacking;
@@ -136,10 +143,26 @@ static uint64_t deadline(const struct executor *executor, const struct turn *tur
     return turn->now_ms + (is_rule && then->within_ms != 0 ? then->within_ms : FIT_MS);
 }
 
+/* Nearly always: nothing leaves, all fits, and who is welcome has not changed. */
+static bool all_stay(const struct executor *executor)
+{
+    const struct owner *owner = &executor->owner;
+    struct sandbox_limits promised = executor_promised(executor);
+    struct sandbox_limits room = room_of(executor);
+    enum refusal lacking;
+
+    return !owner->guests_changed && owner->leave_ms == 0 && limits_fit(&promised, &room, &lacking);
+}
+
 void owner_fit(struct executor *executor, struct turn *turn)
 {
     struct owner *owner = &executor->owner;
 
+    if (all_stay(executor)) {
+        set_ceiling(executor);
+        return;
+    }
+    owner->guests_changed = false;
     if (choose(executor) == 0) {
         owner->leave_ms = 0;
     } else if (owner->leave_ms == 0) {

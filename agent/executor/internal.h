@@ -118,12 +118,12 @@ struct owner {
     uint64_t shut_down_ms; /* this process ends: what is left is ended then; 0: it does not */
     uint64_t leave_ms;     /* what does not fit is ended then; 0: everything fits */
     bool pausing;          /* not frozen yet */
+    bool guests_changed;   /* who is welcome is to be looked at again */
     bool keeping;          /* nothing new */
     struct sandbox_limits target;  /* what is given now; new replicas must fit it */
     struct sandbox_limits ceiling; /* at least the target, and what was promised before */
     struct core_allowed allowed;   /* as last told to the edge */
     bool told;
-    bool is_over_cpu;
 };
 
 struct executor {

@@ -325,5 +325,6 @@ void executor_configured(struct executor *executor, struct turn *turn,
     owner_policy_rules(&executor->owner.policy, &config->rules);
     executor->free_changed = true;
     executor->owner.told = false;
+    executor->owner.guests_changed = true;
     owner_review(executor, turn);
 }

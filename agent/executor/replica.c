@@ -196,7 +196,6 @@ void replica_over(struct executor *executor, struct turn *turn, struct replica *
     trees_need(executor, &replica->tree, turn->now_ms);
     replica_unkeep(executor, turn, replica);
     replica->failed = failed;
-    replica->leaving = false;
     ended_note(executor, turn, replica);
     replica_health_unknown(replica);
     executor->free_changed = true;

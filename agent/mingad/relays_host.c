@@ -96,14 +96,23 @@ static void on_client(struct listener *listener, uv_tcp_t *plain)
 
 /* ------------------------------------------------------------------ listening */
 
-static uint32_t count_greeting(const struct relays *relays)
+/* When too many stand at the door whom nobody knows yet, the oldest has to go: one who floods it
+ * does not keep leaves out. */
+static void limit_greeting(struct relays *relays)
 {
+    struct pipe *oldest = NULL;
     uint32_t count = 0;
 
-    for (const struct pipe *pipe = relays->pipes; pipe != NULL; pipe = pipe->next) {
-        count += !pipe->is_leaf && (pipe->phase == PIPE_CONNECTING || pipe->phase == PIPE_GREETING);
+    for (struct pipe *pipe = relays->pipes; pipe != NULL; pipe = pipe->next) {
+        if (!pipe->is_leaf && (pipe->phase == PIPE_CONNECTING || pipe->phase == PIPE_GREETING)) {
+            oldest = pipe; /* new ones are put in front */
+            count++;
+        }
     }
-    return count;
+    if (count > GREETING_MAX) {
+        relays->counters.refused_count++;
+        pipe_close(oldest);
+    }
 }
 
 static void accept_leaf(struct relays *relays, uv_stream_t *stream)
@@ -113,12 +122,12 @@ static void accept_leaf(struct relays *relays, uv_stream_t *stream)
     if (pipe == NULL) {
         return;
     }
-    if (uv_accept(stream, (uv_stream_t *)&pipe->sealed) < 0 ||
-        count_greeting(relays) > GREETING_MAX) {
+    if (uv_accept(stream, (uv_stream_t *)&pipe->sealed) < 0) {
         pipe_close(pipe);
-    } else {
-        pipe_begin(pipe);
+        return;
     }
+    pipe_begin(pipe);
+    limit_greeting(relays);
 }
 
 static void on_connection(uv_stream_t *stream, int status)

@@ -13,7 +13,13 @@
 #include "base/log.h"
 #include "sandbox/client.h"
 
-enum { RETRY_MS = 1000, LOGS_PENDING_MAX = 64, EXECS_PENDING_MAX = 64, ANSWERS_PER_TURN = 64 };
+enum {
+    RETRY_MS = 1000,
+    READY_MS_MAX = 5000,
+    LOGS_PENDING_MAX = 64,
+    EXECS_PENDING_MAX = 64,
+    ANSWERS_PER_TURN = 64
+};
 
 struct logs_request { /* asked, not answered: answers come in order */
     uint64_t token;
@@ -195,6 +201,7 @@ static void take_exec(struct sandbox_link *link, const struct sandbox_exec *exec
  */
 static void take_ready(struct sandbox_link *link, const char *problem)
 {
+    uv_timer_stop(&link->timer);
     if (problem[0] == '\0') {
         link->is_down_told = false;
         link->events.up(link->events.context);
@@ -278,6 +285,15 @@ int sandbox_link_connect(struct sandbox_link *link, struct err *err)
     return 0;
 }
 
+/*
+ * Whoever is behind the socket does not serve it: what a killed helper had forked, and is stopped,
+ * may hold it open until the next helper has put its own in that place.
+ */
+static void on_silence(uv_timer_t *timer)
+{
+    lost(timer->data, -ETIMEDOUT);
+}
+
 /* Watches the new connection and asks what lives. */
 static void begin(struct sandbox_link *link)
 {
@@ -292,6 +308,7 @@ static void begin(struct sandbox_link *link)
         return;
     }
     link->poll->data = link;
+    uv_timer_start(&link->timer, on_silence, READY_MS_MAX, 0);
     requested(link, sandbox_client_list(&link->client));
 }
 

@@ -117,7 +117,7 @@ static const struct {
         FIELD(memory),
         FIELD(disk),
         FIELD(pid_count),
-    FIELD(weight_percent),
+        FIELD(weight_percent),
         FIELD(upload_bytes_per_s),
         FIELD(download_bytes_per_s),
         FIELD(bind),
@@ -182,10 +182,8 @@ static void apply_config(struct edge *edge, const struct config *config,
 
     /* Both were zeroed before they were filled in, so that padding is equal, too. */
     // NOLINTNEXTLINE(bugprone-suspicious-memory-comparison)
-    if (memcmp(config, present, sizeof(*config)) == 0) {
-        log_info("the configuration has not changed");
-        return;
-    }
+    bool is_same = memcmp(config, present, sizeof(*config)) == 0;
+
     take_fields(present, config);
     name_later_fields(present, config);
     edge->contribution.limits = contribution->limits;
@@ -194,8 +192,11 @@ static void apply_config(struct edge *edge, const struct config *config,
     edge_terms(edge, &edge->terms);
     edge_event(edge, &event);
     senses_rules(edge->senses);
-    edge_describe(edge, true);
-    log_info("the configuration is in effect");
+    if (!is_same) {
+        edge_describe(edge, true);
+    }
+    /* Also when nothing is new here: root may have written the helper's limits only now. */
+    log_info(is_same ? "the configuration has not changed" : "the configuration is in effect");
 }
 
 static void on_reload(uv_signal_t *signal, int number)

@@ -107,8 +107,8 @@ struct owner_allowance {
 struct owner_acting {
     bool acts;
     uint64_t since_ms;
-    uint64_t stands_ms; /* its conditions hold on end since then */
-    uint64_t over_ms;   /* acts, but its conditions do not hold since then; 0: they do */
+    uint64_t stands_ms;  /* its conditions hold on end since then */
+    uint64_t over_ms;    /* acts, but its conditions do not hold since then; 0: they do */
     uint64_t settled_ms; /* since then it may move replicas; 0: not yet */
 };
 

@@ -17,7 +17,7 @@
 #include "sandbox/helper/process.h"
 #include "sandbox/init_protocol.h"
 
-enum { ROUNDS = 200, ROUND_US = 10000 };
+enum { ROUNDS = ADOPT_ROUNDS, ROUND_US = 10000 };
 
 /* Pid and start time together name a process; a pidfd taken between two looks is of that one. */
 static int open_process(struct replica *replica, struct err *err)
@@ -169,7 +169,7 @@ static void remove_unknown_record(struct helper *helper, const char *name)
  * After adoption, a group without a record: the helper died in the middle of a launch or of an
  * end. Its init had the death signal still set, or is being killed; so this is short.
  */
-void helper_end_unknown_groups(struct helper *helper)
+void helper_end_unknown_groups(struct helper *helper, unsigned rounds)
 {
     struct cgroup_name names[REPLICAS_PER_NODE_MAX];
     struct err err = {0};
@@ -185,16 +185,16 @@ void helper_end_unknown_groups(struct helper *helper)
         }
         int r = CGROUP_POPULATED;
 
-        for (int round = 0; round < ROUNDS && r == CGROUP_POPULATED; round++) {
+        for (unsigned round = 0; round < rounds && r == CGROUP_POPULATED; round++) {
             r = cgroup_kill(helper->cgroups, &names[i], &err);
-            if (r == CGROUP_POPULATED) {
+            if (r == CGROUP_POPULATED && round + 1 < rounds) {
                 usleep(ROUND_US);
             }
         }
         if (r == 0) {
             r = cgroup_remove(helper->cgroups, &names[i], &err);
         }
-        log_warning("%s: left over, %s", names[i].text, r == 0 ? "removed" : "cannot be removed");
+        log_warning("%s: left over, %s", names[i].text, r == 0 ? "removed" : "not yet removed");
     }
 }
 
@@ -225,7 +225,7 @@ static void finish_endings(struct helper *helper)
 void helper_adopt(struct helper *helper)
 {
     for_each_file(helper, helper->folders.records, adopt_one);
-    helper_end_unknown_groups(helper);
+    helper_end_unknown_groups(helper, ADOPT_ROUNDS);
     finish_endings(helper);
     for_each_file(helper, helper->folders.records, remove_unknown_record);
     for_each_file(helper, helper->folders.controls, remove_unknown_control);

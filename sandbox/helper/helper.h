@@ -28,6 +28,7 @@ enum {
     ENDING_WARN_MS = 10000,   /* of ending: say that something hangs */
     OOM_LOOK_MS = 1000,       /* after an out-of-memory, for who was killed */
     SHM_BYTES_MAX = 64 << 20, /* /dev/shm; or a quarter of the replica's memory */
+    ADOPT_ROUNDS = 200,       /* at start, for what is left over to die */
     IDMAPS_MAX = 16,          /* kept for roots of the same ids */
     KEPT_LOGS_MAX = 16,       /* of replicas that have ended */
     FOLDER_BYTES_MAX = 256,   /* of the path of one of our own folders */
@@ -197,8 +198,11 @@ void replica_path(const char *folder, const struct replica *replica, const char 
 
 /* At start: takes over what lives, ends what cannot be taken over, removes what is left over. */
 void helper_adopt(struct helper *helper);
-/* Ends and removes the groups of which no replica is known: all, before helper_adopt. */
-void helper_end_unknown_groups(struct helper *helper);
+/*
+ * Ends and removes the groups of which no replica is known: all, before helper_adopt. Looks at each
+ * that often, 10 ms apart; what is still dying then is left to the next call.
+ */
+void helper_end_unknown_groups(struct helper *helper, unsigned rounds);
 
 /* --- client_side.c: what mingad is told --- */
 

@@ -212,10 +212,10 @@ static void check_alone(struct helper *helper, uint64_t at_ms)
 }
 
 /*
- * Whoever of a killed helper's children had not yet died when we adopted held the lock of a uid
- * range on. Others on this host may leave some, too.
+ * Whoever of a killed helper's children had not yet died when we adopted held its group, or the
+ * lock of a uid range on. Others on this host may leave such locks, too.
  */
-static void sweep_uids(struct helper *helper, uint64_t at_ms)
+static void sweep(struct helper *helper, uint64_t at_ms)
 {
     uint64_t every_ms =
         at_ms - helper->started_ms < SWEEP_SOON_MS ? SWEEP_SOON_EVERY_MS : SWEEP_EVERY_MS;
@@ -223,6 +223,7 @@ static void sweep_uids(struct helper *helper, uint64_t at_ms)
     if (at_ms - helper->swept_ms >= every_ms) {
         helper->swept_ms = at_ms;
         uid_range_sweep(helper->folders.uids);
+        helper_end_unknown_groups(helper, 1);
     }
 }
 
@@ -237,7 +238,7 @@ static void tick_all(struct helper *helper)
     }
     disks_tick(helper, at_ms);
     check_alone(helper, at_ms);
-    sweep_uids(helper, at_ms);
+    sweep(helper, at_ms);
 }
 
 /* Nothing of ours is left. The lock goes last: the next helper may begin at once. */

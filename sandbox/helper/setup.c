@@ -165,7 +165,7 @@ static int open_cgroups(struct helper *helper, struct err *err)
     if (r == -EINVAL || r == -EBUSY) {
         /* The contribution was lowered below what runs here from before: the owner wins. */
         log_warning("%s: ending what runs here", err->text);
-        helper_end_unknown_groups(helper);
+        helper_end_unknown_groups(helper, ADOPT_ROUNDS);
         r = cgroups_make_parent(helper->cgroups, &helper->limits.contribution, err);
     }
     if (r == 0) {

@@ -152,29 +152,29 @@ static size_t make_manifest(const char *name, uint8_t *bytes_out)
     return length < 0 ? 0 : (size_t)length;
 }
 
-int probe_make_record(const struct secret_key *owner, const char *name, char *body_out,
-                      size_t capacity_bytes, struct service_id *service_out)
+int probe_make_record(const struct probe_record *wanted, char *body_out, size_t capacity_bytes,
+                      struct service_id *service_out)
 {
     minga_Record record = minga_Record_init_zero;
     minga_Version version = minga_Version_init_zero;
     minga_Signed envelope = minga_Signed_init_zero;
-    struct public_key key = keys_public(owner);
+    struct public_key key = keys_public(wanted->owner);
     uint8_t encoded[3400];
     char text[4800];
     int length;
 
     record.kind = minga_RecordKind_RECORD_VERSION;
     record.number = 1;
-    record.sequence = 1;
+    record.sequence = wanted->sequence;
     record.written_unix_s = (uint64_t)time(NULL);
     memcpy(record.owner_key, key.bytes, PUBLIC_KEY_BYTES);
-    (void)text_copy(record.name, sizeof(record.name), name);
+    (void)text_copy(record.name, sizeof(record.name), wanted->name);
     randombytes_buf(version.tree, sizeof(version.tree));
-    version.manifest.size = (pb_size_t)make_manifest(name, version.manifest.bytes);
+    version.manifest.size = (pb_size_t)make_manifest(wanted->name, version.manifest.bytes);
     length = signed_encode_body(minga_Version_fields, &version, record.content.bytes,
                                 sizeof(record.content.bytes));
     record.content.size = (pb_size_t)length;
-    if (signed_make(minga_Record_fields, &record, PURPOSE_RECORD, owner, &envelope) < 0) {
+    if (signed_make(minga_Record_fields, &record, PURPOSE_RECORD, wanted->owner, &envelope) < 0) {
         return -EMSGSIZE;
     }
     length = signed_encode(&envelope, encoded, sizeof(encoded));
@@ -182,7 +182,7 @@ int probe_make_record(const struct secret_key *owner, const char *name, char *bo
         bytes_to_base64((struct bytes){encoded, (size_t)length}, text, sizeof(text)) < 0) {
         return -EMSGSIZE;
     }
-    *service_out = keys_service_id(&key, name);
+    *service_out = keys_service_id(&key, wanted->name);
     snprintf(body_out, capacity_bytes, "{\"record\": \"%s\"}", text);
     return 0;
 }
@@ -234,10 +234,10 @@ static uint32_t count_acknowledged(struct probe *probe, const struct secret_key 
 
     for (uint32_t i = 0; i < ACKNOWLEDGED_PUTS; i++) {
         struct service_id service;
-        char name[32];
+        struct probe_record record = {.owner = owner, .sequence = 1};
 
-        snprintf(name, sizeof(name), "alone-%u-%d", i, (int)getpid());
-        failed += probe_make_record(owner, name, body, sizeof(body), &service) < 0;
+        snprintf(record.name, sizeof(record.name), "alone-%u-%d", i, (int)getpid());
+        failed += probe_make_record(&record, body, sizeof(body), &service) < 0;
         packets -= window(probe, 0, NULL, &failed);
         packets += window(probe, i % probe->count, body, &failed);
         usleep(230000);
@@ -266,10 +266,10 @@ int run_records(struct probe *probe, char **words)
     uint64_t began_us = probe_now_us();
 
     for (uint32_t i = 0; i < count; i++) {
-        char name[32];
+        struct probe_record record = {.owner = &owner, .sequence = 1};
 
-        snprintf(name, sizeof(name), "bench-%u-%d", i, (int)getpid());
-        failed += probe_make_record(&owner, name, body, sizeof(body), &services[i]) < 0 ||
+        snprintf(record.name, sizeof(record.name), "bench-%u-%d", i, (int)getpid());
+        failed += probe_make_record(&record, body, sizeof(body), &services[i]) < 0 ||
                   !timed(probe, probe->agents[i % probe->count].http, "/v1/records", body);
     }
     uint64_t took_us = probe_now_us() - began_us;

@@ -42,9 +42,14 @@ uint64_t probe_quantile(struct probe *probe, uint32_t permille);
 void probe_print(struct probe *probe, const char *name);
 const char *probe_first_of(const json_t *array);
 
-/* The body of a put of a new service's first version. Returns 0 or -EMSGSIZE. */
-int probe_make_record(const struct secret_key *owner, const char *name, char *body_out,
-                      size_t capacity_bytes, struct service_id *service_out);
+struct probe_record { /* the first version of a service, as often as it is written */
+    const struct secret_key *owner;
+    char name[32];
+    uint64_t sequence;
+};
+/* The body of its put. Returns 0 or -EMSGSIZE. */
+int probe_make_record(const struct probe_record *record, char *body_out, size_t capacity_bytes,
+                      struct service_id *service_out);
 
 /* overlay_rings.c, overlay_load.c, storage_probe.c: one mode each; words are what follows its name. */
 int run_ideal(struct probe *probe, char **words);

@@ -12,7 +12,7 @@
 #include "overlay/signed.h"
 #include "tests/bench/overlay_probe.h"
 
-enum { STORED_MAX = 20000, PATH_CHARS = 160 };
+enum { STORED_MAX = 20000, PATH_CHARS = 160, REWRITTEN = 20 };
 
 struct stored { /* an acknowledged record, and which agents hold it, as a set of their indexes */
     char service[ID_HEX_CHARS + 1];
@@ -26,27 +26,34 @@ struct stock {
 
 /* ------------------------------------------------------------------ writing */
 
-static int put_one(struct probe *probe, const struct secret_key *owner, uint32_t index,
-                   struct stored *stored_out)
+static int put_record(struct probe *probe, struct http *http, const struct probe_record *record,
+                      struct stored *stored_out)
 {
-    struct http *http = probe->agents[index % probe->count].http;
     struct service_id service;
     char body[8000];
-    char name[32];
 
-    snprintf(name, sizeof(name), "kept-%u-%d", index, (int)getpid());
-    if (probe_make_record(owner, name, body, sizeof(body), &service) < 0) {
+    memset(stored_out, 0, sizeof(*stored_out));
+    if (probe_make_record(record, body, sizeof(body), &service) < 0) {
         return -1;
     }
+    id_to_hex(&service.id, stored_out->service);
     uint64_t began_us = probe_now_us();
 
     if (http_ask(http, "/v1/records", body) < 0 || http->status != 200) {
         return -1;
     }
     probe_add(probe, probe_now_us() - began_us);
-    memset(stored_out, 0, sizeof(*stored_out));
-    id_to_hex(&service.id, stored_out->service);
     return 0;
+}
+
+/* A new one. */
+static int put_one(struct probe *probe, const struct secret_key *owner, uint32_t index,
+                   struct stored *stored_out)
+{
+    struct probe_record record = {.owner = owner, .sequence = 1};
+
+    snprintf(record.name, sizeof(record.name), "kept-%u-%d", index, (int)getpid());
+    return put_record(probe, probe->agents[index % probe->count].http, &record, stored_out);
 }
 
 /* Puts until there are `count`; those that were not acknowledged are not counted on. */
@@ -213,9 +220,30 @@ int run_survive(struct probe *probe, char **words)
 
 /* ------------------------------------------------------------------ writers and readers for kills */
 
-/* Puts one after the other, for ever, and prints what was acknowledged. */
+/* The sequence of what stands; 0: none was found. */
+static uint64_t read_sequence(struct http *http, const char *service)
+{
+    minga_Signed envelope = minga_Signed_init_zero;
+    minga_Record record = minga_Record_init_zero;
+    uint8_t bytes[4096];
+    char path[PATH_CHARS];
+
+    snprintf(path, sizeof(path), "/v1/services/%s/versions/1", service);
+    json_t *document = http_get(http, path);
+    const char *text = json_string_value(json_object_get(document, "record"));
+    int length = text == NULL ? -1 : bytes_from_base64(text, bytes, sizeof(bytes));
+    bool is_read = length > 0 &&
+                   signed_decode((struct bytes){bytes, (size_t)length}, &envelope) == 0 &&
+                   signed_open(&envelope, PURPOSE_RECORD, minga_Record_fields, &record) == 0;
+
+    json_decref(document);
+    return is_read ? record.sequence : 0;
+}
+
+/* Writes some records again and again, for ever, and prints what was acknowledged: ID SEQUENCE. */
 int run_write(struct probe *probe, char **words)
 {
+    static uint64_t sequences[REWRITTEN];
     struct secret_key owner;
     struct err err = {0};
 
@@ -224,18 +252,25 @@ int run_write(struct probe *probe, char **words)
         return 1;
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
-    for (uint32_t i = 0;; i++) {
+    for (uint32_t i = 0;; i = (i + 1) % REWRITTEN) {
+        struct http *http = probe->agents[i % probe->count].http;
+        struct probe_record record = {.owner = &owner, .sequence = sequences[i] + 1};
         struct stored stored;
 
-        if (put_one(probe, &owner, i, &stored) == 0) {
-            printf("%s\n", stored.service);
-        } else {
-            usleep(2000);
+        snprintf(record.name, sizeof(record.name), "kept-%u-%d", i, (int)getpid());
+        if (put_record(probe, http, &record, &stored) == 0) {
+            printf("%s %" PRIu64 "\n", stored.service, ++sequences[i]);
+            continue;
         }
+        /* It may have been written and not acknowledged. */
+        uint64_t stands = read_sequence(http, stored.service);
+
+        sequences[i] = stands > sequences[i] ? stands : sequences[i];
+        usleep(2000);
     }
 }
 
-/* Are all those there? Reads the ids from a file; each is asked for up to `words[1]` seconds. */
+/* Are all those there, or newer ones? Each is asked for until `words[1]` seconds are over. */
 int run_check(struct probe *probe, char **words)
 {
     uint64_t end_us = probe_now_us() + strtoull(words[1], NULL, 10) * 1000000;
@@ -246,12 +281,13 @@ int run_check(struct probe *probe, char **words)
 
     while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
         struct http *http = probe->agents[count++ % probe->count].http;
-        char path[PATH_CHARS];
+        uint64_t acknowledged =
+            strlen(line) > ID_HEX_CHARS ? strtoull(line + ID_HEX_CHARS, NULL, 10) : UINT64_MAX;
         bool is_found = false;
 
-        snprintf(path, sizeof(path), "/v1/services/%.64s/versions/1", line);
+        line[ID_HEX_CHARS] = '\0';
         while (!is_found) {
-            is_found = http_ask(http, path, NULL) == 0 && http->status == 200;
+            is_found = read_sequence(http, line) >= acknowledged;
             if (probe_now_us() > end_us) {
                 break;
             }

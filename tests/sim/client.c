@@ -554,11 +554,11 @@ void client_check_pending(struct world *world)
         const struct sim_node *node = &world->nodes[pending->node];
 
         if (pending->token == 0) {
-            continue;
-        }
-        if (node->core == NULL || node->life != pending->life) {
+            /* a free place */
+        } else if (node->core == NULL || node->life != pending->life) {
             drop_pending(world, pending);
-        } else if (world->now_ms < node->stalled_until_ms) {
+        } else if (world->now_ms < node->stalled_until_ms ||
+                   pending->asked_ms < world->asleep_until_ms) {
             pending->asked_ms = world->now_ms; /* its time begins anew */
         } else if (world->now_ms - pending->asked_ms > answer_ms_max(pending->kind)) {
             world_fail(world, "%s owes an answer to request %d since %" PRIu64 " ms", node->name,

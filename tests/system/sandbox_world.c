@@ -23,7 +23,7 @@
 #include "base/file.h"
 #include "base/ids.h"
 
-enum { HELPER_START_MS_MAX = 20000, SLOW_FACTOR = 6 };
+enum { HELPER_START_MS_MAX = 20000, READY_MS_MAX = 5000, SLOW_FACTOR = 6 };
 
 uint64_t time_ms(void)
 {
@@ -259,7 +259,7 @@ static void exec_helper(const struct world *world, const char *option)
 bool world_start_helper(struct world *world, bool exit_when_idle)
 {
     const char *option = exit_when_idle ? "--exit-when-idle" : NULL;
-    uint64_t until_ms = time_ms() + HELPER_START_MS_MAX;
+    uint64_t until_ms = time_ms() + world_patience_ms(world, HELPER_START_MS_MAX);
 
     if (world->units && !units_start_helper(world, option)) {
         return false;
@@ -416,7 +416,7 @@ bool world_connect(struct world *world)
     sandbox_client_done(&world->client);
     path_in(world, "run/sandbox.sock", path);
     if (sandbox_client_connect(&world->client, path, &err) == 0 &&
-        next_answer(world, time_ms() + HELPER_START_MS_MAX, &answer) &&
+        next_answer(world, time_ms() + world_patience_ms(world, READY_MS_MAX), &answer) &&
         answer.kind == ANSWER_READY) {
         return true;
     }

@@ -164,14 +164,16 @@ reload
 within 20 "node 1 gives as much as before" eval '[ "$(minga 1 --json node | jq .contribution.memory_bytes)" = $((512 << 20)) ]'
 refused 2 "not a duration" "leave --within wants a time" minga 3 leave --yes --within soon
 check "leaving hands over first" minga 3 leave --yes --within 20s
-check "and two run without it" eval '[ "$(run_everywhere)" -ge 2 ]'
+within 10 "and two run without it" has_running 1 burner 2
+has_running 1 burner 2 || { minga 1 status burner; minga 1 node; minga 2 node; tail -n 20 "$(dir_of 1)/log"; } >&2
 check "it is in no community any more" eval '[ "$(minga 3 --json node | jq -r .community)" = null ]'
 
 # --- a copied disk
 node_stop 3
 printf 'sixteen other by' >"$(dir_of 3)/state/agent/machine"
-refused 1 "mingad --renew-state" "state of another machine is refused, with what to do" \
-    timeout 10 "$BIN/mingad" --config "$(dir_of 3)/minga.yaml"
+timeout 10 "$BIN/mingad" --config "$(dir_of 3)/minga.yaml" >"$WORK/refusal" 2>&1 || true
+check "state of another machine is refused, with what to do" \
+    grep -q "another machine.*mingad --renew-state" "$WORK/refusal"
 check "it is renewed" "$BIN/mingad" --config "$(dir_of 3)/minga.yaml" --renew-state
 node_start 3
 check "and is another node then" eval '[ "$(minga 3 --json node | jq -r .community)" = null ]'

@@ -99,7 +99,8 @@ def make(mutant, build):
 def run_scenario(mutant, program):
     """What seeds meet too seldom has a schedule of its own."""
     path = FOLDER.parent / "scenarios" / f"{mutant.scenario}.txt"
-    done = subprocess.run([program, "--schedule", path, "--seed", "1"], capture_output=True,
+    seed = [] if re.search(r"^seed ", path.read_text(), re.MULTILINE) else ["--seed", "1"]
+    done = subprocess.run([program, "--schedule", path, *seed], capture_output=True,
                           text=True, errors="replace", check=False)
     failed = re.search(r"^FAILED at \d+ ms: (.*)$", done.stdout, re.MULTILINE)
     if not failed:

@@ -38,6 +38,7 @@ struct scenario {
 static const struct scenario scenarios[] = {
     {"a node joins two", 3, 1, 0, 0, true},
     {"a node joins three", 4, 1, 0, 0, true},
+    {"a node joins two, one of which crashes", 3, 1, 1, 0, false},
     {"one of four crashes", 4, 0, 1, 1, true},
     {"a node joins, another crashes", 4, 1, 1, 0, false},
     {"two nodes join three", 5, 2, 0, 0, false},

@@ -59,7 +59,8 @@ static uint64_t hash_bytes(const void *bytes, size_t length_bytes)
     return hash;
 }
 
-/* Most of a node is the table of requests, most of which is unused: that is passed over. */
+/* Most of a node is the table of requests, most of which is unused: that is passed over. So are the
+ * counters of messages at the end, which nothing depends on. */
 static size_t hole_begin(const struct overlay *overlay)
 {
     return offsetof(struct overlay, requests.list) +
@@ -74,7 +75,7 @@ static uint64_t hash_node(uint32_t node)
     const uint8_t *bytes = (const uint8_t *)overlay;
 
     return mix(hash_bytes(bytes, hole_begin(overlay)),
-               hash_bytes(&bytes[hole_end], sizeof(*overlay) - hole_end));
+               hash_bytes(&bytes[hole_end], offsetof(struct overlay, counters) - hole_end));
 }
 
 uint64_t scene_hash(const struct scene *scene)
@@ -457,8 +458,8 @@ static uint32_t owner_count(const struct scene *scene, uint32_t position)
     uint32_t owners = 0;
 
     for (uint32_t node = 0; node < scene->count; node++) {
-        owners +=
-            scene->running[node] && overlay_responsible(net.nodes[node].overlay, &key, net.now_ms);
+        owners += scene->running[node] &&
+                  overlay_responsible(net.nodes[node].overlay, &key, scene->now_ms);
     }
     return owners;
 }

@@ -318,6 +318,19 @@ Test(owner, what_nobody_else_takes_is_ended_by_force_at_the_deadline)
     fake_free(community);
 }
 
+Test(owner, a_node_that_gives_enough_again_is_not_blamed_for_what_it_ended)
+{
+    struct community *community = running_wiki(3, 3);
+    uint32_t holder = holder_of(community);
+
+    give_memory(community, holder, 64 << 20);
+    fake_run(community, OWNER_WITHIN_MS + 2000);
+    cr_assert_not(community->nodes[holder].running[0].used);
+    give_memory(community, holder, (uint64_t)1 << 30);
+    cr_assert_leq(fake_until_running(community, (holder + 1) % 3, 3, 5000), 5000);
+    fake_free(community);
+}
+
 Test(owner, a_guest_who_is_not_welcome_any_more_is_started_elsewhere_first)
 {
     struct community *community = running_wiki(5, 3);

@@ -388,3 +388,26 @@ Test(relays, a_port_that_something_else_has_is_told)
     close(fd);
     end(&fixture);
 }
+
+Test(relays, who_floods_the_door_does_not_keep_the_leaf_out)
+{
+    static struct fixture fixture;
+    struct sockaddr_in address;
+    int fds[200];
+
+    begin(&fixture, 1U << 30);
+    relays_pass_on(fixture.relay, &leaf_id, &fixture.grant);
+    uv_ip4_addr("127.0.0.1", fixture.grant.door, &address);
+    for (int i = 0; i < 200; i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        (void)connect(fds[i], (struct sockaddr *)&address, sizeof(address));
+        uv_run(&fixture.loop, UV_RUN_NOWAIT);
+    }
+    relays_be_passed_on(fixture.leaf, &fixture.peer, &fixture.grant);
+    run_for(&fixture, 1000);
+    cr_assert_eq(fixture.up_count, 1);
+    for (int i = 0; i < 200; i++) {
+        close(fds[i]);
+    }
+    end(&fixture);
+}

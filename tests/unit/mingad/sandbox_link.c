@@ -267,6 +267,24 @@ Test(sandbox_link, a_helper_that_cannot_hold_the_limits_is_as_good_as_none_until
     tear_down(fixture);
 }
 
+Test(sandbox_link, a_helper_that_says_nothing_is_left_for_the_next)
+{
+    struct fixture *fixture = set_up();
+
+    listen_as_helper(fixture);
+    sandbox_link_start(fixture->link);
+    wait_for(fixture, &fixture->asked_count, 2);
+    for (int i = 0; i < 8 * ROUNDS_MAX && fixture->down_count == 0; i++) {
+        turn(fixture); /* it is patient */
+    }
+    wait_for(fixture, &fixture->down_count, 1);
+    close_helper(fixture);
+    wait_for(fixture, &fixture->asked_count, 4); /* it has connected anew */
+    say_ready(fixture);
+    wait_for(fixture, &fixture->up_count, 1);
+    tear_down(fixture);
+}
+
 Test(sandbox_link, a_start_without_a_helper_ends_as_refused)
 {
     struct fixture *fixture = set_up();

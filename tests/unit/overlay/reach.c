@@ -182,7 +182,7 @@ Test(reach, a_new_address_needs_no_new_join)
 
 /* ------------------------------------------------------------------ what strangers can do */
 
-static void say(uint32_t from, uint32_t to, const minga_Message *message)
+static void say_to(uint32_t from, uint32_t to, const minga_Message *message)
 {
     struct network_event *event = new_event(to, OVERLAY_RECEIVED, 1);
     uint8_t bytes[MESSAGE_BYTES_MAX];
@@ -208,7 +208,7 @@ Test(reach, a_member_is_dialled_only_where_its_question_comes_from_and_not_often
     message_init(&message, minga_Message_dial_back_tag);
     message.kind.dial_back.port = 22;
     for (int i = 0; i < 50; i++) {
-        say(1, 0, &message);
+        say_to(1, 0, &message);
     }
     run_for(20);
     cr_assert_eq(net.nodes[0].dial_back_count, 8, "%u", net.nodes[0].dial_back_count);

@@ -159,6 +159,31 @@ Test(ring, a_newcomer_is_handed_its_arc_when_the_keeper_knows_of_it)
     cr_assert(is_at(&effects.answer.other, 10));
 }
 
+/* It slept, we took its arc over, and the answer that hands a part of it back is lost. */
+Test(ring, one_that_has_an_arc_from_before_is_handed_it_until_it_has_a_lease_on_it)
+{
+    struct ring_event event = asked(15, 2200);
+
+    event.leased = false;
+    be_in_the_middle();
+    step(granted(30, 2100));
+    step(event);
+    cr_assert_eq(effects.answer.verdict, RING_BUSY);
+    step(granted(30, 2250));
+    event.now_ms = 2300;
+    step(event);
+    cr_assert(effects.answer.is_handed);
+    event.now_ms = 2600;
+    step(event);
+    cr_assert(effects.answer.is_handed, "or it would take what it had for what it has");
+    cr_assert(is_at(&effects.answer.other, 10));
+    event.leased = true;
+    event.now_ms = 2700;
+    step(event);
+    cr_assert_eq(effects.answer.verdict, RING_GRANTED);
+    cr_assert(!effects.answer.is_handed);
+}
+
 Test(ring, a_node_alone_hands_over_at_once_and_then_has_its_lease_from_the_newcomer)
 {
     begin(20, true);
@@ -404,6 +429,27 @@ Test(ring, an_arc_that_is_handed_back_has_a_beginning_that_was_granted_a_lease_m
         step(lost(10, handed_ms[i] + GRANT_MS, true));
         cr_assert(!answers_for(5), "it may have let somebody in");
     }
+}
+
+Test(ring, an_arc_without_a_lease_for_long_is_given_up_and_its_node_joins_anew)
+{
+    uint64_t lapsed_ms = 2000 + LEASE_MS;
+    uint64_t at_ms = lapsed_ms;
+
+    know_what_is_before();
+    for (; at_ms < lapsed_ms + RING_GIVE_UP_MS; at_ms += 100) {
+        step(tick(at_ms));
+        step(answer(30, RING_BUSY, at_ms));
+        cr_assert_eq(ring.phase, RING_IN);
+    }
+    step(tick(at_ms));
+    step(asked(10, at_ms));
+    cr_assert_eq(effects.answer.verdict, RING_IDLE);
+    step(handed(30, 15, at_ms + 100));
+    cr_assert(answers_for(16));
+    cr_assert(!answers_for(15));
+    step(tick(at_ms + 300 + LEASE_MS));
+    cr_assert_eq(ring.phase, RING_IN, "its time begins anew");
 }
 
 Test(ring, a_quiet_ring_asks_its_keeper_once_in_each_period)
