@@ -324,27 +324,6 @@ static void on_lost(struct ring *ring, const struct ring_event *event, struct ri
     }
 }
 
-/* A handover gives (from, self]. The node that our arc began at may have a lease that we granted,
- * or have granted one itself: then it still begins there. And what we hold by a lease of another
- * ring, which this one merges with, is not enlarged.
- *
- * Without a lease we know nothing any more of whoever stands there: our arc was somebody else's, who
- * has granted that one leases, and heard from it where its own arc begins. */
-static void take_arc(struct ring *ring, const struct ring_event *event)
-{
-    struct ring_node from = event->answer.other;
-    bool is_leased = ring_is_leased(ring, event->now_ms);
-
-    if (ring->predecessor_count > 0 && !ring_between(&from, &ring->predecessors[0], &ring->self) &&
-        (is_leased || event->now_ms < ring->granted_ms + ring_grant_ms(ring->paces))) {
-        if (is_leased) {
-            return;
-        }
-        from = ring->predecessors[0];
-    }
-    keeper_begin_at(ring, &from, event->now_ms);
-}
-
 static void on_granted(struct ring *ring, const struct ring_event *event)
 {
     uint64_t lease_ms = event->sent_ms + (uint64_t)LEASE_MS * ring_pace(event->pace);
@@ -355,7 +334,7 @@ static void on_granted(struct ring *ring, const struct ring_event *event)
     }
     if (event->answer.is_handed && event->has_other &&
         !ring_same(&event->answer.other, &ring->self)) {
-        take_arc(ring, event);
+        keeper_take_arc(ring, event);
         ring->phase = RING_IN;
         ring_see_epoch(ring, event->answer.epoch);
         ring->next_ms = event->now_ms; /* say that we have it */

@@ -34,8 +34,8 @@ void ring_trust(struct ring *ring, const struct ring_node *node);
 void keeper_on_asked(struct ring *ring, const struct ring_event *event,
                      struct ring_effects *effects);
 void keeper_on_handed(struct ring *ring, const struct ring_event *event);
-/* The arc now begins at `from`; whoever is there may hold a lease, granted by another node. */
-void keeper_begin_at(struct ring *ring, const struct ring_node *from, uint64_t now_ms);
+/* An answer hands the arc over that it names. */
+void keeper_take_arc(struct ring *ring, const struct ring_event *event);
 /* A lease comes after the last one ran out: the first predecessor is waited for anew. */
 void keeper_doubt(struct ring *ring, uint64_t now_ms);
 /* predecessors[0] is lost: notes it, once. */

@@ -49,12 +49,34 @@ static void new_first(struct ring *ring, uint64_t granted_ms)
     ring->has_newcomer = false;
 }
 
-void keeper_begin_at(struct ring *ring, const struct ring_node *from, uint64_t now_ms)
+/* The arc now begins at `from`; whoever is there may hold a lease, granted by another node. */
+static void begin_at(struct ring *ring, const struct ring_node *from, uint64_t now_ms)
 {
     ring->predecessors[0] = *from;
     ring->predecessor_count = 1;
     ring->asked_ms = now_ms;
     new_first(ring, now_ms + ring_grant_ms(ring->paces));
+}
+
+/* A handover gives (from, self]. The node that our arc began at may have a lease that we granted,
+ * or have granted one itself: then it still begins there. And what we hold by a lease of another
+ * ring, which this one merges with, is not enlarged.
+ *
+ * Without a lease we know nothing any more of whoever stands there: our arc was somebody else's, who
+ * has granted that one leases, and heard from it where its own arc begins. */
+void keeper_take_arc(struct ring *ring, const struct ring_event *event)
+{
+    struct ring_node from = event->answer.other;
+    bool is_leased = ring_is_leased(ring, event->now_ms);
+
+    if (ring->predecessor_count > 0 && !ring_between(&from, &ring->predecessors[0], &ring->self) &&
+        (is_leased || event->now_ms < ring->granted_ms + ring_grant_ms(ring->paces))) {
+        if (is_leased) {
+            return;
+        }
+        from = ring->predecessors[0];
+    }
+    begin_at(ring, &from, event->now_ms);
 }
 
 /* A lease comes after the last one ran out: meanwhile the arc may have been somebody else's, who has

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Reading the agent's documents for tables. */
-#include <inttypes.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -97,6 +97,6 @@ void print_place(const char *host, int64_t port, char *text_out, size_t capacity
 {
     bool is_v6 = strchr(host, ':') != NULL;
 
-    snprintf(text_out, capacity_bytes, "%s%s%s:%" PRIi64, is_v6 ? "[" : "", host,
-             is_v6 ? "]" : "", port);
+    snprintf(text_out, capacity_bytes, "%s%s%s:%" PRIi64, is_v6 ? "[" : "", host, is_v6 ? "]" : "",
+             port);
 }

@@ -14,13 +14,20 @@ static const char *name_in(const char *const *names, size_t count, unsigned numb
 #define NAME_IN(names, number) name_in(names, ARRAY_COUNT(names), (unsigned)(number))
 
 static const char *const event_names[] = {
-    [CORE_OVERLAY] = "overlay",           [CORE_TICK] = "tick",
-    [CORE_REQUEST] = "request",           [CORE_SANDBOX] = "sandbox",
-    [CORE_SANDBOX_UP] = "sandbox up",     [CORE_SANDBOX_LISTED] = "sandbox listed",
-    [CORE_SANDBOX_DOWN] = "sandbox down", [CORE_TREE_SCANNED] = "tree scanned",
-    [CORE_TREE_BUILT] = "tree built",     [CORE_LOGS_READ] = "logs read",
-    [CORE_EXEC_DONE] = "exec done",       [CORE_PORTS_REFUSED] = "ports refused",
-    [CORE_SENSED] = "sensed",             [CORE_CONFIGURED] = "configured",
+    [CORE_OVERLAY] = "overlay",
+    [CORE_TICK] = "tick",
+    [CORE_REQUEST] = "request",
+    [CORE_SANDBOX] = "sandbox",
+    [CORE_SANDBOX_UP] = "sandbox up",
+    [CORE_SANDBOX_LISTED] = "sandbox listed",
+    [CORE_SANDBOX_DOWN] = "sandbox down",
+    [CORE_TREE_SCANNED] = "tree scanned",
+    [CORE_TREE_BUILT] = "tree built",
+    [CORE_LOGS_READ] = "logs read",
+    [CORE_EXEC_DONE] = "exec done",
+    [CORE_PORTS_REFUSED] = "ports refused",
+    [CORE_SENSED] = "sensed",
+    [CORE_CONFIGURED] = "configured",
 };
 static const char *const overlay_event_names[] = {
     [OVERLAY_TICK] = "tick",

@@ -95,7 +95,8 @@ const char *inspect_tables(const struct overlay *overlay, uint64_t now_ms)
     const char *problem = inspect_requests(&overlay->requests, now_ms);
 
     if (overlay->membership.count > MEMBERS_MAX || overlay->records.count > RECORDS_MAX ||
-        overlay->chunks.count > CHUNKS_MAX || overlay->chunks.cost_bytes > overlay->chunks.bytes_max ||
+        overlay->chunks.count > CHUNKS_MAX ||
+        overlay->chunks.cost_bytes > overlay->chunks.bytes_max ||
         overlay->ring.successor_count > SUCCESSORS_MAX) {
         problem = "more in a table than fits";
     }

@@ -51,9 +51,9 @@ struct sim_node {
     struct sim_relays relays;
     struct core_config config;
     struct core_allowed allowed; /* as it was last told */
-    struct core *core; /* NULL: no process */
-    uint32_t life;     /* counts processes; 0 never ran */
-    bool powered;      /* the host */
+    struct core *core;           /* NULL: no process */
+    uint32_t life;               /* counts processes; 0 never ran */
+    bool powered;                /* the host */
     bool off_for_good;
     uint32_t cut_count; /* its cable is cut, or it sleeps */
     struct sim_clock clock;

@@ -11,11 +11,9 @@ here=$(dirname "$(realpath "$0")")
 . "$here/check.sh"
 guides=$here/../../docs
 
-for package in memcached; do
-    dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed ||
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" \
-            >/dev/null 2>&1 || true
-done
+dpkg-query -W -f '${db:Status-Status}\n' memcached 2>/dev/null | grep -qx installed ||
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends memcached \
+        >/dev/null 2>&1 || true
 community_new 5
 for i in 1 2 3 4 5; do node_start "$i"; done
 

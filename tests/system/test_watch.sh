@@ -23,8 +23,10 @@ HOME=$WORK/home "$BIN/minga" --socket "$(socket_of 1)" --json events >"$events" 
 watcher=$!
 HOME=$WORK/home "$BIN/minga" --socket "$(socket_of 1)" events >"$lines" 2>/dev/null &
 watcher_lines=$!
-minga_end() { kill "$watcher" "$watcher_lines" 2>/dev/null || true; }
-trap 'minga_end; community_end' EXIT
+watchers=("$watcher" "$watcher_lines")
+# shellcheck disable=SC2317 # by the trap
+watchers_end() { kill "${watchers[@]}" 2>/dev/null || true; }
+trap 'watchers_end; community_end' EXIT
 sleep 1.5
 # told EVENT [SUBJECT [TEXT]]: how often?
 told() {
@@ -50,7 +52,7 @@ minga 2 scale clock 1 --wait=20s >/dev/null
 within 5 "a change of their number is told" is_told service.scaled clock "wanted 1, was 2"
 HOME=$WORK/home "$BIN/minga" --socket "$(socket_of 2)" events clock >"$WORK/clock" 2>/dev/null &
 watcher_clock=$!
-minga_end() { kill "$watcher" "$watcher_lines" "$watcher_clock" 2>/dev/null || true; }
+watchers+=("$watcher_clock")
 
 host=$(number_of_name "$(nodes_of 2 clock | head -1)")
 # shellcheck disable=SC2046
@@ -81,7 +83,7 @@ check "a service's own events are those of that service alone" eval \
     'grep -q "replica.restarted" "$WORK/clock" && ! grep -q " node\." "$WORK/clock"'
 within 5 "they end when it is removed" is_gone "$watcher_clock"
 refused 4 "" "events of no service: status 4" minga 1 events nothing
-minga_end
+watchers_end
 
 # --- in place, on a terminal of 12 rows
 screen=$WORK/screen

@@ -12,7 +12,7 @@
 
 #include "agent/mingad/transport_internal.h"
 
-enum { WAIT_MS_MAX = 5000 };
+enum { WAIT_MS_MAX = 20000 };
 
 struct end {
     struct transport *transport;

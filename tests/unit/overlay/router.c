@@ -104,6 +104,7 @@ static void begin(const struct router_functions *table)
                              .now_ms = 1,
                              .node = node_at(MEMBERS - 1),
                              .joined = true,
+                             .leased = true,
                              .has_list = true,
                              .list_count = 1,
                              .list = {node_at(MEMBERS - 2)}});

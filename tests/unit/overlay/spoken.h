@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
-/* A part of transport.h, which includes it: what nodes say, and what it becomes on the way. */
+/* A part of transport.h: what nodes say, and what it becomes on the way. */
+#include "transport_base.h"
 
 HELPER void count_kind(const struct overlay_effect *effect)
 {

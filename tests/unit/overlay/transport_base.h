@@ -107,10 +107,10 @@ struct network {
     size_t community_bytes;
     struct random random;
     uint32_t loss_percent;
-    bool finds_reach;                  /* of nodes added from now on */
-    bool is_cut[NODES_MAX][NODES_MAX]; /* nothing gets from one to the other */
+    bool finds_reach;                                   /* of nodes added from now on */
+    bool is_cut[NODES_MAX][NODES_MAX];                  /* nothing gets from one to the other */
     void (*lie)(uint32_t from, minga_Message *message); /* changes what a member says; or NULL */
-    uint32_t sent_count[KINDS_MAX];    /* of each kind of message, replies not counted */
+    uint32_t sent_count[KINDS_MAX]; /* of each kind of message, replies not counted */
 };
 
 static struct network net;
