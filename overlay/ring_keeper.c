@@ -319,9 +319,13 @@ static void on_predecessor(struct ring *ring, const struct ring_event *event,
                            struct ring_effects *effects)
 {
     if (ring->is_handed && (!event->joined || !event->leased)) {
+        if (!may_grant(ring, event->now_ms)) {
+            effects->answer.verdict = RING_BUSY;
+            return;
+        }
         grant(ring, event);
-        hand_over(ring,
-                  &effects->answer); /* the first answer was lost: what it has is from before */
+        /* The first answer was lost: what it has is from before. */
+        hand_over(ring, &effects->answer);
         return;
     }
     if (!event->joined) {

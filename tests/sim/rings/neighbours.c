@@ -165,6 +165,8 @@ static void send_question(struct world *world, struct host *host, struct questio
 {
     const struct ring *ring = &host->ring;
     struct ring_payload payload = {.joining = ring->phase != RING_IN,
+                                   .lapsed = ring->phase == RING_IN &&
+                                             !ring_is_leased(ring, world->now_ms),
                                    .version = question->version,
                                    .epoch = ring->epoch,
                                    .pace = question->pace,
@@ -387,6 +389,7 @@ static void on_question(struct world *world, struct host *host, const struct mes
     struct ring_event event = {.kind = RING_ASKED,
                                .node = message->from_node,
                                .joined = !question->joining,
+                               .leased = !question->joining && !question->lapsed,
                                .epoch = question->epoch,
                                .version = question->version,
                                .pace = question->pace,

@@ -120,6 +120,7 @@ enum message_kind {
 
 struct ring_payload { /* what Stabilise, its reply and Goodbye carry */
     bool joining;
+    bool lapsed; /* on the ring, without a lease */
     uint32_t version;
     uint32_t known;
     uint32_t pace; /* asking: the lease that is wanted */
