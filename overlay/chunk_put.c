@@ -12,7 +12,7 @@ enum {
     RECEIVE_MS = 30000,
     BLAME_MS = 60000,
     RETRIES_MAX = 3,
-    REPAIRS_MAX = CHUNK_PUTS_MAX / 4, /* at once; the rest is for people who wait */
+    REPAIRS_MAX = LIMIT(CHUNK_PUTS_MAX / 4, 1), /* at once; the rest is for people who wait */
 };
 
 static bool stores(const struct overlay *overlay, const struct node_id *node)

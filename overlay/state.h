@@ -68,7 +68,7 @@ enum {
     CACHED_ANSWERS_MAX = LIMIT(64, 8),
     PUTS_MAX = LIMIT(64, 2),
     GETS_MAX = LIMIT(64, 2),
-    CHUNK_PUTS_MAX = LIMIT(128, 4),
+    CHUNK_PUTS_MAX = LIMIT(128, 3),
     CHUNK_GETS_MAX = LIMIT(128, 4),
     CHUNK_CANDIDATES_MAX = 24,
     BOOK_MEMBERS_MIN = 40, /* a table holds at least so many, however small the full one is */

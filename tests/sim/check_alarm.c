@@ -52,13 +52,20 @@ static bool died_alone(const struct world *world, uint32_t node)
     return died_ms > AROUND_MS;
 }
 
+/* In a large community, and where one is a leaf: it is told over its relays, which may be the dead. */
+static bool is_slow(const struct world *world, uint32_t node, uint32_t dead)
+{
+    return !overlay_knows_all(core_overlay(world->nodes[node].core)) ||
+           world->nodes[node].is_leaf || world->nodes[dead].is_leaf;
+}
+
 static void look_for_dead(struct world *world, uint32_t dead)
 {
     for (uint32_t node = 0; node < world->node_count && died_alone(world, dead); node++) {
         const struct overlay_member *member;
 
         if (!is_settled(world, node) ||
-            (!overlay_knows_all(core_overlay(world->nodes[node].core)) &&
+            (is_slow(world, node, dead) &&
              world->now_ms <= world->nodes[dead].died_ms + DEATH_KNOWN_MS + SLOW_MS)) {
             continue;
         }
