@@ -41,6 +41,7 @@ struct request {
     enum core_request_kind kind;
     enum stage stage;
     uint32_t attempt; /* answers to earlier attempts are late */
+    bool is_again;    /* LOGS: its node did not answer, and was looked for once more */
     uint64_t until_ms;
     uint64_t attempt_until_ms; /* 0: none under way */
     struct service_id service;

@@ -322,6 +322,12 @@ static void ask_next(struct core *core, struct request *request)
 {
     minga_AgentMessage message = minga_AgentMessage_init_zero;
 
+    /* The question or its answer was lost, or the replica is elsewhere now. */
+    if (request->stage == STAGE_READ && request->kind == CORE_LOGS && !request->is_again) {
+        request->is_again = true;
+        request->stage = STAGE_ASK;
+        request->candidate_next = 0;
+    }
     if (request->candidate_next >= request->candidate_count || request->stage == STAGE_READ) {
         request_answer(core, request, request->heard ? OVERLAY_NOT_FOUND : OVERLAY_TIMED_OUT,
                        request->heard ? "no such service is known"
@@ -505,6 +511,7 @@ void core_request_begin(struct core *core, const struct core_request *from)
     request->offset_bytes = from->offset_bytes;
     request->cursor = from->cursor;
     request->heard = false;
+    request->is_again = false;
     memset(&request->manager, 0, sizeof(request->manager));
     request->attempt_until_ms = 0;
     request->candidate_count = 0;

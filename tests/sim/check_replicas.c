@@ -38,8 +38,9 @@ static bool is_willing(const struct world *world, uint32_t node)
     const struct sim_node *host = &world->nodes[node];
     struct node_status status;
 
+    /* What a stalled one ran was given up. */
     if (host->core == NULL || !host->powered || host->cut_count > 0 ||
-        !client_is_member(world, node)) {
+        world->now_ms < host->stalled_until_ms || !client_is_member(world, node)) {
         return false;
     }
     core_node_status(host->core, &status);
