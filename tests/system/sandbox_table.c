@@ -142,12 +142,19 @@ void check_table(struct world *world)
 
 /* --- only of environments: their program misbehaves --- */
 
-/* Waits for the helper's answer to LIST: nothing lives any more. */
+enum { CONNECTS_MAX = 4 };
+
+/* Waits for the helper's answer to LIST: nothing lives any more. It greets when its program is there
+ * again, after a pause that grows from time to time. */
 static bool is_empty_again(struct world *world, const struct sandbox_spec *spec)
 {
     struct sandbox_event event = {0};
+    bool is_connected = false;
 
-    if (!world_connect(world)) {
+    for (int i = 0; i < CONNECTS_MAX && !is_connected; i++) {
+        is_connected = world_connect(world);
+    }
+    if (!is_connected) {
         return false;
     }
     sandbox_client_renew(&world->client, &spec->key);
