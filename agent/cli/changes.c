@@ -249,6 +249,20 @@ static void compare_service(const struct teller *teller, const json_t *was, cons
     compare_replicas(teller, was, is);
 }
 
+/* Between two managers nobody may name a service for a moment: only the second time it is gone. */
+static bool is_gone(const json_t *was)
+{
+    return json_is_true(json_object_get(was, "absent"));
+}
+
+static void carry_absent(json_t *services, const json_t *was)
+{
+    json_t *absent = json_copy((json_t *)(uintptr_t)was);
+
+    json_object_set_new(absent, "absent", json_true());
+    json_array_append_new(services, absent);
+}
+
 /* What one of the managers did not say stays as it was. */
 static void carry(json_t *services, const json_t *was)
 {
@@ -277,7 +291,11 @@ static void compare_services(const struct teller *teller)
         if (incomplete) {
             carry(now, service);
         } else if (find(now, "id", text_of(service, "id")) == NULL) {
-            tell(teller, "service.removed", service, "");
+            if (is_gone(service)) {
+                tell(teller, "service.removed", service, "");
+            } else {
+                carry_absent(now, service);
+            }
         }
     }
     json_array_foreach(now, i, service)

@@ -5,7 +5,8 @@
  * control API, as events. Pure: documents in, events out.
  *
  * What came and went between the looks is seen by its traces only (a count of restarts, a greater
- * incarnation). An answer that says it is incomplete removes nothing.
+ * incarnation). An answer that says it is incomplete removes nothing, and a service is gone when two
+ * looks in a row have not seen it.
  */
 #include <jansson.h>
 
@@ -25,6 +26,6 @@ struct change {
 
 typedef void changes_tell(void *self, const struct change *change);
 
-/* Calls `tell` for each change, nodes first. Adds to `now` what an incomplete answer left out. */
+/* Calls `tell` for each change, nodes first. Adds to `now` what may only have been left out. */
 void changes_between(const struct sight *before, const struct sight *now, changes_tell *tell,
                      void *self);

@@ -87,13 +87,16 @@ static bool may_pass(int status)
     return status == EXIT_NO_AGENT || status == EXIT_LATE;
 }
 
-/* The one service that was watched is gone. */
+/* The one service that was watched is gone, for sure. */
 static void tell_removed(struct stream *stream)
 {
-    struct sight now = {.services = json_pack("{s[]}", "services")};
+    for (int i = 0; i < 2; i++) {
+        struct sight now = {.services = json_pack("{s[]}", "services")};
 
-    changes_between(&stream->seen, &now, print_event, stream);
-    sight_done(&now);
+        changes_between(&stream->seen, &now, print_event, stream);
+        sight_done(&stream->seen);
+        stream->seen = now;
+    }
 }
 
 static int follow(struct stream *stream)

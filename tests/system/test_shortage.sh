@@ -108,7 +108,9 @@ check "and leaves nothing behind" is_empty ls -A "$WORK/tmp"
 minga 1 rm large --yes >/dev/null
 
 # --- full disks: what is pushed is larger than the room, though not than the share
-for i in 1 2; do node_disk "$i" 24m; done
+# room I: a size of disk that leaves node I twelve megabytes.
+room() { echo "$(($(df --output=used -B1M "$(dir_of "$1")/state" | tail -n 1) + 12))m"; }
+for i in 1 2; do node_disk "$i" "$(room "$i")"; done
 bundle big "$server"
 head -c 15000000 /dev/urandom >"$WORK/big/data"
 # shellcheck disable=SC2034 # read by eval
@@ -121,6 +123,7 @@ check "both nodes are members" sees_members 1 2
 check "what was there is there" eval '[ "$(minga 2 --json status first | jq ".services[0].version")" = "$version_before" ]'
 for i in 1 2; do cat /dev/zero >"$(dir_of "$i")/state/filler" 2>/dev/null || true; done
 bundle late "$server"
+head -c 100000 /dev/urandom >"$WORK/late/data" # else only records are new, and the log has room for them
 check "with no room at all nothing is pushed" eval '! minga 1 push "$WORK/late"'
 minga 1 start first >/dev/null 2>&1 || true
 check "the agents live" sees_members 2 2

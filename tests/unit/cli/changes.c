@@ -98,14 +98,45 @@ Test(changes, a_node_that_says_goodbye_has_left_and_is_not_down)
     "],'history':[" history "]}"
 #define SERVICES(list) "{'incomplete':false,'services':[" list "]}"
 
-Test(changes, a_service_is_registered_and_removed)
+Test(changes, a_service_is_registered)
 {
     const char *none = SERVICES("");
     const char *one = SERVICES(SERVICE("off", "1", "", ""));
 
     cr_assert_str_eq(services_between(none, one),
                      "service.registered wiki version 1, of aabbccdd|");
-    cr_assert_str_eq(services_between(one, none), "service.removed wiki |");
+}
+
+Test(changes, a_service_is_removed_when_two_looks_in_a_row_have_not_seen_it)
+{
+    struct sight was = {.services = parse(SERVICES(SERVICE("off", "1", "", "")))};
+    struct sight once = {.services = parse(SERVICES(""))};
+    struct sight twice = {.services = parse(SERVICES(""))};
+
+    told[0] = '\0';
+    changes_between(&was, &once, note, NULL);
+    cr_assert_str_eq(told, "");
+    changes_between(&once, &twice, note, NULL);
+    cr_assert_str_eq(told, "service.removed wiki |");
+    json_decref(was.services);
+    json_decref(once.services);
+    json_decref(twice.services);
+}
+
+Test(changes, a_service_that_nobody_named_for_a_moment_has_not_changed)
+{
+    const char *text = SERVICES(SERVICE("active", "1", REPLICA("1", "running", "0"), ""));
+    struct sight was = {.services = parse(text)};
+    struct sight gone = {.services = parse(SERVICES(""))};
+    struct sight back = {.services = parse(text)};
+
+    told[0] = '\0';
+    changes_between(&was, &gone, note, NULL);
+    changes_between(&gone, &back, note, NULL);
+    cr_assert_str_eq(told, "");
+    json_decref(was.services);
+    json_decref(gone.services);
+    json_decref(back.services);
 }
 
 Test(changes, a_start_is_told_as_state_of_service_and_replica)
