@@ -40,11 +40,21 @@ static void head(struct page *page, const char *name, const char *type, const ch
     line(page, "# HELP minga_%s %s\n# TYPE minga_%s %s\n", name, help, name, type);
 }
 
-static void number(struct page *page, const char *name, const char *type, uint64_t value,
+static void value(struct page *page, uint64_t amount, bool is_permille)
+{
+    if (is_permille) {
+        line(page, "%" PRIu64 ".%03u\n", amount / 1000, (unsigned)(amount % 1000));
+    } else {
+        line(page, "%" PRIu64 "\n", amount);
+    }
+}
+
+static void number(struct page *page, const char *name, const char *type, uint64_t amount,
                    const char *help)
 {
     head(page, name, type, help);
-    line(page, "minga_%s %" PRIu64 "\n", name, value);
+    line(page, "minga_%s ", name);
+    value(page, amount, false);
 }
 
 static void gauge(struct page *page, const char *name, uint64_t value, const char *help)
@@ -60,8 +70,8 @@ static void counter(struct page *page, const char *name, uint64_t value, const c
 static void cores(struct page *page, const char *name, uint64_t cpu_permille, const char *help)
 {
     head(page, name, "gauge", help);
-    line(page, "minga_%s %" PRIu64 ".%03u\n", name, cpu_permille / 1000,
-         (unsigned)(cpu_permille % 1000));
+    line(page, "minga_%s ", name);
+    value(page, cpu_permille, true);
 }
 
 /* A label's value: other people's text, so that nothing in it ends the label. */
@@ -193,57 +203,25 @@ static void print_managed(struct page *page, const struct core *core)
 
 /* ------------------------------------------------------------------ replicas */
 
-typedef void replica_value(struct page *page, const struct replica_status *status);
+enum { REPLICA_ROWS = 10 };
 
-static void cpu_value(struct page *page, const struct replica_status *status)
+/* In the order of the rows below. */
+static void values_of(const struct replica_status *status, uint64_t values_out[REPLICA_ROWS])
 {
-    line(page, "%" PRIu64 ".%03u\n", status->used.cpu_permille / 1000,
-         (unsigned)(status->used.cpu_permille % 1000));
-}
+    const uint64_t values[REPLICA_ROWS] = {
+        status->state == REPLICA_RUNNING ? 1 : 0,
+        status->used.cpu_permille,
+        status->used.memory_bytes,
+        status->limits.memory_bytes,
+        status->used.disk_bytes,
+        status->restart_count,
+        status->activity.connection_count,
+        status->activity.refused_count,
+        status->activity.io_read_bytes,
+        status->activity.io_written_bytes,
+    };
 
-static void memory_value(struct page *page, const struct replica_status *status)
-{
-    line(page, "%" PRIu64 "\n", status->used.memory_bytes);
-}
-
-static void memory_limit_value(struct page *page, const struct replica_status *status)
-{
-    line(page, "%" PRIu64 "\n", status->limits.memory_bytes);
-}
-
-static void disk_value(struct page *page, const struct replica_status *status)
-{
-    line(page, "%" PRIu64 "\n", status->used.disk_bytes);
-}
-
-static void running_value(struct page *page, const struct replica_status *status)
-{
-    line(page, "%d\n", status->state == REPLICA_RUNNING ? 1 : 0);
-}
-
-static void restarts_value(struct page *page, const struct replica_status *status)
-{
-    line(page, "%u\n", status->restart_count);
-}
-
-static void connections_value(struct page *page, const struct replica_status *status)
-{
-    line(page, "%" PRIu64 "\n", status->activity.connection_count);
-}
-
-static void refused_value(struct page *page, const struct replica_status *status)
-{
-    line(page, "%" PRIu64 "\n", status->activity.refused_count);
-}
-
-static void read_value(struct page *page, const struct replica_status *status)
-{
-    line(page, "%" PRIu64 "\n", status->activity.io_read_bytes);
-}
-
-static void written_value(struct page *page, const struct replica_status *status)
-{
-    line(page, "%" PRIu64 "\n", status->activity.io_written_bytes);
+    memcpy(values_out, values, sizeof(values));
 }
 
 static void print_replicas(struct page *page, const struct core *core, uint64_t now_ms)
@@ -251,34 +229,35 @@ static void print_replicas(struct page *page, const struct core *core, uint64_t 
     static const struct {
         const char *name;
         const char *type;
-        replica_value *print;
         const char *help;
-    } rows[] = {
-        {"replica_running", "gauge", running_value, "Whether it runs."},
-        {"replica_cpu_cores", "gauge", cpu_value, "CPU that it uses."},
-        {"replica_memory_bytes", "gauge", memory_value, "Memory that it uses."},
-        {"replica_memory_limit_bytes", "gauge", memory_limit_value, "Its limit of memory."},
-        {"replica_disk_bytes", "gauge", disk_value, "Disk that it uses."},
-        {"replica_restarts_total", "counter", restarts_value, "Restarts in its slot here."},
-        {"replica_connections", "gauge", connections_value, "Connections to its ports now."},
-        {"replica_connections_refused_total", "counter", refused_value,
-         "Connections over a port's limit."},
-        {"replica_io_read_bytes_total", "counter", read_value, "Read from its own disk."},
-        {"replica_io_written_bytes_total", "counter", written_value, "Written to its own disk."},
+        bool is_permille; /* printed as a whole with three decimals */
+    } rows[REPLICA_ROWS] = {
+        {"replica_running", "gauge", "Whether it runs.", false},
+        {"replica_cpu_cores", "gauge", "CPU that it uses.", true},
+        {"replica_memory_bytes", "gauge", "Memory that it uses.", false},
+        {"replica_memory_limit_bytes", "gauge", "Its limit of memory.", false},
+        {"replica_disk_bytes", "gauge", "Disk that it uses.", false},
+        {"replica_restarts_total", "counter", "Restarts in its slot here.", false},
+        {"replica_connections", "gauge", "Connections to its ports now.", false},
+        {"replica_connections_refused_total", "counter", "Connections over a port's limit.", false},
+        {"replica_io_read_bytes_total", "counter", "Read from its own disk.", false},
+        {"replica_io_written_bytes_total", "counter", "Written to its own disk.", false},
     };
 
     gauge(page, "replicas", core_replica_count(core), "Replicas on this node, in any state.");
-    for (size_t row = 0; row < ARRAY_COUNT(rows); row++) {
+    for (size_t row = 0; row < REPLICA_ROWS; row++) {
         head(page, rows[row].name, rows[row].type, rows[row].help);
         for (uint32_t i = 0; i < core_replica_count(core); i++) {
             struct core_replica replica;
+            uint64_t values[REPLICA_ROWS];
             char hex[ID_HEX_CHARS + 1];
 
             core_replica(core, i, now_ms, &replica);
+            values_of(&replica.status, values);
             id_to_hex(&replica.key.service.id, hex);
             line(page, "minga_%s{service=\"%.*s\",replica=\"%s/%u\"} ", rows[row].name,
                  ID_SHORT_CHARS, hex, replica.service_name, replica.status.slot);
-            rows[row].print(page, &replica.status);
+            value(page, values[row], rows[row].is_permille);
         }
     }
 }

@@ -21,7 +21,6 @@ enum {
 
 struct write {
     uv_write_t request;
-    struct pipe *pipe;
     uint8_t bytes[];
 };
 

@@ -71,3 +71,14 @@ join_all() {
     join_cpu_ms=$(($(cpu_ms) - join_cpu_ms))
     wait "${joins[@]}" || say "not all have joined"
 }
+# All of them run, answer, and are asked from here on.
+launch_all() {
+    community_new "$nodes"
+    know_neighbours
+    # shellcheck disable=SC2046
+    launch $(seq "$nodes")
+    # shellcheck disable=SC2046
+    answer $(seq "$nodes")
+    list_all
+    row "minga, $nodes nodes" "now" "" "goal"
+}

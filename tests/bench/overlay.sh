@@ -100,14 +100,7 @@ measure_restart() {
     row "  processor time of all since they started" "$(cpu_ms)" ms -
 }
 
-community_new "$nodes"
-know_neighbours
-# shellcheck disable=SC2046
-launch $(seq "$nodes")
-# shellcheck disable=SC2046
-answer $(seq "$nodes")
-list_all
-row "minga, $nodes nodes" "now" "" "goal"
+launch_all
 join_all
 measure_ring
 for part in $parts; do "measure_$part"; done

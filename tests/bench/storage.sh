@@ -69,14 +69,7 @@ measure_kills() {
     survive "half" $(seq 3 $((nodes / 2 + 2)))
 }
 
-community_new "$nodes"
-know_neighbours
-# shellcheck disable=SC2046
-launch $(seq "$nodes")
-# shellcheck disable=SC2046
-answer $(seq "$nodes")
-list_all
-row "minga, $nodes nodes" "now" "" "goal"
+launch_all
 say "load of this machine: $(cut -d ' ' -f 1-3 /proc/loadavg)"
 join_all
 heal

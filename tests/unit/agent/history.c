@@ -1,18 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* The replicas that have ended, as their manager remembers them. */
-#include "tests/unit/agent/community.h"
+#include "tests/unit/agent/wiki.h"
 
 static const char wiki[] = "name: wiki\ncommand: [/bin/wiki]\nreplicas: 2\n"
                            "resources: {cpu: 0.5, memory: 128M, disk: 64M, pids: 64}\n";
-
-static struct community *running_wiki(uint32_t node_count, uint32_t replicas)
-{
-    struct community *community = fake_new(node_count, wiki);
-
-    fake_want(community, true, replicas, false);
-    (void)fake_until_running(community, 0, replicas, 2000);
-    return community;
-}
 
 static minga_StatusPage history_of(struct community *community, uint32_t seen_from)
 {
@@ -31,7 +22,7 @@ static void expect_ended(const minga_SlotStatus *ended, enum replica_state state
 
 Test(history, what_runs_for_the_first_time_has_none)
 {
-    struct community *community = running_wiki(3, 2);
+    struct community *community = run_wiki(wiki, 3, 2);
     minga_StatusPage page = history_of(community, 0);
 
     cr_assert(page.found && page.has_head);
@@ -41,7 +32,7 @@ Test(history, what_runs_for_the_first_time_has_none)
 
 Test(history, a_killed_node_is_named_with_what_ran_there)
 {
-    struct community *community = running_wiki(5, 3);
+    struct community *community = run_wiki(wiki, 5, 3);
     uint32_t leader = fake_leader(community, 0);
     uint32_t victim = leader;
     minga_StatusPage page;
@@ -65,7 +56,7 @@ Test(history, a_killed_node_is_named_with_what_ran_there)
 
 Test(history, a_stopped_service_shows_each_replica_once)
 {
-    struct community *community = running_wiki(5, 3);
+    struct community *community = run_wiki(wiki, 5, 3);
     minga_StatusPage page;
 
     fake_want(community, false, 3, false);
@@ -97,7 +88,7 @@ Test(history, what_cannot_be_started_is_named_with_its_reason)
 
 Test(history, a_replica_that_drained_away_is_named_though_its_slot_runs)
 {
-    struct community *community = running_wiki(5, 3);
+    struct community *community = run_wiki(wiki, 5, 3);
     uint32_t holder = 0;
     minga_StatusPage page;
     struct turn turn;
@@ -119,7 +110,7 @@ Test(history, a_replica_that_drained_away_is_named_though_its_slot_runs)
 
 Test(history, only_the_last_few_are_kept_and_the_newest_comes_first)
 {
-    struct community *community = running_wiki(3, 2);
+    struct community *community = run_wiki(wiki, 3, 2);
     minga_StatusPage page;
 
     for (uint32_t i = 0; i < 6; i++) {
@@ -139,7 +130,7 @@ Test(history, only_the_last_few_are_kept_and_the_newest_comes_first)
 
 Test(history, a_secondary_has_none_to_tell)
 {
-    struct community *community = running_wiki(5, 3);
+    struct community *community = run_wiki(wiki, 5, 3);
     uint32_t leader = fake_leader(community, 0);
     minga_StatusPage page;
 

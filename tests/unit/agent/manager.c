@@ -1,19 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Stories of one service in a small community: who places what, and what heals. */
-#include "tests/unit/agent/community.h"
+#include "tests/unit/agent/wiki.h"
 
 static const char wiki[] = "name: wiki\ncommand: [/bin/wiki]\nreplicas: 3\n"
                            "resources: {cpu: 0.5, memory: 128M, disk: 64M, pids: 64}\n"
                            "ports:\n  - {name: http, container: 8080}\n";
-
-static struct community *running_wiki(uint32_t node_count, uint32_t replicas)
-{
-    struct community *community = fake_new(node_count, wiki);
-
-    fake_want(community, true, replicas, false);
-    (void)fake_until_running(community, 0, replicas, 2000);
-    return community;
-}
 
 static uint32_t holder_other_than(struct community *community, uint32_t not_this)
 {
@@ -51,7 +42,7 @@ Test(manager, a_node_alone_runs_what_it_can_and_says_what_binds)
 
 Test(manager, a_killed_nodes_replica_is_replaced_after_its_absence)
 {
-    struct community *community = running_wiki(5, 3);
+    struct community *community = run_wiki(wiki, 5, 3);
     uint32_t leader = fake_leader(community, 0);
 
     fake_kill(community, holder_other_than(community, leader));
@@ -64,7 +55,7 @@ Test(manager, a_killed_nodes_replica_is_replaced_after_its_absence)
 
 Test(manager, a_killed_manager_is_followed_by_a_secondary_that_listens_first)
 {
-    struct community *community = running_wiki(5, 3);
+    struct community *community = run_wiki(wiki, 5, 3);
     uint32_t leader = fake_leader(community, 0);
     uint32_t watcher = (leader + 1) % 5;
     uint32_t starts_before = 0;
@@ -88,7 +79,7 @@ Test(manager, a_killed_manager_is_followed_by_a_secondary_that_listens_first)
 
 Test(manager, a_service_is_never_called_off_while_its_new_manager_listens)
 {
-    struct community *community = running_wiki(5, 3);
+    struct community *community = run_wiki(wiki, 5, 3);
     uint32_t leader = fake_leader(community, 0);
     uint32_t looked_count = 0;
 
@@ -114,7 +105,7 @@ Test(manager, a_service_is_never_called_off_while_its_new_manager_listens)
 
 Test(manager, both_sides_of_a_split_serve_and_merge_to_exactly_three)
 {
-    struct community *community = running_wiki(7, 3);
+    struct community *community = run_wiki(wiki, 7, 3);
 
     for (uint32_t i = 0; i < 7; i++) {
         community->nodes[i].side = i < 3 ? 0 : 1;
@@ -134,7 +125,7 @@ Test(manager, both_sides_of_a_split_serve_and_merge_to_exactly_three)
 
 Test(manager, scaling_down_ends_the_highest_slots)
 {
-    struct community *community = running_wiki(5, 4);
+    struct community *community = run_wiki(wiki, 5, 4);
     minga_StatusPage page;
 
     fake_want(community, true, 2, false);
@@ -149,7 +140,7 @@ Test(manager, scaling_down_ends_the_highest_slots)
 
 Test(manager, a_stopped_service_ends_and_is_off)
 {
-    struct community *community = running_wiki(5, 3);
+    struct community *community = run_wiki(wiki, 5, 3);
 
     fake_want(community, false, 3, false);
     fake_run(community, 1000);
@@ -162,7 +153,7 @@ Test(manager, a_stopped_service_ends_and_is_off)
 
 Test(manager, a_removed_service_ends_and_is_forgotten)
 {
-    struct community *community = running_wiki(5, 3);
+    struct community *community = run_wiki(wiki, 5, 3);
 
     fake_want(community, false, 3, true);
     fake_run(community, 2000);
@@ -176,7 +167,7 @@ Test(manager, a_removed_service_ends_and_is_forgotten)
 
 Test(manager, a_draining_nodes_replica_runs_elsewhere_before_it_ends)
 {
-    struct community *community = running_wiki(5, 3);
+    struct community *community = run_wiki(wiki, 5, 3);
     uint32_t holder = holder_other_than(community, 99);
     uint32_t least = 3;
     struct turn turn = fake_turn(community, holder);
@@ -195,7 +186,7 @@ Test(manager, a_draining_nodes_replica_runs_elsewhere_before_it_ends)
 
 Test(manager, with_nowhere_else_to_go_a_drained_replica_ends_by_the_deadline)
 {
-    struct community *community = running_wiki(2, 2);
+    struct community *community = run_wiki(wiki, 2, 2);
     struct turn turn = fake_turn(community, 0);
 
     executor_drain(community->nodes[0].executor, &turn, DRAIN_MS);
@@ -209,7 +200,7 @@ Test(manager, with_nowhere_else_to_go_a_drained_replica_ends_by_the_deadline)
 
 Test(manager, a_paused_nodes_replica_moves_and_the_surplus_ends_on_resume)
 {
-    struct community *community = running_wiki(5, 3);
+    struct community *community = run_wiki(wiki, 5, 3);
     uint32_t holder = holder_other_than(community, 99);
     struct turn turn = fake_turn(community, holder);
 
@@ -320,7 +311,7 @@ Test(manager, an_owner_who_starts_it_again_need_not_wait_for_nodes_that_failed)
 
 Test(manager, a_silent_executor_whose_node_is_up_is_replaced_after_its_absence)
 {
-    struct community *community = running_wiki(5, 3);
+    struct community *community = run_wiki(wiki, 5, 3);
     uint32_t holder = holder_other_than(community, fake_leader(community, 0));
     struct turn turn;
 

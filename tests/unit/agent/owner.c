@@ -1,19 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* The owner's word: orders, rules and what is contributed, and that replicas are handed over. */
-#include "tests/unit/agent/community.h"
+#include "tests/unit/agent/wiki.h"
 
 static const char wiki[] = "name: wiki\ncommand: [/bin/wiki]\nrestart: always\n"
                            "resources: {cpu: 0.5, memory: 128M, disk: 64M, pids: 64}\n"
                            "ports:\n  - {name: http, container: 8080}\n";
-
-static struct community *running_wiki(uint32_t node_count, uint32_t replicas)
-{
-    struct community *community = fake_new(node_count, wiki);
-
-    fake_want(community, true, replicas, false);
-    (void)fake_until_running(community, 0, replicas, 2000);
-    return community;
-}
 
 static uint32_t holder_of(struct community *community)
 {
@@ -99,7 +90,7 @@ static void run_without_loss(struct community *community, uint32_t wanted, uint6
 
 Test(owner, a_pause_hands_over_first_and_then_there_is_nothing_to_freeze)
 {
-    struct community *community = running_wiki(5, 3);
+    struct community *community = run_wiki(wiki, 5, 3);
     uint32_t holder = holder_of(community);
 
     pause_node(community, holder, (struct core_request){.duration_ms = 600000});
@@ -115,7 +106,7 @@ Test(owner, a_pause_hands_over_first_and_then_there_is_nothing_to_freeze)
 
 Test(owner, a_pause_freezes_at_its_deadline_what_nobody_else_took)
 {
-    struct community *community = running_wiki(3, 3); /* no room for a fourth */
+    struct community *community = run_wiki(wiki, 3, 3); /* no room for a fourth */
     uint32_t holder = holder_of(community);
 
     pause_node(community, holder, (struct core_request){.within_ms = 4000});
@@ -128,7 +119,7 @@ Test(owner, a_pause_freezes_at_its_deadline_what_nobody_else_took)
 
 Test(owner, a_pause_now_freezes_in_the_same_step)
 {
-    struct community *community = running_wiki(5, 3);
+    struct community *community = run_wiki(wiki, 5, 3);
     uint32_t holder = holder_of(community);
 
     pause_node(community, holder, (struct core_request){.at_once = true});
@@ -139,7 +130,7 @@ Test(owner, a_pause_now_freezes_in_the_same_step)
 
 Test(owner, a_pause_ends_by_itself)
 {
-    struct community *community = running_wiki(3, 3);
+    struct community *community = run_wiki(wiki, 3, 3);
     uint32_t holder = holder_of(community);
 
     pause_node(community, holder, (struct core_request){.at_once = true, .duration_ms = 5000});
@@ -217,7 +208,7 @@ Test(owner, a_kept_order_that_is_garbage_is_refused)
 
 Test(owner, shutting_down_is_not_remembered_as_an_order)
 {
-    struct community *community = running_wiki(5, 3);
+    struct community *community = run_wiki(wiki, 5, 3);
     uint32_t holder = holder_of(community);
     struct turn turn = fake_turn(community, holder);
 
@@ -234,7 +225,7 @@ Test(owner, shutting_down_is_not_remembered_as_an_order)
 
 Test(owner, a_rule_that_freezes_acts_in_the_step_that_senses_it_and_is_named)
 {
-    struct community *community = running_wiki(5, 3);
+    struct community *community = run_wiki(wiki, 5, 3);
     uint32_t holder = holder_of(community);
 
     add_rule(community, holder, "games")->when.programs = (struct owner_words){1, {"steam"}};
@@ -250,7 +241,7 @@ Test(owner, a_rule_that_freezes_acts_in_the_step_that_senses_it_and_is_named)
 
 Test(owner, a_rule_that_drains_loses_no_replica)
 {
-    struct community *community = running_wiki(5, 3);
+    struct community *community = run_wiki(wiki, 5, 3);
     uint32_t holder = holder_of(community);
 
     add_rule(community, holder, "battery")->when.on_battery = OWNER_YES;
@@ -268,7 +259,7 @@ Test(owner, a_rule_that_drains_loses_no_replica)
 
 Test(owner, a_cap_of_the_processor_is_told_at_once_and_moves_nobody)
 {
-    struct community *community = running_wiki(5, 3);
+    struct community *community = run_wiki(wiki, 5, 3);
     uint32_t holder = holder_of(community);
 
     add_rule(community, holder, "typing")->when.in_use_ms = 60000;
@@ -292,7 +283,7 @@ Test(owner, a_cap_of_the_processor_is_told_at_once_and_moves_nobody)
 
 Test(owner, what_does_not_fit_any_more_is_started_elsewhere_first)
 {
-    struct community *community = running_wiki(5, 3);
+    struct community *community = run_wiki(wiki, 5, 3);
     uint32_t holder = holder_of(community);
 
     give_memory(community, holder, 64 << 20);
@@ -306,7 +297,7 @@ Test(owner, what_does_not_fit_any_more_is_started_elsewhere_first)
 
 Test(owner, what_nobody_else_takes_is_ended_by_force_at_the_deadline)
 {
-    struct community *community = running_wiki(3, 3);
+    struct community *community = run_wiki(wiki, 3, 3);
     uint32_t holder = holder_of(community);
 
     give_memory(community, holder, 64 << 20);
@@ -320,7 +311,7 @@ Test(owner, what_nobody_else_takes_is_ended_by_force_at_the_deadline)
 
 Test(owner, a_node_that_gives_enough_again_is_not_blamed_for_what_it_ended)
 {
-    struct community *community = running_wiki(3, 3);
+    struct community *community = run_wiki(wiki, 3, 3);
     uint32_t holder = holder_of(community);
 
     give_memory(community, holder, 64 << 20);
@@ -333,7 +324,7 @@ Test(owner, a_node_that_gives_enough_again_is_not_blamed_for_what_it_ended)
 
 Test(owner, a_guest_who_is_not_welcome_any_more_is_started_elsewhere_first)
 {
-    struct community *community = running_wiki(5, 3);
+    struct community *community = run_wiki(wiki, 5, 3);
     uint32_t holder = holder_of(community);
 
     community->nodes[holder].config.deny_count = 1;
@@ -359,7 +350,7 @@ Test(owner, giving_more_is_taken_at_once)
 
 Test(owner, what_ran_here_is_remembered_newest_first)
 {
-    struct community *community = running_wiki(5, 3);
+    struct community *community = run_wiki(wiki, 5, 3);
     uint32_t holder = holder_of(community);
     struct executor *executor = community->nodes[holder].executor;
     struct core_ended ended;

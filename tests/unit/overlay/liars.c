@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Members of a large community that claim every key, and refuse every newcomer. */
-#include "network.h"
+#include "large_community.h"
 #include "overlay/state.h"
 
 enum { PLACES = 22, COUNT = 22, LIAR_EVERY = 5, LOOKUPS = 40 };
@@ -50,26 +50,9 @@ static void lie(uint32_t from, minga_Message *message)
     }
 }
 
-static void make_large(void)
+static void make_lied_to(void)
 {
-    struct test_invitation invitation;
-
-    make_community();
-    invitation = make_invitation(0, net.wall_unix_s + 1000000, 0);
-    for (uint32_t i = 0; i < COUNT; i++) {
-        net.nodes[add_node()].config.full_members_max = 6;
-        start_node(i);
-        net.nodes[i].overlay->members_max = PLACES;
-    }
-    found_community(0);
-    for (uint32_t i = 1; i < COUNT; i++) {
-        join_node(i, i - 1, &invitation, 1);
-        run_for(1500);
-        cr_assert_eq(net.nodes[i].done[1].outcome, OVERLAY_OK, "node %u: %s", i,
-                     net.nodes[i].done[1].reason);
-        memset(&net.nodes[i].done[1], 0, sizeof(net.nodes[i].done[1]));
-    }
-    run_for(20000);
+    make_large(COUNT, PLACES);
     net.lie = lie;
 }
 
@@ -126,7 +109,7 @@ Test(liars, more_look_ups_than_there_is_room_for_wait_and_are_right, .timeout = 
     uint32_t number = 0;
 
     static_assert(LOOKUPS > 2 * SEEKS_MAX, "most have to wait");
-    make_large();
+    make_lied_to();
     for (uint32_t i = 0; i < LOOKUPS; i++) {
         struct overlay_event now = now_event();
 
@@ -149,7 +132,7 @@ Test(liars, a_question_for_a_key_reaches_who_answers_for_it_and_no_liar, .timeou
 {
     uint32_t number = 1000;
 
-    make_large();
+    make_lied_to();
     for (uint32_t i = 0; i < LOOKUPS / 2; i++) {
         struct overlay_event now = now_event();
         struct ring_key key;
@@ -193,7 +176,7 @@ Test(liars, a_newcomer_is_let_in_past_liars_and_once, .timeout = 100)
     struct test_invitation invitation;
     uint32_t number = 100;
 
-    make_large();
+    make_lied_to();
     invitation = counted_by_honest(1, &number);
     cr_assert(is_liar(contacts[0]) && !is_liar(contacts[1]));
     start_node(add_node());

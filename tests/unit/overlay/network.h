@@ -329,3 +329,22 @@ HELPER void count_responsible(uint32_t *min_out, uint32_t *max_out)
         *max_out = count > *max_out ? count : *max_out;
     }
 }
+
+/* The node has a chunk of that text on its disk, as after a fetch. */
+HELPER struct chunk_id keep_text(uint32_t index, const char *text)
+{
+    struct node *node = &net.nodes[index];
+    struct kept_chunk *chunk = &node->chunks[node->chunk_count++];
+    struct overlay_event event = now_event();
+
+    cr_assert_leq(node->chunk_count, CHUNKS_KEPT);
+    chunk->length_bytes = strlen(text);
+    memcpy(chunk->bytes, text, strlen(text));
+    chunk->id = (struct chunk_id){hash_of(HASH_CHUNK, bytes_of_text(text))};
+    event.kind = OVERLAY_CHUNK_STORED;
+    event.chunk = chunk->id;
+    event.chunk_bytes = strlen(text);
+    overlay_step(node->overlay, &event, &node->effects);
+    perform(index);
+    return chunk->id;
+}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Large communities: the table of members as an address book, chains of countersigners, contacts. */
-#include "network.h"
+#include "large_community.h"
 #include "overlay/state.h"
 
 /* ------------------------------------------------------------------ admissions */
@@ -361,31 +361,9 @@ Test(contacts, a_liar_can_fill_the_table_of_contacts_but_not_grow_it)
 
 enum { PLACES = 22, COUNT = 24 }; /* ring neighbours alone are up to 20 */
 
-static void make_large(uint32_t count)
-{
-    struct test_invitation invitation;
-
-    make_community();
-    invitation = make_invitation(0, net.wall_unix_s + 1000000, 0);
-    for (uint32_t i = 0; i < count; i++) {
-        net.nodes[add_node()].config.full_members_max = 6;
-        start_node(i);
-        net.nodes[i].overlay->members_max = PLACES;
-    }
-    found_community(0);
-    for (uint32_t i = 1; i < count; i++) {
-        join_node(i, i - 1, &invitation, 1);
-        run_for(1500);
-        cr_assert_eq(net.nodes[i].done[1].outcome, OVERLAY_OK, "node %u: %s", i,
-                     net.nodes[i].done[1].reason);
-        memset(&net.nodes[i].done[1], 0, sizeof(net.nodes[i].done[1]));
-    }
-    run_for(20000);
-}
-
 Test(partial, more_nodes_than_places_form_one_ring_and_every_lookup_is_right, .timeout = 100)
 {
-    make_large(COUNT);
+    make_large(COUNT, PLACES);
     for (uint32_t i = 0; i < COUNT; i++) {
         cr_assert_not(overlay_knows_all(net.nodes[i].overlay));
         cr_assert_leq(overlay_member_count(net.nodes[i].overlay), PLACES);
@@ -421,7 +399,7 @@ Test(partial, more_nodes_than_places_form_one_ring_and_every_lookup_is_right, .t
 Test(partial, a_node_comes_back_with_its_disk_and_proves_itself_to_those_who_forgot_it,
      .timeout = 100)
 {
-    make_large(COUNT);
+    make_large(COUNT, PLACES);
     kill_node(5, false);
     run_for(20000);
     start_node(5);

@@ -11,24 +11,6 @@ enum { CHUNKS = 24, MINUTE_MS = 60000, HOUR_MS = 60 * MINUTE_MS };
 
 static struct chunk_id chunks[CHUNKS];
 
-static struct chunk_id keep(uint32_t index, const char *text)
-{
-    struct node *node = &net.nodes[index];
-    struct kept_chunk *chunk = &node->chunks[node->chunk_count++];
-    struct overlay_event event = now_event();
-
-    cr_assert_leq(node->chunk_count, CHUNKS_KEPT);
-    chunk->length_bytes = strlen(text);
-    memcpy(chunk->bytes, text, strlen(text));
-    chunk->id = (struct chunk_id){hash_of(HASH_CHUNK, bytes_of_text(text))};
-    event.kind = OVERLAY_CHUNK_STORED;
-    event.chunk = chunk->id;
-    event.chunk_bytes = strlen(text);
-    overlay_step(node->overlay, &event, &node->effects);
-    perform(index);
-    return chunk->id;
-}
-
 static void spread(uint32_t index, uint64_t token, const struct chunk_id *chunk)
 {
     struct overlay_event now = now_event();
@@ -49,7 +31,7 @@ static void store_chunks(uint32_t member_count)
     run_for(3000);
     for (uint32_t i = 0; i < CHUNKS; i++) {
         snprintf(text, sizeof(text), "chunk number %u", i);
-        chunks[i] = keep(0, text);
+        chunks[i] = keep_text(0, text);
         spread(0, 1 + i, &chunks[i]);
     }
     run_for(2 * MINUTE_MS);
@@ -179,7 +161,7 @@ Test(repair, what_was_pushed_while_a_home_was_away_is_handed_over_when_it_return
         char text[32];
 
         snprintf(text, sizeof(text), "chunk number %u", i);
-        chunks[i] = keep(0, text);
+        chunks[i] = keep_text(0, text);
         spread(0, 1 + i, &chunks[i]);
     }
     start_node(2);
@@ -261,7 +243,7 @@ Test(repair, no_more_is_sent_than_the_upload_share)
         char text[32];
 
         snprintf(text, sizeof(text), "chunk number %02u", i);
-        chunks[i] = keep(0, text); /* and is not spread: only repair does that */
+        chunks[i] = keep_text(0, text); /* and is not spread: only repair does that */
     }
     before = sent_chunks();
     since_ms = net.now_ms;

@@ -184,6 +184,20 @@ Test(ring, one_that_has_an_arc_from_before_is_handed_it_until_it_has_a_lease_on_
     cr_assert(!effects.answer.is_handed);
 }
 
+Test(ring, an_arc_is_not_handed_over_again_by_one_whose_own_lease_has_run_out)
+{
+    be_in_the_middle();
+    step(asked_by_newcomer(15, 2100));
+    step(granted(30, 2150));
+    step(asked_by_newcomer(15, 2200));
+    cr_assert(effects.answer.is_handed);
+    step(asked_by_newcomer(15, 2150 + LEASE_MS));
+    cr_assert_eq(effects.answer.verdict, RING_BUSY, "who keeps its own arc may be another by now");
+    step(granted(30, 2200 + LEASE_MS));
+    step(asked_by_newcomer(15, 2250 + LEASE_MS));
+    cr_assert(effects.answer.is_handed);
+}
+
 Test(ring, a_node_alone_hands_over_at_once_and_then_has_its_lease_from_the_newcomer)
 {
     begin(20, true);

@@ -108,23 +108,6 @@ Test(records, a_lone_founder_writes_and_keeps_records_over_a_restart)
 
 /* --- chunks */
 
-static struct chunk_id keep_chunk(uint32_t index, const char *text)
-{
-    struct node *node = &net.nodes[index];
-    struct kept_chunk *chunk = &node->chunks[node->chunk_count++];
-    struct overlay_event event = now_event();
-
-    chunk->length_bytes = strlen(text);
-    memcpy(chunk->bytes, text, strlen(text));
-    chunk->id = (struct chunk_id){hash_of(HASH_CHUNK, bytes_of_text(text))};
-    event.kind = OVERLAY_CHUNK_STORED;
-    event.chunk = chunk->id;
-    event.chunk_bytes = strlen(text);
-    overlay_step(node->overlay, &event, &node->effects);
-    perform(index);
-    return chunk->id;
-}
-
 static const struct done *spread(uint32_t index, uint64_t token, const struct chunk_id *chunk)
 {
     struct overlay_event now = now_event();
@@ -165,7 +148,7 @@ Test(chunks, are_spread_to_three_holders_and_fetched_by_any_node)
 
     make_members(8);
     run_for(3000);
-    chunk = keep_chunk(2, "a chunk");
+    chunk = keep_text(2, "a chunk");
     done = spread(2, 1, &chunk);
     cr_assert_eq(done->outcome, OVERLAY_OK);
     cr_assert(done->is_new);
@@ -192,7 +175,7 @@ Test(chunks, are_fetched_no_faster_than_the_owners_line_allows)
     make_members(8);
     run_for(3000);
     for (uint32_t i = 0; i < 3; i++) {
-        chunks[i] = keep_chunk(2, texts[i]);
+        chunks[i] = keep_text(2, texts[i]);
         cr_assert_eq(spread(2, 1 + i, &chunks[i])->outcome, OVERLAY_OK);
     }
     for (uint32_t i = 0; i < 8; i++) {
@@ -226,7 +209,7 @@ Test(chunks, one_that_is_lost_with_its_link_is_sent_again)
 
     make_members(3); /* all must hold it */
     run_for(3000);
-    chunk = keep_chunk(2, "a chunk");
+    chunk = keep_text(2, "a chunk");
     net.chunks_to_lose = 2;
     cr_assert_eq(spread(2, 1, &chunk)->outcome, OVERLAY_OK);
     cr_assert_eq(net.chunks_to_lose, 0);
@@ -241,7 +224,7 @@ Test(chunks, a_member_that_sends_wrong_bytes_is_passed_over)
 
     make_members(8);
     run_for(3000);
-    chunk = keep_chunk(2, "precious");
+    chunk = keep_text(2, "precious");
     cr_assert_eq(spread(2, 1, &chunk)->outcome, OVERLAY_OK);
     for (uint32_t i = 0; i < 8; i++) {
         if (i != 2 && overlay_has_chunk(net.nodes[i].overlay, &chunk) && liars < 2) {
@@ -306,7 +289,7 @@ Test(chunks, are_up_twice_again_when_holders_are_lost)
     run_for(3000);
     for (uint32_t i = 0; i < 10; i++) {
         snprintf(text, sizeof(text), "chunk number %u", i);
-        chunks[i] = keep_chunk(1, text);
+        chunks[i] = keep_text(1, text);
         cr_assert_eq(spread(1, 1 + i, &chunks[i])->outcome, OVERLAY_OK);
     }
     kill_node(1, false);
@@ -340,7 +323,7 @@ Test(chunks, full_shares_are_passed_over_and_said)
         }
     }
     run_for(3000);
-    chunk = keep_chunk(0, "does not fit in four bytes");
+    chunk = keep_text(0, "does not fit in four bytes");
     cr_assert_eq(spread(0, 2, &chunk)->outcome, OVERLAY_FULL);
     cr_assert(overlay_has_chunk(net.nodes[1].overlay, &chunk));
     end_network();
@@ -354,7 +337,7 @@ Test(chunks, a_fetch_does_not_wait_for_a_dead_holder)
 
     make_members(8);
     run_for(3000);
-    chunk = keep_chunk(2, "from the living");
+    chunk = keep_text(2, "from the living");
     cr_assert_eq(spread(2, 1, &chunk)->outcome, OVERLAY_OK);
     run_for(100);
     for (uint32_t i = 0; i < 8; i++) {
