@@ -259,14 +259,19 @@ static int choose_helper(struct overlay *overlay)
     return best;
 }
 
-static uint32_t own_port(const struct overlay *overlay)
+static uint32_t port_of(const char *address)
 {
-    const minga_NodeRecord *described = &overlay->reach.described;
-    const char *colon =
-        described->addresses_count == 0 ? NULL : strrchr(described->addresses[0], ':');
+    const char *colon = strrchr(address, ':');
     unsigned long port = colon == NULL ? 0 : strtoul(colon + 1, NULL, 10);
 
     return port > 0 && port <= UINT16_MAX ? (uint32_t)port : 0;
+}
+
+static uint32_t own_port(const struct overlay *overlay)
+{
+    const minga_NodeRecord *described = &overlay->reach.described;
+
+    return described->addresses_count == 0 ? 0 : port_of(described->addresses[0]);
 }
 
 static bool ask_one(struct overlay *overlay)
@@ -311,6 +316,46 @@ static uint64_t again_ms(const struct reach *reach)
     return wait_ms < REACH_AGAIN_MS ? wait_ms : (uint64_t)REACH_AGAIN_MS;
 }
 
+/* Has it dialled us at an address that this node does not know by itself? */
+static bool names_other(const struct reach *reach, const struct reach_helper *helper)
+{
+    return helper->answer == REACH_YES && helper->address[0] != '\0' &&
+           !has_address(&reach->described, helper->address);
+}
+
+/* The one that two of them name, or the only one who was there to ask; NULL: none. Others are sent
+ * to it first, so one member's word is not enough. */
+static const char *agreed_address(const struct reach *reach)
+{
+    for (uint32_t i = 0; i < reach->helper_count; i++) {
+        const struct reach_helper *helper = &reach->helpers[i];
+
+        if (!names_other(reach, helper)) {
+            continue;
+        }
+        if (reach->helper_count == 1) {
+            return helper->address;
+        }
+        for (uint32_t k = i + 1; k < reach->helper_count; k++) {
+            if (names_other(reach, &reach->helpers[k]) &&
+                strcmp(helper->address, reach->helpers[k].address) == 0) {
+                return helper->address;
+            }
+        }
+    }
+    return NULL;
+}
+
+static bool is_unconfirmed(const struct reach *reach)
+{
+    bool is_named = false;
+
+    for (uint32_t i = 0; i < reach->helper_count; i++) {
+        is_named = is_named || names_other(reach, &reach->helpers[i]);
+    }
+    return is_named && agreed_address(reach) == NULL;
+}
+
 static void end_round(struct overlay *overlay, uint32_t yes_count, uint32_t no_count)
 {
     struct reach *reach = &overlay->reach;
@@ -319,6 +364,11 @@ static void end_round(struct overlay *overlay, uint32_t yes_count, uint32_t no_c
     reach->in_round = false;
     reach->next_ms = overlay->now_ms + (is_first ? REACH_FIRST_MS : REACH_SOON_MS);
     if (yes_count > no_count) {
+        const char *agreed = agreed_address(reach);
+
+        if (agreed != NULL) {
+            (void)snprintf(reach->proven, sizeof(reach->proven), "%s", agreed);
+        }
         reach->doubt_count = 0;
         reach->next_ms =
             overlay->now_ms + REACH_LONG_MS / 2 + random_below(&overlay->random, REACH_LONG_MS);
@@ -339,7 +389,7 @@ static void end_round(struct overlay *overlay, uint32_t yes_count, uint32_t no_c
     }
 }
 
-/* All have answered, or had their time; where they differ one more is asked. */
+/* All have answered, or had their time; where they differ, also on the address, one more is asked. */
 static void judge(struct overlay *overlay)
 {
     struct reach *reach = &overlay->reach;
@@ -349,7 +399,8 @@ static void judge(struct overlay *overlay)
     if (count_of(reach, REACH_ASKED) + count_of(reach, REACH_WAITING) > 0) {
         return;
     }
-    if ((yes_count + no_count < REACH_HELPERS || yes_count == no_count) && ask_one(overlay)) {
+    if ((yes_count + no_count < REACH_HELPERS || yes_count == no_count || is_unconfirmed(reach)) &&
+        ask_one(overlay)) {
         return;
     }
     end_round(overlay, yes_count, no_count);
@@ -442,10 +493,10 @@ void reach_on_reply(struct overlay *overlay, const struct request *request,
     if (helper == NULL || arrival->message->which_kind != minga_Message_dial_back_reply_tag) {
         return;
     }
-    (void)snprintf(helper->address, sizeof(helper->address), "%s", reply->address);
-    if (helper->answer == REACH_YES) {
-        (void)snprintf(overlay->reach.proven, sizeof(overlay->reach.proven), "%s", helper->address);
-    } else if (helper->answer == REACH_ASKED) {
+    if (port_of(reply->address) == own_port(overlay)) { /* as it was asked to dial */
+        (void)snprintf(helper->address, sizeof(helper->address), "%s", reply->address);
+    }
+    if (helper->answer == REACH_ASKED) {
         helper->answer = reply->tried ? REACH_WAITING : REACH_SILENT;
         helper->until_ms = overlay->now_ms + REACH_MS;
     }
@@ -476,94 +527,7 @@ void reach_on_dialled(struct overlay *overlay, const struct arrival *arrival)
 
         if (memcmp(helper->nonce, nonce, REACH_NONCE_BYTES) == 0) {
             helper->answer = REACH_YES;
-            if (helper->address[0] != '\0') {
-                memcpy(reach->proven, helper->address, sizeof(reach->proven));
-            }
         }
     }
     judge(overlay);
-}
-
-/* ------------------------------------------------------------------ for others */
-
-static bool take_token(struct overlay *overlay)
-{
-    struct reach *reach = &overlay->reach;
-    uint64_t gained = (overlay->now_ms - reach->tokens_ms) / REACH_INTERVAL_MS;
-
-    if (gained > 0) {
-        uint64_t token_count =
-            reach->token_count + (gained < REACH_BURST_MAX ? gained : REACH_BURST_MAX);
-
-        reach->token_count =
-            token_count < REACH_BURST_MAX ? (uint32_t)token_count : (uint32_t)REACH_BURST_MAX;
-        reach->tokens_ms = overlay->now_ms;
-    }
-    if (reach->token_count == 0) {
-        return false;
-    }
-    reach->token_count--;
-    return true;
-}
-
-static bool is_loopback(const char *host)
-{
-    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 ||
-           strncmp(host, "::ffff:127.", 11) == 0 || strcmp(host, "localhost") == 0;
-}
-
-/* What comes from this very host may have come through a relay of ours: who sent it is elsewhere. */
-static bool may_dial(const struct overlay *overlay, const struct overlay_source *source)
-{
-    const minga_NodeRecord *described = &overlay->reach.described;
-
-    return source->host[0] != '\0' &&
-           (!is_loopback(source->host) ||
-            (described->addresses_count > 0 && strncmp(described->addresses[0], "127.", 4) == 0));
-}
-
-static bool dial_back(struct overlay *overlay, const struct arrival *arrival,
-                      char address_out[ADDRESS_CHARS_MAX + 1])
-{
-    const minga_DialBack *question = &arrival->message->kind.dial_back;
-    const char *host = arrival->source->host;
-    bool is_v6 = strchr(host, ':') != NULL;
-    struct overlay_effect *effect;
-    uint8_t bytes[64];
-    minga_Message message;
-    int length;
-
-    if (question->port == 0 || question->port > UINT16_MAX || !may_dial(overlay, arrival->source) ||
-        !take_token(overlay)) {
-        return false;
-    }
-    effect = effect_add(overlay, OVERLAY_DIAL_BACK);
-    if (effect == NULL) {
-        return false;
-    }
-    (void)snprintf(address_out, ADDRESS_CHARS_MAX + 1, "%s%s%s:%u", is_v6 ? "[" : "", host,
-                   is_v6 ? "]" : "", question->port);
-    message_init(&message, minga_Message_dialled_tag);
-    memcpy(message.kind.dialled.nonce, question->nonce, REACH_NONCE_BYTES);
-    length = message_encode(&message, bytes, sizeof(bytes));
-    CHECK(length > 0);
-    effect->message = effect_keep(overlay, (struct bytes){bytes, (size_t)length});
-    effect->peer.node = overlay->membership.list[arrival->member].view.node;
-    effect->peer.key = overlay->membership.list[arrival->member].view.key;
-    effect->peer.address_count = 1;
-    memcpy(effect->peer.addresses[0], address_out, sizeof(effect->peer.addresses[0]));
-    return true;
-}
-
-void reach_on_dial_back(struct overlay *overlay, const struct arrival *arrival)
-{
-    minga_Message message;
-    minga_DialBackReply *reply = &message.kind.dial_back_reply;
-
-    if (arrival->member == MEMBER_NONE) {
-        return;
-    }
-    message_init(&message, minga_Message_dial_back_reply_tag);
-    reply->tried = dial_back(overlay, arrival, reply->address);
-    peer_reply(overlay, &arrival->asker, &message, NULL);
 }

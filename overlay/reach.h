@@ -118,7 +118,6 @@ bool reach_is_leaf(const struct overlay *overlay);
 void reach_publish(struct overlay *overlay, minga_Reachable verdict);
 void reach_tick(struct overlay *overlay);
 uint64_t reach_wake(const struct overlay *overlay);
-void reach_on_dial_back(struct overlay *overlay, const struct arrival *arrival);
 void reach_on_dialled(struct overlay *overlay, const struct arrival *arrival);
 void reach_on_reply(struct overlay *overlay, const struct request *request,
                     const struct arrival *arrival);
@@ -140,3 +139,6 @@ void relaying_on_relay(struct overlay *overlay, const struct arrival *arrival);
 void relaying_tick(struct overlay *overlay);
 uint64_t relaying_wake(const struct overlay *overlay);
 void relaying_port_refused(struct overlay *overlay, uint16_t port);
+
+/* --- dial_back.c */
+void reach_on_dial_back(struct overlay *overlay, const struct arrival *arrival);

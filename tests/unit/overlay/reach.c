@@ -180,6 +180,45 @@ Test(reach, a_new_address_needs_no_new_join)
     end_network();
 }
 
+/* ------------------------------------------------------------------ what members can do */
+
+static void name_elsewhere(uint32_t from, minga_Message *message)
+{
+    if (from == 1 && message->which_kind == minga_Message_dial_back_reply_tag) {
+        strcpy(message->kind.dial_back_reply.address, "6.6.6.6:7400");
+    }
+}
+
+static bool is_named_elsewhere(uint32_t node)
+{
+    minga_NodeRecord record = record_of(0, node);
+
+    for (pb_size_t i = 0; i < record.addresses_count; i++) {
+        if (strcmp(record.addresses[i], "6.6.6.6:7400") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+Test(reach, one_helpers_word_sends_nobody_elsewhere)
+{
+    make_reachable(4, 0);
+    net.lie = name_elsewhere;
+    for (uint32_t i = 0; i < 4; i++) {
+        char address[ADDRESS_CHARS_MAX + 1];
+
+        snprintf(address, sizeof(address), "10.0.1.%u:7400", i + 1);
+        describe(i, address); /* all look for who can dial them anew */
+    }
+    run_for(30000);
+    for (uint32_t i = 0; i < 4; i++) {
+        cr_assert(!is_named_elsewhere(i), "node %u", i);
+        cr_assert_eq(reachable_at(0, i), minga_Reachable_REACHABLE_DIRECT, "node %u", i);
+    }
+    end_network();
+}
+
 /* ------------------------------------------------------------------ what strangers can do */
 
 static void say_to(uint32_t from, uint32_t to, const minga_Message *message)
