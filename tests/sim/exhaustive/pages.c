@@ -47,7 +47,8 @@ static void on_write(int signal_number, siginfo_t *info, void *context)
             return;
         }
     }
-    (void)signal(signal_number, SIG_DFL); /* a fault of another kind: it comes again, and ends us */
+    /* a fault of another kind: it comes again, and ends us */
+    (void)sigaction(signal_number, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
 }
 
 void pages_watch(uint32_t number, void *bytes, size_t length_bytes)
