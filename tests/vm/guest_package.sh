@@ -63,8 +63,8 @@ installed() {
     check "the package is installed" dpkg -i minga.deb
     check "all units run" wait_for 10 active
     check "no unit has failed" eval '[ -z "$(systemctl list-units --failed --no-legend)" ]'
-    check "what the units allow is little: mingad" eval 'systemd-analyze security --threshold=14 mingad.service'
-    check "what the units allow is little: minga-sandboxd" eval 'systemd-analyze security --threshold=54 minga-sandboxd.service'
+    check "what the units allow is little: mingad" eval 'systemd-analyze security --threshold=12 mingad.service'
+    check "what the units allow is little: minga-sandboxd" eval 'systemd-analyze security --threshold=50 minga-sandboxd.service'
     check "a community is founded" minga community create allotment
     make_bundle
     check "a bundle is pushed" minga push /root/web
