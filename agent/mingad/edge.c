@@ -374,6 +374,9 @@ void edge_run(struct edge *edge)
     senses_rules(edge->senses);
     if (config_has_role(&edge->config, CONFIG_ROLE_RUN)) { /* else nobody would ask it anything */
         sandbox_link_start(edge->sandbox);
+        if (edge->senses_root == NULL) { /* this machine, not a test's */
+            aside_open(edge);
+        }
     }
     sd_notify(0, "READY=1");
     uv_run(&edge->loop, UV_RUN_DEFAULT);
@@ -388,6 +391,7 @@ static void close_all(struct edge *edge)
     trees_close(edge);
     execs_close(edge);
     senses_close(edge->senses);
+    aside_close(edge);
     relays_close(edge->relays);
     if (edge->sandbox != NULL) {
         sandbox_link_close(edge->sandbox);

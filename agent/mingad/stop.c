@@ -37,7 +37,10 @@ static void on_late(uv_timer_t *timer)
 
 void stop_answered(struct edge *edge, const struct core_answer *answer)
 {
-    if (edge->phase != EDGE_STOPPING || answer->token == TOKEN_DESCRIBE) {
+    if (answer->token == TOKEN_STEP_ASIDE) {
+        aside_answered(edge, answer);
+    }
+    if (edge->phase != EDGE_STOPPING || answer->token >= TOKEN_DESCRIBE) {
         return;
     }
     if (answer->outcome != OVERLAY_OK && answer->reason[0] != '\0') {
