@@ -11,7 +11,8 @@ static void on_aside(void *context, uint64_t within_ms)
         .kind = CORE_STEP_ASIDE, .token = TOKEN_STEP_ASIDE, .within_ms = within_ms};
 
     if (edge->phase == EDGE_RUNNING) { /* else it hands over already, and goes */
-        log_info("this machine is about to sleep or stop: replicas are handed over");
+        log_event(LOG_LEVEL_INFO, "sleep",
+                  "this machine is about to sleep or stop: replicas are handed over");
         edge_request(edge, &request);
     }
 }
@@ -22,7 +23,7 @@ static void on_back(void *context)
     struct core_request request = {.kind = CORE_COME_BACK, .token = TOKEN_COME_BACK};
 
     if (edge->phase == EDGE_RUNNING) {
-        log_info("this machine goes on");
+        log_event(LOG_LEVEL_INFO, "awake", "this machine goes on");
         edge_request(edge, &request);
     }
 }

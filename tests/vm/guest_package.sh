@@ -94,6 +94,8 @@ restarted() {
     check "all units run after it" wait_for 10 active
     check "the replica's process stays over the upgrade" same_pid
     check "mingad knows the replica after the upgrade" wait_for 15 running
+    check "the journal can be asked for a service" eval 'journalctl -u mingad MINGA_SERVICE=web MINGA_EVENT=started | grep -q "web/1: runs"'
+    check "and names the node with each line" eval '[ "$(journalctl -u mingad -o cat --output-fields=MINGA_NODE MINGA_EVENT=adopted | sort -u | grep -c .)" = 1 ]'
     check "the journal says nothing of secrets" eval '! journalctl -u mingad | grep -i "secret\|private key"'
 }
 booted() {
