@@ -324,6 +324,13 @@ static uint64_t now_ms(void)
 
 int worker_wait(struct worker *worker, uint32_t timeout_ms, struct err *err)
 {
+    return worker_wait_looking(worker, timeout_ms, NULL, NULL, err);
+}
+
+int worker_wait_looking(struct worker *worker, uint32_t timeout_ms, void (*look)(void *context),
+                        void *context, struct err *err)
+{
+    enum { LOOK_MS = 100 };
     uint64_t deadline_ms = now_ms() + timeout_ms;
 
     while (worker_read(worker) > 0) {
@@ -333,8 +340,14 @@ int worker_wait(struct worker *worker, uint32_t timeout_ms, struct err *err)
         if (present_ms >= deadline_ms && !worker->killed) {
             worker_kill(worker);
         }
+        uint64_t left_ms = deadline_ms > present_ms ? deadline_ms - present_ms : 0;
+
+        if (look != NULL) {
+            look(context);
+            left_ms = left_ms < LOOK_MS ? left_ms : LOOK_MS;
+        }
         /* A killed worker closes its end at once. */
-        poll(&poll_fd, 1, worker->killed ? -1 : (int)(deadline_ms - present_ms));
+        poll(&poll_fd, 1, worker->killed ? -1 : (int)left_ms);
     }
     return worker_finish(worker, err);
 }

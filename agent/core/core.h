@@ -51,6 +51,10 @@ enum core_request_kind {
     CORE_LOOKUP,     /* key -> lookup */
     CORE_ASK_EXEC,   /* node, signed_bytes: an encoded ExecAsk -> logs, their offset, ended */
     CORE_DESCRIBE,   /* description: name, labels, zone or addresses of this node have changed */
+    CORE_STEP_ASIDE, /* the machine is about to sleep or to be switched off: replicas are started
+                        elsewhere; answered when none is left here, or after within_ms. What nobody
+                        took stays, and sleeps with the machine */
+    CORE_COME_BACK,  /* it has woken up, or goes on after all */
 };
 
 struct core_request {

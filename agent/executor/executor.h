@@ -61,6 +61,14 @@ void executor_resume(struct executor *executor, struct turn *turn);
 void executor_drain(struct executor *executor, struct turn *turn, uint64_t within_ms);
 /* The same, for this process: not remembered. */
 void executor_shut_down(struct executor *executor, struct turn *turn, uint64_t within_ms);
+/*
+ * The machine is about to sleep: managers move the replicas; nothing is ended that nobody took.
+ * Until it is called with false, and not remembered. Returns false when there is nothing to wait
+ * for: nothing runs here, or no other member is there.
+ */
+bool executor_step_aside(struct executor *executor, struct turn *turn, bool is_aside);
+/* It is, and something is left here. */
+bool executor_is_aside(const struct executor *executor);
 void executor_sensed(struct executor *executor, struct turn *turn,
                      const struct owner_senses *senses);
 void executor_configured(struct executor *executor, struct turn *turn,

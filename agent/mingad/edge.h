@@ -31,6 +31,7 @@ struct trees;        /* trees.c */
 struct recorder;     /* recorder.h */
 struct execs;        /* execs.c */
 struct senses;       /* senses.h */
+struct inhibitor;    /* inhibitor.h */
 
 enum edge_phase {
     EDGE_RUNNING,
@@ -41,7 +42,13 @@ enum edge_phase {
 enum edge_waker { EDGE_WAKER_OVERLAY, EDGE_WAKER_CORE, EDGE_WAKERS };
 
 /* Tokens of our own requests; the API's have API_TOKEN_BIT. */
-enum { TOKEN_SHUT_DOWN = 1, TOKEN_BACK_SOON = 2, TOKEN_DESCRIBE = 3 };
+enum {
+    TOKEN_SHUT_DOWN = 1,
+    TOKEN_BACK_SOON = 2,
+    TOKEN_DESCRIBE = 3,
+    TOKEN_STEP_ASIDE = 4,
+    TOKEN_COME_BACK = 5
+};
 
 struct edge {
     uv_loop_t loop;
@@ -78,6 +85,7 @@ struct edge {
     struct trees *trees;
     struct execs *execs;
     struct senses *senses;
+    struct inhibitor *inhibitor;
     struct transport *transport;
     struct relays *relays;
     struct address_watch *address_watch; /* NULL: none */
@@ -142,6 +150,14 @@ void signals_close(struct edge *edge);
 void stop_answered(struct edge *edge, const struct core_answer *answer);
 /* The same for the API's request to leave the community. */
 void stop_left(struct edge *edge, const struct core_answer *answer);
+
+/* ------------------------------------------------------------------ aside.c */
+
+/* From now on logind asks before the machine sleeps or is switched off. */
+void aside_open(struct edge *edge);
+void aside_close(struct edge *edge);
+/* The core has answered TOKEN_STEP_ASIDE. */
+void aside_answered(struct edge *edge, const struct core_answer *answer);
 
 /* ------------------------------------------------------------------ events.c */
 

@@ -92,6 +92,8 @@ static const char *const request_names[] = {
     [CORE_LOGS] = "logs",
     [CORE_LOOKUP] = "lookup",
     [CORE_DESCRIBE] = "describe",
+    [CORE_STEP_ASIDE] = "step aside",
+    [CORE_COME_BACK] = "come back",
 };
 static const char *const sandbox_names[] = {
     [SANDBOX_STARTED] = "started", [SANDBOX_ENDED] = "ended",   [SANDBOX_HEALTH] = "health",
