@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "agent/mingad/clock.h"
-#include "agent/mingad/portmap_worker.h"
+#include "agent/portmap/worker.h"
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "base/log.h"

@@ -35,4 +35,4 @@ const struct plan *portmap_plan(const struct portmap *portmap);
 void portmap_close(struct portmap *portmap, bool keeps_open);
 void portmap_free(struct portmap *portmap);
 
-enum { PORTMAP_JOB_MS = 30000, PORTMAP_FAREWELL_MS = 4000 };
+enum { PORTMAP_JOB_MS = 20000, PORTMAP_FAREWELL_MS = 4000 };

@@ -27,6 +27,9 @@ static int wait_for(natpmp_t *natpmp, natpmpresp_t *response_out)
         if (r == 0) {
             return 0;
         }
+        if (r == NATPMP_ERR_UNSUPPORTEDVERSION) {
+            return -EPROTONOSUPPORT;
+        }
         if (r != NATPMP_TRYAGAIN && r != NATPMP_ERR_WRONGPACKETSOURCE) {
             return r == NATPMP_ERR_NOGATEWAYSUPPORT || r == NATPMP_ERR_RECVFROM ? -ETIMEDOUT
                                                                                 : -EACCES;
@@ -79,7 +82,10 @@ static int ask_all(natpmp_t *natpmp, const struct job *job, struct portmap_answe
     uint32_t done_count = 0;
     int r = ask_host(natpmp, answer);
 
-    if (r == -ETIMEDOUT || job->kind == JOB_LOOK) {
+    if (job->kind == JOB_LOOK) { /* who wants another version speaks PCP */
+        return r == -EPROTONOSUPPORT ? 0 : r;
+    }
+    if (r == -ETIMEDOUT || r == -EPROTONOSUPPORT) {
         return r;
     }
     answer->lease_s = job->lease_s;

@@ -11,7 +11,7 @@
 #include "agent/portmap/pcp.h"
 #include "base/cleanup.h"
 
-enum { LOOK_LIFETIME_S = 0, DATAGRAMS_MAX = 64 };
+enum { DATAGRAMS_MAX = 64 };
 
 static int open_socket(const struct job *job)
 {
@@ -122,7 +122,11 @@ static int ask_all(const struct job *job, int fd, struct portmap_answer *answer)
 
 int by_pcp(const struct job *job, struct portmap_answer *answer)
 {
-    CLEANUP(cleanup_close) int fd = open_socket(job);
+    CLEANUP(cleanup_close) int fd = -1;
 
+    if (job->kind == JOB_LOOK) { /* NAT-PMP's question is answered by those who speak PCP, too */
+        return -ENOTSUP;
+    }
+    fd = open_socket(job);
     return fd < 0 ? fd : ask_all(job, fd, answer);
 }

@@ -19,6 +19,7 @@
 
 enum {
     SEARCH_MS = 2000,
+    LOOK_MS = 800,
     SEARCH_TTL = 2,
     DEVICES_MAX = 16,
     DESCRIPTION_BYTES_MAX = 256 * 1024,
@@ -98,19 +99,29 @@ static bool describe(const struct job *job, const char *url, struct router *rout
            take_service(job, &data.second, &data, router);
 }
 
+/* A person who waits for `minga check` gets the answer of a router that is not slow. */
+static struct UPNPDev *search(const struct job *job)
+{
+    int error = 0;
+
+    if (job->kind == JOB_LOOK) {
+        return upnpDiscoverDevice("urn:schemas-upnp-org:device:InternetGatewayDevice:1", LOOK_MS,
+                                  job->own_text, "", UPNP_LOCAL_PORT_ANY, 0, SEARCH_TTL, &error);
+    }
+    return upnpDiscover(SEARCH_MS, job->own_text, "", UPNP_LOCAL_PORT_ANY, 0, SEARCH_TTL, &error);
+}
+
 static int find(const struct job *job, struct router *router, struct portmap_answer *answer)
 {
     struct UPNPDev *devices;
     bool is_found = job->place[0] != '\0' && describe(job, job->place, router);
     bool is_elsewhere = false;
-    int error = 0;
     int i = 0;
 
     if (is_found) {
         return 0;
     }
-    devices =
-        upnpDiscover(SEARCH_MS, job->own_text, "", UPNP_LOCAL_PORT_ANY, 0, SEARCH_TTL, &error);
+    devices = search(job);
     for (const struct UPNPDev *device = devices; device != NULL && i < DEVICES_MAX && !is_found;
          device = device->pNext, i++) {
         is_elsewhere = is_elsewhere || !place_is_at(device->descURL, job->gateway_text);

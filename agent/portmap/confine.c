@@ -31,7 +31,7 @@
 #define IS_SANITIZED 0
 #endif
 
-enum { CPU_S_MAX = 5, FILES_MAX = 16, LIFE_S_MAX = 40 };
+enum { CPU_S_MAX = 5, FILES_MAX = 16, LIFE_S_MAX = 25 };
 #define ADDRESS_SPACE_BYTES_MAX ((rlim_t)64 << 20)
 
 static int confine_resources(void)

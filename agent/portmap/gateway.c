@@ -92,8 +92,7 @@ int gateway_find(struct job *job, char why_out[PORTMAP_WHY_CHARS_MAX + 1])
     (void)inet_ntop(AF_INET, &job->own, job->own_text, sizeof(job->own_text));
     if (!is_private(&job->own)) { /* whose router that is, we have nothing to ask of it */
         (void)snprintf(why_out, PORTMAP_WHY_CHARS_MAX + 1,
-                       "this machine's address %s is a public one: no router hides it",
-                       job->own_text);
+                       PORTMAP_NOT_HIDDEN ": its address %s is a public one", job->own_text);
         return -EADDRNOTAVAIL;
     }
     return 0;

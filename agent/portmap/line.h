@@ -14,6 +14,9 @@
 
 #include "base/bytes.h"
 
+/* How a reason begins where there is nothing to open. */
+#define PORTMAP_NOT_HIDDEN "no router hides this machine"
+
 enum portmap_method { PORTMAP_NONE, PORTMAP_PCP, PORTMAP_NATPMP, PORTMAP_UPNP, PORTMAP_METHODS };
 
 enum {

@@ -17,7 +17,7 @@ enum {
     PLAN_FAILED_MS_MAX = 960000,
 };
 
-enum plan_kind { PLAN_MAP, PLAN_UNMAP };
+enum plan_kind { PLAN_MAP, PLAN_UNMAP, PLAN_LOOK /* `minga check` only: is there a router? */ };
 
 struct plan_job {
     enum plan_kind kind;

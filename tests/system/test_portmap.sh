@@ -45,6 +45,12 @@ check "people read it, too" eval 'minga 3 node | grep -q "11.22.33.201  *pcp  *7
 within 30 "a node whose router opens nothing is relayed" is_reachable 1 4 relayed
 within 30 "and says why" eval 'mapping 4 .reason | grep -q "192.168.1.1 speaks neither PCP nor NAT-PMP nor UPnP"'
 
+# router_row I: what minga check says of the router at node I's place.
+router_row() { in_node "$1" "$BIN/minga" --json check 2>/dev/null | jq -r '.checks[] | select(.name == "port mapping") | .state + " " + .detail'; }
+check "minga check finds a router that opens ports" eval 'router_row 3 | grep -q "^ok the router opens ports by NAT-PMP or PCP"'
+check "and says of another one that it does not" eval 'router_row 4 | grep -q "^missing the router 192.168.1.1 speaks neither"'
+check "and changes nothing there" eval '[ "$(home_mapped left)" = 1 ]'
+
 "$here/../fixtures/make_web.sh" "$WORK/web.tar.zst"
 check "an owner at home pushes" minga 3 push "$WORK/web.tar.zst"
 check "and starts four replicas" minga 3 start web --replicas 4 --wait=60s
@@ -73,6 +79,7 @@ node_stop 3
 check "a node that ends leaves no port open" eval '[ "$(home_mapped left)" = 0 ]'
 home_maps left upnp
 node_start 3
+check "minga check finds that one as well" eval 'router_row 3 | grep -q "^ok the router opens ports by UPnP"'
 within 30 "a router with UPnP only will do" eval 'says 3 .by upnp && is_reachable 1 3 direct'
 within 20 "its replica is reached" eval '[ "$(minga 1 locate web | grep -c "^10.77.0.201:31")" = 1 ] && answer_from user 1 web 4'
 

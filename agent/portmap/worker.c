@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "agent/mingad/portmap_worker.h"
+#include "agent/portmap/worker.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,14 +26,16 @@ struct launch {
 static void fill(const struct plan_job *job, const uint8_t nonce[PORTMAP_NONCE_BYTES],
                  struct launch *launch)
 {
-    bool maps = job->kind == PLAN_MAP;
+    static const char *const kinds[] = {
+        [PLAN_MAP] = "map", [PLAN_UNMAP] = "unmap", [PLAN_LOOK] = "look"};
     uint32_t count = 0;
 
     CHECK(job->port_count <= PORTMAP_PORTS_MAX);
-    (void)snprintf(launch->lease, sizeof(launch->lease), "%d", maps ? PLAN_LEASE_S : 0);
+    (void)snprintf(launch->lease, sizeof(launch->lease), "%d",
+                   job->kind == PLAN_MAP ? PLAN_LEASE_S : 0);
     bytes_to_hex((struct bytes){nonce, PORTMAP_NONCE_BYTES}, launch->nonce);
     launch->words[count++] = launch->program;
-    launch->words[count++] = maps ? "map" : "unmap";
+    launch->words[count++] = kinds[job->kind];
     launch->words[count++] = launch->lease;
     launch->words[count++] = launch->nonce;
     launch->words[count++] = job->by == PORTMAP_NONE ? "any" : portmap_method_name(job->by);
