@@ -208,6 +208,53 @@ static bool is_all(struct kills *kills)
     return true;
 }
 
+/* What it does, and where in the kernel it waits. */
+static void tell_process(const char *whose, pid_t pid)
+{
+    static const char *const files[] = {"cgroup", "stack"};
+    char name[64];
+    char state[64];
+
+    printf("# %s %d %s: %s\n", whose, pid, status_value(pid, "Name", name, sizeof(name)),
+           status_value(pid, "State", state, sizeof(state)));
+    for (size_t i = 0; i < ARRAY_COUNT(files); i++) {
+        CLEANUP(cleanup_fclose) FILE *file = NULL;
+        char path[64];
+        char line[256];
+
+        snprintf(path, sizeof(path), "/proc/%d/%s", pid, files[i]);
+        file = fopen(path, "re");
+        for (int k = 0; file != NULL && k < 8 && fgets(line, sizeof(line), file) != NULL; k++) {
+            printf("#     %s", line);
+        }
+    }
+}
+
+/* Whoever looks for the cause of a leak needs to know who holds on to it. */
+static void tell_what_is_left(const struct kills *kills)
+{
+    pid_t pids[PIDS_MAX];
+    size_t count = world_pids(kills->world, 0, true, pids, ARRAY_COUNT(pids));
+
+    printf("# %s; the helper lists %zu\n", kills->left, kills->alive_count);
+    for (size_t i = 0; i < kills->alive_count; i++) {
+        printf("#   replica %u\n", kills->alive[i].slot);
+    }
+    tell_process("helper", kills->world->helper_pid);
+    for (size_t i = 0; i < count; i++) {
+        tell_process("inside", pids[i]);
+    }
+    count = children_of(kills->world->helper_pid, pids, ARRAY_COUNT(pids));
+    for (size_t i = 0; i < count; i++) {
+        tell_process("child of the helper", pids[i]);
+    }
+    count = children_of(getpid(), pids, ARRAY_COUNT(pids));
+    for (size_t i = 0; i < count; i++) {
+        tell_process("child of ours", pids[i]);
+    }
+    fflush(stdout);
+}
+
 /* What is under way may take a moment. */
 static bool settles(struct kills *kills)
 {
@@ -379,6 +426,7 @@ void check_kills(struct world *world)
             failed_count++;
             snprintf(remark, sizeof(remark), "seed %lu, round %u: %s", (unsigned long)world->seed,
                      round, kills.left);
+            tell_what_is_left(&kills);
             check_saying(world, false, "what is killed leaves nothing", remark);
         }
     }
