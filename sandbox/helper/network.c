@@ -7,6 +7,7 @@
 #include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -24,15 +25,14 @@ static int loopback_up(struct err *err)
     return 0;
 }
 
-/* Low ports are special on a host with users; the network here has one service. */
-static int open_ports(const char *proc, struct err *err)
+/* A kernel without the setting is fine as it is. */
+static int set(const char *proc, const char *name, const char *value, struct err *err)
 {
     char path[PATH_MAX];
 
-    snprintf(path, sizeof(path), "%s/sys/net/ipv4/ip_unprivileged_port_start", proc);
+    snprintf(path, sizeof(path), "%s/sys/net/ipv4/%s", proc, name);
     CLEANUP(cleanup_close) int fd = open(path, O_WRONLY | O_CLOEXEC);
-    /* A kernel without the setting is fine as it is. */
-    if (fd < 0 ? errno != ENOENT : write(fd, "0", 1) != 1) {
+    if (fd < 0 ? errno != ENOENT : write(fd, value, strlen(value)) < 0) {
         return err_set(err, -errno, "%s: %m", path);
     }
     return 0;
@@ -40,8 +40,13 @@ static int open_ports(const char *proc, struct err *err)
 
 int network_settle(const char *proc, struct err *err)
 {
-    int r = open_ports(proc, err);
+    /* Low ports are special on a host with users; the network here has one service. */
+    int r = set(proc, "ip_unprivileged_port_start", "0", err);
 
+    /* What the service sends goes over loopback (or to passt): nothing there needs pacing. */
+    if (r == 0) {
+        r = set(proc, "tcp_congestion_control", "reno", err);
+    }
     return r < 0 ? r : loopback_up(err);
 }
 
