@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <ftw.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -274,6 +275,18 @@ static bool settles(struct kills *kills)
 
 /* --- what happens --- */
 
+/* Another one may hold it still: slots go round, and some replicas live long. */
+static bool is_free(uint16_t port)
+{
+    const struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_ANY)};
+    const int on = 1;
+    CLEANUP(cleanup_close) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    return bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 && listen(fd, 1) == 0;
+}
+
 static void start_one(struct kills *kills)
 {
     static const char *const commands[] = {
@@ -288,9 +301,11 @@ static void start_one(struct kills *kills)
 
     spec.stop_grace_ms = below(kills, 200);
     spec.limits.cpu_permille = 300;
-    if (below(kills, 2) == 0) {
+    const uint16_t port = (uint16_t)(WORLD_PORT_FIRST + kills->world->slot % 90);
+
+    if (below(kills, 2) == 0 && is_free(port)) {
         world_publish(kills->world, &spec, 8080);
-        spec.ports[0].host_port = (uint16_t)(WORLD_PORT_FIRST + kills->world->slot % 90);
+        spec.ports[0].host_port = port;
     }
     world_ask_start(kills->world, &spec);
 }
