@@ -246,18 +246,38 @@ static void rehash_node(struct membership *membership, struct member *member)
     digest_toggle(&membership->digest_nodes, &member->node_hash);
 }
 
+static uint64_t check_of(struct bytes encoded)
+{
+    struct id hash = hash_of(HASH_ITEM, encoded);
+
+    return id_top(&hash);
+}
+
+bool membership_is_other(const struct member *member, const minga_NodeRecord *record,
+                         struct bytes encoded)
+{
+    if (member->record_bytes == 0 || record->sequence != member->view.record.sequence) {
+        return member->record_bytes == 0 || record->sequence > member->view.record.sequence;
+    }
+    return encoded.length_bytes != member->record_bytes ||
+           memcmp(encoded.data, member->record, encoded.length_bytes) != 0;
+}
+
 bool membership_describe(struct membership *membership, int index, const minga_NodeRecord *record,
                          struct bytes encoded)
 {
     struct member *member = &membership->list[index];
 
     if (encoded.length_bytes > NODE_RECORD_BYTES_MAX ||
-        (member->record_bytes > 0 && record->sequence <= member->view.record.sequence)) {
+        !membership_is_other(member, record, encoded) ||
+        (member->record_bytes > 0 && record->sequence == member->view.record.sequence &&
+         check_of(encoded) > member->record_check)) {
         return false;
     }
     member->view.record = *record;
     memcpy(member->record, encoded.data, encoded.length_bytes);
     member->record_bytes = encoded.length_bytes;
+    member->record_check = check_of(encoded);
     if (record->incarnation > member->incarnation) {
         member->incarnation = record->incarnation;
         if (member->life == LIFE_DEAD) {
