@@ -103,6 +103,7 @@ static uint64_t load_of(struct overlay *overlay, uint32_t index, const uint64_t 
         return share_of(rebalance->stored_kib, rebalance->once_kib);
     }
     if (kib != rebalance->heard_kib[index]) {
+        rebalance->heard_ms = overlay->now_ms;
         rebalance->heard_kib[index] = kib;
         rebalance->share_then[index] = shares[index];
     }
@@ -120,6 +121,7 @@ static void look(struct overlay *overlay)
                              : overlay->chunks.cost_bytes / overlay->chunks.count / 1024 + 1;
 
     fill_table(overlay, shares);
+    rebalance->is_measured = false;
     for (uint32_t i = 0; i < overlay->membership.count; i++) {
         struct balance_member *member = &table->members[i];
         uint64_t load = load_of(overlay, i, shares);
@@ -130,8 +132,18 @@ static void look(struct overlay *overlay)
         member->load = shares[i];
         if (kib_of_share(member->fair, rebalance->once_kib) >= chunk_kib * REBALANCE_CHUNKS_MIN) {
             member->load = load;
+            rebalance->is_measured = true;
         }
     }
+}
+
+static void note_part(struct overlay *overlay)
+{
+    struct rebalance *rebalance = &overlay->repair.rebalance;
+    const struct balance_member *self = &rebalance->table.members[overlay->self_index];
+
+    rebalance->part_permille =
+        (uint32_t)at_most(self->load * 1000 / (self->fair == 0 ? 1 : self->fair), UINT32_MAX);
 }
 
 /* ------------------------------------------------------------------ telling, and changing */
@@ -151,15 +163,16 @@ static bool is_any_older(const struct overlay *overlay)
 
 static bool is_news(const struct overlay *overlay)
 {
-    const struct rebalance *rebalance = &overlay->repair.rebalance;
     uint64_t told_kib = overlay->record.stored_kib;
-    uint64_t difference = told_kib > rebalance->stored_kib ? told_kib - rebalance->stored_kib
-                                                           : rebalance->stored_kib - told_kib;
-    uint64_t pause_ms =
-        REBALANCE_TELL_MS + (uint64_t)overlay->membership.count * REBALANCE_TELL_MEMBER_MS;
+    uint64_t stored_kib = overlay->repair.rebalance.stored_kib;
+    uint64_t difference = told_kib > stored_kib ? told_kib - stored_kib : stored_kib - told_kib;
 
-    return difference > REBALANCE_TELL_KIB && difference > told_kib / 16 &&
-           overlay->now_ms >= rebalance->told_ms + pause_ms;
+    return difference > REBALANCE_TELL_KIB && difference > told_kib / 16;
+}
+
+static uint64_t tell_pause_ms(const struct overlay *overlay)
+{
+    return REBALANCE_TELL_MS + (uint64_t)overlay->membership.count * REBALANCE_TELL_MEMBER_MS;
 }
 
 static void tell(struct overlay *overlay, uint16_t used)
@@ -169,6 +182,7 @@ static void tell(struct overlay *overlay, uint16_t used)
     overlay->record.positions = used;
     overlay->record.stored_kib = rebalance->stored_kib;
     rebalance->told_ms = overlay->now_ms;
+    rebalance->heard_ms = overlay->now_ms;
     gossip_describe(overlay, overlay->record.incarnation);
 }
 
@@ -203,12 +217,17 @@ static void begin(struct overlay *overlay)
     tell(overlay, used);
 }
 
+/* Who has just got many chunks seems to store too much until the others have said that they have,
+ * too: what is stored counts when nobody has news. */
 static bool may_change(struct overlay *overlay)
 {
     struct rebalance *rebalance = &overlay->repair.rebalance;
+    bool is_calm =
+        !is_news(overlay) && overlay->now_ms >= rebalance->heard_ms + 2 * tell_pause_ms(overlay);
 
-    return overlay->now_ms >= rebalance->change_ms && overlay->repair.changed_ms == 0 &&
-           bucket_is_open(&rebalance->budget, overlay->now_ms) && !is_any_older(overlay);
+    return (is_calm || !rebalance->is_measured) && overlay->now_ms >= rebalance->change_ms &&
+           overlay->repair.changed_ms == 0 && bucket_is_open(&rebalance->budget, overlay->now_ms) &&
+           !is_any_older(overlay);
 }
 
 static bool change_one(struct overlay *overlay)
@@ -269,9 +288,11 @@ void rebalance_tick(struct overlay *overlay)
     if (takes_part(overlay)) {
         rebalance->stored_kib = count_own_kib(overlay);
         look(overlay);
+        note_part(overlay);
         if (overlay->record.positions == 0) {
             begin(overlay);
-        } else if (!change_one(overlay) && is_news(overlay)) {
+        } else if (!change_one(overlay) && is_news(overlay) &&
+                   overlay->now_ms >= rebalance->told_ms + tell_pause_ms(overlay)) {
             tell(overlay, (uint16_t)overlay->record.positions);
         }
         pause_ms = overlay->chunks.count > 0 ? REBALANCE_MS : REBALANCE_EMPTY_MS;

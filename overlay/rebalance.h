@@ -11,7 +11,7 @@ enum {
     REBALANCE_SETTLE_MS = 600000,    /* after a change that moves chunks */
     REBALANCE_TELL_MS = 60000,       /* between two words on what is stored here, and so much ... */
     REBALANCE_TELL_MEMBER_MS = 4000, /* ... for each member, who all hear it */
-    REBALANCE_TELL_KIB = 256,        /* less is no news */
+    REBALANCE_TELL_KIB = 64,         /* less is no news */
     REBALANCE_CHUNKS_MIN = 12,       /* of one member; with fewer, chance decides */
     REBALANCE_HOURS = 16,            /* in which may move what one gives, as often as it will */
     REBALANCE_STEPS_MAX = 16,        /* from the positions to begin with to those that fit */
@@ -21,12 +21,14 @@ struct rebalance {
     uint64_t next_ms;   /* looks again */
     uint64_t change_ms; /* changes nothing before */
     uint64_t told_ms;
-    struct bucket budget;             /* bytes that its changes may move */
-    bool is_measured;                 /* there are chunks enough to go by what is stored */
-    uint64_t stored_kib;              /* here, of chunks that live here */
-    uint64_t once_kib;                /* in the community, each chunk counted once */
+    uint64_t heard_ms;    /* somebody stores more or less than before: others may follow */
+    struct bucket budget; /* bytes that its changes may move */
+    bool is_measured;     /* there are chunks enough to go by what is stored */
+    uint64_t stored_kib;  /* here, of chunks that live here */
+    uint64_t once_kib;    /* in the community, each chunk counted once */
     uint64_t heard_kib[MEMBERS_MAX];  /* what each said last ... */
     uint64_t share_then[MEMBERS_MAX]; /* ... and its share of the ring by then */
+    uint32_t part_permille;           /* of its fair part that this node stores */
     uint32_t changed_count;
     struct balance table;
 };
