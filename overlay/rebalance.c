@@ -218,14 +218,24 @@ static void begin(struct overlay *overlay)
 }
 
 /* Who has just got many chunks seems to store too much until the others have said that they have,
- * too: what is stored counts when nobody has news. */
+ * too: what is stored counts when nobody has news. Where a few chunks are all there is, they stay
+ * where they are; where there are none a change costs nothing. */
+static bool is_time(const struct overlay *overlay)
+{
+    const struct rebalance *rebalance = &overlay->repair.rebalance;
+
+    if (rebalance->is_measured) {
+        return !is_news(overlay) &&
+               overlay->now_ms >= rebalance->heard_ms + 2 * tell_pause_ms(overlay);
+    }
+    return overlay->chunks.count == 0 && rebalance->once_kib == 0;
+}
+
 static bool may_change(struct overlay *overlay)
 {
     struct rebalance *rebalance = &overlay->repair.rebalance;
-    bool is_calm =
-        !is_news(overlay) && overlay->now_ms >= rebalance->heard_ms + 2 * tell_pause_ms(overlay);
 
-    return (is_calm || !rebalance->is_measured) && overlay->now_ms >= rebalance->change_ms &&
+    return is_time(overlay) && overlay->now_ms >= rebalance->change_ms &&
            overlay->repair.changed_ms == 0 && bucket_is_open(&rebalance->budget, overlay->now_ms) &&
            !is_any_older(overlay);
 }
@@ -247,7 +257,7 @@ static bool change_one(struct overlay *overlay)
     bucket_take(&rebalance->budget, moved_kib * 1024);
     rebalance->changed_count++;
     rebalance->change_ms = overlay->now_ms;
-    if (overlay->chunks.count > 0 || moved_kib > 0) {
+    if (moved_kib > 0) {
         rebalance->change_ms +=
             REBALANCE_SETTLE_MS / 2 + random_below(&overlay->random, REBALANCE_SETTLE_MS);
     }

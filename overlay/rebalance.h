@@ -8,9 +8,9 @@ enum {
     REBALANCE_FIRST_MS = 3000,       /* on the ring, before it takes its positions */
     REBALANCE_EMPTY_MS = 20000,      /* between looks, while there are no chunks here ... */
     REBALANCE_MS = 60000,            /* ... and else */
-    REBALANCE_SETTLE_MS = 600000,    /* after a change that moves chunks */
-    REBALANCE_TELL_MS = 60000,       /* between two words on what is stored here, and so much ... */
-    REBALANCE_TELL_MEMBER_MS = 4000, /* ... for each member, who all hear it */
+    REBALANCE_SETTLE_MS = 240000,    /* after a change that moves chunks */
+    REBALANCE_TELL_MS = 20000,       /* between two words on what is stored here, and so much ... */
+    REBALANCE_TELL_MEMBER_MS = 2000, /* ... for each member, who all hear it */
     REBALANCE_TELL_KIB = 64,         /* less is no news */
     REBALANCE_CHUNKS_MIN = 12,       /* of one member; with fewer, chance decides */
     REBALANCE_HOURS = 16,            /* in which may move what one gives, as often as it will */
