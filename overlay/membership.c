@@ -203,6 +203,7 @@ int membership_replace(struct membership *membership, int index, const struct ad
     digest_toggle(&membership->digest_nodes, &member->node_hash);
     remove_from(membership->by_id, membership->count, (uint16_t)index);
     remove_from(membership->by_position, membership->count, (uint16_t)index);
+    positions_set(&membership->positions, (uint32_t)index, &member->view.key, 0);
     membership->count--;
     put_at(membership, (uint32_t)index, admission, encoded);
     return index;
@@ -283,6 +284,8 @@ bool membership_describe(struct membership *membership, int index, const minga_N
             member->life = LIFE_UNKNOWN;
         }
     }
+    positions_set(&membership->positions, (uint32_t)index, &member->view.key,
+                  record->stores ? positions_mask(record->positions) : 0);
     rehash_node(membership, member);
     return true;
 }

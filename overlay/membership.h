@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 #include "overlay/overlay.h"
+#include "overlay/positions.h"
 #include "overlay/rtt.h"
 
 enum {
@@ -83,6 +84,7 @@ struct membership {
     struct member list[MEMBERS_MAX];
     uint16_t by_id[MEMBERS_MAX];
     uint16_t by_position[MEMBERS_MAX];
+    struct positions positions; /* of those that store, for chunks */
     struct ban_table expulsions;
     struct ban_table revocations;
     struct id digest_bans;
