@@ -89,9 +89,9 @@ uint32_t executor_count(const struct executor *executor);
 /* The index-th replica. node, node_name and address are left for the caller. */
 void executor_replica(const struct executor *executor, uint32_t index, uint64_t now_ms,
                       struct core_replica *replica_out);
-/* The TCP ports of this host that replicas publish; returns how many. */
+/* The ports of this host that replicas publish; returns how many. */
 uint32_t executor_published(const struct executor *executor, uint32_t count_max,
-                            uint16_t *ports_out);
+                            struct core_port *ports_out);
 bool executor_find_slot(const struct executor *executor, const struct service_id *service,
                         uint32_t slot, struct replica_key *key_out);
 /* May the owner run something in this replica? NULL, or why not. */

@@ -304,7 +304,10 @@ static int open_workers(struct edge *edge, struct err *err)
     /* Bound before anyone is dialled, or first replies would wait. */
     int r = transport_open(&config, &edge->transport, err);
 
-    return r < 0 ? r : open_relays(edge, err);
+    if (r == 0) {
+        r = open_relays(edge, err);
+    }
+    return r == 0 ? portmap_link_open(edge, err) : r;
 }
 
 static int open_state(struct edge *edge, struct err *err)
@@ -377,6 +380,7 @@ void edge_run(struct edge *edge)
               edge->addresses.count > 0 ? edge->addresses.list[0] : "nothing (a leaf)");
     edge_start_core(edge);
     senses_rules(edge->senses);
+    portmap_link_configure(edge);
     if (config_has_role(&edge->config, CONFIG_ROLE_RUN)) { /* else nobody would ask it anything */
         sandbox_link_start(edge->sandbox);
         if (edge->senses_root == NULL) { /* this machine, not a test's */
@@ -398,6 +402,7 @@ static void close_all(struct edge *edge)
     senses_close(edge->senses);
     aside_close(edge);
     relays_close(edge->relays);
+    portmap_close(edge->portmap, edge->is_restart);
     if (edge->sandbox != NULL) {
         sandbox_link_close(edge->sandbox);
     }
@@ -427,6 +432,7 @@ void edge_done(struct edge *edge)
     execs_free(edge->execs);
     senses_free(edge->senses);
     relays_free(edge->relays);
+    portmap_free(edge->portmap);
     store_writer_free(edge->writer);
     store_close(edge->store);
     chunk_store_close(&edge->chunks);

@@ -17,6 +17,7 @@
 #include "agent/mingad/addresses.h"
 #include "agent/mingad/chunk_store.h"
 #include "agent/mingad/config.h"
+#include "agent/mingad/portmap.h"
 #include "agent/mingad/relays.h"
 #include "agent/mingad/sandbox_link.h"
 #include "agent/mingad/store_writer.h"
@@ -88,6 +89,7 @@ struct edge {
     struct inhibitor *inhibitor;
     struct transport *transport;
     struct relays *relays;
+    struct portmap *portmap;
     struct address_watch *address_watch; /* NULL: none */
     struct sandbox_link *sandbox;
     struct api *api;
@@ -220,6 +222,13 @@ void execs_opened(struct edge *edge, uint64_t number, int fd, const char *reason
 /* Ends them all. The loop runs on until handles are closed, then free. */
 void execs_close(struct edge *edge);
 void execs_free(struct execs *execs);
+
+/* ------------------------------------------------------------------ portmap_link.c */
+
+int portmap_link_open(struct edge *edge, struct err *err);
+/* The configuration is new: begins, goes on or ends. */
+void portmap_link_configure(struct edge *edge);
+void portmap_link_tidy(struct edge *edge, uint64_t now_ms);
 
 /* ------------------------------------------------------------------ api_link.c */
 

@@ -125,6 +125,7 @@ static const struct {
         FIELD(download_bytes_per_s),
         FIELD(bind),
         FIELD(connections_max),
+        FIELD(port_mapping),
         FIELD(rule_count),
         FIELD(rules),
         FIELD(allow_count),
@@ -195,6 +196,7 @@ static void apply_config(struct edge *edge, const struct config *config,
     edge_terms(edge, &edge->terms);
     edge_event(edge, &event);
     senses_rules(edge->senses);
+    portmap_link_configure(edge);
     if (!is_same) {
         edge_describe(edge, true);
     }

@@ -181,7 +181,7 @@ static void put_source(const struct flow_key *key, int family, struct msghdr *me
         header->cmsg_len = CMSG_LEN(sizeof(info));
         memcpy(CMSG_DATA(header), &info, sizeof(info));
     }
-    message->msg_controllen = CMSG_SPACE(header->cmsg_len - CMSG_LEN(0));
+    message->msg_controllen = (socklen_t)CMSG_SPACE(header->cmsg_len - CMSG_LEN(0));
 }
 
 /* --- flows --- */
