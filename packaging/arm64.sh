@@ -19,7 +19,7 @@ fail() { echo "not ok - $*"; status=1; }
 
 LIBRARIES=(libc6-dev libnanopb-dev libuv1-dev libzmq3-dev libsodium-dev libsqlite3-dev libyaml-dev
     libarchive-dev libcurl4-openssl-dev libcgroup-dev libseccomp-dev libmicrohttpd-dev libjansson-dev
-    libsystemd-dev zlib1g-dev libcriterion-dev)
+    libsystemd-dev zlib1g-dev libminiupnpc-dev libnatpmp-dev libcriterion-dev)
 TOOLS=(gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross dpkg-dev cmake ninja-build pkg-config git
     python3 python3-protobuf nanopb protobuf-compiler qemu-user-static busybox-static dbus-daemon
     ca-certificates)
@@ -71,7 +71,7 @@ take_sources() {
 
 build() {
     in_debian sh -c 'cd /minga && cmake --preset arm64 && nice cmake --build --preset arm64 -j"$(nproc)" \
-        --target minga mingad minga-sandboxd minga-init minga-egress minga-environment minga-unpack minga-probe unit_tests' \
+        --target programs unit_tests' \
         >"$work/build.log" 2>&1 || { tail -n 40 "$work/build.log" >&2; exit 1; }
     in_debian env DEB_HOST_ARCH=arm64 DEBEMAIL="${DEBEMAIL:-}" DEBFULLNAME="${DEBFULLNAME:-}" sh -c \
         'cd /minga && git config --global --add safe.directory /minga && packaging/build.sh build/arm64 /minga/build/packages deb' \
