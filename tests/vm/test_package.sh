@@ -15,4 +15,4 @@ sed -i 's/^Version: .*/&+newer/' "$payload/newer/DEBIAN/control"
 dpkg-deb --root-owner-group -Znone -b "$payload/newer" "$payload/newer.deb" >/dev/null
 rm -rf "$payload/newer"
 cp "$here/guest_checks.sh" "$payload/"
-"$here/run_guest.sh" -t 400 -m 1024 -p "$payload" "$IMAGE" "$here/guest_package.sh"
+"$here/run_guest.sh" -t "${VM_SECONDS:-400}" -m 1024 -p "$payload" "$IMAGE" "$here/guest_package.sh"
