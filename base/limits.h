@@ -32,6 +32,7 @@ enum {
     POSITIONS_MAX = 16,     /* of one node on the ring */
     RELAYED_PORTS_MAX = 16, /* of the replicas of one leaf */
     RELAY_PORTS_MAX = 256,  /* of one relay, for all that it passes on */
+    MAPPED_PORTS_MAX = 32,  /* that a router is asked to open for one node */
     RELAY_SECRET_BYTES = 32,
     HOST_CHARS_MAX = 45,    /* a numeric address, without brackets */
     TOKEN_MEMBERS_MAX = 8,  /* addresses in an invitation's token */

@@ -4,7 +4,7 @@
 
 set(MINGA_PROGRAMS_FOLDER lib/minga)
 install(TARGETS minga mingad minga-sandboxd minga-init minga-egress minga-environment
-  minga-unpack minga-probe
+  minga-unpack minga-portmap minga-probe
   RUNTIME DESTINATION ${MINGA_PROGRAMS_FOLDER})
 install(CODE "
   set(root \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}\")

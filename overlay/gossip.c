@@ -403,7 +403,7 @@ static int open_node(const struct overlay *overlay, const minga_Item *item,
         return MEMBER_NONE;
     }
     member = &overlay->membership.list[index];
-    if (member->record_bytes > 0 && record_out->sequence <= member->view.record.sequence) {
+    if (!membership_is_other(member, record_out, encoded)) {
         return index;
     }
     return signed_open(&envelope, PURPOSE_NODE, minga_NodeRecord_fields, record_out) < 0
@@ -411,12 +411,16 @@ static int open_node(const struct overlay *overlay, const minga_Item *item,
                : index;
 }
 
+/* Of its record, signed by its key, that it has not signed, or no longer knows of: goes beyond it. */
 static void hear_of_self(struct overlay *overlay, const minga_NodeRecord *record,
                          const minga_Item *item)
 {
+    const struct member *self = &overlay->membership.list[overlay->self_index];
+    struct bytes encoded = {item->content.bytes, item->content.size};
     bool says_dead = item->life == minga_Life_LIFE_DEAD;
 
-    if (record->sequence > overlay->record.sequence) {
+    if (record->sequence >= overlay->record.sequence &&
+        membership_is_other(self, record, encoded)) {
         overlay->record.sequence = record->sequence;
         gossip_refute(overlay, record->incarnation);
     } else if (says_dead && item->incarnation >= overlay->record.incarnation) {

@@ -134,12 +134,12 @@ static const struct relay *first_relay(const struct overlay *overlay)
     return NULL;
 }
 
-uint16_t overlay_port_outside(const struct overlay *overlay, uint16_t port)
+uint16_t overlay_port_outside(const struct overlay *overlay, uint16_t port, bool is_udp)
 {
     const struct relay *relay = first_relay(overlay);
 
     if (!overlay->reach.is_used || !reach_is_leaf(overlay)) {
-        return port;
+        return mapped_outside(overlay, port, is_udp);
     }
     if (relay == NULL) { /* neighbours may see it all the same */
         return port;

@@ -279,6 +279,9 @@ void overlay_step(struct overlay *overlay, const struct overlay_event *event,
     case OVERLAY_PORT_REFUSED:
         relaying_port_refused(overlay, event->port);
         break;
+    case OVERLAY_PORT_MAPPED:
+        mapped_on_edge(overlay, event);
+        break;
     }
     housekeeping(overlay);
     state_leave(overlay);

@@ -39,6 +39,7 @@ enum overlay_event_kind {
     OVERLAY_RELAY_UP,     /* a connection to a relay's door stands (`node`) */
     OVERLAY_RELAY_DOWN,   /* none stands any more */
     OVERLAY_PORT_REFUSED, /* a port that was to be passed on could not be opened */
+    OVERLAY_PORT_MAPPED,  /* a router passes `outside_port` of its own on to `port` */
 };
 
 /* Where a message came from. Inbound: our ROUTER; outbound: the reply side of our DEALER. */
@@ -68,7 +69,9 @@ struct overlay_event {
     struct chunk_id chunk;              /* CHUNK_STORED, CHUNK_ABSENT */
     uint64_t chunk_bytes;               /* CHUNK_STORED */
     enum overlay_chunk_outcome outcome; /* CHUNK_STORED */
-    uint16_t port;                      /* PORT_REFUSED */
+    uint16_t port;                      /* PORT_REFUSED; PORT_MAPPED: 0 where the overlay listens */
+    uint16_t outside_port;              /* PORT_MAPPED: 0: no more */
+    bool is_udp;                        /* PORT_MAPPED */
 };
 
 /* ------------------------------------------------------------------ effects */
@@ -288,7 +291,7 @@ void overlay_describe(struct overlay *overlay, const struct overlay_event *now,
 void overlay_publish(struct overlay *overlay, const struct overlay_event *now,
                      const uint16_t *ports, uint32_t count, struct overlay_effects *effects);
 /* Under which port of this node's first address others reach that port; 0: not at present. */
-uint16_t overlay_port_outside(const struct overlay *overlay, uint16_t port);
+uint16_t overlay_port_outside(const struct overlay *overlay, uint16_t port, bool is_udp);
 
 struct overlay_question { /* an agent's message */
     uint64_t token;       /* not 0: an answer is awaited, DONE */

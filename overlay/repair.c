@@ -80,14 +80,14 @@ void repair_forget(struct overlay *overlay, int index)
 /* Those who share a range with this node. */
 static uint32_t find_partners(const struct overlay *overlay, bool partners_out[MEMBERS_MAX])
 {
-    const struct membership *membership = &overlay->membership;
+    uint32_t arc_count = chunk_arc_count(overlay);
     uint32_t partner_count = 0;
 
     memset(partners_out, 0, MEMBERS_MAX * sizeof(*partners_out));
-    for (uint32_t i = 0; i < membership->count; i++) {
+    for (uint32_t i = 0; i < arc_count; i++) {
         struct chunk_home homes[HOMES_MAX];
-        uint32_t count =
-            chunk_homes(overlay, &membership->list[membership->by_position[i]].position, homes);
+        struct chunk_arc arc = chunk_arc(overlay, i);
+        uint32_t count = chunk_homes(overlay, &arc.to, homes);
         bool is_ours = false;
 
         for (uint32_t j = 0; j < count; j++) {

@@ -86,12 +86,9 @@ static void count_chunk(struct overlay_stock *stock, struct overlay_stock_line *
 static void walk_arc(const struct overlay *overlay, uint32_t place, struct overlay_stock *stock,
                      struct overlay_stock_line *lines)
 {
-    const struct membership *membership = &overlay->membership;
-    uint32_t before = (place + membership->count - 1) % membership->count;
-    const struct ring_key *from = &membership->list[membership->by_position[before]].position;
-    const struct ring_key *to = &membership->list[membership->by_position[place]].position;
-    struct chunks_walk walk = chunks_walk(&overlay->chunks, &from->id, &to->id);
-    struct shelf shelf = shelf_at(overlay, to);
+    struct chunk_arc arc = chunk_arc(overlay, place);
+    struct chunks_walk walk = chunks_walk(&overlay->chunks, &arc.from.id, &arc.to.id);
+    struct shelf shelf = shelf_at(overlay, &arc.to);
     const struct chunk *chunk;
 
     while ((chunk = chunks_walk_next(&overlay->chunks, &walk)) != NULL) {
@@ -142,7 +139,7 @@ void overlay_stock(const struct overlay *overlay, struct overlay_stock *stock_ou
                                         .collected_count = overlay->collect.purged_count,
                                         .collected_bytes = overlay->collect.purged_bytes};
     fill_lines(overlay, lines_out);
-    for (uint32_t i = 0; i < overlay->membership.count; i++) {
+    for (uint32_t i = 0; i < chunk_arc_count(overlay); i++) {
         walk_arc(overlay, i, stock_out, lines_out);
     }
 }

@@ -16,6 +16,17 @@ int habits_load(struct overlay *overlay, const struct overlay_blob *blob);
 /* The homes of a key, in ring order (homes.h). */
 uint32_t chunk_homes(const struct overlay *overlay, const struct ring_key *key,
                      struct chunk_home homes_out[HOMES_MAX]);
+/* Those that store and are up, in ring order from the chunk on; not of a large community. */
+uint32_t chunk_first_up(const struct overlay *overlay, const struct chunk_id *chunk,
+                        uint32_t count_max, struct node_id *nodes_out);
+/* The arcs of the ring, (from, to], between two positions that follow each other: all keys of one
+ * have the same homes. There is one at least. */
+struct chunk_arc {
+    struct ring_key from;
+    struct ring_key to;
+};
+uint32_t chunk_arc_count(const struct overlay *overlay);
+struct chunk_arc chunk_arc(const struct overlay *overlay, uint32_t place);
 bool chunk_is_home(const struct overlay *overlay, const struct chunk_id *chunk,
                    const struct node_id *node);
 

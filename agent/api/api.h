@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "agent/core/core.h"
+#include "agent/portmap/plan.h"
 
 struct api;
 
@@ -33,6 +34,8 @@ struct api_host {
     struct signature (*sign_admission)(void *self, struct bytes request);
     /* The configured name of this node, known before it has a community. May be NULL. */
     const char *(*node_name)(void *self);
+    /* Ports that a router opens for this node. May be NULL. */
+    const struct plan *(*port_mapping)(void *self);
 };
 
 /* Tokens of the API's requests and chunks have this bit set; the host's own must not. Answers to

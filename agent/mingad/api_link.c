@@ -95,6 +95,11 @@ static const char *host_node_name(void *self)
     return edge->config.name[0] != '\0' ? edge->config.name : edge->machine.host_name;
 }
 
+static const struct plan *host_port_mapping(void *self)
+{
+    return portmap_plan(((struct edge *)self)->portmap);
+}
+
 static void on_ready(uv_poll_t *poll, int status, int events)
 {
     struct edge *edge = poll->data;
@@ -124,7 +129,8 @@ int api_link_open(struct edge *edge, int control_fd, struct err *err)
                  .node_key = host_node_key,
                  .contacts = host_contacts,
                  .sign_admission = host_sign_admission,
-                 .node_name = host_node_name},
+                 .node_name = host_node_name,
+                 .port_mapping = host_port_mapping},
     };
     int r = api_new(&config, &edge->api, err);
 

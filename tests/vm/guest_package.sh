@@ -63,8 +63,8 @@ installed() {
     check "the package is installed" dpkg -i minga.deb
     check "all units run" wait_for 10 active
     check "no unit has failed" eval '[ -z "$(systemctl list-units --failed --no-legend)" ]'
-    check "what the units allow is little: mingad" eval 'systemd-analyze security --threshold=14 mingad.service'
-    check "what the units allow is little: minga-sandboxd" eval 'systemd-analyze security --threshold=54 minga-sandboxd.service'
+    check "what the units allow is little: mingad" eval 'systemd-analyze security --threshold=12 mingad.service'
+    check "what the units allow is little: minga-sandboxd" eval 'systemd-analyze security --threshold=50 minga-sandboxd.service'
     check "a community is founded" minga community create allotment
     make_bundle
     check "a bundle is pushed" minga push /root/web
@@ -94,6 +94,8 @@ restarted() {
     check "all units run after it" wait_for 10 active
     check "the replica's process stays over the upgrade" same_pid
     check "mingad knows the replica after the upgrade" wait_for 15 running
+    check "the journal can be asked for a service" eval 'journalctl -u mingad MINGA_SERVICE=web MINGA_EVENT=started | grep -q "web/1: runs"'
+    check "and names the node with each line" eval '[ "$(journalctl -u mingad -o cat --output-fields=MINGA_NODE MINGA_EVENT=adopted | sort -u | grep -c .)" = 1 ]'
     check "the journal says nothing of secrets" eval '! journalctl -u mingad | grep -i "secret\|private key"'
 }
 booted() {
