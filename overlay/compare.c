@@ -375,8 +375,8 @@ void compare_on_list(struct overlay *overlay, const struct arrival *arrival)
         struct chunk_id chunk = {message_id(summary->entries[i].id)};
 
         if (chunks_find(&overlay->chunks, &chunk) == NULL &&
-            storage_has_room(overlay, CHUNK_BYTES_MAX, 0) &&
-            chunk_is_home(overlay, &chunk, &overlay->self)) {
+            chunk_is_home(overlay, &chunk, &overlay->self) &&
+            storage_make_room(overlay, CHUNK_BYTES_MAX, 0)) {
             answer->wanted[answer->wanted_count++] = i;
         }
     }

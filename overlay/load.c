@@ -229,6 +229,8 @@ void load_finish(struct overlay *overlay)
         if (index == overlay->self_index) {
             overlay->record.sequence = record.sequence;
             overlay->record.incarnation = record.incarnation;
+            overlay->record.positions = record.positions;
+            overlay->record.stored_kib = record.stored_kib;
         }
     }
     overlay->parked_count = 0;

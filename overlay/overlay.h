@@ -414,7 +414,7 @@ uint32_t overlay_neighbour_set(const struct overlay *overlay, uint32_t count_max
                                struct node_id *nodes_out);
 struct overlay_ring_view {
     uint32_t position_count;
-    struct ring_key positions[POSITIONS_MAX];
+    struct ring_key positions[POSITIONS_MAX]; /* the ring's own, then others that chunks live at */
     uint32_t predecessor_count;
     struct node_id predecessors[SUCCESSORS_MAX];
     uint32_t successor_count;
@@ -466,6 +466,10 @@ struct overlay_stock {
     uint64_t bytes_max;
     uint32_t spare_count; /* fetched, or handed over: they live elsewhere, and make room first */
     uint64_t spare_bytes;
+    uint64_t home_bytes; /* of chunks that live here, with what their files cost */
+    uint32_t position_count;
+    struct ring_key positions[POSITIONS_MAX]; /* at which they do */
+    uint32_t part_permille;  /* of what would be fair, when last looked at; 0: not known */
     uint32_t nameless_count; /* it is not noted for whom they are */
     uint64_t nameless_bytes;
     uint64_t repair_wait_ms; /* until the upload share lets the next copy go */

@@ -19,7 +19,7 @@ enum {
     EVENTS_MAX = 65536,
     BLOBS_MAX = 2048,
     TOKENS_MAX = 512,
-    CHUNKS_KEPT = 64,
+    CHUNKS_KEPT = 256,
     KINDS_MAX = 96
 };
 
