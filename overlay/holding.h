@@ -22,10 +22,10 @@ bool record_owner_stands(const struct overlay *overlay, const struct public_key 
 bool record_keep(struct overlay *overlay, const struct record *record);
 /* It stands; is it on the disk, too? Written once more, the put is told. False without room. */
 bool record_store_again(struct overlay *overlay, const struct record *record, uint64_t put_number);
-/* NEWER: it will stand when it is durable; then the asker, or the put of that number (else 0), is
- * told. SAME, too, when it is being written. */
+/* NEWER: it will stand when it is durable; then the waiter is told. SAME, too, when it is being
+ * written. */
 enum record_merge record_store(struct overlay *overlay, const struct record *record,
-                               const struct asker *asker, uint64_t put_number);
+                               const struct store_waiter *waiter);
 void record_copy_on_message(struct overlay *overlay, const struct arrival *arrival);
 void record_copy_on_stored(struct overlay *overlay, uint64_t token, bool failed);
 

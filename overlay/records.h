@@ -55,6 +55,8 @@ uint64_t record_number(const struct record_key *key);
 /* Checks signature and form of an encoded Signed{Record}; fills `record_out` with its bytes.
  * Returns 0 or -EBADMSG. */
 int record_open(struct bytes encoded, struct record *record_out);
+/* The same, whoever signed it: for what is only handed on to a node that checks it. */
+int record_glance(struct bytes encoded, struct record *record_out);
 
 const struct record *records_find(const struct records *records, const struct record_key *key);
 /* The first record behind `after`, or the very first when `after` is NULL; NULL at the end. */

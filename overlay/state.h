@@ -147,11 +147,16 @@ struct sync_session {
 };
 
 /* What is to be done when a store effect has become durable. */
+struct store_waiter { /* who is told when a record is durable */
+    uint64_t put;       /* the number of a put under way here; 0: a copy, answer the asker */
+    struct asker asker; /* without a request: nobody */
+    bool is_unhurried;  /* it may take UNHURRIED_MS longer */
+};
+
 struct pending_store {
     bool used;
     uint64_t token;
-    uint64_t put; /* the number of a put under way here; 0: a copy, answer the asker */
-    struct asker asker;
+    struct store_waiter waiter;
     struct record record;
 };
 
@@ -420,7 +425,9 @@ void state_leave(struct overlay *overlay);
 struct overlay_effect *effect_add(struct overlay *overlay, enum overlay_effect_kind kind);
 /* Copies bytes into the arena; empty when it is full. */
 struct bytes effect_keep(struct overlay *overlay, struct bytes bytes);
-void effect_store(struct overlay *overlay, const struct overlay_blob *blob, uint64_t token);
+/* Hurried when it has a token. NULL: it was dropped. */
+struct overlay_effect *effect_store(struct overlay *overlay, const struct overlay_blob *blob,
+                                    uint64_t token);
 struct overlay_effect *effect_done(struct overlay *overlay, uint64_t token,
                                    enum overlay_outcome outcome, const char *reason);
 void effect_trace(struct overlay *overlay, const char *format, ...) PRINTF_LIKE(2, 3);

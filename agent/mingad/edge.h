@@ -38,7 +38,7 @@ enum edge_phase {
     EDGE_CLOSING,  /* handles are closing; the loop is about to end */
 };
 
-enum edge_waker { EDGE_WAKER_OVERLAY, EDGE_WAKER_CORE, EDGE_WAKERS };
+enum edge_waker { EDGE_WAKER_OVERLAY, EDGE_WAKER_CORE, EDGE_WAKER_STORE, EDGE_WAKERS };
 
 /* Tokens of our own requests; the API's have API_TOKEN_BIT. */
 enum { TOKEN_SHUT_DOWN = 1, TOKEN_BACK_SOON = 2, TOKEN_DESCRIBE = 3 };
@@ -208,6 +208,8 @@ void execs_free(struct execs *execs);
 /* ------------------------------------------------------------------ api_link.c */
 
 int api_link_open(struct edge *edge, int control_fd, struct err *err);
+/* Sends the replies that are there by now, rather than in the next turn. Were there any? */
+bool api_link_reply(struct edge *edge);
 /* The API's own timers: once per turn. */
 void api_link_settle(struct edge *edge);
 void api_link_close(struct edge *edge);
