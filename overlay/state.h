@@ -18,6 +18,7 @@
 #include "overlay/membership.h"
 #include "overlay/message.h"
 #include "overlay/reach.h"
+#include "overlay/record_state.h"
 #include "overlay/records.h"
 #include "overlay/repair.h"
 #include "overlay/requests.h"
@@ -146,20 +147,6 @@ struct sync_session {
     struct sync_arc arc; /* of admissions and nodes */
 };
 
-/* What is to be done when a store effect has become durable. */
-struct store_waiter { /* who is told when a record is durable */
-    uint64_t put;       /* the number of a put under way here; 0: a copy, answer the asker */
-    struct asker asker; /* without a request: nobody */
-    bool is_unhurried;  /* it may take UNHURRIED_MS longer */
-};
-
-struct pending_store {
-    bool used;
-    uint64_t token;
-    struct store_waiter waiter;
-    struct record record;
-};
-
 struct seen_ask {
     struct node_id node; /* who began it, and its number there */
     uint64_t number;
@@ -172,28 +159,6 @@ struct cached_answer {
     uint32_t seen; /* whose */
     pb_size_t length_bytes;
     uint8_t bytes[PAYLOAD_BYTES_MAX];
-};
-
-/* A record being written by this node, which is responsible for it. */
-enum put_phase { PUT_FREE, PUT_READING, PUT_WRITING, PUT_SPREADING };
-struct put {
-    enum put_phase phase;
-    uint64_t number; /* so that late answers do not hit a later put */
-    bool local;      /* asked by the own agent: token; else by asker */
-    uint64_t token;
-    struct asker asker;
-    uint64_t term;          /* it began in; see settled.c */
-    bool is_storing;        /* here */
-    bool is_stored;         /* durably, here */
-    uint32_t waiting_count; /* answers still awaited */
-    uint32_t durable_count;
-    uint32_t needed_count;
-    uint32_t round_count; /* of copying: holders may die meanwhile, others follow them */
-    uint32_t next_holder; /* of the others, to be sent a copy */
-    uint32_t holder_count;
-    struct node_id holders[RECORD_COPIES];
-    uint64_t spread_ms;
-    struct record record;
 };
 
 struct settled { /* see settled.c */
