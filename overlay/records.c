@@ -242,3 +242,22 @@ enum record_merge records_merge(struct records *records, const struct record *re
     records->list[records->count++] = *record;
     return RECORD_NEWER;
 }
+
+struct chunks_sum records_sum(const struct records *records, const struct id *from,
+                              const struct id *to, uint64_t nonce)
+{
+    struct record_key after = {{*from}, UINT64_MAX};
+    uint32_t place = place_of(records, &after);
+    struct chunks_sum sum = {0, 0};
+
+    for (uint32_t i = 0; i < records->count; i++) {
+        const struct record *record = &records->list[records->order[(place + i) % records->count]];
+
+        if (!id_in_arc(&record->key.service.id, from, to)) {
+            break; /* they lie in order, round the ring */
+        }
+        sum.count++;
+        sum.sum += chunks_mix(&record->hash, nonce);
+    }
+    return sum;
+}

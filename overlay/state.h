@@ -129,6 +129,7 @@ struct section {
     minga_SyncSection kind;
     struct node_id peer;
     struct sync_arc arc;
+    bool handed; /* records that the one who asks does not hold for itself */
 };
 
 struct sync_session {
@@ -143,8 +144,14 @@ struct sync_session {
     uint32_t sent_count; /* records that we lacked */
     uint32_t page_count; /* entries of the page under way, for what is wanted */
     minga_Entry page[48];
+    bool has_digest;     /* none comes with ranges that are equal */
     minga_Digest digest; /* the peer's */
     struct sync_arc arc; /* of admissions and nodes */
+    bool hands_over;     /* also records that are nothing to this node any more */
+    bool is_handing;     /* now */
+    bool covers;         /* all of the own arc is compared */
+    struct sync_arc record_arc;
+    struct compare ranges; /* of records */
 };
 
 struct seen_ask {
