@@ -84,6 +84,7 @@ enum {
     /* --- times --- */
     HEARTBEAT_MS = 500,  /* an executor's reports; between pings of who is suspected */
     REPLY_MS = 400,      /* a request unanswered is repeated, or counts as missed */
+    UNHURRIED_MS = 100,  /* a write that nobody waits for begins so much later at most */
     STABILISE_MS = 1030, /* the one exchange between ring neighbours, and their heartbeat */
     PROBE_MS = 1080,     /* a neighbour silent for so long is pinged */
     SUSPECT_MS = 1200,   /* of silence: ask others to look */

@@ -183,6 +183,7 @@ struct overlay_effect {
     struct chunk_id chunk;      /* SEND, REPLY, STORE_CHUNK, DROP_CHUNK */
     struct bytes data;          /* STORE_CHUNK */
     struct overlay_blob blob;   /* STORE */
+    bool is_unhurried;          /* STORE: nobody waits; may begin up to UNHURRIED_MS later */
     uint64_t token;             /* STORE, STORE_CHUNK: to hand back; DONE: the caller's */
     uint64_t wake_ms;           /* WAKE */
     struct overlay_ask ask;     /* DELIVER */
