@@ -134,12 +134,14 @@ struct overlay_peer {
 struct overlay_relay_port {
     uint16_t at_relay;
     uint16_t at_leaf; /* 0: where the overlay listens */
+    bool is_udp;
 };
+enum { OVERLAY_RELAY_PORTS_MAX = 2 * RELAYED_PORTS_MAX + 1 };
 struct overlay_relay {
     uint16_t door;
     uint8_t secret[RELAY_SECRET_BYTES]; /* both ends prove that they know it */
     uint32_t port_count;
-    struct overlay_relay_port ports[RELAYED_PORTS_MAX + 1]; /* the overlay's first */
+    struct overlay_relay_port ports[OVERLAY_RELAY_PORTS_MAX]; /* the overlay's first */
 };
 
 /* How the agent answers a delivered message: overlay_answer(..., &ask, ...). */
@@ -181,6 +183,7 @@ struct overlay_effect {
     struct chunk_id chunk;      /* SEND, REPLY, STORE_CHUNK, DROP_CHUNK */
     struct bytes data;          /* STORE_CHUNK */
     struct overlay_blob blob;   /* STORE */
+    bool is_unhurried;          /* STORE: nobody waits; may begin up to UNHURRIED_MS later */
     uint64_t token;             /* STORE, STORE_CHUNK: to hand back; DONE: the caller's */
     uint64_t wake_ms;           /* WAKE */
     struct overlay_ask ask;     /* DELIVER */
@@ -286,10 +289,15 @@ int overlay_revoke(struct overlay *overlay, const struct overlay_event *now,
 void overlay_describe(struct overlay *overlay, const struct overlay_event *now,
                       const minga_NodeRecord *description, struct overlay_effects *effects);
 
-/* The ports of this node (TCP) that others are to reach, all of them: where it is a leaf, relays
- * pass them on. */
+/* The ports of this node that others are to reach, all of them: where it is a leaf, relays pass
+ * them on, RELAYED_PORTS_MAX of each kind. */
+struct overlay_port {
+    uint16_t number;
+    bool is_udp;
+};
 void overlay_publish(struct overlay *overlay, const struct overlay_event *now,
-                     const uint16_t *ports, uint32_t count, struct overlay_effects *effects);
+                     const struct overlay_port *ports, uint32_t count,
+                     struct overlay_effects *effects);
 /* Under which port of this node's first address others reach that port; 0: not at present. */
 uint16_t overlay_port_outside(const struct overlay *overlay, uint16_t port, bool is_udp);
 

@@ -77,10 +77,12 @@ struct compare_arc {
     bool is_list; /* few enough to be named */
 };
 
-/* The chunks that this node and a peer should both have: where do they differ? */
+/* The chunks, or records, that this node and a peer should both have: where do they differ? */
 struct compare {
     bool active;
+    bool of_records; /* sync_records.c */
     bool differs;
+    bool is_short; /* there was no room for all that differs */
     struct node_id peer;
     uint64_t nonce;
     uint32_t page_count;

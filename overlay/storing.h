@@ -42,6 +42,12 @@ void rebalance_described(struct overlay *overlay, int index, uint16_t before);
 
 /* --- compare.c: ranges of chunks by their fingerprints */
 void compare_start(struct overlay *overlay, int index);
+/* The engine of both: asks for fingerprints of the last ranges that are to be looked at; takes the
+ * answer, which leaves smaller ranges to be looked at, and those that are to be listed. */
+struct request *compare_ask(struct overlay *overlay, struct compare *compare,
+                            enum request_kind kind);
+void compare_take(struct overlay *overlay, struct compare *compare,
+                  const minga_ChunkRangesReply *answer);
 void compare_on_ranges(struct overlay *overlay, const struct arrival *arrival);
 void compare_on_list(struct overlay *overlay, const struct arrival *arrival);
 void compare_on_reply(struct overlay *overlay, const struct request *request,
