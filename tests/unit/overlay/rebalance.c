@@ -109,7 +109,7 @@ Test(rebalance, who_gives_four_times_as_much_stores_that, .timeout = 300)
     run_for(5 * MINUTE_MS);
     push_all();
     before = sent_chunks();
-    for (uint32_t i = 0; i < 90; i++) {
+    for (uint32_t i = 0; i < 20; i++) {
         run_for(MINUTE_MS);
         expect_copies();
     }
@@ -126,14 +126,14 @@ Test(rebalance, who_gives_less_after_a_restart_hands_over_what_is_too_much, .tim
     make_skewed(NODES, 4);
     run_for(5 * MINUTE_MS);
     push_all();
-    run_for(30 * MINUTE_MS);
+    run_for(5 * MINUTE_MS);
     kill_node(3, false);
     net.nodes[3].config.storage_bytes_max /= 4;
     start_node(3);
     run_for(MINUTE_MS);
     cr_assert_gt(load_of(3), 2);
     before = sent_chunks();
-    for (uint32_t i = 0; i < 240; i++) {
+    for (uint32_t i = 0; i < 40; i++) {
         run_for(MINUTE_MS);
         expect_copies();
     }
