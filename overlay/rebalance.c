@@ -92,6 +92,12 @@ static void fill_table(struct overlay *overlay, uint64_t shares_out[MEMBERS_MAX]
     balance_shares(table, shares_out);
 }
 
+/* More than a changed position does, as a rule. */
+static bool is_far_from(uint64_t kib, uint64_t before_kib)
+{
+    return kib > before_kib + before_kib / 4 || kib < before_kib - before_kib / 4;
+}
+
 /* What each stores now, from what it said and how its part of the ring has changed since. */
 static uint64_t load_of(struct overlay *overlay, uint32_t index, const uint64_t *shares)
 {
@@ -103,7 +109,9 @@ static uint64_t load_of(struct overlay *overlay, uint32_t index, const uint64_t 
         return share_of(rebalance->stored_kib, rebalance->once_kib);
     }
     if (kib != rebalance->heard_kib[index]) {
-        rebalance->heard_ms = overlay->now_ms;
+        if (is_far_from(kib, rebalance->heard_kib[index])) {
+            rebalance->heard_ms = overlay->now_ms;
+        }
         rebalance->heard_kib[index] = kib;
         rebalance->share_then[index] = shares[index];
     }
@@ -180,9 +188,11 @@ static void tell(struct overlay *overlay, uint16_t used)
     struct rebalance *rebalance = &overlay->repair.rebalance;
 
     overlay->record.positions = used;
+    if (is_far_from(rebalance->stored_kib, overlay->record.stored_kib)) {
+        rebalance->heard_ms = overlay->now_ms;
+    }
     overlay->record.stored_kib = rebalance->stored_kib;
     rebalance->told_ms = overlay->now_ms;
-    rebalance->heard_ms = overlay->now_ms;
     gossip_describe(overlay, overlay->record.incarnation);
 }
 
@@ -225,8 +235,7 @@ static bool is_time(const struct overlay *overlay)
     const struct rebalance *rebalance = &overlay->repair.rebalance;
 
     if (rebalance->is_measured) {
-        return !is_news(overlay) &&
-               overlay->now_ms >= rebalance->heard_ms + 2 * tell_pause_ms(overlay);
+        return !is_news(overlay) && overlay->now_ms >= rebalance->heard_ms + tell_pause_ms(overlay);
     }
     return overlay->chunks.count == 0 && rebalance->once_kib == 0;
 }
@@ -315,25 +324,22 @@ uint64_t rebalance_wake(const struct overlay *overlay)
     return overlay->large || !overlay->record.stores ? 0 : overlay->repair.rebalance.next_ms;
 }
 
-/* Whose chunks may have another home? Who is among the next behind a changed position, or a little
- * way before it. */
-static bool concerns_us(const struct overlay *overlay, const struct ring_key *position)
+/* Is this node among so many members from some positions before this one on? */
+static bool is_around(const struct overlay *overlay, const struct ring_key *position,
+                      uint32_t before, uint32_t members)
 {
     const struct positions *positions = &overlay->membership.positions;
-    uint32_t place;
-    struct id start;
     struct positions_walk walk;
+    uint32_t place;
     int index;
 
     if (positions->count == 0) {
         return false;
     }
-    place = positions_place(positions, &position->id);
-    start = positions
-                ->list[(place + positions->count - HOMES_MAX % positions->count) % positions->count]
-                .key.id;
-    walk = positions_walk(positions, &start);
-    for (uint32_t i = 0; i < 2 * HOMES_MAX && (index = positions_walk_next(&walk)) >= 0; i++) {
+    place = positions_place(positions, &position->id) + positions->count;
+    place = (place - before % positions->count) % positions->count;
+    walk = positions_walk(positions, &positions->list[place].key.id);
+    for (uint32_t i = 0; i < members && (index = positions_walk_next(&walk)) >= 0; i++) {
         if (index == overlay->self_index) {
             return true;
         }
@@ -341,6 +347,7 @@ static bool concerns_us(const struct overlay *overlay, const struct ring_key *po
     return false;
 }
 
+/* Chunks may have other homes, the more the fewer are steady; and who is near stores more or less. */
 void rebalance_described(struct overlay *overlay, int index, uint16_t before)
 {
     uint16_t changed = (uint16_t)(overlay->membership.positions.masks[index] ^ before);
@@ -352,9 +359,12 @@ void rebalance_described(struct overlay *overlay, int index, uint16_t before)
             continue;
         }
         position = keys_position(&overlay->membership.list[index].view.key, i);
-        if (index == overlay->self_index || concerns_us(overlay, &position)) {
+        if (is_around(overlay, &position, REBALANCE_NEAR, 2 * REBALANCE_NEAR)) {
+            overlay->repair.rebalance.heard_ms = overlay->now_ms;
+        }
+        if (index == overlay->self_index ||
+            is_around(overlay, &position, HOMES_MAX, 2 * HOMES_MAX)) {
             repair_positions_changed(overlay);
-            return;
         }
     }
 }

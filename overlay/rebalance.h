@@ -14,6 +14,7 @@ enum {
     REBALANCE_TELL_KIB = 64,         /* less is no news */
     REBALANCE_CHUNKS_MIN = 12,       /* of one member; with fewer, chance decides */
     REBALANCE_HOURS = 16,            /* in which may move what one gives, as often as it will */
+    REBALANCE_NEAR = 6,              /* positions and members that a change concerns, about */
     REBALANCE_STEPS_MAX = 16,        /* from the positions to begin with to those that fit */
 };
 
@@ -21,11 +22,11 @@ struct rebalance {
     uint64_t next_ms;   /* looks again */
     uint64_t change_ms; /* changes nothing before */
     uint64_t told_ms;
-    uint64_t heard_ms;    /* somebody stores more or less than before: others may follow */
-    struct bucket budget; /* bytes that its changes may move */
-    bool is_measured;     /* there are chunks enough to go by what is stored */
-    uint64_t stored_kib;  /* here, of chunks that live here */
-    uint64_t once_kib;    /* in the community, each chunk counted once */
+    uint64_t heard_ms; /* somebody stores much more or less, or has changed positions near here */
+    struct bucket budget;             /* bytes that its changes may move */
+    bool is_measured;                 /* there are chunks enough to go by what is stored */
+    uint64_t stored_kib;              /* here, of chunks that live here */
+    uint64_t once_kib;                /* in the community, each chunk counted once */
     uint64_t heard_kib[MEMBERS_MAX];  /* what each said last ... */
     uint64_t share_then[MEMBERS_MAX]; /* ... and its share of the ring by then */
     uint32_t part_permille;           /* of its fair part that this node stores */

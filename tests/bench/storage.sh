@@ -104,9 +104,9 @@ measure_balance() {
     moved=$(of moved_bytes)
     row "stored over capacity 1 to 16, max to mean, pushed" "$(of load_ratio)" "" 1.3
     row "  positions of all" "$(of positions)" "" -
-    sleep "${BALANCE_S:-600}"
+    sleep "${BALANCE_S:-900}"
     loads
-    row "  ${BALANCE_S:-600} s later" "$(of load_ratio)" "" 1.3
+    row "  ${BALANCE_S:-900} s later" "$(of load_ratio)" "" 1.3
     row "  stored, all copies" "$(of stored_bytes)" bytes -
     row "  sent for it" "$(($(of moved_bytes) - moved))" bytes -
 }

@@ -191,3 +191,61 @@ Test(rebalance, while_an_older_member_stores_all_keep_to_first_positions)
     }
     end_network();
 }
+
+/* A text whose chunk lives at that node, or does not. */
+static struct chunk_id text_for(uint32_t index, bool is_home, uint32_t *number, char text_out[32])
+{
+    for (;;) {
+        struct chunk_id chunk;
+
+        snprintf(text_out, 32, "text number %u", (*number)++);
+        chunk = (struct chunk_id){hash_of(HASH_CHUNK, bytes_of_text(text_out))};
+        if (chunk_is_home(net.nodes[0].overlay, &chunk, &net.nodes[index].id) == is_home) {
+            return chunk;
+        }
+    }
+}
+
+static void push(const char *text, uint64_t token)
+{
+    struct chunk_id chunk = keep_text(0, text);
+    struct overlay_event now = now_event();
+
+    overlay_chunk_put(net.nodes[0].overlay, &now, token, &(struct overlay_spread){.chunk = chunk},
+                      &net.nodes[0].effects);
+    perform(0);
+    run_for(500);
+    cr_assert_eq(net.nodes[0].done[token].outcome, OVERLAY_OK);
+}
+
+Test(rebalance, what_lives_here_takes_the_place_of_what_was_only_fetched)
+{
+    struct overlay *overlay;
+    struct chunk_id fetched[3];
+    struct chunk_id chunk;
+    uint32_t number = 0;
+    char text[32];
+
+    make_members(8);
+    run_for(2 * MINUTE_MS);
+    overlay = net.nodes[5].overlay;
+    for (uint32_t i = 0; i < 3; i++) {
+        struct overlay_event now;
+
+        fetched[i] = text_for(5, false, &number, text);
+        push(text, 1 + i);
+        now = now_event();
+        overlay_chunk_get(overlay, &now, 10 + i, &(struct overlay_wanted){.chunk = fetched[i]},
+                          &net.nodes[5].effects);
+        perform(5);
+        run_for(15000); /* the first question may go nowhere */
+        cr_assert(overlay_has_chunk(overlay, &fetched[i]));
+    }
+    overlay->chunks.bytes_max = overlay->chunks.cost_bytes + 1000;
+    chunk = text_for(5, true, &number, text);
+    push(text, 9);
+    run_for(MINUTE_MS);
+    cr_assert(overlay_has_chunk(overlay, &chunk));
+    cr_assert_eq(overlay->chunks.count, 3);
+    end_network();
+}
