@@ -14,6 +14,11 @@
 struct api;
 
 /* What the API needs of mingad. `self` is handed back. */
+struct api_room { /* for chunks, on the file system */
+    uint64_t free_bytes;
+    const char *refuses; /* why none is taken; "" */
+};
+
 struct api_host {
     void *self;
     /* Submits a request to the core; the answer comes later (or at once) by api_answer. What the
@@ -33,6 +38,7 @@ struct api_host {
     struct signature (*sign_admission)(void *self, struct bytes request);
     /* The configured name of this node, known before it has a community. May be NULL. */
     const char *(*node_name)(void *self);
+    struct api_room (*room)(void *self); /* may be NULL */
 };
 
 /* Tokens of the API's requests and chunks have this bit set; the host's own must not. Answers to

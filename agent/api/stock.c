@@ -113,6 +113,23 @@ static json_t *garbage_document(const struct overlay_stock *stock)
                      (json_int_t)stock->collected_bytes);
 }
 
+static json_t *share_document(struct exchange *exchange, const struct overlay_stock *stock)
+{
+    const struct api_host *host = exchange_host(exchange);
+    struct api_room room = {0, ""};
+
+    if (host->room != NULL) {
+        room = host->room(host->self);
+    }
+    return json_pack("{sI sI sI sI sI sI sI sI ss}", "limit_bytes", (json_int_t)stock->bytes_max,
+                     "used_bytes", (json_int_t)stock->bytes, "chunks",
+                     (json_int_t)stock->chunk_count, "spare_chunks", (json_int_t)stock->spare_count,
+                     "spare_bytes", (json_int_t)stock->spare_bytes, "nameless_chunks",
+                     (json_int_t)stock->nameless_count, "nameless_bytes",
+                     (json_int_t)stock->nameless_bytes, "free_bytes", (json_int_t)room.free_bytes,
+                     "refuses", room.refuses);
+}
+
 void handle_storage(struct exchange *exchange)
 {
     const struct core *core = exchange_core(exchange);
@@ -128,13 +145,9 @@ void handle_storage(struct exchange *exchange)
         return;
     }
     overlay_stock(overlay, &stock, lines);
-    exchange_reply(
-        exchange, 200,
-        json_pack("{so s{sI sI sI sI sI sI sI} so so so}", "node", document_id(&self.id), "share",
-                  "limit_bytes", (json_int_t)stock.bytes_max, "used_bytes", (json_int_t)stock.bytes,
-                  "chunks", (json_int_t)stock.chunk_count, "spare_chunks",
-                  (json_int_t)stock.spare_count, "spare_bytes", (json_int_t)stock.spare_bytes,
-                  "nameless_chunks", (json_int_t)stock.nameless_count, "nameless_bytes",
-                  (json_int_t)stock.nameless_bytes, "stored", stored(lines), "repair",
-                  repair_document(overlay, &stock, time), "garbage", garbage_document(&stock)));
+    exchange_reply(exchange, 200,
+                   json_pack("{so so so so so}", "node", document_id(&self.id), "share",
+                             share_document(exchange, &stock), "stored", stored(lines), "repair",
+                             repair_document(overlay, &stock, time), "garbage",
+                             garbage_document(&stock)));
 }

@@ -95,6 +95,14 @@ static const char *host_node_name(void *self)
     return edge->config.name[0] != '\0' ? edge->config.name : edge->machine.host_name;
 }
 
+static struct api_room host_room(void *self)
+{
+    const struct edge *edge = self;
+    struct chunk_room room = chunk_store_room(&edge->chunks, CHUNK_BYTES_MAX);
+
+    return (struct api_room){room.free_bytes, room.refuses};
+}
+
 static void on_ready(uv_poll_t *poll, int status, int events)
 {
     struct edge *edge = poll->data;
@@ -124,7 +132,8 @@ int api_link_open(struct edge *edge, int control_fd, struct err *err)
                  .node_key = host_node_key,
                  .contacts = host_contacts,
                  .sign_admission = host_sign_admission,
-                 .node_name = host_node_name},
+                 .node_name = host_node_name,
+                 .room = host_room},
     };
     int r = api_new(&config, &edge->api, err);
 
