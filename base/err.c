@@ -65,9 +65,15 @@ int err_hint(struct err *err, const char *format, ...)
     return err->code;
 }
 
+#ifdef __GLIBC__
+#define words_of strerrordesc_np
+#else /* musl's reads a table: safe in threads, too */
+#define words_of strerror
+#endif
+
 const char *err_text(int code)
 {
-    const char *text = strerrordesc_np(code < 0 ? -code : code);
+    const char *text = words_of(code < 0 ? -code : code);
 
     return text != NULL ? text : "unknown error";
 }

@@ -30,8 +30,9 @@ enum {
     LABEL_CHARS_MAX = 31,
     ZONE_CHARS_MAX = 31,
     POSITIONS_MAX = 16,     /* of one node on the ring */
-    RELAYED_PORTS_MAX = 16, /* of the replicas of one leaf */
+    RELAYED_PORTS_MAX = 16, /* of the replicas of one leaf, TCP; and as many UDP */
     RELAY_PORTS_MAX = 256,  /* of one relay, for all that it passes on */
+    MAPPED_PORTS_MAX = 32,  /* that a router is asked to open for one node */
     RELAY_SECRET_BYTES = 32,
     HOST_CHARS_MAX = 45,    /* a numeric address, without brackets */
     TOKEN_MEMBERS_MAX = 8,  /* addresses in an invitation's token */

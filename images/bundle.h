@@ -20,8 +20,8 @@ struct bundle_totals {
     uint64_t bytes;      /* in all files */
 };
 
-/* Called now and then while the folder is hashed; may be NULL. */
-typedef void bundle_progress(void *context, uint64_t hashed_bytes);
+/* Called with each chunk while the folder is hashed; may be NULL. */
+typedef void bundle_progress(void *context, uint64_t hashed_bytes, uint64_t all_bytes);
 
 struct bundle_source {
     int folder_fd;    /* borrowed; stays open until bundle_free */

@@ -20,6 +20,7 @@ struct hasher {
     uint8_t *data; /* CHUNK_BYTES_MAX */
     uint8_t *ids;  /* of one file */
     uint64_t hashed_bytes;
+    uint64_t all_bytes;
 };
 
 static int add_chunk(struct bundle *bundle, struct bundle_chunk chunk, struct err *err)
@@ -69,7 +70,7 @@ static int hash_chunk(struct hasher *hasher, uint32_t item_number, int fd, uint3
     hasher->hashed_bytes += length_bytes;
     if (hasher->bundle->source.progress != NULL) {
         hasher->bundle->source.progress(hasher->bundle->source.progress_context,
-                                        hasher->hashed_bytes);
+                                        hasher->hashed_bytes, hasher->all_bytes);
     }
     return add_chunk(hasher->bundle, chunk, hasher->err);
 }
@@ -160,13 +161,17 @@ int bundle_hash(struct bundle *bundle, struct err *err)
 {
     CLEANUP(cleanup_free) uint8_t *data = malloc(CHUNK_BYTES_MAX);
     CLEANUP(cleanup_free) uint8_t *ids = malloc((size_t)CHUNKS_PER_FILE_MAX * ID_BYTES);
-    struct hasher hasher = {bundle, err, data, ids, 0};
+    struct hasher hasher = {bundle, err, data, ids, 0, 0};
     int r;
 
     bundle->slots = calloc(BUNDLE_SLOT_COUNT, sizeof(*bundle->slots));
     bundle->index.bytes_max = TREE_INDEX_BYTES_MAX;
     if (data == NULL || ids == NULL || bundle->slots == NULL) {
         return err_set(err, -ENOMEM, "out of memory");
+    }
+    for (uint32_t i = 0; i < bundle->item_count; i++) {
+        hasher.all_bytes +=
+            bundle->items[i].kind == ARCHIVE_KIND_FILE ? bundle->items[i].size_bytes : 0;
     }
     r = hash_items(&hasher);
     return r < 0 ? r : finish_root(bundle, err);

@@ -16,13 +16,13 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "base/program.h"
 
 enum {
     CHILD_STAGING_FD = 3,
     CHILD_CHUNKS_FD = 4,
     CHILD_FD_COUNT = 5,
     FD_SAFE_MIN = 16, /* above all numbers that the worker gets */
-    PROGRAM_BYTES_MAX = 4096,
     STAGING_MODE = 0700,
     WORKER_REFUSED = 1, /* its exit status: the input is at fault */
 };
@@ -34,35 +34,11 @@ struct launch {
     int fds[CHILD_FD_COUNT];     /* what the worker gets as 0, 1, ...; -1: not given */
 };
 
-/* minga-unpack lies beside the program that is running, or in its library folder. */
-static int find_program(char program[PROGRAM_BYTES_MAX], struct err *err)
-{
-    static const char *const places[] = {"/minga-unpack", "/../lib/minga/minga-unpack"};
-    char own[PROGRAM_BYTES_MAX - 32];
-    ssize_t length_bytes = readlink("/proc/self/exe", own, sizeof(own) - 1);
-    char *slash;
-
-    if (length_bytes < 0) {
-        return err_set(err, -errno, "/proc/self/exe: %m");
-    }
-    own[length_bytes] = '\0';
-    slash = strrchr(own, '/');
-    CHECK(slash != NULL);
-    *slash = '\0';
-    for (size_t i = 0; i < 2; i++) {
-        snprintf(program, PROGRAM_BYTES_MAX, "%s%s", own, places[i]);
-        if (access(program, X_OK) == 0) {
-            return 0;
-        }
-    }
-    return err_set(err, -ENOENT, "minga-unpack is not beside the program in %s", own);
-}
-
 int worker_check(struct err *err)
 {
     char program[PROGRAM_BYTES_MAX];
 
-    return find_program(program, err);
+    return program_find("minga-unpack", program, err);
 }
 
 /* Between fork and exec: async-signal-safe calls only. */
@@ -145,7 +121,7 @@ static int launch_worker(struct worker *worker, struct launch *launch, struct er
 /* Makes the staging folder and starts; takes the folder away again if that fails. */
 static int start(struct worker *worker, struct launch *launch, struct err *err)
 {
-    int r = find_program(launch->program, err);
+    int r = program_find("minga-unpack", launch->program, err);
 
     if (r == 0) {
         r = launch_worker(worker, launch, err);
@@ -324,6 +300,13 @@ static uint64_t now_ms(void)
 
 int worker_wait(struct worker *worker, uint32_t timeout_ms, struct err *err)
 {
+    return worker_wait_looking(worker, timeout_ms, NULL, NULL, err);
+}
+
+int worker_wait_looking(struct worker *worker, uint32_t timeout_ms, void (*look)(void *context),
+                        void *context, struct err *err)
+{
+    enum { LOOK_MS = 100 };
     uint64_t deadline_ms = now_ms() + timeout_ms;
 
     while (worker_read(worker) > 0) {
@@ -333,8 +316,14 @@ int worker_wait(struct worker *worker, uint32_t timeout_ms, struct err *err)
         if (present_ms >= deadline_ms && !worker->killed) {
             worker_kill(worker);
         }
+        uint64_t left_ms = deadline_ms > present_ms ? deadline_ms - present_ms : 0;
+
+        if (look != NULL) {
+            look(context);
+            left_ms = left_ms < LOOK_MS ? left_ms : LOOK_MS;
+        }
         /* A killed worker closes its end at once. */
-        poll(&poll_fd, 1, worker->killed ? -1 : (int)(deadline_ms - present_ms));
+        poll(&poll_fd, 1, worker->killed ? -1 : (int)left_ms);
     }
     return worker_finish(worker, err);
 }

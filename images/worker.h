@@ -68,6 +68,9 @@ void worker_kill(struct worker *worker);
 
 /* Reads until the end or until timeout_ms is over, then finishes. */
 int worker_wait(struct worker *worker, uint32_t timeout_ms, struct err *err);
+/* The same; `look` is called some ten times a second meanwhile. */
+int worker_wait_looking(struct worker *worker, uint32_t timeout_ms, void (*look)(void *context),
+                        void *context, struct err *err);
 
 /*
  * After worker_finish: the index-th line of what was dropped ("usr/bin/su: setuid bit dropped"),

@@ -29,9 +29,13 @@ uint32_t chunk_holders(const struct overlay *overlay, const struct chunk_id *chu
 {
     struct node_id nodes[CHUNK_CANDIDATES_MAX];
     struct ring_key key = {chunk->id};
-    uint32_t known = search_holders(overlay, &key, CHUNK_CANDIDATES_MAX, nodes);
+    uint32_t known;
     uint32_t count = 0;
 
+    if (!overlay->large) {
+        return chunk_first_up(overlay, chunk, count_max, nodes_out);
+    }
+    known = search_holders(overlay, &key, CHUNK_CANDIDATES_MAX, nodes);
     for (uint32_t i = 0; i < known && count < count_max; i++) {
         if (stores(overlay, &nodes[i])) {
             nodes_out[count++] = nodes[i];

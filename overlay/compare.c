@@ -37,24 +37,21 @@ static bool is_shared(const struct overlay *overlay, const struct ring_key *key,
     return has_self && has_peer;
 }
 
-/* Homes are the same for all keys between two positions that follow each other. */
 static void add_shared(const struct overlay *overlay, struct compare *compare)
 {
-    const struct membership *membership = &overlay->membership;
+    uint32_t count = chunk_arc_count(overlay);
 
-    for (uint32_t i = 0; i < membership->count && compare->arc_count < COMPARE_ARCS_MAX / 2; i++) {
-        uint32_t before = membership->by_position[(i + membership->count - 1) % membership->count];
-        const struct ring_key *from = &membership->list[before].position;
-        const struct ring_key *to = &membership->list[membership->by_position[i]].position;
+    for (uint32_t i = 0; i < count && compare->arc_count < COMPARE_ARCS_MAX / 2; i++) {
+        struct chunk_arc arc = chunk_arc(overlay, i);
         struct compare_arc *next = &compare->arcs[compare->arc_count];
 
-        if (!is_shared(overlay, to, &compare->peer)) {
+        if (!is_shared(overlay, &arc.to, &compare->peer)) {
             continue;
         }
-        if (compare->arc_count > 0 && id_equal(&next[-1].to.id, &from->id)) {
-            next[-1].to = *to;
+        if (compare->arc_count > 0 && id_equal(&next[-1].to.id, &arc.from.id)) {
+            next[-1].to = arc.to;
         } else {
-            *next = (struct compare_arc){*from, *to, false};
+            *next = (struct compare_arc){arc.from, arc.to, false};
             compare->arc_count++;
         }
     }
@@ -380,8 +377,8 @@ void compare_on_list(struct overlay *overlay, const struct arrival *arrival)
         struct chunk_id chunk = {message_id(summary->entries[i].id)};
 
         if (chunks_find(&overlay->chunks, &chunk) == NULL &&
-            storage_has_room(overlay, CHUNK_BYTES_MAX, 0) &&
-            chunk_is_home(overlay, &chunk, &overlay->self)) {
+            chunk_is_home(overlay, &chunk, &overlay->self) &&
+            storage_make_room(overlay, CHUNK_BYTES_MAX, 0)) {
             answer->wanted[answer->wanted_count++] = i;
         }
     }

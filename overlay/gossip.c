@@ -403,7 +403,7 @@ static int open_node(const struct overlay *overlay, const minga_Item *item,
         return MEMBER_NONE;
     }
     member = &overlay->membership.list[index];
-    if (member->record_bytes > 0 && record_out->sequence <= member->view.record.sequence) {
+    if (!membership_is_other(member, record_out, encoded)) {
         return index;
     }
     return signed_open(&envelope, PURPOSE_NODE, minga_NodeRecord_fields, record_out) < 0
@@ -411,12 +411,16 @@ static int open_node(const struct overlay *overlay, const minga_Item *item,
                : index;
 }
 
+/* Of its record, signed by its key, that it has not signed, or no longer knows of: goes beyond it. */
 static void hear_of_self(struct overlay *overlay, const minga_NodeRecord *record,
                          const minga_Item *item)
 {
+    const struct member *self = &overlay->membership.list[overlay->self_index];
+    struct bytes encoded = {item->content.bytes, item->content.size};
     bool says_dead = item->life == minga_Life_LIFE_DEAD;
 
-    if (record->sequence > overlay->record.sequence) {
+    if (record->sequence >= overlay->record.sequence &&
+        membership_is_other(self, record, encoded)) {
         overlay->record.sequence = record->sequence;
         gossip_refute(overlay, record->incarnation);
     } else if (says_dead && item->incarnation >= overlay->record.incarnation) {
@@ -429,6 +433,7 @@ static bool apply_node(struct overlay *overlay, const minga_Item *item)
     minga_NodeRecord record = minga_NodeRecord_init_zero;
     struct bytes encoded = {item->content.bytes, item->content.size};
     int index = open_node(overlay, item, &record);
+    uint16_t before;
     bool is_new;
 
     if (index == MEMBER_NONE) {
@@ -438,8 +443,10 @@ static bool apply_node(struct overlay *overlay, const minga_Item *item)
         hear_of_self(overlay, &record, item);
         return false;
     }
+    before = overlay->membership.positions.masks[index];
     is_new = membership_describe(&overlay->membership, index, &record, encoded);
     if (is_new) {
+        rebalance_described(overlay, index, before);
         effect_store(overlay,
                      &(struct overlay_blob){.kind = BLOB_NODE,
                                             .key = overlay->membership.list[index].view.node.id,
@@ -526,6 +533,7 @@ void gossip_describe(struct overlay *overlay, uint64_t incarnation)
 {
     minga_Item item = minga_Item_init_zero;
     struct bytes encoded;
+    uint16_t before;
 
     overlay->record.incarnation = incarnation;
     overlay->describe_ms = 0;
@@ -534,7 +542,9 @@ void gossip_describe(struct overlay *overlay, uint64_t incarnation)
     if (overlay->self_index == MEMBER_NONE) {
         return;
     }
+    before = overlay->membership.positions.masks[overlay->self_index];
     (void)membership_describe(&overlay->membership, overlay->self_index, &overlay->record, encoded);
+    rebalance_described(overlay, overlay->self_index, before);
     (void)membership_revive(&overlay->membership, overlay->self_index);
     effect_store(
         overlay,

@@ -60,15 +60,14 @@ uint32_t chunk_homes(const struct overlay *overlay, const struct ring_key *key,
                      struct chunk_home homes_out[HOMES_MAX])
 {
     const struct membership *membership = &overlay->membership;
+    struct positions_walk members = positions_walk(&membership->positions, &key->id);
     struct homes_walk walk = {0};
-    uint32_t first;
+    int index;
 
     if (overlay->large) {
         return homes_of_part(overlay, key, homes_out);
     }
-    first = membership->count == 0 ? 0 : membership_place(membership, &key->id);
-    for (uint32_t i = 0; i < membership->count && !homes_done(&walk); i++) {
-        int index = membership->by_position[(first + i) % membership->count];
+    while (!homes_done(&walk) && (index = positions_walk_next(&members)) != MEMBER_NONE) {
         uint32_t place = walk.counted;
 
         if (!may_store(overlay, index) ||
@@ -81,6 +80,61 @@ uint32_t chunk_homes(const struct overlay *overlay, const struct ring_key *key,
                                                homes_why(&walk)};
     }
     return walk.counted;
+}
+
+bool chunk_may_be_home(const struct overlay *overlay, int index)
+{
+    return may_store(overlay, index) &&
+           (index == overlay->self_index || life_of(overlay, index) != HOME_IS_GONE);
+}
+
+uint32_t chunk_first_up(const struct overlay *overlay, const struct chunk_id *chunk,
+                        uint32_t count_max, struct node_id *nodes_out)
+{
+    const struct membership *membership = &overlay->membership;
+    struct positions_walk members = positions_walk(&membership->positions, &chunk->id);
+    uint32_t count = 0;
+    int index;
+
+    CHECK(!overlay->large);
+    while (count < count_max && (index = positions_walk_next(&members)) != MEMBER_NONE) {
+        bool is_up = index == overlay->self_index ? overlay->ring.phase == RING_IN
+                                                  : membership_in_ring(&membership->list[index]);
+
+        if (is_up && may_store(overlay, index)) {
+            nodes_out[count++] = membership->list[index].view.node;
+        }
+    }
+    return count;
+}
+
+struct chunk_arc chunk_arc(const struct overlay *overlay, uint32_t place)
+{
+    const struct positions *positions = &overlay->membership.positions;
+    uint32_t count = chunk_arc_count(overlay);
+    struct chunk_arc whole = {{{{0}}}, {{{0}}}};
+
+    CHECK(place < count);
+    if (count == 1) {
+        return whole; /* from a point to itself: all of the ring */
+    }
+    if (overlay->large) {
+        const struct membership *membership = &overlay->membership;
+        uint32_t before = membership->by_position[(place + count - 1) % count];
+
+        return (struct chunk_arc){membership->list[before].position,
+                                  membership->list[membership->by_position[place]].position};
+    }
+    return (struct chunk_arc){positions->list[(place + count - 1) % count].key,
+                              positions->list[place].key};
+}
+
+uint32_t chunk_arc_count(const struct overlay *overlay)
+{
+    uint32_t count =
+        overlay->large ? overlay->membership.count : overlay->membership.positions.count;
+
+    return count == 0 ? 1 : count;
 }
 
 bool chunk_is_home(const struct overlay *overlay, const struct chunk_id *chunk,

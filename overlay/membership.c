@@ -203,6 +203,7 @@ int membership_replace(struct membership *membership, int index, const struct ad
     digest_toggle(&membership->digest_nodes, &member->node_hash);
     remove_from(membership->by_id, membership->count, (uint16_t)index);
     remove_from(membership->by_position, membership->count, (uint16_t)index);
+    positions_set(&membership->positions, (uint32_t)index, &member->view.key, 0);
     membership->count--;
     put_at(membership, (uint32_t)index, admission, encoded);
     return index;
@@ -245,24 +246,46 @@ static void rehash_node(struct membership *membership, struct member *member)
     digest_toggle(&membership->digest_nodes, &member->node_hash);
 }
 
+static uint64_t check_of(struct bytes encoded)
+{
+    struct id hash = hash_of(HASH_ITEM, encoded);
+
+    return id_top(&hash);
+}
+
+bool membership_is_other(const struct member *member, const minga_NodeRecord *record,
+                         struct bytes encoded)
+{
+    if (member->record_bytes == 0 || record->sequence != member->view.record.sequence) {
+        return member->record_bytes == 0 || record->sequence > member->view.record.sequence;
+    }
+    return encoded.length_bytes != member->record_bytes ||
+           memcmp(encoded.data, member->record, encoded.length_bytes) != 0;
+}
+
 bool membership_describe(struct membership *membership, int index, const minga_NodeRecord *record,
                          struct bytes encoded)
 {
     struct member *member = &membership->list[index];
 
     if (encoded.length_bytes > NODE_RECORD_BYTES_MAX ||
-        (member->record_bytes > 0 && record->sequence <= member->view.record.sequence)) {
+        !membership_is_other(member, record, encoded) ||
+        (member->record_bytes > 0 && record->sequence == member->view.record.sequence &&
+         check_of(encoded) > member->record_check)) {
         return false;
     }
     member->view.record = *record;
     memcpy(member->record, encoded.data, encoded.length_bytes);
     member->record_bytes = encoded.length_bytes;
+    member->record_check = check_of(encoded);
     if (record->incarnation > member->incarnation) {
         member->incarnation = record->incarnation;
         if (member->life == LIFE_DEAD) {
             member->life = LIFE_UNKNOWN;
         }
     }
+    positions_set(&membership->positions, (uint32_t)index, &member->view.key,
+                  record->stores ? positions_mask(record->positions) : 0);
     rehash_node(membership, member);
     return true;
 }

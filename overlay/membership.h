@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 #include "overlay/overlay.h"
+#include "overlay/positions.h"
 #include "overlay/rtt.h"
 
 enum {
@@ -36,6 +37,7 @@ struct member {
     bool is_void;          /* admitted beyond the invitation's use limit */
     bool is_placed;        /* the ring has been told of it */
     struct id node_hash;   /* what this member adds to the digest of nodes */
+    uint64_t record_check; /* of its record's bytes: which of two with one sequence it is */
     /* What was passed on of it, in a large community: each once. */
     uint64_t passed_sequence;
     uint64_t passed_death; /* its incarnation, and 1 */
@@ -82,6 +84,7 @@ struct membership {
     struct member list[MEMBERS_MAX];
     uint16_t by_id[MEMBERS_MAX];
     uint16_t by_position[MEMBERS_MAX];
+    struct positions positions; /* of those that store, for chunks */
     struct ban_table expulsions;
     struct ban_table revocations;
     struct id digest_bans;
@@ -116,7 +119,11 @@ int membership_admit(struct membership *membership, const struct admission *admi
 int membership_replace(struct membership *membership, int index, const struct admission *admission,
                        struct bytes encoded);
 
-/* Takes over a node record if its sequence is higher than the known one. Returns whether. */
+/* Is it not the known one, and its sequence not lower? At one sequence the lower check stands: a member
+ * whose identity was at two places, or whose disk is an old one, may have signed two. */
+bool membership_is_other(const struct member *member, const minga_NodeRecord *record,
+                         struct bytes encoded);
+/* Takes over a node record if it stands against the known one. Returns whether. */
 bool membership_describe(struct membership *membership, int index, const minga_NodeRecord *record,
                          struct bytes encoded);
 

@@ -89,6 +89,9 @@ static void compose(const struct overlay *overlay, minga_Reachable verdict,
     record_out->sequence = overlay->record.sequence;
     record_out->incarnation = overlay->record.incarnation;
     record_out->leaving = overlay->record.leaving;
+    record_out->storage_kib = record_out->stores ? rebalance_capacity_kib(overlay) : 0;
+    record_out->stored_kib = overlay->record.stored_kib;
+    record_out->positions = overlay->record.positions;
     record_out->reachable = verdict;
     record_out->addresses_count = 0;
     if (verdict == minga_Reachable_REACHABLE_NONE || verdict == minga_Reachable_REACHABLE_RELAYED) {
@@ -259,15 +262,15 @@ static int choose_helper(struct overlay *overlay)
     return best;
 }
 
-static uint32_t port_of(const char *address)
+static uint16_t port_of(const char *address)
 {
     const char *colon = strrchr(address, ':');
     unsigned long port = colon == NULL ? 0 : strtoul(colon + 1, NULL, 10);
 
-    return port > 0 && port <= UINT16_MAX ? (uint32_t)port : 0;
+    return port > 0 && port <= UINT16_MAX ? (uint16_t)port : 0;
 }
 
-static uint32_t own_port(const struct overlay *overlay)
+static uint16_t own_port(const struct overlay *overlay)
 {
     const minga_NodeRecord *described = &overlay->reach.described;
 
@@ -290,7 +293,11 @@ static bool ask_one(struct overlay *overlay)
         helper->nonce[i] = (uint8_t)random_below(&overlay->random, 256);
     }
     message_init(&message, minga_Message_dial_back_tag);
-    message.kind.dial_back.port = own_port(overlay);
+    /* A neighbour comes in without the router. */
+    helper->port = is_neighbour(overlay, &overlay->membership.list[index].view.record)
+                       ? own_port(overlay)
+                       : mapped_port_to_ask(overlay, own_port(overlay));
+    message.kind.dial_back.port = helper->port;
     memcpy(message.kind.dial_back.nonce, helper->nonce, REACH_NONCE_BYTES);
     if (peer_request(overlay, REQUEST_DIAL_BACK, &helper->node, &message, REACH_MS) == NULL) {
         helper->answer = REACH_SILENT;
@@ -379,6 +386,8 @@ static void end_round(struct overlay *overlay, uint32_t yes_count, uint32_t no_c
         return; /* nobody could tell */
     }
     reach->doubt_count++;
+    /* By the router's port nobody came in: somebody may have opened the own one by hand. */
+    reach->tries_own_port = !reach->tries_own_port;
     /* One member's word alone takes nobody off the ring, unless it is all that is to be had. */
     if (reach_is_leaf(overlay) ||
         reach->doubt_count >= (no_count >= REACH_HELPERS ? REACH_DOUBTS : REACH_DOUBTS_ONE)) {
@@ -493,7 +502,7 @@ void reach_on_reply(struct overlay *overlay, const struct request *request,
     if (helper == NULL || arrival->message->which_kind != minga_Message_dial_back_reply_tag) {
         return;
     }
-    if (port_of(reply->address) == own_port(overlay)) { /* as it was asked to dial */
+    if (port_of(reply->address) == helper->port) { /* as it was asked to dial */
         (void)snprintf(helper->address, sizeof(helper->address), "%s", reply->address);
     }
     if (helper->answer == REACH_ASKED) {

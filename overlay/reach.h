@@ -49,7 +49,14 @@ struct reach_helper { /* one who is to dial us */
     enum reach_answer answer;
     uint64_t until_ms; /* WAITING: it says that it dials */
     uint8_t nonce[REACH_NONCE_BYTES];
+    uint16_t port;                       /* that it was asked to dial */
     char address[ADDRESS_CHARS_MAX + 1]; /* that it dials */
+};
+
+struct mapped {      /* a port of the router's that leads to another one here */
+    uint16_t inside; /* 0: unused */
+    uint16_t outside;
+    bool is_udp;
 };
 
 struct reach {
@@ -62,6 +69,9 @@ struct reach {
     bool in_round;
     uint32_t helper_count;
     struct reach_helper helpers[REACH_ASKED_MAX];
+    uint16_t outside_port; /* of a router, which says that it leads here; 0: none */
+    bool tries_own_port;   /* the next round, though there is another one outside */
+    struct mapped mapped[MAPPED_PORTS_MAX];
     uint32_t token_count; /* dials that others may still ask for */
     uint64_t tokens_ms;
 };
@@ -89,7 +99,7 @@ struct leaf {
     uint32_t avoided_next;
     struct avoided avoided[RELAY_AVOIDED_MAX];
     uint32_t port_count;
-    uint16_t ports[RELAYED_PORTS_MAX]; /* of the replicas here */
+    struct overlay_port ports[2 * RELAYED_PORTS_MAX]; /* of the replicas here */
 };
 
 struct relayed { /* a leaf that we pass on to */
@@ -122,6 +132,14 @@ void reach_on_dialled(struct overlay *overlay, const struct arrival *arrival);
 void reach_on_reply(struct overlay *overlay, const struct request *request,
                     const struct arrival *arrival);
 void reach_on_timeout(struct overlay *overlay, const struct request *request);
+
+/* --- mapped.c */
+/* A router passes the port on to this node, or no longer does: it says so. */
+void mapped_on_edge(struct overlay *overlay, const struct overlay_event *event);
+/* Under which port someone elsewhere is to dial this node, whose own is `own_port`. */
+uint16_t mapped_port_to_ask(const struct overlay *overlay, uint16_t own_port);
+/* Where others find a port of this node that the router passes on. */
+uint16_t mapped_outside(const struct overlay *overlay, uint16_t port, bool is_udp);
 
 /* --- leaf.c */
 void leaf_tick(struct overlay *overlay);

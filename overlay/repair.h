@@ -6,6 +6,7 @@
 #include "overlay/habit.h"
 #include "overlay/homes.h"
 #include "overlay/overlay.h"
+#include "overlay/rebalance.h"
 #include "overlay/references.h"
 
 enum {
@@ -111,6 +112,7 @@ struct repair {
     uint8_t tries[MEMBERS_MAX];     /* since they were equal */
     uint64_t equal_ms[MEMBERS_MAX]; /* when they were; 0: never, or not since it was away */
     struct compare compare;
+    struct rebalance rebalance;
     uint64_t moved_bytes; /* sent for repair, ever */
     uint64_t moved_count;
     uint64_t rotten_count;

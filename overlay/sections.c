@@ -58,6 +58,8 @@ static bool next_member(const struct overlay *overlay, const struct section *sec
     message_put_id(entry_out->id, &membership->list[membership->by_id[low]].view.node.id);
     if (section->kind == minga_SyncSection_SYNC_NODES) {
         entry_out->version = node_version(&membership->list[membership->by_id[low]]);
+        entry_out->check =
+            entry_out->version == 0 ? 0 : membership->list[membership->by_id[low]].record_check;
     }
     return true;
 }

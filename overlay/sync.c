@@ -455,6 +455,13 @@ static int compare_entries(const minga_Entry *a, const minga_Entry *b)
     return a->number < b->number ? -1 : a->number > b->number;
 }
 
+/* Two node records with one sequence: the version of either may be higher for the death it tells. */
+static bool are_two_of_one_sequence(const minga_Entry *ours, const minga_Entry *theirs)
+{
+    return ours->version != 0 && ours->version >> 1 == theirs->version >> 1 &&
+           ours->check != theirs->check;
+}
+
 /* Both have it: whoever has the older one gets the other. Equal sequence: lower hash stands. */
 static void weigh(struct comparison *comparison, const minga_Entry *ours, uint32_t their_index)
 {
@@ -462,14 +469,16 @@ static void weigh(struct comparison *comparison, const minga_Entry *ours, uint32
     bool ours_newer = ours->version != theirs->version ? ours->version > theirs->version
                                                        : ours->check < theirs->check;
 
+    bool are_torn = comparison->summary->section == minga_SyncSection_SYNC_NODES &&
+                    are_two_of_one_sequence(ours, theirs);
+
     if (ours->version == theirs->version && ours->check == theirs->check) {
         return;
     }
-    if (ours_newer) {
-        if (!comparison->section.handed) { /* the asker is no holder */
-            send_item(comparison, ours);
-        }
-    } else {
+    if ((ours_newer || are_torn) && !comparison->section.handed) { /* then the asker is no holder */
+        send_item(comparison, ours);
+    }
+    if (!ours_newer || are_torn) {
         comparison->answer->wanted[comparison->answer->wanted_count++] = their_index;
     }
 }

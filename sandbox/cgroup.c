@@ -28,6 +28,16 @@ static bool name_is_sound(const char *name)
                              "0123456789_-")] == '\0';
 }
 
+/*
+ * Parts are in the first hierarchy only: on v1 that of the cpu, where minga-init gets as much time
+ * as all processes of a service together. Limits are the whole replica's, in the others, too. (An
+ * earlier version made parts everywhere; replicas of its time are still found, ended and removed.)
+ */
+static bool has_parts(unsigned hierarchy)
+{
+    return hierarchy == 0;
+}
+
 /* The group of a replica (part NULL) or of one of its parts. */
 static void path_of(const struct cgroups *cgroups, const struct cgroup_name *name, const char *part,
                     char path_out[CGROUP_PATH_BYTES_MAX])
@@ -82,6 +92,16 @@ void cgroups_free(struct cgroups *cgroups)
 struct cgroup_ability cgroups_ability(const struct cgroups *cgroups)
 {
     return cgroups->ability;
+}
+
+static int make_part(const struct cgroups *cgroups, const char *group, struct err *err)
+{
+    for (unsigned i = 0; i < cgroups->hierarchy_count && has_parts(i); i++) {
+        if (mkdirat(cgroups->base_fds[i], group, 0755) < 0) {
+            return cgroup_fail(err, -errno, group, "make");
+        }
+    }
+    return 0;
 }
 
 static int make_group(const struct cgroups *cgroups, const char *group, bool exclusive,
@@ -271,7 +291,7 @@ static int fill_replica(struct cgroups *cgroups, const struct cgroup_name *name,
     }
     for (unsigned i = 0; r == 0 && i < ARRAY_COUNT(part_names); i++) {
         path_of(cgroups, name, part_names[i], group);
-        r = make_group(cgroups, group, true, err);
+        r = make_part(cgroups, group, err);
     }
     return r;
 }
@@ -310,8 +330,8 @@ int cgroup_attach(struct cgroups *cgroups, const struct cgroup_name *name, enum 
     char group[CGROUP_PATH_BYTES_MAX];
 
     CHECK(pid > 1);
-    path_of(cgroups, name, part_names[part], group);
     for (unsigned i = 0; i < cgroups->hierarchy_count; i++) {
+        path_of(cgroups, name, has_parts(i) ? part_names[part] : NULL, group);
         int r = cgroup_put_number(cgroups->base_fds[i], group, "cgroup.procs", (uint64_t)pid);
 
         if (r < 0) {
@@ -328,11 +348,11 @@ int cgroup_open_entries(struct cgroups *cgroups, const struct cgroup_name *name,
     const char *file = cgroups->ability.version == 1 ? "tasks" : "cgroup.procs";
 
     static_assert((int)CGROUP_ENTRIES >= (int)CGROUP_CONTROLLER_COUNT, "one per hierarchy");
-    path_of(cgroups, name, part_names[part], group);
     for (unsigned i = 0; i < CGROUP_ENTRIES; i++) {
         char path[CGROUP_PATH_BYTES_MAX + 16];
-        bool used = i < cgroups->hierarchy_count;
+        bool used = i < cgroups->hierarchy_count && (part == CGROUP_INIT || has_parts(i));
 
+        path_of(cgroups, name, has_parts(i) ? part_names[part] : NULL, group);
         CHECK(snprintf(path, sizeof(path), "%s/%s", group, file) > 0);
         fds_out[i] = openat(used ? cgroups->base_fds[i] : AT_FDCWD, used ? path : "/dev/null",
                             O_WRONLY | O_CLOEXEC);
@@ -467,19 +487,15 @@ int cgroup_watch_oom(struct cgroups *cgroups, const struct cgroup_name *name, in
 int cgroup_remove(struct cgroups *cgroups, const struct cgroup_name *name, struct err *err)
 {
     char group[CGROUP_PATH_BYTES_MAX];
-    int r = cgroup_populated(cgroups, name, err);
+    int r = 0;
 
-    if (r != 0) {
-        path_of(cgroups, name, NULL, group);
-        return r < 0 ? r : cgroup_fail(err, -EBUSY, group, "remove");
-    }
-    for (unsigned i = 0; i < ARRAY_COUNT(part_names); i++) {
+    for (unsigned i = 0; i < ARRAY_COUNT(part_names) && r == 0; i++) {
         path_of(cgroups, name, part_names[i], group);
         r = remove_group(cgroups, group, err);
-        if (r < 0) {
-            return r;
-        }
     }
-    path_of(cgroups, name, NULL, group);
-    return remove_group(cgroups, group, err);
+    if (r == 0) {
+        path_of(cgroups, name, NULL, group);
+        r = remove_group(cgroups, group, err);
+    }
+    return r;
 }

@@ -114,7 +114,7 @@ int cgroup_create(struct cgroups *cgroups, const struct cgroup_name *name,
 int cgroup_attach(struct cgroups *cgroups, const struct cgroup_name *name, enum cgroup_part part,
                   pid_t pid, struct err *err);
 /*
- * The same from inside, and on v1 some 10 ms sooner (median of 30 each: 0.3 against 10.3 ms): to
+ * The same from inside (into the service's part from init's), and on v1 some 10 ms sooner (median of 30 each: 0.3 against 10.3 ms): to
  * move another process the kernel locks out every fork and exit, which waits for an RCU grace
  * period; a thread that moves itself through "tasks" needs no such lock. Opens one file per
  * hierarchy (the caller's to close); a single-threaded process that inherited them moves itself

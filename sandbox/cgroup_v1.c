@@ -187,7 +187,7 @@ static int v1_kill(struct cgroups *cgroups, const char *group, struct err *err)
     return r < 0 ? cgroup_fail(err, r, group, "cgroup.procs") : 0;
 }
 
-/* The counter is the killed process's own group's, so add those of the parts. */
+/* The counter is the killed process's own group's, so add those of parts, if there are any. */
 static int count_oom_kills(int base_fd, const char *group, uint64_t *count_out)
 {
     *count_out = 0;
@@ -197,7 +197,7 @@ static int count_oom_kills(int base_fd, const char *group, uint64_t *count_out)
 
         CHECK(snprintf(path, sizeof(path), "%s%s", group, subgroups[k]) > 0);
         int r = cgroup_get_key(base_fd, path, "memory.oom_control", "oom_kill", &count);
-        if (r < 0) {
+        if (r < 0 && (k == 0 || r != -ENOENT)) {
             return r;
         }
         *count_out += count;

@@ -116,7 +116,7 @@ static bool make_way(struct unpacking *unpacking, int at_fd, const char *name)
         return false;
     }
     if (unlinkat(at_fd, name, 0) < 0 && errno != ENOENT) {
-        leave_out(unpacking, strerrordesc_np(errno));
+        leave_out(unpacking, err_text(errno));
         return false;
     }
     return true;
@@ -137,7 +137,7 @@ static int place_file(struct unpacking *unpacking, int at_fd, const char *name)
         fd = openat(at_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
                     unpacking->entry.mode);
         if (fd < 0) {
-            leave_out(unpacking, strerrordesc_np(errno));
+            leave_out(unpacking, err_text(errno));
         }
     }
     int r = take_bytes(unpacking, fd);
@@ -154,7 +154,7 @@ static void place_link(struct unpacking *unpacking, int at_fd, const char *name)
         leave_out(unpacking, "a link that leads out");
     } else if (make_way(unpacking, at_fd, name) &&
                symlinkat(unpacking->entry.target, at_fd, name) < 0) {
-        leave_out(unpacking, strerrordesc_np(errno));
+        leave_out(unpacking, err_text(errno));
     }
 }
 
@@ -162,7 +162,7 @@ static void place_folder(struct unpacking *unpacking, int at_fd, const char *nam
 {
     if (mkdirat(at_fd, name, unpacking->entry.mode | S_IRWXU) < 0 &&
         (errno != EEXIST || !is_folder(at_fd, name))) {
-        leave_out(unpacking, errno == EEXIST ? "something is in the way" : strerrordesc_np(errno));
+        leave_out(unpacking, errno == EEXIST ? "something is in the way" : err_text(errno));
     }
 }
 
@@ -192,7 +192,7 @@ static int place_below(struct unpacking *unpacking)
     CLEANUP(cleanup_close) int parent_fd = open_parent(unpacking, &leaf);
 
     if (parent_fd < 0) {
-        leave_out(unpacking, strerrordesc_np(errno));
+        leave_out(unpacking, err_text(errno));
         return unpacking->entry.kind == TAR_FILE ? take_bytes(unpacking, -1) : 0;
     }
     if (unpacking->entry.kind == TAR_FILE) {

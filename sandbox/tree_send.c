@@ -100,7 +100,7 @@ static int send_file(struct walk *walk, int at_fd, const char *name, int flags)
     struct stat status;
 
     if (fd < 0 || fstat(fd, &status) < 0) {
-        leave_out(walk, strerrordesc_np(errno));
+        leave_out(walk, err_text(errno));
         return 0;
     }
     if (!S_ISREG(status.st_mode) || (uint64_t)status.st_size > TAR_FILE_BYTES_MAX) {
@@ -140,7 +140,7 @@ static int enter_folder(struct walk *walk, int at_fd, const char *name, int flag
         return 0;
     }
     if (fd < 0 || fstat(fd, &status) < 0) {
-        leave_out(walk, strerrordesc_np(errno));
+        leave_out(walk, err_text(errno));
         return 0;
     }
     folder = fdopendir(fd);
@@ -165,7 +165,7 @@ static int send_child(struct walk *walk, int at_fd, const char *name)
     }
     snprintf(walk->entry.path + length, sizeof(walk->entry.path) - length, "/%s", name);
     if (fstatat(at_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0) {
-        leave_out(walk, strerrordesc_np(errno));
+        leave_out(walk, err_text(errno));
         return 0;
     }
     if (S_ISREG(status.st_mode)) {

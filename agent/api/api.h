@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "agent/core/core.h"
+#include "agent/portmap/plan.h"
 
 struct api;
 
@@ -39,6 +40,8 @@ struct api_host {
     /* The configured name of this node, known before it has a community. May be NULL. */
     const char *(*node_name)(void *self);
     struct api_room (*room)(void *self); /* may be NULL */
+    /* Ports that a router opens for this node. May be NULL. */
+    const struct plan *(*port_mapping)(void *self);
 };
 
 /* Tokens of the API's requests and chunks have this bit set; the host's own must not. Answers to

@@ -18,6 +18,10 @@ void handle_node(struct exchange *exchange)
     if (host->node_name != NULL) {
         json_object_set_new(document, "node_name", document_text(host->node_name(host->self)));
     }
+    if (host->port_mapping != NULL) {
+        json_object_set_new(document, "port_mapping",
+                            document_port_mapping(host->port_mapping(host->self)));
+    }
     exchange_reply(exchange, 200, document);
 }
 

@@ -42,6 +42,7 @@ struct check_group {
 
 extern const struct check_group kernel_checks;  /* check_kernel.c */
 extern const struct check_group machine_checks; /* check_machine.c */
+extern const struct check_group network_checks; /* check_network.c */
 
 void check_have(struct check_result *result, const char *format, ...) PRINTF_LIKE(2, 3);
 void check_missing(struct check_result *result, const char *format, ...) PRINTF_LIKE(2, 3);

@@ -58,8 +58,8 @@ static bool has_program(const char *name)
 
 static void probe_programs(struct check_result *result)
 {
-    static const char *const names[] = {"mingad", "minga-sandboxd", "minga-init", "minga-unpack",
-                                        "minga-probe"};
+    static const char *const names[] = {"mingad",       "minga-sandboxd", "minga-init",
+                                        "minga-unpack", "minga-portmap",  "minga-probe"};
 
     for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
         if (!has_program(names[i])) {
@@ -67,7 +67,7 @@ static void probe_programs(struct check_result *result)
             return;
         }
     }
-    check_have(result, "all five");
+    check_have(result, "all six");
 }
 
 static void probe_mkfs(struct check_result *result)

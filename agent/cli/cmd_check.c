@@ -9,7 +9,8 @@
 #include "base/attributes.h"
 #include "base/cleanup.h"
 
-static const struct check_group *const groups[] = {&kernel_checks, &machine_checks};
+static const struct check_group *const groups[] = {&kernel_checks, &machine_checks,
+                                                   &network_checks};
 static const char *const state_names[CHECK_STATES] = {
     [CHECK_HAVE] = "ok", [CHECK_MISSING] = "missing", [CHECK_UNKNOWN] = "unknown"};
 

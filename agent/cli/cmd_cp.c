@@ -39,6 +39,7 @@ struct copy {
     const char *local_path;
     struct replicas replicas;
     struct sink stderr_sink;
+    struct bar bar;
     struct part parts[REPLICAS_PER_SERVICE_MAX];
 };
 
@@ -290,13 +291,13 @@ static uint64_t bytes_of(const struct copy *copy, const struct remote_job *job)
 
 static void show_progress(void *context)
 {
-    const struct copy *copy = context;
+    struct copy *copy = context;
     uint64_t bytes = 0;
 
     for (uint32_t i = 0; i < copy->replicas.count; i++) {
         bytes += bytes_of(copy, &copy->replicas.jobs[i]);
     }
-    progress(copy->session, "%llu KiB", (unsigned long long)(bytes >> 10));
+    progress_bar(copy->session, &copy->bar, bytes, 0);
 }
 
 static void say_json(const struct copy *copy, const struct remote_job *job, bool good,
@@ -357,6 +358,7 @@ static int run_all(struct copy *copy, const struct secret_key *secret)
                             .context = copy};
     int status = EXIT_DONE;
 
+    progress_begin(&copy->bar, "copying");
     for (uint32_t i = 0; status == EXIT_DONE && i < copy->replicas.count; i++) {
         status = start_child(copy, &copy->parts[i], &copy->replicas.jobs[i]);
     }

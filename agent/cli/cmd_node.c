@@ -62,6 +62,57 @@ static void print_until(const json_t *node, char text_out[32])
     }
 }
 
+/* "7400", or "7400 as 40123" where the router gives another one. */
+static void print_ports(const json_t *mapping, bool is_udp, char *text_out, size_t capacity_bytes)
+{
+    const json_t *port;
+    size_t length = 0;
+    size_t i;
+
+    text_out[0] = '\0';
+    json_array_foreach(json_object_get(mapping, "ports"), i, port)
+    {
+        int64_t inside = number_of(port, "inside");
+        int64_t outside = number_of(port, "outside");
+        char text[64];
+        int chars;
+
+        if ((strcmp(text_of(port, "protocol"), "udp") == 0) != is_udp) {
+            continue;
+        }
+        chars = snprintf(text, sizeof(text), "%s%" PRIi64, length > 0 ? ", " : "", inside);
+        if (outside != inside) {
+            (void)snprintf(text + chars, sizeof(text) - (size_t)chars, " as %" PRIi64, outside);
+        }
+        if (length + strlen(text) < capacity_bytes) {
+            length += (size_t)snprintf(text_out + length, capacity_bytes - length, "%s", text);
+        }
+    }
+}
+
+/* What the router opens for this node, where that is allowed. */
+static void print_mapping(const struct session *session, const json_t *node)
+{
+    static const char *const headings[] = {"ROUTER", "BY", "TCP", "UDP", "NOTE"};
+    const json_t *mapping = json_object_get(node, "port_mapping");
+    const char *state = text_of(mapping, "state");
+    struct table table;
+    char tcp[512];
+    char udp[512];
+
+    if (state[0] == '\0' || strcmp(state, "off") == 0) {
+        return;
+    }
+    print_ports(mapping, false, tcp, sizeof(tcp));
+    print_ports(mapping, true, udp, sizeof(udp));
+    table_init(&table, headings, ARRAY_COUNT(headings));
+    table.indent_columns = TABLE_INDENT_COLUMNS;
+    table_add(&table,
+              (const char *const[]){strcmp(state, "open") == 0 ? text_of(mapping, "router") : state,
+                                    text_of(mapping, "by"), tcp, udp, text_of(mapping, "reason")});
+    print_table(session, &table);
+}
+
 static void print_node(const struct session *session, const json_t *node)
 {
     static const char *const headings[] = {"NODE", "ID",    "COMMUNITY", "STATE",
@@ -87,6 +138,7 @@ static void print_node(const struct session *session, const json_t *node)
     add_share(&table, node, "promised", "promised", false);
     add_share(&table, node, "used", "used", true);
     print_table(session, &table);
+    print_mapping(session, node);
     print_replicas(session, json_object_get(node, "replicas"));
 }
 

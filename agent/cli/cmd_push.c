@@ -60,18 +60,51 @@ static int make_parent(struct session *session, struct staged *staged)
                : EXIT_DONE;
 }
 
+struct unpacking {
+    const struct session *session;
+    struct bar bar;
+    int archive_fd;
+    uint64_t archive_bytes;
+};
+
+/* The worker reads through a descriptor of ours: where it is in the file is how far it is. */
+static void show_unpacking(void *context)
+{
+    struct unpacking *unpacking = context;
+    off_t offset = lseek(unpacking->archive_fd, 0, SEEK_CUR);
+
+    if (offset >= 0 && unpacking->archive_bytes > 0) {
+        progress_bar(unpacking->session, &unpacking->bar, (uint64_t)offset,
+                     unpacking->archive_bytes);
+    }
+}
+
+static void begin_unpacking(const struct session *session, const char *name, int archive_fd,
+                            struct unpacking *unpacking_out)
+{
+    struct stat status;
+
+    *unpacking_out = (struct unpacking){.session = session, .archive_fd = archive_fd};
+    if (fstat(archive_fd, &status) == 0 && S_ISREG(status.st_mode)) {
+        unpacking_out->archive_bytes = (uint64_t)status.st_size;
+    }
+    progress_begin(&unpacking_out->bar, "unpacking");
+    progress(session, "unpacking %s ...", name);
+}
+
 static int unpack(struct session *session, const char *name, int archive_fd, struct staged *staged,
                   struct push_notes *notes)
 {
     CLEANUP(cleanup_free) struct worker *worker = calloc(1, sizeof(*worker));
+    struct unpacking unpacking;
     struct err err;
 
     if (worker == NULL) {
         return problem_set(&session->problem, EXIT_REFUSED, name, "no memory");
     }
-    progress(session, "unpacking %s ...", name);
+    begin_unpacking(session, name, archive_fd, &unpacking);
     if (worker_start_unpack(worker, archive_fd, staged->parent_fd, STAGING_NAME, &err) < 0 ||
-        worker_wait(worker, WORKER_UNPACK_MS, &err) < 0) {
+        worker_wait_looking(worker, WORKER_UNPACK_MS, show_unpacking, &unpacking, &err) < 0) {
         progress(session, "%s", "");
         err_wrap(&err, "%s", name);
         return problem_from_err(&session->problem, EXIT_REFUSED, &err);

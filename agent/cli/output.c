@@ -5,8 +5,10 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "agent/cli/bar.h"
 #include "agent/cli/session.h"
 #include "agent/cli/text.h"
 #include "base/cleanup.h"
@@ -82,9 +84,52 @@ void remark(const char *format, ...)
     fprintf(stderr, "%s\n", line);
 }
 
+/* Of the window that stderr is on, now. */
+static uint32_t progress_columns(void)
+{
+    enum { COLUMNS_DEFAULT = 80 };
+    struct winsize window = {0};
+
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 0 ? window.ws_col
+                                                                               : COLUMNS_DEFAULT;
+}
+
+/* A line that wrapped could not be overwritten. */
+static void put_progress(char *line)
+{
+    text_clean(line);
+    line[text_prefix_bytes(line, progress_columns() - 1)] = '\0';
+    fprintf(stderr, "\r%s\033[K", line);
+    fflush(stderr);
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+void progress_begin(struct bar *bar, const char *what)
+{
+    bar_begin(bar, what, now_ms());
+}
+
+void progress_bar(const struct session *session, struct bar *bar, uint64_t done_bytes,
+                  uint64_t total_bytes)
+{
+    char line[BAR_LINE_BYTES_MAX];
+
+    if (session->progress && !session->json && bar_note(bar, done_bytes, now_ms())) {
+        bar_line(bar, total_bytes, progress_columns(), line);
+        put_progress(line);
+    }
+}
+
 void progress(const struct session *session, const char *format, ...)
 {
-    char line[128];
+    char line[1024];
     va_list arguments;
 
     if (!session->progress || session->json) {
@@ -93,7 +138,5 @@ void progress(const struct session *session, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(line, sizeof(line), format, arguments);
     va_end(arguments);
-    text_clean(line);
-    fprintf(stderr, "\r%s\033[K", line);
-    fflush(stderr);
+    put_progress(line);
 }

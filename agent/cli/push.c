@@ -23,8 +23,9 @@ enum {
 struct push {
     struct session *session;
     const struct bundle *bundle;
-    uint32_t chunk_count;
-    uint32_t done_count;
+    struct bar bar;
+    uint64_t sent_bytes;
+    uint64_t wanted_bytes; /* to be sent: at first all, less what turns out to be stored already */
     uint64_t new_bytes;
     char chunks_path[PATH_CHARS_MAX + 1];
     char check_path[PATH_CHARS_MAX + 1];
@@ -65,10 +66,10 @@ static int flush(struct push *push)
     }
     status = send_batch(push, &answer);
     push->new_bytes += (uint64_t)number_of(answer, "new_bytes");
-    push->done_count += push->batch_count;
+    push->sent_bytes += push->batch_bytes - (size_t)4 * push->batch_count;
     push->batch_bytes = 0;
     push->batch_count = 0;
-    progress(push->session, "pushing: %u/%u chunks", push->done_count, push->chunk_count);
+    progress_bar(push->session, &push->bar, push->sent_bytes, push->wanted_bytes);
     return status;
 }
 
@@ -98,6 +99,34 @@ static int add_chunk(struct push *push, uint32_t index)
     return EXIT_DONE;
 }
 
+static uint64_t bytes_of_range(const struct push *push, uint32_t first, uint32_t count)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        bytes += bundle_chunk_bytes(push->bundle, first + i);
+    }
+    return bytes;
+}
+
+/* What is stored already need not be sent. */
+static void want_missing(struct push *push, const json_t *missing, uint32_t first, uint32_t count)
+{
+    const json_t *index;
+    size_t i;
+
+    push->wanted_bytes -= bytes_of_range(push, first, count);
+    json_array_foreach(missing, i, index)
+    {
+        json_int_t number = json_integer_value(index);
+
+        if (number >= 0 && number < (json_int_t)count) {
+            push->wanted_bytes += bytes_of_range(push, first + (uint32_t)number, 1);
+        }
+    }
+    progress_bar(push->session, &push->bar, push->sent_bytes, push->wanted_bytes);
+}
+
 /* Asks which chunks from `first` on are missing, and sends those. */
 static int push_range(struct push *push, uint32_t first, uint32_t count)
 {
@@ -119,7 +148,7 @@ static int push_range(struct push *push, uint32_t first, uint32_t count)
     status = session_post_bytes(push->session, push->check_path,
                                 (struct bytes){ids, (size_t)count * ID_BYTES}, &answer);
     missing = json_object_get(answer, "missing");
-    push->done_count += count - (uint32_t)json_array_size(missing);
+    want_missing(push, missing, first, count);
     json_array_foreach(missing, i, index)
     {
         json_int_t number = json_integer_value(index);
@@ -159,16 +188,17 @@ static int make_paths(struct push *push)
 
 static int push_chunks(struct push *push)
 {
+    uint32_t chunk_count = bundle_chunk_count(push->bundle);
     int status = make_paths(push);
 
-    push->chunk_count = bundle_chunk_count(push->bundle);
+    push->wanted_bytes = bytes_of_range(push, 0, chunk_count);
+    progress_begin(&push->bar, "pushing");
     push->batch = malloc(BATCH_BYTES_MAX);
     if (push->batch == NULL) {
         return problem_set(&push->session->problem, EXIT_REFUSED, "push", "no memory");
     }
-    for (uint32_t first = 0; first < push->chunk_count && status == EXIT_DONE;
-         first += CHECK_COUNT_MAX) {
-        uint32_t left = push->chunk_count - first;
+    for (uint32_t first = 0; first < chunk_count && status == EXIT_DONE; first += CHECK_COUNT_MAX) {
+        uint32_t left = chunk_count - first;
 
         status = push_range(push, first, left < CHECK_COUNT_MAX ? left : CHECK_COUNT_MAX);
     }
@@ -399,19 +429,22 @@ static int check_member(struct session *session)
                           "members are the owners of its machines: sudo minga join, or --key FILE");
 }
 
-static void on_progress(void *context, uint64_t hashed_bytes)
+static void on_progress(void *context, uint64_t hashed_bytes, uint64_t all_bytes)
 {
-    progress(context, "hashing: %" PRIu64 " MiB", hashed_bytes >> 20);
+    struct push *push = context;
+
+    progress_bar(push->session, &push->bar, hashed_bytes, all_bytes);
 }
 
 int push_folder(struct session *session, const char *name, int folder_fd, struct push_notes *notes)
 {
-    struct bundle_source source = {folder_fd, name, on_progress, session};
     struct push push = {.session = session};
+    struct bundle_source source = {folder_fd, name, on_progress, &push};
     struct bundle *bundle = NULL;
     struct err err;
     int status;
 
+    progress_begin(&push.bar, "hashing");
     if (bundle_open(&source, &bundle, &err) < 0) {
         progress(session, "%s", "");
         return problem_from_err(&session->problem, EXIT_REFUSED, &err);

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent/cli/bar.h"
 #include "agent/cli/command.h"
 #include "agent/cli/table.h"
 #include "base/bytes.h"
@@ -79,6 +80,10 @@ bool confirm(const struct session *session, const struct arguments *arguments,
 void remark(const char *format, ...) PRINTF_LIKE(1, 2);
 /* Overwrites the last progress line; "" ends it. Only on a terminal. */
 void progress(const struct session *session, const char *format, ...) PRINTF_LIKE(2, 3);
+/* Of `what`, so much is done of so much (0: nobody knows); with rate and time left. */
+void progress_begin(struct bar *bar, const char *what);
+void progress_bar(const struct session *session, struct bar *bar, uint64_t done_bytes,
+                  uint64_t total_bytes);
 
 /* ------------------------------------------------------------------ homes.c: keys of a person */
 

@@ -129,9 +129,16 @@ static int build(const struct trial *trial, const char *name, const struct bundl
     return give_away(trial, err);
 }
 
-static void on_progress(void *context, uint64_t hashed_bytes)
+struct hashing {
+    const struct session *session;
+    struct bar bar;
+};
+
+static void on_progress(void *context, uint64_t hashed_bytes, uint64_t all_bytes)
 {
-    progress(context, "hashing: %llu MiB", (unsigned long long)(hashed_bytes >> 20));
+    struct hashing *hashing = context;
+
+    progress_bar(hashing->session, &hashing->bar, hashed_bytes, all_bytes);
 }
 
 static int make(struct session *session, const struct trial *trial,
@@ -152,7 +159,8 @@ static int make(struct session *session, const struct trial *trial,
 int trial_make_tree(struct session *session, const struct trial *trial, const char *name, int fd,
                     struct manifest *manifest_out, struct tree_id *tree_out)
 {
-    struct bundle_source source = {fd, name, on_progress, session};
+    struct hashing hashing = {.session = session};
+    struct bundle_source source = {fd, name, on_progress, &hashing};
     CLEANUP(cleanup_close) int unpacked_fd = -1;
     struct bundle *bundle = NULL;
     struct stat status;
@@ -165,6 +173,7 @@ int trial_make_tree(struct session *session, const struct trial *trial, const ch
         source.folder_fd = unpacked_fd;
     }
     if (r >= 0) {
+        progress_begin(&hashing.bar, "hashing");
         r = make(session, trial, &source, &bundle, &err);
     }
     progress(session, "%s", "");

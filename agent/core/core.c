@@ -150,8 +150,8 @@ static bool is_alone(const struct core *core)
 /* What relays are to pass on, where nobody can dial this node. */
 static void publish(struct core *core)
 {
-    uint16_t ports[RELAYED_PORTS_MAX];
-    uint32_t count = executor_published(core->executor, RELAYED_PORTS_MAX, ports);
+    struct overlay_port ports[2 * RELAYED_PORTS_MAX];
+    uint32_t count = executor_published(core->executor, 2 * RELAYED_PORTS_MAX, ports);
 
     overlay_publish(core->overlay, &core->now, ports, count, &core->io);
 }

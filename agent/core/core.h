@@ -51,6 +51,10 @@ enum core_request_kind {
     CORE_LOOKUP,     /* key -> lookup */
     CORE_ASK_EXEC,   /* node, signed_bytes: an encoded ExecAsk -> logs, their offset, ended */
     CORE_DESCRIBE,   /* description: name, labels, zone or addresses of this node have changed */
+    CORE_STEP_ASIDE, /* the machine is about to sleep or to be switched off: replicas are started
+                        elsewhere; answered when none is left here, or after within_ms. What nobody
+                        took stays, and sleeps with the machine */
+    CORE_COME_BACK,  /* it has woken up, or goes on after all */
 };
 
 struct core_request {
@@ -361,6 +365,10 @@ struct core_replica {
 uint32_t core_replica_count(const struct core *core);
 void core_replica(const struct core *core, uint32_t index, uint64_t now_ms,
                   struct core_replica *replica_out);
+
+/* The ports of this machine that replicas here publish; returns how many. */
+uint32_t core_published(const struct core *core, uint32_t count_max,
+                        struct overlay_port *ports_out);
 
 /* A member's free resources as last heard; false when nothing is known. */
 bool core_member_free(const struct core *core, const struct node_id *node,

@@ -31,6 +31,7 @@ enum stage {
     STAGE_OVERLAY, /* the overlay will say */
     STAGE_VERSION, /* PUT_RECORD: does the version exist? */
     STAGE_DRAIN,   /* LEAVE, SHUT_DOWN: until nothing runs here */
+    STAGE_ASIDE,   /* STEP_ASIDE: the same, for as long as there is */
     STAGE_ASK,     /* STATUS, SERVICES, LOGS: a candidate is asked for the status */
     STAGE_READ,    /* LOGS, ASK_EXEC: the node of the replica is asked */
 };

@@ -129,6 +129,11 @@ static void code_overlay(struct codec *codec, struct overlay_event *event)
     case OVERLAY_PORT_REFUSED:
         codec_u16(codec, &event->port);
         break;
+    case OVERLAY_PORT_MAPPED:
+        codec_u16(codec, &event->port);
+        codec_u16(codec, &event->outside_port);
+        codec_bool(codec, &event->is_udp);
+        break;
     case OVERLAY_LINK_LOST:
         codec_id(codec, &event->node.id);
         codec_bool(codec, &event->refused);

@@ -78,10 +78,22 @@ static void begin_owner(struct core *core, struct request *request, const struct
         executor_pause(core->executor, &core->turn, from);
     } else if (from->kind == CORE_RESUME) {
         executor_resume(core->executor, &core->turn);
+    } else if (from->kind == CORE_COME_BACK) {
+        (void)executor_step_aside(core->executor, &core->turn, false);
     } else {
         executor_drain(core->executor, &core->turn, from->within_ms);
     }
     request_answer(core, request, OVERLAY_OK, "");
+}
+
+static void begin_step_aside(struct core *core, struct request *request,
+                             const struct core_request *from)
+{
+    request->stage = STAGE_ASIDE;
+    request->until_ms = core->turn.now_ms + from->within_ms;
+    if (!executor_step_aside(core->executor, &core->turn, true)) {
+        request_answer(core, request, OVERLAY_OK, "");
+    }
 }
 
 /* ------------------------------------------------------------------ through the overlay */
@@ -456,6 +468,8 @@ static void (*const begins[])(struct core *core, struct request *request,
     [CORE_LOOKUP] = begin_lookup,
     [CORE_ASK_EXEC] = begin_exec,
     [CORE_DESCRIBE] = begin_describe,
+    [CORE_STEP_ASIDE] = begin_step_aside,
+    [CORE_COME_BACK] = begin_owner,
 };
 
 static struct request *request_place(struct core *core)
@@ -528,7 +542,9 @@ static void request_tick(struct core *core, struct request *request)
         }
         return;
     }
-    if (over && (request->kind == CORE_LEAVE || request->kind == CORE_SHUT_DOWN)) {
+    if (request->stage == STAGE_ASIDE && !executor_is_aside(core->executor)) {
+        request_answer(core, request, OVERLAY_OK, "");
+    } else if (over && (request->kind == CORE_LEAVE || request->kind == CORE_SHUT_DOWN)) {
         request_answer(core, request, OVERLAY_OK, ""); /* told or not: we go */
     } else if (over) {
         request_answer(core, request, OVERLAY_TIMED_OUT, "no answer in time");

@@ -87,9 +87,9 @@ static bool ring_service_next(const void *self, uint32_t *cursor, struct service
     return overlay_record_next(self, minga_RecordKind_RECORD_SERVICE, cursor, service_out);
 }
 
-static uint16_t ring_port_outside(const void *self, uint16_t port)
+static uint16_t ring_port_outside(const void *self, uint16_t port, bool is_udp)
 {
-    return overlay_port_outside(self, port);
+    return overlay_port_outside(self, port, is_udp);
 }
 
 struct surroundings surroundings_of_overlay(const struct overlay *overlay)

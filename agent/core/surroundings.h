@@ -39,7 +39,7 @@ struct surroundings {
     bool (*service_next)(const void *self, uint32_t *cursor, struct service_id *service_out);
     /* Under which port others reach this one of ours, a TCP port; 0: under none at present. NULL:
      * always the same one. */
-    uint16_t (*port_outside)(const void *self, uint16_t port);
+    uint16_t (*port_outside)(const void *self, uint16_t port, bool is_udp);
 };
 
 struct surroundings surroundings_of_overlay(const struct overlay *overlay);

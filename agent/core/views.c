@@ -51,6 +51,11 @@ void core_replica(const struct core *core, uint32_t index, uint64_t now_ms,
     }
 }
 
+uint32_t core_published(const struct core *core, uint32_t count_max, struct overlay_port *ports_out)
+{
+    return executor_published(core->executor, count_max, ports_out);
+}
+
 bool core_member_free(const struct core *core, const struct node_id *node,
                       struct sandbox_limits *free_out)
 {

@@ -61,6 +61,14 @@ void executor_resume(struct executor *executor, struct turn *turn);
 void executor_drain(struct executor *executor, struct turn *turn, uint64_t within_ms);
 /* The same, for this process: not remembered. */
 void executor_shut_down(struct executor *executor, struct turn *turn, uint64_t within_ms);
+/*
+ * The machine is about to sleep: managers move the replicas; nothing is ended that nobody took.
+ * Until it is called with false, and not remembered. Returns false when there is nothing to wait
+ * for: nothing runs here, or no other member is there.
+ */
+bool executor_step_aside(struct executor *executor, struct turn *turn, bool is_aside);
+/* It is, and something is left here. */
+bool executor_is_aside(const struct executor *executor);
 void executor_sensed(struct executor *executor, struct turn *turn,
                      const struct owner_senses *senses);
 void executor_configured(struct executor *executor, struct turn *turn,
@@ -81,9 +89,9 @@ uint32_t executor_count(const struct executor *executor);
 /* The index-th replica. node, node_name and address are left for the caller. */
 void executor_replica(const struct executor *executor, uint32_t index, uint64_t now_ms,
                       struct core_replica *replica_out);
-/* The TCP ports of this host that replicas publish; returns how many. */
+/* The ports of this host that replicas publish; returns how many. */
 uint32_t executor_published(const struct executor *executor, uint32_t count_max,
-                            uint16_t *ports_out);
+                            struct overlay_port *ports_out);
 bool executor_find_slot(const struct executor *executor, const struct service_id *service,
                         uint32_t slot, struct replica_key *key_out);
 /* May the owner run something in this replica? NULL, or why not. */

@@ -116,6 +116,7 @@ struct owner {
     uint64_t until_ms;     /* the same instant */
     uint64_t hard_ms;      /* from then on what is left is frozen (PAUSE) or ended (DRAIN) */
     uint64_t shut_down_ms; /* this process ends: what is left is ended then; 0: it does not */
+    bool is_aside;         /* the machine is about to sleep or to be switched off */
     uint64_t leave_ms;     /* what does not fit is ended then; 0: everything fits */
     bool pausing;          /* not frozen yet */
     bool guests_changed;   /* who is welcome is to be looked at again */

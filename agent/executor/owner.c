@@ -126,6 +126,21 @@ void executor_shut_down(struct executor *executor, struct turn *turn, uint64_t w
     owner_review(executor, turn);
 }
 
+bool executor_step_aside(struct executor *executor, struct turn *turn, bool is_aside)
+{
+    struct node_id other;
+
+    executor->owner.is_aside = is_aside;
+    owner_review(executor, turn);
+    return is_aside && !executor_is_empty(executor) &&
+           turn->around->others(turn->around->self, 1, &other) > 0;
+}
+
+bool executor_is_aside(const struct executor *executor)
+{
+    return executor->owner.is_aside && !executor_is_empty(executor);
+}
+
 void executor_resume(struct executor *executor, struct turn *turn)
 {
     struct owner *owner = &executor->owner;
@@ -208,7 +223,7 @@ static void set_mode(struct executor *executor, struct turn *turn)
 
     owner->pausing = owner->order == ORDER_PAUSE && !is_due;
     draining = mode == OWNER_DRAIN || owner->order == ORDER_DRAIN || owner->pausing ||
-               owner->shut_down_ms != 0;
+               owner->is_aside || owner->shut_down_ms != 0;
     executor->drain_until_ms = drain_until(owner);
     if (paused != was_paused || draining != executor->draining ||
         (mode == OWNER_KEEP) != owner->keeping) {

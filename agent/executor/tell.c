@@ -311,15 +311,19 @@ void executor_verdicts(struct executor *executor, struct turn *turn, const struc
 }
 
 /* Where others reach the port: on a leaf, at its relay. */
-static uint16_t port_outside(const struct turn *turn, uint16_t port)
+static uint16_t port_outside(const struct turn *turn, const struct replica *replica, uint32_t index)
 {
+    uint16_t port = replica->host_ports[index];
+
     return turn->around->port_outside == NULL || port == 0
                ? port
-               : turn->around->port_outside(turn->around->self, port);
+               : turn->around->port_outside(turn->around->self, port,
+                                            replica->manifest.ports[index].protocol ==
+                                                MANIFEST_UDP);
 }
 
 uint32_t executor_published(const struct executor *executor, uint32_t count_max,
-                            uint16_t *ports_out)
+                            struct overlay_port *ports_out)
 {
     uint32_t count = 0;
 
@@ -327,9 +331,9 @@ uint32_t executor_published(const struct executor *executor, uint32_t count_max,
         const struct replica *replica = &executor->replicas[i];
 
         for (uint32_t k = 0; replica->used && k < replica->manifest.port_count; k++) {
-            if (count < count_max && replica->host_ports[k] != 0 &&
-                replica->manifest.ports[k].protocol != MANIFEST_UDP) {
-                ports_out[count++] = replica->host_ports[k];
+            if (count < count_max && replica->host_ports[k] != 0) {
+                ports_out[count++] = (struct overlay_port){
+                    replica->host_ports[k], replica->manifest.ports[k].protocol == MANIFEST_UDP};
             }
         }
     }
@@ -354,7 +358,7 @@ static void report_fill(const struct executor *executor, const struct replica *r
     report->restart_count = replica->restart_count;
     report->host_ports_count = (pb_size_t)replica->manifest.port_count;
     for (uint32_t i = 0; i < replica->manifest.port_count; i++) {
-        report->host_ports[i] = port_outside(turn, replica->host_ports[i]);
+        report->host_ports[i] = port_outside(turn, replica, i);
     }
     report->has_used = true;
     report->used = limits_to_wire(&replica->used_limits);

@@ -158,6 +158,9 @@ static void rule_status(const struct executor *executor, struct owner_clock cloc
             status_out->rule_left_ms =
                 owner->until_ms > clock.now_ms ? owner->until_ms - clock.now_ms : 0;
         }
+    } else if (owner->is_aside && allowance->then.mode < OWNER_DRAIN) {
+        status_out->rule_mode = owner_mode_name(OWNER_DRAIN);
+        rule = "sleep or shutdown";
     } else if (rule[0] != '\0') {
         status_out->rule_left_ms = owner_policy_left_ms(&owner->policy, clock);
     }

@@ -103,6 +103,11 @@ static struct api_room host_room(void *self)
     return (struct api_room){room.free_bytes, room.refuses};
 }
 
+static const struct plan *host_port_mapping(void *self)
+{
+    return portmap_plan(((struct edge *)self)->portmap);
+}
+
 static void on_ready(uv_poll_t *poll, int status, int events)
 {
     struct edge *edge = poll->data;
@@ -133,7 +138,8 @@ int api_link_open(struct edge *edge, int control_fd, struct err *err)
                  .contacts = host_contacts,
                  .sign_admission = host_sign_admission,
                  .node_name = host_node_name,
-                 .room = host_room},
+                 .room = host_room,
+                 .port_mapping = host_port_mapping},
     };
     int r = api_new(&config, &edge->api, err);
 

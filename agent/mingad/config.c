@@ -18,6 +18,7 @@
 
 /* After the first NULL: what a later version will take. */
 static const char *const egress_choices[] = {"deny", "internet", NULL, NULL};
+static const char *const mapping_choices[] = {"off", "auto", NULL, NULL};
 static const char *const mode_choices[] = {"run", "keep", "drain", "freeze", NULL, NULL};
 static const char *const role_choices[] = {"run", "store", "manage", NULL, NULL};
 
@@ -110,6 +111,11 @@ static const struct yaml_key keys[] = {
      HERE(egress),
      .default_text = "deny",
      .choices = egress_choices},
+    {.path = "network.port_mapping",
+     .type = YAML_CHOICE,
+     HERE(port_mapping),
+     .default_text = "off",
+     .choices = mapping_choices},
     {.path = "roles", .type = YAML_LIST, LIST(roles, role_count), .max = CONFIG_ROLES_COUNT},
     {.path = "roles[]",
      .type = YAML_CHOICE,

@@ -73,6 +73,7 @@ struct config {
     uint32_t connections_max;             /* of each published port */
     uint64_t relay_bytes_per_s;           /* for others, in both directions; 0: none is relayed */
     int egress;                           /* 0: deny, 1: internet */
+    int port_mapping;                     /* 0: off, 1: auto */
     uint32_t role_count;
     enum config_role roles[CONFIG_ROLES_COUNT];
     uint32_t rule_count;

@@ -34,6 +34,7 @@ static void state_path(const struct edge *edge, const char *name, char path_out[
 static int load_key(struct edge *edge, struct err *err)
 {
     char path[PATH_MAX_BYTES];
+    char name[ID_HEX_CHARS + 1];
     struct stat status;
 
     state_path(edge, "node.key", path);
@@ -53,6 +54,9 @@ static int load_key(struct edge *edge, struct err *err)
         }
     }
     edge->node_public = keys_public(&edge->node_key);
+    struct node_id node = keys_node_id(&edge->node_public);
+    id_to_hex(&node.id, name);
+    log_set_common("MINGA_NODE", name);
     return 0;
 }
 
@@ -131,8 +135,8 @@ void edge_describe(struct edge *edge, bool forced)
     describe(edge, &description);
     if (has_moved) {
         relays_move(edge->relays);
-        log_info("this node is now known as %s",
-                 addresses.count > 0 ? addresses.list[0] : "nothing (a leaf)");
+        log_event(LOG_LEVEL_INFO, "address", "this node is now known as %s",
+                  addresses.count > 0 ? addresses.list[0] : "nothing (a leaf)");
     }
     edge_request(edge, &request);
 }
@@ -300,7 +304,10 @@ static int open_workers(struct edge *edge, struct err *err)
     /* Bound before anyone is dialled, or first replies would wait. */
     int r = transport_open(&config, &edge->transport, err);
 
-    return r < 0 ? r : open_relays(edge, err);
+    if (r == 0) {
+        r = open_relays(edge, err);
+    }
+    return r == 0 ? portmap_link_open(edge, err) : r;
 }
 
 static int open_state(struct edge *edge, struct err *err)
@@ -368,12 +375,17 @@ void edge_run(struct edge *edge)
     struct node_id node = keys_node_id(&edge->node_public);
 
     id_to_short(&node.id, name);
-    log_info("node %s listens on port %u, known as %s", name, transport_port(edge->transport),
-             edge->addresses.count > 0 ? edge->addresses.list[0] : "nothing (a leaf)");
+    log_event(LOG_LEVEL_INFO, "ready", "node %s listens on port %u, known as %s", name,
+              transport_port(edge->transport),
+              edge->addresses.count > 0 ? edge->addresses.list[0] : "nothing (a leaf)");
     edge_start_core(edge);
     senses_rules(edge->senses);
+    portmap_link_configure(edge);
     if (config_has_role(&edge->config, CONFIG_ROLE_RUN)) { /* else nobody would ask it anything */
         sandbox_link_start(edge->sandbox);
+        if (edge->senses_root == NULL) { /* this machine, not a test's */
+            aside_open(edge);
+        }
     }
     sd_notify(0, "READY=1");
     uv_run(&edge->loop, UV_RUN_DEFAULT);
@@ -388,7 +400,9 @@ static void close_all(struct edge *edge)
     trees_close(edge);
     execs_close(edge);
     senses_close(edge->senses);
+    aside_close(edge);
     relays_close(edge->relays);
+    portmap_close(edge->portmap, edge->is_restart);
     if (edge->sandbox != NULL) {
         sandbox_link_close(edge->sandbox);
     }
@@ -418,6 +432,7 @@ void edge_done(struct edge *edge)
     execs_free(edge->execs);
     senses_free(edge->senses);
     relays_free(edge->relays);
+    portmap_free(edge->portmap);
     store_writer_free(edge->writer);
     store_close(edge->store);
     chunk_store_close(&edge->chunks);

@@ -17,6 +17,7 @@
 #include "agent/mingad/addresses.h"
 #include "agent/mingad/chunk_store.h"
 #include "agent/mingad/config.h"
+#include "agent/mingad/portmap.h"
 #include "agent/mingad/relays.h"
 #include "agent/mingad/sandbox_link.h"
 #include "agent/mingad/store_writer.h"
@@ -31,6 +32,7 @@ struct trees;        /* trees.c */
 struct recorder;     /* recorder.h */
 struct execs;        /* execs.c */
 struct senses;       /* senses.h */
+struct inhibitor;    /* inhibitor.h */
 
 enum edge_phase {
     EDGE_RUNNING,
@@ -41,7 +43,13 @@ enum edge_phase {
 enum edge_waker { EDGE_WAKER_OVERLAY, EDGE_WAKER_CORE, EDGE_WAKER_STORE, EDGE_WAKERS };
 
 /* Tokens of our own requests; the API's have API_TOKEN_BIT. */
-enum { TOKEN_SHUT_DOWN = 1, TOKEN_BACK_SOON = 2, TOKEN_DESCRIBE = 3 };
+enum {
+    TOKEN_SHUT_DOWN = 1,
+    TOKEN_BACK_SOON = 2,
+    TOKEN_DESCRIBE = 3,
+    TOKEN_STEP_ASIDE = 4,
+    TOKEN_COME_BACK = 5
+};
 
 struct edge {
     uv_loop_t loop;
@@ -78,8 +86,10 @@ struct edge {
     struct trees *trees;
     struct execs *execs;
     struct senses *senses;
+    struct inhibitor *inhibitor;
     struct transport *transport;
     struct relays *relays;
+    struct portmap *portmap;
     struct address_watch *address_watch; /* NULL: none */
     struct sandbox_link *sandbox;
     struct api *api;
@@ -143,6 +153,14 @@ void stop_answered(struct edge *edge, const struct core_answer *answer);
 /* The same for the API's request to leave the community. */
 void stop_left(struct edge *edge, const struct core_answer *answer);
 
+/* ------------------------------------------------------------------ aside.c */
+
+/* From now on logind asks before the machine sleeps or is switched off. */
+void aside_open(struct edge *edge);
+void aside_close(struct edge *edge);
+/* The core has answered TOKEN_STEP_ASIDE. */
+void aside_answered(struct edge *edge, const struct core_answer *answer);
+
 /* ------------------------------------------------------------------ events.c */
 
 /* Steps the core now, or after what is being performed. Fills in the times. */
@@ -204,6 +222,13 @@ void execs_opened(struct edge *edge, uint64_t number, int fd, const char *reason
 /* Ends them all. The loop runs on until handles are closed, then free. */
 void execs_close(struct edge *edge);
 void execs_free(struct execs *execs);
+
+/* ------------------------------------------------------------------ portmap_link.c */
+
+int portmap_link_open(struct edge *edge, struct err *err);
+/* The configuration is new: begins, goes on or ends. */
+void portmap_link_configure(struct edge *edge);
+void portmap_link_tidy(struct edge *edge, uint64_t now_ms);
 
 /* ------------------------------------------------------------------ api_link.c */
 

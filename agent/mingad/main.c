@@ -20,6 +20,7 @@
 #include "agent/mingad/helper_start.h"
 #include "agent/mingad/options.h"
 #include "agent/mingad/recorder.h"
+#include "agent/mingad/replica_log.h"
 #include "agent/mingad/user.h"
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -221,6 +222,7 @@ static void on_down(void *context, const char *reason)
 
 static void on_sandbox(void *context, const struct sandbox_event *sandbox)
 {
+    replica_log_sandbox(context, sandbox);
     edge_event(context, &(struct core_event){.kind = CORE_SANDBOX, .sandbox = sandbox});
 }
 
@@ -355,6 +357,7 @@ static void set_up_process(void)
     mallopt(M_MMAP_THRESHOLD, MMAP_BYTES_MIN);
     setenv("UV_THREADPOOL_SIZE", "2", 0);
     // NOLINTEND(concurrency-mt-unsafe)
+    log_open(NULL);
     ignore_broken_pipes();
     umask(022);
     raise_descriptor_limit();

@@ -6,6 +6,7 @@
 
 #include "agent/mingad/edge.h"
 #include "agent/mingad/ports.h"
+#include "agent/mingad/replica_log.h"
 #include "base/attributes.h"
 #include "base/check.h"
 #include "base/err.h"
@@ -128,7 +129,7 @@ static void refuse_port(struct edge *edge, const struct sandbox_spec *spec, uint
 
     snprintf(event.reason, sizeof(event.reason), "port %u on %s: %s", host_port, edge->config.bind,
              err_text(code));
-    log_info("%s", event.reason);
+    replica_log(edge, &spec->key, LOG_LEVEL_INFO, "port-refused", "%s", event.reason);
     edge_event(edge, &event);
 }
 
@@ -143,6 +144,7 @@ static void perform_start(struct edge *edge, const struct core_effect *effect)
         refuse_port(edge, spec, refused_port, r);
         return;
     }
+    replica_log(edge, &spec->key, LOG_LEVEL_INFO, "starting", "is started");
     sandbox_link_start_replica(edge->sandbox, spec, ports.fds);
     ports_close(&ports); /* minga-init holds them now */
 }
@@ -157,6 +159,7 @@ static void perform_sandbox(struct edge *edge, const struct core_effect *effect)
     };
 
     CHECK(effect->kind < ARRAY_COUNT(requests));
+    replica_log_wish(edge, effect);
     sandbox_link_ask(edge->sandbox, requests[effect->kind], &effect->replica);
 }
 

@@ -37,7 +37,10 @@ static void on_late(uv_timer_t *timer)
 
 void stop_answered(struct edge *edge, const struct core_answer *answer)
 {
-    if (edge->phase != EDGE_STOPPING || answer->token == TOKEN_DESCRIBE) {
+    if (answer->token == TOKEN_STEP_ASIDE) {
+        aside_answered(edge, answer);
+    }
+    if (edge->phase != EDGE_STOPPING || answer->token >= TOKEN_DESCRIBE) {
         return;
     }
     if (answer->outcome != OVERLAY_OK && answer->reason[0] != '\0') {
@@ -52,7 +55,7 @@ void stop_left(struct edge *edge, const struct core_answer *answer)
     if (answer->outcome != OVERLAY_OK || edge->phase != EDGE_RUNNING) {
         return;
     }
-    log_info("left the community: what was stored of it is deleted");
+    log_event(LOG_LEVEL_INFO, "left", "left the community: what was stored of it is deleted");
     edge->phase = EDGE_STOPPING;
     edge->has_left = true;
     leave(edge);
@@ -78,7 +81,7 @@ static void on_terminate(uv_signal_t *signal, int number)
         uv_stop(&edge->loop);
         return;
     }
-    log_info("stopping: replicas are handed over");
+    log_event(LOG_LEVEL_INFO, "stopping", "stopping: replicas are handed over");
     begin_stopping(edge, CORE_SHUT_DOWN, TOKEN_SHUT_DOWN, SHUTDOWN_MS);
 }
 
@@ -89,7 +92,7 @@ static void on_restart(uv_signal_t *signal, int number)
     (void)number;
     if (edge->phase == EDGE_RUNNING) {
         edge->is_restart = true;
-        log_info("leaving for a restart: replicas keep running");
+        log_event(LOG_LEVEL_INFO, "restarting", "leaving for a restart: replicas keep running");
         begin_stopping(edge, CORE_BACK_SOON, TOKEN_BACK_SOON, BACK_SOON_MS_MAX);
     }
 }
@@ -122,6 +125,7 @@ static const struct {
         FIELD(download_bytes_per_s),
         FIELD(bind),
         FIELD(connections_max),
+        FIELD(port_mapping),
         FIELD(rule_count),
         FIELD(rules),
         FIELD(allow_count),
@@ -192,11 +196,13 @@ static void apply_config(struct edge *edge, const struct config *config,
     edge_terms(edge, &edge->terms);
     edge_event(edge, &event);
     senses_rules(edge->senses);
+    portmap_link_configure(edge);
     if (!is_same) {
         edge_describe(edge, true);
     }
     /* Also when nothing is new here: root may have written the helper's limits only now. */
-    log_info(is_same ? "the configuration has not changed" : "the configuration is in effect");
+    log_event(LOG_LEVEL_INFO, "configured", "%s",
+              is_same ? "the configuration has not changed" : "the configuration is in effect");
 }
 
 static void on_reload(uv_signal_t *signal, int number)
@@ -214,7 +220,8 @@ static void on_reload(uv_signal_t *signal, int number)
         r = config_resolve(&config, &edge->machine, &contribution, &err);
     }
     if (r < 0) {
-        log_error("the configuration stays as it was: %s", err.text);
+        log_event(LOG_LEVEL_ERROR, "configuration-refused", "the configuration stays as it was: %s",
+                  err.text);
     } else {
         apply_config(edge, &config, &contribution);
     }

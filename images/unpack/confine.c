@@ -88,7 +88,7 @@ static void confine_files(int write_fd, int read_fd)
     int ruleset_fd = (int)syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0);
 
     if (ruleset_fd < 0 && (errno == ENOSYS || errno == EOPNOTSUPP)) {
-        return; /* a kernel without it: openat2 and seccomp stand alone */
+        return; /* a kernel without it: place.c and seccomp stand alone */
     }
     if (ruleset_fd < 0) {
         say_failed(NULL, "landlock: %m");
@@ -104,16 +104,16 @@ static void confine_files(int write_fd, int read_fd)
 
 /* What reading, decompressing, hashing and writing below open folders takes. */
 static const int allowed_calls[] = {
-    SCMP_SYS(read),           SCMP_SYS(write),         SCMP_SYS(close),
-    SCMP_SYS(fstat),          SCMP_SYS(newfstatat),    SCMP_SYS(lseek),
-    SCMP_SYS(openat2),        SCMP_SYS(mkdirat),       SCMP_SYS(symlinkat),
-    SCMP_SYS(linkat),         SCMP_SYS(fchmod),        SCMP_SYS(fsync),
-    SCMP_SYS(fdatasync),      SCMP_SYS(syncfs),        SCMP_SYS(munmap),
-    SCMP_SYS(mremap),         SCMP_SYS(brk),           SCMP_SYS(madvise),
-    SCMP_SYS(exit),           SCMP_SYS(exit_group),    SCMP_SYS(rt_sigreturn),
-    SCMP_SYS(rt_sigprocmask), SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday),
-    SCMP_SYS(getrandom),      SCMP_SYS(futex),         SCMP_SYS(getpid),
-    SCMP_SYS(gettid),         SCMP_SYS(tgkill),        SCMP_SYS(restart_syscall),
+    SCMP_SYS(read),          SCMP_SYS(write),           SCMP_SYS(close),
+    SCMP_SYS(fstat),         SCMP_SYS(newfstatat),      SCMP_SYS(lseek),
+    SCMP_SYS(mkdirat),       SCMP_SYS(symlinkat),       SCMP_SYS(linkat),
+    SCMP_SYS(fchmod),        SCMP_SYS(fsync),           SCMP_SYS(fdatasync),
+    SCMP_SYS(syncfs),        SCMP_SYS(munmap),          SCMP_SYS(mremap),
+    SCMP_SYS(brk),           SCMP_SYS(madvise),         SCMP_SYS(exit),
+    SCMP_SYS(exit_group),    SCMP_SYS(rt_sigreturn),    SCMP_SYS(rt_sigprocmask),
+    SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday),    SCMP_SYS(getrandom),
+    SCMP_SYS(futex),         SCMP_SYS(getpid),          SCMP_SYS(gettid),
+    SCMP_SYS(tgkill),        SCMP_SYS(restart_syscall),
 };
 
 /* Memory may be had, but never to be executed. */
@@ -128,12 +128,33 @@ static int allow_memory(scmp_filter_ctx filter)
     return r;
 }
 
+/*
+ * As place.c opens: in an open folder, and never what a link leads to. Libraries look for
+ * configuration in passing, by whole paths; they take "no" for an answer.
+ */
+static int allow_opening(scmp_filter_ctx filter)
+{
+    const uint64_t negative = 0x80000000U; /* AT_FDCWD is */
+    const struct scmp_arg_cmp in_folder = SCMP_A0(SCMP_CMP_MASKED_EQ, negative, 0);
+    const struct scmp_arg_cmp by_path = SCMP_A0(SCMP_CMP_MASKED_EQ, negative, negative);
+    const struct scmp_arg_cmp no_link = SCMP_A2(SCMP_CMP_MASKED_EQ, O_NOFOLLOW, O_NOFOLLOW);
+    const struct scmp_arg_cmp any_link = SCMP_A2(SCMP_CMP_MASKED_EQ, O_NOFOLLOW, 0);
+    const uint32_t refused = SCMP_ACT_ERRNO(EACCES);
+    int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(openat), 2, in_folder, no_link);
+
+    if (r == 0) {
+        r = seccomp_rule_add(filter, refused, SCMP_SYS(openat), 1, by_path);
+    }
+    if (r == 0) {
+        r = seccomp_rule_add(filter, refused, SCMP_SYS(openat), 2, in_folder, any_link);
+    }
+    return r;
+}
+
 static void confine_calls(void)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-    /* Libraries look for configuration in passing; they take "no" for an answer. */
-    int r = filter == NULL ? -ENOMEM
-                           : seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(openat), 0);
+    int r = filter == NULL ? -ENOMEM : allow_opening(filter);
 
     for (size_t i = 0; r == 0 && i < ARRAY_COUNT(allowed_calls); i++) {
         r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed_calls[i], 0);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 /*
- * Putting files, folders and links below one folder, and nowhere else: every name is resolved by
- * openat2 beneath it without following any link. Paths have passed the archive rules; this holds
- * even if they were wrong. Each function ends the process with a message when it cannot do it.
+ * Putting files, folders and links below one folder, and nowhere else: every name is resolved
+ * step by step beneath it without following any link. Paths have passed the archive rules; this
+ * holds even if they were wrong. Each function ends the process with a message when it cannot do it.
  */
 #include <stdbool.h>
 #include <stdint.h>

@@ -4,11 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -114,17 +112,6 @@ static int leave_old_root(struct err *err)
     return 0;
 }
 
-static int loopback_up(struct err *err)
-{
-    struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
-    CLEANUP(cleanup_close) int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-    if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0) {
-        return err_set(err, -errno, "loopback: %m");
-    }
-    return 0;
-}
-
 /* What can be done before there are maps and a root. */
 static int begin(struct err *err)
 {
@@ -162,7 +149,7 @@ static int furnish(const struct child_plan *plan, struct err *err)
     if (r == 0 && sethostname(plan->hostname, strlen(plan->hostname)) < 0) {
         r = err_set(err, -errno, "host name: %m");
     }
-    return r < 0 ? r : loopback_up(err);
+    return r;
 }
 
 static int limit_resources(struct err *err)

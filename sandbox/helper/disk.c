@@ -190,7 +190,7 @@ int disk_template_make(const struct disk_plan *plan, struct err *err)
 
 int disk_make(const struct disk_plan *plan, struct disk *disk_out, struct err *err)
 {
-    struct disk disk = {.mount_fd = -1, .loop_number = -1};
+    struct disk disk = {.mount_fd = -1, .loop_number = -1, .network_fd = -1};
     CLEANUP(cleanup_close) int image_fd = make_image(plan, err);
 
     if (image_fd < 0) {
@@ -221,6 +221,8 @@ void disk_done(struct disk *disk)
 {
     cleanup_close(&disk->mount_fd);
     disk->mount_fd = -1;
+    cleanup_close(&disk->network_fd);
+    disk->network_fd = -1;
 }
 
 bool disk_attached(int loop_number, const char *backing)

@@ -19,6 +19,7 @@ struct disk {
     int mount_fd;                      /* owned: a detached mount of the file system */
     int loop_number;                   /* -1: none */
     char backing[LOOP_TEXT_BYTES_MAX]; /* what the kernel calls the file behind the device */
+    int network_fd; /* owned: a network namespace made along with it (network.h); -1: none */
 };
 
 /* What a disk is made from; everything borrowed. */
@@ -27,6 +28,7 @@ struct disk_plan {
     uint64_t size_bytes;
     uid_t maker;     /* an otherwise unused uid that mkfs runs as */
     int template_fd; /* disk_template_make's of the same size; -1: none yet */
+    bool network;    /* make a network namespace along with it; only where there is a template */
 };
 
 /*

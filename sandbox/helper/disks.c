@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "sandbox/helper/helper.h"
 
-static const struct disk no_disk = {.mount_fd = -1, .loop_number = -1};
+static const struct disk no_disk = {.mount_fd = -1, .loop_number = -1, .network_fd = -1};
 
 void disks_init(struct disks *disks)
 {
@@ -151,6 +151,7 @@ bool disks_clear(struct disks *disks, struct disk *disk, uint64_t size_bytes)
             return false;
         }
         clearing->size_bytes = size_bytes;
+        disk_done(disk);
         *disk = no_disk;
         return true;
     }
@@ -239,13 +240,15 @@ static void take_answer(struct helper *helper, struct disk_job *job)
     struct made made;
     struct err err = {0};
     int r = maker_answer(&job->maker, &made, &err);
-    struct disk disk = {.mount_fd = made.fd, .loop_number = made.loop_number};
+    struct disk disk = {.mount_fd = made.fd, .loop_number = made.loop_number, .network_fd = -1};
 
-    if (made.more_fd >= 0) {
+    if (job->network) {
+        disk.network_fd = made.more_fd;
+    } else if (made.more_fd >= 0) {
         keep_template(&helper->disks, job->size_bytes, made.more_fd);
     }
     if (r < 0) {
-        cleanup_close(&made.fd);
+        disk_done(&disk);
         (void)err_wrap(&err, "disk");
         if (waiting != NULL) {
             replica_give_up(waiting, &err);
@@ -304,7 +307,7 @@ static void reap_clearings(struct disks *disks)
 
 /* --- to be made --- */
 
-static int begin_job(struct helper *helper, struct disk_job *job, uint64_t size_bytes,
+static int begin_job(struct helper *helper, struct disk_job *job, uint64_t size_bytes, bool network,
                      struct err *err)
 {
     const struct disk_template *template = find_template(&helper->disks, size_bytes);
@@ -318,6 +321,7 @@ static int begin_job(struct helper *helper, struct disk_job *job, uint64_t size_
         .size_bytes = size_bytes,
         .maker = job->uids.first,
         .template_fd = template == NULL ? -1 : template->fd,
+        .network = network,
     };
     if (r == 0) {
         r = maker_begin_disk(&plan, &job->maker, err);
@@ -327,6 +331,7 @@ static int begin_job(struct helper *helper, struct disk_job *job, uint64_t size_
         return r;
     }
     job->size_bytes = size_bytes;
+    job->network = network;
     return 0;
 }
 
@@ -385,7 +390,7 @@ void disks_begin(struct helper *helper)
 
         if (!fits(helper, size_bytes)) {
             drop_spares(&helper->disks, 0); /* then, or when another is cleared, it will */
-        } else if (job != NULL && begin_job(helper, job, size_bytes, &err) < 0) {
+        } else if (job != NULL && begin_job(helper, job, size_bytes, false, &err) < 0) {
             replica_give_up(replica, &err);
         }
     }
@@ -409,7 +414,7 @@ static void begin_spares(struct helper *helper, uint32_t wanted_count)
             add(spares_bytes(disks), size_bytes) > helper->limits.contribution.disk_bytes / 4) {
             return;
         }
-        if (begin_job(helper, job, size_bytes, &err) < 0) {
+        if (begin_job(helper, job, size_bytes, true, &err) < 0) {
             log_warning("%s", err.text);
             return;
         }

@@ -34,6 +34,7 @@ struct disk_job {
     struct maker maker; /* pid 0: the slot is free */
     uint64_t size_bytes;
     struct uid_range uids; /* mkfs's, where there is no template yet */
+    bool network;          /* it makes a network namespace, too */
 };
 
 struct disk_spare {

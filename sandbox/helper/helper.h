@@ -48,7 +48,6 @@ enum replica_state {
 
 struct replica {
     enum replica_state state;
-    struct sandbox_spec spec;
     struct cgroup_name name; /* of its group and of its files */
     struct uid_range uids;
     pid_t init_pid; /* 0: none */
@@ -76,6 +75,7 @@ struct replica {
     uint64_t stats_cpu_us;
     uint64_t connection_count; /* of its published ports, as its init counted last */
     uint64_t refused_count;
+    struct sandbox_spec spec; /* last: of a slot that was never used it stays untouched memory */
 };
 
 struct idmap {
@@ -103,6 +103,7 @@ struct helper {
     int init_program_fd;   /* sealed copy of minga-init */
     int filter_fd;         /* sealed seccomp filter */
     int egress_program_fd; /* sealed copy of minga-egress; -1: no egress */
+    int own_network_fd;    /* the empty one that we live in */
     int network_fd;        /* the host's network namespace, for minga-egress; -1: no egress */
     int lock_fd;
     int listen_fd;
@@ -127,6 +128,8 @@ struct helper {
 
 /* Empties a slot. */
 void replica_init(struct replica *replica);
+/* The same of one that is all zeros, and without writing to what stays so. */
+void replica_init_zeroed(struct replica *replica);
 struct replica *replica_find(struct helper *helper, const struct replica_key *key);
 /* "16 hex digits-slot-incarnation". */
 struct cgroup_name replica_name(const struct replica_key *key);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -181,6 +182,12 @@ static int begin_root(struct helper *helper, struct replica *replica, struct err
     return maker_begin_root(&root, &replica->launch.maker, err);
 }
 
+static void let_network_go(struct replica *replica)
+{
+    cleanup_close(&replica->disk.network_fd);
+    replica->disk.network_fd = -1;
+}
+
 /* One that is ready, or one that is made for it while the rest goes on. */
 static int ask_for_disk(struct helper *helper, struct replica *replica, struct err *err)
 {
@@ -188,6 +195,9 @@ static int ask_for_disk(struct helper *helper, struct replica *replica, struct e
 
     disks_asked(&helper->disks, size_bytes, now_ms());
     if (disks_take(&helper->disks, size_bytes, &replica->disk)) {
+        if (replica->spec.egress) { /* its device takes rights to the network */
+            let_network_go(replica);
+        }
         return begin_root(helper, replica, err);
     }
     disks_begin(helper);
@@ -256,14 +266,34 @@ static uint64_t shm_bytes(const struct replica *replica)
     return quarter_bytes < SHM_BYTES_MAX ? quarter_bytes : SHM_BYTES_MAX;
 }
 
+/* Born in the network that was made ahead for it, if there is one; else in one of its own. */
+static pid_t clone_in_network(const struct helper *helper, const struct replica *replica,
+                              struct clone_args *arguments)
+{
+    const int network_fd = replica->disk.network_fd;
+
+    if (network_fd >= 0 && setns(network_fd, CLONE_NEWNET) < 0) {
+        return -1;
+    }
+    arguments->flags |= network_fd >= 0 ? 0 : CLONE_NEWNET;
+    pid_t pid = (pid_t)syscall(SYS_clone3, arguments, sizeof(*arguments));
+    if (pid != 0 && network_fd >= 0) {
+        int code = errno;
+
+        CHECK(setns(helper->own_network_fd, CLONE_NEWNET) == 0);
+        errno = code;
+    }
+    return pid;
+}
+
 static int clone_child(struct helper *helper, struct replica *replica, struct err *err)
 {
     struct launch *launch = &replica->launch;
     char place[PATH_MAX];
     int pidfd = -1;
     struct clone_args arguments = {
-        .flags = CLONE_PIDFD | CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET |
-                 CLONE_NEWIPC | CLONE_NEWUTS,
+        .flags =
+            CLONE_PIDFD | CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS,
         .pidfd = (uint64_t)(uintptr_t)&pidfd,
         .exit_signal = SIGCHLD,
     };
@@ -273,7 +303,8 @@ static int clone_child(struct helper *helper, struct replica *replica, struct er
         .furniture = {.shm_bytes_max = shm_bytes(replica),
                       .proc = {.hostname = replica->spec.hostname,
                                .memory_bytes = replica->spec.limits.memory_bytes,
-                               .pid_count = replica->spec.limits.pid_count}},
+                               .pid_count = replica->spec.limits.pid_count,
+                               .settles_network = replica->disk.network_fd < 0}},
         .egress = replica->spec.egress,
         .setup_fd = launch->setup_fds[1],
         .enters = launch->group_fd < 0,
@@ -295,7 +326,7 @@ static int clone_child(struct helper *helper, struct replica *replica, struct er
         arguments.cgroup = (unsigned int)launch->group_fd;
     }
     snprintf(place, sizeof(place), "%s/root", helper->folders.layers);
-    pid_t pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
+    pid_t pid = clone_in_network(helper, replica, &arguments);
     if (pid < 0) {
         return err_set(err, -errno, "clone: %m");
     }
@@ -306,6 +337,7 @@ static int clone_child(struct helper *helper, struct replica *replica, struct er
     }
     replica->init_pid = pid;
     replica->pidfd = pidfd;
+    let_network_go(replica);
     cleanup_close(&launch->setup_fds[1]);
     launch->setup_fds[1] = -1;
     int r = process_start_ticks(pid, &replica->init_start_ticks);
@@ -382,7 +414,8 @@ void replica_on_disk(struct helper *helper, struct replica *replica, struct disk
 
     CHECK(replica->state == REPLICA_STARTING && replica->disk.loop_number < 0);
     replica->disk = *disk;
-    *disk = (struct disk){.mount_fd = -1, .loop_number = -1};
+    *disk = (struct disk){.mount_fd = -1, .loop_number = -1, .network_fd = -1};
+    let_network_go(replica); /* it has its own by now */
     if (begin_root(helper, replica, &err) < 0) {
         replica_give_up(replica, &err);
     }

@@ -13,7 +13,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/cleanup.h"
+#include "sandbox/helper/network.h"
 
 enum { FDS_MAX = 2, KEPT_MAX = 3 };
 
@@ -106,7 +108,14 @@ static int make_disk(const struct disk_plan *plan, struct answer *answer, int fd
     answer->loop_number = disk.loop_number;
     memcpy(answer->backing, disk.backing, sizeof(answer->backing));
     fds[0] = disk.mount_fd;
-    return rootfs_prepare(disk.mount_fd, &answer->err);
+    r = rootfs_prepare(disk.mount_fd, &answer->err);
+    if (r == 0 && plan->network) {
+        struct err ignored = {0};
+
+        CHECK(plan->template_fd >= 0);
+        fds[1] = network_make(&ignored); /* without one, the replica makes its own */
+    }
+    return r;
 }
 
 _Noreturn static void run_disk(const void *plan_of, int answer_fd)

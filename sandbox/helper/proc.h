@@ -6,6 +6,7 @@
  * of the kernel's is covered by a file or folder that nobody may open, also what a newer kernel
  * may bring.
  */
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -14,6 +15,7 @@ struct proc_plan {
     const char *hostname;
     uint64_t memory_bytes; /* the limit */
     uint64_t pid_count;
+    bool settles_network; /* the network namespace is new: see network.h */
 };
 
 /*

@@ -16,14 +16,20 @@
 
 void replica_init(struct replica *replica)
 {
-    *replica = (struct replica){
-        .state = REPLICA_FREE,
-        .uids = {.first = 0, .lock_fd = -1},
-        .pidfd = -1,
-        .control_fd = -1,
-        .oom_fd = -1,
-        .disk = {.mount_fd = -1, .loop_number = -1},
-    };
+    memset(replica, 0, sizeof(*replica));
+    replica_init_zeroed(replica);
+}
+
+void replica_init_zeroed(struct replica *replica)
+{
+    CHECK(replica->state == REPLICA_FREE);
+    replica->uids.lock_fd = -1;
+    replica->pidfd = -1;
+    replica->control_fd = -1;
+    replica->oom_fd = -1;
+    replica->disk.mount_fd = -1;
+    replica->disk.loop_number = -1;
+    replica->disk.network_fd = -1;
     launch_init(&replica->launch);
 }
 

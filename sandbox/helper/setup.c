@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -117,7 +118,7 @@ static int make_folders(const struct options *options, struct helper_folders *fo
  * mounts and unmounts still reaches us. And no network: a helper that talks to one mingad over a
  * unix socket needs none. (Listening sockets that mingad hands over belong to its network.)
  */
-static int leave_host(struct err *err)
+static int leave_host(int *own_network_fd_out, struct err *err)
 {
     if (unshare(CLONE_NEWNS | CLONE_NEWNET) < 0 ||
         mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0) {
@@ -126,7 +127,8 @@ static int leave_host(struct err *err)
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
         return err_set(err, -errno, "no new privileges: %m");
     }
-    return 0;
+    *own_network_fd_out = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    return *own_network_fd_out < 0 ? err_set(err, -errno, "our network: %m") : 0;
 }
 
 int setup_open_beside(const char *name, struct err *err)
@@ -174,20 +176,21 @@ static int open_cgroups(struct helper *helper, struct err *err)
     return r;
 }
 
+/* It is forked three times for a start: pages that nobody has written to cost nothing. */
 static void helper_clear(struct helper *helper)
 {
-    memset(helper, 0, sizeof(*helper));
     helper->init_program_fd = -1;
     helper->filter_fd = -1;
     helper->egress_program_fd = -1;
     helper->network_fd = -1;
+    helper->own_network_fd = -1;
     helper->lock_fd = -1;
     helper->listen_fd = -1;
     helper->client_fd = -1;
     helper->alone_since_ms = now_ms();
     disks_init(&helper->disks);
     for (size_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
-        replica_init(&helper->replicas[i]);
+        replica_init_zeroed(&helper->replicas[i]);
     }
 }
 
@@ -216,7 +219,7 @@ int helper_setup(const struct options *options, struct helper *helper_out, struc
     }
     if (r >= 0) {
         way_out_keep(helper_out); /* while we are in the host's network */
-        r = leave_host(err);
+        r = leave_host(&helper_out->own_network_fd, err);
     }
     if (r == 0) {
         r = helper_out->init_program_fd = options->init != NULL
@@ -225,6 +228,7 @@ int helper_setup(const struct options *options, struct helper *helper_out, struc
     }
     if (r >= 0) {
         r = helper_out->filter_fd = seccomp_make(err);
+        (void)malloc_trim(0); /* libseccomp's leavings would be copied at each fork */
     }
     if (r >= 0) {
         r = open_cgroups(helper_out, err);

@@ -16,8 +16,8 @@ struct options {
 };
 
 /*
- * Reads the limits, makes folders, private mounts, filter and parent group. The caller owns what
- * is in helper_out until it exits. -EADDRINUSE when another helper runs on these folders.
+ * Reads the limits, makes folders, private mounts, filter and parent group. helper_out is all
+ * zeros (a static one); the caller owns what is in it until it exits. -EADDRINUSE when another helper runs on these folders.
  */
 int helper_setup(const struct options *options, struct helper *helper_out, struct err *err);
 /* A sealed copy of the program of that name in the folder that ours is in. */

@@ -81,7 +81,7 @@ static void fail_to_begin(struct exec *exec, int code, const char *what)
     exec->begun = true;
     exec->over = true;
     exec->end = (struct exec_end){.kind = EXEC_FAILED};
-    snprintf(exec->end.reason, sizeof(exec->end.reason), "%s: %s", what, strerrordesc_np(-code));
+    snprintf(exec->end.reason, sizeof(exec->end.reason), "%s: %s", what, err_text(-code));
 }
 
 static void start(struct execs *execs, struct exec *exec, struct exec_begin *begin, uint64_t now_ms)

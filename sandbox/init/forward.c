@@ -208,14 +208,18 @@ static int watch_end(struct forward *forward, struct connection *connection, enu
 
 /*
  * Between sockets of one machine the kernel lets buffers grow to several MiB, and by the time that
- * bytes are read they have left the processor's caches: bounded ones carry up to twice as much.
+ * bytes are read they have left the processor's caches: bounded ones carry up to twice as much. And
+ * what a host may use towards networks (bbr) paces by timers, of which loopback has no need: "reno",
+ * which every kernel has, sends when there is room.
  */
-static void bound_buffers(int fd)
+static void suit_to_this_host(int fd)
 {
+    static const char congestion[] = "reno";
     const int bytes = FORWARD_BUFFER_BYTES;
 
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, congestion, sizeof(congestion) - 1);
 }
 
 /* Does the peer have the address that it has called? Over a network the kernel knows best. */
@@ -247,7 +251,7 @@ static int connect_inside(struct forward *forward, struct connection *connection
                                forward->ports[connection->port].container_port);
 
         if (fd >= 0) {
-            bound_buffers(fd);
+            suit_to_this_host(fd);
             connection->fds[FORWARD_INSIDE] = fd;
             return watch_end(forward, connection, FORWARD_INSIDE);
         }
@@ -395,7 +399,7 @@ static void begin_connection(struct forward *forward, uint32_t port, int outside
     (void)setsockopt(outside_fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
     (void)setsockopt(outside_fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
     if (is_of_this_host(outside_fd)) {
-        bound_buffers(outside_fd);
+        suit_to_this_host(outside_fd);
     }
     if (connect_inside(forward, connection) < 0 ||
         watch_end(forward, connection, FORWARD_OUTSIDE) < 0) {

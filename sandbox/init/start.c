@@ -97,12 +97,12 @@ static int set_limits(struct err *err)
     for (size_t i = 0; i < ARRAY_COUNT(limits); i++) {
         struct rlimit limit;
 
-        if (getrlimit((__rlimit_resource_t)limits[i].resource, &limit) < 0) {
+        if (getrlimit(limits[i].resource, &limit) < 0) {
             return err_set(err, -errno, "limits: %m");
         }
         limit.rlim_max = limit.rlim_max < limits[i].hard ? limit.rlim_max : limits[i].hard;
         limit.rlim_cur = limit.rlim_max < limits[i].soft ? limit.rlim_max : limits[i].soft;
-        if (setrlimit((__rlimit_resource_t)limits[i].resource, &limit) < 0) {
+        if (setrlimit(limits[i].resource, &limit) < 0) {
             return err_set(err, -errno, "limits: %m");
         }
     }

@@ -40,6 +40,7 @@ static const char *const overlay_event_names[] = {
     [OVERLAY_RELAY_UP] = "relay up",
     [OVERLAY_RELAY_DOWN] = "relay down",
     [OVERLAY_PORT_REFUSED] = "port refused",
+    [OVERLAY_PORT_MAPPED] = "port mapped",
 };
 static const char *const effect_names[] = {
     [OVERLAY_SEND] = "send",
@@ -92,6 +93,8 @@ static const char *const request_names[] = {
     [CORE_LOGS] = "logs",
     [CORE_LOOKUP] = "lookup",
     [CORE_DESCRIBE] = "describe",
+    [CORE_STEP_ASIDE] = "step aside",
+    [CORE_COME_BACK] = "come back",
 };
 static const char *const sandbox_names[] = {
     [SANDBOX_STARTED] = "started", [SANDBOX_ENDED] = "ended",   [SANDBOX_HEALTH] = "health",

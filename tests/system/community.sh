@@ -74,7 +74,7 @@ community_new() {
 programs_for_all() {
     setpriv --reuid 64321 --regid 64321 --clear-groups test -x "$BIN/minga-unpack" || {
         install -d "$WORK/bin"
-        install "$BIN"/minga "$BIN"/mingad "$BIN"/minga-{egress,init,sandboxd,unpack} "$WORK/bin"
+        install "$BIN"/minga "$BIN"/mingad "$BIN"/minga-{egress,init,portmap,sandboxd,unpack} "$WORK/bin"
         BIN=$WORK/bin
     }
 }

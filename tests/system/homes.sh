@@ -7,8 +7,12 @@
 #   home_new NAME HOST_NUMBER   the router, 10.77.0.HOST_NUMBER outside, 192.168.1.1 inside; made
 #                               when the first node of NAME is, with HOME_AT[NAME]
 #   home_plug HOME NAME HOST    a namespace with a cable to that router: 192.168.1.HOST
+#   home_maps HOME natpmp|upnp|nothing   what that router opens ports by (miniupnpd)
+#   home_mapped HOME            how many ports it has opened
+#
+# HOME_HOST[I] is node I's own number there (10).
 
-declare -A HOME_OF=() HOME_AT=()
+declare -A HOME_OF=() HOME_AT=() HOME_HOST=() MAPPER_PID=()
 
 home_new() {
     local ns switch
@@ -63,7 +67,7 @@ node_new() {
     local i=$1 dir home=${HOME_OF[$1]:-}
     dir=$(dir_of "$i")
     if [ -n "$home" ]; then
-        home_plug "$home" "$i" 10
+        home_plug "$home" "$i" "${HOME_HOST[$i]:-10}"
     else
         ns_plug "$i" "$i"
     fi
@@ -93,4 +97,49 @@ answer_from() {
         in_node "$1" curl -sf --max-time 3 "http://$place/" >/dev/null && count=$((count + 1))
     done
     [ "$count" = "$4" ]
+}
+
+# Its address outside must not be a private one, as those here are: it calls itself another, which
+# nobody is to believe anyway.
+home_maps() {
+    local ns config=$WORK/upnpd-$1.conf natpmp=no upnp=no
+    ns=$(ns_of "$1")
+    if [ -n "${MAPPER_PID[$1]:-}" ]; then
+        kill "${MAPPER_PID[$1]}"
+        wait "${MAPPER_PID[$1]}" 2>/dev/null || true
+        unset "MAPPER_PID[$1]"
+    fi
+    [ "$2" != nothing ] || return 0
+    [ "$2" != natpmp ] || natpmp=yes
+    [ "$2" != upnp ] || upnp=yes
+    nsenter --net="/run/netns/$ns" nft -f - <<'RULES'
+table inet filter
+delete table inet filter
+table inet filter {
+    chain miniupnpd { }
+    chain prerouting_miniupnpd { }
+    chain postrouting_miniupnpd { }
+    chain forward { type filter hook forward priority filter + 10; jump miniupnpd; }
+    chain prerouting { type nat hook prerouting priority dstnat; jump prerouting_miniupnpd; }
+    chain postrouting { type nat hook postrouting priority srcnat + 10; jump postrouting_miniupnpd; }
+}
+RULES
+    cat >"$config" <<CONFIG
+ext_ifname=wan
+ext_ip=11.22.33.201
+listening_ip=lan
+enable_natpmp=$natpmp
+enable_upnp=$upnp
+secure_mode=yes
+uuid=00000000-0000-0000-0000-000000000001
+allow 1024-65535 192.168.1.0/24 1024-65535
+deny 0-65535 0.0.0.0/0 0-65535
+CONFIG
+    nsenter --net="/run/netns/$ns" miniupnpd -d -f "$config" -P "$WORK/upnpd-$1.pid" \
+        >"$WORK/upnpd-$1.log" 2>&1 </dev/null &
+    MAPPER_PID[$1]=$!
+}
+home_mapped() {
+    nsenter --net="/run/netns/$(ns_of "$1")" nft list chain inet filter prerouting_miniupnpd |
+        grep -c dnat || true
 }

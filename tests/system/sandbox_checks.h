@@ -18,6 +18,7 @@ void check_health(struct world *world);
 void check_cves(struct world *world);
 void check_kills(struct world *world);
 void check_misbehaving(struct world *world);
+void check_networks(struct world *world);
 void check_table(struct world *world);
 /* Only with --environment. */
 void check_environment(struct world *world);

@@ -30,6 +30,7 @@ static const struct part parts[] = {
     {"attacks", check_attacks},     {"health", check_health},
     {"kills", check_kills},         {"misbehaving", check_misbehaving},
     {"table", check_table},         {"cves", check_cves},
+    {"networks", check_networks},
 };
 
 /* Behind minga-environment there are no groups, mounts and kernels to look at. */

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <ftw.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -208,6 +209,53 @@ static bool is_all(struct kills *kills)
     return true;
 }
 
+/* What it does, and where in the kernel it waits. */
+static void tell_process(const char *whose, pid_t pid)
+{
+    static const char *const files[] = {"cgroup", "stack"};
+    char name[64];
+    char state[64];
+
+    printf("# %s %d %s: %s\n", whose, pid, status_value(pid, "Name", name, sizeof(name)),
+           status_value(pid, "State", state, sizeof(state)));
+    for (size_t i = 0; i < ARRAY_COUNT(files); i++) {
+        CLEANUP(cleanup_fclose) FILE *file = NULL;
+        char path[64];
+        char line[256];
+
+        snprintf(path, sizeof(path), "/proc/%d/%s", pid, files[i]);
+        file = fopen(path, "re");
+        for (int k = 0; file != NULL && k < 8 && fgets(line, sizeof(line), file) != NULL; k++) {
+            printf("#     %s", line);
+        }
+    }
+}
+
+/* Whoever looks for the cause of a leak needs to know who holds on to it. */
+static void tell_what_is_left(const struct kills *kills)
+{
+    pid_t pids[PIDS_MAX];
+    size_t count = world_pids(kills->world, 0, true, pids, ARRAY_COUNT(pids));
+
+    printf("# %s; the helper lists %zu\n", kills->left, kills->alive_count);
+    for (size_t i = 0; i < kills->alive_count; i++) {
+        printf("#   replica %u\n", kills->alive[i].slot);
+    }
+    tell_process("helper", kills->world->helper_pid);
+    for (size_t i = 0; i < count; i++) {
+        tell_process("inside", pids[i]);
+    }
+    count = children_of(kills->world->helper_pid, pids, ARRAY_COUNT(pids));
+    for (size_t i = 0; i < count; i++) {
+        tell_process("child of the helper", pids[i]);
+    }
+    count = children_of(getpid(), pids, ARRAY_COUNT(pids));
+    for (size_t i = 0; i < count; i++) {
+        tell_process("child of ours", pids[i]);
+    }
+    fflush(stdout);
+}
+
 /* What is under way may take a moment. */
 static bool settles(struct kills *kills)
 {
@@ -227,6 +275,18 @@ static bool settles(struct kills *kills)
 
 /* --- what happens --- */
 
+/* Another one may hold it still: slots go round, and some replicas live long. */
+static bool is_free(uint16_t port)
+{
+    const struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_ANY)};
+    const int on = 1;
+    CLEANUP(cleanup_close) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    return bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 && listen(fd, 1) == 0;
+}
+
 static void start_one(struct kills *kills)
 {
     static const char *const commands[] = {
@@ -241,9 +301,11 @@ static void start_one(struct kills *kills)
 
     spec.stop_grace_ms = below(kills, 200);
     spec.limits.cpu_permille = 300;
-    if (below(kills, 2) == 0) {
+    const uint16_t port = (uint16_t)(WORLD_PORT_FIRST + kills->world->slot % 90);
+
+    if (below(kills, 2) == 0 && is_free(port)) {
         world_publish(kills->world, &spec, 8080);
-        spec.ports[0].host_port = (uint16_t)(WORLD_PORT_FIRST + kills->world->slot % 90);
+        spec.ports[0].host_port = port;
     }
     world_ask_start(kills->world, &spec);
 }
@@ -379,6 +441,7 @@ void check_kills(struct world *world)
             failed_count++;
             snprintf(remark, sizeof(remark), "seed %lu, round %u: %s", (unsigned long)world->seed,
                      round, kills.left);
+            tell_what_is_left(&kills);
             check_saying(world, false, "what is killed leaves nothing", remark);
         }
     }

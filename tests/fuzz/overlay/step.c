@@ -232,6 +232,11 @@ static void apply(struct run *run, uint8_t operation, uint8_t argument, struct b
                          : (argument & 1) != 0  ? OVERLAY_RELAY_UP
                                                 : OVERLAY_RELAY_DOWN;
             event.port = (uint16_t)(32000 + argument % 8);
+            if ((argument & 0x60) == 0x60) { /* 0: where the overlay listens */
+                event.kind = OVERLAY_PORT_MAPPED;
+                event.port = argument % 4 == 0 ? 0 : event.port;
+                event.outside_port = (uint16_t)(argument % 3 * 7400);
+            }
         }
         overlay_step(run->overlay, &event, effects);
         break;

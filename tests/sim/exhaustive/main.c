@@ -13,6 +13,8 @@
 #include "base/attributes.h"
 #include "base/check.h"
 #include "base/units.h"
+#include "tests/sim/exhaustive/image.h"
+#include "tests/sim/exhaustive/pages.h"
 #include "tests/sim/exhaustive/scene.h"
 
 enum {
@@ -52,8 +54,8 @@ struct seen {
 static struct {
     const struct scenario *scenario;
     struct scene scenes[LEVELS_MAX + 1];
-    uint8_t *kept[LEVELS_MAX + 1]; /* the node that the step of this level changes */
-    uint8_t *all[SCENE_NODES_MAX]; /* before an end is run to its rest */
+    struct image *kept[LEVELS_MAX + 1]; /* the node that the step of this level changes */
+    struct image *all[SCENE_NODES_MAX]; /* before an end is run to its rest */
     char path[LEVELS_MAX][64];
     uint64_t state_count;
     uint64_t step_count;
@@ -158,6 +160,7 @@ static void check_end(uint32_t depth)
     for (uint32_t node = 0; node < scene.count; node++) {
         scene_restore(node, search.all[node]);
     }
+    pages_undo();
     if (problem != NULL) {
         report(depth, problem);
     }
@@ -297,7 +300,8 @@ static void explore(uint32_t level, struct budget budget)
     bool is_under_way = false;
     struct budget left = budget;
 
-    if (search.problem != NULL || search.out_of_time || !is_news(hash, budget.steps + 1)) {
+    if (search.problem != NULL || search.out_of_time || pages_grew() ||
+        !is_news(hash, budget.steps + 1)) {
         return;
     }
     search.out_of_time = search.state_count % 256 == 0 && spent_s() > search.until_s;
@@ -326,9 +330,12 @@ static bool run_depth(const struct scenario *scenario, uint32_t depth)
 {
     struct budget budget = {depth, scenario->crash_count, scenario->early_count};
 
-    memset(seen, 0, SEEN_SLOTS * sizeof(*seen));
-    search.state_count = 0;
-    explore(0, budget);
+    do {
+        scene_rewind(&search.scenes[0]);
+        memset(seen, 0, SEEN_SLOTS * sizeof(*seen));
+        search.state_count = 0;
+        explore(0, budget);
+    } while (pages_grew() && search.problem == NULL && !search.out_of_time);
     return !search.out_of_time;
 }
 
@@ -350,6 +357,7 @@ static void run_scenario(const struct scenario *scenario, double seconds)
 
         scene_lookup(&search.scenes[0], 0, &key);
     }
+    scene_watch(&search.scenes[0]);
     while (depth < DEPTH_MAX && search.problem == NULL && run_depth(scenario, depth)) {
         all_count = search.state_count;
         depth++;
@@ -374,11 +382,11 @@ int main(int argc, char **argv)
     seen = calloc(SEEN_SLOTS, sizeof(*seen));
     CHECK(seen != NULL);
     for (uint32_t i = 0; i <= LEVELS_MAX; i++) {
-        search.kept[i] = malloc(scene_node_bytes());
+        search.kept[i] = image_new();
         CHECK(search.kept[i] != NULL);
     }
     for (uint32_t i = 0; i < SCENE_NODES_MAX; i++) {
-        search.all[i] = malloc(scene_node_bytes());
+        search.all[i] = image_new();
         CHECK(search.all[i] != NULL);
     }
     for (size_t i = 0; i < ARRAY_COUNT(scenarios) && search.problem == NULL; i++) {

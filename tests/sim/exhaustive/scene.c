@@ -3,6 +3,8 @@
 
 #include "overlay/message.h"
 #include "overlay/state.h"
+#include "tests/sim/exhaustive/image.h"
+#include "tests/sim/exhaustive/pages.h"
 #include "tests/sim/inspect.h"
 #include "tests/sim/ring_shape.h"
 #include "tests/unit/overlay/network.h"
@@ -24,76 +26,22 @@ static struct overlay_effects effects;
 
 /* ------------------------------------------------------------------ hashes */
 
-static uint64_t mix(uint64_t hash, uint64_t word)
-{
-    hash = (hash ^ word) * 0x9e3779b97f4a7c15U;
-    return hash ^ hash >> 29;
-}
-
-/*
- * A node is some hundred thousand bytes and is hashed at each step: eight lanes, each with one
- * multiplication of 32 by 32 bits, which the compiler turns into vector instructions.
- */
-static uint64_t hash_bytes(const void *bytes, size_t length_bytes)
-{
-    const uint8_t *at = bytes;
-    uint64_t lanes[8] = {1, 2, 3, 4, 5, 6, 7, 8};
-    uint64_t words[8];
-    uint64_t block = 0x9e3779b97f4a7c15U;
-    uint64_t hash = length_bytes;
-
-    for (; length_bytes >= sizeof(words); length_bytes -= sizeof(words), at += sizeof(words)) {
-        memcpy(words, at, sizeof(words));
-        block += 0xbf58476d1ce4e5b9U; /* where in the bytes the words stand counts, too */
-        for (int i = 0; i < 8; i++) {
-            uint64_t word = words[i] ^ (block + (uint64_t)i * 0x94d049bb133111ebU);
-
-            lanes[i] += (word & UINT32_MAX) * (word >> 32) + (words[i] << 17 | words[i] >> 47);
-        }
-    }
-    memset(words, 0, sizeof(words));
-    memcpy(words, at, length_bytes);
-    for (int i = 0; i < 8; i++) {
-        hash = mix(mix(hash, words[i]), lanes[i]);
-    }
-    return hash;
-}
-
-/* Most of a node is the table of requests, most of which is unused: that is passed over. So are the
- * counters of messages at the end, which nothing depends on. */
-static size_t hole_begin(const struct overlay *overlay)
-{
-    return offsetof(struct overlay, requests.list) +
-           overlay->requests.top * sizeof(overlay->requests.list[0]);
-}
-
-static const size_t hole_end = offsetof(struct overlay, requests) + sizeof(struct requests);
-
-static uint64_t hash_node(uint32_t node)
-{
-    const struct overlay *overlay = net.nodes[node].overlay;
-    const uint8_t *bytes = (const uint8_t *)overlay;
-
-    return mix(hash_bytes(bytes, hole_begin(overlay)),
-               hash_bytes(&bytes[hole_end], offsetof(struct overlay, counters) - hole_end));
-}
-
 uint64_t scene_hash(const struct scene *scene)
 {
-    uint64_t hash = mix(scene->now_ms, (uint64_t)scene->asked << 1 | scene->answered);
+    uint64_t hash = image_mix(scene->now_ms, (uint64_t)scene->asked << 1 | scene->answered);
 
-    hash = mix(hash, hash_bytes(scene->running, sizeof(scene->running)));
-    hash = mix(hash, hash_bytes(scene->wake_ms, sizeof(scene->wake_ms)));
+    hash = image_mix(hash, image_hash_bytes(scene->running, sizeof(scene->running)));
+    hash = image_mix(hash, image_hash_bytes(scene->wake_ms, sizeof(scene->wake_ms)));
     for (uint32_t node = 0; node < scene->count; node++) {
-        hash = mix(hash, scene->running[node] ? scene->hashes[node] : 0);
+        hash = image_mix(hash, scene->running[node] ? scene->hashes[node] : 0);
         for (uint32_t to = 0; to < scene->count; to++) {
-            hash = mix(hash, scene->links[node][to]);
+            hash = image_mix(hash, scene->links[node][to]);
             for (int channel = 0; channel < CHANNELS; channel++) {
                 const struct line *line = &scene->lines[node][to][channel];
 
-                hash = mix(hash, line->count);
+                hash = image_mix(hash, line->count);
                 for (uint32_t i = 0; i < line->count; i++) {
-                    hash = mix(hash, items[line->items[i]].hash);
+                    hash = image_mix(hash, items[line->items[i]].hash);
                 }
             }
         }
@@ -139,8 +87,8 @@ static void line_add(struct scene *scene, struct line *line, const struct item *
         memcpy(&pool[scene->pool_bytes], message.data, message.length_bytes);
     }
     added->is_background = item->kind == OVERLAY_RECEIVED && !is_of_ring(message);
-    added->hash = mix(mix((uint64_t)item->kind, item->link),
-                      hash_bytes(&pool[scene->pool_bytes], message.length_bytes));
+    added->hash = image_mix(image_mix((uint64_t)item->kind, item->link),
+                            image_hash_bytes(&pool[scene->pool_bytes], message.length_bytes));
     scene->pool_bytes += added->length_bytes;
     line->items[line->count++] = (uint16_t)scene->pool_count++;
 }
@@ -250,7 +198,7 @@ static void take_effects(struct scene *scene, uint32_t node)
 static void rehash(struct scene *scene, uint32_t node)
 {
     if (!scene->is_unhashed) {
-        scene->hashes[node] = hash_node(node);
+        scene->hashes[node] = image_hash(node, net.nodes[node].overlay);
     }
 }
 
@@ -325,7 +273,6 @@ void scene_lookup(struct scene *scene, uint32_t node, const struct ring_key *key
     scene->asker = node;
     overlay_lookup(net.nodes[node].overlay, &now, SCENE_LOOKUP_TOKEN, key, &effects);
     take_effects(scene, node);
-    rehash(scene, node);
 }
 
 void scene_crash(struct scene *scene, uint32_t node)
@@ -359,33 +306,14 @@ uint32_t scene_next_wake(const struct scene *scene)
     return next;
 }
 
-uint64_t scene_node_bytes(void)
+void scene_keep(uint32_t node, struct image *kept)
 {
-    return sizeof(struct overlay);
+    image_keep(kept, node, net.nodes[node].overlay);
 }
 
-void scene_keep(uint32_t node, void *kept_out)
+void scene_restore(uint32_t node, const struct image *kept)
 {
-    const struct overlay *overlay = net.nodes[node].overlay;
-    size_t begin = hole_begin(overlay);
-
-    memcpy(kept_out, overlay, begin);
-    memcpy((uint8_t *)kept_out + hole_end, (const uint8_t *)overlay + hole_end,
-           sizeof(*overlay) - hole_end);
-}
-
-void scene_restore(uint32_t node, const void *kept)
-{
-    struct overlay *overlay = net.nodes[node].overlay;
-    const struct overlay *before = kept;
-    size_t begin = hole_begin(before);
-
-    for (uint32_t i = before->requests.top; i < overlay->requests.top; i++) {
-        overlay->requests.list[i].kind = REQUEST_FREE;
-    }
-    memcpy(overlay, kept, begin);
-    memcpy((uint8_t *)overlay + hole_end, (const uint8_t *)kept + hole_end,
-           sizeof(*overlay) - hole_end);
+    image_restore(kept, node, net.nodes[node].overlay);
 }
 
 struct ring_key scene_position(uint32_t node)
@@ -434,13 +362,29 @@ void scene_make(struct scene *scene, uint32_t count, uint32_t absent_count)
         if (!scene->running[node]) {
             load_node(node);
         }
-        scene->hashes[node] = hash_node(node);
+    }
+}
+
+void scene_watch(struct scene *scene)
+{
+    for (uint32_t node = 0; node < scene->count; node++) {
+        pages_watch(node, net.nodes[node].overlay, sizeof(struct overlay));
+        scene->hashes[node] = image_hash(node, net.nodes[node].overlay);
+    }
+}
+
+void scene_rewind(struct scene *scene)
+{
+    pages_rewind();
+    for (uint32_t node = 0; node < scene->count; node++) {
+        scene->hashes[node] = image_hash(node, net.nodes[node].overlay);
     }
 }
 
 void scene_done(struct scene *scene)
 {
     (void)scene;
+    pages_unwatch();
     end_network();
 }
 

@@ -16,6 +16,8 @@ enum {
     SCENE_LOOKUP_TOKEN = 400,
 };
 
+struct image;
+
 enum scene_channel { CHANNEL_DIALLED, CHANNEL_REPLIES, CHANNELS };
 
 struct line { /* what flows from one node to another on one connection, in order */
@@ -43,6 +45,12 @@ struct scene {
 /* Makes a community of `count` whose last `absent_count` nodes are members that do not run. */
 void scene_make(struct scene *scene, uint32_t count, uint32_t absent_count);
 void scene_done(struct scene *scene);
+/* A node looks a key up, before the search. */
+void scene_lookup(struct scene *scene, uint32_t node, const struct ring_key *key);
+/* Before the first step that is kept or hashed. When pages_grew() says so, what was kept and hashed
+ * since is worth nothing: then scene_rewind makes all as it was at scene_watch. */
+void scene_watch(struct scene *scene);
+void scene_rewind(struct scene *scene);
 
 /* Whether the next message there is none of the ring's own: a greeting, a ping, a comparison. */
 bool scene_is_background(const struct scene *scene, uint32_t from, uint32_t to,
@@ -52,7 +60,6 @@ bool scene_is_background(const struct scene *scene, uint32_t from, uint32_t to,
 void scene_deliver(struct scene *scene, uint32_t from, uint32_t to, enum scene_channel channel);
 void scene_tick(struct scene *scene, uint32_t node);
 void scene_start(struct scene *scene, uint32_t node);
-void scene_lookup(struct scene *scene, uint32_t node, const struct ring_key *key);
 /* Changes no node: it is only not asked any more. */
 void scene_crash(struct scene *scene, uint32_t node);
 
@@ -60,9 +67,8 @@ void scene_crash(struct scene *scene, uint32_t node);
 uint32_t scene_next_wake(const struct scene *scene);
 uint64_t scene_hash(const struct scene *scene);
 
-uint64_t scene_node_bytes(void);
-void scene_keep(uint32_t node, void *kept_out);
-void scene_restore(uint32_t node, const void *kept);
+void scene_keep(uint32_t node, struct image *kept);
+void scene_restore(uint32_t node, const struct image *kept);
 
 /* NULL, or what is wrong: owners, the ring's shape, tables. `is_calm`: also what holds at the end. */
 const char *scene_problem(const struct scene *scene, bool is_calm);

@@ -118,6 +118,26 @@ Test(core, shutting_down_ends_the_replicas_and_is_answered_in_time)
     edge_free(edge);
 }
 
+Test(core, a_machine_with_nobody_to_hand_over_to_sleeps_at_once)
+{
+    struct edge *edge = edge_new();
+    struct core_request aside = {.kind = CORE_STEP_ASIDE, .within_ms = 4600};
+    struct core_request back = {.kind = CORE_COME_BACK};
+    uint64_t started_ms;
+
+    cr_assert_eq(create(edge), OVERLAY_OK);
+    cr_assert_eq(put_version(edge), OVERLAY_OK);
+    cr_assert_eq(put_service(edge, 1, true, 1, 1), OVERLAY_OK);
+    run(edge, 200);
+    started_ms = edge->now_ms;
+    cr_assert_eq(outcome_of(edge, &aside), OVERLAY_OK);
+    cr_assert_leq(edge->now_ms - started_ms, 100);
+    run(edge, 6000);
+    cr_assert_eq(edge->stop_count, 0, "it sleeps with the machine");
+    cr_assert_eq(outcome_of(edge, &back), OVERLAY_OK);
+    edge_free(edge);
+}
+
 Test(core, a_request_too_large_for_any_node_says_so)
 {
     struct edge *edge = edge_new();

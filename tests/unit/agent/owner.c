@@ -221,6 +221,66 @@ Test(owner, shutting_down_is_not_remembered_as_an_order)
     fake_free(community);
 }
 
+/* ------------------------------------------------------------------ sleep */
+
+static bool step_aside(struct community *community, uint32_t node, bool is_aside)
+{
+    struct turn turn = fake_turn(community, node);
+    bool waits = executor_step_aside(community->nodes[node].executor, &turn, is_aside);
+
+    for (uint32_t i = 0; i < community->out.count; i++) {
+        cr_assert_neq(community->out.list[i].kind, OUT_STORE, "it is not remembered");
+    }
+    fake_flush(community, node, &turn);
+    return waits;
+}
+
+Test(owner, a_machine_that_is_about_to_sleep_hands_over_and_takes_again_when_it_wakes)
+{
+    struct community *community = run_wiki(wiki, 5, 3);
+    uint32_t holder = holder_of(community);
+
+    cr_assert(step_aside(community, holder, true));
+    cr_assert_str_eq(status_of(community, holder).state, "draining");
+    cr_assert_str_eq(status_of(community, holder).rule, "sleep or shutdown");
+    cr_assert(executor_is_aside(community->nodes[holder].executor));
+    run_without_loss(community, 3, 4500); /* logind's patience is 5 s */
+    cr_assert_not(community->nodes[holder].running[0].used, "started elsewhere, then ended");
+    cr_assert_not(executor_is_aside(community->nodes[holder].executor));
+    cr_assert_not(step_aside(community, holder, false));
+    cr_assert_str_eq(status_of(community, holder).state, "ready");
+    cr_assert_str_eq(status_of(community, holder).rule, "");
+    fake_free(community);
+}
+
+Test(owner, what_nobody_takes_before_the_machine_sleeps_sleeps_with_it)
+{
+    struct community *community = run_wiki(wiki, 3, 3); /* no room for a fourth */
+    uint32_t holder = holder_of(community);
+
+    cr_assert(step_aside(community, holder, true));
+    run_without_loss(community, 3, 20000);
+    cr_assert(community->nodes[holder].running[0].used);
+    cr_assert_not(community->nodes[holder].running[0].frozen);
+    cr_assert_not(step_aside(community, holder, false));
+    cr_assert_not(executor_is_aside(community->nodes[holder].executor));
+    run_without_loss(community, 3, 2000);
+    fake_free(community);
+}
+
+Test(owner, a_machine_without_replicas_need_not_wait)
+{
+    struct community *community = run_wiki(wiki, 5, 3);
+
+    for (uint32_t i = 0; i < community->node_count; i++) {
+        if (!community->nodes[i].running[0].used) {
+            cr_assert_not(step_aside(community, i, true));
+            cr_assert_str_eq(status_of(community, i).state, "draining", "it takes none either");
+        }
+    }
+    fake_free(community);
+}
+
 /* ------------------------------------------------------------------ rules */
 
 Test(owner, a_rule_that_freezes_acts_in_the_step_that_senses_it_and_is_named)

@@ -85,6 +85,7 @@ Test(config, every_key_of_the_design_is_understood)
                        "  ports: 32000-32010\n"
                        "  bind: 10.0.0.1\n"
                        "  egress: internet\n"
+                       "  port_mapping: auto\n"
                        "  connections: 4096\n"
                        "roles: [store]\n"
                        "rules: []\n"
@@ -103,6 +104,7 @@ Test(config, every_key_of_the_design_is_understood)
     cr_assert_str_eq(config.listen_host, "fd00::1");
     cr_assert_eq(config.listen_port, 7500);
     cr_assert_eq(config.egress, 1);
+    cr_assert_eq(config.port_mapping, 1);
     cr_assert_eq(config.connections_max, 4096);
     cr_assert_eq(config.role_count, 1);
     cr_assert(!config_has_role(&config, CONFIG_ROLE_RUN));
@@ -140,6 +142,7 @@ Test(config, mistakes_are_told_with_line_and_column)
     refused("network: {advertise: oak}\n", "network.advertise");
     refused("network: {bind: oak}\n", "network.bind");
     refused("network: {egress: lan}\n", "network.egress");
+    refused("network: {port_mapping: on}\n", "network.port_mapping");
     refused("network: {connections: 0}\n", "network.connections");
     refused("network: {connections: 4097}\n", "network.connections");
     refused("roles: [run, run]\n", "named twice");

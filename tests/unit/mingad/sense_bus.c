@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/attributes.h"
+#include "tests/unit/mingad/private_bus.h"
 
 struct played { /* what the child says */
     const char *class;
@@ -143,43 +144,6 @@ static void play(int ready_fd)
 
 /* ------------------------------------------------------------------ the bus */
 
-static const char configuration[] =
-    "<busconfig><type>session</type><listen>unix:tmpdir=/tmp</listen>"
-    "<auth>EXTERNAL</auth><policy context=\"default\"><allow send_destination=\"*\"/>"
-    "<allow receive_sender=\"*\"/><allow own=\"*\"/><allow user=\"*\"/></policy></busconfig>";
-
-static void start_bus(void)
-{
-    char path[] = "/tmp/minga-bus-XXXXXX";
-    char option[64];
-    char address[256] = "";
-    int configuration_fd = mkstemp(path);
-    int pipe_fds[2];
-
-    if (access("/usr/bin/dbus-daemon", X_OK) < 0) {
-        cr_skip_test("no dbus-daemon here");
-    }
-    cr_assert_eq(write(configuration_fd, configuration, sizeof(configuration) - 1),
-                 (ssize_t)sizeof(configuration) - 1);
-    close(configuration_fd);
-    cr_assert_eq(pipe(pipe_fds), 0);
-    snprintf(option, sizeof(option), "--config-file=%s", path);
-    daemon_pid = fork();
-    if (daemon_pid == 0) {
-        char number[32];
-
-        snprintf(number, sizeof(number), "--print-address=%d", pipe_fds[1]);
-        execl("/usr/bin/dbus-daemon", "dbus-daemon", option, "--nofork", number, NULL);
-        _exit(1);
-    }
-    close(pipe_fds[1]);
-    cr_assert_gt(read(pipe_fds[0], address, sizeof(address) - 1), 0);
-    close(pipe_fds[0]);
-    unlink(path);
-    address[strcspn(address, "\n")] = '\0';
-    setenv("DBUS_SYSTEM_BUS_ADDRESS", address, 1);
-}
-
 static void start_player(void)
 {
     int ready_fds[2];
@@ -195,15 +159,6 @@ static void start_player(void)
     close(ready_fds[0]);
 }
 
-static void end_child(pid_t *pid)
-{
-    if (*pid > 0) {
-        kill(*pid, SIGKILL);
-        waitpid(*pid, NULL, 0);
-        *pid = 0;
-    }
-}
-
 static void end_all(void)
 {
     end_child(&player_pid);
@@ -217,7 +172,7 @@ static struct sense_bus look(struct played what, struct owner_senses *senses)
     struct sense_bus found;
 
     played = what;
-    start_bus();
+    daemon_pid = private_bus_start();
     start_player();
     memset(senses, 0, sizeof(*senses));
     sense_bus(true, true, &found, senses);

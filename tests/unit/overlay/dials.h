@@ -10,6 +10,12 @@ HELPER bool leads_to(const char *address, uint32_t to)
     char relayed[ADDRESS_CHARS_MAX + 1];
     char host[HOST_CHARS_MAX + 1];
 
+    if (node->router_port != 0) {
+        snprintf(relayed, sizeof(relayed), "%s:%u", node->router, node->router_port);
+        if (strcmp(relayed, address) == 0) {
+            return true;
+        }
+    }
     for (uint32_t i = 0; i < net.node_count; i++) {
         if (net.nodes[i].running && net.nodes[i].passing.port_count > 0 &&
             id_equal(&net.nodes[i].passing_for.id, &node->id.id)) {

@@ -172,13 +172,13 @@ Test(chunks, are_fetched_no_faster_than_the_owners_line_allows)
     struct chunk_id chunks[3];
     struct overlay_event now;
 
-    make_members(8);
+    make_members(14);
     run_for(3000);
     for (uint32_t i = 0; i < 3; i++) {
         chunks[i] = keep_text(2, texts[i]);
         cr_assert_eq(spread(2, 1 + i, &chunks[i])->outcome, OVERLAY_OK);
     }
-    for (uint32_t i = 0; i < 8; i++) {
+    for (uint32_t i = 0; i < 14; i++) {
         if (i == 2 || overlay_has_chunk(net.nodes[i].overlay, &chunks[0]) ||
             overlay_has_chunk(net.nodes[i].overlay, &chunks[1]) ||
             overlay_has_chunk(net.nodes[i].overlay, &chunks[2])) {

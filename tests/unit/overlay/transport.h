@@ -398,3 +398,20 @@ HELPER void run_for(uint64_t ms)
     }
     net.now_ms = until_ms;
 }
+
+/* A member says what its overlay would not. */
+HELPER void say_to(uint32_t from, uint32_t to, const minga_Message *message)
+{
+    struct network_event *event = new_event(to, OVERLAY_RECEIVED, 1);
+    uint8_t bytes[MESSAGE_BYTES_MAX];
+    int length = message_encode(message, bytes, sizeof(bytes));
+
+    cr_assert_gt(length, 0);
+    event->from = from;
+    event->event.message = copy_bytes((struct bytes){bytes, (size_t)length});
+    event->event.source.inbound = true;
+    event->event.source.link = net.nodes[from].links[to];
+    memcpy(event->event.source.curve_key, net.nodes[from].curve.public_bytes, 32);
+    host_of(from, event->event.source.host);
+    push_event(event);
+}

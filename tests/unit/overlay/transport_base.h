@@ -19,7 +19,7 @@ enum {
     EVENTS_MAX = 65536,
     BLOBS_MAX = 2048,
     TOKENS_MAX = 512,
-    CHUNKS_KEPT = 64,
+    CHUNKS_KEPT = 256,
     KINDS_MAX = 96
 };
 
@@ -76,6 +76,8 @@ struct node {
     bool lies; /* sends wrong chunk data */
     bool disk_full;
     bool is_closed;               /* nobody can dial it */
+    const char *router;           /* the host that others see it behind; NULL: its own */
+    uint16_t router_port;         /* of that host: leads here; 0: none does */
     uint32_t dial_back_count;     /* that it did for others */
     struct overlay_peer dialled;  /* the last of them */
     struct overlay_relay passing; /* the last one that it passes on for ... */
@@ -207,7 +209,9 @@ HELPER struct kept_chunk *find_chunk(struct node *node, const struct chunk_id *i
 
 HELPER void host_of(uint32_t node, char host_out[HOST_CHARS_MAX + 1])
 {
-    const char *address = net.nodes[node].config.description.addresses[0];
+    const char *address = net.nodes[node].router != NULL
+                              ? net.nodes[node].router
+                              : net.nodes[node].config.description.addresses[0];
 
     snprintf(host_out, HOST_CHARS_MAX + 1, "%.*s", (int)strcspn(address, ":"), address);
 }

@@ -236,7 +236,8 @@ static void enter_story(struct cgroups *cgroups)
         uint64_t found = 0;
         char group[CGROUP_PATH_BYTES_MAX];
 
-        CHECK(snprintf(group, sizeof(group), "%s/%s/init", cgroups->parent, NAME.text) > 0);
+        CHECK(snprintf(group, sizeof(group), "%s/%s%s", cgroups->parent, NAME.text,
+                       i == 0 ? "/init" : "") > 0);
         CHECK(cgroup_get_number(cgroups->base_fds[i], group, "cgroup.procs", &found) == 0);
         CHECK(found == (uint64_t)pid);
     }

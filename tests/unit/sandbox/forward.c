@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -88,6 +89,28 @@ static int call(struct world *world)
 
     cr_assert_eq(connect(fd, (struct sockaddr *)&world->published, sizeof(world->published)), 0);
     return fd;
+}
+
+static void check_congestion(int fd)
+{
+    char name[16] = "";
+    socklen_t name_bytes = sizeof(name);
+
+    cr_assert_eq(getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &name_bytes), 0);
+    cr_assert_str_eq(name, "reno");
+}
+
+Test(forward, what_stays_on_this_host_is_not_paced)
+{
+    struct world world;
+
+    world_init(&world, AF_INET);
+    int client = call(&world);
+    settle(&world);
+    check_congestion(world.forward->connections[0].fds[FORWARD_OUTSIDE]);
+    check_congestion(world.forward->connections[0].fds[FORWARD_INSIDE]);
+    close(client);
+    world_done(&world);
 }
 
 static void check_both_ways(int family)

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Ports that a router opens for this node. */
+#include <string.h>
+
+#include "agent/api/documents.h"
+#include "base/attributes.h"
+#include "base/check.h"
+
+static const char *state_name(enum plan_state state)
+{
+    static const char *const names[] = {[PLAN_OFF] = "off",
+                                        [PLAN_IDLE] = "idle",
+                                        [PLAN_ASKING] = "asking",
+                                        [PLAN_NONE] = "none",
+                                        [PLAN_OPEN] = "open"};
+
+    CHECK((unsigned)state < ARRAY_COUNT(names));
+    return names[state];
+}
+
+/* Has it been asked for, and not given? */
+static bool is_refused(const struct plan *plan)
+{
+    return plan_state_of(plan) == PLAN_OPEN && plan->open_count < plan->wanted_count &&
+           !plan->is_running;
+}
+
+json_t *document_port_mapping(const struct plan *plan)
+{
+    enum plan_state state = plan_state_of(plan);
+    const char *reason = state == PLAN_NONE ? plan->why : "";
+    json_t *ports = json_array();
+
+    for (uint32_t i = 0; i < plan->open_count; i++) {
+        const struct portmap_port *port = &plan->open[i];
+
+        json_array_append_new(ports,
+                              json_pack("{ss si si}", "protocol", port->is_udp ? "udp" : "tcp",
+                                        "inside", port->inside, "outside", port->outside));
+    }
+    if (is_refused(plan)) {
+        reason = "the router refuses some ports, or has not been asked for them yet";
+    }
+    return json_pack("{ss ss so so so}", "state", state_name(state), "by",
+                     state == PLAN_OPEN ? portmap_method_name(plan->method) : "", "router",
+                     document_text(state == PLAN_OPEN ? plan->host : ""), "reason",
+                     document_text(reason), "ports", ports);
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/* One job of minga-portmap: what is asked of the router, and the three ways to ask it. */
+#include <netinet/in.h>
+
+#include "agent/portmap/line.h"
+
+enum job_kind {
+    JOB_LOOK,  /* does it map at all? Changes nothing there */
+    JOB_MAP,   /* open these, or keep them open */
+    JOB_UNMAP, /* close them again */
+};
+
+struct job {
+    enum job_kind kind;
+    enum portmap_method by; /* NONE: whatever works */
+    uint32_t lease_s;
+    uint8_t nonce[PORTMAP_NONCE_BYTES];
+    const char *place; /* "": UPnP's router is searched for */
+    uint32_t port_count;
+    struct portmap_port ports[PORTMAP_PORTS_MAX];
+    struct in_addr gateway; /* the router on the default route, and we as it sees us */
+    struct in_addr own;
+    char gateway_text[PORTMAP_HOST_CHARS_MAX + 1];
+    char own_text[PORTMAP_HOST_CHARS_MAX + 1];
+};
+
+enum {
+    JOB_TRIES = 3,
+    JOB_FIRST_WAIT_MS = 250, /* doubled each time: RFC 6886, section 3.1 */
+};
+
+/* Finds gateway and own address. Returns 0, or -errno with the reason in `why_out`: there is no
+ * router that hides this machine. Reads a file of /proc: before confine(). */
+int gateway_find(struct job *job, char why_out[PORTMAP_WHY_CHARS_MAX + 1]);
+
+/* Gives up everything but the IPv4 network. Returns 0 or -errno. */
+int confine(void);
+
+/*
+ * Each returns 0 when the router speaks this protocol and has done what it was asked (at least one
+ * port of it), with method, host, lease and ports in the answer; else -errno and `why`. The ports
+ * of the answer are those of the job, outside 0 when refused.
+ */
+int by_pcp(const struct job *job, struct portmap_answer *answer);
+int by_natpmp(const struct job *job, struct portmap_answer *answer);
+int by_upnp(const struct job *job, struct portmap_answer *answer);
