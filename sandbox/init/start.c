@@ -81,7 +81,7 @@ static void build_environment(struct sandbox_spec *spec, char *hostname_entry, c
 static int set_limits(struct err *err)
 {
     static const struct {
-        int resource;
+        unsigned resource;
         rlim_t soft;
         rlim_t hard;
     } limits[] = {
