@@ -428,7 +428,7 @@ static void stop_all(struct kills *kills)
 /* As an agent does: what was told to a connection that broke is told again to the next. */
 static bool all_stop(struct kills *kills)
 {
-    uint64_t until_ms = time_ms() + world_patience_ms(kills->world, 2 * SETTLE_MS);
+    uint64_t until_ms = time_ms() + world_patience_ms(kills->world, 2ULL * SETTLE_MS);
     bool told = false;
 
     do {
