@@ -3,9 +3,11 @@
 # The programs find each other by lying in one folder; people find theirs through links.
 
 set(MINGA_PROGRAMS_FOLDER lib/minga)
-install(TARGETS minga mingad minga-sandboxd minga-init minga-egress minga-environment
-  minga-unpack minga-portmap minga-probe
-  RUNTIME DESTINATION ${MINGA_PROGRAMS_FOLDER})
+set(MINGA_PROGRAMS minga mingad minga-sandboxd minga-init minga-egress minga-environment
+  minga-unpack minga-portmap minga-probe)
+add_custom_target(programs) # what is installed, and nothing else
+add_dependencies(programs ${MINGA_PROGRAMS})
+install(TARGETS ${MINGA_PROGRAMS} RUNTIME DESTINATION ${MINGA_PROGRAMS_FOLDER})
 install(CODE "
   set(root \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}\")
   file(MAKE_DIRECTORY \"\${root}/bin\" \"\${root}/sbin\")

@@ -13,7 +13,7 @@ MIRROR=${MIRROR:-$(source_of "$SUITE")} MIRROR_SEC=${MIRROR_SEC:-$(source_of "$S
 SIZE=${SIZE:-2G}
 PK=systemd,systemd-sysv,dbus,passwd,adduser,udev,kmod,procps,iproute2,nftables,e2fsprogs,quota,util-linux
 PK=$PK,python3,redis-server,nginx-light,busybox-static,libcgroup2,cgroup-tools,libseccomp2,libarchive13
-PK=$PK,libcurl4,libzmq5,libsodium23,liblmdb0,libmicrohttpd12,libuv1,libsqlite3-0,libyaml-0-2,libjansson4,zlib1g,zstd,curl,jq${EXTRA:+,$EXTRA}
+PK=$PK,libcurl4,libzmq5,libsodium23,liblmdb0,libmicrohttpd12,libuv1,libsqlite3-0,libyaml-0-2,libjansson4,zlib1g,zstd,curl,jq,libminiupnpc17,libnatpmp1${EXTRA:+,$EXTRA}
 T=$(mktemp -d "${WORK:-/var/tmp}/guest.XXXXXX"); trap 'rm -rf --one-file-system "$T"' EXIT
 t0=$(date +%s.%N); lap() { local n; n=$(date +%s.%N); printf '%-28s %6.1f s\n' "$1" "$(echo "$n-$t0" | bc)"; t0=$n; }
 

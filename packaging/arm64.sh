@@ -1,0 +1,134 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# packaging/arm64.sh WORK_FOLDER OUT_FOLDER
+# The .deb for arm64, cross-built from the last commit in a Debian 12 of its own (below WORK_FOLDER, made
+# once, kept), where Debian's cross compiler and the libraries' :arm64 packages lie side by side without
+# touching this machine's. Its unit tests run under qemu-user. Prints `ok - SENTENCE` or
+# `not ok - SENTENCE`.
+set -euo pipefail
+here=$(dirname "$(realpath "$0")")
+root=$(dirname "$here")
+mkdir -p "$1" "$2"
+work=$(realpath "$1")
+out=$(realpath "$2")
+debian=$work/debian
+status=0
+
+pass() { echo "ok - $*"; }
+fail() { echo "not ok - $*"; status=1; }
+
+LIBRARIES=(libc6-dev libnanopb-dev libuv1-dev libzmq3-dev libsodium-dev libsqlite3-dev libyaml-dev
+    libarchive-dev libcurl4-openssl-dev libcgroup-dev libseccomp-dev libmicrohttpd-dev libjansson-dev
+    libsystemd-dev zlib1g-dev libminiupnpc-dev libnatpmp-dev libcriterion-dev)
+TOOLS=(gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross dpkg-dev cmake ninja-build pkg-config git
+    python3 python3-protobuf nanopb protobuf-compiler qemu-user-static busybox-static dbus-daemon
+    ca-certificates)
+
+# The machine's own mirror, else Debian's.
+mirror() {
+    local found
+    found=$(sed -n 's/^URIs: *//p; s/^deb \(\[[^]]*\] \)\?\([^ ]*\) .*/\2/p' /etc/apt/sources.list \
+        /etc/apt/sources.list.d/* 2>/dev/null | grep -v security | head -n 1)
+    echo "${found:-http://deb.debian.org/debian}"
+}
+
+make_debian() {
+    local packages
+    packages=$(IFS=,; echo "${TOOLS[*]},${LIBRARIES[*]/%/:arm64}")
+    [ "$(cat "$debian.made" 2>/dev/null)" != "$packages" ] || return 0
+    rm -rf "$debian" "$debian.made"
+    # Its mounts are its own, so that none is left when it is interrupted.
+    unshare --mount --propagation private mmdebstrap --quiet --mode=root --variant=apt --architectures=amd64,arm64 --include="$packages" \
+        bookworm "$debian" "deb $(mirror) bookworm main" >"$work/debian.log" 2>&1 ||
+        { tail -n 20 "$work/debian.log" >&2; exit 1; }
+    echo "$packages" >"$debian.made"
+}
+
+in_debian() { chroot "$debian" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 "$@"; }
+
+# What starts an arm64 program starts qemu: said in a user namespace of its own, so the machine's kernel
+# does as before. Root's ids there are root's here: this shell, outside, is who may write that down.
+# shellcheck disable=SC2016
+emulated() {
+    local pid file
+    rm -f "$work/gate"
+    mkfifo "$work/gate"
+    unshare --user --mount sh -euc '
+        read -r _ <"$1"
+        root=$2
+        shift 2
+        mkdir -p "$root/run/binfmt"
+        mount -t binfmt_misc none "$root/run/binfmt"
+        printf %s ":minga-arm64:M::\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:$root/usr/bin/qemu-aarch64-static:F" \
+            >"$root/run/binfmt/register"
+        mount --rbind /proc "$root/proc"
+        mount --rbind /dev "$root/dev"
+        exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 "$@"
+    ' sh "$work/gate" "$debian" "$@" &
+    pid=$!
+    until [ "$(readlink "/proc/$pid/ns/user")" != "$(readlink /proc/self/ns/user)" ]; do sleep 0.05; done
+    for file in gid_map uid_map; do echo "0 0 65536" >"/proc/$pid/$file"; done
+    echo >"$work/gate"
+    wait "$pid"
+}
+
+# The build folder stays: what has not changed is not built again.
+take_sources() {
+    [ -d "$debian/minga/.git" ] || git clone -q --no-hardlinks "$root" "$debian/minga"
+    git -C "$debian/minga" fetch -q "$root" HEAD
+    git -C "$debian/minga" checkout -q --force --detach FETCH_HEAD
+}
+
+# shellcheck disable=SC2016
+build() {
+    in_debian sh -c 'cd /minga && cmake --preset arm64 && nice cmake --build --preset arm64 -j"$(nproc)" \
+        --target programs unit_tests' \
+        >"$work/build.log" 2>&1 || { tail -n 40 "$work/build.log" >&2; exit 1; }
+    in_debian env DEB_HOST_ARCH=arm64 DEBEMAIL="${DEBEMAIL:-}" DEBFULLNAME="${DEBFULLNAME:-}" sh -c \
+        'cd /minga && git config --global --add safe.directory /minga && packaging/build.sh build/arm64 /minga/build/packages deb' \
+        >"$work/package.log" 2>&1 || { tail -n 40 "$work/package.log" >&2; exit 1; }
+    cp "$debian"/minga/build/packages/minga_*_arm64.deb "$out/"
+}
+
+judge() {
+    local deb program bad=""
+    deb=$(find "$out" -name 'minga_*_arm64.deb' | sort | tail -n 1)
+    rm -rf "$work/tree"
+    dpkg-deb -x "$deb" "$work/tree"
+    for program in "$work"/tree/usr/lib/minga/*; do
+        file -b "$program" | grep -q 'ARM aarch64' || bad="$bad $(basename "$program")"
+    done
+    if [ -z "$bad" ]; then pass "$(basename "$deb") has programs for arm64 only"; else
+        fail "$(basename "$deb"): not for arm64:$bad"
+    fi
+    if dpkg-deb -f "$deb" Depends | grep -q 'libzmq5.*libc6\|libc6.*libzmq5'; then
+        pass "it says which libraries it needs"
+    else
+        fail "it does not say which libraries it needs: $(dpkg-deb -f "$deb" Depends)"
+    fi
+}
+
+# Not under qemu-user (7.2): it knows neither seccomp filters, without which some programs refuse to go on,
+# nor openat2.
+NOT_EMULATED='^unit_(sandbox_seccomp|sandbox_init|sandbox_tree_copy|images_worker|images_bundle)$'
+unit_tests() {
+    local log=$work/unit.log passed
+    emulated sh -c "cd /minga/build/arm64 && nice ctest -R '^unit_' -E '$NOT_EMULATED' -j$(nproc) -V" \
+        >"$log" 2>&1 || true
+    passed=$(python3 "$root/tests/tools/count_ctest.py" "$log")
+    if grep -qE 'Test +#[0-9]+: .*(\*\*\*|Failed|Timeout)' "$log"; then
+        fail "unit tests of arm64 under qemu-user ($passed passed):"
+        grep -E '\*\*\*|FAIL|Assertion' "$log" | head -n 40
+    elif [ "$passed" -gt 0 ]; then
+        pass "$passed unit tests of arm64 pass under qemu-user"
+    else
+        fail "no unit test of arm64 ran: see $log"
+    fi
+}
+
+make_debian
+take_sources
+build
+judge
+unit_tests
+exit "$status"
