@@ -30,7 +30,7 @@ enum {
     LABEL_CHARS_MAX = 31,
     ZONE_CHARS_MAX = 31,
     POSITIONS_MAX = 16,     /* of one node on the ring */
-    RELAYED_PORTS_MAX = 16, /* of the replicas of one leaf */
+    RELAYED_PORTS_MAX = 16, /* of the replicas of one leaf, TCP; and as many UDP */
     RELAY_PORTS_MAX = 256,  /* of one relay, for all that it passes on */
     MAPPED_PORTS_MAX = 32,  /* that a router is asked to open for one node */
     RELAY_SECRET_BYTES = 32,
@@ -84,6 +84,7 @@ enum {
     /* --- times --- */
     HEARTBEAT_MS = 500,  /* an executor's reports; between pings of who is suspected */
     REPLY_MS = 400,      /* a request unanswered is repeated, or counts as missed */
+    UNHURRIED_MS = 100,  /* a write that nobody waits for begins so much later at most */
     STABILISE_MS = 1030, /* the one exchange between ring neighbours, and their heartbeat */
     PROBE_MS = 1080,     /* a neighbour silent for so long is pinged */
     SUSPECT_MS = 1200,   /* of silence: ask others to look */

@@ -2,77 +2,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A toy execution environment (docs/environment.md): replicas are plain processes, so NO sandbox.
 
-It shows the protocol, passes the suite of the real one, and is for nothing else.
+It shows the protocol, passes the suite of the real one, and is for nothing else. Needs socat.
 """
-import asyncio, json, os, signal, sys
+import json, os, signal, socket, subprocess, sys, threading, time
 
-REPLICAS = {}  # id: its process, once there is one
-
-
-def say(what, replica=None, **more):
-    print(json.dumps({"say": what, **({"replica": replica} if replica else {}), **more}), flush=True)
+REPLICAS = {}  # id: its process
 
 
-async def forward(port, reader, writer):
-    async def pump(source, sink):
-        while data := await source.read(65536):
-            sink.write(data)
-            await sink.drain()
-        sink.close()
-    try:
-        other = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(pump(reader, other[1]), pump(other[0], writer))
-    except OSError:
-        writer.close()
-
-
-async def probe(health, tree):
-    if health["command"]:
-        command = [tree + health["command"][0], *health["command"][1:]]
-        return await (await asyncio.create_subprocess_exec(*command, cwd=tree)).wait() == 0
-    _, writer = await asyncio.open_connection("127.0.0.1", health["container"])
-    writer.close()
-    return True
-
-
-async def watch(replica, health, tree):
-    failures = 0
-    while health:
-        await asyncio.sleep(health["interval_ms"] / 1000)
-        try:
-            well = await asyncio.wait_for(probe(health, tree), health["timeout_ms"] / 1000)
-        except (OSError, asyncio.TimeoutError):
-            well = False
-        failures = 0 if well else failures + 1
-        if well or failures >= health["failures"]:
-            say("health", replica, healthy=well)
-
-
-async def run(ask):
-    replica, tree, tasks = ask["replica"], ask["tree"], []
-    try:
-        for port in ask["ports"]:
-            tasks.append(await asyncio.start_server(
-                lambda r, w, to=port["container"]: forward(to, r, w), None, port["host"]))
-        process = REPLICAS[replica] = await asyncio.create_subprocess_exec(
-            tree + ask["command"][0], *ask["command"][1:], cwd=tree + ask["workdir"],
-            env=dict(entry.split("=", 1) for entry in ask["env"]), start_new_session=True,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT)
-    except OSError as error:
-        say("ended", replica, end="refused", reason=f"{ask['command'][0]}: {error.strerror}")
-    else:
-        process.stop = ask["stop_signal"], ask["stop_grace_ms"] / 1000
-        say("started", replica)
-        health = asyncio.create_task(watch(replica, ask["health"], tree))
-        while data := await process.stdout.read(4096):
-            say("output", replica, text=data.decode(errors="replace").replace("\0", "?"))
-        status = await process.wait()
-        health.cancel()
-        send(process, signal.SIGKILL)
-        say("ended", replica, end="signalled" if status < 0 else "exited", status=abs(status))
-    for server in tasks:
-        server.close()
-    REPLICAS.pop(replica, None)
+def say(what, **more):
+    sys.stdout.write(json.dumps({"say": what, **more}) + "\n")
+    sys.stdout.flush()
 
 
 def send(process, number):
@@ -82,31 +21,78 @@ def send(process, number):
         pass
 
 
-def stats(replica, process):
-    with open(f"/proc/{process.pid}/statm") as file:
-        pages = int(file.read().split()[1])
-    say("stats", replica, cpu_permille=0, memory_bytes=pages * 4096, disk_bytes=0, pids=1)
+def start(ask):
+    try:
+        process = subprocess.Popen(
+            [ask["tree"] + ask["command"][0], *ask["command"][1:]], cwd=ask["tree"] + ask["workdir"],
+            env=dict(entry.split("=", 1) for entry in ask["env"]), start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    except OSError as error:
+        return say("ended", replica=ask["replica"], end="refused", reason=error.strerror)
+    process.asked = ask
+    process.forwards = [subprocess.Popen(
+        ["socat", f"TCP-LISTEN:{port['host']},fork,reuseaddr,retry=20,interval=0.1",
+         f"TCP:127.0.0.1:{port['container']}"], start_new_session=True) for port in ask["ports"]]
+    REPLICAS[ask["replica"]] = process
+    say("started", replica=ask["replica"])
+    threading.Thread(target=attend, args=(ask["replica"], process)).start()
+    if ask["health"]:
+        threading.Thread(target=watch, args=(ask["health"], process), daemon=True).start()
 
 
-async def main():
-    loop, reader = asyncio.get_running_loop(), asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while line := await reader.readline():
+def attend(replica, process):
+    while data := os.read(process.stdout.fileno(), 4096):
+        say("output", replica=replica, text=data.decode(errors="replace").replace("\0", "?"))
+    status = process.wait()
+    for child in [process, *process.forwards]:
+        send(child, signal.SIGKILL)
+        child.wait()
+    REPLICAS.pop(replica)
+    say("ended", replica=replica, end="signalled" if status < 0 else "exited", status=abs(status))
+
+
+def watch(health, process):
+    failures, seconds, tree = 0, health["timeout_ms"] / 1000, process.asked["tree"]
+    while process.returncode is None:
+        time.sleep(health["interval_ms"] / 1000)
+        try:
+            if health["command"]:
+                subprocess.run([tree + health["command"][0], *health["command"][1:]], cwd=tree,
+                               stdout=subprocess.DEVNULL, timeout=seconds, check=True)
+            else:
+                socket.create_connection(("127.0.0.1", health["container"]), seconds).close()
+            failures = 0
+        except (OSError, subprocess.SubprocessError):
+            failures += 1
+        if failures in (0, health["failures"]):
+            say("health", replica=process.asked["replica"], healthy=failures == 0)
+
+
+def obey(ask, process):
+    if ask["do"] == "stop":
+        send(process, signal.SIGCONT)
+        send(process, process.asked["stop_signal"])
+        threading.Timer(process.asked["stop_grace_ms"] / 1000, send, (process, signal.SIGKILL)).start()
+    elif ask["do"] in ("freeze", "thaw"):
+        send(process, signal.SIGSTOP if ask["do"] == "freeze" else signal.SIGCONT)
+    elif ask["do"] == "stats":
+        with open(f"/proc/{process.pid}/statm") as file:
+            bytes_used = int(file.read().split()[1]) * 4096
+        say("stats", replica=ask["replica"], cpu_permille=0, memory_bytes=bytes_used, disk_bytes=0, pids=1)
+
+
+def main():
+    for line in sys.stdin:
         ask = json.loads(line)
-        process = REPLICAS.get(ask.get("replica"))
         if ask["do"] == "hello":
             say("ready", version=1)
         elif ask["do"] == "start":
-            asyncio.create_task(run(ask))
-        elif process and ask["do"] == "stop":
-            send(process, signal.SIGCONT)
-            send(process, process.stop[0])
-            loop.call_later(process.stop[1], send, process, signal.SIGKILL)
-        elif process and ask["do"] in ("freeze", "thaw"):
-            send(process, signal.SIGSTOP if ask["do"] == "freeze" else signal.SIGCONT)
-        elif process and ask["do"] == "stats":
-            stats(ask["replica"], process)
+            start(ask)
+        elif ask.get("replica") in REPLICAS:
+            obey(ask, REPLICAS[ask["replica"]])
+    for process in list(REPLICAS.values()):
+        send(process, signal.SIGKILL)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

@@ -135,9 +135,9 @@ static const struct chunk *find_dispensable(struct overlay *overlay)
 }
 
 /* Chunks that others hold and this node only fetched once make room first. */
-static bool make_room(struct overlay *overlay)
+bool storage_make_room(struct overlay *overlay, uint64_t bytes, uint64_t expected_bytes)
 {
-    for (uint32_t i = 0; !storage_has_room(overlay, CHUNK_BYTES_MAX, 0); i++) {
+    for (uint32_t i = 0; !storage_has_room(overlay, bytes, expected_bytes); i++) {
         const struct chunk *chunk = i < EVICTIONS_MAX ? find_dispensable(overlay) : NULL;
         struct overlay_effect *effect =
             chunk == NULL ? NULL : effect_add(overlay, OVERLAY_DROP_CHUNK);
@@ -241,7 +241,7 @@ void overlay_chunk_get(struct overlay *overlay, const struct overlay_event *now,
     if (chunks_find(&overlay->chunks, &wanted->chunk) != NULL) {
         (void)collect_note(overlay, &wanted->chunk, &references, true, 0);
         (void)effect_done(overlay, token, OVERLAY_OK, "");
-    } else if (!make_room(overlay)) {
+    } else if (!storage_make_room(overlay, CHUNK_BYTES_MAX, 0)) {
         (void)effect_done(overlay, token, OVERLAY_FULL, "this node's storage share is full");
     } else {
         get = new_get(overlay, token, &wanted->chunk);
@@ -260,7 +260,8 @@ void overlay_chunk_get(struct overlay *overlay, const struct overlay_event *now,
 void chunk_get_again(struct overlay *overlay, const struct chunk_id *chunk,
                      const struct chunk_references *references)
 {
-    struct chunk_get *get = make_room(overlay) ? new_get(overlay, 0, chunk) : NULL;
+    struct chunk_get *get =
+        storage_make_room(overlay, CHUNK_BYTES_MAX, 0) ? new_get(overlay, 0, chunk) : NULL;
 
     if (get != NULL) {
         get->references = *references;

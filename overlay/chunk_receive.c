@@ -76,6 +76,16 @@ static struct chunk_references read_references(const minga_ChunkOffers *message,
     return references;
 }
 
+/* What lives here may take the place of what does not. */
+static bool has_room_for(struct overlay *overlay, const struct chunk_id *chunk, uint64_t bytes)
+{
+    uint64_t expected = expected_bytes(overlay);
+
+    return storage_has_room(overlay, bytes, expected) ||
+           (chunk_is_home(overlay, chunk, &overlay->self) &&
+            storage_make_room(overlay, bytes, expected));
+}
+
 static minga_ChunkAnswer take_up(struct overlay *overlay, const struct arrival *arrival,
                                  const minga_ChunkOffer *offered,
                                  const struct chunk_references *references)
@@ -85,7 +95,7 @@ static minga_ChunkAnswer take_up(struct overlay *overlay, const struct arrival *
 
     if (!overlay->record.stores || offered->bytes > CHUNK_BYTES_MAX ||
         (offered->repair && collect_refuses(overlay, references)) ||
-        !storage_has_room(overlay, offered->bytes, expected_bytes(overlay))) {
+        !has_room_for(overlay, &chunk, offered->bytes)) {
         return minga_ChunkAnswer_CHUNK_FULL;
     }
     receive = bucket_is_open(&overlay->repair.download, overlay->now_ms)

@@ -196,6 +196,16 @@ static uint64_t word_of(const struct id *id, uint32_t offset_bytes)
     return word;
 }
 
+uint64_t chunks_mix(const struct id *id, uint64_t nonce)
+{
+    uint64_t mixed = nonce;
+
+    for (uint32_t i = 0; i < ID_BYTES; i += 8) {
+        mixed = mix(mixed ^ word_of(id, i));
+    }
+    return mixed;
+}
+
 struct chunks_sum chunks_sum(const struct chunks *chunks, const struct id *from,
                              const struct id *to, uint64_t nonce)
 {
@@ -204,13 +214,8 @@ struct chunks_sum chunks_sum(const struct chunks *chunks, const struct id *from,
     const struct chunk *chunk;
 
     while ((chunk = chunks_walk_next(chunks, &walk)) != NULL) {
-        uint64_t mixed = nonce;
-
-        for (uint32_t i = 0; i < ID_BYTES; i += 8) {
-            mixed = mix(mixed ^ word_of(&chunk->id.id, i));
-        }
         sum.count++;
-        sum.sum += mixed;
+        sum.sum += chunks_mix(&chunk->id.id, nonce);
     }
     return sum;
 }

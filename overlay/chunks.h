@@ -69,5 +69,7 @@ struct chunks_sum {
     uint32_t count;
     uint64_t sum;
 };
+/* What one id adds to the sum. */
+uint64_t chunks_mix(const struct id *id, uint64_t nonce);
 struct chunks_sum chunks_sum(const struct chunks *chunks, const struct id *from,
                              const struct id *to, uint64_t nonce);

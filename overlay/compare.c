@@ -15,10 +15,11 @@
 
 /* ------------------------------------------------------------------ ranges */
 
-static struct chunks_sum sum_of(const struct overlay *overlay, const struct compare_arc *arc,
-                                uint64_t nonce)
+static struct chunks_sum sum_of(const struct overlay *overlay, bool of_records,
+                                const struct compare_arc *arc, uint64_t nonce)
 {
-    return chunks_sum(&overlay->chunks, &arc->from.id, &arc->to.id, nonce);
+    return of_records ? records_sum(&overlay->records, &arc->from.id, &arc->to.id, nonce)
+                      : chunks_sum(&overlay->chunks, &arc->from.id, &arc->to.id, nonce);
 }
 
 static bool is_shared(const struct overlay *overlay, const struct ring_key *key,
@@ -111,19 +112,20 @@ static void put_arc(uint8_t *from_out, uint8_t *to_out, const struct compare_arc
     message_put_id(to_out, &arc->to.id);
 }
 
-static struct request *ask_ranges(struct overlay *overlay)
+struct request *compare_ask(struct overlay *overlay, struct compare *compare,
+                            enum request_kind kind)
 {
-    struct compare *compare = &overlay->repair.compare;
     minga_Message message;
     minga_ChunkRanges *ranges = &message.kind.chunk_ranges;
 
     message_init(&message, minga_Message_chunk_ranges_tag);
     ranges->nonce = compare->nonce;
+    ranges->records = compare->of_records;
     compare->asked_count = 0;
     while (compare->arc_count > 0 && compare->asked_count < COMPARE_ASKED_MAX &&
            !compare->arcs[compare->arc_count - 1].is_list) {
         struct compare_arc arc = compare->arcs[--compare->arc_count];
-        struct chunks_sum sum = sum_of(overlay, &arc, compare->nonce);
+        struct chunks_sum sum = sum_of(overlay, compare->of_records, &arc, compare->nonce);
         minga_ChunkRange *range = &ranges->ranges[compare->asked_count];
 
         put_arc(range->from, range->to, &arc);
@@ -132,7 +134,7 @@ static struct request *ask_ranges(struct overlay *overlay)
         compare->asked[compare->asked_count++] = arc;
     }
     ranges->ranges_count = (pb_size_t)compare->asked_count;
-    return peer_request(overlay, REQUEST_COMPARE, &compare->peer, &message, COMPARE_MS);
+    return peer_request(overlay, kind, &compare->peer, &message, COMPARE_MS);
 }
 
 /* Names all that are here in a range. */
@@ -175,8 +177,9 @@ static void go_on(struct overlay *overlay)
         end(overlay, compare->arc_count == 0);
         return;
     }
-    request =
-        compare->arcs[compare->arc_count - 1].is_list ? ask_list(overlay) : ask_ranges(overlay);
+    request = compare->arcs[compare->arc_count - 1].is_list
+                  ? ask_list(overlay)
+                  : compare_ask(overlay, compare, REQUEST_COMPARE);
     if (request == NULL) {
         end(overlay, false);
     }
@@ -197,19 +200,18 @@ void compare_start(struct overlay *overlay, int index)
 static void add_arc(struct compare *compare, const struct compare_arc *arc)
 {
     if (compare->arc_count == COMPARE_ARCS_MAX) {
-        return; /* it differs: another session follows */
+        compare->is_short = true; /* another session follows */
+        return;
     }
     compare->arcs[compare->arc_count++] = *arc;
 }
 
-static void cut(struct overlay *overlay, const struct compare_arc *arc,
+static void cut(struct overlay *overlay, struct compare *compare, const struct compare_arc *arc,
                 const minga_ChunkPart *parts)
 {
-    struct compare *compare = &overlay->repair.compare;
-
     for (uint32_t i = 0; i < COMPARE_PARTS; i++) {
         struct compare_arc part = part_of(arc, i);
-        struct chunks_sum ours = sum_of(overlay, &part, compare->nonce);
+        struct chunks_sum ours = sum_of(overlay, compare->of_records, &part, compare->nonce);
 
         if (ours.count == parts[i].count && ours.sum == parts[i].sum) {
             continue;
@@ -220,9 +222,9 @@ static void cut(struct overlay *overlay, const struct compare_arc *arc,
     }
 }
 
-static void on_ranges_answered(struct overlay *overlay, const minga_ChunkRangesReply *answer)
+void compare_take(struct overlay *overlay, struct compare *compare,
+                  const minga_ChunkRangesReply *answer)
 {
-    struct compare *compare = &overlay->repair.compare;
     uint32_t asked_count = compare->asked_count;
     uint32_t part_count = 0;
 
@@ -237,7 +239,7 @@ static void on_ranges_answered(struct overlay *overlay, const minga_ChunkRangesR
             arc.is_list = true;
             add_arc(compare, &arc);
         } else if (part_count + COMPARE_PARTS <= answer->parts_count) {
-            cut(overlay, &arc, &answer->parts[part_count]);
+            cut(overlay, compare, &arc, &answer->parts[part_count]);
         }
         part_count += COMPARE_PARTS;
     }
@@ -277,7 +279,7 @@ void compare_on_reply(struct overlay *overlay, const struct request *request,
         return;
     }
     if (message->which_kind == minga_Message_chunk_ranges_reply_tag) {
-        on_ranges_answered(overlay, &message->kind.chunk_ranges_reply);
+        compare_take(overlay, compare, &message->kind.chunk_ranges_reply);
     } else if (message->which_kind == minga_Message_summary_reply_tag) {
         on_list_answered(overlay, &message->kind.summary_reply);
     } else {
@@ -307,7 +309,7 @@ void compare_on_ranges(struct overlay *overlay, const struct arrival *arrival)
     for (pb_size_t i = 0; i < ranges->ranges_count; i++) {
         struct compare_arc arc = {
             {message_id(ranges->ranges[i].from)}, {message_id(ranges->ranges[i].to)}, false};
-        struct chunks_sum sum = sum_of(overlay, &arc, ranges->nonce);
+        struct chunks_sum sum = sum_of(overlay, ranges->records, &arc, ranges->nonce);
 
         if (sum.count == ranges->ranges[i].count && sum.sum == ranges->ranges[i].sum) {
             continue;
@@ -316,7 +318,7 @@ void compare_on_ranges(struct overlay *overlay, const struct arrival *arrival)
         for (uint32_t j = 0; can_be_cut(&arc) && j < COMPARE_PARTS; j++) {
             struct compare_arc part = part_of(&arc, j);
 
-            sum = sum_of(overlay, &part, ranges->nonce);
+            sum = sum_of(overlay, ranges->records, &part, ranges->nonce);
             answer->parts[answer->parts_count++] = (minga_ChunkPart){sum.count, sum.sum};
         }
     }
@@ -375,8 +377,8 @@ void compare_on_list(struct overlay *overlay, const struct arrival *arrival)
         struct chunk_id chunk = {message_id(summary->entries[i].id)};
 
         if (chunks_find(&overlay->chunks, &chunk) == NULL &&
-            storage_has_room(overlay, CHUNK_BYTES_MAX, 0) &&
-            chunk_is_home(overlay, &chunk, &overlay->self)) {
+            chunk_is_home(overlay, &chunk, &overlay->self) &&
+            storage_make_room(overlay, CHUNK_BYTES_MAX, 0)) {
             answer->wanted[answer->wanted_count++] = i;
         }
     }

@@ -43,15 +43,18 @@ struct bytes effect_keep(struct overlay *overlay, struct bytes bytes)
     return (struct bytes){kept, bytes.length_bytes};
 }
 
-void effect_store(struct overlay *overlay, const struct overlay_blob *blob, uint64_t token)
+struct overlay_effect *effect_store(struct overlay *overlay, const struct overlay_blob *blob,
+                                    uint64_t token)
 {
     struct overlay_effect *effect = effect_add(overlay, OVERLAY_STORE);
 
     if (effect != NULL) {
         effect->blob = *blob;
         effect->blob.bytes = effect_keep(overlay, blob->bytes);
+        effect->is_unhurried = token == 0;
         effect->token = token;
     }
+    return effect;
 }
 
 struct overlay_effect *effect_done(struct overlay *overlay, uint64_t token,

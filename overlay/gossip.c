@@ -433,6 +433,7 @@ static bool apply_node(struct overlay *overlay, const minga_Item *item)
     minga_NodeRecord record = minga_NodeRecord_init_zero;
     struct bytes encoded = {item->content.bytes, item->content.size};
     int index = open_node(overlay, item, &record);
+    uint16_t before;
     bool is_new;
 
     if (index == MEMBER_NONE) {
@@ -442,8 +443,10 @@ static bool apply_node(struct overlay *overlay, const minga_Item *item)
         hear_of_self(overlay, &record, item);
         return false;
     }
+    before = overlay->membership.positions.masks[index];
     is_new = membership_describe(&overlay->membership, index, &record, encoded);
     if (is_new) {
+        rebalance_described(overlay, index, before);
         effect_store(overlay,
                      &(struct overlay_blob){.kind = BLOB_NODE,
                                             .key = overlay->membership.list[index].view.node.id,
@@ -530,6 +533,7 @@ void gossip_describe(struct overlay *overlay, uint64_t incarnation)
 {
     minga_Item item = minga_Item_init_zero;
     struct bytes encoded;
+    uint16_t before;
 
     overlay->record.incarnation = incarnation;
     overlay->describe_ms = 0;
@@ -538,7 +542,9 @@ void gossip_describe(struct overlay *overlay, uint64_t incarnation)
     if (overlay->self_index == MEMBER_NONE) {
         return;
     }
+    before = overlay->membership.positions.masks[overlay->self_index];
     (void)membership_describe(&overlay->membership, overlay->self_index, &overlay->record, encoded);
+    rebalance_described(overlay, overlay->self_index, before);
     (void)membership_revive(&overlay->membership, overlay->self_index);
     effect_store(
         overlay,

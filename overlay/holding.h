@@ -22,10 +22,10 @@ bool record_owner_stands(const struct overlay *overlay, const struct public_key 
 bool record_keep(struct overlay *overlay, const struct record *record);
 /* It stands; is it on the disk, too? Written once more, the put is told. False without room. */
 bool record_store_again(struct overlay *overlay, const struct record *record, uint64_t put_number);
-/* NEWER: it will stand when it is durable; then the asker, or the put of that number (else 0), is
- * told. SAME, too, when it is being written. */
+/* NEWER: it will stand when it is durable; then the waiter is told. SAME, too, when it is being
+ * written. */
 enum record_merge record_store(struct overlay *overlay, const struct record *record,
-                               const struct asker *asker, uint64_t put_number);
+                               const struct store_waiter *waiter);
 void record_copy_on_message(struct overlay *overlay, const struct arrival *arrival);
 void record_copy_on_stored(struct overlay *overlay, uint64_t token, bool failed);
 
@@ -71,7 +71,20 @@ void sync_on_reply(struct overlay *overlay, const struct request *request,
                    const struct arrival *arrival);
 void sync_on_timeout(struct overlay *overlay, const struct request *request);
 
+/* --- sync_records.c: the section of records, range by range */
+void sync_records_begin(struct overlay *overlay);
+/* What was asked for last has been answered. */
+void sync_records_go_on(struct overlay *overlay);
+void sync_records_on_ranges(struct overlay *overlay, const minga_ChunkRangesReply *answer);
+/* --- of sync.c, for it */
+void sync_send_page(struct overlay *overlay);
+void sync_end_records(struct overlay *overlay);
+struct section sync_section(const struct overlay *overlay);
+
 /* --- sections.c: what anti-entropy compares */
+/* Does that node hold the records of a key? */
+bool section_holds(const struct overlay *overlay, const struct ring_key *key,
+                   const struct node_id *node);
 /* The first own entry of a section behind `after` (NULL: the first of all). */
 bool section_next(const struct overlay *overlay, const struct section *section,
                   const struct record_key *after, minga_Entry *entry_out);

@@ -82,6 +82,12 @@ uint32_t chunk_homes(const struct overlay *overlay, const struct ring_key *key,
     return walk.counted;
 }
 
+bool chunk_may_be_home(const struct overlay *overlay, int index)
+{
+    return may_store(overlay, index) &&
+           (index == overlay->self_index || life_of(overlay, index) != HOME_IS_GONE);
+}
+
 uint32_t chunk_first_up(const struct overlay *overlay, const struct chunk_id *chunk,
                         uint32_t count_max, struct node_id *nodes_out)
 {

@@ -145,24 +145,46 @@ uint16_t overlay_port_outside(const struct overlay *overlay, uint16_t port, bool
         return port;
     }
     for (uint32_t i = 1; i < relay->grant.port_count; i++) {
-        if (relay->grant.ports[i].at_leaf == port) {
+        if (relay->grant.ports[i].at_leaf == port && relay->grant.ports[i].is_udp == is_udp) {
             return relay->grant.ports[i].at_relay;
         }
     }
     return 0;
 }
 
+/* Those for which there is room. Returns whether they are other ones than before. */
+static bool take_ports(struct leaf *leaf, const struct overlay_port *ports, uint32_t count)
+{
+    uint32_t counts[2] = {0};
+    uint32_t taken_count = 0;
+    bool is_new = false;
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct overlay_port *place = &leaf->ports[taken_count];
+
+        if (counts[ports[i].is_udp] == RELAYED_PORTS_MAX) {
+            continue;
+        }
+        counts[ports[i].is_udp]++;
+        is_new = is_new || taken_count >= leaf->port_count || place->number != ports[i].number ||
+                 place->is_udp != ports[i].is_udp;
+        *place = ports[i];
+        taken_count++;
+    }
+    is_new = is_new || taken_count != leaf->port_count;
+    leaf->port_count = taken_count;
+    return is_new;
+}
+
 void overlay_publish(struct overlay *overlay, const struct overlay_event *now,
-                     const uint16_t *ports, uint32_t count, struct overlay_effects *effects)
+                     const struct overlay_port *ports, uint32_t count,
+                     struct overlay_effects *effects)
 {
     struct leaf *leaf = &overlay->leaf;
 
-    count = count < RELAYED_PORTS_MAX ? count : (uint32_t)RELAYED_PORTS_MAX;
-    if (count == leaf->port_count && memcmp(ports, leaf->ports, count * sizeof(*ports)) == 0) {
+    if (!take_ports(leaf, ports, count)) {
         return;
     }
-    memcpy(leaf->ports, ports, count * sizeof(*ports));
-    leaf->port_count = count;
     state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
     for (uint32_t i = 0; i < RELAYS_WANTED; i++) {
         leaf->relays[i].asked_ms = 0;
@@ -195,9 +217,14 @@ static void ask(struct overlay *overlay, struct relay *relay, bool ends)
     message.kind.relay.ends = ends;
     memcpy(message.kind.relay.secret, relay->grant.secret, RELAY_SECRET_BYTES);
     for (uint32_t i = 0; i < overlay->leaf.port_count; i++) {
-        message.kind.relay.ports[i] = overlay->leaf.ports[i];
+        const struct overlay_port *port = &overlay->leaf.ports[i];
+
+        if (port->is_udp) {
+            message.kind.relay.udp_ports[message.kind.relay.udp_ports_count++] = port->number;
+        } else {
+            message.kind.relay.ports[message.kind.relay.ports_count++] = port->number;
+        }
     }
-    message.kind.relay.ports_count = (pb_size_t)overlay->leaf.port_count;
     relay->asked_ms = overlay->now_ms;
     request = peer_request(overlay, REQUEST_RELAY, &relay->node, &message, RELAY_ASK_MS);
     if (request != NULL && ends) {
@@ -359,11 +386,21 @@ static bool same_grant(const struct overlay_relay *a, const struct overlay_relay
     }
     for (uint32_t i = 0; i < a->port_count; i++) {
         if (a->ports[i].at_relay != b->ports[i].at_relay ||
-            a->ports[i].at_leaf != b->ports[i].at_leaf) {
+            a->ports[i].at_leaf != b->ports[i].at_leaf ||
+            a->ports[i].is_udp != b->ports[i].is_udp) {
             return false;
         }
     }
     return true;
+}
+
+static void add_granted(struct overlay_relay *grant, uint32_t at_relay, uint32_t at_leaf,
+                        bool is_udp)
+{
+    if (at_relay != 0 && at_relay <= UINT16_MAX) {
+        grant->ports[grant->port_count++] =
+            (struct overlay_relay_port){(uint16_t)at_relay, (uint16_t)at_leaf, is_udp};
+    }
 }
 
 /* The ports that were asked for, in that order, as the question named them. */
@@ -376,12 +413,12 @@ static bool read_grant(const minga_Relay *question, const minga_RelayReply *repl
     }
     grant->door = (uint16_t)reply->door;
     grant->port_count = 1;
-    grant->ports[0] = (struct overlay_relay_port){(uint16_t)reply->port, 0};
+    grant->ports[0] = (struct overlay_relay_port){.at_relay = (uint16_t)reply->port};
     for (pb_size_t i = 0; i < reply->ports_count; i++) {
-        if (reply->ports[i] != 0 && reply->ports[i] <= UINT16_MAX) {
-            grant->ports[grant->port_count++] = (struct overlay_relay_port){
-                (uint16_t)reply->ports[i], (uint16_t)question->ports[i]};
-        }
+        add_granted(grant, reply->ports[i], question->ports[i], false);
+    }
+    for (pb_size_t i = 0; i < reply->udp_ports_count && i < question->udp_ports_count; i++) {
+        add_granted(grant, reply->udp_ports[i], question->udp_ports[i], true);
     }
     return true;
 }

@@ -38,13 +38,20 @@ static int load_community(struct overlay *overlay, struct bytes encoded)
     return 0;
 }
 
-static int load_admission(struct overlay *overlay, struct bytes encoded)
+/* What stands in another one's place would be lost when that one is written. */
+static bool is_in_place(const struct overlay_blob *blob, const struct id *key)
+{
+    return id_equal(&blob->key, key);
+}
+
+static int load_admission(struct overlay *overlay, const struct overlay_blob *blob)
 {
     struct public_key community;
     struct node_id node;
 
-    if (admission_peek(encoded, &node, &community) < 0 || !is_our_community(overlay, &community) ||
-        !gossip_admit(overlay, encoded, ADMIT_LOADED)) {
+    if (admission_peek(blob->bytes, &node, &community) < 0 || !is_in_place(blob, &node.id) ||
+        !is_our_community(overlay, &community) ||
+        !gossip_admit(overlay, blob->bytes, ADMIT_LOADED)) {
         return -EBADMSG;
     }
     return 0;
@@ -85,18 +92,29 @@ static int load_ban(struct overlay *overlay, const struct overlay_blob *blob)
     if (r < 0) {
         return r;
     }
+    if (!is_in_place(blob, &ban.key)) {
+        return -EBADMSG;
+    }
     r = membership_ban(membership,
                        is_expulsion ? &membership->expulsions : &membership->revocations, &ban);
     return r < 0 ? r : 0;
 }
 
-static int load_node(struct overlay *overlay, struct bytes encoded)
+static int load_node(struct overlay *overlay, const struct overlay_blob *blob)
 {
     minga_Signed envelope = minga_Signed_init_zero;
     minga_NodeRecord record = minga_NodeRecord_init_zero;
+    struct bytes encoded = blob->bytes;
+    struct public_key key;
+    struct node_id node;
 
     if (encoded.length_bytes > NODE_RECORD_BYTES_MAX || signed_decode(encoded, &envelope) < 0 ||
         signed_open(&envelope, PURPOSE_NODE, minga_NodeRecord_fields, &record) < 0) {
+        return -EBADMSG;
+    }
+    memcpy(key.bytes, envelope.key, PUBLIC_KEY_BYTES);
+    node = keys_node_id(&key);
+    if (!is_in_place(blob, &node.id)) {
         return -EBADMSG;
     }
     if (overlay->parked_count == MEMBERS_MAX) {
@@ -107,11 +125,12 @@ static int load_node(struct overlay *overlay, struct bytes encoded)
     return 0;
 }
 
-static int load_record(struct overlay *overlay, struct bytes encoded)
+static int load_record(struct overlay *overlay, const struct overlay_blob *blob)
 {
     struct record record;
 
-    if (record_open(encoded, &record) < 0) {
+    if (record_open(blob->bytes, &record) < 0 || !is_in_place(blob, &record.key.service.id) ||
+        blob->number != record.key.number) {
         return -EBADMSG;
     }
     return records_merge(&overlay->records, &record) == RECORD_NO_ROOM ? -ENOSPC : 0;
@@ -133,25 +152,24 @@ static int load_self(struct overlay *overlay, struct bytes bytes)
     return 0;
 }
 
-int overlay_load(struct overlay *overlay, const struct overlay_blob *blob)
+static int load(struct overlay *overlay, const struct overlay_blob *blob)
 {
-    CHECK(!overlay->started);
     switch (blob->kind) {
     case BLOB_SELF:
         return load_self(overlay, blob->bytes);
     case BLOB_COMMUNITY:
         return load_community(overlay, blob->bytes);
     case BLOB_ADMISSION:
-        return load_admission(overlay, blob->bytes);
+        return load_admission(overlay, blob);
     case BLOB_EXPULSION:
     case BLOB_REVOCATION:
         return load_ban(overlay, blob);
     case BLOB_NODE:
-        return load_node(overlay, blob->bytes);
+        return load_node(overlay, blob);
     case BLOB_VOUCHER:
         return load_voucher(overlay, blob->bytes);
     case BLOB_RECORD:
-        return load_record(overlay, blob->bytes);
+        return load_record(overlay, blob);
     case BLOB_HABIT:
         return habits_load(overlay, blob);
     case BLOB_REFERENCE:
@@ -163,6 +181,19 @@ int overlay_load(struct overlay *overlay, const struct overlay_blob *blob)
         return 0; /* the agent's */
     }
     return -EINVAL;
+}
+
+int overlay_load(struct overlay *overlay, const struct overlay_blob *blob)
+{
+    struct public_key before = overlay->community;
+    int r;
+
+    CHECK(!overlay->started);
+    r = load(overlay, blob);
+    if (r < 0) {
+        overlay->community = before; /* what is damaged names none */
+    }
+    return r;
 }
 
 int overlay_load_chunk(struct overlay *overlay, const struct chunk_id *chunk, uint64_t bytes)
@@ -198,6 +229,8 @@ void load_finish(struct overlay *overlay)
         if (index == overlay->self_index) {
             overlay->record.sequence = record.sequence;
             overlay->record.incarnation = record.incarnation;
+            overlay->record.positions = record.positions;
+            overlay->record.stored_kib = record.stored_kib;
         }
     }
     overlay->parked_count = 0;

@@ -37,6 +37,7 @@ struct overlay *overlay_new(const struct overlay_config *config)
         config->full_members_max == 0 ? FULL_MEMBERS_MAX : config->full_members_max;
     overlay->members_max = table_size(overlay->full_members_max);
     overlay->chunks.bytes_max = config->storage_bytes_max;
+    overlay->record.storage_kib = overlay->record.stores ? rebalance_capacity_kib(overlay) : 0;
     overlay->upload_bytes_per_s = config->upload_bytes_per_s;
     overlay->repair.download.bytes_per_s = config->download_bytes_per_s;
     overlay->routing = &router_full;

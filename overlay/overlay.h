@@ -134,12 +134,14 @@ struct overlay_peer {
 struct overlay_relay_port {
     uint16_t at_relay;
     uint16_t at_leaf; /* 0: where the overlay listens */
+    bool is_udp;
 };
+enum { OVERLAY_RELAY_PORTS_MAX = 2 * RELAYED_PORTS_MAX + 1 };
 struct overlay_relay {
     uint16_t door;
     uint8_t secret[RELAY_SECRET_BYTES]; /* both ends prove that they know it */
     uint32_t port_count;
-    struct overlay_relay_port ports[RELAYED_PORTS_MAX + 1]; /* the overlay's first */
+    struct overlay_relay_port ports[OVERLAY_RELAY_PORTS_MAX]; /* the overlay's first */
 };
 
 /* How the agent answers a delivered message: overlay_answer(..., &ask, ...). */
@@ -181,6 +183,7 @@ struct overlay_effect {
     struct chunk_id chunk;      /* SEND, REPLY, STORE_CHUNK, DROP_CHUNK */
     struct bytes data;          /* STORE_CHUNK */
     struct overlay_blob blob;   /* STORE */
+    bool is_unhurried;          /* STORE: nobody waits; may begin up to UNHURRIED_MS later */
     uint64_t token;             /* STORE, STORE_CHUNK: to hand back; DONE: the caller's */
     uint64_t wake_ms;           /* WAKE */
     struct overlay_ask ask;     /* DELIVER */
@@ -286,10 +289,15 @@ int overlay_revoke(struct overlay *overlay, const struct overlay_event *now,
 void overlay_describe(struct overlay *overlay, const struct overlay_event *now,
                       const minga_NodeRecord *description, struct overlay_effects *effects);
 
-/* The ports of this node (TCP) that others are to reach, all of them: where it is a leaf, relays
- * pass them on. */
+/* The ports of this node that others are to reach, all of them: where it is a leaf, relays pass
+ * them on, RELAYED_PORTS_MAX of each kind. */
+struct overlay_port {
+    uint16_t number;
+    bool is_udp;
+};
 void overlay_publish(struct overlay *overlay, const struct overlay_event *now,
-                     const uint16_t *ports, uint32_t count, struct overlay_effects *effects);
+                     const struct overlay_port *ports, uint32_t count,
+                     struct overlay_effects *effects);
 /* Under which port of this node's first address others reach that port; 0: not at present. */
 uint16_t overlay_port_outside(const struct overlay *overlay, uint16_t port, bool is_udp);
 
@@ -407,7 +415,7 @@ uint32_t overlay_neighbour_set(const struct overlay *overlay, uint32_t count_max
                                struct node_id *nodes_out);
 struct overlay_ring_view {
     uint32_t position_count;
-    struct ring_key positions[POSITIONS_MAX];
+    struct ring_key positions[POSITIONS_MAX]; /* the ring's own, then others that chunks live at */
     uint32_t predecessor_count;
     struct node_id predecessors[SUCCESSORS_MAX];
     uint32_t successor_count;
@@ -459,6 +467,10 @@ struct overlay_stock {
     uint64_t bytes_max;
     uint32_t spare_count; /* fetched, or handed over: they live elsewhere, and make room first */
     uint64_t spare_bytes;
+    uint64_t home_bytes; /* of chunks that live here, with what their files cost */
+    uint32_t position_count;
+    struct ring_key positions[POSITIONS_MAX]; /* at which they do */
+    uint32_t part_permille;  /* of what would be fair, when last looked at; 0: not known */
     uint32_t nameless_count; /* it is not noted for whom they are */
     uint64_t nameless_bytes;
     uint64_t repair_wait_ms; /* until the upload share lets the next copy go */

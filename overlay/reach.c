@@ -89,7 +89,7 @@ static void compose(const struct overlay *overlay, minga_Reachable verdict,
     record_out->sequence = overlay->record.sequence;
     record_out->incarnation = overlay->record.incarnation;
     record_out->leaving = overlay->record.leaving;
-    record_out->storage_kib = overlay->record.storage_kib;
+    record_out->storage_kib = record_out->stores ? rebalance_capacity_kib(overlay) : 0;
     record_out->stored_kib = overlay->record.stored_kib;
     record_out->positions = overlay->record.positions;
     record_out->reachable = verdict;

@@ -99,7 +99,7 @@ struct leaf {
     uint32_t avoided_next;
     struct avoided avoided[RELAY_AVOIDED_MAX];
     uint32_t port_count;
-    uint16_t ports[RELAYED_PORTS_MAX]; /* of the replicas here */
+    struct overlay_port ports[2 * RELAYED_PORTS_MAX]; /* of the replicas here */
 };
 
 struct relayed { /* a leaf that we pass on to */

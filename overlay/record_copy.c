@@ -26,14 +26,20 @@ static void tell(struct overlay *overlay, const struct record *record)
     }
 }
 
-static void write_out(struct overlay *overlay, const struct record *record, uint64_t token)
+static void write_out(struct overlay *overlay, const struct pending_store *store)
 {
-    effect_store(overlay,
-                 &(struct overlay_blob){.kind = BLOB_RECORD,
-                                        .key = record->key.service.id,
-                                        .number = record->key.number,
-                                        .bytes = {record->bytes, record->length_bytes}},
-                 token);
+    const struct record *record = &store->record;
+    struct overlay_effect *effect =
+        effect_store(overlay,
+                     &(struct overlay_blob){.kind = BLOB_RECORD,
+                                            .key = record->key.service.id,
+                                            .number = record->key.number,
+                                            .bytes = {record->bytes, record->length_bytes}},
+                     store->token);
+
+    if (effect != NULL) {
+        effect->is_unhurried = store->waiter.is_unhurried;
+    }
 }
 
 /* Writes are done in order: the last one must be the one that is to stand. */
@@ -104,7 +110,7 @@ bool record_keep(struct overlay *overlay, const struct record *record)
     }
     (void)records_merge(&overlay->records, record);
     store->record = *record;
-    write_out(overlay, record, store->token);
+    write_out(overlay, store);
     tell(overlay, record);
     return true;
 }
@@ -116,14 +122,14 @@ bool record_store_again(struct overlay *overlay, const struct record *record, ui
     if (store == NULL) {
         return false;
     }
-    store->put = put_number;
+    store->waiter.put = put_number;
     store->record = *record;
-    write_out(overlay, record, store->token);
+    write_out(overlay, store);
     return true;
 }
 
 enum record_merge record_store(struct overlay *overlay, const struct record *record,
-                               const struct asker *asker, uint64_t put_number)
+                               const struct store_waiter *waiter)
 {
     const struct record *stands = records_find(&overlay->records, &record->key);
     struct pending_store *store;
@@ -141,12 +147,9 @@ enum record_merge record_store(struct overlay *overlay, const struct record *rec
     if (store == NULL) {
         return RECORD_NO_ROOM;
     }
-    store->put = put_number;
+    store->waiter = *waiter;
     store->record = *record;
-    if (asker != NULL) {
-        store->asker = *asker;
-    }
-    write_out(overlay, record, store->token);
+    write_out(overlay, store);
     return RECORD_NEWER;
 }
 
@@ -164,6 +167,9 @@ static void acknowledge(struct overlay *overlay, const struct asker *asker, ming
 void record_copy_on_message(struct overlay *overlay, const struct arrival *arrival)
 {
     const minga_RecordCopy *copy = &arrival->message->kind.record_copy;
+    /* What anti-entropy sends asks for no answer. */
+    struct store_waiter waiter = {.asker = arrival->asker,
+                                  .is_unhurried = copy->unhurried || arrival->asker.request == 0};
     struct record record;
 
     if (record_open((struct bytes){copy->record.bytes, copy->record.size}, &record) < 0 ||
@@ -171,7 +177,7 @@ void record_copy_on_message(struct overlay *overlay, const struct arrival *arriv
         acknowledge(overlay, &arrival->asker, minga_Outcome_OUTCOME_REFUSED);
         return;
     }
-    switch (record_store(overlay, &record, &arrival->asker, 0)) {
+    switch (record_store(overlay, &record, &waiter)) {
     case RECORD_NEWER: /* answered when durable */
         break;
     case RECORD_SAME:
@@ -208,10 +214,10 @@ void record_copy_on_stored(struct overlay *overlay, uint64_t token, bool failed)
                 tell(overlay, &store->record);
             }
         }
-        if (store->put != 0) {
-            record_put_on_kept(overlay, store->put, failed);
+        if (store->waiter.put != 0) {
+            record_put_on_kept(overlay, store->waiter.put, failed);
         } else {
-            acknowledge(overlay, &store->asker,
+            acknowledge(overlay, &store->waiter.asker,
                         failed ? minga_Outcome_OUTCOME_FAILED : minga_Outcome_OUTCOME_OK);
         }
         return;

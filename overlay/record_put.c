@@ -15,7 +15,9 @@
 enum { PUT_MS = 8000, PUT_READ_MS = REPLY_MS, PUT_COPY_MS = 2000, COPY_ROUNDS_MAX = 3 };
 enum {
     COPY_REPEAT_MS = 100, /* the first holder is silent for so long: all others are sent one, too */
-    SPREAD_MS = 100,      /* the copies that nobody waits for are sent so much later */
+    SPREAD_MS = 100,      /* the copies that nobody waits for are sent so much later at most */
+    SPREAD_REPEAT_MS = UNHURRIED_MS + REPLY_MS,
+    SPREADS_MAX = SENDS_MAX / RECORD_COPIES, /* puts in one step */
 };
 enum { COPIED_REPLY_MS = 4 * REPLY_MS };
 
@@ -151,16 +153,17 @@ static void send_copies(struct overlay *overlay, struct put *put, uint32_t count
     message_init(&message, minga_Message_record_copy_tag);
     memcpy(message.kind.record_copy.record.bytes, put->record.bytes, put->record.length_bytes);
     message.kind.record_copy.record.size = (pb_size_t)put->record.length_bytes;
+    message.kind.record_copy.unhurried = number == 0;
     for (; count > 0 && put->next_holder < put->holder_count; count--) {
         const struct node_id *holder = &put->holders[put->next_holder++];
         struct request *request =
             peer_request(overlay, REQUEST_RECORD_COPY, holder, &message, PUT_COPY_MS);
 
-        if (request != NULL && number != 0) {
+        if (request != NULL) {
             request->token = number;
-            request->repeat_every_ms = COPY_REPEAT_MS;
-            request->repeat_ms = overlay->now_ms + COPY_REPEAT_MS;
-            put->waiting_count++;
+            request->repeat_every_ms = (uint64_t)(number == 0 ? SPREAD_REPEAT_MS : COPY_REPEAT_MS);
+            request->repeat_ms = overlay->now_ms + request->repeat_every_ms;
+            put->waiting_count += number != 0;
         }
     }
 }
@@ -222,7 +225,7 @@ static void start_writing(struct overlay *overlay, struct put *put)
 
 static void start_storing(struct overlay *overlay, struct put *put)
 {
-    switch (record_store(overlay, &put->record, NULL, put->number)) {
+    switch (record_store(overlay, &put->record, &(struct store_waiter){.put = put->number})) {
     case RECORD_NEWER:
         start_writing(overlay, put);
         return;
@@ -316,16 +319,6 @@ static void spread(struct overlay *overlay, struct put *put)
     }
 }
 
-void record_put_tick(struct overlay *overlay)
-{
-    for (uint32_t i = 0; i < PUTS_MAX && overlay->spreading_count > 0; i++) {
-        if (overlay->puts[i].phase == PUT_SPREADING &&
-            overlay->now_ms >= overlay->puts[i].spread_ms) {
-            spread(overlay, &overlay->puts[i]);
-        }
-    }
-}
-
 uint64_t record_put_wake(const struct overlay *overlay)
 {
     uint64_t wake_ms = 0;
@@ -338,6 +331,20 @@ uint64_t record_put_wake(const struct overlay *overlay)
         }
     }
     return wake_ms;
+}
+
+/* When one is due, all are: what goes to one holder fits into one packet and one commit. */
+void record_put_tick(struct overlay *overlay)
+{
+    uint64_t due_ms = record_put_wake(overlay);
+    uint32_t left = SPREADS_MAX;
+
+    for (uint32_t i = 0; due_ms != 0 && overlay->now_ms >= due_ms && i < PUTS_MAX; i++) {
+        if (overlay->puts[i].phase == PUT_SPREADING && left > 0) {
+            spread(overlay, &overlay->puts[i]);
+            left--;
+        }
+    }
 }
 
 /* Two writes of one record at a time would race each other through the phases. */
@@ -382,16 +389,24 @@ static bool put_here(struct overlay *overlay, uint64_t token, const struct recor
     return true;
 }
 
+static void refuse_signature(struct overlay *overlay, uint64_t token)
+{
+    (void)effect_done(overlay, token, OVERLAY_REFUSED, "the record's signature is wrong");
+}
+
 bool record_put_here(struct overlay *overlay, const struct request *request)
 {
     minga_Message message;
     struct record record;
 
-    if (message_decode((struct bytes){request->bytes, request->length_bytes}, &message) < 0 ||
-        record_open((struct bytes){message.kind.record_put.record.bytes,
+    if (message_decode((struct bytes){request->bytes, request->length_bytes}, &message) < 0) {
+        return false;
+    }
+    if (record_open((struct bytes){message.kind.record_put.record.bytes,
                                    message.kind.record_put.record.size},
                     &record) < 0) {
-        return false;
+        refuse_signature(overlay, request->token);
+        return true;
     }
     return put_here(overlay, request->token, &record);
 }
@@ -403,14 +418,17 @@ void overlay_record_put(struct overlay *overlay, const struct overlay_event *now
     struct ring_key key;
 
     state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
-    if (record_open(encoded, &record) < 0) {
-        (void)effect_done(overlay, token, OVERLAY_REFUSED, "the record's signature is wrong");
+    if (record_glance(encoded, &record) < 0) {
+        refuse_signature(overlay, token);
     } else if (!record_owner_stands(overlay, &record.owner)) {
         (void)effect_done(overlay, token, OVERLAY_REFUSED, "the owner has no node here");
     } else {
         key = ring_key_of(&record);
-        if (!ring_responsible(&overlay->ring, &key, overlay->now_ms) ||
-            !put_here(overlay, token, &record)) {
+        if (!ring_responsible(&overlay->ring, &key, overlay->now_ms)) {
+            send_put(overlay, token, &record); /* its signature is checked there */
+        } else if (record_open(encoded, &record) < 0) {
+            refuse_signature(overlay, token);
+        } else if (!put_here(overlay, token, &record)) {
             send_put(overlay, token, &record);
         }
     }

@@ -26,15 +26,15 @@ uint64_t record_number(const struct record_key *key)
     return key->number & (((uint64_t)1 << KIND_SHIFT) - 1);
 }
 
-int record_open(struct bytes encoded, struct record *record_out)
+static int read_record(struct bytes encoded, const minga_Signed *envelope,
+                       struct record *record_out)
 {
-    minga_Signed envelope = minga_Signed_init_zero;
     minga_Record body = minga_Record_init_zero;
     struct service_id service;
 
-    if (encoded.length_bytes > RECORD_BYTES_MAX || signed_decode(encoded, &envelope) < 0 ||
-        signed_open(&envelope, PURPOSE_RECORD, minga_Record_fields, &body) < 0 ||
-        memcmp(envelope.key, body.owner_key, PUBLIC_KEY_BYTES) != 0) {
+    if (signed_decode_body(minga_Record_fields,
+                           (struct bytes){envelope->body.bytes, envelope->body.size}, &body) < 0 ||
+        memcmp(envelope->key, body.owner_key, PUBLIC_KEY_BYTES) != 0) {
         return -EBADMSG;
     }
     if ((body.kind != minga_RecordKind_RECORD_SERVICE &&
@@ -53,6 +53,27 @@ int record_open(struct bytes encoded, struct record *record_out)
     record_out->length_bytes = encoded.length_bytes;
     memcpy(record_out->bytes, encoded.data, encoded.length_bytes);
     return 0;
+}
+
+int record_glance(struct bytes encoded, struct record *record_out)
+{
+    minga_Signed envelope = minga_Signed_init_zero;
+
+    if (encoded.length_bytes > RECORD_BYTES_MAX || signed_decode(encoded, &envelope) < 0) {
+        return -EBADMSG;
+    }
+    return read_record(encoded, &envelope, record_out);
+}
+
+int record_open(struct bytes encoded, struct record *record_out)
+{
+    minga_Signed envelope = minga_Signed_init_zero;
+
+    if (encoded.length_bytes > RECORD_BYTES_MAX || signed_decode(encoded, &envelope) < 0 ||
+        !signed_verify(&envelope, PURPOSE_RECORD)) {
+        return -EBADMSG;
+    }
+    return read_record(encoded, &envelope, record_out);
 }
 
 static int compare(const struct record_key *a, const struct record_key *b)
@@ -220,4 +241,23 @@ enum record_merge records_merge(struct records *records, const struct record *re
     records->order[place] = (uint16_t)records->count;
     records->list[records->count++] = *record;
     return RECORD_NEWER;
+}
+
+struct chunks_sum records_sum(const struct records *records, const struct id *from,
+                              const struct id *to, uint64_t nonce)
+{
+    struct record_key after = {{*from}, UINT64_MAX};
+    uint32_t place = place_of(records, &after);
+    struct chunks_sum sum = {0, 0};
+
+    for (uint32_t i = 0; i < records->count; i++) {
+        const struct record *record = &records->list[records->order[(place + i) % records->count]];
+
+        if (!id_in_arc(&record->key.service.id, from, to)) {
+            break; /* they lie in order, round the ring */
+        }
+        sum.count++;
+        sum.sum += chunks_mix(&record->hash, nonce);
+    }
+    return sum;
 }

@@ -16,6 +16,7 @@
 #include "base/ids.h"
 #include "base/keys.h"
 #include "base/limits.h"
+#include "overlay/chunks.h"
 #include "overlay/protocol.pb.h"
 
 enum {
@@ -55,10 +56,15 @@ uint64_t record_number(const struct record_key *key);
 /* Checks signature and form of an encoded Signed{Record}; fills `record_out` with its bytes.
  * Returns 0 or -EBADMSG. */
 int record_open(struct bytes encoded, struct record *record_out);
+/* The same, whoever signed it: for what is only handed on to a node that checks it. */
+int record_glance(struct bytes encoded, struct record *record_out);
 
 const struct record *records_find(const struct records *records, const struct record_key *key);
 /* The first record behind `after`, or the very first when `after` is NULL; NULL at the end. */
 const struct record *records_next(const struct records *records, const struct record_key *after);
+/* A fingerprint of all versions that stand and whose service lies in (from, to]. */
+struct chunks_sum records_sum(const struct records *records, const struct id *from,
+                              const struct id *to, uint64_t nonce);
 /* What records_merge would say. */
 enum record_merge records_weigh(const struct records *records, const struct record *record);
 /* Of two versions of one record: NEWER when `comes` is to stand. */

@@ -82,10 +82,11 @@ static void end(struct overlay *overlay, struct relayed *relayed)
     *relayed = (struct relayed){0};
 }
 
-static bool has_port_for(const struct overlay_relay *grant, uint32_t at_leaf, uint16_t *port_out)
+static bool has_port_for(const struct overlay_relay *grant, uint32_t at_leaf, bool is_udp,
+                         uint16_t *port_out)
 {
     for (uint32_t i = 1; i < grant->port_count; i++) {
-        if (grant->ports[i].at_leaf == at_leaf) {
+        if (grant->ports[i].at_leaf == at_leaf && grant->ports[i].is_udp == is_udp) {
             *port_out = grant->ports[i].at_relay;
             return true;
         }
@@ -93,34 +94,62 @@ static bool has_port_for(const struct overlay_relay *grant, uint32_t at_leaf, ui
     return false;
 }
 
-/* Ports that are wanted still stay the same ones. Returns whether something has changed. */
-static bool fit_ports(struct overlay *overlay, struct relayed *relayed, const minga_Relay *wanted)
+struct wanted_ports {
+    const uint32_t *list;
+    pb_size_t count;
+    bool is_udp;
+};
+
+/* Ports that are wanted still stay the same ones. Returns how many. */
+static uint32_t keep_ports(struct overlay_relay *grant, const struct overlay_relay *before,
+                           struct wanted_ports wanted)
 {
-    struct overlay_relay before = relayed->grant;
-    struct overlay_relay *grant = &relayed->grant;
     uint32_t kept_count = 0;
     uint16_t port = 0;
 
-    grant->port_count = 1;
-    for (pb_size_t i = 0; i < wanted->ports_count; i++) {
-        if (has_port_for(&before, wanted->ports[i], &port) &&
-            !has_port_for(grant, wanted->ports[i], &port)) {
+    for (pb_size_t i = 0; i < wanted.count; i++) {
+        if (has_port_for(before, wanted.list[i], wanted.is_udp, &port) &&
+            !has_port_for(grant, wanted.list[i], wanted.is_udp, &port)) {
             grant->ports[grant->port_count++] =
-                (struct overlay_relay_port){port, (uint16_t)wanted->ports[i]};
+                (struct overlay_relay_port){port, (uint16_t)wanted.list[i], wanted.is_udp};
             kept_count++;
         }
     }
-    for (pb_size_t i = 0; i < wanted->ports_count; i++) {
-        if (wanted->ports[i] == 0 || wanted->ports[i] > UINT16_MAX ||
-            has_port_for(grant, wanted->ports[i], &port)) {
+    return kept_count;
+}
+
+static void add_ports(struct overlay *overlay, struct overlay_relay *grant,
+                      struct wanted_ports wanted)
+{
+    uint16_t port = 0;
+
+    for (pb_size_t i = 0; i < wanted.count; i++) {
+        if (wanted.list[i] == 0 || wanted.list[i] > UINT16_MAX ||
+            has_port_for(grant, wanted.list[i], wanted.is_udp, &port)) {
             continue;
         }
         port = choose_port(overlay);
         if (port != 0) {
             grant->ports[grant->port_count++] =
-                (struct overlay_relay_port){port, (uint16_t)wanted->ports[i]};
+                (struct overlay_relay_port){port, (uint16_t)wanted.list[i], wanted.is_udp};
         }
     }
+}
+
+/* Returns whether something has changed. */
+static bool fit_ports(struct overlay *overlay, struct relayed *relayed, const minga_Relay *wanted)
+{
+    const struct wanted_ports tcp = {wanted->ports, wanted->ports_count, false};
+    const struct wanted_ports udp = {wanted->udp_ports, wanted->udp_ports_count, true};
+    struct overlay_relay before = relayed->grant;
+    struct overlay_relay *grant = &relayed->grant;
+    uint32_t kept_count = 0;
+
+    grant->port_count = 1;
+    kept_count += keep_ports(grant, &before, tcp);
+    kept_count += keep_ports(grant, &before, udp);
+    add_ports(overlay, grant, tcp);
+    add_ports(overlay, grant, udp);
     return grant->port_count != before.port_count || kept_count + 1 != grant->port_count;
 }
 
@@ -153,7 +182,7 @@ static const char *grant(struct overlay *overlay, const struct arrival *arrival,
         }
         *relayed = (struct relayed){.used = true, .node = *node};
         relayed->grant.port_count = 1;
-        relayed->grant.ports[0] = (struct overlay_relay_port){port, 0};
+        relayed->grant.ports[0] = (struct overlay_relay_port){.at_relay = port};
     }
     has_other_secret = memcmp(relayed->grant.secret, wanted->secret, RELAY_SECRET_BYTES) != 0;
     memcpy(relayed->grant.secret, wanted->secret, RELAY_SECRET_BYTES);
@@ -174,8 +203,15 @@ static void fill(const struct overlay *overlay, const struct relayed *relayed,
     for (pb_size_t i = 0; i < wanted->ports_count; i++) {
         uint16_t port = 0;
 
-        (void)has_port_for(&relayed->grant, wanted->ports[i], &port);
+        (void)has_port_for(&relayed->grant, wanted->ports[i], false, &port);
         reply->ports[i] = port;
+    }
+    reply->udp_ports_count = wanted->udp_ports_count;
+    for (pb_size_t i = 0; i < wanted->udp_ports_count; i++) {
+        uint16_t port = 0;
+
+        (void)has_port_for(&relayed->grant, wanted->udp_ports[i], true, &port);
+        reply->udp_ports[i] = port;
     }
 }
 

@@ -23,6 +23,7 @@ void repair_begin(struct overlay *overlay)
                 overlay->upload_bytes_per_s * REPAIR_BURST_S, overlay->now_ms);
     bucket_init(&repair->download, repair->download.bytes_per_s, repair->download.bytes_per_s,
                 overlay->now_ms);
+    rebalance_begin(overlay);
 }
 
 void overlay_set_rates(struct overlay *overlay, const struct overlay_event *now,
@@ -140,6 +141,13 @@ void repair_ring_changed(struct overlay *overlay)
         if (repair->look_ms[i] > latest_ms) {
             repair->look_ms[i] = latest_ms;
         }
+    }
+}
+
+void repair_positions_changed(struct overlay *overlay)
+{
+    if (overlay->repair.look_ms[0] == 0) {
+        overlay->repair.look_ms[0] = overlay->now_ms + REPAIR_QUIET_MS;
     }
 }
 
@@ -342,6 +350,7 @@ void repair_tick(struct overlay *overlay)
     }
     compare_next(overlay);
     walk(overlay);
+    rebalance_tick(overlay);
 }
 
 static void sooner(uint64_t *wake_ms, uint64_t other_ms)
@@ -357,6 +366,7 @@ uint64_t repair_wake(const struct overlay *overlay)
     uint64_t wake_ms = repair->round_ms;
 
     sooner(&wake_ms, habits_wake(overlay));
+    sooner(&wake_ms, rebalance_wake(overlay));
     for (uint32_t i = 0; i < REPAIR_LOOKS; i++) {
         sooner(&wake_ms, repair->look_ms[i]);
     }

@@ -6,6 +6,7 @@
 #include "overlay/habit.h"
 #include "overlay/homes.h"
 #include "overlay/overlay.h"
+#include "overlay/rebalance.h"
 #include "overlay/references.h"
 
 enum {
@@ -76,10 +77,12 @@ struct compare_arc {
     bool is_list; /* few enough to be named */
 };
 
-/* The chunks that this node and a peer should both have: where do they differ? */
+/* The chunks, or records, that this node and a peer should both have: where do they differ? */
 struct compare {
     bool active;
+    bool of_records; /* sync_records.c */
     bool differs;
+    bool is_short; /* there was no room for all that differs */
     struct node_id peer;
     uint64_t nonce;
     uint32_t page_count;
@@ -109,6 +112,7 @@ struct repair {
     uint8_t tries[MEMBERS_MAX];     /* since they were equal */
     uint64_t equal_ms[MEMBERS_MAX]; /* when they were; 0: never, or not since it was away */
     struct compare compare;
+    struct rebalance rebalance;
     uint64_t moved_bytes; /* sent for repair, ever */
     uint64_t moved_count;
     uint64_t rotten_count;

@@ -164,15 +164,16 @@ uint64_t keeper_extend_ms(const struct ring *ring)
     return sooner(clear_ms, ring->lost_ms + ring_grant_ms(ring->paces));
 }
 
-/* Where the arc of the first predecessor begins, as far as is known. */
+/* Where the arc of the first predecessor begins, as far as is known. Also where it told us: since then
+ * it may have met a member of another ring in its arc, and withdrawn. */
 static struct ring_node beginning(const struct ring *ring, const struct ring_node *other)
 {
     struct ring_node nearest = ring->self;
 
     if (knows_beginning(ring)) {
-        return ring->predecessors[1];
+        nearest = ring->predecessors[1];
     }
-    for (uint32_t i = 1; i < ring->predecessor_count; i++) {
+    for (uint32_t i = 1; !knows_beginning(ring) && i < ring->predecessor_count; i++) {
         if (ring_between(&ring->predecessors[i], &nearest, &ring->predecessors[0])) {
             nearest = ring->predecessors[i];
         }

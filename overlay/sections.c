@@ -64,12 +64,11 @@ static bool next_member(const struct overlay *overlay, const struct section *sec
     return true;
 }
 
-static bool holds(const struct overlay *overlay, const struct service_id *service,
-                  const struct node_id *node)
+bool section_holds(const struct overlay *overlay, const struct ring_key *key,
+                   const struct node_id *node)
 {
     struct node_id holders[RECORD_COPIES];
-    struct ring_key key = {service->id};
-    uint32_t count = search_holders(overlay, &key, RECORD_COPIES, holders);
+    uint32_t count = search_holders(overlay, key, RECORD_COPIES, holders);
 
     for (uint32_t i = 0; i < count; i++) {
         if (id_equal(&holders[i].id, &node->id)) {
@@ -79,14 +78,28 @@ static bool holds(const struct overlay *overlay, const struct service_id *servic
     return false;
 }
 
-/* Only records that this node or the peer should hold are compared. */
-static bool next_record(const struct overlay *overlay, const struct node_id *peer,
+static bool holds(const struct overlay *overlay, const struct service_id *service,
+                  const struct node_id *node)
+{
+    return section_holds(overlay, &(struct ring_key){service->id}, node);
+}
+
+/* Those of a range that both hold; or what only the other side holds. */
+static bool is_listed(const struct overlay *overlay, const struct section *section,
+                      const struct service_id *service)
+{
+    if (section->arc.used) {
+        return id_in_arc(&service->id, &section->arc.from.id, &section->arc.to.id);
+    }
+    return holds(overlay, service, &section->peer) && !holds(overlay, service, &overlay->self);
+}
+
+static bool next_record(const struct overlay *overlay, const struct section *section,
                         const struct record_key *after, minga_Entry *entry_out)
 {
     const struct record *record = records_next(&overlay->records, after);
 
-    while (record != NULL && !holds(overlay, &record->key.service, peer) &&
-           !holds(overlay, &record->key.service, &overlay->self)) {
+    while (record != NULL && !is_listed(overlay, section, &record->key.service)) {
         record = records_next(&overlay->records, &record->key);
     }
     if (record == NULL) {
@@ -112,7 +125,7 @@ bool section_next(const struct overlay *overlay, const struct section *section,
     case minga_SyncSection_SYNC_NODES:
         return next_member(overlay, section, after, entry_out);
     case minga_SyncSection_SYNC_RECORDS:
-        return next_record(overlay, &section->peer, after, entry_out);
+        return next_record(overlay, section, after, entry_out);
     case minga_SyncSection_SYNC_CHUNKS: /* a hash table, walked by cursor: see sync.c */
     default:
         return false;

@@ -43,8 +43,7 @@ int signed_make(const pb_msgdesc_t *fields, const void *message, const char *pur
     return 0;
 }
 
-int signed_open(const minga_Signed *signed_thing, const char *purpose, const pb_msgdesc_t *fields,
-                void *message_out)
+bool signed_verify(const minga_Signed *signed_thing, const char *purpose)
 {
     struct bytes body = {signed_thing->body.bytes, signed_thing->body.size};
     struct public_key key;
@@ -52,10 +51,16 @@ int signed_open(const minga_Signed *signed_thing, const char *purpose, const pb_
 
     memcpy(key.bytes, signed_thing->key, PUBLIC_KEY_BYTES);
     memcpy(signature.bytes, signed_thing->signature, SIGNATURE_BYTES);
-    if (!keys_verify(&key, purpose, body, &signature)) {
-        return -EBADMSG;
-    }
-    return signed_decode_body(fields, body, message_out);
+    return keys_verify(&key, purpose, body, &signature);
+}
+
+int signed_open(const minga_Signed *signed_thing, const char *purpose, const pb_msgdesc_t *fields,
+                void *message_out)
+{
+    struct bytes body = {signed_thing->body.bytes, signed_thing->body.size};
+
+    return signed_verify(signed_thing, purpose) ? signed_decode_body(fields, body, message_out)
+                                                : -EBADMSG;
 }
 
 int signed_encode(const minga_Signed *signed_thing, uint8_t *bytes_out, size_t capacity_bytes)

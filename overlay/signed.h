@@ -28,6 +28,7 @@ int signed_decode_body(const pb_msgdesc_t *fields, struct bytes bytes, void *mes
 /* Encodes `message` as the body, signs it. Returns 0 or -EMSGSIZE. */
 int signed_make(const pb_msgdesc_t *fields, const void *message, const char *purpose,
                 const struct secret_key *secret, minga_Signed *signed_out);
+bool signed_verify(const minga_Signed *signed_thing, const char *purpose);
 /* Checks the signature, then decodes the body. Returns 0 or -EBADMSG. */
 int signed_open(const minga_Signed *signed_thing, const char *purpose, const pb_msgdesc_t *fields,
                 void *message_out);

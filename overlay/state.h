@@ -18,6 +18,7 @@
 #include "overlay/membership.h"
 #include "overlay/message.h"
 #include "overlay/reach.h"
+#include "overlay/record_state.h"
 #include "overlay/records.h"
 #include "overlay/repair.h"
 #include "overlay/requests.h"
@@ -128,6 +129,7 @@ struct section {
     minga_SyncSection kind;
     struct node_id peer;
     struct sync_arc arc;
+    bool handed; /* records that the one who asks does not hold for itself */
 };
 
 struct sync_session {
@@ -142,17 +144,14 @@ struct sync_session {
     uint32_t sent_count; /* records that we lacked */
     uint32_t page_count; /* entries of the page under way, for what is wanted */
     minga_Entry page[48];
+    bool has_digest;     /* none comes with ranges that are equal */
     minga_Digest digest; /* the peer's */
     struct sync_arc arc; /* of admissions and nodes */
-};
-
-/* What is to be done when a store effect has become durable. */
-struct pending_store {
-    bool used;
-    uint64_t token;
-    uint64_t put; /* the number of a put under way here; 0: a copy, answer the asker */
-    struct asker asker;
-    struct record record;
+    bool hands_over;     /* also records that are nothing to this node any more */
+    bool is_handing;     /* now */
+    bool covers;         /* all of the own arc is compared */
+    struct sync_arc record_arc;
+    struct compare ranges; /* of records */
 };
 
 struct seen_ask {
@@ -167,28 +166,6 @@ struct cached_answer {
     uint32_t seen; /* whose */
     pb_size_t length_bytes;
     uint8_t bytes[PAYLOAD_BYTES_MAX];
-};
-
-/* A record being written by this node, which is responsible for it. */
-enum put_phase { PUT_FREE, PUT_READING, PUT_WRITING, PUT_SPREADING };
-struct put {
-    enum put_phase phase;
-    uint64_t number; /* so that late answers do not hit a later put */
-    bool local;      /* asked by the own agent: token; else by asker */
-    uint64_t token;
-    struct asker asker;
-    uint64_t term;          /* it began in; see settled.c */
-    bool is_storing;        /* here */
-    bool is_stored;         /* durably, here */
-    uint32_t waiting_count; /* answers still awaited */
-    uint32_t durable_count;
-    uint32_t needed_count;
-    uint32_t round_count; /* of copying: holders may die meanwhile, others follow them */
-    uint32_t next_holder; /* of the others, to be sent a copy */
-    uint32_t holder_count;
-    struct node_id holders[RECORD_COPIES];
-    uint64_t spread_ms;
-    struct record record;
 };
 
 struct settled { /* see settled.c */
@@ -420,7 +397,9 @@ void state_leave(struct overlay *overlay);
 struct overlay_effect *effect_add(struct overlay *overlay, enum overlay_effect_kind kind);
 /* Copies bytes into the arena; empty when it is full. */
 struct bytes effect_keep(struct overlay *overlay, struct bytes bytes);
-void effect_store(struct overlay *overlay, const struct overlay_blob *blob, uint64_t token);
+/* Hurried when it has a token. NULL: it was dropped. */
+struct overlay_effect *effect_store(struct overlay *overlay, const struct overlay_blob *blob,
+                                    uint64_t token);
 struct overlay_effect *effect_done(struct overlay *overlay, uint64_t token,
                                    enum overlay_outcome outcome, const char *reason);
 void effect_trace(struct overlay *overlay, const char *format, ...) PRINTF_LIKE(2, 3);

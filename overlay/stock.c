@@ -65,6 +65,7 @@ static void count_chunk(struct overlay_stock *stock, struct overlay_stock_line *
     uint32_t copies = 1;
 
     if (shelf->is_home) {
+        stock->home_bytes += chunk_cost_bytes(chunk->bytes);
         copies += shelf->equal_count;
     } else if (is_handed_over) {
         copies += shelf->up_count;
@@ -124,6 +125,21 @@ static uint64_t wait_of(const struct overlay *overlay)
     return bucket_wait_ms(&upload, overlay->now_ms);
 }
 
+static void fill_positions(const struct overlay *overlay, struct overlay_stock *stock)
+{
+    uint16_t used = 0;
+
+    if (overlay->self_index != MEMBER_NONE && chunk_may_be_home(overlay, overlay->self_index)) {
+        used = overlay->large ? 1 : overlay->membership.positions.masks[overlay->self_index];
+        stock->part_permille = overlay->repair.rebalance.part_permille;
+    }
+    for (uint32_t i = 0; i < POSITIONS_MAX; i++) {
+        if ((used >> i & 1) != 0) {
+            stock->positions[stock->position_count++] = keys_position(&overlay->key, i);
+        }
+    }
+}
+
 void overlay_stock(const struct overlay *overlay, struct overlay_stock *stock_out,
                    struct overlay_stock_line *lines_out)
 {
@@ -138,6 +154,7 @@ void overlay_stock(const struct overlay *overlay, struct overlay_stock *stock_ou
                                         .rotten_count = overlay->repair.rotten_count,
                                         .collected_count = overlay->collect.purged_count,
                                         .collected_bytes = overlay->collect.purged_bytes};
+    fill_positions(overlay, stock_out);
     fill_lines(overlay, lines_out);
     for (uint32_t i = 0; i < chunk_arc_count(overlay); i++) {
         walk_arc(overlay, i, stock_out, lines_out);

@@ -16,6 +16,8 @@ int habits_load(struct overlay *overlay, const struct overlay_blob *blob);
 /* The homes of a key, in ring order (homes.h). */
 uint32_t chunk_homes(const struct overlay *overlay, const struct ring_key *key,
                      struct chunk_home homes_out[HOMES_MAX]);
+/* Does it store, and is not gone for longer than its habit? */
+bool chunk_may_be_home(const struct overlay *overlay, int index);
 /* Those that store and are up, in ring order from the chunk on; not of a large community. */
 uint32_t chunk_first_up(const struct overlay *overlay, const struct chunk_id *chunk,
                         uint32_t count_max, struct node_id *nodes_out);
@@ -30,8 +32,22 @@ struct chunk_arc chunk_arc(const struct overlay *overlay, uint32_t place);
 bool chunk_is_home(const struct overlay *overlay, const struct chunk_id *chunk,
                    const struct node_id *node);
 
+/* --- rebalance.c: this node's positions */
+uint64_t rebalance_capacity_kib(const struct overlay *overlay);
+void rebalance_begin(struct overlay *overlay);
+void rebalance_tick(struct overlay *overlay);
+uint64_t rebalance_wake(const struct overlay *overlay);
+/* A member's record is new; it had these positions before. */
+void rebalance_described(struct overlay *overlay, int index, uint16_t before);
+
 /* --- compare.c: ranges of chunks by their fingerprints */
 void compare_start(struct overlay *overlay, int index);
+/* The engine of both: asks for fingerprints of the last ranges that are to be looked at; takes the
+ * answer, which leaves smaller ranges to be looked at, and those that are to be listed. */
+struct request *compare_ask(struct overlay *overlay, struct compare *compare,
+                            enum request_kind kind);
+void compare_take(struct overlay *overlay, struct compare *compare,
+                  const minga_ChunkRangesReply *answer);
 void compare_on_ranges(struct overlay *overlay, const struct arrival *arrival);
 void compare_on_list(struct overlay *overlay, const struct arrival *arrival);
 void compare_on_reply(struct overlay *overlay, const struct request *request,
@@ -41,6 +57,8 @@ void compare_on_timeout(struct overlay *overlay, const struct request *request);
 /* --- repair.c: when, with whom, and what lives elsewhere */
 void repair_begin(struct overlay *overlay);
 void repair_ring_changed(struct overlay *overlay);
+/* Other chunks have their homes here, or some have no more. */
+void repair_positions_changed(struct overlay *overlay);
 void repair_forget(struct overlay *overlay, int index);
 /* Compares with this member soon. */
 void repair_want(struct overlay *overlay, int index, uint64_t when_ms);
@@ -55,6 +73,8 @@ uint64_t repair_wake(const struct overlay *overlay);
 /* --- chunk_receive.c: what others offer */
 /* Within the share, which records and what files cost count towards? */
 bool storage_has_room(const struct overlay *overlay, uint64_t bytes, uint64_t expected_bytes);
+/* The same, if need be in place of chunks that others hold and this node need not (chunk_get.c). */
+bool storage_make_room(struct overlay *overlay, uint64_t bytes, uint64_t expected_bytes);
 minga_ChunkAnswer chunk_receive_judge(struct overlay *overlay, const struct arrival *arrival,
                                       const minga_ChunkOffer *offered);
 void chunk_receive_on_data(struct overlay *overlay, const struct arrival *arrival);

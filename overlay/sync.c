@@ -31,12 +31,21 @@ static struct record_key key_of_entry(const minga_Entry *entry)
     return (struct record_key){{message_id(entry->id)}, entry->number};
 }
 
+struct section sync_section(const struct overlay *overlay)
+{
+    const struct sync_session *sync = &overlay->sync;
+    bool of_records = sync->section == minga_SyncSection_SYNC_RECORDS;
+
+    return (struct section){sync->section, sync->peer, of_records ? sync->record_arc : sync->arc,
+                            sync->is_handing};
+}
+
 static void fill_page(struct overlay *overlay, minga_Summary *summary)
 {
     struct sync_session *sync = &overlay->sync;
     struct record_key after = sync->after;
     bool has_after = sync->has_after;
-    struct section section = {sync->section, sync->peer, sync->arc};
+    struct section section = sync_section(overlay);
     minga_Entry entry;
 
     sync->page_count = 0;
@@ -51,9 +60,10 @@ static void fill_page(struct overlay *overlay, minga_Summary *summary)
     }
 }
 
-static void send_page(struct overlay *overlay)
+void sync_send_page(struct overlay *overlay)
 {
     struct sync_session *sync = &overlay->sync;
+    struct section section = sync_section(overlay);
     minga_Message message;
     minga_Summary *summary = &message.kind.summary;
 
@@ -65,19 +75,25 @@ static void send_page(struct overlay *overlay)
         message_put_id(summary->after.id, &sync->after.service.id);
         summary->after.number = sync->after.number;
     }
-    if (sync->arc.used) {
+    if (section.arc.used) {
         summary->has_arc = true;
-        message_put_id(summary->arc.from, &sync->arc.from.id);
-        message_put_id(summary->arc.to, &sync->arc.to.id);
+        message_put_id(summary->arc.from, &section.arc.from.id);
+        message_put_id(summary->arc.to, &section.arc.to.id);
     }
+    summary->handed = section.handed;
     memcpy(summary->entries, sync->page, sync->page_count * sizeof(sync->page[0]));
     summary->entries_count = (pb_size_t)sync->page_count;
-    if (sync->section == minga_SyncSection_SYNC_RECORDS && !sync->has_after) {
-        sync->term = overlay->settled.term;
-        sync->sent_count = 0;
-    }
     if (peer_request(overlay, REQUEST_SYNC, &sync->peer, &message, SYNC_PAGE_MS) == NULL) {
         sync->active = false;
+    }
+}
+
+static void begin_section(struct overlay *overlay)
+{
+    if (overlay->sync.section == minga_SyncSection_SYNC_RECORDS) {
+        sync_records_begin(overlay);
+    } else {
+        sync_send_page(overlay);
     }
 }
 
@@ -101,7 +117,8 @@ static void choose_arc(const struct overlay *overlay, struct sync_session *sync)
     }
 }
 
-static void start_at(struct overlay *overlay, const struct node_id *peer, minga_SyncSection section)
+static void start_at(struct overlay *overlay, const struct node_id *peer, minga_SyncSection section,
+                     bool hands_over)
 {
     struct sync_session *sync = &overlay->sync;
 
@@ -111,12 +128,14 @@ static void start_at(struct overlay *overlay, const struct node_id *peer, minga_
     choose_arc(overlay, sync);
     sync->section = section;
     sync->is_whole = section == minga_SyncSection_SYNC_EXPULSIONS;
-    send_page(overlay);
+    sync->hands_over = hands_over;
+    begin_section(overlay);
 }
 
 void sync_start(struct overlay *overlay, const struct node_id *peer)
 {
-    start_at(overlay, peer, minga_SyncSection_SYNC_EXPULSIONS);
+    start_at(overlay, peer, minga_SyncSection_SYNC_EXPULSIONS,
+             overlay->large || overlay->now_ms < overlay->sync_hasty_ms);
 }
 
 static void end_session(struct overlay *overlay, bool ok)
@@ -124,7 +143,7 @@ static void end_session(struct overlay *overlay, bool ok)
     struct sync_session *sync = &overlay->sync;
 
     sync->active = false;
-    if (ok && !sync->is_whole && peer_digest_differs(overlay, &sync->digest)) {
+    if (ok && !sync->is_whole && sync->has_digest && peer_digest_differs(overlay, &sync->digest)) {
         sync_want(overlay, membership_find(&overlay->membership, &sync->peer));
     }
     if (overlay->phase == PHASE_ENTERING) {
@@ -180,7 +199,7 @@ static void end_records(struct overlay *overlay)
     if (sync->term != overlay->settled.term) {
         return;
     }
-    if (sync->sent_count == 0) {
+    if (sync->sent_count == 0 && sync->covers && !sync->ranges.is_short) {
         settled_add(overlay, &sync->peer);
     } else {
         settled_want(overlay, &sync->peer);
@@ -191,17 +210,20 @@ static void next_section(struct overlay *overlay)
 {
     struct sync_session *sync = &overlay->sync;
 
-    if (sync->section == minga_SyncSection_SYNC_RECORDS) {
-        end_records(overlay);
-    }
     sync->has_after = false;
     while (sync->section < minga_SyncSection_SYNC_RECORDS) {
         sync->section = (minga_SyncSection)(sync->section + 1);
         if (!is_equal_section(overlay, sync->section)) {
-            send_page(overlay);
+            begin_section(overlay);
             return;
         }
     }
+    end_session(overlay, true);
+}
+
+void sync_end_records(struct overlay *overlay)
+{
+    end_records(overlay);
     end_session(overlay, true);
 }
 
@@ -222,6 +244,15 @@ static void send_wanted(struct overlay *overlay, const minga_SummaryReply *answe
     }
 }
 
+static void end_pages(struct overlay *overlay)
+{
+    if (overlay->sync.section == minga_SyncSection_SYNC_RECORDS) {
+        sync_records_go_on(overlay);
+    } else {
+        next_section(overlay);
+    }
+}
+
 void sync_on_reply(struct overlay *overlay, const struct request *request,
                    const struct arrival *arrival)
 {
@@ -231,19 +262,25 @@ void sync_on_reply(struct overlay *overlay, const struct request *request,
     if (!sync->active || !id_equal(&request->to.id, &sync->peer.id)) {
         return;
     }
+    if (arrival->message->which_kind == minga_Message_chunk_ranges_reply_tag &&
+        sync->section == minga_SyncSection_SYNC_RECORDS) {
+        sync_records_on_ranges(overlay, &arrival->message->kind.chunk_ranges_reply);
+        return;
+    }
     if (arrival->message->which_kind != minga_Message_summary_reply_tag ||
         answer->section != sync->section) {
         end_session(overlay, false); /* nonsense: nothing else would end it */
         return;
     }
     if (answer->has_digest) {
+        sync->has_digest = true;
         sync->digest = answer->digest;
         scale_hear(overlay, &answer->digest);
     }
     sync->sent_count += answer->sent;
     send_wanted(overlay, answer);
     if (answer->done || !answer->has_resume) {
-        next_section(overlay);
+        end_pages(overlay);
     } else {
         struct record_key resume = {{message_id(answer->resume.id)}, answer->resume.number};
 
@@ -253,7 +290,7 @@ void sync_on_reply(struct overlay *overlay, const struct request *request,
         if (++sync->pages > SYNC_PAGES_MAX) {
             end_session(overlay, true);
         } else {
-            send_page(overlay);
+            sync_send_page(overlay);
         }
     }
 }
@@ -347,7 +384,8 @@ static void start_round(struct overlay *overlay)
         overlay->sync_next_ms = overlay->now_ms + SYNC_PAUSE_MS;
         start_at(overlay, &overlay->membership.list[index].view.node,
                  overlay->large ? minga_SyncSection_SYNC_EXPULSIONS
-                                : minga_SyncSection_SYNC_RECORDS);
+                                : minga_SyncSection_SYNC_RECORDS,
+                 is_hasty || is_far);
     }
 }
 
@@ -437,7 +475,7 @@ static void weigh(struct comparison *comparison, const minga_Entry *ours, uint32
     if (ours->version == theirs->version && ours->check == theirs->check) {
         return;
     }
-    if (ours_newer || are_torn) {
+    if ((ours_newer || are_torn) && !comparison->section.handed) { /* then the asker is no holder */
         send_item(comparison, ours);
     }
     if (!ours_newer || are_torn) {
@@ -459,7 +497,8 @@ static void compare_one(struct comparison *comparison, const minga_Entry *ours, 
     const minga_Summary *summary = comparison->summary;
 
     if (order < 0) {
-        if (section_for_peer(comparison->overlay, summary->section,
+        if (!comparison->section.handed &&
+            section_for_peer(comparison->overlay, summary->section,
                              &comparison->arrival->asker.node, ours)) {
             send_item(comparison, ours);
         }
@@ -490,7 +529,7 @@ static bool compare_page(struct comparison *comparison)
         const minga_Entry *theirs = next < summary->entries_count ? &summary->entries[next] : NULL;
         int order = theirs == NULL ? -1 : (have ? compare_entries(&ours, theirs) : 1);
 
-        if (theirs == NULL && (!have || !summary->to_end)) {
+        if (theirs == NULL && (!have || !summary->to_end || comparison->section.handed)) {
             return true;
         }
         compare_one(comparison, &ours, order, &next);
@@ -531,8 +570,12 @@ void sync_on_summary(struct overlay *overlay, const struct arrival *arrival)
     answer->section = summary->section;
     answer->has_digest = true;
     gossip_fill_digest(overlay, &answer->digest);
-    comparison.section = (struct section){summary->section, arrival->asker.node, arc};
-    if (arc.used) {
+    comparison.section =
+        (struct section){summary->section, arrival->asker.node, arc, summary->handed};
+    if (summary->handed) { /* of our own, only those that are named matter */
+        comparison.section.arc = (struct sync_arc){.used = true};
+    }
+    if (arc.used && summary->section != minga_SyncSection_SYNC_RECORDS) {
         gossip_arc_digest(overlay, &arc, &answer->digest);
     }
     if (!is_sorted(summary)) {

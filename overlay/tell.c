@@ -65,7 +65,7 @@ static uint32_t gather(const struct overlay *overlay, const struct ring_key *fro
 static void tell(struct overlay *overlay, const struct broadcast_part *part, minga_Message *message,
                  uint64_t tells_before)
 {
-    uint64_t patience_ms = 2 * peer_timeout_ms(overlay, &part->to.node);
+    uint64_t patience_ms = peer_timeout_ms(overlay, &part->to.node);
     struct request *request;
 
     if (patience_ms < ACKNOWLEDGE_MS_MIN) {

@@ -156,6 +156,11 @@ void overlay_ring(const struct overlay *overlay, struct overlay_ring_view *view_
     }
     view_out->position_count = reach_is_leaf(overlay) ? 0 : 1;
     view_out->positions[0] = ring->self.position;
+    for (uint32_t i = 1; i < POSITIONS_MAX && view_out->position_count > 0; i++) {
+        if ((overlay->membership.positions.masks[overlay->self_index] >> i & 1) != 0) {
+            view_out->positions[view_out->position_count++] = keys_position(&overlay->key, i);
+        }
+    }
     /* An arc that begins at its own end is the whole ring, and nobody comes before. */
     for (uint32_t i = 0; i < ring->predecessor_count; i++) {
         if (!peer_is_self(overlay, &ring->predecessors[i].node)) {

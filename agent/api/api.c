@@ -225,6 +225,7 @@ static int open_poll(struct api *api)
 
 void api_wake(struct api *api)
 {
+    api->is_woken = true;
     /* Full means that it is readable already. */
     (void)eventfd_write(api->wake_fd, 1);
 }
@@ -342,8 +343,14 @@ void api_run(struct api *api)
     if (now_ms > API_ANSWER_MS_MAX) {
         (void)abandon_pending(api, now_ms - API_ANSWER_MS_MAX, "the agent lost track of it");
     }
+    api->is_woken = false;
     (void)eventfd_read(api->wake_fd, &ignored);
     MHD_run(api->daemon);
+}
+
+bool api_has_replies(const struct api *api)
+{
+    return api->is_woken;
 }
 
 int api_timeout_ms(const struct api *api)

@@ -53,6 +53,8 @@ void api_free(struct api *api);
 int api_fd(const struct api *api);
 /* Handles whatever is ready. */
 void api_run(struct api *api);
+/* Would api_run send a reply now? api_fd is readable then, too: asking here saves a turn. */
+bool api_has_replies(const struct api *api);
 /* Milliseconds until api_run is due though nothing is ready; -1: none. */
 int api_timeout_ms(const struct api *api);
 void api_answer(struct api *api, const struct core_answer *answer);

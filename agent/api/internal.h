@@ -28,6 +28,7 @@ struct api {
     struct MHD_Daemon *daemon;
     int poll_fd; /* epoll: MHD's own descriptor, and wake_fd */
     int wake_fd; /* eventfd: a suspended connection has its reply, which MHD does not signal */
+    bool is_woken;
     struct api_host host;
     gid_t group;
     uid_t own_uid;

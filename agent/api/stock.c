@@ -113,6 +113,22 @@ static json_t *garbage_document(const struct overlay_stock *stock)
                      (json_int_t)stock->collected_bytes);
 }
 
+static json_t *share_document(const struct overlay_stock *stock)
+{
+    json_t *positions = json_array();
+
+    for (uint32_t i = 0; i < stock->position_count; i++) {
+        json_array_append_new(positions, document_id(&stock->positions[i].id));
+    }
+    return json_pack("{sI sI sI sI sI sI sI sI so sI}", "limit_bytes", (json_int_t)stock->bytes_max,
+                     "used_bytes", (json_int_t)stock->bytes, "chunks",
+                     (json_int_t)stock->chunk_count, "spare_chunks", (json_int_t)stock->spare_count,
+                     "spare_bytes", (json_int_t)stock->spare_bytes, "nameless_chunks",
+                     (json_int_t)stock->nameless_count, "nameless_bytes",
+                     (json_int_t)stock->nameless_bytes, "home_bytes", (json_int_t)stock->home_bytes,
+                     "positions", positions, "part_permille", (json_int_t)stock->part_permille);
+}
+
 void handle_storage(struct exchange *exchange)
 {
     const struct core *core = exchange_core(exchange);
@@ -128,13 +144,9 @@ void handle_storage(struct exchange *exchange)
         return;
     }
     overlay_stock(overlay, &stock, lines);
-    exchange_reply(
-        exchange, 200,
-        json_pack("{so s{sI sI sI sI sI sI sI} so so so}", "node", document_id(&self.id), "share",
-                  "limit_bytes", (json_int_t)stock.bytes_max, "used_bytes", (json_int_t)stock.bytes,
-                  "chunks", (json_int_t)stock.chunk_count, "spare_chunks",
-                  (json_int_t)stock.spare_count, "spare_bytes", (json_int_t)stock.spare_bytes,
-                  "nameless_chunks", (json_int_t)stock.nameless_count, "nameless_bytes",
-                  (json_int_t)stock.nameless_bytes, "stored", stored(lines), "repair",
-                  repair_document(overlay, &stock, time), "garbage", garbage_document(&stock)));
+    exchange_reply(exchange, 200,
+                   json_pack("{so so so so so}", "node", document_id(&self.id), "share",
+                             share_document(&stock), "stored", stored(lines), "repair",
+                             repair_document(overlay, &stock, time), "garbage",
+                             garbage_document(&stock)));
 }

@@ -143,6 +143,11 @@ static void print_ring(const struct session *session, const json_t *ring, const 
     table_add(&table, (const char *const[]){"its arc", text, "", "", "", ""});
     describe_lease(json_object_get(ring, "lease"), nodes, text, sizeof(text));
     table_add(&table, (const char *const[]){"its lease", text, "", "", "", ""});
+    if (json_array_size(json_object_get(ring, "positions")) > 1) {
+        snprintf(text, sizeof(text), "%zu more, for chunks alone",
+                 json_array_size(json_object_get(ring, "positions")) - 1);
+        table_add(&table, (const char *const[]){"positions", text, "", "", "", ""});
+    }
     snprintf(text, sizeof(text), "%" PRIi64, number_of(ring, "nodes"));
     table_add(&table, (const char *const[]){"nodes up", text, "", "", "", ""});
     add_sights(&table, neighbours, "predecessor");

@@ -92,6 +92,20 @@ static void print_share(const json_t *share)
     printf("share: %s of %s in use, %s of it can make room\n", used, limit, spare);
 }
 
+static void print_positions(const json_t *share)
+{
+    int64_t part_permille = number_of(share, "part_permille");
+    char home[UNITS_TEXT_BYTES_MAX];
+
+    units_print_bytes((uint64_t)number_of(share, "home_bytes"), home);
+    printf("positions: %zu on the ring, where %s live",
+           json_array_size(json_object_get(share, "positions")), home);
+    if (part_permille > 0) {
+        printf(", %.2f times its fair part", (double)part_permille / 1000);
+    }
+    printf("\n");
+}
+
 static void print_copy(const json_t *copy)
 {
     char chunk[16];
@@ -158,6 +172,7 @@ int run_storage(struct session *session, const struct arguments *arguments)
     }
     print_stored(session, json_object_get(document, "stored"));
     print_share(json_object_get(document, "share"));
+    print_positions(json_object_get(document, "share"));
     print_repair(json_object_get(document, "repair"));
     return EXIT_DONE;
 }

@@ -150,17 +150,9 @@ static bool is_alone(const struct core *core)
 /* What relays are to pass on, where nobody can dial this node. */
 static void publish(struct core *core)
 {
-    enum { PUBLISHED_MAX = 2 * RELAYED_PORTS_MAX };
-    struct core_port published[PUBLISHED_MAX];
-    uint32_t published_count = executor_published(core->executor, PUBLISHED_MAX, published);
-    uint16_t ports[RELAYED_PORTS_MAX];
-    uint32_t count = 0;
+    struct overlay_port ports[2 * RELAYED_PORTS_MAX];
+    uint32_t count = executor_published(core->executor, 2 * RELAYED_PORTS_MAX, ports);
 
-    for (uint32_t i = 0; i < published_count && count < RELAYED_PORTS_MAX; i++) {
-        if (!published[i].is_udp) {
-            ports[count++] = published[i].number;
-        }
-    }
     overlay_publish(core->overlay, &core->now, ports, count, &core->io);
 }
 

@@ -367,11 +367,8 @@ void core_replica(const struct core *core, uint32_t index, uint64_t now_ms,
                   struct core_replica *replica_out);
 
 /* The ports of this machine that replicas here publish; returns how many. */
-struct core_port {
-    uint16_t number;
-    bool is_udp;
-};
-uint32_t core_published(const struct core *core, uint32_t count_max, struct core_port *ports_out);
+uint32_t core_published(const struct core *core, uint32_t count_max,
+                        struct overlay_port *ports_out);
 
 /* A member's free resources as last heard; false when nothing is known. */
 bool core_member_free(const struct core *core, const struct node_id *node,

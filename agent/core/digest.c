@@ -57,6 +57,7 @@ static void add_relay(struct hash *hash, const struct overlay_effect *effect)
     for (uint32_t i = 0; i < effect->relay.port_count; i++) {
         add_number(hash, effect->relay.ports[i].at_relay);
         add_number(hash, effect->relay.ports[i].at_leaf);
+        add_number(hash, effect->relay.ports[i].is_udp);
     }
 }
 

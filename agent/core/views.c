@@ -51,7 +51,7 @@ void core_replica(const struct core *core, uint32_t index, uint64_t now_ms,
     }
 }
 
-uint32_t core_published(const struct core *core, uint32_t count_max, struct core_port *ports_out)
+uint32_t core_published(const struct core *core, uint32_t count_max, struct overlay_port *ports_out)
 {
     return executor_published(core->executor, count_max, ports_out);
 }

@@ -91,7 +91,7 @@ void executor_replica(const struct executor *executor, uint32_t index, uint64_t 
                       struct core_replica *replica_out);
 /* The ports of this host that replicas publish; returns how many. */
 uint32_t executor_published(const struct executor *executor, uint32_t count_max,
-                            struct core_port *ports_out);
+                            struct overlay_port *ports_out);
 bool executor_find_slot(const struct executor *executor, const struct service_id *service,
                         uint32_t slot, struct replica_key *key_out);
 /* May the owner run something in this replica? NULL, or why not. */

@@ -323,7 +323,7 @@ static uint16_t port_outside(const struct turn *turn, const struct replica *repl
 }
 
 uint32_t executor_published(const struct executor *executor, uint32_t count_max,
-                            struct core_port *ports_out)
+                            struct overlay_port *ports_out)
 {
     uint32_t count = 0;
 
@@ -332,7 +332,7 @@ uint32_t executor_published(const struct executor *executor, uint32_t count_max,
 
         for (uint32_t k = 0; replica->used && k < replica->manifest.port_count; k++) {
             if (count < count_max && replica->host_ports[k] != 0) {
-                ports_out[count++] = (struct core_port){
+                ports_out[count++] = (struct overlay_port){
                     replica->host_ports[k], replica->manifest.ports[k].protocol == MANIFEST_UDP};
             }
         }

@@ -151,6 +151,15 @@ int api_link_open(struct edge *edge, int control_fd, struct err *err)
     return 0;
 }
 
+bool api_link_reply(struct edge *edge)
+{
+    if (edge->api == NULL || !api_has_replies(edge->api)) {
+        return false;
+    }
+    api_run(edge->api);
+    return true;
+}
+
 void api_link_settle(struct edge *edge)
 {
     if (edge->api == NULL) {

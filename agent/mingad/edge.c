@@ -421,7 +421,7 @@ void edge_done(struct edge *edge)
 {
     close_all(edge);
     if (edge->writer != NULL) {
-        store_writer_flush(edge->writer);
+        store_writer_end(edge->writer);
     }
     uv_run(&edge->loop, UV_RUN_DEFAULT); /* until jobs are done and handles closed */
     transport_free(edge->transport);

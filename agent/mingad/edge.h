@@ -40,7 +40,7 @@ enum edge_phase {
     EDGE_CLOSING,  /* handles are closing; the loop is about to end */
 };
 
-enum edge_waker { EDGE_WAKER_OVERLAY, EDGE_WAKER_CORE, EDGE_WAKERS };
+enum edge_waker { EDGE_WAKER_OVERLAY, EDGE_WAKER_CORE, EDGE_WAKER_STORE, EDGE_WAKERS };
 
 /* Tokens of our own requests; the API's have API_TOKEN_BIT. */
 enum {
@@ -233,6 +233,8 @@ void portmap_link_tidy(struct edge *edge, uint64_t now_ms);
 /* ------------------------------------------------------------------ api_link.c */
 
 int api_link_open(struct edge *edge, int control_fd, struct err *err);
+/* Sends the replies that are there by now, rather than in the next turn. Were there any? */
+bool api_link_reply(struct edge *edge);
 /* The API's own timers: once per turn. */
 void api_link_settle(struct edge *edge);
 void api_link_close(struct edge *edge);

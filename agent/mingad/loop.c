@@ -85,9 +85,11 @@ static void on_prepare(uv_prepare_t *prepare)
 
     for (int i = 0; more && i < SETTLE_ROUNDS_MAX; i++) {
         more = transport_settle(edge->transport);
+        more = api_link_reply(edge) || more;
     }
     api_link_settle(edge);
     store_writer_flush(edge->writer);
+    loop_wake(edge, EDGE_WAKER_STORE, store_writer_wake_ms(edge->writer));
     if (more) {
         uv_idle_start(&edge->idle, on_idle);
     } else {

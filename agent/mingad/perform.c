@@ -32,7 +32,11 @@ static void perform_hang_up(struct edge *edge, const struct overlay_effect *effe
 
 static void perform_store(struct edge *edge, const struct overlay_effect *effect)
 {
-    store_writer_put(edge->writer, &effect->blob, effect->token);
+    if (effect->is_unhurried) {
+        store_writer_put_unhurried(edge->writer, &effect->blob, effect->token);
+    } else {
+        store_writer_put(edge->writer, &effect->blob, effect->token);
+    }
 }
 
 static void perform_drop_chunk(struct edge *edge, const struct overlay_effect *effect)

@@ -16,7 +16,7 @@ enum { LOST_MS = 60000 }; /* so long a node that cannot be dialled waits to ask 
 static uint32_t wanted(void *context, struct portmap_port ports_out[PORTMAP_PORTS_MAX])
 {
     struct edge *edge = context;
-    struct core_port published[PORTMAP_PORTS_MAX - 1];
+    struct overlay_port published[PORTMAP_PORTS_MAX - 1];
     uint16_t own = transport_port(edge->transport);
     uint32_t count;
 

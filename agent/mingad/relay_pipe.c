@@ -216,7 +216,9 @@ static void count(struct pipe *pipe, size_t count_bytes)
     if (!relays_count(pipe->relays, pipe, count_bytes)) {
         pipe->is_waiting = true;
         uv_read_stop((uv_stream_t *)&pipe->sealed);
-        uv_read_stop((uv_stream_t *)pipe->plain);
+        if (pipe->plain != NULL) {
+            uv_read_stop((uv_stream_t *)pipe->plain);
+        }
     }
 }
 
@@ -335,6 +337,11 @@ static void on_frame(struct pipe *pipe, const struct relay_opened *opened)
     } else if (opened->type == RELAY_END && pipe->phase == PIPE_OPEN && pipe->plain != NULL &&
                !pipe->sealed_ended) {
         end_plain(pipe);
+    } else if (opened->type == RELAY_FLOWS && pipe->is_leaf && pipe->phase == PIPE_IDLE &&
+               body.length_bytes == 0) {
+        set_phase(pipe, PIPE_FLOWS);
+    } else if (opened->type == RELAY_DATAGRAM && pipe->phase == PIPE_FLOWS) {
+        relays_datagram(pipe->relays, pipe, body);
     } else {
         pipe_close(pipe);
     }
@@ -379,10 +386,10 @@ static void on_sealed_read(uv_stream_t *stream, ssize_t read_bytes, const uv_buf
         pipe->in_bytes -= taken;
         memmove(pipe->in, pipe->in + taken, pipe->in_bytes);
     }
-    if (pipe->phase == PIPE_CLOSING || pipe->plain == NULL) {
+    if (pipe->phase == PIPE_CLOSING || (pipe->plain == NULL && pipe->phase != PIPE_FLOWS)) {
         return;
     }
-    if (is_full(pipe->plain)) {
+    if (pipe->plain != NULL && is_full(pipe->plain)) {
         uv_read_stop(stream);
     }
     count(pipe, (size_t)read_bytes);
@@ -418,6 +425,23 @@ void pipe_pass(struct pipe *pipe, uv_tcp_t *plain, uint16_t port_at_leaf)
     set_phase(pipe, PIPE_OPEN);
     send_frame(pipe, RELAY_OPEN, (struct bytes){body, sizeof(body)});
     start_reading(pipe);
+}
+
+void pipe_carry_flows(struct pipe *pipe)
+{
+    CHECK(pipe->phase == PIPE_IDLE && pipe->plain == NULL && !pipe->is_leaf);
+    set_phase(pipe, PIPE_FLOWS);
+    send_frame(pipe, RELAY_FLOWS, (struct bytes){0});
+}
+
+bool pipe_send_datagram(struct pipe *pipe, struct bytes body)
+{
+    CHECK(pipe->phase == PIPE_FLOWS);
+    if (is_full(&pipe->sealed)) {
+        return false;
+    }
+    send_frame(pipe, RELAY_DATAGRAM, body);
+    return true;
 }
 
 void pipe_plain_connected(struct pipe *pipe, bool ok)

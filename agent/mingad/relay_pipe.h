@@ -19,6 +19,7 @@ enum pipe_phase {
     PIPE_GREETING,
     PIPE_IDLE, /* the leaf has shown that it knows the secret; nobody wants to be passed on */
     PIPE_OPEN,
+    PIPE_FLOWS, /* datagrams instead of a connection */
     PIPE_CLOSING,
 };
 
@@ -49,6 +50,10 @@ struct pipe *pipe_new(struct relays *relays, bool is_leaf);
 void pipe_begin(struct pipe *pipe);
 /* At the relay: passes this connection on, to the leaf's port. The pipe is idle; takes `plain`. */
 void pipe_pass(struct pipe *pipe, uv_tcp_t *plain, uint16_t port_at_leaf);
+/* At the relay: carries datagrams from now on. The pipe is idle. */
+void pipe_carry_flows(struct pipe *pipe);
+/* False: lost, since too many are on their way. The pipe carries flows. */
+bool pipe_send_datagram(struct pipe *pipe, struct bytes body);
 /* At the leaf: the connection to the own port stands, or cannot be had. */
 void pipe_plain_connected(struct pipe *pipe, bool ok);
 void pipe_close(struct pipe *pipe);
@@ -69,6 +74,8 @@ void relays_fill_hello(const struct relays *relays, struct relay_hello *hello_ou
 void relays_pipe_changed(struct relays *relays, struct pipe *pipe);
 /* At the leaf: someone wants our port. */
 void relays_pipe_wanted(struct relays *relays, struct pipe *pipe, uint16_t port_at_leaf);
+/* A datagram of the other side's has come; its body as the seal has it. */
+void relays_datagram(struct relays *relays, struct pipe *pipe, struct bytes body);
 /* So many bytes have passed; false: that is enough for now. */
 bool relays_count(struct relays *relays, const struct pipe *pipe, size_t count_bytes);
 /* Its handles are closed: out of the list; the pipe is freed next. */

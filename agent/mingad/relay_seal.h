@@ -35,7 +35,9 @@ enum relay_frame {
     RELAY_READY, /* the leaf's first: it knows the secret */
     RELAY_OPEN,  /* the relay's first: someone is there, for the leaf's port in the body */
     RELAY_DATA,
-    RELAY_END, /* nothing follows this way */
+    RELAY_END,      /* nothing follows this way */
+    RELAY_FLOWS,    /* the relay's first: this connection carries all clients' datagrams */
+    RELAY_DATAGRAM, /* a flow's number and one datagram: relay_flows.h */
     RELAY_FRAMES_COUNT,
 };
 

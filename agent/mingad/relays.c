@@ -143,13 +143,34 @@ bool relays_count(struct relays *relays, const struct pipe *pipe, size_t count_b
     return true;
 }
 
+/* What cannot wait is lost while there is none. */
+bool relays_has_credit(struct relays *relays)
+{
+    if (relays->credit_bytes <= 0) {
+        credit(relays, clock_now_ms());
+    }
+    return relays->credit_bytes > 0;
+}
+
+void relays_datagram(struct relays *relays, struct pipe *pipe, struct bytes body)
+{
+    if (relays->is_closing) {
+        return;
+    }
+    if (pipe->is_leaf) {
+        leaf_on_datagram(relays, pipe, body);
+    } else {
+        host_on_datagram(relays, pipe, body);
+    }
+}
+
 static bool resume(struct relays *relays)
 {
     bool some_wait = false;
 
     credit(relays, clock_now_ms());
     for (struct pipe *pipe = relays->pipes; pipe != NULL; pipe = pipe->next) {
-        if (pipe->is_waiting && pipe->phase == PIPE_OPEN) {
+        if (pipe->is_waiting && (pipe->phase == PIPE_OPEN || pipe->phase == PIPE_FLOWS)) {
             some_wait = true;
             if (relays->credit_bytes > 0) {
                 pipe_resume(pipe);
@@ -197,6 +218,7 @@ void relays_close(struct relays *relays)
     }
     relays->is_closing = true;
     host_close(relays);
+    leaf_flows_end(relays, NULL);
     relays_close_pipes(relays, false, NULL);
     relays_close_pipes(relays, true, NULL);
     uv_close((uv_handle_t *)&relays->timer, NULL);

@@ -26,7 +26,7 @@ struct host_leaf *host_find(struct relays *relays, const struct node_id *node)
 
 /* ------------------------------------------------------------------ joining the two */
 
-static struct pipe *find_idle(struct relays *relays, const struct node_id *leaf)
+struct pipe *host_find_idle(struct relays *relays, const struct node_id *leaf)
 {
     struct pipe *oldest = NULL;
 
@@ -80,7 +80,7 @@ static void on_client(struct listener *listener, uv_tcp_t *plain)
 {
     struct relays *relays = listener->relays;
     struct host_leaf *leaf = host_find(relays, &listener->leaf);
-    struct pipe *idle = find_idle(relays, &listener->leaf);
+    struct pipe *idle = host_find_idle(relays, &listener->leaf);
 
     pipe_tune(plain);
     if (leaf == NULL ||
@@ -166,7 +166,7 @@ static void listener_close(struct listener *listener)
     uv_close((uv_handle_t *)&listener->tcp, on_listener_freed);
 }
 
-static void tell_refused(struct relays *relays, uint16_t port)
+void host_tell_refused(struct relays *relays, uint16_t port)
 {
     struct overlay_event event = {.kind = OVERLAY_PORT_REFUSED, .port = port};
 
@@ -186,7 +186,7 @@ static struct listener *listener_open(struct relays *relays, const struct node_i
             close(fd);
         }
         free(listener);
-        tell_refused(relays, port.at_relay);
+        host_tell_refused(relays, port.at_relay);
         return NULL;
     }
     listener->relays = relays;
@@ -210,7 +210,8 @@ static struct listener *listener_open(struct relays *relays, const struct node_i
 static bool has_port(const struct overlay_relay *grant, struct overlay_relay_port port)
 {
     for (uint32_t i = 0; i < grant->port_count; i++) {
-        if (grant->ports[i].at_relay == port.at_relay && grant->ports[i].at_leaf == port.at_leaf) {
+        if (!grant->ports[i].is_udp && grant->ports[i].at_relay == port.at_relay &&
+            grant->ports[i].at_leaf == port.at_leaf) {
             return true;
         }
     }
@@ -234,9 +235,9 @@ static void close_others(struct host_leaf *leaf, const struct overlay_relay *gra
 static void open_missing(struct relays *relays, struct host_leaf *leaf,
                          const struct overlay_relay *grant)
 {
-    for (uint32_t i = 0; i < grant->port_count && i <= RELAYED_PORTS_MAX; i++) {
+    for (uint32_t i = 0; i < grant->port_count && i < OVERLAY_RELAY_PORTS_MAX; i++) {
         struct listener *listener = NULL;
-        bool is_there = false;
+        bool is_there = grant->ports[i].is_udp;
 
         for (uint32_t k = 0; k < leaf->listener_count; k++) {
             is_there = is_there || leaf->listeners[k]->port.at_relay == grant->ports[i].at_relay;
@@ -261,6 +262,7 @@ static void end_leaf(struct relays *relays, struct host_leaf *leaf)
         }
     }
     leaf->used = false;
+    host_flows_end(leaf);
     relays_close_pipes(relays, false, &leaf->node);
     memset(leaf, 0, sizeof(*leaf));
 }
@@ -285,7 +287,7 @@ static void move_door(struct relays *relays, uint16_t port)
     if (relays->door != NULL) {
         listener_close(relays->door);
     }
-    relays->door = listener_open(relays, NULL, (struct overlay_relay_port){port, 0});
+    relays->door = listener_open(relays, NULL, (struct overlay_relay_port){.at_relay = port});
 }
 
 void relays_pass_on(struct relays *relays, const struct node_id *node,
@@ -316,6 +318,7 @@ void relays_pass_on(struct relays *relays, const struct node_id *node,
     move_door(relays, grant->door);
     close_others(leaf, grant);
     open_missing(relays, leaf, grant);
+    host_flows_fit(relays, leaf, grant);
     relays_wake(relays);
 }
 
@@ -330,6 +333,9 @@ void host_tick(struct relays *relays, uint64_t now_ms)
         }
     }
     for (uint32_t i = 0; i < RELAYED_MAX; i++) {
+        if (relays->leaves[i].used) {
+            host_flows_tick(&relays->leaves[i], now_ms);
+        }
         for (uint32_t k = 0; relays->leaves[i].used && k < WAITING_MAX; k++) {
             struct waiting *waiting = &relays->leaves[i].waiting[k];
 

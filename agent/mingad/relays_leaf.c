@@ -115,17 +115,22 @@ void leaf_on_pipe(struct relays *relays, const struct pipe *pipe)
     struct leaf_relay *relay = leaf_relay_find(relays, &pipe->other);
     const struct pipe like = {.is_leaf = true, .other = pipe->other};
 
+    if (pipe->phase == PIPE_CLOSING && relays_count_pipes(relays, &like, PIPE_FLOWS) == 0) {
+        leaf_flows_end(relays, &pipe->other); /* what carries them next has other numbers */
+    }
     if (relay == NULL) {
         return;
     }
     if (pipe->phase == PIPE_IDLE) {
         relay->retry_ms = 0;
         tell(relays, relay, true);
-    } else if (pipe->phase == PIPE_OPEN) {
+    } else if (pipe->phase == PIPE_OPEN || pipe->phase == PIPE_FLOWS) {
         keep_idle_ones(relays, relay, clock_now_ms());
     } else if (pipe->phase == PIPE_CLOSING && relays_count_pipes(relays, &like, PIPE_IDLE) == 0) {
         /* The relay, or the way to it, is gone: the next of its addresses, a little later. */
-        if (relays_count_pipes(relays, &like, PIPE_OPEN) == 0) {
+        if (relays_count_pipes(relays, &like, PIPE_OPEN) +
+                relays_count_pipes(relays, &like, PIPE_FLOWS) ==
+            0) {
             relay->next_address++;
             relay->retry_ms = clock_now_ms() + RETRY_MS;
             tell(relays, relay, false);
@@ -135,17 +140,17 @@ void leaf_on_pipe(struct relays *relays, const struct pipe *pipe)
 
 /* ------------------------------------------------------------------ to the own port */
 
-static bool is_passed_on(const struct leaf_relay *relay, uint16_t port)
+bool leaf_is_passed_on(const struct leaf_relay *relay, uint16_t port, bool is_udp)
 {
     for (uint32_t i = 0; i < relay->grant.port_count; i++) {
-        if (relay->grant.ports[i].at_leaf == port) {
+        if (relay->grant.ports[i].at_leaf == port && relay->grant.ports[i].is_udp == is_udp) {
             return true;
         }
     }
     return false;
 }
 
-static bool own_address(const struct relays *relays, uint16_t port, struct sockaddr_storage *out)
+bool leaf_own_address(const struct relays *relays, uint16_t port, struct sockaddr_storage *out)
 {
     const char *host = port == 0 ? relays->config.listen_host : relays->config.bind;
     uint16_t own_port = port == 0 ? relays->config.listen_port : port;
@@ -176,7 +181,8 @@ void relays_pipe_wanted(struct relays *relays, struct pipe *pipe, uint16_t port)
     if (pipe->phase != PIPE_OPEN) {
         return;
     }
-    if (relay == NULL || !is_passed_on(relay, port) || !own_address(relays, port, &address)) {
+    if (relay == NULL || !leaf_is_passed_on(relay, port, false) ||
+        !leaf_own_address(relays, port, &address)) {
         relays->counters.refused_count++;
         pipe_close(pipe);
         return;
@@ -226,6 +232,7 @@ void relays_be_passed_on(struct relays *relays, const struct overlay_peer *peer,
     if (grant->port_count == 0) {
         if (relay != NULL) {
             relay->used = false;
+            leaf_flows_end(relays, &peer->node);
             relays_close_pipes(relays, true, &peer->node);
         }
         return;
@@ -251,6 +258,7 @@ void relays_be_passed_on(struct relays *relays, const struct overlay_peer *peer,
 
 void leaf_tick_edge(struct relays *relays, uint64_t now_ms)
 {
+    leaf_flows_tick(relays, now_ms);
     for (uint32_t i = 0; i < LEAF_RELAYS_MAX; i++) {
         if (relays->relays[i].used) {
             keep_idle_ones(relays, &relays->relays[i], now_ms);

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "agent/mingad/clock.h"
 #include "agent/mingad/pool.h"
 #include "base/check.h"
 #include "base/log.h"
@@ -24,6 +25,9 @@ struct store_writer {
     struct store_batch *kept; /* what failed, to be tried again; their tokens are reported */
     uint64_t retry_ms;        /* when, by the loop's clock */
     uint64_t quiet_ms;        /* no commit ended since */
+    bool is_hurried;          /* somebody waits for one of those that wait */
+    bool is_ending;           /* nothing may wait any more */
+    uint64_t due_ms;          /* when the others are to be written; by clock_now_ms */
     uint32_t lost_count;
     uint64_t lost[LOST_MAX]; /* tokens of changes that found no room */
 };
@@ -67,7 +71,7 @@ void store_writer_free(struct store_writer *writer)
     free(writer);
 }
 
-void store_writer_put(struct store_writer *writer, const struct overlay_blob *blob, uint64_t token)
+static void put(struct store_writer *writer, const struct overlay_blob *blob, uint64_t token)
 {
     if (store_batch_add(writer->waiting, blob, token) == 0 || token == 0) {
         return;
@@ -75,6 +79,22 @@ void store_writer_put(struct store_writer *writer, const struct overlay_blob *bl
     if (writer->lost_count < LOST_MAX) {
         writer->lost[writer->lost_count++] = token;
     }
+}
+
+void store_writer_put(struct store_writer *writer, const struct overlay_blob *blob, uint64_t token)
+{
+    writer->is_hurried = true;
+    put(writer, blob, token);
+}
+
+void store_writer_put_unhurried(struct store_writer *writer, const struct overlay_blob *blob,
+                                uint64_t token)
+{
+    if (writer->due_ms == 0) {
+        writer->due_ms = clock_now_ms() + UNHURRIED_MS;
+    }
+    put(writer, blob, token);
+    writer->is_hurried = writer->is_hurried || writer->waiting->count >= STORE_BATCH_MAX / 2;
 }
 
 static void write_batch(struct pool_job *job)
@@ -245,6 +265,24 @@ static void batch_written(struct pool_job *job)
     store_writer_flush(writer);
 }
 
+/* Is there something that waits for company? */
+static bool may_wait(const struct store_writer *writer)
+{
+    return writer->due_ms != 0 && !writer->is_hurried && !writer->is_ending &&
+           clock_now_ms() < writer->due_ms;
+}
+
+uint64_t store_writer_wake_ms(const struct store_writer *writer)
+{
+    return writer->is_running ? 0 : writer->due_ms; /* its end begins the next one */
+}
+
+void store_writer_end(struct store_writer *writer)
+{
+    writer->is_ending = true;
+    store_writer_flush(writer);
+}
+
 void store_writer_flush(struct store_writer *writer)
 {
     struct store_batch *batch;
@@ -260,10 +298,15 @@ void store_writer_flush(struct store_writer *writer)
     if (writer->waiting->count == 0 && writer->lost_count > 0) {
         report_lost(writer);
     }
+    if (may_wait(writer)) {
+        return;
+    }
     if (writer->waiting->count == 0 &&
         (writer->kept->count == 0 || uv_now(writer->loop) < writer->retry_ms)) {
         return;
     }
+    writer->is_hurried = false;
+    writer->due_ms = 0;
     take_kept(writer);
     batch = writer->waiting;
     writer->waiting = writer->running;

@@ -4,7 +4,8 @@
  * Writes to the store from the loop without waiting for the disk.
  *
  * All changes of one turn of the loop, and those that came while a commit was running, become one
- * transaction. Their ends are reported in the order in which they were asked for.
+ * transaction. Their ends are reported in the order in which they were asked for. What nobody waits
+ * for is written with the next change that somebody waits for, or UNHURRIED_MS later.
  *
  * What could not be written (a full disk) is reported as failed and tried again, once a second and
  * with whatever comes, until it is on the disk or a later change has taken its place: the core goes
@@ -26,6 +27,13 @@ struct store_writer *store_writer_new(uv_loop_t *loop, struct store *store, stor
 void store_writer_free(struct store_writer *writer);
 /* Copies the blob. What finds no room ends as failed with the next commit. */
 void store_writer_put(struct store_writer *writer, const struct overlay_blob *blob, uint64_t token);
+/* The same of what nobody waits for. */
+void store_writer_put_unhurried(struct store_writer *writer, const struct overlay_blob *blob,
+                                uint64_t token);
 /* Begins a commit if there is something to write and none is running: once per turn. */
 void store_writer_flush(struct store_writer *writer);
+/* When store_writer_flush is to be called again, by clock_now_ms; 0: with the next turn. */
+uint64_t store_writer_wake_ms(const struct store_writer *writer);
+/* Writes what waits; nothing waits from now on. */
+void store_writer_end(struct store_writer *writer);
 bool store_writer_is_idle(const struct store_writer *writer);

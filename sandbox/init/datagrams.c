@@ -3,7 +3,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -13,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "sandbox/init/udp.h"
 
 /*
  * An event's tag: our kind in the highest byte, then 8 bits "is a port", 16 bits index, 32 bits
@@ -20,40 +20,16 @@
  */
 static const uint64_t tag_port = (uint64_t)1 << 48;
 
-union control { /* room for what says at which address a datagram came in, or is to leave from */
-    char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
-    struct cmsghdr align;
-};
-
-union address {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-};
-
-static bool has_room_for_control(int fd, int *family_out)
-{
-    socklen_t int_bytes = sizeof(int);
-    const int on = 1;
-
-    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, family_out, &int_bytes) < 0) {
-        return false;
-    }
-    return *family_out == AF_INET
-               ? setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on)) == 0
-               : setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on)) == 0;
-}
-
 static int begin_port(struct datagrams *datagrams, uint32_t index, int fd)
 {
     struct epoll_event event = {
         .events = EPOLLIN, .data.u64 = datagrams->epoll_tag | tag_port | (uint64_t)index << 32};
-    int flags = fcntl(fd, F_GETFL);
-    int family = AF_UNSPEC;
+    int r = udp_begin(fd);
 
-    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
-        !has_room_for_control(fd, &family) ||
-        epoll_ctl(datagrams->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
+    if (r < 0) {
+        return r;
+    }
+    if (epoll_ctl(datagrams->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
         return -errno;
     }
     datagrams->fds[index] = fd;
@@ -97,91 +73,6 @@ int datagrams_init(struct datagrams *datagrams, int epoll_fd, uint64_t epoll_tag
         }
     }
     return r;
-}
-
-/* --- addresses --- */
-
-static void key_set_v4(uint8_t address_out[16], const struct in_addr *address)
-{
-    memset(address_out, 0, 10);
-    address_out[10] = 0xff;
-    address_out[11] = 0xff;
-    memcpy(address_out + 12, address, sizeof(*address));
-}
-
-static bool key_of(const struct msghdr *message, uint16_t service_port, struct flow_key *key_out)
-{
-    const union address *from = message->msg_name;
-    struct flow_key key = {.service_port = service_port};
-
-    if (from->any.sa_family == AF_INET) {
-        key_set_v4(key.client, &from->v4.sin_addr);
-        key.client_port = ntohs(from->v4.sin_port);
-    } else if (from->any.sa_family == AF_INET6) {
-        memcpy(key.client, &from->v6.sin6_addr, sizeof(key.client));
-        key.client_port = ntohs(from->v6.sin6_port);
-        key.scope = from->v6.sin6_scope_id;
-    } else {
-        return false;
-    }
-    for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header != NULL;
-         header = CMSG_NXTHDR((struct msghdr *)(uintptr_t)message, header)) {
-        if (header->cmsg_level == IPPROTO_IP && header->cmsg_type == IP_PKTINFO) {
-            struct in_pktinfo info;
-
-            memcpy(&info, CMSG_DATA(header), sizeof(info));
-            key_set_v4(key.here, &info.ipi_spec_dst);
-        } else if (header->cmsg_level == IPPROTO_IPV6 && header->cmsg_type == IPV6_PKTINFO) {
-            struct in6_pktinfo info;
-
-            memcpy(&info, CMSG_DATA(header), sizeof(info));
-            memcpy(key.here, &info.ipi6_addr, sizeof(key.here));
-        }
-    }
-    *key_out = key;
-    return key.client_port != 0; /* 0 cannot be answered */
-}
-
-static socklen_t client_address(const struct flow_key *key, int family, union address *address_out)
-{
-    memset(address_out, 0, sizeof(*address_out));
-    if (family == AF_INET) {
-        address_out->v4.sin_family = AF_INET;
-        address_out->v4.sin_port = htons(key->client_port);
-        memcpy(&address_out->v4.sin_addr, key->client + 12, sizeof(struct in_addr));
-        return sizeof(address_out->v4);
-    }
-    address_out->v6.sin6_family = AF_INET6;
-    address_out->v6.sin6_port = htons(key->client_port);
-    address_out->v6.sin6_scope_id = key->scope;
-    memcpy(&address_out->v6.sin6_addr, key->client, sizeof(struct in6_addr));
-    return sizeof(address_out->v6);
-}
-
-/* An answer leaves from the address that its question came to: clients compare. */
-static void put_source(const struct flow_key *key, int family, struct msghdr *message)
-{
-    struct cmsghdr *header = CMSG_FIRSTHDR(message);
-
-    CHECK(header != NULL);
-    if (family == AF_INET) {
-        struct in_pktinfo info = {0};
-
-        memcpy(&info.ipi_spec_dst, key->here + 12, sizeof(info.ipi_spec_dst));
-        header->cmsg_level = IPPROTO_IP;
-        header->cmsg_type = IP_PKTINFO;
-        header->cmsg_len = CMSG_LEN(sizeof(info));
-        memcpy(CMSG_DATA(header), &info, sizeof(info));
-    } else {
-        struct in6_pktinfo info = {.ipi6_ifindex = key->scope};
-
-        memcpy(&info.ipi6_addr, key->here, sizeof(info.ipi6_addr));
-        header->cmsg_level = IPPROTO_IPV6;
-        header->cmsg_type = IPV6_PKTINFO;
-        header->cmsg_len = CMSG_LEN(sizeof(info));
-        memcpy(CMSG_DATA(header), &info, sizeof(info));
-    }
-    message->msg_controllen = (socklen_t)CMSG_SPACE(header->cmsg_len - CMSG_LEN(0));
 }
 
 /* --- flows --- */
@@ -280,64 +171,30 @@ static void pass_in(struct datagrams *datagrams, struct flow *flow, size_t lengt
 /* Returns whether there may be more. */
 static bool take_one(struct datagrams *datagrams, uint16_t port, uint64_t now_ms)
 {
-    union control control;
-    union address from;
-    struct iovec vector = {datagrams->block, sizeof(datagrams->block)};
-    struct msghdr message = {.msg_name = &from,
-                             .msg_namelen = sizeof(from),
-                             .msg_iov = &vector,
-                             .msg_iovlen = 1,
-                             .msg_control = control.bytes,
-                             .msg_controllen = sizeof(control.bytes)};
-    ssize_t length_bytes = recvmsg(datagrams->fds[port], &message, 0);
+    size_t length_bytes = 0;
     struct flow_key key;
-    struct flow *flow;
+    enum udp_received received =
+        udp_receive(datagrams->fds[port], datagrams->block, port, &key, &length_bytes);
+    struct flow *flow = received == UDP_TAKEN ? flow_of(datagrams, &key, now_ms) : NULL;
 
-    if (length_bytes < 0) {
-        /* An answer that came back as an ICMP message is the client's affair. */
-        return errno != EAGAIN && errno != EBADF;
-    }
-    if (!key_of(&message, port, &key)) {
-        return true;
-    }
-    flow = flow_of(datagrams, &key, now_ms);
     if (flow != NULL) {
         flows_touch(&datagrams->flows, flow, false, now_ms);
-        pass_in(datagrams, flow, (size_t)length_bytes);
+        pass_in(datagrams, flow, length_bytes);
     }
-    return true;
+    return received != UDP_EMPTY;
 }
 
 static bool give_one(struct datagrams *datagrams, struct flow *flow, uint64_t now_ms)
 {
-    const int outside_fd = datagrams->fds[flow->key.service_port];
-    socklen_t int_bytes = sizeof(int);
-    union control control = {.bytes = {0}};
-    union address to;
-    struct iovec vector = {datagrams->block, 0};
-    struct msghdr message = {.msg_name = &to,
-                             .msg_iov = &vector,
-                             .msg_iovlen = 1,
-                             .msg_control = control.bytes,
-                             .msg_controllen = sizeof(control.bytes)};
     ssize_t length_bytes = recv(flow->fd, datagrams->block, sizeof(datagrams->block), 0);
-    int family = AF_UNSPEC;
 
     if (length_bytes < 0) {
         /* Nobody listens (yet): the socket stays, and knows no more of it. */
         return errno == ECONNREFUSED;
     }
     flows_touch(&datagrams->flows, flow, true, now_ms);
-    if (getsockopt(outside_fd, SOL_SOCKET, SO_DOMAIN, &family, &int_bytes) < 0) {
-        return false;
-    }
-    vector.iov_len = (size_t)length_bytes;
-    message.msg_namelen = client_address(&flow->key, family, &to);
-    put_source(&flow->key, family, &message);
-    if (sendmsg(outside_fd, &message, MSG_NOSIGNAL) < 0 && errno != EAGAIN) {
-        message.msg_controllen = 0; /* that address is no source: a broadcast, or gone since */
-        (void)sendmsg(outside_fd, &message, MSG_NOSIGNAL);
-    }
+    udp_answer(datagrams->fds[flow->key.service_port], &flow->key,
+               (struct bytes){datagrams->block, (size_t)length_bytes});
     return true;
 }
 

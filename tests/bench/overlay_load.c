@@ -242,7 +242,7 @@ static uint32_t count_acknowledged(struct probe *probe, const struct secret_key 
         packets += window(probe, i % probe->count, body, &failed);
         usleep(230000);
     }
-    probe->sample_count = 0;
+    probe_print(probe, "put_alone");
     printf("put_acknowledged_packets %.1f\n", packets / ACKNOWLEDGED_PUTS);
     return failed;
 }

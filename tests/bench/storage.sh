@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # storage.sh [NODES [RECORDS]]: records of many real agents on this machine (32), each with a network
 # namespace of its own: latency, rate and packets; then a quarter and a half of the agents are killed,
-# and all records read from 0.5 s after. Beside the bare disk, and OpenDHT where it is installed.
+# and all records read from 0.5 s after; then how evenly chunks lie. Beside the bare disk, and OpenDHT
+# where it is installed.
 # Absolute times drift with the machine and with what else it does: compare within one run.
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
@@ -37,6 +38,7 @@ measure_puts_and_gets() {
     row "get, p99" "$(of get_p99_us)" us 1000
     row "put on two disks, p50" "$(of put_p50_us)" us 1000
     row "put on two disks, p99" "$(of put_p99_us)" us -
+    row "put on two disks while nothing else is put, p50" "$(of put_alone_p50_us)" us -
     row "packets of a get" "$(of get_packets)" "" 2
     row "packets of a put until it is acknowledged" "$(of put_acknowledged_packets)" "" 8
     row "packets of a put, all copies" "$(of put_packets)" "" -
@@ -68,12 +70,52 @@ measure_kills() {
     # shellcheck disable=SC2046
     survive "half" $(seq 3 $((nodes / 2 + 2)))
 }
+# Shares skewed 1 to 16, two nodes of each size; the first, which pushes, has the largest.
+node_config() {
+    cat <<CONFIG
+roles: [store]
+contribute: {cpu: "0.1", memory: 16M, disk: 16M, storage: $((8 * (16 - ($1 - 1) % 16)))M, keep_free: 0%, pids: 16}
+CONFIG
+}
+# loads: of each node the permille of its share in use by chunks that live there; max to mean, and copies sent.
+loads() {
+    local i
+    for ((i = 1; i <= nodes; i++)); do minga "$i" --json storage; done |
+        jq -s '{home: [.[].share.home_bytes], given: [.[].share.limit_bytes],
+                moved: ([.[].repair.moved_bytes] | add), positions: ([.[].share.positions | length] | add)} |
+            (([.home, .given] | transpose | map(.[0] / .[1]) | max) / ((.home | add) / (.given | add))) as $all |
+            (.home | add) as $stored |
+            "load_ratio \($all)\nstored_bytes \($stored)\nmoved_bytes \(.moved)\npositions \(.positions)"' -r \
+            >"$WORK/figures"
+}
+# 2400 chunks of 16 KiB are pushed; then the nodes are left alone.
+measure_balance() {
+    local file moved
+    mkdir -p "$WORK/many/bin"
+    cp "$(command -v busybox)" "$WORK/many/bin/sh"
+    for ((file = 1; file <= 2400; file++)); do
+        head -c 16384 /dev/urandom >"$WORK/many/$file"
+    done
+    printf 'name: many\ncommand: [/bin/sh, -c, "sleep 1000"]\nresources: {cpu: 0.1, memory: 16M, disk: 16M, pids: 16}\n' \
+        >"$WORK/many/service.yaml"
+    minga 1 push "$WORK/many" >/dev/null || say "not all was pushed"
+    sleep 15
+    loads
+    moved=$(of moved_bytes)
+    row "stored over capacity 1 to 16, max to mean, pushed" "$(of load_ratio)" "" 1.3
+    row "  positions of all" "$(of positions)" "" -
+    sleep "${BALANCE_S:-600}"
+    loads
+    row "  ${BALANCE_S:-600} s later" "$(of load_ratio)" "" 1.3
+    row "  stored, all copies" "$(of stored_bytes)" bytes -
+    row "  sent for it" "$(($(of moved_bytes) - moved))" bytes -
+}
 
 launch_all
 say "load of this machine: $(cut -d ' ' -f 1-3 /proc/loadavg)"
 join_all
 heal
 sleep 15 # all have compared what they have, and are quiet
-parts=${PARTS:-disk puts_and_gets kills}
+parts=${PARTS:-disk puts_and_gets kills balance}
 for part in $parts; do "measure_$part"; done
 [ -n "${WITHOUT_PEERS:-}" ] || measure_dht_storage "$records"

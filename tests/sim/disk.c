@@ -12,6 +12,8 @@ struct write { /* of a blob or of a chunk, until it is durable */
     struct write *next;
     bool is_chunk;
     bool fails;
+    bool is_unhurried;
+    uint64_t due_ms; /* durable by then, and all before it */
     uint64_t token;
     struct overlay_blob blob;
     struct chunk_id chunk;
@@ -83,8 +85,9 @@ static void put_blob(struct disk *disk, const struct overlay_blob *blob)
     found->length_bytes = (uint32_t)blob->bytes.length_bytes;
 }
 
-/* When a write that is asked for now is durable. */
-static uint64_t durable_after_ms(struct world *world, uint32_t node)
+/* When a write that is asked for now is durable. One that nobody waits for goes with a later one,
+ * or by itself in the end. */
+static uint64_t durable_after_ms(struct world *world, uint32_t node, bool is_unhurried)
 {
     struct disk *disk = &world->nodes[node].disk;
     uint64_t drawn = world_draw(world, "disk", node, ++disk->sent_count);
@@ -95,6 +98,9 @@ static uint64_t durable_after_ms(struct world *world, uint32_t node)
     }
     if (at_ms < disk->order_ms) {
         at_ms = disk->order_ms;
+    }
+    if (is_unhurried) {
+        return at_ms - world->now_ms + (drawn >> 20) % (UNHURRIED_MS + 1);
     }
     disk->order_ms = at_ms;
     return at_ms - world->now_ms;
@@ -139,15 +145,28 @@ static void tell_core(struct world *world, uint32_t node, const struct write *wr
     }
 }
 
-/* They become durable in order: the first one it is. */
+static bool is_due(const struct disk *disk, uint64_t now_ms)
+{
+    for (const struct write *write = disk->first_write; write != NULL; write = write->next) {
+        if (write->due_ms <= now_ms) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* They become durable in order: what is due takes along all that was asked for before. */
 static void run_written(struct world *world, struct event *event)
 {
     struct disk *disk = &world->nodes[event->node].disk;
-    struct write *write = take_write(disk);
 
-    make_durable(disk, write);
-    tell_core(world, event->node, write);
-    free(write);
+    while (is_due(disk, world->now_ms)) {
+        struct write *write = take_write(disk);
+
+        make_durable(disk, write);
+        tell_core(world, event->node, write);
+        free(write);
+    }
 }
 
 static void run_power_off(struct world *world, struct event *event)
@@ -173,8 +192,10 @@ static void begin_write(struct world *world, uint32_t node, struct write *write)
         last = &(*last)->next;
     }
     *last = write;
-    world_after_process(world, durable_after_ms(world, node),
-                        (struct event){.run = run_written, .node = node});
+    uint64_t after_ms = durable_after_ms(world, node, write->is_unhurried);
+
+    write->due_ms = world->now_ms + after_ms;
+    world_after_process(world, after_ms, (struct event){.run = run_written, .node = node});
     if (disk->write_count == disk->crash_write) {
         /* Not within the step: what it sends is sent, what it writes may be lost. */
         world_after_process(world, 0, (struct event){.run = run_power_off, .node = node});
@@ -191,6 +212,7 @@ void disk_store(struct world *world, uint32_t node, const struct overlay_effect 
         epochs_stored(world, node, &effect->blob);
     }
     write->token = effect->token;
+    write->is_unhurried = effect->is_unhurried;
     write->blob = effect->blob;
     if (length_bytes > 0) {
         memcpy(write->data, effect->blob.bytes.data, length_bytes);

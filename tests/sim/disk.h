@@ -2,7 +2,8 @@
 #pragma once
 /*
  * What a node keeps: blobs and chunks. A write is durable only after a delay, and answered then;
- * a process that ends before loses it, or some of the last ones. Writes become durable in order.
+ * a process that ends before loses it, or some of the last ones. Writes become durable in order; one
+ * that nobody waits for takes longer, unless one behind it is durable before.
  */
 #include <stdbool.h>
 #include <stdint.h>

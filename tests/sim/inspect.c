@@ -64,7 +64,7 @@ static const char *inspect_requests(const struct requests *requests, uint64_t no
 static bool is_being_stored(const struct overlay *overlay, const struct put *put)
 {
     for (uint32_t i = 0; i < STORES_MAX; i++) {
-        if (overlay->stores[i].used && overlay->stores[i].put == put->number) {
+        if (overlay->stores[i].used && overlay->stores[i].waiter.put == put->number) {
             return true;
         }
     }

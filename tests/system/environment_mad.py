@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The toy of examples/, until a replica's command asks it to go mad."""
-import asyncio, os, signal, sys
+import os, signal
 
 import environment_toy as toy
 
@@ -9,17 +9,17 @@ TRICKS = {
     "die": lambda ask: os._exit(1),
     "endless": lambda ask: os.write(1, b"x" * 200000),
     "garbage": lambda ask: print('{"say": "started", "replica": ]}', flush=True),
-    "forge": lambda ask: toy.say("ended", ask["replica"], end="well", status=70000),
+    "forge": lambda ask: toy.say("ended", replica=ask["replica"], end="well", status=70000),
     "deaf": lambda ask: os.kill(os.getpid(), signal.SIGSTOP),
 }
 
 
-async def run(ask, plain_run=toy.run):
+def start(ask, plain_start=toy.start):
     if ask["command"][0] == "/toy":
         TRICKS[ask["command"][1]](ask)
     else:
-        await plain_run(ask)
+        plain_start(ask)
 
 
-toy.run = run
-asyncio.run(toy.main())
+toy.start = start
+toy.main()

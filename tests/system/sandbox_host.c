@@ -3,12 +3,16 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <netinet/in.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/cleanup.h"
 #include "tests/system/sandbox_world.h"
 
@@ -100,13 +104,30 @@ size_t count_loops(const struct world *world)
     return count;
 }
 
-static ino_t network_of(const char *pid)
+/*
+ * What names the network namespace of a process for ever: numbers of namespaces are given again,
+ * perhaps to somebody else's.
+ */
+static uint64_t network_of(const char *pid)
 {
     char path[300];
-    struct stat status;
+    uint64_t cookie = 0;
+    socklen_t cookie_bytes = sizeof(cookie);
 
     snprintf(path, sizeof(path), "/proc/%s/ns/net", pid);
-    return stat(path, &status) < 0 ? 0 : status.st_ino;
+    CLEANUP(cleanup_close) int own_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    CLEANUP(cleanup_close) int its_fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (own_fd < 0 || its_fd < 0 || setns(its_fd, CLONE_NEWNET) < 0) {
+        return 0;
+    }
+    CLEANUP(cleanup_close) int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &cookie_bytes) < 0) {
+        cookie = 0;
+    }
+    CHECK(setns(own_fd, CLONE_NEWNET) == 0);
+    return cookie;
 }
 
 void world_note_network(struct world *world)
@@ -127,7 +148,7 @@ size_t count_networks(const struct world *world)
     size_t count = 0;
 
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        ino_t network = strtol(entry->d_name, NULL, 10) > 0 ? network_of(entry->d_name) : 0;
+        uint64_t network = strtol(entry->d_name, NULL, 10) > 0 ? network_of(entry->d_name) : 0;
 
         for (size_t i = 0; i < WORLD_NETWORKS_MAX; i++) {
             count += network != 0 && network == world->networks[i];

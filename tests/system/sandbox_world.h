@@ -33,9 +33,9 @@ struct world {
     struct sandbox_client client;
     uint32_t checks;
     uint32_t failures;
-    const struct replica_key *neighbour; /* renewed while waiting for another; or NULL */
-    uint32_t slot;                       /* of the newest replica */
-    ino_t networks[WORLD_NETWORKS_MAX];
+    const struct replica_key *neighbour;   /* renewed while waiting for another; or NULL */
+    uint32_t slot;                         /* of the newest replica */
+    uint64_t networks[WORLD_NETWORKS_MAX]; /* cookies of namespaces */
     uint32_t network_count;
 };
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # What an agent has acknowledged is there after SIGKILL at any moment, after calls of the disk that fail, and
 # with a damaged, newer, read-only or full database it starts, or says in one line what to do. KILLS says how
-# often; POINTS=all fails every call, else some of them; SEED repeats a run.
+# often; POINTS=all fails every call, else some of them; SEED repeats a run; ONLY=kills ends behind those.
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 # shellcheck source=tests/system/community.sh
@@ -50,6 +50,29 @@ all_there() {
     [ "$(awk '$1 == "missed" {print $2}' "$WORK/figures")" = 0 ]
 }
 acknowledged() { grep -cE '^[0-9a-f]{64} [0-9]+$' "$WORK/acknowledged" || true; }
+# A bundle with something new in it, again and again; prints the numbers of those that were acknowledged.
+push_for_ever() {
+    local n=0 folder
+    trap - EXIT
+    while :; do
+        n=$((n + 1))
+        folder=$WORK/box-$n
+        mkdir "$folder"
+        cp /bin/busybox "$folder/box"
+        head -c 50000 /dev/urandom >"$folder/data"
+        printf 'name: box%d\ncommand: [/box, sleep, "9"]\n' "$n" >"$folder/service.yaml"
+        ! minga $((n % 3 + 1)) push "$folder" >/dev/null 2>&1 || echo "$n"
+        sleep 0.5
+    done >>"$WORK/pushed"
+}
+# All chunks of what was pushed have a holder: pushed once more, nothing of it is new to anybody.
+all_chunks_there() {
+    local n new
+    while read -r n; do
+        new=$(minga $((n % 3 + 1)) push "$WORK/box-$n" --json | jq .new_bytes)
+        [ "$new" = 0 ] || { say "box$n: $new bytes are gone" && return 1; }
+    done < <(shuf -n 40 --random-source="$WORK/pushed" "$WORK/pushed")
+}
 slowest_ms=0
 # start_timed I: starts it, and fails when it does not answer within 10 s.
 start_timed() {
@@ -96,6 +119,7 @@ check "of two changes at the same moment one is refused, clearly ($collisions ti
 # --- SIGKILL at random moments of writing
 list 1 2 3
 writer_start
+push_for_ever & pusher=$!
 has_grown() { [ "$(acknowledged)" -gt "$before" ]; }
 for ((round = 1; round <= kills; round++)); do
     # Most are killed while they write, every fourth before it has come to that.
@@ -111,15 +135,20 @@ done
 wait_until 10 sees_members 1 3 || true
 sleep 1
 writer_stop
-echo "# $kills kills, $(acknowledged) writes acknowledged, the slowest start took $slowest_ms ms"
+kill "$pusher" && wait "$pusher" || true
+echo "# $kills kills, $(acknowledged) writes and $(wc -l <"$WORK/pushed") bundles acknowledged, the slowest start took $slowest_ms ms"
 check "every start after a kill answers within 2 s" test "$slowest_ms" -le $((2000 * ${PATIENCE:-3}))
 check "something was written meanwhile" test "$(acknowledged)" -gt "$kills"
+check "bundles were pushed meanwhile" test -s "$WORK/pushed"
 check "all that was acknowledged is there" all_there 1 2 3
+check "... and every chunk of what was pushed" all_chunks_there
 for i in 1 2 3; do kill -KILL "${AGENT_PID[$i]}" && agent_kill "$i"; done
 for i in 1 2 3; do start_timed "$i"; done
 within 10 "all are together again" sees_members 1 3
 check "... also after all were killed at once" all_there 1 2 3
+check "... and the chunks" all_chunks_there
 check "no database was damaged" eval '! grep -h "is damaged\|was damaged" "$WORK"/n?/log'
+[ "${ONLY:-}" != kills ] || exit 0
 
 # --- calls that fail, in an agent alone
 for i in 1 2 3; do node_stop "$i"; done

@@ -173,3 +173,46 @@ kill_pids KILL "$main"
 within 20 "status says when the way to the Internet has died" egress_is lost
 minga 1 stop walker --wait=20s >/dev/null || fail "stop walker"
 check "nothing of it is left" is_empty pids_in_cgroup 1
+
+# --- minga try: the same way out, without a community; whoever tries it is its volunteer
+for i in 1 2; do node_stop "$i"; done
+place=127.0.0.1:18732
+walk() { in_node 1 timeout 10 socat -t8 - "TCP:$place" <<<"$*"; }
+try_start() { # try_start BUNDLE
+    # Not in_node: the pid must be its own, not that of a shell around it.
+    nsenter --net="/run/netns/$(ns_of 1)" "$BIN/minga" try "$1" --port "${place#*:}" >"$WORK/try.out" 2>"$WORK/try.err" </dev/null &
+    TRY=$!
+}
+try_stop() { kill -INT "$TRY" 2>/dev/null || true; wait "$TRY" || true; }
+tried() { walk tcp 93.0.0.9 80 | grep -q '^open internet sees'; }
+try_traces() {
+    find /sys/fs/cgroup -maxdepth 6 -name 'minga-try-*' 2>/dev/null
+    find /var/lib/minga/try /run/minga/try -mindepth 1 -maxdepth 1 2>/dev/null
+}
+try_start "$WORK/walker.tar.zst"
+within 20 "minga try: the Internet is reached" tried
+walks() { [[ $(walk "${@:2}") == "$1"* ]]; }
+check "so are its names" walks "open 93.0.0.9" name www.example.org
+for way in "tcp 11.22.33.9 80" "tcp 11.22.33.1 80" "tcp 169.254.169.254 80" "tcp 192.168.1.1 80" \
+    "tcp 11.22.33.2 8099" "tcp 127.0.0.1 8099" "tcp 192.0.0.1 8099" "udp 11.22.33.9 9000" "tcp 93.0.0.9 25"; do
+    # shellcheck disable=SC2086 # words
+    check "but not: $way" walks closed $way
+done
+try_stop
+within 5 "nothing of it is left" is_empty try_traces
+
+sed 's/^egress:.*//' "$fixtures/services/walker.yaml" >"$WORK/inside.yaml"
+"$fixtures/make_bundle.sh" "$WORK/inside.tar.zst" "$WORK/inside.yaml" \
+    "$python=/usr/bin/python3" "/usr/lib/$(basename "$python")" "$fixtures/walker.py=/srv/walker.py"
+try_start "$WORK/inside.tar.zst"
+kept_inside() { [[ $(walk tcp 93.0.0.9 80) == closed* ]]; }
+within 20 "who does not ask for egress has none" kept_inside
+try_stop
+
+# passt is not there: a person is told what to do.
+# shellcheck disable=SC2016
+unshare --mount --propagation private sh -c 'mount --bind /dev/null /usr/bin/passt && exec "$@"' sh \
+    nsenter --net="/run/netns/$(ns_of 1)" timeout 20 "$BIN/minga" try "$WORK/walker.tar.zst" \
+    --port "${place#*:}" >"$WORK/try.out" 2>"$WORK/try.err" </dev/null && fail "it runs without passt"
+check "without passt it says what to install" grep -q "install the package passt" "$WORK/try.err"
+within 5 "nothing of these is left" is_empty try_traces

@@ -9,6 +9,9 @@ if [ "$(id -u)" != 0 ] || ! [ -x /usr/bin/python3 ]; then
     echo "# skipped: needs root and python3"
     exit 0
 fi
+# What the toy forwards ports with.
+dpkg-query -W socat >/dev/null 2>&1 ||
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends socat >/dev/null
 folder=$(mktemp -d /var/tmp/minga-environment.XXXXXX)
 trap 'rm -rf "$folder"' EXIT
 chmod 711 "$folder"

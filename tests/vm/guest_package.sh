@@ -2,32 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # What test_package.sh has done in the guest; runs again after each reboot, with GUEST_MARK.
 # shellcheck disable=SC3043
-export HOME=/root
-failed=0
-check() {
-    local text="$1" output
-    shift
-    if output=$("$@" 2>&1); then
-        echo "ok - $text"
-    else
-        echo "not ok - $text"
-        printf '%s\n' "$output" | head -n 20 | sed 's/^/# /'
-        failed=1
-    fi
-}
-wait_for() { # SECONDS COMMAND...
-    local end=$(($(date +%s) + $1))
-    shift
-    until "$@" >/dev/null 2>&1; do
-        [ "$(date +%s)" -lt "$end" ] || { "$@"; return 1; }
-        sleep 0.2
-    done
-}
-units="mingad.socket minga-replicas.service minga-sandboxd.service mingad.service"
-active() {
-    local unit
-    for unit in $units; do systemctl -q is-active "$unit" || { systemctl status --no-pager "$unit"; return 1; }; done
-}
+# shellcheck source=tests/vm/guest_checks.sh
+. ./guest_checks.sh
 running() { minga --json status web | jq -e '.services[0].running == 1'; }
 # The replica's program: the one process that the service's command started.
 replica_pid() { pgrep -f '^/bin/busybox httpd' | head -n 1; }
@@ -47,19 +23,7 @@ has_limit() { # FILE VALUE
     done
     return 1
 }
-make_bundle() {
-    mkdir -p /root/web/bin /root/web/www
-    cp /bin/busybox /root/web/bin/busybox
-    echo '<h1>Minga in a guest</h1>' >/root/web/www/index.html
-    cat >/root/web/service.yaml <<'YAML'
-name: web
-command: [/bin/busybox, httpd, -f, -p, "8080", -h, /www]
-resources: {cpu: 0.1, memory: 32M, disk: 16M, pids: 8}
-ports: [{name: http, container: 8080}]
-YAML
-}
 installed() {
-    export DEBIAN_FRONTEND=noninteractive
     check "the package is installed" dpkg -i minga.deb
     check "all units run" wait_for 10 active
     check "no unit has failed" eval '[ -z "$(systemctl list-units --failed --no-legend)" ]'
@@ -109,7 +73,6 @@ cut() {
     check "what was pushed is there" eval 'minga services | grep -q "^web "'
 }
 removed() {
-    export DEBIAN_FRONTEND=noninteractive
     echo "# changed here" >>/etc/minga/minga.yaml
     check "the package is removed" dpkg -r minga
     check "no process is left" eval '! pgrep -l "mingad|minga-"'

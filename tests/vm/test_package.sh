@@ -14,5 +14,5 @@ dpkg-deb -R "$payload/minga.deb" "$payload/newer"
 sed -i 's/^Version: .*/&+newer/' "$payload/newer/DEBIAN/control"
 dpkg-deb --root-owner-group -Znone -b "$payload/newer" "$payload/newer.deb" >/dev/null
 rm -rf "$payload/newer"
-cp "$here/guest_package.sh" "$payload/"
+cp "$here/guest_checks.sh" "$payload/"
 "$here/run_guest.sh" -t "${VM_SECONDS:-400}" -m 1024 -p "$payload" "$IMAGE" "$here/guest_package.sh"

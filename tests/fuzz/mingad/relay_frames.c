@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "agent/mingad/relay_flows.h"
 #include "agent/mingad/relay_seal.h"
 #include "base/check.h"
 
@@ -22,6 +23,13 @@ static void open_all(struct relay_seal *seal, struct bytes in)
             return;
         }
         CHECK(opened.type < RELAY_FRAMES_COUNT && opened.body_bytes <= RELAY_BODY_BYTES_MAX);
+        if (opened.type == RELAY_DATAGRAM) {
+            struct relay_flow_id id = {0};
+            struct bytes datagram = {0};
+
+            CHECK(!relay_flow_read(relay_body(&opened), &id, &datagram) ||
+                  datagram.length_bytes <= RELAY_DATAGRAM_BYTES_MAX);
+        }
         in = (struct bytes){in.data + taken, in.length_bytes - (size_t)taken};
     }
 }

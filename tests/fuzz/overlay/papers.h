@@ -138,8 +138,11 @@ static inline struct overlay *papers_node_of(const struct papers *papers, uint32
     blob.bytes = (struct bytes){papers->community_bytes, papers->community_length};
     CHECK(overlay_load(overlay, &blob) == 0);
     for (uint32_t i = 0; i < known_count; i++) {
+        struct public_key key = keys_public(&papers->nodes[i]);
+
         blob.kind = BLOB_ADMISSION;
         blob.bytes = (struct bytes){papers->admissions[i], papers->admission_lengths[i]};
+        blob.key = keys_node_id(&key).id;
         CHECK(overlay_load(overlay, &blob) == 0);
     }
     return overlay;

@@ -120,6 +120,9 @@ void overlay_stock(const struct overlay *overlay, struct overlay_stock *stock_ou
                                         .bytes_max = 50000,
                                         .spare_count = 1,
                                         .spare_bytes = 4000,
+                                        .home_bytes = 8000,
+                                        .position_count = 2,
+                                        .part_permille = 1040,
                                         .rotten_count = 2};
     lines_out[7] = (struct overlay_stock_line){.used = true,
                                                .is_confirmed = true,

@@ -239,7 +239,7 @@ static void begin(struct fixture *fixture, uint64_t bytes_per_s)
     fixture->grant.door = free_port();
     fixture->grant.secret[0] = 5;
     fixture->grant.port_count = 1;
-    fixture->grant.ports[0] = (struct overlay_relay_port){free_port(), 0};
+    fixture->grant.ports[0] = (struct overlay_relay_port){.at_relay = free_port()};
     fixture->peer = (struct overlay_peer){.node = relay_id, .address_count = 1};
     memcpy(fixture->peer.addresses[0], "127.0.0.1:7400", sizeof("127.0.0.1:7400"));
 }
@@ -346,7 +346,7 @@ Test(relays, a_relay_cannot_have_the_leaf_open_a_port_that_it_did_not_ask_for)
 
     begin(&fixture, 1U << 30);
     lying = fixture.grant;
-    lying.ports[1] = (struct overlay_relay_port){free_port(), 22};
+    lying.ports[1] = (struct overlay_relay_port){free_port(), 22, false};
     lying.port_count = 2;
     relays_pass_on(fixture.relay, &leaf_id, &lying);
     relays_be_passed_on(fixture.leaf, &fixture.peer, &fixture.grant);

@@ -259,6 +259,46 @@ Test(store, the_writer_reports_in_order_and_never_for_token_0)
     free(ends);
 }
 
+Test(store, what_nobody_waits_for_is_written_with_the_next_or_soon)
+{
+    struct store *store = NULL;
+    struct ends *ends = calloc(1, sizeof(*ends));
+    struct overlay_blob blob = blob_of(1, 1, "x");
+    struct overlay_blob next = blob_of(1, 2, "y");
+    struct err err = {0};
+    uv_loop_t loop;
+
+    uv_loop_init(&loop);
+    cr_assert_eq(store_open(path, &store, &err), 0);
+    struct store_writer *writer = store_writer_new(&loop, store, on_end, ends);
+
+    cr_assert_eq(store_writer_wake_ms(writer), 0);
+    store_writer_put_unhurried(writer, &blob, 1);
+    store_writer_flush(writer);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    cr_assert_eq(ends->count, 0, "it waits for company");
+    cr_assert_gt(store_writer_wake_ms(writer), 0);
+    store_writer_put(writer, &next, 2);
+    store_writer_flush(writer);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    cr_assert_eq(ends->count, 2);
+    cr_assert_eq(store_writer_wake_ms(writer), 0);
+    store_writer_put_unhurried(writer, &blob, 3);
+    usleep((UNHURRIED_MS + 10) * 1000);
+    store_writer_flush(writer);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    cr_assert_eq(ends->count, 3, "not for long");
+    store_writer_put_unhurried(writer, &blob, 4);
+    store_writer_end(writer);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    cr_assert_eq(ends->count, 4, "nor at the end");
+    cr_assert(store_writer_is_idle(writer));
+    store_writer_free(writer);
+    store_close(store);
+    uv_loop_close(&loop);
+    free(ends);
+}
+
 Test(store, changes_beyond_the_batch_end_as_failed)
 {
     struct store *store = NULL;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* One identity at two places, or with an older disk: what it signed twice. */
+/* One identity at two places, or with an older disk: what it signed twice. And a damaged disk. */
 #include "network.h"
 
 enum { NODES = 5, DOUBLE = 4 };
@@ -80,5 +80,46 @@ Test(doubles, two_records_of_one_sequence_do_not_part_those_who_know_them)
             cr_assert_eq(known->state, MEMBER_UP, "%u at %u", i, where);
         }
     }
+    end_network();
+}
+
+/* It is the first thing that is read, and no longer says which community it is of. */
+static void damage_first(struct node *node)
+{
+    for (uint32_t i = node->blob_count; i > 0; i--) {
+        struct stored_blob *blob = &node->blobs[i - 1];
+
+        if (blob->kind == BLOB_ADMISSION) {
+            struct stored_blob last = node->blobs[node->blob_count - 1];
+            struct public_key community = keys_public(&net.community_key);
+            uint8_t *key = memmem(blob->bytes, blob->length_bytes, community.bytes, 32);
+
+            cr_assert_not_null(key);
+            key[7] ^= 1;
+            node->blobs[node->blob_count - 1] = *blob;
+            *blob = last;
+            return;
+        }
+    }
+}
+
+Test(doubles, a_damaged_admission_does_not_name_the_community)
+{
+    struct node *node = &net.nodes[DOUBLE];
+    uint32_t refused_count = 0;
+
+    make_members(NODES);
+    run_for(3000);
+    kill_node(DOUBLE, false);
+    damage_first(node);
+    node->overlay = overlay_new(&node->config);
+    for (uint32_t i = node->blob_count; i > 0; i--) {
+        struct stored_blob *blob = &node->blobs[i - 1];
+        struct overlay_blob loaded = {
+            blob->kind, blob->key, blob->number, {blob->bytes, blob->length_bytes}};
+
+        refused_count += overlay_load(node->overlay, &loaded) < 0;
+    }
+    cr_assert_eq(refused_count, 1);
     end_network();
 }

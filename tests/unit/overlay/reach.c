@@ -180,6 +180,46 @@ Test(reach, a_new_address_needs_no_new_join)
     end_network();
 }
 
+static void publish(uint32_t node, const struct overlay_port *ports, uint32_t count)
+{
+    struct overlay_event now = now_event();
+
+    overlay_publish(net.nodes[node].overlay, &now, ports, count, &net.nodes[node].effects);
+    perform(node);
+}
+
+Test(reach, one_number_of_a_leaf_for_both_protocols_is_two_ports_at_its_relay)
+{
+    const struct overlay_port both[] = {{31000, false}, {31000, true}};
+    const struct overlay *overlay;
+    uint16_t tcp;
+    uint16_t udp;
+
+    make_reachable(4, 1);
+    run_for(15000);
+    overlay = net.nodes[3].overlay;
+    publish(3, both, 2);
+    run_for(2000);
+    tcp = overlay_port_outside(overlay, 31000, false);
+    udp = overlay_port_outside(overlay, 31000, true);
+    cr_assert_neq(tcp, 0);
+    cr_assert_neq(udp, 0);
+    cr_assert_neq(tcp, udp);
+    for (uint32_t i = 0; i < 3; i++) {
+        const struct overlay_relay *passing = &net.nodes[i].passing;
+
+        for (uint32_t k = 0; k < passing->port_count; k++) {
+            cr_assert(passing->ports[k].at_relay != udp || passing->ports[k].is_udp);
+            cr_assert(passing->ports[k].at_relay != tcp || !passing->ports[k].is_udp);
+        }
+    }
+    publish(3, &both[1], 1);
+    run_for(2000);
+    cr_assert_eq(overlay_port_outside(overlay, 31000, false), 0, "no more");
+    cr_assert_eq(overlay_port_outside(overlay, 31000, true), udp, "the same");
+    end_network();
+}
+
 /* ------------------------------------------------------------------ what members can do */
 
 static void name_elsewhere(uint32_t from, minga_Message *message)

@@ -138,3 +138,40 @@ Test(records, what_was_removed_stays_removed_when_a_holder_returns_after_a_month
     cr_assert_eq(put(away, 5, 1, "wiki", 3, "made anew")->outcome, OVERLAY_OK);
     end_network();
 }
+
+static uint32_t sent(pb_size_t kind)
+{
+    uint32_t count = net.sent_count[kind];
+
+    net.sent_count[kind] = 0;
+    return count;
+}
+
+/* So many that one page would not hold them. */
+Test(records, are_named_only_where_fingerprints_of_ranges_differ)
+{
+    struct service_id service = service_of(1, "late");
+    char name[16];
+
+    make_members(3);
+    run_for(3000);
+    for (uint32_t i = 0; i < 110; i++) {
+        (void)snprintf(name, sizeof(name), "box%u", i);
+        cr_assert_eq(put(1, 1 + i, 1, name, 1, "content")->outcome, OVERLAY_OK);
+    }
+    run_for(70000);
+    (void)sent(minga_Message_summary_tag);
+    (void)sent(minga_Message_chunk_ranges_tag);
+    run_for(100000);
+    cr_assert_geq(sent(minga_Message_chunk_ranges_tag), 3);
+    cr_assert_eq(sent(minga_Message_summary_tag), 0, "all is equal: nothing is named");
+    net.nodes[2].side = 1;
+    run_for(5000);
+    cr_assert_eq(put(1, 200, 1, "late", 1, "content")->outcome, OVERLAY_OK);
+    (void)sent(minga_Message_record_copy_tag);
+    net.nodes[2].side = 0;
+    run_for(40000);
+    cr_assert_eq(count_copies(&service), 3);
+    cr_assert_leq(sent(minga_Message_record_copy_tag), 8, "and of the others none is sent");
+    end_network();
+}

@@ -28,7 +28,7 @@ static void store_chunks(uint32_t member_count)
     char text[32];
 
     make_members(member_count);
-    run_for(3000);
+    run_for(2 * MINUTE_MS); /* all have taken their positions */
     for (uint32_t i = 0; i < CHUNKS; i++) {
         snprintf(text, sizeof(text), "chunk number %u", i);
         chunks[i] = keep_text(0, text);
@@ -171,7 +171,7 @@ Test(repair, what_was_pushed_while_a_home_was_away_is_handed_over_when_it_return
     end_network();
 }
 
-Test(repair, a_rotten_chunk_is_fetched_again_at_once)
+Test(repair, a_rotten_chunk_is_fetched_again_within_seconds)
 {
     struct overlay_event absent = {.kind = OVERLAY_CHUNK_ABSENT};
     uint32_t index = 1;
@@ -186,7 +186,7 @@ Test(repair, a_rotten_chunk_is_fetched_again_at_once)
     overlay_step(net.nodes[index].overlay, &absent, &net.nodes[index].effects);
     perform(index);
     cr_assert_not(has(index, 0));
-    run_for(1000);
+    run_for(3000); /* a question on a link that the other side has hung up goes nowhere */
     cr_assert(has(index, 0));
     cr_assert_eq(overlay_counters(net.nodes[index].overlay).chunks_rotten, 1);
     end_network();

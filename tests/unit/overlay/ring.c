@@ -281,6 +281,20 @@ Test(ring, where_the_beginning_of_its_arc_is_not_known_what_it_may_have_granted_
     cr_assert(!answers_for(200));
 }
 
+/* It had said that its arc begins at 200, and has just met a node of another ring in it. */
+Test(ring, a_takeover_ends_at_a_member_that_the_lost_one_did_not_tell_us_of)
+{
+    struct ring_event event = lost(10, 2100, true);
+
+    know_what_is_before();
+    event.has_other = true;
+    event.other = at(5);
+    step(event);
+    cr_assert(answers_for(6));
+    cr_assert(!answers_for(5));
+    cr_assert(is_at(&ring.predecessors[0], 5));
+}
+
 Test(ring, after_a_takeover_the_next_one_has_the_time_that_its_old_keeper_may_have_granted)
 {
     know_what_is_before();

@@ -172,13 +172,13 @@ Test(chunks, are_fetched_no_faster_than_the_owners_line_allows)
     struct chunk_id chunks[3];
     struct overlay_event now;
 
-    make_members(8);
+    make_members(14);
     run_for(3000);
     for (uint32_t i = 0; i < 3; i++) {
         chunks[i] = keep_text(2, texts[i]);
         cr_assert_eq(spread(2, 1 + i, &chunks[i])->outcome, OVERLAY_OK);
     }
-    for (uint32_t i = 0; i < 8; i++) {
+    for (uint32_t i = 0; i < 14; i++) {
         if (i == 2 || overlay_has_chunk(net.nodes[i].overlay, &chunks[0]) ||
             overlay_has_chunk(net.nodes[i].overlay, &chunks[1]) ||
             overlay_has_chunk(net.nodes[i].overlay, &chunks[2])) {
@@ -451,10 +451,38 @@ Test(records, a_settled_owner_writes_and_reads_with_few_messages)
     asker = ((uint32_t)find_node(&holder) + 1) % 12;
     (void)sent(minga_Message_record_get_tag);
     (void)sent(minga_Message_record_copy_tag);
+    net.unhurried_count = 0;
     cr_assert_eq(put(asker, 2, 1, "wiki", 2, "b")->outcome, OVERLAY_OK);
     cr_assert_eq(sent(minga_Message_record_get_tag), 0, "nobody can have anything newer");
     cr_assert_eq(sent(minga_Message_record_copy_tag), RECORD_COPIES - 1);
+    cr_assert_eq(net.unhurried_count, RECORD_COPIES - RECORD_ACKNOWLEDGED_COPIES,
+                 "only two disks are waited for");
     cr_assert_eq(get(asker, 3, &service)->outcome, OVERLAY_OK);
     cr_assert_leq(sent(minga_Message_record_get_tag), 1);
+    end_network();
+}
+
+/* The responsible node itself, and one that hands it on unchecked. */
+Test(records, what_its_owner_has_not_signed_is_refused_wherever_it_is_put)
+{
+    struct service_id service = service_of(1, "wiki");
+    uint8_t encoded[3328];
+    size_t length;
+
+    make_members(5);
+    run_for(3000);
+    length = make_record(1, "wiki", 1, "a", encoded);
+    encoded[length - 1] ^= 1; /* of the signature, which comes last */
+    for (uint32_t i = 0; i < 5; i++) {
+        struct overlay_event now = now_event();
+
+        overlay_record_put(net.nodes[i].overlay, &now, 1, (struct bytes){encoded, length},
+                           &net.nodes[i].effects);
+        perform(i);
+        run_for(1000);
+        cr_assert(net.nodes[i].done[1].ended);
+        cr_assert_eq(net.nodes[i].done[1].outcome, OVERLAY_REFUSED);
+    }
+    cr_assert_eq(count_copies(&service), 0);
     end_network();
 }

@@ -96,8 +96,10 @@ HELPER void do_store(uint32_t who, const struct overlay_effect *effect)
     struct stored_blob *place = NULL;
 
     if (effect->token != 0) {
-        struct network_event *event = new_event(who, OVERLAY_STORED, 2);
+        struct network_event *event =
+            new_event(who, OVERLAY_STORED, effect->is_unhurried ? UNHURRIED_MS : 2);
 
+        net.unhurried_count += effect->is_unhurried;
         event->event.token = effect->token;
         event->event.failed = node->disk_full;
         push_event(event);

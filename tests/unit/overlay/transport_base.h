@@ -19,7 +19,7 @@ enum {
     EVENTS_MAX = 65536,
     BLOBS_MAX = 2048,
     TOKENS_MAX = 512,
-    CHUNKS_KEPT = 64,
+    CHUNKS_KEPT = 256,
     KINDS_MAX = 96
 };
 
@@ -113,6 +113,7 @@ struct network {
     bool is_cut[NODES_MAX][NODES_MAX];                  /* nothing gets from one to the other */
     void (*lie)(uint32_t from, minga_Message *message); /* changes what a member says; or NULL */
     uint32_t sent_count[KINDS_MAX]; /* of each kind of message, replies not counted */
+    uint32_t unhurried_count; /* writes of records that nobody waits for */
 };
 
 static struct network net;

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/*
+ * Datagrams of a published port: who sends them, to which of the host's addresses, and how answers
+ * leave from that one again, since clients compare. Used by minga-init and, for those who are
+ * reached through a relay, by mingad.
+ */
+#include <stddef.h>
+
+#include "base/bytes.h"
+#include "sandbox/init/flows.h"
+
+enum { UDP_DATAGRAM_BYTES_MAX = 65535 };
+
+/* A bound socket: non-blocking from now on. Returns 0 or -errno. */
+int udp_begin(int fd);
+
+enum udp_received {
+    UDP_TAKEN,
+    UDP_NOBODY, /* taken, but it cannot be answered */
+    UDP_EMPTY,  /* there is no more */
+};
+/* One datagram into `block`, of UDP_DATAGRAM_BYTES_MAX; `service_port` goes into the key. */
+enum udp_received udp_receive(int fd, uint8_t *block, uint16_t service_port,
+                              struct flow_key *key_out, size_t *length_bytes_out);
+/* Lost, if it cannot be sent: so it is with datagrams. */
+void udp_answer(int fd, const struct flow_key *key, struct bytes datagram);
