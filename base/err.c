@@ -66,14 +66,14 @@ int err_hint(struct err *err, const char *format, ...)
 }
 
 #ifdef __GLIBC__
-#define words_of strerrordesc_np
+#define ERROR_WORDS strerrordesc_np
 #else /* musl's reads a table: safe in threads, too */
-#define words_of strerror
+#define ERROR_WORDS strerror
 #endif
 
 const char *err_text(int code)
 {
-    const char *text = words_of(code < 0 ? -code : code);
+    const char *text = ERROR_WORDS(code < 0 ? -code : code);
 
     return text != NULL ? text : "unknown error";
 }

@@ -26,9 +26,13 @@ function(minga_musl target)
     file(CREATE_LINK /usr/include/${name} ${headers}/${name} SYMBOLIC)
   endforeach()
   file(CREATE_LINK /usr/include/${CMAKE_LIBRARY_ARCHITECTURE}/asm ${headers}/asm SYMBOLIC)
-  # Its CMSG_NXTHDR converts signs.
-  target_compile_options(${target} PRIVATE -specs=${MINGA_MUSL_SPECS} -idirafter ${headers}
-    -Wno-sign-conversion)
+  # What the specs say to the compiler, in words that clang-tidy understands, too.
+  execute_process(COMMAND ${CMAKE_C_COMPILER} -print-file-name=include
+    OUTPUT_VARIABLE own_headers OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+  get_filename_component(name ${folder} NAME)
+  target_compile_options(${target} PRIVATE -nostdinc "SHELL:-isystem /usr/include/${name}"
+    "SHELL:-isystem ${own_headers}" "SHELL:-idirafter ${headers}"
+    -Wno-sign-conversion) # its CMSG_NXTHDR converts signs
   # The specs know no static-pie: so its start file, and no interpreter, by hand.
   target_link_options(${target} PRIVATE -specs=${MINGA_MUSL_SPECS} -static -nostartfiles
     ${folder}/rcrt1.o ${folder}/crti.o "-Wl,-pie,--no-dynamic-linker,-z,text"

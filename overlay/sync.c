@@ -199,7 +199,10 @@ static void end_records(struct overlay *overlay)
     if (sync->term != overlay->settled.term) {
         return;
     }
-    if (sync->sent_count == 0 && sync->covers && !sync->ranges.is_short) {
+    if (!sync->covers) {
+        return; /* it is no holder of what we answer for: to ask again would bring nothing */
+    }
+    if (sync->sent_count == 0 && !sync->ranges.is_short) {
         settled_add(overlay, &sync->peer);
     } else {
         settled_want(overlay, &sync->peer);

@@ -15,6 +15,11 @@
 struct api;
 
 /* What the API needs of mingad. `self` is handed back. */
+struct api_room { /* for chunks, on the file system */
+    uint64_t free_bytes;
+    const char *refuses; /* why none is taken; "" */
+};
+
 struct api_host {
     void *self;
     /* Submits a request to the core; the answer comes later (or at once) by api_answer. What the
@@ -34,6 +39,7 @@ struct api_host {
     struct signature (*sign_admission)(void *self, struct bytes request);
     /* The configured name of this node, known before it has a community. May be NULL. */
     const char *(*node_name)(void *self);
+    struct api_room (*room)(void *self); /* may be NULL */
     /* Ports that a router opens for this node. May be NULL. */
     const struct plan *(*port_mapping)(void *self);
 };

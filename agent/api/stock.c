@@ -113,20 +113,26 @@ static json_t *garbage_document(const struct overlay_stock *stock)
                      (json_int_t)stock->collected_bytes);
 }
 
-static json_t *share_document(const struct overlay_stock *stock)
+static json_t *share_document(struct exchange *exchange, const struct overlay_stock *stock)
 {
+    const struct api_host *host = exchange_host(exchange);
+    struct api_room room = {0, ""};
     json_t *positions = json_array();
 
+    if (host->room != NULL) {
+        room = host->room(host->self);
+    }
     for (uint32_t i = 0; i < stock->position_count; i++) {
         json_array_append_new(positions, document_id(&stock->positions[i].id));
     }
-    return json_pack("{sI sI sI sI sI sI sI sI so sI}", "limit_bytes", (json_int_t)stock->bytes_max,
-                     "used_bytes", (json_int_t)stock->bytes, "chunks",
+    return json_pack("{sI sI sI sI sI sI sI sI so sI sI ss}", "limit_bytes",
+                     (json_int_t)stock->bytes_max, "used_bytes", (json_int_t)stock->bytes, "chunks",
                      (json_int_t)stock->chunk_count, "spare_chunks", (json_int_t)stock->spare_count,
                      "spare_bytes", (json_int_t)stock->spare_bytes, "nameless_chunks",
                      (json_int_t)stock->nameless_count, "nameless_bytes",
                      (json_int_t)stock->nameless_bytes, "home_bytes", (json_int_t)stock->home_bytes,
-                     "positions", positions, "part_permille", (json_int_t)stock->part_permille);
+                     "positions", positions, "part_permille", (json_int_t)stock->part_permille,
+                     "free_bytes", (json_int_t)room.free_bytes, "refuses", room.refuses);
 }
 
 void handle_storage(struct exchange *exchange)
@@ -146,7 +152,7 @@ void handle_storage(struct exchange *exchange)
     overlay_stock(overlay, &stock, lines);
     exchange_reply(exchange, 200,
                    json_pack("{so so so so so}", "node", document_id(&self.id), "share",
-                             share_document(&stock), "stored", stored(lines), "repair",
+                             share_document(exchange, &stock), "stored", stored(lines), "repair",
                              repair_document(overlay, &stock, time), "garbage",
                              garbage_document(&stock)));
 }

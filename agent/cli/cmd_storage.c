@@ -90,6 +90,9 @@ static void print_share(const json_t *share)
     units_print_bytes((uint64_t)number_of(share, "limit_bytes"), limit);
     units_print_bytes((uint64_t)number_of(share, "spare_bytes"), spare);
     printf("share: %s of %s in use, %s of it can make room\n", used, limit, spare);
+    if (text_of(share, "refuses")[0] != '\0') {
+        printf("nothing is taken at present: %s\n", text_of(share, "refuses"));
+    }
 }
 
 static void print_positions(const json_t *share)

@@ -95,6 +95,14 @@ static const char *host_node_name(void *self)
     return edge->config.name[0] != '\0' ? edge->config.name : edge->machine.host_name;
 }
 
+static struct api_room host_room(void *self)
+{
+    const struct edge *edge = self;
+    struct chunk_room room = chunk_store_room(&edge->chunks, CHUNK_BYTES_MAX);
+
+    return (struct api_room){room.free_bytes, room.refuses};
+}
+
 static const struct plan *host_port_mapping(void *self)
 {
     return portmap_plan(((struct edge *)self)->portmap);
@@ -130,6 +138,7 @@ int api_link_open(struct edge *edge, int control_fd, struct err *err)
                  .contacts = host_contacts,
                  .sign_admission = host_sign_admission,
                  .node_name = host_node_name,
+                 .room = host_room,
                  .port_mapping = host_port_mapping},
     };
     int r = api_new(&config, &edge->api, err);

@@ -121,7 +121,10 @@ static void tell_api(struct edge *edge, uint64_t token, const struct chunk_id *c
         err_set(&err, result, "store a chunk: this node's storage share is full");
         err_hint(&err, "give more with contribute.storage, or push through another node");
     } else if (result == -ENOSPC) {
-        err_hint(&err, "the disk is full, or less is free than contribute.keep_free leaves");
+        const char *refuses = chunk_store_room(&edge->chunks, CHUNK_BYTES_MAX).refuses;
+
+        errno = -result;
+        err_set(&err, result, "store a chunk: %m%s%s", refuses[0] != '\0' ? ": " : "", refuses);
     }
     api_chunk_stored(edge->api, token, chunk, &err);
 }

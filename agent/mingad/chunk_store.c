@@ -16,7 +16,10 @@
 #include "base/hash.h"
 #include "base/limits.h"
 
-enum { NAME_BYTES_MAX = ID_HEX_CHARS + 32 };
+enum {
+    NAME_BYTES_MAX = ID_HEX_CHARS + 32,
+    INODES_KEPT = 64, /* for the database, replicas and their trees */
+};
 
 int chunk_store_open(const char *folder, uint64_t keep_free_bytes, struct chunk_store *store_out,
                      struct err *err)
@@ -95,15 +98,32 @@ struct chunk_id chunk_store_id(struct bytes data)
     return (struct chunk_id){hash_of(HASH_CHUNK, data)};
 }
 
-static bool is_short_of_space(const struct chunk_store *store, size_t length_bytes)
+/* A file system without inodes (btrfs) says that it has none at all. */
+static bool is_short_of_inodes(const struct statvfs *file_system)
 {
+    return file_system->f_files > 0 && file_system->f_favail < INODES_KEPT;
+}
+
+struct chunk_room chunk_store_room(const struct chunk_store *store, size_t length_bytes)
+{
+    struct chunk_room room = {0, ""};
     struct statvfs file_system;
 
     if (fstatvfs(store->folder_fd, &file_system) < 0) {
-        return true;
+        room.refuses = "the file system cannot be looked at";
+        return room;
     }
-    return (uint64_t)file_system.f_bavail * file_system.f_frsize <
-           store->keep_free_bytes + length_bytes;
+    uint64_t free_bytes = (uint64_t)file_system.f_bavail * file_system.f_frsize;
+
+    room.free_bytes = free_bytes > store->keep_free_bytes ? free_bytes - store->keep_free_bytes : 0;
+    if (is_short_of_inodes(&file_system)) {
+        room.refuses = "its file system has no inodes left";
+    } else if (free_bytes < length_bytes) {
+        room.refuses = "its file system is full";
+    } else if (room.free_bytes < length_bytes) {
+        room.refuses = "less would be free on its file system than contribute.keep_free says";
+    }
+    return room;
 }
 
 static int write_synced(int fd, struct bytes data)
@@ -162,7 +182,7 @@ int chunk_store_put(const struct chunk_store *store, const struct chunk_id *chun
         /* Complete, as it was renamed into place; but is the name on the disk yet? */
         return fsync(store->folder_fd) < 0 ? -errno : 0;
     }
-    if (is_short_of_space(store, data.length_bytes)) {
+    if (chunk_store_room(store, data.length_bytes).refuses[0] != '\0') {
         return -ENOSPC;
     }
     return write_file(store, name, data);

@@ -22,6 +22,12 @@
 #include "sandbox/init_protocol.h"
 #include "sandbox/spec.h"
 
+#ifdef __GLIBC__ /* which has a type for it, and musl none */
+#define RESOURCE(number) ((__rlimit_resource_t)(number))
+#else
+#define RESOURCE(number) (number)
+#endif
+
 enum { DEFAULTS_MAX = 3, EXIT_NO_EXEC = 126, EXIT_NO_PROGRAM = 127 };
 
 int start_prepare(struct start *start, const struct sandbox_spec *spec, int *output_write_fd_out,
@@ -97,12 +103,12 @@ static int set_limits(struct err *err)
     for (size_t i = 0; i < ARRAY_COUNT(limits); i++) {
         struct rlimit limit;
 
-        if (getrlimit(limits[i].resource, &limit) < 0) {
+        if (getrlimit(RESOURCE(limits[i].resource), &limit) < 0) {
             return err_set(err, -errno, "limits: %m");
         }
         limit.rlim_max = limit.rlim_max < limits[i].hard ? limit.rlim_max : limits[i].hard;
         limit.rlim_cur = limit.rlim_max < limits[i].soft ? limit.rlim_max : limits[i].soft;
-        if (setrlimit(limits[i].resource, &limit) < 0) {
+        if (setrlimit(RESOURCE(limits[i].resource), &limit) < 0) {
             return err_set(err, -errno, "limits: %m");
         }
     }

@@ -71,7 +71,7 @@ bool client_request(struct world *world, uint32_t node, struct core_request *req
 
 void client_ask(struct world *world, uint32_t node, enum core_request_kind kind)
 {
-    struct core_request request = {.kind = kind};
+    struct core_request request = {.kind = kind, .within_ms = kind == CORE_STEP_ASIDE ? 4600 : 0};
 
     if (client_is_member(world, node)) {
         client_request(world, node, &request, SIM_SERVICES_MAX);

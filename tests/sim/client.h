@@ -92,7 +92,7 @@ void client_check_pending(struct world *world);
 /* Hands a request to an agent, with a token. False when it does not run, or too many wait. */
 bool client_request(struct world *world, uint32_t node, struct core_request *request,
                     uint32_t service);
-/* Asks an agent for something without arguments, when it runs. */
+/* Asks an agent for something without arguments (STEP_ASIDE: within 4.6 s), when it runs. */
 void client_ask(struct world *world, uint32_t node, enum core_request_kind kind);
 /* Asks a node to resume until it says yes. */
 void client_resume(struct world *world, uint32_t node);

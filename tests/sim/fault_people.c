@@ -55,6 +55,18 @@ static void begin_back_soon(struct world *world, const struct fault *fault, uint
     client_ask(world, node, CORE_BACK_SOON);
 }
 
+static void begin_aside(struct world *world, const struct fault *fault, uint32_t node)
+{
+    (void)fault;
+    client_ask(world, node, CORE_STEP_ASIDE);
+}
+
+static void end_aside(struct world *world, const struct fault *fault, uint32_t node)
+{
+    (void)fault;
+    client_ask(world, node, CORE_COME_BACK);
+}
+
 static void begin_leave(struct world *world, const struct fault *fault, uint32_t node)
 {
     (void)fault;
@@ -125,6 +137,7 @@ const struct fault_action fault_people_actions[FAULT_KIND_COUNT] = {
     [FAULT_DRAIN] = {begin_drain, end_by_resuming},
     [FAULT_SHUT_DOWN] = {begin_shut_down, end_by_starting},
     [FAULT_BACK_SOON] = {begin_back_soon, end_by_starting},
+    [FAULT_ASIDE] = {begin_aside, end_aside},
     [FAULT_LEAVE] = {begin_leave},
     [FAULT_JOIN] = {begin_join},
     [FAULT_EXPEL] = {begin_expel},

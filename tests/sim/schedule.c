@@ -68,6 +68,7 @@ static const struct fault_form {
     [FAULT_DRAIN] = {"drain", NODE | FOR},
     [FAULT_SHUT_DOWN] = {"shut-down", NODE | FOR},
     [FAULT_BACK_SOON] = {"back-soon", NODE | FOR},
+    [FAULT_ASIDE] = {"aside", NODE | FOR},
     [FAULT_LEAVE] = {"leave", NODE},
     [FAULT_JOIN] = {"join", NODE},
     [FAULT_EXPEL] = {"expel", NODE},

@@ -69,6 +69,7 @@ enum fault_kind {
     FAULT_DRAIN,
     FAULT_SHUT_DOWN, /* SIGTERM, started again later */
     FAULT_BACK_SOON, /* SIGUSR2, started again later; replicas live */
+    FAULT_ASIDE,     /* it is about to sleep or to be switched off, and goes on afterwards */
     FAULT_LEAVE,
     FAULT_JOIN,
     FAULT_EXPEL,

@@ -104,11 +104,7 @@ size_t count_loops(const struct world *world)
     return count;
 }
 
-/*
- * What names the network namespace of a process for ever: numbers of namespaces are given again,
- * perhaps to somebody else's.
- */
-static uint64_t network_of(const char *pid)
+uint64_t network_cookie(const char *pid)
 {
     char path[300];
     uint64_t cookie = 0;
@@ -137,7 +133,7 @@ void world_note_network(struct world *world)
 
     if (world_pids(world, world->slot, true, &pid, 1) == 1) {
         snprintf(name, sizeof(name), "%d", pid);
-        world->networks[world->network_count++ % WORLD_NETWORKS_MAX] = network_of(name);
+        world->networks[world->network_count++ % WORLD_NETWORKS_MAX] = network_cookie(name);
     }
 }
 
@@ -148,7 +144,7 @@ size_t count_networks(const struct world *world)
     size_t count = 0;
 
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        uint64_t network = strtol(entry->d_name, NULL, 10) > 0 ? network_of(entry->d_name) : 0;
+        uint64_t network = strtol(entry->d_name, NULL, 10) > 0 ? network_cookie(entry->d_name) : 0;
 
         for (size_t i = 0; i < WORLD_NETWORKS_MAX; i++) {
             count += network != 0 && network == world->networks[i];

@@ -16,7 +16,7 @@
 enum { STARTS = 8, EVENT_MS_MAX = 10000 };
 
 struct network {
-    ino_t number;
+    uint64_t cookie;
     bool is_hosts; /* owned by our user namespace, not by the replica's */
 };
 
@@ -30,22 +30,24 @@ static ino_t number_of(int fd)
 static struct network network_of(pid_t pid)
 {
     char path[64];
+    char name[16];
 
+    snprintf(name, sizeof(name), "%d", pid);
     snprintf(path, sizeof(path), "/proc/%d/ns/net", pid);
     CLEANUP(cleanup_close) int network_fd = open(path, O_RDONLY | O_CLOEXEC);
     CLEANUP(cleanup_close) int owner_fd = network_fd < 0 ? -1 : ioctl(network_fd, NS_GET_USERNS);
     CLEANUP(cleanup_close) int ours_fd = open("/proc/self/ns/user", O_RDONLY | O_CLOEXEC);
 
-    return (struct network){number_of(network_fd),
+    return (struct network){network_cookie(name),
                             owner_fd >= 0 && number_of(owner_fd) == number_of(ours_fd)};
 }
 
 static bool is_another(const struct network *networks, int count)
 {
-    bool another = networks[count].number != 0;
+    bool another = networks[count].cookie != 0;
 
     for (int i = 0; i < count; i++) {
-        another = another && networks[i].number != networks[count].number;
+        another = another && networks[i].cookie != networks[count].cookie;
     }
     return another;
 }

@@ -105,6 +105,11 @@ const char *status_value(pid_t pid, const char *name, char *value_out, size_t ca
 size_t count_mounts(const struct world *world);
 /* Attached loop devices with a file of ours. */
 size_t count_loops(const struct world *world);
+/*
+ * What names the network namespace of a process for ever (numbers of namespaces are given again,
+ * perhaps to somebody else's); 0: it is gone.
+ */
+uint64_t network_cookie(const char *pid);
 /* Remembers the network namespace of the newest replica; counts processes in any of them. */
 void world_note_network(struct world *world);
 size_t count_networks(const struct world *world);

@@ -10,10 +10,11 @@ here=$(dirname "$(realpath "$0")")
 . "$here/check.sh"
 
 node_config() {
-    local storage=64M
+    local storage=64M free=0%
     [ "$1" != 5 ] || storage=8M
+    [ "$1" != 4 ] || free=8M
     cat <<CONFIG
-contribute: {cpu: "1.0", memory: 256M, disk: 64M, storage: $storage, keep_free: 0%, pids: 256}
+contribute: {cpu: "1.0", memory: 256M, disk: 64M, storage: $storage, keep_free: $free, pids: 256}
 CONFIG
 }
 community_new 5
@@ -104,7 +105,30 @@ bundle second 3
 check "what a full member cannot take others do" minga 1 push "$WORK/second"
 check "the full one answers" eval 'stored 4 | jq -e .node'
 check "and goes on being a member" sees_members 4 5
+check "it says why it takes nothing" eval 'minga 4 storage | grep "^nothing is taken at present: .* is full"'
+# Somebody else leaves less than the owner wants to be kept free, though not nothing.
+truncate -s -4M "$(dir_of 4)/state/filler"
+check "nor does it take what keep_free is for" eval 'minga 4 storage | grep "^nothing is taken at present: .*keep_free"'
+bundle third 2
+check "which others take" minga 1 push "$WORK/third"
 rm "$(dir_of 4)/state/filler"
+within 5 "it takes chunks when there is room again" eval 'stored 4 | jq -e ".share.refuses == \"\""'
+
+# --- inodes run out, from outside
+mkdir "$(dir_of 4)/state/many"
+mount -o remount,nr_inodes=$(($(df --output=iused "$(dir_of 4)/state" | tail -n 1) + 200)) "$(dir_of 4)/state"
+for ((i = 1; i <= 200; i++)); do touch "$(dir_of 4)/state/many/$i" 2>/dev/null || break; done
+check "there are no inodes left" eval '! touch "$(dir_of 4)/state/many/one"'
+bundle fourth 2
+check "others take what it cannot" minga 1 push "$WORK/fourth"
+refused 1 "no inodes" "pushed through it: why it cannot" minga 4 push "$WORK/fourth"
+check "it shows why" eval 'minga 4 storage | grep "^nothing is taken at present: .*no inodes"'
+check "and goes on being a member" sees_members 4 5
+check "with its records" eval 'minga 4 --json services | jq -e "[.services[] | select(.name == \"fourth\")] | length == 1"'
+rm -r "$(dir_of 4)/state/many"
+within 5 "with inodes again it takes chunks" eval 'stored 4 | jq -e ".share.refuses == \"\""'
+bundle fifth 2
+check "also what is pushed through it" minga 4 push "$WORK/fifth"
 
 # --- the share of 8M of node 5 is kept, whatever is pushed
 bundle large 20

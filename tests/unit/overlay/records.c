@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* What becomes of records on disks that refuse, after partitions and long absences. */
+#include "overlay/state.h"
 #include "owners.h"
 
 static void tell_node(uint32_t from, uint32_t to, const minga_Message *message)
@@ -173,5 +174,36 @@ Test(records, are_named_only_where_fingerprints_of_ranges_differ)
     run_for(40000);
     cr_assert_eq(count_copies(&service), 3);
     cr_assert_leq(sent(minga_Message_record_copy_tag), 8, "and of the others none is sent");
+    end_network();
+}
+
+static bool is_among(const struct node_id *nodes, uint32_t count, uint32_t node)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (id_equal(&nodes[i].id, &net.nodes[node].id.id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+Test(records, one_that_holds_nothing_of_ours_is_not_compared_with_over_and_over)
+{
+    struct node_id holders[RECORD_COPIES];
+    uint32_t count;
+    uint32_t other = 1;
+
+    make_members(16);
+    run_for(70000);
+    count = overlay_replica_set(net.nodes[0].overlay, &net.nodes[0].overlay->ring.self.position,
+                                RECORD_COPIES, holders);
+    while (is_among(holders, count, other)) {
+        other++;
+    }
+    settled_want(net.nodes[0].overlay, &net.nodes[other].id);
+    (void)sent(minga_Message_summary_tag);
+    (void)sent(minga_Message_chunk_ranges_tag);
+    run_for(10000);
+    cr_assert_lt(sent(minga_Message_summary_tag) + sent(minga_Message_chunk_ranges_tag), 100);
     end_network();
 }

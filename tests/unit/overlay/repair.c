@@ -256,3 +256,24 @@ Test(repair, no_more_is_sent_than_the_upload_share)
     cr_assert_eq(count_held(1), CHUNKS);
     end_network();
 }
+
+Test(repair, a_home_whose_disk_was_full_is_given_its_chunks_when_there_is_room)
+{
+    char text[32];
+
+    make_members(4); /* one of them has three quarters, on average */
+    run_for(3000);
+    net.nodes[2].disk_full = true;
+    for (uint32_t i = 0; i < CHUNKS; i++) {
+        snprintf(text, sizeof(text), "chunk number %u", i);
+        chunks[i] = keep_text(0, text);
+        spread(0, 1 + i, &chunks[i]);
+        cr_assert_not(has(2, i));
+    }
+    run_for(10 * MINUTE_MS);
+    cr_assert_eq(count_held(2), 0);
+    net.nodes[2].disk_full = false;
+    run_for(5 * MINUTE_MS);
+    cr_assert_geq(count_held(2), CHUNKS / 4);
+    end_network();
+}

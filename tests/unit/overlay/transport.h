@@ -143,6 +143,8 @@ HELPER void do_store_chunk(uint32_t who, const struct overlay_effect *effect)
     event->event.chunk_bytes = effect->data.length_bytes;
     if (!id_equal(&hash, &effect->chunk.id)) {
         event->event.outcome = OVERLAY_CHUNK_WRONG_HASH;
+    } else if (node->disk_full) {
+        event->event.outcome = OVERLAY_CHUNK_FAILED;
     } else {
         struct kept_chunk *chunk = find_chunk(node, &effect->chunk);
 
