@@ -36,6 +36,8 @@ struct member {
     enum member_life life; /* at `incarnation` */
     bool is_void;          /* admitted beyond the invitation's use limit */
     bool is_placed;        /* the ring has been told of it */
+    uint64_t arcless_ms;   /* it has asked us since as one that has no arc; 0: not so */
+    uint64_t asked_ms;     /* the last time */
     struct id node_hash;   /* what this member adds to the digest of nodes */
     uint64_t record_check; /* of its record's bytes: which of two with one sequence it is */
     /* What was passed on of it, in a large community: each once. */

@@ -179,30 +179,43 @@ static const struct member *first_predecessor(const struct overlay *overlay)
                                                                 : &overlay->membership.list[index];
 }
 
-/* The nearest member that is up and comes before our predecessor: between it and us, nobody has an
- * arc. */
-static bool find_before(const struct overlay *overlay, struct ring_node *node_out)
+/* Whoever has been asking for an arc for so long, and still does, has none; and nobody else has one by
+ * a lease that it granted when it still had one. */
+static bool has_no_arc(const struct overlay *overlay, const struct member *member)
+{
+    return member->arcless_ms != 0 && overlay->now_ms - member->arcless_ms >= GRANT_MS &&
+           overlay->now_ms - member->asked_ms <= RING_NEWCOMER_MS;
+}
+
+/* The nearest member that is up, comes before a position, and may have an arc. */
+static bool find_up_before(const struct overlay *overlay, const struct ring_key *position,
+                           struct ring_node *node_out)
 {
     const struct membership *membership = &overlay->membership;
-    const struct ring *ring = &overlay->ring;
-    uint32_t place;
+    uint32_t place = membership->count == 0 ? 0 : membership_place(membership, &position->id);
 
-    if (ring->predecessor_count == 0) {
-        return false;
-    }
-    place = membership_place(membership, &ring->predecessors[0].position.id);
     for (uint32_t step = 1; step < membership->count; step++) {
         int index = membership->by_position[(place + membership->count - step) % membership->count];
 
         if (index == overlay->self_index) {
             return false;
         }
-        if (membership_in_ring(&membership->list[index])) {
+        if (membership_in_ring(&membership->list[index]) &&
+            !has_no_arc(overlay, &membership->list[index])) {
             *node_out = place_of_member(&membership->list[index]);
             return true;
         }
     }
     return false;
+}
+
+/* Of our predecessor: between it and us, nobody has an arc. */
+static bool find_before(const struct overlay *overlay, struct ring_node *node_out)
+{
+    const struct ring *ring = &overlay->ring;
+
+    return ring->predecessor_count > 0 &&
+           find_up_before(overlay, &ring->predecessors[0].position, node_out);
 }
 
 static void fill_lost(const struct overlay *overlay, const struct member *member,
@@ -383,6 +396,19 @@ static void fill_answer(const struct overlay *overlay, const struct ring_answer 
     }
 }
 
+static void note_arcless(struct overlay *overlay, int index, bool is_joining)
+{
+    struct member *member = &overlay->membership.list[index];
+
+    if (!is_joining) {
+        member->arcless_ms = 0;
+    } else if (member->arcless_ms == 0 ||
+               overlay->now_ms - member->asked_ms > 2 * (uint64_t)RING_NEWCOMER_MS) {
+        member->arcless_ms = overlay->now_ms;
+    }
+    member->asked_ms = overlay->now_ms;
+}
+
 void place_on_stabilise(struct overlay *overlay, const struct arrival *arrival)
 {
     const minga_Stabilise *question = &arrival->message->kind.stabilise;
@@ -396,6 +422,7 @@ void place_on_stabilise(struct overlay *overlay, const struct arrival *arrival)
     }
     event.node = place_of_member(&overlay->membership.list[arrival->member]);
     event.joined = !question->joining;
+    note_arcless(overlay, arrival->member, question->joining);
     event.leased = event.joined && !question->lapsed;
     event.epoch = question->epoch;
     event.version = question->version;
@@ -424,6 +451,7 @@ static void take_answer(struct overlay *overlay, const minga_StabiliseReply *rep
     answer->is_handed = answer->verdict == RING_GRANTED && reply->from.size == ID_BYTES;
     event->has_other = reply->from.size == ID_BYTES &&
                        place_find(overlay, reply->from.bytes, !answer->is_handed, &answer->other);
+    event->has_nearest = find_up_before(overlay, &overlay->ring.self.position, &event->nearest);
     news_take(overlay, reply, base, event);
 }
 

@@ -330,7 +330,7 @@ static void on_granted(struct ring *ring, const struct ring_event *event)
 
     ring->busy_count = 0;
     if (!event->answer.is_handed && !ring_is_leased(ring, event->now_ms)) {
-        keeper_doubt(ring, event->now_ms);
+        keeper_doubt(ring, event);
     }
     if (event->answer.is_handed && event->has_other &&
         !ring_same(&event->answer.other, &ring->self)) {

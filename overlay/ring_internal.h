@@ -37,7 +37,7 @@ void keeper_on_handed(struct ring *ring, const struct ring_event *event);
 /* An answer hands the arc over that it names. */
 void keeper_take_arc(struct ring *ring, const struct ring_event *event);
 /* A lease comes after the last one ran out: the first predecessor is waited for anew. */
-void keeper_doubt(struct ring *ring, uint64_t now_ms);
+void keeper_doubt(struct ring *ring, const struct ring_event *event);
 /* predecessors[0] is lost: notes it, once. */
 void keeper_lose(struct ring *ring, const struct ring_event *event);
 /* Takes over what is surely nobody's any more. `other`: the nearest member before us, or NULL. */

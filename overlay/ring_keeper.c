@@ -80,11 +80,18 @@ void keeper_take_arc(struct ring *ring, const struct ring_event *event)
 }
 
 /* A lease comes after the last one ran out: meanwhile the arc may have been somebody else's, who has
- * granted leases to the first predecessor, and lets us on again by a question of before. */
-void keeper_doubt(struct ring *ring, uint64_t now_ms)
+ * granted leases to the first predecessor, and lets us on again by a question of before. Whoever is
+ * up in the arc may have got a part of it: it is no more ours than what a newcomer has. */
+void keeper_doubt(struct ring *ring, const struct ring_event *event)
 {
+    uint64_t now_ms = event->now_ms;
     uint64_t granted_ms = now_ms + ring_grant_ms(ring->paces);
 
+    if (event->has_nearest && ring->predecessor_count > 0 &&
+        ring_between(&event->nearest, &ring->predecessors[0], &ring->self)) {
+        begin_at(ring, &event->nearest, now_ms);
+        return;
+    }
     ring->granted_ms = granted_ms > ring->granted_ms ? granted_ms : ring->granted_ms;
     ring->lost_ms = ring->lost_ms == 0 ? 0 : now_ms;
     ring->is_told = false;

@@ -36,8 +36,10 @@ bool inspect_grants(const struct overlay *overlay)
 {
     const struct ring *ring = &overlay->ring;
 
+    /* The last: it has given its arc up in the same step. */
     return ring_is_leased(ring, overlay->now_ms) ||
-           (ring->lapsed_ms != 0 && overlay->now_ms - ring->lapsed_ms >= RECLAIM_MS);
+           (ring->lapsed_ms != 0 && overlay->now_ms - ring->lapsed_ms >= RECLAIM_MS) ||
+           (ring->phase == RING_JOINING && ring->begun_ms == overlay->now_ms);
 }
 
 static const char *inspect_requests(const struct requests *requests, uint64_t now_ms)

@@ -566,3 +566,21 @@ Test(ring, a_lease_that_comes_after_the_last_one_ran_out_lets_it_take_nothing_ov
     step(tick(late.now_ms + GRANT_MS - 1));
     cr_assert(!answers_for(5));
 }
+
+/* A partition was healed while it had no lease: those of the other side have parts of its arc. */
+Test(ring, a_lease_that_comes_late_does_not_cover_members_that_are_up_in_the_arc)
+{
+    struct ring_event late;
+
+    know_what_is_before();
+    step(granted(30, 3000));
+    late = granted(30, 3000 + LEASE_MS + 9000);
+    late.has_nearest = true;
+    late.nearest = at(14);
+    step(late);
+    cr_assert(answers_for(15));
+    cr_assert(!answers_for(14));
+    step(lost(14, late.now_ms + 10, false));
+    step(tick(late.now_ms + GRANT_MS - 1));
+    cr_assert(!answers_for(14));
+}
