@@ -30,16 +30,13 @@ void gossip_arc_digest(const struct overlay *overlay, const struct sync_arc *arc
     message_put_id(digest_out->nodes, &nodes);
 }
 
-static void tell_state(struct overlay *overlay, struct member *member, enum member_state state)
+static void tell_member(struct overlay *overlay, const struct member *member)
 {
-    struct overlay_effect *effect;
+    struct overlay_effect *effect = effect_add(overlay, OVERLAY_MEMBER);
 
-    member->view.state = state;
-    member->view.changed_ms = overlay->now_ms;
-    effect = effect_add(overlay, OVERLAY_MEMBER);
     if (effect != NULL) {
         effect->node = member->view.node;
-        effect->state = state;
+        effect->state = member->view.state;
     }
 }
 
@@ -87,11 +84,13 @@ void gossip_refresh(struct overlay *overlay, int index)
     bool is_other = state != member->view.state;
 
     if (is_other) {
-        tell_state(overlay, member, state);
+        member->view.state = state;
+        member->view.changed_ms = overlay->now_ms;
     }
     if (!is_other && membership_in_ring(member) == member->is_placed) {
         return;
     }
+    tell_member(overlay, member); /* a leaf that has become none, too: it may be who manages now */
     take_place(overlay, index);
     if (was_up && !membership_is_up(member)) {
         on_gone(overlay, index);
@@ -434,6 +433,7 @@ static bool apply_node(struct overlay *overlay, const minga_Item *item)
     struct bytes encoded = {item->content.bytes, item->content.size};
     int index = open_node(overlay, item, &record);
     uint16_t before;
+    bool manages;
     bool is_new;
 
     if (index == MEMBER_NONE) {
@@ -444,8 +444,12 @@ static bool apply_node(struct overlay *overlay, const minga_Item *item)
         return false;
     }
     before = overlay->membership.positions.masks[index];
+    manages = overlay->membership.list[index].view.record.manages;
     is_new = membership_describe(&overlay->membership, index, &record, encoded);
     if (is_new) {
+        if (record.manages != manages) {
+            tell_member(overlay, &overlay->membership.list[index]);
+        }
         rebalance_described(overlay, index, before);
         effect_store(overlay,
                      &(struct overlay_blob){.kind = BLOB_NODE,

@@ -91,7 +91,7 @@ enum overlay_effect_kind {
     OVERLAY_RELAYED,     /* let this relay pass on to us, the same */
     /* for the agent */
     OVERLAY_DELIVER, /* an agent's message, asked with overlay_ask or overlay_route */
-    OVERLAY_MEMBER,  /* a member's state has changed */
+    OVERLAY_MEMBER,  /* a member's state has changed, or whether it is on the ring, or manages */
     OVERLAY_ARC,     /* the arc that this node is responsible for has changed */
     OVERLAY_RECORD,  /* a record here is new or newer */
     OVERLAY_DONE,    /* a request has ended */
