@@ -447,9 +447,6 @@ static bool apply_node(struct overlay *overlay, const minga_Item *item)
     manages = overlay->membership.list[index].view.record.manages;
     is_new = membership_describe(&overlay->membership, index, &record, encoded);
     if (is_new) {
-        if (record.manages != manages) {
-            tell_member(overlay, &overlay->membership.list[index]);
-        }
         rebalance_described(overlay, index, before);
         effect_store(overlay,
                      &(struct overlay_blob){.kind = BLOB_NODE,
@@ -461,6 +458,10 @@ static bool apply_node(struct overlay *overlay, const minga_Item *item)
         is_new = true;
     }
     gossip_refresh(overlay, index);
+    if (overlay->membership.list[index].view.record.manages != manages &&
+        membership_is_up(&overlay->membership.list[index])) {
+        tell_member(overlay, &overlay->membership.list[index]);
+    }
     return is_new;
 }
 

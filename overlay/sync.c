@@ -478,7 +478,7 @@ static void weigh(struct comparison *comparison, const minga_Entry *ours, uint32
     if (ours->version == theirs->version && ours->check == theirs->check) {
         return;
     }
-    if ((ours_newer || are_torn) && !comparison->section.handed) { /* then the asker is no holder */
+    if (ours_newer || are_torn) {
         send_item(comparison, ours);
     }
     if (!ours_newer || are_torn) {

@@ -109,6 +109,20 @@ static void secondary_fill(const struct service *service, const minga_StatusQuer
     }
 }
 
+/* One that held the record once may have a version from then: it is not told of each newer one. */
+static bool is_kept_here(const struct turn *turn, const struct service_id *id)
+{
+    struct node_id nodes[RECORD_COPIES];
+    uint32_t count = turn->around->candidates(turn->around->self, id, RECORD_COPIES, nodes);
+
+    for (uint32_t i = 0; i < count; i++) {
+        if (id_equal(&nodes[i].id, &turn->around->node.id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A service whose record lies here, though this node neither leads nor follows it. */
 static void bare_fill(const struct turn *turn, const struct service_id *id, minga_StatusPage *page)
 {
@@ -118,7 +132,7 @@ static void bare_fill(const struct turn *turn, const struct service_id *id, ming
     minga_Service wanted;
 
     if (record_read(encoded, &record) < 0 || record.removed ||
-        record.kind != minga_RecordKind_RECORD_SERVICE) {
+        record.kind != minga_RecordKind_RECORD_SERVICE || !is_kept_here(turn, id)) {
         return;
     }
     wanted = (minga_Service)minga_Service_init_zero;
