@@ -71,7 +71,7 @@ mapfile -d '' -t commands < <(python3 "$here/../tools/guide_commands.py" "$guide
 echo "# volunteer.md: ${#commands[@]} commands"
 for command in "${commands[@]}"; do
     case ${command%%$'\n'*} in
-    *"./dev"* | *"apt install"* | "git clone"* | *adduser* | *systemctl* | "cd build"* | "sudo mingad &")
+    *"./dev"* | *"apt install"* | "git clone"* | *adduser* | *systemctl* | journalctl* | "cd build"* | "sudo mingad &")
         echo "# not typed here (tests/vm installs the package): ${command%%$'\n'*}" ;;
     "sudo minga prove"*) echo "# not typed here (test_prove.sh): ${command%%$'\n'*}" ;;
     "sudo mingad --check-config"*)
