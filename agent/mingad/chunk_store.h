@@ -29,7 +29,7 @@ typedef void chunk_visit(void *context, const struct chunk_id *chunk, uint64_t l
 int chunk_store_scan(const struct chunk_store *store, chunk_visit *visit, void *context,
                      struct err *err);
 
-struct chunk_room { /* on the file system */
+struct chunk_room {      /* on the file system */
     uint64_t free_bytes; /* above what is kept free */
     const char *refuses; /* why chunks are refused; "" while they are not */
 };

@@ -8,6 +8,7 @@ PACKAGES=${PACKAGES:?PACKAGES must name the folder of the packages}
 IMAGE=${IMAGE:?IMAGE must name the folder of the guest}
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/minga-vm.XXXXXX")
 guests=()
+# shellcheck disable=SC2317 # by the trap
 finish() {
     local pid
     for pid in "${guests[@]}"; do kill "$pid" 2>/dev/null || true; done

@@ -113,7 +113,7 @@ struct network {
     bool is_cut[NODES_MAX][NODES_MAX];                  /* nothing gets from one to the other */
     void (*lie)(uint32_t from, minga_Message *message); /* changes what a member says; or NULL */
     uint32_t sent_count[KINDS_MAX]; /* of each kind of message, replies not counted */
-    uint32_t unhurried_count; /* writes of records that nobody waits for */
+    uint32_t unhurried_count;       /* writes of records that nobody waits for */
 };
 
 static struct network net;
