@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # What each of test_community.sh's guests does: the first one founds and looks, the others join and wait.
 # They tell each other by files that the first one serves on port 8000.
-# shellcheck disable=SC3043
+# shellcheck disable=SC3043,SC2317
 # shellcheck source=tests/vm/guest_checks.sh
 . ./guest_checks.sh
 own=${GUEST_IP%/*}
