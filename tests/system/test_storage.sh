@@ -65,11 +65,11 @@ refused 3 "" "without an agent it says so" "$BIN/minga" --socket "$WORK/none" st
 check "a bundle's chunks name their service and tree, both or none" eval '[ "$(curl -s -o /dev/null -w "%{http_code}" --unix-socket "$(socket_of 1)" -X POST "http://m/v1/chunks?service=12" --data x)" = 400 ]'
 
 # --- rot: found by reading now and then, replaced from a good holder
-victim=$(files 2 | head -1)
+victim=$(files 2 | sed -n 1p)
 printf 'rotten' | dd of="$victim" conv=notrunc 2>/dev/null
 sum_of() { sha256sum "$1" | cut -d ' ' -f 1; }
 # shellcheck disable=SC2034 # read by eval
-good=$(for i in 1 3 4 5; do find "$(dir_of "$i")/state/agent/chunks" -name "$(basename "$victim")"; done | head -1)
+good=$(for i in 1 3 4 5; do find "$(dir_of "$i")/state/agent/chunks" -name "$(basename "$victim")"; done | sed -n 1p)
 within 240 "a rotten chunk is found without anybody asking, and replaced" eval '[ "$(sum_of "$victim")" = "$(sum_of "$good")" ]'
 check "and counted" eval 'stored 2 | jq -e ".repair.rotten_chunks == 1"'
 

@@ -53,6 +53,7 @@ within 5 "a change of their number is told" is_told service.scaled clock "wanted
 HOME=$WORK/home "$BIN/minga" --socket "$(socket_of 2)" events clock >"$WORK/clock" 2>/dev/null &
 watcher_clock=$!
 watchers+=("$watcher_clock")
+sleep 1.5 # it has had its first look
 
 host=$(number_of_name "$(nodes_of 2 clock | head -1)")
 # shellcheck disable=SC2046
