@@ -24,13 +24,8 @@ TOOLS=(gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross dpkg-dev cmake ninja-buil
     python3 python3-protobuf nanopb protobuf-compiler qemu-user-static busybox-static dbus-daemon
     ca-certificates)
 
-# The machine's own mirror, else Debian's.
-mirror() {
-    local found
-    found=$(sed -n 's/^URIs: *//p; s/^deb \(\[[^]]*\] \)\?\([^ ]*\) .*/\2/p' /etc/apt/sources.list \
-        /etc/apt/sources.list.d/* 2>/dev/null | grep -v security | head -n 1)
-    echo "${found:-http://deb.debian.org/debian}"
-}
+# Where this machine's apt has Debian from.
+mirror() { apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Release: bookworm' | sed -n 1p; }
 
 make_debian() {
     local packages

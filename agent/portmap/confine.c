@@ -20,17 +20,6 @@
 #include "base/attributes.h"
 #include "base/cleanup.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define IS_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define IS_SANITIZED 1
-#endif
-#endif
-#ifndef IS_SANITIZED
-#define IS_SANITIZED 0
-#endif
-
 enum { CPU_S_MAX = 5, FILES_MAX = 16, LIFE_S_MAX = 25 };
 #define ADDRESS_SPACE_BYTES_MAX ((rlim_t)64 << 20)
 

@@ -21,17 +21,6 @@
 /* xz and zstd windows are up to 128 MiB; the rules' memory is 38 MiB, an index 32 MiB. */
 #define ADDRESS_SPACE_BYTES_MAX ((uint64_t)768 << 20)
 
-#if defined(__SANITIZE_ADDRESS__)
-#define IS_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define IS_SANITIZED 1
-#endif
-#endif
-#ifndef IS_SANITIZED
-#define IS_SANITIZED 0
-#endif
-
 static void limit(int resource, uint64_t most)
 {
     struct rlimit value = {most, most};
