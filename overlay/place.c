@@ -228,6 +228,7 @@ static void fill_lost(const struct overlay *overlay, const struct member *member
      * That it is a leaf may have been heard before it was handed its arc: its lease is waited for. */
     event->is_gone = member->view.state == MEMBER_LEFT || member->refused;
     event->has_other = find_before(overlay, &event->other);
+    event->has_nearest = find_up_before(overlay, &overlay->ring.self.position, &event->nearest);
 }
 
 /* Taking over may end at one that is lost as well. */
@@ -327,6 +328,7 @@ void place_tick(struct overlay *overlay)
 
     if (overlay->now_ms >= place_wake(overlay)) {
         event.has_other = find_before(overlay, &event.other);
+        event.has_nearest = find_up_before(overlay, &overlay->ring.self.position, &event.nearest);
         event.is_first = is_first(overlay);
         place_event(overlay, &event);
         after_step(overlay);

@@ -278,7 +278,7 @@ static void ask_nearer(struct ring *ring, uint64_t now_ms, struct ring_effects *
 
 static void on_tick(struct ring *ring, const struct ring_event *event, struct ring_effects *effects)
 {
-    keeper_extend(ring, event->now_ms, event->has_other ? &event->other : NULL);
+    keeper_extend(ring, event);
     if (ring->phase == RING_OUT || event->now_ms < ring->next_ms) {
         return;
     }
@@ -317,7 +317,7 @@ static void on_lost(struct ring *ring, const struct ring_event *event, struct ri
     }
     if (ring->predecessor_count > 0 && ring_same(&ring->predecessors[0], &event->node)) {
         keeper_lose(ring, event);
-        keeper_extend(ring, event->now_ms, event->has_other ? &event->other : NULL);
+        keeper_extend(ring, event);
     }
     if (was_keeper && ring->phase != RING_OUT) {
         ask_keeper(ring, effects);

@@ -83,7 +83,8 @@ struct ring_event {
     bool has_other; /* LOST, TICK: `other` is the nearest member before [0] that is up;
                              * ANSWERED: it is known here, and up */
     struct ring_node other;
-    bool has_nearest; /* ANSWERED: `nearest` is the nearest member before us that is up */
+    bool
+        has_nearest; /* ANSWERED, LOST, TICK: `nearest` is the nearest member before us that is up */
     struct ring_node nearest;
     bool is_first;             /* TICK: of all members that are up we have the lowest id */
     bool is_gone;              /* LOST: surely, not only silent */

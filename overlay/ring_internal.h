@@ -41,6 +41,6 @@ void keeper_doubt(struct ring *ring, const struct ring_event *event);
 /* predecessors[0] is lost: notes it, once. */
 void keeper_lose(struct ring *ring, const struct ring_event *event);
 /* Takes over what is surely nobody's any more. `other`: the nearest member before us, or NULL. */
-void keeper_extend(struct ring *ring, uint64_t now_ms, const struct ring_node *other);
+void keeper_extend(struct ring *ring, const struct ring_event *event);
 /* When that may next be possible; 0: nothing is waited for. */
 uint64_t keeper_extend_ms(const struct ring *ring);

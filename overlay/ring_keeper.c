@@ -192,10 +192,16 @@ static struct ring_node beginning(const struct ring *ring, const struct ring_nod
     return nearest;
 }
 
-static void take_over(struct ring *ring, uint64_t now_ms, const struct ring_node *other)
+static void take_over(struct ring *ring, uint64_t now_ms, const struct ring_node *other,
+                      const struct ring_node *nearest)
 {
     struct ring_node from = beginning(ring, other);
 
+    /* Who stands there may be of a ring that has met this one, and be the lost one's keeper by now. */
+    if (nearest != NULL && ring_between(nearest, &ring->predecessors[0], &ring->self)) {
+        begin_at(ring, nearest, now_ms);
+        return;
+    }
     if (ring_same(&from, &ring->self)) {
         /* Nobody before us is known, but others are there: whoever comes before us will ask. */
         if (!knows_others(ring)) {
@@ -213,12 +219,13 @@ static void take_over(struct ring *ring, uint64_t now_ms, const struct ring_node
     new_first(ring, now_ms + ring_grant_ms(ring->paces));
 }
 
-void keeper_extend(struct ring *ring, uint64_t now_ms, const struct ring_node *other)
+void keeper_extend(struct ring *ring, const struct ring_event *event)
 {
     uint64_t clear_ms = keeper_extend_ms(ring);
 
-    if (ring->phase == RING_IN && clear_ms != 0 && now_ms >= clear_ms) {
-        take_over(ring, now_ms, other);
+    if (ring->phase == RING_IN && clear_ms != 0 && event->now_ms >= clear_ms) {
+        take_over(ring, event->now_ms, event->has_other ? &event->other : NULL,
+                  event->has_nearest ? &event->nearest : NULL);
     }
 }
 
@@ -232,7 +239,7 @@ void keeper_on_handed(struct ring *ring, const struct ring_event *event)
     take_list(ring, event);
     ring->lost_ms = event->now_ms;
     ring->granted_ms = sooner(ring->granted_ms, event->now_ms);
-    keeper_extend(ring, event->now_ms, NULL);
+    keeper_extend(ring, event);
 }
 
 /* ------------------------------------------------------------------ being asked */

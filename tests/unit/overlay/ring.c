@@ -295,6 +295,20 @@ Test(ring, a_takeover_ends_at_a_member_that_the_lost_one_did_not_tell_us_of)
     cr_assert(is_at(&ring.predecessors[0], 5));
 }
 
+/* Another ring was met: who stands between is the old predecessor's keeper now, and we have not met. */
+Test(ring, nothing_is_taken_over_behind_a_member_that_is_nearer)
+{
+    struct ring_event event = lost(10, 2100, true);
+
+    know_what_is_before();
+    event.has_nearest = true;
+    event.nearest = at(14);
+    step(event);
+    cr_assert(answers_for(15));
+    cr_assert(!answers_for(14));
+    cr_assert(!answers_for(5));
+}
+
 Test(ring, after_a_takeover_the_next_one_has_the_time_that_its_old_keeper_may_have_granted)
 {
     know_what_is_before();
