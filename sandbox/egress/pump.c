@@ -19,6 +19,7 @@
 #include "sandbox/egress/packet.h"
 #include "sandbox/egress/resolver.h"
 #include "sandbox/egress/routes.h"
+#include "sandbox/line.h"
 
 enum {
     LENGTH_BYTES = 4,
@@ -44,6 +45,7 @@ struct pump {
     int stack_fd;
     int watch_fd;
     int routes_fd;
+    struct line line;
     bool is_alone, was_alone;  /* the frame in out[], and the one before */
     uint64_t waits_since_ms;   /* for passt to have read all; 0: it does not */
     size_t in_bytes;           /* of in[]: frames, the last perhaps not whole */
@@ -131,6 +133,7 @@ static bool carry_out(struct pump *pump)
         }
         _exit(PUMP_BROKEN); /* the replica's network is gone */
     }
+    line_passed(&pump->line.gates[LINE_UP], (uint64_t)count_bytes);
     if (!egress_out(&pump->filter, packet, (size_t)count_bytes, now_ms())) {
         refuse(pump, packet, (size_t)count_bytes);
         return true;
@@ -188,10 +191,12 @@ static void take_frames(struct pump *pump)
     pump->in_bytes -= at;
 }
 
-static void carry_in(struct pump *pump)
+static void carry_in(struct pump *pump, uint64_t room_bytes)
 {
-    ssize_t count_bytes = recv(pump->stack_fd, pump->in + pump->in_bytes,
-                               sizeof(pump->in) - pump->in_bytes, MSG_DONTWAIT);
+    size_t free_bytes = sizeof(pump->in) - pump->in_bytes;
+    ssize_t count_bytes =
+        recv(pump->stack_fd, pump->in + pump->in_bytes,
+             room_bytes < free_bytes ? (size_t)room_bytes : free_bytes, MSG_DONTWAIT);
 
     if (count_bytes < 0 && (errno == EAGAIN || errno == EINTR)) {
         return;
@@ -200,6 +205,7 @@ static void carry_in(struct pump *pump)
         _exit(PUMP_BROKEN);
     }
     pump->in_bytes += (size_t)count_bytes;
+    line_passed(&pump->line.gates[LINE_DOWN], (uint64_t)count_bytes);
     take_frames(pump);
 }
 
@@ -228,11 +234,81 @@ static void begin(struct pump *pump, const struct pump_plan *plan)
     pump->stack_fd = plan->stack_fd;
     pump->watch_fd = routes_watch(); /* first: no change slips through between the two */
     pump->routes_fd = routes_open();
-    if (pump->watch_fd < 0 || pump->routes_fd < 0 || confine_pump() < 0) {
-        fprintf(stderr, "minga-egress: cannot be confined, or see the routes\n");
+    line_init(&pump->line);
+    if (pump->watch_fd < 0 || pump->routes_fd < 0 ||
+        line_map(&pump->line, plan->line_fd, LINE_EGRESS) < 0 || confine_pump() < 0) {
+        fprintf(stderr, "minga-egress: cannot be confined, or see the routes or the line\n");
         _exit(PUMP_BROKEN);
     }
     look_at_routes(pump, true);
+}
+
+/* --- the loop --- */
+
+struct round {         /* what it waits for */
+    bool waits;        /* a frame for the stack is not gone yet */
+    bool looks;        /* at whether the stack has read all */
+    uint64_t up_bytes; /* that may pass now */
+    uint64_t down_bytes;
+};
+
+/* Where the line is full nothing is read: the kernel's queue, and passt's, tell whoever sends. */
+static struct round begin_round(struct pump *pump)
+{
+    struct round round = {.waits = !flush(pump)};
+
+    round.looks = round.waits && pump->waits_since_ms != 0;
+    round.up_bytes = line_room_bytes(&pump->line.gates[LINE_UP]);
+    round.down_bytes = line_room_bytes(&pump->line.gates[LINE_DOWN]);
+    return round;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Returns false when it is to wait for something to happen, however long. */
+static bool wait_of(struct pump *pump, const struct round *round, struct timespec *wait_out)
+{
+    const uint64_t millisecond_ns = 1000000;
+    uint64_t wait_ns = round->looks ? LOOK_NS : UINT64_MAX;
+
+    if (round->up_bytes == 0) {
+        wait_ns = earlier(wait_ns, line_wait_ms(&pump->line.gates[LINE_UP]) * millisecond_ns);
+    }
+    if (round->down_bytes == 0) {
+        wait_ns = earlier(wait_ns, line_wait_ms(&pump->line.gates[LINE_DOWN]) * millisecond_ns);
+    }
+    if (wait_ns == UINT64_MAX) {
+        return false;
+    }
+    *wait_out = (struct timespec){.tv_nsec = (long)wait_ns};
+    return true;
+}
+
+/* Is there something that may not pass yet? Then it wants more than its part. */
+static void note_held(struct pump *pump, const struct round *round)
+{
+    struct pollfd fds[] = {{round->up_bytes == 0 ? pump->tun_fd : -1, POLLIN, 0},
+                           {round->down_bytes == 0 ? pump->stack_fd : -1, POLLIN, 0}};
+
+    if ((round->up_bytes == 0 || round->down_bytes == 0) && poll(fds, 2, 0) > 0) {
+        if (fds[0].revents != 0) {
+            line_held(&pump->line.gates[LINE_UP]);
+        }
+        if (fds[1].revents != 0) {
+            line_held(&pump->line.gates[LINE_DOWN]);
+        }
+    }
+}
+
+static short events_of_stack(const struct round *round)
+{
+    short reads = round->down_bytes > 0 ? POLLIN : 0;
+    short writes = round->waits && !round->looks ? POLLOUT : 0;
+
+    return (short)(reads | writes);
 }
 
 _Noreturn void pump_run(const struct pump_plan *plan)
@@ -241,18 +317,17 @@ _Noreturn void pump_run(const struct pump_plan *plan)
 
     begin(&pump, plan);
     for (;;) {
-        bool waits = !flush(&pump);
+        struct round round = begin_round(&pump);
+        struct timespec wait;
+        bool timed = wait_of(&pump, &round, &wait);
         struct pollfd fds[] = {
-            {pump.tun_fd, waits ? 0 : POLLIN, 0},
-            {pump.stack_fd, POLLIN, 0},
+            {pump.tun_fd, round.waits || round.up_bytes == 0 ? 0 : POLLIN, 0},
+            {pump.stack_fd, events_of_stack(&round), 0},
             {pump.watch_fd, POLLIN, 0},
         };
 
-        const struct timespec soon = {.tv_nsec = LOOK_NS};
-        bool looks = waits && pump.waits_since_ms != 0;
-
-        fds[1].events = (short)(POLLIN | (waits && !looks ? POLLOUT : 0));
-        if (ppoll(fds, sizeof(fds) / sizeof(fds[0]), looks ? &soon : NULL, NULL) < 0 &&
+        note_held(&pump, &round);
+        if (ppoll(fds, sizeof(fds) / sizeof(fds[0]), timed ? &wait : NULL, NULL) < 0 &&
             errno != EINTR) {
             _exit(PUMP_BROKEN);
         }
@@ -260,11 +335,11 @@ _Noreturn void pump_run(const struct pump_plan *plan)
             routes_seen(pump.watch_fd);
             look_at_routes(&pump, false);
         }
-        if (fds[1].revents != 0) {
-            carry_in(&pump);
+        if ((fds[1].revents & ~POLLOUT) != 0) {
+            carry_in(&pump, round.down_bytes > 0 ? round.down_bytes : LINE_PIECE_BYTES_MIN);
         }
-        for (unsigned i = 0; fds[0].revents != 0 && !waits && i < PACKETS_PER_TURN; i++) {
-            if (!carry_out(&pump)) {
+        for (unsigned i = 0; fds[0].revents != 0 && !round.waits && i < PACKETS_PER_TURN; i++) {
+            if (line_room_bytes(&pump.line.gates[LINE_UP]) == 0 || !carry_out(&pump)) {
                 break;
             }
         }
