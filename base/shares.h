@@ -4,13 +4,13 @@
  * How a rate is divided among those who use it: max-min fair.
  *
  * Pure. Whoever was not held back gets what it used and a quarter more; the rest is divided equally
- * among those who were. A sixteenth of the whole is always kept for all of them alike, so that
+ * among those who were. A thirty-second of the whole is always kept for all of them alike, so that
  * whoever was idle can begin. The sum never exceeds the whole, but for one byte each.
  */
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { SHARES_KEPT_DIVISOR = 16 };
+enum { SHARES_KEPT_DIVISOR = 32 };
 
 struct share {
     uint64_t used_bytes_per_s; /* lately */

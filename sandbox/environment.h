@@ -80,9 +80,10 @@ struct sandbox_activity {      /* as last measured, beside what counts against i
     uint64_t refused_count;    /* connections beyond connections_max, since it started */
     uint64_t io_read_bytes;    /* of its own disk, since it started */
     uint64_t io_written_bytes;
-    uint64_t sent_bytes; /* by its ports and its way out, since it started */
+    uint64_t sent_bytes; /* by its ports and its way out, since it started; on its own node only */
     uint64_t received_bytes;
-    bool line_waits;            /* something of it was held back by the line's limits lately */
+    bool send_waits; /* something was held back by the line's limits lately */
+    bool receive_waits;
     enum sandbox_egress egress; /* LOST: it was given, but its network stack has died */
 };
 

@@ -185,7 +185,8 @@ static void put_event(struct wire_writer *wire, const struct sandbox_event *even
     wire_put_u64(wire, event->activity.io_written_bytes);
     wire_put_u64(wire, event->activity.sent_bytes);
     wire_put_u64(wire, event->activity.received_bytes);
-    wire_put_bool(wire, event->activity.line_waits);
+    wire_put_bool(wire, event->activity.send_waits);
+    wire_put_bool(wire, event->activity.receive_waits);
     wire_put_u8(wire, (uint8_t)event->activity.egress);
 }
 
@@ -224,7 +225,8 @@ static void get_event(struct wire_reader *wire, struct sandbox_event *event)
     event->activity.io_written_bytes = wire_u64(wire);
     event->activity.sent_bytes = wire_u64(wire);
     event->activity.received_bytes = wire_u64(wire);
-    event->activity.line_waits = wire_bool(wire);
+    event->activity.send_waits = wire_bool(wire);
+    event->activity.receive_waits = wire_bool(wire);
     uint8_t egress = wire_u8(wire);
 
     wire->failed = wire->failed || egress > SANDBOX_EGRESS_LOST;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/mingad/edge.h"
+#include "agent/mingad/keeper.h"
 #include "agent/mingad/ports.h"
 #include "agent/mingad/replica_log.h"
 #include "base/attributes.h"
@@ -181,26 +182,10 @@ static void perform_exec(struct edge *edge, const struct core_effect *effect)
     execs_ask(edge, effect);
 }
 
-/* 0: as configured, which the helper knows from root. */
-static uint64_t rate_of(uint64_t bytes_per_s)
-{
-    return bytes_per_s == OWNER_NO_LIMIT ? 0 : bytes_per_s;
-}
-
 static void perform_allow(struct edge *edge, const struct core_effect *effect)
 {
     edge->allowed = effect->allowed;
-    if (edge->config.environment[0] == '\0') { /* another environment has no such limits */
-        const struct sandbox_allowance allowance = {
-            .cpu_permille = effect->allowed.cpu_permille,
-            .memory_bytes = effect->allowed.memory_bytes,
-            .upload_bytes_per_s = rate_of(effect->allowed.upload_bytes_per_s),
-            .download_bytes_per_s = rate_of(effect->allowed.download_bytes_per_s),
-        };
-
-        sandbox_link_allow(edge->sandbox, &allowance);
-    }
-    upload_again(edge);
+    keeper_review(edge->keeper);
 }
 
 static void perform_wake(struct edge *edge, const struct core_effect *effect)

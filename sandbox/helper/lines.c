@@ -255,11 +255,8 @@ void lines_measure(struct helper *helper, struct replica *replica,
     for (int part = 0; part < LINE_PARTS; part++) {
         activity_out->sent_bytes += atomic_load(&file.cells[part][LINE_UP].passed_bytes);
         activity_out->received_bytes += atomic_load(&file.cells[part][LINE_DOWN].passed_bytes);
-        for (int direction = 0; direction < LINE_DIRECTIONS; direction++) {
-            if (replica->line.parts[part][direction].wants_more) {
-                activity_out->line_waits = true;
-            }
-        }
+        activity_out->send_waits |= replica->line.parts[part][LINE_UP].wants_more;
+        activity_out->receive_waits |= replica->line.parts[part][LINE_DOWN].wants_more;
     }
 }
 

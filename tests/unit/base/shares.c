@@ -40,7 +40,7 @@ Test(shares, those_who_are_held_back_get_equal_parts)
 Test(shares, what_one_does_not_need_the_others_have)
 {
     struct share shares[] = {{80000, false, 0}, {800000, true, 0}, {0, false, 0}};
-    const uint64_t kept = TOTAL / 16 / 3;
+    const uint64_t kept = TOTAL / SHARES_KEPT_DIVISOR / 3;
 
     shares_divide(TOTAL, shares, 3);
     cr_assert_eq(shares[0].given_bytes_per_s, 100000);

@@ -135,7 +135,7 @@ Test(request, an_event_comes_back_as_it_was_sent)
                                .io_written_bytes = 81,
                                .sent_bytes = 82,
                                .received_bytes = 83,
-                               .line_waits = true,
+                               .receive_waits = true,
                                .egress = SANDBOX_EGRESS_LOST}},
     };
     static struct helper_answer back;
@@ -159,7 +159,8 @@ Test(request, an_event_comes_back_as_it_was_sent)
     cr_assert_eq(back.event.activity.io_written_bytes, 81);
     cr_assert_eq(back.event.activity.sent_bytes, 82);
     cr_assert_eq(back.event.activity.received_bytes, 83);
-    cr_assert(back.event.activity.line_waits);
+    cr_assert_not(back.event.activity.send_waits);
+    cr_assert(back.event.activity.receive_waits);
     cr_assert_eq(back.event.activity.egress, SANDBOX_EGRESS_LOST);
     for (int cut = 0; cut < length_bytes; cut++) {
         cr_assert_eq(helper_answer_decode((struct bytes){bytes, (size_t)cut}, &back), -EBADMSG);
@@ -173,8 +174,8 @@ Test(request, an_event_with_more_ports_than_there_can_be_is_refused)
     uint8_t bytes[HELPER_MESSAGE_BYTES_MAX];
     int length_bytes = helper_answer_encode(&answer, bytes, sizeof(bytes));
 
-    /* The count is followed by no port here, by the age, six numbers and two bytes. */
-    bytes[length_bytes - 59] = PORTS_PER_SERVICE_MAX + 1;
+    /* The count is followed by no port here, by the age, six numbers and three bytes. */
+    bytes[length_bytes - 60] = PORTS_PER_SERVICE_MAX + 1;
     cr_assert_eq(helper_answer_decode((struct bytes){bytes, (size_t)length_bytes}, &back),
                  -EBADMSG);
 }
