@@ -8,7 +8,7 @@
 #include "agent/mingad/edge.h"
 
 enum {
-    STEP_MS = 2000,
+    STEP_MS = 1000,
     STALE_MS = 8000, /* a replica of which nothing was heard for so long uses nothing */
 };
 

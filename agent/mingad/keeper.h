@@ -2,7 +2,7 @@
 #pragma once
 /*
  * Keeps the owner's line: measures what chunks, replicas and what is passed on for others use of
- * it, divides it among them every two seconds (policy/line.h), and tells each its part.
+ * it, divides it among them every second (policy/line.h), and tells each its part.
  *
  * What this machine's own users have just pushed is theirs and does not count. Nor does what is
  * small: the overlay's messages.

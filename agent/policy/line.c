@@ -20,6 +20,20 @@ static bool differs(uint64_t before, uint64_t now, uint64_t least)
     return (before > now ? before - now : now - before) > least;
 }
 
+/*
+ * What nobody waits for is the replicas': people wait for what they send and receive, while chunks
+ * have saved up for their next transfer.
+ */
+static void prefer_replicas(struct share shares[OWNER_USERS])
+{
+    for (int user = 0; user < OWNER_USERS; user++) {
+        if (shares[user].wants_more) {
+            return;
+        }
+    }
+    shares[OWNER_REPLICAS].wants_more = true;
+}
+
 /* Returns whether anybody's part is noticeably another one. */
 static bool divide(struct owner_line *line, enum owner_way way,
                    const struct share uses[OWNER_USERS], uint64_t given_out[OWNER_USERS])
@@ -29,6 +43,7 @@ static bool divide(struct owner_line *line, enum owner_way way,
     bool any = false;
 
     memcpy(shares, uses, sizeof(shares));
+    prefer_replicas(shares);
     if (total_bytes_per_s > 0) {
         shares_divide(total_bytes_per_s, shares, OWNER_USERS);
     }

@@ -5,7 +5,8 @@
  * replicas, and what is passed on for members whom nobody can dial.
  *
  * Pure. All together never have more than the limit of that way: what is configured, or less where
- * a rule acts (policy/rules.h). Who is held back gets what others leave (base/shares.h).
+ * a rule acts (policy/rules.h). Who is held back gets what others leave (base/shares.h); when nobody
+ * is, the replicas do.
  */
 #include <stdbool.h>
 #include <stdint.h>

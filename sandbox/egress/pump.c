@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "sandbox/egress/backlog.h"
 #include "sandbox/egress/confine.h"
 #include "sandbox/egress/filter.h"
 #include "sandbox/egress/packet.h"
@@ -51,6 +52,7 @@ struct pump {
     size_t in_bytes;           /* of in[]: frames, the last perhaps not whole */
     size_t out_begin, out_end; /* of out[]: what the stack has not yet taken */
     uint8_t in[STREAM_BYTES];
+    struct backlog backlog;
     uint8_t out[PREFIX_BYTES + EGRESS_PACKET_BYTES_MAX];
 };
 
@@ -155,6 +157,28 @@ static bool carry_out(struct pump *pump)
 
 /* --- in --- */
 
+static void deliver(struct pump *pump, const uint8_t *packet, size_t packet_bytes)
+{
+    line_passed(&pump->line.gates[LINE_DOWN], packet_bytes);
+    if (write(pump->tun_fd, packet, packet_bytes) < 0 && errno != EAGAIN && errno != EINVAL) {
+        _exit(PUMP_BROKEN);
+    }
+}
+
+/* Those that waited, as far as the line has room. */
+static void deliver_backlog(struct pump *pump)
+{
+    while (!backlog_is_empty(&pump->backlog) && line_room_bytes(&pump->line.gates[LINE_DOWN]) > 0) {
+        const uint8_t *packet;
+        size_t packet_bytes = backlog_take(&pump->backlog, &packet);
+
+        deliver(pump, packet, packet_bytes);
+    }
+    if (!backlog_is_empty(&pump->backlog)) {
+        line_held(&pump->line.gates[LINE_DOWN]);
+    }
+}
+
 static void take_frame(struct pump *pump, uint8_t *frame, size_t frame_bytes)
 {
     uint8_t *packet = frame + ETHERNET_BYTES;
@@ -165,16 +189,20 @@ static void take_frame(struct pump *pump, uint8_t *frame, size_t frame_bytes)
         !egress_in(&pump->filter, packet, packet_bytes, now_ms())) {
         return;
     }
-    if (write(pump->tun_fd, packet, packet_bytes) < 0 && errno != EAGAIN && errno != EINVAL) {
-        _exit(PUMP_BROKEN);
+    if (backlog_is_passed_by(packet, packet_bytes) ||
+        (backlog_is_empty(&pump->backlog) && line_room_bytes(&pump->line.gates[LINE_DOWN]) > 0)) {
+        deliver(pump, packet, packet_bytes);
+    } else {
+        backlog_add(&pump->backlog, packet, packet_bytes);
     }
 }
 
+/* As far as there is room for them; the rest waits, and passt behind it. */
 static void take_frames(struct pump *pump)
 {
     size_t at = 0;
 
-    while (pump->in_bytes - at >= LENGTH_BYTES) {
+    while (pump->in_bytes - at >= LENGTH_BYTES && backlog_has_room(&pump->backlog)) {
         size_t frame_bytes =
             (size_t)packet_u16(pump->in + at) << 16 | packet_u16(pump->in + at + 2);
 
@@ -191,12 +219,10 @@ static void take_frames(struct pump *pump)
     pump->in_bytes -= at;
 }
 
-static void carry_in(struct pump *pump, uint64_t room_bytes)
+static void carry_in(struct pump *pump)
 {
-    size_t free_bytes = sizeof(pump->in) - pump->in_bytes;
-    ssize_t count_bytes =
-        recv(pump->stack_fd, pump->in + pump->in_bytes,
-             room_bytes < free_bytes ? (size_t)room_bytes : free_bytes, MSG_DONTWAIT);
+    ssize_t count_bytes = recv(pump->stack_fd, pump->in + pump->in_bytes,
+                               sizeof(pump->in) - pump->in_bytes, MSG_DONTWAIT);
 
     if (count_bytes < 0 && (errno == EAGAIN || errno == EINTR)) {
         return;
@@ -205,7 +231,6 @@ static void carry_in(struct pump *pump, uint64_t room_bytes)
         _exit(PUMP_BROKEN);
     }
     pump->in_bytes += (size_t)count_bytes;
-    line_passed(&pump->line.gates[LINE_DOWN], (uint64_t)count_bytes);
     take_frames(pump);
 }
 
@@ -245,70 +270,58 @@ static void begin(struct pump *pump, const struct pump_plan *plan)
 
 /* --- the loop --- */
 
-struct round {         /* what it waits for */
-    bool waits;        /* a frame for the stack is not gone yet */
-    bool looks;        /* at whether the stack has read all */
-    uint64_t up_bytes; /* that may pass now */
-    uint64_t down_bytes;
+struct round {          /* what it waits for */
+    bool waits;         /* a frame for the stack is not gone yet */
+    bool looks;         /* at whether the stack has read all */
+    bool reads;         /* what the stack has, as there is room for it */
+    bool sends;         /* what the replica has, as the line has room for it */
+    uint64_t within_ms; /* the line is looked at again; UINT64_MAX: nothing waits for it */
 };
-
-/* Where the line is full nothing is read: the kernel's queue, and passt's, tell whoever sends. */
-static struct round begin_round(struct pump *pump)
-{
-    struct round round = {.waits = !flush(pump)};
-
-    round.looks = round.waits && pump->waits_since_ms != 0;
-    round.up_bytes = line_room_bytes(&pump->line.gates[LINE_UP]);
-    round.down_bytes = line_room_bytes(&pump->line.gates[LINE_DOWN]);
-    return round;
-}
 
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
 }
 
-/* Returns false when it is to wait for something to happen, however long. */
-static bool wait_of(struct pump *pump, const struct round *round, struct timespec *wait_out)
+/* Where the line has no room for what is sent the kernel's queue tells whoever sends. */
+static struct round begin_round(struct pump *pump)
+{
+    struct line_gate *up = &pump->line.gates[LINE_UP];
+    struct round round = {.waits = !flush(pump), .within_ms = UINT64_MAX};
+
+    deliver_backlog(pump);
+    take_frames(pump); /* those for which there was no room */
+    round.looks = round.waits && pump->waits_since_ms != 0;
+    round.sends = line_room_bytes(up) > 0;
+    round.reads = backlog_has_room(&pump->backlog);
+    if (!backlog_is_empty(&pump->backlog)) {
+        round.within_ms = line_wait_ms(&pump->line.gates[LINE_DOWN]);
+    }
+    if (!round.sends) {
+        struct pollfd something = {pump->tun_fd, POLLIN, 0};
+
+        round.within_ms = earlier(round.within_ms, line_wait_ms(up));
+        if (poll(&something, 1, 0) > 0) {
+            line_held(up);
+        }
+    }
+    return round;
+}
+
+/* Returns NULL when it is to wait for something to happen, however long. */
+static const struct timespec *wait_of(const struct round *round, struct timespec *wait_out)
 {
     const uint64_t millisecond_ns = 1000000;
     uint64_t wait_ns = round->looks ? LOOK_NS : UINT64_MAX;
 
-    if (round->up_bytes == 0) {
-        wait_ns = earlier(wait_ns, line_wait_ms(&pump->line.gates[LINE_UP]) * millisecond_ns);
-    }
-    if (round->down_bytes == 0) {
-        wait_ns = earlier(wait_ns, line_wait_ms(&pump->line.gates[LINE_DOWN]) * millisecond_ns);
+    if (round->within_ms != UINT64_MAX) {
+        wait_ns = earlier(wait_ns, round->within_ms * millisecond_ns);
     }
     if (wait_ns == UINT64_MAX) {
-        return false;
+        return NULL;
     }
-    *wait_out = (struct timespec){.tv_nsec = (long)wait_ns};
-    return true;
-}
-
-/* Is there something that may not pass yet? Then it wants more than its part. */
-static void note_held(struct pump *pump, const struct round *round)
-{
-    struct pollfd fds[] = {{round->up_bytes == 0 ? pump->tun_fd : -1, POLLIN, 0},
-                           {round->down_bytes == 0 ? pump->stack_fd : -1, POLLIN, 0}};
-
-    if ((round->up_bytes == 0 || round->down_bytes == 0) && poll(fds, 2, 0) > 0) {
-        if (fds[0].revents != 0) {
-            line_held(&pump->line.gates[LINE_UP]);
-        }
-        if (fds[1].revents != 0) {
-            line_held(&pump->line.gates[LINE_DOWN]);
-        }
-    }
-}
-
-static short events_of_stack(const struct round *round)
-{
-    short reads = round->down_bytes > 0 ? POLLIN : 0;
-    short writes = round->waits && !round->looks ? POLLOUT : 0;
-
-    return (short)(reads | writes);
+    *wait_out = (struct timespec){.tv_nsec = (long)wait_ns}; /* less than a second */
+    return wait_out;
 }
 
 _Noreturn void pump_run(const struct pump_plan *plan)
@@ -317,17 +330,18 @@ _Noreturn void pump_run(const struct pump_plan *plan)
 
     begin(&pump, plan);
     for (;;) {
-        struct round round = begin_round(&pump);
+        const struct round round = begin_round(&pump);
         struct timespec wait;
-        bool timed = wait_of(&pump, &round, &wait);
         struct pollfd fds[] = {
-            {pump.tun_fd, round.waits || round.up_bytes == 0 ? 0 : POLLIN, 0},
-            {pump.stack_fd, events_of_stack(&round), 0},
+            {pump.tun_fd, round.waits || !round.sends ? 0 : POLLIN, 0},
+            {pump.stack_fd, round.reads ? POLLIN : 0, 0},
             {pump.watch_fd, POLLIN, 0},
         };
 
-        note_held(&pump, &round);
-        if (ppoll(fds, sizeof(fds) / sizeof(fds[0]), timed ? &wait : NULL, NULL) < 0 &&
+        if (round.waits && !round.looks) {
+            fds[1].events |= POLLOUT;
+        }
+        if (ppoll(fds, sizeof(fds) / sizeof(fds[0]), wait_of(&round, &wait), NULL) < 0 &&
             errno != EINTR) {
             _exit(PUMP_BROKEN);
         }
@@ -335,8 +349,8 @@ _Noreturn void pump_run(const struct pump_plan *plan)
             routes_seen(pump.watch_fd);
             look_at_routes(&pump, false);
         }
-        if ((fds[1].revents & ~POLLOUT) != 0) {
-            carry_in(&pump, round.down_bytes > 0 ? round.down_bytes : LINE_PIECE_BYTES_MIN);
+        if (fds[1].revents != 0 && (round.reads || (fds[1].revents & ~POLLOUT) != 0)) {
+            carry_in(&pump);
         }
         for (unsigned i = 0; fds[0].revents != 0 && !round.waits && i < PACKETS_PER_TURN; i++) {
             if (line_room_bytes(&pump.line.gates[LINE_UP]) == 0 || !carry_out(&pump)) {
