@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/bucket.h"
 #include "base/random.h"
-#include "overlay/bucket.h"
 #include "overlay/habit.h"
 #include "overlay/homes.h"
 
