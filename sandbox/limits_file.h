@@ -3,8 +3,8 @@
 /*
  * What the volunteer gives, as root wrote it down for minga-sandboxd.
  *
- * `mingad --write-limits` makes the file from minga.yaml while it is root; the helper reads it
- * once. No request changes any of it, so a compromised mingad cannot take more than was given.
+ * `mingad --write-limits` makes the file from minga.yaml while it is root; the helper reads it at
+ * its start, and of a reload all but ids, group and folder. No request changes any of it, so a compromised mingad cannot take more than was given.
  * The form is one "name value" per line, in any order, each name once ("uids" up to UID_SPANS_MAX
  * times); an unknown or missing name is an error, but "connections",
  * "egress" and "weight" may be left out.

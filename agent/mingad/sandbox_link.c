@@ -359,6 +359,11 @@ void sandbox_link_start(struct sandbox_link *link)
     }
 }
 
+bool sandbox_link_is_started(const struct sandbox_link *link)
+{
+    return link->is_started;
+}
+
 void sandbox_link_close(struct sandbox_link *link)
 {
     link->is_closed = true;

@@ -39,6 +39,7 @@ struct sandbox_link *sandbox_link_new(const struct sandbox_link_config *config);
 int sandbox_link_connect(struct sandbox_link *link, struct err *err);
 /* Begins: tells of the first connection, or `down`, and tries again every second. */
 void sandbox_link_start(struct sandbox_link *link);
+bool sandbox_link_is_started(const struct sandbox_link *link);
 /* Ends the connection; the loop must run on until handles are closed, then free. */
 void sandbox_link_close(struct sandbox_link *link);
 void sandbox_link_free(struct sandbox_link *link);

@@ -258,6 +258,10 @@ void replica_tick(struct helper *helper, struct replica *replica, uint64_t at_ms
         replica_end(replica, SANDBOX_END_STOPPED, 0, "killed: did not stop in time");
     } else if (replica->state != REPLICA_ENDING && at_ms >= replica->lease_until_ms) {
         replica_end(replica, SANDBOX_END_LOST, 0, "the agent did not renew it");
+    } else if (replica->state != REPLICA_ENDING && replica->forbidden_ms != 0 &&
+               at_ms >= replica->forbidden_ms) {
+        replica_end(replica, SANDBOX_END_STOPPED, 0,
+                    "its port or its way out is not given any more");
     }
     if (replica->state != REPLICA_ENDING && at_ms < replica->oom_until_ms) {
         look_for_oom(helper, replica);
