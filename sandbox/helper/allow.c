@@ -40,6 +40,8 @@ static void read_limits_again(struct helper *helper)
     helper->limits.port_first = fresh.port_first;
     helper->limits.port_last = fresh.port_last;
     helper->limits.egress = fresh.egress;
+    helper->limits.programs = fresh.programs;
+    helper->programs_ms = 0;
     helper->limits.weight_percent = fresh.weight_percent;
     cgroups_weigh(helper->cgroups, fresh.weight_percent);
 }

@@ -33,6 +33,7 @@ enum {
     KEPT_LOGS_MAX = 16,       /* of replicas that have ended */
     FOLDER_BYTES_MAX = 256,   /* of the path of one of our own folders */
     FORBIDDEN_MS = 120000,    /* what it has is not given any more: mingad should have moved it */
+    PROGRAMS_MS = 1000,       /* between two looks at what runs outside */
     SWEEP_SOON_MS = 30000,    /* after our start: what a killed helper had forked may still die */
     SWEEP_SOON_EVERY_MS = 1000,
     SWEEP_EVERY_MS = 60000,
@@ -123,7 +124,9 @@ struct helper {
     uint32_t kept_next;                     /* the oldest, or a free one */
     struct disks disks;
     struct idmap idmaps[IDMAPS_MAX];
-    uint32_t idmap_next; /* the oldest, or a free one */
+    uint32_t idmap_next;  /* the oldest, or a free one */
+    uint64_t programs_ms; /* when last looked at; 0: not yet, or others are asked for now */
+    struct sandbox_programs programs; /* that ran then */
 };
 
 /* --- replica.c: the life of one replica --- */

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "sandbox/helper/helper.h"
 #include "sandbox/helper/process.h"
+#include "sandbox/helper/programs.h"
 #include "sandbox/helper/way_out.h"
 #include "sandbox/logs.h"
 
@@ -329,6 +330,22 @@ static void request_exec(struct helper *helper, const struct helper_request *req
     say_answer_fd(helper, &answer, fd);
 }
 
+/* Looked at anew once a second at most, however often it is asked. */
+static void request_programs(struct helper *helper, const struct helper_request *request,
+                             const struct packet *packet)
+{
+    struct helper_answer answer = {.kind = ANSWER_PROGRAMS};
+
+    (void)request;
+    (void)packet;
+    if (helper->programs_ms == 0 || now_ms() - helper->programs_ms >= PROGRAMS_MS) {
+        programs_look("/proc", &helper->limits, &helper->programs);
+        helper->programs_ms = now_ms();
+    }
+    answer.programs = helper->programs;
+    say_answer(helper, &answer);
+}
+
 /*
  * The door: all that mingad can ask, in which order, and with what. A request breaks these rules
  * only if mingad is broken or not mingad any more, so its connection ends.
@@ -351,6 +368,7 @@ static const struct {
     [REQUEST_LOGS] = {AFTER_HELLO, false, request_logs, NULL},
     [REQUEST_EXEC] = {AFTER_HELLO, false, request_exec, NULL},
     [REQUEST_ALLOW] = {AFTER_HELLO, false, request_allow, NULL},
+    [REQUEST_PROGRAMS] = {AFTER_HELLO, false, request_programs, NULL},
 };
 
 static void handle_packet(struct helper *helper, const struct packet *packet)

@@ -103,3 +103,35 @@ change 4 's/listen: 7400/listen: 7401/'
 within 5 "what needs a restart is refused by name" grep -q "network.listen: needs a restart.*stays as it was.*systemctl restart mingad" "$(dir_of 4)/log"
 check "the node listens where it did" eval 'in_node 4 ss -ltn | grep -q ":7400 "'
 check "and is a member" sees_members 1 4
+
+# --- a rule on programs where mingad sees no other user's processes, as in its unit: minga-sandboxd,
+# --- which does not depend on it, tells; and only of names that root has written down
+printf '#!/bin/sh\nmount -t proc -o hidepid=2 proc /proc\nexec "$@"\n' >"$WORK/hide"
+chmod 755 "$WORK/hide"
+mapfile -d '' -t helper <"/proc/$(helper_pids 4 | head -n 1)/cmdline"
+node_stop 4
+wait_until 10 is_empty helper_pids 4 || fail "the helper goes with its agent"
+cat >>"$(dir_of 4)/minga.yaml" <<'RULES'
+rules:
+  - {name: games, when: {programs: [supergame]}, then: {replicas: freeze}}
+RULES
+"$BIN/mingad" --config "$(dir_of 4)/minga.yaml" --write-limits
+in_node 4 "${helper[@]}" >>"$(dir_of 4)/log" 2>&1 </dev/null &
+helper_job=$!
+AGENT_PREFIX[4]="unshare --mount --propagation private $WORK/hide"
+node_start 4
+rule_is() { [ "$(minga 4 --json node | jq -r .rule)" = "$1" ]; }
+within 10 "no game runs" rule_is ""
+cp "$(command -v sleep)" "$WORK/supergame"
+"$WORK/supergame" 1000 &
+game=$!
+check "mingad does not see it" eval '! nsenter --mount="/proc/${AGENT_PID[4]}/ns/mnt" setpriv --reuid 64321 --regid 64321 --clear-groups cat "/proc/$game/comm"'
+within 10 "the rule acts on a program that mingad does not see" rule_is games
+change 4 's/supergame/otherprogram/'
+within 80 "another name asked for after a reload: it is over" rule_is ""
+change 4 's/otherprogram/supergame/'
+within 10 "and again" rule_is games
+kill_pids KILL "$game"
+check "mingad had nothing to complain of" eval '! grep -q "cannot be seen from here" "$(dir_of 4)/log"'
+node_stop 4
+kill_pids TERM "$helper_job"
