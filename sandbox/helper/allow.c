@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "sandbox/helper/helper.h"
 #include "sandbox/helper/process.h"
+#include "sandbox/helper/say.h"
 
 static uint64_t lower(uint64_t a, uint64_t b)
 {
@@ -32,7 +33,8 @@ static void read_limits_again(struct helper *helper)
     struct err err = {0};
 
     if (sandbox_limits_read(helper->limits_path, &fresh, &err) < 0) {
-        log_warning("what was given stays as it was: %s", err.text);
+        log_event(LOG_LEVEL_WARNING, "configuration-refused", "what was given stays as it was: %s",
+                  err.text);
         return;
     }
     helper->limits.contribution = fresh.contribution;
@@ -100,7 +102,7 @@ static void limit_replicas(struct helper *helper)
             r = cgroup_limit(helper->cgroups, &replica->name, &limits, &err);
         }
         if (r < 0 && r != -ENOENT) { /* its group is not made yet, and then with these limits */
-            log_warning("%s: allow: %s", replica->name.text, err.text);
+            say_replica(replica, LOG_LEVEL_WARNING, "allow-failed", "allow: %s", err.text);
         }
     }
 }

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "sandbox/helper/helper.h"
 #include "sandbox/helper/process.h"
+#include "sandbox/helper/say.h"
 #include "sandbox/init_protocol.h"
 
 void replica_init(struct replica *replica)
@@ -88,7 +89,7 @@ void replica_stop(struct helper *helper, struct replica *replica)
     }
     /* What is frozen hears nothing; perhaps an earlier helper has frozen it. */
     if (replica_freeze(helper, replica, false, &err) < 0) {
-        log_warning("%s: thaw: %s", replica->name.text, err.text);
+        say_replica(replica, LOG_LEVEL_WARNING, "thaw-failed", "thaw: %s", err.text);
     }
     if (replica->state == REPLICA_STARTING || replica->control_fd < 0 ||
         init_message_send(replica->control_fd, &stop) < 0) {
@@ -134,9 +135,9 @@ static void on_started(struct helper *helper, struct replica *replica,
     replica->state = REPLICA_RUNNING;
     replica->started_ms = message->started_ms;
     if (record_write(helper, replica, &err) < 0) {
-        log_warning("%s: not adoptable: %s", replica->name.text, err.text);
+        say_replica(replica, LOG_LEVEL_WARNING, "not-adoptable", "not adoptable: %s", err.text);
     }
-    log_info("%s: started (uids from %u)", replica->name.text, replica->uids.first);
+    say_replica(replica, LOG_LEVEL_INFO, "started", "started (uids from %u)", replica->uids.first);
     say_state(helper, replica, SANDBOX_STARTED);
 }
 

@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "sandbox/egress/egress.h"
 #include "sandbox/helper/memory_file.h"
+#include "sandbox/helper/say.h"
 #include "sandbox/helper/setup.h"
 #include "sandbox/init_protocol.h"
 
@@ -140,7 +141,7 @@ static _Noreturn void become(const struct helper *helper, const struct replica *
         r = -errno;
     }
     errno = -r;
-    log_warning("%s: minga-egress: %m", replica->name.text);
+    say_replica(replica, LOG_LEVEL_WARNING, "egress-failed", "minga-egress: %m");
     _exit(1);
 }
 
