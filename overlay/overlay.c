@@ -291,9 +291,14 @@ void overlay_step(struct overlay *overlay, const struct overlay_event *event,
 void overlay_describe(struct overlay *overlay, const struct overlay_event *now,
                       const minga_NodeRecord *description, struct overlay_effects *effects)
 {
+    bool stored = overlay->record.stores;
+
     state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
     if (reach_describe(overlay, description)) {
         gossip_describe(overlay, overlay->record.incarnation);
+    }
+    if (stored != overlay->record.stores && overlay->started) {
+        shed_begin(overlay);
     }
     reach_tick(overlay);
     state_leave(overlay);

@@ -296,6 +296,16 @@ void rebalance_begin(struct overlay *overlay)
         overlay->now_ms + REBALANCE_FIRST_MS + random_below(&overlay->random, REBALANCE_FIRST_MS);
 }
 
+void rebalance_resized(struct overlay *overlay)
+{
+    struct rebalance *rebalance = &overlay->repair.rebalance;
+    uint64_t bytes = overlay->chunks.bytes_max;
+
+    bucket_limit(&rebalance->budget, bytes / REBALANCE_HOURS / 3600 + 1, bytes / REBALANCE_HOURS,
+                 overlay->now_ms);
+    rebalance->next_ms = overlay->now_ms + random_below(&overlay->random, REBALANCE_FIRST_MS);
+}
+
 void rebalance_tick(struct overlay *overlay)
 {
     struct rebalance *rebalance = &overlay->repair.rebalance;

@@ -200,6 +200,7 @@ struct chunk_put {
     bool used;
     uint64_t number;
     bool is_repair; /* nobody waits */
+    bool is_shed;   /* and it goes from here when others have it */
     enum home_why why;
     uint32_t home_mark; /* not 0: see chunk_put_hand_over */
     uint64_t since_ms;

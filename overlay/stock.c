@@ -156,6 +156,7 @@ void overlay_stock(const struct overlay *overlay, struct overlay_stock *stock_ou
                                         .repair_wait_ms = overlay_upload_wait_ms(overlay),
                                         .is_comparing = overlay->repair.compare.active,
                                         .is_collecting = overlay->collect.is_purging,
+                                        .is_shedding = overlay->repair.shed.is_active,
                                         .moved_count = overlay->repair.moved_count,
                                         .moved_bytes = overlay->repair.moved_bytes,
                                         .rotten_count = overlay->repair.rotten_count,
@@ -176,7 +177,9 @@ bool overlay_repair_next(const struct overlay *overlay, uint32_t *cursor,
 
         if (put->used && put->is_repair && put->candidate_count > 0) {
             *repair_out = (struct overlay_repair){put->chunk, put->candidates[0],
-                                                  (enum overlay_repair_why)put->why, put->since_ms};
+                                                  put->is_shed ? OVERLAY_REPAIR_SHED
+                                                               : (enum overlay_repair_why)put->why,
+                                                  put->since_ms};
             return true;
         }
     }

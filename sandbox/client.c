@@ -240,6 +240,13 @@ int sandbox_client_exec(struct sandbox_client *client, const struct replica_key 
     return ask_about(client, REQUEST_EXEC, key);
 }
 
+int sandbox_client_programs(struct sandbox_client *client)
+{
+    const struct helper_request request = {.kind = REQUEST_PROGRAMS};
+
+    return ask_with(client, &request, NULL, 0);
+}
+
 /* Room for one descriptor is offered, so no more can come. */
 static ssize_t receive_bytes(int fd, uint8_t *bytes, size_t capacity_bytes, int *fd_out)
 {

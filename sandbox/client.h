@@ -77,6 +77,9 @@ int sandbox_client_logs(struct sandbox_client *client, const struct replica_key 
  * ANSWER_EXEC, in the order of the requests. */
 int sandbox_client_exec(struct sandbox_client *client, const struct replica_key *key);
 
+/* Which of the programs that root wrote down run outside: answered by one ANSWER_PROGRAMS. */
+int sandbox_client_programs(struct sandbox_client *client);
+
 /*
  * Takes one answer. Returns SANDBOX_CLIENT_MESSAGE, 0 when there is none now, or -errno when the
  * connection is over (-EPIPE closed, -EBADMSG nonsense, -EPROTO another version).

@@ -72,6 +72,14 @@ struct sandbox_allowance { /* at most so much for all replicas together, now */
     uint64_t download_bytes_per_s;
 };
 
+enum { SANDBOX_PROGRAMS_MAX = 64, SANDBOX_PROGRAM_CHARS_MAX = 32 };
+
+/* Names of programs outside, for the owner's rules. */
+struct sandbox_programs {
+    uint32_t count;
+    char names[SANDBOX_PROGRAMS_MAX][SANDBOX_PROGRAM_CHARS_MAX + 1];
+};
+
 /* Outgoing connections of a replica. The values travel. */
 enum sandbox_egress { SANDBOX_EGRESS_NONE, SANDBOX_EGRESS_UP, SANDBOX_EGRESS_LOST };
 

@@ -102,6 +102,7 @@ int helper_request_encode(const struct helper_request *request, uint8_t *bytes_o
         put_key(&wire, &request->spec.key);
         break;
     case REQUEST_LIST:
+    case REQUEST_PROGRAMS:
     case REQUEST_KIND_COUNT:
         break;
     }
@@ -138,6 +139,7 @@ static void get_request(struct wire_reader *wire, struct helper_request *request
         get_key(wire, &request->spec.key);
         break;
     case REQUEST_LIST:
+    case REQUEST_PROGRAMS:
     case REQUEST_KIND_COUNT:
         break;
     }
@@ -253,6 +255,27 @@ static void get_logs(struct wire_reader *wire, struct sandbox_logs *logs)
     }
 }
 
+static void put_programs(struct wire_writer *wire, const struct sandbox_programs *programs)
+{
+    CHECK(programs->count <= SANDBOX_PROGRAMS_MAX);
+    wire_put_u8(wire, (uint8_t)programs->count);
+    for (uint32_t i = 0; i < programs->count; i++) {
+        wire_put_text(wire, programs->names[i]);
+    }
+}
+
+static void get_programs(struct wire_reader *wire, struct sandbox_programs *programs)
+{
+    programs->count = wire_u8(wire);
+    if (programs->count > SANDBOX_PROGRAMS_MAX) {
+        programs->count = 0;
+        wire->failed = true;
+    }
+    for (uint32_t i = 0; i < programs->count; i++) {
+        wire_text(wire, programs->names[i], sizeof(programs->names[i]));
+    }
+}
+
 int helper_answer_encode(const struct helper_answer *answer, uint8_t *bytes_out,
                          size_t capacity_bytes)
 {
@@ -273,6 +296,9 @@ int helper_answer_encode(const struct helper_answer *answer, uint8_t *bytes_out,
     case ANSWER_EXEC:
         put_key(&wire, &answer->exec.key);
         wire_put_text(&wire, answer->exec.reason);
+        break;
+    case ANSWER_PROGRAMS:
+        put_programs(&wire, &answer->programs);
         break;
     case ANSWER_LIST_END:
         break;
@@ -308,6 +334,8 @@ int helper_answer_decode(struct bytes bytes, struct helper_answer *answer_out)
     } else if (kind == ANSWER_EXEC) {
         get_key(&wire, &answer_out->exec.key);
         wire_text(&wire, answer_out->exec.reason, sizeof(answer_out->exec.reason));
+    } else if (kind == ANSWER_PROGRAMS) {
+        get_programs(&wire, &answer_out->programs);
     } else if (kind != ANSWER_LIST_END) {
         return -EBADMSG;
     }

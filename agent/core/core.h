@@ -185,7 +185,8 @@ enum core_event_kind {
     CORE_EXEC_DONE,      /* answer to CORE_EXEC: token, failed and reason, or the logs' fields */
     CORE_PORTS_REFUSED,  /* START could not bind `host_port`: choose another */
     CORE_SENSED,         /* `senses`: what the owner's rules ask for */
-    CORE_CONFIGURED,     /* `config`: the contribution, rules and guests are other ones now */
+    CORE_CONFIGURED,     /* `config`: what is given, to whom and for what, is otherwise now; roles
+                            are followed by a CORE_DESCRIBE */
     CORE_LINE,           /* `line`: so much of the line is the chunks' from now on */
 };
 

@@ -82,18 +82,7 @@ static void code_life(struct codec *codec, struct recording_entry *entry)
     code_key(codec, &config->overlay.node_key);
     codec_u64(codec, &config->overlay.seed);
     code_description(codec, &config->overlay.description);
-    codec_u64(codec, &config->overlay.storage_bytes_max);
     codec_bool(codec, &config->overlay.finds_reach);
-    codec_u16(codec, &config->overlay.relay_port_first);
-    codec_u16(codec, &config->overlay.relay_port_count);
-    codec_u64(codec, &config->storage_bytes);
-    codec_u16(codec, &config->port_first);
-    codec_u16(codec, &config->port_last);
-    codec->failed =
-        codec->failed || config->port_first == 0 || config->port_first > config->port_last;
-    codec_bool(codec, &config->runs);
-    codec_bool(codec, &config->stores);
-    codec_bool(codec, &config->manages);
     config->arch = (enum manifest_arch)codec_upto(codec, (uint32_t)config->arch, UINT8_MAX);
     recording_code_terms(codec, config);
 }

@@ -22,6 +22,7 @@
 #include "agent/mingad/options.h"
 #include "agent/mingad/recorder.h"
 #include "agent/mingad/replica_log.h"
+#include "agent/mingad/senses.h"
 #include "agent/mingad/user.h"
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -245,6 +246,13 @@ static void on_exec(void *context, uint64_t number, int fd, const char *reason)
     execs_opened(context, number, fd, reason);
 }
 
+static void on_programs(void *context, const struct sandbox_programs *running)
+{
+    const struct edge *edge = context;
+
+    senses_programs(edge->senses, running);
+}
+
 static struct sandbox_link *make_sandbox_link(struct edge *edge, const struct config *config)
 {
     char path[FOLDERS_PATH_BYTES_MAX];
@@ -256,7 +264,8 @@ static struct sandbox_link *make_sandbox_link(struct edge *edge, const struct co
                                                   .down = on_down,
                                                   .event = on_sandbox,
                                                   .logs = on_logs,
-                                                  .exec = on_exec}};
+                                                  .exec = on_exec,
+                                                  .programs = on_programs}};
 
     folders_helper_path(config, path);
     return sandbox_link_new(&link);

@@ -25,6 +25,11 @@ struct relays *relays_new(const struct relays_config *config)
     return relays;
 }
 
+void relays_configure(struct relays *relays, uint64_t bytes_per_s)
+{
+    relays->config.bytes_per_s = bytes_per_s;
+}
+
 /* ------------------------------------------------------------------ pipes */
 
 struct pipe *relays_add_pipe(struct relays *relays, bool is_leaf, const struct node_id *other)

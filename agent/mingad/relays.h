@@ -35,6 +35,8 @@ void relays_pass_on(struct relays *relays, const struct node_id *leaf,
                     const struct overlay_relay *grant);
 void relays_be_passed_on(struct relays *relays, const struct overlay_peer *relay,
                          const struct overlay_relay *grant);
+/* The configuration is another one now. */
+void relays_configure(struct relays *relays, uint64_t bytes_per_s);
 /* At most so much from now on, and never more than configured; 0: as configured. */
 void relays_limit(struct relays *relays, uint64_t bytes_per_s);
 /* This machine has another address: connections from the old one carry nothing any more. */

@@ -246,6 +246,11 @@ static void take_answer(struct sandbox_link *link, const struct helper_answer *a
     case ANSWER_EXEC:
         take_exec(link, &answer->exec, fd);
         break;
+    case ANSWER_PROGRAMS:
+        if (link->events.programs != NULL) {
+            link->events.programs(link->events.context, &answer->programs);
+        }
+        break;
     case ANSWER_KIND_COUNT:
         break;
     }
@@ -364,6 +369,11 @@ void sandbox_link_start(struct sandbox_link *link)
     }
 }
 
+bool sandbox_link_is_started(const struct sandbox_link *link)
+{
+    return link->is_started;
+}
+
 void sandbox_link_close(struct sandbox_link *link)
 {
     link->is_closed = true;
@@ -467,4 +477,9 @@ void sandbox_link_exec(struct sandbox_link *link, uint64_t number, const struct 
     }
     link->execs[link->exec_count++] = number;
     requested(link, r);
+}
+
+void sandbox_link_programs(struct sandbox_link *link)
+{
+    requested(link, sandbox_client_programs(&link->client));
 }

@@ -16,6 +16,7 @@
 #include "sandbox/helper/helper.h"
 #include "sandbox/helper/lines.h"
 #include "sandbox/helper/process.h"
+#include "sandbox/helper/say.h"
 #include "sandbox/init_protocol.h"
 
 enum { ROUNDS = ADOPT_ROUNDS, ROUND_US = 10000 };
@@ -110,11 +111,11 @@ static void adopt_one(struct helper *helper, const char *name)
         log_warning("%s: %s", name, err.text);
     }
     if (take_over(helper, replica, &err) < 0) {
-        log_warning("%s: cannot be adopted: %s", name, err.text);
+        say_replica(replica, LOG_LEVEL_WARNING, "adopt-failed", "cannot be adopted: %s", err.text);
         replica_end(replica, SANDBOX_END_LOST, 0, err.text);
         return;
     }
-    log_info("%s: adopted", replica->name.text);
+    say_replica(replica, LOG_LEVEL_INFO, "adopted", "adopted");
 }
 
 static void for_each_file(struct helper *helper, const char *folder,

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "sandbox/helper/helper.h"
+#include "sandbox/helper/say.h"
 #include "sandbox/logs.h"
 
 enum { LAST_WINDOW_BYTES = 65536, LAST_LINE_CHARS_MAX = 80 };
@@ -204,8 +205,8 @@ static void warn_once(struct replica *replica, const char *left, const struct er
         return;
     }
     replica->warned = true;
-    log_warning("%s: cannot end it yet, %s is left%s%s", replica->name.text, left,
-                err->code == 0 ? "" : ": ", err->text);
+    say_replica(replica, LOG_LEVEL_WARNING, "end-delayed", "cannot end it yet, %s is left%s%s",
+                left, err->code == 0 ? "" : ": ", err->text);
 }
 
 void replica_clear(struct helper *helper, struct replica *replica, uint64_t at_ms)
@@ -232,7 +233,11 @@ void replica_clear(struct helper *helper, struct replica *replica, uint64_t at_m
         kept_add(helper, &replica->name);
     }
     uid_range_free(helper->folders.uids, &replica->uids);
-    log_info("%s: ended: %s", replica->name.text, replica->reason);
+    bool was_meant = replica->end == SANDBOX_END_STOPPED ||
+                     (replica->end == SANDBOX_END_EXITED && replica->end_status == 0);
+
+    say_replica(replica, was_meant ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "ended", "ended: %s",
+                replica->reason);
     event.key = replica->spec.key;
     event.end = replica->end;
     event.status = replica->end_status;

@@ -33,6 +33,8 @@ enum {
     IDMAPS_MAX = 16,          /* kept for roots of the same ids */
     KEPT_LOGS_MAX = 16,       /* of replicas that have ended */
     FOLDER_BYTES_MAX = 256,   /* of the path of one of our own folders */
+    FORBIDDEN_MS = 120000,    /* what it has is not given any more: mingad should have moved it */
+    PROGRAMS_MS = 1000,       /* between two looks at what runs outside */
     SWEEP_SOON_MS = 30000,    /* after our start: what a killed helper had forked may still die */
     SWEEP_SOON_EVERY_MS = 1000,
     SWEEP_EVERY_MS = 60000,
@@ -72,8 +74,9 @@ struct replica {
     struct launch launch; /* STARTING: until the first process is set up */
     uint64_t started_ms;  /* 0: not yet */
     uint64_t lease_until_ms;
-    uint64_t deadline_ms; /* STARTING, STOPPING: then it is killed; ENDING: when it began */
-    bool warned;          /* ENDING: that it hangs */
+    uint64_t deadline_ms;  /* STARTING, STOPPING: then it is killed; ENDING: when it began */
+    uint64_t forbidden_ms; /* then it is ended, for what it has is not given any more; 0: it is */
+    bool warned;           /* ENDING: that it hangs */
     bool health_known;
     bool healthy;
     bool init_leaves; /* ENDING: its minga-init has said the end, and goes by itself */
@@ -120,9 +123,9 @@ struct helper {
     struct cgroups *cgroups;
     int init_program_fd;   /* sealed copy of minga-init */
     int filter_fd;         /* sealed seccomp filter */
-    int egress_program_fd; /* sealed copy of minga-egress; -1: no egress */
+    int egress_program_fd; /* sealed copy of minga-egress; -1: it is missing */
     int own_network_fd;    /* the empty one that we live in */
-    int network_fd;        /* the host's network namespace, for minga-egress; -1: no egress */
+    int network_fd;        /* the host's network namespace, for minga-egress; -1: it is missing */
     int lock_fd;
     int listen_fd;
     int client_fd;           /* mingad; -1: none */
@@ -139,7 +142,9 @@ struct helper {
     uint32_t kept_next;                     /* the oldest, or a free one */
     struct disks disks;
     struct idmap idmaps[IDMAPS_MAX];
-    uint32_t idmap_next; /* the oldest, or a free one */
+    uint32_t idmap_next;  /* the oldest, or a free one */
+    uint64_t programs_ms; /* when last looked at; 0: not yet, or others are asked for now */
+    struct sandbox_programs programs; /* that ran then */
 };
 
 /* --- replica.c: the life of one replica --- */

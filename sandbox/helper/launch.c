@@ -21,6 +21,7 @@
 #include "sandbox/helper/memory_file.h"
 #include "sandbox/helper/process.h"
 #include "sandbox/helper/rootfs.h"
+#include "sandbox/helper/say.h"
 #include "sandbox/helper/tun.h"
 #include "sandbox/helper/way_out.h"
 #include "sandbox/init_protocol.h"
@@ -409,7 +410,7 @@ int replica_launch(struct helper *helper, struct replica *replica, const int *po
 
 void replica_give_up(struct replica *replica, const struct err *err)
 {
-    log_warning("%s: start: %s", replica->name.text, err->text);
+    say_replica(replica, LOG_LEVEL_WARNING, "start-failed", "start: %s", err->text);
     replica_end(replica, SANDBOX_END_REFUSED, 0, err->text);
 }
 

@@ -141,10 +141,12 @@ static bool on_signal(struct helper *helper, int signal_fd)
         return false;
     }
     if (info.ssi_signo == SIGUSR2) {
-        log_info("leaving; %zu replicas live on", count_replicas(helper));
+        log_event(LOG_LEVEL_INFO, "restarting", "leaving; %zu replicas live on",
+                  count_replicas(helper));
         return true;
     }
-    log_info("signal %u: ending %zu replicas", info.ssi_signo, count_replicas(helper));
+    log_event(LOG_LEVEL_INFO, "stopping", "signal %u: ending %zu replicas", info.ssi_signo,
+              count_replicas(helper));
     helper->leaving = true;
     end_all(helper, SANDBOX_END_STOPPED, "the sandbox helper was told to stop");
     return false;
@@ -257,7 +259,7 @@ static void leave(struct helper *helper)
     if (cgroups_remove_parent(helper->cgroups, &err) < 0) {
         log_warning("%s", err.text);
     }
-    log_info("all ended; leaving");
+    log_event(LOG_LEVEL_INFO, "stopped", "all ended; leaving");
     unlink(helper->folders.lock);
 }
 

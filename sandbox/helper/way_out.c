@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "sandbox/egress/egress.h"
 #include "sandbox/helper/memory_file.h"
+#include "sandbox/helper/say.h"
 #include "sandbox/helper/setup.h"
 #include "sandbox/init_protocol.h"
 
@@ -29,13 +30,12 @@ void way_out_keep(struct helper *helper)
 {
     struct err err = {0};
 
-    if (helper->limits.egress == 0) {
-        return;
-    }
     helper->egress_program_fd = setup_open_beside("minga-egress", &err);
     if (helper->egress_program_fd < 0) {
         helper->egress_program_fd = -1;
-        log_warning("no egress: %s", err.text);
+        if (helper->limits.egress != 0) {
+            log_warning("no egress: %s", err.text);
+        }
         return;
     }
     helper->network_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -143,7 +143,7 @@ static _Noreturn void become(const struct helper *helper, const struct replica *
         r = -errno;
     }
     errno = -r;
-    log_warning("%s: minga-egress: %m", replica->name.text);
+    say_replica(replica, LOG_LEVEL_WARNING, "egress-failed", "minga-egress: %m");
     _exit(1);
 }
 

@@ -50,7 +50,8 @@ Test(request, every_kind_comes_back_as_it_was_sent)
         cr_assert_gt(length_bytes, 0);
         cr_assert_eq(helper_request_decode((struct bytes){bytes, (size_t)length_bytes}, &back), 0);
         cr_assert_eq(back.kind, request.kind);
-        if (kind != REQUEST_HELLO && kind != REQUEST_LIST && kind != REQUEST_ALLOW) {
+        if (kind != REQUEST_HELLO && kind != REQUEST_LIST && kind != REQUEST_ALLOW &&
+            kind != REQUEST_PROGRAMS) {
             cr_assert(replica_key_equal(&back.spec.key, &request.spec.key));
         }
         if (kind == REQUEST_ALLOW) {
@@ -227,4 +228,27 @@ Test(request, a_full_window_of_logs_comes_back_as_it_was_sent)
     cr_assert_eq(back.logs.offset, 12345);
     cr_assert_eq(back.logs.length_bytes, LOGS_WINDOW_BYTES_MAX);
     cr_assert_eq(memcmp(back.logs.bytes, answer.logs.bytes, LOGS_WINDOW_BYTES_MAX), 0);
+}
+
+Test(request, which_programs_run_comes_back_as_it_was_sent_and_no_more_than_can_be)
+{
+    static struct helper_answer answer = {.kind = ANSWER_PROGRAMS};
+    static struct helper_answer back;
+    uint8_t bytes[HELPER_MESSAGE_BYTES_MAX];
+    int length_bytes;
+
+    answer.programs.count = SANDBOX_PROGRAMS_MAX;
+    for (uint32_t i = 0; i < SANDBOX_PROGRAMS_MAX; i++) {
+        memset(answer.programs.names[i], 'a', SANDBOX_PROGRAM_CHARS_MAX);
+    }
+    length_bytes = helper_answer_encode(&answer, bytes, sizeof(bytes));
+    cr_assert_gt(length_bytes, 0);
+    cr_assert_eq(helper_answer_decode((struct bytes){bytes, (size_t)length_bytes}, &back), 0);
+    cr_assert_eq(memcmp(&back.programs, &answer.programs, sizeof(back.programs)), 0);
+    bytes[1] = SANDBOX_PROGRAMS_MAX + 1;
+    cr_assert_eq(helper_answer_decode((struct bytes){bytes, (size_t)length_bytes}, &back),
+                 -EBADMSG);
+    bytes[1] = SANDBOX_PROGRAMS_MAX;
+    cr_assert_eq(helper_answer_decode((struct bytes){bytes, (size_t)length_bytes - 1}, &back),
+                 -EBADMSG);
 }
