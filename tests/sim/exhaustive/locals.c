@@ -37,13 +37,9 @@ static struct {
 /* Writing makes a page one that changes: only where it must be. */
 static void empty(uint8_t *bytes, size_t begin, size_t end)
 {
-    size_t at = begin;
-
-    while (at < end && bytes[at] == 0) {
-        at++;
-    }
-    if (at < end) {
-        memset(&bytes[at], 0, end - at);
+    if (begin < end &&
+        (bytes[begin] != 0 || memcmp(&bytes[begin], &bytes[begin + 1], end - begin - 1) != 0)) {
+        memset(&bytes[begin], 0, end - begin);
     }
 }
 
