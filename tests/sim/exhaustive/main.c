@@ -24,7 +24,7 @@ static const struct scenario scenarios[] = {
 struct usage {
     bool all_kinds;
     bool compares;
-    uint64_t arrivals_min; /* of all of each scenario; else the run has failed */
+    uint64_t arrivals_min; /* it begins with so many; fewer: the run has failed */
     uint64_t arrivals_max;
     uint64_t seconds; /* of processor time, for each scenario */
 };
@@ -43,7 +43,8 @@ static void deepen(const struct scenario *scenario, const struct usage *usage)
     uint64_t step_count = 0;
     uint64_t end_count = 0;
 
-    for (uint32_t arrivals = ARRIVALS_FIRST; arrivals <= usage->arrivals_max; arrivals++) {
+    for (uint32_t arrivals = (uint32_t)usage->arrivals_min; arrivals <= usage->arrivals_max;
+         arrivals++) {
         search_run(&options, arrivals, &result);
         step_count += result.step_count;
         end_count += result.end_count;
@@ -107,7 +108,8 @@ static int read_options(int argc, char **argv, struct usage *usage)
 
 int main(int argc, char **argv)
 {
-    struct usage usage = {.seconds = 6, .arrivals_max = ARRIVALS_MAX};
+    struct usage usage = {
+        .seconds = 6, .arrivals_min = ARRIVALS_FIRST, .arrivals_max = ARRIVALS_MAX};
 
     if (read_options(argc, argv, &usage) != 0) {
         fputs("usage: minga-exhaustive [--all-kinds] [--at-least ARRIVALS] [SECONDS]\n"

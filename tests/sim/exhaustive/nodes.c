@@ -142,7 +142,6 @@ static void add_op(struct course *course, struct node_op op)
     ops = all.ops.at;
     ops[all.op_count++] = op;
     course->outcome.op_count++;
-    course->outcome.footprint.addressed |= (uint8_t)(1 << op.to);
 }
 
 static void take_send(struct course *course, const struct overlay_effect *effect)

@@ -50,8 +50,6 @@ struct footprint {
     uint32_t changed; /* connections: bit dialler * NODES_COUNT_MAX + dialled */
     uint32_t replied; /* the same: on which it replies */
     uint8_t touched;  /* nodes that take a step */
-    uint8_t addressed;
-    uint8_t world; /* nodes that come or go */
 };
 
 struct node_outcome {

@@ -12,7 +12,6 @@ enum {
     ITEM_LOST = 0, /* no message: the connection broke */
     CROWDED = LINE_ITEMS_MAX / 2, /* a line that may fill up */
     ALL_NODES = (1 << NODES_COUNT_MAX) - 1,
-    CRASH = 1 << 7, /* in footprint.world: there is one crash at most */
 };
 
 static struct {
@@ -39,54 +38,75 @@ static bool is_background(uint32_t item)
     return item != ITEM_LOST && nodes_is_background((item >> LINK_BITS) - 1);
 }
 
-struct way { /* one of scene.lines */
-    uint32_t from;
-    uint32_t to;
-    enum node_channel channel;
-};
+enum { LINE_NUMBERS = NODES_COUNT_MAX * NODES_COUNT_MAX * CHANNELS };
 
-static uint64_t way_bit(struct way way)
+struct line line_at(uint32_t number)
 {
-    return (uint64_t)1 << ((way.from * NODES_COUNT_MAX + way.to) * CHANNELS + way.channel);
+    CHECK(number < LINE_NUMBERS);
+    return (struct line){number / CHANNELS / NODES_COUNT_MAX, number / CHANNELS % NODES_COUNT_MAX,
+                         (enum node_channel)(number % CHANNELS)};
 }
 
-static void add(struct scene *scene, struct way way, uint32_t item, struct footprint *footprint)
+static uint64_t line_bit(struct line line)
 {
-    uint32_t *line = &scene->lines[way.from][way.to][way.channel];
+    return (uint64_t)1 << ((line.from * NODES_COUNT_MAX + line.to) * CHANNELS + line.channel);
+}
+
+static uint32_t first_item(const struct scene *scene, struct line line)
+{
+    uint32_t item;
+
+    memcpy(&item, names_bytes(&all.lines, scene->lines[line.from][line.to][line.channel], NULL),
+           sizeof(item));
+    return item;
+}
+
+/* After something was added, or taken. */
+static void mark_line(struct scene *scene, struct line line)
+{
+    uint64_t bit = line_bit(line);
+
+    scene->deliverable &= ~bit;
+    scene->background &= ~bit;
+    if (scene->lines[line.from][line.to][line.channel] != 0) {
+        scene->deliverable |= bit;
+        scene->background |= is_background(first_item(scene, line)) ? bit : 0;
+    }
+}
+
+static void add(struct scene *scene, struct line line, uint32_t item, struct footprint *footprint)
+{
+    uint32_t *number = &scene->lines[line.from][line.to][line.channel];
     uint32_t items[LINE_ITEMS_MAX];
     size_t length_bytes;
-    const void *bytes = names_bytes(&all.lines, *line, &length_bytes);
+    const void *bytes = names_bytes(&all.lines, *number, &length_bytes);
 
     if (length_bytes >= CROWDED * sizeof(items[0])) {
         footprint->touched = ALL_NODES; /* whether it fits depends on who takes from it */
     }
     if (length_bytes > 0 && is_background(item)) {
-        footprint->waiting |= way_bit(way);
+        footprint->waiting |= line_bit(line);
     }
     if (length_bytes < sizeof(items)) {
         memcpy(items, bytes, length_bytes);
         memcpy((uint8_t *)items + length_bytes, &item, sizeof(item));
-        *line = names_number(&all.lines, items, length_bytes + sizeof(item));
+        *number = names_number(&all.lines, items, length_bytes + sizeof(item));
+        mark_line(scene, line);
     }
 }
 
-static uint32_t line_first(uint32_t line)
+static uint32_t take(struct scene *scene, struct line line, struct footprint *footprint)
 {
-    uint32_t item;
-
-    memcpy(&item, names_bytes(&all.lines, line, NULL), sizeof(item));
-    return item;
-}
-
-static uint32_t line_take(uint32_t *line)
-{
+    uint32_t *number = &scene->lines[line.from][line.to][line.channel];
     uint32_t items[LINE_ITEMS_MAX];
     size_t length_bytes;
-    const void *bytes = names_bytes(&all.lines, *line, &length_bytes);
+    const void *bytes = names_bytes(&all.lines, *number, &length_bytes);
 
     CHECK(length_bytes > 0);
     memcpy(items, bytes, length_bytes);
-    *line = names_number(&all.lines, &items[1], length_bytes - sizeof(items[0]));
+    *number = names_number(&all.lines, &items[1], length_bytes - sizeof(items[0]));
+    footprint->taken |= line_bit(line);
+    mark_line(scene, line);
     return items[0];
 }
 
@@ -94,18 +114,6 @@ static uint32_t item_of(uint32_t message, uint8_t link)
 {
     CHECK(message < UINT32_MAX >> LINK_BITS);
     return (message + 1) << LINK_BITS | link;
-}
-
-bool scene_can_deliver(const struct scene *scene, uint32_t from, uint32_t to,
-                       enum node_channel channel)
-{
-    return scene->lines[from][to][channel] != 0 && runs(scene, to);
-}
-
-bool scene_is_background(const struct scene *scene, uint32_t from, uint32_t to,
-                         enum node_channel channel)
-{
-    return is_background(line_first(scene->lines[from][to][channel]));
 }
 
 /* ------------------------------------------------------------------ what a step does */
@@ -117,14 +125,15 @@ static void do_send(struct scene *scene, uint32_t from, const struct node_op *op
 
     if (!runs(scene, op->to)) {
         *link = 0;
-        add(scene, (struct way){op->to, from, CHANNEL_REPLIES}, ITEM_LOST, footprint);
+        add(scene, (struct line){op->to, from, CHANNEL_REPLIES}, ITEM_LOST, footprint);
         return;
     }
     if (*link == 0) {
         *link = ++scene->dial_counts[from][op->to];
         CHECK(*link < LINK_BEFORE);
     }
-    add(scene, (struct way){from, op->to, CHANNEL_DIALLED}, item_of(op->message, *link), footprint);
+    add(scene, (struct line){from, op->to, CHANNEL_DIALLED}, item_of(op->message, *link),
+        footprint);
 }
 
 static void do_op(struct scene *scene, uint32_t node, const struct node_op *op,
@@ -136,7 +145,7 @@ static void do_op(struct scene *scene, uint32_t node, const struct node_op *op,
         break;
     case OP_REPLY:
         if (runs(scene, op->to) && scene->links[op->to][node] == op->link) {
-            add(scene, (struct way){node, op->to, CHANNEL_REPLIES}, item_of(op->message, 0),
+            add(scene, (struct line){node, op->to, CHANNEL_REPLIES}, item_of(op->message, 0),
                 footprint);
         }
         break;
@@ -151,8 +160,6 @@ static void add_footprint(struct footprint *footprint, const struct footprint *m
     footprint->changed |= more->changed;
     footprint->replied |= more->replied;
     footprint->touched |= more->touched;
-    footprint->addressed |= more->addressed;
-    footprint->world |= more->world;
 }
 
 static void step(struct scene *scene, struct node_input *input, struct footprint *footprint)
@@ -182,18 +189,17 @@ static void step(struct scene *scene, struct node_input *input, struct footprint
 
 /* ------------------------------------------------------------------ steps */
 
-void scene_deliver(struct scene *scene, uint32_t from, uint32_t to, enum node_channel channel,
-                   struct footprint *footprint)
+void scene_deliver(struct scene *scene, struct line line, struct footprint *footprint)
 {
-    uint32_t item = line_take(&scene->lines[from][to][channel]);
-    struct node_input input = {.kind = INPUT_LOST, .node = (uint8_t)to, .from = (uint8_t)from};
+    uint32_t item = take(scene, line, footprint);
+    struct node_input input = {
+        .kind = INPUT_LOST, .node = (uint8_t)line.to, .from = (uint8_t)line.from};
 
-    CHECK(runs(scene, to));
-    footprint->taken |= way_bit((struct way){from, to, channel});
+    CHECK(runs(scene, line.to));
     if (item != ITEM_LOST) {
         input.kind = INPUT_MESSAGE;
         input.message = (item >> LINK_BITS) - 1;
-        input.channel = (uint8_t)channel;
+        input.channel = (uint8_t)line.channel;
         input.link = (uint8_t)item;
     }
     step(scene, &input, footprint);
@@ -208,7 +214,7 @@ void scene_tick(struct scene *scene, uint32_t node, struct footprint *footprint)
     }
     scene->wake_ms[node] = 0;
     step(scene, &input, footprint);
-    footprint->touched = ALL_NODES; /* time is everybody's */
+    footprint->touched = ALL_NODES;
 }
 
 void scene_start(struct scene *scene, uint32_t node, struct footprint *footprint)
@@ -218,8 +224,8 @@ void scene_start(struct scene *scene, uint32_t node, struct footprint *footprint
     CHECK((scene->absent & 1 << node) != 0);
     scene->absent &= (uint8_t) ~(1 << node);
     scene->running |= (uint8_t)(1 << node);
-    footprint->world |= (uint8_t)(1 << node);
     step(scene, &input, footprint);
+    footprint->touched = ALL_NODES;
 }
 
 void scene_crash(struct scene *scene, uint32_t node, struct footprint *footprint)
@@ -228,32 +234,30 @@ void scene_crash(struct scene *scene, uint32_t node, struct footprint *footprint
     scene->asked = scene->asked && scene->asker != node;
     scene->wake_ms[node] = 0;
     scene->locals[node] = 0;
-    footprint->touched |= (uint8_t)(1 << node);
-    footprint->world |= (uint8_t)(1 << node | CRASH);
+    footprint->touched = ALL_NODES;
     for (uint32_t other = 0; other < scene->count; other++) {
         for (int channel = 0; channel < CHANNELS; channel++) {
             scene->lines[other][node][channel] = 0;
+            mark_line(scene, (struct line){other, node, (enum node_channel)channel});
         }
         scene->links[node][other] = 0;
         if (scene->links[other][node] != 0) {
             scene->links[other][node] = 0;
-            add(scene, (struct way){node, other, CHANNEL_REPLIES}, ITEM_LOST, footprint);
+            add(scene, (struct line){node, other, CHANNEL_REPLIES}, ITEM_LOST, footprint);
         }
     }
 }
 
 /*
  * Different nodes step, which read and change only what is theirs, take from the fronts of queues and
- * add to their backs. What is left: a reply is lost when its connection is no more; what arrives at
- * once does so only at the front; and who comes or goes has been addressed by nobody.
+ * add to their backs. What is left: a reply is lost when its connection is no more; and what arrives
+ * at once does so only at the front.
  */
 bool footprints_independent(const struct footprint *a, const struct footprint *b)
 {
     return (a->touched & b->touched) == 0 && (a->changed & b->replied) == 0 &&
            (b->changed & a->replied) == 0 && (a->waiting & b->taken) == 0 &&
-           (b->waiting & a->taken) == 0 && (a->world & b->world) == 0 &&
-           (a->world & (b->touched | b->addressed)) == 0 &&
-           (b->world & (a->touched | a->addressed)) == 0;
+           (b->waiting & a->taken) == 0;
 }
 
 uint32_t scene_next_wake(const struct scene *scene)

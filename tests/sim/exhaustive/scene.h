@@ -19,7 +19,9 @@ struct scene { /* compared as bytes: all are zero where there is nothing */
     uint64_t wake_ms[NODES_COUNT_MAX];                          /* 0: none */
     uint32_t locals[NODES_COUNT_MAX];                           /* 0 where it has ended */
     uint32_t lines[NODES_COUNT_MAX][NODES_COUNT_MAX][CHANNELS]; /* what flows, in order */
-    uint8_t links[NODES_COUNT_MAX][NODES_COUNT_MAX];            /* dialled; 0: none */
+    uint64_t deliverable; /* which of them hold anything, a bit each: line_at */
+    uint64_t background;  /* the same: first what is none of the ring's own */
+    uint8_t links[NODES_COUNT_MAX][NODES_COUNT_MAX]; /* dialled; 0: none */
     uint8_t dial_counts[NODES_COUNT_MAX][NODES_COUNT_MAX];
     uint8_t running; /* a bit each */
     uint8_t absent;  /* may start at any moment */
@@ -29,6 +31,13 @@ struct scene { /* compared as bytes: all are zero where there is nothing */
     bool answered; /* ... and has ended */
 };
 
+struct line { /* what flows from one to another on a connection that one of them has dialled */
+    uint32_t from;
+    uint32_t to;
+    enum node_channel channel;
+};
+struct line line_at(uint32_t number);
+
 /* A community whose last `absent_count` nodes are members that do not run. */
 void scene_make(struct scene *scene, uint32_t count, uint32_t absent_count, bool looks_up);
 void scene_done(void);
@@ -37,19 +46,14 @@ uint64_t scene_hash(const struct scene *scene);
 /*
  * One step each. What else it depends on, and changes, is added to the footprint; two steps that are
  * independent by their footprints come to the same scene in either order, and neither hinders the other.
+ * Time, and who comes or goes, is everybody's: these are independent of nothing.
  */
-void scene_deliver(struct scene *scene, uint32_t from, uint32_t to, enum node_channel channel,
-                   struct footprint *footprint);
+void scene_deliver(struct scene *scene, struct line line, struct footprint *footprint);
 void scene_tick(struct scene *scene, uint32_t node, struct footprint *footprint);
 void scene_start(struct scene *scene, uint32_t node, struct footprint *footprint);
 void scene_crash(struct scene *scene, uint32_t node, struct footprint *footprint);
 bool footprints_independent(const struct footprint *a, const struct footprint *b);
 
-bool scene_can_deliver(const struct scene *scene, uint32_t from, uint32_t to,
-                       enum node_channel channel);
-/* Whether the next message there is none of the ring's own. */
-bool scene_is_background(const struct scene *scene, uint32_t from, uint32_t to,
-                         enum node_channel channel);
 /* Who is to be woken next, at wake_ms; count: nobody. */
 uint32_t scene_next_wake(const struct scene *scene);
 

@@ -65,54 +65,26 @@ static uint64_t bit(uint32_t way)
 
 /* ------------------------------------------------------------------ ways */
 
-struct delivery {
-    uint32_t from;
-    uint32_t to;
-    enum node_channel channel;
-};
-
-static struct delivery delivery_of(uint32_t way)
-{
-    return (struct delivery){way / CHANNELS / NODES_COUNT_MAX, way / CHANNELS % NODES_COUNT_MAX,
-                             (enum node_channel)(way % CHANNELS)};
-}
-
-static bool can_deliver(const struct scene *scene, uint32_t way)
-{
-    struct delivery delivery = delivery_of(way);
-
-    return scene_can_deliver(scene, delivery.from, delivery.to, delivery.channel);
-}
-
 static uint32_t crashes_below(const struct scene *scene)
 {
     return scene->count - search.scenario->absent_count;
 }
 
-static uint64_t deliveries(const struct scene *scene)
-{
-    uint64_t ways = 0;
-
-    for (uint32_t way = 0; way < WAY_START; way++) {
-        ways |= can_deliver(scene, way) ? bit(way) : 0;
-    }
-    return ways;
-}
-
 static uint64_t ways_on(const struct scene *scene, struct budget budget)
 {
-    uint64_t arrivals = deliveries(scene);
-    uint64_t ways = budget.arrivals > 0 ? arrivals : 0;
+    uint64_t ways = scene->deliverable;
 
+    if (budget.arrivals == 0) {
+        return 0;
+    }
+    if ((ways == 0 || budget.early > 0) && scene_next_wake(scene) < scene->count) {
+        ways |= bit(WAY_TIME);
+    }
     for (uint32_t i = 0; i < search.scenario->absent_count; i++) {
         ways |= (scene->absent & 1 << (crashes_below(scene) + i)) != 0 ? bit(WAY_START + i) : 0;
     }
     for (uint32_t node = 0; budget.crashes > 0 && node < crashes_below(scene); node++) {
         ways |= (scene->running & 1 << node) != 0 ? bit(WAY_CRASH + node) : 0;
-    }
-    if (budget.arrivals > 0 && (arrivals == 0 || budget.early > 0) &&
-        scene_next_wake(scene) < scene->count) {
-        ways |= bit(WAY_TIME);
     }
     return ways;
 }
@@ -122,7 +94,7 @@ static struct budget budget_after(const struct scene *scene, struct budget budge
     if (way < WAY_START) {
         budget.arrivals--;
     } else if (way == WAY_TIME) {
-        budget.early -= deliveries(scene) != 0 ? 1 : 0;
+        budget.early -= scene->deliverable != 0 ? 1 : 0;
     } else if (way >= WAY_CRASH) {
         budget.crashes--;
     }
@@ -131,12 +103,13 @@ static struct budget budget_after(const struct scene *scene, struct budget budge
 
 static void say(const struct scene *scene, uint32_t way)
 {
-    struct delivery delivery = delivery_of(way);
     uint32_t next = scene_next_wake(scene);
 
     if (way < WAY_START) {
-        printf("  n%u hears n%u%s\n", delivery.to, delivery.from,
-               delivery.channel == CHANNEL_REPLIES ? " (reply)" : "");
+        struct line line = line_at(way);
+
+        printf("  n%u hears n%u%s\n", line.to, line.from,
+               line.channel == CHANNEL_REPLIES ? " (reply)" : "");
     } else if (way < WAY_CRASH) {
         printf("  n%u starts\n", crashes_below(scene) + way - WAY_START);
     } else if (way < WAY_TIME) {
@@ -148,11 +121,9 @@ static void say(const struct scene *scene, uint32_t way)
 
 static void go(struct scene *scene, uint32_t way, struct footprint *footprint)
 {
-    struct delivery delivery = delivery_of(way);
-
     search.result.step_count++;
     if (way < WAY_START) {
-        scene_deliver(scene, delivery.from, delivery.to, delivery.channel, footprint);
+        scene_deliver(scene, line_at(way), footprint);
     } else if (way < WAY_CRASH) {
         scene_start(scene, crashes_below(scene) + way - WAY_START, footprint);
     } else if (way < WAY_TIME) {
@@ -160,22 +131,6 @@ static void go(struct scene *scene, uint32_t way, struct footprint *footprint)
     } else {
         scene_tick(scene, scene_next_wake(scene), footprint);
     }
-}
-
-/* The first message that is not of the ring: WAY_START: there is none. */
-static uint32_t next_background(const struct scene *scene)
-{
-    uint32_t way = search.options->all_kinds ? WAY_START : 0;
-
-    for (; way < WAY_START; way++) {
-        struct delivery delivery = delivery_of(way);
-
-        if (can_deliver(scene, way) &&
-            scene_is_background(scene, delivery.from, delivery.to, delivery.channel)) {
-            break;
-        }
-    }
-    return way;
 }
 
 /* A way on, and what is not of the ring arrives at once, and costs nothing. NULL, or what is wrong. */
@@ -189,10 +144,10 @@ static const char *go_on(struct scene *scene, uint32_t way, struct footprint *fo
         }
         go(scene, way, footprint);
         problem = scene_problem(scene, false);
-        way = next_background(scene);
-        if (way == WAY_START) {
+        if (scene->background == 0 || search.options->all_kinds) {
             return problem;
         }
+        way = (uint32_t)__builtin_ctzll(scene->background);
     }
     return problem != NULL ? problem : "messages without end";
 }
@@ -224,11 +179,10 @@ static const char *run_to_rest(struct scene *scene)
         }
     }
     for (uint32_t step = 0; step < CALM_STEPS_MAX && problem == NULL; step++) {
-        uint64_t arrivals = deliveries(scene);
         uint32_t next = scene_next_wake(scene);
 
-        if (arrivals != 0) {
-            go(scene, (uint32_t)__builtin_ctzll(arrivals), &footprint);
+        if (scene->deliverable != 0) {
+            go(scene, (uint32_t)__builtin_ctzll(scene->deliverable), &footprint);
         } else if (next == scene->count || scene->wake_ms[next] > until_ms) {
             return scene_problem(scene, true);
         } else {
