@@ -216,7 +216,7 @@ static void begin(struct overlay *overlay)
         for (uint32_t i = 0; i < REBALANCE_STEPS_MAX; i++) {
             set_own(overlay, used);
             look(overlay);
-            if (!balance_decide(&rebalance->table, self, &overlay->key, &change)) {
+            if (!balance_decide(&rebalance->table, self, &overlay->key, false, &change)) {
                 break;
             }
             used = change.used;
@@ -254,9 +254,11 @@ static bool change_one(struct overlay *overlay)
     struct rebalance *rebalance = &overlay->repair.rebalance;
     struct balance_change change;
     uint64_t moved_kib;
+    bool is_calm = overlay->now_ms >= rebalance->heard_ms + REBALANCE_CALM_MS &&
+                   overlay->now_ms >= rebalance->change_ms + REBALANCE_CALM_MS;
 
-    if (!may_change(overlay) ||
-        !balance_decide(&rebalance->table, (uint32_t)overlay->self_index, &overlay->key, &change)) {
+    if (!may_change(overlay) || !balance_decide(&rebalance->table, (uint32_t)overlay->self_index,
+                                                &overlay->key, is_calm, &change)) {
         return false;
     }
     moved_kib = kib_of_share(change.moved, rebalance->once_kib);
