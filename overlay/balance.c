@@ -319,6 +319,22 @@ static int64_t gain_of(const struct trial *trial, const struct aim *aim)
     return gain;
 }
 
+static void try_change(struct trial *trial)
+{
+    const struct variant *before = trial->before;
+    uint64_t start = 0;
+    uint64_t done = 0;
+
+    for (uint32_t i = 0; i < POSITIONS_MAX; i++) {
+        if (((before->used ^ trial->after.used) >> i & 1) != 0) {
+            uint64_t gone = follow(trial, before->at[i], start, done);
+
+            start = before->at[i];
+            done = gone;
+        }
+    }
+}
+
 /* No change makes the squares worse: with each one they, or else the rest, become less, so that there
  * is an end. */
 static void look_at(const struct balance *balance, const struct variant *before, uint16_t used,
@@ -326,18 +342,9 @@ static void look_at(const struct balance *balance, const struct variant *before,
 {
     const struct aim squares = {.is_eager = true};
     struct trial trial = {balance, before, {before->member, used, before->at}, 0, {0}};
-    uint64_t start = 0;
-    uint64_t done = 0;
     int64_t gain;
 
-    for (uint32_t i = 0; i < POSITIONS_MAX; i++) {
-        if (((before->used ^ used) >> i & 1) != 0) {
-            uint64_t gone = follow(&trial, before->at[i], start, done);
-
-            start = before->at[i];
-            done = gone;
-        }
-    }
+    try_change(&trial);
     gain = gain_of(&trial, aim) - (int64_t)(trial.moved * 1000 / aim->fair * aim->moved_weight);
     if (gain > (int64_t)best->gain && gain_of(&trial, &squares) >= 0) {
         *best = (struct balance_change){used, trial.moved, (uint64_t)gain};
@@ -391,6 +398,15 @@ static bool is_any_above(const struct balance *balance, uint64_t permille)
     return false;
 }
 
+static void find_candidates(const struct public_key *key, uint64_t at_out[POSITIONS_MAX])
+{
+    for (uint32_t i = 0; i < POSITIONS_MAX; i++) {
+        struct ring_key position = keys_position(key, i);
+
+        at_out[i] = id_top(&position.id);
+    }
+}
+
 bool balance_decide(const struct balance *balance, uint32_t member, const struct public_key *key,
                     bool is_calm, struct balance_change *change_out)
 {
@@ -401,11 +417,7 @@ bool balance_decide(const struct balance *balance, uint32_t member, const struct
     struct aim aim = {false, BALANCE_MOVED_WEIGHT, 0};
 
     CHECK(self->counts && now.used != 0 && balance->positions->count > 0);
-    for (uint32_t i = 0; i < POSITIONS_MAX; i++) {
-        struct ring_key position = keys_position(key, i);
-
-        at[i] = id_top(&position.id);
-    }
+    find_candidates(key, at);
     aim.fair = measure_of(balance, member);
     look_at_all(balance, &now, &aim, &best);
     if (best.used == now.used && (stores_above(self, BALANCE_MUCH_PERMILLE) ||
@@ -413,6 +425,34 @@ bool balance_decide(const struct balance *balance, uint32_t member, const struct
         aim.is_eager = true;
         aim.moved_weight = BALANCE_EAGER_WEIGHT;
         look_at_all(balance, &now, &aim, &best);
+    }
+    if (best.used == now.used) {
+        return false;
+    }
+    *change_out = best;
+    return true;
+}
+
+/* The first one comes before others go. */
+bool balance_withdraw(const struct balance *balance, uint32_t member, const struct public_key *key,
+                      struct balance_change *change_out)
+{
+    uint64_t at[POSITIONS_MAX];
+    struct variant now = {member, balance->positions->masks[member], at};
+    bool has_first = (now.used & 1) != 0;
+    struct balance_change best = {now.used, UINT64_MAX, 0};
+
+    find_candidates(key, at);
+    for (uint32_t i = has_first ? 1 : 0; i < (has_first ? POSITIONS_MAX : 1); i++) {
+        struct trial trial = {balance, &now, {member, (uint16_t)(now.used ^ 1U << i), at}, 0, {0}};
+
+        if (has_first && (now.used >> i & 1) == 0) {
+            continue;
+        }
+        try_change(&trial);
+        if (trial.moved < best.moved) {
+            best = (struct balance_change){trial.after.used, trial.moved, 0};
+        }
     }
     if (best.used == now.used) {
         return false;

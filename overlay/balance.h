@@ -66,5 +66,8 @@ void balance_be_fair(struct balance *balance);
  * is worth it. */
 bool balance_decide(const struct balance *balance, uint32_t member, const struct public_key *key,
                     bool is_calm, struct balance_change *change_out);
+/* The next step back to the first position alone, that which moves least. False: it is there. */
+bool balance_withdraw(const struct balance *balance, uint32_t member, const struct public_key *key,
+                      struct balance_change *change_out);
 /* How many positions a member begins with. */
 uint32_t balance_count(const struct balance *balance, uint32_t member);
