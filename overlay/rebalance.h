@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 /* What an overlay remembers of how much all store: tables of state.h. */
+#include "base/bucket.h"
 #include "overlay/balance.h"
-#include "overlay/bucket.h"
 
 enum {
     REBALANCE_FIRST_MS = 3000,    /* on the ring, before it takes its positions */

@@ -42,6 +42,8 @@ static const struct field fields[] = {
     {"connections", FIELD_U32, OFFSET(connections_max), 0, true},
     {"egress", FIELD_U32, OFFSET(egress), 0, true},
     {"weight", FIELD_U32, OFFSET(weight_percent), 0, true},
+    {"upload", FIELD_U64, OFFSET(upload_bytes_per_s), 0, true},
+    {"download", FIELD_U64, OFFSET(download_bytes_per_s), 0, true},
 };
 
 /* "first-last", both whole numbers up to `number_max`. */
@@ -287,7 +289,8 @@ static int print_limits(const struct host_limits *limits, char *text_out, size_t
         fprintf(file, "uids %u-%u\n", limits->uid_spans[i].first, limits->uid_spans[i].last);
     }
     fprintf(file, "connections %u\negress %u\n", limits->connections_max, limits->egress);
-    fprintf(file, "weight %u\n", limits->weight_percent);
+    fprintf(file, "weight %u\nupload %" PRIu64 "\ndownload %" PRIu64 "\n", limits->weight_percent,
+            limits->upload_bytes_per_s, limits->download_bytes_per_s);
     fprintf(file, "ports %u-%u\ncgroup %s\ntrees %s\n", limits->port_first, limits->port_last,
             limits->cgroup, limits->trees);
     return fflush(file) != 0 || ferror(file) != 0 ? -EFBIG : 0;

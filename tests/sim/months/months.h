@@ -11,9 +11,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/bucket.h"
 #include "base/random.h"
 #include "overlay/balance.h"
-#include "overlay/bucket.h"
 #include "overlay/habit.h"
 #include "overlay/homes.h"
 
