@@ -335,8 +335,8 @@ static void try_change(struct trial *trial)
     }
 }
 
-/* No change makes the squares worse: with each one they, or else the rest, become less, so that there
- * is an end. */
+/* No change makes the squares worse: with each one they, or else the rest, become less, so that
+ * there is an end. */
 static void look_at(const struct balance *balance, const struct variant *before, uint16_t used,
                     const struct aim *aim, struct balance_change *best)
 {

@@ -62,8 +62,8 @@ struct balance_change {
 void balance_shares(const struct balance *balance, uint64_t shares_out[MEMBERS_MAX]);
 /* Fills `fair` of those who count: after what they give, and at most everything once. */
 void balance_be_fair(struct balance *balance);
-/* The best change of one member's positions; `is_calm`: nobody has changed any for long. False: none
- * is worth it. */
+/* The best change of one member's positions; `is_calm`: nobody has changed any for long. False:
+ * none is worth it. */
 bool balance_decide(const struct balance *balance, uint32_t member, const struct public_key *key,
                     bool is_calm, struct balance_change *change_out);
 /* The next step back to the first position alone, that which moves least. False: it is there. */

@@ -4,10 +4,10 @@
  * whoever is missed least. Whatever holds an index is cleared with it.
  *
  * Never given up: this node, its ring neighbours, those with requests under way or being watched,
- * the sender of the present message, and who joins through this node at present. Then, least missed first: the expelled; those who are
- * gone for longest (but the last few remain: they are dialled again, which is how the sides of a
- * split find each other); those not heard for longest, without a link before those with one, and
- * fingers last.
+ * the sender of the present message, and who joins through this node at present. Then, least missed
+ * first: the expelled; those who are gone for longest (but the last few remain: they are dialled
+ * again, which is how the sides of a split find each other); those not heard for longest, without a
+ * link before those with one, and fingers last.
  */
 #include <errno.h>
 #include <string.h>
