@@ -495,6 +495,10 @@ struct overlay_stock {
     uint64_t collected_count;
     uint64_t collected_bytes;
 };
+/* Until chunks may be sent for repair, or asked for, again; 0: they may. */
+uint64_t overlay_upload_wait_ms(const struct overlay *overlay);
+uint64_t overlay_download_wait_ms(const struct overlay *overlay);
+
 struct overlay_stock_line { /* a service's tree */
     bool used;
     bool is_dead;      /* garbage, about to go */

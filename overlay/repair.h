@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 /* What an overlay remembers for the repair of chunks: tables of state.h. */
-#include "overlay/bucket.h"
+#include "base/bucket.h"
 #include "overlay/chunks.h"
 #include "overlay/habit.h"
 #include "overlay/homes.h"

@@ -119,7 +119,14 @@ static void fill_lines(const struct overlay *overlay, struct overlay_stock_line 
     }
 }
 
-static uint64_t wait_of(const struct overlay *overlay)
+uint64_t overlay_download_wait_ms(const struct overlay *overlay)
+{
+    struct bucket download = overlay->repair.download;
+
+    return bucket_wait_ms(&download, overlay->now_ms);
+}
+
+uint64_t overlay_upload_wait_ms(const struct overlay *overlay)
 {
     struct bucket upload = overlay->repair.upload; /* filling it is no news */
 
@@ -147,7 +154,7 @@ void overlay_stock(const struct overlay *overlay, struct overlay_stock *stock_ou
     *stock_out = (struct overlay_stock){.chunk_count = overlay->chunks.count,
                                         .bytes = overlay->chunks.cost_bytes,
                                         .bytes_max = overlay->chunks.bytes_max,
-                                        .repair_wait_ms = wait_of(overlay),
+                                        .repair_wait_ms = overlay_upload_wait_ms(overlay),
                                         .is_comparing = overlay->repair.compare.active,
                                         .is_collecting = overlay->collect.is_purging,
                                         .is_shedding = overlay->repair.shed.is_active,

@@ -211,11 +211,9 @@ int sandbox_client_stats(struct sandbox_client *client, const struct replica_key
     return ask_about(client, REQUEST_STATS, key);
 }
 
-int sandbox_client_allow(struct sandbox_client *client, uint64_t cpu_permille,
-                         uint64_t memory_bytes)
+int sandbox_client_allow(struct sandbox_client *client, const struct sandbox_allowance *allowance)
 {
-    const struct helper_request request = {
-        .kind = REQUEST_ALLOW, .cpu_permille = cpu_permille, .memory_bytes = memory_bytes};
+    const struct helper_request request = {.kind = REQUEST_ALLOW, .allowance = *allowance};
 
     return ask_with(client, &request, NULL, 0);
 }

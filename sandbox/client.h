@@ -63,8 +63,7 @@ int sandbox_client_freeze(struct sandbox_client *client, const struct replica_ke
 int sandbox_client_thaw(struct sandbox_client *client, const struct replica_key *key);
 int sandbox_client_stats(struct sandbox_client *client, const struct replica_key *key);
 /* At most so much for all replicas together, from now on; never more than was contributed. */
-int sandbox_client_allow(struct sandbox_client *client, uint64_t cpu_permille,
-                         uint64_t memory_bytes);
+int sandbox_client_allow(struct sandbox_client *client, const struct sandbox_allowance *allowance);
 /*
  * Answered by a LISTED event for each replica that lives (and its HEALTH, where known), an
  * ENDED event for each that ended while nobody was connected, then ANSWER_LIST_END.

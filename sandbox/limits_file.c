@@ -42,6 +42,8 @@ static const struct field fields[] = {
     {"connections", FIELD_U32, OFFSET(connections_max), 0, true},
     {"egress", FIELD_U32, OFFSET(egress), 0, true},
     {"weight", FIELD_U32, OFFSET(weight_percent), 0, true},
+    {"upload", FIELD_U64, OFFSET(upload_bytes_per_s), 0, true},
+    {"download", FIELD_U64, OFFSET(download_bytes_per_s), 0, true},
     {"program", FIELD_PROGRAM, 0, 0, true},
 };
 
@@ -319,7 +321,8 @@ static int print_limits(const struct host_limits *limits, char *text_out, size_t
         fprintf(file, "uids %u-%u\n", limits->uid_spans[i].first, limits->uid_spans[i].last);
     }
     fprintf(file, "connections %u\negress %u\n", limits->connections_max, limits->egress);
-    fprintf(file, "weight %u\n", limits->weight_percent);
+    fprintf(file, "weight %u\nupload %" PRIu64 "\ndownload %" PRIu64 "\n", limits->weight_percent,
+            limits->upload_bytes_per_s, limits->download_bytes_per_s);
     for (uint32_t i = 0; i < limits->programs.count; i++) {
         fprintf(file, "program %s\n", limits->programs.names[i]);
     }

@@ -88,8 +88,10 @@ int helper_request_encode(const struct helper_request *request, uint8_t *bytes_o
         wire_put_u32(&wire, request->bytes_max);
         break;
     case REQUEST_ALLOW:
-        wire_put_u64(&wire, request->cpu_permille);
-        wire_put_u64(&wire, request->memory_bytes);
+        wire_put_u64(&wire, request->allowance.cpu_permille);
+        wire_put_u64(&wire, request->allowance.memory_bytes);
+        wire_put_u64(&wire, request->allowance.upload_bytes_per_s);
+        wire_put_u64(&wire, request->allowance.download_bytes_per_s);
         break;
     case REQUEST_RENEW:
     case REQUEST_STOP:
@@ -123,8 +125,10 @@ static void get_request(struct wire_reader *wire, struct helper_request *request
         wire->failed = wire->failed || request->bytes_max > LOGS_WINDOW_BYTES_MAX;
         break;
     case REQUEST_ALLOW:
-        request->cpu_permille = wire_u64(wire);
-        request->memory_bytes = wire_u64(wire);
+        request->allowance.cpu_permille = wire_u64(wire);
+        request->allowance.memory_bytes = wire_u64(wire);
+        request->allowance.upload_bytes_per_s = wire_u64(wire);
+        request->allowance.download_bytes_per_s = wire_u64(wire);
         break;
     case REQUEST_RENEW:
     case REQUEST_STOP:
@@ -181,6 +185,10 @@ static void put_event(struct wire_writer *wire, const struct sandbox_event *even
     wire_put_u64(wire, event->activity.refused_count);
     wire_put_u64(wire, event->activity.io_read_bytes);
     wire_put_u64(wire, event->activity.io_written_bytes);
+    wire_put_u64(wire, event->activity.sent_bytes);
+    wire_put_u64(wire, event->activity.received_bytes);
+    wire_put_bool(wire, event->activity.send_waits);
+    wire_put_bool(wire, event->activity.receive_waits);
     wire_put_u8(wire, (uint8_t)event->activity.egress);
 }
 
@@ -217,6 +225,10 @@ static void get_event(struct wire_reader *wire, struct sandbox_event *event)
     event->activity.refused_count = wire_u64(wire);
     event->activity.io_read_bytes = wire_u64(wire);
     event->activity.io_written_bytes = wire_u64(wire);
+    event->activity.sent_bytes = wire_u64(wire);
+    event->activity.received_bytes = wire_u64(wire);
+    event->activity.send_waits = wire_bool(wire);
+    event->activity.receive_waits = wire_bool(wire);
     uint8_t egress = wire_u8(wire);
 
     wire->failed = wire->failed || egress > SANDBOX_EGRESS_LOST;

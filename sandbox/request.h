@@ -11,7 +11,7 @@
 #include "sandbox/environment.h"
 
 enum {
-    HELPER_PROTOCOL_VERSION = 4,
+    HELPER_PROTOCOL_VERSION = 5,
     LOGS_WINDOW_BYTES_MAX = 16384, /* of one answer */
     HELPER_MESSAGE_BYTES_MAX = LOGS_WINDOW_BYTES_MAX + 1024,
 };
@@ -40,8 +40,7 @@ struct helper_request {
     struct sandbox_spec spec; /* START; for the others only spec.key */
     uint64_t offset;          /* LOGS: of the first byte wanted, since the replica's start */
     uint32_t bytes_max;       /* LOGS: at most LOGS_WINDOW_BYTES_MAX */
-    uint64_t cpu_permille;    /* ALLOW: of all replicas together; more than was contributed */
-    uint64_t memory_bytes;    /* is no more than that */
+    struct sandbox_allowance allowance; /* ALLOW: more than was contributed is no more than that */
 };
 
 enum helper_answer_kind {                   /* the values travel */

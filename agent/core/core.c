@@ -26,6 +26,8 @@ struct core *core_new(const struct core_config *config)
     core->around = surroundings_of_overlay(core->overlay);
     core->overlay_wake_ms = UINT64_MAX;
     core->next_token = 1;
+    core->allowed.upload_bytes_per_s = OWNER_NO_LIMIT;
+    core->allowed.download_bytes_per_s = OWNER_NO_LIMIT;
     execs_init(&core->execs, config->overlay.seed);
     return core;
 }
@@ -297,6 +299,10 @@ static void dispatch(struct core *core, const struct core_event *event)
         break;
     case CORE_CONFIGURED:
         configured(core, event->config);
+        break;
+    case CORE_LINE:
+        core->line = event->line;
+        core_set_rates(core);
         break;
     }
 }

@@ -230,6 +230,8 @@ static void code_sandbox(struct codec *codec, struct sandbox_event *event)
     codec_u64(codec, &event->activity.refused_count);
     codec_u64(codec, &event->activity.io_read_bytes);
     codec_u64(codec, &event->activity.io_written_bytes);
+    codec_u64(codec, &event->activity.sent_bytes);
+    codec_u64(codec, &event->activity.received_bytes);
     event->activity.egress = (enum sandbox_egress)codec_upto(
         codec, (uint32_t)event->activity.egress, SANDBOX_EGRESS_LOST);
 }
@@ -297,6 +299,10 @@ static void code_event_body(struct codec *codec, struct recorded_event *recorded
     case CORE_CONFIGURED:
         event->config = &recorded->config;
         recording_code_terms(codec, &recorded->config);
+        break;
+    case CORE_LINE:
+        codec_u64(codec, &event->line.upload_bytes_per_s);
+        codec_u64(codec, &event->line.download_bytes_per_s);
         break;
     case CORE_TICK:
     case CORE_SANDBOX_UP:

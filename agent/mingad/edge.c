@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/mingad/folders.h"
+#include "agent/mingad/keeper.h"
 #include "agent/mingad/machine_bond.h"
 #include "agent/mingad/recorder.h"
 #include "agent/mingad/senses.h"
@@ -255,6 +256,11 @@ static void on_stored(void *context, uint64_t token, bool failed)
 
 static void on_transport(void *context, const struct overlay_event *event)
 {
+    struct edge *edge = context;
+
+    if (event->kind == OVERLAY_RECEIVED && event->data.length_bytes > 0) {
+        keeper_note_chunk(edge->keeper, OWNER_DOWN, event->data.length_bytes);
+    }
     edge_overlay_event(context, event);
 }
 
@@ -291,7 +297,8 @@ static int open_workers(struct edge *edge, struct err *err)
                                       .context = edge};
 
     edge->writer = store_writer_new(&edge->loop, edge->store, on_stored, edge);
-    edge->upload = upload_new(edge);
+    edge->keeper = keeper_new(edge);
+    edge->upload = edge->keeper == NULL ? NULL : upload_new(edge);
     edge->scrub = scrub_new(edge);
     edge->execs = execs_new(edge);
     edge->senses = senses_new(edge, edge->senses_root);
@@ -398,6 +405,7 @@ static void close_all(struct edge *edge)
 {
     edge->phase = EDGE_CLOSING;
     api_link_close(edge);
+    keeper_close(edge->keeper);
     upload_close(edge);
     scrub_close(edge);
     trees_close(edge);
@@ -430,6 +438,7 @@ void edge_done(struct edge *edge)
     transport_free(edge->transport);
     sandbox_link_free(edge->sandbox);
     upload_free(edge->upload);
+    keeper_free(edge->keeper);
     scrub_free(edge->scrub);
     trees_free(edge->trees);
     execs_free(edge->execs);

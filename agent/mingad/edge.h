@@ -28,6 +28,7 @@
 struct queued_event; /* events.c */
 struct upload;       /* upload.c */
 struct scrub;        /* chunk_scrub.c */
+struct keeper;       /* keeper.h */
 struct trees;        /* trees.c */
 struct recorder;     /* recorder.h */
 struct execs;        /* execs.c */
@@ -81,6 +82,7 @@ struct edge {
     struct chunk_store chunks;
     uint32_t chunk_jobs_count; /* in memory now */
     uint64_t chunk_jobs_bytes;
+    struct keeper *keeper;
     struct upload *upload;
     struct scrub *scrub;
     struct trees *trees;

@@ -199,7 +199,9 @@ int folders_write_limits(const struct config *config, const struct contribution 
                                  .port_last = config->port_last,
                                  .connections_max = config->connections_max,
                                  .egress = config->egress != 0,
-                                 .weight_percent = config->weight_percent};
+                                 .weight_percent = config->weight_percent,
+                                 .upload_bytes_per_s = config->upload_bytes_per_s,
+                                 .download_bytes_per_s = config->download_bytes_per_s};
     char path[FOLDERS_PATH_BYTES_MAX];
 
     name_programs(&contribution->rules, &limits.programs);

@@ -18,6 +18,7 @@
 #include "agent/mingad/edge.h"
 #include "agent/mingad/folders.h"
 #include "agent/mingad/helper_start.h"
+#include "agent/mingad/keeper.h"
 #include "agent/mingad/options.h"
 #include "agent/mingad/recorder.h"
 #include "agent/mingad/replica_log.h"
@@ -223,7 +224,10 @@ static void on_down(void *context, const char *reason)
 
 static void on_sandbox(void *context, const struct sandbox_event *sandbox)
 {
+    const struct edge *edge = context;
+
     replica_log_sandbox(context, sandbox);
+    keeper_note_replica(edge->keeper, sandbox);
     edge_event(context, &(struct core_event){.kind = CORE_SANDBOX, .sandbox = sandbox});
 }
 

@@ -129,7 +129,7 @@ static void apply_config(struct edge *edge, const struct config *config,
     name_later_fields(present, config);
     edge->contribution = *contribution;
     edge->chunks.keep_free_bytes = contribution->keep_free_bytes;
-    relays_limit(edge->relays, config->relay_bytes_per_s);
+    relays_configure(edge->relays, config->relay_bytes_per_s);
     memset(&edge->terms, 0, sizeof(edge->terms));
     edge_terms(edge, &edge->terms);
     edge_event(edge, &event);

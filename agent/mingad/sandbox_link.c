@@ -37,6 +37,8 @@ struct sandbox_link {
     bool is_closed;
     bool is_down_told; /* `down` was the last word */
     bool is_listed;    /* the helper has said what lives */
+    bool is_allowance_known;
+    struct sandbox_allowance allowance; /* said again to each new helper */
     uint32_t key_count;
     struct replica_key keys[REPLICAS_PER_NODE_MAX]; /* what may live there */
     uint32_t logs_count;
@@ -205,6 +207,9 @@ static void take_ready(struct sandbox_link *link, const char *problem)
     if (problem[0] == '\0') {
         link->is_down_told = false;
         link->events.up(link->events.context);
+        if (link->is_allowance_known) {
+            requested(link, sandbox_client_allow(&link->client, &link->allowance));
+        }
         return;
     }
     log_warning("runs no replicas: %s", problem);
@@ -421,9 +426,11 @@ void sandbox_link_ask(struct sandbox_link *link, enum sandbox_link_request reque
     requested(link, calls[request](&link->client, key));
 }
 
-void sandbox_link_allow(struct sandbox_link *link, uint64_t cpu_permille, uint64_t memory_bytes)
+void sandbox_link_allow(struct sandbox_link *link, const struct sandbox_allowance *allowance)
 {
-    requested(link, sandbox_client_allow(&link->client, cpu_permille, memory_bytes));
+    link->allowance = *allowance;
+    link->is_allowance_known = true;
+    requested(link, sandbox_client_allow(&link->client, allowance));
 }
 
 void sandbox_link_renew(struct sandbox_link *link)

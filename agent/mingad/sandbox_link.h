@@ -61,7 +61,7 @@ enum sandbox_link_request {
 void sandbox_link_ask(struct sandbox_link *link, enum sandbox_link_request request,
                       const struct replica_key *key);
 /* At most so much for all together, from now on. */
-void sandbox_link_allow(struct sandbox_link *link, uint64_t cpu_permille, uint64_t memory_bytes);
+void sandbox_link_allow(struct sandbox_link *link, const struct sandbox_allowance *allowance);
 /* Keeps everything that lives for another while. */
 void sandbox_link_renew(struct sandbox_link *link);
 /* At most bytes_max bytes from offset_bytes on; UINT64_MAX: the last ones. */

@@ -47,7 +47,8 @@ struct plan {
     struct epoch epoch;    /* of the last answer */
     uint64_t lost_ms;      /* when the router last seemed to have lost what it knew; 0: never */
     uint64_t until_ms;     /* the leases end; UINT64_MAX: never */
-    enum portmap_method method;
+    enum portmap_method method; /* that opened what is open */
+    bool asks_any;              /* it may be another router: every method is tried */
     char host[PORTMAP_HOST_CHARS_MAX + 1];
     char place[PORTMAP_PLACE_CHARS_MAX + 1];
     char why[PORTMAP_WHY_CHARS_MAX + 1];

@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "sandbox/helper/helper.h"
+#include "sandbox/helper/lines.h"
 #include "sandbox/helper/process.h"
 #include "sandbox/helper/say.h"
 #include "sandbox/init_protocol.h"
@@ -63,6 +64,7 @@ static int take_over(struct helper *helper, struct replica *replica, struct err 
         r = connect_control(helper, replica, err);
     }
     if (r == 0) {
+        lines_adopt(helper, replica);
         r = cgroup_watch_oom(helper->cgroups, &replica->name, &replica->oom_fd, err);
     }
     return r < 0 ? r : 0;
@@ -159,6 +161,13 @@ static void remove_unknown_control(struct helper *helper, const char *name)
     }
 }
 
+static void remove_unknown_line(struct helper *helper, const char *name)
+{
+    if (!is_known(helper, name)) {
+        remove_file(helper->folders.lines, name);
+    }
+}
+
 static void remove_unknown_record(struct helper *helper, const char *name)
 {
     if (!is_known(helper, name) || strchr(name, '.') != NULL) {
@@ -230,6 +239,7 @@ void helper_adopt(struct helper *helper)
     finish_endings(helper);
     for_each_file(helper, helper->folders.records, remove_unknown_record);
     for_each_file(helper, helper->folders.controls, remove_unknown_control);
+    for_each_file(helper, helper->folders.lines, remove_unknown_line);
     for_each_file(helper, helper->folders.logs, remove_unknown_log);
     uid_range_sweep(helper->folders.uids);
 }

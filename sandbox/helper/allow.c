@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "sandbox/helper/helper.h"
+#include "sandbox/helper/lines.h"
 #include "sandbox/helper/process.h"
 #include "sandbox/helper/say.h"
 
@@ -45,6 +46,8 @@ static void read_limits_again(struct helper *helper)
     helper->limits.programs = fresh.programs;
     helper->programs_ms = 0;
     helper->limits.weight_percent = fresh.weight_percent;
+    helper->limits.upload_bytes_per_s = fresh.upload_bytes_per_s;
+    helper->limits.download_bytes_per_s = fresh.download_bytes_per_s;
     cgroups_weigh(helper->cgroups, fresh.weight_percent);
 }
 
@@ -107,15 +110,16 @@ static void limit_replicas(struct helper *helper)
     }
 }
 
-void helper_allow(struct helper *helper, uint64_t cpu_permille, uint64_t memory_bytes)
+void helper_allow(struct helper *helper, const struct sandbox_allowance *allowance)
 {
     uint64_t before_permille = helper->allowed.cpu_permille;
 
     read_limits_again(helper);
     judge_replicas(helper);
     helper->allowed = helper->limits.contribution;
-    helper->allowed.cpu_permille = lower(cpu_permille, helper->allowed.cpu_permille);
-    helper->allowed.memory_bytes = lower(memory_bytes, helper->allowed.memory_bytes);
+    helper->allowed.cpu_permille = lower(allowance->cpu_permille, helper->allowed.cpu_permille);
+    helper->allowed.memory_bytes = lower(allowance->memory_bytes, helper->allowed.memory_bytes);
+    lines_limit(helper, allowance->upload_bytes_per_s, allowance->download_bytes_per_s);
     if (helper->allowed.cpu_permille < before_permille) {
         limit_replicas(helper);
         limit_parent(helper);

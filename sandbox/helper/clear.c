@@ -19,14 +19,14 @@
 enum { LAST_WINDOW_BYTES = 65536, LAST_LINE_CHARS_MAX = 80 };
 
 /* The newest line so far; a line end counts only when something follows it. */
-struct line {
+struct last_words {
     char text[LAST_LINE_CHARS_MAX + 1];
     size_t length;
     bool ended;
 };
 
 /* Leaves out what no terminal should see, and what is too long. */
-static void line_add(struct line *line, char c)
+static void line_add(struct last_words *line, char c)
 {
     if (c == '\n') {
         line->ended = true;
@@ -44,7 +44,7 @@ static void line_add(struct line *line, char c)
 
 /* The last line that it printed, "" when there is none. */
 static void last_line(const struct helper *helper, const struct replica *replica,
-                      struct line *line_out)
+                      struct last_words *line_out)
 {
     uint8_t window[LAST_WINDOW_BYTES];
     char path[PATH_MAX];
@@ -69,7 +69,7 @@ static void last_line(const struct helper *helper, const struct replica *replica
 
 static void explain_exit(const struct helper *helper, struct replica *replica)
 {
-    struct line line;
+    struct last_words line;
 
     last_line(helper, replica, &line);
     snprintf(replica->reason, sizeof(replica->reason), "exit status %d%s%s", replica->end_status,
@@ -115,7 +115,7 @@ static void explain_end(const struct helper *helper, struct replica *replica)
 
 static void close_all(struct replica *replica)
 {
-    int *const fds[] = {&replica->pidfd, &replica->control_fd, &replica->oom_fd};
+    int *const fds[] = {&replica->pidfd, &replica->control_fd, &replica->oom_fd, &replica->line_fd};
 
     for (size_t i = 0; i < ARRAY_COUNT(fds); i++) {
         cleanup_close(fds[i]);
@@ -132,6 +132,7 @@ static void remove_files(const struct helper *helper, const struct replica *repl
     } files[] = {{helper->folders.logs, ".0"},
                  {helper->folders.logs, ".1"},
                  {helper->folders.controls, ""},
+                 {helper->folders.lines, ""},
                  {helper->folders.records, ""}}; /* last: while it is there, the rest may be too */
     char path[PATH_MAX];
 

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "sandbox/helper/helper.h"
+#include "sandbox/helper/lines.h"
 #include "sandbox/helper/process.h"
 #include "sandbox/helper/say.h"
 
@@ -159,6 +160,7 @@ void say_measured(struct helper *helper, struct replica *replica, enum sandbox_e
         event.activity.io_read_bytes -= replica->io_read_before;
         event.activity.io_written_bytes -= replica->io_written_before;
     }
+    lines_measure(helper, replica, &event.activity);
     if (replica->started_ms != 0) {
         event.age_ms = now_ms() - replica->started_ms;
     }

@@ -16,6 +16,7 @@
 #include "sandbox/helper/launch.h"
 #include "sandbox/helper/uid_range.h"
 #include "sandbox/limits_file.h"
+#include "sandbox/line.h"
 #include "sandbox/request.h"
 
 enum {
@@ -40,6 +41,14 @@ enum {
 };
 #define UID_FOLDER_DEFAULT "/run/minga-uids"
 
+struct line_look { /* at one direction of one part, last: lines.c */
+    uint64_t passed_bytes;
+    uint64_t held_count;
+    uint64_t used_bytes_per_s;
+    bool wants_more;
+    uint64_t given_bytes_per_s; /* as its file says; 0: no limit */
+};
+
 enum replica_state {
     REPLICA_FREE,     /* the slot of the table is not in use */
     REPLICA_STARTING, /* being launched; the service is not yet executed */
@@ -56,6 +65,7 @@ struct replica {
     uint64_t init_start_ticks;
     int pidfd;               /* -1: none, or known to be over */
     int control_fd;          /* to its minga-init */
+    int line_fd;             /* sandbox/line.h's file; -1: its minga-init is of an older version */
     int oom_fd;              /* readable after an out-of-memory (cgroup v1) */
     uint64_t oom_until_ms;   /* the counts of its group are looked at again until then */
     struct disk disk;        /* no mount_fd when it is adopted; loop_number -1: none yet */
@@ -78,6 +88,9 @@ struct replica {
     uint64_t stats_cpu_us;
     uint64_t connection_count; /* of its published ports, as its init counted last */
     uint64_t refused_count;
+    struct {
+        struct line_look parts[LINE_PARTS][LINE_DIRECTIONS];
+    } line;
     struct sandbox_spec spec; /* last: of a slot that was never used it stays untouched memory */
 };
 
@@ -91,6 +104,7 @@ struct helper_folders {
     char logs[FOLDER_BYTES_MAX];     /* NAME.0 and NAME.1 */
     char records[FOLDER_BYTES_MAX];  /* NAME: what a restarted helper must know */
     char controls[FOLDER_BYTES_MAX]; /* NAME: the listening socket of its init */
+    char lines[FOLDER_BYTES_MAX];    /* NAME: its part of the line */
     char layers[FOLDER_BYTES_MAX];   /* lower, disk, root: where mounts are for a moment */
     char uids[FOLDER_BYTES_MAX];     /* of the whole host */
     char socket[FOLDER_BYTES_MAX];
@@ -101,6 +115,10 @@ struct helper {
     struct host_limits limits;
     const char *limits_path;
     struct sandbox_limits allowed; /* at most limits.contribution; cpu and memory only */
+    uint64_t line_bytes_per_s[LINE_DIRECTIONS]; /* of all replicas now, at most limits.line's; 0: no
+                                                   limit */
+    uint64_t line_looked_ms;
+    bool line_busy; /* something passed between the last two looks */
     struct helper_folders folders;
     struct cgroups *cgroups;
     int init_program_fd;   /* sealed copy of minga-init */
@@ -161,7 +179,7 @@ void replica_clear(struct helper *helper, struct replica *replica, uint64_t at_m
 /* --- allow.c: less than was contributed --- */
 
 /* Holds all replicas together to it; looks at the limits' file again first. */
-void helper_allow(struct helper *helper, uint64_t cpu_permille, uint64_t memory_bytes);
+void helper_allow(struct helper *helper, const struct sandbox_allowance *allowance);
 /* What a replica may have now, of what it was promised. */
 struct sandbox_limits helper_allowed_of(const struct helper *helper,
                                         const struct sandbox_limits *limits);

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "sandbox/helper/helper.h"
+#include "sandbox/helper/lines.h"
 #include "sandbox/helper/process.h"
 
 enum source_kind {
@@ -89,6 +90,9 @@ static uint64_t wait_ms(const struct helper *helper)
 {
     uint64_t wait = disks_has_spares(&helper->disks) ? DISK_SPARES_MS : TICK_MS;
 
+    if (helper->line_busy && wait > LINES_BUSY_MS) {
+        wait = LINES_BUSY_MS;
+    }
     for (size_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
         enum replica_state state = helper->replicas[i].state;
 
@@ -239,6 +243,7 @@ static void tick_all(struct helper *helper)
         }
     }
     disks_tick(helper, at_ms);
+    lines_tick(helper, at_ms);
     check_alone(helper, at_ms);
     sweep(helper, at_ms);
 }

@@ -28,6 +28,7 @@ void replica_init_zeroed(struct replica *replica)
     replica->pidfd = -1;
     replica->control_fd = -1;
     replica->oom_fd = -1;
+    replica->line_fd = -1;
     replica->disk.mount_fd = -1;
     replica->disk.loop_number = -1;
     replica->disk.network_fd = -1;

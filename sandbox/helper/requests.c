@@ -248,7 +248,7 @@ static void request_allow(struct helper *helper, const struct helper_request *re
                           const struct packet *packet)
 {
     (void)packet;
-    helper_allow(helper, request->cpu_permille, request->memory_bytes);
+    helper_allow(helper, &request->allowance);
 }
 
 static void request_stats(struct helper *helper, struct replica *replica)

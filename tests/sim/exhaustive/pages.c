@@ -10,19 +10,16 @@
 
 enum { PAGE_BYTES = 4096, PAGES_MAX = 1024 };
 
-enum page_state { PAGE_COLD, PAGE_WRITTEN, PAGE_HOT };
-
 struct object {
     uint8_t *bytes;
     size_t length_bytes;
     uint8_t *copy; /* as it was at first */
     uint8_t *first_page;
     uint32_t page_count; /* of those that lie within it as a whole */
-    enum page_state pages[PAGES_MAX];
+    bool is_written[PAGES_MAX];
 };
 
 static struct object objects[PAGES_OBJECTS_MAX];
-static volatile sig_atomic_t grew;
 
 static void protect(const struct object *object, uint32_t page, int rights)
 {
@@ -40,10 +37,9 @@ static void on_write(int signal_number, siginfo_t *info, void *context)
 
         if (object->bytes != NULL && at >= object->first_page &&
             offset < (size_t)object->page_count * PAGE_BYTES &&
-            object->pages[offset / PAGE_BYTES] == PAGE_COLD) {
-            object->pages[offset / PAGE_BYTES] = PAGE_WRITTEN;
+            !object->is_written[offset / PAGE_BYTES]) {
+            object->is_written[offset / PAGE_BYTES] = true;
             protect(object, (uint32_t)(offset / PAGE_BYTES), PROT_READ | PROT_WRITE);
-            grew = 1;
             return;
         }
     }
@@ -84,11 +80,10 @@ void pages_unwatch(void)
             object->bytes = NULL;
         }
     }
-    grew = 0;
 }
 
 /* The bytes before the first whole page, and behind the last one, always count as written. */
-static bool is_hot(const struct object *object, size_t offset, size_t *end_out)
+static bool may_be_written(const struct object *object, size_t offset, size_t *end_out)
 {
     size_t before = (size_t)(object->first_page - object->bytes);
     size_t page = offset < before ? 0 : (offset - before) / PAGE_BYTES;
@@ -102,7 +97,7 @@ static bool is_hot(const struct object *object, size_t offset, size_t *end_out)
         return true;
     }
     *end_out = before + (page + 1) * PAGE_BYTES;
-    return object->pages[page] == PAGE_HOT;
+    return object->is_written[page];
 }
 
 bool pages_next(uint32_t number, size_t *begin_out, size_t *end_out)
@@ -111,60 +106,18 @@ bool pages_next(uint32_t number, size_t *begin_out, size_t *end_out)
     size_t at = *end_out;
     size_t next = at;
 
-    while (at < object->length_bytes && !is_hot(object, at, &next)) {
+    while (at < object->length_bytes && !may_be_written(object, at, &next)) {
         at = next;
     }
     *begin_out = at;
-    while (at < object->length_bytes && is_hot(object, at, &next)) {
+    while (at < object->length_bytes && may_be_written(object, at, &next)) {
         at = next;
     }
     *end_out = at;
     return *begin_out < *end_out;
 }
 
-bool pages_grew(void)
+const uint8_t *pages_first(uint32_t number)
 {
-    return grew != 0;
-}
-
-static void put_back(const struct object *object, size_t begin, size_t end)
-{
-    memcpy(&object->bytes[begin], &object->copy[begin], end - begin);
-}
-
-void pages_rewind(void)
-{
-    for (uint32_t i = 0; i < PAGES_OBJECTS_MAX; i++) {
-        struct object *object = &objects[i];
-        size_t begin;
-        size_t end = 0;
-
-        for (uint32_t page = 0; object->bytes != NULL && page < object->page_count; page++) {
-            if (object->pages[page] == PAGE_WRITTEN) {
-                object->pages[page] = PAGE_HOT;
-            }
-        }
-        while (object->bytes != NULL && pages_next(i, &begin, &end)) {
-            put_back(object, begin, end);
-        }
-    }
-    grew = 0;
-}
-
-void pages_undo(void)
-{
-    for (uint32_t i = 0; i < PAGES_OBJECTS_MAX && grew != 0; i++) {
-        struct object *object = &objects[i];
-
-        for (uint32_t page = 0; object->bytes != NULL && page < object->page_count; page++) {
-            size_t begin = (size_t)(object->first_page - object->bytes) + (size_t)page * PAGE_BYTES;
-
-            if (object->pages[page] == PAGE_WRITTEN) {
-                put_back(object, begin, begin + PAGE_BYTES);
-                object->pages[page] = PAGE_COLD;
-                protect(object, page, PROT_READ);
-            }
-        }
-    }
-    grew = 0;
+    return objects[number].copy;
 }

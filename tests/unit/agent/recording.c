@@ -216,6 +216,10 @@ Test(recording, what_the_owner_says_and_what_is_sensed_come_back)
     fill_event(CORE_SENSED, &(struct core_event){.senses = &senses});
     to_and_fro();
     cr_assert_eq(memcmp(again.event.event.senses, &senses, sizeof(senses)), 0);
+    fill_event(CORE_LINE, &(struct core_event){.line = {7, UINT64_MAX}});
+    to_and_fro();
+    cr_assert_eq(again.event.event.line.upload_bytes_per_s, 7);
+    cr_assert_eq(again.event.event.line.download_bytes_per_s, UINT64_MAX);
     fill_event(CORE_CONFIGURED, &(struct core_event){.config = &config});
     to_and_fro();
     cr_assert_eq(memcmp(again.event.event.config, &config, sizeof(config)), 0);

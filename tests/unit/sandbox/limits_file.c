@@ -56,6 +56,22 @@ Test(limits_file, a_complete_file_is_understood)
     cr_assert_str_eq(limits.trees, "/var/lib/minga/agent/trees");
 }
 
+Test(limits_file, the_line_is_limited_only_where_it_is_said)
+{
+    struct host_limits limits;
+    char text[2 * sizeof(good)];
+
+    cr_assert_eq(parse(good, &limits), 0);
+    cr_assert_eq(limits.upload_bytes_per_s, 0);
+    cr_assert_eq(limits.download_bytes_per_s, 0);
+    snprintf(text, sizeof(text), "%supload 2097152\ndownload 5\n", good);
+    cr_assert_eq(parse(text, &limits), 0);
+    cr_assert_eq(limits.upload_bytes_per_s, 2 << 20);
+    cr_assert_eq(limits.download_bytes_per_s, 5);
+    snprintf(text, sizeof(text), "%supload -1\n", good);
+    cr_assert_eq(parse(text, &limits), -EINVAL);
+}
+
 Test(limits_file, each_line_is_needed)
 {
     static const char *const names[] = {"cpu_permille", "memory_bytes", "disk_bytes", "pid_count",

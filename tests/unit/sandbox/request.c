@@ -41,8 +41,7 @@ Test(request, every_kind_comes_back_as_it_was_sent)
                                          .spec = small_spec(),
                                          .offset = 1ULL << 40,
                                          .bytes_max = LOGS_WINDOW_BYTES_MAX,
-                                         .cpu_permille = 1 << 20,
-                                         .memory_bytes = 1ULL << 41};
+                                         .allowance = {1 << 20, 1ULL << 41, 7, UINT64_MAX}};
         struct helper_request back;
         uint8_t bytes[HELPER_MESSAGE_BYTES_MAX];
         uint8_t again[HELPER_MESSAGE_BYTES_MAX];
@@ -54,6 +53,12 @@ Test(request, every_kind_comes_back_as_it_was_sent)
         if (kind != REQUEST_HELLO && kind != REQUEST_LIST && kind != REQUEST_ALLOW &&
             kind != REQUEST_PROGRAMS) {
             cr_assert(replica_key_equal(&back.spec.key, &request.spec.key));
+        }
+        if (kind == REQUEST_ALLOW) {
+            cr_assert_eq(back.allowance.cpu_permille, 1 << 20);
+            cr_assert_eq(back.allowance.memory_bytes, 1ULL << 41);
+            cr_assert_eq(back.allowance.upload_bytes_per_s, 7);
+            cr_assert_eq(back.allowance.download_bytes_per_s, UINT64_MAX);
         }
         cr_assert_eq(encode(&back, again), length_bytes);
         cr_assert_eq(memcmp(bytes, again, (size_t)length_bytes), 0);
@@ -129,6 +134,9 @@ Test(request, an_event_comes_back_as_it_was_sent)
                                .refused_count = 79,
                                .io_read_bytes = 80,
                                .io_written_bytes = 81,
+                               .sent_bytes = 82,
+                               .received_bytes = 83,
+                               .receive_waits = true,
                                .egress = SANDBOX_EGRESS_LOST}},
     };
     static struct helper_answer back;
@@ -150,6 +158,10 @@ Test(request, an_event_comes_back_as_it_was_sent)
     cr_assert_eq(back.event.activity.refused_count, 79);
     cr_assert_eq(back.event.activity.io_read_bytes, 80);
     cr_assert_eq(back.event.activity.io_written_bytes, 81);
+    cr_assert_eq(back.event.activity.sent_bytes, 82);
+    cr_assert_eq(back.event.activity.received_bytes, 83);
+    cr_assert_not(back.event.activity.send_waits);
+    cr_assert(back.event.activity.receive_waits);
     cr_assert_eq(back.event.activity.egress, SANDBOX_EGRESS_LOST);
     for (int cut = 0; cut < length_bytes; cut++) {
         cr_assert_eq(helper_answer_decode((struct bytes){bytes, (size_t)cut}, &back), -EBADMSG);
@@ -163,8 +175,8 @@ Test(request, an_event_with_more_ports_than_there_can_be_is_refused)
     uint8_t bytes[HELPER_MESSAGE_BYTES_MAX];
     int length_bytes = helper_answer_encode(&answer, bytes, sizeof(bytes));
 
-    /* The count is followed by no port here, by the age, four numbers and a byte. */
-    bytes[length_bytes - 42] = PORTS_PER_SERVICE_MAX + 1;
+    /* The count is followed by no port here, by the age, six numbers and three bytes. */
+    bytes[length_bytes - 60] = PORTS_PER_SERVICE_MAX + 1;
     cr_assert_eq(helper_answer_decode((struct bytes){bytes, (size_t)length_bytes}, &back),
                  -EBADMSG);
 }
