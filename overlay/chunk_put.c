@@ -143,6 +143,31 @@ static void note_homes(struct overlay *overlay, const struct chunk_put *put)
     }
 }
 
+/* All that it was offered to hold it, and nobody else was: when all homes are among them this is
+ * known now, and not first by the next comparison. */
+static void note_pushed(struct overlay *overlay, const struct chunk_put *put)
+{
+    struct chunk *chunk = chunks_entry(&overlay->chunks, &put->chunk);
+    struct chunk_home homes[HOMES_MAX];
+    uint32_t count = chunk_homes(overlay, &(struct ring_key){put->chunk.id}, homes);
+
+    if (put->is_repair || chunk == NULL || put->held_count != put->next) {
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        bool holds = !homes[i].is_up || peer_is_self(overlay, &homes[i].node);
+
+        for (uint32_t j = 0; !holds && j < put->next; j++) {
+            holds = id_equal(&put->candidates[j].id, &homes[i].node.id);
+        }
+        if (!holds) {
+            return;
+        }
+    }
+    chunk->home_mark = repair_home_mark(overlay, &put->chunk);
+    chunk->offered_mark = chunk->home_mark;
+}
+
 static void end_put(struct overlay *overlay, struct chunk_put *put)
 {
     struct overlay_effect *effect;
@@ -156,6 +181,7 @@ static void end_put(struct overlay *overlay, struct chunk_put *put)
     put->used = false;
     overlay->repair_put_count -= put->is_repair ? 1 : 0;
     note_homes(overlay, put);
+    note_pushed(overlay, put);
     if (put->is_shed) {
         shed_offered(overlay, put);
         return;

@@ -207,6 +207,9 @@ static void drop(struct overlay *overlay, struct chunk_receive *receive)
 /* It is here; and acknowledged when it is also known for whom, or it might be taken for garbage. */
 static void note(struct overlay *overlay, struct chunk_receive *receive)
 {
+    if (!receive->is_repair) {
+        repair_pushed(overlay);
+    }
     if (receive->is_repair && collect_refuses(overlay, &receive->references)) {
         drop(overlay, receive);
         return;

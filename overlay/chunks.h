@@ -23,7 +23,8 @@ struct chunk {
     uint16_t references[CHUNK_REFERENCES_MAX]; /* places in references.h */
     uint32_t bytes;
     uint32_t used_s;       /* last fetched or served, in the overlay's own seconds */
-    uint32_t home_mark;    /* not 0: of the homes that all had it when it was handed over ... */
+    uint32_t home_mark;    /* not 0: of the homes that all had it when it was handed over, or pushed
+                              from here, ... */
     uint32_t offered_mark; /* ... or that were asked, and some had no room */
     struct chunk_id id;
 };

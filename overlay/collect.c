@@ -61,6 +61,50 @@ void collect_on_record(struct overlay *overlay, const struct record *record, boo
                            &collect->record) == 0;
 }
 
+void collect_on_seen(struct overlay *overlay, struct bytes encoded)
+{
+    minga_Signed envelope = minga_Signed_init_zero;
+    minga_Record record = minga_Record_init_zero;
+    minga_Version version = minga_Version_init_zero;
+    struct reference *reference;
+    struct service_id service;
+    struct public_key owner;
+    struct tree_id tree;
+    uint16_t place;
+
+    if (signed_decode(encoded, &envelope) < 0 ||
+        signed_decode_body(minga_Record_fields,
+                           (struct bytes){envelope.body.bytes, envelope.body.size}, &record) < 0 ||
+        record.kind != minga_RecordKind_RECORD_VERSION || record.removed ||
+        signed_decode_body(minga_Version_fields,
+                           (struct bytes){record.content.bytes, record.content.size},
+                           &version) < 0) {
+        return;
+    }
+    memcpy(owner.bytes, record.owner_key, PUBLIC_KEY_BYTES);
+    memcpy(tree.id.bytes, version.tree, ID_BYTES);
+    service = keys_service_id(&owner, record.name);
+    place = references_find(&overlay->references, &service, &tree);
+    reference = place == REFERENCE_NONE ? NULL : &overlay->references.list[place];
+    if (reference == NULL || reference->is_dead || reference->is_confirmed) {
+        return;
+    }
+    reference->is_confirmed = true; /* when it dies is still for the next check to say */
+    reference->version = record.number;
+    reference->owner = keys_owner_id(&owner);
+    memcpy(reference->name, record.name, sizeof(reference->name));
+    reference->name[NAME_CHARS_MAX] = '\0';
+    collect_store_reference(overlay, place);
+}
+
+void overlay_record_stands(struct overlay *overlay, const struct overlay_event *now,
+                           struct bytes encoded, struct overlay_effects *effects)
+{
+    state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
+    collect_on_seen(overlay, encoded);
+    state_leave(overlay);
+}
+
 static void conclude(struct overlay *overlay, enum reference_finding finding)
 {
     struct collect *collect = &overlay->collect;

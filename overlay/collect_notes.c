@@ -189,6 +189,9 @@ static void touch(struct overlay *overlay, uint16_t place)
     if (reference->is_dead || reference->check_s > now_s + COLLECT_CHECK_S) {
         reference->check_s = now_s + COLLECT_FIRST_S;
     }
+    if (!reference->is_confirmed && age_of(overlay, reference) < COLLECT_FIRST_S) {
+        reference->check_s = now_s + COLLECT_SOON_S; /* the record follows the last chunk */
+    }
     reference->is_dead = false;
     if (!is_stored) {
         reference->touched_s = now_s;

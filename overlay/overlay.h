@@ -340,6 +340,9 @@ void overlay_locate(struct overlay *overlay, const struct overlay_event *now,
  * DONE when RECORD_ACKNOWLEDGED_COPIES holders (all, when fewer are up) have it durably. */
 void overlay_record_put(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
                         struct bytes encoded, struct overlay_effects *effects);
+/* That record was put by this node, and acknowledged: whose chunks lie here is known by it. */
+void overlay_record_stands(struct overlay *overlay, const struct overlay_event *now,
+                           struct bytes encoded, struct overlay_effects *effects);
 /* The newest record that the reachable holders know; `key` is record_key()'s. */
 void overlay_record_get(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
                         const struct record_key *key, struct overlay_effects *effects);

@@ -24,6 +24,7 @@ static void tell(struct overlay *overlay, const struct record *record)
         effect->number = record_number(&record->key);
         effect->record_kind = record_kind(&record->key);
     }
+    collect_on_seen(overlay, (struct bytes){record->bytes, record->length_bytes});
 }
 
 static void write_out(struct overlay *overlay, const struct pending_store *store)

@@ -123,7 +123,9 @@ bool reference_judge(struct reference *reference, enum reference_finding finding
         reference->check_s = now_s + COLLECT_DEAD_S;
         return true;
     }
-    if (finding == FOUND_UNKNOWN) {
+    if (!reference->is_confirmed && age_s < COLLECT_FIRST_S) {
+        reference->check_s = now_s + COLLECT_FIRST_S;
+    } else if (finding == FOUND_UNKNOWN) {
         reference->check_s = now_s + COLLECT_AGAIN_S;
     } else if (!reference->is_confirmed) {
         reference->check_s = now_s + COLLECT_AGAIN_S; /* the push may be finished any moment */

@@ -25,7 +25,8 @@ enum {
     COLLECT_FAILED_S = 24 * 3600, /* a push that was never finished */
     COLLECT_CHECK_S = 6 * 3600,   /* the records are looked at again */
     COLLECT_AGAIN_S = 600,        /* after they could not be read */
-    COLLECT_FIRST_S = 30,         /* after the push */
+    COLLECT_SOON_S = 5,           /* after the last chunk of a push */
+    COLLECT_FIRST_S = 30,         /* once more, when its record was not there yet */
     COLLECT_DEAD_S = 24 * 3600,   /* remembered as dead, so that others do not bring it back */
 };
 

@@ -199,6 +199,32 @@ static void start_round(struct overlay *overlay)
     }
 }
 
+void repair_pushed(struct overlay *overlay)
+{
+    overlay->repair.pushed_ms = overlay->now_ms + REPAIR_QUIET_MS;
+}
+
+/* Who was equal before has them too, as far as anybody knows. Of others nothing is known yet: that
+ * would stay so for minutes in a young community. */
+static void look_after_push(struct overlay *overlay)
+{
+    struct repair *repair = &overlay->repair;
+    bool partners[MEMBERS_MAX];
+    uint32_t wanted_count = 0;
+
+    if (repair->pushed_ms == 0 || overlay->now_ms < repair->pushed_ms) {
+        return;
+    }
+    repair->pushed_ms = 0;
+    (void)find_partners(overlay, partners);
+    for (uint32_t i = 0; i < overlay->membership.count && wanted_count < REPAIR_PUSHED_MAX; i++) {
+        if (partners[i] && repair->equal_ms[i] == 0 && repair->due_ms[i] == 0) {
+            repair_want(overlay, (int)i, overlay->now_ms);
+            wanted_count++;
+        }
+    }
+}
+
 static void compare_next(struct overlay *overlay)
 {
     struct repair *repair = &overlay->repair;
@@ -351,6 +377,7 @@ void repair_tick(struct overlay *overlay)
     if (overlay->now_ms >= overlay->repair.round_ms) {
         start_round(overlay);
     }
+    look_after_push(overlay);
     compare_next(overlay);
     walk(overlay);
     shed_tick(overlay);
@@ -372,6 +399,7 @@ uint64_t repair_wake(const struct overlay *overlay)
     sooner(&wake_ms, habits_wake(overlay));
     sooner(&wake_ms, rebalance_wake(overlay));
     sooner(&wake_ms, shed_wake(overlay));
+    sooner(&wake_ms, repair->pushed_ms);
     for (uint32_t i = 0; i < REPAIR_LOOKS; i++) {
         sooner(&wake_ms, repair->look_ms[i]);
     }

@@ -18,6 +18,7 @@ enum {
     REPAIR_SETTLED_MS = 35000, /* ... and who went has gone for more than a restart ... */
     REPAIR_LATE_MS = 120000,   /* ... but in a ring that is never quiet not for ever */
     REPAIR_ROUND_MS = 60000,   /* chunks are compared with one random partner */
+    REPAIR_PUSHED_MAX = 8,     /* partners after a push */
     REPAIR_AGAIN_MS = 1000,    /* after a difference, doubling: */
     REPAIR_DOUBLINGS_MAX = 6,
     REPAIR_WALK_MAX = 256, /* chunks looked at in one step */
@@ -122,6 +123,7 @@ struct repair {
     uint32_t cursor;
     uint64_t walk_ms;
     uint64_t round_ms;
+    uint64_t pushed_ms;             /* what others pushed is compared then; 0: nothing was */
     uint64_t next_ms;               /* the first of due_ms; 0: none */
     uint64_t due_ms[MEMBERS_MAX];   /* chunks are compared with that one then; 0: not */
     uint8_t tries[MEMBERS_MAX];     /* since they were equal */

@@ -66,7 +66,8 @@ static void count_chunk(struct overlay_stock *stock, struct overlay_stock_line *
 
     if (shelf->is_home) {
         stock->home_bytes += chunk_cost_bytes(chunk->bytes);
-        copies += shelf->equal_count;
+        copies += is_handed_over && shelf->up_count > shelf->equal_count + 1 ? shelf->up_count - 1
+                                                                             : shelf->equal_count;
     } else if (is_handed_over) {
         copies += shelf->up_count;
     }

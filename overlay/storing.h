@@ -61,6 +61,8 @@ void repair_begin(struct overlay *overlay);
 void repair_ring_changed(struct overlay *overlay);
 /* Other chunks have their homes here, or some have no more. */
 void repair_positions_changed(struct overlay *overlay);
+/* Somebody pushes chunks that have their home here. */
+void repair_pushed(struct overlay *overlay);
 void repair_forget(struct overlay *overlay, int index);
 /* Compares with this member soon. */
 void repair_want(struct overlay *overlay, int index, uint64_t when_ms);
@@ -118,6 +120,8 @@ void collect_begin(struct overlay *overlay);
 
 /* --- collect.c: which are garbage */
 void collect_on_record(struct overlay *overlay, const struct record *record, bool is_certain);
+/* A record stands, here or with those whom it was given to: whose chunks does it name? */
+void collect_on_seen(struct overlay *overlay, struct bytes encoded);
 void collect_tick(struct overlay *overlay);
 uint64_t collect_wake(const struct overlay *overlay);
 /* Reads the newest version of a record for collect.c. False: not now. */

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # packaging/arm64.sh WORK_FOLDER OUT_FOLDER
-# The .deb for arm64, cross-built from the last commit in a Debian 12 of its own (below WORK_FOLDER, made
+# The .deb and the .rpm for arm64, cross-built from the last commit in a Debian 12 of its own (below WORK_FOLDER, made
 # once, kept), where Debian's cross compiler and the libraries' :arm64 packages lie side by side without
 # touching this machine's. Its unit tests run under qemu-user. Prints `ok - SENTENCE` or
 # `not ok - SENTENCE`.
@@ -22,7 +22,7 @@ LIBRARIES=(libc6-dev libnanopb-dev libuv1-dev libzmq3-dev libsodium-dev libsqlit
     libsystemd-dev zlib1g-dev libminiupnpc-dev libnatpmp-dev libcriterion-dev)
 TOOLS=(gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross dpkg-dev cmake ninja-build pkg-config git
     python3 python3-protobuf nanopb protobuf-compiler qemu-user-static busybox-static dbus-daemon
-    ca-certificates)
+    ca-certificates rpm cpio)
 
 # Where this machine's apt has Debian from.
 mirror() { apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Release: bookworm' | sed -n 1p; }
@@ -79,10 +79,10 @@ build() {
     in_debian sh -c 'cd /minga && cmake --preset arm64 && nice cmake --build --preset arm64 -j"$(nproc)" \
         --target programs unit_tests' \
         >"$work/build.log" 2>&1 || { tail -n 40 "$work/build.log" >&2; exit 1; }
-    in_debian env DEB_HOST_ARCH=arm64 DEBEMAIL="${DEBEMAIL:-}" DEBFULLNAME="${DEBFULLNAME:-}" sh -c \
-        'cd /minga && git config --global --add safe.directory /minga && packaging/build.sh build/arm64 /minga/build/packages deb' \
+    in_debian env DEB_HOST_ARCH=arm64 RPM_ARCH=aarch64 DEBEMAIL="${DEBEMAIL:-}" DEBFULLNAME="${DEBFULLNAME:-}" sh -c \
+        'cd /minga && git config --global --add safe.directory /minga && packaging/build.sh build/arm64 /minga/build/packages' \
         >"$work/package.log" 2>&1 || { tail -n 40 "$work/package.log" >&2; exit 1; }
-    cp "$debian"/minga/build/packages/minga_*_arm64.deb "$out/"
+    cp "$debian"/minga/build/packages/minga_*_arm64.deb "$debian"/minga/build/packages/minga-*.aarch64.rpm "$out/"
 }
 
 judge() {
@@ -100,6 +100,40 @@ judge() {
         pass "it says which libraries it needs"
     else
         fail "it does not say which libraries it needs: $(dpkg-deb -f "$deb" Depends)"
+    fi
+    judge_rpm
+}
+
+# The tools are in the Debian: this machine may have none for .rpm.
+judge_rpm() {
+    local rpm name needs
+    rpm=$(find "$out" -name 'minga-*.aarch64.rpm' | sort | tail -n 1)
+    name=$(basename "$rpm")
+    cp "$rpm" "$debian/tmp/$name"
+    if [ "$(in_debian rpm -qp --qf '%{ARCH}' "/tmp/$name")" = aarch64 ]; then pass "$name is for aarch64"; else
+        fail "$name is for another machine"
+    fi
+    needs=$(in_debian rpm -qp --requires "/tmp/$name")
+    if grep -q '^libzmq\.so\.5()(64bit)$' <<<"$needs" && grep -q '^libc\.so\.6(GLIBC_.*)(64bit)$' <<<"$needs"; then
+        pass "it says which libraries it needs"
+    else
+        fail "it does not say which libraries it needs: $needs"
+    fi
+    in_debian sh -c 'rm -rf /tmp/tree; mkdir /tmp/tree; cd /tmp/tree; rpm2cpio "$1" | cpio -idm --quiet' sh "/tmp/$name"
+    # What only Debian asks for is in the other alone.
+    rm -rf "$work/tree/usr/share/lintian" "$work/tree/usr/share/doc/minga/changelog.gz"
+    if diff -r "$work/tree" "$debian/tmp/tree" >"$work/diff.log" 2>&1; then
+        pass "it has the same files as the .deb, byte for byte"
+    else
+        fail "it has other files than the .deb: $(head -n 5 "$work/diff.log")"
+    fi
+    rm -rf "$debian/tmp/tree" "$debian/tmp/$name"
+    if command -v rpmlint >/dev/null; then
+        local said
+        said=$(rpmlint -c "$here/rpm/rpmlint.toml" "$rpm" 2>&1 | grep -E '(^| )[EW]:' || true)
+        if [ -z "$said" ]; then pass "rpmlint has no error and no warning"; else fail "rpmlint: $said"; fi
+    else
+        echo "# not run: rpmlint is not installed"
     fi
 }
 

@@ -290,6 +290,11 @@ void core_request_done(struct core *core, const struct ask *ask, const struct ov
     if (request->kind == CORE_JOIN) {
         core->looks_around = true;
     }
+    if (request->kind == CORE_PUT_RECORD && done->outcome == OVERLAY_OK) {
+        overlay_record_stands(core->overlay, &core->now,
+                              (struct bytes){request->signed_bytes, request->signed_length_bytes},
+                              &core->io);
+    }
     answer = request_answer_begin(core, request);
     answer->outcome = done->outcome;
     (void)text_copy(answer->reason, sizeof(answer->reason), done->reason);

@@ -2,6 +2,7 @@
 #include "agent/mingad/portmap.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -24,6 +25,9 @@ struct portmap {
     uv_timer_t look_timer; /* whether there is something to do */
     uv_timer_t life_timer; /* of the worker */
     uv_poll_t poll;        /* what it says */
+    uv_udp_t announced;    /* what routers say to all */
+    bool is_listening;
+    char heard[ANNOUNCE_BYTES_MAX + 1]; /* one more than an announcement has */
     uint32_t handle_count;
     pid_t pid; /* 0: none */
     int fd;
@@ -219,6 +223,65 @@ static void on_look(uv_timer_t *timer)
     look(timer->data);
 }
 
+/* ------------------------------------------------------------------ what routers say to all */
+
+static void on_room(uv_handle_t *handle, size_t suggested_bytes, uv_buf_t *buffer_out)
+{
+    struct portmap *portmap = handle->data;
+
+    (void)suggested_bytes;
+    *buffer_out = uv_buf_init(portmap->heard, sizeof(portmap->heard));
+}
+
+/* Anybody in the local network can say so: it makes this node ask its router sooner, and no more. */
+static void on_announced(uv_udp_t *udp, ssize_t count_bytes, const uv_buf_t *buffer,
+                         const struct sockaddr *from, unsigned flags)
+{
+    struct portmap *portmap = udp->data;
+    uint32_t router_s = 0;
+
+    if (count_bytes > 0 && from != NULL && (flags & UV_UDP_PARTIAL) == 0 &&
+        announce_decode((struct bytes){(const uint8_t *)buffer->base, (size_t)count_bytes},
+                        &router_s) == 0) {
+        plan_announced(&portmap->plan, router_s, clock_now_ms());
+    }
+}
+
+/* Bound to the group of all hosts: what is sent to this machine alone is not heard. Without it the
+ * next answer shows what has changed. */
+static void listen_to_all(struct portmap *portmap)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons(ANNOUNCE_PORT),
+                                  .sin_addr = {htonl(INADDR_ALLHOSTS_GROUP)}};
+
+    if (portmap->is_listening) { /* stopped, perhaps */
+        (void)uv_udp_recv_start(&portmap->announced, on_room, on_announced);
+        return;
+    }
+    if (uv_udp_init(portmap->config.loop, &portmap->announced) < 0) {
+        return;
+    }
+    portmap->is_listening = true;
+    portmap->handle_count++;
+    portmap->announced.data = portmap;
+    int r = uv_udp_bind(&portmap->announced, (const struct sockaddr *)&address, UV_UDP_REUSEADDR);
+
+    if (r == 0) {
+        r = uv_udp_recv_start(&portmap->announced, on_room, on_announced);
+    }
+    if (r < 0) {
+        log_info("port mapping: routers' announcements are not heard: %s", uv_strerror(r));
+    }
+}
+
+static void listen_no_more(struct portmap *portmap)
+{
+    if (portmap->is_listening && !uv_is_closing((uv_handle_t *)&portmap->announced)) {
+        uv_close((uv_handle_t *)&portmap->announced, on_handle_closed);
+    }
+}
+
 /* ------------------------------------------------------------------ outside */
 
 struct portmap *portmap_new(const struct portmap_config *config)
@@ -242,6 +305,11 @@ struct portmap *portmap_new(const struct portmap_config *config)
 void portmap_allow(struct portmap *portmap, bool is_allowed)
 {
     plan_allow(&portmap->plan, is_allowed, clock_now_ms());
+    if (is_allowed) {
+        listen_to_all(portmap);
+    } else if (portmap->is_listening) {
+        uv_udp_recv_stop(&portmap->announced);
+    }
     if (is_allowed || portmap->plan.open_count > 0 || portmap->plan.is_running) {
         uv_timer_start(&portmap->look_timer, on_look, 0, LOOK_MS);
     }
@@ -265,6 +333,7 @@ void portmap_close(struct portmap *portmap, bool keeps_open)
     portmap->is_closing = true;
     portmap->keeps_open = keeps_open;
     uv_timer_stop(&portmap->look_timer);
+    listen_no_more(portmap);
     if (portmap->pid != 0) {
         end_worker(portmap);
     } else {

@@ -38,11 +38,20 @@ static int wait_for(natpmp_t *natpmp, natpmpresp_t *response_out)
     return -ETIMEDOUT;
 }
 
+static void note_epoch(int outcome, const natpmpresp_t *response, struct portmap_answer *answer)
+{
+    if (outcome == 0) {
+        answer->has_epoch = true;
+        answer->epoch_s = response->epoch;
+    }
+}
+
 static int ask_host(natpmp_t *natpmp, struct portmap_answer *answer)
 {
     natpmpresp_t response = {0};
     int r = sendpublicaddressrequest(natpmp) < 0 ? -EIO : wait_for(natpmp, &response);
 
+    note_epoch(r, &response, answer);
     if (r == 0 && response.type == NATPMP_RESPTYPE_PUBLICADDRESS &&
         response.pnu.publicaddress.addr.s_addr != 0) {
         (void)inet_ntop(AF_INET, &response.pnu.publicaddress.addr, answer->host,
@@ -63,6 +72,7 @@ static int ask_port(natpmp_t *natpmp, const struct job *job, const struct portma
 
     *outside_out = 0;
     r = r < 0 ? -EIO : wait_for(natpmp, &response);
+    note_epoch(r, &response, answer);
     /* The types of responses are those of the protocols. */
     if (r < 0 || response.type != protocol ||
         response.pnu.newportmapping.privateport != wanted->inside) {

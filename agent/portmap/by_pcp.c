@@ -105,6 +105,8 @@ static int ask_all(const struct job *job, int fd, struct portmap_answer *answer)
             return done_count > 0 ? 0 : r;
         }
         answer->ports[i].outside = 0;
+        answer->has_epoch = true;
+        answer->epoch_s = mapped.epoch_s;
         if (mapped.result != PCP_SUCCESS) {
             (void)snprintf(answer->why, sizeof(answer->why), "PCP: the router refuses (result %u)",
                            mapped.result);

@@ -11,7 +11,12 @@
 #include "base/attributes.h"
 #include "base/check.h"
 
-enum { WORDS_MAX = 5 + PORTMAP_PORTS_MAX, NUMBER_CHARS_MAX = 5, LEASE_CHARS_MAX = 9 };
+enum {
+    WORDS_MAX = 6 + PORTMAP_PORTS_MAX,
+    NUMBER_CHARS_MAX = 5,
+    LEASE_CHARS_MAX = 9,
+    EPOCH_CHARS_MAX = 10,
+};
 
 static const char *const method_names[PORTMAP_METHODS] = {[PORTMAP_NONE] = "",
                                                           [PORTMAP_PCP] = "pcp",
@@ -97,6 +102,7 @@ size_t portmap_line_print(const struct portmap_answer *answer,
                           char line_out[PORTMAP_LINE_BYTES_MAX + 1])
 {
     const size_t room = PORTMAP_LINE_BYTES_MAX + 1;
+    char epoch[EPOCH_CHARS_MAX + 2] = "-";
     size_t length;
 
     static_assert(PORTMAP_LINE_BYTES_MAX > 64 + PORTMAP_HOST_CHARS_MAX + PORTMAP_PLACE_CHARS_MAX +
@@ -106,9 +112,12 @@ size_t portmap_line_print(const struct portmap_answer *answer,
     if (answer->method == PORTMAP_NONE) {
         return (size_t)snprintf(line_out, room, "none %s\n", answer->why);
     }
-    length =
-        (size_t)snprintf(line_out, room, "mapped %s %s %u %s", portmap_method_name(answer->method),
-                         or_dash(answer->host), answer->lease_s, or_dash(answer->place));
+    if (answer->has_epoch) {
+        (void)snprintf(epoch, sizeof(epoch), "%u", answer->epoch_s);
+    }
+    length = (size_t)snprintf(line_out, room, "mapped %s %s %u %s %s",
+                              portmap_method_name(answer->method), or_dash(answer->host),
+                              answer->lease_s, epoch, or_dash(answer->place));
     for (uint32_t i = 0; i < answer->port_count; i++) {
         char text[PORTMAP_PORT_CHARS_MAX + 1];
 
@@ -193,17 +202,41 @@ static bool is_told(const struct portmap_answer *answer, const struct portmap_po
     return was_asked(port, answer->ports, answer->port_count);
 }
 
+/* Written without zeros in front, so that there is one way to say it. */
+static bool read_epoch(const char *word, struct portmap_answer *answer)
+{
+    size_t chars = strlen(word);
+    uint64_t epoch_s = 0;
+
+    if (strcmp(word, "-") == 0) {
+        return true;
+    }
+    if (chars > EPOCH_CHARS_MAX || (word[0] == '0' && chars > 1)) {
+        return false;
+    }
+    for (size_t i = 0; i < chars; i++) {
+        if (word[i] < '0' || word[i] > '9') {
+            return false;
+        }
+        epoch_s = epoch_s * 10 + (uint64_t)(word[i] - '0');
+    }
+    answer->has_epoch = true;
+    answer->epoch_s = (uint32_t)epoch_s;
+    return epoch_s <= UINT32_MAX;
+}
+
 static int read_mapped(char *words[WORDS_MAX], uint32_t word_count,
                        const struct portmap_port *asked, uint32_t asked_count,
                        struct portmap_answer *answer)
 {
-    if (word_count < 5 || !portmap_method_of(words[1], &answer->method) ||
+    if (word_count < 6 || !portmap_method_of(words[1], &answer->method) ||
         !read_host(words[2], answer) ||
         !read_number(words[3], strlen(words[3]), LEASE_CHARS_MAX, &answer->lease_s) ||
-        answer->lease_s > PORTMAP_LEASE_S_MAX || !read_place(words[4], answer)) {
+        answer->lease_s > PORTMAP_LEASE_S_MAX || !read_epoch(words[4], answer) ||
+        !read_place(words[5], answer)) {
         return -EBADMSG;
     }
-    for (uint32_t i = 5; i < word_count; i++) {
+    for (uint32_t i = 6; i < word_count; i++) {
         struct portmap_port port;
 
         if (!portmap_port_parse(words[i], &port) || !was_asked(&port, asked, asked_count) ||

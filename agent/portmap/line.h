@@ -5,7 +5,7 @@
  * line back. The worker has read what anything in the local network sent, so mingad takes no byte
  * of that line on trust. Pure.
  *
- *     mapped METHOD HOST LEASE_S PLACE tcp:INSIDE:OUTSIDE ...     "-" for no HOST or PLACE
+ *     mapped METHOD HOST LEASE_S EPOCH_S PLACE tcp:INSIDE:OUTSIDE ...     "-" for no HOST, EPOCH_S or PLACE
  *     none WHY
  */
 #include <stdbool.h>
@@ -40,6 +40,8 @@ struct portmap_answer {
     char host[PORTMAP_HOST_CHARS_MAX + 1];   /* what the router says of itself; "": nothing */
     char place[PORTMAP_PLACE_CHARS_MAX + 1]; /* to be asked at again; "": none */
     uint32_t lease_s;                        /* the shortest; 0: for ever */
+    bool has_epoch;                          /* the last one: epoch.h */
+    uint32_t epoch_s;
     uint32_t port_count;
     struct portmap_port ports[PORTMAP_PORTS_MAX];
     char why[PORTMAP_WHY_CHARS_MAX + 1];

@@ -14,6 +14,7 @@ enum {
     AT_RESULT = 3,
     AT_LIFETIME = 4,
     AT_CLIENT = 8, /* of a request: 16 bytes */
+    AT_EPOCH = 8,  /* of a response */
     HEADER_BYTES = 24,
     AT_NONCE = HEADER_BYTES,
     AT_PROTOCOL = 36,
@@ -100,6 +101,7 @@ int pcp_decode(struct bytes datagram, const struct pcp_map *map, struct pcp_mapp
     }
     mapped.result = data[AT_RESULT];
     mapped.lifetime_s = read_32(data + AT_LIFETIME);
+    mapped.epoch_s = read_32(data + AT_EPOCH);
     mapped.outside = read_16(data + AT_OUTSIDE);
     memcpy(mapped.host, data + AT_HOST + MAPPED_PREFIX_BYTES, sizeof(mapped.host));
     *mapped_out = mapped;

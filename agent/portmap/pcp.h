@@ -29,6 +29,7 @@ enum { PCP_SUCCESS = 0, PCP_UNSUPP_VERSION = 1, PCP_NOT_AUTHORIZED = 2 };
 struct pcp_mapped {
     uint8_t result;
     uint32_t lifetime_s;
+    uint32_t epoch_s; /* section 8.5 */
     uint16_t outside;
     uint8_t host[4];
 };

@@ -60,7 +60,42 @@ void plan_look_again(struct plan *plan, uint64_t now_ms)
 {
     plan->failed_count = 0;
     plan->asks_any = true;
+    plan->epoch = (struct epoch){0};
     plan->next_ms = now_ms;
+}
+
+/* It has forgotten everything: all is asked for again at once, though not by who cries wolf. */
+static void note_loss(struct plan *plan, uint64_t now_ms)
+{
+    if (plan->lost_ms == 0 || now_ms - plan->lost_ms >= PLAN_LOST_MS) {
+        plan->lost_ms = now_ms;
+        plan->next_ms = now_ms;
+    }
+}
+
+static void take_epoch(struct plan *plan, const struct portmap_answer *answer, uint64_t now_ms)
+{
+    bool is_lost;
+
+    if (!answer->has_epoch) {
+        plan->epoch = (struct epoch){0};
+        return;
+    }
+    is_lost = !epoch_goes_on(&plan->epoch, answer->epoch_s, now_ms);
+    plan->epoch = (struct epoch){true, answer->epoch_s, now_ms};
+    if (is_lost) {
+        note_loss(plan, now_ms);
+    }
+}
+
+/* Only answers to what was asked change what is known; this at most makes it ask sooner. */
+void plan_announced(struct plan *plan, uint32_t router_s, uint64_t now_ms)
+{
+    bool is_missed = plan->failed_count > 0 && plan->open_count == 0;
+
+    if (is_missed || (plan->epoch.is_known && !epoch_goes_on(&plan->epoch, router_s, now_ms))) {
+        note_loss(plan, now_ms);
+    }
 }
 
 /* ------------------------------------------------------------------ jobs */
@@ -191,6 +226,9 @@ void plan_done(struct plan *plan, const struct portmap_answer *answer, uint64_t 
         take_open(plan, answer, now_ms);
     } else {
         take_failure(plan, answer, now_ms);
+    }
+    if (answer->method != PORTMAP_NONE) {
+        take_epoch(plan, answer, now_ms);
     }
 }
 

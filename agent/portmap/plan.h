@@ -7,12 +7,14 @@
  *
  * One job at a time. Times are CLOCK_BOOTTIME.
  */
+#include "agent/portmap/epoch.h"
 #include "agent/portmap/line.h"
 
 enum {
     PLAN_LEASE_S = 3600,
     PLAN_AGAIN_MS_MIN = 20000, /* between two renewals, however short the lease */
     PLAN_PAUSE_MS = 2000,      /* between two jobs */
+    PLAN_LOST_MS = 60000,      /* a router's clock that runs wild is heeded so often at most */
     PLAN_FAILED_MS = 60000,    /* doubled each time, up to: */
     PLAN_FAILED_MS_MAX = 960000,
 };
@@ -38,11 +40,13 @@ enum plan_state {
 struct plan {
     bool is_allowed;
     bool is_running;
-    struct plan_job job;        /* while it runs */
-    uint32_t failed_count;      /* jobs in a row without success */
-    uint64_t began_ms;          /* the last job */
-    uint64_t next_ms;           /* to ask again */
-    uint64_t until_ms;          /* the leases end; UINT64_MAX: never */
+    struct plan_job job;   /* while it runs */
+    uint32_t failed_count; /* jobs in a row without success */
+    uint64_t began_ms;     /* the last job */
+    uint64_t next_ms;      /* to ask again */
+    struct epoch epoch;    /* of the last answer */
+    uint64_t lost_ms;      /* when the router last seemed to have lost what it knew; 0: never */
+    uint64_t until_ms;     /* the leases end; UINT64_MAX: never */
     enum portmap_method method; /* that opened what is open */
     bool asks_any;              /* it may be another router: every method is tried */
     char host[PORTMAP_HOST_CHARS_MAX + 1];
@@ -63,6 +67,8 @@ void plan_want(struct plan *plan, const struct portmap_port *ports, uint32_t cou
                uint64_t now_ms);
 /* It may be another router by now, or one that has forgotten. */
 void plan_look_again(struct plan *plan, uint64_t now_ms);
+/* A router, or who poses as one, says to all since when it knows its mappings. */
+void plan_announced(struct plan *plan, uint32_t router_s, uint64_t now_ms);
 /* True: this job is to be run, and plan_done called at its end. */
 bool plan_next(struct plan *plan, uint64_t now_ms, struct plan_job *job_out);
 /* What the worker has answered, as portmap_line_parse has read it; method NONE when it failed. */

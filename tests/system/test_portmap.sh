@@ -75,6 +75,9 @@ unset "AGENT_PID[3]"
 check "a restart keeps its ports open" eval '[ "$(home_mapped left)" = 2 ]'
 node_start 3
 within 20 "and is direct after it" is_reachable 1 3 direct
+home_maps left natpmp # another process with empty tables, as after a power cut: it says so to all
+check "a router that was switched off and on has forgotten" eval '[ "$(home_mapped left)" = 0 ]'
+within 15 "and is asked again at once" eval '[ "$(home_mapped left)" -ge 1 ] && says 3 .state open'
 node_stop 3
 check "a node that ends leaves no port open" eval '[ "$(home_mapped left)" = 0 ]'
 home_maps left upnp

@@ -52,8 +52,8 @@ bundle wiki 6
 minga 1 push "$WORK/wiki" >/dev/null || fail "push"
 for i in 1 2 3 4 5; do files "$i"; done | xargs -n 1 basename | sort -u >"$WORK/wiki.chunks"
 check "storage has the documented keys" eval 'stored 1 | jq -e ".node and .share.limit_bytes == 67108864 and .share.used_bytes > 0 and (.stored[0] | .service and .tree and .chunks > 0 and .bytes > 0 and .copies_least >= 1) and .repair.under_way == [] and .repair.absent == [] and (.garbage.collecting | not)"'
-within 60 "the owner's records are read: whose it is, and which version" eval 'stored 1 | jq -e "[.stored[] | select(.name == \"wiki\" and .version == 1 and .state == \"kept\" and .owner)] | length == 1"'
-within 100 "every chunk is known to be there three times" of_all '[.[].stored[] | select(.name == "wiki") | .copies_least] | min >= 3'
+within 8 "the owner's records are read within seconds: whose it is, and which version" eval 'stored 1 | jq -e "[.stored[] | select(.name == \"wiki\" and .version == 1 and .state == \"kept\" and .owner)] | length == 1"'
+within 12 "every chunk is known to be there three times, as soon" of_all '[.[].stored[] | select(.name == "wiki") | .copies_least] | min >= 3'
 check "the table says the same" eval 'minga 1 storage | grep -q "^wiki .* kept "'
 check "and the share" eval 'minga 1 storage | grep -q "^share: .* of 64M in use"'
 narrow() { COLUMNS=50 minga 1 storage | sed '/^share/,$d' | awk 'length($0) > 50 {exit 1}'; }

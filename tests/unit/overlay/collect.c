@@ -246,3 +246,67 @@ Test(collect, a_push_that_failed_is_gone_after_a_day_and_one_in_a_split_is_not)
     cr_assert_eq(count_holders(&chunk), 0);
     end_network();
 }
+
+/* ------------------------------------------------------------------ what is shown of it */
+
+static struct overlay_stock_line lines[OVERLAY_STOCK_LINES_MAX];
+
+static const struct overlay_stock_line *line_at(uint32_t index)
+{
+    struct overlay_stock stock;
+
+    overlay_stock(net.nodes[index].overlay, &stock, lines);
+    for (uint32_t i = 0; i < OVERLAY_STOCK_LINES_MAX; i++) {
+        if (lines[i].used) {
+            return &lines[i];
+        }
+    }
+    return NULL;
+}
+
+static uint32_t count_confirmed(uint32_t copies)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < net.node_count; i++) {
+        const struct overlay_stock_line *line = line_at(i);
+
+        count += line == NULL || (line->is_confirmed && strcmp(line->name, "wiki") == 0 &&
+                                  line->version == 1 && line->copies_least >= copies)
+                     ? 1
+                     : 0;
+    }
+    return count;
+}
+
+Test(collect, whose_a_push_is_and_how_many_have_it_is_known_within_seconds)
+{
+    make_members(14); /* more than hold a record */
+    run_for(5000);
+    for (uint32_t i = 0; i < 6; i++) {
+        (void)push((const char *[]){"a", "b", "c", "d", "e", "f"}[i], 1);
+    }
+    cr_assert(line_at(0) != NULL && line_at(0)->copies_least >= CHUNK_COPIES,
+              "all that acknowledged have it");
+    cr_assert_not(line_at(0)->is_confirmed);
+    put_service(1, 0, 0, false);
+    put_version(1, 1);
+    run_for(8000);
+    cr_assert_eq(count_confirmed(1), 14, "%u", count_confirmed(1));
+    run_for(6000);
+    cr_assert_eq(count_confirmed(CHUNK_COPIES), 14, "%u", count_confirmed(CHUNK_COPIES));
+    end_network();
+}
+
+Test(collect, a_push_whose_record_comes_later_is_known_half_a_minute_after)
+{
+    make_members(14);
+    run_for(5000);
+    (void)push("only one", 1);
+    run_for(10000); /* looked for, and not there yet */
+    put_service(1, 0, 0, false);
+    put_version(1, 1);
+    run_for(40000);
+    cr_assert_eq(count_confirmed(1), 14);
+    end_network();
+}

@@ -33,7 +33,7 @@ Test(line, what_is_said_is_understood)
     char line[PORTMAP_LINE_BYTES_MAX + 1];
 
     cr_assert_eq(portmap_line_print(&said, line), strlen(line));
-    cr_assert_str_eq(line, "mapped upnp 203.0.113.7 3600 http://192.168.1.1:5000/rootDesc.xml "
+    cr_assert_str_eq(line, "mapped upnp 203.0.113.7 3600 - http://192.168.1.1:5000/rootDesc.xml "
                            "tcp:7400:7401 tcp:31000:0 udp:31001:31001\n");
     cr_assert_eq(parse(line), 0);
     cr_assert_eq(answer.method, PORTMAP_UPNP);
@@ -70,7 +70,7 @@ Test(line, nothing_and_half_of_it_is_refused)
     refused("");
     refused("\n");
     refused("mapped");
-    refused("mapped pcp - 3600 - tcp:7400:7400"); /* the end may be missing */
+    refused("mapped pcp - 3600 - - tcp:7400:7400"); /* the end may be missing */
     refused("mapped pcp - 3600\n");
     refused("none\n");
 }
@@ -78,7 +78,7 @@ Test(line, nothing_and_half_of_it_is_refused)
 Test(line, two_lines_are_refused)
 {
     refused("none a\nnone b\n");
-    refused("mapped pcp - 3600 - tcp:7400:7400\n\n");
+    refused("mapped pcp - 3600 - - tcp:7400:7400\n\n");
 }
 
 Test(line, what_does_not_print_is_refused)
@@ -94,31 +94,31 @@ Test(line, what_does_not_print_is_refused)
 
 Test(line, ports_that_nobody_asked_for_are_refused)
 {
-    refused("mapped pcp - 3600 - tcp:22:22\n");
-    refused("mapped pcp - 3600 - udp:7400:7400\n");
-    refused("mapped pcp - 3600 - tcp:7400:7400 tcp:7400:7401\n");
+    refused("mapped pcp - 3600 - - tcp:22:22\n");
+    refused("mapped pcp - 3600 - - udp:7400:7400\n");
+    refused("mapped pcp - 3600 - - tcp:7400:7400 tcp:7400:7401\n");
 }
 
 Test(line, numbers_are_digits_within_their_bounds)
 {
-    refused("mapped pcp - 3600 - tcp:7400:65536\n");
-    refused("mapped pcp - 3600 - tcp:7400:-1\n");
-    refused("mapped pcp - 3600 - tcp:7400:\n");
-    refused("mapped pcp - 3600 - tcp:7400:7400x\n");
-    refused("mapped pcp - 3600 - tcp:007400:7400\n");
-    refused("mapped pcp - 4294967297 - tcp:7400:7400\n");
-    refused("mapped pcp - 86401 - tcp:7400:7400\n");
-    cr_assert_eq(parse("mapped pcp - 86400 - tcp:7400:65535\n"), 0);
+    refused("mapped pcp - 3600 - - tcp:7400:65536\n");
+    refused("mapped pcp - 3600 - - tcp:7400:-1\n");
+    refused("mapped pcp - 3600 - - tcp:7400:\n");
+    refused("mapped pcp - 3600 - - tcp:7400:7400x\n");
+    refused("mapped pcp - 3600 - - tcp:007400:7400\n");
+    refused("mapped pcp - 4294967297 - - tcp:7400:7400\n");
+    refused("mapped pcp - 86401 - - tcp:7400:7400\n");
+    cr_assert_eq(parse("mapped pcp - 86400 - - tcp:7400:65535\n"), 0);
 }
 
 Test(line, hosts_and_places_are_numeric_and_plain)
 {
-    refused("mapped pcp 1.2.3 3600 - tcp:7400:7400\n");
-    refused("mapped pcp evil.example 3600 - tcp:7400:7400\n");
-    refused("mapped upnp - 3600 http://evil.example/x tcp:7400:7400\n");
-    refused("mapped upnp - 3600 file:///etc/passwd tcp:7400:7400\n");
-    refused("mapped upnp - 3600 http://1.2.3.4:0/x tcp:7400:7400\n");
-    refused("mapped telnet - 3600 - tcp:7400:7400\n");
+    refused("mapped pcp 1.2.3 3600 - - tcp:7400:7400\n");
+    refused("mapped pcp evil.example 3600 - - tcp:7400:7400\n");
+    refused("mapped upnp - 3600 - http://evil.example/x tcp:7400:7400\n");
+    refused("mapped upnp - 3600 - file:///etc/passwd tcp:7400:7400\n");
+    refused("mapped upnp - 3600 - http://1.2.3.4:0/x tcp:7400:7400\n");
+    refused("mapped telnet - 3600 - - tcp:7400:7400\n");
 }
 
 Test(line, too_long_a_line_is_refused)
@@ -136,4 +136,20 @@ Test(line, too_long_a_line_is_refused)
     text[6 + PORTMAP_WHY_CHARS_MAX] = '\n';
     text[7 + PORTMAP_WHY_CHARS_MAX] = '\0';
     refused(text);
+}
+
+Test(line, an_epoch_is_a_number_of_32_bits_or_none)
+{
+    struct portmap_answer answer = {
+        .method = PORTMAP_PCP, .has_epoch = true, .epoch_s = UINT32_MAX, .lease_s = 60};
+    char line[PORTMAP_LINE_BYTES_MAX + 1];
+
+    (void)portmap_line_print(&answer, line);
+    cr_assert_str_eq(line, "mapped pcp - 60 4294967295 -\n");
+    cr_assert_eq(parse("mapped pcp - 3600 4294967295 - tcp:7400:7400\n"), 0);
+    cr_assert_eq(parse("mapped pcp - 3600 0 - tcp:7400:7400\n"), 0);
+    refused("mapped pcp - 3600 4294967296 - tcp:7400:7400\n");
+    refused("mapped pcp - 3600 00 - tcp:7400:7400\n");
+    refused("mapped pcp - 3600 -1 - tcp:7400:7400\n");
+    refused("mapped pcp - 3600 99999999999999999999 - tcp:7400:7400\n");
 }

@@ -52,6 +52,7 @@ Test(pcp, its_answer_is_read)
     cr_assert_eq(decode(good, sizeof(good), &mapped), 0);
     cr_assert_eq(mapped.result, PCP_SUCCESS);
     cr_assert_eq(mapped.lifetime_s, 1800);
+    cr_assert_eq(mapped.epoch_s, 9);
     cr_assert_eq(mapped.outside, 7402);
     cr_assert_eq(memcmp(mapped.host, host, sizeof(host)), 0);
 }

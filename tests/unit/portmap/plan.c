@@ -234,3 +234,83 @@ Test(plan, all_ports_that_there_is_room_for_are_told)
     }
     cr_assert_eq(count, PORTMAP_PORTS_MAX);
 }
+
+/* ------------------------------------------------------------------ a router that forgets */
+
+static struct portmap_answer at_epoch(uint32_t epoch_s)
+{
+    struct portmap_answer answer = given(0, 3600);
+
+    answer.has_epoch = true;
+    answer.epoch_s = epoch_s;
+    return answer;
+}
+
+static void open_at_epoch(uint32_t epoch_s)
+{
+    begin();
+    cr_assert(plan_next(&plan, 1000, &job));
+    done(at_epoch(epoch_s), 1000);
+    cr_assert_eq(plan_state_of(&plan), PLAN_OPEN);
+}
+
+Test(plan, a_router_whose_epoch_fell_is_asked_for_everything_again_at_once)
+{
+    uint64_t half_ms = 1000 + 1800000;
+
+    open_at_epoch(5000);
+    cr_assert(plan_next(&plan, half_ms, &job));
+    done(at_epoch(12), half_ms);
+    cr_assert_not(plan_next(&plan, half_ms + 1000, &job), "a moment for the router");
+    cr_assert(plan_next(&plan, half_ms + PLAN_PAUSE_MS, &job));
+    cr_assert_eq(job.kind, PLAN_MAP);
+    done(at_epoch(14), half_ms + PLAN_PAUSE_MS);
+    cr_assert_not(plan_next(&plan, half_ms + 60000, &job), "once");
+}
+
+Test(plan, a_router_whose_epoch_goes_on_is_asked_at_half_of_the_lease_only)
+{
+    open_at_epoch(5000);
+    cr_assert(plan_next(&plan, 1801000, &job));
+    done(at_epoch(6800), 1801000);
+    cr_assert_not(plan_next(&plan, 1801000 + 1000000, &job));
+}
+
+Test(plan, a_clock_that_runs_wild_is_not_asked_without_end)
+{
+    uint32_t asked_count = 0;
+    uint32_t epoch_s = 1000000;
+
+    open_at_epoch(epoch_s);
+    plan_announced(&plan, 3, 2000);
+    for (uint64_t now_ms = 3000; now_ms < 1800000; now_ms += 1000) {
+        if (plan_next(&plan, now_ms, &job)) {
+            epoch_s -= 1000;
+            done(at_epoch(epoch_s), now_ms);
+            asked_count++;
+        }
+    }
+    cr_assert_leq(asked_count, 1800000 / PLAN_LOST_MS + 1, "%u", asked_count);
+}
+
+Test(plan, an_announcement_of_a_router_that_forgot_is_heeded_and_no_other)
+{
+    open_at_epoch(5000);
+    plan_announced(&plan, 5060, 61000);
+    cr_assert_not(plan_next(&plan, 61000, &job), "it goes on");
+    plan_announced(&plan, 0, 61000);
+    cr_assert(plan_next(&plan, 61000, &job));
+    done(at_epoch(3), 64000);
+    plan_announced(&plan, 4, 65000);
+    cr_assert_not(plan_next(&plan, 70000, &job), "it says so several times");
+}
+
+Test(plan, a_router_that_comes_up_after_this_machine_is_asked_when_it_says_so)
+{
+    begin();
+    cr_assert(plan_next(&plan, 1000, &job));
+    done(nobody, 1000);
+    cr_assert_not(plan_next(&plan, 30000, &job));
+    plan_announced(&plan, 0, 30000);
+    cr_assert(plan_next(&plan, 30000, &job));
+}
