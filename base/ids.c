@@ -49,13 +49,14 @@ uint64_t id_top(const struct id *id)
 
 bool id_in_arc(const struct id *key, const struct id *from, const struct id *to)
 {
-    struct id whole = id_distance(from, to);
-    struct id part = id_distance(from, key);
+    int span = id_compare(from, to);
+    bool is_past_from = id_compare(key, from) > 0;
+    bool is_up_to_to = id_compare(key, to) <= 0;
 
-    if (id_is_zero(&whole)) {
+    if (span == 0) {
         return true;
     }
-    return !id_is_zero(&part) && id_compare(&part, &whole) <= 0;
+    return span < 0 ? is_past_from && is_up_to_to : is_past_from || is_up_to_to;
 }
 
 void id_to_hex(const struct id *id, char hex_out[ID_HEX_CHARS + 1])

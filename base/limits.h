@@ -49,6 +49,8 @@ enum {
     RECORD_BODY_BYTES_MAX = 3072, /* what an owner signs */
     RECORD_COPIES = LIMIT(8, 4),  /* holders, or all when fewer */
     RECORD_ACKNOWLEDGED_COPIES = 2,
+    SYMMETRY = 4,         /* neighbourhoods with copies of a record, beyond full membership ... */
+    SYMMETRIC_COPIES = 2, /* ... in each of them but the first */
     RECORDS_MAX = LIMIT(4096, 6), /* on one node */
     CHUNK_BYTES_MAX = 1048576,
     CHUNK_COPIES = 3,
@@ -123,4 +125,6 @@ static_assert(ABSENT_MS >= SUSPECT_MS + 2 * REPLY_MS,
 static_assert(ISOLATED_MS > 4 * ABSENT_MS, "a passing fault ends no replica");
 static_assert(HELPER_ALONE_MS >= 3 * RENEW_MS, "two lost renewals end nothing");
 static_assert(SUCCESSORS_MAX > RECORD_COPIES, "the copies' holders are among the successors");
+static_assert(256 % SYMMETRY == 0, "a turn is a number of steps of the top byte");
+static_assert(SYMMETRIC_COPIES <= RECORD_COPIES, "lists of holders have room");
 static_assert(CHUNK_COPIES <= RECORD_COPIES, "chunks need no longer list than records");

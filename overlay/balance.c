@@ -171,16 +171,35 @@ void balance_be_fair(struct balance *balance)
 
 /* ------------------------------------------------------------------ one change */
 
+/* What somebody that looks for a change goes by. */
+struct aim {
+    bool is_eager;
+    uint64_t moved_weight;
+    uint64_t fair; /* what moves is measured by this */
+};
+
+static uint64_t badness_of_excess(const struct aim *aim, uint64_t permille)
+{
+    const uint64_t knee = BALANCE_KNEE_PERMILLE;
+    uint64_t excess = permille - BALANCE_HIGH_PERMILLE;
+    uint64_t bad = excess * excess;
+
+    if (!aim->is_eager) {
+        bad = excess <= knee ? bad : knee * knee + 2 * knee * (excess - knee);
+        bad += permille > BALANCE_MUCH_PERMILLE ? BALANCE_MUCH_WEIGHT : 0;
+    }
+    return bad;
+}
+
 /* How bad is it that somebody stores so much? */
-static uint64_t badness(const struct balance_member *member, int64_t change)
+static uint64_t badness(const struct aim *aim, const struct balance_member *member, int64_t change)
 {
     int64_t load = (int64_t)member->load + change;
     uint64_t permille = load <= 0 ? 0 : (uint64_t)load * 1000 / member->fair;
 
     permille = permille > 100000 ? 100000 : permille;
     if (permille > BALANCE_HIGH_PERMILLE) {
-        permille -= BALANCE_HIGH_PERMILLE;
-        return permille * permille;
+        return badness_of_excess(aim, permille);
     }
     if (permille < BALANCE_LOW_PERMILLE) {
         permille = BALANCE_LOW_PERMILLE - permille;
@@ -286,58 +305,153 @@ static uint64_t follow(struct trial *trial, uint64_t point, uint64_t start, uint
     return gone;
 }
 
-static void look_at(const struct balance *balance, const struct variant *before, uint16_t used,
-                    struct balance_change *best)
+/* By how much what is affected becomes better: squares when eager. May be below 0. */
+static int64_t gain_of(const struct trial *trial, const struct aim *aim)
 {
-    struct trial trial = {balance, before, {before->member, used, before->at}, 0, {0}};
+    int64_t gain = 0;
+
+    for (uint32_t i = 0; i < trial->affected.count; i++) {
+        const struct balance_member *member = &trial->balance->members[trial->affected.members[i]];
+
+        gain += (int64_t)badness(aim, member, 0);
+        gain -= (int64_t)badness(aim, member, trial->affected.changes[i]);
+    }
+    return gain;
+}
+
+static void try_change(struct trial *trial)
+{
+    const struct variant *before = trial->before;
     uint64_t start = 0;
     uint64_t done = 0;
-    uint64_t bad_before = 0;
-    uint64_t bad_after = 0;
 
     for (uint32_t i = 0; i < POSITIONS_MAX; i++) {
-        if (((before->used ^ used) >> i & 1) != 0) {
-            uint64_t gone = follow(&trial, before->at[i], start, done);
+        if (((before->used ^ trial->after.used) >> i & 1) != 0) {
+            uint64_t gone = follow(trial, before->at[i], start, done);
 
             start = before->at[i];
             done = gone;
         }
     }
-    for (uint32_t i = 0; i < trial.affected.count; i++) {
-        const struct balance_member *member = &balance->members[trial.affected.members[i]];
+}
 
-        bad_before += badness(member, 0);
-        bad_after += badness(member, trial.affected.changes[i]);
+/* No change makes the squares worse: with each one they, or else the rest, become less, so that there
+ * is an end. */
+static void look_at(const struct balance *balance, const struct variant *before, uint16_t used,
+                    const struct aim *aim, struct balance_change *best)
+{
+    const struct aim squares = {.is_eager = true};
+    struct trial trial = {balance, before, {before->member, used, before->at}, 0, {0}};
+    int64_t gain;
+
+    try_change(&trial);
+    gain = gain_of(&trial, aim) - (int64_t)(trial.moved * 1000 / aim->fair * aim->moved_weight);
+    if (gain > (int64_t)best->gain && gain_of(&trial, &squares) >= 0) {
+        *best = (struct balance_change){used, trial.moved, (uint64_t)gain};
     }
-    bad_after += trial.moved * 1000 / balance->members[before->member].fair * BALANCE_MOVED_WEIGHT;
-    if (bad_before > bad_after + best->gain) {
-        *best = (struct balance_change){used, trial.moved, bad_before - bad_after};
+}
+
+/* All single changes: one position more, one less, one for another. */
+static void look_at_all(const struct balance *balance, const struct variant *now,
+                        const struct aim *aim, struct balance_change *best)
+{
+    for (uint32_t i = 0; i < POSITIONS_MAX; i++) {
+        uint16_t toggled = (uint16_t)(now->used ^ 1U << i);
+
+        if (toggled != 0) {
+            look_at(balance, now, toggled, aim, best);
+        }
+        for (uint32_t k = 0; k < POSITIONS_MAX; k++) {
+            if ((now->used >> i & 1) != 0 && (now->used >> k & 1) == 0) {
+                look_at(balance, now, (uint16_t)(toggled | 1U << k), aim, best);
+            }
+        }
+    }
+}
+
+/* What one that gives little moves is not more for that. */
+static uint64_t measure_of(const struct balance *balance, uint32_t member)
+{
+    uint64_t total = 0;
+    uint64_t count = 0;
+    uint64_t own = balance->members[member].fair;
+
+    for (uint32_t i = 0; i < MEMBERS_MAX; i++) {
+        total += balance->members[i].counts ? balance->members[i].fair : 0;
+        count += balance->members[i].counts ? 1 : 0;
+    }
+    return own > total / count ? own : total / count;
+}
+
+static bool stores_above(const struct balance_member *member, uint64_t permille)
+{
+    return member->counts && member->load / permille > member->fair / 1000;
+}
+
+static bool is_any_above(const struct balance *balance, uint64_t permille)
+{
+    for (uint32_t i = 0; i < MEMBERS_MAX; i++) {
+        if (stores_above(&balance->members[i], permille)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void find_candidates(const struct public_key *key, uint64_t at_out[POSITIONS_MAX])
+{
+    for (uint32_t i = 0; i < POSITIONS_MAX; i++) {
+        struct ring_key position = keys_position(key, i);
+
+        at_out[i] = id_top(&position.id);
     }
 }
 
 bool balance_decide(const struct balance *balance, uint32_t member, const struct public_key *key,
-                    struct balance_change *change_out)
+                    bool is_calm, struct balance_change *change_out)
 {
+    const struct balance_member *self = &balance->members[member];
     uint64_t at[POSITIONS_MAX];
     struct variant now = {member, balance->positions->masks[member], at};
     struct balance_change best = {now.used, 0, BALANCE_GAIN};
+    struct aim aim = {false, BALANCE_MOVED_WEIGHT, 0};
 
-    CHECK(balance->members[member].counts && now.used != 0 && balance->positions->count > 0);
-    for (uint32_t i = 0; i < POSITIONS_MAX; i++) {
-        struct ring_key position = keys_position(key, i);
-
-        at[i] = id_top(&position.id);
+    CHECK(self->counts && now.used != 0 && balance->positions->count > 0);
+    find_candidates(key, at);
+    aim.fair = measure_of(balance, member);
+    look_at_all(balance, &now, &aim, &best);
+    if (best.used == now.used && (stores_above(self, BALANCE_MUCH_PERMILLE) ||
+                                  (is_calm && is_any_above(balance, BALANCE_STUCK_PERMILLE)))) {
+        aim.is_eager = true;
+        aim.moved_weight = BALANCE_EAGER_WEIGHT;
+        look_at_all(balance, &now, &aim, &best);
     }
-    for (uint32_t i = 0; i < POSITIONS_MAX; i++) {
-        uint16_t toggled = (uint16_t)(now.used ^ 1U << i);
+    if (best.used == now.used) {
+        return false;
+    }
+    *change_out = best;
+    return true;
+}
 
-        if (toggled != 0) {
-            look_at(balance, &now, toggled, &best);
+/* The first one comes before others go. */
+bool balance_withdraw(const struct balance *balance, uint32_t member, const struct public_key *key,
+                      struct balance_change *change_out)
+{
+    uint64_t at[POSITIONS_MAX];
+    struct variant now = {member, balance->positions->masks[member], at};
+    bool has_first = (now.used & 1) != 0;
+    struct balance_change best = {now.used, UINT64_MAX, 0};
+
+    find_candidates(key, at);
+    for (uint32_t i = has_first ? 1 : 0; i < (has_first ? POSITIONS_MAX : 1); i++) {
+        struct trial trial = {balance, &now, {member, (uint16_t)(now.used ^ 1U << i), at}, 0, {0}};
+
+        if (has_first && (now.used >> i & 1) == 0) {
+            continue;
         }
-        for (uint32_t k = 0; k < POSITIONS_MAX; k++) {
-            if ((now.used >> i & 1) != 0 && (now.used >> k & 1) == 0) {
-                look_at(balance, &now, (uint16_t)(toggled | 1U << k), &best);
-            }
+        try_change(&trial);
+        if (trial.moved < best.moved) {
+            best = (struct balance_change){trial.after.used, trial.moved, 0};
         }
     }
     if (best.used == now.used) {

@@ -4,7 +4,7 @@
  * whoever is missed least. Whatever holds an index is cleared with it.
  *
  * Never given up: this node, its ring neighbours, those with requests under way or being watched,
- * and the sender of the present message. Then, least missed first: the expelled; those who are
+ * the sender of the present message, and who joins through this node at present. Then, least missed first: the expelled; those who are
  * gone for longest (but the last few remain: they are dialled again, which is how the sides of a
  * split find each other); those not heard for longest, without a link before those with one, and
  * fingers last.
@@ -15,7 +15,7 @@
 #include "base/check.h"
 #include "overlay/state.h"
 
-enum { LOST_KEPT = 8 };
+enum { LOST_KEPT = 8, GUEST_MS = 2 * JOIN_REPEAT_MS };
 
 struct pins {
     bool pinned[MEMBERS_MAX];
@@ -79,6 +79,9 @@ static void pin_all(const struct overlay *overlay, struct pins *pins)
     }
     if (overlay->sync.active) {
         pin(overlay, pins, &overlay->sync.peer);
+    }
+    if (overlay->guest_ms != 0 && overlay->now_ms - overlay->guest_ms < GUEST_MS) {
+        pin(overlay, pins, &overlay->guest);
     }
     pin_ring(overlay, pins);
     pin_requests(overlay, pins);

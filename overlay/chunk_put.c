@@ -156,6 +156,10 @@ static void end_put(struct overlay *overlay, struct chunk_put *put)
     put->used = false;
     overlay->repair_put_count -= put->is_repair ? 1 : 0;
     note_homes(overlay, put);
+    if (put->is_shed) {
+        shed_offered(overlay, put);
+        return;
+    }
     /* Members may have gone meanwhile: all that store, when fewer are up. */
     if (put->held_count >= put->needed_count ||
         (put->held_count > 0 && !put->any_full && put->held_count >= up_count)) {
@@ -334,6 +338,35 @@ bool chunk_put_hand_over(struct overlay *overlay, const struct chunk_id *chunk,
     put->candidate_count = count;
     put->needed_count = count;
     put->home_mark = mark;
+    go_on(overlay, put);
+    return true;
+}
+
+bool chunk_put_shed(struct overlay *overlay, const struct chunk_id *chunk)
+{
+    struct node_id others[CHUNK_CANDIDATES_MAX];
+    uint32_t count = chunk_holders(overlay, chunk, CHUNK_CANDIDATES_MAX, others);
+    struct chunk_put *put;
+
+    if (count == 0 || (count == 1 && peer_is_self(overlay, &others[0]))) {
+        return true; /* nobody to give it to: it stays */
+    }
+    if (!bucket_is_open(&overlay->repair.upload, overlay->now_ms) ||
+        overlay->repair_put_count >= REPAIRS_MAX) {
+        return false;
+    }
+    put = new_repair(overlay, chunk);
+    if (put == NULL) {
+        return true; /* garbage: goes without this */
+    }
+    put->is_shed = true;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!peer_is_self(overlay, &others[i])) {
+            put->candidates[put->candidate_count++] = others[i];
+        }
+    }
+    put->needed_count =
+        put->candidate_count < CHUNK_COPIES ? put->candidate_count : (uint32_t)CHUNK_COPIES;
     go_on(overlay, put);
     return true;
 }

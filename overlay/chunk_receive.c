@@ -109,6 +109,18 @@ static minga_ChunkAnswer take_up(struct overlay *overlay, const struct arrival *
     return minga_ChunkAnswer_CHUNK_SEND;
 }
 
+/* Somebody counts on this copy from now on, and may drop its own: it does not make room before the
+ * homes have been asked once more. */
+static void count_on(struct overlay *overlay, const struct chunk_id *chunk, bool is_repair)
+{
+    struct chunk *entry = chunks_entry(&overlay->chunks, chunk);
+
+    if (is_repair && entry != NULL && entry->home_mark != 0) {
+        entry->home_mark = 0;
+        entry->offered_mark = 0;
+    }
+}
+
 minga_ChunkAnswer chunk_receive_judge(struct overlay *overlay, const struct arrival *arrival,
                                       const minga_ChunkOffer *offered)
 {
@@ -118,7 +130,11 @@ minga_ChunkAnswer chunk_receive_judge(struct overlay *overlay, const struct arri
         read_references(&arrival->message->kind.chunk_offers, offered);
 
     if (chunks_find(&overlay->chunks, &chunk) != NULL) {
+        if (offered->repair && shed_disowns(overlay)) {
+            return minga_ChunkAnswer_CHUNK_FULL;
+        }
         (void)collect_note(overlay, &chunk, &references, !offered->repair, 0);
+        count_on(overlay, &chunk, offered->repair);
         return minga_ChunkAnswer_CHUNK_HAVE;
     }
     if (receive != NULL) {

@@ -298,7 +298,7 @@ static void repeat(struct overlay *overlay, struct request *request)
         requests_end(&overlay->requests, request);
         return;
     }
-    if (request->kind == REQUEST_RECORD_READ) {
+    if (request->kind == REQUEST_RECORD_READ && !request->is_image) {
         record_get_on_silence(overlay, request);
     } else if (request->kind == REQUEST_RECORD_COPY) {
         record_put_on_silence(overlay, request);

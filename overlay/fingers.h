@@ -31,7 +31,7 @@ enum {
     FINGER_SLOT_NONE = -1,
 
     FINGERS_FILL_MS = 500,          /* between look-ups while slots are known to be wrong */
-    FINGERS_PERIOD_MS_MIN = 20000,  /* between routine look-ups */
+    FINGERS_PERIOD_MS_MIN = 28000,  /* between routine look-ups */
     FINGERS_PERIOD_MS_MAX = 120000, /* the same, where hardly anything changes */
 };
 

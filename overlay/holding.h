@@ -3,6 +3,35 @@
 /* A part of state.h, which includes it: owners' records, written, kept, read and compared. */
 #include "overlay/state.h"
 
+/* --- holders.c: who keeps the records of a key */
+/* The key's image in the neighbourhood `turn`; 0: itself. */
+struct ring_key holders_image(const struct ring_key *key, uint32_t turn);
+/* Those of one neighbourhood, who answers for the image first; 0: none, or not known here. */
+uint32_t holders_of(const struct overlay *overlay, const struct ring_key *key, uint32_t turn,
+                    struct node_id nodes_out[RECORD_COPIES]);
+bool holders_has(const struct overlay *overlay, const struct ring_key *key, uint32_t turn,
+                 const struct node_id *node);
+/* Of any neighbourhood that is known here. */
+bool holders_has_any(const struct overlay *overlay, const struct ring_key *key,
+                     const struct node_id *node);
+
+/* --- images.c: the other neighbourhoods (large communities only) */
+/* Begins, or goes on with, the comparison with them. */
+void images_tick(struct overlay *overlay);
+uint64_t images_wake(const struct overlay *overlay);
+void images_found(struct overlay *overlay, const struct search_result *result);
+/* A comparison with one of them has ended; `is_equal`: it had nothing that was lacking here. */
+void images_compared(struct overlay *overlay, bool is_equal);
+/* Has, since the arc is what it is, one of them been compared with for all of it? Else what was
+ * lost here may still be there. */
+bool images_are_compared(const struct overlay *overlay);
+/* Asks the nodes that answer for the images of a key, found by look-ups first, at once. Returns how
+ * many. What comes back belongs to `token`. */
+uint32_t images_ask(struct overlay *overlay, enum request_kind kind, const struct ring_key *key,
+                    minga_Message *message, uint64_t token);
+/* One of them is responsible for an image of this record: the others there are sent it, too. */
+void images_pass_on(struct overlay *overlay, const struct record *record);
+
 /* --- record_put.c */
 void record_put_on_message(struct overlay *overlay, const struct arrival *arrival);
 void record_put_on_reply(struct overlay *overlay, const struct request *request,
@@ -43,6 +72,8 @@ void record_get_on_reply(struct overlay *overlay, const struct request *request,
 void record_get_on_timeout(struct overlay *overlay, const struct request *request);
 /* The one that was asked does not answer at once. */
 void record_get_on_silence(struct overlay *overlay, const struct request *request);
+void record_get_tick(struct overlay *overlay);
+uint64_t record_get_wake(const struct overlay *overlay);
 void record_get_on_holders(struct overlay *overlay, uint64_t number, const struct node_id *holders,
                            uint32_t count);
 
@@ -76,21 +107,22 @@ void sync_records_begin(struct overlay *overlay);
 /* What was asked for last has been answered. */
 void sync_records_go_on(struct overlay *overlay);
 void sync_records_on_ranges(struct overlay *overlay, const minga_ChunkRangesReply *answer);
+/* Compares the records of (from, to], and of its images, with one who answers for an image of it.
+ * images_compared() when that is over. */
+void sync_start_image(struct overlay *overlay, const struct node_id *peer,
+                      const struct compare_arc *arc);
 /* --- of sync.c, for it */
 void sync_send_page(struct overlay *overlay);
 void sync_end_records(struct overlay *overlay);
 struct section sync_section(const struct overlay *overlay);
 
 /* --- sections.c: what anti-entropy compares */
-/* Does that node hold the records of a key? */
-bool section_holds(const struct overlay *overlay, const struct ring_key *key,
-                   const struct node_id *node);
 /* The first own entry of a section behind `after` (NULL: the first of all). */
 bool section_next(const struct overlay *overlay, const struct section *section,
                   const struct record_key *after, minga_Entry *entry_out);
-/* Is an own entry, which the peer lacks, its business? And one of the peer's ours? */
-bool section_for_peer(const struct overlay *overlay, minga_SyncSection section,
-                      const struct node_id *peer, const minga_Entry *entry);
+/* Is an own entry, which the peer of a section lacks, its business? And one of the peer's ours? */
+bool section_for_peer(const struct overlay *overlay, const struct section *section,
+                      const minga_Entry *entry);
 bool section_wants(const struct overlay *overlay, minga_SyncSection section,
                    const minga_Entry *entry);
 /* Fills an Item or RecordCopy message with what an entry stands for. */

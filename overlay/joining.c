@@ -33,6 +33,10 @@ static void answer_join(struct overlay *overlay, const struct asker *asker, cons
         }
         answer->link_count = overlay->large && count > 0 ? (uint32_t)count : 0;
     }
+    if (index != MEMBER_NONE) { /* it is kept until it knows what it needs */
+        overlay->guest = overlay->membership.list[index].view.node;
+        overlay->guest_ms = overlay->now_ms;
+    }
     peer_reply(overlay, asker, &message, NULL);
 }
 

@@ -66,25 +66,8 @@ static bool is_whole(const struct ring *ring)
            (place >= 0 && is_closed_by(ring, (uint32_t)place));
 }
 
-/* What comes behind the predecessor has been met before. */
-static uint32_t successors_to_take(const struct ring *ring, bool whole)
-{
-    int last = ring->predecessor_count > 0 ? successor_place(ring, &ring->predecessors[0]) : -1;
-
-    if (last < 0) {
-        return ring->successor_count;
-    }
-    return whole ? (uint32_t)last + 1 : (uint32_t)last;
-}
-
-static void add(struct neighbourhood *neighbourhood, const struct ring_node *node)
-{
-    CHECK(neighbourhood->count < NEIGHBOURHOOD_MAX);
-    neighbourhood->nodes[neighbourhood->count++] = *node;
-}
-
-/* Farthest first; what is not in order behind the one before is hearsay of another ring. */
-static void add_predecessors(struct neighbourhood *neighbourhood, const struct ring *ring)
+/* Of the predecessors those in order; what is not is hearsay of another ring. */
+static uint32_t predecessors_to_take(const struct ring *ring)
 {
     uint32_t count = 0;
 
@@ -93,6 +76,41 @@ static void add_predecessors(struct neighbourhood *neighbourhood, const struct r
                                     &ring->predecessors[count - 1].position.id))) {
         count++;
     }
+    return count;
+}
+
+/* Who comes at or behind the first predecessor has been met before. A list that has just lost some
+ * may end with one of them, and most of the circle before it. */
+static uint32_t successors_to_take(const struct ring *ring, bool whole)
+{
+    uint32_t met_count = predecessors_to_take(ring);
+    uint32_t count = 0;
+
+    if (whole || met_count == 0) {
+        int last = met_count > 0 ? successor_place(ring, &ring->predecessors[0]) : -1;
+
+        return last < 0 ? ring->successor_count : (uint32_t)last + 1;
+    }
+    while (count < ring->successor_count &&
+           !same(&ring->successors[count], &ring->predecessors[met_count - 1]) &&
+           !id_in_arc(&ring->successors[count].position.id,
+                      &ring->predecessors[met_count - 1].position.id, &ring->self.position.id)) {
+        count++;
+    }
+    return count;
+}
+
+static void add(struct neighbourhood *neighbourhood, const struct ring_node *node)
+{
+    CHECK(neighbourhood->count < NEIGHBOURHOOD_MAX);
+    neighbourhood->nodes[neighbourhood->count++] = *node;
+}
+
+/* Farthest first. */
+static void add_predecessors(struct neighbourhood *neighbourhood, const struct ring *ring)
+{
+    uint32_t count = predecessors_to_take(ring);
+
     while (count > 0) {
         add(neighbourhood, &ring->predecessors[--count]);
     }

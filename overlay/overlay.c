@@ -91,6 +91,7 @@ static uint64_t next_wake(const struct overlay *overlay)
     sooner(&wake_ms, overlay->goodbye_ms);
     sooner(&wake_ms, overlay->keep.again_ms);
     sooner(&wake_ms, record_put_wake(overlay));
+    sooner(&wake_ms, record_get_wake(overlay));
     sooner(&wake_ms, chunk_get_wake(overlay));
     sooner(&wake_ms, bulk_wake(&overlay->offers));
     sooner(&wake_ms, seeks_wake(overlay));
@@ -100,6 +101,7 @@ static uint64_t next_wake(const struct overlay *overlay)
         sooner(&wake_ms, overlay->describe_ms);
         sooner(&wake_ms, dials_wake(overlay));
         sooner(&wake_ms, sync_wake(overlay));
+        sooner(&wake_ms, images_wake(overlay));
         sooner(&wake_ms, repair_wake(overlay));
         sooner(&wake_ms, collect_wake(overlay));
         sooner(&wake_ms, reach_wake(overlay));
@@ -187,6 +189,7 @@ static void housekeeping(struct overlay *overlay)
     goodbye_tick(overlay);
     keep_tick(overlay);
     record_put_tick(overlay);
+    record_get_tick(overlay);
     chunk_get_tick(overlay);
     chunk_offers_tick(overlay);
     seeks_tick(overlay);
@@ -198,6 +201,7 @@ static void housekeeping(struct overlay *overlay)
     scale_tick(overlay);
     contacts_tick(overlay);
     sync_tick(overlay);
+    images_tick(overlay);
     repair_tick(overlay);
     collect_tick(overlay);
     dials_tick(overlay);
@@ -291,9 +295,14 @@ void overlay_step(struct overlay *overlay, const struct overlay_event *event,
 void overlay_describe(struct overlay *overlay, const struct overlay_event *now,
                       const minga_NodeRecord *description, struct overlay_effects *effects)
 {
+    bool stored = overlay->record.stores;
+
     state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
     if (reach_describe(overlay, description)) {
         gossip_describe(overlay, overlay->record.incarnation);
+    }
+    if (stored != overlay->record.stores && overlay->started) {
+        shed_begin(overlay);
     }
     reach_tick(overlay);
     state_leave(overlay);

@@ -243,6 +243,15 @@ struct overlay_rates {
 void overlay_set_rates(struct overlay *overlay, const struct overlay_event *now,
                        struct overlay_rates rates);
 
+/* So much may be stored here from now on. What is here above it is handed to others and dropped;
+ * the last copy of anything stays until somebody else has it. */
+void overlay_set_storage(struct overlay *overlay, const struct overlay_event *now,
+                         uint64_t bytes_max, struct overlay_effects *effects);
+/* Ports that this node passes on from now on; connections on others end. */
+void overlay_set_relay_ports(struct overlay *overlay, const struct overlay_event *now,
+                             uint16_t port_first, uint16_t port_count,
+                             struct overlay_effects *effects);
+
 /* Allocates everything that it will ever need. Returns NULL without memory. */
 struct overlay *overlay_new(const struct overlay_config *config);
 void overlay_free(struct overlay *overlay);
@@ -476,12 +485,17 @@ struct overlay_stock {
     uint64_t repair_wait_ms; /* until the upload share lets the next copy go */
     bool is_comparing;
     bool is_collecting;
+    bool is_shedding;     /* more is here than is given: it goes, elsewhere first */
     uint64_t moved_count; /* copies sent for repair since the start */
     uint64_t moved_bytes;
     uint64_t rotten_count;
     uint64_t collected_count;
     uint64_t collected_bytes;
 };
+/* Until chunks may be sent for repair, or asked for, again; 0: they may. */
+uint64_t overlay_upload_wait_ms(const struct overlay *overlay);
+uint64_t overlay_download_wait_ms(const struct overlay *overlay);
+
 struct overlay_stock_line { /* a service's tree */
     bool used;
     bool is_dead;      /* garbage, about to go */
@@ -504,6 +518,7 @@ enum overlay_repair_why {
     OVERLAY_REPAIR_LACKS,  /* it should have had a copy: it was away, or has lost it */
     OVERLAY_REPAIR_FEW_UP, /* fewer than two of those before it are up */
     OVERLAY_REPAIR_GONE,   /* one of those before it is gone for longer than its habit */
+    OVERLAY_REPAIR_SHED,   /* this node gives less than before */
 };
 struct overlay_repair { /* a copy on its way */
     struct chunk_id chunk;

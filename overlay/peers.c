@@ -209,10 +209,9 @@ uint64_t peer_timeout_ms(const struct overlay *overlay, const struct node_id *no
     return rtt_timeout_ms(&overlay->membership.list[index].rtt);
 }
 
-/* Enters a request into the table, with its encoded message for repetitions. */
-static struct request *enter_request(struct overlay *overlay, enum request_kind kind,
-                                     const struct node_id *to, minga_Message *message,
-                                     uint64_t timeout_ms)
+struct request *peer_request_later(struct overlay *overlay, enum request_kind kind,
+                                   const struct node_id *to, minga_Message *message,
+                                   uint64_t timeout_ms)
 {
     struct request *request = requests_new(&overlay->requests, kind);
     int index;
@@ -248,7 +247,7 @@ static void note_asked(struct overlay *overlay, enum request_kind kind, const st
 struct request *peer_request(struct overlay *overlay, enum request_kind kind,
                              const struct node_id *to, minga_Message *message, uint64_t timeout_ms)
 {
-    struct request *request = enter_request(overlay, kind, to, message, timeout_ms);
+    struct request *request = peer_request_later(overlay, kind, to, message, timeout_ms);
 
     if (request != NULL) {
         request->repeat_every_ms =
@@ -268,7 +267,7 @@ struct request *peer_request_data(struct overlay *overlay, const struct node_id 
 
     message_init(&message, minga_Message_chunk_data_tag);
     message_put_id(message.kind.chunk_data.chunk, &chunk->id);
-    request = enter_request(overlay, REQUEST_CHUNK_DATA, to, &message, timeout_ms);
+    request = peer_request_later(overlay, REQUEST_CHUNK_DATA, to, &message, timeout_ms);
     if (request != NULL) {
         peer_send(overlay, to, &message, chunk);
     }

@@ -202,6 +202,13 @@ static void set_own(struct overlay *overlay, uint16_t used)
                   used);
 }
 
+/* Beyond full membership chunks live at first positions alone. A community that grows moves there
+ * before, step by step, and not all at once when it gets there. */
+static bool is_larger(const struct overlay *overlay, uint64_t permille)
+{
+    return (uint64_t)scale_size(overlay) * 1000 > overlay->full_members_max * permille;
+}
+
 /* Where it stores nothing yet, all that fits may be chosen at once. */
 static void begin(struct overlay *overlay)
 {
@@ -211,12 +218,14 @@ static void begin(struct overlay *overlay)
     uint16_t used = before;
     struct balance_change change;
 
-    if (!is_any_older(overlay) && rebalance->stored_kib == 0) {
+    if (is_larger(overlay, REBALANCE_STAY_PERMILLE)) {
+        used = 1;
+    } else if (!is_any_older(overlay) && rebalance->stored_kib == 0) {
         used = (uint16_t)((1U << balance_count(&rebalance->table, self)) - 1);
         for (uint32_t i = 0; i < REBALANCE_STEPS_MAX; i++) {
             set_own(overlay, used);
             look(overlay);
-            if (!balance_decide(&rebalance->table, self, &overlay->key, &change)) {
+            if (!balance_decide(&rebalance->table, self, &overlay->key, false, &change)) {
                 break;
             }
             used = change.used;
@@ -244,9 +253,22 @@ static bool may_change(struct overlay *overlay)
 {
     struct rebalance *rebalance = &overlay->repair.rebalance;
 
-    return is_time(overlay) && overlay->now_ms >= rebalance->change_ms &&
-           overlay->repair.changed_ms == 0 && bucket_is_open(&rebalance->budget, overlay->now_ms) &&
-           !is_any_older(overlay);
+    return overlay->now_ms >= rebalance->change_ms && overlay->repair.changed_ms == 0 &&
+           bucket_is_open(&rebalance->budget, overlay->now_ms) && !is_any_older(overlay);
+}
+
+static bool find_change(struct overlay *overlay, struct balance_change *change_out)
+{
+    struct rebalance *rebalance = &overlay->repair.rebalance;
+    uint32_t self = (uint32_t)overlay->self_index;
+    bool is_calm = overlay->now_ms >= rebalance->heard_ms + REBALANCE_CALM_MS &&
+                   overlay->now_ms >= rebalance->change_ms + REBALANCE_CALM_MS;
+
+    if (is_larger(overlay, REBALANCE_FIRST_PERMILLE)) {
+        return balance_withdraw(&rebalance->table, self, &overlay->key, change_out);
+    }
+    return !is_larger(overlay, REBALANCE_STAY_PERMILLE) && is_time(overlay) &&
+           balance_decide(&rebalance->table, self, &overlay->key, is_calm, change_out);
 }
 
 static bool change_one(struct overlay *overlay)
@@ -255,8 +277,7 @@ static bool change_one(struct overlay *overlay)
     struct balance_change change;
     uint64_t moved_kib;
 
-    if (!may_change(overlay) ||
-        !balance_decide(&rebalance->table, (uint32_t)overlay->self_index, &overlay->key, &change)) {
+    if (!may_change(overlay) || !find_change(overlay, &change)) {
         return false;
     }
     moved_kib = kib_of_share(change.moved, rebalance->once_kib);
@@ -294,6 +315,16 @@ void rebalance_begin(struct overlay *overlay)
                 overlay->now_ms);
     rebalance->next_ms =
         overlay->now_ms + REBALANCE_FIRST_MS + random_below(&overlay->random, REBALANCE_FIRST_MS);
+}
+
+void rebalance_resized(struct overlay *overlay)
+{
+    struct rebalance *rebalance = &overlay->repair.rebalance;
+    uint64_t bytes = overlay->chunks.bytes_max;
+
+    bucket_limit(&rebalance->budget, bytes / REBALANCE_HOURS / 3600 + 1, bytes / REBALANCE_HOURS,
+                 overlay->now_ms);
+    rebalance->next_ms = overlay->now_ms + random_below(&overlay->random, REBALANCE_FIRST_MS);
 }
 
 void rebalance_tick(struct overlay *overlay)

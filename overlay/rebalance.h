@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 /* What an overlay remembers of how much all store: tables of state.h. */
+#include "base/bucket.h"
 #include "overlay/balance.h"
-#include "overlay/bucket.h"
 
 enum {
-    REBALANCE_FIRST_MS = 3000,       /* on the ring, before it takes its positions */
-    REBALANCE_EMPTY_MS = 20000,      /* between looks, while there are no chunks here ... */
-    REBALANCE_MS = 60000,            /* ... and else */
-    REBALANCE_SETTLE_MS = 240000,    /* after a change that moves chunks */
+    REBALANCE_FIRST_MS = 3000,    /* on the ring, before it takes its positions */
+    REBALANCE_EMPTY_MS = 20000,   /* between looks, while there are no chunks here ... */
+    REBALANCE_MS = 60000,         /* ... and else */
+    REBALANCE_SETTLE_MS = 240000, /* after a change that moves chunks */
+    REBALANCE_CALM_MS = 1200000,  /* so long without a change near by */
+    REBALANCE_STAY_PERMILLE =
+        800, /* of full membership; in a larger community nothing changes ... */
+    REBALANCE_FIRST_PERMILLE = 900,  /* ... and here all go back to their first positions */
     REBALANCE_TELL_MS = 20000,       /* between two words on what is stored here, and so much ... */
     REBALANCE_TELL_MEMBER_MS = 2000, /* ... for each member, who all hear it */
     REBALANCE_TELL_KIB = 64,         /* less is no news */

@@ -179,6 +179,9 @@ void record_copy_on_message(struct overlay *overlay, const struct arrival *arriv
     }
     switch (record_store(overlay, &record, &waiter)) {
     case RECORD_NEWER: /* answered when durable */
+        if (copy->image && overlay->large) {
+            images_pass_on(overlay, &record);
+        }
         break;
     case RECORD_SAME:
         if (records_weigh(&overlay->records, &record) == RECORD_SAME) {

@@ -9,7 +9,12 @@
 #include "base/check.h"
 #include "overlay/state.h"
 
-enum { GET_MS = 2000, GET_NEAREST = 3 };
+enum {
+    GET_MS = 2000,
+    GET_NEAREST = 3,
+    IMAGES_MS = REPLY_MS,   /* without an answer: the other neighbourhoods are asked, all at once */
+    ENOUGH_MS = 2 * GET_MS, /* then what they say does, confirmed or not */
+};
 
 static void end_get(struct overlay *overlay, struct get *get)
 {
@@ -31,14 +36,33 @@ static void end_get(struct overlay *overlay, struct get *get)
     }
 }
 
+static void make_question(const struct get *get, minga_Message *message_out)
+{
+    message_init(message_out, minga_Message_record_get_tag);
+    message_put_id(message_out->kind.record_get.service, &get->key.service.id);
+    message_out->kind.record_get.kind = record_kind(&get->key);
+    message_out->kind.record_get.number = record_number(&get->key);
+}
+
+/* In a large community: nothing may be left, or to be reached, of the record's own neighbourhood. */
+static void ask_images(struct overlay *overlay, struct get *get)
+{
+    struct ring_key key = {get->key.service.id};
+    minga_Message message;
+
+    if (get->images_ms != 0) {
+        get->images_ms = 0;
+        get->enough_ms = overlay->now_ms + ENOUGH_MS;
+        make_question(get, &message);
+        get->waiting_count += images_ask(overlay, REQUEST_RECORD_READ, &key, &message, get->number);
+    }
+}
+
 static void ask_holders(struct overlay *overlay, struct get *get, uint32_t count_max)
 {
     minga_Message message;
 
-    message_init(&message, minga_Message_record_get_tag);
-    message_put_id(message.kind.record_get.service, &get->key.service.id);
-    message.kind.record_get.kind = record_kind(&get->key);
-    message.kind.record_get.number = record_number(&get->key);
+    make_question(get, &message);
     for (; get->asked_count < get->holder_count && count_max > 0; get->asked_count++) {
         const struct node_id *holder = &get->holders[get->asked_count];
         struct request *request;
@@ -71,8 +95,51 @@ static void go_on(struct overlay *overlay, struct get *get)
     if (get->waiting_count == 0 && !get->found && get->asked_count < get->holder_count) {
         ask_holders(overlay, get, RECORD_COPIES);
     }
+    if (get->waiting_count == 0 && !get->found) {
+        ask_images(overlay, get);
+    }
     if (get->waiting_count == 0) {
         end_get(overlay, get);
+    }
+}
+
+/* Garbage is not collected by what nobody has confirmed. */
+static uint64_t due_ms(const struct get *get)
+{
+    if (!get->used || get->images_ms != 0) {
+        return get->used ? get->images_ms : 0;
+    }
+    return get->found && !get->is_own ? get->enough_ms : 0;
+}
+
+uint64_t record_get_wake(const struct overlay *overlay)
+{
+    uint64_t wake_ms = 0;
+
+    for (uint32_t i = 0; i < GETS_MAX && overlay->large; i++) {
+        uint64_t ms = due_ms(&overlay->gets[i]);
+
+        if (ms != 0 && (wake_ms == 0 || ms < wake_ms)) {
+            wake_ms = ms;
+        }
+    }
+    return wake_ms;
+}
+
+void record_get_tick(struct overlay *overlay)
+{
+    for (uint32_t i = 0; i < GETS_MAX && overlay->large; i++) {
+        struct get *get = &overlay->gets[i];
+        uint64_t ms = due_ms(get);
+
+        if (ms == 0 || overlay->now_ms < ms) {
+            continue;
+        }
+        if (get->images_ms != 0) {
+            ask_images(overlay, get);
+        } else {
+            end_get(overlay, get);
+        }
     }
 }
 
@@ -128,6 +195,7 @@ static void begin_get(struct overlay *overlay, struct get *get)
         consider(get, local);
     }
     get->settled = settled_is_whole(overlay, &place);
+    get->images_ms = overlay->large ? overlay->now_ms + IMAGES_MS : 0;
     if (!get->settled) {
         find_holders(overlay, get, &place);
     }
@@ -212,7 +280,7 @@ void record_get_on_reply(struct overlay *overlay, const struct request *request,
     }
     CHECK(get->waiting_count > 0);
     get->waiting_count--;
-    if (message->which_kind == minga_Message_record_reply_tag &&
+    if (message->which_kind == minga_Message_record_reply_tag && !request->is_image &&
         id_equal(&request->to.id, &get->holders[0].id)) {
         get->settled = message->kind.record_reply.settled;
     }

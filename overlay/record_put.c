@@ -132,7 +132,7 @@ static void find_holders(struct overlay *overlay, struct put *put)
 {
     struct node_id holders[RECORD_COPIES];
     struct ring_key key = ring_key_of(&put->record);
-    uint32_t count = overlay->routing->replica_set(&overlay->router, &key, RECORD_COPIES, holders);
+    uint32_t count = holders_of(overlay, &key, 0, holders);
 
     put->needed_count = count < RECORD_ACKNOWLEDGED_COPIES ? count : RECORD_ACKNOWLEDGED_COPIES;
     put->holder_count = 0;
@@ -145,15 +145,20 @@ static void find_holders(struct overlay *overlay, struct put *put)
     near_sort(overlay, put->holders, put->holder_count);
 }
 
+static void make_copy(const struct put *put, bool is_unhurried, minga_Message *message_out)
+{
+    message_init(message_out, minga_Message_record_copy_tag);
+    memcpy(message_out->kind.record_copy.record.bytes, put->record.bytes, put->record.length_bytes);
+    message_out->kind.record_copy.record.size = (pb_size_t)put->record.length_bytes;
+    message_out->kind.record_copy.unhurried = is_unhurried;
+}
+
 /* To the next `count` holders. `number` 0: nobody waits for what they say. */
 static void send_copies(struct overlay *overlay, struct put *put, uint32_t count, uint64_t number)
 {
     minga_Message message;
 
-    message_init(&message, minga_Message_record_copy_tag);
-    memcpy(message.kind.record_copy.record.bytes, put->record.bytes, put->record.length_bytes);
-    message.kind.record_copy.record.size = (pb_size_t)put->record.length_bytes;
-    message.kind.record_copy.unhurried = number == 0;
+    make_copy(put, number == 0, &message);
     for (; count > 0 && put->next_holder < put->holder_count; count--) {
         const struct node_id *holder = &put->holders[put->next_holder++];
         struct request *request =
@@ -175,7 +180,7 @@ static void acknowledge_put(struct overlay *overlay, struct put *put)
         return;
     }
     end_put(overlay, put, minga_Outcome_OUTCOME_OK, "");
-    if (put->next_holder < put->holder_count) {
+    if (put->next_holder < put->holder_count || overlay->large) {
         put->phase = PUT_SPREADING;
         put->spread_ms = overlay->now_ms + SPREAD_MS;
         overlay->spreading_count++;
@@ -270,7 +275,7 @@ static void start_reading(struct overlay *overlay, struct put *put)
 {
     struct node_id holders[RECORD_COPIES];
     struct ring_key key = ring_key_of(&put->record);
-    uint32_t count = overlay->routing->replica_set(&overlay->router, &key, RECORD_COPIES, holders);
+    uint32_t count = holders_of(overlay, &key, 0, holders);
     minga_Message message;
 
     put->phase = PUT_READING;
@@ -293,6 +298,9 @@ static void start_reading(struct overlay *overlay, struct put *put)
             put->waiting_count++;
         }
     }
+    if (!images_are_compared(overlay)) { /* all who had it here may be lost */
+        put->waiting_count += images_ask(overlay, REQUEST_PUT_READ, &key, &message, put->number);
+    }
     if (put->waiting_count == 0) {
         compare(overlay, put);
     }
@@ -311,8 +319,14 @@ static struct put *find_put(struct overlay *overlay, uint64_t number)
 /* The other copies are in no hurry, and not in the way of what is asked. */
 static void spread(struct overlay *overlay, struct put *put)
 {
+    struct ring_key key = ring_key_of(&put->record);
+    minga_Message message;
+
     if (put->phase == PUT_SPREADING) {
         send_copies(overlay, put, RECORD_COPIES, 0);
+        make_copy(put, true, &message);
+        message.kind.record_copy.image = true;
+        (void)images_ask(overlay, REQUEST_RECORD_COPY, &key, &message, 0);
         put->phase = PUT_FREE;
         CHECK(overlay->spreading_count > 0);
         overlay->spreading_count--;

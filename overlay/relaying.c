@@ -274,6 +274,44 @@ uint64_t relaying_wake(const struct overlay *overlay)
     return wake_ms;
 }
 
+static bool has_port_outside(const struct overlay_relay *grant, const struct relaying *range)
+{
+    for (uint32_t i = 0; i < grant->port_count; i++) {
+        uint16_t port = grant->ports[i].at_relay;
+
+        if (port < range->port_first || port - range->port_first >= range->port_count) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void overlay_set_relay_ports(struct overlay *overlay, const struct overlay_event *now,
+                             uint16_t port_first, uint16_t port_count,
+                             struct overlay_effects *effects)
+{
+    struct relaying *relaying = &overlay->relaying;
+
+    state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
+    port_count = port_count < RELAY_PORTS_MAX ? port_count : (uint16_t)RELAY_PORTS_MAX;
+    if (port_first != relaying->port_first || port_count != relaying->port_count) {
+        relaying->port_first = port_first;
+        relaying->port_count = port_count;
+        memset(relaying->refused_ms, 0, sizeof(relaying->refused_ms));
+        bool has_door = relaying->door >= port_first && relaying->door - port_first < port_count;
+
+        relaying->door = has_door ? relaying->door : 0;
+        for (uint32_t i = 0; i < RELAYED_MAX; i++) {
+            struct relayed *relayed = &relaying->list[i];
+
+            if (relayed->used && (!has_door || has_port_outside(&relayed->grant, relaying))) {
+                end(overlay, relayed);
+            }
+        }
+    }
+    state_leave(overlay);
+}
+
 /* Something else has the port: another one is given when the leaf asks again. */
 void relaying_port_refused(struct overlay *overlay, uint16_t port)
 {

@@ -24,6 +24,9 @@ void repair_begin(struct overlay *overlay)
     bucket_init(&repair->download, repair->download.bytes_per_s, repair->download.bytes_per_s,
                 overlay->now_ms);
     rebalance_begin(overlay);
+    if (overlay->chunks.cost_bytes > overlay->chunks.bytes_max) {
+        shed_begin(overlay); /* less is given than before this node was off */
+    }
 }
 
 void overlay_set_rates(struct overlay *overlay, const struct overlay_event *now,
@@ -350,6 +353,7 @@ void repair_tick(struct overlay *overlay)
     }
     compare_next(overlay);
     walk(overlay);
+    shed_tick(overlay);
     rebalance_tick(overlay);
 }
 
@@ -367,6 +371,7 @@ uint64_t repair_wake(const struct overlay *overlay)
 
     sooner(&wake_ms, habits_wake(overlay));
     sooner(&wake_ms, rebalance_wake(overlay));
+    sooner(&wake_ms, shed_wake(overlay));
     for (uint32_t i = 0; i < REPAIR_LOOKS; i++) {
         sooner(&wake_ms, repair->look_ms[i]);
     }

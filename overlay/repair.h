@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 /* What an overlay remembers for the repair of chunks: tables of state.h. */
-#include "overlay/bucket.h"
+#include "base/bucket.h"
 #include "overlay/chunks.h"
 #include "overlay/habit.h"
 #include "overlay/homes.h"
@@ -22,7 +22,14 @@ enum {
     REPAIR_DOUBLINGS_MAX = 6,
     REPAIR_WALK_MAX = 256, /* chunks looked at in one step */
     REPAIR_WALK_MS = 20,
-    REPAIR_BURST_S = 16,       /* of the upload share, saved up */
+    REPAIR_BURST_S = 16, /* of the upload share, saved up */
+    SHED_MS = 600000,    /* so long what does not fit is held elsewhere as often as it should
+                                  be before it goes; then once elsewhere is enough */
+    SHED_WALK_MS = 20,
+    SHED_LOOKS_MAX = 256,      /* chunks in one step */
+    SHED_AGAIN_MS = 5000,      /* between two walks, and ... */
+    SHED_LATE_MS = 60000,      /* ... later: nobody else has room */
+    SHED_FRESH_S = 30,         /* what was fetched or asked for so lately goes last */
     COLLECT_PAUSE_MS = 1000,   /* between two checks */
     COLLECT_VERSIONS_MAX = 64, /* pushed and not yet used */
     COLLECT_LOOKS_MAX = 1024,  /* chunks in one step */
@@ -94,6 +101,14 @@ struct compare {
     struct chunk_id listed[COMPARE_LIST_MAX];
 };
 
+/* What no longer fits into this node's share goes (shed.c). */
+struct shed {
+    bool is_active;
+    uint64_t until_ms;
+    uint64_t next_ms;
+    uint32_t cursor;
+};
+
 struct repair {
     uint64_t began_s; /* wall time at the start */
     uint64_t habits_ms;
@@ -113,6 +128,7 @@ struct repair {
     uint64_t equal_ms[MEMBERS_MAX]; /* when they were; 0: never, or not since it was away */
     struct compare compare;
     struct rebalance rebalance;
+    struct shed shed;
     uint64_t moved_bytes; /* sent for repair, ever */
     uint64_t moved_count;
     uint64_t rotten_count;

@@ -65,6 +65,7 @@ struct request {
     bool has_way; /* `to` was looked up with care: the next message goes there */
     bool reroute; /* `to` is looked up again from `key` at each repetition */
     struct ring_key key;
+    bool is_image; /* `key` is an image of a record's key; see images.c */
     struct asker asker;
     uint64_t sent_ms;
     uint64_t deadline_ms;

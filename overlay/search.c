@@ -61,6 +61,8 @@ static bool is_careful(const struct overlay *overlay, const struct ring_key *key
     case SEARCH_CHUNK_GET:
     case SEARCH_FINGER:
     case SEARCH_PLACE:
+    case SEARCH_IMAGE: /* one of several */
+    case SEARCH_COMPARE:
         break;
     }
     return false;
@@ -82,22 +84,24 @@ bool search_is_wanted(const struct overlay *overlay, const struct ring_key *key)
 bool search_first(struct overlay *overlay, struct request *request)
 {
     request->repeat_ms = 0;
-    return search_start(overlay, &request->key, SEARCH_ROUTE, request->id);
+    return search_start(overlay, &request->key, request->is_image ? SEARCH_IMAGE : SEARCH_ROUTE,
+                        request->id);
 }
 
 /* The way is known now: the request sets out, straight to who answers for the key. Else by the tables,
- * which have nobody's word; a newcomer's rather ends, and comes again. */
+ * which have nobody's word; a newcomer's rather ends, and comes again, and one to an image ends. */
 static void set_out(struct overlay *overlay, const struct search_result *result)
 {
     struct request *request = requests_find(&overlay->requests, result->number);
+    bool is_own = result->count > 0 && peer_is_self(overlay, &result->holders[0]);
 
     if (request == NULL) {
         return;
     }
-    if (result->count > 0) {
+    if (result->count > 0 && !(request->is_image && is_own)) {
         request->has_way = true;
         request->to = result->holders[0];
-    } else if (request->kind == REQUEST_JOIN_RELAY) {
+    } else if (request->kind == REQUEST_JOIN_RELAY || request->is_image) {
         request->deadline_ms = overlay->now_ms;
     }
     request->repeat_ms = overlay->now_ms;
@@ -122,7 +126,11 @@ void search_done(struct overlay *overlay, const struct search_result *result)
         asks_found(overlay, result);
         break;
     case SEARCH_ROUTE:
+    case SEARCH_IMAGE:
         set_out(overlay, result);
+        break;
+    case SEARCH_COMPARE:
+        images_found(overlay, result);
         break;
     case SEARCH_FINGER:
     case SEARCH_PLACE: /* who answered is known now */

@@ -64,24 +64,10 @@ static bool next_member(const struct overlay *overlay, const struct section *sec
     return true;
 }
 
-bool section_holds(const struct overlay *overlay, const struct ring_key *key,
-                   const struct node_id *node)
-{
-    struct node_id holders[RECORD_COPIES];
-    uint32_t count = search_holders(overlay, key, RECORD_COPIES, holders);
-
-    for (uint32_t i = 0; i < count; i++) {
-        if (id_equal(&holders[i].id, &node->id)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static bool holds(const struct overlay *overlay, const struct service_id *service,
                   const struct node_id *node)
 {
-    return section_holds(overlay, &(struct ring_key){service->id}, node);
+    return holders_has_any(overlay, &(struct ring_key){service->id}, node);
 }
 
 /* Those of a range that both hold; or what only the other side holds. */
@@ -143,12 +129,16 @@ bool section_wants(const struct overlay *overlay, minga_SyncSection section,
     return holds(overlay, &service, &overlay->self);
 }
 
-bool section_for_peer(const struct overlay *overlay, minga_SyncSection section,
-                      const struct node_id *peer, const minga_Entry *entry)
+/* Where only neighbours are known, whoever names a range of records says that it holds it: it may
+ * answer for an image of it, far away. */
+bool section_for_peer(const struct overlay *overlay, const struct section *section,
+                      const minga_Entry *entry)
 {
     struct service_id service = {message_id(entry->id)};
 
-    return section != minga_SyncSection_SYNC_RECORDS || holds(overlay, &service, peer);
+    return section->kind != minga_SyncSection_SYNC_RECORDS ||
+           (overlay->large && section->arc.used && !section->handed) ||
+           holds(overlay, &service, &section->peer);
 }
 
 static void put_content(minga_Item *item, minga_ItemKind kind, const uint8_t *bytes,

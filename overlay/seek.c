@@ -5,179 +5,7 @@
 
 #include "base/check.h"
 #include "overlay/neighbourhood.h"
-
-enum {
-    NONE = -1,
-    WITNESS_GAPS = 10,   /* so near before the key a successor list of 16 holds its owner */
-    PLAUSIBLE_GAPS = 24, /* an arc is longer once in e^24 */
-};
-
-static bool same(const struct ring_node *a, const struct ring_node *b)
-{
-    return id_equal(&a->position.id, &b->position.id);
-}
-
-static bool within(const struct seek *seek, uint64_t distance, uint64_t gaps)
-{
-    return distance / gaps <= seek->gap;
-}
-
-static int find(const struct seek *seek, const struct ring_node *node)
-{
-    for (uint32_t i = 0; i < seek->node_count; i++) {
-        if (same(&seek->nodes[i].node, node)) {
-            return (int)i;
-        }
-    }
-    return NONE;
-}
-
-/* ------------------------------------------------------------------ what is known */
-
-static uint64_t farness(const struct seek_node *node)
-{
-    return node->before < node->behind ? node->before : node->behind;
-}
-
-/* The table is full: the farthest that was not asked makes room for a nearer one. */
-static int worst_fresh(const struct seek *seek, uint64_t farther_than)
-{
-    int worst = NONE;
-
-    for (uint32_t i = 0; i < seek->node_count; i++) {
-        const struct seek_node *node = &seek->nodes[i];
-
-        if (node->state == SEEK_FRESH && !node->presumed && farness(node) > farther_than) {
-            worst = (int)i;
-            farther_than = farness(node);
-        }
-    }
-    return worst;
-}
-
-static int add(struct seek *seek, const struct ring_node *contact, int parent)
-{
-    struct id before = id_distance(&contact->position.id, &seek->key.id);
-    struct id behind = id_distance(&seek->key.id, &contact->position.id);
-    struct seek_node node = {.node = *contact,
-                             .before = id_top(&before),
-                             .behind = id_top(&behind),
-                             .parent = parent,
-                             .patience_ms = SEEK_PATIENCE_MS};
-    int place = find(seek, contact);
-
-    if (place != NONE || same(contact, &seek->self)) {
-        return place;
-    }
-    if (seek->node_count < SEEK_NODES_MAX) {
-        place = (int)seek->node_count++;
-    } else {
-        place = worst_fresh(seek, farness(&node));
-    }
-    if (place != NONE) {
-        node.depth = parent == NONE ? 1 : seek->nodes[parent].depth + 1;
-        seek->nodes[place] = node;
-    }
-    return place;
-}
-
-/* The nearest to the key of those that a look at `suits` leaves; behind it or before it. */
-enum side { BEFORE, BEHIND };
-
-static uint64_t distance_on(const struct seek_node *node, enum side side)
-{
-    return side == BEFORE ? node->before : node->behind;
-}
-
-static int nearest(const struct seek *seek, enum side side,
-                   bool (*suits)(const struct seek *seek, const struct seek_node *node))
-{
-    int best = NONE;
-
-    for (uint32_t i = 0; i < seek->node_count; i++) {
-        const struct seek_node *node = &seek->nodes[i];
-
-        if (suits(seek, node) &&
-            (best == NONE || distance_on(node, side) < distance_on(&seek->nodes[best], side))) {
-            best = (int)i;
-        }
-    }
-    return best;
-}
-
-static bool claims(const struct seek *seek, const struct seek_node *node)
-{
-    (void)seek;
-    return node->claims;
-}
-
-static bool is_fresh(const struct seek *seek, const struct seek_node *node)
-{
-    (void)seek;
-    return node->state == SEEK_FRESH;
-}
-
-static bool is_fresh_and_presumed(const struct seek *seek, const struct seek_node *node)
-{
-    (void)seek;
-    return node->state == SEEK_FRESH && node->presumed;
-}
-
-static bool is_fresh_close_behind(const struct seek *seek, const struct seek_node *node)
-{
-    return node->state == SEEK_FRESH && within(seek, node->behind, PLAUSIBLE_GAPS);
-}
-
-static bool is_fresh_of_start(const struct seek *seek, const struct seek_node *node)
-{
-    (void)seek;
-    return node->state == SEEK_FRESH && node->from_start;
-}
-
-static bool is_close_before(const struct seek *seek, const struct seek_node *node)
-{
-    return within(seek, node->before, WITNESS_GAPS);
-}
-
-static bool is_fresh_close_before(const struct seek *seek, const struct seek_node *node)
-{
-    return node->state == SEEK_FRESH && is_close_before(seek, node);
-}
-
-static bool is_gone_close_behind(const struct seek *seek, const struct seek_node *node)
-{
-    return node->state == SEEK_GONE && within(seek, node->behind, PLAUSIBLE_GAPS);
-}
-
-static bool has_answered(const struct seek *seek, const struct seek_node *node)
-{
-    (void)seek;
-    return node->state == SEEK_ANSWERED;
-}
-
-static uint32_t witnesses(const struct seek *seek, bool with_asked)
-{
-    uint32_t count = 0;
-
-    for (uint32_t i = 0; i < seek->node_count; i++) {
-        const struct seek_node *node = &seek->nodes[i];
-
-        count += is_close_before(seek, node) &&
-                 (node->state == SEEK_ANSWERED ||
-                  (with_asked && node->state == SEEK_ASKED && !node->late));
-    }
-    return count;
-}
-
-static uint32_t awaited(const struct seek *seek)
-{
-    uint32_t count = 0;
-
-    for (uint32_t i = 0; i < seek->node_count; i++) {
-        count += seek->nodes[i].state == SEEK_ASKED && !seek->nodes[i].late;
-    }
-    return count;
-}
+#include "overlay/seek_nodes.h"
 
 /* ------------------------------------------------------------------ whom to ask next */
 
@@ -185,16 +13,16 @@ static uint32_t awaited(const struct seek *seek)
  * have taken its arc. */
 static int behind_the_silent(const struct seek *seek)
 {
-    int next = nearest(seek, BEHIND, is_fresh_close_behind);
+    int next = seek_nearest(seek, SEEK_BEHIND, seek_is_fresh_close_behind);
 
-    for (uint32_t i = 0; next != NONE && i < seek->node_count; i++) {
+    for (uint32_t i = 0; next != SEEK_NONE && i < seek->node_count; i++) {
         const struct seek_node *node = &seek->nodes[i];
 
         if (node->behind < seek->nodes[next].behind && (node->state == SEEK_GONE || node->late)) {
             return next;
         }
     }
-    return NONE;
+    return SEEK_NONE;
 }
 
 /* Someone just before the key, and nearer than `next`, has answered, or its owner waits for a lease:
@@ -206,7 +34,7 @@ static bool is_there(const struct seek *seek, int next)
 
         if (node->state == SEEK_ANSWERED &&
             (node->waiting ||
-             (is_close_before(seek, node) && node->before < seek->nodes[next].before))) {
+             (seek_is_close_before(seek, node) && node->before < seek->nodes[next].before))) {
             return true;
         }
     }
@@ -215,37 +43,40 @@ static bool is_there(const struct seek *seek, int next)
 
 static int next_plain(const struct seek *seek)
 {
-    int next = nearest(seek, BEHIND, is_fresh_and_presumed);
+    int next = seek_nearest(seek, SEEK_BEHIND, seek_is_fresh_and_presumed);
 
-    if (next == NONE) {
+    if (next == SEEK_NONE) {
         next = behind_the_silent(seek);
     }
-    if (next == NONE) {
-        next = nearest(seek, BEFORE, is_fresh);
-        return next == NONE || is_there(seek, next) ? NONE : next;
+    if (next == SEEK_NONE) {
+        next = seek_nearest(seek, SEEK_BEFORE, seek_is_fresh);
+        return next == SEEK_NONE || is_there(seek, next) ? SEEK_NONE : next;
     }
     return next;
 }
 
 static int next_careful(const struct seek *seek)
 {
-    int claim = nearest(seek, BEHIND, claims);
-    int next = nearest(seek, BEHIND, is_fresh_close_behind);
-    bool plausible = claim != NONE && within(seek, seek->nodes[claim].behind, PLAUSIBLE_GAPS);
+    int claim = seek_nearest(seek, SEEK_BEHIND, seek_claims);
+    int next = seek_nearest(seek, SEEK_BEHIND, seek_is_fresh_close_behind);
+    bool plausible =
+        claim != SEEK_NONE && seek_within(seek, seek->nodes[claim].behind, SEEK_PLAUSIBLE_GAPS);
 
-    if (next != NONE && (claim == NONE || seek->nodes[next].behind < seek->nodes[claim].behind)) {
+    if (next != SEEK_NONE &&
+        (claim == SEEK_NONE || seek->nodes[next].behind < seek->nodes[claim].behind)) {
         return next;
     }
-    if (witnesses(seek, true) < seek->witness_count) {
-        next = nearest(seek, BEFORE, is_fresh_close_before);
-        if (next != NONE) {
+    if (seek_witnesses(seek, true) < seek->witness_count) {
+        next = seek_nearest(seek, SEEK_BEFORE, seek_is_fresh_close_before);
+        if (next != SEEK_NONE) {
             return next;
         }
     } else if (plausible) {
-        return NONE;
+        return SEEK_NONE;
     }
-    next = seek->ask_count % 2 == 0 ? nearest(seek, BEFORE, is_fresh_of_start) : NONE;
-    return next != NONE ? next : nearest(seek, BEFORE, is_fresh);
+    next = seek->ask_count % 2 == 0 ? seek_nearest(seek, SEEK_BEFORE, seek_is_fresh_of_start)
+                                    : SEEK_NONE;
+    return next != SEEK_NONE ? next : seek_nearest(seek, SEEK_BEFORE, seek_is_fresh);
 }
 
 static void ask(struct seek *seek, int place, uint64_t now_ms, struct seek_effects *effects)
@@ -276,10 +107,10 @@ static void go_on(struct seek *seek, uint64_t now_ms, struct seek_effects *effec
     if (is_spent(seek)) {
         return;
     }
-    for (uint32_t count = awaited(seek); count < parallel; count++) {
+    for (uint32_t count = seek_awaited(seek); count < parallel; count++) {
         int next = careful ? next_careful(seek) : next_plain(seek);
 
-        if (next == NONE) {
+        if (next == SEEK_NONE) {
             return;
         }
         ask(seek, next, now_ms, effects);
@@ -293,15 +124,15 @@ static void finish(struct seek *seek, int claim, struct seek_effects *effects)
     seek->active = false;
     effects->done = true;
     effects->ask_count = 0;
-    seek->found = claim != NONE;
-    if (claim == NONE) {
+    seek->found = claim != SEEK_NONE;
+    if (claim == SEEK_NONE) {
         return;
     }
     seek->owner = seek->nodes[claim].node;
     seek->owner_from = seek->nodes[claim].from;
     seek->owner_epoch = seek->nodes[claim].epoch;
     seek->hop_count = seek->nodes[claim].depth;
-    for (int i = claim; i != NONE; i = seek->nodes[i].parent) {
+    for (int i = claim; i != SEEK_NONE; i = seek->nodes[i].parent) {
         uint32_t depth = seek->nodes[i].depth;
 
         CHECK(depth > 0);
@@ -328,19 +159,19 @@ static bool is_open(const struct seek *seek, int claim)
 /* A path longer than what a list can hold is no path: somebody leads us on. */
 static bool conclude(struct seek *seek, uint64_t now_ms, struct seek_effects *effects)
 {
-    int claim = nearest(seek, BEHIND, claims);
+    int claim = seek_nearest(seek, SEEK_BEHIND, seek_claims);
     bool careful = seek->witness_count > 0;
 
     if (now_ms >= seek->deadline_ms) {
         finish(seek, claim, effects);
-    } else if (claim != NONE && !careful) {
+    } else if (claim != SEEK_NONE && !careful) {
         finish(seek, claim, effects);
-    } else if (claim != NONE && !is_open(seek, claim) &&
-               witnesses(seek, false) >= seek->witness_count &&
-               within(seek, seek->nodes[claim].behind, PLAUSIBLE_GAPS)) {
+    } else if (claim != SEEK_NONE && !is_open(seek, claim) &&
+               seek_witnesses(seek, false) >= seek->witness_count &&
+               seek_within(seek, seek->nodes[claim].behind, SEEK_PLAUSIBLE_GAPS)) {
         finish(seek, claim, effects);
-    } else if (careful && claim != NONE && awaited(seek) == 0 &&
-               (is_spent(seek) || next_careful(seek) == NONE)) {
+    } else if (careful && claim != SEEK_NONE && seek_awaited(seek) == 0 &&
+               (is_spent(seek) || next_careful(seek) == SEEK_NONE)) {
         finish(seek, claim, effects);
     }
     return effects->done;
@@ -355,9 +186,9 @@ static void add_start(struct seek *seek, const struct router *router, enum route
     router_fingers_closest(router, &seek->key, choice, SEEK_CONTACTS_MAX, &closest);
     for (uint32_t i = 0; i < closest.count; i++) {
         const struct finger *finger = fingers_find(router->fingers, &closest.nodes[i]);
-        int place = add(seek, &closest.nodes[i], NONE);
+        int place = seek_add(seek, &closest.nodes[i], SEEK_NONE);
 
-        if (place == NONE) {
+        if (place == SEEK_NONE) {
             continue;
         }
         seek->nodes[place].from_start = true;
@@ -412,9 +243,9 @@ static void take_claim(struct seek *seek, struct seek_node *node, const struct s
 static void on_answer(struct seek *seek, const struct seek_event *event)
 {
     const struct seek_answer *answer = event->answer;
-    int place = find(seek, &event->node);
+    int place = seek_find(seek, &event->node);
 
-    if (place == NONE || seek->nodes[place].state == SEEK_FRESH) {
+    if (place == SEEK_NONE || seek->nodes[place].state == SEEK_FRESH) {
         return; /* nobody asked it */
     }
     take_claim(seek, &seek->nodes[place], answer);
@@ -422,9 +253,9 @@ static void on_answer(struct seek *seek, const struct seek_event *event)
         return; /* somebody leads us on */
     }
     for (uint32_t i = 0; i < answer->contact_count && i < SEEK_CONTACTS_MAX; i++) {
-        int contact = add(seek, &answer->contacts[i], place);
+        int contact = seek_add(seek, &answer->contacts[i], place);
 
-        if (contact != NONE && i == 0 && answer->presumed &&
+        if (contact != SEEK_NONE && i == 0 && answer->presumed &&
             seek->nodes[contact].state == SEEK_FRESH) {
             seek->nodes[contact].presumed = true;
         }
@@ -470,10 +301,10 @@ static void on_due(struct seek *seek, uint64_t now_ms, struct seek_effects *effe
 static void doubt_silence(struct seek *seek, int behind)
 {
     for (uint32_t i = 0; i < SEEK_PARALLEL_MAX; i++) {
-        int place = nearest(seek, BEHIND, is_gone_close_behind);
+        int place = seek_nearest(seek, SEEK_BEHIND, seek_is_gone_close_behind);
 
-        if (place == NONE ||
-            (behind != NONE && seek->nodes[behind].behind < seek->nodes[place].behind)) {
+        if (place == SEEK_NONE ||
+            (behind != SEEK_NONE && seek->nodes[behind].behind < seek->nodes[place].behind)) {
             return;
         }
         seek->nodes[place].state = SEEK_FRESH;
@@ -481,11 +312,29 @@ static void doubt_silence(struct seek *seek, int behind)
     }
 }
 
+static bool has_retried(const struct seek *seek)
+{
+    return seek->retry_every_ms > SEEK_RETRY_MS;
+}
+
+/* Those near the key may have named only such as have died: one farther away may know others. Where
+ * the owner waits for its lease nobody knows more. */
+static void ask_farther(struct seek *seek, uint64_t now_ms, struct seek_effects *effects)
+{
+    int farther = seek_nearest(seek, SEEK_BEFORE, seek_is_fresh);
+
+    if (farther != SEEK_NONE && seek_nearest(seek, SEEK_BEHIND, seek_is_waiting) == SEEK_NONE) {
+        ask(seek, farther, now_ms, effects);
+    }
+}
+
 /* Nobody is left: the arc may be changing hands, or what was said has become old. Asks those
  * nearest on both sides again; when all were silent, everyone anew. */
 static void retry(struct seek *seek, uint64_t now_ms, struct seek_effects *effects)
 {
-    int places[2] = {nearest(seek, BEHIND, has_answered), nearest(seek, BEFORE, has_answered)};
+    int places[2] = {seek_nearest(seek, SEEK_BEHIND, seek_has_answered),
+                     seek_nearest(seek, SEEK_BEFORE, seek_has_answered)};
+    bool is_first = !has_retried(seek);
 
     seek->retry_every_ms += seek->retry_every_ms / 2;
     if (seek->retry_every_ms > SEEK_RETRY_MS_MAX) {
@@ -498,18 +347,28 @@ static void retry(struct seek *seek, uint64_t now_ms, struct seek_effects *effec
     for (uint32_t i = 0; i < seek->node_count; i++) {
         struct seek_node *node = &seek->nodes[i];
 
-        if (places[0] == NONE && node->state == SEEK_GONE && node->from_start) {
+        if (places[0] == SEEK_NONE && node->state == SEEK_GONE && node->from_start) {
             node->state = SEEK_FRESH;
             node->tries = 0;
         }
     }
     doubt_silence(seek, places[0]);
     for (uint32_t i = 0; i < 2; i++) {
-        if (places[i] != NONE && (i == 0 || places[1] != places[0])) {
+        if (places[i] != SEEK_NONE && (i == 0 || places[1] != places[0])) {
             seek->nodes[places[i]].tries = 0;
             ask(seek, places[i], now_ms, effects);
         }
     }
+    if (!is_first) {
+        ask_farther(seek, now_ms, effects);
+    }
+}
+
+/* Of each. */
+static uint32_t contacts_wanted(const struct seek *seek)
+{
+    return seek->witness_count > 0 ? (uint32_t)SEEK_CONTACTS_MAX
+                                   : (uint32_t)SEEK_CONTACTS * (has_retried(seek) ? 2 : 1);
 }
 
 static uint64_t next_wake(const struct seek *seek)
@@ -521,7 +380,7 @@ static uint64_t next_wake(const struct seek *seek)
             wake_ms = seek->nodes[i].due_ms;
         }
     }
-    if (awaited(seek) == 0 && seek->retry_ms < wake_ms) {
+    if (seek_awaited(seek) == 0 && seek->retry_ms < wake_ms) {
         wake_ms = seek->retry_ms;
     }
     return wake_ms;
@@ -539,8 +398,8 @@ static void take(struct seek *seek, const struct seek_event *event, struct seek_
         on_answer(seek, event);
         break;
     case SEEK_SILENT:
-        place = find(seek, &event->node);
-        if (place != NONE && seek->nodes[place].state == SEEK_ASKED) {
+        place = seek_find(seek, &event->node);
+        if (place != SEEK_NONE && seek->nodes[place].state == SEEK_ASKED) {
             give_up(seek, place, effects);
         }
         break;
@@ -561,15 +420,15 @@ void seek_step(struct seek *seek, const struct seek_event *event, struct seek_ef
         return;
     }
     take(seek, event, effects);
-    effects->contacts_wanted = seek->witness_count > 0 ? SEEK_CONTACTS_MAX : SEEK_CONTACTS;
     if (conclude(seek, event->now_ms, effects)) {
         return;
     }
     go_on(seek, event->now_ms, effects);
-    if (awaited(seek) == 0 && event->now_ms >= seek->retry_ms) {
+    if (seek_awaited(seek) == 0 && event->now_ms >= seek->retry_ms) {
         retry(seek, event->now_ms, effects);
         go_on(seek, event->now_ms, effects);
     }
+    effects->contacts_wanted = contacts_wanted(seek);
     effects->wake_ms = next_wake(seek);
     CHECK(seek->node_count <= SEEK_NODES_MAX && seek->ask_count <= SEEK_ASKS_MAX);
 }

@@ -89,6 +89,7 @@ static void finish(struct overlay *overlay, struct seek_run *run)
         const struct seek *seek = &run->seek;
 
         far_found(overlay, &run->key, &seek->owner.node, &seek->owner_from);
+        result.from = seek->owner_from;
         result.holders[result.count++] = seek->owner.node;
         for (uint32_t i = 0; i < run->holder_count && result.count < RECORD_COPIES; i++) {
             if (!id_equal(&run->holders[i].id, &seek->owner.node.id)) {
@@ -113,6 +114,7 @@ static bool finish_as_own(struct overlay *overlay, struct seek_run *run)
         return false;
     }
     run->used = false;
+    result.from = overlay->ring.arc_from;
     result.count =
         overlay->routing->replica_set(&overlay->router, &run->key, RECORD_COPIES, result.holders);
     result.path[result.path_count++] = overlay->self;

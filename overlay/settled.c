@@ -61,8 +61,9 @@ void settled_add(struct overlay *overlay, const struct node_id *node)
 bool settled_is_whole(struct overlay *overlay, const struct ring_key *key)
 {
     struct node_id holders[RECORD_COPIES];
-    uint32_t count = overlay->routing->replica_set(&overlay->router, key, RECORD_COPIES, holders);
-    bool is_whole = ring_responsible(&overlay->ring, key, overlay->now_ms);
+    uint32_t count = holders_of(overlay, key, 0, holders);
+    bool is_whole =
+        ring_responsible(&overlay->ring, key, overlay->now_ms) && images_are_compared(overlay);
 
     for (uint32_t i = 0; i < count && ring_has(&overlay->ring, key); i++) {
         if (!peer_is_self(overlay, &holders[i]) && !settled_has(overlay, &holders[i])) {

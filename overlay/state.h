@@ -150,6 +150,8 @@ struct sync_session {
     bool hands_over;     /* also records that are nothing to this node any more */
     bool is_handing;     /* now */
     bool covers;         /* all of the own arc is compared */
+    bool is_image;       /* with another neighbourhood: */
+    struct compare_arc image_arc;
     struct sync_arc record_arc;
     struct compare ranges; /* of records */
 };
@@ -193,13 +195,16 @@ struct get {
     uint32_t waiting_count;
     struct record best;
     bool found;
-    bool settled; /* the responsible node has told all there is */
+    bool settled;       /* the responsible node has told all there is */
+    uint64_t images_ms; /* then the other neighbourhoods are asked, too; 0: not (any more) */
+    uint64_t enough_ms; /* and from then on their word does; 0: not yet */
 };
 
 struct chunk_put {
     bool used;
     uint64_t number;
     bool is_repair; /* nobody waits */
+    bool is_shed;   /* and it goes from here when others have it */
     enum home_why why;
     uint32_t home_mark; /* not 0: see chunk_put_hand_over */
     uint64_t since_ms;
@@ -298,6 +303,9 @@ struct overlay {
     uint64_t scale_ms;
     bool no_room; /* the last admission was right, but all places are taken by who must stay */
     int speaker;  /* who has sent the present message: its index must stay */
+    struct node_id
+        guest; /* joins through this node, and asks for one link of its chain after the other */
+    uint64_t guest_ms; /* it asked last then */
     struct vouchers vouchers;
     struct contact contacts[CONTACTS_MAX];
     uint64_t contacts_ms;
@@ -368,6 +376,7 @@ struct overlay {
     uint32_t spreading_count; /* of puts */
     struct put puts[PUTS_MAX];
     struct settled settled;
+    struct images images;
     struct lost_writes lost;
     struct get gets[GETS_MAX];
     struct chunk_put chunk_puts[CHUNK_PUTS_MAX];
@@ -415,6 +424,10 @@ void peer_refuse(struct overlay *overlay, const struct asker *asker, minga_Refus
 /* Sends a request that will be repeated until `timeout_ms`. NULL: too many are under way. */
 struct request *peer_request(struct overlay *overlay, enum request_kind kind,
                              const struct node_id *to, minga_Message *message, uint64_t timeout_ms);
+/* Enters one that is not sent yet: its way is looked up first (search_first). */
+struct request *peer_request_later(struct overlay *overlay, enum request_kind kind,
+                                   const struct node_id *to, minga_Message *message,
+                                   uint64_t timeout_ms);
 /* The same for a chunk's data; not repeated. */
 struct request *peer_request_data(struct overlay *overlay, const struct node_id *to,
                                   const struct chunk_id *chunk, uint64_t timeout_ms);

@@ -118,7 +118,14 @@ static void fill_lines(const struct overlay *overlay, struct overlay_stock_line 
     }
 }
 
-static uint64_t wait_of(const struct overlay *overlay)
+uint64_t overlay_download_wait_ms(const struct overlay *overlay)
+{
+    struct bucket download = overlay->repair.download;
+
+    return bucket_wait_ms(&download, overlay->now_ms);
+}
+
+uint64_t overlay_upload_wait_ms(const struct overlay *overlay)
 {
     struct bucket upload = overlay->repair.upload; /* filling it is no news */
 
@@ -146,9 +153,10 @@ void overlay_stock(const struct overlay *overlay, struct overlay_stock *stock_ou
     *stock_out = (struct overlay_stock){.chunk_count = overlay->chunks.count,
                                         .bytes = overlay->chunks.cost_bytes,
                                         .bytes_max = overlay->chunks.bytes_max,
-                                        .repair_wait_ms = wait_of(overlay),
+                                        .repair_wait_ms = overlay_upload_wait_ms(overlay),
                                         .is_comparing = overlay->repair.compare.active,
                                         .is_collecting = overlay->collect.is_purging,
+                                        .is_shedding = overlay->repair.shed.is_active,
                                         .moved_count = overlay->repair.moved_count,
                                         .moved_bytes = overlay->repair.moved_bytes,
                                         .rotten_count = overlay->repair.rotten_count,
@@ -169,7 +177,9 @@ bool overlay_repair_next(const struct overlay *overlay, uint32_t *cursor,
 
         if (put->used && put->is_repair && put->candidate_count > 0) {
             *repair_out = (struct overlay_repair){put->chunk, put->candidates[0],
-                                                  (enum overlay_repair_why)put->why, put->since_ms};
+                                                  put->is_shed ? OVERLAY_REPAIR_SHED
+                                                               : (enum overlay_repair_why)put->why,
+                                                  put->since_ms};
             return true;
         }
     }

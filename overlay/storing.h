@@ -35,6 +35,8 @@ bool chunk_is_home(const struct overlay *overlay, const struct chunk_id *chunk,
 /* --- rebalance.c: this node's positions */
 uint64_t rebalance_capacity_kib(const struct overlay *overlay);
 void rebalance_begin(struct overlay *overlay);
+/* This node gives more or less than before. */
+void rebalance_resized(struct overlay *overlay);
 void rebalance_tick(struct overlay *overlay);
 uint64_t rebalance_wake(const struct overlay *overlay);
 /* A member's record is new; it had these positions before. */
@@ -69,6 +71,16 @@ uint32_t repair_home_mark(const struct overlay *overlay, const struct chunk_id *
 void repair_lost(struct overlay *overlay, const struct chunk_id *chunk);
 void repair_tick(struct overlay *overlay);
 uint64_t repair_wake(const struct overlay *overlay);
+
+/* --- shed.c: what no longer fits */
+/* More may lie here than is given now. */
+void shed_begin(struct overlay *overlay);
+/* What is here may go at any moment: nobody should count on it. */
+bool shed_disowns(const struct overlay *overlay);
+/* A chunk_put_shed has ended. */
+void shed_offered(struct overlay *overlay, const struct chunk_put *put);
+void shed_tick(struct overlay *overlay);
+uint64_t shed_wake(const struct overlay *overlay);
 
 /* --- chunk_receive.c: what others offer */
 /* Within the share, which records and what files cost count towards? */
@@ -115,6 +127,8 @@ bool record_get_own(struct overlay *overlay, const struct record_key *key);
 /* Gives a copy to one that should have it. False: not now. */
 bool chunk_put_push(struct overlay *overlay, const struct chunk_id *chunk,
                     const struct chunk_home *home);
+/* Offers a chunk to others, so that it can go from here; ends in shed_offered. False: not now. */
+bool chunk_put_shed(struct overlay *overlay, const struct chunk_id *chunk);
 /* Offers a chunk that lives elsewhere to its homes; `mark` is noted when all have it. */
 bool chunk_put_hand_over(struct overlay *overlay, const struct chunk_id *chunk,
                          const struct chunk_home *homes, uint32_t count, uint32_t mark);

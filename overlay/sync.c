@@ -143,6 +143,9 @@ static void end_session(struct overlay *overlay, bool ok)
     struct sync_session *sync = &overlay->sync;
 
     sync->active = false;
+    if (sync->is_image) {
+        images_compared(overlay, ok && sync->sent_count == 0 && !sync->ranges.is_short);
+    }
     if (ok && !sync->is_whole && sync->has_digest && peer_digest_differs(overlay, &sync->digest)) {
         sync_want(overlay, membership_find(&overlay->membership, &sync->peer));
     }
@@ -501,8 +504,7 @@ static void compare_one(struct comparison *comparison, const minga_Entry *ours, 
 
     if (order < 0) {
         if (!comparison->section.handed &&
-            section_for_peer(comparison->overlay, summary->section,
-                             &comparison->arrival->asker.node, ours)) {
+            section_for_peer(comparison->overlay, &comparison->section, ours)) {
             send_item(comparison, ours);
         }
         set_resume(comparison->answer, ours);

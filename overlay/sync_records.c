@@ -9,29 +9,72 @@
  */
 #include <string.h>
 
+#include "base/check.h"
 #include "overlay/state.h"
 
-/* Holders are the same for all keys between two positions that follow each other. */
-static void add_shared(const struct overlay *overlay, struct compare *ranges)
+static void add_arc(struct compare *ranges, const struct compare_arc *arc)
+{
+    struct compare_arc *last = ranges->arc_count > 0 ? &ranges->arcs[ranges->arc_count - 1] : NULL;
+
+    if (last != NULL && id_equal(&last->to.id, &arc->from.id)) {
+        last->to = arc->to;
+    } else if (ranges->arc_count < COMPARE_ARCS_MAX / 2) {
+        ranges->arcs[ranges->arc_count++] = *arc;
+    }
+}
+
+/* The keys whose image lies in the arc. */
+static struct compare_arc turned_back(const struct compare_arc *arc, uint32_t turn)
+{
+    uint32_t back = (SYMMETRY - turn) % SYMMETRY;
+
+    return (struct compare_arc){holders_image(&arc->from, back), holders_image(&arc->to, back),
+                                false};
+}
+
+static bool both_hold(const struct overlay *overlay, const struct ring_key *key, uint32_t turn,
+                      const struct node_id *peer)
+{
+    struct node_id holders[RECORD_COPIES];
+    uint32_t count = holders_of(overlay, key, turn, holders);
+    uint32_t found_count = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        found_count += peer_is_self(overlay, &holders[i]) || id_equal(&holders[i].id, &peer->id);
+    }
+    return found_count == 2;
+}
+
+/* Holders are the same for all keys between two positions that follow each other, and for all whose
+ * images lie there. */
+static void add_shared(const struct overlay *overlay, struct compare *ranges, uint32_t turn)
 {
     const struct membership *membership = &overlay->membership;
 
     for (uint32_t i = 0; i < membership->count && ranges->arc_count < COMPARE_ARCS_MAX / 2; i++) {
         uint32_t before = membership->by_position[(i + membership->count - 1) % membership->count];
-        const struct ring_key *from = &membership->list[before].position;
-        const struct ring_key *to = &membership->list[membership->by_position[i]].position;
-        struct compare_arc *next = &ranges->arcs[ranges->arc_count];
+        struct compare_arc arc = {
+            membership->list[before].position,
+            membership->list[membership->by_position[i]].position,
+            false,
+        };
 
-        if (!section_holds(overlay, to, &overlay->self) ||
-            !section_holds(overlay, to, &ranges->peer)) {
-            continue;
+        arc = turned_back(&arc, turn);
+        if (both_hold(overlay, &arc.to, turn, &ranges->peer)) {
+            add_arc(ranges, &arc);
         }
-        if (ranges->arc_count > 0 && id_equal(&next[-1].to.id, &from->id)) {
-            next[-1].to = *to;
-        } else {
-            *next = (struct compare_arc){*from, *to, false};
-            ranges->arc_count++;
-        }
+    }
+}
+
+static void add_arcs(const struct overlay *overlay, struct compare *ranges)
+{
+    for (uint32_t turn = 0; turn < SYMMETRY && overlay->sync.is_image; turn++) {
+        struct compare_arc arc = turned_back(&overlay->sync.image_arc, turn);
+
+        add_arc(ranges, &arc);
+    }
+    for (uint32_t turn = 0; turn < SYMMETRY && !overlay->sync.is_image; turn++) {
+        add_shared(overlay, ranges, turn);
     }
 }
 
@@ -42,15 +85,29 @@ void sync_records_begin(struct overlay *overlay)
 
     sync->term = overlay->settled.term;
     sync->sent_count = 0;
-    sync->covers = section_holds(overlay, &overlay->ring.self.position, &sync->peer) &&
-                   section_holds(overlay, &overlay->ring.self.position, &overlay->self);
+    sync->covers = both_hold(overlay, &overlay->ring.self.position, 0, &sync->peer);
     memset(ranges, 0, sizeof(*ranges));
     ranges->of_records = true;
     ranges->peer = sync->peer;
     ranges->nonce = random_u64(&overlay->random);
-    add_shared(overlay, ranges);
+    add_arcs(overlay, ranges);
     ranges->is_short = ranges->arc_count == COMPARE_ARCS_MAX / 2;
     sync_records_go_on(overlay);
+}
+
+void sync_start_image(struct overlay *overlay, const struct node_id *peer,
+                      const struct compare_arc *arc)
+{
+    struct sync_session *sync = &overlay->sync;
+
+    CHECK(!sync->active);
+    memset(sync, 0, sizeof(*sync));
+    sync->active = true;
+    sync->peer = *peer;
+    sync->section = minga_SyncSection_SYNC_RECORDS;
+    sync->is_image = true;
+    sync->image_arc = *arc;
+    sync_records_begin(overlay);
 }
 
 static bool has_some_to_hand_over(const struct overlay *overlay)

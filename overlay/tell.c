@@ -71,6 +71,7 @@ static void tell(struct overlay *overlay, const struct broadcast_part *part, min
     if (patience_ms < ACKNOWLEDGE_MS_MIN) {
         patience_ms = ACKNOWLEDGE_MS_MIN;
     }
+    patience_ms <<= tells_before; /* a broken link is dialled, and greeted on, meanwhile */
     message_put_id(message->kind.broadcast.until, &part->until.id);
     request = peer_request(overlay, REQUEST_BROADCAST, &part->to.node, message, patience_ms);
     if (request != NULL) {

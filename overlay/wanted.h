@@ -28,9 +28,11 @@ enum search_for {
     SEARCH_CHUNK_GET,
     SEARCH_LOCATE,
     SEARCH_FINGER,
-    SEARCH_PLACE, /* where this node belongs on the ring */
-    SEARCH_AGENT, /* the agent's own: number is its token */
-    SEARCH_ROUTE, /* a request that waits for the way: number is its id */
+    SEARCH_PLACE,   /* where this node belongs on the ring */
+    SEARCH_AGENT,   /* the agent's own: number is its token */
+    SEARCH_ROUTE,   /* a request that waits for the way: number is its id */
+    SEARCH_IMAGE,   /* the same, to an image of a record's key */
+    SEARCH_COMPARE, /* who answers for an image of the own arc */
 };
 
 struct wanted {
@@ -44,6 +46,7 @@ struct search_result {
     uint64_t number;
     struct ring_key key;
     bool found;
+    struct ring_key from; /* the owner's arc begins there */
     uint32_t count;
     struct node_id holders[RECORD_COPIES]; /* the owner first */
     uint32_t path_count;
@@ -90,4 +93,16 @@ struct located {
 struct chain_link {
     struct bytes encoded; /* an admission */
     struct public_key countersigner;
+};
+
+/* The comparison with the other neighbourhoods of the own arc; see images.c. */
+struct images {
+    uint64_t term;        /* of settled.c, in which it began */
+    bool is_compared;     /* with one of them, for all of the arc */
+    uint32_t turn;        /* the one under way */
+    bool is_equal;        /* so far it had nothing that was lacking here */
+    bool is_asking;       /* who answers for the image of `to` */
+    struct ring_key to;   /* (the arc's begin, to] is left */
+    struct ring_key from; /* (from, to] is being compared */
+    uint64_t next_ms;
 };

@@ -211,11 +211,9 @@ int sandbox_client_stats(struct sandbox_client *client, const struct replica_key
     return ask_about(client, REQUEST_STATS, key);
 }
 
-int sandbox_client_allow(struct sandbox_client *client, uint64_t cpu_permille,
-                         uint64_t memory_bytes)
+int sandbox_client_allow(struct sandbox_client *client, const struct sandbox_allowance *allowance)
 {
-    const struct helper_request request = {
-        .kind = REQUEST_ALLOW, .cpu_permille = cpu_permille, .memory_bytes = memory_bytes};
+    const struct helper_request request = {.kind = REQUEST_ALLOW, .allowance = *allowance};
 
     return ask_with(client, &request, NULL, 0);
 }
@@ -240,6 +238,13 @@ int sandbox_client_logs(struct sandbox_client *client, const struct replica_key 
 int sandbox_client_exec(struct sandbox_client *client, const struct replica_key *key)
 {
     return ask_about(client, REQUEST_EXEC, key);
+}
+
+int sandbox_client_programs(struct sandbox_client *client)
+{
+    const struct helper_request request = {.kind = REQUEST_PROGRAMS};
+
+    return ask_with(client, &request, NULL, 0);
 }
 
 /* Room for one descriptor is offered, so no more can come. */

@@ -63,8 +63,7 @@ int sandbox_client_freeze(struct sandbox_client *client, const struct replica_ke
 int sandbox_client_thaw(struct sandbox_client *client, const struct replica_key *key);
 int sandbox_client_stats(struct sandbox_client *client, const struct replica_key *key);
 /* At most so much for all replicas together, from now on; never more than was contributed. */
-int sandbox_client_allow(struct sandbox_client *client, uint64_t cpu_permille,
-                         uint64_t memory_bytes);
+int sandbox_client_allow(struct sandbox_client *client, const struct sandbox_allowance *allowance);
 /*
  * Answered by a LISTED event for each replica that lives (and its HEALTH, where known), an
  * ENDED event for each that ended while nobody was connected, then ANSWER_LIST_END.
@@ -77,6 +76,9 @@ int sandbox_client_logs(struct sandbox_client *client, const struct replica_key 
 /* A socket into the sandbox, where minga-init listens (exec_protocol.h): answered by one
  * ANSWER_EXEC, in the order of the requests. */
 int sandbox_client_exec(struct sandbox_client *client, const struct replica_key *key);
+
+/* Which of the programs that root wrote down run outside: answered by one ANSWER_PROGRAMS. */
+int sandbox_client_programs(struct sandbox_client *client);
 
 /*
  * Takes one answer. Returns SANDBOX_CLIENT_MESSAGE, 0 when there is none now, or -errno when the

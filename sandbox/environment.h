@@ -65,6 +65,21 @@ struct sandbox_spec {
     char hostname[64];   /* inside: "wiki-1" */
 };
 
+struct sandbox_allowance { /* at most so much for all replicas together, now */
+    uint64_t cpu_permille;
+    uint64_t memory_bytes;
+    uint64_t upload_bytes_per_s; /* 0: as much as was contributed */
+    uint64_t download_bytes_per_s;
+};
+
+enum { SANDBOX_PROGRAMS_MAX = 64, SANDBOX_PROGRAM_CHARS_MAX = 32 };
+
+/* Names of programs outside, for the owner's rules. */
+struct sandbox_programs {
+    uint32_t count;
+    char names[SANDBOX_PROGRAMS_MAX][SANDBOX_PROGRAM_CHARS_MAX + 1];
+};
+
 /* Outgoing connections of a replica. The values travel. */
 enum sandbox_egress { SANDBOX_EGRESS_NONE, SANDBOX_EGRESS_UP, SANDBOX_EGRESS_LOST };
 
@@ -73,6 +88,10 @@ struct sandbox_activity {      /* as last measured, beside what counts against i
     uint64_t refused_count;    /* connections beyond connections_max, since it started */
     uint64_t io_read_bytes;    /* of its own disk, since it started */
     uint64_t io_written_bytes;
+    uint64_t sent_bytes; /* by its ports and its way out, since it started; on its own node only */
+    uint64_t received_bytes;
+    bool send_waits; /* something was held back by the line's limits lately */
+    bool receive_waits;
     enum sandbox_egress egress; /* LOST: it was given, but its network stack has died */
 };
 

@@ -56,7 +56,8 @@ enum {
     INIT_FD_LOG_OTHER = 8, /* see sandbox/logs.h; each at most half of spec.logs_bytes */
     INIT_FD_UIDS = 9,      /* only to be kept: it holds the lock of the sandbox's uid range */
     INIT_FD_ENTRIES = 10,  /* five: the service's first process enters its cgroup by them */
-    INIT_FD_PORTS = 15,    /* and up: sockets of the host, in spec.ports' order */
+    INIT_FD_LINE = 15,     /* the replica's part of the line: sandbox/line.h; mapped */
+    INIT_FD_PORTS = 16,    /* and up: sockets of the host, in spec.ports' order */
     INIT_FD_LAST = INIT_FD_PORTS + PORTS_PER_SERVICE_MAX - 1,
 };
 

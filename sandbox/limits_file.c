@@ -15,7 +15,7 @@
 #include "base/file.h"
 #include "base/units.h"
 
-enum field_kind { FIELD_U64, FIELD_U32, FIELD_TEXT, FIELD_PORTS, FIELD_UIDS };
+enum field_kind { FIELD_U64, FIELD_U32, FIELD_TEXT, FIELD_PORTS, FIELD_UIDS, FIELD_PROGRAM };
 
 struct field {
     const char *name;
@@ -42,6 +42,9 @@ static const struct field fields[] = {
     {"connections", FIELD_U32, OFFSET(connections_max), 0, true},
     {"egress", FIELD_U32, OFFSET(egress), 0, true},
     {"weight", FIELD_U32, OFFSET(weight_percent), 0, true},
+    {"upload", FIELD_U64, OFFSET(upload_bytes_per_s), 0, true},
+    {"download", FIELD_U64, OFFSET(download_bytes_per_s), 0, true},
+    {"program", FIELD_PROGRAM, 0, 0, true},
 };
 
 /* "first-last", both whole numbers up to `number_max`. */
@@ -82,6 +85,18 @@ static int parse_uids(const char *value, struct host_limits *limits)
     return 0;
 }
 
+static int parse_program(const char *value, struct host_limits *limits)
+{
+    struct sandbox_programs *programs = &limits->programs;
+
+    if (programs->count == SANDBOX_PROGRAMS_MAX || value[0] == '\0' ||
+        text_copy(programs->names[programs->count], sizeof(programs->names[0]), value) < 0) {
+        return -EINVAL;
+    }
+    programs->count++;
+    return 0;
+}
+
 static int parse_ports(const char *value, struct host_limits *limits)
 {
     uint64_t first;
@@ -105,6 +120,8 @@ static int parse_value(const struct field *field, const char *value, struct host
         return parse_uids(value, limits);
     case FIELD_PORTS:
         return parse_ports(value, limits);
+    case FIELD_PROGRAM:
+        return parse_program(value, limits);
     case FIELD_TEXT:
         return text_copy(member, field->capacity_bytes, value);
     case FIELD_U64:
@@ -137,7 +154,8 @@ static int parse_line(char *line, unsigned int line_number, unsigned int *seen,
         if (strcmp(fields[i].name, line) != 0) {
             continue;
         }
-        if ((*seen & (1U << i)) != 0 && fields[i].kind != FIELD_UIDS) {
+        if ((*seen & (1U << i)) != 0 && fields[i].kind != FIELD_UIDS &&
+            fields[i].kind != FIELD_PROGRAM) {
             return err_set(err, -EINVAL, "line %u: %s is there twice", line_number, line);
         }
         *seen |= 1U << i;
@@ -240,6 +258,20 @@ static int check_uid_spans(const struct host_limits *limits, struct err *err)
     return 0;
 }
 
+/* Each is a line: it cannot begin another. */
+static int check_programs(const struct sandbox_programs *programs, struct err *err)
+{
+    if (programs->count > SANDBOX_PROGRAMS_MAX) {
+        return err_set(err, -EINVAL, "program: more than %d", SANDBOX_PROGRAMS_MAX);
+    }
+    for (uint32_t i = 0; i < programs->count; i++) {
+        if (programs->names[i][0] == '\0' || strchr(programs->names[i], '\n') != NULL) {
+            return err_set(err, -EINVAL, "program: \"%s\" is no name", programs->names[i]);
+        }
+    }
+    return 0;
+}
+
 int host_limits_check(const struct host_limits *limits, struct err *err)
 {
     const struct sandbox_limits *given = &limits->contribution;
@@ -267,7 +299,9 @@ int host_limits_check(const struct host_limits *limits, struct err *err)
     if (limits->egress > 1) {
         return err_set(err, -EINVAL, "egress: neither 0 nor 1");
     }
-    return check_uid_spans(limits, err);
+    int r = check_programs(&limits->programs, err);
+
+    return r < 0 ? r : check_uid_spans(limits, err);
 }
 
 static int print_limits(const struct host_limits *limits, char *text_out, size_t capacity_bytes)
@@ -287,7 +321,11 @@ static int print_limits(const struct host_limits *limits, char *text_out, size_t
         fprintf(file, "uids %u-%u\n", limits->uid_spans[i].first, limits->uid_spans[i].last);
     }
     fprintf(file, "connections %u\negress %u\n", limits->connections_max, limits->egress);
-    fprintf(file, "weight %u\n", limits->weight_percent);
+    fprintf(file, "weight %u\nupload %" PRIu64 "\ndownload %" PRIu64 "\n", limits->weight_percent,
+            limits->upload_bytes_per_s, limits->download_bytes_per_s);
+    for (uint32_t i = 0; i < limits->programs.count; i++) {
+        fprintf(file, "program %s\n", limits->programs.names[i]);
+    }
     fprintf(file, "ports %u-%u\ncgroup %s\ntrees %s\n", limits->port_first, limits->port_last,
             limits->cgroup, limits->trees);
     return fflush(file) != 0 || ferror(file) != 0 ? -EFBIG : 0;

@@ -88,8 +88,10 @@ int helper_request_encode(const struct helper_request *request, uint8_t *bytes_o
         wire_put_u32(&wire, request->bytes_max);
         break;
     case REQUEST_ALLOW:
-        wire_put_u64(&wire, request->cpu_permille);
-        wire_put_u64(&wire, request->memory_bytes);
+        wire_put_u64(&wire, request->allowance.cpu_permille);
+        wire_put_u64(&wire, request->allowance.memory_bytes);
+        wire_put_u64(&wire, request->allowance.upload_bytes_per_s);
+        wire_put_u64(&wire, request->allowance.download_bytes_per_s);
         break;
     case REQUEST_RENEW:
     case REQUEST_STOP:
@@ -100,6 +102,7 @@ int helper_request_encode(const struct helper_request *request, uint8_t *bytes_o
         put_key(&wire, &request->spec.key);
         break;
     case REQUEST_LIST:
+    case REQUEST_PROGRAMS:
     case REQUEST_KIND_COUNT:
         break;
     }
@@ -122,8 +125,10 @@ static void get_request(struct wire_reader *wire, struct helper_request *request
         wire->failed = wire->failed || request->bytes_max > LOGS_WINDOW_BYTES_MAX;
         break;
     case REQUEST_ALLOW:
-        request->cpu_permille = wire_u64(wire);
-        request->memory_bytes = wire_u64(wire);
+        request->allowance.cpu_permille = wire_u64(wire);
+        request->allowance.memory_bytes = wire_u64(wire);
+        request->allowance.upload_bytes_per_s = wire_u64(wire);
+        request->allowance.download_bytes_per_s = wire_u64(wire);
         break;
     case REQUEST_RENEW:
     case REQUEST_STOP:
@@ -134,6 +139,7 @@ static void get_request(struct wire_reader *wire, struct helper_request *request
         get_key(wire, &request->spec.key);
         break;
     case REQUEST_LIST:
+    case REQUEST_PROGRAMS:
     case REQUEST_KIND_COUNT:
         break;
     }
@@ -179,6 +185,10 @@ static void put_event(struct wire_writer *wire, const struct sandbox_event *even
     wire_put_u64(wire, event->activity.refused_count);
     wire_put_u64(wire, event->activity.io_read_bytes);
     wire_put_u64(wire, event->activity.io_written_bytes);
+    wire_put_u64(wire, event->activity.sent_bytes);
+    wire_put_u64(wire, event->activity.received_bytes);
+    wire_put_bool(wire, event->activity.send_waits);
+    wire_put_bool(wire, event->activity.receive_waits);
     wire_put_u8(wire, (uint8_t)event->activity.egress);
 }
 
@@ -215,6 +225,10 @@ static void get_event(struct wire_reader *wire, struct sandbox_event *event)
     event->activity.refused_count = wire_u64(wire);
     event->activity.io_read_bytes = wire_u64(wire);
     event->activity.io_written_bytes = wire_u64(wire);
+    event->activity.sent_bytes = wire_u64(wire);
+    event->activity.received_bytes = wire_u64(wire);
+    event->activity.send_waits = wire_bool(wire);
+    event->activity.receive_waits = wire_bool(wire);
     uint8_t egress = wire_u8(wire);
 
     wire->failed = wire->failed || egress > SANDBOX_EGRESS_LOST;
@@ -241,6 +255,27 @@ static void get_logs(struct wire_reader *wire, struct sandbox_logs *logs)
     }
 }
 
+static void put_programs(struct wire_writer *wire, const struct sandbox_programs *programs)
+{
+    CHECK(programs->count <= SANDBOX_PROGRAMS_MAX);
+    wire_put_u8(wire, (uint8_t)programs->count);
+    for (uint32_t i = 0; i < programs->count; i++) {
+        wire_put_text(wire, programs->names[i]);
+    }
+}
+
+static void get_programs(struct wire_reader *wire, struct sandbox_programs *programs)
+{
+    programs->count = wire_u8(wire);
+    if (programs->count > SANDBOX_PROGRAMS_MAX) {
+        programs->count = 0;
+        wire->failed = true;
+    }
+    for (uint32_t i = 0; i < programs->count; i++) {
+        wire_text(wire, programs->names[i], sizeof(programs->names[i]));
+    }
+}
+
 int helper_answer_encode(const struct helper_answer *answer, uint8_t *bytes_out,
                          size_t capacity_bytes)
 {
@@ -261,6 +296,9 @@ int helper_answer_encode(const struct helper_answer *answer, uint8_t *bytes_out,
     case ANSWER_EXEC:
         put_key(&wire, &answer->exec.key);
         wire_put_text(&wire, answer->exec.reason);
+        break;
+    case ANSWER_PROGRAMS:
+        put_programs(&wire, &answer->programs);
         break;
     case ANSWER_LIST_END:
         break;
@@ -296,6 +334,8 @@ int helper_answer_decode(struct bytes bytes, struct helper_answer *answer_out)
     } else if (kind == ANSWER_EXEC) {
         get_key(&wire, &answer_out->exec.key);
         wire_text(&wire, answer_out->exec.reason, sizeof(answer_out->exec.reason));
+    } else if (kind == ANSWER_PROGRAMS) {
+        get_programs(&wire, &answer_out->programs);
     } else if (kind != ANSWER_LIST_END) {
         return -EBADMSG;
     }

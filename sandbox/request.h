@@ -11,7 +11,7 @@
 #include "sandbox/environment.h"
 
 enum {
-    HELPER_PROTOCOL_VERSION = 4,
+    HELPER_PROTOCOL_VERSION = 5,
     LOGS_WINDOW_BYTES_MAX = 16384, /* of one answer */
     HELPER_MESSAGE_BYTES_MAX = LOGS_WINDOW_BYTES_MAX + 1024,
 };
@@ -29,6 +29,8 @@ enum helper_request_kind {                    /* the values travel */
                            REQUEST_LOGS = 9,
                            REQUEST_EXEC = 10,  /* a way into the sandbox: see exec_protocol.h */
                            REQUEST_ALLOW = 11, /* less than the contribution, or all of it again */
+                           REQUEST_PROGRAMS = 12, /* which run of those that root wrote down? Of
+                                                     minga-sandboxd only */
                            REQUEST_KIND_COUNT,
 };
 
@@ -38,8 +40,7 @@ struct helper_request {
     struct sandbox_spec spec; /* START; for the others only spec.key */
     uint64_t offset;          /* LOGS: of the first byte wanted, since the replica's start */
     uint32_t bytes_max;       /* LOGS: at most LOGS_WINDOW_BYTES_MAX */
-    uint64_t cpu_permille;    /* ALLOW: of all replicas together; more than was contributed */
-    uint64_t memory_bytes;    /* is no more than that */
+    struct sandbox_allowance allowance; /* ALLOW: more than was contributed is no more than that */
 };
 
 enum helper_answer_kind {                   /* the values travel */
@@ -47,7 +48,8 @@ enum helper_answer_kind {                   /* the values travel */
                           ANSWER_EVENT = 2,
                           ANSWER_LIST_END = 3, /* every replica that lives has been LISTED */
                           ANSWER_LOGS = 4,
-                          ANSWER_EXEC = 5, /* to each EXEC; with a socket unless refused */
+                          ANSWER_EXEC = 5,     /* to each EXEC; with a socket unless refused */
+                          ANSWER_PROGRAMS = 6, /* to each PROGRAMS */
                           ANSWER_KIND_COUNT,
 };
 
@@ -74,6 +76,7 @@ struct helper_answer {
     struct sandbox_event event;         /* EVENT */
     struct sandbox_logs logs;           /* LOGS */
     struct sandbox_exec exec;           /* EXEC */
+    struct sandbox_programs programs;   /* PROGRAMS: those that run */
 };
 
 /* Returns the length written to `bytes_out`, or -EMSGSIZE. */

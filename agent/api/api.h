@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "agent/core/core.h"
+#include "agent/policy/line.h"
 #include "agent/portmap/plan.h"
 
 struct api;
@@ -42,6 +43,8 @@ struct api_host {
     struct api_room (*room)(void *self); /* may be NULL */
     /* Ports that a router opens for this node. May be NULL. */
     const struct plan *(*port_mapping)(void *self);
+    /* How the owner's line is used. May be NULL. */
+    void (*line)(void *self, struct owner_line_report *report_out);
 };
 
 /* Tokens of the API's requests and chunks have this bit set; the host's own must not. Answers to

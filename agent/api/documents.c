@@ -227,6 +227,10 @@ static json_t *own_replicas(const struct core *core, struct document_time time)
         object = document_replica(replica.service_name, &replica.status, time);
         json_object_set_new(object, "service", document_id(&replica.key.service.id));
         json_object_set_new(object, "owner", document_id(&owner.id));
+        json_object_set_new(object, "sent_bytes",
+                            json_integer((json_int_t)replica.status.activity.sent_bytes));
+        json_object_set_new(object, "received_bytes",
+                            json_integer((json_int_t)replica.status.activity.received_bytes));
         json_array_append_new(array, object);
     }
     return array;

@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "agent/core/core.h"
+#include "agent/policy/line.h"
 #include "agent/portmap/plan.h"
 
 /* The moment of a call, to turn ages into times. */
@@ -34,6 +35,7 @@ json_t *document_node(const struct core *core, const struct public_key *node_key
                       struct document_time time);
 /* port_documents.c */
 json_t *document_port_mapping(const struct plan *plan);
+json_t *document_line(const struct owner_line_report *report);
 json_t *document_node_history(const struct core *core);
 json_t *document_nodes(const struct core *core, struct document_time time);
 /* ring_documents.c */

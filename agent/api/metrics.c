@@ -203,7 +203,7 @@ static void print_managed(struct page *page, const struct core *core)
 
 /* ------------------------------------------------------------------ replicas */
 
-enum { REPLICA_ROWS = 10 };
+enum { REPLICA_ROWS = 12 };
 
 /* In the order of the rows below. */
 static void values_of(const struct replica_status *status, uint64_t values_out[REPLICA_ROWS])
@@ -219,6 +219,8 @@ static void values_of(const struct replica_status *status, uint64_t values_out[R
         status->activity.refused_count,
         status->activity.io_read_bytes,
         status->activity.io_written_bytes,
+        status->activity.sent_bytes,
+        status->activity.received_bytes,
     };
 
     memcpy(values_out, values, sizeof(values));
@@ -242,6 +244,8 @@ static void print_replicas(struct page *page, const struct core *core, uint64_t 
         {"replica_connections_refused_total", "counter", "Connections over a port's limit.", false},
         {"replica_io_read_bytes_total", "counter", "Read from its own disk.", false},
         {"replica_io_written_bytes_total", "counter", "Written to its own disk.", false},
+        {"replica_sent_bytes_total", "counter", "Sent by its ports and its way out.", false},
+        {"replica_received_bytes_total", "counter", "Received likewise.", false},
     };
 
     gauge(page, "replicas", core_replica_count(core), "Replicas on this node, in any state.");

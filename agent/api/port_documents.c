@@ -46,3 +46,26 @@ json_t *document_port_mapping(const struct plan *plan)
                      document_text(state == PLAN_OPEN ? plan->host : ""), "reason",
                      document_text(reason), "ports", ports);
 }
+
+static json_t *way(const struct owner_line_report *report, enum owner_way which)
+{
+    static const char *const users[OWNER_USERS] = {
+        [OWNER_CHUNKS] = "chunks", [OWNER_REPLICAS] = "replicas", [OWNER_RELAYED] = "relayed"};
+    const uint64_t total_bytes_per_s = report->limit_bytes_per_s[which];
+    json_t *used = json_object();
+
+    for (int user = 0; user < OWNER_USERS; user++) {
+        json_object_set_new(used, users[user],
+                            json_integer((json_int_t)report->shares[which][user].used_bytes_per_s));
+    }
+    return json_pack("{so so}", "limit_bytes_per_s",
+                     total_bytes_per_s == 0 ? json_null()
+                                            : json_integer((json_int_t)total_bytes_per_s),
+                     "used_bytes_per_s", used);
+}
+
+json_t *document_line(const struct owner_line_report *report)
+{
+    return json_pack("{so so}", "upload", way(report, OWNER_UP), "download",
+                     way(report, OWNER_DOWN));
+}

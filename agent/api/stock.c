@@ -56,6 +56,7 @@ static const char *why_text(enum overlay_repair_why why)
         [OVERLAY_REPAIR_LACKS] = "it was away, or has lost it",
         [OVERLAY_REPAIR_FEW_UP] = "fewer than two copies are up",
         [OVERLAY_REPAIR_GONE] = "a holder is gone for longer than its habit",
+        [OVERLAY_REPAIR_SHED] = "this machine gives less than before",
     };
 
     return texts[why];
@@ -125,14 +126,15 @@ static json_t *share_document(struct exchange *exchange, const struct overlay_st
     for (uint32_t i = 0; i < stock->position_count; i++) {
         json_array_append_new(positions, document_id(&stock->positions[i].id));
     }
-    return json_pack("{sI sI sI sI sI sI sI sI so sI sI ss}", "limit_bytes",
+    return json_pack("{sI sI sI sI sI sI sI sI so sI sI ss sb}", "limit_bytes",
                      (json_int_t)stock->bytes_max, "used_bytes", (json_int_t)stock->bytes, "chunks",
                      (json_int_t)stock->chunk_count, "spare_chunks", (json_int_t)stock->spare_count,
                      "spare_bytes", (json_int_t)stock->spare_bytes, "nameless_chunks",
                      (json_int_t)stock->nameless_count, "nameless_bytes",
                      (json_int_t)stock->nameless_bytes, "home_bytes", (json_int_t)stock->home_bytes,
                      "positions", positions, "part_permille", (json_int_t)stock->part_permille,
-                     "free_bytes", (json_int_t)room.free_bytes, "refuses", room.refuses);
+                     "free_bytes", (json_int_t)room.free_bytes, "refuses", room.refuses, "shedding",
+                     (int)stock->is_shedding);
 }
 
 void handle_storage(struct exchange *exchange)

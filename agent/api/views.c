@@ -22,6 +22,12 @@ void handle_node(struct exchange *exchange)
         json_object_set_new(document, "port_mapping",
                             document_port_mapping(host->port_mapping(host->self)));
     }
+    if (host->line != NULL) {
+        struct owner_line_report report;
+
+        host->line(host->self, &report);
+        json_object_set_new(document, "line", document_line(&report));
+    }
     exchange_reply(exchange, 200, document);
 }
 

@@ -113,6 +113,68 @@ static void print_mapping(const struct session *session, const json_t *node)
     print_table(session, &table);
 }
 
+enum { RATE_TEXT_BYTES = 2 * UNITS_TEXT_BYTES_MAX + 8 };
+
+/* "1.5M/s of 2.0M": of all that is used together. */
+static void print_way(const json_t *way, char text_out[RATE_TEXT_BYTES])
+{
+    const json_t *limit = json_object_get(way, "limit_bytes_per_s");
+    const json_t *used = json_object_get(way, "used_bytes_per_s");
+    char limit_text[UNITS_TEXT_BYTES_MAX] = "";
+    char used_text[UNITS_TEXT_BYTES_MAX];
+
+    units_print_bytes((uint64_t)(number_of(used, "chunks") + number_of(used, "replicas") +
+                                 number_of(used, "relayed")),
+                      used_text);
+    if (json_is_integer(limit)) {
+        units_print_bytes((uint64_t)json_integer_value(limit), limit_text);
+    }
+    (void)snprintf(text_out, RATE_TEXT_BYTES, "%s/s%s%s", used_text,
+                   limit_text[0] != '\0' ? " of " : "", limit_text);
+}
+
+static void print_rate(const json_t *way, const char *user, char text_out[RATE_TEXT_BYTES])
+{
+    char bytes[UNITS_TEXT_BYTES_MAX];
+
+    units_print_bytes((uint64_t)number_of(json_object_get(way, "used_bytes_per_s"), user), bytes);
+    (void)snprintf(text_out, RATE_TEXT_BYTES, "%s/s", bytes);
+}
+
+static void add_user(struct table *table, const json_t *line, const char *user)
+{
+    char up[RATE_TEXT_BYTES];
+    char down[RATE_TEXT_BYTES];
+
+    print_rate(json_object_get(line, "upload"), user, up);
+    print_rate(json_object_get(line, "download"), user, down);
+    if (strcmp(up, "0/s") != 0 || strcmp(down, "0/s") != 0) {
+        table_add(table, (const char *const[]){user, up, down});
+    }
+}
+
+/* What goes over the owner's line, and how much may; who uses it, if anybody does. */
+static void print_traffic(const struct session *session, const json_t *line)
+{
+    static const char *const headings[] = {"LINE", "UPLOAD", "DOWNLOAD"};
+    char up[RATE_TEXT_BYTES];
+    char down[RATE_TEXT_BYTES];
+    struct table table;
+
+    if (line == NULL) {
+        return; /* an agent of an older version */
+    }
+    print_way(json_object_get(line, "upload"), up);
+    print_way(json_object_get(line, "download"), down);
+    table_init(&table, headings, ARRAY_COUNT(headings));
+    table.indent_columns = TABLE_INDENT_COLUMNS;
+    table_add(&table, (const char *const[]){"all", up, down});
+    add_user(&table, line, "chunks");
+    add_user(&table, line, "replicas");
+    add_user(&table, line, "relayed");
+    print_table(session, &table);
+}
+
 static void print_node(const struct session *session, const json_t *node)
 {
     static const char *const headings[] = {"NODE", "ID",    "COMMUNITY", "STATE",
@@ -138,6 +200,7 @@ static void print_node(const struct session *session, const json_t *node)
     add_share(&table, node, "promised", "promised", false);
     add_share(&table, node, "used", "used", true);
     print_table(session, &table);
+    print_traffic(session, json_object_get(node, "line"));
     print_mapping(session, node);
     print_replicas(session, json_object_get(node, "replicas"));
 }

@@ -93,6 +93,9 @@ static void print_share(const json_t *share)
     if (text_of(share, "refuses")[0] != '\0') {
         printf("nothing is taken at present: %s\n", text_of(share, "refuses"));
     }
+    if (json_is_true(json_object_get(share, "shedding"))) {
+        printf("more is here than is given: it goes when others have it\n");
+    }
 }
 
 static void print_positions(const json_t *share)

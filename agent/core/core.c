@@ -26,6 +26,8 @@ struct core *core_new(const struct core_config *config)
     core->around = surroundings_of_overlay(core->overlay);
     core->overlay_wake_ms = UINT64_MAX;
     core->next_token = 1;
+    core->allowed.upload_bytes_per_s = OWNER_NO_LIMIT;
+    core->allowed.download_bytes_per_s = OWNER_NO_LIMIT;
     execs_init(&core->execs, config->overlay.seed);
     return core;
 }
@@ -237,6 +239,19 @@ static void forget_missing(struct core *core, const struct core_event *event)
     }
 }
 
+static void configured(struct core *core, const struct core_config *fresh)
+{
+    const struct overlay_config *terms = &core->config.overlay;
+
+    core_config_change(&core->config, fresh);
+    overlay_set_storage(core->overlay, &core->now, terms->storage_bytes_max, &core->io);
+    drain(core);
+    overlay_set_relay_ports(core->overlay, &core->now, terms->relay_port_first,
+                            terms->relay_port_count, &core->io);
+    drain(core);
+    executor_configured(core->executor, &core->turn, fresh);
+}
+
 static void dispatch(struct core *core, const struct core_event *event)
 {
     struct turn *turn = &core->turn;
@@ -283,8 +298,11 @@ static void dispatch(struct core *core, const struct core_event *event)
         executor_sensed(core->executor, turn, event->senses);
         break;
     case CORE_CONFIGURED:
-        core_config_change(&core->config, event->config);
-        executor_configured(core->executor, turn, event->config);
+        configured(core, event->config);
+        break;
+    case CORE_LINE:
+        core->line = event->line;
+        core_set_rates(core);
         break;
     }
 }

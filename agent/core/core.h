@@ -185,7 +185,9 @@ enum core_event_kind {
     CORE_EXEC_DONE,      /* answer to CORE_EXEC: token, failed and reason, or the logs' fields */
     CORE_PORTS_REFUSED,  /* START could not bind `host_port`: choose another */
     CORE_SENSED,         /* `senses`: what the owner's rules ask for */
-    CORE_CONFIGURED,     /* `config`: the contribution, rules and guests are other ones now */
+    CORE_CONFIGURED,     /* `config`: what is given, to whom and for what, is otherwise now; roles
+                            are followed by a CORE_DESCRIBE */
+    CORE_LINE,           /* `line`: so much of the line is the chunks' from now on */
 };
 
 struct core_event {
@@ -208,6 +210,7 @@ struct core_event {
     bool logs_ended;            /* LOGS_READ, EXEC_DONE */
     const struct owner_senses *senses;
     const struct core_config *config; /* only what CONFIGURED names is read */
+    struct overlay_rates line;        /* 0: no limit but what is configured and allowed */
 };
 
 /* ------------------------------------------------------------------ effects */

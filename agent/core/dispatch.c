@@ -400,24 +400,29 @@ static void send_trace(struct core *core, const struct outgoing *outgoing)
     memcpy(effect->trace, outgoing->payload.data, outgoing->payload.length_bytes);
 }
 
-/* What is configured (0: no limit), or less where a rule of the owner says so. */
-static uint64_t rate_of(uint64_t configured_bytes_per_s, uint64_t allowed_bytes_per_s)
+/* What is configured (0: no limit), or less where a rule of the owner, or the line, says so. */
+static uint64_t rate_of(uint64_t configured_bytes_per_s, uint64_t allowed_bytes_per_s,
+                        uint64_t line_bytes_per_s)
 {
     static const uint64_t rate_max = (uint64_t)1 << 50; /* as good as none */
     uint64_t rate = configured_bytes_per_s == 0 ? OWNER_NO_LIMIT : configured_bytes_per_s;
 
     rate = allowed_bytes_per_s < rate ? allowed_bytes_per_s : rate;
+    rate = line_bytes_per_s != 0 && line_bytes_per_s < rate ? line_bytes_per_s : rate;
     return rate > rate_max ? 0 : rate;
 }
 
-static void set_rates(struct core *core, const struct core_allowed *allowed)
+void core_set_rates(struct core *core)
 {
     const struct overlay_config *config = &core->config.overlay;
+    const struct core_allowed *allowed = &core->allowed;
 
-    overlay_set_rates(core->overlay, &core->now,
-                      (struct overlay_rates){
-                          rate_of(config->upload_bytes_per_s, allowed->upload_bytes_per_s),
-                          rate_of(config->download_bytes_per_s, allowed->download_bytes_per_s)});
+    overlay_set_rates(
+        core->overlay, &core->now,
+        (struct overlay_rates){rate_of(config->upload_bytes_per_s, allowed->upload_bytes_per_s,
+                                       core->line.upload_bytes_per_s),
+                               rate_of(config->download_bytes_per_s, allowed->download_bytes_per_s,
+                                       core->line.download_bytes_per_s)});
 }
 
 static void send_local(struct core *core, const struct outgoing *outgoing)
@@ -436,7 +441,8 @@ static void send_local(struct core *core, const struct outgoing *outgoing)
     effect->spec = outgoing->spec;
     effect->allowed = outgoing->allowed;
     if (outgoing->kind == OUT_ALLOW) {
-        set_rates(core, &outgoing->allowed);
+        core->allowed = outgoing->allowed;
+        core_set_rates(core);
     }
 }
 

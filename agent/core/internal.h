@@ -98,6 +98,8 @@ struct core {
     size_t arena_used_bytes;
     uint8_t arena[ANSWER_ARENA_BYTES];
 
+    struct overlay_rates line;   /* the chunks' part of it; 0: no limit */
+    struct core_allowed allowed; /* as the executor has last said */
     uint64_t overlay_wake_ms;
     uint64_t next_token;
     struct pending pending[PENDING_MAX];
@@ -121,6 +123,8 @@ void core_reply(struct core *core, const struct overlay_ask *ask, const minga_Ag
 /* The end of what was asked of a node; NULL: it has not answered. */
 void core_answered(struct core *core, const struct ask *ask, const minga_AgentMessage *reply);
 void core_send(struct core *core, const struct outgoing *outgoing);
+/* Tells the overlay how fast chunks may come and go. */
+void core_set_rates(struct core *core);
 void core_upcall(struct core *core, const struct overlay_effect *effect);
 void core_logs_read(struct core *core, const struct core_event *event);
 /* A store with a token of ours is durable, or has failed. */

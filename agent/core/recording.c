@@ -82,18 +82,7 @@ static void code_life(struct codec *codec, struct recording_entry *entry)
     code_key(codec, &config->overlay.node_key);
     codec_u64(codec, &config->overlay.seed);
     code_description(codec, &config->overlay.description);
-    codec_u64(codec, &config->overlay.storage_bytes_max);
     codec_bool(codec, &config->overlay.finds_reach);
-    codec_u16(codec, &config->overlay.relay_port_first);
-    codec_u16(codec, &config->overlay.relay_port_count);
-    codec_u64(codec, &config->storage_bytes);
-    codec_u16(codec, &config->port_first);
-    codec_u16(codec, &config->port_last);
-    codec->failed =
-        codec->failed || config->port_first == 0 || config->port_first > config->port_last;
-    codec_bool(codec, &config->runs);
-    codec_bool(codec, &config->stores);
-    codec_bool(codec, &config->manages);
     config->arch = (enum manifest_arch)codec_upto(codec, (uint32_t)config->arch, UINT8_MAX);
     recording_code_terms(codec, config);
 }
@@ -241,6 +230,8 @@ static void code_sandbox(struct codec *codec, struct sandbox_event *event)
     codec_u64(codec, &event->activity.refused_count);
     codec_u64(codec, &event->activity.io_read_bytes);
     codec_u64(codec, &event->activity.io_written_bytes);
+    codec_u64(codec, &event->activity.sent_bytes);
+    codec_u64(codec, &event->activity.received_bytes);
     event->activity.egress = (enum sandbox_egress)codec_upto(
         codec, (uint32_t)event->activity.egress, SANDBOX_EGRESS_LOST);
 }
@@ -308,6 +299,10 @@ static void code_event_body(struct codec *codec, struct recorded_event *recorded
     case CORE_CONFIGURED:
         event->config = &recorded->config;
         recording_code_terms(codec, &recorded->config);
+        break;
+    case CORE_LINE:
+        codec_u64(codec, &event->line.upload_bytes_per_s);
+        codec_u64(codec, &event->line.download_bytes_per_s);
         break;
     case CORE_TICK:
     case CORE_SANDBOX_UP:

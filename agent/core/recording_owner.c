@@ -73,6 +73,17 @@ static void code_guests(struct codec *codec, uint32_t *count,
 void recording_code_terms(struct codec *codec, struct core_config *config)
 {
     recording_code_limits(codec, &config->contribution);
+    codec_u64(codec, &config->overlay.storage_bytes_max);
+    codec_u16(codec, &config->overlay.relay_port_first);
+    codec_u16(codec, &config->overlay.relay_port_count);
+    codec_u64(codec, &config->storage_bytes);
+    codec_u16(codec, &config->port_first);
+    codec_u16(codec, &config->port_last);
+    codec->failed =
+        codec->failed || config->port_first == 0 || config->port_first > config->port_last;
+    codec_bool(codec, &config->runs);
+    codec_bool(codec, &config->stores);
+    codec_bool(codec, &config->manages);
     codec_u64(codec, &config->overlay.upload_bytes_per_s);
     codec_u64(codec, &config->overlay.download_bytes_per_s);
     codec_u32(codec, &config->connections_max);

@@ -442,6 +442,7 @@ static void begin_describe(struct core *core, struct request *request,
     description.stores = core->config.stores;
     description.manages = core->config.manages;
     overlay_describe(core->overlay, &core->now, &description, &core->io);
+    core->looks_around = true; /* who manages what may be another question now */
     request_answer(core, request, OVERLAY_OK, "");
 }
 

@@ -326,8 +326,15 @@ void executor_set_isolated(struct executor *executor, struct turn *turn, bool is
 
 void executor_look_around(struct executor *executor, struct turn *turn)
 {
-    (void)turn;
+    struct node_id other;
+
     executor->report_now = true;
+    if (!executor->owner.guests_known && turn->around->others(turn->around->self, 1, &other) > 0) {
+        /* What is given may have changed while this process did not run; now others could take over. */
+        executor->owner.guests_known = true;
+        executor->owner.guests_changed = true;
+        owner_review(executor, turn);
+    }
 }
 
 /* ------------------------------------------------------------------ time */

@@ -6,6 +6,9 @@
  * as they fit. The others are reported as leaving, so that their managers start them elsewhere;
  * what is still here after a while is ended. The processor is not a reason: it is taken from all
  * alike, at once (CORE_ALLOW), and nobody has to move for it.
+ *
+ * The same for a replica whose port is not among those given any more, or that reaches the Internet
+ * where none may now, or any where this node does not run replicas any more.
  */
 #include <string.h>
 
@@ -26,7 +29,7 @@ static bool is_welcome(const struct executor *executor, const struct replica *re
     for (uint32_t i = 0; i < replica->manifest.label_count; i++) {
         need.labels[i] = replica->manifest.labels[i];
     }
-    return policy_welcomes(&facts, &need);
+    return policy_welcomes(&facts, &need) && ports_are_given(executor, replica);
 }
 
 static bool goes_before(const struct replica *a, const struct replica *b)

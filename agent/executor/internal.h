@@ -120,6 +120,7 @@ struct owner {
     uint64_t leave_ms;     /* what does not fit is ended then; 0: everything fits */
     bool pausing;          /* not frozen yet */
     bool guests_changed;   /* who is welcome is to be looked at again */
+    bool guests_known;     /* it was, since the start */
     bool keeping;          /* nothing new */
     struct sandbox_limits target;  /* what is given now; new replicas must fit it */
     struct sandbox_limits ceiling; /* at least the target, and what was promised before */
@@ -193,6 +194,8 @@ void trees_tick(struct executor *executor, struct turn *turn);
 /* Chooses ports, fills the spec, asks for START. */
 void replica_launch(struct executor *executor, struct turn *turn, struct replica *replica);
 uint32_t ports_free_count(const struct executor *executor);
+/* Are all ports on which it can be reached now among those that replicas may have? */
+bool ports_are_given(const struct executor *executor, const struct replica *replica);
 void replica_ended(struct executor *executor, struct turn *turn, struct replica *replica,
                    const struct sandbox_event *event);
 

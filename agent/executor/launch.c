@@ -70,9 +70,31 @@ static uint16_t port_choose(struct executor *executor)
     return 0;
 }
 
+static bool port_is_given(const struct executor *executor, uint16_t port)
+{
+    return port >= executor->config.port_first && port <= executor->config.port_last;
+}
+
+/* Nothing listens for what does not run: it gets others when it is started. */
+bool ports_are_given(const struct executor *executor, const struct replica *replica)
+{
+    bool is_open = replica->phase == PHASE_KEPT || replica->phase == PHASE_STARTING ||
+                   replica->phase == PHASE_RUNNING;
+
+    for (uint32_t i = 0; is_open && i < replica->manifest.port_count; i++) {
+        if (replica->host_ports[i] != 0 && !port_is_given(executor, replica->host_ports[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool ports_choose(struct executor *executor, struct replica *replica)
 {
     for (uint32_t i = 0; i < replica->manifest.port_count; i++) {
+        if (!port_is_given(executor, replica->host_ports[i])) {
+            replica->host_ports[i] = 0;
+        }
         if (replica->host_ports[i] == 0) {
             replica->host_ports[i] = port_choose(executor);
         }

@@ -322,6 +322,15 @@ void executor_sensed(struct executor *executor, struct turn *turn,
 void core_config_change(struct core_config *config, const struct core_config *fresh)
 {
     config->contribution = fresh->contribution;
+    config->storage_bytes = fresh->storage_bytes;
+    config->port_first = fresh->port_first;
+    config->port_last = fresh->port_last;
+    config->runs = fresh->runs;
+    config->stores = fresh->stores;
+    config->manages = fresh->manages;
+    config->overlay.storage_bytes_max = fresh->overlay.storage_bytes_max;
+    config->overlay.relay_port_first = fresh->overlay.relay_port_first;
+    config->overlay.relay_port_count = fresh->overlay.relay_port_count;
     config->overlay.upload_bytes_per_s = fresh->overlay.upload_bytes_per_s;
     config->overlay.download_bytes_per_s = fresh->overlay.download_bytes_per_s;
     config->connections_max = fresh->connections_max;

@@ -162,7 +162,8 @@ static const struct {
 
 bool policy_welcomes(const struct policy_facts *facts, const struct policy_need *need)
 {
-    return !breaks_deny(facts, need) && !breaks_allow(facts, need) && !breaks_egress(facts, need);
+    return !breaks_role(facts, need) && !breaks_deny(facts, need) && !breaks_allow(facts, need) &&
+           !breaks_egress(facts, need);
 }
 
 enum refusal policy_admit(const struct policy_facts *facts, const struct policy_need *need,

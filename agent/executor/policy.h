@@ -33,7 +33,7 @@ struct policy_facts {
     uint32_t free_port_count;
 };
 
-/* May such a service run here at all, as far as members.allow, deny and egress say? */
+/* May such a service run here at all, as far as roles, members.allow, deny and egress say? */
 bool policy_welcomes(const struct policy_facts *facts, const struct policy_need *need);
 /* Writes at most REASON_CHARS_MAX characters; "" when REFUSAL_NONE. */
 enum refusal policy_admit(const struct policy_facts *facts, const struct policy_need *need,

@@ -5,6 +5,7 @@
 
 #include "agent/mingad/clock.h"
 #include "agent/mingad/edge.h"
+#include "agent/mingad/keeper.h"
 #include "base/check.h"
 #include "overlay/signed.h"
 
@@ -108,6 +109,11 @@ static const struct plan *host_port_mapping(void *self)
     return portmap_plan(((struct edge *)self)->portmap);
 }
 
+static void host_line(void *self, struct owner_line_report *report_out)
+{
+    keeper_report(((struct edge *)self)->keeper, report_out);
+}
+
 static void on_ready(uv_poll_t *poll, int status, int events)
 {
     struct edge *edge = poll->data;
@@ -139,7 +145,8 @@ int api_link_open(struct edge *edge, int control_fd, struct err *err)
                  .sign_admission = host_sign_admission,
                  .node_name = host_node_name,
                  .room = host_room,
-                 .port_mapping = host_port_mapping},
+                 .port_mapping = host_port_mapping,
+                 .line = host_line},
     };
     int r = api_new(&config, &edge->api, err);
 

@@ -15,8 +15,9 @@
 #include "base/ids.h"
 
 struct chunk_store {
-    int folder_fd;            /* owned */
-    uint64_t keep_free_bytes; /* of the file system: chunks are refused below */
+    int folder_fd; /* owned */
+    _Atomic uint64_t
+        keep_free_bytes; /* set while workers write; of the file system: chunks are refused below */
 };
 
 /* Opens the folder, making it if missing; removes what an interrupted write left. */

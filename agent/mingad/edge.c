@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/mingad/folders.h"
+#include "agent/mingad/keeper.h"
 #include "agent/mingad/machine_bond.h"
 #include "agent/mingad/recorder.h"
 #include "agent/mingad/senses.h"
@@ -155,11 +156,29 @@ static bool has_egress(const struct config *config)
     return true;
 }
 
+/* The last quarter of the replicas' ports. */
+static uint16_t relay_port_count(const struct config *config)
+{
+    uint32_t count = ((uint32_t)config->port_last - config->port_first + 1) / 4;
+
+    return (uint16_t)(count < RELAY_PORTS_MAX ? count : RELAY_PORTS_MAX);
+}
+
 void edge_terms(struct edge *edge, struct core_config *core_out)
 {
     const struct config *config = &edge->config;
 
     core_out->contribution = edge->contribution.limits;
+    core_out->storage_bytes = edge->contribution.storage_bytes;
+    core_out->overlay.storage_bytes_max = edge->contribution.storage_bytes;
+    core_out->port_first = config->port_first;
+    core_out->port_last = config->port_last;
+    core_out->overlay.relay_port_count = relay_port_count(config);
+    core_out->overlay.relay_port_first =
+        (uint16_t)(config->port_last + 1 - core_out->overlay.relay_port_count);
+    core_out->runs = config_has_role(config, CONFIG_ROLE_RUN);
+    core_out->stores = config_has_role(config, CONFIG_ROLE_STORE);
+    core_out->manages = config_has_role(config, CONFIG_ROLE_MANAGE);
     core_out->overlay.upload_bytes_per_s = config->upload_bytes_per_s;
     core_out->overlay.download_bytes_per_s = config->download_bytes_per_s;
     core_out->connections_max = config->connections_max;
@@ -175,33 +194,13 @@ void edge_terms(struct edge *edge, struct core_config *core_out)
     core_out->rules = edge->contribution.rules;
 }
 
-/* The last quarter of the replicas' ports. */
-static uint16_t relay_port_count(const struct config *config)
-{
-    uint32_t count = ((uint32_t)config->port_last - config->port_first + 1) / 4;
-
-    return (uint16_t)(count < RELAY_PORTS_MAX ? count : RELAY_PORTS_MAX);
-}
-
 static int make_core(struct edge *edge, struct err *err)
 {
-    const struct config *config = &edge->config;
     struct core_config core = {
-        .overlay = {.node_key = edge->node_key,
-                    .storage_bytes_max = edge->contribution.storage_bytes,
-                    .finds_reach = true,
-                    .relay_port_count = relay_port_count(config)},
-        .storage_bytes = edge->contribution.storage_bytes,
-        .port_first = config->port_first,
-        .port_last = config->port_last,
-        .runs = config_has_role(config, CONFIG_ROLE_RUN),
-        .stores = config_has_role(config, CONFIG_ROLE_STORE),
-        .manages = config_has_role(config, CONFIG_ROLE_MANAGE),
+        .overlay = {.node_key = edge->node_key, .finds_reach = true},
         .arch = edge->machine.arch,
     };
 
-    core.overlay.relay_port_first =
-        (uint16_t)(config->port_last + 1 - core.overlay.relay_port_count);
     randombytes_buf(&core.overlay.seed, sizeof(core.overlay.seed));
     describe(edge, &core.overlay.description);
     edge_terms(edge, &core);
@@ -257,6 +256,11 @@ static void on_stored(void *context, uint64_t token, bool failed)
 
 static void on_transport(void *context, const struct overlay_event *event)
 {
+    struct edge *edge = context;
+
+    if (event->kind == OVERLAY_RECEIVED && event->data.length_bytes > 0) {
+        keeper_note_chunk(edge->keeper, OWNER_DOWN, event->data.length_bytes);
+    }
     edge_overlay_event(context, event);
 }
 
@@ -293,7 +297,8 @@ static int open_workers(struct edge *edge, struct err *err)
                                       .context = edge};
 
     edge->writer = store_writer_new(&edge->loop, edge->store, on_stored, edge);
-    edge->upload = upload_new(edge);
+    edge->keeper = keeper_new(edge);
+    edge->upload = edge->keeper == NULL ? NULL : upload_new(edge);
     edge->scrub = scrub_new(edge);
     edge->execs = execs_new(edge);
     edge->senses = senses_new(edge, edge->senses_root);
@@ -369,6 +374,14 @@ int edge_init(struct edge *edge, const struct edge_start *start, struct err *err
     return r;
 }
 
+void edge_begin_running(struct edge *edge)
+{
+    sandbox_link_start(edge->sandbox);
+    if (edge->senses_root == NULL) { /* this machine, not a test's */
+        aside_open(edge);
+    }
+}
+
 void edge_run(struct edge *edge)
 {
     char name[ID_SHORT_CHARS + 1];
@@ -382,10 +395,7 @@ void edge_run(struct edge *edge)
     senses_rules(edge->senses);
     portmap_link_configure(edge);
     if (config_has_role(&edge->config, CONFIG_ROLE_RUN)) { /* else nobody would ask it anything */
-        sandbox_link_start(edge->sandbox);
-        if (edge->senses_root == NULL) { /* this machine, not a test's */
-            aside_open(edge);
-        }
+        edge_begin_running(edge);
     }
     sd_notify(0, "READY=1");
     uv_run(&edge->loop, UV_RUN_DEFAULT);
@@ -395,6 +405,7 @@ static void close_all(struct edge *edge)
 {
     edge->phase = EDGE_CLOSING;
     api_link_close(edge);
+    keeper_close(edge->keeper);
     upload_close(edge);
     scrub_close(edge);
     trees_close(edge);
@@ -427,6 +438,7 @@ void edge_done(struct edge *edge)
     transport_free(edge->transport);
     sandbox_link_free(edge->sandbox);
     upload_free(edge->upload);
+    keeper_free(edge->keeper);
     scrub_free(edge->scrub);
     trees_free(edge->trees);
     execs_free(edge->execs);

@@ -28,6 +28,7 @@
 struct queued_event; /* events.c */
 struct upload;       /* upload.c */
 struct scrub;        /* chunk_scrub.c */
+struct keeper;       /* keeper.h */
 struct trees;        /* trees.c */
 struct recorder;     /* recorder.h */
 struct execs;        /* execs.c */
@@ -81,6 +82,7 @@ struct edge {
     struct chunk_store chunks;
     uint32_t chunk_jobs_count; /* in memory now */
     uint64_t chunk_jobs_bytes;
+    struct keeper *keeper;
     struct upload *upload;
     struct scrub *scrub;
     struct trees *trees;
@@ -135,6 +137,8 @@ int edge_init(struct edge *edge, const struct edge_start *start, struct err *err
 void edge_run(struct edge *edge);
 /* What of the configuration may change while running, as the core takes it. */
 void edge_terms(struct edge *edge, struct core_config *core_out);
+/* The sandbox is used from now on, and logind is asked to wait for its replicas. */
+void edge_begin_running(struct edge *edge);
 /* Tells the community when this node's addresses, or (forced) its name, labels or zone, are other
  * ones than before. */
 void edge_describe(struct edge *edge, bool forced);
@@ -152,6 +156,10 @@ void signals_close(struct edge *edge);
 void stop_answered(struct edge *edge, const struct core_answer *answer);
 /* The same for the API's request to leave the community. */
 void stop_left(struct edge *edge, const struct core_answer *answer);
+
+/* ------------------------------------------------------------------ reload.c */
+
+void reload_on_signal(uv_signal_t *signal, int number);
 
 /* ------------------------------------------------------------------ aside.c */
 

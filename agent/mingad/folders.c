@@ -164,6 +164,29 @@ void folders_helper_path(const struct config *config, char path_out[FOLDERS_PATH
          path_out);
 }
 
+/* Those that rules name, each once. */
+static void name_programs(const struct owner_rules *rules, struct sandbox_programs *programs_out)
+{
+    static_assert((int)OWNER_WORD_CHARS_MAX <= (int)SANDBOX_PROGRAM_CHARS_MAX &&
+                      (int)OWNER_RULES_MAX * (int)OWNER_WORDS_MAX <= (int)SANDBOX_PROGRAMS_MAX,
+                  "all that rules can name fit");
+    for (uint32_t i = 0; i < rules->count; i++) {
+        const struct owner_words *words = &rules->list[i].when.programs;
+
+        for (uint32_t j = 0; j < words->count; j++) {
+            bool is_there = words->list[j][0] == '\0';
+
+            for (uint32_t k = 0; k < programs_out->count; k++) {
+                is_there = is_there || strcmp(programs_out->names[k], words->list[j]) == 0;
+            }
+            if (!is_there) {
+                (void)text_copy(programs_out->names[programs_out->count++],
+                                sizeof(programs_out->names[0]), words->list[j]);
+            }
+        }
+    }
+}
+
 int folders_write_limits(const struct config *config, const struct contribution *contribution,
                          const struct user *user, struct err *err)
 {
@@ -176,9 +199,12 @@ int folders_write_limits(const struct config *config, const struct contribution 
                                  .port_last = config->port_last,
                                  .connections_max = config->connections_max,
                                  .egress = config->egress != 0,
-                                 .weight_percent = config->weight_percent};
+                                 .weight_percent = config->weight_percent,
+                                 .upload_bytes_per_s = config->upload_bytes_per_s,
+                                 .download_bytes_per_s = config->download_bytes_per_s};
     char path[FOLDERS_PATH_BYTES_MAX];
 
+    name_programs(&contribution->rules, &limits.programs);
     join(config->state, "agent/trees", path);
     if (text_copy(limits.trees, sizeof(limits.trees), path) < 0 ||
         text_copy(limits.cgroup, sizeof(limits.cgroup), config->cgroup) < 0) {

@@ -18,9 +18,11 @@
 #include "agent/mingad/edge.h"
 #include "agent/mingad/folders.h"
 #include "agent/mingad/helper_start.h"
+#include "agent/mingad/keeper.h"
 #include "agent/mingad/options.h"
 #include "agent/mingad/recorder.h"
 #include "agent/mingad/replica_log.h"
+#include "agent/mingad/senses.h"
 #include "agent/mingad/user.h"
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -222,7 +224,10 @@ static void on_down(void *context, const char *reason)
 
 static void on_sandbox(void *context, const struct sandbox_event *sandbox)
 {
+    const struct edge *edge = context;
+
     replica_log_sandbox(context, sandbox);
+    keeper_note_replica(edge->keeper, sandbox);
     edge_event(context, &(struct core_event){.kind = CORE_SANDBOX, .sandbox = sandbox});
 }
 
@@ -241,6 +246,13 @@ static void on_exec(void *context, uint64_t number, int fd, const char *reason)
     execs_opened(context, number, fd, reason);
 }
 
+static void on_programs(void *context, const struct sandbox_programs *running)
+{
+    const struct edge *edge = context;
+
+    senses_programs(edge->senses, running);
+}
+
 static struct sandbox_link *make_sandbox_link(struct edge *edge, const struct config *config)
 {
     char path[FOLDERS_PATH_BYTES_MAX];
@@ -252,7 +264,8 @@ static struct sandbox_link *make_sandbox_link(struct edge *edge, const struct co
                                                   .down = on_down,
                                                   .event = on_sandbox,
                                                   .logs = on_logs,
-                                                  .exec = on_exec}};
+                                                  .exec = on_exec,
+                                                  .programs = on_programs}};
 
     folders_helper_path(config, path);
     return sandbox_link_new(&link);

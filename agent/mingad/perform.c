@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/mingad/edge.h"
+#include "agent/mingad/keeper.h"
 #include "agent/mingad/ports.h"
 #include "agent/mingad/replica_log.h"
 #include "base/attributes.h"
@@ -184,11 +185,7 @@ static void perform_exec(struct edge *edge, const struct core_effect *effect)
 static void perform_allow(struct edge *edge, const struct core_effect *effect)
 {
     edge->allowed = effect->allowed;
-    if (edge->config.environment[0] == '\0') { /* another environment has no such limits */
-        sandbox_link_allow(edge->sandbox, effect->allowed.cpu_permille,
-                           effect->allowed.memory_bytes);
-    }
-    upload_again(edge);
+    keeper_review(edge->keeper);
 }
 
 static void perform_wake(struct edge *edge, const struct core_effect *effect)

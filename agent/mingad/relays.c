@@ -25,6 +25,11 @@ struct relays *relays_new(const struct relays_config *config)
     return relays;
 }
 
+void relays_configure(struct relays *relays, uint64_t bytes_per_s)
+{
+    relays->config.bytes_per_s = bytes_per_s;
+}
+
 /* ------------------------------------------------------------------ pipes */
 
 struct pipe *relays_add_pipe(struct relays *relays, bool is_leaf, const struct node_id *other)
@@ -114,23 +119,37 @@ void relays_pipe_changed(struct relays *relays, struct pipe *pipe)
 
 /* ------------------------------------------------------------------ rate */
 
+static uint64_t rate_of(const struct relays *relays)
+{
+    return relays->limit_bytes_per_s != 0 && relays->limit_bytes_per_s < relays->config.bytes_per_s
+               ? relays->limit_bytes_per_s
+               : relays->config.bytes_per_s;
+}
+
 static void credit(struct relays *relays, uint64_t now_ms)
 {
-    int64_t most_bytes = (int64_t)relays->config.bytes_per_s;
+    int64_t most_bytes = (int64_t)rate_of(relays);
     uint64_t passed_ms = now_ms - relays->credited_ms;
 
     passed_ms = passed_ms < 1000 ? passed_ms : 1000;
     relays->credited_ms = now_ms;
-    relays->credit_bytes += (int64_t)(relays->config.bytes_per_s * passed_ms / 1000);
+    relays->credit_bytes += (int64_t)(rate_of(relays) * passed_ms / 1000);
     relays->credit_bytes = relays->credit_bytes < most_bytes ? relays->credit_bytes : most_bytes;
+}
+
+void relays_limit(struct relays *relays, uint64_t bytes_per_s)
+{
+    credit(relays, clock_now_ms());
+    relays->limit_bytes_per_s = bytes_per_s;
 }
 
 bool relays_count(struct relays *relays, const struct pipe *pipe, size_t count_bytes)
 {
     relays->counters.passed_bytes += count_bytes;
     if (pipe->is_leaf) {
-        return true; /* the relay's volunteer has said how much */
+        return true; /* a replica's: its minga-init holds it to this volunteer's line */
     }
+    relays->counters.relayed_bytes += count_bytes;
     if (relays->credit_bytes <= 0) {
         credit(relays, clock_now_ms());
     }
@@ -233,6 +252,7 @@ struct relays_counters relays_counters(const struct relays *relays)
 {
     struct relays_counters counters = relays->counters;
 
+    counters.waits = relays->credit_bytes < 0;
     for (uint32_t i = 0; i < RELAYED_MAX; i++) {
         counters.leaf_count += relays->leaves[i].used;
     }

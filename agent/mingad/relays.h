@@ -35,6 +35,10 @@ void relays_pass_on(struct relays *relays, const struct node_id *leaf,
                     const struct overlay_relay *grant);
 void relays_be_passed_on(struct relays *relays, const struct overlay_peer *relay,
                          const struct overlay_relay *grant);
+/* The configuration is another one now. */
+void relays_configure(struct relays *relays, uint64_t bytes_per_s);
+/* At most so much from now on, and never more than configured; 0: as configured. */
+void relays_limit(struct relays *relays, uint64_t bytes_per_s);
 /* This machine has another address: connections from the old one carry nothing any more. */
 void relays_move(struct relays *relays);
 /* The loop runs on until its handles are closed, then free. */
@@ -45,6 +49,8 @@ struct relays_counters {
     uint32_t leaf_count;       /* that this node passes on for */
     uint32_t connection_count; /* passed on at present */
     uint64_t passed_bytes;
+    uint64_t relayed_bytes; /* of these, for others */
+    bool waits;             /* some of it, for the rate */
     uint64_t refused_count;
 };
 struct relays_counters relays_counters(const struct relays *relays);

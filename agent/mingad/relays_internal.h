@@ -67,7 +67,8 @@ struct relays {
     uint32_t leaf_flow_count;
     struct leaf_flow *leaf_flows; /* the newest first */
     uint8_t block[RELAY_FLOW_HEADER_BYTES + UDP_DATAGRAM_BYTES_MAX];
-    int64_t credit_bytes; /* may go below 0 by one read */
+    uint64_t limit_bytes_per_s; /* below what is configured; 0: none */
+    int64_t credit_bytes;       /* may go below 0 by one read */
     uint64_t credited_ms;
     struct relays_counters counters;
 };

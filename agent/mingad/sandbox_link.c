@@ -37,6 +37,8 @@ struct sandbox_link {
     bool is_closed;
     bool is_down_told; /* `down` was the last word */
     bool is_listed;    /* the helper has said what lives */
+    bool is_allowance_known;
+    struct sandbox_allowance allowance; /* said again to each new helper */
     uint32_t key_count;
     struct replica_key keys[REPLICAS_PER_NODE_MAX]; /* what may live there */
     uint32_t logs_count;
@@ -205,6 +207,9 @@ static void take_ready(struct sandbox_link *link, const char *problem)
     if (problem[0] == '\0') {
         link->is_down_told = false;
         link->events.up(link->events.context);
+        if (link->is_allowance_known) {
+            requested(link, sandbox_client_allow(&link->client, &link->allowance));
+        }
         return;
     }
     log_warning("runs no replicas: %s", problem);
@@ -240,6 +245,11 @@ static void take_answer(struct sandbox_link *link, const struct helper_answer *a
         break;
     case ANSWER_EXEC:
         take_exec(link, &answer->exec, fd);
+        break;
+    case ANSWER_PROGRAMS:
+        if (link->events.programs != NULL) {
+            link->events.programs(link->events.context, &answer->programs);
+        }
         break;
     case ANSWER_KIND_COUNT:
         break;
@@ -359,6 +369,11 @@ void sandbox_link_start(struct sandbox_link *link)
     }
 }
 
+bool sandbox_link_is_started(const struct sandbox_link *link)
+{
+    return link->is_started;
+}
+
 void sandbox_link_close(struct sandbox_link *link)
 {
     link->is_closed = true;
@@ -411,9 +426,11 @@ void sandbox_link_ask(struct sandbox_link *link, enum sandbox_link_request reque
     requested(link, calls[request](&link->client, key));
 }
 
-void sandbox_link_allow(struct sandbox_link *link, uint64_t cpu_permille, uint64_t memory_bytes)
+void sandbox_link_allow(struct sandbox_link *link, const struct sandbox_allowance *allowance)
 {
-    requested(link, sandbox_client_allow(&link->client, cpu_permille, memory_bytes));
+    link->allowance = *allowance;
+    link->is_allowance_known = true;
+    requested(link, sandbox_client_allow(&link->client, allowance));
 }
 
 void sandbox_link_renew(struct sandbox_link *link)
@@ -460,4 +477,9 @@ void sandbox_link_exec(struct sandbox_link *link, uint64_t number, const struct 
     }
     link->execs[link->exec_count++] = number;
     requested(link, r);
+}
+
+void sandbox_link_programs(struct sandbox_link *link)
+{
+    requested(link, sandbox_client_programs(&link->client));
 }

@@ -25,6 +25,8 @@ struct sandbox_link_events { /* called on the loop; arguments are borrowed */
                  bool ended);
     /* Answer to sandbox_link_exec: a socket, the callee's, or -1 and why not. May be NULL. */
     void (*exec)(void *context, uint64_t number, int fd, const char *reason);
+    /* Answer to sandbox_link_programs. May be NULL. */
+    void (*programs)(void *context, const struct sandbox_programs *running);
 };
 
 struct sandbox_link_config {
@@ -39,6 +41,7 @@ struct sandbox_link *sandbox_link_new(const struct sandbox_link_config *config);
 int sandbox_link_connect(struct sandbox_link *link, struct err *err);
 /* Begins: tells of the first connection, or `down`, and tries again every second. */
 void sandbox_link_start(struct sandbox_link *link);
+bool sandbox_link_is_started(const struct sandbox_link *link);
 /* Ends the connection; the loop must run on until handles are closed, then free. */
 void sandbox_link_close(struct sandbox_link *link);
 void sandbox_link_free(struct sandbox_link *link);
@@ -58,7 +61,7 @@ enum sandbox_link_request {
 void sandbox_link_ask(struct sandbox_link *link, enum sandbox_link_request request,
                       const struct replica_key *key);
 /* At most so much for all together, from now on. */
-void sandbox_link_allow(struct sandbox_link *link, uint64_t cpu_permille, uint64_t memory_bytes);
+void sandbox_link_allow(struct sandbox_link *link, const struct sandbox_allowance *allowance);
 /* Keeps everything that lives for another while. */
 void sandbox_link_renew(struct sandbox_link *link);
 /* At most bytes_max bytes from offset_bytes on; UINT64_MAX: the last ones. */
@@ -66,3 +69,5 @@ void sandbox_link_logs(struct sandbox_link *link, uint64_t token, const struct r
                        uint64_t offset_bytes, uint32_t bytes_max);
 /* A way into the replica's sandbox. */
 void sandbox_link_exec(struct sandbox_link *link, uint64_t number, const struct replica_key *key);
+/* Which of the programs that the owner's rules name run here? Not answered without a helper. */
+void sandbox_link_programs(struct sandbox_link *link);

@@ -258,6 +258,12 @@ static void note_program(struct search *search, const char *comm)
     }
 }
 
+void sense_note_program(const struct owner_rules *rules, const char *name,
+                        struct owner_senses *senses)
+{
+    note_program(&(struct search){rules, senses}, name);
+}
+
 static void look_at_process(int folder_fd, const char *name, void *context)
 {
     char comm[64];

@@ -22,6 +22,9 @@ void sense_heat(const char *root, struct owner_senses *senses_out);
 void sense_interfaces(const char *root, struct owner_senses *senses_out);
 /* Adds a name, once, while there is room. */
 void sense_add_network(struct owner_senses *senses, const char *name);
+/* A program that rules name runs: noted under the names that they give it. */
+void sense_note_program(const struct owner_rules *rules, const char *name,
+                        struct owner_senses *senses);
 /* Which of the programs that the rules name run. */
 void sense_programs(const char *root, const struct owner_rules *rules,
                     struct owner_senses *senses_out);

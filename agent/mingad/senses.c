@@ -18,6 +18,8 @@ enum {
     LOOK_MS = 3000,
     AVERAGE_MS = 60000, /* of the load of others */
     ZONE_S = 60,
+    PROGRAMS_FRESH_MS = 3 * LOOK_MS, /* what the helper said counts for so long */
+    PROGRAMS_ASKED_MIN = 3,
 };
 
 /* What the rules ask for. */
@@ -46,6 +48,8 @@ struct look {
     uint64_t terminals_unix_ms;
     uint64_t input_count;
     bool sees_programs;
+    bool is_told_programs; /* by the helper */
+    struct sandbox_programs programs;
 };
 
 struct senses {
@@ -57,6 +61,9 @@ struct senses {
     bool has_told;
     bool has_warned;
     struct look look;
+    uint32_t programs_asked_count;
+    uint64_t programs_ms; /* when the helper last said which programs run; 0: never */
+    struct sandbox_programs programs;
     struct owner_senses told;
     uint64_t input_ms;    /* the last use that is known */
     uint64_t input_count; /* as last seen; 0: not yet */
@@ -88,6 +95,19 @@ static struct asks asks_of(const struct owner_rules *rules)
 
 /* ------------------------------------------------------------------ on a worker thread */
 
+static void look_at_programs(struct look *look)
+{
+    if (!look->is_told_programs) {
+        sense_programs(look->root, &look->rules, &look->found);
+        look->sees_programs = sense_sees_programs(look->root);
+        return;
+    }
+    look->sees_programs = true;
+    for (uint32_t i = 0; i < look->programs.count; i++) {
+        sense_note_program(&look->rules, look->programs.names[i], &look->found);
+    }
+}
+
 static void run_look(struct pool_job *pool)
 {
     struct look *look = (struct look *)pool;
@@ -110,8 +130,7 @@ static void run_look(struct pool_job *pool)
         sense_interfaces(look->root, found);
     }
     if (look->asks.programs) {
-        sense_programs(look->root, &look->rules, found);
-        look->sees_programs = sense_sees_programs(look->root);
+        look_at_programs(look);
     }
     if (look->asks.input) {
         look->terminals_unix_ms = sense_terminals_unix_ms(look->root);
@@ -214,10 +233,13 @@ static void tell(struct senses *senses, const struct owner_senses *found)
 
 static void warn_once(struct senses *senses, const struct look *look)
 {
-    if (look->asks.programs && !look->sees_programs && !senses->has_warned) {
+    bool is_early =
+        senses->programs_asked_count < PROGRAMS_ASKED_MIN; /* the helper may answer yet */
+
+    if (look->asks.programs && !look->sees_programs && !is_early && !senses->has_warned) {
         senses->has_warned = true;
         log_warning("rules: the programs of others cannot be seen from here, so when.programs "
-                    "never holds; systemctl edit mingad, and say [Service] ProtectProc=default");
+                    "never holds: minga-sandboxd, which sees them, does not answer");
     }
 }
 
@@ -248,6 +270,35 @@ static void looked(struct pool_job *pool)
     }
 }
 
+/* Another execution environment than minga-sandboxd is not asked; nor for a test's folder. */
+static void ask_helper(struct senses *senses)
+{
+    struct look *look = &senses->look;
+
+    look->is_told_programs =
+        senses->programs_ms != 0 && clock_now_ms() < senses->programs_ms + PROGRAMS_FRESH_MS;
+    look->programs = senses->programs;
+    if (look->asks.programs && look->is_real && senses->edge->config.environment[0] == '\0') {
+        senses->programs_asked_count++;
+        sandbox_link_programs(senses->edge->sandbox);
+    }
+}
+
+void senses_programs(struct senses *senses, const struct sandbox_programs *running)
+{
+    bool is_news;
+
+    if (senses == NULL || senses->is_closed) {
+        return;
+    }
+    is_news = senses->programs_ms == 0 || memcmp(&senses->programs, running, sizeof(*running)) != 0;
+    senses->programs = *running;
+    senses->programs_ms = clock_now_ms();
+    if (is_news) {
+        begin(senses);
+    }
+}
+
 static void begin(struct senses *senses)
 {
     struct look *look = &senses->look;
@@ -262,6 +313,7 @@ static void begin(struct senses *senses)
     if (look->rules.count == 0) {
         return;
     }
+    ask_helper(senses);
     look->unix_s = clock_wall_unix_s() / ZONE_S * ZONE_S; /* so that the zone stays the same */
     senses->is_looking = true;
     pool_start(&senses->edge->loop, &look->pool, run_look, looked);

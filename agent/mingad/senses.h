@@ -12,6 +12,8 @@ struct senses;
 struct senses *senses_new(struct edge *edge, const char *root);
 /* The rules may be other ones now: looks at once. */
 void senses_rules(struct senses *senses);
+/* The helper, which sees all, has answered. */
+void senses_programs(struct senses *senses, const struct sandbox_programs *running);
 /* The loop runs on until job and handle are done, then free. */
 void senses_close(struct senses *senses);
 void senses_free(struct senses *senses);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
  * Chunks on their way to other nodes: read and verified on the worker pool, a few at a time, and
- * no faster than contribute.upload on average.
+ * no faster than the chunks' part of contribute.upload on average.
  *
  * What this machine's own users have just pushed is theirs, not a contribution: it is not limited.
  * Else a push would take as long as serving strangers may, and time out.
@@ -15,6 +15,7 @@
 
 #include "agent/mingad/clock.h"
 #include "agent/mingad/edge.h"
+#include "agent/mingad/keeper.h"
 #include "agent/mingad/pool.h"
 #include "base/check.h"
 #include "base/err.h"
@@ -96,16 +97,10 @@ static bool was_pushed(const struct upload *upload, const struct chunk_id *chunk
 
 static void pump(struct upload *upload);
 
-/* What is configured, or less where a rule of the owner says so; 0: no limit. */
+/* The chunks' part of the line; 0: no limit. */
 static uint64_t rate_of(const struct edge *edge)
 {
-    uint64_t configured = edge->config.upload_bytes_per_s;
-    uint64_t allowed = edge->allowed.upload_bytes_per_s;
-
-    if (allowed == 0 || allowed == OWNER_NO_LIMIT) {
-        return configured;
-    }
-    return configured == 0 || allowed < configured ? allowed : configured;
+    return keeper_chunk_rate(edge->keeper, OWNER_UP);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -170,6 +165,7 @@ static void send_job(struct upload_job *job)
 
     if (!job->is_pushed) {
         edge->upload->credit_bytes -= (int64_t)job->data.length_bytes;
+        keeper_note_chunk(edge->keeper, OWNER_UP, job->data.length_bytes);
     }
     if (job->kind == OVERLAY_SEND) {
         transport_send(edge->transport, &job->peer, message, job->data);
@@ -229,6 +225,9 @@ static void pump(struct upload *upload)
         struct upload_job *job = is_full ? NULL : take(upload, later_ms > 0);
 
         if (job == NULL) {
+            if (!is_full) {
+                keeper_note_wait(upload->edge->keeper, OWNER_UP);
+            }
             uv_timer_start(&upload->timer, on_timer, later_ms, 0);
             return;
         }

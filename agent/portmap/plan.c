@@ -59,7 +59,7 @@ void plan_want(struct plan *plan, const struct portmap_port *ports, uint32_t cou
 void plan_look_again(struct plan *plan, uint64_t now_ms)
 {
     plan->failed_count = 0;
-    plan->method = PORTMAP_NONE;
+    plan->asks_any = true;
     plan->next_ms = now_ms;
 }
 
@@ -67,7 +67,7 @@ void plan_look_again(struct plan *plan, uint64_t now_ms)
 
 static void fill_job(const struct plan *plan, enum plan_kind kind, struct plan_job *job)
 {
-    *job = (struct plan_job){.kind = kind, .by = plan->method};
+    *job = (struct plan_job){.kind = kind, .by = plan->asks_any ? PORTMAP_NONE : plan->method};
     memcpy(job->place, plan->place, sizeof(job->place));
 }
 
@@ -153,6 +153,7 @@ static void take_open(struct plan *plan, const struct portmap_answer *answer, ui
 
     plan->failed_count = 0;
     plan->method = answer->method;
+    plan->asks_any = false;
     memcpy(plan->host, answer->host, sizeof(plan->host));
     memcpy(plan->place, answer->place, sizeof(plan->place));
     plan->why[0] = '\0';

@@ -38,12 +38,13 @@ enum plan_state {
 struct plan {
     bool is_allowed;
     bool is_running;
-    struct plan_job job;   /* while it runs */
-    uint32_t failed_count; /* jobs in a row without success */
-    uint64_t began_ms;     /* the last job */
-    uint64_t next_ms;      /* to ask again */
-    uint64_t until_ms;     /* the leases end; UINT64_MAX: never */
-    enum portmap_method method;
+    struct plan_job job;        /* while it runs */
+    uint32_t failed_count;      /* jobs in a row without success */
+    uint64_t began_ms;          /* the last job */
+    uint64_t next_ms;           /* to ask again */
+    uint64_t until_ms;          /* the leases end; UINT64_MAX: never */
+    enum portmap_method method; /* that opened what is open */
+    bool asks_any;              /* it may be another router: every method is tried */
     char host[PORTMAP_HOST_CHARS_MAX + 1];
     char place[PORTMAP_PLACE_CHARS_MAX + 1];
     char why[PORTMAP_WHY_CHARS_MAX + 1];

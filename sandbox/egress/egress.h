@@ -11,6 +11,7 @@
 enum {
     EGRESS_FD_TUN = 3,  /* what minga-egress inherits */
     EGRESS_FD_INIT = 4, /* a pidfd: the replica is over when it is readable */
+    EGRESS_FD_LINE = 5, /* the replica's part of the line: sandbox/line.h */
     EGRESS_MTU_BYTES = 65520,
     EGRESS_PORT_FIRST = 61000, /* above what Linux hands out by itself */
     EGRESS_PORTS_PER_SLICE = 64,

@@ -2,7 +2,8 @@
 /*
  * minga-egress UDP_PORT: a replica's way to the Internet. Started by minga-sandboxd in the host's
  * network, as a uid of the replica's range, without any capability, in the replica's control group;
- * descriptor 3 is the tun device inside the replica, 4 a pidfd of its first process.
+ * descriptor 3 is the tun device inside the replica, 4 a pidfd of its first process, 5 its part of
+ * the machine's line (sandbox/line.h).
  *
  * It keeps two children alive: passt, the user-space network stack, and the pump (pump.h), which
  * carries packets between the device and passt and lets through only what may pass. Whatever
@@ -33,8 +34,8 @@
 enum {
     FD_TUN = EGRESS_FD_TUN,
     FD_INIT = EGRESS_FD_INIT,
-    FD_STACK = EGRESS_FD_INIT + 1, /* in passt */
-    LOOK_MS = 5000,                /* at resolv.conf */
+    FD_STACK = EGRESS_FD_LINE, /* in passt, which has nothing to do with the line */
+    LOOK_MS = 5000,            /* at resolv.conf */
     BACKOFF_MS_MIN = 1000,
     BACKOFF_MS_MAX = 60000,
     STEADY_MS = 60000, /* what lasted so long did not fail at its start */
@@ -168,7 +169,7 @@ static bool run_once(uint16_t udp_first)
     close(ends[1]);
     pump = begin(self);
     if (pump.pid == 0) {
-        pump_run(&(struct pump_plan){FD_TUN, ends[0], udp_first});
+        pump_run(&(struct pump_plan){FD_TUN, ends[0], EGRESS_FD_LINE, udp_first});
     }
     close(ends[0]);
     bool over = watch(&stack, &pump);

@@ -14,11 +14,13 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "sandbox/egress/backlog.h"
 #include "sandbox/egress/confine.h"
 #include "sandbox/egress/filter.h"
 #include "sandbox/egress/packet.h"
 #include "sandbox/egress/resolver.h"
 #include "sandbox/egress/routes.h"
+#include "sandbox/line.h"
 
 enum {
     LENGTH_BYTES = 4,
@@ -44,11 +46,13 @@ struct pump {
     int stack_fd;
     int watch_fd;
     int routes_fd;
+    struct line line;
     bool is_alone, was_alone;  /* the frame in out[], and the one before */
     uint64_t waits_since_ms;   /* for passt to have read all; 0: it does not */
     size_t in_bytes;           /* of in[]: frames, the last perhaps not whole */
     size_t out_begin, out_end; /* of out[]: what the stack has not yet taken */
     uint8_t in[STREAM_BYTES];
+    struct backlog backlog;
     uint8_t out[PREFIX_BYTES + EGRESS_PACKET_BYTES_MAX];
 };
 
@@ -131,6 +135,7 @@ static bool carry_out(struct pump *pump)
         }
         _exit(PUMP_BROKEN); /* the replica's network is gone */
     }
+    line_passed(&pump->line.gates[LINE_UP], (uint64_t)count_bytes);
     if (!egress_out(&pump->filter, packet, (size_t)count_bytes, now_ms())) {
         refuse(pump, packet, (size_t)count_bytes);
         return true;
@@ -152,6 +157,28 @@ static bool carry_out(struct pump *pump)
 
 /* --- in --- */
 
+static void deliver(struct pump *pump, const uint8_t *packet, size_t packet_bytes)
+{
+    line_passed(&pump->line.gates[LINE_DOWN], packet_bytes);
+    if (write(pump->tun_fd, packet, packet_bytes) < 0 && errno != EAGAIN && errno != EINVAL) {
+        _exit(PUMP_BROKEN);
+    }
+}
+
+/* Those that waited, as far as the line has room. */
+static void deliver_backlog(struct pump *pump)
+{
+    while (!backlog_is_empty(&pump->backlog) && line_room_bytes(&pump->line.gates[LINE_DOWN]) > 0) {
+        const uint8_t *packet;
+        size_t packet_bytes = backlog_take(&pump->backlog, &packet);
+
+        deliver(pump, packet, packet_bytes);
+    }
+    if (!backlog_is_empty(&pump->backlog)) {
+        line_held(&pump->line.gates[LINE_DOWN]);
+    }
+}
+
 static void take_frame(struct pump *pump, uint8_t *frame, size_t frame_bytes)
 {
     uint8_t *packet = frame + ETHERNET_BYTES;
@@ -162,16 +189,20 @@ static void take_frame(struct pump *pump, uint8_t *frame, size_t frame_bytes)
         !egress_in(&pump->filter, packet, packet_bytes, now_ms())) {
         return;
     }
-    if (write(pump->tun_fd, packet, packet_bytes) < 0 && errno != EAGAIN && errno != EINVAL) {
-        _exit(PUMP_BROKEN);
+    if (backlog_is_passed_by(packet, packet_bytes) ||
+        (backlog_is_empty(&pump->backlog) && line_room_bytes(&pump->line.gates[LINE_DOWN]) > 0)) {
+        deliver(pump, packet, packet_bytes);
+    } else {
+        backlog_add(&pump->backlog, packet, packet_bytes);
     }
 }
 
+/* As far as there is room for them; the rest waits, and passt behind it. */
 static void take_frames(struct pump *pump)
 {
     size_t at = 0;
 
-    while (pump->in_bytes - at >= LENGTH_BYTES) {
+    while (pump->in_bytes - at >= LENGTH_BYTES && backlog_has_room(&pump->backlog)) {
         size_t frame_bytes =
             (size_t)packet_u16(pump->in + at) << 16 | packet_u16(pump->in + at + 2);
 
@@ -228,11 +259,69 @@ static void begin(struct pump *pump, const struct pump_plan *plan)
     pump->stack_fd = plan->stack_fd;
     pump->watch_fd = routes_watch(); /* first: no change slips through between the two */
     pump->routes_fd = routes_open();
-    if (pump->watch_fd < 0 || pump->routes_fd < 0 || confine_pump() < 0) {
-        fprintf(stderr, "minga-egress: cannot be confined, or see the routes\n");
+    line_init(&pump->line);
+    if (pump->watch_fd < 0 || pump->routes_fd < 0 ||
+        line_map(&pump->line, plan->line_fd, LINE_EGRESS) < 0 || confine_pump() < 0) {
+        fprintf(stderr, "minga-egress: cannot be confined, or see the routes or the line\n");
         _exit(PUMP_BROKEN);
     }
     look_at_routes(pump, true);
+}
+
+/* --- the loop --- */
+
+struct round {          /* what it waits for */
+    bool waits;         /* a frame for the stack is not gone yet */
+    bool looks;         /* at whether the stack has read all */
+    bool reads;         /* what the stack has, as there is room for it */
+    bool sends;         /* what the replica has, as the line has room for it */
+    uint64_t within_ms; /* the line is looked at again; UINT64_MAX: nothing waits for it */
+};
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Where the line has no room for what is sent the kernel's queue tells whoever sends. */
+static struct round begin_round(struct pump *pump)
+{
+    struct line_gate *up = &pump->line.gates[LINE_UP];
+    struct round round = {.waits = !flush(pump), .within_ms = UINT64_MAX};
+
+    deliver_backlog(pump);
+    take_frames(pump); /* those for which there was no room */
+    round.looks = round.waits && pump->waits_since_ms != 0;
+    round.sends = line_room_bytes(up) > 0;
+    round.reads = backlog_has_room(&pump->backlog);
+    if (!backlog_is_empty(&pump->backlog)) {
+        round.within_ms = line_wait_ms(&pump->line.gates[LINE_DOWN]);
+    }
+    if (!round.sends) {
+        struct pollfd something = {pump->tun_fd, POLLIN, 0};
+
+        round.within_ms = earlier(round.within_ms, line_wait_ms(up));
+        if (poll(&something, 1, 0) > 0) {
+            line_held(up);
+        }
+    }
+    return round;
+}
+
+/* Returns NULL when it is to wait for something to happen, however long. */
+static const struct timespec *wait_of(const struct round *round, struct timespec *wait_out)
+{
+    const uint64_t millisecond_ns = 1000000;
+    uint64_t wait_ns = round->looks ? LOOK_NS : UINT64_MAX;
+
+    if (round->within_ms != UINT64_MAX) {
+        wait_ns = earlier(wait_ns, round->within_ms * millisecond_ns);
+    }
+    if (wait_ns == UINT64_MAX) {
+        return NULL;
+    }
+    *wait_out = (struct timespec){.tv_nsec = (long)wait_ns}; /* less than a second */
+    return wait_out;
 }
 
 _Noreturn void pump_run(const struct pump_plan *plan)
@@ -241,18 +330,18 @@ _Noreturn void pump_run(const struct pump_plan *plan)
 
     begin(&pump, plan);
     for (;;) {
-        bool waits = !flush(&pump);
+        const struct round round = begin_round(&pump);
+        struct timespec wait;
         struct pollfd fds[] = {
-            {pump.tun_fd, waits ? 0 : POLLIN, 0},
-            {pump.stack_fd, POLLIN, 0},
+            {pump.tun_fd, round.waits || !round.sends ? 0 : POLLIN, 0},
+            {pump.stack_fd, round.reads ? POLLIN : 0, 0},
             {pump.watch_fd, POLLIN, 0},
         };
 
-        const struct timespec soon = {.tv_nsec = LOOK_NS};
-        bool looks = waits && pump.waits_since_ms != 0;
-
-        fds[1].events = (short)(POLLIN | (waits && !looks ? POLLOUT : 0));
-        if (ppoll(fds, sizeof(fds) / sizeof(fds[0]), looks ? &soon : NULL, NULL) < 0 &&
+        if (round.waits && !round.looks) {
+            fds[1].events |= POLLOUT;
+        }
+        if (ppoll(fds, sizeof(fds) / sizeof(fds[0]), wait_of(&round, &wait), NULL) < 0 &&
             errno != EINTR) {
             _exit(PUMP_BROKEN);
         }
@@ -260,11 +349,11 @@ _Noreturn void pump_run(const struct pump_plan *plan)
             routes_seen(pump.watch_fd);
             look_at_routes(&pump, false);
         }
-        if (fds[1].revents != 0) {
+        if (fds[1].revents != 0 && (round.reads || (fds[1].revents & ~POLLOUT) != 0)) {
             carry_in(&pump);
         }
-        for (unsigned i = 0; fds[0].revents != 0 && !waits && i < PACKETS_PER_TURN; i++) {
-            if (!carry_out(&pump)) {
+        for (unsigned i = 0; fds[0].revents != 0 && !round.waits && i < PACKETS_PER_TURN; i++) {
+            if (line_room_bytes(&pump.line.gates[LINE_UP]) == 0 || !carry_out(&pump)) {
                 break;
             }
         }

@@ -15,6 +15,7 @@ enum pump_end {                  /* its exit status */
 struct pump_plan {
     int tun_fd;
     int stack_fd; /* a stream: frames, each behind its length in four bytes */
+    int line_fd;
     uint16_t udp_first;
 };
 

@@ -14,7 +14,9 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "sandbox/helper/helper.h"
+#include "sandbox/helper/lines.h"
 #include "sandbox/helper/process.h"
+#include "sandbox/helper/say.h"
 #include "sandbox/init_protocol.h"
 
 enum { ROUNDS = ADOPT_ROUNDS, ROUND_US = 10000 };
@@ -62,6 +64,7 @@ static int take_over(struct helper *helper, struct replica *replica, struct err 
         r = connect_control(helper, replica, err);
     }
     if (r == 0) {
+        lines_adopt(helper, replica);
         r = cgroup_watch_oom(helper->cgroups, &replica->name, &replica->oom_fd, err);
     }
     return r < 0 ? r : 0;
@@ -108,11 +111,11 @@ static void adopt_one(struct helper *helper, const char *name)
         log_warning("%s: %s", name, err.text);
     }
     if (take_over(helper, replica, &err) < 0) {
-        log_warning("%s: cannot be adopted: %s", name, err.text);
+        say_replica(replica, LOG_LEVEL_WARNING, "adopt-failed", "cannot be adopted: %s", err.text);
         replica_end(replica, SANDBOX_END_LOST, 0, err.text);
         return;
     }
-    log_info("%s: adopted", replica->name.text);
+    say_replica(replica, LOG_LEVEL_INFO, "adopted", "adopted");
 }
 
 static void for_each_file(struct helper *helper, const char *folder,
@@ -155,6 +158,13 @@ static void remove_unknown_control(struct helper *helper, const char *name)
 {
     if (!is_known(helper, name)) {
         remove_file(helper->folders.controls, name);
+    }
+}
+
+static void remove_unknown_line(struct helper *helper, const char *name)
+{
+    if (!is_known(helper, name)) {
+        remove_file(helper->folders.lines, name);
     }
 }
 
@@ -229,6 +239,7 @@ void helper_adopt(struct helper *helper)
     finish_endings(helper);
     for_each_file(helper, helper->folders.records, remove_unknown_record);
     for_each_file(helper, helper->folders.controls, remove_unknown_control);
+    for_each_file(helper, helper->folders.lines, remove_unknown_line);
     for_each_file(helper, helper->folders.logs, remove_unknown_log);
     uid_range_sweep(helper->folders.uids);
 }

@@ -190,6 +190,7 @@ static int arrange_descriptors(const struct child_plan *plan, int *init_fd, int 
     for (int i = 0; i < CGROUP_ENTRIES; i++) {
         wanted[INIT_FD_ENTRIES + i] = plan->service_entries[i];
     }
+    wanted[INIT_FD_LINE] = plan->line_fd;
     for (uint32_t i = 0; i < plan->port_count; i++) {
         wanted[INIT_FD_PORTS + i] = plan->port_fds[i];
     }

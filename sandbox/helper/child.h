@@ -25,6 +25,7 @@ struct child_plan {    /* everything borrowed; the clone has its own copy of all
     bool enters;                         /* its group, by the following; else it was born there */
     int init_entries[CGROUP_ENTRIES];    /* the child enters its group by these, first of all */
     int service_entries[CGROUP_ENTRIES]; /* for minga-init */
+    int line_fd;
     const int *port_fds;
     uint32_t port_count;
 };

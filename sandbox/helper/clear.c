@@ -13,19 +13,20 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "sandbox/helper/helper.h"
+#include "sandbox/helper/say.h"
 #include "sandbox/logs.h"
 
 enum { LAST_WINDOW_BYTES = 65536, LAST_LINE_CHARS_MAX = 80 };
 
 /* The newest line so far; a line end counts only when something follows it. */
-struct line {
+struct last_words {
     char text[LAST_LINE_CHARS_MAX + 1];
     size_t length;
     bool ended;
 };
 
 /* Leaves out what no terminal should see, and what is too long. */
-static void line_add(struct line *line, char c)
+static void line_add(struct last_words *line, char c)
 {
     if (c == '\n') {
         line->ended = true;
@@ -43,7 +44,7 @@ static void line_add(struct line *line, char c)
 
 /* The last line that it printed, "" when there is none. */
 static void last_line(const struct helper *helper, const struct replica *replica,
-                      struct line *line_out)
+                      struct last_words *line_out)
 {
     uint8_t window[LAST_WINDOW_BYTES];
     char path[PATH_MAX];
@@ -68,7 +69,7 @@ static void last_line(const struct helper *helper, const struct replica *replica
 
 static void explain_exit(const struct helper *helper, struct replica *replica)
 {
-    struct line line;
+    struct last_words line;
 
     last_line(helper, replica, &line);
     snprintf(replica->reason, sizeof(replica->reason), "exit status %d%s%s", replica->end_status,
@@ -114,7 +115,7 @@ static void explain_end(const struct helper *helper, struct replica *replica)
 
 static void close_all(struct replica *replica)
 {
-    int *const fds[] = {&replica->pidfd, &replica->control_fd, &replica->oom_fd};
+    int *const fds[] = {&replica->pidfd, &replica->control_fd, &replica->oom_fd, &replica->line_fd};
 
     for (size_t i = 0; i < ARRAY_COUNT(fds); i++) {
         cleanup_close(fds[i]);
@@ -131,6 +132,7 @@ static void remove_files(const struct helper *helper, const struct replica *repl
     } files[] = {{helper->folders.logs, ".0"},
                  {helper->folders.logs, ".1"},
                  {helper->folders.controls, ""},
+                 {helper->folders.lines, ""},
                  {helper->folders.records, ""}}; /* last: while it is there, the rest may be too */
     char path[PATH_MAX];
 
@@ -203,8 +205,8 @@ static void warn_once(struct replica *replica, const char *left, const struct er
         return;
     }
     replica->warned = true;
-    log_warning("%s: cannot end it yet, %s is left%s%s", replica->name.text, left,
-                err->code == 0 ? "" : ": ", err->text);
+    say_replica(replica, LOG_LEVEL_WARNING, "end-delayed", "cannot end it yet, %s is left%s%s",
+                left, err->code == 0 ? "" : ": ", err->text);
 }
 
 void replica_clear(struct helper *helper, struct replica *replica, uint64_t at_ms)
@@ -231,7 +233,11 @@ void replica_clear(struct helper *helper, struct replica *replica, uint64_t at_m
         kept_add(helper, &replica->name);
     }
     uid_range_free(helper->folders.uids, &replica->uids);
-    log_info("%s: ended: %s", replica->name.text, replica->reason);
+    bool was_meant = replica->end == SANDBOX_END_STOPPED ||
+                     (replica->end == SANDBOX_END_EXITED && replica->end_status == 0);
+
+    say_replica(replica, was_meant ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "ended", "ended: %s",
+                replica->reason);
     event.key = replica->spec.key;
     event.end = replica->end;
     event.status = replica->end_status;

@@ -8,14 +8,16 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "sandbox/helper/helper.h"
+#include "sandbox/helper/lines.h"
 #include "sandbox/helper/process.h"
+#include "sandbox/helper/say.h"
 
 void client_drop(struct helper *helper, const char *why)
 {
     if (helper->client_fd < 0) {
         return;
     }
-    log_info("agent disconnected: %s", why);
+    log_event(LOG_LEVEL_INFO, "agent-disconnected", "agent disconnected: %s", why);
     cleanup_close(&helper->client_fd);
     helper->client_fd = -1;
     helper->greeted = false;
@@ -145,7 +147,7 @@ void say_measured(struct helper *helper, struct replica *replica, enum sandbox_e
 
     memcpy(event.ports, replica->spec.ports, sizeof(event.ports));
     if (cgroup_stats(helper->cgroups, &replica->name, &stats, &err) < 0) {
-        log_warning("%s: %s", replica->name.text, err.text);
+        say_replica(replica, LOG_LEVEL_WARNING, "measure-failed", "%s", err.text);
     }
     event.used.cpu_permille = cpu_permille_since_last(replica, stats.cpu_us);
     event.used.memory_bytes = stats.memory_bytes;
@@ -158,6 +160,7 @@ void say_measured(struct helper *helper, struct replica *replica, enum sandbox_e
         event.activity.io_read_bytes -= replica->io_read_before;
         event.activity.io_written_bytes -= replica->io_written_before;
     }
+    lines_measure(helper, replica, &event.activity);
     if (replica->started_ms != 0) {
         event.age_ms = now_ms() - replica->started_ms;
     }

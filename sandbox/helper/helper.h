@@ -16,6 +16,7 @@
 #include "sandbox/helper/launch.h"
 #include "sandbox/helper/uid_range.h"
 #include "sandbox/limits_file.h"
+#include "sandbox/line.h"
 #include "sandbox/request.h"
 
 enum {
@@ -32,11 +33,21 @@ enum {
     IDMAPS_MAX = 16,          /* kept for roots of the same ids */
     KEPT_LOGS_MAX = 16,       /* of replicas that have ended */
     FOLDER_BYTES_MAX = 256,   /* of the path of one of our own folders */
+    FORBIDDEN_MS = 120000,    /* what it has is not given any more: mingad should have moved it */
+    PROGRAMS_MS = 1000,       /* between two looks at what runs outside */
     SWEEP_SOON_MS = 30000,    /* after our start: what a killed helper had forked may still die */
     SWEEP_SOON_EVERY_MS = 1000,
     SWEEP_EVERY_MS = 60000,
 };
 #define UID_FOLDER_DEFAULT "/run/minga-uids"
+
+struct line_look { /* at one direction of one part, last: lines.c */
+    uint64_t passed_bytes;
+    uint64_t held_count;
+    uint64_t used_bytes_per_s;
+    bool wants_more;
+    uint64_t given_bytes_per_s; /* as its file says; 0: no limit */
+};
 
 enum replica_state {
     REPLICA_FREE,     /* the slot of the table is not in use */
@@ -54,6 +65,7 @@ struct replica {
     uint64_t init_start_ticks;
     int pidfd;               /* -1: none, or known to be over */
     int control_fd;          /* to its minga-init */
+    int line_fd;             /* sandbox/line.h's file; -1: its minga-init is of an older version */
     int oom_fd;              /* readable after an out-of-memory (cgroup v1) */
     uint64_t oom_until_ms;   /* the counts of its group are looked at again until then */
     struct disk disk;        /* no mount_fd when it is adopted; loop_number -1: none yet */
@@ -62,8 +74,9 @@ struct replica {
     struct launch launch; /* STARTING: until the first process is set up */
     uint64_t started_ms;  /* 0: not yet */
     uint64_t lease_until_ms;
-    uint64_t deadline_ms; /* STARTING, STOPPING: then it is killed; ENDING: when it began */
-    bool warned;          /* ENDING: that it hangs */
+    uint64_t deadline_ms;  /* STARTING, STOPPING: then it is killed; ENDING: when it began */
+    uint64_t forbidden_ms; /* then it is ended, for what it has is not given any more; 0: it is */
+    bool warned;           /* ENDING: that it hangs */
     bool health_known;
     bool healthy;
     bool init_leaves; /* ENDING: its minga-init has said the end, and goes by itself */
@@ -75,6 +88,9 @@ struct replica {
     uint64_t stats_cpu_us;
     uint64_t connection_count; /* of its published ports, as its init counted last */
     uint64_t refused_count;
+    struct {
+        struct line_look parts[LINE_PARTS][LINE_DIRECTIONS];
+    } line;
     struct sandbox_spec spec; /* last: of a slot that was never used it stays untouched memory */
 };
 
@@ -88,6 +104,7 @@ struct helper_folders {
     char logs[FOLDER_BYTES_MAX];     /* NAME.0 and NAME.1 */
     char records[FOLDER_BYTES_MAX];  /* NAME: what a restarted helper must know */
     char controls[FOLDER_BYTES_MAX]; /* NAME: the listening socket of its init */
+    char lines[FOLDER_BYTES_MAX];    /* NAME: its part of the line */
     char layers[FOLDER_BYTES_MAX];   /* lower, disk, root: where mounts are for a moment */
     char uids[FOLDER_BYTES_MAX];     /* of the whole host */
     char socket[FOLDER_BYTES_MAX];
@@ -98,13 +115,17 @@ struct helper {
     struct host_limits limits;
     const char *limits_path;
     struct sandbox_limits allowed; /* at most limits.contribution; cpu and memory only */
+    uint64_t line_bytes_per_s[LINE_DIRECTIONS]; /* of all replicas now, at most limits.line's; 0: no
+                                                   limit */
+    uint64_t line_looked_ms;
+    bool line_busy; /* something passed between the last two looks */
     struct helper_folders folders;
     struct cgroups *cgroups;
     int init_program_fd;   /* sealed copy of minga-init */
     int filter_fd;         /* sealed seccomp filter */
-    int egress_program_fd; /* sealed copy of minga-egress; -1: no egress */
+    int egress_program_fd; /* sealed copy of minga-egress; -1: it is missing */
     int own_network_fd;    /* the empty one that we live in */
-    int network_fd;        /* the host's network namespace, for minga-egress; -1: no egress */
+    int network_fd;        /* the host's network namespace, for minga-egress; -1: it is missing */
     int lock_fd;
     int listen_fd;
     int client_fd;           /* mingad; -1: none */
@@ -121,7 +142,9 @@ struct helper {
     uint32_t kept_next;                     /* the oldest, or a free one */
     struct disks disks;
     struct idmap idmaps[IDMAPS_MAX];
-    uint32_t idmap_next; /* the oldest, or a free one */
+    uint32_t idmap_next;  /* the oldest, or a free one */
+    uint64_t programs_ms; /* when last looked at; 0: not yet, or others are asked for now */
+    struct sandbox_programs programs; /* that ran then */
 };
 
 /* --- replica.c: the life of one replica --- */
@@ -156,7 +179,7 @@ void replica_clear(struct helper *helper, struct replica *replica, uint64_t at_m
 /* --- allow.c: less than was contributed --- */
 
 /* Holds all replicas together to it; looks at the limits' file again first. */
-void helper_allow(struct helper *helper, uint64_t cpu_permille, uint64_t memory_bytes);
+void helper_allow(struct helper *helper, const struct sandbox_allowance *allowance);
 /* What a replica may have now, of what it was promised. */
 struct sandbox_limits helper_allowed_of(const struct helper *helper,
                                         const struct sandbox_limits *limits);

@@ -17,9 +17,11 @@
 #include "base/log.h"
 #include "sandbox/helper/child.h"
 #include "sandbox/helper/helper.h"
+#include "sandbox/helper/lines.h"
 #include "sandbox/helper/memory_file.h"
 #include "sandbox/helper/process.h"
 #include "sandbox/helper/rootfs.h"
+#include "sandbox/helper/say.h"
 #include "sandbox/helper/tun.h"
 #include "sandbox/helper/way_out.h"
 #include "sandbox/init_protocol.h"
@@ -256,6 +258,9 @@ static int make_belongings(struct helper *helper, struct replica *replica, struc
     if (r >= 0) {
         r = launch->spec_fd = make_spec_file(replica, err);
     }
+    if (r >= 0) {
+        r = lines_add(helper, replica, err);
+    }
     return r < 0 ? r : make_sockets(launch, err);
 }
 
@@ -315,6 +320,7 @@ static int clone_child(struct helper *helper, struct replica *replica, struct er
         .filter_fd = helper->filter_fd,
         .log_fds = {launch->log_fds[0], launch->log_fds[1]},
         .lock_fd = replica->uids.lock_fd,
+        .line_fd = replica->line_fd,
         .port_fds = launch->port_fds,
         .port_count = replica->spec.port_count,
     };
@@ -404,7 +410,7 @@ int replica_launch(struct helper *helper, struct replica *replica, const int *po
 
 void replica_give_up(struct replica *replica, const struct err *err)
 {
-    log_warning("%s: start: %s", replica->name.text, err->text);
+    say_replica(replica, LOG_LEVEL_WARNING, "start-failed", "start: %s", err->text);
     replica_end(replica, SANDBOX_END_REFUSED, 0, err->text);
 }
 

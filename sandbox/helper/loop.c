@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "sandbox/helper/helper.h"
+#include "sandbox/helper/lines.h"
 #include "sandbox/helper/process.h"
 
 enum source_kind {
@@ -89,6 +90,9 @@ static uint64_t wait_ms(const struct helper *helper)
 {
     uint64_t wait = disks_has_spares(&helper->disks) ? DISK_SPARES_MS : TICK_MS;
 
+    if (helper->line_busy && wait > LINES_BUSY_MS) {
+        wait = LINES_BUSY_MS;
+    }
     for (size_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
         enum replica_state state = helper->replicas[i].state;
 
@@ -137,10 +141,12 @@ static bool on_signal(struct helper *helper, int signal_fd)
         return false;
     }
     if (info.ssi_signo == SIGUSR2) {
-        log_info("leaving; %zu replicas live on", count_replicas(helper));
+        log_event(LOG_LEVEL_INFO, "restarting", "leaving; %zu replicas live on",
+                  count_replicas(helper));
         return true;
     }
-    log_info("signal %u: ending %zu replicas", info.ssi_signo, count_replicas(helper));
+    log_event(LOG_LEVEL_INFO, "stopping", "signal %u: ending %zu replicas", info.ssi_signo,
+              count_replicas(helper));
     helper->leaving = true;
     end_all(helper, SANDBOX_END_STOPPED, "the sandbox helper was told to stop");
     return false;
@@ -237,6 +243,7 @@ static void tick_all(struct helper *helper)
         }
     }
     disks_tick(helper, at_ms);
+    lines_tick(helper, at_ms);
     check_alone(helper, at_ms);
     sweep(helper, at_ms);
 }
@@ -252,7 +259,7 @@ static void leave(struct helper *helper)
     if (cgroups_remove_parent(helper->cgroups, &err) < 0) {
         log_warning("%s", err.text);
     }
-    log_info("all ended; leaving");
+    log_event(LOG_LEVEL_INFO, "stopped", "all ended; leaving");
     unlink(helper->folders.lock);
 }
 

@@ -112,6 +112,7 @@ int main(int argument_count, char **arguments)
         fputs("Try: minga-sandboxd --help\n", stderr);
         return STATUS_USAGE;
     }
+    log_open(NULL);
     signal_fd = open_signals();
     if (signal_fd < 0) {
         log_error("signals: %m");
@@ -127,7 +128,7 @@ int main(int argument_count, char **arguments)
         return STATUS_FAILED;
     }
     if (!options.end_all) {
-        log_info("ready on %s", helper.folders.socket);
+        log_event(LOG_LEVEL_INFO, "ready", "ready on %s", helper.folders.socket);
     }
     return helper_run(&helper, signal_fd);
 }

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "sandbox/helper/helper.h"
 #include "sandbox/helper/process.h"
+#include "sandbox/helper/say.h"
 #include "sandbox/init_protocol.h"
 
 void replica_init(struct replica *replica)
@@ -27,6 +28,7 @@ void replica_init_zeroed(struct replica *replica)
     replica->pidfd = -1;
     replica->control_fd = -1;
     replica->oom_fd = -1;
+    replica->line_fd = -1;
     replica->disk.mount_fd = -1;
     replica->disk.loop_number = -1;
     replica->disk.network_fd = -1;
@@ -88,7 +90,7 @@ void replica_stop(struct helper *helper, struct replica *replica)
     }
     /* What is frozen hears nothing; perhaps an earlier helper has frozen it. */
     if (replica_freeze(helper, replica, false, &err) < 0) {
-        log_warning("%s: thaw: %s", replica->name.text, err.text);
+        say_replica(replica, LOG_LEVEL_WARNING, "thaw-failed", "thaw: %s", err.text);
     }
     if (replica->state == REPLICA_STARTING || replica->control_fd < 0 ||
         init_message_send(replica->control_fd, &stop) < 0) {
@@ -134,9 +136,9 @@ static void on_started(struct helper *helper, struct replica *replica,
     replica->state = REPLICA_RUNNING;
     replica->started_ms = message->started_ms;
     if (record_write(helper, replica, &err) < 0) {
-        log_warning("%s: not adoptable: %s", replica->name.text, err.text);
+        say_replica(replica, LOG_LEVEL_WARNING, "not-adoptable", "not adoptable: %s", err.text);
     }
-    log_info("%s: started (uids from %u)", replica->name.text, replica->uids.first);
+    say_replica(replica, LOG_LEVEL_INFO, "started", "started (uids from %u)", replica->uids.first);
     say_state(helper, replica, SANDBOX_STARTED);
 }
 
@@ -258,6 +260,10 @@ void replica_tick(struct helper *helper, struct replica *replica, uint64_t at_ms
         replica_end(replica, SANDBOX_END_STOPPED, 0, "killed: did not stop in time");
     } else if (replica->state != REPLICA_ENDING && at_ms >= replica->lease_until_ms) {
         replica_end(replica, SANDBOX_END_LOST, 0, "the agent did not renew it");
+    } else if (replica->state != REPLICA_ENDING && replica->forbidden_ms != 0 &&
+               at_ms >= replica->forbidden_ms) {
+        replica_end(replica, SANDBOX_END_STOPPED, 0,
+                    "its port or its way out is not given any more");
     }
     if (replica->state != REPLICA_ENDING && at_ms < replica->oom_until_ms) {
         look_for_oom(helper, replica);

@@ -12,6 +12,8 @@
 #include "base/log.h"
 #include "sandbox/helper/helper.h"
 #include "sandbox/helper/process.h"
+#include "sandbox/helper/programs.h"
+#include "sandbox/helper/say.h"
 #include "sandbox/helper/way_out.h"
 #include "sandbox/logs.h"
 
@@ -201,7 +203,7 @@ static void request_start(struct helper *helper, const struct helper_request *re
     }
     replica = free_slot(helper, &err);
     if (replica == NULL || check_start(helper, spec, packet, &err) < 0) {
-        log_warning("start refused: %s", err.text);
+        log_event(LOG_LEVEL_WARNING, "start-refused", "start refused: %s", err.text);
         say_ended(helper, &spec->key, SANDBOX_END_REFUSED, err.text);
         return;
     }
@@ -211,7 +213,7 @@ static void request_start(struct helper *helper, const struct helper_request *re
     replica->name = replica_name(&spec->key);
     replica->lease_until_ms = now_ms() + HELPER_ALONE_MS;
     if (replica_launch(helper, replica, packet->fds, &err) < 0) {
-        log_warning("%s: start: %s", replica->name.text, err.text);
+        say_replica(replica, LOG_LEVEL_WARNING, "start-failed", "start: %s", err.text);
         replica_end(replica, SANDBOX_END_REFUSED, 0, err.text);
     }
 }
@@ -229,7 +231,7 @@ static void request_freeze(struct helper *helper, struct replica *replica)
 
     if ((replica->state == REPLICA_RUNNING || replica->state == REPLICA_STOPPING) &&
         replica_freeze(helper, replica, true, &err) < 0) {
-        log_warning("%s: freeze: %s", replica->name.text, err.text);
+        say_replica(replica, LOG_LEVEL_WARNING, "freeze-failed", "freeze: %s", err.text);
     }
 }
 
@@ -238,7 +240,7 @@ static void request_thaw(struct helper *helper, struct replica *replica)
     struct err err = {0};
 
     if (replica->state == REPLICA_RUNNING && replica_freeze(helper, replica, false, &err) < 0) {
-        log_warning("%s: thaw: %s", replica->name.text, err.text);
+        say_replica(replica, LOG_LEVEL_WARNING, "thaw-failed", "thaw: %s", err.text);
     }
 }
 
@@ -246,7 +248,7 @@ static void request_allow(struct helper *helper, const struct helper_request *re
                           const struct packet *packet)
 {
     (void)packet;
-    helper_allow(helper, request->cpu_permille, request->memory_bytes);
+    helper_allow(helper, &request->allowance);
 }
 
 static void request_stats(struct helper *helper, struct replica *replica)
@@ -329,6 +331,22 @@ static void request_exec(struct helper *helper, const struct helper_request *req
     say_answer_fd(helper, &answer, fd);
 }
 
+/* Looked at anew once a second at most, however often it is asked. */
+static void request_programs(struct helper *helper, const struct helper_request *request,
+                             const struct packet *packet)
+{
+    struct helper_answer answer = {.kind = ANSWER_PROGRAMS};
+
+    (void)request;
+    (void)packet;
+    if (helper->programs_ms == 0 || now_ms() - helper->programs_ms >= PROGRAMS_MS) {
+        programs_look("/proc", &helper->limits, &helper->programs);
+        helper->programs_ms = now_ms();
+    }
+    answer.programs = helper->programs;
+    say_answer(helper, &answer);
+}
+
 /*
  * The door: all that mingad can ask, in which order, and with what. A request breaks these rules
  * only if mingad is broken or not mingad any more, so its connection ends.
@@ -351,6 +369,7 @@ static const struct {
     [REQUEST_LOGS] = {AFTER_HELLO, false, request_logs, NULL},
     [REQUEST_EXEC] = {AFTER_HELLO, false, request_exec, NULL},
     [REQUEST_ALLOW] = {AFTER_HELLO, false, request_allow, NULL},
+    [REQUEST_PROGRAMS] = {AFTER_HELLO, false, request_programs, NULL},
 };
 
 static void handle_packet(struct helper *helper, const struct packet *packet)
@@ -459,14 +478,15 @@ void helper_on_connection(struct helper *helper)
     }
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_bytes) < 0 ||
         (peer.uid != 0 && peer.uid != helper->limits.agent_uid)) {
-        log_warning("connection of uid %u refused", peer.uid);
+        log_event(LOG_LEVEL_WARNING, "agent-refused", "connection of uid %u refused", peer.uid);
         return;
     }
     client_drop(helper, "a newer agent is there");
     if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &buffer_bytes, sizeof(buffer_bytes)) < 0) {
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof(buffer_bytes));
     }
-    log_info("agent connected: pid %d, uid %u", peer.pid, peer.uid);
+    log_event(LOG_LEVEL_INFO, "agent-connected", "agent connected: pid %d, uid %u", peer.pid,
+              peer.uid);
     helper->client_fd = take_fd(&fd);
     helper->alone_since_ms = 0;
 }

@@ -20,6 +20,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "sandbox/helper/give_up.h"
+#include "sandbox/helper/lines.h"
 #include "sandbox/helper/lock.h"
 #include "sandbox/helper/memory_file.h"
 #include "sandbox/helper/process.h"
@@ -97,6 +98,9 @@ static int make_folders(const struct options *options, struct helper_folders *fo
     }
     if (r == 0) {
         r = make_named_folder(folders->controls, run, "inits", err);
+    }
+    if (r == 0) {
+        r = make_named_folder(folders->lines, run, "lines", err);
     }
     if (r == 0) {
         r = make_named_folder(folders->layers, run, "layers", err);
@@ -205,6 +209,7 @@ int helper_setup(const struct options *options, struct helper *helper_out, struc
     helper_out->limits_path = options->limits;
     r = sandbox_limits_read(options->limits, &helper_out->limits, err);
     helper_out->allowed = helper_out->limits.contribution;
+    lines_limit(helper_out, 0, 0);
     if (r == 0 && options->trees != NULL &&
         (options->trees[0] != '/' ||
          text_copy(helper_out->limits.trees, sizeof(helper_out->limits.trees), options->trees) <

@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "sandbox/egress/egress.h"
 #include "sandbox/helper/memory_file.h"
+#include "sandbox/helper/say.h"
 #include "sandbox/helper/setup.h"
 #include "sandbox/init_protocol.h"
 
@@ -29,13 +30,12 @@ void way_out_keep(struct helper *helper)
 {
     struct err err = {0};
 
-    if (helper->limits.egress == 0) {
-        return;
-    }
     helper->egress_program_fd = setup_open_beside("minga-egress", &err);
     if (helper->egress_program_fd < 0) {
         helper->egress_program_fd = -1;
-        log_warning("no egress: %s", err.text);
+        if (helper->limits.egress != 0) {
+            log_warning("no egress: %s", err.text);
+        }
         return;
     }
     helper->network_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -110,11 +110,13 @@ static int arrange(const struct helper *helper, const struct replica *replica, i
 {
     int tun_fd = fcntl(replica->launch.tun_fd, F_DUPFD_CLOEXEC, HIGH_FD);
     int init_fd = fcntl(replica->pidfd, F_DUPFD_CLOEXEC, HIGH_FD);
+    int line_fd = fcntl(replica->line_fd, F_DUPFD_CLOEXEC, HIGH_FD);
 
     *program_fd = fcntl(helper->egress_program_fd, F_DUPFD_CLOEXEC, HIGH_FD);
-    if (tun_fd < 0 || init_fd < 0 || *program_fd < 0 || dup2(tun_fd, EGRESS_FD_TUN) < 0 ||
-        dup2(init_fd, EGRESS_FD_INIT) < 0 ||
-        close_range(EGRESS_FD_INIT + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0) {
+    if (tun_fd < 0 || init_fd < 0 || line_fd < 0 || *program_fd < 0 ||
+        dup2(tun_fd, EGRESS_FD_TUN) < 0 || dup2(init_fd, EGRESS_FD_INIT) < 0 ||
+        dup2(line_fd, EGRESS_FD_LINE) < 0 ||
+        close_range(EGRESS_FD_LINE + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0) {
         return -errno;
     }
     return 0;
@@ -141,7 +143,7 @@ static _Noreturn void become(const struct helper *helper, const struct replica *
         r = -errno;
     }
     errno = -r;
-    log_warning("%s: minga-egress: %m", replica->name.text);
+    say_replica(replica, LOG_LEVEL_WARNING, "egress-failed", "minga-egress: %m");
     _exit(1);
 }
 
@@ -151,7 +153,7 @@ int way_out_start(struct helper *helper, struct replica *replica, struct err *er
     int status = 0;
     pid_t pid;
 
-    CHECK(replica->launch.tun_fd >= 0 && replica->pidfd >= 0);
+    CHECK(replica->launch.tun_fd >= 0 && replica->pidfd >= 0 && replica->line_fd >= 0);
     pid = fork();
     if (pid == 0) {
         pid = fork();

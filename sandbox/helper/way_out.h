@@ -4,9 +4,9 @@
 #include "sandbox/helper/helper.h"
 
 /*
- * While the helper is set up, and only when the limits allow egress: keeps the host's network
- * namespace, which the helper itself leaves, and minga-egress. Returns 0 also when something is
- * missing: then each START that asks for egress is refused with way_out_problem's words.
+ * While the helper is set up: keeps the host's network namespace, which the helper itself leaves,
+ * and minga-egress, also where no egress is given yet (a reload may give it). Where something is
+ * missing each START that asks for egress is refused with way_out_problem's words.
  */
 void way_out_keep(struct helper *helper);
 /* Why a replica cannot have egress here; NULL: it can. */

@@ -53,6 +53,7 @@ int datagrams_init(struct datagrams *datagrams, int epoll_fd, uint64_t epoll_tag
     int r = 0;
 
     CHECK(spec->port_count <= PORTS_PER_SERVICE_MAX && datagrams->port_count == 0);
+    CHECK(datagrams->line != NULL);
     if (!has_datagrams(spec)) {
         return 0; /* and none of our memory is touched */
     }
@@ -175,8 +176,12 @@ static bool take_one(struct datagrams *datagrams, uint16_t port, uint64_t now_ms
     struct flow_key key;
     enum udp_received received =
         udp_receive(datagrams->fds[port], datagrams->block, port, &key, &length_bytes);
-    struct flow *flow = received == UDP_TAKEN ? flow_of(datagrams, &key, now_ms) : NULL;
+    struct flow *flow = NULL;
 
+    if (received == UDP_TAKEN &&
+        line_passes_datagram(&datagrams->line->gates[LINE_DOWN], length_bytes)) {
+        flow = flow_of(datagrams, &key, now_ms);
+    }
     if (flow != NULL) {
         flows_touch(&datagrams->flows, flow, false, now_ms);
         pass_in(datagrams, flow, length_bytes);
@@ -193,6 +198,9 @@ static bool give_one(struct datagrams *datagrams, struct flow *flow, uint64_t no
         return errno == ECONNREFUSED;
     }
     flows_touch(&datagrams->flows, flow, true, now_ms);
+    if (!line_passes_datagram(&datagrams->line->gates[LINE_UP], (uint64_t)length_bytes)) {
+        return true;
+    }
     udp_answer(datagrams->fds[flow->key.service_port], &flow->key,
                (struct bytes){datagrams->block, (size_t)length_bytes});
     return true;

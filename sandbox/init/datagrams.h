@@ -5,18 +5,20 @@
  * its own on the sandbox's loopback, so that the service tells clients apart by their addresses;
  * what comes back on it returns to that client, from the address that it had sent to.
  *
- * As with any UDP, what cannot be passed on at once is lost. Clients beyond spec.connections_max
+ * As with any UDP, what cannot be passed on at once is lost, also for the line's sake. Clients beyond spec.connections_max
  * of a port are not heard, and counted, unless another one yields (flows.h).
  */
 #include "sandbox/environment.h"
 #include "sandbox/init/flows.h"
+#include "sandbox/line.h"
 
 enum {
     DATAGRAM_BYTES_MAX = 65536,
     DATAGRAMS_PER_TURN = 64 /* of one socket, before others have their turn */
 };
 
-struct datagrams { /* zeroed memory before datagrams_init */
+struct datagrams {     /* zeroed memory before datagrams_init but for `line` */
+    struct line *line; /* borrowed; set before datagrams_init */
     int epoll_fd;
     uint64_t epoll_tag;             /* kind of our events, in the highest byte */
     uint32_t port_count;            /* of the spec, those of TCP included; 0: not begun, or done */

@@ -13,12 +13,18 @@
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "sandbox/init/connect.h"
+#include "sandbox/init/held.h"
 
 /*
  * An event's tag: our kind in the highest byte, then 8 bits of which one is "is a port" and one
  * says which end of a connection, 16 bits index, 32 bits version of the connection.
  */
-enum { INDEX_NONE = UINT16_MAX, ACCEPTS_PER_TURN = 16, KEEPALIVE_IDLE_S = 60 };
+enum {
+    INDEX_NONE = UINT16_MAX,
+    ACCEPTS_PER_TURN = 16,
+    KEEPALIVE_IDLE_S = 60,
+    PIECES_PER_TURN = 64, /* of those that waited for the line */
+};
 static const uint64_t tag_port = (uint64_t)1 << 48;
 static const uint64_t tag_inside = (uint64_t)1 << 49;
 static_assert((int)FORWARD_CONNECTIONS_MAX < (int)INDEX_NONE, "an index fits 16 bits");
@@ -56,7 +62,8 @@ int forward_init(struct forward *forward, int epoll_fd, uint64_t epoll_tag,
                  const struct sandbox_spec *spec, const int *listen_fds)
 {
     CHECK(spec->port_count <= PORTS_PER_SERVICE_MAX);
-    CHECK(forward->port_count == 0);
+    CHECK(forward->port_count == 0 && forward->line != NULL);
+    held_init(forward);
     forward->epoll_fd = epoll_fd;
     forward->epoll_tag = epoll_tag;
     forward->free_head = INDEX_NONE;
@@ -174,6 +181,7 @@ static void connection_close(struct forward *forward, struct connection *connect
     CHECK(connection->fds[FORWARD_OUTSIDE] >= 0 && port->connection_count > 0);
     CHECK(!connection->queued);
     for (unsigned i = 0; i < 2; i++) {
+        held_remove(forward, connection, i);
         pipe_release(forward, &connection->streams[i]);
         if (connection->fds[i] < 0) {
             continue;
@@ -280,25 +288,46 @@ static int check_inside(struct forward *forward, struct connection *connection)
 
 /* --- bytes --- */
 
-/* Moves on what there is. Returns bytes moved, 0 when it has to wait or is closed, or -errno. */
-static int64_t move_some(struct forward *forward, struct connection *connection, unsigned from)
+/* Reads what there is, and may pass. Returns the bytes, 0 when it has to wait, or -errno. */
+static int64_t take_some(struct forward *forward, struct connection *connection,
+                         enum forward_end from)
 {
     struct forward_stream *stream = &connection->streams[from];
+    uint64_t room_bytes = held_room_bytes(forward, connection, from);
     ssize_t count_bytes;
+    int r;
+
+    stream->turn = false;
+    if (room_bytes == 0) {
+        return 0;
+    }
+    r = pipe_take(forward, stream);
+    if (r < 0) {
+        return r;
+    }
+    count_bytes = splice(connection->fds[from], NULL, stream->pipe[1], NULL, (size_t)room_bytes,
+                         SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    if (count_bytes < 0) {
+        return errno == EAGAIN ? 0 : -errno;
+    }
+    stream->at_end = count_bytes == 0;
+    stream->pipe_bytes = (uint32_t)count_bytes;
+    line_passed(held_gate(forward, from), (uint64_t)count_bytes);
+    return count_bytes;
+}
+
+/* Moves on what there is. Returns bytes moved, 0 when it has to wait or is closed, or -errno. */
+static int64_t move_some(struct forward *forward, struct connection *connection,
+                         enum forward_end from)
+{
+    struct forward_stream *stream = &connection->streams[from];
+    int64_t count_bytes;
 
     if (stream->pipe_bytes == 0 && !stream->at_end) {
-        int r = pipe_take(forward, stream);
-
-        if (r < 0) {
-            return r;
-        }
-        count_bytes = splice(connection->fds[from], NULL, stream->pipe[1], NULL, FORWARD_PIPE_BYTES,
-                             SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+        count_bytes = take_some(forward, connection, from);
         if (count_bytes < 0) {
-            return errno == EAGAIN ? 0 : -errno;
+            return count_bytes;
         }
-        stream->at_end = count_bytes == 0;
-        stream->pipe_bytes = (uint32_t)count_bytes;
     }
     if (stream->pipe_bytes == 0) {
         return 0;
@@ -313,7 +342,7 @@ static int64_t move_some(struct forward *forward, struct connection *connection,
 }
 
 /* One direction, for one turn. Returns 0 (waits), 1 (has more to do) or -errno. */
-static int pump(struct forward *forward, struct connection *connection, unsigned from)
+static int pump(struct forward *forward, struct connection *connection, enum forward_end from)
 {
     struct forward_stream *stream = &connection->streams[from];
     int64_t moved_bytes = 0;
@@ -504,6 +533,33 @@ bool forward_turn(struct forward *forward)
         connection_go_on(forward, connection, STREAMS_BOTH);
     }
     return forward->port_count > 0 && forward->ready_head != INDEX_NONE;
+}
+
+uint64_t forward_release(struct forward *forward)
+{
+    uint64_t wait_ms = UINT64_MAX;
+
+    for (unsigned from = 0; from < 2 && forward->port_count > 0; from++) {
+        struct line_gate *gate = held_gate(forward, from);
+
+        for (unsigned i = 0;
+             i < PIECES_PER_TURN && held_any(forward, from) && line_room_bytes(gate) > 0; i++) {
+            struct connection *connection = held_take(forward, from);
+
+            connection->streams[from].turn = true;
+            if (!connection->queued) { /* else it goes on anyway */
+                connection_go_on(forward, connection, 1U << from);
+            }
+        }
+        gate->streams_wait = held_any(forward, from);
+        if (gate->streams_wait) {
+            uint64_t gate_ms = line_wait_ms(gate);
+
+            line_held(gate);
+            wait_ms = gate_ms < wait_ms ? gate_ms : wait_ms;
+        }
+    }
+    return wait_ms;
 }
 
 void forward_done(struct forward *forward)

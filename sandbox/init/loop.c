@@ -7,10 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -195,24 +193,6 @@ static void on_output(struct init *init)
 
 /* --- start, end --- */
 
-/* By the linker: where our code begins and ends in memory. */
-extern const char __executable_start[];
-extern const char etext[];
-
-/*
- * Most of our code has been used for the last time now. The pages are the program file's, clean,
- * and shared by all sandboxes of this helper; those needed again come back one by one.
- */
-static void forget_code(void)
-{
-    uintptr_t page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE);
-    uintptr_t begin = (uintptr_t)__executable_start & ~(page_bytes - 1);
-    uintptr_t end = (uintptr_t)etext & ~(page_bytes - 1);
-
-    CHECK(begin < end);
-    (void)syscall(SYS_madvise, begin, end - begin, MADV_DONTNEED);
-}
-
 static void on_started(struct init *init)
 {
     int listen_fds[PORTS_PER_SERVICE_MAX];
@@ -222,6 +202,8 @@ static void on_started(struct init *init)
     init->phase = INIT_PHASE_RUNNING;
     init->started_ms = now_ms();
     r = privileges_when_started(&err);
+    init->forward.line = &init->line;
+    init->datagrams.line = &init->line;
     for (int i = 0; i < PORTS_PER_SERVICE_MAX; i++) {
         listen_fds[i] = INIT_FD_PORTS + i;
     }
@@ -243,7 +225,7 @@ static void on_started(struct init *init)
     }
     health_init(&init->health, &init->spec, init->started_ms);
     tell_started(init);
-    forget_code();
+    start_forget_code();
 }
 
 static void on_report(struct init *init)
@@ -475,6 +457,9 @@ static void on_time(struct init *init)
         return;
     }
     init->datagrams_due_ms = datagrams_tick(&init->datagrams, present_ms);
+    uint64_t line_ms = forward_release(&init->forward);
+
+    init->line_due_ms = line_ms == UINT64_MAX ? UINT64_MAX : present_ms + line_ms;
     tell_counts(init, present_ms);
     if (init->probe.fd >= 0 && init->probe.deadline_ms <= present_ms) {
         on_probe(init);
@@ -486,31 +471,39 @@ static void on_time(struct init *init)
     }
 }
 
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* While the service runs. */
+static uint64_t running_due_ms(const struct init *init)
+{
+    uint64_t due_ms = earlier(init->health.wakeup_ms, init->datagrams_due_ms);
+
+    if (init->control_fd >= 0 && counts_differ(init)) {
+        due_ms = earlier(due_ms, init->told_ms + COUNTS_MS);
+    }
+    return earlier(due_ms, init->line_due_ms);
+}
+
 static int wait_ms(const struct init *init)
 {
     uint64_t present_ms = now_ms();
-    uint64_t due_ms = init->kill_ms < init->linger_ms ? init->kill_ms : init->linger_ms;
-    uint64_t execs_ms = execs_wake_ms(&init->execs);
+    uint64_t due_ms = earlier(init->kill_ms, init->linger_ms);
 
-    due_ms = execs_ms < due_ms ? execs_ms : due_ms;
-    if (init->phase == INIT_PHASE_RUNNING && init->health.wakeup_ms < due_ms) {
-        due_ms = init->health.wakeup_ms;
+    due_ms = earlier(due_ms, execs_wake_ms(&init->execs));
+    if (init->phase == INIT_PHASE_RUNNING) {
+        due_ms = earlier(due_ms, running_due_ms(init));
     }
-    if (init->probe.fd >= 0 && init->probe.deadline_ms < due_ms) {
-        due_ms = init->probe.deadline_ms;
+    if (init->probe.fd >= 0) {
+        due_ms = earlier(due_ms, init->probe.deadline_ms);
     }
-    if (init->probe_pid != 0 && init->probe_kill_ms < due_ms) {
-        due_ms = init->probe_kill_ms;
+    if (init->probe_pid != 0) {
+        due_ms = earlier(due_ms, init->probe_kill_ms);
     }
-    if (init->phase == INIT_PHASE_RUNNING && init->datagrams_due_ms < due_ms) {
-        due_ms = init->datagrams_due_ms;
-    }
-    if (init->phase == INIT_PHASE_RUNNING && init->control_fd >= 0 && counts_differ(init) &&
-        init->told_ms + COUNTS_MS < due_ms) {
-        due_ms = init->told_ms + COUNTS_MS;
-    }
-    if (init->health_unsent && present_ms + SEND_AGAIN_MS < due_ms) {
-        due_ms = present_ms + SEND_AGAIN_MS;
+    if (init->health_unsent) {
+        due_ms = earlier(due_ms, present_ms + SEND_AGAIN_MS);
     }
     if (due_ms == UINT64_MAX) {
         return -1;
@@ -556,6 +549,13 @@ int loop_init(struct init *init, struct err *err)
     init->kill_ms = UINT64_MAX;
     init->linger_ms = UINT64_MAX;
     init->datagrams_due_ms = UINT64_MAX;
+    init->line_due_ms = UINT64_MAX;
+    line_init(&init->line);
+    r = line_map(&init->line, INIT_FD_LINE, LINE_PORTS);
+    if (r < 0) {
+        errno = -r;
+        return err_set(err, r, "init: the line: %m");
+    }
     init->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     init->signal_fd = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
     if (init->epoll_fd < 0 || init->signal_fd < 0) {

@@ -46,7 +46,9 @@ struct init { /* zeroed memory before loop_init */
     struct forward forward;
     struct datagrams datagrams;
     uint64_t datagrams_due_ms; /* UINT64_MAX: never */
-    struct counts told;        /* to minga-sandboxd */
+    struct line line;
+    uint64_t line_due_ms; /* streams wait for the line; UINT64_MAX: none */
+    struct counts told;   /* to minga-sandboxd */
     uint64_t told_ms;
 };
 

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -441,4 +442,18 @@ int start_outcome(struct start *start, struct err *err)
     }
     text[count_bytes < 0 ? 0 : count_bytes] = '\0';
     return err_set(err, -ECANCELED, "%s", text);
+}
+
+/* By the linker: where our code begins and ends in memory. */
+extern const char __executable_start[];
+extern const char etext[];
+
+void start_forget_code(void)
+{
+    uintptr_t page_bytes = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t begin = (uintptr_t)__executable_start & ~(page_bytes - 1);
+    uintptr_t end = (uintptr_t)etext & ~(page_bytes - 1);
+
+    CHECK(begin < end);
+    (void)syscall(SYS_madvise, begin, end - begin, MADV_DONTNEED);
 }

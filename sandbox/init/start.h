@@ -50,3 +50,8 @@ int start_release(struct start *start);
  * report_fd is closed unless -EAGAIN.
  */
 int start_outcome(struct start *start, struct err *err);
+/*
+ * Most of our code has been used for the last time now. The pages are the program file's, clean,
+ * and shared by all sandboxes of this helper; those needed again come back one by one.
+ */
+void start_forget_code(void);

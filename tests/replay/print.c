@@ -26,6 +26,7 @@ static const char *const event_names[] = {
     [CORE_LOGS_READ] = "logs read",
     [CORE_EXEC_DONE] = "exec done",
     [CORE_PORTS_REFUSED] = "ports refused",
+    [CORE_LINE] = "line",
     [CORE_SENSED] = "sensed",
     [CORE_CONFIGURED] = "configured",
 };

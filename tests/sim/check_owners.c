@@ -20,9 +20,11 @@ void owners_init(struct world *world)
     owners->keys = calloc(owners->key_count, sizeof(*owners->keys));
     owners->is_free = calloc(node_count, sizeof(*owners->is_free));
     owners->part = calloc(node_count, sizeof(*owners->part));
+    owners->awake = calloc(node_count, sizeof(*owners->awake));
+    owners->answering = calloc(node_count, sizeof(*owners->answering));
     owners->apart_ms = calloc((size_t)node_count * node_count, sizeof(*owners->apart_ms));
     CHECK(owners->keys != NULL && owners->is_free != NULL && owners->part != NULL &&
-          owners->apart_ms != NULL);
+          owners->awake != NULL && owners->answering != NULL && owners->apart_ms != NULL);
     for (uint32_t i = 0; i < OWNERS_KEYS; i++) {
         for (uint32_t k = 0; k < ID_BYTES; k++) {
             owners->keys[i].id.bytes[k] = (uint8_t)world_draw(world, "owned key", i, k);
@@ -38,6 +40,8 @@ void owners_done(struct owners *owners)
     free(owners->keys);
     free(owners->is_free);
     free(owners->part);
+    free(owners->awake);
+    free(owners->answering);
     free(owners->apart_ms);
 }
 
@@ -130,10 +134,16 @@ static void note_free(struct owners *owners, uint32_t node)
     }
 }
 
+/* One that is awake. */
+static bool claims(const struct world *world, uint32_t node, const struct ring_key *key)
+{
+    return overlay_responsible(core_overlay(world->nodes[node].core), key,
+                               world_node_ms(world, node));
+}
+
 static bool answers(const struct world *world, uint32_t node, const struct ring_key *key)
 {
-    return is_awake(world, node) && overlay_responsible(core_overlay(world->nodes[node].core), key,
-                                                        world_node_ms(world, node));
+    return is_awake(world, node) && claims(world, node, key);
 }
 
 /* Two that were apart need time to merge, in which both are awake: what one sleeps does not count. */
@@ -187,23 +197,41 @@ static bool may_both(const struct world *world, uint32_t a, uint32_t b)
            id_equal(&world->nodes[a].id.id, &world->nodes[b].id.id); /* one copied the other */
 }
 
-static void check_key(struct world *world, const struct ring_key *key)
+/* Of the `awake_count` nodes of owners->awake. */
+static void check_key(struct world *world, uint32_t awake_count, const struct ring_key *key)
 {
-    uint32_t owner_list[SIM_NODES_MAX];
+    const struct owners *owners = &world->owners;
     uint32_t count = 0;
 
-    for (uint32_t node = 0; node < world->node_count; node++) {
-        if (!answers(world, node, key)) {
+    for (uint32_t k = 0; k < awake_count; k++) {
+        uint32_t node = owners->awake[k];
+
+        if (!claims(world, node, key)) {
             continue;
         }
         for (uint32_t i = 0; i < count; i++) {
-            if (!may_both(world, owner_list[i], node)) {
+            if (!may_both(world, owners->answering[i], node)) {
                 world_fail(world, "%s and %s both answer for a key",
-                           world->nodes[owner_list[i]].name, world->nodes[node].name);
+                           world->nodes[owners->answering[i]].name, world->nodes[node].name);
                 return;
             }
         }
-        owner_list[count++] = node;
+        owners->answering[count++] = node;
+    }
+}
+
+static void check_keys(struct world *world)
+{
+    const struct owners *owners = &world->owners;
+    uint32_t awake_count = 0;
+
+    for (uint32_t node = 0; node < owners->node_count; node++) {
+        if (is_awake(world, node)) {
+            owners->awake[awake_count++] = node;
+        }
+    }
+    for (uint32_t i = 0; i < owners->key_count; i++) {
+        check_key(world, awake_count, &owners->keys[i]);
     }
 }
 
@@ -278,7 +306,5 @@ void owners_check(struct world *world)
         return; /* what a lying neighbour grants and hands over is nobody's promise */
     }
     check_leases(world);
-    for (uint32_t i = 0; i < world->owners.key_count; i++) {
-        check_key(world, &world->owners.keys[i]);
-    }
+    check_keys(world);
 }

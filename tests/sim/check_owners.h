@@ -28,10 +28,12 @@ struct owners {
     uint32_t node_count;
     uint32_t key_count;
     struct ring_key *keys;
-    bool *is_free;      /* each node: it had no lease when it was last looked at */
-    uint32_t *part;     /* of each node; its own number when it takes no part */
-    uint64_t noted_ms;  /* the last look */
-    uint64_t *apart_ms; /* of each pair: when the two were last in different parts; 0: never */
+    bool *is_free;       /* each node: it had no lease when it was last looked at */
+    uint32_t *part;      /* of each node; its own number when it takes no part */
+    uint32_t *awake;     /* room for one check: those who could answer, */
+    uint32_t *answering; /* and those who do for one key */
+    uint64_t noted_ms;   /* the last look */
+    uint64_t *apart_ms;  /* of each pair: when the two were last in different parts; 0: never */
 };
 
 /* When the nodes have their keys. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "tests/sim/converge.h"
 #include "tests/sim/fault.h"
 #include "tests/sim/fault_action.h"
 #include "tests/sim/liar.h"
@@ -62,9 +63,27 @@ static void run_writer_back(struct world *world, struct event *event)
 
 void fault_wipe_writer(struct world *world, uint32_t node, uint64_t for_ms)
 {
-    world_trace(world, "==== acknowledged: %s is wiped", world->nodes[node].name);
+    world_trace(world, "==== %s is wiped", world->nodes[node].name);
     begin_wipe(world, NULL, node);
     world_after(world, for_ms, (struct event){.run = run_writer_back, .node = node});
+}
+
+/* All at once, as when a part of the town has no current, and the disks do not survive it. */
+static void begin_wipe_holders(struct world *world, const struct fault *fault, uint32_t node)
+{
+    struct ring_key key = {world->client.services[fault->service].id.id};
+    struct node_id holders[RECORD_COPIES];
+    uint32_t count;
+
+    node = converge_ideal_node(world, &key);
+    if (node >= world->node_count || world->nodes[node].core == NULL) {
+        return;
+    }
+    count =
+        overlay_replica_set(core_overlay(world->nodes[node].core), &key, RECORD_COPIES, holders);
+    for (uint32_t i = 0; i < count; i++) {
+        fault_wipe_writer(world, world_find(world, &holders[i]), fault->for_ms);
+    }
 }
 
 /* ------------------------------------------------------------------ sleep */
@@ -223,6 +242,7 @@ const struct fault_action fault_host_actions[FAULT_KIND_COUNT] = {
     [FAULT_KILL_AGENT] = {begin_kill_agent, end_by_starting},
     [FAULT_STALL] = {begin_stall, fault_end_nothing, .splits = true},
     [FAULT_SLEEP] = {begin_sleep, end_sleep, .splits = true},
+    [FAULT_WIPE_HOLDERS] = {begin_wipe_holders, .without_node = true},
     [FAULT_SLEEP_ALL] = {begin_sleep_all, end_sleep_all, .without_node = true, .splits = true},
     [FAULT_WALL_FORWARD] = {begin_wall, end_wall},
     [FAULT_WALL_BACK] = {begin_wall, end_wall},

@@ -77,6 +77,7 @@ static const struct fault_form {
     [FAULT_SCALE] = {"scale", SERVICE | VALUE},
     [FAULT_REMOVE] = {"remove", SERVICE},
     [FAULT_WIPE_WRITER] = {"wipe-writer", SERVICE | FOR},
+    [FAULT_WIPE_HOLDERS] = {"wipe-holders", SERVICE | FOR},
     [FAULT_PICK_HOLDER] = {"pick-holder", SERVICE | VALUE},
     [FAULT_PICK_MANAGER] = {"pick-manager", SERVICE | VALUE},
     [FAULT_PICK_BYSTANDER] = {"pick-bystander", SERVICE | VALUE},

@@ -78,6 +78,7 @@ enum fault_kind {
     FAULT_SCALE,
     FAULT_REMOVE,
     FAULT_WIPE_WRITER,    /* the owner writes; once it is acknowledged, who wrote it is wiped */
+    FAULT_WIPE_HOLDERS,   /* all who hold the service's records, of its own neighbourhood */
     FAULT_PICK_HOLDER,    /* $value: a node with a running replica, not the manager's */
     FAULT_PICK_MANAGER,   /* $value: the leading manager's node */
     FAULT_PICK_BYSTANDER, /* $value: a node with neither */

@@ -30,7 +30,7 @@ static const struct part parts[] = {
     {"attacks", check_attacks},     {"health", check_health},
     {"kills", check_kills},         {"misbehaving", check_misbehaving},
     {"table", check_table},         {"cves", check_cves},
-    {"networks", check_networks},
+    {"networks", check_networks},   {"line", check_line},
 };
 
 /* Behind minga-environment there are no groups, mounts and kernels to look at. */

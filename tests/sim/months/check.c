@@ -75,6 +75,25 @@ static void say(struct months *months, bool is_bad, const char *what)
     }
 }
 
+static void check_spread(struct months *months)
+{
+    const struct options *options = &months->options;
+    double less = months->excess_bytes == 0
+                      ? 0
+                      : (double)(months->moved_bytes - months->excess_from_bytes) /
+                            (double)months->excess_bytes;
+
+    printf("stored over given, highest to mean: %.3f on the worst day; %u changes of positions",
+           months->load_worst, months->change_count);
+    if (months->excess_bytes > 0) {
+        printf("; moved %.2f times what one had too much", less);
+    }
+    printf("\n");
+    say(months, months->load_worst * 100 > options->load_percent_max,
+        "somebody stores too much for what it gives");
+    say(months, less * 100 > options->less_percent_max, "too much moved when one gave less");
+}
+
 void check_end(struct months *months)
 {
     const struct options *options = &months->options;
@@ -98,6 +117,9 @@ void check_end(struct months *months)
            (double)months->unread_samples * 100 / (double)months->samples,
            (double)months->scarce_samples * 100 / (double)months->samples, months->lost_count,
            months->unavoidable_count, short_count, months->over_rate_count);
+    if (options->skew > 0) {
+        check_spread(months);
+    }
     say(months, months->lost_count > 0, "a write was lost, and one of its holders never was");
     say(months, short_count > 0, "copies have not returned to their number");
     say(months, months->over_rate_count > 0, "a node sent more than its upload share");

@@ -37,7 +37,12 @@ static void make_nodes(struct months *months)
     qsort(months->nodes, options->node_count, sizeof(months->nodes[0]), by_position);
     for (uint32_t i = 0; i < options->node_count; i++) {
         months->nodes[i].next_s = law_next_s(months, &months->nodes[i]);
-        months->first_in_arc[i] = UINT32_MAX;
+    }
+    for (uint32_t i = 0; i < ARCS_MAX; i++) {
+        months->first_in_arc[i] = NOBODY;
+    }
+    if (options->skew > 0) {
+        spread_begin(months);
     }
 }
 
@@ -121,6 +126,9 @@ static void tick(struct months *months, bool is_calm)
         months->chunk_count < months->chunk_capacity) {
         move_write(months);
     }
+    if (options->skew > 0) {
+        spread_tick(months);
+    }
     move_all(months);
 }
 
@@ -136,6 +144,9 @@ static void run(struct months *months)
         if (months->now_s % HOUR_S < TICK_S && months->now_s < end_s) {
             check_hour(months);
         }
+        if (months->options.skew > 0 && months->now_s % DAY_S / TICK_S == DAY_S / 2 / TICK_S) {
+            spread_check(months);
+        }
     }
     check_end(months);
 }
@@ -143,13 +154,15 @@ static void run(struct months *months)
 /* ------------------------------------------------------------------ options */
 
 static const struct option long_options[] = {
-    {"nodes", required_argument, NULL, 'n'},  {"chunks", required_argument, NULL, 'c'},
-    {"days", required_argument, NULL, 'd'},   {"from-day", required_argument, NULL, 'f'},
-    {"law", required_argument, NULL, 'l'},    {"share", required_argument, NULL, 's'},
-    {"deaths", required_argument, NULL, 'x'}, {"writes", required_argument, NULL, 'w'},
-    {"upload", required_argument, NULL, 'u'}, {"capacity", required_argument, NULL, 'k'},
-    {"seed", required_argument, NULL, 'r'},   {"moved-max", required_argument, NULL, 'm'},
-    {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+    {"nodes", required_argument, NULL, 'n'},    {"chunks", required_argument, NULL, 'c'},
+    {"days", required_argument, NULL, 'd'},     {"from-day", required_argument, NULL, 'f'},
+    {"law", required_argument, NULL, 'l'},      {"share", required_argument, NULL, 's'},
+    {"deaths", required_argument, NULL, 'x'},   {"writes", required_argument, NULL, 'w'},
+    {"upload", required_argument, NULL, 'u'},   {"capacity", required_argument, NULL, 'k'},
+    {"seed", required_argument, NULL, 'r'},     {"moved-max", required_argument, NULL, 'm'},
+    {"skew", required_argument, NULL, 'S'},     {"load-max", required_argument, NULL, 'L'},
+    {"less-day", required_argument, NULL, 'D'}, {"less-max", required_argument, NULL, 'E'},
+    {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
 };
 
 static const char usage[] =
@@ -161,7 +174,11 @@ static const char usage[] =
     "  --writes N       new chunks a day (0)   --upload BYTES a second (2097152; 0: no limit)\n"
     "  --capacity PERCENT of what three copies need; 0: no limit (0)\n"
     "  --from-day N     what is moved counts from then on (0)   --moved-max PERMILLE of what is\n"
-    "                   stored   --seed N (1)\n";
+    "                   stored   --seed N (1)\n"
+    "  --skew N         members give from 1 to N parts, and have several positions (0: no)\n"
+    "  --load-max PERCENT stored over given, the highest to the mean, from from-day on\n"
+    "  --less-day N     one gives a quarter from then on (0: no)   --less-max PERCENT of what\n"
+    "                   it has too much may move for that\n";
 
 static bool set_law(struct options *options, const char *text)
 {
@@ -211,6 +228,18 @@ static bool set_number(struct options *options, int letter, uint64_t value)
     case 'r':
         options->seed = value;
         return true;
+    case 'S':
+        options->skew = number;
+        return number <= 1000;
+    case 'L':
+        options->load_percent_max = number;
+        return number >= 100;
+    case 'D':
+        options->less_day = number;
+        return number <= 1000;
+    case 'E':
+        options->less_percent_max = number;
+        return true;
     case 'm':
         options->moved_permille_max = number;
         return true;
@@ -232,7 +261,9 @@ int main(int argc, char **argv)
                                       .chunk_bytes = 1 << 20,
                                       .upload_bytes_per_s = 2 << 20,
                                       .seed = 1,
-                                      .moved_permille_max = UINT32_MAX};
+                                      .moved_permille_max = UINT32_MAX,
+                                      .load_percent_max = UINT32_MAX,
+                                      .less_percent_max = UINT32_MAX};
     while ((letter = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
         uint64_t value = 0;
         bool is_good = letter == 'l' ? set_law(&months.options, optarg)
@@ -244,6 +275,10 @@ int main(int argc, char **argv)
             fputs(usage, letter == 'h' ? stdout : stderr);
             return letter == 'h' ? 0 : 2;
         }
+    }
+    if (months.options.skew > 0 && months.options.node_count > MEMBERS_MAX) {
+        fputs(usage, stderr);
+        return 2;
     }
     random_init(&months.life, months.options.seed, "life");
     random_init(&months.keys, months.options.seed, "keys");

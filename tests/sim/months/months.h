@@ -3,19 +3,24 @@
 /*
  * Months of a community's storage in virtual time: who is up after which law, which copies the
  * shipped rule of repair (overlay/homes.h, habit.h, bucket.h) has made, and what must never happen.
+ * Where members give more and less (--skew), each has several positions, and gives up some and takes
+ * others as balance.h says.
  *
  * All see the same: there is no network here, only decisions and what they move.
  */
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/bucket.h"
 #include "base/random.h"
-#include "overlay/bucket.h"
+#include "overlay/balance.h"
 #include "overlay/habit.h"
 #include "overlay/homes.h"
 
 enum {
     NODES_MAX = 2000,
+    ARCS_MAX = MEMBERS_MAX * POSITIONS_MAX,
+    NOBODY = UINT32_MAX,
     COPIES_MAX = 48, /* of one chunk, asleep or not */
     TICK_S = 60,
     HOUR_S = 3600,
@@ -39,6 +44,10 @@ struct options {
     uint32_t capacity_percent; /* of the mean need of three copies; 0: no limit */
     uint64_t seed;
     uint32_t moved_permille_max; /* of what is stored; UINT32_MAX: not checked */
+    uint32_t skew; /* members give from 1 to so many parts; 0: all the same, one position */
+    uint32_t load_percent_max; /* stored over given, the highest to the mean, on any day */
+    uint32_t less_day;         /* one gives a quarter from then on; 0: none does */
+    uint32_t less_percent_max; /* of what it has too much, may be moved for that */
 };
 
 struct node {
@@ -53,6 +62,11 @@ struct node {
     struct habit habit;
     struct bucket upload;
     uint64_t sent_bytes; /* for repair, in the present hour */
+    struct public_key key;
+    uint64_t capacity;   /* parts that it gives */
+    uint64_t look_s;     /* it looks at its positions next */
+    uint64_t change_s;   /* and does not change them before */
+    struct bucket moves; /* bytes that its changes may move */
 };
 
 struct copies {
@@ -68,14 +82,21 @@ struct months {
     struct random life;
     struct random keys;
     uint64_t now_s;
-    struct node nodes[NODES_MAX]; /* in ring order */
-    bool is_dirty[NODES_MAX];     /* the arc before the node is to be looked at */
+    struct node nodes[NODES_MAX]; /* in ring order, by first positions */
+    struct positions positions;   /* with --skew; else each node has its first one */
+    struct balance table;
+    uint64_t changed_s; /* somebody's positions, last */
+    uint32_t change_count;
+    double load_worst;          /* of all days from from_day on, but two after less_day */
+    uint64_t excess_bytes;      /* of the one that gives less */
+    uint64_t excess_from_bytes; /* moved before */
+    bool is_dirty[ARCS_MAX];    /* the arc before the position is to be looked at */
     uint32_t chunk_count;
     uint32_t chunk_capacity;
     struct copies *chunks; /* sorted by key within an arc: see first */
     uint32_t *arc_of;      /* of each chunk */
     uint32_t *next_in_arc;
-    uint32_t first_in_arc[NODES_MAX];
+    uint32_t first_in_arc[ARCS_MAX];
     uint64_t moved_bytes;       /* since from_day */
     uint64_t learning_bytes;    /* before */
     uint64_t lost_count;        /* though somebody who acknowledged it never died */
@@ -99,6 +120,17 @@ void move_all(struct months *months);
 void move_touch(struct months *months, uint32_t node);
 void move_write(struct months *months);
 void move_forget(struct months *months, uint32_t node);
+uint32_t move_arc_count(const struct months *months);
+/* The homes of the arc that ends at a position; returns how many. */
+uint32_t move_homes(const struct months *months, uint32_t arc, uint32_t homes_out[HOMES_MAX]);
+/* Positions have changed: chunks lie in other arcs. */
+void move_sort(struct months *months);
+
+/* spread.c: members that give more and less */
+void spread_begin(struct months *months);
+void spread_tick(struct months *months);
+/* Once a day. */
+void spread_check(struct months *months);
 
 /* check.c */
 void check_hour(struct months *months);

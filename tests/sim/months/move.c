@@ -3,7 +3,7 @@
 #include "base/check.h"
 #include "tests/sim/months/months.h"
 
-enum { NOBODY = UINT32_MAX, LOOKS_MAX = 1000 /* for something dispensable */ };
+enum { LOOKS_MAX = 1000 /* for something dispensable */ };
 
 struct run { /* the homes of the chunks in an arc */
     uint32_t arc;
@@ -20,13 +20,51 @@ static enum home_life life_of(const struct months *months, const struct node *no
                       habit_is_gone(&node->habit, months->now_s));
 }
 
-/* Places of the homes of the arc that ends at node `arc`. */
-static uint32_t find_homes(const struct months *months, uint32_t arc, uint32_t homes_out[HOMES_MAX])
+uint32_t move_arc_count(const struct months *months)
 {
-    struct homes_walk walk = {0};
+    return months->options.skew > 0 ? months->positions.count : months->options.node_count;
+}
 
-    for (uint32_t i = 0; i < months->options.node_count && !homes_done(&walk); i++) {
-        uint32_t place = (arc + i) % months->options.node_count;
+/* Nodes in ring order from the end of an arc on, each once. */
+struct round {
+    const struct months *months;
+    struct positions_walk walk;
+    uint32_t arc;
+    uint32_t passed_count;
+};
+
+static struct round round_from(const struct months *months, uint32_t arc)
+{
+    struct round round = {.months = months, .arc = arc};
+
+    if (months->options.skew > 0) {
+        round.walk = positions_walk(&months->positions, &months->positions.list[arc].key.id);
+    }
+    return round;
+}
+
+static uint32_t round_next(struct round *round)
+{
+    const struct options *options = &round->months->options;
+    int member;
+
+    if (round->passed_count == options->node_count) {
+        return NOBODY;
+    }
+    if (options->skew > 0) {
+        member = positions_walk_next(&round->walk);
+        return member < 0 ? NOBODY : (uint32_t)member;
+    }
+    return (round->arc + round->passed_count++) % options->node_count;
+}
+
+uint32_t move_homes(const struct months *months, uint32_t arc, uint32_t homes_out[HOMES_MAX])
+{
+    struct round round = round_from(months, arc);
+    struct homes_walk walk = {0};
+    uint32_t place;
+
+    while (!homes_done(&walk) && (place = round_next(&round)) != NOBODY) {
         uint32_t index = walk.counted;
 
         if (homes_take(&walk, life_of(months, &months->nodes[place]),
@@ -91,7 +129,7 @@ static bool make_room(struct months *months, uint32_t node)
         if (!has(chunk, node)) {
             continue;
         }
-        count = find_homes(months, months->arc_of[number], homes);
+        count = move_homes(months, months->arc_of[number], homes);
         if (is_among(homes, count, node) || !is_handed_over(months, chunk, homes, count)) {
             continue;
         }
@@ -142,9 +180,10 @@ static uint32_t find_source(struct months *months, const struct copies *chunk, b
  * takes it. Returns whether it was taken. */
 static bool pass_on(struct months *months, struct copies *chunk, const struct run *run)
 {
-    for (uint32_t i = 0; i < HOMES_MAX && i < months->options.node_count; i++) {
-        uint32_t place = (run->arc + i) % months->options.node_count;
+    struct round round = round_from(months, run->arc);
+    uint32_t place;
 
+    for (uint32_t i = 0; i < HOMES_MAX && (place = round_next(&round)) != NOBODY; i++) {
         if (!months->nodes[place].is_up || is_among(run->homes, run->count, place)) {
             continue;
         }
@@ -183,7 +222,7 @@ static bool look_at(struct months *months, uint32_t arc)
     struct run run = {.arc = arc};
     bool is_done = true;
 
-    run.count = find_homes(months, arc, run.homes);
+    run.count = move_homes(months, arc, run.homes);
 
     for (uint32_t number = months->first_in_arc[arc]; number != NOBODY;
          number = months->next_in_arc[number]) {
@@ -200,7 +239,7 @@ static bool look_at(struct months *months, uint32_t arc)
 
 void move_all(struct months *months)
 {
-    for (uint32_t i = 0; i < months->options.node_count; i++) {
+    for (uint32_t i = 0; i < move_arc_count(months); i++) {
         if (months->is_dirty[i]) {
             months->is_dirty[i] = !look_at(months, i);
         }
@@ -211,6 +250,9 @@ void move_touch(struct months *months, uint32_t node)
 {
     uint32_t count = months->options.node_count;
 
+    for (uint32_t i = 0; months->options.skew > 0 && i < move_arc_count(months); i++) {
+        months->is_dirty[i] = true; /* its positions are everywhere */
+    }
     for (uint32_t i = 0; i < 2 * HOMES_MAX && i < count; i++) {
         months->is_dirty[(node + count - i) % count] = true;
     }
@@ -220,6 +262,14 @@ static uint32_t arc_of(const struct months *months, uint64_t key)
 {
     uint32_t low = 0;
     uint32_t high = months->options.node_count;
+    struct id id = {{0}};
+
+    if (months->options.skew > 0) {
+        for (uint32_t i = 0; i < 8; i++) {
+            id.bytes[i] = (uint8_t)(key >> (56 - 8 * i));
+        }
+        return positions_place(&months->positions, &id);
+    }
 
     while (low < high) {
         uint32_t middle = (low + high) / 2;
@@ -233,18 +283,34 @@ static uint32_t arc_of(const struct months *months, uint64_t key)
     return low % months->options.node_count;
 }
 
+static void put_in_arc(struct months *months, uint32_t number)
+{
+    uint32_t arc = arc_of(months, months->chunks[number].key);
+
+    months->arc_of[number] = arc;
+    months->next_in_arc[number] = months->first_in_arc[arc];
+    months->first_in_arc[arc] = number;
+}
+
+void move_sort(struct months *months)
+{
+    for (uint32_t i = 0; i < ARCS_MAX; i++) {
+        months->first_in_arc[i] = NOBODY;
+        months->is_dirty[i] = true;
+    }
+    for (uint32_t i = 0; i < months->chunk_count; i++) {
+        put_in_arc(months, i);
+    }
+}
+
 static struct copies *new_chunk(struct months *months)
 {
     uint32_t number = months->chunk_count;
     struct copies *chunk = &months->chunks[number];
-    uint32_t arc;
 
     CHECK(number < months->chunk_capacity);
     *chunk = (struct copies){.key = random_u64(&months->keys)};
-    arc = arc_of(months, chunk->key);
-    months->arc_of[number] = arc;
-    months->next_in_arc[number] = months->first_in_arc[arc];
-    months->first_in_arc[arc] = number;
+    put_in_arc(months, number);
     months->chunk_count++;
     return chunk;
 }
@@ -255,9 +321,10 @@ void move_write(struct months *months)
     struct copies *chunk = new_chunk(months);
     uint32_t arc = months->arc_of[months->chunk_count - 1];
 
-    for (uint32_t i = 0; i < months->options.node_count && chunk->count < CHUNK_COPIES; i++) {
-        uint32_t place = (arc + i) % months->options.node_count;
+    struct round round = round_from(months, arc);
+    uint32_t place;
 
+    while (chunk->count < CHUNK_COPIES && (place = round_next(&round)) != NOBODY) {
         if (months->nodes[place].is_up && add_copy(months, chunk, place)) {
             chunk->acknowledged[chunk->acknowledged_count++] = (uint16_t)place;
         }

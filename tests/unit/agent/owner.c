@@ -17,6 +17,14 @@ static uint32_t holder_of(struct community *community)
     return 0;
 }
 
+static uint16_t port_of(struct community *community, uint32_t node)
+{
+    struct overlay_port port;
+
+    cr_assert_eq(executor_published(community->nodes[node].executor, 1, &port), 1);
+    return port.number;
+}
+
 static struct node_status status_of(struct community *community, uint32_t node)
 {
     struct node_status status;
@@ -393,6 +401,82 @@ Test(owner, a_guest_who_is_not_welcome_any_more_is_started_elsewhere_first)
     cr_assert(community->nodes[holder].running[0].used);
     run_without_loss(community, 3, 5000);
     cr_assert_not(community->nodes[holder].running[0].used);
+    fake_free(community);
+}
+
+Test(owner, a_replica_whose_port_is_not_given_any_more_is_started_elsewhere_first)
+{
+    struct community *community = run_wiki(wiki, 5, 3);
+    uint32_t holder = holder_of(community);
+    struct core_config *config = &community->nodes[holder].config;
+    uint16_t before = port_of(community, holder);
+
+    cr_assert(before >= config->port_first && before <= config->port_last);
+    config->port_first = 20000;
+    config->port_last = 20100;
+    configure(community, holder);
+    cr_assert(community->nodes[holder].running[0].used);
+    run_without_loss(community, 3, 5000);
+    cr_assert_not(community->nodes[holder].running[0].used);
+    fake_free(community);
+}
+
+Test(owner, a_replica_whose_port_is_still_given_stays)
+{
+    struct community *community = run_wiki(wiki, 5, 3);
+    uint32_t holder = holder_of(community);
+    uint16_t port = port_of(community, holder);
+
+    community->nodes[holder].config.port_first = port;
+    community->nodes[holder].config.port_last = port;
+    configure(community, holder);
+    fake_run(community, 70000);
+    cr_assert(community->nodes[holder].running[0].used);
+    cr_assert_eq(port_of(community, holder), port);
+    fake_free(community);
+}
+
+Test(owner, what_has_the_internet_goes_where_there_still_is_one)
+{
+    static const char crawler[] = "name: wiki\ncommand: [/bin/wiki]\negress: internet\n"
+                                  "resources: {cpu: 0.5, memory: 128M, disk: 64M, pids: 64}\n";
+    struct community *community = fake_new(5, crawler);
+    uint32_t holder;
+
+    for (uint32_t i = 0; i < 5; i++) {
+        community->nodes[i].config.egress = true;
+        configure(community, i);
+    }
+    fake_want(community, true, 3, false);
+    (void)fake_until_running(community, 0, 3, 4000);
+    holder = holder_of(community);
+    community->nodes[holder].config.egress = false;
+    configure(community, holder);
+    cr_assert(community->nodes[holder].running[0].used);
+    run_without_loss(community, 3, 5000);
+    cr_assert_not(community->nodes[holder].running[0].used);
+    fake_free(community);
+}
+
+Test(owner, who_runs_nothing_any_more_hands_over_first_and_takes_again_when_told)
+{
+    struct community *community = run_wiki(wiki, 4, 3);
+    uint32_t holder = holder_of(community);
+
+    community->nodes[holder].config.runs = false;
+    configure(community, holder);
+    run_without_loss(community, 3, 5000);
+    cr_assert_not(community->nodes[holder].running[0].used);
+    community->nodes[holder].config.runs = true;
+    configure(community, holder);
+    for (uint32_t i = 0; i < 4; i++) {
+        if (i != holder && community->nodes[i].running[0].used) {
+            pause_node(community, i, (struct core_request){.within_ms = 60000});
+            break;
+        }
+    }
+    run_without_loss(community, 3, 5000);
+    cr_assert(community->nodes[holder].running[0].used, "it is the only one left");
     fake_free(community);
 }
 

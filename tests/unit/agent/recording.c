@@ -198,10 +198,16 @@ Test(recording, what_the_owner_says_and_what_is_sensed_come_back)
                                   .network_count = 1,
                                   .networks = {"home"},
                                   .zone = {-3600, 1, {{1790000000, -7200}}}};
-    struct core_config config = {.contribution = {1, 2, 3, 4},
-                                 .deny_count = 2,
-                                 .deny = {{.id = {{5}}}, {.label = "gpu"}},
-                                 .rules = {.count = 1}};
+    struct core_config config = {
+        .overlay = {.storage_bytes_max = 11, .relay_port_first = 12, .relay_port_count = 13},
+        .contribution = {1, 2, 3, 4},
+        .storage_bytes = 14,
+        .port_first = 15,
+        .port_last = 16,
+        .stores = true,
+        .deny_count = 2,
+        .deny = {{.id = {{5}}}, {.label = "gpu"}},
+        .rules = {.count = 1}};
 
     (void)text_copy(config.rules.list[0].name, sizeof(config.rules.list[0].name), "office");
     cr_assert_eq(hours_parse("Mon-Fri 08:00-18:00", &config.rules.list[0].when.hours), 0);
@@ -210,6 +216,10 @@ Test(recording, what_the_owner_says_and_what_is_sensed_come_back)
     fill_event(CORE_SENSED, &(struct core_event){.senses = &senses});
     to_and_fro();
     cr_assert_eq(memcmp(again.event.event.senses, &senses, sizeof(senses)), 0);
+    fill_event(CORE_LINE, &(struct core_event){.line = {7, UINT64_MAX}});
+    to_and_fro();
+    cr_assert_eq(again.event.event.line.upload_bytes_per_s, 7);
+    cr_assert_eq(again.event.event.line.download_bytes_per_s, UINT64_MAX);
     fill_event(CORE_CONFIGURED, &(struct core_event){.config = &config});
     to_and_fro();
     cr_assert_eq(memcmp(again.event.event.config, &config, sizeof(config)), 0);

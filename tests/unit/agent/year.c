@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "agent/policy/line.h"
 #include "base/random.h"
 #include "tests/unit/agent/community.h"
 
@@ -22,6 +23,9 @@ enum {
     MONTH_MS = 30 * 24 * 3600 / WALL_SPEED * 1000,
     CALM_MS = 12000, /* so long nobody was frozen, and enough nodes were open: then all run */
     SENSE_MS = 15000,
+    UPLOAD_BYTES_PER_S = 2 << 20,
+    DOWNLOAD_BYTES_PER_S = 8 << 20,
+    LINE_TIGHT_BYTES_PER_S = UPLOAD_BYTES_PER_S / SHARES_KEPT_DIVISOR / OWNER_USERS,
 };
 
 static const char burner[] = "name: wiki\ncommand: [/bin/wiki]\nrestart: always\n"
@@ -31,6 +35,7 @@ struct home { /* what a node's owner wants, and what is sensed there */
     uint32_t hours[OWNER_RULES_MAX];
     struct owner_senses senses;
     uint64_t sense_ms;
+    struct owner_line line;
 };
 
 struct year {
@@ -41,6 +46,7 @@ struct year {
     uint64_t seed;
     uint64_t run_ms; /* summed up over looks: for how long WANTED ran */
     uint64_t drain_count;
+    uint64_t tight_count; /* of parts of a line that a rule must have made so small */
 };
 
 static uint32_t draw(struct year *year, uint32_t below)
@@ -70,6 +76,11 @@ static bool oracle_hours(uint32_t which, uint64_t unix_s)
     }
 }
 
+static uint64_t draw_rate(struct year *year)
+{
+    return draw(year, 3) == 0 ? 1000 + draw(year, 100000) : OWNER_NO_LIMIT;
+}
+
 static void draw_rule(struct year *year, uint32_t node)
 {
     struct owner_rules *rules = &year->community->nodes[node].config.rules;
@@ -91,8 +102,8 @@ static void draw_rule(struct year *year, uint32_t node)
                                      .within_ms = 5000 + draw(year, 60000),
                                      .cpu_permille = draw(year, 2) == 0 ? 100 : OWNER_NO_LIMIT,
                                      .memory_bytes = OWNER_NO_LIMIT,
-                                     .upload_bytes_per_s = OWNER_NO_LIMIT,
-                                     .download_bytes_per_s = OWNER_NO_LIMIT};
+                                     .upload_bytes_per_s = draw_rate(year),
+                                     .download_bytes_per_s = draw_rate(year)};
 }
 
 static void configure(struct year *year, uint32_t node)
@@ -152,10 +163,39 @@ static bool oracle(const struct year *year, uint32_t node, uint32_t index)
            (when->programs.count == 0 || home->senses.program_count > 0);
 }
 
+/* What chunks, replicas and others are given of the line together, whatever they use. */
+static void share_line(struct year *year, uint32_t node, uint64_t given_out[OWNER_WAYS])
+{
+    const struct fake_node *home = &year->community->nodes[node];
+    struct owner_line *line = &year->homes[node].line;
+    const uint64_t limits[OWNER_WAYS] = {
+        owner_line_limit(UPLOAD_BYTES_PER_S, home->allowed.upload_bytes_per_s),
+        owner_line_limit(DOWNLOAD_BYTES_PER_S, home->allowed.download_bytes_per_s)};
+    struct share uses[OWNER_WAYS][OWNER_USERS];
+
+    for (int way = 0; way < OWNER_WAYS; way++) {
+        for (int user = 0; user < OWNER_USERS; user++) {
+            uses[way][user] = (struct share){draw(year, 1 << 22), draw(year, 2) == 0, 0};
+        }
+    }
+    (void)owner_line_divide(line, limits, uses);
+    for (int way = 0; way < OWNER_WAYS; way++) {
+        given_out[way] = 0;
+        for (int user = 0; user < OWNER_USERS; user++) {
+            given_out[way] += line->given_bytes_per_s[way][user];
+            year->tight_count += line->given_bytes_per_s[way][user] < LINE_TIGHT_BYTES_PER_S;
+        }
+    }
+}
+
 static void check_node(struct year *year, uint32_t node)
 {
     const struct fake_node *home = &year->community->nodes[node];
+    uint64_t given[OWNER_WAYS];
 
+    share_line(year, node, given);
+    cr_assert_leq(given[OWNER_UP], UPLOAD_BYTES_PER_S);
+    cr_assert_leq(given[OWNER_DOWN], DOWNLOAD_BYTES_PER_S);
     for (uint32_t i = 0; i < home->config.rules.count; i++) {
         const struct owner_then *then = &home->config.rules.list[i].then;
 
@@ -163,6 +203,10 @@ static void check_node(struct year *year, uint32_t node)
             continue;
         }
         cr_assert_leq(home->allowed.cpu_permille, then->cpu_permille, "seed %llu",
+                      (unsigned long long)year->seed);
+        cr_assert_leq(given[OWNER_UP], then->upload_bytes_per_s, "seed %llu",
+                      (unsigned long long)year->seed);
+        cr_assert_leq(given[OWNER_DOWN], then->download_bytes_per_s, "seed %llu",
                       (unsigned long long)year->seed);
         for (uint32_t j = 0; then->mode == OWNER_FREEZE && j < REPLICAS_PER_NODE_MAX; j++) {
             cr_assert(!home->running[j].used || home->running[j].frozen,
@@ -304,6 +348,8 @@ static void live_a_month(uint64_t seed)
         year.community->now_ms = next_ms(year.community);
     }
     cr_assert_gt(year.run_ms, MONTH_MS / 10, "seed %llu: it hardly ever ran",
+                 (unsigned long long)seed);
+    cr_assert_gt(year.tight_count, 0, "seed %llu: no rule ever held the line",
                  (unsigned long long)seed);
     fake_free(year.community);
 }

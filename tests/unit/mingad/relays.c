@@ -322,6 +322,27 @@ Test(relays, the_relay_takes_no_more_than_its_volunteer_allows)
     end(&fixture);
 }
 
+Test(relays, nor_more_than_is_left_of_its_line_and_all_again_when_that_is_over)
+{
+    static struct fixture fixture;
+
+    begin(&fixture, 1U << 30);
+    relays_limit(fixture.relay, 1 << 20);
+    relays_pass_on(fixture.relay, &leaf_id, &fixture.grant);
+    relays_be_passed_on(fixture.leaf, &fixture.peer, &fixture.grant);
+    run_until(&fixture, is_up);
+    connect_client(&fixture, fixture.grant.ports[0].at_relay);
+    run_for(&fixture, 1500);
+    cr_assert_gt(fixture.echoed_bytes, 100 << 10, "some passes");
+    cr_assert_leq(relays_counters(fixture.relay).relayed_bytes, 3 << 20);
+    cr_assert(relays_counters(fixture.relay).waits);
+    cr_assert_eq(relays_counters(fixture.leaf).relayed_bytes, 0, "it passes on for nobody");
+    relays_limit(fixture.relay, 0);
+    run_until(&fixture, has_ended);
+    cr_assert_eq(fixture.echoed_bytes, LARGE_BYTES);
+    end(&fixture);
+}
+
 Test(relays, who_does_not_know_the_secret_gets_nothing_passed_on)
 {
     static struct fixture fixture;

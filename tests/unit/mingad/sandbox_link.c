@@ -35,6 +35,8 @@ struct fixture {
     uint64_t logs_tokens[8];
     char logs_text[64];
     bool logs_ended;
+    uint32_t programs_count;
+    struct sandbox_programs programs;
 };
 
 static void on_up(void *context)
@@ -76,6 +78,14 @@ static void on_logs(void *context, uint64_t token, struct bytes bytes, uint64_t 
     fixture->logs_ended = ended;
 }
 
+static void on_programs(void *context, const struct sandbox_programs *running)
+{
+    struct fixture *fixture = context;
+
+    fixture->programs_count++;
+    fixture->programs = *running;
+}
+
 static void listen_as_helper(struct fixture *fixture)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -97,10 +107,15 @@ static struct fixture *set_up(void)
     uv_loop_init(&fixture->loop);
     fixture->helper_fd = -1;
     fixture->listen_fd = -1;
-    struct sandbox_link_config config = {
-        .loop = &fixture->loop,
-        .socket_path = fixture->path,
-        .events = {fixture, on_up, on_listed, on_down, on_event, on_logs}};
+    struct sandbox_link_config config = {.loop = &fixture->loop,
+                                         .socket_path = fixture->path,
+                                         .events = {.context = fixture,
+                                                    .up = on_up,
+                                                    .listed = on_listed,
+                                                    .down = on_down,
+                                                    .event = on_event,
+                                                    .logs = on_logs,
+                                                    .programs = on_programs}};
 
     fixture->link = sandbox_link_new(&config);
     cr_assert_not_null(fixture->link);
@@ -199,6 +214,23 @@ Test(sandbox_link, after_connecting_it_greets_and_asks_what_lives)
     wait_for(fixture, &fixture->listed_count, 1);
     cr_assert_eq(fixture->event_count, 1);
     cr_assert_eq(fixture->event.key.slot, 3);
+    tear_down(fixture);
+}
+
+Test(sandbox_link, which_programs_run_is_asked_without_naming_any)
+{
+    struct fixture *fixture = set_up();
+    struct helper_answer answer = {.kind = ANSWER_PROGRAMS, .programs = {1, {"blender"}}};
+
+    sandbox_link_programs(fixture->link); /* nobody is there: nothing happens */
+    connect_ready(fixture);
+    sandbox_link_programs(fixture->link);
+    wait_for(fixture, &fixture->asked_count, 3);
+    cr_assert_eq(fixture->last.kind, REQUEST_PROGRAMS);
+    say(fixture, &answer);
+    wait_for(fixture, &fixture->programs_count, 1);
+    cr_assert_eq(fixture->programs.count, 1);
+    cr_assert_str_eq(fixture->programs.names[0], "blender");
     tear_down(fixture);
 }
 

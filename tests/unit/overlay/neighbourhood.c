@@ -91,6 +91,17 @@ Test(neighbourhood, a_predecessor_at_the_end_of_a_short_list_does_not_close_a_la
     cr_assert_gt(neighbourhood_community_size(&near), 5000);
 }
 
+Test(neighbourhood, a_list_that_ends_with_a_farther_predecessor_is_cut_before_it)
+{
+    stand(10, 16, 4);
+    ring.successors[15] = ring.predecessors[2];
+    neighbourhood_of(&ring, &near);
+    cr_assert(!near.whole);
+    cr_assert_eq(near.count, 4 + 1 + 15);
+    cr_assert_lt(neighbourhood_community_size(&near), 10000);
+    cr_assert_gt(neighbourhood_community_size(&near), 5000);
+}
+
 Test(neighbourhood, fifteen_nodes_evenly_spread_are_a_whole_ring)
 {
     stand(65536 / 15, 14, 0);

@@ -322,3 +322,27 @@ Test(reach, a_relay_without_a_port_left_refuses_and_the_leaf_stays_a_member)
     cr_assert_eq(passed_on_count, 6, "%u", passed_on_count);
     end_network();
 }
+
+Test(reach, a_relay_with_other_ports_passes_on_at_those_only)
+{
+    const struct overlay_relay *passing = &net.nodes[0].passing;
+    struct overlay_event now;
+
+    make_reachable(3, 1);
+    run_for(40000);
+    cr_assert_eq(reachable_at(1, 2), minga_Reachable_REACHABLE_RELAYED);
+    cr_assert_gt(passing->port_count, 0);
+    now = now_event();
+    overlay_set_relay_ports(net.nodes[0].overlay, &now, 40000, 8, &net.nodes[0].effects);
+    perform(0);
+    cr_assert_eq(passing->port_count, 0, "what was on the old ports has ended");
+    run_for(60000);
+    cr_assert_eq(reachable_at(1, 2), minga_Reachable_REACHABLE_RELAYED);
+    cr_assert_gt(passing->port_count, 0, "the leaf has asked again");
+    for (uint32_t i = 0; i < passing->port_count; i++) {
+        cr_assert_geq(passing->ports[i].at_relay, 40000);
+        cr_assert_lt(passing->ports[i].at_relay, 40008);
+    }
+    cr_assert_geq(passing->door, 40000);
+    end_network();
+}

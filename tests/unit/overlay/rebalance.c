@@ -20,6 +20,8 @@ static struct overlay_stock stock_of(uint32_t index)
     return stock;
 }
 
+static uint32_t full_members_max; /* 0: as usual */
+
 static void make_skewed(uint32_t count, uint32_t capacity_max)
 {
     struct test_invitation invitation;
@@ -29,6 +31,7 @@ static void make_skewed(uint32_t count, uint32_t capacity_max)
     for (uint32_t i = 0; i < count; i++) {
         add_node();
         net.nodes[i].config.storage_bytes_max = (uint64_t)(1 + i % capacity_max) * UNIT_BYTES;
+        net.nodes[i].config.full_members_max = full_members_max;
         start_node(i);
     }
     found_community(0);
@@ -140,6 +143,67 @@ Test(rebalance, who_gives_less_after_a_restart_hands_over_what_is_too_much, .tim
     cr_assert_leq(highest_load(), 1.35, "%.2f", highest_load());
     cr_assert_leq(sent_chunks() - before, CHUNK_COPIES * CHUNKS / 3, "%u copies sent",
                   sent_chunks() - before);
+    end_network();
+}
+
+static void grow(uint32_t count)
+{
+    struct test_invitation invitation = make_invitation(1, net.wall_unix_s + 1000000, 0);
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t node = add_node();
+
+        net.nodes[node].config.full_members_max = full_members_max;
+        net.nodes[node].config.storage_bytes_max = UNIT_BYTES;
+        start_node(node);
+        join_node(node, 0, &invitation, 1);
+        run_for(2000);
+        memset(&net.nodes[node].done[1], 0, sizeof(net.nodes[node].done[1]));
+    }
+}
+
+static uint32_t position_count(void)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < NODES; i++) {
+        count += stock_of(i).position_count;
+    }
+    return count;
+}
+
+/* Copies sent while so many nodes become members beyond those who know all. */
+static uint32_t moved_beyond(uint32_t count)
+{
+    uint32_t before = sent_chunks();
+
+    grow(count);
+    run_for(20 * MINUTE_MS);
+    cr_assert_not(overlay_knows_all(net.nodes[0].overlay));
+    expect_copies();
+    return sent_chunks() - before;
+}
+
+Test(rebalance, a_community_that_outgrows_full_membership_has_gone_to_first_positions_before,
+     .timeout = 300)
+{
+    uint32_t moved;
+
+    full_members_max = 16;
+    make_skewed(NODES, 4);
+    run_for(5 * MINUTE_MS);
+    push_all();
+    run_for(5 * MINUTE_MS);
+    cr_assert_gt(position_count(), NODES + NODES / 2, "%u", position_count());
+    grow(3); /* 15 of 16 */
+    for (uint32_t i = 0; i < 120; i++) {
+        run_for(MINUTE_MS);
+        expect_copies();
+    }
+    cr_assert_eq(position_count(), NODES);
+    cr_assert(overlay_knows_all(net.nodes[0].overlay));
+    moved = moved_beyond(2); /* two newcomers of 17 are homes of an eighth of it */
+    cr_assert_leq(moved, CHUNK_COPIES * CHUNKS / 5, "%u copies sent", moved);
     end_network();
 }
 

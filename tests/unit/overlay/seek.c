@@ -16,10 +16,17 @@ static struct { /* answers under way */
 } awaited[AWAITED_MAX];
 static uint32_t awaited_count;
 static uint32_t asks_total;
+/* What some answer instead of the truth: these places. */
+static struct {
+    uint32_t from;
+    uint32_t count;
+    uint32_t contacts[SEEK_CONTACTS];
+} stale[2];
 
 static void start_world(void)
 {
     begin();
+    memset(stale, 0, sizeof(stale));
     memset(silent, 0, sizeof(silent));
     memset(lies, 0, sizeof(lies));
     memset(&seek, 0, sizeof(seek));
@@ -78,6 +85,23 @@ static void lie(uint32_t place, struct seek_answer *answer)
     }
 }
 
+static void answer_from(uint32_t place, struct seek_answer *answer)
+{
+    struct router router = router_at(place);
+
+    for (uint32_t i = 0; i < 2; i++) {
+        if (stale[i].count > 0 && stale[i].from == place) {
+            memset(answer, 0, sizeof(*answer));
+            answer->contact_count = stale[i].count;
+            for (uint32_t k = 0; k < stale[i].count; k++) {
+                answer->contacts[k] = nodes[stale[i].contacts[k]];
+            }
+            return;
+        }
+    }
+    seek_fill_answer(&router, &seek.key, effects.contacts_wanted, answer);
+}
+
 static void perform(void)
 {
     for (uint32_t i = 0; i < effects.ask_count; i++) {
@@ -113,7 +137,6 @@ static void go_on(void)
 {
     struct seek_answer answer;
     uint32_t place;
-    struct router router;
 
     if (awaited_count == 0 || awaited[0].at_ms > effects.wake_ms) {
         cr_assert_geq(effects.wake_ms, now_ms);
@@ -125,11 +148,10 @@ static void go_on(void)
     place = awaited[0].from;
     awaited_count--;
     memmove(&awaited[0], &awaited[1], awaited_count * sizeof(awaited[0]));
-    router = router_at(place);
     if (lies[place]) {
         lie(place, &answer);
     } else {
-        seek_fill_answer(&router, &seek.key, effects.contacts_wanted, &answer);
+        answer_from(place, &answer);
     }
     step((struct seek_event){.kind = SEEK_ANSWER, .node = nodes[place], .answer = &answer});
 }
@@ -255,6 +277,31 @@ Test(seek, an_owner_that_did_not_answer_is_asked_again_later)
 {
     owner_is_deaf_for_a_while(0);
     owner_is_deaf_for_a_while(SEEK_WITNESSES);
+}
+
+/* One near the key names only such as have died; others farther away know more. */
+Test(seek, a_node_near_the_key_that_names_only_the_dead_does_not_end_the_way)
+{
+    enum { OWNER = 200, NEAR = 193, NEAR_HERE = 20 };
+    uint64_t begun_ms = now_ms;
+
+    places[0].fingers.count = NEAR_HERE;
+    start(0, nodes[OWNER].position, 0);
+    stale[0].from = awaited[0].from;
+    stale[0].count = SEEK_CONTACTS;
+    memcpy(stale[0].contacts, (uint32_t[]){NEAR, NEAR - 11, NEAR - 24, NEAR - 34},
+           sizeof(stale[0].contacts));
+    stale[1].from = NEAR;
+    for (uint32_t i = NEAR + 1; i <= NEAR + SEEK_CONTACTS; i++) {
+        silent[i] = true;
+        stale[1].contacts[stale[1].count++] = i;
+    }
+    while (!effects.done) {
+        go_on();
+    }
+    cr_assert(seek.found);
+    cr_assert_eq(place_of(&seek.owner), OWNER);
+    cr_assert_lt(now_ms, begun_ms + 8 * SEEK_PATIENCE_MS + SEEK_RETRY_MS_MAX);
 }
 
 Test(seek, one_whose_own_lease_is_gone_asks_others_and_never_itself)

@@ -119,6 +119,18 @@ Test(plan, another_network_is_asked_at_once)
     cr_assert(plan_next(&plan, 5000, &job));
 }
 
+Test(plan, in_another_network_every_method_is_tried_and_what_is_open_keeps_its_name)
+{
+    begin();
+    plan_next(&plan, 1000, &job);
+    done(given(0, 3600), 2000);
+    plan_look_again(&plan, 5000);
+    cr_assert_eq(plan.method, given(0, 3600).method);
+    cr_assert(plan_next(&plan, 5000, &job));
+    cr_assert_eq(job.by, PORTMAP_NONE);
+    cr_assert_eq(plan.method, given(0, 3600).method);
+}
+
 Test(plan, a_new_replicas_port_is_asked_for_at_once_and_an_ended_ones_closed)
 {
     begin();

@@ -19,6 +19,7 @@ struct world {
     int service_fd;
     struct sockaddr_in published;
     struct datagrams *datagrams;
+    struct line line;
 };
 
 static int bind_somewhere(int family, bool any, uint16_t *port_out)
@@ -55,6 +56,8 @@ static void world_init(struct world *world, int published_family, int service_fa
     world->service_fd = bind_somewhere(service_family, false, &spec.ports[0].container_port);
     spec.ports[0].protocol = SANDBOX_UDP;
     world->datagrams = calloc(1, sizeof(*world->datagrams));
+    line_init(&world->line);
+    world->datagrams->line = &world->line;
     cr_assert_eq(datagrams_init(world->datagrams, world->epoll_fd, (uint64_t)8 << 56, &spec,
                                 &world->published_fd),
                  0);
@@ -225,11 +228,68 @@ Test(datagrams, a_spec_without_udp_touches_nothing)
 {
     struct sandbox_spec spec = {.port_count = 1, .ports = {{80, 31000, SANDBOX_TCP}}};
     struct datagrams *datagrams = calloc(1, sizeof(*datagrams));
+    struct line line;
     int none = -1;
 
+    line_init(&line);
+    datagrams->line = &line;
     cr_assert_eq(datagrams_init(datagrams, -1, 0, &spec, &none), 0);
     cr_assert_eq(datagrams_tick(datagrams, NOW_MS), UINT64_MAX);
     datagrams_event(datagrams, 0, NOW_MS);
     datagrams_done(datagrams);
     free(datagrams);
+}
+
+Test(datagrams, what_the_line_has_no_room_for_is_lost_and_the_rest_comes_whole)
+{
+    enum { SENT = 40, LENGTH = 1000, PASS = LINE_BURST_BYTES_MIN / LENGTH + 1 };
+    static const char text[LENGTH + 1] = "x";
+    struct world world;
+    unsigned count = 0;
+
+    world_init(&world, AF_INET, AF_INET, 0);
+    atomic_store(&world.line.own[LINE_DOWN].bytes_per_s, 1);
+    int client = call(&world, "begin");
+    for (int i = 0; i < SENT; i++) {
+        cr_assert_eq(send(client, text, LENGTH, 0), LENGTH);
+        settle(&world, NOW_MS);
+    }
+    while (true) {
+        char block[2 * LENGTH];
+        ssize_t length_bytes = recv(world.service_fd, block, sizeof(block), MSG_DONTWAIT);
+
+        if (length_bytes < 0) {
+            break;
+        }
+        cr_assert(length_bytes == LENGTH || length_bytes == 5);
+        count++;
+    }
+    cr_assert_eq(count, PASS + 1);
+    cr_assert_eq(atomic_load(&world.line.own[LINE_DOWN].passed_bytes), PASS * LENGTH + 5);
+    cr_assert_eq(atomic_load(&world.line.own[LINE_DOWN].held_count), SENT - PASS);
+    close(client);
+    world_done(&world);
+}
+
+Test(datagrams, answers_count_against_what_is_sent)
+{
+    struct world world;
+    char text[64];
+
+    world_init(&world, AF_INET, AF_INET, 0);
+    atomic_store(&world.line.own[LINE_UP].bytes_per_s, 1);
+    int client = call(&world, "question");
+    settle(&world, NOW_MS);
+    cr_assert_eq(serve(&world), 1);
+    settle(&world, NOW_MS);
+    cr_assert_eq(recv(client, text, sizeof(text), 0), 11);
+    cr_assert_eq(atomic_load(&world.line.own[LINE_UP].passed_bytes), 11);
+    line_passed(&world.line.gates[LINE_UP], LINE_BURST_BYTES_MIN);
+    cr_assert_eq(send(client, "again", 5, 0), 5);
+    settle(&world, NOW_MS);
+    cr_assert_eq(serve(&world), 1);
+    settle(&world, NOW_MS);
+    cr_assert_lt(recv(client, text, sizeof(text), MSG_DONTWAIT), 0);
+    close(client);
+    world_done(&world);
 }

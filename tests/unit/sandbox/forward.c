@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -18,6 +19,7 @@ struct world {
     int service_fd;   /* what the service listens on */
     struct sockaddr_in published;
     struct forward *forward;
+    struct line line;
 };
 
 static int listen_somewhere(int family, uint16_t *port_out)
@@ -48,6 +50,8 @@ static void world_init(struct world *world, int family)
         .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     world->service_fd = listen_somewhere(family, &spec.ports[0].container_port);
     world->forward = calloc(1, sizeof(*world->forward));
+    line_init(&world->line);
+    world->forward->line = &world->line;
     cr_assert_eq(forward_init(world->forward, world->epoll_fd, (uint64_t)7 << 56, &spec,
                               &world->published_fd),
                  0);
@@ -263,5 +267,158 @@ Test(forward, a_reset_is_passed_on)
     cr_assert_eq(errno, ECONNRESET);
     cr_assert_eq(world.forward->ports[0].connection_count, 0);
     close(server);
+    world_done(&world);
+}
+
+/* --- the line --- */
+
+enum { TRICKLE = 1, FIRST_BYTES = LINE_BURST_BYTES_MIN, BLOCK_BYTES = 1 << 17 };
+
+static void limit(struct world *world, enum line_direction direction, uint64_t bytes_per_s)
+{
+    atomic_store(&world->line.own[direction].bytes_per_s, bytes_per_s);
+}
+
+static size_t drain(int fd)
+{
+    static uint8_t block[65536];
+    size_t total_bytes = 0;
+    ssize_t count;
+
+    while ((count = recv(fd, block, sizeof(block), MSG_DONTWAIT)) > 0) {
+        total_bytes += (size_t)count;
+    }
+    return total_bytes;
+}
+
+static size_t fill(int fd)
+{
+    static const uint8_t block[BLOCK_BYTES];
+    ssize_t count = send(fd, block, sizeof(block), MSG_DONTWAIT);
+
+    return count > 0 ? (size_t)count : 0;
+}
+
+static void check_one_way_is_limited(enum line_direction direction)
+{
+    struct world world;
+
+    world_init(&world, AF_INET);
+    limit(&world, direction, TRICKLE);
+    int client = call(&world);
+    settle(&world);
+    int server = accept(world.service_fd, NULL, NULL);
+    int from = direction == LINE_DOWN ? client : server;
+    int to = direction == LINE_DOWN ? server : client;
+
+    size_t sent_bytes = fill(from);
+    cr_assert_gt(sent_bytes, FIRST_BYTES);
+    settle(&world);
+    size_t passed_bytes = drain(to);
+    cr_assert_geq(passed_bytes, FIRST_BYTES);
+    cr_assert_lt(passed_bytes, FIRST_BYTES + LINE_PIECE_BYTES_MIN);
+    cr_assert_eq(forward_release(world.forward), LINE_LOOK_MS);
+    cr_assert_eq(atomic_load(&world.line.own[direction].passed_bytes), passed_bytes);
+    cr_assert_gt(atomic_load(&world.line.own[direction].held_count), 0);
+
+    size_t back_bytes = fill(to); /* the other way there is none */
+    settle(&world);
+    cr_assert_eq(drain(from), back_bytes);
+
+    limit(&world, direction, 0);
+    cr_assert_eq(forward_release(world.forward), UINT64_MAX);
+    settle(&world);
+    cr_assert_eq(passed_bytes + drain(to), sent_bytes, "nothing is lost");
+    close(client);
+    close(server);
+    settle(&world);
+    cr_assert_eq(world.forward->ports[0].connection_count, 0);
+    world_done(&world);
+}
+
+Test(forward, no_more_is_received_than_the_line_allows)
+{
+    check_one_way_is_limited(LINE_DOWN);
+}
+
+Test(forward, no_more_is_sent_than_the_line_allows)
+{
+    check_one_way_is_limited(LINE_UP);
+}
+
+Test(forward, connections_that_wait_for_the_line_may_end)
+{
+    enum { COUNT = 6 };
+    struct world world;
+    int clients[COUNT];
+    int servers[COUNT];
+
+    (void)signal(SIGPIPE, SIG_IGN); /* minga-init has all signals blocked */
+    world_init(&world, AF_INET);
+    limit(&world, LINE_DOWN, TRICKLE);
+    for (int i = 0; i < COUNT; i++) {
+        clients[i] = call(&world);
+        settle(&world);
+        servers[i] = accept(world.service_fd, NULL, NULL);
+        (void)fill(clients[i]);
+        settle(&world);
+    }
+    static const int order[COUNT] = {2, 0, 5, 3, 1, 4};
+    for (int i = 0; i < COUNT; i++) { /* the service hangs up with data unread: reset */
+        close(servers[order[i]]);
+        close(clients[order[i]]);
+        settle(&world);
+        (void)forward_release(world.forward);
+    }
+    limit(&world, LINE_DOWN, 0);
+    (void)forward_release(world.forward);
+    settle(&world);
+    cr_assert_eq(world.forward->ports[0].connection_count, 0);
+    cr_assert_eq(forward_release(world.forward), UINT64_MAX);
+    world_done(&world);
+}
+
+Test(forward, connections_have_equal_parts_of_the_line_and_together_all_of_it)
+{
+    enum { COUNT = 3, RATE = 4 << 20, MS = 400 };
+    struct world world;
+    int clients[COUNT];
+    int servers[COUNT];
+    size_t passed_bytes[COUNT] = {0};
+    size_t total_bytes = 0;
+
+    world_init(&world, AF_INET);
+    limit(&world, LINE_DOWN, RATE);
+    for (int i = 0; i < COUNT; i++) {
+        clients[i] = call(&world);
+        settle(&world);
+        servers[i] = accept(world.service_fd, NULL, NULL);
+    }
+    uint64_t began_ms = line_now_ms();
+    while (line_now_ms() - began_ms < MS) {
+        struct epoll_event events[16];
+        int count = epoll_wait(world.epoll_fd, events, 16, 1);
+
+        for (int i = 0; i < count; i++) {
+            forward_event(world.forward, events[i].data.u64, events[i].events);
+        }
+        (void)forward_turn(world.forward);
+        (void)forward_release(world.forward);
+        for (int i = 0; i < COUNT; i++) {
+            (void)fill(clients[i]);
+            passed_bytes[i] += drain(servers[i]);
+        }
+    }
+    uint64_t allowed_bytes = RATE / 8 + RATE * (line_now_ms() - began_ms) / 1000;
+    for (int i = 0; i < COUNT; i++) {
+        total_bytes += passed_bytes[i];
+    }
+    cr_assert_leq(total_bytes, allowed_bytes + RATE / 64);
+    cr_assert_gt(total_bytes, allowed_bytes * 7 / 10);
+    for (int i = 0; i < COUNT; i++) {
+        cr_assert_gt(passed_bytes[i], total_bytes / COUNT * 7 / 10);
+        close(clients[i]);
+        close(servers[i]);
+    }
     world_done(&world);
 }

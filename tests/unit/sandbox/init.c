@@ -31,10 +31,11 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "sandbox/init_protocol.h"
+#include "sandbox/line.h"
 #include "sandbox/logs.h"
 #include "sandbox/spec.h"
 
-enum { UID_BASE = 1879048192, SERVICE_PORT = 8080, WAIT_MS = 5000, DESCRIPTORS = 13 };
+enum { UID_BASE = 1879048192, SERVICE_PORT = 8080, WAIT_MS = 5000, DESCRIPTORS = 14 };
 
 static const char BUSYBOX[] = "/usr/bin/busybox";
 
@@ -189,6 +190,7 @@ static void launch(struct sandbox *sandbox, const struct sandbox_spec *spec)
 {
     const unsigned long flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWNS |
                                 CLONE_NEWIPC | CLONE_NEWUTS | SIGCHLD;
+    const struct line_file line = {0};
     uint8_t encoded[SPEC_BYTES_MAX];
     size_t encoded_bytes = 0;
     int control[2];
@@ -203,13 +205,20 @@ static void launch(struct sandbox *sandbox, const struct sandbox_spec *spec)
     sandbox->log_fds[1] = memory_file("", 0);
     int program_fd = open_program();
     CHECK(program_fd >= 0);
-    const int fds[DESCRIPTORS] = {
-        control[1],         listen_for_helper(sandbox), memory_file(encoded, encoded_bytes),
-        filter_file(),      sandbox->log_fds[0],        sandbox->log_fds[1],
-        memory_file("", 0), /* stands for the uid range's lock */
-        memory_file("", 0), /* and these for the doors of a cgroup */
-        memory_file("", 0), memory_file("", 0),         memory_file("", 0),
-        memory_file("", 0), listen_for_clients(sandbox)};
+    const int fds[DESCRIPTORS] = {control[1],
+                                  listen_for_helper(sandbox),
+                                  memory_file(encoded, encoded_bytes),
+                                  filter_file(),
+                                  sandbox->log_fds[0],
+                                  sandbox->log_fds[1],
+                                  memory_file("", 0), /* stands for the uid range's lock */
+                                  memory_file("", 0), /* and these for the doors of a cgroup */
+                                  memory_file("", 0),
+                                  memory_file("", 0),
+                                  memory_file("", 0),
+                                  memory_file("", 0),
+                                  memory_file(&line, sizeof(line)),
+                                  listen_for_clients(sandbox)};
     sandbox->control_fd = control[0];
     sandbox->pid = (pid_t)syscall(SYS_clone, flags, NULL, NULL, NULL, 0UL);
     if (sandbox->pid == 0) {

@@ -56,6 +56,22 @@ Test(limits_file, a_complete_file_is_understood)
     cr_assert_str_eq(limits.trees, "/var/lib/minga/agent/trees");
 }
 
+Test(limits_file, the_line_is_limited_only_where_it_is_said)
+{
+    struct host_limits limits;
+    char text[2 * sizeof(good)];
+
+    cr_assert_eq(parse(good, &limits), 0);
+    cr_assert_eq(limits.upload_bytes_per_s, 0);
+    cr_assert_eq(limits.download_bytes_per_s, 0);
+    snprintf(text, sizeof(text), "%supload 2097152\ndownload 5\n", good);
+    cr_assert_eq(parse(text, &limits), 0);
+    cr_assert_eq(limits.upload_bytes_per_s, 2 << 20);
+    cr_assert_eq(limits.download_bytes_per_s, 5);
+    snprintf(text, sizeof(text), "%supload -1\n", good);
+    cr_assert_eq(parse(text, &limits), -EINVAL);
+}
+
 Test(limits_file, each_line_is_needed)
 {
     static const char *const names[] = {"cpu_permille", "memory_bytes", "disk_bytes", "pid_count",
@@ -138,11 +154,35 @@ Test(limits_file, what_is_written_is_read_by_root_s_rules)
     cr_assert_eq(parse(good, &limits), 0);
     limits.uid_span_count = 2;
     limits.uid_spans[1] = (struct uid_span){655360, 1310719};
+    limits.programs.count = SANDBOX_PROGRAMS_MAX;
+    for (uint32_t i = 0; i < SANDBOX_PROGRAMS_MAX; i++) {
+        snprintf(limits.programs.names[i], sizeof(limits.programs.names[i]), "a program %u", i);
+    }
     cr_assert_eq(sandbox_limits_write(file.path, &limits, &err), 0, "%s", err.text);
     cr_assert_eq(sandbox_limits_read(file.path, &back, &err), wanted, "%s", err.text);
     if (wanted == 0) {
         cr_assert_eq(memcmp(&limits, &back, sizeof(back)), 0);
     }
+    remove_file(&file);
+}
+
+Test(limits_file, the_name_of_a_program_cannot_be_another_line)
+{
+    struct file file = make_file();
+    struct host_limits limits;
+    struct err err = {0};
+
+    cr_assert_eq(parse(good, &limits), 0);
+    limits.programs.count = 1;
+    strcpy(limits.programs.names[0], "x\negress 1");
+    cr_assert_eq(sandbox_limits_write(file.path, &limits, &err), -EINVAL);
+    limits.programs.names[0][0] = '\0';
+    cr_assert_eq(sandbox_limits_write(file.path, &limits, &err), -EINVAL);
+    cr_assert_eq(parse_with("cgroup", "cgroup minga\nprogram blender\nprogram super game"), 0);
+    cr_assert_eq(parse_with("cgroup", "cgroup minga\nprogram "), -EINVAL);
+    cr_assert_eq(
+        parse_with("cgroup", "cgroup minga\nprogram a-name-of-more-than-thirty-two-characters"),
+        -EINVAL);
     remove_file(&file);
 }
 

@@ -41,8 +41,7 @@ Test(request, every_kind_comes_back_as_it_was_sent)
                                          .spec = small_spec(),
                                          .offset = 1ULL << 40,
                                          .bytes_max = LOGS_WINDOW_BYTES_MAX,
-                                         .cpu_permille = 1 << 20,
-                                         .memory_bytes = 1ULL << 41};
+                                         .allowance = {1 << 20, 1ULL << 41, 7, UINT64_MAX}};
         struct helper_request back;
         uint8_t bytes[HELPER_MESSAGE_BYTES_MAX];
         uint8_t again[HELPER_MESSAGE_BYTES_MAX];
@@ -51,8 +50,15 @@ Test(request, every_kind_comes_back_as_it_was_sent)
         cr_assert_gt(length_bytes, 0);
         cr_assert_eq(helper_request_decode((struct bytes){bytes, (size_t)length_bytes}, &back), 0);
         cr_assert_eq(back.kind, request.kind);
-        if (kind != REQUEST_HELLO && kind != REQUEST_LIST && kind != REQUEST_ALLOW) {
+        if (kind != REQUEST_HELLO && kind != REQUEST_LIST && kind != REQUEST_ALLOW &&
+            kind != REQUEST_PROGRAMS) {
             cr_assert(replica_key_equal(&back.spec.key, &request.spec.key));
+        }
+        if (kind == REQUEST_ALLOW) {
+            cr_assert_eq(back.allowance.cpu_permille, 1 << 20);
+            cr_assert_eq(back.allowance.memory_bytes, 1ULL << 41);
+            cr_assert_eq(back.allowance.upload_bytes_per_s, 7);
+            cr_assert_eq(back.allowance.download_bytes_per_s, UINT64_MAX);
         }
         cr_assert_eq(encode(&back, again), length_bytes);
         cr_assert_eq(memcmp(bytes, again, (size_t)length_bytes), 0);
@@ -128,6 +134,9 @@ Test(request, an_event_comes_back_as_it_was_sent)
                                .refused_count = 79,
                                .io_read_bytes = 80,
                                .io_written_bytes = 81,
+                               .sent_bytes = 82,
+                               .received_bytes = 83,
+                               .receive_waits = true,
                                .egress = SANDBOX_EGRESS_LOST}},
     };
     static struct helper_answer back;
@@ -149,6 +158,10 @@ Test(request, an_event_comes_back_as_it_was_sent)
     cr_assert_eq(back.event.activity.refused_count, 79);
     cr_assert_eq(back.event.activity.io_read_bytes, 80);
     cr_assert_eq(back.event.activity.io_written_bytes, 81);
+    cr_assert_eq(back.event.activity.sent_bytes, 82);
+    cr_assert_eq(back.event.activity.received_bytes, 83);
+    cr_assert_not(back.event.activity.send_waits);
+    cr_assert(back.event.activity.receive_waits);
     cr_assert_eq(back.event.activity.egress, SANDBOX_EGRESS_LOST);
     for (int cut = 0; cut < length_bytes; cut++) {
         cr_assert_eq(helper_answer_decode((struct bytes){bytes, (size_t)cut}, &back), -EBADMSG);
@@ -162,8 +175,8 @@ Test(request, an_event_with_more_ports_than_there_can_be_is_refused)
     uint8_t bytes[HELPER_MESSAGE_BYTES_MAX];
     int length_bytes = helper_answer_encode(&answer, bytes, sizeof(bytes));
 
-    /* The count is followed by no port here, by the age, four numbers and a byte. */
-    bytes[length_bytes - 42] = PORTS_PER_SERVICE_MAX + 1;
+    /* The count is followed by no port here, by the age, six numbers and three bytes. */
+    bytes[length_bytes - 60] = PORTS_PER_SERVICE_MAX + 1;
     cr_assert_eq(helper_answer_decode((struct bytes){bytes, (size_t)length_bytes}, &back),
                  -EBADMSG);
 }
@@ -215,4 +228,27 @@ Test(request, a_full_window_of_logs_comes_back_as_it_was_sent)
     cr_assert_eq(back.logs.offset, 12345);
     cr_assert_eq(back.logs.length_bytes, LOGS_WINDOW_BYTES_MAX);
     cr_assert_eq(memcmp(back.logs.bytes, answer.logs.bytes, LOGS_WINDOW_BYTES_MAX), 0);
+}
+
+Test(request, which_programs_run_comes_back_as_it_was_sent_and_no_more_than_can_be)
+{
+    static struct helper_answer answer = {.kind = ANSWER_PROGRAMS};
+    static struct helper_answer back;
+    uint8_t bytes[HELPER_MESSAGE_BYTES_MAX];
+    int length_bytes;
+
+    answer.programs.count = SANDBOX_PROGRAMS_MAX;
+    for (uint32_t i = 0; i < SANDBOX_PROGRAMS_MAX; i++) {
+        memset(answer.programs.names[i], 'a', SANDBOX_PROGRAM_CHARS_MAX);
+    }
+    length_bytes = helper_answer_encode(&answer, bytes, sizeof(bytes));
+    cr_assert_gt(length_bytes, 0);
+    cr_assert_eq(helper_answer_decode((struct bytes){bytes, (size_t)length_bytes}, &back), 0);
+    cr_assert_eq(memcmp(&back.programs, &answer.programs, sizeof(back.programs)), 0);
+    bytes[1] = SANDBOX_PROGRAMS_MAX + 1;
+    cr_assert_eq(helper_answer_decode((struct bytes){bytes, (size_t)length_bytes}, &back),
+                 -EBADMSG);
+    bytes[1] = SANDBOX_PROGRAMS_MAX;
+    cr_assert_eq(helper_answer_decode((struct bytes){bytes, (size_t)length_bytes - 1}, &back),
+                 -EBADMSG);
 }

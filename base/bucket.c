@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "overlay/bucket.h"
+#include "base/bucket.h"
 
 #include "base/check.h"
 
