@@ -13,12 +13,14 @@ lines that stand there and what stands in their place:
     new lines
     >>>>
 
-After `file:` there may be `seeds: OPTIONS`, more options of minga-sim, or `scenario: NAME`, a file of
-tests/sim/scenarios that sees it where seeds hardly ever would. The shipped code knows nothing of this: only the changed file is compiled again, in BUILD/mutants,
+After `file:` there may be `seeds: OPTIONS`, more options of minga-sim (`--seeds A-B` among them where
+another bug like it was once found by one of these), or `scenario: NAME`, a file of
+tests/sim/scenarios that sees it where seeds hardly ever would, or `search: OPTIONS` of minga-exhaustive, or `unit: NAME`, a unit test that sees what no world
+comes to. The shipped code knows nothing of this: only the changed file is compiled again, in BUILD/mutants,
 and linked in front of the libraries.
 
 usage: mutants.py --check                       do all old lines still match, exactly once?
-       mutants.py BUILD [--seeds A-B] [--jobs N] [NAME...]  run them; a table in Markdown on stdout
+       mutants.py BUILD [--seeds A-B] [--jobs N] [--search=OPTIONS] [NAME...]  run them; a table in Markdown on stdout
 """
 import argparse
 import pathlib
@@ -30,8 +32,10 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 FOLDER = ROOT / "tests" / "sim" / "mutants"
-FORM = re.compile(r"breaks: (?P<breaks>.+)\nfile: (?P<file>\S+)\n(?:seeds: (?P<options>.+)\n)?(?:scenario: (?P<scenario>.+)\n)?(?P<hunks>(?:<<<<\n.*?>>>>\n)+)",
-                  re.DOTALL)
+FORM = re.compile(r"breaks: (?P<breaks>.+)\nfile: (?P<file>\S+)\n(?:seeds: (?P<options>[^\n]+)\n)?"
+                  r"(?:scenario: (?P<scenario>[^\n]+)\n)?(?:search: (?P<search>[^\n]+)\n)?"
+                  r"(?:unit: (?P<unit>\S+)\n)?"
+                  r"(?P<hunks>(?:<<<<\n.*?>>>>\n)+)", re.DOTALL)
 HUNK = re.compile(r"<<<<\n(.*?)====\n(.*?)>>>>\n", re.DOTALL)
 
 
@@ -44,7 +48,7 @@ class Mutant:
             return
         self.breaks, self.file = form["breaks"], form["file"]
         self.options = shlex.split(form["options"] or "")
-        self.scenario = form["scenario"]
+        self.scenario, self.search, self.unit = form["scenario"], form["search"], form["unit"]
         self.source = (ROOT / self.file).read_text() if (ROOT / self.file).is_file() else ""
         for old, new in HUNK.findall(form["hunks"]):
             count = self.source.count(old)
@@ -69,7 +73,7 @@ def ninja_command(build, target):
     return shlex.split(lines[-1])
 
 
-def make(mutant, build):
+def make(mutant, build, program):
     """Compiles the one file and links a simulator. Returns its path."""
     folder = build / "mutants" / mutant.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -78,6 +82,8 @@ def make(mutant, build):
     source.write_text(mutant.source)
     library = "agent" if layer.parts[0] == "agent" else layer.parts[0]
     target = f"{layer.parts[0]}/CMakeFiles/{library}.dir/{layer.relative_to(layer.parts[0])}.o"
+    if program == "minga-exhaustive":
+        target = f"tests/sim/CMakeFiles/tiny.dir/__/__/{layer}.o"
     command = ninja_command(build, target)
     command = [word for word in command if word != "-Werror"]
     where = str(ROOT / mutant.file)
@@ -86,14 +92,14 @@ def make(mutant, build):
     for flag in ("-MF", "-MT"):
         command[command.index(flag) + 1] = str(folder / "mutant.d")
     subprocess.run([*command, "-w", f"-I{(ROOT / mutant.file).parent}"], cwd=build, check=True)
-    link = ninja_command(build, "bin/minga-sim")
+    link = ninja_command(build, f"bin/{program}")
     link = link[link.index("&&") + 1:] if "&&" in link else link
     link = link[:link.index("&&")] if "&&" in link else link
     out = link.index("-o")
-    link[out + 1] = str(folder / "minga-sim")
+    link[out + 1] = str(folder / program)
     link.insert(out, str(folder / "mutant.o"))
     subprocess.run(link, cwd=build, check=True)
-    return folder / "minga-sim"
+    return folder / program
 
 
 def run_scenario(mutant, program):
@@ -108,9 +114,36 @@ def run_scenario(mutant, program):
     return f"scenario {mutant.scenario}", failed[1]
 
 
+def run_search(mutant, build, options):
+    """All orders of a few messages: minga-exhaustive with these options."""
+    program = make(mutant, build, "minga-exhaustive")
+    done = subprocess.run([program, *shlex.split(options)], capture_output=True, text=True, check=False)
+    failed = re.search(r"^(?!exhaustive)([^:\n]+): ([^\n]+)\n  n\d", done.stdout, re.MULTILINE)
+    if failed:
+        return f"minga-exhaustive {options}", f"{failed[1]}: {failed[2]}"
+    check = re.search(r"check failed: (.*)|(CHECK.*)", done.stderr)
+    if check:
+        return f"minga-exhaustive {options}", check[0]
+    return None, f"minga-exhaustive {options} does not find it"
+
+
+def run_unit(mutant, build):
+    name = f"unit_{mutant.unit.replace('/', '_')}"
+    subprocess.run(["cmake", "--build", build, "--target", name], check=True, capture_output=True)
+    done = subprocess.run([make(mutant, build, name)], capture_output=True, text=True, check=False)
+    failed = re.search(r"\[FAIL\] (?:\S+::)?(\w+)", done.stdout + done.stderr)
+    if not failed:
+        return None, f"unit test {mutant.unit} does not see it"
+    return f"unit test {mutant.unit}", failed[1].replace("_", " ")
+
+
 def run(mutant, build, options):
     """Returns (seeds needed or None, what was violated)."""
-    program = make(mutant, build)
+    if options.search or mutant.search:
+        return run_search(mutant, build, options.search or mutant.search)
+    if mutant.unit:
+        return run_unit(mutant, build)
+    program = make(mutant, build, "minga-sim")
     begun = time.monotonic()
     if mutant.scenario:
         return run_scenario(mutant, program)
@@ -126,6 +159,8 @@ def run(mutant, build, options):
     if "process died" in what:
         check = re.search(r"check failed: (.*)|(CHECK.*)", done.stderr)
         what = check[0] if check else what
+    if "--seeds" in mutant.options:
+        return f"seed {failed[1]} of {shlex.join(mutant.options)}", what
     return ran[1], what
 
 
@@ -136,6 +171,7 @@ def main():
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--seeds", default="1-2000")
     parser.add_argument("--jobs", default="2")
+    parser.add_argument("--search", help="options of minga-exhaustive, which looks for all of them")
     options = parser.parse_intermixed_args()
     mutants = all_mutants(options.names)
     problems = [mutant.problem for mutant in mutants if mutant.problem]
@@ -146,6 +182,8 @@ def main():
     missed = 0
     print("| mutant | what it breaks | seeds | how it was seen |\n|---|---|---|---|")
     for mutant in mutants:
+        if options.search and not mutant.file.startswith("overlay/"):
+            continue
         seeds, what = run(mutant, build, options)
         missed += seeds is None
         what = what.replace("|", "\\|")

@@ -281,7 +281,7 @@ void scene_make(struct scene *scene, uint32_t count, uint32_t absent_count, bool
 
     CHECK(absent_count <= ABSENT_MAX);
     nodes_make(count, absent_count);
-    CHECK(names_number(&all.lines, NULL, 0) == 0);
+    CHECK(names_number(&all.lines, "", 0) == 0);
     memset(scene, 0, sizeof(*scene));
     scene->count = (uint8_t)count;
     all.shape.count = count;

@@ -276,7 +276,7 @@ static void explore(uint32_t level, struct budget budget, uint64_t sleep)
         check_end(level);
     }
     ways &= ways_on(scene, budget) & ~sleep;
-    for (; ways != 0; ways &= ways - 1) {
+    for (; ways != 0 && !search.result.has_failed; ways &= ways - 1) {
         uint32_t way = (uint32_t)__builtin_ctzll(ways);
 
         take(level, budget, way, sleep);

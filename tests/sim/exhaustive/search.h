@@ -15,6 +15,7 @@ struct scenario {
     uint32_t crash_count;  /* 1 at most */
     uint32_t early_count;  /* a timer runs out though messages are under way */
     bool looks_up;
+    uint32_t goal; /* so many arrivals in every order in `./dev soak exhaustive` */
 };
 
 struct search_options {
