@@ -124,7 +124,6 @@ struct helper {
     int init_program_fd;   /* sealed copy of minga-init */
     int filter_fd;         /* sealed seccomp filter */
     int egress_program_fd; /* sealed copy of minga-egress; -1: it is missing */
-    int own_network_fd;    /* the empty one that we live in */
     int network_fd;        /* the host's network namespace, for minga-egress; -1: it is missing */
     int lock_fd;
     int listen_fd;

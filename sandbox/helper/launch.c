@@ -181,7 +181,7 @@ static int begin_root(struct helper *helper, struct replica *replica, struct err
 
     (void)disk_activity(replica->disk.loop_number, &replica->io_read_before,
                         &replica->io_written_before);
-    return maker_begin_root(&root, &replica->launch.maker, err);
+    return maker_begin_root(&helper->disks.makers, &root, &replica->launch.maker, err);
 }
 
 static void let_network_go(struct replica *replica)
@@ -285,7 +285,7 @@ static pid_t clone_in_network(const struct helper *helper, const struct replica 
     if (pid != 0 && network_fd >= 0) {
         int code = errno;
 
-        CHECK(setns(helper->own_network_fd, CLONE_NEWNET) == 0);
+        CHECK(setns(helper->disks.makers.network_fd, CLONE_NEWNET) == 0);
         errno = code;
     }
     return pid;
@@ -431,7 +431,7 @@ void replica_on_made(struct helper *helper, struct replica *replica)
 {
     struct made made;
     struct err err = {0};
-    int r = maker_answer(&replica->launch.maker, &made, &err);
+    int r = maker_answer(&helper->disks.makers, &replica->launch.maker, &made, &err);
 
     replica->launch.root_fd = made.fd;
     if (made.more_fd >= 0) {
