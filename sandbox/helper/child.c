@@ -89,7 +89,7 @@ static void forbid_code_in_memory(void)
  * As the host's root (without its capabilities: those ended at the border of the user namespace)
  * we may still pass the folders above `place`; as uid 0 of the namespace no longer.
  */
-static int enter_root(const struct child_plan *plan, struct err *err)
+static int enter_root(const struct child_plan *plan, int *away_fd_out, struct err *err)
 {
     CLEANUP(cleanup_close) int root_fd = receive_root(plan, err);
     int r = root_fd < 0 ? root_fd : mount_attach(root_fd, plan->place, err);
@@ -100,7 +100,8 @@ static int enter_root(const struct child_plan *plan, struct err *err)
     if (chdir(plan->place) < 0) {
         return err_set(err, -errno, "%s: %m", plan->place);
     }
-    return 0;
+    *away_fd_out = open(plan->away, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return *away_fd_out < 0 ? err_set(err, -errno, "%s: %m", plan->away) : 0;
 }
 
 /* The old root ends up below the new one at the same place, and goes. */
@@ -126,12 +127,15 @@ static int begin(struct err *err)
 
 static int furnish(const struct child_plan *plan, struct err *err)
 {
+    struct furniture_plan furniture = plan->furniture;
+    CLEANUP(cleanup_close) int away_fd = -1;
     int r;
 
     forbid_code_in_memory();
     r = plan->egress ? tun_hand_out(plan->setup_fd, err) : 0;
     if (r == 0) {
-        r = enter_root(plan, err);
+        r = enter_root(plan, &away_fd, err);
+        furniture.proc.away_fd = away_fd;
     }
     if (r == 0) {
         r = become_root_inside(err);
@@ -141,7 +145,7 @@ static int furnish(const struct child_plan *plan, struct err *err)
         r = err_set(err, -errno, "cgroup namespace: %m");
     }
     if (r == 0) {
-        r = furniture_make(&plan->furniture, err);
+        r = furniture_make(&furniture, err);
     }
     if (r == 0) {
         r = leave_old_root(err);

@@ -11,6 +11,7 @@
 
 struct child_plan {    /* everything borrowed; the clone has its own copy of all descriptors */
     const char *place; /* an empty folder of the host: where the root is attached first */
+    const char *away;  /* another: where it puts what is to go with the host's root */
     const char *hostname;
     struct furniture_plan furniture;
     bool egress;  /* a tun device is made and handed out through setup_fd */

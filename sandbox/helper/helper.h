@@ -188,6 +188,11 @@ struct sandbox_limits helper_allowed_of(const struct helper *helper,
 bool kept_has(const struct helper *helper, const struct cgroup_name *name);
 /* Its log files stay. The oldest gives way, and its files are removed. */
 void kept_add(struct helper *helper, const struct cgroup_name *name);
+/*
+ * Somebody begins who needs log files, and has none: where all places are taken, the oldest's get
+ * that name, with what is in them. To make new ones and to remove the old costs more.
+ */
+void kept_reuse(struct helper *helper, const struct cgroup_name *name);
 /* It is started again: its log files are the replica's. */
 void kept_take(struct helper *helper, const struct cgroup_name *name);
 void kept_remove_all(struct helper *helper);

@@ -103,6 +103,9 @@ static int make_logs(struct helper *helper, const struct replica *replica, int f
     const int fresh = kept_has(helper, &replica->name) ? 0 : O_TRUNC;
     char path[PATH_MAX];
 
+    if (fresh != 0) {
+        kept_reuse(helper, &replica->name);
+    }
     for (int i = 0; i < 2; i++) {
         replica_path(helper->folders.logs, replica, suffixes[i], path);
         fds_out[i] = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | fresh, 0600);
@@ -295,6 +298,7 @@ static int clone_child(struct helper *helper, struct replica *replica, struct er
 {
     struct launch *launch = &replica->launch;
     char place[PATH_MAX];
+    char away[PATH_MAX];
     int pidfd = -1;
     struct clone_args arguments = {
         .flags =
@@ -304,6 +308,7 @@ static int clone_child(struct helper *helper, struct replica *replica, struct er
     };
     struct child_plan plan = {
         .place = place,
+        .away = away,
         .hostname = replica->spec.hostname,
         .furniture = {.shm_bytes_max = shm_bytes(replica),
                       .proc = {.hostname = replica->spec.hostname,
@@ -332,6 +337,7 @@ static int clone_child(struct helper *helper, struct replica *replica, struct er
         arguments.cgroup = (unsigned int)launch->group_fd;
     }
     snprintf(place, sizeof(place), "%s/root", helper->folders.layers);
+    snprintf(away, sizeof(away), "%s/lower", helper->folders.layers);
     pid_t pid = clone_in_network(helper, replica, &arguments);
     if (pid < 0) {
         return err_set(err, -errno, "clone: %m");

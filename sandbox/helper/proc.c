@@ -32,7 +32,8 @@ enum {
 
 /*
  * A tmpfs where the covers and the made files are while mounts are made of them (a mount can only
- * be copied while it is attached somewhere); then it is taken off, and /tmp is /tmp again.
+ * be copied while it is attached somewhere); then it is moved to where it goes with the old root,
+ * and /tmp is /tmp again. To take it off by itself would wait for the kernel (RCU).
  */
 #define WORKSHOP "tmp"
 
@@ -308,7 +309,7 @@ int proc_make(const struct proc_plan *plan, struct err *err)
     }
     r = cover_all(err);
     r = r < 0 ? r : attach_uuid(uuid_fd, err);
-    if (r == 0 && umount2(WORKSHOP, MNT_DETACH) < 0) {
+    if (r == 0 && move_mount(AT_FDCWD, WORKSHOP, plan->away_fd, "", MOVE_MOUNT_T_EMPTY_PATH) < 0) {
         r = err_set(err, -errno, "covers of /proc: %m");
     }
     return r;

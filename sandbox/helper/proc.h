@@ -16,6 +16,7 @@ struct proc_plan {
     uint64_t memory_bytes; /* the limit */
     uint64_t pid_count;
     bool settles_network; /* the network namespace is new: see network.h */
+    int away_fd;          /* an empty folder of the host's root, which the caller leaves */
 };
 
 /*
