@@ -17,6 +17,7 @@
 
 #include "base/cleanup.h"
 #include "sandbox/helper/mounts.h"
+#include "sandbox/helper/packet.h"
 #include "sandbox/helper/tun.h"
 
 enum { DESCRIPTORS_MAX = INIT_FD_LAST + 1, HIGH_FD = 64 };
@@ -37,28 +38,29 @@ static int enter_cgroup(const struct child_plan *plan, struct err *err)
  */
 static int receive_root(const struct child_plan *plan, struct err *err)
 {
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control;
+    struct packet_fds given;
     char go;
-    struct iovec vector = {&go, 1};
-    struct msghdr message = {.msg_iov = &vector,
-                             .msg_iovlen = 1,
-                             .msg_control = control.bytes,
-                             .msg_controllen = sizeof(control.bytes)};
-    int root_fd;
 
-    if (recvmsg(plan->setup_fd, &message, MSG_CMSG_CLOEXEC) != 1) {
+    if (packet_receive(plan->setup_fd, &go, 1, 0, &given) != 1) {
         _exit(1);
     }
-    const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    return given.count == 1 ? given.fds[0] : err_set(err, -EBADMSG, "the root did not come");
+}
 
-    if (header == NULL || header->cmsg_type != SCM_RIGHTS) {
-        return err_set(err, -EBADMSG, "the root did not come");
+/* The helper makes them while we are furnishing. */
+static int receive_belongings(struct child_plan *plan, struct err *err)
+{
+    struct packet_fds given;
+    char go;
+
+    if (packet_receive(plan->setup_fd, &go, 1, 0, &given) != 1) {
+        _exit(1);
     }
-    memcpy(&root_fd, CMSG_DATA(header), sizeof(root_fd));
-    return root_fd;
+    for (size_t i = 0; i < CHILD_BELONGINGS; i++) {
+        plan->belongings[i] = given.fds[i];
+    }
+    return given.count == CHILD_BELONGINGS ? 0
+                                           : err_set(err, -EBADMSG, "its belongings did not come");
 }
 
 /* Becoming uid 0 of the namespace clears the death signal, so it is set again. */
@@ -185,16 +187,16 @@ static int arrange_descriptors(const struct child_plan *plan, int *init_fd, int 
         wanted[i] = null_fd;
     }
     wanted[INIT_FD_CONTROL] = plan->control_fd;
-    wanted[INIT_FD_LISTEN] = plan->listen_fd;
-    wanted[INIT_FD_SPEC] = plan->spec_fd;
+    wanted[INIT_FD_LISTEN] = plan->belongings[CHILD_LISTEN];
+    wanted[INIT_FD_SPEC] = plan->belongings[CHILD_SPEC];
     wanted[INIT_FD_FILTER] = plan->filter_fd;
-    wanted[INIT_FD_LOG] = plan->log_fds[0];
-    wanted[INIT_FD_LOG_OTHER] = plan->log_fds[1];
+    wanted[INIT_FD_LOG] = plan->belongings[CHILD_LOG];
+    wanted[INIT_FD_LOG_OTHER] = plan->belongings[CHILD_LOG_OTHER];
     wanted[INIT_FD_UIDS] = plan->lock_fd;
     for (int i = 0; i < CGROUP_ENTRIES; i++) {
         wanted[INIT_FD_ENTRIES + i] = plan->service_entries[i];
     }
-    wanted[INIT_FD_LINE] = plan->line_fd;
+    wanted[INIT_FD_LINE] = plan->belongings[CHILD_LINE];
     for (uint32_t i = 0; i < plan->port_count; i++) {
         wanted[INIT_FD_PORTS + i] = plan->port_fds[i];
     }
@@ -234,7 +236,7 @@ static int execute_init(int init_fd, struct err *err)
     return err_set(err, -errno, "execute minga-init: %m");
 }
 
-_Noreturn void child_run(const struct child_plan *plan)
+_Noreturn void child_run(struct child_plan *plan)
 {
     struct child_failure failure = {0};
     struct err err = {0};
@@ -254,6 +256,9 @@ _Noreturn void child_run(const struct child_plan *plan)
     umask(022);
     if (r == 0) {
         r = limit_resources(&err);
+    }
+    if (r == 0) {
+        r = receive_belongings(plan, &err);
     }
     if (r == 0) {
         r = arrange_descriptors(plan, &init_fd, &setup_fd, &err);

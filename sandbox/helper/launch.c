@@ -19,6 +19,7 @@
 #include "sandbox/helper/helper.h"
 #include "sandbox/helper/lines.h"
 #include "sandbox/helper/memory_file.h"
+#include "sandbox/helper/packet.h"
 #include "sandbox/helper/process.h"
 #include "sandbox/helper/rootfs.h"
 #include "sandbox/helper/say.h"
@@ -264,7 +265,7 @@ static int make_belongings(struct helper *helper, struct replica *replica, struc
     if (r >= 0) {
         r = lines_add(helper, replica, err);
     }
-    return r < 0 ? r : make_sockets(launch, err);
+    return r;
 }
 
 static uint64_t shm_bytes(const struct replica *replica)
@@ -320,12 +321,8 @@ static int clone_child(struct helper *helper, struct replica *replica, struct er
         .enters = launch->group_fd < 0,
         .init_fd = helper->init_program_fd,
         .control_fd = launch->control_fds[1],
-        .listen_fd = launch->listen_fd,
-        .spec_fd = launch->spec_fd,
         .filter_fd = helper->filter_fd,
-        .log_fds = {launch->log_fds[0], launch->log_fds[1]},
         .lock_fd = replica->uids.lock_fd,
-        .line_fd = replica->line_fd,
         .port_fds = launch->port_fds,
         .port_count = replica->spec.port_count,
     };
@@ -364,28 +361,38 @@ static int map_child(const struct replica *replica, struct err *err)
     return r < 0 ? r : process_write_maps(replica->init_pid, all, all, err);
 }
 
-/* Its maps are written: with the root it has all that it waits for. */
-static int send_root(const struct replica *replica, struct err *err)
+static int send_to_child(const struct replica *replica, const struct packet_fds *fds,
+                         struct err *err)
 {
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {0};
-    char go = 0;
-    struct iovec vector = {&go, 1};
-    struct msghdr message = {.msg_iov = &vector,
-                             .msg_iovlen = 1,
-                             .msg_control = control.bytes,
-                             .msg_controllen = sizeof(control.bytes)};
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    const uint8_t go = 0;
+    int r = packet_send(replica->launch.setup_fds[0], (struct bytes){&go, 1}, fds);
 
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(header), &replica->launch.root_fd, sizeof(int));
-    return sendmsg(replica->launch.setup_fds[0], &message, MSG_NOSIGNAL) == 1
-               ? 0
-               : err_set(err, -errno, "the sandbox's first process: %m");
+    errno = -r;
+    return r < 0 ? err_set(err, r, "the sandbox's first process: %m") : 0;
+}
+
+/* Its maps are written: with the root it can go on. The rest is made while it furnishes that. */
+static int equip(struct helper *helper, struct replica *replica, struct err *err)
+{
+    const struct launch *launch = &replica->launch;
+    const struct packet_fds root = {{launch->root_fd}, 1};
+    int r = send_to_child(replica, &root, err);
+
+    if (r == 0) {
+        r = make_belongings(helper, replica, err);
+    }
+    if (r < 0) {
+        return r;
+    }
+    const struct packet_fds belongings = {{[CHILD_LISTEN] = launch->listen_fd,
+                                           [CHILD_SPEC] = launch->spec_fd,
+                                           [CHILD_LOG] = launch->log_fds[0],
+                                           [CHILD_LOG_OTHER] = launch->log_fds[1],
+                                           [CHILD_LINE] = replica->line_fd},
+                                          CHILD_BELONGINGS};
+    static_assert((int)PACKET_FDS_MAX >= (int)CHILD_BELONGINGS, "they go in one packet");
+    r = send_to_child(replica, &belongings, err);
+    return r == -EPIPE ? 0 : r; /* it has ended, and said why: replica_on_setup will read it */
 }
 
 int replica_launch(struct helper *helper, struct replica *replica, const int *port_fds,
@@ -406,7 +413,7 @@ int replica_launch(struct helper *helper, struct replica *replica, const int *po
         r = make_group(helper, replica, err);
     }
     if (r == 0) {
-        r = make_belongings(helper, replica, err);
+        r = make_sockets(&replica->launch, err);
     }
     if (r == 0) {
         r = clone_child(helper, replica, err);
@@ -447,7 +454,11 @@ void replica_on_made(struct helper *helper, struct replica *replica)
         (void)err_wrap(&err, "root");
     } else {
         replica->deadline_ms = now_ms() + START_MS_MAX;
-        r = send_root(replica, &err);
+        r = equip(helper, replica, &err);
+    }
+    /* Before ATTACHED lets the service begin: from then on init lives without us. */
+    if (r == 0) {
+        r = record_write(helper, replica, &err);
     }
     if (r < 0) {
         replica_give_up(replica, &err);
@@ -494,10 +505,6 @@ void replica_on_setup(struct helper *helper, struct replica *replica)
     }
     if (r == 0 && replica->spec.egress) {
         r = way_out_start(helper, replica, &err);
-    }
-    /* Before ATTACHED lets the service begin: from then on init lives without us. */
-    if (r == 0) {
-        r = record_write(helper, replica, &err);
     }
     if (r == 0 && init_message_send(replica->launch.control_fds[0], &attached) < 0) {
         r = err_set(&err, -EPIPE, "minga-init does not listen");

@@ -135,13 +135,13 @@ static int make_process(const struct makers *makers, struct maker *maker, struct
     return 0;
 }
 
-static int give(const struct maker *maker, const struct order *order, const int fds[PACKET_FDS_MAX])
+static int give(const struct maker *maker, const struct order *order, const struct packet_fds *fds)
 {
     return packet_send(maker->answer_fd, (struct bytes){(const uint8_t *)order, sizeof(*order)},
                        fds);
 }
 
-static int begin(struct makers *makers, const struct order *order, const int fds[PACKET_FDS_MAX],
+static int begin(struct makers *makers, const struct order *order, const struct packet_fds *fds,
                  struct maker *maker, struct err *err)
 {
     CHECK(maker->pid == 0);
@@ -171,8 +171,8 @@ int maker_begin_disk(struct makers *makers, const struct disk_plan *plan, struct
                      struct err *err)
 {
     const struct order order = {.kind = ORDER_DISK, .disk = *plan};
-    const int fds[PACKET_FDS_MAX] = {plan->template_fd, -1};
-    int r = begin(makers, &order, fds, maker, err);
+    const struct packet_fds fds = {{plan->template_fd}, plan->template_fd >= 0};
+    int r = begin(makers, &order, &fds, maker, err);
 
     return r < 0 ? err_wrap(err, "disk") : r;
 }
@@ -181,10 +181,10 @@ int maker_begin_root(struct makers *makers, const struct rootfs_plan *plan, stru
                      struct err *err)
 {
     struct order order = {.kind = ORDER_ROOT, .root = *plan};
-    const int fds[PACKET_FDS_MAX] = {plan->disk_fd, plan->idmap_fd};
+    const struct packet_fds fds = {{plan->disk_fd, plan->idmap_fd}, plan->idmap_fd >= 0 ? 2 : 1};
 
     CHECK(text_copy(order.hostname, sizeof(order.hostname), plan->hostname) == 0);
-    int r = begin(makers, &order, fds, maker, err);
+    int r = begin(makers, &order, &fds, maker, err);
 
     return r < 0 ? err_wrap(err, "root") : r;
 }
@@ -192,8 +192,8 @@ int maker_begin_root(struct makers *makers, const struct rootfs_plan *plan, stru
 int maker_begin_clearing(struct makers *makers, int *mount_fd, struct maker *maker, struct err *err)
 {
     const struct order order = {.kind = ORDER_CLEARING};
-    const int fds[PACKET_FDS_MAX] = {*mount_fd, -1};
-    int r = begin(makers, &order, fds, maker, err);
+    const struct packet_fds fds = {{*mount_fd}, 1};
+    int r = begin(makers, &order, &fds, maker, err);
 
     if (r < 0) {
         return err_wrap(err, "clear a disk away");
@@ -208,12 +208,11 @@ int maker_begin_clearing(struct makers *makers, int *mount_fd, struct maker *mak
 int maker_answer(struct makers *makers, struct maker *maker, struct made *made_out, struct err *err)
 {
     struct answer answer;
-    int fds[PACKET_FDS_MAX];
+    struct packet_fds fds;
     ssize_t count_bytes =
-        packet_receive(maker->answer_fd, &answer, sizeof(answer), MSG_DONTWAIT, fds);
-    int fd_count = (fds[0] >= 0) + (fds[1] >= 0);
+        packet_receive(maker->answer_fd, &answer, sizeof(answer), MSG_DONTWAIT, &fds);
 
-    *made_out = (struct made){.fd = fds[0], .more_fd = fds[1], .loop_number = -1};
+    *made_out = (struct made){.fd = fds.fds[0], .more_fd = fds.fds[1], .loop_number = -1};
     if (count_bytes != (ssize_t)sizeof(answer)) {
         cleanup_close(&maker->answer_fd);
         maker->answer_fd = -1;
@@ -224,7 +223,7 @@ int maker_answer(struct makers *makers, struct maker *maker, struct made *made_o
         *err = answer.err;
         return err->code;
     }
-    if (fd_count != answer.fd_count) {
+    if (fds.count != answer.fd_count) {
         return err_set(err, -EIO, "its maker sent none");
     }
     made_out->loop_number = answer.loop_number;

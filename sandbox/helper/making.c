@@ -10,13 +10,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/attributes.h"
 #include "base/check.h"
 #include "sandbox/helper/network.h"
 
 /* What came of an order. */
 struct work {
     struct answer answer;
-    int fds[PACKET_FDS_MAX]; /* to go with it */
+    int fds[2]; /* to go with it; -1: none */
     bool left_mounts;
     bool left_network;
 };
@@ -100,7 +101,7 @@ static int clear(int door_fd, int mount_fd)
     return 0;
 }
 
-static int follow(int door_fd, const struct order *order, const int given[PACKET_FDS_MAX],
+static int follow(int door_fd, const struct order *order, const struct packet_fds *given,
                   struct work *work)
 {
     struct disk_plan disk = order->disk;
@@ -108,15 +109,15 @@ static int follow(int door_fd, const struct order *order, const int given[PACKET
 
     switch (order->kind) {
     case ORDER_DISK:
-        disk.template_fd = given[0];
+        disk.template_fd = given->fds[0];
         return make_disk(&disk, work);
     case ORDER_ROOT:
-        root.disk_fd = given[0];
-        root.idmap_fd = given[1];
+        root.disk_fd = given->fds[0];
+        root.idmap_fd = given->fds[1];
         root.hostname = order->hostname;
         return make_root(&root, work);
     case ORDER_CLEARING:
-        return clear(door_fd, given[0]);
+        return clear(door_fd, given->fds[0]);
     }
     return -EINVAL;
 }
@@ -124,27 +125,29 @@ static int follow(int door_fd, const struct order *order, const int given[PACKET
 /* What is made by halves goes nowhere. Who does not get the answer sees our end. */
 static void tell(int door_fd, int made, struct work *work)
 {
-    static const int none[PACKET_FDS_MAX] = {-1, -1};
-    const int *fds = made < 0 ? none : work->fds;
     const struct bytes content = {(const uint8_t *)&work->answer, sizeof(work->answer)};
+    struct packet_fds fds = {.count = 0};
 
-    work->answer.fd_count = (fds[0] >= 0) + (fds[1] >= 0);
-    (void)packet_send(door_fd, content, fds);
+    for (size_t i = 0; made >= 0 && i < ARRAY_COUNT(work->fds) && work->fds[i] >= 0; i++) {
+        fds.fds[fds.count++] = work->fds[i];
+    }
+    work->answer.fd_count = fds.count;
+    (void)packet_send(door_fd, content, &fds);
 }
 
 _Noreturn void making_run(int door_fd, int network_fd, pid_t parent_pid)
 {
     struct order order;
-    int given[PACKET_FDS_MAX];
+    struct packet_fds given;
 
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent_pid) {
         _exit(1);
     }
     close_others(door_fd, network_fd);
-    while (packet_receive(door_fd, &order, sizeof(order), 0, given) == (ssize_t)sizeof(order)) {
+    while (packet_receive(door_fd, &order, sizeof(order), 0, &given) == (ssize_t)sizeof(order)) {
         struct work work = {.answer = {.loop_number = -1}, .fds = {-1, -1}};
 
-        tell(door_fd, follow(door_fd, &order, given, &work), &work);
+        tell(door_fd, follow(door_fd, &order, &given, &work), &work);
         close_others(door_fd, network_fd);
         while (waitpid(-1, NULL, 0) > 0) { /* what rootfs_idmap has killed */
         }
