@@ -33,29 +33,23 @@ static int enter_cgroup(const struct child_plan *plan, struct err *err)
 }
 
 /*
- * Its maker is still at it when we are born. The helper may die while we wait, before or after the
- * death signal is set: both end us.
+ * The helper may die while we wait, before or after the death signal is set: both end us.
  */
-static int receive_root(const struct child_plan *plan, struct err *err)
+static void await(const struct child_plan *plan, struct packet_fds *given_out)
 {
-    struct packet_fds given;
     char go;
 
-    if (packet_receive(plan->setup_fd, &go, 1, 0, &given) != 1) {
+    if (packet_receive(plan->setup_fd, &go, 1, 0, given_out) != 1) {
         _exit(1);
     }
-    return given.count == 1 ? given.fds[0] : err_set(err, -EBADMSG, "the root did not come");
 }
 
 /* The helper makes them while we are furnishing. */
 static int receive_belongings(struct child_plan *plan, struct err *err)
 {
     struct packet_fds given;
-    char go;
 
-    if (packet_receive(plan->setup_fd, &go, 1, 0, &given) != 1) {
-        _exit(1);
-    }
+    await(plan, &given);
     for (size_t i = 0; i < CHILD_BELONGINGS; i++) {
         plan->belongings[i] = given.fds[i];
     }
@@ -89,21 +83,47 @@ static void forbid_code_in_memory(void)
 
 /*
  * As the host's root (without its capabilities: those ended at the border of the user namespace)
- * we may still pass the folders above `place`; as uid 0 of the namespace no longer.
+ * we may still pass the folders above `stage` and `place`; as uid 0 of the namespace no longer.
  */
-static int enter_root(const struct child_plan *plan, int *away_fd_out, struct err *err)
+static int enter_folders(const struct child_plan *plan, int *place_fd_out, struct err *err)
 {
-    CLEANUP(cleanup_close) int root_fd = receive_root(plan, err);
-    int r = root_fd < 0 ? root_fd : mount_attach(root_fd, plan->place, err);
-
-    if (r < 0) {
-        return r;
-    }
-    if (chdir(plan->place) < 0) {
+    *place_fd_out = open(plan->place, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (*place_fd_out < 0) {
         return err_set(err, -errno, "%s: %m", plan->place);
     }
-    *away_fd_out = open(plan->away, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return *away_fd_out < 0 ? err_set(err, -errno, "%s: %m", plan->away) : 0;
+    return chdir(plan->stage) < 0 ? err_set(err, -errno, "%s: %m", plan->stage) : 0;
+}
+
+static int move_into(int root_fd, const char *name, struct err *err)
+{
+    if (move_mount(AT_FDCWD, name, root_fd, name, 0) < 0) {
+        return err_set(err, -errno, "move /%s into the root: %m", name);
+    }
+    return 0;
+}
+
+/* From the stage. Its maker may still be at the root when all else is furnished. */
+static int enter_root(const struct child_plan *plan, int place_fd, struct err *err)
+{
+    struct packet_fds given;
+
+    await(plan, &given);
+    CLEANUP(cleanup_close) int root_fd = given.fds[0];
+    if (root_fd < 0) {
+        return err_set(err, -EBADMSG, "the root did not come");
+    }
+    if (move_mount(root_fd, "", place_fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) <
+        0) {
+        return err_set(err, -errno, "attach the root: %m");
+    }
+    int r = move_into(root_fd, "dev", err);
+    if (r == 0) {
+        r = move_into(root_fd, "proc", err);
+    }
+    if (r == 0 && fchdir(root_fd) < 0) {
+        r = err_set(err, -errno, "enter the root: %m");
+    }
+    return r;
 }
 
 /* The old root ends up below the new one at the same place, and goes. */
@@ -129,17 +149,17 @@ static int begin(struct err *err)
 
 static int furnish(const struct child_plan *plan, struct err *err)
 {
-    struct furniture_plan furniture = plan->furniture;
-    CLEANUP(cleanup_close) int away_fd = -1;
+    CLEANUP(cleanup_close) int place_fd = -1;
+    struct packet_fds nothing;
     int r;
 
     forbid_code_in_memory();
     r = plan->egress ? tun_hand_out(plan->setup_fd, err) : 0;
     if (r == 0) {
-        r = enter_root(plan, &away_fd, err);
-        furniture.proc.away_fd = away_fd;
+        r = enter_folders(plan, &place_fd, err);
     }
     if (r == 0) {
+        await(plan, &nothing); /* the maps are written */
         r = become_root_inside(err);
     }
     /* Now that we were moved into the replica's group, it is what the namespace calls "/". */
@@ -147,7 +167,10 @@ static int furnish(const struct child_plan *plan, struct err *err)
         r = err_set(err, -errno, "cgroup namespace: %m");
     }
     if (r == 0) {
-        r = furniture_make(&furniture, err);
+        r = furniture_make(&plan->furniture, err);
+    }
+    if (r == 0) {
+        r = enter_root(plan, place_fd, err);
     }
     if (r == 0) {
         r = leave_old_root(err);

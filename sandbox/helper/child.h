@@ -9,17 +9,17 @@
 #include "sandbox/helper/furniture.h"
 #include "sandbox/init_protocol.h"
 
-/* What comes after the root, in this order. */
+/* What comes last, in this order. */
 enum { CHILD_LISTEN, CHILD_SPEC, CHILD_LOG, CHILD_LOG_OTHER, CHILD_LINE, CHILD_BELONGINGS };
 
 struct child_plan {    /* everything borrowed; the clone has its own copy of all descriptors */
     const char *place; /* an empty folder of the host: where the root is attached first */
-    const char *away;  /* another: where it puts what is to go with the host's root */
+    const char *stage; /* another: where it is furnished before that */
     const char *hostname;
     struct furniture_plan furniture;
     bool egress;  /* a tun device is made and handed out through setup_fd */
-    int setup_fd; /* seqpacket: the detached root comes when the maps are written, then the
-                     belongings; errors go back */
+    int setup_fd; /* seqpacket: a byte comes when the maps are written; one with the detached root;
+                     one with the belongings. Errors go back */
     int init_fd;  /* minga-init's program, a sealed memory file */
     int control_fd;
     int filter_fd;

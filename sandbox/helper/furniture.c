@@ -94,10 +94,33 @@ static int make_dev(uint64_t shm_bytes_max, struct err *err)
     return r < 0 ? r : set_attributes("dev", 0, MOUNT_ATTR_RDONLY, err);
 }
 
+/* Over the working folder, which we may not search ("." would be denied); then in its root. */
+static int enter_stage(struct err *err)
+{
+    static const struct mount_option options[] = {
+        {"size", "128k"}, {"nr_inodes", "32"}, {"mode", "0755"}, {NULL, NULL}};
+    CLEANUP(cleanup_close)
+    int fd =
+        mount_make("tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, err);
+
+    if (fd < 0) {
+        return fd;
+    }
+    if (move_mount(fd, "", AT_FDCWD, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0 ||
+        fchdir(fd) < 0 || mkdir("dev", 0755) < 0 || mkdir("proc", 0755) < 0) {
+        return err_set(err, -errno, "%m");
+    }
+    return 0;
+}
+
 int furniture_make(const struct furniture_plan *plan, struct err *err)
 {
-    int r = make_dev(plan->shm_bytes_max, err);
+    int r = enter_stage(err);
 
+    if (r < 0) {
+        return err_wrap(err, "stage");
+    }
+    r = make_dev(plan->shm_bytes_max, err);
     if (r < 0) {
         return err_wrap(err, "/dev");
     }

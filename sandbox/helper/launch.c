@@ -299,7 +299,7 @@ static int clone_child(struct helper *helper, struct replica *replica, struct er
 {
     struct launch *launch = &replica->launch;
     char place[PATH_MAX];
-    char away[PATH_MAX];
+    char stage[PATH_MAX];
     int pidfd = -1;
     struct clone_args arguments = {
         .flags =
@@ -309,7 +309,7 @@ static int clone_child(struct helper *helper, struct replica *replica, struct er
     };
     struct child_plan plan = {
         .place = place,
-        .away = away,
+        .stage = stage,
         .hostname = replica->spec.hostname,
         .furniture = {.shm_bytes_max = shm_bytes(replica),
                       .proc = {.hostname = replica->spec.hostname,
@@ -334,7 +334,7 @@ static int clone_child(struct helper *helper, struct replica *replica, struct er
         arguments.cgroup = (unsigned int)launch->group_fd;
     }
     snprintf(place, sizeof(place), "%s/root", helper->folders.layers);
-    snprintf(away, sizeof(away), "%s/lower", helper->folders.layers);
+    snprintf(stage, sizeof(stage), "%s/disk", helper->folders.layers);
     pid_t pid = clone_in_network(helper, replica, &arguments);
     if (pid < 0) {
         return err_set(err, -errno, "clone: %m");
@@ -353,25 +353,31 @@ static int clone_child(struct helper *helper, struct replica *replica, struct er
     return r < 0 ? err_set(err, r, "the sandbox's first process is gone") : 0;
 }
 
-static int map_child(const struct replica *replica, struct err *err)
-{
-    const struct id_map all = {0, replica->uids.first, UID_RANGE_COUNT};
-    int r = process_offer_to_oom_killer(replica->init_pid, err);
-
-    return r < 0 ? r : process_write_maps(replica->init_pid, all, all, err);
-}
-
+/* One that has ended has said why: replica_on_setup will read it. */
 static int send_to_child(const struct replica *replica, const struct packet_fds *fds,
                          struct err *err)
 {
     const uint8_t go = 0;
     int r = packet_send(replica->launch.setup_fds[0], (struct bytes){&go, 1}, fds);
 
+    r = r == -EPIPE ? 0 : r;
     errno = -r;
     return r < 0 ? err_set(err, r, "the sandbox's first process: %m") : 0;
 }
 
-/* Its maps are written: with the root it can go on. The rest is made while it furnishes that. */
+static int map_child(const struct replica *replica, struct err *err)
+{
+    const struct packet_fds nothing = {.count = 0};
+    const struct id_map all = {0, replica->uids.first, UID_RANGE_COUNT};
+    int r = process_offer_to_oom_killer(replica->init_pid, err);
+
+    if (r == 0) {
+        r = process_write_maps(replica->init_pid, all, all, err);
+    }
+    return r < 0 ? r : send_to_child(replica, &nothing, err);
+}
+
+/* First the root, which it may wait for; the rest is made while it moves in there. */
 static int equip(struct helper *helper, struct replica *replica, struct err *err)
 {
     const struct launch *launch = &replica->launch;
@@ -391,8 +397,7 @@ static int equip(struct helper *helper, struct replica *replica, struct err *err
                                            [CHILD_LINE] = replica->line_fd},
                                           CHILD_BELONGINGS};
     static_assert((int)PACKET_FDS_MAX >= (int)CHILD_BELONGINGS, "they go in one packet");
-    r = send_to_child(replica, &belongings, err);
-    return r == -EPIPE ? 0 : r; /* it has ended, and said why: replica_on_setup will read it */
+    return send_to_child(replica, &belongings, err);
 }
 
 int replica_launch(struct helper *helper, struct replica *replica, const int *port_fds,

@@ -16,11 +16,11 @@ struct proc_plan {
     uint64_t memory_bytes; /* the limit */
     uint64_t pid_count;
     bool settles_network; /* the network namespace is new: see network.h */
-    int away_fd;          /* an empty folder of the host's root, which the caller leaves */
 };
 
 /*
- * In the clone, with the capabilities of its user namespace and the new root as working folder;
- * the root has folders "proc" and "tmp".
+ * In the clone, with the capabilities of its user namespace and furniture.h's stage as working
+ * folder, which has a folder "proc". What covers is put there, beside it, and cannot be changed
+ * afterwards.
  */
 int proc_make(const struct proc_plan *plan, struct err *err);
