@@ -41,6 +41,11 @@ void overlay_set_rates(struct overlay *overlay, const struct overlay_event *now,
                  now->now_ms);
 }
 
+uint64_t repair_upload_ms(const struct overlay *overlay)
+{
+    return overlay->now_ms + overlay_upload_wait_ms(overlay);
+}
+
 /* ------------------------------------------------------------------ with whom, and when */
 
 static void find_next(struct overlay *overlay)
@@ -318,14 +323,23 @@ static bool look_at(struct overlay *overlay, const struct chunk *chunk)
     return chunk_put_hand_over(overlay, &chunk->id, homes, up_count, mark);
 }
 
+static uint64_t walk_wake(const struct overlay *overlay)
+{
+    const struct repair *repair = &overlay->repair;
+    uint64_t upload_ms = repair->is_waiting ? repair_upload_ms(overlay) : 0;
+
+    return upload_ms > repair->walk_ms ? upload_ms : repair->walk_ms;
+}
+
 static void walk(struct overlay *overlay)
 {
     struct repair *repair = &overlay->repair;
 
-    if (!repair->is_walking || overlay->now_ms < repair->walk_ms) {
+    if (!repair->is_walking || overlay->now_ms < walk_wake(overlay)) {
         return;
     }
     repair->walk_ms = overlay->now_ms + REPAIR_WALK_MS;
+    repair->is_waiting = false;
     for (uint32_t i = 0; i < REPAIR_WALK_MAX; i++) {
         uint32_t before = repair->cursor;
         const struct chunk *chunk = chunks_next(&overlay->chunks, &repair->cursor);
@@ -336,8 +350,8 @@ static void walk(struct overlay *overlay)
         }
         if (!look_at(overlay, chunk)) {
             repair->cursor = before;
-            repair->walk_ms = overlay->now_ms + REPAIR_AGAIN_MS +
-                              bucket_wait_ms(&repair->upload, overlay->now_ms);
+            repair->walk_ms = overlay->now_ms + REPAIR_AGAIN_MS;
+            repair->is_waiting = true;
             return;
         }
     }
@@ -403,7 +417,7 @@ uint64_t repair_wake(const struct overlay *overlay)
     for (uint32_t i = 0; i < REPAIR_LOOKS; i++) {
         sooner(&wake_ms, repair->look_ms[i]);
     }
-    sooner(&wake_ms, repair->is_walking ? repair->walk_ms : 0);
+    sooner(&wake_ms, repair->is_walking ? walk_wake(overlay) : 0);
     sooner(&wake_ms, repair->compare.active ? 0 : repair->next_ms);
     return wake_ms;
 }

@@ -107,6 +107,7 @@ struct shed {
     bool is_active;
     uint64_t until_ms;
     uint64_t next_ms;
+    bool is_waiting; /* for the upload share, too */
     uint32_t cursor;
 };
 
@@ -122,6 +123,7 @@ struct repair {
     bool is_walking;                /* through the chunks that live elsewhere */
     uint32_t cursor;
     uint64_t walk_ms;
+    bool is_waiting; /* for the upload share, too */
     uint64_t round_ms;
     uint64_t pushed_ms;             /* what others pushed is compared then; 0: nothing was */
     uint64_t next_ms;               /* the first of due_ms; 0: none */

@@ -124,6 +124,7 @@ static void walk(struct overlay *overlay)
     struct shed *shed = &overlay->repair.shed;
 
     shed->next_ms = overlay->now_ms + SHED_WALK_MS;
+    shed->is_waiting = false;
     for (uint32_t i = 0; i < SHED_LOOKS_MAX && is_over(overlay); i++) {
         uint32_t before = shed->cursor;
         uint32_t count = overlay->chunks.count;
@@ -135,8 +136,7 @@ static void walk(struct overlay *overlay)
         }
         if (!look_at(overlay, chunk)) {
             shed->cursor = before;
-            shed->next_ms = overlay->now_ms + SHED_WALK_MS +
-                            bucket_wait_ms(&overlay->repair.upload, overlay->now_ms);
+            shed->is_waiting = true;
             return;
         }
         if (overlay->chunks.count < count) {
@@ -157,12 +157,20 @@ void shed_tick(struct overlay *overlay)
         shed->is_active = false;
         return;
     }
-    walk(overlay);
+    if (!shed->is_waiting || overlay->now_ms >= repair_upload_ms(overlay)) {
+        walk(overlay);
+    }
 }
 
 uint64_t shed_wake(const struct overlay *overlay)
 {
-    return overlay->repair.shed.is_active ? overlay->repair.shed.next_ms : 0;
+    const struct shed *shed = &overlay->repair.shed;
+    uint64_t upload_ms = shed->is_waiting ? repair_upload_ms(overlay) : 0;
+
+    if (!shed->is_active) {
+        return 0;
+    }
+    return upload_ms > shed->next_ms ? upload_ms : shed->next_ms;
 }
 
 void overlay_set_storage(struct overlay *overlay, const struct overlay_event *now,

@@ -69,6 +69,9 @@ void repair_want(struct overlay *overlay, int index, uint64_t when_ms);
 void repair_compared(struct overlay *overlay, const struct node_id *peer, bool is_equal);
 /* Stands for the homes of a chunk that are up. */
 uint32_t repair_home_mark(const struct overlay *overlay, const struct chunk_id *chunk);
+/* When something may be sent, as it looks now. Not to be kept: what nobody wanted is given back, and
+ * the line becomes faster. */
+uint64_t repair_upload_ms(const struct overlay *overlay);
 /* What was thought to be here is not, or is rotten: fetched again if it lives here. */
 void repair_lost(struct overlay *overlay, const struct chunk_id *chunk);
 void repair_tick(struct overlay *overlay);

@@ -149,6 +149,13 @@ static void redial(struct overlay *overlay, int index)
     watch_ping(overlay, index, 0);
 }
 
+/* What passes between two leaves passes through relays: that it does not says too little, and whom
+ * one leaf asks to look has no other way to the other. Others watch it. */
+static bool may_accuse(const struct overlay *overlay, int index)
+{
+    return !reach_is_leaf(overlay) || !membership_is_leaf(&overlay->membership.list[index]);
+}
+
 static void perform(struct overlay *overlay, const struct detector_verdict *verdict)
 {
     switch (verdict->kind) {
@@ -168,7 +175,11 @@ static void perform(struct overlay *overlay, const struct detector_verdict *verd
         set_suspect(overlay, verdict->member, false);
         break;
     case VERDICT_DEAD:
-        declare_dead(overlay, verdict->member, verdict->is_gone);
+        if (may_accuse(overlay, verdict->member)) {
+            declare_dead(overlay, verdict->member, verdict->is_gone);
+        } else {
+            set_suspect(overlay, verdict->member, false);
+        }
         break;
     }
 }

@@ -281,14 +281,16 @@ static uint32_t count_confirmed(uint32_t copies)
 
 Test(collect, whose_a_push_is_and_how_many_have_it_is_known_within_seconds)
 {
+    const struct overlay_stock_line *line;
+
     make_members(14); /* more than hold a record */
     run_for(5000);
     for (uint32_t i = 0; i < 6; i++) {
         (void)push((const char *[]){"a", "b", "c", "d", "e", "f"}[i], 1);
     }
-    cr_assert(line_at(0) != NULL && line_at(0)->copies_least >= CHUNK_COPIES,
-              "all that acknowledged have it");
-    cr_assert_not(line_at(0)->is_confirmed);
+    line = line_at(0);
+    cr_assert(line != NULL && line->copies_least >= CHUNK_COPIES, "all that acknowledged have it");
+    cr_assert(line != NULL && !line->is_confirmed);
     put_service(1, 0, 0, false);
     put_version(1, 1);
     run_for(8000);

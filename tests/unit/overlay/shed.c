@@ -49,6 +49,28 @@ static void store_no_more(uint32_t index)
     perform(index);
 }
 
+static void limit_upload(uint32_t index, uint64_t bytes_per_s)
+{
+    struct overlay_event now = now_event();
+
+    overlay_set_rates(net.nodes[index].overlay, &now, (struct overlay_rates){bytes_per_s, 0});
+}
+
+/* Everybody has fetched them. */
+static void keep_everywhere(void)
+{
+    char text[32];
+
+    for (uint32_t node = 0; node < net.node_count; node++) {
+        for (uint32_t i = 0; i < CHUNKS; i++) {
+            snprintf(text, sizeof(text), "chunk number %u", i);
+            if (!overlay_has_chunk(net.nodes[node].overlay, &chunks[i])) {
+                (void)keep_text(node, text);
+            }
+        }
+    }
+}
+
 static uint64_t used(uint32_t index)
 {
     return overlay_chunk_bytes(net.nodes[index].overlay);
@@ -102,6 +124,35 @@ Test(shed, who_gives_less_stores_less_soon_and_no_copy_is_missing_meanwhile)
     cr_assert_leq(used(node), (uint64_t)4 * COST_BYTES);
     run_with_copies(10 * MINUTE_MS, CHUNK_COPIES);
     cr_assert_leq(used(node), (uint64_t)4 * COST_BYTES, "nor does it come back");
+    end_network();
+}
+
+Test(shed, what_others_turn_out_to_have_is_not_waited_for_as_if_it_had_been_sent)
+{
+    store_chunks(4);
+    keep_everywhere();
+    limit_upload(1, 1); /* one offer is minutes of it, until it is answered */
+    run_for(1000);
+    give(1, 0);
+    run_with_copies(10000, CHUNK_COPIES);
+    cr_assert_eq(used(1), 0);
+    end_network();
+}
+
+Test(shed, a_faster_line_is_used_at_once)
+{
+    uint32_t node;
+
+    store_chunks(6);
+    node = fullest();
+    limit_upload(node, 1);
+    run_for(1000);
+    give(node, 0);
+    run_with_copies(10000, CHUNK_COPIES);
+    cr_assert_gt(used(node), 0, "else this shows nothing");
+    limit_upload(node, 1 << 20);
+    run_with_copies(10000, CHUNK_COPIES);
+    cr_assert_eq(used(node), 0);
     end_network();
 }
 
