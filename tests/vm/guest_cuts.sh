@@ -68,7 +68,7 @@ make_big() { # ROUND: other data each time, else there is nothing to write
     cp /bin/busybox $folder/bin/
     head -c 8M /dev/urandom >$folder/www/data
     echo "$1" >$folder/www/index.html
-    sed 's/^name: web/name: big/' /root/web/service.yaml >$folder/service.yaml
+    sed 's/^name: .*/name: big/' /root/web/service.yaml >$folder/service.yaml
     tar -C $folder -cf "/root/big-$1.tar" .
 }
 set_up() {
