@@ -257,6 +257,17 @@ static void forward(struct overlay *overlay, const minga_Item *item)
 
 /* --- taking in */
 
+/* Who let it in is not known here. One that stands near is asked for that itself: on the ring it greets its
+ * neighbours sooner or later, a leaf does not. */
+static void ask_stranger(struct overlay *overlay, const struct admission *admission)
+{
+    struct ring_key position = keys_position(&admission->node_key, 0);
+
+    if (book_is_near(overlay, &position)) {
+        contacts_named(overlay, &admission->node);
+    }
+}
+
 bool gossip_admit(struct overlay *overlay, struct bytes encoded, enum admit_how how)
 {
     struct admission admission;
@@ -270,8 +281,13 @@ bool gossip_admit(struct overlay *overlay, struct bytes encoded, enum admit_how 
     if (membership_find(&overlay->membership, &node) != MEMBER_NONE) {
         return true; /* most come in many times: no signature is looked at twice */
     }
-    if (admission_open(encoded, &overlay->community, &admission) < 0 ||
-        (how != ADMIT_LOADED && !chain_vouches(overlay, &admission))) {
+    if (admission_open(encoded, &overlay->community, &admission) < 0) {
+        return false;
+    }
+    if (how != ADMIT_LOADED && !chain_vouches(overlay, &admission)) {
+        if (how == ADMIT_TOLD) {
+            ask_stranger(overlay, &admission);
+        }
         return false;
     }
     index = book_admit(overlay, &admission, encoded, how == ADMIT_MET);
