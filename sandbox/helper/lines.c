@@ -89,8 +89,8 @@ static bool look_at(struct replica *replica, uint64_t elapsed_ms)
     if (!read_file(replica, &file)) {
         return false;
     }
-    for (int part = 0; part < LINE_PARTS; part++) {
-        for (int direction = 0; direction < LINE_DIRECTIONS; direction++) {
+    for (enum line_part part = 0; part < LINE_PARTS; part++) {
+        for (enum line_direction direction = 0; direction < LINE_DIRECTIONS; direction++) {
             struct line_look *look = &replica->line.parts[part][direction];
 
             look_at_cell(look, &file.cells[part][direction], elapsed_ms);
@@ -106,7 +106,7 @@ static struct share share_of(const struct replica *replica, enum line_direction 
 {
     struct share share = {0};
 
-    for (int part = 0; part < LINE_PARTS; part++) {
+    for (enum line_part part = 0; part < LINE_PARTS; part++) {
         const struct line_look *look = &replica->line.parts[part][direction];
 
         if (!uses(replica, part)) {
@@ -136,7 +136,7 @@ static void add_parts(struct division *division, struct replica *replica,
     enum line_part parts[LINE_PARTS];
     uint32_t count = 0;
 
-    for (int part = 0; part < LINE_PARTS; part++) {
+    for (enum line_part part = 0; part < LINE_PARTS; part++) {
         const struct line_look *look = &replica->line.parts[part][direction];
 
         if (uses(replica, part)) {
@@ -203,7 +203,7 @@ static void share_out(struct helper *helper, enum line_direction direction)
 
 static void share_out_both(struct helper *helper)
 {
-    for (int direction = 0; direction < LINE_DIRECTIONS; direction++) {
+    for (enum line_direction direction = 0; direction < LINE_DIRECTIONS; direction++) {
         share_out(helper, direction);
     }
 }
@@ -252,7 +252,7 @@ void lines_measure(struct helper *helper, struct replica *replica,
     if (!read_file(replica, &file)) {
         return;
     }
-    for (int part = 0; part < LINE_PARTS; part++) {
+    for (enum line_part part = 0; part < LINE_PARTS; part++) {
         activity_out->sent_bytes += atomic_load(&file.cells[part][LINE_UP].passed_bytes);
         activity_out->received_bytes += atomic_load(&file.cells[part][LINE_DOWN].passed_bytes);
         activity_out->send_waits |= replica->line.parts[part][LINE_UP].wants_more;
@@ -292,8 +292,8 @@ void lines_adopt(const struct helper *helper, struct replica *replica)
     if (!read_file(replica, &file)) {
         return;
     }
-    for (int part = 0; part < LINE_PARTS; part++) {
-        for (int direction = 0; direction < LINE_DIRECTIONS; direction++) {
+    for (enum line_part part = 0; part < LINE_PARTS; part++) {
+        for (enum line_direction direction = 0; direction < LINE_DIRECTIONS; direction++) {
             struct line_look *look = &replica->line.parts[part][direction];
             const struct line_cell *cell = &file.cells[part][direction];
 
