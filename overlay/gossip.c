@@ -125,17 +125,6 @@ void gossip_heard(struct overlay *overlay, int index)
 
 /* --- taking in */
 
-/* Who let it in is not known here. One that stands near is asked itself: on the ring it would greet
- * its neighbours sooner or later, a leaf does not. */
-static void ask_stranger(struct overlay *overlay, const struct admission *admission)
-{
-    struct ring_key position = keys_position(&admission->node_key, 0);
-
-    if (book_is_near(overlay, &position)) {
-        contacts_named(overlay, &admission->node);
-    }
-}
-
 bool gossip_admit(struct overlay *overlay, struct bytes encoded, enum admit_how how)
 {
     struct admission admission;
@@ -149,13 +138,8 @@ bool gossip_admit(struct overlay *overlay, struct bytes encoded, enum admit_how 
     if (membership_find(&overlay->membership, &node) != MEMBER_NONE) {
         return true; /* most come in many times: no signature is looked at twice */
     }
-    if (admission_open(encoded, &overlay->community, &admission) < 0) {
-        return false;
-    }
-    if (how != ADMIT_LOADED && !chain_vouches(overlay, &admission)) {
-        if (how == ADMIT_TOLD) {
-            ask_stranger(overlay, &admission);
-        }
+    if (admission_open(encoded, &overlay->community, &admission) < 0 ||
+        (how != ADMIT_LOADED && !chain_vouches(overlay, &admission))) {
         return false;
     }
     index = book_admit(overlay, &admission, encoded, how == ADMIT_MET);
