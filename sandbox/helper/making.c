@@ -101,12 +101,22 @@ static int clear(int door_fd, int mount_fd)
     return 0;
 }
 
+/* What nobody waits for does not take the processor from who starts. */
+static void yield_to_starts(bool yields)
+{
+    const struct sched_param nothing = {0};
+
+    (void)sched_setscheduler(0, yields ? SCHED_BATCH : SCHED_OTHER, &nothing);
+}
+
 static int follow(int door_fd, const struct order *order, const struct packet_fds *given,
                   struct work *work)
 {
     struct disk_plan disk = order->disk;
     struct rootfs_plan root = order->root;
 
+    yield_to_starts(order->kind == ORDER_CLEARING ||
+                    (order->kind == ORDER_DISK && order->disk.network));
     switch (order->kind) {
     case ORDER_DISK:
         disk.template_fd = given->fds[0];
