@@ -475,6 +475,17 @@ int cgroup_stats(struct cgroups *cgroups, const struct cgroup_name *name,
     return cgroups->backend->stats(cgroups, group, stats_out, err);
 }
 
+int cgroup_oom_kills(struct cgroups *cgroups, const struct cgroup_name *name, uint64_t *count_out,
+                     struct err *err)
+{
+    char group[CGROUP_PATH_BYTES_MAX];
+
+    path_of(cgroups, name, NULL, group);
+    *count_out = 0;
+    int r = cgroups->ability.memory ? cgroups->backend->oom_kills(cgroups, group, count_out) : 0;
+    return r < 0 ? cgroup_fail(err, r, group, "read its use") : 0;
+}
+
 int cgroup_watch_oom(struct cgroups *cgroups, const struct cgroup_name *name, int *fd_out,
                      struct err *err)
 {

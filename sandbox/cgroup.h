@@ -149,6 +149,9 @@ int cgroup_count(struct cgroups *cgroups, const struct cgroup_name *name, enum c
 /* Read it before cgroup_remove: the numbers go with the group. */
 int cgroup_stats(struct cgroups *cgroups, const struct cgroup_name *name,
                  struct cgroup_stats *stats_out, struct err *err);
+/* The same count alone, for much less. Returns 0 or -errno. */
+int cgroup_oom_kills(struct cgroups *cgroups, const struct cgroup_name *name, uint64_t *count_out,
+                     struct err *err);
 /*
  * Out of memory kills the whole replica. On v2 the kernel does it (memory.oom.group): returns
  * CGROUP_OOM_BY_KERNEL. On v1 it kills one process: *fd_out becomes an eventfd (the caller's to

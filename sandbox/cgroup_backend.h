@@ -38,6 +38,8 @@ struct cgroup_backend {
     int (*kill)(struct cgroups *cgroups, const char *group, struct err *err);
     int (*stats)(struct cgroups *cgroups, const char *group, struct cgroup_stats *stats_out,
                  struct err *err);
+    /* Of all of it, how many were killed for memory. */
+    int (*oom_kills)(struct cgroups *cgroups, const char *group, uint64_t *count_out);
     int (*watch_oom)(struct cgroups *cgroups, const char *group, int *fd_out, struct err *err);
 };
 

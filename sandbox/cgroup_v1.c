@@ -246,6 +246,11 @@ static int v1_stats(struct cgroups *cgroups, const char *group, struct cgroup_st
     return 0;
 }
 
+static int v1_oom_kills(struct cgroups *cgroups, const char *group, uint64_t *count_out)
+{
+    return count_oom_kills(cgroup_base(cgroups, CGROUP_MEMORY), group, count_out);
+}
+
 static int v1_watch_oom(struct cgroups *cgroups, const char *group, int *fd_out, struct err *err)
 {
     CLEANUP(cleanup_close) int event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -278,5 +283,6 @@ const struct cgroup_backend cgroup_v1 = {
     .freeze = v1_freeze,
     .kill = v1_kill,
     .stats = v1_stats,
+    .oom_kills = v1_oom_kills,
     .watch_oom = v1_watch_oom,
 };

@@ -174,6 +174,11 @@ static int v2_kill(struct cgroups *cgroups, const char *group, struct err *err)
     return r < 0 ? cgroup_fail(err, r, group, "cgroup.kill") : 0;
 }
 
+static int v2_oom_kills(struct cgroups *cgroups, const char *group, uint64_t *count_out)
+{
+    return cgroup_get_key(base_of(cgroups), group, "memory.events", "oom_kill", count_out);
+}
+
 static int v2_memory_stats(int base_fd, const char *group, struct cgroup_stats *stats)
 {
     uint64_t idle_bytes = 0;
@@ -229,5 +234,6 @@ const struct cgroup_backend cgroup_v2 = {
     .freeze = v2_freeze,
     .kill = v2_kill,
     .stats = v2_stats,
+    .oom_kills = v2_oom_kills,
     .watch_oom = v2_watch_oom,
 };

@@ -17,6 +17,7 @@
 
 #include "base/cleanup.h"
 #include "sandbox/helper/mounts.h"
+#include "sandbox/helper/packet.h"
 #include "sandbox/helper/tun.h"
 
 enum { DESCRIPTORS_MAX = INIT_FD_LAST + 1, HIGH_FD = 64 };
@@ -32,33 +33,28 @@ static int enter_cgroup(const struct child_plan *plan, struct err *err)
 }
 
 /*
- * Its maker is still at it when we are born. The helper may die while we wait, before or after the
- * death signal is set: both end us.
+ * The helper may die while we wait, before or after the death signal is set: both end us.
  */
-static int receive_root(const struct child_plan *plan, struct err *err)
+static void await(const struct child_plan *plan, struct packet_fds *given_out)
 {
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control;
     char go;
-    struct iovec vector = {&go, 1};
-    struct msghdr message = {.msg_iov = &vector,
-                             .msg_iovlen = 1,
-                             .msg_control = control.bytes,
-                             .msg_controllen = sizeof(control.bytes)};
-    int root_fd;
 
-    if (recvmsg(plan->setup_fd, &message, MSG_CMSG_CLOEXEC) != 1) {
+    if (packet_receive(plan->setup_fd, &go, 1, 0, given_out) != 1) {
         _exit(1);
     }
-    const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+}
 
-    if (header == NULL || header->cmsg_type != SCM_RIGHTS) {
-        return err_set(err, -EBADMSG, "the root did not come");
+/* The helper makes them while we are furnishing. */
+static int receive_belongings(struct child_plan *plan, struct err *err)
+{
+    struct packet_fds given;
+
+    await(plan, &given);
+    for (size_t i = 0; i < CHILD_BELONGINGS; i++) {
+        plan->belongings[i] = given.fds[i];
     }
-    memcpy(&root_fd, CMSG_DATA(header), sizeof(root_fd));
-    return root_fd;
+    return given.count == CHILD_BELONGINGS ? 0
+                                           : err_set(err, -EBADMSG, "its belongings did not come");
 }
 
 /* Becoming uid 0 of the namespace clears the death signal, so it is set again. */
@@ -87,20 +83,47 @@ static void forbid_code_in_memory(void)
 
 /*
  * As the host's root (without its capabilities: those ended at the border of the user namespace)
- * we may still pass the folders above `place`; as uid 0 of the namespace no longer.
+ * we may still pass the folders above `stage` and `place`; as uid 0 of the namespace no longer.
  */
-static int enter_root(const struct child_plan *plan, struct err *err)
+static int enter_folders(const struct child_plan *plan, int *place_fd_out, struct err *err)
 {
-    CLEANUP(cleanup_close) int root_fd = receive_root(plan, err);
-    int r = root_fd < 0 ? root_fd : mount_attach(root_fd, plan->place, err);
-
-    if (r < 0) {
-        return r;
-    }
-    if (chdir(plan->place) < 0) {
+    *place_fd_out = open(plan->place, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (*place_fd_out < 0) {
         return err_set(err, -errno, "%s: %m", plan->place);
     }
+    return chdir(plan->stage) < 0 ? err_set(err, -errno, "%s: %m", plan->stage) : 0;
+}
+
+static int move_into(int root_fd, const char *name, struct err *err)
+{
+    if (move_mount(AT_FDCWD, name, root_fd, name, 0) < 0) {
+        return err_set(err, -errno, "move /%s into the root: %m", name);
+    }
     return 0;
+}
+
+/* From the stage. Its maker may still be at the root when all else is furnished. */
+static int enter_root(const struct child_plan *plan, int place_fd, struct err *err)
+{
+    struct packet_fds given;
+
+    await(plan, &given);
+    CLEANUP(cleanup_close) int root_fd = given.fds[0];
+    if (root_fd < 0) {
+        return err_set(err, -EBADMSG, "the root did not come");
+    }
+    if (move_mount(root_fd, "", place_fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) <
+        0) {
+        return err_set(err, -errno, "attach the root: %m");
+    }
+    int r = move_into(root_fd, "dev", err);
+    if (r == 0) {
+        r = move_into(root_fd, "proc", err);
+    }
+    if (r == 0 && fchdir(root_fd) < 0) {
+        r = err_set(err, -errno, "enter the root: %m");
+    }
+    return r;
 }
 
 /* The old root ends up below the new one at the same place, and goes. */
@@ -126,14 +149,17 @@ static int begin(struct err *err)
 
 static int furnish(const struct child_plan *plan, struct err *err)
 {
+    CLEANUP(cleanup_close) int place_fd = -1;
+    struct packet_fds nothing;
     int r;
 
     forbid_code_in_memory();
     r = plan->egress ? tun_hand_out(plan->setup_fd, err) : 0;
     if (r == 0) {
-        r = enter_root(plan, err);
+        r = enter_folders(plan, &place_fd, err);
     }
     if (r == 0) {
+        await(plan, &nothing); /* the maps are written */
         r = become_root_inside(err);
     }
     /* Now that we were moved into the replica's group, it is what the namespace calls "/". */
@@ -142,6 +168,9 @@ static int furnish(const struct child_plan *plan, struct err *err)
     }
     if (r == 0) {
         r = furniture_make(&plan->furniture, err);
+    }
+    if (r == 0) {
+        r = enter_root(plan, place_fd, err);
     }
     if (r == 0) {
         r = leave_old_root(err);
@@ -181,16 +210,16 @@ static int arrange_descriptors(const struct child_plan *plan, int *init_fd, int 
         wanted[i] = null_fd;
     }
     wanted[INIT_FD_CONTROL] = plan->control_fd;
-    wanted[INIT_FD_LISTEN] = plan->listen_fd;
-    wanted[INIT_FD_SPEC] = plan->spec_fd;
+    wanted[INIT_FD_LISTEN] = plan->belongings[CHILD_LISTEN];
+    wanted[INIT_FD_SPEC] = plan->belongings[CHILD_SPEC];
     wanted[INIT_FD_FILTER] = plan->filter_fd;
-    wanted[INIT_FD_LOG] = plan->log_fds[0];
-    wanted[INIT_FD_LOG_OTHER] = plan->log_fds[1];
+    wanted[INIT_FD_LOG] = plan->belongings[CHILD_LOG];
+    wanted[INIT_FD_LOG_OTHER] = plan->belongings[CHILD_LOG_OTHER];
     wanted[INIT_FD_UIDS] = plan->lock_fd;
     for (int i = 0; i < CGROUP_ENTRIES; i++) {
         wanted[INIT_FD_ENTRIES + i] = plan->service_entries[i];
     }
-    wanted[INIT_FD_LINE] = plan->line_fd;
+    wanted[INIT_FD_LINE] = plan->belongings[CHILD_LINE];
     for (uint32_t i = 0; i < plan->port_count; i++) {
         wanted[INIT_FD_PORTS + i] = plan->port_fds[i];
     }
@@ -230,7 +259,7 @@ static int execute_init(int init_fd, struct err *err)
     return err_set(err, -errno, "execute minga-init: %m");
 }
 
-_Noreturn void child_run(const struct child_plan *plan)
+_Noreturn void child_run(struct child_plan *plan)
 {
     struct child_failure failure = {0};
     struct err err = {0};
@@ -250,6 +279,9 @@ _Noreturn void child_run(const struct child_plan *plan)
     umask(022);
     if (r == 0) {
         r = limit_resources(&err);
+    }
+    if (r == 0) {
+        r = receive_belongings(plan, &err);
     }
     if (r == 0) {
         r = arrange_descriptors(plan, &init_fd, &setup_fd, &err);

@@ -91,14 +91,14 @@ static void explain_out_of_memory(struct replica *replica)
  */
 static void explain_end(const struct helper *helper, struct replica *replica)
 {
-    struct cgroup_stats stats = {0};
+    uint64_t oom_kill_count = 0;
     struct err err = {0};
     const char *name;
 
-    cgroup_stats(helper->cgroups, &replica->name, &stats, &err);
+    (void)cgroup_oom_kills(helper->cgroups, &replica->name, &oom_kill_count, &err);
     bool was_asked = replica->end == SANDBOX_END_STOPPED || replica->end == SANDBOX_END_REFUSED;
 
-    if (replica->end == SANDBOX_END_OUT_OF_MEMORY || (stats.oom_kill_count > 0 && !was_asked)) {
+    if (replica->end == SANDBOX_END_OUT_OF_MEMORY || (oom_kill_count > 0 && !was_asked)) {
         explain_out_of_memory(replica);
     } else if (replica->reason[0] != '\0') {
         return;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/loop.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -66,8 +67,13 @@ static int copy_stretch(int template_fd, int image_fd, off_t from, off_t to)
     return 0;
 }
 
-/* The blocks that mkfs wrote; the others of the image read as zeros already. */
-static int copy_template(const struct disk_plan *plan, int image_fd, struct err *err)
+/*
+ * The blocks that mkfs wrote; the others of the image read as zeros already. The device is there
+ * before them: to attach one the kernel first writes to the host's disk what the file has, and
+ * waits for that. Whoever has looked at the new device by now (udev) saw nothing yet, which the
+ * kernel is to forget.
+ */
+static int copy_template(const struct disk_plan *plan, int image_fd, int loop_fd, struct err *err)
 {
     off_t from = 0;
     int r = 0;
@@ -79,6 +85,9 @@ static int copy_template(const struct disk_plan *plan, int image_fd, struct err 
         from = to;
     }
     if (r == 0 && errno != ENXIO) { /* ENXIO: no more data */
+        r = -errno;
+    }
+    if (r == 0 && ioctl(loop_fd, BLKFLSBUF, 0) < 0) {
         r = -errno;
     }
     errno = -r;
@@ -165,9 +174,12 @@ static int read_backing(int loop_number, char backing_out[LOOP_TEXT_BYTES_MAX])
 static int mount_loop(int loop_number, struct err *err)
 {
     char source[PATH_TEXT_BYTES];
-    /* noinit_itable: no kernel thread that goes on writing zeros behind the replica's back. */
+    /*
+     * noinit_itable: no kernel thread that goes on writing zeros behind the replica's back.
+     * nobarrier: nothing waits for the host's disk, since nothing of this one outlives its replica.
+     */
     const struct mount_option options[] = {
-        {"source", source}, {"noinit_itable", NULL}, {NULL, NULL}};
+        {"source", source}, {"noinit_itable", NULL}, {"nobarrier", NULL}, {NULL, NULL}};
 
     snprintf(source, sizeof(source), "/dev/loop%d", loop_number);
     return mount_make("ext4", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOATIME,
@@ -196,13 +208,13 @@ int disk_make(const struct disk_plan *plan, struct disk *disk_out, struct err *e
     if (image_fd < 0) {
         return image_fd;
     }
-    int r = copy_template(plan, image_fd, err);
-    if (r < 0) {
-        return r;
-    }
     CLEANUP(cleanup_close) int loop_fd = attach_loop(image_fd, &disk.loop_number, err);
     if (loop_fd < 0) {
         return loop_fd;
+    }
+    int r = copy_template(plan, image_fd, loop_fd, err);
+    if (r < 0) {
+        return r;
     }
     r = read_backing(disk.loop_number, disk.backing);
     if (r < 0) {

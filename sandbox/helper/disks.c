@@ -15,6 +15,7 @@ static const struct disk no_disk = {.mount_fd = -1, .loop_number = -1, .network_
 void disks_init(struct disks *disks)
 {
     memset(disks, 0, sizeof(*disks));
+    makers_init(&disks->makers);
     for (size_t i = 0; i < DISK_JOBS_MAX; i++) {
         maker_init(&disks->jobs[i].maker);
         disks->jobs[i].uids.lock_fd = -1;
@@ -96,9 +97,9 @@ static uint64_t spares_bytes(const struct disks *disks)
     return sum_bytes;
 }
 
-bool disks_has_spares(const struct disks *disks)
+bool disks_rest(const struct disks *disks)
 {
-    return spares_bytes(disks) > 0;
+    return spares_bytes(disks) == 0 && !makers_has_idle(&disks->makers);
 }
 
 static uint64_t present_bytes(const struct helper *helper)
@@ -146,7 +147,7 @@ bool disks_clear(struct disks *disks, struct disk *disk, uint64_t size_bytes)
         if (clearing->maker.pid != 0) {
             continue;
         }
-        if (maker_begin_clearing(&disk->mount_fd, &clearing->maker, &err) < 0) {
+        if (maker_begin_clearing(&disks->makers, &disk->mount_fd, &clearing->maker, &err) < 0) {
             log_warning("%s", err.text);
             return false;
         }
@@ -239,7 +240,7 @@ static void take_answer(struct helper *helper, struct disk_job *job)
     struct replica *waiting = find_waiting(helper, job->size_bytes);
     struct made made;
     struct err err = {0};
-    int r = maker_answer(&job->maker, &made, &err);
+    int r = maker_answer(&helper->disks.makers, &job->maker, &made, &err);
     struct disk disk = {.mount_fd = made.fd, .loop_number = made.loop_number, .network_fd = -1};
 
     if (job->network) {
@@ -276,16 +277,22 @@ static bool job_over(struct helper *helper, struct disk_job *job)
     return true;
 }
 
+static bool has_answered(const struct maker *maker)
+{
+    struct pollfd answer = {.fd = maker->answer_fd, .events = POLLIN};
+
+    return maker->answer_fd >= 0 && poll(&answer, 1, 0) == 1;
+}
+
 static void look_at_jobs(struct helper *helper)
 {
     for (size_t i = 0; i < DISK_JOBS_MAX; i++) {
         struct disk_job *job = &helper->disks.jobs[i];
-        struct pollfd answer = {.fd = job->maker.answer_fd, .events = POLLIN};
 
         if (job->size_bytes == 0) {
             continue;
         }
-        if (job->maker.answer_fd >= 0 && poll(&answer, 1, 0) == 1) {
+        if (has_answered(&job->maker)) {
             take_answer(helper, job);
         }
         if (job->maker.answer_fd < 0) {
@@ -294,12 +301,25 @@ static void look_at_jobs(struct helper *helper)
     }
 }
 
+/* Whether it was cleared, or its maker has died: either way its hold on the disk is gone. */
+static void take_clearing(struct disks *disks, struct disk_clearing *clearing)
+{
+    struct made nothing;
+    struct err ignored = {0};
+
+    (void)maker_answer(&disks->makers, &clearing->maker, &nothing, &ignored);
+}
+
 static void reap_clearings(struct disks *disks)
 {
     for (size_t i = 0; i < ARRAY_COUNT(disks->clearings); i++) {
         struct disk_clearing *clearing = &disks->clearings[i];
 
-        if (clearing->size_bytes != 0 && maker_over(&clearing->maker)) {
+        if (has_answered(&clearing->maker)) {
+            take_clearing(disks, clearing);
+        }
+        if (clearing->size_bytes != 0 && clearing->maker.answer_fd < 0 &&
+            maker_over(&clearing->maker)) {
             clearing->size_bytes = 0;
         }
     }
@@ -324,7 +344,7 @@ static int begin_job(struct helper *helper, struct disk_job *job, uint64_t size_
         .network = network,
     };
     if (r == 0) {
-        r = maker_begin_disk(&plan, &job->maker, err);
+        r = maker_begin_disk(&helper->disks.makers, &plan, &job->maker, err);
     }
     if (r < 0) {
         uid_range_free(helper->folders.uids, &job->uids);
@@ -428,6 +448,7 @@ void disks_tick(struct helper *helper, uint64_t at_ms)
 
     look_at_jobs(helper);
     reap_clearings(disks);
+    makers_tick(&disks->makers, at_ms);
     drop_spares(disks, wanted_count);
     disks_begin(helper);
     begin_spares(helper, wanted_count);
@@ -451,7 +472,7 @@ bool disks_over(struct helper *helper)
     for (size_t i = 0; i < ARRAY_COUNT(disks->clearings); i++) {
         over = over && disks->clearings[i].size_bytes == 0;
     }
-    return over;
+    return makers_over(&disks->makers) && over;
 }
 
 void disks_each_fd(const struct disks *disks, void (*watch)(void *context, int fd), void *context)
@@ -464,8 +485,11 @@ void disks_each_fd(const struct disks *disks, void (*watch)(void *context, int f
         }
     }
     for (size_t i = 0; i < ARRAY_COUNT(disks->clearings); i++) {
-        if (disks->clearings[i].maker.pid != 0) {
-            watch(context, disks->clearings[i].maker.pidfd);
+        const struct maker *maker = &disks->clearings[i].maker;
+
+        if (maker->pid != 0) {
+            watch(context, maker->answer_fd >= 0 ? maker->answer_fd : maker->pidfd);
         }
     }
+    makers_each_fd(&disks->makers, watch, context);
 }

@@ -56,6 +56,7 @@ struct disks {
     uint64_t asked_bytes;              /* the size asked for last ... */
     uint64_t asked_ms[DISK_ASKED_MAX]; /* ... and when, a ring */
     uint32_t asked_next;
+    struct makers makers; /* of disks and roots */
 };
 
 struct helper;
@@ -65,7 +66,8 @@ void disks_init(struct disks *disks);
 void disks_asked(struct disks *disks, uint64_t size_bytes, uint64_t at_ms);
 /* How many spares of the size asked for last are worth having. Pure. */
 uint32_t disks_spares_wanted(const struct disks *disks, uint64_t at_ms);
-bool disks_has_spares(const struct disks *disks);
+/* Is there nothing ready, be it a disk or a maker, that disks_tick lets go after a while? */
+bool disks_rest(const struct disks *disks);
 /* Takes a ready one. Returns false when there is none of that size. */
 bool disks_take(struct disks *disks, uint64_t size_bytes, struct disk *disk_out);
 /*

@@ -34,27 +34,18 @@ static int attach_tmpfs(const char *path, struct tmpfs wanted, struct err *err)
     return fd < 0 ? fd : mount_attach(fd, path, err);
 }
 
-static int set_attributes(const char *path, uint64_t attributes, struct err *err)
+static int set_attributes(const char *path, unsigned int flags, uint64_t attributes,
+                          struct err *err)
 {
     struct mount_attr wanted = {.attr_set = attributes};
 
-    if (mount_setattr(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, &wanted, sizeof(wanted)) < 0) {
+    if (mount_setattr(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | flags, &wanted, sizeof(wanted)) < 0) {
         return err_set(err, -errno, "%s: %m", path);
     }
     return 0;
 }
 
-static int attach_copy(const char *source, const char *path, uint64_t attributes, struct err *err)
-{
-    CLEANUP(cleanup_close) int fd = mount_copy(source, err);
-    int r = fd < 0 ? fd : mount_attach(fd, path, err);
-
-    if (r == 0 && attributes != 0) {
-        r = set_attributes(path, attributes, err);
-    }
-    return r;
-}
-
+/* By mount(2), as in proc.c: of the one name root's /dev decides, and the other was just made. */
 static int make_device(const char *name, struct err *err)
 {
     char source[PATH_TEXT_BYTES];
@@ -63,10 +54,10 @@ static int make_device(const char *name, struct err *err)
     snprintf(source, sizeof(source), "/dev/%s", name);
     snprintf(path, sizeof(path), "dev/%s", name);
     CLEANUP(cleanup_close) int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
-    if (fd < 0) {
+    if (fd < 0 || mount(source, path, NULL, MS_BIND, NULL) < 0) {
         return err_set(err, -errno, "%s: %m", path);
     }
-    return attach_copy(source, path, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, err);
+    return 0;
 }
 
 static int make_dev(uint64_t shm_bytes_max, struct err *err)
@@ -97,13 +88,39 @@ static int make_dev(uint64_t shm_bytes_max, struct err *err)
         snprintf(size, sizeof(size), "%" PRIu64, shm_bytes_max);
         r = attach_tmpfs("dev/shm", (struct tmpfs){size, "1024", "1777", MOUNT_ATTR_NODEV}, err);
     }
-    return r < 0 ? r : set_attributes("dev", MOUNT_ATTR_RDONLY, err);
+    if (r == 0) { /* the devices, too */
+        r = set_attributes("dev", AT_RECURSIVE, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, err);
+    }
+    return r < 0 ? r : set_attributes("dev", 0, MOUNT_ATTR_RDONLY, err);
+}
+
+/* Over the working folder, which we may not search ("." would be denied); then in its root. */
+static int enter_stage(struct err *err)
+{
+    static const struct mount_option options[] = {
+        {"size", "128k"}, {"nr_inodes", "32"}, {"mode", "0755"}, {NULL, NULL}};
+    CLEANUP(cleanup_close)
+    int fd =
+        mount_make("tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, err);
+
+    if (fd < 0) {
+        return fd;
+    }
+    if (move_mount(fd, "", AT_FDCWD, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0 ||
+        fchdir(fd) < 0 || mkdir("dev", 0755) < 0 || mkdir("proc", 0755) < 0) {
+        return err_set(err, -errno, "%m");
+    }
+    return 0;
 }
 
 int furniture_make(const struct furniture_plan *plan, struct err *err)
 {
-    int r = make_dev(plan->shm_bytes_max, err);
+    int r = enter_stage(err);
 
+    if (r < 0) {
+        return err_wrap(err, "stage");
+    }
+    r = make_dev(plan->shm_bytes_max, err);
     if (r < 0) {
         return err_wrap(err, "/dev");
     }

@@ -12,7 +12,10 @@ struct furniture_plan {
 };
 
 /*
- * Run as uid 0 of the sandbox's user namespace, in its mount and pid namespaces, with the new
- * root as working folder and the host's root still at "/". The root has folders "dev", "proc" and "tmp".
+ * Run as uid 0 of the sandbox's user namespace, in its mount and pid namespaces, with an empty
+ * folder of the host's root as working folder. Makes both on a stage there, the new working folder:
+ * "dev" and "proc" in it are to be moved into the sandbox's root. The stage itself, with what they
+ * are made of (a mount can only be copied while it is attached somewhere), goes with the host's
+ * root: to take it off by itself would wait for the kernel (RCU).
  */
 int furniture_make(const struct furniture_plan *plan, struct err *err);

@@ -124,7 +124,6 @@ struct helper {
     int init_program_fd;   /* sealed copy of minga-init */
     int filter_fd;         /* sealed seccomp filter */
     int egress_program_fd; /* sealed copy of minga-egress; -1: it is missing */
-    int own_network_fd;    /* the empty one that we live in */
     int network_fd;        /* the host's network namespace, for minga-egress; -1: it is missing */
     int lock_fd;
     int listen_fd;
@@ -189,6 +188,11 @@ struct sandbox_limits helper_allowed_of(const struct helper *helper,
 bool kept_has(const struct helper *helper, const struct cgroup_name *name);
 /* Its log files stay. The oldest gives way, and its files are removed. */
 void kept_add(struct helper *helper, const struct cgroup_name *name);
+/*
+ * Somebody begins who needs log files, and has none: where all places are taken, the oldest's get
+ * that name, with what is in them. To make new ones and to remove the old costs more.
+ */
+void kept_reuse(struct helper *helper, const struct cgroup_name *name);
 /* It is started again: its log files are the replica's. */
 void kept_take(struct helper *helper, const struct cgroup_name *name);
 void kept_remove_all(struct helper *helper);

@@ -19,6 +19,7 @@
 #include "sandbox/helper/helper.h"
 #include "sandbox/helper/lines.h"
 #include "sandbox/helper/memory_file.h"
+#include "sandbox/helper/packet.h"
 #include "sandbox/helper/process.h"
 #include "sandbox/helper/rootfs.h"
 #include "sandbox/helper/say.h"
@@ -103,6 +104,9 @@ static int make_logs(struct helper *helper, const struct replica *replica, int f
     const int fresh = kept_has(helper, &replica->name) ? 0 : O_TRUNC;
     char path[PATH_MAX];
 
+    if (fresh != 0) {
+        kept_reuse(helper, &replica->name);
+    }
     for (int i = 0; i < 2; i++) {
         replica_path(helper->folders.logs, replica, suffixes[i], path);
         fds_out[i] = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | fresh, 0600);
@@ -181,7 +185,7 @@ static int begin_root(struct helper *helper, struct replica *replica, struct err
 
     (void)disk_activity(replica->disk.loop_number, &replica->io_read_before,
                         &replica->io_written_before);
-    return maker_begin_root(&root, &replica->launch.maker, err);
+    return maker_begin_root(&helper->disks.makers, &root, &replica->launch.maker, err);
 }
 
 static void let_network_go(struct replica *replica)
@@ -261,7 +265,7 @@ static int make_belongings(struct helper *helper, struct replica *replica, struc
     if (r >= 0) {
         r = lines_add(helper, replica, err);
     }
-    return r < 0 ? r : make_sockets(launch, err);
+    return r;
 }
 
 static uint64_t shm_bytes(const struct replica *replica)
@@ -285,7 +289,7 @@ static pid_t clone_in_network(const struct helper *helper, const struct replica 
     if (pid != 0 && network_fd >= 0) {
         int code = errno;
 
-        CHECK(setns(helper->own_network_fd, CLONE_NEWNET) == 0);
+        CHECK(setns(helper->disks.makers.network_fd, CLONE_NEWNET) == 0);
         errno = code;
     }
     return pid;
@@ -295,6 +299,7 @@ static int clone_child(struct helper *helper, struct replica *replica, struct er
 {
     struct launch *launch = &replica->launch;
     char place[PATH_MAX];
+    char stage[PATH_MAX];
     int pidfd = -1;
     struct clone_args arguments = {
         .flags =
@@ -304,6 +309,7 @@ static int clone_child(struct helper *helper, struct replica *replica, struct er
     };
     struct child_plan plan = {
         .place = place,
+        .stage = stage,
         .hostname = replica->spec.hostname,
         .furniture = {.shm_bytes_max = shm_bytes(replica),
                       .proc = {.hostname = replica->spec.hostname,
@@ -315,12 +321,8 @@ static int clone_child(struct helper *helper, struct replica *replica, struct er
         .enters = launch->group_fd < 0,
         .init_fd = helper->init_program_fd,
         .control_fd = launch->control_fds[1],
-        .listen_fd = launch->listen_fd,
-        .spec_fd = launch->spec_fd,
         .filter_fd = helper->filter_fd,
-        .log_fds = {launch->log_fds[0], launch->log_fds[1]},
         .lock_fd = replica->uids.lock_fd,
-        .line_fd = replica->line_fd,
         .port_fds = launch->port_fds,
         .port_count = replica->spec.port_count,
     };
@@ -332,6 +334,7 @@ static int clone_child(struct helper *helper, struct replica *replica, struct er
         arguments.cgroup = (unsigned int)launch->group_fd;
     }
     snprintf(place, sizeof(place), "%s/root", helper->folders.layers);
+    snprintf(stage, sizeof(stage), "%s/disk", helper->folders.layers);
     pid_t pid = clone_in_network(helper, replica, &arguments);
     if (pid < 0) {
         return err_set(err, -errno, "clone: %m");
@@ -350,36 +353,51 @@ static int clone_child(struct helper *helper, struct replica *replica, struct er
     return r < 0 ? err_set(err, r, "the sandbox's first process is gone") : 0;
 }
 
+/* One that has ended has said why: replica_on_setup will read it. */
+static int send_to_child(const struct replica *replica, const struct packet_fds *fds,
+                         struct err *err)
+{
+    const uint8_t go = 0;
+    int r = packet_send(replica->launch.setup_fds[0], (struct bytes){&go, 1}, fds);
+
+    r = r == -EPIPE ? 0 : r;
+    errno = -r;
+    return r < 0 ? err_set(err, r, "the sandbox's first process: %m") : 0;
+}
+
 static int map_child(const struct replica *replica, struct err *err)
 {
+    const struct packet_fds nothing = {.count = 0};
     const struct id_map all = {0, replica->uids.first, UID_RANGE_COUNT};
     int r = process_offer_to_oom_killer(replica->init_pid, err);
 
-    return r < 0 ? r : process_write_maps(replica->init_pid, all, all, err);
+    if (r == 0) {
+        r = process_write_maps(replica->init_pid, all, all, err);
+    }
+    return r < 0 ? r : send_to_child(replica, &nothing, err);
 }
 
-/* Its maps are written: with the root it has all that it waits for. */
-static int send_root(const struct replica *replica, struct err *err)
+/* First the root, which it may wait for; the rest is made while it moves in there. */
+static int equip(struct helper *helper, struct replica *replica, struct err *err)
 {
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {0};
-    char go = 0;
-    struct iovec vector = {&go, 1};
-    struct msghdr message = {.msg_iov = &vector,
-                             .msg_iovlen = 1,
-                             .msg_control = control.bytes,
-                             .msg_controllen = sizeof(control.bytes)};
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    const struct launch *launch = &replica->launch;
+    const struct packet_fds root = {{launch->root_fd}, 1};
+    int r = send_to_child(replica, &root, err);
 
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(header), &replica->launch.root_fd, sizeof(int));
-    return sendmsg(replica->launch.setup_fds[0], &message, MSG_NOSIGNAL) == 1
-               ? 0
-               : err_set(err, -errno, "the sandbox's first process: %m");
+    if (r == 0) {
+        r = make_belongings(helper, replica, err);
+    }
+    if (r < 0) {
+        return r;
+    }
+    const struct packet_fds belongings = {{[CHILD_LISTEN] = launch->listen_fd,
+                                           [CHILD_SPEC] = launch->spec_fd,
+                                           [CHILD_LOG] = launch->log_fds[0],
+                                           [CHILD_LOG_OTHER] = launch->log_fds[1],
+                                           [CHILD_LINE] = replica->line_fd},
+                                          CHILD_BELONGINGS};
+    static_assert((int)PACKET_FDS_MAX >= (int)CHILD_BELONGINGS, "they go in one packet");
+    return send_to_child(replica, &belongings, err);
 }
 
 int replica_launch(struct helper *helper, struct replica *replica, const int *port_fds,
@@ -400,7 +418,7 @@ int replica_launch(struct helper *helper, struct replica *replica, const int *po
         r = make_group(helper, replica, err);
     }
     if (r == 0) {
-        r = make_belongings(helper, replica, err);
+        r = make_sockets(&replica->launch, err);
     }
     if (r == 0) {
         r = clone_child(helper, replica, err);
@@ -431,7 +449,7 @@ void replica_on_made(struct helper *helper, struct replica *replica)
 {
     struct made made;
     struct err err = {0};
-    int r = maker_answer(&replica->launch.maker, &made, &err);
+    int r = maker_answer(&helper->disks.makers, &replica->launch.maker, &made, &err);
 
     replica->launch.root_fd = made.fd;
     if (made.more_fd >= 0) {
@@ -441,7 +459,11 @@ void replica_on_made(struct helper *helper, struct replica *replica)
         (void)err_wrap(&err, "root");
     } else {
         replica->deadline_ms = now_ms() + START_MS_MAX;
-        r = send_root(replica, &err);
+        r = equip(helper, replica, &err);
+    }
+    /* Before ATTACHED lets the service begin: from then on init lives without us. */
+    if (r == 0) {
+        r = record_write(helper, replica, &err);
     }
     if (r < 0) {
         replica_give_up(replica, &err);
@@ -488,10 +510,6 @@ void replica_on_setup(struct helper *helper, struct replica *replica)
     }
     if (r == 0 && replica->spec.egress) {
         r = way_out_start(helper, replica, &err);
-    }
-    /* Before ATTACHED lets the service begin: from then on init lives without us. */
-    if (r == 0) {
-        r = record_write(helper, replica, &err);
     }
     if (r == 0 && init_message_send(replica->launch.control_fds[0], &attached) < 0) {
         r = err_set(&err, -EPIPE, "minga-init does not listen");

@@ -25,7 +25,7 @@ enum source_kind {
 };
 
 enum {
-    SOURCES_MAX = 3 + 7 * REPLICAS_PER_NODE_MAX + DISK_JOBS_MAX,
+    SOURCES_MAX = 3 + 7 * REPLICAS_PER_NODE_MAX + DISK_JOBS_MAX + MAKERS_IDLE_MAX,
     TICK_MS = 1000,
     IDLE_MS = 1000,
     BUSY_TICK_MS = 50, /* while something has a deadline */
@@ -88,7 +88,8 @@ static void watch_all(struct helper *helper, int signal_fd, struct sources *sour
 
 static uint64_t wait_ms(const struct helper *helper)
 {
-    uint64_t wait = disks_has_spares(&helper->disks) ? DISK_SPARES_MS : TICK_MS;
+    const uint64_t at_ms = now_ms();
+    uint64_t wait = disks_rest(&helper->disks) ? TICK_MS : DISK_SPARES_MS;
 
     if (helper->line_busy && wait > LINES_BUSY_MS) {
         wait = LINES_BUSY_MS;
@@ -97,13 +98,13 @@ static uint64_t wait_ms(const struct helper *helper)
         enum replica_state state = helper->replicas[i].state;
 
         if (state == REPLICA_ENDING) {
-            bool is_soon = now_ms() - helper->replicas[i].deadline_ms < ENDING_SOON_MS;
+            bool is_soon = at_ms - helper->replicas[i].deadline_ms < ENDING_SOON_MS;
 
             wait = is_soon || wait == ENDING_POLL_SOON_MS ? ENDING_POLL_SOON_MS : ENDING_POLL_MS;
             continue;
         }
         if ((state == REPLICA_STARTING || state == REPLICA_STOPPING ||
-             helper->replicas[i].oom_until_ms > now_ms()) &&
+             helper->replicas[i].oom_until_ms > at_ms) &&
             wait > BUSY_TICK_MS) {
             wait = BUSY_TICK_MS;
         }

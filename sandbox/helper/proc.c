@@ -30,12 +30,6 @@ enum {
     CPUS_SHOWN_MAX = 64,
 };
 
-/*
- * A tmpfs where the covers and the made files are while mounts are made of them (a mount can only
- * be copied while it is attached somewhere); then it is taken off, and /tmp is /tmp again.
- */
-#define WORKSHOP "tmp"
-
 /* Of the kernel's, and harmless: the processes (by number) are, too. */
 static const char *const kept[] = {"self", "thread-self", "mounts", "net", "sysvipc"};
 
@@ -89,7 +83,7 @@ static int make_cpuinfo(struct err *err)
                    "cpu MHz\t\t: 1000.000\ncache size\t: 0 KB\n\n",
                    i);
     }
-    return write_file(WORKSHOP "/cpuinfo", text, 0444, err);
+    return write_file("cpuinfo", text, 0444, err);
 }
 
 static int make_stat(struct err *err)
@@ -104,7 +98,7 @@ static int make_stat(struct err *err)
     }
     (void)append(text, sizeof(text), &used_bytes,
                  "intr 0\nctxt 0\nbtime 0\nprocesses 0\nprocs_running 1\nprocs_blocked 0\n");
-    return write_file(WORKSHOP "/stat", text, 0444, err);
+    return write_file("stat", text, 0444, err);
 }
 
 /* The replica's own memory: whoever sizes a heap by it is right. */
@@ -123,7 +117,7 @@ static int make_meminfo(const struct proc_plan *plan, struct err *err)
     for (size_t i = 0; i < ARRAY_COUNT(empty); i++) {
         (void)append(text, sizeof(text), &used_bytes, "%-15s        0 kB\n", empty[i]);
     }
-    return write_file(WORKSHOP "/meminfo", text, 0444, err);
+    return write_file("meminfo", text, 0444, err);
 }
 
 /* The few settings that services read, with what the kernel would say by default. */
@@ -148,45 +142,37 @@ static int make_settings(const struct proc_plan *plan, struct err *err)
     snprintf(name, sizeof(name), "%s\n", plan->hostname);
     snprintf(pids, sizeof(pids), "%" PRIu64 "\n", plan->pid_count);
     for (size_t i = 0; i < ARRAY_COUNT(folders) && r == 0; i++) {
-        snprintf(path, sizeof(path), WORKSHOP "/sys%s", folders[i]);
+        snprintf(path, sizeof(path), "sys%s", folders[i]);
         r = mkdir(path, 0755) < 0 ? err_set(err, -errno, "%s: %m", path) : 0;
     }
     for (size_t i = 0; i < ARRAY_COUNT(files) && r == 0; i++) {
-        snprintf(path, sizeof(path), WORKSHOP "/sys%s", files[i].path);
+        snprintf(path, sizeof(path), "sys%s", files[i].path);
         r = write_file(path, files[i].text, 0444, err);
     }
     return r;
 }
 
-static int open_workshop(const struct proc_plan *plan, struct err *err)
+static int make_covers(const struct proc_plan *plan, struct err *err)
 {
-    static const struct mount_option options[] = {
-        {"size", "128k"}, {"nr_inodes", "32"}, {"mode", "0755"}, {NULL, NULL}};
-    CLEANUP(cleanup_close)
-    int fd =
-        mount_make("tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, err);
-    int r = fd < 0 ? fd : mount_attach(fd, WORKSHOP, err);
+    int r = write_file("file", "", 0, err);
 
-    if (r == 0) {
-        r = write_file(WORKSHOP "/file", "", 0, err);
-    }
-    if (r == 0 && mkdir(WORKSHOP "/folder", 0) < 0) {
+    if (r == 0 && mkdir("folder", 0) < 0) {
         r = err_set(err, -errno, "cover: %m");
     }
     r = r < 0 ? r : make_cpuinfo(err);
     r = r < 0 ? r : make_stat(err);
     r = r < 0 ? r : make_meminfo(plan, err);
-    r = r < 0 ? r : write_file(WORKSHOP "/loadavg", "0.00 0.00 0.00 1/1 1\n", 0444, err);
-    r = r < 0 ? r : write_file(WORKSHOP "/uptime", "0.00 0.00\n", 0444, err);
+    r = r < 0 ? r : write_file("loadavg", "0.00 0.00 0.00 1/1 1\n", 0444, err);
+    r = r < 0 ? r : write_file("uptime", "0.00 0.00\n", 0444, err);
     return r < 0 ? r : make_settings(plan, err);
 }
 
 /* From here on nothing in it can be changed, and neither in what is copied from it. */
-static int close_workshop(struct err *err)
+static int close_stage(struct err *err)
 {
     struct mount_attr read_only = {.attr_set = MOUNT_ATTR_RDONLY};
 
-    if (mount_setattr(AT_FDCWD, WORKSHOP, 0, &read_only, sizeof(read_only)) < 0) {
+    if (mount_setattr(AT_FDCWD, ".", 0, &read_only, sizeof(read_only)) < 0) {
         return err_set(err, -errno, "covers of /proc: %m");
     }
     return 0;
@@ -219,7 +205,7 @@ static int cover(const struct dirent *entry, struct err *err)
     for (size_t i = 0; i < ARRAY_COUNT(made); i++) {
         source = strcmp(made[i], entry->d_name) == 0 ? made[i] : source;
     }
-    snprintf(from, sizeof(from), WORKSHOP "/%s", source);
+    snprintf(from, sizeof(from), "%s", source);
     snprintf(path, sizeof(path), "proc/%s", entry->d_name);
     if (mount(from, path, NULL, MS_BIND, NULL) < 0) {
         return err_set(err, -errno, "cover %s: %m", path);
@@ -293,9 +279,9 @@ static int attach_proc(struct err *err)
 int proc_make(const struct proc_plan *plan, struct err *err)
 {
     struct mount_attr read_only = {.attr_set = MOUNT_ATTR_RDONLY};
-    int r = open_workshop(plan, err);
+    int r = make_covers(plan, err);
 
-    r = r < 0 ? r : close_workshop(err);
+    r = r < 0 ? r : close_stage(err);
     r = r < 0 ? r : attach_proc(err);
     r = r < 0 ? r : settle_namespaces(plan, err);
     if (r < 0) {
@@ -307,9 +293,5 @@ int proc_make(const struct proc_plan *plan, struct err *err)
         return err_set(err, -errno, "random/uuid: %m");
     }
     r = cover_all(err);
-    r = r < 0 ? r : attach_uuid(uuid_fd, err);
-    if (r == 0 && umount2(WORKSHOP, MNT_DETACH) < 0) {
-        r = err_set(err, -errno, "covers of /proc: %m");
-    }
-    return r;
+    return r < 0 ? r : attach_uuid(uuid_fd, err);
 }

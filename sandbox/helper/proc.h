@@ -19,7 +19,8 @@ struct proc_plan {
 };
 
 /*
- * In the clone, with the capabilities of its user namespace and the new root as working folder;
- * the root has folders "proc" and "tmp".
+ * In the clone, with the capabilities of its user namespace and furniture.h's stage as working
+ * folder, which has a folder "proc". What covers is put there, beside it, and cannot be changed
+ * afterwards.
  */
 int proc_make(const struct proc_plan *plan, struct err *err);

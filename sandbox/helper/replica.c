@@ -232,11 +232,10 @@ void replica_on_init_over(struct helper *helper, struct replica *replica)
 
 static void look_for_oom(struct helper *helper, struct replica *replica)
 {
-    struct cgroup_stats stats;
+    uint64_t count = 0;
     struct err err = {0};
 
-    if (cgroup_stats(helper->cgroups, &replica->name, &stats, &err) == 0 &&
-        stats.oom_kill_count > 0) {
+    if (cgroup_oom_kills(helper->cgroups, &replica->name, &count, &err) == 0 && count > 0) {
         replica_end(replica, SANDBOX_END_OUT_OF_MEMORY, 0, "");
     }
 }

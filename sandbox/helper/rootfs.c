@@ -243,34 +243,52 @@ static int stack_layers(int lower_fd, int upper_fd, int work_fd, struct err *err
     return mount_make("overlay", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, err);
 }
 
-static int make_overlay(const struct rootfs_plan *plan, int lower_fd, struct err *err)
-{
-    CLEANUP(cleanup_close) int upper_fd = open_layer(plan->disk_fd, "upper", err);
-    CLEANUP(cleanup_close) int work_fd = open_layer(plan->disk_fd, "work", err);
-
-    if (upper_fd < 0 || work_fd < 0) {
-        return err->code;
-    }
-    int r = fill_upper(plan, lower_fd, upper_fd, err);
-    return r < 0 ? r : stack_layers(lower_fd, upper_fd, work_fd, err);
-}
-
 /* What it attaches goes with the mount namespace: to detach it here waits for the kernel (RCU). */
-int rootfs_make(const struct rootfs_plan *plan, struct err *err)
+static int attach_layers(const struct rootfs_plan *plan, int lower_fd, struct err *err)
 {
     char lower_path[PATH_MAX];
     char disk_path[PATH_MAX];
-    int r;
+
+    snprintf(lower_path, sizeof(lower_path), "%s/lower", plan->layers);
+    snprintf(disk_path, sizeof(disk_path), "%s/disk", plan->layers);
+    int r = mount_attach(lower_fd, lower_path, err);
+    return r < 0 ? r : mount_attach(plan->disk_fd, disk_path, err);
+}
+
+/* A mount namespace of its own, so that makers side by side may attach at the same places. */
+static int leave_mounts(struct err *err)
+{
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
+        return err_set(err, -errno, "mount namespace: %m");
+    }
+    return 0;
+}
+
+int rootfs_make(const struct rootfs_plan *plan, bool *left_mounts_out, struct err *err)
+{
+    struct err refused = {0};
     CLEANUP(cleanup_close) int lower_fd = make_lower(plan, err);
 
     if (lower_fd < 0) {
         return lower_fd;
     }
-    snprintf(lower_path, sizeof(lower_path), "%s/lower", plan->layers);
-    snprintf(disk_path, sizeof(disk_path), "%s/disk", plan->layers);
-    r = mount_attach(lower_fd, lower_path, err);
-    if (r == 0) {
-        r = mount_attach(plan->disk_fd, disk_path, err);
+    CLEANUP(cleanup_close) int upper_fd = open_layer(plan->disk_fd, "upper", err);
+    CLEANUP(cleanup_close) int work_fd = open_layer(plan->disk_fd, "work", err);
+    if (upper_fd < 0 || work_fd < 0) {
+        return err->code;
     }
-    return r < 0 ? r : make_overlay(plan, lower_fd, err);
+    int r = fill_upper(plan, lower_fd, upper_fd, err);
+    if (r < 0) {
+        return r;
+    }
+    r = stack_layers(lower_fd, upper_fd, work_fd, &refused);
+    if (r >= 0) {
+        return r;
+    }
+    *left_mounts_out = true;
+    r = leave_mounts(err);
+    if (r == 0) {
+        r = attach_layers(plan, lower_fd, err);
+    }
+    return r < 0 ? r : stack_layers(lower_fd, upper_fd, work_fd, err);
 }

@@ -31,8 +31,8 @@ int rootfs_prepare(int disk_fd, struct err *err);
  */
 int rootfs_idmap(const struct rootfs_plan *plan, struct err *err);
 /*
- * Returns the descriptor of a detached overlay mount, or -errno. The caller must be alone in a
- * mount namespace of its own, which ends with it: kernels before 6.15 stack layers only that are
- * attached somewhere, so they are, for that moment.
+ * Returns the descriptor of a detached overlay mount, or -errno. Kernels before 6.15 stack layers
+ * only that are attached somewhere: there the caller finds itself in another mount namespace, where
+ * they are, and has to end soon.
  */
-int rootfs_make(const struct rootfs_plan *plan, struct err *err);
+int rootfs_make(const struct rootfs_plan *plan, bool *left_mounts_out, struct err *err);

@@ -187,7 +187,6 @@ static void helper_clear(struct helper *helper)
     helper->filter_fd = -1;
     helper->egress_program_fd = -1;
     helper->network_fd = -1;
-    helper->own_network_fd = -1;
     helper->lock_fd = -1;
     helper->listen_fd = -1;
     helper->client_fd = -1;
@@ -224,7 +223,7 @@ int helper_setup(const struct options *options, struct helper *helper_out, struc
     }
     if (r >= 0) {
         way_out_keep(helper_out); /* while we are in the host's network */
-        r = leave_host(&helper_out->own_network_fd, err);
+        r = leave_host(&helper_out->disks.makers.network_fd, err);
     }
     if (r == 0) {
         r = helper_out->init_program_fd = options->init != NULL

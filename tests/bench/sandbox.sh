@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# sandbox.sh [COUNT]: COUNT times (200) `busybox true` in a real sandbox, from the request to the
-# service's execve and to its end, with disks made ahead and without; beside it bubblewrap, crun and runc, where they
-# are installed, from their start to their end. Medians, in ms. Then what a published port costs,
+# sandbox.sh [COUNT]: COUNT times (200) a program that does nothing in a real sandbox, from the
+# request to the service's execve and to its end, with disks made ahead and without, one after the
+# other and several at once; beside it bubblewrap, crun and runc, where they are installed, with the
+# same program, from their start to their end. Medians, in ms. Then what a published port costs,
 # beside the plain loopback of the same minute and socat. As root.
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
@@ -12,7 +13,7 @@ WORK=$(mktemp -d /var/tmp/minga-bench.XXXXXX)
 trap 'rm -rf "$WORK"' EXIT
 chmod 711 "$WORK"
 mkdir -p "$WORK/bundle/rootfs/bin" "$WORK/bundle/rootfs/proc" "$WORK/bundle/rootfs/dev"
-cp /bin/busybox "$WORK/bundle/rootfs/bin/"
+cp "$BIN/bench_true" "$WORK/bundle/rootfs/bin/true"
 
 now_us() { echo $((${EPOCHREALTIME/./})); }
 row() { # row TEXT GOAL, with times in us on stdin
@@ -43,36 +44,40 @@ write_oci_spec() {
 import json
 spec = json.load(open("config.json"))
 spec["process"]["terminal"] = False
-spec["process"]["args"] = ["/bin/busybox", "true"]
+spec["process"]["args"] = ["/bin/true"]
 spec["linux"]["resources"] = {"memory": {"limit": 33554432}, "pids": {"limit": 32}}
 json.dump(spec, open("config.json", "w"))
 END
     )
 }
 
-# ours PROGRAM ARGUMENT...: a bench program of ours in a fresh folder, its records on a tmpfs, as
-# /run is.
+# ours PROGRAM ARGUMENT...: a bench program of ours in a fresh folder, its records and its locks of
+# uid ranges on a tmpfs, as /run is.
 ours() {
     rm -rf "$WORK/ours"
-    mkdir -p "$WORK/ours/run"
+    mkdir -p "$WORK/ours/run" "$WORK/ours/uids"
     chmod 711 "$WORK/ours"
     # shellcheck disable=SC2016
     unshare --mount --propagation private sh -ec '
         mount -t tmpfs -o mode=755 none "$1/ours/run"
+        mount -t tmpfs -o mode=700 none "$1/ours/uids"
         work=$1 bin=$2 program=$3
         shift 3
         exec "$bin/$program" "$work/ours" "$bin" "$@"' sh "$WORK" "$BIN" "$@"
 }
 ours bench_sandbox_launches "$count" >"$WORK/launches"
 ours bench_sandbox_launches 15 700 >"$WORK/single"
+for at_once in 2 4; do
+    ours bench_sandbox_launches $((2 * count)) 0 "$at_once" >"$WORK/launches.$at_once"
+done
 
 printf '%-58s %8s %8s %7s\n' "ms, $count launches one after the other" median p99 "at most"
 awk '/^[0-9]/ {print $1}' "$WORK/launches" | row "minga: request to execve, limits included, disk ready" 3
 awk '/^[0-9]/ {print $2 - $1}' "$WORK/launches" | row "minga: execve to everything ended and said" -
 awk '/^[0-9]/ {print $1}' "$WORK/single" | row "minga: a single start, which waits for its disk" 15
-peer "fork and exec" busybox /bin/busybox true
+peer "fork and exec" "$BIN/bench_true" "$BIN/bench_true"
 peer "bubblewrap: no limits, no seccomp, no disk" bwrap \
-    bwrap --unshare-all --ro-bind "$WORK/bundle/rootfs" / --proc /proc --dev /dev /bin/busybox true
+    bwrap --unshare-all --ro-bind "$WORK/bundle/rootfs" / --proc /proc --dev /dev /bin/true
 for runtime in crun runc; do
     if command -v "$runtime" >/dev/null; then
         rm -f "$WORK/bundle/config.json"
@@ -81,8 +86,14 @@ for runtime in crun runc; do
     fi
 done
 
-awk '/^total/ {printf "\nminga: %.0f starts/s, one after the other (at least 350); %.1f ms of processor time each\n", $2, $3 / 1000}' \
-    "$WORK/launches"
+rate() { # rate HOW <FILE
+    awk -v how="$1" '/^total/ {printf "minga: %.0f starts/s, %s (at least 350); %.1f ms of processor time each\n",
+        $2, how, $3 / 1000}'
+}
+echo
+rate "one after the other" <"$WORK/launches"
+rate "two at once" <"$WORK/launches.2"
+rate "four at once" <"$WORK/launches.4"
 ours bench_sandbox_memory 8 | awk '{printf "minga: beside each service %d KiB: minga-init %d, the kernel for it %d, the helper %d (at most 512)\n",
     $1 + $2 + $3, $1, $2, $3}'
 

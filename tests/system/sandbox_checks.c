@@ -543,14 +543,17 @@ static size_t helper_descriptors(const struct world *world)
     return count_files(path);
 }
 
-/* Disks made ahead for the next replicas go when none comes, and with them who cleared them. */
+/*
+ * Disks made ahead for the next replicas go when none comes, and so do the processes that made and
+ * cleared them: half a second after the last of each.
+ */
 static size_t settled_descriptors(const struct world *world)
 {
     size_t before = 0;
     size_t count = helper_descriptors(world);
 
-    for (int i = 0; i < 40 && (count_loops(world) > 0 || count != before); i++) {
-        wait_a_little(200);
+    for (int i = 0; i < 12 && (count_loops(world) > 0 || count != before); i++) {
+        wait_a_little(800);
         before = count;
         count = helper_descriptors(world);
     }

@@ -442,6 +442,20 @@ bool world_await(struct world *world, const struct replica_key *key, enum sandbo
     return false;
 }
 
+bool world_next_event(struct world *world, uint64_t ms_max, struct sandbox_event *event_out)
+{
+    static struct helper_answer answer;
+    uint64_t until_ms = time_ms() + world_patience_ms(world, ms_max);
+
+    while (next_answer(world, until_ms, &answer)) {
+        if (answer.kind == ANSWER_EVENT) {
+            *event_out = answer.event;
+            return true;
+        }
+    }
+    return false;
+}
+
 bool world_start(struct world *world, const struct sandbox_spec *spec)
 {
     struct sandbox_event event;

@@ -80,6 +80,8 @@ bool world_ask_start(struct world *world, const struct sandbox_spec *spec);
 /* Waits for the next event of that kind about that replica; others are dropped. */
 bool world_await(struct world *world, const struct replica_key *key, enum sandbox_event_kind kind,
                  uint64_t ms_max, struct sandbox_event *event_out);
+/* Waits for the next event, whatever it is about. */
+bool world_next_event(struct world *world, uint64_t ms_max, struct sandbox_event *event_out);
 /* ask_start and await STARTED. Prints what went wrong. */
 bool world_start(struct world *world, const struct sandbox_spec *spec);
 /* Stops and waits for ENDED. */

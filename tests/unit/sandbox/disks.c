@@ -55,7 +55,7 @@ Test(disks, nothing_is_taken_where_nothing_is_ready)
     struct disks disks = asked(1);
     struct disk disk = {.mount_fd = -1, .loop_number = -1, .network_fd = -1};
 
-    cr_assert_not(disks_has_spares(&disks));
+    cr_assert(disks_rest(&disks));
     cr_assert_not(disks_take(&disks, SIZE_BYTES, &disk));
     cr_assert(disks_clear(&disks, &disk, SIZE_BYTES), "no disk is nothing to clear");
 }

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Makers as processes; what they hold here is one end of a pipe, as root's mounts are for root. */
+#include "sandbox/helper/maker.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PATIENCE_MS = 10000 };
+
+static void begin_world(struct makers *makers)
+{
+    makers_init(makers);
+    makers->network_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    cr_assert(makers->network_fd >= 0);
+}
+
+/* Has one hold the end of a pipe until we have let go. Returns its pid; it rests then. */
+static pid_t clear_one(struct makers *makers)
+{
+    struct maker maker;
+    struct made nothing;
+    struct err err = {0};
+    int ends[2];
+
+    maker_init(&maker);
+    cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
+    cr_assert_eq(maker_begin_clearing(makers, &ends[1], &maker, &err), 0, "%s", err.text);
+    cr_assert_eq(ends[1], -1, "it is the maker's");
+    pid_t pid = maker.pid;
+    struct pollfd over = {.fd = ends[0], .events = POLLIN};
+    struct pollfd answer = {.fd = maker.answer_fd, .events = POLLIN};
+
+    cr_assert_eq(poll(&over, 1, PATIENCE_MS), 1);
+    cr_assert(over.revents & POLLHUP, "nobody holds it any more");
+    cr_assert_eq(poll(&answer, 1, PATIENCE_MS), 1);
+    cr_assert_eq(maker_answer(makers, &maker, &nothing, &err), 0, "%s", err.text);
+    cr_assert_eq(nothing.fd, -1);
+    cr_assert(maker_over(&maker), "it is nobody's");
+    close(ends[0]);
+    return pid;
+}
+
+static void end_all(struct makers *makers)
+{
+    for (int i = 0; i < PATIENCE_MS && !makers_over(makers); i++) {
+        poll(NULL, 0, 1);
+    }
+    cr_assert_not(makers_has_idle(makers));
+}
+
+Test(maker, stays_for_the_next_order_and_goes_when_none_comes)
+{
+    struct makers makers;
+
+    begin_world(&makers);
+    pid_t pid = clear_one(&makers);
+
+    cr_assert(makers_has_idle(&makers));
+    cr_assert_eq(clear_one(&makers), pid);
+    makers_tick(&makers, 1);
+    cr_assert_eq(kill(pid, 0), 0, "its time has not come");
+    makers_tick(&makers, UINT64_MAX);
+    end_all(&makers);
+    cr_assert_neq(kill(pid, 0), 0);
+}
+
+Test(maker, that_has_died_while_it_rested_is_replaced)
+{
+    struct makers makers;
+
+    begin_world(&makers);
+    pid_t pid = clear_one(&makers);
+
+    kill(pid, SIGKILL);
+    poll(NULL, 0, 50);
+    cr_assert_neq(clear_one(&makers), pid);
+    end_all(&makers);
+}
+
+Test(maker, that_dies_at_work_is_known_to_have_made_nothing)
+{
+    struct makers makers;
+    struct maker maker;
+    struct made nothing;
+    struct err err = {0};
+    int ends[2];
+
+    begin_world(&makers);
+    maker_init(&maker);
+    cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
+    const struct disk_plan plan = {
+        .state = "/nowhere/at/all", .size_bytes = 1 << 20, .template_fd = ends[0]};
+
+    cr_assert_eq(maker_begin_disk(&makers, &plan, &maker, &err), 0);
+    kill(maker.pid, SIGKILL);
+    struct pollfd answer = {.fd = maker.answer_fd, .events = POLLIN};
+
+    cr_assert_eq(poll(&answer, 1, PATIENCE_MS), 1);
+    cr_assert_lt(maker_answer(&makers, &maker, &nothing, &err), 0);
+    for (int i = 0; i < PATIENCE_MS && !maker_over(&maker); i++) {
+        poll(NULL, 0, 1);
+    }
+    end_all(&makers);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+Test(maker, says_why_it_could_not_and_stays)
+{
+    struct makers makers;
+    struct maker maker;
+    struct made nothing;
+    struct err err = {0};
+    int ends[2];
+
+    begin_world(&makers);
+    maker_init(&maker);
+    cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
+    const struct disk_plan plan = {
+        .state = "/nowhere/at/all", .size_bytes = 1 << 20, .template_fd = ends[0]};
+
+    cr_assert_eq(maker_begin_disk(&makers, &plan, &maker, &err), 0);
+    struct pollfd answer = {.fd = maker.answer_fd, .events = POLLIN};
+
+    cr_assert_eq(poll(&answer, 1, PATIENCE_MS), 1);
+    cr_assert_eq(maker_answer(&makers, &maker, &nothing, &err), -ENOENT);
+    cr_assert_neq(strstr(err.text, "/nowhere/at/all"), NULL, "%s", err.text);
+    cr_assert(makers_has_idle(&makers));
+    end_all(&makers);
+    close(ends[0]);
+    close(ends[1]);
+}
