@@ -386,7 +386,7 @@ static void fill_answer(const struct overlay *overlay, const struct ring_answer 
     if (digest != question->digest) { /* what the asker has said itself is not said again */
         reply->digest = digest;
     }
-    reply->version = ring_after_version(ring);
+    reply->version = list_version(ring);
     reply->paces = answer->paces > 1 ? answer->paces : 0;
     if (answer->is_handed || answer->verdict == RING_OTHER) {
         message_put_id(reply->from.bytes, &answer->other.node.id);
