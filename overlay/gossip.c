@@ -125,6 +125,17 @@ void gossip_heard(struct overlay *overlay, int index)
 
 /* --- taking in */
 
+/* Who let it in is not known here. One that stands near is asked itself: of two on the ring lists tell,
+ * but neither does a leaf get any, nor is it in one. */
+static void ask_stranger(struct overlay *overlay, const struct admission *admission)
+{
+    struct ring_key position = keys_position(&admission->node_key, 0);
+
+    if (book_is_near(overlay, &position)) {
+        contacts_named(overlay, &admission->node);
+    }
+}
+
 bool gossip_admit(struct overlay *overlay, struct bytes encoded, enum admit_how how)
 {
     struct admission admission;
@@ -138,8 +149,13 @@ bool gossip_admit(struct overlay *overlay, struct bytes encoded, enum admit_how 
     if (membership_find(&overlay->membership, &node) != MEMBER_NONE) {
         return true; /* most come in many times: no signature is looked at twice */
     }
-    if (admission_open(encoded, &overlay->community, &admission) < 0 ||
-        (how != ADMIT_LOADED && !chain_vouches(overlay, &admission))) {
+    if (admission_open(encoded, &overlay->community, &admission) < 0) {
+        return false;
+    }
+    if (how != ADMIT_LOADED && !chain_vouches(overlay, &admission)) {
+        if (how == ADMIT_TOLD) {
+            ask_stranger(overlay, &admission);
+        }
         return false;
     }
     index = book_admit(overlay, &admission, encoded, how == ADMIT_MET);
@@ -148,6 +164,7 @@ bool gossip_admit(struct overlay *overlay, struct bytes encoded, enum admit_how 
         return how == ADMIT_LOADED; /* the table may be smaller than it was */
     }
     overlay->membership.list[index].view.changed_ms = overlay->now_ms;
+    overlay->membership.list[index].admitted_ms = overlay->now_ms;
     if (id_equal(&admission.node.id, &overlay->self.id)) {
         overlay->self_index = index;
         overlay->membership.list[index].view.is_self = true;

@@ -27,19 +27,41 @@ static void insert(struct list_copy *copy, const struct node_id *node)
     copy->count++;
 }
 
+static uint32_t name_of(const struct list_copy *copy)
+{
+    uint32_t name = 2166136261U;
+
+    for (uint32_t i = 0; i < copy->count; i++) {
+        for (uint32_t k = 0; k < 8; k++) {
+            name = (name ^ copy->nodes[i].id.bytes[k]) * 16777619U;
+        }
+    }
+    return name == 0 ? 1 : name;
+}
+
+static struct list_copy copy_of(const struct ring *ring)
+{
+    struct list_copy copy = {0};
+
+    for (uint32_t i = 0; i < ring->successor_count; i++) {
+        insert(&copy, &ring->successors[i].node);
+    }
+    copy.version = name_of(&copy);
+    return copy;
+}
+
+uint32_t list_version(const struct ring *ring)
+{
+    return copy_of(ring).version;
+}
+
 void list_history_note(struct list_history *history, const struct ring *ring)
 {
-    uint32_t version = ring_after_version(ring);
-    struct list_copy *copy = &history->copies[history->next];
+    struct list_copy copy = copy_of(ring);
 
-    if (find(history, version) != NULL) {
-        return;
-    }
-    history->next = (history->next + 1) % LIST_COPIES;
-    copy->version = version;
-    copy->count = 0;
-    for (uint32_t i = 0; i < ring->successor_count; i++) {
-        insert(copy, &ring->successors[i].node);
+    if (find(history, copy.version) == NULL) {
+        history->copies[history->next] = copy;
+        history->next = (history->next + 1) % LIST_COPIES;
     }
 }
 
@@ -93,11 +115,11 @@ void list_copy_set(struct list_copy *copy, uint32_t version, const struct node_i
                    uint32_t count)
 {
     CHECK(count <= SUCCESSORS_MAX);
-    copy->version = version;
     copy->count = 0;
     for (uint32_t i = 0; i < count; i++) {
         insert(copy, &nodes[i]);
     }
+    copy->version = name_of(copy) == version ? version : 0;
 }
 
 bool list_copy_change(struct list_copy *copy, uint32_t version, uint32_t kept,
@@ -118,6 +140,10 @@ bool list_copy_change(struct list_copy *copy, uint32_t version, uint32_t kept,
             return false;
         }
         insert(copy, &added[i]);
+    }
+    if (name_of(copy) != version) {
+        copy->version = 0;
+        return false;
     }
     return true;
 }

@@ -35,14 +35,20 @@ struct list_change {
     struct ring_node added[LIST_ADDED_MAX];
 };
 
+/* The short name (FNV-1a) of the present successors. Whoever has a list can tell whether it is the
+ * one of that name. Not 0. */
+uint32_t list_version(const struct ring *ring);
+
 /* The present successors are told to somebody, or confirmed. */
 void list_history_note(struct list_history *history, const struct ring *ring);
 /* What has changed since `known`; false: that is not remembered, or it is too much. */
 bool list_history_change(const struct list_history *history, const struct ring *ring,
                          uint32_t known, struct list_change *change_out);
 
+/* Takes a whole list; when it is not the one of that name, the next question asks for it again. */
 void list_copy_set(struct list_copy *copy, uint32_t version, const struct node_id *nodes,
                    uint32_t count);
-/* Applies a change; false, and nothing is known any more, when it makes no sense. */
+/* Applies a change; false, and nothing is known any more, when it makes no sense, or does not come
+ * to the list of that name. */
 bool list_copy_change(struct list_copy *copy, uint32_t version, uint32_t kept,
                       const struct node_id *added, uint32_t added_count);

@@ -8,6 +8,7 @@
 enum {
     QUESTION_MS = 300,    /* a question unanswered is repeated: the lease is short */
     EPOCH_STRETCH = 1024, /* epochs that are durable ahead of their use */
+    ASKED_LATELY_MS = 2 * RING_PACE_MAX * STABILISE_MS,
 };
 
 /* --- the question */
@@ -209,13 +210,28 @@ static bool find_up_before(const struct overlay *overlay, const struct ring_key 
     return false;
 }
 
-/* Of our predecessor: between it and us, nobody has an arc. */
+/* Does it take us for its keeper, as far as it knows? */
+static bool has_asked(const struct overlay *overlay, const struct ring_node *node)
+{
+    int index = membership_find(&overlay->membership, &node->node);
+    const struct member *member;
+
+    if (index == MEMBER_NONE) {
+        return false;
+    }
+    member = &overlay->membership.list[index];
+    return member->asked_ms != 0 && overlay->now_ms - member->asked_ms <= ASKED_LATELY_MS;
+}
+
+/* Of our predecessor: between it and us, nobody has an arc. Where not everyone is known that may be
+ * said only of one that comes to us because it knows nobody nearer. */
 static bool find_before(const struct overlay *overlay, struct ring_node *node_out)
 {
     const struct ring *ring = &overlay->ring;
 
     return ring->predecessor_count > 0 &&
-           find_up_before(overlay, &ring->predecessors[0].position, node_out);
+           find_up_before(overlay, &ring->predecessors[0].position, node_out) &&
+           (!overlay->large || has_asked(overlay, node_out));
 }
 
 static void fill_lost(const struct overlay *overlay, const struct member *member,
@@ -386,7 +402,7 @@ static void fill_answer(const struct overlay *overlay, const struct ring_answer 
     if (digest != question->digest) { /* what the asker has said itself is not said again */
         reply->digest = digest;
     }
-    reply->version = ring_after_version(ring);
+    reply->version = list_version(ring);
     reply->paces = answer->paces > 1 ? answer->paces : 0;
     if (answer->is_handed || answer->verdict == RING_OTHER) {
         message_put_id(reply->from.bytes, &answer->other.node.id);

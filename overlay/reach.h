@@ -35,6 +35,7 @@ enum {
     RELAY_RENEW_MS = 4000,
     RELAY_LEASE_MS = 15000,
     RELAY_UP_MS = 10000,    /* for the edge to get through */
+    RELAY_FOUND_MS = 20000, /* after which a leaf that has come has found one, if it ever does */
     RELAY_AVOID_MS = 30000, /* one that refused, or was lost */
     RELAY_AVOIDED_MAX = 8,
     RELAYED_MAX = LIMIT(32, 2), /* leaves of one relay */

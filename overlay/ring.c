@@ -543,9 +543,9 @@ void ring_step(struct ring *ring, const struct ring_event *event, struct ring_ef
 /* ------------------------------------------------------------------ names of lists */
 
 /* FNV-1a: a mistake costs a list that is sent twice, or once too seldom until the next change. */
-static uint32_t name_of(const struct ring_node *list, uint32_t count, uint32_t begin)
+static uint32_t name_of(const struct ring_node *list, uint32_t count)
 {
-    uint32_t name = begin;
+    uint32_t name = 2166136261U;
 
     for (uint32_t i = 0; i < count; i++) {
         for (uint32_t k = 0; k < 8; k++) {
@@ -573,10 +573,5 @@ uint32_t ring_before_version(const struct ring *ring)
     struct ring_node list[PREDECESSORS_MAX];
     uint32_t count = ring_before(ring, list);
 
-    return name_of(list, count, 2166136261U);
-}
-
-uint32_t ring_after_version(const struct ring *ring)
-{
-    return name_of(ring->successors, ring->successor_count, 2166136261U);
+    return name_of(list, count);
 }

@@ -176,9 +176,8 @@ bool ring_is_leased(const struct ring *ring, uint64_t now_ms);
 /* Does the key lie in the arc, lease or not? */
 bool ring_has(const struct ring *ring, const struct ring_key *key);
 
-/* Short names of what a node tells of itself, so that it need not be told twice: its predecessors
- * with the newcomer, if there is one, before them; and its successors. Not 0. */
+/* A short name of what a node tells of those before it, so that it need not be told twice: its
+ * predecessors with the newcomer, if there is one, before them. Not 0. */
 uint32_t ring_before_version(const struct ring *ring);
-uint32_t ring_after_version(const struct ring *ring);
 /* What that first version stands for; returns how many. */
 uint32_t ring_before(const struct ring *ring, struct ring_node list_out[PREDECESSORS_MAX]);

@@ -150,10 +150,15 @@ static void redial(struct overlay *overlay, int index)
 }
 
 /* What passes between two leaves passes through relays: that it does not says too little, and whom
- * one leaf asks to look has no other way to the other. Others watch it. */
+ * one leaf asks to look has no other way to the other. Others watch it. And a leaf that has just come
+ * cannot be dialled before it has found relays. */
 static bool may_accuse(const struct overlay *overlay, int index)
 {
-    return !reach_is_leaf(overlay) || !membership_is_leaf(&overlay->membership.list[index]);
+    const struct member *member = &overlay->membership.list[index];
+
+    return !membership_is_leaf(member) ||
+           (!reach_is_leaf(overlay) &&
+            (member->heard_ms != 0 || overlay->now_ms - member->admitted_ms >= RELAY_FOUND_MS));
 }
 
 static void perform(struct overlay *overlay, const struct detector_verdict *verdict)

@@ -74,7 +74,21 @@ static bool are_linked(const struct world *world, uint32_t a, uint32_t b)
     return is_awake(world, a) && is_awake(world, b) && are_wired(world, a, b);
 }
 
-/* The lowest number of all nodes that a node can reach, through others too. */
+/* Strangers to the community pass nothing on: each is where a member reaches it. */
+static void place_strangers(const struct world *world, uint32_t *part)
+{
+    for (uint32_t node = 0; node < world->node_count; node++) {
+        for (uint32_t member = 0; member < world->node_count && !client_is_member(world, node);
+             member++) {
+            if (client_is_member(world, member) && are_linked(world, node, member)) {
+                part[node] = part[member];
+                break;
+            }
+        }
+    }
+}
+
+/* The lowest number of all members that one can reach, through others too. */
 static void find_parts(const struct world *world, uint32_t *part)
 {
     bool changed = true;
@@ -88,7 +102,8 @@ static void find_parts(const struct world *world, uint32_t *part)
             for (uint32_t b = 0; b < a; b++) {
                 uint32_t lower = part[a] < part[b] ? part[a] : part[b];
 
-                if (part[a] != part[b] && are_linked(world, a, b)) {
+                if (part[a] != part[b] && client_is_member(world, a) &&
+                    client_is_member(world, b) && are_linked(world, a, b)) {
                     part[a] = lower;
                     part[b] = lower;
                     changed = true;
@@ -96,6 +111,7 @@ static void find_parts(const struct world *world, uint32_t *part)
             }
         }
     }
+    place_strangers(world, part);
 }
 
 /* Would what `node` says reach a part? One that does not run, or sleeps, passes nothing on, but is

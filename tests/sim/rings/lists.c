@@ -8,7 +8,7 @@ void lists_fill(struct host *host, uint32_t known, struct ring_payload *reply)
 {
     struct list_change change;
 
-    reply->version = ring_after_version(&host->ring);
+    reply->version = list_version(&host->ring);
     reply->has_list = reply->version != known;
     list_history_note(&host->lists, &host->ring);
     if (!reply->has_list) {

@@ -43,9 +43,9 @@ static void hear(void)
         nodes[i] = is_change ? change.added[i].node : ring.successors[i].node;
     }
     if (is_change) {
-        cr_assert(list_copy_change(&copy, ring_after_version(&ring), change.kept, nodes, count));
+        cr_assert(list_copy_change(&copy, list_version(&ring), change.kept, nodes, count));
     } else {
-        list_copy_set(&copy, ring_after_version(&ring), nodes, count);
+        list_copy_set(&copy, list_version(&ring), nodes, count);
     }
 }
 
@@ -98,7 +98,7 @@ Test(lists, what_is_not_remembered_or_has_changed_too_much_is_told_whole)
 
     be_followed_by(before, 6);
     list_history_note(&history, &ring);
-    copy.version = ring_after_version(&ring);
+    copy.version = list_version(&ring);
     be_followed_by(four, 6);
     cr_assert(list_history_change(&history, &ring, copy.version, &change));
     cr_assert_eq(change.added_count, 4);
@@ -120,5 +120,23 @@ Test(lists, a_change_that_makes_no_sense_leaves_nothing_known)
     cr_assert_eq(copy.version, 0);
     list_copy_set(&copy, 7, nodes, 3);
     cr_assert(!list_copy_change(&copy, 8, 7, nodes, 1), "it is there already");
+    cr_assert_eq(copy.version, 0);
+}
+
+/* A liar cuts it short, or changes it: honest again, it would say for ever that there is no news. */
+Test(lists, a_list_that_is_not_the_one_of_its_name_is_asked_for_again)
+{
+    static const uint32_t three[] = {1, 2, 3};
+    const struct node_id nodes[] = {at(1).node, at(2).node, at(3).node};
+    uint32_t version;
+
+    be_followed_by(three, 3);
+    version = list_version(&ring);
+    list_copy_set(&copy, version, nodes, 2);
+    cr_assert_eq(copy.version, 0);
+    cr_assert_eq(copy.count, 2, "it is heard all the same");
+    list_copy_set(&copy, version, nodes, 3);
+    cr_assert_eq(copy.version, version);
+    cr_assert(!list_copy_change(&copy, version + 1, 3, &nodes[2], 1), "the one of another name");
     cr_assert_eq(copy.version, 0);
 }
