@@ -435,6 +435,16 @@ static void believe_chain(struct overlay *overlay)
     }
 }
 
+/* First those who vouch: what they have signed need not come, nor be looked at, twice. */
+static void admit_self(struct overlay *overlay)
+{
+    const struct join_state *join = &overlay->join;
+
+    (void)gossip_admit(overlay, (struct bytes){join->countersigner, join->countersigner_bytes},
+                       ADMIT_MET);
+    (void)gossip_admit(overlay, (struct bytes){join->admission, join->admission_bytes}, ADMIT_MET);
+}
+
 void joining_on_reply(struct overlay *overlay, const struct request *request,
                       const struct arrival *arrival)
 {
@@ -457,6 +467,7 @@ void joining_on_reply(struct overlay *overlay, const struct request *request,
     } else {
         believe_chain(overlay);
         overlay->phase = PHASE_ENTERING;
+        admit_self(overlay);
         sync_start(overlay, &arrival->asker.node);
     }
 }
@@ -490,9 +501,7 @@ void joining_synced(struct overlay *overlay, bool ok)
         give_up(overlay, OVERLAY_TIMED_OUT, "the contact stopped answering");
         return;
     }
-    (void)gossip_admit(overlay, (struct bytes){join->countersigner, join->countersigner_bytes},
-                       ADMIT_MET);
-    (void)gossip_admit(overlay, (struct bytes){join->admission, join->admission_bytes}, ADMIT_MET);
+    admit_self(overlay); /* whose countersigner may only have come now */
     /* Of a large community a part will do. None came when all that the contact sent was vouched for
      * by this node itself, whose own admission was not there yet. */
     equal = overlay->sync.digest.large
@@ -546,7 +555,11 @@ void joining_begin(struct overlay *overlay)
     overlay->record.leaving = false;
     /* What was said last may never have become durable: a sequence must not be used twice. */
     overlay->record.sequence += random_below(&overlay->random, SEQUENCE_LEAP_MAX);
-    gossip_describe(overlay, overlay->record.incarnation + 1);
+    if (overlay->reach.is_used && reach_is_leaf(overlay)) {
+        gossip_describe_soon(overlay, overlay->record.incarnation + 1);
+    } else {
+        gossip_describe(overlay, overlay->record.incarnation + 1);
+    }
     for (uint32_t i = 0; i < overlay->membership.count; i++) {
         gossip_refresh(overlay, (int)i);
     }

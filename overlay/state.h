@@ -48,6 +48,7 @@ enum {
     NEWS_MS = 100,             /* so long after news others may not have heard them yet ... */
     DIFFER_MS_MAX = 500,       /* ... but after this a difference is one */
     DESCRIBE_MS = 2000,        /* until others hear that we are reached directly */
+    REACH_WAIT_MS = 500,       /* a newcomer finds out how it is reached before it tells everyone */
     SYNC_HASTY_MS = 60000,     /* rounds follow fast for so long after a change of the ring ... */
     SYNC_QUIET_MS = 30000,     /* ... and at this distance later */
     SYNC_FAR_EVERY = 16,       /* one round in so many goes to anybody */
@@ -483,6 +484,8 @@ void gossip_tell_near(struct overlay *overlay, const minga_Item *item);
 void gossip_on_item(struct overlay *overlay, const struct arrival *arrival);
 /* Signs the own record anew, stores it, and tells everyone. */
 void gossip_describe(struct overlay *overlay, uint64_t incarnation);
+/* The same, but everyone is told a little later, when more may be known of it. */
+void gossip_describe_soon(struct overlay *overlay, uint64_t incarnation);
 void gossip_refute(struct overlay *overlay, uint64_t incarnation);
 void gossip_fill_digest(const struct overlay *overlay, minga_Digest *digest_out);
 bool gossip_admit(struct overlay *overlay, struct bytes encoded, enum admit_how how);
