@@ -439,10 +439,17 @@ static void believe_chain(struct overlay *overlay)
 static void admit_self(struct overlay *overlay)
 {
     const struct join_state *join = &overlay->join;
+    int contact;
 
     (void)gossip_admit(overlay, (struct bytes){join->countersigner, join->countersigner_bytes},
                        ADMIT_MET);
     (void)gossip_admit(overlay, (struct bytes){join->admission, join->admission_bytes}, ADMIT_MET);
+    contact = membership_find(&overlay->membership, &join->contacts[join->contact].node);
+    if (contact !=
+        MEMBER_NONE) { /* the link over which it let us in was up before it was a member */
+        overlay->membership.list[contact].linked = true;
+        overlay->membership.list[contact].is_up = true;
+    }
 }
 
 void joining_on_reply(struct overlay *overlay, const struct request *request,
@@ -476,6 +483,7 @@ static void become_member(struct overlay *overlay)
 {
     uint64_t token = overlay->join.token;
 
+    overlay->sponsor = overlay->join.contacts[overlay->join.contact].node;
     memset(&overlay->join, 0, sizeof(overlay->join));
     chain_store(overlay);
     joining_begin(overlay);

@@ -435,6 +435,7 @@ void place_on_stabilise(struct overlay *overlay, const struct arrival *arrival)
     }
     if (!membership_in_ring(&overlay->membership.list[arrival->member])) {
         answer_early(overlay, &arrival->asker);
+        compare_digests(overlay, arrival->member, question->digest);
         return;
     }
     event.node = place_of_member(&overlay->membership.list[arrival->member]);

@@ -48,6 +48,7 @@ enum {
     NEWS_MS = 100,             /* so long after news others may not have heard them yet ... */
     DIFFER_MS_MAX = 500,       /* ... but after this a difference is one */
     DESCRIBE_MS = 2000,        /* until others hear that we are reached directly */
+    NEWCOMER_MS = 2000,        /* so long what a newcomer tells everyone goes through its sponsor */
     REACH_WAIT_MS = 500,       /* a newcomer finds out how it is reached before it tells everyone */
     SYNC_HASTY_MS = 60000,     /* rounds follow fast for so long after a change of the ring ... */
     SYNC_QUIET_MS = 30000,     /* ... and at this distance later */
@@ -293,7 +294,8 @@ struct overlay {
     uint8_t community_encoded[512];
     int self_index;
     uint64_t started_ms;
-    uint64_t heard_ms; /* any other member */
+    struct node_id sponsor; /* has let this node in; all zero: before it was started */
+    uint64_t heard_ms;      /* any other member */
     struct membership membership;
     bool large;                /* only a part of the membership is kept */
     uint32_t full_members_max; /* large beyond */
@@ -351,9 +353,11 @@ struct overlay {
     struct sync_session sync;
     bool sync_wanted[MEMBERS_MAX];
     uint32_t sync_wanted_count;
-    uint64_t news_digest;   /* of the membership at the last step */
-    uint64_t news_ms;       /* since then */
-    uint64_t differ_ms;     /* the last difference that was looked into */
+    uint64_t news_digest; /* of the membership at the last step */
+    uint64_t news_ms;     /* since then */
+    uint64_t differ_ms;   /* the last difference that was looked into */
+    bool has_overlooked;  /* one was not, with this member */
+    struct node_id overlooked;
     uint64_t describe_ms;   /* the own record has changed, and is told then; 0: it has not */
     uint64_t sync_ms;       /* next random round */
     uint64_t sync_next_ms;  /* no session before */
