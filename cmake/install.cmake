@@ -31,3 +31,4 @@ install(FILES packaging/completions/minga.bash
 install(FILES packaging/completions/_minga DESTINATION share/zsh/vendor-completions)
 install(FILES packaging/completions/minga.fish DESTINATION share/fish/vendor_completions.d)
 install(FILES packaging/minga.yaml.example DESTINATION share/doc/minga/examples RENAME minga.yaml)
+install(DIRECTORY packaging/hello DESTINATION share/minga)

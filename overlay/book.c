@@ -20,6 +20,7 @@ enum { LOST_KEPT = 8, GUEST_MS = 2 * JOIN_REPEAT_MS };
 struct pins {
     bool pinned[MEMBERS_MAX];
     bool is_finger[MEMBERS_MAX];
+    bool is_near_leaf[MEMBERS_MAX];
 };
 
 static void pin(const struct overlay *overlay, struct pins *pins, const struct node_id *node)
@@ -57,6 +58,18 @@ static void favour_fingers(const struct overlay *overlay, struct pins *pins)
     }
 }
 
+/* The ring's lists do not name them, and seldom has this node to do with one: but it is among those
+ * who watch them. */
+static void favour_leaves(const struct overlay *overlay, struct pins *pins)
+{
+    for (uint32_t i = 0; i < overlay->membership.count; i++) {
+        const struct member *member = &overlay->membership.list[i];
+
+        pins->is_near_leaf[i] =
+            membership_is_leaf(member) && book_is_near(overlay, &member->position);
+    }
+}
+
 static void pin_requests(const struct overlay *overlay, struct pins *pins)
 {
     for (uint32_t i = 0; i < overlay->requests.top; i++) {
@@ -86,6 +99,7 @@ static void pin_all(const struct overlay *overlay, struct pins *pins)
     pin_ring(overlay, pins);
     pin_requests(overlay, pins);
     favour_fingers(overlay, pins);
+    favour_leaves(overlay, pins);
     for (uint32_t i = 0; i < overlay->membership.count; i++) {
         const struct watched *watched = &overlay->detector.list[i];
 
@@ -99,7 +113,8 @@ static bool is_lost(const struct member *member)
 }
 
 /* When it was last of use; the class stands above. */
-static uint64_t worth_of(const struct member *member, bool is_finger, bool spare_lost)
+static uint64_t worth_of(const struct member *member, const struct pins *pins, uint32_t index,
+                         bool spare_lost)
 {
     uint64_t used_ms = member->heard_ms > member->sent_ms ? member->heard_ms : member->sent_ms;
     uint64_t class = 3;
@@ -107,9 +122,11 @@ static uint64_t worth_of(const struct member *member, bool is_finger, bool spare
     if (member->view.state == MEMBER_EXPELLED) {
         class = 0;
     } else if (is_lost(member)) {
-        class = spare_lost ? 6 : 1;
+        class = spare_lost ? 7 : 1;
         used_ms = member->view.changed_ms;
-    } else if (is_finger) {
+    } else if (pins->is_near_leaf[index]) {
+        class = 6;
+    } else if (pins->is_finger[index]) {
         class = 5;
     } else if (member->linked) {
         class = 4;
@@ -130,7 +147,7 @@ static int least_missed(const struct overlay *overlay)
         lost_count += is_lost(&membership->list[i]);
     }
     for (uint32_t i = 0; i < membership->count; i++) {
-        uint64_t worth = worth_of(&membership->list[i], pins.is_finger[i], lost_count <= LOST_KEPT);
+        uint64_t worth = worth_of(&membership->list[i], &pins, i, lost_count <= LOST_KEPT);
 
         if (!pins.pinned[i] && worth < least_worth) {
             least_worth = worth;
@@ -201,6 +218,17 @@ int book_admit(struct overlay *overlay, const struct admission *admission, struc
     return membership_replace(&overlay->membership, victim, admission, encoded);
 }
 
+bool book_has_leaf(const struct overlay *overlay, int index)
+{
+    const struct member *member = &overlay->membership.list[index];
+    const struct ring *ring = &overlay->ring;
+
+    return membership_is_leaf(member) && membership_is_up(member) && ring->predecessor_count > 0 &&
+           index != overlay->self_index &&
+           id_in_arc(&member->position.id, &ring->predecessors[0].position.id,
+                     &ring->self.position.id);
+}
+
 bool book_is_told(const struct overlay *overlay, int index)
 {
     const struct member *member = &overlay->membership.list[index];
@@ -210,7 +238,7 @@ bool book_is_told(const struct overlay *overlay, int index)
         return false;
     }
     return !overlay->large || book_is_neighbour(overlay, &member->view.node) ||
-           (used_ms != 0 && overlay->now_ms - used_ms < LATELY_MS);
+           book_has_leaf(overlay, index) || (used_ms != 0 && overlay->now_ms - used_ms < LATELY_MS);
 }
 
 bool book_is_neighbour(const struct overlay *overlay, const struct node_id *node)

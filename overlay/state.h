@@ -483,8 +483,6 @@ void gossip_refresh(struct overlay *overlay, int index);
 void gossip_heard(struct overlay *overlay, int index);
 /* Applies an item; returns whether it was news. */
 bool gossip_apply(struct overlay *overlay, const minga_Item *item);
-/* To the ring neighbours, and those we talk with. */
-void gossip_tell_near(struct overlay *overlay, const minga_Item *item);
 void gossip_on_item(struct overlay *overlay, const struct arrival *arrival);
 /* Signs the own record anew, stores it, and tells everyone. */
 void gossip_describe(struct overlay *overlay, uint64_t incarnation);
@@ -496,6 +494,12 @@ bool gossip_admit(struct overlay *overlay, struct bytes encoded, enum admit_how 
 void gossip_arc_digest(const struct overlay *overlay, const struct sync_arc *arc,
                        minga_Digest *digest_out);
 void gossip_accuse(struct overlay *overlay, int index, uint64_t incarnation);
+
+/* --- around.c: news in a large community */
+/* To the ring neighbours, and those we talk with. */
+void around_tell(struct overlay *overlay, const minga_Item *item);
+/* What was news here, to those around its subject. */
+void around_forward(struct overlay *overlay, const minga_Item *item);
 
 /* --- keep.c: what must not be forgotten */
 /* Of a member since now; the join is answered when it is durable. 0: nobody waits. */

@@ -97,7 +97,8 @@ static void begin_section(struct overlay *overlay)
     }
 }
 
-/* What a successor must know as well as we: those from it to the end of our list. */
+/* What a successor must know as well as we: those of its own arc, where leaves may be, and from
+ * there to the end of our list. */
 static void choose_arc(const struct overlay *overlay, struct sync_session *sync)
 {
     const struct ring *ring = &overlay->ring;
@@ -107,13 +108,10 @@ static void choose_arc(const struct overlay *overlay, struct sync_session *sync)
             continue;
         }
         sync->arc.used = true;
-        sync->arc.from = ring->successors[i].position;
+        sync->arc.from = i == 0 ? ring->self.position : ring->successors[i - 1].position;
         sync->arc.to = ring->successor_count < SUCCESSORS_MAX
                            ? sync->arc.from
                            : ring->successors[SUCCESSORS_MAX - 1].position;
-        if (i + 1 == SUCCESSORS_MAX) {
-            sync->arc.used = false; /* nothing lies behind the last one */
-        }
     }
 }
 

@@ -148,7 +148,7 @@ void tell_everyone(struct overlay *overlay, const minga_Item *item)
     struct id name;
 
     if (overlay->large && !is_ban(item)) {
-        gossip_tell_near(overlay, item);
+        around_tell(overlay, item);
         return;
     }
     message_init(&message, minga_Message_broadcast_tag);

@@ -4,6 +4,7 @@
  * device and nothing else, every port of it may be bound, and nobody inside has rights to it.
  */
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/nsfs.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "sandbox/helper/disks.h"
 #include "tests/system/sandbox_checks.h"
 
 enum { STARTS = 8, EVENT_MS_MAX = 10000 };
@@ -60,9 +62,33 @@ static struct sandbox_spec spec_of(struct world *world)
                              "ip link set lo down || echo refused; exec sleep 1000");
 }
 
+/* On an emulated machine a start takes longer than the time for which another is expected. */
+static void check_ahead(struct world *world, const uint64_t *asked_ms, int ahead_count)
+{
+    uint64_t three_ms = UINT64_MAX; /* the closest three starts are no further apart */
+    uint64_t gap_ms = UINT64_MAX;
+
+    for (int i = 1; i < STARTS; i++) {
+        const uint64_t since_ms = asked_ms[i] - asked_ms[i - 1];
+
+        gap_ms = since_ms < gap_ms ? since_ms : gap_ms;
+        if (i > 1 && asked_ms[i] - asked_ms[i - 2] < three_ms) {
+            three_ms = asked_ms[i] - asked_ms[i - 2];
+        }
+    }
+    printf("# %d of %d networks were made ahead; three starts within %" PRIu64 " ms\n", ahead_count,
+           STARTS, three_ms);
+    if (!world->slow || three_ms < DISK_SPARES_MS / 2) {
+        check(world, ahead_count > 0, "networks are made ahead where starts follow each other");
+    } else if (gap_ms > 2ULL * DISK_SPARES_MS) {
+        check(world, ahead_count == 0, "nothing is made ahead of starts that are far apart");
+    }
+}
+
 void check_networks(struct world *world)
 {
     struct network networks[STARTS];
+    uint64_t asked_ms[STARTS];
     struct sandbox_spec specs[STARTS];
     struct sandbox_event event;
     bool all_work = true;
@@ -75,6 +101,7 @@ void check_networks(struct world *world)
 
         specs[i] = spec_of(world);
         specs[i].limits.cpu_permille = 100;
+        asked_ms[i] = time_ms();
         all_work = world_start(world, &specs[i]) && all_work;
         all_work = world_await_output(world, &specs[i], "lo.", EVENT_MS_MAX) && all_work;
         all_refuse = world_await_output(world, &specs[i], "refused", EVENT_MS_MAX) && all_refuse;
@@ -86,8 +113,7 @@ void check_networks(struct world *world)
             all_work = world_stop(world, &specs[i], &event) && all_work;
         }
     }
-    printf("# %d of %d networks were made ahead\n", ahead_count, STARTS);
-    check(world, ahead_count > 0, "networks are made ahead where starts follow each other");
+    check_ahead(world, asked_ms, ahead_count);
     check(world, all_new, "none is given twice");
     check(world, all_work, "each has its loopback device only, and binds what it wants");
     check(world, all_refuse, "and nobody inside may change it");

@@ -73,6 +73,7 @@ for command in "${commands[@]}"; do
     case ${command%%$'\n'*} in
     *"./dev"* | *"apt install"* | "git clone"* | *adduser* | *systemctl* | journalctl* | "cd build"* | "sudo mingad &")
         echo "# not typed here (tests/vm installs the package): ${command%%$'\n'*}" ;;
+    "sudo minga community create"* | *hello*) echo "# not typed here (tests/vm/test_newcomer.sh): $command" ;;
     "sudo minga prove"*) echo "# not typed here (test_prove.sh): ${command%%$'\n'*}" ;;
     "sudo mingad --check-config"*)
         done_by 2 "sudo mingad --config $(dir_of 2)/minga.yaml --check-config" ;;

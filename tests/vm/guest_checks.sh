@@ -36,5 +36,6 @@ name: web
 command: [/bin/busybox, httpd, -f, -p, "8080", -h, /www]
 resources: {cpu: 0.1, memory: 32M, disk: 16M, pids: 8}
 ports: [{name: http, container: 8080}]
+health: {port: http, http: /}
 YAML
 }

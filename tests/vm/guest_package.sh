@@ -5,6 +5,9 @@
 # shellcheck source=tests/vm/guest_checks.sh
 . ./guest_checks.sh
 running() { minga --json status web | jq -e '.services[0].running == 1'; }
+# Asked again and again since it runs, it never failed.
+well() { minga --json status web | jq -e '.services[0].replicas[0] | .health == "ok" and .restarts == 0'; }
+no_probe_failed() { ! journalctl -b -u mingad MINGA_SERVICE=web -o cat | grep "does not pass"; }
 # The replica's program: the one process that the service's command started.
 replica_pid() { pgrep -f '^/bin/busybox httpd' | head -n 1; }
 same_pid() { [ -n "$pid" ] && [ "$(replica_pid)" = "$pid" ]; }
@@ -37,6 +40,7 @@ installed() {
     check "and answers" wait_for 5 answers
     check "the replica's memory has its limit" has_limit memory.max 33554432
     check "the replica's processes have their limit" has_limit pids.max 8
+    check "its probes say that it is well" wait_for 15 well
     check "the replica is in the unit that nobody restarts" grep -q minga-replicas.service "/proc/$pid/cgroup"
 }
 restarted() {
@@ -58,6 +62,7 @@ restarted() {
     check "all units run after it" wait_for 10 active
     check "the replica's process stays over the upgrade" same_pid
     check "mingad knows the replica after the upgrade" wait_for 15 running
+    check "it has been well all the time, by its probes" eval 'wait_for 15 well && no_probe_failed'
     check "the journal can be asked for a service" eval 'journalctl -u mingad MINGA_SERVICE=web MINGA_EVENT=started | grep -q "web/1: runs"'
     check "and names the node with each line" eval '[ "$(journalctl -u mingad -o cat --output-fields=MINGA_NODE MINGA_EVENT=adopted | sort -u | grep -c .)" = 1 ]'
     check "the journal says nothing of secrets" eval '! journalctl -u mingad | grep -i "secret\|private key"'
@@ -66,6 +71,7 @@ booted() {
     check "after a reboot all units run" wait_for 20 active
     check "after a reboot the replica runs again" wait_for 60 running
     check "and answers" wait_for 10 answers
+    check "and is well by its probes" eval 'wait_for 15 well && no_probe_failed'
 }
 cut() {
     check "after a power cut all units run" wait_for 20 active

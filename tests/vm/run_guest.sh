@@ -4,6 +4,7 @@
 # run_guest.sh [-c CPUS] [-m MB] [-t SECONDS] [-n PORT] [-i IP/LEN] [-r RESULTDIR] [-p DIR] IMAGEDIR SCRIPT
 # Boots a throw-away copy of IMAGEDIR (see build_image.sh), runs SCRIPT as root under systemd with the files of
 # DIR beside it, prints its output, leaves the files it put in $GUEST_RESULTS under RESULTDIR, exits with its code.
+# /dev/vdc: a small disk for notes that are to outlive guest-crash without a sync of the root file system.
 # 124: time-out; 125: the guest never answered.  -n: eth0 on a shared segment (multicast on loopback, UDP PORT).
 set -euo pipefail
 CPUS=2 MEM=512 LIMIT=300 NET= IP= RES= DIR= CON=${GUEST_CONSOLE:-}
@@ -14,7 +15,7 @@ T=$(mktemp -d "${TMPDIR:-/tmp}/guest.XXXXXX"); Q=
 trap 'kill "$Q" 2>/dev/null || :; rm -rf "$T"' EXIT
 mkdir "$T/p"; [ -z "$DIR" ] || cp -a "$DIR/." "$T/p/"
 cp "$SCRIPT" "$T/p/guest.cmd"; printf 'GUEST_IP=%s\nexport GUEST_IP\n' "$IP" >"$T/p/guest.env"
-tar cf "$T/payload.tar" -C "$T/p" .; : >"$T/out"; : >"$T/con"
+tar cf "$T/payload.tar" -C "$T/p" .; : >"$T/out"; : >"$T/con"; truncate -s 1M "$T/notes"
 a=(-nodefaults -no-user-config -display none -m "$MEM" -smp "$CPUS" ${GUEST_MACHINE:--M q35,usb=off,smbus=off,sata=off}
    ${GUEST_ACCEL:--accel tcg,thread=multi,tb-size=256} ${GUEST_CPU:--cpu max}
    -kernel "$IMG/vmlinuz" -initrd "$IMG/initrd.img"
@@ -22,6 +23,7 @@ a=(-nodefaults -no-user-config -display none -m "$MEM" -smp "$CPUS" ${GUEST_MACH
    -serial "file:$T/con"
    -drive "if=none,id=d0,file=$IMG/root.img,format=raw,snapshot=on,cache=unsafe" -device virtio-blk,drive=d0
    -drive "if=none,id=d1,file=$T/payload.tar,format=raw,readonly=on" -device virtio-blk,drive=d1
+   -drive "if=none,id=d2,file=$T/notes,format=raw,cache=unsafe" -device virtio-blk,drive=d2
    -device virtio-rng -device virtio-serial
    -chardev "file,id=c0,path=$T/out" -device virtserialport,chardev=c0,name=guest.out
    -chardev "file,id=c1,path=$T/res.tar" -device virtserialport,chardev=c1,name=guest.res
