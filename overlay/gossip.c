@@ -6,7 +6,10 @@
 #include "overlay/signed.h"
 #include "overlay/state.h"
 
-enum { INCARNATION_STEP_MAX = 1 << 20 }; /* an accusation from further ahead is nonsense */
+enum {
+    INCARNATION_STEP_MAX = 1 << 20, /* an accusation from further ahead is nonsense */
+    REACH_WAIT_MS = 500, /* a newcomer finds out how it is reached before it tells everyone */
+};
 
 void gossip_fill_digest(const struct overlay *overlay, minga_Digest *digest_out)
 {

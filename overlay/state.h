@@ -48,8 +48,6 @@ enum {
     NEWS_MS = 100,             /* so long after news others may not have heard them yet ... */
     DIFFER_MS_MAX = 500,       /* ... but after this a difference is one */
     DESCRIBE_MS = 2000,        /* until others hear that we are reached directly */
-    NEWCOMER_MS = 2000,        /* so long what a newcomer tells everyone goes through its sponsor */
-    REACH_WAIT_MS = 500,       /* a newcomer finds out how it is reached before it tells everyone */
     SYNC_HASTY_MS = 60000,     /* rounds follow fast for so long after a change of the ring ... */
     SYNC_QUIET_MS = 30000,     /* ... and at this distance later */
     SYNC_FAR_EVERY = 16,       /* one round in so many goes to anybody */

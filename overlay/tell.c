@@ -14,6 +14,7 @@ enum {
     TELLS_MAX = 3, /* so often is one node told, as long as it stays silent */
     /* Giving a part to others for nothing tells them all twice: not as soon as asking again. */
     ACKNOWLEDGE_MS_MIN = 100,
+    NEWCOMER_MS = 2000, /* so long what a newcomer tells everyone goes through its sponsor */
 };
 
 static struct id name_of(const minga_Broadcast *broadcast)
