@@ -6,7 +6,10 @@
 #include "overlay/signed.h"
 #include "overlay/state.h"
 
-enum { INCARNATION_STEP_MAX = 1 << 20 }; /* an accusation from further ahead is nonsense */
+enum {
+    INCARNATION_STEP_MAX = 1 << 20, /* an accusation from further ahead is nonsense */
+    REACH_WAIT_MS = 500, /* a newcomer finds out how it is reached before it tells everyone */
+};
 
 void gossip_fill_digest(const struct overlay *overlay, minga_Digest *digest_out)
 {
@@ -299,12 +302,11 @@ static int open_node(const struct overlay *overlay, const minga_Item *item,
 static void hear_of_self(struct overlay *overlay, const minga_NodeRecord *record,
                          const minga_Item *item)
 {
-    const struct member *self = &overlay->membership.list[overlay->self_index];
-    struct bytes encoded = {item->content.bytes, item->content.size};
+    bool is_own = item->content.size == overlay->record_bytes &&
+                  memcmp(item->content.bytes, overlay->record_encoded, overlay->record_bytes) == 0;
     bool says_dead = item->life == minga_Life_LIFE_DEAD;
 
-    if (record->sequence >= overlay->record.sequence &&
-        membership_is_other(self, record, encoded)) {
+    if (record->sequence >= overlay->record.sequence && !is_own) {
         overlay->record.sequence = record->sequence;
         gossip_refute(overlay, record->incarnation);
     } else if (says_dead && item->incarnation >= overlay->record.incarnation) {
@@ -419,19 +421,19 @@ static void sign_record(struct overlay *overlay)
     overlay->record_bytes = (size_t)length;
 }
 
-void gossip_describe(struct overlay *overlay, uint64_t incarnation)
+/* Those who greet this node hear of it; the others are not told. */
+static void renew(struct overlay *overlay, uint64_t incarnation)
 {
-    minga_Item item = minga_Item_init_zero;
     struct bytes encoded;
     uint16_t before;
 
     overlay->record.incarnation = incarnation;
     overlay->describe_ms = 0;
     sign_record(overlay);
-    encoded = (struct bytes){overlay->record_encoded, overlay->record_bytes};
     if (overlay->self_index == MEMBER_NONE) {
         return;
     }
+    encoded = (struct bytes){overlay->record_encoded, overlay->record_bytes};
     before = overlay->membership.positions.masks[overlay->self_index];
     (void)membership_describe(&overlay->membership, overlay->self_index, &overlay->record, encoded);
     rebalance_described(overlay, overlay->self_index, before);
@@ -440,11 +442,27 @@ void gossip_describe(struct overlay *overlay, uint64_t incarnation)
         overlay,
         &(struct overlay_blob){.kind = BLOB_NODE, .key = overlay->self.id, .bytes = encoded}, 0);
     gossip_refresh(overlay, overlay->self_index);
+}
+
+void gossip_describe(struct overlay *overlay, uint64_t incarnation)
+{
+    minga_Item item = minga_Item_init_zero;
+
+    renew(overlay, incarnation);
+    if (overlay->self_index == MEMBER_NONE) {
+        return;
+    }
     item.kind = minga_ItemKind_ITEM_NODE;
     item.life = minga_Life_LIFE_ALIVE;
-    memcpy(item.content.bytes, encoded.data, encoded.length_bytes);
-    item.content.size = (pb_size_t)encoded.length_bytes;
+    memcpy(item.content.bytes, overlay->record_encoded, overlay->record_bytes);
+    item.content.size = (pb_size_t)overlay->record_bytes;
     tell_everyone(overlay, &item);
+}
+
+void gossip_describe_soon(struct overlay *overlay, uint64_t incarnation)
+{
+    renew(overlay, incarnation);
+    overlay->describe_ms = overlay->now_ms + REACH_WAIT_MS;
 }
 
 void gossip_refute(struct overlay *overlay, uint64_t incarnation)

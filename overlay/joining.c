@@ -435,6 +435,23 @@ static void believe_chain(struct overlay *overlay)
     }
 }
 
+/* First those who vouch: what they have signed need not come, nor be looked at, twice. */
+static void admit_self(struct overlay *overlay)
+{
+    const struct join_state *join = &overlay->join;
+    int contact;
+
+    (void)gossip_admit(overlay, (struct bytes){join->countersigner, join->countersigner_bytes},
+                       ADMIT_MET);
+    (void)gossip_admit(overlay, (struct bytes){join->admission, join->admission_bytes}, ADMIT_MET);
+    contact = membership_find(&overlay->membership, &join->contacts[join->contact].node);
+    if (contact !=
+        MEMBER_NONE) { /* the link over which it let us in was up before it was a member */
+        overlay->membership.list[contact].linked = true;
+        overlay->membership.list[contact].is_up = true;
+    }
+}
+
 void joining_on_reply(struct overlay *overlay, const struct request *request,
                       const struct arrival *arrival)
 {
@@ -457,6 +474,7 @@ void joining_on_reply(struct overlay *overlay, const struct request *request,
     } else {
         believe_chain(overlay);
         overlay->phase = PHASE_ENTERING;
+        admit_self(overlay);
         sync_start(overlay, &arrival->asker.node);
     }
 }
@@ -465,6 +483,7 @@ static void become_member(struct overlay *overlay)
 {
     uint64_t token = overlay->join.token;
 
+    overlay->sponsor = overlay->join.contacts[overlay->join.contact].node;
     memset(&overlay->join, 0, sizeof(overlay->join));
     chain_store(overlay);
     joining_begin(overlay);
@@ -490,9 +509,7 @@ void joining_synced(struct overlay *overlay, bool ok)
         give_up(overlay, OVERLAY_TIMED_OUT, "the contact stopped answering");
         return;
     }
-    (void)gossip_admit(overlay, (struct bytes){join->countersigner, join->countersigner_bytes},
-                       ADMIT_MET);
-    (void)gossip_admit(overlay, (struct bytes){join->admission, join->admission_bytes}, ADMIT_MET);
+    admit_self(overlay); /* whose countersigner may only have come now */
     /* Of a large community a part will do. None came when all that the contact sent was vouched for
      * by this node itself, whose own admission was not there yet. */
     equal = overlay->sync.digest.large
@@ -514,48 +531,7 @@ void joining_synced(struct overlay *overlay, bool ok)
     }
 }
 
-/* --- both: begin to act */
-
-static bool is_alone(const struct overlay *overlay)
-{
-    for (uint32_t i = 0; i < overlay->membership.count; i++) {
-        if ((int)i != overlay->self_index &&
-            overlay->membership.list[i].view.state != MEMBER_EXPELLED) {
-            return false;
-        }
-    }
-    return true;
-}
-
-void joining_place(struct overlay *overlay, bool in_ring)
-{
-    struct ring_event event = {.kind = in_ring ? RING_BEGIN : RING_LEAVE};
-
-    if (in_ring != (overlay->ring.phase == RING_OUT) || (in_ring && !overlay->may_begin)) {
-        return;
-    }
-    event.alone = is_alone(overlay);
-    place_event(overlay, &event);
-}
-
-void joining_begin(struct overlay *overlay)
-{
-    overlay->phase = PHASE_MEMBER;
-    overlay->started_ms = overlay->now_ms;
-    overlay->heard_ms = overlay->now_ms;
-    overlay->record.leaving = false;
-    /* What was said last may never have become durable: a sequence must not be used twice. */
-    overlay->record.sequence += random_below(&overlay->random, SEQUENCE_LEAP_MAX);
-    gossip_describe(overlay, overlay->record.incarnation + 1);
-    for (uint32_t i = 0; i < overlay->membership.count; i++) {
-        gossip_refresh(overlay, (int)i);
-    }
-    overlay->may_begin = true;
-    joining_place(overlay, membership_in_ring(&overlay->membership.list[overlay->self_index]));
-    dials_begin(overlay);
-    overlay->sync_ms = overlay->now_ms + SYNC_MS;
-    overlay->redial_ms = overlay->now_ms + REDIAL_MS;
-}
+/* --- the first member of all */
 
 int overlay_create(struct overlay *overlay, const struct overlay_event *now, struct bytes community,
                    struct bytes admission, struct overlay_effects *effects)

@@ -56,6 +56,7 @@ struct member {
     uint64_t refused_ms; /* it had forgotten us then */
     bool is_up;          /* it has been up since */
     bool is_broken;      /* it was lost, or refused, and has not been up since */
+    uint64_t near_ms;    /* watched as a neighbour since; 0: it is not */
     bool has_caller;     /* it has dialled us, and greeted, on link `caller` */
     uint64_t caller;
     bool is_refused;       /* no process listened at its address the last time */

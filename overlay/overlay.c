@@ -100,6 +100,7 @@ static uint64_t next_wake(const struct overlay *overlay)
         sooner(&wake_ms, overlay->redial_ms);
         sooner(&wake_ms, overlay->describe_ms);
         sooner(&wake_ms, dials_wake(overlay));
+        sooner(&wake_ms, digests_wake(overlay));
         sooner(&wake_ms, sync_wake(overlay));
         sooner(&wake_ms, images_wake(overlay));
         sooner(&wake_ms, repair_wake(overlay));
@@ -200,6 +201,7 @@ static void housekeeping(struct overlay *overlay)
     place_tick(overlay);
     scale_tick(overlay);
     contacts_tick(overlay);
+    digests_tick(overlay);
     sync_tick(overlay);
     images_tick(overlay);
     repair_tick(overlay);

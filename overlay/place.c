@@ -427,6 +427,18 @@ static void note_arcless(struct overlay *overlay, int index, bool is_joining)
     member->asked_ms = overlay->now_ms;
 }
 
+/* Its record, which says that it is no leaf any more, is still on the way. */
+static void answer_early(struct overlay *overlay, const struct asker *asker)
+{
+    minga_Message message;
+
+    message_init(&message, minga_Message_stabilise_reply_tag);
+    message.kind.stabilise_reply.verdict = overlay->ring.phase == RING_IN
+                                               ? minga_LeaseAnswer_LEASE_BUSY
+                                               : minga_LeaseAnswer_LEASE_IDLE;
+    peer_reply(overlay, asker, &message, NULL);
+}
+
 void place_on_stabilise(struct overlay *overlay, const struct arrival *arrival)
 {
     const minga_Stabilise *question = &arrival->message->kind.stabilise;
@@ -434,8 +446,12 @@ void place_on_stabilise(struct overlay *overlay, const struct arrival *arrival)
     struct ring_effects effects;
     minga_Message message;
 
-    if (arrival->member == MEMBER_NONE ||
-        !membership_in_ring(&overlay->membership.list[arrival->member])) {
+    if (arrival->member == MEMBER_NONE) {
+        return;
+    }
+    if (!membership_in_ring(&overlay->membership.list[arrival->member])) {
+        answer_early(overlay, &arrival->asker);
+        compare_digests(overlay, arrival->member, question->digest);
         return;
     }
     event.node = place_of_member(&overlay->membership.list[arrival->member]);

@@ -276,6 +276,21 @@ static void ask_nearer(struct ring *ring, uint64_t now_ms, struct ring_effects *
     ring_want(effects, RING_ASK, &ring->successors[place]);
 }
 
+/* Until it asks again. Where nobody is on the ring, many may have begun to join at one moment, and some
+ * be on it soon: asked is soon at first, then less and less often. */
+static uint64_t patience_ms(const struct ring *ring, uint64_t now_ms)
+{
+    uint64_t waited_ms = (now_ms - ring->begun_ms) / 2;
+
+    if (!ring->all_idle) {
+        return RING_JOIN_MS;
+    }
+    if (ring->phase != RING_JOINING || waited_ms > RING_IDLE_MS) {
+        return RING_IDLE_MS;
+    }
+    return waited_ms < RING_BUSY_MS ? (uint64_t)RING_BUSY_MS : waited_ms;
+}
+
 static void on_tick(struct ring *ring, const struct ring_event *event, struct ring_effects *effects)
 {
     keeper_extend(ring, event);
@@ -289,7 +304,7 @@ static void on_tick(struct ring *ring, const struct ring_event *event, struct ri
     ring->met_idle = false;
     ring->next_ms = event->now_ms + (uint64_t)STABILISE_MS * ring->pace;
     if (!ring_is_leased(ring, event->now_ms)) {
-        ring->next_ms = event->now_ms + (ring->all_idle ? 3 * RING_JOIN_MS : RING_JOIN_MS);
+        ring->next_ms = event->now_ms + patience_ms(ring, event->now_ms);
     }
     ask_keeper(ring, effects);
     ask_nearer(ring, event->now_ms, effects);
@@ -369,7 +384,7 @@ static void on_idle(struct ring *ring, const struct ring_event *event, struct ri
  * waits for one answer of its own keeper, hence soon; in vain, less and less often. */
 static void on_busy(struct ring *ring, const struct ring_event *event)
 {
-    uint64_t wait_ms = RING_BUSY_MS * (uint64_t)(1 + ring->busy_count / 16);
+    uint64_t wait_ms = RING_BUSY_MS + (uint64_t)ring->busy_count;
 
     if (!ring_is_leased(ring, event->now_ms) && place_of(ring, &event->node) < ring->keeper) {
         ring_trust(ring, &event->node);

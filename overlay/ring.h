@@ -26,7 +26,8 @@
 
 enum {
     RING_JOIN_MS = 100,              /* a node without a lease asks so often */
-    RING_BUSY_MS = 20,               /* a busy keeper is asked again so soon, at first */
+    RING_BUSY_MS = 5,                /* a busy keeper is asked again so soon, at first */
+    RING_IDLE_MS = 300,              /* the same where none of its successors is on the ring */
     RING_ALONE_MS = 2 * ABSENT_MS,   /* joining, and nobody is heard: alone */
     RING_GIVE_UP_MS = 5 * ABSENT_MS, /* so long without a lease, and the arc is given up */
     RING_NEWCOMER_MS = 300,          /* a newcomer that does not ask again is forgotten */

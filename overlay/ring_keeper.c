@@ -362,6 +362,19 @@ static void on_predecessor(struct ring *ring, const struct ring_event *event,
     effects->answer.verdict = RING_GRANTED;
 }
 
+/* Of those before us, as far as we heard of them, the first one behind the asker: each step from one
+ * to the one before it would be a question. */
+static struct ring_node nearest_to(const struct ring *ring, const struct ring_node *asker)
+{
+    uint32_t place = 0;
+
+    while (place + 1 < ring->predecessor_count &&
+           ring_between(&ring->predecessors[place + 1], asker, &ring->predecessors[place])) {
+        place++;
+    }
+    return ring->predecessors[place];
+}
+
 void keeper_on_asked(struct ring *ring, const struct ring_event *event,
                      struct ring_effects *effects)
 {
@@ -380,6 +393,6 @@ void keeper_on_asked(struct ring *ring, const struct ring_event *event,
         on_newcomer(ring, event, effects);
     } else {
         answer->verdict = RING_OTHER;
-        answer->other = ring->predecessors[0];
+        answer->other = nearest_to(ring, &event->node);
     }
 }

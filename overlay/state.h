@@ -292,7 +292,8 @@ struct overlay {
     uint8_t community_encoded[512];
     int self_index;
     uint64_t started_ms;
-    uint64_t heard_ms; /* any other member */
+    struct node_id sponsor; /* has let this node in; all zero: before it was started */
+    uint64_t heard_ms;      /* any other member */
     struct membership membership;
     bool large;                /* only a part of the membership is kept */
     uint32_t full_members_max; /* large beyond */
@@ -350,9 +351,11 @@ struct overlay {
     struct sync_session sync;
     bool sync_wanted[MEMBERS_MAX];
     uint32_t sync_wanted_count;
-    uint64_t news_digest;   /* of the membership at the last step */
-    uint64_t news_ms;       /* since then */
-    uint64_t differ_ms;     /* the last difference that was looked into */
+    uint64_t news_digest; /* of the membership at the last step */
+    uint64_t news_ms;     /* since then */
+    uint64_t differ_ms;   /* the last difference that was looked into */
+    bool has_overlooked;  /* one was not, with this member */
+    struct node_id overlooked;
     uint64_t describe_ms;   /* the own record has changed, and is told then; 0: it has not */
     uint64_t sync_ms;       /* next random round */
     uint64_t sync_next_ms;  /* no session before */
@@ -481,6 +484,8 @@ bool gossip_apply(struct overlay *overlay, const minga_Item *item);
 void gossip_on_item(struct overlay *overlay, const struct arrival *arrival);
 /* Signs the own record anew, stores it, and tells everyone. */
 void gossip_describe(struct overlay *overlay, uint64_t incarnation);
+/* The same, but everyone is told a little later, when more may be known of it. */
+void gossip_describe_soon(struct overlay *overlay, uint64_t incarnation);
 void gossip_refute(struct overlay *overlay, uint64_t incarnation);
 void gossip_fill_digest(const struct overlay *overlay, minga_Digest *digest_out);
 bool gossip_admit(struct overlay *overlay, struct bytes encoded, enum admit_how how);

@@ -14,6 +14,7 @@ enum {
     TELLS_MAX = 3, /* so often is one node told, as long as it stays silent */
     /* Giving a part to others for nothing tells them all twice: not as soon as asking again. */
     ACKNOWLEDGE_MS_MIN = 100,
+    NEWCOMER_MS = 2000, /* so long what a newcomer tells everyone goes through its sponsor */
 };
 
 static struct id name_of(const minga_Broadcast *broadcast)
@@ -112,13 +113,39 @@ static bool is_ban(const minga_Item *item)
            item->kind == minga_ItemKind_ITEM_REVOCATION;
 }
 
+/* A newcomer has links to few, and who let it in to many: that one tells all others, itself first. */
+static const struct member *find_sponsor(const struct overlay *overlay)
+{
+    int index = membership_find(&overlay->membership, &overlay->sponsor);
+    const struct member *member = index == MEMBER_NONE ? NULL : &overlay->membership.list[index];
+
+    return member != NULL && overlay->now_ms - overlay->started_ms < NEWCOMER_MS &&
+                   membership_in_ring(member) && peer_is_linked(member)
+               ? member
+               : NULL;
+}
+
+static void begin(struct overlay *overlay, minga_Message *message, const struct ring_key *from)
+{
+    const struct member *sponsor = find_sponsor(overlay);
+    struct ring_key first;
+
+    if (sponsor == NULL) {
+        (void)spread(overlay, message, from, &overlay->place.position, NULL, &first);
+        return;
+    }
+    message->kind.broadcast.hops++;
+    tell(overlay,
+         &(struct broadcast_part){{sponsor->view.node, sponsor->position}, sponsor->position},
+         message, 0);
+}
+
 void tell_everyone(struct overlay *overlay, const minga_Item *item)
 {
     const struct ring_key *self = &overlay->place.position;
     minga_Message message;
     minga_Broadcast *broadcast = &message.kind.broadcast;
     struct ring_key from;
-    struct ring_key first;
     struct id name;
 
     if (overlay->large && !is_ban(item)) {
@@ -139,7 +166,7 @@ void tell_everyone(struct overlay *overlay, const minga_Item *item)
     }
     name = name_of(broadcast);
     if (broadcast_claim(&overlay->broadcasts, &name, self, self, overlay->now_ms, &from)) {
-        (void)spread(overlay, &message, &from, self, NULL, &first);
+        begin(overlay, &message, &from);
     }
 }
 

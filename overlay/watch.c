@@ -5,7 +5,11 @@
 #include "base/check.h"
 #include "overlay/state.h"
 
-enum { HELPER_CANDIDATES = 2 * PROBE_HELPERS, FAR_HELPERS = 2 };
+enum {
+    HELPER_CANDIDATES = 2 * PROBE_HELPERS,
+    FAR_HELPERS = 2,
+    NEIGHBOUR_MS = 1000, /* so long a neighbour, and it is dialled */
+};
 static_assert((int)HELPER_CANDIDATES <= (int)NEAR_SORTED_MAX,
               "helpers are sorted by how near they are");
 
@@ -220,8 +224,9 @@ bool watch_is_neighbour(const struct overlay *overlay, const struct node_id *nod
     return false;
 }
 
-/* A watched member's end shows in a link of our own. One that broke before may not be dialled
- * again for long by the transport: a new one shows at once whether anybody is there. */
+/* A watched member's end shows in a link of our own. While many join at once neighbours are so for
+ * moments only: each is dialled when it has remained one. A link that broke before may not be
+ * dialled again for long by the transport: a new one shows at once whether anybody is there. */
 static void keep_link(struct overlay *overlay, int index)
 {
     struct member *member = &overlay->membership.list[index];
@@ -231,7 +236,7 @@ static void keep_link(struct overlay *overlay, int index)
     }
     if (member->is_broken) {
         redial(overlay, index);
-    } else if (!member->linked) {
+    } else if (!member->linked && overlay->now_ms - member->near_ms >= NEIGHBOUR_MS) {
         peer_greet(overlay, &member->view.node);
     }
 }
@@ -260,11 +265,16 @@ static bool is_watched(const struct overlay *overlay, const struct member *membe
 void watch_neighbours(struct overlay *overlay)
 {
     for (uint32_t i = 0; i < overlay->membership.count; i++) {
-        const struct member *member = &overlay->membership.list[i];
+        struct member *member = &overlay->membership.list[i];
         bool watch = is_watched(overlay, member);
 
         detector_watch(&overlay->detector, (int)i, watch, overlay->now_ms);
-        if (watch) {
+        if (!watch) {
+            member->near_ms = 0;
+        } else {
+            if (member->near_ms == 0) {
+                member->near_ms = overlay->now_ms;
+            }
             keep_link(overlay, (int)i);
             detector_expect(&overlay->detector, (int)i, pace_of(overlay, &member->view.node));
         }

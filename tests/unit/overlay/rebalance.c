@@ -196,7 +196,7 @@ Test(rebalance, a_community_that_outgrows_full_membership_has_gone_to_first_posi
     run_for(5 * MINUTE_MS);
     cr_assert_gt(position_count(), NODES + NODES / 2, "%u", position_count());
     grow(3); /* 15 of 16 */
-    for (uint32_t i = 0; i < 120; i++) {
+    for (uint32_t i = 0; i < 180; i++) {
         run_for(MINUTE_MS);
         expect_copies();
     }
