@@ -173,6 +173,7 @@ static void watch_lease(struct ring *ring, uint64_t now_ms)
         ring->lapsed_ms = 0;
     } else if (ring->lapsed_ms == 0) {
         ring->lapsed_ms = now_ms;
+        ring->lapse_answered = false;
         ask_by(ring, now_ms + RING_JOIN_MS);
     }
 }
@@ -427,6 +428,7 @@ static void on_answered(struct ring *ring, const struct ring_event *event,
     }
     if (event->answer.verdict != RING_IDLE) {
         ring->all_idle = false;
+        ring->lapse_answered = true;
     }
     switch (event->answer.verdict) {
     case RING_GRANTED:

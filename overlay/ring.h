@@ -30,6 +30,7 @@ enum {
     RING_IDLE_MS = 300,              /* the same where none of its successors is on the ring */
     RING_ALONE_MS = 2 * ABSENT_MS,   /* joining, and nobody is heard: alone */
     RING_GIVE_UP_MS = 5 * ABSENT_MS, /* so long without a lease, and the arc is given up */
+    RING_SILENT_TIMES = 4,           /* RECLAIM_MS, where no keeper answers */
     RING_NEWCOMER_MS = 300,          /* a newcomer that does not ask again is forgotten */
     RING_PACE_MAX = 3,               /* of all who keep a part of a large community only */
     RING_CALM_MS = 3000,       /* so long without a change at its ends, a node slows down by one */
@@ -132,6 +133,7 @@ struct ring {
     bool met_idle;           /* since the last tick that asked, somebody was not on the ring */
     uint64_t lease_ms;       /* we may answer before */
     uint64_t lapsed_ms;      /* since when we know that we may not; 0: we may */
+    bool lapse_answered;     /* one that is on the ring has answered since then */
     struct node_id acked_by; /* this keeper knows ... */
     uint32_t acked_version;  /* ... this version of our predecessors */
 

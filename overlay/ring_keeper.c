@@ -19,12 +19,16 @@ static uint64_t sooner(uint64_t a_ms, uint64_t b_ms)
 }
 
 /* A node that lost its own lease may have been replaced without knowing: it grants none, until it
- * has been without for so long that its keeper would have told it. Were it to wait for ever, the
- * two halves of a ring that was cut, each node waiting for the next, would never close again. */
+ * has been without for so long that its keeper would have told it. A keeper that does not answer
+ * tells nothing: the next one is waited for. Were it to wait for ever, the two halves of a ring that
+ * was cut, each node waiting for the next, would never close again. */
 static bool may_grant(const struct ring *ring, uint64_t now_ms)
 {
+    uint64_t reclaim_ms =
+        ring->lapse_answered || ring->all_idle ? RECLAIM_MS : RING_SILENT_TIMES * RECLAIM_MS;
+
     return ring_is_leased(ring, now_ms) ||
-           (ring->lapsed_ms != 0 && now_ms - ring->lapsed_ms >= RECLAIM_MS);
+           (ring->lapsed_ms != 0 && now_ms - ring->lapsed_ms >= reclaim_ms);
 }
 
 static void push_predecessor(struct ring *ring, const struct ring_node *node)

@@ -126,6 +126,7 @@ static struct fault draw_fault(const struct schedule *schedule, uint32_t number)
 {
     struct random random;
     struct fault fault = {0};
+    bool is_empty = true;
     char purpose[32];
 
     snprintf(purpose, sizeof(purpose), "fault %u", number);
@@ -136,7 +137,13 @@ static struct fault draw_fault(const struct schedule *schedule, uint32_t number)
     fault.other = (uint32_t)random_below(&random, schedule->nodes);
     fault.service = (uint32_t)random_below(&random, schedule->service_count);
     for (uint32_t node = 0; node < schedule->nodes; node++) {
-        fault.group[node / 64] |= (random_u64(&random) & 1) << (node % 64);
+        uint64_t bit = (random_u64(&random) & 1) << (node % 64);
+
+        fault.group[node / 64] |= bit;
+        is_empty = is_empty && bit == 0;
+    }
+    if (is_empty) { /* of a few nodes it may be; a line of a schedule names one at least */
+        fault.group[fault.node / 64] |= 1ULL << (fault.node % 64);
     }
     fault.value = draw_value(&random, schedule, fault.kind);
     fault.for_ms = draw_for_ms(&random);

@@ -123,17 +123,6 @@ Test(ring, an_answer_to_an_older_question_does_not_shorten_the_lease)
     cr_assert(answers_for(20));
 }
 
-Test(ring, a_node_without_a_lease_grants_none_until_it_would_have_been_told)
-{
-    be_in_the_middle();
-    step(tick(2000 + LEASE_MS));
-    step(asked(10, 2000 + LEASE_MS + RECLAIM_MS - 1));
-    cr_assert_eq(effects.answer.verdict, RING_BUSY);
-    step(asked(10, 2000 + LEASE_MS + RECLAIM_MS));
-    cr_assert_eq(effects.answer.verdict, RING_GRANTED);
-    cr_assert(!answers_for(20));
-}
-
 Test(ring, a_newcomer_is_handed_its_arc_when_the_keeper_knows_of_it)
 {
     be_in_the_middle();
@@ -450,6 +439,7 @@ Test(ring, a_handed_arc_does_not_cover_whom_we_granted_a_lease)
 {
     know_what_is_before();
     step(tick(2000 + LEASE_MS));
+    step(answer(30, RING_BUSY, 2000 + LEASE_MS));
     step(asked(10, 2000 + LEASE_MS + RECLAIM_MS));
     cr_assert_eq(effects.answer.verdict, RING_GRANTED);
     step(handed(30, 200, 2000 + LEASE_MS + RECLAIM_MS + 100));
