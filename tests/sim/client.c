@@ -98,10 +98,6 @@ static uint64_t answer_ms_max(enum core_request_kind kind)
 void client_init(struct world *world)
 {
     struct client *client = &world->client;
-    /* Whose host is no member from the beginning writes no records. */
-    const uint32_t owner_count = world->schedule.members < CLIENT_OWNERS
-                                     ? (uint32_t)world->schedule.members
-                                     : (uint32_t)CLIENT_OWNERS;
 
     make_key(world, "community key", 0, &client->community);
     make_key(world, "invitation key", 0, &client->invitation);
@@ -123,7 +119,7 @@ void client_init(struct world *world)
         struct public_key owner;
 
         snprintf(service->name, sizeof(service->name), "s%u", i);
-        service->owner = i % owner_count;
+        service->owner = i % CLIENT_OWNERS % world->schedule.members; /* others may never join */
         owner = keys_public(&client->owners[service->owner]);
         service->id = keys_service_id(&owner, service->name);
         service->wish.active = world->schedule.services[i].started;
