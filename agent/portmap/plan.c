@@ -182,6 +182,17 @@ static void forget_closed(struct plan *plan)
     plan->open_count = count;
 }
 
+/* What is wanted since the job began waits for no renewal. */
+static bool has_unasked(const struct plan *plan)
+{
+    for (uint32_t i = 0; i < plan->wanted_count; i++) {
+        if (!has(plan->job.ports, plan->job.port_count, &plan->wanted[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void take_open(struct plan *plan, const struct portmap_answer *answer, uint64_t now_ms)
 {
     uint64_t lease_ms = 1000 * (uint64_t)(answer->lease_s == 0 ? PLAN_LEASE_S : answer->lease_s);
@@ -201,6 +212,9 @@ static void take_open(struct plan *plan, const struct portmap_answer *answer, ui
     plan->until_ms = answer->lease_s == 0 ? UINT64_MAX : now_ms + lease_ms;
     plan->next_ms =
         now_ms + (lease_ms / 2 > PLAN_AGAIN_MS_MIN ? lease_ms / 2 : (uint64_t)PLAN_AGAIN_MS_MIN);
+    if (has_unasked(plan)) {
+        plan->next_ms = now_ms;
+    }
 }
 
 static void take_failure(struct plan *plan, const struct portmap_answer *answer, uint64_t now_ms)

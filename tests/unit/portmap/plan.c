@@ -156,6 +156,19 @@ Test(plan, a_new_replicas_port_is_asked_for_at_once_and_an_ended_ones_closed)
     cr_assert_not(plan_next(&plan, 20000, &job));
 }
 
+/* Found by a replica that started faster than a router answers. */
+Test(plan, a_port_that_is_wanted_while_the_router_is_being_asked_is_asked_for_next)
+{
+    begin();
+    cr_assert(plan_next(&plan, 1000, &job));
+    plan_want(&plan, both, 2, 1500);
+    done(given(0, 3600), 2000);
+    cr_assert(plan_next(&plan, 2000 + PLAN_PAUSE_MS, &job));
+    cr_assert_eq(job.port_count, 2);
+    done(given(0, 3600), 5000);
+    cr_assert_not(plan_next(&plan, 5000 + PLAN_PAUSE_MS, &job));
+}
+
 Test(plan, what_is_no_longer_allowed_is_closed)
 {
     begin();
