@@ -218,7 +218,7 @@ int maker_answer(struct makers *makers, struct maker *maker, struct made *made_o
         maker->answer_fd = -1;
         return err_set(err, -EIO, "its maker died");
     }
-    rest(makers, maker, now_ms() + MAKER_IDLE_MS);
+    rest(makers, maker, answer.is_last ? 0 : now_ms() + MAKER_IDLE_MS);
     if (answer.err.code < 0) {
         *err = answer.err;
         return err->code;

@@ -36,22 +36,28 @@ for i in 1 2 3 4; do node_start "$i"; done
 community_form || fail "the community forms"
 for i in 1 2 3; do within 20 "node $i sees all" eval "sees_members $i 4"; done
 
+# Its end shows in a link; whether it has really gone they try to find out by dialling it.
+agent_kill 4
 for i in 1 2 3; do echo "$i ${AGENT_PID[$i]} $(socket_of "$i")"; done >"$WORK/list"
 "$TOOLS/bench_overlay_probe" "$WORK/list" health 10 >"$WORK/health" 2>/dev/null &
 probe=$!
+sees_the_three() {
+    [ "$(minga "$1" --json nodes | jq '[.nodes[] | select(.state == "up")] | length')" -ge 3 ]
+}
 unseen_count=0
 while kill -0 "$probe" 2>/dev/null; do
-    for i in 1 2 3; do sees_members "$i" 4 || unseen_count=$((unseen_count + 1)); done
+    for i in 1 2 3; do sees_the_three "$i" || unseen_count=$((unseen_count + 1)); done
     sleep 0.2
 done
 wait "$probe"
 figure() { awk -v name="$1" '$1 == name {print $2}' "$WORK/health"; }
 echo "# worst answer $(figure worst_ms) ms, of members $(figure worst_member_ms) ms, $(figure failed) failed"
-check "the name was asked for" grep -qa 'slow.example' "$WORK/asked"
+check "the name was asked for" grep -qa slow "$WORK/asked"
 check "members answer each other meanwhile" [ "$(figure failed)" = 0 ]
 check "and soon" [ "$(figure worst_member_ms)" -le 1000 ]
-check "nobody was held for dead" [ "$unseen_count" = 0 ]
-check "three of them see each other" eval 'sees_members 1 4 && sees_members 2 4 && sees_members 3 4'
+check "none of them was held for dead" [ "$unseen_count" = 0 ]
+node_start 4
+for i in 1 2 3; do within 20 "node $i sees all again" eval "sees_members $i 4"; done
 
 begin_ms=$(now_ms)
 node_stop 1
