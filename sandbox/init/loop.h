@@ -7,7 +7,7 @@
 #include "sandbox/init/datagrams.h"
 #include "sandbox/init/exec.h"
 #include "sandbox/init/forward.h"
-#include "sandbox/init/health.h"
+#include "sandbox/health.h"
 #include "sandbox/init/probe.h"
 #include "sandbox/init/start.h"
 #include "sandbox/logs.h"
