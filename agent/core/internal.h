@@ -34,6 +34,7 @@ enum stage {
     STAGE_ASIDE,   /* STEP_ASIDE: the same, for as long as there is */
     STAGE_ASK,     /* STATUS, SERVICES, LOGS: a candidate is asked for the status */
     STAGE_READ,    /* LOGS, ASK_EXEC: the node of the replica is asked */
+    STAGE_STORE,   /* PAUSE, RESUME, DRAIN: until that is on this disk */
 };
 
 struct request {
@@ -45,6 +46,7 @@ struct request {
     bool is_again;    /* LOGS: its node did not answer, and was looked for once more */
     uint64_t until_ms;
     uint64_t attempt_until_ms; /* 0: none under way */
+    uint64_t store_token;      /* STORE: of the write */
     struct service_id service;
     uint32_t slot;
     bool history;
@@ -108,7 +110,7 @@ struct core {
     struct logs_ask logs[LOGS_ASKS_MAX];
     struct execs execs;
     uint32_t free_next;
-    uint64_t last_save;
+    uint64_t last_store; /* number of the last store that is awaited */
     struct save saves[SAVES_MAX];
     struct member_free frees[MEMBERS_MAX];
 };
@@ -117,6 +119,8 @@ struct core {
 struct core_effect *core_emit(struct core *core, enum core_effect_kind kind);
 /* A token for the overlay; 0 when too much is outstanding. */
 uint64_t core_pend(struct core *core, const struct ask *ask);
+/* A token for a store of ours, which core_stored() then ends. */
+uint64_t core_store_token(struct core *core);
 
 /* dispatch.c */
 void core_reply(struct core *core, const struct overlay_ask *ask, const minga_AgentMessage *reply);
@@ -146,6 +150,13 @@ void logs_located(struct core *core, struct request *request, const minga_Status
 void logs_done(struct core *core, struct request *request, const minga_LogsPage *page);
 void begin_exec(struct core *core, struct request *request, const struct core_request *from);
 void exec_done(struct core *core, struct request *request, const minga_ExecAnswer *answer);
+
+/* orders.c: what the machine's owner says */
+void begin_owner(struct core *core, struct request *request, const struct core_request *from);
+void begin_step_aside(struct core *core, struct request *request, const struct core_request *from);
+void begin_come_back(struct core *core, struct request *request, const struct core_request *from);
+/* The write that a request waits for has ended. */
+void core_request_stored(struct core *core, uint64_t token, bool failed);
 
 /* requests.c */
 /* To one node; its answer is the request's. */

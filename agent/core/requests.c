@@ -72,30 +72,6 @@ static void begin_revoke(struct core *core, struct request *request,
                  "the revocation is not signed by this community");
 }
 
-static void begin_owner(struct core *core, struct request *request, const struct core_request *from)
-{
-    if (from->kind == CORE_PAUSE) {
-        executor_pause(core->executor, &core->turn, from);
-    } else if (from->kind == CORE_RESUME) {
-        executor_resume(core->executor, &core->turn);
-    } else if (from->kind == CORE_COME_BACK) {
-        (void)executor_step_aside(core->executor, &core->turn, false);
-    } else {
-        executor_drain(core->executor, &core->turn, from->within_ms);
-    }
-    request_answer(core, request, OVERLAY_OK, "");
-}
-
-static void begin_step_aside(struct core *core, struct request *request,
-                             const struct core_request *from)
-{
-    request->stage = STAGE_ASIDE;
-    request->until_ms = core->turn.now_ms + from->within_ms;
-    if (!executor_step_aside(core->executor, &core->turn, true)) {
-        request_answer(core, request, OVERLAY_OK, "");
-    }
-}
-
 /* ------------------------------------------------------------------ through the overlay */
 
 static void begin_join(struct core *core, struct request *request, const struct core_request *from)
@@ -475,7 +451,7 @@ static void (*const begins[])(struct core *core, struct request *request,
     [CORE_ASK_EXEC] = begin_exec,
     [CORE_DESCRIBE] = begin_describe,
     [CORE_STEP_ASIDE] = begin_step_aside,
-    [CORE_COME_BACK] = begin_owner,
+    [CORE_COME_BACK] = begin_come_back,
 };
 
 static struct request *request_place(struct core *core)
