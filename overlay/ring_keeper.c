@@ -71,7 +71,12 @@ static void begin_at(struct ring *ring, const struct ring_node *from, uint64_t n
 void keeper_take_arc(struct ring *ring, const struct ring_event *event)
 {
     struct ring_node from = event->answer.other;
-    bool is_leased = ring_is_leased(ring, event->now_ms);
+    bool is_leased;
+
+    if (ring_is_alone(ring)) {
+        ring->lease_ms = 0; /* no keeper has granted that one */
+    }
+    is_leased = ring_is_leased(ring, event->now_ms);
 
     if (ring->predecessor_count > 0 && !ring_between(&from, &ring->predecessors[0], &ring->self) &&
         (is_leased || event->now_ms < ring->granted_ms + ring_grant_ms(ring->paces))) {
@@ -209,7 +214,7 @@ static void take_over(struct ring *ring, uint64_t now_ms, const struct ring_node
     if (ring_same(&from, &ring->self)) {
         /* Nobody before us is known, but others are there: whoever comes before us will ask. */
         if (!knows_others(ring)) {
-            ring_become_alone(ring);
+            ring_become_alone(ring, now_ms);
         }
         ring->lost_ms = ring->lost_ms == 0 ? 0 : now_ms; /* looked at again later */
         return;
