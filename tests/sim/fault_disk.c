@@ -84,9 +84,27 @@ static void start_and_see(struct world *world, uint32_t node)
     checker_changed(world);
 }
 
+static bool is_ordered(const struct world *world, uint32_t node)
+{
+    for (uint32_t i = 0; i < world->schedule.fault_count; i++) {
+        const struct fault *fault = &world->schedule.faults[i];
+
+        if ((fault->kind == FAULT_DRAIN || fault->kind == FAULT_PAUSE) &&
+            fault_node(world, fault->node) == node && world->now_ms >= fault->at_ms &&
+            world->now_ms < fault->at_ms + fault->for_ms) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* An old disk knows an old order of the owner, who sees that and takes it back once more. */
 static void run_back(struct world *world, struct event *event)
 {
     start_and_see(world, event->node);
+    if (!is_ordered(world, event->node)) {
+        client_resume(world, event->node);
+    }
 }
 
 static void run_old_disk(struct world *world, struct event *event)
