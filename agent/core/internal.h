@@ -15,6 +15,7 @@ enum {
     LOGS_ASKS_MAX = LIMIT(32, 2),       /* reads of logs at the edge, outstanding */
     STATUSES_MAX = 32,                  /* in the answers of one step */
     ANSWER_ARENA_BYTES = 65536,
+    LOCATE_MS = 3000,      /* then who knows less must do */
     LOCATE_AGAIN_MS = 200, /* in a large community who should know is looked up first */
     ATTEMPT_MS = 600,      /* one directory node's time to answer, then the next is asked */
     SIGNED_BYTES_MAX = 3400,
@@ -52,7 +53,9 @@ struct request {
     bool history;
     uint64_t offset_bytes;
     uint32_t cursor;
-    bool heard; /* some candidate answered "not found" */
+    bool heard;                /* some candidate answered "not found" */
+    bool is_located;           /* the candidates were looked up for this request ... */
+    uint64_t located_until_ms; /* ... or, from then on, `manager` is asked again; 0: it was not */
     uint32_t candidate_count;
     uint32_t candidate_next;
     struct node_id candidates[CANDIDATES_MAX];
@@ -144,6 +147,9 @@ void core_note_free(struct core *core, const struct node_id *node,
 void core_locate_managers(struct core *core);
 /* Whom to ask for a service: none yet while that is looked up, and then again a little later. */
 void core_find_candidates(struct core *core, struct request *request);
+/* The one that was asked does not manage the service: who does is looked up anew, once. False: it
+ * was already, or everyone is known. */
+bool core_find_others(struct core *core, struct request *request);
 
 /* remote.c: requests that a replica's node is asked for */
 void logs_located(struct core *core, struct request *request, const minga_StatusPage *page);

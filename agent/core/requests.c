@@ -381,8 +381,14 @@ static void services_done(struct core *core, struct request *request,
 
 static void status_came(struct core *core, struct request *request, const minga_StatusPage *page)
 {
-    if (!page->found || !page->has_head) {
-        request->heard = true;
+    bool is_known = page->found && page->has_head;
+
+    request->heard = request->heard || !is_known;
+    if ((!is_known || page->hearsay) && core_find_others(core, request)) {
+        if (request->attempt_until_ms == 0) {
+            ask_next(core, request);
+        }
+    } else if (!is_known) {
         ask_next(core, request);
     } else if (request->kind == CORE_LOGS) {
         logs_located(core, request, page);
@@ -501,6 +507,8 @@ void core_request_begin(struct core *core, const struct core_request *from)
     request->offset_bytes = from->offset_bytes;
     request->cursor = from->cursor;
     request->heard = false;
+    request->is_located = false;
+    request->located_until_ms = 0;
     request->is_again = false;
     memset(&request->manager, 0, sizeof(request->manager));
     request->attempt_until_ms = 0;

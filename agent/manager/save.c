@@ -29,7 +29,9 @@ int manager_record_open(struct bytes encoded, minga_Manager *record_out)
     for (pb_size_t i = 0; i < record_out->placements_count; i++) {
         const minga_Placement *placement = &record_out->placements[i];
 
-        if (placement->slot < 1 || placement->slot > REPLICAS_PER_SERVICE_MAX ||
+        memcpy(node.id.bytes, placement->node, ID_BYTES);
+        if ((placement->incarnation == 0) != id_is_zero(&node.id) || placement->slot < 1 ||
+            placement->slot > REPLICAS_PER_SERVICE_MAX ||
             placement->incarnation >> INCARNATION_BITS != 0 ||
             placement->given >> INCARNATION_BITS != 0) {
             return -EBADMSG;

@@ -30,7 +30,7 @@ static void slots_from_record(struct turn *turn, struct service *service)
             twice = twice || (slot_holds_node(&service->slots[j]) &&
                               id_equal(&service->slots[j].node.id, &node.id));
         }
-        if (slot->phase != SLOT_EMPTY || twice || id_is_zero(&node.id)) {
+        if (slot->phase != SLOT_EMPTY || twice || placement->incarnation == 0) {
             continue;
         }
         slot_clear(slot, turn->now_ms);

@@ -198,6 +198,31 @@ Test(manager, incarnations_go_on_after_managers_that_have_led_it_only_while_it_w
     fake_free(community);
 }
 
+Test(manager, a_secondary_names_what_is_placed_and_no_slot_that_was)
+{
+    struct community *community = run_wiki(wiki, 5, 3);
+    uint32_t leader = fake_leader(community, 0);
+    uint32_t told_count = 0;
+
+    fake_want(community, false, 3, false);
+    fake_run(community, 1000);
+    fake_want(community, true, 1, false);
+    (void)fake_until_running(community, 0, 1, 1000);
+    for (uint32_t i = 0; i < 5; i++) {
+        minga_StatusPage page = fake_status(community, i);
+
+        cr_assert_eq(page.hearsay, page.found && i != leader);
+        if (i != leader && page.found && page.slots_count > 0) {
+            cr_assert_eq(page.slots_count, 1);
+            cr_assert_eq(page.head.slot_count, 1);
+            cr_assert_eq(page.slots[0].slot, 1);
+            told_count++;
+        }
+    }
+    cr_assert_gt(told_count, 0);
+    fake_free(community);
+}
+
 Test(manager, a_removed_service_ends_and_is_forgotten)
 {
     struct community *community = run_wiki(wiki, 5, 3);
