@@ -184,6 +184,7 @@ static void watch_sleep(struct ring *ring, uint64_t now_ms)
 {
     if (ring->seen_ms != 0 && now_ms - ring->seen_ms > RING_STALL_MS) {
         ring->begun_ms = now_ms;
+        ring->woke_ms = now_ms;
         ring->lapsed_ms = 0;
         ring->all_idle = false;
     }

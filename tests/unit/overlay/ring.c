@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include "overlay/ring_internal.h"
 #include "tests/unit/overlay/one_ring.h"
 
 Test(ring, the_first_node_answers_for_everything_and_needs_nobody)
@@ -393,6 +394,33 @@ Test(ring, the_last_one_left_answers_for_everything)
     step(lost(10, 2100, true));
     step(tick(2100 + GRANT_MS));
     cr_assert_eq(ring.successor_count, 0);
+    cr_assert(answers_for(99));
+}
+
+Test(ring, the_last_one_that_slept_waits_for_others_who_may_have_begun_the_ring_anew)
+{
+    struct ring_event event = asked(10, 2100);
+
+    begin(20, false);
+    step(known(10));
+    step(handed(10, 10, 2000));
+    event.has_list = true;
+    event.list_count = 1;
+    event.list[0] = at(20);
+    step(event);
+    step(lost(10, 2200, true));
+    cr_assert(answers_for(99), "it was the only other one");
+    begin(20, false);
+    step(known(10));
+    step(handed(10, 10, 2000));
+    step(event);
+    step(lost(10, 2200, false));
+    for (uint64_t at_ms = 900000; at_ms < 900000 + RING_ALONE_MS; at_ms += RING_JOIN_MS) {
+        step(tick(at_ms));
+        cr_assert(!answers_for(99));
+    }
+    cr_assert_eq(keeper_extend_ms(&ring), 900000 + RING_ALONE_MS);
+    step(tick(900000 + RING_ALONE_MS));
     cr_assert(answers_for(99));
 }
 
