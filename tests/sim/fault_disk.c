@@ -134,6 +134,26 @@ static void begin_old_disk(struct world *world, const struct fault *fault, uint3
                 (struct event){.run = run_old_disk, .node = node, .number = fault->for_ms});
 }
 
+/* A leaf that has lost all addresses can neither dial nor be dialled: its owner, who sees it cut off,
+ * has it join anew. */
+static bool is_cut_off(const struct world *world, uint32_t node)
+{
+    const struct core *core = world->nodes[node].core;
+    const struct overlay *overlay = core == NULL ? NULL : core_overlay(core);
+
+    if (overlay == NULL || !world->nodes[node].is_leaf || !overlay_belongs(overlay)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < overlay_member_count(overlay); i++) {
+        const struct overlay_member *member = overlay_member(overlay, i);
+
+        if (!member->is_self && member->record.addresses_count > 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void begin_random_state(struct world *world, const struct fault *fault, uint32_t node)
 {
     if (!client_is_member(world, node)) {
@@ -143,6 +163,12 @@ static void begin_random_state(struct world *world, const struct fault *fault, u
     world_kill(world, node);
     disk_mangle(world, node, fault->at_ms);
     start_and_see(world, node);
+    if (is_cut_off(world, node)) {
+        world_kill(world, node);
+        disk_wipe(&world->nodes[node].disk);
+        world->disk_lost_ms = world->now_ms;
+        start_and_see(world, node);
+    }
 }
 
 /* ------------------------------------------------------------------ churn */
