@@ -46,13 +46,13 @@ static uint32_t full_of(int kind)
 }
 
 /* A descriptor that nobody else knows yet. */
-static void begin(int fd, enum kind kind)
+static void begin(int fd, int kind)
 {
     struct passage *passage = passage_of(fd);
 
     if (passage != NULL) {
         atomic_store(&passage->left, full_of(kind));
-        atomic_store(&passage->kind, (int)kind);
+        atomic_store(&passage->kind, kind);
     }
 }
 

@@ -8,7 +8,12 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
+
+#include "base/cleanup.h"
 
 enum { PATIENCE_MS = 10000 };
 
@@ -17,6 +22,13 @@ static void begin_world(struct makers *makers)
     makers_init(makers);
     makers->network_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     cr_assert(makers->network_fd >= 0);
+}
+
+static void wait_until_readable(int fd)
+{
+    struct pollfd readable = {.fd = fd, .events = POLLIN};
+
+    cr_assert_eq(poll(&readable, 1, PATIENCE_MS), 1);
 }
 
 /* Has one hold the end of a pipe until we have let go. Returns its pid; it rests then. */
@@ -32,12 +44,11 @@ static pid_t clear_one(struct makers *makers)
     cr_assert_eq(maker_begin_clearing(makers, &ends[1], &maker, &err), 0, "%s", err.text);
     cr_assert_eq(ends[1], -1, "it is the maker's");
     pid_t pid = maker.pid;
-    struct pollfd over = {.fd = ends[0], .events = POLLIN};
-    struct pollfd answer = {.fd = maker.answer_fd, .events = POLLIN};
+    char nobody_writes;
 
-    cr_assert_eq(poll(&over, 1, PATIENCE_MS), 1);
-    cr_assert(over.revents & POLLHUP, "nobody holds it any more");
-    cr_assert_eq(poll(&answer, 1, PATIENCE_MS), 1);
+    wait_until_readable(ends[0]);
+    cr_assert_eq(read(ends[0], &nobody_writes, 1), 0, "nobody holds the other end any more");
+    wait_until_readable(maker.answer_fd);
     cr_assert_eq(maker_answer(makers, &maker, &nothing, &err), 0, "%s", err.text);
     cr_assert_eq(nothing.fd, -1);
     cr_assert(maker_over(&maker), "it is nobody's");
@@ -82,32 +93,34 @@ Test(maker, that_has_died_while_it_rested_is_replaced)
     end_all(&makers);
 }
 
+/* It will fail. */
+static void begin_disk(struct makers *makers, struct maker *maker)
+{
+    CLEANUP(cleanup_close) int template_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    const struct disk_plan plan = {
+        .state = "/nowhere/at/all", .size_bytes = 1 << 20, .template_fd = template_fd};
+    struct err err = {0};
+
+    maker_init(maker);
+    cr_assert_eq(maker_begin_disk(makers, &plan, maker, &err), 0, "%s", err.text);
+}
+
 Test(maker, that_dies_at_work_is_known_to_have_made_nothing)
 {
     struct makers makers;
     struct maker maker;
     struct made nothing;
     struct err err = {0};
-    int ends[2];
 
     begin_world(&makers);
-    maker_init(&maker);
-    cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
-    const struct disk_plan plan = {
-        .state = "/nowhere/at/all", .size_bytes = 1 << 20, .template_fd = ends[0]};
-
-    cr_assert_eq(maker_begin_disk(&makers, &plan, &maker, &err), 0);
+    begin_disk(&makers, &maker);
     kill(maker.pid, SIGKILL);
-    struct pollfd answer = {.fd = maker.answer_fd, .events = POLLIN};
-
-    cr_assert_eq(poll(&answer, 1, PATIENCE_MS), 1);
+    wait_until_readable(maker.answer_fd);
     cr_assert_lt(maker_answer(&makers, &maker, &nothing, &err), 0);
     for (int i = 0; i < PATIENCE_MS && !maker_over(&maker); i++) {
         poll(NULL, 0, 1);
     }
     end_all(&makers);
-    close(ends[0]);
-    close(ends[1]);
 }
 
 Test(maker, says_why_it_could_not_and_stays)
@@ -116,24 +129,53 @@ Test(maker, says_why_it_could_not_and_stays)
     struct maker maker;
     struct made nothing;
     struct err err = {0};
-    int ends[2];
 
     begin_world(&makers);
-    maker_init(&maker);
-    cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
-    const struct disk_plan plan = {
-        .state = "/nowhere/at/all", .size_bytes = 1 << 20, .template_fd = ends[0]};
-
-    cr_assert_eq(maker_begin_disk(&makers, &plan, &maker, &err), 0);
-    struct pollfd answer = {.fd = maker.answer_fd, .events = POLLIN};
-
-    cr_assert_eq(poll(&answer, 1, PATIENCE_MS), 1);
+    begin_disk(&makers, &maker);
+    wait_until_readable(maker.answer_fd);
     cr_assert_eq(maker_answer(&makers, &maker, &nothing, &err), -ENOENT);
     cr_assert_neq(strstr(err.text, "/nowhere/at/all"), NULL, "%s", err.text);
     cr_assert(makers_has_idle(&makers));
     end_all(&makers);
-    close(ends[0]);
-    close(ends[1]);
+}
+
+/* One that answers `answer`, and does nothing more. */
+static void begin_player(const struct answer *answer, struct maker *maker)
+{
+    const struct packet_fds no_fds = {.count = 0};
+    int pair[2];
+
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        close(pair[0]);
+        (void)packet_send(pair[1], (struct bytes){(const uint8_t *)answer, sizeof(*answer)},
+                          &no_fds);
+        pause();
+    }
+    cr_assert_gt(pid, 0);
+    close(pair[1]);
+    *maker = (struct maker){pid, pidfd_open(pid, 0), pair[0]};
+    wait_until_readable(maker->answer_fd);
+}
+
+/* Where layers have to be attached, its mounts go with it: it has answered, and is about to end. */
+Test(maker, that_has_made_its_last_thing_is_given_nothing_more)
+{
+    const struct answer last = {.is_last = true};
+    struct makers makers;
+    struct maker maker;
+    struct made nothing;
+    struct err err = {0};
+
+    begin_world(&makers);
+    begin_player(&last, &maker);
+    const pid_t pid = maker.pid;
+
+    cr_assert_eq(maker_answer(&makers, &maker, &nothing, &err), 0, "%s", err.text);
+    cr_assert_neq(clear_one(&makers), pid);
+    end_all(&makers);
 }
 
 /* What it holds for a root, or a network that it cannot leave, goes with it. An order that it would
