@@ -10,11 +10,7 @@ static void join_at_once(void)
 
     make_community();
     net.finds_reach = true;
-    invitation = make_invitation(0, net.wall_unix_s + 1000000, 0);
-    for (uint32_t i = 0; i < NODES; i++) {
-        start_node(add_node());
-    }
-    found_community(0);
+    invitation = start_with_founder(NODES);
     for (uint32_t i = 1; i < NODES; i++) {
         join_node(i, 0, &invitation, 1);
     }
