@@ -183,8 +183,11 @@ bool ring_is_leased(const struct ring *ring, uint64_t now_ms);
 /* Does the key lie in the arc, lease or not? */
 bool ring_has(const struct ring *ring, const struct ring_key *key);
 
-/* A short name of what a node tells of those before it, so that it need not be told twice: its
- * predecessors with the newcomer, if there is one, before them. Not 0. */
+/* A short name (FNV-1a) of a list, so that it need not be told twice; not 0. A mistake costs a list
+ * that is sent twice, or once too seldom until the next change. */
+uint32_t ring_list_version(const struct node_id *list, uint32_t count);
+/* Of what a node tells of those before it: its predecessors with the newcomer, if there is one,
+ * before them. */
 uint32_t ring_before_version(const struct ring *ring);
-/* What that first version stands for; returns how many. */
+/* What that stands for; returns how many. */
 uint32_t ring_before(const struct ring *ring, struct ring_node list_out[PREDECESSORS_MAX]);
