@@ -15,10 +15,11 @@ runs_on() { # NODE, as FIR sees it
 locks() { systemd-inhibit --list --no-legend --no-pager | awk '$1 == "Minga" && /delay/ && / minga / {print}'; }
 has_locks() { locks && locks | grep -q ' sleep ' && locks | grep -q ' shutdown '; }
 
-# The journal from a line on, each line with its time in ms: "MS UNIT: TEXT".
-story() { # OPTIONS...
-    journalctl --no-pager -o json "$@" -t mingad -t systemd-logind -t systemd -t systemd-sleep -t fir |
-        jq -r '"\((.__REALTIME_TIMESTAMP | tonumber / 1000 | floor)) \(.SYSLOG_IDENTIFIER): \(.MESSAGE)"'
+# The journal as "MS PROGRAM: TEXT"; what it says until the very end lies in a file.
+journal=/var/lib/guest/journal
+journal_of() { journalctl --no-pager -o json "$@" -t mingad -t systemd-logind -t systemd -t systemd-sleep -t fir; }
+story() {
+    jq -r '"\((.__REALTIME_TIMESTAMP | tonumber / 1000 | floor)) \(.SYSLOG_IDENTIFIER): \(.MESSAGE)"'
 }
 when() { # TEXT: of the last line of /run/story that has it
     grep -F "$1" /run/story | tail -n 1 | cut -d ' ' -f 1
@@ -53,14 +54,11 @@ to_guest() { # the replica, whoever has it
     minga_of fir node resume >/dev/null
 }
 set_up() {
-    # As on a machine for people: logind runs, and the journal outlives a reboot.
+    # As on a machine for people, logind runs.
     rm -f /etc/systemd/system/systemd-logind.service /etc/systemd/system/systemd-user-sessions.service
-    mkdir -p /var/log/journal /etc/systemd/logind.conf.d
+    mkdir -p /etc/systemd/logind.conf.d
     printf '[Login]\nInhibitDelayMaxSec=%s\n' $delay_s >/etc/systemd/logind.conf.d/delay.conf
-    printf '[Journal]\nStorage=persistent\n' >/etc/systemd/journald.conf.d/zz.conf
     systemctl daemon-reload
-    systemctl restart systemd-journald.service
-    journalctl --flush
     systemctl start systemd-logind.service
     check "the package recommends what logind needs to give it locks" eval 'dpkg-deb -f minga.deb Recommends | grep -qw polkitd && dpkg-query -W polkitd'
     check "the package is installed" dpkg -i minga.deb
@@ -85,14 +83,14 @@ sleeps() {
     rtcwake -m no -s 30 >/dev/null
     check "the machine is told to sleep" systemctl suspend
     check "it has slept, and is awake" wait_for 60 eval 'journalctl -t systemd-logind -t systemd-sleep | grep -F "returned from sleep"'
-    story --since "@$began" >/run/story
+    journal_of --since "@$began" | story >/run/story
     check "what ran here runs elsewhere before it sleeps" follows \
         "about to sleep or stop: replicas are handed over" "fir: web/1: runs" "no replica is left here" "Entering sleep state"
     check "mingad knows that it is awake" wait_for 10 eval 'journalctl -u mingad MINGA_EVENT=awake | grep -F "goes on"'
     check "and holds both locks again" wait_for 20 has_locks
 }
 rebooted() {
-    story -b -1 >/run/story
+    story <$journal >/run/story
     check "at a reboot what ran here runs elsewhere, before anything is stopped" follows \
         "about to sleep or stop: replicas are handed over" "fir: web/1: runs" "no replica is left here" "Stopping mingad.service"
     check "the machine did not wait for nothing: logind went on when the locks were let go" eval '! grep -F "Delay lock is active" /run/story | grep -F "but inhibitor timeout is reached"'
@@ -110,6 +108,8 @@ case $GUEST_MARK in
 "")
     set_up
     if [ $failed = 0 ]; then
+        journal_of --follow --lines=0 >$journal &
+        sleep 1
         check "the machine is told to reboot" eval 'echo rebooted >/var/lib/guest/mark; sync; systemctl reboot'
         exit 0 # guest-run waits for it
     fi
