@@ -359,8 +359,8 @@ static bool apply_death(struct overlay *overlay, const minga_Item *item)
     int index = membership_find(&overlay->membership, &node);
     struct member *member;
 
-    if (index == MEMBER_NONE) {
-        return false;
+    if (index == MEMBER_NONE || index == overlay->speaker) {
+        return false; /* whoever speaks lives, and goes on answering for its keys */
     }
     if (index == overlay->self_index) {
         if (item->incarnation >= overlay->record.incarnation) {

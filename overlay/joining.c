@@ -445,8 +445,8 @@ static void admit_self(struct overlay *overlay)
                        ADMIT_MET);
     (void)gossip_admit(overlay, (struct bytes){join->admission, join->admission_bytes}, ADMIT_MET);
     contact = membership_find(&overlay->membership, &join->contacts[join->contact].node);
-    if (contact !=
-        MEMBER_NONE) { /* the link over which it let us in was up before it was a member */
+    /* The link over which it let us in was up before it was a member. */
+    if (contact != MEMBER_NONE) {
         overlay->membership.list[contact].linked = true;
         overlay->membership.list[contact].is_up = true;
     }

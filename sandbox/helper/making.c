@@ -18,7 +18,6 @@
 struct work {
     struct answer answer;
     int fds[2]; /* to go with it; -1: none */
-    bool left_mounts;
     bool left_network;
 };
 
@@ -81,7 +80,7 @@ static int make_root(const struct rootfs_plan *plan, struct work *work)
         r = with_idmap.idmap_fd = work->fds[1] = rootfs_idmap(plan, &work->answer.err);
     }
     if (r >= 0) {
-        r = work->fds[0] = rootfs_make(&with_idmap, &work->left_mounts, &work->answer.err);
+        r = work->fds[0] = rootfs_make(&with_idmap, &work->answer.left_mounts, &work->answer.err);
     }
     return r;
 }
@@ -161,8 +160,8 @@ _Noreturn void making_run(int door_fd, int network_fd, pid_t parent_pid)
         close_others(door_fd, network_fd);
         while (waitpid(-1, NULL, 0) > 0) { /* what rootfs_idmap has killed */
         }
-        /* The network that it has made is a replica's; what is attached for a root goes with us. */
-        if (work.left_mounts || (work.left_network && setns(network_fd, CLONE_NEWNET) < 0)) {
+        /* The network that it has made is a replica's. */
+        if (work.answer.left_mounts || (work.left_network && setns(network_fd, CLONE_NEWNET) < 0)) {
             break;
         }
     }
