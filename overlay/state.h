@@ -344,7 +344,6 @@ struct overlay {
     const struct router_functions *routing;
     struct records records;
     struct chunks chunks;
-
     struct broadcasts broadcasts;
     struct bulk offers; /* of chunks */
     struct join_state join;
@@ -356,6 +355,8 @@ struct overlay {
     uint64_t differ_ms;   /* the last difference that was looked into */
     bool has_overlooked;  /* one was not, with this member */
     struct node_id overlooked;
+    struct allowance refutes;
+    uint64_t refute_above;  /* the incarnation that is refuted at describe_ms; 0: none */
     uint64_t describe_ms;   /* the own record has changed, and is told then; 0: it has not */
     uint64_t sync_ms;       /* next random round */
     uint64_t sync_next_ms;  /* no session before */
@@ -373,7 +374,6 @@ struct overlay {
     uint64_t goodbye_token;
     uint64_t goodbye_ms;
     uint32_t goodbye_waiting;
-
     uint64_t last_token;
     struct pending_store stores[STORES_MAX];
     uint32_t spreading_count; /* of puts */
