@@ -1,98 +1,68 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A toy execution environment (docs/environment.md): replicas are plain processes, so NO sandbox.
-
-It shows the protocol, passes the suite of the real one, and is for nothing else. Needs socat.
-"""
-import json, os, signal, socket, subprocess, sys, threading, time
-
-REPLICAS = {}  # id: its process
-
+"""A toy execution environment (docs/environment.md): plain processes, so NO sandbox. Needs socat."""
+import contextlib, json, os, signal, socket, subprocess, sys, threading
+REPLICAS = {}
+SIGNALS = {"kill": signal.SIGKILL, "freeze": signal.SIGSTOP, "thaw": signal.SIGCONT}
 
 def say(what, **more):
-    sys.stdout.write(json.dumps({"say": what, **more}) + "\n")
-    sys.stdout.flush()
+    os.write(1, (json.dumps({"say": what, **more}) + "\n").encode())
 
+def run(*words, **more):
+    return subprocess.Popen(words, start_new_session=True, **more)
 
 def send(process, number):
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
-    except ProcessLookupError:
-        pass
 
-
-def start(ask):
+def start(replica, ask):
     try:
-        process = subprocess.Popen(
-            [ask["tree"] + ask["command"][0], *ask["command"][1:]], cwd=ask["tree"] + ask["workdir"],
-            env=dict(entry.split("=", 1) for entry in ask["env"]), start_new_session=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        service = run(ask["tree"] + ask["command"][0], *ask["command"][1:], cwd=ask["tree"] + ask["workdir"],
+                      env=dict(entry.split("=", 1) for entry in ask["env"]), stdout=-1, stderr=-2)
     except OSError as error:
-        return say("ended", replica=ask["replica"], end="refused", reason=error.strerror)
-    process.asked = ask
-    process.forwards = [subprocess.Popen(
-        ["socat", f"TCP-LISTEN:{port['host']},fork,reuseaddr,retry=20,interval=0.1",
-         f"TCP:127.0.0.1:{port['container']}"], start_new_session=True) for port in ask["ports"]]
-    REPLICAS[ask["replica"]] = process
-    say("started", replica=ask["replica"])
-    threading.Thread(target=attend, args=(ask["replica"], process)).start()
-    if ask["health"]:
-        threading.Thread(target=watch, args=(ask["health"], process), daemon=True).start()
-
-
-def attend(replica, process):
-    while data := os.read(process.stdout.fileno(), 4096):
+        return say("ended", replica=replica, end="refused", reason=error.strerror)
+    service.tree, ports = ask["tree"], [
+        run("socat", f"TCP-LISTEN:{port['host']},fork,reuseaddr,retry=20,interval=0.1",
+            f"TCP:127.0.0.1:{port['container']}") for port in ask["ports"]]
+    REPLICAS[replica] = service
+    say("started", replica=replica)
+    while data := os.read(service.stdout.fileno(), 4096):
         say("output", replica=replica, text=data.decode(errors="replace").replace("\0", "?"))
-    status = process.wait()
-    for child in [process, *process.forwards]:
-        send(child, signal.SIGKILL)
-        child.wait()
-    REPLICAS.pop(replica)
+    status = service.wait()
+    for process in [service, *ports]:
+        send(process, signal.SIGKILL)
+        process.wait()
+    del REPLICAS[replica]
     say("ended", replica=replica, end="signalled" if status < 0 else "exited", status=abs(status))
 
+def probe(replica, ask):
+    tree, seconds = REPLICAS[replica].tree, ask["timeout_ms"] / 1000
+    try:
+        if ask["command"]:
+            subprocess.run([tree + ask["command"][0], *ask["command"][1:]], cwd=tree, stdout=-3, timeout=seconds, check=True)
+        else:
+            socket.create_connection(("127.0.0.1", ask["container"]), seconds).close()
+    except (OSError, subprocess.SubprocessError):
+        return say("probed", replica=replica, healthy=False)
+    say("probed", replica=replica, healthy=True)
 
-def watch(health, process):
-    failures, seconds, tree = 0, health["timeout_ms"] / 1000, process.asked["tree"]
-    while process.returncode is None:
-        time.sleep(health["interval_ms"] / 1000)
-        try:
-            if health["command"]:
-                subprocess.run([tree + health["command"][0], *health["command"][1:]], cwd=tree,
-                               stdout=subprocess.DEVNULL, timeout=seconds, check=True)
-            else:
-                socket.create_connection(("127.0.0.1", health["container"]), seconds).close()
-            failures = 0
-        except (OSError, subprocess.SubprocessError):
-            failures += 1
-        if failures in (0, health["failures"]):
-            say("health", replica=process.asked["replica"], healthy=failures == 0)
+def stats(replica, ask):
+    with open(f"/proc/{REPLICAS[replica].pid}/statm") as file:
+        used = int(file.read().split()[1]) * 4096
+    say("stats", replica=replica, cpu_permille=0, memory_bytes=used, disk_bytes=0, pids=1)
 
-
-def obey(ask, process):
-    if ask["do"] == "stop":
-        send(process, signal.SIGCONT)
-        send(process, process.asked["stop_signal"])
-        threading.Timer(process.asked["stop_grace_ms"] / 1000, send, (process, signal.SIGKILL)).start()
-    elif ask["do"] in ("freeze", "thaw"):
-        send(process, signal.SIGSTOP if ask["do"] == "freeze" else signal.SIGCONT)
-    elif ask["do"] == "stats":
-        with open(f"/proc/{process.pid}/statm") as file:
-            bytes_used = int(file.read().split()[1]) * 4096
-        say("stats", replica=ask["replica"], cpu_permille=0, memory_bytes=bytes_used, disk_bytes=0, pids=1)
-
+JOBS = {"start": start, "probe": probe, "stats": stats}
 
 def main():
-    for line in sys.stdin:
-        ask = json.loads(line)
+    for ask in map(json.loads, sys.stdin):
         if ask["do"] == "hello":
-            say("ready", version=1)
-        elif ask["do"] == "start":
-            start(ask)
-        elif ask.get("replica") in REPLICAS:
-            obey(ask, REPLICAS[ask["replica"]])
-    for process in list(REPLICAS.values()):
-        send(process, signal.SIGKILL)
-
+            say("ready", version=2)
+        elif ask["do"] in JOBS:
+            threading.Thread(target=JOBS[ask["do"]], args=(ask["replica"], ask), daemon=True).start()
+        elif ask["replica"] in REPLICAS:
+            send(REPLICAS[ask["replica"]], SIGNALS.get(ask["do"]) or ask["signal"])
+    for service in list(REPLICAS.values()):
+        send(service, signal.SIGKILL)
 
 if __name__ == "__main__":
     main()

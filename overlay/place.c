@@ -346,6 +346,7 @@ void place_tick(struct overlay *overlay)
         event.has_other = find_before(overlay, &event.other);
         event.has_nearest = find_up_before(overlay, &overlay->ring.self.position, &event.nearest);
         event.is_first = is_first(overlay);
+        event.alone = joining_is_alone(overlay);
         place_event(overlay, &event);
         after_step(overlay);
     }

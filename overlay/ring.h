@@ -11,7 +11,7 @@
  * keeper does so when the lease that it granted has surely run out, or the process is surely gone,
  * or the node handed its arc over. A node answers while its lease lasts: LEASE_MS from when it
  * asked; the keeper waits GRANT_MS from when it was asked. A node whose arc is the whole ring is
- * its own keeper.
+ * its own keeper, and loses its lease like any other when it sleeps.
  *
  * A keeper that cuts its arc for a newcomer has first told its own keeper of it, so that whoever
  * takes over from it knows at whose arc to stop: see ring_keeper.c.
@@ -29,6 +29,7 @@ enum {
     RING_BUSY_MS = 5,                /* a busy keeper is asked again so soon, at first */
     RING_IDLE_MS = 300,              /* the same where none of its successors is on the ring */
     RING_ALONE_MS = 2 * ABSENT_MS,   /* joining, and nobody is heard: alone */
+    RING_SELF_MS = 2900,             /* who is alone answers so long after it last had time */
     RING_GIVE_UP_MS = 5 * ABSENT_MS, /* so long without a lease, and the arc is given up */
     RING_SILENT_TIMES = 4,           /* RECLAIM_MS, where no keeper answers */
     RING_NEWCOMER_MS = 300,          /* a newcomer that does not ask again is forgotten */
@@ -40,6 +41,8 @@ enum {
 
 static_assert(RING_ALONE_MS >= 2 * GRANT_MS,
               "whoever forgot in a restart what it granted does not answer before that is over");
+static_assert(RING_SELF_MS >= 2 * STABILISE_MS && RING_ALONE_MS >= RING_SELF_MS + STABILISE_MS,
+              "whoever begins the ring since another fell asleep is heard by it, or answers later");
 static_assert(ABSENT_MS >= GRANT_MS, "nor does the first of a community that starts anew");
 
 enum ring_phase { RING_OUT, RING_JOINING, RING_IN };
@@ -50,7 +53,7 @@ struct ring_node {
 };
 
 enum ring_event_kind {
-    RING_BEGIN, /* joins; `alone` when nobody else is known */
+    RING_BEGIN, /* joins */
     RING_LEAVE, /* answers for nothing any more */
     RING_TICK,
     RING_KNOWN,    /* node is up */
@@ -81,7 +84,7 @@ struct ring_event {
     enum ring_event_kind kind;
     uint64_t now_ms;
     struct ring_node node;
-    bool alone;     /* BEGIN */
+    bool alone;     /* BEGIN, TICK: nobody else is a member */
     bool has_other; /* LOST, TICK: `other` is the nearest member before [0] that is up;
                              * ANSWERED: it is known here, and up */
     struct ring_node other;
@@ -164,6 +167,7 @@ struct ring {
     struct ring_key arc_from;
     uint64_t begun_ms; /* joining since */
     uint64_t seen_ms;  /* the last event */
+    uint64_t woke_ms;  /* from the last sleep; 0: it never slept */
     uint64_t next_ms;  /* of the periodic work */
 };
 

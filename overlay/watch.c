@@ -155,14 +155,20 @@ static void redial(struct overlay *overlay, int index)
 
 /* What passes between two leaves passes through relays: that it does not says too little, and whom
  * one leaf asks to look has no other way to the other. Others watch it. And a leaf that has just come
- * cannot be dialled before it has found relays. */
+ * cannot be dialled before it has found relays; nor can one that has found others since, by whoever
+ * has only been told of it: it tells those around it. */
 static bool may_accuse(const struct overlay *overlay, int index)
 {
     const struct member *member = &overlay->membership.list[index];
 
-    return !membership_is_leaf(member) ||
-           (!reach_is_leaf(overlay) &&
-            (member->heard_ms != 0 || overlay->now_ms - member->admitted_ms >= RELAY_FOUND_MS));
+    if (!membership_is_leaf(member)) {
+        return true;
+    }
+    if (reach_is_leaf(overlay)) {
+        return false;
+    }
+    return member->heard_ms != 0 || (ring_has(&overlay->ring, &member->position) &&
+                                     overlay->now_ms - member->admitted_ms >= RELAY_FOUND_MS);
 }
 
 static void perform(struct overlay *overlay, const struct detector_verdict *verdict)

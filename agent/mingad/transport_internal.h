@@ -30,6 +30,7 @@ enum {
     LINKS_MIN = 16,
     ENDPOINT_BYTES_MAX = ADDRESS_CHARS_MAX + 8,
     CURVE_KEY_BYTES = 32,
+    MEMBER_BYTES_MAX = 2 * FRAME_BYTES_MAX, /* on a link, beyond its whole messages */
     CURVE_KEY_HEX_CHARS = 64,
 };
 
@@ -56,6 +57,9 @@ struct link { /* to one peer that we dial */
     uint64_t dialled_ms; /* the attempt that is under way; 0: it has failed at once, or none is */
     uint32_t refused_count; /* addresses in a row that refused */
     bool is_up;
+    int fd;                /* of its connection, while it is up; else -1 */
+    bool was_heard;        /* since the last look */
+    bool is_suspect;       /* looked as if its message never ended */
     bool is_redialling;    /* after a break ZeroMQ announces its next attempt as one that failed */
     uint32_t handle_count; /* open handles; freed with the last */
 };
@@ -115,7 +119,8 @@ void frames_discard(struct transport_data data);
 enum { FRAMES_MAX = 3 };
 struct frames { /* one received message */
     int count;
-    bool is_overlong; /* had more; they have been thrown away */
+    bool is_overlong;  /* had more; they have been thrown away */
+    size_t wire_bytes; /* all of them, and at least what CURVE and ZMTP add */
     zmq_msg_t list[FRAMES_MAX];
 };
 /* Returns 0, or -EAGAIN when nothing is waiting. frames_done in any case of 0. */
@@ -169,8 +174,13 @@ int door_watch(struct transport *transport, void *router);
 /* The loop runs on until its timer is closed. */
 void door_close(struct transport *transport);
 void door_on_timer(uv_timer_t *timer);
+/* After it was bound, or could not be; gate_begin_listening stands before. */
+void door_listening(struct transport *transport);
 /* A message has been handled that came from the owner of this key. */
-void door_heard(struct transport *transport, zmq_msg_t *frame, const uint8_t key[CURVE_KEY_BYTES]);
+void door_heard(struct transport *transport, struct frames *frames,
+                const uint8_t key[CURVE_KEY_BYTES]);
+/* Keeps the owner of this key out for a while, and cuts its links to us. */
+void door_ban(struct transport *transport, const uint8_t key[CURVE_KEY_BYTES], uint64_t now_ms);
 /* Has the owner of this key misused its links lately? */
 bool door_is_banned(const struct transport *transport, const uint8_t key[CURVE_KEY_BYTES]);
 /* How many this process may have. */
@@ -179,3 +189,5 @@ uint32_t door_stranger_count(const struct transport *transport);
 uint64_t door_turned_away(const struct transport *transport);
 
 void link_try_next_address(struct link *link);
+/* Looks for peers that send messages without an end on the links that we dialled. */
+void links_look(struct transport *transport, uint64_t now_ms);

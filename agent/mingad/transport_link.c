@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/mingad/clock.h"
+#include "agent/mingad/transport_gate.h"
 #include "agent/mingad/transport_internal.h"
 #include "base/check.h"
 
@@ -26,28 +27,34 @@ struct link *link_find(struct transport *transport, const struct node_id *node)
 
 /* ------------------------------------------------------------------ receiving */
 
+static void on_message(struct transport *transport, struct link *link, struct frames *frames)
+{
+    struct overlay_event event = {.kind = OVERLAY_RECEIVED, .source.node = link->peer.node};
+
+    link->was_heard = true;
+    gate_give_back(link->fd, frames->wire_bytes);
+    event.message = frame_bytes(frames, 0);
+    frame_host(frames, 0, event.source.host);
+    event.data = frame_bytes(frames, 1);
+    if (frames->is_overlong || frames->count > 2 || event.message.length_bytes == 0 ||
+        event.message.length_bytes > MESSAGE_BYTES_MAX ||
+        event.data.length_bytes > CHUNK_BYTES_MAX) {
+        transport->counters.dropped_inbound++;
+    } else {
+        transport->counters.received_messages++;
+        transport->event(transport->context, &event); /* may close the link: last */
+    }
+}
+
 static void settle_dealer(struct watch *watch)
 {
-    struct link *link = watch->link;
-    struct transport *transport = watch->transport;
-    struct overlay_event event = {.kind = OVERLAY_RECEIVED, .source.node = link->peer.node};
     struct frames frames;
 
     for (int i = 0; i < BATCH_MESSAGES_MAX; i++) {
         if (watch->is_closed || frames_receive(watch->socket, &frames) < 0) {
             return;
         }
-        event.message = frame_bytes(&frames, 0);
-        frame_host(&frames, 0, event.source.host);
-        event.data = frame_bytes(&frames, 1);
-        if (frames.is_overlong || frames.count > 2 || event.message.length_bytes == 0 ||
-            event.message.length_bytes > MESSAGE_BYTES_MAX ||
-            event.data.length_bytes > CHUNK_BYTES_MAX) {
-            transport->counters.dropped_inbound++;
-        } else {
-            transport->counters.received_messages++;
-            transport->event(transport->context, &event);
-        }
+        on_message(watch->transport, watch->link, &frames);
         frames_done(&frames);
     }
     watch_mark(watch);
@@ -210,6 +217,11 @@ void link_make_room(struct transport *transport)
 
 struct link *link_open(struct transport *transport, const struct overlay_peer *peer)
 {
+    uint8_t curve_key[CURVE_KEY_BYTES];
+
+    if (keys_curve_public(&peer->key, curve_key) < 0 || door_is_banned(transport, curve_key)) {
+        return NULL;
+    }
     link_make_room(transport);
     if (transport->counters.link_count >= LINKS_MAX || peer->address_count == 0 ||
         peer->address_count > ADDRESSES_MAX) {
@@ -225,6 +237,7 @@ struct link *link_open(struct transport *transport, const struct overlay_peer *p
     link->peer = *peer;
     link->dealer.link = link;
     link->used_ms = clock_now_ms();
+    link->fd = -1;
     int r = open_sockets(transport, link);
 
     if (link->handle_count == 0) {
@@ -276,5 +289,51 @@ void link_close(struct transport *transport, struct link *link)
     close_watch(link, &link->dealer);
     if (link->monitor.socket != NULL) {
         close_watch(link, &link->monitor);
+    }
+}
+
+/* ------------------------------------------------------------------ messages without an end */
+
+/* As transport_door.c does with members who dial us. */
+static bool is_endless(struct link *link)
+{
+    bool has_much = !link->was_heard && gate_taken_bytes(link->fd) > MEMBER_BYTES_MAX;
+    bool is_endless = has_much && link->is_suspect;
+
+    link->was_heard = false;
+    link->is_suspect = has_much;
+    return is_endless;
+}
+
+static void drop(struct transport *transport, struct link *link, uint64_t now_ms)
+{
+    struct overlay_event lost = {.kind = OVERLAY_LINK_LOST, .node = link->peer.node};
+    uint8_t key[CURVE_KEY_BYTES];
+
+    if (keys_curve_public(&link->peer.key, key) == 0) {
+        door_ban(transport, key, now_ms);
+    }
+    link_close(transport, link);
+    transport->event(transport->context, &lost);
+}
+
+static struct link *find_endless(struct transport *transport)
+{
+    struct link *endless = NULL;
+
+    for (size_t i = 0; i < LINK_BUCKETS; i++) {
+        for (struct link *link = transport->links[i]; link != NULL; link = link->next) {
+            endless = is_endless(link) ? link : endless;
+        }
+    }
+    return endless;
+}
+
+void links_look(struct transport *transport, uint64_t now_ms)
+{
+    struct link *endless = find_endless(transport); /* of several, the next look finds more */
+
+    if (endless != NULL) {
+        drop(transport, endless, now_ms);
     }
 }

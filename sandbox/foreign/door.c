@@ -64,11 +64,7 @@ static void list_one(struct foreign *foreign, const struct foreign_replica *repl
 
     memcpy(listed.ports, replica->spec.ports, sizeof(listed.ports));
     foreign_say(foreign, &listed);
-    if (replica->health_known) {
-        foreign_say(foreign, &(struct sandbox_event){.kind = SANDBOX_HEALTH,
-                                                     .key = replica->spec.key,
-                                                     .healthy = replica->healthy});
-    }
+    foreign_say_health(foreign, replica);
 }
 
 static void list(struct foreign *foreign, const struct helper_request *request)
@@ -77,7 +73,7 @@ static void list(struct foreign *foreign, const struct helper_request *request)
     for (size_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
         enum foreign_state state = foreign->replicas[i].state;
 
-        if (state == FOREIGN_RUNNING || state == FOREIGN_STOPPING) {
+        if (state != FOREIGN_FREE && state != FOREIGN_STARTING) {
             list_one(foreign, &foreign->replicas[i]);
         }
     }
@@ -123,12 +119,10 @@ static void ask_replica(struct foreign *foreign, const struct helper_request *re
         foreign_stop(foreign, replica);
     } else if (request->kind == REQUEST_RENEW) {
         replica->lease_until_ms = foreign_now_ms() + HELPER_ALONE_MS;
+    } else if (replica->state == FOREIGN_RUNNING && request->kind == REQUEST_STATS) {
+        foreign_measure(foreign, replica);
     } else if (replica->state == FOREIGN_RUNNING) {
-        foreign_ask(foreign,
-                    request->kind == REQUEST_FREEZE ? "freeze"
-                    : request->kind == REQUEST_THAW ? "thaw"
-                                                    : "stats",
-                    replica);
+        foreign_freeze(foreign, replica, request->kind == REQUEST_FREEZE);
     }
 }
 

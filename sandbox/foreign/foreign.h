@@ -10,12 +10,14 @@
 #include <limits.h>
 
 #include "sandbox/foreign/program.h"
+#include "sandbox/health.h"
 #include "sandbox/logs.h"
 #include "sandbox/request.h"
 
 enum {
     FOREIGN_START_MS_MAX = 60000,
-    FOREIGN_STOP_MARGIN_MS = 10000, /* beyond the grace: then the program itself is killed */
+    FOREIGN_KILL_MS_MAX = 10000,    /* then the program itself is killed */
+    FOREIGN_PROBE_MARGIN_MS = 1000, /* beyond its own time-out */
     FOREIGN_READY_MS_MAX = 10000,
     FOREIGN_RESTART_MS_MAX = 60000,
     FOREIGN_RESET_MS = 60000, /* of running: the next restart of the program is soon again */
@@ -24,17 +26,24 @@ enum {
     FOREIGN_IDLE_MS = 3000, /* without agent and replicas */
 };
 
-enum foreign_state { FOREIGN_FREE, FOREIGN_STARTING, FOREIGN_RUNNING, FOREIGN_STOPPING };
+enum foreign_state {
+    FOREIGN_FREE,
+    FOREIGN_STARTING,
+    FOREIGN_RUNNING,
+    FOREIGN_STOPPING, /* has been sent its signal */
+    FOREIGN_KILLED,
+};
 
 struct foreign_replica {
     enum foreign_state state;
     struct sandbox_spec spec;
     char id[WORDS_ID_BYTES];
     uint64_t started_ms;
-    uint64_t deadline_ms; /* STARTING, STOPPING */
+    uint64_t deadline_ms; /* STARTING, STOPPING, KILLED */
     uint64_t lease_until_ms;
-    bool health_known;
-    bool healthy;
+    bool frozen;
+    struct health health; /* RUNNING */
+    uint64_t probe_until_ms;
     struct sandbox_limits used; /* as last said */
     int log_fds[2];
     struct logs_writer logs;
@@ -66,8 +75,11 @@ uint64_t foreign_now_ms(void);
 struct foreign_replica *foreign_find(struct foreign *foreign, const struct replica_key *key);
 void foreign_start(struct foreign *foreign, const struct sandbox_spec *spec);
 void foreign_stop(struct foreign *foreign, struct foreign_replica *replica);
-/* stop, freeze, thaw, stats: what the program is asked about one replica. */
-void foreign_ask(struct foreign *foreign, const char *what, struct foreign_replica *replica);
+/* Of one that runs. */
+void foreign_freeze(struct foreign *foreign, struct foreign_replica *replica, bool freeze);
+void foreign_measure(struct foreign *foreign, const struct foreign_replica *replica);
+/* Tells whether it is well, once that is known. */
+void foreign_say_health(struct foreign *foreign, const struct foreign_replica *replica);
 /* One line of the program. -errno: it is of no use any more. */
 int foreign_hear(void *context, const char *line, size_t length_bytes, struct err *err);
 /* All that is thought to live is over. */

@@ -22,7 +22,7 @@
 #include "base/log.h"
 #include "sandbox/foreign/foreign.h"
 
-enum { STATUS_FAILED = 1, STATUS_USAGE = 2, TICK_MS = 200 };
+enum { STATUS_FAILED = 1, STATUS_USAGE = 2, TICK_MS = 100 };
 
 static const char usage[] =
     "Usage: minga-environment --run DIR --state DIR --trees DIR -- PROGRAM [ARGUMENT]...\n"

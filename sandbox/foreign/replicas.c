@@ -189,19 +189,54 @@ void foreign_start(struct foreign *foreign, const struct sandbox_spec *spec)
     tell(foreign, words_start(spec, tree));
 }
 
-void foreign_ask(struct foreign *foreign, const char *what, struct foreign_replica *replica)
+static void ask(struct foreign *foreign, const char *what, const struct foreign_replica *replica)
 {
     tell(foreign, words_ask(what, &replica->spec.key));
 }
 
+void foreign_measure(struct foreign *foreign, const struct foreign_replica *replica)
+{
+    ask(foreign, "stats", replica);
+}
+
+void foreign_freeze(struct foreign *foreign, struct foreign_replica *replica, bool freeze)
+{
+    replica->frozen = freeze;
+    ask(foreign, freeze ? "freeze" : "thaw", replica);
+    if (replica->health.asking) { /* a question that has waited begins anew */
+        replica->probe_until_ms =
+            foreign_now_ms() + replica->health.settings.timeout_ms + FOREIGN_PROBE_MARGIN_MS;
+    }
+}
+
 void foreign_stop(struct foreign *foreign, struct foreign_replica *replica)
 {
-    if (replica->state == FOREIGN_STOPPING) {
+    if (replica->state == FOREIGN_STOPPING || replica->state == FOREIGN_KILLED) {
         return;
     }
+    if (replica->frozen) { /* or it would never learn of it */
+        foreign_freeze(foreign, replica, false);
+    }
     replica->state = FOREIGN_STOPPING;
-    replica->deadline_ms = foreign_now_ms() + replica->spec.stop_grace_ms + FOREIGN_STOP_MARGIN_MS;
-    foreign_ask(foreign, "stop", replica);
+    replica->deadline_ms = foreign_now_ms() + replica->spec.stop_grace_ms;
+    tell(foreign, words_stop(&replica->spec.key, replica->spec.stop_signal));
+}
+
+static void kill_replica(struct foreign *foreign, struct foreign_replica *replica)
+{
+    replica->state = FOREIGN_KILLED;
+    replica->deadline_ms = foreign_now_ms() + FOREIGN_KILL_MS_MAX;
+    ask(foreign, "kill", replica);
+}
+
+void foreign_say_health(struct foreign *foreign, const struct foreign_replica *replica)
+{
+    if (replica->health.state != HEALTH_UNKNOWN) {
+        foreign_say(foreign,
+                    &(struct sandbox_event){.kind = SANDBOX_HEALTH,
+                                            .key = replica->spec.key,
+                                            .healthy = replica->health.state == HEALTH_OK});
+    }
 }
 
 /* --- what the program says --- */
@@ -215,18 +250,15 @@ static void on_started(struct foreign *foreign, struct foreign_replica *replica)
     replica->started_ms = foreign_now_ms();
     foreign_say(foreign,
                 &(struct sandbox_event){.kind = SANDBOX_STARTED, .key = replica->spec.key});
+    health_init(&replica->health, &replica->spec, replica->started_ms);
+    foreign_say_health(foreign, replica);
 }
 
-static void on_health(struct foreign *foreign, struct foreign_replica *replica, bool healthy)
+static void on_probed(struct foreign *foreign, struct foreign_replica *replica, bool succeeded)
 {
-    bool is_news = !replica->health_known || replica->healthy != healthy;
-
-    replica->health_known = true;
-    replica->healthy = healthy;
-    if (is_news) {
-        foreign_say(foreign, &(struct sandbox_event){.kind = SANDBOX_HEALTH,
-                                                     .key = replica->spec.key,
-                                                     .healthy = healthy});
+    if (replica->state == FOREIGN_RUNNING && replica->health.asking && /* not too late */
+        health_result(&replica->health, succeeded, foreign_now_ms())) {
+        foreign_say_health(foreign, replica);
     }
 }
 
@@ -241,7 +273,7 @@ static void on_stats(struct foreign *foreign, struct foreign_replica *replica,
 static void on_replica(struct foreign *foreign, struct foreign_replica *replica,
                        const struct said *said)
 {
-    bool was_asked = replica->state == FOREIGN_STOPPING;
+    bool was_asked = replica->state == FOREIGN_STOPPING || replica->state == FOREIGN_KILLED;
 
     switch (said->kind) {
     case SAID_STARTED:
@@ -251,8 +283,8 @@ static void on_replica(struct foreign *foreign, struct foreign_replica *replica,
         over(foreign, replica, was_asked ? SANDBOX_END_STOPPED : said->end, said->status,
              said->reason);
         break;
-    case SAID_HEALTH:
-        on_health(foreign, replica, said->healthy);
+    case SAID_PROBED:
+        on_probed(foreign, replica, said->healthy);
         break;
     case SAID_STATS:
         on_stats(foreign, replica, &said->used);
@@ -352,18 +384,54 @@ static void start_program(struct foreign *foreign, uint64_t now_ms)
     }
 }
 
+static void tick_health(struct foreign *foreign, struct foreign_replica *replica, uint64_t now_ms)
+{
+    struct health *health = &replica->health;
+
+    if (replica->frozen) {
+        return;
+    }
+    if (health->asking && now_ms >= replica->probe_until_ms) {
+        on_probed(foreign, replica, false);
+    }
+    if (health_due(health, now_ms)) {
+        replica->probe_until_ms = now_ms + health->settings.timeout_ms + FOREIGN_PROBE_MARGIN_MS;
+        tell(foreign, words_probe(&replica->spec.key, &health->settings));
+    }
+}
+
 static void tick_replica(struct foreign *foreign, struct foreign_replica *replica, uint64_t now_ms)
 {
+    bool is_late = now_ms >= replica->deadline_ms;
     struct err err = {0};
 
-    if (replica->state == FOREIGN_STARTING && now_ms >= replica->deadline_ms) {
-        foreign_stop(foreign, replica);
-    } else if (replica->state == FOREIGN_STOPPING && now_ms >= replica->deadline_ms) {
-        err_set(&err, -ETIMEDOUT, "the environment's program does not end %.16s%s", replica->id,
-                replica->id + ID_HEX_CHARS);
-        foreign_fail(foreign, &err);
-    } else if (replica->state == FOREIGN_RUNNING && now_ms >= replica->lease_until_ms) {
-        foreign_stop(foreign, replica);
+    switch (replica->state) {
+    case FOREIGN_FREE:
+        break;
+    case FOREIGN_STARTING:
+        if (is_late) {
+            foreign_stop(foreign, replica);
+        }
+        break;
+    case FOREIGN_RUNNING:
+        if (now_ms >= replica->lease_until_ms) {
+            foreign_stop(foreign, replica);
+        } else {
+            tick_health(foreign, replica, now_ms);
+        }
+        break;
+    case FOREIGN_STOPPING:
+        if (is_late) {
+            kill_replica(foreign, replica);
+        }
+        break;
+    case FOREIGN_KILLED:
+        if (is_late) {
+            err_set(&err, -ETIMEDOUT, "the environment's program does not end %.16s%s", replica->id,
+                    replica->id + ID_HEX_CHARS);
+            foreign_fail(foreign, &err);
+        }
+        break;
     }
 }
 
@@ -383,8 +451,6 @@ void foreign_tick(struct foreign *foreign, uint64_t now_ms)
         foreign_fail(foreign, &err);
     }
     for (size_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
-        if (foreign->replicas[i].state != FOREIGN_FREE) {
-            tick_replica(foreign, &foreign->replicas[i], now_ms);
-        }
+        tick_replica(foreign, &foreign->replicas[i], now_ms);
     }
 }

@@ -60,19 +60,6 @@ static json_t *ports_of(const struct sandbox_spec *spec)
     return list;
 }
 
-static json_t *health_of(const struct sandbox_health *health)
-{
-    if (health->argument_count == 0 && health->container_port == 0) {
-        return json_null();
-    }
-    return json_pack("{s:o,s:i,s:s,s:I,s:I,s:I,s:I}", "command",
-                     word_list(health->arguments, health->argument_count), "container",
-                     (int)health->container_port, "http", health->http_path, "interval_ms",
-                     (json_int_t)health->interval_ms, "timeout_ms", (json_int_t)health->timeout_ms,
-                     "failures", (json_int_t)health->failures_max, "grace_ms",
-                     (json_int_t)health->grace_ms);
-}
-
 char *words_hello(void)
 {
     return line_of(json_pack("{s:s,s:i}", "do", "hello", "version", WORDS_VERSION));
@@ -84,12 +71,11 @@ char *words_start(const struct sandbox_spec *spec, const char *tree_path)
 
     words_id(&spec->key, id);
     return line_of(json_pack(
-        "{s:s,s:s,s:s,s:o,s:o,s:s,s:I,s:s,s:o,s:o,s:b,s:o,s:i,s:I}", "do", "start", "replica", id,
-        "tree", tree_path, "command", word_list(spec->arguments, spec->argument_count), "env",
+        "{s:s,s:s,s:s,s:o,s:o,s:s,s:I,s:s,s:o,s:o,s:b}", "do", "start", "replica", id, "tree",
+        tree_path, "command", word_list(spec->arguments, spec->argument_count), "env",
         word_list(spec->environment, spec->environment_count), "workdir", spec->workdir, "user",
         (json_int_t)spec->user, "hostname", spec->hostname, "limits", limits_of(&spec->limits),
-        "ports", ports_of(spec), "egress", (int)spec->egress, "health", health_of(&spec->health),
-        "stop_signal", spec->stop_signal, "stop_grace_ms", (json_int_t)spec->stop_grace_ms));
+        "ports", ports_of(spec), "egress", (int)spec->egress));
 }
 
 char *words_ask(const char *what, const struct replica_key *key)
@@ -98,6 +84,25 @@ char *words_ask(const char *what, const struct replica_key *key)
 
     words_id(key, id);
     return line_of(json_pack("{s:s,s:s}", "do", what, "replica", id));
+}
+
+char *words_stop(const struct replica_key *key, int signal)
+{
+    char id[WORDS_ID_BYTES];
+
+    words_id(key, id);
+    return line_of(json_pack("{s:s,s:s,s:i}", "do", "stop", "replica", id, "signal", signal));
+}
+
+char *words_probe(const struct replica_key *key, const struct sandbox_health *question)
+{
+    char id[WORDS_ID_BYTES];
+
+    words_id(key, id);
+    return line_of(json_pack("{s:s,s:s,s:o,s:i,s:s,s:I}", "do", "probe", "replica", id, "command",
+                             word_list(question->arguments, question->argument_count), "container",
+                             (int)question->container_port, "http", question->http_path,
+                             "timeout_ms", (json_int_t)question->timeout_ms));
 }
 
 /* --- from the program --- */
@@ -151,7 +156,7 @@ static int read_ended(json_t *object, struct said *said)
     return -EBADMSG;
 }
 
-static int read_health(json_t *object, struct said *said)
+static int read_probed(json_t *object, struct said *said)
 {
     const json_t *healthy = json_object_get(object, "healthy");
 
@@ -202,7 +207,7 @@ static const struct {
     int (*read)(json_t *object, struct said *said);
 } table[] = {
     {"ready", SAID_READY, read_ready}, {"started", SAID_STARTED, read_nothing},
-    {"ended", SAID_ENDED, read_ended}, {"health", SAID_HEALTH, read_health},
+    {"ended", SAID_ENDED, read_ended}, {"probed", SAID_PROBED, read_probed},
     {"stats", SAID_STATS, read_stats}, {"output", SAID_OUTPUT, read_output},
 };
 

@@ -12,7 +12,7 @@
 #include "sandbox/environment.h"
 
 enum {
-    WORDS_VERSION = 1,
+    WORDS_VERSION = 2,
     WORDS_LINE_BYTES_MAX = 65536, /* with its line end */
     WORDS_ID_BYTES = ID_HEX_CHARS + 1 + 10 + 1 + 20 + 1,
 };
@@ -23,15 +23,17 @@ void words_id(const struct replica_key *key, char id_out[WORDS_ID_BYTES]);
 /* Each returns a line on the heap, the caller's to free, or NULL without memory. */
 char *words_hello(void);
 char *words_start(const struct sandbox_spec *spec, const char *tree_path);
-/* "stop", "freeze", "thaw", "stats". */
+/* "kill", "freeze", "thaw", "stats". */
 char *words_ask(const char *what, const struct replica_key *key);
+char *words_stop(const struct replica_key *key, int signal);
+char *words_probe(const struct replica_key *key, const struct sandbox_health *question);
 
 enum said_kind {
     SAID_NOTHING, /* a kind of a later version */
     SAID_READY,
     SAID_STARTED,
     SAID_ENDED,
-    SAID_HEALTH,
+    SAID_PROBED,
     SAID_STATS,
     SAID_OUTPUT,
 };

@@ -72,8 +72,19 @@ static unsigned udp_first(const struct helper *helper, const struct replica *rep
     return EGRESS_PORT_FIRST + index % EGRESS_SLICES * EGRESS_PORTS_PER_SLICE;
 }
 
+/* Where the first process was born in its group, there are no entries: only the folder is open. */
+static int enter_folder(int group_fd)
+{
+    CLEANUP(cleanup_close) int fd = openat(group_fd, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+
+    return fd < 0 || write(fd, CGROUP_ENTER, strlen(CGROUP_ENTER)) < 0 ? -errno : 0;
+}
+
 static int enter_group(const struct replica *replica)
 {
+    if (replica->launch.group_fd >= 0) {
+        return enter_folder(replica->launch.group_fd);
+    }
     for (int i = 0; i < CGROUP_ENTRIES; i++) {
         if (write(replica->launch.init_entries[i], CGROUP_ENTER, strlen(CGROUP_ENTER)) < 0) {
             return -errno;

@@ -4,10 +4,10 @@
  * minga-init at work: one epoll loop over the control and listening sockets, the children, the
  * output, the probe and the forwarded ports. See sandbox/init_protocol.h for what it says when.
  */
+#include "sandbox/health.h"
 #include "sandbox/init/datagrams.h"
 #include "sandbox/init/exec.h"
 #include "sandbox/init/forward.h"
-#include "sandbox/init/health.h"
 #include "sandbox/init/probe.h"
 #include "sandbox/init/start.h"
 #include "sandbox/logs.h"

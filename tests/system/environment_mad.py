@@ -14,12 +14,12 @@ TRICKS = {
 }
 
 
-def start(ask, plain_start=toy.start):
+def start(replica, ask):
     if ask["command"][0] == "/toy":
         TRICKS[ask["command"][1]](ask)
     else:
-        plain_start(ask)
+        toy.start(replica, ask)
 
 
-toy.start = start
+toy.JOBS["start"] = start
 toy.main()

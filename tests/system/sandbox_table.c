@@ -131,6 +131,36 @@ static void check_table_health(struct world *world)
               world_await(world, &spec.key, SANDBOX_HEALTH, 5000, &event) && event.healthy == 1,
           "one that somebody does is health");
     world_stop(world, &spec, &event);
+    spec = web(world); /* nothing is asked for: well once its port is open */
+    check(world,
+          world_start(world, &spec) &&
+              world_await(world, &spec.key, SANDBOX_HEALTH, 5000, &event) && event.healthy == 1,
+          "so is an open port when no probe is asked for");
+    world_stop(world, &spec, &event);
+}
+
+static void check_table_probe_command(struct world *world)
+{
+    static const char well[] = "/bin/busybox\0true";
+    static const char unwell[] = "/bin/busybox\0false";
+    struct sandbox_spec spec = world_spec(world, "sleep 1000");
+    struct sandbox_event event = {0};
+
+    spec.health = (struct sandbox_health){
+        .argument_count = 2, .interval_ms = 100, .timeout_ms = 1000, .failures_max = 2};
+    memcpy(spec.health.arguments, well, sizeof(well));
+    check(world,
+          world_start(world, &spec) &&
+              world_await(world, &spec.key, SANDBOX_HEALTH, 5000, &event) && event.healthy == 1,
+          "a command that succeeds inside is health");
+    world_stop(world, &spec, &event);
+    spec.key.incarnation++;
+    memcpy(spec.health.arguments, unwell, sizeof(unwell));
+    check(world,
+          world_start(world, &spec) &&
+              world_await(world, &spec.key, SANDBOX_HEALTH, 5000, &event) && event.healthy == 0,
+          "one that fails is failing health");
+    world_stop(world, &spec, &event);
 }
 
 void check_table(struct world *world)
@@ -138,6 +168,7 @@ void check_table(struct world *world)
     check_table_life(world);
     check_table_ends(world);
     check_table_health(world);
+    check_table_probe_command(world);
 }
 
 /* --- only of environments: their program misbehaves --- */

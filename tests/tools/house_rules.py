@@ -30,7 +30,7 @@ PRODUCT = tuple(f"{layer}/" for layer in LAYERS)
 PURE = (
     "overlay/", "agent/core/", "agent/manager/", "agent/executor/", "agent/policy/", "images/manifest",
     "images/tree", "images/plan", "images/archive_rules", "images/archive_text", "images/yaml_",
-    "sandbox/spec.", "sandbox/request.", "sandbox/init/health.",
+    "sandbox/spec.", "sandbox/request.", "sandbox/health.",
     "base/wire.", "base/ids.", "base/units.", "base/hash.",
 )
 PURE_BANNED = re.compile(

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "sandbox/init/health.h"
+#include "sandbox/health.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -19,7 +19,7 @@ Test(words, each_kind_is_understood)
 {
     struct said said;
 
-    cr_assert_eq(read_line("{\"say\":\"ready\",\"version\":1}", &said), 0);
+    cr_assert_eq(read_line("{\"say\":\"ready\",\"version\":2}", &said), 0);
     cr_assert_eq(said.kind, SAID_READY);
     cr_assert_eq(read_line("{\"say\":\"started\",\"replica\":\"a-1-2\"}", &said), 0);
     cr_assert_eq(said.kind, SAID_STARTED);
@@ -31,7 +31,7 @@ Test(words, each_kind_is_understood)
     cr_assert_eq(said.end, SANDBOX_END_SIGNALLED);
     cr_assert_eq(said.status, 9);
     cr_assert_str_eq(said.reason, "b?[1mc");
-    cr_assert_eq(read_line("{\"say\":\"health\",\"replica\":\"a\",\"healthy\":true}", &said), 0);
+    cr_assert_eq(read_line("{\"say\":\"probed\",\"replica\":\"a\",\"healthy\":true}", &said), 0);
     cr_assert(said.healthy);
     cr_assert_eq(read_line("{\"say\":\"stats\",\"replica\":\"a\",\"cpu_permille\":1,"
                            "\"memory_bytes\":2,\"disk_bytes\":3,\"pids\":4}",
@@ -53,13 +53,13 @@ Test(words, what_has_no_meaning_is_refused)
         "[]",
         "{}",
         "{\"say\":7}",
-        "{\"say\":\"ready\",\"version\":2}",
+        "{\"say\":\"ready\",\"version\":1}",
         "{\"say\":\"started\"}",
         "{\"say\":\"started\",\"replica\":{}}",
         "{\"say\":\"ended\",\"replica\":\"a\",\"end\":\"well\"}",
         "{\"say\":\"ended\",\"replica\":\"a\",\"end\":\"exited\",\"status\":256}",
         "{\"say\":\"ended\",\"replica\":\"a\",\"end\":\"exited\",\"status\":-1}",
-        "{\"say\":\"health\",\"replica\":\"a\",\"healthy\":1}",
+        "{\"say\":\"probed\",\"replica\":\"a\",\"healthy\":1}",
         "{\"say\":\"stats\",\"replica\":\"a\",\"cpu_permille\":-1}",
         "{\"say\":\"output\",\"replica\":\"a\"}",
         "{\"say\":\"started\",\"replica\":\"a\",\"replica\":\"b\"}",
@@ -100,8 +100,6 @@ Test(words, a_start_says_all_that_is_asked)
                                 .limits = {500, 1 << 20, 2 << 20, 32},
                                 .port_count = 1,
                                 .ports = {{.container_port = 8080, .host_port = 31007}},
-                                .stop_signal = 15,
-                                .stop_grace_ms = 5000,
                                 .hostname = "wiki-2"};
     char *line = words_start(&spec, "/trees/x");
 
@@ -111,7 +109,28 @@ Test(words, a_start_says_all_that_is_asked)
     cr_assert_not_null(
         strstr(line, "\"ports\":[{\"container\":8080,\"protocol\":\"tcp\",\"host\":31007}]"));
     cr_assert_not_null(strstr(line, "\"memory_bytes\":1048576"));
-    cr_assert_not_null(strstr(line, "\"health\":null"));
     cr_assert_not_null(strstr(line, "-2-3\""));
+    free(line);
+}
+
+Test(words, a_stop_and_a_probe_name_the_replica_and_what_is_asked)
+{
+    const struct replica_key key = {.slot = 2, .incarnation = 3};
+    const struct sandbox_health by_command = {
+        .argument_count = 2, .arguments = "/bin/ask\0--twice", .timeout_ms = 1500};
+    const struct sandbox_health by_port = {.container_port = 8080, .http_path = "/well"};
+    char *line = words_stop(&key, 15);
+
+    cr_assert_not_null(line);
+    cr_assert_not_null(strstr(line, "-2-3\",\"signal\":15"));
+    free(line);
+    line = words_probe(&key, &by_command);
+    cr_assert_not_null(line);
+    cr_assert_not_null(strstr(line, "\"command\":[\"/bin/ask\",\"--twice\"]"));
+    cr_assert_not_null(strstr(line, "\"timeout_ms\":1500"));
+    free(line);
+    line = words_probe(&key, &by_port);
+    cr_assert_not_null(line);
+    cr_assert_not_null(strstr(line, "\"command\":[],\"container\":8080,\"http\":\"/well\""));
     free(line);
 }
