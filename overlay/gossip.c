@@ -8,6 +8,9 @@
 
 enum {
     INCARNATION_STEP_MAX = 1 << 20, /* an accusation from further ahead is nonsense */
+    /* Each tells everyone: who accuses without end is refuted so often. */
+    REFUTES_BURST = 8,
+    REFUTE_MS = 500,
     REACH_WAIT_MS = 500, /* a newcomer finds out how it is reached before it tells everyone */
 };
 
@@ -430,6 +433,7 @@ static void renew(struct overlay *overlay, uint64_t incarnation)
 
     overlay->record.incarnation = incarnation;
     overlay->describe_ms = 0;
+    overlay->refute_above = 0;
     sign_record(overlay);
     if (overlay->self_index == MEMBER_NONE) {
         return;
@@ -473,5 +477,13 @@ void gossip_refute(struct overlay *overlay, uint64_t incarnation)
     if (incarnation > own && incarnation - own > INCARNATION_STEP_MAX) {
         return;
     }
-    gossip_describe(overlay, (incarnation > own ? incarnation : own) + 1);
+    incarnation = incarnation > own ? incarnation : own;
+    if (allowance_take(&overlay->refutes, REFUTES_BURST, REFUTE_MS, overlay->now_ms)) {
+        gossip_describe(overlay, incarnation + 1);
+        return;
+    }
+    overlay->refute_above = incarnation;
+    if (overlay->describe_ms == 0) {
+        overlay->describe_ms = overlay->now_ms + REFUTE_MS;
+    }
 }

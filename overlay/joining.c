@@ -112,6 +112,7 @@ static void relay_join(struct overlay *overlay, const struct arrival *arrival,
         return; /* it repeats, and the way is being looked up */
     }
     if (!may_go_on(overlay, &message.kind.join, key) ||
+        !requests_may_ask_for(&overlay->requests, &arrival->asker) ||
         (!looks_first && !overlay->routing->next_hop(&overlay->router, key, &next))) {
         answer_busy(overlay, &arrival->asker);
         return;

@@ -33,6 +33,7 @@ enum {
     RING_GIVE_UP_MS = 5 * ABSENT_MS, /* so long without a lease, and the arc is given up */
     RING_SILENT_TIMES = 4,           /* RECLAIM_MS, where no keeper answers */
     RING_NEWCOMER_MS = 300,          /* a newcomer that does not ask again is forgotten */
+    RING_HANDED_MS = 600,            /* one that was handed its arc is waited for so long */
     RING_PACE_MAX = 3,               /* of all who keep a part of a large community only */
     RING_CALM_MS = 3000,       /* so long without a change at its ends, a node slows down by one */
     RING_STALL_MS = ABSENT_MS, /* no event for longer: we slept */

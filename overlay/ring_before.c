@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* What a node tells its keeper of those before it, and the name of that. */
+/* What a node tells its keeper of those before it, and the names of lists. */
 #include "overlay/ring.h"
 
 uint32_t ring_list_version(const struct node_id *list, uint32_t count)

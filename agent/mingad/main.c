@@ -387,6 +387,7 @@ static void set_up_process(void)
     mallopt(M_ARENA_MAX, 2);
     mallopt(M_MMAP_THRESHOLD, MMAP_BYTES_MIN);
     setenv("UV_THREADPOOL_SIZE", "2", 0);
+    setenv("RES_OPTIONS", "timeout:1 attempts:2", 0); /* else an end waits for names for long */
     // NOLINTEND(concurrency-mt-unsafe)
     log_open(NULL);
     ignore_broken_pipes();

@@ -259,7 +259,7 @@ static void take_answer(struct sandbox_link *link, const struct helper_answer *a
 static void on_ready(uv_poll_t *poll, int status, int events)
 {
     struct sandbox_link *link = poll->data;
-    int r = status < 0 ? status : 0;
+    int r = status < 0 ? -ECONNRESET : 0; /* libuv's word for POLLERR is EBADF */
 
     if (r == 0 && (events & UV_WRITABLE) != 0) {
         r = sandbox_client_flush(&link->client);

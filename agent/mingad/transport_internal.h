@@ -23,12 +23,13 @@ enum {
     UNACKNOWLEDGED_MS_MAX = 5000,
     BACKLOG_MAX = 100,
     UNUSED_MS_MAX = 300000,
+    HELD_MAX = 8,             /* messages, while the peer's name is looked up */
     SAY_ONCE_MS = 2500,       /* for a link that carries one message */
     SOCKETS_MAX = 4096,       /* three per link: DEALER and both ends of its monitor */
     DESCRIPTORS_KEPT = 80,    /* for the control API, files, outbound links */
     DESCRIPTORS_PER_LINK = 4, /* the connection, and one for each socket */
     LINKS_MIN = 16,
-    ENDPOINT_BYTES_MAX = ADDRESS_CHARS_MAX + 8,
+    ENDPOINT_BYTES_MAX = ADDRESS_CHARS_MAX + HOST_CHARS_MAX + 16,
     CURVE_KEY_BYTES = 32,
     MEMBER_BYTES_MAX = 2 * FRAME_BYTES_MAX, /* on a link, beyond its whole messages */
     CURVE_KEY_HEX_CHARS = 64,
@@ -51,11 +52,15 @@ struct link { /* to one peer that we dial */
     struct watch monitor;
     struct link *next; /* in its bucket */
     struct overlay_peer peer;
-    size_t address_index; /* the one that is dialled */
+    size_t way;         /* the one that is dialled: NAME_HOSTS_MAX for each address */
+    uint32_t way_count; /* that can be dialled, as far as is known */
     char endpoint[ENDPOINT_BYTES_MAX];
     uint64_t used_ms;
     uint64_t dialled_ms; /* the attempt that is under way; 0: it has failed at once, or none is */
     uint32_t refused_count; /* addresses in a row that refused */
+    bool awaits_name;       /* nothing is dialled: of no address the host is known yet */
+    struct held *held;      /* what was said meanwhile, the last first */
+    uint32_t held_count;
     bool is_up;
     int fd;                /* of its connection, while it is up; else -1 */
     bool was_heard;        /* since the last look */
@@ -64,7 +69,14 @@ struct link { /* to one peer that we dial */
     uint32_t handle_count; /* open handles; freed with the last */
 };
 
-struct door; /* transport_door.c */
+struct held {
+    struct held *next;
+    size_t length_bytes;
+    uint8_t bytes[];
+};
+
+struct door;  /* transport_door.c */
+struct names; /* transport_names.c */
 
 struct transport {
     uv_loop_t *loop;
@@ -73,6 +85,7 @@ struct transport {
     struct watch zap;
     struct watch door_watch;
     struct door *door;
+    struct names *names;
     struct curve_keypair curve;
     char listen_host[ADDRESS_CHARS_MAX + 1];
     uint16_t port; /* 0 before the first binding: any */
@@ -146,6 +159,15 @@ void guard_on_timer(uv_timer_t *timer);
 void guard_relieve(struct transport *transport);
 bool guard_admits(struct transport *transport, const uint8_t key[CURVE_KEY_BYTES]);
 
+/* transport_names.c: see there. */
+int names_open(struct transport *transport);
+void names_close(struct transport *transport);
+/* Of a "host:port"; a name may have several hosts. Returns 0, -EAGAIN while the name is looked up, or
+ * -EHOSTUNREACH: there are not so many. */
+enum { NAME_HOSTS_MAX = 2 };
+int names_endpoint(struct transport *transport, const char *address, size_t which,
+                   char endpoint_out[ENDPOINT_BYTES_MAX]);
+
 /* transport_link.c */
 struct link *link_find(struct transport *transport, const struct node_id *node);
 /* Makes and dials a link. NULL when full, or when the peer has no usable key or address. */
@@ -189,5 +211,9 @@ uint32_t door_stranger_count(const struct transport *transport);
 uint64_t door_turned_away(const struct transport *transport);
 
 void link_try_next_address(struct link *link);
+/* Sends, or holds it while nothing is dialled. Takes the data over. Returns 0 or -errno. */
+int link_send(struct link *link, struct bytes message, struct transport_data data);
+/* A name that was awaited has been looked up. */
+void links_named(struct transport *transport);
 /* Looks for peers that send messages without an end on the links that we dialled. */
 void links_look(struct transport *transport, uint64_t now_ms);

@@ -57,10 +57,10 @@ static bool note_failed(struct link *link)
     link->dialled_ms = 0;
     if (!soon) {
         link->refused_count = 0;
-    } else if (link->refused_count < ADDRESSES_MAX) {
+    } else if (link->refused_count < link->way_count) {
         link->refused_count++;
     }
-    return link->refused_count >= link->peer.address_count;
+    return link->refused_count >= link->way_count;
 }
 
 static void on_event(struct link *link, const struct monitor_event *event)

@@ -222,8 +222,7 @@ int maker_answer(struct makers *makers, struct maker *maker, struct made *made_o
         close_answer(maker);
         return err_set(err, -EIO, "its maker died");
     }
-    /* One that goes may still be there, and lose the next order. */
-    rest(makers, maker, answer.left_mounts ? 0 : now_ms() + MAKER_IDLE_MS);
+    rest(makers, maker, answer.is_last ? 0 : now_ms() + MAKER_IDLE_MS);
     if (answer.err.code < 0) {
         *err = answer.err;
         return err->code;

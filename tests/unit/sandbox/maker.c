@@ -243,7 +243,7 @@ static void begin_answering(const struct answer *answer, struct maker *maker)
 /* Where layers have to be attached, its mounts go with it: it has answered, and is about to end. */
 Test(maker, that_has_made_its_last_thing_is_given_nothing_more)
 {
-    const struct answer last = {.left_mounts = true};
+    const struct answer last = {.is_last = true};
     struct makers makers;
     struct maker maker;
     struct made nothing;
@@ -287,4 +287,37 @@ Test(maker, that_says_something_else_is_not_kept)
     kill(maker.pid, SIGKILL);
     wait_for(NULL, maker.pidfd);
     cr_assert(maker_over(&maker));
+}
+
+/* What it holds for a root, or a network that it cannot leave, goes with it. An order that it would
+ * never read would be a start that fails. */
+Test(maker, that_goes_after_its_answer_is_given_no_further_order)
+{
+    struct makers makers;
+    int ends[2];
+
+    begin_world(&makers); /* no network to come back to */
+    cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
+    const struct disk_plan plan = {
+        .state = "/nowhere/at/all", .size_bytes = 1 << 20, .template_fd = ends[0], .network = true};
+
+    for (int i = 0; i < 20; i++) {
+        struct maker maker;
+        struct made nothing;
+        struct err err = {0};
+
+        maker_init(&maker);
+        cr_assert_eq(maker_begin_disk(&makers, &plan, &maker, &err), 0);
+        pid_t pid = maker.pid;
+        struct pollfd answer = {.fd = maker.answer_fd, .events = POLLIN};
+
+        cr_assert_eq(poll(&answer, 1, PATIENCE_MS), 1);
+        cr_assert_lt(maker_answer(&makers, &maker, &nothing, &err), 0);
+        cr_assert_eq(strstr(err.text, "died"), NULL, "%s", err.text);
+        cr_assert_neq(clear_one(&makers), pid);
+        makers_tick(&makers, 1); /* whoever has gone is reaped */
+    }
+    end_all(&makers);
+    close(ends[0]);
+    close(ends[1]);
 }
