@@ -264,7 +264,8 @@ static void give_up(struct ring *ring, uint64_t now_ms)
 }
 
 /* Is it on us to begin the ring? When nobody is there, or all are waiting to join: then the one
- * of the lowest id begins. */
+ * of the lowest id begins. In a large community those next to us may all wait for one far away,
+ * whose keeper may wait for the longest lease. */
 static bool founds(const struct ring *ring, const struct ring_event *event)
 {
     uint64_t waited_ms = event->now_ms - ring->begun_ms;
@@ -272,7 +273,7 @@ static bool founds(const struct ring *ring, const struct ring_event *event)
     if (ring->successor_count == 0) {
         return event->alone || waited_ms >= (uint64_t)RING_ALONE_MS * ring->pace_max;
     }
-    return ring->all_idle && event->is_first && waited_ms >= ABSENT_MS;
+    return ring->all_idle && event->is_first && waited_ms >= (uint64_t)ABSENT_MS * ring->pace_max;
 }
 
 /* We have an arc and no lease, and none of the others is on the ring: nobody can grant us one, nor

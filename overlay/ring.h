@@ -33,6 +33,7 @@ enum {
     RING_GIVE_UP_MS = 5 * ABSENT_MS, /* so long without a lease, and the arc is given up */
     RING_SILENT_TIMES = 4,           /* RECLAIM_MS, where no keeper answers */
     RING_NEWCOMER_MS = 300,          /* a newcomer that does not ask again is forgotten */
+    RING_HANDED_MS = 600,            /* one that was handed its arc is waited for so long */
     RING_PACE_MAX = 3,               /* of all who keep a part of a large community only */
     RING_CALM_MS = 3000,       /* so long without a change at its ends, a node slows down by one */
     RING_STALL_MS = ABSENT_MS, /* no event for longer: we slept */
@@ -183,8 +184,11 @@ bool ring_is_leased(const struct ring *ring, uint64_t now_ms);
 /* Does the key lie in the arc, lease or not? */
 bool ring_has(const struct ring *ring, const struct ring_key *key);
 
-/* A short name of what a node tells of those before it, so that it need not be told twice: its
- * predecessors with the newcomer, if there is one, before them. Not 0. */
+/* A short name (FNV-1a) of a list, so that it need not be told twice; not 0. A mistake costs a list
+ * that is sent twice, or once too seldom until the next change. */
+uint32_t ring_list_version(const struct node_id *list, uint32_t count);
+/* Of what a node tells of those before it: its predecessors with the newcomer, if there is one,
+ * before them. */
 uint32_t ring_before_version(const struct ring *ring);
-/* What that first version stands for; returns how many. */
+/* What that stands for; returns how many. */
 uint32_t ring_before(const struct ring *ring, struct ring_node list_out[PREDECESSORS_MAX]);

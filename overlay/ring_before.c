@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* What a node tells its keeper of those before it, and the name of that. */
+/* What a node tells its keeper of those before it, and the names of lists. */
 #include "overlay/ring.h"
 
-/* FNV-1a: a mistake costs a list that is sent twice, or once too seldom until the next change. */
-static uint32_t name_of(const struct ring_node *list, uint32_t count)
+uint32_t ring_list_version(const struct node_id *list, uint32_t count)
 {
-    uint32_t name = 2166136261U;
+    uint32_t version = 2166136261U;
 
     for (uint32_t i = 0; i < count; i++) {
         for (uint32_t k = 0; k < 8; k++) {
-            name = (name ^ list[i].node.id.bytes[k]) * 16777619U;
+            version = (version ^ list[i].id.bytes[k]) * 16777619U;
         }
     }
-    return name == 0 ? 1 : name;
+    return version == 0 ? 1 : version;
 }
 
 uint32_t ring_before(const struct ring *ring, struct ring_node list_out[PREDECESSORS_MAX])
@@ -31,7 +30,11 @@ uint32_t ring_before(const struct ring *ring, struct ring_node list_out[PREDECES
 uint32_t ring_before_version(const struct ring *ring)
 {
     struct ring_node list[PREDECESSORS_MAX];
+    struct node_id nodes[PREDECESSORS_MAX];
     uint32_t count = ring_before(ring, list);
 
-    return name_of(list, count);
+    for (uint32_t i = 0; i < count; i++) {
+        nodes[i] = list[i].node;
+    }
+    return ring_list_version(nodes, count);
 }

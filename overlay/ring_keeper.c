@@ -312,6 +312,14 @@ static bool is_keeper_told(const struct ring *ring)
            ring->acked_version == ring_before_version(ring);
 }
 
+/* The answer that hands the last one its arc may be lost. Who is let in before that one has asked
+ * again takes its place before us, knows nothing of what was handed, and could only wait until the
+ * longest lease that it may have is over; and so would all who join there. */
+static bool is_unconfirmed(const struct ring *ring, uint64_t now_ms)
+{
+    return ring->is_handed && now_ms - ring->asked_ms < RING_HANDED_MS;
+}
+
 static void on_newcomer(struct ring *ring, const struct ring_event *event,
                         struct ring_effects *effects)
 {
@@ -326,7 +334,10 @@ static void on_newcomer(struct ring *ring, const struct ring_event *event,
         return;
     }
     if (ring_is_alone(ring) || (is_known && is_keeper_told(ring))) {
-        cut(ring, event, effects);
+        if (!is_unconfirmed(ring, event->now_ms)) {
+            cut(ring, event, effects);
+        }
+        ring->newcomer_ms = event->now_ms;
         return;
     }
     if (!is_known && ring->has_newcomer && event->now_ms - ring->newcomer_ms < RING_NEWCOMER_MS) {

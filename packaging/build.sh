@@ -60,7 +60,7 @@ Architecture: $architecture
 Maintainer: $maintainer
 Installed-Size: $(du -sk --apparent-size "$stage" | cut -f1)
 Depends: $depends, e2fsprogs, systemd
-Recommends: passt
+Recommends: passt, polkitd
 Section: net
 Priority: optional
 Description: $summary
@@ -93,7 +93,7 @@ License: GPL-3.0-or-later
 Group: System Environment/Daemons
 Packager: $maintainer
 Requires: e2fsprogs, systemd
-Recommends: passt
+Recommends: passt, polkit
 %description
 $(cat "$here/description")
 %install

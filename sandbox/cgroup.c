@@ -190,7 +190,7 @@ void cgroups_weigh(struct cgroups *cgroups, uint32_t weight_percent)
 int cgroups_limit_parent(struct cgroups *cgroups, const struct sandbox_limits *limits,
                          struct err *err)
 {
-    return limit_parent(cgroups, limits, err);
+    return cgroups->lock_fd < 0 ? 0 : limit_parent(cgroups, limits, err);
 }
 
 int cgroups_make_parent(struct cgroups *cgroups, const struct sandbox_limits *contribution,

@@ -85,6 +85,7 @@ int cgroups_make_parent(struct cgroups *cgroups, const struct sandbox_limits *co
 /*
  * The same for the parent that is made, and for a replica's group: other limits from now on. On v1
  * a group's cpu must not exceed its parent's: lower the replicas' first, raise the parent's first.
+ * A parent that was not made (limits that cannot be held) has none, and that is no error.
  */
 int cgroups_limit_parent(struct cgroups *cgroups, const struct sandbox_limits *limits,
                          struct err *err);

@@ -32,6 +32,8 @@ void aside_answered(struct edge *edge, const struct core_answer *answer)
 {
     if (answer->outcome != OVERLAY_OK) {
         log_warning("not every replica was taken elsewhere in time");
+    } else {
+        log_event(LOG_LEVEL_INFO, "aside", "no replica is left here: this machine may go");
     }
     if (edge->inhibitor != NULL) {
         inhibitor_release(edge->inhibitor);

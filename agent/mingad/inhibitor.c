@@ -25,6 +25,15 @@ enum {
 
 enum reason { REASON_SLEEP = 1, REASON_SHUTDOWN = 2 };
 
+/* Each a lock of its own: one for both is, to logind's policy, one for none of the two, and that
+ * nobody but root may have. */
+enum { LOCK_SLEEP, LOCK_SHUTDOWN, LOCK_COUNT };
+
+struct lock {
+    struct inhibitor *inhibitor;
+    int fd; /* -1: not held */
+};
+
 /* A connection to the bus; its poll handle is closed with it, and never used again. */
 struct link {
     uv_poll_t poll;
@@ -36,7 +45,7 @@ struct inhibitor {
     uv_timer_t timer; /* the bus's own deadlines; without a connection: the next attempt */
     struct inhibitor_events events;
     struct link *link;
-    int lock_fd; /* -1: no lock */
+    struct lock locks[LOCK_COUNT];
     uint64_t delay_ms;
     unsigned reasons; /* to be aside now */
     bool is_broken;   /* the connection is to be dropped, outside of the bus's callbacks */
@@ -58,8 +67,10 @@ static void say_once(struct inhibitor *inhibitor, const char *why)
 
 static void let_go(struct inhibitor *inhibitor)
 {
-    cleanup_close(&inhibitor->lock_fd);
-    inhibitor->lock_fd = -1;
+    for (int i = 0; i < LOCK_COUNT; i++) {
+        cleanup_close(&inhibitor->locks[i].fd);
+        inhibitor->locks[i].fd = -1;
+    }
 }
 
 static void go_on(struct inhibitor *inhibitor)
@@ -76,7 +87,8 @@ static void go_on(struct inhibitor *inhibitor)
 
 static int on_lock(sd_bus_message *reply, void *context, sd_bus_error *error)
 {
-    struct inhibitor *inhibitor = context;
+    struct lock *lock = context;
+    struct inhibitor *inhibitor = lock->inhibitor;
     const sd_bus_error *refusal = sd_bus_message_get_error(reply);
     int fd = -1;
 
@@ -89,9 +101,9 @@ static int on_lock(sd_bus_message *reply, void *context, sd_bus_error *error)
         say_once(inhibitor, "an answer without a lock");
         return 0;
     }
-    let_go(inhibitor);
-    inhibitor->lock_fd = inhibitor->reasons == 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
-    if (inhibitor->lock_fd >= 0) {
+    cleanup_close(&lock->fd);
+    lock->fd = inhibitor->reasons == 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
+    if (inhibitor->locks[LOCK_SLEEP].fd >= 0 && inhibitor->locks[LOCK_SHUTDOWN].fd >= 0) {
         inhibitor->has_said = false;
         log_debug("before this machine sleeps or stops, replicas are handed over");
     }
@@ -111,43 +123,56 @@ static int on_delay(sd_bus_message *reply, void *context, sd_bus_error *error)
     return 0;
 }
 
-/* Nobody is started for it. */
-static int call(struct inhibitor *inhibitor, sd_bus_message *message,
-                sd_bus_message_handler_t answered)
-{
-    (void)sd_bus_message_set_auto_start(message, 0);
-    return sd_bus_call_async(inhibitor->link->bus, NULL, message, answered, inhibitor, 0);
-}
-
 static void cleanup_message(sd_bus_message **message)
 {
     sd_bus_message_unref(*message);
 }
 
-static int ask(struct inhibitor *inhibitor)
+static int call(sd_bus *bus, sd_bus_message *message, sd_bus_message_handler_t answered,
+                void *context)
 {
-    CLEANUP(cleanup_message) sd_bus_message *lock = NULL;
-    CLEANUP(cleanup_message) sd_bus_message *delay = NULL;
+    (void)sd_bus_message_set_auto_start(message, 0); /* nobody is started for it */
+    return sd_bus_call_async(bus, NULL, message, answered, context, 0);
+}
+
+static int ask_delay(struct inhibitor *inhibitor)
+{
+    CLEANUP(cleanup_message) sd_bus_message *message = NULL;
     sd_bus *bus = inhibitor->link->bus;
-    int r = sd_bus_message_new_method_call(bus, &delay, LOGIN_NAME, LOGIN_PATH,
+    int r = sd_bus_message_new_method_call(bus, &message, LOGIN_NAME, LOGIN_PATH,
                                            "org.freedesktop.DBus.Properties", "Get");
 
     if (r >= 0) {
-        r = sd_bus_message_append(delay, "ss", LOGIN_INTERFACE, "InhibitDelayMaxUSec");
+        r = sd_bus_message_append(message, "ss", LOGIN_INTERFACE, "InhibitDelayMaxUSec");
     }
-    if (r >= 0) {
-        r = call(inhibitor, delay, on_delay);
-    }
-    if (r >= 0) {
-        r = sd_bus_message_new_method_call(bus, &lock, LOGIN_NAME, LOGIN_PATH, LOGIN_INTERFACE,
+    return r < 0 ? r : call(bus, message, on_delay, inhibitor);
+}
+
+static int ask_lock(struct inhibitor *inhibitor, int which)
+{
+    static const char *const what[LOCK_COUNT] = {"sleep", "shutdown"};
+    CLEANUP(cleanup_message) sd_bus_message *message = NULL;
+    sd_bus *bus = inhibitor->link->bus;
+    int r = sd_bus_message_new_method_call(bus, &message, LOGIN_NAME, LOGIN_PATH, LOGIN_INTERFACE,
                                            "Inhibit");
-    }
+
     if (r >= 0) {
-        r = sd_bus_message_append(lock, "ssss", "sleep:shutdown", "Minga",
+        r = sd_bus_message_append(message, "ssss", what[which], "Minga",
                                   "what runs here for the community is started elsewhere first",
                                   "delay");
     }
-    return r < 0 ? r : call(inhibitor, lock, on_lock);
+    return r < 0 ? r : call(bus, message, on_lock, &inhibitor->locks[which]);
+}
+
+/* For what is not held. */
+static int ask(struct inhibitor *inhibitor)
+{
+    int r = ask_delay(inhibitor);
+
+    for (int i = 0; i < LOCK_COUNT && r >= 0; i++) {
+        r = inhibitor->locks[i].fd >= 0 ? 0 : ask_lock(inhibitor, i);
+    }
+    return r;
 }
 
 static void begin(struct inhibitor *inhibitor, unsigned reason)
@@ -168,7 +193,7 @@ static void end(struct inhibitor *inhibitor, unsigned reason)
         go_on(inhibitor);
     }
     inhibitor->reasons &= ~reason;
-    if (inhibitor->reasons == 0 && inhibitor->lock_fd < 0) {
+    if (inhibitor->reasons == 0) {
         inhibitor->is_broken = inhibitor->is_broken || ask(inhibitor) < 0;
     }
 }
@@ -351,7 +376,9 @@ struct inhibitor *inhibitor_new(uv_loop_t *loop, const struct inhibitor_events *
     }
     inhibitor->loop = loop;
     inhibitor->events = *events;
-    inhibitor->lock_fd = -1;
+    for (int i = 0; i < LOCK_COUNT; i++) {
+        inhibitor->locks[i] = (struct lock){.inhibitor = inhibitor, .fd = -1};
+    }
     inhibitor->delay_ms = DELAY_MS_DEFAULT;
     uv_timer_init(loop, &inhibitor->timer);
     inhibitor->timer.data = inhibitor;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 /*
- * Asks logind to wait a moment before this machine sleeps or is switched off: a delay inhibitor
- * lock (systemd-inhibit(1)), over the system bus and on the loop. It is taken again after each
+ * Asks logind to wait a moment before this machine sleeps or is switched off: delay inhibitor
+ * locks (systemd-inhibit(1)), over the system bus and on the loop. They are taken again after each
  * sleep, and when bus or logind have been started again. Where they are not there nobody asks us:
  * that is said once in the log.
  */
@@ -23,5 +23,5 @@ struct inhibitor_events {
 struct inhibitor *inhibitor_new(uv_loop_t *loop, const struct inhibitor_events *events);
 /* After `aside`: the machine need not wait any longer. */
 void inhibitor_release(struct inhibitor *inhibitor);
-/* Lets the lock go. Frees it when the loop has closed its handles. NULL is fine. */
+/* Lets the locks go. Frees it when the loop has closed its handles. NULL is fine. */
 void inhibitor_close(struct inhibitor *inhibitor);

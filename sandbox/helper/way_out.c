@@ -10,11 +10,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/attributes.h"
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -72,14 +74,55 @@ static unsigned udp_first(const struct helper *helper, const struct replica *rep
     return EGRESS_PORT_FIRST + index % EGRESS_SLICES * EGRESS_PORTS_PER_SLICE;
 }
 
+/* Where the first process was born in its group, there are no entries: only the folder is open. */
+static int enter_folder(int group_fd)
+{
+    CLEANUP(cleanup_close) int fd = openat(group_fd, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+
+    return fd < 0 || write(fd, CGROUP_ENTER, strlen(CGROUP_ENTER)) < 0 ? -errno : 0;
+}
+
 static int enter_group(const struct replica *replica)
 {
+    if (replica->launch.group_fd >= 0) {
+        return enter_folder(replica->launch.group_fd);
+    }
     for (int i = 0; i < CGROUP_ENTRIES; i++) {
         if (write(replica->launch.init_entries[i], CGROUP_ENTER, strlen(CGROUP_ENTER)) < 0) {
             return -errno;
         }
     }
     return 0;
+}
+
+static void uncover(const char *path)
+{
+    while (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0) {
+    }
+}
+
+/*
+ * passt covers /tmp whenever it starts. The helper's is a folder that systemd removes when the
+ * helper ends (PrivateTmp=), with all that is mounted on it, and then nothing can be: this has one
+ * of its own, on the host's. What the helper stacks at this moment is not held here.
+ */
+static int make_own_tmp(const struct helper *helper)
+{
+    static const char *const stacked[] = {"lower", "disk", "root"};
+    char path[FOLDER_BYTES_MAX + 8];
+
+    if (unshare(CLONE_NEWNS) < 0) {
+        return -errno;
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(stacked); i++) {
+        snprintf(path, sizeof(path), "%s/%s", helper->folders.layers, stacked[i]);
+        uncover(path);
+    }
+    uncover("/tmp");
+    return mount("minga-egress", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY,
+                 "size=4k,nr_inodes=2,mode=555") < 0
+               ? -errno
+               : 0;
 }
 
 /* Everything that the helper has and this must not: namespaces, capabilities, ids, descriptors. */
@@ -132,6 +175,9 @@ static _Noreturn void become(const struct helper *helper, const struct replica *
     int r = enter_group(replica);
 
     snprintf(port, sizeof(port), "%u", udp_first(helper, replica));
+    if (r == 0) {
+        r = make_own_tmp(helper);
+    }
     if (r == 0) {
         r = leave_helper(helper, replica->uids.first + INIT_UID);
     }

@@ -46,8 +46,9 @@ static int on_inhibit(sd_bus_message *message, void *context, sd_bus_error *erro
 
     (void)error;
     if (sd_bus_message_read(message, "ssss", &what, NULL, NULL, &mode) < 0 ||
-        strcmp(what, "sleep:shutdown") != 0 || strcmp(mode, "delay") != 0 ||
-        player->lock_count == LOCKS_MAX || pipe2(pipe_fds, O_CLOEXEC) < 0) {
+        (strcmp(what, "sleep") != 0 && strcmp(what, "shutdown") != 0) ||
+        strcmp(mode, "delay") != 0 || player->lock_count == LOCKS_MAX ||
+        pipe2(pipe_fds, O_CLOEXEC) < 0) {
         return -EINVAL;
     }
     player->lock_fds[player->lock_count++] = pipe_fds[0];

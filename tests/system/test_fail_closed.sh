@@ -37,6 +37,17 @@ minga 1 push "$WORK/tiny" >/dev/null || fail "push"
 refused 5 "execution environment" "it offers nothing: status 5 and why" minga 1 start tiny --wait=3s
 check "nothing was begun" eval '[ "$(node_says ".replicas | length")" = 0 ] && is_empty pids_in_cgroup 1'
 node_stop 1
+
+# Not even the groups' file system, as behind `ip netns exec`: the helper stays, and says so.
+hidden=$WORK/without-groups
+printf '#!/bin/sh\numount -l /sys/fs/cgroup\nexec "$@"\n' >"$hidden"
+chmod 755 "$hidden"
+AGENT_PREFIX[1]="unshare --mount --propagation private $hidden"
+node_start 1
+within 10 "a node without control groups has no sandbox" shut
+stays 2 "its helper stays" eval '[ -n "$(helper_pids 1)" ]'
+check "its owner is told" eval 'node_says .reason | grep -Eiq "control groups|cgroup"'
+node_stop 1
 AGENT_PREFIX[1]=
 node_start 1
 runs() { [ "$(minga 1 --json status tiny | jq -r '.services[0].running')" = 1 ]; }

@@ -46,7 +46,7 @@ said() { [ "$(tail -n 1 "$WORK/said" | cut -d ' ' -f 2-)" = "$1" ]; }
 AGENT_PREFIX[1]="env DBUS_SYSTEM_BUS_ADDRESS=unix:path=$WORK/bus"
 for i in 2 3 4; do AGENT_PREFIX[$i]="env DBUS_SYSTEM_BUS_ADDRESS=unix:path=$WORK/no-bus"; done
 for i in 1 2 3 4; do node_start "$i"; done
-within 5 "mingad takes a lock" said "locked 1"
+within 5 "mingad takes two locks, one for each" said "locked 2"
 check "without a bus that is said once in the log" eval '[ "$(grep -c "no lock against sleep" "$(dir_of 2)/log")" = 1 ]'
 community_form
 
@@ -82,19 +82,19 @@ check "within logind's 5 s ($took ms)" [ "$took" -lt 5000 ]
 check "by then nothing runs on it any more" eval '! here_runs'
 check "and all replicas run elsewhere" has_running 2 clock 3
 logind wake
-within 2 "awake, it takes the lock again" said "locked 1"
+within 2 "awake, it takes them again" said "locked 2"
 within 2 "and takes replicas again" state_is ready
 
 logind shutdown
 within 5 "a shutdown is waited for, too" said "released 0"
 logind stay
-within 2 "called off, all is as before" said "locked 1"
+within 2 "called off, all is as before" said "locked 2"
 
 kill "$logind_pid"
 wait "$logind_pid" 2>/dev/null || true
 exec 8>&-
 : >"$WORK/said"
 start_logind
-within 5 "a logind that is started again gives a new lock" said "locked 1"
+within 5 "a logind that is started again gives new locks" said "locked 2"
 agent_kill 1
 within 5 "a mingad that dies holds nothing up" said "released 0"

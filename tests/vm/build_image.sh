@@ -13,7 +13,7 @@ MIRROR=${MIRROR:-$(source_of "$SUITE")} MIRROR_SEC=${MIRROR_SEC:-$(source_of "$S
 SIZE=${SIZE:-2G}
 PK=systemd,systemd-sysv,dbus,passwd,adduser,udev,kmod,procps,iproute2,nftables,e2fsprogs,quota,util-linux
 PK=$PK,python3,redis-server,nginx-light,busybox-static,libcgroup2,cgroup-tools,libseccomp2,libarchive13
-PK=$PK,libcurl4,libzmq5,libsodium23,liblmdb0,libmicrohttpd12,libuv1,libsqlite3-0,libyaml-0-2,libjansson4,zlib1g,zstd,curl,jq,libminiupnpc17,libnatpmp1${EXTRA:+,$EXTRA}
+PK=$PK,libcurl4,libzmq5,libsodium23,liblmdb0,libmicrohttpd12,libuv1,libsqlite3-0,libyaml-0-2,libjansson4,zlib1g,zstd,curl,jq,libminiupnpc17,libnatpmp1,passt,polkitd,miniupnpd-nftables${EXTRA:+,$EXTRA}
 T=$(mktemp -d "${WORK:-/var/tmp}/guest.XXXXXX"); trap 'rm -rf --one-file-system "$T"' EXIT
 t0=$(date +%s.%N); lap() { local n; n=$(date +%s.%N); printf '%-28s %6.1f s\n' "$1" "$(echo "$n-$t0" | bc)"; t0=$n; }
 
@@ -97,7 +97,7 @@ chroot "$r" systemctl -q mask getty@tty1.service serial-getty@ttyS0.service gett
 	systemd-random-seed.service systemd-boot-system-token.service nftables.service systemd-remount-fs.service \
 	sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount dev-mqueue.mount keyboard-setup.service \
 	systemd-udev-trigger.service systemd-binfmt.service proc-sys-fs-binfmt_misc.automount proc-sys-fs-binfmt_misc.mount \
-	redis-server.service nginx.service \
+	redis-server.service nginx.service miniupnpd.service \
 	systemd-logind.service systemd-user-sessions.service systemd-modules-load.service systemd-journal-flush.service \
 	modprobe@dm_mod.service modprobe@configfs.service modprobe@drm.service modprobe@efi_pstore.service modprobe@fuse.service >/dev/null 2>&1 || :
 echo 4dd0123456789abcdef0123456789abc >"$r/etc/machine-id"

@@ -31,9 +31,13 @@ a=(-nodefaults -no-user-config -display none -m "$MEM" -smp "$CPUS" ${GUEST_MACH
 [ -z "$NET" ] || a+=(-netdev "socket,id=n0,mcast=230.0.0.1:$NET,localaddr=127.0.0.1"
    -device "virtio-net,netdev=n0,mac=52:54:00:$(printf %s "$IP$$" | md5sum | sed 's/\(..\)\(..\)\(..\).*/\1:\2:\3/')")
 TMPDIR=$T timeout -k 5 "$LIMIT" qemu-system-x86_64 "${a[@]}" </dev/null 2>"$T/err" & Q=$!
+# One that has slept (S3) answers, and then does not switch itself off.
+while [ ! -s "$T/rc" ] && kill -0 "$Q" 2>/dev/null; do sleep 0.2; done
+for ((n = 0; n < 75; n++)); do kill -0 "$Q" 2>/dev/null || break; sleep 0.2; done
+kill "$Q" 2>/dev/null || :
 rc=0; wait "$Q" || rc=$?; Q=
 cat "$T/out"; [ -z "$CON" ] || cp "$T/con" "$CON"
 if [ -n "$RES" ] && [ -s "$T/res.tar" ]; then mkdir -p "$RES"; tar xf "$T/res.tar" -C "$RES"; fi
-[ "$rc" != 124 ] || { echo "run-guest: time-out after $LIMIT s" >&2; tail -n 20 -q "$T/con" "$T/err" >&2; exit 124; }
+[ "$rc" != 124 ] || [ -s "$T/rc" ] || { echo "run-guest: time-out after $LIMIT s" >&2; tail -n 20 -q "$T/con" "$T/err" >&2; exit 124; }
 [ -s "$T/rc" ] || { echo "run-guest: no answer from the guest" >&2; tail -n 20 -q "$T/con" "$T/err" >&2; exit 125; }
 exit "$(tr -dc 0-9 <"$T/rc")"

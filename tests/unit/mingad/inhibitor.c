@@ -11,7 +11,7 @@
 
 #include "tests/unit/mingad/private_bus.h"
 
-/* What the child says to the test, one byte each, and what it is told to do. */
+/* What the child says to the test, one byte each (once for both locks), and what it is told to do. */
 enum { SAYS_ASKED = 'A', SAYS_RELEASED = 'R', SAYS_WRONG = 'W' };
 enum { DO_SLEEP = 's', DO_WAKE = 'w', DO_SHUTDOWN = 'h', DO_STAY = 't' };
 
@@ -34,7 +34,8 @@ static bool refuses;
 
 /* ------------------------------------------------------------------ the child */
 
-static int held_fd = -1;
+static const char *const lock_names[] = {"sleep", "shutdown"};
+static int held_fds[] = {-1, -1};
 static int said_fd = -1;
 
 static void say(char what)
@@ -44,6 +45,22 @@ static void say(char what)
     }
 }
 
+/* logind knows one policy for each, and for both in one lock that of a third thing. */
+static int lock_named(const char *what)
+{
+    for (int i = 0; i < 2; i++) {
+        if (strcmp(what, lock_names[i]) == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static bool all_are(bool held)
+{
+    return (held_fds[0] >= 0) == held && (held_fds[1] >= 0) == held;
+}
+
 static int on_inhibit(sd_bus_message *message, void *context, sd_bus_error *error)
 {
     const char *what = "";
@@ -51,6 +68,7 @@ static int on_inhibit(sd_bus_message *message, void *context, sd_bus_error *erro
     const char *why = "";
     const char *mode = "";
     int pipe_fds[2];
+    int which;
     int r;
 
     (void)context;
@@ -58,15 +76,17 @@ static int on_inhibit(sd_bus_message *message, void *context, sd_bus_error *erro
         return sd_bus_error_set(error, SD_BUS_ERROR_ACCESS_DENIED, "Permission denied");
     }
     if (sd_bus_message_read(message, "ssss", &what, &who, &why, &mode) < 0 ||
-        strcmp(what, "sleep:shutdown") != 0 || strcmp(who, "Minga") != 0 || why[0] == '\0' ||
-        strcmp(mode, "delay") != 0 || held_fd >= 0 || pipe2(pipe_fds, O_CLOEXEC) < 0) {
+        (which = lock_named(what)) < 0 || strcmp(who, "Minga") != 0 || why[0] == '\0' ||
+        strcmp(mode, "delay") != 0 || held_fds[which] >= 0 || pipe2(pipe_fds, O_CLOEXEC) < 0) {
         say(SAYS_WRONG);
         return -EINVAL;
     }
-    held_fd = pipe_fds[0];
+    held_fds[which] = pipe_fds[0];
     r = sd_bus_reply_method_return(message, "h", pipe_fds[1]);
     close(pipe_fds[1]);
-    say(SAYS_ASKED);
+    if (all_are(true)) {
+        say(SAYS_ASKED);
+    }
     return r;
 }
 
@@ -116,17 +136,22 @@ static void play(void)
         _exit(1);
     }
     for (;;) {
-        struct pollfd polled[3] = {{said_fd, POLLIN, 0}, {held_fd, 0, 0}, {0}};
+        struct pollfd polled[4] = {{said_fd, POLLIN, 0}};
 
         while (sd_bus_process(bus, NULL) > 0) {
         }
-        polled[1].fd = held_fd;
-        polled[2] = (struct pollfd){sd_bus_get_fd(bus), (short)sd_bus_get_events(bus), 0};
-        (void)poll(polled, 3, 1000);
-        if (held_fd >= 0 && (polled[1].revents & POLLHUP) != 0) {
-            close(held_fd);
-            held_fd = -1;
-            say(SAYS_RELEASED);
+        polled[1] = (struct pollfd){sd_bus_get_fd(bus), (short)sd_bus_get_events(bus), 0};
+        polled[2].fd = held_fds[0];
+        polled[3].fd = held_fds[1];
+        (void)poll(polled, 4, 1000);
+        for (int i = 0; i < 2; i++) {
+            if (held_fds[i] >= 0 && (polled[2 + i].revents & POLLHUP) != 0) {
+                close(held_fds[i]);
+                held_fds[i] = -1;
+                if (all_are(false)) {
+                    say(SAYS_RELEASED);
+                }
+            }
         }
         if (polled[0].revents != 0) {
             obey(bus);
@@ -246,14 +271,14 @@ static void begin(void)
     cr_assert_eq(hear(WAIT_MS), SAYS_ASKED);
 }
 
-Test(inhibitor, the_machine_waits_until_it_is_released_and_the_lock_is_taken_again)
+Test(inhibitor, the_machine_waits_until_it_is_released_and_the_locks_are_taken_again)
 {
     begin();
     for (int night = 1; night <= 2; night++) {
         tell(DO_SLEEP);
         cr_assert(counts_become(&world.aside_count, night));
         cr_assert_eq(world.within_ms, 2600, "a little less than logind's patience");
-        cr_assert_eq(hear(200), 0, "the lock is held");
+        cr_assert_eq(hear(200), 0, "the locks are held");
         inhibitor_release(world.inhibitor);
         cr_assert_eq(hear(WAIT_MS), SAYS_RELEASED);
         tell(DO_WAKE);
@@ -269,7 +294,7 @@ Test(inhibitor, a_shutdown_that_is_called_off_brings_everything_back)
     cr_assert(counts_become(&world.aside_count, 1));
     tell(DO_STAY);
     cr_assert(counts_become(&world.back_count, 1));
-    cr_assert_eq(hear(200), 0, "the lock was never let go");
+    cr_assert_eq(hear(200), 0, "the locks were never let go");
 }
 
 Test(inhibitor, it_is_released_in_no_other_case)

@@ -241,6 +241,15 @@ Test(ring, a_farther_node_is_sent_to_our_predecessor)
     cr_assert(!has_effect(RING_ARC, 0));
 }
 
+Test(ring, a_node_that_is_farther_still_is_sent_as_far_as_is_known)
+{
+    know_what_is_before();
+    step(asked(150, 2100));
+    cr_assert(is_at(&effects.answer.other, 200));
+    step(asked(230, 2100));
+    cr_assert(is_at(&effects.answer.other, 10));
+}
+
 Test(ring, a_node_that_is_sent_on_asks_the_other_one)
 {
     struct ring_event event = answer(30, RING_OTHER, 1010);

@@ -573,3 +573,19 @@ Test(cgroup, a_name_with_a_slash_or_a_dot_is_refused)
     cr_assert_eq(cgroups_open("..", &cgroups, &err), -EINVAL);
     cr_assert_eq(cgroups_open("", &cgroups, &err), -EINVAL);
 }
+
+Test(cgroup, a_machine_without_control_groups_has_no_parent_to_limit)
+{
+    struct cgroups *cgroups = NULL;
+    struct err err = {0};
+
+    cr_assert_eq(cgroups_open("minga-test-none", &cgroups, &err), 0, "%s", err.text);
+    for (unsigned i = 0; i < cgroups->hierarchy_count; i++) {
+        close(cgroups->base_fds[i]);
+    }
+    cgroups->hierarchy_count = 0;
+    cgroups_probe(cgroups, 0);
+    cr_expect_eq(cgroups_make_parent(cgroups, &CONTRIBUTION, &err), -ENOSYS);
+    cr_expect_eq(cgroups_limit_parent(cgroups, &CONTRIBUTION, &err), 0);
+    cgroups_free(cgroups);
+}
