@@ -286,7 +286,9 @@ void asks_relay(struct overlay *overlay, const struct arrival *arrival, enum req
         peer_send(overlay, &next, message, NULL);
         return;
     }
-    request = peer_request(overlay, kind, &next, message, ROUTE_MS);
+    request = requests_may_ask_for(&overlay->requests, &arrival->asker)
+                  ? peer_request(overlay, kind, &next, message, ROUTE_MS)
+                  : NULL;
     if (request == NULL) {
         answer_busy(overlay, arrival);
         return;

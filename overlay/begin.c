@@ -2,7 +2,7 @@
 /* Beginning to act as a member: after a start, after a join, and as the first one of all. */
 #include "overlay/state.h"
 
-static bool is_alone(const struct overlay *overlay)
+bool joining_is_alone(const struct overlay *overlay)
 {
     for (uint32_t i = 0; i < overlay->membership.count; i++) {
         if ((int)i != overlay->self_index &&
@@ -20,7 +20,7 @@ void joining_place(struct overlay *overlay, bool in_ring)
     if (in_ring != (overlay->ring.phase == RING_OUT) || (in_ring && !overlay->may_begin)) {
         return;
     }
-    event.alone = is_alone(overlay);
+    event.alone = joining_is_alone(overlay);
     place_event(overlay, &event);
 }
 

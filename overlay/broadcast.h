@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "overlay/allowance.h"
 #include "overlay/ring.h"
 
 enum {
@@ -52,6 +53,7 @@ struct broadcast_heard {
 };
 
 struct broadcasts {
+    struct allowance known; /* passed on although they brought nothing new here */
     struct broadcast_heard list[BROADCASTS_HEARD_MAX];
 };
 

@@ -206,13 +206,29 @@ void contacts_on_who(struct overlay *overlay, const struct arrival *arrival)
     peer_reply(overlay, &arrival->asker, &message, NULL);
 }
 
+static bool was_asked_for(const minga_Message *question, const struct node_id *node)
+{
+    const minga_Who *who = &question->kind.who;
+    bool was_asked = false;
+
+    for (pb_size_t i = 0; question->which_kind == minga_Message_who_tag && i < who->nodes_count;
+         i++) {
+        struct id asked = message_id(who->nodes[i]);
+
+        was_asked = was_asked || id_equal(&asked, &node->id);
+    }
+    return was_asked;
+}
+
+/* Each is dialled: only those who were asked for, or an answer would send us wherever it likes. */
 void contacts_on_reply(struct overlay *overlay, const struct request *request,
                        const struct arrival *arrival)
 {
     const minga_Contacts *answer = &arrival->message->kind.contacts;
+    minga_Message question = minga_Message_init_zero;
 
-    (void)request;
-    if (arrival->message->which_kind != minga_Message_contacts_tag) {
+    if (arrival->message->which_kind != minga_Message_contacts_tag ||
+        message_decode((struct bytes){request->bytes, request->length_bytes}, &question) < 0) {
         return;
     }
     for (pb_size_t i = 0; i < answer->contacts_count; i++) {
@@ -221,6 +237,9 @@ void contacts_on_reply(struct overlay *overlay, const struct request *request,
 
         memcpy(key.bytes, answer->contacts[i].node_key, PUBLIC_KEY_BYTES);
         node = keys_node_id(&key);
+        if (!was_asked_for(&question, &node)) {
+            continue;
+        }
         contact_learn(overlay, &answer->contacts[i]);
         if (contact_find(overlay, &node) != NULL) {
             peer_greet(overlay, &node);

@@ -32,12 +32,27 @@ static bool is_loopback(const char *host)
            strncmp(host, "::ffff:127.", 11) == 0 || strcmp(host, "localhost") == 0;
 }
 
+static bool is_own(const struct overlay *overlay, const char *host)
+{
+    const minga_NodeRecord *described = &overlay->reach.described;
+    size_t length = strlen(host);
+
+    for (pb_size_t i = 0; i < described->addresses_count; i++) {
+        const char *own = described->addresses[i] + (described->addresses[i][0] == '[' ? 1 : 0);
+
+        if (strncmp(own, host, length) == 0 && (own[length] == ':' || own[length] == ']')) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* What comes from this very host may have come through a relay of ours: who sent it is elsewhere. */
 static bool may_dial(const struct overlay *overlay, const struct overlay_source *source)
 {
     const minga_NodeRecord *described = &overlay->reach.described;
 
-    return source->host[0] != '\0' &&
+    return source->host[0] != '\0' && !(reach_is_leaf(overlay) && is_own(overlay, source->host)) &&
            (!is_loopback(source->host) ||
             (described->addresses_count > 0 && strncmp(described->addresses[0], "127.", 4) == 0));
 }

@@ -6,7 +6,12 @@
 #include "overlay/neighbourhood.h"
 #include "overlay/state.h"
 
-enum { PLACE_AGAIN_MS = 1000 };
+enum {
+    PLACE_AGAIN_MS = 1000,
+    LEAF_UNHEARD_MS =
+        5000, /* who answers for a leaf's position watches it, and speaks more often */
+    LEAF_PLACE_MS = 16000,
+};
 
 static void step(struct overlay *overlay, struct fingers_event *event)
 {
@@ -34,16 +39,41 @@ void far_init(struct overlay *overlay)
     overlay->router.locations = &overlay->locations;
 }
 
+/* Does the first of the successors speak to it? */
+static bool is_looked_after(const struct overlay *overlay)
+{
+    const struct ring *ring = &overlay->ring;
+    int index = ring->successor_count == 0
+                    ? MEMBER_NONE
+                    : membership_find(&overlay->membership, &ring->successors[0].node);
+
+    return index != MEMBER_NONE && overlay->membership.list[index].heard_ms != 0 &&
+           overlay->now_ms - overlay->membership.list[index].heard_ms < LEAF_UNHEARD_MS;
+}
+
+/* Whoever comes to the ring asks until it has a place. A leaf has none, and nobody before it asks it
+ * for a lease: where it knows the wrong ones, or those who should know it hold it for dead, nothing
+ * else would show that. To be asked by it is to hear it. */
+static void look_for_place(struct overlay *overlay)
+{
+    bool is_leaf = overlay->ring.phase == RING_OUT && reach_is_leaf(overlay);
+
+    if (!overlay->large || (overlay->ring.phase != RING_JOINING && !is_leaf) ||
+        overlay->now_ms < overlay->place_ms) {
+        return;
+    }
+    overlay->place_ms =
+        overlay->now_ms +
+        (uint64_t)(is_leaf && is_looked_after(overlay) ? LEAF_PLACE_MS : PLACE_AGAIN_MS);
+    (void)search_start(overlay, &overlay->place.position, SEARCH_PLACE, 0);
+}
+
 void far_tick(struct overlay *overlay)
 {
     struct fingers_event tick = {.kind = FINGERS_TICK};
     struct neighbourhood near;
 
-    if (overlay->large && overlay->ring.phase == RING_JOINING &&
-        overlay->now_ms >= overlay->place_ms) {
-        overlay->place_ms = overlay->now_ms + PLACE_AGAIN_MS;
-        (void)search_start(overlay, &overlay->place.position, SEARCH_PLACE, 0);
-    }
+    look_for_place(overlay);
     if (!overlay->large || overlay->ring.phase != RING_IN) {
         return;
     }

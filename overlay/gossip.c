@@ -8,6 +8,9 @@
 
 enum {
     INCARNATION_STEP_MAX = 1 << 20, /* an accusation from further ahead is nonsense */
+    /* Each tells everyone: who accuses without end is refuted so often. */
+    REFUTES_BURST = 8,
+    REFUTE_MS = 500,
     REACH_WAIT_MS = 500, /* a newcomer finds out how it is reached before it tells everyone */
 };
 
@@ -128,14 +131,15 @@ void gossip_heard(struct overlay *overlay, int index)
 
 /* --- taking in */
 
-/* Who let it in is not known here. One that stands near is asked itself: of two on the ring lists tell,
- * but neither does a leaf get any, nor is it in one. */
-static void ask_stranger(struct overlay *overlay, const struct admission *admission)
+/* It, or who let it in, is not known here. One that stands near is asked itself: of two on the ring
+ * lists tell, but neither does a leaf get any, nor is it in one. */
+static void ask_stranger(struct overlay *overlay, const struct public_key *key)
 {
-    struct ring_key position = keys_position(&admission->node_key, 0);
+    struct ring_key position = keys_position(key, 0);
+    struct node_id node = keys_node_id(key);
 
-    if (book_is_near(overlay, &position)) {
-        contacts_named(overlay, &admission->node);
+    if (overlay->large && book_is_near(overlay, &position)) {
+        contacts_named(overlay, &node);
     }
 }
 
@@ -157,7 +161,7 @@ bool gossip_admit(struct overlay *overlay, struct bytes encoded, enum admit_how 
     }
     if (how != ADMIT_LOADED && !chain_vouches(overlay, &admission)) {
         if (how == ADMIT_TOLD) {
-            ask_stranger(overlay, &admission);
+            ask_stranger(overlay, &admission.node_key);
         }
         return false;
     }
@@ -267,8 +271,7 @@ static bool weigh_life(struct overlay *overlay, int index, const minga_Item *ite
 
 /* Returns the member whom a signed node record describes, or MEMBER_NONE. The signature is only
  * looked at when the record is news: most come in many times. */
-static int open_node(const struct overlay *overlay, const minga_Item *item,
-                     minga_NodeRecord *record_out)
+static int open_node(struct overlay *overlay, const minga_Item *item, minga_NodeRecord *record_out)
 {
     minga_Signed envelope = minga_Signed_init_zero;
     struct bytes encoded = {item->content.bytes, item->content.size};
@@ -287,6 +290,7 @@ static int open_node(const struct overlay *overlay, const minga_Item *item,
     node = keys_node_id(&key);
     index = membership_find(&overlay->membership, &node);
     if (index == MEMBER_NONE) {
+        ask_stranger(overlay, &key);
         return MEMBER_NONE;
     }
     member = &overlay->membership.list[index];
@@ -358,8 +362,8 @@ static bool apply_death(struct overlay *overlay, const minga_Item *item)
     int index = membership_find(&overlay->membership, &node);
     struct member *member;
 
-    if (index == MEMBER_NONE) {
-        return false;
+    if (index == MEMBER_NONE || index == overlay->speaker) {
+        return false; /* whoever speaks lives, and goes on answering for its keys */
     }
     if (index == overlay->self_index) {
         if (item->incarnation >= overlay->record.incarnation) {
@@ -429,6 +433,7 @@ static void renew(struct overlay *overlay, uint64_t incarnation)
 
     overlay->record.incarnation = incarnation;
     overlay->describe_ms = 0;
+    overlay->refute_above = 0;
     sign_record(overlay);
     if (overlay->self_index == MEMBER_NONE) {
         return;
@@ -472,5 +477,13 @@ void gossip_refute(struct overlay *overlay, uint64_t incarnation)
     if (incarnation > own && incarnation - own > INCARNATION_STEP_MAX) {
         return;
     }
-    gossip_describe(overlay, (incarnation > own ? incarnation : own) + 1);
+    incarnation = incarnation > own ? incarnation : own;
+    if (allowance_take(&overlay->refutes, REFUTES_BURST, REFUTE_MS, overlay->now_ms)) {
+        gossip_describe(overlay, incarnation + 1);
+        return;
+    }
+    overlay->refute_above = incarnation;
+    if (overlay->describe_ms == 0) {
+        overlay->describe_ms = overlay->now_ms + REFUTE_MS;
+    }
 }

@@ -112,6 +112,7 @@ static void relay_join(struct overlay *overlay, const struct arrival *arrival,
         return; /* it repeats, and the way is being looked up */
     }
     if (!may_go_on(overlay, &message.kind.join, key) ||
+        !requests_may_ask_for(&overlay->requests, &arrival->asker) ||
         (!looks_first && !overlay->routing->next_hop(&overlay->router, key, &next))) {
         answer_busy(overlay, &arrival->asker);
         return;
@@ -445,8 +446,8 @@ static void admit_self(struct overlay *overlay)
                        ADMIT_MET);
     (void)gossip_admit(overlay, (struct bytes){join->admission, join->admission_bytes}, ADMIT_MET);
     contact = membership_find(&overlay->membership, &join->contacts[join->contact].node);
-    if (contact !=
-        MEMBER_NONE) { /* the link over which it let us in was up before it was a member */
+    /* The link over which it let us in was up before it was a member. */
+    if (contact != MEMBER_NONE) {
         overlay->membership.list[contact].linked = true;
         overlay->membership.list[contact].is_up = true;
     }

@@ -15,6 +15,10 @@ void joining_synced(struct overlay *overlay, bool ok);
 void joining_met(struct overlay *overlay, const struct node_id *node);
 /* Takes over a community's signed record if it verifies. */
 bool joining_take_community(struct overlay *overlay, struct bytes encoded);
+/* Is nobody else a member? */
+bool joining_is_alone(const struct overlay *overlay);
+
+/* --- begin.c */
 /* Takes this node's place on the ring, or gives it up. */
 void joining_place(struct overlay *overlay, bool in_ring);
 /* Starts to act as a member: ring, dials. */

@@ -27,16 +27,9 @@ static void insert(struct list_copy *copy, const struct node_id *node)
     copy->count++;
 }
 
-static uint32_t name_of(const struct list_copy *copy)
+static uint32_t version_of(const struct list_copy *copy)
 {
-    uint32_t name = 2166136261U;
-
-    for (uint32_t i = 0; i < copy->count; i++) {
-        for (uint32_t k = 0; k < 8; k++) {
-            name = (name ^ copy->nodes[i].id.bytes[k]) * 16777619U;
-        }
-    }
-    return name == 0 ? 1 : name;
+    return ring_list_version(copy->nodes, copy->count);
 }
 
 static struct list_copy copy_of(const struct ring *ring)
@@ -46,7 +39,7 @@ static struct list_copy copy_of(const struct ring *ring)
     for (uint32_t i = 0; i < ring->successor_count; i++) {
         insert(&copy, &ring->successors[i].node);
     }
-    copy.version = name_of(&copy);
+    copy.version = version_of(&copy);
     return copy;
 }
 
@@ -119,7 +112,7 @@ void list_copy_set(struct list_copy *copy, uint32_t version, const struct node_i
     for (uint32_t i = 0; i < count; i++) {
         insert(copy, &nodes[i]);
     }
-    copy->version = name_of(copy) == version ? version : 0;
+    copy->version = version_of(copy) == version ? version : 0;
 }
 
 bool list_copy_change(struct list_copy *copy, uint32_t version, uint32_t kept,
@@ -141,7 +134,7 @@ bool list_copy_change(struct list_copy *copy, uint32_t version, uint32_t kept,
         }
         insert(copy, &added[i]);
     }
-    if (name_of(copy) != version) {
+    if (version_of(copy) != version) {
         copy->version = 0;
         return false;
     }

@@ -35,8 +35,8 @@ struct list_change {
     struct ring_node added[LIST_ADDED_MAX];
 };
 
-/* The short name (FNV-1a) of the present successors. Whoever has a list can tell whether it is the
- * one of that name. Not 0. */
+/* The short name of the present successors: whoever has a list can tell whether it is the one of
+ * that name. Not 0. */
 uint32_t list_version(const struct ring *ring);
 
 /* The present successors are told to somebody, or confirmed. */

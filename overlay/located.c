@@ -87,6 +87,17 @@ void overlay_locate(struct overlay *overlay, const struct overlay_event *now,
     state_leave(overlay);
 }
 
+void overlay_mislocated(struct overlay *overlay, const struct overlay_event *now,
+                        const struct ring_key *key, struct overlay_effects *effects)
+{
+    int index = index_of(overlay, key);
+
+    if (index >= 0) {
+        overlay->located[index].count = 0;
+    }
+    overlay_locate(overlay, now, key, effects);
+}
+
 void located_found(struct overlay *overlay, const struct ring_key *key,
                    const struct node_id *holders, uint32_t count)
 {

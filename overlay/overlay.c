@@ -180,7 +180,10 @@ static void close_idle(struct overlay *overlay)
 static void describe(struct overlay *overlay)
 {
     if (overlay->describe_ms != 0 && overlay->now_ms >= overlay->describe_ms) {
-        gossip_describe(overlay, overlay->record.incarnation);
+        uint64_t incarnation = overlay->record.incarnation;
+
+        gossip_describe(overlay, overlay->refute_above >= incarnation ? overlay->refute_above + 1
+                                                                      : incarnation);
     }
 }
 

@@ -336,6 +336,10 @@ void overlay_lookup(struct overlay *overlay, const struct overlay_event *now, ui
 void overlay_locate(struct overlay *overlay, const struct overlay_event *now,
                     const struct ring_key *key, struct overlay_effects *effects);
 
+/* Who was found for the key does not answer for it: its holders are found anew. */
+void overlay_mislocated(struct overlay *overlay, const struct overlay_event *now,
+                        const struct ring_key *key, struct overlay_effects *effects);
+
 /* An owner's encoded Signed{Record}; its sequence must be the stored one + 1 (else CONFLICT).
  * DONE when RECORD_ACKNOWLEDGED_COPIES holders (all, when fewer are up) have it durably. */
 void overlay_record_put(struct overlay *overlay, const struct overlay_event *now, uint64_t token,

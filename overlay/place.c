@@ -37,18 +37,14 @@ static void fill_before(const struct overlay *overlay, minga_Stabilise *question
     question->epoch = overlay->ring.epoch;
 }
 
-static void ask(struct overlay *overlay, const struct node_id *to)
+static void send_question(struct overlay *overlay, const struct node_id *to)
 {
     const struct ring *ring = &overlay->ring;
     uint32_t version = ring_before_version(ring);
-    const struct request *under_way = find_question(overlay, to);
     bool is_acked = id_equal(&ring->acked_by.id, &to->id) && ring->acked_version == version;
     struct request *request;
     minga_Message message;
 
-    if (under_way != NULL && under_way->token == version) {
-        return; /* it is repeated */
-    }
     message_init(&message, minga_Message_stabilise_tag);
     message.kind.stabilise.joining = ring->phase != RING_IN;
     message.kind.stabilise.lapsed =
@@ -63,12 +59,22 @@ static void ask(struct overlay *overlay, const struct node_id *to)
     if (!is_acked) {
         fill_before(overlay, &message.kind.stabilise);
     }
+    calm_shorten(&overlay->calm, to, &message.kind.stabilise);
     request = peer_request(overlay, REQUEST_STABILISE, to, &message, STABILISE_MS);
     if (request != NULL) {
         request->token = version;
         request->purpose = (uint8_t)ring->pace;
         request->repeat_ms = overlay->now_ms + QUESTION_MS;
         request->repeat_every_ms = QUESTION_MS;
+    }
+}
+
+static void ask(struct overlay *overlay, const struct node_id *to)
+{
+    const struct request *under_way = find_question(overlay, to);
+
+    if (under_way == NULL || under_way->token != ring_before_version(&overlay->ring)) {
+        send_question(overlay, to); /* else it is repeated */
     }
 }
 
@@ -346,6 +352,7 @@ void place_tick(struct overlay *overlay)
         event.has_other = find_before(overlay, &event.other);
         event.has_nearest = find_up_before(overlay, &overlay->ring.self.position, &event.nearest);
         event.is_first = is_first(overlay);
+        event.alone = joining_is_alone(overlay);
         place_event(overlay, &event);
         after_step(overlay);
     }
@@ -394,14 +401,11 @@ static void fill_answer(const struct overlay *overlay, const struct ring_answer 
                         const minga_Stabilise *question, minga_StabiliseReply *reply)
 {
     const struct ring *ring = &overlay->ring;
-    uint32_t digest = (uint32_t)membership_digest(&overlay->membership);
     uint32_t known = question->known;
 
     reply->verdict = (minga_LeaseAnswer)answer->verdict;
     reply->told = answer->told_version;
-    if (digest != question->digest) { /* what the asker has said itself is not said again */
-        reply->digest = digest;
-    }
+    reply->digest = (uint32_t)membership_digest(&overlay->membership);
     reply->version = list_version(ring);
     reply->paces = answer->paces > 1 ? answer->paces : 0;
     if (answer->is_handed || answer->verdict == RING_OTHER) {
@@ -409,6 +413,13 @@ static void fill_answer(const struct overlay *overlay, const struct ring_answer 
         reply->from.size = ID_BYTES;
     }
     reply->epoch = answer->is_handed ? answer->epoch : 0;
+    if (question->sum != 0) {
+        (void)calm_answer(question->sum, reply); /* asked in full it tells the list */
+        return;
+    }
+    if (reply->digest == question->digest) { /* what the asker has said itself is not said again */
+        reply->digest = 0;
+    }
     if (reply->version != known) {
         news_fill(overlay, known, reply);
     }
@@ -451,7 +462,9 @@ void place_on_stabilise(struct overlay *overlay, const struct arrival *arrival)
     }
     if (!membership_in_ring(&overlay->membership.list[arrival->member])) {
         answer_early(overlay, &arrival->asker);
-        compare_digests(overlay, arrival->member, question->digest);
+        if (question->sum == 0) {
+            compare_digests(overlay, arrival->member, question->digest);
+        }
         return;
     }
     event.node = place_of_member(&overlay->membership.list[arrival->member]);
@@ -469,7 +482,9 @@ void place_on_stabilise(struct overlay *overlay, const struct arrival *arrival)
     fill_answer(overlay, &effects.answer, question, &message.kind.stabilise_reply);
     peer_reply(overlay, &arrival->asker, &message, NULL);
     after_step(overlay);
-    compare_digests(overlay, arrival->member, question->digest);
+    if (question->sum == 0) {
+        compare_digests(overlay, arrival->member, question->digest);
+    }
 }
 
 static void take_answer(struct overlay *overlay, const minga_StabiliseReply *reply, uint32_t base,
@@ -489,35 +504,42 @@ static void take_answer(struct overlay *overlay, const minga_StabiliseReply *rep
     news_take(overlay, reply, base, event);
 }
 
-/* Which version of the keeper's list the question named. */
-static uint32_t known_when_asked(const struct request *request)
+static bool read_answer(const struct overlay *overlay, const struct request *request,
+                        const struct arrival *arrival, minga_Message *question_out,
+                        minga_StabiliseReply *reply_out)
 {
-    minga_Message question;
-
-    if (message_decode((struct bytes){request->bytes, request->length_bytes}, &question) < 0) {
-        return 0;
-    }
-    return question.kind.stabilise.known;
+    *reply_out = arrival->message->kind.stabilise_reply;
+    return arrival->member != MEMBER_NONE &&
+           arrival->message->which_kind == minga_Message_stabilise_reply_tag &&
+           membership_in_ring(&overlay->membership.list[arrival->member]) &&
+           reply_out->verdict <= minga_LeaseAnswer_LEASE_IDLE &&
+           message_decode((struct bytes){request->bytes, request->length_bytes}, question_out) ==
+               0 &&
+           calm_restore(&overlay->calm, &question_out->kind.stabilise, reply_out);
 }
 
 void place_on_reply(struct overlay *overlay, const struct request *request,
                     const struct arrival *arrival)
 {
-    const minga_StabiliseReply *reply = &arrival->message->kind.stabilise_reply;
     struct ring_event event = {.sent_ms = request->sent_ms, .pace = request->purpose};
+    minga_StabiliseReply reply;
+    minga_Message message;
+    const minga_Stabilise *question = &message.kind.stabilise;
 
-    if (arrival->member == MEMBER_NONE ||
-        arrival->message->which_kind != minga_Message_stabilise_reply_tag ||
-        !membership_in_ring(&overlay->membership.list[arrival->member]) ||
-        reply->verdict > minga_LeaseAnswer_LEASE_IDLE) {
+    if (!read_answer(overlay, request, arrival, &message, &reply)) {
         return;
     }
     event.node = place_of_member(&overlay->membership.list[arrival->member]);
-    take_answer(overlay, reply, known_when_asked(request), &event);
+    calm_learn(&overlay->calm, &event.node.node, question, &reply);
+    take_answer(overlay, &reply, question->known, &event);
     place_event(overlay, &event);
     news_doubt(overlay, &event);
-    if (reply->digest != 0) {
-        compare_digests(overlay, arrival->member, reply->digest);
+    if (reply.digest != 0) {
+        compare_digests(overlay, arrival->member, reply.digest);
+    }
+    if (question->sum != 0 && event.answer.verdict == RING_GRANTED &&
+        reply.version != question->known) {
+        send_question(overlay, &event.node.node); /* for the list, which it has not told */
     }
 }
 

@@ -26,6 +26,31 @@ bool request_is_to(const struct request *request, const struct node_id *node)
            (request->has_other && id_equal(&request->other.id, &node->id));
 }
 
+static bool is_for_another(enum request_kind kind)
+{
+    return kind == REQUEST_PROBE_FOR || kind == REQUEST_JOIN_RELAY || kind == REQUEST_ROUTE_RELAY ||
+           kind == REQUEST_LOOKUP_RELAY;
+}
+
+bool requests_may_ask_for(const struct requests *requests, const struct asker *asker)
+{
+    uint32_t count = 0;
+    uint32_t its_count = 0;
+
+    if (requests->used_count < REQUESTS_MAX / 4) {
+        return true;
+    }
+    for (uint32_t i = 0; i < requests->top; i++) {
+        const struct request *request = &requests->list[i];
+
+        if (is_for_another(request->kind)) {
+            count++;
+            its_count += id_equal(&request->asker.node.id, &asker->node.id);
+        }
+    }
+    return count < REQUESTS_MAX / 2 && its_count < REQUESTS_MAX / 4;
+}
+
 struct request *requests_new(struct requests *requests, enum request_kind kind)
 {
     CHECK(kind != REQUEST_FREE);

@@ -87,6 +87,9 @@ struct requests {
 bool request_is_prompt(enum request_kind kind);
 /* Does an answer by `node` belong to it? */
 bool request_is_to(const struct request *request, const struct node_id *node);
+/* May one more wait on behalf of `asker`? Of all that wait for others, half of the table is the most,
+ * and a quarter of it for one. */
+bool requests_may_ask_for(const struct requests *requests, const struct asker *asker);
 /* A new one with an id; kind and the rest is the caller's to fill. NULL when the table is full. */
 struct request *requests_new(struct requests *requests, enum request_kind kind);
 struct request *requests_find(struct requests *requests, uint64_t id);

@@ -58,9 +58,10 @@ bool ring_is_alone(const struct ring *ring)
     return ring->predecessor_count > 0 && ring_same(&ring->predecessors[0], &ring->self);
 }
 
-void ring_become_alone(struct ring *ring)
+void ring_become_alone(struct ring *ring, uint64_t now_ms)
 {
     ring->phase = RING_IN;
+    ring->lease_ms = now_ms + RING_SELF_MS;
     ring->predecessors[0] = ring->self;
     ring->predecessor_count = 1;
     ring->lost_ms = 0;
@@ -145,7 +146,7 @@ static bool insert_successor(struct ring *ring, const struct ring_node *node)
 
 bool ring_is_leased(const struct ring *ring, uint64_t now_ms)
 {
-    return ring->phase == RING_IN && (ring_is_alone(ring) || now_ms < ring->lease_ms);
+    return ring->phase == RING_IN && now_ms < ring->lease_ms;
 }
 
 bool ring_has(const struct ring *ring, const struct ring_key *key)
@@ -183,6 +184,7 @@ static void watch_sleep(struct ring *ring, uint64_t now_ms)
 {
     if (ring->seen_ms != 0 && now_ms - ring->seen_ms > RING_STALL_MS) {
         ring->begun_ms = now_ms;
+        ring->woke_ms = now_ms;
         ring->lapsed_ms = 0;
         ring->all_idle = false;
     }
@@ -206,7 +208,7 @@ static void on_begin(struct ring *ring, const struct ring_event *event)
     ring->begun_ms = event->now_ms;
     ring->next_ms = event->now_ms;
     if (event->alone) {
-        ring_become_alone(ring);
+        ring_become_alone(ring, event->now_ms);
     }
 }
 
@@ -227,6 +229,29 @@ static void on_leave(struct ring *ring)
     drop_arc(ring);
 }
 
+static void join_anew(struct ring *ring, uint64_t now_ms)
+{
+    drop_arc(ring);
+    ring->phase = RING_JOINING;
+    ring->begun_ms = now_ms;
+    ring->all_idle = false;
+}
+
+/* A node alone is its own keeper. While it had no time, another may have come and, hearing nobody,
+ * have begun the ring anew: then it joins that one. */
+static void keep_self(struct ring *ring, uint64_t now_ms)
+{
+    if (ring->phase != RING_IN || !ring_is_alone(ring)) {
+        return;
+    }
+    if (now_ms < ring->lease_ms) {
+        ring->lease_ms = now_ms + RING_SELF_MS;
+    } else {
+        join_anew(ring, now_ms);
+        ring->next_ms = now_ms;
+    }
+}
+
 /* Where two rings meet none of whose nodes has a lease left, each one's arc may lie in that of its
  * keeper, which would let it in as soon as its own keeper knew of it, and so on in a circle. Whoever
  * has been without for so long has an arc in name only: it joins anew. */
@@ -234,23 +259,21 @@ static void give_up(struct ring *ring, uint64_t now_ms)
 {
     if (ring->phase == RING_IN && ring->lapsed_ms != 0 &&
         now_ms - ring->lapsed_ms >= (uint64_t)RING_GIVE_UP_MS * ring->paces) {
-        drop_arc(ring);
-        ring->phase = RING_JOINING;
-        ring->begun_ms = now_ms;
-        ring->all_idle = false;
+        join_anew(ring, now_ms);
     }
 }
 
 /* Is it on us to begin the ring? When nobody is there, or all are waiting to join: then the one
- * of the lowest id begins. */
+ * of the lowest id begins. In a large community those next to us may all wait for one far away,
+ * whose keeper may wait for the longest lease. */
 static bool founds(const struct ring *ring, const struct ring_event *event)
 {
     uint64_t waited_ms = event->now_ms - ring->begun_ms;
 
     if (ring->successor_count == 0) {
-        return waited_ms >= (uint64_t)RING_ALONE_MS * ring->pace_max;
+        return event->alone || waited_ms >= (uint64_t)RING_ALONE_MS * ring->pace_max;
     }
-    return ring->all_idle && event->is_first && waited_ms >= ABSENT_MS;
+    return ring->all_idle && event->is_first && waited_ms >= (uint64_t)ABSENT_MS * ring->pace_max;
 }
 
 /* We have an arc and no lease, and none of the others is on the ring: nobody can grant us one, nor
@@ -299,7 +322,7 @@ static void on_tick(struct ring *ring, const struct ring_event *event, struct ri
         return;
     }
     if ((ring->phase == RING_JOINING && founds(ring, event)) || is_left_over(ring, event->now_ms)) {
-        ring_become_alone(ring);
+        ring_become_alone(ring, event->now_ms);
     }
     give_up(ring, event->now_ms);
     ring->met_idle = false;
@@ -509,7 +532,8 @@ static void adapt(struct ring *ring, uint64_t now_ms)
     struct node_id after = id_of(ring_keeper(ring));
 
     if (!id_equal(&before.id, &ring->before.id) || !id_equal(&after.id, &ring->after.id) ||
-        !ring_is_leased(ring, now_ms) || ring->has_newcomer || ring->lost_ms != 0) {
+        !ring_is_leased(ring, now_ms) || ring_is_alone(ring) || ring->has_newcomer ||
+        ring->lost_ms != 0) {
         ring->before = before;
         ring->after = after;
         ring->changed_ms = now_ms;
@@ -546,6 +570,7 @@ void ring_step(struct ring *ring, const struct ring_event *event, struct ring_ef
     effects_out->count = 0;
     effects_out->answer = (struct ring_answer){.verdict = RING_IDLE};
     watch_sleep(ring, event->now_ms);
+    keep_self(ring, event->now_ms);
     hear_paces(ring, event);
     watch_lease(ring, event->now_ms);
     dispatch(ring, event, effects_out);
@@ -555,40 +580,4 @@ void ring_step(struct ring *ring, const struct ring_event *event, struct ring_ef
     report_arc(ring, effects_out);
     CHECK(ring->epoch >= epoch_before);
     CHECK(ring->successor_count <= SUCCESSORS_MAX);
-}
-
-/* ------------------------------------------------------------------ names of lists */
-
-/* FNV-1a: a mistake costs a list that is sent twice, or once too seldom until the next change. */
-static uint32_t name_of(const struct ring_node *list, uint32_t count)
-{
-    uint32_t name = 2166136261U;
-
-    for (uint32_t i = 0; i < count; i++) {
-        for (uint32_t k = 0; k < 8; k++) {
-            name = (name ^ list[i].node.id.bytes[k]) * 16777619U;
-        }
-    }
-    return name == 0 ? 1 : name;
-}
-
-uint32_t ring_before(const struct ring *ring, struct ring_node list_out[PREDECESSORS_MAX])
-{
-    uint32_t count = 0;
-
-    if (ring->has_newcomer) {
-        list_out[count++] = ring->newcomer;
-    }
-    for (uint32_t i = 0; i < ring->predecessor_count && count < PREDECESSORS_MAX; i++) {
-        list_out[count++] = ring->predecessors[i];
-    }
-    return count;
-}
-
-uint32_t ring_before_version(const struct ring *ring)
-{
-    struct ring_node list[PREDECESSORS_MAX];
-    uint32_t count = ring_before(ring, list);
-
-    return name_of(list, count);
 }

@@ -11,7 +11,7 @@
  * keeper does so when the lease that it granted has surely run out, or the process is surely gone,
  * or the node handed its arc over. A node answers while its lease lasts: LEASE_MS from when it
  * asked; the keeper waits GRANT_MS from when it was asked. A node whose arc is the whole ring is
- * its own keeper.
+ * its own keeper, and loses its lease like any other when it sleeps.
  *
  * A keeper that cuts its arc for a newcomer has first told its own keeper of it, so that whoever
  * takes over from it knows at whose arc to stop: see ring_keeper.c.
@@ -29,9 +29,11 @@ enum {
     RING_BUSY_MS = 5,                /* a busy keeper is asked again so soon, at first */
     RING_IDLE_MS = 300,              /* the same where none of its successors is on the ring */
     RING_ALONE_MS = 2 * ABSENT_MS,   /* joining, and nobody is heard: alone */
+    RING_SELF_MS = 2900,             /* who is alone answers so long after it last had time */
     RING_GIVE_UP_MS = 5 * ABSENT_MS, /* so long without a lease, and the arc is given up */
     RING_SILENT_TIMES = 4,           /* RECLAIM_MS, where no keeper answers */
     RING_NEWCOMER_MS = 300,          /* a newcomer that does not ask again is forgotten */
+    RING_HANDED_MS = 600,            /* one that was handed its arc is waited for so long */
     RING_PACE_MAX = 3,               /* of all who keep a part of a large community only */
     RING_CALM_MS = 3000,       /* so long without a change at its ends, a node slows down by one */
     RING_STALL_MS = ABSENT_MS, /* no event for longer: we slept */
@@ -40,6 +42,8 @@ enum {
 
 static_assert(RING_ALONE_MS >= 2 * GRANT_MS,
               "whoever forgot in a restart what it granted does not answer before that is over");
+static_assert(RING_SELF_MS >= 2 * STABILISE_MS && RING_ALONE_MS >= RING_SELF_MS + STABILISE_MS,
+              "whoever begins the ring since another fell asleep is heard by it, or answers later");
 static_assert(ABSENT_MS >= GRANT_MS, "nor does the first of a community that starts anew");
 
 enum ring_phase { RING_OUT, RING_JOINING, RING_IN };
@@ -50,7 +54,7 @@ struct ring_node {
 };
 
 enum ring_event_kind {
-    RING_BEGIN, /* joins; `alone` when nobody else is known */
+    RING_BEGIN, /* joins */
     RING_LEAVE, /* answers for nothing any more */
     RING_TICK,
     RING_KNOWN,    /* node is up */
@@ -81,7 +85,7 @@ struct ring_event {
     enum ring_event_kind kind;
     uint64_t now_ms;
     struct ring_node node;
-    bool alone;     /* BEGIN */
+    bool alone;     /* BEGIN, TICK: nobody else is a member */
     bool has_other; /* LOST, TICK: `other` is the nearest member before [0] that is up;
                              * ANSWERED: it is known here, and up */
     struct ring_node other;
@@ -164,6 +168,7 @@ struct ring {
     struct ring_key arc_from;
     uint64_t begun_ms; /* joining since */
     uint64_t seen_ms;  /* the last event */
+    uint64_t woke_ms;  /* from the last sleep; 0: it never slept */
     uint64_t next_ms;  /* of the periodic work */
 };
 
@@ -179,8 +184,11 @@ bool ring_is_leased(const struct ring *ring, uint64_t now_ms);
 /* Does the key lie in the arc, lease or not? */
 bool ring_has(const struct ring *ring, const struct ring_key *key);
 
-/* A short name of what a node tells of those before it, so that it need not be told twice: its
- * predecessors with the newcomer, if there is one, before them. Not 0. */
+/* A short name (FNV-1a) of a list, so that it need not be told twice; not 0. A mistake costs a list
+ * that is sent twice, or once too seldom until the next change. */
+uint32_t ring_list_version(const struct node_id *list, uint32_t count);
+/* Of what a node tells of those before it: its predecessors with the newcomer, if there is one,
+ * before them. */
 uint32_t ring_before_version(const struct ring *ring);
-/* What that first version stands for; returns how many. */
+/* What that stands for; returns how many. */
 uint32_t ring_before(const struct ring *ring, struct ring_node list_out[PREDECESSORS_MAX]);

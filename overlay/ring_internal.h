@@ -25,7 +25,7 @@ void ring_want(struct ring_effects *effects, enum ring_effect_kind kind,
 void ring_see_epoch(struct ring *ring, uint64_t epoch);
 /* Is the arc the whole ring? */
 bool ring_is_alone(const struct ring *ring);
-void ring_become_alone(struct ring *ring);
+void ring_become_alone(struct ring *ring, uint64_t now_ms);
 /* The node that is asked for the lease, or NULL. */
 const struct ring_node *ring_keeper(const struct ring *ring);
 /* From now on this one is asked. */

@@ -71,7 +71,12 @@ static void begin_at(struct ring *ring, const struct ring_node *from, uint64_t n
 void keeper_take_arc(struct ring *ring, const struct ring_event *event)
 {
     struct ring_node from = event->answer.other;
-    bool is_leased = ring_is_leased(ring, event->now_ms);
+    bool is_leased;
+
+    if (ring_is_alone(ring)) {
+        ring->lease_ms = 0; /* no keeper has granted that one */
+    }
+    is_leased = ring_is_leased(ring, event->now_ms);
 
     if (ring->predecessor_count > 0 && !ring_between(&from, &ring->predecessors[0], &ring->self) &&
         (is_leased || event->now_ms < ring->granted_ms + ring_grant_ms(ring->paces))) {
@@ -162,19 +167,6 @@ static bool knows_beginning(const struct ring *ring)
            (!ring_same(&ring->predecessors[1], &ring->self) || !knows_others(ring));
 }
 
-uint64_t keeper_extend_ms(const struct ring *ring)
-{
-    /* Where we do not know its arc's beginning, it may have handed a part of it to somebody. */
-    uint64_t clear_ms =
-        knows_beginning(ring) ? ring->granted_ms : ring->granted_ms + ring_grant_ms(ring->paces);
-
-    if (ring->lost_ms == 0 || ring->predecessor_count == 0 || ring_is_alone(ring)) {
-        return 0;
-    }
-    /* What it held, or granted, when it fell silent has run out by then. */
-    return sooner(clear_ms, ring->lost_ms + ring_grant_ms(ring->paces));
-}
-
 /* Where the arc of the first predecessor begins, as far as is known. Also where it told us: since then
  * it may have met a member of another ring in its arc, and withdrawn. */
 static struct ring_node beginning(const struct ring *ring, const struct ring_node *other)
@@ -196,6 +188,31 @@ static struct ring_node beginning(const struct ring *ring, const struct ring_nod
     return nearest;
 }
 
+/* Would taking over make the whole ring ours? Who has slept may be thought dead by then: others, of
+ * whom it has not heard again yet, may have begun the ring anew. */
+static bool is_last(const struct ring *ring)
+{
+    struct ring_node from = beginning(ring, NULL);
+
+    return ring_same(&from, &ring->self) && !knows_others(ring);
+}
+
+uint64_t keeper_extend_ms(const struct ring *ring)
+{
+    /* Where we do not know its arc's beginning, it may have handed a part of it to somebody. */
+    uint64_t clear_ms =
+        knows_beginning(ring) ? ring->granted_ms : ring->granted_ms + ring_grant_ms(ring->paces);
+    uint64_t alone_ms;
+
+    if (ring->lost_ms == 0 || ring->predecessor_count == 0 || ring_is_alone(ring)) {
+        return 0;
+    }
+    /* What it held, or granted, when it fell silent has run out by then. */
+    clear_ms = sooner(clear_ms, ring->lost_ms + ring_grant_ms(ring->paces));
+    alone_ms = ring->woke_ms + (uint64_t)RING_ALONE_MS * ring->pace_max;
+    return ring->woke_ms != 0 && is_last(ring) && clear_ms < alone_ms ? alone_ms : clear_ms;
+}
+
 static void take_over(struct ring *ring, uint64_t now_ms, const struct ring_node *other,
                       const struct ring_node *nearest)
 {
@@ -209,7 +226,7 @@ static void take_over(struct ring *ring, uint64_t now_ms, const struct ring_node
     if (ring_same(&from, &ring->self)) {
         /* Nobody before us is known, but others are there: whoever comes before us will ask. */
         if (!knows_others(ring)) {
-            ring_become_alone(ring);
+            ring_become_alone(ring, now_ms);
         }
         ring->lost_ms = ring->lost_ms == 0 ? 0 : now_ms; /* looked at again later */
         return;
@@ -295,6 +312,14 @@ static bool is_keeper_told(const struct ring *ring)
            ring->acked_version == ring_before_version(ring);
 }
 
+/* The answer that hands the last one its arc may be lost. Who is let in before that one has asked
+ * again takes its place before us, knows nothing of what was handed, and could only wait until the
+ * longest lease that it may have is over; and so would all who join there. */
+static bool is_unconfirmed(const struct ring *ring, uint64_t now_ms)
+{
+    return ring->is_handed && now_ms - ring->asked_ms < RING_HANDED_MS;
+}
+
 static void on_newcomer(struct ring *ring, const struct ring_event *event,
                         struct ring_effects *effects)
 {
@@ -309,7 +334,10 @@ static void on_newcomer(struct ring *ring, const struct ring_event *event,
         return;
     }
     if (ring_is_alone(ring) || (is_known && is_keeper_told(ring))) {
-        cut(ring, event, effects);
+        if (!is_unconfirmed(ring, event->now_ms)) {
+            cut(ring, event, effects);
+        }
+        ring->newcomer_ms = event->now_ms;
         return;
     }
     if (!is_known && ring->has_newcomer && event->now_ms - ring->newcomer_ms < RING_NEWCOMER_MS) {

@@ -11,6 +11,7 @@
 #include "overlay/admission.h"
 #include "overlay/broadcast.h"
 #include "overlay/bulk.h"
+#include "overlay/calm.h"
 #include "overlay/chunks.h"
 #include "overlay/detector.h"
 #include "overlay/links.h"
@@ -22,7 +23,6 @@
 #include "overlay/records.h"
 #include "overlay/repair.h"
 #include "overlay/requests.h"
-#include "overlay/ring.h"
 #include "overlay/router.h"
 #include "overlay/vouchers.h"
 #include "overlay/wanted.h"
@@ -304,9 +304,8 @@ struct overlay {
     uint64_t scale_ms;
     bool no_room; /* the last admission was right, but all places are taken by who must stay */
     int speaker;  /* who has sent the present message: its index must stay */
-    struct node_id
-        guest; /* joins through this node, and asks for one link of its chain after the other */
-    uint64_t guest_ms; /* it asked last then */
+    struct node_id guest; /* joins through this node, and asks for its chain link by link */
+    uint64_t guest_ms;    /* it asked last then */
     struct vouchers vouchers;
     struct contact contacts[CONTACTS_MAX];
     uint64_t contacts_ms;
@@ -339,12 +338,12 @@ struct overlay {
     struct node_id list_from;  /* whose successors we were told ... */
     struct list_copy list;     /* ... and they */
     bool list_open;            /* not all of them were known, and up, the last time */
+    struct calm calm;          /* the last exchange with the keeper */
     struct keep keep;
     struct router router;
     const struct router_functions *routing;
     struct records records;
     struct chunks chunks;
-
     struct broadcasts broadcasts;
     struct bulk offers; /* of chunks */
     struct join_state join;
@@ -356,6 +355,8 @@ struct overlay {
     uint64_t differ_ms;   /* the last difference that was looked into */
     bool has_overlooked;  /* one was not, with this member */
     struct node_id overlooked;
+    struct allowance refutes;
+    uint64_t refute_above;  /* the incarnation that is refuted at describe_ms; 0: none */
     uint64_t describe_ms;   /* the own record has changed, and is told then; 0: it has not */
     uint64_t sync_ms;       /* next random round */
     uint64_t sync_next_ms;  /* no session before */
@@ -373,7 +374,6 @@ struct overlay {
     uint64_t goodbye_token;
     uint64_t goodbye_ms;
     uint32_t goodbye_waiting;
-
     uint64_t last_token;
     struct pending_store stores[STORES_MAX];
     uint32_t spreading_count; /* of puts */

@@ -14,6 +14,9 @@ enum {
     TELLS_MAX = 3, /* so often is one node told, as long as it stays silent */
     /* Giving a part to others for nothing tells them all twice: not as soon as asking again. */
     ACKNOWLEDGE_MS_MIN = 100,
+    /* What is known here already others may lack; but it can be sent again and again. */
+    KNOWN_BURST = LIMIT(512, 64),
+    KNOWN_INTERVAL_MS = 20,
     NEWCOMER_MS = 2000, /* so long what a newcomer tells everyone goes through its sponsor */
 };
 
@@ -240,7 +243,10 @@ void tell_on_broadcast(struct overlay *overlay, const struct arrival *arrival)
                          overlay->now_ms, &from)) {
         return;
     }
-    if (gossip_apply(overlay, &broadcast->item) || is_known(overlay, &broadcast->item)) {
+    if (gossip_apply(overlay, &broadcast->item) ||
+        (is_known(overlay, &broadcast->item) &&
+         allowance_take(&overlay->broadcasts.known, KNOWN_BURST, KNOWN_INTERVAL_MS,
+                        overlay->now_ms))) {
         onward = *arrival->message;
         (void)spread(overlay, &onward, &from, &until, NULL, &first);
     }

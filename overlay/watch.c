@@ -155,14 +155,20 @@ static void redial(struct overlay *overlay, int index)
 
 /* What passes between two leaves passes through relays: that it does not says too little, and whom
  * one leaf asks to look has no other way to the other. Others watch it. And a leaf that has just come
- * cannot be dialled before it has found relays. */
+ * cannot be dialled before it has found relays; nor can one that has found others since, by whoever
+ * has only been told of it: it tells those around it. */
 static bool may_accuse(const struct overlay *overlay, int index)
 {
     const struct member *member = &overlay->membership.list[index];
 
-    return !membership_is_leaf(member) ||
-           (!reach_is_leaf(overlay) &&
-            (member->heard_ms != 0 || overlay->now_ms - member->admitted_ms >= RELAY_FOUND_MS));
+    if (!membership_is_leaf(member)) {
+        return true;
+    }
+    if (reach_is_leaf(overlay)) {
+        return false;
+    }
+    return member->heard_ms != 0 || (ring_has(&overlay->ring, &member->position) &&
+                                     overlay->now_ms - member->admitted_ms >= RELAY_FOUND_MS);
 }
 
 static void perform(struct overlay *overlay, const struct detector_verdict *verdict)
@@ -294,17 +300,39 @@ void watch_on_ping(struct overlay *overlay, const struct arrival *arrival)
     peer_reply(overlay, &arrival->asker, &message, NULL);
 }
 
+/* Is it probed for somebody already? *is_his_out: for this one. */
+static bool is_probed(const struct overlay *overlay, const struct node_id *node,
+                      const struct asker *asker, bool *is_his_out)
+{
+    bool is_probed = false;
+
+    *is_his_out = false;
+    for (uint32_t i = 0; i < overlay->requests.top; i++) {
+        const struct request *request = &overlay->requests.list[i];
+
+        if (request->kind == REQUEST_PROBE_FOR && id_equal(&request->to.id, &node->id)) {
+            is_probed = true;
+            *is_his_out = *is_his_out || id_equal(&request->asker.node.id, &asker->node.id);
+        }
+    }
+    return is_probed;
+}
+
+/* Who asks and asks makes us dial a third one once, and leaves room in the table. */
 void watch_on_probe_via(struct overlay *overlay, const struct arrival *arrival)
 {
     struct node_id node = {message_id(arrival->message->kind.probe_via.node)};
     int index = membership_find(&overlay->membership, &node);
     struct request *request;
     minga_Message message;
+    bool is_his = false;
+    bool is_dialled = is_probed(overlay, &node, &arrival->asker, &is_his);
 
-    if (index == MEMBER_NONE || index == overlay->self_index) {
+    if (index == MEMBER_NONE || index == overlay->self_index || is_his ||
+        !requests_may_ask_for(&overlay->requests, &arrival->asker)) {
         return;
     }
-    if (!overlay->membership.list[index].is_up &&
+    if (!is_dialled && !overlay->membership.list[index].is_up &&
         !(membership_is_leaf(&overlay->membership.list[index]) &&
           overlay->membership.list[index].has_caller)) {
         peer_hang_up(overlay, &node); /* a new link, at once: it may be refused */

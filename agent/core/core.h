@@ -36,7 +36,8 @@ enum core_request_kind {
     CORE_EXPEL,      /* signed_bytes: Signed{Expulsion} */
     CORE_REVOKE,     /* signed_bytes: Signed{Revocation} */
     CORE_PAUSE,      /* replicas are started elsewhere first, what is left is frozen: after
-                        within_ms (0: PAUSE_WITHIN_MS), or at once; duration_ms 0: until resume */
+                        within_ms (0: PAUSE_WITHIN_MS), or at once; duration_ms 0: until resume.
+                        In force at once, answered when a restart will not forget it; so are: */
     CORE_RESUME,     /* ends pause and drain */
     CORE_DRAIN,      /* replicas are started elsewhere first, then end here, at the latest after
                         within_ms (0: DRAIN_MS); take no more */

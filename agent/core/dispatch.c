@@ -116,6 +116,11 @@ void core_reply(struct core *core, const struct overlay_ask *ask, const minga_Ag
     overlay_answer(core->overlay, ask, (struct bytes){payload, (size_t)length}, &core->io);
 }
 
+uint64_t core_store_token(struct core *core)
+{
+    return CORE_TOKEN_BIT | ++core->last_store;
+}
+
 static size_t save_index(uint64_t token)
 {
     CHECK((token & CORE_TOKEN_BIT) != 0);
@@ -130,7 +135,7 @@ static size_t save_index(uint64_t token)
 static void take_save(struct core *core, const struct overlay_ask *ask,
                       const minga_SaveManager *message)
 {
-    uint64_t token = CORE_TOKEN_BIT | ++core->last_save;
+    uint64_t token = core_store_token(core);
     minga_AgentMessage reply = minga_AgentMessage_init_zero;
 
     reply.which_body = minga_AgentMessage_save_reply_tag;
@@ -148,6 +153,7 @@ void core_stored(struct core *core, uint64_t token, bool failed)
     minga_AgentMessage reply = minga_AgentMessage_init_zero;
 
     manager_stored(core->manager, token, failed);
+    core_request_stored(core, token, failed);
     if (save->token != token) {
         return;
     }

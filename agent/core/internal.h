@@ -15,6 +15,7 @@ enum {
     LOGS_ASKS_MAX = LIMIT(32, 2),       /* reads of logs at the edge, outstanding */
     STATUSES_MAX = 32,                  /* in the answers of one step */
     ANSWER_ARENA_BYTES = 65536,
+    LOCATE_MS = 3000,      /* then who knows less must do */
     LOCATE_AGAIN_MS = 200, /* in a large community who should know is looked up first */
     ATTEMPT_MS = 600,      /* one directory node's time to answer, then the next is asked */
     SIGNED_BYTES_MAX = 3400,
@@ -34,6 +35,7 @@ enum stage {
     STAGE_ASIDE,   /* STEP_ASIDE: the same, for as long as there is */
     STAGE_ASK,     /* STATUS, SERVICES, LOGS: a candidate is asked for the status */
     STAGE_READ,    /* LOGS, ASK_EXEC: the node of the replica is asked */
+    STAGE_STORE,   /* PAUSE, RESUME, DRAIN: until that is on this disk */
 };
 
 struct request {
@@ -45,12 +47,15 @@ struct request {
     bool is_again;    /* LOGS: its node did not answer, and was looked for once more */
     uint64_t until_ms;
     uint64_t attempt_until_ms; /* 0: none under way */
+    uint64_t store_token;      /* STORE: of the write */
     struct service_id service;
     uint32_t slot;
     bool history;
     uint64_t offset_bytes;
     uint32_t cursor;
-    bool heard; /* some candidate answered "not found" */
+    bool heard;                /* some candidate answered "not found" */
+    bool is_located;           /* the candidates were looked up for this request ... */
+    uint64_t located_until_ms; /* ... or, from then on, `manager` is asked again; 0: it was not */
     uint32_t candidate_count;
     uint32_t candidate_next;
     struct node_id candidates[CANDIDATES_MAX];
@@ -108,7 +113,7 @@ struct core {
     struct logs_ask logs[LOGS_ASKS_MAX];
     struct execs execs;
     uint32_t free_next;
-    uint64_t last_save;
+    uint64_t last_store; /* number of the last store that is awaited */
     struct save saves[SAVES_MAX];
     struct member_free frees[MEMBERS_MAX];
 };
@@ -117,6 +122,8 @@ struct core {
 struct core_effect *core_emit(struct core *core, enum core_effect_kind kind);
 /* A token for the overlay; 0 when too much is outstanding. */
 uint64_t core_pend(struct core *core, const struct ask *ask);
+/* A token for a store of ours, which core_stored() then ends. */
+uint64_t core_store_token(struct core *core);
 
 /* dispatch.c */
 void core_reply(struct core *core, const struct overlay_ask *ask, const minga_AgentMessage *reply);
@@ -140,12 +147,22 @@ void core_note_free(struct core *core, const struct node_id *node,
 void core_locate_managers(struct core *core);
 /* Whom to ask for a service: none yet while that is looked up, and then again a little later. */
 void core_find_candidates(struct core *core, struct request *request);
+/* The one that was asked does not manage the service: who does is looked up anew, once. False: it
+ * was already, or everyone is known. */
+bool core_find_others(struct core *core, struct request *request);
 
 /* remote.c: requests that a replica's node is asked for */
 void logs_located(struct core *core, struct request *request, const minga_StatusPage *page);
 void logs_done(struct core *core, struct request *request, const minga_LogsPage *page);
 void begin_exec(struct core *core, struct request *request, const struct core_request *from);
 void exec_done(struct core *core, struct request *request, const minga_ExecAnswer *answer);
+
+/* orders.c: what the machine's owner says */
+void begin_owner(struct core *core, struct request *request, const struct core_request *from);
+void begin_step_aside(struct core *core, struct request *request, const struct core_request *from);
+void begin_come_back(struct core *core, struct request *request, const struct core_request *from);
+/* The write that a request waits for has ended. */
+void core_request_stored(struct core *core, uint64_t token, bool failed);
 
 /* requests.c */
 /* To one node; its answer is the request's. */

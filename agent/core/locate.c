@@ -22,7 +22,29 @@ void core_find_candidates(struct core *core, struct request *request)
     request->candidate_count = core->around.candidates(core->around.self, &request->service,
                                                        CANDIDATES_MAX, request->candidates);
     request->attempt_until_ms = 0;
-    if (request->candidate_count == 0 && !overlay_knows_all(core->overlay)) {
-        request->attempt_until_ms = core->turn.now_ms + LOCATE_AGAIN_MS;
+    if (request->candidate_count > 0 || overlay_knows_all(core->overlay)) {
+        return;
     }
+    if (request->located_until_ms != 0 && core->turn.now_ms >= request->located_until_ms) {
+        request->candidates[0] = request->manager;
+        request->candidate_count = 1;
+    } else {
+        request->attempt_until_ms = core->turn.now_ms + LOCATE_AGAIN_MS;
+        request->is_located = true;
+    }
+}
+
+bool core_find_others(struct core *core, struct request *request)
+{
+    struct ring_key key = {request->service.id};
+
+    if (request->is_located || overlay_knows_all(core->overlay)) {
+        return false;
+    }
+    request->is_located = true;
+    request->located_until_ms = core->turn.now_ms + LOCATE_MS;
+    request->candidate_next = 0;
+    overlay_mislocated(core->overlay, &core->now, &key, &core->io);
+    core_find_candidates(core, request);
+    return true;
 }

@@ -72,30 +72,6 @@ static void begin_revoke(struct core *core, struct request *request,
                  "the revocation is not signed by this community");
 }
 
-static void begin_owner(struct core *core, struct request *request, const struct core_request *from)
-{
-    if (from->kind == CORE_PAUSE) {
-        executor_pause(core->executor, &core->turn, from);
-    } else if (from->kind == CORE_RESUME) {
-        executor_resume(core->executor, &core->turn);
-    } else if (from->kind == CORE_COME_BACK) {
-        (void)executor_step_aside(core->executor, &core->turn, false);
-    } else {
-        executor_drain(core->executor, &core->turn, from->within_ms);
-    }
-    request_answer(core, request, OVERLAY_OK, "");
-}
-
-static void begin_step_aside(struct core *core, struct request *request,
-                             const struct core_request *from)
-{
-    request->stage = STAGE_ASIDE;
-    request->until_ms = core->turn.now_ms + from->within_ms;
-    if (!executor_step_aside(core->executor, &core->turn, true)) {
-        request_answer(core, request, OVERLAY_OK, "");
-    }
-}
-
 /* ------------------------------------------------------------------ through the overlay */
 
 static void begin_join(struct core *core, struct request *request, const struct core_request *from)
@@ -405,8 +381,14 @@ static void services_done(struct core *core, struct request *request,
 
 static void status_came(struct core *core, struct request *request, const minga_StatusPage *page)
 {
-    if (!page->found || !page->has_head) {
-        request->heard = true;
+    bool is_known = page->found && page->has_head;
+
+    request->heard = request->heard || !is_known;
+    if ((!is_known || page->hearsay) && core_find_others(core, request)) {
+        if (request->attempt_until_ms == 0) {
+            ask_next(core, request);
+        }
+    } else if (!is_known) {
         ask_next(core, request);
     } else if (request->kind == CORE_LOGS) {
         logs_located(core, request, page);
@@ -475,7 +457,7 @@ static void (*const begins[])(struct core *core, struct request *request,
     [CORE_ASK_EXEC] = begin_exec,
     [CORE_DESCRIBE] = begin_describe,
     [CORE_STEP_ASIDE] = begin_step_aside,
-    [CORE_COME_BACK] = begin_owner,
+    [CORE_COME_BACK] = begin_come_back,
 };
 
 static struct request *request_place(struct core *core)
@@ -525,6 +507,8 @@ void core_request_begin(struct core *core, const struct core_request *from)
     request->offset_bytes = from->offset_bytes;
     request->cursor = from->cursor;
     request->heard = false;
+    request->is_located = false;
+    request->located_until_ms = 0;
     request->is_again = false;
     memset(&request->manager, 0, sizeof(request->manager));
     request->attempt_until_ms = 0;

@@ -21,7 +21,7 @@ struct executor *executor_new(const struct core_config *config)
     executor->config = *config;
     random_init(&executor->random, config->overlay.seed, "executor");
     (void)text_copy(executor->sandbox_reason, sizeof(executor->sandbox_reason),
-                    "minga-sandboxd has not answered yet");
+                    "the sandbox helper has not answered yet");
     owner_init(executor);
     return executor;
 }

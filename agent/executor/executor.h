@@ -51,7 +51,7 @@ void executor_ports_refused(struct executor *executor, struct turn *turn,
                             const struct replica_key *key, uint16_t host_port);
 
 /* ---- the owner */
-/* CORE_PAUSE: survives a restart, as does a drain. */
+/* CORE_PAUSE: survives a restart, as does a drain, when executor_order_keep() follows. */
 void executor_pause(struct executor *executor, struct turn *turn,
                     const struct core_request *request);
 /* Ends orders of the owner; rules act on. */
@@ -59,6 +59,9 @@ void executor_resume(struct executor *executor, struct turn *turn);
 /* Managers move the replicas; what is left after within_ms (0: DRAIN_MS) is ended, and at once
  * when no other member is there to move it to. */
 void executor_drain(struct executor *executor, struct turn *turn, uint64_t within_ms);
+/* Writes the order that stands, or that none does: it is kept once the store with `token` is
+ * durable. False: there is no room for that now. */
+bool executor_order_keep(const struct executor *executor, struct turn *turn, uint64_t token);
 /* The same, for this process: not remembered. */
 void executor_shut_down(struct executor *executor, struct turn *turn, uint64_t within_ms);
 /*

@@ -33,7 +33,7 @@ void owner_init(struct executor *executor)
 
 /* ------------------------------------------------------------------ orders, kept on disk */
 
-static void order_keep(const struct owner *owner, struct turn *turn)
+static bool order_keep(const struct owner *owner, struct turn *turn, uint64_t token)
 {
     minga_KeptOrder kept = {(uint32_t)owner->order, owner->until_unix_s};
     struct overlay_blob blob = {.kind = BLOB_AGENT, .number = ORDER_NUMBER};
@@ -44,7 +44,12 @@ static void order_keep(const struct owner *owner, struct turn *turn)
     if (owner->order != ORDER_NONE) { /* else it is deleted */
         blob.bytes = (struct bytes){encoded, (size_t)length};
     }
-    outbox_store(turn, &blob);
+    return outbox_store_awaited(turn, &blob, token);
+}
+
+bool executor_order_keep(const struct executor *executor, struct turn *turn, uint64_t token)
+{
+    return order_keep(&executor->owner, turn, token);
 }
 
 int owner_load(struct executor *executor, struct bytes bytes)
@@ -79,7 +84,7 @@ static void order_expire(struct owner *owner, struct turn *turn)
     if (owner->order != ORDER_NONE && owner->until_unix_s != 0 && turn->now_ms >= owner->until_ms) {
         outbox_trace(turn, "the owner's pause is over");
         owner->order = ORDER_NONE;
-        order_keep(owner, turn);
+        (void)order_keep(owner, turn, 0); /* what is not deleted is over all the same */
     }
 }
 
@@ -105,7 +110,6 @@ void executor_pause(struct executor *executor, struct turn *turn,
     owner->until_ms = turn->now_ms + request->duration_ms;
     owner->until_unix_s =
         request->duration_ms == 0 ? 0 : turn->wall_unix_s + (request->duration_ms + 999) / 1000;
-    order_keep(owner, turn);
     owner_review(executor, turn);
 }
 
@@ -113,7 +117,6 @@ void executor_drain(struct executor *executor, struct turn *turn, uint64_t withi
 {
     order_give(executor, turn, ORDER_DRAIN, within_ms == 0 ? DRAIN_MS : within_ms);
     executor->owner.until_unix_s = 0;
-    order_keep(&executor->owner, turn);
     owner_review(executor, turn);
 }
 
@@ -147,7 +150,6 @@ void executor_resume(struct executor *executor, struct turn *turn)
 
     owner->order = ORDER_NONE;
     owner->shut_down_ms = 0;
-    order_keep(owner, turn);
     executor->back_soon = false;
     executor->free_changed = true;
     executor->report_now = true;

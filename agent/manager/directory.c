@@ -91,11 +91,14 @@ static void secondary_fill(const struct service *service, const minga_StatusQuer
     }
     memcpy(page->head.manager, record.node, ID_BYTES);
     page->head.generation = record.generation;
-    page->head.slot_count = record.placements_count;
     for (pb_size_t i = 0; i < record.placements_count; i++) {
         const minga_Placement *placement = &record.placements[i];
         minga_SlotStatus *status = &page->slots[page->slots_count];
 
+        if (placement->incarnation == 0) { /* nothing is there */
+            continue;
+        }
+        page->head.slot_count = placement->slot;
         if (placement->slot < query->slot || page->slots_count >= STATUS_PAGE_REPLICAS_MAX) {
             continue;
         }
@@ -138,6 +141,7 @@ static void bare_fill(const struct turn *turn, const struct service_id *id, ming
     wanted = (minga_Service)minga_Service_init_zero;
     (void)service_content_read(&record, &wanted);
     page->found = true;
+    page->hearsay = true;
     page->has_head = true;
     memcpy(page->head.service, id->id.bytes, ID_BYTES);
     memcpy(page->head.name, record.name, sizeof(page->head.name));

@@ -20,7 +20,7 @@ enum {
     BACK_SOON_MS = 30000,
     AVOID_MAX = 16,
     BACK_SOON_MAX = 32,
-    MANAGER_RECORD_BYTES_MAX = 1920,
+    MANAGER_RECORD_BYTES_MAX = 2304,
     ENDED_MAX = 8,       /* replicas that have ended, remembered for each service */
     SLEEP_GAP_MS = 1500, /* a gap between two ticks: our own silence, not theirs */
 };
@@ -208,6 +208,8 @@ void service_save(struct manager *manager, struct turn *turn, struct service *se
 void service_spread(struct turn *turn, struct service *service);
 /* Opens an encoded Signed{Manager}: 0 or -EBADMSG. */
 int manager_record_open(struct bytes encoded, minga_Manager *record_out);
+/* Incarnations given out so far, of whatever epoch: these only grow. */
+void service_learn_given(struct service *service, const minga_Manager *record);
 /* Keeps another's record when it is newer. `token` comes back when it is durable; 0: nobody waits.
  */
 enum kept service_store(struct turn *turn, struct service *service, const minga_Manager *record,

@@ -45,6 +45,7 @@ int manager_load(struct manager *manager, const struct overlay_blob *blob)
     service->stored_durably = true;
     service->stored_bytes = blob->bytes.length_bytes;
     memcpy(service->stored, blob->bytes.data, blob->bytes.length_bytes);
+    service_learn_given(service, &record);
     return 0;
 }
 

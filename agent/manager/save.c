@@ -29,12 +29,30 @@ int manager_record_open(struct bytes encoded, minga_Manager *record_out)
     for (pb_size_t i = 0; i < record_out->placements_count; i++) {
         const minga_Placement *placement = &record_out->placements[i];
 
-        if (placement->slot < 1 || placement->slot > REPLICAS_PER_SERVICE_MAX ||
-            placement->incarnation >> INCARNATION_BITS != 0) {
+        memcpy(node.id.bytes, placement->node, ID_BYTES);
+        if ((placement->incarnation == 0) != id_is_zero(&node.id) || placement->slot < 1 ||
+            placement->slot > REPLICAS_PER_SERVICE_MAX ||
+            placement->incarnation >> INCARNATION_BITS != 0 ||
+            placement->given >> INCARNATION_BITS != 0) {
             return -EBADMSG;
         }
     }
     return 0;
+}
+
+void service_learn_given(struct service *service, const minga_Manager *record)
+{
+    for (pb_size_t i = 0; i < record->placements_count; i++) {
+        const minga_Placement *placement = &record->placements[i];
+        struct slot *slot = &service->slots[placement->slot - 1];
+
+        if (slot->incarnation_max < placement->incarnation) {
+            slot->incarnation_max = placement->incarnation;
+        }
+        if (slot->incarnation_max < placement->given) {
+            slot->incarnation_max = placement->given;
+        }
+    }
 }
 
 static bool blob_store(struct turn *turn, const struct service *service, uint64_t token)
@@ -52,6 +70,7 @@ enum kept service_store(struct turn *turn, struct service *service, const minga_
     int order;
 
     CHECK(encoded.length_bytes <= MANAGER_RECORD_BYTES_MAX);
+    service_learn_given(service, record);
     memcpy(epoch.node.id.bytes, record->node, ID_BYTES);
     order = epoch_compare(&epoch, &service->stored_epoch);
     if (order < 0 || (order == 0 && record->revision < service->stored_revision)) {
@@ -82,9 +101,13 @@ static void record_fill(const struct service *service, minga_Manager *record)
         const struct slot *slot = &service->slots[i];
         minga_Placement *placement = &record->placements[record->placements_count];
 
+        if (slot->incarnation_max == 0) {
+            continue;
+        }
+        record->placements_count++;
+        placement->slot = i + 1;
+        placement->given = slot->incarnation_max;
         if (slot_holds_node(slot)) {
-            record->placements_count++;
-            placement->slot = i + 1;
             placement->incarnation = slot->incarnation;
             memcpy(placement->node, slot->node.id.bytes, ID_BYTES);
         }

@@ -21,22 +21,21 @@ static void slots_from_record(struct turn *turn, struct service *service)
     for (pb_size_t i = 0; i < record.placements_count; i++) {
         const minga_Placement *placement = &record.placements[i];
         struct slot *slot = &service->slots[placement->slot - 1];
+        struct node_id node;
         bool twice = false;
 
+        memcpy(node.id.bytes, placement->node, ID_BYTES);
+
         for (uint32_t j = 0; j < REPLICAS_PER_SERVICE_MAX; j++) {
-            twice =
-                twice || (slot_holds_node(&service->slots[j]) &&
-                          memcmp(service->slots[j].node.id.bytes, placement->node, ID_BYTES) == 0);
+            twice = twice || (slot_holds_node(&service->slots[j]) &&
+                              id_equal(&service->slots[j].node.id, &node.id));
         }
-        if (slot->incarnation_max < placement->incarnation) {
-            slot->incarnation_max = placement->incarnation;
-        }
-        if (slot->phase != SLOT_EMPTY || twice) {
+        if (slot->phase != SLOT_EMPTY || twice || placement->incarnation == 0) {
             continue;
         }
         slot_clear(slot, turn->now_ms);
         slot->incarnation = placement->incarnation;
-        memcpy(slot->node.id.bytes, placement->node, ID_BYTES);
+        slot->node = node;
         (void)text_copy(slot->reason, sizeof(slot->reason), "not heard yet");
         slot_enter(slot, SLOT_PLACED, turn->now_ms);
     }

@@ -110,7 +110,7 @@ struct edge {
     uv_prepare_t prepare;
     uv_idle_t idle;
     uv_signal_t signals[5];
-    pid_t helper_pid; /* the minga-sandboxd that this process started; 0: none */
+    pid_t helper_pid; /* the sandbox helper that this process started; 0: none */
 };
 
 /* ------------------------------------------------------------------ edge.c, loop.c, stop.c */

@@ -49,7 +49,7 @@ static int helper_program(const char *name, char path_out[PATH_MAX], struct err 
 }
 
 /* In the child: a session of its own, so that a terminal's Ctrl-C is for the agent alone. */
-static _Noreturn void become_helper(const char *program, const struct config *config)
+static void become_helper(const char *program, const struct config *config)
 {
     char limits[FOLDERS_PATH_BYTES_MAX];
     const char *const arguments[] = {program,     "--limits",         limits,
@@ -64,7 +64,7 @@ static _Noreturn void become_helper(const char *program, const struct config *co
 }
 
 /* The same for the one of another execution environment, which works in the agent's folders. */
-static _Noreturn void become_environment(const char *program, const struct config *config)
+static void become_environment(const char *program, const struct config *config)
 {
     enum { OPTION_WORDS = 8 };
     char run[FOLDERS_PATH_BYTES_MAX];
@@ -84,6 +84,33 @@ static _Noreturn void become_environment(const char *program, const struct confi
     _exit(127);
 }
 
+static int start_program(const struct config *config, const char *name,
+                         void (*become)(const char *program, const struct config *config),
+                         pid_t *pid_out, struct err *err)
+{
+    char program[PATH_MAX];
+    int r = helper_program(name, program, err);
+
+    if (r < 0) {
+        return r;
+    }
+    pid_t pid = fork();
+
+    if (pid < 0) {
+        return err_set(err, -errno, "start %s: %m", name);
+    }
+    if (pid == 0) {
+        become(program, config);
+    }
+    *pid_out = pid;
+    return 0;
+}
+
+int environment_start(const struct config *config, pid_t *pid_out, struct err *err)
+{
+    return start_program(config, "minga-environment", become_environment, pid_out, err);
+}
+
 static int await_answer(struct sandbox_link *link, pid_t pid, struct err *err)
 {
     uint64_t end_ms = clock_now_ms() + START_MS_MAX;
@@ -100,35 +127,22 @@ static int await_answer(struct sandbox_link *link, pid_t pid, struct err *err)
         wait_a_little();
     }
     kill(pid, SIGTERM); /* ours, and still starting */
-    return err_set(err, -ETIMEDOUT, "minga-sandboxd does not answer");
+    return err_set(err, -ETIMEDOUT, "the sandbox helper does not answer");
 }
 
 int helper_start(const struct config *config, struct sandbox_link *link, pid_t *pid_out,
                  struct err *err)
 {
-    char program[PATH_MAX];
-
     *pid_out = 0;
     if (sandbox_link_connect(link, err) == 0) {
         return 0;
     }
-    bool is_environment = config->environment[0] != '\0';
-    int r = helper_program(is_environment ? "minga-environment" : "minga-sandboxd", program, err);
+    pid_t pid = 0;
+    int r = config->environment[0] != '\0'
+                ? environment_start(config, &pid, err)
+                : start_program(config, "minga-sandboxd", become_helper, &pid, err);
 
-    if (r < 0) {
-        return r;
-    }
-    pid_t pid = fork();
-
-    if (pid < 0) {
-        return err_set(err, -errno, "start minga-sandboxd: %m");
-    }
-    if (pid == 0 && is_environment) {
-        become_environment(program, config);
-    } else if (pid == 0) {
-        become_helper(program, config);
-    }
-    r = await_answer(link, pid, err);
+    r = r < 0 ? r : await_answer(link, pid, err);
     if (r == 0) {
         *pid_out = pid;
     }
@@ -147,6 +161,6 @@ void helper_await_end(pid_t pid)
         wait_a_little();
     }
     if (pid != 0) {
-        log_warning("minga-sandboxd (process %d) is still ending sandboxes", (int)pid);
+        log_warning("the sandbox helper (process %d) is still ending sandboxes", (int)pid);
     }
 }

@@ -15,5 +15,7 @@
  */
 int helper_start(const struct config *config, struct sandbox_link *link, pid_t *pid_out,
                  struct err *err);
+/* Starts a minga-environment, when none of ours is there; whoever calls connects to it in time. */
+int environment_start(const struct config *config, pid_t *pid_out, struct err *err);
 /* Waits a while for a helper of ours to end after its agent's connection did. */
 void helper_await_end(pid_t pid);

@@ -222,6 +222,18 @@ static void on_down(void *context, const char *reason)
     edge_event(context, &event);
 }
 
+/* minga-environment has no rights that this process lacks: whatever ended it, here is the next. */
+static void on_absent(void *context)
+{
+    struct edge *edge = context;
+    struct err err = {0};
+
+    if (edge->config.environment[0] != '\0' && edge->helper_pid == 0 &&
+        environment_start(&edge->config, &edge->helper_pid, &err) < 0) {
+        log_warning("%s", err.text);
+    }
+}
+
 static void on_sandbox(void *context, const struct sandbox_event *sandbox)
 {
     const struct edge *edge = context;
@@ -255,13 +267,19 @@ static void on_programs(void *context, const struct sandbox_programs *running)
 
 static struct sandbox_link *make_sandbox_link(struct edge *edge, const struct config *config)
 {
+    const char *down_reason =
+        config->environment[0] != '\0'
+            ? "the execution environment does not answer: see mingad's log"
+            : "no sandbox helper: start minga-sandboxd, or restart mingad as root";
     char path[FOLDERS_PATH_BYTES_MAX];
     struct sandbox_link_config link = {.loop = &edge->loop,
                                        .socket_path = path,
+                                       .down_reason = down_reason,
                                        .events = {.context = edge,
                                                   .up = on_up,
                                                   .listed = on_listed,
                                                   .down = on_down,
+                                                  .absent = on_absent,
                                                   .event = on_sandbox,
                                                   .logs = on_logs,
                                                   .exec = on_exec,
@@ -369,6 +387,7 @@ static void set_up_process(void)
     mallopt(M_ARENA_MAX, 2);
     mallopt(M_MMAP_THRESHOLD, MMAP_BYTES_MIN);
     setenv("UV_THREADPOOL_SIZE", "2", 0);
+    setenv("RES_OPTIONS", "timeout:1 attempts:2", 0); /* else an end waits for names for long */
     // NOLINTEND(concurrency-mt-unsafe)
     log_open(NULL);
     ignore_broken_pipes();

@@ -33,6 +33,7 @@ struct sandbox_link {
     uv_timer_t timer; /* of the next attempt */
     uv_poll_t *poll;  /* of the connection; frees itself when closed */
     char socket_path[128];
+    const char *down_reason;
     bool is_started;
     bool is_closed;
     bool is_down_told; /* `down` was the last word */
@@ -136,9 +137,8 @@ static void lost(struct sandbox_link *link, int code)
 {
     char reason[REASON_CHARS_MAX + 1];
 
-    if (code == -EPIPE || code == -ECONNRESET) {
-        snprintf(reason, sizeof(reason),
-                 "no sandbox helper: start minga-sandboxd, or restart mingad as root");
+    if (code == -EPIPE || code == -ECONNRESET || code == -ETIMEDOUT) {
+        (void)text_copy(reason, sizeof(reason), link->down_reason);
     } else {
         snprintf(reason, sizeof(reason), "the sandbox helper's connection broke: %s",
                  err_text(code));
@@ -331,7 +331,10 @@ static void try_connect(struct sandbox_link *link)
         begin(link);
         return;
     }
-    go_down(link, "no sandbox helper: start minga-sandboxd, or restart mingad as root");
+    go_down(link, link->down_reason);
+    if (link->events.absent != NULL) {
+        link->events.absent(link->events.context);
+    }
 }
 
 static void on_retry(uv_timer_t *timer)
@@ -354,6 +357,7 @@ struct sandbox_link *sandbox_link_new(const struct sandbox_link_config *config)
     link->timer.data = link;
     link->loop = config->loop;
     link->events = config->events;
+    link->down_reason = config->down_reason;
     sandbox_client_init(&link->client);
     return link;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 /*
- * The connection to minga-sandboxd, on the loop: connects, connects again, keeps account of what
+ * The connection to minga-sandboxd or minga-environment, on the loop: connects, connects again, keeps account of what
  * may live there so that it can be renewed, and asks for logs.
  *
  * After (re)connecting, the helper is asked what lives: `up`, then LISTED events, then `listed`.
@@ -19,6 +19,7 @@ struct sandbox_link_events { /* called on the loop; arguments are borrowed */
     void (*up)(void *context);
     void (*listed)(void *context);
     void (*down)(void *context, const char *reason);
+    void (*absent)(void *context); /* at each try, while nobody listens. May be NULL. */
     void (*event)(void *context, const struct sandbox_event *event);
     /* Answer to sandbox_link_logs. `ended`: no more will come from this replica. */
     void (*logs)(void *context, uint64_t token, struct bytes bytes, uint64_t offset_bytes,
@@ -32,6 +33,8 @@ struct sandbox_link_events { /* called on the loop; arguments are borrowed */
 struct sandbox_link_config {
     uv_loop_t *loop;
     const char *socket_path;
+    const char
+        *down_reason; /* said while the helper is not there or silent; must outlive the link */
     struct sandbox_link_events events;
 };
 

@@ -103,7 +103,7 @@ static void on_child(uv_signal_t *signal, int number)
 
     (void)number;
     if (edge->helper_pid != 0 && waitpid(edge->helper_pid, &status, WNOHANG) == edge->helper_pid) {
-        log_warning("minga-sandboxd (process %d) has ended", (int)edge->helper_pid);
+        log_warning("the sandbox helper (process %d) has ended", (int)edge->helper_pid);
         edge->helper_pid = 0;
     }
 }

@@ -24,6 +24,9 @@ static int open_all(struct transport *transport, const struct transport_config *
     /* The judge of keys first: a peer may knock the moment the port is bound. */
     int r = door_open(transport);
 
+    if (r == 0) {
+        r = names_open(transport);
+    }
     if (r < 0) {
         return err_set(err, r, "transport: out of memory");
     }
@@ -81,6 +84,7 @@ static void close_inbound(struct transport *transport)
 void transport_close(struct transport *transport)
 {
     guard_close(transport);
+    names_close(transport);
     for (size_t i = 0; i < LINK_BUCKETS; i++) {
         while (transport->links[i] != NULL) {
             link_close(transport, transport->links[i]);
@@ -101,6 +105,7 @@ void transport_free(struct transport *transport)
     if (transport != NULL) {
         CHECK(transport->zmq == NULL && transport->counters.link_count == 0);
         free(transport->door);
+        free(transport->names);
         free(transport);
     }
 }
@@ -134,7 +139,7 @@ void transport_send(struct transport *transport, const struct overlay_peer *peer
         return;
     }
     link->used_ms = clock_now_ms();
-    if (frames_send(&link->dealer, message, data) < 0) {
+    if (link_send(link, message, data) < 0) {
         transport->counters.dropped_outbound++;
     } else {
         transport->counters.sent_messages++;

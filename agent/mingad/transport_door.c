@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
- * Who stands at the door: ZeroMQ accepts whoever dials, without a limit, and counts whole messages
- * only. The router's monitor tells each accepted descriptor; what the kernel has received on it,
- * compared with when its last message came out, shows who sends one that never ends. Nobody but
- * ZeroMQ may close these descriptors, but shutdown(2) makes it do so.
+ * Who stands at the door. ZeroMQ accepts whoever dials and counts whole messages only; the gate
+ * below it (transport_gate.h) holds it back until the loop, here, has looked. The router's monitor
+ * tells each accepted descriptor. Nobody but ZeroMQ may close these, but shutdown(2) makes it do so.
  *
  * - One who has not greeted as a member yet is a stranger. Strangers have little time, may send
  *   little, and are few: when there are too many, or descriptors run short, the oldest of the
  *   newcomer's host has to go, so that a flood drives itself away. Members stay.
  * - A member may have two frames on their way, no more. One look must not decide: the loop itself
- *   may have been late with its messages. Who sends on is kept out for a while. On a link of
- *   1 Gbit/s some 12 MiB arrive between two looks.
+ *   may have been late with its messages. Who sends on is kept out for a while. The gate lets in
+ *   twice as much meanwhile, on each of a member's links, which are few.
  *
  * A descriptor's number is the lowest free one: how high it is tells how many are in use.
  */
@@ -23,30 +22,26 @@
 #include <sys/socket.h>
 
 #include "agent/mingad/clock.h"
-#include "agent/mingad/tcp_bytes.h"
+#include "agent/mingad/transport_gate.h"
 #include "agent/mingad/transport_internal.h"
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/log.h"
 
 enum {
-    EVENTS =
-        ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_ACCEPT_FAILED,
+    EVENTS = ZMQ_EVENT_LISTENING | ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED,
     EVENTS_PER_TURN = 256,
-    CALLERS_MAX = 8192,      /* higher descriptors are not let in */
+    CALLERS_MAX = GATE_FDS_MAX,
     STRANGERS_MAX = 256,     /* 30 KiB each inside ZeroMQ */
     STRANGERS_PER_HOST = 8,  /* from here on a host's own have to make room */
     STRANGER_MS_MAX = 10000, /* to greet in */
-    STRANGER_BYTES_MAX = 64 << 10,
-    MEMBER_BYTES_MAX = 2 * FRAME_BYTES_MAX, /* since its last message */
+    MEMBER_LINKS_MAX = 4,    /* one, and those it has not noticed to be broken */
     BANNED_MAX = 8,
     BAN_MS = 20000,
     AWAY_AT_ONCE = 8, /* when descriptors run short */
     CROWDED_MS = 500,
     LOOK_MS = 100,
-    LOOK_CLOSELY_MS = 10, /* while there are strangers, or one is suspected */
 };
-
 #define NEWCOMER_NONE UINT32_MAX
 
 struct caller { /* an inbound connection */
@@ -59,8 +54,7 @@ struct caller { /* an inbound connection */
     uint32_t host; /* a hash of its address */
     uint64_t number;
     uint64_t accepted_ms;
-    bool was_heard;       /* since the last look, a member */
-    uint64_t heard_bytes; /* received by the kernel at the last look before which a message came */
+    bool was_heard; /* since the last look, a member */
 };
 
 struct ban {
@@ -70,9 +64,9 @@ struct ban {
 
 struct door {
     uv_timer_t timer;
-    bool looks_closely;
-    bool has_suspect;
-    uint32_t descriptors_max; /* an inbound connection's is below */
+    int listening_fd;
+    uint32_t descriptors_max; /* an inbound connection's is below, or others have to go */
+    uint64_t refused_count;   /* the gate's, when it was asked last */
     uint32_t top;             /* no caller's descriptor is at or above */
     uint32_t stranger_count;
     uint64_t next_number;
@@ -220,6 +214,9 @@ static void on_accepted(struct transport *transport, uint32_t fd)
         return;
     }
     forget(door, fd); /* its end was not told: no harm */
+    if (transport->is_member == NULL) {
+        gate_trust((int)fd);
+    }
     door->callers[fd] = (struct caller){.is_there = true,
                                         .is_member = transport->is_member == NULL,
                                         .host = hash_of_host((int)fd),
@@ -236,8 +233,14 @@ static void on_accepted(struct transport *transport, uint32_t fd)
 
 /* ------------------------------------------------------------------ too much, too long */
 
+static bool is_of(const struct caller *caller, const uint8_t key[CURVE_KEY_BYTES])
+{
+    return caller->is_there && !caller->is_leaving && caller->has_key &&
+           memcmp(caller->key, key, CURVE_KEY_BYTES) == 0;
+}
+
 /* All its links at once. */
-static void ban(struct transport *transport, const uint8_t key[CURVE_KEY_BYTES], uint64_t now_ms)
+void door_ban(struct transport *transport, const uint8_t key[CURVE_KEY_BYTES], uint64_t now_ms)
 {
     struct door *door = transport->door;
     struct ban *entry = &door->bans[door->next_ban++ % BANNED_MAX];
@@ -245,10 +248,7 @@ static void ban(struct transport *transport, const uint8_t key[CURVE_KEY_BYTES],
     memcpy(entry->key, key, CURVE_KEY_BYTES);
     entry->until_ms = now_ms + BAN_MS;
     for (uint32_t fd = 0; fd < door->top; fd++) {
-        const struct caller *caller = &door->callers[fd];
-
-        if (caller->is_there && !caller->is_leaving && caller->has_key &&
-            memcmp(caller->key, entry->key, CURVE_KEY_BYTES) == 0) {
+        if (is_of(&door->callers[fd], key)) {
             turn_away(transport, fd);
         }
     }
@@ -269,46 +269,48 @@ bool door_is_banned(const struct transport *transport, const uint8_t key[CURVE_K
     return false;
 }
 
+static void look_at_stranger(struct transport *transport, uint32_t fd, uint64_t now_ms)
+{
+    if (now_ms - transport->door->callers[fd].accepted_ms > STRANGER_MS_MAX) {
+        turn_away(transport, fd);
+    }
+}
+
+static void look_at_member(struct transport *transport, uint32_t fd, uint64_t now_ms)
+{
+    struct caller *caller = &transport->door->callers[fd];
+
+    if (caller->was_heard) { /* then no message was under way all the time */
+        caller->was_heard = false;
+        return;
+    }
+    if (gate_taken_bytes((int)fd) <= MEMBER_BYTES_MAX) {
+        return;
+    }
+    if (!caller->is_suspect) {
+        caller->is_suspect = true;
+    } else if (caller->has_key) {
+        door_ban(transport, caller->key, now_ms);
+    }
+}
+
 static void look_at(struct transport *transport, uint32_t fd, uint64_t now_ms)
 {
     struct caller *caller = &transport->door->callers[fd];
-    uint64_t bytes_max = caller->is_member ? MEMBER_BYTES_MAX : STRANGER_BYTES_MAX;
-    uint64_t bytes;
 
     if (!caller->is_there || caller->is_leaving) {
         return;
     }
-    if (!caller->is_member && now_ms - caller->accepted_ms > STRANGER_MS_MAX) {
-        turn_away(transport, fd);
-        return;
+    if (caller->is_member && !is_member(transport, caller)) { /* expelled */
+        caller->is_member = false;
+        caller->accepted_ms = now_ms;
+        transport->door->stranger_count++;
+        gate_distrust((int)fd);
     }
-    bytes = tcp_received_bytes((int)fd);
-    if (caller->was_heard) { /* then no message was under way all the time */
-        caller->was_heard = false;
-        caller->heard_bytes = bytes;
-        return;
-    }
-    if (bytes <= caller->heard_bytes || bytes - caller->heard_bytes <= bytes_max) {
-        return;
-    }
-    if (!caller->is_member) {
-        turn_away(transport, fd);
-    } else if (!caller->is_suspect) {
-        caller->is_suspect = true;
-        transport->door->has_suspect = true;
-    } else if (caller->has_key && is_inbound(transport, (int)fd)) {
-        ban(transport, caller->key, now_ms);
-    }
-}
-
-static void look_closely(struct transport *transport, bool closely)
-{
-    struct door *door = transport->door;
-
-    if (closely != door->looks_closely) {
-        door->looks_closely = closely;
-        uv_timer_start(&door->timer, door_on_timer, closely ? LOOK_CLOSELY_MS : LOOK_MS,
-                       closely ? LOOK_CLOSELY_MS : LOOK_MS);
+    if (caller->is_member) {
+        look_at_member(transport, fd, now_ms);
+    } else {
+        look_at_stranger(transport, fd, now_ms);
     }
 }
 
@@ -318,28 +320,56 @@ void door_on_timer(uv_timer_t *timer)
     struct door *door = transport->door;
     uint64_t now_ms = clock_now_ms();
 
-    door->has_suspect = false;
+    if (gate_refused_count() != door->refused_count) {
+        door->refused_count = gate_refused_count();
+        on_crowd(transport, NEWCOMER_NONE);
+    }
     for (uint32_t fd = 0; fd < door->top; fd++) {
-        struct caller *caller = &door->callers[fd];
-
-        if (caller->is_there && caller->is_member && !is_member(transport, caller)) {
-            caller->is_member = false; /* expelled */
-            caller->accepted_ms = now_ms;
-            door->stranger_count++;
-        }
         look_at(transport, fd, now_ms);
     }
-    look_closely(transport, door->stranger_count > 0 || door->has_suspect);
+    links_look(transport, now_ms);
+    gate_allow_accepts(door->listening_fd); /* an accepted one may have gone unannounced */
 }
 
-void door_heard(struct transport *transport, zmq_msg_t *frame, const uint8_t key[CURVE_KEY_BYTES])
+/* Each of its links may hold memory. The oldest will be the broken one. */
+static void limit_links(struct transport *transport, const uint8_t key[CURVE_KEY_BYTES])
 {
-    struct door *door = transport->door;
-    const char *text = zmq_msg_gets(frame, "__fd");
-    unsigned long fd = text == NULL ? CALLERS_MAX : strtoul(text, NULL, 10);
-    struct caller *caller = fd < CALLERS_MAX ? &door->callers[fd] : NULL;
+    const struct door *door = transport->door;
+    uint32_t oldest = NEWCOMER_NONE;
+    uint32_t count = 0;
 
-    if (caller == NULL || !caller->is_there) {
+    for (uint32_t fd = 0; fd < door->top; fd++) {
+        if (is_of(&door->callers[fd], key)) {
+            count++;
+            oldest = is_older(door, fd, oldest) ? fd : oldest;
+        }
+    }
+    if (count > MEMBER_LINKS_MAX) {
+        turn_away(transport, oldest);
+    }
+}
+
+static struct caller *caller_of(const struct transport *transport, struct frames *frames,
+                                uint32_t *fd_out)
+{
+    const char *text =
+        frames->count > 0 ? zmq_msg_gets(&frames->list[frames->count - 1], "__fd") : NULL;
+    unsigned long fd = text == NULL ? CALLERS_MAX : strtoul(text, NULL, 10);
+
+    if (fd >= CALLERS_MAX || !transport->door->callers[fd].is_there) {
+        return NULL;
+    }
+    *fd_out = (uint32_t)fd;
+    return &transport->door->callers[fd];
+}
+
+void door_heard(struct transport *transport, struct frames *frames,
+                const uint8_t key[CURVE_KEY_BYTES])
+{
+    uint32_t fd;
+    struct caller *caller = caller_of(transport, frames, &fd);
+
+    if (caller == NULL) {
         return;
     }
     if (!caller->has_key) {
@@ -350,16 +380,30 @@ void door_heard(struct transport *transport, zmq_msg_t *frame, const uint8_t key
     }
     if (!caller->is_member && is_member(transport, caller)) {
         caller->is_member = true;
-        CHECK(door->stranger_count > 0);
-        door->stranger_count--;
+        CHECK(transport->door->stranger_count > 0);
+        transport->door->stranger_count--;
+        gate_trust((int)fd);
+        limit_links(transport, key);
     }
     if (caller->is_member) { /* a stranger's messages add up */
         caller->is_suspect = false;
         caller->was_heard = true;
+        gate_give_back((int)fd, frames->wire_bytes);
+    } else {
+        gate_note_heard((int)fd);
     }
 }
 
 /* ------------------------------------------------------------------ the monitor */
+
+static void on_monitored(struct transport *transport, const struct monitor_event *event)
+{
+    if (event->number == ZMQ_EVENT_ACCEPTED) {
+        on_accepted(transport, event->value);
+    } else if (event->number != ZMQ_EVENT_LISTENING && event->value < CALLERS_MAX) {
+        forget(transport->door, event->value);
+    }
+}
 
 static void settle_door(struct watch *watch)
 {
@@ -367,19 +411,14 @@ static void settle_door(struct watch *watch)
     struct monitor_event event;
 
     for (int i = 0; i < EVENTS_PER_TURN; i++) {
-        if (watch->is_closed || monitor_receive(watch, &event) < 0) {
-            if (transport->door->stranger_count > 0) {
-                look_closely(transport, true);
-            }
+        if (watch->is_closed) {
             return;
         }
-        if (event.number == ZMQ_EVENT_ACCEPTED) {
-            on_accepted(transport, event.value);
-        } else if (event.number == ZMQ_EVENT_ACCEPT_FAILED) {
-            on_crowd(transport, NEWCOMER_NONE);
-        } else if (event.value < CALLERS_MAX) {
-            forget(transport->door, event.value);
+        if (monitor_receive(watch, &event) < 0) {
+            gate_allow_accepts(transport->door->listening_fd);
+            return;
         }
+        on_monitored(transport, &event);
     }
     watch_mark(watch);
 }
@@ -391,7 +430,21 @@ int door_watch(struct transport *transport, void *router)
     memset(door->callers, 0, door->top * sizeof(door->callers[0]));
     door->top = 0;
     door->stranger_count = 0;
+    door->listening_fd = -1;
     return monitor_watch(transport, router, EVENTS, &transport->door_watch, settle_door);
+}
+
+void door_listening(struct transport *transport)
+{
+    struct monitor_event event;
+
+    while (transport->door->listening_fd < 0 &&
+           monitor_receive(&transport->door_watch, &event) == 0) {
+        if (event.number == ZMQ_EVENT_LISTENING && event.value < CALLERS_MAX) {
+            transport->door->listening_fd = (int)event.value;
+        }
+    }
+    gate_end_listening(transport->door->listening_fd);
 }
 
 /* ------------------------------------------------------------------ life */
@@ -416,6 +469,10 @@ int door_open(struct transport *transport)
     }
     door->descriptors_max =
         descriptors > 2 * DESCRIPTORS_KEPT ? descriptors - DESCRIPTORS_KEPT : descriptors / 2;
+    /* Some are left for the loop when all others are taken. */
+    gate_limit_descriptors(door->descriptors_max + DESCRIPTORS_KEPT / 2);
+    door->refused_count = gate_refused_count();
+    door->listening_fd = -1;
     uv_timer_init(transport->loop, &door->timer);
     door->timer.data = transport;
     transport->door = door;
@@ -442,5 +499,5 @@ uint32_t door_stranger_count(const struct transport *transport)
 
 uint64_t door_turned_away(const struct transport *transport)
 {
-    return transport->door->turned_away_count;
+    return transport->door->turned_away_count + gate_cut_count();
 }

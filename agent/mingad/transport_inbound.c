@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/mingad/transport_gate.h"
 #include "agent/mingad/transport_internal.h"
 #include "base/check.h"
 #include "base/units.h"
@@ -36,49 +37,58 @@ static void routing_of(uint64_t link, uint8_t routing_out[ROUTING_ID_BYTES])
     routing_out[4] = (uint8_t)link;
 }
 
+/* The key that CURVE proved. */
+static int key_of(struct frames *frames, uint8_t key_out[CURVE_KEY_BYTES])
+{
+    const char *user =
+        frames->count > 0 ? zmq_msg_gets(&frames->list[frames->count - 1], "User-Id") : NULL;
+
+    return user == NULL || bytes_from_hex(user, key_out, CURVE_KEY_BYTES) < 0 ? -EBADMSG : 0;
+}
+
 static int to_event(const struct transport *transport, struct frames *frames,
-                    struct overlay_event *event_out)
+                    struct overlay_event *event)
+{
+    if (frames->is_overlong || frames->count < 2 ||
+        link_of(transport, frame_bytes(frames, 0), &event->source.link) < 0) {
+        return -EBADMSG;
+    }
+    event->message = frame_bytes(frames, 1);
+    frame_host(frames, 1, event->source.host);
+    event->data = frame_bytes(frames, 2);
+    if (event->message.length_bytes == 0 || event->message.length_bytes > MESSAGE_BYTES_MAX ||
+        event->data.length_bytes > CHUNK_BYTES_MAX) {
+        return -EBADMSG;
+    }
+    return 0;
+}
+
+static void on_message(struct transport *transport, struct frames *frames)
 {
     struct overlay_event event = {.kind = OVERLAY_RECEIVED, .source.inbound = true};
 
-    if (frames->is_overlong || frames->count < 2 ||
-        link_of(transport, frame_bytes(frames, 0), &event.source.link) < 0) {
-        return -EBADMSG;
+    if (key_of(frames, event.source.curve_key) < 0) {
+        transport->counters.dropped_inbound++;
+        return;
     }
-    event.message = frame_bytes(frames, 1);
-    frame_host(frames, 1, event.source.host);
-    event.data = frame_bytes(frames, 2);
-    if (event.message.length_bytes == 0 || event.message.length_bytes > MESSAGE_BYTES_MAX ||
-        event.data.length_bytes > CHUNK_BYTES_MAX) {
-        return -EBADMSG;
+    if (to_event(transport, frames, &event) == 0) {
+        transport->counters.received_messages++;
+        transport->event(transport->context, &event);
+    } else {
+        transport->counters.dropped_inbound++;
     }
-    const char *user = zmq_msg_gets(&frames->list[1], "User-Id");
-
-    if (user == NULL ||
-        bytes_from_hex(user, event.source.curve_key, sizeof(event.source.curve_key)) < 0) {
-        return -EBADMSG;
-    }
-    *event_out = event;
-    return 0;
+    door_heard(transport, frames, event.source.curve_key);
 }
 
 static void settle_router(struct watch *watch)
 {
-    struct transport *transport = watch->transport;
-    struct overlay_event event;
     struct frames frames;
 
     for (int i = 0; i < BATCH_MESSAGES_MAX; i++) {
         if (watch->is_closed || frames_receive(watch->socket, &frames) < 0) {
             return;
         }
-        if (to_event(transport, &frames, &event) == 0) {
-            transport->counters.received_messages++;
-            transport->event(transport->context, &event);
-            door_heard(transport, &frames.list[1], event.source.curve_key);
-        } else {
-            transport->counters.dropped_inbound++;
-        }
+        on_message(watch->transport, &frames);
         frames_done(&frames);
     }
     watch_mark(watch);
@@ -155,7 +165,9 @@ int inbound_open(struct transport *transport, struct err *err)
         r = door_watch(transport, router);
     }
     if (r == 0) {
+        gate_begin_listening();
         r = bind_router(router, host, transport->port, &transport->port);
+        door_listening(transport);
     }
     if (r == 0) {
         r = watch_open(transport, &transport->router, router, settle_router);

@@ -23,13 +23,15 @@ enum {
     UNACKNOWLEDGED_MS_MAX = 5000,
     BACKLOG_MAX = 100,
     UNUSED_MS_MAX = 300000,
+    HELD_MAX = 8,             /* messages, while the peer's name is looked up */
     SAY_ONCE_MS = 2500,       /* for a link that carries one message */
     SOCKETS_MAX = 4096,       /* three per link: DEALER and both ends of its monitor */
     DESCRIPTORS_KEPT = 80,    /* for the control API, files, outbound links */
     DESCRIPTORS_PER_LINK = 4, /* the connection, and one for each socket */
     LINKS_MIN = 16,
-    ENDPOINT_BYTES_MAX = ADDRESS_CHARS_MAX + 8,
+    ENDPOINT_BYTES_MAX = ADDRESS_CHARS_MAX + HOST_CHARS_MAX + 16,
     CURVE_KEY_BYTES = 32,
+    MEMBER_BYTES_MAX = 2 * FRAME_BYTES_MAX, /* on a link, beyond its whole messages */
     CURVE_KEY_HEX_CHARS = 64,
 };
 
@@ -50,17 +52,31 @@ struct link { /* to one peer that we dial */
     struct watch monitor;
     struct link *next; /* in its bucket */
     struct overlay_peer peer;
-    size_t address_index; /* the one that is dialled */
+    size_t way;         /* the one that is dialled: NAME_HOSTS_MAX for each address */
+    uint32_t way_count; /* that can be dialled, as far as is known */
     char endpoint[ENDPOINT_BYTES_MAX];
     uint64_t used_ms;
     uint64_t dialled_ms; /* the attempt that is under way; 0: it has failed at once, or none is */
     uint32_t refused_count; /* addresses in a row that refused */
+    bool awaits_name;       /* nothing is dialled: of no address the host is known yet */
+    struct held *held;      /* what was said meanwhile, the last first */
+    uint32_t held_count;
     bool is_up;
+    int fd;                /* of its connection, while it is up; else -1 */
+    bool was_heard;        /* since the last look */
+    bool is_suspect;       /* looked as if its message never ended */
     bool is_redialling;    /* after a break ZeroMQ announces its next attempt as one that failed */
     uint32_t handle_count; /* open handles; freed with the last */
 };
 
-struct door; /* transport_door.c */
+struct held {
+    struct held *next;
+    size_t length_bytes;
+    uint8_t bytes[];
+};
+
+struct door;  /* transport_door.c */
+struct names; /* transport_names.c */
 
 struct transport {
     uv_loop_t *loop;
@@ -69,6 +85,7 @@ struct transport {
     struct watch zap;
     struct watch door_watch;
     struct door *door;
+    struct names *names;
     struct curve_keypair curve;
     char listen_host[ADDRESS_CHARS_MAX + 1];
     uint16_t port; /* 0 before the first binding: any */
@@ -115,7 +132,8 @@ void frames_discard(struct transport_data data);
 enum { FRAMES_MAX = 3 };
 struct frames { /* one received message */
     int count;
-    bool is_overlong; /* had more; they have been thrown away */
+    bool is_overlong;  /* had more; they have been thrown away */
+    size_t wire_bytes; /* all of them, and at least what CURVE and ZMTP add */
     zmq_msg_t list[FRAMES_MAX];
 };
 /* Returns 0, or -EAGAIN when nothing is waiting. frames_done in any case of 0. */
@@ -140,6 +158,15 @@ void guard_on_timer(uv_timer_t *timer);
 /* Closes all inbound links and binds again; strangers wait. */
 void guard_relieve(struct transport *transport);
 bool guard_admits(struct transport *transport, const uint8_t key[CURVE_KEY_BYTES]);
+
+/* transport_names.c: see there. */
+int names_open(struct transport *transport);
+void names_close(struct transport *transport);
+/* Of a "host:port"; a name may have several hosts. Returns 0, -EAGAIN while the name is looked up, or
+ * -EHOSTUNREACH: there are not so many. */
+enum { NAME_HOSTS_MAX = 2 };
+int names_endpoint(struct transport *transport, const char *address, size_t which,
+                   char endpoint_out[ENDPOINT_BYTES_MAX]);
 
 /* transport_link.c */
 struct link *link_find(struct transport *transport, const struct node_id *node);
@@ -169,8 +196,13 @@ int door_watch(struct transport *transport, void *router);
 /* The loop runs on until its timer is closed. */
 void door_close(struct transport *transport);
 void door_on_timer(uv_timer_t *timer);
+/* After it was bound, or could not be; gate_begin_listening stands before. */
+void door_listening(struct transport *transport);
 /* A message has been handled that came from the owner of this key. */
-void door_heard(struct transport *transport, zmq_msg_t *frame, const uint8_t key[CURVE_KEY_BYTES]);
+void door_heard(struct transport *transport, struct frames *frames,
+                const uint8_t key[CURVE_KEY_BYTES]);
+/* Keeps the owner of this key out for a while, and cuts its links to us. */
+void door_ban(struct transport *transport, const uint8_t key[CURVE_KEY_BYTES], uint64_t now_ms);
 /* Has the owner of this key misused its links lately? */
 bool door_is_banned(const struct transport *transport, const uint8_t key[CURVE_KEY_BYTES]);
 /* How many this process may have. */
@@ -179,3 +211,9 @@ uint32_t door_stranger_count(const struct transport *transport);
 uint64_t door_turned_away(const struct transport *transport);
 
 void link_try_next_address(struct link *link);
+/* Sends, or holds it while nothing is dialled. Takes the data over. Returns 0 or -errno. */
+int link_send(struct link *link, struct bytes message, struct transport_data data);
+/* A name that was awaited has been looked up. */
+void links_named(struct transport *transport);
+/* Looks for peers that send messages without an end on the links that we dialled. */
+void links_look(struct transport *transport, uint64_t now_ms);

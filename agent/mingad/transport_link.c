@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/mingad/clock.h"
+#include "agent/mingad/transport_gate.h"
 #include "agent/mingad/transport_internal.h"
 #include "base/check.h"
 
@@ -26,28 +27,34 @@ struct link *link_find(struct transport *transport, const struct node_id *node)
 
 /* ------------------------------------------------------------------ receiving */
 
+static void on_message(struct transport *transport, struct link *link, struct frames *frames)
+{
+    struct overlay_event event = {.kind = OVERLAY_RECEIVED, .source.node = link->peer.node};
+
+    link->was_heard = true;
+    gate_give_back(link->fd, frames->wire_bytes);
+    event.message = frame_bytes(frames, 0);
+    frame_host(frames, 0, event.source.host);
+    event.data = frame_bytes(frames, 1);
+    if (frames->is_overlong || frames->count > 2 || event.message.length_bytes == 0 ||
+        event.message.length_bytes > MESSAGE_BYTES_MAX ||
+        event.data.length_bytes > CHUNK_BYTES_MAX) {
+        transport->counters.dropped_inbound++;
+    } else {
+        transport->counters.received_messages++;
+        transport->event(transport->context, &event); /* may close the link: last */
+    }
+}
+
 static void settle_dealer(struct watch *watch)
 {
-    struct link *link = watch->link;
-    struct transport *transport = watch->transport;
-    struct overlay_event event = {.kind = OVERLAY_RECEIVED, .source.node = link->peer.node};
     struct frames frames;
 
     for (int i = 0; i < BATCH_MESSAGES_MAX; i++) {
         if (watch->is_closed || frames_receive(watch->socket, &frames) < 0) {
             return;
         }
-        event.message = frame_bytes(&frames, 0);
-        frame_host(&frames, 0, event.source.host);
-        event.data = frame_bytes(&frames, 1);
-        if (frames.is_overlong || frames.count > 2 || event.message.length_bytes == 0 ||
-            event.message.length_bytes > MESSAGE_BYTES_MAX ||
-            event.data.length_bytes > CHUNK_BYTES_MAX) {
-            transport->counters.dropped_inbound++;
-        } else {
-            transport->counters.received_messages++;
-            transport->event(transport->context, &event);
-        }
+        on_message(watch->transport, watch->link, &frames);
         frames_done(&frames);
     }
     watch_mark(watch);
@@ -89,35 +96,155 @@ static bool is_host_and_port(const char *address)
            length_chars;
 }
 
-/* Dials from address number `first` on, the first that ZeroMQ accepts. */
+static int endpoint_of(struct link *link, size_t way, char endpoint_out[ENDPOINT_BYTES_MAX])
+{
+    const char *address = link->peer.addresses[way / NAME_HOSTS_MAX];
+
+    return is_host_and_port(address)
+               ? names_endpoint(link->dealer.transport, address, way % NAME_HOSTS_MAX, endpoint_out)
+               : -EHOSTUNREACH;
+}
+
+/* Dials from way number `first` on, the first that ZeroMQ accepts. While none can be dialled but a
+ * name is looked up, the link waits. */
 static int dial(struct link *link, size_t first)
 {
-    for (size_t i = 0; i < link->peer.address_count; i++) {
-        size_t index = (first + i) % link->peer.address_count;
-        const char *address = link->peer.addresses[index];
+    size_t way_count = link->peer.address_count * NAME_HOSTS_MAX;
+    char endpoint[ENDPOINT_BYTES_MAX];
 
-        if (!is_host_and_port(address)) {
-            continue;
-        }
-        snprintf(link->endpoint, sizeof(link->endpoint), "tcp://%s", address);
-        if (zmq_connect(link->dealer.socket, link->endpoint) == 0) {
-            link->address_index = index;
-            return 0;
+    link->awaits_name = false;
+    link->endpoint[0] = '\0';
+    link->way_count = 0;
+    for (size_t i = 0; i < way_count; i++) {
+        size_t way = (first + i) % way_count;
+        int r = endpoint_of(link, way, endpoint);
+
+        link->way_count += r == 0;
+        link->awaits_name = link->awaits_name || r == -EAGAIN;
+        if (r == 0 && link->endpoint[0] == '\0' &&
+            zmq_connect(link->dealer.socket, endpoint) == 0) {
+            memcpy(link->endpoint, endpoint, sizeof(endpoint));
+            link->way = way;
         }
     }
-    link->endpoint[0] = '\0';
-    return -EHOSTUNREACH;
+    if (link->endpoint[0] != '\0') {
+        link->awaits_name = false;
+        return 0;
+    }
+    return link->awaits_name ? 0 : -EHOSTUNREACH;
+}
+
+/* ------------------------------------------------------------------ what waits for a name */
+
+/* A socket that has dialled nobody yet takes no message. */
+static int hold(struct link *link, struct bytes message)
+{
+    struct held *held = NULL;
+
+    if (link->held_count < HELD_MAX) {
+        held = malloc(sizeof(*held) + message.length_bytes);
+    }
+    if (held == NULL) {
+        return -EAGAIN;
+    }
+    held->length_bytes = message.length_bytes;
+    memcpy(held->bytes, message.data, message.length_bytes);
+    held->next = link->held;
+    link->held = held;
+    link->held_count++;
+    return 0;
+}
+
+int link_send(struct link *link, struct bytes message, struct transport_data data)
+{
+    if (!link->awaits_name) {
+        return frames_send(&link->dealer, message, data);
+    }
+    if (data.data != NULL) {
+        frames_discard(data);
+        return -EAGAIN;
+    }
+    return hold(link, message);
+}
+
+static void send_held(struct link *link, struct held *held)
+{
+    struct held *first = NULL;
+
+    for (struct held *next; held != NULL; held = next) { /* the first becomes the first again */
+        next = held->next;
+        held->next = first;
+        first = held;
+    }
+    for (struct held *next; first != NULL; first = next) {
+        next = first->next;
+        if (link != NULL) {
+            (void)frames_send(&link->dealer, (struct bytes){first->bytes, first->length_bytes},
+                              (struct transport_data){0});
+        }
+        free(first);
+    }
+}
+
+static struct held *take_held(struct link *link)
+{
+    struct held *held = link->held;
+
+    link->held = NULL;
+    link->held_count = 0;
+    return held;
+}
+
+static int redial(struct link *link, size_t first)
+{
+    int r = dial(link, first);
+
+    if (r == 0 && !link->awaits_name && link->held != NULL) {
+        send_held(link, take_held(link));
+        watch_mark(&link->dealer);
+    }
+    return r;
 }
 
 void link_try_next_address(struct link *link)
 {
-    if (link->peer.address_count < 2) {
+    if (link->way_count < 2 && link->peer.address_count < 2) {
         return; /* ZeroMQ itself dials the only one again */
     }
     if (link->endpoint[0] != '\0') {
         zmq_disconnect(link->dealer.socket, link->endpoint);
     }
-    (void)dial(link, link->address_index + 1); /* none: the link stays, the next failure retries */
+    (void)redial(link, link->way + 1); /* none: the link stays, the next failure retries */
+}
+
+/* Nothing is known of it while it waits: what it was dialled for may close it. */
+static struct link *find_awaiting(struct transport *transport, uint64_t tried_ms)
+{
+    for (size_t i = 0; i < LINK_BUCKETS; i++) {
+        for (struct link *link = transport->links[i]; link != NULL; link = link->next) {
+            if (link->awaits_name && link->dialled_ms != tried_ms) {
+                return link;
+            }
+        }
+    }
+    return NULL;
+}
+
+void links_named(struct transport *transport)
+{
+    uint64_t now_ms = clock_now_ms();
+    struct link *link = find_awaiting(transport, now_ms);
+
+    while (link != NULL) {
+        struct overlay_event lost = {.kind = OVERLAY_LINK_LOST, .node = link->peer.node};
+
+        link->dialled_ms = now_ms;
+        if (redial(link, 0) < 0) {
+            link_close(transport, link);
+            transport->event(transport->context, &lost);
+        }
+        link = find_awaiting(transport, now_ms);
+    }
 }
 
 void link_update(struct link *link, const struct overlay_peer *peer)
@@ -135,7 +262,7 @@ void link_update(struct link *link, const struct overlay_peer *peer)
         if (link->endpoint[0] != '\0') {
             zmq_disconnect(link->dealer.socket, link->endpoint);
         }
-        (void)dial(link, 0);
+        (void)redial(link, 0);
     }
 }
 
@@ -165,14 +292,14 @@ void transport_say_once(struct transport *transport, const struct overlay_peer *
     char endpoint[ENDPOINT_BYTES_MAX];
     void *dealer = NULL;
 
-    if (peer->address_count == 0 || !is_host_and_port(peer->addresses[0])) {
+    if (peer->address_count == 0 || !is_host_and_port(peer->addresses[0]) ||
+        names_endpoint(transport, peer->addresses[0], 0, endpoint) < 0) {
         return;
     }
     dealer = zmq_socket(transport->zmq, ZMQ_DEALER);
     if (dealer == NULL) {
         return;
     }
-    snprintf(endpoint, sizeof(endpoint), "tcp://%s", peer->addresses[0]);
     /* ZeroMQ's thread goes on with it for so long after it has been closed. */
     if (set_options(transport, dealer, peer) == 0 &&
         socket_set_int(dealer, ZMQ_LINGER, SAY_ONCE_MS) == 0 &&
@@ -210,6 +337,11 @@ void link_make_room(struct transport *transport)
 
 struct link *link_open(struct transport *transport, const struct overlay_peer *peer)
 {
+    uint8_t curve_key[CURVE_KEY_BYTES];
+
+    if (keys_curve_public(&peer->key, curve_key) < 0 || door_is_banned(transport, curve_key)) {
+        return NULL;
+    }
     link_make_room(transport);
     if (transport->counters.link_count >= LINKS_MAX || peer->address_count == 0 ||
         peer->address_count > ADDRESSES_MAX) {
@@ -225,6 +357,7 @@ struct link *link_open(struct transport *transport, const struct overlay_peer *p
     link->peer = *peer;
     link->dealer.link = link;
     link->used_ms = clock_now_ms();
+    link->fd = -1;
     int r = open_sockets(transport, link);
 
     if (link->handle_count == 0) {
@@ -269,6 +402,7 @@ void link_close(struct transport *transport, struct link *link)
         place = &(*place)->next;
     }
     *place = link->next;
+    send_held(NULL, take_held(link));
     CHECK(transport->counters.link_count > 0);
     transport->counters.link_count--;
     /* The monitored socket first: its monitor's end of the pair goes with it. */
@@ -276,5 +410,51 @@ void link_close(struct transport *transport, struct link *link)
     close_watch(link, &link->dealer);
     if (link->monitor.socket != NULL) {
         close_watch(link, &link->monitor);
+    }
+}
+
+/* ------------------------------------------------------------------ messages without an end */
+
+/* As transport_door.c does with members who dial us. */
+static bool is_endless(struct link *link)
+{
+    bool has_much = !link->was_heard && gate_taken_bytes(link->fd) > MEMBER_BYTES_MAX;
+    bool is_endless = has_much && link->is_suspect;
+
+    link->was_heard = false;
+    link->is_suspect = has_much;
+    return is_endless;
+}
+
+static void drop(struct transport *transport, struct link *link, uint64_t now_ms)
+{
+    struct overlay_event lost = {.kind = OVERLAY_LINK_LOST, .node = link->peer.node};
+    uint8_t key[CURVE_KEY_BYTES];
+
+    if (keys_curve_public(&link->peer.key, key) == 0) {
+        door_ban(transport, key, now_ms);
+    }
+    link_close(transport, link);
+    transport->event(transport->context, &lost);
+}
+
+static struct link *find_endless(struct transport *transport)
+{
+    struct link *endless = NULL;
+
+    for (size_t i = 0; i < LINK_BUCKETS; i++) {
+        for (struct link *link = transport->links[i]; link != NULL; link = link->next) {
+            endless = is_endless(link) ? link : endless;
+        }
+    }
+    return endless;
+}
+
+void links_look(struct transport *transport, uint64_t now_ms)
+{
+    struct link *endless = find_endless(transport); /* of several, the next look finds more */
+
+    if (endless != NULL) {
+        drop(transport, endless, now_ms);
     }
 }

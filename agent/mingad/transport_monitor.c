@@ -5,10 +5,12 @@
 #include <string.h>
 
 #include "agent/mingad/clock.h"
+#include "agent/mingad/transport_gate.h"
 #include "agent/mingad/transport_internal.h"
 
 enum {
     EVENT_UP = ZMQ_EVENT_HANDSHAKE_SUCCEEDED,
+    EVENT_CONNECTED = ZMQ_EVENT_CONNECTED, /* before the handshake; tells the descriptor */
     EVENT_DIALLED = ZMQ_EVENT_CONNECT_DELAYED,
     EVENT_FAILED = ZMQ_EVENT_CONNECT_RETRIED, /* refused, or timed out */
     EVENTS_BROKEN = ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
@@ -55,15 +57,16 @@ static bool note_failed(struct link *link)
     link->dialled_ms = 0;
     if (!soon) {
         link->refused_count = 0;
-    } else if (link->refused_count < ADDRESSES_MAX) {
+    } else if (link->refused_count < link->way_count) {
         link->refused_count++;
     }
-    return link->refused_count >= link->peer.address_count;
+    return link->refused_count >= link->way_count;
 }
 
-static void on_event(struct link *link, unsigned number)
+static void on_event(struct link *link, const struct monitor_event *event)
 {
     struct transport *transport = link->monitor.transport;
+    unsigned number = event->number;
 
     if ((number & EVENT_UP) != 0) {
         link->is_up = true;
@@ -71,9 +74,15 @@ static void on_event(struct link *link, unsigned number)
         link->is_redialling = false;
         watch_mark(&link->dealer);
         emit(transport, link, OVERLAY_LINK_UP, false);
+    } else if ((number & EVENT_CONNECTED) != 0) {
+        link->is_suspect = false;
+        link->fd = (int)event->value;
+        gate_watch_dialled(link->fd);
     } else if ((number & EVENTS_BROKEN) != 0) {
         link->is_up = false;
         link->is_redialling = true;
+        gate_forget_dialled(link->fd);
+        link->fd = -1;
         emit(transport, link, OVERLAY_LINK_LOST, false); /* may close the link: last */
     } else if ((number & EVENT_DIALLED) != 0) {
         link->dialled_ms = clock_now_ms();
@@ -95,7 +104,7 @@ static void settle_monitor(struct watch *watch)
         if (watch->is_closed || monitor_receive(watch, &event) < 0) {
             return;
         }
-        on_event(watch->link, event.number);
+        on_event(watch->link, &event);
     }
     watch_mark(watch);
 }
@@ -134,8 +143,8 @@ int monitor_watch(struct transport *transport, void *socket, int events, struct 
 int monitor_open(struct transport *transport, struct link *link)
 {
     int r = monitor_watch(transport, link->dealer.socket,
-                          EVENT_UP | EVENT_DIALLED | EVENT_FAILED | EVENTS_BROKEN, &link->monitor,
-                          settle_monitor);
+                          EVENT_UP | EVENT_CONNECTED | EVENT_DIALLED | EVENT_FAILED | EVENTS_BROKEN,
+                          &link->monitor, settle_monitor);
 
     link->monitor.link = link;
     link->handle_count += r == 0;

@@ -148,6 +148,8 @@ int socket_set_common(void *socket)
 
 /* ------------------------------------------------------------------ frames */
 
+enum { FRAME_OVERHEAD_BYTES = 256 }; /* CURVE: 42 */
+
 void frames_discard(struct transport_data data)
 {
     free(data.data);
@@ -213,8 +215,13 @@ static bool has_more(zmq_msg_t *frame)
     return zmq_msg_more(frame) != 0;
 }
 
+static void count_frame(struct frames *frames, zmq_msg_t *frame)
+{
+    frames->wire_bytes += zmq_msg_size(frame) + FRAME_OVERHEAD_BYTES;
+}
+
 /* Throws the rest of a message with too many frames away. */
-static void skip_rest(void *socket)
+static void skip_rest(void *socket, struct frames *frames)
 {
     bool more = true;
 
@@ -224,6 +231,7 @@ static void skip_rest(void *socket)
         zmq_msg_init(&frame);
         /* ZeroMQ hands over whole messages only: the next frame is there. */
         more = zmq_msg_recv(&frame, socket, ZMQ_DONTWAIT) >= 0 && has_more(&frame);
+        count_frame(frames, &frame);
         zmq_msg_close(&frame);
     }
 }
@@ -234,6 +242,7 @@ int frames_receive(void *socket, struct frames *frames_out)
 
     frames_out->count = 0;
     frames_out->is_overlong = false;
+    frames_out->wire_bytes = 0;
     while (more && frames_out->count < FRAMES_MAX) {
         zmq_msg_t *frame = &frames_out->list[frames_out->count];
 
@@ -247,11 +256,12 @@ int frames_receive(void *socket, struct frames *frames_out)
             return -EAGAIN;
         }
         frames_out->count++;
+        count_frame(frames_out, frame);
         more = has_more(frame);
     }
     if (more) {
         frames_out->is_overlong = true;
-        skip_rest(socket);
+        skip_rest(socket, frames_out);
     }
     return 0;
 }

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,14 +21,15 @@ void program_init(struct program *program)
     *program = (struct program){.pid = 0, .fd = -1};
 }
 
-_Noreturn static void become_program(char *const *arguments, int fd, pid_t parent_pid)
+/* No death signal: should minga-environment be killed, the end of its input tells it to end its
+ * replicas, which nobody else could. */
+_Noreturn static void become_program(char *const *arguments, int fd)
 {
     sigset_t none;
 
     sigemptyset(&none);
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent_pid || setsid() < 0 ||
-        pthread_sigmask(SIG_SETMASK, &none, NULL) != 0 || dup2(fd, 0) < 0 || dup2(fd, 1) < 0 ||
-        close_range(3, ~0U, 0) < 0) {
+    if (setsid() < 0 || pthread_sigmask(SIG_SETMASK, &none, NULL) != 0 || dup2(fd, 0) < 0 ||
+        dup2(fd, 1) < 0 || close_range(3, ~0U, 0) < 0) {
         _exit(1);
     }
     execvp(arguments[0], arguments);
@@ -39,7 +39,6 @@ _Noreturn static void become_program(char *const *arguments, int fd, pid_t paren
 
 int program_start(struct program *program, char *const *arguments, struct err *err)
 {
-    pid_t parent_pid = getpid();
     int pair[2];
 
     CHECK(program->pid == 0);
@@ -53,7 +52,7 @@ int program_start(struct program *program, char *const *arguments, struct err *e
         return err_set(err, -errno, "%s: %m", arguments[0]);
     }
     if (pid == 0) {
-        become_program(arguments, its_fd, parent_pid);
+        become_program(arguments, its_fd);
     }
     program->pid = pid;
     program->fd = take_fd(&ours_fd);

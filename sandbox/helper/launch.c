@@ -477,13 +477,18 @@ void replica_on_made(struct helper *helper, struct replica *replica)
 static int read_setup(struct launch *launch, struct err *err)
 {
     struct child_failure failure;
+    struct packet_fds tun;
     ssize_t count_bytes =
-        tun_receive(launch->setup_fds[0], &failure, sizeof(failure), &launch->tun_fd);
+        packet_receive(launch->setup_fds[0], &failure, sizeof(failure), MSG_DONTWAIT, &tun);
 
+    if (tun.count > 0) {
+        cleanup_close(&launch->tun_fd);
+        launch->tun_fd = tun.fds[0];
+    }
     if (count_bytes == 0) {
         return 0;
     }
-    if (count_bytes == 1 || (count_bytes < 0 && errno == EAGAIN)) {
+    if (count_bytes == 1 || count_bytes == -EAGAIN) {
         return -EAGAIN;
     }
     if (count_bytes != (ssize_t)sizeof(failure) || failure.code >= 0) {

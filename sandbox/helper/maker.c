@@ -52,6 +52,12 @@ static bool take_idle(struct makers *makers, struct maker *maker_out)
     return true;
 }
 
+static void close_answer(struct maker *maker)
+{
+    cleanup_close(&maker->answer_fd);
+    maker->answer_fd = -1;
+}
+
 /* It goes later, or at once when it is one too many. */
 static void rest(struct makers *makers, struct maker *maker, uint64_t until_ms)
 {
@@ -63,8 +69,7 @@ static void rest(struct makers *makers, struct maker *maker, uint64_t until_ms)
             return;
         }
     }
-    cleanup_close(&maker->answer_fd);
-    maker->answer_fd = -1;
+    close_answer(maker);
 }
 
 void makers_tick(struct makers *makers, uint64_t at_ms)
@@ -214,11 +219,10 @@ int maker_answer(struct makers *makers, struct maker *maker, struct made *made_o
 
     *made_out = (struct made){.fd = fds.fds[0], .more_fd = fds.fds[1], .loop_number = -1};
     if (count_bytes != (ssize_t)sizeof(answer)) {
-        cleanup_close(&maker->answer_fd);
-        maker->answer_fd = -1;
+        close_answer(maker);
         return err_set(err, -EIO, "its maker died");
     }
-    rest(makers, maker, now_ms() + MAKER_IDLE_MS);
+    rest(makers, maker, answer.is_last ? 0 : now_ms() + MAKER_IDLE_MS);
     if (answer.err.code < 0) {
         *err = answer.err;
         return err->code;
@@ -240,8 +244,7 @@ bool maker_over(struct maker *maker)
     }
     if (maker->answer_fd >= 0) {
         kill(maker->pid, SIGKILL); /* nobody wants its answer any more */
-        cleanup_close(&maker->answer_fd);
-        maker->answer_fd = -1;
+        close_answer(maker);
     }
     if (waitid(P_PIDFD, (id_t)maker->pidfd, &end, WEXITED | WNOHANG) == 0 && end.si_pid == 0) {
         return false;

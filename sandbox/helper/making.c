@@ -18,7 +18,6 @@
 struct work {
     struct answer answer;
     int fds[2]; /* to go with it; -1: none */
-    bool left_mounts;
     bool left_network;
 };
 
@@ -47,6 +46,7 @@ static int make_disk(const struct disk_plan *plan, struct work *work)
     struct disk disk;
     int r;
 
+    work->left_network = plan->network;
     if (with_template.template_fd < 0) {
         with_template.template_fd = disk_template_make(plan, &work->answer.err);
         if (with_template.template_fd < 0) {
@@ -66,7 +66,6 @@ static int make_disk(const struct disk_plan *plan, struct work *work)
         struct err ignored = {0};
 
         CHECK(plan->template_fd >= 0);
-        work->left_network = true;
         work->fds[1] = network_make(&ignored); /* without one, the replica makes its own */
     }
     return r;
@@ -81,7 +80,7 @@ static int make_root(const struct rootfs_plan *plan, struct work *work)
         r = with_idmap.idmap_fd = work->fds[1] = rootfs_idmap(plan, &work->answer.err);
     }
     if (r >= 0) {
-        r = work->fds[0] = rootfs_make(&with_idmap, &work->left_mounts, &work->answer.err);
+        r = work->fds[0] = rootfs_make(&with_idmap, &work->answer.is_last, &work->answer.err);
     }
     return r;
 }
@@ -157,12 +156,17 @@ _Noreturn void making_run(int door_fd, int network_fd, pid_t parent_pid)
     while (packet_receive(door_fd, &order, sizeof(order), 0, &given) == (ssize_t)sizeof(order)) {
         struct work work = {.answer = {.loop_number = -1}, .fds = {-1, -1}};
 
-        tell(door_fd, follow(door_fd, &order, &given, &work), &work);
+        const int made = follow(door_fd, &order, &given, &work);
+
+        /* The network that it has made is a replica's. */
+        if (work.left_network && setns(network_fd, CLONE_NEWNET) < 0) {
+            work.answer.is_last = true;
+        }
+        tell(door_fd, made, &work);
         close_others(door_fd, network_fd);
         while (waitpid(-1, NULL, 0) > 0) { /* what rootfs_idmap has killed */
         }
-        /* The network that it has made is a replica's; what is attached for a root goes with us. */
-        if (work.left_mounts || (work.left_network && setns(network_fd, CLONE_NEWNET) < 0)) {
+        if (work.answer.is_last) {
             break;
         }
     }

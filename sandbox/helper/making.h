@@ -31,6 +31,7 @@ struct answer {
     int loop_number;
     char backing[LOOP_TEXT_BYTES_MAX];
     size_t fd_count; /* 1: the root or disk; 2: with what the next one can be made of */
+    bool is_last;    /* what is attached for a root goes with its maker, which ends now */
 };
 
 /*

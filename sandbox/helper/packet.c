@@ -45,10 +45,14 @@ ssize_t packet_receive(int socket_fd, void *content_out, size_t capacity_bytes, 
     struct msghdr message = {.msg_iov = &vector,
                              .msg_iovlen = 1,
                              .msg_control = control.bytes,
-                             .msg_controllen = sizeof(control.bytes)};
+                             /* What CMSG_SPACE rounds up to has room for one more. */
+                             .msg_controllen = CMSG_LEN(sizeof(fds_out->fds))};
     ssize_t count_bytes = recvmsg(socket_fd, &message, flags | MSG_CMSG_CLOEXEC);
 
-    *fds_out = (struct packet_fds){.fds = {-1, -1, -1, -1, -1}};
+    fds_out->count = 0;
+    for (size_t i = 0; i < PACKET_FDS_MAX; i++) {
+        fds_out->fds[i] = -1;
+    }
     if (count_bytes < 0) {
         return -errno;
     }

@@ -17,6 +17,7 @@
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "sandbox/egress/egress.h"
+#include "sandbox/helper/packet.h"
 
 enum { PREFIX_BITS_IPV6 = 64 };
 
@@ -122,29 +123,9 @@ static void limit_windows(void)
     }
 }
 
-static int hand_out(int setup_fd, int tun_fd, struct err *err)
-{
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {.bytes = {0}};
-    char one = 't';
-    struct iovec vector = {&one, 1};
-    struct msghdr message = {.msg_iov = &vector,
-                             .msg_iovlen = 1,
-                             .msg_control = control.bytes,
-                             .msg_controllen = sizeof(control.bytes)};
-
-    control.align = (struct cmsghdr){
-        .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-    memcpy(CMSG_DATA(&control.align), &tun_fd, sizeof(tun_fd));
-    return sendmsg(setup_fd, &message, MSG_NOSIGNAL) == 1
-               ? 0
-               : err_set(err, -errno, "egress: hand out: %m");
-}
-
 int tun_hand_out(int setup_fd, struct err *err)
 {
+    const uint8_t nothing = 0;
     CLEANUP(cleanup_close) int tun_fd = make_device(err);
 
     if (tun_fd < 0) {
@@ -155,27 +136,10 @@ int tun_hand_out(int setup_fd, struct err *err)
 
     r = r < 0 ? r : configure_ipv6(err);
     limit_windows();
-    return r < 0 ? r : hand_out(setup_fd, tun_fd, err);
-}
-
-ssize_t tun_receive(int setup_fd, void *bytes_out, size_t capacity_bytes, int *tun_fd_out)
-{
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control;
-    struct iovec vector = {bytes_out, capacity_bytes};
-    struct msghdr message = {.msg_iov = &vector,
-                             .msg_iovlen = 1,
-                             .msg_control = control.bytes,
-                             .msg_controllen = sizeof(control.bytes)};
-    ssize_t count_bytes = recvmsg(setup_fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    struct cmsghdr *header = count_bytes < 0 ? NULL : CMSG_FIRSTHDR(&message);
-
-    if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
-        header->cmsg_len == CMSG_LEN(sizeof(int))) {
-        cleanup_close(tun_fd_out);
-        memcpy(tun_fd_out, CMSG_DATA(header), sizeof(int));
+    if (r < 0) {
+        return r;
     }
-    return count_bytes;
+    r = packet_send(setup_fd, (struct bytes){&nothing, 1}, &(struct packet_fds){{tun_fd}, 1});
+    errno = -r;
+    return r < 0 ? err_set(err, r, "egress: hand out: %m") : 0;
 }

@@ -82,6 +82,13 @@ static bool is_aged(const struct sim_node *node, const struct sim_replica *repli
     return runs_well(replica) && node->begun_ms < replica->started_ms;
 }
 
+/* Since when it counts: what was frozen, as its host slept or was paused, is younger than what took
+ * its place meanwhile. */
+static uint64_t counts_since_ms(const struct sim_node *node, const struct sim_replica *replica)
+{
+    return node->unwilling_ms > replica->started_ms ? node->unwilling_ms : replica->started_ms;
+}
+
 void check_replicas_stopping(struct world *world, uint32_t node, const struct replica_key *key)
 {
     const struct sim_replica *ended = find_replica(&world->nodes[node].sandbox, key, false);
@@ -95,7 +102,7 @@ void check_replicas_stopping(struct world *world, uint32_t node, const struct re
     kept = find_replica(&world->nodes[other].sandbox, key, true);
     if (is_aged(&world->nodes[node], ended) && was_willing(world, node) &&
         is_aged(&world->nodes[other], kept) && was_willing(world, other) &&
-        ended->started_ms + OLDER_MS_MIN < kept->started_ms &&
+        counts_since_ms(&world->nodes[node], ended) + OLDER_MS_MIN < kept->started_ms &&
         world->now_ms > kept->started_ms + OLDER_MS_MIN) {
         world_fail(world, "%s ends its replica %u, which is older than the one of %s",
                    world->nodes[node].name, key->slot, world->nodes[other].name);
@@ -186,6 +193,13 @@ static bool disk_knows(const struct disk *disk, const struct replica_key *key)
     return false;
 }
 
+static bool failed_lately(const struct world *world, uint32_t node)
+{
+    uint64_t failed_ms = world->nodes[node].disk.failed_ms;
+
+    return failed_ms != 0 && world->now_ms < failed_ms + SETTLED_MS;
+}
+
 void check_replicas_asked(struct world *world, uint32_t node, struct bytes message)
 {
     struct replica_key key;
@@ -200,7 +214,8 @@ void check_replicas_asked(struct world *world, uint32_t node, struct bytes messa
         if (other == node) {
             continue;
         }
-        if (disk_knows(&world->nodes[other].disk, &key)) {
+        /* Where no secondary has room the service goes on without: it will not be better later. */
+        if (disk_knows(&world->nodes[other].disk, &key) || failed_lately(world, other)) {
             return;
         }
         other_count += is_willing(world, other) ? 1 : 0;

@@ -186,6 +186,7 @@ static void begin_write(struct world *world, uint32_t node, struct write *write)
     write->fails =
         (adds && world->now_ms < disk->full_until_ms) || disk->write_count == disk->bad_write;
     if (write->fails) {
+        disk->failed_ms = world->now_ms;
         world_trace(world, "==== a write of %s fails", world->nodes[node].name);
     }
     while (*last != NULL) {

@@ -46,6 +46,7 @@ struct disk {
     uint64_t full_until_ms; /* every write fails until then */
     uint64_t bad_write;     /* the number of one that fails; 0: none */
     uint64_t bad_read;      /* likewise */
+    uint64_t failed_ms;     /* the last write that failed */
     uint64_t crash_write;   /* the power fails at this one ... */
     bool has_crashed;       /* ... and did */
     bool is_mangled;        /* the core may refuse some of it */

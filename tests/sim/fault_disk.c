@@ -84,9 +84,27 @@ static void start_and_see(struct world *world, uint32_t node)
     checker_changed(world);
 }
 
+static bool is_ordered(const struct world *world, uint32_t node)
+{
+    for (uint32_t i = 0; i < world->schedule.fault_count; i++) {
+        const struct fault *fault = &world->schedule.faults[i];
+
+        if ((fault->kind == FAULT_DRAIN || fault->kind == FAULT_PAUSE) &&
+            fault_node(world, fault->node) == node && world->now_ms >= fault->at_ms &&
+            world->now_ms < fault->at_ms + fault->for_ms) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* An old disk knows an old order of the owner, who sees that and takes it back once more. */
 static void run_back(struct world *world, struct event *event)
 {
     start_and_see(world, event->node);
+    if (!is_ordered(world, event->node)) {
+        client_resume(world, event->node);
+    }
 }
 
 static void run_old_disk(struct world *world, struct event *event)
@@ -116,6 +134,26 @@ static void begin_old_disk(struct world *world, const struct fault *fault, uint3
                 (struct event){.run = run_old_disk, .node = node, .number = fault->for_ms});
 }
 
+/* A leaf that has lost all addresses can neither dial nor be dialled: its owner, who sees it cut off,
+ * has it join anew. */
+static bool is_cut_off(const struct world *world, uint32_t node)
+{
+    const struct core *core = world->nodes[node].core;
+    const struct overlay *overlay = core == NULL ? NULL : core_overlay(core);
+
+    if (overlay == NULL || !world->nodes[node].is_leaf || !overlay_belongs(overlay)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < overlay_member_count(overlay); i++) {
+        const struct overlay_member *member = overlay_member(overlay, i);
+
+        if (!member->is_self && member->record.addresses_count > 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void begin_random_state(struct world *world, const struct fault *fault, uint32_t node)
 {
     if (!client_is_member(world, node)) {
@@ -125,6 +163,12 @@ static void begin_random_state(struct world *world, const struct fault *fault, u
     world_kill(world, node);
     disk_mangle(world, node, fault->at_ms);
     start_and_see(world, node);
+    if (is_cut_off(world, node)) {
+        world_kill(world, node);
+        disk_wipe(&world->nodes[node].disk);
+        world->disk_lost_ms = world->now_ms;
+        start_and_see(world, node);
+    }
 }
 
 /* ------------------------------------------------------------------ churn */

@@ -223,6 +223,7 @@ void world_start(struct world *world, uint32_t node)
     started->core = core_new(&started->config);
     CHECK(started->core != NULL);
     world_trace(world, "%s begins", started->name);
+    world_stall(world, node, world->asleep_until_ms); /* where all sleep, so does what is started */
     if (!disk_load(&started->disk, started->core)) {
         world_fail(world, "%s refuses what it has stored", started->name);
         return;

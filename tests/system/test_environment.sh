@@ -65,6 +65,11 @@ within 10 "and answers" eval '[ "$(page)" = toy ]'
 program() { pgrep -f "$folder/programs/environment_toy.py" | while read -r pid; do [ "$(ps -o comm= -p "$(ps -o ppid= -p "$pid" | tr -d " ")")" = minga-environme ] && echo "$pid"; done; }
 kill -KILL "$(program | head -n 1)"
 within 20 "its program killed: it runs and answers again" eval '[ "$(page)" = toy ]'
+# shellcheck disable=SC2317
+between() { pgrep -f "minga-environment --run $(dir_of 2)/"; }
+kill -KILL "$(between)"
+within 20 "minga-environment killed: another one is started, and it answers again" eval '[ "$(page)" = toy ] && [ -n "$(between)" ]'
+within 10 "what the first one had started is gone" eval '[ "$(pgrep -fc "^$(dir_of 2)/.*busybox httpd")" = 1 ]'
 minga 1 stop page --wait=20s >/dev/null || fail "stop"
 for i in 1 2; do node_stop "$i"; done
 within 10 "nothing of the environment is left" eval '[ -z "$(pgrep -f "$folder/programs")" ]'

@@ -65,12 +65,40 @@ for name in half-open slow raw greetings hellos churn shake silent partial unfin
     attack "$name"
 done
 for name in greeted deaf; do attack "$name" "$(dir_of 3)/state/agent/node.key"; done
-# A member's links are looked at ten times a second: on this cable much arrives meanwhile.
+# A member has four links, on each of which 4 MiB may be under way.
 growth_kib_max=$GROWTH_KIB_MAX
-GROWTH_KIB_MAX=65536
+GROWTH_KIB_MAX=24576
 attack endless-greeted "$(dir_of 4)/state/agent/node.key"
 GROWTH_KIB_MAX=$growth_kib_max
 check "its agent has said what happened" grep -q 'message that never ends' "$(dir_of 1)/log"
+
+# stalled NAME [KEY FILE]: the agent's loop stands still for a second, ZeroMQ's thread does not.
+stalled() {
+    local name=$1 attacker stopper before memory=0 now
+    shift
+    before=$(resident_kib)
+    in_node user timeout 30 "$TOOLS/system_wire_attacker" 10.77.0.1 7400 \
+        "$(dir_of 1)/state/agent/node.key" "$name" 2 "$@" >"$WORK/figures" &
+    attacker=$!
+    sleep 0.3
+    "$TOOLS/system_thread_stopper" "$agent" 1200 &
+    stopper=$!
+    while kill -0 "$attacker" 2>/dev/null; do
+        now=$(resident_kib)
+        [ "$now" -le "$memory" ] || memory=$now
+        sleep 0.05
+    done
+    wait "$stopper" || fail "$name: the loop could not be stopped"
+    wait "$attacker" || fail "$name: the attacker could not begin"
+    echo "# stalled, $(cat "$WORK/figures"): $(((memory - before) / 1024)) MiB more"
+    if [ $((memory - before)) -le "$GROWTH_KIB_MAX" ]; then
+        pass "$name while the loop stands still: memory is bounded"
+    else
+        fail "$name while the loop stands still: memory is bounded ($before KiB, then $memory KiB)"
+    fi
+    within 10 "$name: all see each other again" eval 'sees_members 1 '"$members"' && sees_members 2 '"$members"
+}
+for name in half-open churn shake unfinished partial; do stalled "$name"; done
 
 victim=$(minga 1 --json nodes | jq -r '.nodes[] | select(.node_name == "'"$(name_of 4)"'") | .node')
 cp "$(dir_of 4)/state/agent/node.key" "$WORK/expelled.key"

@@ -2,14 +2,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # The newcomer's walk: in a fresh Debian 12 guest, with the package and the volunteer's guide only, from
 # the package to a running replica in five commands at most, typed as the guide has them.
-# PACKAGES: the folder with minga_*.deb. IMAGE: the guest's folder (see build_image.sh).
+# PACKAGES, IMAGE: see payload.sh.
 set -euo pipefail
-here=$(dirname "$(realpath "$0")")
-PACKAGES=${PACKAGES:?PACKAGES must name the folder of the packages}
-IMAGE=${IMAGE:?IMAGE must name the folder of the guest}
-payload=$(mktemp -d "${TMPDIR:-/var/tmp}/minga-vm.XXXXXX")
-trap 'rm -rf "$payload"' EXIT
-cp "$PACKAGES"/minga_*.deb "$here/guest_checks.sh" "$payload/"
+# shellcheck source=tests/vm/payload.sh
+. "$(dirname "$(realpath "$0")")/payload.sh"
+cp "$PACKAGES"/minga_*.deb "$payload/"
 mapfile -d '' -t commands < <(python3 "$here/../tools/guide_commands.py" "$here/../../docs/volunteer.md" "First steps")
 for i in "${!commands[@]}"; do printf '%s\n' "${commands[i]}" >"$payload/step-$((i + 1))"; done
 status=0

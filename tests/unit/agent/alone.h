@@ -34,6 +34,9 @@ struct edge {
     uint32_t start_count;
     uint32_t stop_count;
     uint64_t next_token;
+    bool disk_is_slow; /* what is awaited of it is left in store_token */
+    bool disk_is_full; /* ... fails */
+    uint64_t store_token;
     bool exec_is_slow;     /* commands are not answered */
     uint32_t exec_count;   /* of what was asked of the edge about commands */
     struct core_exec exec; /* the last one */
@@ -86,14 +89,25 @@ static inline void take_answer(struct edge *edge, const struct core_answer *answ
     }
 }
 
-static inline void perform_io(struct edge *edge, const struct overlay_effect *effect)
+static inline void stored(struct edge *edge, uint64_t token)
 {
     uint32_t index = edge->queue_count;
 
-    if (effect->kind == OVERLAY_STORE && effect->token != 0) {
-        (void)queue(edge, CORE_OVERLAY);
-        edge->overlay[index].kind = OVERLAY_STORED;
-        edge->overlay[index].token = effect->token;
+    (void)queue(edge, CORE_OVERLAY);
+    edge->overlay[index].kind = OVERLAY_STORED;
+    edge->overlay[index].token = token;
+    edge->overlay[index].failed = edge->disk_is_full;
+}
+
+static inline void perform_io(struct edge *edge, const struct overlay_effect *effect)
+{
+    if (effect->kind != OVERLAY_STORE || effect->token == 0) {
+        return;
+    }
+    if (edge->disk_is_slow) {
+        edge->store_token = effect->token;
+    } else {
+        stored(edge, effect->token);
     }
 }
 

@@ -159,3 +159,50 @@ Test(core, a_request_too_large_for_any_node_says_so)
         "0/1: request is larger than any node: needs 64M memory, the most given is 32M");
     edge_free(edge);
 }
+
+static bool is_draining(struct edge *edge)
+{
+    struct node_status node;
+
+    core_node_status(edge->core, &node);
+    return strcmp(node.state, "draining") == 0;
+}
+
+Test(core, an_order_is_obeyed_at_once_and_answered_when_it_is_on_disk)
+{
+    struct edge *edge = edge_new();
+    struct core_request drain = {.kind = CORE_DRAIN};
+    struct core_request resume = {.kind = CORE_RESUME};
+
+    cr_assert_eq(create(edge), OVERLAY_OK);
+    edge->disk_is_slow = true;
+    (void)request(edge, &drain);
+    cr_assert(is_draining(edge));
+    run(edge, 100);
+    cr_assert_eq(edge->answer_count[drain.token], 0);
+    stored(edge, edge->store_token);
+    settle(edge);
+    cr_assert_eq(edge->answer_count[drain.token], 1);
+    cr_assert_eq(edge->answer.outcome, OVERLAY_OK);
+    (void)request(edge, &resume);
+    cr_assert_not(is_draining(edge));
+    cr_assert_eq(edge->answer_count[resume.token], 0);
+    stored(edge, edge->store_token);
+    settle(edge);
+    cr_assert_eq(edge->answer_count[resume.token], 1);
+    edge_free(edge);
+}
+
+Test(core, an_order_that_cannot_be_written_is_in_force_and_says_so)
+{
+    struct edge *edge = edge_new();
+    struct core_request drain = {.kind = CORE_DRAIN};
+
+    cr_assert_eq(create(edge), OVERLAY_OK);
+    edge->disk_is_full = true;
+    cr_assert_eq(outcome_of(edge, &drain), OVERLAY_FAILED);
+    cr_assert_str_eq(edge->answer.reason,
+                     "it is in force, but not on disk: this agent forgets it when it restarts");
+    cr_assert(is_draining(edge));
+    edge_free(edge);
+}

@@ -151,6 +151,78 @@ Test(manager, a_stopped_service_ends_and_is_off)
     fake_free(community);
 }
 
+static uint32_t first_alive(const struct community *community)
+{
+    uint32_t i = 0;
+
+    while (!community->nodes[i].alive) {
+        i++;
+    }
+    return i;
+}
+
+static uint64_t running_incarnation(const struct community *community)
+{
+    for (uint32_t i = 0; i < community->node_count; i++) {
+        if (community->nodes[i].running[0].used) {
+            return community->nodes[i].running[0].key.incarnation;
+        }
+    }
+    return 0;
+}
+
+/* The manager's node dies, and the next one leads. */
+static void follow_leader(struct community *community)
+{
+    fake_kill(community, fake_leader(community, first_alive(community)));
+    fake_look_around(community);
+    fake_run(community, 3000);
+}
+
+Test(manager, incarnations_go_on_after_managers_that_have_led_it_only_while_it_was_off)
+{
+    struct community *community = run_wiki(wiki, 5, 1);
+    uint32_t holder = holder_other_than(community, 99);
+
+    fake_want(community, false, 1, false);
+    fake_run(community, 1000);
+    fake_kill(community, holder); /* who ran it remembers nothing, too */
+    fake_node_boot(community, holder);
+    fake_look_around(community);
+    fake_run(community, 3000);
+    follow_leader(community);
+    follow_leader(community);
+    fake_want(community, true, 1, false);
+    (void)fake_until_running(community, first_alive(community), 1, 3000);
+    cr_assert_eq(running_incarnation(community), 2);
+    fake_free(community);
+}
+
+Test(manager, a_secondary_names_what_is_placed_and_no_slot_that_was)
+{
+    struct community *community = run_wiki(wiki, 5, 3);
+    uint32_t leader = fake_leader(community, 0);
+    uint32_t told_count = 0;
+
+    fake_want(community, false, 3, false);
+    fake_run(community, 1000);
+    fake_want(community, true, 1, false);
+    (void)fake_until_running(community, 0, 1, 1000);
+    for (uint32_t i = 0; i < 5; i++) {
+        minga_StatusPage page = fake_status(community, i);
+
+        cr_assert_eq(page.hearsay, page.found && i != leader);
+        if (i != leader && page.found && page.slots_count > 0) {
+            cr_assert_eq(page.slots_count, 1);
+            cr_assert_eq(page.head.slot_count, 1);
+            cr_assert_eq(page.slots[0].slot, 1);
+            told_count++;
+        }
+    }
+    cr_assert_gt(told_count, 0);
+    fake_free(community);
+}
+
 Test(manager, a_removed_service_ends_and_is_forgotten)
 {
     struct community *community = run_wiki(wiki, 5, 3);

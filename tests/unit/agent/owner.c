@@ -183,6 +183,7 @@ Test(owner, a_pause_survives_a_restart_and_ends_when_it_was_to_end)
 
     executor_pause(community->nodes[0].executor, &turn,
                    &(struct core_request){.duration_ms = 3600000});
+    cr_assert(executor_order_keep(community->nodes[0].executor, &turn, 7));
     blob = kept_order(community, kept);
     cr_assert_eq(executor_load(next, &blob), 0);
     turn.now_ms = 5000; /* another boot, 10 minutes later */

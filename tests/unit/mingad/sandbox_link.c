@@ -109,6 +109,7 @@ static struct fixture *set_up(void)
     fixture->listen_fd = -1;
     struct sandbox_link_config config = {.loop = &fixture->loop,
                                          .socket_path = fixture->path,
+                                         .down_reason = "no helper",
                                          .events = {.context = fixture,
                                                     .up = on_up,
                                                     .listed = on_listed,

@@ -182,6 +182,33 @@ Test(community, one_that_was_slow_itself_accuses_nobody)
     end_network();
 }
 
+/* Where node 0 asks whether the other lives, it says that it has died itself. */
+static void says_it_is_dead(uint32_t from, minga_Message *message)
+{
+    minga_Item item = {.kind = minga_ItemKind_ITEM_DEATH, .flooded = true};
+
+    if (from == 0 && message->which_kind == minga_Message_stabilise_tag && !message->reply) {
+        memcpy(item.node, net.nodes[0].id.id.bytes, ID_BYTES);
+        item.incarnation =
+            overlay_member_by_id(net.nodes[0].overlay, &net.nodes[0].id)->record.incarnation;
+        message->which_kind = minga_Message_item_tag;
+        message->kind.item = item;
+        message->request = 0;
+    }
+}
+
+Test(community, one_that_says_of_itself_that_it_is_dead_lives)
+{
+    make_members(2);
+    run_for(3000);
+    net.lie = says_it_is_dead;
+    run_for(3000);
+    cr_assert_gt(net.sent_count[minga_Message_stabilise_tag], 0);
+    net.lie = NULL;
+    cr_assert_eq(count_downs(), 0);
+    end_network();
+}
+
 Test(community, a_node_that_restarts_is_up_again_with_what_it_stored)
 {
     make_members(5);

@@ -217,3 +217,45 @@ Test(liars, a_contact_that_talks_nonsense_does_not_keep_a_newcomer_waiting_for_e
     cr_assert_eq(net.nodes[3].done[1].outcome, OVERLAY_OK, "%s", net.nodes[3].done[1].reason);
     end_network();
 }
+
+static struct public_key invented_key;
+
+/* Asked who somebody is, it names somebody else, at an address that it wants dialled. */
+static void invent(uint32_t from, minga_Message *message)
+{
+    minga_Contacts *answer = &message->kind.contacts;
+
+    (void)from;
+    if (message->which_kind == minga_Message_contacts_tag) {
+        answer->contacts_count = 1;
+        answer->contacts[0] = (minga_Contact)minga_Contact_init_zero;
+        memcpy(answer->contacts[0].node_key, invented_key.bytes, PUBLIC_KEY_BYTES);
+        answer->contacts[0].addresses_count = 1;
+        strcpy(answer->contacts[0].addresses[0], "192.0.2.1:80");
+    }
+}
+
+Test(liars, whoever_was_not_asked_for_is_not_dialled, .timeout = 100)
+{
+    struct secret_key secret = test_key("invented", 0);
+    struct overlay *overlay;
+    struct overlay_event now;
+    struct node_id invented;
+
+    make_large(COUNT, PLACES);
+    overlay = net.nodes[0].overlay;
+    run_for(2000);
+    invented_key = keys_public(&secret);
+    invented = keys_node_id(&invented_key);
+    net.lie = invent;
+    now = now_event();
+    net.nodes[0].effects.count = 0;
+    overlay_named(overlay, &now, &(struct node_id){{{9, 9, 9}}}, &net.nodes[1].id,
+                  &net.nodes[0].effects);
+    cr_assert_eq(overlay->membership.is_part, true);
+    perform(0);
+    run_for(1000);
+    cr_assert_gt(net.sent_count[minga_Message_who_tag], 0, "it was asked");
+    cr_assert_null(contact_look(overlay, &invented));
+    end_network();
+}

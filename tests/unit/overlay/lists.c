@@ -127,7 +127,7 @@ Test(lists, a_change_that_makes_no_sense_leaves_nothing_known)
 Test(lists, a_list_that_is_not_the_one_of_its_name_is_asked_for_again)
 {
     static const uint32_t three[] = {1, 2, 3};
-    const struct node_id nodes[] = {at(1).node, at(2).node, at(3).node};
+    const struct node_id nodes[] = {at(1).node, at(2).node, at(3).node, at(4).node};
     uint32_t version;
 
     be_followed_by(three, 3);
@@ -138,5 +138,8 @@ Test(lists, a_list_that_is_not_the_one_of_its_name_is_asked_for_again)
     list_copy_set(&copy, version, nodes, 3);
     cr_assert_eq(copy.version, version);
     cr_assert(!list_copy_change(&copy, version + 1, 3, &nodes[2], 1), "the one of another name");
+    cr_assert_eq(copy.version, 0);
+    list_copy_set(&copy, version, nodes, 3);
+    cr_assert(!list_copy_change(&copy, version, UINT32_MAX, &nodes[3], 1), "one too many");
     cr_assert_eq(copy.version, 0);
 }

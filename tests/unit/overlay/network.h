@@ -244,17 +244,25 @@ HELPER void join_node(uint32_t index, uint32_t contact, const struct test_invita
     join_through(index, &contact, 1, invitation, token);
 }
 
+/* `count` nodes run, and node 0 is the first member. Returns what the others can join with. */
+HELPER struct test_invitation start_with_founder(uint32_t count)
+{
+    struct test_invitation invitation = make_invitation(0, net.wall_unix_s + 1000000, 0);
+
+    for (uint32_t i = 0; i < count; i++) {
+        start_node(add_node());
+    }
+    found_community(0);
+    return invitation;
+}
+
 /* A community of `count` nodes, all joined through node 0. */
 HELPER void make_members(uint32_t count)
 {
     struct test_invitation invitation;
 
     make_community();
-    invitation = make_invitation(0, net.wall_unix_s + 1000000, 0);
-    for (uint32_t i = 0; i < count; i++) {
-        start_node(add_node());
-    }
-    found_community(0);
+    invitation = start_with_founder(count);
     for (uint32_t i = 1; i < count; i++) {
         join_node(i, 0, &invitation, 1);
         run_for(200);

@@ -280,29 +280,53 @@ Test(reach, a_member_is_dialled_only_where_its_question_comes_from_and_not_often
     end_network();
 }
 
-Test(reach, no_member_is_dialled_on_the_own_machine)
+/* Does node `to` dial the other one, whose question seems to come from there? */
+static bool dials(uint32_t to, uint32_t from, const char *host)
 {
-    struct network_event *event;
+    struct network_event *event = new_event(to, OVERLAY_RECEIVED, 1);
     minga_Message message;
     uint8_t bytes[MESSAGE_BYTES_MAX];
+    int length;
 
-    make_reachable(3, 0);
-    run_for(8000);
-    net.nodes[0].dial_back_count = 0;
+    net.nodes[to].dial_back_count = 0;
     message_init(&message, minga_Message_dial_back_tag);
     message.kind.dial_back.port = 22;
-    int length = message_encode(&message, bytes, sizeof(bytes));
-
-    event = new_event(0, OVERLAY_RECEIVED, 1);
-    event->from = 1;
+    length = message_encode(&message, bytes, sizeof(bytes));
+    event->from = from;
     event->event.message = copy_bytes((struct bytes){bytes, (size_t)length});
     event->event.source.inbound = true;
-    event->event.source.link = net.nodes[1].links[0];
-    memcpy(event->event.source.curve_key, net.nodes[1].curve.public_bytes, 32);
-    snprintf(event->event.source.host, sizeof(event->event.source.host), "127.0.0.1");
+    event->event.source.link = net.nodes[from].links[to];
+    memcpy(event->event.source.curve_key, net.nodes[from].curve.public_bytes, 32);
+    snprintf(event->event.source.host, sizeof(event->event.source.host), "%s", host);
     push_event(event);
     run_for(20);
-    cr_assert_eq(net.nodes[0].dial_back_count, 0);
+    return net.nodes[to].dial_back_count > 0;
+}
+
+Test(reach, no_member_is_dialled_on_the_own_machine)
+{
+    make_reachable(3, 0);
+    run_for(8000);
+    cr_assert_not(dials(0, 1, "127.0.0.1"));
+    cr_assert(dials(0, 1, "10.0.0.2"));
+    end_network();
+}
+
+Test(reach, a_leaf_does_not_dial_its_own_address_from_which_its_relays_connections_come)
+{
+    struct overlay_question question = {2, {(const uint8_t *)"beans?", 6}};
+    struct overlay_event now;
+
+    make_reachable(5, 2);
+    run_for(15000);
+    now = now_event();
+    overlay_ask(net.nodes[3].overlay, &now, &net.nodes[4].id, question, &net.nodes[3].effects);
+    perform(3);
+    run_for(500);
+    cr_assert(net.nodes[3].links[4] != 0);
+    cr_assert_not(dials(4, 3, "10.0.0.5"));
+    cr_assert(dials(4, 3, "10.0.0.4"), "which came in without a relay");
+    cr_assert(dials(0, 1, "10.0.0.1"), "may be another agent of the same machine");
     end_network();
 }
 

@@ -1,14 +1,47 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include "overlay/ring_internal.h"
 #include "tests/unit/overlay/one_ring.h"
 
-Test(ring, the_first_node_answers_for_everything_and_needs_no_lease)
+Test(ring, the_first_node_answers_for_everything_and_needs_nobody)
 {
+    struct ring_event event = tick(900000);
+
     begin(20, true);
     cr_assert(has_effect(RING_ARC, 0));
     cr_assert(answers_for(21));
     cr_assert_eq(ring.epoch, 6);
-    step(tick(900000));
+    event.alone = true;
+    step(event);
+    cr_assert(answers_for(21), "nor did it while it slept");
+}
+
+Test(ring, a_node_alone_that_slept_answers_for_nothing_until_nobody_was_heard_for_long)
+{
+    begin(20, true);
+    step(tick(2000));
+    now_ms = 2000 + RING_SELF_MS - 1;
     cr_assert(answers_for(21));
+    now_ms = 2000 + RING_SELF_MS;
+    cr_assert(!answers_for(21), "another may have begun the ring");
+    for (uint64_t at_ms = 900000; at_ms < 900000 + RING_ALONE_MS; at_ms += RING_JOIN_MS) {
+        step(tick(at_ms));
+        cr_assert(!answers_for(21));
+    }
+    step(tick(900000 + RING_ALONE_MS));
+    cr_assert(answers_for(21));
+}
+
+Test(ring, a_node_alone_that_slept_joins_one_that_was_alone_meanwhile)
+{
+    begin(20, true);
+    step(tick(900000));
+    step(asked(30, 900010));
+    cr_assert_eq(effects.answer.verdict, RING_IDLE);
+    step(handed(30, 30, 900020));
+    cr_assert(answers_for(20));
+    cr_assert(!answers_for(30));
+    now_ms = 900020 + LEASE_MS;
+    cr_assert(!answers_for(20));
 }
 
 Test(ring, an_epoch_that_is_not_durable_is_not_answered_with)
@@ -208,6 +241,15 @@ Test(ring, a_farther_node_is_sent_to_our_predecessor)
     cr_assert(!has_effect(RING_ARC, 0));
 }
 
+Test(ring, a_node_that_is_farther_still_is_sent_as_far_as_is_known)
+{
+    know_what_is_before();
+    step(asked(150, 2100));
+    cr_assert(is_at(&effects.answer.other, 200));
+    step(asked(230, 2100));
+    cr_assert(is_at(&effects.answer.other, 10));
+}
+
 Test(ring, a_node_that_is_sent_on_asks_the_other_one)
 {
     struct ring_event event = answer(30, RING_OTHER, 1010);
@@ -361,6 +403,33 @@ Test(ring, the_last_one_left_answers_for_everything)
     step(lost(10, 2100, true));
     step(tick(2100 + GRANT_MS));
     cr_assert_eq(ring.successor_count, 0);
+    cr_assert(answers_for(99));
+}
+
+Test(ring, the_last_one_that_slept_waits_for_others_who_may_have_begun_the_ring_anew)
+{
+    struct ring_event event = asked(10, 2100);
+
+    begin(20, false);
+    step(known(10));
+    step(handed(10, 10, 2000));
+    event.has_list = true;
+    event.list_count = 1;
+    event.list[0] = at(20);
+    step(event);
+    step(lost(10, 2200, true));
+    cr_assert(answers_for(99), "it was the only other one");
+    begin(20, false);
+    step(known(10));
+    step(handed(10, 10, 2000));
+    step(event);
+    step(lost(10, 2200, false));
+    for (uint64_t at_ms = 900000; at_ms < 900000 + RING_ALONE_MS; at_ms += RING_JOIN_MS) {
+        step(tick(at_ms));
+        cr_assert(!answers_for(99));
+    }
+    cr_assert_eq(keeper_extend_ms(&ring), 900000 + RING_ALONE_MS);
+    step(tick(900000 + RING_ALONE_MS));
     cr_assert(answers_for(99));
 }
 

@@ -33,6 +33,18 @@ Test(ring_lapse, a_keeper_that_does_not_answer_tells_nothing)
                  "all may wait for each other");
 }
 
+/* Nobody of them has an arc that ours could be a part of. */
+Test(ring_lapse, where_no_successor_is_on_the_ring_none_could_have_told)
+{
+    be_in_the_middle();
+    step(tick(LAPSED_MS));
+    step(answer(30, RING_IDLE, LAPSED_MS + 1));
+    step(answer(10, RING_IDLE, LAPSED_MS + 2));
+    cr_assert(ring.all_idle);
+    cr_assert_eq(verdict_at(LAPSED_MS + RECLAIM_MS - 1), RING_BUSY);
+    cr_assert_eq(verdict_at(LAPSED_MS + RECLAIM_MS), RING_GRANTED);
+}
+
 Test(ring_lapse, what_was_answered_before_does_not_count)
 {
     be_in_the_middle();

@@ -2,8 +2,14 @@
 #include "sandbox/helper/disks.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
 
-enum { SIZE_BYTES = 64 << 20, BEGAN_MS = 10000 };
+#include "sandbox/helper/helper.h"
+#include "sandbox/helper/process.h"
+
+enum { SIZE_BYTES = 64 << 20, BEGAN_MS = 10000, PATIENCE_MS = 10000 };
 
 static struct disks asked(uint32_t count)
 {
@@ -58,4 +64,67 @@ Test(disks, nothing_is_taken_where_nothing_is_ready)
     cr_assert(disks_rest(&disks));
     cr_assert_not(disks_take(&disks, SIZE_BYTES, &disk));
     cr_assert(disks_clear(&disks, &disk, SIZE_BYTES), "no disk is nothing to clear");
+}
+
+static void wait_for(void *context, int fd)
+{
+    struct pollfd readable = {.fd = fd, .events = POLLIN};
+
+    cr_assert_eq(poll(&readable, 1, PATIENCE_MS), 1);
+    *(int *)context += 1;
+}
+
+/* A pipe's end stands for the mount: what is cleared away closes it. */
+Test(disks, that_is_cleared_away_is_counted_until_it_is_gone_and_its_maker_then_rests)
+{
+    static struct helper helper;
+    struct disks *disks = &helper.disks;
+    int ends[2];
+    int watched_count = 0;
+    char nobody_writes;
+
+    disks_init(disks);
+    disks->makers.network_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
+    struct disk disk = {.mount_fd = ends[1], .loop_number = -1, .network_fd = -1};
+
+    cr_assert(disks_clear(disks, &disk, SIZE_BYTES));
+    cr_assert_eq(disk.mount_fd, -1);
+    cr_assert_eq(disks->clearings[0].size_bytes, SIZE_BYTES);
+    disks_tick(&helper, now_ms()); /* mostly too early */
+    while (disks->clearings[0].size_bytes != 0) {
+        disks_each_fd(disks, wait_for, &watched_count);
+        disks_tick(&helper, now_ms());
+    }
+    cr_assert_eq(disks->clearings[0].size_bytes, 0);
+    cr_assert_eq(read(ends[0], &nobody_writes, 1), 0);
+    cr_assert(makers_has_idle(&disks->makers));
+    cr_assert_not(disks_rest(disks), "a tick has to come for it");
+    disks_tick(&helper, now_ms() + MAKER_IDLE_MS);
+    watched_count = 0;
+    disks_each_fd(disks, wait_for, &watched_count);
+    cr_assert_eq(watched_count, 1);
+    cr_assert(disks_over(&helper));
+    cr_assert(disks_rest(disks));
+    close(ends[0]);
+}
+
+Test(disks, are_not_over_before_the_last_maker_is)
+{
+    static struct helper helper;
+    struct disks *disks = &helper.disks;
+    int ends[2];
+
+    disks_init(disks);
+    disks->makers.network_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
+    struct disk disk = {.mount_fd = ends[1], .loop_number = -1, .network_fd = -1};
+
+    cr_assert(disks_clear(disks, &disk, SIZE_BYTES));
+    for (int i = 0; i < PATIENCE_MS && !disks_over(&helper); i++) {
+        poll(NULL, 0, 1);
+    }
+    cr_assert(disks_over(&helper));
+    cr_assert_not(makers_has_idle(&disks->makers));
+    close(ends[0]);
 }

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* A member whose small messages shall make others do much. */
+#include "network.h"
+#include "overlay/state.h"
+
+enum { COUNT = 6, GREEDY = 1, VICTIM = 0, THIRD = 2, SAID_COUNT = 400 };
+
+static void make_greedy(void)
+{
+    make_members(COUNT);
+    run_for(5000);
+    cr_assert(all_agree());
+    cr_assert_neq(net.nodes[GREEDY].links[VICTIM], 0, "it has dialled");
+}
+
+static uint32_t count_requests(enum request_kind kind)
+{
+    const struct requests *requests = &net.nodes[VICTIM].overlay->requests;
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < requests->top; i++) {
+        count += requests->list[i].kind == kind;
+    }
+    return count;
+}
+
+static uint64_t incarnation_of(uint32_t node)
+{
+    return net.nodes[node].overlay->record.incarnation;
+}
+
+Test(greedy, accused_without_end_a_node_refutes_at_a_bounded_rate_and_is_believed)
+{
+    uint64_t before;
+    minga_Message message;
+
+    make_greedy();
+    before = incarnation_of(VICTIM);
+    for (uint32_t i = 0; i < SAID_COUNT; i++) { /* over 4 s */
+        message_init(&message, minga_Message_ping_tag);
+        message.kind.ping.accused_incarnation = incarnation_of(VICTIM);
+        say_to(GREEDY, VICTIM, &message);
+        run_for(10);
+    }
+    cr_assert_leq(incarnation_of(VICTIM) - before, 8 + 4000 / 500 + 1);
+    cr_assert_geq(incarnation_of(VICTIM) - before, 8);
+    before = incarnation_of(VICTIM);
+    say_to(GREEDY, VICTIM, &message);
+    message.kind.ping.accused_incarnation = before + 5;
+    say_to(GREEDY, VICTIM, &message);
+    run_for(1500);
+    cr_assert_geq(incarnation_of(VICTIM), before + 6, "refuted a little later");
+    cr_assert_eq(net.nodes[VICTIM].overlay->refute_above, 0);
+    cr_assert(all_agree());
+    end_network();
+}
+
+Test(greedy, what_everyone_knows_is_not_told_to_everyone_again_without_end)
+{
+    const struct membership *membership;
+    minga_Message message;
+    minga_Broadcast *broadcast = &message.kind.broadcast;
+    uint32_t before;
+
+    make_greedy();
+    membership = &net.nodes[VICTIM].overlay->membership;
+    before = net.sent_count[minga_Message_broadcast_tag];
+    for (uint32_t i = 0; i < 4 * SAID_COUNT; i++) {
+        const struct member *known = &membership->list[i % COUNT];
+
+        message_init(&message, minga_Message_broadcast_tag);
+        broadcast->has_item = true;
+        broadcast->item.kind = minga_ItemKind_ITEM_ADMISSION;
+        broadcast->item.flooded = true;
+        memcpy(broadcast->item.content.bytes, known->admission, known->admission_bytes);
+        broadcast->item.content.size = (pb_size_t)known->admission_bytes;
+        broadcast->number = i + 1; /* each a new one */
+        message_put_id(broadcast->origin, &net.nodes[GREEDY].id.id);
+        message_put_id(broadcast->until, &net.nodes[VICTIM].overlay->place.position.id);
+        say_to(GREEDY, VICTIM, &message);
+        run_for(1);
+    }
+    run_for(1000);
+    /* What each of them passes on: the first ones, and then 50 a second. */
+    cr_assert_leq(net.sent_count[minga_Message_broadcast_tag] - before, 1000 * (COUNT - 1));
+    cr_assert(all_agree());
+    end_network();
+}
+
+Test(greedy, who_has_others_probed_without_end_leaves_room_and_dials_nobody_again_and_again)
+{
+    minga_Message message;
+    uint64_t before;
+
+    make_greedy();
+    net.is_cut[VICTIM][THIRD] = true; /* each probe waits */
+    net.is_cut[THIRD][VICTIM] = true;
+    before = net.link_number;
+    for (uint64_t i = 0; i < SAID_COUNT; i++) {
+        message_init(&message, minga_Message_probe_via_tag);
+        message.request = i + 1;
+        message_put_id(message.kind.probe_via.node, &net.nodes[THIRD].id.id);
+        say_to(GREEDY, VICTIM, &message);
+        run_for(1);
+        cr_assert_leq(count_requests(REQUEST_PROBE_FOR), 1 + COUNT);
+    }
+    cr_assert_leq(net.link_number - before, 40);
+    end_network();
+}
+
+Test(greedy, one_who_asks_for_much_has_a_quarter_of_the_table_and_all_together_half)
+{
+    struct requests *requests = calloc(1, sizeof(*requests));
+    struct asker askers[3] = {
+        {.node.id.bytes = {1}}, {.node.id.bytes = {2}}, {.node.id.bytes = {3}}};
+    uint32_t counts[3] = {0};
+
+    for (int who = 0; who < 3; who++) {
+        while (requests_may_ask_for(requests, &askers[who])) {
+            struct request *request = requests_new(requests, REQUEST_ROUTE_RELAY);
+
+            cr_assert_not_null(request);
+            request->asker = askers[who];
+            counts[who]++;
+        }
+    }
+    cr_assert_eq(counts[0], REQUESTS_MAX / 4);
+    cr_assert_eq(counts[1], REQUESTS_MAX / 4);
+    cr_assert_eq(counts[2], 0);
+    cr_assert_not_null(requests_new(requests, REQUEST_PING), "for ourselves there is room");
+    free(requests);
+}
