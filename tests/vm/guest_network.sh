@@ -102,7 +102,7 @@ mapping() { minga --json node | jq -r ".port_mapping$1"; }
 opened_by() { # METHOD COUNT
     [ "$(mapping .state)" = open ] && [ "$(mapping .by)" = "$1" ] && mapped "$2"
 }
-seen_as() { minga_of fir --json nodes | jq -e --arg as "$1" '.nodes[] | select(.node_name == "oak") | .reachable == $as'; }
+seen_as() { minga_of fir --json nodes | jq -e --arg how "$1" '.nodes[] | select(.node_name == "oak") | .reachable == $how'; }
 known_by() { minga_of fir --json nodes | jq -e --arg at "$1" '.nodes[] | select(.node_name == "oak") | .address == $at'; }
 from_internet() { # the replica's port at the router
     local place

@@ -3,16 +3,13 @@
 # The network of the units as systemd confines them, in a Debian 12 guest with cgroup v2: the way out
 # (`egress: internet`), ports that a router opens, and what IPAddressDeny= is for whom. The home, its
 # router and the Internet are namespaces there.
-# PACKAGES: the folder with minga_*.deb. IMAGE: the guest's folder (see build_image.sh).
+# PACKAGES, IMAGE: see payload.sh.
 set -euo pipefail
-here=$(dirname "$(realpath "$0")")
-PACKAGES=${PACKAGES:?PACKAGES must name the folder of the packages}
-IMAGE=${IMAGE:?IMAGE must name the folder of the guest}
-payload=$(mktemp -d "${TMPDIR:-/var/tmp}/minga-vm.XXXXXX")
-trap 'rm -rf "$payload"' EXIT
+# shellcheck source=tests/vm/payload.sh
+. "$(dirname "$(realpath "$0")")/payload.sh"
 fixtures=$here/../fixtures
 cp "$PACKAGES"/minga_*.deb "$payload/minga.deb"
-cp "$here"/guest_{checks,world}.sh "$fixtures/internet.py" "$fixtures/walker.py" "$payload/"
+cp "$here/guest_world.sh" "$fixtures/internet.py" "$fixtures/walker.py" "$payload/"
 # As small as it gets, for an emulated machine: the modules that it loads, compiled.
 root=$payload/walker
 mkdir -p "$root/usr/bin" "$root/srv"
