@@ -57,9 +57,11 @@ def main():
     for ask in map(json.loads, sys.stdin):
         if ask["do"] == "hello":
             say("ready", version=2)
+        elif ask["do"] != "start" and ask["replica"] not in REPLICAS:
+            continue  # it has just ended
         elif ask["do"] in JOBS:
             threading.Thread(target=JOBS[ask["do"]], args=(ask["replica"], ask), daemon=True).start()
-        elif ask["replica"] in REPLICAS:
+        else:
             send(REPLICAS[ask["replica"]], SIGNALS.get(ask["do"]) or ask["signal"])
     for service in list(REPLICAS.values()):
         send(service, signal.SIGKILL)
