@@ -7,7 +7,7 @@
  * the sender of the present message, and who joins through this node at present. Then, least missed
  * first: the expelled; those who are gone for longest (but the last few remain: they are dialled
  * again, which is how the sides of a split find each other); those not heard for longest, without a
- * link before those with one, and fingers last.
+ * link before those with one, then fingers, and last those near by who count on this node.
  */
 #include <errno.h>
 #include <string.h>
@@ -15,12 +15,16 @@
 #include "base/check.h"
 #include "overlay/state.h"
 
-enum { LOST_KEPT = 8, GUEST_MS = 2 * JOIN_REPEAT_MS };
+enum {
+    LOST_KEPT = 8,
+    GUEST_MS = 2 * JOIN_REPEAT_MS,
+    ASKED_LATELY_MS = 2 * RING_PACE_MAX * STABILISE_MS,
+};
 
 struct pins {
     bool pinned[MEMBERS_MAX];
     bool is_finger[MEMBERS_MAX];
-    bool is_near_leaf[MEMBERS_MAX];
+    bool counts_on_us[MEMBERS_MAX];
 };
 
 static void pin(const struct overlay *overlay, struct pins *pins, const struct node_id *node)
@@ -58,15 +62,16 @@ static void favour_fingers(const struct overlay *overlay, struct pins *pins)
     }
 }
 
-/* The ring's lists do not name them, and seldom has this node to do with one: but it is among those
- * who watch them. */
-static void favour_leaves(const struct overlay *overlay, struct pins *pins)
+/* The ring's lists do not name leaves, and seldom has this node to do with one: but it is among those
+ * who watch them. Nor do they name one that takes this node for its keeper, as long as those between
+ * them are not known to be gone: were it forgotten, its arc would be taken with theirs. */
+static void favour_near(const struct overlay *overlay, struct pins *pins)
 {
     for (uint32_t i = 0; i < overlay->membership.count; i++) {
         const struct member *member = &overlay->membership.list[i];
 
-        pins->is_near_leaf[i] =
-            membership_is_leaf(member) && book_is_near(overlay, &member->position);
+        pins->counts_on_us[i] = (membership_is_leaf(member) || book_has_asked(overlay, (int)i)) &&
+                                book_is_near(overlay, &member->position);
     }
 }
 
@@ -99,7 +104,7 @@ static void pin_all(const struct overlay *overlay, struct pins *pins)
     pin_ring(overlay, pins);
     pin_requests(overlay, pins);
     favour_fingers(overlay, pins);
-    favour_leaves(overlay, pins);
+    favour_near(overlay, pins);
     for (uint32_t i = 0; i < overlay->membership.count; i++) {
         const struct watched *watched = &overlay->detector.list[i];
 
@@ -124,7 +129,7 @@ static uint64_t worth_of(const struct member *member, const struct pins *pins, u
     } else if (is_lost(member)) {
         class = spare_lost ? 7 : 1;
         used_ms = member->view.changed_ms;
-    } else if (pins->is_near_leaf[index]) {
+    } else if (pins->counts_on_us[index]) {
         class = 6;
     } else if (pins->is_finger[index]) {
         class = 5;
@@ -216,6 +221,13 @@ int book_admit(struct overlay *overlay, const struct admission *admission, struc
     }
     forget(overlay, victim);
     return membership_replace(&overlay->membership, victim, admission, encoded);
+}
+
+bool book_has_asked(const struct overlay *overlay, int index)
+{
+    uint64_t asked_ms = overlay->membership.list[index].asked_ms;
+
+    return asked_ms != 0 && overlay->now_ms - asked_ms <= ASKED_LATELY_MS;
 }
 
 bool book_has_leaf(const struct overlay *overlay, int index)

@@ -13,6 +13,8 @@ int book_admit(struct overlay *overlay, const struct admission *admission, struc
                bool met);
 /* Is news of this node and its neighbours the member's concern? */
 bool book_is_told(const struct overlay *overlay, int index);
+/* Has it asked lately, as one that takes this node for its keeper, as far as it knows? */
+bool book_has_asked(const struct overlay *overlay, int index);
 /* Does this node answer for the position of the member, which is a leaf that is up? */
 bool book_has_leaf(const struct overlay *overlay, int index);
 bool book_is_neighbour(const struct overlay *overlay, const struct node_id *node);

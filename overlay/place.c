@@ -8,7 +8,6 @@
 enum {
     QUESTION_MS = 300,    /* a question unanswered is repeated: the lease is short */
     EPOCH_STRETCH = 1024, /* epochs that are durable ahead of their use */
-    ASKED_LATELY_MS = 2 * RING_PACE_MAX * STABILISE_MS,
 };
 
 /* --- the question */
@@ -216,17 +215,11 @@ static bool find_up_before(const struct overlay *overlay, const struct ring_key 
     return false;
 }
 
-/* Does it take us for its keeper, as far as it knows? */
 static bool has_asked(const struct overlay *overlay, const struct ring_node *node)
 {
     int index = membership_find(&overlay->membership, &node->node);
-    const struct member *member;
 
-    if (index == MEMBER_NONE) {
-        return false;
-    }
-    member = &overlay->membership.list[index];
-    return member->asked_ms != 0 && overlay->now_ms - member->asked_ms <= ASKED_LATELY_MS;
+    return index != MEMBER_NONE && book_has_asked(overlay, index);
 }
 
 /* Of our predecessor: between it and us, nobody has an arc. Where not everyone is known that may be
