@@ -40,11 +40,22 @@ struct names {
     struct name list[NAMES_MAX];
 };
 
+/* ZeroMQ takes brackets off, and would look up what is no address between them. */
 static bool is_numeric(const char *host)
 {
     struct in_addr address;
+    struct in6_addr address6;
+    char between[INET6_ADDRSTRLEN] = "";
+    size_t length_chars = strlen(host);
 
-    return host[0] == '[' || inet_pton(AF_INET, host, &address) == 1;
+    if (host[0] != '[') {
+        return inet_pton(AF_INET, host, &address) == 1;
+    }
+    if (length_chars < 2 || length_chars - 2 >= sizeof(between) || host[length_chars - 1] != ']') {
+        return false;
+    }
+    memcpy(between, host + 1, length_chars - 2);
+    return inet_pton(AF_INET6, between, &address6) == 1;
 }
 
 static struct name *find(struct names *names, const char *name)
@@ -177,7 +188,7 @@ int names_endpoint(struct transport *transport, const char *address, size_t whic
     CHECK(colon != NULL && colon - address <= LOOKED_UP_CHARS_MAX && which < NAME_HOSTS_MAX);
     memcpy(host, address, (size_t)(colon - address));
     if (!is_numeric(host)) {
-        const struct name *name = find(transport->names, host);
+        const struct name *name = host[0] == '[' ? NULL : find(transport->names, host);
 
         ask_next(transport->names);
         if (name != NULL && name->is_waiting) {

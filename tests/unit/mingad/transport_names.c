@@ -124,6 +124,17 @@ Test(transport_names, a_name_that_nobody_has_is_a_lost_link_and_not_asked_for_ag
     tear_down(node);
 }
 
+/* ZeroMQ takes the brackets off and would look it up. */
+Test(transport_names, a_name_in_brackets_is_no_address)
+{
+    struct node *node = set_up();
+
+    add_address(node, "[nobody.invalid]", 7400);
+    send_text(node);
+    cr_assert_eq(link_count(node), 0);
+    tear_down(node);
+}
+
 Test(transport_names, a_link_that_waits_for_its_name_can_be_hung_up)
 {
     struct node *node = set_up();
