@@ -395,12 +395,13 @@ static void on_predecessor(struct ring *ring, const struct ring_event *event,
 }
 
 /* Of those before us, as far as we heard of them, the first one behind the asker: each step from one
- * to the one before it would be a question. */
+ * to the one before it would be a question. In a large community nobody tells us that one farther
+ * away has died, and who were sent there would be sent there again: there, only our own neighbour. */
 static struct ring_node nearest_to(const struct ring *ring, const struct ring_node *asker)
 {
     uint32_t place = 0;
 
-    while (place + 1 < ring->predecessor_count &&
+    while (ring->pace_max == 1 && place + 1 < ring->predecessor_count &&
            ring_between(&ring->predecessors[place + 1], asker, &ring->predecessors[place])) {
         place++;
     }

@@ -250,6 +250,14 @@ Test(ring, a_node_that_is_farther_still_is_sent_as_far_as_is_known)
     cr_assert(is_at(&effects.answer.other, 10));
 }
 
+Test(ring, in_a_large_community_none_is_sent_to_one_of_whose_death_nobody_would_tell)
+{
+    know_what_is_before();
+    ring_set_pace_max(&ring, 3);
+    step(asked(150, 2100));
+    cr_assert(is_at(&effects.answer.other, 10));
+}
+
 Test(ring, a_node_that_is_sent_on_asks_the_other_one)
 {
     struct ring_event event = answer(30, RING_OTHER, 1010);
