@@ -41,6 +41,7 @@ enum {
     AWAY_AT_ONCE = 8, /* when descriptors run short */
     CROWDED_MS = 500,
     LOOK_MS = 100,
+    CALM_LOOK_MS = 500, /* nobody is a stranger or a suspect: an idle node sleeps */
 };
 #define NEWCOMER_NONE UINT32_MAX
 
@@ -64,6 +65,7 @@ struct ban {
 
 struct door {
     uv_timer_t timer;
+    uint32_t look_ms; /* so often the timer looks */
     int listening_fd;
     uint32_t descriptors_max; /* an inbound connection's is below, or others have to go */
     uint64_t refused_count;   /* the gate's, when it was asked last */
@@ -76,6 +78,16 @@ struct door {
     uint64_t turned_away_count;
     struct caller callers[CALLERS_MAX];
 };
+
+static void on_timer(uv_timer_t *timer);
+
+static void look_each(struct door *door, uint32_t look_ms)
+{
+    if (door->look_ms != look_ms) {
+        door->look_ms = look_ms;
+        uv_timer_start(&door->timer, on_timer, look_ms, look_ms);
+    }
+}
 
 /* ------------------------------------------------------------------ one caller */
 
@@ -224,6 +236,7 @@ static void on_accepted(struct transport *transport, uint32_t fd)
                                         .accepted_ms = clock_now_ms()};
     door->top = fd >= door->top ? fd + 1 : door->top;
     door->stranger_count += !door->callers[fd].is_member;
+    look_each(door, LOOK_MS);
     if (fd >= door->descriptors_max) {
         on_crowd(transport, fd);
     } else if (door->stranger_count > STRANGERS_MAX) {
@@ -314,21 +327,25 @@ static void look_at(struct transport *transport, uint32_t fd, uint64_t now_ms)
     }
 }
 
-void door_on_timer(uv_timer_t *timer)
+static void on_timer(uv_timer_t *timer)
 {
     struct transport *transport = timer->data;
     struct door *door = transport->door;
     uint64_t now_ms = clock_now_ms();
+    bool is_calm = links_look(transport, now_ms) && door->stranger_count == 0;
 
     if (gate_refused_count() != door->refused_count) {
         door->refused_count = gate_refused_count();
         on_crowd(transport, NEWCOMER_NONE);
+        is_calm = false;
     }
     for (uint32_t fd = 0; fd < door->top; fd++) {
         look_at(transport, fd, now_ms);
+        is_calm = is_calm && !door->callers[fd].is_suspect;
     }
-    links_look(transport, now_ms);
+    guard_look(transport);
     gate_allow_accepts(door->listening_fd); /* an accepted one may have gone unannounced */
+    look_each(door, is_calm ? CALM_LOOK_MS : LOOK_MS);
 }
 
 /* Each of its links may hold memory. The oldest will be the broken one. */
@@ -476,7 +493,7 @@ int door_open(struct transport *transport)
     uv_timer_init(transport->loop, &door->timer);
     door->timer.data = transport;
     transport->door = door;
-    uv_timer_start(&door->timer, door_on_timer, LOOK_MS, LOOK_MS);
+    look_each(door, LOOK_MS);
     return 0;
 }
 

@@ -20,7 +20,6 @@
 #include "base/log.h"
 
 enum {
-    GUARD_MS = 250,
     REBIND_MS = 10,
     STRICT_MS = 60000, /* strangers wait so long */
     RESIDENT_MIB_MAX = 192,
@@ -57,6 +56,18 @@ static void rebind(struct transport *transport)
     }
 }
 
+static void on_closed_for_long(uv_timer_t *timer)
+{
+    struct transport *transport = timer->data;
+
+    if (transport->is_rebinding) {
+        rebind(transport);
+    }
+    if (!transport->is_rebinding && !transport->router.is_closed) {
+        uv_timer_stop(timer);
+    }
+}
+
 static void on_router_closed(uv_handle_t *handle)
 {
     struct transport *transport = ((struct watch *)handle)->transport;
@@ -74,19 +85,14 @@ void guard_relieve(struct transport *transport)
     zmq_socket_monitor(transport->router.socket, NULL, 0);
     watch_close(&transport->door_watch, NULL);
     watch_close(&transport->router, on_router_closed);
-    uv_timer_start(&transport->guard_timer, guard_on_timer, REBIND_MS, REBIND_MS);
+    uv_timer_start(&transport->guard_timer, on_closed_for_long, REBIND_MS, REBIND_MS);
 }
 
-void guard_on_timer(uv_timer_t *timer)
+void guard_look(struct transport *transport)
 {
-    struct transport *transport = timer->data;
     uint64_t now_mib = resident_mib(transport->statm_fd);
 
-    if (transport->is_rebinding) {
-        rebind(transport);
-        if (!transport->is_rebinding) {
-            uv_timer_start(timer, guard_on_timer, GUARD_MS, GUARD_MS);
-        }
+    if (transport->router.is_closed) {
         return;
     }
     if (transport->resident_mib_min == 0 || now_mib < transport->resident_mib_min) {
@@ -117,7 +123,6 @@ int guard_open(struct transport *transport, struct err *err)
         return err_set(err, -errno, "/proc/self/statm: %m");
     }
     transport->guard_timer.data = transport;
-    uv_timer_start(&transport->guard_timer, guard_on_timer, GUARD_MS, GUARD_MS);
     return 0;
 }
 

@@ -154,7 +154,8 @@ int inbound_open(struct transport *transport, struct err *err);
 /* transport_guard.c: see there. The timer is initialised already. */
 int guard_open(struct transport *transport, struct err *err);
 void guard_close(struct transport *transport);
-void guard_on_timer(uv_timer_t *timer);
+/* The door calls it each time it looks. */
+void guard_look(struct transport *transport);
 /* Closes all inbound links and binds again; strangers wait. */
 void guard_relieve(struct transport *transport);
 bool guard_admits(struct transport *transport, const uint8_t key[CURVE_KEY_BYTES]);
@@ -195,7 +196,6 @@ int door_open(struct transport *transport);
 int door_watch(struct transport *transport, void *router);
 /* The loop runs on until its timer is closed. */
 void door_close(struct transport *transport);
-void door_on_timer(uv_timer_t *timer);
 /* After it was bound, or could not be; gate_begin_listening stands before. */
 void door_listening(struct transport *transport);
 /* A message has been handled that came from the owner of this key. */
@@ -216,4 +216,4 @@ int link_send(struct link *link, struct bytes message, struct transport_data dat
 /* A name that was awaited has been looked up. */
 void links_named(struct transport *transport);
 /* Looks for peers that send messages without an end on the links that we dialled. */
-void links_look(struct transport *transport, uint64_t now_ms);
+bool links_look(struct transport *transport, uint64_t now_ms);

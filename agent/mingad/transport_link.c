@@ -438,23 +438,27 @@ static void drop(struct transport *transport, struct link *link, uint64_t now_ms
     transport->event(transport->context, &lost);
 }
 
-static struct link *find_endless(struct transport *transport)
+static struct link *find_endless(struct transport *transport, bool *is_calm_out)
 {
     struct link *endless = NULL;
 
     for (size_t i = 0; i < LINK_BUCKETS; i++) {
         for (struct link *link = transport->links[i]; link != NULL; link = link->next) {
             endless = is_endless(link) ? link : endless;
+            *is_calm_out = *is_calm_out && !link->is_suspect;
         }
     }
     return endless;
 }
 
-void links_look(struct transport *transport, uint64_t now_ms)
+bool links_look(struct transport *transport, uint64_t now_ms)
 {
-    struct link *endless = find_endless(transport); /* of several, the next look finds more */
+    bool is_calm = true;
+    struct link *endless =
+        find_endless(transport, &is_calm); /* of several, the next look finds more */
 
     if (endless != NULL) {
         drop(transport, endless, now_ms);
     }
+    return is_calm;
 }
