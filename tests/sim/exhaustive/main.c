@@ -29,6 +29,8 @@ struct usage {
     uint64_t arrivals_min; /* it begins with so many */
     uint64_t arrivals_max;
     uint64_t seconds; /* of processor time, for each scenario */
+    uint64_t memory_bytes;
+    const char *only; /* the name of a scenario; NULL: all */
 };
 
 static int failed_count;
@@ -88,27 +90,42 @@ static void compare(const struct scenario *scenario, const struct usage *usage)
     failed_count += is_same && !whole.has_failed ? 0 : 1;
 }
 
+/* Reads one of the options with a value. Returns 0, or -1 when it is none or the value is wrong. */
+static int read_option(const char *name, const char *value, struct usage *usage)
+{
+    if (strcmp(name, "--arrivals") == 0) {
+        usage->is_one_depth = true;
+        return units_parse_number(value, &usage->arrivals_min);
+    }
+    if (strcmp(name, "--compare") == 0) {
+        usage->compares = true;
+        return units_parse_number(value, &usage->arrivals_max);
+    }
+    if (strcmp(name, "--memory") == 0) {
+        return units_parse_bytes(value, &usage->memory_bytes);
+    }
+    if (strcmp(name, "--only") == 0) {
+        usage->only = value;
+        return 0;
+    }
+    return -1;
+}
+
 static int read_options(int argc, char **argv, struct usage *usage)
 {
     for (int i = 1; i < argc; i++) {
-        uint64_t *number = NULL;
-
-        if (strcmp(argv[i], "--all-kinds") == 0 || strcmp(argv[i], "--goals") == 0) {
-            usage->all_kinds = usage->all_kinds || argv[i][2] == 'a';
-            usage->has_goals = usage->has_goals || argv[i][2] == 'g';
-            continue;
-        }
-        if (strcmp(argv[i], "--arrivals") == 0) {
-            number = &usage->arrivals_min;
-        } else if (strcmp(argv[i], "--compare") == 0) {
-            usage->compares = true;
-            number = &usage->arrivals_max;
-        }
-        usage->is_one_depth = usage->is_one_depth || number == &usage->arrivals_min;
-        i += number != NULL ? 1 : 0;
-        number = number != NULL ? number : &usage->seconds;
-        if (i == argc || units_parse_number(argv[i], number) != 0) {
+        if (strcmp(argv[i], "--all-kinds") == 0) {
+            usage->all_kinds = true;
+        } else if (strcmp(argv[i], "--goals") == 0) {
+            usage->has_goals = true;
+        } else if (argv[i][0] != '-') {
+            if (units_parse_number(argv[i], &usage->seconds) != 0) {
+                return -1;
+            }
+        } else if (i + 1 == argc || read_option(argv[i], argv[i + 1], usage) != 0) {
             return -1;
+        } else {
+            i++;
         }
     }
     if (usage->is_one_depth) {
@@ -117,21 +134,38 @@ static int read_options(int argc, char **argv, struct usage *usage)
     return usage->arrivals_max <= ARRIVALS_MAX ? 0 : -1;
 }
 
+static bool is_wanted(const struct scenario *scenario, const struct usage *usage)
+{
+    return usage->only == NULL || strcmp(usage->only, scenario->name) == 0;
+}
+
 int main(int argc, char **argv)
 {
-    struct usage usage = {
-        .seconds = 4, .arrivals_min = ARRIVALS_FIRST, .arrivals_max = ARRIVALS_MAX};
+    struct usage usage = {.seconds = 4,
+                          .arrivals_min = ARRIVALS_FIRST,
+                          .arrivals_max = ARRIVALS_MAX,
+                          .memory_bytes = (uint64_t)1 << 30};
+    uint32_t run_count = 0;
 
     if (read_options(argc, argv, &usage) != 0) {
-        fputs("usage: minga-exhaustive [--all-kinds] [--arrivals COUNT | --goals] [SECONDS]\n"
-              "       minga-exhaustive [--all-kinds] --compare COUNT\n",
+        fputs("usage: minga-exhaustive [OPTION...] [--arrivals COUNT | --goals] [SECONDS]\n"
+              "       minga-exhaustive [OPTION...] --compare COUNT\n"
+              "options: --all-kinds, --only SCENARIO, --memory SIZE (for the states come to: 1G)\n",
               stderr);
         return 2;
     }
     for (size_t i = 0; i < ARRAY_COUNT(scenarios); i++) {
-        search_begin(&scenarios[i]);
+        if (!is_wanted(&scenarios[i], &usage)) {
+            continue;
+        }
+        run_count++;
+        search_begin(&scenarios[i], usage.memory_bytes);
         (usage.compares ? compare : deepen)(&scenarios[i], &usage);
         search_end();
+    }
+    if (run_count == 0) {
+        fprintf(stderr, "minga-exhaustive: there is no scenario \"%s\"\n", usage.only);
+        return 2;
     }
     printf("exhaustive: %s\n", failed_count == 0 ? "nothing found" : "FAILED");
     return failed_count == 0 ? 0 : 1;

@@ -20,7 +20,6 @@ enum {
     FIRST_LINES = 60,     /* of a path that is printed */
     ENDS_FIRST = 16,      /* so many are run to their rest, ... */
     ENDS_TRIED = 1 << 16, /* ... and then one of so many */
-    SEEN_BYTES_MAX = 1 << 30,
 
     /* ways on, a bit each */
     WAY_START = NODES_COUNT_MAX * NODES_COUNT_MAX * CHANNELS, /* before: deliveries */
@@ -284,13 +283,13 @@ static void explore(uint32_t level, struct budget budget, uint64_t sleep)
     }
 }
 
-void search_begin(const struct scenario *scenario)
+void search_begin(const struct scenario *scenario, uint64_t memory_bytes)
 {
     memset(&search, 0, sizeof(search));
     search.scenario = scenario;
     scene_make(&search.frames[0].scene, scenario->node_count, scenario->absent_count,
                scenario->looks_up);
-    seen_init(&search.seen, SEEN_BYTES_MAX);
+    seen_init(&search.seen, memory_bytes);
 }
 
 void search_end(void)

@@ -33,8 +33,9 @@ struct search_result {
     bool has_failed; /* and what, was printed */
 };
 
-/* Between these two, search_run any number of times. */
-void search_begin(const struct scenario *scenario);
+/* Between these two, search_run any number of times. So many bytes are for the states come to; those
+ * that find no room there are searched as often as they are come to. */
+void search_begin(const struct scenario *scenario, uint64_t memory_bytes);
 void search_end(void);
 /* With so many arrivals at most, of messages and of the news that a connection broke. */
 void search_run(const struct search_options *options, uint32_t arrivals_max,
