@@ -69,79 +69,6 @@ void ring_become_alone(struct ring *ring, uint64_t now_ms)
     ring->has_newcomer = false;
 }
 
-const struct ring_node *ring_keeper(const struct ring *ring)
-{
-    return ring->keeper < ring->successor_count ? &ring->successors[ring->keeper] : NULL;
-}
-
-/* ------------------------------------------------------------------ the successor list */
-
-static uint32_t place_of(const struct ring *ring, const struct ring_node *node)
-{
-    uint32_t place = 0;
-
-    while (place < ring->successor_count && !ring_same(&ring->successors[place], node)) {
-        place++;
-    }
-    return place;
-}
-
-void ring_trust(struct ring *ring, const struct ring_node *node)
-{
-    uint32_t place = place_of(ring, node);
-
-    if (place < ring->successor_count) {
-        ring->keeper = place;
-    }
-}
-
-static void remove_successor(struct ring *ring, const struct ring_node *node)
-{
-    uint32_t place = place_of(ring, node);
-
-    if (place == ring->successor_count) {
-        return;
-    }
-    ring->successor_count--;
-    memmove(&ring->successors[place], &ring->successors[place + 1],
-            (ring->successor_count - place) * sizeof(ring->successors[0]));
-    if (ring->keeper > place) {
-        ring->keeper--;
-    } else if (ring->keeper == place) {
-        ring->keeper = 0; /* nearer ones may have come onto the ring meanwhile */
-    }
-}
-
-/* Keeps the nearest ones. Returns whether it is the first successor now. */
-static bool insert_successor(struct ring *ring, const struct ring_node *node)
-{
-    uint32_t place = 0;
-
-    if (ring_same(node, &ring->self) || place_of(ring, node) < ring->successor_count) {
-        return false;
-    }
-    while (place < ring->successor_count &&
-           !ring_between(node, &ring->self, &ring->successors[place])) {
-        place++;
-    }
-    if (place == SUCCESSORS_MAX) {
-        return false;
-    }
-    if (ring->successor_count == SUCCESSORS_MAX) {
-        ring->successor_count--;
-    }
-    memmove(&ring->successors[place + 1], &ring->successors[place],
-            (ring->successor_count - place) * sizeof(ring->successors[0]));
-    ring->successors[place] = *node;
-    ring->successor_count++;
-    /* It may not be on the ring yet: the keeper stays the one it was. */
-    if (ring->keeper >= place && ring->successor_count > 1) {
-        ring->keeper = ring->keeper + 1 < ring->successor_count ? ring->keeper + 1 : 0;
-    }
-    ring->all_idle = false;
-    return place == 0;
-}
-
 /* ------------------------------------------------------------------ the lease */
 
 bool ring_is_leased(const struct ring *ring, uint64_t now_ms)
@@ -177,18 +104,6 @@ static void watch_lease(struct ring *ring, uint64_t now_ms)
         ring->lapse_answered = false;
         ask_by(ring, now_ms + RING_JOIN_MS);
     }
-}
-
-/* While we slept nobody could tell us anything: what is waited for begins anew. */
-static void watch_sleep(struct ring *ring, uint64_t now_ms)
-{
-    if (ring->seen_ms != 0 && now_ms - ring->seen_ms > RING_STALL_MS) {
-        ring->begun_ms = now_ms;
-        ring->woke_ms = now_ms;
-        ring->lapsed_ms = 0;
-        ring->all_idle = false;
-    }
-    ring->seen_ms = now_ms;
 }
 
 static void ask_keeper(const struct ring *ring, struct ring_effects *effects)
@@ -235,6 +150,26 @@ static void join_anew(struct ring *ring, uint64_t now_ms)
     ring->phase = RING_JOINING;
     ring->begun_ms = now_ms;
     ring->all_idle = false;
+}
+
+/* While we slept nobody could tell us anything: what is waited for begins anew. Who slept for as long
+ * as an arc is kept without a lease has one in name only: were several such to wait for each other, who
+ * would tell them that somebody who was awake has had all of theirs meanwhile? */
+static void watch_sleep(struct ring *ring, uint64_t now_ms)
+{
+    uint64_t slept_ms = ring->seen_ms == 0 ? 0 : now_ms - ring->seen_ms;
+
+    if (slept_ms > RING_STALL_MS) {
+        ring->begun_ms = now_ms;
+        ring->woke_ms = now_ms;
+        ring->lapsed_ms = 0;
+        ring->all_idle = false;
+    }
+    if (ring->phase == RING_IN && slept_ms >= (uint64_t)RING_GIVE_UP_MS * ring->paces) {
+        join_anew(ring, now_ms);
+        ring->next_ms = now_ms;
+    }
+    ring->seen_ms = now_ms;
 }
 
 /* A node alone is its own keeper. While it had no time, another may have come and, hearing nobody,
@@ -340,7 +275,7 @@ static void on_known(struct ring *ring, const struct ring_event *event,
     if (ring->predecessor_count > 0 && ring_same(&ring->predecessors[0], &event->node)) {
         ring->lost_ms = 0;
     }
-    if (insert_successor(ring, &event->node) && ring->phase != RING_OUT) {
+    if (ring_insert_successor(ring, &event->node) && ring->phase != RING_OUT) {
         ring_want(effects, RING_ASK, &event->node);
     }
 }
@@ -350,7 +285,7 @@ static void on_lost(struct ring *ring, const struct ring_event *event, struct ri
     const struct ring_node *keeper = ring_keeper(ring);
     bool was_keeper = keeper != NULL && ring_same(keeper, &event->node);
 
-    remove_successor(ring, &event->node);
+    ring_remove_successor(ring, &event->node);
     if (ring->has_newcomer && ring_same(&ring->newcomer, &event->node)) {
         ring->has_newcomer = false;
     }
@@ -410,7 +345,7 @@ static void on_busy(struct ring *ring, const struct ring_event *event)
 {
     uint64_t wait_ms = RING_BUSY_MS + (uint64_t)ring->busy_count;
 
-    if (!ring_is_leased(ring, event->now_ms) && place_of(ring, &event->node) < ring->keeper) {
+    if (!ring_is_leased(ring, event->now_ms) && ring_place_of(ring, &event->node) < ring->keeper) {
         ring_trust(ring, &event->node);
     }
     ring->acked_by = event->node.node;
@@ -430,9 +365,8 @@ static void on_other(struct ring *ring, const struct ring_event *event,
     if (!event->has_other || !ring_between(other, &ring->self, &event->node)) {
         return;
     }
-    is_known = place_of(ring, other) < ring->successor_count;
-    (void)insert_successor(ring, other);
-    ring_trust(ring, other);
+    is_known = ring_place_of(ring, other) < ring->successor_count;
+    ring_follow(ring, other);
     if (is_known && ring->met_idle) {
         ask_by(ring, event->now_ms + RING_BUSY_MS);
     } else {
@@ -444,7 +378,7 @@ static void on_answered(struct ring *ring, const struct ring_event *event,
                         struct ring_effects *effects)
 {
     for (uint32_t i = 0; event->has_list && i < event->list_count; i++) {
-        (void)insert_successor(ring, &event->list[i]);
+        (void)ring_insert_successor(ring, &event->list[i]);
     }
     if (ring->phase == RING_OUT) {
         return;
@@ -505,7 +439,7 @@ static void dispatch(struct ring *ring, const struct ring_event *event,
         on_lost(ring, event, effects);
         break;
     case RING_ASKED:
-        (void)insert_successor(ring, &event->node);
+        (void)ring_insert_successor(ring, &event->node);
         keeper_on_asked(ring, event, effects);
         break;
     case RING_ANSWERED:

@@ -91,9 +91,23 @@ Test(ring, sleep_counts_neither_as_waiting_for_others_nor_as_having_been_told_no
     cr_assert_eq(ring.phase, RING_JOINING);
     be_in_the_middle();
     step(tick(2000 + LEASE_MS));
-    step(asked(10, 900000));
+    step(asked(10, 2000 + LEASE_MS + RING_GIVE_UP_MS - 1));
     cr_assert_eq(effects.answer.verdict, RING_BUSY);
     cr_assert(!answers_for(20));
+}
+
+/* Others who slept as well would tell it nothing, and one that did not may have all that was theirs. */
+Test(ring, who_slept_for_as_long_as_an_arc_is_kept_without_a_lease_has_none)
+{
+    be_in_the_middle();
+    step(asked(10, now_ms + RING_GIVE_UP_MS));
+    cr_assert_eq(effects.answer.verdict, RING_IDLE);
+    cr_assert_eq(ring.phase, RING_JOINING);
+    step(tick(now_ms));
+    cr_assert(has_effect(RING_ASK, 30));
+    step(handed(30, 15, now_ms + 10));
+    cr_assert(answers_for(16));
+    cr_assert(!answers_for(15));
 }
 
 Test(ring, when_all_wait_to_join_the_first_one_begins)
@@ -455,7 +469,7 @@ Test(ring, a_lease_that_comes_late_does_not_cover_members_that_are_up_in_the_arc
 
     know_what_is_before();
     step(granted(30, 3000));
-    late = granted(30, 3000 + LEASE_MS + 9000);
+    late = granted(30, 3000 + RING_GIVE_UP_MS - 1);
     late.has_nearest = true;
     late.nearest = at(14);
     step(late);
