@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
  * One connection is enough for two: while ours to a member is not up, what we have to say goes back
- * on the one that it has dialled. Whether that still stands shows only when nothing is answered;
- * then we dial.
+ * on the one that it has dialled. When that ends, or nothing is answered, we dial.
  */
 #include "base/check.h"
 #include "overlay/state.h"
@@ -54,6 +53,21 @@ void peer_unheard(struct overlay *overlay, const struct node_id *node)
 
     if (index != MEMBER_NONE) {
         overlay->membership.list[index].has_caller = false;
+    }
+}
+
+void peer_caller_lost(struct overlay *overlay, uint64_t link)
+{
+    for (uint32_t i = 0; i < overlay->membership.count; i++) {
+        struct member *member = &overlay->membership.list[i];
+
+        if (!member->has_caller || member->caller != link) {
+            continue;
+        }
+        member->has_caller = false;
+        if (!member->is_up) {
+            dispatch_caller_lost(overlay, &member->view.node);
+        }
     }
 }
 

@@ -373,3 +373,34 @@ void dispatch_link_lost(struct overlay *overlay, const struct node_id *node, boo
         }
     }
 }
+
+/* No sign of silence: nothing is missed, nobody else is asked. The new link has to be built first. */
+static void say_again(struct overlay *overlay, struct request *request)
+{
+    minga_Message message;
+
+    request->is_measured = false;
+    if (request->repeat_every_ms < REPLY_MS) {
+        request->repeat_every_ms = REPLY_MS;
+    }
+    request->repeat_ms = overlay->now_ms + request->repeat_every_ms;
+    if (message_decode((struct bytes){request->bytes, request->length_bytes}, &message) == 0) {
+        peer_send(overlay, &request->to, &message, NULL);
+    }
+}
+
+void dispatch_caller_lost(struct overlay *overlay, const struct node_id *node)
+{
+    uint32_t said_count = 0; /* more than so many are repeated in their turn */
+
+    dispatch_link_lost(overlay, node, false);
+    for (uint32_t i = 0; i < overlay->requests.top && said_count < EXPIRIES_MAX; i++) {
+        struct request *request = &overlay->requests.list[i];
+
+        if (request->kind != REQUEST_FREE && request->repeat_ms != 0 && request->busy_count == 0 &&
+            overlay->now_ms < request->deadline_ms && id_equal(&request->to.id, &node->id)) {
+            say_again(overlay, request);
+            said_count++;
+        }
+    }
+}

@@ -292,6 +292,9 @@ void overlay_step(struct overlay *overlay, const struct overlay_event *event,
     case OVERLAY_PORT_MAPPED:
         mapped_on_edge(overlay, event);
         break;
+    case OVERLAY_CALLER_LOST:
+        peer_caller_lost(overlay, event->source.link);
+        break;
     }
     housekeeping(overlay);
     state_leave(overlay);

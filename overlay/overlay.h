@@ -40,6 +40,7 @@ enum overlay_event_kind {
     OVERLAY_RELAY_DOWN,   /* none stands any more */
     OVERLAY_PORT_REFUSED, /* a port that was to be passed on could not be opened */
     OVERLAY_PORT_MAPPED,  /* a router passes `outside_port` of its own on to `port` */
+    OVERLAY_CALLER_LOST,  /* an inbound link (`source.link`) has ended; not of each this is told */
 };
 
 /* Where a message came from. Inbound: our ROUTER; outbound: the reply side of our DEALER. */
@@ -59,7 +60,7 @@ struct overlay_event {
     enum overlay_event_kind kind;
     uint64_t now_ms;                    /* CLOCK_BOOTTIME; never 0 */
     uint64_t wall_unix_s;               /* for expiry dates only */
-    struct overlay_source source;       /* RECEIVED */
+    struct overlay_source source;       /* RECEIVED; of CALLER_LOST `link` alone */
     struct bytes message;               /* RECEIVED */
     struct bytes data;                  /* RECEIVED: second frame, or empty */
     struct node_id node;                /* LINK_UP, LINK_LOST, RELAY_UP, RELAY_DOWN */

@@ -115,6 +115,9 @@ static void code_overlay(struct codec *codec, struct overlay_event *event)
     case OVERLAY_RELAY_DOWN:
         codec_id(codec, &event->node.id);
         break;
+    case OVERLAY_CALLER_LOST:
+        codec_u64(codec, &event->source.link);
+        break;
     case OVERLAY_PORT_REFUSED:
         codec_u16(codec, &event->port);
         break;

@@ -56,6 +56,8 @@ struct caller { /* an inbound connection */
     uint64_t number;
     uint64_t accepted_ms;
     bool was_heard; /* since the last look, a member */
+    bool has_link;  /* a member's */
+    uint64_t link;
 };
 
 struct ban {
@@ -145,12 +147,16 @@ static void turn_away(struct transport *transport, uint32_t fd)
     }
 }
 
-static void forget(struct door *door, uint32_t fd)
+static void forget(struct transport *transport, uint32_t fd)
 {
+    struct door *door = transport->door;
     struct caller *caller = &door->callers[fd];
 
     if (!caller->is_there) {
         return;
+    }
+    if (caller->has_link) {
+        inbound_lost(transport, caller->link);
     }
     if (!caller->is_member) {
         CHECK(door->stranger_count > 0);
@@ -225,7 +231,7 @@ static void on_accepted(struct transport *transport, uint32_t fd)
     if (fd >= CALLERS_MAX) {
         return;
     }
-    forget(door, fd); /* its end was not told: no harm */
+    forget(transport, fd); /* its end was not told: no harm */
     if (transport->is_member == NULL) {
         gate_trust((int)fd);
     }
@@ -381,7 +387,7 @@ static struct caller *caller_of(const struct transport *transport, struct frames
 }
 
 void door_heard(struct transport *transport, struct frames *frames,
-                const uint8_t key[CURVE_KEY_BYTES])
+                const uint8_t key[CURVE_KEY_BYTES], uint64_t link)
 {
     uint32_t fd;
     struct caller *caller = caller_of(transport, frames, &fd);
@@ -405,6 +411,8 @@ void door_heard(struct transport *transport, struct frames *frames,
     if (caller->is_member) { /* a stranger's messages add up */
         caller->is_suspect = false;
         caller->was_heard = true;
+        caller->has_link = true;
+        caller->link = link;
         gate_give_back((int)fd, frames->wire_bytes);
     } else {
         gate_note_heard((int)fd);
@@ -418,7 +426,7 @@ static void on_monitored(struct transport *transport, const struct monitor_event
     if (event->number == ZMQ_EVENT_ACCEPTED) {
         on_accepted(transport, event->value);
     } else if (event->number != ZMQ_EVENT_LISTENING && event->value < CALLERS_MAX) {
-        forget(transport->door, event->value);
+        forget(transport, event->value);
     }
 }
 
@@ -444,9 +452,9 @@ int door_watch(struct transport *transport, void *router)
 {
     struct door *door = transport->door;
 
-    memset(door->callers, 0, door->top * sizeof(door->callers[0]));
-    door->top = 0;
-    door->stranger_count = 0;
+    while (door->top > 0) { /* it was bound before: all of those are gone */
+        forget(transport, door->top - 1);
+    }
     door->listening_fd = -1;
     return monitor_watch(transport, router, EVENTS, &transport->door_watch, settle_door);
 }

@@ -77,7 +77,30 @@ static void on_message(struct transport *transport, struct frames *frames)
     } else {
         transport->counters.dropped_inbound++;
     }
-    door_heard(transport, frames, event.source.curve_key);
+    door_heard(transport, frames, event.source.curve_key, event.source.link);
+}
+
+void inbound_lost(struct transport *transport, uint64_t link)
+{
+    if (transport->lost_caller_count < LOST_CALLERS_MAX) {
+        transport->lost_callers[transport->lost_caller_count++] = link;
+    }
+    if (transport->router.socket != NULL) { /* else it is bound again, and marked with that */
+        watch_mark(&transport->router);
+    }
+}
+
+/* After all that came on those links, or its sender would be taken for somebody who is still there. */
+static void tell_lost(struct transport *transport)
+{
+    uint32_t count = transport->lost_caller_count;
+    struct overlay_event event = {.kind = OVERLAY_CALLER_LOST, .source.inbound = true};
+
+    transport->lost_caller_count = 0;
+    for (uint32_t i = 0; i < count; i++) { /* nothing that follows from it adds others */
+        event.source.link = transport->lost_callers[i];
+        transport->event(transport->context, &event);
+    }
 }
 
 static void settle_router(struct watch *watch)
@@ -85,7 +108,11 @@ static void settle_router(struct watch *watch)
     struct frames frames;
 
     for (int i = 0; i < BATCH_MESSAGES_MAX; i++) {
-        if (watch->is_closed || frames_receive(watch->socket, &frames) < 0) {
+        if (watch->is_closed) {
+            return;
+        }
+        if (frames_receive(watch->socket, &frames) < 0) {
+            tell_lost(watch->transport);
             return;
         }
         on_message(watch->transport, &frames);

@@ -23,6 +23,7 @@ enum {
     UNACKNOWLEDGED_MS_MAX = 5000,
     BACKLOG_MAX = 100,
     UNUSED_MS_MAX = 300000,
+    LOST_CALLERS_MAX = 64,    /* told in one turn; of more nothing is said */
     HELD_MAX = 8,             /* messages, while the peer's name is looked up */
     SAY_ONCE_MS = 2500,       /* for a link that carries one message */
     SOCKETS_MAX = 4096,       /* three per link: DEALER and both ends of its monitor */
@@ -97,7 +98,9 @@ struct transport {
     uint64_t strict_until_ms;  /* only members are let in until then */
     uint32_t relieved_count;   /* how often the router was closed: which one a link is of */
     uint32_t monitor_number;   /* of the next monitor's endpoint */
-    struct watch *dirty;       /* to be settled */
+    uint64_t lost_callers[LOST_CALLERS_MAX]; /* links; told when what came on them has been read */
+    uint32_t lost_caller_count;
+    struct watch *dirty; /* to be settled */
     struct watch *dirty_last;
     uint32_t dirty_count;
     struct link *links[LINK_BUCKETS];
@@ -150,6 +153,8 @@ int zap_open(struct transport *transport, struct err *err);
 
 /* transport_inbound.c */
 int inbound_open(struct transport *transport, struct err *err);
+/* A link on which a member has spoken is gone. */
+void inbound_lost(struct transport *transport, uint64_t link);
 
 /* transport_guard.c: see there. The timer is initialised already. */
 int guard_open(struct transport *transport, struct err *err);
@@ -198,9 +203,9 @@ int door_watch(struct transport *transport, void *router);
 void door_close(struct transport *transport);
 /* After it was bound, or could not be; gate_begin_listening stands before. */
 void door_listening(struct transport *transport);
-/* A message has been handled that came from the owner of this key. */
+/* A message has been handled that came from the owner of this key, on this link. */
 void door_heard(struct transport *transport, struct frames *frames,
-                const uint8_t key[CURVE_KEY_BYTES]);
+                const uint8_t key[CURVE_KEY_BYTES], uint64_t link);
 /* Keeps the owner of this key out for a while, and cuts its links to us. */
 void door_ban(struct transport *transport, const uint8_t key[CURVE_KEY_BYTES], uint64_t now_ms);
 /* Has the owner of this key misused its links lately? */

@@ -42,6 +42,7 @@ static const char *const overlay_event_names[] = {
     [OVERLAY_RELAY_DOWN] = "relay down",
     [OVERLAY_PORT_REFUSED] = "port refused",
     [OVERLAY_PORT_MAPPED] = "port mapped",
+    [OVERLAY_CALLER_LOST] = "caller lost",
 };
 static const char *const effect_names[] = {
     [OVERLAY_SEND] = "send",

@@ -116,6 +116,34 @@ static void tell_dialler(struct world *world, struct link *link, uint64_t delay_
     world_after_process(world, link->news_ms - world->now_ms, event);
 }
 
+static void run_caller_lost(struct world *world, struct event *event)
+{
+    uint32_t dialler = (uint32_t)(event->number >> 16 & UINT16_MAX);
+    struct overlay_event lost = {.kind = OVERLAY_CALLER_LOST, .source.inbound = true};
+
+    if (network_open(world, dialler, event->node)) {
+        lost.source.link = event->number;
+        world_step_overlay(world, event->node, &lost);
+    }
+}
+
+/* Whoever was dialled learns it after all that was sent before; not where nothing gets through. */
+static void tell_target(struct world *world, const struct link *link, uint32_t dialler,
+                        uint32_t target)
+{
+    uint64_t at_ms = world->now_ms + packets_delay_ms(world, dialler, target, link->generation);
+
+    if (link->state != LINK_UP || world->nodes[target].core == NULL ||
+        link->target_life != world->nodes[target].life || !network_flows(world, dialler, target)) {
+        return;
+    }
+    at_ms = at_ms < link->order_ms[TO_TARGET] ? link->order_ms[TO_TARGET] : at_ms;
+    world_after_process(world, at_ms - world->now_ms,
+                        (struct event){.run = run_caller_lost,
+                                       .node = target,
+                                       .number = link_number(dialler, target, link->generation)});
+}
+
 /* The first of its addresses that leads there, as the transport tries one after the other. */
 static uint32_t choose_way(const struct world *world, uint32_t target,
                            const struct overlay_peer *peer)
@@ -161,6 +189,7 @@ static void lose(struct world *world, uint32_t dialler, uint32_t target, uint64_
     }
     packets_drop(&link->caught[TO_TARGET]);
     packets_drop(&link->caught[TO_DIALLER]);
+    tell_target(world, link, dialler, target);
     tell_dialler(world, link, delay_ms,
                  (struct event){.run = run_link_lost,
                                 .node = dialler,
@@ -179,6 +208,9 @@ void network_process_ended(struct world *world, uint32_t node, bool powered)
     for (uint32_t other = 0; other < world->node_count; other++) {
         struct link *out = link_of(world, node, other);
 
+        if (powered) {
+            tell_target(world, out, node, other);
+        }
         out->state = LINK_NONE; /* its own sockets are gone with it */
         link_drop(out);
         if (powered && network_open(world, node, other) &&
@@ -500,6 +532,7 @@ void network_hang_up(struct world *world, uint32_t node, const struct node_id *p
         struct link *link = link_of(world, node, target);
 
         if (link->state != LINK_NONE && id_equal(&world->nodes[target].id.id, &peer->id)) {
+            tell_target(world, link, node, target);
             link->state = LINK_NONE;
             link->socket++;
             link->news_ms = 0;

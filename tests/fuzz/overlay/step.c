@@ -238,6 +238,10 @@ static void apply(struct run *run, uint8_t operation, uint8_t argument, struct b
                 event.outside_port = (uint16_t)(argument % 3 * 7400);
             }
         }
+        if ((argument & 0x8c) == 0x0c) {
+            event.kind = OVERLAY_CALLER_LOST;
+            event.source.link = argument % (NEIGHBOURS + 1);
+        }
         overlay_step(run->overlay, &event, effects);
         break;
     case 5:

@@ -21,8 +21,11 @@ struct end {
     uint32_t received_count;
     uint32_t up_count;
     uint32_t lost_count;
-    uint32_t refused_count;       /* of those */
-    struct overlay_source source; /* of the last message */
+    uint32_t refused_count; /* of those */
+    uint32_t caller_lost_count;
+    uint64_t lost_link;             /* the last caller's */
+    uint32_t received_before_count; /* when it was told */
+    struct overlay_source source;   /* of the last message */
     char message[64];
     size_t data_bytes;
     uint8_t data_last;
@@ -48,6 +51,10 @@ static inline void on_event(void *context, const struct overlay_event *event)
     } else if (event->kind == OVERLAY_LINK_LOST) {
         end->lost_count++;
         end->refused_count += event->refused;
+    } else if (event->kind == OVERLAY_CALLER_LOST) {
+        end->caller_lost_count++;
+        end->lost_link = event->source.link;
+        end->received_before_count = end->received_count;
     } else {
         size_t length = event->message.length_bytes < 63 ? event->message.length_bytes : 63;
 

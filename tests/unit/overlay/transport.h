@@ -195,7 +195,8 @@ HELPER void do_hang_up(struct node *node, const struct overlay_effect *effect)
 {
     int peer = find_node(&effect->peer.node);
 
-    if (peer >= 0) {
+    if (peer >= 0 && node->links[peer] != 0) {
+        report_caller_lost((uint32_t)peer, node->links[peer]);
         node->links[peer] = 0;
     }
 }

@@ -223,3 +223,12 @@ HELPER void report_link(uint32_t who, uint32_t peer, enum overlay_event_kind kin
     event->event.node = net.nodes[peer].id;
     push_event(event);
 }
+
+/* To who was dialled. */
+HELPER void report_caller_lost(uint32_t who, uint64_t link)
+{
+    struct network_event *event = new_event(who, OVERLAY_CALLER_LOST, 1);
+
+    event->event.source.link = link;
+    push_event(event);
+}
