@@ -61,13 +61,17 @@ static bool take_verdicts(struct prove *prove, char *text)
 
 int prove_try(struct prove *prove)
 {
-    const char *words[PROVE_FACTS_MAX + 4] = {"/probe", "try"};
+    const char *words[PROVE_FACTS_MAX + 5] = {"/probe", "try"};
     struct buffer output = {.bytes_max = PROVE_OUTPUT_BYTES_MAX};
-    char limit[PROVE_FACT_BYTES_MAX];
+    char pids[PROVE_FACT_BYTES_MAX];
+    char memory[PROVE_FACT_BYTES_MAX];
     uint32_t count = 2;
 
-    snprintf(limit, sizeof(limit), "pid_count_max=%" PRIu64, prove->spec.limits.pid_count);
-    words[count++] = limit;
+    snprintf(pids, sizeof(pids), "pid_count_max=%" PRIu64, prove->spec.limits.pid_count);
+    snprintf(memory, sizeof(memory), "memory_limit_bytes=%" PRIu64,
+             prove->spec.limits.memory_bytes);
+    words[count++] = pids;
+    words[count++] = memory;
     for (uint32_t i = 0; i < prove->bait.fact_count; i++) {
         words[count++] = prove->bait.facts[i];
     }

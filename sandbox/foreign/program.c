@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,15 +15,19 @@
 #include "base/check.h"
 #include "base/cleanup.h"
 
-enum { KILL_ROUNDS_MAX = 500, KILL_PAUSE_US = 2000, READS_AT_ONCE_MAX = 16 };
+enum {
+    KILL_ROUNDS_MAX = 500,
+    GUARD_ROUNDS = 400,
+    KILL_PAUSE_US = 2000,
+    READS_AT_ONCE_MAX = 16,
+    GUARD_END_SIGNAL = SIGUSR1,
+};
 
 void program_init(struct program *program)
 {
     *program = (struct program){.pid = 0, .fd = -1};
 }
 
-/* No death signal: should minga-environment be killed, the end of its input tells it to end its
- * replicas, which nobody else could. */
 _Noreturn static void become_program(char *const *arguments, int fd)
 {
     sigset_t none;
@@ -35,28 +40,6 @@ _Noreturn static void become_program(char *const *arguments, int fd)
     execvp(arguments[0], arguments);
     fprintf(stderr, "minga-environment: %s: %s\n", arguments[0], err_text(errno));
     _exit(127);
-}
-
-int program_start(struct program *program, char *const *arguments, struct err *err)
-{
-    int pair[2];
-
-    CHECK(program->pid == 0);
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
-        return err_set(err, -errno, "%s: %m", arguments[0]);
-    }
-    CLEANUP(cleanup_close) int ours_fd = pair[0];
-    CLEANUP(cleanup_close) int its_fd = pair[1];
-    pid_t pid = fork();
-    if (pid < 0) {
-        return err_set(err, -errno, "%s: %m", arguments[0]);
-    }
-    if (pid == 0) {
-        become_program(arguments, its_fd);
-    }
-    program->pid = pid;
-    program->fd = take_fd(&ours_fd);
-    return 0;
 }
 
 /* proc(5): pid (name) state ppid ... */
@@ -74,25 +57,28 @@ static pid_t parent_of(const char *pid)
 }
 
 /* What loses its parent becomes ours (PR_SET_CHILD_SUBREAPER). */
-static void kill_children(void)
+static void kill_children(pid_t spared)
 {
     CLEANUP(cleanup_closedir) DIR *dir = opendir("/proc");
     const struct dirent *entry;
 
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' &&
+        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+
+        if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && pid != spared &&
             parent_of(entry->d_name) == getpid()) {
-            kill((pid_t)strtol(entry->d_name, NULL, 10), SIGKILL);
+            kill(pid, SIGKILL);
         }
     }
 }
 
-void program_kill(struct program *program)
+/* Until none is left; `patience_rounds` for the guard to do so first. */
+static void kill_all(pid_t guard, int patience_rounds)
 {
     for (int round = 0; round < KILL_ROUNDS_MAX; round++) {
         pid_t over;
 
-        kill_children();
+        kill_children(round < patience_rounds ? guard : 0);
         do {
             over = waitpid(-1, NULL, WNOHANG);
         } while (over > 0);
@@ -101,6 +87,75 @@ void program_kill(struct program *program)
         }
         usleep(KILL_PAUSE_US);
     }
+}
+
+/*
+ * Between minga-environment and the program: what the program has started ends with it also when
+ * minga-environment is killed at the same time. It does nothing else, and hears no signal but the
+ * word to end all now; the program's input and output are not its own.
+ */
+_Noreturn static void guard_program(char *const *arguments, int fd)
+{
+    sigset_t heard;
+    sigset_t all;
+    int signal_number = 0;
+    siginfo_t over = {0};
+
+    sigemptyset(&heard);
+    sigaddset(&heard, SIGCHLD);
+    sigaddset(&heard, GUARD_END_SIGNAL);
+    sigfillset(&all);
+    if (setsid() < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 ||
+        pthread_sigmask(SIG_SETMASK, &all, NULL) != 0) {
+        _exit(1);
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        become_program(arguments, fd);
+    }
+    if (close_range(3, ~0U, 0) < 0 || pid < 0) {
+        kill_all(0, 0);
+        _exit(1);
+    }
+    while (signal_number != GUARD_END_SIGNAL && over.si_pid == 0) {
+        (void)sigwait(&heard, &signal_number);
+        while (waitid(P_ALL, 0, &over, WEXITED | WNOHANG) == 0 && over.si_pid != 0 &&
+               over.si_pid != pid) {
+        }
+    }
+    kill_all(0, 0);
+    _exit(0);
+}
+
+int program_start(struct program *program, char *const *arguments, struct err *err)
+{
+    int pair[2];
+
+    CHECK(program->pid == 0);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+        return err_set(err, -errno, "%s: %m", arguments[0]);
+    }
+    CLEANUP(cleanup_close) int ours_fd = pair[0];
+    CLEANUP(cleanup_close) int its_fd = pair[1];
+    pid_t pid = fork();
+    if (pid < 0) {
+        return err_set(err, -errno, "%s: %m", arguments[0]);
+    }
+    if (pid == 0) {
+        guard_program(arguments, its_fd);
+    }
+    program->pid = pid;
+    program->fd = take_fd(&ours_fd);
+    return 0;
+}
+
+void program_kill(struct program *program)
+{
+    /* It, not we: should we be killed now, it goes on. */
+    if (program->pid != 0) {
+        kill(program->pid, GUARD_END_SIGNAL);
+    }
+    kill_all(program->pid, GUARD_ROUNDS);
     cleanup_close(&program->fd);
     free(program->waiting);
     program_init(program);

@@ -14,7 +14,7 @@
 enum { PROGRAM_WAITING_BYTES_MAX = 1 << 20 };
 
 struct program {
-    pid_t pid; /* 0: none */
+    pid_t pid; /* of the process that guards it, see program.c; 0: none */
     int fd;    /* a socket: both its stdin and its stdout */
     char line[WORDS_LINE_BYTES_MAX];
     size_t line_bytes;
@@ -27,7 +27,7 @@ void program_init(struct program *program);
 int program_start(struct program *program, char *const *arguments, struct err *err);
 /* It, and whatever it left behind; waits until they are gone. Harmless when there is none. */
 void program_kill(struct program *program);
-/* It has ended. Its socket need not tell: what it started may hold that. */
+/* It has ended, and all that it had started. Its socket need not tell: what it started may hold that. */
 bool program_is_over(const struct program *program);
 /* Takes `line` (NULL: out of memory) and sends it when it can. -errno: it has to be killed. */
 int program_tell(struct program *program, char *line, struct err *err);

@@ -1,20 +1,26 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "sandbox/helper/seccomp.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/fs.h>
 #include <linux/seccomp.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/attributes.h"
@@ -36,6 +42,8 @@
  *     syslog, iopl, ioperm, sethostname, vhangup: the machine's;
  *   mbind, set_mempolicy, move_pages, migrate_pages: where the machine's memory lies;
  *   vmsplice, remap_file_pages: doors into the page cache that services do not use;
+ *   ioprio_set, sched_setattr: before the host's own programs at its disk (a loop device hands the
+ *     priority on), and sooner at its processors (a short slice counts for the whole group);
  *   open_by_handle_at, name_to_handle_at: around paths; modify_ldt, lookup_dcookie, uselib: old.
  */
 
@@ -45,23 +53,22 @@
 /* Memory, threads and waiting for one another. */
 static const char *const memory_and_threads[] = {
     "arch_prctl", "brk", "exit", "exit_group", "futex", "futex_time64", "futex_waitv",
-    "get_robust_list", "get_thread_area", "madvise", "membarrier", "memfd_create", "mincore",
-    "mlock", "mlock2", "mlockall", "mmap", "mmap2", "mprotect", "mremap", "msync", "munlock",
-    "munlockall", "munmap", "pkey_alloc", "pkey_free", "pkey_mprotect", "restart_syscall", "rseq",
-    "set_robust_list", "set_thread_area", "set_tid_address", NULL};
+    "get_robust_list", "get_thread_area", "madvise", "membarrier", "mincore", "mlock", "mlock2",
+    "mlockall", "mprotect", "mremap", "msync", "munlock", "munlockall", "munmap", "pkey_alloc",
+    "pkey_free", "pkey_mprotect", "restart_syscall", "rseq", "set_robust_list", "set_thread_area",
+    "set_tid_address", NULL};
 
 /* Processes of its own; without a capability, ids and priorities only go down. */
 static const char *const processes[] = {
     "capget", "capset", "execve", "execveat", "fork", "getegid", "geteuid", "getgid",
     "getgroups", "getpgid", "getpgrp", "getpid", "getppid", "getpriority", "getresgid",
     "getresuid", "getrlimit", "getrusage", "getsid", "gettid", "getuid", "ioprio_get",
-    "ioprio_set", "kill", "landlock_add_rule", "landlock_create_ruleset",
+    "kill", "landlock_add_rule", "landlock_create_ruleset",
     "landlock_restrict_self", "pidfd_open", "pidfd_send_signal", "prlimit64",
     "rt_sigaction", "rt_sigpending", "rt_sigprocmask", "rt_sigqueueinfo", "rt_sigreturn",
     "rt_sigsuspend", "rt_sigtimedwait", "rt_tgsigqueueinfo", "sched_get_priority_max",
     "sched_get_priority_min", "sched_getaffinity", "sched_getattr", "sched_getparam",
-    "sched_getscheduler", "sched_rr_get_interval", "sched_setaffinity", "sched_setattr",
-    "sched_setparam", "sched_setscheduler", "sched_yield", "setfsgid", "setfsuid",
+    "sched_getscheduler", "sched_rr_get_interval", "sched_setaffinity", "sched_setparam", "sched_setscheduler", "sched_yield", "setfsgid", "setfsuid",
     "setgid", "setgroups", "setpgid", "setpriority", "setregid", "setresgid", "setresuid",
     "setreuid", "setrlimit", "setsid", "setuid", "sigaltstack", "sigreturn", "tgkill", "times",
     "tkill", "umask", "vfork", "wait4", "waitid", "waitpid", NULL};
@@ -99,7 +106,7 @@ static const char *const talking[] = {
     "listen", "mq_getsetattr", "mq_notify", "mq_open", "mq_timedreceive", "mq_timedsend",
     "mq_unlink", "msgctl", "msgget", "msgrcv", "msgsnd", "recv", "recvfrom", "recvmmsg",
     "recvmsg", "semctl", "semget", "semop", "semtimedop", "send", "sendmmsg", "sendmsg",
-    "sendto", "setsockopt", "shmat", "shmctl", "shmdt", "shmget", "shutdown", NULL};
+    "sendto", "setsockopt", "shmat", "shmctl", "shmdt", "shutdown", NULL};
 
 /* Facts about machine and kernel. */
 static const char *const facts[] = {
@@ -287,6 +294,30 @@ static int allow_modes(scmp_filter_ctx context)
     return r;
 }
 
+/*
+ * No huge pages: those that the host's administrator set aside are counted by no group's limit of
+ * memory. And no code in memory files: the kernel's setting (child.c) is only what is the default.
+ */
+static int allow_memory(scmp_filter_ctx context)
+{
+    enum { MEMFD_EXEC = 0x10 /* newer than our headers */ };
+    static const struct {
+        const char *call;
+        unsigned int flags_argument;
+        uint64_t refused;
+    } rows[] = {{"mmap", 3, MAP_HUGETLB},
+                {"mmap2", 3, MAP_HUGETLB},
+                {"shmget", 2, SHM_HUGETLB},
+                {"memfd_create", 1, MFD_HUGETLB | MEMFD_EXEC}};
+    int r = 0;
+
+    for (size_t i = 0; i < ARRAY_COUNT(rows) && r == 0; i++) {
+        r = allow_when(context, seccomp_syscall_resolve_name(rows[i].call),
+                       SCMP_CMP64(rows[i].flags_argument, SCMP_CMP_MASKED_EQ, rows[i].refused, 0));
+    }
+    return r;
+}
+
 /* Whoever confines itself further may, but not listen to what the confined one calls. */
 static int allow_confining(scmp_filter_ctx context)
 {
@@ -340,8 +371,8 @@ static int allow_arguments(scmp_filter_ctx context)
 static int add_rules(scmp_filter_ctx context)
 {
     static int (*const parts[])(scmp_filter_ctx context) = {
-        allow_groups,    allow_clone,     allow_sockets, allow_modes,
-        allow_confining, allow_arguments, answer_instead};
+        allow_groups, allow_clone,     allow_sockets,   allow_modes,
+        allow_memory, allow_confining, allow_arguments, answer_instead};
     /* 32-bit calls on a 64-bit kernel would be other numbers with other meanings: none exist. */
     int r = seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
 
@@ -355,21 +386,88 @@ static int add_rules(scmp_filter_ctx context)
 }
 
 /*
- * In front of libseccomp's program: calls that are newer than the list above (cachestat is the
- * first) do not exist, rather than being forbidden, so that libc takes the older way. The numbers
- * from 424 on are the same on every architecture; the program behind checks the architecture.
+ * Options that sockets here do not have, as if the kernel was built without. Programs for packets:
+ * for those of all processes without a capability the host has one memory (net.core.bpf_jit_limit),
+ * which no group's limit counts, and who has taken it keeps the host's users from loading filters.
+ * The rest is code in the kernel that had holes and that only what runs a network needs: other
+ * protocols within TCP, its signatures, IPsec within UDP.
  */
-static int put_newer_calls(int fd)
+static const struct {
+    uint32_t level;
+    uint32_t name;
+} missing_options[] = {
+    {SOL_SOCKET, SO_ATTACH_FILTER},
+    {SOL_SOCKET, SO_ATTACH_BPF},
+    {SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF},
+    {SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF},
+    {IPPROTO_TCP, TCP_ULP},
+    {IPPROTO_TCP, TCP_MD5SIG},
+    {IPPROTO_TCP, TCP_MD5SIG_EXT},
+    {IPPROTO_TCP, 38 /* TCP_AO_ADD_KEY */},
+    {IPPROTO_UDP, UDP_ENCAP},
+};
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define LOW_HALF_OF(argument) offsetof(struct seccomp_data, args[argument])
+#else
+#define LOW_HALF_OF(argument) (offsetof(struct seccomp_data, args[argument]) + 4)
+#endif
+
+enum {
+    OPTION_STEPS = 4,
+    OPTIONS_STEPS = OPTION_STEPS * ARRAY_COUNT(missing_options),
+};
+static_assert(OPTIONS_STEPS + 5 <= UINT8_MAX, "a jump is a byte");
+
+static int put(int fd, const struct sock_filter *steps, size_t count)
 {
-    enum { NEWER_THAN_LIST = 451, OTHER_ABI = 0x40000000 };
-    const struct sock_filter prologue[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, OTHER_ABI, 2, 0),
-        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, NEWER_THAN_LIST, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+    return file_write_all(fd, (struct bytes){(const uint8_t *)steps, count * sizeof(*steps)});
+}
+
+/* Of setsockopt(2) the options above do not exist. */
+static int put_missing_options(int fd)
+{
+    const struct sock_filter end[] = {
+        BPF_STMT(BPF_JMP | BPF_JA, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOPROTOOPT),
     };
 
-    return file_write_all(fd, (struct bytes){(const uint8_t *)prologue, sizeof(prologue)});
+    for (unsigned i = 0; i < ARRAY_COUNT(missing_options); i++) {
+        const struct sock_filter steps[OPTION_STEPS] = {
+            BPF_STMT(BPF_LD | BPF_W | BPF_ABS, LOW_HALF_OF(1)),
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, missing_options[i].level, 0, 2),
+            BPF_STMT(BPF_LD | BPF_W | BPF_ABS, LOW_HALF_OF(2)),
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, missing_options[i].name,
+                     (uint8_t)(OPTIONS_STEPS - OPTION_STEPS * (i + 1) + 1), 0),
+        };
+        int r = put(fd, steps, ARRAY_COUNT(steps));
+
+        if (r < 0) {
+            return r;
+        }
+    }
+    return put(fd, end, ARRAY_COUNT(end));
+}
+
+/*
+ * What libseccomp cannot say comes in front of its program, which then checks the architecture.
+ * Calls that are newer than the list above (cachestat is the first) do not exist, rather than
+ * being forbidden, so that libc takes the older way; the numbers from 424 on are the same on every
+ * architecture.
+ */
+static int put_missing(int fd)
+{
+    enum { NEWER_THAN_LIST = 451, OTHER_ABI = 0x40000000 };
+    const struct sock_filter calls[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, OTHER_ABI, OPTIONS_STEPS + 5, 0),
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, NEWER_THAN_LIST, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_setsockopt, 0, OPTIONS_STEPS + 2),
+    };
+    int r = put(fd, calls, ARRAY_COUNT(calls));
+
+    return r < 0 ? r : put_missing_options(fd);
 }
 
 int seccomp_make(struct err *err)
@@ -387,7 +485,7 @@ int seccomp_make(struct err *err)
     }
     r = add_rules(context);
     if (r == 0) {
-        r = put_newer_calls(fd);
+        r = put_missing(fd);
     }
     if (r == 0) {
         r = seccomp_export_bpf(context, fd);

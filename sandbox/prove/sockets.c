@@ -2,6 +2,9 @@
 /* Kinds of sockets: each is a door of the kernel of its own. */
 #include <errno.h>
 #include <linux/netlink.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -39,6 +42,37 @@ static void make_pair(const struct attempt *attempt, const struct facts *facts, 
     } else {
         outcome_of_error(out, errno);
     }
+}
+
+static int try_option(const struct attempt *attempt)
+{
+    static const char value[64] = {2 /* UDP_ENCAP_ESPINUDP */};
+    const long *given = attempt->arguments;
+    CLEANUP(cleanup_close)
+    int fd = socket(AF_INET, (int)given[2] | SOCK_CLOEXEC, 0);
+
+    errno = 0;
+    return fd < 0 || setsockopt(fd, (int)given[0], (int)given[1], value, (socklen_t)given[3]) == 0
+               ? 0
+               : errno;
+}
+
+/* The filter's answer; a kernel that has the option would complain of something else. */
+static void set_option(const struct attempt *attempt, const struct facts *facts,
+                       struct outcome *out)
+{
+    (void)facts;
+    if (try_option(attempt) == ENOPROTOOPT) {
+        outcome_stopped(out, "Protocol not available");
+    } else {
+        outcome_open(out, "taken by the kernel");
+    }
+}
+
+static bool has_option(const struct attempt *attempt, const struct facts *facts)
+{
+    (void)facts;
+    return try_option(attempt) != ENOPROTOOPT;
 }
 
 static bool file_has(const char *path, const char *word)
@@ -98,6 +132,11 @@ static bool has_family(const struct attempt *attempt, const struct facts *facts)
             __VA_ARGS__                                                                      \
         }                                                                                    \
     }
+/* Level, name, kind of socket, length. */
+#define OPTION(text, ...)                                                                      \
+    {                                                                                          \
+        .name = (text), .run = set_option, .control = has_option, .arguments = { __VA_ARGS__ } \
+    }
 
 static const struct attempt rows[] = {
     ALWAYS("netlink: routes and links", AF_NETLINK, SOCK_RAW, NETLINK_ROUTE),
@@ -144,6 +183,11 @@ static const struct attempt rows[] = {
      .control = has_family,
      .path = "TIPC",
      .arguments = {AF_TIPC, SOCK_SEQPACKET, 0}},
+    OPTION("a program for packets", SOL_SOCKET, SO_ATTACH_FILTER, SOCK_DGRAM, 16),
+    OPTION("a program for ports", SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, SOCK_DGRAM, 16),
+    OPTION("another protocol within TCP", IPPROTO_TCP, TCP_ULP, SOCK_STREAM, 2),
+    OPTION("signatures within TCP", IPPROTO_TCP, TCP_MD5SIG, SOCK_STREAM, 2),
+    OPTION("IPsec within UDP", IPPROTO_UDP, UDP_ENCAP, SOCK_DGRAM, 4),
 };
 
 const struct attempt_group sockets_group = {"sockets", rows, ARRAY_COUNT(rows)};

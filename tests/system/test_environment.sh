@@ -62,17 +62,27 @@ within 10 "a service that asks for it runs in the other environment" eval '[ "$(
 page() { in_node user curl -fsS --max-time 2 "http://$(minga 1 locate page --port web | head -n 1)/"; }
 within 10 "and answers" eval '[ "$(page)" = toy ]'
 # shellcheck disable=SC2317
-program() { pgrep -f "$folder/programs/environment_toy.py" | while read -r pid; do [ "$(ps -o comm= -p "$(ps -o ppid= -p "$pid" | tr -d " ")")" = minga-environme ] && echo "$pid"; done; }
+program() { pgrep -f "^/usr/bin/python3 $folder/programs/environment_toy.py" | while read -r pid; do if [ "$(ps -o comm= -p "$(ps -o ppid= -p "$pid" | tr -d " ")")" = minga-environme ]; then echo "$pid"; fi; done; }
 first=$(program | head -n 1)
 kill -KILL "$first"
 # shellcheck disable=SC2016
 within 20 "its program killed: the next one runs it, and it answers again" \
     eval '[ -n "$(program)" ] && [ "$(program | head -n 1)" != "$first" ] && [ "$(page)" = toy ]'
 # shellcheck disable=SC2317
-between() { pgrep -f "minga-environment --run $(dir_of 2)/"; }
+between() { pgrep -o -f "minga-environment --run $(dir_of 2)/"; }
 kill -KILL "$(between)"
 within 20 "minga-environment killed: another one is started, and it answers again" eval '[ "$(page)" = toy ] && [ -n "$(between)" ]'
 within 10 "what the first one had started is gone" eval '[ "$(pgrep -fc "^$(dir_of 2)/.*busybox httpd")" = 1 ]'
+for order in 1 2 3; do
+    # Both at once, in any order: nobody is left who knew of it, but the guard.
+    first=$(program | head -n 1) second=$(between)
+    case $order in 1) ;; 2) first="$second $first" second='' ;; 3) first="$first $second" second='' ;; esac
+    # shellcheck disable=SC2086
+    kill -KILL $first
+    if [ -n "$second" ]; then sleep 0.02 && kill -KILL "$second"; fi
+    within 30 "program and minga-environment killed together ($order): it answers again" eval '[ "$(page)" = toy ] && [ -n "$(between)" ]'
+    within 10 "and what they had started is gone ($order)" eval '[ "$(pgrep -fc "^$(dir_of 2)/.*busybox httpd")" = 1 ] && [ "$(program | wc -l)" = 1 ]'
+done
 minga 1 stop page --wait=20s >/dev/null || fail "stop"
 for i in 1 2; do node_stop "$i"; done
 within 10 "nothing of the environment is left" eval '[ -z "$(pgrep -f "$folder/programs")" ]'

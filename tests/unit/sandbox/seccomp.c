@@ -7,12 +7,17 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -35,7 +40,7 @@ static void load(int fd)
 }
 
 /* Returns what the call gave under the filter: 0, an errno, or -signal. */
-static int outcome_of(long number, long a, long b, long c)
+static int outcome_of4(long number, long a, long b, long c, long d)
 {
     struct err err = {0};
     int fd = seccomp_make(&err);
@@ -45,13 +50,18 @@ static int outcome_of(long number, long a, long b, long c)
     pid_t pid = fork();
     if (pid == 0) {
         load(fd);
-        long r = syscall(number, a, b, c, 0L, 0L);
+        long r = syscall(number, a, b, c, d, 0L, 0L);
 
         syscall(SYS_exit_group, r >= 0 ? 0 : errno);
     }
     close(fd);
     cr_assert_eq(waitpid(pid, &status, 0), pid);
     return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static int outcome_of(long number, long a, long b, long c)
+{
+    return outcome_of4(number, a, b, c, 0);
 }
 
 Test(seccomp, the_filter_is_sealed_and_loadable)
@@ -133,6 +143,75 @@ Test(seccomp, calls_newer_than_the_list_do_not_exist)
 {
     cr_assert_eq(outcome_of(451, 0, 0, 0), ENOSYS);
     cr_assert_eq(outcome_of(600, 0, 0, 0), ENOSYS);
+}
+
+/* The same for a socket's option: what setsockopt gives for one of `level` and `name`. */
+static int option_outcome(long level, long name)
+{
+    static const int value = 1;
+    struct err err = {0};
+    int socket_fd = socket(AF_INET, level == IPPROTO_UDP ? SOCK_DGRAM : SOCK_STREAM, 0);
+    int fd = seccomp_make(&err);
+    int status = 0;
+
+    cr_assert_geq(fd, 0, "%s", err.text);
+    pid_t pid = fork();
+    if (pid == 0) {
+        load(fd);
+        long r = syscall(SYS_setsockopt, socket_fd, level, name, &value, sizeof(value));
+
+        syscall(SYS_exit_group, r >= 0 ? 0 : errno);
+    }
+    close(fd);
+    close(socket_fd);
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+Test(seccomp, sockets_take_no_programs_and_no_other_protocols)
+{
+    static const struct {
+        long level;
+        long name;
+    } rows[] = {{SOL_SOCKET, SO_ATTACH_FILTER},
+                {SOL_SOCKET, SO_ATTACH_BPF},
+                {SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF},
+                {SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF},
+                {IPPROTO_TCP, TCP_ULP},
+                {IPPROTO_TCP, TCP_MD5SIG},
+                {IPPROTO_UDP, UDP_ENCAP}};
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const long high = 1L << 32;
+
+        cr_assert_eq(option_outcome(rows[i].level, rows[i].name), ENOPROTOOPT, "row %zu", i);
+        cr_assert_eq(option_outcome(rows[i].level | high, rows[i].name), ENOPROTOOPT, "%zu", i);
+        cr_assert_eq(option_outcome(rows[i].level, rows[i].name | high), ENOPROTOOPT, "%zu", i);
+    }
+    cr_assert_eq(option_outcome(SOL_SOCKET, SO_REUSEADDR), 0);
+    cr_assert_eq(option_outcome(SOL_SOCKET, SO_REUSEPORT), 0);
+    cr_assert_eq(option_outcome(IPPROTO_TCP, TCP_NODELAY), 0);
+    cr_assert_neq(option_outcome(IPPROTO_IP, SO_ATTACH_FILTER), ENOPROTOOPT, "of another level");
+}
+
+Test(seccomp, memory_is_of_the_counted_kind_and_not_for_code)
+{
+    const long anonymous = MAP_PRIVATE | MAP_ANONYMOUS;
+    const long memfd_exec = 0x10;
+
+    cr_assert_eq(outcome_of4(SYS_mmap, 0, 4096, PROT_READ, anonymous), 0);
+    cr_assert_eq(outcome_of4(SYS_mmap, 0, 4096, PROT_READ, anonymous | MAP_HUGETLB), EPERM);
+    cr_assert_eq(outcome_of(SYS_memfd_create, (long)(intptr_t) "x", MFD_CLOEXEC, 0), 0);
+    cr_assert_eq(outcome_of(SYS_memfd_create, (long)(intptr_t) "x", MFD_HUGETLB, 0), EPERM);
+    cr_assert_eq(outcome_of(SYS_memfd_create, (long)(intptr_t) "x", memfd_exec, 0), EPERM);
+    cr_assert_eq(outcome_of(SYS_shmget, IPC_PRIVATE, 4096, SHM_HUGETLB | 0600), EPERM);
+}
+
+Test(seccomp, nobody_is_served_before_others)
+{
+    cr_assert_eq(outcome_of(SYS_ioprio_set, 1, 0, 2 << 13), EPERM);
+    cr_assert_eq(outcome_of(SYS_sched_setattr, 0, 0, 0), EPERM);
+    cr_assert_eq(outcome_of(SYS_sched_getaffinity, 0, 0, 0), EINVAL, "it reaches the kernel");
 }
 
 Test(seccomp, raw_sockets_and_rare_protocols_are_out_of_reach)
