@@ -267,9 +267,11 @@ static inline void fake_edge(struct community *community, struct item *item)
     } else if (item->kind == ITEM_BUILT) {
         executor_built(node->executor, &turn, &event);
     } else {
+        struct fake_sandbox *ended = fake_running(node, &item->key);
+
         sandbox.kind = item->kind == ITEM_STARTED ? SANDBOX_STARTED : SANDBOX_ENDED;
-        if (item->kind == ITEM_ENDED && fake_running(node, &item->key) != NULL) {
-            fake_running(node, &item->key)->used = false;
+        if (item->kind == ITEM_ENDED && ended != NULL) {
+            ended->used = false;
         }
         executor_sandbox(node->executor, &turn, &sandbox);
     }
