@@ -378,6 +378,39 @@ Test(owner, what_nobody_else_takes_is_ended_by_force_at_the_deadline)
     fake_free(community);
 }
 
+/* The fake's own bound is the contribution: rules lower what is allowed of it. */
+Test(owner, a_rule_that_gives_less_memory_has_its_own_time)
+{
+    struct community *community = run_wiki(wiki, 3, 3);
+    uint32_t holder = holder_of(community);
+    struct owner_then *then = &add_rule(community, holder, "small")->then;
+
+    then->memory_bytes = 64 << 20;
+    then->within_ms = 5000;
+    configure(community, holder);
+    fake_run(community, 4500);
+    cr_assert(community->nodes[holder].running[0].used);
+    fake_run(community, 1500);
+    cr_assert_not(community->nodes[holder].running[0].used, "not a minute, as by default");
+    fake_free(community);
+}
+
+Test(owner, of_two_rules_that_give_less_memory_the_shorter_time_counts)
+{
+    struct community *community = run_wiki(wiki, 3, 3);
+    uint32_t holder = holder_of(community);
+    struct owner_then *patient = &add_rule(community, holder, "patient")->then;
+    struct owner_then *hasty = &add_rule(community, holder, "hasty")->then;
+
+    patient->memory_bytes = 32 << 20;
+    hasty->memory_bytes = 64 << 20;
+    hasty->within_ms = 5000;
+    configure(community, holder);
+    fake_run(community, 6000);
+    cr_assert_not(community->nodes[holder].running[0].used);
+    fake_free(community);
+}
+
 Test(owner, a_node_that_gives_enough_again_is_not_blamed_for_what_it_ended)
 {
     struct community *community = run_wiki(wiki, 3, 3);
