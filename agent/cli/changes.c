@@ -295,10 +295,17 @@ static void compare_service(const struct teller *teller, const json_t *was, cons
         tell(teller, "service.manager", is, text_of(node, "node_name"));
     }
     if (strcmp(was != NULL ? text_of(was, "state") : "off", text_of(is, "state")) != 0) {
+        const char *reason = text_of(is, "reason");
+
         snprintf(event, sizeof(event), "service.%s", text_of(is, "state"));
-        snprintf(detail, sizeof(detail), "%" PRIi64 "/%" PRIi64 "%s%s", number_of(is, "running"),
-                 number_of(is, "wanted"), text_of(is, "reason")[0] != '\0' ? ": " : "",
-                 text_of(is, "reason"));
+        snprintf(detail, sizeof(detail), "%" PRIi64 "/%" PRIi64, number_of(is, "running"),
+                 number_of(is, "wanted"));
+        if (strncmp(reason, detail, strlen(detail)) == 0) {
+            detail[0] = '\0'; /* it begins with them */
+        } else if (reason[0] != '\0') {
+            (void)strcat(detail, ": ");
+        }
+        snprintf(detail + strlen(detail), sizeof(detail) - strlen(detail), "%s", reason);
         tell(teller, event, is, detail);
     }
     compare_replicas(teller, was, is);

@@ -148,6 +148,23 @@ Test(changes, a_start_is_told_as_state_of_service_and_replica)
         "replica.running wiki/1 on oak|");
 }
 
+#define LACKING(reason)                                                                            \
+    "{'incomplete':false,'services':[{'name':'wiki','id':'77','owner':'aabbccddeeff','version':1," \
+    "'state':'degraded','reason':'" reason                                                         \
+    "','wanted':3,'running':2,'manager':'1','replicas':[],'history':[]}]}"
+
+Test(changes, how_many_run_is_said_once)
+{
+    cr_expect_str_eq(services_between(SERVICES(SERVICE("active", "1", "", "")),
+                                      LACKING("2/3: only 3 nodes can run it")),
+                     "service.scaled wiki wanted 3, was 1|"
+                     "service.degraded wiki 2/3: only 3 nodes can run it|");
+    cr_expect_str_eq(services_between(SERVICES(SERVICE("active", "1", "", "")),
+                                      LACKING("its manager is not heard")),
+                     "service.scaled wiki wanted 3, was 1|"
+                     "service.degraded wiki 2/3: its manager is not heard|");
+}
+
 #define AGAIN                                                                                      \
     "{'id':'wiki/1','incarnation':1,'node':'1','node_name':'oak','state':'running','health':'ok'," \
     "'reason':'ended by signal 9','restarts':2}"
