@@ -56,6 +56,14 @@ struct retiring {
     struct node_id node;
     uint64_t incarnation;
     uint64_t heard_ms;
+    /* as reported: users are sent there */
+    enum replica_health health;
+    uint64_t state_ms;
+    uint32_t restart_count;
+    uint32_t port_count;
+    uint16_t host_ports[PORTS_PER_SERVICE_MAX];
+    struct sandbox_limits used;
+    struct sandbox_activity activity;
 };
 
 struct slot {

@@ -134,8 +134,22 @@ static bool is_kept_on(const struct service *service, struct slot *slot,
                        const struct reported *reported, uint64_t now_ms)
 {
     const minga_ReplicaReport *wire = reported->wire;
-    struct retiring retiring = {true, *reported->from, wire->incarnation, now_ms};
+    struct retiring retiring = {
+        .there = true,
+        .node = *reported->from,
+        .incarnation = wire->incarnation,
+        .heard_ms = now_ms,
+        .health = (enum replica_health)wire->health,
+        .state_ms = now_ms - wire->age_ms,
+        .restart_count = wire->restart_count,
+        .port_count = wire->host_ports_count,
+        .used = limits_of(wire->has_used, &wire->used),
+        .activity = activity_of(wire->has_activity, &wire->activity),
+    };
 
+    for (pb_size_t i = 0; i < wire->host_ports_count; i++) {
+        retiring.host_ports[i] = (uint16_t)wire->host_ports[i];
+    }
     if (slot->retiring.there && !slot_retires(slot, reported->from, wire->incarnation)) {
         return false;
     }

@@ -4,6 +4,8 @@
  * relieves it: asked, fetching or started only is not enough. Nothing of it is saved: a new manager
  * learns it from the report of the one that retires.
  */
+#include <string.h>
+
 #include "agent/manager/internal.h"
 #include "base/check.h"
 
@@ -28,7 +30,19 @@ void slot_retire_occupant(const struct service *service, struct slot *slot, uint
 
     /* Of two that drain the one that is known to serve stays. */
     if (serves && (!slot->retiring.there || slot_relieves(service, slot, now_ms))) {
-        slot->retiring = (struct retiring){true, slot->node, slot->incarnation, slot->heard_ms};
+        slot->retiring = (struct retiring){
+            .there = true,
+            .node = slot->node,
+            .incarnation = slot->incarnation,
+            .heard_ms = slot->heard_ms,
+            .health = slot->health,
+            .state_ms = slot->state_ms,
+            .restart_count = slot->restart_count,
+            .port_count = slot->port_count,
+            .used = slot->used,
+            .activity = slot->activity,
+        };
+        memcpy(slot->retiring.host_ports, slot->host_ports, sizeof(slot->host_ports));
     }
 }
 

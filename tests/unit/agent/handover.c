@@ -97,6 +97,43 @@ Test(handover, a_replacement_that_is_long_in_fetching_is_waited_for)
     fake_free(community);
 }
 
+static minga_SlotStatus status_of_slot(struct community *community, uint32_t slot)
+{
+    minga_StatusPage page = fake_status(community, fake_leader(community, 0));
+
+    cr_assert_leq(slot, page.slots_count);
+    return page.slots[slot - 1];
+}
+
+static bool is_on(const struct community *community, const minga_SlotStatus *status, uint32_t node)
+{
+    return memcmp(status->node.bytes, community->nodes[node].member.node.id.bytes, ID_BYTES) == 0;
+}
+
+Test(handover, who_asks_is_sent_to_the_one_that_serves)
+{
+    struct community *community = run_wiki(probed, NODES, 3);
+    uint32_t holder = holder_besides(community, fake_leader(community, 0), NOBODY);
+    uint32_t slot = community->nodes[holder].running[0].key.slot;
+    minga_SlotStatus before;
+    minga_SlotStatus status;
+
+    fake_run(community, 1000);
+    before = status_of_slot(community, slot);
+    cr_assert(is_on(community, &before, holder));
+    fetch_slowly(community, 10000);
+    drain(community, holder);
+    fake_run(community, 5000);
+    status = status_of_slot(community, slot);
+    cr_assert(is_on(community, &status, holder));
+    cr_expect_eq(status.incarnation, before.incarnation);
+    cr_expect_eq(status.state, REPLICA_RUNNING);
+    cr_expect_eq(status.host_ports_count, 1);
+    cr_expect_eq(status.host_ports[0], before.host_ports[0]);
+    cr_expect_str_eq(status.reason, "until it runs elsewhere");
+    fake_free(community);
+}
+
 Test(handover, a_replacement_that_ends_at_once_relieves_nobody)
 {
     struct community *community = run_wiki(wiki, NODES, 3);
