@@ -273,10 +273,28 @@ static void compare_numbers(const struct teller *teller, const json_t *was, cons
     }
 }
 
+/* How many run, and why not all; most reasons begin with how many. */
+static void tell_service_state(const struct teller *teller, const json_t *service)
+{
+    const char *reason = text_of(service, "reason");
+    char counts[EVENT_BYTES_MAX];
+    char event[EVENT_BYTES_MAX];
+    char detail[DETAIL_BYTES_MAX];
+
+    snprintf(event, sizeof(event), "service.%s", text_of(service, "state"));
+    snprintf(counts, sizeof(counts), "%" PRIi64 "/%" PRIi64, number_of(service, "running"),
+             number_of(service, "wanted"));
+    if (strncmp(reason, counts, strlen(counts)) == 0) {
+        snprintf(detail, sizeof(detail), "%s", reason);
+    } else {
+        snprintf(detail, sizeof(detail), "%s%s%s", counts, reason[0] != '\0' ? ": " : "", reason);
+    }
+    tell(teller, event, service, detail);
+}
+
 static void compare_service(const struct teller *teller, const json_t *was, const json_t *is)
 {
     const char *manager = text_of(is, "manager");
-    char event[EVENT_BYTES_MAX];
     char detail[DETAIL_BYTES_MAX];
 
     if (was == NULL) {
@@ -295,18 +313,7 @@ static void compare_service(const struct teller *teller, const json_t *was, cons
         tell(teller, "service.manager", is, text_of(node, "node_name"));
     }
     if (strcmp(was != NULL ? text_of(was, "state") : "off", text_of(is, "state")) != 0) {
-        const char *reason = text_of(is, "reason");
-
-        snprintf(event, sizeof(event), "service.%s", text_of(is, "state"));
-        snprintf(detail, sizeof(detail), "%" PRIi64 "/%" PRIi64, number_of(is, "running"),
-                 number_of(is, "wanted"));
-        if (strncmp(reason, detail, strlen(detail)) == 0) {
-            detail[0] = '\0'; /* it begins with them */
-        } else if (reason[0] != '\0') {
-            (void)strcat(detail, ": ");
-        }
-        snprintf(detail + strlen(detail), sizeof(detail) - strlen(detail), "%s", reason);
-        tell(teller, event, is, detail);
+        tell_service_state(teller, is);
     }
     compare_replicas(teller, was, is);
 }

@@ -443,12 +443,13 @@ int config_resolve(const struct config *config, const struct machine *machine,
         .storage_bytes = config_share_of(&config->storage, machine->disk_bytes),
         .keep_free_bytes = config_share_of(&config->keep_free, machine->disk_bytes),
     };
-    char cores[UNITS_TEXT_BYTES_MAX + sizeof(" cores")];
+    char cores[UNITS_TEXT_BYTES_MAX];
+    char whole[UNITS_TEXT_BYTES_MAX + sizeof(" cores")];
 
     if (result.limits.cpu_permille > machine->cpu_permille) {
         units_print_cores(machine->cpu_permille, cores);
-        (void)strcat(cores, " cores");
-        return too_much(config, config->cpu_place, "cpu", cores, err);
+        (void)snprintf(whole, sizeof(whole), "%s cores", cores);
+        return too_much(config, config->cpu_place, "cpu", whole, err);
     }
     int r = check_share(config, config->memory_place, "memory", result.limits.memory_bytes,
                         machine->memory_bytes, err);
