@@ -448,10 +448,43 @@ static int on_event(struct walk *walk, const yaml_event_t *event)
     }
 }
 
-static int refuse_syntax(struct walk *walk, const yaml_parser_t *parser)
+/* libyaml's reader names a byte only. */
+static struct yaml_mark place_of_byte(struct bytes yaml, size_t offset_bytes)
 {
-    yaml_mark_t mark = parser->problem_mark;
+    struct yaml_mark mark = {1, 1};
+
+    for (size_t i = 0; i < offset_bytes && i < yaml.length_bytes; i++) {
+        bool ends_line = yaml.data[i] == '\n';
+
+        mark.line += ends_line ? 1 : 0;
+        /* a letter of several bytes counts once */
+        mark.column = ends_line ? 1 : mark.column + ((yaml.data[i] & 0xc0) == 0x80 ? 0 : 1);
+    }
+    return mark;
+}
+
+static bool is_tab(struct bytes yaml, size_t letter_index)
+{
+    for (size_t i = 0; i < yaml.length_bytes; i++) {
+        if ((yaml.data[i] & 0xc0) != 0x80 && letter_index-- == 0) {
+            return yaml.data[i] == '\t';
+        }
+    }
+    return false;
+}
+
+static int refuse_syntax(struct walk *walk, const yaml_parser_t *parser, struct bytes yaml)
+{
     const char *problem = parser->problem == NULL ? "not YAML" : parser->problem;
+
+    if (parser->error == YAML_READER_ERROR) {
+        err_set(walk->err, -EINVAL, "%s", problem);
+        return wrap_place(walk, place_of_byte(yaml, parser->problem_offset));
+    }
+    if (parser->error == YAML_SCANNER_ERROR && is_tab(yaml, parser->problem_mark.index)) {
+        err_set(walk->err, -EINVAL, "a tab: YAML is indented with spaces");
+        return wrap_place(walk, mark_of(parser->problem_mark));
+    }
 
     err_set(walk->err, -EINVAL, "%s%s%s", problem, parser->context == NULL ? "" : " ",
             parser->context == NULL ? "" : parser->context);
@@ -459,10 +492,10 @@ static int refuse_syntax(struct walk *walk, const yaml_parser_t *parser)
         (strstr(parser->context, "alias") != NULL || strstr(parser->context, "anchor") != NULL)) {
         err_hint(walk->err, "put quotes around a text that begins with * or &");
     }
-    return wrap_place(walk, mark_of(mark));
+    return wrap_place(walk, mark_of(parser->problem_mark));
 }
 
-static int walk_events(struct walk *walk, yaml_parser_t *parser)
+static int walk_events(struct walk *walk, yaml_parser_t *parser, struct bytes yaml)
 {
     for (;;) {
         yaml_event_t event;
@@ -470,7 +503,7 @@ static int walk_events(struct walk *walk, yaml_parser_t *parser)
         int r;
 
         if (yaml_parser_parse(parser, &event) == 0) {
-            return refuse_syntax(walk, parser);
+            return refuse_syntax(walk, parser, yaml);
         }
         type = event.type;
         r = on_event(walk, &event);
@@ -497,7 +530,7 @@ int yaml_table_read(const struct yaml_table *table, struct bytes yaml, void *tar
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&parser, yaml.data == NULL ? (const uint8_t *)"" : yaml.data,
                                  yaml.length_bytes);
-    r = walk_events(&walk, &parser);
+    r = walk_events(&walk, &parser, yaml);
     yaml_parser_delete(&parser);
     if (r == 0 && !walk.document_seen && !table->empty_is_fine) {
         err_set(err, -EINVAL, "the file is empty");

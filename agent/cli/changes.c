@@ -8,7 +8,7 @@
 
 #include "agent/cli/session.h"
 
-enum { DETAIL_BYTES_MAX = 384, EVENT_BYTES_MAX = 48 };
+enum { DETAIL_BYTES_MAX = 384, EVENT_BYTES_MAX = 48, HISTORY_MAX = 8 };
 
 struct teller {
     const struct sight *before;
@@ -123,22 +123,66 @@ static void tell_state(const struct teller *teller, const json_t *service, const
     tell_replica(teller, service, event, replica, detail);
 }
 
-/* How the one that held the slot before has ended, as far as its manager remembers. */
-static void tell_replaced(const struct teller *teller, const json_t *service, const json_t *was)
+/* ------------------------------------------------------------------ what has ended */
+
+static bool is_remembered(const json_t *service, const json_t *replica)
 {
     const json_t *ended;
     size_t i;
 
     json_array_foreach(json_object_get(service, "history"), i, ended)
     {
-        if (strcmp(text_of(ended, "id"), text_of(was, "id")) == 0 &&
-            number_of(ended, "incarnation") == number_of(was, "incarnation")) {
-            tell_state(teller, service, ended);
-            return;
+        if (strcmp(text_of(ended, "id"), text_of(replica, "id")) == 0 &&
+            number_of(ended, "incarnation") == number_of(replica, "incarnation")) {
+            return true;
         }
     }
-    tell_replica(teller, service, "replica.ended", was, "");
+    return false;
 }
+
+/* Its slot has another now, or is no more: told from the history, if its manager remembers it. */
+static void tell_replaced(const struct teller *teller, const json_t *was, const json_t *is,
+                          const json_t *replica)
+{
+    if (!is_remembered(was, replica) && !is_remembered(is, replica)) {
+        tell_replica(teller, is, "replica.ended", replica, "");
+    }
+}
+
+/* Since the look before; a manager that led earlier may come back with what was told long ago. */
+static bool has_ended_since(const json_t *was, const json_t *ended)
+{
+    const json_t *before = find(json_object_get(was, "replicas"), "id", text_of(ended, "id"));
+
+    return !is_remembered(was, ended) &&
+           number_of(ended, "incarnation") >= number_of(before, "incarnation");
+}
+
+/* Also those that came and went between two looks, the oldest first. */
+static void tell_ended(const struct teller *teller, const json_t *was, const json_t *is)
+{
+    const json_t *history = json_object_get(is, "history");
+    size_t fresh_count = 0;
+    const json_t *ended;
+    size_t i;
+
+    json_array_foreach(history, i, ended)
+    {
+        fresh_count += has_ended_since(was, ended) ? 1 : 0;
+    }
+    if (fresh_count >= HISTORY_MAX) {
+        tell(teller, "service.missed", is,
+             "eight or more of its replicas ended since; eight are remembered");
+    }
+    for (i = json_array_size(history); i > 0; i--) {
+        ended = json_array_get(history, i - 1);
+        if (has_ended_since(was, ended)) {
+            tell_state(teller, is, ended);
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ what is there */
 
 static void compare_health(const struct teller *teller, const json_t *service, const json_t *was,
                            const json_t *is)
@@ -156,13 +200,17 @@ static void compare_replica(const struct teller *teller, const json_t *service, 
                             const json_t *is)
 {
     bool same = was != NULL && number_of(was, "incarnation") == number_of(is, "incarnation");
+    int64_t restart_count = same ? number_of(is, "restarts") - number_of(was, "restarts") : 0;
     char detail[DETAIL_BYTES_MAX];
 
-    if (was != NULL && !same) {
-        tell_replaced(teller, service, was);
-    }
-    if (same && number_of(is, "restarts") > number_of(was, "restarts")) {
-        snprintf(detail, sizeof(detail), "%s", text_of(is, "reason"));
+    if (restart_count > 0) {
+        const char *reason = text_of(is, "reason");
+
+        snprintf(detail, sizeof(detail), "%s", reason);
+        if (restart_count > 1) {
+            snprintf(detail, sizeof(detail), "%" PRIi64 " times since%s%s", restart_count,
+                     reason[0] != '\0' ? ": " : "", reason);
+        }
         tell_replica(teller, service, "replica.restarted", is, detail);
     }
     if (!same || strcmp(text_of(was, "state"), text_of(is, "state")) != 0) {
@@ -180,14 +228,21 @@ static void compare_replicas(const struct teller *teller, const json_t *was, con
     const json_t *replica;
     size_t i;
 
+    tell_ended(teller, was, is);
     json_array_foreach(now, i, replica)
     {
-        compare_replica(teller, is, find(before, "id", text_of(replica, "id")), replica);
+        const json_t *occupant = find(before, "id", text_of(replica, "id"));
+
+        if (occupant != NULL &&
+            number_of(occupant, "incarnation") != number_of(replica, "incarnation")) {
+            tell_replaced(teller, was, is, occupant);
+        }
+        compare_replica(teller, is, occupant, replica);
     }
     json_array_foreach(before, i, replica)
     {
         if (find(now, "id", text_of(replica, "id")) == NULL) {
-            tell_replaced(teller, is, replica);
+            tell_replaced(teller, was, is, replica);
         }
     }
 }
@@ -218,10 +273,28 @@ static void compare_numbers(const struct teller *teller, const json_t *was, cons
     }
 }
 
+/* How many run, and why not all; most reasons begin with how many. */
+static void tell_service_state(const struct teller *teller, const json_t *service)
+{
+    const char *reason = text_of(service, "reason");
+    char counts[EVENT_BYTES_MAX];
+    char event[EVENT_BYTES_MAX];
+    char detail[DETAIL_BYTES_MAX];
+
+    snprintf(event, sizeof(event), "service.%s", text_of(service, "state"));
+    snprintf(counts, sizeof(counts), "%" PRIi64 "/%" PRIi64, number_of(service, "running"),
+             number_of(service, "wanted"));
+    if (strncmp(reason, counts, strlen(counts)) == 0) {
+        snprintf(detail, sizeof(detail), "%s", reason);
+    } else {
+        snprintf(detail, sizeof(detail), "%s%s%s", counts, reason[0] != '\0' ? ": " : "", reason);
+    }
+    tell(teller, event, service, detail);
+}
+
 static void compare_service(const struct teller *teller, const json_t *was, const json_t *is)
 {
     const char *manager = text_of(is, "manager");
-    char event[EVENT_BYTES_MAX];
     char detail[DETAIL_BYTES_MAX];
 
     if (was == NULL) {
@@ -240,11 +313,7 @@ static void compare_service(const struct teller *teller, const json_t *was, cons
         tell(teller, "service.manager", is, text_of(node, "node_name"));
     }
     if (strcmp(was != NULL ? text_of(was, "state") : "off", text_of(is, "state")) != 0) {
-        snprintf(event, sizeof(event), "service.%s", text_of(is, "state"));
-        snprintf(detail, sizeof(detail), "%" PRIi64 "/%" PRIi64 "%s%s", number_of(is, "running"),
-                 number_of(is, "wanted"), text_of(is, "reason")[0] != '\0' ? ": " : "",
-                 text_of(is, "reason"));
-        tell(teller, event, is, detail);
+        tell_service_state(teller, is);
     }
     compare_replicas(teller, was, is);
 }
@@ -270,8 +339,13 @@ static void carry(json_t *services, const json_t *was)
 
     if (is == NULL) {
         json_array_append(services, (json_t *)(uintptr_t)was);
-    } else if (json_array_size(json_object_get(is, "replicas")) == 0) {
+        return;
+    }
+    if (json_array_size(json_object_get(is, "replicas")) == 0) {
         json_object_set(is, "replicas", json_object_get(was, "replicas"));
+    }
+    if (json_array_size(json_object_get(is, "history")) == 0) {
+        json_object_set(is, "history", json_object_get(was, "history"));
     }
 }
 

@@ -106,12 +106,13 @@ int run_nodes(struct session *session, const struct arguments *arguments)
     static const char *const headings[] = {"NODE",     "ID",        "ADDRESS", "OWNER",
                                            "STATE",    "REACH",     "ARCH",    "CPU FREE",
                                            "MEM FREE", "DISK FREE", "SINCE",   "NOTE"};
-    static const struct listing listing = {"/v1/nodes",
-                                           "nodes",
-                                           headings,
-                                           ARRAY_COUNT(headings),
-                                           ",REACH,ARCH,OWNER,DISK FREE,SINCE,CPU FREE,MEM FREE,",
-                                           add_node};
+    static const struct listing listing = {
+        "/v1/nodes",
+        "nodes",
+        headings,
+        ARRAY_COUNT(headings),
+        ",REACH,ARCH,OWNER,DISK FREE,SINCE,CPU FREE,MEM FREE,ID,",
+        add_node};
 
     (void)arguments;
     return show(session, &listing);

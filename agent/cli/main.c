@@ -13,6 +13,7 @@ static void set_up(struct session *session, const struct arguments *arguments)
 {
     const char *from_environment = getenv("MINGA_SOCKET");
     const char *no_colour = getenv("NO_COLOR");
+    const char *terminal = getenv("TERM");
 
     session->socket_path = SOCKET_DEFAULT;
     if (from_environment != NULL && from_environment[0] != '\0') {
@@ -26,7 +27,9 @@ static void set_up(struct session *session, const struct arguments *arguments)
     session->asks = isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
     session->progress = isatty(STDERR_FILENO);
     session->interactive_output = isatty(STDOUT_FILENO);
-    session->colour = session->interactive_output && (no_colour == NULL || no_colour[0] == '\0');
+    session->draws = terminal != NULL && terminal[0] != '\0' && strcmp(terminal, "dumb") != 0;
+    session->colour = session->interactive_output && session->draws &&
+                      (no_colour == NULL || no_colour[0] == '\0');
     session_measure(session);
 }
 

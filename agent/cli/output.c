@@ -121,7 +121,8 @@ void progress_bar(const struct session *session, struct bar *bar, uint64_t done_
 {
     char line[BAR_LINE_BYTES_MAX];
 
-    if (session->progress && !session->json && bar_note(bar, done_bytes, now_ms())) {
+    if (session->progress && session->draws && !session->json &&
+        bar_note(bar, done_bytes, now_ms())) {
         bar_line(bar, total_bytes, progress_columns(), line);
         put_progress(line);
     }
@@ -132,7 +133,7 @@ void progress(const struct session *session, const char *format, ...)
     char line[1024];
     va_list arguments;
 
-    if (!session->progress || session->json) {
+    if (!session->progress || !session->draws || session->json) {
         return;
     }
     va_start(arguments, format);

@@ -26,6 +26,7 @@ struct session {
     uint32_t row_count;      /* of the window; 0: no window */
     struct buffer *frame;    /* tables go there instead of to stdout, or NULL */
     bool interactive_output; /* stdout is a terminal */
+    bool draws;              /* a terminal here understands escape sequences */
     void *curl;              /* CURL *, made on first use */
     struct problem problem;
 };

@@ -8,7 +8,12 @@
 #include "base/attributes.h"
 #include "base/check.h"
 
-enum { GAP_COLUMNS = 2, NOTE_COLUMNS_MIN = 8 };
+enum { GAP_COLUMNS = 2, NOTE_COLUMNS_MIN = 8, CELL_COLUMNS_MIN = 5 };
+
+struct layout {
+    size_t widths[TABLE_COLUMNS_MAX]; /* 0: left out */
+    size_t gap;
+};
 
 void table_init(struct table *table, const char *const *headings, uint32_t column_count)
 {
@@ -59,90 +64,133 @@ static const char *cell(const struct table *table, uint32_t row, uint32_t column
     return text != NULL ? text : "";
 }
 
-static void measure(const struct table *table, size_t widths_out[TABLE_COLUMNS_MAX])
+static void measure(const struct table *table, struct layout *layout_out)
 {
+    *layout_out = (struct layout){.gap = GAP_COLUMNS};
     for (uint32_t column = 0; column < table->column_count; column++) {
-        widths_out[column] = 0;
+        size_t *widest = &layout_out->widths[column];
+
         for (uint32_t row = 0; row <= table->row_count; row++) {
             size_t width = text_width(cell(table, row, column));
 
-            widths_out[column] = width > widths_out[column] ? width : widths_out[column];
+            *widest = width > *widest ? width : *widest;
         }
     }
 }
 
-static size_t total(const struct table *table, const size_t *widths)
+static size_t total(const struct table *table, const struct layout *layout)
 {
     size_t sum = table->indent_columns;
 
     for (uint32_t i = 0; i < table->column_count; i++) {
-        sum += widths[i] > 0 ? widths[i] + (i > 0 ? (size_t)GAP_COLUMNS : 0) : 0;
+        sum += layout->widths[i] > 0 ? layout->widths[i] + (i > 0 ? layout->gap : 0) : 0;
     }
     return sum;
 }
 
-/* Takes `excess` off a column, but not below `floor`. Returns what is still too much. */
-static size_t shrink(size_t *width, size_t floor, size_t excess)
+static size_t excess_of(const struct table *table, const struct layout *layout,
+                        size_t width_columns)
 {
-    size_t give = *width > floor ? *width - floor : 0;
-
-    give = give < excess ? give : excess;
-    *width -= give;
-    return excess - give;
-}
-
-static size_t excess_of(const struct table *table, const size_t *widths, size_t width_columns)
-{
-    size_t sum = total(table, widths);
+    size_t sum = total(table, layout);
 
     return sum > width_columns ? sum - width_columns : 0;
 }
 
+/* Takes `excess` off a column, but not below `floor`. */
+static void shrink(size_t *width, size_t floor, size_t excess)
+{
+    size_t give = *width > floor ? *width - floor : 0;
+
+    *width -= give < excess ? give : excess;
+}
+
+static bool is_empty(const struct table *table, uint32_t column)
+{
+    for (uint32_t row = 1; row <= table->row_count; row++) {
+        if (cell(table, row, column)[0] != '\0') {
+            return false;
+        }
+    }
+    return table->row_count > 0;
+}
+
+/* A heading with nothing below it. */
+static void leave_out_empty(const struct table *table, size_t width_columns, struct layout *layout)
+{
+    for (uint32_t i = table->column_count; i > 1; i--) {
+        if (excess_of(table, layout, width_columns) > 0 && is_empty(table, i - 1)) {
+            layout->widths[i - 1] = 0;
+        }
+    }
+}
+
 /* Leaves one expendable column out after the other until the rest fits. */
-static void leave_out(const struct table *table, size_t width_columns, size_t *widths)
+static void leave_out(const struct table *table, size_t width_columns, struct layout *layout)
 {
     const char *name = table->expendable != NULL ? table->expendable + 1 : "";
 
-    while (*name != '\0' && excess_of(table, widths, width_columns) > 0) {
+    while (*name != '\0' && excess_of(table, layout, width_columns) > 0) {
         size_t length = strcspn(name, ",");
 
         for (uint32_t i = 0; i < table->column_count; i++) {
             if (strlen(table->headings[i]) == length &&
                 strncmp(table->headings[i], name, length) == 0) {
-                widths[i] = 0;
+                layout->widths[i] = 0;
             }
         }
         name += length + (name[length] == ',' ? 1 : 0);
     }
 }
 
-static void fit(const struct table *table, size_t width_columns, size_t *widths)
+/* The widest first, none below `floor`. */
+static void narrow(const struct table *table, size_t width_columns, size_t floor,
+                   struct layout *layout)
 {
-    uint32_t last = table->column_count - 1;
-    size_t note_columns;
-    size_t excess;
+    size_t *widths = layout->widths;
 
-    CHECK(table->column_count > 0);
-    note_columns = widths[last];
-    (void)shrink(&widths[last], NOTE_COLUMNS_MIN, excess_of(table, widths, width_columns));
-    leave_out(table, width_columns, widths);
-    excess = excess_of(table, widths, width_columns);
-    while (excess > 0) {
+    for (size_t excess = excess_of(table, layout, width_columns); excess > 0; excess--) {
         uint32_t widest = 0;
 
         for (uint32_t i = 1; i < table->column_count; i++) {
             widest = widths[i] > widths[widest] ? i : widest;
         }
-        if (widths[widest] <= NOTE_COLUMNS_MIN) {
-            return; /* the window is too narrow for any table: let it wrap */
+        if (widths[widest] <= floor) {
+            return;
         }
         widths[widest]--;
-        excess--;
     }
+}
+
+/* Columns come closer, then narrower, then the last ones go. */
+static void squeeze(const struct table *table, size_t width_columns, struct layout *layout)
+{
+    narrow(table, width_columns, NOTE_COLUMNS_MIN, layout);
+    if (excess_of(table, layout, width_columns) > 0) {
+        layout->gap = 1;
+        narrow(table, width_columns, CELL_COLUMNS_MIN, layout);
+    }
+    for (uint32_t i = table->column_count; i > 1; i--) {
+        if (excess_of(table, layout, width_columns) > 0) {
+            layout->widths[i - 1] = 0;
+        }
+    }
+    narrow(table, width_columns, 1, layout);
+}
+
+static void fit(const struct table *table, size_t width_columns, struct layout *layout)
+{
+    size_t *note = &layout->widths[table->column_count - 1];
+    size_t note_columns = *note;
+
+    CHECK(table->column_count > 0);
+    shrink(note, NOTE_COLUMNS_MIN, excess_of(table, layout, width_columns));
+    leave_out_empty(table, width_columns, layout);
+    leave_out(table, width_columns, layout);
+    squeeze(table, width_columns, layout);
     /* What was left out may have made more room than was wanted: the note has it. */
-    if (widths[last] > 0 && total(table, widths) < width_columns) {
-        widths[last] += width_columns - total(table, widths);
-        widths[last] = widths[last] < note_columns ? widths[last] : note_columns;
+    if (*note > 0 && total(table, layout) < width_columns) {
+        *note += width_columns - total(table, layout);
+        *note = *note < note_columns ? *note : note_columns;
     }
 }
 
@@ -201,9 +249,10 @@ static int append_cell(struct buffer *out, const char *text, size_t width, const
     return r;
 }
 
-static int print_row(const struct table *table, uint32_t row, const size_t *widths, bool colour,
-                     struct buffer *out)
+static int print_row(const struct table *table, uint32_t row, const struct layout *layout,
+                     bool colour, struct buffer *out)
 {
+    const size_t *widths = layout->widths;
     size_t owed = table->indent_columns; /* spaces, printed only when something follows */
     int r = 0;
 
@@ -221,22 +270,22 @@ static int print_row(const struct table *table, uint32_t row, const size_t *widt
                 r = append_cell(out, text, widths[i], colour && row > 0 ? colour_of(text) : NULL);
             }
         }
-        owed += widths[i] - width + GAP_COLUMNS;
+        owed += widths[i] - width + layout->gap;
     }
     return r == 0 ? append_text(out, "\n") : r;
 }
 
 int table_print(const struct table *table, uint32_t width_columns, bool colour, struct buffer *out)
 {
-    size_t widths[TABLE_COLUMNS_MAX];
+    struct layout layout;
     int r = 0;
 
-    measure(table, widths);
+    measure(table, &layout);
     if (width_columns > 0) {
-        fit(table, width_columns, widths);
+        fit(table, width_columns, &layout);
     }
     for (uint32_t row = 0; row <= table->row_count && r == 0; row++) {
-        r = print_row(table, row, widths, colour, out);
+        r = print_row(table, row, &layout, colour, out);
     }
     return r;
 }

@@ -2,7 +2,8 @@
 #pragma once
 /*
  * Tables that fit a window: columns as wide as their cells; the last one (NOTE) is cut first, then
- * expendable columns are left out, then the widest are narrowed. Cells are cleaned.
+ * columns with nothing in them and expendable ones are left out, then the widest are narrowed, and
+ * in the narrowest windows only the first ones are left. Cells are cleaned.
  */
 #include <stdbool.h>
 #include <stdint.h>

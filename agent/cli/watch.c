@@ -72,7 +72,7 @@ static void show(struct session *session, const json_t *document, watch_print *p
 {
     if (session->json) {
         print_line(document);
-    } else if (session->interactive_output) {
+    } else if (session->interactive_output && session->draws) {
         show_frame(session, document, print);
     } else {
         print(session, document);
@@ -84,7 +84,7 @@ int watch(struct session *session, const char *path, watch_print *print)
 {
     int status = EXIT_DONE;
 
-    if (session->interactive_output && !session->json) {
+    if (session->interactive_output && session->draws && !session->json) {
         fputs(HOME CLEAR_REST, stdout);
     }
     while (status == EXIT_DONE && ferror(stdout) == 0) {

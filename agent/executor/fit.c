@@ -136,14 +136,14 @@ static void set_ceiling(struct executor *executor)
 
 static uint64_t deadline(const struct executor *executor, const struct turn *turn)
 {
-    const struct owner_then *then = &executor->owner.policy.allowance.then;
-    bool is_rule = then->memory_bytes < executor->config.contribution.memory_bytes;
+    const struct owner_allowance *allowance = &executor->owner.policy.allowance;
+    bool is_rule = allowance->then.memory_bytes < executor->config.contribution.memory_bytes;
     struct node_id other;
 
     if (turn->around->others(turn->around->self, 1, &other) == 0) {
         return turn->now_ms; /* nobody to hand it over to */
     }
-    return turn->now_ms + (is_rule && then->within_ms != 0 ? then->within_ms : FIT_MS);
+    return turn->now_ms + (is_rule ? allowance->memory_within_ms : FIT_MS);
 }
 
 /* Nearly always: nothing leaves, all fits, and who is welcome has not changed. */

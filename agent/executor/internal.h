@@ -112,6 +112,7 @@ struct owner {
     struct owner_policy policy;
     enum order order;
     bool is_restored;      /* from disk: its instants are to be set */
+    bool by_wall;          /* it was: the clock on the wall says when it is over */
     uint64_t until_unix_s; /* PAUSE ends by itself; 0: it does not */
     uint64_t until_ms;     /* the same instant */
     uint64_t hard_ms;      /* from then on what is left is frozen (PAUSE) or ended (DRAIN) */

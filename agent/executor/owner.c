@@ -65,21 +65,24 @@ int owner_load(struct executor *executor, struct bytes bytes)
     return 0;
 }
 
-/* As long as the wall clock says: this machine may have been off meanwhile. */
-static void order_restore(struct owner *owner, const struct turn *turn)
+/* This machine may have been off meanwhile, and its clock may be put right only now. */
+static void follow_wall(struct owner *owner, const struct turn *turn)
 {
     uint64_t left_s =
         owner->until_unix_s > turn->wall_unix_s ? owner->until_unix_s - turn->wall_unix_s : 0;
 
-    owner->is_restored = false;
-    owner->hard_ms = turn->now_ms;
     owner->until_ms = turn->now_ms + left_s * 1000;
 }
 
 static void order_expire(struct owner *owner, struct turn *turn)
 {
     if (owner->is_restored) {
-        order_restore(owner, turn);
+        owner->is_restored = false;
+        owner->by_wall = true;
+        owner->hard_ms = turn->now_ms;
+    }
+    if (owner->by_wall) {
+        follow_wall(owner, turn);
     }
     if (owner->order != ORDER_NONE && owner->until_unix_s != 0 && turn->now_ms >= owner->until_ms) {
         outbox_trace(turn, "the owner's pause is over");
@@ -97,6 +100,7 @@ static void order_give(struct executor *executor, struct turn *turn, enum order 
 
     owner->order = order;
     owner->is_restored = false;
+    owner->by_wall = false;
     owner->hard_ms = alone ? turn->now_ms : turn->now_ms + within_ms;
 }
 

@@ -33,6 +33,29 @@ static bool slot_is_shown(const struct service *service, uint32_t index)
     return index < service_wanted(service) || slot_holds_node(&service->slots[index]);
 }
 
+/* While it is handed over: the one that serves still. */
+static void retiring_fill(const struct retiring *retiring, uint64_t now_ms,
+                          minga_SlotStatus *status)
+{
+    status->incarnation = retiring->incarnation;
+    status->node.size = ID_BYTES;
+    memcpy(status->node.bytes, retiring->node.id.bytes, ID_BYTES);
+    status->state = REPLICA_RUNNING;
+    status->health = (uint32_t)retiring->health;
+    (void)text_copy(status->reason, sizeof(status->reason), "until it runs elsewhere");
+    status->age_ms = now_ms - retiring->state_ms;
+    status->heard_ms = age(now_ms, retiring->heard_ms);
+    status->restart_count = retiring->restart_count;
+    status->host_ports_count = (pb_size_t)retiring->port_count;
+    for (uint32_t i = 0; i < retiring->port_count; i++) {
+        status->host_ports[i] = retiring->host_ports[i];
+    }
+    status->has_used = true;
+    status->used = limits_to_wire(&retiring->used);
+    status->has_activity = true;
+    status->activity = activity_to_wire(&retiring->activity);
+}
+
 static void slot_fill(const struct service *service, uint32_t index, uint64_t now_ms,
                       minga_SlotStatus *status)
 {
@@ -40,6 +63,10 @@ static void slot_fill(const struct service *service, uint32_t index, uint64_t no
 
     *status = (minga_SlotStatus)minga_SlotStatus_init_zero;
     status->slot = index + 1;
+    if (slot->retiring.there) {
+        retiring_fill(&slot->retiring, now_ms, status);
+        return;
+    }
     status->incarnation = slot->incarnation;
     if (slot_holds_node(slot) || slot->phase == SLOT_DONE) {
         status->node.size = ID_BYTES;

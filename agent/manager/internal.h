@@ -16,7 +16,7 @@ enum {
     STOP_RETRY_MS = 700,
     REFUSED_MS = 1500, /* a node that refused is left alone so long */
     FAILED_MS = 30000, /* ... that failed to run it */
-    RETIRE_MS = 8000,  /* make before break: the old one ends at the latest then */
+    SETTLE_MS = 1000,  /* what has no health probe has run for so long before it relieves another */
     BACK_SOON_MS = 30000,
     AVOID_MAX = 16,
     BACK_SOON_MAX = 32,
@@ -47,11 +47,23 @@ enum slot_phase {
     SLOT_DONE,   /* it has ended by itself, and its manifest wants no more */
 };
 
-struct retiring { /* the incarnation before, on a node that drains */
+/*
+ * Another incarnation, on a node that drains: it serves until the slot's occupant really runs. How
+ * long it has at most is its own node's to say, by its owner's deadline.
+ */
+struct retiring {
     bool there;
     struct node_id node;
     uint64_t incarnation;
-    uint64_t until_ms;
+    uint64_t heard_ms;
+    /* as reported: users are sent there */
+    enum replica_health health;
+    uint64_t state_ms;
+    uint32_t restart_count;
+    uint32_t port_count;
+    uint16_t host_ports[PORTS_PER_SERVICE_MAX];
+    struct sandbox_limits used;
+    struct sandbox_activity activity;
 };
 
 struct slot {
@@ -223,6 +235,19 @@ void service_started(struct manager *manager, struct turn *turn, struct service 
                      const struct ask *ask, const minga_AgentMessage *reply);
 void slot_ask_stop(struct turn *turn, const struct service *service, uint32_t slot_number,
                    const struct node_id *node, uint64_t incarnation);
+/* It left or was expelled. */
+bool node_is_gone(const struct manager *manager, const struct turn *turn,
+                  const struct node_id *node);
+bool node_is_down(const struct turn *turn, const struct node_id *node);
+
+/* retire.c: make before break */
+/* May another one of the slot end? Its occupant runs, is healthy, and not just for an instant. */
+bool slot_relieves(const struct service *service, const struct slot *slot, uint64_t now_ms);
+/* The occupant is about to be replaced by one elsewhere: it serves until that one relieves it. */
+void slot_retire_occupant(const struct service *service, struct slot *slot, uint64_t now_ms);
+bool slot_retires(const struct slot *slot, const struct node_id *node, uint64_t incarnation);
+void retiring_review(struct manager *manager, struct turn *turn, struct service *service,
+                     uint32_t index);
 
 /* ended.c */
 void service_note_ended(struct service *service, const struct ended *ended);

@@ -144,6 +144,7 @@ static void forgive_silence(struct service *service, uint64_t now_ms)
         if (slot->phase == SLOT_PLACED) {
             slot->phase_ms = now_ms;
         }
+        slot->retiring.heard_ms = now_ms;
     }
 }
 

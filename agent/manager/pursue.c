@@ -9,8 +9,8 @@
  * It left or was expelled. One that is merely down may be back at once (its mingad was restarted,
  * its replica lives): its silence decides, after ABSENT_MS.
  */
-static bool node_is_gone(const struct manager *manager, const struct turn *turn,
-                         const struct node_id *node)
+bool node_is_gone(const struct manager *manager, const struct turn *turn,
+                  const struct node_id *node)
 {
     const struct surroundings *around = turn->around;
     const struct overlay_member *member = around->member(around->self, node);
@@ -25,7 +25,7 @@ static bool node_is_gone(const struct manager *manager, const struct turn *turn,
            !manager_back_soon(manager, node, turn->now_ms);
 }
 
-static bool node_is_down(const struct turn *turn, const struct node_id *node)
+bool node_is_down(const struct turn *turn, const struct node_id *node)
 {
     const struct overlay_member *member = turn->around->member(turn->around->self, node);
 
@@ -183,13 +183,7 @@ static void offers_mark(struct service *service, uint64_t now_ms, struct placeme
 static void slot_assign(struct turn *turn, struct service *service, struct slot *slot,
                         const struct node_id *node)
 {
-    struct retiring before = {.there = slot->phase == SLOT_PLACED &&
-                                       slot->state == REPLICA_RUNNING && slot->heard_ms != 0,
-                              .node = slot->node,
-                              .incarnation = slot->incarnation,
-                              .until_ms = turn->now_ms + RETIRE_MS};
-
-    slot->retiring = before;
+    slot_retire_occupant(service, slot, turn->now_ms);
     slot_clear(slot, turn->now_ms);
     slot->incarnation = ++slot->incarnation_max;
     slot->node = *node;
@@ -306,25 +300,6 @@ void service_started(struct manager *manager, struct turn *turn, struct service 
         service->find.retry_ms = turn->now_ms; /* the next candidate, at once */
     }
     service_pursue(manager, turn, service);
-}
-
-static void retiring_review(struct manager *manager, struct turn *turn, struct service *service,
-                            uint32_t index)
-{
-    struct slot *slot = &service->slots[index];
-    struct retiring *retiring = &slot->retiring;
-    bool relieved = slot->phase == SLOT_PLACED && slot->state == REPLICA_RUNNING &&
-                    slot->health != HEALTH_FAILING && slot->heard_ms != 0;
-
-    if (!retiring->there) {
-        return;
-    }
-    if (node_is_gone(manager, turn, &retiring->node) || node_is_down(turn, &retiring->node)) {
-        retiring->there = false;
-    } else if (relieved || turn->now_ms >= retiring->until_ms || index >= service_wanted(service)) {
-        slot_ask_stop(turn, service, index + 1, &retiring->node, retiring->incarnation);
-        retiring->there = false; /* should this be lost: its next report is answered END */
-    }
 }
 
 static void slot_end(struct turn *turn, struct service *service, uint32_t index)

@@ -97,6 +97,9 @@ static void slot_adopt(struct service *service, struct slot *slot, const struct 
     if (slot->incarnation_max < reported->wire->incarnation) {
         slot->incarnation_max = reported->wire->incarnation;
     }
+    if (slot_retires(slot, reported->from, reported->wire->incarnation)) {
+        slot->retiring.there = false; /* its node goes on after all */
+    }
     slot_clear(slot, now_ms);
     slot->incarnation = reported->wire->incarnation;
     slot->node = *reported->from;
@@ -126,6 +129,38 @@ static void note_challenger(struct service *service, const struct slot *slot,
     service_note_ended(service, &ended);
 }
 
+/* On a node that drains: does it serve until the slot's occupant can? */
+static bool is_kept_on(const struct service *service, struct slot *slot,
+                       const struct reported *reported, uint64_t now_ms)
+{
+    const minga_ReplicaReport *wire = reported->wire;
+    struct retiring retiring = {
+        .there = true,
+        .node = *reported->from,
+        .incarnation = wire->incarnation,
+        .heard_ms = now_ms,
+        .health = (enum replica_health)wire->health,
+        .state_ms = now_ms - wire->age_ms,
+        .restart_count = wire->restart_count,
+        .port_count = wire->host_ports_count,
+        .used = limits_of(wire->has_used, &wire->used),
+        .activity = activity_of(wire->has_activity, &wire->activity),
+    };
+
+    for (pb_size_t i = 0; i < wire->host_ports_count; i++) {
+        retiring.host_ports[i] = (uint16_t)wire->host_ports[i];
+    }
+    if (slot->retiring.there && !slot_retires(slot, reported->from, wire->incarnation)) {
+        return false;
+    }
+    slot->retiring.there = false;
+    if (reported->mood == MOOD_DRAINING && wire->state == REPLICA_RUNNING &&
+        wire->health != HEALTH_FAILING && !slot_relieves(service, slot, now_ms)) {
+        slot->retiring = retiring;
+    }
+    return slot->retiring.there;
+}
+
 static enum verdict judge_challenger(struct manager *manager, struct turn *turn,
                                      struct service *service, struct slot *slot,
                                      const struct reported *reported)
@@ -135,6 +170,9 @@ static enum verdict judge_challenger(struct manager *manager, struct turn *turn,
     bool wanted = index < service_wanted(service);
 
     if (reported->wire->state == REPLICA_ENDED || reported->wire->state == REPLICA_FAILED) {
+        if (slot_retires(slot, reported->from, reported->wire->incarnation)) {
+            slot->retiring.there = false;
+        }
         return VERDICT_END;
     }
     if (service->known && service->removed) {
@@ -155,8 +193,7 @@ static enum verdict judge_challenger(struct manager *manager, struct turn *turn,
     if (!wanted) {
         return VERDICT_END;
     }
-    if (slot->retiring.there && slot->retiring.incarnation == reported->wire->incarnation &&
-        id_equal(&slot->retiring.node.id, &reported->from->id)) {
+    if (is_kept_on(service, slot, reported, turn->now_ms)) {
         return VERDICT_KEEP;
     }
     if (reported->mood == MOOD_PAUSED) {

@@ -120,7 +120,8 @@ static const struct yaml_key keys[] = {
     {.path = "roles[]",
      .type = YAML_CHOICE,
      .field_bytes = sizeof(enum config_role),
-     .choices = role_choices},
+     .choices = role_choices,
+     .hook = config_check_role},
     {.path = "rules", .type = YAML_LIST, LIST(rules, rule_count), .max = OWNER_RULES_MAX},
     {.path = "rules[].name",
      .type = YAML_TEXT,
@@ -179,8 +180,14 @@ static const struct yaml_key keys[] = {
      .default_text = "60s"},
     {.path = "rules[].then.cpu", .type = YAML_HOOK, .hook = config_read_rule_cpu},
     {.path = "rules[].then.memory", .type = YAML_HOOK, .hook = config_read_rule_memory},
-    {.path = "rules[].then.upload", .type = YAML_BYTES, RULE(rule.then.upload_bytes_per_s)},
-    {.path = "rules[].then.download", .type = YAML_BYTES, RULE(rule.then.download_bytes_per_s)},
+    {.path = "rules[].then.upload",
+     .type = YAML_BYTES,
+     RULE(rule.then.upload_bytes_per_s),
+     .hook = config_check_rule_rate},
+    {.path = "rules[].then.download",
+     .type = YAML_BYTES,
+     RULE(rule.then.download_bytes_per_s),
+     .hook = config_check_rule_rate},
     {.path = "members", .type = YAML_MAPPING, .offset = YAML_NOWHERE},
     {.path = "members.allow",
      .type = YAML_LIST,
@@ -241,27 +248,14 @@ static const struct yaml_table table = {
     .empty_is_fine = true,
 };
 
-static int check_roles(struct config *config, const struct yaml_marks *marks, struct err *err)
+static void set_default_roles(struct config *config, const struct yaml_marks *marks)
 {
-    uint32_t seen = 0;
-
     if (yaml_mark_of(marks, "roles").line == 0) {
         config->role_count = CONFIG_ROLES_COUNT;
         for (uint32_t i = 0; i < CONFIG_ROLES_COUNT; i++) {
             config->roles[i] = (enum config_role)i;
         }
-        return 0;
     }
-    for (uint32_t i = 0; i < config->role_count; i++) {
-        uint32_t bit = 1U << config->roles[i];
-
-        if ((seen & bit) != 0) {
-            err_set(err, -EINVAL, "%s is named twice", role_choices[config->roles[i]]);
-            return yaml_wrap_at(marks, "roles", err);
-        }
-        seen |= bit;
-    }
-    return 0;
 }
 
 static int check_together(const struct config *config, const struct yaml_marks *marks,
@@ -304,6 +298,13 @@ static int check_environment(struct config *config, const struct yaml_marks *mar
     return 0;
 }
 
+static struct config_place place_of(const struct yaml_marks *marks, const char *path)
+{
+    struct yaml_mark mark = yaml_mark_of(marks, path);
+
+    return (struct config_place){mark.line, mark.column};
+}
+
 int config_parse(struct bytes yaml, const char *file_name, struct config *config_out,
                  struct err *err)
 {
@@ -314,10 +315,8 @@ int config_parse(struct bytes yaml, const char *file_name, struct config *config
     if (r < 0) {
         return r;
     }
-    r = check_roles(&config, &marks, err);
-    if (r == 0) {
-        r = config_finish_rules(&config, &marks, err);
-    }
+    set_default_roles(&config, &marks);
+    r = config_finish_rules(&config, &marks, err);
     if (r == 0) {
         r = check_together(&config, &marks, err);
     }
@@ -325,6 +324,11 @@ int config_parse(struct bytes yaml, const char *file_name, struct config *config
         r = check_environment(&config, &marks, err);
     }
     if (r == 0) {
+        config.file_name = file_name;
+        config.cpu_place = place_of(&marks, "contribute.cpu");
+        config.memory_place = place_of(&marks, "contribute.memory");
+        config.disk_place = place_of(&marks, "contribute.disk");
+        config.storage_place = place_of(&marks, "contribute.storage");
         memcpy(config_out, &config, sizeof(config)); /* with its padding: configs are compared */
     }
     return r;
@@ -407,15 +411,23 @@ uint64_t config_share_of(const struct config_share *share, uint64_t whole)
     return share->is_percent ? whole / 100 * share->percent : share->value;
 }
 
-static int check_share(const char *key, uint64_t wanted, uint64_t whole, struct err *err)
+static int too_much(const struct config *config, struct config_place place, const char *key,
+                    const char *whole, struct err *err)
 {
-    char text[UNITS_TEXT_BYTES_MAX];
+    err_set(err, -ERANGE, "contribute.%s: this machine has only %s", key, whole);
+    return err_wrap(err, "%s:%u:%u", config->file_name, place.line, place.column);
+}
 
-    if (wanted <= whole) {
+static int check_share(const struct config *config, struct config_place place, const char *key,
+                       uint64_t wanted_bytes, uint64_t whole_bytes, struct err *err)
+{
+    char whole[UNITS_TEXT_BYTES_MAX];
+
+    if (wanted_bytes <= whole_bytes) {
         return 0;
     }
-    units_print_bytes(whole, text);
-    return err_set(err, -ERANGE, "contribute.%s: this machine has only %s", key, text);
+    units_print_bytes(whole_bytes, whole);
+    return too_much(config, place, key, whole, err);
 }
 
 int config_resolve(const struct config *config, const struct machine *machine,
@@ -432,18 +444,23 @@ int config_resolve(const struct config *config, const struct machine *machine,
         .keep_free_bytes = config_share_of(&config->keep_free, machine->disk_bytes),
     };
     char cores[UNITS_TEXT_BYTES_MAX];
+    char whole[UNITS_TEXT_BYTES_MAX + sizeof(" cores")];
 
     if (result.limits.cpu_permille > machine->cpu_permille) {
         units_print_cores(machine->cpu_permille, cores);
-        return err_set(err, -ERANGE, "contribute.cpu: this machine has only %s cores", cores);
+        (void)snprintf(whole, sizeof(whole), "%s cores", cores);
+        return too_much(config, config->cpu_place, "cpu", whole, err);
     }
-    int r = check_share("memory", result.limits.memory_bytes, machine->memory_bytes, err);
+    int r = check_share(config, config->memory_place, "memory", result.limits.memory_bytes,
+                        machine->memory_bytes, err);
 
     if (r == 0) {
-        r = check_share("disk", result.limits.disk_bytes, machine->disk_bytes, err);
+        r = check_share(config, config->disk_place, "disk", result.limits.disk_bytes,
+                        machine->disk_bytes, err);
     }
     if (r == 0) {
-        r = check_share("storage", result.storage_bytes, machine->disk_bytes, err);
+        r = check_share(config, config->storage_place, "storage", result.storage_bytes,
+                        machine->disk_bytes, err);
     }
     if (r == 0) {
         config_resolve_rules(config, machine, &result.rules);

@@ -50,7 +50,17 @@ struct config_rule { /* an element of rules */
     struct config_share memory;
 };
 
+struct config_place { /* in the file; line 0: not there */
+    uint32_t line;
+    uint32_t column;
+};
+
 struct config {
+    const char *file_name; /* as given to config_parse, borrowed; for messages, as are the places */
+    struct config_place cpu_place;
+    struct config_place memory_place;
+    struct config_place disk_place;
+    struct config_place storage_place;
     char name[NODE_NAME_CHARS_MAX + 1]; /* "": the host's */
     uint32_t label_count;
     char labels[LABELS_MAX][LABEL_CHARS_MAX + 1];
@@ -124,7 +134,7 @@ int config_load(const char *path, struct config *config_out, struct err *err);
 
 bool config_has_role(const struct config *config, enum config_role role);
 
-/* Pure. -ERANGE when more is promised than the machine has. */
+/* Pure. -ERANGE when more is promised than the machine has, with "FILE:LINE:COLUMN: KEY: ...". */
 int config_resolve(const struct config *config, const struct machine *machine,
                    struct contribution *contribution_out, struct err *err);
 

@@ -45,6 +45,19 @@ int config_check_label(const struct yaml_value *value, struct err *err)
                : err_set(err, -EINVAL, "expected a word like ssd or room=lab3");
 }
 
+int config_check_role(const struct yaml_value *value, struct err *err)
+{
+    const struct config *config = value->target;
+    const enum config_role *role = value->base;
+
+    for (const enum config_role *other = config->roles; other < role; other++) {
+        if (*other == *role) {
+            return err_set(err, -EINVAL, "%s is named twice", value->text);
+        }
+    }
+    return 0;
+}
+
 /* ------------------------------------------------------------------ shares */
 
 int config_parse_share(const char *text, struct config_share *share_out,

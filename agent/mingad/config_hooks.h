@@ -24,6 +24,8 @@ yaml_hook config_read_guest;
 yaml_hook config_read_uids;
 /* config_rules.c */
 yaml_hook config_check_rule_name;
+yaml_hook config_check_rule_rate;
+yaml_hook config_check_role;
 yaml_hook config_read_hours;
 yaml_hook config_read_busy;
 yaml_hook config_read_on_battery;

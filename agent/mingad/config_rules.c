@@ -14,9 +14,17 @@ static struct owner_rule *rule_of(const struct yaml_value *value)
 
 int config_check_rule_name(const struct yaml_value *value, struct err *err)
 {
+    const struct config *config = value->target;
+    const struct config_rule *rule = value->base;
+
     for (const char *letter = value->text; *letter != '\0'; letter++) {
         if ((unsigned char)*letter < ' ' || *letter == 127) {
             return err_set(err, -EINVAL, "expected a name without control characters");
+        }
+    }
+    for (const struct config_rule *other = config->rules; other < rule; other++) {
+        if (value->text[0] != '\0' && strcmp(other->rule.name, value->text) == 0) {
+            return err_set(err, -EINVAL, "two are named \"%s\"", value->text);
         }
     }
     return 0;
@@ -84,21 +92,38 @@ int config_read_metered(const struct yaml_value *value, struct err *err)
 
 /* ------------------------------------------------------------------ effects */
 
-int config_read_rule_cpu(const struct yaml_value *value, struct err *err)
+static int read_part(const struct yaml_value *value, struct config_share *share_out,
+                     int (*parse)(const char *text, uint64_t *number_out), struct err *err)
 {
-    struct config_rule *rule = value->base;
-    int r = config_parse_share(value->text, &rule->cpu, units_parse_cores, err);
+    int r = config_parse_share(value->text, share_out, parse, err);
 
-    if (r == 0 && !rule->cpu.is_percent && rule->cpu.value == 0) {
+    if (r == 0 && (share_out->is_percent ? share_out->percent : share_out->value) == 0) {
         return err_set(err, -EINVAL, "nothing at all is said by replicas: freeze or drain");
     }
     return r;
 }
 
+int config_read_rule_cpu(const struct yaml_value *value, struct err *err)
+{
+    return read_part(value, &((struct config_rule *)value->base)->cpu, units_parse_cores, err);
+}
+
 int config_read_rule_memory(const struct yaml_value *value, struct err *err)
 {
-    return config_parse_share(value->text, &((struct config_rule *)value->base)->memory,
-                              units_parse_bytes, err);
+    return read_part(value, &((struct config_rule *)value->base)->memory, units_parse_bytes, err);
+}
+
+/* In contribute 0 means no limit, which no rule can give: whoever writes it here means nothing. */
+int config_check_rule_rate(const struct yaml_value *value, struct err *err)
+{
+    uint64_t bytes_per_s = 0;
+
+    if (units_parse_bytes(value->text, &bytes_per_s) == 0 && bytes_per_s == 0) {
+        return err_set(err, -EINVAL,
+                       "0 would be no limit, and a rule only lowers: leave it out, or say "
+                       "replicas: freeze");
+    }
+    return 0;
 }
 
 /* ------------------------------------------------------------------ a rule as a whole */

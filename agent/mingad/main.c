@@ -58,12 +58,17 @@ static int prepare(const struct options *options, struct preparation *preparatio
     if (r == 0) {
         r = config_resolve(&preparation->config, &preparation->machine, &preparation->contribution,
                            err);
-        if (r < 0 && options->config_path != NULL) {
-            err_wrap(err, "%s", options->config_path);
-        }
     }
-    if (r == 0 && geteuid() == 0 && options->action != OPTIONS_CHECK_CONFIG) {
+    bool is_needed = geteuid() == 0 && options->action != OPTIONS_CHECK_CONFIG;
+    /* A file may be checked before the package's own user is there. */
+    bool is_checked =
+        options->action == OPTIONS_CHECK_CONFIG && strcmp(preparation->config.user, "minga") != 0;
+
+    if (r == 0 && (is_needed || is_checked)) {
         r = user_find(preparation->config.user, &preparation->user, err);
+        if (r < 0) {
+            err_wrap(err, "user");
+        }
     } else {
         preparation->user = (struct user){.uid = geteuid(), .gid = getegid()};
     }

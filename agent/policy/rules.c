@@ -285,6 +285,9 @@ static void restrict_by(struct owner_allowance *allowance, struct named *named,
     if (tighten(&then->memory_bytes, effect.memory_bytes)) {
         named->by_memory = rule->name;
     }
+    if (effect.memory_bytes != OWNER_NO_LIMIT) {
+        (void)tighten(&allowance->memory_within_ms, effect.within_ms);
+    }
     if (tighten(&then->upload_bytes_per_s, effect.upload_bytes_per_s)) {
         named->by_rate = rule->name;
     }
@@ -322,7 +325,8 @@ bool owner_policy_step(struct owner_policy *policy, struct owner_clock clock)
     struct owner_allowance fresh = {.then = {.cpu_permille = OWNER_NO_LIMIT,
                                              .memory_bytes = OWNER_NO_LIMIT,
                                              .upload_bytes_per_s = OWNER_NO_LIMIT,
-                                             .download_bytes_per_s = OWNER_NO_LIMIT}};
+                                             .download_bytes_per_s = OWNER_NO_LIMIT},
+                                    .memory_within_ms = UINT64_MAX};
     struct named named = {0};
     bool has_changed;
 

@@ -101,6 +101,7 @@ struct owner_clock {
 struct owner_allowance {
     struct owner_then then;              /* within_ms: of what decides the mode */
     uint64_t since_ms;                   /* of what decides the mode */
+    uint64_t memory_within_ms;           /* the shortest of those that lower memory */
     char rule[OWNER_WORD_CHARS_MAX + 1]; /* the strictest; "": none acts */
 };
 

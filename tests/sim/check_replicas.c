@@ -13,6 +13,7 @@ enum {
     WILLING_MS_MIN = 5000,
     /* With more, what a manager knew when it judged is not what is seen from here. */
     RIVAL_FAULTS_MAX = 6,
+    HANDED_FAULTS_MAX = 12,
     OLDER_MS_MIN = 3000,    /* reports are so old at most */
     ALONE_MARGIN_MS = 6000, /* of noticing, and of stopping with grace */
 };
@@ -89,12 +90,61 @@ static uint64_t counts_since_ms(const struct sim_node *node, const struct sim_re
     return node->unwilling_ms > replica->started_ms ? node->unwilling_ms : replica->started_ms;
 }
 
+static bool is_wanted(const struct client_wish *wish, uint32_t slot)
+{
+    return wish->active && !wish->removed && wish->replicas >= slot;
+}
+
+/* By its owner, in every record that may stand at present. */
+static bool is_wanted_anyhow(const struct world *world, const struct replica_key *key)
+{
+    for (uint32_t i = 0; i < world->client.service_count; i++) {
+        const struct client_service *service = &world->client.services[i];
+
+        if (id_equal(&service->id.id, &key->service.id)) {
+            return is_wanted(&service->wish, key->slot) &&
+                   is_wanted(&service->sending, key->slot) && is_wanted(&service->known, key->slot);
+        }
+    }
+    return false;
+}
+
+static bool runs_elsewhere(const struct world *world, uint32_t node, const struct replica_key *key)
+{
+    for (uint32_t other = 0; other < world->node_count; other++) {
+        if (other != node && runs_well(find_replica(&world->nodes[other].sandbox, key, true))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What serves on a node that drains ends once another one runs well, or its owner's time is over. */
+static void check_handed_over(struct world *world, uint32_t node, const struct replica_key *key)
+{
+    const struct sim_node *host = &world->nodes[node];
+    struct node_status status;
+
+    if (host->core == NULL || world->now_ms >= host->patient_ms || host->cut_count > 0 ||
+        world->checker.split_count > 0 || world->schedule.fault_count > HANDED_FAULTS_MAX ||
+        !client_is_member(world, node) || !is_wanted_anyhow(world, key) ||
+        !runs_well(find_replica(&host->sandbox, key, false))) {
+        return;
+    }
+    core_node_status(host->core, &status);
+    if (strcmp(status.state, "draining") == 0 && !runs_elsewhere(world, node, key)) {
+        world_fail(world, "%s ends its replica %u before another one runs well", host->name,
+                   key->slot);
+    }
+}
+
 void check_replicas_stopping(struct world *world, uint32_t node, const struct replica_key *key)
 {
     const struct sim_replica *ended = find_replica(&world->nodes[node].sandbox, key, false);
     uint32_t other = only_rival(world, node, key);
     const struct sim_replica *kept;
 
+    check_handed_over(world, node, key);
     if (other == world->node_count || world->checker.split_count > 0 ||
         world->schedule.fault_count > RIVAL_FAULTS_MAX) {
         return;

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* What people do, and what a schedule written by hand expects. */
+#include "agent/executor/executor.h"
 #include "tests/sim/fault.h"
 #include "tests/sim/fault_action.h"
 #include "tests/sim/world.h"
+
+enum { PATIENCE_MARGIN_MS = 200 };
 
 static void begin_end_replica(struct world *world, const struct fault *fault, uint32_t node)
 {
@@ -28,6 +31,7 @@ static void begin_pause(struct world *world, const struct fault *fault, uint32_t
 static void begin_drain(struct world *world, const struct fault *fault, uint32_t node)
 {
     (void)fault;
+    world->nodes[node].patient_ms = world->now_ms + DRAIN_MS - PATIENCE_MARGIN_MS;
     client_ask(world, node, CORE_DRAIN);
 }
 
@@ -40,12 +44,14 @@ static void end_by_starting(struct world *world, const struct fault *fault, uint
 static void end_by_resuming(struct world *world, const struct fault *fault, uint32_t node)
 {
     (void)fault;
+    world->nodes[node].patient_ms = 0;
     client_resume(world, node);
 }
 
 static void begin_shut_down(struct world *world, const struct fault *fault, uint32_t node)
 {
     (void)fault;
+    world->nodes[node].patient_ms = 0;
     client_ask(world, node, CORE_SHUT_DOWN);
 }
 
@@ -57,13 +63,14 @@ static void begin_back_soon(struct world *world, const struct fault *fault, uint
 
 static void begin_aside(struct world *world, const struct fault *fault, uint32_t node)
 {
-    (void)fault;
+    world->nodes[node].patient_ms = world->now_ms + fault->for_ms;
     client_ask(world, node, CORE_STEP_ASIDE);
 }
 
 static void end_aside(struct world *world, const struct fault *fault, uint32_t node)
 {
     (void)fault;
+    world->nodes[node].patient_ms = 0;
     client_ask(world, node, CORE_COME_BACK);
 }
 

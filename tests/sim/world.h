@@ -62,6 +62,7 @@ struct sim_node {
     uint64_t begun_ms;     /* of the present process */
     uint64_t died_ms;      /* the last one, without a word; 0: it took its leave */
     uint64_t unwilling_ms; /* last seen paused, draining, cut, or not at all */
+    uint64_t patient_ms;   /* draining, it ends nothing by itself until then; 0: it may */
     uint64_t alone_ms;     /* last seen with a cable, or without a replica */
     uint32_t garble_permille;
     struct liar *liar;    /* NULL: says what its core says */

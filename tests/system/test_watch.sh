@@ -89,10 +89,20 @@ watchers_end
 # --- in place, on a terminal of 12 rows
 screen=$WORK/screen
 # shellcheck disable=SC2016 # expanded by the shell inside
-MINGA_SOCKET=$(socket_of 1) HOME=$WORK/home MINGA=$BIN/minga timeout 4 script -qefc \
+MINGA_SOCKET=$(socket_of 1) HOME=$WORK/home MINGA=$BIN/minga TERM=xterm timeout 4 script -qefc \
     'stty rows 12 cols 60; exec "$MINGA" node --watch' "$screen" >/dev/null 2>&1 </dev/null || true
 check "--watch draws over what it has drawn" eval '[ "$(grep -c "$(printf "\033\\[HNODE")" "$screen")" -ge 2 ]'
 check "and never clears the whole window in between" eval '! grep -q "$(printf "\033\\[2J")" "$screen"'
+# shellcheck disable=SC2016 # expanded by the shell inside
+MINGA_SOCKET=$(socket_of 1) HOME=$WORK/home MINGA=$BIN/minga TERM=dumb timeout 4 script -qefc \
+    'stty rows 12 cols 60; "$MINGA" nodes; exec "$MINGA" node --watch' "$WORK/dumb" >/dev/null 2>&1 </dev/null || true
+check "a terminal that understands no escape sequences gets none" eval \
+    '[ "$(grep -c "^NODE" "$WORK/dumb")" -ge 3 ] && ! grep -q "$(printf "\033")" "$WORK/dumb"'
+# shellcheck disable=SC2016
+MINGA_SOCKET=$(socket_of 1) HOME=$WORK/home MINGA=$BIN/minga TERM=xterm timeout 4 script -qefc \
+    'stty rows 10 cols 40; for what in node nodes status; do "$MINGA" $what; done' "$WORK/narrow" >/dev/null 2>&1 </dev/null || true
+check "tables fit a window of 40 columns" eval \
+    '[ "$(grep -v "^Script" "$WORK/narrow" | tr -d "\r" | sed "s/\x1b\[[0-9]*m//g" | wc -L)" -le 40 ]'
 count_of_json() { MINGA_SOCKET=$(socket_of 1) timeout 3 "$BIN/minga" --json node --watch | wc -l; }
 check "with --json it is one document a line" eval '[ "$(count_of_json)" -ge 2 ]'
 

@@ -5,19 +5,6 @@
 
 /* ------------------------------------------------------------------ the queue */
 
-static inline struct item *fake_add(struct community *community, enum item_kind kind,
-                                    uint64_t delay_ms)
-{
-    struct item *item;
-
-    cr_assert_lt(community->item_count, QUEUE_MAX);
-    item = &community->items[community->item_count++];
-    memset(item, 0, offsetof(struct item, payload));
-    item->kind = kind;
-    item->due_ms = community->now_ms + delay_ms;
-    return item;
-}
-
 static inline void fake_payload(struct item *item, const minga_AgentMessage *message)
 {
     int length =
@@ -60,8 +47,11 @@ static inline void fake_start(struct community *community, uint32_t index,
     for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
         if (!node->running[i].used) {
             node->running[i] = (struct fake_sandbox){true, spec->key, spec->limits, false};
-            return;
+            break;
         }
+    }
+    if (node->live_ms > 0) {
+        fake_end_later(community, index, &spec->key);
     }
 }
 
@@ -99,7 +89,8 @@ static inline void fake_perform(struct community *community, uint32_t index,
         break;
     case OUT_SCAN_TREE:
     case OUT_BUILD_TREE:
-        item = fake_add(community, outgoing->kind == OUT_SCAN_TREE ? ITEM_SCANNED : ITEM_BUILT, 3);
+        item = fake_add(community, outgoing->kind == OUT_SCAN_TREE ? ITEM_SCANNED : ITEM_BUILT,
+                        outgoing->kind == OUT_SCAN_TREE ? 3 + community->nodes[index].scan_ms : 3);
         item->to = index;
         item->tree = outgoing->tree;
         break;
@@ -276,7 +267,12 @@ static inline void fake_edge(struct community *community, struct item *item)
     } else if (item->kind == ITEM_BUILT) {
         executor_built(node->executor, &turn, &event);
     } else {
+        struct fake_sandbox *ended = fake_running(node, &item->key);
+
         sandbox.kind = item->kind == ITEM_STARTED ? SANDBOX_STARTED : SANDBOX_ENDED;
+        if (item->kind == ITEM_ENDED && ended != NULL) {
+            ended->used = false;
+        }
         executor_sandbox(node->executor, &turn, &sandbox);
     }
     fake_flush(community, item->to, &turn);

@@ -49,6 +49,8 @@ struct fake_node {
     struct fake_sandbox running[REPLICAS_PER_NODE_MAX];
     uint32_t start_count;   /* STARTs ever */
     uint32_t refuse_starts; /* the environment refuses so many */
+    uint64_t scan_ms;       /* fetching takes so much longer */
+    uint64_t live_ms;       /* what is started ends so long after by itself; 0: it does not */
 };
 
 enum item_kind { ITEM_MESSAGE, ITEM_REPLY, ITEM_SCANNED, ITEM_BUILT, ITEM_STARTED, ITEM_ENDED };
@@ -219,4 +221,30 @@ static inline bool fake_service_next(const void *self, uint32_t *cursor,
         }
     }
     return false;
+}
+
+/* ------------------------------------------------------------------ what is to come */
+
+static inline struct item *fake_add(struct community *community, enum item_kind kind,
+                                    uint64_t delay_ms)
+{
+    struct item *item;
+
+    cr_assert_lt(community->item_count, QUEUE_MAX);
+    item = &community->items[community->item_count++];
+    memset(item, 0, offsetof(struct item, payload));
+    item->kind = kind;
+    item->due_ms = community->now_ms + delay_ms;
+    return item;
+}
+
+/* As a service that dies by itself does. */
+static inline void fake_end_later(struct community *community, uint32_t index,
+                                  const struct replica_key *key)
+{
+    struct item *item = fake_add(community, ITEM_ENDED, 5 + community->nodes[index].live_ms);
+
+    item->to = index;
+    item->key = *key;
+    item->end = SANDBOX_END_SIGNALLED;
 }

@@ -172,6 +172,41 @@ static struct overlay_blob kept_order(const struct community *community, uint8_t
     return blob;
 }
 
+/* A board without a battery begins in 1970, until the network says what time it is. */
+Test(owner, a_pause_ends_in_time_though_the_clock_was_wrong_at_the_start)
+{
+    struct community *community = fake_new(1, wiki);
+    struct executor *next = executor_new(&community->nodes[0].config);
+    struct turn turn = fake_turn(community, 0);
+    uint64_t paused_unix_s = turn.wall_unix_s;
+    struct node_status status;
+    struct overlay_blob blob;
+    uint8_t kept[64];
+
+    executor_pause(community->nodes[0].executor, &turn,
+                   &(struct core_request){.duration_ms = 3600000});
+    cr_assert(executor_order_keep(community->nodes[0].executor, &turn, 7));
+    blob = kept_order(community, kept);
+    cr_assert_eq(executor_load(next, &blob), 0);
+    turn.now_ms = 5000;
+    turn.wall_unix_s = 100;
+    outbox_clear(&community->out);
+    executor_start(next, &turn);
+    turn.now_ms = 10000; /* ten minutes after it was paused */
+    turn.wall_unix_s = paused_unix_s + 600;
+    executor_tick(next, &turn);
+    executor_status(next, (struct owner_clock){turn.now_ms, turn.wall_unix_s}, &status);
+    cr_assert_str_eq(status.state, "paused");
+    cr_assert_eq(status.rule_left_ms, 3000000);
+    turn.now_ms += 3000000;
+    turn.wall_unix_s += 3000;
+    executor_tick(next, &turn);
+    executor_status(next, (struct owner_clock){turn.now_ms, turn.wall_unix_s}, &status);
+    cr_assert_str_eq(status.rule, "");
+    executor_free(next);
+    fake_free(community);
+}
+
 Test(owner, a_pause_survives_a_restart_and_ends_when_it_was_to_end)
 {
     struct community *community = fake_new(1, wiki);
@@ -375,6 +410,39 @@ Test(owner, what_nobody_else_takes_is_ended_by_force_at_the_deadline)
     fake_run(community, 3000);
     cr_assert_not(community->nodes[holder].running[0].used);
     cr_assert_eq(community->nodes[holder].allowed.memory_bytes, 64 << 20);
+    fake_free(community);
+}
+
+/* The fake's own bound is the contribution: rules lower what is allowed of it. */
+Test(owner, a_rule_that_gives_less_memory_has_its_own_time)
+{
+    struct community *community = run_wiki(wiki, 3, 3);
+    uint32_t holder = holder_of(community);
+    struct owner_then *then = &add_rule(community, holder, "small")->then;
+
+    then->memory_bytes = 64 << 20;
+    then->within_ms = 5000;
+    configure(community, holder);
+    fake_run(community, 4500);
+    cr_assert(community->nodes[holder].running[0].used);
+    fake_run(community, 1500);
+    cr_assert_not(community->nodes[holder].running[0].used, "not a minute, as by default");
+    fake_free(community);
+}
+
+Test(owner, of_two_rules_that_give_less_memory_the_shorter_time_counts)
+{
+    struct community *community = run_wiki(wiki, 3, 3);
+    uint32_t holder = holder_of(community);
+    struct owner_then *patient = &add_rule(community, holder, "patient")->then;
+    struct owner_then *hasty = &add_rule(community, holder, "hasty")->then;
+
+    patient->memory_bytes = 32 << 20;
+    hasty->memory_bytes = 64 << 20;
+    hasty->within_ms = 5000;
+    configure(community, holder);
+    fake_run(community, 6000);
+    cr_assert_not(community->nodes[holder].running[0].used);
     fake_free(community);
 }
 

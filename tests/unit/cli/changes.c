@@ -148,6 +148,23 @@ Test(changes, a_start_is_told_as_state_of_service_and_replica)
         "replica.running wiki/1 on oak|");
 }
 
+#define LACKING(reason)                                                                            \
+    "{'incomplete':false,'services':[{'name':'wiki','id':'77','owner':'aabbccddeeff','version':1," \
+    "'state':'degraded','reason':'" reason                                                         \
+    "','wanted':3,'running':2,'manager':'1','replicas':[],'history':[]}]}"
+
+Test(changes, how_many_run_is_said_once)
+{
+    cr_expect_str_eq(services_between(SERVICES(SERVICE("active", "1", "", "")),
+                                      LACKING("2/3: only 3 nodes can run it")),
+                     "service.scaled wiki wanted 3, was 1|"
+                     "service.degraded wiki 2/3: only 3 nodes can run it|");
+    cr_expect_str_eq(services_between(SERVICES(SERVICE("active", "1", "", "")),
+                                      LACKING("its manager is not heard")),
+                     "service.scaled wiki wanted 3, was 1|"
+                     "service.degraded wiki 2/3: its manager is not heard|");
+}
+
 #define AGAIN                                                                                      \
     "{'id':'wiki/1','incarnation':1,'node':'1','node_name':'oak','state':'running','health':'ok'," \
     "'reason':'ended by signal 9','restarts':2}"
@@ -157,7 +174,7 @@ Test(changes, a_restart_in_place_is_told_though_the_state_is_the_same)
     cr_assert_str_eq(
         services_between(SERVICES(SERVICE("active", "1", REPLICA("1", "running", "0"), "")),
                          SERVICES(SERVICE("active", "1", AGAIN, ""))),
-        "replica.restarted wiki/1 ended by signal 9|");
+        "replica.restarted wiki/1 2 times since: ended by signal 9|");
 }
 
 Test(changes, a_replaced_replica_ends_for_the_reason_that_history_has)
@@ -169,6 +186,65 @@ Test(changes, a_replaced_replica_ends_for_the_reason_that_history_has)
                              "{'id':'wiki/1','incarnation':1,'node_name':'elm','state':'failed',"
                              "'reason':'its node is down'}"))),
         "replica.failed wiki/1 on elm: its node is down|replica.starting wiki/1 on oak|");
+}
+
+#define ENDED(incarnation)                                                                      \
+    "{'id':'wiki/1','incarnation':" incarnation ",'node_name':'elm','state':'failed','reason':" \
+    "'no " incarnation "'}"
+#define RUNS(incarnation, history) \
+    SERVICES(SERVICE("active", "1", REPLICA(incarnation, "running", "0"), history))
+
+Test(changes, replicas_that_came_and_went_between_two_looks_are_told_in_order)
+{
+    cr_assert_str_eq(services_between(RUNS("1", ""), RUNS("4", ENDED("3") "," ENDED("2"))),
+                     "replica.failed wiki/1 on elm: no 2|replica.failed wiki/1 on elm: no 3|"
+                     "replica.ended wiki/1 |replica.running wiki/1 on oak|");
+    cr_assert_str_eq(services_between(RUNS("1", ""), RUNS("3", ENDED("2") "," ENDED("1"))),
+                     "replica.failed wiki/1 on elm: no 1|replica.failed wiki/1 on elm: no 2|"
+                     "replica.running wiki/1 on oak|");
+}
+
+Test(changes, an_end_is_told_once_though_its_slot_is_read_before_the_history)
+{
+    const char *first = RUNS("1", "");
+    const char *second = RUNS("1", ENDED("1"));
+    const char *third = RUNS("2", ENDED("1"));
+
+    cr_assert_str_eq(services_between(first, second), "replica.failed wiki/1 on elm: no 1|");
+    cr_assert_str_eq(services_between(second, third), "replica.running wiki/1 on oak|");
+    cr_assert_str_eq(services_between(third, third), "");
+}
+
+Test(changes, a_manager_that_remembers_older_ends_tells_none_of_them_again)
+{
+    cr_assert_str_eq(services_between(RUNS("3", ""), RUNS("3", ENDED("2") "," ENDED("1"))), "");
+}
+
+Test(changes, more_ends_than_a_manager_remembers_are_said_to_be_missed)
+{
+    const char *told_now = services_between(
+        RUNS("2", ENDED("1")),
+        RUNS("11", ENDED("10") "," ENDED("9") "," ENDED("8") "," ENDED("7") "," ENDED(
+                       "6") "," ENDED("5") "," ENDED("4") "," ENDED("3")));
+
+    cr_assert_eq(strstr(told_now, "service.missed wiki"), told_now, "%s", told_now);
+    cr_assert_not_null(strstr(told_now, "no 3|"));
+}
+
+Test(changes, a_history_that_did_not_come_is_not_told_anew_later)
+{
+    struct sight was = {.services = parse(RUNS("2", ENDED("1")))};
+    struct sight none = {.services = parse("{'incomplete':true,'services':[" SERVICE(
+                             "active", "1", REPLICA("2", "running", "0"), "") "]}")};
+    struct sight is = {.services = parse(RUNS("2", ENDED("1")))};
+
+    told[0] = '\0';
+    changes_between(&was, &none, note, NULL);
+    changes_between(&none, &is, note, NULL);
+    cr_expect_str_eq(told, "");
+    json_decref(was.services);
+    json_decref(none.services);
+    json_decref(is.services);
 }
 
 Test(changes, an_incomplete_answer_removes_nothing_and_is_filled_up)

@@ -82,6 +82,44 @@ Test(table, expendable_columns_go_in_their_order_and_the_note_takes_the_room)
     buffer_done(&out);
 }
 
+static char *print_figures(uint32_t width)
+{
+    static char text[1024];
+    struct buffer out = {.bytes_max = sizeof(text) - 1};
+    struct table table;
+
+    table_init(&table,
+               (const char *const[]){"", "CPU", "MEMORY", "DISK", "STORAGE", "PIDS", "NOTE"}, 7);
+    table.indent_columns = TABLE_INDENT_COLUMNS;
+    table_add(&table,
+              (const char *const[]){"promised", "1.00", "512M", "512M", "512M", "512", NULL});
+    cr_assert_eq(table_print(&table, width, false, &out), 0);
+    table_done(&table);
+    memcpy(text, out.data, out.length_bytes);
+    text[out.length_bytes] = '\0';
+    buffer_done(&out);
+    return text;
+}
+
+Test(table, what_is_empty_is_left_out_before_anything_else_and_then_columns_come_closer)
+{
+    cr_expect_str_eq(print_figures(80), "            CPU   MEMORY  DISK  STORAGE  PIDS  NOTE\n"
+                                        "  promised  1.00  512M    512M  512M     512\n");
+    cr_expect_str_eq(print_figures(47), "            CPU   MEMORY  DISK  STORAGE  PIDS\n"
+                                        "  promised  1.00  512M    512M  512M     512\n");
+    cr_expect_str_eq(print_figures(40), "           CPU  MEMORY DISK STORAGE PIDS\n"
+                                        "  promised 1.00 512M   512M 512M    512\n");
+}
+
+Test(table, no_window_is_too_narrow)
+{
+    for (uint32_t width = 8; width < 60; width++) {
+        cr_expect_leq(widest_line(print_figures(width)), width, "width %u", width);
+        cr_expect_leq(widest_line(print("a note", width, false)), width, "width %u", width);
+    }
+    cr_expect_not_null(strstr(print("a note", 12, false), "wiki"));
+}
+
 Test(table, letters_beyond_ascii_count_once)
 {
     cr_assert_str_eq(print("\xc3\xa4\xc3\xb6\xc3\xbc", 0, false), "NAME      STATE   NOTE\n"

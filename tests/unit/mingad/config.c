@@ -145,7 +145,10 @@ Test(config, mistakes_are_told_with_line_and_column)
     refused("network: {port_mapping: on}\n", "network.port_mapping");
     refused("network: {connections: 0}\n", "network.connections");
     refused("network: {connections: 4097}\n", "network.connections");
-    refused("roles: [run, run]\n", "named twice");
+    refused("roles: [run, run]\n", "minga.yaml:1:14: roles: run is named twice");
+    refused("name: oak\ncontribute:\n  cpu: 1\1\n", "minga.yaml:3:9: ");
+    refused("name: oak\nzone: caf\xe9 \n", "minga.yaml:2:11: ");
+    refused("contribute:\n\tcpu: 1\n", "a tab");
     refused("roles: [dance]\n", "roles");
     refused("members: {allow: [k7f3ab21]}\n", "members.allow");
     refused("user: root\n", "user");
@@ -242,10 +245,18 @@ Test(config, what_is_wrong_in_a_rule_is_told_with_its_place)
     refused("rules:\n  - {when: {networks: []}, then: {cpu: 5%}}\n", "must not be empty");
     refused("rules:\n  - {when: {programs: [a, b, c, d, e]}, then: {cpu: 5%}}\n", "at most 4");
     refused("rules:\n  - {when: {}, then: {cpu: 0}}\n", "replicas: freeze or drain");
+    refused("rules:\n  - {when: {}, then: {cpu: 0%}}\n", "replicas: freeze or drain");
+    refused("rules:\n  - {when: {}, then: {cpu: 5%, memory: 0}}\n", "rules[].then.memory");
+    refused("rules:\n  - {when: {}, then: {cpu: 5%, memory: 0%}}\n", "replicas: freeze or drain");
+    refused("rules:\n  - {when: {}, then: {cpu: 5%, upload: 0}}\n", "no limit");
+    refused("rules:\n  - {when: {}, then: {cpu: 5%, download: 0}}\n", "no limit");
     refused("rules:\n  - {when: {}, then: {replicas: dance}}\n", "rules[].then.replicas");
     refused("rules:\n  - {name: a, when: {}, then: {cpu: 1}}\n"
             "  - {name: a, when: {}, then: {cpu: 2}}\n",
-            "two are named");
+            "minga.yaml:3:12: rules[].name: two are named");
+    refused(
+        "rules:\n  - {when: {}, then: {cpu: 1}}\n  - {name: rule 1, when: {}, then: {cpu: 2}}\n",
+        "two are named");
     refused("members: {allow: [label=]}\n", "members.allow");
 }
 
@@ -281,6 +292,7 @@ Test(config, more_than_the_machine_has_is_refused)
     cr_assert_eq(parse("contribute: {memory: 1001M}\n", &config, &err), 0);
     cr_assert_eq(config_resolve(&config, &machine, &contribution, &err), -ERANGE);
     cr_assert_not_null(strstr(err.text, "contribute.memory"));
+    cr_assert_not_null(strstr(err.text, "minga.yaml:1:22: "), "%s", err.text);
     cr_assert_eq(parse("contribute: {cpu: 2.001}\n", &config, &err), 0);
     cr_assert_eq(config_resolve(&config, &machine, &contribution, &err), -ERANGE);
 }
