@@ -104,9 +104,12 @@ static void finish(struct overlay *overlay, struct seek_run *run)
     search_done(overlay, &result);
 }
 
-/* The key has become our own, or always was. */
+/* The key has become our own, or always was. One that is up before us and not on the ring yet may stand
+ * nearer: the owner comes first all the same. */
 static bool finish_as_own(struct overlay *overlay, struct seek_run *run)
 {
+    struct node_id nodes[RECORD_COPIES];
+    uint32_t count;
     struct search_result result = {
         .purpose = run->purpose, .number = run->for_number, .key = run->key, .found = true};
 
@@ -115,8 +118,13 @@ static bool finish_as_own(struct overlay *overlay, struct seek_run *run)
     }
     run->used = false;
     result.from = overlay->ring.arc_from;
-    result.count =
-        overlay->routing->replica_set(&overlay->router, &run->key, RECORD_COPIES, result.holders);
+    result.holders[result.count++] = overlay->self;
+    count = overlay->routing->replica_set(&overlay->router, &run->key, RECORD_COPIES, nodes);
+    for (uint32_t i = 0; i < count && result.count < RECORD_COPIES; i++) {
+        if (!peer_is_self(overlay, &nodes[i])) {
+            result.holders[result.count++] = nodes[i];
+        }
+    }
     result.path[result.path_count++] = overlay->self;
     search_done(overlay, &result);
     return true;
