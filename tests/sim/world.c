@@ -243,6 +243,7 @@ void world_kill(struct world *world, uint32_t node)
         return;
     }
     world_trace(world, "%s ends", killed->name);
+    killed->ended_ms = world->now_ms;
     core_free(killed->core);
     killed->core = NULL;
     killed->died_ms = world->now_ms;

@@ -60,6 +60,7 @@ struct sim_node {
     int64_t wall_skew_s;
     uint64_t stalled_until_ms;
     uint64_t begun_ms;     /* of the present process */
+    uint64_t ended_ms;     /* of the last one before it; 0: none */
     uint64_t died_ms;      /* the last one, without a word; 0: it took its leave */
     uint64_t unwilling_ms; /* last seen paused, draining, cut, or not at all */
     uint64_t patient_ms;   /* draining, it ends nothing by itself until then; 0: it may */
