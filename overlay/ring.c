@@ -200,23 +200,28 @@ static void give_up(struct ring *ring, uint64_t now_ms)
 
 /* Is it on us to begin the ring? When nobody is there, or all are waiting to join: then the one
  * of the lowest id begins. In a large community those next to us may all wait for one far away,
- * whose keeper may wait for the longest lease. */
+ * whose keeper may wait for the longest lease. One that has an arc, and is none of our successors, asks us
+ * while it finds nobody nearer that has one: it is on that one to begin. */
 static bool founds(const struct ring *ring, const struct ring_event *event)
 {
-    uint64_t waited_ms = event->now_ms - ring->begun_ms;
+    uint64_t since_ms = ring->met_ms > ring->begun_ms ? ring->met_ms : ring->begun_ms;
 
     if (ring->successor_count == 0) {
-        return event->alone || waited_ms >= (uint64_t)RING_ALONE_MS * ring->pace_max;
+        return event->alone ||
+               event->now_ms - ring->begun_ms >= (uint64_t)RING_ALONE_MS * ring->pace_max;
     }
-    return ring->all_idle && event->is_first && waited_ms >= (uint64_t)ABSENT_MS * ring->pace_max;
+    return ring->all_idle && event->is_first &&
+           event->now_ms - since_ms >= (uint64_t)ABSENT_MS * ring->pace_max;
 }
 
-/* We have an arc and no lease, and none of the others is on the ring: nobody can grant us one, nor
- * can we let anybody in, whom our keeper would have to be told of. Then the ring is ours. */
+/* We have an arc and no lease, and none of the others is on the ring (nor anybody before us, who would
+ * ask us): nobody can grant us one, nor can we let anybody in, whom our keeper would have to be told of.
+ * Then the ring is ours. */
 static bool is_left_over(const struct ring *ring, uint64_t now_ms)
 {
     return ring->phase == RING_IN && ring->all_idle && ring->lapsed_ms != 0 &&
-           now_ms - ring->lapsed_ms >= RECLAIM_MS && now_ms >= ring->granted_ms;
+           now_ms - ring->lapsed_ms >= RECLAIM_MS && now_ms - ring->met_ms >= RECLAIM_MS &&
+           now_ms >= ring->granted_ms;
 }
 
 /* One that is nearer than the keeper may be on the ring by now. Without a lease each of them is

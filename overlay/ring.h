@@ -167,6 +167,7 @@ struct ring {
     bool has_arc; /* an arc was reported */
     struct ring_key arc_from;
     uint64_t begun_ms; /* joining since */
+    uint64_t met_ms;   /* when one that has an arc asked us last; 0: never */
     uint64_t seen_ms;  /* the last event */
     uint64_t woke_ms;  /* from the last sleep; 0: it never slept */
     uint64_t next_ms;  /* of the periodic work */

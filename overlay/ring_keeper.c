@@ -413,6 +413,7 @@ void keeper_on_asked(struct ring *ring, const struct ring_event *event,
 {
     struct ring_answer *answer = &effects->answer;
 
+    ring->met_ms = event->joined ? event->now_ms : ring->met_ms;
     if (ring->phase != RING_IN) {
         answer->verdict = RING_IDLE;
         return;

@@ -72,3 +72,22 @@ Test(ring_newcomers, the_first_of_a_large_community_waits_for_the_longest_lease_
     cr_assert_geq(begun_by(1000 + 10 * ABSENT_MS), 1000 + (uint64_t)ABSENT_MS * RING_PACE_MAX);
     cr_assert_eq(ring.phase, RING_IN);
 }
+
+/* It stands before us, and is none of our sixteen successors. */
+Test(ring_newcomers, nobody_begins_the_ring_while_one_asks_that_has_an_arc)
+{
+    struct ring_event event = tick(1000 + ABSENT_MS);
+
+    begin(20, false);
+    step(known(30));
+    step(answer(30, RING_IDLE, 1010));
+    event.is_first = true;
+    step(asked(10, 1500));
+    ring.successor_count = 1; /* as if 10 stood behind sixteen others */
+    ring.all_idle = true;
+    step(event);
+    cr_assert_eq(ring.phase, RING_JOINING);
+    event.now_ms = 1500 + ABSENT_MS + STABILISE_MS;
+    step(event);
+    cr_assert(answers_for(99), "it has given up");
+}

@@ -206,3 +206,20 @@ Test(ring_takeover, the_last_one_whose_lease_ran_out_begins_the_ring_anew_but_no
     step(tick(ring.next_ms));
     cr_assert(answers_for(99));
 }
+
+/* It stands behind the sixteen that are known, and has a ring of its own perhaps. */
+Test(ring_takeover, the_ring_is_not_begun_anew_while_one_asks_that_has_an_arc)
+{
+    be_in_the_middle();
+    step(lost(10, 2200, true));
+    step(tick(2000 + LEASE_MS));
+    step(asked(5, now_ms + RECLAIM_MS - 100));
+    ring.successor_count = 1; /* as if 5 stood behind sixteen others */
+    step(answer(30, RING_IDLE, now_ms));
+    cr_assert(ring.all_idle);
+    step(tick(now_ms + 100 + RING_IDLE_MS));
+    cr_assert(!answers_for(99));
+    step(tick(now_ms + RECLAIM_MS - 1));
+    step(tick(now_ms + RING_IDLE_MS));
+    cr_assert(answers_for(99), "it asks no more");
+}
