@@ -263,6 +263,38 @@ Test(community, a_join_ends_though_the_disk_takes_nothing)
     end_network();
 }
 
+static bool answers_for_any(uint32_t node)
+{
+    struct ring_key key = {0};
+    bool is_any = false;
+
+    for (uint32_t i = 0; i < 256; i++) {
+        key.id.bytes[0] = (uint8_t)i;
+        is_any |= overlay_responsible(net.nodes[node].overlay, &key, net.now_ms);
+    }
+    return is_any;
+}
+
+/* Started again, it would use the same epochs for another arc. */
+Test(community, nothing_is_answered_with_an_epoch_that_the_disk_did_not_take)
+{
+    struct test_invitation invitation;
+
+    make_members(2);
+    invitation = make_invitation(1, net.wall_unix_s + 1000000, 0);
+    start_node(add_node());
+    net.nodes[2].disk_full = true;
+    join_node(2, 0, &invitation, 1);
+    for (uint32_t i = 0; i < 80; i++) {
+        run_for(100);
+        cr_assert(!answers_for_any(2));
+    }
+    net.nodes[2].disk_full = false;
+    run_for(3000);
+    cr_assert(answers_for_any(2));
+    end_network();
+}
+
 Test(community, all_killed_and_started_again_find_each_other)
 {
     make_members(5);

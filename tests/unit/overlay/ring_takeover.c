@@ -223,3 +223,21 @@ Test(ring_takeover, the_ring_is_not_begun_anew_while_one_asks_that_has_an_arc)
     step(tick(now_ms + RING_IDLE_MS));
     cr_assert(answers_for(99), "it asks no more");
 }
+
+Test(ring_takeover, one_of_another_ring_is_waited_for_as_if_we_had_granted_its_lease)
+{
+    struct ring_event event = asked(15, 3000);
+
+    be_in_the_middle();
+    step(granted(30, 2900));
+    event.has_list = true;
+    event.list_count = 1;
+    event.list[0] = at(10);
+    step(event);
+    step(lost(15, 3010, false));
+    step(granted(30, 4000));
+    step(tick(3000 + GRANT_MS - 1));
+    cr_assert(!answers_for(15), "its own keeper may have granted it a lease just before");
+    step(tick(3000 + GRANT_MS));
+    cr_assert(answers_for(15));
+}
