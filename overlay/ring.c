@@ -69,6 +69,79 @@ void ring_become_alone(struct ring *ring, uint64_t now_ms)
     ring->has_newcomer = false;
 }
 
+const struct ring_node *ring_keeper(const struct ring *ring)
+{
+    return ring->keeper < ring->successor_count ? &ring->successors[ring->keeper] : NULL;
+}
+
+/* ------------------------------------------------------------------ the successor list */
+
+static uint32_t place_of(const struct ring *ring, const struct ring_node *node)
+{
+    uint32_t place = 0;
+
+    while (place < ring->successor_count && !ring_same(&ring->successors[place], node)) {
+        place++;
+    }
+    return place;
+}
+
+void ring_trust(struct ring *ring, const struct ring_node *node)
+{
+    uint32_t place = place_of(ring, node);
+
+    if (place < ring->successor_count) {
+        ring->keeper = place;
+    }
+}
+
+static void remove_successor(struct ring *ring, const struct ring_node *node)
+{
+    uint32_t place = place_of(ring, node);
+
+    if (place == ring->successor_count) {
+        return;
+    }
+    ring->successor_count--;
+    memmove(&ring->successors[place], &ring->successors[place + 1],
+            (ring->successor_count - place) * sizeof(ring->successors[0]));
+    if (ring->keeper > place) {
+        ring->keeper--;
+    } else if (ring->keeper == place) {
+        ring->keeper = 0; /* nearer ones may have come onto the ring meanwhile */
+    }
+}
+
+/* Keeps the nearest ones. Returns whether it is the first successor now. */
+static bool insert_successor(struct ring *ring, const struct ring_node *node)
+{
+    uint32_t place = 0;
+
+    if (ring_same(node, &ring->self) || place_of(ring, node) < ring->successor_count) {
+        return false;
+    }
+    while (place < ring->successor_count &&
+           !ring_between(node, &ring->self, &ring->successors[place])) {
+        place++;
+    }
+    if (place == SUCCESSORS_MAX) {
+        return false;
+    }
+    if (ring->successor_count == SUCCESSORS_MAX) {
+        ring->successor_count--;
+    }
+    memmove(&ring->successors[place + 1], &ring->successors[place],
+            (ring->successor_count - place) * sizeof(ring->successors[0]));
+    ring->successors[place] = *node;
+    ring->successor_count++;
+    /* It may not be on the ring yet: the keeper stays the one it was. */
+    if (ring->keeper >= place && ring->successor_count > 1) {
+        ring->keeper = ring->keeper + 1 < ring->successor_count ? ring->keeper + 1 : 0;
+    }
+    ring->all_idle = false;
+    return place == 0;
+}
+
 /* ------------------------------------------------------------------ the lease */
 
 bool ring_is_leased(const struct ring *ring, uint64_t now_ms)
@@ -280,7 +353,7 @@ static void on_known(struct ring *ring, const struct ring_event *event,
     if (ring->predecessor_count > 0 && ring_same(&ring->predecessors[0], &event->node)) {
         ring->lost_ms = 0;
     }
-    if (ring_insert_successor(ring, &event->node) && ring->phase != RING_OUT) {
+    if (insert_successor(ring, &event->node) && ring->phase != RING_OUT) {
         ring_want(effects, RING_ASK, &event->node);
     }
 }
@@ -290,7 +363,7 @@ static void on_lost(struct ring *ring, const struct ring_event *event, struct ri
     const struct ring_node *keeper = ring_keeper(ring);
     bool was_keeper = keeper != NULL && ring_same(keeper, &event->node);
 
-    ring_remove_successor(ring, &event->node);
+    remove_successor(ring, &event->node);
     if (ring->has_newcomer && ring_same(&ring->newcomer, &event->node)) {
         ring->has_newcomer = false;
     }
@@ -350,7 +423,7 @@ static void on_busy(struct ring *ring, const struct ring_event *event)
 {
     uint64_t wait_ms = RING_BUSY_MS + (uint64_t)ring->busy_count;
 
-    if (!ring_is_leased(ring, event->now_ms) && ring_place_of(ring, &event->node) < ring->keeper) {
+    if (!ring_is_leased(ring, event->now_ms) && place_of(ring, &event->node) < ring->keeper) {
         ring_trust(ring, &event->node);
     }
     ring->acked_by = event->node.node;
@@ -370,8 +443,9 @@ static void on_other(struct ring *ring, const struct ring_event *event,
     if (!event->has_other || !ring_between(other, &ring->self, &event->node)) {
         return;
     }
-    is_known = ring_place_of(ring, other) < ring->successor_count;
-    ring_follow(ring, other);
+    is_known = place_of(ring, other) < ring->successor_count;
+    (void)insert_successor(ring, other);
+    ring_trust(ring, other);
     if (is_known && ring->met_idle) {
         ask_by(ring, event->now_ms + RING_BUSY_MS);
     } else {
@@ -383,7 +457,7 @@ static void on_answered(struct ring *ring, const struct ring_event *event,
                         struct ring_effects *effects)
 {
     for (uint32_t i = 0; event->has_list && i < event->list_count; i++) {
-        (void)ring_insert_successor(ring, &event->list[i]);
+        (void)insert_successor(ring, &event->list[i]);
     }
     if (ring->phase == RING_OUT) {
         return;
@@ -444,7 +518,7 @@ static void dispatch(struct ring *ring, const struct ring_event *event,
         on_lost(ring, event, effects);
         break;
     case RING_ASKED:
-        (void)ring_insert_successor(ring, &event->node);
+        (void)insert_successor(ring, &event->node);
         keeper_on_asked(ring, event, effects);
         break;
     case RING_ANSWERED:

@@ -28,16 +28,8 @@ bool ring_is_alone(const struct ring *ring);
 void ring_become_alone(struct ring *ring, uint64_t now_ms);
 /* The node that is asked for the lease, or NULL. */
 const struct ring_node *ring_keeper(const struct ring *ring);
-/* From now on this one is asked, if it is in the list. */
+/* From now on this one is asked. */
 void ring_trust(struct ring *ring, const struct ring_node *node);
-/* The same, and it is in the list from now on: also where that is full of nearer ones, of which none
- * is on the ring (nor any between it and a keeper that is the last). */
-void ring_follow(struct ring *ring, const struct ring_node *node);
-/* Its index in the list, or the list's length. */
-uint32_t ring_place_of(const struct ring *ring, const struct ring_node *node);
-void ring_remove_successor(struct ring *ring, const struct ring_node *node);
-/* Keeps the nearest ones, and the keeper. Returns whether it is the first successor now. */
-bool ring_insert_successor(struct ring *ring, const struct ring_node *node);
 
 void keeper_on_asked(struct ring *ring, const struct ring_event *event,
                      struct ring_effects *effects);

@@ -286,7 +286,7 @@ static void cut(struct ring *ring, const struct ring_event *event, struct ring_e
     if (was_alone) {
         /* It is our keeper now; what it is handed makes it wait for us as if we had asked. */
         ring->lease_ms = event->now_ms + LEASE_MS;
-        ring_follow(ring, &event->node);
+        ring_trust(ring, &event->node);
     }
     hand_over(ring, &effects->answer);
 }
