@@ -378,6 +378,7 @@ bool chunk_get_on_stored(struct overlay *overlay, const struct overlay_event *ev
         ask_next(overlay, get);
         break;
     case OVERLAY_CHUNK_FAILED:
+    case OVERLAY_CHUNK_REFUSED:
         end_get(overlay, get, OVERLAY_FAILED, "this node's disk refused the chunk");
         break;
     }

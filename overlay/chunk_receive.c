@@ -29,6 +29,31 @@ bool storage_has_room(const struct overlay *overlay, uint64_t bytes, uint64_t ex
     return chunks_have_room(&overlay->chunks, bytes, expected_bytes + records_bytes);
 }
 
+/* Data is sent before the disk is asked: while it refuses, one is taken now and then, to see. */
+void storage_written(struct overlay *overlay, enum overlay_chunk_outcome outcome)
+{
+    struct repair *repair = &overlay->repair;
+
+    if (outcome == OVERLAY_CHUNK_OK) {
+        repair->refused_until_ms = 0;
+        repair->refused_count = 0;
+    } else if (outcome == OVERLAY_CHUNK_REFUSED && overlay->now_ms >= repair->refused_until_ms) {
+        repair->refused_until_ms =
+            overlay->now_ms + ((uint64_t)REFUSED_MS << repair->refused_count);
+        repair->refused_count += repair->refused_count < REFUSED_DOUBLINGS_MAX;
+    }
+}
+
+static bool is_refusing(const struct overlay *overlay)
+{
+    for (uint32_t i = 0; i < CHUNK_PUTS_MAX && overlay->repair.refused_count > 0; i++) {
+        if (overlay->chunk_receives[i].used) {
+            return true; /* that one shows it */
+        }
+    }
+    return overlay->now_ms < overlay->repair.refused_until_ms;
+}
+
 static uint64_t expected_bytes(const struct overlay *overlay)
 {
     uint64_t bytes = 0;
@@ -94,7 +119,7 @@ static minga_ChunkAnswer take_up(struct overlay *overlay, const struct arrival *
     struct chunk_receive *receive;
 
     if (!overlay->record.stores || offered->bytes > CHUNK_BYTES_MAX ||
-        (offered->repair && collect_refuses(overlay, references)) ||
+        (offered->repair && collect_refuses(overlay, references)) || is_refusing(overlay) ||
         !has_room_for(overlay, &chunk, offered->bytes)) {
         return minga_ChunkAnswer_CHUNK_FULL;
     }
@@ -241,6 +266,7 @@ bool chunk_receive_on_stored(struct overlay *overlay, const struct overlay_event
             end_receive(overlay, receive, minga_Outcome_OUTCOME_REFUSED);
             break;
         case OVERLAY_CHUNK_FAILED:
+        case OVERLAY_CHUNK_REFUSED:
             end_receive(overlay, receive, minga_Outcome_OUTCOME_FAILED);
             break;
         }

@@ -250,6 +250,7 @@ static void on_chunk_stored(struct overlay *overlay, const struct overlay_event 
     if (event->outcome == OVERLAY_CHUNK_OK && event->chunk_bytes <= CHUNK_BYTES_MAX) {
         (void)chunks_add(&overlay->chunks, &event->chunk, (uint32_t)event->chunk_bytes);
     }
+    storage_written(overlay, event->outcome);
     if (!chunk_receive_on_stored(overlay, event)) {
         (void)chunk_get_on_stored(overlay, event);
     }

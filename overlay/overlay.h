@@ -54,7 +54,12 @@ struct overlay_source {
     char host[HOST_CHARS_MAX + 1];
 };
 
-enum overlay_chunk_outcome { OVERLAY_CHUNK_OK, OVERLAY_CHUNK_WRONG_HASH, OVERLAY_CHUNK_FAILED };
+enum overlay_chunk_outcome {
+    OVERLAY_CHUNK_OK,
+    OVERLAY_CHUNK_WRONG_HASH,
+    OVERLAY_CHUNK_FAILED,  /* just now: too much is under way */
+    OVERLAY_CHUNK_REFUSED, /* by the disk, which is full or broken: others will fare no better */
+};
 
 struct overlay_event {
     enum overlay_event_kind kind;

@@ -27,10 +27,12 @@ enum {
     SHED_MS = 600000,    /* so long what does not fit is held elsewhere as often as it should
                                   be before it goes; then once elsewhere is enough */
     SHED_WALK_MS = 20,
-    SHED_LOOKS_MAX = 256,      /* chunks in one step */
-    SHED_AGAIN_MS = 5000,      /* between two walks, and ... */
-    SHED_LATE_MS = 60000,      /* ... later: nobody else has room */
-    SHED_FRESH_S = 30,         /* what was fetched or asked for so lately goes last */
+    SHED_LOOKS_MAX = 256, /* chunks in one step */
+    SHED_AGAIN_MS = 5000, /* between two walks, and ... */
+    SHED_LATE_MS = 60000, /* ... later: nobody else has room */
+    SHED_FRESH_S = 30,    /* what was fetched or asked for so lately goes last */
+    REFUSED_MS = 1000,    /* nothing is taken after the disk has refused a chunk, doubling: */
+    REFUSED_DOUBLINGS_MAX = 7,
     COLLECT_PAUSE_MS = 1000,   /* between two checks */
     COLLECT_VERSIONS_MAX = 64, /* pushed and not yet used */
     COLLECT_LOOKS_MAX = 1024,  /* chunks in one step */
@@ -133,7 +135,9 @@ struct repair {
     struct compare compare;
     struct rebalance rebalance;
     struct shed shed;
-    uint64_t moved_bytes; /* sent for repair, ever */
+    uint64_t refused_until_ms; /* the disk takes nothing, as far as is known */
+    uint32_t refused_count;    /* in a row */
+    uint64_t moved_bytes;      /* sent for repair, ever */
     uint64_t moved_count;
     uint64_t rotten_count;
 };

@@ -92,6 +92,8 @@ uint64_t shed_wake(const struct overlay *overlay);
 bool storage_has_room(const struct overlay *overlay, uint64_t bytes, uint64_t expected_bytes);
 /* The same, if need be in place of chunks that others hold and this node need not (chunk_get.c). */
 bool storage_make_room(struct overlay *overlay, uint64_t bytes, uint64_t expected_bytes);
+/* What the disk has said to a chunk, whosever it was. */
+void storage_written(struct overlay *overlay, enum overlay_chunk_outcome outcome);
 minga_ChunkAnswer chunk_receive_judge(struct overlay *overlay, const struct arrival *arrival,
                                       const minga_ChunkOffer *offered);
 void chunk_receive_on_data(struct overlay *overlay, const struct arrival *arrival);

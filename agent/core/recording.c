@@ -140,7 +140,7 @@ static void code_overlay(struct codec *codec, struct overlay_event *event)
         codec_id(codec, &event->chunk.id);
         codec_u64(codec, &event->chunk_bytes);
         event->outcome = (enum overlay_chunk_outcome)codec_upto(codec, (uint32_t)event->outcome,
-                                                                OVERLAY_CHUNK_FAILED);
+                                                                OVERLAY_CHUNK_REFUSED);
         break;
     case OVERLAY_TICK:
         break;

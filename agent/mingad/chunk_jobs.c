@@ -53,7 +53,23 @@ static enum overlay_chunk_outcome outcome_of(int result)
     if (result == 0) {
         return OVERLAY_CHUNK_OK;
     }
-    return result == -EBADMSG ? OVERLAY_CHUNK_WRONG_HASH : OVERLAY_CHUNK_FAILED;
+    if (result == -ENOBUFS || result == -ENOMEM) {
+        return OVERLAY_CHUNK_FAILED;
+    }
+    return result == -EBADMSG ? OVERLAY_CHUNK_WRONG_HASH : OVERLAY_CHUNK_REFUSED;
+}
+
+/* What the file system says about itself is not all: a broken disk has room. */
+static void note_result(struct edge *edge, int result)
+{
+    if (result != -EBADMSG && result != edge->chunk_result) {
+        edge->chunk_result = result;
+        if (result < 0) {
+            log_error("a chunk was not stored: %s", err_text(result));
+        } else {
+            log_info("chunks are stored again");
+        }
+    }
 }
 
 static void tell_stored(struct edge *edge, uint64_t token, const struct chunk_id *chunk,
@@ -83,9 +99,7 @@ static void chunk_written(struct pool_job *pool)
 {
     struct chunk_job *job = (struct chunk_job *)pool;
 
-    if (job->result < 0 && job->result != -EBADMSG) {
-        log_error("a chunk was not stored: %s", err_text(job->result));
-    }
+    note_result(job->edge, job->result);
     tell_stored(job->edge, job->token, &job->chunk, job->length_bytes, job->result);
     job_free(job);
 }
@@ -135,6 +149,7 @@ static void api_chunk_written(struct pool_job *pool)
     struct chunk_job *job = (struct chunk_job *)pool;
     struct edge *edge = job->edge;
 
+    note_result(edge, job->result);
     if (job->result == 0) {
         if (edge->phase != EDGE_CLOSING) {
             upload_note_push(edge, &job->chunk);

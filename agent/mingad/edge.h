@@ -82,6 +82,7 @@ struct edge {
     struct chunk_store chunks;
     uint32_t chunk_jobs_count; /* in memory now */
     uint64_t chunk_jobs_bytes;
+    int chunk_result; /* of the last one that was written: 0 or -errno */
     struct keeper *keeper;
     struct upload *upload;
     struct scrub *scrub;

@@ -137,7 +137,7 @@ static void tell_core(struct world *world, uint32_t node, const struct write *wr
         stored.kind = OVERLAY_CHUNK_STORED;
         stored.chunk = write->chunk;
         stored.chunk_bytes = write->chunk_bytes;
-        stored.outcome = write->fails ? OVERLAY_CHUNK_FAILED : write->outcome;
+        stored.outcome = write->fails ? OVERLAY_CHUNK_REFUSED : write->outcome;
     }
     stored.failed = write->fails;
     if (write->is_chunk || stored.token != 0) {

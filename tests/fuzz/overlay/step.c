@@ -248,7 +248,7 @@ static void apply(struct run *run, uint8_t operation, uint8_t argument, struct b
         event.kind = (argument & 1) != 0 ? OVERLAY_STORED : OVERLAY_CHUNK_STORED;
         event.token = run->stores[(argument >> 1) % 8];
         event.failed = (argument & 0x10) != 0;
-        event.outcome = (enum overlay_chunk_outcome)((argument >> 5) % 3);
+        event.outcome = (enum overlay_chunk_outcome)((argument >> 5) % 4);
         event.chunk.id.bytes[0] = argument;
         event.chunk_bytes = 100;
         overlay_step(run->overlay, &event, effects);

@@ -283,3 +283,24 @@ Test(repair, a_home_whose_disk_was_full_is_given_its_chunks_when_there_is_room)
     cr_assert_geq(count_held(2), CHUNKS / 4);
     end_network();
 }
+
+Test(repair, a_disk_that_takes_nothing_is_not_sent_everything_again_and_again)
+{
+    char text[32];
+    uint32_t before;
+
+    make_members(4);
+    run_for(3000);
+    net.nodes[2].disk_full = true;
+    for (uint32_t i = 0; i < CHUNKS; i++) {
+        snprintf(text, sizeof(text), "chunk number %u", i);
+        chunks[i] = keep_text(0, text);
+        spread(0, 1 + i, &chunks[i]);
+    }
+    cr_assert_leq(sent_chunks(), CHUNKS * 2 + 8, "nor for a push: %u", sent_chunks());
+    before = sent_chunks();
+    run_for(HOUR_MS);
+    cr_assert_leq(sent_chunks() - before, 60 + 10, "%u", sent_chunks() - before);
+    cr_assert_eq(count_held(2), 0);
+    end_network();
+}

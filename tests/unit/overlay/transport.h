@@ -144,7 +144,7 @@ HELPER void do_store_chunk(uint32_t who, const struct overlay_effect *effect)
     if (!id_equal(&hash, &effect->chunk.id)) {
         event->event.outcome = OVERLAY_CHUNK_WRONG_HASH;
     } else if (node->disk_full) {
-        event->event.outcome = OVERLAY_CHUNK_FAILED;
+        event->event.outcome = OVERLAY_CHUNK_REFUSED;
     } else {
         struct kept_chunk *chunk = find_chunk(node, &effect->chunk);
 
