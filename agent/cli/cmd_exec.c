@@ -56,6 +56,9 @@ static int prepare(struct run *run, const struct arguments *arguments)
     struct session *session = run->session;
     int status = remote_pace_read(session, arguments, TIME_MS_DEFAULT, &run->pace);
 
+    if (status == EXIT_DONE && arguments->words[1][0] == '\0') {
+        status = problem_set(&session->problem, EXIT_USAGE, "exec", "the command has no name");
+    }
     if (status == EXIT_DONE) {
         status = replicas_find(session, arguments->words[0], &run->replicas);
     }

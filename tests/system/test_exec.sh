@@ -49,6 +49,7 @@ within 3 "and what ran there" is_empty running_as "busybox.yes"
 refused 4 "does not run" "no such replica" minga 1 exec web/9 -- busybox true
 refused 4 "no such service" "no such service" minga 1 exec nosuch -- busybox true
 refused 2 "missing" "no command" minga 1 exec web/1
+refused 2 "no name" "a command without a name" minga 1 exec web/1 -- ""
 
 # --- inside, and with nothing more than the service
 inside() { ex "web/$1" -- sh -c "$2"; }
