@@ -113,6 +113,7 @@ void gossip_heard(struct overlay *overlay, int index)
         return;
     }
     member->heard_ms = overlay->now_ms;
+    member->told_dead = 0;
     member->refused = false;
     overlay->heard_ms = overlay->now_ms;
     if (member->back_soon_ms != 0) {
@@ -262,6 +263,9 @@ static bool weigh_life(struct overlay *overlay, int index, const minga_Item *ite
                          : membership_revive(&overlay->membership, index);
     }
     if (says_dead && member->life == LIFE_ALIVE && item->incarnation >= member->incarnation) {
+        if (item->incarnation <= member->incarnation + INCARNATION_STEP_MAX) {
+            member->told_dead = item->incarnation + 1;
+        }
         gossip_accuse(overlay, index, item->incarnation);
     } else if (!says_dead && member->life == LIFE_DEAD) {
         watch_ping(overlay, index, member->incarnation);

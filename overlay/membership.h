@@ -63,6 +63,7 @@ struct member {
     struct rtt rtt;        /* over it */
     uint64_t sent_ms;      /* last message to it */
     uint64_t heard_ms;     /* last message from it; 0: never */
+    uint64_t told_dead;    /* somebody has held it for dead since: that incarnation, and 1 */
     uint64_t admitted_ms;  /* known since then */
     uint64_t back_soon_ms; /* said to return before this */
     bool refused;          /* its addresses refused us when it was last lost */

@@ -171,6 +171,22 @@ static bool may_accuse(const struct overlay *overlay, int index)
                                      overlay->now_ms - member->admitted_ms >= RELAY_FOUND_MS);
 }
 
+/* Silent, and others hold it for dead: that they told everyone has not reached us. Nobody is told again;
+ * and did it live, it would say so to all. */
+static bool believe_dead(struct overlay *overlay, int index)
+{
+    struct member *member = &overlay->membership.list[index];
+
+    if (member->told_dead == 0 ||
+        !membership_bury(&overlay->membership, index, member->told_dead - 1)) {
+        return false;
+    }
+    effect_trace(overlay, "believes that node %02x%02x is dead", member->view.node.id.bytes[0],
+                 member->view.node.id.bytes[1]);
+    gossip_refresh(overlay, index);
+    return true;
+}
+
 static void perform(struct overlay *overlay, const struct detector_verdict *verdict)
 {
     switch (verdict->kind) {
@@ -192,7 +208,7 @@ static void perform(struct overlay *overlay, const struct detector_verdict *verd
     case VERDICT_DEAD:
         if (may_accuse(overlay, verdict->member)) {
             declare_dead(overlay, verdict->member, verdict->is_gone);
-        } else {
+        } else if (!believe_dead(overlay, verdict->member)) {
             set_suspect(overlay, verdict->member, false);
         }
         break;
