@@ -116,6 +116,8 @@ struct owner {
     uint64_t until_unix_s; /* PAUSE ends by itself; 0: it does not */
     uint64_t until_ms;     /* the same instant */
     uint64_t hard_ms;      /* from then on what is left is frozen (PAUSE) or ended (DRAIN) */
+    uint64_t hard_unix_s;  /* the same instant */
+    uint64_t within_ms;    /* so long that was when the order was given */
     uint64_t shut_down_ms; /* this process ends: what is left is ended then; 0: it does not */
     bool is_aside;         /* the machine is about to sleep or to be switched off */
     uint64_t leave_ms;     /* what does not fit is ended then; 0: everything fits */

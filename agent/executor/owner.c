@@ -35,7 +35,8 @@ void owner_init(struct executor *executor)
 
 static bool order_keep(const struct owner *owner, struct turn *turn, uint64_t token)
 {
-    minga_KeptOrder kept = {(uint32_t)owner->order, owner->until_unix_s};
+    minga_KeptOrder kept = {(uint32_t)owner->order, owner->until_unix_s, owner->hard_unix_s,
+                            owner->within_ms};
     struct overlay_blob blob = {.kind = BLOB_AGENT, .number = ORDER_NUMBER};
     uint8_t encoded[minga_KeptOrder_size];
     int length = signed_encode_body(minga_KeptOrder_fields, &kept, encoded, sizeof(encoded));
@@ -61,17 +62,21 @@ int owner_load(struct executor *executor, struct bytes bytes)
     }
     executor->owner.order = (enum order)kept.order;
     executor->owner.until_unix_s = kept.until_unix_s;
+    executor->owner.hard_unix_s = kept.hard_unix_s;
+    executor->owner.within_ms = kept.within_ms;
     executor->owner.is_restored = true;
     return 0;
+}
+
+static uint64_t left_ms(uint64_t until_unix_s, const struct turn *turn)
+{
+    return until_unix_s > turn->wall_unix_s ? (until_unix_s - turn->wall_unix_s) * 1000 : 0;
 }
 
 /* This machine may have been off meanwhile, and its clock may be put right only now. */
 static void follow_wall(struct owner *owner, const struct turn *turn)
 {
-    uint64_t left_s =
-        owner->until_unix_s > turn->wall_unix_s ? owner->until_unix_s - turn->wall_unix_s : 0;
-
-    owner->until_ms = turn->now_ms + left_s * 1000;
+    owner->until_ms = turn->now_ms + left_ms(owner->until_unix_s, turn);
 }
 
 static void order_expire(struct owner *owner, struct turn *turn)
@@ -79,7 +84,8 @@ static void order_expire(struct owner *owner, struct turn *turn)
     if (owner->is_restored) {
         owner->is_restored = false;
         owner->by_wall = true;
-        owner->hard_ms = turn->now_ms;
+        owner->hard_ms =
+            turn->now_ms + earlier(left_ms(owner->hard_unix_s, turn), owner->within_ms);
     }
     if (owner->by_wall) {
         follow_wall(owner, turn);
@@ -101,7 +107,9 @@ static void order_give(struct executor *executor, struct turn *turn, enum order 
     owner->order = order;
     owner->is_restored = false;
     owner->by_wall = false;
-    owner->hard_ms = alone ? turn->now_ms : turn->now_ms + within_ms;
+    owner->within_ms = alone ? 0 : within_ms;
+    owner->hard_ms = turn->now_ms + owner->within_ms;
+    owner->hard_unix_s = turn->wall_unix_s + owner->within_ms / 1000;
 }
 
 void executor_pause(struct executor *executor, struct turn *turn,
