@@ -392,7 +392,7 @@ static void check_held(struct world *world)
         world_fail(world, "converged, and then not any more: %s", checker->problem);
         return;
     }
-    if (checker->start_count != checker->starts_when_converged) {
+    if (checker->start_count > checker->starts_max) {
         world_fail(world, "converged, and then replicas were started");
         return;
     }
@@ -422,7 +422,7 @@ static void check_calm(struct world *world)
     } else if (world->now_ms - checker->good_since_ms >= STEADY_MS) {
         world_trace(world, "==== converged");
         checker->converged_ms = world->now_ms;
-        checker->starts_when_converged = checker->start_count;
+        checker->starts_max = checker->start_count + converge_missing(world);
     }
     if (checker->good_since_ms == 0 &&
         world->now_ms > world->schedule.calm_ms + world->schedule.converge_ms) {

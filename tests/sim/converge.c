@@ -290,6 +290,20 @@ static bool replicas_are_right(struct world *world, const struct client_service 
     return true;
 }
 
+uint32_t converge_missing(const struct world *world)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < world->client.service_count; i++) {
+        const struct client_service *service = &world->client.services[i];
+        uint32_t possible = possible_count(world, service, false);
+        uint32_t running = converge_running(world, service);
+
+        count += possible > running ? possible - running : 0;
+    }
+    return count;
+}
+
 static bool one_leads(struct world *world, const struct client_service *service)
 {
     uint32_t leading_count = 0;

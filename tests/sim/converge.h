@@ -22,5 +22,7 @@ bool converge_must_see(const struct world *world, uint32_t node, uint32_t other)
 bool converge_problem(struct world *world, const char *format, ...) PRINTF_LIKE(2, 3);
 /* The node that ought to answer for a key; node_count when nobody takes part. */
 uint32_t converge_ideal_node(const struct world *world, const struct ring_key *key);
+/* How many more replicas could run, were there room for each on every node. */
+uint32_t converge_missing(const struct world *world);
 /* Replicas that run, wherever. */
 uint32_t converge_running(const struct world *world, const struct client_service *service);

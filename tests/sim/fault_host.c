@@ -219,6 +219,7 @@ static void end_clone(struct world *world, const struct fault *fault, uint32_t n
     clone->is_clone = false;
     world->clone_count--;
     world_start(world, other);
+    client_resume(world, other); /* of a pause that ended meanwhile only the clone was told */
 }
 
 void fault_forget(struct sim_node *node)
