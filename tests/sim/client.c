@@ -463,16 +463,11 @@ static void record_came(struct world *world, uint32_t number, const struct core_
     }
 }
 
-/* Whoever answers for the record loses its disk in the moment of the acknowledgement. */
 static void run_wipe_writer(struct world *world, struct event *event)
 {
     struct client_service *service = &world->client.services[event->number];
-    struct ring_key key = {service->id.id};
-    uint32_t writer = converge_ideal_node(world, &key);
 
-    if (writer < world->node_count) {
-        fault_wipe_writer(world, writer, service->wipe_writer_for_ms);
-    }
+    fault_wipe_writer(world, &service->id, service->wipe_writer_for_ms);
     service->wipe_writer_for_ms = 0;
 }
 

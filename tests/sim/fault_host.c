@@ -61,28 +61,48 @@ static void run_writer_back(struct world *world, struct event *event)
     world_start(world, event->node);
 }
 
-void fault_wipe_writer(struct world *world, uint32_t node, uint64_t for_ms)
+static void wipe_for(struct world *world, uint32_t node, uint64_t for_ms)
 {
     world_trace(world, "==== %s is wiped", world->nodes[node].name);
     begin_wipe(world, NULL, node);
     world_after(world, for_ms, (struct event){.run = run_writer_back, .node = node});
 }
 
+/* Who holds the record of a service, as the one that answers for it sees it, and which that is. */
+static uint32_t find_holders(const struct world *world, const struct service_id *service,
+                             struct node_id *holders, uint32_t *writer_out)
+{
+    struct ring_key key = {service->id};
+    uint32_t writer = converge_ideal_node(world, &key);
+
+    *writer_out = writer;
+    if (writer >= world->node_count || world->nodes[writer].core == NULL) {
+        return 0;
+    }
+    return overlay_replica_set(core_overlay(world->nodes[writer].core), &key, RECORD_COPIES,
+                               holders);
+}
+
+/* One that hears nobody has the only copy: it keeps it. */
+void fault_wipe_writer(struct world *world, const struct service_id *service, uint64_t for_ms)
+{
+    struct node_id holders[RECORD_COPIES];
+    uint32_t writer;
+
+    if (find_holders(world, service, holders, &writer) > 1) {
+        wipe_for(world, writer, for_ms);
+    }
+}
+
 /* All at once, as when a part of the town has no current, and the disks do not survive it. */
 static void begin_wipe_holders(struct world *world, const struct fault *fault, uint32_t node)
 {
-    struct ring_key key = {world->client.services[fault->service].id.id};
     struct node_id holders[RECORD_COPIES];
-    uint32_t count;
+    uint32_t count =
+        find_holders(world, &world->client.services[fault->service].id, holders, &node);
 
-    node = converge_ideal_node(world, &key);
-    if (node >= world->node_count || world->nodes[node].core == NULL) {
-        return;
-    }
-    count =
-        overlay_replica_set(core_overlay(world->nodes[node].core), &key, RECORD_COPIES, holders);
     for (uint32_t i = 0; i < count; i++) {
-        fault_wipe_writer(world, world_find(world, &holders[i]), fault->for_ms);
+        wipe_for(world, world_find(world, &holders[i]), fault->for_ms);
     }
 }
 
