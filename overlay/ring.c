@@ -468,7 +468,11 @@ static void on_answered(struct ring *ring, const struct ring_event *event,
     }
     switch (event->answer.verdict) {
     case RING_GRANTED:
-        on_granted(ring, event);
+        if (event->answer.is_handed && keeper_owes(ring, event->now_ms)) {
+            on_busy(ring, event);
+        } else {
+            on_granted(ring, event);
+        }
         break;
     case RING_BUSY:
         on_busy(ring, event);

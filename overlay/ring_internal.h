@@ -31,6 +31,9 @@ const struct ring_node *ring_keeper(const struct ring *ring);
 /* From now on this one is asked. */
 void ring_trust(struct ring *ring, const struct ring_node *node);
 
+/* Of the arc that a joining node has given up somebody may still have a part by its word, which the keeper
+ * that hands it that arc again does not know. */
+bool keeper_owes(const struct ring *ring, uint64_t now_ms);
 void keeper_on_asked(struct ring *ring, const struct ring_event *event,
                      struct ring_effects *effects);
 void keeper_on_handed(struct ring *ring, const struct ring_event *event);

@@ -88,6 +88,11 @@ void keeper_take_arc(struct ring *ring, const struct ring_event *event)
     begin_at(ring, &from, event->now_ms);
 }
 
+bool keeper_owes(const struct ring *ring, uint64_t now_ms)
+{
+    return ring->phase == RING_JOINING && now_ms < ring->granted_ms;
+}
+
 /* A lease comes after the last one ran out: meanwhile the arc may have been somebody else's, who has
  * granted leases to the first predecessor, and lets us on again by a question of before. Whoever is
  * up in the arc may have got a part of it: it is no more ours than what a newcomer has. */
@@ -96,6 +101,9 @@ void keeper_doubt(struct ring *ring, const struct ring_event *event)
     uint64_t now_ms = event->now_ms;
     uint64_t granted_ms = now_ms + ring_grant_ms(ring->paces);
 
+    if (ring->phase != RING_IN) {
+        return;
+    }
     if (event->has_nearest && ring->predecessor_count > 0 &&
         ring_between(&event->nearest, &ring->predecessors[0], &ring->self)) {
         begin_at(ring, &event->nearest, now_ms);
