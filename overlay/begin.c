@@ -44,5 +44,5 @@ void joining_begin(struct overlay *overlay)
     joining_place(overlay, membership_in_ring(&overlay->membership.list[overlay->self_index]));
     dials_begin(overlay);
     overlay->sync_ms = overlay->now_ms + SYNC_MS;
-    overlay->redial_ms = overlay->now_ms + REDIAL_MS;
+    overlay->redial_ms = overlay->now_ms + scale_redial_ms(scale_seen(overlay));
 }

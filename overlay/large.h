@@ -25,6 +25,10 @@ bool book_is_near(const struct overlay *overlay, const struct ring_key *position
 /* --- scale.c: small or large */
 uint32_t scale_of_ring(const struct ring *ring);
 uint32_t scale_size(const struct overlay *overlay);
+/* The same as this node alone sees it at this moment. */
+uint32_t scale_seen(const struct overlay *overlay);
+/* So often one lost member is dialled, for ever, by each of so many nodes. */
+uint64_t scale_redial_ms(uint32_t node_count);
 void scale_up(struct overlay *overlay, uint32_t size);
 /* More were admitted than the table holds. */
 void scale_overflow(struct overlay *overlay);

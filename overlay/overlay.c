@@ -135,13 +135,14 @@ void state_leave(struct overlay *overlay)
 static void redial(struct overlay *overlay)
 {
     uint32_t count = overlay->membership.count;
+    uint64_t wait_ms;
     uint32_t start;
 
     if (overlay->now_ms < overlay->redial_ms) {
         return;
     }
-    overlay->redial_ms =
-        overlay->now_ms + REDIAL_MS / 2 + random_below(&overlay->random, REDIAL_MS);
+    wait_ms = scale_redial_ms(scale_seen(overlay));
+    overlay->redial_ms = overlay->now_ms + wait_ms / 2 + random_below(&overlay->random, wait_ms);
     start = (uint32_t)random_below(&overlay->random, count);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t index = (start + i) % count;

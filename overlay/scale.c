@@ -11,6 +11,9 @@
 
 enum {
     SCALE_MS = 1000,
+    REDIAL_MS = 100,
+    REDIAL_MS_MIN = 1000,
+    REDIAL_MS_MAX = 60000,
     SCALE_DECAY = 8,
     LARGE_PACE = RING_PACE_MAX,
     BELIEVE_MS = 60000,    /* a node that has just begun knows too few to doubt */
@@ -46,7 +49,7 @@ uint32_t scale_of_ring(const struct ring *ring)
     return (uint32_t)(((uint64_t)SUCCESSORS_MAX << 32) / (share + 1 + ((uint64_t)1 << 12)));
 }
 
-static uint32_t own_size(const struct overlay *overlay)
+uint32_t scale_seen(const struct overlay *overlay)
 {
     uint32_t known = count_up(&overlay->membership);
     uint32_t node_count;
@@ -60,7 +63,17 @@ static uint32_t own_size(const struct overlay *overlay)
 
 uint32_t scale_size(const struct overlay *overlay)
 {
-    return overlay->large ? (uint32_t)(overlay->size_average / SCALE_ONE) : own_size(overlay);
+    return overlay->large ? (uint32_t)(overlay->size_average / SCALE_ONE) : scale_seen(overlay);
+}
+
+/* The first of them to get through across a healed cut is enough: together they dial ten times a
+ * second, and each spends the less on the dead the more they are. */
+uint64_t scale_redial_ms(uint32_t node_count)
+{
+    uint64_t wait_ms = (uint64_t)REDIAL_MS * node_count;
+
+    wait_ms = wait_ms < REDIAL_MS_MAX ? wait_ms : REDIAL_MS_MAX;
+    return wait_ms > REDIAL_MS_MIN ? wait_ms : REDIAL_MS_MIN;
 }
 
 void scale_up(struct overlay *overlay, uint32_t node_count)
@@ -87,7 +100,7 @@ void scale_up(struct overlay *overlay, uint32_t node_count)
 
 void scale_overflow(struct overlay *overlay)
 {
-    scale_up(overlay, own_size(overlay));
+    scale_up(overlay, scale_seen(overlay));
     overlay->large_ms = overlay->now_ms + OVERFLOW_WAIT_MS;
 }
 
@@ -110,7 +123,7 @@ static void scale_down(struct overlay *overlay)
 void scale_hear(struct overlay *overlay, const minga_Digest *digest)
 {
     uint64_t theirs = digest->size;
-    uint64_t own = overlay->large ? overlay->size_own : (uint64_t)own_size(overlay) * SCALE_ONE;
+    uint64_t own = overlay->large ? overlay->size_own : (uint64_t)scale_seen(overlay) * SCALE_ONE;
     bool is_new = overlay->now_ms - overlay->started_ms < BELIEVE_MS;
 
     if (!digest->large || theirs == 0 || overlay->phase != PHASE_MEMBER) {
@@ -126,6 +139,17 @@ void scale_hear(struct overlay *overlay, const minga_Digest *digest)
     }
 }
 
+/* Who has lost many at once is one of fewer: it does not wait as it did as one of many. */
+static void dial_sooner(struct overlay *overlay, uint32_t node_count)
+{
+    uint64_t wait_ms = scale_redial_ms(node_count);
+
+    if (overlay->redial_ms > overlay->now_ms + wait_ms / 2 + wait_ms) {
+        overlay->redial_ms =
+            overlay->now_ms + wait_ms / 2 + random_below(&overlay->random, wait_ms);
+    }
+}
+
 void scale_tick(struct overlay *overlay)
 {
     uint64_t node_count;
@@ -135,7 +159,8 @@ void scale_tick(struct overlay *overlay)
     }
     overlay->scale_ms = overlay->now_ms + SCALE_MS;
     far_tick(overlay);
-    node_count = (uint64_t)own_size(overlay);
+    node_count = (uint64_t)scale_seen(overlay);
+    dial_sooner(overlay, (uint32_t)node_count);
     if (!overlay->large) {
         if (node_count > overlay->full_members_max) {
             scale_up(overlay, (uint32_t)node_count);

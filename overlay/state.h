@@ -31,7 +31,6 @@ enum {
     SENDS_MAX = LIMIT(192, 48),   /* of one effects list; the rest is for what must not be lost */
     EXPIRIES_MAX = LIMIT(16, 2),  /* requests that end in one step */
     PROBE_HELPERS = LIMIT(16, 4), /* also who alone connects two parts shall be asked */
-    REDIAL_MS = 1000,             /* one lost member is dialled so often, for ever */
     START_DIALS_MAX = 64,
     ASK_MS = 3000,
     ROUTE_MS = 5000,

@@ -101,8 +101,7 @@ static void forget_all(struct host *host)
     memset(&host->list, 0, sizeof(host->list));
     memset(&host->lists, 0, sizeof(host->lists));
     host->asker_ms = 0;
-    host->suspects_cut_ms = 0;
-    memset(host->gone, 0, sizeof(host->gone));
+    memset(host->lost, 0, sizeof(host->lost));
     memset(host->questions, 0, sizeof(host->questions));
     memset(&host->list_from, 0, sizeof(host->list_from));
     memset(&host->before, 0, sizeof(host->before));
@@ -253,7 +252,7 @@ static uint32_t misplaced(const struct world *world)
 static uint32_t run_until_ideal(struct world *world, const char *what)
 {
     uint64_t begun_ms = world->now_ms;
-    double period_ms = STABILISE_MS;
+    double period_ms = STABILISE_MS * world->options.pace;
 
     while (misplaced(world) > 0 && world->now_ms - begun_ms < 600000) {
         world_run(world, world->now_ms + SPLIT_CHECK_MS);

@@ -2,7 +2,7 @@
 /*
  * Around the shipped ring: its questions and answers as messages, the watch over its neighbours,
  * and what a node without a membership must do besides: it drops successors that its keeper's list
- * does not name any more, and rings up those that it lost, in case it was the network.
+ * does not name any more.
  */
 #include <string.h>
 
@@ -10,14 +10,6 @@
 #include "overlay/neighbourhood.h"
 #include "overlay/ring_internal.h"
 #include "tests/sim/rings/rings.h"
-
-enum {
-    REMEMBER_MS = 900000, /* a node that was lost */
-    REDIAL_MS = 30000,    /* one of the lost is rung up so often, */
-    SUSPECT_CUT_MS = 240000,
-    LOSSES_MANY = 2,   /* or, when so many were lost */
-    LOSSES_MS = 15000, /* within so long, every period: it may be the network */
-};
 
 /* The first predecessor speaks so often, */
 static uint64_t before_period_ms(const struct host *host)
@@ -29,98 +21,6 @@ static uint64_t before_period_ms(const struct host *host)
 static uint64_t absent_ms(const struct host *host)
 {
     return before_period_ms(host) + ABSENT_MS;
-}
-
-/* ------------------------------------------------------------------ who was lost */
-
-static bool is_gone(const struct host *host, const struct ring_node *node)
-{
-    for (uint32_t i = 0; i < GONE_MAX; i++) {
-        if (host->gone[i].since_ms != 0 && ring_same(&host->gone[i].node, node)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static struct gone *find_gone(struct host *host, const struct ring_node *node)
-{
-    for (uint32_t i = 0; i < GONE_MAX; i++) {
-        if (host->gone[i].since_ms != 0 && ring_same(&host->gone[i].node, node)) {
-            return &host->gone[i];
-        }
-    }
-    return NULL;
-}
-
-static void remember_gone(const struct world *world, struct host *host,
-                          const struct ring_node *node)
-{
-    struct gone *gone = find_gone(host, node);
-    uint32_t late_count = 0;
-
-    if (gone == NULL) {
-        gone = &host->gone[host->gone_next];
-        host->gone_next = (host->gone_next + 1) % GONE_MAX;
-        gone->node = *node;
-    }
-    gone->since_ms = world->now_ms;
-    for (uint32_t i = 0; i < GONE_MAX; i++) {
-        late_count +=
-            host->gone[i].since_ms != 0 && world->now_ms - host->gone[i].since_ms < LOSSES_MS;
-    }
-    if (late_count >= LOSSES_MANY) {
-        host->suspects_cut_ms = world->now_ms + SUSPECT_CUT_MS;
-    }
-}
-
-static void ping(struct world *world, struct host *host, const struct ring_node *to)
-{
-    world_send(world, host, to, &(struct message){.kind = PING});
-}
-
-/* One of those that were lost is there: then the others may be, too. */
-static void hear(struct world *world, struct host *host, const struct ring_node *node)
-{
-    struct gone *gone = find_gone(host, node);
-    struct ring_event event = {.kind = RING_KNOWN, .node = *node};
-
-    if (ring_same(&host->before, node)) {
-        host->before_heard_ms = world->now_ms;
-    }
-    if (gone == NULL) {
-        return;
-    }
-    gone->since_ms = 0;
-    for (uint32_t i = 0; i < GONE_MAX; i++) {
-        if (host->gone[i].since_ms != 0) {
-            ping(world, host, &host->gone[i].node);
-        }
-    }
-    neighbours_step(world, host, &event, NULL);
-}
-
-static void redial(struct world *world, struct host *host)
-{
-    if (world->now_ms < host->redial_ms) {
-        return;
-    }
-    host->redial_ms =
-        world->now_ms +
-        (world->now_ms < host->suspects_cut_ms ? (uint64_t)STABILISE_MS : (uint64_t)REDIAL_MS);
-    for (uint32_t i = 0; i < GONE_MAX; i++) {
-        struct gone *gone = &host->gone[(host->redial_next + i) % GONE_MAX];
-
-        if (world->now_ms - gone->since_ms > REMEMBER_MS) {
-            gone->since_ms = 0;
-        }
-        if (gone->since_ms != 0) {
-            host->redial_next = (host->redial_next + i + 1) % GONE_MAX;
-            ping(world, host, &gone->node);
-            return;
-        }
-    }
-    host->suspects_cut_ms = 0; /* none is left */
 }
 
 /* Who asks us though another is our predecessor, as far as we know, stands before that one: once it
@@ -135,6 +35,20 @@ static void fill_other(const struct world *world, const struct host *host, struc
     event->has_other =
         host->asker_ms != 0 && world->now_ms - host->asker_ms < 2 * period_ms_max(host);
     event->other = host->asker;
+}
+
+void neighbours_ping(struct world *world, struct host *host, const struct ring_node *to)
+{
+    world_send(world, host, to, &(struct message){.kind = PING});
+}
+
+/* Whatever it says, it is there. */
+static void hear(struct world *world, struct host *host, const struct ring_node *node)
+{
+    if (ring_same(&host->before, node)) {
+        host->before_heard_ms = world->now_ms;
+    }
+    lost_hear(world, host, node);
 }
 
 static void close_question(struct host *host, const struct ring_node *to)
@@ -154,7 +68,7 @@ static void lose(struct world *world, struct host *host, const struct ring_node 
     fill_other(world, host, &event);
     world->lost_alive += world_is_current(world, node) && !world->is_cut;
     close_question(host, node);
-    remember_gone(world, host, node);
+    lost_note(host, node);
     host_learn(host, &(struct fingers_event){.kind = FINGERS_LOST, .node = *node});
     neighbours_step(world, host, &event, NULL);
 }
@@ -203,7 +117,7 @@ static struct question *new_question(struct host *host, const struct ring_node *
 }
 
 /* Effects name a node by its id: it is one of those that the ring knows. */
-static bool find_node(const struct host *host, const struct node_id *id, struct ring_node *node_out)
+bool neighbours_find(const struct host *host, const struct node_id *id, struct ring_node *node_out)
 {
     for (uint32_t i = 0; i < host->ring.successor_count; i++) {
         if (id_equal(&host->ring.successors[i].node.id, &id->id)) {
@@ -220,7 +134,7 @@ static void ask(struct world *world, struct host *host, const struct node_id *id
     struct question *question;
     struct ring_node to;
 
-    if (!find_node(host, id, &to)) {
+    if (!neighbours_find(host, id, &to)) {
         return;
     }
     for (uint32_t i = 0; i < QUESTIONS_MAX; i++) {
@@ -345,7 +259,7 @@ static void watch_before(struct world *world, struct host *host)
     } else if (silence_ms >= before_period_ms(host) + PROBE_MS - STABILISE_MS &&
                world->now_ms >= host->before_ping_ms) {
         host->before_ping_ms = world->now_ms + DIRECT_MS;
-        ping(world, host, &host->before);
+        neighbours_ping(world, host, &host->before);
     }
 }
 
@@ -363,18 +277,18 @@ void neighbours_tick(struct world *world, struct host *host)
     fill_other(world, host, &event);
     repeat_questions(world, host);
     watch_before(world, host);
-    redial(world, host);
+    lost_redial(world, host);
     neighbours_step(world, host, &event, NULL);
 }
 
 /* ------------------------------------------------------------------ messages */
 
-static void take_list(const struct host *host, const struct ring_payload *payload,
+static void take_list(struct host *host, const struct ring_payload *payload,
                       struct ring_event *event)
 {
     event->has_list = payload->has_list;
     for (uint32_t i = 0; i < payload->list_count; i++) {
-        if (!is_gone(host, &payload->list[i])) {
+        if (!lost_has(host, &payload->list[i])) {
             event->list[event->list_count++] = payload->list[i];
         } else if (i == 0) {
             event->is_partial = event->kind != RING_ANSWERED;
@@ -448,7 +362,7 @@ static void count_contacts(struct world *world, struct host *host, struct host *
     for (uint32_t i = 0; !event->is_change && i < event->list_count; i++) {
         struct ring_node node;
 
-        if (!find_node(host, &event->list[i].node, &node) &&
+        if (!neighbours_find(host, &event->list[i].node, &node) &&
             !ring_same(&event->list[i], &host->node)) {
             unknown.list[unknown.list_count++] = event->list[i];
         }
@@ -478,7 +392,7 @@ static void on_reply(struct world *world, struct host *host, const struct messag
     event.sent_ms = question->first_ms;
     event.pace = question->pace;
     event.has_other = (event.answer.is_handed || event.answer.verdict == RING_OTHER) &&
-                      find_gone(host, &event.answer.other) == NULL;
+                      !lost_has(host, &event.answer.other);
     lists_hear(host, question->known, message);
     if (host->list.version == message->ring->version) {
         struct ring_payload whole = {.has_list = message->ring->has_list,
@@ -540,11 +454,14 @@ void neighbours_on_message(struct world *world, struct host *host, const struct 
         hear(world, host, &message->from_node);
         world_send(world, host, &message->from_node, &(struct message){.kind = PONG});
         break;
+    case CONTACTS:
+        hear(world, host, &message->from_node);
+        lost_on_near(world, host, message);
+        break;
     case SEEK_NEXT:
     case SEEK_REPLY:
     case PONG:
     case WHO:
-    case CONTACTS:
     case KINDS:
         hear(world, host, &message->from_node);
         break;

@@ -16,7 +16,7 @@ enum {
     FRAMING_BYTES = 60, /* ZMTP, CURVE, TCP and IP of one small message */
     NOBODY = -1,
     ASKED_MAX = SEEK_ASKS_MAX,
-    GONE_MAX = 32, /* nodes lately lost that a host remembers */
+    LOST_MAX = 32, /* the last nodes lost that a host remembers */
 };
 
 enum liar_kind { LIARS_NONE, LIARS_TOGETHER, LIARS_CRUDE };
@@ -84,11 +84,11 @@ struct host {
     bool has_joined;
     uint64_t sent_bytes;
     uint64_t timer_ms; /* when the next one is due */
-    uint32_t gone_next;
-    struct gone { /* lately lost: what others say of them is not believed for a while */
+    uint32_t lost_next;
+    struct lost { /* what others say of them is not believed */
+        bool is_used;
         struct ring_node node;
-        uint64_t since_ms; /* 0: none */
-    } gone[GONE_MAX];
+    } lost[LOST_MAX];
     struct question questions[QUESTIONS_MAX];
     uint32_t question_number;
     struct list_history lists;             /* of the own successors, as they were told */
@@ -102,7 +102,6 @@ struct host {
     uint64_t asker_ms;
     uint64_t redial_ms;
     uint32_t redial_next;
-    uint64_t suspects_cut_ms; /* it may be the network: until then; 0: it is not */
 };
 
 enum message_kind {
@@ -285,10 +284,20 @@ void liar_answer(struct world *world, struct host *host, const struct ring_key *
 /* --- neighbours.c: the protocol of the ring */
 void neighbours_step(struct world *world, struct host *host, struct ring_event *event,
                      struct ring_answer *answer_out);
+/* The successor of that id. */
+bool neighbours_find(const struct host *host, const struct node_id *id, struct ring_node *node_out);
+void neighbours_ping(struct world *world, struct host *host, const struct ring_node *to);
 void neighbours_tick(struct world *world, struct host *host);
 void neighbours_plan(struct world *world, struct host *host);
 void neighbours_leave(struct world *world, struct host *host);
 void neighbours_on_message(struct world *world, struct host *host, const struct message *message);
+
+/* --- lost.c: whom a host has lost */
+bool lost_has(struct host *host, const struct ring_node *node);
+void lost_note(struct host *host, const struct ring_node *node);
+void lost_hear(struct world *world, struct host *host, const struct ring_node *node);
+void lost_on_near(struct world *world, struct host *host, const struct message *message);
+void lost_redial(struct world *world, struct host *host);
 
 /* --- lists.c: successors */
 void lists_fill(struct host *host, uint32_t known, struct ring_payload *reply);

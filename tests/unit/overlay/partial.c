@@ -200,6 +200,15 @@ Test(scale, the_density_of_the_successors_tells_the_size)
     }
 }
 
+Test(scale, all_together_dial_the_lost_ten_times_a_second_and_each_once_a_minute_at_least)
+{
+    cr_assert_eq(scale_redial_ms(0), 1000);
+    cr_assert_eq(scale_redial_ms(10), 1000);
+    cr_assert_eq(scale_redial_ms(32), 3200);
+    cr_assert_eq(scale_redial_ms(100000), 60000);
+    cr_assert_eq(scale_redial_ms(UINT32_MAX), 60000);
+}
+
 /* ------------------------------------------------------------------ who vouches for whom */
 
 /* A node that keeps a part: it is the founder, and knows nobody else. */
