@@ -35,6 +35,7 @@ static uint64_t since(uint64_t own_now_ms, uint64_t then_ms)
 static void fresh_chance(struct watched *watched, uint64_t own_now_ms)
 {
     watched->suspected = false;
+    watched->is_wide = false;
     watched->is_refused = false;
     watched->is_denied = false;
     watched->sign_count = 0;
@@ -162,14 +163,26 @@ static void on_asked(struct watched *watched, uint64_t own_now_ms)
     watched->next_ms = own_now_ms + (wait_ms < HEARTBEAT_MS ? wait_ms : (uint64_t)HEARTBEAT_MS);
 }
 
-static void suspect(struct watched *watched, int member, uint64_t own_now_ms,
+static void ask_others(struct watched *watched, int member, bool is_wide, uint64_t own_now_ms,
+                       struct detector_verdicts *verdicts)
+{
+    watched->is_wide = is_wide;
+    watched->via_ms = own_now_ms;
+    pronounce(verdicts, VERDICT_PROBE_VIA, member);
+    verdicts->list[verdicts->count - 1].is_few = !is_wide;
+}
+
+/* By a sign, or only silent: then it may be late, and to be asked after by many, over links that they make for
+ * it, costs more than it has sent in a minute. */
+static void suspect(struct watched *watched, int member, bool by_sign, uint64_t own_now_ms,
                     struct detector_verdicts *verdicts)
 {
     if (!watched->suspected) {
         watched->suspected = true;
-        watched->via_ms = own_now_ms;
         pronounce(verdicts, VERDICT_SUSPECT, member);
-        pronounce(verdicts, VERDICT_PROBE_VIA, member);
+        ask_others(watched, member, by_sign, own_now_ms, verdicts);
+    } else if (by_sign && !watched->is_wide) {
+        ask_others(watched, member, true, own_now_ms, verdicts);
     }
 }
 
@@ -187,7 +200,7 @@ static void on_sign(struct detector *detector, const struct detector_event *even
     if (watched->sign_count < UINT8_MAX) {
         watched->sign_count++;
     }
-    suspect(watched, event->member, own_now_ms, verdicts);
+    suspect(watched, event->member, true, own_now_ms, verdicts);
     if (watched->sign_count == 1) {
         on_asked(watched, own_now_ms);
         pronounce(verdicts, VERDICT_REDIAL, event->member);
@@ -231,7 +244,8 @@ static bool is_dead(const struct detector *detector, const struct watched *watch
         return false;
     }
     return is_gone(watched, own_now_ms) ||
-           (watched->again_ms != 0 && since(own_now_ms, watched->via_ms) >= REPLY_MS &&
+           (watched->is_wide && watched->again_ms != 0 &&
+            since(own_now_ms, watched->via_ms) >= REPLY_MS &&
             since(own_now_ms, watched->again_ms) >= silence_ms_max(detector, watched));
 }
 
@@ -244,6 +258,13 @@ static bool is_suspicious(const struct watched *watched, uint64_t own_now_ms)
     }
     return !watched->suspected && missed_count >= PROBES_MISSED_MIN &&
            since(own_now_ms, watched->heard_ms) >= SUSPECT_MS;
+}
+
+/* The few that were asked have not brought it back. */
+static bool is_still_silent(const struct watched *watched, uint64_t own_now_ms)
+{
+    return watched->suspected && !watched->is_wide &&
+           since(own_now_ms, watched->via_ms) >= REPLY_MS;
 }
 
 static bool is_probe_due(const struct watched *watched, uint64_t own_now_ms)
@@ -270,7 +291,9 @@ static void check_one(struct detector *detector, int member, uint64_t now_ms,
         return;
     }
     if (is_suspicious(watched, own_now_ms)) {
-        suspect(watched, member, own_now_ms, verdicts);
+        suspect(watched, member, false, own_now_ms, verdicts);
+    } else if (is_still_silent(watched, own_now_ms)) {
+        ask_others(watched, member, true, own_now_ms, verdicts);
     }
     if (is_probe_due(watched, own_now_ms)) {
         on_asked(watched, own_now_ms);
@@ -340,6 +363,8 @@ static uint64_t wake_of(const struct detector *detector, const struct watched *w
         wake_ms = watched->heard_ms + (watched->accused ? 0 : probe_ms(watched));
     } else if (!watched->suspected && watched->probe_count > PROBES_MISSED_MIN) {
         wake_ms = sooner(wake_ms, watched->heard_ms + SUSPECT_MS);
+    } else if (watched->suspected && !watched->is_wide) {
+        wake_ms = sooner(wake_ms, watched->via_ms + REPLY_MS);
     } else if (watched->suspected && watched->again_ms != 0) {
         wake_ms = sooner(wake_ms, later(watched->via_ms + REPLY_MS,
                                         watched->again_ms + silence_ms_max(detector, watched)));

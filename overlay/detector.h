@@ -5,8 +5,8 @@
  *
  * Ring neighbours are watched, and whoever was accused. Any message counts as life. A question
  * that is not answered in time is followed by probes, further and further apart; after SUSPECT_MS
- * of silence, or when its link broke, a member is suspected: others are asked to look (SWIM, Das
- * et al. 2002, section 3.1). It is dead
+ * of silence a member is suspected: a few others are asked to look (SWIM, Das et al. 2002, section
+ * 3.1), and many when it is still silent REPLY_MS later, or when its link broke. It is dead
  * - quickly, when its address refuses connections: there is no process any more. Two signs are
  *   needed (the link broke and the new one was refused, or two refusals), and a helper that finds
  *   the same, or REFUSED_WAIT_MS in which no helper saw it;
@@ -65,6 +65,7 @@ struct detector_verdict {
     enum detector_verdict_kind kind;
     int member;
     bool is_gone; /* DEAD: its addresses refuse; else only silent, and it may live */
+    bool is_few;  /* PROBE_VIA: a few are enough, it may only be late */
 };
 
 struct detector_verdicts {
@@ -76,6 +77,7 @@ struct detector_verdicts {
 struct watched {
     bool watched;
     bool suspected;
+    bool is_wide;        /* many others have been asked, not a few */
     bool accused;        /* watched until heard or dead, neighbour or not */
     bool is_refused;     /* the last sign was a refusal */
     bool is_denied;      /* by a helper */
@@ -87,7 +89,7 @@ struct watched {
     uint64_t probed_ms;  /* the first question since; 0: none */
     uint64_t again_ms;   /* the second one; 0: none */
     uint64_t next_ms;    /* then the next one is due */
-    uint64_t via_ms;     /* when others were first asked; 0: not */
+    uint64_t via_ms;     /* when others were last asked; 0: not */
     uint64_t excused_ms; /* it said that it would be away until then; real time */
 };
 

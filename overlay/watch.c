@@ -8,6 +8,7 @@
 enum {
     HELPER_CANDIDATES = 2 * PROBE_HELPERS,
     FAR_HELPERS = 2,
+    FEW_HELPERS = 3,
     NEIGHBOUR_MS = 1000, /* so long a neighbour, and it is dialled */
 };
 static_assert((int)HELPER_CANDIDATES <= (int)NEAR_SORTED_MAX,
@@ -78,18 +79,21 @@ static void find_helpers(struct overlay *overlay, int index, struct helpers *hel
 
 /* In a large community each broken link is looked into, also that to one far away: were many asked
  * then, and links break often, the questions would break the next ones. */
-static uint32_t helpers_wanted(const struct overlay *overlay, int index)
+static uint32_t helpers_wanted(const struct overlay *overlay, int index, bool is_few)
 {
     const struct node_id *node = &overlay->membership.list[index].view.node;
 
-    return overlay->large && !watch_is_neighbour(overlay, node) ? FAR_HELPERS : PROBE_HELPERS;
+    if (overlay->large && !watch_is_neighbour(overlay, node)) {
+        return FAR_HELPERS;
+    }
+    return is_few ? FEW_HELPERS : PROBE_HELPERS;
 }
 
 /* Asks helpers whether they still see the member. */
-static void probe_via(struct overlay *overlay, int index)
+static void probe_via(struct overlay *overlay, int index, bool is_few)
 {
     const struct node_id *suspect = &overlay->membership.list[index].view.node;
-    uint32_t wanted_count = helpers_wanted(overlay, index);
+    uint32_t wanted_count = helpers_wanted(overlay, index, is_few);
     struct helpers helpers = {0};
 
     find_helpers(overlay, index, &helpers);
@@ -197,7 +201,7 @@ static void perform(struct overlay *overlay, const struct detector_verdict *verd
         redial(overlay, verdict->member);
         break;
     case VERDICT_PROBE_VIA:
-        probe_via(overlay, verdict->member);
+        probe_via(overlay, verdict->member, verdict->is_few);
         break;
     case VERDICT_SUSPECT:
         set_suspect(overlay, verdict->member, true);

@@ -44,6 +44,17 @@ static bool pronounced(enum detector_verdict_kind kind)
     return false;
 }
 
+/* How many are asked to look in this step: 0, a few (1) or many (2)? */
+static int asked(void)
+{
+    for (uint32_t i = 0; i < verdicts.count; i++) {
+        if (verdicts.list[i].kind == VERDICT_PROBE_VIA) {
+            return verdicts.list[i].is_few ? 1 : 2;
+        }
+    }
+    return 0;
+}
+
 static bool is_surely_gone(void)
 {
     for (uint32_t i = 0; i < verdicts.count; i++) {
@@ -92,11 +103,53 @@ Test(detector, whoever_is_heard_is_not_probed)
     }
 }
 
-Test(detector, silence_is_suspected_after_two_missed_answers_and_others_are_asked)
+Test(detector, silence_is_suspected_after_two_missed_answers_and_a_few_others_are_asked)
 {
     watch(3, 1000);
     cr_assert_eq(first_time(VERDICT_SUSPECT, 1000, 4000), 1000 + SUSPECT_MS);
-    cr_assert(pronounced(VERDICT_PROBE_VIA));
+    cr_assert_eq(asked(), 1);
+}
+
+Test(detector, many_are_asked_when_the_few_have_not_brought_it_back)
+{
+    watch(3, 1000);
+    (void)first_time(VERDICT_SUSPECT, 1000, 4000);
+    cr_assert_eq(first_time(VERDICT_PROBE_VIA, 1000 + SUSPECT_MS, 4000),
+                 1000 + SUSPECT_MS + REPLY_MS);
+    cr_assert_eq(asked(), 2);
+    cr_assert_eq(first_time(VERDICT_PROBE_VIA, 1000 + SUSPECT_MS + REPLY_MS, 9000), 0);
+}
+
+Test(detector, nobody_is_dead_whom_only_a_few_were_asked_after)
+{
+    uint64_t asked_ms = 0;
+    uint64_t now_ms = 1000;
+
+    watch(3, 1000);
+    step(DETECTOR_SENT, 3, now_ms); /* answered by nobody from the very first on */
+    while (!pronounced(VERDICT_DEAD)) {
+        now_ms = detector_wake(detector);
+        step(DETECTOR_TICK, 0, now_ms);
+        asked_ms = asked() == 2 ? now_ms : asked_ms;
+    }
+    cr_assert_neq(asked_ms, 0);
+    cr_assert_geq(now_ms, asked_ms + REPLY_MS);
+}
+
+Test(detector, a_broken_link_of_a_suspect_is_looked_into_by_many_at_once)
+{
+    watch(3, 1000);
+    (void)first_time(VERDICT_SUSPECT, 1000, 4000);
+    step(DETECTOR_LINK_LOST, 3, 1010 + SUSPECT_MS);
+    cr_assert_eq(asked(), 2);
+}
+
+Test(detector, who_is_heard_after_a_few_were_asked_is_asked_after_by_nobody_else)
+{
+    watch(3, 1000);
+    (void)first_time(VERDICT_SUSPECT, 1000, 4000);
+    step(DETECTOR_HEARD, 3, 1010 + SUSPECT_MS);
+    cr_assert_eq(first_time(VERDICT_PROBE_VIA, 1010 + SUSPECT_MS, 2000 + SUSPECT_MS), 0);
 }
 
 Test(detector, a_slow_member_is_not_suspected_before_it_could_have_answered_twice)
