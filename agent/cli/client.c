@@ -122,7 +122,9 @@ static int prepare(struct session *session, struct reply *reply)
     }
     request_prepare(session->curl, session->socket_path, &reply->bytes, &reply->window);
     curl_easy_setopt(session->curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_S_MAX);
-    curl_easy_setopt(session->curl, CURLOPT_TIMEOUT, (long)CALL_S_MAX);
+    curl_easy_setopt(session->curl, CURLOPT_TIMEOUT,
+                     (long)(session->patience_s > 0 ? session->patience_s : CALL_S_MAX));
+    session->answered = false;
     reply->bytes.bytes_max = REPLY_BYTES_MAX;
     return EXIT_DONE;
 }
@@ -140,6 +142,7 @@ static int perform(struct session *session, const char *path, struct reply *repl
     if (code != CURLE_OK) {
         return no_agent(session, code);
     }
+    session->answered = true;
     curl_easy_getinfo(session->curl, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(session->curl, CURLINFO_CONTENT_TYPE, &type);
     reply->status = (unsigned)status;
@@ -148,6 +151,11 @@ static int perform(struct session *session, const char *path, struct reply *repl
             json_loadb((const char *)reply->bytes.data, reply->bytes.length_bytes, 0, NULL);
     }
     return status == 200 ? EXIT_DONE : refused(session, reply);
+}
+
+bool session_may_pass(const struct session *session, int status)
+{
+    return !session->answered || status == EXIT_LATE;
 }
 
 /* The usual end: the document goes to the caller. */

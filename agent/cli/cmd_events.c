@@ -8,8 +8,14 @@
 #include "agent/cli/resolve.h"
 #include "agent/cli/text.h"
 #include "base/cleanup.h"
+#include "base/limits.h"
 
-enum { PERIOD_MS = 1000, WHAT_COLUMNS = 18, WHO_COLUMNS = 16 };
+enum {
+    PERIOD_MS = 1000,
+    PATIENCE_S = OWNER_REQUEST_MS / 1000 + 2, /* the agent answers before, or not at all */
+    WHAT_COLUMNS = 18,
+    WHO_COLUMNS = 16,
+};
 
 struct stream {
     struct session *session;
@@ -80,13 +86,6 @@ static void tell_agent(struct stream *stream, bool lost)
     }
 }
 
-/* An agent that is being upgraded comes back, and a manager that has died is replaced: only what
- * does not get better by itself ends the stream. */
-static bool may_pass(int status)
-{
-    return status == EXIT_NO_AGENT || status == EXIT_LATE;
-}
-
 /* The one service that was watched is gone, for sure. */
 static void tell_removed(struct stream *stream)
 {
@@ -113,10 +112,10 @@ static int follow(struct stream *stream)
             tell_removed(stream);
             return EXIT_DONE;
         }
-        if (status != EXIT_DONE && !may_pass(status)) {
+        if (status != EXIT_DONE && !session_may_pass(stream->session, status)) {
             return status;
         }
-        tell_agent(stream, status == EXIT_NO_AGENT);
+        tell_agent(stream, !stream->session->answered);
         if (status == EXIT_DONE) {
             changes_between(&stream->seen, &now, print_event, stream);
             sight_done(&stream->seen);
@@ -132,9 +131,12 @@ static int begin(struct stream *stream)
     int status = look(stream, &stream->seen);
 
     if (status == EXIT_DONE && session->progress && !session->json && stream->with_nodes) {
-        remark("%zu nodes and %zu services now; what happens is shown, Ctrl-C ends it",
-               json_array_size(json_object_get(stream->seen.nodes, "nodes")),
-               json_array_size(json_object_get(stream->seen.services, "services")));
+        size_t node_count = json_array_size(json_object_get(stream->seen.nodes, "nodes"));
+        size_t service_count = json_array_size(json_object_get(stream->seen.services, "services"));
+
+        remark("%zu node%s and %zu service%s now; what happens is shown, Ctrl-C ends it",
+               node_count, node_count == 1 ? "" : "s", service_count,
+               service_count == 1 ? "" : "s");
     }
     return status;
 }
@@ -148,6 +150,7 @@ int run_events(struct session *session, const struct arguments *arguments)
 
     if (status == EXIT_DONE) {
         status = begin(&stream);
+        session->patience_s = PATIENCE_S;
     }
     if (status == EXIT_DONE) {
         status = follow(&stream);

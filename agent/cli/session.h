@@ -27,6 +27,8 @@ struct session {
     struct buffer *frame;    /* tables go there instead of to stdout, or NULL */
     bool interactive_output; /* stdout is a terminal */
     bool draws;              /* a terminal here understands escape sequences */
+    uint32_t patience_s;     /* with the agent, for one answer; 0: the usual */
+    bool answered;           /* the last request had an answer of the agent's, whatever it was */
     void *curl;              /* CURL *, made on first use */
     struct problem problem;
 };
@@ -53,6 +55,10 @@ void request_prepare(void *easy, const char *socket_path, struct buffer *bytes_o
 void reply_done(struct reply *reply);
 void cleanup_json(json_t **json);
 void cleanup_buffer(struct buffer *buffer);
+
+/* Does what an agent of before did not answer get better by itself? One that is being upgraded comes
+ * back, and a manager that has died is replaced. */
+bool session_may_pass(const struct session *session, int status);
 
 /* All return EXIT_DONE with a document (owned by the caller), or a status with the problem. */
 int session_get(struct session *session, const char *path, json_t **document_out);

@@ -5,9 +5,15 @@
 #include <string.h>
 #include <time.h>
 
+#include "agent/cli/text.h"
 #include "base/cleanup.h"
+#include "base/limits.h"
 
-enum { FRAME_BYTES_MAX = 4 * 1048576, PERIOD_S = 1 };
+enum {
+    SCREEN_BYTES_MAX = 4 * 1048576,
+    PERIOD_S = 1,
+    PATIENCE_S = OWNER_REQUEST_MS / 1000 + 2, /* it answers before, or not at all */
+};
 
 #define HOME       "\033[H"
 #define CLEAR_LINE "\033[K"
@@ -53,14 +59,53 @@ int watch_lay(struct bytes frame, uint32_t row_count, struct buffer *out)
     return r == 0 ? append_text(out, CLEAR_REST) : r;
 }
 
-static void show_frame(struct session *session, const json_t *document, watch_print *print)
+/* ------------------------------------------------------------------ one look after the other */
+
+struct view {
+    struct session *session;
+    watch_print *print;
+    json_t *document;   /* what the agent said last */
+    time_t lost_unix_s; /* it has not answered since; 0: it does */
+};
+
+static bool is_in_place(const struct session *session)
 {
-    CLEANUP(cleanup_buffer) struct buffer frame = {.bytes_max = FRAME_BYTES_MAX};
-    CLEANUP(cleanup_buffer) struct buffer screen = {.bytes_max = 2 * FRAME_BYTES_MAX};
+    return session->interactive_output && session->draws && !session->json;
+}
+
+/* Above the frame, where it is seen however long that is; never wider than the window. */
+static void append_lost(const struct view *view, struct buffer *frame)
+{
+    const struct session *session = view->session;
+    char line[ERR_TEXT_BYTES_MAX + 64];
+    char since[16] = "";
+    struct tm local;
+
+    if (localtime_r(&view->lost_unix_s, &local) != NULL) {
+        (void)strftime(since, sizeof(since), "%H:%M:%S", &local);
+    }
+    snprintf(line, sizeof(line), "NO ANSWER since %s, shown as then: %s", since,
+             session->problem.why);
+    text_clean(line);
+    if (session->width_columns > 0) {
+        line[text_prefix_bytes(line, session->width_columns)] = '\0';
+    }
+    (void)append_text(frame, line);
+    (void)append_text(frame, "\n");
+}
+
+static void show_frame(const struct view *view)
+{
+    CLEANUP(cleanup_buffer) struct buffer frame = {.bytes_max = SCREEN_BYTES_MAX};
+    CLEANUP(cleanup_buffer) struct buffer screen = {.bytes_max = 2 * SCREEN_BYTES_MAX};
+    struct session *session = view->session;
 
     session_measure(session); /* it may have another size now */
+    if (view->lost_unix_s != 0) {
+        append_lost(view, &frame);
+    }
     session->frame = &frame;
-    print(session, document);
+    view->print(session, view->document);
     session->frame = NULL;
     if (watch_lay(buffer_bytes(&frame), session->row_count, &screen) == 0) {
         fwrite(screen.data, 1, screen.length_bytes, stdout);
@@ -68,33 +113,70 @@ static void show_frame(struct session *session, const json_t *document, watch_pr
     }
 }
 
-static void show(struct session *session, const json_t *document, watch_print *print)
+static void show(const struct view *view)
 {
-    if (session->json) {
-        print_line(document);
-    } else if (session->interactive_output && session->draws) {
-        show_frame(session, document, print);
+    if (view->session->json) {
+        print_line(view->document);
+    } else if (is_in_place(view->session)) {
+        show_frame(view);
     } else {
-        print(session, document);
+        view->print(view->session, view->document);
         fflush(stdout);
     }
 }
 
+static void tell_lost(struct view *view)
+{
+    bool is_new = view->lost_unix_s == 0;
+
+    view->lost_unix_s = is_new ? time(NULL) : view->lost_unix_s;
+    if (is_in_place(view->session)) {
+        show_frame(view);
+    } else if (is_new) {
+        remark("no answer: %s; waiting", view->session->problem.why);
+    }
+}
+
+static void tell_back(struct view *view)
+{
+    if (view->lost_unix_s != 0 && !is_in_place(view->session)) {
+        remark("answers again");
+    }
+    view->lost_unix_s = 0;
+}
+
+static int look(struct view *view, const char *path)
+{
+    json_t *document = NULL;
+    int status = session_get(view->session, path, &document);
+
+    if (status == EXIT_DONE) {
+        json_decref(view->document);
+        view->document = document;
+        tell_back(view);
+        show(view);
+    } else if (view->document != NULL && session_may_pass(view->session, status)) {
+        tell_lost(view);
+        status = EXIT_DONE;
+    }
+    return status;
+}
+
 int watch(struct session *session, const char *path, watch_print *print)
 {
+    struct view view = {.session = session, .print = print};
     int status = EXIT_DONE;
 
-    if (session->interactive_output && session->draws && !session->json) {
+    if (is_in_place(session)) {
         fputs(HOME CLEAR_REST, stdout);
     }
     while (status == EXIT_DONE && ferror(stdout) == 0) {
-        CLEANUP(cleanup_json) json_t *document = NULL;
-
-        status = session_get(session, path, &document);
+        status = look(&view, path);
+        session->patience_s = PATIENCE_S;
         if (status == EXIT_DONE) {
-            show(session, document, print);
             nanosleep(&(struct timespec){.tv_sec = PERIOD_S}, NULL);
         }
     }
+    json_decref(view.document);
     return status;
 }

@@ -8,7 +8,11 @@
 
 typedef void watch_print(const struct session *session, const json_t *document);
 
-/* Ends when the agent refuses, or when nobody reads any more; else with the command itself. */
+/*
+ * Ends when the agent refuses, or when nobody reads any more; else with the command itself. An agent
+ * that has answered and then does not is waited for: a line above what it said last says so, in
+ * place; in a pipe and with --json one on stderr.
+ */
 int watch(struct session *session, const char *path, watch_print *print);
 
 /*

@@ -53,7 +53,7 @@ within 5 "a change of their number is told" is_told service.scaled clock "wanted
 HOME=$WORK/home "$BIN/minga" --socket "$(socket_of 2)" events clock >"$WORK/clock" 2>/dev/null &
 watcher_clock=$!
 watchers+=("$watcher_clock")
-sleep 1.5 # it has had its first look
+sleep 3 # it has had its first look
 
 host=$(number_of_name "$(nodes_of 2 clock | head -1)")
 # shellcheck disable=SC2046
@@ -105,6 +105,45 @@ check "tables fit a window of 40 columns" eval \
     '[ "$(grep -v "^Script" "$WORK/narrow" | tr -d "\r" | sed "s/\x1b\[[0-9]*m//g" | wc -L)" -le 40 ]'
 count_of_json() { MINGA_SOCKET=$(socket_of 1) timeout 3 "$BIN/minga" --json node --watch | wc -l; }
 check "with --json it is one document a line" eval '[ "$(count_of_json)" -ge 2 ]'
+
+# --- an agent that is away while somebody watches; "|| true": the time-out ends it
+screen=$WORK/away
+# shellcheck disable=SC2016 # expanded by the shell inside
+MINGA_SOCKET=$(socket_of 1) HOME=$WORK/home MINGA=$BIN/minga TERM=xterm timeout 60 script -qefc \
+    'stty rows 12 cols 40; exec "$MINGA" node --watch' "$screen" >/dev/null 2>&1 </dev/null &
+watcher=$!
+MINGA_SOCKET=$(socket_of 1) HOME=$WORK/home "$BIN/minga" node --watch >"$WORK/piped" 2>"$WORK/piped.err" </dev/null &
+watcher_lines=$!
+MINGA_SOCKET=$(socket_of 1) HOME=$WORK/home "$BIN/minga" --json status --watch >"$WORK/json" 2>/dev/null </dev/null &
+watchers=("$watcher" "$watcher_lines" $!)
+frames() { tr -d '\r' <"$screen" | grep -c "$(printf '\033\[H')$1"; }
+has_frames() { [ "$(frames "$1")" -gt "$2" ]; }
+json_lines() { wc -l <"$WORK/json"; }
+has_json() { [ "$(json_lines)" -gt "$1" ]; }
+within 5 "a watched agent is shown" has_frames NODE 1
+within 5 "and in a pipe" grep -q "^NODE" "$WORK/piped"
+within 5 "and as JSON" has_json 0
+agent_kill 1
+within 5 "an agent that dies while it is watched is said to be away, in place" \
+    has_frames "NO ANSWER since [0-9:]*, shown as then:" 1
+check "above what it said last" eval 'tr -d "\r" <"$screen" | grep -A 1 "NO ANSWER" | grep -q "^NODE"'
+check "in a line that fits the window" eval \
+    '[ "$(tr -d "\r" <"$screen" | sed "s/\x1b\[[0-9;]*[A-Za-z]//g" | grep "NO ANSWER" | wc -L)" -le 40 ]'
+within 5 "in a pipe it is said on stderr" grep -q "^no answer: nothing answers at " "$WORK/piped.err"
+frames_before=$(frames NODE) json_before=$(json_lines)
+node_start 1
+within 10 "when the agent is back watching goes on" has_frames NODE "$frames_before"
+within 5 "in a pipe, too" grep -q "^answers again" "$WORK/piped.err"
+within 5 "and as JSON" has_json "$json_before"
+check "what was said once is not said again and again" eval '[ "$(wc -l <"$WORK/piped.err")" = 2 ]'
+frames_before=$(frames "NO ANSWER")
+kill -STOP "${AGENT_PID[1]}"
+within 20 "an agent that hangs is said to be away, too" has_frames "NO ANSWER" "$frames_before"
+kill -CONT "${AGENT_PID[1]}"
+watchers_end
+refused 3 "no agent" "an agent that was never there is not waited for" \
+    minga 1 --socket "$WORK/nobody" node --watch
+within 10 "all are up again" sees_members 2 3
 
 # --- metrics
 cat >"$WORK/read.py" <<'PYTHON'
