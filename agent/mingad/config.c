@@ -248,6 +248,11 @@ static const struct yaml_table table = {
     .empty_is_fine = true,
 };
 
+const struct yaml_table *config_table(void)
+{
+    return &table;
+}
+
 static void set_default_roles(struct config *config, const struct yaml_marks *marks)
 {
     if (yaml_mark_of(marks, "roles").line == 0) {

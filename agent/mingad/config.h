@@ -29,6 +29,8 @@ enum {
     CONFIG_ENVIRONMENT_NAME_CHARS_MAX = 19, /* "environment=NAME" is a label */
 };
 
+struct yaml_table;
+
 #define CONFIG_PATH_DEFAULT "/etc/minga/minga.yaml"
 
 /* "25%" of the machine, or an absolute quantity. */
@@ -125,6 +127,9 @@ struct contribution { /* in absolute figures */
  */
 int config_parse(struct bytes yaml, const char *file_name, struct config *config_out,
                  struct err *err);
+
+/* All its keys. The target is a struct config. */
+const struct yaml_table *config_table(void);
 
 /*
  * Loads `path`, or the default file when path is NULL; a missing default file means all defaults.
