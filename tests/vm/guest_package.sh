@@ -43,9 +43,25 @@ installed() {
     check "its probes say that it is well" wait_for 15 well
     check "the replica is in the unit that nobody restarts" grep -q minga-replicas.service "/proc/$pid/cgroup"
 }
-restarted() {
+# Whoever looks while mingad restarts waits; 1: somebody was refused.
+looks_wait() {
+    local looker status=0
+    (for _ in $(seq 20); do minga node >/dev/null 2>&1 || exit 1; done) &
+    looker=$!
     systemctl restart mingad.service
-    check "mingad is restarted: the replica's process stays" same_pid
+    wait $looker || status=1
+    return $status
+}
+looks_as_nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups minga node; }
+stopped() {
+    systemctl stop mingad.service
+    check "mingad is stopped: nobody's look starts it again" eval '! looks_as_nobody && sleep 1 && ! systemctl -q is-active mingad.service'
+    systemctl start mingad.service
+    check "it is started again, and answers" eval 'wait_for 20 active && wait_for 20 looks_as_nobody'
+}
+restarted() {
+    check "mingad is restarted: who looks meanwhile waits" looks_wait
+    check "the replica's process stays" same_pid
     check "mingad knows it again" wait_for 15 running
     systemctl restart minga-sandboxd.service
     check "minga-sandboxd is restarted: the replica's process stays" same_pid
@@ -104,6 +120,7 @@ rebooted)
     ;;
 cut)
     cut
+    stopped
     removed
     exit $failed
     ;;
