@@ -134,16 +134,20 @@ static void set_ceiling(struct executor *executor)
                                 larger(target->pid_count, promised.pid_count)};
 }
 
+/* One that stands is not put off, but a rule that begins later may be in more of a hurry. */
 static uint64_t deadline(const struct executor *executor, const struct turn *turn)
 {
-    const struct owner_allowance *allowance = &executor->owner.policy.allowance;
+    const struct owner *owner = &executor->owner;
+    const struct owner_allowance *allowance = &owner->policy.allowance;
     bool is_rule = allowance->then.memory_bytes < executor->config.contribution.memory_bytes;
+    uint64_t due_ms = turn->now_ms + (is_rule ? allowance->memory_within_ms : FIT_MS);
     struct node_id other;
 
-    if (turn->around->others(turn->around->self, 1, &other) == 0) {
-        return turn->now_ms; /* nobody to hand it over to */
+    if (owner->leave_ms != 0) {
+        return due_ms < owner->leave_ms ? due_ms : owner->leave_ms;
     }
-    return turn->now_ms + (is_rule ? allowance->memory_within_ms : FIT_MS);
+    /* Nobody to hand it over to: nothing to wait for. */
+    return turn->around->others(turn->around->self, 1, &other) == 0 ? turn->now_ms : due_ms;
 }
 
 /* Nearly always: nothing leaves, all fits, and who is welcome has not changed. */
@@ -168,7 +172,7 @@ void owner_fit(struct executor *executor, struct turn *turn)
     owner->guests_changed = false;
     if (choose(executor) == 0) {
         owner->leave_ms = 0;
-    } else if (owner->leave_ms == 0) {
+    } else {
         owner->leave_ms = deadline(executor, turn);
     }
     if (owner->leave_ms != 0 && turn->now_ms >= owner->leave_ms) {

@@ -446,6 +446,25 @@ Test(owner, of_two_rules_that_give_less_memory_the_shorter_time_counts)
     fake_free(community);
 }
 
+Test(owner, a_shorter_time_that_begins_later_counts_too)
+{
+    struct community *community = run_wiki(wiki, 3, 3);
+    uint32_t holder = holder_of(community);
+    struct owner_then *patient = &add_rule(community, holder, "patient")->then;
+    struct owner_rule *hasty = add_rule(community, holder, "hasty");
+
+    patient->memory_bytes = 64 << 20;
+    hasty->when.in_use_ms = 3600000;
+    hasty->then.memory_bytes = 32 << 20;
+    hasty->then.within_ms = 5000;
+    configure(community, holder);
+    fake_run(community, 2000);
+    sense(community, holder, (struct owner_senses){.input_ms = community->now_ms});
+    fake_run(community, 6000);
+    cr_assert_not(community->nodes[holder].running[0].used);
+    fake_free(community);
+}
+
 Test(owner, a_node_that_gives_enough_again_is_not_blamed_for_what_it_ended)
 {
     struct community *community = run_wiki(wiki, 3, 3);
