@@ -54,6 +54,11 @@ bool owner_rules_ask_programs(const struct owner_rules *rules)
     return false;
 }
 
+static bool is_same(const struct owner_rule *a, const struct owner_rule *b)
+{
+    return strcmp(a->name, b->name) == 0 && memcmp(&a->when, &b->when, sizeof(a->when)) == 0;
+}
+
 void owner_policy_rules(struct owner_policy *policy, const struct owner_rules *rules)
 {
     struct owner_acting acting[OWNER_RULES_MAX] = {0};
@@ -61,7 +66,7 @@ void owner_policy_rules(struct owner_policy *policy, const struct owner_rules *r
     CHECK(rules->count <= OWNER_RULES_MAX);
     for (uint32_t i = 0; i < rules->count; i++) {
         for (uint32_t j = 0; j < policy->rules.count; j++) {
-            if (strcmp(rules->list[i].name, policy->rules.list[j].name) == 0) {
+            if (is_same(&rules->list[i], &policy->rules.list[j])) {
                 acting[i] = policy->acting[j];
             }
         }

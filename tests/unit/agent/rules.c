@@ -145,6 +145,26 @@ Test(rules, what_flaps_holds_on_for_a_minute)
     free(policy);
 }
 
+Test(rules, a_reload_that_changes_what_a_rule_asks_for_begins_it_anew)
+{
+    struct owner_rules rules = {0};
+    struct owner_senses senses = {.on_battery = OWNER_YES};
+    struct owner_policy *policy;
+
+    add(&rules, "mine", OWNER_DRAIN)->when.on_battery = OWNER_YES;
+    policy = policy_of(&rules);
+    owner_policy_sense(policy, &senses);
+    cr_assert_eq(mode_at(policy, 0), OWNER_KEEP);
+    cr_assert_eq(mode_at(policy, OWNER_SETTLE_MS), OWNER_DRAIN);
+    owner_policy_rules(policy, &rules);
+    cr_assert_eq(mode_at(policy, OWNER_SETTLE_MS + 1), OWNER_DRAIN, "it stays as it was");
+    rules.list[0].when.on_battery = OWNER_UNKNOWN;
+    rules.list[0].when.hotter_than_celsius = 80;
+    owner_policy_rules(policy, &rules);
+    cr_assert_eq(mode_at(policy, OWNER_SETTLE_MS + 2), OWNER_RUN, "it was never so hot");
+    free(policy);
+}
+
 Test(rules, flapping_moves_no_replica)
 {
     struct owner_rules rules = {0};
