@@ -124,7 +124,8 @@ static inline uint64_t fake_wall_s(const struct community *community)
 {
     uint64_t speed = community->wall_speed == 0 ? 1 : community->wall_speed;
 
-    return 1790000000 + community->now_ms * speed / 1000;
+    return (community->wall_begin_s == 0 ? 1790000000 : community->wall_begin_s) +
+           community->now_ms * speed / 1000;
 }
 
 static inline struct turn fake_turn(struct community *community, uint32_t index)

@@ -73,7 +73,8 @@ struct item {
 
 struct community {
     uint64_t now_ms;
-    uint64_t wall_speed; /* of the wall clock; 0: as fast */
+    uint64_t wall_speed;   /* of the wall clock; 0: as fast */
+    uint64_t wall_begin_s; /* 0: some day in 2026 */
     uint32_t node_count;
     struct fake_node nodes[NODES_MAX];
     uint32_t record_count;
