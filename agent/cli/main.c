@@ -49,6 +49,22 @@ static int unknown_command(struct session *session, const struct arguments *argu
                            : problem_advise(&session->problem, "minga help lists them");
 }
 
+/* "node pasue": no word of a command that takes none, but perhaps of another one. */
+static int unknown_word(struct session *session, struct arguments *arguments,
+                        const struct command *command)
+{
+    const char *nearest;
+    char typed[64];
+
+    snprintf(typed, sizeof(typed), "%s %s", arguments->words[0], arguments->words[1]);
+    nearest = command_nearest(typed);
+    if (nearest == NULL || strcmp(nearest, command->name) == 0) {
+        return arguments_check(command, 1, arguments, &session->problem);
+    }
+    problem_set(&session->problem, EXIT_USAGE, typed, "unknown command");
+    return problem_advise(&session->problem, "did you mean minga %s?", nearest);
+}
+
 static int run(struct session *session, struct arguments *arguments)
 {
     const struct command *command;
@@ -69,6 +85,9 @@ static int run(struct session *session, struct arguments *arguments)
     }
     if (arguments->options[OPTION_HELP] != NULL) {
         return run_help(session, arguments);
+    }
+    if (used_words == 1 && arguments->word_count > 1 && command->words_max == 0) {
+        return unknown_word(session, arguments, command);
     }
     status = arguments_check(command, used_words, arguments, &session->problem);
     return status == EXIT_DONE ? command->run(session, arguments) : status;

@@ -21,6 +21,8 @@ check "version works without an agent" absent version
 refused 3 "" "without an agent: status 3" absent status
 refused 2 "" "an unknown command: status 2" absent frobnicate
 refused 2 "" "a command of a later issue is unknown" absent rollback web
+refused 2 "Did you mean minga node pause?" "a second word that is mistyped: what is meant" absent node pasue
+refused 2 "one word too many" "a word that nothing is like" absent node frobnicate
 refused 2 "" "an unknown option: status 2" absent status --frobnicate
 refused 2 "" "a missing argument: status 2" absent start
 json_error() { { absent --json status 2>&1 >/dev/null || true; } | jq -e '.error.what and .error.why and .error.do'; }
