@@ -316,6 +316,9 @@ int run_node_history(struct session *session, const struct arguments *arguments)
         print_document(document);
     } else if (status == EXIT_DONE) {
         print_history(session, document);
+        if (session->progress && json_array_size(json_object_get(document, "history")) == 0) {
+            remark("nothing that ran here has ended yet");
+        }
     }
     return status;
 }

@@ -10,6 +10,14 @@
 #include "agent/cli/watch.h"
 #include "base/cleanup.h"
 
+/* An empty table alone would leave a newcomer wondering. */
+static void remark_none(const struct session *session, const json_t *document)
+{
+    if (session->progress && json_array_size(json_object_get(document, "services")) == 0) {
+        remark("no services yet: minga push and minga start make one");
+    }
+}
+
 int run_services(struct session *session, const struct arguments *arguments)
 {
     CLEANUP(cleanup_json) json_t *document = NULL;
@@ -20,6 +28,7 @@ int run_services(struct session *session, const struct arguments *arguments)
         print_document(document);
     } else if (status == EXIT_DONE) {
         print_services(session, json_object_get(document, "services"), false);
+        remark_none(session, document);
     }
     return status;
 }
@@ -60,6 +69,7 @@ int run_status(struct session *session, const struct arguments *arguments)
         print_document(document);
     } else if (status == EXIT_DONE) {
         print_status(session, document);
+        remark_none(session, document);
         remark_lost(document);
     }
     return status;

@@ -103,6 +103,11 @@ MINGA_SOCKET=$(socket_of 1) HOME=$WORK/home MINGA=$BIN/minga TERM=xterm timeout 
     'stty rows 10 cols 40; for what in node nodes status; do "$MINGA" $what; done' "$WORK/narrow" >/dev/null 2>&1 </dev/null || true
 check "tables fit a window of 40 columns" eval \
     '[ "$(grep -v "^Script" "$WORK/narrow" | tr -d "\r" | sed "s/\x1b\[[0-9]*m//g" | wc -L)" -le 40 ]'
+# shellcheck disable=SC2016
+MINGA_SOCKET=$(socket_of 1) HOME=$WORK/home MINGA=$BIN/minga TERM=xterm timeout 4 script -qefc \
+    '"$MINGA" status' "$WORK/none" >/dev/null 2>&1 </dev/null || true
+check "who has no services is told what makes one" grep -q "no services yet: minga push" "$WORK/none"
+check "who reads it by a program is not" is_empty eval 'minga 1 status 2>&1 | tail -n +2'
 count_of_json() { MINGA_SOCKET=$(socket_of 1) timeout 3 "$BIN/minga" --json node --watch | wc -l; }
 check "with --json it is one document a line" eval '[ "$(count_of_json)" -ge 2 ]'
 

@@ -105,17 +105,22 @@ removed() {
     check "the package is purged" dpkg -P minga
     check "nothing is left of it" eval '! find / -xdev -not -path "/proc/*" -not -path "/var/lib/guest/*" -name "*minga*" -not -path "/root/.config/*" -not -path "/var/lib/systemd/*" -not -path "/var/cache/*" | grep .'
 }
+# What failed, for who reads the log.
+give_up() {
+    { minga status web; minga node; uptime; journalctl --no-pager -b -n 60; } 2>&1 | sed 's/^/# /'
+    exit 1
+}
 case $GUEST_MARK in
 "")
     installed
     restarted
     echo $failed >/var/lib/guest/failed
-    [ $failed = 0 ] || exit 1
+    [ $failed = 0 ] || give_up
     exec guest-reboot rebooted
     ;;
 rebooted)
     booted
-    [ $failed = 0 ] || exit 1
+    [ $failed = 0 ] || give_up
     exec guest-crash cut
     ;;
 cut)
