@@ -307,6 +307,7 @@ static void stop_all(struct executor *executor, struct turn *turn, const char *r
 {
     for (uint32_t i = 0; i < executor->top; i++) {
         if (replica_counts(&executor->replicas[i])) {
+            executor->replicas[i].leaving = true; /* however this node is by the next report */
             replica_stop(executor, turn, &executor->replicas[i], reason);
         }
     }

@@ -57,7 +57,7 @@ struct replica {
     uint64_t began_unix_s; /* when it first ran here; 0: never */
     uint64_t measured_ms;
     uint64_t cpu_ms;
-    bool leaving; /* it does not fit any more: to be started elsewhere */
+    bool leaving; /* by its node's owner, not by a fault: to be started elsewhere */
     struct tree_id tree;
     uint64_t version;
     struct public_key owner_key;

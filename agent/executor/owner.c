@@ -185,6 +185,7 @@ static void freeze_everything(struct executor *executor, struct turn *turn)
         struct outgoing freeze = {.kind = OUT_FREEZE, .replica = replica->key};
 
         if (replica->used && is_being_made(replica)) {
+            replica->leaving = true; /* also where the pause is over by the next report */
             replica_stop(executor, turn, replica, "paused by its owner");
         } else if (replica->used && replica->phase == PHASE_STOPPING) {
             outbox_local(turn, &freeze); /* it has no more time than its grace anyway */

@@ -257,3 +257,40 @@ Test(handover, an_owner_who_changes_his_mind_keeps_what_still_runs)
     cr_assert_eq(fetching(community), NOBODY, "nobody fetches it any more");
     fake_free(community);
 }
+
+/* Three nodes: nobody else can take it, and each is needed. */
+Test(handover, a_node_that_ended_it_by_its_owners_word_is_not_blamed_when_it_takes_again)
+{
+    struct community *community = run_wiki(wiki, 3, 3);
+    uint32_t holder = holder_besides(community, fake_leader(community, 0), NOBODY);
+
+    drain(community, holder);
+    fake_run(community, OWNER_MS - 100);
+    cr_assert(holds(community, holder));
+    while (holds(community, holder)) {
+        fake_run(community, 1);
+    }
+    resume(community, holder); /* before anybody has heard of the end */
+    cr_assert_leq(fake_until_running(community, 0, 3, 5000), 5000);
+    fake_free(community);
+}
+
+Test(handover, nor_one_that_was_paused_while_it_fetched)
+{
+    struct core_request now = {.at_once = true};
+    struct community *community = run_wiki(wiki, 3, 2);
+    uint32_t fetcher = NOBODY;
+    struct turn turn;
+
+    fetch_slowly(community, 3000);
+    fake_want(community, true, 3, false);
+    fake_run(community, 1000);
+    fetcher = fetching(community);
+    cr_assert_neq(fetcher, NOBODY);
+    turn = fake_turn(community, fetcher);
+    executor_pause(community->nodes[fetcher].executor, &turn, &now);
+    executor_resume(community->nodes[fetcher].executor, &turn);
+    fake_flush(community, fetcher, &turn);
+    cr_assert_leq(fake_until_running(community, 0, 3, 10000), 10000);
+    fake_free(community);
+}
