@@ -515,13 +515,15 @@ Test(year, months_with_random_policies_forbid_and_lose_nothing, .timeout = 600)
     for (unsigned seed = first; seed <= last; seed++) {
         live_a_month(seed);
     }
-    cr_assert_gt(met.run_ms, (last - first + 1) * (MONTH_MS / 10), "it hardly ever ran");
-    cr_assert_gt(met.tight_count, 0, "no rule ever held the line");
-    cr_assert_gt(met.closed_count, 0);
-    cr_assert_gt(met.drained_count, 0);
-    cr_assert_gt(met.small_count, 0);
-    cr_assert_gt(met.frozen_count, 0);
-    cr_assert_gt(met.ordered_count, 0);
-    cr_assert_gt(met.free_count, 0);
-    cr_assert_gt(met.change_count, 0);
+    if (wanted == NULL) { /* else one may be looked at alone */
+        cr_assert_gt(met.run_ms, (last - first + 1) * (MONTH_MS / 10), "it hardly ever ran");
+        cr_assert_gt(met.tight_count, 0, "no rule ever held the line");
+        cr_assert_gt(met.closed_count, 0);
+        cr_assert_gt(met.drained_count, 0);
+        cr_assert_gt(met.small_count, 0);
+        cr_assert_gt(met.frozen_count, 0);
+        cr_assert_gt(met.ordered_count, 0);
+        cr_assert_gt(met.free_count, 0);
+        cr_assert_gt(met.change_count, 0);
+    }
 }
