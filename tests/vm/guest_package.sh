@@ -55,7 +55,7 @@ looks_wait() {
 looks_as_nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups minga node; }
 stopped() {
     systemctl stop mingad.service
-    check "mingad is stopped: nobody's look starts it again" eval '! looks_as_nobody && sleep 1 && ! systemctl -q is-active mingad.service'
+    check "mingad is stopped: nobody's look starts it again" eval 'sleep 1; ! looks_as_nobody && sleep 1 && ! systemctl -q is-active mingad.service'
     systemctl start mingad.service
     check "it is started again, and answers" eval 'wait_for 20 active && wait_for 20 looks_as_nobody'
 }
