@@ -54,10 +54,9 @@ int network_settle(const char *proc, struct err *err)
 
 void network_hush(const char *folder)
 {
-    /* Packets by processor, memory of all sockets, kinds of packets, counts of routes and neighbours. */
-    static const char *const names[] = {"softnet_stat",   "sockstat",        "sockstat6",
-                                        "protocols",      "ptype",           "stat/rt_cache",
-                                        "stat/arp_cache", "stat/ndisc_cache"};
+    /* Packets by processor, memory of all sockets, kinds of packets, counts of routes. */
+    static const char *const names[] = {"softnet_stat", "sockstat", "sockstat6",
+                                        "protocols",    "ptype",    "stat/rt_cache"};
     char path[PATH_MAX];
 
     for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
