@@ -59,9 +59,7 @@ static struct sandbox_spec spec_of(struct world *world)
 {
     return world_spec(world, "httpd -p 80 -h /www; wget -q -O - http://127.0.0.1:80/; "
                              "tail -n +3 /proc/net/dev | cut -d : -f 1 | tr -d ' \\n'; echo .; "
-                             "ip link set lo down || echo refused; "
-                             "cat /proc/net/softnet_stat || cat /proc/net/sockstat || echo hushed; "
-                             "exec sleep 1000");
+                             "ip link set lo down || echo refused; exec sleep 1000");
 }
 
 /* On an emulated machine a start takes longer than the time for which another is expected. */
@@ -96,7 +94,6 @@ void check_networks(struct world *world)
     bool all_work = true;
     bool all_refuse = true;
     bool all_new = true;
-    bool all_hushed = true;
     int ahead_count = 0;
 
     for (int i = 0; i < STARTS; i++) {
@@ -108,7 +105,6 @@ void check_networks(struct world *world)
         all_work = world_start(world, &specs[i]) && all_work;
         all_work = world_await_output(world, &specs[i], "lo.", EVENT_MS_MAX) && all_work;
         all_refuse = world_await_output(world, &specs[i], "refused", EVENT_MS_MAX) && all_refuse;
-        all_hushed = world_await_output(world, &specs[i], "hushed", EVENT_MS_MAX) && all_hushed;
         world_pids(world, specs[i].key.slot, true, &pid, 1);
         networks[i] = network_of(pid);
         all_new = is_another(networks, i) && all_new;
@@ -121,7 +117,6 @@ void check_networks(struct world *world)
     check(world, all_new, "none is given twice");
     check(world, all_work, "each has its loopback device only, and binds what it wants");
     check(world, all_refuse, "and nobody inside may change it");
-    check(world, all_hushed, "nothing there tells of the host's traffic");
     for (int i = 1; i < STARTS; i += 2) {
         check(world, world_stop(world, &specs[i], &event), "its replica is stopped");
     }
