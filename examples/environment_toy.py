@@ -3,68 +3,57 @@
 """A toy execution environment (docs/environment.md): plain processes, so NO sandbox. Needs socat."""
 import contextlib, json, os, signal, socket, subprocess, sys, threading
 REPLICAS = {}
-SIGNALS = {"kill": signal.SIGKILL, "freeze": signal.SIGSTOP, "thaw": signal.SIGCONT}
 
-def say(what, **more):
-    os.write(1, (json.dumps({"say": what, **more}) + "\n").encode())
+def say(what, replica=None, **more):
+    os.write(1, (json.dumps({"say": what, "replica": replica, **more}) + "\n").encode())
 
-def run(*words, **more):
-    return subprocess.Popen(words, start_new_session=True, **more)
+def send(service, number):
+    with contextlib.suppress(ProcessLookupError):  # it may just have ended
+        os.killpg(service.pid, number)
 
-def send(process, number):
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
-
-def start(replica, ask):
+def start(replica, tree, command, env, workdir, output, ports, **_):
     try:
-        service = run(ask["tree"] + ask["command"][0], *ask["command"][1:], cwd=ask["tree"] + ask["workdir"],
-                      env=dict(entry.split("=", 1) for entry in ask["env"]), stdout=-1, stderr=-2)
+        with open(output, "wb") as pipe:
+            service = subprocess.Popen([tree + command[0], *command[1:]], cwd=tree + workdir, env=env,
+                                       stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, start_new_session=True)
     except OSError as error:
-        return say("ended", replica=replica, end="refused", reason=error.strerror)
-    service.tree, ports = ask["tree"], [
-        run("socat", f"TCP-LISTEN:{port['host']},fork,reuseaddr,retry=20,interval=0.1",
-            f"TCP:127.0.0.1:{port['container']}") for port in ask["ports"]]
-    REPLICAS[replica] = service
-    say("started", replica=replica)
-    while data := os.read(service.stdout.fileno(), 4096):
-        say("output", replica=replica, text=data.decode(errors="replace").replace("\0", "?"))
+        return say("ended", replica, end="refused", reason=error.strerror)
+    forwards = [subprocess.Popen(["socat", f"TCP-LISTEN:{port['host']},fork,reuseaddr,retry=20,interval=0.1",
+                                  f"TCP:127.0.0.1:{port['container']}"]) for port in ports]
+    REPLICAS[replica] = service, tree
+    say("started", replica)
     status = service.wait()
-    for process in [service, *ports]:
-        send(process, signal.SIGKILL)
-        process.wait()
+    send(service, signal.SIGKILL)  # whatever is left of it
+    for forward in forwards:
+        forward.kill()
+        forward.wait()
     del REPLICAS[replica]
-    say("ended", replica=replica, end="signalled" if status < 0 else "exited", status=abs(status))
+    say("ended", replica, status=status)
 
-def probe(replica, ask):
-    tree, seconds = REPLICAS[replica].tree, ask["timeout_ms"] / 1000
+def probe(replica, command, container, timeout_ms, **_):
     try:
-        if ask["command"]:
-            subprocess.run([tree + ask["command"][0], *ask["command"][1:]], cwd=tree, stdout=-3, timeout=seconds, check=True)
+        if command:
+            subprocess.run(["." + command[0], *command[1:]], cwd=REPLICAS[replica][1], check=True,
+                           timeout=timeout_ms / 1000, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         else:
-            socket.create_connection(("127.0.0.1", ask["container"]), seconds).close()
+            socket.create_connection(("127.0.0.1", container), timeout_ms / 1000).close()
+        say("probed", replica, healthy=True)
     except (OSError, subprocess.SubprocessError):
-        return say("probed", replica=replica, healthy=False)
-    say("probed", replica=replica, healthy=True)
+        say("probed", replica, healthy=False)
 
-def stats(replica, ask):
-    with open(f"/proc/{REPLICAS[replica].pid}/statm") as file:
-        used = int(file.read().split()[1]) * 4096
-    say("stats", replica=replica, cpu_permille=0, memory_bytes=used, disk_bytes=0, pids=1)
+def stats(replica, **_):
+    with open(f"/proc/{REPLICAS[replica][0].pid}/statm") as file:
+        say("stats", replica, memory_bytes=int(file.read().split()[1]) * 4096)
 
 JOBS = {"start": start, "probe": probe, "stats": stats}
 
 def main():
+    say("ready", version=3)
     for ask in map(json.loads, sys.stdin):
-        if ask["do"] == "hello":
-            say("ready", version=2)
-        elif ask["do"] != "start" and ask["replica"] not in REPLICAS:
-            continue  # it has just ended
-        elif ask["do"] in JOBS:
-            threading.Thread(target=JOBS[ask["do"]], args=(ask["replica"], ask), daemon=True).start()
-        else:
-            send(REPLICAS[ask["replica"]], SIGNALS.get(ask["do"]) or ask["signal"])
-    for service in list(REPLICAS.values()):
-        send(service, signal.SIGKILL)
+        if ask["do"] in JOBS:
+            threading.Thread(target=JOBS[ask.pop("do")], kwargs=ask, daemon=True).start()
+        elif ask["do"] == "signal" and ask["replica"] in REPLICAS:
+            send(REPLICAS[ask["replica"]][0], ask["signal"])
 
 if __name__ == "__main__":
     main()

@@ -45,6 +45,7 @@ struct foreign_replica {
     struct health health; /* RUNNING */
     uint64_t probe_until_ms;
     struct sandbox_limits used; /* as last said */
+    int output_fd;              /* a named pipe's; open for writing, too: it never ends */
     int log_fds[2];
     struct logs_writer logs;
 };
@@ -78,6 +79,8 @@ void foreign_stop(struct foreign *foreign, struct foreign_replica *replica);
 /* Of one that runs. */
 void foreign_freeze(struct foreign *foreign, struct foreign_replica *replica, bool freeze);
 void foreign_measure(struct foreign *foreign, const struct foreign_replica *replica);
+/* Keeps what it has printed. */
+void foreign_hear_output(struct foreign_replica *replica);
 /* Tells whether it is well, once that is known. */
 void foreign_say_health(struct foreign *foreign, const struct foreign_replica *replica);
 /* One line of the program. -errno: it is of no use any more. */

@@ -23,6 +23,7 @@
 #include "sandbox/foreign/foreign.h"
 
 enum { STATUS_FAILED = 1, STATUS_USAGE = 2, TICK_MS = 100 };
+enum { POLLED_OUTPUTS = 4, POLLED_COUNT = POLLED_OUTPUTS + REPLICAS_PER_NODE_MAX };
 
 static const char usage[] =
     "Usage: minga-environment --run DIR --state DIR --trees DIR -- PROGRAM [ARGUMENT]...\n"
@@ -126,7 +127,7 @@ static int set_up(const struct options *options, struct foreign *foreign, char s
     if (snprintf(foreign->logs_folder, sizeof(foreign->logs_folder), "%s/environment",
                  options->state) >= PATH_MAX ||
         strlen(options->trees) + ID_HEX_CHARS + 2 > PATH_MAX ||
-        strlen(foreign->logs_folder) + WORDS_ID_BYTES + 4 > PATH_MAX) {
+        strlen(foreign->logs_folder) + WORDS_ID_BYTES + sizeof(".out") > PATH_MAX) {
         return err_set(err, -ENAMETOOLONG, "%s: path too long", options->state);
     }
     int r = file_make_folders(foreign->logs_folder, 0700, err);
@@ -175,11 +176,21 @@ static bool has_to_leave(struct foreign *foreign, uint64_t now_ms, uint64_t leav
     return foreign->leaving && (count_replicas(foreign) == 0 || now_ms >= leave_ms);
 }
 
-static void handle(struct foreign *foreign, const struct pollfd polled[4])
+static void hear_outputs(struct foreign *foreign, const struct pollfd *outputs)
+{
+    for (size_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+        if (outputs[i].revents != 0) {
+            foreign_hear_output(&foreign->replicas[i]);
+        }
+    }
+}
+
+static void handle(struct foreign *foreign, const struct pollfd polled[POLLED_COUNT])
 {
     struct err err = {0};
     bool speaks = (polled[3].revents & (POLLIN | POLLHUP | POLLERR)) != 0;
 
+    hear_outputs(foreign, polled + POLLED_OUTPUTS); /* before their ends are told */
     if (foreign->program.pid != 0 && polled[3].fd == foreign->program.fd &&
         polled[3].revents != 0 &&
         (program_flush(&foreign->program, &err) < 0 ||
@@ -201,7 +212,7 @@ static void run(struct foreign *foreign, int signal_fd)
 
     while (!has_to_leave(foreign, foreign_now_ms(), leave_ms)) {
         const struct program *program = &foreign->program;
-        struct pollfd polled[] = {
+        struct pollfd polled[POLLED_COUNT] = {
             {.fd = signal_fd, .events = POLLIN},
             {.fd = foreign->ready ? foreign->listen_fd : -1, .events = POLLIN},
             {.fd = foreign->client_fd, .events = POLLIN},
@@ -209,7 +220,13 @@ static void run(struct foreign *foreign, int signal_fd)
              .events = (short)(POLLIN | (program->waiting_bytes > 0 ? POLLOUT : 0))},
         };
 
-        if (poll(polled, ARRAY_COUNT(polled), TICK_MS) > 0) {
+        for (size_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+            const struct foreign_replica *replica = &foreign->replicas[i];
+
+            polled[POLLED_OUTPUTS + i] = (struct pollfd){
+                .fd = replica->state == FOREIGN_FREE ? -1 : replica->output_fd, .events = POLLIN};
+        }
+        if (poll(polled, POLLED_COUNT, TICK_MS) > 0) {
             handle(foreign, polled);
         }
         if (polled[0].revents != 0 && !foreign->leaving) {

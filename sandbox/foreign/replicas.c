@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -13,6 +15,9 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "sandbox/foreign/foreign.h"
+
+/* More at once than a pipe holds: all that was printed before an end is kept. */
+enum { OUTPUT_AT_ONCE_BYTES = 65536, OUTPUT_READS_MAX = 17 };
 
 uint64_t foreign_now_ms(void)
 {
@@ -54,6 +59,11 @@ static void log_path(const struct foreign *foreign, const char *id, int which,
     CHECK(snprintf(path_out, PATH_MAX, "%s/%s.%d", foreign->logs_folder, id, which) < PATH_MAX);
 }
 
+static void output_path(const struct foreign *foreign, const char *id, char path_out[PATH_MAX])
+{
+    CHECK(snprintf(path_out, PATH_MAX, "%s/%s.out", foreign->logs_folder, id) < PATH_MAX);
+}
+
 static void remove_logs(const struct foreign *foreign, const char *id)
 {
     char path[PATH_MAX];
@@ -85,6 +95,30 @@ static void take_logs_back(struct foreign *foreign, const char *id)
     }
 }
 
+/* Whoever prints beyond what its logs may keep in a moment does not stop us: it is read all the same. */
+void foreign_hear_output(struct foreign_replica *replica)
+{
+    uint8_t bytes[OUTPUT_AT_ONCE_BYTES];
+    ssize_t count_bytes = 1;
+
+    for (int i = 0; i < OUTPUT_READS_MAX && count_bytes > 0 && replica->output_fd >= 0; i++) {
+        count_bytes = read(replica->output_fd, bytes, sizeof(bytes));
+        if (count_bytes > 0) {
+            logs_write(&replica->logs, bytes, (size_t)count_bytes, foreign_now_ms());
+        }
+    }
+}
+
+static int open_output(const char *path, struct foreign_replica *replica, struct err *err)
+{
+    unlink(path);
+    if (mkfifo(path, 0600) < 0) {
+        return err_set(err, -errno, "output: %s: %m", path);
+    }
+    replica->output_fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+    return replica->output_fd < 0 ? err_set(err, -errno, "output: %s: %m", path) : 0;
+}
+
 static int open_logs(struct foreign *foreign, struct foreign_replica *replica, struct err *err)
 {
     char path[PATH_MAX];
@@ -105,6 +139,13 @@ static int open_logs(struct foreign *foreign, struct foreign_replica *replica, s
 
 static void forget(struct foreign *foreign, struct foreign_replica *replica)
 {
+    char path[PATH_MAX];
+
+    foreign_hear_output(replica);
+    output_path(foreign, replica->id, path);
+    unlink(path);
+    cleanup_close(&replica->output_fd);
+    replica->output_fd = -1;
     for (int i = 0; i < 2; i++) {
         cleanup_close(&replica->log_fds[i]);
         replica->log_fds[i] = -1;
@@ -157,6 +198,7 @@ void foreign_start(struct foreign *foreign, const struct sandbox_spec *spec)
 {
     struct foreign_replica *replica = foreign_find(foreign, &spec->key);
     char tree[PATH_MAX];
+    char output[PATH_MAX];
     char tree_id[ID_HEX_CHARS + 1];
     struct err err = {0};
 
@@ -179,30 +221,32 @@ void foreign_start(struct foreign *foreign, const struct sandbox_spec *spec)
     *replica = (struct foreign_replica){.state = FOREIGN_STARTING, .spec = *spec};
     replica->log_fds[0] = -1;
     replica->log_fds[1] = -1;
+    replica->output_fd = -1;
     replica->deadline_ms = foreign_now_ms() + FOREIGN_START_MS_MAX;
     replica->lease_until_ms = foreign_now_ms() + HELPER_ALONE_MS;
     words_id(&spec->key, replica->id);
-    if (open_logs(foreign, replica, &err) < 0) {
+    output_path(foreign, replica->id, output);
+    if (open_logs(foreign, replica, &err) < 0 || open_output(output, replica, &err) < 0) {
         over(foreign, replica, SANDBOX_END_REFUSED, 0, err.text);
         return;
     }
-    tell(foreign, words_start(spec, tree));
+    tell(foreign, words_start(spec, tree, output));
 }
 
-static void ask(struct foreign *foreign, const char *what, const struct foreign_replica *replica)
+static void send_signal(struct foreign *foreign, const struct foreign_replica *replica, int signal)
 {
-    tell(foreign, words_ask(what, &replica->spec.key));
+    tell(foreign, words_signal(&replica->spec.key, signal));
 }
 
 void foreign_measure(struct foreign *foreign, const struct foreign_replica *replica)
 {
-    ask(foreign, "stats", replica);
+    tell(foreign, words_stats(&replica->spec.key));
 }
 
 void foreign_freeze(struct foreign *foreign, struct foreign_replica *replica, bool freeze)
 {
     replica->frozen = freeze;
-    ask(foreign, freeze ? "freeze" : "thaw", replica);
+    send_signal(foreign, replica, freeze ? SIGSTOP : SIGCONT);
     if (replica->health.asking) { /* a question that has waited begins anew */
         replica->probe_until_ms =
             foreign_now_ms() + replica->health.settings.timeout_ms + FOREIGN_PROBE_MARGIN_MS;
@@ -219,14 +263,14 @@ void foreign_stop(struct foreign *foreign, struct foreign_replica *replica)
     }
     replica->state = FOREIGN_STOPPING;
     replica->deadline_ms = foreign_now_ms() + replica->spec.stop_grace_ms;
-    tell(foreign, words_stop(&replica->spec.key, replica->spec.stop_signal));
+    send_signal(foreign, replica, replica->spec.stop_signal);
 }
 
 static void kill_replica(struct foreign *foreign, struct foreign_replica *replica)
 {
     replica->state = FOREIGN_KILLED;
     replica->deadline_ms = foreign_now_ms() + FOREIGN_KILL_MS_MAX;
-    ask(foreign, "kill", replica);
+    send_signal(foreign, replica, SIGKILL);
 }
 
 void foreign_say_health(struct foreign *foreign, const struct foreign_replica *replica)
@@ -289,10 +333,6 @@ static void on_replica(struct foreign *foreign, struct foreign_replica *replica,
     case SAID_STATS:
         on_stats(foreign, replica, &said->used);
         break;
-    case SAID_OUTPUT:
-        logs_write(&replica->logs, (const uint8_t *)said->output, strlen(said->output),
-                   foreign_now_ms());
-        break;
     case SAID_NOTHING:
     case SAID_READY:
         break;
@@ -320,7 +360,6 @@ int foreign_hear(void *context, const char *line, size_t length_bytes, struct er
             on_replica(foreign, replica, &said);
         }
     }
-    said_done(&said);
     return 0;
 }
 

@@ -11,6 +11,8 @@
 #include "base/attributes.h"
 #include "base/bytes.h"
 
+enum { SIGNAL_MAX = 64, EXIT_STATUS_MAX = 255 };
+
 void words_id(const struct replica_key *key, char id_out[WORDS_ID_BYTES])
 {
     char service[ID_HEX_CHARS + 1];
@@ -40,6 +42,25 @@ static json_t *word_list(const char *words, uint32_t count)
     return list;
 }
 
+/* "NAME=value", one behind the other; of a name that comes twice the last counts. */
+static json_t *environment_of(const struct sandbox_spec *spec)
+{
+    const char *entry = spec->environment;
+    json_t *object = json_object();
+
+    for (uint32_t i = 0; i < spec->environment_count; i++, entry += strlen(entry) + 1) {
+        char name[ENVIRONMENT_BYTES_MAX];
+        size_t name_bytes = strcspn(entry, "=");
+
+        if (entry[name_bytes] == '=' && name_bytes < sizeof(name)) {
+            memcpy(name, entry, name_bytes);
+            name[name_bytes] = '\0';
+            json_object_set_new(object, name, json_string(entry + name_bytes + 1));
+        }
+    }
+    return object;
+}
+
 static json_t *limits_of(const struct sandbox_limits *limits)
 {
     return json_pack("{s:I,s:I,s:I,s:I}", "cpu_permille", (json_int_t)limits->cpu_permille,
@@ -65,33 +86,33 @@ char *words_hello(void)
     return line_of(json_pack("{s:s,s:i}", "do", "hello", "version", WORDS_VERSION));
 }
 
-char *words_start(const struct sandbox_spec *spec, const char *tree_path)
+char *words_start(const struct sandbox_spec *spec, const char *tree_path, const char *output_path)
 {
     char id[WORDS_ID_BYTES];
 
     words_id(&spec->key, id);
     return line_of(json_pack(
-        "{s:s,s:s,s:s,s:o,s:o,s:s,s:I,s:s,s:o,s:o,s:b}", "do", "start", "replica", id, "tree",
-        tree_path, "command", word_list(spec->arguments, spec->argument_count), "env",
-        word_list(spec->environment, spec->environment_count), "workdir", spec->workdir, "user",
-        (json_int_t)spec->user, "hostname", spec->hostname, "limits", limits_of(&spec->limits),
-        "ports", ports_of(spec), "egress", (int)spec->egress));
+        "{s:s,s:s,s:s,s:s,s:o,s:o,s:s,s:I,s:s,s:o,s:o,s:b}", "do", "start", "replica", id, "tree",
+        tree_path, "output", output_path, "command",
+        word_list(spec->arguments, spec->argument_count), "env", environment_of(spec), "workdir",
+        spec->workdir, "user", (json_int_t)spec->user, "hostname", spec->hostname, "limits",
+        limits_of(&spec->limits), "ports", ports_of(spec), "egress", (int)spec->egress));
 }
 
-char *words_ask(const char *what, const struct replica_key *key)
+char *words_signal(const struct replica_key *key, int signal)
 {
     char id[WORDS_ID_BYTES];
 
     words_id(key, id);
-    return line_of(json_pack("{s:s,s:s}", "do", what, "replica", id));
+    return line_of(json_pack("{s:s,s:s,s:i}", "do", "signal", "replica", id, "signal", signal));
 }
 
-char *words_stop(const struct replica_key *key, int signal)
+char *words_stats(const struct replica_key *key)
 {
     char id[WORDS_ID_BYTES];
 
     words_id(key, id);
-    return line_of(json_pack("{s:s,s:s,s:i}", "do", "stop", "replica", id, "signal", signal));
+    return line_of(json_pack("{s:s,s:s}", "do", "stats", "replica", id));
 }
 
 char *words_probe(const struct replica_key *key, const struct sandbox_health *question)
@@ -132,24 +153,38 @@ static int read_ready(json_t *object, struct said *said)
     return json_integer_value(json_object_get(object, "version")) == WORDS_VERSION ? 0 : -EBADMSG;
 }
 
-static int read_ended(json_t *object, struct said *said)
-{
-    static const char *const names[] = {
-        [SANDBOX_END_EXITED] = "exited",   [SANDBOX_END_SIGNALLED] = "signalled",
-        [SANDBOX_END_STOPPED] = "stopped", [SANDBOX_END_OUT_OF_MEMORY] = "out-of-memory",
-        [SANDBOX_END_REFUSED] = "refused", [SANDBOX_END_LOST] = "lost",
-    };
-    const char *end = json_string_value(json_object_get(object, "end"));
-    json_int_t status = json_integer_value(json_object_get(object, "status"));
+/* How it ended; else, with a status, it ended by itself. */
+static const struct {
+    const char *name;
+    enum sandbox_end end;
+} ends[] = {{"out-of-memory", SANDBOX_END_OUT_OF_MEMORY},
+            {"refused", SANDBOX_END_REFUSED},
+            {"lost", SANDBOX_END_LOST}};
 
-    read_reason(object, said);
-    if (end == NULL || status < 0 || status > 255) {
+static int read_status(json_t *object, struct said *said)
+{
+    const json_t *status = json_object_get(object, "status");
+    json_int_t number = json_integer_value(status);
+
+    if (!json_is_integer(status) || number < -SIGNAL_MAX || number > EXIT_STATUS_MAX) {
         return -EBADMSG;
     }
-    said->status = (int)status;
-    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
-        if (strcmp(end, names[i]) == 0) {
-            said->end = (enum sandbox_end)i;
+    said->end = number < 0 ? SANDBOX_END_SIGNALLED : SANDBOX_END_EXITED;
+    said->status = (int)(number < 0 ? -number : number);
+    return 0;
+}
+
+static int read_ended(json_t *object, struct said *said)
+{
+    const json_t *end = json_object_get(object, "end");
+
+    read_reason(object, said);
+    if (end == NULL) {
+        return read_status(object, said);
+    }
+    for (size_t i = 0; json_is_string(end) && i < ARRAY_COUNT(ends); i++) {
+        if (strcmp(json_string_value(end), ends[i].name) == 0) {
+            said->end = ends[i].end;
             return 0;
         }
     }
@@ -164,10 +199,14 @@ static int read_probed(json_t *object, struct said *said)
     return json_is_boolean(healthy) ? 0 : -EBADMSG;
 }
 
+/* What is left out is not known: 0. */
 static int read_number(json_t *object, const char *name, uint64_t *number_out)
 {
     const json_t *value = json_object_get(object, name);
 
+    if (value == NULL) {
+        return 0;
+    }
     if (!json_is_integer(value) || json_integer_value(value) < 0) {
         return -EBADMSG;
     }
@@ -185,14 +224,6 @@ static int read_stats(json_t *object, struct said *said)
                : 0;
 }
 
-static int read_output(json_t *object, struct said *said)
-{
-    const char *text = json_string_value(json_object_get(object, "text"));
-
-    said->output = text == NULL ? NULL : strdup(text);
-    return said->output == NULL ? -EBADMSG : 0;
-}
-
 static int read_nothing(json_t *object, struct said *said)
 {
     (void)object;
@@ -208,7 +239,7 @@ static const struct {
 } table[] = {
     {"ready", SAID_READY, read_ready}, {"started", SAID_STARTED, read_nothing},
     {"ended", SAID_ENDED, read_ended}, {"probed", SAID_PROBED, read_probed},
-    {"stats", SAID_STATS, read_stats}, {"output", SAID_OUTPUT, read_output},
+    {"stats", SAID_STATS, read_stats},
 };
 
 static int read_said(json_t *object, struct said *said)
@@ -238,15 +269,8 @@ int words_read(const char *line, size_t length_bytes, struct said *said_out, str
 
     json_decref(object);
     if (r < 0) {
-        said_done(&said);
         return err_set(err, r, "the environment's program says what has no meaning: %.80s", line);
     }
     *said_out = said;
     return 0;
-}
-
-void said_done(struct said *said)
-{
-    free(said->output);
-    said->output = NULL;
 }

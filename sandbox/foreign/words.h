@@ -12,7 +12,7 @@
 #include "sandbox/environment.h"
 
 enum {
-    WORDS_VERSION = 2,
+    WORDS_VERSION = 3,
     WORDS_LINE_BYTES_MAX = 65536, /* with its line end */
     WORDS_ID_BYTES = ID_HEX_CHARS + 1 + 10 + 1 + 20 + 1,
 };
@@ -22,10 +22,11 @@ void words_id(const struct replica_key *key, char id_out[WORDS_ID_BYTES]);
 
 /* Each returns a line on the heap, the caller's to free, or NULL without memory. */
 char *words_hello(void);
-char *words_start(const struct sandbox_spec *spec, const char *tree_path);
-/* "kill", "freeze", "thaw", "stats". */
-char *words_ask(const char *what, const struct replica_key *key);
-char *words_stop(const struct replica_key *key, int signal);
+/* `output_path`: a named pipe, which takes what the service prints. */
+char *words_start(const struct sandbox_spec *spec, const char *tree_path, const char *output_path);
+/* SIGKILL, SIGSTOP and SIGCONT: to all of it. */
+char *words_signal(const struct replica_key *key, int signal);
+char *words_stats(const struct replica_key *key);
 char *words_probe(const struct replica_key *key, const struct sandbox_health *question);
 
 enum said_kind {
@@ -35,7 +36,6 @@ enum said_kind {
     SAID_ENDED,
     SAID_PROBED,
     SAID_STATS,
-    SAID_OUTPUT,
 };
 
 struct said {
@@ -46,9 +46,7 @@ struct said {
     char reason[REASON_CHARS_MAX + 1]; /* printable */
     bool healthy;
     struct sandbox_limits used;
-    char *output; /* owned, may hold anything but NUL */
 };
 
 /* Reads one line. 0, or -EBADMSG with err. */
 int words_read(const char *line, size_t length_bytes, struct said *said_out, struct err *err);
-void said_done(struct said *said);

@@ -18,7 +18,7 @@
 #include "sandbox/helper/mounts.h"
 #include "sandbox/helper/worker.h"
 
-enum { LOOP_ATTEMPTS = 32, PATH_TEXT_BYTES = 64, COPY_BYTES = 65536 };
+enum { LOOP_ATTEMPTS = 32, PATH_TEXT_BYTES = 64, COPY_BYTES = 65536, SEQUENCE_TEXT_BYTES = 24 };
 
 static int make_file(const char *state, struct err *err)
 {
@@ -156,19 +156,39 @@ static int attach_loop(int image_fd, int *number_out, struct err *err)
     return err_set(err, -EBUSY, "loop devices: each was taken by somebody else");
 }
 
-static int read_backing(int loop_number, char backing_out[LOOP_TEXT_BYTES_MAX])
+/* One line of a device's folder. */
+static int read_line(int loop_number, const char *name, char *text_out, size_t capacity_bytes)
 {
     char path[PATH_TEXT_BYTES];
 
-    snprintf(path, sizeof(path), "/sys/block/loop%d/loop/backing_file", loop_number);
+    snprintf(path, sizeof(path), "/sys/block/loop%d/%s", loop_number, name);
     CLEANUP(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t count_bytes = fd < 0 ? -1 : read(fd, backing_out, LOOP_TEXT_BYTES_MAX - 1);
+    ssize_t count_bytes = fd < 0 ? -1 : read(fd, text_out, capacity_bytes - 1);
     if (count_bytes < 0) {
         return -errno;
     }
-    backing_out[count_bytes] = '\0';
-    backing_out[strcspn(backing_out, "\n")] = '\0';
+    text_out[count_bytes] = '\0';
+    text_out[strcspn(text_out, "\n")] = '\0';
     return 0;
+}
+
+/*
+ * What is attached now, and never was before: numbers of devices and of inodes come again, and with
+ * them the file's name; the sequence number (kernel 5.15) does not.
+ */
+static int read_backing(int loop_number, char backing_out[LOOP_TEXT_BYTES_MAX])
+{
+    char file[LOOP_TEXT_BYTES_MAX - SEQUENCE_TEXT_BYTES];
+    char sequence[SEQUENCE_TEXT_BYTES];
+    int r = read_line(loop_number, "loop/backing_file", file, sizeof(file));
+
+    if (r == 0 && read_line(loop_number, "diskseq", sequence, sizeof(sequence)) < 0) {
+        sequence[0] = '\0';
+    }
+    if (r == 0) {
+        snprintf(backing_out, LOOP_TEXT_BYTES_MAX, "%s %s", sequence, file);
+    }
+    return r;
 }
 
 static int mount_loop(int loop_number, struct err *err)

@@ -18,7 +18,7 @@ enum { DISK_BYTES_MIN = 1 << 20, LOOP_TEXT_BYTES_MAX = 256 };
 struct disk {
     int mount_fd;                      /* owned: a detached mount of the file system */
     int loop_number;                   /* -1: none */
-    char backing[LOOP_TEXT_BYTES_MAX]; /* what the kernel calls the file behind the device */
+    char backing[LOOP_TEXT_BYTES_MAX]; /* what names what is attached there, for ever */
     int network_fd; /* owned: a network namespace made along with it (network.h); -1: none */
 };
 
@@ -41,5 +41,5 @@ int disk_make(const struct disk_plan *plan, struct disk *disk_out, struct err *e
 void disk_done(struct disk *disk);
 /* What has been read from it and written to it, the file system's own blocks included. */
 int disk_activity(int loop_number, uint64_t *read_bytes_out, uint64_t *written_bytes_out);
-/* Is loop device `loop_number` still attached to the file that the kernel called `backing`? */
+/* Is what was `backing` still attached to loop device `loop_number`? */
 bool disk_attached(int loop_number, const char *backing);

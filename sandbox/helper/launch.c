@@ -19,6 +19,7 @@
 #include "sandbox/helper/helper.h"
 #include "sandbox/helper/lines.h"
 #include "sandbox/helper/memory_file.h"
+#include "sandbox/helper/network.h"
 #include "sandbox/helper/packet.h"
 #include "sandbox/helper/process.h"
 #include "sandbox/helper/rootfs.h"
@@ -346,6 +347,10 @@ static int clone_child(struct helper *helper, struct replica *replica, struct er
     }
     replica->init_pid = pid;
     replica->pidfd = pidfd;
+    if (replica->disk.network_fd < 0) {
+        snprintf(place, sizeof(place), "/proc/%d/net", pid);
+        network_hush(place);
+    }
     let_network_go(replica);
     cleanup_close(&launch->setup_fds[1]);
     launch->setup_fds[1] = -1;

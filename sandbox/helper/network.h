@@ -12,3 +12,8 @@
 int network_make(struct err *err);
 /* In the namespace that it is for, with rights to it: the device is up, every port may be bound. */
 int network_settle(const char *proc, struct err *err);
+/*
+ * Nobody reads any more, in the network whose files /proc has in `folder`, those that tell of the
+ * whole machine. By the host's root: the files of a new network are that one's.
+ */
+void network_hush(const char *folder);

@@ -261,8 +261,8 @@ static int allow_sockets(scmp_filter_ctx context)
 }
 
 /*
- * Modes of files without set-user-ID and set-group-ID (which no mount here heeds: this is the
- * second wall), and nodes that are no devices, also not the whiteouts of an overlay.
+ * Modes of files without set-user-ID and set-group-ID (which no mount here heeds: this is a second
+ * wall, though one can create a file with them, since openat2's mode lies in memory), and nodes that are no devices, also not the whiteouts of an overlay.
  */
 static int allow_modes(scmp_filter_ctx context)
 {
@@ -416,8 +416,9 @@ static const struct {
 enum {
     OPTION_STEPS = 4,
     OPTIONS_STEPS = OPTION_STEPS * ARRAY_COUNT(missing_options),
+    ADVICE_STEPS = 4,
 };
-static_assert(OPTIONS_STEPS + 5 <= UINT8_MAX, "a jump is a byte");
+static_assert(OPTIONS_STEPS + ADVICE_STEPS + 5 <= UINT8_MAX, "a jump is a byte");
 
 static int put(int fd, const struct sock_filter *steps, size_t count)
 {
@@ -453,16 +454,21 @@ static int put_missing_options(int fd)
  * What libseccomp cannot say comes in front of its program, which then checks the architecture.
  * Calls that are newer than the list above (cachestat is the first) do not exist, rather than
  * being forbidden, so that libc takes the older way; the numbers from 424 on are the same on every
- * architecture.
+ * architecture. Nor does MADV_MERGEABLE: where the host's administrator has switched that on, pages
+ * that are alike would become one with those of other replicas, and the time of a write tell so.
  */
 static int put_missing(int fd)
 {
     enum { NEWER_THAN_LIST = 451, OTHER_ABI = 0x40000000 };
     const struct sock_filter calls[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, OTHER_ABI, OPTIONS_STEPS + 5, 0),
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, OTHER_ABI, OPTIONS_STEPS + ADVICE_STEPS + 5, 0),
         BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, NEWER_THAN_LIST, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_madvise, 0, ADVICE_STEPS - 1),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, LOW_HALF_OF(2)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MADV_MERGEABLE, 0, OPTIONS_STEPS + 4),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_setsockopt, 0, OPTIONS_STEPS + 2),
     };
     int r = put(fd, calls, ARRAY_COUNT(calls));

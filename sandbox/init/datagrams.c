@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
@@ -189,6 +190,16 @@ static bool take_one(struct datagrams *datagrams, uint16_t port, uint64_t now_ms
     return received != UDP_EMPTY;
 }
 
+/* Ready, and nothing there: who else has the socket has shut it down, and it would be so for ever. */
+static void leave_if_shut(const struct datagrams *datagrams, uint32_t port)
+{
+    struct pollfd shut = {.fd = datagrams->fds[port], .events = POLLRDHUP};
+
+    if (poll(&shut, 1, 0) == 1) {
+        (void)epoll_ctl(datagrams->epoll_fd, EPOLL_CTL_DEL, datagrams->fds[port], NULL);
+    }
+}
+
 static bool give_one(struct datagrams *datagrams, struct flow *flow, uint64_t now_ms)
 {
     ssize_t length_bytes = recv(flow->fd, datagrams->block, sizeof(datagrams->block), 0);
@@ -218,6 +229,9 @@ void datagrams_event(struct datagrams *datagrams, uint64_t tag, uint64_t now_ms)
         CHECK(index < datagrams->port_count && datagrams->fds[index] >= 0);
         for (unsigned i = 0; i < DATAGRAMS_PER_TURN && more; i++) {
             more = take_one(datagrams, (uint16_t)index, now_ms);
+            if (!more && i == 0) {
+                leave_if_shut(datagrams, index);
+            }
         }
         return;
     }

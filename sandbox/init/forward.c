@@ -460,9 +460,13 @@ static void accept_some(struct forward *forward, uint32_t port)
             begin_connection(forward, port, fd);
             continue;
         }
-        /* Out of descriptors or memory: wait until a connection has ended, if there is one. */
-        if ((errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) &&
-            forward->ports[port].connection_count > 0) {
+        /*
+         * Out of descriptors or memory: wait until a connection has ended, if there is one. EINVAL:
+         * who else has the socket has shut it down, and it would be ready for ever.
+         */
+        if (((errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) &&
+             forward->ports[port].connection_count > 0) ||
+            errno == EINVAL) {
             pause_port(forward, port);
         }
         return;

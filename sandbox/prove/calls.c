@@ -222,6 +222,36 @@ static void call_i386(const struct attempt *attempt, const struct facts *facts, 
         }                                                                        \
     }
 
+/* Pages that others have, too, become one with theirs: the time of a write tells whose are alike. */
+static void share_pages(const struct attempt *attempt, const struct facts *facts,
+                        struct outcome *out)
+{
+    void *page = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    (void)attempt;
+    (void)facts;
+    if (page == MAP_FAILED) {
+        outcome_unsure(out, "no page");
+    } else if (madvise(page, PAGE_BYTES, MADV_MERGEABLE) == 0) {
+        outcome_open(out, "its pages may become one with others'");
+    } else if (errno == EINVAL) {
+        outcome_stopped(out, "Invalid argument");
+    } else {
+        outcome_of_error(out, errno);
+    }
+    if (page != MAP_FAILED) {
+        munmap(page, PAGE_BYTES);
+    }
+}
+
+static bool has_shared_pages(const struct attempt *attempt, const struct facts *facts)
+{
+    struct outcome outcome = {0};
+
+    share_pages(attempt, facts, &outcome);
+    return outcome.verdict == VERDICT_OPEN;
+}
+
 static const struct attempt rows[] = {
     {.name = "bpf", .run = load_bpf, .control = control_call, .number = SYS_bpf},
     {.name = "perf_event_open",
@@ -282,6 +312,8 @@ static const struct attempt rows[] = {
     CALL("prctl: secure bits", SYS_prctl, PR_SET_SECUREBITS, 0, 0, 0, 0),
     CALL("prctl: flusher of file systems", SYS_prctl, PR_SET_IO_FLUSHER, 1, 0, 0, 0),
     CALL("prctl: dispatch of calls", SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH, 0, 0, 0, 0),
+    {.name = "share pages with others (KSM)", .run = share_pages, .control = has_shared_pages},
+    CALL("prctl: share all pages (KSM)", SYS_prctl, 67 /* PR_SET_MEMORY_MERGE */, 1, 0, 0, 0),
     {.name = "execute from memory",
      .run = execute_memory,
      .meant = "kernels before 6.3 cannot forbid it"},

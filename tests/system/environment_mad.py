@@ -6,19 +6,19 @@ import os, signal
 import environment_toy as toy
 
 TRICKS = {
-    "die": lambda ask: os._exit(1),
-    "endless": lambda ask: os.write(1, b"x" * 200000),
-    "garbage": lambda ask: print('{"say": "started", "replica": ]}', flush=True),
-    "forge": lambda ask: toy.say("ended", replica=ask["replica"], end="well", status=70000),
-    "deaf": lambda ask: os.kill(os.getpid(), signal.SIGSTOP),
+    "die": lambda replica: os._exit(1),
+    "endless": lambda replica: os.write(1, b"x" * 200000),
+    "garbage": lambda replica: print('{"say": "started", "replica": ]}', flush=True),
+    "forge": lambda replica: toy.say("ended", replica, end="well", status=70000),
+    "deaf": lambda replica: os.kill(os.getpid(), signal.SIGSTOP),
 }
 
 
-def start(replica, ask):
-    if ask["command"][0] == "/toy":
-        TRICKS[ask["command"][1]](ask)
+def start(replica, command, **more):
+    if command[0] == "/toy":
+        TRICKS[command[1]](replica)
     else:
-        toy.start(replica, ask)
+        toy.start(replica, command=command, **more)
 
 
 toy.JOBS["start"] = start

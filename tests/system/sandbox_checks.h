@@ -20,6 +20,7 @@ void check_kills(struct world *world);
 void check_misbehaving(struct world *world);
 void check_networks(struct world *world);
 void check_line(struct world *world);
+void check_loops(struct world *world);
 void check_table(struct world *world);
 /* Only with --environment. */
 void check_environment(struct world *world);

@@ -31,6 +31,7 @@ static const struct part parts[] = {
     {"kills", check_kills},         {"misbehaving", check_misbehaving},
     {"table", check_table},         {"cves", check_cves},
     {"networks", check_networks},   {"line", check_line},
+    {"loops", check_loops},
 };
 
 /* Behind minga-environment there are no groups, mounts and kernels to look at. */

@@ -86,6 +86,7 @@ static bool take_list(struct kills *kills)
 
 static const char *parent_name;
 static size_t groups_seen;
+static bool tells_groups; /* rather than only to count them */
 
 static int see_group(const char *path, const struct stat *status, int kind, struct FTW *place)
 {
@@ -93,9 +94,15 @@ static int see_group(const char *path, const struct stat *status, int kind, stru
     const char *before = path + place->base - 1; /* the slash */
 
     (void)status;
-    groups_seen += kind == FTW_D && before - path > (ptrdiff_t)length && before[0] == '/' &&
-                   strncmp(before - length, parent_name, length) == 0 &&
-                   before[-(ptrdiff_t)length - 1] == '/' && strchr(path + place->base, '-') != NULL;
+    bool is_group = kind == FTW_D && before - path > (ptrdiff_t)length && before[0] == '/' &&
+                    strncmp(before - length, parent_name, length) == 0 &&
+                    before[-(ptrdiff_t)length - 1] == '/' &&
+                    strchr(path + place->base, '-') != NULL;
+
+    groups_seen += is_group;
+    if (is_group && tells_groups) {
+        printf("#   %s\n", path);
+    }
     return 0;
 }
 
@@ -184,6 +191,7 @@ static bool is_all(struct kills *kills)
 {
     const struct world *world = kills->world;
     const size_t alive = kills->alive_count;
+    size_t length = 0;
 
     reap_orphans(kills);
     const struct {
@@ -200,13 +208,15 @@ static bool is_all(struct kills *kills)
         {"orphans", world->units ? 0 : count_orphans(kills), 0},
     };
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
-        if (rows[i].count != rows[i].expected) {
-            snprintf(kills->left, sizeof(kills->left), "%zu %s, %zu replicas", rows[i].count,
-                     rows[i].name, alive);
-            return false;
+        if (rows[i].count != rows[i].expected && length < sizeof(kills->left)) {
+            length += (size_t)snprintf(kills->left + length, sizeof(kills->left) - length,
+                                       "%zu %s, ", rows[i].count, rows[i].name);
         }
     }
-    return true;
+    if (length > 0 && length < sizeof(kills->left)) {
+        snprintf(kills->left + length, sizeof(kills->left) - length, "%zu replicas", alive);
+    }
+    return length == 0;
 }
 
 /* What it does, and where in the kernel it waits. */
@@ -231,6 +241,22 @@ static void tell_process(const char *whose, pid_t pid)
     }
 }
 
+/* Of the whole machine: who waits for its disks may be what an end waits for. */
+static void tell_blocked(void)
+{
+    CLEANUP(cleanup_closedir) DIR *dir = opendir("/proc");
+    struct dirent *entry;
+    char state[64];
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+
+        if (pid > 0 && *status_value(pid, "State", state, sizeof(state)) == 'D') {
+            tell_process("blocked", pid);
+        }
+    }
+}
+
 /* Whoever looks for the cause of a leak needs to know who holds on to it. */
 static void tell_what_is_left(const struct kills *kills)
 {
@@ -238,6 +264,9 @@ static void tell_what_is_left(const struct kills *kills)
     size_t count = world_pids(kills->world, 0, true, pids, ARRAY_COUNT(pids));
 
     printf("# %s; the helper lists %zu\n", kills->left, kills->alive_count);
+    tells_groups = true;
+    count_replica_groups(kills->world);
+    tells_groups = false;
     for (size_t i = 0; i < kills->alive_count; i++) {
         printf("#   replica %u\n", kills->alive[i].slot);
     }
@@ -253,6 +282,7 @@ static void tell_what_is_left(const struct kills *kills)
     for (size_t i = 0; i < count; i++) {
         tell_process("child of ours", pids[i]);
     }
+    tell_blocked();
     fflush(stdout);
 }
 

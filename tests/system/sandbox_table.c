@@ -91,6 +91,11 @@ static void check_table_ends(struct world *world)
           "an exit status is told");
     check(world, strstr(world_output(world, &spec, output), "goodbye\n") != NULL,
           "what it printed can be read afterwards");
+    spec = world_spec(world, "printf 'odd \\200\\377\\033 bytes'; sleep 0.2; exit 0");
+    check(world,
+          world_start(world, &spec) && ends(world, &spec, SANDBOX_END_EXITED, 0) &&
+              strcmp(world_output(world, &spec, output), "odd \200\377\033 bytes") == 0,
+          "bytes that are no text are kept as they are");
     spec = world_spec(world, "sleep 0.2; kill -SEGV $$");
     check(world, world_start(world, &spec) && ends(world, &spec, SANDBOX_END_SIGNALLED, SIGSEGV),
           "a signal is told");

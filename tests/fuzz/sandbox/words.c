@@ -24,7 +24,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length_bytes)
     CHECK(memchr(said.id, '\0', sizeof(said.id)) != NULL);
     CHECK(memchr(said.reason, '\0', sizeof(said.reason)) != NULL);
     CHECK(said.status >= 0 && said.status <= 255);
-    CHECK((said.kind == SAID_OUTPUT) == (said.output != NULL));
-    said_done(&said);
     return 0;
 }

@@ -154,6 +154,20 @@ static void check_clients(int published_family, int service_family)
     world_done(&world);
 }
 
+/* Whoever gave the socket away may have kept one of its own. */
+Test(datagrams, a_port_that_is_shut_down_by_another_is_left_alone)
+{
+    struct world world;
+    struct epoll_event events[16];
+
+    world_init(&world, AF_INET, AF_INET, 4);
+    (void)shutdown(world.published_fd, SHUT_RDWR); /* which says ENOTCONN, and does it */
+    cr_assert_eq(epoll_wait(world.epoll_fd, events, 16, 1000), 1);
+    datagrams_event(world.datagrams, events[0].data.u64, 1);
+    cr_assert_eq(epoll_wait(world.epoll_fd, events, 16, 0), 0, "it is not ready for ever");
+    world_done(&world);
+}
+
 Test(datagrams, each_client_gets_its_own_answers)
 {
     check_clients(AF_INET, AF_INET);

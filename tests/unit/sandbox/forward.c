@@ -104,6 +104,20 @@ static void check_congestion(int fd)
     cr_assert_str_eq(name, "reno");
 }
 
+/* Whoever gave the socket away may have kept one of its own. */
+Test(forward, a_port_that_is_shut_down_by_another_is_left_alone)
+{
+    struct world world;
+    struct epoll_event events[16];
+
+    world_init(&world, AF_INET);
+    cr_assert_eq(shutdown(world.published_fd, SHUT_RDWR), 0);
+    cr_assert_eq(epoll_wait(world.epoll_fd, events, 16, 1000), 1);
+    forward_event(world.forward, events[0].data.u64, events[0].events);
+    cr_assert_eq(epoll_wait(world.epoll_fd, events, 16, 0), 0, "it is not ready for ever");
+    world_done(&world);
+}
+
 Test(forward, what_stays_on_this_host_is_not_paced)
 {
     struct world world;

@@ -79,6 +79,17 @@ Test(seccomp, the_filter_is_sealed_and_loadable)
     close(fd);
 }
 
+Test(seccomp, pages_are_never_made_one_with_others)
+{
+    void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    cr_assert_neq(page, MAP_FAILED);
+    cr_assert_eq(outcome_of(SYS_madvise, (long)page, 4096, MADV_MERGEABLE), EINVAL);
+    cr_assert_eq(outcome_of(SYS_madvise, (long)page, 4096, MADV_MERGEABLE | 1L << 32), EINVAL);
+    cr_assert_eq(outcome_of(SYS_madvise, (long)page, 4096, MADV_DONTNEED), 0);
+    cr_assert_eq(outcome_of(SYS_madvise, (long)page, 4096, MADV_DONTFORK), 0);
+}
+
 Test(seccomp, ordinary_calls_pass)
 {
     cr_assert_eq(outcome_of(SYS_getpid, 0, 0, 0), 0);

@@ -19,18 +19,23 @@ Test(words, each_kind_is_understood)
 {
     struct said said;
 
-    cr_assert_eq(read_line("{\"say\":\"ready\",\"version\":2}", &said), 0);
+    cr_assert_eq(read_line("{\"say\":\"ready\",\"version\":3}", &said), 0);
     cr_assert_eq(said.kind, SAID_READY);
     cr_assert_eq(read_line("{\"say\":\"started\",\"replica\":\"a-1-2\"}", &said), 0);
     cr_assert_eq(said.kind, SAID_STARTED);
     cr_assert_str_eq(said.id, "a-1-2");
-    cr_assert_eq(read_line("{\"say\":\"ended\",\"replica\":\"a\",\"end\":\"signalled\","
-                           "\"status\":9,\"reason\":\"b\\u001b[1mc\"}",
+    cr_assert_eq(read_line("{\"say\":\"ended\",\"replica\":\"a\",\"status\":3}", &said), 0);
+    cr_assert_eq(said.end, SANDBOX_END_EXITED);
+    cr_assert_eq(said.status, 3);
+    cr_assert_eq(read_line("{\"say\":\"ended\",\"replica\":\"a\",\"end\":\"refused\","
+                           "\"reason\":\"b\\u001b[1mc\"}",
                            &said),
                  0);
+    cr_assert_eq(said.end, SANDBOX_END_REFUSED);
+    cr_assert_str_eq(said.reason, "b?[1mc");
+    cr_assert_eq(read_line("{\"say\":\"ended\",\"replica\":\"a\",\"status\":-9}", &said), 0);
     cr_assert_eq(said.end, SANDBOX_END_SIGNALLED);
     cr_assert_eq(said.status, 9);
-    cr_assert_str_eq(said.reason, "b?[1mc");
     cr_assert_eq(read_line("{\"say\":\"probed\",\"replica\":\"a\",\"healthy\":true}", &said), 0);
     cr_assert(said.healthy);
     cr_assert_eq(read_line("{\"say\":\"stats\",\"replica\":\"a\",\"cpu_permille\":1,"
@@ -38,9 +43,9 @@ Test(words, each_kind_is_understood)
                            &said),
                  0);
     cr_assert_eq(said.used.pid_count, 4);
-    cr_assert_eq(read_line("{\"say\":\"output\",\"replica\":\"a\",\"text\":\"x\\n\"}", &said), 0);
-    cr_assert_str_eq(said.output, "x\n");
-    said_done(&said);
+    cr_assert_eq(read_line("{\"say\":\"stats\",\"replica\":\"a\",\"memory_bytes\":7}", &said), 0);
+    cr_assert_eq(said.used.memory_bytes, 7);
+    cr_assert_eq(said.used.pid_count, 0, "what it does not say it does not know");
     cr_assert_eq(read_line("{\"say\":\"of a later version\"}", &said), 0);
     cr_assert_eq(said.kind, SAID_NOTHING);
 }
@@ -53,15 +58,19 @@ Test(words, what_has_no_meaning_is_refused)
         "[]",
         "{}",
         "{\"say\":7}",
-        "{\"say\":\"ready\",\"version\":1}",
+        "{\"say\":\"ready\",\"version\":2}",
         "{\"say\":\"started\"}",
         "{\"say\":\"started\",\"replica\":{}}",
         "{\"say\":\"ended\",\"replica\":\"a\",\"end\":\"well\"}",
-        "{\"say\":\"ended\",\"replica\":\"a\",\"end\":\"exited\",\"status\":256}",
-        "{\"say\":\"ended\",\"replica\":\"a\",\"end\":\"exited\",\"status\":-1}",
+        "{\"say\":\"ended\",\"replica\":\"a\",\"end\":7}",
+        "{\"say\":\"ended\",\"replica\":\"a\",\"end\":\"exited\",\"status\":0}",
+        "{\"say\":\"ended\",\"replica\":\"a\"}",
+        "{\"say\":\"ended\",\"replica\":\"a\",\"status\":256}",
+        "{\"say\":\"ended\",\"replica\":\"a\",\"status\":-65}",
+        "{\"say\":\"ended\",\"replica\":\"a\",\"status\":1.5}",
         "{\"say\":\"probed\",\"replica\":\"a\",\"healthy\":1}",
         "{\"say\":\"stats\",\"replica\":\"a\",\"cpu_permille\":-1}",
-        "{\"say\":\"output\",\"replica\":\"a\"}",
+        "{\"say\":\"stats\",\"replica\":\"a\",\"pids\":\"7\"}",
         "{\"say\":\"started\",\"replica\":\"a\",\"replica\":\"b\"}",
         "{\"say\":\"started\",\"replica\":\"a\"} and more",
     };
@@ -93,19 +102,20 @@ Test(words, a_start_says_all_that_is_asked)
     struct sandbox_spec spec = {.key = {.slot = 2, .incarnation = 3},
                                 .argument_count = 2,
                                 .arguments = "/bin/wiki\0--fast",
-                                .environment_count = 1,
-                                .environment = "A=b c",
+                                .environment_count = 3,
+                                .environment = "A=b c\0EMPTY=\0TWO=x=y",
                                 .workdir = "/",
                                 .user = 65534,
                                 .limits = {500, 1 << 20, 2 << 20, 32},
                                 .port_count = 1,
                                 .ports = {{.container_port = 8080, .host_port = 31007}},
                                 .hostname = "wiki-2"};
-    char *line = words_start(&spec, "/trees/x");
+    char *line = words_start(&spec, "/trees/x", "/run/x.out");
 
     cr_assert_not_null(line);
     cr_assert_not_null(strstr(line, "\"command\":[\"/bin/wiki\",\"--fast\"]"));
-    cr_assert_not_null(strstr(line, "\"env\":[\"A=b c\"]"));
+    cr_assert_not_null(strstr(line, "\"env\":{\"A\":\"b c\",\"EMPTY\":\"\",\"TWO\":\"x=y\"}"));
+    cr_assert_not_null(strstr(line, "\"tree\":\"/trees/x\",\"output\":\"/run/x.out\""));
     cr_assert_not_null(
         strstr(line, "\"ports\":[{\"container\":8080,\"protocol\":\"tcp\",\"host\":31007}]"));
     cr_assert_not_null(strstr(line, "\"memory_bytes\":1048576"));
@@ -113,15 +123,16 @@ Test(words, a_start_says_all_that_is_asked)
     free(line);
 }
 
-Test(words, a_stop_and_a_probe_name_the_replica_and_what_is_asked)
+Test(words, a_signal_and_a_probe_name_the_replica_and_what_is_asked)
 {
     const struct replica_key key = {.slot = 2, .incarnation = 3};
     const struct sandbox_health by_command = {
         .argument_count = 2, .arguments = "/bin/ask\0--twice", .timeout_ms = 1500};
     const struct sandbox_health by_port = {.container_port = 8080, .http_path = "/well"};
-    char *line = words_stop(&key, 15);
+    char *line = words_signal(&key, 15);
 
     cr_assert_not_null(line);
+    cr_assert_not_null(strstr(line, "{\"do\":\"signal\",\"replica\""));
     cr_assert_not_null(strstr(line, "-2-3\",\"signal\":15"));
     free(line);
     line = words_probe(&key, &by_command);
