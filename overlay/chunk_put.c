@@ -192,6 +192,7 @@ static void end_put(struct overlay *overlay, struct chunk_put *put)
         effect = effect_done(overlay, put->token, OVERLAY_OK, "");
         if (effect != NULL) {
             effect->is_new = !put->any_had;
+            effect->copies = put->held_count;
         }
     } else if (put->any_full) {
         (void)effect_done(overlay, put->token, OVERLAY_FULL,
