@@ -217,6 +217,7 @@ struct chunk_put {
     uint32_t held_count;
     uint32_t needed_count;
     uint32_t retry_count;
+    uint16_t stand_in; /* as in struct chunk */
     bool any_had;
     bool any_full;
 };
