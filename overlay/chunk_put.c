@@ -140,6 +140,29 @@ static void note_homes(struct overlay *overlay, const struct chunk_put *put)
     if (chunk != NULL && put->home_mark != 0 && (have_all || put->any_full)) {
         chunk->offered_mark = put->home_mark;
         chunk->home_mark = have_all ? put->home_mark : 0;
+        chunk->others_count = (uint8_t)put->held_count;
+    }
+}
+
+/* Where homes have no room, a home knows who is asked to keep it in their place, and does. */
+static void note_stand_in(struct overlay *overlay, const struct chunk_put *put)
+{
+    struct chunk *chunk = chunks_entry(&overlay->chunks, &put->chunk);
+
+    if (chunk != NULL && !put->is_shed && put->home_mark == 0 &&
+        put->held_count >= put->needed_count) {
+        chunk->stand_in = put->stand_in;
+    }
+}
+
+static void note_holder(struct overlay *overlay, struct chunk_put *put,
+                        const struct node_id *holder)
+{
+    int index = membership_find(&overlay->membership, holder);
+
+    put->held_count++;
+    if (put->any_full && index != MEMBER_NONE && !chunk_is_home(overlay, &put->chunk, holder)) {
+        put->stand_in = (uint16_t)(index + 1);
     }
 }
 
@@ -181,6 +204,7 @@ static void end_put(struct overlay *overlay, struct chunk_put *put)
     put->used = false;
     overlay->repair_put_count -= put->is_repair ? 1 : 0;
     note_homes(overlay, put);
+    note_stand_in(overlay, put);
     note_pushed(overlay, put);
     if (put->is_shed) {
         shed_offered(overlay, put);
@@ -192,6 +216,7 @@ static void end_put(struct overlay *overlay, struct chunk_put *put)
         effect = effect_done(overlay, put->token, OVERLAY_OK, "");
         if (effect != NULL) {
             effect->is_new = !put->any_had;
+            effect->copies = put->held_count;
         }
     } else if (put->any_full) {
         (void)effect_done(overlay, put->token, OVERLAY_FULL,
@@ -415,7 +440,7 @@ static void on_offer_answered(struct overlay *overlay, struct chunk_put *put,
             return; /* still waiting for this one */
         }
     } else if (answer == minga_ChunkAnswer_CHUNK_HAVE) {
-        put->held_count++;
+        note_holder(overlay, put, by);
         put->any_had = true;
     } else {
         put->any_full = true;
@@ -445,7 +470,9 @@ void chunk_put_on_reply(struct overlay *overlay, const struct request *request,
     }
     put->waiting_count--;
     if (message->which_kind == minga_Message_acknowledged_tag) {
-        put->held_count += message->kind.acknowledged.outcome == minga_Outcome_OUTCOME_OK;
+        if (message->kind.acknowledged.outcome == minga_Outcome_OUTCOME_OK) {
+            note_holder(overlay, put, &request->to);
+        }
         put->any_full |= message->kind.acknowledged.outcome == minga_Outcome_OUTCOME_FULL;
     }
     go_on(overlay, put);

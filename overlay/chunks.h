@@ -20,7 +20,9 @@ struct chunk {
     bool used;
     bool is_common; /* more need it than can be noted */
     uint8_t reference_count;
+    uint8_t others_count;                      /* had it, of those that offered_mark is of */
     uint16_t references[CHUNK_REFERENCES_MAX]; /* places in references.h */
+    uint16_t stand_in; /* 1 + place of a member that has it where a home has no room; 0: unknown */
     uint32_t bytes;
     uint32_t used_s;       /* last fetched or served, in the overlay's own seconds */
     uint32_t home_mark;    /* not 0: of the homes that all had it when it was handed over, or pushed

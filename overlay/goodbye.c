@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "overlay/ring_internal.h"
+#include "overlay/signed.h"
 #include "overlay/state.h"
 
 static void end_goodbye(struct overlay *overlay)
@@ -87,17 +88,28 @@ void overlay_goodbye(struct overlay *overlay, const struct overlay_event *now, u
     state_leave(overlay);
 }
 
-void goodbye_on_message(struct overlay *overlay, const struct arrival *arrival)
+/* Said before the member described itself as it is known by now: it has come back since. Taken for
+ * news, this would take over an arc that the member answers for again. */
+static bool is_late(const struct member *member, const minga_Goodbye *goodbye)
+{
+    minga_Signed envelope = minga_Signed_init_zero;
+    minga_NodeRecord record = minga_NodeRecord_init_zero;
+
+    if (signed_decode((struct bytes){goodbye->node_record.bytes, goodbye->node_record.size},
+                      &envelope) < 0 ||
+        signed_decode_body(minga_NodeRecord_fields,
+                           (struct bytes){envelope.body.bytes, envelope.body.size}, &record) < 0) {
+        return true;
+    }
+    return member->record_bytes > 0 && record.sequence < member->view.record.sequence;
+}
+
+static void hear_goodbye(struct overlay *overlay, const struct arrival *arrival)
 {
     const minga_Goodbye *goodbye = &arrival->message->kind.goodbye;
-    struct member *member;
-    minga_Message message;
+    struct member *member = &overlay->membership.list[arrival->member];
     minga_Item item = minga_Item_init_zero;
 
-    if (arrival->member == MEMBER_NONE) {
-        return;
-    }
-    member = &overlay->membership.list[arrival->member];
     place_on_goodbye(overlay, arrival);
     item.kind = minga_ItemKind_ITEM_NODE;
     item.life = minga_Life_LIFE_ALIVE;
@@ -107,6 +119,18 @@ void goodbye_on_message(struct overlay *overlay, const struct arrival *arrival)
     if (goodbye->back_soon) {
         member->back_soon_ms = overlay->now_ms + BACK_SOON_MS;
         detector_excuse(&overlay->detector, arrival->member, member->back_soon_ms);
+    }
+}
+
+void goodbye_on_message(struct overlay *overlay, const struct arrival *arrival)
+{
+    minga_Message message;
+
+    if (arrival->member == MEMBER_NONE) {
+        return;
+    }
+    if (!is_late(&overlay->membership.list[arrival->member], &arrival->message->kind.goodbye)) {
+        hear_goodbye(overlay, arrival);
     }
     message_init(&message, minga_Message_acknowledged_tag);
     peer_reply(overlay, &arrival->asker, &message, NULL);

@@ -207,6 +207,7 @@ struct overlay_effect {
     struct bytes record;               /* DONE of record_get: an encoded Signed */
     struct overlay_lookup lookup;      /* DONE of lookup */
     bool is_new;                       /* DONE of chunk_put: no holder had it before */
+    uint32_t copies;                   /* DONE of puts: so many disks have it; 0: not said */
     char reason[REASON_CHARS_MAX + 1]; /* DONE: for people; may be "" */
 };
 

@@ -43,24 +43,35 @@ static struct ring_key ring_key_of(const struct record *record)
 /* --- ends of a put */
 
 static void answer_put(struct overlay *overlay, const struct asker *asker, minga_Outcome outcome,
-                       const char *reason)
+                       const char *reason, uint32_t copies)
 {
     minga_Message message;
 
     message_init(&message, minga_Message_record_put_reply_tag);
     message.kind.record_put_reply.outcome = outcome;
+    message.kind.record_put_reply.copies = copies;
     (void)snprintf(message.kind.record_put_reply.reason,
                    sizeof(message.kind.record_put_reply.reason), "%s", reason);
     peer_reply(overlay, asker, &message, NULL);
+}
+
+static void say_done(struct overlay *overlay, uint64_t token, enum overlay_outcome outcome,
+                     const char *reason, uint32_t copies)
+{
+    struct overlay_effect *effect = effect_done(overlay, token, outcome, reason);
+
+    if (effect != NULL && outcome == OVERLAY_OK) {
+        effect->copies = copies;
+    }
 }
 
 static void end_put(struct overlay *overlay, struct put *put, minga_Outcome outcome,
                     const char *reason)
 {
     if (put->local) {
-        (void)effect_done(overlay, put->token, outcome_of(outcome), reason);
+        say_done(overlay, put->token, outcome_of(outcome), reason, put->durable_count);
     } else {
-        answer_put(overlay, &put->asker, outcome, reason);
+        answer_put(overlay, &put->asker, outcome, reason, put->durable_count);
     }
     put->phase = PUT_FREE;
 }
@@ -460,12 +471,12 @@ void record_put_on_message(struct overlay *overlay, const struct arrival *arriva
 
     if (record_open((struct bytes){asked->record.bytes, asked->record.size}, &record) < 0) {
         answer_put(overlay, &arrival->asker, minga_Outcome_OUTCOME_REFUSED,
-                   "the record's signature is wrong");
+                   "the record's signature is wrong", 0);
         return;
     }
     if (!record_owner_stands(overlay, &record.owner)) {
         answer_put(overlay, &arrival->asker, minga_Outcome_OUTCOME_REFUSED,
-                   "the owner has no node here");
+                   "the owner has no node here", 0);
         return;
     }
     key = ring_key_of(&record);
@@ -547,9 +558,10 @@ void record_put_on_reply(struct overlay *overlay, const struct request *request,
 
     if (request->kind == REQUEST_RECORD_PUT) {
         if (message->which_kind == minga_Message_record_put_reply_tag) {
-            (void)effect_done(overlay, request->token,
-                              outcome_of(message->kind.record_put_reply.outcome),
-                              message->kind.record_put_reply.reason);
+            const minga_RecordPutReply *reply = &message->kind.record_put_reply;
+
+            say_done(overlay, request->token, outcome_of(reply->outcome), reply->reason,
+                     reply->copies);
         } else {
             (void)effect_done(overlay, request->token, OVERLAY_FAILED, "an answer makes no sense");
         }

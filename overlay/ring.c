@@ -46,13 +46,6 @@ void ring_want(struct ring_effects *effects, enum ring_effect_kind kind, const s
     }
 }
 
-void ring_see_epoch(struct ring *ring, uint64_t epoch)
-{
-    if (epoch > ring->epoch && epoch - ring->epoch < UINT32_MAX) {
-        ring->epoch = epoch;
-    }
-}
-
 bool ring_is_alone(const struct ring *ring)
 {
     return ring->predecessor_count > 0 && ring_same(&ring->predecessors[0], &ring->self);
@@ -157,7 +150,8 @@ bool ring_has(const struct ring *ring, const struct ring_key *key)
 
 bool ring_responsible(const struct ring *ring, const struct ring_key *key, uint64_t now_ms)
 {
-    return ring_is_leased(ring, now_ms) && ring->epoch <= ring->kept_epoch && ring_has(ring, key);
+    return ring_is_leased(ring, now_ms) && ring->arc_epoch <= ring->kept_epoch &&
+           ring_has(ring, key);
 }
 
 static void ask_by(struct ring *ring, uint64_t soon_ms)
@@ -388,7 +382,7 @@ static void on_granted(struct ring *ring, const struct ring_event *event)
         !ring_same(&event->answer.other, &ring->self)) {
         keeper_take_arc(ring, event);
         ring->phase = RING_IN;
-        ring_see_epoch(ring, event->answer.epoch);
+        keeper_take_epoch(ring, event->answer.epoch);
         ring->next_ms = event->now_ms; /* say that we have it */
     }
     if (ring->phase == RING_IN && lease_ms > ring->lease_ms) {
@@ -498,7 +492,7 @@ static void report_arc(struct ring *ring, struct ring_effects *effects)
     }
     ring->has_arc = true;
     ring->arc_from = ring->predecessors[0].position;
-    ring->epoch++;
+    ring->arc_epoch = ++ring->epoch;
     ring_want(effects, RING_ARC, &ring->self);
 }
 

@@ -125,7 +125,8 @@ struct ring_effects {
 struct ring {
     struct ring_node self;
     enum ring_phase phase;
-    uint64_t epoch;
+    uint64_t epoch;      /* the highest heard of: that of the next arc is above */
+    uint64_t arc_epoch;  /* of this node's own */
     uint64_t kept_epoch; /* no epoch above is durable */
 
     uint32_t successor_count;

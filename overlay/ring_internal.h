@@ -37,6 +37,7 @@ bool keeper_owes(const struct ring *ring, uint64_t now_ms);
 void keeper_on_asked(struct ring *ring, const struct ring_event *event,
                      struct ring_effects *effects);
 void keeper_on_handed(struct ring *ring, const struct ring_event *event);
+void keeper_take_epoch(struct ring *ring, uint64_t epoch);
 /* An answer hands the arc over that it names. */
 void keeper_take_arc(struct ring *ring, const struct ring_event *event);
 /* A lease comes after the last one ran out: the first predecessor is waited for anew. */

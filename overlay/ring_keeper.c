@@ -258,13 +258,27 @@ void keeper_extend(struct ring *ring, const struct ring_event *event)
     }
 }
 
+void ring_see_epoch(struct ring *ring, uint64_t epoch)
+{
+    if (epoch > ring->epoch && epoch - ring->epoch < UINT32_MAX) {
+        ring->epoch = epoch;
+    }
+}
+
+/* With an arc, or more of it: the own one has at least that of what was handed over. */
+void keeper_take_epoch(struct ring *ring, uint64_t epoch)
+{
+    ring_see_epoch(ring, epoch);
+    ring->arc_epoch = ring->epoch;
+}
+
 void keeper_on_handed(struct ring *ring, const struct ring_event *event)
 {
     if (ring->phase != RING_IN || ring_is_alone(ring) ||
         !ring_same(&ring->predecessors[0], &event->node)) {
         return;
     }
-    ring_see_epoch(ring, event->epoch);
+    keeper_take_epoch(ring, event->epoch);
     take_list(ring, event);
     ring->lost_ms = event->now_ms;
     ring->granted_ms = sooner(ring->granted_ms, event->now_ms);

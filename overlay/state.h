@@ -216,9 +216,9 @@ struct chunk_put {
     uint32_t waiting_count;
     uint32_t held_count;
     uint32_t needed_count;
-    uint32_t retry_count;
-    bool any_had;
-    bool any_full;
+    uint16_t retry_count;
+    uint16_t stand_in; /* as in struct chunk */
+    bool any_had, any_full;
 };
 
 struct chunk_get {

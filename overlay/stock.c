@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
  * What is stored here and for whom, for people to see. How many copies of a chunk are up is what this
- * node knows: its own, and those of homes that are up and had the same as it at the last comparison.
+ * node knows: its own, and those of homes that are up and had the same as it at the last comparison, or
+ * said so when it was offered to them; and of one that keeps it in place of a home without room.
  */
 #include <assert.h>
 #include <string.h>
@@ -58,19 +59,36 @@ static void count_copies(struct overlay_stock_line *line, uint32_t copies)
     line->scarce_count += copies < HOMES_UP ? 1 : 0;
 }
 
-static void count_chunk(struct overlay_stock *stock, struct overlay_stock_line *lines,
-                        const struct chunk *chunk, const struct shelf *shelf)
+static bool has_stand_in(const struct overlay *overlay, const struct chunk *chunk)
+{
+    return chunk->stand_in != 0 && chunk->stand_in <= overlay->membership.count &&
+           membership_in_ring(&overlay->membership.list[chunk->stand_in - 1]);
+}
+
+static uint32_t copies_of(const struct overlay *overlay, const struct chunk *chunk,
+                          const struct shelf *shelf)
 {
     bool is_handed_over = chunk->home_mark == shelf->mark;
-    uint32_t copies = 1;
 
-    if (shelf->is_home) {
-        stock->home_bytes += chunk_cost_bytes(chunk->bytes);
-        copies += is_handed_over && shelf->up_count > shelf->equal_count + 1 ? shelf->up_count - 1
-                                                                             : shelf->equal_count;
-    } else if (is_handed_over) {
-        copies += shelf->up_count;
+    if (!shelf->is_home) {
+        return 1 + (is_handed_over                       ? shelf->up_count
+                    : chunk->offered_mark == shelf->mark ? chunk->others_count
+                                                         : 0);
     }
+    if (shelf->up_count <= shelf->equal_count + 1) {
+        return 1 + shelf->equal_count;
+    }
+    return is_handed_over ? shelf->up_count
+                          : 1 + shelf->equal_count + (has_stand_in(overlay, chunk) ? 1 : 0);
+}
+
+static void count_chunk(const struct overlay *overlay, struct overlay_stock *stock,
+                        struct overlay_stock_line *lines, const struct chunk *chunk,
+                        const struct shelf *shelf)
+{
+    uint32_t copies = copies_of(overlay, chunk, shelf);
+
+    stock->home_bytes += shelf->is_home ? chunk_cost_bytes(chunk->bytes) : 0;
     if (!shelf->is_home && chunk->home_mark != 0) {
         stock->spare_count++;
         stock->spare_bytes += chunk->bytes;
@@ -94,7 +112,7 @@ static void walk_arc(const struct overlay *overlay, uint32_t place, struct overl
     const struct chunk *chunk;
 
     while ((chunk = chunks_walk_next(&overlay->chunks, &walk)) != NULL) {
-        count_chunk(stock, lines, chunk, &shelf);
+        count_chunk(overlay, stock, lines, chunk, &shelf);
     }
 }
 

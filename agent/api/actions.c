@@ -211,7 +211,8 @@ void handle_leave(struct exchange *exchange)
     simple(exchange, CORE_LEAVE);
 }
 
-static void submit_signed(struct exchange *exchange, enum core_request_kind kind, const char *name)
+static void submit_signed(struct exchange *exchange, enum core_request_kind kind, const char *name,
+                          exchange_on_answer *answered)
 {
     CLEANUP(cleanup_json) json_t *body = exchange_body(exchange);
     CLEANUP(cleanup_buffer) struct buffer bytes = {0};
@@ -221,22 +222,33 @@ static void submit_signed(struct exchange *exchange, enum core_request_kind kind
         return;
     }
     request.signed_bytes = buffer_bytes(&bytes);
-    exchange_request(exchange, &request, exchange_on_done, 0);
+    exchange_request(exchange, &request, answered, 0);
 }
 
 void handle_expel(struct exchange *exchange)
 {
-    submit_signed(exchange, CORE_EXPEL, "expulsion");
+    submit_signed(exchange, CORE_EXPEL, "expulsion", exchange_on_done);
 }
 
 void handle_revoke(struct exchange *exchange)
 {
-    submit_signed(exchange, CORE_REVOKE, "revocation");
+    submit_signed(exchange, CORE_REVOKE, "revocation", exchange_on_done);
+}
+
+static void on_record_put(struct exchange *exchange, uint64_t context,
+                          const struct core_answer *answer)
+{
+    (void)context;
+    if (answer->outcome == OVERLAY_OK) {
+        exchange_reply(exchange, 200, json_pack("{so}", "copies", document_copies(answer->copies)));
+    } else {
+        exchange_fail_answer(exchange, "record", answer);
+    }
 }
 
 void handle_record_put(struct exchange *exchange)
 {
-    submit_signed(exchange, CORE_PUT_RECORD, "record");
+    submit_signed(exchange, CORE_PUT_RECORD, "record", on_record_put);
 }
 
 /* ------------------------------------------------------------------ lookup */

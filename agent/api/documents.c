@@ -59,6 +59,11 @@ json_t *document_base64(struct bytes bytes)
     return bytes_to_base64(bytes, text, sizeof(text)) < 0 ? NULL : json_string(text);
 }
 
+json_t *document_copies(uint32_t copies)
+{
+    return copies == 0 ? json_null() : json_integer((json_int_t)copies);
+}
+
 static json_t *cores(uint64_t cpu_permille)
 {
     return json_real((double)cpu_permille / 1000.0);

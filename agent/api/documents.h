@@ -22,6 +22,8 @@ json_t *document_text(const char *text);
 /* RFC 3339, UTC. */
 json_t *document_moment(uint64_t unix_s);
 json_t *document_base64(struct bytes bytes);
+/* On so many disks; null: not said. */
+json_t *document_copies(uint32_t copies);
 
 json_t *document_limits(const struct sandbox_limits *limits);
 /* A service without its replicas. */

@@ -60,6 +60,7 @@ struct batch {
     struct service_id service; /* whose chunks they are, and of which tree; all zero: not said */
     struct tree_id tree;
     uint64_t new_bytes;
+    uint32_t copies_least; /* of those that have been spread; 0: none yet */
     json_t *missing;       /* check: indexes */
     struct bytes chunks[]; /* borrowed from the exchange's body: bytes, or ids */
 };
@@ -131,8 +132,12 @@ static void on_spread(struct exchange *exchange, uint64_t context, const struct 
 
     if (answer->outcome != OVERLAY_OK) {
         exchange_fail_answer(exchange, "push", answer);
-    } else if (batch->stores && answer->is_new) {
-        batch->new_bytes += batch->chunks[context].length_bytes;
+    } else {
+        batch->new_bytes +=
+            batch->stores && answer->is_new ? batch->chunks[context].length_bytes : 0;
+        if (batch->copies_least == 0 || answer->copies < batch->copies_least) {
+            batch->copies_least = answer->copies;
+        }
     }
     batch_step_done(exchange);
 }
@@ -205,9 +210,11 @@ static void batch_pump(struct exchange *exchange)
         return;
     }
     exchange_reply(exchange, 200,
-                   batch->stores ? json_pack("{sI sI}", "chunks", (json_int_t)batch->count,
-                                             "new_bytes", (json_int_t)batch->new_bytes)
-                                 : json_pack("{sO}", "missing", batch->missing));
+                   batch->stores ? json_pack("{sI sI so}", "chunks", (json_int_t)batch->count,
+                                             "new_bytes", (json_int_t)batch->new_bytes, "copies",
+                                             document_copies(batch->copies_least))
+                                 : json_pack("{sO so}", "missing", batch->missing, "copies",
+                                             document_copies(batch->copies_least)));
 }
 
 /* Body: chunk ids, 32 bytes each. Reply: the indexes of those that have to be sent. */

@@ -210,6 +210,29 @@ int session_get_bytes(struct session *session, const char *path, struct reply *r
     return status;
 }
 
+void session_note_copies(struct session *session, const json_t *answer)
+{
+    uint32_t copies = (uint32_t)number_of(answer, "copies");
+
+    if (copies != 0 && (session->copies_least == 0 || copies < session->copies_least)) {
+        session->copies_least = copies;
+    }
+}
+
+json_t *session_copies(const struct session *session)
+{
+    return session->copies_least == 0 ? json_null() : json_integer(session->copies_least);
+}
+
+void session_warn_alone(const struct session *session)
+{
+    if (session->copies_least == 1 && !session->json) {
+        progress(session, "%s", "");
+        remark("minga: this lies on one disk alone, for no other member that could keep it is "
+               "reached; it spreads by itself when one is, and is lost if that disk is before");
+    }
+}
+
 static int post(struct session *session, const char *path, struct bytes body, const char *type,
                 struct reply *reply)
 {

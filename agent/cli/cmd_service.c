@@ -180,10 +180,10 @@ static void say(const struct session *session, const struct owned_service *owned
     if (!session->json) {
         return; /* nothing to say when all is well */
     }
-    document = json_pack("{ss ss sI sb sI}", "name", owned->name, "id", owned->id_hex, "sequence",
-                         (json_int_t)owned->sequence, "active",
+    document = json_pack("{ss ss sI sb sI so}", "name", owned->name, "id", owned->id_hex,
+                         "sequence", (json_int_t)owned->sequence, "active",
                          change->goal != GOAL_GONE && owned->service.active, "replicas",
-                         (json_int_t)owned->service.replicas);
+                         (json_int_t)owned->service.replicas, "copies", session_copies(session));
     print_document(document);
     json_decref(document);
 }
@@ -215,6 +215,9 @@ static int change_service(struct session *session, const struct arguments *argum
         }
     }
     status = owned_service_change(session, &owned, change->goal == GOAL_GONE, apply, change);
+    if (status == EXIT_DONE) {
+        session_warn_alone(session); /* before it waits: that may be broken off */
+    }
     if (status == EXIT_DONE && wait_ms > 0) {
         status = wait_for(session, &owned, change, wait_ms);
     }

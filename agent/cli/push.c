@@ -66,6 +66,7 @@ static int flush(struct push *push)
     }
     status = send_batch(push, &answer);
     push->new_bytes += (uint64_t)number_of(answer, "new_bytes");
+    session_note_copies(push->session, answer);
     push->sent_bytes += push->batch_bytes - (size_t)4 * push->batch_count;
     push->batch_bytes = 0;
     push->batch_count = 0;
@@ -148,6 +149,7 @@ static int push_range(struct push *push, uint32_t first, uint32_t count)
     status = session_post_bytes(push->session, push->check_path,
                                 (struct bytes){ids, (size_t)count * ID_BYTES}, &answer);
     missing = json_object_get(answer, "missing");
+    session_note_copies(push->session, answer);
     want_missing(push, missing, first, count);
     json_array_foreach(missing, i, index)
     {
@@ -337,10 +339,11 @@ static void say(const struct push *push, const struct owned_service *owned, uint
         printf("%s %" PRIu64 " %.*s\n", owned->name, version, ID_SHORT_CHARS, hex);
         return;
     }
-    document = json_pack("{ss ss ss sI ss sI sI sI so}", "name", owned->name, "id", owned->id_hex,
-                         "owner", owner_hex, "version", (json_int_t)version, "tree", hex, "files",
-                         (json_int_t)totals.file_count, "bytes", (json_int_t)totals.bytes,
-                         "new_bytes", (json_int_t)push->new_bytes, "notes", notes_of(notes));
+    document = json_pack("{ss ss ss sI ss sI sI sI so so}", "name", owned->name, "id",
+                         owned->id_hex, "owner", owner_hex, "version", (json_int_t)version, "tree",
+                         hex, "files", (json_int_t)totals.file_count, "bytes",
+                         (json_int_t)totals.bytes, "new_bytes", (json_int_t)push->new_bytes,
+                         "copies", session_copies(push->session), "notes", notes_of(notes));
     print_document(document);
     json_decref(document);
 }
@@ -353,6 +356,7 @@ static void say_remarks(const struct session *session, const struct owned_servic
     }
     progress(session, "%s", "");
     say_notes(notes);
+    session_warn_alone(session);
     if (same) {
         remark("minga: the same as version %" PRIu64 ": nothing new was stored", version);
     } else {

@@ -95,7 +95,9 @@ static int put(struct session *session, const struct owned_service *owned, minga
 {
     uint8_t bytes[SIGNED_BYTES_MAX];
     minga_Signed envelope = minga_Signed_init_zero;
+    CLEANUP(cleanup_json) json_t *answer = NULL;
     int length_bytes;
+    int status;
 
     memcpy(record->owner_key, owned->owner.bytes, PUBLIC_KEY_BYTES);
     snprintf(record->name, sizeof(record->name), "%s", owned->name);
@@ -105,10 +107,12 @@ static int put(struct session *session, const struct owned_service *owned, minga
         return problem_set(&session->problem, EXIT_REFUSED, owned->name,
                            "its record is longer than may be stored");
     }
-    return session_post(
+    status = session_post(
         session, "/v1/records",
         json_pack("{so}", "record", json_base64((struct bytes){bytes, (size_t)length_bytes})),
-        NULL);
+        &answer);
+    session_note_copies(session, answer);
+    return status;
 }
 
 static void set_content(minga_Record *record, const pb_msgdesc_t *fields, const void *message)

@@ -30,6 +30,7 @@ struct session {
     uint32_t patience_s;     /* with the agent, for one answer; 0: the usual */
     bool answered;           /* the last request had an answer of the agent's, whatever it was */
     void *curl;              /* CURL *, made on first use */
+    uint32_t copies_least;   /* of what this command has written; 0: nothing, or not said */
     struct problem problem;
 };
 
@@ -70,6 +71,13 @@ int session_get_bytes(struct session *session, const char *path, struct reply *r
 /* As session_get, but "no such thing" gives EXIT_DONE and NULL. */
 int session_find(struct session *session, const char *path, json_t **document_out);
 void session_done(struct session *session);
+
+/* An answer to a write says on how many disks it lies. */
+void session_note_copies(struct session *session, const json_t *answer);
+/* The least of them, for a document; null: nothing was written. */
+json_t *session_copies(const struct session *session);
+/* For people: what lies on one disk alone, and what will become of it. */
+void session_warn_alone(const struct session *session);
 
 /* ------------------------------------------------------------------ output.c */
 

@@ -161,6 +161,7 @@ struct core_answer {
     char reason[REASON_CHARS_MAX + 1];   /* when not OVERLAY_OK: a sentence for people */
     struct bytes record;                 /* GET_RECORD: encoded Signed */
     bool is_new;                         /* PUT_CHUNK */
+    uint32_t copies;                     /* PUT_RECORD, PUT_CHUNK: on so many disks; 0: not said */
     const struct service_status *status; /* STATUS: one; SERVICES: an array without replicas */
     uint32_t status_count;               /* SERVICES */
     uint32_t next_cursor;                /* SERVICES: 0 at the end */

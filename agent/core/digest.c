@@ -163,6 +163,7 @@ static void add_answer(struct hash *hash, const struct core_answer *answer)
     add_text(hash, answer->reason, sizeof(answer->reason));
     add_bytes(hash, answer->record);
     add_number(hash, answer->is_new ? 1 : 0);
+    add_number(hash, (uint64_t)answer->copies);
     for (uint32_t i = 0; i < status_count; i++) {
         add_service_status(hash, &answer->status[i]);
     }

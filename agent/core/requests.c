@@ -276,6 +276,7 @@ void core_request_done(struct core *core, const struct ask *ask, const struct ov
     (void)text_copy(answer->reason, sizeof(answer->reason), done->reason);
     answer->record = done->record;
     answer->is_new = done->is_new;
+    answer->copies = done->copies;
     answer->lookup = done->lookup;
 }
 

@@ -271,6 +271,14 @@ static bool is_member(void *context, const uint8_t curve_key[32])
     return overlay_has_greeted(core_overlay(edge->core), curve_key);
 }
 
+static int numeric(void *context, const char *address, size_t which,
+                   char address_out[TRANSPORT_ADDRESS_BYTES_MAX])
+{
+    const struct edge *edge = context;
+
+    return transport_numeric(edge->transport, address, which, address_out);
+}
+
 static int open_relays(struct edge *edge, struct err *err)
 {
     struct relays_config config = {.loop = &edge->loop,
@@ -280,6 +288,7 @@ static int open_relays(struct edge *edge, struct err *err)
                                    .bind = edge->config.bind,
                                    .bytes_per_s = edge->config.relay_bytes_per_s,
                                    .event = on_transport,
+                                   .numeric = numeric,
                                    .context = edge};
 
     edge->relays = relays_new(&config);

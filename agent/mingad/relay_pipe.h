@@ -33,6 +33,7 @@ struct pipe {
     enum pipe_phase phase;
     struct node_id other; /* at the relay the leaf, at the leaf the relay; unknown at first */
     uint64_t since_ms;    /* of the phase */
+    size_t way;           /* to the relay that the leaf has dialled */
     uint8_t nonce[RELAY_NONCE_BYTES];
     struct relay_seal seal;
     bool plain_connected;

@@ -13,6 +13,7 @@
  */
 #include <uv.h>
 
+#include "agent/mingad/transport.h"
 #include "overlay/overlay.h"
 
 struct relays;
@@ -25,6 +26,9 @@ struct relays_config {
     const char *bind; /* borrowed; where replicas' ports are */
     uint64_t bytes_per_s;
     void (*event)(void *context, const struct overlay_event *event);
+    /* As transport_numeric(). NULL: relays' names are passed over. */
+    int (*numeric)(void *context, const char *address, size_t which,
+                   char address_out[TRANSPORT_ADDRESS_BYTES_MAX]);
     void *context;
 };
 

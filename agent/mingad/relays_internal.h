@@ -50,7 +50,7 @@ struct leaf_relay { /* one that passes on to us */
     bool is_up;
     struct overlay_peer peer;
     struct overlay_relay grant;
-    size_t next_address;
+    size_t next_way; /* each address has TRANSPORT_HOSTS_MAX */
     uint64_t retry_ms;
 };
 

@@ -30,7 +30,7 @@ static bool parse_host(const char *address, uint16_t port, struct sockaddr_stora
     const char *colon = strrchr(address, ':');
     size_t length;
 
-    if (colon == NULL) {
+    if (colon == NULL || colon - address > ADDRESS_CHARS_MAX) {
         return false;
     }
     length = (size_t)(colon - address);
@@ -40,6 +40,22 @@ static bool parse_host(const char *address, uint16_t port, struct sockaddr_stora
     }
     memcpy(host, address, length);
     return uv_ip4_addr(host, port, (struct sockaddr_in *)out) == 0;
+}
+
+static bool door_of(struct relays *relays, const struct leaf_relay *relay, size_t way,
+                    struct sockaddr_storage *out)
+{
+    const char *address = relay->peer.addresses[way / TRANSPORT_HOSTS_MAX];
+    char numeric[TRANSPORT_ADDRESS_BYTES_MAX];
+
+    if (way % TRANSPORT_HOSTS_MAX == 0 && parse_host(address, relay->grant.door, out)) {
+        return true;
+    }
+    /* A name that is still being looked up is tried again at the next tick. */
+    return relays->config.numeric != NULL && strrchr(address, ':') != NULL &&
+           relays->config.numeric(relays->config.context, address, way % TRANSPORT_HOSTS_MAX,
+                                  numeric) == 0 &&
+           parse_host(numeric, relay->grant.door, out);
 }
 
 static void on_door(uv_connect_t *connect, int status)
@@ -60,18 +76,20 @@ static void dial(struct relays *relays, struct leaf_relay *relay)
 {
     struct sockaddr_storage address = {0};
     struct pipe *pipe;
+    size_t way_count = relay->peer.address_count * TRANSPORT_HOSTS_MAX;
 
-    for (size_t i = 0; i < relay->peer.address_count; i++) {
-        size_t at = (relay->next_address + i) % relay->peer.address_count;
+    for (size_t i = 0; i < way_count; i++) {
+        size_t way = (relay->next_way + i) % way_count;
 
-        if (!parse_host(relay->peer.addresses[at], relay->grant.door, &address)) {
+        if (!door_of(relays, relay, way, &address)) {
             continue;
         }
-        relay->next_address = at;
+        relay->next_way = way;
         pipe = relays_add_pipe(relays, true, &relay->peer.node);
         if (pipe == NULL) {
             return;
         }
+        pipe->way = way;
         pipe->connect.data = pipe;
         if (uv_tcp_connect(&pipe->connect, &pipe->sealed, (const struct sockaddr *)&address,
                            on_door) < 0) {
@@ -131,7 +149,7 @@ void leaf_on_pipe(struct relays *relays, const struct pipe *pipe)
         if (relays_count_pipes(relays, &like, PIPE_OPEN) +
                 relays_count_pipes(relays, &like, PIPE_FLOWS) ==
             0) {
-            relay->next_address++;
+            relay->next_way += pipe->way == relay->next_way ? 1 : 0; /* once for all of them */
             relay->retry_ms = clock_now_ms() + RETRY_MS;
             tell(relays, relay, false);
         }

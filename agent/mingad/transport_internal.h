@@ -30,7 +30,7 @@ enum {
     DESCRIPTORS_KEPT = 80,    /* for the control API, files, outbound links */
     DESCRIPTORS_PER_LINK = 4, /* the connection, and one for each socket */
     LINKS_MIN = 16,
-    ENDPOINT_BYTES_MAX = ADDRESS_CHARS_MAX + HOST_CHARS_MAX + 16,
+    ENDPOINT_BYTES_MAX = TRANSPORT_ADDRESS_BYTES_MAX + 8, /* tcp:// */
     CURVE_KEY_BYTES = 32,
     MEMBER_BYTES_MAX = 2 * FRAME_BYTES_MAX, /* on a link, beyond its whole messages */
     CURVE_KEY_HEX_CHARS = 64,
@@ -53,7 +53,7 @@ struct link { /* to one peer that we dial */
     struct watch monitor;
     struct link *next; /* in its bucket */
     struct overlay_peer peer;
-    size_t way;         /* the one that is dialled: NAME_HOSTS_MAX for each address */
+    size_t way;         /* the one that is dialled: TRANSPORT_HOSTS_MAX for each address */
     uint32_t way_count; /* that can be dialled, as far as is known */
     char endpoint[ENDPOINT_BYTES_MAX];
     uint64_t used_ms;
@@ -168,9 +168,7 @@ bool guard_admits(struct transport *transport, const uint8_t key[CURVE_KEY_BYTES
 /* transport_names.c: see there. */
 int names_open(struct transport *transport);
 void names_close(struct transport *transport);
-/* Of a "host:port"; a name may have several hosts. Returns 0, -EAGAIN while the name is looked up, or
- * -EHOSTUNREACH: there are not so many. */
-enum { NAME_HOSTS_MAX = 2 };
+/* As transport_numeric(), for ZeroMQ. */
 int names_endpoint(struct transport *transport, const char *address, size_t which,
                    char endpoint_out[ENDPOINT_BYTES_MAX]);
 

@@ -98,18 +98,18 @@ static bool is_host_and_port(const char *address)
 
 static int endpoint_of(struct link *link, size_t way, char endpoint_out[ENDPOINT_BYTES_MAX])
 {
-    const char *address = link->peer.addresses[way / NAME_HOSTS_MAX];
+    const char *address = link->peer.addresses[way / TRANSPORT_HOSTS_MAX];
 
-    return is_host_and_port(address)
-               ? names_endpoint(link->dealer.transport, address, way % NAME_HOSTS_MAX, endpoint_out)
-               : -EHOSTUNREACH;
+    return is_host_and_port(address) ? names_endpoint(link->dealer.transport, address,
+                                                      way % TRANSPORT_HOSTS_MAX, endpoint_out)
+                                     : -EHOSTUNREACH;
 }
 
 /* Dials from way number `first` on, the first that ZeroMQ accepts. While none can be dialled but a
  * name is looked up, the link waits. */
 static int dial(struct link *link, size_t first)
 {
-    size_t way_count = link->peer.address_count * NAME_HOSTS_MAX;
+    size_t way_count = link->peer.address_count * TRANSPORT_HOSTS_MAX;
     char endpoint[ENDPOINT_BYTES_MAX];
 
     link->awaits_name = false;

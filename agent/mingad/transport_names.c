@@ -27,7 +27,7 @@ enum {
 struct name {
     char name[LOOKED_UP_CHARS_MAX + 1]; /* "": unused */
     /* As in an endpoint, one of each family, which to try first before; "": there is none. */
-    char hosts[NAME_HOSTS_MAX][SHOWN_CHARS_MAX + 1];
+    char hosts[TRANSPORT_HOSTS_MAX][SHOWN_CHARS_MAX + 1];
     bool is_waiting;
     uint64_t waits_since_ms;
     uint64_t until_ms; /* what is known of it is forgotten then */
@@ -178,14 +178,14 @@ void names_close(struct transport *transport)
     }
 }
 
-int names_endpoint(struct transport *transport, const char *address, size_t which,
-                   char endpoint_out[ENDPOINT_BYTES_MAX])
+int transport_numeric(struct transport *transport, const char *address, size_t which,
+                      char address_out[TRANSPORT_ADDRESS_BYTES_MAX])
 {
     const char *colon = strrchr(address, ':');
     char host[LOOKED_UP_CHARS_MAX + 1] = "";
     const char *shown = which == 0 ? host : "";
 
-    CHECK(colon != NULL && colon - address <= LOOKED_UP_CHARS_MAX && which < NAME_HOSTS_MAX);
+    CHECK(colon != NULL && colon - address <= LOOKED_UP_CHARS_MAX && which < TRANSPORT_HOSTS_MAX);
     memcpy(host, address, (size_t)(colon - address));
     if (!is_numeric(host)) {
         const struct name *name = host[0] == '[' ? NULL : find(transport->names, host);
@@ -199,6 +199,18 @@ int names_endpoint(struct transport *transport, const char *address, size_t whic
     if (shown[0] == '\0') {
         return -EHOSTUNREACH;
     }
-    (void)snprintf(endpoint_out, ENDPOINT_BYTES_MAX, "tcp://%s%s", shown, colon);
+    (void)snprintf(address_out, TRANSPORT_ADDRESS_BYTES_MAX, "%s%s", shown, colon);
     return 0;
+}
+
+int names_endpoint(struct transport *transport, const char *address, size_t which,
+                   char endpoint_out[ENDPOINT_BYTES_MAX])
+{
+    char numeric[TRANSPORT_ADDRESS_BYTES_MAX];
+    int r = transport_numeric(transport, address, which, numeric);
+
+    if (r == 0) {
+        (void)snprintf(endpoint_out, ENDPOINT_BYTES_MAX, "tcp://%s", numeric);
+    }
+    return r;
 }

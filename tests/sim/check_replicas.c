@@ -146,7 +146,7 @@ void check_replicas_stopping(struct world *world, uint32_t node, const struct re
 
     check_handed_over(world, node, key);
     if (other == world->node_count || world->checker.split_count > 0 ||
-        world->schedule.fault_count > RIVAL_FAULTS_MAX) {
+        world->schedule.fault_count > RIVAL_FAULTS_MAX || !is_wanted_anyhow(world, key)) {
         return;
     }
     kept = find_replica(&world->nodes[other].sandbox, key, true);

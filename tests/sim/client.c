@@ -486,6 +486,7 @@ static void service_answered(struct world *world, uint32_t number, const struct 
     } else if (answer->outcome == OVERLAY_OK) {
         if (service->step == PUT_SERVICE) {
             service->acknowledged_sequence = service->known_sequence + 1;
+            service->lone_node = answer->copies == 1 ? pending->node + 1 : 0;
             if (service->wipe_writer_for_ms != 0) {
                 world_after(world, 0, (struct event){.run = run_wipe_writer, .number = number});
             }

@@ -331,7 +331,7 @@ static bool one_leads(struct world *world, const struct client_service *service)
     return true;
 }
 
-static uint64_t local_sequence(const struct overlay *overlay, const struct service_id *service)
+uint64_t converge_sequence(const struct overlay *overlay, const struct service_id *service)
 {
     minga_Signed sealed = minga_Signed_init_zero;
     minga_Record record = minga_Record_init_zero;
@@ -364,7 +364,7 @@ static bool records_are_kept(struct world *world, const struct client_service *s
         if (node >= world->node_count || world->nodes[node].core == NULL) {
             return converge_problem(world, "%s: a holder of its record is down", service->name);
         }
-        sequence = local_sequence(core_overlay(world->nodes[node].core), &service->id);
+        sequence = converge_sequence(core_overlay(world->nodes[node].core), &service->id);
         if (sequence < service->acknowledged_sequence || sequence < service->known_sequence) {
             return converge_problem(
                 world, "%s: %s holds record %" PRIu64 ", acknowledged was %" PRIu64, service->name,

@@ -106,5 +106,18 @@ narrow() { COLUMNS=60 minga 2 status tree | awk 'length($0) > 60 {exit 1}'; }
 check "tables fit the window" narrow
 minga 1 stop tree --wait=20s >/dev/null
 
+# --- on how many disks a write lies
+check "a write says on how many disks it lies" eval 'minga 1 --json scale tree 2 | jq -e ".copies == 2"'
+check "and nothing more when they are two" eval '[ -z "$(minga 1 scale tree 1 2>&1)" ]'
+cable_cut 2
+within 10 "node 2 is away" sees_members 1 1
+check "alone, it says that there is one" eval 'minga 1 --json scale tree 2 | jq -e ".copies == 1"'
+check "a person is warned" eval 'minga 1 scale tree 3 2>&1 | grep -q "on one disk alone"'
+echo alone >"$root/alone"
+check "of a push, too" eval 'minga 1 push "$root" 2>&1 >/dev/null | grep -c "on one disk alone" | grep -qx 1'
+cable_back 2
+within 30 "it spreads when the other is met again" eval 'sees_members 1 2 && minga 2 --json status tree | jq -e ".services[0].wanted == 3 or .services[0].version >= 3"'
+check "and the next write has two" eval 'minga 1 --json scale tree 2 | jq -e ".copies == 2"'
+
 for i in 1 2; do node_stop "$i"; done
 within 5 "nothing is left behind" is_empty leftovers

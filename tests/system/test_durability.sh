@@ -37,7 +37,8 @@ writer_start() {
 }
 writers=()
 writer_stop() {
-    [ "${#writers[@]}" = 0 ] || kill "${writers[@]}" 2>/dev/null || true
+    [ "${#writers[@]}" != 0 ] || return 0 # without a name `wait` waits for all, also the agents
+    kill "${writers[@]}" 2>/dev/null || true
     wait "${writers[@]}" 2>/dev/null || true
     writers=()
 }

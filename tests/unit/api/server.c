@@ -314,6 +314,7 @@ static void expect_batch(uint32_t count, uint32_t chunk_bytes)
     cr_assert_eq(json_integer_value(json_object_get(answer.json, "chunks")), count);
     cr_assert_eq(json_integer_value(json_object_get(answer.json, "new_bytes")),
                  (json_int_t)count * chunk_bytes);
+    cr_assert_eq(json_integer_value(json_object_get(answer.json, "copies")), 2, "the least");
     cr_assert_eq(world.host.asked_count, 2 * count); /* stored, then spread */
     free(batch);
     done();

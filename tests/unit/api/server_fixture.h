@@ -117,6 +117,7 @@ static inline void answer_one(struct host *host, const struct asked *asked)
     answer.status = &status;
     answer.status_count = 1;
     answer.is_new = true;
+    answer.copies = host->answered_count % 3 == 0 ? 3 : 2;
     answer.record = bytes_of_text("signed");
     answer.logs = bytes_of_text("hello\n");
     answer.logs_offset_bytes = asked->request.offset_bytes;

@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,10 +32,13 @@ struct fixture {
     size_t echoed_bytes;
     bool echo_is_wrong;
     bool client_ended;
+    uint32_t asked_count; /* for the relay's name */
 };
 
 static const struct node_id relay_id = {.id.bytes = {1}};
 static const struct node_id leaf_id = {.id.bytes = {2}};
+
+static int (*leaf_numeric)(void *, const char *, size_t, char *); /* NULL: it knows no names */
 
 static void on_event(void *context, const struct overlay_event *event)
 {
@@ -234,6 +238,7 @@ static void begin(struct fixture *fixture, uint64_t bytes_per_s)
     fixture->timer.data = fixture;
     fixture->relay = relays_new(&config);
     config.node = leaf_id;
+    config.numeric = leaf_numeric;
     config.listen_port = open_service(fixture);
     fixture->leaf = relays_new(&config);
     fixture->grant.door = free_port();
@@ -288,6 +293,52 @@ Test(relays, what_is_said_to_the_relays_port_reaches_the_leafs_and_back_to_the_l
     cr_assert_eq(fixture.echoed_bytes, LARGE_BYTES);
     cr_assert_not(fixture.echo_is_wrong);
     cr_assert_geq(relays_counters(fixture.relay).passed_bytes, 2UL * LARGE_BYTES);
+    end(&fixture);
+}
+
+Test(relays, one_that_does_not_answer_at_its_first_address_is_reached_at_the_second)
+{
+    static struct fixture fixture;
+
+    begin(&fixture, 1U << 30);
+    strcpy(fixture.peer.addresses[0], "127.0.0.2:7400");
+    strcpy(fixture.peer.addresses[1], "127.0.0.1:7400");
+    fixture.peer.address_count = 2;
+    relays_pass_on(fixture.relay, &leaf_id, &fixture.grant);
+    relays_be_passed_on(fixture.leaf, &fixture.peer, &fixture.grant);
+    run_until(&fixture, is_up);
+    cr_assert_eq(fixture.up_count, 1);
+    end(&fixture);
+}
+
+/* The second host of the name, and only when it has been asked for some times. */
+static int numeric(void *context, const char *address, size_t which,
+                   char address_out[TRANSPORT_ADDRESS_BYTES_MAX])
+{
+    struct fixture *fixture = context;
+
+    cr_assert_str_eq(address, "relay.example:7400");
+    if (++fixture->asked_count < 5) {
+        return -EAGAIN;
+    }
+    strcpy(address_out, which == 0 ? "[::1]:7400" : "127.0.0.1:7400");
+    return 0;
+}
+
+Test(relays, one_that_is_known_by_a_name_is_found)
+{
+    static struct fixture fixture;
+
+    leaf_numeric = numeric;
+    begin(&fixture, 1U << 30);
+    strcpy(fixture.peer.addresses[0], "relay.example:7400");
+    relays_pass_on(fixture.relay, &leaf_id, &fixture.grant);
+    relays_be_passed_on(fixture.leaf, &fixture.peer, &fixture.grant);
+    run_until(&fixture, is_up);
+    cr_assert_eq(fixture.up_count, 1);
+    connect_client(&fixture, fixture.grant.ports[0].at_relay);
+    run_until(&fixture, has_ended);
+    cr_assert_eq(fixture.echoed_bytes, LARGE_BYTES);
     end(&fixture);
 }
 

@@ -300,6 +300,58 @@ Test(collect, whose_a_push_is_and_how_many_have_it_is_known_within_seconds)
     end_network();
 }
 
+/* How many have the one of which there are the fewest. */
+static uint32_t fewest_holders(const struct chunk_id *chunks, uint32_t count)
+{
+    uint32_t fewest = UINT32_MAX;
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t holders = count_holders(&chunks[i]);
+
+        fewest = holders < fewest ? holders : fewest;
+    }
+    return fewest;
+}
+
+static void expect_copies(uint32_t least, uint32_t most)
+{
+    for (uint32_t i = 0; i < net.node_count; i++) {
+        const struct overlay_stock_line *line = net.nodes[i].running ? line_at(i) : NULL;
+
+        cr_assert(line == NULL || (line->copies_least >= least && line->copies_least <= most),
+                  "node %u shows %u of %u to %u", i, line->copies_least, least, most);
+    }
+}
+
+Test(collect, who_keeps_a_chunk_in_place_of_a_full_member_is_counted)
+{
+    struct chunk_id chunks[16];
+
+    make_members(6);
+    run_for(2 * MINUTE_MS);
+    net.nodes[3].disk_full = true;
+    for (uint32_t i = 0; i < 16; i++) {
+        chunks[i] = push((const char *[]){"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k",
+                                          "l", "m", "n", "o", "p"}[i],
+                         1);
+    }
+    run_for(10 * MINUTE_MS);
+    cr_assert_geq(fewest_holders(chunks, 16), CHUNK_COPIES);
+    expect_copies(CHUNK_COPIES, 6);
+    kill_node(1, false); /* it stands in for some */
+    run_for(5000);
+    for (uint32_t i = 0; i < 300; i++) {
+        run_for(1000);
+        expect_copies(1, fewest_holders(chunks, 16)); /* never more than there are */
+    }
+    expect_copies(2, 6);
+    net.nodes[3].disk_full = false;
+    start_node(1);
+    run_for(20 * MINUTE_MS);
+    expect_copies(CHUNK_COPIES, fewest_holders(chunks, 16));
+    end_network();
+}
+
 Test(collect, a_push_whose_record_comes_later_is_known_half_a_minute_after)
 {
     make_members(14);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* One identity at two places, or with an older disk: what it signed twice. And a damaged disk. */
 #include "network.h"
+#include "overlay/state.h"
 
 enum { NODES = 5, DOUBLE = 4 };
 
@@ -121,5 +122,49 @@ Test(doubles, a_damaged_admission_does_not_name_the_community)
         refused_count += overlay_load(node->overlay, &loaded) < 0;
     }
     cr_assert_eq(refused_count, 1);
+    end_network();
+}
+
+static void assert_one_answers(void)
+{
+    uint32_t least;
+    uint32_t most;
+
+    count_responsible(&least, &most);
+    cr_assert_eq(least, 1, "some key has nobody");
+    cr_assert_eq(most, 1, "some key has two");
+}
+
+/* Of two connections of one node the older one may be read later. */
+Test(doubles, a_goodbye_that_comes_after_its_node_has_returned_means_nothing)
+{
+    struct overlay_event now;
+    minga_Message late;
+    uint8_t bytes[4096];
+    struct overlay_effect effect = {.kind = OVERLAY_SEND};
+    struct overlay *leaver;
+
+    make_members(2);
+    run_for(3000);
+    leaver = net.nodes[1].overlay;
+    message_init(&late, minga_Message_goodbye_tag);
+    place_fill_goodbye(leaver, &late.kind.goodbye);
+    now = now_event();
+    overlay_goodbye(leaver, &now, 5, true, &net.nodes[1].effects);
+    late.kind.goodbye.node_record.size = (pb_size_t)leaver->record_bytes;
+    memcpy(late.kind.goodbye.node_record.bytes, leaver->record_encoded, leaver->record_bytes);
+    perform(1);
+    run_for(50);
+    kill_node(1, false);
+    run_for(500);
+    start_node(1);
+    run_for(3000);
+    assert_one_answers();
+    effect.message = (struct bytes){bytes, (size_t)message_encode(&late, bytes, sizeof(bytes))};
+    carry(1, 0, &effect, true);
+    for (uint32_t i = 0; i < 30; i++) {
+        run_for(10);
+        assert_one_answers();
+    }
     end_network();
 }

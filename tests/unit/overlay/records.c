@@ -46,6 +46,39 @@ Test(records, what_was_only_read_from_another_is_no_durable_copy)
     end_network();
 }
 
+Test(records, who_writes_is_told_on_how_many_disks_it_lies)
+{
+    struct service_id service;
+    char name[32];
+
+    make_members(3);
+    run_for(3000);
+    name_at(1, name);
+    service = service_of(1, name);
+    cr_assert_eq(put(0, 1, 1, name, 1, "a")->copies, 2, "of whoever answers for it");
+    cr_assert_eq(put(1, 1, 1, name, 2, "b")->copies, 2);
+    cr_assert_eq(put(0, 2, 1, name, 2, "b")->copies, 2, "the same once more");
+    cr_assert_eq(put(0, 3, 1, name, 2, "c")->outcome, OVERLAY_CONFLICT);
+    cr_assert_eq(net.nodes[0].done[3].copies, 0, "nothing was written");
+    net.nodes[0].side = 1;
+    run_for(20000);
+    cr_assert_eq(put(0, 4, 1, name, 3, "d")->outcome, OVERLAY_OK);
+    cr_assert_eq(net.nodes[0].done[4].copies, 1, "it hears nobody");
+    net.nodes[0].side = 0;
+    run_for(30000);
+    cr_assert_eq(count_copies(&service), 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        struct record record;
+
+        cr_assert_eq(record_open(overlay_record(net.nodes[i].overlay, &service,
+                                                minga_RecordKind_RECORD_SERVICE, 0),
+                                 &record),
+                     0);
+        cr_assert_eq(record.sequence, 3, "it spreads by itself");
+    }
+    end_network();
+}
+
 Test(records, the_owners_nodes_learn_of_a_write_that_is_lost)
 {
     struct service_id service = service_of(1, "wiki");

@@ -57,6 +57,39 @@ Test(ring, an_epoch_that_is_not_durable_is_not_answered_with)
     cr_assert(answers_for(21));
 }
 
+Test(ring, an_epoch_that_is_only_heard_of_does_not_keep_a_node_from_answering)
+{
+    struct ring_event event;
+
+    know_what_is_before();
+    event = granted(30, 2010);
+    event.epoch = 5000; /* of one that was restarted often */
+    step(event);
+    cr_assert_eq(ring.epoch, 5000);
+    cr_assert(answers_for(20));
+    step(asked_by_newcomer(15, 2020));
+    step(granted(30, 2022)); /* it is told first that somebody comes */
+    step(asked_by_newcomer(15, 2024));
+    cr_assert_eq(effects.answer.verdict, RING_GRANTED);
+    cr_assert_gt(effects.answer.epoch, 5000, "what is cut from it is above");
+    cr_assert(!answers_for(20), "so is the rest, and not durable yet");
+    step((struct ring_event){.kind = RING_KEPT, .now_ms = 2030, .epoch = ring.epoch});
+    cr_assert(answers_for(20));
+}
+
+Test(ring, what_is_handed_over_again_is_answered_for_when_its_epoch_is_durable)
+{
+    struct ring_event event = {0};
+
+    be_in_the_middle();
+    event = handed(30, 10, 2010);
+    event.answer.epoch = 5000;
+    step(event);
+    cr_assert(!answers_for(20));
+    step((struct ring_event){.kind = RING_KEPT, .now_ms = 2030, .epoch = ring.epoch});
+    cr_assert(answers_for(20));
+}
+
 Test(ring, a_newcomer_answers_for_nothing_until_its_keeper_hands_over)
 {
     begin(20, false);

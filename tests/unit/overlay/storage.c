@@ -141,6 +141,25 @@ static uint32_t count_holders(const struct chunk_id *chunk)
     return count;
 }
 
+Test(chunks, who_pushes_alone_is_told_that_one_disk_has_them)
+{
+    struct chunk_id chunk;
+    const struct done *done;
+
+    make_members(3);
+    run_for(3000);
+    net.nodes[0].side = 1;
+    run_for(20000);
+    chunk = keep_text(0, "a chunk");
+    done = spread(0, 1, &chunk);
+    cr_assert_eq(done->outcome, OVERLAY_OK);
+    cr_assert_eq(done->copies, 1);
+    net.nodes[0].side = 0;
+    run_for(120000);
+    cr_assert_eq(count_holders(&chunk), CHUNK_COPIES, "it spreads by itself");
+    end_network();
+}
+
 Test(chunks, are_spread_to_three_holders_and_fetched_by_any_node)
 {
     struct chunk_id chunk;
@@ -152,6 +171,7 @@ Test(chunks, are_spread_to_three_holders_and_fetched_by_any_node)
     done = spread(2, 1, &chunk);
     cr_assert_eq(done->outcome, OVERLAY_OK);
     cr_assert(done->is_new);
+    cr_assert_eq(done->copies, CHUNK_COPIES);
     cr_assert_geq(count_holders(&chunk), CHUNK_COPIES);
     cr_assert_leq(count_holders(&chunk), CHUNK_COPIES + 1);
     done = spread(2, 2, &chunk);

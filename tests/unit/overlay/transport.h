@@ -169,6 +169,7 @@ HELPER void do_done(struct node *node, const struct overlay_effect *effect)
     done->ended = true;
     done->outcome = effect->outcome;
     done->is_new = effect->is_new;
+    done->copies = effect->copies;
     done->lookup = effect->lookup;
     memcpy(done->reason, effect->reason, sizeof(done->reason));
     done->length_bytes = bytes.length_bytes;

@@ -38,6 +38,7 @@ struct done {
     enum overlay_outcome outcome;
     char reason[REASON_CHARS_MAX + 1];
     bool is_new;
+    uint32_t copies;
     struct overlay_lookup lookup;
     size_t length_bytes;
     uint8_t bytes[4096];
