@@ -104,6 +104,7 @@ class Token:
         assert self._number(1) == 1
         signed = self._take(self._number(4))
         self.community, self.key = opened(pb.Community, "minga community", signed)
+        assert self.community.key == self.key
         self.invitation = pb.Signed.FromString(self._take(self._number(4)))
         self.seed = self._take(32)
         self.contacts = []  # (key, [address])

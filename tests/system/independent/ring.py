@@ -239,7 +239,7 @@ class Ring:
             if now() > self.granted_until:
                 self.widen()
             return pb.LEASE_BUSY
-        if not question.joining:
+        if not question.joining and not question.lapsed:
             self.handed = None if handed else self.handed
         self.granted, self.granted_until = asker, now() + GRANT_S * max(1, question.pace)
         return pb.LEASE_GRANTED
