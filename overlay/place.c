@@ -8,6 +8,8 @@
 enum {
     QUESTION_MS = 300,    /* a question unanswered is repeated: the lease is short */
     EPOCH_STRETCH = 1024, /* epochs that are durable ahead of their use */
+    EPOCHS_BURST = 4,     /* so many that others name are written down at once, ... */
+    EPOCHS_MS = 1000,     /* ... then one in so long */
 };
 
 /* --- the question */
@@ -125,16 +127,25 @@ static void tell_arc(struct overlay *overlay)
 }
 
 /* An epoch may only be used once it is durable, lest a restart use it again for another arc. So
- * that an answer need not wait for the disk each time, a stretch of them is kept ahead. */
+ * that an answer need not wait for the disk each time, a stretch of them is kept ahead. What others
+ * name is written down, too, but not as often as they like. */
 static void keep_epoch(struct overlay *overlay)
 {
-    uint64_t ahead = overlay->ring.epoch + EPOCH_STRETCH;
+    const struct ring *ring = &overlay->ring;
+    bool is_own = ring->epoch + EPOCH_STRETCH / 2 > ring->kept_epoch;
+    bool is_heard = ring->heard_epoch > ring->kept_epoch && ring->heard_epoch > ring->epoch;
+    uint64_t ahead;
     uint8_t bytes[8];
 
-    if (overlay->epoch_token != 0 ||
-        overlay->ring.epoch + EPOCH_STRETCH / 2 <= overlay->ring.kept_epoch) {
+    if (overlay->epoch_token != 0) {
         return;
     }
+    is_heard =
+        is_heard && allowance_take(&overlay->epochs, EPOCHS_BURST, EPOCHS_MS, overlay->now_ms);
+    if (!is_own && !is_heard) {
+        return;
+    }
+    ahead = (is_heard ? ring->heard_epoch : ring->epoch) + EPOCH_STRETCH;
     for (int i = 0; i < 8; i++) {
         bytes[i] = (uint8_t)(ahead >> (56 - 8 * i));
     }

@@ -46,13 +46,6 @@ void ring_want(struct ring_effects *effects, enum ring_effect_kind kind, const s
     }
 }
 
-void ring_see_epoch(struct ring *ring, uint64_t epoch)
-{
-    if (epoch > ring->epoch && epoch - ring->epoch < UINT32_MAX) {
-        ring->epoch = epoch;
-    }
-}
-
 bool ring_is_alone(const struct ring *ring)
 {
     return ring->predecessor_count > 0 && ring_same(&ring->predecessors[0], &ring->self);
@@ -498,6 +491,7 @@ static void report_arc(struct ring *ring, struct ring_effects *effects)
     }
     ring->has_arc = true;
     ring->arc_from = ring->predecessors[0].position;
+    ring_see_epoch(ring, ring->heard_epoch); /* a part of it may be of that one's arc */
     ring->epoch++;
     ring_want(effects, RING_ARC, &ring->self);
 }
@@ -533,6 +527,7 @@ static void dispatch(struct ring *ring, const struct ring_event *event,
         break;
     case RING_KEPT:
         ring->kept_epoch = event->epoch;
+        ring_hear_epoch(ring, ring->heard_epoch);
         break;
     }
 }

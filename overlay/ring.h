@@ -126,7 +126,8 @@ struct ring {
     struct ring_node self;
     enum ring_phase phase;
     uint64_t epoch;
-    uint64_t kept_epoch; /* no epoch above is durable */
+    uint64_t kept_epoch;  /* no epoch above is durable */
+    uint64_t heard_epoch; /* the greatest that an asker has named: ours when it is durable */
 
     uint32_t successor_count;
     struct ring_node successors[SUCCESSORS_MAX];

@@ -23,6 +23,8 @@ void ring_want(struct ring_effects *effects, enum ring_effect_kind kind,
                const struct ring_node *to);
 /* Takes steps, not leaps: a liar could push the epoch to the end of its range. */
 void ring_see_epoch(struct ring *ring, uint64_t epoch);
+/* The same of an asker: as soon as it is durable, or the arc changes. */
+void ring_hear_epoch(struct ring *ring, uint64_t epoch);
 /* Is the arc the whole ring? */
 bool ring_is_alone(const struct ring *ring);
 void ring_become_alone(struct ring *ring, uint64_t now_ms);

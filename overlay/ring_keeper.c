@@ -427,7 +427,7 @@ void keeper_on_asked(struct ring *ring, const struct ring_event *event,
         return;
     }
     CHECK(ring->predecessor_count > 0);
-    ring_see_epoch(ring, event->epoch);
+    ring_hear_epoch(ring, event->epoch);
     if (ring_same(&ring->predecessors[0], &event->node)) {
         on_predecessor(ring, event, effects);
         answer->told_version = ring->told_version;
