@@ -11,69 +11,24 @@ here=$(dirname "$(realpath "$0")")
 . "$here/check.sh"
 
 community_new 4
-stranger=$WORK/stranger
-mkdir "$stranger" "$WORK/python"
-protoc -I "$here/../../overlay" --python_out="$WORK/python" protocol.proto
-# Debian's own Python: its modules are not those of any other one.
-python() { PYTHONPATH=$WORK/python PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 "$here/independent/$1" "${@:2}"; }
-stranger_start() {
-    PYTHONPATH=$WORK/python PYTHONDONTWRITEBYTECODE=1 nsenter --net="/run/netns/$(ns_of stranger)" \
-        /usr/bin/python3 "$here/independent/node.py" "$stranger" 10.77.0.99:7400 ivy "$WORK/token" \
-        >>"$stranger/log" 2>&1 </dev/null &
-    AGENT_PID[9]=$!
-}
-ask() { python ask.py "$stranger" "$@"; }
-status() { ask status | jq -r "$1"; }
+# shellcheck source=tests/system/stranger.sh
+. "$here/stranger.sh"
 
 check "keys, a Join and a Hello are those of the page's test vector" \
     python vectors.py "$here/../../docs/protocol.md"
 
-# Everybody's place is known: oak 1, elm 5, ash 8, the stranger f, fir c.
-places=(- 1 5 8 c)
-for i in 1 2 3 4; do
-    install -d -m 755 "$(dir_of "$i")/state"
-    install -d -m 700 "$(dir_of "$i")/state/agent"
-    python vectors.py seed "${places[$i]}" >"$(dir_of "$i")/state/agent/node.key"
-    chmod 600 "$(dir_of "$i")/state/agent/node.key"
-    chown -R "$(id -u minga 2>/dev/null || echo 64321)" "$(dir_of "$i")/state/agent"
-done
-python vectors.py seed f >"$stranger/node.seed"
+places 1 5 8 c
+stranger_new f
 for i in 1 2 3 4; do node_start "$i"; done
 NODE_COUNT=3 community_form
 NODE_COUNT=4
-ns_plug stranger 99
-MORE_NAMESPACES+=(stranger)
 minga 1 invite >"$WORK/token"
 
-# place_of I: what stands on one line: who it is, its predecessor, its successors, whether it has a lease (9: the stranger).
-place_of() {
-    local page
-    if [ "$1" = 9 ]; then
-        ask status | jq -r '"\(.id) \(.predecessors[0]) \(.successors | join(" ")) \(if .leased then "held" else "none" end)"'
-    else
-        page=$(minga "$1" --json ring)
-        jq -r '"\(.node) \(.predecessors[0]) \(.successors | join(" ")) \(.lease.state)"' <<<"$page"
-    fi
-}
-declare -A id=()
-# is_ideal I... in ring order: each has a lease, the one before it, and all others behind it.
-is_ideal() {
-    local k at wanted members=("$@") count=$#
-    for ((at = 0; at < count; at++)); do
-        wanted="${id[${members[$at]}]} ${id[${members[$(((at + count - 1) % count))]}]}"
-        for ((k = 1; k < count; k++)); do wanted+=" ${id[${members[$(((at + k) % count))]}]}"; done
-        [ "$(place_of "${members[$at]}")" = "$wanted held" ] || return 1
-    done
-}
-answerer() { minga "$1" --json lookup "$2" | jq -r .responsible; }
-key() { printf '%s%063d' "$1" 0; }
-
 # --- it becomes a member like any other
-stranger_start
+stranger_start node.py
 within 5 "it is let in by the token, and all see it" eval 'sees_members 1 4 && sees_members 2 4 && sees_members 3 4'
-for i in 1 2 3 4; do id[$i]=$(minga "$i" --json node | jq -r .node); done
 within 5 "it answers" ask status
-id[9]=$(status .id)
+ids_note 1 2 3 4 9
 within 5 "the ring is ideal, with it" is_ideal 1 2 3 9
 within 5 "all members know the same as it" eval '[ "$(status .agrees)" = true ]'
 check "its owner is a member" eval 'minga 2 --json members | jq -e ".members[] | select(.owner != null and .name == \"stranger\")"'
@@ -141,13 +96,11 @@ check "all members know the same as it" eval '[ "$(status .agrees)" = true ]'
 ask leave >/dev/null
 within 1 "when the stranger leaves, the agents see it at once" eval 'sees_members 1 3 && sees_members 2 3 && sees_members 3 3'
 within 2 "and the ring is ideal without it" is_ideal 1 2 3
-wait "${AGENT_PID[9]}" || true
-stranger_start
+stranger_gone
+stranger_start node.py
 within 5 "it is back, without being let in again" sees_members 2 4
 within 5 "and has its arc" is_ideal 1 2 3 9
-kill -KILL "${AGENT_PID[9]}"
-wait "${AGENT_PID[9]}" 2>/dev/null || true
-unset "AGENT_PID[9]"
+stranger_kill
 within 2 "when it is killed, the agents notice" eval 'sees_members 1 3 && sees_members 2 3 && sees_members 3 3'
 within 5 "and take its arc over" is_ideal 1 2 3
 
