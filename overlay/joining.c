@@ -8,6 +8,8 @@
 #include "overlay/signed.h"
 #include "overlay/state.h"
 
+enum { JOIN_PASSES_MAX = 8 }; /* over the membership, until all admissions are vouched for */
+
 /* --- those who let it in */
 
 static void answer_join(struct overlay *overlay, const struct asker *asker, const char *reason,

@@ -8,6 +8,8 @@
 enum {
     QUESTION_MS = 300,    /* a question unanswered is repeated: the lease is short */
     EPOCH_STRETCH = 1024, /* epochs that are durable ahead of their use */
+    EPOCHS_BURST = 4,     /* so many that others name are written down at once, ... */
+    EPOCHS_MS = 1000,     /* ... then one in so long */
 };
 
 /* --- the question */
@@ -116,23 +118,28 @@ static void tell_arc(struct overlay *overlay)
     if (effect != NULL) {
         effect->arc_from = overlay->ring.arc_from;
         effect->arc_to = overlay->ring.self.position;
-        effect->arc_epoch = overlay->ring.epoch;
+        effect->arc_epoch = overlay->ring.arc_epoch;
     }
     effect_trace(overlay, "arc from %02x%02x to %02x%02x, epoch %llu",
                  overlay->ring.arc_from.id.bytes[0], overlay->ring.arc_from.id.bytes[1],
                  overlay->ring.self.position.id.bytes[0], overlay->ring.self.position.id.bytes[1],
-                 (unsigned long long)overlay->ring.epoch);
+                 (unsigned long long)overlay->ring.arc_epoch);
 }
 
 /* An epoch may only be used once it is durable, lest a restart use it again for another arc. So
- * that an answer need not wait for the disk each time, a stretch of them is kept ahead. */
+ * that an answer need not wait for the disk each time, a stretch of them is kept ahead. What others
+ * name is written down, too, but not as often as they like. */
 static void keep_epoch(struct overlay *overlay)
 {
-    uint64_t ahead = overlay->ring.epoch + EPOCH_STRETCH;
+    const struct ring *ring = &overlay->ring;
+    bool is_own = ring->arc_epoch + EPOCH_STRETCH / 2 > ring->kept_epoch;
+    uint64_t ahead = ring->epoch + EPOCH_STRETCH;
     uint8_t bytes[8];
 
-    if (overlay->epoch_token != 0 ||
-        overlay->ring.epoch + EPOCH_STRETCH / 2 <= overlay->ring.kept_epoch) {
+    if (overlay->epoch_token != 0 || ring->epoch + EPOCH_STRETCH / 2 <= ring->kept_epoch) {
+        return;
+    }
+    if (!is_own && !allowance_take(&overlay->epochs, EPOCHS_BURST, EPOCHS_MS, overlay->now_ms)) {
         return;
     }
     for (int i = 0; i < 8; i++) {

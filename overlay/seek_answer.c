@@ -43,7 +43,7 @@ void seek_fill_answer(const struct router *router, const struct ring_key *key,
     struct neighbourhood near;
 
     memset(answer_out, 0, sizeof(*answer_out));
-    answer_out->epoch = ring->epoch;
+    answer_out->epoch = ring->arc_epoch;
     answer_out->owns = ring_responsible(ring, key, router->now_ms);
     answer_out->has_arc = ring->phase == RING_IN && ring->predecessor_count > 0;
     if (answer_out->has_arc) {

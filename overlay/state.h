@@ -41,7 +41,6 @@ enum {
     JOIN_MS_MIN = 6000,     /* before that, the contacts are asked once more */
     JOIN_MS_MAX = 25000,    /* the same where one of them is there: it has too much to do */
     JOIN_REPEAT_MS = 1000,
-    JOIN_PASSES_MAX = 8, /* over the membership, until all admissions are vouched for */
     SYNC_PAGE_MS = 2000,
     SYNC_PAUSE_MS = 50,        /* between two sessions */
     NEWS_MS = 100,             /* so long after news others may not have heard them yet ... */
@@ -333,6 +332,7 @@ struct overlay {
     struct ring_key arc_from;  /* of the arc as it was told last */
     uint64_t epoch_token;      /* of the store under way; 0: none */
     uint64_t epoch_stored;     /* by it */
+    struct allowance epochs;   /* of others, to be stored */
     struct list_history lists; /* of our own successors, as they were told */
     struct node_id list_from;  /* whose successors we were told ... */
     struct list_copy list;     /* ... and they */

@@ -167,7 +167,7 @@ void overlay_ring(const struct overlay *overlay, struct overlay_ring_view *view_
             view_out->predecessors[view_out->predecessor_count++] = ring->predecessors[i].node;
         }
     }
-    view_out->epoch = ring->epoch;
+    view_out->epoch = ring->arc_epoch;
     view_out->has_arc = ring->phase == RING_IN;
     view_out->is_alone = view_out->has_arc && view_out->predecessor_count == 0;
     view_out->lease_until_ms = ring->lease_ms;

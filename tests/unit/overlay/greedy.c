@@ -55,6 +55,34 @@ Test(greedy, accused_without_end_a_node_refutes_at_a_bounded_rate_and_is_believe
     end_network();
 }
 
+Test(greedy, who_names_ever_greater_epochs_keeps_nobody_from_answering_nor_its_disk_busy)
+{
+    const struct overlay *victim;
+    minga_Message message;
+    uint32_t before;
+    uint64_t epoch;
+
+    make_greedy();
+    victim = net.nodes[VICTIM].overlay;
+    before = net.epochs_count;
+    epoch = victim->ring.epoch;
+    for (uint32_t i = 0; i < SAID_COUNT; i++) { /* over 4 s */
+        epoch += 1000000;
+        message_init(&message, minga_Message_stabilise_tag);
+        message.kind.stabilise.lapsed = true;
+        message.kind.stabilise.epoch = epoch;
+        say_to(GREEDY, VICTIM, &message);
+        for (uint32_t ms = 0; ms < 10; ms++) {
+            run_for(1);
+            cr_assert(overlay_responsible(victim, &victim->place.position, net.now_ms));
+        }
+    }
+    cr_assert_leq(net.epochs_count - before, 4 + 4 + 1);
+    run_for(2000);
+    cr_assert_geq(victim->ring.epoch, epoch, "when it is durable it is taken over");
+    end_network();
+}
+
 Test(greedy, what_everyone_knows_is_not_told_to_everyone_again_without_end)
 {
     const struct membership *membership;

@@ -95,6 +95,7 @@ HELPER void do_store(uint32_t who, const struct overlay_effect *effect)
     struct node *node = &net.nodes[who];
     struct stored_blob *place = NULL;
 
+    net.epochs_count += effect->blob.kind == BLOB_SELF;
     if (effect->token != 0) {
         struct network_event *event =
             new_event(who, OVERLAY_STORED, effect->is_unhurried ? UNHURRIED_MS : 2);

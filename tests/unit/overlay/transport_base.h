@@ -115,6 +115,7 @@ struct network {
     void (*lie)(uint32_t from, minga_Message *message); /* changes what a member says; or NULL */
     uint32_t sent_count[KINDS_MAX]; /* of each kind of message, replies not counted */
     uint32_t unhurried_count;       /* writes of records that nobody waits for */
+    uint32_t epochs_count;          /* stretches of epochs that were written */
 };
 
 static struct network net;
