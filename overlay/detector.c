@@ -263,8 +263,7 @@ static bool is_suspicious(const struct watched *watched, uint64_t own_now_ms)
 /* The few that were asked have not brought it back. */
 static bool is_still_silent(const struct watched *watched, uint64_t own_now_ms)
 {
-    return watched->suspected && !watched->is_wide &&
-           since(own_now_ms, watched->via_ms) >= REPLY_MS;
+    return watched->suspected && !watched->is_wide && since(own_now_ms, watched->via_ms) >= FEW_MS;
 }
 
 static bool is_probe_due(const struct watched *watched, uint64_t own_now_ms)
@@ -364,7 +363,7 @@ static uint64_t wake_of(const struct detector *detector, const struct watched *w
     } else if (!watched->suspected && watched->probe_count > PROBES_MISSED_MIN) {
         wake_ms = sooner(wake_ms, watched->heard_ms + SUSPECT_MS);
     } else if (watched->suspected && !watched->is_wide) {
-        wake_ms = sooner(wake_ms, watched->via_ms + REPLY_MS);
+        wake_ms = sooner(wake_ms, watched->via_ms + FEW_MS);
     } else if (watched->suspected && watched->again_ms != 0) {
         wake_ms = sooner(wake_ms, later(watched->via_ms + REPLY_MS,
                                         watched->again_ms + silence_ms_max(detector, watched)));

@@ -6,7 +6,7 @@
  * Ring neighbours are watched, and whoever was accused. Any message counts as life. A question
  * that is not answered in time is followed by probes, further and further apart; after SUSPECT_MS
  * of silence a member is suspected: a few others are asked to look (SWIM, Das et al. 2002, section
- * 3.1), and many when it is still silent REPLY_MS later, or when its link broke. It is dead
+ * 3.1), and many when it is still silent FEW_MS later, or when its link broke. It is dead
  * - quickly, when its address refuses connections: there is no process any more. Two signs are
  *   needed (the link broke and the new one was refused, or two refusals), and a helper that finds
  *   the same, or REFUSED_WAIT_MS in which no helper saw it;
@@ -29,11 +29,12 @@ enum {
     GONE_MS = 1900,   /* for members that are near */
     GONE_WAY_MS = 30, /* of that, for the ways there and back */
     REFUSED_WAIT_MS = 100,
-    DEAF_MS = 1000,                       /* longer, when nobody is heard */
-    DEAF_MEMBERS_MIN = 3,                 /* of fewer, all may well be gone */
-    PROBES_MISSED_MIN = 2,                /* before silence is suspicious */
-    DETECTOR_LATE_MS = 50,                /* a tick later than this was held up */
-    DETECTOR_STALL_MS = 1000,             /* held up for longer: we slept, not they */
+    FEW_MS = 300,             /* so long have the few to bring it back, before many are asked */
+    DEAF_MS = 1000,           /* longer, when nobody is heard */
+    DEAF_MEMBERS_MIN = 3,     /* of fewer, all may well be gone */
+    PROBES_MISSED_MIN = 2,    /* before silence is suspicious */
+    DETECTOR_LATE_MS = 50,    /* a tick later than this was held up */
+    DETECTOR_STALL_MS = 1000, /* held up for longer: we slept, not they */
     DETECTOR_VERDICTS_MAX = LIMIT(32, 6), /* of one step */
 };
 

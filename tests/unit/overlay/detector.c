@@ -115,9 +115,9 @@ Test(detector, many_are_asked_when_the_few_have_not_brought_it_back)
     watch(3, 1000);
     (void)first_time(VERDICT_SUSPECT, 1000, 4000);
     cr_assert_eq(first_time(VERDICT_PROBE_VIA, 1000 + SUSPECT_MS, 4000),
-                 1000 + SUSPECT_MS + REPLY_MS);
+                 1000 + SUSPECT_MS + FEW_MS);
     cr_assert_eq(asked(), 2);
-    cr_assert_eq(first_time(VERDICT_PROBE_VIA, 1000 + SUSPECT_MS + REPLY_MS, 9000), 0);
+    cr_assert_eq(first_time(VERDICT_PROBE_VIA, 1000 + SUSPECT_MS + FEW_MS, 9000), 0);
 }
 
 Test(detector, nobody_is_dead_whom_only_a_few_were_asked_after)
