@@ -4,23 +4,37 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/fs.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/attributes.h"
+#include "base/cleanup.h"
 #include "base/random.h"
 #include "sandbox/helper/helper.h"
 #include "sandbox/request.h"
 #include "tests/system/sandbox_checks.h"
 
-enum { FLOOD_COUNT = 30000, RACES = 40, HURRIES = 40, DESCRIPTORS = 12, RESIDENT_KIB_MAX = 65536 };
+enum {
+    FLOOD_COUNT = 30000,
+    RACES = 40,
+    HURRIES = 40,
+    DESCRIPTORS = 12,
+    RESIDENT_KIB_MAX = 65536,
+    REQUESTS_AT_ONCE = 6
+};
 
 static size_t resident_kib(const struct world *world)
 {
@@ -122,17 +136,85 @@ static void send_descriptors(struct world *world, const struct sandbox_spec *spe
     sendmsg(sandbox_client_fd(&world->client), &message, MSG_NOSIGNAL);
 }
 
+static int odd_file(const char *path, int flags)
+{
+    return open(path, flags | O_CLOEXEC);
+}
+
+/* Bound to a port of the kernel's choice where the family has such, and listening if it can. */
+static int odd_socket(int family, int type)
+{
+    const struct sockaddr_in ipv4 = {.sin_family = AF_INET,
+                                     .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct sockaddr_un path = {.sun_family = AF_UNIX};
+    int fd = socket(family, type | SOCK_CLOEXEC, 0);
+
+    (void)bind(fd,
+               family == AF_INET ? (const struct sockaddr *)&ipv4 : (const struct sockaddr *)&path,
+               family == AF_INET ? sizeof(ipv4) : sizeof(path.sun_family));
+    (void)listen(fd, 1);
+    return fd;
+}
+
+/* Connected: to itself, of which a datagram socket knows nothing. */
+static int odd_peer(int type)
+{
+    struct sockaddr_in address = {0};
+    socklen_t address_bytes = sizeof(address);
+    CLEANUP(cleanup_close) int other_fd = odd_socket(AF_INET, SOCK_STREAM);
+    int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+
+    (void)getsockname(other_fd, (struct sockaddr *)&address, &address_bytes);
+    (void)connect(fd, (const struct sockaddr *)&address, sizeof(address));
+    return fd;
+}
+
+static int odd_descriptor(int number)
+{
+    switch (number) {
+    case 0:
+        return odd_file("/dev/zero", O_RDONLY);
+    case 1:
+        return odd_file("/etc/passwd", O_RDONLY);
+    case 2:
+        return odd_file("/proc/self/ns/net", O_RDONLY);
+    case 3:
+        return odd_file("/", O_RDONLY);
+    case 4:
+        return odd_file("/", O_PATH);
+    case 5:
+        return memfd_create("odd", MFD_CLOEXEC);
+    case 6:
+        return pidfd_open(getpid(), 0);
+    case 7:
+        return eventfd(0, EFD_CLOEXEC);
+    case 8:
+        return epoll_create1(EPOLL_CLOEXEC);
+    case 9:
+        return odd_socket(AF_UNIX, SOCK_STREAM);
+    case 10:
+        return odd_socket(AF_INET, SOCK_STREAM); /* it listens: on another port */
+    case 11:
+        return odd_socket(AF_INET, SOCK_DGRAM);
+    case 12:
+        return odd_socket(AF_NETLINK, SOCK_RAW);
+    case 13:
+        return odd_peer(SOCK_STREAM);
+    case 14:
+        return odd_peer(SOCK_DGRAM);
+    default:
+        return -1;
+    }
+}
+
 static void check_descriptors(struct world *world)
 {
-    static const char *const files[] = {"/dev/zero", "/etc/passwd", "/proc/self/ns/net", "/"};
     size_t before = settled_descriptors(world);
-    int pair[2];
+    int fd;
 
-    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair);
-    for (size_t i = 0; i < 2 * (ARRAY_COUNT(files) + 1); i++) {
+    for (int i = 0; (fd = odd_descriptor(i / 2)) >= 0; i++) {
         struct sandbox_spec spec = world_spec(world, "exec sleep 1000");
         bool is_many = i % 2 == 1;
-        int fd = i / 2 < ARRAY_COUNT(files) ? open(files[i / 2], O_RDONLY | O_CLOEXEC) : pair[0];
         struct sandbox_event event = {0};
 
         world_publish(world, &spec, 8080);
@@ -142,19 +224,77 @@ static void check_descriptors(struct world *world)
             world_connect(world);
         } else {
             world_await(world, &spec.key, SANDBOX_ENDED, 3000, &event);
-            check_saying(world, event.end == SANDBOX_END_REFUSED, "what is no socket is refused",
-                         event.reason);
+            check_saying(world, event.end == SANDBOX_END_REFUSED,
+                         "what is not its port's socket is refused", event.reason);
         }
-        if (fd != pair[0]) {
-            close(fd);
-        }
+        close(fd);
     }
-    close(pair[0]);
-    close(pair[1]);
     for (int i = 0; i < 20 && descriptors(world) > before; i++) {
         wait_a_little(100);
     }
     check(world, descriptors(world) <= before, "foreign descriptors do not stay open");
+}
+
+/* Everything at once about one that is only being started, also a START with other limits. */
+static void ask_at_once(struct world *world, const struct sandbox_spec *spec, struct random *random)
+{
+    struct sandbox_client *client = &world->client;
+    struct sandbox_spec greedy = *spec;
+
+    greedy.limits.memory_bytes *= 4;
+    for (int i = 0; i < REQUESTS_AT_ONCE; i++) {
+        switch (random_below(random, 7)) {
+        case 0:
+            sandbox_client_stop(client, &spec->key);
+            break;
+        case 1:
+            sandbox_client_freeze(client, &spec->key);
+            break;
+        case 2:
+            sandbox_client_thaw(client, &spec->key);
+            break;
+        case 3:
+            sandbox_client_stats(client, &spec->key);
+            break;
+        case 4:
+            sandbox_client_exec(client, &spec->key);
+            break;
+        case 5:
+            world_ask_start(world, &greedy);
+            break;
+        default:
+            sandbox_client_list(client);
+            break;
+        }
+    }
+}
+
+static void check_under_way(struct world *world)
+{
+    struct sandbox_spec specs[HURRIES];
+    struct sandbox_event event;
+    struct random random;
+    bool all_end = true;
+
+    random_init(&random, 2, "under way");
+    for (int i = 0; i < HURRIES; i++) {
+        specs[i] = world_spec(world, "exec sleep 1000");
+        world_ask_start(world, &specs[i]);
+        wait_a_little(random_below(&random, 4));
+        ask_at_once(world, &specs[i], &random);
+        if (i % 5 == 4) {
+            world_connect(world);
+        }
+        if (i >= 2) { /* it may be frozen, ended, or never have begun */
+            sandbox_client_stop(&world->client, &specs[i - 2].key);
+        }
+    }
+    world_connect(world);
+    for (int i = 0; i < HURRIES; i++) {
+        sandbox_client_stop(&world->client, &specs[i].key);
+        all_end = world_await(world, &specs[i].key, SANDBOX_ENDED, 10000, &event) && all_end;
+    }
+    check(world, all_end, "whatever is asked while it is being started, it ends when told to");
 }
 
 /* The tree and a link to the host's root change places all the time. */
@@ -304,4 +444,5 @@ void check_attacks(struct world *world)
     world_stop(world, &neighbour, &event);
     check_races(world);
     check_hurry(world);
+    check_under_way(world);
 }
