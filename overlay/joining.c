@@ -158,14 +158,14 @@ static bool asks_for_itself(const struct arrival *arrival, const struct admissio
 }
 
 /* Its admission alone, or a link of its chain of countersigners too, if everyone does not know it
- * anyway. */
+ * anyway. The founder's has none. */
 static bool knows_link(const struct overlay *overlay, int index, uint32_t link)
 {
     const struct member *member = &overlay->membership.list[index];
     struct chain_link links[CHAIN_MAX];
+    int count = overlay->large ? chain_from(overlay, &member->countersigner, links) : 0;
 
-    return !overlay->large ||
-           chain_from(overlay, &member->countersigner, links) > (int)(link < CHAIN_MAX ? link : 0);
+    return count == 0 || count > (int)(link < CHAIN_MAX ? link : 0);
 }
 
 void joining_on_join(struct overlay *overlay, const struct arrival *arrival)
