@@ -351,7 +351,8 @@ static void report_fill(const struct executor *executor, const struct replica *r
     report->epoch = epoch_to_wire(&replica->epoch);
     report->version = replica->version;
     report->state = (uint32_t)replica_state_of(executor, replica);
-    report->health = (uint32_t)replica->health;
+    /* What is frozen answers no probe, whatever it answered before. */
+    report->health = (uint32_t)(replica->frozen ? HEALTH_UNKNOWN : replica->health);
     (void)snprintf(report->reason, sizeof(report->reason), "%s",
                    executor->paused ? "paused by its owner" : replica->reason);
     report->age_ms = turn->now_ms - replica->since_ms;
