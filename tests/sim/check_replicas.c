@@ -119,6 +119,21 @@ static bool runs_elsewhere(const struct world *world, uint32_t node, const struc
     return false;
 }
 
+/* Is there anybody to hand over to, as far as the node knows? */
+static bool sees_others(const struct sim_node *host)
+{
+    const struct overlay *overlay = core_overlay(host->core);
+
+    for (uint32_t i = 0; i < overlay_member_count(overlay); i++) {
+        const struct overlay_member *member = overlay_member(overlay, i);
+
+        if (member->state == MEMBER_UP && !member->is_self) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* What serves on a node that drains ends once another one runs well, or its owner's time is over. */
 static void check_handed_over(struct world *world, uint32_t node, const struct replica_key *key)
 {
@@ -128,7 +143,7 @@ static void check_handed_over(struct world *world, uint32_t node, const struct r
     if (host->core == NULL || world->now_ms >= host->patient_ms || host->cut_count > 0 ||
         world->checker.split_count > 0 || world->schedule.fault_count > HANDED_FAULTS_MAX ||
         !client_is_member(world, node) || !is_wanted_anyhow(world, key) ||
-        !runs_well(find_replica(&host->sandbox, key, false))) {
+        !runs_well(find_replica(&host->sandbox, key, false)) || !sees_others(host)) {
         return;
     }
     core_node_status(host->core, &status);
