@@ -183,7 +183,8 @@ void check_replicas_alone(struct world *world)
             host->unwilling_ms = world->now_ms;
         }
         if (host->cut_count == 0 || !host->powered || host->core == NULL ||
-            host->sandbox.count == 0 || world->now_ms < host->stalled_until_ms) {
+            overlay_member_count(core_overlay(host->core)) < 2 || host->sandbox.count == 0 ||
+            world->now_ms < host->stalled_until_ms) {
             host->alone_ms = world->now_ms;
         } else if (world->now_ms > host->alone_ms + ISOLATED_MS + ALONE_MARGIN_MS) {
             world_fail(world, "%s is alone and runs a replica all the same", host->name);
