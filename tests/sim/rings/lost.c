@@ -10,6 +10,8 @@
 #include "overlay/ring_internal.h"
 #include "tests/sim/rings/rings.h"
 
+enum { SIZE_DECAY = 8 };
+
 static struct lost *find(struct host *host, const struct ring_node *node)
 {
     for (uint32_t i = 0; i < LOST_MAX; i++) {
@@ -70,7 +72,20 @@ void lost_on_near(struct world *world, struct host *host, const struct message *
     }
 }
 
-/* One of those that were lost is there: then the others may be, too. */
+static void ring_up_next(struct world *world, struct host *host)
+{
+    for (uint32_t i = 0; i < LOST_MAX; i++) {
+        const struct lost *lost = &host->lost[(host->redial_next + i) % LOST_MAX];
+
+        if (lost->is_used) {
+            host->redial_next = (host->redial_next + i + 1) % LOST_MAX;
+            neighbours_ping(world, host, &lost->node);
+            return;
+        }
+    }
+}
+
+/* One of those that were lost is there: then the next one may be, too. */
 void lost_hear(struct world *world, struct host *host, const struct ring_node *node)
 {
     struct ring_event event = {.kind = RING_KNOWN, .node = *node};
@@ -81,34 +96,29 @@ void lost_hear(struct world *world, struct host *host, const struct ring_node *n
     }
     lost->is_used = false;
     send_near(world, host, node);
-    for (uint32_t i = 0; i < LOST_MAX; i++) {
-        if (host->lost[i].is_used) {
-            neighbours_ping(world, host, &host->lost[i].node);
-        }
-    }
+    ring_up_next(world, host);
     neighbours_step(world, host, &event, NULL);
+}
+
+/* A list that has just lost one says little; the shipped overlay counts whom it knows as well. */
+static uint32_t size_of(struct host *host)
+{
+    uint32_t seen = scale_of_ring(&host->ring);
+
+    host->size = seen >= host->size ? seen : host->size - (host->size - seen) / SIZE_DECAY;
+    return host->size;
 }
 
 void lost_redial(struct world *world, struct host *host)
 {
-    uint64_t wait_ms = scale_redial_ms(scale_of_ring(&host->ring));
-
+    uint64_t wait_ms = scale_redial_ms(size_of(host));
     bool is_due = world->now_ms >= host->redial_ms;
 
     if (!is_due && host->redial_ms <= world->now_ms + wait_ms / 2 + wait_ms) {
         return;
     }
     host->redial_ms = world->now_ms + wait_ms / 2 + random_below(&world->random_life, wait_ms);
-    if (!is_due) {
-        return; /* many were lost at once: it waits as one of fewer */
-    }
-    for (uint32_t i = 0; i < LOST_MAX; i++) {
-        const struct lost *lost = &host->lost[(host->redial_next + i) % LOST_MAX];
-
-        if (lost->is_used) {
-            host->redial_next = (host->redial_next + i + 1) % LOST_MAX;
-            neighbours_ping(world, host, &lost->node);
-            return;
-        }
+    if (is_due) { /* else many were lost at once: it waits as one of fewer */
+        ring_up_next(world, host);
     }
 }
