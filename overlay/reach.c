@@ -363,6 +363,20 @@ static bool is_unconfirmed(const struct reach *reach)
     return is_named && agreed_address(reach) == NULL;
 }
 
+/* Who was asked cannot tell, as leaves cannot, and nobody else can be asked: of some members a node that has
+ * lost a part of its disk knows no more than that they are there. */
+static void ask_who_others_are(struct overlay *overlay)
+{
+    for (uint32_t i = 0; i < overlay->membership.count; i++) {
+        const struct member *member = &overlay->membership.list[i];
+
+        if (member->record_bytes == 0 && member->view.state != MEMBER_EXPELLED) {
+            contacts_named(overlay, &member->view.node);
+        }
+    }
+    contacts_ask(overlay, &overlay->reach.helpers[0].node);
+}
+
 static void end_round(struct overlay *overlay, uint32_t yes_count, uint32_t no_count)
 {
     struct reach *reach = &overlay->reach;
@@ -382,8 +396,9 @@ static void end_round(struct overlay *overlay, uint32_t yes_count, uint32_t no_c
         reach_publish(overlay, minga_Reachable_REACHABLE_DIRECT);
         return;
     }
-    if (no_count == 0) {
-        return; /* nobody could tell */
+    if (no_count == 0) { /* nobody could tell */
+        ask_who_others_are(overlay);
+        return;
     }
     reach->doubt_count++;
     /* By the router's port nobody came in: somebody may have opened the own one by hand. */
