@@ -98,7 +98,7 @@ static void forget_all(struct host *host)
     host->has_joined = false;
     host->timer_ms = 0;
     host->redial_ms = 0;
-    host->size = 0;
+    host->ring_count = 0;
     memset(&host->list, 0, sizeof(host->list));
     memset(&host->lists, 0, sizeof(host->lists));
     host->asker_ms = 0;

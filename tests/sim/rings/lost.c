@@ -10,7 +10,7 @@
 #include "overlay/ring_internal.h"
 #include "tests/sim/rings/rings.h"
 
-enum { SIZE_DECAY = 8 };
+enum { COUNT_DECAY = 8 };
 
 static struct lost *find(struct host *host, const struct ring_node *node)
 {
@@ -101,17 +101,19 @@ void lost_hear(struct world *world, struct host *host, const struct ring_node *n
 }
 
 /* A list that has just lost one says little; the shipped overlay counts whom it knows as well. */
-static uint32_t size_of(struct host *host)
+static uint32_t ring_count(struct host *host)
 {
     uint32_t seen = scale_of_ring(&host->ring);
 
-    host->size = seen >= host->size ? seen : host->size - (host->size - seen) / SIZE_DECAY;
-    return host->size;
+    host->ring_count = seen >= host->ring_count
+                           ? seen
+                           : host->ring_count - (host->ring_count - seen) / COUNT_DECAY;
+    return host->ring_count;
 }
 
 void lost_redial(struct world *world, struct host *host)
 {
-    uint64_t wait_ms = scale_redial_ms(size_of(host));
+    uint64_t wait_ms = scale_redial_ms(ring_count(host));
     bool is_due = world->now_ms >= host->redial_ms;
 
     if (!is_due && host->redial_ms <= world->now_ms + wait_ms / 2 + wait_ms) {

@@ -100,7 +100,7 @@ struct host {
     uint64_t before_ping_ms;
     struct ring_node asker; /* the last one that had asked another than us, but for its loss */
     uint64_t asker_ms;
-    uint32_t size; /* of the ring, as this host sees it */
+    uint32_t ring_count; /* of nodes on the ring, as this host sees it */
     uint64_t redial_ms;
     uint32_t redial_next;
 };
