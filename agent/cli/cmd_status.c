@@ -14,7 +14,7 @@
 static void remark_none(const struct session *session, const json_t *document)
 {
     if (session->progress && json_array_size(json_object_get(document, "services")) == 0) {
-        remark("no services yet: minga push and minga start make one");
+        remark("no services yet: minga push makes one");
     }
 }
 

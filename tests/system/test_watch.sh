@@ -80,8 +80,9 @@ check "each line is one object of the documented form" eval \
     'jq -se "all(has(\"at\") and has(\"event\") and has(\"subject\") and has(\"detail\") and has(\"id\"))" "$events"'
 check "for people a line has time, event, subject and detail" \
     grep -Eq '^20[0-9-]+T[0-9:]+Z  service\.registered +clock +version 1' "$lines"
-check "a service's own events are those of that service alone" eval \
-    'grep -q "replica.restarted" "$WORK/clock" && ! grep -q " node\." "$WORK/clock"'
+check "a service's own events are told: $(awk '{ print $2 }' "$WORK/clock" | sort -u | tr '\n' ' ')" \
+    grep -Eq "replica\.(restarted|waiting)" "$WORK/clock" # it may look while the next one is being waited for
+check "and those of that service alone" eval '! grep -q " node\." "$WORK/clock"'
 within 5 "they end when it is removed" is_gone "$watcher_clock"
 refused 4 "" "events of no service: status 4" minga 1 events nothing
 watchers_end
