@@ -52,7 +52,7 @@ static bool door_of(struct relays *relays, const struct leaf_relay *relay, size_
         return true;
     }
     /* A name that is still being looked up is tried again at the next tick. */
-    return relays->config.numeric != NULL && strrchr(address, ':') != NULL &&
+    return relays->config.numeric != NULL &&
            relays->config.numeric(relays->config.context, address, way % TRANSPORT_HOSTS_MAX,
                                   numeric) == 0 &&
            parse_host(numeric, relay->grant.door, out);

@@ -66,8 +66,9 @@ void transport_free(struct transport *transport);
 
 uint16_t transport_port(const struct transport *transport);
 
-/* The numeric form of a "host:port"; `which` from 0, for a name may have one of each family. Returns
- * 0, -EAGAIN while the name is looked up, or -EHOSTUNREACH: there are not so many. */
+/* The numeric form of a "host:port", whoever said it; `which` from 0, for a name may have one of each
+ * family. Returns 0, -EAGAIN while the name is looked up, or -EHOSTUNREACH: there are not so many,
+ * or it is no host and port. */
 enum { TRANSPORT_HOSTS_MAX = 2, TRANSPORT_ADDRESS_BYTES_MAX = ADDRESS_CHARS_MAX + 64 };
 int transport_numeric(struct transport *transport, const char *address, size_t which,
                       char address_out[TRANSPORT_ADDRESS_BYTES_MAX]);

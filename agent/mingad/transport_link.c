@@ -80,29 +80,11 @@ static int set_options(struct transport *transport, void *dealer, const struct o
     return r;
 }
 
-/* An address comes from a peer: only what looks like host:port is handed to ZeroMQ, which would
- * take other transports and options in it. */
-static bool is_host_and_port(const char *address)
-{
-    size_t length_chars = strnlen(address, ADDRESS_CHARS_MAX + 1);
-    const char *colon = strrchr(address, ':');
-
-    if (length_chars == 0 || length_chars > ADDRESS_CHARS_MAX || colon == NULL ||
-        colon == address || strspn(colon + 1, "0123456789") != strlen(colon + 1)) {
-        return false;
-    }
-    return strspn(address,
-                  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_[]:") ==
-           length_chars;
-}
-
 static int endpoint_of(struct link *link, size_t way, char endpoint_out[ENDPOINT_BYTES_MAX])
 {
     const char *address = link->peer.addresses[way / TRANSPORT_HOSTS_MAX];
 
-    return is_host_and_port(address) ? names_endpoint(link->dealer.transport, address,
-                                                      way % TRANSPORT_HOSTS_MAX, endpoint_out)
-                                     : -EHOSTUNREACH;
+    return names_endpoint(link->dealer.transport, address, way % TRANSPORT_HOSTS_MAX, endpoint_out);
 }
 
 /* Dials from way number `first` on, the first that ZeroMQ accepts. While none can be dialled but a
@@ -292,7 +274,7 @@ void transport_say_once(struct transport *transport, const struct overlay_peer *
     char endpoint[ENDPOINT_BYTES_MAX];
     void *dealer = NULL;
 
-    if (peer->address_count == 0 || !is_host_and_port(peer->addresses[0]) ||
+    if (peer->address_count == 0 ||
         names_endpoint(transport, peer->addresses[0], 0, endpoint) < 0) {
         return;
     }

@@ -178,6 +178,23 @@ void names_close(struct transport *transport)
     }
 }
 
+/* An address comes from a peer: only what looks like host:port is looked up, or handed to ZeroMQ, which
+ * would take other transports and options in it. */
+static bool is_host_and_port(const char *address)
+{
+    size_t length_chars = strnlen(address, ADDRESS_CHARS_MAX + 1);
+    const char *colon = strrchr(address, ':');
+
+    if (length_chars == 0 || length_chars > ADDRESS_CHARS_MAX || colon == NULL ||
+        colon == address || colon[1] == '\0' ||
+        strspn(colon + 1, "0123456789") != strlen(colon + 1)) {
+        return false;
+    }
+    return strspn(address,
+                  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_[]:") ==
+           length_chars;
+}
+
 int transport_numeric(struct transport *transport, const char *address, size_t which,
                       char address_out[TRANSPORT_ADDRESS_BYTES_MAX])
 {
@@ -185,7 +202,10 @@ int transport_numeric(struct transport *transport, const char *address, size_t w
     char host[LOOKED_UP_CHARS_MAX + 1] = "";
     const char *shown = which == 0 ? host : "";
 
-    CHECK(colon != NULL && colon - address <= LOOKED_UP_CHARS_MAX && which < TRANSPORT_HOSTS_MAX);
+    CHECK(which < TRANSPORT_HOSTS_MAX);
+    if (!is_host_and_port(address)) {
+        return -EHOSTUNREACH;
+    }
     memcpy(host, address, (size_t)(colon - address));
     if (!is_numeric(host)) {
         const struct name *name = host[0] == '[' ? NULL : find(transport->names, host);

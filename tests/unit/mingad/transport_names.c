@@ -169,3 +169,20 @@ Test(transport_names, it_can_be_closed_while_it_looks_many_up)
     cr_assert_geq(link_count(node), 16);
     tear_down(node);
 }
+
+/* Addresses come from strangers, and not by links alone: leaves look up their relays'. */
+Test(transport_names, what_is_no_host_and_port_is_never_looked_up)
+{
+    static const char *const odd[] = {"",          "host",  ":7400", "a b:7400",
+                                      "host:port", "host:", "a/b:1"};
+    struct node *node = set_up();
+    char numeric[TRANSPORT_ADDRESS_BYTES_MAX];
+
+    for (size_t i = 0; i < ARRAY_COUNT(odd); i++) {
+        cr_assert_eq(transport_numeric(node->transport, odd[i], 0, numeric), -EHOSTUNREACH, "%s",
+                     odd[i]);
+    }
+    cr_assert_eq(transport_numeric(node->transport, "[::1]:7400", 0, numeric), 0);
+    cr_assert_str_eq(numeric, "[::1]:7400");
+    tear_down(node);
+}
