@@ -59,9 +59,11 @@ static void count_copies(struct overlay_stock_line *line, uint32_t copies)
     line->scarce_count += copies < HOMES_UP ? 1 : 0;
 }
 
+/* In a large community another member may have taken that place in the table since. */
 static bool has_stand_in(const struct overlay *overlay, const struct chunk *chunk)
 {
-    return chunk->stand_in != 0 && chunk->stand_in <= overlay->membership.count &&
+    return !overlay->large && chunk->stand_in != 0 &&
+           chunk->stand_in <= overlay->membership.count &&
            membership_in_ring(&overlay->membership.list[chunk->stand_in - 1]);
 }
 

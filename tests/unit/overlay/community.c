@@ -565,3 +565,24 @@ Test(community, repeated_questions_reach_the_agent_once)
     }
     end_network();
 }
+
+Test(community, who_is_only_silent_is_asked_after_by_a_few_and_by_many_later)
+{
+    uint32_t asked_count = 0;
+    uint32_t ms = 0;
+
+    make_members(20);
+    run_for(3000);
+    for (uint32_t other = 0; other < 20; other++) {
+        net.is_cut[7][other] = net.is_cut[other][7] = other != 7;
+    }
+    memset(net.sent_count, 0, sizeof(net.sent_count));
+    for (; net.sent_count[minga_Message_probe_via_tag] == 0 && ms < 3000; ms++) {
+        run_for(1);
+    }
+    asked_count = net.sent_count[minga_Message_probe_via_tag];
+    cr_assert(asked_count > 0 && asked_count <= 3, "%u were asked at once", asked_count);
+    run_for(1000);
+    cr_assert_geq(net.sent_count[minga_Message_probe_via_tag], 16);
+    end_network();
+}

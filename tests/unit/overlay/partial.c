@@ -222,6 +222,18 @@ static struct overlay *large_founder(void)
     return net.nodes[0].overlay;
 }
 
+Test(scale, who_is_one_of_few_again_dials_the_lost_as_one_of_few)
+{
+    struct overlay *overlay;
+
+    (void)begin(2);
+    overlay = large_founder();
+    overlay->redial_ms = net.now_ms + 60000;
+    run_for(2500);
+    cr_assert_leq(overlay->redial_ms, net.now_ms + 1500);
+    end_network();
+}
+
 static void put(pb_size_t *size_out, uint8_t *bytes_out, const struct paper *paper)
 {
     memcpy(bytes_out, paper->bytes, paper->length_bytes);
