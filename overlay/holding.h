@@ -120,6 +120,9 @@ struct section sync_section(const struct overlay *overlay);
 /* The first own entry of a section behind `after` (NULL: the first of all). */
 bool section_next(const struct overlay *overlay, const struct section *section,
                   const struct record_key *after, minga_Entry *entry_out);
+/* The own record that an entry names. */
+bool section_find_record(const struct overlay *overlay, const minga_Entry *named,
+                         minga_Entry *entry_out);
 /* Is an own entry, which the peer of a section lacks, its business? And one of the peer's ours? */
 bool section_for_peer(const struct overlay *overlay, const struct section *section,
                       const minga_Entry *entry);

@@ -126,6 +126,22 @@ const struct record *records_next(const struct records *records, const struct re
     return place < records->count ? &records->list[records->order[place]] : NULL;
 }
 
+const struct record *records_next_in(const struct records *records, const struct record_key *after,
+                                     const struct id *from, const struct id *to)
+{
+    const struct record *record = records_next(records, after);
+    struct record_key last_before = {{*from}, UINT64_MAX};
+
+    if (record == NULL || id_in_arc(&record->key.service.id, from, to)) {
+        return record;
+    }
+    if (id_compare(&record->key.service.id, from) > 0) {
+        return NULL; /* past the end of an arc that does not go round */
+    }
+    record = records_next(records, &last_before);
+    return record != NULL && id_in_arc(&record->key.service.id, from, to) ? record : NULL;
+}
+
 enum record_merge record_compare(const struct record *stands, const struct record *comes)
 {
     int order = id_compare(&comes->hash, &stands->hash);

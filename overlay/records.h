@@ -62,6 +62,9 @@ int record_glance(struct bytes encoded, struct record *record_out);
 const struct record *records_find(const struct records *records, const struct record_key *key);
 /* The first record behind `after`, or the very first when `after` is NULL; NULL at the end. */
 const struct record *records_next(const struct records *records, const struct record_key *after);
+/* The first record behind `after`, as above, whose service lies in (from, to]; round the ring, too. */
+const struct record *records_next_in(const struct records *records, const struct record_key *after,
+                                     const struct id *from, const struct id *to);
 /* A fingerprint of all versions that stand and whose service lies in (from, to]. */
 struct chunks_sum records_sum(const struct records *records, const struct id *from,
                               const struct id *to, uint64_t nonce);

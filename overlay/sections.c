@@ -70,31 +70,81 @@ static bool holds(const struct overlay *overlay, const struct service_id *servic
     return holders_has_any(overlay, &(struct ring_key){service->id}, node);
 }
 
-/* Those of a range that both hold; or what only the other side holds. */
-static bool is_listed(const struct overlay *overlay, const struct section *section,
-                      const struct service_id *service)
+static minga_Entry entry_of(const struct record *record)
 {
-    if (section->arc.used) {
-        return id_in_arc(&service->id, &section->arc.from.id, &section->arc.to.id);
-    }
-    return holds(overlay, service, &section->peer) && !holds(overlay, service, &overlay->self);
+    minga_Entry entry = {
+        .number = record->key.number,
+        .version = record->sequence,
+        .check = id_top(&record->hash),
+    };
+
+    message_put_id(entry.id, &record->key.service.id);
+    return entry;
 }
 
-static bool next_record(const struct overlay *overlay, const struct section *section,
-                        const struct record_key *after, minga_Entry *entry_out)
+bool section_find_record(const struct overlay *overlay, const minga_Entry *named,
+                         minga_Entry *entry_out)
 {
-    const struct record *record = records_next(&overlay->records, after);
+    struct record_key key = {{message_id(named->id)}, named->number};
+    const struct record *record = records_find(&overlay->records, &key);
 
-    while (record != NULL && !is_listed(overlay, section, &record->key.service)) {
-        record = records_next(&overlay->records, &record->key);
-    }
     if (record == NULL) {
         return false;
     }
-    message_put_id(entry_out->id, &record->key.service.id);
-    entry_out->number = record->key.number;
-    entry_out->version = record->sequence;
-    entry_out->check = id_top(&record->hash);
+    *entry_out = entry_of(record);
+    return true;
+}
+
+static bool is_handed(const struct overlay *overlay, const struct section *section,
+                      const struct service_id *service)
+{
+    return holds(overlay, service, &section->peer) && !holds(overlay, service, &overlay->self);
+}
+
+/* The last key that has the same holders where all know all. False where it is the ring's last. */
+static bool end_of_holders(const struct membership *membership, const struct service_id *service,
+                           struct record_key *last_out)
+{
+    uint32_t place = membership_place(membership, &service->id);
+    const struct id *end = &membership->list[membership->by_position[place]].position.id;
+
+    *last_out = (struct record_key){{*end}, UINT64_MAX};
+    return id_compare(end, &service->id) >= 0;
+}
+
+/* The next one that only the other side holds. Where all know all, the holders are the same for all
+ * keys between two positions that follow each other: one look for each, however many records. */
+static const struct record *next_handed(const struct overlay *overlay,
+                                        const struct section *section,
+                                        const struct record_key *after)
+{
+    const struct membership *membership = &overlay->membership;
+    const struct record *record = records_next(&overlay->records, after);
+
+    while (record != NULL && !is_handed(overlay, section, &record->key.service)) {
+        struct record_key last = record->key;
+
+        if (!overlay->large && !end_of_holders(membership, &record->key.service, &last)) {
+            return NULL;
+        }
+        record = records_next(&overlay->records, &last);
+    }
+    return record;
+}
+
+/* Those of a range that both hold; or what only the other side holds. */
+static bool next_record(const struct overlay *overlay, const struct section *section,
+                        const struct record_key *after, minga_Entry *entry_out)
+{
+    const struct record *record =
+        section->arc.used
+            ? records_next_in(&overlay->records, after, &section->arc.from.id, &section->arc.to.id)
+            : next_handed(overlay, section, after);
+
+    if (record == NULL) {
+        return false;
+    }
+    *entry_out = entry_of(record);
     return true;
 }
 
@@ -137,8 +187,7 @@ bool section_for_peer(const struct overlay *overlay, const struct section *secti
     struct service_id service = {message_id(entry->id)};
 
     return section->kind != minga_SyncSection_SYNC_RECORDS ||
-           (overlay->large && section->arc.used && !section->handed) ||
-           holds(overlay, &service, &section->peer);
+           (overlay->large && section->arc.used) || holds(overlay, &service, &section->peer);
 }
 
 static void put_content(minga_Item *item, minga_ItemKind kind, const uint8_t *bytes,

@@ -501,8 +501,7 @@ static void compare_one(struct comparison *comparison, const minga_Entry *ours, 
     const minga_Summary *summary = comparison->summary;
 
     if (order < 0) {
-        if (!comparison->section.handed &&
-            section_for_peer(comparison->overlay, &comparison->section, ours)) {
+        if (section_for_peer(comparison->overlay, &comparison->section, ours)) {
             send_item(comparison, ours);
         }
         set_resume(comparison->answer, ours);
@@ -532,7 +531,7 @@ static bool compare_page(struct comparison *comparison)
         const minga_Entry *theirs = next < summary->entries_count ? &summary->entries[next] : NULL;
         int order = theirs == NULL ? -1 : (have ? compare_entries(&ours, theirs) : 1);
 
-        if (theirs == NULL && (!have || !summary->to_end || comparison->section.handed)) {
+        if (theirs == NULL && (!have || !summary->to_end)) {
             return true;
         }
         compare_one(comparison, &ours, order, &next);
@@ -541,6 +540,28 @@ static bool compare_page(struct comparison *comparison)
         has_after = true;
     }
     return false;
+}
+
+/* What the asker does not hold: of ours, only those that it names matter. */
+static bool compare_handed(struct comparison *comparison)
+{
+    const minga_Summary *summary = comparison->summary;
+    minga_SummaryReply *answer = comparison->answer;
+
+    for (pb_size_t i = 0; i < summary->entries_count; i++) {
+        minga_Entry ours;
+
+        if (comparison->sent_count == SYNC_ITEMS_MAX) {
+            return false;
+        }
+        if (section_find_record(comparison->overlay, &summary->entries[i], &ours)) {
+            weigh(comparison, &ours, i);
+        } else if (section_wants(comparison->overlay, summary->section, &summary->entries[i])) {
+            answer->wanted[answer->wanted_count++] = i;
+        }
+        set_resume(answer, &summary->entries[i]);
+    }
+    return true;
 }
 
 static bool is_sorted(const minga_Summary *summary)
@@ -558,6 +579,7 @@ void sync_on_summary(struct overlay *overlay, const struct arrival *arrival)
     const minga_Summary *summary = &arrival->message->kind.summary;
     minga_Message message;
     minga_SummaryReply *answer = &message.kind.summary_reply;
+    bool is_handed = summary->handed && summary->section == minga_SyncSection_SYNC_RECORDS;
     struct comparison comparison = {overlay, arrival, summary, answer, 0, {0}};
     struct sync_arc arc = {
         summary->has_arc, {message_id(summary->arc.from)}, {message_id(summary->arc.to)}};
@@ -573,18 +595,15 @@ void sync_on_summary(struct overlay *overlay, const struct arrival *arrival)
     answer->section = summary->section;
     answer->has_digest = true;
     gossip_fill_digest(overlay, &answer->digest);
-    comparison.section =
-        (struct section){summary->section, arrival->asker.node, arc, summary->handed};
-    if (summary->handed) { /* of our own, only those that are named matter */
-        comparison.section.arc = (struct sync_arc){.used = true};
-    }
+    comparison.section = (struct section){summary->section, arrival->asker.node, arc, is_handed};
     if (arc.used && summary->section != minga_SyncSection_SYNC_RECORDS) {
         gossip_arc_digest(overlay, &arc, &answer->digest);
     }
     if (!is_sorted(summary)) {
         answer->done = true;
     } else {
-        answer->done = compare_page(&comparison) && summary->to_end;
+        answer->done = (is_handed ? compare_handed(&comparison) : compare_page(&comparison)) &&
+                       summary->to_end;
     }
     answer->sent = comparison.sent_count;
     peer_reply(overlay, &arrival->asker, &message, NULL);

@@ -394,3 +394,44 @@ Test(records, the_table_refuses_beyond_its_limit_and_walks_in_order)
     cr_assert_eq(count, RECORDS_MAX);
     free(records);
 }
+
+static const struct record *next_by_walking(const struct records *records,
+                                            const struct record_key *after, const struct id *from,
+                                            const struct id *to)
+{
+    const struct record *record = records_next(records, after);
+
+    while (record != NULL && !id_in_arc(&record->key.service.id, from, to)) {
+        record = records_next(records, &record->key);
+    }
+    return record;
+}
+
+Test(records, a_walk_of_an_arc_finds_what_a_walk_of_all_does)
+{
+    struct records *records = calloc(1, sizeof(*records));
+    struct record record = make_record(1, "a", false);
+    uint32_t found_count = 0;
+
+    for (uint32_t i = 10; i < 50; i += 4) {
+        record.key.service.id = (struct id){{(uint8_t)i}};
+        for (record.key.number = 0; record.key.number < 2; record.key.number++) {
+            cr_assert_eq(records_merge(records, &record), RECORD_NEWER);
+        }
+    }
+    for (uint32_t i = 0; i < 60 * 60; i++) { /* each arc, those round the ring, and the whole one */
+        struct id from = {{(uint8_t)(i % 60)}};
+        struct id to = {{(uint8_t)(i / 60)}};
+        const struct record *walked = NULL;
+
+        do {
+            const struct record_key *after = walked == NULL ? NULL : &walked->key;
+
+            walked = next_by_walking(records, after, &from, &to);
+            cr_assert_eq(records_next_in(records, after, &from, &to), walked, "arc %u", i);
+            found_count += walked != NULL;
+        } while (walked != NULL);
+    }
+    cr_assert_gt(found_count, 1000);
+    free(records);
+}
