@@ -165,6 +165,35 @@ static void acknowledge(struct overlay *overlay, const struct asker *asker, ming
     }
 }
 
+/* Do these bytes stand here, or are they being written? Then they were checked when they came, and after a
+ * death each of a key's holders brings them. */
+static bool is_here(const struct overlay *overlay, const struct record *record)
+{
+    const struct record *stands = records_find(&overlay->records, &record->key);
+
+    if (stands != NULL && id_equal(&stands->hash, &record->hash)) {
+        return true;
+    }
+    for (uint32_t i = 0; i < STORES_MAX; i++) {
+        const struct pending_store *store = &overlay->stores[i];
+
+        if (store->used && id_equal(&store->record.hash, &record->hash)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool open_copy(const struct overlay *overlay, const minga_RecordCopy *copy,
+                      struct record *record_out)
+{
+    struct bytes encoded = {copy->record.bytes, copy->record.size};
+
+    return record_glance(encoded, record_out) == 0 &&
+           (is_here(overlay, record_out) || record_open(encoded, record_out) == 0) &&
+           record_owner_stands(overlay, &record_out->owner);
+}
+
 void record_copy_on_message(struct overlay *overlay, const struct arrival *arrival)
 {
     const minga_RecordCopy *copy = &arrival->message->kind.record_copy;
@@ -173,8 +202,7 @@ void record_copy_on_message(struct overlay *overlay, const struct arrival *arriv
                                   .is_unhurried = copy->unhurried || arrival->asker.request == 0};
     struct record record;
 
-    if (record_open((struct bytes){copy->record.bytes, copy->record.size}, &record) < 0 ||
-        !record_owner_stands(overlay, &record.owner)) {
+    if (!open_copy(overlay, copy, &record)) {
         acknowledge(overlay, &arrival->asker, minga_Outcome_OUTCOME_REFUSED);
         return;
     }
