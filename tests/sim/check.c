@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/hash.h"
+#include "overlay/records.h"
 #include "tests/sim/check_alarm.h"
 #include "tests/sim/check_limits.h"
 #include "tests/sim/check_replicas.h"
@@ -71,6 +72,20 @@ void checker_after_step(struct world *world, uint32_t node)
 #ifdef MINGA_TINY_LIMITS
     world->checker.full_bits |= inspect_full(core_overlay(stepped->core));
 #endif
+}
+
+void checker_stored(struct world *world, uint32_t node, const struct overlay_blob *blob)
+{
+    struct record record;
+
+    if (blob->kind == BLOB_MANAGER) {
+        epochs_stored(world, node, blob);
+    }
+    if (blob->kind == BLOB_RECORD && blob->bytes.length_bytes > 0 &&
+        record_open(blob->bytes, &record) < 0) {
+        world_fail(world, "%s keeps a record that its owner has not signed",
+                   world->nodes[node].name);
+    }
 }
 
 /* ------------------------------------------------------------------ replicas */

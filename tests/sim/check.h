@@ -71,6 +71,8 @@ void checker_changed(struct world *world);
 /* The network is split, or is not any more; calls nest. */
 void checker_split(struct world *world, bool begins);
 void checker_after_step(struct world *world, uint32_t node);
+/* A node writes it to its disk: records are signed by their owners, epochs never go back. */
+void checker_stored(struct world *world, uint32_t node, const struct overlay_blob *blob);
 /* Every CHECK_EVERY_MS. Ends the run when all has converged and stayed so. */
 void checker_periodic(struct world *world);
 

@@ -209,9 +209,7 @@ void disk_store(struct world *world, uint32_t node, const struct overlay_effect 
     struct write *write = calloc(1, sizeof(*write) + length_bytes);
 
     CHECK(write != NULL);
-    if (effect->blob.kind == BLOB_MANAGER) {
-        epochs_stored(world, node, &effect->blob);
-    }
+    checker_stored(world, node, &effect->blob);
     write->token = effect->token;
     write->is_unhurried = effect->is_unhurried;
     write->blob = effect->blob;
