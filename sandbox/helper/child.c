@@ -94,10 +94,10 @@ static int enter_folders(const struct child_plan *plan, int *place_fd_out, struc
     return chdir(plan->stage) < 0 ? err_set(err, -errno, "%s: %m", plan->stage) : 0;
 }
 
-static int move_into(int root_fd, const char *name, struct err *err)
+static int move_into(int root_fd, const char *from, const char *to, struct err *err)
 {
-    if (move_mount(AT_FDCWD, name, root_fd, name, 0) < 0) {
-        return err_set(err, -errno, "move /%s into the root: %m", name);
+    if (move_mount(AT_FDCWD, from, root_fd, to, 0) < 0) {
+        return err_set(err, -errno, "move /%s into the root: %m", to);
     }
     return 0;
 }
@@ -109,16 +109,20 @@ static int enter_root(const struct child_plan *plan, int place_fd, struct err *e
 
     await(plan, &given);
     CLEANUP(cleanup_close) int root_fd = given.fds[0];
-    if (root_fd < 0) {
+    CLEANUP(cleanup_close) int devices_fd = given.fds[1];
+    if (root_fd < 0 || devices_fd < 0) {
         return err_set(err, -EBADMSG, "the root did not come");
     }
     if (move_mount(root_fd, "", place_fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) <
         0) {
         return err_set(err, -errno, "attach the root: %m");
     }
-    int r = move_into(root_fd, "dev", err);
+    if (move_mount(devices_fd, "", root_fd, "dev", MOVE_MOUNT_F_EMPTY_PATH) < 0) {
+        return err_set(err, -errno, "attach /dev: %m");
+    }
+    int r = move_into(root_fd, "shm", "dev/shm", err);
     if (r == 0) {
-        r = move_into(root_fd, "proc", err);
+        r = move_into(root_fd, "proc", "proc", err);
     }
     if (r == 0 && fchdir(root_fd) < 0) {
         r = err_set(err, -errno, "enter the root: %m");

@@ -18,7 +18,8 @@ struct child_plan {    /* everything borrowed; the clone has its own copy of all
     const char *hostname;
     struct furniture_plan furniture;
     bool egress;  /* a tun device is made and handed out through setup_fd */
-    int setup_fd; /* seqpacket: a byte comes when the maps are written; one with the detached root;
+    int setup_fd; /* seqpacket: a byte comes when the maps are written; one with the detached root
+                     and /dev;
                      one with the belongings. Errors go back */
     int init_fd;  /* minga-init's program, a sealed memory file */
     int control_fd;

@@ -9,11 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/attributes.h"
 #include "base/cleanup.h"
 #include "sandbox/helper/mounts.h"
 
-enum { PATH_TEXT_BYTES = 64, SIZE_TEXT_BYTES = 32 };
+enum { SIZE_TEXT_BYTES = 32 };
 
 struct tmpfs { /* options as the kernel reads them */
     const char *size;
@@ -34,64 +33,12 @@ static int attach_tmpfs(const char *path, struct tmpfs wanted, struct err *err)
     return fd < 0 ? fd : mount_attach(fd, path, err);
 }
 
-static int set_attributes(const char *path, unsigned int flags, uint64_t attributes,
-                          struct err *err)
+static int make_shm(uint64_t bytes_max, struct err *err)
 {
-    struct mount_attr wanted = {.attr_set = attributes};
-
-    if (mount_setattr(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | flags, &wanted, sizeof(wanted)) < 0) {
-        return err_set(err, -errno, "%s: %m", path);
-    }
-    return 0;
-}
-
-/* By mount(2), as in proc.c: of the one name root's /dev decides, and the other was just made. */
-static int make_device(const char *name, struct err *err)
-{
-    char source[PATH_TEXT_BYTES];
-    char path[PATH_TEXT_BYTES];
-
-    snprintf(source, sizeof(source), "/dev/%s", name);
-    snprintf(path, sizeof(path), "dev/%s", name);
-    CLEANUP(cleanup_close) int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
-    if (fd < 0 || mount(source, path, NULL, MS_BIND, NULL) < 0) {
-        return err_set(err, -errno, "%s: %m", path);
-    }
-    return 0;
-}
-
-static int make_dev(uint64_t shm_bytes_max, struct err *err)
-{
-    static const char *const devices[] = {"null", "zero", "full", "random", "urandom", "tty"};
-    static const struct {
-        const char *target;
-        const char *path;
-    } links[] = {{"/proc/self/fd", "dev/fd"},
-                 {"/proc/self/fd/0", "dev/stdin"},
-                 {"/proc/self/fd/1", "dev/stdout"},
-                 {"/proc/self/fd/2", "dev/stderr"}};
     char size[SIZE_TEXT_BYTES];
-    int r = attach_tmpfs("dev", (struct tmpfs){"64k", "32", "0755", 0}, err);
 
-    for (size_t i = 0; i < ARRAY_COUNT(devices) && r == 0; i++) {
-        r = make_device(devices[i], err);
-    }
-    for (size_t i = 0; i < ARRAY_COUNT(links) && r == 0; i++) {
-        if (symlink(links[i].target, links[i].path) < 0) {
-            r = err_set(err, -errno, "%s: %m", links[i].path);
-        }
-    }
-    if (r == 0 && mkdir("dev/shm", 01777) < 0) {
-        r = err_set(err, -errno, "dev/shm: %m");
-    }
-    if (r == 0) {
-        snprintf(size, sizeof(size), "%" PRIu64, shm_bytes_max);
-        r = attach_tmpfs("dev/shm", (struct tmpfs){size, "1024", "1777", MOUNT_ATTR_NODEV}, err);
-    }
-    if (r == 0) { /* the devices, too */
-        r = set_attributes("dev", AT_RECURSIVE, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, err);
-    }
-    return r < 0 ? r : set_attributes("dev", 0, MOUNT_ATTR_RDONLY, err);
+    snprintf(size, sizeof(size), "%" PRIu64, bytes_max);
+    return attach_tmpfs("shm", (struct tmpfs){size, "1024", "1777", MOUNT_ATTR_NODEV}, err);
 }
 
 /* Over the working folder, which we may not search ("." would be denied); then in its root. */
@@ -107,7 +54,7 @@ static int enter_stage(struct err *err)
         return fd;
     }
     if (move_mount(fd, "", AT_FDCWD, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0 ||
-        fchdir(fd) < 0 || mkdir("dev", 0755) < 0 || mkdir("proc", 0755) < 0) {
+        fchdir(fd) < 0 || mkdir("shm", 0755) < 0 || mkdir("proc", 0755) < 0) {
         return err_set(err, -errno, "%m");
     }
     return 0;
@@ -120,9 +67,9 @@ int furniture_make(const struct furniture_plan *plan, struct err *err)
     if (r < 0) {
         return err_wrap(err, "stage");
     }
-    r = make_dev(plan->shm_bytes_max, err);
+    r = make_shm(plan->shm_bytes_max, err);
     if (r < 0) {
-        return err_wrap(err, "/dev");
+        return err_wrap(err, "/dev/shm");
     }
     r = proc_make(&plan->proc, err);
     return r < 0 ? err_wrap(err, "/proc") : 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
-/* /dev and /proc of a sandbox. */
+/* /proc of a sandbox, and its shared memory. */
 #include <stdint.h>
 
 #include "base/err.h"
@@ -14,7 +14,7 @@ struct furniture_plan {
 /*
  * Run as uid 0 of the sandbox's user namespace, in its mount and pid namespaces, with an empty
  * folder of the host's root as working folder. Makes both on a stage there, the new working folder:
- * "dev" and "proc" in it are to be moved into the sandbox's root. The stage itself, with what they
+ * "shm" and "proc" in it are to be moved into the sandbox's root. The stage itself, with what they
  * are made of (a mount can only be copied while it is attached somewhere), goes with the host's
  * root: to take it off by itself would wait for the kernel (RCU).
  */

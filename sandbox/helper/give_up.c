@@ -17,6 +17,7 @@ static const unsigned int kept[] = {
     CAP_SYS_ADMIN,                         /* namespaces, mounts, loop devices, seccomp */
     CAP_SETUID,       CAP_SETGID,          /* maps of a sandbox's ids; mkfs as somebody else */
     CAP_SETPCAP,                           /* this function */
+    CAP_MKNOD,                             /* a sandbox's own /dev/null and its like */
     CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, /* the agent's folder of trees */
     CAP_CHOWN,        CAP_FOWNER,          /* the layers of a root are the service's */
     CAP_KILL,                              /* ends what runs as other ids */

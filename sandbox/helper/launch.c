@@ -33,6 +33,7 @@ void launch_init(struct launch *launch)
 {
     *launch = (struct launch){
         .root_fd = -1,
+        .devices_fd = -1,
         .group_fd = -1,
         .listen_fd = -1,
         .tun_fd = -1,
@@ -61,8 +62,8 @@ static void close_all(int *fds, size_t count)
 
 bool launch_over(struct launch *launch)
 {
-    int *const single[] = {&launch->root_fd, &launch->group_fd, &launch->listen_fd,
-                           &launch->spec_fd, &launch->tun_fd};
+    int *const single[] = {&launch->root_fd,   &launch->devices_fd, &launch->group_fd,
+                           &launch->listen_fd, &launch->spec_fd,    &launch->tun_fd};
 
     for (size_t i = 0; i < ARRAY_COUNT(single); i++) {
         close_all(single[i], 1);
@@ -386,7 +387,7 @@ static int map_child(const struct replica *replica, struct err *err)
 static int equip(struct helper *helper, struct replica *replica, struct err *err)
 {
     const struct launch *launch = &replica->launch;
-    const struct packet_fds root = {{launch->root_fd}, 1};
+    const struct packet_fds root = {{launch->root_fd, launch->devices_fd}, 2};
     int r = send_to_child(replica, &root, err);
 
     if (r == 0) {
@@ -457,6 +458,7 @@ void replica_on_made(struct helper *helper, struct replica *replica)
     int r = maker_answer(&helper->disks.makers, &replica->launch.maker, &made, &err);
 
     replica->launch.root_fd = made.fd;
+    replica->launch.devices_fd = made.devices_fd;
     if (made.more_fd >= 0) {
         keep_idmap(helper, replica->uids.first + replica->spec.user, made.more_fd);
     }

@@ -14,6 +14,7 @@
 struct launch {
     struct maker maker;
     int root_fd;
+    int devices_fd;
     int listen_fd;
     int tun_fd; /* of a replica with egress: for minga-egress */
     int spec_fd;

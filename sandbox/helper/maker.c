@@ -217,7 +217,11 @@ int maker_answer(struct makers *makers, struct maker *maker, struct made *made_o
     ssize_t count_bytes =
         packet_receive(maker->answer_fd, &answer, sizeof(answer), MSG_DONTWAIT, &fds);
 
-    *made_out = (struct made){.fd = fds.fds[0], .more_fd = fds.fds[1], .loop_number = -1};
+    const bool has_devices = count_bytes == (ssize_t)sizeof(answer) && answer.has_devices;
+    *made_out = (struct made){.fd = fds.fds[0],
+                              .devices_fd = has_devices ? fds.fds[1] : -1,
+                              .more_fd = fds.fds[has_devices ? 2 : 1],
+                              .loop_number = -1};
     if (count_bytes != (ssize_t)sizeof(answer)) {
         close_answer(maker);
         return err_set(err, -EIO, "its maker died");

@@ -29,8 +29,9 @@ struct maker {
 };
 
 struct made {
-    int fd;      /* owned: the detached mount of the root or of the disk */
-    int more_fd; /* owned: the new template of a disk, or id map of a root, if none was given; or
+    int fd;         /* owned: the detached mount of the root or of the disk */
+    int devices_fd; /* owned: of a root, its detached /dev; -1: none */
+    int more_fd;    /* owned: the new template of a disk, or id map of a root, if none was given; or
                     the network namespace of a disk, if one was wanted; -1: none of these */
     int loop_number; /* of a disk */
     char backing[LOOP_TEXT_BYTES_MAX];

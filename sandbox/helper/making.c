@@ -12,12 +12,13 @@
 
 #include "base/attributes.h"
 #include "base/check.h"
+#include "sandbox/helper/devices.h"
 #include "sandbox/helper/network.h"
 
 /* What came of an order. */
 struct work {
     struct answer answer;
-    int fds[2]; /* to go with it; -1: none */
+    int fds[3]; /* to go with it, up to the first -1 */
     bool left_network;
 };
 
@@ -74,10 +75,11 @@ static int make_disk(const struct disk_plan *plan, struct work *work)
 static int make_root(const struct rootfs_plan *plan, struct work *work)
 {
     struct rootfs_plan with_idmap = *plan;
-    int r = 0;
+    int r = work->fds[1] = devices_make(&work->answer.err);
 
-    if (plan->idmap_fd < 0) {
-        r = with_idmap.idmap_fd = work->fds[1] = rootfs_idmap(plan, &work->answer.err);
+    work->answer.has_devices = true;
+    if (r >= 0 && plan->idmap_fd < 0) {
+        r = with_idmap.idmap_fd = work->fds[2] = rootfs_idmap(plan, &work->answer.err);
     }
     if (r >= 0) {
         r = work->fds[0] = rootfs_make(&with_idmap, &work->answer.is_last, &work->answer.err);
@@ -154,7 +156,7 @@ _Noreturn void making_run(int door_fd, int network_fd, pid_t parent_pid)
     }
     close_others(door_fd, network_fd);
     while (packet_receive(door_fd, &order, sizeof(order), 0, &given) == (ssize_t)sizeof(order)) {
-        struct work work = {.answer = {.loop_number = -1}, .fds = {-1, -1}};
+        struct work work = {.answer = {.loop_number = -1}, .fds = {-1, -1, -1}};
 
         const int made = follow(door_fd, &order, &given, &work);
 

@@ -30,8 +30,9 @@ struct answer {
     struct err err; /* code 0: it is made */
     int loop_number;
     char backing[LOOP_TEXT_BYTES_MAX];
-    size_t fd_count; /* 1: the root or disk; 2: with what the next one can be made of */
-    bool is_last;    /* what is attached for a root goes with its maker, which ends now */
+    size_t fd_count; /* the root or disk, its devices, what the next one can be made of */
+    bool has_devices;
+    bool is_last; /* what is attached for a root goes with its maker, which ends now */
 };
 
 /*

@@ -110,14 +110,15 @@ void check_inside(struct world *world)
         "t lo [ $($b grep -c : /proc/net/dev) = 1 ];"
         "t name [ $($b hostname) = $HOSTNAME_WANTED ];"
         "t env [ $($b env | $b grep -vcE '^(PWD|OLDPWD|SHLVL|_|PATH|HOSTNAME|HOME)=') = 1 ];"
+        "f touch $b touch -c /dev/null; f devtmpfs $b grep -q devtmpfs /proc/self/mountinfo;"
         "t fds [ $($b ls /proc/self/fd | $b wc -l) -le 4 ];"
         "t cgroup [ $($b grep -c minga /proc/self/cgroup) = 0 ];"
         "$b httpd -p 80 -h /www; t low eval '$b wget -qO- http://localhost/ | $b grep -q hello';"
         "$b env >&2; echo end; exec $b sleep 1000";
-    static const char *const wanted[] = {"user", "write",  "shm",   "dev",   "null",    "random",
-                                         "sys",  "sysctl", "kcore", "mount", "unshare", "chroot",
-                                         "init", "kill1",  "net",   "lo",    "name",    "env",
-                                         "fds",  "low",    "cgroup"};
+    static const char *const wanted[] = {
+        "user",  "write", "shm",     "dev",    "null",   "random", "sys",   "sysctl",
+        "kcore", "mount", "unshare", "chroot", "init",   "kill1",  "net",   "lo",
+        "name",  "env",   "fds",     "low",    "cgroup",  "touch", "devtmpfs"};
     static char output[WORLD_TEXT_BYTES];
     struct sandbox_spec spec = world_spec(world, ". /look.sh");
     struct sandbox_event event;
