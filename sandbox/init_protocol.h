@@ -66,6 +66,12 @@ enum {
     INIT_LINGER_MS = 30000, /* how long an unreported end waits for a minga-sandboxd */
     INIT_ALONE_MS = 60000,  /* how long a service runs without any minga-sandboxd */
     INIT_ENTRIES = 5,
+    /*
+     * The limit of cores. With 0, a host whose core_pattern names a program (systemd-coredump,
+     * apport) would still run that as root, outside of all limits, on what a stranger's program has
+     * left; with 1 the kernel runs none, and one byte is too small for a file (core(5)).
+     */
+    CORE_BYTES_MAX = 1,
     INIT_MESSAGE_BYTES_MAX = 512,
 };
 static_assert((int)INIT_ALONE_MS > (int)HELPER_ALONE_MS, "a helper may restart with its agent");

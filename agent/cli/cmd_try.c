@@ -337,7 +337,6 @@ static int judge(struct try *try)
     const struct sandbox_event *end = &try->end;
     struct problem *problem = &try->session->problem;
     const char *name = try->manifest.name;
-    char limit[UNITS_TEXT_BYTES_MAX];
 
     if (!try->has_ended) {
         return EXIT_DONE;
@@ -355,8 +354,7 @@ static int judge(struct try *try)
     case SANDBOX_END_SIGNALLED:
         return problem_set(problem, EXIT_REFUSED, name, "ended by signal %d", end->status);
     case SANDBOX_END_OUT_OF_MEMORY:
-        units_print_bytes(try->spec.limits.memory_bytes, limit);
-        problem_set(problem, EXIT_REFUSED, name, "out of memory: limit %s", limit);
+        problem_set(problem, EXIT_REFUSED, name, "%s", end->reason);
         return problem_advise(problem, "resources.memory in service.yaml says how much");
     case SANDBOX_END_REFUSED:
         return problem_set(problem, EXIT_REFUSED, name, "cannot be started: %s", end->reason);

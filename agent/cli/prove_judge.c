@@ -188,6 +188,15 @@ static void judge_output(struct prove *prove, struct prove_attempt *attempt)
              "%" PRIu64 " KiB are kept of all that it prints", kept_bytes >> 10);
 }
 
+static void judge_locks(struct prove *prove, struct prove_attempt *attempt)
+{
+    static const char wanted[] = "out of file locks: limit ";
+    bool has_ended = prove_await_end(prove, HOG_MS_MAX);
+
+    conclude(attempt, has_ended && strncmp(prove->event.reason, wanted, strlen(wanted)) == 0,
+             "%.100s", has_ended ? prove->event.reason : "it runs on");
+}
+
 static const struct {
     const char *name;
     const char *hog;
@@ -199,6 +208,7 @@ static const struct {
     {"a bomb of forks", "forks", judge_forks},
     {"deaf to every signal", "deaf", judge_deaf},
     {"output without end", "output", judge_output},
+    {"more memory, in locks on files", "locks", judge_locks},
 };
 
 int prove_hogs(struct prove *prove)

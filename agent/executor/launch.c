@@ -187,9 +187,13 @@ static void say_end(struct replica *replica, const struct sandbox_event *event)
     char limit[UNITS_TEXT_BYTES_MAX];
 
     switch (event->end) {
-    case SANDBOX_END_OUT_OF_MEMORY:
+    case SANDBOX_END_OUT_OF_MEMORY: /* or of what else takes the host's memory */
         units_print_bytes(replica->limits.memory_bytes, limit);
-        replica_say(replica, "out of memory: limit %s", limit);
+        if (event->reason[0] != '\0') {
+            replica_say(replica, "%.90s", event->reason);
+        } else {
+            replica_say(replica, "out of memory: limit %s", limit);
+        }
         return;
     case SANDBOX_END_EXITED:
         /* The helper adds the last line that the service has printed: it says why. */

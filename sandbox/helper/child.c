@@ -187,7 +187,7 @@ static int furnish(const struct child_plan *plan, struct err *err)
 
 static int limit_resources(struct err *err)
 {
-    static const struct rlimit no_core = {0, 0};
+    static const struct rlimit no_core = {CORE_BYTES_MAX, CORE_BYTES_MAX};
     struct rlimit files;
 
     if (setrlimit(RLIMIT_CORE, &no_core) < 0 || getrlimit(RLIMIT_NOFILE, &files) < 0) {

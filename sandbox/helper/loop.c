@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "sandbox/helper/helper.h"
 #include "sandbox/helper/lines.h"
+#include "sandbox/helper/locks.h"
 #include "sandbox/helper/process.h"
 
 enum source_kind {
@@ -245,6 +246,9 @@ static void tick_all(struct helper *helper)
     }
     disks_tick(helper, at_ms);
     lines_tick(helper, at_ms);
+    if (count_replicas(helper) > 0) {
+        locks_tick(helper, at_ms);
+    }
     check_alone(helper, at_ms);
     sweep(helper, at_ms);
 }

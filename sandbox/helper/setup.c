@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -26,6 +27,7 @@
 #include "sandbox/helper/process.h"
 #include "sandbox/helper/seccomp.h"
 #include "sandbox/helper/way_out.h"
+#include "sandbox/init_protocol.h"
 
 /* Whoever can write to one of our folders could put another in its place. */
 static int make_own_folder(const char *path, mode_t mode, struct err *err)
@@ -124,12 +126,18 @@ static int make_folders(const struct options *options, struct helper_folders *fo
  */
 static int leave_host(int *own_network_fd_out, struct err *err)
 {
+    static const struct rlimit no_core = {CORE_BYTES_MAX, CORE_BYTES_MAX};
+
     if (unshare(CLONE_NEWNS | CLONE_NEWNET) < 0 ||
         mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0) {
         return err_set(err, -errno, "namespaces of our own: %m");
     }
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
         return err_set(err, -errno, "no new privileges: %m");
+    }
+    /* No process of ours has the host look at what it leaves when it dies; see CORE_BYTES_MAX. */
+    if (setrlimit(RLIMIT_CORE, &no_core) < 0) {
+        return err_set(err, -errno, "limit of cores: %m");
     }
     *own_network_fd_out = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     return *own_network_fd_out < 0 ? err_set(err, -errno, "our network: %m") : 0;

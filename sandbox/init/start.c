@@ -93,7 +93,7 @@ static int set_limits(struct err *err)
         rlim_t hard;
     } limits[] = {
         {RLIMIT_NOFILE, 1024, 65536}, /* what programs expect; select(2) breaks beyond */
-        {RLIMIT_CORE, 0, 0},
+        {RLIMIT_CORE, CORE_BYTES_MAX, CORE_BYTES_MAX},
         {RLIMIT_MEMLOCK, 8 << 20, 8 << 20},
         {RLIMIT_MSGQUEUE, 163840, 163840}, /* two usual ones: they count for the host's root too */
         {RLIMIT_SIGPENDING, 4096, 4096},

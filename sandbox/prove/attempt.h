@@ -81,6 +81,7 @@ extern const struct attempt_group network_group;
 extern const struct attempt_group processes_group;
 extern const struct attempt_group rights_group;
 extern const struct attempt_group limits_group;
+extern const struct attempt_group doors_group;
 
 /* --- outcome.c: words for verdicts --- */
 

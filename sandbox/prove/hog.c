@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "sandbox/prove/hog.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -9,7 +11,7 @@
 
 #include "base/attributes.h"
 
-enum { BLOCK_BYTES = 1 << 20, BURNERS = 4 };
+enum { BLOCK_BYTES = 1 << 20, BURNERS = 4, LOCKED_FILES = 500, LOCKS_OF_FILE = 500 };
 
 /* Takes memory until it is ended for it. */
 static void take_memory(void)
@@ -87,6 +89,26 @@ static void hide(void)
     }
 }
 
+/* Of each the kernel keeps a record. Short rows: each new one is looked for a place in its file's. */
+static void take_locks(void)
+{
+    for (int i = 0; i < LOCKED_FILES; i++) {
+        char path[] = "/tmp/minga-locks-000";
+
+        snprintf(path, sizeof(path), "/tmp/minga-locks-%03d", i);
+        const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        for (int j = 0; fd >= 0 && j < LOCKS_OF_FILE; j++) {
+            struct flock range = {
+                .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)j * 2, .l_len = 1};
+
+            (void)fcntl(fd, F_SETLK, &range);
+        }
+    }
+    for (;;) {
+        pause();
+    }
+}
+
 bool hog_run(const char *name)
 {
     static const struct {
@@ -94,7 +116,8 @@ bool hog_run(const char *name)
         void (*run)(void);
     } hogs[] = {{"memory", take_memory},    {"memory-child", take_memory_in_child},
                 {"output", print_for_ever}, {"cpu", burn},
-                {"forks", fork_for_ever},   {"deaf", hide}};
+                {"forks", fork_for_ever},   {"deaf", hide},
+                {"locks", take_locks}};
 
     for (size_t i = 0; i < ARRAY_COUNT(hogs); i++) {
         if (strcmp(hogs[i].name, name) == 0) {

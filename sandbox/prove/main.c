@@ -27,9 +27,9 @@
 enum { STATUS_REFUSED = 1, STATUS_USAGE = 2, ATTEMPT_S_MAX = 60, NOBODY = 65534 };
 
 static const struct attempt_group *const groups[] = {
-    &files_group,   &devices_group,    &kernel_group, &settings_group,
-    &mounts_group,  &namespaces_group, &calls_group,  &sockets_group,
-    &network_group, &processes_group,  &rights_group, &limits_group};
+    &files_group,      &devices_group, &kernel_group,  &settings_group, &mounts_group,
+    &namespaces_group, &calls_group,   &sockets_group, &network_group,  &processes_group,
+    &rights_group,     &limits_group,  &doors_group};
 
 /* Calls `each` for every attempt with its number. */
 static void for_each(void (*each)(unsigned number, const struct attempt_group *group,

@@ -110,6 +110,7 @@ void check_inside(struct world *world)
         "t lo [ $($b grep -c : /proc/net/dev) = 1 ];"
         "t name [ $($b hostname) = $HOSTNAME_WANTED ];"
         "t env [ $($b env | $b grep -vcE '^(PWD|OLDPWD|SHLVL|_|PATH|HOSTNAME|HOME)=') = 1 ];"
+        "t core [ $($b grep -c 'core file size  *1  *1 ' /proc/self/limits) = 1 ];"
         "f touch $b touch -c /dev/null; f devtmpfs $b grep -q devtmpfs /proc/self/mountinfo;"
         "t fds [ $($b ls /proc/self/fd | $b wc -l) -le 4 ];"
         "t cgroup [ $($b grep -c minga /proc/self/cgroup) = 0 ];"
@@ -118,7 +119,7 @@ void check_inside(struct world *world)
     static const char *const wanted[] = {
         "user",  "write", "shm",     "dev",    "null",   "random", "sys",   "sysctl",
         "kcore", "mount", "unshare", "chroot", "init",   "kill1",  "net",   "lo",
-        "name",  "env",   "fds",     "low",    "cgroup",  "touch", "devtmpfs"};
+        "name",  "env",   "fds",     "low",    "cgroup", "core",   "touch", "devtmpfs"};
     static char output[WORLD_TEXT_BYTES];
     struct sandbox_spec spec = world_spec(world, ". /look.sh");
     struct sandbox_event event;

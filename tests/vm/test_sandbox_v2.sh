@@ -20,11 +20,20 @@ grep -q '^cgroup2 /sys/fs/cgroup cgroup2' /proc/self/mounts && ! grep -q ' cgrou
     echo "ok - the guest has cgroup v2 alone"
 cp -a bin test_sandbox.sh /run/
 parts=$(cat parts)
+# A program for cores, as desktops have one: root's, and run whatever RLIMIT_CORE says, but for 1.
+printf '#!/bin/sh\necho "$1" >>/run/cores\n' >/run/core-handler
+chmod 755 /run/core-handler
+echo '|/run/core-handler %P' >/proc/sys/kernel/core_pattern
+sh -c 'ulimit -c 0; kill -SEGV $$'
+sleep 1
+[ -s /run/cores ] && echo "ok - the host's program for cores is run for a process of the host"
+rm -f /run/cores
 # shellcheck disable=SC2086
 BIN=/run/bin sh /run/test_sandbox.sh --slow --kills=15 $parts || status=1
 echo "# as units of systemd"
 # shellcheck disable=SC2086
 BIN=/run/bin sh /run/test_sandbox.sh --units --slow ${parts:-serving restarts} || status=1
+[ ! -e /run/cores ] || { echo "not ok - the host's program for cores is run for no replica"; status=1; }
 [ -z "$(systemctl list-units --failed --no-legend 'minga-*')" ] || { echo "not ok - no unit has failed"; status=1; }
 exit $status
 GUEST

@@ -17,6 +17,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -179,7 +180,7 @@ static int option_outcome(long level, long name)
     return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-Test(seccomp, sockets_take_no_programs_and_no_other_protocols)
+Test(seccomp, sockets_take_no_programs_no_other_protocols_and_no_groups)
 {
     static const struct {
         long level;
@@ -190,7 +191,16 @@ Test(seccomp, sockets_take_no_programs_and_no_other_protocols)
                 {SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF},
                 {IPPROTO_TCP, TCP_ULP},
                 {IPPROTO_TCP, TCP_MD5SIG},
-                {IPPROTO_UDP, UDP_ENCAP}};
+                {IPPROTO_UDP, UDP_ENCAP},
+                {IPPROTO_IP, IP_ADD_MEMBERSHIP},
+                {IPPROTO_IP, IP_ADD_SOURCE_MEMBERSHIP},
+                {IPPROTO_IP, MCAST_JOIN_GROUP},
+                {IPPROTO_IP, MCAST_JOIN_SOURCE_GROUP},
+                {IPPROTO_IPV6, IPV6_JOIN_GROUP},
+                {IPPROTO_IPV6, IPV6_JOIN_ANYCAST},
+                {IPPROTO_IPV6, MCAST_JOIN_GROUP},
+                {IPPROTO_IPV6, MCAST_JOIN_SOURCE_GROUP},
+                {IPPROTO_IPV6, 32 /* IPV6_FLOWLABEL_MGR */}};
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         const long high = 1L << 32;
@@ -281,6 +291,41 @@ Test(seccomp, what_the_whole_host_shares_is_not_taken)
     cr_assert_eq(outcome_of(SYS_sync, 0, 0, 0), 0, "done, without the host's disks");
     cr_assert_eq(outcome_of(SYS_mbind, 0, 0, 0), EPERM);
     cr_assert_eq(outcome_of(SYS_set_mempolicy, 0, 0, 0), EPERM);
+}
+
+/* 1: a program of the host's root that is given cores is given none (core(5)); 0 lets it run. */
+Test(seccomp, nobody_has_the_host_look_at_its_cores)
+{
+    static const struct rlimit none = {0, 0};
+    const long wanted = (long)(intptr_t)&none;
+    const long high = 1L << 32;
+
+    cr_assert_eq(outcome_of4(SYS_prlimit64, 0, RLIMIT_CORE, wanted, 0), EPERM);
+    cr_assert_eq(outcome_of4(SYS_prlimit64, -1, RLIMIT_CORE | high, wanted, 0), EPERM);
+    cr_assert_eq(outcome_of4(SYS_prlimit64, -1, RLIMIT_CORE, high, 0), EPERM, "any pointer");
+    cr_assert_eq(outcome_of4(SYS_prlimit64, -1, RLIMIT_CORE, 0, 0), ESRCH, "asking is free");
+    cr_assert_eq(outcome_of4(SYS_prlimit64, -1, RLIMIT_NOFILE, wanted, 0), ESRCH);
+#ifdef SYS_setrlimit
+    cr_assert_eq(outcome_of(SYS_setrlimit, RLIMIT_CORE, 0, 0), EPERM);
+    cr_assert_eq(outcome_of(SYS_setrlimit, RLIMIT_CORE | high, 0, 0), EPERM);
+    cr_assert_eq(outcome_of(SYS_setrlimit, RLIMIT_NOFILE, 0, 0), EFAULT, "it reaches the kernel");
+#endif
+}
+
+/* The helper counts locks by the process that took them (locks.h): each has to have one. */
+Test(seccomp, locks_are_of_a_process_that_lives)
+{
+    const long of_files = 37; /* F_OFD_SETLK */
+    const long high = 1L << 32;
+
+    for (long command = of_files; command <= of_files + 1; command++) {
+        cr_assert_eq(outcome_of(SYS_fcntl, -1, command, 0), EINVAL);
+        cr_assert_eq(outcome_of(SYS_fcntl, -1, command | high, 0), EINVAL);
+    }
+    cr_assert_eq(outcome_of(SYS_fcntl, -1, F_SETLK, 0), EBADF, "it reaches the kernel");
+    cr_assert_eq(outcome_of(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0), EPERM);
+    cr_assert_eq(outcome_of(SYS_clone, CLONE_FILES | CLONE_VM | SIGCHLD, 0, 0), EPERM);
+    cr_assert_eq(outcome_of(SYS_clone, CLONE_FILES | CLONE_THREAD, 0, 0), EINVAL, "a thread may");
 }
 
 #ifdef __x86_64__

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Whose locks are counted: /proc is a folder of ours, its processes folders that others own. */
+#include "sandbox/helper/locks.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { WAITING_EVERY = 3 };
+
+static char folder[] = "/tmp/minga-locks.XXXXXX";
+static char path[128];
+
+static const char *in_folder(const char *name)
+{
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    return path;
+}
+
+/* `count` locks of each of the two processes, one after the other, and some of nobody's. */
+static void write_locks(uint32_t count)
+{
+    FILE *file = fopen(in_folder("locks"), "we");
+
+    cr_assert_not_null(file);
+    for (uint32_t i = 0; i < count; i++) {
+        fprintf(file, "%u: POSIX  ADVISORY  WRITE 41 00:2a:7 %u %u\n", i, 2 * i, 2 * i);
+        fprintf(file, "%u: %sPOSIX  ADVISORY  READ  297 00:2a:8 0 EOF\n", i,
+                i % WAITING_EVERY == 0 ? "-> " : "");
+        fprintf(file, "%u: OFDLCK ADVISORY  WRITE -1 08:01:9 0 EOF\n", i);
+    }
+    fclose(file);
+}
+
+static void begin(void)
+{
+    cr_assert_not_null(mkdtemp(folder));
+    cr_assert_eq(mkdir(in_folder("41"), 0700), 0);
+    cr_assert_eq(mkdir(in_folder("297"), 0700), 0); /* the same place of the table of holders */
+}
+
+static void end(void)
+{
+    unlink(in_folder("locks"));
+    rmdir(in_folder("41"));
+    rmdir(in_folder("297"));
+    rmdir(folder);
+}
+
+static struct helper *helper_with(enum replica_state state, uint32_t first_uid)
+{
+    static struct helper helper;
+
+    for (size_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+        replica_init(&helper.replicas[i]);
+    }
+    helper.replicas[3].state = state;
+    helper.replicas[3].uids = (struct uid_range){first_uid, STDIN_FILENO};
+    return &helper;
+}
+
+Test(locks, a_line_names_its_process)
+{
+    cr_assert_eq(locks_holder("1: POSIX  ADVISORY  WRITE 4711 00:2a:5 0 EOF\n"), 4711);
+    cr_assert_eq(locks_holder("12: FLOCK  ADVISORY  WRITE 7 00:2a:5 0 EOF\n"), 7);
+    cr_assert_eq(locks_holder("12: -> POSIX  ADVISORY  READ 8 00:2a:5 0 EOF\n"), 8);
+    cr_assert_eq(locks_holder("12:  -> POSIX  ADVISORY  READ 8 00:2a:5 0 EOF\n"), 8);
+    cr_assert_eq(locks_holder("3: OFDLCK ADVISORY  READ -1 00:2a:5 0 EOF\n"), 0, "nobody's");
+    cr_assert_eq(locks_holder("3: POSIX\n"), 0);
+    cr_assert_eq(locks_holder("-> \n"), 0);
+    cr_assert_eq(locks_holder(""), 0);
+}
+
+Test(locks, those_of_all_its_processes_are_a_replica_s, .init = begin, .fini = end)
+{
+    struct helper *helper = helper_with(REPLICA_RUNNING, getuid());
+
+    write_locks(FILE_LOCKS_MAX / 2);
+    cr_assert_null(locks_find(helper, folder), "as many as there may be");
+    write_locks(FILE_LOCKS_MAX / 2 + 1);
+    cr_assert_eq(locks_find(helper, folder), &helper->replicas[3]);
+}
+
+Test(locks, of_others_are_not_counted, .init = begin, .fini = end)
+{
+    write_locks(FILE_LOCKS_MAX);
+    cr_assert_null(locks_find(helper_with(REPLICA_RUNNING, getuid() + 1), folder));
+    cr_assert_null(locks_find(helper_with(REPLICA_FREE, getuid()), folder));
+    unlink(in_folder("locks"));
+    cr_assert_null(locks_find(helper_with(REPLICA_RUNNING, getuid()), folder), "no list, none");
+}
