@@ -398,7 +398,7 @@ static void check_hurry(struct world *world)
 static void check_given_up(struct world *world)
 {
     static const unsigned int gone[] = {CAP_SYS_MODULE, CAP_SYS_RAWIO, CAP_SYS_PTRACE, CAP_SYS_BOOT,
-                                        CAP_SYS_TIME,   CAP_NET_RAW,    CAP_BPF};
+                                        CAP_SYS_TIME,   CAP_NET_RAW,   CAP_BPF};
     static const char *const sets[] = {"CapPrm", "CapEff", "CapBnd"};
     char text[64];
 
