@@ -355,8 +355,12 @@ static void add_others(const struct overlay *overlay, struct chunk_put *put)
 bool chunk_put_push(struct overlay *overlay, const struct chunk_id *chunk,
                     const struct chunk_home *home)
 {
+    struct chunk *entry = chunks_entry(&overlay->chunks, chunk);
     struct chunk_put *put;
 
+    if (entry != NULL) {
+        entry->home_mark = 0; /* not all of them have it after all */
+    }
     if (is_pushed(overlay, chunk, &home->node)) {
         return true;
     }

@@ -139,5 +139,5 @@ struct repair {
     uint32_t refused_count;    /* in a row */
     uint64_t moved_bytes;      /* sent for repair, ever */
     uint64_t moved_count;
-    uint64_t rotten_count;
+    uint64_t rotten_count; /* chunks found missing or bad, ever */
 };
