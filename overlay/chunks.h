@@ -17,6 +17,7 @@ enum {
     CHUNK_BLOCK_BYTES = 4096,
     CHUNK_EXTRA_BYTES = 512,
     CHUNK_REFERENCES_MAX = 4, /* of one chunk; with more it is kept for good */
+    STAND_INS_MAX = CHUNK_COPIES - 1,
 };
 
 struct chunk {
@@ -26,7 +27,8 @@ struct chunk {
     uint8_t reference_count;
     uint8_t others_count;                      /* had it, of those that offered_mark is of */
     uint16_t references[CHUNK_REFERENCES_MAX]; /* places in references.h */
-    uint16_t stand_in; /* 1 + place of a member that has it where a home has no room; 0: unknown */
+    /* 1 + places of members that have it where homes have no room; 0: unknown */
+    uint16_t stand_ins[STAND_INS_MAX];
     uint32_t bytes;
     uint32_t used_s;       /* last fetched or served, in the overlay's own seconds */
     uint32_t home_mark;    /* not 0: of the homes that all had it when it was handed over, or pushed

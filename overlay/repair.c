@@ -83,6 +83,7 @@ void repair_forget(struct overlay *overlay, int index)
     repair->due_ms[index] = 0;
     repair->tries[index] = 0;
     repair->equal_ms[index] = 0;
+    repair->full_ms[index] = 0;
     find_next(overlay);
 }
 

@@ -2,7 +2,7 @@
 /*
  * What is stored here and for whom, for people to see. How many copies of a chunk are up is what this
  * node knows: its own, and those of homes that are up and had the same as it at the last comparison, or
- * said so when it was offered to them; and of one that keeps it in place of a home without room.
+ * said so when it was offered to them; and of those that keep it in place of homes without room.
  */
 #include <assert.h>
 #include <string.h>
@@ -60,12 +60,20 @@ static void count_copies(struct overlay_stock_line *line, uint32_t copies)
     line->scarce_count += copies < HOMES_UP ? 1 : 0;
 }
 
-/* In a large community another member may have taken that place in the table since. */
-static bool has_stand_in(const struct overlay *overlay, const struct chunk *chunk)
+/* In a large community other members may have taken those places in the table since. */
+static uint32_t count_stand_ins(const struct overlay *overlay, const struct chunk *chunk)
 {
-    return !overlay->large && chunk->stand_in != 0 &&
-           chunk->stand_in <= overlay->membership.count &&
-           membership_in_ring(&overlay->membership.list[chunk->stand_in - 1]);
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < STAND_INS_MAX && !overlay->large; i++) {
+        uint32_t place = chunk->stand_ins[i];
+
+        count += place != 0 && place <= overlay->membership.count &&
+                         membership_in_ring(&overlay->membership.list[place - 1])
+                     ? 1
+                     : 0;
+    }
+    return count;
 }
 
 static uint32_t copies_of(const struct overlay *overlay, const struct chunk *chunk,
@@ -82,7 +90,7 @@ static uint32_t copies_of(const struct overlay *overlay, const struct chunk *chu
         return 1 + shelf->equal_count;
     }
     return is_handed_over ? shelf->up_count
-                          : 1 + shelf->equal_count + (has_stand_in(overlay, chunk) ? 1 : 0);
+                          : 1 + shelf->equal_count + count_stand_ins(overlay, chunk);
 }
 
 static void count_for(struct overlay_stock_line *lines, const struct chunk *chunk, uint32_t copies)
