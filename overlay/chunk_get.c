@@ -151,6 +151,12 @@ bool storage_make_room(struct overlay *overlay, uint64_t bytes, uint64_t expecte
     return true;
 }
 
+/* What is bad here has its place already. */
+static bool has_room_for(struct overlay *overlay, const struct chunk_id *chunk)
+{
+    return chunks_is_bad(&overlay->chunks, chunk) || storage_make_room(overlay, CHUNK_BYTES_MAX, 0);
+}
+
 /* --- asking */
 
 static uint64_t patience_ms(const struct chunk_get *get)
@@ -241,7 +247,7 @@ void overlay_chunk_get(struct overlay *overlay, const struct overlay_event *now,
     if (chunks_find(&overlay->chunks, &wanted->chunk) != NULL) {
         (void)collect_note(overlay, &wanted->chunk, &references, true, 0);
         (void)effect_done(overlay, token, OVERLAY_OK, "");
-    } else if (!storage_make_room(overlay, CHUNK_BYTES_MAX, 0)) {
+    } else if (!has_room_for(overlay, &wanted->chunk)) {
         (void)effect_done(overlay, token, OVERLAY_FULL, "this node's storage share is full");
     } else {
         get = new_get(overlay, token, &wanted->chunk);
@@ -257,12 +263,24 @@ void overlay_chunk_get(struct overlay *overlay, const struct overlay_event *now,
     state_leave(overlay);
 }
 
+static bool is_being_fetched(const struct overlay *overlay, const struct chunk_id *chunk)
+{
+    for (uint32_t i = 0; i < CHUNK_GETS_MAX; i++) {
+        if (overlay->chunk_gets[i].used && id_equal(&overlay->chunk_gets[i].chunk.id, &chunk->id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void chunk_get_again(struct overlay *overlay, const struct chunk_id *chunk,
                      const struct chunk_references *references)
 {
-    struct chunk_get *get =
-        storage_make_room(overlay, CHUNK_BYTES_MAX, 0) ? new_get(overlay, 0, chunk) : NULL;
+    struct chunk_get *get = NULL;
 
+    if (!is_being_fetched(overlay, chunk) && has_room_for(overlay, chunk)) {
+        get = new_get(overlay, 0, chunk);
+    }
     if (get != NULL) {
         get->references = *references;
         if (find_candidates(overlay, get, NULL, 0)) {
@@ -426,7 +444,7 @@ void chunk_get_on_message(struct overlay *overlay, const struct arrival *arrival
 {
     struct chunk_id chunk = {message_id(arrival->message->kind.chunk_get.chunk)};
     struct chunk *entry = chunks_entry(&overlay->chunks, &chunk);
-    bool have = entry != NULL;
+    bool have = entry != NULL && !entry->is_bad;
     minga_Message message;
 
     if (have && may_serve(overlay)) {

@@ -145,13 +145,13 @@ static void note_homes(struct overlay *overlay, const struct chunk_put *put)
 }
 
 /* Where homes have no room, a home knows who is asked to keep it in their place, and does. */
-static void note_stand_in(struct overlay *overlay, const struct chunk_put *put)
+static void note_stand_ins(struct overlay *overlay, const struct chunk_put *put)
 {
     struct chunk *chunk = chunks_entry(&overlay->chunks, &put->chunk);
 
     if (chunk != NULL && !put->is_shed && put->home_mark == 0 &&
-        put->held_count >= put->needed_count) {
-        chunk->stand_in = put->stand_in;
+        (put->held_count >= put->needed_count || put->stand_ins[0] != 0)) {
+        memcpy(chunk->stand_ins, put->stand_ins, sizeof(chunk->stand_ins));
     }
 }
 
@@ -162,7 +162,21 @@ static void note_holder(struct overlay *overlay, struct chunk_put *put,
 
     put->held_count++;
     if (put->any_full && index != MEMBER_NONE && !chunk_is_home(overlay, &put->chunk, holder)) {
-        put->stand_in = (uint16_t)(index + 1);
+        uint32_t place = 0;
+
+        while (place < STAND_INS_MAX - 1 && put->stand_ins[place] != 0) {
+            place++;
+        }
+        put->stand_ins[place] = (uint16_t)(index + 1);
+    }
+}
+
+static void note_room(struct overlay *overlay, const struct node_id *of, bool is_full)
+{
+    int index = membership_find(&overlay->membership, of);
+
+    if (index != MEMBER_NONE) {
+        overlay->repair.full_ms[index] = is_full ? overlay->now_ms : 0;
     }
 }
 
@@ -204,7 +218,7 @@ static void end_put(struct overlay *overlay, struct chunk_put *put)
     put->used = false;
     overlay->repair_put_count -= put->is_repair ? 1 : 0;
     note_homes(overlay, put);
-    note_stand_in(overlay, put);
+    note_stand_ins(overlay, put);
     note_pushed(overlay, put);
     if (put->is_shed) {
         shed_offered(overlay, put);
@@ -338,6 +352,25 @@ static struct chunk_put *new_repair(struct overlay *overlay, const struct chunk_
     return put;
 }
 
+/* Where several homes have no room, each has somebody of its own in its place: all of them are asked
+ * together, or each would find the same one. */
+static void add_full_homes(const struct overlay *overlay, struct chunk_put *put)
+{
+    const struct repair *repair = &overlay->repair;
+    struct chunk_home homes[HOMES_MAX];
+    uint32_t count = chunk_homes(overlay, &(struct ring_key){put->chunk.id}, homes);
+
+    for (uint32_t i = 0; i < count && put->candidate_count < STAND_INS_MAX; i++) {
+        int index = homes[i].index;
+
+        if (homes[i].is_up && index != MEMBER_NONE && index != overlay->self_index &&
+            !id_equal(&homes[i].node.id, &put->candidates[0].id) && repair->full_ms[index] != 0 &&
+            overlay->now_ms - repair->full_ms[index] < REPAIR_FULL_MS) {
+            put->candidates[put->candidate_count++] = homes[i].node;
+        }
+    }
+}
+
 /* Where a home has no room, somebody behind the homes has a copy in its place. */
 static void add_others(const struct overlay *overlay, struct chunk_put *put)
 {
@@ -355,8 +388,12 @@ static void add_others(const struct overlay *overlay, struct chunk_put *put)
 bool chunk_put_push(struct overlay *overlay, const struct chunk_id *chunk,
                     const struct chunk_home *home)
 {
+    struct chunk *entry = chunks_entry(&overlay->chunks, chunk);
     struct chunk_put *put;
 
+    if (entry != NULL) {
+        entry->home_mark = 0; /* not all of them have it after all */
+    }
     if (is_pushed(overlay, chunk, &home->node)) {
         return true;
     }
@@ -367,7 +404,8 @@ bool chunk_put_push(struct overlay *overlay, const struct chunk_id *chunk,
     put->why = home->why;
     put->candidate_count = 1;
     put->candidates[0] = home->node;
-    put->needed_count = 1;
+    add_full_homes(overlay, put);
+    put->needed_count = put->candidate_count;
     add_others(overlay, put);
     go_on(overlay, put);
     return true;
@@ -444,6 +482,7 @@ static void on_offer_answered(struct overlay *overlay, struct chunk_put *put,
         put->any_had = true;
     } else {
         put->any_full = true;
+        note_room(overlay, by, true);
     }
     pay_back(overlay, put);
     put->waiting_count--;
@@ -472,6 +511,7 @@ void chunk_put_on_reply(struct overlay *overlay, const struct request *request,
     if (message->which_kind == minga_Message_acknowledged_tag) {
         if (message->kind.acknowledged.outcome == minga_Outcome_OUTCOME_OK) {
             note_holder(overlay, put, &request->to);
+            note_room(overlay, &request->to, false);
         }
         put->any_full |= message->kind.acknowledged.outcome == minga_Outcome_OUTCOME_FULL;
     }

@@ -106,7 +106,7 @@ static bool has_room_for(struct overlay *overlay, const struct chunk_id *chunk, 
 {
     uint64_t expected = expected_bytes(overlay);
 
-    return storage_has_room(overlay, bytes, expected) ||
+    return storage_has_room(overlay, bytes, expected) || chunks_is_bad(&overlay->chunks, chunk) ||
            (chunk_is_home(overlay, chunk, &overlay->self) &&
             storage_make_room(overlay, bytes, expected));
 }

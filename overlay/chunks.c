@@ -39,7 +39,7 @@ const struct chunk *chunks_find(const struct chunks *chunks, const struct chunk_
 {
     const struct chunk *chunk = &chunks->list[slot_of(chunks, id)];
 
-    return chunk->used ? chunk : NULL;
+    return chunk->used && !chunk->is_bad ? chunk : NULL;
 }
 
 struct chunk *chunks_entry(struct chunks *chunks, const struct chunk_id *id)
@@ -47,6 +47,30 @@ struct chunk *chunks_entry(struct chunks *chunks, const struct chunk_id *id)
     struct chunk *chunk = &chunks->list[slot_of(chunks, id)];
 
     return chunk->used ? chunk : NULL;
+}
+
+bool chunks_is_bad(const struct chunks *chunks, const struct chunk_id *id)
+{
+    const struct chunk *chunk = &chunks->list[slot_of(chunks, id)];
+
+    return chunk->used && chunk->is_bad;
+}
+
+void chunks_set_bad(struct chunks *chunks, struct chunk *chunk, bool is_bad)
+{
+    CHECK(chunk->used);
+    if (chunk->is_bad == is_bad) {
+        return;
+    }
+    chunk->is_bad = is_bad;
+    if (is_bad) {
+        chunks->bad_count++;
+        chunks->bad_bytes += chunk->bytes;
+    } else {
+        CHECK(chunks->bad_count > 0 && chunks->bad_bytes >= chunk->bytes);
+        chunks->bad_count--;
+        chunks->bad_bytes -= chunk->bytes;
+    }
 }
 
 uint64_t chunk_cost_bytes(uint64_t bytes)
@@ -74,6 +98,7 @@ int chunks_add(struct chunks *chunks, const struct chunk_id *id, uint32_t bytes)
         chunks->cost_bytes += chunk_cost_bytes(bytes) - chunk_cost_bytes(0);
     }
     if (chunk->used) {
+        chunks_set_bad(chunks, chunk, false);
         return 0;
     }
     if (chunks->count == CHUNKS_MAX) {
@@ -98,6 +123,7 @@ void chunks_remove(struct chunks *chunks, const struct chunk_id *id)
     }
     CHECK(chunks->count > 0);
     CHECK(chunks->bytes >= chunks->list[hole].bytes);
+    chunks_set_bad(chunks, &chunks->list[hole], false);
     chunks->count--;
     chunks->bytes -= chunks->list[hole].bytes;
     chunks->cost_bytes -= chunk_cost_bytes(chunks->list[hole].bytes);
@@ -168,7 +194,7 @@ const struct chunk *chunks_walk_next(const struct chunks *chunks, struct chunks_
         CHECK(chunk->used);
         walk->seen++;
         walk->slot = (walk->slot + 1) % CHUNK_SLOTS;
-        if (id_in_arc(&chunk->id.id, &walk->from, &walk->to)) {
+        if (!chunk->is_bad && id_in_arc(&chunk->id.id, &walk->from, &walk->to)) {
             return chunk;
         }
     }

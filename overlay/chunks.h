@@ -3,6 +3,9 @@
 /*
  * Which chunks this node stores. Pure table: open addressing by the id's first bits (ids are
  * hashes), so that a range of the ring is a range of slots; bounded in number and in bytes.
+ *
+ * A bad one takes its place in the share, and is garbage like others, but is not had: no search,
+ * range or fingerprint shows it.
  */
 #include <stdbool.h>
 
@@ -14,15 +17,18 @@ enum {
     CHUNK_BLOCK_BYTES = 4096,
     CHUNK_EXTRA_BYTES = 512,
     CHUNK_REFERENCES_MAX = 4, /* of one chunk; with more it is kept for good */
+    STAND_INS_MAX = CHUNK_COPIES - 1,
 };
 
 struct chunk {
     bool used;
-    bool is_common; /* more need it than can be noted */
+    bool is_common : 1; /* more need it than can be noted */
+    bool is_bad : 1;    /* its file is here, but was not to be read, or held something else */
     uint8_t reference_count;
     uint8_t others_count;                      /* had it, of those that offered_mark is of */
     uint16_t references[CHUNK_REFERENCES_MAX]; /* places in references.h */
-    uint16_t stand_in; /* 1 + place of a member that has it where a home has no room; 0: unknown */
+    /* 1 + places of members that have it where homes have no room; 0: unknown */
+    uint16_t stand_ins[STAND_INS_MAX];
     uint32_t bytes;
     uint32_t used_s;       /* last fetched or served, in the overlay's own seconds */
     uint32_t home_mark;    /* not 0: of the homes that all had it when it was handed over, or pushed
@@ -34,23 +40,30 @@ struct chunk {
 struct chunks {
     uint32_t count;
     uint64_t bytes;
-    uint64_t cost_bytes;                  /* with what files and their notes take besides */
-    uint64_t bytes_max;                   /* of cost_bytes */
+    uint64_t cost_bytes; /* with what files and their notes take besides */
+    uint64_t bytes_max;  /* of cost_bytes */
+    uint32_t bad_count;  /* of `count`, and of `bytes` */
+    uint64_t bad_bytes;
     uint64_t used_bits[CHUNK_SLOTS / 64]; /* of `list`: a walk does not touch what is empty */
     struct chunk list[CHUNK_SLOTS];
 };
 
+/* NULL when it is not here, or bad. */
 const struct chunk *chunks_find(const struct chunks *chunks, const struct chunk_id *id);
-/* The same, to change anything but its id and size. */
+/* Also a bad one; to change anything but its id, its size and whether it is bad. */
 struct chunk *chunks_entry(struct chunks *chunks, const struct chunk_id *id);
+/* Here, and bad: a copy needs no room besides. */
+bool chunks_is_bad(const struct chunks *chunks, const struct chunk_id *id);
+void chunks_set_bad(struct chunks *chunks, struct chunk *chunk, bool is_bad);
 /* What a chunk takes of the share: whole blocks, its inode, its name, its row in the database. */
 uint64_t chunk_cost_bytes(uint64_t bytes);
 /* Is there room for one more of this size, with a cost of `expected_bytes` already promised? */
 bool chunks_have_room(const struct chunks *chunks, uint64_t bytes, uint64_t expected_bytes);
-/* Returns 0 (also when known), or -ENOSPC when the table itself is full. */
+/* Returns 0 (also when known, and good from now on), or -ENOSPC when the table itself is full. */
 int chunks_add(struct chunks *chunks, const struct chunk_id *id, uint32_t bytes);
 void chunks_remove(struct chunks *chunks, const struct chunk_id *id);
-/* Walks slots: *cursor starts at 0; NULL at the end. Stable while nothing is removed. */
+/* Walks slots, of bad ones, too: *cursor starts at 0; NULL at the end. Stable while nothing is
+ * removed. */
 const struct chunk *chunks_next(const struct chunks *chunks, uint32_t *cursor);
 
 /* All chunks in the arc (from, to] of the ring, nearly in ring order; (x, x] is all of it. Stable

@@ -249,7 +249,7 @@ static void on_stored(struct overlay *overlay, const struct overlay_event *event
 static void on_chunk_stored(struct overlay *overlay, const struct overlay_event *event)
 {
     if (event->outcome == OVERLAY_CHUNK_OK && event->chunk_bytes <= CHUNK_BYTES_MAX) {
-        (void)chunks_add(&overlay->chunks, &event->chunk, (uint32_t)event->chunk_bytes);
+        repair_stored(overlay, &event->chunk, (uint32_t)event->chunk_bytes);
     }
     storage_written(overlay, event->outcome);
     if (!chunk_receive_on_stored(overlay, event)) {
@@ -283,6 +283,9 @@ void overlay_step(struct overlay *overlay, const struct overlay_event *event,
         break;
     case OVERLAY_CHUNK_ABSENT:
         repair_lost(overlay, &event->chunk);
+        break;
+    case OVERLAY_CHUNK_READ:
+        repair_read(overlay, event);
         break;
     case OVERLAY_RELAY_UP:
     case OVERLAY_RELAY_DOWN:

@@ -35,12 +35,14 @@ enum overlay_event_kind {
     OVERLAY_LINK_LOST,    /* an outbound link was refused or broke */
     OVERLAY_STORED,       /* a store effect is durable (or failed) */
     OVERLAY_CHUNK_STORED, /* a chunk is verified and durable (or wrong, or failed) */
-    OVERLAY_CHUNK_ABSENT, /* a chunk that we thought to have is not there or is rotten */
+    OVERLAY_CHUNK_ABSENT, /* a chunk that we thought to have is not there */
     OVERLAY_RELAY_UP,     /* a connection to a relay's door stands (`node`) */
     OVERLAY_RELAY_DOWN,   /* none stands any more */
     OVERLAY_PORT_REFUSED, /* a port that was to be passed on could not be opened */
     OVERLAY_PORT_MAPPED,  /* a router passes `outside_port` of its own on to `port` */
     OVERLAY_CALLER_LOST,  /* an inbound link (`source.link`) has ended; not of each this is told */
+    OVERLAY_CHUNK_READ,   /* a chunk's file was read, and is good, holds something else
+                             (WRONG_HASH), or was not given by the disk (REFUSED) */
 };
 
 /* Where a message came from. Inbound: our ROUTER; outbound: the reply side of our DEALER. */
@@ -72,9 +74,9 @@ struct overlay_event {
     uint64_t token;                     /* STORED, CHUNK_STORED */
     bool failed;                        /* STORED */
     bool refused;                       /* LINK_LOST: no process listens at the address */
-    struct chunk_id chunk;              /* CHUNK_STORED, CHUNK_ABSENT */
-    uint64_t chunk_bytes;               /* CHUNK_STORED */
-    enum overlay_chunk_outcome outcome; /* CHUNK_STORED */
+    struct chunk_id chunk;              /* CHUNK_STORED, CHUNK_ABSENT, CHUNK_READ */
+    uint64_t chunk_bytes;               /* CHUNK_STORED, CHUNK_READ */
+    enum overlay_chunk_outcome outcome; /* CHUNK_STORED, CHUNK_READ */
     uint16_t port;                      /* PORT_REFUSED; PORT_MAPPED: 0 where the overlay listens */
     uint16_t outside_port;              /* PORT_MAPPED: 0: no more */
     bool is_udp;                        /* PORT_MAPPED */
@@ -474,9 +476,9 @@ struct overlay_lost {
 /* False when fewer than index + 1 were heard of since the start. */
 bool overlay_lost(const struct overlay *overlay, uint32_t index, struct overlay_lost *lost_out);
 bool overlay_has_chunk(const struct overlay *overlay, const struct chunk_id *chunk);
-/* Walks all chunks here, in no order: *cursor starts at 0; false at the end. What comes or goes
- * meanwhile may be missed. */
-bool overlay_chunk_next(const struct overlay *overlay, uint32_t *cursor,
+/* Walks all chunks here, or those whose files are bad, in no order: *cursor starts at 0; false at the
+ * end. What comes or goes meanwhile may be missed. */
+bool overlay_chunk_next(const struct overlay *overlay, bool is_bad, uint32_t *cursor,
                         struct chunk_id *chunk_out);
 /* What chunks take of the share here, with what their files and notes cost. */
 uint64_t overlay_chunk_bytes(const struct overlay *overlay);
@@ -490,6 +492,8 @@ struct overlay_stock {
     uint64_t bytes_max;
     uint32_t spare_count; /* fetched, or handed over: they live elsewhere, and make room first */
     uint64_t spare_bytes;
+    uint32_t bad_count; /* files that cannot be read, or hold something else; they are kept */
+    uint64_t bad_bytes;
     uint64_t home_bytes; /* of chunks that live here, with what their files cost */
     uint32_t position_count;
     struct ring_key positions[POSITIONS_MAX]; /* at which they do */
@@ -514,6 +518,7 @@ struct overlay_stock_line { /* a service's tree */
     bool used;
     bool is_dead;      /* garbage, about to go */
     bool is_confirmed; /* a version has this tree */
+    bool is_counted;   /* copies are known of one chunk at least */
     struct overlay_reference reference;
     struct owner_id owner; /* all zero until its records were read */
     char name[NAME_CHARS_MAX + 1];

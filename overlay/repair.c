@@ -83,6 +83,7 @@ void repair_forget(struct overlay *overlay, int index)
     repair->due_ms[index] = 0;
     repair->tries[index] = 0;
     repair->equal_ms[index] = 0;
+    repair->full_ms[index] = 0;
     find_next(overlay);
 }
 
@@ -308,6 +309,9 @@ static bool look_at(struct overlay *overlay, const struct chunk *chunk)
     uint32_t up_count = 0;
     uint32_t mark;
 
+    if (chunk->is_bad) {
+        return true; /* there is nothing to hand over */
+    }
     for (uint32_t i = 0; i < count; i++) {
         if (peer_is_self(overlay, &homes[i].node)) {
             return true;
@@ -359,29 +363,71 @@ static void walk(struct overlay *overlay)
 
 /* ------------------------------------------------------------------ what was lost here */
 
-void repair_lost(struct overlay *overlay, const struct chunk_id *chunk)
+void repair_stored(struct overlay *overlay, const struct chunk_id *chunk, uint32_t bytes)
 {
-    struct repair *repair = &overlay->repair;
+    const struct chunk *entry = chunks_entry(&overlay->chunks, chunk);
+    struct chunk_references references;
+
+    if (entry == NULL || entry->bytes == bytes) {
+        (void)chunks_add(&overlay->chunks, chunk, bytes);
+        return;
+    }
+    references = collect_references(overlay, entry); /* its file had been cut short */
+    collect_forget(overlay, chunk);
+    (void)chunks_add(&overlay->chunks, chunk, bytes);
+    (void)collect_note(overlay, chunk, &references, false, 0);
+}
+
+static void replace(struct overlay *overlay, const struct chunk_id *chunk,
+                    const struct chunk_references *references)
+{
     struct chunk_home homes[HOMES_MAX];
     uint32_t count = chunk_homes(overlay, &(struct ring_key){chunk->id}, homes);
 
-    struct chunk_references references;
-    const struct chunk *entry = chunks_find(&overlay->chunks, chunk);
-
-    if (entry == NULL) {
-        return;
-    }
-    references = collect_references(overlay, entry);
-    collect_forget(overlay, chunk);
-    repair->rotten_count++;
     for (uint32_t i = 0; i < count; i++) {
         if (!peer_is_self(overlay, &homes[i].node)) {
             repair_want(overlay, homes[i].index, overlay->now_ms + REPAIR_AGAIN_MS);
         }
     }
-    if (chunk_is_home(overlay, chunk, &overlay->self)) {
-        chunk_get_again(overlay, chunk, &references);
+    if (chunk_is_home(overlay, chunk, &overlay->self) &&
+        overlay->now_ms >= overlay->repair.refused_until_ms) {
+        chunk_get_again(overlay, chunk, references);
     }
+}
+
+void repair_lost(struct overlay *overlay, const struct chunk_id *chunk)
+{
+    const struct chunk *entry = chunks_entry(&overlay->chunks, chunk);
+    struct chunk_references references;
+
+    if (entry != NULL) {
+        overlay->repair.rotten_count += entry->is_bad ? 0 : 1;
+        references = collect_references(overlay, entry);
+        collect_forget(overlay, chunk);
+        replace(overlay, chunk, &references);
+    }
+}
+
+void repair_read(struct overlay *overlay, const struct overlay_event *event)
+{
+    struct chunk *entry = chunks_entry(&overlay->chunks, &event->chunk);
+    struct chunk_references references;
+
+    if (entry == NULL || (event->outcome == OVERLAY_CHUNK_OK && !entry->is_bad)) {
+        return;
+    }
+    if (event->outcome == OVERLAY_CHUNK_OK) {
+        effect_trace(overlay, "a chunk can be read again");
+        repair_stored(overlay, &event->chunk, (uint32_t)event->chunk_bytes);
+        return;
+    }
+    if (!entry->is_bad) {
+        effect_trace(overlay, "a chunk here is bad (%d)", (int)event->outcome);
+        chunks_set_bad(&overlay->chunks, entry, true);
+        overlay->repair.rotten_count++;
+    }
+    references = collect_references(overlay, entry);
+    replace(overlay, &event->chunk, &references);
 }
 
 void repair_tick(struct overlay *overlay)

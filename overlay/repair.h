@@ -21,7 +21,8 @@ enum {
     REPAIR_PUSHED_MAX = 8,     /* partners after a push */
     REPAIR_AGAIN_MS = 1000,    /* after a difference, doubling: */
     REPAIR_DOUBLINGS_MAX = 6,
-    REPAIR_WALK_MAX = 256, /* chunks looked at in one step */
+    REPAIR_FULL_MS = 600000, /* who had no room so lately still has none, most likely */
+    REPAIR_WALK_MAX = 256,   /* chunks looked at in one step */
     REPAIR_WALK_MS = 20,
     REPAIR_BURST_S = 16, /* of the upload share, saved up */
     SHED_MS = 600000,    /* so long what does not fit is held elsewhere as often as it should
@@ -132,6 +133,7 @@ struct repair {
     uint64_t due_ms[MEMBERS_MAX];   /* chunks are compared with that one then; 0: not */
     uint8_t tries[MEMBERS_MAX];     /* since they were equal */
     uint64_t equal_ms[MEMBERS_MAX]; /* when they were; 0: never, or not since it was away */
+    uint64_t full_ms[MEMBERS_MAX];  /* when it last had no room; 0: never, or has had since */
     struct compare compare;
     struct rebalance rebalance;
     struct shed shed;
@@ -139,5 +141,5 @@ struct repair {
     uint32_t refused_count;    /* in a row */
     uint64_t moved_bytes;      /* sent for repair, ever */
     uint64_t moved_count;
-    uint64_t rotten_count;
+    uint64_t rotten_count; /* chunks found missing or bad, ever */
 };

@@ -103,7 +103,8 @@ static bool look_at(struct overlay *overlay, const struct chunk *chunk)
     if (chunk->home_mark != 0 && !chunk_is_home(overlay, &chunk->id, &overlay->self)) {
         return drop(overlay, &chunk->id);
     }
-    return chunk_put_shed(overlay, &chunk->id);
+    /* What cannot be read cannot be given to anybody: it stays until it is garbage, or good again. */
+    return chunk->is_bad || chunk_put_shed(overlay, &chunk->id);
 }
 
 static void end_round(struct overlay *overlay)

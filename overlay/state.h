@@ -216,7 +216,7 @@ struct chunk_put {
     uint32_t held_count;
     uint32_t needed_count;
     uint16_t retry_count;
-    uint16_t stand_in; /* as in struct chunk */
+    uint16_t stand_ins[STAND_INS_MAX]; /* as in struct chunk */
     bool any_had, any_full;
 };
 

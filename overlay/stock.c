@@ -2,7 +2,7 @@
 /*
  * What is stored here and for whom, for people to see. How many copies of a chunk are up is what this
  * node knows: its own, and those of homes that are up and had the same as it at the last comparison, or
- * said so when it was offered to them; and of one that keeps it in place of a home without room.
+ * said so when it was offered to them; and of those that keep it in place of homes without room.
  */
 #include <assert.h>
 #include <string.h>
@@ -50,21 +50,30 @@ static struct shelf shelf_at(const struct overlay *overlay, const struct ring_ke
 
 static void count_copies(struct overlay_stock_line *line, uint32_t copies)
 {
-    if (line->copies_most == 0 || copies < line->copies_least) {
+    if (!line->is_counted || copies < line->copies_least) {
         line->copies_least = copies;
     }
+    line->is_counted = true;
     if (copies > line->copies_most) {
         line->copies_most = copies;
     }
     line->scarce_count += copies < HOMES_UP ? 1 : 0;
 }
 
-/* In a large community another member may have taken that place in the table since. */
-static bool has_stand_in(const struct overlay *overlay, const struct chunk *chunk)
+/* In a large community other members may have taken those places in the table since. */
+static uint32_t count_stand_ins(const struct overlay *overlay, const struct chunk *chunk)
 {
-    return !overlay->large && chunk->stand_in != 0 &&
-           chunk->stand_in <= overlay->membership.count &&
-           membership_in_ring(&overlay->membership.list[chunk->stand_in - 1]);
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < STAND_INS_MAX && !overlay->large; i++) {
+        uint32_t place = chunk->stand_ins[i];
+
+        count += place != 0 && place <= overlay->membership.count &&
+                         membership_in_ring(&overlay->membership.list[place - 1])
+                     ? 1
+                     : 0;
+    }
+    return count;
 }
 
 static uint32_t copies_of(const struct overlay *overlay, const struct chunk *chunk,
@@ -81,15 +90,21 @@ static uint32_t copies_of(const struct overlay *overlay, const struct chunk *chu
         return 1 + shelf->equal_count;
     }
     return is_handed_over ? shelf->up_count
-                          : 1 + shelf->equal_count + (has_stand_in(overlay, chunk) ? 1 : 0);
+                          : 1 + shelf->equal_count + count_stand_ins(overlay, chunk);
+}
+
+static void count_for(struct overlay_stock_line *lines, const struct chunk *chunk, uint32_t copies)
+{
+    for (uint32_t i = 0; i < chunk->reference_count; i++) {
+        CHECK(chunk->references[i] < REFERENCES_MAX);
+        count_copies(&lines[chunk->references[i]], copies);
+    }
 }
 
 static void count_chunk(const struct overlay *overlay, struct overlay_stock *stock,
                         struct overlay_stock_line *lines, const struct chunk *chunk,
                         const struct shelf *shelf)
 {
-    uint32_t copies = copies_of(overlay, chunk, shelf);
-
     stock->home_bytes += shelf->is_home ? chunk_cost_bytes(chunk->bytes) : 0;
     if (!shelf->is_home && chunk->home_mark != 0) {
         stock->spare_count++;
@@ -99,9 +114,22 @@ static void count_chunk(const struct overlay *overlay, struct overlay_stock *sto
         stock->nameless_count++;
         stock->nameless_bytes += chunk->bytes;
     }
-    for (uint32_t i = 0; i < chunk->reference_count; i++) {
-        CHECK(chunk->references[i] < REFERENCES_MAX);
-        count_copies(&lines[chunk->references[i]], copies);
+    count_for(lines, chunk, copies_of(overlay, chunk, shelf));
+}
+
+/* Others may have them: these are copies all the same, but for the one here. */
+static void count_bad(const struct overlay *overlay, struct overlay_stock_line *lines)
+{
+    uint32_t cursor = 0;
+    const struct chunk *chunk;
+
+    while (overlay->chunks.bad_count > 0 &&
+           (chunk = chunks_next(&overlay->chunks, &cursor)) != NULL) {
+        if (chunk->is_bad) {
+            struct shelf shelf = shelf_at(overlay, &(struct ring_key){chunk->id.id});
+
+            count_for(lines, chunk, copies_of(overlay, chunk, &shelf) - 1);
+        }
     }
 }
 
@@ -174,6 +202,8 @@ void overlay_stock(const struct overlay *overlay, struct overlay_stock *stock_ou
     *stock_out = (struct overlay_stock){.chunk_count = overlay->chunks.count,
                                         .bytes = overlay->chunks.cost_bytes,
                                         .bytes_max = overlay->chunks.bytes_max,
+                                        .bad_count = overlay->chunks.bad_count,
+                                        .bad_bytes = overlay->chunks.bad_bytes,
                                         .repair_wait_ms = overlay_upload_wait_ms(overlay),
                                         .is_comparing = overlay->repair.compare.active,
                                         .is_collecting = overlay->collect.is_purging,
@@ -188,6 +218,7 @@ void overlay_stock(const struct overlay *overlay, struct overlay_stock *stock_ou
     for (uint32_t i = 0; i < chunk_arc_count(overlay); i++) {
         walk_arc(overlay, i, stock_out, lines_out);
     }
+    count_bad(overlay, lines_out);
 }
 
 bool overlay_repair_next(const struct overlay *overlay, uint32_t *cursor,

@@ -72,8 +72,12 @@ uint32_t repair_home_mark(const struct overlay *overlay, const struct chunk_id *
 /* When something may be sent, as it looks now. Not to be kept: what nobody wanted is given back, and
  * the line becomes faster. */
 uint64_t repair_upload_ms(const struct overlay *overlay);
-/* What was thought to be here is not, or is rotten: fetched again if it lives here. */
+/* A chunk's file is good. */
+void repair_stored(struct overlay *overlay, const struct chunk_id *chunk, uint32_t bytes);
+/* What was thought to be here is not: fetched again if it lives here. */
 void repair_lost(struct overlay *overlay, const struct chunk_id *chunk);
+/* The same of one that is bad: its file stays until a copy takes its place, or it is good again. */
+void repair_read(struct overlay *overlay, const struct overlay_event *event);
 void repair_tick(struct overlay *overlay);
 uint64_t repair_wake(const struct overlay *overlay);
 

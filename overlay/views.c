@@ -222,10 +222,14 @@ bool overlay_has_chunk(const struct overlay *overlay, const struct chunk_id *chu
     return chunks_find(&overlay->chunks, chunk) != NULL;
 }
 
-bool overlay_chunk_next(const struct overlay *overlay, uint32_t *cursor, struct chunk_id *chunk_out)
+bool overlay_chunk_next(const struct overlay *overlay, bool is_bad, uint32_t *cursor,
+                        struct chunk_id *chunk_out)
 {
     const struct chunk *chunk = chunks_next(&overlay->chunks, cursor);
 
+    while (chunk != NULL && chunk->is_bad != is_bad) {
+        chunk = chunks_next(&overlay->chunks, cursor);
+    }
     if (chunk != NULL) {
         *chunk_out = chunk->id;
     }

@@ -126,15 +126,16 @@ static json_t *share_document(struct exchange *exchange, const struct overlay_st
     for (uint32_t i = 0; i < stock->position_count; i++) {
         json_array_append_new(positions, document_id(&stock->positions[i].id));
     }
-    return json_pack("{sI sI sI sI sI sI sI sI so sI sI ss sb}", "limit_bytes",
+    return json_pack("{sI sI sI sI sI sI sI sI sI sI so sI sI ss sb}", "limit_bytes",
                      (json_int_t)stock->bytes_max, "used_bytes", (json_int_t)stock->bytes, "chunks",
                      (json_int_t)stock->chunk_count, "spare_chunks", (json_int_t)stock->spare_count,
                      "spare_bytes", (json_int_t)stock->spare_bytes, "nameless_chunks",
                      (json_int_t)stock->nameless_count, "nameless_bytes",
-                     (json_int_t)stock->nameless_bytes, "home_bytes", (json_int_t)stock->home_bytes,
-                     "positions", positions, "part_permille", (json_int_t)stock->part_permille,
-                     "free_bytes", (json_int_t)room.free_bytes, "refuses", room.refuses, "shedding",
-                     (int)stock->is_shedding);
+                     (json_int_t)stock->nameless_bytes, "bad_chunks", (json_int_t)stock->bad_count,
+                     "bad_bytes", (json_int_t)stock->bad_bytes, "home_bytes",
+                     (json_int_t)stock->home_bytes, "positions", positions, "part_permille",
+                     (json_int_t)stock->part_permille, "free_bytes", (json_int_t)room.free_bytes,
+                     "refuses", room.refuses, "shedding", (int)stock->is_shedding);
 }
 
 void handle_storage(struct exchange *exchange)

@@ -93,6 +93,13 @@ static void print_share(const json_t *share)
     if (text_of(share, "refuses")[0] != '\0') {
         printf("nothing is taken at present: %s\n", text_of(share, "refuses"));
     }
+    if (number_of(share, "bad_chunks") > 0) {
+        units_print_bytes((uint64_t)number_of(share, "bad_bytes"), spare);
+        printf("bad: %" PRIi64
+               " chunks (%s) cannot be read from this disk, or hold something else: "
+               "they stay until copies take their place; look at the disk (journalctl -k)\n",
+               number_of(share, "bad_chunks"), spare);
+    }
     if (json_is_true(json_object_get(share, "shedding"))) {
         printf("more is here than is given: it goes when others have it\n");
     }
@@ -159,7 +166,7 @@ static void print_repair(const json_t *repair)
     }
     units_print_bytes((uint64_t)number_of(repair, "moved_bytes"), moved);
     printf("since the start: %" PRIi64 " copies (%s) sent for repair, %" PRIi64
-           " rotten chunks replaced\n",
+           " chunks found bad here\n",
            number_of(repair, "moved_chunks"), moved, number_of(repair, "rotten_chunks"));
 }
 

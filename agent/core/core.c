@@ -229,7 +229,8 @@ static void forget_missing(struct core *core, const struct core_event *event)
 {
     struct overlay_event absent = core->now;
 
-    absent.kind = OVERLAY_CHUNK_ABSENT;
+    absent.kind = OVERLAY_CHUNK_READ; /* its file, if there is one, stays until a copy comes */
+    absent.outcome = OVERLAY_CHUNK_REFUSED;
     for (uint32_t i = 0; i < event->missing_count; i++) {
         if (overlay_has_chunk(core->overlay, &event->missing[i])) {
             absent.chunk = event->missing[i];

@@ -136,6 +136,7 @@ static void code_overlay(struct codec *codec, struct overlay_event *event)
         break;
     case OVERLAY_CHUNK_STORED:
     case OVERLAY_CHUNK_ABSENT:
+    case OVERLAY_CHUNK_READ:
         codec_u64(codec, &event->token);
         codec_id(codec, &event->chunk.id);
         codec_u64(codec, &event->chunk_bytes);

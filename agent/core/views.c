@@ -8,6 +8,22 @@ const struct overlay *core_overlay(const struct core *core)
     return core->overlay;
 }
 
+/* Nobody can dial it, and it knows nobody to dial: its disk has lost the members' records. */
+static bool is_cut_off(const struct core *core)
+{
+    const struct overlay *overlay = core->overlay;
+
+    for (uint32_t i = 0; i < overlay_member_count(overlay); i++) {
+        const struct overlay_member *member = overlay_member(overlay, i);
+
+        if (member->is_self ? member->record.reachable == minga_Reachable_REACHABLE_DIRECT
+                            : member->record.addresses_count > 0) {
+            return false;
+        }
+    }
+    return overlay_isolated(overlay, core->turn.now_ms);
+}
+
 void core_node_status(const struct core *core, struct node_status *status_out)
 {
     executor_status(core->executor, (struct owner_clock){core->turn.now_ms, core->turn.wall_unix_s},
@@ -16,6 +32,10 @@ void core_node_status(const struct core *core, struct node_status *status_out)
     status_out->storage_used_bytes = overlay_chunk_bytes(core->overlay);
     if (!overlay_belongs(core->overlay)) {
         status_out->state = "no community";
+    } else if (is_cut_off(core)) {
+        (void)text_copy(status_out->reason, sizeof(status_out->reason),
+                        "no other member's address is known here any more: sudo minga leave, then "
+                        "sudo minga join with a token");
     }
 }
 

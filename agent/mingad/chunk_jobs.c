@@ -6,6 +6,7 @@
 
 #include "agent/mingad/edge.h"
 #include "agent/mingad/pool.h"
+#include "base/check.h"
 #include "base/err.h"
 #include "base/log.h"
 
@@ -190,16 +191,49 @@ void chunk_jobs_store_for_api(struct edge *edge, uint64_t token, struct bytes da
     pool_start(&edge->loop, &job->pool, write_chunk, api_chunk_written);
 }
 
-/* ------------------------------------------------------------------ what is not there, or rotten */
+/* ------------------------------------------------------------------ what is not to be had */
 
-void chunk_jobs_tell_absent(struct edge *edge, const struct chunk_id *chunk, int result)
+static const char *why_lacking(int result)
 {
-    struct overlay_event event = {.kind = OVERLAY_CHUNK_ABSENT, .chunk = *chunk};
+    switch (result) {
+    case -ENOENT:
+        return "is not there: others are asked for it";
+    case -EBADMSG:
+        return "is rotten on this disk: others are asked for it, and a copy takes its place";
+    default:
+        return "cannot be read from this disk: it is kept and looked at again, and others are asked "
+               "for it; see what the kernel says of the disk (journalctl -k)";
+    }
+}
+
+void chunk_jobs_tell_lacking(struct edge *edge, const struct chunk_id *chunk, int result)
+{
+    struct overlay_event event = {
+        .kind = result == -ENOENT ? OVERLAY_CHUNK_ABSENT : OVERLAY_CHUNK_READ,
+        .chunk = *chunk,
+        .outcome = result == -EBADMSG ? OVERLAY_CHUNK_WRONG_HASH : OVERLAY_CHUNK_REFUSED};
     char name[ID_SHORT_CHARS + 1];
 
-    id_to_short(&chunk->id, name);
-    log_warning("chunk %s: %s", name,
-                result == -ENOENT ? "is not there" : "was rotten and has been deleted");
+    CHECK(chunk_store_lacks(result));
+    if (overlay_has_chunk(core_overlay(edge->core), chunk)) { /* else it is known, or was dropped */
+        id_to_short(&chunk->id, name);
+        log_warning("chunk %s %s", name, why_lacking(result));
+    }
+    edge_overlay_event(edge, &event);
+}
+
+void chunk_jobs_tell_good(struct edge *edge, const struct chunk_id *chunk, uint64_t length_bytes)
+{
+    struct overlay_event event = {.kind = OVERLAY_CHUNK_READ,
+                                  .chunk = *chunk,
+                                  .chunk_bytes = length_bytes,
+                                  .outcome = OVERLAY_CHUNK_OK};
+    char name[ID_SHORT_CHARS + 1];
+
+    if (!overlay_has_chunk(core_overlay(edge->core), chunk)) { /* else a copy was first */
+        id_to_short(&chunk->id, name);
+        log_info("chunk %s can be read again", name);
+    }
     edge_overlay_event(edge, &event);
 }
 

@@ -162,32 +162,6 @@ static int write_file(const struct chunk_store *store, const char *name, struct 
     return fsync(store->folder_fd) < 0 ? -errno : 0;
 }
 
-int chunk_store_put(const struct chunk_store *store, const struct chunk_id *chunk,
-                    struct bytes data)
-{
-    char name[ID_HEX_CHARS + 1];
-    struct stat status;
-
-    if (data.length_bytes == 0 || data.length_bytes > CHUNK_BYTES_MAX) {
-        return -EBADMSG;
-    }
-    struct chunk_id actual = chunk_store_id(data);
-
-    if (!id_equal(&actual.id, &chunk->id)) {
-        return -EBADMSG;
-    }
-    id_to_hex(&chunk->id, name);
-    if (fstatat(store->folder_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-        status.st_size == (off_t)data.length_bytes) {
-        /* Complete, as it was renamed into place; but is the name on the disk yet? */
-        return fsync(store->folder_fd) < 0 ? -errno : 0;
-    }
-    if (chunk_store_room(store, data.length_bytes).refuses[0] != '\0') {
-        return -ENOSPC;
-    }
-    return write_file(store, name, data);
-}
-
 static int read_file(int fd, uint8_t *data, size_t length_bytes)
 {
     size_t done_bytes = 0;
@@ -240,26 +214,87 @@ static int get_verified(int fd, const struct chunk_id *chunk, uint8_t **data_out
     return 0;
 }
 
+/* All that a disk may say instead of what was read, and what others say of themselves. */
+static int told(int result)
+{
+    switch (result) {
+    case 0:
+    case -ENOENT:
+    case -EBADMSG:
+    case -ENOMEM:
+    case -EMFILE:
+    case -ENFILE:
+        return result;
+    default:
+        return -EIO;
+    }
+}
+
+static int open_chunk(const struct chunk_store *store, const struct chunk_id *chunk)
+{
+    char name[ID_HEX_CHARS + 1];
+    int fd;
+
+    id_to_hex(&chunk->id, name);
+    fd = openat(store->folder_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    return fd < 0 ? -errno : fd;
+}
+
 int chunk_store_get(const struct chunk_store *store, const struct chunk_id *chunk,
                     uint8_t **data_out, size_t *length_bytes_out)
 {
-    char name[ID_HEX_CHARS + 1];
+    CLEANUP(cleanup_close) int fd = open_chunk(store, chunk);
 
-    id_to_hex(&chunk->id, name);
-    CLEANUP(cleanup_close)
-    int fd = openat(store->folder_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    return told(fd < 0 ? fd : get_verified(fd, chunk, data_out, length_bytes_out));
+}
+
+int chunk_store_look(const struct chunk_store *store, const struct chunk_id *chunk,
+                     uint64_t *length_bytes_out)
+{
+    CLEANUP(cleanup_free) uint8_t *data = NULL;
+    CLEANUP(cleanup_close) int fd = open_chunk(store, chunk);
+    size_t length_bytes = 0;
 
     if (fd < 0) {
-        return -errno;
+        return told(fd);
     }
-    int r = get_verified(fd, chunk, data_out, length_bytes_out);
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); /* else memory may be asked, not the disk */
+    int r = get_verified(fd, chunk, &data, &length_bytes);
 
-    /* An unreadable block is as good as a wrong one. */
-    if (r == -EBADMSG || r == -EIO) {
-        unlinkat(store->folder_fd, name, 0);
+    if (r == 0) {
+        *length_bytes_out = length_bytes;
+    }
+    return told(r);
+}
+
+bool chunk_store_lacks(int result)
+{
+    return result == -ENOENT || result == -EBADMSG || result == -EIO;
+}
+
+int chunk_store_put(const struct chunk_store *store, const struct chunk_id *chunk,
+                    struct bytes data)
+{
+    char name[ID_HEX_CHARS + 1];
+    uint64_t length_bytes;
+
+    if (data.length_bytes == 0 || data.length_bytes > CHUNK_BYTES_MAX) {
         return -EBADMSG;
     }
-    return r;
+    struct chunk_id actual = chunk_store_id(data);
+
+    if (!id_equal(&actual.id, &chunk->id)) {
+        return -EBADMSG;
+    }
+    id_to_hex(&chunk->id, name);
+    if (chunk_store_look(store, chunk, &length_bytes) == 0) {
+        /* Complete, as it was renamed into place; but is the name on the disk yet? */
+        return fsync(store->folder_fd) < 0 ? -errno : 0;
+    }
+    if (chunk_store_room(store, data.length_bytes).refuses[0] != '\0') {
+        return -ENOSPC;
+    }
+    return write_file(store, name, data);
 }
 
 bool chunk_store_has(const struct chunk_store *store, const struct chunk_id *chunk)

@@ -4,9 +4,9 @@
  * Chunks as files: CHUNKS/HASH, 64 hexadecimal digits, in one flat folder (minga-unpack finds
  * them there, and file systems of this century do not mind).
  *
- * Every file is verified when written and when read; a rotten one is deleted, so that it counts
- * as absent and is fetched again. All calls are synchronous, may block on the disk, and may come
- * from several threads at once.
+ * Every file is verified when written and when read. One that cannot be read, or holds something
+ * else, stays until a good copy takes its place: the trouble may be a passing one, and this the only
+ * copy. All calls are synchronous, may block on the disk, and may come from several threads at once.
  */
 #include <stdbool.h>
 
@@ -40,17 +40,23 @@ struct chunk_room chunk_store_room(const struct chunk_store *store, size_t lengt
 struct chunk_id chunk_store_id(struct bytes data);
 
 /*
- * Verifies and writes durably; one that is there already stays as it is. Returns 0, -EBADMSG
- * (wrong hash or length), -ENOSPC (full, or below keep_free_bytes) or another -errno.
+ * Verifies and writes durably; one that is there already and can be read stays as it is. Returns 0,
+ * -EBADMSG (wrong hash or length), -ENOSPC (full, or below keep_free_bytes) or another -errno.
  */
 int chunk_store_put(const struct chunk_store *store, const struct chunk_id *chunk,
                     struct bytes data);
 /*
- * Reads and verifies. *data_out is malloc'ed, the caller's. Returns 0, -ENOENT, -EBADMSG (rotten:
- * it has been deleted) or another -errno.
+ * Reads and verifies. *data_out is malloc'ed, the caller's. Returns 0, -ENOENT, -EBADMSG (rotten: it
+ * holds something else), -EIO (the disk does not give it, whatever it says), or -ENOMEM and its like,
+ * which say nothing of the chunk.
  */
 int chunk_store_get(const struct chunk_store *store, const struct chunk_id *chunk,
                     uint8_t **data_out, size_t *length_bytes_out);
+/* The same for nobody's use, from the disk itself and not from what memory has of it. */
+int chunk_store_look(const struct chunk_store *store, const struct chunk_id *chunk,
+                     uint64_t *length_bytes_out);
+/* Is that a result of these two which says that there is no such chunk to be had? */
+bool chunk_store_lacks(int result);
 /* Is there such a file? Its content is not looked at. */
 bool chunk_store_has(const struct chunk_store *store, const struct chunk_id *chunk);
 /* Deletes; 0 also when there was none. */

@@ -191,10 +191,12 @@ void chunk_jobs_store(struct edge *edge, const struct overlay_effect *effect);
 /* The API's chunk: ends in api_chunk_stored. */
 void chunk_jobs_store_for_api(struct edge *edge, uint64_t token, struct bytes data);
 void chunk_jobs_drop(struct edge *edge, const struct chunk_id *chunk);
-/* A chunk that should be here is not (-ENOENT), or was rotten and is deleted (-EBADMSG). */
-void chunk_jobs_tell_absent(struct edge *edge, const struct chunk_id *chunk, int result);
+/* A chunk that should be here is not to be had: a result of the store (chunk_store_lacks). */
+void chunk_jobs_tell_lacking(struct edge *edge, const struct chunk_id *chunk, int result);
+/* One that was not to be had can be read again. */
+void chunk_jobs_tell_good(struct edge *edge, const struct chunk_id *chunk, uint64_t length_bytes);
 
-/* Reads a few chunks a minute to find rot. As upload: close, run the loop on, free. */
+/* Reads a few chunks a minute to find rot, and to see whether what could not be read can be again. As upload: close, run the loop on, free. */
 struct scrub *scrub_new(struct edge *edge);
 void scrub_close(struct edge *edge);
 void scrub_free(struct scrub *scrub);

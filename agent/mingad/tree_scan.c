@@ -8,9 +8,10 @@
 #include "base/cleanup.h"
 #include "images/tree.h"
 
-static void note_missing(struct tree_scan *scan, const struct chunk_id *chunk)
+static void note_missing(struct tree_scan *scan, const struct chunk_id *chunk, int why)
 {
     if (scan->missing_count < SCAN_MISSING_MAX) {
+        scan->why[scan->missing_count] = why;
         scan->missing[scan->missing_count++] = *chunk;
     }
 }
@@ -24,8 +25,8 @@ static int load_root(const struct chunk_store *store, const struct tree_id *tree
     size_t length_bytes = 0;
     int r = chunk_store_get(store, &chunk, &data, &length_bytes);
 
-    if (r == -ENOENT || r == -EBADMSG) {
-        note_missing(scan, &chunk);
+    if (chunk_store_lacks(r)) {
+        note_missing(scan, &chunk, r);
         return 0;
     }
     if (r < 0) {
@@ -46,8 +47,8 @@ static int load_part(const struct chunk_store *store, const struct chunk_id *chu
     size_t length_bytes = 0;
     int r = chunk_store_get(store, chunk, &data, &length_bytes);
 
-    if (r == -ENOENT || r == -EBADMSG) {
-        note_missing(scan, chunk);
+    if (chunk_store_lacks(r)) {
+        note_missing(scan, chunk, r);
         return 0;
     }
     if (r == 0) {
@@ -60,14 +61,15 @@ static int load_part(const struct chunk_store *store, const struct chunk_id *chu
     return 0;
 }
 
-/* Reading verifies, and deletes what is rotten. */
-static bool is_good(const struct chunk_store *store, const struct chunk_id *chunk)
+/* Reading verifies. */
+static int look(const struct chunk_store *store, const struct chunk_id *chunk, bool is_thorough)
 {
-    CLEANUP(cleanup_free) uint8_t *data = NULL;
-    size_t length_bytes = 0;
-    int r = chunk_store_get(store, chunk, &data, &length_bytes);
+    uint64_t length_bytes;
 
-    return r != -ENOENT && r != -EBADMSG;
+    if (!is_thorough) {
+        return chunk_store_has(store, chunk) ? 0 : -ENOENT;
+    }
+    return chunk_store_look(store, chunk, &length_bytes);
 }
 
 static int scan_files(const struct chunk_store *store, const struct tree_root *root,
@@ -85,8 +87,10 @@ static int scan_files(const struct chunk_store *store, const struct tree_root *r
         return err_set(err, -EBADMSG, "index: invalid");
     }
     for (int i = 0; i < count && scan->missing_count < SCAN_MISSING_MAX; i++) {
-        if (scan->is_thorough ? !is_good(store, &wanted[i]) : !chunk_store_has(store, &wanted[i])) {
-            note_missing(scan, &wanted[i]);
+        int why = look(store, &wanted[i], scan->is_thorough);
+
+        if (chunk_store_lacks(why)) {
+            note_missing(scan, &wanted[i], why);
         }
     }
     return 0;

@@ -9,6 +9,7 @@ struct tree_scan {
     bool is_thorough;
     uint32_t missing_count;                    /* 0: all are there */
     struct chunk_id missing[SCAN_MISSING_MAX]; /* the first ones */
+    int why[SCAN_MISSING_MAX];                 /* chunk_store_get's result */
 };
 
 /*
@@ -18,6 +19,6 @@ struct tree_scan {
  */
 int tree_scan(const struct chunk_store *store, const struct tree_id *tree,
               struct tree_scan *scan_out, struct err *err);
-/* The same, but every chunk is read: rotten ones are deleted, and count as missing. */
+/* The same, but every chunk is read: rotten ones, and those that the disk does not give, are missing. */
 int tree_verify(const struct chunk_store *store, const struct tree_id *tree,
                 struct tree_scan *scan_out, struct err *err);

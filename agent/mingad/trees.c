@@ -70,13 +70,13 @@ static void unlink_job(struct trees *trees, struct tree_job *job)
 }
 
 /* What the overlay believes to be here is not: else it would not be fetched again. */
-static void tell_absent(struct tree_job *job)
+static void tell_lacking(struct tree_job *job)
 {
     const struct overlay *overlay = core_overlay(job->edge->core);
 
     for (uint32_t i = 0; i < job->scan.missing_count; i++) {
         if (overlay_has_chunk(overlay, &job->scan.missing[i])) {
-            chunk_jobs_tell_absent(job->edge, &job->scan.missing[i], -EBADMSG);
+            chunk_jobs_tell_lacking(job->edge, &job->scan.missing[i], job->scan.why[i]);
         }
     }
 }
@@ -93,7 +93,7 @@ static void tell(struct tree_job *job)
         }
         return;
     }
-    tell_absent(job);
+    tell_lacking(job);
     if (job->result < 0) {
         snprintf(event.reason, sizeof(event.reason), "%.*s", (int)sizeof(event.reason) - 1,
                  job->err.text);

@@ -186,8 +186,8 @@ static void chunk_read(struct pool_job *pool)
         free(job->data.data);
     } else if (job->result == 0) {
         send_job(job);
-    } else if (job->result == -ENOENT || job->result == -EBADMSG) {
-        chunk_jobs_tell_absent(job->edge, &job->chunk, job->result);
+    } else if (chunk_store_lacks(job->result)) {
+        chunk_jobs_tell_lacking(job->edge, &job->chunk, job->result);
     } else {
         log_error("a chunk was not read: %s", err_text(job->result));
     }

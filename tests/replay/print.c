@@ -43,6 +43,7 @@ static const char *const overlay_event_names[] = {
     [OVERLAY_PORT_REFUSED] = "port refused",
     [OVERLAY_PORT_MAPPED] = "port mapped",
     [OVERLAY_CALLER_LOST] = "caller lost",
+    [OVERLAY_CHUNK_READ] = "chunk read",
 };
 static const char *const effect_names[] = {
     [OVERLAY_SEND] = "send",

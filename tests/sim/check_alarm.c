@@ -4,6 +4,7 @@
 #include "overlay/ring.h"
 #include "tests/sim/check_ring.h"
 #include "tests/sim/converge.h"
+#include "tests/sim/fault_action.h"
 #include "tests/sim/world.h"
 
 enum {
@@ -18,7 +19,7 @@ static bool is_settled(const struct world *world, uint32_t node)
     const struct sim_node *looked_at = &world->nodes[node];
 
     return converge_takes_part(world, node) && looked_at->powered &&
-           world->now_ms > looked_at->begun_ms + SETTLED_MS &&
+           !fault_is_cut_off(world, node) && world->now_ms > looked_at->begun_ms + SETTLED_MS &&
            world->now_ms > world->client.members[node].joined_ms + SETTLED_MS &&
            world->now_ms > looked_at->stalled_until_ms + SETTLED_MS;
 }

@@ -8,6 +8,8 @@
 #include "tests/sim/tree.h"
 #include "tests/sim/world.h"
 
+enum { LOOK_MS = 6000, LOOK_MS_MAX = 16 * LOOK_MS }; /* as the real edge's chunk_scrub.c */
+
 struct write { /* of a blob or of a chunk, until it is durable */
     struct write *next;
     bool is_chunk;
@@ -261,41 +263,102 @@ void disk_process_ended(struct world *world, uint32_t node)
 
 /* ------------------------------------------------------------------ chunks */
 
+static struct disk_chunk *find_chunk(const struct disk *disk, const struct chunk_id *chunk)
+{
+    for (uint32_t i = 0; i < disk->chunk_count; i++) {
+        if (id_equal(&disk->chunks[i].chunk.id, &chunk->id)) {
+            return &disk->chunks[i];
+        }
+    }
+    return NULL;
+}
+
 void disk_drop_chunk(struct world *world, uint32_t node, const struct overlay_effect *effect)
 {
     struct disk *disk = &world->nodes[node].disk;
+    struct disk_chunk *found = find_chunk(disk, &effect->chunk);
 
-    for (uint32_t i = 0; i < disk->chunk_count; i++) {
-        if (id_equal(&disk->chunks[i].chunk.id, &effect->chunk.id)) {
-            disk->chunks[i] = disk->chunks[--disk->chunk_count];
-            return;
-        }
+    if (found != NULL) {
+        *found = disk->chunks[--disk->chunk_count];
     }
 }
 
 bool disk_has_chunk(const struct disk *disk, const struct chunk_id *chunk)
 {
-    for (uint32_t i = 0; i < disk->chunk_count; i++) {
-        if (id_equal(&disk->chunks[i].chunk.id, &chunk->id)) {
-            return !disk->chunks[i].is_rotten;
-        }
-    }
-    return false;
+    const struct disk_chunk *found = find_chunk(disk, chunk);
+
+    return found != NULL && !found->is_rotten;
 }
 
-bool disk_read_chunk(struct disk *disk, const struct chunk_id *chunk)
+/* What one read says. */
+static struct overlay_event read_chunk(struct disk *disk, const struct chunk_id *chunk)
 {
+    const struct disk_chunk *found = find_chunk(disk, chunk);
+    struct overlay_event read = {.kind = OVERLAY_CHUNK_READ, .chunk = *chunk};
+
     disk->read_count++;
-    return disk->read_count != disk->bad_read && disk_has_chunk(disk, chunk);
+    if (found == NULL) {
+        read.kind = OVERLAY_CHUNK_ABSENT;
+    } else if (disk->read_count == disk->bad_read) {
+        read.outcome = OVERLAY_CHUNK_REFUSED;
+    } else if (found->is_rotten) {
+        read.outcome = OVERLAY_CHUNK_WRONG_HASH;
+    } else {
+        read.outcome = OVERLAY_CHUNK_OK;
+        read.chunk_bytes = found->bytes;
+    }
+    return read;
+}
+
+static void run_look(struct world *world, struct event *event);
+
+static void tell_read(struct world *world, uint32_t node, struct overlay_event *read,
+                      uint64_t look_ms)
+{
+    if (read->kind == OVERLAY_CHUNK_READ && read->outcome != OVERLAY_CHUNK_OK) {
+        world_after_process(world, look_ms,
+                            (struct event){.run = run_look,
+                                           .node = node,
+                                           .number = look_ms,
+                                           .payload = copied(&read->chunk, sizeof(read->chunk))});
+    }
+    world_step_overlay(world, node, read);
+}
+
+/* Again, after twice as long each time. */
+static void run_look(struct world *world, struct event *event)
+{
+    struct overlay_event read = read_chunk(&world->nodes[event->node].disk, event->payload);
+
+    tell_read(world, event->node, &read,
+              event->number < LOOK_MS_MAX ? 2 * event->number : LOOK_MS_MAX);
+}
+
+static void run_read(struct world *world, struct event *event)
+{
+    tell_read(world, event->node, event->payload, LOOK_MS);
+}
+
+bool disk_read_chunk(struct world *world, uint32_t node, const struct chunk_id *chunk)
+{
+    struct overlay_event read = read_chunk(&world->nodes[node].disk, chunk);
+
+    if (read.kind == OVERLAY_CHUNK_READ && read.outcome == OVERLAY_CHUNK_OK) {
+        return true;
+    }
+    world_after_process(
+        world, 0,
+        (struct event){.run = run_read, .node = node, .payload = copied(&read, sizeof(read))});
+    return false;
 }
 
 void disk_add_chunk(struct disk *disk, const struct chunk_id *chunk, uint32_t bytes)
 {
-    for (uint32_t i = 0; i < disk->chunk_count; i++) {
-        if (id_equal(&disk->chunks[i].chunk.id, &chunk->id)) {
-            disk->chunks[i].is_rotten = false;
-            return;
-        }
+    struct disk_chunk *found = find_chunk(disk, chunk);
+
+    if (found != NULL) {
+        found->is_rotten = false;
+        return;
     }
     if (disk->chunk_count == disk->chunk_capacity) {
         disk->chunks = grown(disk->chunks, &disk->chunk_capacity, sizeof(*disk->chunks));

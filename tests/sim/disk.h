@@ -26,7 +26,7 @@ struct disk_blob {
 struct disk_chunk {
     struct chunk_id chunk;
     uint32_t bytes;
-    bool is_rotten; /* its file is there, and holds something else */
+    bool is_rotten; /* its file is there, and holds something else, until it is written again */
 };
 
 struct disk {
@@ -59,8 +59,9 @@ void disk_drop_chunk(struct world *world, uint32_t node, const struct overlay_ef
 
 void disk_add_chunk(struct disk *disk, const struct chunk_id *chunk, uint32_t bytes);
 bool disk_has_chunk(const struct disk *disk, const struct chunk_id *chunk);
-/* The same, and a read that may fail. */
-bool disk_read_chunk(struct disk *disk, const struct chunk_id *chunk);
+/* Can it be read, to be sent? If not, the core is told, as at the real edge, and it is looked at again
+ * now and then. */
+bool disk_read_chunk(struct world *world, uint32_t node, const struct chunk_id *chunk);
 /* Settles what was being written when the process ended. */
 void disk_process_ended(struct world *world, uint32_t node);
 /* Gives everything back to a core that is about to start. False when it refuses something. */

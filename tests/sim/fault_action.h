@@ -28,3 +28,6 @@ extern const struct fault_action fault_people_actions[FAULT_KIND_COUNT];
 
 /* These end by themselves. */
 void fault_end_nothing(struct world *world, const struct fault *fault, uint32_t node);
+
+/* A leaf that has lost all addresses can neither dial nor be dialled, until it joins anew. */
+bool fault_is_cut_off(const struct world *world, uint32_t node);

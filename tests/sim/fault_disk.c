@@ -2,6 +2,7 @@
 /* Faults of disks, and churn, after which hosts come back with theirs. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "tests/sim/fault.h"
@@ -134,9 +135,9 @@ static void begin_old_disk(struct world *world, const struct fault *fault, uint3
                 (struct event){.run = run_old_disk, .node = node, .number = fault->for_ms});
 }
 
-/* A leaf that has lost all addresses can neither dial nor be dialled: its owner, who sees it cut off,
- * has it join anew. */
-static bool is_cut_off(const struct world *world, uint32_t node)
+enum { TOLD_MS = ISOLATED_MS + 5000 }; /* and then its owner has it join anew */
+
+bool fault_is_cut_off(const struct world *world, uint32_t node)
 {
     const struct core *core = world->nodes[node].core;
     const struct overlay *overlay = core == NULL ? NULL : core_overlay(core);
@@ -154,6 +155,33 @@ static bool is_cut_off(const struct world *world, uint32_t node)
     return true;
 }
 
+static void run_join_anew(struct world *world, struct event *event)
+{
+    uint32_t node = event->node;
+    struct node_status status;
+
+    if (world->nodes[node].core == NULL || world->now_ms < world->nodes[node].stalled_until_ms ||
+        world->now_ms < world->nodes[node].begun_ms + TOLD_MS) {
+        world_after(world, TOLD_MS, (struct event){.run = run_join_anew, .node = node});
+        return;
+    }
+    if (!fault_is_cut_off(world, node)) {
+        return; /* it has another disk by now */
+    }
+    core_node_status(world->nodes[node].core, &status);
+    if (strstr(status.reason, "sudo minga join") == NULL) {
+        world_fail(world, "%s is cut off for good, and its owner is not told: %s",
+                   world->nodes[node].name, status.reason);
+        return;
+    }
+    world_trace(world, "==== the owner of %s has it join anew", world->nodes[node].name);
+    checker_changed(world);
+    world_kill(world, node);
+    disk_wipe(&world->nodes[node].disk);
+    world->disk_lost_ms = world->now_ms;
+    start_and_see(world, node);
+}
+
 static void begin_random_state(struct world *world, const struct fault *fault, uint32_t node)
 {
     if (!client_is_member(world, node)) {
@@ -163,11 +191,8 @@ static void begin_random_state(struct world *world, const struct fault *fault, u
     world_kill(world, node);
     disk_mangle(world, node, fault->at_ms);
     start_and_see(world, node);
-    if (is_cut_off(world, node)) {
-        world_kill(world, node);
-        disk_wipe(&world->nodes[node].disk);
-        world->disk_lost_ms = world->now_ms;
-        start_and_see(world, node);
+    if (fault_is_cut_off(world, node)) {
+        world_after(world, TOLD_MS, (struct event){.run = run_join_anew, .node = node});
     }
 }
 

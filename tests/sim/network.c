@@ -389,29 +389,11 @@ static uint32_t find_address(const struct world *world, const struct overlay_pee
     return world->node_count;
 }
 
-static void run_chunk_absent(struct world *world, struct event *event)
-{
-    struct overlay_event absent = {.kind = OVERLAY_CHUNK_ABSENT};
-
-    memcpy(&absent.chunk, event->payload, sizeof(absent.chunk));
-    world_step_overlay(world, event->node, &absent);
-}
-
 /* Is the chunk that is to be sent really here? Otherwise nothing is sent, as at the real edge. */
 static bool has_what_it_sends(struct world *world, uint32_t node,
                               const struct overlay_effect *effect)
 {
-    struct chunk_id *chunk;
-
-    if (!effect->has_chunk || disk_read_chunk(&world->nodes[node].disk, &effect->chunk)) {
-        return true;
-    }
-    chunk = malloc(sizeof(*chunk));
-    CHECK(chunk != NULL);
-    *chunk = effect->chunk;
-    world_after_process(world, 0,
-                        (struct event){.run = run_chunk_absent, .node = node, .payload = chunk});
-    return false;
+    return !effect->has_chunk || disk_read_chunk(world, node, &effect->chunk);
 }
 
 /* One socket for each member: while it has a connection, another address does not matter. */

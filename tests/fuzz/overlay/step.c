@@ -245,11 +245,13 @@ static void apply(struct run *run, uint8_t operation, uint8_t argument, struct b
         overlay_step(run->overlay, &event, effects);
         break;
     case 5:
-        event.kind = (argument & 1) != 0 ? OVERLAY_STORED : OVERLAY_CHUNK_STORED;
+        event.kind = (argument & 1) != 0         ? OVERLAY_STORED
+                     : (argument & 0x82) == 0x82 ? OVERLAY_CHUNK_READ
+                                                 : OVERLAY_CHUNK_STORED;
         event.token = run->stores[(argument >> 1) % 8];
         event.failed = (argument & 0x10) != 0;
         event.outcome = (enum overlay_chunk_outcome)((argument >> 5) % 4);
-        event.chunk.id.bytes[0] = argument;
+        event.chunk.id.bytes[0] = argument & 0x1c;
         event.chunk_bytes = 100;
         overlay_step(run->overlay, &event, effects);
         break;

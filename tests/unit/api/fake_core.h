@@ -120,6 +120,8 @@ void overlay_stock(const struct overlay *overlay, struct overlay_stock *stock_ou
                                         .bytes_max = 50000,
                                         .spare_count = 1,
                                         .spare_bytes = 4000,
+                                        .bad_count = 1,
+                                        .bad_bytes = 900,
                                         .home_bytes = 8000,
                                         .position_count = 2,
                                         .part_permille = 1040,

@@ -62,9 +62,10 @@ Test(server, status_ring_members_and_lookup_have_all_their_names)
     done();
     get("/v1/storage");
     expect_names(answer.json, "node share stored repair garbage");
-    expect_names(json_object_get(answer.json, "share"),
-                 "limit_bytes used_bytes chunks spare_chunks spare_bytes nameless_chunks "
-                 "nameless_bytes home_bytes positions part_permille free_bytes refuses");
+    expect_names(
+        json_object_get(answer.json, "share"),
+        "limit_bytes used_bytes chunks spare_chunks spare_bytes nameless_chunks "
+        "nameless_bytes bad_chunks bad_bytes home_bytes positions part_permille free_bytes refuses");
     expect_names(json_array_get(json_object_get(answer.json, "stored"), 0),
                  "service name owner tree version state chunks bytes copies_least copies_most "
                  "scarce");

@@ -3,7 +3,7 @@
 #include <criterion/criterion.h>
 
 #include "network.h"
-#include "overlay/references.h"
+#include "overlay/state.h"
 
 enum { MINUTE_MS = 60000, HOUR_MS = 60 * MINUTE_MS, NODES = 5 };
 
@@ -349,6 +349,50 @@ Test(collect, who_keeps_a_chunk_in_place_of_a_full_member_is_counted)
     start_node(1);
     run_for(20 * MINUTE_MS);
     expect_copies(CHUNK_COPIES, fewest_holders(chunks, 16));
+    end_network();
+}
+
+/* Both full members are homes of the chunk: does the third one count those in their places? */
+static bool is_counted_at_its_home(const struct chunk_id *chunk)
+{
+    for (uint32_t i = 0; i < net.node_count; i++) {
+        const struct overlay *overlay = net.nodes[i].overlay;
+        const struct chunk *here =
+            net.nodes[i].running ? chunks_find(&overlay->chunks, chunk) : NULL;
+
+        if (here != NULL && chunk_is_home(overlay, chunk, &net.nodes[i].id) &&
+            chunk_is_home(overlay, chunk, &net.nodes[3].id) &&
+            chunk_is_home(overlay, chunk, &net.nodes[4].id)) {
+            return here->stand_ins[0] != 0 && here->stand_ins[1] != 0 &&
+                   here->stand_ins[0] != here->stand_ins[1];
+        }
+    }
+    return true; /* another one's */
+}
+
+Test(collect, each_of_two_full_members_has_somebody_in_its_place)
+{
+    struct chunk_id chunks[16];
+
+    make_members(7);
+    run_for(2 * MINUTE_MS);
+    net.nodes[3].disk_full = true;
+    net.nodes[4].disk_full = true;
+    for (uint32_t i = 0; i < 16; i++) {
+        chunks[i] = push((const char *[]){"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k",
+                                          "l", "m", "n", "o", "p"}[i],
+                         1);
+    }
+    run_for(10 * MINUTE_MS);
+    cr_assert_geq(fewest_holders(chunks, 16), CHUNK_COPIES);
+    for (uint32_t i = 0; i < 16; i++) {
+        cr_assert(is_counted_at_its_home(&chunks[i]), "chunk %u", i);
+    }
+    kill_node(1, false); /* it stands in for some */
+    for (uint32_t i = 0; i < 120; i++) {
+        run_for(1000);
+        expect_copies(1, fewest_holders(chunks, 16)); /* never more than there are */
+    }
     end_network();
 }
 

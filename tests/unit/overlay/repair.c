@@ -177,7 +177,7 @@ Test(repair, what_was_pushed_while_a_home_was_away_is_handed_over_when_it_return
     end_network();
 }
 
-Test(repair, a_rotten_chunk_is_fetched_again_within_seconds)
+Test(repair, a_chunk_that_is_gone_is_fetched_again_within_seconds)
 {
     struct overlay_event absent = {.kind = OVERLAY_CHUNK_ABSENT};
     uint32_t index = 1;

@@ -230,6 +230,40 @@ Test(chunks, a_fingerprint_is_of_the_set_and_not_of_its_history)
     free(b);
 }
 
+Test(chunks, a_bad_one_takes_its_place_and_is_not_had)
+{
+    struct chunks *chunks = calloc(1, sizeof(*chunks));
+    struct id zero = {{0}};
+    struct chunk_id bad = {id_number(3)};
+    struct chunks_walk walk;
+    uint64_t cost_bytes;
+
+    chunks->bytes_max = UINT64_MAX;
+    for (uint32_t i = 0; i < 5; i++) {
+        (void)chunks_add(chunks, &(struct chunk_id){id_number(i)}, 10);
+    }
+    cost_bytes = chunks->cost_bytes;
+    chunks_set_bad(chunks, chunks_entry(chunks, &bad), true);
+    cr_assert(chunks_is_bad(chunks, &bad));
+    cr_assert_null(chunks_find(chunks, &bad));
+    cr_assert_eq(chunks_sum(chunks, &zero, &zero, 7).count, 4);
+    walk = chunks_walk(chunks, &zero, &zero);
+    for (const struct chunk *chunk; (chunk = chunks_walk_next(chunks, &walk)) != NULL;) {
+        cr_assert_not(chunk->is_bad);
+    }
+    cr_assert_eq(chunks->cost_bytes, cost_bytes);
+    cr_assert_eq(chunks->bad_bytes, 10);
+    (void)chunks_add(chunks, &bad, 10);
+    cr_assert_not_null(chunks_find(chunks, &bad));
+    cr_assert_eq(chunks->bad_count + chunks->bad_bytes, 0);
+    cr_assert_eq(chunks->cost_bytes, cost_bytes);
+    chunks_set_bad(chunks, chunks_entry(chunks, &bad), true);
+    chunks_remove(chunks, &bad);
+    cr_assert_eq(chunks->bad_count + chunks->bad_bytes, 0);
+    cr_assert_eq(chunks->count, 4);
+    free(chunks);
+}
+
 /* --- records */
 
 static struct record make_record(uint64_t sequence, const char *content, bool removed)
