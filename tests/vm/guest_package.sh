@@ -59,6 +59,21 @@ stopped() {
     systemctl start mingad.service
     check "it is started again, and answers" eval 'wait_for 20 active && wait_for 20 looks_as_nobody'
 }
+frozen() { grep -qx "frozen 1" "/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$(replica_pid)/cgroup")/cgroup.events"; }
+is_pausing() { minga --json node | jq -e '.state == "pausing"'; }
+is_paused() { minga --json node | jq -e '.state == "paused"'; }
+# Nobody sends it SIGCONT: systemd's watchdog ends it.
+stands_still() {
+    kill -STOP "$(systemctl show -p MainPID --value minga-sandboxd.service)"
+    check "while minga-sandboxd stands still, pause --now is not called done" eval 'minga node pause --now; [ $? = 5 ] && is_pausing'
+    check "systemd ends it and starts it again, and then all is frozen" wait_for 40 is_paused
+    check "as the kernel says" frozen
+    check "by the watchdog, as the journal says" eval 'journalctl -b | grep "minga-sandboxd.*Watchdog timeout"'
+    check "nothing has failed for good" wait_for 10 active
+    minga node resume
+    check "after resume it answers" wait_for 15 answers
+    check "the replica's process has stayed all the time" same_pid
+}
 restarted() {
     check "mingad is restarted: who looks meanwhile waits" looks_wait
     check "the replica's process stays" same_pid
@@ -73,6 +88,7 @@ restarted() {
     kill -9 "$(systemctl show -p MainPID --value minga-sandboxd.service)"
     check "minga-sandboxd is killed: systemd starts it again" wait_for 15 answers
     check "the replica's process stays then, too" same_pid
+    stands_still
     check "mingad reloads" systemctl reload mingad.service
     check "an upgrade is installed" dpkg -i newer.deb
     check "all units run after it" wait_for 10 active
