@@ -177,10 +177,24 @@ static void print_traffic(const struct session *session, const json_t *line)
     print_table(session, &table);
 }
 
+/* What is wrong here has a line of its own: beside all else it would be cut. */
+static void print_note(const struct session *session, const char *note)
+{
+    static const char *const headings[] = {"NOTE"};
+    struct table table;
+
+    if (note[0] != '\0') {
+        table_init(&table, headings, ARRAY_COUNT(headings));
+        table.indent_columns = TABLE_INDENT_COLUMNS;
+        table_add(&table, &note);
+        print_table(session, &table);
+    }
+}
+
 static void print_node(const struct session *session, const json_t *node)
 {
     static const char *const headings[] = {"NODE", "ID",    "COMMUNITY", "STATE",
-                                           "RULE", "UNTIL", "REACH",     "NOTE"};
+                                           "RULE", "UNTIL", "REACH"};
     static const char *const shares[] = {"", "CPU", "MEMORY", "DISK", "STORAGE", "PIDS"};
     const char *community = text_of(node, "community");
     struct table table;
@@ -190,11 +204,13 @@ static void print_node(const struct session *session, const json_t *node)
     short_id(text_of(node, "node"), id);
     print_until(node, until);
     table_init(&table, headings, ARRAY_COUNT(headings));
-    table_add(&table, (const char *const[]){text_of(node, "node_name"), id,
-                                            community[0] != '\0' ? community : "-",
-                                            text_of(node, "state"), text_of(node, "rule"), until,
-                                            text_of(node, "reachable"), text_of(node, "reason")});
+    table_add(&table,
+              (const char *const[]){text_of(node, "node_name"), id,
+                                    community[0] != '\0' ? community : "-", text_of(node, "state"),
+                                    text_of(node, "rule"), until, text_of(node, "reachable")});
+    table.expendable = ",ID,REACH,COMMUNITY,";
     print_table(session, &table);
+    print_note(session, text_of(node, "reason"));
     table_init(&table, shares, ARRAY_COUNT(shares));
     table.indent_columns = TABLE_INDENT_COLUMNS;
     add_share(&table, node, "given", "contribution", true);
