@@ -107,7 +107,7 @@ restarted() {
 booted() {
     check "after a reboot all units run" wait_for 20 active
     check "after a reboot the replica runs again" wait_for 60 running
-    check "and answers" wait_for 10 answers
+    check "and answers" wait_for 30 answers
     check "and is well by its probes" eval 'wait_for 15 well && no_probe_failed'
 }
 cut() {
