@@ -374,6 +374,16 @@ static int check_needed(struct walk *walk, const struct frame *frame)
     return 0;
 }
 
+/* What a mapping must say as a whole. */
+static int check_whole(struct walk *walk, const struct frame *frame)
+{
+    struct yaml_value value = {"", false, frame->base, walk->target};
+
+    return frame->key->hook != NULL && frame->key->hook(&value, walk->err) < 0
+               ? wrap_key(walk, frame->key, frame->mark)
+               : 0;
+}
+
 static int on_end(struct walk *walk)
 {
     struct frame *frame = top(walk);
@@ -399,7 +409,14 @@ static int on_end(struct walk *walk)
         list_set_count(top(walk));
     }
     /* A mapping that says nothing is as good as none: what is needed in it is not. */
-    return frame->key != NULL && frame->count == 0 ? 0 : check_needed(walk, frame);
+    if (frame->key == NULL || frame->count > 0) {
+        int r = check_needed(walk, frame);
+
+        if (r < 0) {
+            return r;
+        }
+    }
+    return frame->key == NULL ? 0 : check_whole(walk, frame);
 }
 
 static bool is_decorated(const yaml_event_t *event)

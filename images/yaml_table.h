@@ -76,7 +76,8 @@ struct yaml_key {
     const char *default_text;   /* as it would be written; NULL: the field is left zero */
     const char *const *choices; /* ended by NULL; further words that are not available yet
                                    follow that NULL, ended by another one */
-    yaml_hook *hook;            /* of YAML_HOOK; else an additional check after storing */
+    yaml_hook *hook;            /* of YAML_HOOK; else an additional check after storing, of a
+                                   YAML_MAPPING when all of it is */
     size_t stride_bytes;        /* of YAML_LIST */
     size_t count_offset;        /* of YAML_LIST: uint32_t, in what the list is in */
 };

@@ -18,11 +18,14 @@ pass() { echo "ok - $*"; }
 fail() { echo "not ok - $*"; status=1; }
 has() { command -v "$1" >/dev/null; }
 
+commit=$(git -C "$root" rev-parse HEAD) # of both: the next one may come meanwhile
+
 # built NAME [VARIABLE=VALUE...]: a clone of its own, built with these in the environment.
 built() {
     local name=$1 folder=$work/$1/sources
     shift
     git clone -q --no-hardlinks "$root" "$folder"
+    git -C "$folder" checkout -q --detach "$commit"
     (cd "$folder" && env "$@" cmake --preset package && env "$@" cmake --build --preset package -j2 &&
         env "$@" packaging/build.sh build/package "$work/$name/out") >"$work/$name.log" 2>&1 ||
         { tail -n 30 "$work/$name.log" >&2; exit 1; }

@@ -43,6 +43,8 @@ struct api_host {
     struct api_room (*room)(void *self); /* may be NULL */
     /* Ports that a router opens for this node. May be NULL. */
     const struct plan *(*port_mapping)(void *self);
+    /* Is it not known yet that all is frozen that was to be? May be NULL. */
+    bool (*is_freezing)(void *self);
     /* How the owner's line is used. May be NULL. */
     void (*line)(void *self, struct owner_line_report *report_out);
 };

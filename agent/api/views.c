@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Handlers that answer from what this node knows by itself. */
+#include <string.h>
+
 #include "agent/api/documents.h"
 #include "agent/api/moment.h"
 #include "agent/api/route.h"
@@ -7,6 +9,22 @@
 void handle_version(struct exchange *exchange)
 {
     exchange_reply(exchange, 200, json_pack("{ss si}", "version", MINGA_VERSION, "api", 1));
+}
+
+/* The core has given the word; whoever holds the sandboxes may not have followed it yet. */
+static void say_freezing(json_t *node)
+{
+    json_t *reason = json_object_get(node, "reason");
+
+    if (strcmp(json_string_value(json_object_get(node, "state")), "paused") != 0) {
+        return;
+    }
+    json_object_set_new(node, "state", json_string("pausing"));
+    json_object_set_new(
+        node, "reason",
+        json_is_string(reason) && json_string_length(reason) > 0
+            ? json_sprintf("what runs here is not frozen yet: %s", json_string_value(reason))
+            : json_string("what runs here is not frozen yet"));
 }
 
 void handle_node(struct exchange *exchange)
@@ -17,6 +35,9 @@ void handle_node(struct exchange *exchange)
 
     if (host->node_name != NULL) {
         json_object_set_new(document, "node_name", document_text(host->node_name(host->self)));
+    }
+    if (host->is_freezing != NULL && host->is_freezing(host->self)) {
+        say_freezing(document);
     }
     if (host->port_mapping != NULL) {
         json_object_set_new(document, "port_mapping",

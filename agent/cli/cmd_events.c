@@ -15,6 +15,7 @@ enum {
     PATIENCE_S = OWNER_REQUEST_MS / 1000 + 2, /* the agent answers before, or not at all */
     WHAT_COLUMNS = 18,
     WHO_COLUMNS = 16,
+    INDENT_COLUMNS = 4, /* of what goes on below */
 };
 
 struct stream {
@@ -32,6 +33,7 @@ static void print_event(void *self, const struct change *change)
     const struct stream *stream = self;
     char at[32] = "";
     char line[768];
+    char folded[2 * sizeof(line)];
     time_t now = time(NULL);
     struct tm parts;
 
@@ -50,7 +52,8 @@ static void print_event(void *self, const struct change *change)
     snprintf(line, sizeof(line), "%s  %-*s  %-*s  %s", at, WHAT_COLUMNS, change->event, WHO_COLUMNS,
              change->subject, change->detail);
     text_clean(line);
-    printf("%s\n", line);
+    text_fold(line, stream->session->width_columns, INDENT_COLUMNS, folded, sizeof(folded));
+    printf("%s\n", folded);
     fflush(stdout);
 }
 

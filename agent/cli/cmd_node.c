@@ -10,6 +10,8 @@
 #include "base/cleanup.h"
 #include "base/units.h"
 
+enum { FROZEN_POLL_MS = 20, FROZEN_MS_MAX = 2000 };
+
 static void add_share(struct table *table, const json_t *node, const char *label, const char *key,
                       bool storage)
 {
@@ -175,10 +177,24 @@ static void print_traffic(const struct session *session, const json_t *line)
     print_table(session, &table);
 }
 
+/* What is wrong here has a line of its own: beside all else it would be cut. */
+static void print_note(const struct session *session, const char *note)
+{
+    static const char *const headings[] = {"NOTE"};
+    struct table table;
+
+    if (note[0] != '\0') {
+        table_init(&table, headings, ARRAY_COUNT(headings));
+        table.indent_columns = TABLE_INDENT_COLUMNS;
+        table_add(&table, &note);
+        print_table(session, &table);
+    }
+}
+
 static void print_node(const struct session *session, const json_t *node)
 {
     static const char *const headings[] = {"NODE", "ID",    "COMMUNITY", "STATE",
-                                           "RULE", "UNTIL", "REACH",     "NOTE"};
+                                           "RULE", "UNTIL", "REACH"};
     static const char *const shares[] = {"", "CPU", "MEMORY", "DISK", "STORAGE", "PIDS"};
     const char *community = text_of(node, "community");
     struct table table;
@@ -188,11 +204,13 @@ static void print_node(const struct session *session, const json_t *node)
     short_id(text_of(node, "node"), id);
     print_until(node, until);
     table_init(&table, headings, ARRAY_COUNT(headings));
-    table_add(&table, (const char *const[]){text_of(node, "node_name"), id,
-                                            community[0] != '\0' ? community : "-",
-                                            text_of(node, "state"), text_of(node, "rule"), until,
-                                            text_of(node, "reachable"), text_of(node, "reason")});
+    table_add(&table,
+              (const char *const[]){text_of(node, "node_name"), id,
+                                    community[0] != '\0' ? community : "-", text_of(node, "state"),
+                                    text_of(node, "rule"), until, text_of(node, "reachable")});
+    table.expendable = ",ID,REACH,COMMUNITY,";
     print_table(session, &table);
+    print_note(session, text_of(node, "reason"));
     table_init(&table, shares, ARRAY_COUNT(shares));
     table.indent_columns = TABLE_INDENT_COLUMNS;
     add_share(&table, node, "given", "contribution", true);
@@ -242,6 +260,39 @@ static int read_time(struct session *session, const char *text, uint64_t *ms_out
     return EXIT_DONE;
 }
 
+/* -1: not yet. */
+static int look_frozen(struct session *session)
+{
+    CLEANUP(cleanup_json) json_t *node = NULL;
+    int status = session_get(session, "/v1/node", &node);
+
+    return status != EXIT_DONE                              ? status
+           : strcmp(text_of(node, "state"), "pausing") == 0 ? -1
+                                                            : EXIT_DONE;
+}
+
+/* Who says "now" is told when it is so, or that it is not. */
+static int await_frozen(struct session *session)
+{
+    static const struct timespec between = {.tv_nsec = FROZEN_POLL_MS * 1000000L};
+    int status = look_frozen(session);
+
+    for (int i = 0; status < 0 && i < FROZEN_MS_MAX / FROZEN_POLL_MS; i++) {
+        nanosleep(&between, NULL);
+        status = look_frozen(session);
+    }
+    if (status >= 0) {
+        return status == EXIT_DONE ? run_node(session, NULL) : status;
+    }
+    status = run_node(session, NULL);
+    if (status == EXIT_DONE) {
+        problem_set(&session->problem, EXIT_LATE, "node pause",
+                    "what runs here is not frozen yet; it is as soon as minga-sandboxd answers");
+        status = problem_advise(&session->problem, "systemctl restart minga-sandboxd");
+    }
+    return status;
+}
+
 int run_node_pause(struct session *session, const struct arguments *arguments)
 {
     uint64_t duration_ms = 0;
@@ -255,10 +306,15 @@ int run_node_pause(struct session *session, const struct arguments *arguments)
     if (status != EXIT_DONE) {
         return status;
     }
-    return act(session, "/v1/node/pause",
-               json_pack("{sI sI sb}", "duration_ms", (json_int_t)duration_ms, "within_ms",
-                         (json_int_t)within_ms, "now",
-                         arguments->options[OPTION_NOW] != NULL ? 1 : 0));
+    bool is_now = arguments->options[OPTION_NOW] != NULL;
+    json_t *body = json_pack("{sI sI sb}", "duration_ms", (json_int_t)duration_ms, "within_ms",
+                             (json_int_t)within_ms, "now", is_now ? 1 : 0);
+
+    if (!is_now) {
+        return act(session, "/v1/node/pause", body);
+    }
+    status = session_post(session, "/v1/node/pause", body, NULL);
+    return status == EXIT_DONE ? await_frozen(session) : status;
 }
 
 int run_node_resume(struct session *session, const struct arguments *arguments)

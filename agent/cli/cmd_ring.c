@@ -10,6 +10,9 @@
 #include "base/hash.h"
 
 /* A node as people know it: its name, and the beginning of its id. */
+/* Of a node, in a narrow window. */
+static const char node_expendable[] = ",POSITION,RTT,ADDRESS,STATE,";
+
 static void print_node_of(const json_t *nodes, const char *id, char *text_out,
                           size_t capacity_bytes)
 {
@@ -131,6 +134,7 @@ static void print_ring(const struct session *session, const json_t *ring, const 
     char text[160];
 
     table_init(&table, headings, ARRAY_COUNT(headings));
+    table.expendable = node_expendable;
     shorten(first_text_of(ring, "positions"), position);
     print_node_of(nodes, text_of(ring, "node"), text, sizeof(text));
     table_add(&table, (const char *const[]){"this node", text, "", "", "", position});
@@ -256,6 +260,7 @@ static void print_trace(const struct session *session, const json_t *lookup, con
     size_t i;
 
     table_init(&table, headings, ARRAY_COUNT(headings));
+    table.expendable = node_expendable;
     shorten(text_of(lookup, "key"), text);
     table_add(&table,
               (const char *const[]){"key", meaning_of(text_of(lookup, "kind")), "", "", "", text});

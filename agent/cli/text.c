@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/attributes.h"
+#include "base/check.h"
 
 /* How long the UTF-8 sequence at `bytes` is; 0 when there is none. */
 static size_t sequence_bytes(const unsigned char *bytes, size_t left_bytes)
@@ -103,6 +104,52 @@ size_t text_prefix_bytes(const char *text, size_t width)
         }
     }
     return i;
+}
+
+struct folded {
+    char *out;
+    size_t out_bytes;
+    size_t length;
+};
+
+static void add(struct folded *folded, const char *bytes, size_t count)
+{
+    size_t room = folded->out_bytes - 1 - folded->length;
+
+    count = count < room ? count : room;
+    memcpy(folded->out + folded->length, bytes, count);
+    folded->length += count;
+    folded->out[folded->length] = '\0';
+}
+
+void text_fold(const char *text, size_t width, size_t indent, char *out, size_t out_bytes)
+{
+    struct folded folded = {out, out_bytes, 0};
+    size_t column = 0; /* of the next character */
+    bool is_empty = true;
+
+    CHECK(out_bytes > 0);
+    out[0] = '\0';
+    while (*text != '\0') {
+        size_t gap = strspn(text, " ");
+        size_t word = strcspn(text + gap, " ");
+        size_t chars = text_width(text) - text_width(text + gap + word) - gap;
+
+        if (width > 0 && !is_empty && word > 0 && column + gap + chars > width) {
+            add(&folded, "\n", 1);
+            for (size_t i = 0; i < indent; i++) {
+                add(&folded, " ", 1);
+            }
+            column = indent;
+        } else if (word > 0 || width == 0) {
+            add(&folded, text, gap);
+            column += gap;
+        }
+        add(&folded, text + gap, word);
+        column += chars;
+        is_empty = false;
+        text += gap + word;
+    }
 }
 
 enum { WORD_CHARS_MAX = 31 };

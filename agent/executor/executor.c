@@ -118,28 +118,35 @@ static void replica_measured(struct replica *replica, const struct turn *turn,
     replica->activity = event->activity;
 }
 
+/* What an earlier helper was asked may have been asked in vain. */
+static void freeze_or_thaw(const struct executor *executor, struct turn *turn,
+                           const struct replica *replica)
+{
+    bool is_frozen = executor->paused || replica->frozen;
+    struct outgoing say = {.kind = is_frozen ? OUT_FREEZE : OUT_THAW, .replica = replica->key};
+
+    if (replica->phase == PHASE_RUNNING) {
+        outbox_local(turn, &say);
+    }
+}
+
 static void adopt(struct executor *executor, struct turn *turn, struct replica *replica,
                   const struct sandbox_event *event)
 {
-    struct outgoing thaw = {.kind = OUT_THAW, .replica = replica->key};
-
     executor->listed[replica - executor->replicas] = true;
-    if (replica->phase != PHASE_KEPT && replica->phase != PHASE_STARTING) {
-        return;
+    if (replica->phase == PHASE_KEPT || replica->phase == PHASE_STARTING) {
+        for (uint32_t i = 0; i < event->port_count && i < replica->manifest.port_count; i++) {
+            replica->host_ports[i] = event->ports[i].host_port;
+        }
+        replica_enter(executor, turn, replica, PHASE_RUNNING);
+        replica->since_ms = turn->now_ms > event->age_ms ? turn->now_ms - event->age_ms : 1;
+        if (replica->began_unix_s == 0) {
+            replica->began_unix_s = turn->wall_unix_s - event->age_ms / 1000;
+        }
+        replica_measured(replica, turn, event);
+        replica->stats_at_ms = turn->now_ms;
     }
-    for (uint32_t i = 0; i < event->port_count && i < replica->manifest.port_count; i++) {
-        replica->host_ports[i] = event->ports[i].host_port;
-    }
-    replica_enter(executor, turn, replica, PHASE_RUNNING);
-    replica->since_ms = turn->now_ms > event->age_ms ? turn->now_ms - event->age_ms : 1;
-    if (replica->began_unix_s == 0) {
-        replica->began_unix_s = turn->wall_unix_s - event->age_ms / 1000;
-    }
-    replica_measured(replica, turn, event);
-    replica->stats_at_ms = turn->now_ms;
-    if (!executor->paused) {
-        outbox_local(turn, &thaw);
-    }
+    freeze_or_thaw(executor, turn, replica);
 }
 
 static void on_started(struct executor *executor, struct turn *turn, struct replica *replica)

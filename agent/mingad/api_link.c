@@ -112,6 +112,11 @@ static const struct plan *host_port_mapping(void *self)
     return portmap_plan(((struct edge *)self)->portmap);
 }
 
+static bool host_is_freezing(void *self)
+{
+    return sandbox_link_is_freezing(((struct edge *)self)->sandbox);
+}
+
 static void host_line(void *self, struct owner_line_report *report_out)
 {
     keeper_report(((struct edge *)self)->keeper, report_out);
@@ -149,6 +154,7 @@ int api_link_open(struct edge *edge, int control_fd, struct err *err)
                  .node_name = host_node_name,
                  .room = host_room,
                  .port_mapping = host_port_mapping,
+                 .is_freezing = host_is_freezing,
                  .line = host_line},
     };
     int r = api_new(&config, &edge->api, err);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/mingad/config_folder.h"
 #include "agent/mingad/config_hooks.h"
 #include "base/attributes.h"
 #include "base/check.h"
@@ -167,7 +168,11 @@ static const struct yaml_key keys[] = {
      .min = 1,
      .max = OWNER_WORDS_MAX},
     {.path = "rules[].when.programs[]", .type = YAML_TEXT, WORD},
-    {.path = "rules[].then", .type = YAML_MAPPING, .is_needed = true, .offset = YAML_NOWHERE},
+    {.path = "rules[].then",
+     .type = YAML_MAPPING,
+     .is_needed = true,
+     .offset = YAML_NOWHERE,
+     .hook = config_check_then},
     {.path = "rules[].then.replicas",
      .type = YAML_CHOICE,
      RULE(rule.then.mode),
@@ -394,6 +399,9 @@ int config_load(const char *path, struct config *config_out, struct err *err)
     }
     int r = check_owner(name, &status, err);
 
+    if (r == 0) {
+        r = config_check_folders(name, err);
+    }
     if (r == 0) {
         r = read_file(fd, name, &buffer, err);
     }

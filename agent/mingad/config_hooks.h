@@ -25,6 +25,7 @@ yaml_hook config_read_uids;
 /* config_rules.c */
 yaml_hook config_check_rule_name;
 yaml_hook config_check_rule_rate;
+yaml_hook config_check_then;
 yaml_hook config_check_role;
 yaml_hook config_read_hours;
 yaml_hook config_read_busy;
@@ -38,7 +39,7 @@ yaml_hook config_read_rule_memory;
 int config_parse_share(const char *text, struct config_share *share_out,
                        int (*parse)(const char *text, uint64_t *number_out), struct err *err);
 uint64_t config_share_of(const struct config_share *share, uint64_t whole);
-/* Names those without a name; refuses what says nothing, and one name twice. */
+/* Names those without a name; refuses one name twice. */
 int config_finish_rules(struct config *config, const struct yaml_marks *marks, struct err *err);
 void config_resolve_rules(const struct config *config, const struct machine *machine,
                           struct owner_rules *rules_out);

@@ -141,6 +141,14 @@ static bool says_something(const struct config_rule *rule)
            then->upload_bytes_per_s != 0 || then->download_bytes_per_s != 0;
 }
 
+int config_check_then(const struct yaml_value *value, struct err *err)
+{
+    return says_something(value->base)
+               ? 0
+               : err_set(err, -EINVAL,
+                         "has no effect: say replicas, cpu, memory, upload or download");
+}
+
 static bool is_named_twice(const struct config *config, uint32_t index)
 {
     for (uint32_t i = 0; i < index; i++) {
@@ -161,13 +169,6 @@ int config_finish_rules(struct config *config, const struct yaml_marks *marks, s
         }
         if (is_named_twice(config, i)) {
             err_set(err, -EINVAL, "two are named \"%s\"", rule->name);
-            return yaml_wrap_at(marks, "rules", err);
-        }
-        if (!says_something(&config->rules[i])) {
-            err_set(err, -EINVAL,
-                    "\"%s\" has no effect: say replicas, cpu, memory, upload or "
-                    "download",
-                    rule->name);
             return yaml_wrap_at(marks, "rules", err);
         }
     }

@@ -30,14 +30,20 @@ struct sandbox_link {
     struct sandbox_client client;
     struct sandbox_link_events events;
     uv_loop_t *loop;
-    uv_timer_t timer; /* of the next attempt */
-    uv_poll_t *poll;  /* of the connection; frees itself when closed */
+    uv_timer_t timer;   /* of the next attempt */
+    uv_timer_t barrier; /* after what was asked to freeze in this turn */
+    uv_poll_t *poll;    /* of the connection; frees itself when closed */
     char socket_path[128];
     const char *down_reason;
     bool is_started;
     bool is_closed;
-    bool is_down_told; /* `down` was the last word */
-    bool is_listed;    /* the helper has said what lives */
+    bool is_down_told;   /* `down` was the last word */
+    bool is_listed;      /* the helper has said what lives */
+    uint64_t list_count; /* LISTs of this connection: asked, ... */
+    uint64_t list_answered_count;
+    struct replica_key last_listed; /* just now, by a list that was asked for its end */
+    bool is_freezing;               /* asked, and not known to be done */
+    uint64_t freeze_list;           /* it is when so many have been answered */
     bool is_allowance_known;
     struct sandbox_allowance allowance; /* said again to each new helper */
     uint32_t key_count;
@@ -80,6 +86,27 @@ static bool may_live(const struct sandbox_link *link, const struct replica_key *
 }
 
 /* ------------------------------------------------------------------ the connection */
+
+/* Its end says that all that was asked before is done. */
+static int ask_list(struct sandbox_link *link)
+{
+    link->list_count++;
+    return sandbox_client_list(&link->client);
+}
+
+static void take_list_end(struct sandbox_link *link)
+{
+    link->list_answered_count++;
+    if (!link->is_listed) {
+        link->is_listed = true;
+        if (!link->is_down_told) {
+            link->events.listed(link->events.context);
+        }
+    }
+    if (link->list_answered_count >= link->freeze_list) {
+        link->is_freezing = false;
+    }
+}
 
 static void free_handle(uv_handle_t *handle)
 {
@@ -217,6 +244,17 @@ static void take_ready(struct sandbox_link *link, const char *problem)
     link->events.down(link->events.context, problem);
 }
 
+/* A list that was asked for its end only: what lives, and whether it is well, was told before. */
+static bool is_known(struct sandbox_link *link, const struct sandbox_event *event)
+{
+    bool is_of_list = event->kind == SANDBOX_LISTED && link->is_listed;
+    bool is_its_health =
+        event->kind == SANDBOX_HEALTH && replica_key_equal(&link->last_listed, &event->key);
+
+    link->last_listed = is_of_list ? event->key : (struct replica_key){0};
+    return is_of_list || is_its_health;
+}
+
 /* `fd`: what came along, ours. */
 static void take_answer(struct sandbox_link *link, const struct helper_answer *answer, int fd)
 {
@@ -229,16 +267,15 @@ static void take_answer(struct sandbox_link *link, const struct helper_answer *a
     case ANSWER_EVENT:
         if (event->kind == SANDBOX_ENDED) {
             forget(link, &event->key);
+        } else if (is_known(link, event)) {
+            break;
         } else if (event->kind == SANDBOX_LISTED) {
             remember(link, &event->key);
         }
         link->events.event(link->events.context, event);
         break;
     case ANSWER_LIST_END:
-        link->is_listed = true;
-        if (!link->is_down_told) {
-            link->events.listed(link->events.context);
-        }
+        take_list_end(link);
         break;
     case ANSWER_LOGS:
         take_logs(link, &answer->logs);
@@ -309,6 +346,10 @@ static void begin(struct sandbox_link *link)
 {
     link->key_count = 0;
     link->is_listed = false;
+    link->list_count = 0;
+    link->list_answered_count = 0;
+    link->freeze_list =
+        1; /* whatever was asked of an earlier one is asked again while this one lists */
     link->poll = calloc(1, sizeof(*link->poll));
     if (link->poll == NULL ||
         uv_poll_init(link->loop, link->poll, sandbox_client_fd(&link->client)) < 0) {
@@ -319,7 +360,7 @@ static void begin(struct sandbox_link *link)
     }
     link->poll->data = link;
     uv_timer_start(&link->timer, on_silence, READY_MS_MAX, 0);
-    requested(link, sandbox_client_list(&link->client));
+    requested(link, ask_list(link));
 }
 
 static void try_connect(struct sandbox_link *link)
@@ -350,11 +391,13 @@ struct sandbox_link *sandbox_link_new(const struct sandbox_link_config *config)
         return NULL;
     }
     if (text_copy(link->socket_path, sizeof(link->socket_path), config->socket_path) < 0 ||
-        uv_timer_init(config->loop, &link->timer) < 0) {
+        uv_timer_init(config->loop, &link->timer) < 0 ||
+        uv_timer_init(config->loop, &link->barrier) < 0) {
         free(link);
         return NULL;
     }
     link->timer.data = link;
+    link->barrier.data = link;
     link->loop = config->loop;
     link->events = config->events;
     link->down_reason = config->down_reason;
@@ -384,6 +427,8 @@ void sandbox_link_close(struct sandbox_link *link)
     end_connection(link);
     uv_timer_stop(&link->timer);
     uv_close((uv_handle_t *)&link->timer, NULL);
+    uv_timer_stop(&link->barrier);
+    uv_close((uv_handle_t *)&link->barrier, NULL);
 }
 
 void sandbox_link_free(struct sandbox_link *link)
@@ -417,6 +462,28 @@ void sandbox_link_start_replica(struct sandbox_link *link, const struct sandbox_
     requested(link, r);
 }
 
+static void on_barrier(uv_timer_t *timer)
+{
+    struct sandbox_link *link = timer->data;
+
+    if (link->poll != NULL) {
+        requested(link, ask_list(link));
+    }
+}
+
+/* FREEZE is not answered: a LIST behind all of this turn is. */
+static void note_freeze(struct sandbox_link *link)
+{
+    link->is_freezing = true;
+    link->freeze_list = link->list_count + 1;
+    uv_timer_start(&link->barrier, on_barrier, 0, 0);
+}
+
+bool sandbox_link_is_freezing(const struct sandbox_link *link)
+{
+    return link->is_freezing;
+}
+
 void sandbox_link_ask(struct sandbox_link *link, enum sandbox_link_request request,
                       const struct replica_key *key)
 {
@@ -427,6 +494,9 @@ void sandbox_link_ask(struct sandbox_link *link, enum sandbox_link_request reque
         [SANDBOX_LINK_STATS] = sandbox_client_stats,
     };
 
+    if (request == SANDBOX_LINK_FREEZE) {
+        note_freeze(link);
+    }
     requested(link, calls[request](&link->client, key));
 }
 

@@ -63,6 +63,8 @@ enum sandbox_link_request {
 };
 void sandbox_link_ask(struct sandbox_link *link, enum sandbox_link_request request,
                       const struct replica_key *key);
+/* Has it been asked to freeze something that may run on? Also while nobody is there to be asked. */
+bool sandbox_link_is_freezing(const struct sandbox_link *link);
 /* At most so much for all together, from now on. */
 void sandbox_link_allow(struct sandbox_link *link, const struct sandbox_allowance *allowance);
 /* Keeps everything that lives for another while. */

@@ -14,6 +14,7 @@
 #include "sandbox/environment.h"
 #include "sandbox/helper/disks.h"
 #include "sandbox/helper/launch.h"
+#include "sandbox/helper/supervisor.h"
 #include "sandbox/helper/uid_range.h"
 #include "sandbox/limits_file.h"
 #include "sandbox/line.h"
@@ -112,6 +113,7 @@ struct helper_folders {
 };
 
 struct helper {
+    struct supervisor supervisor;
     struct host_limits limits;
     const char *limits_path;
     struct sandbox_limits allowed; /* at most limits.contribution; cpu and memory only */

@@ -251,6 +251,7 @@ static void tick_all(struct helper *helper)
     }
     check_alone(helper, at_ms);
     sweep(helper, at_ms);
+    supervisor_tick(&helper->supervisor, at_ms);
 }
 
 /* Nothing of ours is left. The lock goes last: the next helper may begin at once. */
@@ -273,6 +274,7 @@ int helper_run(struct helper *helper, int signal_fd)
     struct sources sources;
 
     helper->started_ms = now_ms();
+    supervisor_ready(&helper->supervisor);
     if (helper->leaving) {
         end_all(helper, SANDBOX_END_STOPPED, "left over");
     }

@@ -210,6 +210,7 @@ int helper_setup(const struct options *options, struct helper *helper_out, struc
     int r;
 
     helper_clear(helper_out);
+    supervisor_open(&helper_out->supervisor);
     helper_out->exit_when_idle = options->exit_when_idle;
     helper_out->leaving = options->end_all;
     umask(022);

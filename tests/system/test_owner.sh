@@ -82,12 +82,29 @@ kill -USR2 "${AGENT_PID[1]}"
 wait "${AGENT_PID[1]}" || true
 unset "AGENT_PID[1]"
 node_start 1
-check "it outlives a restart of mingad" state_is 1 paused
+within 2 "it outlives a restart of mingad" state_is 1 paused
 stays 2 "nothing runs here after the restart" is_still 1
 within 10 "the members see each other again" sees_members 1 3
 minga 1 node resume >/dev/null
 within 20 "after resume it burns again" is_busy 1
 within 20 "three run again" has_running 2 burner 3
+
+# --- a helper that stands still freezes nothing, and nobody says that it did
+within 10 "it burns here" is_busy 1
+helper=$(helper_pids 1)
+kill -STOP "$helper"
+said=0
+minga 1 node pause --now >"$WORK/said" 2>&1 || said=$?
+check "while minga-sandboxd stands still, pause --now is not called done" [ "$said" = 5 ]
+check "it is said that what runs here is not frozen" grep -q "what runs here is not frozen yet" "$WORK/said"
+check "the node is not called paused" state_is 1 pausing
+kill -CONT "$helper"
+within 2 "it is when minga-sandboxd goes on" state_is 1 paused
+check "and all stands still" is_still 1
+check "who asks again is told so at once" minga 1 node pause --now
+minga 1 node resume >/dev/null
+within 20 "after that resume, too, it burns again" is_busy 1
+within 20 "three run again then" has_running 2 burner 3
 
 # --- a pause hands over first
 minga 2 scale burner 2 --wait=20s || fail scale

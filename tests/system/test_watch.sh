@@ -99,11 +99,15 @@ MINGA_SOCKET=$(socket_of 1) HOME=$WORK/home MINGA=$BIN/minga TERM=dumb timeout 4
     'stty rows 12 cols 60; "$MINGA" nodes; exec "$MINGA" node --watch' "$WORK/dumb" >/dev/null 2>&1 </dev/null || true
 check "a terminal that understands no escape sequences gets none" eval \
     '[ "$(grep -c "^NODE" "$WORK/dumb")" -ge 3 ] && ! grep -q "$(printf "\033")" "$WORK/dumb"'
+minga 1 node pause --now >/dev/null
 # shellcheck disable=SC2016
 MINGA_SOCKET=$(socket_of 1) HOME=$WORK/home MINGA=$BIN/minga TERM=xterm timeout 4 script -qefc \
-    'stty rows 10 cols 40; for what in node nodes status; do "$MINGA" $what; done' "$WORK/narrow" >/dev/null 2>&1 </dev/null || true
-check "tables fit a window of 40 columns" eval \
-    '[ "$(grep -v "^Script" "$WORK/narrow" | tr -d "\r" | sed "s/\x1b\[[0-9]*m//g" | wc -L)" -le 40 ]'
+    'stty rows 10 cols 40; for what in node nodes status ring members; do "$MINGA" $what; done' "$WORK/narrow" >/dev/null 2>&1 </dev/null || true
+plain() { grep -v "^Script" "$WORK/narrow" | tr -d "\r" | sed "s/\x1b\[[0-9]*m//g"; }
+check "tables fit a window of 40 columns" eval '[ "$(plain | wc -L)" -le 40 ]'
+check "and say there what matters: the rule that acts in whole" eval 'plain | grep -Eq "^oak .*paused +node pause"'
+check "and whom the ring has beside it" eval 'plain | grep -Eq "^predecessor  (elm|ash) \("'
+minga 1 node resume >/dev/null
 # shellcheck disable=SC2016
 MINGA_SOCKET=$(socket_of 1) HOME=$WORK/home MINGA=$BIN/minga TERM=xterm timeout 4 script -qefc \
     '"$MINGA" status' "$WORK/none" >/dev/null 2>&1 </dev/null || true

@@ -503,3 +503,26 @@ Test(executor, an_unhealthy_one_that_its_manager_ends_stays_ended)
     cr_assert_eq(first_replica(&bench).status.state, REPLICA_FAILED);
     fake_free(bench.community);
 }
+
+/* What was asked of a helper that then ended was asked in vain. */
+Test(executor, another_helper_is_told_what_is_frozen_and_what_is_not)
+{
+    struct bench bench = bench_running(wiki);
+
+    executor_pause(bench.executor, &bench.turn, &(struct core_request){.at_once = true});
+    bench_at(&bench, bench.community->now_ms + 1000);
+    executor_sandbox_down(bench.executor, &bench.turn, "gone");
+    executor_sandbox_up(bench.executor, &bench.turn);
+    sandbox(&bench, SANDBOX_LISTED, SANDBOX_END_EXITED);
+    cr_assert_eq(count_out(&bench, OUT_FREEZE), 1);
+    cr_assert_eq(count_out(&bench, OUT_THAW), 0);
+    executor_sandbox_listed(bench.executor, &bench.turn);
+    executor_sandbox_down(bench.executor, &bench.turn, "gone");
+    executor_resume(bench.executor, &bench.turn);
+    bench_at(&bench, bench.community->now_ms + 1000);
+    executor_sandbox_up(bench.executor, &bench.turn);
+    sandbox(&bench, SANDBOX_LISTED, SANDBOX_END_EXITED);
+    cr_assert_eq(count_out(&bench, OUT_FREEZE), 0);
+    cr_assert_eq(count_out(&bench, OUT_THAW), 1);
+    fake_free(bench.community);
+}

@@ -11,6 +11,7 @@
 struct core {
     bool belongs;
     bool has_chunks; /* every chunk is here */
+    bool paused;
     uint32_t replica_count;
     const char *community; /* its name; NULL: "allotment" */
     struct overlay_member members[2];
@@ -188,7 +189,7 @@ void core_node_status(const struct core *core, struct node_status *status_out)
 {
     (void)core;
     *status_out = (struct node_status){
-        .state = "ready",
+        .state = the_core.paused ? "paused" : "ready",
         .rule = "office",
         .rule_mode = "keep",
         .rule_left_ms = 60000,

@@ -36,6 +36,24 @@ Test(server, the_node_document_has_all_its_names)
     done();
 }
 
+static void expect_state(const char *state, const char *reason)
+{
+    get("/v1/node");
+    cr_expect_str_eq(json_string_value(json_object_get(answer.json, "state")), state);
+    cr_expect_str_eq(json_string_value(json_object_get(answer.json, "reason")), reason);
+    done();
+}
+
+Test(server, a_node_is_paused_when_what_runs_there_is_frozen)
+{
+    the_core.paused = true;
+    expect_state("paused", "");
+    world.host.is_freezing = true;
+    expect_state("pausing", "what runs here is not frozen yet");
+    the_core.paused = false;
+    expect_state("ready", "");
+}
+
 Test(server, status_ring_members_and_lookup_have_all_their_names)
 {
     const json_t *service;

@@ -36,6 +36,7 @@ struct asked {
 struct host {
     struct api *api;
     bool later; /* answers are kept until the loop turns */
+    bool is_freezing;
     enum overlay_outcome outcome;
     int store_error; /* 0: chunks are stored */
     uint32_t slot_count;
@@ -159,6 +160,11 @@ static inline const struct core *get_core(void *self)
     return &the_core;
 }
 
+static bool get_freezing(void *self)
+{
+    return ((struct host *)self)->is_freezing;
+}
+
 static uint64_t get_now(void *self)
 {
     return ((struct host *)self)->now_ms;
@@ -223,6 +229,7 @@ static inline void set_up(void)
                                     .core = get_core,
                                     .now_ms = get_now,
                                     .node_key = get_key,
+                                    .is_freezing = get_freezing,
                                     .contacts = get_contacts,
                                     .sign_admission = sign};
     cr_assert_eq(api_new(&config, &world.api, &err), 0);

@@ -195,3 +195,37 @@ Test(text, distance_counts_slips_of_the_finger)
     cr_assert_eq(text_distance("", "abc"), 3);
     cr_assert_eq(text_distance("a", "b"), 1);
 }
+
+static const char *fold(const char *text, size_t width, size_t indent)
+{
+    static char folded[256];
+
+    text_fold(text, width, indent, folded, sizeof(folded));
+    return folded;
+}
+
+Test(text, a_line_that_is_too_long_goes_on_at_a_word_below)
+{
+    cr_assert_str_eq(fold("one two", 7, 2), "one two");
+    cr_assert_str_eq(fold("one two", 6, 2), "one\n  two");
+    cr_assert_str_eq(fold("one two three", 7, 2), "one two\n  three");
+    cr_assert_str_eq(fold("one  two", 6, 2), "one\n  two", "no blanks at an end or a beginning");
+    cr_assert_str_eq(fold("\xc3\xa4\xc3\xa4 two", 6, 0), "\xc3\xa4\xc3\xa4 two",
+                     "characters count");
+    cr_assert_str_eq(fold("one two", 0, 2), "one two", "0: as wide as it gets");
+}
+
+Test(text, a_word_that_fits_nowhere_is_left_to_the_terminal)
+{
+    cr_assert_str_eq(fold("a incomprehensibly b", 8, 2), "a\n  incomprehensibly\n  b");
+    cr_assert_str_eq(fold("incomprehensibly", 8, 2), "incomprehensibly");
+    cr_assert_str_eq(fold("a b c d", 4, 4), "a b\n    c\n    d", "no room beside the indent");
+}
+
+Test(text, what_has_no_room_is_left_out)
+{
+    char small[8];
+
+    text_fold("one two three", 4, 2, small, sizeof(small));
+    cr_assert_str_eq(small, "one\n  t");
+}

@@ -5,9 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/attributes.h"
 
 static const struct machine machine = {"oak", 2000, (uint64_t)1000 << 20, (uint64_t)100 << 30,
                                        MANIFEST_ARCH_AMD64};
@@ -234,7 +237,10 @@ Test(config, what_is_wrong_in_a_rule_is_told_with_its_place)
     refused("rules:\n  - when: battery\n", "minga.yaml:2:11: rules[].when");
     refused("rules:\n  - then: {cpu: 5%}\n", "rules[].when: missing");
     refused("rules:\n  - when: {idle: 5m}\n", "rules[].then: missing");
-    refused("rules:\n  - {when: {idle: 5m}, then: {replicas: run}}\n", "has no effect");
+    refused("rules:\n  - {when: {}, then: {cpu: 5%}}\n"
+            "  - {when: {idle: 5m}, then: {replicas: run}}\n",
+            "minga.yaml:3:30: rules[].then: has no effect");
+    refused("rules:\n  - {when: {}, then: {}}\n", "minga.yaml:2:22: rules[].then: has no effect");
     refused("rules:\n  - {when: {hours: 8-18}, then: {cpu: 5%}}\n",
             "minga.yaml:2:20: rules[].when.hours");
     refused("rules:\n  - {when: {idle: 5}, then: {cpu: 5%}}\n", "rules[].when.idle");
@@ -307,28 +313,102 @@ static void write_config(const char *path, mode_t mode)
     close(fd);
 }
 
-Test(config, a_file_that_others_can_change_is_refused)
+/* A folder of its own below /tmp, where all may write, and only owners may rename. */
+static char folder[32];
+static char inner[48];
+static char path[64];
+
+static void make_folders(void)
 {
-    char path[64];
+    strcpy(folder, "/tmp/minga-config-XXXXXX");
+    cr_assert_not_null(mkdtemp(folder));
+    snprintf(inner, sizeof(inner), "%s/etc", folder);
+    snprintf(path, sizeof(path), "%s/minga.yaml", inner);
+    cr_assert_eq(mkdir(inner, 0755), 0);
+    write_config(path, 0644);
+}
+
+static void remove_folders(void)
+{
+    unlink(path);
+    rmdir(inner);
+    rmdir(folder);
+}
+
+TestSuite(config_file, .init = make_folders, .fini = remove_folders);
+
+static void load_is(int result, const char *named, const char *mended_by)
+{
     struct config config;
     struct err err = {0};
 
-    snprintf(path, sizeof(path), "/tmp/minga-config-%d.yaml", (int)getpid());
-    write_config(path, 0644);
-    cr_assert_eq(config_load(path, &config, &err), 0, "%s", err.text);
+    cr_assert_eq(config_load(path, &config, &err), result, "%s", err.text);
+    cr_assert_not_null(strstr(err.text, named), "%s", err.text);
+    cr_assert_not_null(strstr(err.hint, mended_by), "%s", err.hint);
+}
+
+Test(config_file, that_others_can_change_is_refused)
+{
+    struct config config;
+    struct err err = {0};
+
+    load_is(0, "", "");
     write_config(path, 0664);
-    cr_assert_eq(config_load(path, &config, &err), -EPERM);
+    load_is(-EPERM, path, "chmod go-w ");
     write_config(path, 0646);
-    cr_assert_eq(config_load(path, &config, &err), -EPERM);
+    load_is(-EPERM, path, "chmod go-w ");
+    write_config(path, 0644);
     if (geteuid() == 0) {
-        write_config(path, 0644);
         cr_assert_eq(chown(path, 12345, 0), 0);
-        cr_assert_eq(config_load(path, &config, &err), -EPERM);
-        cr_assert_not_null(strstr(err.text, "12345"));
+        load_is(-EPERM, "12345", "chown root ");
     }
     unlink(path);
-    cr_assert_eq(config_load(path, &config, &err), -ENOENT);
+    load_is(-ENOENT, path, "");
     cr_assert_eq(config_load("/tmp", &config, &err), -EINVAL);
+}
+
+Test(config_file, in_a_folder_that_others_can_write_to_is_refused)
+{
+    static const mode_t modes[] = {0777, 01777, 0775, 0757};
+
+    for (size_t i = 0; i < ARRAY_COUNT(modes); i++) {
+        cr_assert_eq(chmod(inner, modes[i]), 0);
+        load_is(-EPERM, inner, "chmod go-w ");
+    }
+    cr_assert_eq(chmod(inner, 0755), 0);
+    load_is(0, "", "");
+    cr_assert_eq(chmod(folder, 0777), 0);
+    load_is(-EPERM, folder, "chmod go-w ");
+    cr_assert_eq(chmod(folder, 01777), 0); /* as /tmp above it is */
+    load_is(0, "", "");
+}
+
+Test(config_file, in_a_folder_of_somebody_elses_is_refused)
+{
+    if (geteuid() != 0) {
+        cr_skip_test("only root gives folders away");
+    }
+    cr_assert_eq(chown(folder, 12345, 0), 0);
+    load_is(-EPERM, "12345", "chown root ");
+    cr_assert_eq(chown(folder, 0, 0), 0);
+    cr_assert_eq(chown(inner, 12345, 0), 0);
+    load_is(-EPERM, "12345", "chown root ");
+}
+
+Test(config_file, is_not_read_by_a_link_that_others_can_change)
+{
+    char elsewhere[64];
+
+    snprintf(elsewhere, sizeof(elsewhere), "%s/real.yaml", folder);
+    cr_assert_eq(rename(path, elsewhere), 0);
+    cr_assert_eq(symlink("../real.yaml", path), 0);
+    load_is(0, "", "");
+    cr_assert_eq(chmod(inner, 0777), 0);
+    load_is(-EPERM, inner, "chmod go-w ");
+    cr_assert_eq(chmod(inner, 0755), 0);
+    cr_assert_eq(chmod(folder, 01777), 0); /* where the file lies */
+    load_is(-EPERM, folder, "chmod go-w ");
+    unlink(elsewhere);
 }
 
 Test(config, another_environment_is_a_label_as_well)

@@ -274,6 +274,11 @@ static bool has_ended(const struct fixture *fixture)
     return fixture->client_ended || fixture->client_failed;
 }
 
+static bool is_waiting(const struct fixture *fixture)
+{
+    return relays_counters(fixture->relay).waits;
+}
+
 static bool is_down(const struct fixture *fixture)
 {
     return fixture->down_count > 0;
@@ -357,9 +362,18 @@ Test(relays, one_who_comes_before_the_leaf_waits_for_it)
     end(&fixture);
 }
 
+/* Of 1 MiB/s since then: 1 MiB saved up, half of one on its way in buffers. A machine may be slow. */
+static uint64_t passed_max(uint64_t since_ns)
+{
+    uint64_t ms = (uv_hrtime() - since_ns) / 1000000;
+
+    return (3 << 19) + ms * (1 << 20) / 1000;
+}
+
 Test(relays, the_relay_takes_no_more_than_its_volunteer_allows)
 {
     static struct fixture fixture;
+    uint64_t since_ns = uv_hrtime();
 
     begin(&fixture, 1 << 20);
     relays_pass_on(fixture.relay, &leaf_id, &fixture.grant);
@@ -368,8 +382,7 @@ Test(relays, the_relay_takes_no_more_than_its_volunteer_allows)
     connect_client(&fixture, fixture.grant.ports[0].at_relay);
     run_for(&fixture, 1500);
     cr_assert_gt(fixture.echoed_bytes, 100 << 10, "some passes");
-    /* Both ways count: 1 MiB saved up, 1.5 MiB since, and what is under way in buffers. */
-    cr_assert_leq(relays_counters(fixture.relay).passed_bytes, 3 << 20);
+    cr_assert_leq(relays_counters(fixture.relay).passed_bytes, passed_max(since_ns), "both ways");
     end(&fixture);
 }
 
@@ -378,6 +391,8 @@ Test(relays, nor_more_than_is_left_of_its_line_and_all_again_when_that_is_over)
     static struct fixture fixture;
 
     begin(&fixture, 1U << 30);
+    uint64_t since_ns = uv_hrtime();
+
     relays_limit(fixture.relay, 1 << 20);
     relays_pass_on(fixture.relay, &leaf_id, &fixture.grant);
     relays_be_passed_on(fixture.leaf, &fixture.peer, &fixture.grant);
@@ -385,8 +400,9 @@ Test(relays, nor_more_than_is_left_of_its_line_and_all_again_when_that_is_over)
     connect_client(&fixture, fixture.grant.ports[0].at_relay);
     run_for(&fixture, 1500);
     cr_assert_gt(fixture.echoed_bytes, 100 << 10, "some passes");
-    cr_assert_leq(relays_counters(fixture.relay).relayed_bytes, 3 << 20);
-    cr_assert(relays_counters(fixture.relay).waits);
+    cr_assert_leq(relays_counters(fixture.relay).relayed_bytes, passed_max(since_ns));
+    run_until(&fixture, is_waiting);
+    cr_assert(is_waiting(&fixture));
     cr_assert_eq(relays_counters(fixture.leaf).relayed_bytes, 0, "it passes on for nobody");
     relays_limit(fixture.relay, 0);
     run_until(&fixture, has_ended);

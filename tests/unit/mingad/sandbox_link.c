@@ -366,3 +366,83 @@ Test(sandbox_link, nonsense_from_the_helper_ends_the_connection_and_no_more)
     wait_for(fixture, &fixture->asked_count, 4);
     tear_down(fixture);
 }
+
+/* ------------------------------------------------------------------ is it frozen? */
+
+static void ask_freeze(struct fixture *fixture, uint32_t slot)
+{
+    const struct replica_key key = {.slot = slot, .incarnation = 1};
+
+    sandbox_link_ask(fixture->link, SANDBOX_LINK_FREEZE, &key);
+}
+
+Test(sandbox_link, what_is_to_freeze_is_frozen_when_a_list_behind_it_has_been_answered)
+{
+    struct fixture *fixture = set_up();
+    const struct helper_answer end = {.kind = ANSWER_LIST_END};
+
+    connect_ready(fixture);
+    say(fixture, &end);
+    wait_for(fixture, &fixture->listed_count, 1);
+    cr_assert_not(sandbox_link_is_freezing(fixture->link));
+    ask_freeze(fixture, 1);
+    ask_freeze(fixture, 2);
+    cr_assert(sandbox_link_is_freezing(fixture->link));
+    wait_for(fixture, &fixture->asked_count, 5);
+    cr_assert_eq(fixture->asked[3], REQUEST_FREEZE);
+    cr_assert_eq(fixture->asked[4], REQUEST_LIST, "one for both");
+    for (int i = 0; i < 20; i++) {
+        turn(fixture);
+    }
+    cr_assert(sandbox_link_is_freezing(fixture->link), "while the helper stands still");
+    say_event(fixture, SANDBOX_LISTED, 1);
+    say_event(fixture, SANDBOX_HEALTH, 1);
+    say(fixture, &end);
+    for (int i = 0; i < ROUNDS_MAX && sandbox_link_is_freezing(fixture->link); i++) {
+        turn(fixture);
+    }
+    cr_assert_not(sandbox_link_is_freezing(fixture->link));
+    cr_assert_eq(fixture->asked_count, 5);
+    cr_assert_eq(fixture->listed_count, 1, "nothing was connected anew");
+    cr_assert_eq(fixture->event_count, 0, "what is known is not told again");
+    say_event(fixture, SANDBOX_HEALTH, 1);
+    wait_for(fixture, &fixture->event_count, 1);
+    tear_down(fixture);
+}
+
+Test(sandbox_link, what_is_asked_of_nobody_freezes_nothing)
+{
+    struct fixture *fixture = set_up();
+    const struct helper_answer end = {.kind = ANSWER_LIST_END};
+
+    sandbox_link_start(fixture->link);
+    wait_for(fixture, &fixture->down_count, 1);
+    ask_freeze(fixture, 1);
+    cr_assert(sandbox_link_is_freezing(fixture->link));
+    listen_as_helper(fixture);
+    wait_for(fixture, &fixture->asked_count, 2);
+    say_ready(fixture);
+    wait_for(fixture, &fixture->up_count, 1);
+    ask_freeze(fixture, 1); /* as the core does when it hears that it lives */
+    say(fixture, &end);
+    wait_for(fixture, &fixture->asked_count, 4);
+    cr_assert(sandbox_link_is_freezing(fixture->link), "that list was asked before");
+    say(fixture, &end);
+    for (int i = 0; i < ROUNDS_MAX && sandbox_link_is_freezing(fixture->link); i++) {
+        turn(fixture);
+    }
+    cr_assert_not(sandbox_link_is_freezing(fixture->link));
+    tear_down(fixture);
+}
+
+Test(sandbox_link, a_new_helper_without_anything_to_freeze_ends_the_doubt)
+{
+    struct fixture *fixture = set_up();
+
+    ask_freeze(fixture, 1);
+    connect_ready(fixture);
+    say(fixture, &(struct helper_answer){.kind = ANSWER_LIST_END});
+    wait_for(fixture, &fixture->listed_count, 1);
+    cr_assert_not(sandbox_link_is_freezing(fixture->link));
+    tear_down(fixture);
+}
