@@ -196,7 +196,8 @@ void chunk_jobs_tell_lacking(struct edge *edge, const struct chunk_id *chunk, in
 /* One that was not to be had can be read again. */
 void chunk_jobs_tell_good(struct edge *edge, const struct chunk_id *chunk, uint64_t length_bytes);
 
-/* Reads a few chunks a minute to find rot, and to see whether what could not be read can be again. As upload: close, run the loop on, free. */
+/* Reads a few chunks a minute to find rot, and to see whether what could not be read can be again. As
+ * upload: close, run the loop on, free. */
 struct scrub *scrub_new(struct edge *edge);
 void scrub_close(struct edge *edge);
 void scrub_free(struct scrub *scrub);

@@ -442,8 +442,8 @@ static const struct {
     uint32_t error;
 } missing_arguments[] = {
     {SYS_madvise, 2, MADV_MERGEABLE, EINVAL},
-    {SYS_fcntl, 1, 37 /* F_OFD_SETLK */, EINVAL},
-    {SYS_fcntl, 1, 38 /* F_OFD_SETLKW */, EINVAL},
+    {SYS_fcntl, 1, F_OFD_SETLK, EINVAL},
+    {SYS_fcntl, 1, F_OFD_SETLKW, EINVAL},
 #ifdef SYS_setrlimit
     {SYS_setrlimit, 0, RLIMIT_CORE, EPERM},
 #endif
