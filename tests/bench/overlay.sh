@@ -64,9 +64,11 @@ measure_records() {
     row "packets of a put, all copies" "$(of put_packets)" "" -
     [ "$(of records_failed)" = 0 ] || row "puts and gets that failed" "$(of records_failed)" "" 0
 }
+# A community is at rest when the links of the join, unused for a minute, are closed, and storage is balanced.
 measure_idle() {
-    local before
-    sleep 10
+    local before settle_seconds=80
+    probe idle "$settle_seconds"
+    row "traffic of a node in the first $settle_seconds s after that" "$(of idle_bytes_per_s)" B/s -
     before=$(cpu_ms)
     probe idle "$idle_seconds"
     row "idle processor time of a node" "$((($(cpu_ms) - before) * 1000 / nodes / idle_seconds))" us/s 1000
@@ -74,6 +76,7 @@ measure_idle() {
     row "idle packets of a node" "$(of idle_packets_per_s)" 1/s -
     row "private memory of a node, median" "$(of private_kib)" KiB 6144
     row "private memory of a node, most" "$(of private_most_kib)" KiB 6144
+    probe alarms "$idle_seconds"
     row "false alarms in $idle_seconds s" "$(of false_alarms)" "" 0
 }
 measure_noticing() {

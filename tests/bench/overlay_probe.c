@@ -114,10 +114,10 @@ static const struct {
     int words;
     int (*run)(struct probe *probe, char **words);
 } modes[] = {
-    {"ideal", 2, run_ideal},     {"notice", 3, run_notice}, {"lookups", 1, run_lookups},
-    {"rate", 2, run_rate},       {"health", 1, run_health}, {"records", 2, run_records},
-    {"idle", 1, run_idle},       {"write", 1, run_write},   {"check", 2, run_check},
-    {"survive", 4, run_survive}, {"puts", 3, run_puts},
+    {"ideal", 2, run_ideal}, {"notice", 3, run_notice},   {"lookups", 1, run_lookups},
+    {"rate", 2, run_rate},   {"health", 1, run_health},   {"records", 2, run_records},
+    {"idle", 1, run_idle},   {"alarms", 1, run_alarms},   {"write", 1, run_write},
+    {"check", 2, run_check}, {"survive", 4, run_survive}, {"puts", 3, run_puts},
 };
 
 int main(int count, char **words)

@@ -59,6 +59,7 @@ int run_rate(struct probe *probe, char **words);
 int run_records(struct probe *probe, char **words);
 int run_health(struct probe *probe, char **words);
 int run_idle(struct probe *probe, char **words);
+int run_alarms(struct probe *probe, char **words);
 int run_puts(struct probe *probe, char **words);
 int run_survive(struct probe *probe, char **words);
 int run_write(struct probe *probe, char **words);
