@@ -22,7 +22,7 @@
 #include "base/keys.h"
 #include "base/limits.h"
 #include "overlay/protocol.pb.h"
-#include "overlay/records.h"
+#include "overlay/records/records.h"
 
 struct overlay;
 

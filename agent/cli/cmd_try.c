@@ -17,7 +17,7 @@
 #include "agent/cli/text.h"
 #include "agent/cli/trial.h"
 #include "agent/executor/spec.h"
-#include "agent/mingad/ports.h"
+#include "agent/mingad/replicas/ports.h"
 #include "base/cleanup.h"
 #include "base/units.h"
 #include "sandbox/client.h"

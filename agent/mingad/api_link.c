@@ -5,7 +5,7 @@
 
 #include "agent/mingad/clock.h"
 #include "agent/mingad/edge.h"
-#include "agent/mingad/keeper.h"
+#include "agent/mingad/owner/keeper.h"
 #include "base/check.h"
 #include "overlay/signed.h"
 

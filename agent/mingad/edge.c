@@ -11,10 +11,10 @@
 #include <unistd.h>
 
 #include "agent/mingad/folders.h"
-#include "agent/mingad/keeper.h"
 #include "agent/mingad/machine_bond.h"
+#include "agent/mingad/owner/keeper.h"
+#include "agent/mingad/owner/senses.h"
 #include "agent/mingad/recorder.h"
-#include "agent/mingad/senses.h"
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "base/err.h"

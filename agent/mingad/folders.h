@@ -4,7 +4,7 @@
  * State and runtime folders: each root's, with "agent" (the daemon's, 0700) and "sandbox" (root's,
  * 0700) in it. And what lies beside them: the control socket and the sandbox limits.
  */
-#include "agent/mingad/config.h"
+#include "agent/mingad/config/config.h"
 #include "agent/mingad/user.h"
 #include "base/err.h"
 

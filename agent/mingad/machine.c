@@ -8,7 +8,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "agent/mingad/config.h"
+#include "agent/mingad/config/config.h"
 #include "base/attributes.h"
 
 static enum manifest_arch arch_of(const char *machine)

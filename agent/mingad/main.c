@@ -14,15 +14,15 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "agent/mingad/config.h"
+#include "agent/mingad/config/config.h"
 #include "agent/mingad/edge.h"
 #include "agent/mingad/folders.h"
-#include "agent/mingad/helper_start.h"
-#include "agent/mingad/keeper.h"
 #include "agent/mingad/options.h"
+#include "agent/mingad/owner/keeper.h"
+#include "agent/mingad/owner/senses.h"
 #include "agent/mingad/recorder.h"
-#include "agent/mingad/replica_log.h"
-#include "agent/mingad/senses.h"
+#include "agent/mingad/replicas/helper_start.h"
+#include "agent/mingad/replicas/replica_log.h"
 #include "agent/mingad/user.h"
 #include "base/cleanup.h"
 #include "base/log.h"

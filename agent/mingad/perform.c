@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "agent/mingad/edge.h"
-#include "agent/mingad/keeper.h"
-#include "agent/mingad/ports.h"
-#include "agent/mingad/replica_log.h"
+#include "agent/mingad/owner/keeper.h"
+#include "agent/mingad/replicas/ports.h"
+#include "agent/mingad/replicas/replica_log.h"
 #include "base/attributes.h"
 #include "base/check.h"
 #include "base/err.h"

@@ -5,7 +5,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "agent/mingad/edge.h"
-#include "agent/mingad/senses.h"
+#include "agent/mingad/owner/senses.h"
 #include "base/attributes.h"
 #include "base/log.h"
 

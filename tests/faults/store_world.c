@@ -7,8 +7,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "agent/mingad/chunk_store.h"
-#include "agent/mingad/store.h"
+#include "agent/mingad/store/chunk_store.h"
+#include "agent/mingad/store/store.h"
 
 enum { VERSION_BYTES = 700, CHUNK_BYTES = 9000, BATCH = 3 };
 

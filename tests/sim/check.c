@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #include "base/hash.h"
-#include "overlay/records.h"
+#include "overlay/records/records.h"
 #include "tests/sim/check_alarm.h"
 #include "tests/sim/check_limits.h"
 #include "tests/sim/check_replicas.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/sim/check_alarm.h"
 
-#include "overlay/ring.h"
+#include "overlay/ring/ring.h"
 #include "tests/sim/check_ring.h"
 #include "tests/sim/converge.h"
 #include "tests/sim/fault_action.h"

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "overlay/homes.h"
+#include "overlay/chunks/homes.h"
 #include "tests/sim/check_ring.h"
 #include "tests/sim/converge.h"
 #include "tests/sim/inspect_agent.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/sim/inspect.h"
 
-#include "overlay/ring_internal.h"
+#include "overlay/ring/ring_internal.h"
 #include "overlay/state.h"
 
 enum { OVERDUE_MS_MAX = 3000 }; /* a request lives so much longer than its deadline at most */

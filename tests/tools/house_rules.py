@@ -196,7 +196,7 @@ def check_functions(path, code, report):
 # ---------------------------------------------------------------- man pages
 
 YAML_FILES = (
-    ("agent/mingad/config.c", "packaging/man/minga.yaml.5"),
+    ("agent/mingad/config/config.c", "packaging/man/minga.yaml.5"),
     ("images/manifest_table.c", "packaging/man/service.yaml.5"),
 )
 

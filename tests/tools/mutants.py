@@ -6,7 +6,7 @@ Each file of tests/sim/mutants says in its first lines what it breaks and where,
 lines that stand there and what stands in their place:
 
     breaks: an acknowledged record has one copy
-    file: overlay/record_put.c
+    file: overlay/records/record_put.c
     <<<<
     old lines
     ====

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Any bytes as minga.yaml: refused with a place, or within all bounds. */
-#include "agent/mingad/config.h"
+#include "agent/mingad/config/config.h"
 
 #include <string.h>
 

@@ -5,8 +5,8 @@
  */
 #include <string.h>
 
-#include "agent/mingad/relay_flows.h"
-#include "agent/mingad/relay_seal.h"
+#include "agent/mingad/relays/relay_flows.h"
+#include "agent/mingad/relays/relay_seal.h"
 #include "base/check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -106,7 +106,7 @@ static void greet(struct run *run, uint32_t neighbour, struct overlay_effects *e
 
 enum variant { SMALL, LARGE, REACHED, VARIANTS };
 
-/* LARGE: more members than it keeps in full; see overlay/book.c. */
+/* LARGE: more members than it keeps in full; see overlay/large/book.c. */
 static void start(struct run *run, enum variant variant, struct overlay_effects *effects)
 {
     bool large = variant == LARGE;

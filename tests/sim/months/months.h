@@ -2,7 +2,7 @@
 #pragma once
 /*
  * Months of a community's storage in virtual time: who is up after which law, which copies the
- * shipped rule of repair (overlay/homes.h, habit.h, bucket.h) has made, and what must never happen.
+ * shipped rule of repair (overlay/chunks/homes.h, habit.h, bucket.h) has made, and what must never happen.
  * Where members give more and less (--skew), each has several positions, and gives up some and takes
  * others as balance.h says.
  *
@@ -13,9 +13,9 @@
 
 #include "base/bucket.h"
 #include "base/random.h"
-#include "overlay/balance.h"
-#include "overlay/habit.h"
-#include "overlay/homes.h"
+#include "overlay/chunks/balance.h"
+#include "overlay/chunks/habit.h"
+#include "overlay/chunks/homes.h"
 
 enum {
     NODES_MAX = 2000,

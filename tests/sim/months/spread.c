@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/hash.h"
-#include "overlay/rebalance.h"
+#include "overlay/chunks/rebalance.h"
 #include "tests/sim/months/months.h"
 
 enum { LOOK_S = 300, LOOK_CALM_S = 3600, SPARED_DAYS = 2 };

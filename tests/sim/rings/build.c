@@ -2,7 +2,7 @@
 /* Tables as the protocol leaves them after a long quiet time, filled by the truth. */
 #include <string.h>
 
-#include "overlay/neighbourhood.h"
+#include "overlay/ring/neighbourhood.h"
 #include "tests/sim/rings/rings.h"
 
 static const struct host *at(const struct world *world, uint32_t place)

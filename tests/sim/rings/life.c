@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "overlay/neighbourhood.h"
-#include "overlay/ring_internal.h"
+#include "overlay/ring/neighbourhood.h"
+#include "overlay/ring/ring_internal.h"
 #include "tests/sim/rings/rings.h"
 
 enum { FINGERS_LOOK_MS = 3000, JOIN_AGAIN_MS = 1000, SPLIT_CHECK_MS = 100 };

@@ -6,8 +6,8 @@
  */
 #include <string.h>
 
-#include "overlay/large.h"
-#include "overlay/ring_internal.h"
+#include "overlay/large/large.h"
+#include "overlay/ring/ring_internal.h"
 #include "tests/sim/rings/rings.h"
 
 enum { COUNT_DECAY = 8 };

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "overlay/neighbourhood.h"
-#include "overlay/ring_internal.h"
+#include "overlay/ring/neighbourhood.h"
+#include "overlay/ring/ring_internal.h"
 #include "tests/sim/rings/rings.h"
 
 /* The first predecessor speaks so often, */

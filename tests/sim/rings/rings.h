@@ -9,8 +9,8 @@
  * that dies is replaced by a newcomer with another id, so that the number stays.
  */
 #include "base/random.h"
-#include "overlay/lists.h"
-#include "overlay/seek.h"
+#include "overlay/ring/lists.h"
+#include "overlay/routing/seek.h"
 
 enum {
     FRAMING_BYTES = 60, /* ZMTP, CURVE, TCP and IP of one small message */

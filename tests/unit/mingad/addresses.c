@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "agent/mingad/addresses.h"
+#include "agent/mingad/transport/addresses.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "agent/mingad/chunk_store.h"
+#include "agent/mingad/store/chunk_store.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "agent/mingad/config.h"
+#include "agent/mingad/config/config.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

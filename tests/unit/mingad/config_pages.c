@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/mingad/config.h"
+#include "agent/mingad/config/config.h"
 #include "base/file.h"
 #include "images/yaml_table.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* logind, played by a child on a bus of the test's own, asks before it sleeps. */
-#include "agent/mingad/inhibitor.h"
+#include "agent/mingad/owner/inhibitor.h"
 
 #include <errno.h>
 #include <fcntl.h>

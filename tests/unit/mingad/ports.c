@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "agent/mingad/ports.h"
+#include "agent/mingad/replicas/ports.h"
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>

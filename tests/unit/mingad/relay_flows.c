@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Datagrams for a leaf's UDP port, over loopback: which pass, which do not, and to whom answers go. */
-#include "agent/mingad/relay_flows.h"
+#include "agent/mingad/relays/relay_flows.h"
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "agent/mingad/relays.h"
+#include "agent/mingad/relays/relays.h"
 
 enum { WAIT_MS_MAX = 8000, STEP_MS = 5 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Frames between a leaf and its relay. */
-#include "agent/mingad/relay_seal.h"
+#include "agent/mingad/relays/relay_seal.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* A relay and a leaf on one loop, over loopback: what is passed on, and what is not. */
-#include "agent/mingad/relays.h"
+#include "agent/mingad/relays/relays.h"
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* The link against a helper that this test plays itself, on the same loop. */
-#include "agent/mingad/sandbox_link.h"
+#include "agent/mingad/replicas/sandbox_link.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* logind and NetworkManager, played by a child on a bus of the test's own. */
-#include "agent/mingad/sense_bus.h"
+#include "agent/mingad/owner/sense_bus.h"
 
 #include <criterion/criterion.h>
 #include <poll.h>

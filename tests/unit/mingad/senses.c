@@ -9,8 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "agent/mingad/local_zone.h"
-#include "agent/mingad/sense_files.h"
+#include "agent/mingad/owner/local_zone.h"
+#include "agent/mingad/owner/sense_files.h"
 
 static char root[64];
 

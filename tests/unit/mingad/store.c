@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "agent/mingad/store.h"
+#include "agent/mingad/store/store.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/mingad/store_writer.h"
+#include "agent/mingad/store/store_writer.h"
 
 static char folder[] = "/tmp/minga-store-XXXXXX";
 static char path[128];

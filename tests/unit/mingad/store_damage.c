@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "agent/mingad/store.h"
+#include "agent/mingad/store/store.h"
 
 enum { RECORD_COUNT = 200, CONTENT_BYTES = 300, FLIPS = 80 };
 

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/mingad/transport_internal.h"
+#include "agent/mingad/transport/transport_internal.h"
 
 enum { WAIT_MS_MAX = 20000 };
 

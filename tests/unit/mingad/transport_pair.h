@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#include "agent/mingad/transport_internal.h"
+#include "agent/mingad/transport/transport_internal.h"
 
 enum { WAIT_MS_MAX = 20000 };
 

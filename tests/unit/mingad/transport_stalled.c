@@ -19,8 +19,8 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#include "agent/mingad/transport_gate.h"
-#include "agent/mingad/transport_internal.h"
+#include "agent/mingad/transport/transport_gate.h"
+#include "agent/mingad/transport/transport_internal.h"
 
 enum {
     STALL_MS = 1500,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "agent/mingad/tree_scan.h"
+#include "agent/mingad/replicas/tree_scan.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Who is let in, who is refused and why; and that nothing changes on refusal. */
-#include "overlay/admission.h"
+#include "overlay/members/admission.h"
 
 #include "network.h"
 

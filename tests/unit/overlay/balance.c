@@ -3,7 +3,7 @@
  * Members that give from 1 to 16 parts of disk, thousands of chunks, and the rule of balance.h: do all
  * store what they should, at what cost, and is there ever a copy too few?
  */
-#include "overlay/balance.h"
+#include "overlay/chunks/balance.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Broadcast by interval: on made-up rings of any size, and in a community of whole nodes. */
-#include "overlay/broadcast.h"
+#include "overlay/gossip/broadcast.h"
 
 #include "network.h"
 

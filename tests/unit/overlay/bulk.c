@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* One operation on many keys: groups, the way over several hops, and offers of many chunks. */
-#include "overlay/bulk.h"
+#include "overlay/routing/bulk.h"
 
 #include "network.h"
 

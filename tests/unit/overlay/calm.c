@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* The question to the keeper in short: what is left out comes back, or is not believed. */
-#include "overlay/calm.h"
+#include "overlay/ring/calm.h"
 
 #include "network.h"
 #include "overlay/state.h"

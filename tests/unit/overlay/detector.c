@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "overlay/detector.h"
+#include "overlay/members/detector.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

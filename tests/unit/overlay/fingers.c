@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "overlay/fingers.h"
+#include "overlay/routing/fingers.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "overlay/habit.h"
+#include "overlay/chunks/habit.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

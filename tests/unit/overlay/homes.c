@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "overlay/homes.h"
+#include "overlay/chunks/homes.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

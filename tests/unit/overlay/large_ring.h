@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/hash.h"
-#include "overlay/neighbourhood.h"
-#include "overlay/router.h"
+#include "overlay/ring/neighbourhood.h"
+#include "overlay/routing/router.h"
 
 enum { NODES = 300 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "overlay/lists.h"
+#include "overlay/ring/lists.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

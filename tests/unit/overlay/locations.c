@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "overlay/locations.h"
+#include "overlay/routing/locations.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

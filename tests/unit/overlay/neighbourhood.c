@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "overlay/neighbourhood.h"
+#include "overlay/ring/neighbourhood.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

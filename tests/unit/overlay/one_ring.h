@@ -4,7 +4,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "overlay/ring.h"
+#include "overlay/ring/ring.h"
 
 static struct ring ring;
 static struct ring_effects effects;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "overlay/positions.h"
+#include "overlay/chunks/positions.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

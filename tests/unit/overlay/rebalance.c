@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Members that give more than others store more, and what moves for it is never missing. */
-#include "overlay/rebalance.h"
+#include "overlay/chunks/rebalance.h"
 
 #include <criterion/criterion.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "overlay/references.h"
+#include "overlay/chunks/references.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

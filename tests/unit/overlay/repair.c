@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Chunks whose holders sleep, die, lose their disks, and come back. */
-#include "overlay/repair.h"
+#include "overlay/chunks/repair.h"
 
 #include <criterion/criterion.h>
 
 #include "network.h"
-#include "overlay/homes.h"
+#include "overlay/chunks/homes.h"
 #include "overlay/state.h"
 
 enum { CHUNKS = 24, MINUTE_MS = 60000, HOUR_MS = 60 * MINUTE_MS };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "overlay/ring_internal.h"
+#include "overlay/ring/ring_internal.h"
 #include "tests/unit/overlay/one_ring.h"
 
 Test(ring, the_first_node_answers_for_everything_and_needs_nobody)

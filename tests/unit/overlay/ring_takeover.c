@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Who takes over the arc of one that is gone, from where, and when. */
-#include "overlay/ring_internal.h"
+#include "overlay/ring/ring_internal.h"
 #include "tests/unit/overlay/one_ring.h"
 
 Test(ring_takeover, a_silent_predecessor_is_replaced_when_its_lease_has_run_out)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* The suite of the router table: what any router must answer, asked of each of them. */
-#include "overlay/router.h"
+#include "overlay/routing/router.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "overlay/rtt.h"
+#include "overlay/links/rtt.h"
 
 #include <criterion/criterion.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "overlay/seek.h"
+#include "overlay/routing/seek.h"
 
 #include "large_ring.h"
 

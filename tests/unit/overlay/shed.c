@@ -3,7 +3,7 @@
 #include <criterion/criterion.h>
 
 #include "network.h"
-#include "overlay/repair.h"
+#include "overlay/chunks/repair.h"
 #include "overlay/state.h"
 
 enum { CHUNKS = 40, MINUTE_MS = 60000, COST_BYTES = CHUNK_BLOCK_BYTES + CHUNK_EXTRA_BYTES };

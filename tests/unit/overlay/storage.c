@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Stories of records and chunks: written, read, copied, lost and copied again. */
-#include "overlay/homes.h"
+#include "overlay/chunks/homes.h"
 #include "owners.h"
 
 Test(records, each_write_must_be_the_one_before_plus_one)

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "base/hash.h"
-#include "overlay/chunks.h"
-#include "overlay/links.h"
-#include "overlay/records.h"
+#include "overlay/chunks/chunks.h"
+#include "overlay/links/links.h"
+#include "overlay/records/records.h"
 #include "overlay/requests.h"
 #include "overlay/signed.h"
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "overlay/admission.h"
+#include "overlay/members/admission.h"
 #include "overlay/message.h"
 #include "overlay/signed.h"
 

@@ -1,0 +1,458 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "agent/mingad/relays/relay_pipe.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "agent/mingad/clock.h"
+#include "base/check.h"
+
+enum {
+    QUEUE_BYTES_MAX = 256 << 10,
+    ALIVE_S = 5, /* silence after which the kernel asks */
+    ALIVE_EVERY_S = 2,
+    ALIVE_COUNT = 3,
+    UNACKNOWLEDGED_MS = 10000,
+};
+
+struct write {
+    uv_write_t request;
+    uint8_t bytes[];
+};
+
+void pipe_tune(uv_tcp_t *tcp)
+{
+    const struct {
+        int level;
+        int option;
+        int value;
+    } rows[] = {
+        {SOL_SOCKET, SO_KEEPALIVE, 1},
+        {IPPROTO_TCP, TCP_KEEPIDLE, ALIVE_S},
+        {IPPROTO_TCP, TCP_KEEPINTVL, ALIVE_EVERY_S},
+        {IPPROTO_TCP, TCP_KEEPCNT, ALIVE_COUNT},
+        {IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS},
+        {IPPROTO_TCP, TCP_NODELAY, 1},
+    };
+    uv_os_fd_t fd;
+
+    if (uv_fileno((const uv_handle_t *)tcp, &fd) < 0) {
+        return;
+    }
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        (void)setsockopt(fd, rows[i].level, rows[i].option, &rows[i].value, sizeof(int));
+    }
+}
+
+struct pipe *pipe_new(struct relays *relays, bool is_leaf)
+{
+    struct pipe *pipe = calloc(1, sizeof(*pipe));
+
+    if (pipe != NULL) {
+        pipe->relays = relays;
+        pipe->is_leaf = is_leaf;
+        pipe->sealed.data = pipe;
+        pipe->since_ms = clock_now_ms();
+    }
+    return pipe;
+}
+
+/* ------------------------------------------------------------------ closing */
+
+static void on_plain_freed(uv_handle_t *handle)
+{
+    free(handle);
+}
+
+void plain_close(uv_tcp_t *plain)
+{
+    if (!uv_is_closing((uv_handle_t *)plain)) {
+        uv_close((uv_handle_t *)plain, on_plain_freed);
+    }
+}
+
+static void on_sealed_closed(uv_handle_t *handle)
+{
+    struct pipe *pipe = handle->data;
+
+    relays_pipe_gone(pipe->relays, pipe);
+    sodium_memzero(&pipe->seal, sizeof(pipe->seal));
+    free(pipe);
+}
+
+void pipe_close(struct pipe *pipe)
+{
+    if (pipe->phase == PIPE_CLOSING) {
+        return;
+    }
+    pipe->phase = PIPE_CLOSING;
+    if (pipe->plain != NULL) {
+        pipe->plain->data = NULL; /* what is still to be told of it concerns nobody */
+        plain_close(pipe->plain);
+        pipe->plain = NULL;
+    }
+    uv_close((uv_handle_t *)&pipe->sealed, on_sealed_closed);
+    relays_pipe_changed(pipe->relays, pipe);
+}
+
+static void set_phase(struct pipe *pipe, enum pipe_phase phase)
+{
+    pipe->phase = phase;
+    pipe->since_ms = clock_now_ms();
+    relays_pipe_changed(pipe->relays, pipe);
+}
+
+/* ------------------------------------------------------------------ writing */
+
+static void start_reading(struct pipe *pipe);
+
+/* Both sides have said all, and have been told so. */
+static bool is_over(const struct pipe *pipe)
+{
+    return pipe->plain_ended && pipe->is_shut &&
+           uv_stream_get_write_queue_size((const uv_stream_t *)&pipe->sealed) == 0;
+}
+
+static void on_written(uv_write_t *request, int status)
+{
+    struct write *write = (struct write *)request;
+    struct pipe *pipe = write->request.handle->data;
+
+    free(write);
+    if (pipe == NULL || pipe->phase == PIPE_CLOSING) {
+        return;
+    }
+    if (status < 0 || is_over(pipe)) {
+        pipe_close(pipe);
+    } else {
+        start_reading(pipe);
+    }
+}
+
+static void send_bytes(struct pipe *pipe, uv_tcp_t *to, struct bytes bytes)
+{
+    struct write *write = malloc(sizeof(*write) + bytes.length_bytes);
+    uv_buf_t buffer;
+
+    if (write == NULL) {
+        pipe_close(pipe);
+        return;
+    }
+    memcpy(write->bytes, bytes.data, bytes.length_bytes);
+    buffer = uv_buf_init((char *)write->bytes, (unsigned)bytes.length_bytes);
+    if (uv_write(&write->request, (uv_stream_t *)to, &buffer, 1, on_written) < 0) {
+        free(write);
+        pipe_close(pipe);
+    }
+}
+
+static void send_frame(struct pipe *pipe, enum relay_frame type, struct bytes body)
+{
+    uint8_t frame[RELAY_FRAME_BYTES_MAX];
+    size_t length_bytes = relay_seal_frame(&pipe->seal, type, body, frame);
+
+    send_bytes(pipe, &pipe->sealed, (struct bytes){frame, length_bytes});
+}
+
+static void on_shut(uv_shutdown_t *request, int status)
+{
+    struct pipe *pipe = request->handle->data;
+
+    (void)status;
+    free(request);
+    if (pipe == NULL || pipe->phase == PIPE_CLOSING) {
+        return;
+    }
+    pipe->is_shut = true;
+    if (is_over(pipe)) {
+        pipe_close(pipe);
+    }
+}
+
+/* The other side has said all: so has the plain one's peer been told, when this is written. */
+static void end_plain(struct pipe *pipe)
+{
+    uv_shutdown_t *request = malloc(sizeof(*request));
+
+    pipe->sealed_ended = true;
+    if (request == NULL || uv_shutdown(request, (uv_stream_t *)pipe->plain, on_shut) < 0) {
+        free(request);
+        pipe_close(pipe);
+    }
+}
+
+/* ------------------------------------------------------------------ reading */
+
+static void on_plain_alloc(uv_handle_t *handle, size_t suggested_bytes, uv_buf_t *buffer)
+{
+    (void)handle;
+    (void)suggested_bytes;
+    *buffer = uv_buf_init(malloc(RELAY_BODY_BYTES_MAX), RELAY_BODY_BYTES_MAX);
+    if (buffer->base == NULL) {
+        buffer->len = 0;
+    }
+}
+
+static void on_sealed_alloc(uv_handle_t *handle, size_t suggested_bytes, uv_buf_t *buffer)
+{
+    struct pipe *pipe = handle->data;
+
+    (void)suggested_bytes;
+    *buffer = uv_buf_init((char *)pipe->in + pipe->in_bytes,
+                          (unsigned)(sizeof(pipe->in) - pipe->in_bytes));
+}
+
+static bool is_full(const uv_tcp_t *to)
+{
+    return uv_stream_get_write_queue_size((const uv_stream_t *)to) > QUEUE_BYTES_MAX;
+}
+
+static void count(struct pipe *pipe, size_t count_bytes)
+{
+    if (!relays_count(pipe->relays, pipe, count_bytes)) {
+        pipe->is_waiting = true;
+        uv_read_stop((uv_stream_t *)&pipe->sealed);
+        if (pipe->plain != NULL) {
+            uv_read_stop((uv_stream_t *)pipe->plain);
+        }
+    }
+}
+
+static void on_plain_read(uv_stream_t *stream, ssize_t read_bytes, const uv_buf_t *buffer)
+{
+    struct pipe *pipe = stream->data;
+
+    if (pipe == NULL || pipe->phase != PIPE_OPEN || read_bytes == 0) {
+        free(buffer->base);
+        return;
+    }
+    if (read_bytes > 0) {
+        send_frame(pipe, RELAY_DATA,
+                   (struct bytes){(const uint8_t *)buffer->base, (size_t)read_bytes});
+    } else if (read_bytes == UV_EOF) {
+        uv_read_stop(stream);
+        pipe->plain_ended = true;
+        send_frame(pipe, RELAY_END, (struct bytes){0});
+    } else {
+        pipe_close(pipe);
+    }
+    free(buffer->base);
+    if (pipe->phase != PIPE_OPEN || read_bytes < 0) {
+        return;
+    }
+    if (is_full(&pipe->sealed)) {
+        uv_read_stop(stream);
+    }
+    count(pipe, (size_t)read_bytes);
+}
+
+static void on_sealed_read(uv_stream_t *stream, ssize_t read_bytes, const uv_buf_t *buffer);
+
+static void start_reading(struct pipe *pipe)
+{
+    if (pipe->is_waiting || pipe->phase == PIPE_CLOSING) {
+        return;
+    }
+    if (pipe->plain != NULL && pipe->plain_connected && !pipe->plain_ended &&
+        !is_full(&pipe->sealed)) {
+        uv_read_start((uv_stream_t *)pipe->plain, on_plain_alloc, on_plain_read);
+    }
+    /* Before the plain side is connected nothing but its end could come. */
+    if (pipe->plain == NULL || !is_full(pipe->plain)) {
+        uv_read_start((uv_stream_t *)&pipe->sealed, on_sealed_alloc, on_sealed_read);
+    }
+}
+
+void pipe_resume(struct pipe *pipe)
+{
+    pipe->is_waiting = false;
+    start_reading(pipe);
+}
+
+/* ------------------------------------------------------------------ what the other side says */
+
+static size_t take_hello(struct pipe *pipe)
+{
+    struct relay_hello hello;
+    uint8_t secret[RELAY_SECRET_BYTES];
+
+    if (pipe->in_bytes < RELAY_HELLO_BYTES) {
+        return 0;
+    }
+    if (!relay_hello_read(pipe->in, &hello)) {
+        pipe_close(pipe);
+        return 0;
+    }
+    pipe->other = hello.leaf;
+    if (!relays_secret(pipe->relays, pipe, secret)) {
+        pipe_close(pipe);
+        return 0;
+    }
+    relay_seal_init(&pipe->seal, secret, (struct relay_nonces){hello.nonce, pipe->nonce}, false);
+    sodium_memzero(secret, sizeof(secret));
+    send_bytes(pipe, &pipe->sealed, (struct bytes){pipe->nonce, sizeof(pipe->nonce)});
+    if (pipe->phase == PIPE_CONNECTING) {
+        set_phase(pipe, PIPE_GREETING);
+    }
+    return RELAY_HELLO_BYTES;
+}
+
+static size_t take_nonce(struct pipe *pipe)
+{
+    uint8_t secret[RELAY_SECRET_BYTES];
+
+    if (pipe->in_bytes < RELAY_NONCE_BYTES) {
+        return 0;
+    }
+    if (!relays_secret(pipe->relays, pipe, secret)) {
+        pipe_close(pipe);
+        return 0;
+    }
+    relay_seal_init(&pipe->seal, secret, (struct relay_nonces){pipe->nonce, pipe->in}, true);
+    sodium_memzero(secret, sizeof(secret));
+    send_frame(pipe, RELAY_READY, (struct bytes){0});
+    if (pipe->phase == PIPE_GREETING) {
+        set_phase(pipe, PIPE_IDLE);
+    }
+    return RELAY_NONCE_BYTES;
+}
+
+static void on_frame(struct pipe *pipe, const struct relay_opened *opened)
+{
+    struct bytes body = relay_body(opened);
+
+    if (opened->type == RELAY_READY && !pipe->is_leaf && pipe->phase == PIPE_GREETING) {
+        set_phase(pipe, PIPE_IDLE);
+    } else if (opened->type == RELAY_OPEN && pipe->is_leaf && pipe->phase == PIPE_IDLE &&
+               body.length_bytes == 2) {
+        set_phase(pipe, PIPE_OPEN);
+        relays_pipe_wanted(pipe->relays, pipe, (uint16_t)(body.data[0] << 8 | body.data[1]));
+    } else if (opened->type == RELAY_DATA && pipe->phase == PIPE_OPEN && pipe->plain != NULL &&
+               !pipe->sealed_ended && body.length_bytes > 0) {
+        send_bytes(pipe, pipe->plain, body);
+    } else if (opened->type == RELAY_END && pipe->phase == PIPE_OPEN && pipe->plain != NULL &&
+               !pipe->sealed_ended) {
+        end_plain(pipe);
+    } else if (opened->type == RELAY_FLOWS && pipe->is_leaf && pipe->phase == PIPE_IDLE &&
+               body.length_bytes == 0) {
+        set_phase(pipe, PIPE_FLOWS);
+    } else if (opened->type == RELAY_DATAGRAM && pipe->phase == PIPE_FLOWS) {
+        relays_datagram(pipe->relays, pipe, body);
+    } else {
+        pipe_close(pipe);
+    }
+}
+
+/* Returns how many bytes were taken; 0: more is needed, or it is over. */
+static size_t take(struct pipe *pipe)
+{
+    struct relay_opened opened;
+    int taken;
+
+    if (pipe->phase == PIPE_CONNECTING) {
+        return pipe->is_leaf ? 0 : take_hello(pipe);
+    }
+    if (pipe->phase == PIPE_GREETING && pipe->is_leaf) {
+        return take_nonce(pipe);
+    }
+    taken = relay_open_frame(&pipe->seal, (struct bytes){pipe->in, pipe->in_bytes}, &opened);
+    if (taken < 0) {
+        pipe_close(pipe);
+    } else if (taken > 0) {
+        on_frame(pipe, &opened);
+    }
+    return taken > 0 ? (size_t)taken : 0;
+}
+
+static void on_sealed_read(uv_stream_t *stream, ssize_t read_bytes, const uv_buf_t *buffer)
+{
+    struct pipe *pipe = stream->data;
+    size_t taken;
+
+    (void)buffer;
+    if (read_bytes < 0) {
+        pipe_close(pipe);
+    }
+    if (read_bytes <= 0 || pipe->phase == PIPE_CLOSING) {
+        return;
+    }
+    pipe->in_bytes += (size_t)read_bytes;
+    while (pipe->phase != PIPE_CLOSING && (taken = take(pipe)) > 0) {
+        CHECK(taken <= pipe->in_bytes);
+        pipe->in_bytes -= taken;
+        memmove(pipe->in, pipe->in + taken, pipe->in_bytes);
+    }
+    if (pipe->phase == PIPE_CLOSING || (pipe->plain == NULL && pipe->phase != PIPE_FLOWS)) {
+        return;
+    }
+    if (pipe->plain != NULL && is_full(pipe->plain)) {
+        uv_read_stop(stream);
+    }
+    count(pipe, (size_t)read_bytes);
+}
+
+/* ------------------------------------------------------------------ beginning */
+
+void pipe_begin(struct pipe *pipe)
+{
+    struct relay_hello hello;
+    uint8_t bytes[RELAY_HELLO_BYTES];
+
+    pipe_tune(&pipe->sealed);
+    randombytes_buf(pipe->nonce, sizeof(pipe->nonce));
+    if (pipe->is_leaf) {
+        relays_fill_hello(pipe->relays, &hello);
+        memcpy(hello.nonce, pipe->nonce, sizeof(hello.nonce));
+        relay_hello_write(&hello, bytes);
+        set_phase(pipe, PIPE_GREETING);
+        send_bytes(pipe, &pipe->sealed, (struct bytes){bytes, sizeof(bytes)});
+    }
+    start_reading(pipe);
+}
+
+void pipe_pass(struct pipe *pipe, uv_tcp_t *plain, uint16_t port_at_leaf)
+{
+    uint8_t body[2] = {(uint8_t)(port_at_leaf >> 8), (uint8_t)port_at_leaf};
+
+    CHECK(pipe->phase == PIPE_IDLE && pipe->plain == NULL && !pipe->is_leaf);
+    pipe->plain = plain;
+    plain->data = pipe;
+    pipe->plain_connected = true;
+    set_phase(pipe, PIPE_OPEN);
+    send_frame(pipe, RELAY_OPEN, (struct bytes){body, sizeof(body)});
+    start_reading(pipe);
+}
+
+void pipe_carry_flows(struct pipe *pipe)
+{
+    CHECK(pipe->phase == PIPE_IDLE && pipe->plain == NULL && !pipe->is_leaf);
+    set_phase(pipe, PIPE_FLOWS);
+    send_frame(pipe, RELAY_FLOWS, (struct bytes){0});
+}
+
+bool pipe_send_datagram(struct pipe *pipe, struct bytes body)
+{
+    CHECK(pipe->phase == PIPE_FLOWS);
+    if (is_full(&pipe->sealed)) {
+        return false;
+    }
+    send_frame(pipe, RELAY_DATAGRAM, body);
+    return true;
+}
+
+void pipe_plain_connected(struct pipe *pipe, bool ok)
+{
+    if (pipe->phase == PIPE_CLOSING) {
+        return;
+    }
+    if (!ok) {
+        pipe_close(pipe);
+        return;
+    }
+    pipe->plain_connected = true;
+    start_reading(pipe);
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "agent/mingad/replicas/ports.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/cleanup.h"
+
+enum { BACKLOG = 128 };
+
+/*
+ * Binds, and listens for streams; SO_REUSEADDR only lets go of connections that linger in
+ * TIME_WAIT. (For datagrams it would share the port with whoever else asks for that.)
+ */
+static int listen_on(const struct sockaddr *address, socklen_t address_bytes, int type)
+{
+    const int on = 1;
+    const int off = 0;
+    CLEANUP(cleanup_close)
+    int fd = socket(address->sa_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd < 0 ||
+        (type == SOCK_STREAM && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)) {
+        return -errno;
+    }
+    if (address->sa_family == AF_INET6 &&
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) < 0) {
+        return -errno;
+    }
+    if (bind(fd, address, address_bytes) < 0 || (type == SOCK_STREAM && listen(fd, BACKLOG) < 0)) {
+        return -errno;
+    }
+    return take_fd(&fd);
+}
+
+static int listen_v4(struct in_addr host, uint16_t port, int type)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = host};
+
+    return listen_on((const struct sockaddr *)&address, sizeof(address), type);
+}
+
+static int listen_v6(struct in6_addr host, uint16_t port, int type)
+{
+    struct sockaddr_in6 address = {
+        .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = host};
+
+    return listen_on((const struct sockaddr *)&address, sizeof(address), type);
+}
+
+int ports_listen(const char *bind_host, uint16_t port, int type)
+{
+    struct in_addr v4 = {.s_addr = htonl(INADDR_ANY)};
+    struct in6_addr v6 = in6addr_any;
+
+    if (strcmp(bind_host, "*") == 0) {
+        int fd = listen_v6(v6, port, type);
+
+        /* A kernel without IPv6 has no such family or address. */
+        return fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL ? listen_v4(v4, port, type) : fd;
+    }
+    if (inet_pton(AF_INET, bind_host, &v4) == 1) {
+        return listen_v4(v4, port, type);
+    }
+    return inet_pton(AF_INET6, bind_host, &v6) == 1 ? listen_v6(v6, port, type) : -EINVAL;
+}
+
+int ports_bind(const struct sandbox_spec *spec, const char *bind_host, struct ports *ports_out,
+               uint16_t *refused_out)
+{
+    struct ports ports = {0};
+
+    CHECK(spec->port_count <= PORTS_PER_SERVICE_MAX);
+    for (uint32_t i = 0; i < spec->port_count; i++) {
+        int fd = ports_listen(bind_host, spec->ports[i].host_port,
+                              spec->ports[i].protocol == SANDBOX_UDP ? SOCK_DGRAM : SOCK_STREAM);
+
+        if (fd < 0) {
+            *refused_out = spec->ports[i].host_port;
+            ports_close(&ports);
+            return fd;
+        }
+        ports.fds[ports.count++] = fd;
+    }
+    *ports_out = ports;
+    return 0;
+}
+
+void ports_close(struct ports *ports)
+{
+    for (uint32_t i = 0; i < ports->count; i++) {
+        close(ports->fds[i]);
+    }
+    ports->count = 0;
+}

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * Chunks on their way to other nodes: read and verified on the worker pool, a few at a time, and
+ * no faster than the chunks' part of contribute.upload on average.
+ *
+ * What this machine's own users have just pushed is theirs, not a contribution: it is not limited.
+ * Else a push would take as long as serving strangers may, and time out.
+ *
+ * The queue keeps names, not bytes: memory is bounded by what is being read and what ZeroMQ has
+ * not sent yet, however slow the peers are.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/mingad/clock.h"
+#include "agent/mingad/edge.h"
+#include "agent/mingad/owner/keeper.h"
+#include "agent/mingad/pool.h"
+#include "base/check.h"
+#include "base/err.h"
+#include "base/log.h"
+
+enum {
+    WAITING_MAX = 512,
+    READING_MAX = 2,
+    UNSENT_BYTES_MAX = 8 * CHUNK_BYTES_MAX,
+    BURST_S = 16, /* saved up while idle: short transfers go at full speed */
+    BUSY_RETRY_MS = 10,
+    PUSHED_MS = 600000, /* how long a push counts as recent, at least */
+    PUSHED_BITS = 65536,
+};
+
+/* Which chunks were pushed here lately, by the first bits of their hashes: two generations. A
+ * wrong yes lets a chunk through unlimited, which harms nobody. */
+struct pushed {
+    uint64_t turned_ms;
+    uint32_t present;
+    uint8_t bits[2][PUSHED_BITS / 8];
+};
+
+struct upload_job {
+    struct pool_job pool; /* first */
+    struct upload_job *next;
+    struct edge *edge;
+    bool is_pushed;                /* here, lately */
+    enum overlay_effect_kind kind; /* SEND or REPLY */
+    struct overlay_peer peer;
+    uint64_t link;
+    struct chunk_id chunk;
+    int result;
+    struct transport_data data;
+    size_t message_bytes;
+    uint8_t message[];
+};
+
+struct upload {
+    struct edge *edge;
+    uv_timer_t timer;
+    struct upload_job *first;
+    struct upload_job **end;
+    uint32_t waiting_count;
+    uint32_t reading_count;
+    int64_t credit_bytes; /* may go below 0 by the last chunk */
+    uint64_t credited_ms;
+    bool is_closed;
+    struct pushed pushed;
+};
+
+static uint32_t bit_of(const struct chunk_id *chunk)
+{
+    return (uint32_t)chunk->id.bytes[0] << 8 | chunk->id.bytes[1];
+}
+
+void upload_note_push(struct edge *edge, const struct chunk_id *chunk)
+{
+    struct pushed *pushed = &edge->upload->pushed;
+    uint64_t now_ms = clock_now_ms();
+    uint32_t bit = bit_of(chunk);
+
+    if (now_ms - pushed->turned_ms > PUSHED_MS) {
+        pushed->turned_ms = now_ms;
+        pushed->present = 1 - pushed->present;
+        memset(pushed->bits[pushed->present], 0, sizeof(pushed->bits[0]));
+    }
+    pushed->bits[pushed->present][bit / 8] |= (uint8_t)(1U << bit % 8);
+}
+
+static bool was_pushed(const struct upload *upload, const struct chunk_id *chunk)
+{
+    const struct pushed *pushed = &upload->pushed;
+    uint32_t bit = bit_of(chunk);
+    unsigned both = pushed->bits[0][bit / 8] | pushed->bits[1][bit / 8];
+
+    return clock_now_ms() - pushed->turned_ms <= 2UL * PUSHED_MS && (both >> bit % 8 & 1) != 0;
+}
+
+static void pump(struct upload *upload);
+
+/* The chunks' part of the line; 0: no limit. */
+static uint64_t rate_of(const struct edge *edge)
+{
+    return keeper_chunk_rate(edge->keeper, OWNER_UP);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    pump(timer->data);
+}
+
+struct upload *upload_new(struct edge *edge)
+{
+    struct upload *upload = calloc(1, sizeof(*upload));
+
+    if (upload == NULL || uv_timer_init(&edge->loop, &upload->timer) < 0) {
+        free(upload);
+        return NULL;
+    }
+    upload->edge = edge;
+    upload->timer.data = upload;
+    upload->end = &upload->first;
+    upload->credit_bytes = (int64_t)(rate_of(edge) * BURST_S);
+    upload->credited_ms = clock_now_ms();
+    return upload;
+}
+
+/* How long until the next limited chunk may go; 0: now. */
+static uint64_t wait_ms(struct upload *upload)
+{
+    uint64_t rate = rate_of(upload->edge);
+    uint64_t now_ms = clock_now_ms();
+
+    if (rate == 0) {
+        return 0;
+    }
+    int64_t burst_bytes = (int64_t)(rate * BURST_S);
+    uint64_t passed_ms = now_ms - upload->credited_ms;
+    int64_t earned_bytes =
+        passed_ms > BURST_S * 1000UL ? burst_bytes : (int64_t)(rate * passed_ms / 1000);
+
+    if (earned_bytes > 0) { /* else fractions would be lost */
+        upload->credit_bytes += earned_bytes;
+        upload->credited_ms = now_ms;
+    }
+    if (upload->credit_bytes > burst_bytes) {
+        upload->credit_bytes = burst_bytes;
+    }
+    return upload->credit_bytes > 0 ? 0 : (uint64_t)(1 - upload->credit_bytes) * 1000 / rate + 1;
+}
+
+/* ------------------------------------------------------------------ jobs */
+
+static void read_chunk(struct pool_job *pool)
+{
+    struct upload_job *job = (struct upload_job *)pool;
+
+    job->result =
+        chunk_store_get(&job->edge->chunks, &job->chunk, &job->data.data, &job->data.length_bytes);
+}
+
+static void send_job(struct upload_job *job)
+{
+    struct bytes message = {job->message, job->message_bytes};
+    struct edge *edge = job->edge;
+
+    if (!job->is_pushed) {
+        edge->upload->credit_bytes -= (int64_t)job->data.length_bytes;
+        keeper_note_chunk(edge->keeper, OWNER_UP, job->data.length_bytes);
+    }
+    if (job->kind == OVERLAY_SEND) {
+        transport_send(edge->transport, &job->peer, message, job->data);
+    } else {
+        transport_reply(edge->transport, job->link, message, job->data);
+    }
+    job->data.data = NULL; /* the transport's */
+}
+
+static void chunk_read(struct pool_job *pool)
+{
+    struct upload_job *job = (struct upload_job *)pool;
+    struct upload *upload = job->edge->upload;
+
+    CHECK(upload->reading_count > 0);
+    upload->reading_count--;
+    if (upload->is_closed) {
+        free(job->data.data);
+    } else if (job->result == 0) {
+        send_job(job);
+    } else if (chunk_store_lacks(job->result)) {
+        chunk_jobs_tell_lacking(job->edge, &job->chunk, job->result);
+    } else {
+        log_error("a chunk was not read: %s", err_text(job->result));
+    }
+    free(job);
+    if (!upload->is_closed) {
+        pump(upload);
+    }
+}
+
+/* Takes the first job, or the first that is not limited. */
+static struct upload_job *take(struct upload *upload, bool only_pushed)
+{
+    struct upload_job **place = &upload->first;
+
+    while (*place != NULL && only_pushed && !(*place)->is_pushed) {
+        place = &(*place)->next;
+    }
+    struct upload_job *job = *place;
+
+    if (job != NULL) {
+        *place = job->next;
+        upload->waiting_count--;
+        if (job->next == NULL) {
+            upload->end = place;
+        }
+    }
+    return job;
+}
+
+static void pump(struct upload *upload)
+{
+    while (upload->first != NULL && upload->reading_count < READING_MAX) {
+        bool is_full = transport_unsent_bytes(upload->edge->transport) >= UNSENT_BYTES_MAX;
+        uint64_t later_ms = is_full ? BUSY_RETRY_MS : wait_ms(upload);
+        struct upload_job *job = is_full ? NULL : take(upload, later_ms > 0);
+
+        if (job == NULL) {
+            if (!is_full) {
+                keeper_note_wait(upload->edge->keeper, OWNER_UP);
+            }
+            uv_timer_start(&upload->timer, on_timer, later_ms, 0);
+            return;
+        }
+        upload->reading_count++;
+        pool_start(&upload->edge->loop, &job->pool, read_chunk, chunk_read);
+    }
+}
+
+/* A repeated request while the first one still waits is one transfer, not two. */
+static bool is_waiting(const struct upload *upload, const struct overlay_effect *effect)
+{
+    for (const struct upload_job *job = upload->first; job != NULL; job = job->next) {
+        if (job->kind == effect->kind && job->link == effect->link &&
+            id_equal(&job->chunk.id, &effect->chunk.id) &&
+            id_equal(&job->peer.node.id, &effect->peer.node.id) &&
+            job->message_bytes == effect->message.length_bytes &&
+            memcmp(job->message, effect->message.data, job->message_bytes) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void upload_send(struct edge *edge, const struct overlay_effect *effect)
+{
+    struct upload *upload = edge->upload;
+    struct upload_job *job = NULL;
+
+    if (upload->is_closed || upload->waiting_count >= WAITING_MAX || is_waiting(upload, effect)) {
+        return; /* the other side asks again */
+    }
+    job = malloc(sizeof(*job) + effect->message.length_bytes);
+    if (job == NULL) {
+        return;
+    }
+    *job = (struct upload_job){.edge = edge,
+                               .is_pushed = was_pushed(upload, &effect->chunk),
+                               .kind = effect->kind,
+                               .peer = effect->peer,
+                               .link = effect->link,
+                               .chunk = effect->chunk,
+                               .message_bytes = effect->message.length_bytes};
+    memcpy(job->message, effect->message.data, effect->message.length_bytes);
+    *upload->end = job;
+    upload->end = &job->next;
+    upload->waiting_count++;
+    pump(upload);
+}
+
+void upload_again(struct edge *edge)
+{
+    struct upload *upload = edge->upload;
+
+    if (upload != NULL && !upload->is_closed) {
+        uint64_t rate = rate_of(edge);
+
+        if (rate != 0 && upload->credit_bytes > (int64_t)(rate * BURST_S)) {
+            upload->credit_bytes = (int64_t)(rate * BURST_S);
+        }
+        pump(upload);
+    }
+}
+
+void upload_close(struct edge *edge)
+{
+    struct upload *upload = edge->upload;
+    struct upload_job *job;
+
+    if (upload == NULL) {
+        return;
+    }
+    upload->is_closed = true;
+    while ((job = take(upload, false)) != NULL) {
+        free(job);
+    }
+    uv_timer_stop(&upload->timer);
+    uv_close((uv_handle_t *)&upload->timer, NULL);
+}
+
+void upload_free(struct upload *upload)
+{
+    if (upload != NULL) {
+        CHECK(upload->reading_count == 0);
+        free(upload);
+    }
+}

@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "overlay/members/membership.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/hash.h"
+
+#define HASH_ITEM       "minga item"
+#define HASH_INVITATION "minga invitation"
+
+static void digest_toggle(struct id *digest, const struct id *item)
+{
+    for (int i = 0; i < ID_BYTES; i++) {
+        digest->bytes[i] = (uint8_t)(digest->bytes[i] ^ item->bytes[i]);
+    }
+}
+
+/* The first place in by_id whose node is not below `node`. */
+static uint32_t place_by_id(const struct membership *membership, const struct id *node)
+{
+    uint32_t low = 0;
+    uint32_t high = membership->count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        const struct member *member = &membership->list[membership->by_id[middle]];
+
+        if (id_compare(&member->view.node.id, node) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static uint32_t place_by_position(const struct membership *membership, const struct id *key)
+{
+    uint32_t low = 0;
+    uint32_t high = membership->count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        const struct member *member = &membership->list[membership->by_position[middle]];
+
+        if (id_compare(&member->position.id, key) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+uint32_t membership_place(const struct membership *membership, const struct id *key)
+{
+    uint32_t place = place_by_position(membership, key);
+
+    CHECK(membership->count > 0);
+    return place == membership->count ? 0 : place;
+}
+
+int membership_find(const struct membership *membership, const struct node_id *node)
+{
+    uint32_t place = place_by_id(membership, &node->id);
+
+    if (place < membership->count &&
+        id_equal(&membership->list[membership->by_id[place]].view.node.id, &node->id)) {
+        return membership->by_id[place];
+    }
+    return MEMBER_NONE;
+}
+
+/* Members admitted by one invitation count in order of admission, then of node id, so that all
+ * sides of a healed partition agree on who came too late. */
+static bool admitted_before(const struct member *a, const struct member *b)
+{
+    if (a->view.since_unix_s != b->view.since_unix_s) {
+        return a->view.since_unix_s < b->view.since_unix_s;
+    }
+    return id_compare(&a->view.node.id, &b->view.node.id) < 0;
+}
+
+static void recount_uses(struct membership *membership, const struct member *newest)
+{
+    if (newest->uses_max == 0) {
+        return;
+    }
+    for (uint32_t i = 0; i < membership->count; i++) {
+        struct member *member = &membership->list[i];
+        uint32_t before_count = 0;
+
+        if (!keys_equal(&member->invitation, &newest->invitation)) {
+            continue;
+        }
+        for (uint32_t k = 0; k < membership->count; k++) {
+            const struct member *other = &membership->list[k];
+
+            before_count += keys_equal(&other->invitation, &newest->invitation) &&
+                            admitted_before(other, member);
+        }
+        member->is_void = before_count >= member->uses_max;
+    }
+}
+
+static void insert_sorted(struct membership *membership, uint16_t index)
+{
+    struct member *member = &membership->list[index];
+    uint32_t id_place = place_by_id(membership, &member->view.node.id);
+    uint32_t ring_place = place_by_position(membership, &member->position.id);
+    uint32_t count = membership->count;
+
+    memmove(&membership->by_id[id_place + 1], &membership->by_id[id_place],
+            (count - id_place) * sizeof(membership->by_id[0]));
+    memmove(&membership->by_position[ring_place + 1], &membership->by_position[ring_place],
+            (count - ring_place) * sizeof(membership->by_position[0]));
+    membership->by_id[id_place] = index;
+    membership->by_position[ring_place] = index;
+    membership->count++;
+}
+
+static void fill_member(struct member *member, const struct admission *admission)
+{
+    struct overlay_member *view = &member->view;
+
+    view->node = admission->node;
+    view->key = admission->node_key;
+    view->owner = keys_owner_id(&admission->owner_key);
+    view->owner_key = admission->owner_key;
+    memcpy(view->owner_name, admission->owner_name, sizeof(view->owner_name));
+    memcpy(view->record.name, admission->node_name, sizeof(view->record.name));
+    view->since_unix_s = admission->admitted_unix_s;
+    view->state = MEMBER_DOWN;
+    member->position = keys_position(&admission->node_key, 0);
+    member->countersigner = admission->countersigner;
+    if (admission->has_invitation) {
+        member->invitation = admission->invitation_key;
+        member->uses_max = admission->uses_max;
+    }
+}
+
+/* Two countersigners may admit one node at the same time: only the node counts. */
+static struct id item_of(const struct node_id *node)
+{
+    return hash_of(HASH_ITEM, (struct bytes){node->id.bytes, ID_BYTES});
+}
+
+static void put_at(struct membership *membership, uint32_t index, const struct admission *admission,
+                   struct bytes encoded)
+{
+    struct member *member = &membership->list[index];
+    struct id item = item_of(&admission->node);
+
+    memset(member, 0, sizeof(*member));
+    fill_member(member, admission);
+    memcpy(member->admission, encoded.data, encoded.length_bytes);
+    member->admission_bytes = encoded.length_bytes;
+    insert_sorted(membership, (uint16_t)index);
+    recount_uses(membership, member);
+    digest_toggle(&membership->digest_admissions, &item);
+}
+
+int membership_admit(struct membership *membership, const struct admission *admission,
+                     struct bytes encoded, bool *added_out)
+{
+    int known = membership_find(membership, &admission->node);
+
+    if (known != MEMBER_NONE || membership->count == MEMBERS_MAX ||
+        encoded.length_bytes > ADMISSION_BYTES_MAX) {
+        *added_out = false;
+        return known != MEMBER_NONE ? known : -ENOSPC;
+    }
+    put_at(membership, membership->count, admission, encoded);
+    *added_out = true;
+    return (int)membership->count - 1;
+}
+
+static void remove_from(uint16_t *order, uint32_t count, uint16_t index)
+{
+    uint32_t place = 0;
+
+    while (order[place] != index) {
+        place++;
+        CHECK(place < count);
+    }
+    memmove(&order[place], &order[place + 1], (count - place - 1) * sizeof(order[0]));
+}
+
+int membership_replace(struct membership *membership, int index, const struct admission *admission,
+                       struct bytes encoded)
+{
+    struct member *member = &membership->list[index];
+    struct id item = item_of(&member->view.node);
+
+    CHECK(index >= 0 && (uint32_t)index < membership->count);
+    CHECK(membership_find(membership, &admission->node) == MEMBER_NONE);
+    if (encoded.length_bytes > ADMISSION_BYTES_MAX) {
+        return -ENOSPC;
+    }
+    digest_toggle(&membership->digest_admissions, &item);
+    digest_toggle(&membership->digest_nodes, &member->node_hash);
+    remove_from(membership->by_id, membership->count, (uint16_t)index);
+    remove_from(membership->by_position, membership->count, (uint16_t)index);
+    positions_set(&membership->positions, (uint32_t)index, &member->view.key, 0);
+    membership->count--;
+    put_at(membership, (uint32_t)index, admission, encoded);
+    return index;
+}
+
+void membership_digest_arc(const struct membership *membership, const struct ring_key *from,
+                           const struct ring_key *to, struct id *admissions_out,
+                           struct id *nodes_out)
+{
+    memset(admissions_out, 0, sizeof(*admissions_out));
+    memset(nodes_out, 0, sizeof(*nodes_out));
+    for (uint32_t i = 0; i < membership->count; i++) {
+        const struct member *member = &membership->list[i];
+        struct id item;
+
+        if (membership_is_up(member) && id_in_arc(&member->position.id, &from->id, &to->id)) {
+            item = item_of(&member->view.node);
+            digest_toggle(admissions_out, &item);
+            digest_toggle(nodes_out, &member->node_hash);
+        }
+    }
+}
+
+/* Both views of a member hash alike when they know the same record and agree on its death. */
+static void rehash_node(struct membership *membership, struct member *member)
+{
+    struct hash hash;
+    uint8_t life = (uint8_t)member->life;
+    uint8_t incarnation[8];
+
+    for (int i = 0; i < 8; i++) {
+        incarnation[i] = (uint8_t)(member->incarnation >> (8 * i));
+    }
+    digest_toggle(&membership->digest_nodes, &member->node_hash);
+    hash_init(&hash, HASH_ITEM);
+    hash_add(&hash, (struct bytes){member->record, member->record_bytes});
+    hash_add(&hash, (struct bytes){incarnation, sizeof(incarnation)});
+    hash_add(&hash, (struct bytes){&life, 1});
+    hash_done(&hash, &member->node_hash);
+    digest_toggle(&membership->digest_nodes, &member->node_hash);
+}
+
+static uint64_t check_of(struct bytes encoded)
+{
+    struct id hash = hash_of(HASH_ITEM, encoded);
+
+    return id_top(&hash);
+}
+
+bool membership_is_other(const struct member *member, const minga_NodeRecord *record,
+                         struct bytes encoded)
+{
+    if (member->record_bytes == 0 || record->sequence != member->view.record.sequence) {
+        return member->record_bytes == 0 || record->sequence > member->view.record.sequence;
+    }
+    return encoded.length_bytes != member->record_bytes ||
+           memcmp(encoded.data, member->record, encoded.length_bytes) != 0;
+}
+
+bool membership_describe(struct membership *membership, int index, const minga_NodeRecord *record,
+                         struct bytes encoded)
+{
+    struct member *member = &membership->list[index];
+
+    if (encoded.length_bytes > NODE_RECORD_BYTES_MAX ||
+        !membership_is_other(member, record, encoded) ||
+        (member->record_bytes > 0 && record->sequence == member->view.record.sequence &&
+         check_of(encoded) > member->record_check)) {
+        return false;
+    }
+    member->view.record = *record;
+    memcpy(member->record, encoded.data, encoded.length_bytes);
+    member->record_bytes = encoded.length_bytes;
+    member->record_check = check_of(encoded);
+    if (record->incarnation > member->incarnation) {
+        member->incarnation = record->incarnation;
+        if (member->life == LIFE_DEAD) {
+            member->life = LIFE_UNKNOWN;
+        }
+    }
+    positions_set(&membership->positions, (uint32_t)index, &member->view.key,
+                  record->stores ? positions_mask(record->positions) : 0);
+    rehash_node(membership, member);
+    return true;
+}
+
+bool membership_bury(struct membership *membership, int index, uint64_t incarnation)
+{
+    struct member *member = &membership->list[index];
+
+    if (incarnation < member->incarnation ||
+        (member->life == LIFE_DEAD && incarnation == member->incarnation)) {
+        return false;
+    }
+    member->incarnation = incarnation;
+    member->life = LIFE_DEAD;
+    rehash_node(membership, member);
+    return true;
+}
+
+bool membership_revive(struct membership *membership, int index)
+{
+    struct member *member = &membership->list[index];
+
+    if (member->life == LIFE_ALIVE) {
+        return false;
+    }
+    member->life = LIFE_ALIVE;
+    rehash_node(membership, member);
+    return true;
+}
+
+static uint32_t ban_place(const struct ban_table *table, const struct id *key)
+{
+    uint32_t place = 0;
+
+    while (place < table->count && id_compare(&table->list[place].key, key) < 0) {
+        place++;
+    }
+    return place;
+}
+
+int membership_ban(struct membership *membership, struct ban_table *table, const struct ban *ban)
+{
+    uint32_t place = ban_place(table, &ban->key);
+    struct id item;
+
+    if (place < table->count && id_equal(&table->list[place].key, &ban->key)) {
+        return 0;
+    }
+    if (table->count == BANS_MAX) {
+        return -ENOSPC;
+    }
+    memmove(&table->list[place + 1], &table->list[place],
+            (table->count - place) * sizeof(table->list[0]));
+    table->list[place] = *ban;
+    table->count++;
+    item = hash_of(HASH_ITEM, (struct bytes){ban->key.bytes, ID_BYTES});
+    digest_toggle(&membership->digest_bans, &item);
+    return 1;
+}
+
+const struct ban *membership_banned(const struct ban_table *table, const struct id *key)
+{
+    uint32_t place = ban_place(table, key);
+
+    if (place < table->count && id_equal(&table->list[place].key, key)) {
+        return &table->list[place];
+    }
+    return NULL;
+}
+
+struct id membership_invitation_id(const struct public_key *invitation)
+{
+    return hash_of(HASH_INVITATION, (struct bytes){invitation->bytes, PUBLIC_KEY_BYTES});
+}
+
+uint32_t membership_uses(const struct membership *membership, const struct public_key *invitation)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < membership->count; i++) {
+        count += keys_equal(&membership->list[i].invitation, invitation);
+    }
+    return count;
+}
+
+enum member_state membership_state(const struct membership *membership, int index)
+{
+    const struct member *member = &membership->list[index];
+
+    if (member->is_void ||
+        membership_banned(&membership->expulsions, &member->view.node.id) != NULL) {
+        return MEMBER_EXPELLED;
+    }
+    if (member->view.record.leaving) {
+        return MEMBER_LEFT;
+    }
+    if (member->life != LIFE_ALIVE) {
+        return MEMBER_DOWN;
+    }
+    return member->view.state == MEMBER_SUSPECT ? MEMBER_SUSPECT : MEMBER_UP;
+}
+
+bool membership_is_up(const struct member *member)
+{
+    return member->view.state == MEMBER_UP || member->view.state == MEMBER_SUSPECT;
+}
+
+bool membership_is_leaf(const struct member *member)
+{
+    return member->view.record.reachable == minga_Reachable_REACHABLE_RELAYED ||
+           member->view.record.reachable == minga_Reachable_REACHABLE_NONE;
+}
+
+bool membership_in_ring(const struct member *member)
+{
+    return membership_is_up(member) && !membership_is_leaf(member);
+}
+
+/* Parts of the membership differ, as they should: bans only, and the last bit says so. */
+uint64_t membership_digest(const struct membership *membership)
+{
+    uint64_t digest = 0;
+
+    for (int i = 0; i < 8; i++) {
+        uint8_t byte = membership->digest_bans.bytes[i];
+
+        if (!membership->is_part) {
+            byte = (uint8_t)(byte ^ membership->digest_admissions.bytes[i] ^
+                             membership->digest_nodes.bytes[i]);
+        }
+        digest = digest << 8 | byte;
+    }
+    return (digest & ~(uint64_t)1) | (membership->is_part ? 1 : 0);
+}
+
+bool membership_differs(const struct membership *membership, uint64_t theirs)
+{
+    uint64_t ours = membership_digest(membership);
+
+    return (ours & 1) == (theirs & 1) && ours != theirs;
+}

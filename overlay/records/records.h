@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/*
+ * The local table of owners' records, sorted by (service, kind and number). Pure.
+ *
+ * Merge rule: the higher sequence stands; of two with equal sequence the one with the lower hash,
+ * so that all holders choose alike.
+ *
+ * Tombstones stay: what was removed is not brought back by a holder that was away. Only a full
+ * table forgets, for a new record, what was removed longest ago, and never before
+ * TOMBSTONE_DAYS_MIN: a holder that was away for longer may bring that back, to be removed again.
+ */
+#include <stdbool.h>
+
+#include "base/bytes.h"
+#include "base/ids.h"
+#include "base/keys.h"
+#include "base/limits.h"
+#include "overlay/chunks/chunks.h"
+#include "overlay/protocol.pb.h"
+
+enum {
+    RECORD_BYTES_MAX = 3328, /* encoded Signed{Record} */
+    TOMBSTONE_DAYS_MIN = 90,
+};
+
+struct record_key {
+    struct service_id service;
+    uint64_t number; /* kind << 56 | number */
+};
+
+struct record {
+    struct record_key key;
+    struct public_key owner;
+    uint64_t sequence;
+    struct id hash;
+    bool removed;
+    uint64_t written_unix_s; /* as its owner says */
+    size_t length_bytes;
+    uint8_t bytes[RECORD_BYTES_MAX];
+};
+
+struct records {
+    uint32_t count;
+    uint16_t order[RECORDS_MAX];
+    struct record list[RECORDS_MAX];
+};
+
+enum record_merge { RECORD_OLDER, RECORD_SAME, RECORD_NEWER, RECORD_NO_ROOM };
+
+struct record_key record_key(const struct service_id *service, minga_RecordKind kind,
+                             uint64_t number);
+minga_RecordKind record_kind(const struct record_key *key);
+uint64_t record_number(const struct record_key *key);
+
+/* Checks signature and form of an encoded Signed{Record}; fills `record_out` with its bytes.
+ * Returns 0 or -EBADMSG. */
+int record_open(struct bytes encoded, struct record *record_out);
+/* The same, whoever signed it: for what is only handed on to a node that checks it. */
+int record_glance(struct bytes encoded, struct record *record_out);
+
+const struct record *records_find(const struct records *records, const struct record_key *key);
+/* The first record behind `after`, or the very first when `after` is NULL; NULL at the end. */
+const struct record *records_next(const struct records *records, const struct record_key *after);
+/* The first record behind `after`, as above, whose service lies in (from, to]; round the ring, too. */
+const struct record *records_next_in(const struct records *records, const struct record_key *after,
+                                     const struct id *from, const struct id *to);
+/* A fingerprint of all versions that stand and whose service lies in (from, to]. */
+struct chunks_sum records_sum(const struct records *records, const struct id *from,
+                              const struct id *to, uint64_t nonce);
+/* What records_merge would say. */
+enum record_merge records_weigh(const struct records *records, const struct record *record);
+/* Of two versions of one record: NEWER when `comes` is to stand. */
+enum record_merge record_compare(const struct record *stands, const struct record *comes);
+/* In a full table: forgets the tombstone, or the version of a removed service, that is oldest by
+ * now, and says which. False when none is old enough, or there is room anyway. */
+bool records_make_room(struct records *records, uint64_t wall_unix_s,
+                       struct record_key *forgotten_out);
+/* Keeps it if it is newer than what stands. */
+enum record_merge records_merge(struct records *records, const struct record *record);
