@@ -6,7 +6,7 @@
 
 #include "tests/sim/schedule.h"
 
-enum { RUN_JOBS_MAX = 64, RUN_REAL_S_MAX = 300, SHRINK_REAL_S_MAX = 180 };
+enum { RUN_JOBS_MAX = 64, RUN_CPU_S_MAX = 300, SHRINK_REAL_S_MAX = 180 };
 
 struct run_options {
     uint64_t seed;
@@ -34,4 +34,4 @@ struct run_result {
     char text[256];
 };
 /* One run in a process of its own, which is ended after so long. */
-void run_apart(const struct schedule *schedule, uint32_t real_s_max, struct run_result *result_out);
+void run_apart(const struct schedule *schedule, uint32_t cpu_s_max, struct run_result *result_out);

@@ -14,7 +14,7 @@ struct shrink {
     struct schedule tried;
     struct run_result first; /* how the smallest one fails */
     time_t until_s;
-    uint32_t real_s_max; /* of one run: a shorter schedule does not take longer */
+    uint32_t cpu_s_max; /* of one run: a shorter schedule does not take longer */
     uint32_t run_count;
 };
 
@@ -38,7 +38,7 @@ static bool keep_if_failing(struct shrink *shrink)
     struct run_result result;
 
     shrink->run_count++;
-    run_apart(&shrink->tried, shrink->real_s_max, &result);
+    run_apart(&shrink->tried, shrink->cpu_s_max, &result);
     if (!result.failed || result.finished != shrink->first.finished) {
         return false;
     }
@@ -118,12 +118,12 @@ int run_shrink(const struct schedule *schedule)
     bool any = true;
 
     shrink.smallest = *schedule;
-    run_apart(schedule, RUN_REAL_S_MAX, &shrink.first);
+    run_apart(schedule, RUN_CPU_S_MAX, &shrink.first);
     if (!shrink.first.failed) {
         printf("sim: 1 seed, 0 failed\n");
         return 0;
     }
-    shrink.real_s_max = 5 + 3 * (uint32_t)(real_s() - begun_s);
+    shrink.cpu_s_max = 5 + 3 * (uint32_t)(real_s() - begun_s);
     shrink.until_s = begun_s + SHRINK_REAL_S_MAX;
     calm_down(&shrink);
     while (any && has_time(&shrink)) {
