@@ -8,7 +8,11 @@
 #include "tests/sim/tree.h"
 #include "tests/sim/world.h"
 
-enum { LOOK_MS = 6000, LOOK_MS_MAX = 16 * LOOK_MS }; /* as the real edge's chunk_scrub.c */
+enum {
+    LOOK_MS = 6000, /* as the real edge's chunk_scrub.c ... */
+    LOOK_MS_MAX = 16 * LOOK_MS,
+    RETRY_MS = 1000, /* ... and its store_writer.c */
+};
 
 struct write { /* of a blob or of a chunk, until it is durable */
     struct write *next;
@@ -122,13 +126,40 @@ static void make_durable(struct disk *disk, const struct write *write)
     }
 }
 
-static struct write *take_write(struct disk *disk)
+static struct write *take_first(struct write **first)
 {
-    struct write *write = disk->first_write;
+    struct write *write = *first;
 
     CHECK(write != NULL);
-    disk->first_write = write->next;
+    *first = write->next;
     return write;
+}
+
+static void append(struct write **first, struct write *write)
+{
+    while (*first != NULL) {
+        first = &(*first)->next;
+    }
+    write->next = NULL;
+    *first = write;
+}
+
+static void free_all(struct write **first)
+{
+    while (*first != NULL) {
+        free(take_first(first));
+    }
+}
+
+/* The one of that blob in a list, or its end. */
+static struct write **find_write(struct write **first, const struct overlay_blob *blob)
+{
+    while (*first != NULL &&
+           ((*first)->is_chunk || (*first)->blob.kind != blob->kind ||
+            (*first)->blob.number != blob->number || !id_equal(&(*first)->blob.key, &blob->key))) {
+        first = &(*first)->next;
+    }
+    return first;
 }
 
 static void tell_core(struct world *world, uint32_t node, const struct write *write)
@@ -157,17 +188,36 @@ static bool is_due(const struct disk *disk, uint64_t now_ms)
     return false;
 }
 
+static void run_again(struct world *world, struct event *event);
+
+static void keep_failed(struct world *world, uint32_t node, struct write *write)
+{
+    struct disk *disk = &world->nodes[node].disk;
+
+    if (disk->first_kept == NULL) {
+        world_after_process(world, RETRY_MS, (struct event){.run = run_again, .node = node});
+    }
+    append(&disk->first_kept, write);
+}
+
 /* They become durable in order: what is due takes along all that was asked for before. */
 static void run_written(struct world *world, struct event *event)
 {
     struct disk *disk = &world->nodes[event->node].disk;
 
     while (is_due(disk, world->now_ms)) {
-        struct write *write = take_write(disk);
+        struct write *write = take_first(&disk->first_write);
+        bool is_kept = write->fails && !write->is_chunk &&
+                       *find_write(&disk->first_write, &write->blob) == NULL;
 
         make_durable(disk, write);
+        if (is_kept) {
+            keep_failed(world, event->node, write);
+        }
         tell_core(world, event->node, write);
-        free(write);
+        if (!is_kept) {
+            free(write);
+        }
     }
 }
 
@@ -181,7 +231,6 @@ static void run_power_off(struct world *world, struct event *event)
 static void begin_write(struct world *world, uint32_t node, struct write *write)
 {
     struct disk *disk = &world->nodes[node].disk;
-    struct write **last = &disk->first_write;
     bool adds = write->is_chunk || write->blob.bytes.length_bytes > 0;
 
     disk->write_count++;
@@ -191,10 +240,7 @@ static void begin_write(struct world *world, uint32_t node, struct write *write)
         disk->failed_ms = world->now_ms;
         world_trace(world, "==== a write of %s fails", world->nodes[node].name);
     }
-    while (*last != NULL) {
-        last = &(*last)->next;
-    }
-    *last = write;
+    append(&disk->first_write, write);
     uint64_t after_ms = durable_after_ms(world, node, write->is_unhurried);
 
     write->due_ms = world->now_ms + after_ms;
@@ -202,6 +248,35 @@ static void begin_write(struct world *world, uint32_t node, struct write *write)
     if (disk->write_count == disk->crash_write) {
         /* Not within the step: what it sends is sent, what it writes may be lost. */
         world_after_process(world, 0, (struct event){.run = run_power_off, .node = node});
+    }
+}
+
+static void write_again(struct world *world, uint32_t node)
+{
+    struct disk *disk = &world->nodes[node].disk;
+
+    while (disk->first_kept != NULL && world->now_ms >= disk->full_until_ms) {
+        struct write *write = take_first(&disk->first_kept);
+
+        write->token = 0; /* its failure has been told */
+        begin_write(world, node, write);
+    }
+}
+
+static void run_again(struct world *world, struct event *event)
+{
+    write_again(world, event->node);
+    if (world->nodes[event->node].disk.first_kept != NULL) {
+        world_after_process(world, RETRY_MS, (struct event){.run = run_again, .node = event->node});
+    }
+}
+
+static void forget_kept(struct disk *disk, const struct overlay_blob *blob)
+{
+    struct write **kept = find_write(&disk->first_kept, blob);
+
+    if (*kept != NULL) {
+        free(take_first(kept));
     }
 }
 
@@ -219,6 +294,8 @@ void disk_store(struct world *world, uint32_t node, const struct overlay_effect 
         memcpy(write->data, effect->blob.bytes.data, length_bytes);
     }
     write->blob.bytes.data = write->data;
+    forget_kept(&world->nodes[node].disk, &write->blob);
+    write_again(world, node); /* with whatever comes */
     begin_write(world, node, write);
 }
 
@@ -250,13 +327,14 @@ void disk_process_ended(struct world *world, uint32_t node)
     }
     survivor_count = world_draw(world, "survives", node, ended->life) % (count + 1);
     for (uint64_t i = 0; i < count; i++) {
-        struct write *write = take_write(disk);
+        struct write *write = take_first(&disk->first_write);
 
         if (i < survivor_count) {
             make_durable(disk, write);
         }
         free(write);
     }
+    free_all(&disk->first_kept);
     disk->order_ms = 0;
     disk->crash_write = 0;
 }
@@ -393,9 +471,8 @@ void disk_wipe(struct disk *disk)
         free(disk->blobs[i].data);
         free(disk->blobs[i].older);
     }
-    while (disk->first_write != NULL) {
-        free(take_write(disk));
-    }
+    free_all(&disk->first_write);
+    free_all(&disk->first_kept);
     free(disk->blobs);
     free(disk->chunks);
     *disk = (struct disk){.full_until_ms = disk->full_until_ms, .slow_ms = disk->slow_ms};

@@ -3,7 +3,9 @@
 /*
  * What a node keeps: blobs and chunks. A write is durable only after a delay, and answered then;
  * a process that ends before loses it, or some of the last ones. Writes become durable in order; one
- * that nobody waits for takes longer, unless one behind it is durable before.
+ * that nobody waits for takes longer, unless one behind it is durable before. A blob that could not be
+ * written is tried again until it is durable or another one has taken its place, as by the real
+ * edge (store_writer.h): nobody is told of it a second time.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -37,6 +39,7 @@ struct disk {
     uint32_t chunk_count;
     uint32_t chunk_capacity;
     struct write *first_write; /* of those under way */
+    struct write *first_kept;  /* of those that failed, and are tried again */
     uint64_t order_ms;         /* no write is durable before an earlier one */
     uint64_t sent_count;       /* numbers of random draws */
     uint64_t write_count;
