@@ -147,25 +147,42 @@ static int receive(const struct copy *copy, const struct part *part, struct tree
     return folder_fd < 0 ? folder_fd : tree_receive(files, fd, folder_fd, leaf, err);
 }
 
+/* Ctrl-C is for all of this terminal: we end when our input does, and take away what is not complete. */
+static void hold_signals(void)
+{
+    sigset_t held;
+
+    sigemptyset(&held);
+    sigaddset(&held, SIGINT);
+    sigaddset(&held, SIGTERM);
+    sigaddset(&held, SIGHUP);
+    sigprocmask(SIG_SETMASK, &held, NULL);
+}
+
+static bool is_interrupted(void)
+{
+    sigset_t pending;
+
+    return sigpending(&pending) == 0 && sigismember(&pending, SIGINT) == 1;
+}
+
 static _Noreturn void run_child(const struct copy *copy, const struct part *part, char *name,
                                 int fd)
 {
     struct tree_copy files = {.say = say_left_out, .context = name, .bytes_max = BUNDLE_BYTES_MAX};
     struct err err = {0};
-    sigset_t none;
     int r;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    hold_signals();
     if (dup2(fd, STDIN_FILENO) < 0 || close_range(3, ~0U, 0) < 0) {
         _exit(EXIT_REFUSED);
     }
     r = copy->is_fetch ? receive(copy, part, &files, STDIN_FILENO, &err)
                        : tree_send(&files, part->path, STDIN_FILENO, &err);
-    /* Where nothing came at all, the other side says why. */
-    if (r < 0 && r != -EPIPE && !(r == -ENODATA && files.entry_count == 0)) {
+    /* Where nothing came at all, the other side says why; who interrupted it knows. */
+    if (r < 0 && r != -EPIPE && !(r == -ENODATA && (files.entry_count == 0 || is_interrupted()))) {
         text_clean(err.text);
         remark("minga: %s: %s", name, err.text);
     }
@@ -368,10 +385,9 @@ static int run_all(struct copy *copy, const struct secret_key *secret)
     await_children(copy);
     if (status == EXIT_DONE && remote.signal_number == 0) {
         status = judge(copy);
-    } else if (status == EXIT_DONE) {
-        status = problem_set(&copy->session->problem, EXIT_REFUSED, "cp", "interrupted");
     }
     remote_done(&remote);
+    remote_die(&remote);
     return status;
 }
 

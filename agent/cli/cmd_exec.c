@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* minga exec NAME[/REPLICA] -- COMMAND... */
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -166,14 +165,7 @@ static int run_all(struct run *run, struct secret_key *secret)
     }
     remote_done(&remote);
     disconnect_sinks(run);
-    if (remote.signal_number != 0) { /* what ran has been ended: now we are */
-        sigset_t none;
-
-        sigemptyset(&none);
-        sigaction(remote.signal_number, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
-        raise(remote.signal_number);
-        sigprocmask(SIG_SETMASK, &none, NULL);
-    }
+    remote_die(&remote);
     return status;
 }
 
