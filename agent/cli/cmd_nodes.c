@@ -111,7 +111,7 @@ int run_nodes(struct session *session, const struct arguments *arguments)
         "nodes",
         headings,
         ARRAY_COUNT(headings),
-        ",REACH,ARCH,OWNER,DISK FREE,SINCE,CPU FREE,MEM FREE,ID,",
+        ",ARCH,OWNER,DISK FREE,ID,CPU FREE,MEM FREE,SINCE,REACH,",
         add_node};
 
     (void)arguments;

@@ -142,6 +142,20 @@ static int poll_once(struct session *session, const struct owned_service *owned,
     return status;
 }
 
+/* With the reason, where there is one: it says how many run, too. */
+static void show_state(const struct session *session, const struct owned_service *owned,
+                       const json_t *service)
+{
+    const char *reason = text_of(service, "reason");
+
+    if (reason[0] != '\0') {
+        progress(session, "%s: %s, %s", owned->name, text_of(service, "state"), reason);
+    } else {
+        progress(session, "%s: %s %" PRIi64 "/%" PRIi64, owned->name, text_of(service, "state"),
+                 number_of(service, "running"), number_of(service, "wanted"));
+    }
+}
+
 static int wait_for(struct session *session, const struct owned_service *owned,
                     const struct change *change, uint64_t wait_ms)
 {
@@ -160,8 +174,7 @@ static int wait_for(struct session *session, const struct owned_service *owned,
             progress(session, "%s", "");
             return EXIT_DONE;
         }
-        progress(session, "%s: %s %" PRIi64 "/%" PRIi64, owned->name, text_of(service, "state"),
-                 number_of(service, "running"), number_of(service, "wanted"));
+        show_state(session, owned, service);
         if (now_ms() >= deadline_ms) {
             progress(session, "%s", "");
             return too_late(session, owned, change, service);

@@ -8,11 +8,20 @@
 #include "base/attributes.h"
 #include "base/check.h"
 
-enum { GAP_COLUMNS = 2, NOTE_COLUMNS_MIN = 8, CELL_COLUMNS_MIN = 5 };
+enum {
+    GAP_COLUMNS = 2,
+    NOTE_COLUMNS_MIN = 8,
+    NOTE_COLUMNS_KEPT = 24, /* a note that is no longer keeps its column */
+    FOLD_COLUMNS_MIN = 40,  /* a longer one goes on below itself, or stands below its row */
+    BELOW_COLUMNS = 4,      /* indented so much more than its row */
+    CELL_COLUMNS_MIN = 5,
+    NOTE_BYTES_MAX = 2048, /* with what folding adds */
+};
 
 struct layout {
     size_t widths[TABLE_COLUMNS_MAX]; /* 0: left out */
     size_t gap;
+    size_t below_columns; /* what notes below their rows have; 0: they have a column */
 };
 
 void table_init(struct table *table, const char *const *headings, uint32_t column_count)
@@ -177,13 +186,47 @@ static void squeeze(const struct table *table, size_t width_columns, struct layo
     narrow(table, width_columns, 1, layout);
 }
 
+static bool has_notes(const struct table *table)
+{
+    return strcmp(table->headings[table->column_count - 1], "NOTE") == 0;
+}
+
+/* A note that is longer than its column may be is never cut: it is why the table is looked at. */
+static bool fit_notes(const struct table *table, size_t width_columns, struct layout *layout)
+{
+    size_t *note = &layout->widths[table->column_count - 1];
+    size_t note_columns = *note;
+
+    if (!has_notes(table) || note_columns <= NOTE_COLUMNS_KEPT ||
+        width_columns < table->indent_columns + BELOW_COLUMNS + NOTE_COLUMNS_KEPT) {
+        return false;
+    }
+    *note = note_columns < FOLD_COLUMNS_MIN ? note_columns : FOLD_COLUMNS_MIN;
+    leave_out_empty(table, width_columns, layout);
+    if (excess_of(table, layout, width_columns) > 0) {
+        *note = 0;
+        layout->below_columns = width_columns - table->indent_columns - BELOW_COLUMNS;
+        leave_out(table, width_columns, layout);
+        squeeze(table, width_columns, layout);
+        return true;
+    }
+    *note += width_columns - total(table, layout);
+    *note = *note < note_columns ? *note : note_columns;
+    return true;
+}
+
 static void fit(const struct table *table, size_t width_columns, struct layout *layout)
 {
     size_t *note = &layout->widths[table->column_count - 1];
     size_t note_columns = *note;
 
     CHECK(table->column_count > 0);
-    shrink(note, NOTE_COLUMNS_MIN, excess_of(table, layout, width_columns));
+    if (excess_of(table, layout, width_columns) == 0 || fit_notes(table, width_columns, layout)) {
+        return;
+    }
+    if (!has_notes(table)) {
+        shrink(note, NOTE_COLUMNS_MIN, excess_of(table, layout, width_columns));
+    }
     leave_out_empty(table, width_columns, layout);
     leave_out(table, width_columns, layout);
     squeeze(table, width_columns, layout);
@@ -194,18 +237,23 @@ static void fit(const struct table *table, size_t width_columns, struct layout *
     }
 }
 
+#define GREEN  "\033[32m"
+#define YELLOW "\033[33m"
+#define RED    "\033[31m"
+
 static const char *colour_of(const char *word)
 {
     static const struct {
         const char *word;
         const char *colour;
     } colours[] = {
-        {"active", "\033[32m"},   {"running", "\033[32m"}, {"ok", "\033[32m"},
-        {"up", "\033[32m"},       {"ready", "\033[32m"},   {"starting", "\033[33m"},
-        {"fetching", "\033[33m"}, {"waiting", "\033[33m"}, {"stopping", "\033[33m"},
-        {"updating", "\033[33m"}, {"suspect", "\033[33m"}, {"degraded", "\033[31m"},
-        {"failed", "\033[31m"},   {"failing", "\033[31m"}, {"down", "\033[31m"},
-        {"expelled", "\033[31m"},
+        {"active", GREEN},        {"running", GREEN},   {"ok", GREEN},        {"up", GREEN},
+        {"ready", GREEN},         {"direct", GREEN},    {"starting", YELLOW}, {"fetching", YELLOW},
+        {"waiting", YELLOW},      {"stopping", YELLOW}, {"updating", YELLOW}, {"suspect", YELLOW},
+        {"pausing", YELLOW},      {"paused", YELLOW},   {"draining", YELLOW}, {"drained", YELLOW},
+        {"degraded", RED},        {"failed", RED},      {"failing", RED},     {"down", RED},
+        {"expelled", RED},        {"isolated", RED},    {"no sandbox", RED},  {"MISSING", RED},
+        {"no community", YELLOW}, {"keeping", YELLOW},  {"missing", RED},
     };
 
     for (size_t i = 0; i < ARRAY_COUNT(colours); i++) {
@@ -249,30 +297,100 @@ static int append_cell(struct buffer *out, const char *text, size_t width, const
     return r;
 }
 
+static bool is_state(const char *heading)
+{
+    static const char *const headings[] = {"STATE", "HEALTH", "REACH"};
+
+    for (size_t i = 0; i < ARRAY_COUNT(headings); i++) {
+        if (strcmp(headings[i], heading) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The note's first line; what follows goes to *rest_out. */
+static void split_note(const char *note, size_t columns, char text_out[NOTE_BYTES_MAX],
+                       const char **rest_out)
+{
+    char *end;
+
+    text_fold(note, columns, 0, text_out, NOTE_BYTES_MAX);
+    end = strchr(text_out, '\n');
+    *rest_out = end != NULL ? end + 1 : "";
+    if (end != NULL) {
+        *end = '\0';
+    }
+}
+
+/* Line by line, each after so many spaces. */
+static int append_lines(struct buffer *out, const char *lines, size_t indent)
+{
+    int r = 0;
+
+    while (*lines != '\0' && r == 0) {
+        size_t length = strcspn(lines, "\n");
+
+        r = append_spaces(out, indent);
+        r = r == 0 ? buffer_append(out, lines, length) : r;
+        r = r == 0 ? append_text(out, "\n") : r;
+        lines += length + (lines[length] == '\n' ? 1 : 0);
+    }
+    return r;
+}
+
+/* What does not fit beside the row, or on its first line. */
+static int print_rest(const struct table *table, uint32_t row, const struct layout *layout,
+                      const char *rest, struct buffer *out)
+{
+    uint32_t last = table->column_count - 1;
+    const char *note = cell(table, row, last);
+    char folded[NOTE_BYTES_MAX];
+
+    if (layout->below_columns == 0) {
+        return append_lines(out, rest, total(table, layout) - layout->widths[last]);
+    }
+    if (row == 0 || (table->minor_note != NULL && strcmp(note, table->minor_note) == 0)) {
+        return 0;
+    }
+    text_fold(note, layout->below_columns, 0, folded, sizeof(folded));
+    return append_lines(out, folded, table->indent_columns + BELOW_COLUMNS);
+}
+
 static int print_row(const struct table *table, uint32_t row, const struct layout *layout,
                      bool colour, struct buffer *out)
 {
     const size_t *widths = layout->widths;
     size_t owed = table->indent_columns; /* spaces, printed only when something follows */
+    char note[NOTE_BYTES_MAX];
+    const char *rest = "";
     int r = 0;
 
     for (uint32_t i = 0; i < table->column_count && r == 0; i++) {
         const char *text = cell(table, row, i);
-        size_t width = text_width(text) < widths[i] ? text_width(text) : widths[i];
 
         if (widths[i] == 0) {
             continue;
         }
+        if (i + 1 == table->column_count && has_notes(table) && widths[i] > NOTE_COLUMNS_KEPT) {
+            split_note(text, widths[i], note, &rest);
+            text = note;
+        }
+        size_t width = text_width(text) < widths[i] ? text_width(text) : widths[i];
+
         if (text[0] != '\0') {
             r = append_spaces(out, owed);
             owed = 0;
             if (r == 0) {
-                r = append_cell(out, text, widths[i], colour && row > 0 ? colour_of(text) : NULL);
+                bool is_coloured = colour && row > 0 && is_state(table->headings[i]);
+
+                r = append_cell(out, text, widths[i], is_coloured ? colour_of(text) : NULL);
             }
         }
         owed += widths[i] - width + layout->gap;
     }
-    return r == 0 ? append_text(out, "\n") : r;
+    r = r == 0 ? append_text(out, "\n") : r;
+    return r == 0 ? print_rest(table, row, layout, rest, out) : r;
 }
 
 int table_print(const struct table *table, uint32_t width_columns, bool colour, struct buffer *out)

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 /*
- * Tables that fit a window: columns as wide as their cells; the last one (NOTE) is cut first, then
- * columns with nothing in them and expendable ones are left out, then the widest are narrowed, and
- * in the narrowest windows only the first ones are left. Cells are cleaned.
+ * Tables that fit a window: columns as wide as their cells; where they do not fit, those with
+ * nothing in them and expendable ones are left out, then the widest are narrowed, and in the
+ * narrowest windows only the first ones are left. A last column NOTE is not cut: a long note goes on
+ * below itself or, where its column would be too narrow, stands below its row. Cells are cleaned.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,6 +20,7 @@ struct table {
     char **cells; /* row_count times column_count */
     uint32_t indent_columns;
     const char *expendable; /* headings, each between commas, left out in this order: ",A,B," */
+    const char *minor_note; /* this one is not worth a line of its own; or NULL */
 };
 
 /* The headings are borrowed. */

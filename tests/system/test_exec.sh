@@ -153,16 +153,16 @@ check "and is no success" [ "$(status_of minga 1 cp "$WORK/large" web/2:/tmp/lar
 
 # A copy that is interrupted dies of the signal, and leaves what was there before.
 head -c 7000000 /dev/urandom >"$WORK/half"
-inside() { ex web/1 -- busybox ls -A /tmp; }
+in_tmp() { ex web/1 -- busybox ls -A /tmp; }
 check "something is there before" eval 'ex web/1 -- sh -c "rm -rf /tmp/evil /tmp/large; echo before >/tmp/half"'
 HOME=$WORK/home MINGA_SOCKET=$(socket_of 1) "$BIN/minga" cp "$WORK/half" web/1:/tmp/half </dev/null >"$WORK/out" 2>&1 &
 client=$!
-within 5 "a copy is under way" eval 'inside | grep -q "^\.minga-cp-"'
+within 5 "a copy is under way" eval 'in_tmp | grep -q "^\.minga-cp-"'
 kill -TERM "$client"
 got=0
 wait "$client" || got=$?
 check "it dies of its signal" [ "$got" = 143 ]
-within 3 "nothing of it is left" eval '! inside | grep -q "^\.minga-cp-"'
+within 3 "nothing of it is left" eval '! in_tmp | grep -q "^\.minga-cp-"'
 check "the old file is whole" says before ex web/1 -- busybox cat /tmp/half
 mkdir "$WORK/half-here"
 HOME=$WORK/home MINGA_SOCKET=$(socket_of 1) "$BIN/minga" cp web/1:/tmp/blob "$WORK/half-here/" </dev/null >"$WORK/out" 2>&1 &
