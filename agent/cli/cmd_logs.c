@@ -182,9 +182,11 @@ static int first_look(struct session *session, struct streams *streams)
     int status = look_up(session, streams, &is_over);
 
     if (status == EXIT_DONE && streams->count == 0) {
-        return problem_set(&session->problem, EXIT_NOT_FOUND, streams->name,
-                           streams->only_slot != 0 ? "it has no such replica now"
-                                                   : "it has no replica now");
+        problem_set(&session->problem, EXIT_NOT_FOUND, streams->name,
+                    streams->only_slot != 0 ? "it has no such replica now"
+                                            : "it has no replica now");
+        return problem_advise(&session->problem, "minga status %s says which there are, and why",
+                              streams->name);
     }
     return status;
 }

@@ -52,7 +52,9 @@ static int make_parent(struct session *session, struct staged *staged)
     }
     snprintf(staged->parent, sizeof(staged->parent), "%s/minga-push-XXXXXX", temporary);
     if (mkdtemp(staged->parent) == NULL) {
-        return problem_set(&session->problem, EXIT_REFUSED, temporary, "%m");
+        problem_set(&session->problem, EXIT_REFUSED, temporary, "%m");
+        return problem_advise(&session->problem, "archives are unpacked there; TMPDIR=FOLDER names "
+                                                 "another");
     }
     staged->parent_fd = open(staged->parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return staged->parent_fd < 0
@@ -92,6 +94,22 @@ static void begin_unpacking(const struct session *session, const char *name, int
     progress(session, "unpacking %s ...", name);
 }
 
+/* A full disk is one of this machine's: which, and what other. */
+static int no_unpacking(struct session *session, const char *name, const struct staged *staged,
+                        struct err *err)
+{
+    /* The worker's own words: it says no number. */
+    bool is_full =
+        strstr(err->text, err_text(ENOSPC)) != NULL || strstr(err->text, err_text(EDQUOT)) != NULL;
+
+    err_wrap(err, "%s", name);
+    problem_from_err(&session->problem, EXIT_REFUSED, err);
+    return is_full ? problem_advise(
+                         &session->problem, "it is unpacked in %.*s; TMPDIR=FOLDER names another",
+                         (int)(strrchr(staged->parent, '/') - staged->parent), staged->parent)
+                   : EXIT_REFUSED;
+}
+
 static int unpack(struct session *session, const char *name, int archive_fd, struct staged *staged,
                   struct push_notes *notes)
 {
@@ -106,8 +124,7 @@ static int unpack(struct session *session, const char *name, int archive_fd, str
     if (worker_start_unpack(worker, archive_fd, staged->parent_fd, STAGING_NAME, &err) < 0 ||
         worker_wait_looking(worker, WORKER_UNPACK_MS, show_unpacking, &unpacking, &err) < 0) {
         progress(session, "%s", "");
-        err_wrap(&err, "%s", name);
-        return problem_from_err(&session->problem, EXIT_REFUSED, &err);
+        return no_unpacking(session, name, staged, &err);
     }
     for (uint32_t i = 0; worker_note(worker, i) != NULL; i++) {
         push_note(notes, worker_note(worker, i));

@@ -75,6 +75,28 @@ int run_status(struct session *session, const struct arguments *arguments)
     return status;
 }
 
+/* Named are those that there are: what a service publishes is nowhere else to be seen. */
+static int no_such_port(struct session *session, const json_t *services, const char *name)
+{
+    const json_t *replicas = json_object_get(json_array_get(services, 0), "replicas");
+    json_t *ports = json_object_get(json_array_get(replicas, 0), "ports");
+    char names[160] = "";
+    size_t used = 0;
+    const char *key;
+    json_t *ignored;
+
+    json_object_foreach(ports, key, ignored)
+    {
+        if (used + strlen(key) + 3 < sizeof(names)) {
+            used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s",
+                                     used > 0 ? ", " : "", key);
+        }
+    }
+    problem_set(&session->problem, EXIT_NOT_FOUND, name, "no such port");
+    return names[0] != '\0' ? problem_advise(&session->problem, "its ports: %s", names)
+                            : EXIT_NOT_FOUND;
+}
+
 /* Is `name` one of the service's ports at all? A typing error must not look like an outage. */
 static int check_port(struct session *session, const char *id, const char *name)
 {
@@ -102,7 +124,7 @@ static int check_port(struct session *session, const char *id, const char *name)
     }
     return known || placed_count == 0
                ? EXIT_DONE
-               : problem_set(&session->problem, EXIT_NOT_FOUND, name, "no such port");
+               : no_such_port(session, json_object_get(document, "services"), name);
 }
 
 /* Who asks for one port by name knows its protocol; in a list those of UDP are marked. */

@@ -136,7 +136,8 @@ int trial_open(struct session *session, struct trial *trial)
     int ends[2];
 
     if (geteuid() != 0) {
-        problem_set(&session->problem, EXIT_NO_AGENT, "try", "only root can make a sandbox");
+        problem_set(&session->problem, EXIT_NO_AGENT, "not permitted",
+                    "only root can make a sandbox");
         return problem_advise(&session->problem, "try sudo");
     }
     if (worker_check(&err) < 0 || make_folders(trial, &err) < 0) {

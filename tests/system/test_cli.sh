@@ -27,6 +27,11 @@ refused 2 "" "an unknown option: status 2" absent status --frobnicate
 refused 2 "" "a missing argument: status 2" absent start
 json_error() { { absent --json status 2>&1 >/dev/null || true; } | jq -e '.error.what and .error.why and .error.do'; }
 check "--json errors are objects" json_error
+refused 2 "Did you mean --replicas?" "a mistyped option: what is meant" absent start web --replcias 3
+refused 2 "Did you mean web?" "a replica where a service is wanted" absent start web/1
+refused 2 "minga stop" "scaling to nothing" absent scale web 0
+nobody() { MINGA_SOCKET=$WORK/nothing.sock setpriv --reuid 65534 --regid 65534 --clear-groups "$BIN/minga" "$@"; }
+refused 3 "not permitted: only root" "what makes a sandbox needs root, and says so of itself" nobody prove
 
 for i in 1 2; do node_start "$i"; done
 community_form
@@ -82,9 +87,19 @@ done
 left_after=$(find "$WORK/n1/state/agent" "$WORK/n2/state/agent" -type f -name '*' ! -name '*.db*' | wc -l)
 check "nothing of a refused bundle stays" [ "$left_before" = "$left_after" ]
 
+# --- where archives are unpacked
+tar -C "$root" -cf "$WORK/tree.tar" .
+mkdir "$WORK/tiny"
+mount -t tmpfs -o size=512K "minga-$COMMUNITY_ID" "$WORK/tiny"
+TMPDIR=$WORK/tiny refused 1 "No space left on device. It is unpacked in $WORK/tiny; TMPDIR=FOLDER" \
+    "a full disk here: which, and what to do" minga 1 push "$WORK/tree.tar"
+check "nothing of it stays there" is_empty ls -A "$WORK/tiny"
+umount "$WORK/tiny"
+TMPDIR=$WORK/nowhere refused 1 "TMPDIR=FOLDER" "no such folder: the same" minga 1 push "$WORK/tree.tar"
+
 # --- storage share of 64M
 head -c 90000000 /dev/urandom >"$root/large"
-refused 1 "" "what is larger than the storage share is refused while pushing" minga 1 push "$root"
+refused 1 "storage" "what is larger than the storage share is refused while pushing" minga 1 push "$root"
 rm "$root/large"
 check "the share was not exceeded on the node that it was pushed through" eval 'minga 1 --json node | jq -e ".used.storage_bytes > 0 and .used.storage_bytes <= .contribution.storage_bytes"'
 check "and the agents go on" sees_members 2 2
