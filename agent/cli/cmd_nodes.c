@@ -26,12 +26,24 @@ static void print_free(const json_t *node, char cpu_out[UNITS_TEXT_BYTES_MAX],
     units_print_bytes((uint64_t)number_of(left, "disk_bytes"), disk_out);
 }
 
+/* Why is its owner's affair: paused, drained, a rule. What others need to know is that nothing will be placed there. */
+static bool takes_nothing(const json_t *node)
+{
+    const json_t *left = json_object_get(node, "free");
+
+    return json_is_object(left) && real_of(left, "cpu_cores") <= 0.0 &&
+           number_of(left, "memory_bytes") == 0 && number_of(left, "disk_bytes") == 0;
+}
+
 static const char *note_of(const json_t *node)
 {
     if (json_is_true(json_object_get(node, "self"))) {
         return "this node";
     }
-    return json_is_true(json_object_get(node, "left")) ? "stopped on purpose" : "";
+    if (json_is_true(json_object_get(node, "left"))) {
+        return "stopped on purpose";
+    }
+    return takes_nothing(node) ? "takes nothing now" : "";
 }
 
 static void add_node(struct table *table, const json_t *node)

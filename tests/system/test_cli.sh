@@ -134,5 +134,26 @@ cable_back 2
 within 30 "it spreads when the other is met again" eval 'sees_members 1 2 && minga 2 --json status tree | jq -e ".services[0].wanted == 3 or .services[0].version >= 3"'
 check "and the next write has two" eval 'minga 1 --json scale tree 2 | jq -e ".copies == 2"'
 
+# --- what others see of a node that is paused
+check "a node that takes replicas has no note" eval '! minga 1 nodes | grep -q "takes nothing now"'
+minga 2 node pause >/dev/null
+within 5 "one that is paused: nothing will be placed there" eval \
+    'minga 1 nodes | grep -q "^$(name_of 2) .*takes nothing now"'
+minga 2 node resume >/dev/null
+within 5 "and no more when it is back" eval '! minga 1 nodes | grep -q "takes nothing now"'
+
+# --- columns, order and notes of many services
+printf '%s\n' 'name: big' 'command: [/bin/busybox, sleep, "600"]' 'resources: {memory: 64M, disk: 8M}' >"$root/service.yaml"
+minga 1 push "$root" >/dev/null 2>&1
+minga 1 start big >/dev/null
+minga 1 scale big 5 >/dev/null
+minga 1 start tree --replicas 1 --wait=20s >/dev/null
+within 10 "a service that lacks nodes says so" eval 'minga 1 --json status big | jq -e ".services[0].reason | test(\"only 2 nodes\")"'
+screen() { COLUMNS=$1 minga 1 status >"$WORK/screen"; }
+check "what needs somebody comes first, with its reason in full, in any window" eval \
+    'for w in 40 80 120; do screen $w && sed -n 2p "$WORK/screen" | grep -q "^big " &&
+        tr -s " \n" " " <"$WORK/screen" | grep -q "only 2 nodes can run it" && ! grep -q "[.][.][.]" "$WORK/screen" || exit 1; done'
+check "all replicas stand in one table" [ "$(grep -c "REPLICA " "$WORK/screen")" = 1 ]
+
 for i in 1 2; do node_stop "$i"; done
 within 5 "nothing is left behind" is_empty leftovers
