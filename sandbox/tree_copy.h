@@ -33,7 +33,7 @@ struct tree_copy {
 int tree_send(struct tree_copy *copy, const char *path, int out_fd, struct err *err);
 /*
  * Unpacks the stream to the name `name` in the folder; "": into the folder itself. Files that are
- * there are replaced, folders are filled.
+ * there are replaced, each at once when the new one is complete; folders are filled.
  */
 int tree_receive(struct tree_copy *copy, int in_fd, int folder_fd, const char *name,
                  struct err *err);

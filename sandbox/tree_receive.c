@@ -15,6 +15,7 @@
 #include "sandbox/tree_copy.h"
 
 enum { BLOCK_BYTES = 65536 };
+#define PART_NAME ".minga-cp-" /* and the number of the process */
 
 struct unpacking {
     struct tree_copy *copy;
@@ -108,7 +109,7 @@ static bool is_folder(int at_fd, const char *name)
     return fstatat(at_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode);
 }
 
-/* What is there gives way, except a folder. */
+/* What is there gives way to a link, except a folder. */
 static bool make_way(struct unpacking *unpacking, int at_fd, const char *name)
 {
     if (is_folder(at_fd, name)) {
@@ -122,30 +123,47 @@ static bool make_way(struct unpacking *unpacking, int at_fd, const char *name)
     return true;
 }
 
-static int place_file(struct unpacking *unpacking, int at_fd, const char *name)
+/* Until a file is complete it has another name: who looks at the path finds the old one, or the new one. */
+static int put_file(struct unpacking *unpacking, int at_fd, const char *name)
 {
     const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT},
                                       {.tv_sec = (time_t)unpacking->entry.modified_s}};
+    char part[sizeof(PART_NAME) + 16];
     CLEANUP(cleanup_close) int fd = -1;
+    int r;
 
+    snprintf(part, sizeof(part), PART_NAME "%d", (int)getpid());
+    if (is_folder(at_fd, name)) {
+        leave_out(unpacking, "a folder is in the way");
+        return take_bytes(unpacking, -1);
+    }
+    (void)unlinkat(at_fd, part, 0); /* of a process that was killed, and had the same number */
+    fd = openat(at_fd, part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                unpacking->entry.mode);
+    if (fd < 0) {
+        leave_out(unpacking, err_text(errno));
+        return take_bytes(unpacking, -1);
+    }
+    r = take_bytes(unpacking, fd);
+    if (r == 0) {
+        (void)futimens(fd, times);
+        if (renameat(at_fd, part, at_fd, name) == 0) {
+            return 0;
+        }
+        leave_out(unpacking, err_text(errno));
+    }
+    (void)unlinkat(at_fd, part, 0);
+    return r;
+}
+
+static int place_file(struct unpacking *unpacking, int at_fd, const char *name)
+{
     if (unpacking->entry.size_bytes > unpacking->copy->bytes_max - unpacking->copy->bytes) {
         return err_set(unpacking->err, -EFBIG, "more than %llu bytes",
                        (unsigned long long)unpacking->copy->bytes_max);
     }
     unpacking->copy->bytes += unpacking->entry.size_bytes;
-    if (make_way(unpacking, at_fd, name)) {
-        fd = openat(at_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                    unpacking->entry.mode);
-        if (fd < 0) {
-            leave_out(unpacking, err_text(errno));
-        }
-    }
-    int r = take_bytes(unpacking, fd);
-
-    if (r == 0 && fd >= 0) {
-        (void)futimens(fd, times);
-    }
-    return r;
+    return put_file(unpacking, at_fd, name);
 }
 
 static void place_link(struct unpacking *unpacking, int at_fd, const char *name)

@@ -5,7 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "agent/cli/text.h"
+#include "agent/cli/screen/text.h"
 #include "base/limits.h"
 #include "overlay/signed.h"
 

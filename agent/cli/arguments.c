@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <stdio.h>
 #include <string.h>
 
 #include "agent/cli/command.h"
+#include "agent/cli/screen/text.h"
 #include "base/check.h"
 
 /* "--name", "--name=value" (length is the name's); OPTION_COUNT when there is none. */
@@ -27,11 +29,26 @@ static enum option option_lettered(char letter)
     return OPTION_COUNT;
 }
 
-/* An option without its dashes was mistyped: which one was meant? */
+/* Which one was meant? */
 static int unknown_option(const char *word, struct problem *problem)
 {
+    const char *nearest = NULL;
+    uint32_t nearest_distance = 3; /* two slips are near */
+    char typed[32];
+
+    snprintf(typed, sizeof(typed), "%.*s", (int)strcspn(word + strspn(word, "-"), "="),
+             word + strspn(word, "-"));
+    for (unsigned i = 0; i < OPTION_COUNT; i++) {
+        uint32_t distance = text_distance(typed, option_spec((enum option)i)->name);
+
+        if (strlen(typed) > 2 && distance < nearest_distance) {
+            nearest = option_spec((enum option)i)->name;
+            nearest_distance = distance;
+        }
+    }
     problem_set(problem, EXIT_USAGE, word, "unknown option");
-    return problem_advise(problem, "see minga help COMMAND");
+    return nearest != NULL ? problem_advise(problem, "did you mean --%s?", nearest)
+                           : problem_advise(problem, "see minga help COMMAND");
 }
 
 struct cursor {

@@ -7,6 +7,7 @@
 #include <strings.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "agent/cli/session.h"
 #include "base/units.h"
@@ -82,8 +83,12 @@ static int no_agent(struct session *session, CURLcode code)
     if (code == CURLE_COULDNT_CONNECT) {
         problem_set(&session->problem, EXIT_NO_AGENT, "no agent", "nothing answers at %s",
                     session->socket_path);
-        return problem_advise(&session->problem,
-                              "start mingad, or choose another agent with --socket PATH");
+        return access("/run/systemd/system", F_OK) == 0 &&
+                       strcmp(session->socket_path, SOCKET_DEFAULT) == 0
+                   ? problem_advise(&session->problem, "sudo systemctl start mingad; journalctl -u "
+                                                       "mingad says why it does not run")
+                   : problem_advise(&session->problem,
+                                    "start mingad, or choose another agent with --socket PATH");
     }
     return problem_set(&session->problem, EXIT_NO_AGENT, "agent", "%s", curl_easy_strerror(code));
 }

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "agent/cli/command.h"
-#include "agent/cli/text.h"
+#include "agent/cli/screen/text.h"
 #include "base/check.h"
 
 #define WAIT OPTION_BIT(OPTION_WAIT)

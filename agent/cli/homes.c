@@ -150,7 +150,12 @@ int session_owner_key(struct session *session, struct secret_key *secret_out)
 
 int session_owner_key_if_any(struct session *session, struct secret_key *secret_out)
 {
-    return owner_key(session, false, secret_out);
+    int status = owner_key(session, false, secret_out);
+
+    return status != EXIT_NOT_FOUND
+               ? status
+               : problem_advise(&session->problem,
+                                "you own no service; who does has this key, or names it by --key");
 }
 
 static void community_paths(const struct home *home, const char *community, char *folder_out,

@@ -5,7 +5,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include "agent/cli/text.h"
+#include "agent/cli/screen/text.h"
 #include "base/check.h"
 
 int problem_set(struct problem *problem, int status, const char *what, const char *why_format, ...)

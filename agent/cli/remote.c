@@ -450,3 +450,15 @@ void remote_done(struct remote *remote)
         close(remote->signal_fd);
     }
 }
+
+void remote_die(const struct remote *remote)
+{
+    sigset_t none;
+
+    if (remote->signal_number != 0) {
+        sigemptyset(&none);
+        sigaction(remote->signal_number, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+        raise(remote->signal_number);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+    }
+}

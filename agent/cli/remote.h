@@ -6,8 +6,8 @@
  * waits for nobody alone: a terminal that does not take what is printed keeps only its replica
  * waiting.
  */
+#include "agent/cli/screen/sink.h"
 #include "agent/cli/session.h"
-#include "agent/cli/sink.h"
 #include "base/ids.h"
 #include "base/keys.h"
 #include "sandbox/environment.h"
@@ -96,6 +96,8 @@ struct remote {
 int remote_run(struct remote *remote);
 /* Frees what the jobs hold within; not what was given. */
 void remote_done(struct remote *remote);
+/* After a signal: dies of it, as a program without handlers would. Else returns. */
+void remote_die(const struct remote *remote);
 
 /* --- remote_call.c: inside only */
 

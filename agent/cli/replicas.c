@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "agent/cli/resolve.h"
-#include "agent/cli/text.h"
+#include "agent/cli/screen/text.h"
 #include "base/cleanup.h"
 #include "base/units.h"
 

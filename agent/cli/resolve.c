@@ -57,10 +57,12 @@ int service_name_parse(const char *text, bool takes_slot, struct service_name *n
     }
     if (slash != NULL && (!takes_slot || units_parse_number(slash + 1, &slot) < 0 || slot == 0 ||
                           slot > REPLICAS_PER_SERVICE_MAX)) {
-        return bad_name(text,
-                        takes_slot ? "behind / goes a replica's number"
-                                   : "a service is wanted here, not a replica",
-                        problem);
+        problem_set(problem, EXIT_USAGE, text, "%s",
+                    takes_slot ? "behind / goes a replica's number"
+                               : "a service is wanted here, not a replica");
+        return takes_slot
+                   ? problem_advise(problem, "the first one is %.*s/1", (int)(slash - text), text)
+                   : problem_advise(problem, "did you mean %.*s?", (int)(slash - text), text);
     }
     name_out->slot = (uint32_t)slot;
     return EXIT_DONE;

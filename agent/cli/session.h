@@ -7,9 +7,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "agent/cli/bar.h"
 #include "agent/cli/command.h"
-#include "agent/cli/table.h"
+#include "agent/cli/screen/bar.h"
+#include "agent/cli/screen/table.h"
 #include "base/bytes.h"
 #include "base/keys.h"
 

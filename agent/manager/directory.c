@@ -20,7 +20,7 @@ static void head_fill(const struct service *service, uint64_t now_ms, minga_Serv
     head->version = service->version;
     head->sequence = service->sequence;
     head->state = (uint32_t)service_state_now(service);
-    (void)text_copy(head->reason, sizeof(head->reason), service->reason);
+    service_reason_now(service, head->reason);
     head->wanted_count = service->wanted_count;
     head->running_count = service_running_count(service);
     memcpy(head->manager, service->epoch.node.id.bytes, ID_BYTES);

@@ -260,3 +260,5 @@ void service_fill_ended(const struct service *service, uint64_t now_ms, minga_St
 void service_update_state(struct service *service, uint64_t now_ms);
 /* The state as it is now, also before the manager has come to pursue anything. */
 enum service_state service_state_now(const struct service *service);
+/* The sentence beside it; "": nothing stands in the way. */
+void service_reason_now(const struct service *service, char reason_out[REASON_CHARS_MAX + 1]);

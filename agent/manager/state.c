@@ -29,7 +29,7 @@ static void explain_slot(const struct service *service, char *reason_out, size_t
             continue;
         }
         if (slot->phase == SLOT_PLACED && (slot->heard_ms == 0 || slot->down)) {
-            state = "not heard";
+            state = "not heard yet";
         } else if (slot->health == HEALTH_FAILING) {
             state = "fails its health probe";
         } else if (slot->phase == SLOT_SAVING || slot->phase == SLOT_ASKING) {
@@ -62,11 +62,54 @@ enum service_state service_state_now(const struct service *service)
                                   : state_of(service, service_running_count(service));
 }
 
+/* Of all that run, one may never have been seen to serve. */
+static void explain_unproven(const struct service *service, char *reason_out, size_t capacity_bytes)
+{
+    for (uint32_t i = 0; i < service_wanted(service); i++) {
+        if (service->slots[i].state == REPLICA_RUNNING &&
+            service->slots[i].health == HEALTH_UNKNOWN) {
+            (void)snprintf(reason_out, capacity_bytes, "%s/%u has not passed its health probe yet",
+                           service->name, i + 1);
+            return;
+        }
+    }
+    reason_out[0] = '\0';
+}
+
+static void explain(const struct service *service, enum service_state state, uint32_t running_count,
+                    char reason_out[REASON_CHARS_MAX + 1])
+{
+    bool is_short = state == SERVICE_DEGRADED || state == SERVICE_STARTING;
+    char why[REASON_CHARS_MAX + 1] = "";
+
+    if (is_short && service->constraint[0] != '\0') {
+        (void)text_copy(why, sizeof(why), service->constraint);
+    } else if (is_short) {
+        explain_slot(service, why, sizeof(why));
+    } else if (state == SERVICE_ACTIVE && service->version_known != 0 &&
+               service->manifest.has_health) {
+        explain_unproven(service, why, sizeof(why));
+    }
+    reason_out[0] = '\0';
+    if (is_short || why[0] != '\0') {
+        (void)snprintf(reason_out, REASON_CHARS_MAX + 1, "%u/%u: %.110s", running_count,
+                       service_wanted(service), why);
+    }
+}
+
+void service_reason_now(const struct service *service, char reason_out[REASON_CHARS_MAX + 1])
+{
+    if (service->state_ms != 0) {
+        (void)text_copy(reason_out, REASON_CHARS_MAX + 1, service->reason);
+    } else {
+        explain(service, service_state_now(service), service_running_count(service), reason_out);
+    }
+}
+
 void service_update_state(struct service *service, uint64_t now_ms)
 {
     uint32_t running_count = service_running_count(service);
     enum service_state state = state_of(service, running_count);
-    char why[REASON_CHARS_MAX + 1];
 
     if (state == SERVICE_ACTIVE) {
         service->was_full = true;
@@ -80,12 +123,5 @@ void service_update_state(struct service *service, uint64_t now_ms)
         service->state = state;
         service->state_ms = now_ms;
     }
-    service->reason[0] = '\0';
-    if (state != SERVICE_DEGRADED && state != SERVICE_STARTING) {
-        return;
-    }
-    explain_slot(service, why, sizeof(why));
-    (void)snprintf(service->reason, sizeof(service->reason), "%u/%u: %.110s", running_count,
-                   service_wanted(service),
-                   service->constraint[0] != '\0' ? service->constraint : why);
+    explain(service, state, running_count, service->reason);
 }

@@ -36,7 +36,7 @@ static void slots_from_record(struct turn *turn, struct service *service)
         slot_clear(slot, turn->now_ms);
         slot->incarnation = placement->incarnation;
         slot->node = node;
-        (void)text_copy(slot->reason, sizeof(slot->reason), "not heard yet");
+        (void)text_copy(slot->reason, sizeof(slot->reason), "its manager has changed");
         slot_enter(slot, SLOT_PLACED, turn->now_ms);
     }
 }

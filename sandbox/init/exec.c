@@ -20,6 +20,7 @@ enum {
     PASSES_PER_TURN = 32,
     BEGIN_MS_MAX = 5000, /* for a client to say what it wants */
     KILL_AGAIN_MS = 1000,
+    TIDY_MS_MAX = 1000,
     LENGTH_BYTES = 4,
 };
 static_assert((int)EXEC_INPUT_BYTES >= (int)EXEC_BEGIN_BYTES_MAX, "BEGIN fits the same place");
@@ -113,6 +114,7 @@ static void start(struct execs *execs, struct exec *exec, struct exec_begin *beg
     }
     exec->begun = true;
     exec->pid = pid;
+    exec->stores = begin->kind == EXEC_STORE;
     exec->kill_ms = now_ms + begin->time_ms;
     r = watch(execs, exec, exec->input_fd, EPOLLOUT);
     r = r < 0 ? r : watch(execs, exec, exec->output_fds[0], EPOLLIN);
@@ -301,6 +303,18 @@ static bool pass(struct execs *execs, struct exec *exec, uint64_t now_ms)
     return receive_input(exec) || moved;
 }
 
+/* Nobody listens any more. */
+static void end_gone(struct exec *exec, uint64_t now_ms)
+{
+    close_fd(&exec->socket_fd);
+    if (!exec->stores) {
+        kill_exec(exec);
+    } else if (exec->input_fd >= 0) {
+        close_fd(&exec->input_fd);
+        exec->kill_ms = now_ms + TIDY_MS_MAX;
+    }
+}
+
 static void work(struct execs *execs, struct exec *exec, uint64_t now_ms)
 {
     bool moved = true;
@@ -309,8 +323,7 @@ static void work(struct execs *execs, struct exec *exec, uint64_t now_ms)
         moved = pass(execs, exec, now_ms);
     }
     if (exec->gone) {
-        kill_exec(exec);
-        close_fd(&exec->socket_fd);
+        end_gone(exec, now_ms);
     }
     if (exec->gone ? exec->over || exec->pid == 0
                    : exec->end_said && exec->out_sent_bytes == exec->out_bytes) {

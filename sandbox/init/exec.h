@@ -18,6 +18,7 @@ struct exec {
     bool used;
     bool begun;        /* BEGIN is complete, the process was started */
     bool gone;         /* the client: it reads nothing any more */
+    bool stores;       /* files; it takes away what is not complete when its input ends */
     bool over;         /* the process has been reaped */
     bool end_said;     /* END stands in `out`, or was sent */
     int socket_fd;     /* owned, like the others; -1: closed */

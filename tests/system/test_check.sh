@@ -44,3 +44,25 @@ said 1 "nor one where nobody makes namespaces" unshare --user --map-root-user sh
 check "and that is named" [ "$(state namespaces)" = missing ]
 refused 1 "can run no replica" "on stderr it is one line" unshare --mount sh -c '
     : >"$2/none" && mount --bind "$2/none" "$(realpath /sbin/mkfs.ext4)" && exec "$1" check' sh "$BIN/minga" "$WORK"
+
+# --- mingad --check-config with umask 002: a group that is its user's alone is nobody else
+install -d -o 2001 -g 2001 -m 2775 "$WORK/home"
+install -o 2001 -g 2001 -m 0664 /dev/null "$WORK/home/minga.yaml"
+chmod 755 "$WORK"
+# with_accounts GROUP_LINE [USER_LINE] COMMAND...: as alice, in a world where these are the accounts.
+with_accounts() {
+    printf 'root:x:0:0::/root:/bin/sh\nalice:x:2001:2001::/home/alice:/bin/sh\n%s\n' "$2" >"$WORK/passwd"
+    printf 'root:x:0:\n%s\n' "$1" >"$WORK/group"
+    # shellcheck disable=SC2016
+    unshare --mount sh -c 'mount --bind "$1/passwd" /etc/passwd && mount --bind "$1/group" /etc/group && shift &&
+        exec setpriv --reuid 2001 --regid 2001 --clear-groups "$@"' sh "$WORK" "${@:3}"
+}
+check_config=("$BIN/mingad" --config "$WORK/home/minga.yaml" --check-config)
+bob=bob:x:2002:2002::/home/bob:/bin/sh
+check "her own group is she" with_accounts alice:x:2001: "$bob" "${check_config[@]}"
+check "and where it names her" with_accounts alice:x:2001:alice "$bob" "${check_config[@]}"
+refused 1 "chmod go-w" "not with a second member" with_accounts alice:x:2001:alice,bob "$bob" "${check_config[@]}"
+refused 1 "chmod go-w" "nor one that is another's primary group" \
+    with_accounts alice:x:2001: bob:x:2002:2001::/home/bob:/bin/sh "${check_config[@]}"
+refused 1 "chmod go-w" "nor one of another name" with_accounts users:x:2001: "$bob" "${check_config[@]}"
+refused 1 "chmod go-w" "nor one that is not known" with_accounts users:x:2003: "$bob" "${check_config[@]}"

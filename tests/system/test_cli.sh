@@ -27,6 +27,11 @@ refused 2 "" "an unknown option: status 2" absent status --frobnicate
 refused 2 "" "a missing argument: status 2" absent start
 json_error() { { absent --json status 2>&1 >/dev/null || true; } | jq -e '.error.what and .error.why and .error.do'; }
 check "--json errors are objects" json_error
+refused 2 "Did you mean --replicas?" "a mistyped option: what is meant" absent start web --replcias 3
+refused 2 "Did you mean web?" "a replica where a service is wanted" absent start web/1
+refused 2 "minga stop" "scaling to nothing" absent scale web 0
+nobody() { MINGA_SOCKET=$WORK/nothing.sock setpriv --reuid 65534 --regid 65534 --clear-groups "$BIN/minga" "$@"; }
+refused 3 "not permitted: only root" "what makes a sandbox needs root, and says so of itself" nobody prove
 
 for i in 1 2; do node_start "$i"; done
 community_form
@@ -82,9 +87,19 @@ done
 left_after=$(find "$WORK/n1/state/agent" "$WORK/n2/state/agent" -type f -name '*' ! -name '*.db*' | wc -l)
 check "nothing of a refused bundle stays" [ "$left_before" = "$left_after" ]
 
+# --- where archives are unpacked
+tar -C "$root" -cf "$WORK/tree.tar" .
+mkdir "$WORK/tiny"
+mount -t tmpfs -o size=512K "minga-$COMMUNITY_ID" "$WORK/tiny"
+TMPDIR=$WORK/tiny refused 1 "No space left on device. It is unpacked in $WORK/tiny; TMPDIR=FOLDER" \
+    "a full disk here: which, and what to do" minga 1 push "$WORK/tree.tar"
+check "nothing of it stays there" is_empty ls -A "$WORK/tiny"
+umount "$WORK/tiny"
+TMPDIR=$WORK/nowhere refused 1 "TMPDIR=FOLDER" "no such folder: the same" minga 1 push "$WORK/tree.tar"
+
 # --- storage share of 64M
 head -c 90000000 /dev/urandom >"$root/large"
-refused 1 "" "what is larger than the storage share is refused while pushing" minga 1 push "$root"
+refused 1 "storage" "what is larger than the storage share is refused while pushing" minga 1 push "$root"
 rm "$root/large"
 check "the share was not exceeded on the node that it was pushed through" eval 'minga 1 --json node | jq -e ".used.storage_bytes > 0 and .used.storage_bytes <= .contribution.storage_bytes"'
 check "and the agents go on" sees_members 2 2
@@ -118,6 +133,27 @@ check "of a push, too" eval 'minga 1 push "$root" 2>&1 >/dev/null | grep -c "on 
 cable_back 2
 within 30 "it spreads when the other is met again" eval 'sees_members 1 2 && minga 2 --json status tree | jq -e ".services[0].wanted == 3 or .services[0].version >= 3"'
 check "and the next write has two" eval 'minga 1 --json scale tree 2 | jq -e ".copies == 2"'
+
+# --- what others see of a node that is paused
+check "a node that takes replicas has no note" eval '! minga 1 nodes | grep -q "takes nothing now"'
+minga 2 node pause >/dev/null
+within 5 "one that is paused: nothing will be placed there" eval \
+    'minga 1 nodes | grep -q "^$(name_of 2) .*takes nothing now"'
+minga 2 node resume >/dev/null
+within 5 "and no more when it is back" eval '! minga 1 nodes | grep -q "takes nothing now"'
+
+# --- columns, order and notes of many services
+printf '%s\n' 'name: big' 'command: [/bin/busybox, sleep, "600"]' 'resources: {memory: 64M, disk: 8M}' >"$root/service.yaml"
+minga 1 push "$root" >/dev/null 2>&1
+minga 1 start big >/dev/null
+minga 1 scale big 5 >/dev/null
+minga 1 start tree --replicas 1 --wait=20s >/dev/null
+within 10 "a service that lacks nodes says so" eval 'minga 1 --json status big | jq -e ".services[0].reason | test(\"only 2 nodes\")"'
+screen() { COLUMNS=$1 minga 1 status >"$WORK/screen"; }
+check "what needs somebody comes first, with its reason in full, in any window" eval \
+    'for w in 40 80 120; do screen $w && sed -n 2p "$WORK/screen" | grep -q "^big " &&
+        tr -s " \n" " " <"$WORK/screen" | grep -q "only 2 nodes can run it" && ! grep -q "[.][.][.]" "$WORK/screen" || exit 1; done'
+check "all replicas stand in one table" [ "$(grep -c "REPLICA " "$WORK/screen")" = 1 ]
 
 for i in 1 2; do node_stop "$i"; done
 within 5 "nothing is left behind" is_empty leftovers

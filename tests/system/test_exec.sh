@@ -151,6 +151,29 @@ head -c 30000000 /dev/zero >"$WORK/large"
 check "a full disk there is said" complains "No space left" minga 1 cp "$WORK/large" web/1:/tmp/large
 check "and is no success" [ "$(status_of minga 1 cp "$WORK/large" web/2:/tmp/large)" = 1 ]
 
+# A copy that is interrupted dies of the signal, and leaves what was there before.
+head -c 7000000 /dev/urandom >"$WORK/half"
+in_tmp() { ex web/1 -- busybox ls -A /tmp; }
+check "something is there before" eval 'ex web/1 -- sh -c "rm -rf /tmp/evil /tmp/large; echo before >/tmp/half"'
+HOME=$WORK/home MINGA_SOCKET=$(socket_of 1) "$BIN/minga" cp "$WORK/half" web/1:/tmp/half </dev/null >"$WORK/out" 2>&1 &
+client=$!
+within 5 "a copy is under way" eval 'in_tmp | grep -q "^\.minga-cp-"'
+kill -TERM "$client"
+got=0
+wait "$client" || got=$?
+check "it dies of its signal" [ "$got" = 143 ]
+within 3 "nothing of it is left" eval '! in_tmp | grep -q "^\.minga-cp-"'
+check "the old file is whole" says before ex web/1 -- busybox cat /tmp/half
+mkdir "$WORK/half-here"
+HOME=$WORK/home MINGA_SOCKET=$(socket_of 1) "$BIN/minga" cp web/1:/tmp/blob "$WORK/half-here/" </dev/null >"$WORK/out" 2>&1 &
+client=$!
+within 5 "another comes here" eval '[ -n "$(ls -A "$WORK/half-here")" ]'
+kill -TERM "$client"
+got=0
+wait "$client" || got=$?
+check "it dies of it, too" [ "$got" = 143 ]
+within 3 "and leaves nothing here" is_empty ls -A "$WORK/half-here"
+
 # --- replica and node go meanwhile
 victim=$(number_of_name "$(node_of web/3)")
 other=$([ "$victim" = 1 ] && echo 2 || echo 1)

@@ -10,6 +10,7 @@
 
 #include "agent/mingad/config/config_folder.h"
 #include "agent/mingad/config/config_hooks.h"
+#include "agent/mingad/config/private_group.h"
 #include "base/attributes.h"
 #include "base/check.h"
 #include "base/cleanup.h"
@@ -355,7 +356,7 @@ static int check_owner(const char *path, const struct stat *status, struct err *
                 path, status->st_uid);
         return err_hint(err, "chown root %s", path);
     }
-    if ((status->st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    if (others_can_write(status)) {
         err_set(err, -EPERM, "%s: others can write to it", path);
         return err_hint(err, "chmod go-w %s", path);
     }

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/mingad/config/private_group.h"
 #include "base/bytes.h"
 
 static int check_folder(const char *path, bool holds_it, struct err *err)
@@ -23,8 +24,7 @@ static int check_folder(const char *path, bool holds_it, struct err *err)
                 path, status.st_uid);
         return err_hint(err, "chown root %s", path);
     }
-    if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0 &&
-        (holds_it || (status.st_mode & S_ISVTX) == 0)) {
+    if ((holds_it || (status.st_mode & S_ISVTX) == 0) && others_can_write(&status)) {
         err_set(err, -EPERM,
                 "%s: others can write to this folder, and so change what this machine gives", path);
         return err_hint(err, "chmod go-w %s", path);

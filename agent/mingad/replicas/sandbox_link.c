@@ -269,7 +269,8 @@ static void take_answer(struct sandbox_link *link, const struct helper_answer *a
             forget(link, &event->key);
         } else if (is_known(link, event)) {
             break;
-        } else if (event->kind == SANDBOX_LISTED) {
+        } else if (event->kind == SANDBOX_LISTED || event->kind == SANDBOX_STARTED) {
+            /* STARTED, too: the end before it may have been of the one before, told a second time. */
             remember(link, &event->key);
         }
         link->events.event(link->events.context, event);

@@ -97,9 +97,27 @@ Test(manager, a_service_is_never_called_off_while_its_new_manager_listens)
             looked_count += page.found ? 1 : 0;
             cr_assert(!page.found || page.head.state != SERVICE_OFF, "node %u after %u ms", node,
                       (i + 1) * 10);
+            cr_assert(!page.found || page.head.state == SERVICE_ACTIVE ||
+                          page.head.reason[0] != '\0',
+                      "node %u after %u ms does not say why", node, (i + 1) * 10);
         }
     }
     cr_assert_gt(looked_count, 200);
+    fake_free(community);
+}
+
+Test(manager, who_has_not_passed_its_probe_yet_is_named)
+{
+    struct community *community =
+        run_wiki("name: wiki\ncommand: [/bin/wiki]\nreplicas: 1\n"
+                 "resources: {cpu: 0.5, memory: 128M, disk: 64M, pids: 64}\n"
+                 "ports:\n  - {name: http, container: 8080}\nhealth: {port: http}\n",
+                 3, 1);
+    minga_StatusPage page = fake_status(community, fake_leader(community, 0));
+
+    cr_assert_eq(page.head.state, SERVICE_ACTIVE);
+    cr_assert_eq(page.slots[0].health, HEALTH_UNKNOWN);
+    cr_assert_str_eq(page.head.reason, "1/1: wiki/1 has not passed its health probe yet");
     fake_free(community);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* How far long work is, in one line. */
-#include "agent/cli/bar.h"
+#include "agent/cli/screen/bar.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "agent/cli/changes.h"
+#include "agent/cli/screen/changes.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -70,6 +70,36 @@ Test(manual, has_every_option)
     }
 }
 
+/* Where the command itself stands ("node" before "node pause"), not just somewhere on the page. */
+Test(manual, has_the_options_of_each_command_with_it)
+{
+    for (uint32_t i = 0; i < command_count(); i++) {
+        const struct command *command = command_at(i);
+        const char *found = read_page("minga.1");
+        char entry[96];
+        char line[512];
+
+        snprintf(entry, sizeof(entry), "\n.It Cm %s", command->name);
+        while ((found = strstr(found, entry)) != NULL &&
+               strchr(" \n", found[strlen(entry)]) == NULL) {
+            found++;
+        }
+        cr_assert_not_null(found, "%s", command->name);
+        snprintf(line, sizeof(line), "%.*s ", (int)strcspn(found + 1, "\n"), found + 1);
+        for (int j = 0; j < OPTION_COUNT; j++) {
+            char text[64];
+            bool is_taken = (command->options & OPTION_BIT(j)) != 0;
+
+            if (OPTION_BIT(j) & OPTIONS_GLOBAL) {
+                continue;
+            }
+            snprintf(text, sizeof(text), "Fl Fl %s ", option_spec((enum option)j)->name);
+            cr_expect_eq(strstr(line, text) != NULL, is_taken, "%s --%s", command->name,
+                         option_spec((enum option)j)->name);
+        }
+    }
+}
+
 Test(manual, has_every_key_of_a_manifest)
 {
     const struct yaml_table *table = manifest_table();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "agent/cli/sink.h"
+#include "agent/cli/screen/sink.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "agent/cli/table.h"
+#include "agent/cli/screen/table.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/cli/text.h"
+#include "agent/cli/screen/text.h"
 
 static const char *const headings[] = {"NAME", "STATE", "NOTE"};
 
@@ -48,12 +48,72 @@ Test(table, columns_are_as_wide_as_their_cells_and_nothing_trails)
                                                      "calendar  off\n");
 }
 
-Test(table, the_note_is_cut_to_the_window)
+Test(table, a_long_note_goes_on_below_itself)
 {
-    cr_assert_str_eq(print("a long note that does not fit", 30, false),
+    cr_assert_str_eq(print("a long note that goes on, and on, and on below", 60, false),
                      "NAME      STATE   NOTE\n"
-                     "wiki      active  a long no...\n"
+                     "wiki      active  a long note that goes on, and on, and on\n"
+                     "                  below\n"
                      "calendar  off\n");
+}
+
+Test(table, where_its_column_would_be_too_narrow_it_stands_below_its_row)
+{
+    cr_assert_str_eq(print("a long note that goes on and on below", 40, false),
+                     "NAME      STATE\n"
+                     "wiki      active\n"
+                     "    a long note that goes on and on\n"
+                     "    below\n"
+                     "calendar  off\n");
+}
+
+Test(table, no_word_of_a_note_is_lost_in_any_window)
+{
+    for (uint32_t width = 28; width < 100; width++) {
+        const char *text =
+            print("0/1: big/1 needs 900M memory, the most given is 256M", width, false);
+
+        cr_expect_not_null(strstr(text, "900M"), "width %u", width);
+        cr_expect_not_null(strstr(text, "256M"), "width %u", width);
+        cr_expect_null(strstr(text, "..."), "width %u", width);
+    }
+}
+
+Test(table, a_minor_note_has_no_line_of_its_own)
+{
+    struct buffer out = {.bytes_max = 1000};
+    struct table table;
+
+    table_init(&table, headings, 3);
+    table.minor_note = "state: none";
+    table_add(&table,
+              (const char *const[]){"wiki", "degraded", "a note that needs a line of its own"});
+    table_add(&table, (const char *const[]){"web", "active", "state: none"});
+    cr_assert_eq(table_print(&table, 39, false, &out), 0);
+    cr_assert_eq(memcmp(out.data,
+                        "NAME  STATE\n"
+                        "wiki  degraded\n"
+                        "    a note that needs a line of its own\n"
+                        "web   active\n",
+                        out.length_bytes),
+                 0);
+    table_done(&table);
+    buffer_done(&out);
+}
+
+Test(table, a_name_that_is_a_state_s_has_no_colour)
+{
+    struct buffer out = {.bytes_max = 1000};
+    struct table table;
+
+    table_init(&table, headings, 3);
+    table_add(&table, (const char *const[]){"down", "down", "down"});
+    cr_assert_eq(table_print(&table, 0, true, &out), 0);
+    cr_assert_eq(
+        memcmp(out.data, "NAME  STATE  NOTE\ndown  \033[31mdown\033[0m   down\n", out.length_bytes),
+        0);
+    table_done(&table);
+    buffer_done(&out);
 }
 
 Test(table, no_line_is_wider_than_any_window_from_25_columns_on)
@@ -75,9 +135,8 @@ Test(table, expendable_columns_go_in_their_order_and_the_note_takes_the_room)
     table.expendable = ",AGE,STATE,";
     table_add(&table, (const char *const[]){"calendar", "12 days", "active", "0123456789abc"});
     cr_assert_eq(table_print(&table, 26, false, &out), 0);
-    cr_assert_eq(
-        memcmp(out.data, "NAME      STATE   NOTE\ncalendar  active  01234...\n", out.length_bytes),
-        0);
+    cr_assert_eq(memcmp(out.data, "NAME      NOTE\ncalendar  0123456789abc\n", out.length_bytes),
+                 0);
     table_done(&table);
     buffer_done(&out);
 }

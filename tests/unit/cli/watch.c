@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "agent/cli/watch.h"
+#include "agent/cli/screen/watch.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -3,6 +3,7 @@
 #include "agent/mingad/replicas/sandbox_link.h"
 
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -252,6 +253,31 @@ Test(sandbox_link, only_what_lives_is_renewed)
     cr_assert_eq(fixture->asked_count, 3);
     cr_assert_eq(fixture->last.kind, REQUEST_RENEW);
     cr_assert_eq(fixture->last.spec.key.slot, 2);
+    tear_down(fixture);
+}
+
+/* A request that crosses an end is answered by that end once more, when the next start is under way. */
+Test(sandbox_link, what_has_started_is_renewed_whatever_was_said_of_the_one_before)
+{
+    struct fixture *fixture = set_up();
+    struct sandbox_spec spec = {.key = {.slot = 1, .incarnation = 1},
+                                .argument_count = 1,
+                                .arguments = "/bin/true",
+                                .workdir = "/",
+                                .limits = {100, 1 << 24, 1 << 24, 16},
+                                .stop_signal = SIGTERM,
+                                .logs_bytes = 65536,
+                                .hostname = "wiki-1"};
+
+    connect_ready(fixture);
+    sandbox_link_start_replica(fixture->link, &spec, NULL);
+    say_event(fixture, SANDBOX_ENDED, 1); /* "no such replica here" */
+    say_event(fixture, SANDBOX_STARTED, 1);
+    wait_for(fixture, &fixture->event_count, 2);
+    sandbox_link_renew(fixture->link);
+    wait_for(fixture, &fixture->asked_count, 4);
+    cr_assert_eq(fixture->last.kind, REQUEST_RENEW);
+    cr_assert_eq(fixture->last.spec.key.slot, 1);
     tear_down(fixture);
 }
 

@@ -3,6 +3,7 @@
 #include "sandbox/tree_copy.h"
 
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
@@ -330,4 +331,26 @@ Test(tree_copy, a_stream_that_is_cut_is_an_error_wherever_it_is_cut)
         cr_assert_eq(ftruncate(stream_fd, cut), 0);
         cr_assert_eq(receive_tree("copy", 1 << 20, &err), -ENODATA, "%d", (int)cut);
     }
+}
+
+/* Whoever looks meanwhile, or when it never ends, finds the old file; nothing else is left. */
+Test(tree_copy, a_file_that_is_not_complete_replaces_nothing_and_leaves_nothing)
+{
+    struct tree_copy copy;
+    struct err err = {0};
+    struct dirent **names = NULL;
+
+    put("from/a", "alpha", 0644);
+    cr_assert_eq(mkdirat(folder_fd, "to/copy", 0755), 0);
+    put("to/copy/a", "old", 0644);
+    cr_assert_eq(send_tree("from", &copy), 0);
+    cr_assert_eq(ftruncate(stream_fd, 1024 + 3), 0); /* two heads, three letters */
+    cr_assert_eq(receive_tree("copy", 1 << 20, &err), -ENODATA);
+    cr_assert_str_eq(get("to/copy/a"), "old");
+    snprintf(said, sizeof(said), "%s/to/copy", folder);
+    cr_assert_eq(scandir(said, &names, NULL, alphasort), 3, "besides . and .. only the file");
+    for (int i = 0; i < 3; i++) {
+        free(names[i]);
+    }
+    free(names);
 }
