@@ -32,6 +32,16 @@ void inspect_lease(const struct overlay *overlay, uint64_t now_ms, struct inspec
     lease_out->grant_ms = left_ms(extend_ms != 0 ? extend_ms : ring->granted_ms, now_ms);
 }
 
+uint64_t inspect_arc_epoch(const struct overlay *overlay)
+{
+    return overlay->ring.arc_epoch;
+}
+
+bool inspect_bans(const struct overlay *overlay, const struct id *node)
+{
+    return membership_banned(&overlay->membership.expulsions, node) != NULL;
+}
+
 bool inspect_grants(const struct overlay *overlay)
 {
     const struct ring *ring = &overlay->ring;
