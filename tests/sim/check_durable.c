@@ -4,12 +4,11 @@
 #include <inttypes.h>
 
 #include "overlay/records.h"
-#include "tests/sim/check_ring.h"
 #include "tests/sim/converge.h"
 #include "tests/sim/inspect.h"
 #include "tests/sim/world.h"
 
-enum { EPOCH_BYTES = 8, JOINED_MS = 5000 };
+enum { EPOCH_BYTES = 8, JOINED_MS = 2000, LOSS_PERMILLE_QUIET = 20 };
 
 static const struct disk_blob *find_blob(const struct disk *disk, enum overlay_blob_kind kind,
                                          const struct id *key, uint64_t number)
@@ -66,7 +65,8 @@ static uint32_t copies_possible(struct world *world)
 {
     uint32_t count = 0;
 
-    if (check_ring_is_disturbed(world)) {
+    if (world->checker.split_count > 0 || world->network.loss_permille > LOSS_PERMILLE_QUIET ||
+        (world->checker.split_ms != 0 && world->now_ms < world->checker.split_ms + SETTLED_MS)) {
         return 0;
     }
     for (uint32_t node = 0; node < world->node_count; node++) {

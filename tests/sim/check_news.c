@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/sim/check_news.h"
 
+#include "overlay/message.h"
 #include "tests/sim/check_alarm.h"
 #include "tests/sim/check_ring.h"
 #include "tests/sim/converge.h"
@@ -46,6 +47,21 @@ static void look_for_expelled(struct world *world, uint32_t gone)
     }
 }
 
+/* Who knows of it passes nothing on any more. */
+static void look_for_relays(struct world *world, uint32_t gone)
+{
+    for (uint32_t node = 0; node < world->node_count; node++) {
+        const struct sim_node *relay = &world->nodes[node];
+
+        if (relay->core != NULL && world->client.members[gone].expelled_ms != 0 &&
+            relays_pass_on(world, node, gone) &&
+            inspect_bans(core_overlay(relay->core), &world->nodes[gone].own_id.id)) {
+            world_fail(world, "%s passes on for %s, which it knows to be expelled", relay->name,
+                       world->nodes[gone].name);
+        }
+    }
+}
+
 static bool sees_up(const struct world *world, uint32_t node, uint32_t other)
 {
     const struct overlay_member *member =
@@ -76,6 +92,9 @@ static void look_for_member(struct world *world, uint32_t subject, uint64_t then
 
 void check_news(struct world *world)
 {
+    for (uint32_t node = 0; node < world->node_count; node++) {
+        look_for_relays(world, node);
+    }
     if (world->now_ms % LOOK_EVERY_MS != 0 || check_ring_is_disturbed(world)) {
         return;
     }
@@ -89,4 +108,24 @@ void check_news(struct world *world)
             look_for_member(world, node, member->left_ms, false);
         }
     }
+}
+
+static bool is_refusal(pb_size_t kind)
+{
+    return kind == minga_Message_refused_tag || kind == minga_Message_item_tag ||
+           kind == minga_Message_join_reply_tag || kind == minga_Message_busy_tag ||
+           kind == minga_Message_acknowledged_tag; /* that it said so itself */
+}
+
+void check_news_message(struct world *world, uint32_t node, uint32_t to, struct bytes message)
+{
+    static minga_Message decoded;
+
+    if (world->client.members[to].expelled_ms == 0 || world->nodes[to].is_clone ||
+        !inspect_bans(core_overlay(world->nodes[node].core), &world->nodes[to].own_id.id) ||
+        message_decode(message, &decoded) != 0 || is_refusal(decoded.which_kind)) {
+        return;
+    }
+    world_fail(world, "%s says something (%u) to %s, which it knows to be expelled",
+               world->nodes[node].name, (unsigned)decoded.which_kind, world->nodes[to].name);
 }

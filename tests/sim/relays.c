@@ -165,7 +165,7 @@ static void break_links(struct world *world, uint32_t leaf, uint32_t relay, uint
     }
 }
 
-static bool stands(const struct world *world, uint32_t leaf, uint32_t relay)
+bool relays_pass_on(const struct world *world, uint32_t relay, uint32_t leaf)
 {
     bool is_relayed = false;
 
@@ -174,8 +174,13 @@ static bool stands(const struct world *world, uint32_t leaf, uint32_t relay)
 
         is_relayed = is_relayed || (relayed->used && relayed->leaf == leaf);
     }
-    return is_relayed && world->nodes[relay].core != NULL && network_flows(world, leaf, relay) &&
-           network_flows(world, relay, leaf);
+    return is_relayed;
+}
+
+static bool stands(const struct world *world, uint32_t leaf, uint32_t relay)
+{
+    return relays_pass_on(world, relay, leaf) && world->nodes[relay].core != NULL &&
+           network_flows(world, leaf, relay) && network_flows(world, relay, leaf);
 }
 
 static void run_look(struct world *world, struct event *event)
