@@ -60,32 +60,42 @@ static bool has_what_was_put(const struct world *world, uint32_t node,
            service->known_sequence;
 }
 
-/* Of a chunk, among those who have been there for a while; 0: the network is not what it ought to be. */
-static uint32_t copies_possible(struct world *world)
+static bool has_been_there(const struct world *world, uint32_t node)
 {
+    const struct sim_node *member = &world->nodes[node];
+
+    return converge_takes_part(world, node) && member->powered &&
+           world->now_ms > world->client.members[node].joined_ms + JOINED_MS &&
+           world->now_ms > member->begun_ms + JOINED_MS &&
+           world->now_ms > member->stalled_until_ms + JOINED_MS;
+}
+
+/* Of a chunk or a record, for one that has been there for a while, among those who have, too; 0: the
+ * network is not what it ought to be. */
+static uint32_t copies_possible(const struct world *world, uint32_t asked, bool is_chunk)
+{
+    uint32_t count_max = is_chunk ? (uint32_t)CHUNK_COPIES : (uint32_t)RECORD_ACKNOWLEDGED_COPIES;
     uint32_t count = 0;
 
-    if (world->checker.split_count > 0 || world->network.loss_permille > LOSS_PERMILLE_QUIET ||
+    if (!has_been_there(world, asked) || world->checker.split_count > 0 ||
+        world->network.loss_permille > LOSS_PERMILLE_QUIET ||
         (world->checker.split_ms != 0 && world->now_ms < world->checker.split_ms + SETTLED_MS)) {
         return 0;
     }
     for (uint32_t node = 0; node < world->node_count; node++) {
-        const struct sim_node *holder = &world->nodes[node];
-
-        if (converge_stands(world, node) && holder->config.stores && holder->powered &&
-            world->now_ms > world->client.members[node].joined_ms + JOINED_MS &&
-            world->now_ms > holder->begun_ms + JOINED_MS &&
-            world->now_ms > holder->stalled_until_ms + JOINED_MS) {
-            count++;
-        }
+        count += has_been_there(world, node) && converge_stands(world, node) &&
+                         (world->nodes[node].config.stores || !is_chunk)
+                     ? 1
+                     : 0;
     }
-    return count < CHUNK_COPIES ? count : (uint32_t)CHUNK_COPIES;
+    return count < count_max ? count : count_max;
 }
 
 void check_durable_answered(struct world *world, const struct pending *pending,
                             const struct core_answer *answer)
 {
     const struct client_service *put = &world->client.services[pending->service];
+    bool is_chunk = pending->kind == CORE_PUT_CHUNK;
     uint32_t count = 0;
 
     /* Who wrote it may have lost its disk since, or show an older one. */
@@ -100,9 +110,9 @@ void check_durable_answered(struct world *world, const struct pending *pending,
         }
         count += has_what_was_put(world, node, put) ? 1 : 0;
     }
-    if (pending->kind == CORE_PUT_CHUNK && answer->copies < copies_possible(world)) {
-        world_fail(world, "%s: a chunk is said to be pushed with %u copies", put->name,
-                   answer->copies);
+    if (answer->copies != 0 && answer->copies < copies_possible(world, pending->node, is_chunk)) {
+        world_fail(world, "%s: %s is said to be kept %u times only", put->name,
+                   is_chunk ? "a chunk" : "a record", answer->copies);
     }
     if (count < answer->copies) {
         world_fail(world, "%s: what is said to be on %u disks is on %u", put->name, answer->copies,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/sim/check_news.h"
 
+#include <inttypes.h>
+
 #include "overlay/message.h"
 #include "tests/sim/check_alarm.h"
 #include "tests/sim/check_ring.h"
@@ -11,7 +13,8 @@
 enum {
     LOOK_EVERY_MS = 300,
     AROUND_MS = 8000,
-    EXPULSION_KNOWN_MS = 2500,
+    EXPULSION_KNOWN_MS = 700, /* sooner than comparisons would bring it ... */
+    EXPULSION_WAYS = 10,      /* ... and on links that are built for it */
     MEMBER_KNOWN_MS = 4000,
 };
 
@@ -33,16 +36,17 @@ static bool was_calm(const struct world *world, uint32_t subject, uint64_t then_
 static void look_for_expelled(struct world *world, uint32_t gone)
 {
     uint64_t expelled_ms = world->client.members[gone].expelled_ms;
+    uint64_t known_ms = EXPULSION_KNOWN_MS + EXPULSION_WAYS * world->schedule.latency_ms;
 
-    if (expelled_ms == 0 || world->now_ms <= expelled_ms + EXPULSION_KNOWN_MS ||
+    if (expelled_ms == 0 || world->now_ms <= expelled_ms + known_ms ||
         !was_calm(world, gone, expelled_ms)) {
         return;
     }
     for (uint32_t node = 0; node < world->node_count; node++) {
         if (check_alarm_is_settled(world, node) &&
             !inspect_bans(core_overlay(world->nodes[node].core), &world->nodes[gone].own_id.id)) {
-            world_fail(world, "%s has not heard for %d ms that %s was expelled",
-                       world->nodes[node].name, EXPULSION_KNOWN_MS, world->nodes[gone].name);
+            world_fail(world, "%s has not heard for %" PRIu64 " ms that %s was expelled",
+                       world->nodes[node].name, known_ms, world->nodes[gone].name);
         }
     }
 }
