@@ -4,11 +4,13 @@
 #include <inttypes.h>
 
 #include "overlay/records.h"
+#include "tests/sim/check_alarm.h"
+#include "tests/sim/check_ring.h"
 #include "tests/sim/converge.h"
 #include "tests/sim/inspect.h"
 #include "tests/sim/world.h"
 
-enum { EPOCH_BYTES = 8, JOINED_MS = 2000, LOSS_PERMILLE_QUIET = 20 };
+enum { EPOCH_BYTES = 8 };
 
 static const struct disk_blob *find_blob(const struct disk *disk, enum overlay_blob_kind kind,
                                          const struct id *key, uint64_t number)
@@ -60,42 +62,24 @@ static bool has_what_was_put(const struct world *world, uint32_t node,
            service->known_sequence;
 }
 
-static bool has_been_there(const struct world *world, uint32_t node)
+/* Of a record, among those who know each other; 0: the network is not what it ought to be. */
+static uint32_t copies_possible(struct world *world, uint32_t asked)
 {
-    const struct sim_node *member = &world->nodes[node];
-
-    return converge_takes_part(world, node) && member->powered &&
-           world->now_ms > world->client.members[node].joined_ms + JOINED_MS &&
-           world->now_ms > member->begun_ms + JOINED_MS &&
-           world->now_ms > member->stalled_until_ms + JOINED_MS;
-}
-
-/* Of a chunk or a record, for one that has been there for a while, among those who have, too; 0: the
- * network is not what it ought to be. */
-static uint32_t copies_possible(const struct world *world, uint32_t asked, bool is_chunk)
-{
-    uint32_t count_max = is_chunk ? (uint32_t)CHUNK_COPIES : (uint32_t)RECORD_ACKNOWLEDGED_COPIES;
     uint32_t count = 0;
 
-    if (!has_been_there(world, asked) || world->checker.split_count > 0 ||
-        world->network.loss_permille > LOSS_PERMILLE_QUIET ||
-        (world->checker.split_ms != 0 && world->now_ms < world->checker.split_ms + SETTLED_MS)) {
+    if (check_ring_is_disturbed(world) || !check_alarm_is_settled(world, asked)) {
         return 0;
     }
     for (uint32_t node = 0; node < world->node_count; node++) {
-        count += has_been_there(world, node) && converge_stands(world, node) &&
-                         (world->nodes[node].config.stores || !is_chunk)
-                     ? 1
-                     : 0;
+        count += converge_stands(world, node) && check_alarm_is_settled(world, node) ? 1 : 0;
     }
-    return count < count_max ? count : count_max;
+    return count < RECORD_ACKNOWLEDGED_COPIES ? count : (uint32_t)RECORD_ACKNOWLEDGED_COPIES;
 }
 
 void check_durable_answered(struct world *world, const struct pending *pending,
                             const struct core_answer *answer)
 {
     const struct client_service *put = &world->client.services[pending->service];
-    bool is_chunk = pending->kind == CORE_PUT_CHUNK;
     uint32_t count = 0;
 
     /* Who wrote it may have lost its disk since, or show an older one. */
@@ -110,9 +94,8 @@ void check_durable_answered(struct world *world, const struct pending *pending,
         }
         count += has_what_was_put(world, node, put) ? 1 : 0;
     }
-    if (answer->copies != 0 && answer->copies < copies_possible(world, pending->node, is_chunk)) {
-        world_fail(world, "%s: %s is said to be kept %u times only", put->name,
-                   is_chunk ? "a chunk" : "a record", answer->copies);
+    if (answer->copies != 0 && answer->copies < copies_possible(world, pending->node)) {
+        world_fail(world, "%s: a record is said to be kept once only", put->name);
     }
     if (count < answer->copies) {
         world_fail(world, "%s: what is said to be on %u disks is on %u", put->name, answer->copies,

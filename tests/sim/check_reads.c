@@ -49,8 +49,9 @@ void check_reads_tick(struct world *world)
     while (place < READS_MAX && world->checker.reads[place].used) {
         place++;
     }
-    if (world->now_ms % READ_EVERY_MS != 0 || place == READS_MAX ||
-        world->client.service_count == 0 || !client_is_member(world, node)) {
+    /* Before, a question would be one more that shows who is not there any more. */
+    if (world->checker.converged_ms == 0 || world->now_ms % READ_EVERY_MS != 0 ||
+        place == READS_MAX || world->client.service_count == 0 || !client_is_member(world, node)) {
         return;
     }
     read = &world->checker.reads[place];
