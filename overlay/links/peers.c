@@ -45,7 +45,8 @@ static bool find_peer(const struct overlay *overlay, const struct node_id *node,
     }
     if (contact_look(overlay, node) != NULL) {
         *peer_out = contact_look(overlay, node)->peer;
-        return peer_out->address_count > 0;
+        return peer_out->address_count > 0 &&
+               membership_banned(&overlay->membership.expulsions, &node->id) == NULL;
     }
     return false;
 }

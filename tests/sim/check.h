@@ -9,6 +9,7 @@
 
 #include "agent/core/core.h"
 #include "tests/sim/check_lookup.h"
+#include "tests/sim/check_reads.h"
 #include "tests/sim/schedule.h"
 #include "tests/sim/traffic.h"
 
@@ -62,6 +63,7 @@ struct checker {
     uint64_t service_start_count[SIM_SERVICES_MAX];
     uint32_t lookup_top; /* all used ones lie below */
     struct lookup_check lookups[LOOKUPS_MAX];
+    struct read_check reads[READS_MAX];
     char problem[200]; /* why it has not converged */
 };
 

@@ -14,7 +14,7 @@ enum {
     SLOW_MS = (RING_PACE_MAX - 1) * STABILISE_MS, /* a large ring where nothing changed */
 };
 
-static bool is_settled(const struct world *world, uint32_t node)
+bool check_alarm_is_settled(const struct world *world, uint32_t node)
 {
     const struct sim_node *looked_at = &world->nodes[node];
 
@@ -65,7 +65,7 @@ static void look_for_dead(struct world *world, uint32_t dead)
     for (uint32_t node = 0; node < world->node_count && died_alone(world, dead); node++) {
         const struct overlay_member *member;
 
-        if (!is_settled(world, node) ||
+        if (!check_alarm_is_settled(world, node) ||
             (is_slow(world, node, dead) &&
              world->now_ms <= world->nodes[dead].died_ms + DEATH_KNOWN_MS + SLOW_MS)) {
             continue;
@@ -92,8 +92,9 @@ void check_alarm(struct world *world)
             world->now_ms > looked_at->died_ms + DEATH_KNOWN_MS) {
             look_for_dead(world, node);
         }
-        for (uint32_t other = 0; other < world->node_count && is_settled(world, node); other++) {
-            if (other != node && is_settled(world, other)) {
+        for (uint32_t other = 0; other < world->node_count && check_alarm_is_settled(world, node);
+             other++) {
+            if (other != node && check_alarm_is_settled(world, other)) {
                 look(world, node, other);
             }
         }

@@ -70,11 +70,6 @@ static bool someone_lies(const struct world *world)
     return false;
 }
 
-bool check_lookup_is_ours(const struct pending *pending)
-{
-    return pending->service >= LOOKUP_SERVICE;
-}
-
 void check_lookup_dropped(struct world *world, const struct pending *pending)
 {
     lookup_of(world, pending)->used = false;

@@ -29,7 +29,6 @@ struct lookup_check {
 void check_lookup_tick(struct world *world);
 /* After each step: responsibility begins only with a step. */
 void check_lookup_step(struct world *world, uint32_t node);
-bool check_lookup_is_ours(const struct pending *pending);
 void check_lookup_answered(struct world *world, const struct pending *pending,
                            const struct core_answer *answer);
 /* The asked node is gone. */

@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "overlay/signed.h"
+#include "overlay/records/records.h"
+#include "tests/sim/askers.h"
+#include "tests/sim/check_durable.h"
 #include "tests/sim/converge.h"
 #include "tests/sim/curious.h"
 #include "tests/sim/fault.h"
@@ -244,6 +246,7 @@ void client_expel(struct world *world, uint32_t node)
         request.signed_bytes = (struct bytes){papers.signed_bytes, papers.signed_length_bytes};
         if (client_request(world, helper, &request, SIM_SERVICES_MAX)) {
             world->client.members[node].membership = MEMBER_GONE;
+            world->client.members[node].expelled_ms = world->now_ms;
         }
     }
 }
@@ -282,6 +285,7 @@ static void member_answered(struct world *world, uint32_t node, const struct pen
 
     if (pending->kind == CORE_LEAVE && answer->outcome == OVERLAY_OK) {
         member->membership = MEMBER_GONE;
+        member->left_ms = world->now_ms;
         world_after_process(world, 0, (struct event){.run = run_left, .node = node});
     }
     if (pending->kind == CORE_RESUME) {
@@ -434,16 +438,11 @@ static void advance(struct world *world, uint32_t number)
     }
 }
 
-static uint64_t sequence_of(struct bytes record)
+static uint64_t sequence_of(struct bytes encoded)
 {
-    minga_Signed sealed = minga_Signed_init_zero;
-    minga_Record content = minga_Record_init_zero;
+    struct record record;
 
-    if (signed_decode(record, &sealed) != 0 ||
-        signed_open(&sealed, PURPOSE_RECORD, minga_Record_fields, &content) != 0) {
-        return 0;
-    }
-    return content.sequence;
+    return record_open(encoded, &record) == 0 ? record.sequence : 0;
 }
 
 static void record_came(struct world *world, uint32_t number, const struct core_answer *answer)
@@ -478,6 +477,7 @@ static void service_answered(struct world *world, uint32_t number, const struct 
 
     service->waiting = false;
     service->again_ms = world->now_ms + AGAIN_MS;
+    check_durable_answered(world, pending, answer);
     if (pending->kind == CORE_GET_RECORD) {
         record_came(world, number, answer);
     } else if (answer->outcome == OVERLAY_OK && pending->kind == CORE_PUT_RECORD &&
@@ -514,8 +514,8 @@ void client_answered(struct world *world, uint32_t node, const struct core_answe
     world->client.refused_count += answer->outcome == OVERLAY_OK ? 0 : 1;
     world_trace(world, "%s answers request %d: %d %s", world->nodes[node].name, (int)pending.kind,
                 (int)answer->outcome, answer->reason);
-    if (check_lookup_is_ours(&pending)) {
-        check_lookup_answered(world, &pending, answer);
+    if (askers_answered(world, &pending, answer)) {
+        /* it was not one of the people */
     } else if (curious_asks(pending.kind)) {
         curious_answered(world, &pending, answer);
     } else if (pending.service < SIM_SERVICES_MAX) {
@@ -535,9 +535,7 @@ static void drop_pending(struct world *world, struct pending *pending)
             world->client.services[pending->service].asks = false;
         }
     }
-    if (check_lookup_is_ours(pending)) {
-        check_lookup_dropped(world, pending);
-    } else {
+    if (!askers_dropped(world, pending)) {
         world->client.members[pending->node].waiting = false;
     }
     pending->token = 0;
@@ -568,7 +566,7 @@ void client_tick(struct world *world)
 {
     client_check_pending(world);
     curious_tick(world);
-    check_lookup_tick(world);
+    askers_tick(world);
     for (uint32_t node = 0; node < world->node_count; node++) {
         tick_member(world, node);
     }

@@ -63,6 +63,8 @@ struct client_member {
     uint64_t again_ms;
     uint64_t attempts;
     uint64_t joined_ms;
+    uint64_t left_ms;
+    uint64_t expelled_ms;
 };
 
 struct client {

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "overlay/signed.h"
+#include "tests/sim/check_durable.h"
 #include "tests/sim/check_replicas.h"
 #include "tests/sim/check_ring.h"
 #include "tests/sim/world.h"
@@ -331,17 +332,42 @@ static bool one_leads(struct world *world, const struct client_service *service)
     return true;
 }
 
-uint64_t converge_sequence(const struct overlay *overlay, const struct service_id *service)
+uint64_t converge_sequence(const struct overlay *overlay, const struct service_id *service,
+                           minga_RecordKind kind)
 {
     minga_Signed sealed = minga_Signed_init_zero;
     minga_Record record = minga_Record_init_zero;
-    struct bytes kept = overlay_record(overlay, service, minga_RecordKind_RECORD_SERVICE, 0);
+    uint64_t number = kind == minga_RecordKind_RECORD_VERSION ? 1 : 0;
+    struct bytes kept = overlay_record(overlay, service, kind, number);
 
     if (kept.length_bytes == 0 || signed_decode(kept, &sealed) != 0 ||
         signed_open(&sealed, PURPOSE_RECORD, minga_Record_fields, &record) != 0) {
         return 0;
     }
     return record.sequence;
+}
+
+/* By the node, and by its disk. */
+static bool is_held(struct world *world, const struct client_service *service,
+                    minga_RecordKind kind, uint32_t node)
+{
+    const struct sim_node *holder = &world->nodes[node];
+    bool is_version = kind == minga_RecordKind_RECORD_VERSION;
+    const char *what = is_version ? "version" : "record";
+    uint64_t wanted = service->acknowledged_sequence > service->known_sequence
+                          ? service->acknowledged_sequence
+                          : service->known_sequence;
+    uint64_t sequence = converge_sequence(core_overlay(holder->core), &service->id, kind);
+
+    wanted = is_version ? service->version_sequence : wanted;
+    if (sequence < wanted) {
+        return converge_problem(world, "%s: %s holds %s %" PRIu64 ", acknowledged was %" PRIu64,
+                                service->name, holder->name, what, sequence, wanted);
+    }
+    sequence = check_durable_sequence(&holder->disk, &service->id, kind);
+    return sequence >= wanted ||
+           converge_problem(world, "%s: the disk of %s has %s %" PRIu64 ", wanted %" PRIu64,
+                            service->name, holder->name, what, sequence, wanted);
 }
 
 /* All who ought to hold the record, the first RECORD_COPIES from its key on, have the newest. */
@@ -359,16 +385,14 @@ static bool records_are_kept(struct world *world, const struct client_service *s
         overlay_replica_set(core_overlay(world->nodes[ideal].core), &key, RECORD_COPIES, holders);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t node = world_find(world, &holders[i]);
-        uint64_t sequence;
 
         if (node >= world->node_count || world->nodes[node].core == NULL) {
             return converge_problem(world, "%s: a holder of its record is down", service->name);
         }
-        sequence = converge_sequence(core_overlay(world->nodes[node].core), &service->id);
-        if (sequence < service->acknowledged_sequence || sequence < service->known_sequence) {
-            return converge_problem(
-                world, "%s: %s holds record %" PRIu64 ", acknowledged was %" PRIu64, service->name,
-                world->nodes[node].name, sequence, service->acknowledged_sequence);
+        if (!is_held(world, service, minga_RecordKind_RECORD_SERVICE, node) ||
+            (!service->known.removed && overlay_knows_all(core_overlay(world->nodes[node].core)) &&
+             !is_held(world, service, minga_RecordKind_RECORD_VERSION, node))) {
+            return false;
         }
     }
     return true;
@@ -407,5 +431,6 @@ bool converged(struct world *world)
             return false;
         }
     }
-    return check_replicas_chunks(world);
+    return check_durable_bans(world) && relays_are_enough(world) && relays_are_used(world) &&
+           check_replicas_chunks(world);
 }

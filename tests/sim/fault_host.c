@@ -27,7 +27,8 @@ static bool is_kept(const struct world *world, uint32_t node)
             have_others =
                 have_others || (other != node && world->nodes[other].core != NULL &&
                                 converge_sequence(core_overlay(world->nodes[other].core),
-                                                  &service->id) >= service->acknowledged_sequence);
+                                                  &service->id, minga_RecordKind_RECORD_SERVICE) >=
+                                    service->acknowledged_sequence);
         }
         if (service->lone_node == node + 1 && !have_others) {
             return true;

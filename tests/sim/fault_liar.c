@@ -7,7 +7,7 @@
 #include "tests/sim/liar.h"
 #include "tests/sim/world.h"
 
-enum { DEATH_EVERY_MS = 700 };
+enum { CLAIM_EVERY_MS = 700 };
 
 static void set_lie(struct world *world, uint32_t node, enum fault_kind kind, uint32_t permille)
 {
@@ -42,7 +42,7 @@ static void end_garble(struct world *world, const struct fault *fault, uint32_t 
     world->nodes[node].garble_permille = 0;
 }
 
-static void run_death(struct world *world, struct event *event)
+static void run_claim(struct world *world, struct event *event)
 {
     const struct fault *fault = &world->schedule.faults[event->number];
     uint32_t victim = fault_node(world, fault->other);
@@ -50,13 +50,17 @@ static void run_death(struct world *world, struct event *event)
     if (victim >= world->node_count || world->now_ms > fault->at_ms + fault->for_ms) {
         return;
     }
-    liar_tells_death(world, event->node, victim);
-    world_after(world, DEATH_EVERY_MS, *event);
+    if (fault->kind == FAULT_FALSE_EXPEL) {
+        liar_expels(world, event->node, victim);
+    } else {
+        liar_tells_death(world, event->node, victim);
+    }
+    world_after(world, CLAIM_EVERY_MS, *event);
 }
 
-static void begin_false_death(struct world *world, const struct fault *fault, uint32_t node)
+static void begin_claim(struct world *world, const struct fault *fault, uint32_t node)
 {
-    struct event event = {.run = run_death, .node = node};
+    struct event event = {.run = run_claim, .node = node};
 
     event.number = (uint64_t)(fault - world->schedule.faults);
     world_after(world, 0, event);
@@ -70,5 +74,6 @@ const struct fault_action fault_liar_actions[FAULT_KIND_COUNT] = {
     [FAULT_WITHHOLD] = {begin_lie, end_lie, .splits = true, .deceives = true},
     [FAULT_ALTER] = {begin_lie, end_lie, .splits = true, .deceives = true},
     [FAULT_REPLAY] = {begin_lie, end_lie, .splits = true, .deceives = true, .misleads = true},
-    [FAULT_FALSE_DEATH] = {begin_false_death, fault_end_nothing, .splits = true, .deceives = true},
+    [FAULT_FALSE_DEATH] = {begin_claim, fault_end_nothing, .splits = true, .deceives = true},
+    [FAULT_FALSE_EXPEL] = {begin_claim, fault_end_nothing}, /* nobody believes it */
 };

@@ -3,6 +3,7 @@
 #include "agent/executor/executor.h"
 #include "tests/sim/fault.h"
 #include "tests/sim/fault_action.h"
+#include "tests/sim/intruder.h"
 #include "tests/sim/world.h"
 
 enum { PATIENCE_MARGIN_MS = 200 };
@@ -92,6 +93,11 @@ static void begin_expel(struct world *world, const struct fault *fault, uint32_t
     client_expel(world, node);
 }
 
+static void begin_intrude(struct world *world, const struct fault *fault, uint32_t node)
+{
+    intruder_tries(world, node, fault->value);
+}
+
 static void begin_start(struct world *world, const struct fault *fault, uint32_t node)
 {
     (void)node;
@@ -148,6 +154,7 @@ const struct fault_action fault_people_actions[FAULT_KIND_COUNT] = {
     [FAULT_LEAVE] = {begin_leave},
     [FAULT_JOIN] = {begin_join},
     [FAULT_EXPEL] = {begin_expel},
+    [FAULT_INTRUDE] = {begin_intrude},
     [FAULT_START] = {begin_start, .without_node = true},
     [FAULT_STOP] = {begin_stop, .without_node = true},
     [FAULT_SCALE] = {begin_scale, .without_node = true},

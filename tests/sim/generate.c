@@ -16,6 +16,7 @@ enum {
     FAULT_TYPICAL_MS = 6000,
     WIPE_ALONE_MS = 25000,
     SLEEP_FACTOR = 1000, /* of all, longer than of one */
+    EXPELLED_BACK_MS = 5000,
 };
 
 static const struct {
@@ -194,6 +195,49 @@ static int compare_faults(const void *a, const void *b)
     return (int)first->kind - (int)second->kind;
 }
 
+static void add(struct schedule *schedule, struct fault fault)
+{
+    if (schedule->fault_count < SIM_FAULTS_MAX && fault.at_ms < schedule->calm_ms) {
+        fault.group[fault.node / 64] |= 1ULL << (fault.node % 64);
+        schedule->faults[schedule->fault_count++] = fault;
+    }
+}
+
+/* Drawn apart, too: who is outside, or was expelled, tries to get in; a member expels another one. */
+static void draw_intruders(struct schedule *schedule)
+{
+    uint32_t fault_count = schedule->fault_count;
+    struct fault fault = {0};
+    struct random random;
+    uint64_t span_ms = schedule->calm_ms - FAULTS_BEGIN_MS;
+
+    random_init(&random, schedule->seed, "intruders");
+    fault.kind = FAULT_INTRUDE;
+    fault.value = random_below(&random, 3);
+    fault.node = schedule->nodes - 1;
+    fault.at_ms = FAULTS_BEGIN_MS + random_below(&random, span_ms);
+    if (schedule->members < schedule->nodes && random_below(&random, 3) == 0) {
+        add(schedule, fault);
+    }
+    for (uint32_t i = 0; i < fault_count; i++) {
+        fault.at_ms = schedule->faults[i].at_ms + EXPELLED_BACK_MS;
+        fault.node = schedule->faults[i].node;
+        if (schedule->faults[i].kind == FAULT_EXPEL) {
+            add(schedule, fault);
+        }
+    }
+    fault.kind = FAULT_FALSE_EXPEL;
+    fault.value = 0;
+    fault.node = (uint32_t)random_below(&random, schedule->nodes);
+    fault.other = (uint32_t)random_below(&random, schedule->nodes);
+    fault.at_ms = FAULTS_BEGIN_MS + random_below(&random, span_ms);
+    fault.for_ms = 1000;
+    if (random_below(&random, 8) == 0 && fault.node != fault.other) {
+        fit(schedule, &fault);
+        add(schedule, fault);
+    }
+}
+
 /* Everyone sleeps for hours, and nothing happens meanwhile: what follows comes so much later. */
 static void stretch_sleep(struct schedule *schedule)
 {
@@ -270,6 +314,7 @@ void schedule_generate(uint64_t seed, uint32_t nodes, uint64_t minutes,
             schedule->faults[schedule->fault_count++] = fault;
         }
     }
+    draw_intruders(schedule);
     stretch_sleep(schedule);
     qsort(schedule->faults, schedule->fault_count, sizeof(schedule->faults[0]), compare_faults);
 }

@@ -32,6 +32,16 @@ void inspect_lease(const struct overlay *overlay, uint64_t now_ms, struct inspec
     lease_out->grant_ms = left_ms(extend_ms != 0 ? extend_ms : ring->granted_ms, now_ms);
 }
 
+uint64_t inspect_arc_epoch(const struct overlay *overlay)
+{
+    return overlay->ring.arc_epoch;
+}
+
+bool inspect_bans(const struct overlay *overlay, const struct id *node)
+{
+    return membership_banned(&overlay->membership.expulsions, node) != NULL;
+}
+
 bool inspect_grants(const struct overlay *overlay)
 {
     const struct ring *ring = &overlay->ring;
@@ -92,6 +102,41 @@ static const char *inspect_puts(const struct overlay *overlay)
     return spreading_count == overlay->spreading_count ? NULL : "spread writes counted wrongly";
 }
 
+static bool is_offered(const struct overlay *overlay, uint64_t number)
+{
+    for (uint32_t i = 0; i < overlay->requests.top; i++) {
+        const struct request *request = &overlay->requests.list[i];
+
+        if ((request->kind == REQUEST_CHUNK_OFFER || request->kind == REQUEST_CHUNK_DATA) &&
+            request->token == number) {
+            return true;
+        }
+    }
+    for (uint32_t i = 0; i < BULK_GROUPS_MAX; i++) {
+        const struct bulk_group *group = &overlay->offers.groups[i];
+
+        for (uint32_t k = 0; group->phase != BULK_FREE && k < group->count; k++) {
+            if (group->keys[k].token == number) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* One without candidates is being looked up. */
+static const char *inspect_chunk_puts(const struct overlay *overlay)
+{
+    for (uint32_t i = 0; i < CHUNK_PUTS_MAX; i++) {
+        const struct chunk_put *put = &overlay->chunk_puts[i];
+
+        if (put->used && put->candidate_count > 0 && !is_offered(overlay, put->number)) {
+            return "a chunk that waits for nobody's answer";
+        }
+    }
+    return NULL;
+}
+
 const char *inspect_tables(const struct overlay *overlay, uint64_t now_ms)
 {
     const char *problem = inspect_requests(&overlay->requests, now_ms);
@@ -102,7 +147,10 @@ const char *inspect_tables(const struct overlay *overlay, uint64_t now_ms)
         overlay->ring.successor_count > SUCCESSORS_MAX) {
         problem = "more in a table than fits";
     }
-    return problem != NULL ? problem : inspect_puts(overlay);
+    if (problem == NULL) {
+        problem = inspect_puts(overlay);
+    }
+    return problem != NULL ? problem : inspect_chunk_puts(overlay);
 }
 
 const char *const inspect_table_names[INSPECT_TABLES] = {

@@ -17,6 +17,10 @@ struct inspect_lease {
     uint64_t grant_ms; /* it takes nothing over from that one sooner */
 };
 void inspect_lease(const struct overlay *overlay, uint64_t now_ms, struct inspect_lease *lease_out);
+/* The epoch in which it answers. */
+uint64_t inspect_arc_epoch(const struct overlay *overlay);
+/* Does it know that the node was expelled? */
+bool inspect_bans(const struct overlay *overlay, const struct id *node);
 /* May it grant leases, as of its last step? */
 bool inspect_grants(const struct overlay *overlay);
 enum { INSPECT_TABLES = 7 };

@@ -8,6 +8,7 @@
 #include "overlay/message.h"
 #include "tests/sim/lie.h"
 #include "tests/sim/network_internal.h"
+#include "tests/sim/papers.h"
 
 void liar_free(struct liar *liar)
 {
@@ -244,14 +245,26 @@ bool liar_receives(struct world *world, uint32_t node, const struct packet *pack
            pretend_to_keep(world, packet, &message);
 }
 
+static void tell_all(struct world *world, uint32_t node, const minga_Message *message)
+{
+    uint8_t bytes[MESSAGE_BYTES_MAX];
+    int length_bytes = message_encode(message, bytes, sizeof(bytes));
+
+    CHECK(length_bytes > 0);
+    for (uint32_t other = 0; other < world->node_count; other++) {
+        if (other != node) {
+            network_inject(world, node, other, false, (struct bytes){bytes, (size_t)length_bytes});
+            network_inject(world, other, node, true, (struct bytes){bytes, (size_t)length_bytes});
+        }
+    }
+}
+
 void liar_tells_death(struct world *world, uint32_t node, uint32_t victim)
 {
     const struct core *core = world->nodes[node].core;
     const struct overlay_member *member =
         core == NULL ? NULL : overlay_member_by_id(core_overlay(core), &world->nodes[victim].id);
-    uint8_t bytes[MESSAGE_BYTES_MAX];
     minga_Message message;
-    int length_bytes;
 
     if (member == NULL) {
         return;
@@ -261,12 +274,22 @@ void liar_tells_death(struct world *world, uint32_t node, uint32_t victim)
     message_put_id(message.kind.item.node, &member->node.id);
     message.kind.item.incarnation = member->record.incarnation;
     message.kind.item.flooded = true;
-    length_bytes = message_encode(&message, bytes, sizeof(bytes));
-    CHECK(length_bytes > 0);
-    for (uint32_t other = 0; other < world->node_count; other++) {
-        if (other != node) {
-            network_inject(world, node, other, false, (struct bytes){bytes, (size_t)length_bytes});
-            network_inject(world, other, node, true, (struct bytes){bytes, (size_t)length_bytes});
-        }
+    tell_all(world, node, &message);
+}
+
+void liar_expels(struct world *world, uint32_t node, uint32_t victim)
+{
+    struct papers papers;
+    minga_Message message;
+
+    if (world->nodes[node].core == NULL) {
+        return;
     }
+    papers_expulsion_by(world, victim, &world->nodes[node].secret, &papers);
+    message_init(&message, minga_Message_item_tag);
+    message.kind.item.kind = minga_ItemKind_ITEM_EXPULSION;
+    memcpy(message.kind.item.content.bytes, papers.signed_bytes, papers.signed_length_bytes);
+    message.kind.item.content.size = (pb_size_t)papers.signed_length_bytes;
+    message.kind.item.flooded = true;
+    tell_all(world, node, &message);
 }

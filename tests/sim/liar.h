@@ -42,3 +42,5 @@ struct packet *liar_sends(struct world *world, uint32_t node, struct packet *pac
 bool liar_receives(struct world *world, uint32_t node, const struct packet *packet);
 /* Tells everyone that it has a link with that `victim` has died. */
 void liar_tells_death(struct world *world, uint32_t node, uint32_t victim);
+/* The same of an expulsion, which it has signed itself. */
+void liar_expels(struct world *world, uint32_t node, uint32_t victim);

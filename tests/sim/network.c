@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "tests/sim/check_news.h"
 #include "tests/sim/check_replicas.h"
 #include "tests/sim/check_ring.h"
 #include "tests/sim/liar.h"
@@ -443,6 +444,7 @@ void network_send(struct world *world, uint32_t node, const struct overlay_effec
         return;
     }
     target = find_connected(world, node, target);
+    check_news_message(world, node, target, effect->message);
     link = link_of(world, node, target);
     link->peer = effect->peer; /* for the next attempt */
     if (link->state == LINK_NONE) {
@@ -476,6 +478,7 @@ void network_reply(struct world *world, uint32_t node, const struct overlay_effe
         world_fail(world, "%s replies on a link that it never had", world->nodes[node].name);
         return;
     }
+    check_news_message(world, node, dialler, effect->message);
     link = link_of(world, dialler, target);
     if (link->state != LINK_UP || link->generation != effect->link >> 32 ||
         link->target_life != world->nodes[node].life || !has_what_it_sends(world, node, effect)) {

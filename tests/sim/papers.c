@@ -7,6 +7,8 @@
 #include "overlay/signed.h"
 #include "tests/sim/world.h"
 
+enum { EXPIRED_S = 500 }; /* before the beginning: clocks are skewed by less */
+
 static uint64_t wall_s(const struct world *world)
 {
     return SIM_WALL_START_S + world->now_ms / 1000;
@@ -42,20 +44,25 @@ void papers_community(struct world *world)
         seal(&sealed, client->community_record, sizeof(client->community_record));
 }
 
-static void make_invitation(const struct world *world, minga_Signed *sealed_out)
+static void make_invitation(const struct world *world, uint32_t node, enum papers_flaw flaw,
+                            minga_Signed *sealed_out)
 {
+    const struct secret_key *own = &world->nodes[node].secret;
+    bool is_forged = flaw == PAPERS_FORGED;
     minga_Invitation invitation = minga_Invitation_init_zero;
 
     copy_key(invitation.community, &world->client.community);
-    copy_key(invitation.key, &world->client.invitation);
+    copy_key(invitation.key, is_forged ? own : &world->client.invitation);
     invitation.created_unix_s = SIM_WALL_START_S - 1000;
-    invitation.expires_unix_s = SIM_WALL_START_S + 7 * 86400;
+    invitation.expires_unix_s =
+        flaw == PAPERS_EXPIRED ? SIM_WALL_START_S - EXPIRED_S : SIM_WALL_START_S + 7 * 86400;
     CHECK(signed_make(minga_Invitation_fields, &invitation, PURPOSE_INVITATION,
-                      &world->client.community, sealed_out) == 0);
+                      is_forged ? own : &world->client.community, sealed_out) == 0);
 }
 
 /* Returns the length of the encoded request, which lies in papers->request. */
-static size_t make_request(struct world *world, uint32_t node, struct papers *papers)
+static size_t make_request(struct world *world, uint32_t node, enum papers_flaw flaw,
+                           struct papers *papers)
 {
     const struct sim_node *volunteer = &world->nodes[node];
     minga_AdmissionRequest request = minga_AdmissionRequest_init_zero;
@@ -69,7 +76,7 @@ static size_t make_request(struct world *world, uint32_t node, struct papers *pa
     request.positions = 1;
     request.requested_unix_s = wall_s(world);
     request.has_invitation = true;
-    make_invitation(world, &request.invitation);
+    make_invitation(world, node, flaw, &request.invitation);
     length_bytes = signed_encode_body(minga_AdmissionRequest_fields, &request, papers->request,
                                       sizeof(papers->request));
     CHECK(length_bytes > 0);
@@ -79,7 +86,7 @@ static size_t make_request(struct world *world, uint32_t node, struct papers *pa
 void papers_founder(struct world *world, uint32_t node, struct papers *papers)
 {
     const struct sim_node *founder = &world->nodes[node];
-    struct bytes request = {papers->request, make_request(world, node, papers)};
+    struct bytes request = {papers->request, make_request(world, node, PAPERS_FINE, papers)};
     minga_Countersigned admission = minga_Countersigned_init_zero;
     minga_Signed sealed = minga_Signed_init_zero;
     struct signature signature;
@@ -107,24 +114,36 @@ static void add_contact(const struct sim_node *contact, struct overlay_join *joi
     CHECK(text_copy(peer->addresses[0], sizeof(peer->addresses[0]), contact->address) == 0);
 }
 
-void papers_join(struct world *world, uint32_t node, uint32_t contact, struct papers *papers)
+void papers_intrude(struct world *world, uint32_t node, uint32_t contact, enum papers_flaw flaw,
+                    struct papers *papers)
 {
     struct overlay_join *join = &papers->join;
     const struct client *client = &world->client;
+    bool has_key = flaw != PAPERS_FORGED && flaw != PAPERS_STOLEN;
 
     *join = (struct overlay_join){0};
     join->community = (struct bytes){client->community_record, client->community_record_bytes};
-    join->request = (struct bytes){papers->request, make_request(world, node, papers)};
+    join->request = (struct bytes){papers->request, make_request(world, node, flaw, papers)};
     join->owner_signature =
         keys_sign(&client->owners[world->nodes[node].owner], PURPOSE_ADMISSION, join->request);
-    join->invitation_signature = keys_sign(&client->invitation, PURPOSE_ADMISSION, join->request);
+    join->invitation_signature =
+        keys_sign(has_key ? &client->invitation : &world->nodes[node].secret, PURPOSE_ADMISSION,
+                  join->request);
     add_contact(&world->nodes[contact], join);
+}
+
+void papers_join(struct world *world, uint32_t node, uint32_t contact, struct papers *papers)
+{
+    struct overlay_join *join = &papers->join;
+
+    papers_intrude(world, node, contact, PAPERS_FINE, papers);
     if (contact != 0 && node != 0) {
         add_contact(&world->nodes[0], join);
     }
 }
 
-void papers_expulsion(struct world *world, uint32_t node, struct papers *papers)
+void papers_expulsion_by(struct world *world, uint32_t node, const struct secret_key *by,
+                         struct papers *papers)
 {
     minga_Expulsion expulsion = minga_Expulsion_init_zero;
     minga_Signed sealed = minga_Signed_init_zero;
@@ -133,9 +152,13 @@ void papers_expulsion(struct world *world, uint32_t node, struct papers *papers)
     memcpy(expulsion.node_key, world->nodes[node].key.bytes, PUBLIC_KEY_BYTES);
     CHECK(text_copy(expulsion.reason, sizeof(expulsion.reason), "noise") == 0);
     expulsion.expelled_unix_s = wall_s(world);
-    CHECK(signed_make(minga_Expulsion_fields, &expulsion, PURPOSE_EXPULSION,
-                      &world->client.community, &sealed) == 0);
+    CHECK(signed_make(minga_Expulsion_fields, &expulsion, PURPOSE_EXPULSION, by, &sealed) == 0);
     papers->signed_length_bytes = seal(&sealed, papers->signed_bytes, sizeof(papers->signed_bytes));
+}
+
+void papers_expulsion(struct world *world, uint32_t node, struct papers *papers)
+{
+    papers_expulsion_by(world, node, &world->client.community, papers);
 }
 
 /* ------------------------------------------------------------------ an owner's records */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "tests/sim/converge.h"
 #include "tests/sim/network_internal.h"
 
 enum {
@@ -130,6 +131,10 @@ void relays_relay(struct world *world, uint32_t node, const struct overlay_effec
     if (leaf >= world->node_count) {
         return;
     }
+    if (effect->relay.port_count > 0 && !world->nodes[node].config.overlay.description.relays) {
+        world_fail(world, "%s passes on for %s, and does not want to", world->nodes[node].name,
+                   world->nodes[leaf].name);
+    }
     for (uint32_t i = 0; i < SIM_RELAYED_MAX; i++) {
         if (list[i].used && list[i].leaf == leaf) {
             list[i].used = false;
@@ -160,7 +165,7 @@ static void break_links(struct world *world, uint32_t leaf, uint32_t relay, uint
     }
 }
 
-static bool stands(const struct world *world, uint32_t leaf, uint32_t relay)
+bool relays_pass_on(const struct world *world, uint32_t relay, uint32_t leaf)
 {
     bool is_relayed = false;
 
@@ -169,8 +174,13 @@ static bool stands(const struct world *world, uint32_t leaf, uint32_t relay)
 
         is_relayed = is_relayed || (relayed->used && relayed->leaf == leaf);
     }
-    return is_relayed && world->nodes[relay].core != NULL && network_flows(world, leaf, relay) &&
-           network_flows(world, relay, leaf);
+    return is_relayed;
+}
+
+static bool stands(const struct world *world, uint32_t leaf, uint32_t relay)
+{
+    return relays_pass_on(world, relay, leaf) && world->nodes[relay].core != NULL &&
+           network_flows(world, leaf, relay) && network_flows(world, relay, leaf);
 }
 
 static void run_look(struct world *world, struct event *event)
@@ -246,4 +256,52 @@ void relays_process_ended(struct world *world, uint32_t node, bool powered)
         relays->tunnels[i].used = false;
         relays->tunnels[i].is_up = false;
     }
+}
+
+/* ------------------------------------------------------------------ in the end */
+
+static bool may_relay(const struct world *world, uint32_t node)
+{
+    return converge_stands(world, node) && world->nodes[node].config.overlay.description.relays;
+}
+
+bool relays_are_enough(struct world *world)
+{
+    uint32_t willing_count = 0;
+
+    for (uint32_t node = 0; node < world->node_count; node++) {
+        willing_count += may_relay(world, node) ? 1 : 0;
+    }
+    for (uint32_t leaf = 0; leaf < world->node_count; leaf++) {
+        uint32_t up_count = 0;
+
+        if (!world->nodes[leaf].is_leaf || !converge_takes_part(world, leaf)) {
+            continue;
+        }
+        for (uint32_t i = 0; i < SIM_TUNNELS_MAX; i++) {
+            const struct sim_tunnel *tunnel = &world->nodes[leaf].relays.tunnels[i];
+
+            up_count += tunnel->used && tunnel->is_up ? 1 : 0;
+        }
+        if (up_count < SIM_RELAYS_WANTED && up_count < willing_count) {
+            return converge_problem(world, "%s is reached through %u relays",
+                                    world->nodes[leaf].name, up_count);
+        }
+    }
+    return true;
+}
+
+bool relays_are_used(struct world *world)
+{
+    for (uint32_t node = 0; node < world->node_count; node++) {
+        for (uint32_t i = 0; i < SIM_RELAYED_MAX; i++) {
+            const struct sim_relayed *relayed = &world->nodes[node].relays.relayed[i];
+
+            if (relayed->used && tunnel_to(world, relayed->leaf, node) == NULL) {
+                return converge_problem(world, "%s keeps a port for %s, which does not use it",
+                                        world->nodes[node].name, world->nodes[relayed->leaf].name);
+            }
+        }
+    }
+    return true;
 }

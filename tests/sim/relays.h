@@ -11,7 +11,7 @@
 
 struct world;
 
-enum { SIM_RELAYED_MAX = 64, SIM_TUNNELS_MAX = 4 };
+enum { SIM_RELAYED_MAX = 64, SIM_TUNNELS_MAX = 4, SIM_RELAYS_WANTED = 2 };
 
 struct sim_relayed { /* at the relay: a leaf's ports here */
     bool used;
@@ -36,6 +36,12 @@ void relays_dial_back(struct world *world, uint32_t node, const struct overlay_e
 void relays_relay(struct world *world, uint32_t node, const struct overlay_effect *effect);
 void relays_relayed(struct world *world, uint32_t node, const struct overlay_effect *effect);
 void relays_process_ended(struct world *world, uint32_t node, bool powered);
+
+/* Is each leaf reached through two, where so many want to? And is what relays keep for leaves used? */
+bool relays_are_enough(struct world *world);
+bool relays_are_used(struct world *world);
+/* Has the leaf a port there? */
+bool relays_pass_on(const struct world *world, uint32_t relay, uint32_t leaf);
 
 /* Whom does the address lead to? node_count: nobody. `via_out`: through this relay, or node_count. */
 uint32_t relays_find(const struct world *world, const char *address, uint32_t *via_out);

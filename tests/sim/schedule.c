@@ -61,6 +61,8 @@ static const struct fault_form {
     [FAULT_ALTER] = {"alter", NODE | VALUE | FOR},
     [FAULT_REPLAY] = {"replay", NODE | VALUE | FOR},
     [FAULT_FALSE_DEATH] = {"false-death", NODE | OTHER | FOR},
+    [FAULT_FALSE_EXPEL] = {"false-expel", NODE | OTHER | FOR},
+    [FAULT_INTRUDE] = {"intrude", NODE | VALUE},
     [FAULT_END_REPLICA] = {"end-replica", NODE | VALUE},
     [FAULT_SICKEN] = {"sicken", NODE | VALUE},
     [FAULT_REFUSE_STARTS] = {"refuse-starts", NODE | FOR},

@@ -62,6 +62,8 @@ enum fault_kind {
     FAULT_ALTER,        /* permille of records and chunks are handed out changed */
     FAULT_REPLAY,       /* permille of old messages again, its own and others' */
     FAULT_FALSE_DEATH,  /* says that other has died, again and again */
+    FAULT_FALSE_EXPEL,  /* says that other is expelled, by its own signature */
+    FAULT_INTRUDE,      /* one outside asks to be let in with papers that have a flaw */
     FAULT_END_REPLICA,
     FAULT_SICKEN, /* its health probe fails until it is started again */
     FAULT_REFUSE_STARTS,

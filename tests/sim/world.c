@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/random.h"
+#include "tests/sim/check_durable.h"
 #include "tests/sim/fault.h"
 #include "tests/sim/perform.h"
 
@@ -150,7 +151,6 @@ static void make_config(struct world *world, struct sim_node *node, uint64_t ind
     config->overlay.finds_reach = world->schedule.reach != 0;
     config->overlay.relay_port_first = 32000;
     config->overlay.relay_port_count = 64;
-    description->relays = true;
     if (world->schedule.reach == 0) {
         description->reachable = minga_Reachable_REACHABLE_DIRECT;
     }
@@ -159,6 +159,7 @@ static void make_config(struct world *world, struct sim_node *node, uint64_t ind
     config->runs = plain || draw % 8 != 0;
     config->stores = plain || draw / 8 % 8 != 0;
     config->manages = true;
+    description->relays = plain || draw / 1024 % 4 != 0;
     description->runs = config->runs;
     description->stores = config->stores;
     description->manages = config->manages;
@@ -303,6 +304,7 @@ static void run_owners(struct world *world, struct event *event)
 {
     (void)event;
     owners_check(world);
+    check_durable_epochs(world);
     world_after(world, OWNERS_EVERY_MS, (struct event){.run = run_owners});
 }
 
