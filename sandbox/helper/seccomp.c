@@ -403,7 +403,7 @@ static int add_rules(scmp_filter_ctx context)
  * So with labels of flows, of which the host has one table; and what a group of listeners (multicast)
  * costs the kernel is not counted either, while there is nobody to listen to.
  * The rest is code in the kernel that had holes and that only what runs a network needs: other
- * protocols within TCP, its signatures, IPsec within UDP.
+ * protocols within TCP, its signatures, IPsec within UDP, a socket that changes its family.
  */
 static const struct {
     uint32_t level;
@@ -427,6 +427,7 @@ static const struct {
     {IPPROTO_IPV6, MCAST_JOIN_GROUP},
     {IPPROTO_IPV6, MCAST_JOIN_SOURCE_GROUP},
     {IPPROTO_IPV6, 32 /* IPV6_FLOWLABEL_MGR */},
+    {IPPROTO_IPV6, IPV6_ADDRFORM},
 };
 
 /*

@@ -200,7 +200,8 @@ Test(seccomp, sockets_take_no_programs_no_other_protocols_and_no_groups)
                 {IPPROTO_IPV6, IPV6_JOIN_ANYCAST},
                 {IPPROTO_IPV6, MCAST_JOIN_GROUP},
                 {IPPROTO_IPV6, MCAST_JOIN_SOURCE_GROUP},
-                {IPPROTO_IPV6, 32 /* IPV6_FLOWLABEL_MGR */}};
+                {IPPROTO_IPV6, 32 /* IPV6_FLOWLABEL_MGR */},
+                {IPPROTO_IPV6, IPV6_ADDRFORM}};
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         const long high = 1L << 32;
