@@ -50,7 +50,7 @@ CVE-2024-40635 a uid beyond the range becomes another one (containerd)|unit:imag
 CVE-2022-4318 a line break in a text of the image adds a line to a file that is made (cri-o)|unit:sandbox_spec|driver:the tree's passwd and group name nobody
 CVE-2022-0811 a setting of the kernel asked for by the image (cri-o)|prove:write /proc/sys/kernel/core_pattern|prove:write /proc/sys/kernel/shmmax
 CVE-2025-4598, CVE-2025-5054, CVE-2022-28655 what crashes inside is looked at outside, by root (systemd-coredump, apport)|prove:cores for a program of the host's|unit:sandbox_seccomp
-CVE-2022-0480 the kernel's memory, in what no limit counts|prove:more memory, in locks on files|prove:locks that are nobody's|unit:sandbox_locks
+CVE-2022-0480 the kernel's memory, in what no limit counts|prove:more memory, in locks on files|prove:locks that are nobody's|unit:sandbox_locks|prove:more memory, in connections that nobody accepts|unit:sandbox_streams
 CVE-2025-9074 the engine's own API is reachable from inside (docker)|prove:docker|prove:this machine's mingad|prove:this machine's minga-sandboxd|prove:the host's address on its network
 CVE-2021-41133 calls newer than the filter (flatpak)|prove:list mounts|prove:attributes of a mount, newer way|prove:move_mount|unit:sandbox_seccomp
 CVE-2024-25621, CVE-2021-41103 state that other users of the host can enter (containerd)|driver:images, logs and records are in folders that only root can enter
