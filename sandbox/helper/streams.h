@@ -15,8 +15,9 @@
 
 enum {
     STREAMS_EVERY_MS = 250,
-    STREAMS_CALM_BYTES = 64 << 20,        /* of the host: less is nobody's harm */
-    STREAMS_OWN_BYTES = 128 << 20,        /* of a replica, beside what is said below */
+    STREAMS_FEW = 6,               /* of one kind of IP: not looked at; each can hold some MiB */
+    STREAMS_CALM_BYTES = 64 << 20, /* of the host: less is nobody's harm */
+    STREAMS_OWN_BYTES = 128 << 20, /* of a replica, beside what is said below */
     STREAMS_CONNECTION_BYTES = 256 << 10, /* of each that may come to its published ports */
     STREAMS_HOST_SHARE = 24,        /* of the host's memory: the kernel's own bounds begin above */
     STREAMS_SUSPECT_BYTES = 4 << 20 /* of a replica, where the host's share is used up */

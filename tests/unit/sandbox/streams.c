@@ -81,7 +81,8 @@ static void begin(void)
 
 static void end(void)
 {
-    static const char *const names[] = {"net/sockstat", "41/net/tcp", "41/net/tcp6", "42/net/tcp"};
+    static const char *const names[] = {"net/sockstat", "41/net/tcp", "41/net/tcp6",
+                                        "41/net/sockstat", "42/net/tcp"};
     static const char *const folders[] = {"42/net", "42", "41/net", "41", "net"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -126,6 +127,22 @@ Test(streams, who_listens_or_only_remembers_holds_nothing, .init = begin, .fini 
     cr_assert_eq(streams_held(folder, PID, UINT64_MAX), 0, "these are counts, not bytes");
     write_one("41/net/tcp", 6, 0, 0);
     cr_assert_eq(streams_held(folder, PID, UINT64_MAX), 0);
+}
+
+Test(streams, a_few_are_not_looked_at, .init = begin, .fini = end)
+{
+    FILE *file = file_new("41/net/sockstat");
+
+    fprintf(file, "sockets: used 9\nTCP: inuse %d orphan 0 tw 0 alloc 2 mem 3\n", STREAMS_FEW);
+    fclose(file);
+    write_one("41/net/tcp", 1, 100000, 4711);
+    cr_assert_eq(streams_held(folder, PID, UINT64_MAX), 0);
+    write_one("41/net/tcp6", 1, 200000, 4711);
+    cr_assert_eq(streams_held(folder, PID, UINT64_MAX), 200000 + 4096, "of these it is not known");
+    file = file_new("41/net/sockstat");
+    fprintf(file, "TCP: inuse %d orphan 0 tw 0 alloc 2 mem 3\n", STREAMS_FEW + 1);
+    fclose(file);
+    cr_assert_eq(streams_held(folder, PID, UINT64_MAX), 300000 + 2 * 4096);
 }
 
 Test(streams, a_replica_with_more_than_it_may_is_found, .init = begin, .fini = end)
