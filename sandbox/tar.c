@@ -63,6 +63,7 @@ bool tar_path_is_good(const char *path)
 bool tar_link_stays(const char *path, const char *target)
 {
     int depth = -1; /* 0: in the outermost folder */
+    bool is_down = false;
 
     if (target[0] == '/' || target[0] == '\0') {
         return false;
@@ -74,9 +75,10 @@ bool tar_link_stays(const char *path, const char *target)
         size_t length = strcspn(target, "/");
 
         if (length == 2 && target[0] == '.' && target[1] == '.') {
-            depth--;
+            /* What it went down through may be a link itself, which this would be counted from. */
+            depth = is_down ? -1 : depth - 1;
         } else if (length > 0 && !(length == 1 && target[0] == '.')) {
-            depth++;
+            is_down = true;
         }
         target += length + (target[length] == '/' ? 1 : 0);
     }

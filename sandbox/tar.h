@@ -34,8 +34,8 @@ struct tar_entry {
 /* Is it relative, without empty, "." and ".." parts, and not too deep? */
 bool tar_path_is_good(const char *path);
 /*
- * Does a link at `path` with this target stay inside of the folder that path's first part names?
- * By the letters: other links on the way are not followed when things are unpacked.
+ * Does a link at `path` with this target stay inside of the folder that path's first part names,
+ * whatever other links that stay are on its way? So it goes up first, and never again.
  */
 bool tar_link_stays(const char *path, const char *target);
 /* How many zeros follow so many bytes of a file. */

@@ -380,6 +380,9 @@ static int map_child(const struct replica *replica, struct err *err)
     if (r == 0) {
         r = process_write_maps(replica->init_pid, all, all, err);
     }
+    if (r == 0) {
+        r = process_write_project_map(replica->init_pid, all, err);
+    }
     return r < 0 ? r : send_to_child(replica, &nothing, err);
 }
 

@@ -12,6 +12,7 @@
 #include "sandbox/helper/lines.h"
 #include "sandbox/helper/locks.h"
 #include "sandbox/helper/process.h"
+#include "sandbox/helper/streams.h"
 
 enum source_kind {
     SOURCE_SIGNAL,
@@ -108,6 +109,9 @@ static uint64_t wait_ms(const struct helper *helper)
              helper->replicas[i].oom_until_ms > at_ms) &&
             wait > BUSY_TICK_MS) {
             wait = BUSY_TICK_MS;
+        }
+        if (state == REPLICA_RUNNING && wait > STREAMS_EVERY_MS) {
+            wait = STREAMS_EVERY_MS;
         }
     }
     return wait;
@@ -248,6 +252,7 @@ static void tick_all(struct helper *helper)
     lines_tick(helper, at_ms);
     if (count_replicas(helper) > 0) {
         locks_tick(helper, at_ms);
+        streams_tick(helper, at_ms);
     }
     check_alone(helper, at_ms);
     sweep(helper, at_ms);

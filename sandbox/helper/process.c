@@ -39,6 +39,11 @@ int process_write_maps(pid_t pid, struct id_map uids, struct id_map gids, struct
     return r < 0 ? r : write_map(pid, "gid_map", gids, err);
 }
 
+int process_write_project_map(pid_t pid, struct id_map projects, struct err *err)
+{
+    return write_map(pid, "projid_map", projects, err);
+}
+
 int process_offer_to_oom_killer(pid_t pid, struct err *err)
 {
     static const char score[] = "500";

@@ -14,6 +14,8 @@ struct id_map { /* `count` ids from `inside` on are `outside` and up */
 
 /* Writes the maps of a process's new user namespace. setgroups stays allowed inside. */
 int process_write_maps(pid_t pid, struct id_map uids, struct id_map gids, struct err *err);
+/* The third map, of projects' disk quotas. It takes no right to write it, but only the first can. */
+int process_write_project_map(pid_t pid, struct id_map projects, struct err *err);
 
 /*
  * When the host itself runs out of memory, its owner's programs are to live longer than ours:

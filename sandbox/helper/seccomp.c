@@ -77,7 +77,7 @@ static const char *const processes[] = {
 
 /* Files: the kernel's permissions and the read-only tree decide which. */
 static const char *const files[] = {
-    "access", "chdir", "chown", "close", "close_range", "copy_file_range", "creat",
+    "access", "chdir", "chown", "close", "close_range", "copy_file_range",
     "dup", "dup2", "dup3", "faccessat", "faccessat2", "fadvise64", "fadvise64_64", "fallocate",
     "fchdir", "fchown", "fchownat", "fcntl", "fcntl64", "fdatasync",
     "fgetxattr", "flistxattr", "flock", "fremovexattr", "fsetxattr", "fstat", "fstat64",
@@ -85,7 +85,7 @@ static const char *const files[] = {
     "getcwd", "getdents", "getdents64", "getxattr", "inotify_add_watch", "inotify_init",
     "inotify_init1", "inotify_rm_watch", "lchown", "lgetxattr", "link", "linkat", "listxattr",
     "llistxattr", "lremovexattr", "lseek", "_llseek", "lsetxattr", "lstat", "lstat64", "mkdir",
-    "mkdirat", "newfstatat", "open", "openat", "openat2", "pread64",
+    "mkdirat", "newfstatat", "openat2", "pread64",
     "preadv", "preadv2", "pwrite64", "pwritev", "pwritev2", "read", "readahead", "readlink",
     "readlinkat", "readv", "removexattr", "rename", "renameat", "renameat2", "rmdir",
     "sendfile", "sendfile64", "setxattr", "splice", "stat", "stat64", "statfs", "statfs64",
@@ -149,36 +149,17 @@ static const unsigned int personalities[] = {0, 0xffffffff};
  * prctl(2) about oneself: names, signals, giving rights up. Not among them: the layout of memory,
  * core scheduling (which keeps a host's processors idle), dispatch of system calls.
  */
-static const unsigned int prctls[] = {PR_SET_NAME,
-                                      PR_GET_NAME,
-                                      PR_SET_PDEATHSIG,
-                                      PR_GET_PDEATHSIG,
-                                      PR_SET_DUMPABLE,
-                                      PR_GET_DUMPABLE,
-                                      PR_SET_KEEPCAPS,
-                                      PR_GET_KEEPCAPS,
-                                      PR_CAPBSET_READ,
-                                      PR_CAPBSET_DROP,
-                                      PR_SET_NO_NEW_PRIVS,
-                                      PR_GET_NO_NEW_PRIVS,
-                                      PR_GET_SECCOMP,
-                                      PR_SET_TIMERSLACK,
-                                      PR_GET_TIMERSLACK,
-                                      PR_SET_CHILD_SUBREAPER,
-                                      PR_SET_THP_DISABLE,
-                                      PR_GET_THP_DISABLE,
-                                      PR_GET_CHILD_SUBREAPER,
-                                      PR_CAP_AMBIENT,
-                                      PR_GET_SECUREBITS,
-                                      PR_GET_TID_ADDRESS,
-                                      PR_GET_SPECULATION_CTRL,
-                                      PR_SET_SPECULATION_CTRL,
-                                      PR_SET_VMA,
-                                      PR_SET_PTRACER,
-                                      PR_MCE_KILL_GET,
-                                      PR_GET_TIMING,
-                                      65 /* PR_SET_MDWE */,
-                                      66 /* PR_GET_MDWE */};
+/* clang-format off */
+static const unsigned int prctls[] = {
+    PR_SET_NAME, PR_GET_NAME, PR_SET_PDEATHSIG, PR_GET_PDEATHSIG, PR_SET_DUMPABLE, PR_GET_DUMPABLE,
+    PR_SET_KEEPCAPS, PR_GET_KEEPCAPS, PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS,
+    PR_GET_NO_NEW_PRIVS, PR_GET_SECCOMP, PR_SET_TIMERSLACK, PR_GET_TIMERSLACK,
+    PR_SET_CHILD_SUBREAPER, PR_SET_THP_DISABLE, PR_GET_THP_DISABLE, PR_GET_CHILD_SUBREAPER,
+    PR_CAP_AMBIENT, PR_GET_SECUREBITS, PR_GET_TID_ADDRESS, PR_GET_SPECULATION_CTRL,
+    PR_SET_SPECULATION_CTRL, PR_SET_VMA, PR_SET_PTRACER, PR_MCE_KILL_GET, PR_GET_TIMING,
+    65 /* PR_SET_MDWE */, 66 /* PR_GET_MDWE */,
+};
+/* clang-format on */
 
 static struct scmp_arg_cmp low_half(unsigned int argument, uint32_t value)
 {
@@ -273,8 +254,27 @@ static int allow_sockets(scmp_filter_ctx context)
 
 /*
  * Modes of files without set-user-ID and set-group-ID (which no mount here heeds: this is a second
- * wall, though one can create a file with them, since openat2's mode lies in memory), and nodes that are no devices, also not the whiteouts of an overlay.
+ * wall, and openat2, whose mode lies in memory, a door in it), and nodes that are no devices, also
+ * not the whiteouts of an overlay.
  */
+/* Who creates no file has no mode: what lies in its place says nothing. */
+static int allow_opening(scmp_filter_ctx context)
+{
+    const uint64_t creating = O_CREAT | (O_TMPFILE & ~O_DIRECTORY);
+    const uint64_t special = S_ISUID | S_ISGID;
+    int r = allow_when(context, SCMP_SYS(creat), SCMP_CMP64(1, SCMP_CMP_MASKED_EQ, special, 0));
+
+    for (unsigned at = 0; at < 2 && r == 0; at++) {
+        const int call = at == 0 ? SCMP_SYS(open) : SCMP_SYS(openat);
+
+        r = allow_when(context, call, SCMP_CMP64(at + 1, SCMP_CMP_MASKED_EQ, creating, 0));
+        if (r == 0) {
+            r = allow_when(context, call, SCMP_CMP64(at + 2, SCMP_CMP_MASKED_EQ, special, 0));
+        }
+    }
+    return r;
+}
+
 static int allow_modes(scmp_filter_ctx context)
 {
     static const struct {
@@ -382,7 +382,7 @@ static int allow_arguments(scmp_filter_ctx context)
 static int add_rules(scmp_filter_ctx context)
 {
     static int (*const parts[])(scmp_filter_ctx context) = {
-        allow_groups, allow_clone,     allow_sockets,   allow_modes,
+        allow_groups, allow_clone,     allow_sockets,   allow_opening, allow_modes,
         allow_memory, allow_confining, allow_arguments, answer_instead};
     /* 32-bit calls on a 64-bit kernel would be other numbers with other meanings: none exist. */
     int r = seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
@@ -403,7 +403,7 @@ static int add_rules(scmp_filter_ctx context)
  * So with labels of flows, of which the host has one table; and what a group of listeners (multicast)
  * costs the kernel is not counted either, while there is nobody to listen to.
  * The rest is code in the kernel that had holes and that only what runs a network needs: other
- * protocols within TCP, its signatures, IPsec within UDP.
+ * protocols within TCP, its signatures, IPsec within UDP, a socket that changes its family.
  */
 static const struct {
     uint32_t level;
@@ -413,6 +413,7 @@ static const struct {
     {SOL_SOCKET, SO_ATTACH_BPF},
     {SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF},
     {SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF},
+    {SOL_SOCKET, SO_BINDTODEVICE},
     {IPPROTO_TCP, TCP_ULP},
     {IPPROTO_TCP, TCP_MD5SIG},
     {IPPROTO_TCP, TCP_MD5SIG_EXT},
@@ -427,13 +428,14 @@ static const struct {
     {IPPROTO_IPV6, MCAST_JOIN_GROUP},
     {IPPROTO_IPV6, MCAST_JOIN_SOURCE_GROUP},
     {IPPROTO_IPV6, 32 /* IPV6_FLOWLABEL_MGR */},
+    {IPPROTO_IPV6, IPV6_ADDRFORM},
 };
 
 /*
  * Arguments that calls here do not have. Where the host's administrator has switched MADV_MERGEABLE
  * on, pages that are alike would become one with those of other replicas, and the time of a write
- * tell so. Locks that are an open file's are nobody's in the kernel's list (locks.h). And the limit
- * of cores stays what it is (CORE_BYTES_MAX), also for who wants none.
+ * tell so. Locks that are an open file's are nobody's in the kernel's list (locks.h), leases that of
+ * whoever took them first. Signals of folders are older than inotify. And the limit of cores stays what it is (CORE_BYTES_MAX), also for who wants none.
  */
 static const struct {
     uint32_t call;
@@ -441,9 +443,9 @@ static const struct {
     uint32_t value;
     uint32_t error;
 } missing_arguments[] = {
-    {SYS_madvise, 2, MADV_MERGEABLE, EINVAL},
-    {SYS_fcntl, 1, F_OFD_SETLK, EINVAL},
-    {SYS_fcntl, 1, F_OFD_SETLKW, EINVAL},
+    {SYS_madvise, 2, MADV_MERGEABLE, EINVAL}, {SYS_fcntl, 1, F_OFD_SETLK, EINVAL},
+    {SYS_fcntl, 1, F_OFD_SETLKW, EINVAL},     {SYS_fcntl, 1, F_SETLEASE, EINVAL},
+    {SYS_fcntl, 1, F_NOTIFY, EINVAL},
 #ifdef SYS_setrlimit
     {SYS_setrlimit, 0, RLIMIT_CORE, EPERM},
 #endif

@@ -164,6 +164,22 @@ static void set_user_bit(const struct attempt *attempt, const struct facts *fact
     unlink("/tmp/minga-probe-bits");
 }
 
+static void create_with_bit(const struct attempt *attempt, const struct facts *facts,
+                            struct outcome *out)
+{
+    static const char path[] = "/tmp/minga-probe-created";
+    CLEANUP(cleanup_close)
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, (mode_t)attempt->number | 0755);
+
+    (void)facts;
+    if (fd < 0) {
+        outcome_of_error(out, errno);
+    } else {
+        outcome_open(out, "created");
+        unlink(path);
+    }
+}
+
 static void set_attribute(const struct attempt *attempt, const struct facts *facts,
                           struct outcome *out)
 {
@@ -319,6 +335,8 @@ static const struct attempt rows[] = {
      .meant = "kernels before 6.3 cannot forbid it"},
     {.name = "set the set-user-ID bit", .run = set_user_bit, .number = S_ISUID},
     {.name = "set the set-group-ID bit", .run = set_user_bit, .number = S_ISGID},
+    {.name = "create a set-user-ID file", .run = create_with_bit, .number = S_ISUID},
+    {.name = "create a set-group-ID file", .run = create_with_bit, .number = S_ISGID},
     {.name = "give a file capabilities", .run = set_attribute, .path = "security.capability"},
     {.name = "write an overlay's own attribute",
      .run = set_attribute,

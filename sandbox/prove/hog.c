@@ -2,16 +2,27 @@
 #include "sandbox/prove/hog.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/attributes.h"
 
-enum { BLOCK_BYTES = 1 << 20, BURNERS = 4, LOCKED_FILES = 500, LOCKS_OF_FILE = 500 };
+enum {
+    BLOCK_BYTES = 1 << 20,
+    BURNERS = 4,
+    LOCKED_FILES = 500,
+    LOCKS_OF_FILE = 500,
+    UNACCEPTED_MAX = 8000, /* some 500 MiB: bounded, should nothing stop it */
+    UNACCEPTED_BYTES = 60000,
+    LISTENERS_MAX = 16,
+    FULL_US = 500000,
+};
 
 /* Takes memory until it is ended for it. */
 static void take_memory(void)
@@ -109,6 +120,49 @@ static void take_locks(void)
     }
 }
 
+/* Closed by its end at once: what it sent waits in the kernel, with a listener that never looks. */
+static bool connect_and_leave(const struct sockaddr_in *address)
+{
+    static char text[UNACCEPTED_BYTES];
+    const struct timeval patience = {.tv_usec = FULL_US}; /* a full listener does not answer */
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const bool is_there =
+        fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) == 0 &&
+        connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0;
+
+    if (is_there) {
+        (void)send(fd, text, sizeof(text), MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return is_there;
+}
+
+static void take_connections(void)
+{
+    int left = UNACCEPTED_MAX;
+
+    for (int i = 0; i < LISTENERS_MAX; i++) {
+        const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        struct sockaddr_in address = {.sin_family = AF_INET,
+                                      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        socklen_t address_bytes = sizeof(address);
+
+        if (fd < 0 || listen(fd, UNACCEPTED_MAX) < 0 ||
+            getsockname(fd, (struct sockaddr *)&address, &address_bytes) < 0) {
+            continue;
+        }
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        while (left > 0 && connect_and_leave(&address)) {
+            left--;
+        }
+    }
+    for (;;) {
+        pause();
+    }
+}
+
 bool hog_run(const char *name)
 {
     static const struct {
@@ -117,7 +171,7 @@ bool hog_run(const char *name)
     } hogs[] = {{"memory", take_memory},    {"memory-child", take_memory_in_child},
                 {"output", print_for_ever}, {"cpu", burn},
                 {"forks", fork_for_ever},   {"deaf", hide},
-                {"locks", take_locks}};
+                {"locks", take_locks},      {"streams", take_connections}};
 
     for (size_t i = 0; i < ARRAY_COUNT(hogs); i++) {
         if (strcmp(hogs[i].name, name) == 0) {

@@ -99,6 +99,7 @@ static const struct attempt rows[] = {
      .path = "/proc/self/oom_score_adj"},
     {.name = "write another uid map", .run = write_map, .path = "/proc/self/uid_map"},
     {.name = "write another gid map", .run = write_map, .path = "/proc/self/gid_map"},
+    {.name = "write another map of projects", .run = write_map, .path = "/proc/self/projid_map"},
     {.name = "allow setgroups anew", .run = allow_groups, .path = "/proc/self/setgroups"},
     {.name = "move the clocks of a namespace",
      .run = move_clock,

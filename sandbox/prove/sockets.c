@@ -185,6 +185,7 @@ static const struct attempt rows[] = {
      .arguments = {AF_TIPC, SOCK_SEQPACKET, 0}},
     OPTION("a program for packets", SOL_SOCKET, SO_ATTACH_FILTER, SOCK_DGRAM, 16),
     OPTION("a program for ports", SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, SOCK_DGRAM, 16),
+    OPTION("a socket of one device", SOL_SOCKET, SO_BINDTODEVICE, SOCK_DGRAM, 16),
     OPTION("another protocol within TCP", IPPROTO_TCP, TCP_ULP, SOCK_STREAM, 2),
     OPTION("signatures within TCP", IPPROTO_TCP, TCP_MD5SIG, SOCK_STREAM, 2),
     OPTION("IPsec within UDP", IPPROTO_UDP, UDP_ENCAP, SOCK_DGRAM, 4),

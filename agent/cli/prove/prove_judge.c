@@ -188,13 +188,22 @@ static void judge_output(struct prove *prove, struct prove_attempt *attempt)
              "%" PRIu64 " KiB are kept of all that it prints", kept_bytes >> 10);
 }
 
-static void judge_locks(struct prove *prove, struct prove_attempt *attempt)
+static void judge_reason(struct prove *prove, struct prove_attempt *attempt, const char *wanted)
 {
-    static const char wanted[] = "out of file locks: limit ";
     bool has_ended = prove_await_end(prove, HOG_MS_MAX);
 
     conclude(attempt, has_ended && strncmp(prove->event.reason, wanted, strlen(wanted)) == 0,
              "%.100s", has_ended ? prove->event.reason : "it runs on");
+}
+
+static void judge_locks(struct prove *prove, struct prove_attempt *attempt)
+{
+    judge_reason(prove, attempt, "out of file locks: limit ");
+}
+
+static void judge_streams(struct prove *prove, struct prove_attempt *attempt)
+{
+    judge_reason(prove, attempt, "out of memory for connections: limit ");
 }
 
 static const struct {
@@ -209,6 +218,7 @@ static const struct {
     {"deaf to every signal", "deaf", judge_deaf},
     {"output without end", "output", judge_output},
     {"more memory, in locks on files", "locks", judge_locks},
+    {"more memory, in connections that nobody accepts", "streams", judge_streams},
 };
 
 int prove_hogs(struct prove *prove)

@@ -189,6 +189,7 @@ Test(seccomp, sockets_take_no_programs_no_other_protocols_and_no_groups)
                 {SOL_SOCKET, SO_ATTACH_BPF},
                 {SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF},
                 {SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF},
+                {SOL_SOCKET, SO_BINDTODEVICE},
                 {IPPROTO_TCP, TCP_ULP},
                 {IPPROTO_TCP, TCP_MD5SIG},
                 {IPPROTO_UDP, UDP_ENCAP},
@@ -200,7 +201,8 @@ Test(seccomp, sockets_take_no_programs_no_other_protocols_and_no_groups)
                 {IPPROTO_IPV6, IPV6_JOIN_ANYCAST},
                 {IPPROTO_IPV6, MCAST_JOIN_GROUP},
                 {IPPROTO_IPV6, MCAST_JOIN_SOURCE_GROUP},
-                {IPPROTO_IPV6, 32 /* IPV6_FLOWLABEL_MGR */}};
+                {IPPROTO_IPV6, 32 /* IPV6_FLOWLABEL_MGR */},
+                {IPPROTO_IPV6, IPV6_ADDRFORM}};
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         const long high = 1L << 32;
@@ -274,6 +276,18 @@ Test(seccomp, no_file_is_another_user_s_program_or_a_device)
     cr_assert_eq(outcome_of(SYS_fchmod, -1, 02755, 0), EPERM);
     cr_assert_eq(outcome_of(SYS_fchmod, -1, 01755, 0), EBADF, "it reaches the kernel");
     cr_assert_eq(outcome_of(SYS_fchmodat, -1, 0, 06755), EPERM);
+    cr_assert_eq(outcome_of4(SYS_openat, -1, 0, O_CREAT | O_WRONLY, 04755), EPERM);
+    cr_assert_eq(outcome_of4(SYS_openat, -1, 0, O_CREAT | O_WRONLY, 02755), EPERM);
+    cr_assert_eq(outcome_of4(SYS_openat, -1, 0, O_TMPFILE | O_WRONLY, 04755), EPERM);
+    cr_assert_eq(outcome_of4(SYS_openat, -1, 0, O_CREAT | O_WRONLY, 01755), EFAULT);
+    cr_assert_eq(outcome_of4(SYS_openat, -1, 0, O_DIRECTORY, 04755), EFAULT, "no mode there");
+#ifdef SYS_open /* not on arm64 */
+    cr_assert_eq(outcome_of(SYS_open, 0, O_CREAT | O_WRONLY, 06755), EPERM);
+    cr_assert_eq(outcome_of(SYS_open, 0, O_CREAT | O_WRONLY, 0755), EFAULT);
+    cr_assert_eq(outcome_of(SYS_open, 0, O_WRONLY, 06755), EFAULT, "no mode there");
+    cr_assert_eq(outcome_of(SYS_creat, 0, 04755, 0), EPERM);
+    cr_assert_eq(outcome_of(SYS_creat, 0, 0755, 0), EFAULT);
+#endif
     cr_assert_eq(outcome_of(SYS_mknodat, -1, 0, S_IFCHR | 0600), EPERM, "also a whiteout");
     cr_assert_eq(outcome_of(SYS_mknodat, -1, 0, S_IFBLK | 0600), EPERM);
     cr_assert_eq(outcome_of(SYS_mknodat, -1, 0, S_IFIFO | 0600), EFAULT, "it reaches the kernel");
@@ -322,6 +336,8 @@ Test(seccomp, locks_are_of_a_process_that_lives)
         cr_assert_eq(outcome_of(SYS_fcntl, -1, command, 0), EINVAL);
         cr_assert_eq(outcome_of(SYS_fcntl, -1, command | high, 0), EINVAL);
     }
+    cr_assert_eq(outcome_of(SYS_fcntl, -1, F_SETLEASE, F_RDLCK), EINVAL);
+    cr_assert_eq(outcome_of(SYS_fcntl, -1, F_NOTIFY, 1), EINVAL);
     cr_assert_eq(outcome_of(SYS_fcntl, -1, F_SETLK, 0), EBADF, "it reaches the kernel");
     cr_assert_eq(outcome_of(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0), EPERM);
     cr_assert_eq(outcome_of(SYS_clone, CLONE_FILES | CLONE_VM | SIGCHLD, 0, 0), EPERM);
