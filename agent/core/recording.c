@@ -201,6 +201,7 @@ static void code_request(struct codec *codec, struct recorded_event *recorded)
     codec_bool(codec, &request->history);
     codec_u64(codec, &request->offset_bytes);
     codec_id(codec, &request->chunk.id);
+    codec_u32(codec, &request->carried_bytes);
     codec_id(codec, &request->tree.id);
     codec_id(codec, &request->node.id);
     codec_u32(codec, &request->cursor);

@@ -25,9 +25,9 @@ static void host_request(void *self, const struct core_request *request)
     edge_request(edge, request);
 }
 
-static void host_store_chunk(void *self, uint64_t token, struct bytes bytes)
+static void host_push_chunk(void *self, const struct core_request *request, struct bytes bytes)
 {
-    chunk_jobs_store_for_api(self, token, bytes);
+    chunk_jobs_push(self, request, bytes);
 }
 
 static const struct core *host_core(void *self)
@@ -145,7 +145,7 @@ int api_link_open(struct edge *edge, int control_fd, struct err *err)
         .group = edge->api_group,
         .host = {.self = edge,
                  .request = host_request,
-                 .store_chunk = host_store_chunk,
+                 .push_chunk = host_push_chunk,
                  .core = host_core,
                  .now_ms = host_now_ms,
                  .node_key = host_node_key,

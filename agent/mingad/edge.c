@@ -447,6 +447,7 @@ void edge_done(struct edge *edge)
     transport_free(edge->transport);
     sandbox_link_free(edge->sandbox);
     upload_free(edge->upload);
+    carry_clear(&edge->carry);
     keeper_free(edge->keeper);
     scrub_free(edge->scrub);
     trees_free(edge->trees);
