@@ -534,6 +534,32 @@ Test(records, two_other_disks_are_as_good_as_the_responsible_nodes_own)
     end_network();
 }
 
+Test(records, what_only_other_disks_have_stands_with_the_responsible_node_at_once)
+{
+    struct service_id service = service_of(1, "wiki");
+    struct ring_key key = {service.id};
+    struct node_id holder;
+    uint32_t responsible;
+
+    make_members(5);
+    run_for(60000); /* it has compared everything with all others, and asks none of them */
+    overlay_replica_set(net.nodes[0].overlay, &key, 1, &holder);
+    responsible = (uint32_t)find_node(&holder);
+    cr_assert_eq(put(1, 1, 1, "wiki", 1, "a")->outcome, OVERLAY_OK);
+    net.nodes[responsible].disk_full = true;
+    cr_assert_eq(put(1, 2, 1, "wiki", 2, "b")->outcome, OVERLAY_OK);
+    for (uint32_t i = 0; i < 5; i++) {
+        const struct done *done = get(i, 3, &service);
+        struct record record;
+
+        cr_assert_eq(done->outcome, OVERLAY_OK);
+        cr_assert_eq(record_glance((struct bytes){done->bytes, done->length_bytes}, &record), 0);
+        cr_assert_eq(record.sequence, 2, "node %u reads an older one", i);
+    }
+    cr_assert_eq(put(2, 4, 1, "wiki", 3, "c")->outcome, OVERLAY_OK);
+    end_network();
+}
+
 static uint32_t sent(pb_size_t kind)
 {
     uint32_t count = net.sent_count[kind];
