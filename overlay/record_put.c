@@ -184,24 +184,13 @@ static void send_copies(struct overlay *overlay, struct put *put, uint32_t count
     }
 }
 
-/* Other disks have it, and the own one not, or not yet: it stands here all the same, or whoever reads
- * next would be told of the one before. */
-static void stand_by_others(struct overlay *overlay, const struct put *put)
-{
-    if (!record_keep(overlay, &put->record)) {
-        settled_begin(overlay); /* the others are asked, then */
-    }
-}
-
 static void acknowledge_put(struct overlay *overlay, struct put *put)
 {
     if (!is_still_ours(overlay, put)) {
         give_back(overlay, put);
         return;
     }
-    if (!put->is_stored) {
-        stand_by_others(overlay, put);
-    }
+    record_stand(overlay, &put->record); /* also where the own disk has refused it */
     end_put(overlay, put, minga_Outcome_OUTCOME_OK, "");
     if (put->next_holder < put->holder_count || overlay->large) {
         put->phase = PUT_SPREADING;

@@ -33,14 +33,16 @@ disk_breaks() {
 fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack("I", 2))' "$(dir_of "$1")/state"
 }
 own_disks_end() {
-    local i
+    local i status=$?
+    set +e
     for i in 2 3; do
         node_kill "$i"
         mountpoint -q "$(dir_of "$i")/state" && umount "$(dir_of "$i")/state"
     done
+    return "$status"
 }
 community_new 6
-trap 'ended=$?; set +e; own_disks_end; (exit "$ended"); community_end' EXIT
+trap 'own_disks_end; community_end' EXIT
 node_disk 1 96m
 disk_that_breaks 2
 disk_that_breaks 3
