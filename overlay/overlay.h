@@ -80,6 +80,7 @@ struct overlay_event {
     uint16_t port;                      /* PORT_REFUSED; PORT_MAPPED: 0 where the overlay listens */
     uint16_t outside_port;              /* PORT_MAPPED: 0: no more */
     bool is_udp;                        /* PORT_MAPPED */
+    bool is_ipv6;                       /* PORT_MAPPED: the own port, in a firewall's hole */
 };
 
 /* ------------------------------------------------------------------ effects */

@@ -43,7 +43,7 @@ struct api_host {
     const char *(*node_name)(void *self);
     struct api_room (*room)(void *self); /* may be NULL */
     /* Ports that a router opens for this node. May be NULL. */
-    const struct plan *(*port_mapping)(void *self);
+    const struct plan *(*port_mapping)(void *self, bool is_ipv6);
     /* Is it not known yet that all is frozen that was to be? May be NULL. */
     bool (*is_freezing)(void *self);
     /* How the owner's line is used. May be NULL. */

@@ -125,6 +125,7 @@ static void code_overlay(struct codec *codec, struct overlay_event *event)
         codec_u16(codec, &event->port);
         codec_u16(codec, &event->outside_port);
         codec_bool(codec, &event->is_udp);
+        codec_bool(codec, &event->is_ipv6);
         break;
     case OVERLAY_LINK_LOST:
         codec_id(codec, &event->node.id);

@@ -107,9 +107,11 @@ static struct api_room host_room(void *self)
     return (struct api_room){room.free_bytes, room.refuses};
 }
 
-static const struct plan *host_port_mapping(void *self)
+static const struct plan *host_port_mapping(void *self, bool is_ipv6)
 {
-    return portmap_plan(((struct edge *)self)->portmap);
+    const struct edge *edge = self;
+
+    return portmap_plan(is_ipv6 ? edge->portmap_ipv6 : edge->portmap);
 }
 
 static bool host_is_freezing(void *self)

@@ -423,6 +423,7 @@ static void close_all(struct edge *edge)
     aside_close(edge);
     relays_close(edge->relays);
     portmap_close(edge->portmap, edge->is_restart);
+    portmap_close(edge->portmap_ipv6, edge->is_restart);
     if (edge->sandbox != NULL) {
         sandbox_link_close(edge->sandbox);
     }
@@ -455,6 +456,7 @@ void edge_done(struct edge *edge)
     senses_free(edge->senses);
     relays_free(edge->relays);
     portmap_free(edge->portmap);
+    portmap_free(edge->portmap_ipv6);
     store_writer_free(edge->writer);
     store_close(edge->store);
     chunk_store_close(&edge->chunks);

@@ -95,6 +95,7 @@ struct edge {
     struct transport *transport;
     struct relays *relays;
     struct portmap *portmap;
+    struct portmap *portmap_ipv6;
     struct address_watch *address_watch; /* NULL: none */
     struct sandbox_link *sandbox;
     struct api *api;
@@ -246,6 +247,8 @@ int portmap_link_open(struct edge *edge, struct err *err);
 /* The configuration is new: begins, goes on or ends. */
 void portmap_link_configure(struct edge *edge);
 void portmap_link_tidy(struct edge *edge, uint64_t now_ms);
+/* This machine has moved. */
+void portmap_link_look_again(struct edge *edge);
 
 /* ------------------------------------------------------------------ api_link.c */
 

@@ -117,7 +117,7 @@ static void on_addresses(void *context)
 
     if (edge->phase == EDGE_RUNNING) {
         edge_describe(edge, true);
-        portmap_look_again(edge->portmap);
+        portmap_link_look_again(edge);
     }
 }
 
