@@ -21,7 +21,10 @@ PLAYER=
 router_plays() { # [wrong]: the firewall is as it was when the router was switched on
     local router
     router=$(ns_of left)
-    [ -z "$PLAYER" ] || { kill "$PLAYER" && wait "$PLAYER" || true; }
+    if [ -n "$PLAYER" ]; then
+        kill "$PLAYER"
+        wait "$PLAYER" || true
+    fi
     nsenter --net="/run/netns/$router" nft -f - <<'RULES'
 table ip6 home
 delete table ip6 home
