@@ -80,6 +80,7 @@ struct overlay_event {
     uint16_t port;                      /* PORT_REFUSED; PORT_MAPPED: 0 where the overlay listens */
     uint16_t outside_port;              /* PORT_MAPPED: 0: no more */
     bool is_udp;                        /* PORT_MAPPED */
+    bool is_ipv6;                       /* PORT_MAPPED: the own port, in a firewall's hole */
 };
 
 /* ------------------------------------------------------------------ effects */
@@ -365,12 +366,14 @@ struct overlay_reference { /* for whom a chunk is kept; all zero: it is not said
 };
 struct overlay_spread {
     struct chunk_id chunk;
+    uint32_t carried_bytes; /* its size when the own disk does not take it; 0: it is stored here */
     struct overlay_reference reference;
 };
 /* Spreads a chunk that the edge has already stored here, and reported with CHUNK_STORED (token 0,
- * its size): DONE when CHUNK_COPIES holders (all that
- * store, when fewer are up) have it durably. It is kept as long as a version of the service that
- * may run has that tree. */
+ * its size), or has in memory only: DONE when CHUNK_COPIES holders (all that
+ * store, when fewer are up) have it durably; in memory is not. FAILED: all others that are up do, and
+ * only the own disk is lacking, or it does not give the chunk. It is kept as long as a version of the
+ * service that may run has that tree. */
 void overlay_chunk_put(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
                        const struct overlay_spread *spread, struct overlay_effects *effects);
 struct overlay_wanted { /* a chunk, and who besides its holders likely has it */

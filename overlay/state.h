@@ -208,6 +208,7 @@ struct chunk_put {
     uint64_t since_ms;
     uint64_t token;
     struct chunk_id chunk;
+    uint32_t carried_bytes; /* not 0: it is in the edge's memory, not on this disk */
     struct chunk_references references;
     uint32_t next; /* candidates offered so far */
     uint32_t candidate_count;
@@ -216,8 +217,8 @@ struct chunk_put {
     uint32_t held_count;
     uint32_t needed_count;
     uint16_t retry_count;
-    uint16_t stand_ins[STAND_INS_MAX]; /* as in struct chunk */
-    bool any_had, any_full;
+    uint16_t stand_ins[STAND_INS_MAX];       /* as in struct chunk */
+    bool any_had, any_full, is_lacking_here; /* the own disk should hold it, and does not */
 };
 
 struct chunk_get {

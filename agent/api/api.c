@@ -272,15 +272,9 @@ int api_new(const struct api_config *config, struct api **api_out, struct err *e
 static void abandon(struct api *api, const struct pending *pending, const char *reason)
 {
     struct core_answer answer = {.token = pending->token, .outcome = OVERLAY_TIMED_OUT};
-    struct err err;
 
-    if (pending->on_answer != NULL) {
-        (void)text_copy(answer.reason, sizeof(answer.reason), reason);
-        api_answer(api, &answer);
-    } else {
-        err_set(&err, -ETIMEDOUT, "%s", reason);
-        api_chunk_stored(api, pending->token, NULL, &err);
-    }
+    (void)text_copy(answer.reason, sizeof(answer.reason), reason);
+    api_answer(api, &answer);
 }
 
 /* Exchanges that have waited since `asked_ms_max` or longer get an end. Returns whether there were
@@ -307,10 +301,10 @@ static void ignore_request(void *self, const struct core_request *request)
     (void)request;
 }
 
-static void ignore_chunk(void *self, uint64_t token, struct bytes bytes)
+static void ignore_chunk(void *self, const struct core_request *request, struct bytes bytes)
 {
     (void)self;
-    (void)token;
+    (void)request;
     (void)bytes;
 }
 
@@ -320,7 +314,7 @@ void api_free(struct api *api)
         return;
     }
     api->host.request = ignore_request;
-    api->host.store_chunk = ignore_chunk;
+    api->host.push_chunk = ignore_chunk;
     while (abandon_pending(api, UINT64_MAX, "the agent is stopping")) {
     }
     MHD_run(api->daemon);

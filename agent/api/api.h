@@ -26,8 +26,9 @@ struct api_host {
     /* Submits a request to the core; the answer comes later (or at once) by api_answer. What the
      * request points to is borrowed for this call only. */
     void (*request)(void *self, const struct core_request *request);
-    /* Stores a chunk durably (bytes are copied); ends in api_chunk_stored(token). */
-    void (*store_chunk)(void *self, uint64_t token, struct bytes bytes);
+    /* The same for PUT_CHUNK of bytes that are new here, and are copied: which chunk they are is said
+     * by them. They are stored durably, or carried where that fails, and spread. */
+    void (*push_chunk)(void *self, const struct core_request *request, struct bytes bytes);
     /* The core, for views. */
     const struct core *(*core)(void *self);
     uint64_t (*now_ms)(void *self);
@@ -42,14 +43,14 @@ struct api_host {
     const char *(*node_name)(void *self);
     struct api_room (*room)(void *self); /* may be NULL */
     /* Ports that a router opens for this node. May be NULL. */
-    const struct plan *(*port_mapping)(void *self);
+    const struct plan *(*port_mapping)(void *self, bool is_ipv6);
     /* Is it not known yet that all is frozen that was to be? May be NULL. */
     bool (*is_freezing)(void *self);
     /* How the owner's line is used. May be NULL. */
     void (*line)(void *self, struct owner_line_report *report_out);
 };
 
-/* Tokens of the API's requests and chunks have this bit set; the host's own must not. Answers to
+/* Tokens of the API's requests have this bit set; the host's own must not. Answers to
  * other tokens are ignored. */
 #define API_TOKEN_BIT ((uint64_t)1 << 63)
 
@@ -69,5 +70,3 @@ bool api_has_replies(const struct api *api);
 /* Milliseconds until api_run is due though nothing is ready; -1: none. */
 int api_timeout_ms(const struct api *api);
 void api_answer(struct api *api, const struct core_answer *answer);
-void api_chunk_stored(struct api *api, uint64_t token, const struct chunk_id *chunk,
-                      const struct err *err_or_null);

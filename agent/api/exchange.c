@@ -129,17 +129,18 @@ int exchange_request(struct exchange *exchange, struct core_request *request,
     return 0;
 }
 
-int exchange_store(struct exchange *exchange, struct bytes chunk, exchange_on_stored *on_stored,
-                   uint64_t context)
+int exchange_push(struct exchange *exchange, const struct push *push, exchange_on_answer *on_answer,
+                  uint64_t context)
 {
     struct pending *pending = pending_new(exchange);
 
     if (pending == NULL) {
         return -EBUSY;
     }
-    pending->on_stored = on_stored;
+    pending->on_answer = on_answer;
     pending->context = context;
-    exchange->api->host.store_chunk(exchange->api->host.self, pending->token, chunk);
+    push->request->token = pending->token;
+    exchange->api->host.push_chunk(exchange->api->host.self, push->request, push->chunk);
     return 0;
 }
 
@@ -152,21 +153,6 @@ void api_answer(struct api *api, const struct core_answer *answer)
     }
     CHECK(pending.on_answer != NULL);
     pending.on_answer(pending.exchange, pending.context, answer);
-    pending.exchange->pending_count--;
-    settle(pending.exchange);
-}
-
-void api_chunk_stored(struct api *api, uint64_t token, const struct chunk_id *chunk,
-                      const struct err *err_or_null)
-{
-    struct pending pending;
-
-    if (!pending_take(api, token, &pending)) {
-        return;
-    }
-    CHECK(pending.on_stored != NULL);
-    pending.on_stored(pending.exchange, pending.context, err_or_null == NULL ? chunk : NULL,
-                      err_or_null);
     pending.exchange->pending_count--;
     settle(pending.exchange);
 }

@@ -3,7 +3,7 @@
 /*
  * One HTTP request and its reply, while the core works on it. Inside the API only.
  *
- * A handler either replies at once, or asks the host (exchange_request, exchange_store) and
+ * A handler either replies at once, or asks the host (exchange_request, exchange_push) and
  * replies when answers come. The reply leaves when it is set and nothing is outstanding, so an
  * answer never meets an exchange that is gone.
  */
@@ -23,9 +23,6 @@ enum exchange_state { EXCHANGE_READING, EXCHANGE_WORKING, EXCHANGE_READY };
 /* `context` is what the handler gave with its request. */
 typedef void exchange_on_answer(struct exchange *exchange, uint64_t context,
                                 const struct core_answer *answer);
-/* Exactly one of `chunk` and `err` is not NULL. */
-typedef void exchange_on_stored(struct exchange *exchange, uint64_t context,
-                                const struct chunk_id *chunk, const struct err *err);
 
 struct exchange {
     struct api *api;
@@ -56,8 +53,13 @@ const struct core *exchange_core(const struct exchange *exchange);
  * exchange and returns -EBUSY. */
 int exchange_request(struct exchange *exchange, struct core_request *request,
                      exchange_on_answer *on_answer, uint64_t context);
-int exchange_store(struct exchange *exchange, struct bytes chunk, exchange_on_stored *on_stored,
-                   uint64_t context);
+/* The same with the bytes of a chunk that is new here. */
+struct push { /* a PUT_CHUNK */
+    struct core_request *request;
+    struct bytes chunk;
+};
+int exchange_push(struct exchange *exchange, const struct push *push, exchange_on_answer *on_answer,
+                  uint64_t context);
 
 /* The first reply stands, later ones are dropped. `document` is taken. */
 void exchange_reply(struct exchange *exchange, unsigned status, json_t *document);

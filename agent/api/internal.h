@@ -14,7 +14,6 @@ struct pending {
     struct exchange *exchange;
     uint64_t context;
     exchange_on_answer *on_answer;
-    exchange_on_stored *on_stored;
 };
 
 /* A connection: MHD's socket context. */

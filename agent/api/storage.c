@@ -125,12 +125,18 @@ static void batch_step_done(struct exchange *exchange)
     batch_pump(exchange);
 }
 
-/* The chunk is here; now its copies are elsewhere too, or it failed. */
+/* Enough others have a copy, or it failed. */
 static void on_spread(struct exchange *exchange, uint64_t context, const struct core_answer *answer)
 {
     struct batch *batch = exchange->work;
 
-    if (answer->outcome != OVERLAY_OK) {
+    if (answer->outcome == OVERLAY_FAILED && !batch->stores) {
+        /* This disk has lost it, as it turns out. */
+        json_array_append_new(batch->missing, json_integer((json_int_t)context));
+    } else if (answer->outcome == OVERLAY_FAILED) {
+        exchange_fail(exchange, 507, "push", answer->reason,
+                      "mend that disk, or give nothing of it (contribute.storage: 0)");
+    } else if (answer->outcome != OVERLAY_OK) {
         exchange_fail_answer(exchange, "push", answer);
     } else {
         batch->new_bytes +=
@@ -142,41 +148,32 @@ static void on_spread(struct exchange *exchange, uint64_t context, const struct 
     batch_step_done(exchange);
 }
 
-static int spread(struct exchange *exchange, const struct chunk_id *chunk, uint64_t index)
+static struct core_request put_of(const struct batch *batch)
 {
-    const struct batch *batch = exchange->work;
-    struct core_request request = {
-        .kind = CORE_PUT_CHUNK, .chunk = *chunk, .service = batch->service, .tree = batch->tree};
-
-    return exchange_request(exchange, &request, on_spread, index);
+    return (struct core_request){
+        .kind = CORE_PUT_CHUNK, .service = batch->service, .tree = batch->tree};
 }
 
-static void on_stored(struct exchange *exchange, uint64_t context, const struct chunk_id *chunk,
-                      const struct err *err)
+static int push_one(struct exchange *exchange, const struct batch *batch, uint32_t index)
 {
-    if (err != NULL) {
-        exchange_fail(exchange, err->code == -ENOSPC || err->code == -EDQUOT ? 507 : 500, "push",
-                      err->text,
-                      err->code == -ENOSPC || err->code == -EDQUOT
-                          ? "free some disk on this node, or push through another"
-                          : "see the agent's log");
-        batch_step_done(exchange);
-    } else if (exchange->status != 0 || spread(exchange, chunk, context) < 0) {
-        batch_step_done(exchange); /* another one failed meanwhile */
-    }
+    struct core_request request = put_of(batch);
+
+    return exchange_push(exchange, &(struct push){&request, batch->chunks[index]}, on_spread,
+                         index);
 }
 
 static int check_one(struct exchange *exchange, struct batch *batch, uint32_t index)
 {
-    struct chunk_id chunk;
+    struct core_request request = put_of(batch);
 
-    memcpy(chunk.id.bytes, batch->chunks[index].data, ID_BYTES);
-    if (!overlay_has_chunk(core_overlay(exchange_core(exchange)), &chunk)) {
+    memcpy(request.chunk.id.bytes, batch->chunks[index].data, ID_BYTES);
+    if (!overlay_has_chunk(core_overlay(exchange_core(exchange)), &request.chunk)) {
         json_array_append_new(batch->missing, json_integer(index));
         batch->in_flight--;
         return 0;
     }
-    return spread(exchange, &chunk, index); /* here, but are there copies? */
+    /* Here, but are there copies? */
+    return exchange_request(exchange, &request, on_spread, index);
 }
 
 static void batch_start_next(struct exchange *exchange)
@@ -186,8 +183,7 @@ static void batch_start_next(struct exchange *exchange)
     int r;
 
     batch->in_flight++;
-    r = batch->stores ? exchange_store(exchange, batch->chunks[index], on_stored, index)
-                      : check_one(exchange, batch, index);
+    r = batch->stores ? push_one(exchange, batch, index) : check_one(exchange, batch, index);
     if (r < 0) {
         batch->in_flight--; /* replied: too busy */
     }

@@ -41,7 +41,9 @@ void handle_node(struct exchange *exchange)
     }
     if (host->port_mapping != NULL) {
         json_object_set_new(document, "port_mapping",
-                            document_port_mapping(host->port_mapping(host->self)));
+                            document_port_mapping(host->port_mapping(host->self, false)));
+        json_object_set_new(document, "port_mapping_ipv6",
+                            document_port_mapping(host->port_mapping(host->self, true)));
     }
     if (host->line != NULL) {
         struct owner_line_report report;

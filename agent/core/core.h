@@ -45,7 +45,7 @@ enum core_request_kind {
     CORE_BACK_SOON,  /* SIGUSR2: tell managers; replicas stay */
     CORE_PUT_RECORD, /* signed_bytes: Signed{Record} */
     CORE_GET_RECORD, /* service, record_kind, number -> record */
-    CORE_PUT_CHUNK,  /* chunk, already in the local store -> is_new */
+    CORE_PUT_CHUNK,  /* chunk, already in the local store or carried -> is_new */
     CORE_STATUS,     /* service, slot (first of the page) or history -> status */
     CORE_SERVICES,   /* node, cursor -> the services which that node manages, a page */
     CORE_LOGS,       /* service, slot, offset -> a window of the replica's kept output */
@@ -75,7 +75,8 @@ struct core_request {
     bool history;          /* STATUS: the replicas that ended last, instead of the slots */
     uint64_t offset_bytes; /* LOGS: from here on; UINT64_MAX: the last window */
     struct chunk_id chunk;
-    struct tree_id tree; /* PUT_CHUNK: of `service`, whose chunk it is */
+    uint32_t carried_bytes; /* PUT_CHUNK: its size when it is in the edge's memory only */
+    struct tree_id tree;    /* PUT_CHUNK: of `service`, whose chunk it is */
     struct node_id node;
     uint32_t cursor;
     struct ring_key key;

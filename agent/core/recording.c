@@ -125,6 +125,7 @@ static void code_overlay(struct codec *codec, struct overlay_event *event)
         codec_u16(codec, &event->port);
         codec_u16(codec, &event->outside_port);
         codec_bool(codec, &event->is_udp);
+        codec_bool(codec, &event->is_ipv6);
         break;
     case OVERLAY_LINK_LOST:
         codec_id(codec, &event->node.id);
@@ -201,6 +202,7 @@ static void code_request(struct codec *codec, struct recorded_event *recorded)
     codec_bool(codec, &request->history);
     codec_u64(codec, &request->offset_bytes);
     codec_id(codec, &request->chunk.id);
+    codec_u32(codec, &request->carried_bytes);
     codec_id(codec, &request->tree.id);
     codec_id(codec, &request->node.id);
     codec_u32(codec, &request->cursor);

@@ -230,7 +230,8 @@ static void begin_put_chunk(struct core *core, struct request *request,
     uint64_t token = request_pend(core, request);
 
     if (token != 0) {
-        struct overlay_spread spread = {from->chunk, {from->service, from->tree}};
+        struct overlay_spread spread = {
+            from->chunk, from->carried_bytes, {from->service, from->tree}};
 
         overlay_chunk_put(core->overlay, &core->now, token, &spread, &core->io);
     }

@@ -25,9 +25,9 @@ static void host_request(void *self, const struct core_request *request)
     edge_request(edge, request);
 }
 
-static void host_store_chunk(void *self, uint64_t token, struct bytes bytes)
+static void host_push_chunk(void *self, const struct core_request *request, struct bytes bytes)
 {
-    chunk_jobs_store_for_api(self, token, bytes);
+    chunk_jobs_push(self, request, bytes);
 }
 
 static const struct core *host_core(void *self)
@@ -107,9 +107,11 @@ static struct api_room host_room(void *self)
     return (struct api_room){room.free_bytes, room.refuses};
 }
 
-static const struct plan *host_port_mapping(void *self)
+static const struct plan *host_port_mapping(void *self, bool is_ipv6)
 {
-    return portmap_plan(((struct edge *)self)->portmap);
+    const struct edge *edge = self;
+
+    return portmap_plan(is_ipv6 ? edge->portmap_ipv6 : edge->portmap);
 }
 
 static bool host_is_freezing(void *self)
@@ -145,7 +147,7 @@ int api_link_open(struct edge *edge, int control_fd, struct err *err)
         .group = edge->api_group,
         .host = {.self = edge,
                  .request = host_request,
-                 .store_chunk = host_store_chunk,
+                 .push_chunk = host_push_chunk,
                  .core = host_core,
                  .now_ms = host_now_ms,
                  .node_key = host_node_key,

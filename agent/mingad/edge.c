@@ -423,6 +423,7 @@ static void close_all(struct edge *edge)
     aside_close(edge);
     relays_close(edge->relays);
     portmap_close(edge->portmap, edge->is_restart);
+    portmap_close(edge->portmap_ipv6, edge->is_restart);
     if (edge->sandbox != NULL) {
         sandbox_link_close(edge->sandbox);
     }
@@ -447,6 +448,7 @@ void edge_done(struct edge *edge)
     transport_free(edge->transport);
     sandbox_link_free(edge->sandbox);
     upload_free(edge->upload);
+    carry_clear(&edge->carry);
     keeper_free(edge->keeper);
     scrub_free(edge->scrub);
     trees_free(edge->trees);
@@ -454,6 +456,7 @@ void edge_done(struct edge *edge)
     senses_free(edge->senses);
     relays_free(edge->relays);
     portmap_free(edge->portmap);
+    portmap_free(edge->portmap_ipv6);
     store_writer_free(edge->writer);
     store_close(edge->store);
     chunk_store_close(&edge->chunks);

@@ -16,6 +16,7 @@
 #include "agent/mingad/config/config.h"
 #include "agent/mingad/relays/relays.h"
 #include "agent/mingad/replicas/sandbox_link.h"
+#include "agent/mingad/store/carry.h"
 #include "agent/mingad/store/chunk_store.h"
 #include "agent/mingad/store/store_writer.h"
 #include "agent/mingad/transport/address_watch.h"
@@ -83,6 +84,7 @@ struct edge {
     uint32_t chunk_jobs_count; /* in memory now */
     uint64_t chunk_jobs_bytes;
     int chunk_result; /* of the last one that was written: 0 or -errno */
+    struct carry carry;
     struct keeper *keeper;
     struct upload *upload;
     struct scrub *scrub;
@@ -93,6 +95,7 @@ struct edge {
     struct transport *transport;
     struct relays *relays;
     struct portmap *portmap;
+    struct portmap *portmap_ipv6;
     struct address_watch *address_watch; /* NULL: none */
     struct sandbox_link *sandbox;
     struct api *api;
@@ -188,8 +191,11 @@ void perform(struct edge *edge, const struct core_effect *effect);
 
 /* OVERLAY_STORE_CHUNK: ends in a CHUNK_STORED event. */
 void chunk_jobs_store(struct edge *edge, const struct overlay_effect *effect);
-/* The API's chunk: ends in api_chunk_stored. */
-void chunk_jobs_store_for_api(struct edge *edge, uint64_t token, struct bytes data);
+/* A chunk that a user pushes is stored, or carried where the disk does not take it, and spread: the
+ * core answers the request. */
+void chunk_jobs_push(struct edge *edge, const struct core_request *request, struct bytes data);
+/* The core has answered; says what was wrong here, too. */
+void chunk_jobs_answered(struct edge *edge, struct core_answer *said);
 void chunk_jobs_drop(struct edge *edge, const struct chunk_id *chunk);
 /* A chunk that should be here is not to be had: a result of the store (chunk_store_lacks). */
 void chunk_jobs_tell_lacking(struct edge *edge, const struct chunk_id *chunk, int result);
@@ -241,6 +247,8 @@ int portmap_link_open(struct edge *edge, struct err *err);
 /* The configuration is new: begins, goes on or ends. */
 void portmap_link_configure(struct edge *edge);
 void portmap_link_tidy(struct edge *edge, uint64_t now_ms);
+/* This machine has moved. */
+void portmap_link_look_again(struct edge *edge);
 
 /* ------------------------------------------------------------------ api_link.c */
 

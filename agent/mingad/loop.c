@@ -103,6 +103,7 @@ static void on_tidy(uv_timer_t *timer)
     struct edge *edge = timer->data;
 
     transport_tidy(edge->transport, clock_now_ms());
+    carry_tidy(&edge->carry, clock_now_ms());
     if (edge->phase == EDGE_RUNNING) {
         edge_describe(edge, false); /* a laptop moves, a lease ends */
         portmap_link_tidy(edge, clock_now_ms());
@@ -116,7 +117,7 @@ static void on_addresses(void *context)
 
     if (edge->phase == EDGE_RUNNING) {
         edge_describe(edge, true);
-        portmap_look_again(edge->portmap);
+        portmap_link_look_again(edge);
     }
 }
 

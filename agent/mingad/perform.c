@@ -96,10 +96,15 @@ static void perform_io(struct edge *edge, const struct core_effect *effect)
 
 static void perform_answer(struct edge *edge, const struct core_effect *effect)
 {
-    if ((effect->answer.token & API_TOKEN_BIT) == 0) {
-        stop_answered(edge, &effect->answer);
-    } else if (edge->api != NULL) {
-        api_answer(edge->api, &effect->answer);
+    struct core_answer answer = effect->answer;
+
+    if ((answer.token & API_TOKEN_BIT) == 0) {
+        stop_answered(edge, &answer);
+        return;
+    }
+    chunk_jobs_answered(edge, &answer);
+    if (edge->api != NULL) {
+        api_answer(edge->api, &answer);
         if (effect->answer.token == edge->leave_token) {
             stop_left(edge, &effect->answer);
         }

@@ -13,6 +13,21 @@
 
 enum { DATAGRAMS_MAX = 64 };
 
+/* From the address that is to be reached: towards a router it would be another one. */
+static int open_ipv6(const struct job *job)
+{
+    const struct sockaddr_in6 own = {.sin6_family = AF_INET6, .sin6_addr = job->own_ipv6};
+    struct sockaddr_in6 address = job->gateway_ipv6;
+    CLEANUP(cleanup_close) int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    address.sin6_port = htons(PCP_PORT);
+    if (fd < 0 || bind(fd, (const struct sockaddr *)&own, sizeof(own)) < 0 ||
+        connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
+        return -errno;
+    }
+    return take_fd(&fd);
+}
+
 static int open_socket(const struct job *job)
 {
     struct sockaddr_in address = {
@@ -78,13 +93,23 @@ static int ask(int fd, const struct pcp_map *map, struct pcp_mapped *mapped_out)
     return r;
 }
 
-static void note_host(const struct pcp_mapped *mapped, struct portmap_answer *answer)
+static void note_host(const struct job *job, const struct pcp_mapped *mapped,
+                      struct portmap_answer *answer)
 {
     static const uint8_t none[4];
 
-    if (memcmp(mapped->host, none, sizeof(none)) != 0) {
+    if (!job->is_ipv6 && memcmp(mapped->host, none, sizeof(none)) != 0) {
         (void)inet_ntop(AF_INET, mapped->host, answer->host, sizeof(answer->host));
     }
+}
+
+/* A hole in a firewall leads to where it is; anything else is of no use to those who dial our own
+ * address. */
+static bool is_through(const struct pcp_map *map, const struct pcp_mapped *mapped)
+{
+    return !map->is_ipv6 || map->lifetime_s == 0 ||
+           (mapped->outside == map->port.inside &&
+            memcmp(mapped->host, map->client, sizeof(map->client)) == 0);
 }
 
 /* One port after the other. The first silence ends it. */
@@ -95,7 +120,12 @@ static int ask_all(const struct job *job, int fd, struct portmap_answer *answer)
     struct pcp_mapped mapped;
 
     memcpy(map.nonce, job->nonce, sizeof(map.nonce));
-    memcpy(map.client, &job->own, sizeof(map.client));
+    map.is_ipv6 = job->is_ipv6;
+    if (job->is_ipv6) {
+        memcpy(map.client, &job->own_ipv6, sizeof(job->own_ipv6));
+    } else {
+        memcpy(map.client, &job->own, sizeof(job->own));
+    }
     answer->lease_s = job->lease_s;
     for (uint32_t i = 0; i < job->port_count; i++) {
         map.port = job->ports[i];
@@ -107,6 +137,10 @@ static int ask_all(const struct job *job, int fd, struct portmap_answer *answer)
         answer->ports[i].outside = 0;
         answer->has_epoch = true;
         answer->epoch_s = mapped.epoch_s;
+        if (mapped.result == PCP_SUCCESS && !is_through(&map, &mapped)) {
+            (void)snprintf(answer->why, sizeof(answer->why), "PCP: the router translates IPv6");
+            continue;
+        }
         if (mapped.result != PCP_SUCCESS) {
             (void)snprintf(answer->why, sizeof(answer->why), "PCP: the router refuses (result %u)",
                            mapped.result);
@@ -114,7 +148,7 @@ static int ask_all(const struct job *job, int fd, struct portmap_answer *answer)
         }
         done_count++;
         answer->ports[i].outside = job->kind == JOB_MAP ? mapped.outside : 0;
-        note_host(&mapped, answer);
+        note_host(job, &mapped, answer);
         if (mapped.lifetime_s > 0 && mapped.lifetime_s < answer->lease_s) {
             answer->lease_s = mapped.lifetime_s;
         }
@@ -129,6 +163,6 @@ int by_pcp(const struct job *job, struct portmap_answer *answer)
     if (job->kind == JOB_LOOK) { /* NAT-PMP's question is answered by those who speak PCP, too */
         return -ENOTSUP;
     }
-    fd = open_socket(job);
+    fd = job->is_ipv6 ? open_ipv6(job) : open_socket(job);
     return fd < 0 ? fd : ask_all(job, fd, answer);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
  * Before the first foreign byte is read: no file can be opened, no process started, no socket but
- * of IPv4, bounded memory and time. What is left to someone who takes this process over is talking
+ * of one family, bounded memory and time. What is left to someone who takes this process over is talking
  * to the network as any user's program can.
  */
 #include <assert.h>
@@ -113,7 +113,7 @@ static const int allowed_calls[] = {
 static const int denied_calls[] = {SCMP_SYS(openat), SCMP_SYS(open), SCMP_SYS(newfstatat),
                                    SCMP_SYS(ioctl)};
 
-static int add_rules(scmp_filter_ctx filter)
+static int add_rules(scmp_filter_ctx filter, int family)
 {
     /* Memory may be had, but never to be executed. */
     const struct scmp_arg_cmp not_executable = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
@@ -124,11 +124,11 @@ static int add_rules(scmp_filter_ctx filter)
     }
     if (r == 0) {
         r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-                             SCMP_A0_64(SCMP_CMP_MASKED_EQ, 0xffffffff, AF_INET));
+                             SCMP_A0_64(SCMP_CMP_MASKED_EQ, 0xffffffff, (uint64_t)family));
     }
     if (r == 0) {
         r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1,
-                             SCMP_A0_64(SCMP_CMP_NE, AF_INET));
+                             SCMP_A0_64(SCMP_CMP_NE, (uint64_t)family));
     }
     for (size_t i = 0; i < ARRAY_COUNT(allowed_calls) && r == 0; i++) {
         r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed_calls[i], 0);
@@ -141,10 +141,10 @@ static int add_rules(scmp_filter_ctx filter)
     return r;
 }
 
-static int confine_calls(void)
+static int confine_calls(int family)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-    int r = filter == NULL ? -ENOMEM : add_rules(filter);
+    int r = filter == NULL ? -ENOMEM : add_rules(filter, family);
 
     if (r == 0) {
         r = seccomp_load(filter);
@@ -153,7 +153,7 @@ static int confine_calls(void)
     return r;
 }
 
-int confine(void)
+int confine(int family)
 {
     int r;
 
@@ -165,5 +165,5 @@ int confine(void)
         r = confine_files();
     }
     /* The sanitizers' own end needs calls that a worker has no business with. */
-    return r == 0 && !IS_SANITIZED ? confine_calls() : r;
+    return r == 0 && !IS_SANITIZED ? confine_calls(family) : r;
 }

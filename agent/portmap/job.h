@@ -19,9 +19,12 @@ struct job {
     const char *place; /* "": UPnP's router is searched for */
     uint32_t port_count;
     struct portmap_port ports[PORTMAP_PORTS_MAX];
+    bool is_ipv6;           /* its firewall is asked to let others in: by PCP only */
     struct in_addr gateway; /* the router on the default route, and we as it sees us */
     struct in_addr own;
-    char gateway_text[PORTMAP_HOST_CHARS_MAX + 1];
+    struct sockaddr_in6 gateway_ipv6;
+    struct in6_addr own_ipv6;
+    char gateway_text[INET6_ADDRSTRLEN];
     char own_text[PORTMAP_HOST_CHARS_MAX + 1];
 };
 
@@ -33,9 +36,11 @@ enum {
 /* Finds gateway and own address. Returns 0, or -errno with the reason in `why_out`: there is no
  * router that hides this machine. Reads a file of /proc: before confine(). */
 int gateway_find(struct job *job, char why_out[PORTMAP_WHY_CHARS_MAX + 1]);
+/* The same for IPv6, where nothing is hidden, but a firewall may stand. */
+int gateway_find_ipv6(struct job *job, char why_out[PORTMAP_WHY_CHARS_MAX + 1]);
 
-/* Gives up everything but the IPv4 network. Returns 0 or -errno. */
-int confine(void);
+/* Gives up everything but the network of that family. Returns 0 or -errno. */
+int confine(int family);
 
 /*
  * Each returns 0 when the router speaks this protocol and has done what it was asked (at least one

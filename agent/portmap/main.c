@@ -3,7 +3,7 @@
  * minga-portmap: asks the router on the default route to open ports, confined, then exits. Started
  * by mingad and by `minga check` only:
  *
- *     minga-portmap look|map|unmap LEASE_S NONCE any|METHOD PLACE|- [tcp:INSIDE:OUTSIDE ...]
+ *     minga-portmap look|map|unmap|map-ipv6|unmap-ipv6 LEASE_S NONCE any|METHOD PLACE|- [tcp:INSIDE:OUTSIDE ...]
  *
  * One line on stdout says what has become of it (line.h).
  */
@@ -19,14 +19,22 @@
 
 enum { EXIT_USAGE = 2, WORDS_MIN = 6, ALL_WORDS_MAX = WORDS_MIN + PORTMAP_PORTS_MAX };
 
-static bool read_kind(const char *word, enum job_kind *kind_out)
+static bool read_kind(const char *word, struct job *job)
 {
-    static const char *const names[] = {
-        [JOB_LOOK] = "look", [JOB_MAP] = "map", [JOB_UNMAP] = "unmap"};
+    static const struct {
+        const char *name;
+        enum job_kind kind;
+        bool is_ipv6;
+    } kinds[] = {{"look", JOB_LOOK, false},
+                 {"map", JOB_MAP, false},
+                 {"unmap", JOB_UNMAP, false},
+                 {"map-ipv6", JOB_MAP, true},
+                 {"unmap-ipv6", JOB_UNMAP, true}};
 
-    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
-        if (strcmp(word, names[i]) == 0) {
-            *kind_out = (enum job_kind)i;
+    for (size_t i = 0; i < ARRAY_COUNT(kinds); i++) {
+        if (strcmp(word, kinds[i].name) == 0) {
+            job->kind = kinds[i].kind;
+            job->is_ipv6 = kinds[i].is_ipv6;
             return true;
         }
     }
@@ -37,7 +45,7 @@ static bool read_job(int argc, char **argv, struct job *job)
 {
     uint64_t lease_s = 0;
 
-    if (argc < WORDS_MIN || argc > ALL_WORDS_MAX || !read_kind(argv[1], &job->kind) ||
+    if (argc < WORDS_MIN || argc > ALL_WORDS_MAX || !read_kind(argv[1], job) ||
         units_parse_number(argv[2], &lease_s) < 0 || lease_s > PORTMAP_LEASE_S_MAX ||
         strlen(argv[3]) != 2 * sizeof(job->nonce) ||
         bytes_from_hex(argv[3], job->nonce, sizeof(job->nonce)) < 0 ||
@@ -63,7 +71,7 @@ static void ask_router(const struct job *job, struct portmap_answer *answer)
     char why[sizeof(answer->why)] = "";
 
     for (int i = PORTMAP_NONE + 1; i < PORTMAP_METHODS; i++) {
-        if (job->by != PORTMAP_NONE && (int)job->by != i) {
+        if ((job->by != PORTMAP_NONE && (int)job->by != i) || (job->is_ipv6 && i != PORTMAP_PCP)) {
             continue;
         }
         *answer = (struct portmap_answer){.port_count = job->port_count};
@@ -80,9 +88,9 @@ static void ask_router(const struct job *job, struct portmap_answer *answer)
     if (why[0] != '\0') {
         memcpy(answer->why, why, sizeof(why));
     } else {
-        (void)snprintf(answer->why, sizeof(answer->why),
-                       "the router %s speaks neither PCP nor NAT-PMP nor UPnP, or has it off",
-                       job->gateway_text);
+        (void)snprintf(answer->why, sizeof(answer->why), "the router %s speaks %s, or has it off",
+                       job->gateway_text,
+                       job->is_ipv6 ? "no PCP" : "neither PCP nor NAT-PMP nor UPnP");
     }
 }
 
@@ -98,9 +106,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "minga-portmap is started by mingad and minga check only\n");
         return EXIT_USAGE;
     }
-    r = gateway_find(&job, answer.why);
+    r = job.is_ipv6 ? gateway_find_ipv6(&job, answer.why) : gateway_find(&job, answer.why);
     if (r == 0) {
-        r = confine();
+        r = confine(job.is_ipv6 ? AF_INET6 : AF_INET);
         if (r < 0) {
             (void)snprintf(answer.why, sizeof(answer.why), "minga-portmap cannot confine itself");
         }

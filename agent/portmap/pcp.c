@@ -29,6 +29,8 @@ enum {
     PROTOCOL_TCP = 6,
     PROTOCOL_UDP = 17,
     MAPPED_PREFIX_BYTES = 12, /* ::ffff:a.b.c.d */
+    IPV4_BYTES = 4,
+    IPV6_BYTES = 16,
 };
 static_assert(AT_HOST + 16 == PCP_MAP_BYTES, "the last field ends it");
 
@@ -67,20 +69,26 @@ void pcp_encode(const struct pcp_map *map, uint8_t datagram_out[PCP_MAP_BYTES])
     datagram_out[AT_VERSION] = VERSION;
     datagram_out[AT_OPCODE] = OPCODE_MAP;
     write_32(datagram_out + AT_LIFETIME, map->lifetime_s);
-    memcpy(datagram_out + AT_CLIENT, mapped_prefix, sizeof(mapped_prefix));
-    memcpy(datagram_out + AT_CLIENT + MAPPED_PREFIX_BYTES, map->client, sizeof(map->client));
+    if (map->is_ipv6) {
+        memcpy(datagram_out + AT_CLIENT, map->client, IPV6_BYTES);
+    } else {
+        memcpy(datagram_out + AT_CLIENT, mapped_prefix, sizeof(mapped_prefix));
+        memcpy(datagram_out + AT_CLIENT + MAPPED_PREFIX_BYTES, map->client, IPV4_BYTES);
+    }
     memcpy(datagram_out + AT_NONCE, map->nonce, sizeof(map->nonce));
     datagram_out[AT_PROTOCOL] = protocol_of(&map->port);
     write_16(datagram_out + AT_INSIDE, map->port.inside);
     write_16(datagram_out + AT_OUTSIDE, map->port.outside);
-    memcpy(datagram_out + AT_HOST, mapped_prefix, sizeof(mapped_prefix)); /* any address */
+    if (!map->is_ipv6) { /* any address; that of IPv6 is all zero */
+        memcpy(datagram_out + AT_HOST, mapped_prefix, sizeof(mapped_prefix));
+    }
 }
 
 int pcp_decode(struct bytes datagram, const struct pcp_map *map, struct pcp_mapped *mapped_out)
 {
     const uint8_t *data = datagram.data;
     size_t length = datagram.length_bytes;
-    struct pcp_mapped mapped;
+    struct pcp_mapped mapped = {0};
 
     /* NAT-PMP's answer to any other version is shorter than ours (RFC 6886, section 3.5). */
     if (length >= AT_RESULT + 1 && data[AT_VERSION] == VERSION_NATPMP) {
@@ -96,14 +104,18 @@ int pcp_decode(struct bytes datagram, const struct pcp_map *map, struct pcp_mapp
     if (length < PCP_MAP_BYTES || data[AT_PROTOCOL] != protocol_of(&map->port) ||
         read_16(data + AT_INSIDE) != map->port.inside ||
         memcmp(data + AT_NONCE, map->nonce, sizeof(map->nonce)) != 0 ||
-        memcmp(data + AT_HOST, mapped_prefix, sizeof(mapped_prefix)) != 0) {
+        (!map->is_ipv6 && memcmp(data + AT_HOST, mapped_prefix, sizeof(mapped_prefix)) != 0)) {
         return -EBADMSG;
     }
     mapped.result = data[AT_RESULT];
     mapped.lifetime_s = read_32(data + AT_LIFETIME);
     mapped.epoch_s = read_32(data + AT_EPOCH);
     mapped.outside = read_16(data + AT_OUTSIDE);
-    memcpy(mapped.host, data + AT_HOST + MAPPED_PREFIX_BYTES, sizeof(mapped.host));
+    if (map->is_ipv6) {
+        memcpy(mapped.host, data + AT_HOST, IPV6_BYTES);
+    } else {
+        memcpy(mapped.host, data + AT_HOST + MAPPED_PREFIX_BYTES, IPV4_BYTES);
+    }
     *mapped_out = mapped;
     return 0;
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 /*
- * The MAP request of the Port Control Protocol (RFC 6887, sections 7 and 11), for IPv4: the little
- * of it that opening a port takes. No library of it is packaged. Pure.
+ * The MAP request of the Port Control Protocol (RFC 6887, sections 7 and 11): the little of it that
+ * opening a port takes. For IPv6 it opens the router's firewall for our own address and port; nothing
+ * is translated. No library of it is packaged. Pure.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,8 +21,9 @@ enum {
 struct pcp_map {
     uint8_t nonce[PORTMAP_NONCE_BYTES]; /* the same for as long as the mapping is to be ours */
     uint32_t lifetime_s;                /* 0: away with it */
-    uint8_t client[4];                  /* our own address towards the router, network order */
-    struct portmap_port port;           /* outside: suggested */
+    bool is_ipv6;
+    uint8_t client[16];       /* our own address towards the router, network order; IPv4: 4 bytes */
+    struct portmap_port port; /* outside: suggested */
 };
 
 /* What became of it. Results are those of section 7.4; PCP_SUCCESS is 0. */
@@ -31,7 +33,7 @@ struct pcp_mapped {
     uint32_t lifetime_s;
     uint32_t epoch_s; /* section 8.5 */
     uint16_t outside;
-    uint8_t host[4];
+    uint8_t host[16]; /* IPv4: 4 bytes */
 };
 
 void pcp_encode(const struct pcp_map *map, uint8_t datagram_out[PCP_MAP_BYTES]);

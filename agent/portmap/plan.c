@@ -27,9 +27,9 @@ static bool has(const struct portmap_port *ports, uint32_t count, const struct p
     return false;
 }
 
-void plan_init(struct plan *plan)
+void plan_init(struct plan *plan, bool is_ipv6)
 {
-    *plan = (struct plan){.method = PORTMAP_NONE};
+    *plan = (struct plan){.is_ipv6 = is_ipv6, .method = PORTMAP_NONE};
 }
 
 void plan_allow(struct plan *plan, bool is_allowed, uint64_t now_ms)
@@ -102,7 +102,8 @@ void plan_announced(struct plan *plan, uint32_t router_s, uint64_t now_ms)
 
 static void fill_job(const struct plan *plan, enum plan_kind kind, struct plan_job *job)
 {
-    *job = (struct plan_job){.kind = kind, .by = plan->asks_any ? PORTMAP_NONE : plan->method};
+    *job = (struct plan_job){
+        .kind = kind, .is_ipv6 = plan->is_ipv6, .by = plan->asks_any ? PORTMAP_NONE : plan->method};
     memcpy(job->place, plan->place, sizeof(job->place));
 }
 

@@ -23,6 +23,7 @@ enum plan_kind { PLAN_MAP, PLAN_UNMAP, PLAN_LOOK /* `minga check` only: is there
 
 struct plan_job {
     enum plan_kind kind;
+    bool is_ipv6;
     enum portmap_method by; /* NONE: any */
     char place[PORTMAP_PLACE_CHARS_MAX + 1];
     uint32_t port_count;
@@ -38,6 +39,7 @@ enum plan_state {
 };
 
 struct plan {
+    bool is_ipv6; /* holes in a firewall; else ports of a router that translates */
     bool is_allowed;
     bool is_running;
     struct plan_job job;   /* while it runs */
@@ -60,7 +62,7 @@ struct plan {
     struct portmap_port told[PORTMAP_PORTS_MAX]; /* by plan_news */
 };
 
-void plan_init(struct plan *plan);
+void plan_init(struct plan *plan, bool is_ipv6);
 void plan_allow(struct plan *plan, bool is_allowed, uint64_t now_ms);
 /* All ports that are to be open from now on; the most important first. */
 void plan_want(struct plan *plan, const struct portmap_port *ports, uint32_t count,

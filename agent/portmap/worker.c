@@ -26,8 +26,9 @@ struct launch {
 static void fill(const struct plan_job *job, const uint8_t nonce[PORTMAP_NONCE_BYTES],
                  struct launch *launch)
 {
-    static const char *const kinds[] = {
-        [PLAN_MAP] = "map", [PLAN_UNMAP] = "unmap", [PLAN_LOOK] = "look"};
+    static const char *const kinds[][2] = {[PLAN_MAP] = {"map", "map-ipv6"},
+                                           [PLAN_UNMAP] = {"unmap", "unmap-ipv6"},
+                                           [PLAN_LOOK] = {"look", "look"}};
     uint32_t count = 0;
 
     CHECK(job->port_count <= PORTMAP_PORTS_MAX);
@@ -35,7 +36,7 @@ static void fill(const struct plan_job *job, const uint8_t nonce[PORTMAP_NONCE_B
                    job->kind == PLAN_MAP ? PLAN_LEASE_S : 0);
     bytes_to_hex((struct bytes){nonce, PORTMAP_NONCE_BYTES}, launch->nonce);
     launch->words[count++] = launch->program;
-    launch->words[count++] = kinds[job->kind];
+    launch->words[count++] = kinds[job->kind][job->is_ipv6 ? 1 : 0];
     launch->words[count++] = launch->lease;
     launch->words[count++] = launch->nonce;
     launch->words[count++] = job->by == PORTMAP_NONE ? "any" : portmap_method_name(job->by);

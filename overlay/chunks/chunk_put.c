@@ -3,6 +3,7 @@
  * Spreading a chunk: it is offered to its holders in ring order, sent to those who lack it, and
  * counts as held once they have it durably. One that has no room is passed over.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -84,6 +85,9 @@ static uint64_t offered_bytes(const struct overlay *overlay, const struct chunk_
 {
     const struct chunk *chunk = chunks_find(&overlay->chunks, &put->chunk);
 
+    if (put->carried_bytes != 0) {
+        return put->carried_bytes;
+    }
     return chunk == NULL ? (uint64_t)CHUNK_BYTES_MAX : chunk->bytes;
 }
 
@@ -205,6 +209,23 @@ static void note_pushed(struct overlay *overlay, const struct chunk_put *put)
     chunk->offered_mark = chunk->home_mark;
 }
 
+static void say_short(struct overlay *overlay, const struct chunk_put *put)
+{
+    char reason[REASON_CHARS_MAX + 1];
+
+    if (put->is_lacking_here && put->held_count + 1 >= put->needed_count) {
+        (void)snprintf(reason, sizeof(reason), "all others that are up hold it: %u of %u copies",
+                       put->held_count, put->needed_count);
+        (void)effect_done(overlay, put->token, OVERLAY_FAILED, reason);
+    } else if (put->any_full) {
+        (void)effect_done(overlay, put->token, OVERLAY_FULL,
+                          "the members' storage shares are full");
+    } else {
+        (void)effect_done(overlay, put->token, OVERLAY_TIMED_OUT,
+                          "too few members confirmed that they hold it");
+    }
+}
+
 static void end_put(struct overlay *overlay, struct chunk_put *put)
 {
     struct overlay_effect *effect;
@@ -232,12 +253,8 @@ static void end_put(struct overlay *overlay, struct chunk_put *put)
             effect->is_new = !put->any_had;
             effect->copies = put->held_count;
         }
-    } else if (put->any_full) {
-        (void)effect_done(overlay, put->token, OVERLAY_FULL,
-                          "the members' storage shares are full");
     } else {
-        (void)effect_done(overlay, put->token, OVERLAY_TIMED_OUT,
-                          "too few members confirmed that they hold it");
+        say_short(overlay, put);
     }
 }
 
@@ -249,7 +266,8 @@ static void go_on(struct overlay *overlay, struct chunk_put *put)
         const struct node_id *candidate = &put->candidates[put->next++];
 
         if (peer_is_self(overlay, candidate)) {
-            put->held_count++;
+            put->is_lacking_here = put->carried_bytes != 0;
+            put->held_count += put->is_lacking_here ? 0 : 1;
         } else if (!offer(overlay, put, candidate)) {
             break;
         }
@@ -300,6 +318,7 @@ void overlay_chunk_put(struct overlay *overlay, const struct overlay_event *now,
         (void)effect_done(overlay, token, OVERLAY_FULL, "too many chunks are under way");
     } else {
         put->token = token;
+        put->carried_bytes = spread->carried_bytes;
         put->references = collect_one(&spread->reference);
         (void)collect_note(overlay, chunk, &put->references, true, 0);
         if (search_is_known(overlay, &key) ||

@@ -395,6 +395,21 @@ static void replace(struct overlay *overlay, const struct chunk_id *chunk,
     }
 }
 
+/* What others want of it cannot be sent: who waits for that need not wait any longer. */
+static void end_puts(struct overlay *overlay, const struct chunk_id *chunk)
+{
+    for (uint32_t i = 0; i < CHUNK_PUTS_MAX; i++) {
+        struct chunk_put *put = &overlay->chunk_puts[i];
+
+        if (put->used && !put->is_repair && put->carried_bytes == 0 &&
+            id_equal(&put->chunk.id, &chunk->id)) {
+            put->used = false;
+            (void)effect_done(overlay, put->token, OVERLAY_FAILED,
+                              "this node's disk does not give the chunk any more");
+        }
+    }
+}
+
 void repair_lost(struct overlay *overlay, const struct chunk_id *chunk)
 {
     const struct chunk *entry = chunks_entry(&overlay->chunks, chunk);
@@ -404,6 +419,7 @@ void repair_lost(struct overlay *overlay, const struct chunk_id *chunk)
         overlay->repair.rotten_count += entry->is_bad ? 0 : 1;
         references = collect_references(overlay, entry);
         collect_forget(overlay, chunk);
+        end_puts(overlay, chunk);
         replace(overlay, chunk, &references);
     }
 }
@@ -425,6 +441,7 @@ void repair_read(struct overlay *overlay, const struct overlay_event *event)
         effect_trace(overlay, "a chunk here is bad (%d)", (int)event->outcome);
         chunks_set_bad(&overlay->chunks, entry, true);
         overlay->repair.rotten_count++;
+        end_puts(overlay, &event->chunk);
     }
     references = collect_references(overlay, entry);
     replace(overlay, &event->chunk, &references);

@@ -9,6 +9,15 @@
 
 #include "overlay/state.h"
 
+static void look_at_once(struct overlay *overlay)
+{
+    struct reach *reach = &overlay->reach;
+
+    reach->in_round = false;
+    reach->tries_own_port = false;
+    reach->next_ms = overlay->now_ms;
+}
+
 /* The overlay's own: look at once whether others get through now, or no longer do. */
 static void note_own(struct overlay *overlay, uint16_t outside)
 {
@@ -18,9 +27,7 @@ static void note_own(struct overlay *overlay, uint16_t outside)
         return;
     }
     reach->outside_port = outside;
-    reach->in_round = false;
-    reach->tries_own_port = false;
-    reach->next_ms = overlay->now_ms;
+    look_at_once(overlay);
     effect_trace(overlay, "a router says that its port %u leads here", outside);
 }
 
@@ -29,6 +36,12 @@ void mapped_on_edge(struct overlay *overlay, const struct overlay_event *event)
     struct reach *reach = &overlay->reach;
     struct mapped *place = NULL;
 
+    if (event->is_ipv6) {
+        effect_trace(overlay, "a router says that its IPv6 firewall is %s",
+                     event->outside_port == 0 ? "shut" : "open");
+        look_at_once(overlay);
+        return;
+    }
     if (event->port == 0) {
         note_own(overlay, event->outside_port);
         return;

@@ -49,6 +49,9 @@ uint64_t record_put_wake(const struct overlay *overlay);
 bool record_owner_stands(const struct overlay *overlay, const struct public_key *owner);
 /* What others have durably: it stands at once. Returns false without room to wait for the disk. */
 bool record_keep(struct overlay *overlay, const struct record *record);
+/* Enough disks have it, this one or others: it stands here, or whoever reads next would be told of the
+ * one before. */
+void record_stand(struct overlay *overlay, const struct record *record);
 /* It stands; is it on the disk, too? Written once more, the put is told. False without room. */
 bool record_store_again(struct overlay *overlay, const struct record *record, uint64_t put_number);
 /* NEWER: it will stand when it is durable; then the waiter is told. SAME, too, when it is being

@@ -116,6 +116,13 @@ bool record_keep(struct overlay *overlay, const struct record *record)
     return true;
 }
 
+void record_stand(struct overlay *overlay, const struct record *record)
+{
+    if (!record_keep(overlay, record)) {
+        settled_begin(overlay); /* the others are asked, then */
+    }
+}
+
 bool record_store_again(struct overlay *overlay, const struct record *record, uint64_t put_number)
 {
     struct pending_store *store = new_store(overlay);

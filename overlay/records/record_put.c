@@ -190,6 +190,7 @@ static void acknowledge_put(struct overlay *overlay, struct put *put)
         give_back(overlay, put);
         return;
     }
+    record_stand(overlay, &put->record); /* also where the own disk has refused it */
     end_put(overlay, put, minga_Outcome_OUTCOME_OK, "");
     if (put->next_holder < put->holder_count || overlay->large) {
         put->phase = PUT_SPREADING;

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "overlay/records/records.h"
 #include "tests/sim/askers.h"
+#include "tests/sim/carried.h"
 #include "tests/sim/check_durable.h"
 #include "tests/sim/converge.h"
 #include "tests/sim/curious.h"
@@ -343,16 +344,10 @@ static bool same_wish(const struct client_wish *a, const struct client_wish *b)
 static bool put_chunk(struct world *world, uint32_t node, uint32_t number)
 {
     struct client_service *service = &world->client.services[number];
-    const struct sim_tree *tree = &world->client.trees[number];
     struct core_request request = {
-        .kind = CORE_PUT_CHUNK, .service = service->id, .tree = tree->id};
-    struct overlay_event stored = {.kind = OVERLAY_CHUNK_STORED, .outcome = OVERLAY_CHUNK_OK};
+        .kind = CORE_PUT_CHUNK, .service = service->id, .tree = world->client.trees[number].id};
 
-    request.chunk = tree->chunks[service->chunk];
-    stored.chunk = request.chunk;
-    stored.chunk_bytes = tree->bytes[service->chunk];
-    disk_add_chunk(&world->nodes[node].disk, &request.chunk, tree->bytes[service->chunk]);
-    world_step_overlay(world, node, &stored);
+    carried_begin(world, node, number, &request);
     return client_request(world, node, &request, number);
 }
 
@@ -484,6 +479,9 @@ static void service_answered(struct world *world, uint32_t number, const struct 
                world_is_deceived(world)) {
         service->asks = true; /* believed when it can be read */
     } else if (answer->outcome == OVERLAY_OK) {
+        if (service->step == PUT_CHUNKS) {
+            carried_check(world, number, answer);
+        }
         if (service->step == PUT_SERVICE) {
             service->acknowledged_sequence = service->known_sequence + 1;
             service->lone_node = answer->copies == 1 ? pending->node + 1 : 0;

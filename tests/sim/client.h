@@ -43,6 +43,7 @@ struct client_service {
     struct client_wish known;   /* what the last record that stands says */
     enum client_step step;
     uint32_t chunk;                 /* the next to put */
+    uint32_t carrier;               /* 1 + the node that has it in memory only; 0: none */
     uint64_t version_sequence;      /* of the version record that stands */
     uint64_t known_sequence;        /* of the service record that stands */
     uint64_t acknowledged_sequence; /* of the last that was answered with OK */

@@ -234,8 +234,7 @@ static void begin_write(struct world *world, uint32_t node, struct write *write)
     bool adds = write->is_chunk || write->blob.bytes.length_bytes > 0;
 
     disk->write_count++;
-    write->fails =
-        (adds && world->now_ms < disk->full_until_ms) || disk->write_count == disk->bad_write;
+    write->fails = (adds && disk_is_full(world, node)) || disk->write_count == disk->bad_write;
     if (write->fails) {
         disk->failed_ms = world->now_ms;
         world_trace(world, "==== a write of %s fails", world->nodes[node].name);
@@ -359,6 +358,11 @@ void disk_drop_chunk(struct world *world, uint32_t node, const struct overlay_ef
     if (found != NULL) {
         *found = disk->chunks[--disk->chunk_count];
     }
+}
+
+bool disk_is_full(const struct world *world, uint32_t node)
+{
+    return world->now_ms < world->nodes[node].disk.full_until_ms;
 }
 
 bool disk_has_chunk(const struct disk *disk, const struct chunk_id *chunk)

@@ -61,6 +61,8 @@ void disk_store_chunk(struct world *world, uint32_t node, const struct overlay_e
 void disk_drop_chunk(struct world *world, uint32_t node, const struct overlay_effect *effect);
 
 void disk_add_chunk(struct disk *disk, const struct chunk_id *chunk, uint32_t bytes);
+/* Takes it nothing new at present? */
+bool disk_is_full(const struct world *world, uint32_t node);
 bool disk_has_chunk(const struct disk *disk, const struct chunk_id *chunk);
 /* Can it be read, to be sent? If not, the core is told, as at the real edge, and it is looked at again
  * now and then. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "tests/sim/carried.h"
 #include "tests/sim/check_news.h"
 #include "tests/sim/check_replicas.h"
 #include "tests/sim/check_ring.h"
@@ -394,7 +395,8 @@ static uint32_t find_address(const struct world *world, const struct overlay_pee
 static bool has_what_it_sends(struct world *world, uint32_t node,
                               const struct overlay_effect *effect)
 {
-    return !effect->has_chunk || disk_read_chunk(world, node, &effect->chunk);
+    return !effect->has_chunk || carried_has(world, node, &effect->chunk) ||
+           disk_read_chunk(world, node, &effect->chunk);
 }
 
 /* One socket for each member: while it has a connection, another address does not matter. */

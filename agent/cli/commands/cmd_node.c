@@ -92,26 +92,41 @@ static void print_ports(const json_t *mapping, bool is_udp, char *text_out, size
     }
 }
 
-/* What the router opens for this node, where that is allowed. */
+/* `opened`: how a router is called that says nothing of itself. */
+static void add_mapping(struct table *table, const json_t *mapping, const char *opened)
+{
+    const char *state = text_of(mapping, "state");
+    const char *router = text_of(mapping, "router");
+    char tcp[512];
+    char udp[512];
+
+    print_ports(mapping, false, tcp, sizeof(tcp));
+    print_ports(mapping, true, udp, sizeof(udp));
+    if (strcmp(state, "open") == 0) {
+        state = router[0] != '\0' ? router : opened;
+    }
+    table_add(table, (const char *const[]){state, text_of(mapping, "by"), tcp, udp,
+                                           text_of(mapping, "reason")});
+}
+
+/* What the router opens for this node, where that is allowed; of IPv6 only what is open. */
 static void print_mapping(const struct session *session, const json_t *node)
 {
     static const char *const headings[] = {"ROUTER", "BY", "TCP", "UDP", "NOTE"};
     const json_t *mapping = json_object_get(node, "port_mapping");
+    const json_t *ipv6 = json_object_get(node, "port_mapping_ipv6");
     const char *state = text_of(mapping, "state");
     struct table table;
-    char tcp[512];
-    char udp[512];
 
     if (state[0] == '\0' || strcmp(state, "off") == 0) {
         return;
     }
-    print_ports(mapping, false, tcp, sizeof(tcp));
-    print_ports(mapping, true, udp, sizeof(udp));
     table_init(&table, headings, ARRAY_COUNT(headings));
     table.indent_columns = TABLE_INDENT_COLUMNS;
-    table_add(&table,
-              (const char *const[]){strcmp(state, "open") == 0 ? text_of(mapping, "router") : state,
-                                    text_of(mapping, "by"), tcp, udp, text_of(mapping, "reason")});
+    add_mapping(&table, mapping, "open");
+    if (strcmp(text_of(ipv6, "state"), "open") == 0) {
+        add_mapping(&table, ipv6, "IPv6 firewall");
+    }
     print_table(session, &table);
 }
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Chunks to and from the disk, on the worker pool. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/mingad/clock.h"
 #include "agent/mingad/edge.h"
 #include "agent/mingad/pool.h"
 #include "base/check.h"
@@ -16,8 +18,10 @@ struct chunk_job {
     struct pool_job pool; /* first */
     struct edge *edge;
     uint64_t token;
-    bool is_for_api; /* then `chunk` is computed */
+    bool is_pushed; /* by a user: then `chunk` is computed */
     struct chunk_id chunk;
+    struct service_id service; /* of what is pushed */
+    struct tree_id tree;
     int result;
     size_t length_bytes;
     uint8_t data[];
@@ -90,7 +94,7 @@ static void write_chunk(struct pool_job *pool)
     struct chunk_job *job = (struct chunk_job *)pool;
     struct bytes data = {job->data, job->length_bytes};
 
-    if (job->is_for_api) {
+    if (job->is_pushed) {
         job->chunk = chunk_store_id(data);
     }
     job->result = chunk_store_put(&job->edge->chunks, &job->chunk, data);
@@ -117,78 +121,106 @@ void chunk_jobs_store(struct edge *edge, const struct overlay_effect *effect)
     pool_start(&edge->loop, &job->pool, write_chunk, chunk_written);
 }
 
-/* ------------------------------------------------------------------ for the API */
+/* ------------------------------------------------------------------ what users push */
 
-static void tell_api(struct edge *edge, uint64_t token, const struct chunk_id *chunk, int result)
+static void answer(struct edge *edge, uint64_t token, enum overlay_outcome outcome,
+                   const char *reason)
 {
-    struct err err = {0};
+    struct core_answer said = {.token = token, .outcome = outcome};
 
-    if (edge->api == NULL) {
-        return;
+    (void)text_copy(said.reason, sizeof(said.reason), reason);
+    if (edge->api != NULL) {
+        api_answer(edge->api, &said);
     }
-    if (result == 0) {
-        api_chunk_stored(edge->api, token, chunk, NULL);
-        return;
-    }
-    errno = -result;
-    err_set(&err, result, "store a chunk: %m");
-    if (result == -EDQUOT) {
-        err_set(&err, result, "store a chunk: this node's storage share is full");
-        err_hint(&err, "give more with contribute.storage, or push through another node");
-    } else if (result == -ENOSPC) {
-        const char *refuses = chunk_store_room(&edge->chunks, CHUNK_BYTES_MAX).refuses;
-
-        errno = -result;
-        err_set(&err, result, "store a chunk: %m%s%s", refuses[0] != '\0' ? ": " : "", refuses);
-    }
-    api_chunk_stored(edge->api, token, chunk, &err);
 }
 
 /* The overlay is told first: what is asked of it next is to spread this very chunk. */
-static void api_chunk_written(struct pool_job *pool)
+static void spread(struct edge *edge, const struct chunk_job *job)
+{
+    struct core_request request = {.kind = CORE_PUT_CHUNK,
+                                   .token = job->token,
+                                   .chunk = job->chunk,
+                                   .service = job->service,
+                                   .tree = job->tree};
+
+    upload_note_push(edge, &job->chunk);
+    if (job->result == 0) {
+        tell_stored(edge, 0, &job->chunk, job->length_bytes, 0);
+    } else {
+        struct carry_new carried = {
+            job->token, job->chunk, job->result, {job->data, job->length_bytes}};
+
+        if (!carry_add(&edge->carry, &carried, clock_now_ms())) {
+            answer(edge, job->token, OVERLAY_TIMED_OUT,
+                   "too many chunks are carried past its disk");
+            return;
+        }
+        request.carried_bytes = (uint32_t)job->length_bytes;
+    }
+    edge_request(edge, &request);
+}
+
+static void push_written(struct pool_job *pool)
 {
     struct chunk_job *job = (struct chunk_job *)pool;
-    struct edge *edge = job->edge;
 
-    note_result(edge, job->result);
-    if (job->result == 0) {
-        if (edge->phase != EDGE_CLOSING) {
-            upload_note_push(edge, &job->chunk);
-        }
-        tell_stored(edge, 0, &job->chunk, job->length_bytes, 0);
+    note_result(job->edge, job->result);
+    if (job->edge->phase != EDGE_CLOSING) {
+        spread(job->edge, job);
     }
-    tell_api(edge, job->token, &job->chunk, job->result);
     job_free(job);
 }
 
 /* The share is hard; what is here already takes no more of it. */
-static bool is_beyond_share(const struct edge *edge, struct bytes data)
+static bool is_beyond_share(const struct edge *edge, struct chunk_job *job)
 {
     const struct overlay *overlay = core_overlay(edge->core);
-    struct chunk_id chunk;
 
-    if (overlay_has_room(overlay, data.length_bytes, edge->chunk_jobs_bytes)) {
+    if (overlay_has_room(overlay, job->length_bytes, edge->chunk_jobs_bytes - job->length_bytes)) {
         return false;
     }
-    chunk = chunk_store_id(data);
-    return !overlay_has_chunk(overlay, &chunk);
+    job->chunk = chunk_store_id((struct bytes){job->data, job->length_bytes});
+    return !overlay_has_chunk(overlay, &job->chunk);
 }
 
-void chunk_jobs_store_for_api(struct edge *edge, uint64_t token, struct bytes data)
+void chunk_jobs_push(struct edge *edge, const struct core_request *request, struct bytes data)
 {
-    struct chunk_job *job;
+    struct chunk_job *job = job_new(edge, request->token, data);
 
-    if (is_beyond_share(edge, data)) {
-        tell_api(edge, token, &(struct chunk_id){0}, -EDQUOT);
-        return;
-    }
-    job = job_new(edge, token, data);
     if (job == NULL) {
-        tell_api(edge, token, &(struct chunk_id){0}, -ENOBUFS);
+        answer(edge, request->token, OVERLAY_TIMED_OUT, "too many chunks are being written here");
         return;
     }
-    job->is_for_api = true;
-    pool_start(&edge->loop, &job->pool, write_chunk, api_chunk_written);
+    job->service = request->service;
+    job->tree = request->tree;
+    job->is_pushed = true;
+    if (is_beyond_share(edge, job)) {
+        job->result = -EDQUOT;
+        spread(edge, job);
+        job_free(job);
+        return;
+    }
+    pool_start(&edge->loop, &job->pool, write_chunk, push_written);
+}
+
+/* Why it had to be carried comes first: that is what the user can change. */
+void chunk_jobs_answered(struct edge *edge, struct core_answer *said)
+{
+    bool is_late = said->outcome == OVERLAY_TIMED_OUT;
+    char reason[REASON_CHARS_MAX + 1];
+    int result = 0;
+
+    if (!carry_end(&edge->carry, said->token, is_late, &result) || said->outcome == OVERLAY_OK) {
+        return;
+    }
+    if (result == -EDQUOT) {
+        (void)snprintf(reason, sizeof(reason), "this node's storage share is full; %.80s",
+                       said->reason);
+    } else {
+        (void)snprintf(reason, sizeof(reason), "this node's disk takes no chunk (%.30s); %.60s",
+                       err_text(result), said->reason);
+    }
+    memcpy(said->reason, reason, sizeof(said->reason));
 }
 
 /* ------------------------------------------------------------------ what is not to be had */

@@ -217,6 +217,23 @@ static struct upload_job *take(struct upload *upload, bool only_pushed)
     return job;
 }
 
+/* What the own disk did not take is in memory. */
+static bool send_carried(struct upload_job *job)
+{
+    const struct carried *carried = carry_find(&job->edge->carry, &job->chunk);
+
+    if (carried == NULL) {
+        return false;
+    }
+    job->data = (struct transport_data){malloc(carried->length_bytes), carried->length_bytes};
+    if (job->data.data != NULL) {
+        memcpy(job->data.data, carried->data, carried->length_bytes);
+        send_job(job);
+    }
+    free(job);
+    return true;
+}
+
 static void pump(struct upload *upload)
 {
     while (upload->first != NULL && upload->reading_count < READING_MAX) {
@@ -230,6 +247,9 @@ static void pump(struct upload *upload)
             }
             uv_timer_start(&upload->timer, on_timer, later_ms, 0);
             return;
+        }
+        if (send_carried(job)) {
+            continue;
         }
         upload->reading_count++;
         pool_start(&upload->edge->loop, &job->pool, read_chunk, chunk_read);

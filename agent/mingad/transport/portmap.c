@@ -73,9 +73,9 @@ static void tell(struct portmap *portmap)
 
     while (plan_news(&portmap->plan, clock_now_ms(), &port)) {
         if (port.outside != 0) {
-            log_info("port mapping: the router's %s port %u leads to %u here (%s)",
-                     port.is_udp ? "UDP" : "TCP", port.outside, port.inside,
-                     portmap_method_name(portmap->plan.method));
+            log_info("port mapping: the router's %s%s port %u leads to %u here (%s)",
+                     portmap->config.is_ipv6 ? "IPv6 " : "", port.is_udp ? "UDP" : "TCP",
+                     port.outside, port.inside, portmap_method_name(portmap->plan.method));
         }
         portmap->config.changed(portmap->config.context, &port);
     }
@@ -293,7 +293,7 @@ struct portmap *portmap_new(const struct portmap_config *config)
     }
     portmap->config = *config;
     portmap->fd = -1;
-    plan_init(&portmap->plan);
+    plan_init(&portmap->plan, config->is_ipv6);
     uv_timer_init(config->loop, &portmap->look_timer);
     uv_timer_init(config->loop, &portmap->life_timer);
     portmap->look_timer.data = portmap;
@@ -305,7 +305,7 @@ struct portmap *portmap_new(const struct portmap_config *config)
 void portmap_allow(struct portmap *portmap, bool is_allowed)
 {
     plan_allow(&portmap->plan, is_allowed, clock_now_ms());
-    if (is_allowed) {
+    if (is_allowed && !portmap->config.is_ipv6) {
         listen_to_all(portmap);
     } else if (portmap->is_listening) {
         uv_udp_recv_stop(&portmap->announced);

@@ -13,8 +13,9 @@
 
 struct portmap;
 
-struct portmap_config {
+struct portmap_config { /* of one family: each has its own, with a worker of its own */
     uv_loop_t *loop;
+    bool is_ipv6;
     uint8_t nonce[PORTMAP_NONCE_BYTES]; /* the same after a restart: it shows who asks again */
     /* Which ports are to be open now; returns how many. */
     uint32_t (*wanted)(void *context, struct portmap_port ports_out[PORTMAP_PORTS_MAX]);

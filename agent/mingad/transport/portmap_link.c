@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/mingad/edge.h"
+#include "base/attributes.h"
 #include "base/hash.h"
 #include "base/keys.h"
 #include "overlay/signed.h"
@@ -44,6 +45,19 @@ static void changed(void *context, const struct portmap_port *port)
     edge_overlay_event(edge, &event);
 }
 
+/* Others dial the own address and port as before, and get through now, or no longer do. */
+static void changed_ipv6(void *context, const struct portmap_port *port)
+{
+    struct edge *edge = context;
+
+    struct overlay_event event = {
+        .kind = OVERLAY_PORT_MAPPED, .outside_port = port->outside, .is_ipv6 = true};
+
+    if (!port->is_udp && port->inside == transport_port(edge->transport)) {
+        edge_overlay_event(edge, &event);
+    }
+}
+
 /* Nobody else may know it: who does could close what we have opened (RFC 6887, section 11.2). */
 static void make_nonce(const struct edge *edge, uint8_t nonce_out[PORTMAP_NONCE_BYTES])
 {
@@ -63,26 +77,49 @@ int portmap_link_open(struct edge *edge, struct err *err)
 
     make_nonce(edge, config.nonce);
     edge->portmap = portmap_new(&config);
-    return edge->portmap == NULL ? err_set(err, -ENOMEM, "out of memory") : 0;
+    config.is_ipv6 = true;
+    config.changed = changed_ipv6;
+    edge->portmap_ipv6 = portmap_new(&config);
+    return edge->portmap == NULL || edge->portmap_ipv6 == NULL
+               ? err_set(err, -ENOMEM, "out of memory")
+               : 0;
 }
 
 /* Who says where this node is to be dialled needs no router's word. */
 void portmap_link_configure(struct edge *edge)
 {
-    portmap_allow(edge->portmap,
-                  edge->config.port_mapping != 0 && strcmp(edge->config.advertise, "auto") == 0);
+    bool is_allowed = edge->config.port_mapping != 0 && strcmp(edge->config.advertise, "auto") == 0;
+
+    portmap_allow(edge->portmap, is_allowed);
+    portmap_allow(edge->portmap_ipv6, is_allowed);
+}
+
+static bool is_open_since(const struct plan *plan, uint64_t before_ms)
+{
+    return plan_state_of(plan) == PLAN_OPEN && plan->began_ms <= before_ms;
 }
 
 /* A router that was switched off and on has forgotten all: others no longer get through. */
 void portmap_link_tidy(struct edge *edge, uint64_t now_ms)
 {
-    const struct plan *plan = portmap_plan(edge->portmap);
+    struct portmap *portmaps[] = {edge->portmap, edge->portmap_ipv6};
     const struct overlay *overlay = core_overlay(edge->core);
     struct node_id self = overlay_self(overlay);
     const struct overlay_member *member = overlay_member_by_id(overlay, &self);
 
-    if (member != NULL && member->record.reachable != minga_Reachable_REACHABLE_DIRECT &&
-        plan_state_of(plan) == PLAN_OPEN && now_ms - plan->began_ms >= LOST_MS) {
-        portmap_look_again(edge->portmap);
+    if (member == NULL || member->record.reachable == minga_Reachable_REACHABLE_DIRECT ||
+        now_ms < LOST_MS) {
+        return;
     }
+    for (size_t i = 0; i < ARRAY_COUNT(portmaps); i++) {
+        if (is_open_since(portmap_plan(portmaps[i]), now_ms - LOST_MS)) {
+            portmap_look_again(portmaps[i]);
+        }
+    }
+}
+
+void portmap_link_look_again(struct edge *edge)
+{
+    portmap_look_again(edge->portmap);
+    portmap_look_again(edge->portmap_ipv6);
 }

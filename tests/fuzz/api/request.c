@@ -32,12 +32,13 @@ static void on_request(void *self, const struct core_request *request)
     api_answer(api, &answer);
 }
 
-static void on_chunk(void *self, uint64_t token, struct bytes bytes)
+static void on_chunk(void *self, const struct core_request *request, struct bytes bytes)
 {
-    struct chunk_id chunk = {{{bytes.data[bytes.length_bytes - 1]}}};
+    struct core_answer answer = {.token = request->token, .outcome = outcome};
 
     (void)self;
-    api_chunk_stored(api, token, &chunk, NULL);
+    answer.is_new = bytes.data[bytes.length_bytes - 1] % 2 == 1;
+    api_answer(api, &answer);
 }
 
 static const struct core *get_core(void *self)

@@ -334,7 +334,7 @@ static void expect_batch(uint32_t count, uint32_t chunk_bytes)
     cr_assert_eq(json_integer_value(json_object_get(answer.json, "new_bytes")),
                  (json_int_t)count * chunk_bytes);
     cr_assert_eq(json_integer_value(json_object_get(answer.json, "copies")), 2, "the least");
-    cr_assert_eq(world.host.asked_count, 2 * count); /* stored, then spread */
+    cr_assert_eq(world.host.asked_count, count);
     free(batch);
     done();
 }
@@ -355,16 +355,30 @@ Test(server, a_batch_of_the_largest_size_fits)
     expect_batch(3, CHUNK_BYTES_MAX);
 }
 
-Test(server, a_full_disk_is_said_as_such)
+Test(server, a_disk_that_takes_no_chunk_is_said_as_such)
 {
     uint8_t batch[64];
     size_t length = make_batch(batch, 2, 16);
 
-    world.host.store_error = ENOSPC;
+    world.host.outcome = OVERLAY_FAILED;
+    strcpy(world.host.reason, "No space left");
     world.host.later = true;
     request("POST", "/v1/chunks", batch, length);
     cr_assert_eq(answer.status, 507);
     cr_assert_not_null(strstr(error_why(), "No space left"));
+    cr_assert_not_null(strstr(answer.body, "contribute.storage: 0"));
+    done();
+}
+
+Test(server, chunks_that_the_disk_does_not_give_any_more_are_asked_for)
+{
+    uint8_t ids[3 * ID_BYTES] = {0};
+
+    the_core.has_chunks = true;
+    world.host.outcome = OVERLAY_FAILED;
+    request("POST", "/v1/chunks/check", ids, sizeof(ids));
+    cr_assert_eq(answer.status, 200);
+    cr_assert_eq(json_array_size(json_object_get(answer.json, "missing")), 3);
     done();
 }
 

@@ -38,7 +38,7 @@ struct host {
     bool later; /* answers are kept until the loop turns */
     bool is_freezing;
     enum overlay_outcome outcome;
-    int store_error; /* 0: chunks are stored */
+    char reason[REASON_CHARS_MAX + 1]; /* with an outcome that is not OK */
     uint32_t slot_count;
     uint64_t now_ms;
     struct public_key key;
@@ -101,20 +101,9 @@ static inline void answer_one(struct host *host, const struct asked *asked)
 {
     struct core_answer answer = {.token = asked->request.token, .outcome = host->outcome};
     struct service_status status = status_of(&asked->request, host);
-    struct chunk_id chunk = {{{asked->first_byte}}};
-    struct err err;
 
     host->answered_count++;
-    if (asked->is_chunk && host->store_error != 0) {
-        errno = host->store_error;
-        err_set(&err, -host->store_error, "chunk: %m");
-        api_chunk_stored(host->api, asked->request.token, NULL, &err);
-        return;
-    }
-    if (asked->is_chunk) {
-        api_chunk_stored(host->api, asked->request.token, &chunk, NULL);
-        return;
-    }
+    (void)strcpy(answer.reason, host->reason);
     answer.status = &status;
     answer.status_count = 1;
     answer.is_new = true;
@@ -146,9 +135,11 @@ static inline void on_request(void *self, const struct core_request *request)
     add(self, &(struct asked){.request = *request});
 }
 
-static inline void on_chunk(void *self, uint64_t token, struct bytes bytes)
+static inline void on_chunk(void *self, const struct core_request *request, struct bytes bytes)
 {
-    add(self, &(struct asked){.request = {.token = token},
+    cr_assert((request->token & API_TOKEN_BIT) != 0);
+    cr_assert_eq(request->kind, CORE_PUT_CHUNK);
+    add(self, &(struct asked){.request = *request,
                               .is_chunk = true,
                               .chunk_bytes = bytes.length_bytes,
                               .first_byte = bytes.data[0]});
@@ -225,7 +216,7 @@ static inline void set_up(void)
     world.host.now_ms = 1000000;
     config.host = (struct api_host){.self = &world.host,
                                     .request = on_request,
-                                    .store_chunk = on_chunk,
+                                    .push_chunk = on_chunk,
                                     .core = get_core,
                                     .now_ms = get_now,
                                     .node_key = get_key,

@@ -28,7 +28,7 @@ static void store_chunks(uint32_t member_count)
         snprintf(text, sizeof(text), "chunk number %u", i);
         chunks[i] = keep_text(0, text);
         now = now_event();
-        spread = (struct overlay_spread){chunks[i], wiki()};
+        spread = (struct overlay_spread){.chunk = chunks[i], .reference = wiki()};
         overlay_chunk_put(net.nodes[0].overlay, &now, 1 + i, &spread, &net.nodes[0].effects);
         perform(0);
         run_for(300);

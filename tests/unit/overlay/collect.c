@@ -83,7 +83,7 @@ static struct chunk_id push(const char *text, uint8_t tree)
     struct node *node = &net.nodes[0];
     struct overlay_event event = now_event();
     struct chunk_id id = {hash_of(HASH_CHUNK, bytes_of_text(text))};
-    struct overlay_spread spread = {id, {wiki(), tree_of(tree)}};
+    struct overlay_spread spread = {.chunk = id, .reference = {wiki(), tree_of(tree)}};
 
     if (find_chunk(node, &id) == NULL) {
         struct kept_chunk *chunk = &node->chunks[node->chunk_count++];

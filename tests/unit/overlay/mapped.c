@@ -53,6 +53,24 @@ static void open_at_router(uint16_t port)
     say_mapped(0, port, false);
 }
 
+Test(mapped, when_a_firewall_opens_others_are_asked_to_dial_at_once)
+{
+    struct overlay_event event;
+
+    make_home();
+    run_for(100000); /* a leaf looks again once a minute by now */
+    net.nodes[3].router_port = 7400;
+    event = now_event();
+    event.kind = OVERLAY_PORT_MAPPED;
+    event.outside_port = 7400;
+    event.is_ipv6 = true;
+    overlay_step(net.nodes[3].overlay, &event, &net.nodes[3].effects);
+    perform(3);
+    run_for(5000);
+    cr_assert_eq(record_of(0, 3).reachable, minga_Reachable_REACHABLE_DIRECT);
+    end_network();
+}
+
 Test(mapped, a_port_that_the_router_opens_makes_the_node_direct_at_the_routers_address)
 {
     make_home();

@@ -57,6 +57,41 @@ Test(pcp, its_answer_is_read)
     cr_assert_eq(memcmp(mapped.host, host, sizeof(host)), 0);
 }
 
+static const struct pcp_map hole = {
+    .nonce = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12},
+    .lifetime_s = 3600,
+    .is_ipv6 = true,
+    .client = {0x20, 0x01, 0x0d, 0xb8, 0, 0x88, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10},
+    .port = {false, 7400, 7400}};
+
+Test(pcp, a_request_for_ipv6_names_the_address_as_it_is)
+{
+    static const uint8_t wanted[PCP_MAP_BYTES] = {
+        2,    1,    0,    0,    0, 0, 0x0e, 0x10, 0x20, 1, 0x0d, 0xb8, 0, 0x88, 0,  0,  0, 0, 0, 0,
+        0,    0,    0,    0x10, 1, 2, 3,    4,    5,    6, 7,    8,    9, 10,   11, 12, 6, 0, 0, 0,
+        0x1c, 0xe8, 0x1c, 0xe8, 0, 0, 0,    0,    0,    0, 0,    0,    0, 0,    0,  0,  0, 0, 0, 0};
+    uint8_t data[PCP_MAP_BYTES];
+
+    pcp_encode(&hole, data);
+    cr_assert_eq(memcmp(data, wanted, sizeof(wanted)), 0);
+}
+
+Test(pcp, an_answer_for_ipv6_says_which_address_is_open)
+{
+    struct pcp_mapped mapped;
+    uint8_t data[PCP_MAP_BYTES];
+
+    pcp_encode(&hole, data);
+    data[1] = 0x81;
+    memcpy(data + 44, hole.client, sizeof(hole.client));
+    cr_assert_eq(pcp_decode((struct bytes){data, sizeof(data)}, &hole, &mapped), 0);
+    cr_assert_eq(mapped.result, PCP_SUCCESS);
+    cr_assert_eq(mapped.outside, 7400);
+    cr_assert_eq(memcmp(mapped.host, hole.client, sizeof(mapped.host)), 0);
+    data[24] ^= 1; /* the nonce */
+    cr_assert_eq(pcp_decode((struct bytes){data, sizeof(data)}, &hole, &mapped), -EBADMSG);
+}
+
 Test(pcp, a_refusal_is_an_answer)
 {
     struct pcp_mapped mapped;

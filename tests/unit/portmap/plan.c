@@ -13,7 +13,7 @@ static struct portmap_port news;
 
 static void begin(void)
 {
-    plan_init(&plan);
+    plan_init(&plan, false);
     plan_allow(&plan, true, 1000);
     plan_want(&plan, &own, 1, 1000);
 }
@@ -40,14 +40,14 @@ static const struct portmap_answer nobody = {.method = PORTMAP_NONE, .why = "nob
 
 Test(plan, nothing_is_asked_unless_it_is_allowed_and_something_is_wanted)
 {
-    plan_init(&plan);
+    plan_init(&plan, false);
     plan_want(&plan, &own, 1, 1000);
     cr_assert_not(plan_next(&plan, 1000, &job));
     cr_assert_eq(plan_state_of(&plan), PLAN_OFF);
     plan_allow(&plan, true, 1000);
     cr_assert_eq(plan_state_of(&plan), PLAN_ASKING);
     cr_assert(plan_next(&plan, 1000, &job));
-    plan_init(&plan);
+    plan_init(&plan, false);
     plan_allow(&plan, true, 1000);
     cr_assert_not(plan_next(&plan, 1000, &job));
     cr_assert_eq(plan_state_of(&plan), PLAN_IDLE);
@@ -191,7 +191,7 @@ Test(plan, at_the_end_all_that_is_or_may_be_open_is_closed)
     cr_assert(plan_farewell(&plan, &job), "it is just being asked for");
     cr_assert_eq(job.kind, PLAN_UNMAP);
     cr_assert_eq(job.port_count, 1);
-    plan_init(&plan);
+    plan_init(&plan, false);
     begin();
     plan_next(&plan, 1000, &job);
     done(given(1, 3600), 2000);

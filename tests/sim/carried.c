@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "tests/sim/carried.h"
+
+#include "tests/sim/world.h"
+
+void carried_begin(struct world *world, uint32_t node, uint32_t service,
+                   struct core_request *request)
+{
+    struct client_service *pushed = &world->client.services[service];
+    const struct sim_tree *tree = &world->client.trees[service];
+    struct disk *disk = &world->nodes[node].disk;
+    struct overlay_event stored = {.kind = OVERLAY_CHUNK_STORED, .outcome = OVERLAY_CHUNK_OK};
+
+    request->chunk = tree->chunks[pushed->chunk];
+    pushed->carrier = 0;
+    if (disk_is_full(world, node) && !disk_has_chunk(disk, &request->chunk)) {
+        world_trace(world, "==== %s carries a chunk past its full disk", world->nodes[node].name);
+        request->carried_bytes = tree->bytes[pushed->chunk];
+        pushed->carrier = node + 1;
+        return;
+    }
+    stored.chunk = request->chunk;
+    stored.chunk_bytes = tree->bytes[pushed->chunk];
+    disk_add_chunk(disk, &request->chunk, tree->bytes[pushed->chunk]);
+    world_step_overlay(world, node, &stored);
+}
+
+bool carried_has(const struct world *world, uint32_t node, const struct chunk_id *chunk)
+{
+    for (uint32_t i = 0; i < world->client.service_count; i++) {
+        const struct client_service *service = &world->client.services[i];
+
+        if (service->waiting && service->step == PUT_CHUNKS && service->carrier == node + 1 &&
+            id_equal(&world->client.trees[i].chunks[service->chunk].id, &chunk->id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void carried_check(struct world *world, uint32_t service, const struct core_answer *answer)
+{
+    const struct client_service *pushed = &world->client.services[service];
+    const struct chunk_id *chunk = &world->client.trees[service].chunks[pushed->chunk];
+    uint32_t count = 0;
+
+    for (uint32_t node = 0; node < world->node_count; node++) {
+        count += disk_has_chunk(&world->nodes[node].disk, chunk) ? 1 : 0;
+    }
+    if (pushed->carrier != 0 && !world_is_deceived(world) && count < answer->copies) {
+        world_fail(world, "%s: a chunk is acknowledged with %u copies, and has %u", pushed->name,
+                   answer->copies, count);
+    }
+}

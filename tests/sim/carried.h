@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/* What is pushed at a node: stored there, or, while its disk is full, carried past it in memory. */
+#include <stdbool.h>
+
+#include "agent/core/core.h"
+
+struct world;
+
+/* The service's present chunk is handed to that node: fills in the request to spread it. */
+void carried_begin(struct world *world, uint32_t node, uint32_t service,
+                   struct core_request *request);
+/* Has this node the chunk in memory only? */
+bool carried_has(const struct world *world, uint32_t node, const struct chunk_id *chunk);
+/* What was acknowledged is on so many disks, or the run fails. */
+void carried_check(struct world *world, uint32_t service, const struct core_answer *answer);

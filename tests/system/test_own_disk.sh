@@ -1,0 +1,107 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# A node whose own disk takes nothing any more: full, read-only, broken. Others' disks are well: what
+# is pushed through it is carried past it, and is on three of theirs before it is acknowledged.
+set -euo pipefail
+here=$(dirname "$(realpath "$0")")
+# shellcheck source=tests/system/community.sh
+. "$here/community.sh"
+# shellcheck source=tests/system/check.sh
+. "$here/check.sh"
+
+node_config() {
+    local sizes=(64M 64M 128M 512M 512M 0)
+    local storage=${sizes[$(($1 - 1))]}
+    echo "contribute: {cpu: \"1.0\", memory: 256M, disk: 16M, storage: $storage, keep_free: 0%, pids: 256}"
+}
+# File systems that can break: ext4 in a file. An error that it finds makes it read-only; and it has a
+# call to shut it down, EIO from then on.
+disk_that_breaks() {
+    local state
+    state=$(dir_of "$1")/state
+    mkdir -p "$state"
+    truncate -s 256M "$WORK/disk$1"
+    mkfs.ext4 -q "$WORK/disk$1"
+    mount -o loop,errors=remount-ro "$WORK/disk$1" "$state"
+    chmod 755 "$state"
+}
+disk_becomes_readonly() {
+    echo 1 >"/sys/fs/ext4/$(basename "$(findmnt -no SOURCE "$(dir_of "$1")/state")")/trigger_fs_error"
+}
+disk_breaks() {
+    python3 -c 'import fcntl, struct, sys, os
+fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack("I", 2))' "$(dir_of "$1")/state"
+}
+own_disks_end() {
+    local i status=$?
+    set +e
+    for i in 2 3; do
+        node_kill "$i"
+        mountpoint -q "$(dir_of "$i")/state" && umount "$(dir_of "$i")/state"
+    done
+    return "$status"
+}
+community_new 6
+trap 'own_disks_end; community_end' EXIT
+node_disk 1 96m
+disk_that_breaks 2
+disk_that_breaks 3
+for i in 1 2 3 4 5 6; do node_start "$i"; done
+community_form
+
+bundle() { # NAME: three megabytes that nobody has yet
+    mkdir -p "$WORK/$1"
+    cp /bin/busybox "$WORK/$1/"
+    head -c 3000000 /dev/urandom >"$WORK/$1/data"
+    printf '%s\n' "name: $1" 'resources: {cpu: 0.1, memory: 16M, disk: 8M, pids: 16}' \
+        'command: [/busybox, httpd, -f, -p, "8080", -h, /]' 'ports: [{name: http, container: 8080}]' >"$WORK/$1/service.yaml"
+}
+chunks() { find "$WORK"/n?/state/agent/chunks -type f -printf '%f\n' 2>/dev/null | sort; }
+pushed() { # I NAME: and three disks have each chunk of it that nobody had before
+    chunks | uniq >"$WORK/known"
+    minga "$1" push "$WORK/$2" && has_three
+}
+has_three() {
+    chunks | uniq -c | grep -vFf "$WORK/known" | awk '$1 < 3 { few = 1 } END { exit few || NR < 3 }'
+}
+chunk_count() { find "$(dir_of "$1")/state/agent/chunks" -type f 2>/dev/null | wc -l; }
+served() { [ "$(answers "$(minga 4 locate "$1" | head -n 1)" /data | sha256sum)" = "$(sha256sum <"$WORK/$1/data")" ]; }
+
+# --- full
+before=$(chunk_count 1)
+cat /dev/zero >"$(dir_of 1)/state/filler" 2>/dev/null || true
+bundle full
+check "through a node whose disk is full: on three others" pushed 1 full
+check "and it has nothing of it" [ "$(chunk_count 1)" = "$before" ]
+check "it starts, and serves what was pushed" eval 'minga 4 start full --wait=30s && served full'
+check "minga storage says what is wrong" eval 'minga 1 --json storage | jq -e ".share.refuses | test(\"full|No space\")"'
+rm "$(dir_of 1)/state/filler"
+bundle again
+check "room was made: it keeps again what is pushed" eval 'pushed 1 again && [ "$(chunk_count 1)" -gt "$before" ]'
+
+# --- read-only
+disk_becomes_readonly 2
+bundle readonly
+check "the disk of a node is read-only" eval '! touch "$(dir_of 2)/state/x"'
+check "through that node" pushed 2 readonly
+check "it starts and serves" eval 'minga 4 start readonly --wait=30s && served readonly'
+
+# --- broken
+disk_breaks 3
+bundle broken
+check "the disk of a node is broken" eval '! touch "$(dir_of 3)/state/x"'
+check "through that node" pushed 3 broken
+check "it starts and serves" eval 'minga 4 start broken --wait=30s && served broken'
+
+# --- a member that gives no storage
+bundle nothing
+check "through a node that gives no storage" pushed 6 nothing
+check "and it has nothing of it" [ "$(chunk_count 6)" = 0 ]
+
+# --- too few others: it is said what is wrong, and nothing is acknowledged
+for i in 2 3 6; do node_kill "$i"; done
+within 15 "three are left" sees_members 1 3
+bundle few
+cat /dev/zero >"$(dir_of 1)/state/filler" 2>/dev/null || true
+refused 1 "takes no chunk (No space left on device); all others that are up hold it: 2 of 3 copies" "with too few others: what is broken" minga 1 push "$WORK/few"
+rm "$(dir_of 1)/state/filler"
