@@ -34,6 +34,9 @@ void storage_written(struct overlay *overlay, enum overlay_chunk_outcome outcome
 {
     struct repair *repair = &overlay->repair;
 
+    if (outcome == OVERLAY_CHUNK_REFUSED) {
+        repair->refused_ms = overlay->now_ms;
+    }
     if (outcome == OVERLAY_CHUNK_OK) {
         repair->refused_until_ms = 0;
         repair->refused_count = 0;
@@ -44,14 +47,25 @@ void storage_written(struct overlay *overlay, enum overlay_chunk_outcome outcome
     }
 }
 
-static bool is_refusing(const struct overlay *overlay)
+/* Somebody waits for a push, who may have made room since: it is let see sooner than repair, whose
+ * data would mostly be sent for nothing. */
+static bool is_refusing(const struct overlay *overlay, bool is_repair)
+{
+    const struct repair *repair = &overlay->repair;
+
+    return overlay->now_ms < repair->refused_until_ms &&
+           (is_repair || overlay->now_ms - repair->refused_ms < REFUSED_PUSH_MS);
+}
+
+/* Is one on its way that shows whether the disk takes something again? */
+static bool is_seeing(const struct overlay *overlay)
 {
     for (uint32_t i = 0; i < CHUNK_PUTS_MAX && overlay->repair.refused_count > 0; i++) {
         if (overlay->chunk_receives[i].used) {
-            return true; /* that one shows it */
+            return true;
         }
     }
-    return overlay->now_ms < overlay->repair.refused_until_ms;
+    return false;
 }
 
 static uint64_t expected_bytes(const struct overlay *overlay)
@@ -119,9 +133,13 @@ static minga_ChunkAnswer take_up(struct overlay *overlay, const struct arrival *
     struct chunk_receive *receive;
 
     if (!overlay->record.stores || offered->bytes > CHUNK_BYTES_MAX ||
-        (offered->repair && collect_refuses(overlay, references)) || is_refusing(overlay) ||
+        (offered->repair && collect_refuses(overlay, references)) ||
+        is_refusing(overlay, offered->repair) || (offered->repair && is_seeing(overlay)) ||
         !has_room_for(overlay, &chunk, offered->bytes)) {
         return minga_ChunkAnswer_CHUNK_FULL;
+    }
+    if (is_seeing(overlay)) {
+        return minga_ChunkAnswer_CHUNK_BUSY;
     }
     receive = bucket_is_open(&overlay->repair.download, overlay->now_ms)
                   ? new_receive(overlay, &chunk, offered)

@@ -34,6 +34,7 @@ enum {
     SHED_FRESH_S = 30,    /* what was fetched or asked for so lately goes last */
     REFUSED_MS = 1000,    /* nothing is taken after the disk has refused a chunk, doubling: */
     REFUSED_DOUBLINGS_MAX = 7,
+    REFUSED_PUSH_MS = 1000,    /* the same of a push: not doubling */
     COLLECT_PAUSE_MS = 1000,   /* between two checks */
     COLLECT_VERSIONS_MAX = 64, /* pushed and not yet used */
     COLLECT_LOOKS_MAX = 1024,  /* chunks in one step */
@@ -137,6 +138,7 @@ struct repair {
     struct compare compare;
     struct rebalance rebalance;
     struct shed shed;
+    uint64_t refused_ms;       /* when the disk last refused a chunk */
     uint64_t refused_until_ms; /* the disk takes nothing, as far as is known */
     uint32_t refused_count;    /* in a row */
     uint64_t moved_bytes;      /* sent for repair, ever */
