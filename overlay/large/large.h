@@ -75,6 +75,9 @@ bool search_is_known(const struct overlay *overlay, const struct ring_key *key);
 /* The holders of a key that lies near this node; 0 for others. */
 uint32_t search_holders(const struct overlay *overlay, const struct ring_key *key,
                         uint32_t count_max, struct node_id *nodes_out);
+/* Of a key that lies farther behind: its holders, if this node is one of them; else 0. */
+uint32_t search_own(const struct overlay *overlay, const struct ring_key *key, uint32_t count_max,
+                    struct node_id *nodes_out);
 bool search_start(struct overlay *overlay, const struct ring_key *key, enum search_for purpose,
                   uint64_t number);
 /* A look-up by seeks has ended. */

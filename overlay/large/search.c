@@ -5,6 +5,8 @@
  */
 #include "overlay/state.h"
 
+enum { FAR_BEHIND = 2 };
+
 bool search_is_known(const struct overlay *overlay, const struct ring_key *key)
 {
     const struct ring *ring = &overlay->ring;
@@ -19,21 +21,23 @@ bool search_is_known(const struct overlay *overlay, const struct ring_key *key)
            id_in_arc(&key->id, &ring->predecessors[0].position.id, &last->id);
 }
 
+/* Does the key lie behind us, no farther than so many times what our successors reach ahead? */
+static bool is_behind(const struct overlay *overlay, const struct ring_key *key, uint64_t times)
+{
+    const struct ring *ring = &overlay->ring;
+    const struct id *self = &ring->self.position.id;
+    struct id reach = id_distance(self, &ring->successors[SUCCESSORS_MAX - 1].position.id);
+    struct id behind = id_distance(&key->id, self);
+
+    return id_top(&behind) / times <= id_top(&reach);
+}
+
 /* Near enough for this node or a neighbour to be among the holders. Behind us we know those who
  * have greeted us, most likely all: good enough for anti-entropy, which may offer too much. */
 static bool is_near(const struct overlay *overlay, const struct ring_key *key)
 {
-    const struct ring *ring = &overlay->ring;
-    const struct id *self = &ring->self.position.id;
-    struct id behind;
-    struct id reach;
-
-    if (!overlay->large || ring->successor_count < SUCCESSORS_MAX) {
-        return true;
-    }
-    reach = id_distance(self, &ring->successors[SUCCESSORS_MAX - 1].position.id);
-    behind = id_distance(&key->id, self);
-    return id_compare(&behind, &reach) <= 0 || search_is_known(overlay, key);
+    return !overlay->large || overlay->ring.successor_count < SUCCESSORS_MAX ||
+           is_behind(overlay, key, 1) || search_is_known(overlay, key);
 }
 
 uint32_t search_holders(const struct overlay *overlay, const struct ring_key *key,
@@ -43,6 +47,23 @@ uint32_t search_holders(const struct overlay *overlay, const struct ring_key *ke
         return 0;
     }
     return overlay->routing->replica_set(&overlay->router, key, count_max, nodes_out);
+}
+
+/* Eight nodes behind us may take more room than sixteen ahead. */
+uint32_t search_own(const struct overlay *overlay, const struct ring_key *key, uint32_t count_max,
+                    struct node_id *nodes_out)
+{
+    uint32_t count = 0;
+
+    if (is_behind(overlay, key, FAR_BEHIND)) {
+        count = overlay->routing->replica_set(&overlay->router, key, count_max, nodes_out);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (peer_is_self(overlay, &nodes_out[i])) {
+            return count;
+        }
+    }
+    return 0;
 }
 
 /* Where a lie does harm that nothing else shows, at the cost of some twenty questions. Chunks are

@@ -31,7 +31,9 @@ uint32_t holders_of(const struct overlay *overlay, const struct ring_key *key, u
 
     CHECK(turn < SYMMETRY);
     if (turn == 0) {
-        return search_holders(overlay, key, RECORD_COPIES, nodes_out);
+        uint32_t count = search_holders(overlay, key, RECORD_COPIES, nodes_out);
+
+        return count > 0 ? count : search_own(overlay, key, RECORD_COPIES, nodes_out);
     }
     return overlay->large ? search_holders(overlay, &image, SYMMETRIC_COPIES, nodes_out) : 0;
 }

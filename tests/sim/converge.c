@@ -390,7 +390,7 @@ static bool records_are_kept(struct world *world, const struct client_service *s
             return converge_problem(world, "%s: a holder of its record is down", service->name);
         }
         if (!is_held(world, service, minga_RecordKind_RECORD_SERVICE, node) ||
-            (!service->known.removed && overlay_knows_all(core_overlay(world->nodes[node].core)) &&
+            (!service->known.removed &&
              !is_held(world, service, minga_RecordKind_RECORD_VERSION, node))) {
             return false;
         }
