@@ -6,6 +6,7 @@
 #   driver:SENTENCE   a check of tests/system/sandbox_cves.c or sandbox_attacks.c
 #   unit:PROGRAM      a unit test program that passes
 #   script:NAME       a system test of its own, run by ./dev test system
+# One of minga-try: some look whether anything of `minga try` is left on this machine.
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 # shellcheck source=tests/system/community.sh

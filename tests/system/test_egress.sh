@@ -3,6 +3,7 @@
 # `egress: internet`: the Internet is open to a replica that asks for it on a node that gives it,
 # and nothing else is: not the LAN (with public addresses, too), not the router, the host itself,
 # the metadata address, nor mail. Namespaces play all of them.
+# One of minga-try: some look whether anything of `minga try` is left on this machine.
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 # shellcheck source=tests/system/community.sh

@@ -3,6 +3,7 @@
 # The guides, typed literally: each command of docs/owner.md and docs/volunteer.md that is about
 # Minga, in the order of the page, by a person in a home folder of their own. What is not typed here
 # is named, and why.
+# One of minga-try: some look whether anything of `minga try` is left on this machine.
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 # shellcheck source=tests/system/community.sh

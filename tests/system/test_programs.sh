@@ -3,6 +3,7 @@
 # Eight programs of Debian's packages run unchanged in the sandbox and its default filter, each
 # exercised in what it does with the kernel: nginx, redis, memcached, python (sqlite, threads),
 # php, busybox, node, PostgreSQL. One that cannot be installed is "not run", never passed.
+# One of minga-try: some look whether anything of `minga try` is left on this machine.
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 # shellcheck source=tests/system/community.sh

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # `minga prove`: what it tries is stopped on this machine, what proves nothing is not counted, and
 # nothing is left behind.
+# One of minga-try: some look whether anything of `minga try` is left on this machine.
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 # shellcheck source=tests/system/community.sh

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # `minga try`: one replica in its sandbox without agent or community. However it ends, nothing is
 # left: neither processes, groups, mounts nor folders.
+# One of minga-try: some look whether anything of `minga try` is left on this machine.
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 # shellcheck source=tests/system/community.sh
