@@ -27,6 +27,7 @@
 #include "base/keys.h"
 
 struct queued_event; /* events.c */
+struct chunk_job;    /* chunk_jobs.c */
 struct upload;       /* upload.c */
 struct scrub;        /* chunk_scrub.c */
 struct keeper;       /* keeper.h */
@@ -40,6 +41,13 @@ enum edge_phase {
     EDGE_RUNNING,
     EDGE_STOPPING, /* the core hands over, or says "back soon" */
     EDGE_CLOSING,  /* handles are closing; the loop is about to end */
+};
+
+struct chunk_gate {       /* writes and drops of chunks, of which one kind runs at a time */
+    uint32_t write_count; /* running now */
+    uint32_t drop_count;
+    struct chunk_job *first; /* of those that wait */
+    struct chunk_job *last;
 };
 
 enum edge_waker { EDGE_WAKER_OVERLAY, EDGE_WAKER_CORE, EDGE_WAKER_STORE, EDGE_WAKERS };
@@ -83,6 +91,7 @@ struct edge {
     struct chunk_store chunks;
     uint32_t chunk_jobs_count; /* in memory now */
     uint64_t chunk_jobs_bytes;
+    struct chunk_gate chunk_gate;
     int chunk_result; /* of the last one that was written: 0 or -errno */
     struct carry carry;
     struct keeper *keeper;

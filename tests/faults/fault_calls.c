@@ -16,12 +16,18 @@
 static struct fault the_fault;
 static atomic_uint the_count;
 static atomic_bool has_happened;
+static fault_synced *the_hook;
 
 void fault_set(const struct fault *fault)
 {
     the_fault = *fault;
     atomic_store(&the_count, 0);
     atomic_store(&has_happened, false);
+}
+
+void fault_on_sync(fault_synced *hook)
+{
+    the_hook = hook;
 }
 
 uint32_t fault_count(void)
@@ -218,15 +224,61 @@ int ftruncate(int fd, off_t length_bytes)
     return ftruncate64(fd, length_bytes);
 }
 
+static int do_sync(long call, int fd)
+{
+    if (fails_on(FAULT_SYNC, fd)) {
+        return fail(EIO);
+    }
+    int r = (int)syscall(call, fd);
+
+    if (r == 0 && the_hook != NULL) {
+        the_hook(fd);
+    }
+    return r;
+}
+
 int fsync(int fd)
 {
-    return fails_on(FAULT_SYNC, fd) ? fail(EIO) : (int)syscall(SYS_fsync, fd);
+    return do_sync(SYS_fsync, fd);
 }
 
 int fdatasync(int fd)
 {
-    return fails_on(FAULT_SYNC, fd) ? fail(EIO) : (int)syscall(SYS_fdatasync, fd);
+    return do_sync(SYS_fdatasync, fd);
 }
+
+static ssize_t do_pread(int fd, void *bytes, size_t length_bytes, off_t offset)
+{
+    return fails_on(FAULT_READ, fd) ? fail(EIO)
+                                    : syscall(SYS_pread64, fd, bytes, length_bytes, offset);
+}
+
+ssize_t pread(int fd, void *bytes, size_t length_bytes, off_t offset)
+{
+    return do_pread(fd, bytes, length_bytes, offset);
+}
+
+ssize_t pread64(int fd, void *bytes, size_t length_bytes, off_t offset)
+{
+    return do_pread(fd, bytes, length_bytes, offset);
+}
+
+#pragma GCC diagnostic push /* the library declares them in some builds only */
+#pragma GCC diagnostic ignored "-Wredundant-decls"
+/* What the two above become where the compiler knows how much room there is. */
+ssize_t __pread_chk(int fd, void *bytes, size_t length_bytes, off_t offset, size_t room_bytes);
+ssize_t __pread64_chk(int fd, void *bytes, size_t length_bytes, off_t offset, size_t room_bytes);
+
+ssize_t __pread_chk(int fd, void *bytes, size_t length_bytes, off_t offset, size_t room_bytes)
+{
+    return length_bytes > room_bytes ? fail(EFAULT) : do_pread(fd, bytes, length_bytes, offset);
+}
+
+ssize_t __pread64_chk(int fd, void *bytes, size_t length_bytes, off_t offset, size_t room_bytes)
+{
+    return __pread_chk(fd, bytes, length_bytes, offset, room_bytes);
+}
+#pragma GCC diagnostic pop
 
 /* ------------------------------------------------------------------ names */
 
@@ -262,10 +314,8 @@ int unlink(const char *path)
 static __attribute__((constructor)) void from_environment(void)
 {
     static const char *const names[FAULT_KINDS] = {
-        [FAULT_OPEN] = "open",
-        [FAULT_WRITE] = "write",
-        [FAULT_SYNC] = "sync",
-        [FAULT_RENAME] = "rename",
+        [FAULT_OPEN] = "open", [FAULT_READ] = "read",     [FAULT_WRITE] = "write",
+        [FAULT_SYNC] = "sync", [FAULT_RENAME] = "rename",
     };
     const char *wish = getenv("MINGA_FAULT");
     const char *folder = getenv("MINGA_FAULT_FOLDER");

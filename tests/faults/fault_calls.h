@@ -12,6 +12,7 @@
 enum fault_kind {
     FAULT_NONE,
     FAULT_OPEN,   /* EMFILE */
+    FAULT_READ,   /* EIO; of pread */
     FAULT_WRITE,  /* a half is written, the next time ENOSPC; the n-th counts */
     FAULT_SYNC,   /* EIO; of files and folders */
     FAULT_RENAME, /* EIO; and of unlink */
@@ -27,10 +28,13 @@ struct fault {
 };
 
 /*
- * In a program that was started so, MINGA_FAULT="KIND AT [lasting]" (KIND: open, write, sync,
- * rename), MINGA_FAULT_FOLDER and, for whether it happened, MINGA_FAULT_MARK: a file that is made.
+ * In a program that was started so, MINGA_FAULT="KIND AT [lasting]" (KIND: open, read, write,
+ * sync, rename), MINGA_FAULT_FOLDER and, for whether it happened, MINGA_FAULT_MARK: a file that is made.
  */
 void fault_set(const struct fault *fault);
+/* From now on told of each sync that succeeded, in its thread. */
+typedef void fault_synced(int fd);
+void fault_on_sync(fault_synced *hook);
 /* How many calls of the kind were there since? */
 uint32_t fault_count(void);
 bool fault_has_happened(void);

@@ -27,8 +27,8 @@
 enum { ROUNDS = 16, POINTS_MAX = 20000, START_MS_MAX = 2000, KILL_US_MAX = 12000 };
 
 static const char *const kind_names[FAULT_KINDS] = {
-    [FAULT_OPEN] = "open",     [FAULT_WRITE] = "write",   [FAULT_SYNC] = "sync",
-    [FAULT_RENAME] = "rename", [FAULT_MEMORY] = "memory",
+    [FAULT_OPEN] = "open", [FAULT_READ] = "read",     [FAULT_WRITE] = "write",
+    [FAULT_SYNC] = "sync", [FAULT_RENAME] = "rename", [FAULT_MEMORY] = "memory",
 };
 
 /* What the store finds at the start. */

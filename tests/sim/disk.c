@@ -11,19 +11,23 @@
 enum {
     LOOK_MS = 6000, /* as the real edge's chunk_scrub.c ... */
     LOOK_MS_MAX = 16 * LOOK_MS,
-    RETRY_MS = 1000, /* ... and its store_writer.c */
+    RETRY_MS = 1000,     /* ... its store_writer.c ... */
+    CHUNK_JOBS_MAX = 32, /* ... and its chunk_jobs.c */
 };
 
 struct write { /* of a blob or of a chunk, until it is durable */
     struct write *next;
     bool is_chunk;
+    bool is_drop; /* of a chunk that is gone already, unless the process ends before */
     bool fails;
+    bool is_behind; /* one that failed */
     bool is_unhurried;
     uint64_t due_ms; /* durable by then, and all before it */
     uint64_t token;
     struct overlay_blob blob;
     struct chunk_id chunk;
     uint32_t chunk_bytes;
+    bool is_rotten; /* what is dropped was */
     enum overlay_chunk_outcome outcome;
     uint8_t data[];
 };
@@ -47,6 +51,16 @@ static void *copied(const void *bytes, size_t length_bytes)
     return copy;
 }
 
+static struct disk_chunk *find_chunk(const struct disk *disk, const struct chunk_id *chunk)
+{
+    for (uint32_t i = 0; i < disk->chunk_count; i++) {
+        if (id_equal(&disk->chunks[i].chunk.id, &chunk->id)) {
+            return &disk->chunks[i];
+        }
+    }
+    return NULL;
+}
+
 static struct disk_blob *find_blob(const struct disk *disk, const struct overlay_blob *blob)
 {
     for (uint32_t i = 0; i < disk->blob_count; i++) {
@@ -60,7 +74,7 @@ static struct disk_blob *find_blob(const struct disk *disk, const struct overlay
     return NULL;
 }
 
-static void remove_blob(struct disk *disk, struct disk_blob *blob)
+void disk_remove_blob(struct disk *disk, struct disk_blob *blob)
 {
     free(blob->data);
     free(blob->older);
@@ -73,7 +87,7 @@ static void put_blob(struct disk *disk, const struct overlay_blob *blob)
 
     if (blob->bytes.length_bytes == 0) {
         if (found != NULL) {
-            remove_blob(disk, found);
+            disk_remove_blob(disk, found);
         }
         return;
     }
@@ -121,7 +135,7 @@ static void make_durable(struct disk *disk, const struct write *write)
     }
     if (!write->is_chunk) {
         put_blob(disk, &write->blob);
-    } else if (write->outcome == OVERLAY_CHUNK_OK) {
+    } else if (!write->is_drop && write->outcome == OVERLAY_CHUNK_OK) {
         disk_add_chunk(disk, &write->chunk, write->chunk_bytes);
     }
 }
@@ -173,7 +187,7 @@ static void tell_core(struct world *world, uint32_t node, const struct write *wr
         stored.outcome = write->fails ? OVERLAY_CHUNK_REFUSED : write->outcome;
     }
     stored.failed = write->fails;
-    if (write->is_chunk || stored.token != 0) {
+    if (!write->is_drop && (write->is_chunk || stored.token != 0)) {
         world_step_overlay(world, node, &stored);
     }
 }
@@ -200,6 +214,19 @@ static void keep_failed(struct world *world, uint32_t node, struct write *write)
     append(&disk->first_kept, write);
 }
 
+/* Nothing behind a write that failed is durable before it: it fails at the same moment. */
+static void fail_behind(struct disk *disk, const struct write *failed)
+{
+    for (struct write *write = disk->first_write; write != NULL && !failed->is_behind;
+         write = write->next) {
+        if (!write->is_chunk) {
+            write->fails = true;
+            write->is_behind = true;
+            write->due_ms = failed->due_ms;
+        }
+    }
+}
+
 /* They become durable in order: what is due takes along all that was asked for before. */
 static void run_written(struct world *world, struct event *event)
 {
@@ -211,6 +238,9 @@ static void run_written(struct world *world, struct event *event)
                        *find_write(&disk->first_write, &write->blob) == NULL;
 
         make_durable(disk, write);
+        if (write->fails && !write->is_chunk) {
+            fail_behind(disk, write);
+        }
         if (is_kept) {
             keep_failed(world, event->node, write);
         }
@@ -228,13 +258,21 @@ static void run_power_off(struct world *world, struct event *event)
     world_power_off(world, event->node);
 }
 
+/* A chunk that is there takes no more room. */
+static bool is_refused(const struct world *world, uint32_t node, const struct write *write)
+{
+    const struct disk_chunk *found =
+        write->is_chunk ? find_chunk(&world->nodes[node].disk, &write->chunk) : NULL;
+
+    return disk_is_full(world, node) && (found == NULL || found->is_rotten);
+}
+
 static void begin_write(struct world *world, uint32_t node, struct write *write)
 {
     struct disk *disk = &world->nodes[node].disk;
-    bool adds = write->is_chunk || write->blob.bytes.length_bytes > 0;
 
     disk->write_count++;
-    write->fails = (adds && disk_is_full(world, node)) || disk->write_count == disk->bad_write;
+    write->fails = is_refused(world, node, write) || disk->write_count == disk->bad_write;
     if (write->fails) {
         disk->failed_ms = world->now_ms;
         world_trace(world, "==== a write of %s fails", world->nodes[node].name);
@@ -258,6 +296,7 @@ static void write_again(struct world *world, uint32_t node)
         struct write *write = take_first(&disk->first_kept);
 
         write->token = 0; /* its failure has been told */
+        write->is_behind = false;
         begin_write(world, node, write);
     }
 }
@@ -298,6 +337,16 @@ void disk_store(struct world *world, uint32_t node, const struct overlay_effect 
     begin_write(world, node, write);
 }
 
+static uint32_t chunks_under_way(const struct disk *disk)
+{
+    uint32_t count = 0;
+
+    for (const struct write *write = disk->first_write; write != NULL; write = write->next) {
+        count += write->is_chunk && !write->is_drop && write->outcome != OVERLAY_CHUNK_FAILED;
+    }
+    return count;
+}
+
 void disk_store_chunk(struct world *world, uint32_t node, const struct overlay_effect *effect)
 {
     struct write *write = calloc(1, sizeof(*write));
@@ -308,9 +357,23 @@ void disk_store_chunk(struct world *world, uint32_t node, const struct overlay_e
     write->token = effect->token;
     write->chunk = effect->chunk;
     write->chunk_bytes = (uint32_t)effect->data.length_bytes;
-    write->outcome =
-        id_equal(&hash, &effect->chunk.id) ? OVERLAY_CHUNK_OK : OVERLAY_CHUNK_WRONG_HASH;
+    write->outcome = OVERLAY_CHUNK_OK;
+    if (effect->data.length_bytes == 0 || !id_equal(&hash, &effect->chunk.id)) {
+        write->outcome = OVERLAY_CHUNK_WRONG_HASH;
+    }
+    if (chunks_under_way(&world->nodes[node].disk) >= CHUNK_JOBS_MAX) {
+        write->outcome = OVERLAY_CHUNK_FAILED;
+    }
     begin_write(world, node, write);
+}
+
+/* Nobody syncs a folder for a file less: it is there again. */
+static void undo_drop(struct disk *disk, const struct write *write)
+{
+    if (find_chunk(disk, &write->chunk) == NULL) {
+        disk_add_chunk(disk, &write->chunk, write->chunk_bytes);
+        disk->chunks[disk->chunk_count - 1].is_rotten = write->is_rotten;
+    }
 }
 
 /* What was being written: the first few have reached the disk, though nobody was told. */
@@ -330,6 +393,8 @@ void disk_process_ended(struct world *world, uint32_t node)
 
         if (i < survivor_count) {
             make_durable(disk, write);
+        } else if (write->is_drop) {
+            undo_drop(disk, write);
         }
         free(write);
     }
@@ -340,24 +405,35 @@ void disk_process_ended(struct world *world, uint32_t node)
 
 /* ------------------------------------------------------------------ chunks */
 
-static struct disk_chunk *find_chunk(const struct disk *disk, const struct chunk_id *chunk)
+/* It has draws of its own: what is written is not later for it. */
+static void begin_drop(struct world *world, uint32_t node, struct write *write)
 {
-    for (uint32_t i = 0; i < disk->chunk_count; i++) {
-        if (id_equal(&disk->chunks[i].chunk.id, &chunk->id)) {
-            return &disk->chunks[i];
-        }
-    }
-    return NULL;
+    struct disk *disk = &world->nodes[node].disk;
+    uint64_t drawn = world_draw(world, "drop", node, ++disk->drop_count);
+    uint64_t after_ms = world_draw_between(drawn, 1, 8) + disk->slow_ms;
+
+    append(&disk->first_write, write);
+    write->due_ms = world->now_ms + after_ms;
+    world_after_process(world, after_ms, (struct event){.run = run_written, .node = node});
 }
 
 void disk_drop_chunk(struct world *world, uint32_t node, const struct overlay_effect *effect)
 {
     struct disk *disk = &world->nodes[node].disk;
     struct disk_chunk *found = find_chunk(disk, &effect->chunk);
+    struct write *write = found == NULL ? NULL : calloc(1, sizeof(*write));
 
-    if (found != NULL) {
-        *found = disk->chunks[--disk->chunk_count];
+    if (found == NULL) {
+        return;
     }
+    CHECK(write != NULL);
+    write->is_chunk = true;
+    write->is_drop = true;
+    write->chunk = effect->chunk;
+    write->chunk_bytes = found->bytes;
+    write->is_rotten = found->is_rotten;
+    *found = disk->chunks[--disk->chunk_count];
+    begin_drop(world, node, write);
 }
 
 bool disk_is_full(const struct world *world, uint32_t node)
@@ -506,76 +582,9 @@ void disk_copy(const struct disk *from, struct disk *to_out)
     *to_out = copy;
 }
 
-/* ------------------------------------------------------------------ whatever may be on it */
-
-static void use_older(struct disk_blob *blob)
-{
-    if (blob->older != NULL) {
-        free(blob->data);
-        blob->data = blob->older;
-        blob->length_bytes = blob->older_bytes;
-        blob->older = NULL;
-        blob->older_bytes = 0;
-    }
-}
-
-static void use_others(struct disk *disk, struct disk_blob *blob, uint64_t drawn)
-{
-    const struct disk_blob *other = &disk->blobs[drawn % disk->blob_count];
-
-    if (other != blob) {
-        free(blob->data);
-        blob->data = copied(other->data, other->length_bytes);
-        blob->length_bytes = other->length_bytes;
-    }
-}
-
-/* Kept, gone, changed, an older one, another one. */
-static bool mangle_blob(struct disk *disk, struct disk_blob *blob, uint64_t drawn)
-{
-    uint64_t what = drawn % 10;
-
-    if (what < 4) {
-        return true;
-    }
-    if (what < 6) {
-        return false;
-    }
-    if (what < 8) {
-        blob->data[(drawn >> 8) % blob->length_bytes] = (uint8_t)(drawn >> 40);
-    } else if (what == 8) {
-        use_older(blob);
-    } else {
-        use_others(disk, blob, drawn >> 8);
-    }
-    return true;
-}
-
 void disk_rot(struct disk *disk)
 {
     for (uint32_t i = 0; i < disk->chunk_count; i++) {
         disk->chunks[i].is_rotten = true;
-    }
-}
-
-void disk_mangle(struct world *world, uint32_t node, uint64_t number)
-{
-    struct disk *disk = &world->nodes[node].disk;
-
-    disk->is_mangled = true;
-    for (uint32_t i = disk->blob_count; i > 0; i--) {
-        struct disk_blob *blob = &disk->blobs[i - 1];
-        uint64_t drawn = world_draw(world, "mangled blob", (uint64_t)node << 32 | i, number);
-
-        if (!mangle_blob(disk, blob, drawn)) {
-            remove_blob(disk, blob);
-        }
-    }
-    for (uint32_t i = disk->chunk_count; i > 0; i--) {
-        uint64_t drawn = world_draw(world, "mangled chunk", (uint64_t)node << 32 | i, number);
-
-        if (drawn % 4 == 0) {
-            disk->chunks[i - 1] = disk->chunks[--disk->chunk_count];
-        }
     }
 }

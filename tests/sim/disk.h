@@ -5,7 +5,8 @@
  * a process that ends before loses it, or some of the last ones. Writes become durable in order; one
  * that nobody waits for takes longer, unless one behind it is durable before. A blob that could not be
  * written is tried again until it is durable or another one has taken its place, as by the real
- * edge (store_writer.h): nobody is told of it a second time.
+ * edge (store_writer.h): nobody is told of it a second time. tests/faults/disk_suite.h is what this
+ * disk and the real one have in common.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -43,6 +44,7 @@ struct disk {
     uint64_t order_ms;         /* no write is durable before an earlier one */
     uint64_t sent_count;       /* numbers of random draws */
     uint64_t write_count;
+    uint64_t drop_count;
     uint64_t read_count; /* of chunks */
     /* faults */
     uint64_t slow_ms;       /* added to each write */
@@ -60,6 +62,7 @@ void disk_store(struct world *world, uint32_t node, const struct overlay_effect 
 void disk_store_chunk(struct world *world, uint32_t node, const struct overlay_effect *effect);
 void disk_drop_chunk(struct world *world, uint32_t node, const struct overlay_effect *effect);
 
+void disk_remove_blob(struct disk *disk, struct disk_blob *blob);
 void disk_add_chunk(struct disk *disk, const struct chunk_id *chunk, uint32_t bytes);
 /* Takes it nothing new at present? */
 bool disk_is_full(const struct world *world, uint32_t node);

@@ -15,8 +15,13 @@
 enum { JOBS_MAX = 32 }; /* in memory at once: what comes on top fails, and is repeated */
 
 struct chunk_job {
-    struct pool_job pool; /* first */
+    struct pool_job pool;   /* first */
+    struct chunk_job *next; /* that waits */
     struct edge *edge;
+    pool_function *run;
+    pool_function *done;
+    bool drops;
+    bool is_wanted; /* came again before it was dropped: it stays */
     uint64_t token;
     bool is_pushed; /* by a user: then `chunk` is computed */
     struct chunk_id chunk;
@@ -51,6 +56,73 @@ static void job_free(struct chunk_job *job)
     job->edge->chunk_jobs_count--;
     job->edge->chunk_jobs_bytes -= job->length_bytes;
     free(job);
+}
+
+/* ------------------------------------------------------------------ one after the other */
+
+static bool may_run(const struct chunk_job *job)
+{
+    const struct chunk_gate *gate = &job->edge->chunk_gate;
+
+    return job->drops ? gate->write_count == 0 : gate->drop_count == 0;
+}
+
+static uint32_t *count_of(const struct chunk_job *job)
+{
+    struct chunk_gate *gate = &job->edge->chunk_gate;
+
+    return job->drops ? &gate->drop_count : &gate->write_count;
+}
+
+static void run_job(struct chunk_job *job)
+{
+    (*count_of(job))++;
+    job->is_wanted = job->drops && overlay_has_chunk(core_overlay(job->edge->core), &job->chunk);
+    pool_start(&job->edge->loop, &job->pool, job->run, job->done);
+}
+
+/*
+ * A chunk that comes while it is being dropped, in either order: were the two in two threads, it could
+ * be acknowledged as there already, and then deleted. So writes and drops never overlap; each waits for
+ * those of the other kind that were asked for before.
+ */
+static void begin_job(struct chunk_job *job, pool_function *run, pool_function *done)
+{
+    struct chunk_gate *gate = &job->edge->chunk_gate;
+
+    job->run = run;
+    job->done = done;
+    if (gate->first == NULL && may_run(job)) {
+        run_job(job);
+        return;
+    }
+    job->next = NULL;
+    if (gate->first == NULL) {
+        gate->first = job;
+    } else {
+        gate->last->next = job;
+    }
+    gate->last = job;
+}
+
+/* After the core was told what came of it. */
+static void end_job(struct chunk_job *job)
+{
+    struct chunk_gate *gate = &job->edge->chunk_gate;
+
+    CHECK(*count_of(job) > 0);
+    (*count_of(job))--;
+    if (job->drops) {
+        free(job);
+    } else {
+        job_free(job);
+    }
+    while (gate->first != NULL && may_run(gate->first)) {
+        struct chunk_job *next = gate->first;
+
+        gate->first = next->next;
+        run_job(next);
+    }
 }
 
 static enum overlay_chunk_outcome outcome_of(int result)
@@ -106,7 +178,7 @@ static void chunk_written(struct pool_job *pool)
 
     note_result(job->edge, job->result);
     tell_stored(job->edge, job->token, &job->chunk, job->length_bytes, job->result);
-    job_free(job);
+    end_job(job);
 }
 
 void chunk_jobs_store(struct edge *edge, const struct overlay_effect *effect)
@@ -118,7 +190,7 @@ void chunk_jobs_store(struct edge *edge, const struct overlay_effect *effect)
         return;
     }
     job->chunk = effect->chunk;
-    pool_start(&edge->loop, &job->pool, write_chunk, chunk_written);
+    begin_job(job, write_chunk, chunk_written);
 }
 
 /* ------------------------------------------------------------------ what users push */
@@ -168,7 +240,7 @@ static void push_written(struct pool_job *pool)
     if (job->edge->phase != EDGE_CLOSING) {
         spread(job->edge, job);
     }
-    job_free(job);
+    end_job(job);
 }
 
 /* The share is hard; what is here already takes no more of it. */
@@ -200,7 +272,7 @@ void chunk_jobs_push(struct edge *edge, const struct core_request *request, stru
         job_free(job);
         return;
     }
-    pool_start(&edge->loop, &job->pool, write_chunk, push_written);
+    begin_job(job, write_chunk, push_written);
 }
 
 /* Why it had to be carried comes first: that is what the user can change. */
@@ -275,22 +347,23 @@ static void drop_chunk(struct pool_job *pool)
 {
     struct chunk_job *job = (struct chunk_job *)pool;
 
-    job->result = chunk_store_drop(&job->edge->chunks, &job->chunk);
+    if (!job->is_wanted) {
+        job->result = chunk_store_drop(&job->edge->chunks, &job->chunk);
+    }
 }
 
 static void chunk_dropped(struct pool_job *pool)
 {
-    job_free((struct chunk_job *)pool);
+    end_job((struct chunk_job *)pool);
 }
 
 void chunk_jobs_drop(struct edge *edge, const struct chunk_id *chunk)
 {
-    struct chunk_job *job = job_new(edge, 0, (struct bytes){NULL, 0});
+    struct chunk_job *job = malloc(sizeof(*job));
 
     if (job == NULL) {
-        (void)chunk_store_drop(&edge->chunks, chunk); /* one unlink is short enough */
-        return;
+        return; /* the next start finds the file, and has it collected */
     }
-    job->chunk = *chunk;
-    pool_start(&edge->loop, &job->pool, drop_chunk, chunk_dropped);
+    *job = (struct chunk_job){.edge = edge, .chunk = *chunk, .drops = true};
+    begin_job(job, drop_chunk, chunk_dropped);
 }

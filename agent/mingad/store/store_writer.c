@@ -2,13 +2,24 @@
 #include "agent/mingad/store/store_writer.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "agent/mingad/clock.h"
 #include "agent/mingad/pool.h"
 #include "base/check.h"
 #include "base/log.h"
 
-enum { LOST_MAX = 1024, RETRY_MS = 1000, QUIET_MS = 20 };
+enum {
+    BATCHES_MAX = 16,
+    FAILED_MAX = BATCHES_MAX * STORE_BATCH_MAX,
+    RETRY_MS = 1000,
+    QUIET_MS = 20
+};
+
+struct queued { /* one transaction */
+    struct queued *next;
+    struct store_batch batch;
+};
 
 struct store_writer {
     struct pool_job job; /* first: the job is the writer */
@@ -20,16 +31,22 @@ struct store_writer {
     bool has_failed; /* said once, until it works again */
     int result;
     struct err err;
-    struct store_batch *waiting;
-    struct store_batch *running;
-    struct store_batch *kept; /* what failed, to be tried again; their tokens are reported */
-    uint64_t retry_ms;        /* when, by the loop's clock */
-    uint64_t quiet_ms;        /* no commit ended since */
-    bool is_hurried;          /* somebody waits for one of those that wait */
-    bool is_ending;           /* nothing may wait any more */
-    uint64_t due_ms;          /* when the others are to be written; by clock_now_ms */
-    uint32_t lost_count;
-    uint64_t lost[LOST_MAX]; /* tokens of changes that found no room */
+    /* In the order in which they were asked for; the first one is being written, or is next. One that
+     * failed stays where it is: nothing behind it is durable first. */
+    struct queued *first;
+    struct queued *last;
+    struct queued *running; /* the first one, or NULL */
+    struct queued *spare;   /* NULL: none */
+    uint32_t batch_count;
+    bool is_new;         /* something came since the last commit began */
+    uint64_t retry_ms;   /* when what failed is tried again, by the loop's clock */
+    uint64_t quiet_ms;   /* no commit ended since */
+    bool is_hurried;     /* somebody waits for one of those that wait */
+    bool is_ending;      /* nothing may wait any more */
+    uint64_t due_ms;     /* when the others are to be written; by clock_now_ms */
+    uint32_t lost_count; /* that found no room since this was said last */
+    uint32_t failed_count;
+    uint64_t failed[FAILED_MAX]; /* tokens of what failed, and of what found no room */
 };
 
 struct store_writer *store_writer_new(uv_loop_t *loop, struct store *store, store_stored *stored,
@@ -40,21 +57,54 @@ struct store_writer *store_writer_new(uv_loop_t *loop, struct store *store, stor
     if (writer == NULL) {
         return NULL;
     }
-    writer->waiting = calloc(1, sizeof(*writer->waiting));
-    writer->running = calloc(1, sizeof(*writer->running));
-    writer->kept = calloc(1, sizeof(*writer->kept));
-    if (writer->waiting == NULL || writer->running == NULL || writer->kept == NULL) {
-        free(writer->waiting);
-        free(writer->running);
-        free(writer->kept);
-        free(writer);
-        return NULL;
-    }
     writer->loop = loop;
     writer->store = store;
     writer->stored = stored;
     writer->context = context;
     return writer;
+}
+
+/* ------------------------------------------------------------------ what waits */
+
+static struct queued *queue_grow(struct store_writer *writer)
+{
+    struct queued *queued = writer->spare;
+
+    if (writer->batch_count == BATCHES_MAX) {
+        return NULL;
+    }
+    writer->spare = NULL;
+    if (queued == NULL) {
+        queued = calloc(1, sizeof(*queued));
+    }
+    if (queued == NULL) {
+        return NULL;
+    }
+    queued->next = NULL;
+    if (writer->last == NULL) {
+        writer->first = queued;
+    } else {
+        writer->last->next = queued;
+    }
+    writer->last = queued;
+    writer->batch_count++;
+    return queued;
+}
+
+/* The first one is written. */
+static void queue_shrink(struct store_writer *writer)
+{
+    struct queued *queued = writer->first;
+
+    CHECK(queued != NULL && writer->running == NULL);
+    store_batch_clear(&queued->batch);
+    writer->first = queued->next;
+    if (writer->first == NULL) {
+        writer->last = NULL;
+    }
+    writer->batch_count--;
+    free(writer->spare);
+    writer->spare = queued;
 }
 
 void store_writer_free(struct store_writer *writer)
@@ -63,21 +113,58 @@ void store_writer_free(struct store_writer *writer)
         return;
     }
     CHECK(!writer->is_running);
-    store_batch_clear(writer->waiting);
-    store_batch_clear(writer->kept);
-    free(writer->waiting);
-    free(writer->running);
-    free(writer->kept);
+    while (writer->first != NULL) {
+        queue_shrink(writer);
+    }
+    free(writer->spare);
     free(writer);
+}
+
+static bool is_same(const struct store_change *change, const struct overlay_blob *blob)
+{
+    return change->kind == blob->kind && change->number == blob->number &&
+           id_equal(&change->key, &blob->key);
+}
+
+/* While the disk takes nothing: what another one replaces need not wait any longer. */
+static void drop_replaced(struct store_writer *writer, const struct overlay_blob *blob)
+{
+    for (struct queued *queued = writer->first; queued != NULL; queued = queued->next) {
+        struct store_batch *batch = &queued->batch;
+
+        for (uint32_t i = 0; queued != writer->running && i < batch->count; i++) {
+            if (batch->changes[i].token == 0 && is_same(&batch->changes[i], blob)) {
+                free(batch->changes[i].data);
+                batch->count--;
+                memmove(&batch->changes[i], &batch->changes[i + 1],
+                        (batch->count - i) * sizeof(batch->changes[0]));
+                break;
+            }
+        }
+    }
+}
+
+static void note_failed(struct store_writer *writer, uint64_t token)
+{
+    if (token != 0 && writer->failed_count < FAILED_MAX) {
+        writer->failed[writer->failed_count++] = token;
+    }
 }
 
 static void put(struct store_writer *writer, const struct overlay_blob *blob, uint64_t token)
 {
-    if (store_batch_add(writer->waiting, blob, token) == 0 || token == 0) {
-        return;
+    struct queued *queued = writer->last;
+
+    if (writer->has_failed) {
+        drop_replaced(writer, blob);
     }
-    if (writer->lost_count < LOST_MAX) {
-        writer->lost[writer->lost_count++] = token;
+    if (queued == NULL || queued == writer->running || queued->batch.count == STORE_BATCH_MAX) {
+        queued = queue_grow(writer);
+    }
+    writer->is_new = true;
+    if (queued == NULL || store_batch_add(&queued->batch, blob, token) < 0) {
+        writer->lost_count++;
+        note_failed(writer, token);
     }
 }
 
@@ -94,14 +181,23 @@ void store_writer_put_unhurried(struct store_writer *writer, const struct overla
         writer->due_ms = clock_now_ms() + UNHURRIED_MS;
     }
     put(writer, blob, token);
-    writer->is_hurried = writer->is_hurried || writer->waiting->count >= STORE_BATCH_MAX / 2;
+    if (writer->last != NULL && writer->last->batch.count >= STORE_BATCH_MAX / 2) {
+        writer->is_hurried = true;
+    }
 }
+
+static bool is_waiting(const struct store_writer *writer)
+{
+    return writer->last != NULL && writer->last != writer->running;
+}
+
+/* ------------------------------------------------------------------ commits */
 
 static void write_batch(struct pool_job *job)
 {
     struct store_writer *writer = (struct store_writer *)job;
 
-    writer->result = store_apply(writer->store, writer->running, &writer->err);
+    writer->result = store_apply(writer->store, &writer->running->batch, &writer->err);
 }
 
 /* A full disk is said once, not at every record; the agent lives on. */
@@ -117,86 +213,33 @@ static void say_change(struct store_writer *writer)
     writer->has_failed = has_failed;
 }
 
-static void report_lost(struct store_writer *writer)
+/* What is asked for while this is told is not told. */
+static void tell_failed(struct store_writer *writer)
 {
-    uint32_t count = writer->lost_count;
+    uint32_t count = writer->failed_count;
 
-    writer->lost_count = 0;
+    if (writer->lost_count > 0) {
+        log_error("database: %u changes are lost: too many wait for the disk", writer->lost_count);
+        writer->lost_count = 0;
+    }
     for (uint32_t i = 0; i < count; i++) {
-        writer->stored(writer->context, writer->lost[i], true);
+        writer->stored(writer->context, writer->failed[i], true);
     }
+    writer->failed_count -= count;
+    memmove(writer->failed, &writer->failed[count],
+            writer->failed_count * sizeof(writer->failed[0]));
 }
 
-/* ------------------------------------------------------------------ once more */
-
-static bool is_replaced(const struct store_change *change, const struct store_batch *later)
+/* None of them is on the disk now, nor what waits behind: it would be durable first. */
+static void fail_all(struct store_writer *writer)
 {
-    for (uint32_t i = 0; i < later->count; i++) {
-        const struct store_change *other = &later->changes[i];
-
-        if (other->kind == change->kind && other->number == change->number &&
-            id_equal(&other->key, &change->key)) {
-            return true;
+    for (struct queued *queued = writer->first; queued != NULL; queued = queued->next) {
+        for (uint32_t i = 0; i < queued->batch.count; i++) {
+            note_failed(writer, queued->batch.changes[i].token);
+            queued->batch.changes[i].token = 0;
         }
     }
-    return false;
-}
-
-static void drop_replaced(struct store_batch *batch, const struct store_batch *later)
-{
-    uint32_t count = 0;
-
-    for (uint32_t i = 0; i < batch->count; i++) {
-        if (is_replaced(&batch->changes[i], later)) {
-            free(batch->changes[i].data);
-        } else {
-            batch->changes[count++] = batch->changes[i];
-        }
-    }
-    batch->count = count;
-}
-
-/* Moves all of `from` behind what is in `to`; what finds no room is gone, and said. */
-static void append(struct store_batch *to, struct store_batch *from)
-{
-    uint32_t lost_count = 0;
-
-    for (uint32_t i = 0; i < from->count; i++) {
-        if (to->count < STORE_BATCH_MAX) {
-            to->changes[to->count++] = from->changes[i];
-        } else {
-            free(from->changes[i].data);
-            lost_count++;
-        }
-    }
-    from->count = 0;
-    if (lost_count > 0) {
-        log_error("database: %u changes are lost: too many wait for room on the disk", lost_count);
-    }
-}
-
-static void keep_failed(struct store_writer *writer)
-{
-    for (uint32_t i = 0; i < writer->running->count; i++) {
-        writer->running->changes[i].token = 0;
-    }
-    drop_replaced(writer->running, writer->waiting);
-    append(writer->kept, writer->running);
     writer->retry_ms = uv_now(writer->loop) + RETRY_MS;
-}
-
-/* What failed goes in front of what is new, when both fit into one transaction. */
-static void take_kept(struct store_writer *writer)
-{
-    struct store_batch *batch = writer->kept;
-
-    drop_replaced(writer->kept, writer->waiting);
-    if (writer->kept->count + writer->waiting->count > STORE_BATCH_MAX) {
-        return;
-    }
-    append(writer->kept, writer->waiting);
-    writer->kept = writer->waiting;
-    writer->waiting = batch;
 }
 
 /* ------------------------------------------------------------------ the log */
@@ -227,41 +270,45 @@ static bool is_log_to_move(const struct store_writer *writer)
     case STORE_LOG_TOO_LONG:
         return uv_now(writer->loop) >= writer->quiet_ms;
     case STORE_LOG_LONG:
-        return writer->waiting->count == 0 && uv_now(writer->loop) >= writer->quiet_ms + QUIET_MS;
+        return !is_waiting(writer) && uv_now(writer->loop) >= writer->quiet_ms + QUIET_MS;
     case STORE_LOG_SHORT:
     default:
         return false;
     }
 }
 
-/* ------------------------------------------------------------------ commits */
+/* ------------------------------------------------------------------ turns */
+
+static void tell_written(struct store_writer *writer)
+{
+    const struct store_batch *batch = &writer->first->batch;
+
+    /* It stays the running one until all is told: what comes meanwhile goes behind it. */
+    for (uint32_t i = 0; i < batch->count; i++) {
+        if (batch->changes[i].token != 0) {
+            writer->stored(writer->context, batch->changes[i].token, false);
+        }
+    }
+    writer->running = NULL;
+    queue_shrink(writer);
+}
 
 static void batch_written(struct pool_job *job)
 {
     struct store_writer *writer = (struct store_writer *)job;
-    uint64_t tokens[STORE_BATCH_MAX];
-    uint32_t count = writer->running->count;
-    bool failed = writer->result < 0;
 
     say_change(writer);
-    for (uint32_t i = 0; i < count; i++) {
-        tokens[i] = writer->running->changes[i].token;
-    }
-    if (failed) {
-        keep_failed(writer);
-    } else {
-        store_batch_clear(writer->running);
-    }
-    writer->is_running = false;
     if (writer->quiet_ms < uv_now(writer->loop)) {
         writer->quiet_ms = uv_now(writer->loop);
     }
-    for (uint32_t i = 0; i < count; i++) {
-        if (tokens[i] != 0) {
-            writer->stored(writer->context, tokens[i], failed);
-        }
+    if (writer->result < 0) {
+        writer->running = NULL;
+        fail_all(writer);
+    } else {
+        tell_written(writer);
     }
-    report_lost(writer);
+    tell_failed(writer);
+    writer->is_running = false;
     store_writer_flush(writer);
 }
 
@@ -283,10 +330,15 @@ void store_writer_end(struct store_writer *writer)
     store_writer_flush(writer);
 }
 
+/* Nothing, or what has just failed and is not to be tried again yet. */
+static bool is_at_rest(const struct store_writer *writer)
+{
+    return writer->first == NULL ||
+           (writer->has_failed && !writer->is_new && uv_now(writer->loop) < writer->retry_ms);
+}
+
 void store_writer_flush(struct store_writer *writer)
 {
-    struct store_batch *batch;
-
     if (writer->is_running) {
         return;
     }
@@ -295,27 +347,23 @@ void store_writer_flush(struct store_writer *writer)
         pool_start(writer->loop, &writer->job, move_log, log_moved);
         return;
     }
-    if (writer->waiting->count == 0 && writer->lost_count > 0) {
-        report_lost(writer);
+    if (writer->first == NULL && writer->failed_count > 0) {
+        tell_failed(writer);
     }
-    if (may_wait(writer)) {
+    if (may_wait(writer) || is_at_rest(writer)) {
         return;
     }
-    if (writer->waiting->count == 0 &&
-        (writer->kept->count == 0 || uv_now(writer->loop) < writer->retry_ms)) {
-        return;
+    if (writer->first == writer->last) { /* nothing is left waiting behind it */
+        writer->is_hurried = false;
+        writer->due_ms = 0;
     }
-    writer->is_hurried = false;
-    writer->due_ms = 0;
-    take_kept(writer);
-    batch = writer->waiting;
-    writer->waiting = writer->running;
-    writer->running = batch;
+    writer->is_new = false;
+    writer->running = writer->first;
     writer->is_running = true;
     pool_start(writer->loop, &writer->job, write_batch, batch_written);
 }
 
 bool store_writer_is_idle(const struct store_writer *writer)
 {
-    return !writer->is_running && writer->waiting->count == 0;
+    return !writer->is_running && (writer->first == NULL || writer->has_failed);
 }

@@ -8,8 +8,11 @@
  * for is written with the next change that somebody waits for, or UNHURRIED_MS later.
  *
  * What could not be written (a full disk) is reported as failed and tried again, once a second and
- * with whatever comes, until it is on the disk or a later change has taken its place: the core goes
- * on with what it knows, and its disk must not fall behind for good.
+ * before whatever comes, until it is on the disk or a later change has taken its place: the core goes
+ * on with what it knows, and its disk must not fall behind for good. What waits behind it fails with
+ * it: nothing is durable before what was asked for earlier.
+ *
+ * More than one transaction's changes wait in several; some thousand, and then what comes is lost.
  */
 #include <uv.h>
 
@@ -25,7 +28,7 @@ struct store_writer *store_writer_new(uv_loop_t *loop, struct store *store, stor
                                       void *context);
 /* Only while store_writer_is_idle. */
 void store_writer_free(struct store_writer *writer);
-/* Copies the blob. What finds no room ends as failed with the next commit. */
+/* Copies the blob. What finds no room is reported as failed with the next commit, and logged. */
 void store_writer_put(struct store_writer *writer, const struct overlay_blob *blob, uint64_t token);
 /* The same of what nobody waits for. */
 void store_writer_put_unhurried(struct store_writer *writer, const struct overlay_blob *blob,
