@@ -202,7 +202,13 @@ int overlay_load_chunk(struct overlay *overlay, const struct chunk_id *chunk, ui
     if (bytes > CHUNK_BYTES_MAX) {
         return -EBADMSG;
     }
-    return chunks_add(&overlay->chunks, chunk, (uint32_t)bytes);
+    bool is_bad = chunks_is_bad(&overlay->chunks, chunk); /* as was noted of it */
+    int r = chunks_add(&overlay->chunks, chunk, (uint32_t)bytes);
+
+    if (r == 0 && is_bad) {
+        chunks_set_bad(&overlay->chunks, chunks_entry(&overlay->chunks, chunk), true);
+    }
+    return r;
 }
 
 void load_finish(struct overlay *overlay)

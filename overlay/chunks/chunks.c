@@ -92,13 +92,15 @@ int chunks_add(struct chunks *chunks, const struct chunk_id *id, uint32_t bytes)
 {
     struct chunk *chunk = &chunks->list[slot_of(chunks, id)];
 
+    if (chunk->used) {
+        chunks_set_bad(chunks, chunk, false);
+    }
     if (chunk->used && chunk->bytes == 0) { /* noted before it was loaded */
         chunk->bytes = bytes;
         chunks->bytes += bytes;
         chunks->cost_bytes += chunk_cost_bytes(bytes) - chunk_cost_bytes(0);
     }
     if (chunk->used) {
-        chunks_set_bad(chunks, chunk, false);
         return 0;
     }
     if (chunks->count == CHUNKS_MAX) {

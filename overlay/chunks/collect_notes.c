@@ -7,7 +7,13 @@
 #include "base/wire.h"
 #include "overlay/state.h"
 
-enum { NOTE_FORM = 1, NOTE_BYTES_MAX = 3 + 2 * CHUNK_REFERENCES_MAX, TOUCHED_STORED_S = 600 };
+/* The second is that of a chunk whose file is bad: it need not be read to be known. */
+enum {
+    NOTE_FORM = 1,
+    NOTE_FORM_BAD = 2,
+    NOTE_BYTES_MAX = 3 + 2 * CHUNK_REFERENCES_MAX,
+    TOUCHED_STORED_S = 600
+};
 
 /* ------------------------------------------------------------------ what is kept on disk */
 
@@ -30,7 +36,7 @@ void collect_store_note(struct overlay *overlay, const struct chunk *chunk, uint
     struct wire_writer wire = wire_writer(bytes, sizeof(bytes));
     struct overlay_blob blob = {.kind = BLOB_CHUNK, .key = chunk->id.id};
 
-    wire_put_u8(&wire, NOTE_FORM);
+    wire_put_u8(&wire, chunk->is_bad ? NOTE_FORM_BAD : NOTE_FORM);
     wire_put_bool(&wire, chunk->is_common);
     wire_put_u8(&wire, chunk->reference_count);
     for (uint32_t i = 0; i < chunk->reference_count; i++) {
@@ -68,7 +74,8 @@ int collect_load_chunk(struct overlay *overlay, const struct overlay_blob *blob)
     for (uint32_t i = 0; i < count && i < CHUNK_REFERENCES_MAX; i++) {
         places[i] = wire_u16(&wire);
     }
-    if (!wire_done(&wire) || form != NOTE_FORM || count > CHUNK_REFERENCES_MAX) {
+    if (!wire_done(&wire) || (form != NOTE_FORM && form != NOTE_FORM_BAD) ||
+        count > CHUNK_REFERENCES_MAX) {
         return -EBADMSG;
     }
     if (chunks_add(&overlay->chunks, &id, 0) < 0) {
@@ -79,6 +86,7 @@ int collect_load_chunk(struct overlay *overlay, const struct overlay_blob *blob)
     chunk->is_common = is_common;
     chunk->reference_count = count;
     memcpy(chunk->references, places, sizeof(places));
+    chunks_set_bad(&overlay->chunks, chunk, form == NOTE_FORM_BAD);
     return 0;
 }
 

@@ -366,10 +366,14 @@ static void walk(struct overlay *overlay)
 void repair_stored(struct overlay *overlay, const struct chunk_id *chunk, uint32_t bytes)
 {
     const struct chunk *entry = chunks_entry(&overlay->chunks, chunk);
+    bool was_bad = entry != NULL && entry->is_bad;
     struct chunk_references references;
 
     if (entry == NULL || entry->bytes == bytes) {
         (void)chunks_add(&overlay->chunks, chunk, bytes);
+        if (was_bad) {
+            collect_store_note(overlay, entry, 0);
+        }
         return;
     }
     references = collect_references(overlay, entry); /* its file had been cut short */
@@ -440,6 +444,7 @@ void repair_read(struct overlay *overlay, const struct overlay_event *event)
     if (!entry->is_bad) {
         effect_trace(overlay, "a chunk here is bad (%d)", (int)event->outcome);
         chunks_set_bad(&overlay->chunks, entry, true);
+        collect_store_note(overlay, entry, 0); /* for the next start */
         overlay->repair.rotten_count++;
         end_puts(overlay, &event->chunk);
     }

@@ -497,6 +497,21 @@ static void run_read(struct world *world, struct event *event)
     tell_read(world, event->node, event->payload, LOOK_MS);
 }
 
+void disk_begin(struct world *world, uint32_t node)
+{
+    const struct overlay *overlay = core_overlay(world->nodes[node].core);
+    struct chunk_id chunk;
+    uint32_t cursor = 0;
+
+    while (overlay_chunk_next(overlay, true, &cursor, &chunk)) {
+        world_after_process(world, LOOK_MS,
+                            (struct event){.run = run_look,
+                                           .node = node,
+                                           .number = LOOK_MS,
+                                           .payload = copied(&chunk, sizeof(chunk))});
+    }
+}
+
 bool disk_read_chunk(struct world *world, uint32_t node, const struct chunk_id *chunk)
 {
     struct overlay_event read = read_chunk(&world->nodes[node].disk, chunk);
@@ -580,11 +595,4 @@ void disk_copy(const struct disk *from, struct disk *to_out)
     }
     disk_wipe(to_out);
     *to_out = copy;
-}
-
-void disk_rot(struct disk *disk)
-{
-    for (uint32_t i = 0; i < disk->chunk_count; i++) {
-        disk->chunks[i].is_rotten = true;
-    }
 }

@@ -74,6 +74,8 @@ bool disk_read_chunk(struct world *world, uint32_t node, const struct chunk_id *
 void disk_process_ended(struct world *world, uint32_t node);
 /* Gives everything back to a core that is about to start. False when it refuses something. */
 bool disk_load(const struct disk *disk, struct core *core);
+/* It has begun: what was noted as bad is looked at again. */
+void disk_begin(struct world *world, uint32_t node);
 /* A new, empty disk. */
 void disk_wipe(struct disk *disk);
 /* What is durable on one, on another one. */

@@ -7,6 +7,13 @@
 #include "tests/sim/disk.h"
 #include "tests/sim/world.h"
 
+void disk_rot(struct disk *disk)
+{
+    for (uint32_t i = 0; i < disk->chunk_count; i++) {
+        disk->chunks[i].is_rotten = true;
+    }
+}
+
 static void use_older(struct disk_blob *blob)
 {
     if (blob->older != NULL) {

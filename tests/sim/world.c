@@ -233,6 +233,7 @@ void world_start(struct world *world, uint32_t node)
     core_start(started->core, world_node_ms(world, node), perform_wall_s(world, node),
                world->effects);
     perform(world, node);
+    disk_begin(world, node);
     sandbox_connected(world, node);
 }
 

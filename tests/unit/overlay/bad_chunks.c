@@ -118,6 +118,40 @@ Test(bad_chunks, an_only_copy_that_cannot_be_read_keeps_its_place_and_is_had_aga
     end_network();
 }
 
+static void restart(uint32_t index)
+{
+    kill_node(index, false);
+    start_node(index);
+    run_for(1000);
+}
+
+Test(bad_chunks, what_is_bad_is_known_after_a_restart_and_so_is_what_is_good_again)
+{
+    struct overlay_stock before;
+
+    store_chunks(1);
+    before = stock_of(0);
+    tell_read(0, 0, OVERLAY_CHUNK_REFUSED);
+    tell_read(0, 1, OVERLAY_CHUNK_WRONG_HASH);
+    restart(0);
+    cr_assert(!has(0, 0) && !has(0, 1) && has(0, 2));
+    cr_assert_eq(stock_of(0).bad_count, 2);
+    cr_assert_eq(stock_of(0).bad_bytes, 2 * strlen("chunk number 0"));
+    cr_assert_eq(stock_of(0).bytes, before.bytes);
+    cr_assert_eq(the_line()->chunk_count, CHUNKS, "for whom it is, is known, too");
+    tell_read(0, 1, OVERLAY_CHUNK_OK);
+    restart(0);
+    cr_assert(!has(0, 0) && has(0, 1));
+    cr_assert_eq(stock_of(0).bad_count, 1);
+    tell_read(0, 0, OVERLAY_CHUNK_OK);
+    restart(0);
+    cr_assert(has(0, 0) && has(0, 1));
+    cr_assert_eq(stock_of(0).bad_count, 0);
+    cr_assert_eq(stock_of(0).bad_bytes, 0);
+    cr_assert_eq(stock_of(0).bytes, before.bytes);
+    end_network();
+}
+
 Test(bad_chunks, another_s_copy_takes_the_place_of_one_that_is_bad_within_seconds)
 {
     uint32_t index;
