@@ -11,7 +11,8 @@
 #   agent_kill I               SIGKILL to mingad alone;   node_stop I: SIGTERM, waits
 #   node_disk I SIZE           before node_start: its state lies on a file system of its own
 #   cable_cut I / cable_back I; split I... / split_heal I...
-#   community_end              ends and removes everything; run by a trap on every way out
+#   community_end              ends and removes everything; run by a trap on every way out, after the
+#                              function of the test's own that AT_END names
 #
 # BIN names the folder of the programs. Only processes that were started here are ended, by pid.
 
@@ -302,6 +303,7 @@ remove_traces_of() {
 community_end() {
     local i status=$?
     trap '' INT TERM HUP
+    [ -z "${AT_END:-}" ] || "$AT_END" || true # here: were it in the trap, its status would be the test's
     for i in "${!AGENT_PID[@]}"; do
         kill -TERM "${AGENT_PID[$i]}" 2>/dev/null || true
     done

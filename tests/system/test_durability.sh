@@ -89,7 +89,7 @@ start_timed() {
 }
 
 community_new 4
-trap 'writer_stop; community_end' EXIT
+AT_END=writer_stop
 for i in 1 2 3; do node_start "$i"; done
 NODE_COUNT=3 community_form
 touch "$WORK/acknowledged"

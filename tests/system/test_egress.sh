@@ -89,7 +89,7 @@ world_end() {
 }
 
 community_new 2
-trap 'world_end; community_end' EXIT
+AT_END=world_end
 world_new
 for i in 1 2; do node_start "$i"; done
 community_form

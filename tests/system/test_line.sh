@@ -56,7 +56,7 @@ world_end() {
 }
 
 community_new 2
-trap 'world_end; community_end' EXIT
+AT_END=world_end
 world_new
 SENSES=$WORK/senses
 mkdir -p "$SENSES/proc/1" "$SENSES/proc/2"

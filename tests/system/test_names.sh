@@ -20,7 +20,8 @@ asked = open("'"$WORK/asked"'", "ab", buffering=0)
 while True:
     asked.write(server.recv(2000) + b"\n")' >/dev/null 2>&1 &
 server=$!
-trap 'kill "$server" 2>/dev/null || true; community_end' EXIT
+server_end() { kill "$server" 2>/dev/null || true; }
+AT_END=server_end
 for i in 1 2 3 4; do
     # shellcheck disable=SC2016
     AGENT_PREFIX[$i]="$WORK/with_resolver"

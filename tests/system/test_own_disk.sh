@@ -33,16 +33,14 @@ disk_breaks() {
 fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack("I", 2))' "$(dir_of "$1")/state"
 }
 own_disks_end() {
-    local i status=$?
-    set +e
+    local i
     for i in 2 3; do
-        node_kill "$i"
-        mountpoint -q "$(dir_of "$i")/state" && umount "$(dir_of "$i")/state"
+        node_kill "$i" || true
+        ! mountpoint -q "$(dir_of "$i")/state" || umount "$(dir_of "$i")/state" || true
     done
-    return "$status"
 }
 community_new 6
-trap 'own_disks_end; community_end' EXIT
+AT_END=own_disks_end
 node_disk 1 96m
 disk_that_breaks 2
 disk_that_breaks 3

@@ -23,12 +23,11 @@ HOME_AT=([left]=201 [right]=202)
 HOME_HOST=([5]=11)
 node_network() { [ "$1" -lt 3 ] || echo ", port_mapping: ${MAPPING:-auto}"; }
 mappers_end() {
-    local home status=$?
+    local home
     for home in "${!MAPPER_PID[@]}"; do home_maps "$home" nothing; done
-    (exit "$status") || true
 }
 community_new 5
-trap 'mappers_end; community_end' EXIT
+AT_END=mappers_end
 home_maps left natpmp
 for i in 1 2 3 4; do node_start "$i"; done
 NODE_COUNT=4 community_form

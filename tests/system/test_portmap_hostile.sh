@@ -27,7 +27,7 @@ others_end() {
     OTHERS=()
 }
 community_new 3
-trap 'others_end; community_end' EXIT
+AT_END=others_end
 home_plug left visitor 50
 MORE_NAMESPACES+=(visitor)
 

@@ -48,12 +48,9 @@ has_holes() { [ "$(holes)" = "$1" ]; }
 
 community_new 3
 player_end() {
-    local status=$?
-    set +e
-    kill "$PLAYER" 2>/dev/null
-    return "$status"
+    kill "$PLAYER" 2>/dev/null || true
 }
-trap 'player_end; community_end' EXIT
+AT_END=player_end
 for i in 1 2; do ip -n "$(ns_of "$i")" addr add "2001:db8:77::$i/64" dev eth0 nodad; done
 ip -n "$(ns_of user)" addr add 2001:db8:77::250/64 dev eth0 nodad
 for i in 1 2 user; do ip -n "$(ns_of "$i")" route add 2001:db8:88::/64 via 2001:db8:77::201; done

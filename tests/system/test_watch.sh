@@ -26,7 +26,7 @@ watcher_lines=$!
 watchers=("$watcher" "$watcher_lines")
 # shellcheck disable=SC2317 # by the trap
 watchers_end() { kill "${watchers[@]}" 2>/dev/null || true; }
-trap 'watchers_end; community_end' EXIT
+AT_END=watchers_end
 sleep 1.5
 # told EVENT [SUBJECT [TEXT]]: how often?
 told() {
