@@ -346,6 +346,11 @@ struct node_status {
     uint64_t storage_used_bytes;
 };
 void core_node_status(const struct core *core, struct node_status *status_out);
+#define CORE_CUT_OFF_TEXT                                                                  \
+    "no other member's address is known here any more: sudo minga leave, then sudo minga " \
+    "join with a token"
+/* Nobody can dial it, and it knows nobody to dial: its disk has lost the members' records. */
+bool core_is_cut_off(const struct core *core);
 
 /* What ran here before, newest first: index < count. */
 struct core_ended {

@@ -8,8 +8,7 @@ const struct overlay *core_overlay(const struct core *core)
     return core->overlay;
 }
 
-/* Nobody can dial it, and it knows nobody to dial: its disk has lost the members' records. */
-static bool is_cut_off(const struct core *core)
+bool core_is_cut_off(const struct core *core)
 {
     const struct overlay *overlay = core->overlay;
 
@@ -21,7 +20,7 @@ static bool is_cut_off(const struct core *core)
             return false;
         }
     }
-    return overlay_isolated(overlay, core->turn.now_ms);
+    return overlay_belongs(overlay) && overlay_isolated(overlay, core->turn.now_ms);
 }
 
 void core_node_status(const struct core *core, struct node_status *status_out)
@@ -32,10 +31,8 @@ void core_node_status(const struct core *core, struct node_status *status_out)
     status_out->storage_used_bytes = overlay_chunk_bytes(core->overlay);
     if (!overlay_belongs(core->overlay)) {
         status_out->state = "no community";
-    } else if (is_cut_off(core)) {
-        (void)text_copy(status_out->reason, sizeof(status_out->reason),
-                        "no other member's address is known here any more: sudo minga leave, then "
-                        "sudo minga join with a token");
+    } else if (core_is_cut_off(core)) {
+        (void)text_copy(status_out->reason, sizeof(status_out->reason), CORE_CUT_OFF_TEXT);
     }
 }
 

@@ -73,6 +73,7 @@ struct edge {
     struct secret_key node_key;
     struct public_key node_public;
     enum edge_phase phase;
+    bool is_cut_off;      /* as the log has it */
     bool is_restart;      /* replicas stay for the next mingad */
     bool has_left;        /* the community: what is stored goes, then all begins anew */
     uint64_t leave_token; /* of the API's request to leave; 0: none */

@@ -9,6 +9,7 @@
 #include "agent/mingad/edge.h"
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "base/log.h"
 
 enum { TIDY_MS = 15000, SETTLE_ROUNDS_MAX = 8 };
 
@@ -98,6 +99,17 @@ static void on_prepare(uv_prepare_t *prepare)
     arm(edge);
 }
 
+/* For good, unless somebody acts. */
+static void say_cut_off(struct edge *edge)
+{
+    bool is_cut_off = core_is_cut_off(edge->core);
+
+    if (is_cut_off && !edge->is_cut_off) {
+        log_error("%s", CORE_CUT_OFF_TEXT);
+    }
+    edge->is_cut_off = is_cut_off;
+}
+
 static void on_tidy(uv_timer_t *timer)
 {
     struct edge *edge = timer->data;
@@ -105,6 +117,7 @@ static void on_tidy(uv_timer_t *timer)
     transport_tidy(edge->transport, clock_now_ms());
     carry_tidy(&edge->carry, clock_now_ms());
     if (edge->phase == EDGE_RUNNING) {
+        say_cut_off(edge);
         edge_describe(edge, false); /* a laptop moves, a lease ends */
         portmap_link_tidy(edge, clock_now_ms());
     }

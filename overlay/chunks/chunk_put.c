@@ -211,13 +211,7 @@ static void note_pushed(struct overlay *overlay, const struct chunk_put *put)
 
 static void say_short(struct overlay *overlay, const struct chunk_put *put)
 {
-    char reason[REASON_CHARS_MAX + 1];
-
-    if (put->is_lacking_here && put->held_count + 1 >= put->needed_count) {
-        (void)snprintf(reason, sizeof(reason), "all others that are up hold it: %u of %u copies",
-                       put->held_count, put->needed_count);
-        (void)effect_done(overlay, put->token, OVERLAY_FAILED, reason);
-    } else if (put->any_full) {
+    if (put->any_full) {
         (void)effect_done(overlay, put->token, OVERLAY_FULL,
                           "the members' storage shares are full");
     } else {
@@ -226,15 +220,30 @@ static void say_short(struct overlay *overlay, const struct chunk_put *put)
     }
 }
 
-static void end_put(struct overlay *overlay, struct chunk_put *put)
+/*
+ * On as many disks as there are for it? Members may have gone meanwhile: all that store, when fewer are
+ * up. Nor does it matter more that the own disk does not take it than if it were switched off.
+ */
+static bool is_spread(const struct overlay *overlay, const struct chunk_put *put)
 {
-    struct overlay_effect *effect;
-
     struct node_id holders[CHUNK_COPIES];
     struct ring_key key = {put->chunk.id};
     uint32_t up_count = search_is_known(overlay, &key)
                             ? chunk_holders(overlay, &put->chunk, CHUNK_COPIES, holders)
                             : put->needed_count;
+
+    if (put->held_count == 0) {
+        return false;
+    }
+    return put->held_count >= put->needed_count ||
+           (put->is_lacking_here && put->held_count + 1 >= put->needed_count) ||
+           (!put->any_full && put->held_count >= up_count);
+}
+
+static void end_put(struct overlay *overlay, struct chunk_put *put)
+{
+    struct overlay_effect *effect;
+    bool is_enough = is_spread(overlay, put);
 
     put->used = false;
     overlay->repair_put_count -= put->is_repair ? 1 : 0;
@@ -245,9 +254,7 @@ static void end_put(struct overlay *overlay, struct chunk_put *put)
         shed_offered(overlay, put);
         return;
     }
-    /* Members may have gone meanwhile: all that store, when fewer are up. */
-    if (put->held_count >= put->needed_count ||
-        (put->held_count > 0 && !put->any_full && put->held_count >= up_count)) {
+    if (is_enough) {
         effect = effect_done(overlay, put->token, OVERLAY_OK, "");
         if (effect != NULL) {
             effect->is_new = !put->any_had;

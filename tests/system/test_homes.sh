@@ -69,3 +69,15 @@ ip -n "$(ns_of 2)" addr add 10.77.0.102/24 dev eth0 2>/dev/null || true
 moved() { minga 4 --json nodes | jq -e --arg name "$(name_of 2)" '.nodes[] | select(.node_name == $name) | (.address | startswith("10.77.0.102")) and .state == "up" and .reachable == "direct"'; }
 within 30 "a member that moves is direct at its new address, without a new join" moved
 within 30 "all are reached, wherever they are" answer_from user 1 web 4
+
+# Its disk loses the others' addresses: nobody can call it, and it knows nobody.
+node_kill 3
+python3 -c '
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1])
+database.execute("DELETE FROM blobs WHERE kind = 6")
+database.commit()' "$(dir_of 3)/state/agent/minga.db"
+node_start 3
+within 30 "who is cut off for good is told so" eval 'minga 3 node | grep -q "no other member.s address is known"'
+within 10 "and the log says it" grep -q "no other member's address is known" "$(dir_of 3)/log"
+check "once" [ "$(grep -c "no other member's address is known" "$(dir_of 3)/log")" = 1 ]

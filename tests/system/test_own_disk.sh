@@ -96,10 +96,16 @@ bundle nothing
 check "through a node that gives no storage" pushed 6 nothing
 check "and it has nothing of it" [ "$(chunk_count 6)" = 0 ]
 
-# --- too few others: it is said what is wrong, and nothing is acknowledged
+# --- fewer than three others: on as many disks as there are, and what lies on one alone is said
 for i in 2 3 6; do node_kill "$i"; done
 within 15 "three are left" sees_members 1 3
-bundle few
 cat /dev/zero >"$(dir_of 1)/state/filler" 2>/dev/null || true
-refused 1 "takes no chunk (No space left on device); all others that are up hold it: 2 of 3 copies" "with too few others: what is broken" minga 1 push "$WORK/few"
+bundle few
+check "with two others: on both" eval '[ "$(minga 1 --json push "$WORK/few" | jq .copies)" = 2 ]'
+node_kill 5
+within 15 "two are left" sees_members 1 2
+bundle alone
+check "with one other: on that one" eval 'minga 1 push "$WORK/alone" 2>"$WORK/said"'
+check "and it is said that it lies there alone" grep -q "lies on one disk alone" "$WORK/said"
+check "it starts and serves" eval 'minga 4 start alone --wait=30s && served alone'
 rm "$(dir_of 1)/state/filler"
