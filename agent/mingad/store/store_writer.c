@@ -10,8 +10,8 @@
 #include "base/log.h"
 
 enum {
-    BATCHES_MAX = 16,
-    FAILED_MAX = BATCHES_MAX * STORE_BATCH_MAX,
+    BATCHES_MAX = STORE_WAITING_MAX / STORE_BATCH_MAX,
+    FAILED_MAX = STORE_WAITING_MAX + 1024, /* of what waited, and of what found no room */
     RETRY_MS = 1000,
     QUIET_MS = 20
 };
@@ -46,7 +46,7 @@ struct store_writer {
     uint64_t due_ms;     /* when the others are to be written; by clock_now_ms */
     uint32_t lost_count; /* that found no room since this was said last */
     uint32_t failed_count;
-    uint64_t failed[FAILED_MAX]; /* tokens of what failed, and of what found no room */
+    uint64_t failed[FAILED_MAX]; /* tokens */
 };
 
 struct store_writer *store_writer_new(uv_loop_t *loop, struct store *store, store_stored *stored,

@@ -12,13 +12,15 @@
  * on with what it knows, and its disk must not fall behind for good. What waits behind it fails with
  * it: nothing is durable before what was asked for earlier.
  *
- * More than one transaction's changes wait in several; some thousand, and then what comes is lost.
+ * More than one transaction's changes wait in several; beyond STORE_WAITING_MAX what comes is lost.
  */
 #include <uv.h>
 
 #include "agent/mingad/store/store.h"
 
 struct store_writer;
+
+enum { STORE_WAITING_MAX = 16 * STORE_BATCH_MAX }; /* changes */
 
 /* A change is durable, or (failed) is not yet. Never called for token 0. */
 typedef void store_stored(void *context, uint64_t token, bool failed);

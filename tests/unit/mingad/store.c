@@ -211,7 +211,7 @@ Test(store, a_full_disk_fails_the_whole_batch_and_later_ones_work_again)
 
 struct ends {
     uint32_t count;
-    uint64_t tokens[STORE_BATCH_MAX + 8];
+    uint64_t tokens[STORE_WAITING_MAX + 8];
     uint32_t failed_count;
 };
 
@@ -299,7 +299,7 @@ Test(store, what_nobody_waits_for_is_written_with_the_next_or_soon)
     free(ends);
 }
 
-Test(store, changes_beyond_the_batch_end_as_failed)
+Test(store, changes_beyond_a_transaction_are_the_next_and_those_beyond_all_room_fail)
 {
     struct store *store = NULL;
     struct ends *ends = calloc(1, sizeof(*ends));
@@ -310,14 +310,14 @@ Test(store, changes_beyond_the_batch_end_as_failed)
     cr_assert_eq(store_open(path, &store, &err), 0);
     struct store_writer *writer = store_writer_new(&loop, store, on_end, ends);
 
-    for (uint64_t i = 1; i <= STORE_BATCH_MAX + 2; i++) {
+    for (uint64_t i = 1; i <= STORE_WAITING_MAX + 2; i++) {
         struct overlay_blob blob = blob_of(1, i, "x");
 
         store_writer_put(writer, &blob, i);
     }
     store_writer_flush(writer);
     uv_run(&loop, UV_RUN_DEFAULT);
-    cr_assert_eq(ends->count, STORE_BATCH_MAX + 2);
+    cr_assert_eq(ends->count, STORE_WAITING_MAX + 2);
     cr_assert_eq(ends->failed_count, 2);
     store_writer_free(writer);
     store_close(store);
