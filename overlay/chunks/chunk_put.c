@@ -220,10 +220,8 @@ static void say_short(struct overlay *overlay, const struct chunk_put *put)
     }
 }
 
-/*
- * On as many disks as there are for it? Members may have gone meanwhile: all that store, when fewer are
- * up. Nor does it matter more that the own disk does not take it than if it were switched off.
- */
+/* On as many disks as there are? Members may have gone meanwhile: all that store, when fewer are up;
+ * and an own disk that does not take it counts no more than one that is switched off. */
 static bool is_spread(const struct overlay *overlay, const struct chunk_put *put)
 {
     struct node_id holders[CHUNK_COPIES];
