@@ -66,6 +66,8 @@ enum {
     SERVICES_MAX = LIMIT(512, 4), /* managed by one node, as manager or secondary */
     REPLICAS_PER_SERVICE_MAX = 32,
     REPLICAS_PER_NODE_MAX = LIMIT(64, 3),
+    ORDER_DAYS_MAX = 366,   /* of a pause, or of handing over */
+    RESTART_MS_MAX = 60000, /* from the end of a replica until it is started again in its place */
     PORTS_PER_SERVICE_MAX = 8,
     CONNECTIONS_PER_PORT_MAX = 4096, /* forwarded at once; what a volunteer can allow */
     CONNECTIONS_PER_PORT_DEFAULT = 1024,

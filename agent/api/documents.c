@@ -172,6 +172,10 @@ json_t *document_replica(const char *service_name, const struct replica_status *
         age(replica->age_ms, time), "restarts", (json_int_t)replica->restart_count, "age_ms",
         (json_int_t)replica->heard_ms);
 
+    json_object_set_new(object, "next_try",
+                        replica->next_try_s == 0
+                            ? json_null()
+                            : document_moment(time.wall_unix_s + replica->next_try_s));
     json_object_update_new(object, replica_place(replica));
     json_object_update_new(object, replica_use(replica));
     return object;

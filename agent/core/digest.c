@@ -121,6 +121,7 @@ static void add_replica_status(struct hash *hash, const struct replica_status *s
     add_text(hash, status->reason, sizeof(status->reason));
     add_number(hash, status->age_ms);
     add_number(hash, (uint64_t)status->restart_count);
+    add_number(hash, (uint64_t)status->next_try_s);
     add_limits(hash, &status->used);
 }
 

@@ -7,6 +7,7 @@
 #include "base/keys.h"
 #include "overlay/signed.h"
 
+static_assert(REPLICAS_PER_SERVICE_MAX <= UINT8_MAX, "a slot travels as a byte");
 static_assert(minga_AgentMessage_size <= PAYLOAD_BYTES_MAX, "the largest message fits");
 static_assert(REPORT_REPLICAS_MAX ==
                   sizeof(((minga_Report *)0)->replicas) / sizeof(((minga_Report *)0)->replicas[0]),
@@ -143,7 +144,7 @@ static bool report_is_sane(const minga_Report *report)
         const minga_ReplicaReport *replica = &report->replicas[i];
 
         if (!key_is_sane(replica->slot, replica->incarnation) || replica->state > REPLICA_FAILED ||
-            replica->health > HEALTH_FAILING ||
+            replica->health > HEALTH_FAILING || replica->next_try_s > RESTART_MS_MAX / 1000 ||
             replica->epoch.generation >> INCARNATION_BITS != 0) {
             return false;
         }
@@ -170,6 +171,7 @@ static bool page_is_sane(const minga_StatusPage *page)
         const minga_SlotStatus *slot = &page->slots[i];
 
         if (slot->state > REPLICA_FAILED || slot->health > HEALTH_FAILING ||
+            slot->next_try_s > RESTART_MS_MAX / 1000 ||
             (slot->node.size != 0 && slot->node.size != ID_BYTES)) {
             return false;
         }

@@ -9,8 +9,7 @@ enum {
     CHUNKS_AT_ONCE = 8,      /* fetched in parallel for one replica */
     FETCH_FAILURES_MAX = 20, /* in a row, until the replica has failed here */
     FETCH_RETRY_MS = 500,
-    REFUSED_MAX = 3, /* starts refused in a row, until it has failed here */
-    RESTART_MS_MAX = 60000,
+    REFUSED_MAX = 3,          /* starts refused in a row, until it has failed here */
     RESTART_RESET_MS = 60000, /* of running: the next restart is at once again */
     UNHEALTHY_MS = 10000,     /* of failing its probe: then it is started again */
     STATS_MS = 2000,
@@ -72,7 +71,7 @@ struct replica {
     uint32_t quick_restart_count; /* since it last ran for RESTART_RESET_MS */
     uint32_t refused_count;
     uint32_t port_try_count;
-    uint64_t restart_at_ms;
+    uint64_t restart_at_ms; /* WAITING: the next try */
     uint64_t stats_at_ms;
     struct sandbox_limits used_limits;
     struct sandbox_activity activity;
@@ -196,6 +195,8 @@ void trees_tick(struct executor *executor, struct turn *turn);
 /* launch.c */
 /* Chooses ports, fills the spec, asks for START. */
 void replica_launch(struct executor *executor, struct turn *turn, struct replica *replica);
+/* It is started again within so long; 0: nothing is due. */
+uint8_t replica_next_try_s(const struct replica *replica, uint64_t now_ms);
 uint32_t ports_free_count(const struct executor *executor);
 /* Are all ports on which it can be reached now among those that replicas may have? */
 bool ports_are_given(const struct executor *executor, const struct replica *replica);

@@ -182,6 +182,20 @@ static uint64_t restart_delay_ms(uint32_t quick_restart_count)
     return delay_ms < RESTART_MS_MAX ? delay_ms : RESTART_MS_MAX;
 }
 
+uint8_t replica_next_try_s(const struct replica *replica, uint64_t now_ms)
+{
+    static_assert(RESTART_MS_MAX / 1000 <= UINT8_MAX, "it travels as a byte");
+    uint64_t left_ms;
+
+    if (replica->phase != PHASE_WAITING || replica->restart_at_ms <= now_ms) {
+        return 0;
+    }
+    /* Whoever looks may have read the clock a moment before the step that set it. */
+    left_ms = replica->restart_at_ms - now_ms;
+    left_ms = left_ms < RESTART_MS_MAX ? left_ms : RESTART_MS_MAX;
+    return (uint8_t)((left_ms + 999) / 1000);
+}
+
 static void say_end(struct replica *replica, const struct sandbox_event *event)
 {
     char limit[UNITS_TEXT_BYTES_MAX];

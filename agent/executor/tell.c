@@ -357,6 +357,7 @@ static void report_fill(const struct executor *executor, const struct replica *r
                    executor->paused ? "paused by its owner" : replica->reason);
     report->age_ms = turn->now_ms - replica->since_ms;
     report->restart_count = replica->restart_count;
+    report->next_try_s = replica_next_try_s(replica, turn->now_ms);
     report->host_ports_count = (pb_size_t)replica->manifest.port_count;
     for (uint32_t i = 0; i < replica->manifest.port_count; i++) {
         report->host_ports[i] = port_outside(turn, replica, i);

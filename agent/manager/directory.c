@@ -62,7 +62,7 @@ static void slot_fill(const struct service *service, uint32_t index, uint64_t no
     const struct slot *slot = &service->slots[index];
 
     *status = (minga_SlotStatus)minga_SlotStatus_init_zero;
-    status->slot = index + 1;
+    status->slot = (uint8_t)(index + 1);
     if (slot->retiring.there) {
         retiring_fill(&slot->retiring, now_ms, status);
         return;
@@ -79,6 +79,9 @@ static void slot_fill(const struct service *service, uint32_t index, uint64_t no
     status->age_ms = slot->state_ms != 0 ? now_ms - slot->state_ms : age(now_ms, service->state_ms);
     status->heard_ms = age(now_ms, slot->heard_ms);
     status->restart_count = slot->restart_count;
+    /* At most what was reported: a byte. */
+    status->next_try_s =
+        slot->next_try_at_ms > now_ms ? (uint8_t)((slot->next_try_at_ms - now_ms + 999) / 1000) : 0;
     status->host_ports_count = (pb_size_t)slot->port_count;
     for (uint32_t i = 0; i < slot->port_count; i++) {
         status->host_ports[i] = slot->host_ports[i];
@@ -131,7 +134,7 @@ static void secondary_fill(const struct service *service, const minga_StatusQuer
         }
         page->slots_count++;
         *status = (minga_SlotStatus)minga_SlotStatus_init_zero;
-        status->slot = placement->slot;
+        status->slot = (uint8_t)placement->slot;
         status->incarnation = placement->incarnation;
         status->node.size = ID_BYTES;
         memcpy(status->node.bytes, placement->node, ID_BYTES);

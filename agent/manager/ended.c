@@ -49,7 +49,7 @@ void slot_note_ended(struct service *service, const struct slot *slot, enum repl
 static void ended_fill(const struct ended *ended, uint64_t now_ms, minga_SlotStatus *status)
 {
     *status = (minga_SlotStatus)minga_SlotStatus_init_zero;
-    status->slot = ended->slot;
+    status->slot = (uint8_t)ended->slot;
     status->incarnation = ended->incarnation;
     status->node.size = ID_BYTES;
     memcpy(status->node.bytes, ended->node.id.bytes, ID_BYTES);

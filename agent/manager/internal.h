@@ -84,6 +84,7 @@ struct slot {
     uint64_t state_ms; /* since; modulo 2^64: it may lie before this machine's boot */
     char reason[REASON_CHARS_MAX + 1];
     uint32_t restart_count;
+    uint64_t next_try_at_ms; /* 0: nothing is due */
     uint32_t port_count;
     uint16_t host_ports[PORTS_PER_SERVICE_MAX];
     struct sandbox_limits used;

@@ -28,6 +28,7 @@ static void slot_take(struct slot *slot, const struct reported *reported, uint64
     slot->state_ms = now_ms - wire->age_ms;
     (void)text_copy(slot->reason, sizeof(slot->reason), wire->reason);
     slot->restart_count = wire->restart_count;
+    slot->next_try_at_ms = wire->next_try_s == 0 ? 0 : now_ms + wire->next_try_s * 1000UL;
     slot->port_count = wire->host_ports_count;
     for (pb_size_t i = 0; i < wire->host_ports_count; i++) {
         slot->host_ports[i] = (uint16_t)wire->host_ports[i];

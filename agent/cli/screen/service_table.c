@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/attributes.h"
 #include "base/limits.h"
@@ -49,8 +50,9 @@ static void add_service(struct table *table, const json_t *services, const json_
     const char *reason = text_of(service, "reason");
 
     print_name(services, service, name);
+    /* Of one that is off none is wanted now, however many are when it is on. */
     snprintf(counts, sizeof(counts), "%" PRIi64 "/%" PRIi64, number_of(service, "running"),
-             number_of(service, "wanted"));
+             strcmp(text_of(service, "state"), "off") == 0 ? 0 : number_of(service, "wanted"));
     snprintf(version, sizeof(version), "%" PRIi64, number_of(service, "version"));
     short_id(text_of(service, "owner"), owner);
     print_age(text_of(service, "since"), age);
@@ -94,13 +96,21 @@ static void print_address(const json_t *replica, char *text_out, size_t capacity
 }
 
 /* The reason, or what would go unnoticed. */
-static void print_note(const json_t *replica, char *text_out, size_t capacity_bytes)
+static void print_note(const json_t *replica, const char *told, char *text_out,
+                       size_t capacity_bytes)
 {
     const char *reason = text_of(replica, "reason");
+    const char *next_try = text_of(replica, "next_try");
     const char *egress = text_of(replica, "egress");
     int64_t refused_count = number_of(replica, "connections_refused");
 
-    if (reason[0] != '\0') {
+    if (next_try[0] != '\0') {
+        bool is_told = strstr(told, reason) != NULL;
+        int64_t left_s = moment_of(next_try) - (int64_t)time(NULL);
+
+        snprintf(text_out, capacity_bytes, "%s%snext try in %" PRIi64 " s", is_told ? "" : reason,
+                 is_told ? "" : "; ", left_s > 0 ? left_s : 0);
+    } else if (reason[0] != '\0') {
         snprintf(text_out, capacity_bytes, "%s", reason);
     } else if (strcmp(egress, "lost") == 0) {
         snprintf(text_out, capacity_bytes,
@@ -133,7 +143,7 @@ static void add_replica(struct table *table, const json_t *replica, const char *
 
     snprintf(id, sizeof(id), "%s%s", service != NULL && slash != NULL ? service : "",
              service != NULL && slash != NULL ? slash : text_of(replica, "id"));
-    print_note(replica, note, sizeof(note));
+    print_note(replica, told, note, sizeof(note));
     if (strstr(told, note) != NULL) {
         note[0] = '\0';
     }

@@ -134,13 +134,16 @@ Test(executor, restarts_come_after_0_1_2_4_up_to_60_seconds)
             uint64_t ended_ms = bench.community->now_ms;
 
             cr_assert_eq(count_out(&bench, OUT_START), 0);
+            cr_assert_eq(first_replica(&bench).status.next_try_s, delays_ms[i] / 1000);
             bench_at(&bench, ended_ms + delays_ms[i] - 1);
             executor_tick(bench.executor, &bench.turn);
+            cr_assert_eq(first_replica(&bench).status.next_try_s, 1);
             cr_assert_eq(count_out(&bench, OUT_START), 0, "too early after end %u", i);
             bench_at(&bench, ended_ms + delays_ms[i]);
             executor_tick(bench.executor, &bench.turn);
         }
         cr_assert_eq(count_out(&bench, OUT_START), 1, "after end %u", i);
+        cr_assert_eq(first_replica(&bench).status.next_try_s, 0);
         sandbox(&bench, SANDBOX_STARTED, SANDBOX_END_EXITED);
     }
     cr_assert_eq(first_replica(&bench).status.restart_count, 9);

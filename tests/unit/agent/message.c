@@ -3,6 +3,7 @@
 #include "agent/core/message.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <string.h>
 
 #include "base/random.h"
@@ -41,6 +42,7 @@ Test(message, the_fullest_status_page_fits_one_payload)
         slot->has_used = true;
         slot->state = REPLICA_RUNNING;
         slot->health = HEALTH_OK;
+        slot->next_try_s = RESTART_MS_MAX / 1000;
     }
     page->port_names_count = PORTS_PER_SERVICE_MAX;
     for (uint32_t i = 0; i < PORTS_PER_SERVICE_MAX; i++) {
@@ -120,6 +122,24 @@ Test(message, noise_and_empty_payloads_are_refused_or_harmless)
             cr_assert_neq(message.which_body, 0);
         }
     }
+}
+
+Test(message, nobody_waits_for_longer_than_a_minute_before_the_next_try)
+{
+    minga_AgentMessage report = report_of(1, 1, REPLICA_WAITING);
+    minga_AgentMessage page = minga_AgentMessage_init_zero;
+    minga_AgentMessage back;
+
+    page.which_body = minga_AgentMessage_status_page_tag;
+    page.body.status_page.slots_count = 1;
+    report.body.report.replicas[0].next_try_s = RESTART_MS_MAX / 1000;
+    page.body.status_page.slots[0].next_try_s = RESTART_MS_MAX / 1000;
+    cr_assert_eq(round_trip(&report, &back), 0);
+    cr_assert_eq(round_trip(&page, &back), 0);
+    report.body.report.replicas[0].next_try_s++;
+    page.body.status_page.slots[0].next_try_s++;
+    cr_assert_eq(round_trip(&report, &back), -EBADMSG);
+    cr_assert_eq(round_trip(&page, &back), -EBADMSG);
 }
 
 Test(message, epochs_are_ordered_by_generation_then_node)
