@@ -248,7 +248,7 @@ bool overlay_absence_next(const struct overlay *overlay, uint32_t *cursor,
         const struct member *member = &overlay->membership.list[index];
         const struct habit *habit = &overlay->repair.habits[index];
 
-        if (habit->away_s != 0 && member->view.record.stores && !membership_in_ring(member) &&
+        if (habit->away_s != 0 && member->view.record.stores && !membership_is_up(member) &&
             member->view.state != MEMBER_EXPELLED) {
             *absence_out = (struct overlay_absence){
                 member->view.node, habit_away_for_s(habit, now_s), habit_patience_s(habit, now_s),

@@ -98,6 +98,31 @@ Test(reach, a_leaf_is_asked_and_asks_like_anybody)
     end_network();
 }
 
+static bool is_called_absent(uint32_t by, uint32_t whom)
+{
+    struct overlay_absence absence;
+    uint32_t cursor = 0;
+
+    while (overlay_absence_next(net.nodes[by].overlay, &cursor, &absence)) {
+        if (id_equal(&absence.node.id, &net.nodes[whom].id.id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+Test(reach, a_leaf_that_is_up_is_not_called_absent_and_one_that_is_down_is)
+{
+    make_reachable(5, 1);
+    run_for(90000);
+    cr_assert_eq(state_at(0, 4), MEMBER_UP);
+    cr_assert_not(is_called_absent(0, 4));
+    kill_node(4, false);
+    run_for(90000);
+    cr_assert(is_called_absent(0, 4));
+    end_network();
+}
+
 Test(reach, when_a_relay_dies_the_leaf_takes_another_and_stays)
 {
     uint32_t passing_count = 0;
