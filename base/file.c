@@ -134,3 +134,19 @@ int file_make_folders(const char *path, mode_t mode, struct err *err)
     }
     return 0;
 }
+
+int file_hold_standard(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        int mode = fd == STDIN_FILENO ? O_WRONLY : O_RDONLY;
+
+        if (fcntl(fd, F_GETFD) >= 0) {
+            continue;
+        }
+        /* It is the lowest free one; whoever is started from here has it, too. */
+        if (open("/dev/null", mode | O_CLOEXEC) != fd || fcntl(fd, F_SETFD, 0) < 0) {
+            return -EBADF;
+        }
+    }
+    return 0;
+}

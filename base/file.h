@@ -15,3 +15,8 @@ int file_write_atomic(int dir_fd, const char *path, struct bytes content, mode_t
 int file_write_all(int fd, struct bytes bytes);
 /* mkdir -p with `mode` for what is made. */
 int file_make_folders(const char *path, mode_t mode, struct err *err);
+/*
+ * What of descriptors 0 to 2 is closed refuses reads and writes from now on: else the next thing that is opened would be
+ * taken for the standard output, and written into. First thing in main. Returns 0 or -EBADF.
+ */
+int file_hold_standard(void);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent/cli/session.h"
+#include "base/file.h"
 
 static void set_up(struct session *session, const struct arguments *arguments)
 {
@@ -75,7 +76,7 @@ static int run(struct session *session, struct arguments *arguments)
         if (arguments->options[OPTION_HELP] != NULL) {
             return run_help(session, arguments);
         }
-        problem_set(&session->problem, EXIT_USAGE, "minga", "a command is missing");
+        problem_set(&session->problem, EXIT_USAGE, "command", "none is given");
         return problem_advise(&session->problem, "minga help lists them");
     }
     command = command_find(arguments->words[0],
@@ -99,9 +100,14 @@ int main(int argc, char **argv)
     struct arguments arguments;
     int status;
 
-    if (sodium_init() < 0 || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+    if (file_hold_standard() < 0 || sodium_init() < 0 ||
+        curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
         fprintf(stderr, "minga: libraries: do not start\n");
         return EXIT_REFUSED;
+    }
+    /* What people type who do not know it yet. */
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+        argv[1] = argv[1] + 2;
     }
     status = arguments_parse(argc > 0 ? argc - 1 : 0, argv + 1, &arguments, &session.problem);
     set_up(&session, &arguments);

@@ -25,6 +25,7 @@
 #include "agent/mingad/replicas/replica_log.h"
 #include "agent/mingad/user.h"
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "images/worker.h"
 
@@ -407,6 +408,9 @@ int main(int argument_count, char **arguments)
     struct err err = {0};
 
     memset(&preparation, 0, sizeof(preparation));
+    if (file_hold_standard() < 0) {
+        return STATUS_USAGE;
+    }
     if (options_parse(argument_count, arguments, &options) < 0) {
         fputs("Try: mingad --help\n", stderr);
         return STATUS_USAGE;

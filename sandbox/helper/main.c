@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/attributes.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "sandbox/helper/setup.h"
 
@@ -100,6 +101,9 @@ int main(int argument_count, char **arguments)
     struct err err = {0};
     int signal_fd;
 
+    if (file_hold_standard() < 0) {
+        return 1;
+    }
     if (argument_count == 2 && strcmp(arguments[1], "--help") == 0) {
         fputs(usage, stdout);
         return 0;
