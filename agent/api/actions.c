@@ -32,7 +32,7 @@ static void simple(struct exchange *exchange, enum core_request_kind kind)
 static bool read_ms(struct exchange *exchange, const json_t *body, const char *key,
                     uint64_t *ms_out)
 {
-    static const json_int_t year_ms = (json_int_t)366 * 24 * 3600 * 1000;
+    static const json_int_t year_ms = (json_int_t)ORDER_DAYS_MAX * 24 * 3600 * 1000;
     json_int_t ms = json_integer_value(json_object_get(body, key));
 
     if (ms < 0 || ms > year_ms) {

@@ -30,8 +30,15 @@ static enum option option_lettered(char letter)
 }
 
 /* Which one was meant? */
-static int unknown_option(const char *word, struct problem *problem)
+static int unknown_option(const char *word, const struct arguments *arguments,
+                          struct problem *problem)
 {
+    uint32_t used_words;
+    const struct command *command =
+        arguments->word_count == 0
+            ? NULL
+            : command_find(arguments->words[0],
+                           arguments->word_count > 1 ? arguments->words[1] : NULL, &used_words);
     const char *nearest = NULL;
     uint32_t nearest_distance = 3; /* two slips are near */
     char typed[32];
@@ -47,8 +54,11 @@ static int unknown_option(const char *word, struct problem *problem)
         }
     }
     problem_set(problem, EXIT_USAGE, word, "unknown option");
-    return nearest != NULL ? problem_advise(problem, "did you mean --%s?", nearest)
-                           : problem_advise(problem, "see minga help COMMAND");
+    if (nearest != NULL) {
+        return problem_advise(problem, "did you mean --%s?", nearest);
+    }
+    return problem_advise(problem, "see minga help%s%s", command != NULL ? " " : "",
+                          command != NULL ? command->name : "");
 }
 
 struct cursor {
@@ -68,7 +78,7 @@ static int take_option(struct cursor *cursor, const char *word, struct arguments
     const char *value = name[length] == '=' ? name + length + 1 : NULL;
 
     if (option == OPTION_COUNT || (!is_long && name[1] != '\0')) {
-        return unknown_option(word, problem);
+        return unknown_option(word, arguments, problem);
     }
     const struct option_spec *spec = option_spec(option);
 
@@ -81,6 +91,9 @@ static int take_option(struct cursor *cursor, const char *word, struct arguments
             return problem_advise(problem, "write --%s=%s", spec->name, spec->placeholder);
         }
         value = cursor->argv[cursor->next++];
+    }
+    if (spec->value == VALUE_NEEDED && value[0] == '\0') {
+        return problem_set(problem, EXIT_USAGE, word, "its value is empty");
     }
     if (arguments->options[option] != NULL) {
         return problem_set(problem, EXIT_USAGE, word, "given twice");
@@ -106,7 +119,7 @@ int arguments_parse(int count, char *const *argv, struct arguments *arguments_ou
                 return problem->status;
             }
         } else if (arguments_out->word_count == WORDS_MAX) {
-            return problem_set(problem, EXIT_USAGE, "minga", "too many words");
+            return problem_set(problem, EXIT_USAGE, word, "too many words");
         } else {
             arguments_out->words[arguments_out->word_count++] = word;
         }

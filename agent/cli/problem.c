@@ -15,7 +15,7 @@ int problem_set(struct problem *problem, int status, const char *what, const cha
     CHECK(status != EXIT_DONE);
     memset(problem, 0, sizeof(*problem));
     problem->status = status;
-    snprintf(problem->what, sizeof(problem->what), "%s", what);
+    snprintf(problem->what, sizeof(problem->what), "%s", what[0] != '\0' ? what : "\"\"");
     va_start(arguments, why_format);
     vsnprintf(problem->why, sizeof(problem->why), why_format, arguments);
     va_end(arguments);

@@ -30,6 +30,12 @@ check "--json errors are objects" json_error
 refused 2 "Did you mean --replicas?" "a mistyped option: what is meant" absent start web --replcias 3
 refused 2 "Did you mean web?" "a replica where a service is wanted" absent start web/1
 refused 2 "minga stop" "scaling to nothing" absent scale web 0
+refused 2 "See minga help scale" "a number below nothing is no option: the command's page is named" absent scale web -1
+refused 2 '"": not a number from 1 to 32' "an empty word is seen" absent scale web ""
+refused 2 "its value is empty" "an empty value is none" absent --socket= status
+refused 2 "minga help lists them" "no command at all" absent
+refused 2 "more than a year" "a pause for a century" absent node pause 99999999d
+check "minga --version is what people try first" eval '[ "$(absent --version 2>/dev/null)" = "$(absent version 2>/dev/null)" ]'
 nobody() { MINGA_SOCKET=$WORK/nothing.sock setpriv --reuid 65534 --regid 65534 --clear-groups "$BIN/minga" "$@"; }
 refused 3 "not permitted: only root" "what makes a sandbox needs root, and says so of itself" nobody prove
 
@@ -37,6 +43,12 @@ for i in 1 2; do node_start "$i"; done
 community_form
 refused 4 "" "an unknown service: status 4" minga 1 status nothing
 refused 4 "" "locating an unknown service: status 4" minga 2 locate nothing
+# What is closed is not opened again as something else, the connection to the agent for one, and written into.
+for words in help version status nodes node services members ring storage metrics "node history" "--json status"; do
+    refused 1 "output" "minga $words without an output says so" eval "minga 1 $words >&-"
+    refused 1 "output" "minga $words on a full disk says so" eval "minga 1 $words >/dev/full"
+done
+check "without a stderr it is done all the same" eval '[ -n "$(minga 1 status 2>&-)" ]'
 
 root=$WORK/tree
 mkdir -p "$root/bin"
@@ -120,6 +132,17 @@ check "ring says what the node sees" eval 'minga 1 --json ring | jq -e ".share >
 narrow() { COLUMNS=60 minga 2 status tree | awk 'length($0) > 60 {exit 1}'; }
 check "tables fit the window" narrow
 minga 1 stop tree --wait=20s >/dev/null
+check "of what is off none is wanted: it does not look like a fault" eval 'minga 1 services | grep -q "^tree *off *0/0 "'
+manifest 'name: loop' 'command: [/bin/busybox, sh, "-c", "echo no such table; exit 3"]'
+minga 1 push "$root" >/dev/null 2>&1
+minga 1 start loop >/dev/null
+within 20 "what ends again and again says when it is tried again" eval \
+    'minga 2 status loop | grep -Eq "no such table; restarted [0-9]+ times.*" && minga 2 status loop | grep -Eq "next try in [0-9]+ s"'
+within 20 "and so does its document" eval \
+    'minga 2 --json status loop | jq -e ".services[0].replicas[0].next_try | fromdateiso8601 - now | . > -2 and . < 62"'
+check "and its own node" eval 'minga 1 --json node | jq -s -e ".[0].replicas[0] // {} | has(\"next_try\")" || minga 2 --json node | jq -e ".replicas[0] | has(\"next_try\")"'
+minga 1 rm loop --yes >/dev/null
+manifest "${ok_lines[@]}"
 
 # --- on how many disks a write lies
 check "a write says on how many disks it lies" eval 'minga 1 --json scale tree 2 | jq -e ".copies == 2"'

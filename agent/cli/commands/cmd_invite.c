@@ -71,7 +71,8 @@ static int read_limits(struct session *session, const struct arguments *argument
 
     if (expires != NULL && (units_parse_duration(expires, &lasts_ms) < 0 || lasts_ms < 1000 ||
                             lasts_ms / 1000 > (uint64_t)YEARS_MAX * 365 * DAY_S)) {
-        problem_set(&session->problem, EXIT_USAGE, "--expires", "not a duration: %s", expires);
+        problem_set(&session->problem, EXIT_USAGE, "--expires",
+                    "not a duration of up to %d years: %s", YEARS_MAX, expires);
         return problem_advise(&session->problem, "such as 12h or 7d");
     }
     if (uses != NULL &&

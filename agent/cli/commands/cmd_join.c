@@ -175,6 +175,9 @@ static int hand_over(struct session *session, const char *within)
         problem_set(&session->problem, EXIT_USAGE, within, "not a duration");
         return problem_advise(&session->problem, "such as 30s or 5m");
     }
+    if (within_ms > (uint64_t)ORDER_DAYS_MAX * 24 * 3600 * 1000) {
+        return problem_set(&session->problem, EXIT_USAGE, within, "is more than a year");
+    }
     status = session_post(session, "/v1/node/drain",
                           json_pack("{sI}", "within_ms", (json_int_t)within_ms), NULL);
     for (uint64_t waited_ms = 0; status == EXIT_DONE && count > 0 && waited_ms < within_ms;

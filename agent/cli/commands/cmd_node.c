@@ -4,10 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "agent/cli/screen/service_table.h"
 #include "agent/cli/screen/watch.h"
 #include "base/cleanup.h"
+#include "base/limits.h"
 #include "base/units.h"
 
 enum { FROZEN_POLL_MS = 20, FROZEN_MS_MAX = 2000 };
@@ -272,6 +274,9 @@ static int read_time(struct session *session, const char *text, uint64_t *ms_out
         problem_set(&session->problem, EXIT_USAGE, text, "not a duration");
         return problem_advise(&session->problem, "such as 30m or 2h");
     }
+    if (*ms_out > (uint64_t)ORDER_DAYS_MAX * 24 * 3600 * 1000) {
+        return problem_set(&session->problem, EXIT_USAGE, text, "is more than a year");
+    }
     return EXIT_DONE;
 }
 
@@ -284,6 +289,16 @@ static int look_frozen(struct session *session)
     return status != EXIT_DONE                              ? status
            : strcmp(text_of(node, "state"), "pausing") == 0 ? -1
                                                             : EXIT_DONE;
+}
+
+/* Nothing but systemd's watchdog ends a helper that stands still; a new one needs root, which mingad has given up. */
+static int advise_restart(struct session *session)
+{
+    return access("/run/systemd/system", F_OK) == 0
+               ? problem_advise(&session->problem, "sudo systemctl restart minga-sandboxd")
+               : problem_advise(&session->problem,
+                                "if it never does: sudo kill -KILL $(pidof minga-sandboxd), sudo "
+                                "kill -USR2 $(pidof mingad), and start mingad again within 30 s");
 }
 
 /* Who says "now" is told when it is so, or that it is not. */
@@ -303,7 +318,7 @@ static int await_frozen(struct session *session)
     if (status == EXIT_DONE) {
         problem_set(&session->problem, EXIT_LATE, "node pause",
                     "what runs here is not frozen yet; it is as soon as minga-sandboxd answers");
-        status = problem_advise(&session->problem, "systemctl restart minga-sandboxd");
+        status = advise_restart(session);
     }
     return status;
 }
