@@ -206,6 +206,9 @@ static int push_chunks(struct push *push)
     }
     free(push->batch);
     push->batch = NULL;
+    if (status == EXIT_DONE && push->sent_bytes > 0) {
+        progress_total(push->session, &push->bar, "pushed", push->sent_bytes);
+    }
     return status;
 }
 

@@ -99,6 +99,9 @@ void progress(const struct session *session, const char *format, ...) PRINTF_LIK
 void progress_begin(struct bar *bar, const char *what);
 void progress_bar(const struct session *session, struct bar *bar, uint64_t done_bytes,
                   uint64_t total_bytes);
+/* Ends it with a line of what was `done` ("copied") in all, for whoever looked on. */
+void progress_total(const struct session *session, const struct bar *bar, const char *done,
+                    uint64_t done_bytes);
 
 /* ------------------------------------------------------------------ homes.c: keys of a person */
 

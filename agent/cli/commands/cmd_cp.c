@@ -306,15 +306,21 @@ static uint64_t bytes_of(const struct copy *copy, const struct remote_job *job)
     return copy->is_fetch ? job->output_bytes : job->written_bytes;
 }
 
-static void show_progress(void *context)
+static uint64_t bytes_of_all(const struct copy *copy)
 {
-    struct copy *copy = context;
     uint64_t bytes = 0;
 
     for (uint32_t i = 0; i < copy->replicas.count; i++) {
         bytes += bytes_of(copy, &copy->replicas.jobs[i]);
     }
-    progress_bar(copy->session, &copy->bar, bytes, 0);
+    return bytes;
+}
+
+static void show_progress(void *context)
+{
+    struct copy *copy = context;
+
+    progress_bar(copy->session, &copy->bar, bytes_of_all(copy), 0);
 }
 
 static void say_json(const struct copy *copy, const struct remote_job *job, bool good,
@@ -356,6 +362,7 @@ static int judge(struct copy *copy)
         }
     }
     if (failed_count == 0) {
+        progress_total(copy->session, &copy->bar, "copied", bytes_of_all(copy));
         return EXIT_DONE;
     }
     return problem_set(&copy->session->problem, is_late ? EXIT_LATE : EXIT_REFUSED, "cp",

@@ -22,6 +22,7 @@ void bar_begin(struct bar *bar, const char *what, uint64_t now_ms)
 {
     memset(bar, 0, sizeof(*bar));
     bar->what = what;
+    bar->began_ms = now_ms;
     bar->samples[0] = (struct bar_sample){now_ms, 0};
     bar->sample_next = 1;
     bar->sample_count = 1;
@@ -72,6 +73,19 @@ uint64_t bar_rate(const struct bar *bar)
         return 0;
     }
     return (last->done_bytes - first->done_bytes) * 1000 / (last->at_ms - first->at_ms);
+}
+
+void bar_total(const struct bar *bar, uint64_t done_bytes, uint64_t now_ms,
+               char text_out[BAR_LINE_BYTES_MAX])
+{
+    uint64_t took_ms = now_ms > bar->began_ms ? now_ms - bar->began_ms : 1;
+    char done[UNITS_TEXT_BYTES_MAX];
+    char rate[UNITS_TEXT_BYTES_MAX];
+
+    units_print_bytes(done_bytes, done);
+    units_print_bytes((uint64_t)((double)done_bytes * 1000.0 / (double)took_ms), rate);
+    snprintf(text_out, BAR_LINE_BYTES_MAX, "%s in %.1f s, %s/s", done, (double)took_ms / 1000.0,
+             rate);
 }
 
 /* ------------------------------------------------------------------ the line */

@@ -16,7 +16,8 @@ struct bar_sample {
 };
 
 struct bar {
-    const char *what;     /* "pushing"; borrowed */
+    const char *what; /* "pushing"; borrowed */
+    uint64_t began_ms;
     uint64_t shown_ms;    /* last; 0: not yet */
     uint32_t sample_next; /* a ring */
     uint32_t sample_count;
@@ -28,6 +29,9 @@ void bar_begin(struct bar *bar, const char *what, uint64_t now_ms);
 bool bar_note(struct bar *bar, uint64_t done_bytes, uint64_t now_ms);
 /* Bytes a second over the last seconds; 0: not known yet, or nothing moves. */
 uint64_t bar_rate(const struct bar *bar);
+/* What it came to, in all: "12M in 3s, 4.0M/s". */
+void bar_total(const struct bar *bar, uint64_t done_bytes, uint64_t now_ms,
+               char text_out[BAR_LINE_BYTES_MAX]);
 /*
  * The line, at most width_columns - 1 wide: a terminal's last column makes some wrap. total_bytes 0:
  * nobody knows; a total may change on the way.

@@ -128,6 +128,18 @@ void progress_bar(const struct session *session, struct bar *bar, uint64_t done_
     }
 }
 
+void progress_total(const struct session *session, const struct bar *bar, const char *done,
+                    uint64_t done_bytes)
+{
+    char text[BAR_LINE_BYTES_MAX];
+
+    progress(session, "%s", "");
+    if (session->progress && !session->json) {
+        bar_total(bar, done_bytes, now_ms(), text);
+        remark("minga: %s %s", done, text);
+    }
+}
+
 void progress(const struct session *session, const char *format, ...)
 {
     char line[1024];

@@ -37,6 +37,16 @@ Test(bar, says_share_amount_rate_and_time_left)
         "pushing [#######......................]  25%    50M/200M    10M/s     0:15 left");
 }
 
+Test(bar, says_at_the_end_what_it_came_to)
+{
+    struct bar bar = after(10, 5000);
+
+    bar_total(&bar, 50 * MIB, 6000, line);
+    cr_expect_str_eq(line, "50M in 5.0 s, 10M/s");
+    bar_total(&bar, 0, 1000, line);
+    cr_expect_str_eq(line, "0 in 0.0 s, 0/s");
+}
+
 Test(bar, never_reaches_the_last_column_of_any_window)
 {
     struct bar bar = after(10, 5000);
