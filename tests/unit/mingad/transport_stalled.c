@@ -405,7 +405,9 @@ Test(transport_stalled, what_a_dialled_peer_sends_waits_in_the_kernel)
     long growth_kib = stall(node);
 
     cr_assert_leq(growth_kib, GROWTH_KIB_MAX, "%ld KiB", growth_kib);
-    run_for_ms(node, 500);
+    for (int i = 0; i < 100 && node->received_count <= 20; i++) {
+        run_for_ms(node, 100); /* a slow machine, or one that is played, takes its time */
+    }
     cr_assert_gt(node->received_count, 20);
     cr_assert_eq(node->lost_count, 0);
     tear_down(node);
