@@ -139,8 +139,11 @@ static void credit(struct relays *relays, uint64_t now_ms)
 
 void relays_limit(struct relays *relays, uint64_t bytes_per_s)
 {
-    credit(relays, clock_now_ms());
+    uint64_t now_ms = clock_now_ms();
+
+    credit(relays, now_ms);
     relays->limit_bytes_per_s = bytes_per_s;
+    credit(relays, now_ms); /* what was saved up beyond the new rate is lost */
 }
 
 bool relays_count(struct relays *relays, const struct pipe *pipe, size_t count_bytes)
