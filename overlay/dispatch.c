@@ -199,6 +199,17 @@ static bool is_contact(const struct overlay *overlay, const struct node_id *node
     return false;
 }
 
+/* Who refuses is no member of ours, or not yet again: that it answers is no sign of life of the
+ * member. (A node that has left, or was expelled, must not count as up for ever, nor its refusals keep
+ * us from finding out that we are alone.) Nor is an expulsion, which may be the sender's own: it
+ * would be greeted and asked for a lease before it is known for what it is. */
+static bool is_sign_of_life(const minga_Message *message)
+{
+    return message->which_kind != minga_Message_refused_tag &&
+           (message->which_kind != minga_Message_item_tag ||
+            message->kind.item.kind != minga_ItemKind_ITEM_EXPULSION);
+}
+
 /* While joining, the contact is trusted for what it is asked, and what it sends is checked. */
 static void from_contact(struct overlay *overlay, const struct arrival *arrival)
 {
@@ -244,10 +255,7 @@ void dispatch_received(struct overlay *overlay, const struct overlay_event *even
         if (arrival.asker.inbound) {
             peer_called(overlay, arrival.member, arrival.asker.link);
         }
-        /* Who refuses is no member of ours, or not yet again: that it answers is no sign of life
-         * of the member. (A node that has left, or was expelled, must not count as up for ever,
-         * nor its refusals keep us from finding out that we are alone.) */
-        if (message.which_kind != minga_Message_refused_tag) {
+        if (is_sign_of_life(&message)) {
             gossip_heard(overlay, arrival.member);
         }
     }

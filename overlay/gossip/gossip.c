@@ -98,7 +98,8 @@ void gossip_refresh(struct overlay *overlay, int index)
     }
     tell_member(overlay, member); /* a leaf that has become none, too: it may be who manages now */
     take_place(overlay, index);
-    if (was_up && !membership_is_up(member)) {
+    /* An expelled one that was down may be dialled at this moment. */
+    if ((was_up || state == MEMBER_EXPELLED) && !membership_is_up(member)) {
         on_gone(overlay, index);
     }
     watch_neighbours(overlay);

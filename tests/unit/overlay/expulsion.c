@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Expulsions reach everyone, and hold for those who were away. */
 #include "network.h"
+#include "overlay/state.h"
 
 /* Node `by` expels node `whom`, as the community's founder would. */
 static void expel(uint32_t by, uint32_t whom)
@@ -91,5 +92,28 @@ Test(expulsion, one_who_was_away_refuses_the_expelled_from_its_first_greeting_wi
     }
     cr_assert_eq(net.nodes[3].delivered_count, 0);
     cr_assert_eq(state_at(2, 2), MEMBER_EXPELLED, "and it is shown why");
+    end_network();
+}
+
+Test(expulsion, nobody_goes_on_dialling_one_that_was_expelled_while_it_was_away)
+{
+    const struct membership *membership;
+    int index;
+
+    make_members(4);
+    run_for(3000);
+    net.nodes[2].side = 1;
+    membership = &net.nodes[1].overlay->membership;
+    index = membership_find(membership, &net.nodes[2].id);
+    cr_assert_neq(index, MEMBER_NONE);
+    for (uint32_t i = 0;
+         i < 400 && (state_at(1, 2) != MEMBER_DOWN || !membership->list[index].linked); i++) {
+        run_for(50);
+    }
+    cr_assert(membership->list[index].linked, "it is dialled now and then");
+    expel(0, 2);
+    run_for(50);
+    cr_assert_eq(state_at(1, 2), MEMBER_EXPELLED);
+    cr_assert_not(membership->list[index].linked);
     end_network();
 }
