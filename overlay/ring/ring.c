@@ -332,6 +332,7 @@ static void on_tick(struct ring *ring, const struct ring_event *event, struct ri
         ring_become_alone(ring, event->now_ms);
     }
     give_up(ring, event->now_ms);
+    keeper_yield(ring, event);
     ring->met_idle = false;
     ring->next_ms = event->now_ms + (uint64_t)STABILISE_MS * ring->pace;
     if (!ring_is_leased(ring, event->now_ms)) {

@@ -42,6 +42,8 @@ void keeper_take_epoch(struct ring *ring, uint64_t epoch);
 void keeper_take_arc(struct ring *ring, const struct ring_event *event);
 /* A lease comes after the last one ran out: the first predecessor is waited for anew. */
 void keeper_doubt(struct ring *ring, const struct ring_event *event);
+/* predecessors[0] is there and asks no more: the arc begins at the nearest that is up. */
+void keeper_yield(struct ring *ring, const struct ring_event *event);
 /* predecessors[0] is lost: notes it, once. */
 void keeper_lose(struct ring *ring, const struct ring_event *event);
 /* Takes over what is surely nobody's any more. `other`: the nearest member before us, or NULL. */

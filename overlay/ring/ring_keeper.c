@@ -115,6 +115,21 @@ void keeper_doubt(struct ring *ring, const struct ring_event *event)
     ring->told_version = 0;
 }
 
+/* The first predecessor lives, and has not asked for longer than anybody's lease lasts: it has a keeper
+ * that is nearer, of a ring that has met ours. The last one of that ring before us would have told us,
+ * but what it says does not get through. The nearest that is up is the most that we need to yield to. */
+void keeper_yield(struct ring *ring, const struct ring_event *event)
+{
+    uint64_t grant_ms = ring_grant_ms(ring->paces);
+
+    if (ring->phase == RING_IN && !ring_is_alone(ring) && ring->lost_ms == 0 &&
+        event->has_nearest && event->now_ms >= ring->granted_ms + grant_ms &&
+        event->now_ms >= ring->asked_ms + 2 * grant_ms &&
+        ring_between(&event->nearest, &ring->predecessors[0], &ring->self)) {
+        begin_at(ring, &event->nearest, event->now_ms);
+    }
+}
+
 /* What the first predecessor says of those before it. */
 static void take_list(struct ring *ring, const struct ring_event *event)
 {

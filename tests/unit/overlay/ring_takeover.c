@@ -75,6 +75,36 @@ Test(ring_takeover, nothing_is_taken_over_behind_a_member_that_is_nearer)
     cr_assert(!answers_for(5));
 }
 
+/* Another ring was met: the predecessor has found a nearer keeper there, and the one that ought to
+ * tell us of itself does not reach us. */
+Test(ring_takeover, a_predecessor_that_lives_and_asks_no_more_has_a_keeper_before_us)
+{
+    uint64_t silent_ms = 2000 + 2 * GRANT_MS;
+    struct ring_event event;
+
+    know_what_is_before();
+    for (uint64_t at_ms = 3000; at_ms < silent_ms; at_ms += 500) {
+        step(granted(30, at_ms));
+    }
+    step(granted(30, silent_ms - 1));
+    event = tick(silent_ms - 1);
+    event.has_nearest = true;
+    event.nearest = at(14);
+    step(event);
+    cr_assert(answers_for(11), "it may ask again yet");
+    ring.next_ms = silent_ms;
+    event.now_ms = silent_ms;
+    event.nearest = at(10);
+    step(event);
+    cr_assert(answers_for(11), "nobody is nearer");
+    ring.next_ms = silent_ms;
+    event.nearest = at(14);
+    step(event);
+    cr_assert(has_effect(RING_ARC, 0));
+    cr_assert(answers_for(15));
+    cr_assert(!answers_for(14));
+}
+
 Test(ring_takeover, after_a_takeover_the_next_one_has_the_time_that_its_old_keeper_may_have_granted)
 {
     know_what_is_before();
