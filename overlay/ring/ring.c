@@ -131,7 +131,7 @@ static bool insert_successor(struct ring *ring, const struct ring_node *node)
     if (ring->keeper >= place && ring->successor_count > 1) {
         ring->keeper = ring->keeper + 1 < ring->successor_count ? ring->keeper + 1 : 0;
     }
-    ring->all_idle = false;
+    ring->idle_ms = 0;
     return place == 0;
 }
 
@@ -216,7 +216,7 @@ static void join_anew(struct ring *ring, uint64_t now_ms)
     drop_arc(ring);
     ring->phase = RING_JOINING;
     ring->begun_ms = now_ms;
-    ring->all_idle = false;
+    ring->idle_ms = 0;
 }
 
 /* While we slept nobody could tell us anything: what is waited for begins anew. Who slept for as long
@@ -230,7 +230,7 @@ static void watch_sleep(struct ring *ring, uint64_t now_ms)
         ring->begun_ms = now_ms;
         ring->woke_ms = now_ms;
         ring->lapsed_ms = 0;
-        ring->all_idle = false;
+        ring->idle_ms = 0;
     }
     if (ring->phase == RING_IN && slept_ms >= (uint64_t)RING_GIVE_UP_MS * ring->paces) {
         join_anew(ring, now_ms);
@@ -277,18 +277,21 @@ static bool founds(const struct ring *ring, const struct ring_event *event)
         return event->alone ||
                event->now_ms - ring->begun_ms >= (uint64_t)RING_ALONE_MS * ring->pace_max;
     }
-    return ring->all_idle && event->is_first &&
+    return ring->idle_ms != 0 && event->is_first &&
            event->now_ms - since_ms >= (uint64_t)ABSENT_MS * ring->pace_max;
 }
 
 /* We have an arc and no lease, and none of the others is on the ring (nor anybody before us, who would
  * ask us): nobody can grant us one, nor can we let anybody in, whom our keeper would have to be told of.
- * Then the ring is ours. */
+ * Then the ring is ours, when the first predecessor's lease is over; or when this has been so for as
+ * long as the longest lease: whatever any of them granted before it lost its arc is over by then. */
 static bool is_left_over(const struct ring *ring, uint64_t now_ms)
 {
-    return ring->phase == RING_IN && ring->all_idle && ring->lapsed_ms != 0 &&
+    uint64_t since_ms = ring->met_ms > ring->idle_ms ? ring->met_ms : ring->idle_ms;
+
+    return ring->phase == RING_IN && ring->idle_ms != 0 && ring->lapsed_ms != 0 &&
            now_ms - ring->lapsed_ms >= RECLAIM_MS && now_ms - ring->met_ms >= RECLAIM_MS &&
-           now_ms >= ring->granted_ms;
+           (now_ms >= ring->granted_ms || now_ms - since_ms >= ring_grant_ms(ring->paces));
 }
 
 /* One that is nearer than the keeper may be on the ring by now. Without a lease each of them is
@@ -313,7 +316,7 @@ static uint64_t patience_ms(const struct ring *ring, uint64_t now_ms)
 {
     uint64_t waited_ms = (now_ms - ring->begun_ms) / 2;
 
-    if (!ring->all_idle) {
+    if (ring->idle_ms == 0) {
         return RING_JOIN_MS;
     }
     if (ring->phase != RING_JOINING || waited_ms > RING_IDLE_MS) {
@@ -408,7 +411,7 @@ static void on_idle(struct ring *ring, const struct ring_event *event, struct ri
         ask_keeper(ring, effects);
     } else {
         ring->keeper = 0;
-        ring->all_idle = true;
+        ring->idle_ms = ring->idle_ms == 0 ? event->now_ms : ring->idle_ms;
     }
 }
 
@@ -458,7 +461,7 @@ static void on_answered(struct ring *ring, const struct ring_event *event,
         return;
     }
     if (event->answer.verdict != RING_IDLE) {
-        ring->all_idle = false;
+        ring->idle_ms = 0;
         ring->lapse_answered = true;
     }
     switch (event->answer.verdict) {

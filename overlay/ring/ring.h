@@ -134,7 +134,7 @@ struct ring {
     uint32_t keeper;         /* index of the one that is asked for the lease */
     uint32_t nearer;         /* which of those before the keeper is asked next */
     uint32_t busy_count;     /* answers "busy" in a row */
-    bool all_idle;           /* none of them is on the ring */
+    uint64_t idle_ms;        /* since when none of them is on the ring; 0: one may be */
     bool met_idle;           /* since the last tick that asked, somebody was not on the ring */
     uint64_t lease_ms;       /* we may answer before */
     uint64_t lapsed_ms;      /* since when we know that we may not; 0: we may */

@@ -25,7 +25,7 @@ static uint64_t sooner(uint64_t a_ms, uint64_t b_ms)
 static bool may_grant(const struct ring *ring, uint64_t now_ms)
 {
     uint64_t reclaim_ms =
-        ring->lapse_answered || ring->all_idle ? RECLAIM_MS : RING_SILENT_TIMES * RECLAIM_MS;
+        ring->lapse_answered || ring->idle_ms != 0 ? RECLAIM_MS : RING_SILENT_TIMES * RECLAIM_MS;
 
     return ring_is_leased(ring, now_ms) ||
            (ring->lapsed_ms != 0 && now_ms - ring->lapsed_ms >= reclaim_ms);

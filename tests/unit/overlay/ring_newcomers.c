@@ -84,7 +84,7 @@ Test(ring_newcomers, nobody_begins_the_ring_while_one_asks_that_has_an_arc)
     event.is_first = true;
     step(asked(10, 1500));
     ring.successor_count = 1; /* as if 10 stood behind sixteen others */
-    ring.all_idle = true;
+    ring.idle_ms = 1500;
     step(event);
     cr_assert_eq(ring.phase, RING_JOINING);
     event.now_ms = 1500 + ABSENT_MS + STABILISE_MS;
