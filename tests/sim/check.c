@@ -479,6 +479,7 @@ void checker_periodic(struct world *world)
     check_ring_invariant(world);
     check_alarm(world);
     check_news(world);
+    spreads_check(world);
     check_limits(world);
     check_replicas_alone(world);
     check_calm(world);

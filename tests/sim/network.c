@@ -9,6 +9,7 @@
 #include "tests/sim/check_news.h"
 #include "tests/sim/check_replicas.h"
 #include "tests/sim/check_ring.h"
+#include "tests/sim/check_spread.h"
 #include "tests/sim/liar.h"
 #include "tests/sim/network_internal.h"
 
@@ -418,7 +419,8 @@ static uint32_t find_connected(struct world *world, uint32_t node, uint32_t targ
     return target;
 }
 
-static void check_content(struct world *world, uint32_t node, struct bytes message)
+/* Returns the message's kind. */
+static uint32_t check_content(struct world *world, uint32_t node, struct bytes message)
 {
     uint32_t kind = traffic_count(&world->network.traffic, message);
 
@@ -427,6 +429,7 @@ static void check_content(struct world *world, uint32_t node, struct bytes messa
     } else if (kind == minga_Message_stabilise_reply_tag && world->clone_count == 0) {
         check_ring_message(world, node, message);
     }
+    return kind;
 }
 
 void network_send(struct world *world, uint32_t node, const struct overlay_effect *effect)
@@ -434,9 +437,10 @@ void network_send(struct world *world, uint32_t node, const struct overlay_effec
     uint32_t target = find_address(world, &effect->peer);
     struct link *link;
     struct packet *packet;
+    uint32_t kind;
 
     world->network.sent_count++;
-    check_content(world, node, effect->message);
+    kind = check_content(world, node, effect->message);
     if (effect->message.length_bytes > MESSAGE_BYTES_MAX) {
         world_fail(world, "%s sends %zu bytes", world->nodes[node].name,
                    effect->message.length_bytes);
@@ -447,6 +451,9 @@ void network_send(struct world *world, uint32_t node, const struct overlay_effec
     }
     target = find_connected(world, node, target);
     check_news_message(world, node, target, effect->message);
+    if (kind == minga_Message_broadcast_tag) {
+        spreads_message(world, node, target, effect->message);
+    }
     link = link_of(world, node, target);
     link->peer = effect->peer; /* for the next attempt */
     if (link->state == LINK_NONE) {
@@ -473,14 +480,18 @@ void network_reply(struct world *world, uint32_t node, const struct overlay_effe
     uint32_t target = (uint32_t)(effect->link & UINT16_MAX);
     struct link *link;
     struct packet *packet;
+    uint32_t kind;
 
     world->network.sent_count++;
-    check_content(world, node, effect->message);
+    kind = check_content(world, node, effect->message);
     if (dialler >= world->node_count || target != node) {
         world_fail(world, "%s replies on a link that it never had", world->nodes[node].name);
         return;
     }
     check_news_message(world, node, dialler, effect->message);
+    if (kind == minga_Message_broadcast_tag) {
+        spreads_message(world, node, dialler, effect->message);
+    }
     link = link_of(world, dialler, target);
     if (link->state != LINK_UP || link->generation != effect->link >> 32 ||
         link->target_life != world->nodes[node].life || !has_what_it_sends(world, node, effect)) {

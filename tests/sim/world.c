@@ -339,6 +339,7 @@ struct world *world_new(const struct schedule *schedule, bool trace)
     checker_init(world);
     owners_init(world);
     epochs_init(world);
+    spreads_init(world);
     fault_schedule(world);
     world_after(world, CHECK_EVERY_MS, (struct event){.run = run_periodic});
     world_after(world, OWNERS_EVERY_MS, (struct event){.run = run_owners});
@@ -354,6 +355,7 @@ void world_free(struct world *world)
     }
     owners_done(&world->owners);
     epochs_done(world);
+    spreads_done(world);
     queue_done(&world->queue);
     /* After the queue, whose packets are its own. */
     network_done(&world->network);

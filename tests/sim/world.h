@@ -15,6 +15,7 @@
 #include "tests/sim/check.h"
 #include "tests/sim/check_epochs.h"
 #include "tests/sim/check_owners.h"
+#include "tests/sim/check_spread.h"
 #include "tests/sim/client.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/network.h"
@@ -104,6 +105,7 @@ struct world {
     struct checker checker;
     struct owners owners;
     struct epochs *epochs;
+    struct spreads *spreads;
     struct core_effects *effects; /* one for all: they are performed before the next step */
     struct core_event *core_event;
     uint64_t step_count;
