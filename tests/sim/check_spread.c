@@ -12,7 +12,7 @@ enum {
     SPREADS_MAX = 64, /* under way at once; more are not looked at */
     OVER_MS = 3000,
     AROUND_MS = 2000,
-    AGAIN_PART = 8,  /* a link that was idle has just been closed */
+    AGAIN_PART = 2,  /* links that were idle have just been closed; leaves have no relays yet */
     DEPTH_SPARE = 2, /* through a newcomer's sponsor; and parts are rounded */
 };
 
