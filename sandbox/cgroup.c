@@ -30,8 +30,7 @@ static bool name_is_sound(const char *name)
 
 /*
  * Parts are in the first hierarchy only: on v1 that of the cpu, where minga-init gets as much time
- * as all processes of a service together. Limits are the whole replica's, in the others, too. (An
- * earlier version made parts everywhere; replicas of its time are still found, ended and removed.)
+ * as all processes of a service together. Limits are the whole replica's, in the others, too.
  */
 static bool has_parts(unsigned hierarchy)
 {
@@ -118,6 +117,18 @@ static int make_group(const struct cgroups *cgroups, const char *group, bool exc
         return r;
     }
     return 0;
+}
+
+static int remove_part(const struct cgroups *cgroups, const char *group, struct err *err)
+{
+    int r = 0;
+
+    for (unsigned i = 0; i < cgroups->hierarchy_count && has_parts(i); i++) {
+        if (unlinkat(cgroups->base_fds[i], group, AT_REMOVEDIR) < 0 && errno != ENOENT) {
+            r = -errno;
+        }
+    }
+    return r < 0 ? cgroup_fail(err, r, group, "remove") : 0;
 }
 
 /* Removes a group in every hierarchy, going on after errors. The kernel refuses populated ones. */
@@ -346,6 +357,7 @@ int cgroup_open_entries(struct cgroups *cgroups, const struct cgroup_name *name,
 {
     char group[CGROUP_PATH_BYTES_MAX];
     const char *file = cgroups->ability.version == 1 ? "tasks" : "cgroup.procs";
+    int null_fd = -1;
 
     static_assert((int)CGROUP_ENTRIES >= (int)CGROUP_CONTROLLER_COUNT, "one per hierarchy");
     for (unsigned i = 0; i < CGROUP_ENTRIES; i++) {
@@ -354,8 +366,13 @@ int cgroup_open_entries(struct cgroups *cgroups, const struct cgroup_name *name,
 
         path_of(cgroups, name, has_parts(i) ? part_names[part] : NULL, group);
         CHECK(snprintf(path, sizeof(path), "%s/%s", group, file) > 0);
-        fds_out[i] = openat(used ? cgroups->base_fds[i] : AT_FDCWD, used ? path : "/dev/null",
-                            O_WRONLY | O_CLOEXEC);
+        if (!used && null_fd >= 0) {
+            fds_out[i] = fcntl(null_fd, F_DUPFD_CLOEXEC, 0);
+        } else {
+            fds_out[i] = openat(used ? cgroups->base_fds[i] : AT_FDCWD, used ? path : "/dev/null",
+                                O_WRONLY | O_CLOEXEC);
+        }
+        null_fd = used ? null_fd : fds_out[i];
         if (fds_out[i] < 0) {
             int r = cgroup_fail(err, -errno, group, file);
 
@@ -421,7 +438,7 @@ int cgroup_populated(struct cgroups *cgroups, const struct cgroup_name *name, st
     static const char *const groups[] = {NULL, "init", "service"};
 
     for (unsigned i = 0; i < cgroups->hierarchy_count; i++) {
-        for (unsigned k = 0; k < ARRAY_COUNT(groups); k++) {
+        for (unsigned k = 0; k < (has_parts(i) ? ARRAY_COUNT(groups) : 1); k++) {
             char group[CGROUP_PATH_BYTES_MAX];
 
             path_of(cgroups, name, groups[k], group);
@@ -502,7 +519,7 @@ int cgroup_remove(struct cgroups *cgroups, const struct cgroup_name *name, struc
 
     for (unsigned i = 0; i < ARRAY_COUNT(part_names) && r == 0; i++) {
         path_of(cgroups, name, part_names[i], group);
-        r = remove_group(cgroups, group, err);
+        r = remove_part(cgroups, group, err);
     }
     if (r == 0) {
         path_of(cgroups, name, NULL, group);

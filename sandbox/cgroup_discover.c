@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <libcgroup.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,15 +18,11 @@
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "sandbox/cgroup_backend.h"
+#include "sandbox/cgroup_mounts.h"
 
 static const char v2_mount[] = "/sys/fs/cgroup";
 static const char leaf[] = "helper"; /* where we ourselves live beside PARENT (v2, delegated) */
 static const char holder_leaf[] = "holder"; /* where the process of the replicas' own unit lives */
-
-static const char *const controller_names[CGROUP_CONTROLLER_COUNT] = {
-    [CGROUP_CPU] = "cpu",   [CGROUP_CPUACCT] = "cpuacct", [CGROUP_MEMORY] = "memory",
-    [CGROUP_PIDS] = "pids", [CGROUP_FREEZER] = "freezer",
-};
 
 static int version_of(const char *path)
 {
@@ -64,13 +59,12 @@ static int add_hierarchy(struct cgroups *cgroups, const char *path)
     return (int)cgroups->hierarchy_count++;
 }
 
-static int discover_v1(struct cgroups *cgroups, struct err *err)
+static int discover_v1(struct cgroups *cgroups, const struct cgroup_mounts *mounts, struct err *err)
 {
     for (unsigned i = 0; i < CGROUP_CONTROLLER_COUNT; i++) {
-        CLEANUP(cleanup_free) char *mount = NULL;
+        const char *mount = mounts->paths[i];
 
-        if (cgroup_get_subsys_mount_point(controller_names[i], &mount) != 0 || mount == NULL ||
-            version_of(mount) != 1) {
+        if (version_of(mount) != 1) {
             continue;
         }
         int index = add_hierarchy(cgroups, mount);
@@ -230,40 +224,32 @@ static void explain(struct cgroup_ability *ability)
 }
 
 /* Which version carries the memory controller? Newer kernels hide it from libcgroup: look too. */
-static int find_version(char **mount_out)
+static int find_version(const struct cgroup_mounts *mounts, const char **mount_out)
 {
-    CLEANUP(cleanup_free) char *mount = NULL;
+    const int version = version_of(mounts->paths[CGROUP_MEMORY]);
 
-    if (cgroup_init() == 0 && cgroup_get_subsys_mount_point("memory", &mount) == 0 &&
-        mount != NULL && version_of(mount) != 0) {
-        int version = version_of(mount);
-
-        *mount_out = take_ptr(mount);
+    *mount_out = version != 0 ? mounts->paths[CGROUP_MEMORY] : v2_mount;
+    if (version != 0) {
         return version;
     }
-    *mount_out = strdup(v2_mount);
     if (version_of(v2_mount) == 2) {
         return 2;
     }
-    free(mount);
-    mount = NULL;
-    return cgroup_get_subsys_mount_point("cpu", &mount) == 0 && mount != NULL &&
-                   version_of(mount) == 1
-               ? 1
-               : 0;
+    return version_of(mounts->paths[CGROUP_CPU]) == 1 ? 1 : 0;
 }
 
 int cgroups_discover(struct cgroups *cgroups, struct err *err)
 {
-    CLEANUP(cleanup_free) char *mount = NULL;
-    int version = find_version(&mount);
-    int r = 0;
+    struct cgroup_mounts mounts;
+    const char *mount = NULL;
+    int version = 0;
+    int r = cgroup_mounts_find(&mounts, err);
 
-    if (mount == NULL) {
-        return err_set(err, -ENOMEM, "find control groups: out of memory");
+    if (r == 0) {
+        version = find_version(&mounts, &mount);
     }
     if (version == 1) {
-        r = discover_v1(cgroups, err);
+        r = discover_v1(cgroups, &mounts, err);
     } else if (version == 2) {
         r = discover_v2(cgroups, mount, err);
     }

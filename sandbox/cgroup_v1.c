@@ -75,10 +75,12 @@ static int set_cpu(int base_fd, const char *group, uint64_t cpu_permille, struct
      * the period of a group that is in use without need. */
     r = cgroup_get_number(base_fd, group, "cpu.cfs_period_us", &present_us);
     if (r == 0 && present_us != period_us) {
-        /* Without a quota meanwhile: with the old one the new period could be more than the
-         * parent has. */
-        (void)cgroup_put(base_fd, group, "cpu.cfs_quota_us", "-1");
         r = cgroup_put_number(base_fd, group, "cpu.cfs_period_us", period_us);
+        if (r == -EINVAL) {
+            /* With the old quota it would be more than the parent has: without one meanwhile. */
+            (void)cgroup_put(base_fd, group, "cpu.cfs_quota_us", "-1");
+            r = cgroup_put_number(base_fd, group, "cpu.cfs_period_us", period_us);
+        }
     }
     if (r < 0) {
         return cgroup_fail(err, r, group, "cpu.cfs_period_us");
@@ -92,22 +94,17 @@ static int set_memory(const struct cgroups *cgroups, const char *group, uint64_t
                       struct err *err)
 {
     int base_fd = cgroup_base(cgroups, CGROUP_MEMORY);
-    bool has_memsw = cgroup_has(base_fd, group, memsw);
     int r = cgroup_put_number(base_fd, group, "memory.limit_in_bytes", memory_bytes);
 
-    if (r == -EINVAL && has_memsw) {
-        r = cgroup_put_number(base_fd, group, memsw, memory_bytes);
-        if (r == 0) {
-            r = cgroup_put_number(base_fd, group, "memory.limit_in_bytes", memory_bytes);
-        }
+    if (r == -EINVAL && cgroup_put_number(base_fd, group, memsw, memory_bytes) == 0) {
+        r = cgroup_put_number(base_fd, group, "memory.limit_in_bytes", memory_bytes);
     }
     if (r < 0) {
         return cgroup_fail(err, r, group, "memory.limit_in_bytes");
     }
-    if (has_memsw) {
-        r = cgroup_put_number(base_fd, group, memsw, memory_bytes);
-    }
-    return r < 0 ? cgroup_fail(err, r, group, memsw) : 0;
+    r = cgroup_put_number(base_fd, group, memsw, memory_bytes);
+    /* Without the file no swap is counted: v1_probe has asked whether there is any. */
+    return r < 0 && r != -ENOENT ? cgroup_fail(err, r, group, memsw) : 0;
 }
 
 /*
@@ -205,11 +202,14 @@ static int v1_kill(struct cgroups *cgroups, const char *group, struct err *err)
     return r < 0 ? cgroup_fail(err, r, group, "cgroup.procs") : 0;
 }
 
-/* The counter is the killed process's own group's, so add those of parts, if there are any. */
-static int count_oom_kills(int base_fd, const char *group, uint64_t *count_out)
+/* The counter is the killed process's own group's, so add those of parts, if it can have any. */
+static int count_oom_kills(const struct cgroups *cgroups, const char *group, uint64_t *count_out)
 {
+    const int base_fd = cgroup_base(cgroups, CGROUP_MEMORY);
+    const size_t group_count = base_fd == cgroups->base_fds[0] ? ARRAY_COUNT(subgroups) : 1;
+
     *count_out = 0;
-    for (unsigned k = 0; k < ARRAY_COUNT(subgroups); k++) {
+    for (size_t k = 0; k < group_count; k++) {
         char path[CGROUP_PATH_BYTES_MAX];
         uint64_t count = 0;
 
@@ -223,8 +223,10 @@ static int count_oom_kills(int base_fd, const char *group, uint64_t *count_out)
     return 0;
 }
 
-static int memory_stats(int base_fd, const char *group, struct cgroup_stats *stats)
+static int memory_stats(const struct cgroups *cgroups, const char *group,
+                        struct cgroup_stats *stats)
 {
+    const int base_fd = cgroup_base(cgroups, CGROUP_MEMORY);
     uint64_t idle_bytes = 0;
     int r = cgroup_get_number(base_fd, group, "memory.usage_in_bytes", &stats->memory_bytes);
 
@@ -233,7 +235,7 @@ static int memory_stats(int base_fd, const char *group, struct cgroup_stats *sta
     }
     if (r == 0) {
         stats->memory_bytes -= idle_bytes < stats->memory_bytes ? idle_bytes : stats->memory_bytes;
-        r = count_oom_kills(base_fd, group, &stats->oom_kill_count);
+        r = count_oom_kills(cgroups, group, &stats->oom_kill_count);
     }
     return r;
 }
@@ -251,7 +253,7 @@ static int v1_stats(struct cgroups *cgroups, const char *group, struct cgroup_st
         stats.cpu_us = cpu_ns / 1000;
     }
     if (r == 0 && cgroups->ability.memory) {
-        r = memory_stats(cgroup_base(cgroups, CGROUP_MEMORY), group, &stats);
+        r = memory_stats(cgroups, group, &stats);
     }
     if (r == 0 && cgroups->ability.pids) {
         r = cgroup_get_number(cgroup_base(cgroups, CGROUP_PIDS), group, "pids.current",
@@ -266,7 +268,7 @@ static int v1_stats(struct cgroups *cgroups, const char *group, struct cgroup_st
 
 static int v1_oom_kills(struct cgroups *cgroups, const char *group, uint64_t *count_out)
 {
-    return count_oom_kills(cgroup_base(cgroups, CGROUP_MEMORY), group, count_out);
+    return count_oom_kills(cgroups, group, count_out);
 }
 
 static int v1_watch_oom(struct cgroups *cgroups, const char *group, int *fd_out, struct err *err)

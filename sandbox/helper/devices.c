@@ -35,8 +35,7 @@ static int fill(int mount_fd, struct err *err)
     for (size_t i = 0; i < ARRAY_COUNT(nodes); i++) {
         const dev_t number = makedev(nodes[i].major_number, nodes[i].minor_number);
 
-        if (mknodat(mount_fd, nodes[i].name, S_IFCHR | for_all, number) < 0 ||
-            fchmodat(mount_fd, nodes[i].name, for_all, 0) < 0) {
+        if (mknodat(mount_fd, nodes[i].name, S_IFCHR | for_all, number) < 0) {
             return err_set(err, -errno, "/dev/%s: %m", nodes[i].name);
         }
     }

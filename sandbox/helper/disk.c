@@ -206,7 +206,22 @@ static int mount_loop(int loop_number, struct err *err)
                       err);
 }
 
-int disk_template_make(const struct disk_plan *plan, struct err *err)
+/* What was written is in the file when this returns: the last to let go of the mount waits. */
+static int fill_template(int template_fd, int (*fill)(int mount_fd, struct err *err),
+                         struct err *err)
+{
+    int loop_number = -1;
+    CLEANUP(cleanup_close) int loop_fd = attach_loop(template_fd, &loop_number, err);
+
+    if (loop_fd < 0) {
+        return loop_fd;
+    }
+    CLEANUP(cleanup_close) int mount_fd = mount_loop(loop_number, err);
+    return mount_fd < 0 ? mount_fd : fill(mount_fd, err);
+}
+
+int disk_template_make(const struct disk_plan *plan, int (*fill)(int mount_fd, struct err *err),
+                       struct err *err)
 {
     CLEANUP(cleanup_close) int fd = make_file(plan->state, err);
 
@@ -217,6 +232,9 @@ int disk_template_make(const struct disk_plan *plan, struct err *err)
         return err_set(err, -errno, "disk image: %m");
     }
     int r = make_file_system(fd, plan->maker, err);
+    if (r == 0) {
+        r = fill_template(fd, fill, err);
+    }
     return r < 0 ? r : take_fd(&fd);
 }
 

@@ -32,10 +32,12 @@ struct disk_plan {
 };
 
 /*
- * A sparse file with an empty file system of the plan's size: mkfs runs once for a size, and each
- * disk gets a copy of the blocks that it wrote. Returns its descriptor or -errno.
+ * A sparse file with a file system of the plan's size, and in it what `fill` puts onto its mount:
+ * both are done once for a size, and each disk gets a copy of the blocks that they wrote. Returns
+ * its descriptor or -errno.
  */
-int disk_template_make(const struct disk_plan *plan, struct err *err);
+int disk_template_make(const struct disk_plan *plan, int (*fill)(int mount_fd, struct err *err),
+                       struct err *err);
 /* Needs the plan's template. Returns 0; -ENOSPC when the host's file system is full. */
 int disk_make(const struct disk_plan *plan, struct disk *disk_out, struct err *err);
 void disk_done(struct disk *disk);

@@ -14,6 +14,7 @@
 #include "sandbox/environment.h"
 #include "sandbox/helper/disks.h"
 #include "sandbox/helper/launch.h"
+#include "sandbox/helper/process.h"
 #include "sandbox/helper/supervisor.h"
 #include "sandbox/helper/uid_range.h"
 #include "sandbox/limits_file.h"
@@ -122,6 +123,7 @@ struct helper {
     uint64_t line_looked_ms;
     bool line_busy; /* something passed between the last two looks */
     struct helper_folders folders;
+    char boot_id[BOOT_ID_BYTES_MAX];
     struct cgroups *cgroups;
     int init_program_fd;   /* sealed copy of minga-init */
     int filter_fd;         /* sealed seccomp filter */
@@ -154,8 +156,6 @@ struct helper {
 
 /* Empties a slot. */
 void replica_init(struct replica *replica);
-/* The same of one that is all zeros, and without writing to what stays so. */
-void replica_init_zeroed(struct replica *replica);
 struct replica *replica_find(struct helper *helper, const struct replica_key *key);
 /* "16 hex digits-slot-incarnation". */
 struct cgroup_name replica_name(const struct replica_key *key);

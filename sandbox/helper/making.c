@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -49,7 +50,7 @@ static int make_disk(const struct disk_plan *plan, struct work *work)
 
     work->left_network = plan->network;
     if (with_template.template_fd < 0) {
-        with_template.template_fd = disk_template_make(plan, &work->answer.err);
+        with_template.template_fd = disk_template_make(plan, rootfs_prepare, &work->answer.err);
         if (with_template.template_fd < 0) {
             return with_template.template_fd;
         }
@@ -62,14 +63,13 @@ static int make_disk(const struct disk_plan *plan, struct work *work)
     work->answer.loop_number = disk.loop_number;
     memcpy(work->answer.backing, disk.backing, sizeof(work->answer.backing));
     work->fds[0] = disk.mount_fd;
-    r = rootfs_prepare(disk.mount_fd, &work->answer.err);
-    if (r == 0 && plan->network) {
+    if (plan->network) {
         struct err ignored = {0};
 
         CHECK(plan->template_fd >= 0);
         work->fds[1] = network_make(&ignored); /* without one, the replica makes its own */
     }
-    return r;
+    return 0;
 }
 
 static int make_root(const struct rootfs_plan *plan, struct work *work)
@@ -155,6 +155,7 @@ _Noreturn void making_run(int door_fd, int network_fd, pid_t parent_pid)
         _exit(1);
     }
     close_others(door_fd, network_fd);
+    umask(0); /* what we make is for others, each with the mode that it says */
     while (packet_receive(door_fd, &order, sizeof(order), 0, &given) == (ssize_t)sizeof(order)) {
         struct work work = {.answer = {.loop_number = -1}, .fds = {-1, -1, -1}};
 

@@ -9,7 +9,6 @@
 #include "base/file.h"
 #include "base/wire.h"
 #include "sandbox/helper/helper.h"
-#include "sandbox/helper/process.h"
 #include "sandbox/spec.h"
 
 /* The files are root's own, but a crash or an older version may have written them. */
@@ -27,22 +26,19 @@ void replica_path(const char *folder, const struct replica *replica, const char 
     CHECK(length > 0 && length < PATH_MAX);
 }
 
-static int encode(const struct replica *replica, uint8_t *bytes_out, size_t *length_bytes_out)
+static int encode(const struct helper *helper, const struct replica *replica, uint8_t *bytes_out,
+                  size_t *length_bytes_out)
 {
     struct wire_writer wire = wire_writer(bytes_out, RECORD_BYTES_MAX);
     uint8_t spec[SPEC_BYTES_MAX];
-    char boot_id[BOOT_ID_BYTES_MAX];
     size_t spec_bytes = 0;
-    int r = process_boot_id(boot_id);
+    int r = spec_encode(&replica->spec, spec, sizeof(spec), &spec_bytes);
 
-    if (r == 0) {
-        r = spec_encode(&replica->spec, spec, sizeof(spec), &spec_bytes);
-    }
     if (r < 0) {
         return r;
     }
     wire_put_u32(&wire, RECORD_VERSION);
-    wire_put_text(&wire, boot_id);
+    wire_put_text(&wire, helper->boot_id);
     wire_put_u32(&wire, (uint32_t)replica->init_pid);
     wire_put_u64(&wire, replica->init_start_ticks);
     wire_put_u32(&wire, replica->uids.first);
@@ -61,7 +57,7 @@ int record_write(const struct helper *helper, const struct replica *replica, str
     uint8_t bytes[RECORD_BYTES_MAX];
     char path[PATH_MAX];
     size_t length_bytes = 0;
-    int r = encode(replica, bytes, &length_bytes);
+    int r = encode(helper, replica, bytes, &length_bytes);
 
     if (r < 0) {
         errno = -r;
@@ -105,7 +101,6 @@ int record_read(const struct helper *helper, const char *name, struct replica *r
 {
     struct buffer buffer = {.bytes_max = RECORD_BYTES_MAX};
     char boot_id[BOOT_ID_BYTES_MAX];
-    char boot_id_now[BOOT_ID_BYTES_MAX];
     CLEANUP(cleanup_close)
     int folder_fd = open(helper->folders.records, O_PATH | O_DIRECTORY | O_CLOEXEC);
     int r = file_read(folder_fd, name, &buffer, err);
@@ -117,7 +112,7 @@ int record_read(const struct helper *helper, const char *name, struct replica *r
     if (r < 0) {
         return err->code != 0 ? r : err_set(err, r, "%s: not a record", name);
     }
-    if (process_boot_id(boot_id_now) < 0 || strcmp(boot_id, boot_id_now) != 0) {
+    if (strcmp(boot_id, helper->boot_id) != 0) {
         return err_set(err, -ESTALE, "%s: of an earlier boot", name);
     }
     return 0;

@@ -18,12 +18,6 @@
 void replica_init(struct replica *replica)
 {
     memset(replica, 0, sizeof(*replica));
-    replica_init_zeroed(replica);
-}
-
-void replica_init_zeroed(struct replica *replica)
-{
-    CHECK(replica->state == REPLICA_FREE);
     replica->uids.lock_fd = -1;
     replica->pidfd = -1;
     replica->control_fd = -1;

@@ -121,7 +121,7 @@ static const struct {
 
 static int make_folder(int dir_fd, const char *name, mode_t mode, struct err *err)
 {
-    if (mkdirat(dir_fd, name, 0700) < 0 || fchmodat(dir_fd, name, mode, 0) < 0) {
+    if (mkdirat(dir_fd, name, mode) < 0) {
         return err_set(err, -errno, "disk: folder %s: %m", name);
     }
     return 0;
@@ -163,7 +163,7 @@ static int make_etc_file(const struct rootfs_plan *plan, int upper_fd, const cha
     CLEANUP(cleanup_close)
     int fd = openat(upper_fd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
 
-    if (fd < 0 || fchown(fd, plan->service_id, plan->service_id) < 0 || fchmod(fd, 0644) < 0) {
+    if (fd < 0 || fchown(fd, plan->service_id, plan->service_id) < 0) {
         return err_set(err, -errno, "disk: %s: %m", path);
     }
     int r = file_write_all(fd, bytes_of_text(text));

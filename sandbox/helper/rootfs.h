@@ -23,7 +23,10 @@ struct rootfs_plan {
     bool egress; /* then names are asked of minga-egress */
 };
 
-/* Puts the folders onto an empty disk that every root needs. Returns 0 or -errno. */
+/*
+ * Puts the folders onto an empty disk that every root needs. Returns 0 or -errno. This and
+ * rootfs_make() want to be called without a umask.
+ */
 int rootfs_prepare(int disk_fd, struct err *err);
 /*
  * Returns a user namespace, nobody's, that says whose the tree's files are. May be used for any

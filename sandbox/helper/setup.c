@@ -188,7 +188,10 @@ static int open_cgroups(struct helper *helper, struct err *err)
     return r;
 }
 
-/* It is forked three times for a start: pages that nobody has written to cost nothing. */
+/*
+ * It is forked for each start, and pages that nobody has written to cost nothing: so the table of
+ * replicas stays all zeros (REPLICA_FREE), and who takes a slot fills it in.
+ */
 static void helper_clear(struct helper *helper)
 {
     helper->init_program_fd = -1;
@@ -200,9 +203,6 @@ static void helper_clear(struct helper *helper)
     helper->client_fd = -1;
     helper->alone_since_ms = now_ms();
     disks_init(&helper->disks);
-    for (size_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
-        replica_init_zeroed(&helper->replicas[i]);
-    }
 }
 
 int helper_setup(const struct options *options, struct helper *helper_out, struct err *err)
@@ -226,6 +226,10 @@ int helper_setup(const struct options *options, struct helper *helper_out, struc
     }
     if (r == 0) {
         r = make_folders(options, &helper_out->folders, err);
+    }
+    if (r == 0) {
+        r = process_boot_id(helper_out->boot_id);
+        r = r < 0 ? err_set(err, r, "this boot's id is not to be read in /proc") : 0;
     }
     if (r == 0) {
         r = helper_out->lock_fd = lock_take(helper_out->folders.lock, err);

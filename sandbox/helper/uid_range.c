@@ -27,6 +27,20 @@ static int open_folder(const char *folder, struct err *err)
     return fd >= 0 ? fd : err_set(err, -errno, "uid ranges: %s: %m", folder);
 }
 
+/* Makes it where it is not there yet. */
+static int open_or_make_folder(const char *folder, struct err *err)
+{
+    struct err missing = {0};
+    int fd = open_folder(folder, &missing);
+
+    if (fd != -ENOENT) {
+        *err = fd < 0 ? missing : *err;
+        return fd;
+    }
+    return file_make_folders(folder, 0700, err) < 0 ? err_wrap(err, "uid ranges")
+                                                    : open_folder(folder, err);
+}
+
 /* Is the file that we locked still the one of that name? Else its holder removed it meanwhile. */
 static bool still_named(int folder_fd, const char *name, int fd)
 {
@@ -81,17 +95,13 @@ static int take_from_span(int folder_fd, const struct uid_span *span, struct uid
 int uid_range_take(const char *folder, const struct host_limits *limits,
                    struct uid_range *range_out, struct err *err)
 {
-    int r = file_make_folders(folder, 0700, err);
+    CLEANUP(cleanup_close) int folder_fd = open_or_make_folder(folder, err);
 
-    if (r < 0) {
-        return err_wrap(err, "uid ranges");
-    }
-    CLEANUP(cleanup_close) int folder_fd = open_folder(folder, err);
     if (folder_fd < 0) {
         return folder_fd;
     }
     for (uint32_t i = 0; i < limits->uid_span_count; i++) {
-        r = take_from_span(folder_fd, &limits->uid_spans[i], range_out, err);
+        int r = take_from_span(folder_fd, &limits->uid_spans[i], range_out, err);
         if (r != 0) {
             return r < 0 ? r : 0;
         }
