@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/check.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "sandbox/tar.h"
@@ -84,22 +83,27 @@ static int take_bytes(struct unpacking *unpacking, int out_fd)
     return r < 0 ? r : read_all(unpacking, block, tar_padding(unpacking->entry.size_bytes));
 }
 
-/* No link on the way is followed, nothing above `root_fd` is reached. */
+/*
+ * No link on the way is followed, nothing above `root_fd` is reached. Folder by folder: inside a
+ * sandbox there is no openat2 (helper/seccomp.c). Returns a descriptor, or -1 and errno.
+ */
 static int open_parent(struct unpacking *unpacking, const char **leaf_out)
 {
-    struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
-                           .resolve =
-                               RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
-    const char *slash = strrchr(unpacking->path, '/');
-    char parent[PATH_BYTES_MAX];
+    const char *at = unpacking->path;
+    CLEANUP(cleanup_close) int fd = fcntl(unpacking->root_fd, F_DUPFD_CLOEXEC, 3);
 
-    if (slash == NULL) {
-        *leaf_out = unpacking->path;
-        return fcntl(unpacking->root_fd, F_DUPFD_CLOEXEC, 3);
+    for (const char *slash = strchr(at, '/'); fd >= 0 && slash != NULL; slash = strchr(at, '/')) {
+        char name[PATH_BYTES_MAX];
+
+        snprintf(name, sizeof(name), "%.*s", (int)(slash - at), at);
+        CHECK(strcmp(name, "..") != 0); /* tar_path_is_good() */
+        const int next_fd = openat(fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        cleanup_close(&fd);
+        fd = next_fd;
+        at = slash + 1;
     }
-    snprintf(parent, sizeof(parent), "%.*s", (int)(slash - unpacking->path), unpacking->path);
-    *leaf_out = slash + 1;
-    return (int)syscall(SYS_openat2, unpacking->root_fd, parent, &how, sizeof(how));
+    *leaf_out = at;
+    return take_fd(&fd);
 }
 
 static bool is_folder(int at_fd, const char *name)

@@ -85,7 +85,7 @@ static const char *const files[] = {
     "getcwd", "getdents", "getdents64", "getxattr", "inotify_add_watch", "inotify_init",
     "inotify_init1", "inotify_rm_watch", "lchown", "lgetxattr", "link", "linkat", "listxattr",
     "llistxattr", "lremovexattr", "lseek", "_llseek", "lsetxattr", "lstat", "lstat64", "mkdir",
-    "mkdirat", "newfstatat", "openat2", "pread64",
+    "mkdirat", "newfstatat", "pread64",
     "preadv", "preadv2", "pwrite64", "pwritev", "pwritev2", "read", "readahead", "readlink",
     "readlinkat", "readv", "removexattr", "rename", "renameat", "renameat2", "rmdir",
     "sendfile", "sendfile64", "setxattr", "splice", "stat", "stat64", "statfs", "statfs64",
@@ -254,10 +254,9 @@ static int allow_sockets(scmp_filter_ctx context)
 
 /*
  * Modes of files without set-user-ID and set-group-ID (which no mount here heeds: this is a second
- * wall, and openat2, whose mode lies in memory, a door in it), and nodes that are no devices, also
- * not the whiteouts of an overlay.
+ * wall). Who creates no file has no mode: what lies in its place says nothing. openat2's mode lies
+ * in memory, where no filter can see it: there is no such call, and programs take openat.
  */
-/* Who creates no file has no mode: what lies in its place says nothing. */
 static int allow_opening(scmp_filter_ctx context)
 {
     const uint64_t creating = O_CREAT | (O_TMPFILE & ~O_DIRECTORY);
@@ -272,9 +271,10 @@ static int allow_opening(scmp_filter_ctx context)
             r = allow_when(context, call, SCMP_CMP64(at + 2, SCMP_CMP_MASKED_EQ, special, 0));
         }
     }
-    return r;
+    return r < 0 ? r : seccomp_rule_add(context, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(openat2), 0);
 }
 
+/* The same of modes that are changed, and nodes that are no devices, also no overlay's whiteouts. */
 static int allow_modes(scmp_filter_ctx context)
 {
     static const struct {

@@ -55,8 +55,9 @@ static uint64_t held_by_host(const char *proc_path)
 }
 
 /* "0: 0100007F:0BB8 00000000:0000 01 TX:RX 00:00000000 00000000 0 0 INODE ..." */
-static uint64_t held_by_line(const char *line)
+static struct streams held_by_line(const char *line)
 {
+    static const struct streams nothing = {0};
     uint64_t sending = 0;
     uint64_t received = 0;
     unsigned long inode = 0;
@@ -65,28 +66,31 @@ static uint64_t held_by_line(const char *line)
     if (sscanf(line, "%*s %*s %*s %x %" SCNx64 ":%" SCNx64 " %*s %*s %*s %*s %lu", &state, &sending,
                &received, &inode) != 4 ||
         state == STATE_LISTEN || state == STATE_TIME_WAIT) {
-        return 0;
+        return nothing;
     }
     const bool is_unaccepted =
         inode == 0 && (state == STATE_ESTABLISHED || state == STATE_CLOSE_WAIT);
 
-    return sending + received + (is_unaccepted ? UNACCEPTED_BYTES : SOCKET_BYTES);
+    const uint64_t bytes = sending + received + (is_unaccepted ? UNACCEPTED_BYTES : SOCKET_BYTES);
+
+    return (struct streams){bytes, is_unaccepted ? bytes : 0};
 }
 
 /* The list of them all takes the kernel some ms: it looks through those of the whole host. */
-static uint64_t held_in_list(const char *path, uint64_t enough_bytes)
+static void add_list(const char *path, uint64_t enough_bytes, struct streams *held)
 {
     char line[LINE_BYTES_MAX];
-    uint64_t held_bytes = 0;
     CLEANUP(cleanup_fclose) FILE *file = fopen(path, "re");
 
-    while (held_bytes <= enough_bytes && file != NULL && fgets(line, sizeof(line), file) != NULL) {
-        held_bytes += held_by_line(line);
+    while (held->bytes <= enough_bytes && file != NULL && fgets(line, sizeof(line), file) != NULL) {
+        const struct streams one = held_by_line(line);
+
+        held->bytes += one.bytes;
+        held->unaccepted_bytes += one.unaccepted_bytes;
     }
-    return held_bytes;
 }
 
-uint64_t streams_held(const char *proc_path, pid_t pid, uint64_t enough_bytes)
+struct streams streams_held(const char *proc_path, pid_t pid, uint64_t enough_bytes)
 {
     static const struct {
         const char *counts;
@@ -95,16 +99,16 @@ uint64_t streams_held(const char *proc_path, pid_t pid, uint64_t enough_bytes)
     } families[] = {{"sockstat", "TCP:", "tcp"}, {"sockstat6", "TCP6:", "tcp6"}};
     char folder[PATH_MAX / 2];
     char path[PATH_MAX];
-    uint64_t held_bytes = 0;
+    struct streams held = {0};
 
     snprintf(folder, sizeof(folder), "%s/%d/net", proc_path, pid);
-    for (size_t i = 0; i < ARRAY_COUNT(families) && held_bytes <= enough_bytes; i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(families) && held.bytes <= enough_bytes; i++) {
         if (counted(folder, families[i].counts, families[i].kind, " inuse ") > STREAMS_FEW) {
             snprintf(path, sizeof(path), "%s/%s", folder, families[i].list);
-            held_bytes += held_in_list(path, enough_bytes - held_bytes);
+            add_list(path, enough_bytes, &held);
         }
     }
-    return held_bytes;
+    return held;
 }
 
 uint64_t streams_allowed(const struct helper *helper, const struct replica *replica)
@@ -121,11 +125,11 @@ static uint64_t share_of_host(void)
     return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / STREAMS_HOST_SHARE;
 }
 
-struct replica *streams_find(struct helper *helper, const char *proc_path)
+struct streams_verdict streams_find(struct helper *helper, const char *proc_path)
 {
     const uint64_t host_bytes = held_by_host(proc_path);
-    struct replica *heaviest = NULL;
-    uint64_t most_bytes = STREAMS_SUSPECT_BYTES;
+    struct streams_verdict heaviest = {
+        .held.bytes = STREAMS_SUSPECT_BYTES, .is_hosts = true, .limit_bytes = share_of_host()};
 
     for (size_t i = 0; host_bytes >= STREAMS_CALM_BYTES && i < REPLICAS_PER_NODE_MAX; i++) {
         struct replica *replica = &helper->replicas[i];
@@ -135,35 +139,59 @@ struct replica *streams_find(struct helper *helper, const char *proc_path)
             continue;
         }
         const uint64_t allowed_bytes = streams_allowed(helper, replica);
-        const uint64_t held_bytes = streams_held(proc_path, replica->init_pid, allowed_bytes);
+        const struct streams held = streams_held(proc_path, replica->init_pid, allowed_bytes);
 
-        if (held_bytes > allowed_bytes) {
-            return replica;
+        if (held.bytes > allowed_bytes) {
+            return (struct streams_verdict){replica, held, false, allowed_bytes};
         }
-        if (held_bytes > most_bytes) {
-            most_bytes = held_bytes;
-            heaviest = replica;
+        if (held.bytes > heaviest.held.bytes) {
+            heaviest.replica = replica;
+            heaviest.held = held;
         }
     }
-    return host_bytes > share_of_host() ? heaviest : NULL;
+    if (host_bytes <= heaviest.limit_bytes) {
+        heaviest.replica = NULL;
+    }
+    return heaviest;
+}
+
+void streams_reason(const struct streams_verdict *verdict, char reason_out[REASON_CHARS_MAX + 1])
+{
+    char limit[UNITS_TEXT_BYTES_MAX];
+    char held[UNITS_TEXT_BYTES_MAX];
+    char unaccepted[UNITS_TEXT_BYTES_MAX];
+
+    units_print_bytes(verdict->limit_bytes, limit);
+    units_print_bytes(verdict->held.bytes, held);
+    units_print_bytes(verdict->held.unaccepted_bytes, unaccepted);
+    if (verdict->is_hosts) {
+        snprintf(
+            reason_out, REASON_CHARS_MAX + 1,
+            "out of memory for connections: limit %.6s of the machine's, of which it holds the "
+            "most: %.6s, %.6s of it not accepted",
+            limit, held, unaccepted);
+    } else {
+        snprintf(
+            reason_out, REASON_CHARS_MAX + 1,
+            "out of memory for connections: limit %.6s, it holds %.6s, %.6s of it not accepted",
+            limit, held, unaccepted);
+    }
 }
 
 void streams_tick(struct helper *helper, uint64_t at_ms)
 {
-    char limit[UNITS_TEXT_BYTES_MAX];
     char reason[REASON_CHARS_MAX + 1];
 
     if (at_ms < helper->streams_due_ms) {
         return;
     }
     const uint64_t begun_ms = now_ms(); /* at_ms lies before what else the tick had to do */
-    struct replica *greedy = streams_find(helper, "/proc");
+    const struct streams_verdict greedy = streams_find(helper, "/proc");
     const uint64_t pause_ms = (now_ms() - begun_ms) * LOOK_SHARE;
 
     helper->streams_due_ms = at_ms + (pause_ms > STREAMS_EVERY_MS ? pause_ms : STREAMS_EVERY_MS);
-    if (greedy != NULL) {
-        units_print_bytes(streams_allowed(helper, greedy), limit);
-        snprintf(reason, sizeof(reason), "out of memory for connections: limit %s", limit);
-        replica_end(greedy, SANDBOX_END_OUT_OF_MEMORY, 0, reason);
+    if (greedy.replica != NULL) {
+        streams_reason(&greedy, reason);
+        replica_end(greedy.replica, SANDBOX_END_OUT_OF_MEMORY, 0, reason);
     }
 }

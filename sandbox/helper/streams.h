@@ -23,14 +23,28 @@ enum {
     STREAMS_SUSPECT_BYTES = 4 << 20 /* of a replica, where the host's share is used up */
 };
 
-/* What the connections of the network of `pid` hold; counted only until it is above `enough`. */
-uint64_t streams_held(const char *proc_path, pid_t pid, uint64_t enough_bytes);
+struct streams { /* what connections hold */
+    uint64_t bytes;
+    uint64_t unaccepted_bytes; /* of these: in connections that nobody has accepted */
+};
+
+struct streams_verdict {
+    struct replica *replica; /* it is to end; NULL: nobody is */
+    struct streams held;     /* by its connections, counted until it was too much */
+    bool is_hosts; /* the limit is the whole host's, and the replica's share the largest */
+    uint64_t limit_bytes;
+};
+
+/* Those of the network of `pid`; counted only until it is above `enough`. */
+struct streams streams_held(const char *proc_path, pid_t pid, uint64_t enough_bytes);
 /* What a replica's may hold: a quarter of its memory, and what strangers could fill. */
 uint64_t streams_allowed(const struct helper *helper, const struct replica *replica);
 /*
- * The first replica that holds more, or NULL: also while the host's TCP holds little. What is told
+ * The first replica that holds more, or none: also while the host's TCP holds little. What is told
  * of a connection is the length of what waits in it, and small pieces take many times that. So when
  * the host has come to its share, who holds most is to blame.
  */
-struct replica *streams_find(struct helper *helper, const char *proc_path);
+struct streams_verdict streams_find(struct helper *helper, const char *proc_path);
+/* For the people whose replica it is. */
+void streams_reason(const struct streams_verdict *verdict, char reason_out[REASON_CHARS_MAX + 1]);
 void streams_tick(struct helper *helper, uint64_t at_ms);

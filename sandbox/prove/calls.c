@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/filter.h>
+#include <linux/openat2.h>
 #include <linux/perf_event.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
@@ -180,6 +181,25 @@ static void create_with_bit(const struct attempt *attempt, const struct facts *f
     }
 }
 
+/* Its mode lies in memory, where no filter sees it. */
+static void create_by_structure(const struct attempt *attempt, const struct facts *facts,
+                                struct outcome *out)
+{
+    static const char path[] = "/tmp/minga-probe-structure";
+    struct open_how how = {.flags = O_WRONLY | O_CREAT | O_CLOEXEC,
+                           .mode = (uint64_t)attempt->number | 0755};
+    CLEANUP(cleanup_close)
+    int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+
+    (void)facts;
+    if (fd < 0) {
+        outcome_of_error(out, errno);
+    } else {
+        outcome_open(out, "created");
+        unlink(path);
+    }
+}
+
 static void set_attribute(const struct attempt *attempt, const struct facts *facts,
                           struct outcome *out)
 {
@@ -337,6 +357,7 @@ static const struct attempt rows[] = {
     {.name = "set the set-group-ID bit", .run = set_user_bit, .number = S_ISGID},
     {.name = "create a set-user-ID file", .run = create_with_bit, .number = S_ISUID},
     {.name = "create a set-group-ID file", .run = create_with_bit, .number = S_ISGID},
+    {.name = "create a set-user-ID file (openat2)", .run = create_by_structure, .number = S_ISUID},
     {.name = "give a file capabilities", .run = set_attribute, .path = "security.capability"},
     {.name = "write an overlay's own attribute",
      .run = set_attribute,

@@ -286,6 +286,7 @@ Test(seccomp, no_file_is_another_user_s_program_or_a_device)
     cr_assert_eq(outcome_of(SYS_open, 0, O_CREAT | O_WRONLY, 0755), EFAULT);
     cr_assert_eq(outcome_of(SYS_open, 0, O_WRONLY, 06755), EFAULT, "no mode there");
     cr_assert_eq(outcome_of(SYS_creat, 0, 04755, 0), EPERM);
+    cr_assert_eq(outcome_of(SYS_openat2, -1, 0, 0), ENOSYS, "its mode is not to be seen");
     cr_assert_eq(outcome_of(SYS_creat, 0, 0755, 0), EFAULT);
 #endif
     cr_assert_eq(outcome_of(SYS_mknodat, -1, 0, S_IFCHR | 0600), EPERM, "also a whiteout");

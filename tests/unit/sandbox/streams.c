@@ -104,29 +104,30 @@ Test(streams, what_may_be_held_grows_with_memory_and_ports, .init = begin, .fini
 Test(streams, a_connection_holds_its_bytes_and_itself, .init = begin, .fini = end)
 {
     write_one("41/net/tcp", 1, 100000, 4711);
-    cr_assert_eq(streams_held(folder, PID, UINT64_MAX), 100000 + 4096);
+    cr_assert_eq(streams_held(folder, PID, UINT64_MAX).bytes, 100000 + 4096);
     write_one("41/net/tcp6", 8, 0x123456789, 4712);
-    cr_assert_eq(streams_held(folder, PID, UINT64_MAX), 100000 + 0x123456789 + 2 * 4096);
-    cr_assert_eq(streams_held(folder, PID, 1000), 100000 + 4096, "enough is enough");
-    cr_assert_eq(streams_held(folder, OTHER_PID, UINT64_MAX), 0, "not another's");
+    cr_assert_eq(streams_held(folder, PID, UINT64_MAX).bytes, 100000 + 0x123456789 + 2 * 4096);
+    cr_assert_eq(streams_held(folder, PID, 1000).bytes, 100000 + 4096, "enough is enough");
+    cr_assert_eq(streams_held(folder, OTHER_PID, UINT64_MAX).bytes, 0, "not another's");
 }
 
 Test(streams, one_that_nobody_accepted_weighs_more, .init = begin, .fini = end)
 {
     write_one("41/net/tcp", 1, 0, 0);
-    cr_assert_eq(streams_held(folder, PID, UINT64_MAX), 64 << 10);
+    cr_assert_eq(streams_held(folder, PID, UINT64_MAX).bytes, 64 << 10);
     write_one("41/net/tcp", 8, 0, 0);
-    cr_assert_eq(streams_held(folder, PID, UINT64_MAX), 64 << 10, "also when its peer has gone");
+    cr_assert_eq(streams_held(folder, PID, UINT64_MAX).bytes, 64 << 10,
+                 "also when its peer has gone");
     write_one("41/net/tcp", 4, 0, 0);
-    cr_assert_eq(streams_held(folder, PID, UINT64_MAX), 4096, "closed, and not sent yet");
+    cr_assert_eq(streams_held(folder, PID, UINT64_MAX).bytes, 4096, "closed, and not sent yet");
 }
 
 Test(streams, who_listens_or_only_remembers_holds_nothing, .init = begin, .fini = end)
 {
     write_one("41/net/tcp", 10, 4096, 4711);
-    cr_assert_eq(streams_held(folder, PID, UINT64_MAX), 0, "these are counts, not bytes");
+    cr_assert_eq(streams_held(folder, PID, UINT64_MAX).bytes, 0, "these are counts, not bytes");
     write_one("41/net/tcp", 6, 0, 0);
-    cr_assert_eq(streams_held(folder, PID, UINT64_MAX), 0);
+    cr_assert_eq(streams_held(folder, PID, UINT64_MAX).bytes, 0);
 }
 
 Test(streams, a_few_are_not_looked_at, .init = begin, .fini = end)
@@ -136,13 +137,14 @@ Test(streams, a_few_are_not_looked_at, .init = begin, .fini = end)
     fprintf(file, "sockets: used 9\nTCP: inuse %d orphan 0 tw 0 alloc 2 mem 3\n", STREAMS_FEW);
     fclose(file);
     write_one("41/net/tcp", 1, 100000, 4711);
-    cr_assert_eq(streams_held(folder, PID, UINT64_MAX), 0);
+    cr_assert_eq(streams_held(folder, PID, UINT64_MAX).bytes, 0);
     write_one("41/net/tcp6", 1, 200000, 4711);
-    cr_assert_eq(streams_held(folder, PID, UINT64_MAX), 200000 + 4096, "of these it is not known");
+    cr_assert_eq(streams_held(folder, PID, UINT64_MAX).bytes, 200000 + 4096,
+                 "of these it is not known");
     file = file_new("41/net/sockstat");
     fprintf(file, "TCP: inuse %d orphan 0 tw 0 alloc 2 mem 3\n", STREAMS_FEW + 1);
     fclose(file);
-    cr_assert_eq(streams_held(folder, PID, UINT64_MAX), 300000 + 2 * 4096);
+    cr_assert_eq(streams_held(folder, PID, UINT64_MAX).bytes, 300000 + 2 * 4096);
 }
 
 Test(streams, a_replica_with_more_than_it_may_is_found, .init = begin, .fini = end)
@@ -150,11 +152,11 @@ Test(streams, a_replica_with_more_than_it_may_is_found, .init = begin, .fini = e
     const uint64_t allowed_bytes = streams_allowed(&helper, &helper.replicas[SLOT]);
 
     write_one("41/net/tcp", 1, allowed_bytes - 4096, 4711);
-    cr_assert_null(streams_find(&helper, folder), "as much as it may");
+    cr_assert_null(streams_find(&helper, folder).replica, "as much as it may");
     write_one("41/net/tcp", 1, allowed_bytes - 4096 + 1, 4711);
-    cr_assert_eq(streams_find(&helper, folder), &helper.replicas[SLOT]);
+    cr_assert_eq(streams_find(&helper, folder).replica, &helper.replicas[SLOT]);
     write_host(STREAMS_CALM_BYTES / 2);
-    cr_assert_null(streams_find(&helper, folder), "the host has room");
+    cr_assert_null(streams_find(&helper, folder).replica, "the host has room");
 }
 
 Test(streams, where_the_host_has_no_more_who_holds_most_is_found, .init = begin, .fini = end)
@@ -167,23 +169,74 @@ Test(streams, where_the_host_has_no_more_who_holds_most_is_found, .init = begin,
     helper.replicas[SLOT + 1].spec.limits.memory_bytes = 64 << 20;
     write_one("41/net/tcp", 1, STREAMS_SUSPECT_BYTES - 4096, 4711);
     write_host(host_bytes + (1 << 20));
-    cr_assert_null(streams_find(&helper, folder), "none holds much");
+    cr_assert_null(streams_find(&helper, folder).replica, "none holds much");
     write_one("42/net/tcp", 1, STREAMS_SUSPECT_BYTES, 4711);
-    cr_assert_eq(streams_find(&helper, folder), &helper.replicas[SLOT + 1]);
+    cr_assert_eq(streams_find(&helper, folder).replica, &helper.replicas[SLOT + 1]);
     write_one("41/net/tcp", 1, STREAMS_SUSPECT_BYTES + 1, 4711);
-    cr_assert_eq(streams_find(&helper, folder), &helper.replicas[SLOT]);
+    cr_assert_eq(streams_find(&helper, folder).replica, &helper.replicas[SLOT]);
     write_host(host_bytes - (1 << 20));
-    cr_assert_null(streams_find(&helper, folder), "the host has room");
+    cr_assert_null(streams_find(&helper, folder).replica, "the host has room");
 }
 
 Test(streams, who_ends_already_is_left_alone, .init = begin, .fini = end)
 {
     write_one("41/net/tcp", 1, UINT32_MAX, 4711);
     helper.replicas[SLOT].state = REPLICA_STOPPING;
-    cr_assert_eq(streams_find(&helper, folder), &helper.replicas[SLOT]);
+    cr_assert_eq(streams_find(&helper, folder).replica, &helper.replicas[SLOT]);
     helper.replicas[SLOT].state = REPLICA_ENDING;
-    cr_assert_null(streams_find(&helper, folder));
+    cr_assert_null(streams_find(&helper, folder).replica);
     helper.replicas[SLOT].state = REPLICA_RUNNING;
     unlink(in_folder("net/sockstat"));
-    cr_assert_null(streams_find(&helper, folder), "nothing known");
+    cr_assert_null(streams_find(&helper, folder).replica, "nothing known");
+}
+
+Test(streams, what_is_not_accepted_is_counted_apart, .init = begin, .fini = end)
+{
+    write_one("41/net/tcp", 1, 100000, 0);
+    write_one("41/net/tcp6", 1, 200000, 4711);
+    const struct streams held = streams_held(folder, PID, UINT64_MAX);
+
+    cr_assert_eq(held.bytes, 300000 + (64 << 10) + 4096);
+    cr_assert_eq(held.unaccepted_bytes, 100000 + (64 << 10));
+}
+
+Test(streams, the_reason_says_which_limit_it_was, .init = begin, .fini = end)
+{
+    const uint64_t allowed_bytes = streams_allowed(&helper, &helper.replicas[SLOT]);
+    const uint64_t host_bytes =
+        (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / STREAMS_HOST_SHARE;
+    char reason[REASON_CHARS_MAX + 1];
+    struct streams_verdict verdict;
+
+    write_one("41/net/tcp", 1, allowed_bytes, 4711);
+    verdict = streams_find(&helper, folder);
+    cr_assert_not(verdict.is_hosts);
+    cr_assert_eq(verdict.limit_bytes, allowed_bytes);
+    write_one("41/net/tcp", 1, 8 << 20, 0);
+    write_host(host_bytes + (1 << 20));
+    verdict = streams_find(&helper, folder);
+    cr_assert(verdict.is_hosts);
+    cr_assert_eq(verdict.limit_bytes, host_bytes);
+    cr_assert_eq(verdict.held.unaccepted_bytes, (8 << 20) + (64 << 10));
+
+    verdict = (struct streams_verdict){
+        .held = {300 << 20, 8 << 20}, .is_hosts = true, .limit_bytes = 1000 << 20};
+    streams_reason(&verdict, reason);
+    cr_assert_str_eq(reason,
+                     "out of memory for connections: limit 1000M of the machine's, of which "
+                     "it holds the most: 300M, 8M of it not accepted");
+    verdict.is_hosts = false;
+    streams_reason(&verdict, reason);
+    cr_assert_str_eq(reason, "out of memory for connections: limit 1000M, it holds 300M, 8M of it "
+                             "not accepted");
+}
+
+Test(streams, the_longest_reason_is_not_cut, .init = begin, .fini = end)
+{
+    const struct streams_verdict verdict = {
+        .held = {UINT64_MAX - 1, UINT64_MAX - 3}, .is_hosts = true, .limit_bytes = UINT64_MAX - 5};
+    char reason[REASON_CHARS_MAX + 1];
+
+    streams_reason(&verdict, reason);
+    cr_assert(strstr(reason, " not accepted") != NULL, "%s", reason);
 }
