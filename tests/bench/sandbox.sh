@@ -2,15 +2,37 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # sandbox.sh [COUNT]: COUNT times (200) a program that does nothing in a real sandbox, from the
 # request to the service's execve and to its end, with disks made ahead and without, one after the
-# other and several at once; beside it bubblewrap, crun and runc, where they are installed, with the
-# same program, from their start to their end. Medians, in ms. Then what a published port costs,
-# beside the plain loopback of the same minute and socat. As root.
+# other and several at once; beside it bubblewrap, nsjail, crun, runc, podman and docker, where they
+# are installed (docker: where its daemon answers), with the same program, from their start to their
+# end. Medians, in ms. Then what a published port costs, beside the plain loopback of the same
+# minute and socat. As root.
 set -euo pipefail
+# Whatever a peer mounts and does not unmount, goes with us.
+if [ -z "${MINGA_BENCH_MOUNTS:-}" ]; then
+    exec unshare --mount --propagation slave env MINGA_BENCH_MOUNTS=own "$0" "$@"
+fi
 here=$(dirname "$(realpath "$0")")
 BIN=$(realpath "${BIN:-$here/../../build/release/bin}")
 count=${1:-200}
 WORK=$(mktemp -d /var/tmp/minga-bench.XXXXXX)
-trap 'rm -rf "$WORK"' EXIT
+# Control groups of peers, by the names that they give them. What was there before is not ours.
+peer_groups() {
+    find /sys/fs/cgroup -depth -mindepth 1 -type d \( -name 'libpod*' -o -name 'conmon*' -o \
+        -name 'machine.slice' -o -name 'NSJAIL*' -o -name 'minga-bench-*' \) 2>/dev/null | sort -r
+}
+peer_groups >"$WORK/groups"
+clean_up() {
+    local group i
+    for ((i = 0; i < 20; i++)); do # what is in them may still be on its way out
+        peer_groups | grep -vxFf "$WORK/groups" >"$WORK/left" || break
+        while read -r group; do rmdir "$group" 2>/dev/null || true; done <"$WORK/left"
+        sleep 0.1
+    done
+    awk -v under="$WORK/" 'index($5, under) == 1 {print $5}' /proc/self/mountinfo | sort -r |
+        xargs -r -n 1 umount -l
+    rm -rf "$WORK"
+}
+trap clean_up EXIT
 chmod 711 "$WORK"
 mkdir -p "$WORK/bundle/rootfs/bin" "$WORK/bundle/rootfs/proc" "$WORK/bundle/rootfs/dev"
 cp "$BIN/bench_true" "$WORK/bundle/rootfs/bin/true"
@@ -20,16 +42,22 @@ row() { # row TEXT GOAL, with times in us on stdin
     sort -n | awk -v text="$1" -v goal="$2" '{t[NR] = $1 / 1000}
         END {printf "%-58s %8.2f %8.2f %7s\n", text, t[int((NR + 1) / 2)], t[int(NR * 0.99) + (NR < 100)], goal}'
 }
-# peer NAME PROGRAM COMMAND...: COUNT runs of the command, where the program is installed.
+# peer NAME PROGRAM COMMAND...: COUNT (or `runs`) runs of the command, where the program is
+# installed. Fails where it is not, or does not work here; then it says why.
 peer() {
     local name=$1 program=$2 started i
     shift 2
-    if ! command -v "$program" >/dev/null; then return; fi
-    if ! "$@" >"$WORK/peer.log" 2>&1; then
-        printf '%-58s %8s   %s\n' "$name" "fails" "$(tail -n 1 "$WORK/peer.log" | cut -c1-60)"
-        return
+    if ! command -v "$program" >/dev/null; then return 1; fi
+    started=$(now_us)
+    if ! "$@" >"$WORK/peer.log" 2>&1 </dev/null; then
+        printf '%-58s %8s   %s\n' "$name" "fails" "$(tail -n 1 "$WORK/peer.log" | cut -c1-160)"
+        return 1
     fi
-    for ((i = 0; i < count; i++)); do
+    if (($(now_us) - started > 5000000)); then
+        printf '%-58s %8s   %s\n' "$name" "fails" "one run takes more than 5 s"
+        return 1
+    fi
+    for ((i = 0; i < ${runs:-count}; i++)); do
         started=$(now_us)
         "$@" >/dev/null 2>&1
         echo $(($(now_us) - started))
@@ -75,16 +103,49 @@ printf '%-58s %8s %8s %7s\n' "ms, $count launches one after the other" median p9
 awk '/^[0-9]/ {print $1}' "$WORK/launches" | row "minga: request to execve, limits included, disk ready" 3
 awk '/^[0-9]/ {print $2 - $1}' "$WORK/launches" | row "minga: execve to everything ended and said" -
 awk '/^[0-9]/ {print $1}' "$WORK/single" | row "minga: a single start, which waits for its disk" 15
-peer "fork and exec" "$BIN/bench_true" "$BIN/bench_true"
+peer "fork and exec" "$BIN/bench_true" "$BIN/bench_true" || true
 peer "bubblewrap: no limits, no seccomp, no disk" bwrap \
-    bwrap --unshare-all --ro-bind "$WORK/bundle/rootfs" / --proc /proc --dev /dev /bin/true
+    bwrap --unshare-all --ro-bind "$WORK/bundle/rootfs" / --proc /proc --dev /dev /bin/true || true
+# nsjail wants the parents of its groups to be there.
+if command -v nsjail >/dev/null; then
+    nsjail_groups=()
+    if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+        nsjail_groups=(--use_cgroupv2)
+    else
+        for controller in memory pids; do
+            mkdir -p "/sys/fs/cgroup/$controller/NSJAIL" || true
+        done
+    fi
+    peer "nsjail: with limits, no seccomp, no disk" nsjail \
+        nsjail -Mo -Q --chroot "$WORK/bundle/rootfs" "${nsjail_groups[@]}" \
+        --cgroup_mem_max 33554432 --cgroup_pids_max 32 -- /bin/true || true
+fi
 for runtime in crun runc; do
     if command -v "$runtime" >/dev/null; then
         rm -f "$WORK/bundle/config.json"
         write_oci_spec "$runtime"
-        peer "$runtime: with limits, no disk" "$runtime" oci "$runtime"
+        if peer "$runtime: with limits, no disk" "$runtime" oci "$runtime"; then
+            works=${works:-$runtime}
+        fi
     fi
 done
+
+# Tens of times slower: fewer runs tell as much. All that podman keeps is in $WORK. It would take
+# more open files and processes than a machine may let root have, and a runtime that may not work.
+runs=$((count < 20 ? count : 20))
+peer "podman: no network, with limits, no disk" podman \
+    podman --root "$WORK/podman" --runroot "$WORK/podman-run" --tmpdir "$WORK/podman-tmp" \
+    --cgroup-manager cgroupfs --runtime "${works:-crun}" \
+    run --rm --ulimit nofile=1024:4096 --ulimit nproc=4096:4096 --network none \
+    --memory 32m --pids-limit 32 --rootfs "$WORK/bundle/rootfs" /bin/true || true
+if command -v docker >/dev/null && timeout 10 docker info >/dev/null 2>&1; then
+    image=minga-bench:$$
+    tar -C "$WORK/bundle/rootfs" -c . | docker import - "$image" >/dev/null
+    peer "docker: no network, with limits, no disk" docker \
+        docker run --rm --network none --memory 32m --pids-limit 32 "$image" /bin/true || true
+    docker image rm --force "$image" >/dev/null
+fi
+unset runs
 
 rate() { # rate HOW <FILE
     awk -v how="$1" '/^total/ {printf "minga: %.0f starts/s, %s (at least 350); %.1f ms of processor time each\n",
@@ -103,7 +164,7 @@ plain_port=9123 other_port=9124
 PIDS=()
 background() { "$@" >/dev/null 2>&1 & PIDS+=($!); }
 background_end() { kill "${PIDS[@]}" 2>/dev/null || true; wait "${PIDS[@]}" 2>/dev/null || true; PIDS=(); }
-trap 'background_end; rm -rf "$WORK"' EXIT
+trap 'background_end; clean_up' EXIT
 plain=
 # port_row NAME, with "Gbit/s down, up, us, connections/s" on stdin, beside those of `plain`.
 port_row() {
