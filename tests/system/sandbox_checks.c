@@ -589,4 +589,5 @@ void check_repeating(struct world *world)
     check(world, all_ended, "replicas come and go");
     check(world, before > 0 && settled_descriptors(world) == before && count_loops(world) == 0,
           "the helper has as many descriptors open as before");
+    check(world, world_helper_own_kib(world) < 640, "it has little memory that forks would copy");
 }

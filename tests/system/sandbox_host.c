@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <stdio.h>
@@ -188,4 +189,18 @@ size_t count_groups(const struct world *world)
     groups_found = 0;
     nftw("/sys/fs/cgroup", count_group, 16, FTW_PHYS);
     return groups_found;
+}
+
+uint64_t world_helper_own_kib(const struct world *world)
+{
+    char path[64];
+    char line[128];
+    uint64_t kib = UINT64_MAX;
+
+    snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", world->helper_pid);
+    CLEANUP(cleanup_fclose) FILE *file = fopen(path, "re");
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL &&
+           sscanf(line, "Anonymous: %" SCNu64, &kib) != 1) {
+    }
+    return kib;
 }

@@ -107,6 +107,8 @@ const char *status_value(pid_t pid, const char *name, char *value_out, size_t ca
 size_t count_mounts(const struct world *world);
 /* Attached loop devices with a file of ours. */
 size_t count_loops(const struct world *world);
+/* What the helper has written to, which each fork for a start copies; UINT64_MAX: not told. */
+uint64_t world_helper_own_kib(const struct world *world);
 /*
  * What names the network namespace of a process for ever (numbers of namespaces are given again,
  * perhaps to somebody else's); 0: it is gone.
