@@ -21,7 +21,7 @@ static const struct command commands[] = {
     {"leave", "", "hand over what runs here and leave the community", 0, 0,
      YES | OPTION_BIT(OPTION_WITHIN), run_leave},
     {"members", "", "list the people of the community", 0, 0, 0, run_members},
-    {"nodes", "", "list the machines of the community", 0, 0, 0, run_nodes},
+    {"nodes", "", "list the machines of the community", 0, 0, OPTION_BIT(OPTION_OWNER), run_nodes},
     {"expel", "NODE", "shut a machine out for good", 1, 1, OPTION_BIT(OPTION_REASON) | YES,
      run_expel},
     {"node", "", "what this machine gives and runs, and which rule acts", 0, 0,
@@ -88,6 +88,7 @@ static const struct option_spec option_specs[OPTION_COUNT] = {
     [OPTION_NOW] = {"now", 0, VALUE_NONE, "", "freeze at once, hand over afterwards"},
     [OPTION_WITHIN] = {"within", 0, VALUE_NEEDED, "TIME", "how long handing over may take"},
     [OPTION_OWNER_NAME] = {"owner-name", 0, VALUE_NEEDED, "NAME", "how others see you (login)"},
+    [OPTION_OWNER] = {"owner", 0, VALUE_NEEDED, "OWNER", "of one member only, by name or owner id"},
 };
 
 uint32_t command_count(void)

@@ -14,7 +14,7 @@ _minga_nodes() { COLUMNS='' timeout 2 minga nodes 2>/dev/null | awk 'NR > 1 && /
 # Does the word behind this option belong to it?
 _minga_takes_value() {
     case $1 in
-    --socket | --key | --token-file | --expires | --uses | --replicas | --port | --reason | --owner-name) ;;
+    --socket | --key | --token-file | --expires | --uses | --replicas | --port | --reason | --owner | --owner-name) ;;
     --parallel | --delay | --timeout | --within) ;;
     *) return 1 ;;
     esac

@@ -3,7 +3,7 @@
 
 # The words typed so far: without options, and without the values of those that take one.
 function __minga_words
-    set -l valued --socket --key --token-file --expires --uses --replicas --port --reason --owner-name \
+    set -l valued --socket --key --token-file --expires --uses --replicas --port --reason --owner --owner-name \
         --parallel --delay --timeout --within
     set -l previous
     for word in (commandline -opc)[2..-1]

@@ -2,6 +2,8 @@
 /* minga nodes, minga members */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
+#include <strings.h>
 
 #include "agent/cli/session.h"
 #include "base/cleanup.h"
@@ -79,6 +81,54 @@ static void add_member(struct table *table, const json_t *member)
     table_add(table, (const char *const[]){owner, text_of(member, "name"), nodes, services, age});
 }
 
+/* Whom OWNER means: a member's name, or how the owner id begins. `id_out` is borrowed from `members`. */
+static int find_member(struct session *session, const json_t *members, const char *wanted,
+                       const char **id_out)
+{
+    const json_t *member;
+    size_t i;
+
+    *id_out = NULL;
+    json_array_foreach(members, i, member)
+    {
+        const char *id = text_of(member, "owner");
+
+        if (strcmp(text_of(member, "name"), wanted) != 0 &&
+            strncasecmp(id, wanted, strlen(wanted)) != 0) {
+            continue;
+        }
+        if (*id_out != NULL) {
+            problem_set(&session->problem, EXIT_NOT_FOUND, wanted, "several members are meant");
+            return problem_advise(&session->problem, "minga members has their owner ids");
+        }
+        *id_out = id;
+    }
+    if (*id_out == NULL) {
+        problem_set(&session->problem, EXIT_NOT_FOUND, wanted,
+                    "no member has this name or owner id");
+        return problem_advise(&session->problem, "minga members lists them");
+    }
+    return EXIT_DONE;
+}
+
+/* Only the machines of `wanted` stay. */
+static int keep_owners(struct session *session, json_t *nodes, const char *wanted)
+{
+    CLEANUP(cleanup_json) json_t *document = NULL;
+    const char *id;
+    int status = session_get(session, "/v1/members", &document);
+
+    if (status == EXIT_DONE) {
+        status = find_member(session, json_object_get(document, "members"), wanted, &id);
+    }
+    for (size_t i = json_array_size(nodes); status == EXIT_DONE && i-- > 0;) {
+        if (strcmp(text_of(json_array_get(nodes, i), "owner"), id) != 0) {
+            json_array_remove(nodes, i);
+        }
+    }
+    return status;
+}
+
 struct listing { /* a document with one list, and the table of it */
     const char *path;
     const char *list;
@@ -88,7 +138,8 @@ struct listing { /* a document with one list, and the table of it */
     void (*add)(struct table *table, const json_t *element);
 };
 
-static int show(struct session *session, const struct listing *listing)
+/* `owner`: of whom only, or NULL. */
+static int show(struct session *session, const struct listing *listing, const char *owner)
 {
     CLEANUP(cleanup_json) json_t *document = NULL;
     struct table table;
@@ -96,6 +147,9 @@ static int show(struct session *session, const struct listing *listing)
     size_t i;
     int status = session_get(session, listing->path, &document);
 
+    if (status == EXIT_DONE && owner != NULL) {
+        status = keep_owners(session, json_object_get(document, listing->list), owner);
+    }
     if (status != EXIT_DONE) {
         return status;
     }
@@ -126,8 +180,7 @@ int run_nodes(struct session *session, const struct arguments *arguments)
         ",ARCH,OWNER,DISK FREE,ID,CPU FREE,MEM FREE,SINCE,REACH,",
         add_node};
 
-    (void)arguments;
-    return show(session, &listing);
+    return show(session, &listing, arguments->options[OPTION_OWNER]);
 }
 
 int run_members(struct session *session, const struct arguments *arguments)
@@ -137,5 +190,5 @@ int run_members(struct session *session, const struct arguments *arguments)
                                            ARRAY_COUNT(headings), NULL,      add_member};
 
     (void)arguments;
-    return show(session, &listing);
+    return show(session, &listing, NULL);
 }
