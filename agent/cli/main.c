@@ -81,11 +81,11 @@ static int run(struct session *session, struct arguments *arguments)
     }
     command = command_find(arguments->words[0],
                            arguments->word_count > 1 ? arguments->words[1] : NULL, &used_words);
-    if (command == NULL) {
-        return unknown_command(session, arguments);
-    }
     if (arguments->options[OPTION_HELP] != NULL) {
         return run_help(session, arguments);
+    }
+    if (command == NULL) {
+        return unknown_command(session, arguments);
     }
     if (used_words == 1 && arguments->word_count > 1 && command->words_max == 0) {
         return unknown_word(session, arguments, command);

@@ -18,6 +18,9 @@ community_new 2
 absent() { MINGA_SOCKET=$WORK/nothing.sock HOME=$WORK/home "$BIN/minga" "$@"; }
 check "help works without an agent" absent help
 check "version works without an agent" absent version
+check "the help of a word that only begins commands lists them" eval 'absent help community | grep -q "community create NAME"'
+check "and --help does" eval 'absent community --help | grep -q "community create NAME"'
+check "a command's help names those that begin with it" eval 'absent node --help | grep -q "node pause"'
 refused 3 "" "without an agent: status 3" absent status
 refused 2 "" "an unknown command: status 2" absent frobnicate
 refused 2 "" "a command of a later issue is unknown" absent rollback web

@@ -30,10 +30,40 @@ static void print_options(uint32_t options)
     }
 }
 
+static void print_summary(const struct command *command)
+{
+    char line[64];
+
+    snprintf(line, sizeof(line), "%s%s%s", command->name, command->usage[0] != '\0' ? " " : "",
+             command->usage);
+    printf("  %-24s %s\n", line, command->help);
+}
+
+/* The commands of two words that begin with `first`. False: there are none. */
+static bool print_family(const char *first, const char *title)
+{
+    size_t length = strlen(first);
+    bool has_any = false;
+
+    for (uint32_t i = 0; i < command_count(); i++) {
+        const struct command *command = command_at(i);
+
+        if (strncmp(command->name, first, length) == 0 && command->name[length] == ' ') {
+            if (!has_any) {
+                printf("%s", title);
+            }
+            has_any = true;
+            print_summary(command);
+        }
+    }
+    return has_any;
+}
+
 static void print_command(const struct command *command)
 {
     printf("minga %s%s%s\n  %s\n", command->name, command->usage[0] != '\0' ? " " : "",
            command->usage, command->help);
+    (void)print_family(command->name, "\nAlso:\n");
     if (command->options != 0) {
         printf("\nOptions:\n");
         print_options(command->options);
@@ -47,12 +77,7 @@ static void print_commands(void)
 {
     printf("minga COMMAND [WORDS] [OPTIONS]: run services on the community's own computers\n\n");
     for (uint32_t i = 0; i < command_count(); i++) {
-        const struct command *command = command_at(i);
-        char line[64];
-
-        snprintf(line, sizeof(line), "%s%s%s", command->name, command->usage[0] != '\0' ? " " : "",
-                 command->usage);
-        printf("  %-24s %s\n", line, command->help);
+        print_summary(command_at(i));
     }
     printf("\nEverywhere:\n");
     print_options(OPTIONS_GLOBAL);
@@ -72,6 +97,9 @@ int run_help(struct session *session, const struct arguments *arguments)
                            arguments->word_count > 1 ? arguments->words[1] : NULL, &used_words);
     if (command != NULL) {
         print_command(command);
+        return EXIT_DONE;
+    }
+    if (print_family(arguments->words[0], "")) {
         return EXIT_DONE;
     }
     problem_set(&session->problem, EXIT_USAGE, arguments->words[0], "unknown command");
