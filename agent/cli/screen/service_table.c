@@ -229,11 +229,50 @@ static const json_t **sort(const json_t *services)
     return sorted;
 }
 
+/* Rows that are no service's and no replica's: two headings, the line of what is left out, one of an
+ * agent that does not answer, and the last one, which stays free. */
+enum { ROWS_BESIDE = 5 };
+
+/*
+ * How many services are shown: in a window that is refreshed in place and has no room for all not
+ * so many that no replica is seen. What is off stands last and goes first; of the others half a
+ * window is shown at least.
+ */
+static size_t shown_of(const struct session *session, const json_t *const *sorted, size_t count)
+{
+    size_t room = session->row_count > ROWS_BESIDE + 1 ? session->row_count - ROWS_BESIDE : 2;
+    size_t on_count = 0;
+    size_t replica_count = 0;
+    size_t shown;
+
+    for (size_t i = 0; i < count; i++) {
+        on_count += rank_of(sorted[i]) < RANK_MAX ? 1 : 0;
+        replica_count += json_array_size(json_object_get(sorted[i], "replicas"));
+    }
+    if (session->frame == NULL || session->row_count == 0 || count + replica_count <= room) {
+        return count;
+    }
+    shown = on_count < room / 2 ? on_count : room / 2;
+    if (replica_count < room && shown < room - replica_count) {
+        shown = room - replica_count;
+    }
+    return shown < count ? shown : count;
+}
+
+static void remark_left_out(const struct session *session, size_t count)
+{
+    char line[64];
+
+    snprintf(line, sizeof(line), "... and %zu services more\n", count);
+    (void)buffer_append(session->frame, line, strlen(line)); /* without memory no frame is whole */
+}
+
 void print_services(const struct session *session, const json_t *services, bool replicas)
 {
     size_t count = json_array_size(services);
     const json_t **sorted = sort(services);
     struct table table;
+    size_t shown;
 
     if (sorted == NULL) {
         return;
@@ -241,10 +280,14 @@ void print_services(const struct session *session, const json_t *services, bool 
     table_init(&table, service_headings, ARRAY_COUNT(service_headings));
     table.expendable = ",SINCE,VERSION,OWNER,";
     table.minor_note = NO_STATE;
-    for (size_t i = 0; i < count; i++) {
+    shown = replicas ? shown_of(session, sorted, count) : count;
+    for (size_t i = 0; i < shown; i++) {
         add_service(&table, services, sorted[i]);
     }
     print_table(session, &table);
+    if (shown < count) {
+        remark_left_out(session, count - shown);
+    }
     if (replicas) {
         print_all_replicas(session, services, sorted, count);
     }
