@@ -176,9 +176,21 @@ void peer_greet(struct overlay *overlay, const struct node_id *to)
     greet_first(overlay, &peer);
 }
 
+/* Expelled since it asked: of an answer that took its time it hears no more than that it is out. */
+static bool is_too_late(const struct overlay *overlay, const struct asker *asker, pb_size_t kind)
+{
+    return kind != minga_Message_refused_tag && kind != minga_Message_item_tag &&
+           kind != minga_Message_join_reply_tag && kind != minga_Message_busy_tag &&
+           kind != minga_Message_acknowledged_tag &&
+           membership_banned(&overlay->membership.expulsions, &asker->node.id) != NULL;
+}
+
 void peer_reply(struct overlay *overlay, const struct asker *asker, minga_Message *message,
                 const struct chunk_id *chunk)
 {
+    if (is_too_late(overlay, asker, message->which_kind)) {
+        return;
+    }
     message->reply = true;
     message->request = asker->request;
     if (asker->inbound) {
