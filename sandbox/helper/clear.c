@@ -98,9 +98,10 @@ static void explain_end(const struct helper *helper, struct replica *replica)
     (void)cgroup_oom_kills(helper->cgroups, &replica->name, &oom_kill_count, &err);
     bool was_asked = replica->end == SANDBOX_END_STOPPED || replica->end == SANDBOX_END_REFUSED;
 
-    const bool is_unexplained =
-        replica->end == SANDBOX_END_OUT_OF_MEMORY && replica->reason[0] == '\0';
-    if (is_unexplained || (oom_kill_count > 0 && !was_asked)) {
+    const bool is_explained = replica->end == SANDBOX_END_OUT_OF_MEMORY &&
+                              replica->reason[0] != '\0'; /* by a count of ours */
+    if (!is_explained &&
+        (replica->end == SANDBOX_END_OUT_OF_MEMORY || (oom_kill_count > 0 && !was_asked))) {
         explain_out_of_memory(replica);
     } else if (replica->reason[0] != '\0') {
         return;

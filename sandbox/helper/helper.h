@@ -135,9 +135,10 @@ struct helper {
     bool greeted;            /* it said HELLO */
     uint64_t alone_since_ms; /* while there is no mingad */
     uint64_t started_ms;
-    uint64_t locks_due_ms;   /* when locks on files are next counted */
-    uint64_t streams_due_ms; /* when connections are next looked at */
-    uint64_t swept_ms;       /* when leftover locks of uid ranges were last looked for */
+    uint64_t locks_due_ms;        /* when locks on files are next counted */
+    uint64_t streams_due_ms;      /* when connections are next looked at */
+    uint64_t streams_host_due_ms; /* when one may next be ended for the host's share */
+    uint64_t swept_ms;            /* when leftover locks of uid ranges were last looked for */
     bool exit_when_idle;
     bool leaving; /* SIGTERM: everything ends, then we do */
     struct replica replicas[REPLICAS_PER_NODE_MAX];

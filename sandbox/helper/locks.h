@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 /*
- * Locks on parts of files (fcntl(2)): what the kernel keeps of each is counted by no group's limit
- * of memory, and nothing else limits their number. So the helper counts them each second, in
- * /proc/locks, and ends the replica that has too many. The filter sees to it that each lock is
- * a living process's (seccomp.c), else they could not be told apart.
+ * Locks on files: what the kernel keeps of each is counted by no group's limit of memory, and
+ * nothing else limits their number. So the helper counts them each second, in /proc/locks, and ends
+ * the replica that has too many. Those of fcntl(2) are a living process's: the filter sees to it
+ * (seccomp.c). Those of flock(2) may be a dead one's: where there are too many of the dead, or more
+ * lines than are read, the replica with as many open files is ended.
  */
 #include <stdint.h>
 #include <sys/types.h>

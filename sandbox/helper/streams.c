@@ -128,8 +128,9 @@ static uint64_t share_of_host(void)
 struct streams_verdict streams_find(struct helper *helper, const char *proc_path)
 {
     const uint64_t host_bytes = held_by_host(proc_path);
-    struct streams_verdict heaviest = {
-        .held.bytes = STREAMS_SUSPECT_BYTES, .is_hosts = true, .limit_bytes = share_of_host()};
+    struct streams_verdict heaviest = {.held.unaccepted_bytes = STREAMS_SUSPECT_BYTES,
+                                       .is_hosts = true,
+                                       .limit_bytes = share_of_host()};
 
     for (size_t i = 0; host_bytes >= STREAMS_CALM_BYTES && i < REPLICAS_PER_NODE_MAX; i++) {
         struct replica *replica = &helper->replicas[i];
@@ -144,7 +145,7 @@ struct streams_verdict streams_find(struct helper *helper, const char *proc_path
         if (held.bytes > allowed_bytes) {
             return (struct streams_verdict){replica, held, false, allowed_bytes};
         }
-        if (held.bytes > heaviest.held.bytes) {
+        if (held.unaccepted_bytes > heaviest.held.unaccepted_bytes) {
             heaviest.replica = replica;
             heaviest.held = held;
         }
@@ -167,8 +168,8 @@ void streams_reason(const struct streams_verdict *verdict, char reason_out[REASO
     if (verdict->is_hosts) {
         snprintf(
             reason_out, REASON_CHARS_MAX + 1,
-            "out of memory for connections: limit %.6s of the machine's, of which it holds the "
-            "most: %.6s, %.6s of it not accepted",
+            "out of memory for connections: limit %.6s of the machine's; it holds %.6s, %.6s of it "
+            "not accepted, the most of all here",
             limit, held, unaccepted);
     } else {
         snprintf(
@@ -190,7 +191,8 @@ void streams_tick(struct helper *helper, uint64_t at_ms)
     const uint64_t pause_ms = (now_ms() - begun_ms) * LOOK_SHARE;
 
     helper->streams_due_ms = at_ms + (pause_ms > STREAMS_EVERY_MS ? pause_ms : STREAMS_EVERY_MS);
-    if (greedy.replica != NULL) {
+    if (greedy.replica != NULL && (!greedy.is_hosts || at_ms >= helper->streams_host_due_ms)) {
+        helper->streams_host_due_ms = at_ms + (greedy.is_hosts ? STREAMS_ENDING_MS : 0);
         streams_reason(&greedy, reason);
         replica_end(greedy.replica, SANDBOX_END_OUT_OF_MEMORY, 0, reason);
     }

@@ -19,8 +19,11 @@ enum {
     STREAMS_CALM_BYTES = 64 << 20, /* of the host: less is nobody's harm */
     STREAMS_OWN_BYTES = 128 << 20, /* of a replica, beside what is said below */
     STREAMS_CONNECTION_BYTES = 256 << 10, /* of each that may come to its published ports */
-    STREAMS_HOST_SHARE = 24,        /* of the host's memory: the kernel's own bounds begin above */
-    STREAMS_SUSPECT_BYTES = 4 << 20 /* of a replica, where the host's share is used up */
+    STREAMS_HOST_SHARE = 24, /* of the host's memory: the kernel's own bounds begin above */
+    STREAMS_SUSPECT_BYTES =
+        4 << 20, /* of a replica, not accepted, where the host's share is used up */
+    STREAMS_ENDING_MS =
+        2000, /* until what one has held that was ended for the host's share is gone */
 };
 
 struct streams { /* what connections hold */
@@ -31,7 +34,7 @@ struct streams { /* what connections hold */
 struct streams_verdict {
     struct replica *replica; /* it is to end; NULL: nobody is */
     struct streams held;     /* by its connections, counted until it was too much */
-    bool is_hosts; /* the limit is the whole host's, and the replica's share the largest */
+    bool is_hosts; /* the limit is the whole host's, and the replica's unaccepted bytes the most */
     uint64_t limit_bytes;
 };
 
@@ -42,7 +45,8 @@ uint64_t streams_allowed(const struct helper *helper, const struct replica *repl
 /*
  * The first replica that holds more, or none: also while the host's TCP holds little. What is told
  * of a connection is the length of what waits in it, and small pieces take many times that. So when
- * the host has come to its share, who holds most is to blame.
+ * the host has come to its share, who holds most that nobody has accepted is to blame: all else is
+ * in the limit of some group, also what waits for a published port.
  */
 struct streams_verdict streams_find(struct helper *helper, const char *proc_path);
 /* For the people whose replica it is. */

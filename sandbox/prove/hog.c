@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -18,6 +20,8 @@ enum {
     BURNERS = 4,
     LOCKED_FILES = 500,
     LOCKS_OF_FILE = 500,
+    LOCKERS = 30,
+    LOCKS_OF_LOCKER = 1000,
     UNACCEPTED_MAX = 8000, /* some 500 MiB: bounded, should nothing stop it */
     UNACCEPTED_BYTES = 60000,
     LISTENERS_MAX = 16,
@@ -100,19 +104,52 @@ static void hide(void)
     }
 }
 
-/* Of each the kernel keeps a record. Short rows: each new one is looked for a place in its file's. */
+/* Many, as each new lock is looked for a place in its file's row. */
+static int open_lockable(int number)
+{
+    char path[] = "/tmp/minga-locks-000";
+
+    snprintf(path, sizeof(path), "/tmp/minga-locks-%03d", number % LOCKED_FILES);
+    return open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+}
+
+/* Of each the kernel keeps a record. */
 static void take_locks(void)
 {
     for (int i = 0; i < LOCKED_FILES; i++) {
-        char path[] = "/tmp/minga-locks-000";
+        const int fd = open_lockable(i);
 
-        snprintf(path, sizeof(path), "/tmp/minga-locks-%03d", i);
-        const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         for (int j = 0; fd >= 0 && j < LOCKS_OF_FILE; j++) {
             struct flock range = {
                 .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)j * 2, .l_len = 1};
 
             (void)fcntl(fd, F_SETLK, &range);
+        }
+    }
+    for (;;) {
+        pause();
+    }
+}
+
+/* Those of flock(2) are open files': the kernel names who took them, and that one has ended. */
+static void take_locks_of_the_dead(void)
+{
+    struct rlimit files = {0};
+
+    if (fork() != 0) {
+        for (;;) {
+            pause();
+        }
+    }
+    (void)getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+    for (int i = 0; i < LOCKERS; i++) {
+        for (int j = 0; j < LOCKS_OF_LOCKER; j++) {
+            (void)flock(open_lockable(j), LOCK_SH);
+        }
+        if (fork() != 0) {
+            _exit(0);
         }
     }
     for (;;) {
@@ -168,10 +205,11 @@ bool hog_run(const char *name)
     static const struct {
         const char *name;
         void (*run)(void);
-    } hogs[] = {{"memory", take_memory},    {"memory-child", take_memory_in_child},
-                {"output", print_for_ever}, {"cpu", burn},
-                {"forks", fork_for_ever},   {"deaf", hide},
-                {"locks", take_locks},      {"streams", take_connections}};
+    } hogs[] = {{"memory", take_memory},         {"memory-child", take_memory_in_child},
+                {"output", print_for_ever},      {"cpu", burn},
+                {"forks", fork_for_ever},        {"deaf", hide},
+                {"locks", take_locks},           {"streams", take_connections},
+                {"dead", take_locks_of_the_dead}};
 
     for (size_t i = 0; i < ARRAY_COUNT(hogs); i++) {
         if (strcmp(hogs[i].name, name) == 0) {

@@ -218,6 +218,7 @@ static const struct {
     {"deaf to every signal", "deaf", judge_deaf},
     {"output without end", "output", judge_output},
     {"more memory, in locks on files", "locks", judge_locks},
+    {"more memory, in locks that who took them left to others", "dead", judge_locks},
     {"more memory, in connections that nobody accepts", "streams", judge_streams},
 };
 

@@ -83,6 +83,64 @@ Test(locks, those_of_all_its_processes_are_a_replica_s, .init = begin, .fini = e
     cr_assert_eq(locks_find(helper, folder), &helper->replicas[3]);
 }
 
+static void write_locks_of_dead(uint32_t count)
+{
+    FILE *file = fopen(in_folder("locks"), "we");
+
+    cr_assert_not_null(file);
+    for (uint32_t i = 0; i < count; i++) {
+        fprintf(file, "%u: FLOCK  ADVISORY  READ 17 00:2a:7 0 EOF\n", i);
+    }
+    fclose(file);
+}
+
+/* `count` locks that name a process that is no more, and a folder of open files of process 41. */
+static void write_dead(uint32_t count, uint32_t open_count)
+{
+    char name[32];
+
+    write_locks_of_dead(count);
+    cr_assert_eq(mkdir(in_folder("41/fd"), 0700), 0);
+    for (uint32_t i = 0; i < open_count; i++) {
+        snprintf(name, sizeof(name), "41/fd/%u", i);
+        cr_assert_eq(mknod(in_folder(name), S_IFREG | 0600, 0), 0);
+    }
+}
+
+static void end_dead(void)
+{
+    char command[160];
+
+    snprintf(command, sizeof(command), "rm -rf %s", folder);
+    cr_assert_eq(system(command), 0);
+}
+
+Test(locks, of_dead_ones_who_has_as_many_open_files, .init = begin, .fini = end_dead)
+{
+    struct helper *helper = helper_with(REPLICA_RUNNING, getuid());
+
+    write_dead(FILE_LOCKS_MAX, FILE_LOCKS_MAX);
+    cr_assert_null(locks_find(helper, folder), "as many as there may be");
+    write_locks_of_dead(FILE_LOCKS_MAX + 1);
+    cr_assert_eq(locks_find(helper, folder), &helper->replicas[3]);
+    helper->replicas[3].state = REPLICA_ENDING;
+    cr_assert_null(locks_find(helper, folder), "it ends already");
+}
+
+Test(locks, of_dead_ones_nobody_without_open_files, .init = begin, .fini = end_dead)
+{
+    write_dead(2 * FILE_LOCKS_MAX, 16);
+    cr_assert_null(locks_find(helper_with(REPLICA_RUNNING, getuid()), folder));
+}
+
+/* The host's own programs have so many that the list cannot be read to its end. */
+Test(locks, behind_too_many_lines_open_files_count, .init = begin, .fini = end_dead)
+{
+    write_dead(5 * FILE_LOCKS_MAX, FILE_LOCKS_MAX + 1);
+    cr_assert_eq(locks_find(helper_with(REPLICA_RUNNING, getuid()), folder),
+                 &helper_with(REPLICA_RUNNING, getuid())->replicas[3]);
+}
+
 Test(locks, of_others_are_not_counted, .init = begin, .fini = end)
 {
     write_locks(FILE_LOCKS_MAX);

@@ -159,7 +159,7 @@ Test(streams, a_replica_with_more_than_it_may_is_found, .init = begin, .fini = e
     cr_assert_null(streams_find(&helper, folder).replica, "the host has room");
 }
 
-Test(streams, where_the_host_has_no_more_who_holds_most_is_found, .init = begin, .fini = end)
+Test(streams, where_the_host_has_no_more_who_accepts_least_is_found, .init = begin, .fini = end)
 {
     const uint64_t host_bytes =
         (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / STREAMS_HOST_SHARE;
@@ -167,12 +167,14 @@ Test(streams, where_the_host_has_no_more_who_holds_most_is_found, .init = begin,
     helper.replicas[SLOT + 1].state = REPLICA_RUNNING;
     helper.replicas[SLOT + 1].init_pid = OTHER_PID;
     helper.replicas[SLOT + 1].spec.limits.memory_bytes = 64 << 20;
-    write_one("41/net/tcp", 1, STREAMS_SUSPECT_BYTES - 4096, 4711);
+    write_one("41/net/tcp", 1, STREAMS_SUSPECT_BYTES - (64 << 10), 0);
     write_host(host_bytes + (1 << 20));
     cr_assert_null(streams_find(&helper, folder).replica, "none holds much");
-    write_one("42/net/tcp", 1, STREAMS_SUSPECT_BYTES, 4711);
+    write_one("41/net/tcp6", 1, 8 * STREAMS_SUSPECT_BYTES, 4711);
+    cr_assert_null(streams_find(&helper, folder).replica, "what it has accepted is in its group");
+    write_one("42/net/tcp", 1, STREAMS_SUSPECT_BYTES, 0);
     cr_assert_eq(streams_find(&helper, folder).replica, &helper.replicas[SLOT + 1]);
-    write_one("41/net/tcp", 1, STREAMS_SUSPECT_BYTES + 1, 4711);
+    write_one("41/net/tcp", 1, STREAMS_SUSPECT_BYTES + 1, 0);
     cr_assert_eq(streams_find(&helper, folder).replica, &helper.replicas[SLOT]);
     write_host(host_bytes - (1 << 20));
     cr_assert_null(streams_find(&helper, folder).replica, "the host has room");
@@ -223,8 +225,8 @@ Test(streams, the_reason_says_which_limit_it_was, .init = begin, .fini = end)
         .held = {300 << 20, 8 << 20}, .is_hosts = true, .limit_bytes = 1000 << 20};
     streams_reason(&verdict, reason);
     cr_assert_str_eq(reason,
-                     "out of memory for connections: limit 1000M of the machine's, of which "
-                     "it holds the most: 300M, 8M of it not accepted");
+                     "out of memory for connections: limit 1000M of the machine's; it holds "
+                     "300M, 8M of it not accepted, the most of all here");
     verdict.is_hosts = false;
     streams_reason(&verdict, reason);
     cr_assert_str_eq(reason, "out of memory for connections: limit 1000M, it holds 300M, 8M of it "
@@ -238,5 +240,5 @@ Test(streams, the_longest_reason_is_not_cut, .init = begin, .fini = end)
     char reason[REASON_CHARS_MAX + 1];
 
     streams_reason(&verdict, reason);
-    cr_assert(strstr(reason, " not accepted") != NULL, "%s", reason);
+    cr_assert(strstr(reason, "of all here") != NULL, "%s", reason);
 }
