@@ -169,6 +169,8 @@ void replica_stop(struct helper *helper, struct replica *replica);
 /* Makes a socket into the sandbox. Returns the other end, the caller's, or a negative code. */
 int replica_exec(struct replica *replica, struct err *err);
 int replica_freeze(struct helper *helper, struct replica *replica, bool frozen, struct err *err);
+/* Freezes it; one that cannot be is ended: who pauses is never told so of what still runs. */
+void replica_hold(struct helper *helper, struct replica *replica);
 /* Something happened on one of its descriptors, or time has passed. */
 void replica_on_control(struct helper *helper, struct replica *replica);
 void replica_on_init_over(struct helper *helper, struct replica *replica);

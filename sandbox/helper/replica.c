@@ -74,6 +74,18 @@ int replica_freeze(struct helper *helper, struct replica *replica, bool frozen, 
     return r == -ETIMEDOUT ? 0 : r; /* then it will be */
 }
 
+void replica_hold(struct helper *helper, struct replica *replica)
+{
+    char reason[REASON_CHARS_MAX + 1];
+    struct err err = {0};
+
+    if (replica_freeze(helper, replica, true, &err) < 0) {
+        say_replica(replica, LOG_LEVEL_WARNING, "freeze-failed", "freeze: %s", err.text);
+        snprintf(reason, sizeof(reason), "ended, as it cannot be frozen: %.70s", err.text);
+        replica_end(replica, SANDBOX_END_LOST, 0, reason);
+    }
+}
+
 void replica_stop(struct helper *helper, struct replica *replica)
 {
     const struct init_message stop = {.kind = INIT_STOP};

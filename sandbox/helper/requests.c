@@ -227,11 +227,8 @@ static void request_renew(struct helper *helper, struct replica *replica)
 /* One that is stopping, too: it ends at its deadline all the same. */
 static void request_freeze(struct helper *helper, struct replica *replica)
 {
-    struct err err = {0};
-
-    if ((replica->state == REPLICA_RUNNING || replica->state == REPLICA_STOPPING) &&
-        replica_freeze(helper, replica, true, &err) < 0) {
-        say_replica(replica, LOG_LEVEL_WARNING, "freeze-failed", "freeze: %s", err.text);
+    if (replica->state == REPLICA_RUNNING || replica->state == REPLICA_STOPPING) {
+        replica_hold(helper, replica);
     }
 }
 

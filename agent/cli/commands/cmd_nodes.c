@@ -81,29 +81,50 @@ static void add_member(struct table *table, const json_t *member)
     table_add(table, (const char *const[]){owner, text_of(member, "name"), nodes, services, age});
 }
 
-/* Whom OWNER means: a member's name, or how the owner id begins. `id_out` is borrowed from `members`. */
+static bool has_name(const json_t *member, const char *wanted)
+{
+    return strcmp(text_of(member, "name"), wanted) == 0;
+}
+
+static bool has_id(const json_t *member, const char *wanted)
+{
+    return strncasecmp(text_of(member, "owner"), wanted, strlen(wanted)) == 0;
+}
+
+/* Of whom `is_meant`; the last one's owner id, borrowed. Returns how many there are. */
+static uint32_t members_meant(const json_t *members, const char *wanted,
+                              bool (*is_meant)(const json_t *member, const char *wanted),
+                              const char **id_out)
+{
+    const json_t *member;
+    uint32_t count = 0;
+    size_t i;
+
+    json_array_foreach(members, i, member)
+    {
+        if (is_meant(member, wanted)) {
+            *id_out = text_of(member, "owner");
+            count++;
+        }
+    }
+    return count;
+}
+
+/* Whom OWNER means: a member's name, else how the owner id begins ("ada" may be both). `id_out` is
+ * borrowed from `members`. */
 static int find_member(struct session *session, const json_t *members, const char *wanted,
                        const char **id_out)
 {
-    const json_t *member;
-    size_t i;
+    uint32_t count = members_meant(members, wanted, has_name, id_out);
 
-    *id_out = NULL;
-    json_array_foreach(members, i, member)
-    {
-        const char *id = text_of(member, "owner");
-
-        if (strcmp(text_of(member, "name"), wanted) != 0 &&
-            strncasecmp(id, wanted, strlen(wanted)) != 0) {
-            continue;
-        }
-        if (*id_out != NULL) {
-            problem_set(&session->problem, EXIT_NOT_FOUND, wanted, "several members are meant");
-            return problem_advise(&session->problem, "minga members has their owner ids");
-        }
-        *id_out = id;
+    if (count == 0) {
+        count = members_meant(members, wanted, has_id, id_out);
     }
-    if (*id_out == NULL) {
+    if (count > 1) {
+        problem_set(&session->problem, EXIT_NOT_FOUND, wanted, "several members are meant");
+        return problem_advise(&session->problem, "minga members has their owner ids");
+    }
+    if (count == 0) {
         problem_set(&session->problem, EXIT_NOT_FOUND, wanted,
                     "no member has this name or owner id");
         return problem_advise(&session->problem, "minga members lists them");
