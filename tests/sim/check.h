@@ -53,6 +53,7 @@ struct checker {
     uint64_t excess_since_ms[SIM_SERVICES_MAX]; /* 0: no excess */
     uint64_t good_since_ms;                     /* all is as it ought to be; 0: it is not */
     uint64_t converged_ms;                      /* good for STEADY_MS; 0: not yet */
+    uint64_t relapsed_ms;                       /* it was not, for once; 0: never */
     uint64_t starts_max;                        /* what was missing then may be tried again */
     uint64_t sent_when_quiet;
     uint64_t sent_when_looked;
