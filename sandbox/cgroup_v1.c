@@ -78,8 +78,14 @@ static int set_cpu(int base_fd, const char *group, uint64_t cpu_permille, struct
         r = cgroup_put_number(base_fd, group, "cpu.cfs_period_us", period_us);
         if (r == -EINVAL) {
             /* With the old quota it would be more than the parent has: without one meanwhile. */
+            char present[CGROUP_TEXT_BYTES_MAX] = "-1";
+
+            (void)cgroup_get(base_fd, group, "cpu.cfs_quota_us", present);
             (void)cgroup_put(base_fd, group, "cpu.cfs_quota_us", "-1");
             r = cgroup_put_number(base_fd, group, "cpu.cfs_period_us", period_us);
+            if (r < 0) { /* no worse than before */
+                (void)cgroup_put(base_fd, group, "cpu.cfs_quota_us", present);
+            }
         }
     }
     if (r < 0) {

@@ -15,8 +15,9 @@ void handle_version(struct exchange *exchange)
 static void say_freezing(json_t *node)
 {
     json_t *reason = json_object_get(node, "reason");
+    const char *state = json_string_value(json_object_get(node, "state"));
 
-    if (strcmp(json_string_value(json_object_get(node, "state")), "paused") != 0) {
+    if (state == NULL || strcmp(state, "paused") != 0) {
         return;
     }
     json_object_set_new(node, "state", json_string("pausing"));

@@ -39,6 +39,8 @@ static int unknown_option(const char *word, const struct arguments *arguments,
             ? NULL
             : command_find(arguments->words[0],
                            arguments->word_count > 1 ? arguments->words[1] : NULL, &used_words);
+    const uint32_t taken =
+        command != NULL ? command->options | OPTIONS_GLOBAL : OPTION_BIT(OPTION_COUNT) - 1;
     const char *nearest = NULL;
     uint32_t nearest_distance = 3; /* two slips are near */
     char typed[32];
@@ -48,7 +50,7 @@ static int unknown_option(const char *word, const struct arguments *arguments,
     for (unsigned i = 0; i < OPTION_COUNT; i++) {
         uint32_t distance = text_distance(typed, option_spec((enum option)i)->name);
 
-        if (strlen(typed) > 2 && distance < nearest_distance) {
+        if ((taken & OPTION_BIT(i)) != 0 && strlen(typed) > 2 && distance < nearest_distance) {
             nearest = option_spec((enum option)i)->name;
             nearest_distance = distance;
         }

@@ -51,7 +51,7 @@ _minga() {
         ;;
     expel) _minga_offer "$(_minga_nodes)" "$current" ;;
     cp | "cp "*) mapfile -t COMPREPLY < <(compgen -f -W "$(_minga_services)" -- "$current") ;;
-    *) _minga_offer "$(_minga_commands | sed -n "s/^${words[0]} //p")" "$current" ;;
+    *) _minga_offer "$(_minga_commands | awk -v first="${words[0]} " 'index($0, first) == 1 { print substr($0, length(first) + 1) }')" "$current" ;;
     esac
 }
 complete -o filenames -F _minga minga

@@ -306,10 +306,12 @@ static bool pass(struct execs *execs, struct exec *exec, uint64_t now_ms)
 /* Nobody listens any more. */
 static void end_gone(struct exec *exec, uint64_t now_ms)
 {
+    const bool is_news = exec->socket_fd >= 0;
+
     close_fd(&exec->socket_fd);
     if (!exec->stores) {
         kill_exec(exec);
-    } else if (exec->input_fd >= 0) {
+    } else if (is_news) {
         close_fd(&exec->input_fd);
         exec->kill_ms = now_ms + TIDY_MS_MAX;
     }

@@ -31,6 +31,7 @@ refused 2 "" "a missing argument: status 2" absent start
 json_error() { { absent --json status 2>&1 >/dev/null || true; } | jq -e '.error.what and .error.why and .error.do'; }
 check "--json errors are objects" json_error
 refused 2 "Did you mean --replicas?" "a mistyped option: what is meant" absent start web --replcias 3
+refused 2 "See minga help services" "of what the command does not take none is proposed" absent services --replcias 3
 refused 2 "Did you mean web?" "a replica where a service is wanted" absent start web/1
 refused 2 "minga stop" "scaling to nothing" absent scale web 0
 refused 2 "See minga help scale" "a number below nothing is no option: the command's page is named" absent scale web -1
