@@ -33,7 +33,7 @@ make_debian() {
     [ "$(cat "$debian.made" 2>/dev/null)" != "$packages" ] || return 0
     rm -rf "$debian" "$debian.made"
     # Its mounts are its own, so that none is left when it is interrupted.
-    unshare --mount --propagation private mmdebstrap --quiet --mode=root --variant=apt --architectures=amd64,arm64 --include="$packages" \
+    unshare --mount --propagation private mmdebstrap --quiet --mode=root --variant=apt --dpkgopt=force-unsafe-io --architectures=amd64,arm64 --include="$packages" \
         bookworm "$debian" "deb $(mirror) bookworm main" >"$work/debian.log" 2>&1 ||
         { tail -n 20 "$work/debian.log" >&2; exit 1; }
     echo "$packages" >"$debian.made"
