@@ -485,8 +485,12 @@ bool overlay_chunk_next(const struct overlay *overlay, bool is_bad, uint32_t *cu
                         struct chunk_id *chunk_out);
 /* What chunks take of the share here, with what their files and notes cost. */
 uint64_t overlay_chunk_bytes(const struct overlay *overlay);
-/* Is there room for one more chunk, while chunks of so many bytes are being written? */
-bool overlay_has_room(const struct overlay *overlay, uint64_t bytes, uint64_t written_bytes);
+/* What a chunk takes of the share. */
+uint64_t overlay_chunk_cost_bytes(uint64_t bytes);
+/* Is there room for one more chunk, while so many that users push are being written, which take so much
+ * of the share? */
+bool overlay_has_room(const struct overlay *overlay, uint64_t bytes, uint32_t written_count,
+                      uint64_t written_cost_bytes);
 
 /* What is stored here, for whom, and how well. */
 struct overlay_stock {

@@ -232,7 +232,8 @@ struct chunk_get {
     struct node_id candidates[CHUNK_CANDIDATES_MAX];
     struct node_id asked; /* who sent, or was asked, last */
     bool storing;
-    uint32_t silent_count; /* who did not answer in time */
+    uint32_t promised_bytes; /* 0: it waits for room, or has its place */
+    uint32_t silent_count;   /* who did not answer in time */
     uint32_t busy_rounds;
     bool any_busy;
     uint64_t retry_ms; /* 0: a request is under way */
@@ -580,7 +581,6 @@ void chunk_get_on_holders(struct overlay *overlay, uint64_t number, const struct
 /* Holders of a chunk in ring order, those that store only. */
 uint32_t chunk_holders(const struct overlay *overlay, const struct chunk_id *chunk,
                        uint32_t count_max, struct node_id *nodes_out);
-void chunk_blame(struct overlay *overlay, const struct node_id *node);
 void chunk_get_on_message(struct overlay *overlay, const struct arrival *arrival);
 void chunk_get_on_reply(struct overlay *overlay, const struct request *request,
                         const struct arrival *arrival);

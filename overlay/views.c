@@ -236,9 +236,19 @@ bool overlay_chunk_next(const struct overlay *overlay, bool is_bad, uint32_t *cu
     return chunk != NULL;
 }
 
-bool overlay_has_room(const struct overlay *overlay, uint64_t bytes, uint64_t written_bytes)
+uint64_t overlay_chunk_cost_bytes(uint64_t bytes)
 {
-    return storage_has_room(overlay, bytes, written_bytes);
+    return chunk_cost_bytes(bytes);
+}
+
+bool overlay_has_room(const struct overlay *overlay, uint64_t bytes, uint32_t written_count,
+                      uint64_t written_cost_bytes)
+{
+    struct chunks_promised promised = storage_promised(overlay);
+
+    promised.count += written_count;
+    promised.cost_bytes += written_cost_bytes;
+    return storage_has_room(overlay, bytes, promised);
 }
 
 uint64_t overlay_chunk_bytes(const struct overlay *overlay)

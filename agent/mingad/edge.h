@@ -91,7 +91,8 @@ struct edge {
     struct store_writer *writer;
     struct chunk_store chunks;
     uint32_t chunk_jobs_count; /* in memory now */
-    uint64_t chunk_jobs_bytes;
+    uint32_t chunk_pushes_count; /* of these, what users push: the overlay does not know of it yet */
+    uint64_t chunk_pushes_cost_bytes; /* of the share */
     struct chunk_gate chunk_gate;
     int chunk_result; /* of the last one that was written: 0 or -errno */
     struct carry carry;

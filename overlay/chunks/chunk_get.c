@@ -21,6 +21,8 @@ enum {
     EVICTIONS_MAX = 64, /* small ones, for one that may be large */
 };
 
+static const char no_room[] = "this node's storage share is full";
+
 static struct chunk_get *find_get(struct overlay *overlay, uint64_t number)
 {
     for (uint32_t i = 0; i < CHUNK_GETS_MAX; i++) {
@@ -135,9 +137,9 @@ static const struct chunk *find_dispensable(struct overlay *overlay)
 }
 
 /* Chunks that others hold and this node only fetched once make room first. */
-bool storage_make_room(struct overlay *overlay, uint64_t bytes, uint64_t expected_bytes)
+bool storage_make_room(struct overlay *overlay, uint64_t bytes, struct chunks_promised promised)
 {
-    for (uint32_t i = 0; !storage_has_room(overlay, bytes, expected_bytes); i++) {
+    for (uint32_t i = 0; !storage_has_room(overlay, bytes, promised); i++) {
         const struct chunk *chunk = i < EVICTIONS_MAX ? find_dispensable(overlay) : NULL;
         struct overlay_effect *effect =
             chunk == NULL ? NULL : effect_add(overlay, OVERLAY_DROP_CHUNK);
@@ -151,10 +153,49 @@ bool storage_make_room(struct overlay *overlay, uint64_t bytes, uint64_t expecte
     return true;
 }
 
-/* What is bad here has its place already. */
-static bool has_room_for(struct overlay *overlay, const struct chunk_id *chunk)
+struct chunks_promised chunk_get_promised(const struct overlay *overlay)
 {
-    return chunks_is_bad(&overlay->chunks, chunk) || storage_make_room(overlay, CHUNK_BYTES_MAX, 0);
+    struct chunks_promised promised = {0};
+
+    for (uint32_t i = 0; overlay->chunk_get_count > 0 && i < CHUNK_GETS_MAX; i++) {
+        const struct chunk_get *get = &overlay->chunk_gets[i];
+
+        if (get->used && get->promised_bytes > 0) {
+            promised.count++;
+            promised.cost_bytes += chunk_cost_bytes(get->promised_bytes);
+        }
+    }
+    return promised;
+}
+
+/* Until all that is on its way has come, which may be smaller than was promised. What is bad here
+ * has its place already. */
+static bool may_have_room_for(struct overlay *overlay, const struct chunk_id *chunk)
+{
+    return chunks_is_bad(&overlay->chunks, chunk) ||
+           storage_make_room(overlay, CHUNK_BYTES_MAX, (struct chunks_promised){0});
+}
+
+/* False: it waits for others to come, or has ended. */
+static bool is_promised(struct overlay *overlay, struct chunk_get *get)
+{
+    struct chunks_promised promised = storage_promised(overlay);
+
+    if (get->promised_bytes > 0 || chunks_is_bad(&overlay->chunks, &get->chunk)) {
+        return true;
+    }
+    if (storage_has_room(overlay, CHUNK_BYTES_MAX, promised) ||
+        (chunk_get_promised(overlay).count == 0 && /* else what has just come would go for it */
+         storage_make_room(overlay, CHUNK_BYTES_MAX, promised))) {
+        get->promised_bytes = CHUNK_BYTES_MAX;
+        return true;
+    }
+    if (may_have_room_for(overlay, &get->chunk)) {
+        get->retry_ms = overlay->now_ms + BUSY_RETRY_MS;
+    } else {
+        end_get(overlay, get, OVERLAY_FULL, no_room);
+    }
+    return false;
 }
 
 /* --- asking */
@@ -203,6 +244,9 @@ static void ask_next(struct overlay *overlay, struct chunk_get *get)
         get->retry_ms = overlay->now_ms + (wait_ms < LINE_MS ? wait_ms : LINE_MS);
         return;
     }
+    if (!is_promised(overlay, get)) {
+        return;
+    }
     while (get->next < get->candidate_count) {
         const struct node_id *node = &get->candidates[get->next++];
 
@@ -247,8 +291,8 @@ void overlay_chunk_get(struct overlay *overlay, const struct overlay_event *now,
     if (chunks_find(&overlay->chunks, &wanted->chunk) != NULL) {
         (void)collect_note(overlay, &wanted->chunk, &references, true, 0);
         (void)effect_done(overlay, token, OVERLAY_OK, "");
-    } else if (!has_room_for(overlay, &wanted->chunk)) {
-        (void)effect_done(overlay, token, OVERLAY_FULL, "this node's storage share is full");
+    } else if (!may_have_room_for(overlay, &wanted->chunk)) {
+        (void)effect_done(overlay, token, OVERLAY_FULL, no_room);
     } else {
         get = new_get(overlay, token, &wanted->chunk);
         if (get == NULL) {
@@ -278,7 +322,7 @@ void chunk_get_again(struct overlay *overlay, const struct chunk_id *chunk,
 {
     struct chunk_get *get = NULL;
 
-    if (!is_being_fetched(overlay, chunk) && has_room_for(overlay, chunk)) {
+    if (!is_being_fetched(overlay, chunk) && may_have_room_for(overlay, chunk)) {
         get = new_get(overlay, 0, chunk);
     }
     if (get != NULL) {
@@ -329,6 +373,7 @@ static void take_data(struct overlay *overlay, struct chunk_get *get, const stru
     effect->data = arrival->data;
     effect->token = get->number;
     get->storing = true;
+    get->promised_bytes = (uint32_t)arrival->data.length_bytes;
     bucket_take(&overlay->repair.download, arrival->data.length_bytes);
 }
 
@@ -364,18 +409,21 @@ void chunk_get_on_timeout(struct overlay *overlay, const struct request *request
 }
 
 /* Where it came from it still is. */
-static void note_fetched(struct overlay *overlay, const struct chunk_get *get)
+static void end_fetched(struct overlay *overlay, struct chunk_get *get)
 {
     struct chunk *chunk = chunks_entry(&overlay->chunks, &get->chunk);
 
-    if (chunk != NULL) {
-        (void)collect_note(overlay, &get->chunk, &get->references, get->token != 0, 0);
-        chunk->used_s = (uint32_t)(overlay->now_ms / 1000);
-        if (chunk_is_home(overlay, &get->chunk, &get->asked)) {
-            chunk->home_mark = repair_home_mark(overlay, &get->chunk);
-            chunk->offered_mark = chunk->home_mark;
-        }
+    if (chunk == NULL) {
+        end_get(overlay, get, OVERLAY_FULL, no_room);
+        return;
     }
+    (void)collect_note(overlay, &get->chunk, &get->references, get->token != 0, 0);
+    chunk->used_s = (uint32_t)(overlay->now_ms / 1000);
+    if (chunk_is_home(overlay, &get->chunk, &get->asked)) {
+        chunk->home_mark = repair_home_mark(overlay, &get->chunk);
+        chunk->offered_mark = chunk->home_mark;
+    }
+    end_get(overlay, get, OVERLAY_OK, "");
 }
 
 bool chunk_get_on_stored(struct overlay *overlay, const struct overlay_event *event)
@@ -388,14 +436,16 @@ bool chunk_get_on_stored(struct overlay *overlay, const struct overlay_event *ev
     get->storing = false;
     switch (event->outcome) {
     case OVERLAY_CHUNK_OK:
-        note_fetched(overlay, get);
-        end_get(overlay, get, OVERLAY_OK, "");
+        end_fetched(overlay, get);
         break;
     case OVERLAY_CHUNK_WRONG_HASH:
         chunk_blame(overlay, &get->asked);
         ask_next(overlay, get);
         break;
-    case OVERLAY_CHUNK_FAILED:
+    case OVERLAY_CHUNK_FAILED: /* too much at once */
+        get->any_busy = true;
+        rest(overlay, get);
+        break;
     case OVERLAY_CHUNK_REFUSED:
         end_get(overlay, get, OVERLAY_FAILED, "this node's disk refused the chunk");
         break;

@@ -271,7 +271,8 @@ static void go_on(struct overlay *overlay, struct chunk_put *put)
         const struct node_id *candidate = &put->candidates[put->next++];
 
         if (peer_is_self(overlay, candidate)) {
-            put->is_lacking_here = put->carried_bytes != 0;
+            put->is_lacking_here =
+                put->carried_bytes != 0 || chunks_find(&overlay->chunks, &put->chunk) == NULL;
             put->held_count += put->is_lacking_here ? 0 : 1;
         } else if (!offer(overlay, put, candidate)) {
             break;

@@ -22,11 +22,11 @@ static struct chunk_receive *find_receive(struct overlay *overlay, const struct 
     return NULL;
 }
 
-bool storage_has_room(const struct overlay *overlay, uint64_t bytes, uint64_t expected_bytes)
+bool storage_has_room(const struct overlay *overlay, uint64_t bytes,
+                      struct chunks_promised promised)
 {
-    uint64_t records_bytes = (uint64_t)overlay->records.count * RECORD_COST_BYTES;
-
-    return chunks_have_room(&overlay->chunks, bytes, expected_bytes + records_bytes);
+    promised.cost_bytes += (uint64_t)overlay->records.count * RECORD_COST_BYTES;
+    return chunks_have_room(&overlay->chunks, bytes, promised);
 }
 
 /* Data is sent before the disk is asked: while it refuses, one is taken now and then, to see. */
@@ -68,16 +68,19 @@ static bool is_seeing(const struct overlay *overlay)
     return false;
 }
 
-static uint64_t expected_bytes(const struct overlay *overlay)
+struct chunks_promised storage_promised(const struct overlay *overlay)
 {
-    uint64_t bytes = 0;
+    struct chunks_promised promised = chunk_get_promised(overlay);
 
     for (uint32_t i = 0; i < CHUNK_PUTS_MAX; i++) {
-        bytes += overlay->chunk_receives[i].used
-                     ? chunk_cost_bytes(overlay->chunk_receives[i].bytes)
-                     : 0;
+        const struct chunk_receive *receive = &overlay->chunk_receives[i];
+
+        if (receive->used && !receive->is_noting) { /* else it is in the table */
+            promised.count++;
+            promised.cost_bytes += chunk_cost_bytes(receive->bytes);
+        }
     }
-    return bytes;
+    return promised;
 }
 
 static struct chunk_receive *new_receive(struct overlay *overlay, const struct chunk_id *chunk,
@@ -118,11 +121,11 @@ static struct chunk_references read_references(const minga_ChunkOffers *message,
 /* What lives here may take the place of what does not. */
 static bool has_room_for(struct overlay *overlay, const struct chunk_id *chunk, uint64_t bytes)
 {
-    uint64_t expected = expected_bytes(overlay);
+    struct chunks_promised promised = storage_promised(overlay);
 
-    return storage_has_room(overlay, bytes, expected) || chunks_is_bad(&overlay->chunks, chunk) ||
+    return storage_has_room(overlay, bytes, promised) || chunks_is_bad(&overlay->chunks, chunk) ||
            (chunk_is_home(overlay, chunk, &overlay->self) &&
-            storage_make_room(overlay, bytes, expected));
+            storage_make_room(overlay, bytes, promised));
 }
 
 static minga_ChunkAnswer take_up(struct overlay *overlay, const struct arrival *arrival,
@@ -247,9 +250,14 @@ static void drop(struct overlay *overlay, struct chunk_receive *receive)
     end_receive(overlay, receive, minga_Outcome_OUTCOME_REFUSED);
 }
 
-/* It is here; and acknowledged when it is also known for whom, or it might be taken for garbage. */
+/* It is here, if there still was room; and acknowledged when it is also known for whom, or it might be
+ * taken for garbage. */
 static void note(struct overlay *overlay, struct chunk_receive *receive)
 {
+    if (chunks_find(&overlay->chunks, &receive->chunk) == NULL) {
+        end_receive(overlay, receive, minga_Outcome_OUTCOME_FULL);
+        return;
+    }
     if (!receive->is_repair) {
         repair_pushed(overlay);
     }

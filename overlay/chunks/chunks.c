@@ -79,13 +79,14 @@ uint64_t chunk_cost_bytes(uint64_t bytes)
            CHUNK_EXTRA_BYTES;
 }
 
-bool chunks_have_room(const struct chunks *chunks, uint64_t bytes, uint64_t expected_bytes)
+bool chunks_have_room(const struct chunks *chunks, uint64_t bytes, struct chunks_promised promised)
 {
     uint64_t left_bytes =
         chunks->cost_bytes < chunks->bytes_max ? chunks->bytes_max - chunks->cost_bytes : 0;
 
-    return chunks->count < CHUNKS_MAX && bytes <= CHUNK_BYTES_MAX && expected_bytes <= left_bytes &&
-           chunk_cost_bytes(bytes) <= left_bytes - expected_bytes;
+    return promised.count < CHUNKS_MAX - chunks->count && bytes <= CHUNK_BYTES_MAX &&
+           promised.cost_bytes <= left_bytes &&
+           chunk_cost_bytes(bytes) <= left_bytes - promised.cost_bytes;
 }
 
 int chunks_add(struct chunks *chunks, const struct chunk_id *id, uint32_t bytes)

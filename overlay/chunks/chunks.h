@@ -57,8 +57,13 @@ bool chunks_is_bad(const struct chunks *chunks, const struct chunk_id *id);
 void chunks_set_bad(struct chunks *chunks, struct chunk *chunk, bool is_bad);
 /* What a chunk takes of the share: whole blocks, its inode, its name, its row in the database. */
 uint64_t chunk_cost_bytes(uint64_t bytes);
-/* Is there room for one more of this size, with a cost of `expected_bytes` already promised? */
-bool chunks_have_room(const struct chunks *chunks, uint64_t bytes, uint64_t expected_bytes);
+/* Room that was promised to others that are on their way. */
+struct chunks_promised {
+    uint32_t count;
+    uint64_t cost_bytes;
+};
+/* Is there room for one more of this size besides? */
+bool chunks_have_room(const struct chunks *chunks, uint64_t bytes, struct chunks_promised promised);
 /* Returns 0 (also when known, and good from now on), or -ENOSPC when the table itself is full. */
 int chunks_add(struct chunks *chunks, const struct chunk_id *id, uint32_t bytes);
 void chunks_remove(struct chunks *chunks, const struct chunk_id *id);

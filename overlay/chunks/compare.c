@@ -379,7 +379,7 @@ void compare_on_list(struct overlay *overlay, const struct arrival *arrival)
         if (chunks_find(&overlay->chunks, &chunk) == NULL &&
             chunk_is_home(overlay, &chunk, &overlay->self) &&
             (chunks_is_bad(&overlay->chunks, &chunk) ||
-             storage_make_room(overlay, CHUNK_BYTES_MAX, 0))) {
+             storage_make_room(overlay, CHUNK_BYTES_MAX, storage_promised(overlay)))) {
             answer->wanted[answer->wanted_count++] = i;
         }
     }

@@ -363,14 +363,34 @@ static void walk(struct overlay *overlay)
 
 /* ------------------------------------------------------------------ what was lost here */
 
+/* Users push meanwhile, and the share may be made smaller: a promise is a guess. */
+static void take(struct overlay *overlay, const struct chunk_id *chunk, uint32_t bytes)
+{
+    struct overlay_effect *effect;
+
+    if (storage_make_room(overlay, bytes, (struct chunks_promised){0})) {
+        CHECK(chunks_add(&overlay->chunks, chunk, bytes) == 0);
+        return;
+    }
+    effect_trace(overlay, "no room is left for a chunk that came");
+    effect = effect_add(overlay, OVERLAY_DROP_CHUNK);
+    if (effect != NULL) {
+        effect->chunk = *chunk;
+    }
+}
+
 void repair_stored(struct overlay *overlay, const struct chunk_id *chunk, uint32_t bytes)
 {
     const struct chunk *entry = chunks_entry(&overlay->chunks, chunk);
     bool was_bad = entry != NULL && entry->is_bad;
     struct chunk_references references;
 
-    if (entry == NULL || entry->bytes == bytes) {
-        (void)chunks_add(&overlay->chunks, chunk, bytes);
+    if (entry == NULL) {
+        take(overlay, chunk, bytes);
+        return;
+    }
+    if (entry->bytes == bytes) {
+        CHECK(chunks_add(&overlay->chunks, chunk, bytes) == 0);
         if (was_bad) {
             collect_store_note(overlay, entry, 0);
         }
@@ -378,7 +398,7 @@ void repair_stored(struct overlay *overlay, const struct chunk_id *chunk, uint32
     }
     references = collect_references(overlay, entry); /* its file had been cut short */
     collect_forget(overlay, chunk);
-    (void)chunks_add(&overlay->chunks, chunk, bytes);
+    CHECK(chunks_add(&overlay->chunks, chunk, bytes) == 0);
     (void)collect_note(overlay, chunk, &references, false, 0);
 }
 

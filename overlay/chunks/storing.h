@@ -72,7 +72,8 @@ uint32_t repair_home_mark(const struct overlay *overlay, const struct chunk_id *
 /* When something may be sent, as it looks now. Not to be kept: what nobody wanted is given back, and
  * the line becomes faster. */
 uint64_t repair_upload_ms(const struct overlay *overlay);
-/* A chunk's file is good. */
+/* A chunk's file is good. What there is no room for, whatever was promised, goes again, and is not in
+ * the table afterwards. */
 void repair_stored(struct overlay *overlay, const struct chunk_id *chunk, uint32_t bytes);
 /* What was thought to be here is not: fetched again if it lives here. */
 void repair_lost(struct overlay *overlay, const struct chunk_id *chunk);
@@ -91,11 +92,19 @@ void shed_offered(struct overlay *overlay, const struct chunk_put *put);
 void shed_tick(struct overlay *overlay);
 uint64_t shed_wake(const struct overlay *overlay);
 
+/* --- chunk_get.c */
+/* It sent something else. */
+void chunk_blame(struct overlay *overlay, const struct node_id *node);
+struct chunks_promised chunk_get_promised(const struct overlay *overlay);
+
 /* --- chunk_receive.c: what others offer */
-/* Within the share, which records and what files cost count towards? */
-bool storage_has_room(const struct overlay *overlay, uint64_t bytes, uint64_t expected_bytes);
+/* To what others offer, and to what is fetched: all of it may come. */
+struct chunks_promised storage_promised(const struct overlay *overlay);
+/* Within the share, which records and what files cost count towards, and in the table? */
+bool storage_has_room(const struct overlay *overlay, uint64_t bytes,
+                      struct chunks_promised promised);
 /* The same, if need be in place of chunks that others hold and this node need not (chunk_get.c). */
-bool storage_make_room(struct overlay *overlay, uint64_t bytes, uint64_t expected_bytes);
+bool storage_make_room(struct overlay *overlay, uint64_t bytes, struct chunks_promised promised);
 /* What the disk has said to a chunk, whosever it was. */
 void storage_written(struct overlay *overlay, enum overlay_chunk_outcome outcome);
 minga_ChunkAnswer chunk_receive_judge(struct overlay *overlay, const struct arrival *arrival,

@@ -3,6 +3,16 @@
 
 #include "tests/sim/world.h"
 
+static void carry(struct world *world, uint32_t node, uint32_t service,
+                  struct core_request *request)
+{
+    struct client_service *pushed = &world->client.services[service];
+
+    world_trace(world, "==== %s carries a chunk past its disk", world->nodes[node].name);
+    request->carried_bytes = world->client.trees[service].bytes[pushed->chunk];
+    pushed->carrier = node + 1;
+}
+
 void carried_begin(struct world *world, uint32_t node, uint32_t service,
                    struct core_request *request)
 {
@@ -14,15 +24,17 @@ void carried_begin(struct world *world, uint32_t node, uint32_t service,
     request->chunk = tree->chunks[pushed->chunk];
     pushed->carrier = 0;
     if (disk_is_full(world, node) && !disk_has_chunk(disk, &request->chunk)) {
-        world_trace(world, "==== %s carries a chunk past its full disk", world->nodes[node].name);
-        request->carried_bytes = tree->bytes[pushed->chunk];
-        pushed->carrier = node + 1;
+        carry(world, node, service, request);
         return;
     }
     stored.chunk = request->chunk;
     stored.chunk_bytes = tree->bytes[pushed->chunk];
     disk_add_chunk(disk, &request->chunk, tree->bytes[pushed->chunk]);
     world_step_overlay(world, node, &stored);
+    if (world->nodes[node].core != NULL &&
+        !overlay_has_chunk(core_overlay(world->nodes[node].core), &request->chunk)) {
+        carry(world, node, service, request); /* its share is full */
+    }
 }
 
 bool carried_has(const struct world *world, uint32_t node, const struct chunk_id *chunk)

@@ -47,14 +47,18 @@ static struct chunk_job *job_new(struct edge *edge, uint64_t token, struct bytes
         memcpy(job->data, data.data, data.length_bytes);
     }
     edge->chunk_jobs_count++;
-    edge->chunk_jobs_bytes += data.length_bytes;
     return job;
 }
 
 static void job_free(struct chunk_job *job)
 {
-    job->edge->chunk_jobs_count--;
-    job->edge->chunk_jobs_bytes -= job->length_bytes;
+    struct edge *edge = job->edge;
+
+    edge->chunk_jobs_count--;
+    if (job->is_pushed) {
+        edge->chunk_pushes_count--;
+        edge->chunk_pushes_cost_bytes -= overlay_chunk_cost_bytes(job->length_bytes);
+    }
     free(job);
 }
 
@@ -206,8 +210,9 @@ static void answer(struct edge *edge, uint64_t token, enum overlay_outcome outco
     }
 }
 
-/* The overlay is told first: what is asked of it next is to spread this very chunk. */
-static void spread(struct edge *edge, const struct chunk_job *job)
+/* The overlay is told first: what is asked of it next is to spread this very chunk. What it has no room
+ * for, since others came meanwhile, it has dropped again. */
+static void spread(struct edge *edge, struct chunk_job *job)
 {
     struct core_request request = {.kind = CORE_PUT_CHUNK,
                                    .token = job->token,
@@ -218,7 +223,9 @@ static void spread(struct edge *edge, const struct chunk_job *job)
     upload_note_push(edge, &job->chunk);
     if (job->result == 0) {
         tell_stored(edge, 0, &job->chunk, job->length_bytes, 0);
-    } else {
+        job->result = overlay_has_chunk(core_overlay(edge->core), &job->chunk) ? 0 : -EDQUOT;
+    }
+    if (job->result < 0) {
         struct carry_new carried = {
             job->token, job->chunk, job->result, {job->data, job->length_bytes}};
 
@@ -248,7 +255,8 @@ static bool is_beyond_share(const struct edge *edge, struct chunk_job *job)
 {
     const struct overlay *overlay = core_overlay(edge->core);
 
-    if (overlay_has_room(overlay, job->length_bytes, edge->chunk_jobs_bytes - job->length_bytes)) {
+    if (overlay_has_room(overlay, job->length_bytes, edge->chunk_pushes_count,
+                         edge->chunk_pushes_cost_bytes)) {
         return false;
     }
     job->chunk = chunk_store_id((struct bytes){job->data, job->length_bytes});
@@ -265,13 +273,15 @@ void chunk_jobs_push(struct edge *edge, const struct core_request *request, stru
     }
     job->service = request->service;
     job->tree = request->tree;
-    job->is_pushed = true;
     if (is_beyond_share(edge, job)) {
         job->result = -EDQUOT;
         spread(edge, job);
         job_free(job);
         return;
     }
+    job->is_pushed = true;
+    edge->chunk_pushes_count++;
+    edge->chunk_pushes_cost_bytes += overlay_chunk_cost_bytes(data.length_bytes);
     begin_job(job, write_chunk, push_written);
 }
 

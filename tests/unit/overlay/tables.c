@@ -133,18 +133,22 @@ Test(chunks, a_share_is_a_hard_limit_to_the_byte)
 {
     struct chunks *chunks = calloc(1, sizeof(*chunks));
     struct chunk_id id = {id_number(1)};
+    const struct chunks_promised none = {0, 0};
 
     chunks->bytes_max = 3 * CHUNK_BLOCK_BYTES + 2 * CHUNK_EXTRA_BYTES;
-    cr_assert(chunks_have_room(chunks, 3 * CHUNK_BLOCK_BYTES, 0));
-    cr_assert(!chunks_have_room(chunks, 3 * CHUNK_BLOCK_BYTES + 1, 0));
-    cr_assert(!chunks_have_room(chunks, 3 * CHUNK_BLOCK_BYTES, CHUNK_EXTRA_BYTES + 1));
+    cr_assert(chunks_have_room(chunks, 3 * CHUNK_BLOCK_BYTES, none));
+    cr_assert(!chunks_have_room(chunks, 3 * CHUNK_BLOCK_BYTES + 1, none));
+    cr_assert(chunks_have_room(chunks, 1, (struct chunks_promised){CHUNKS_MAX - 1, 0}));
+    cr_assert(!chunks_have_room(chunks, 1, (struct chunks_promised){CHUNKS_MAX, 0}));
+    cr_assert(!chunks_have_room(chunks, 3 * CHUNK_BLOCK_BYTES,
+                                (struct chunks_promised){1, CHUNK_EXTRA_BYTES + 1}));
     chunks_add(chunks, &id, 2 * CHUNK_BLOCK_BYTES - 1);
     cr_assert_eq(chunks->cost_bytes, 2 * CHUNK_BLOCK_BYTES + CHUNK_EXTRA_BYTES);
-    cr_assert(chunks_have_room(chunks, CHUNK_BLOCK_BYTES, 0));
-    cr_assert(!chunks_have_room(chunks, CHUNK_BLOCK_BYTES + 1, 0));
-    cr_assert(!chunks_have_room(chunks, CHUNK_BLOCK_BYTES, 1));
+    cr_assert(chunks_have_room(chunks, CHUNK_BLOCK_BYTES, none));
+    cr_assert(!chunks_have_room(chunks, CHUNK_BLOCK_BYTES + 1, none));
+    cr_assert(!chunks_have_room(chunks, CHUNK_BLOCK_BYTES, (struct chunks_promised){1, 1}));
     chunks->bytes_max = 10;
-    cr_assert(!chunks_have_room(chunks, 1, 0), "a share that was made smaller is full");
+    cr_assert(!chunks_have_room(chunks, 1, none), "a share that was made smaller is full");
     chunks_remove(chunks, &id);
     cr_assert_eq(chunks->cost_bytes, 0);
     free(chunks);

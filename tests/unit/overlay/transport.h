@@ -144,6 +144,9 @@ HELPER void do_store_chunk(uint32_t who, const struct overlay_effect *effect)
     event->event.chunk_bytes = effect->data.length_bytes;
     if (!id_equal(&hash, &effect->chunk.id)) {
         event->event.outcome = OVERLAY_CHUNK_WRONG_HASH;
+    } else if (node->chunks_to_fail > 0) {
+        node->chunks_to_fail--;
+        event->event.outcome = OVERLAY_CHUNK_FAILED;
     } else if (node->disk_full) {
         event->event.outcome = OVERLAY_CHUNK_REFUSED;
     } else {
@@ -252,6 +255,8 @@ HELPER void perform_one(uint32_t who, const struct overlay_effect *effect)
         do_relayed(who, effect);
         break;
     case OVERLAY_DROP_CHUNK:
+        node->dropped_count++;
+        break;
     case OVERLAY_DELIVER:
     case OVERLAY_RECORD:
         break;

@@ -76,6 +76,8 @@ struct node {
     uint64_t arc_epoch;
     bool lies; /* sends wrong chunk data */
     bool disk_full;
+    uint32_t chunks_to_fail;      /* so many are too much at once for the edge */
+    uint32_t dropped_count;       /* files of chunks */
     bool is_closed;               /* nobody can dial it */
     const char *router;           /* the host that others see it behind; NULL: its own */
     uint16_t router_port;         /* of that host: leads here; 0: none does */
