@@ -11,7 +11,10 @@
  *   may have been late with its messages. Who sends on is kept out for a while. The gate lets in
  *   twice as much meanwhile, on each of a member's links, which are few.
  *
- * A descriptor's number is the lowest free one: how high it is tells how many are in use.
+ * A descriptor's number is the lowest free one: how high it is tells how many are in use. And a
+ * message tells no more of its connection than this number, which may be another's by then. All that
+ * came on the old connection waits in the router before the new one is told: so who has just been
+ * accepted is nobody before the router was empty once, and gets no answer to its key until then.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -41,7 +44,8 @@ enum {
     AWAY_AT_ONCE = 8, /* when descriptors run short */
     CROWDED_MS = 500,
     LOOK_MS = 100,
-    CALM_LOOK_MS = 500, /* nobody is a stranger or a suspect: an idle node sleeps */
+    EMPTIED_MS_MAX = 1000, /* a router that is never empty holds up nobody for longer */
+    CALM_LOOK_MS = 500,    /* nobody is a stranger or a suspect: an idle node sleeps */
 };
 #define NEWCOMER_NONE UINT32_MAX
 
@@ -55,8 +59,9 @@ struct caller { /* an inbound connection */
     uint32_t host; /* a hash of its address */
     uint64_t number;
     uint64_t accepted_ms;
-    bool was_heard; /* since the last look, a member */
-    bool has_link;  /* a member's */
+    uint64_t emptied_count; /* the door's, then */
+    bool was_heard;         /* since the last look, a member */
+    bool has_link;          /* a member's */
     uint64_t link;
 };
 
@@ -74,6 +79,8 @@ struct door {
     uint32_t top;             /* no caller's descriptor is at or above */
     uint32_t stranger_count;
     uint64_t next_number;
+    uint64_t emptied_count; /* how often the router was */
+    uint64_t waiting_ms;    /* since when somebody waits for that; 0: nobody */
     uint64_t crowded_until_ms;
     uint32_t next_ban;
     struct ban bans[BANNED_MAX];
@@ -82,6 +89,7 @@ struct door {
 };
 
 static void on_timer(uv_timer_t *timer);
+static void settle_door(struct watch *watch);
 
 static void look_each(struct door *door, uint32_t look_ms)
 {
@@ -239,7 +247,12 @@ static void on_accepted(struct transport *transport, uint32_t fd)
                                         .is_member = transport->is_member == NULL,
                                         .host = hash_of_host((int)fd),
                                         .number = door->next_number++,
-                                        .accepted_ms = clock_now_ms()};
+                                        .accepted_ms = clock_now_ms(),
+                                        .emptied_count = door->emptied_count};
+    if (transport->router.socket != NULL) {
+        door->waiting_ms = door->waiting_ms != 0 ? door->waiting_ms : clock_now_ms();
+        watch_mark(&transport->router);
+    }
     door->top = fd >= door->top ? fd + 1 : door->top;
     door->stranger_count += !door->callers[fd].is_member;
     look_each(door, LOOK_MS);
@@ -386,13 +399,36 @@ static struct caller *caller_of(const struct transport *transport, struct frames
     return &transport->door->callers[fd];
 }
 
+/* A message that is read now: or may it be of who had the descriptor before? */
+static bool is_its_own(const struct door *door, const struct caller *caller)
+{
+    return caller->emptied_count != door->emptied_count ||
+           clock_now_ms() - caller->accepted_ms >= EMPTIED_MS_MAX;
+}
+
+void door_router_is_empty(struct transport *transport)
+{
+    transport->door->emptied_count++;
+    transport->door->waiting_ms = 0;
+}
+
+bool door_answers(struct transport *transport)
+{
+    const struct door *door = transport->door;
+
+    if (transport->door_watch.socket != NULL) {
+        settle_door(&transport->door_watch); /* whoever asks has been accepted */
+    }
+    return door->waiting_ms == 0 || clock_now_ms() - door->waiting_ms >= EMPTIED_MS_MAX;
+}
+
 void door_heard(struct transport *transport, struct frames *frames,
                 const uint8_t key[CURVE_KEY_BYTES], uint64_t link)
 {
     uint32_t fd;
     struct caller *caller = caller_of(transport, frames, &fd);
 
-    if (caller == NULL) {
+    if (caller == NULL || !is_its_own(transport->door, caller)) {
         return;
     }
     if (!caller->has_key) {
@@ -456,6 +492,7 @@ int door_watch(struct transport *transport, void *router)
         forget(transport, door->top - 1);
     }
     door->listening_fd = -1;
+    door->waiting_ms = 0;
     return monitor_watch(transport, router, EVENTS, &transport->door_watch, settle_door);
 }
 

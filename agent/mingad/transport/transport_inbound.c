@@ -112,6 +112,7 @@ static void settle_router(struct watch *watch)
             return;
         }
         if (frames_receive(watch->socket, &frames) < 0) {
+            door_router_is_empty(watch->transport);
             tell_lost(watch->transport);
             return;
         }

@@ -204,6 +204,10 @@ void door_listening(struct transport *transport);
 /* A message has been handled that came from the owner of this key, on this link. */
 void door_heard(struct transport *transport, struct frames *frames,
                 const uint8_t key[CURVE_KEY_BYTES], uint64_t link);
+/* All that has come on connections that are gone has been read. */
+void door_router_is_empty(struct transport *transport);
+/* May those who have proved their keys be let in now? Else very soon. */
+bool door_answers(struct transport *transport);
 /* Keeps the owner of this key out for a while, and cuts its links to us. */
 void door_ban(struct transport *transport, const uint8_t key[CURVE_KEY_BYTES], uint64_t now_ms);
 /* Has the owner of this key misused its links lately? */

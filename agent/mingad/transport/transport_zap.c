@@ -86,6 +86,9 @@ static void settle_zap(struct watch *watch)
     struct zap_request request;
 
     for (int i = 0; i < ZAP_REQUESTS_PER_TURN; i++) {
+        if (!door_answers(watch->transport)) {
+            break;
+        }
         if (receive_request(watch->socket, &request) < 0) {
             return;
         }
