@@ -32,11 +32,14 @@ Test(transport_callers, of_a_stranger_that_goes_nothing_is_told)
     fixture->ends[1].knows_nobody = true;
     send_text(fixture, "hello");
     wait_for(fixture, &fixture->ends[1].received_count, 1);
+    cr_assert_eq(door_stranger_count(fixture->ends[1].transport), 1);
     transport_hang_up(fixture->ends[0].transport, &fixture->ends[1].peer.node);
-    for (int i = 0; i < 200; i++) {
-        uv_run(&fixture->loop, UV_RUN_NOWAIT);
-        usleep(500);
+    for (int ms = 0; ms < WAIT_MS_MAX && door_stranger_count(fixture->ends[1].transport) > 0;
+         ms++) {
+        run_for_ms(fixture, 1);
     }
+    cr_assert_eq(door_stranger_count(fixture->ends[1].transport), 0, "its end was not seen");
+    run_for_ms(fixture, 100);
     cr_assert_eq(fixture->ends[1].caller_lost_count, 0);
     tear_down(fixture);
 }
