@@ -52,6 +52,7 @@ bool chunk_offers_fill(minga_ChunkOffers *offers, const struct chunk_put *put, u
     message_put_id(offer->chunk, &put->chunk.id);
     offer->bytes = (uint32_t)bytes;
     offer->repair = put->is_repair;
+    offer->common = put->references.is_common;
     offers->offers_count++;
     return true;
 }

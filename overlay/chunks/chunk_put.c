@@ -361,7 +361,8 @@ static struct chunk_put *new_repair(struct overlay *overlay, const struct chunk_
     struct chunk_references references = collect_references(overlay, entry);
     struct chunk_put *put = NULL;
 
-    if (entry == NULL || (entry->reference_count > 0 && references.count == 0)) {
+    if (entry == NULL ||
+        (entry->reference_count > 0 && references.count == 0 && !references.is_common)) {
         return NULL; /* garbage that is about to go */
     }
     if (overlay->repair_put_count < REPAIRS_MAX &&

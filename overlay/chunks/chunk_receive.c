@@ -106,7 +106,7 @@ static struct chunk_receive *new_receive(struct overlay *overlay, const struct c
 static struct chunk_references read_references(const minga_ChunkOffers *message,
                                                const minga_ChunkOffer *offered)
 {
-    struct chunk_references references = {0};
+    struct chunk_references references = {.is_common = offered->common};
 
     for (pb_size_t i = 0; i < message->named_count; i++) {
         if ((offered->references >> i & 1) != 0 && references.count < CHUNK_REFERENCES_MAX) {
@@ -265,8 +265,7 @@ static void note(struct overlay *overlay, struct chunk_receive *receive)
         drop(overlay, receive);
         return;
     }
-    if (receive->references.count > 0 &&
-        collect_note(overlay, &receive->chunk, &receive->references, !receive->is_repair,
+    if (collect_note(overlay, &receive->chunk, &receive->references, !receive->is_repair,
                      receive->token)) {
         receive->is_noting = true;
         return;

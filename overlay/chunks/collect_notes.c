@@ -157,7 +157,7 @@ static uint32_t age_of(const struct overlay *overlay, const struct reference *re
 
 struct chunk_references collect_references(const struct overlay *overlay, const struct chunk *chunk)
 {
-    struct chunk_references references = {0};
+    struct chunk_references references = {.is_common = chunk != NULL && chunk->is_common};
 
     for (uint32_t i = 0; chunk != NULL && i < chunk->reference_count; i++) {
         const struct reference *reference = &overlay->references.list[chunk->references[i]];
@@ -181,7 +181,7 @@ bool collect_refuses(const struct overlay *overlay, const struct chunk_reference
             return false;
         }
     }
-    return references->count > 0;
+    return references->count > 0 && !references->is_common;
 }
 
 /* It is pushed or fetched: it lives, whatever was found before. */
@@ -256,6 +256,10 @@ bool collect_note(struct overlay *overlay, const struct chunk_id *chunk,
 
     if (entry == NULL) {
         return false;
+    }
+    if (references->is_common) {
+        is_changed = !entry->is_common;
+        entry->is_common = true;
     }
     for (uint32_t i = 0; i < references->count; i++) {
         uint16_t place = find_or_add(overlay, &references->list[i], references->age_s[i]);

@@ -50,6 +50,7 @@ enum {
 
 /* For whom a chunk on its way is kept. */
 struct chunk_references {
+    bool is_common; /* for more than can be said: for good */
     uint32_t count;
     struct overlay_reference list[CHUNK_REFERENCES_MAX];
     uint32_t age_s[CHUNK_REFERENCES_MAX]; /* since it was pushed or fetched */

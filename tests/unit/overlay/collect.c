@@ -408,3 +408,53 @@ Test(collect, a_push_whose_record_comes_later_is_known_half_a_minute_after)
     cr_assert_eq(count_confirmed(1), 14);
     end_network();
 }
+
+static void expect_common_copies(const struct chunk_id *chunk, uint32_t count_min)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < net.node_count; i++) {
+        const struct chunk *here =
+            net.nodes[i].running ? chunks_find(&net.nodes[i].overlay->chunks, chunk) : NULL;
+
+        cr_assert(here == NULL || here->is_common, "node %u may take it for garbage", i);
+        count += here != NULL ? 1 : 0;
+    }
+    cr_assert_geq(count, count_min);
+}
+
+Test(collect, what_more_trees_need_than_can_be_noted_is_kept_for_good_in_every_copy)
+{
+    struct overlay_event lost;
+    struct chunk_id chunk = {0};
+    uint32_t holder = 1;
+
+    make_members(NODES);
+    run_for(2 * MINUTE_MS);
+    for (uint8_t tree = 1; tree <= CHUNK_REFERENCES_MAX + 1; tree++) {
+        chunk = push("in all of them", tree);
+    }
+    run_for(2 * MINUTE_MS);
+    expect_common_copies(&chunk, CHUNK_COPIES);
+    while (!overlay_has_chunk(net.nodes[holder].overlay, &chunk)) {
+        holder++;
+    }
+    lost = now_event();
+    lost.kind = OVERLAY_CHUNK_ABSENT;
+    lost.chunk = chunk;
+    overlay_step(net.nodes[holder].overlay, &lost, &net.nodes[holder].effects);
+    perform(holder);
+    run_for(MINUTE_MS);
+    cr_assert(overlay_has_chunk(net.nodes[holder].overlay, &chunk), "not fetched again");
+    expect_common_copies(&chunk, CHUNK_COPIES);
+    lost = now_event();
+    state_enter(net.nodes[holder].overlay, lost.now_ms, lost.wall_unix_s,
+                &net.nodes[holder].effects);
+    collect_forget(net.nodes[holder].overlay, &chunk); /* as after a wiped disk */
+    state_leave(net.nodes[holder].overlay);
+    perform(holder);
+    run_for(5 * MINUTE_MS);
+    cr_assert(overlay_has_chunk(net.nodes[holder].overlay, &chunk), "not brought by another");
+    expect_common_copies(&chunk, CHUNK_COPIES);
+    end_network();
+}
