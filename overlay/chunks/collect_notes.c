@@ -292,6 +292,20 @@ void collect_detach(struct overlay *overlay, struct chunk *chunk, uint32_t which
     chunk->references[which] = chunk->references[--chunk->reference_count];
 }
 
+static bool is_noted(const struct chunk *chunk)
+{
+    return chunk->reference_count > 0 || chunk->is_common || chunk->is_bad;
+}
+
+void collect_note_good(struct overlay *overlay, const struct chunk *chunk)
+{
+    if (is_noted(chunk)) {
+        collect_store_note(overlay, chunk, 0);
+    } else {
+        collect_delete_note(overlay, &chunk->id);
+    }
+}
+
 void collect_forget(struct overlay *overlay, const struct chunk_id *chunk)
 {
     struct chunk *entry = chunks_entry(&overlay->chunks, chunk);
@@ -300,7 +314,7 @@ void collect_forget(struct overlay *overlay, const struct chunk_id *chunk)
     if (entry == NULL) {
         return;
     }
-    if (entry->reference_count > 0 || entry->is_common) {
+    if (is_noted(entry)) {
         collect_delete_note(overlay, &id);
     }
     while (entry->reference_count > 0) {

@@ -392,7 +392,7 @@ void repair_stored(struct overlay *overlay, const struct chunk_id *chunk, uint32
     if (entry->bytes == bytes) {
         CHECK(chunks_add(&overlay->chunks, chunk, bytes) == 0);
         if (was_bad) {
-            collect_store_note(overlay, entry, 0);
+            collect_note_good(overlay, entry);
         }
         return;
     }

@@ -118,6 +118,8 @@ bool chunk_receive_on_noted(struct overlay *overlay, uint64_t token, bool failed
 void collect_store_reference(struct overlay *overlay, uint16_t place);
 void collect_store_note(struct overlay *overlay, const struct chunk *chunk, uint64_t token);
 void collect_delete_note(struct overlay *overlay, const struct chunk_id *chunk);
+/* It was bad, which was noted. */
+void collect_note_good(struct overlay *overlay, const struct chunk *chunk);
 /* Takes one of its references from a chunk. */
 void collect_detach(struct overlay *overlay, struct chunk *chunk, uint32_t which);
 /* Notes for whom a chunk that is here is kept; durable with `token` (0: nobody waits). False: there

@@ -248,3 +248,39 @@ Test(bad_chunks, what_is_garbage_goes_also_when_it_cannot_be_read)
     cr_assert_eq(stock_of(0).bad_count, 0);
     end_network();
 }
+
+static uint32_t count_notes(void)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < net.nodes[0].blob_count; i++) {
+        count += net.nodes[0].blobs[i].kind == BLOB_CHUNK ? 1 : 0;
+    }
+    return count;
+}
+
+Test(bad_chunks, that_one_was_bad_is_forgotten_with_it)
+{
+    struct overlay_event lost;
+
+    make_members(1);
+    chunks[0] = keep_text(0, "chunk number 0"); /* for nobody that is known */
+    tell_read(0, 0, OVERLAY_CHUNK_REFUSED);
+    cr_assert_eq(count_notes(), 1);
+    lost = now_event();
+    lost.kind = OVERLAY_CHUNK_ABSENT;
+    lost.chunk = chunks[0];
+    overlay_step(net.nodes[0].overlay, &lost, &net.nodes[0].effects);
+    perform(0);
+    cr_assert_eq(count_notes(), 0);
+    net.nodes[0].chunk_count = 0;
+    chunks[0] = keep_text(0, "chunk number 0");
+    restart(0);
+    cr_assert(has(0, 0), "the new one is good");
+    tell_read(0, 0, OVERLAY_CHUNK_REFUSED);
+    tell_read(0, 0, OVERLAY_CHUNK_OK);
+    cr_assert_eq(count_notes(), 0, "and of a good one for nobody there is nothing to note");
+    restart(0);
+    cr_assert(has(0, 0));
+    end_network();
+}
