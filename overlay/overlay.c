@@ -251,7 +251,9 @@ static void on_chunk_stored(struct overlay *overlay, const struct overlay_event 
     if (event->outcome == OVERLAY_CHUNK_OK && event->chunk_bytes <= CHUNK_BYTES_MAX) {
         repair_stored(overlay, &event->chunk, (uint32_t)event->chunk_bytes);
     }
-    storage_written(overlay, event->outcome);
+    if (!event->was_there) {
+        storage_written(overlay, event->outcome);
+    }
     if (!chunk_receive_on_stored(overlay, event)) {
         (void)chunk_get_on_stored(overlay, event);
     }

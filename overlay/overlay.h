@@ -77,6 +77,7 @@ struct overlay_event {
     struct chunk_id chunk;              /* CHUNK_STORED, CHUNK_ABSENT, CHUNK_READ */
     uint64_t chunk_bytes;               /* CHUNK_STORED, CHUNK_READ */
     enum overlay_chunk_outcome outcome; /* CHUNK_STORED, CHUNK_READ */
+    bool was_there;                     /* CHUNK_STORED: OK, and nothing had to be written */
     uint16_t port;                      /* PORT_REFUSED; PORT_MAPPED: 0 where the overlay listens */
     uint16_t outside_port;              /* PORT_MAPPED: 0: no more */
     bool is_udp;                        /* PORT_MAPPED */

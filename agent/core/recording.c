@@ -143,6 +143,7 @@ static void code_overlay(struct codec *codec, struct overlay_event *event)
         codec_u64(codec, &event->chunk_bytes);
         event->outcome = (enum overlay_chunk_outcome)codec_upto(codec, (uint32_t)event->outcome,
                                                                 OVERLAY_CHUNK_REFUSED);
+        codec_bool(codec, &event->was_there);
         break;
     case OVERLAY_TICK:
         break;

@@ -19,7 +19,7 @@
  */
 #include "agent/core/core.h"
 
-#define RECORDING_MAGIC "minga recording 4\n"
+#define RECORDING_MAGIC "minga recording 5\n"
 
 enum recording_kind {
     RECORDING_LIFE = 1,  /* a process begins: version, config */

@@ -50,6 +50,13 @@ struct chunk_gate {       /* writes and drops of chunks, of which one kind runs 
     struct chunk_job *last;
 };
 
+enum { CHUNKS_WRITTEN_KEPT = 1024 }; /* while one tree is read through */
+
+struct chunk_read { /* of a chunk_store_get or its like */
+    int result;
+    uint64_t written_count; /* edge's, when it began */
+};
+
 enum edge_waker { EDGE_WAKER_OVERLAY, EDGE_WAKER_CORE, EDGE_WAKER_STORE, EDGE_WAKERS };
 
 /* Tokens of our own requests; the API's have API_TOKEN_BIT. */
@@ -91,10 +98,13 @@ struct edge {
     struct store_writer *writer;
     struct chunk_store chunks;
     uint32_t chunk_jobs_count; /* in memory now */
-    uint32_t chunk_pushes_count; /* of these, what users push: the overlay does not know of it yet */
+    uint32_t
+        chunk_pushes_count; /* of these, what users push: the overlay does not know of it yet */
     uint64_t chunk_pushes_cost_bytes; /* of the share */
     struct chunk_gate chunk_gate;
     int chunk_result; /* of the last one that was written: 0 or -errno */
+    uint64_t chunks_written_count;
+    struct chunk_id chunks_written[CHUNKS_WRITTEN_KEPT]; /* the last of these, in a ring */
     struct carry carry;
     struct keeper *keeper;
     struct upload *upload;
@@ -208,8 +218,10 @@ void chunk_jobs_push(struct edge *edge, const struct core_request *request, stru
 /* The core has answered; says what was wrong here, too. */
 void chunk_jobs_answered(struct edge *edge, struct core_answer *said);
 void chunk_jobs_drop(struct edge *edge, const struct chunk_id *chunk);
-/* A chunk that should be here is not to be had: a result of the store (chunk_store_lacks). */
-void chunk_jobs_tell_lacking(struct edge *edge, const struct chunk_id *chunk, int result);
+/* A chunk that should be here is not to be had: a result of the store (chunk_store_lacks). Nothing is
+ * told when it was written since. */
+void chunk_jobs_tell_lacking(struct edge *edge, const struct chunk_id *chunk,
+                             struct chunk_read read);
 /* One that was not to be had can be read again. */
 void chunk_jobs_tell_good(struct edge *edge, const struct chunk_id *chunk, uint64_t length_bytes);
 

@@ -40,6 +40,13 @@ static enum overlay_chunk_outcome outcome_of(uint64_t token)
     return event == NULL ? OVERLAY_CHUNK_FAILED : event->outcome;
 }
 
+static bool was_there(uint64_t token)
+{
+    const struct overlay_event *event = wait_for(OVERLAY_CHUNK_STORED, token);
+
+    return event != NULL && event->was_there;
+}
+
 /* What the last read said, or what was said of the chunk since. */
 static const struct overlay_event *last_of(const struct chunk_id *chunk)
 {
@@ -109,6 +116,7 @@ static void chunk_is_there(void)
     }
     put_chunk(1, 100);
     expect(outcome_of(100) == OVERLAY_CHUNK_OK, "the same once more");
+    expect(was_there(100) && !was_there(1), "what was written is not told from what was there");
 }
 
 static void chunk_whole_or_absent(void)
@@ -190,6 +198,7 @@ static void chunk_on_full_disk(void)
     expect(outcome_of(2) == OVERLAY_CHUNK_REFUSED, "a full disk took a chunk");
     put_chunk(1, 3);
     expect(outcome_of(3) == OVERLAY_CHUNK_OK, "what is there takes no room");
+    expect(was_there(3), "a full disk seems to take something again");
     disk_subject.set_fault(DISK_FAULT_NONE);
     disk_subject.wait(RETRIED_MS);
     crash_and_load(DISK_CRASH_KILL);
@@ -246,6 +255,48 @@ static void unreadable_is_looked_at_again(void)
 
     expect(last != NULL && reading_of(last) == READ_OK && last->chunk_bytes == CHUNK_BYTES,
            "nobody looked again");
+}
+
+/* What a slow read saw is no longer so when it ends. */
+static void read_before_it_was_written(void)
+{
+    struct chunk_id chunk = chunk_of(1);
+
+    if (disk_subject.begin_read == NULL) {
+        return;
+    }
+    disk_subject.begin_read(&chunk);
+    put_chunk(1, 1);
+    expect(outcome_of(1) == OVERLAY_CHUNK_OK, "failed");
+    disk_subject.end_read(&chunk);
+    expect(disk_core_knows(&core, &chunk) != NULL, "a chunk that came is told to be absent");
+    disk_subject.rot(&chunk);
+    disk_subject.begin_read(&chunk);
+    put_chunk(1, 2);
+    expect(outcome_of(2) == OVERLAY_CHUNK_OK && !was_there(2), "not replaced");
+    put_chunk(2, 3);
+    expect(outcome_of(3) == OVERLAY_CHUNK_OK, "failed");
+    disk_subject.end_read(&chunk);
+    expect(last_of(&chunk) == NULL, "what was replaced is told to be rotten");
+    disk_subject.rot(&chunk);
+    expect(read_chunk(1) == READ_ROTTEN, "rot since the write is not told");
+}
+
+/* It says nothing of the disk. */
+static void too_few_descriptors(void)
+{
+    if (disk_subject.fail_opens == NULL) {
+        return;
+    }
+    disk_subject.fail_opens();
+    put_chunk(1, 1);
+    const struct overlay_event *event = wait_for(OVERLAY_CHUNK_STORED, 1);
+
+    expect(event != NULL && event->outcome == OVERLAY_CHUNK_FAILED,
+           "the disk is said to refuse it");
+    disk_subject.set_fault(DISK_FAULT_NONE);
+    put_chunk(1, 2);
+    expect(outcome_of(2) == OVERLAY_CHUNK_OK, "later it failed, too");
 }
 
 static void absent_is_said(void)
@@ -338,6 +389,8 @@ const struct behaviour disk_chunks[] = {
     {"a chunk whose write fails is refused", chunk_with_a_bad_write},
     {"a rotten chunk is kept until a copy comes", rotten_is_kept_and_replaced},
     {"a chunk that cannot be read is looked at again", unreadable_is_looked_at_again},
+    {"what was written since a read began is not said to be bad", read_before_it_was_written},
+    {"a chunk fails while nothing can be opened, and may be tried again", too_few_descriptors},
     {"a chunk that is not there is said to be absent", absent_is_said},
     {"a dropped chunk is gone", dropped_is_gone},
     {"a dropped chunk may come back in a crash", dropped_may_come_back},

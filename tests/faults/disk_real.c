@@ -172,19 +172,32 @@ static void subject_perform(const struct overlay_effect *effect)
     }
 }
 
-static void subject_read(const struct chunk_id *chunk)
+static struct chunk_read the_read;
+static size_t read_bytes;
+
+static void subject_begin_read(const struct chunk_id *chunk)
 {
     uint8_t *data = NULL;
-    size_t length_bytes = 0;
-    int r = chunk_store_get(&the_edge.chunks, chunk, &data, &length_bytes);
 
+    the_read.written_count = the_edge.chunks_written_count;
+    the_read.result = chunk_store_get(&the_edge.chunks, chunk, &data, &read_bytes);
     free(data);
-    if (chunk_store_lacks(r)) {
-        chunk_jobs_tell_lacking(&the_edge, chunk, r);
+}
+
+static void subject_end_read(const struct chunk_id *chunk)
+{
+    if (chunk_store_lacks(the_read.result)) {
+        chunk_jobs_tell_lacking(&the_edge, chunk, the_read);
     } else {
-        CHECK(r == 0);
-        chunk_jobs_tell_good(&the_edge, chunk, length_bytes);
+        CHECK(the_read.result == 0);
+        chunk_jobs_tell_good(&the_edge, chunk, read_bytes);
     }
+}
+
+static void subject_read(const struct chunk_id *chunk)
+{
+    subject_begin_read(chunk);
+    subject_end_read(chunk);
 }
 
 static void subject_wait(uint64_t ms)
@@ -209,6 +222,14 @@ static void subject_set_fault(enum disk_fault wanted)
     } else if (wanted == DISK_FAULT_READ_ONCE) {
         fault.kind = FAULT_READ;
     }
+    snprintf(fault.folder, sizeof(fault.folder), "%.200s", folder);
+    fault_set(&fault);
+}
+
+static void subject_fail_opens(void)
+{
+    struct fault fault = {.kind = FAULT_OPEN, .at = 1, .is_lasting = true};
+
     snprintf(fault.folder, sizeof(fault.folder), "%.200s", folder);
     fault_set(&fault);
 }
@@ -297,5 +318,8 @@ const struct disk_subject disk_subject = {
     .crash = subject_crash,
     .load = subject_load,
     .set_fault = subject_set_fault,
+    .begin_read = subject_begin_read,
+    .end_read = subject_end_read,
+    .fail_opens = subject_fail_opens,
     .rot = subject_rot,
 };

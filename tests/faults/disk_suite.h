@@ -61,6 +61,11 @@ struct disk_subject {
     /* What a core is given that begins now. Nothing is under way. */
     void (*load)(struct held *held_out);
     void (*set_fault)(enum disk_fault fault);
+    /* Where a read takes time, and descriptors can run short; else NULL. A read begins now, and what it
+     * has found is told later; nothing can be opened any more. */
+    void (*begin_read)(const struct chunk_id *chunk);
+    void (*end_read)(const struct chunk_id *chunk);
+    void (*fail_opens)(void);
     /* The chunk's file holds something else from now on. */
     void (*rot)(const struct chunk_id *chunk);
 };

@@ -29,6 +29,7 @@ struct write { /* of a blob or of a chunk, until it is durable */
     uint32_t chunk_bytes;
     bool is_rotten; /* what is dropped was */
     enum overlay_chunk_outcome outcome;
+    bool was_there; /* the chunk, and good, when it was asked for */
     uint8_t data[];
 };
 
@@ -185,6 +186,7 @@ static void tell_core(struct world *world, uint32_t node, const struct write *wr
         stored.chunk = write->chunk;
         stored.chunk_bytes = write->chunk_bytes;
         stored.outcome = write->fails ? OVERLAY_CHUNK_REFUSED : write->outcome;
+        stored.was_there = write->was_there && stored.outcome == OVERLAY_CHUNK_OK;
     }
     stored.failed = write->fails;
     if (!write->is_drop && (write->is_chunk || stored.token != 0)) {
@@ -258,13 +260,11 @@ static void run_power_off(struct world *world, struct event *event)
     world_power_off(world, event->node);
 }
 
-/* A chunk that is there takes no more room. */
-static bool is_refused(const struct world *world, uint32_t node, const struct write *write)
+static bool is_there(const struct disk *disk, const struct write *write)
 {
-    const struct disk_chunk *found =
-        write->is_chunk ? find_chunk(&world->nodes[node].disk, &write->chunk) : NULL;
+    const struct disk_chunk *found = write->is_chunk ? find_chunk(disk, &write->chunk) : NULL;
 
-    return disk_is_full(world, node) && (found == NULL || found->is_rotten);
+    return found != NULL && !found->is_rotten;
 }
 
 static void begin_write(struct world *world, uint32_t node, struct write *write)
@@ -272,7 +272,9 @@ static void begin_write(struct world *world, uint32_t node, struct write *write)
     struct disk *disk = &world->nodes[node].disk;
 
     disk->write_count++;
-    write->fails = is_refused(world, node, write) || disk->write_count == disk->bad_write;
+    write->was_there = is_there(disk, write); /* it takes no more room */
+    write->fails =
+        (disk_is_full(world, node) && !write->was_there) || disk->write_count == disk->bad_write;
     if (write->fails) {
         disk->failed_ms = world->now_ms;
         world_trace(world, "==== a write of %s fails", world->nodes[node].name);

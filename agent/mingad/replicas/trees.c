@@ -33,6 +33,9 @@ struct tree_job {
     enum tree_task task;
     struct tree_id tree;
     bool is_running;
+    bool awaits_pool;
+    pool_function *run;     /* there */
+    uint64_t written_count; /* the edge's, of chunks, when it began to run there */
     struct tree_scan scan;
     int result;
     struct err err;
@@ -47,6 +50,7 @@ struct trees {
     struct tree_job *first;
     uint32_t job_count;
     uint32_t running_count;
+    bool is_pooled; /* one of them is in the pool */
     bool is_closed;
 };
 
@@ -76,7 +80,8 @@ static void tell_lacking(struct tree_job *job)
 
     for (uint32_t i = 0; i < job->scan.missing_count; i++) {
         if (overlay_has_chunk(overlay, &job->scan.missing[i])) {
-            chunk_jobs_tell_lacking(job->edge, &job->scan.missing[i], job->scan.why[i]);
+            chunk_jobs_tell_lacking(job->edge, &job->scan.missing[i],
+                                    (struct chunk_read){job->scan.why[i], job->written_count});
         }
     }
 }
@@ -119,12 +124,42 @@ static void finish(struct tree_job *job)
     free(job);
 }
 
+/* ------------------------------------------------------------------ in the pool */
+
+static void job_done(struct pool_job *pool);
+
+/* What reads or removes a large tree takes long, and a commit must not wait for two of them: of the
+ * pool's threads they have one. */
+static void run_next(struct edge *edge)
+{
+    struct tree_job *job = edge->trees->first;
+
+    while (job != NULL && !job->awaits_pool) {
+        job = job->next;
+    }
+    if (job != NULL && !edge->trees->is_pooled) {
+        edge->trees->is_pooled = true;
+        job->awaits_pool = false;
+        job->written_count = edge->chunks_written_count;
+        pool_start(&edge->loop, &job->pool, job->run, job_done);
+    }
+}
+
+static void run_in_pool(struct tree_job *job, pool_function *run)
+{
+    job->run = run;
+    job->awaits_pool = true;
+    run_next(job->edge);
+}
+
 static void job_done(struct pool_job *pool)
 {
     struct tree_job *job = (struct tree_job *)pool;
     struct edge *edge = job->edge;
 
+    edge->trees->is_pooled = false;
     finish(job);
+    run_next(edge);
     pump(edge);
 }
 
@@ -183,7 +218,7 @@ static void on_handle_closed(uv_handle_t *handle)
     CHECK(job->handle_count > 0);
     job->handle_count--;
     if (job->handle_count == 0) {
-        pool_start(&job->edge->loop, &job->pool, finish_worker, job_done);
+        run_in_pool(job, finish_worker);
     }
 }
 
@@ -243,10 +278,10 @@ static void start(struct tree_job *job)
     job->edge->trees->running_count++;
     switch (job->task) {
     case TREE_SCAN:
-        pool_start(&job->edge->loop, &job->pool, scan_tree, job_done);
+        run_in_pool(job, scan_tree);
         break;
     case TREE_DROP:
-        pool_start(&job->edge->loop, &job->pool, drop_tree, job_done);
+        run_in_pool(job, drop_tree);
         break;
     case TREE_BUILD:
         job->result = start_worker(job);
@@ -359,7 +394,7 @@ void trees_close(struct edge *edge)
     while (*place != NULL) {
         struct tree_job *job = *place;
 
-        if (job->is_running) {
+        if (job->is_running && (!job->awaits_pool || job->task == TREE_BUILD)) {
             if (job->handle_count > 0) {
                 worker_kill(job->worker);
             }
@@ -367,6 +402,7 @@ void trees_close(struct edge *edge)
         } else {
             *place = job->next;
             trees->job_count--;
+            trees->running_count -= job->is_running ? 1 : 0;
             free(job);
         }
     }

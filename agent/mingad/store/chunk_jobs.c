@@ -131,19 +131,27 @@ static void end_job(struct chunk_job *job)
 
 static enum overlay_chunk_outcome outcome_of(int result)
 {
-    if (result == 0) {
+    switch (result) {
+    case 0:
+    case CHUNK_WAS_THERE:
         return OVERLAY_CHUNK_OK;
-    }
-    if (result == -ENOBUFS || result == -ENOMEM) {
+    case -ENOBUFS:
+    case -ENOMEM:
+    case -EMFILE: /* this process has too much open, or this machine */
+    case -ENFILE:
         return OVERLAY_CHUNK_FAILED;
+    case -EBADMSG:
+        return OVERLAY_CHUNK_WRONG_HASH;
+    default:
+        return OVERLAY_CHUNK_REFUSED;
     }
-    return result == -EBADMSG ? OVERLAY_CHUNK_WRONG_HASH : OVERLAY_CHUNK_REFUSED;
 }
 
-/* What the file system says about itself is not all: a broken disk has room. */
+/* What the file system says about itself is not all: a broken disk has room. And where nothing had to
+ * be written, it has said nothing. */
 static void note_result(struct edge *edge, int result)
 {
-    if (result != -EBADMSG && result != edge->chunk_result) {
+    if (result != -EBADMSG && result != CHUNK_WAS_THERE && result != edge->chunk_result) {
         edge->chunk_result = result;
         if (result < 0) {
             log_error("a chunk was not stored: %s", err_text(result));
@@ -153,6 +161,31 @@ static void note_result(struct edge *edge, int result)
     }
 }
 
+/* A read that began before says nothing of what is there now. */
+static void note_written(struct edge *edge, const struct chunk_id *chunk)
+{
+    edge->chunks_written[edge->chunks_written_count++ % CHUNKS_WRITTEN_KEPT] = *chunk;
+}
+
+static bool is_stale(const struct edge *edge, const struct chunk_id *chunk,
+                     const struct chunk_read *read)
+{
+    uint64_t count = edge->chunks_written_count - read->written_count;
+
+    if (read->result == -ENOENT) {
+        return chunk_store_has(&edge->chunks, chunk);
+    }
+    for (uint64_t i = 1; i <= count && i <= CHUNKS_WRITTEN_KEPT; i++) {
+        const struct chunk_id *written =
+            &edge->chunks_written[(edge->chunks_written_count - i) % CHUNKS_WRITTEN_KEPT];
+
+        if (id_equal(&written->id, &chunk->id)) {
+            return true;
+        }
+    }
+    return count > CHUNKS_WRITTEN_KEPT; /* perhaps: it will be read again */
+}
+
 static void tell_stored(struct edge *edge, uint64_t token, const struct chunk_id *chunk,
                         uint64_t length_bytes, int result)
 {
@@ -160,8 +193,12 @@ static void tell_stored(struct edge *edge, uint64_t token, const struct chunk_id
                                   .token = token,
                                   .chunk = *chunk,
                                   .chunk_bytes = length_bytes,
-                                  .outcome = outcome_of(result)};
+                                  .outcome = outcome_of(result),
+                                  .was_there = result == CHUNK_WAS_THERE};
 
+    if (result >= 0) {
+        note_written(edge, chunk);
+    }
     edge_overlay_event(edge, &event);
 }
 
@@ -221,8 +258,8 @@ static void spread(struct edge *edge, struct chunk_job *job)
                                    .tree = job->tree};
 
     upload_note_push(edge, &job->chunk);
-    if (job->result == 0) {
-        tell_stored(edge, 0, &job->chunk, job->length_bytes, 0);
+    if (job->result >= 0) {
+        tell_stored(edge, 0, &job->chunk, job->length_bytes, job->result);
         job->result = overlay_has_chunk(core_overlay(edge->core), &job->chunk) ? 0 : -EDQUOT;
     }
     if (job->result < 0) {
@@ -289,7 +326,7 @@ void chunk_jobs_push(struct edge *edge, const struct core_request *request, stru
 void chunk_jobs_answered(struct edge *edge, struct core_answer *said)
 {
     bool is_late = said->outcome == OVERLAY_TIMED_OUT;
-    char reason[REASON_CHARS_MAX + 1];
+    char reason[REASON_CHARS_MAX + 1] = "";
     int result = 0;
 
     if (!carry_end(&edge->carry, said->token, is_late, &result) || said->outcome == OVERLAY_OK) {
@@ -320,8 +357,10 @@ static const char *why_lacking(int result)
     }
 }
 
-void chunk_jobs_tell_lacking(struct edge *edge, const struct chunk_id *chunk, int result)
+void chunk_jobs_tell_lacking(struct edge *edge, const struct chunk_id *chunk,
+                             struct chunk_read read)
 {
+    int result = read.result;
     struct overlay_event event = {
         .kind = result == -ENOENT ? OVERLAY_CHUNK_ABSENT : OVERLAY_CHUNK_READ,
         .chunk = *chunk,
@@ -329,6 +368,9 @@ void chunk_jobs_tell_lacking(struct edge *edge, const struct chunk_id *chunk, in
     char name[ID_SHORT_CHARS + 1];
 
     CHECK(chunk_store_lacks(result));
+    if (is_stale(edge, chunk, &read)) {
+        return;
+    }
     if (overlay_has_chunk(core_overlay(edge->core), chunk)) { /* else it is known, or was dropped */
         id_to_short(&chunk->id, name);
         log_warning("chunk %s %s", name, why_lacking(result));

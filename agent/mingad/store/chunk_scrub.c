@@ -30,19 +30,20 @@ struct scrub {
     bool is_closed;
     struct chunk_id chunk;
     uint64_t length_bytes;
-    int result;
+    struct chunk_read read;
 };
 
 static void read_chunk(struct pool_job *pool)
 {
     struct scrub *scrub = (struct scrub *)pool;
 
-    scrub->result = chunk_store_look(&scrub->edge->chunks, &scrub->chunk, &scrub->length_bytes);
+    scrub->read.result =
+        chunk_store_look(&scrub->edge->chunks, &scrub->chunk, &scrub->length_bytes);
 }
 
 static void note_bad(struct scrub *scrub)
 {
-    if (scrub->result == 0) {
+    if (scrub->read.result == 0) {
         scrub->bad_every = 1;
     } else if (scrub->bad_every < BAD_EVERY_MAX) {
         scrub->bad_every *= 2;
@@ -62,9 +63,9 @@ static void chunk_read(struct pool_job *pool)
     if (scrub->is_bad) {
         note_bad(scrub);
     }
-    if (chunk_store_lacks(scrub->result)) {
-        chunk_jobs_tell_lacking(scrub->edge, &scrub->chunk, scrub->result);
-    } else if (scrub->result == 0 && scrub->is_bad) {
+    if (chunk_store_lacks(scrub->read.result)) {
+        chunk_jobs_tell_lacking(scrub->edge, &scrub->chunk, scrub->read);
+    } else if (scrub->read.result == 0 && scrub->is_bad) {
         chunk_jobs_tell_good(scrub->edge, &scrub->chunk, scrub->length_bytes);
     }
 }
@@ -103,6 +104,7 @@ static void on_timer(uv_timer_t *timer)
         return;
     }
     scrub->is_reading = true;
+    scrub->read.written_count = scrub->edge->chunks_written_count;
     pool_start(&scrub->edge->loop, &scrub->pool, read_chunk, chunk_read);
 }
 

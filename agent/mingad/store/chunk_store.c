@@ -289,7 +289,7 @@ int chunk_store_put(const struct chunk_store *store, const struct chunk_id *chun
     id_to_hex(&chunk->id, name);
     if (chunk_store_look(store, chunk, &length_bytes) == 0) {
         /* Complete, as it was renamed into place; but is the name on the disk yet? */
-        return fsync(store->folder_fd) < 0 ? -errno : 0;
+        return fsync(store->folder_fd) < 0 ? -errno : CHUNK_WAS_THERE;
     }
     if (chunk_store_room(store, data.length_bytes).refuses[0] != '\0') {
         return -ENOSPC;

@@ -16,8 +16,8 @@
 
 struct chunk_store {
     int folder_fd; /* owned */
-    _Atomic uint64_t
-        keep_free_bytes; /* set while workers write; of the file system: chunks are refused below */
+    /* Of the file system: below, chunks are refused. The pool's threads read it. */
+    _Atomic uint64_t keep_free_bytes;
 };
 
 /* Opens the folder, making it if missing; removes what an interrupted write left. */
@@ -39,9 +39,11 @@ struct chunk_room chunk_store_room(const struct chunk_store *store, size_t lengt
 
 struct chunk_id chunk_store_id(struct bytes data);
 
+enum { CHUNK_WAS_THERE = 1 };
+
 /*
  * Verifies and writes durably; one that is there already and can be read stays as it is. Returns 0,
- * -EBADMSG (wrong hash or length), -ENOSPC (full, or below keep_free_bytes) or another -errno.
+ * CHUNK_WAS_THERE (nothing was written), -EBADMSG (wrong hash or length), -ENOSPC (full, or below keep_free_bytes) or another -errno.
  */
 int chunk_store_put(const struct chunk_store *store, const struct chunk_id *chunk,
                     struct bytes data);

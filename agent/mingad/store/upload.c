@@ -48,7 +48,7 @@ struct upload_job {
     struct overlay_peer peer;
     uint64_t link;
     struct chunk_id chunk;
-    int result;
+    struct chunk_read read;
     struct transport_data data;
     size_t message_bytes;
     uint8_t message[];
@@ -154,7 +154,7 @@ static void read_chunk(struct pool_job *pool)
 {
     struct upload_job *job = (struct upload_job *)pool;
 
-    job->result =
+    job->read.result =
         chunk_store_get(&job->edge->chunks, &job->chunk, &job->data.data, &job->data.length_bytes);
 }
 
@@ -184,12 +184,12 @@ static void chunk_read(struct pool_job *pool)
     upload->reading_count--;
     if (upload->is_closed) {
         free(job->data.data);
-    } else if (job->result == 0) {
+    } else if (job->read.result == 0) {
         send_job(job);
-    } else if (chunk_store_lacks(job->result)) {
-        chunk_jobs_tell_lacking(job->edge, &job->chunk, job->result);
+    } else if (chunk_store_lacks(job->read.result)) {
+        chunk_jobs_tell_lacking(job->edge, &job->chunk, job->read);
     } else {
-        log_error("a chunk was not read: %s", err_text(job->result));
+        log_error("a chunk was not read: %s", err_text(job->read.result));
     }
     free(job);
     if (!upload->is_closed) {
@@ -252,6 +252,7 @@ static void pump(struct upload *upload)
             continue;
         }
         upload->reading_count++;
+        job->read.written_count = upload->edge->chunks_written_count;
         pool_start(&upload->edge->loop, &job->pool, read_chunk, chunk_read);
     }
 }

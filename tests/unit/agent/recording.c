@@ -127,6 +127,29 @@ Test(recording, a_received_message_comes_back_and_its_data_as_a_length)
     cr_assert_null(again.event.overlay.data.data);
 }
 
+Test(recording, what_the_disk_said_of_a_chunk_comes_back)
+{
+    struct overlay_event stored = {.kind = OVERLAY_CHUNK_STORED,
+                                   .token = 5,
+                                   .chunk = {{{1, 2}}},
+                                   .chunk_bytes = 4000,
+                                   .was_there = true};
+
+    fill_event(CORE_OVERLAY, &(struct core_event){.overlay = &stored});
+    to_and_fro();
+    cr_assert_eq(again.event.overlay.token, 5);
+    cr_assert_eq(again.event.overlay.chunk.id.bytes[1], 2);
+    cr_assert_eq(again.event.overlay.chunk_bytes, 4000);
+    cr_assert_eq(again.event.overlay.outcome, OVERLAY_CHUNK_OK);
+    cr_assert(again.event.overlay.was_there);
+    stored.was_there = false;
+    stored.outcome = OVERLAY_CHUNK_REFUSED;
+    fill_event(CORE_OVERLAY, &(struct core_event){.overlay = &stored});
+    to_and_fro();
+    cr_assert_eq(again.event.overlay.outcome, OVERLAY_CHUNK_REFUSED);
+    cr_assert_not(again.event.overlay.was_there);
+}
+
 Test(recording, a_request_comes_back_with_all_that_it_points_to)
 {
     static const uint8_t text[] = "signed";

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* A node whose own disk takes, or gives, nothing: others' disks are as good. */
+#include "overlay/state.h"
 #include "owners.h"
 
 static uint32_t count_holders(const struct chunk_id *chunk)
@@ -114,6 +115,55 @@ Test(own_disk, a_push_ends_at_once_when_the_own_disk_gives_nothing)
     cr_assert(net.nodes[2].done[1].ended);
     cr_assert_eq(net.nodes[2].done[1].outcome, OVERLAY_FAILED);
     run_for(60000); /* late answers go nowhere */
+    end_network();
+}
+
+static void tell_written(uint32_t index, const struct chunk_id *chunk,
+                         enum overlay_chunk_outcome outcome, bool was_there)
+{
+    struct overlay_event event = now_event();
+
+    event.kind = OVERLAY_CHUNK_STORED;
+    event.chunk = *chunk;
+    event.chunk_bytes = strlen("a chunk");
+    event.outcome = outcome;
+    event.was_there = was_there;
+    overlay_step(net.nodes[index].overlay, &event, &net.nodes[index].effects);
+    perform(index);
+}
+
+static minga_ChunkAnswer judge(uint32_t index, uint32_t by, const char *text, bool is_repair)
+{
+    struct overlay *overlay = net.nodes[index].overlay;
+    struct id id = hash_of(HASH_CHUNK, bytes_of_text(text));
+    struct overlay_event now = now_event();
+    minga_Message message;
+    minga_ChunkOffer offer = minga_ChunkOffer_init_zero;
+    struct arrival arrival = {.message = &message, .asker.node = net.nodes[by].id};
+    minga_ChunkAnswer answer;
+
+    message_init(&message, minga_Message_chunk_offers_tag);
+    message_put_id(offer.chunk, &id);
+    offer.bytes = (uint32_t)strlen(text);
+    offer.repair = is_repair;
+    state_enter(overlay, now.now_ms, now.wall_unix_s, &net.nodes[index].effects);
+    answer = chunk_receive_judge(overlay, &arrival, &offer);
+    state_leave(overlay);
+    perform(index);
+    return answer;
+}
+
+Test(own_disk, what_was_there_already_says_nothing_about_the_disk)
+{
+    struct chunk_id chunk;
+
+    make_members(2);
+    chunk = keep_text(1, "a chunk");
+    tell_written(1, &chunk, OVERLAY_CHUNK_REFUSED, false);
+    tell_written(1, &chunk, OVERLAY_CHUNK_OK, true);
+    cr_assert_eq(judge(1, 0, "another chunk", true), minga_ChunkAnswer_CHUNK_FULL);
+    tell_written(1, &chunk, OVERLAY_CHUNK_OK, false);
+    cr_assert_eq(judge(1, 0, "another chunk", true), minga_ChunkAnswer_CHUNK_SEND);
     end_network();
 }
 
