@@ -137,12 +137,14 @@ static minga_ChunkAnswer take_up(struct overlay *overlay, const struct arrival *
 
     if (!overlay->record.stores || offered->bytes > CHUNK_BYTES_MAX ||
         (offered->repair && collect_refuses(overlay, references)) ||
-        is_refusing(overlay, offered->repair) || (offered->repair && is_seeing(overlay)) ||
-        !has_room_for(overlay, &chunk, offered->bytes)) {
+        is_refusing(overlay, offered->repair)) {
         return minga_ChunkAnswer_CHUNK_FULL;
     }
-    if (is_seeing(overlay)) {
+    if (is_seeing(overlay)) { /* it will be known at once: nobody need look for others yet */
         return minga_ChunkAnswer_CHUNK_BUSY;
+    }
+    if (!has_room_for(overlay, &chunk, offered->bytes)) {
+        return minga_ChunkAnswer_CHUNK_FULL;
     }
     receive = bucket_is_open(&overlay->repair.download, overlay->now_ms)
                   ? new_receive(overlay, &chunk, offered)

@@ -167,6 +167,23 @@ Test(own_disk, what_was_there_already_says_nothing_about_the_disk)
     end_network();
 }
 
+Test(own_disk, while_it_is_tried_again_others_are_told_to_wait)
+{
+    struct chunk_id chunk;
+
+    make_members(2);
+    chunk = keep_text(1, "a chunk");
+    tell_written(1, &chunk, OVERLAY_CHUNK_REFUSED, false);
+    cr_assert_eq(judge(1, 0, "another chunk", true), minga_ChunkAnswer_CHUNK_FULL);
+    run_for(REFUSED_MS);
+    cr_assert_eq(judge(1, 0, "another chunk", true), minga_ChunkAnswer_CHUNK_SEND);
+    cr_assert_eq(judge(1, 0, "a third one", true), minga_ChunkAnswer_CHUNK_BUSY);
+    cr_assert_eq(judge(1, 0, "a fourth one", false), minga_ChunkAnswer_CHUNK_BUSY);
+    tell_written(1, &chunk, OVERLAY_CHUNK_OK, false);
+    cr_assert_eq(judge(1, 0, "a third one", true), minga_ChunkAnswer_CHUNK_SEND);
+    end_network();
+}
+
 Test(own_disk, what_only_other_disks_have_stands_with_the_responsible_node_at_once)
 {
     struct service_id service = service_of(1, "wiki");
