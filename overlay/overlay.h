@@ -372,8 +372,8 @@ struct overlay_spread {
 };
 /* Spreads a chunk that the edge has already stored here, and reported with CHUNK_STORED (token 0,
  * its size), or has in memory only: DONE when CHUNK_COPIES holders (all that
- * store, when fewer are up) have it durably; in memory is not. FAILED: all others that are up do, and
- * only the own disk is lacking, or it does not give the chunk. It is kept as long as a version of the
+ * store, when fewer are up; an own disk that does not take it is as one that is off) have it durably; in
+ * memory is not. FAILED: the own disk does not give the chunk. It is kept as long as a version of the
  * service that may run has that tree. */
 void overlay_chunk_put(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
                        const struct overlay_spread *spread, struct overlay_effects *effects);

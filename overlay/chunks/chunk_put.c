@@ -3,7 +3,6 @@
  * Spreading a chunk: it is offered to its holders in ring order, sent to those who lack it, and
  * counts as held once they have it durably. One that has no room is passed over.
  */
-#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -11,7 +10,6 @@
 
 enum {
     RECEIVE_MS = 30000,
-    BLAME_MS = 60000,
     RETRIES_MAX = 3,
     REPAIRS_MAX = LIMIT(CHUNK_PUTS_MAX / 4, 1), /* at once; the rest is for people who wait */
 };
