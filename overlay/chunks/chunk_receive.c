@@ -68,9 +68,9 @@ static bool is_seeing(const struct overlay *overlay)
     return false;
 }
 
-struct chunks_promised storage_promised(const struct overlay *overlay)
+static struct chunks_promised offers_promised(const struct overlay *overlay)
 {
-    struct chunks_promised promised = chunk_get_promised(overlay);
+    struct chunks_promised promised = {0};
 
     for (uint32_t i = 0; i < CHUNK_PUTS_MAX; i++) {
         const struct chunk_receive *receive = &overlay->chunk_receives[i];
@@ -81,6 +81,15 @@ struct chunks_promised storage_promised(const struct overlay *overlay)
         }
     }
     return promised;
+}
+
+struct chunks_promised storage_promised(const struct overlay *overlay)
+{
+    struct chunks_promised promised = offers_promised(overlay);
+    struct chunks_promised fetched = chunk_get_promised(overlay);
+
+    return (struct chunks_promised){promised.count + fetched.count,
+                                    promised.cost_bytes + fetched.cost_bytes};
 }
 
 static struct chunk_receive *new_receive(struct overlay *overlay, const struct chunk_id *chunk,
@@ -144,7 +153,10 @@ static minga_ChunkAnswer take_up(struct overlay *overlay, const struct arrival *
         return minga_ChunkAnswer_CHUNK_BUSY;
     }
     if (!has_room_for(overlay, &chunk, offered->bytes)) {
-        return minga_ChunkAnswer_CHUNK_FULL;
+        /* What is fetched may take less than it was promised. */
+        return storage_has_room(overlay, offered->bytes, offers_promised(overlay))
+                   ? minga_ChunkAnswer_CHUNK_BUSY
+                   : minga_ChunkAnswer_CHUNK_FULL;
     }
     receive = bucket_is_open(&overlay->repair.download, overlay->now_ms)
                   ? new_receive(overlay, &chunk, offered)

@@ -2,8 +2,7 @@
 /* The table of chunks and the storage share are hard limits, whatever comes at the same time. */
 #include <criterion/criterion.h>
 
-#include "network.h"
-#include "overlay/state.h"
+#include "offers.h"
 
 enum { TOKENS = 3 };
 
@@ -167,6 +166,28 @@ Test(chunk_room, one_megabyte_is_promised_to_one_fetch_at_a_time)
         cr_assert_eq(net.nodes[7].done[1 + i].outcome, OVERLAY_OK);
         cr_assert(net.nodes[7].done[1 + i].ended && has(7, &chunks[i]));
     }
+    end_network();
+}
+
+/* It may be smaller than the megabyte that it was promised. */
+Test(chunk_room, who_offers_what_a_fetch_leaves_no_room_for_yet_is_told_to_wait)
+{
+    const uint64_t half = CHUNK_BYTES_MAX / 2;
+    struct chunk_id chunk;
+
+    make_members(8);
+    run_for(3000);
+    chunk = text_chunk(0, 0);
+    leave_bytes(7, chunk_cost_bytes(CHUNK_BYTES_MAX));
+    start_get(7, 1, &chunk);
+    cr_assert_not(net.nodes[7].done[1].ended);
+    cr_assert_eq(judge_sized(7, 1, "half of it", true, half), minga_ChunkAnswer_CHUNK_BUSY);
+    leave_bytes(7, chunk_cost_bytes(half) - 1);
+    cr_assert_eq(judge_sized(7, 1, "half of it", true, half), minga_ChunkAnswer_CHUNK_FULL);
+    leave_bytes(7, chunk_cost_bytes(CHUNK_BYTES_MAX));
+    run_for(5000);
+    cr_assert_eq(net.nodes[7].done[1].outcome, OVERLAY_OK);
+    cr_assert_eq(judge_sized(7, 1, "half of it", true, half), minga_ChunkAnswer_CHUNK_SEND);
     end_network();
 }
 

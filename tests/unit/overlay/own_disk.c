@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* A node whose own disk takes, or gives, nothing: others' disks are as good. */
-#include "overlay/state.h"
+#include "offers.h"
 #include "owners.h"
 
 static uint32_t count_holders(const struct chunk_id *chunk)
@@ -130,27 +130,6 @@ static void tell_written(uint32_t index, const struct chunk_id *chunk,
     event.was_there = was_there;
     overlay_step(net.nodes[index].overlay, &event, &net.nodes[index].effects);
     perform(index);
-}
-
-static minga_ChunkAnswer judge(uint32_t index, uint32_t by, const char *text, bool is_repair)
-{
-    struct overlay *overlay = net.nodes[index].overlay;
-    struct id id = hash_of(HASH_CHUNK, bytes_of_text(text));
-    struct overlay_event now = now_event();
-    minga_Message message;
-    minga_ChunkOffer offer = minga_ChunkOffer_init_zero;
-    struct arrival arrival = {.message = &message, .asker.node = net.nodes[by].id};
-    minga_ChunkAnswer answer;
-
-    message_init(&message, minga_Message_chunk_offers_tag);
-    message_put_id(offer.chunk, &id);
-    offer.bytes = (uint32_t)strlen(text);
-    offer.repair = is_repair;
-    state_enter(overlay, now.now_ms, now.wall_unix_s, &net.nodes[index].effects);
-    answer = chunk_receive_judge(overlay, &arrival, &offer);
-    state_leave(overlay);
-    perform(index);
-    return answer;
 }
 
 Test(own_disk, what_was_there_already_says_nothing_about_the_disk)
