@@ -84,6 +84,20 @@ static uint8_t signal_place(int number)
     return place;
 }
 
+/*
+ * A port's protocol and visibility are one byte: who knows nothing of ports for members refuses the
+ * third value, and does not publish what nobody may publish.
+ */
+enum { PORT_MEMBERS = MANIFEST_UDP + 1 };
+
+static void put_port(struct wire_writer *wire, const struct manifest_port *port)
+{
+    wire_put_text(wire, port->name);
+    wire_put_u16(wire, port->container_port);
+    wire_put_u8(wire,
+                port->visibility == MANIFEST_MEMBERS ? PORT_MEMBERS : (uint8_t)port->protocol);
+}
+
 static void put_lists(struct wire_writer *wire, const struct manifest *manifest)
 {
     wire_put_u8(wire, (uint8_t)manifest->arch_count);
@@ -96,9 +110,7 @@ static void put_lists(struct wire_writer *wire, const struct manifest *manifest)
     }
     wire_put_u8(wire, (uint8_t)manifest->port_count);
     for (uint32_t i = 0; i < manifest->port_count; i++) {
-        wire_put_text(wire, manifest->ports[i].name);
-        wire_put_u16(wire, manifest->ports[i].container_port);
-        wire_put_u8(wire, (uint8_t)manifest->ports[i].protocol);
+        put_port(wire, &manifest->ports[i]);
     }
     wire_put_u8(wire, (uint8_t)manifest->egress);
 }
@@ -173,6 +185,17 @@ static uint32_t get_count(struct wire_reader *wire, uint32_t max)
     return wire->failed ? 0 : count;
 }
 
+static void get_port(struct wire_reader *wire, struct manifest_port *port)
+{
+    uint32_t kind;
+
+    wire_text(wire, port->name, sizeof(port->name));
+    port->container_port = wire_u16(wire);
+    kind = get_count(wire, PORT_MEMBERS);
+    port->visibility = kind == PORT_MEMBERS ? MANIFEST_MEMBERS : MANIFEST_PUBLIC;
+    port->protocol = kind == MANIFEST_UDP ? MANIFEST_UDP : MANIFEST_TCP;
+}
+
 static void get_lists(struct wire_reader *wire, struct manifest *manifest)
 {
     manifest->arch_count = get_count(wire, 4);
@@ -185,9 +208,7 @@ static void get_lists(struct wire_reader *wire, struct manifest *manifest)
     }
     manifest->port_count = get_count(wire, PORTS_PER_SERVICE_MAX);
     for (uint32_t i = 0; i < manifest->port_count; i++) {
-        wire_text(wire, manifest->ports[i].name, sizeof(manifest->ports[i].name));
-        manifest->ports[i].container_port = wire_u16(wire);
-        manifest->ports[i].protocol = (enum manifest_protocol)get_count(wire, MANIFEST_UDP);
+        get_port(wire, &manifest->ports[i]);
     }
     manifest->egress = (enum manifest_egress)get_count(wire, MANIFEST_EGRESS_INTERNET);
 }

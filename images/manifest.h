@@ -20,6 +20,7 @@ enum manifest_restart {
     MANIFEST_RESTART_NEVER
 };
 enum manifest_protocol { MANIFEST_TCP, MANIFEST_UDP };
+enum manifest_visibility { MANIFEST_PUBLIC, MANIFEST_MEMBERS };
 enum manifest_egress { MANIFEST_EGRESS_NONE, MANIFEST_EGRESS_INTERNET };
 enum manifest_arch {
     MANIFEST_ARCH_ANY,
@@ -40,6 +41,7 @@ struct manifest_port {
     char name[NAME_CHARS_MAX + 1];
     uint16_t container_port;
     enum manifest_protocol protocol;
+    enum manifest_visibility visibility; /* MANIFEST_MEMBERS: of TCP only */
 };
 
 struct manifest {

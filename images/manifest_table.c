@@ -139,7 +139,7 @@ static const char *const instances[] = {"at-least", NULL, "at-most", NULL};
 static const char *const archs[] = {"any",  "amd64",   "arm64", "armhf",
                                     "i386", "riscv64", NULL,    NULL};
 static const char *const protocols[] = {"tcp", "udp", NULL, NULL};
-static const char *const visibilities[] = {"public", NULL, "members", NULL};
+static const char *const visibilities[] = {"public", "members", NULL, NULL};
 static const char *const egresses[] = {"none", "internet", NULL, NULL};
 static const char *const modes[] = {"none", NULL, "snapshot", "shared", "volume", NULL};
 
@@ -186,7 +186,7 @@ static const struct yaml_key keys[] = {
     {"ports[].container", YAML_NUMBER, .is_needed = true, PORT(container_port), .min = 1,
      .max = 65535},
     {"ports[].protocol", YAML_CHOICE, PORT(protocol), .default_text = "tcp", .choices = protocols},
-    {"ports[].visibility", YAML_CHOICE, NO_FIELD, .default_text = "public",
+    {"ports[].visibility", YAML_CHOICE, PORT(visibility), .default_text = "public",
      .choices = visibilities},
     {"egress", YAML_CHOICE, FIELD(egress), .default_text = "none", .choices = egresses},
     {"health", YAML_MAPPING, .offset = offsetof(struct manifest, has_health)},

@@ -402,6 +402,9 @@ struct overlay_member {
     bool is_self;
 };
 
+/* A secret of `purpose` and `what`, always the same one, that only this node can make. */
+void overlay_secret(const struct overlay *overlay, const char *purpose, struct bytes what,
+                    uint8_t secret_out[RELAY_SECRET_BYTES]);
 bool overlay_belongs(const struct overlay *overlay); /* to a community */
 struct community_id overlay_community(const struct overlay *overlay);
 const char *overlay_community_name(const struct overlay *overlay);
@@ -422,6 +425,9 @@ const struct overlay_member *overlay_member_by_id(const struct overlay *overlay,
                                                   const struct node_id *node);
 /* Is this X25519 key one that a member, not expelled since, has greeted with? */
 bool overlay_has_greeted(const struct overlay *overlay, const uint8_t curve_key[32]);
+/* A member that was not expelled and has not left, as far as this node knows. (In a large community
+ * also one that it does not know at present.) */
+bool overlay_is_welcome(const struct overlay *overlay, const struct node_id *node);
 /* Is this key the owner of at least one member that is not expelled? */
 bool overlay_owner_is_member(const struct overlay *overlay, const struct public_key *owner);
 /* Has no other member been heard for ISOLATED_MS, though others did not leave on purpose? */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/hash.h"
 #include "overlay/state.h"
 
 bool overlay_belongs(const struct overlay *overlay)
@@ -87,6 +88,27 @@ bool overlay_has_greeted(const struct overlay *overlay, const uint8_t curve_key[
         }
     }
     return false;
+}
+
+bool overlay_is_welcome(const struct overlay *overlay, const struct node_id *node)
+{
+    const struct overlay_member *member = overlay_member_by_id(overlay, node);
+
+    if (membership_banned(&overlay->membership.expulsions, &node->id) != NULL) {
+        return false;
+    }
+    return member != NULL ? member->state != MEMBER_EXPELLED && member->state != MEMBER_LEFT
+                          : !overlay_knows_all(overlay);
+}
+
+void overlay_secret(const struct overlay *overlay, const char *purpose, struct bytes what,
+                    uint8_t secret_out[RELAY_SECRET_BYTES])
+{
+    struct signature signature = keys_sign(&overlay->secret, purpose, what);
+    struct id id = hash_of(purpose, (struct bytes){signature.bytes, sizeof(signature.bytes)});
+
+    static_assert((int)RELAY_SECRET_BYTES == (int)ID_BYTES, "a hash makes the secret");
+    memcpy(secret_out, id.bytes, RELAY_SECRET_BYTES);
 }
 
 bool overlay_owner_is_member(const struct overlay *overlay, const struct public_key *owner)

@@ -25,7 +25,9 @@ struct sandbox_limits { /* hard, per replica */
     uint64_t pid_count;
 };
 
-enum sandbox_protocol { SANDBOX_TCP, SANDBOX_UDP }; /* the values travel */
+/* The values travel. SANDBOX_MEMBERS: TCP inside; the agent lets in whom it knows, and passes them on
+ * through a listening unix socket. */
+enum sandbox_protocol { SANDBOX_TCP, SANDBOX_UDP, SANDBOX_MEMBERS };
 
 struct sandbox_port {
     uint16_t container_port; /* where the service listens on its loopback */

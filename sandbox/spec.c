@@ -114,11 +114,12 @@ static const char *ports_problem(const struct sandbox_spec *spec)
         if (port->container_port == 0 || port->host_port == 0) {
             return "ports: 0 is not a port";
         }
-        if (port->protocol != SANDBOX_TCP && port->protocol != SANDBOX_UDP) {
+        if (port->protocol != SANDBOX_TCP && port->protocol != SANDBOX_UDP &&
+            port->protocol != SANDBOX_MEMBERS) {
             return "ports: neither TCP nor UDP";
         }
         for (uint32_t j = 0; j < i; j++) {
-            if (spec->ports[j].protocol == port->protocol &&
+            if ((spec->ports[j].protocol == SANDBOX_UDP) == (port->protocol == SANDBOX_UDP) &&
                 (spec->ports[j].container_port == port->container_port ||
                  spec->ports[j].host_port == port->host_port)) {
                 return "ports: one comes twice";

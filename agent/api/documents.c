@@ -123,6 +123,19 @@ static json_t *protocols(const struct replica_status *replica)
     return object;
 }
 
+static json_t *visibilities(const struct replica_status *replica)
+{
+    json_t *object = json_object();
+
+    for (uint32_t i = 0; i < replica->port_count; i++) {
+        if (replica->ports[i].host_port != 0) {
+            json_object_set_new(object, replica->ports[i].name,
+                                json_string(replica->ports[i].for_members ? "members" : "public"));
+        }
+    }
+    return object;
+}
+
 static json_t *replica_name(const char *service_name, uint32_t slot)
 {
     return json_sprintf("%s/%u", service_name, slot);
@@ -131,12 +144,13 @@ static json_t *replica_name(const char *service_name, uint32_t slot)
 static json_t *replica_place(const struct replica_status *replica)
 {
     if (!replica->placed) {
-        return json_pack("{sn sn sn s{} s{}}", "node", "node_name", "address", "ports",
-                         "protocols");
+        return json_pack("{sn sn sn s{} s{} s{}}", "node", "node_name", "address", "ports",
+                         "protocols", "visibilities");
     }
-    return json_pack("{so so so so so}", "node", document_id(&replica->node.id), "node_name",
+    return json_pack("{so so so so so so}", "node", document_id(&replica->node.id), "node_name",
                      document_text(replica->node_name), "address", document_text(replica->address),
-                     "ports", ports(replica), "protocols", protocols(replica));
+                     "ports", ports(replica), "protocols", protocols(replica), "visibilities",
+                     visibilities(replica));
 }
 
 static json_t *replica_use(const struct replica_status *replica)
@@ -459,11 +473,13 @@ static void add_locations(json_t *locations, json_t *replica, const char *port_n
         if (port_name == NULL || strcmp(name, port_name) == 0) {
             json_array_append_new(
                 locations,
-                json_pack("{sO sO sO sO ss sO sO sO}", "replica", json_object_get(replica, "id"),
+                json_pack("{sO sO sO sO ss sO sO sO sO}", "replica", json_object_get(replica, "id"),
                           "node", json_object_get(replica, "node"), "address",
                           json_object_get(replica, "address"), "port", port, "port_name", name,
                           "protocol", json_object_get(json_object_get(replica, "protocols"), name),
-                          "health", json_object_get(replica, "health"), "age_ms",
+                          "visibility",
+                          json_object_get(json_object_get(replica, "visibilities"), name), "health",
+                          json_object_get(replica, "health"), "age_ms",
                           json_object_get(replica, "age_ms")));
         }
     }

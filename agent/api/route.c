@@ -27,6 +27,7 @@ static const struct route routes[] = {
     {"GET", "/v1/services/*/record", API_LOOK, true, 0, handle_record_service, "record"},
     {"GET", "/v1/services/*/versions/*", API_LOOK, true, 0, handle_record_version, "record"},
     {"POST", "/v1/exec/*", API_ACT, true, API_EXEC_BYTES_MAX, handle_exec, "exec"},
+    {"POST", "/v1/passes", API_ACT, true, API_BODY_BYTES_MAX, handle_pass, "pass"},
     {"POST", "/v1/records", API_ACT, true, API_BODY_BYTES_MAX, handle_record_put, "record"},
     {"POST", "/v1/chunks/check", API_ACT, true, API_CHECK_BYTES_MAX, handle_chunks_check, "chunks"},
     {"POST", "/v1/chunks", API_ACT, true, API_BATCH_BYTES_MAX, handle_chunks_put, "chunks"},

@@ -32,6 +32,8 @@ enum option {
     OPTION_TIMEOUT,
     OPTION_NOW,
     OPTION_WITHIN,
+    OPTION_LISTEN,
+    OPTION_STDIO,
     OPTION_COUNT
 };
 #define OPTION_BIT(option) (1U << (option))
@@ -109,6 +111,7 @@ int run_scale(struct session *session, const struct arguments *arguments);
 int run_rm(struct session *session, const struct arguments *arguments);
 int run_services(struct session *session, const struct arguments *arguments);
 int run_status(struct session *session, const struct arguments *arguments);
+int run_connect(struct session *session, const struct arguments *arguments);
 int run_locate(struct session *session, const struct arguments *arguments);
 int run_logs(struct session *session, const struct arguments *arguments);
 int run_try(struct session *session, const struct arguments *arguments);

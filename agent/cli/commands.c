@@ -47,6 +47,8 @@ static const struct command commands[] = {
      run_status},
     {"locate", "NAME", "where the healthy replicas answer, host:port a line", 1, 1,
      OPTION_BIT(OPTION_PORT), run_locate},
+    {"connect", "NAME[/REPLICA] [PORT]", "a port of this machine that leads to a replica's", 1, 2,
+     OPTION_BIT(OPTION_LISTEN) | OPTION_BIT(OPTION_STDIO), run_connect},
     {"logs", "NAME[/REPLICA]", "what the replicas have printed", 1, 1, OPTION_BIT(OPTION_FOLLOW),
      run_logs},
     {"exec", "NAME[/REPLICA] -- COMMAND...", "run a command inside your own replicas", 2, WORDS_MAX,
@@ -87,6 +89,8 @@ static const struct option_spec option_specs[OPTION_COUNT] = {
                         "then it is killed (exec: 30s, cp: 1h)"},
     [OPTION_NOW] = {"now", 0, VALUE_NONE, "", "freeze at once, hand over afterwards"},
     [OPTION_WITHIN] = {"within", 0, VALUE_NEEDED, "TIME", "how long handing over may take"},
+    [OPTION_LISTEN] = {"listen", 0, VALUE_NEEDED, "ADDR:PORT", "here (127.0.0.1, any free port)"},
+    [OPTION_STDIO] = {"stdio", 0, VALUE_NONE, "", "one connection, on stdin and stdout"},
     [OPTION_OWNER_NAME] = {"owner-name", 0, VALUE_NEEDED, "NAME", "how others see you (login)"},
     [OPTION_OWNER] = {"owner", 0, VALUE_NEEDED, "OWNER", "of one member only, by name or owner id"},
 };

@@ -108,6 +108,7 @@ static void replica_from_slot(const struct core *core, const minga_StatusPage *p
         (void)text_copy(status->ports[i].name, sizeof(status->ports[i].name), page->port_names[i]);
         status->ports[i].host_port = (uint16_t)slot->host_ports[i];
         status->ports[i].is_udp = (page->udp_ports >> i & 1) != 0;
+        status->ports[i].for_members = (page->members_ports >> i & 1) != 0;
     }
     if (!status->placed) {
         return;

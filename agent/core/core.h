@@ -51,6 +51,7 @@ enum core_request_kind {
     CORE_LOGS,       /* service, slot, offset -> a window of the replica's kept output */
     CORE_LOOKUP,     /* key -> lookup */
     CORE_ASK_EXEC,   /* node, signed_bytes: an encoded ExecAsk -> logs, their offset, ended */
+    CORE_ASK_PASS,   /* node, signed_bytes: an encoded PassAsk -> logs: the secret; its `until` */
     CORE_DESCRIBE,   /* description: name, labels, zone or addresses of this node have changed */
     CORE_STEP_ASIDE, /* the machine is about to sleep or to be switched off: replicas are started
                         elsewhere; answered when none is left here, or after within_ms. What nobody
@@ -112,6 +113,7 @@ struct replica_port {
     char name[NAME_CHARS_MAX + 1];
     uint16_t host_port;
     bool is_udp;
+    bool for_members; /* only: agent/core/pass.h */
 };
 
 struct replica_status {
@@ -168,7 +170,8 @@ struct core_answer {
     uint32_t status_count;               /* SERVICES */
     uint32_t next_cursor;                /* SERVICES: 0 at the end */
     struct bytes logs;                   /* LOGS, ASK_EXEC */
-    uint64_t logs_offset_bytes;          /* LOGS, ASK_EXEC: where `logs` begins; or WRITE's */
+    uint64_t logs_offset_bytes;          /* LOGS, ASK_EXEC: where `logs` begins; or WRITE's;
+                                            ASK_PASS: what is said at the port beside it */
     bool logs_ended;                     /* LOGS, ASK_EXEC: no more will come */
     struct overlay_lookup lookup;        /* LOOKUP */
 };

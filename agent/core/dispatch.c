@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent/core/internal.h"
+#include "agent/core/pass.h"
 #include "base/check.h"
 #include "overlay/signed.h"
 
@@ -99,6 +100,11 @@ static bool to_manager(struct core *core, const struct node_id *from,
 static bool on_message(struct core *core, const struct node_id *from,
                        const minga_AgentMessage *message, minga_AgentMessage *reply_out)
 {
+    if (message->which_body == minga_AgentMessage_pass_ask_tag) {
+        reply_out->which_body = minga_AgentMessage_pass_answer_tag;
+        core_pass_ask(core, from, &message->body.pass_ask, &reply_out->body.pass_answer);
+        return true;
+    }
     if (message->which_body == minga_AgentMessage_free_tag) {
         on_free(core, from, message);
         return false;
@@ -232,6 +238,7 @@ void core_answered(struct core *core, const struct ask *ask, const minga_AgentMe
     case ASK_SERVICES:
     case ASK_LOGS:
     case ASK_EXEC:
+    case ASK_PASS:
         core_request_message(core, ask, reply);
         break;
     case ASK_NOTHING:
@@ -277,6 +284,7 @@ static void done(struct core *core, const struct overlay_effect *effect)
     case ASK_SERVICES:
     case ASK_LOGS:
     case ASK_EXEC:
+    case ASK_PASS:
         break;
     }
     answered = effect->outcome == OVERLAY_OK && agent_message_decode(effect->payload, &reply) == 0;

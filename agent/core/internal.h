@@ -34,7 +34,7 @@ enum stage {
     STAGE_DRAIN,   /* LEAVE, SHUT_DOWN: until nothing runs here */
     STAGE_ASIDE,   /* STEP_ASIDE: the same, for as long as there is */
     STAGE_ASK,     /* STATUS, SERVICES, LOGS: a candidate is asked for the status */
-    STAGE_READ,    /* LOGS, ASK_EXEC: the node of the replica is asked */
+    STAGE_READ,    /* LOGS, ASK_EXEC, ASK_PASS: the node of the replica is asked */
     STAGE_STORE,   /* PAUSE, RESUME, DRAIN: until that is on this disk */
 };
 
@@ -155,6 +155,8 @@ bool core_find_others(struct core *core, struct request *request);
 void logs_located(struct core *core, struct request *request, const minga_StatusPage *page);
 void logs_done(struct core *core, struct request *request, const minga_LogsPage *page);
 void begin_exec(struct core *core, struct request *request, const struct core_request *from);
+void begin_pass(struct core *core, struct request *request, const struct core_request *from);
+void pass_done(struct core *core, struct request *request, const minga_PassAnswer *answer);
 void exec_done(struct core *core, struct request *request, const minga_ExecAnswer *answer);
 
 /* orders.c: what the machine's owner says */

@@ -36,6 +36,7 @@ enum ask_kind {
     ASK_SERVICES,
     ASK_LOGS,
     ASK_EXEC,
+    ASK_PASS,
     ASK_REQUEST, /* a request of the API, done by the overlay */
 };
 

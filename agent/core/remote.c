@@ -68,3 +68,31 @@ void exec_done(struct core *core, struct request *request, const minga_ExecAnswe
     answer->logs_offset_bytes = from->offset_bytes;
     answer->logs_ended = from->ended;
 }
+
+void begin_pass(struct core *core, struct request *request, const struct core_request *from)
+{
+    minga_AgentMessage message = minga_AgentMessage_init_zero;
+
+    if (signed_decode_body(minga_PassAsk_fields, from->signed_bytes, &message.body.pass_ask) < 0) {
+        request_answer(core, request, OVERLAY_REFUSED, "the request is not readable");
+        return;
+    }
+    message.which_body = minga_AgentMessage_pass_ask_tag;
+    request->stage = STAGE_READ;
+    request_query(core, request, &from->node, &message);
+    request->attempt_until_ms = request->until_ms;
+}
+
+void pass_done(struct core *core, struct request *request, const minga_PassAnswer *from)
+{
+    struct core_answer *answer;
+
+    if (from->refusal[0] != '\0' || from->secret.size != RELAY_SECRET_BYTES) {
+        request_answer(core, request, OVERLAY_REFUSED,
+                       from->refusal[0] != '\0' ? from->refusal : "its node gives none");
+        return;
+    }
+    answer = request_answer_begin(core, request);
+    answer->logs = core_copy(core, (struct bytes){from->secret.bytes, from->secret.size});
+    answer->logs_offset_bytes = from->until;
+}

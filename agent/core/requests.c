@@ -291,6 +291,8 @@ void request_query(struct core *core, struct request *request, const struct node
 
     if (request->kind == CORE_ASK_EXEC) {
         kind = ASK_EXEC;
+    } else if (request->kind == CORE_ASK_PASS) {
+        kind = ASK_PASS;
     } else if (request->stage == STAGE_READ) {
         kind = ASK_LOGS;
     } else if (request->kind == CORE_SERVICES) {
@@ -417,6 +419,8 @@ void core_request_message(struct core *core, const struct ask *ask,
         logs_done(core, request, &message->body.logs_page);
     } else if (ask->kind == ASK_EXEC && which == minga_AgentMessage_exec_answer_tag) {
         exec_done(core, request, &message->body.exec_answer);
+    } else if (ask->kind == ASK_PASS && which == minga_AgentMessage_pass_answer_tag) {
+        pass_done(core, request, &message->body.pass_answer);
     } else {
         ask_next(core, request);
     }
@@ -457,6 +461,7 @@ static void (*const begins[])(struct core *core, struct request *request,
     [CORE_LOGS] = begin_directory,
     [CORE_LOOKUP] = begin_lookup,
     [CORE_ASK_EXEC] = begin_exec,
+    [CORE_ASK_PASS] = begin_pass,
     [CORE_DESCRIBE] = begin_describe,
     [CORE_STEP_ASIDE] = begin_step_aside,
     [CORE_COME_BACK] = begin_come_back,
@@ -476,8 +481,8 @@ static bool needs_community(enum core_request_kind kind)
 {
     return kind == CORE_PUT_RECORD || kind == CORE_GET_RECORD || kind == CORE_PUT_CHUNK ||
            kind == CORE_STATUS || kind == CORE_SERVICES || kind == CORE_LOGS ||
-           kind == CORE_LOOKUP || kind == CORE_ASK_EXEC || kind == CORE_EXPEL ||
-           kind == CORE_REVOKE;
+           kind == CORE_LOOKUP || kind == CORE_ASK_EXEC || kind == CORE_ASK_PASS ||
+           kind == CORE_EXPEL || kind == CORE_REVOKE;
 }
 
 void core_request_begin(struct core *core, const struct core_request *from)

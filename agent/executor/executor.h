@@ -16,6 +16,7 @@
 #include "agent/core/outbox.h"
 
 struct executor;
+struct pass; /* agent/core/pass.h */
 
 struct executor *executor_new(const struct core_config *config);
 void executor_free(struct executor *executor);
@@ -100,6 +101,9 @@ bool executor_find_slot(const struct executor *executor, const struct service_id
 /* May the owner run something in this replica? NULL, or why not. */
 const char *executor_exec_fault(const struct executor *executor, const struct replica_key *key,
                                 const struct public_key *owner_key);
+/* May a member come in at that port? Fills in which replica and host port; NULL, or why not. */
+const char *executor_pass_fault(const struct executor *executor, const minga_PassAsk *ask,
+                                struct pass *pass_out);
 void executor_status(const struct executor *executor, struct owner_clock clock,
                      struct node_status *status_out);
 uint32_t executor_ended_count(const struct executor *executor);

@@ -47,8 +47,10 @@ void spec_of_manifest(const struct manifest *manifest, uint32_t slot, struct san
     spec->port_count = manifest->port_count;
     for (uint32_t i = 0; i < manifest->port_count; i++) {
         spec->ports[i].container_port = manifest->ports[i].container_port;
-        spec->ports[i].protocol =
-            manifest->ports[i].protocol == MANIFEST_UDP ? SANDBOX_UDP : SANDBOX_TCP;
+        spec->ports[i].protocol = manifest->ports[i].visibility == MANIFEST_MEMBERS
+                                      ? SANDBOX_MEMBERS
+                                  : manifest->ports[i].protocol == MANIFEST_UDP ? SANDBOX_UDP
+                                                                                : SANDBOX_TCP;
     }
     spec->egress = manifest->egress == MANIFEST_EGRESS_INTERNET;
     fill_health(manifest, &spec->health);

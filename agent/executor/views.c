@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/core/pass.h"
 #include "agent/executor/internal.h"
 #include "base/check.h"
 
@@ -55,6 +56,7 @@ void executor_replica(const struct executor *executor, uint32_t index, uint64_t 
                sizeof(status->ports[i].name));
         status->ports[i].host_port = replica->host_ports[i];
         status->ports[i].is_udp = replica->manifest.ports[i].protocol == MANIFEST_UDP;
+        status->ports[i].for_members = replica->manifest.ports[i].visibility == MANIFEST_MEMBERS;
     }
     status->state = replica_state_of(executor, replica);
     status->health = replica->health;
@@ -113,6 +115,43 @@ const char *executor_exec_fault(const struct executor *executor, const struct re
         return "the replica is frozen: its node is paused, or waits for the manager";
     }
     return executor->sandbox_up ? NULL : "its node has no sandbox helper at the moment";
+}
+
+static const struct replica *running(const struct executor *executor, const minga_PassAsk *ask)
+{
+    for (uint32_t i = 0; i < executor->top; i++) {
+        const struct replica *replica = &executor->replicas[i];
+
+        if (replica->used && replica->phase == PHASE_RUNNING && replica->key.slot == ask->slot &&
+            memcmp(replica->key.service.id.bytes, ask->service, ID_BYTES) == 0) {
+            return replica;
+        }
+    }
+    return NULL;
+}
+
+const char *executor_pass_fault(const struct executor *executor, const minga_PassAsk *ask,
+                                struct pass *pass_out)
+{
+    const struct replica *replica = running(executor, ask);
+
+    if (replica == NULL) {
+        return "this replica does not run there, or not any more";
+    }
+    if (executor->paused || replica->frozen) {
+        return "the replica is frozen: its node is paused, or waits for the manager";
+    }
+    for (uint32_t i = 0; i < replica->manifest.port_count; i++) {
+        const struct manifest_port *port = &replica->manifest.ports[i];
+
+        if (strcmp(port->name, ask->port_name) == 0 && replica->host_ports[i] != 0) {
+            pass_out->replica = replica->key;
+            pass_out->host_port = replica->host_ports[i];
+            return port->visibility == MANIFEST_MEMBERS ? NULL
+                                                        : "the port is public: nobody needs a pass";
+        }
+    }
+    return "the replica has no such port";
 }
 
 static const char *state_of(const struct executor *executor)

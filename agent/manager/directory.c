@@ -107,6 +107,7 @@ static void manifest_fill(const struct service *service, minga_StatusPage *page)
 
         memcpy(page->port_names[i], port->name, sizeof(page->port_names[i]));
         page->udp_ports |= port->protocol == MANIFEST_UDP ? 1U << i : 0;
+        page->members_ports |= port->visibility == MANIFEST_MEMBERS ? 1U << i : 0;
     }
 }
 

@@ -361,6 +361,7 @@ void manager_answered(struct manager *manager, struct turn *turn, const struct a
     case ASK_SERVICES:
     case ASK_LOGS:
     case ASK_EXEC:
+    case ASK_PASS:
     case ASK_REQUEST:
         break;
     }

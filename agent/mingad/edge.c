@@ -10,6 +10,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "agent/mingad/clock.h"
 #include "agent/mingad/folders.h"
 #include "agent/mingad/machine_bond.h"
 #include "agent/mingad/owner/keeper.h"
@@ -295,6 +296,56 @@ static int open_relays(struct edge *edge, struct err *err)
     return edge->relays == NULL ? err_set(err, -ENOMEM, "out of memory") : 0;
 }
 
+/* ------------------------------------------------------------------ ports for members */
+
+static uint32_t members_places(void *context, uint32_t count_max, struct door_place *places_out)
+{
+    const struct edge *edge = context;
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < core_replica_count(edge->core); i++) {
+        struct core_replica replica;
+
+        core_replica(edge->core, i, clock_now_ms(), &replica);
+        for (uint32_t k = 0; k < replica.status.port_count && count < count_max; k++) {
+            const struct replica_port *port = &replica.status.ports[k];
+
+            if (port->for_members && port->host_port != 0) {
+                places_out[count++] = (struct door_place){replica.key, port->host_port,
+                                                          replica.status.state == REPLICA_RUNNING};
+            }
+        }
+    }
+    return count;
+}
+
+static bool is_welcome(void *context, const struct node_id *member)
+{
+    return overlay_is_welcome(core_overlay(((struct edge *)context)->core), member);
+}
+
+static void make_pass(void *context, const struct pass *pass,
+                      uint8_t secret_out[RELAY_SECRET_BYTES])
+{
+    pass_secret(core_overlay(((struct edge *)context)->core), pass, secret_out);
+}
+
+static int open_doors(struct edge *edge, struct err *err)
+{
+    char folder[PATH_MAX_BYTES];
+    struct doors_config config = {.loop = &edge->loop,
+                                  .bind = edge->config.bind,
+                                  .folder = folder,
+                                  .places = members_places,
+                                  .is_welcome = is_welcome,
+                                  .secret = make_pass,
+                                  .context = edge};
+
+    state_path(edge, "doors", folder);
+    edge->doors = doors_new(&config, err);
+    return edge->doors == NULL ? err->code : 0;
+}
+
 static int open_workers(struct edge *edge, struct err *err)
 {
     struct transport_config config = {.loop = &edge->loop,
@@ -320,6 +371,9 @@ static int open_workers(struct edge *edge, struct err *err)
 
     if (r == 0) {
         r = open_relays(edge, err);
+    }
+    if (r == 0) {
+        r = open_doors(edge, err);
     }
     return r == 0 ? portmap_link_open(edge, err) : r;
 }
@@ -422,6 +476,7 @@ static void close_all(struct edge *edge)
     senses_close(edge->senses);
     aside_close(edge);
     relays_close(edge->relays);
+    doors_close(edge->doors);
     portmap_close(edge->portmap, edge->is_restart);
     portmap_close(edge->portmap_ipv6, edge->is_restart);
     if (edge->sandbox != NULL) {
@@ -455,6 +510,7 @@ void edge_done(struct edge *edge)
     execs_free(edge->execs);
     senses_free(edge->senses);
     relays_free(edge->relays);
+    doors_free(edge->doors);
     portmap_free(edge->portmap);
     portmap_free(edge->portmap_ipv6);
     store_writer_free(edge->writer);

@@ -14,6 +14,7 @@
 #include "agent/api/api.h"
 #include "agent/core/core.h"
 #include "agent/mingad/config/config.h"
+#include "agent/mingad/doors/doors.h"
 #include "agent/mingad/relays/relays.h"
 #include "agent/mingad/replicas/sandbox_link.h"
 #include "agent/mingad/store/carry.h"
@@ -115,6 +116,7 @@ struct edge {
     struct inhibitor *inhibitor;
     struct transport *transport;
     struct relays *relays;
+    struct doors *doors;
     struct portmap *portmap;
     struct portmap *portmap_ipv6;
     struct address_watch *address_watch; /* NULL: none */

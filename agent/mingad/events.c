@@ -155,6 +155,9 @@ static void step(struct edge *edge, struct core_event *event)
     recorder_done(edge->recorder, edge->effects);
     event->overlay = given;
     perform_all(edge);
+    if (event->kind == CORE_SANDBOX) { /* a replica lives, or does not any more */
+        doors_review(edge->doors);
+    }
 }
 
 static void drain(struct edge *edge)

@@ -110,7 +110,7 @@ int folders_forget(const struct config *config, struct err *err)
 {
     static const char *const files[] = {"minga.db",         "minga.db-wal",    "minga.db-shm",
                                         "minga.db.damaged", "minga.db.mended", "minga.db.mending"};
-    static const char *const folders[] = {"chunks", "trees"};
+    static const char *const folders[] = {"chunks", "doors", "trees"};
     char path[FOLDERS_PATH_BYTES_MAX];
 
     join(config->state, "agent", path);

@@ -139,12 +139,34 @@ static void refuse_port(struct edge *edge, const struct sandbox_spec *spec, uint
     edge_event(edge, &event);
 }
 
+static int open_doors(struct edge *edge, const struct sandbox_spec *spec, uint16_t *refused_out)
+{
+    for (uint32_t i = 0; i < spec->port_count; i++) {
+        const struct door_place place = {spec->key, spec->ports[i].host_port, true};
+        int r = spec->ports[i].protocol == SANDBOX_MEMBERS ? doors_open(edge->doors, &place) : 0;
+
+        if (r < 0) {
+            *refused_out = place.host_port;
+            return r;
+        }
+    }
+    return 0;
+}
+
 static void perform_start(struct edge *edge, const struct core_effect *effect)
 {
     const struct sandbox_spec *spec = effect->spec;
+    const struct ports_where where = {edge->config.bind, doors_folder(edge->doors)};
     uint16_t refused_port = 0;
     struct ports ports;
-    int r = ports_bind(spec, edge->config.bind, &ports, &refused_port);
+    int r = ports_bind(spec, &where, &ports, &refused_port);
+
+    if (r == 0) {
+        r = open_doors(edge, spec, &refused_port);
+        if (r < 0) {
+            ports_close(&ports);
+        }
+    }
 
     if (r < 0) {
         refuse_port(edge, spec, refused_port, r);

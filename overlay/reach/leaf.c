@@ -196,18 +196,6 @@ void overlay_publish(struct overlay *overlay, const struct overlay_event *now,
 
 /* ------------------------------------------------------------------ asking */
 
-/* Known to this node and the relay only; the same as long as both stay who they are. */
-static void make_secret(const struct overlay *overlay, const struct node_id *node,
-                        uint8_t secret_out[RELAY_SECRET_BYTES])
-{
-    struct signature signature =
-        keys_sign(&overlay->secret, PURPOSE_RELAY, (struct bytes){node->id.bytes, ID_BYTES});
-    struct id id = hash_of(PURPOSE_RELAY, (struct bytes){signature.bytes, sizeof(signature.bytes)});
-
-    static_assert((int)RELAY_SECRET_BYTES == (int)ID_BYTES, "a hash makes the secret");
-    memcpy(secret_out, id.bytes, RELAY_SECRET_BYTES);
-}
-
 static void ask(struct overlay *overlay, struct relay *relay, bool ends)
 {
     minga_Message message;
@@ -333,7 +321,10 @@ static void take_up(struct overlay *overlay, struct relay *relay)
 
     if (member != NULL) {
         *relay = (struct relay){.used = true, .node = member->view.node};
-        make_secret(overlay, &relay->node, relay->grant.secret);
+        /* Known to this node and the relay only; the same as long as both stay who they are. */
+        overlay_secret(overlay, PURPOSE_RELAY,
+                       (struct bytes){relay->node.id.bytes, sizeof(relay->node.id.bytes)},
+                       relay->grant.secret);
         ask(overlay, relay, false);
     }
 }

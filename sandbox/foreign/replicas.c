@@ -216,6 +216,12 @@ void foreign_start(struct foreign *foreign, const struct sandbox_spec *spec)
                                : "the environment's program is not ready");
         return;
     }
+    for (uint32_t i = 0; i < spec->port_count; i++) {
+        if (spec->ports[i].protocol == SANDBOX_MEMBERS) { /* it listens itself, for everybody */
+            refuse(foreign, &spec->key, "this node's environment has no ports for members only");
+            return;
+        }
+    }
     id_to_hex(&spec->tree.id, tree_id);
     CHECK(snprintf(tree, sizeof(tree), "%s/%s", foreign->trees, tree_id) < PATH_MAX);
     *replica = (struct foreign_replica){.state = FOREIGN_STARTING, .spec = *spec};

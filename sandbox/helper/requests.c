@@ -46,6 +46,19 @@ static void request_hello(struct helper *helper, const struct helper_request *re
     }
 }
 
+/* mingad's own end of a port for members: where it lies is mingad's affair, strangers come to mingad. */
+static bool is_for_members(int fd)
+{
+    int domain = 0;
+    int type = 0;
+    int listening = 0;
+    socklen_t int_bytes = sizeof(int);
+
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &int_bytes) == 0 && domain == AF_UNIX &&
+           getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &int_bytes) == 0 && type == SOCK_STREAM &&
+           getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &int_bytes) == 0 && listening == 1;
+}
+
 /* Is it a socket of that protocol which takes what comes: listening, or bound and unconnected? */
 static bool serves(int fd, enum sandbox_protocol protocol)
 {
@@ -83,6 +96,11 @@ static int check_port(const struct helper *helper, const struct sandbox_port *wa
     if (port < helper->limits.port_first || port > helper->limits.port_last) {
         return err_set(err, -EPERM, "port %u is not among the allowed %u-%u", port,
                        helper->limits.port_first, helper->limits.port_last);
+    }
+    if (wanted->protocol == SANDBOX_MEMBERS) {
+        return is_for_members(fd)
+                   ? 0
+                   : err_set(err, -EPERM, "port %u: not a listening unix socket", port);
     }
     if (!serves(fd, wanted->protocol)) {
         return err_set(err, -EPERM, "port %u: not a %s", port,

@@ -127,8 +127,9 @@ static int check_port(struct session *session, const char *id, const char *name)
                : no_such_port(session, json_object_get(document, "services"), name);
 }
 
-/* Who asks for one port by name knows its protocol; in a list those of UDP are marked. */
-static void print_locations(const json_t *document, bool marked)
+/* Who asks for one port by name knows its protocol; in a list those of UDP are marked. Where only
+ * members get in, the way in is what one wants to know. */
+static void print_locations(const json_t *document, const char *text, bool marked)
 {
     const json_t *location;
     size_t i;
@@ -136,12 +137,17 @@ static void print_locations(const json_t *document, bool marked)
     json_array_foreach(json_object_get(document, "locations"), i, location)
     {
         char place[96];
-        char line[128];
+        char way[96] = "";
+        char line[256];
 
         print_place(text_of(location, "address"), number_of(location, "port"), place,
                     sizeof(place));
-        snprintf(line, sizeof(line), "%s%s", place,
-                 marked && strcmp(text_of(location, "protocol"), "udp") == 0 ? "/udp" : "");
+        if (strcmp(text_of(location, "visibility"), "members") == 0) {
+            snprintf(way, sizeof(way), " (members only: minga connect %s %s)", text,
+                     text_of(location, "port_name"));
+        }
+        snprintf(line, sizeof(line), "%s%s%s", place,
+                 marked && strcmp(text_of(location, "protocol"), "udp") == 0 ? "/udp" : "", way);
         text_clean(line);
         printf("%s\n", line);
     }
@@ -163,7 +169,7 @@ static int locate(struct session *session, const char *id, const char *port, con
     if (session->json) {
         print_document(document);
     } else {
-        print_locations(document, port == NULL);
+        print_locations(document, text, port == NULL);
     }
     if (json_array_size(json_object_get(document, "locations")) == 0) {
         if (port != NULL && check_port(session, id, port) != EXIT_DONE) {

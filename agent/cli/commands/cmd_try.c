@@ -84,16 +84,20 @@ static int bind_ports(struct try *try, uint16_t asked)
 {
     struct problem *problem = &try->session->problem;
     struct sandbox_spec *spec = &try->spec;
+    const struct ports_where where = {TRY_HOST, -1};
     uint16_t refused = 0;
 
     for (uint32_t i = 0; i < spec->port_count; i++) {
         spec->ports[i].host_port = spec->ports[i].container_port;
+        if (spec->ports[i].protocol == SANDBOX_MEMBERS) {
+            spec->ports[i].protocol = SANDBOX_TCP; /* there is no community, and TRY_HOST is ours */
+        }
     }
     if (asked != 0) {
         spec->ports[0].host_port = asked;
     }
     for (uint32_t tries = 0; tries <= 2 * PORTS_PER_SERVICE_MAX; tries++) {
-        int r = ports_bind(spec, TRY_HOST, &try->ports, &refused);
+        int r = ports_bind(spec, &where, &try->ports, &refused);
         char what[32];
 
         if (r == 0) {

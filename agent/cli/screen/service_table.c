@@ -74,6 +74,12 @@ static int rank_of(const json_t *service)
 
 /* ------------------------------------------------------------------ replicas */
 
+/* What `object` says of one of the replica's ports. */
+static bool is(const json_t *replica, const char *object, const char *port, const char *value)
+{
+    return strcmp(text_of(json_object_get(replica, object), port), value) == 0;
+}
+
 /* The first published port makes the address that a person tries. */
 static void print_address(const json_t *replica, char *text_out, size_t capacity_bytes)
 {
@@ -88,11 +94,10 @@ static void print_address(const json_t *replica, char *text_out, size_t capacity
     }
     print_place(address, (int64_t)json_integer_value(json_object_iter_value(first)), place,
                 sizeof(place));
-    snprintf(text_out, capacity_bytes, "%s%s", place,
-             strcmp(text_of(json_object_get(replica, "protocols"), json_object_iter_key(first)),
-                    "udp") == 0
-                 ? "/udp"
-                 : "");
+    snprintf(text_out, capacity_bytes, "%s%s%s", place,
+             is(replica, "protocols", json_object_iter_key(first), "udp") ? "/udp" : "",
+             is(replica, "visibilities", json_object_iter_key(first), "members") ? " (members)"
+                                                                                 : "");
 }
 
 /* The reason, or what would go unnoticed. */
@@ -133,7 +138,7 @@ static void add_replica(struct table *table, const json_t *replica, const char *
 {
     const char *slash = strchr(text_of(replica, "id"), '/');
     char id[NAME_BYTES + 16];
-    char address[96];
+    char address[112];
     char cpu[80];
     char memory[80];
     char disk[80];

@@ -48,12 +48,17 @@ void pipe_tune(uv_tcp_t *tcp)
     }
 }
 
-struct pipe *pipe_new(struct relays *relays, bool is_leaf)
+static uv_stream_t *sealed_of(struct pipe *pipe)
+{
+    return (uv_stream_t *)&pipe->sealed;
+}
+
+struct pipe *pipe_new(const struct pipe_owner *owner, bool is_leaf)
 {
     struct pipe *pipe = calloc(1, sizeof(*pipe));
 
     if (pipe != NULL) {
-        pipe->relays = relays;
+        pipe->owner = owner;
         pipe->is_leaf = is_leaf;
         pipe->sealed.data = pipe;
         pipe->since_ms = clock_now_ms();
@@ -68,7 +73,7 @@ static void on_plain_freed(uv_handle_t *handle)
     free(handle);
 }
 
-void plain_close(uv_tcp_t *plain)
+void plain_close(uv_stream_t *plain)
 {
     if (!uv_is_closing((uv_handle_t *)plain)) {
         uv_close((uv_handle_t *)plain, on_plain_freed);
@@ -79,7 +84,7 @@ static void on_sealed_closed(uv_handle_t *handle)
 {
     struct pipe *pipe = handle->data;
 
-    relays_pipe_gone(pipe->relays, pipe);
+    pipe->owner->gone(pipe->owner->self, pipe);
     sodium_memzero(&pipe->seal, sizeof(pipe->seal));
     free(pipe);
 }
@@ -96,14 +101,14 @@ void pipe_close(struct pipe *pipe)
         pipe->plain = NULL;
     }
     uv_close((uv_handle_t *)&pipe->sealed, on_sealed_closed);
-    relays_pipe_changed(pipe->relays, pipe);
+    pipe->owner->changed(pipe->owner->self, pipe);
 }
 
 static void set_phase(struct pipe *pipe, enum pipe_phase phase)
 {
     pipe->phase = phase;
     pipe->since_ms = clock_now_ms();
-    relays_pipe_changed(pipe->relays, pipe);
+    pipe->owner->changed(pipe->owner->self, pipe);
 }
 
 /* ------------------------------------------------------------------ writing */
@@ -133,7 +138,7 @@ static void on_written(uv_write_t *request, int status)
     }
 }
 
-static void send_bytes(struct pipe *pipe, uv_tcp_t *to, struct bytes bytes)
+static void send_bytes(struct pipe *pipe, uv_stream_t *to, struct bytes bytes)
 {
     struct write *write = malloc(sizeof(*write) + bytes.length_bytes);
     uv_buf_t buffer;
@@ -144,7 +149,7 @@ static void send_bytes(struct pipe *pipe, uv_tcp_t *to, struct bytes bytes)
     }
     memcpy(write->bytes, bytes.data, bytes.length_bytes);
     buffer = uv_buf_init((char *)write->bytes, (unsigned)bytes.length_bytes);
-    if (uv_write(&write->request, (uv_stream_t *)to, &buffer, 1, on_written) < 0) {
+    if (uv_write(&write->request, to, &buffer, 1, on_written) < 0) {
         free(write);
         pipe_close(pipe);
     }
@@ -155,7 +160,7 @@ static void send_frame(struct pipe *pipe, enum relay_frame type, struct bytes bo
     uint8_t frame[RELAY_FRAME_BYTES_MAX];
     size_t length_bytes = relay_seal_frame(&pipe->seal, type, body, frame);
 
-    send_bytes(pipe, &pipe->sealed, (struct bytes){frame, length_bytes});
+    send_bytes(pipe, sealed_of(pipe), (struct bytes){frame, length_bytes});
 }
 
 static void on_shut(uv_shutdown_t *request, int status)
@@ -179,7 +184,7 @@ static void end_plain(struct pipe *pipe)
     uv_shutdown_t *request = malloc(sizeof(*request));
 
     pipe->sealed_ended = true;
-    if (request == NULL || uv_shutdown(request, (uv_stream_t *)pipe->plain, on_shut) < 0) {
+    if (request == NULL || uv_shutdown(request, pipe->plain, on_shut) < 0) {
         free(request);
         pipe_close(pipe);
     }
@@ -206,18 +211,18 @@ static void on_sealed_alloc(uv_handle_t *handle, size_t suggested_bytes, uv_buf_
                           (unsigned)(sizeof(pipe->in) - pipe->in_bytes));
 }
 
-static bool is_full(const uv_tcp_t *to)
+static bool is_full(const uv_stream_t *to)
 {
-    return uv_stream_get_write_queue_size((const uv_stream_t *)to) > QUEUE_BYTES_MAX;
+    return uv_stream_get_write_queue_size(to) > QUEUE_BYTES_MAX;
 }
 
 static void count(struct pipe *pipe, size_t count_bytes)
 {
-    if (!relays_count(pipe->relays, pipe, count_bytes)) {
+    if (!pipe->owner->count(pipe->owner->self, pipe, count_bytes)) {
         pipe->is_waiting = true;
-        uv_read_stop((uv_stream_t *)&pipe->sealed);
+        uv_read_stop(sealed_of(pipe));
         if (pipe->plain != NULL) {
-            uv_read_stop((uv_stream_t *)pipe->plain);
+            uv_read_stop(pipe->plain);
         }
     }
 }
@@ -244,7 +249,7 @@ static void on_plain_read(uv_stream_t *stream, ssize_t read_bytes, const uv_buf_
     if (pipe->phase != PIPE_OPEN || read_bytes < 0) {
         return;
     }
-    if (is_full(&pipe->sealed)) {
+    if (is_full(sealed_of(pipe))) {
         uv_read_stop(stream);
     }
     count(pipe, (size_t)read_bytes);
@@ -258,12 +263,12 @@ static void start_reading(struct pipe *pipe)
         return;
     }
     if (pipe->plain != NULL && pipe->plain_connected && !pipe->plain_ended &&
-        !is_full(&pipe->sealed)) {
-        uv_read_start((uv_stream_t *)pipe->plain, on_plain_alloc, on_plain_read);
+        !is_full(sealed_of(pipe))) {
+        uv_read_start(pipe->plain, on_plain_alloc, on_plain_read);
     }
     /* Before the plain side is connected nothing but its end could come. */
     if (pipe->plain == NULL || !is_full(pipe->plain)) {
-        uv_read_start((uv_stream_t *)&pipe->sealed, on_sealed_alloc, on_sealed_read);
+        uv_read_start(sealed_of(pipe), on_sealed_alloc, on_sealed_read);
     }
 }
 
@@ -288,13 +293,13 @@ static size_t take_hello(struct pipe *pipe)
         return 0;
     }
     pipe->other = hello.leaf;
-    if (!relays_secret(pipe->relays, pipe, secret)) {
+    if (!pipe->owner->secret(pipe->owner->self, pipe, &hello, secret)) {
         pipe_close(pipe);
         return 0;
     }
     relay_seal_init(&pipe->seal, secret, (struct relay_nonces){hello.nonce, pipe->nonce}, false);
     sodium_memzero(secret, sizeof(secret));
-    send_bytes(pipe, &pipe->sealed, (struct bytes){pipe->nonce, sizeof(pipe->nonce)});
+    send_bytes(pipe, sealed_of(pipe), (struct bytes){pipe->nonce, sizeof(pipe->nonce)});
     if (pipe->phase == PIPE_CONNECTING) {
         set_phase(pipe, PIPE_GREETING);
     }
@@ -308,7 +313,7 @@ static size_t take_nonce(struct pipe *pipe)
     if (pipe->in_bytes < RELAY_NONCE_BYTES) {
         return 0;
     }
-    if (!relays_secret(pipe->relays, pipe, secret)) {
+    if (!pipe->owner->secret(pipe->owner->self, pipe, NULL, secret)) {
         pipe_close(pipe);
         return 0;
     }
@@ -330,7 +335,7 @@ static void on_frame(struct pipe *pipe, const struct relay_opened *opened)
     } else if (opened->type == RELAY_OPEN && pipe->is_leaf && pipe->phase == PIPE_IDLE &&
                body.length_bytes == 2) {
         set_phase(pipe, PIPE_OPEN);
-        relays_pipe_wanted(pipe->relays, pipe, (uint16_t)(body.data[0] << 8 | body.data[1]));
+        pipe->owner->wanted(pipe->owner->self, pipe, (uint16_t)(body.data[0] << 8 | body.data[1]));
     } else if (opened->type == RELAY_DATA && pipe->phase == PIPE_OPEN && pipe->plain != NULL &&
                !pipe->sealed_ended && body.length_bytes > 0) {
         send_bytes(pipe, pipe->plain, body);
@@ -341,7 +346,7 @@ static void on_frame(struct pipe *pipe, const struct relay_opened *opened)
                body.length_bytes == 0) {
         set_phase(pipe, PIPE_FLOWS);
     } else if (opened->type == RELAY_DATAGRAM && pipe->phase == PIPE_FLOWS) {
-        relays_datagram(pipe->relays, pipe, body);
+        pipe->owner->datagram(pipe->owner->self, pipe, body);
     } else {
         pipe_close(pipe);
     }
@@ -405,16 +410,16 @@ void pipe_begin(struct pipe *pipe)
     pipe_tune(&pipe->sealed);
     randombytes_buf(pipe->nonce, sizeof(pipe->nonce));
     if (pipe->is_leaf) {
-        relays_fill_hello(pipe->relays, &hello);
+        pipe->owner->fill_hello(pipe->owner->self, &hello);
         memcpy(hello.nonce, pipe->nonce, sizeof(hello.nonce));
         relay_hello_write(&hello, bytes);
         set_phase(pipe, PIPE_GREETING);
-        send_bytes(pipe, &pipe->sealed, (struct bytes){bytes, sizeof(bytes)});
+        send_bytes(pipe, sealed_of(pipe), (struct bytes){bytes, sizeof(bytes)});
     }
     start_reading(pipe);
 }
 
-void pipe_pass(struct pipe *pipe, uv_tcp_t *plain, uint16_t port_at_leaf)
+void pipe_pass(struct pipe *pipe, uv_stream_t *plain, uint16_t port_at_leaf)
 {
     uint8_t body[2] = {(uint8_t)(port_at_leaf >> 8), (uint8_t)port_at_leaf};
 
@@ -437,7 +442,7 @@ void pipe_carry_flows(struct pipe *pipe)
 bool pipe_send_datagram(struct pipe *pipe, struct bytes body)
 {
     CHECK(pipe->phase == PIPE_FLOWS);
-    if (is_full(&pipe->sealed)) {
+    if (is_full(sealed_of(pipe))) {
         return false;
     }
     send_frame(pipe, RELAY_DATAGRAM, body);

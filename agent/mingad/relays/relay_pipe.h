@@ -3,7 +3,8 @@
 /*
  * One connection that is passed on: on one side plain bytes (at the relay: whoever has connected; at
  * the leaf: the overlay's port or a replica's), on the other sealed frames between relay and leaf.
- * Used by relays*.c only.
+ * Used by relays*.c, and by doors.c, where a member takes the place of the leaf and what is plain
+ * leads to a replica.
  *
  * Bounded: what one side cannot take stops the reading of the other; nothing is kept beyond
  * QUEUE_BYTES_MAX a side. On the edge's loop; each pipe is freed when its handles are closed.
@@ -12,7 +13,28 @@
 
 #include "agent/mingad/relays/relay_seal.h"
 
-struct relays;
+struct pipe;
+
+/* Whose pipe it is: what is done for it. All are called with `self`. */
+struct pipe_owner {
+    void *self;
+    /* Not at the leaf: who says hello (pipe->other), and what is the secret? At the leaf `hello` is
+     * NULL. False: unknown. */
+    bool (*secret)(void *self, const struct pipe *pipe, const struct relay_hello *hello,
+                   uint8_t secret_out[RELAY_SECRET_BYTES]);
+    /* At the leaf: who it is. */
+    void (*fill_hello)(void *self, struct relay_hello *hello_out);
+    /* The phase has changed. */
+    void (*changed)(void *self, struct pipe *pipe);
+    /* At the leaf: someone wants our port. */
+    void (*wanted)(void *self, struct pipe *pipe, uint16_t port_at_leaf);
+    /* A datagram of the other side's has come; its body as the seal has it. */
+    void (*datagram)(void *self, struct pipe *pipe, struct bytes body);
+    /* So many bytes have passed; false: that is enough for now. */
+    bool (*count)(void *self, const struct pipe *pipe, size_t count_bytes);
+    /* Its handles are closed: out of the list; the pipe is freed next. */
+    void (*gone)(void *self, struct pipe *pipe);
+};
 
 enum pipe_phase {
     PIPE_CONNECTING,
@@ -25,14 +47,15 @@ enum pipe_phase {
 
 struct pipe {
     uv_tcp_t sealed;
-    uv_tcp_t *plain; /* NULL: none yet */
+    uv_stream_t *plain; /* heap-allocated; NULL: none yet */
     uv_connect_t connect;
-    struct relays *relays;
+    const struct pipe_owner *owner;
     struct pipe *next;
     bool is_leaf; /* on this side */
     enum pipe_phase phase;
     struct node_id other; /* at the relay the leaf, at the leaf the relay; unknown at first */
     uint64_t since_ms;    /* of the phase */
+    void *context;        /* the owner's */
     size_t way;           /* to the relay that the leaf has dialled */
     uint8_t nonce[RELAY_NONCE_BYTES];
     struct relay_seal seal;
@@ -46,11 +69,11 @@ struct pipe {
 };
 
 /* A new one, with its sealed side not connected yet. NULL without memory. */
-struct pipe *pipe_new(struct relays *relays, bool is_leaf);
+struct pipe *pipe_new(const struct pipe_owner *owner, bool is_leaf);
 /* The sealed side is connected (leaf: sends its greeting). */
 void pipe_begin(struct pipe *pipe);
 /* At the relay: passes this connection on, to the leaf's port. The pipe is idle; takes `plain`. */
-void pipe_pass(struct pipe *pipe, uv_tcp_t *plain, uint16_t port_at_leaf);
+void pipe_pass(struct pipe *pipe, uv_stream_t *plain, uint16_t port_at_leaf);
 /* At the relay: carries datagrams from now on. The pipe is idle. */
 void pipe_carry_flows(struct pipe *pipe);
 /* False: lost, since too many are on their way. The pipe carries flows. */
@@ -61,23 +84,6 @@ void pipe_close(struct pipe *pipe);
 /* There is room under the rate limit again. */
 void pipe_resume(struct pipe *pipe);
 /* Closes and frees a heap-allocated connection. */
-void plain_close(uv_tcp_t *plain);
+void plain_close(uv_stream_t *plain);
 /* Keeps a connection from hanging for long when the other end is gone. */
 void pipe_tune(uv_tcp_t *tcp);
-
-/* ---- what relays*.c does for pipes */
-/* At the relay: who is that, and what is the secret? False: unknown. */
-bool relays_secret(struct relays *relays, const struct pipe *pipe,
-                   uint8_t secret_out[RELAY_SECRET_BYTES]);
-/* At the leaf: who it is. */
-void relays_fill_hello(const struct relays *relays, struct relay_hello *hello_out);
-/* The phase has changed. */
-void relays_pipe_changed(struct relays *relays, struct pipe *pipe);
-/* At the leaf: someone wants our port. */
-void relays_pipe_wanted(struct relays *relays, struct pipe *pipe, uint16_t port_at_leaf);
-/* A datagram of the other side's has come; its body as the seal has it. */
-void relays_datagram(struct relays *relays, struct pipe *pipe, struct bytes body);
-/* So many bytes have passed; false: that is enough for now. */
-bool relays_count(struct relays *relays, const struct pipe *pipe, size_t count_bytes);
-/* Its handles are closed: out of the list; the pipe is freed next. */
-void relays_pipe_gone(struct relays *relays, struct pipe *pipe);

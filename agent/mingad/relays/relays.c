@@ -10,6 +10,7 @@
 #include "base/check.h"
 
 static void on_timer(uv_timer_t *timer);
+static void relays_own_pipes(struct relays *relays);
 
 struct relays *relays_new(const struct relays_config *config)
 {
@@ -20,6 +21,7 @@ struct relays *relays_new(const struct relays_config *config)
         return NULL;
     }
     relays->config = *config;
+    relays_own_pipes(relays);
     relays->timer.data = relays;
     relays->credited_ms = clock_now_ms();
     return relays;
@@ -34,8 +36,9 @@ void relays_configure(struct relays *relays, uint64_t bytes_per_s)
 
 struct pipe *relays_add_pipe(struct relays *relays, bool is_leaf, const struct node_id *other)
 {
-    struct pipe *pipe =
-        relays->pipe_count < PIPES_MAX && !relays->is_closing ? pipe_new(relays, is_leaf) : NULL;
+    struct pipe *pipe = relays->pipe_count < PIPES_MAX && !relays->is_closing
+                            ? pipe_new(&relays->owner, is_leaf)
+                            : NULL;
 
     if (pipe == NULL || uv_tcp_init(relays->config.loop, &pipe->sealed) < 0) {
         free(pipe);
@@ -52,8 +55,9 @@ struct pipe *relays_add_pipe(struct relays *relays, bool is_leaf, const struct n
     return pipe;
 }
 
-void relays_pipe_gone(struct relays *relays, struct pipe *pipe)
+static void on_pipe_gone(void *self, struct pipe *pipe)
 {
+    struct relays *relays = self;
     struct pipe **place = &relays->pipes;
 
     while (*place != pipe) {
@@ -85,12 +89,14 @@ void relays_close_pipes(struct relays *relays, bool is_leaf, const struct node_i
     }
 }
 
-bool relays_secret(struct relays *relays, const struct pipe *pipe,
-                   uint8_t secret_out[RELAY_SECRET_BYTES])
+static bool find_secret(void *self, const struct pipe *pipe, const struct relay_hello *hello,
+                        uint8_t secret_out[RELAY_SECRET_BYTES])
 {
+    struct relays *relays = self;
     const struct host_leaf *leaf = pipe->is_leaf ? NULL : host_find(relays, &pipe->other);
     const struct leaf_relay *relay = pipe->is_leaf ? leaf_relay_find(relays, &pipe->other) : NULL;
 
+    (void)hello;
     if (leaf != NULL) {
         memcpy(secret_out, leaf->secret, RELAY_SECRET_BYTES);
     } else if (relay != NULL) {
@@ -99,13 +105,17 @@ bool relays_secret(struct relays *relays, const struct pipe *pipe,
     return leaf != NULL || relay != NULL;
 }
 
-void relays_fill_hello(const struct relays *relays, struct relay_hello *hello_out)
+static void fill_hello(void *self, struct relay_hello *hello_out)
 {
+    const struct relays *relays = self;
+
     hello_out->leaf = relays->config.node;
 }
 
-void relays_pipe_changed(struct relays *relays, struct pipe *pipe)
+static void on_pipe_changed(void *self, struct pipe *pipe)
 {
+    struct relays *relays = self;
+
     if (relays->is_closing) {
         return;
     }
@@ -146,8 +156,10 @@ void relays_limit(struct relays *relays, uint64_t bytes_per_s)
     credit(relays, now_ms); /* what was saved up beyond the new rate is lost */
 }
 
-bool relays_count(struct relays *relays, const struct pipe *pipe, size_t count_bytes)
+bool relays_count(void *self, const struct pipe *pipe, size_t count_bytes)
 {
+    struct relays *relays = self;
+
     relays->counters.passed_bytes += count_bytes;
     if (pipe->is_leaf) {
         return true; /* a replica's: its minga-init holds it to this volunteer's line */
@@ -174,8 +186,10 @@ bool relays_has_credit(struct relays *relays)
     return relays->credit_bytes > 0;
 }
 
-void relays_datagram(struct relays *relays, struct pipe *pipe, struct bytes body)
+static void on_datagram(void *self, struct pipe *pipe, struct bytes body)
 {
+    struct relays *relays = self;
+
     if (relays->is_closing) {
         return;
     }
@@ -232,6 +246,18 @@ static void on_timer(uv_timer_t *timer)
 }
 
 /* ------------------------------------------------------------------ life */
+
+static void relays_own_pipes(struct relays *relays)
+{
+    relays->owner = (struct pipe_owner){.self = relays,
+                                        .secret = find_secret,
+                                        .fill_hello = fill_hello,
+                                        .changed = on_pipe_changed,
+                                        .wanted = leaf_on_wanted,
+                                        .datagram = on_datagram,
+                                        .count = relays_count,
+                                        .gone = on_pipe_gone};
+}
 
 void relays_close(struct relays *relays)
 {

@@ -38,7 +38,7 @@ struct pipe *host_find_idle(struct relays *relays, const struct node_id *leaf)
     return oldest;
 }
 
-static void keep_waiting(struct relays *relays, struct host_leaf *leaf, uv_tcp_t *plain,
+static void keep_waiting(struct relays *relays, struct host_leaf *leaf, uv_stream_t *plain,
                          uint16_t port_at_leaf)
 {
     for (uint32_t i = 0; i < WAITING_MAX; i++) {
@@ -69,20 +69,21 @@ void host_on_idle(struct relays *relays, struct pipe *pipe)
         }
     }
     if (first != NULL) {
-        uv_tcp_t *plain = first->plain;
+        uv_stream_t *plain = first->plain;
 
         first->plain = NULL;
         pipe_pass(pipe, plain, first->port_at_leaf);
     }
 }
 
-static void on_client(struct listener *listener, uv_tcp_t *plain)
+static void on_client(struct listener *listener, uv_tcp_t *client)
 {
+    uv_stream_t *plain = (uv_stream_t *)client;
     struct relays *relays = listener->relays;
     struct host_leaf *leaf = host_find(relays, &listener->leaf);
     struct pipe *idle = host_find_idle(relays, &listener->leaf);
 
-    pipe_tune(plain);
+    pipe_tune(client);
     if (leaf == NULL ||
         (idle != NULL && relays_count_pipes(relays, idle, PIPE_OPEN) >= PIPES_PER_LEAF_MAX)) {
         relays->counters.refused_count++;
@@ -150,7 +151,7 @@ static void on_connection(uv_stream_t *stream, int status)
         return;
     }
     if (uv_accept(stream, (uv_stream_t *)plain) < 0) {
-        plain_close(plain);
+        plain_close((uv_stream_t *)plain);
         return;
     }
     on_client(listener, plain);

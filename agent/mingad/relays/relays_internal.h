@@ -29,7 +29,7 @@ struct listener {
 };
 
 struct waiting {
-    uv_tcp_t *plain; /* NULL: none */
+    uv_stream_t *plain; /* NULL: none */
     uint16_t port_at_leaf;
     uint64_t since_ms;
 };
@@ -56,6 +56,7 @@ struct leaf_relay { /* one that passes on to us */
 
 struct relays {
     struct relays_config config;
+    struct pipe_owner owner;
     uv_timer_t timer;
     uint64_t period_ms; /* of the timer; 0: it stands still */
     bool is_closing;
@@ -75,6 +76,8 @@ struct relays {
 
 /* relays.c */
 bool relays_has_credit(struct relays *relays);
+/* Of the pipes' owner: so many bytes have passed. */
+bool relays_count(void *self, const struct pipe *pipe, size_t count_bytes);
 struct pipe *relays_add_pipe(struct relays *relays, bool is_leaf, const struct node_id *other);
 uint32_t relays_count_pipes(const struct relays *relays, const struct pipe *like,
                             enum pipe_phase phase);
@@ -107,6 +110,8 @@ void host_close(struct relays *relays);
 bool leaf_is_passed_on(const struct leaf_relay *relay, uint16_t port, bool is_udp);
 bool leaf_own_address(const struct relays *relays, uint16_t port, struct sockaddr_storage *out);
 struct leaf_relay *leaf_relay_find(struct relays *relays, const struct node_id *node);
+/* Of the pipes' owner: someone wants a port of ours. */
+void leaf_on_wanted(void *self, struct pipe *pipe, uint16_t port);
 void leaf_on_pipe(struct relays *relays, const struct pipe *pipe);
 void leaf_tick_edge(struct relays *relays, uint64_t now_ms);
 bool leaf_is_busy(const struct relays *relays);

@@ -190,10 +190,12 @@ static void on_own_port(uv_connect_t *connect, int status)
     }
 }
 
-void relays_pipe_wanted(struct relays *relays, struct pipe *pipe, uint16_t port)
+void leaf_on_wanted(void *self, struct pipe *pipe, uint16_t port)
 {
+    struct relays *relays = self;
     const struct leaf_relay *relay = leaf_relay_find(relays, &pipe->other);
     struct sockaddr_storage address = {0};
+    uv_tcp_t *plain;
     uv_connect_t *connect;
 
     if (pipe->phase != PIPE_OPEN) {
@@ -205,17 +207,17 @@ void relays_pipe_wanted(struct relays *relays, struct pipe *pipe, uint16_t port)
         pipe_close(pipe);
         return;
     }
-    pipe->plain = calloc(1, sizeof(*pipe->plain));
-    if (pipe->plain == NULL || uv_tcp_init(relays->config.loop, pipe->plain) < 0) {
-        free(pipe->plain);
-        pipe->plain = NULL;
+    plain = calloc(1, sizeof(*plain));
+    if (plain == NULL || uv_tcp_init(relays->config.loop, plain) < 0) {
+        free(plain);
         pipe_close(pipe);
         return;
     }
-    pipe->plain->data = pipe;
+    pipe->plain = (uv_stream_t *)plain;
+    plain->data = pipe;
     connect = calloc(1, sizeof(*connect));
     if (connect == NULL ||
-        uv_tcp_connect(connect, pipe->plain, (const struct sockaddr *)&address, on_own_port) < 0) {
+        uv_tcp_connect(connect, plain, (const struct sockaddr *)&address, on_own_port) < 0) {
         free(connect);
         pipe_close(pipe);
     }

@@ -4,8 +4,10 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -70,15 +72,56 @@ int ports_listen(const char *bind_host, uint16_t port, int type)
     return inet_pton(AF_INET6, bind_host, &v6) == 1 ? listen_v6(v6, port, type) : -EINVAL;
 }
 
-int ports_bind(const struct sandbox_spec *spec, const char *bind_host, struct ports *ports_out,
-               uint16_t *refused_out)
+void ports_members_name(uint16_t port, char name_out[PORTS_PATH_BYTES])
+{
+    int chars = snprintf(name_out, PORTS_PATH_BYTES, "%u", port);
+
+    CHECK(chars > 0 && chars < PORTS_PATH_BYTES);
+}
+
+/* By the folder's descriptor: its own path may be longer than an address of a unix socket. */
+void ports_members_path(int members_fd, uint16_t port, char path_out[PORTS_PATH_BYTES])
+{
+    int chars = snprintf(path_out, PORTS_PATH_BYTES, "/proc/self/fd/%d/%u", members_fd, port);
+
+    CHECK(chars > 0 && chars < PORTS_PATH_BYTES);
+}
+
+static int listen_for_members(int members_fd, uint16_t port)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char name[PORTS_PATH_BYTES];
+    CLEANUP(cleanup_close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    static_assert(sizeof(address.sun_path) >= PORTS_PATH_BYTES, "the path fits");
+    ports_members_name(port, name);
+    ports_members_path(members_fd, port, address.sun_path);
+    /* Of a replica that is gone: who still ran would have the port. */
+    if (fd < 0 || (unlinkat(members_fd, name, 0) < 0 && errno != ENOENT) ||
+        bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
+        listen(fd, BACKLOG) < 0) {
+        return -errno;
+    }
+    return take_fd(&fd);
+}
+
+static int bind_one(const struct sandbox_port *port, const struct ports_where *where)
+{
+    if (port->protocol == SANDBOX_MEMBERS) {
+        return listen_for_members(where->members_fd, port->host_port);
+    }
+    return ports_listen(where->bind_host, port->host_port,
+                        port->protocol == SANDBOX_UDP ? SOCK_DGRAM : SOCK_STREAM);
+}
+
+int ports_bind(const struct sandbox_spec *spec, const struct ports_where *where,
+               struct ports *ports_out, uint16_t *refused_out)
 {
     struct ports ports = {0};
 
     CHECK(spec->port_count <= PORTS_PER_SERVICE_MAX);
     for (uint32_t i = 0; i < spec->port_count; i++) {
-        int fd = ports_listen(bind_host, spec->ports[i].host_port,
-                              spec->ports[i].protocol == SANDBOX_UDP ? SOCK_DGRAM : SOCK_STREAM);
+        int fd = bind_one(&spec->ports[i], where);
 
         if (fd < 0) {
             *refused_out = spec->ports[i].host_port;

@@ -92,6 +92,7 @@ static const char everything[] = "name: wiki\n"
                                  "    container: 9000\n"
                                  "    visibility: public\n"
                                  "  - {name: dns, container: 9000, protocol: udp}\n"
+                                 "  - {name: club, container: 9001, visibility: members}\n"
                                  "egress: internet\n"
                                  "health: {port: admin, http: /healthz, command: [], interval: 1s,"
                                  " timeout: 500ms, failures: 2, grace: 0}\n"
@@ -121,12 +122,15 @@ Test(manifest, every_key_reaches_its_field)
     cr_assert_eq(manifest.archs[1], MANIFEST_ARCH_ARM64);
     cr_assert_eq(manifest.label_count, 2);
     cr_assert_str_eq(manifest.labels[1], "room=lab3");
-    cr_assert_eq(manifest.port_count, 3);
+    cr_assert_eq(manifest.port_count, 4);
     cr_assert_str_eq(manifest.ports[1].name, "admin");
     cr_assert_eq(manifest.ports[1].container_port, 9000);
     cr_assert_eq(manifest.ports[1].protocol, MANIFEST_TCP);
     cr_assert_eq(manifest.ports[2].container_port, 9000);
     cr_assert_eq(manifest.ports[2].protocol, MANIFEST_UDP);
+    cr_assert_eq(manifest.ports[2].visibility, MANIFEST_PUBLIC);
+    cr_assert_eq(manifest.ports[3].protocol, MANIFEST_TCP);
+    cr_assert_eq(manifest.ports[3].visibility, MANIFEST_MEMBERS);
     cr_assert_eq(manifest.egress, MANIFEST_EGRESS_INTERNET);
     cr_assert(manifest.has_health);
     cr_assert_eq(manifest.health_port, 1);
@@ -311,8 +315,8 @@ static const struct {
     {"schedule: [a]", "service.yaml:3:12: schedule is not available in 0.1"},
     {"instances: at-most", "service.yaml:3:12: instances: at-most is not available in 0.1"},
     {"state: {mode: snapshot}", "service.yaml:3:15: state.mode: snapshot is not available in 0.1"},
-    {"ports: [{name: a, container: 1, visibility: members}]",
-     "service.yaml:3:45: ports[].visibility: members is not available in 0.1"},
+    {"ports: [{name: a, container: 1, protocol: udp, visibility: members}]",
+     "service.yaml:3:1: ports: a: \"visibility: members\" is not available for udp in 0.1"},
 };
 
 Test(manifest, keys_of_later_versions_are_refused_by_name)

@@ -5,8 +5,11 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 /* A port that is free now. */
@@ -53,7 +56,7 @@ Test(ports, every_port_of_the_spec_listens)
 
     spec.ports[0].host_port = free_port();
     spec.ports[1].host_port = free_port();
-    cr_assert_eq(ports_bind(&spec, "127.0.0.1", &ports, &refused), 0);
+    cr_assert_eq(ports_bind(&spec, &(struct ports_where){"127.0.0.1", -1}, &ports, &refused), 0);
     cr_assert_eq(ports.count, 2);
     cr_assert_eq(dial(spec.ports[0].host_port), 0);
     cr_assert_eq(dial(spec.ports[1].host_port), 0);
@@ -68,7 +71,7 @@ Test(ports, all_addresses_means_ipv4_too)
     struct ports ports;
 
     spec.ports[0].host_port = free_port();
-    cr_assert_eq(ports_bind(&spec, "*", &ports, &refused), 0);
+    cr_assert_eq(ports_bind(&spec, &(struct ports_where){"*", -1}, &ports, &refused), 0);
     cr_assert_eq(dial(spec.ports[0].host_port), 0);
     ports_close(&ports);
 }
@@ -81,13 +84,14 @@ Test(ports, a_taken_port_is_named_and_nothing_stays_open)
     struct ports second;
 
     spec.ports[0].host_port = free_port();
-    cr_assert_eq(ports_bind(&spec, "127.0.0.1", &first, &refused), 0);
+    cr_assert_eq(ports_bind(&spec, &(struct ports_where){"127.0.0.1", -1}, &first, &refused), 0);
     spec.port_count = 2;
     spec.ports[1] = spec.ports[0];
     spec.ports[0].host_port = free_port();
     int before = descriptor_count();
 
-    cr_assert_eq(ports_bind(&spec, "127.0.0.1", &second, &refused), -EADDRINUSE);
+    cr_assert_eq(ports_bind(&spec, &(struct ports_where){"127.0.0.1", -1}, &second, &refused),
+                 -EADDRINUSE);
     cr_assert_eq(refused, spec.ports[1].host_port);
     cr_assert_eq(descriptor_count(), before);
     ports_close(&first);
@@ -100,6 +104,35 @@ Test(ports, an_address_that_is_not_ours_is_refused)
     struct ports ports;
 
     spec.ports[0].host_port = free_port();
-    cr_assert_lt(ports_bind(&spec, "192.0.2.77", &ports, &refused), 0);
+    cr_assert_lt(ports_bind(&spec, &(struct ports_where){"192.0.2.77", -1}, &ports, &refused), 0);
     cr_assert_eq(refused, spec.ports[0].host_port);
+}
+
+Test(ports, what_is_for_members_listens_in_a_folder_and_nowhere_else)
+{
+    char folder[] = "/tmp/minga-ports.XXXXXX";
+    struct sandbox_spec spec = {.port_count = 1};
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    uint16_t refused = 0;
+    struct ports ports;
+
+    cr_assert_not_null(mkdtemp(folder));
+    int folder_fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const struct ports_where where = {"127.0.0.1", folder_fd};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    spec.ports[0].host_port = free_port();
+    spec.ports[0].protocol = SANDBOX_MEMBERS;
+    cr_assert_eq(ports_bind(&spec, &where, &ports, &refused), 0);
+    ports_close(&ports);
+    /* The socket of one that was started before, and is gone, is no obstacle. */
+    cr_assert_eq(ports_bind(&spec, &where, &ports, &refused), 0);
+    cr_assert_eq(dial(spec.ports[0].host_port), -ECONNREFUSED);
+    ports_members_path(folder_fd, spec.ports[0].host_port, address.sun_path);
+    cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    close(fd);
+    ports_close(&ports);
+    cr_assert_eq(unlink(address.sun_path), 0);
+    close(folder_fd);
+    cr_assert_eq(rmdir(folder), 0);
 }

@@ -1,0 +1,408 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * minga connect NAME[/REPLICA] [PORT]: connections to a port of this machine go to a replica's.
+ *
+ * Each connection is a process of its own, which asks the agent afresh where replicas are, and goes
+ * on to the next when one does not answer: so it follows them as they move.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <netdb.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent/cli/connect/places.h"
+#include "agent/cli/connect/tunnel.h"
+#include "agent/cli/resolve.h"
+#include "agent/cli/screen/text.h"
+#include "base/check.h"
+#include "base/cleanup.h"
+
+enum {
+    CONNECTIONS_MAX = 64, /* at once; more wait */
+    BACKLOG = 16,
+    TRY_S_MAX = 5, /* for one connection, from replica to replica */
+    PAUSE_MS = 300,
+};
+
+struct forward {
+    struct session *session;
+    const char *text; /* the service, as typed */
+    char id[ID_HEX_CHARS + 1];
+    char port_name[NAME_CHARS_MAX + 1];
+    struct places_wanted wanted;
+    uint64_t number; /* of this forwarder: it stays with one replica */
+    struct places places;
+    struct tunnel tunnel;
+};
+
+/* ------------------------------------------------------------------ one connection */
+
+static int look(struct forward *forward, bool is_first)
+{
+    CLEANUP(cleanup_json) json_t *document = NULL;
+    struct problem *problem = &forward->session->problem;
+    const json_t *service;
+    char path[160];
+    int status;
+
+    snprintf(path, sizeof(path), "/v1/services/%s", forward->id);
+    status = session_get(forward->session, path, &document);
+    if (status != EXIT_DONE) {
+        return status;
+    }
+    service = json_array_get(json_object_get(document, "services"), 0);
+    if (is_first) {
+        status = places_port(service, &forward->wanted, forward->port_name, problem);
+        forward->wanted.port_name = forward->port_name;
+    }
+    if (status != EXIT_DONE) {
+        return status;
+    }
+    places_find(service, &forward->wanted, &forward->places);
+    places_order(&forward->places, forward->number);
+    if (forward->places.count > 0) {
+        return EXIT_DONE;
+    }
+    problem_set(problem, EXIT_LATE, forward->text,
+                forward->wanted.slot != 0 ? "this replica does not run now, or is not healthy"
+                                          : "no healthy replica with this port");
+    return problem_advise(problem, "minga status %s says why", forward->text);
+}
+
+static int read_pass(const json_t *document, struct tunnel_pass *pass_out)
+{
+    pass_out->until = (uint64_t)number_of(document, "until");
+    return id_from_hex(text_of(document, "member"), &pass_out->member.id) == 0 &&
+                   bytes_from_base64(text_of(document, "secret"), pass_out->secret,
+                                     sizeof(pass_out->secret)) == RELAY_SECRET_BYTES
+               ? 0
+               : -EBADMSG;
+}
+
+static int show_pass(struct forward *forward, const struct place *place)
+{
+    CLEANUP(cleanup_json) json_t *document = NULL;
+    struct tunnel_pass pass;
+    json_t *body = json_pack("{ss ss si ss}", "node", place->node, "service", forward->id, "slot",
+                             (int)place->slot, "port_name", forward->port_name);
+    int status = session_post(forward->session, "/v1/passes", body, &document);
+
+    if (status != EXIT_DONE) {
+        return status;
+    }
+    if (read_pass(document, &pass) < 0 || tunnel_greet(&forward->tunnel, &pass) < 0) {
+        return problem_set(&forward->session->problem, EXIT_REFUSED, forward->text,
+                           "replica %u does not take the connection", place->slot);
+    }
+    return EXIT_DONE;
+}
+
+static int try_place(struct forward *forward, const struct place *place)
+{
+    int r = tunnel_dial(&forward->tunnel, place->address, place->port);
+    int status = EXIT_DONE;
+
+    if (r < 0) {
+        char at[96];
+
+        print_place(place->address, place->port, at, sizeof(at));
+        return problem_set(&forward->session->problem, EXIT_LATE, forward->text, "%s: %s", at,
+                           err_text(r));
+    }
+    if (place->for_members) {
+        status = show_pass(forward, place);
+    }
+    if (status != EXIT_DONE) {
+        tunnel_hang_up(&forward->tunnel);
+    }
+    return status;
+}
+
+/* What was said of replicas may be a moment old: looks again until one takes the connection. */
+static int reach(struct forward *forward)
+{
+    time_t until_s = time(NULL) + TRY_S_MAX;
+    int status;
+
+    for (;;) {
+        status = look(forward, false);
+        for (uint32_t i = 0; status == EXIT_DONE && i < forward->places.count; i++) {
+            status = try_place(forward, &forward->places.list[i]);
+            if (status == EXIT_DONE) {
+                return EXIT_DONE;
+            }
+            if (i + 1 < forward->places.count && status != EXIT_NO_AGENT) {
+                status = EXIT_DONE;
+            }
+        }
+        if (status == EXIT_NO_AGENT || status == EXIT_NOT_FOUND || time(NULL) >= until_s) {
+            return status;
+        }
+        nanosleep(&(struct timespec){.tv_nsec = PAUSE_MS * 1000000L}, NULL);
+    }
+}
+
+static int serve(struct forward *forward, int from_fd, int to_fd)
+{
+    int status;
+    int r;
+
+    tunnel_init(&forward->tunnel, from_fd, to_fd);
+    status = reach(forward);
+    if (status != EXIT_DONE) {
+        return status;
+    }
+    r = tunnel_run(&forward->tunnel);
+    tunnel_hang_up(&forward->tunnel);
+    return r < 0 ? problem_set(&forward->session->problem, EXIT_REFUSED, forward->text,
+                               "the connection was cut: %s", err_text(r))
+                 : EXIT_DONE;
+}
+
+/* ------------------------------------------------------------------ many */
+
+/* In the child. Whoever has connected is to see that it was not the service that hung up. */
+static void reset(int fd)
+{
+    const struct linger linger = {.l_onoff = 1, .l_linger = 0};
+
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+}
+
+static void be_child(struct forward *forward, int fd, pid_t parent)
+{
+    sigset_t none;
+    int status;
+
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent) {
+        _exit(EXIT_REFUSED);
+    }
+    forward->session->curl = NULL; /* the parent's connection to the agent */
+    status = serve(forward, fd, fd);
+    if (status != EXIT_DONE) {
+        problem_print(&forward->session->problem, false, stderr);
+        reset(fd);
+    }
+    _exit(status);
+}
+
+/* Returns whether there is one more child. */
+static bool take_connection(struct forward *forward, int listen_fd, int signal_fd)
+{
+    CLEANUP(cleanup_close) int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+    pid_t parent = getpid();
+    pid_t child;
+
+    if (fd < 0) {
+        return false;
+    }
+    fflush(NULL);
+    child = fork();
+    if (child == 0) {
+        close(listen_fd);
+        close(signal_fd);
+        be_child(forward, fd, parent);
+    }
+    if (child < 0) {
+        remark("minga: a connection is refused: %s", strerror(errno));
+        reset(fd);
+    }
+    return child > 0;
+}
+
+/* Until a signal says that it is enough. Children end with us. */
+static int serve_all(struct forward *forward, int listen_fd, int signal_fd)
+{
+    uint32_t child_count = 0;
+
+    for (;;) {
+        struct pollfd pollers[2] = {{signal_fd, POLLIN, 0},
+                                    {child_count < CONNECTIONS_MAX ? listen_fd : -1, POLLIN, 0}};
+        struct signalfd_siginfo signal;
+
+        if (poll(pollers, 2, -1) < 0 && errno != EINTR) {
+            return problem_set(&forward->session->problem, EXIT_REFUSED, "poll", "%m");
+        }
+        if (pollers[0].revents != 0 && read(signal_fd, &signal, sizeof(signal)) > 0 &&
+            signal.ssi_signo != SIGCHLD) {
+            return EXIT_DONE;
+        }
+        while (child_count > 0 && waitpid(-1, NULL, WNOHANG) > 0) {
+            child_count--;
+        }
+        if (pollers[1].revents != 0 && take_connection(forward, listen_fd, signal_fd)) {
+            child_count++;
+        }
+    }
+}
+
+static int hold_signals(struct problem *problem, int *fd_out)
+{
+    sigset_t signals;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGHUP);
+    sigaddset(&signals, SIGCHLD);
+    sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL}, NULL); /* may come ignored */
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    *fd_out = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    return *fd_out < 0 ? problem_set(problem, EXIT_REFUSED, "signals", "%m") : EXIT_DONE;
+}
+
+/* ------------------------------------------------------------------ listening */
+
+static int listen_at(const struct addrinfo *at, int *fd_out)
+{
+    const int on = 1;
+    CLEANUP(cleanup_close)
+    int fd = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+        bind(fd, at->ai_addr, at->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0) {
+        return -errno;
+    }
+    *fd_out = take_fd(&fd);
+    return 0;
+}
+
+static int open_listener(const char *text, int *fd_out, struct problem *problem)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                                   .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE};
+    struct addrinfo *list = NULL;
+    struct places_listen at;
+    char service[8];
+    int r;
+
+    if (!places_read_listen(text, &at)) {
+        problem_set(problem, EXIT_USAGE, text, "not a place to listen");
+        return problem_advise(problem, "for example --listen 8080, or 127.0.0.1:8080");
+    }
+    snprintf(service, sizeof(service), "%u", at.port);
+    if (getaddrinfo(at.host, service, &hints, &list) != 0) {
+        problem_set(problem, EXIT_USAGE, at.host, "not an address of this machine");
+        return problem_advise(problem, "for example --listen 127.0.0.1:8080");
+    }
+    r = listen_at(list, fd_out);
+    freeaddrinfo(list);
+    if (r < 0) {
+        problem_set(problem, EXIT_REFUSED, text, "%s", err_text(r));
+        return problem_advise(problem, "choose another with --listen, or none");
+    }
+    return EXIT_DONE;
+}
+
+static void say(const struct forward *forward, int listen_fd)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t address_bytes = sizeof(address);
+    bool for_members = forward->places.list[0].for_members;
+    char host[NI_MAXHOST] = "";
+    char port[NI_MAXSERV] = "0";
+    char place[NI_MAXHOST + 16];
+
+    (void)getsockname(listen_fd, (struct sockaddr *)&address, &address_bytes);
+    (void)getnameinfo((struct sockaddr *)&address, address_bytes, host, sizeof(host), port,
+                      sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV);
+    print_place(host, strtoll(port, NULL, 10), place, sizeof(place));
+    if (forward->session->json) {
+        json_t *line =
+            json_pack("{ss ss ss ss}", "service", forward->text, "port_name", forward->port_name,
+                      "visibility", for_members ? "members" : "public", "listen", place);
+
+        print_line(line);
+        json_decref(line);
+    } else {
+        printf("%s\n", place);
+        fflush(stdout);
+    }
+    if (for_members && strcmp(host, "127.0.0.1") != 0 && strcmp(host, "::1") != 0) {
+        remark("minga: port %s of %s is for members only; whoever reaches %s gets in now",
+               forward->port_name, forward->text, place);
+    }
+    if (forward->session->progress) {
+        remark("minga: connections to it go to %s, port %s; Ctrl-C ends it", forward->text,
+               forward->port_name);
+    }
+}
+
+static int listen_and_serve(struct forward *forward, const char *text)
+{
+    CLEANUP(cleanup_close) int listen_fd = -1;
+    CLEANUP(cleanup_close) int signal_fd = -1;
+    struct problem *problem = &forward->session->problem;
+    int status = open_listener(text != NULL ? text : "0", &listen_fd, problem);
+
+    if (status == EXIT_DONE) {
+        status = hold_signals(problem, &signal_fd);
+    }
+    if (status != EXIT_DONE) {
+        return status;
+    }
+    say(forward, listen_fd);
+    return serve_all(forward, listen_fd, signal_fd);
+}
+
+static int forward(struct forward *forward, const struct arguments *arguments)
+{
+    const char *listen_text = arguments->options[OPTION_LISTEN];
+    bool is_stdio = arguments->options[OPTION_STDIO] != NULL;
+    int status = look(forward, true);
+
+    if (status != EXIT_DONE) {
+        return status;
+    }
+    return is_stdio ? serve(forward, STDIN_FILENO, STDOUT_FILENO)
+                    : listen_and_serve(forward, listen_text);
+}
+
+int run_connect(struct session *session, const struct arguments *arguments)
+{
+    const char *port_name = arguments->word_count > 1 ? arguments->words[1] : NULL;
+    struct forward *made;
+    struct service_name name;
+    int status = service_name_parse(arguments->words[0], true, &name, &session->problem);
+
+    if (status == EXIT_DONE && port_name != NULL && !name_is_valid(port_name)) {
+        return problem_set(&session->problem, EXIT_USAGE, port_name, "not a port's name");
+    }
+    if (status == EXIT_DONE && arguments->options[OPTION_STDIO] != NULL &&
+        arguments->options[OPTION_LISTEN] != NULL) {
+        return problem_set(&session->problem, EXIT_USAGE, "--stdio", "not with --listen");
+    }
+    if (status != EXIT_DONE) {
+        return status;
+    }
+    made = calloc(1, sizeof(*made));
+    if (made == NULL) {
+        return problem_set(&session->problem, EXIT_REFUSED, "connect", "no memory");
+    }
+    sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
+    made->session = session;
+    made->text = arguments->words[0];
+    made->wanted = (struct places_wanted){arguments->words[0], name.slot, port_name};
+    if (getrandom(&made->number, sizeof(made->number), 0) < 0) {
+        made->number = (uint64_t)getpid();
+    }
+    status = resolve_service(session, &name, made->id);
+    if (status == EXIT_DONE) {
+        status = forward(made, arguments);
+    }
+    free(made);
+    return status;
+}

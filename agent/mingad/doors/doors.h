@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/*
+ * Ports of replicas here that are for members only.
+ *
+ * mingad listens at the published port itself. Who comes says the same as a leaf at its relay's door
+ * (relays/relay_seal.h), with the member's node id and a nonce of which the first 8 bytes are the
+ * `until` of its pass (agent/core/pass.h); whoever does not show that it knows the pass's secret is
+ * hung up on. What follows is sealed, and goes on, plain, to a unix socket in a folder of mingad's
+ * own, of which the replica's minga-init has the listening end: it counts, limits and forwards as it
+ * does for any port.
+ *
+ * A door is there as long as its replica is (`places`): those of replicas that this mingad has
+ * started are opened with their ports, those of replicas that an earlier one has left are found by
+ * a review. A member that is expelled is hung up on within DOORS_TICK_MS.
+ *
+ * On the edge's loop. Memory, connections and doors are bounded; strangers have GREETING_MS_MAX.
+ */
+#include <uv.h>
+
+#include "agent/core/pass.h"
+
+enum {
+    DOORS_MAX = 256,
+    DOORS_VISITS_MAX = 256,           /* connections, at all doors */
+    DOORS_VISITS_PER_MEMBER_MAX = 64, /* let in */
+    DOORS_TICK_MS = 1000,
+};
+
+struct door_place {
+    struct replica_key replica;
+    uint16_t host_port;
+    bool is_running; /* else nothing is opened, but what is open stays */
+};
+
+struct doors_config {
+    uv_loop_t *loop;
+    const char *bind;   /* borrowed; where replicas' ports are */
+    const char *folder; /* of mingad alone; made when it is missing */
+    /* The ports for members of the replicas here; returns how many, at most `count_max`. */
+    uint32_t (*places)(void *context, uint32_t count_max, struct door_place *places_out);
+    bool (*is_welcome)(void *context, const struct node_id *member);
+    void (*secret)(void *context, const struct pass *pass, uint8_t secret_out[RELAY_SECRET_BYTES]);
+    void *context;
+};
+
+struct doors;
+
+/* NULL with err set. */
+struct doors *doors_new(const struct doors_config *config, struct err *err);
+/* Where ports_bind() puts the sockets of ports for members. */
+int doors_folder(const struct doors *doors);
+/* Opens the door of a replica that is started now. Returns 0 or -errno. */
+int doors_open(struct doors *doors, const struct door_place *place);
+/* What runs here may be something else now: looks in the loop's next turn. */
+void doors_review(struct doors *doors);
+/* The loop runs on until its handles are closed, then free. */
+void doors_close(struct doors *doors);
+void doors_free(struct doors *doors);
+
+struct doors_counters {
+    uint32_t door_count;
+    uint32_t visit_count; /* members let in, at present */
+    uint64_t refused_count;
+};
+struct doors_counters doors_counters(const struct doors *doors);

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * What a stranger can send to a port that is for members only, and (with the first byte's lowest
+ * bit) what a member can, behind the seal: a real door on a loop, over loopback. Each further byte
+ * pair is a frame's type and length, or where the bytes are cut.
+ */
+#include "agent/mingad/doors/doors.h"
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent/mingad/clock.h"
+#include "agent/mingad/relays/relay_seal.h"
+#include "agent/mingad/replicas/ports.h"
+#include "base/check.h"
+#include "base/wire.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { TURNS = 6, PORT_FIRST = 20000, PORT_COUNT = 20000 };
+
+static uv_loop_t loop;
+static struct doors *doors;
+static struct ports ports;
+static struct door_place place = {.replica.slot = 1, .is_running = true};
+static const struct node_id member = {.id.bytes = {7}};
+static const uint8_t secret[RELAY_SECRET_BYTES];
+
+static uint32_t on_places(void *context, uint32_t count_max, struct door_place *places_out)
+{
+    (void)context;
+    (void)count_max;
+    places_out[0] = place;
+    return 1;
+}
+
+static bool on_welcome(void *context, const struct node_id *node)
+{
+    (void)context;
+    return id_equal(&node->id, &member.id);
+}
+
+static void on_secret(void *context, const struct pass *pass,
+                      uint8_t secret_out[RELAY_SECRET_BYTES])
+{
+    (void)context;
+    (void)pass;
+    memcpy(secret_out, secret, RELAY_SECRET_BYTES);
+}
+
+/* The folder goes at once: only its descriptor is used. */
+static void open_once(void)
+{
+    static char folder[] = "/tmp/minga-fuzz-doors.XXXXXX";
+    struct doors_config config = {.loop = &loop,
+                                  .bind = "127.0.0.1",
+                                  .folder = folder,
+                                  .places = on_places,
+                                  .is_welcome = on_welcome,
+                                  .secret = on_secret};
+    struct sandbox_spec spec = {.port_count = 1};
+    struct ports_where where = {"127.0.0.1", -1};
+    uint16_t refused = 0;
+    struct err err = {0};
+
+    CHECK(mkdtemp(folder) != NULL && uv_loop_init(&loop) == 0);
+    doors = doors_new(&config, &err);
+    CHECK(doors != NULL);
+    where.members_fd = doors_folder(doors);
+    do { /* several of these may run beside each other */
+        place.host_port =
+            (uint16_t)(PORT_FIRST + (clock_now_ms() + (uint64_t)getpid()) % PORT_COUNT);
+    } while (doors_open(doors, &place) < 0);
+    spec.ports[0] = (struct sandbox_port){1, place.host_port, SANDBOX_MEMBERS};
+    CHECK(ports_bind(&spec, &where, &ports, &refused) == 0);
+}
+
+static void turns(void)
+{
+    static uint8_t taken[4096];
+
+    for (int i = 0; i < TURNS; i++) {
+        int inside;
+
+        uv_run(&loop, UV_RUN_NOWAIT);
+        inside = accept4(ports.fds[0], NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (inside >= 0) {
+            uv_run(&loop, UV_RUN_NOWAIT);
+            (void)!read(inside, taken, sizeof(taken));
+            (void)!write(inside, "answer", 6);
+            uv_run(&loop, UV_RUN_NOWAIT);
+            close(inside);
+        }
+    }
+}
+
+static void say(int fd, const void *bytes, size_t length_bytes)
+{
+    (void)!send(fd, bytes, length_bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+    turns();
+}
+
+static bool greet(int fd, struct relay_seal *seal)
+{
+    struct relay_hello hello = {.leaf = member};
+    struct wire_writer wire = wire_writer(hello.nonce, sizeof(hello.nonce));
+    uint8_t bytes[RELAY_HELLO_BYTES];
+    uint8_t nonce[RELAY_NONCE_BYTES];
+
+    wire_put_u64(&wire, clock_now_ms() + PASS_MS / 2);
+    relay_hello_write(&hello, bytes);
+    say(fd, bytes, sizeof(bytes));
+    if (recv(fd, nonce, sizeof(nonce), MSG_DONTWAIT) != sizeof(nonce)) {
+        return false;
+    }
+    relay_seal_init(seal, secret, (struct relay_nonces){hello.nonce, nonce}, true);
+    return true;
+}
+
+static void send_frames(int fd, struct bytes rest)
+{
+    static uint8_t frame[RELAY_FRAME_BYTES_MAX];
+    struct relay_seal seal;
+
+    if (!greet(fd, &seal)) {
+        return;
+    }
+    while (rest.length_bytes >= 2) {
+        enum relay_frame type = (enum relay_frame)(rest.data[0] % RELAY_FRAMES_COUNT);
+        size_t length = rest.data[1] < rest.length_bytes - 2 ? rest.data[1] : rest.length_bytes - 2;
+
+        say(fd, frame, relay_seal_frame(&seal, type, (struct bytes){rest.data + 2, length}, frame));
+        rest = (struct bytes){rest.data + 2 + length, rest.length_bytes - 2 - length};
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct linger linger = {.l_onoff = 1, .l_linger = 0};
+    int fd;
+
+    if (size < 1) {
+        return 0;
+    }
+    if (doors == NULL) {
+        open_once();
+    }
+    address.sin_port = htons(place.host_port);
+    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK(fd >= 0);
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)); /* no port in TIME_WAIT */
+    CHECK(connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
+    if ((data[0] & 1) != 0) {
+        send_frames(fd, (struct bytes){data + 1, size - 1});
+    } else {
+        size_t cut = (size_t)(data[0] / 2) < size - 1 ? (size_t)(data[0] / 2) : size - 1;
+
+        say(fd, data + 1, cut);
+        say(fd, data + 1 + cut, size - 1 - cut);
+    }
+    close(fd);
+    turns();
+    CHECK(doors_counters(doors).door_count == 1);
+    return 0;
+}
