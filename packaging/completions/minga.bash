@@ -15,7 +15,7 @@ _minga_nodes() { COLUMNS='' timeout 2 minga nodes 2>/dev/null | awk 'NR > 1 && /
 _minga_takes_value() {
     case $1 in
     --socket | --key | --token-file | --expires | --uses | --replicas | --port | --reason | --owner | --owner-name) ;;
-    --parallel | --delay | --timeout | --within) ;;
+    --parallel | --delay | --timeout | --within | --listen) ;;
     *) return 1 ;;
     esac
 }
@@ -46,7 +46,7 @@ _minga() {
     case "${words[*]}" in
     "" | help) _minga_offer "$(_minga_commands | cut -d' ' -f1)" "$current" ;;
     push | try) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
-    start | stop | scale | rm | status | locate | logs | exec | events | lookup)
+    start | stop | scale | rm | status | locate | connect | logs | exec | events | lookup)
         _minga_offer "$(_minga_services)" "$current"
         ;;
     expel) _minga_offer "$(_minga_nodes)" "$current" ;;

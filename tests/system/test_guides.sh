@@ -47,6 +47,7 @@ typed() {
     local i=$1 command=$2 limit=60
     case $command in
     *--watch* | "minga events"*) limit=3 ;;
+    "minga connect"*) limit=5 ;;
     *"minga try"*) limit=4 ;;
     esac
     (cd "$person/home" && HOME=$person/home PATH=$person/bin:$PATH MINGA_SOCKET=$(socket_of "$i") \
@@ -59,7 +60,7 @@ done_by() {
     typed "$1" "$2" || status=$?
     case $status-$2 in
     0-*) pass "$first" ;;
-    124-*--watch* | 124-"minga events"* | 124-*"minga try"*) pass "$first (until Ctrl-C)" ;;
+    124-*--watch* | 124-"minga events"* | 124-"minga connect"* | 124-*"minga try"*) pass "$first (until Ctrl-C)" ;;
     *) fail "$first (status $status: $(tail -n 2 "$WORK/said" | tr '\n' ' '))" ;;
     esac
 }
