@@ -7,6 +7,7 @@
 #include "agent/mingad/doors/doors.h"
 
 #include <arpa/inet.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -51,10 +52,19 @@ static void on_secret(void *context, const struct pass *pass,
     memcpy(secret_out, secret, RELAY_SECRET_BYTES);
 }
 
-/* The folder goes at once: only its descriptor is used. */
+static char folder[] = "/tmp/minga-fuzz-doors.XXXXXX";
+
+static void clear(void)
+{
+    char name[PORTS_PATH_BYTES];
+
+    ports_members_name(place.host_port, name);
+    (void)unlinkat(doors_folder(doors), name, 0);
+    (void)rmdir(folder);
+}
+
 static void open_once(void)
 {
-    static char folder[] = "/tmp/minga-fuzz-doors.XXXXXX";
     struct doors_config config = {.loop = &loop,
                                   .bind = "127.0.0.1",
                                   .folder = folder,
@@ -66,6 +76,7 @@ static void open_once(void)
     uint16_t refused = 0;
     struct err err = {0};
 
+    signal(SIGPIPE, SIG_IGN); /* as mingad does */
     CHECK(mkdtemp(folder) != NULL && uv_loop_init(&loop) == 0);
     doors = doors_new(&config, &err);
     CHECK(doors != NULL);
@@ -75,7 +86,7 @@ static void open_once(void)
             (uint16_t)(PORT_FIRST + (clock_now_ms() + (uint64_t)getpid()) % PORT_COUNT);
     } while (doors_open(doors, &place) < 0);
     spec.ports[0] = (struct sandbox_port){1, place.host_port, SANDBOX_MEMBERS};
-    CHECK(ports_bind(&spec, &where, &ports, &refused) == 0);
+    CHECK(ports_bind(&spec, &where, &ports, &refused) == 0 && atexit(clear) == 0);
 }
 
 static void turns(void)
