@@ -88,6 +88,14 @@ check "a member's forwarder says where it listens" grep -qE '^127\.0\.0\.1:[0-9]
 check "and leads to a replica" which_replica 1 "$(place_of first)"
 same_data() { in_node 1 curl -sf --max-time 60 "http://$(place_of first)/data" | cmp - "$WORK/club/www/data"; }
 check "two megabytes come whole" same_data
+counted() {
+    local i
+    for i in 1 2 3 4; do
+        minga "$i" --json node | jq -e '[.replicas[].sent_bytes] | add // 0 | . >= 2097152' >/dev/null && return
+    done
+    return 1
+}
+within 20 "which is counted against the volunteer's line as of any port" counted
 # asks I REPLICA PORT: by stdin and stdout.
 asks() { printf 'GET /cgi-bin/replica HTTP/1.0\r\n\r\n' | connect "$1" "club/$2" "$3" --stdio | grep -q "club-$2"; }
 for i in 1 4; do

@@ -163,6 +163,7 @@ static int serve(struct forward *forward, int from_fd, int to_fd)
     if (status != EXIT_DONE) {
         return status;
     }
+    session_done(forward->session); /* the agent has few places, and others want one */
     r = tunnel_run(&forward->tunnel);
     tunnel_hang_up(&forward->tunnel);
     return r < 0 ? problem_set(&forward->session->problem, EXIT_REFUSED, forward->text,

@@ -19,7 +19,7 @@
 #include "base/cleanup.h"
 #include "base/wire.h"
 
-enum { DIAL_MS_MAX = 3000, GREET_MS_MAX = 5000, ALIVE_S = 30, ALIVE_EVERY_S = 10, ALIVE_COUNT = 3 };
+enum { DIAL_MS_MAX = 3000, GREET_MS_MAX = 5000, ALIVE_S = 60, ALIVE_EVERY_S = 20, ALIVE_COUNT = 3 };
 
 static uint64_t now_ms(void)
 {

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,7 +19,14 @@
 #include "base/log.h"
 #include "base/wire.h"
 
-enum { BACKLOG = 64, GREETING_MAX = 64, GREETING_MS_MAX = 5000 };
+enum {
+    BACKLOG = 64,
+    GREETING_MAX = 64,
+    GREETING_MS_MAX = 5000,
+    ALIVE_S = 60, /* silence after which the kernel asks */
+    ALIVE_EVERY_S = 20,
+    UNACKNOWLEDGED_MS = 120000,
+};
 
 struct door {
     uv_tcp_t tcp; /* first */
@@ -177,6 +186,26 @@ static bool on_count(void *self, const struct pipe *pipe, size_t count_bytes)
     return true;
 }
 
+/* Between relay and leaf another connection takes over at once; here a person's is lost with it, who
+ * may have walked from one network's edge to the other. */
+static void be_patient(const uv_tcp_t *tcp)
+{
+    const struct {
+        int option;
+        int value;
+    } rows[] = {{TCP_KEEPIDLE, ALIVE_S},
+                {TCP_KEEPINTVL, ALIVE_EVERY_S},
+                {TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS}};
+    uv_os_fd_t fd;
+
+    if (uv_fileno((const uv_handle_t *)tcp, &fd) < 0) {
+        return;
+    }
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        (void)setsockopt(fd, IPPROTO_TCP, rows[i].option, &rows[i].value, sizeof(int));
+    }
+}
+
 /* When too many stand at the doors whom nobody knows yet, the oldest has to go: one who floods them
  * does not keep members out. */
 static void limit_greeting(struct doors *doors)
@@ -227,6 +256,7 @@ static void on_connection(uv_stream_t *stream, int status)
         return;
     }
     pipe_begin(pipe);
+    be_patient(&pipe->sealed);
     limit_greeting(door->doors);
 }
 
