@@ -23,6 +23,7 @@ forwarders_end() { kill_pids TERM "${FORWARDERS[@]}"; }
 AT_END=forwarders_end
 for i in 1 2 3 4; do node_start "$i"; done
 community_form
+within 15 "the one at home is relayed" is_reachable 1 4 relayed
 
 # connect I ARGS...: at that node's own place.
 connect() {
@@ -61,6 +62,9 @@ check "a manifest may have ports for members" minga 1 push "$WORK/club"
 refused 5 "off" "of one that is off, too" connect 1 club
 check "it is started on all four" minga 1 start club --replicas 4 --wait=60s
 within 20 "each node runs one" has_running 1 club 4
+# What runs at home is located once a relay has given it ports.
+located() { [ "$(minga "$1" --json locate club --port http | jq '.locations | length')" = 4 ]; }
+for i in 1 4; do within 20 "node $i locates all four" located "$i"; done
 place=$(minga 1 --json locate club --port http | jq -r '.locations[0] | "\(.address):\(.port)"')
 
 # --- what is said of it
