@@ -76,7 +76,7 @@ static void open_once(void)
     uint16_t refused = 0;
     struct err err = {0};
 
-    signal(SIGPIPE, SIG_IGN); /* as mingad does */
+    sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL); /* as mingad does */
     CHECK(mkdtemp(folder) != NULL && uv_loop_init(&loop) == 0);
     doors = doors_new(&config, &err);
     CHECK(doors != NULL);
