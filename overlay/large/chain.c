@@ -100,8 +100,7 @@ bool chain_vouches(const struct overlay *overlay, const struct admission *admiss
     if (admission_is_vouched(&overlay->membership, &overlay->community, admission)) {
         return true;
     }
-    return vouchers_knows(&overlay->vouchers, &voucher) &&
-           (ban == NULL || admission->admitted_unix_s <= ban->since_unix_s);
+    return vouchers_knows(&overlay->vouchers, &voucher) && admission_precedes(admission, ban);
 }
 
 bool chain_take(struct overlay *overlay, struct bytes encoded)

@@ -218,6 +218,12 @@ int admission_countersign(const struct admission_request *request, const struct 
     return signed_encode(&envelope, encoded_out, ADMISSION_BYTES_MAX);
 }
 
+bool admission_precedes(const struct admission *admission, const struct ban *ban)
+{
+    return ban == NULL || admission->admitted_unix_s <= ban->since_unix_s ||
+           admission->admitted_unix_s - ban->since_unix_s <= CLOCK_SKEW_S_MAX;
+}
+
 bool admission_is_vouched(const struct membership *membership, const struct public_key *community,
                           const struct admission *admission)
 {
@@ -231,7 +237,7 @@ bool admission_is_vouched(const struct membership *membership, const struct publ
     if (known == MEMBER_NONE || membership->list[known].is_void) {
         return false;
     }
-    return ban == NULL || admission->admitted_unix_s <= ban->since_unix_s;
+    return admission_precedes(admission, ban);
 }
 
 static int open_ban(struct bytes encoded, const char *purpose, const struct public_key *community,

@@ -38,6 +38,11 @@ int admission_judge(const struct membership *membership, const struct public_key
 int admission_countersign(const struct admission_request *request, const struct secret_key *secret,
                           uint64_t wall_unix_s, uint8_t encoded_out[ADMISSION_BYTES_MAX]);
 
+/* Was it countersigned before `ban`, the countersigner's own expulsion (NULL: none)? By clocks that
+ * may differ: else who hears of the expulsion first, and of the one let in afterwards, would not
+ * have it as a member, though all others have. */
+bool admission_precedes(const struct admission *admission, const struct ban *ban);
+
 /* Was this admission countersigned by the community or by a member in good standing then? */
 bool admission_is_vouched(const struct membership *membership, const struct public_key *community,
                           const struct admission *admission);

@@ -7,6 +7,7 @@ from identity import H, Admission, invitation_point, node_id, opened, position
 
 PAGE = 48
 ITEMS = 16
+CLOCK_SKEW_S_MAX = 300  # between two members' wall clocks
 
 
 def xor(hashes):
@@ -110,7 +111,10 @@ class Members:
         expulsion = self.expulsions.get(by)
         if by not in self.all:
             return False
-        return not expulsion or opened(pb.Expulsion, "minga expulsion", expulsion)[0].expelled_unix_s > admission.admitted_s
+        if not expulsion:
+            return True
+        since_s = opened(pb.Expulsion, "minga expulsion", expulsion)[0].expelled_unix_s
+        return admission.admitted_s <= since_s + CLOCK_SKEW_S_MAX
 
     def node_record(self, content):
         """Takes a newer node record in; the member, or None."""

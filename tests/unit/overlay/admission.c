@@ -216,7 +216,11 @@ Test(admission, an_admission_counts_only_if_a_member_in_good_standing_vouched)
     ban.since_unix_s = 2000;
     membership_ban(membership, &membership->expulsions, &ban);
     cr_assert(admission_is_vouched(membership, &community, &admission), "before it was expelled");
-    admission.admitted_unix_s = 2001;
+    admission.admitted_unix_s = 2000 + CLOCK_SKEW_S_MAX;
+    cr_assert(admission_is_vouched(membership, &community, &admission), "by a clock that is fast");
+    admission.admitted_unix_s = UINT64_MAX;
+    cr_assert(!admission_is_vouched(membership, &community, &admission));
+    admission.admitted_unix_s = 2001 + CLOCK_SKEW_S_MAX;
     cr_assert(!admission_is_vouched(membership, &community, &admission));
 }
 

@@ -363,7 +363,8 @@ Test(chain, what_an_expelled_member_countersigned_later_does_not_count)
     struct test_invitation invitation = begin(LINKS + 2);
     struct overlay *overlay = large_founder();
     struct paper papers[LINKS];
-    struct ban ban = {.key = net.nodes[2].id.id, .since_unix_s = net.wall_unix_s - 10};
+    struct ban ban = {.key = net.nodes[2].id.id,
+                      .since_unix_s = net.wall_unix_s - 10 - CLOCK_SKEW_S_MAX};
 
     make_chain(&invitation, &net.nodes[0].config.node_key, papers);
     cr_assert_eq(membership_ban(&overlay->membership, &overlay->membership.expulsions, &ban), 1);
