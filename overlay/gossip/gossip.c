@@ -145,6 +145,40 @@ static void ask_stranger(struct overlay *overlay, const struct public_key *key)
     }
 }
 
+/* Who was let in beyond an invitation's uses, or is not any more. */
+static void refresh_void(struct overlay *overlay)
+{
+    for (uint32_t i = 0; i < overlay->membership.count; i++) {
+        const struct member *member = &overlay->membership.list[i];
+
+        if (member->is_void || member->view.state == MEMBER_EXPELLED) {
+            gossip_refresh(overlay, (int)i);
+        }
+    }
+}
+
+/* Another admission of a member: by an invitation with a limit all have to hold the same. */
+static bool readmit(struct overlay *overlay, int index, struct bytes encoded)
+{
+    struct member *member = &overlay->membership.list[index];
+    struct admission admission;
+
+    if ((encoded.length_bytes == member->admission_bytes &&
+         memcmp(encoded.data, member->admission, member->admission_bytes) == 0) ||
+        admission_open(encoded, &overlay->community, &admission) < 0 ||
+        !keys_equal(&admission.owner_key, &member->view.owner_key) ||
+        !membership_prefers(member, &admission, encoded) || !chain_vouches(overlay, &admission)) {
+        return false;
+    }
+    membership_readmit(&overlay->membership, index, &admission, encoded);
+    effect_store(
+        overlay,
+        &(struct overlay_blob){.kind = BLOB_ADMISSION, .key = admission.node.id, .bytes = encoded},
+        0);
+    refresh_void(overlay);
+    return true;
+}
+
 bool gossip_admit(struct overlay *overlay, struct bytes encoded, enum admit_how how)
 {
     struct admission admission;
@@ -186,11 +220,7 @@ bool gossip_admit(struct overlay *overlay, struct bytes encoded, enum admit_how 
         overlay,
         &(struct overlay_blob){.kind = BLOB_ADMISSION, .key = admission.node.id, .bytes = encoded},
         0);
-    for (uint32_t i = 0; i < overlay->membership.count; i++) {
-        if (overlay->membership.list[i].is_void) {
-            gossip_refresh(overlay, (int)i);
-        }
-    }
+    refresh_void(overlay);
     return true;
 }
 
@@ -199,10 +229,14 @@ static bool apply_admission(struct overlay *overlay, const minga_Item *item)
     struct bytes encoded = {item->content.bytes, item->content.size};
     struct public_key community;
     struct node_id node;
+    int index;
 
-    return admission_peek(encoded, &node, &community) == 0 &&
-           membership_find(&overlay->membership, &node) == MEMBER_NONE &&
-           gossip_admit(overlay, encoded, ADMIT_TOLD);
+    if (admission_peek(encoded, &node, &community) < 0) {
+        return false;
+    }
+    index = membership_find(&overlay->membership, &node);
+    return index == MEMBER_NONE ? gossip_admit(overlay, encoded, ADMIT_TOLD)
+                                : readmit(overlay, index, encoded);
 }
 
 static bool apply_expulsion(struct overlay *overlay, const minga_Item *item)

@@ -56,6 +56,10 @@ static bool next_member(const struct overlay *overlay, const struct section *sec
         return false;
     }
     message_put_id(entry_out->id, &membership->list[membership->by_id[low]].view.node.id);
+    if (section->kind == minga_SyncSection_SYNC_ADMISSIONS) {
+        entry_out->version = membership->list[membership->by_id[low]].admission_version;
+        entry_out->check = membership->list[membership->by_id[low]].admission_check;
+    }
     if (section->kind == minga_SyncSection_SYNC_NODES) {
         entry_out->version = node_version(&membership->list[membership->by_id[low]]);
         entry_out->check =

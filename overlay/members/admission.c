@@ -142,12 +142,18 @@ static void say_expired(uint64_t expires_unix_s, char reason_out[REASON_CHARS_MA
     (void)snprintf(reason_out, REASON_CHARS_MAX + 1, "the invitation expired on %s", text);
 }
 
+static void say_used_up(const struct membership *membership, const struct admission *asked,
+                        char reason_out[REASON_CHARS_MAX + 1])
+{
+    (void)snprintf(reason_out, REASON_CHARS_MAX + 1, "the invitation has been used up (%u of %u)",
+                   membership_uses(membership, &asked->invitation_key), asked->uses_max);
+}
+
 /* Limits of the invitation itself; false with a reason. */
 static bool invitation_stands(const struct membership *membership, const struct admission *asked,
                               uint64_t wall_unix_s, char reason_out[REASON_CHARS_MAX + 1])
 {
     struct id invitation = membership_invitation_id(&asked->invitation_key);
-    uint32_t uses_count = membership_uses(membership, &asked->invitation_key);
 
     if (wall_unix_s > asked->expires_unix_s) {
         say_expired(asked->expires_unix_s, reason_out);
@@ -157,9 +163,9 @@ static bool invitation_stands(const struct membership *membership, const struct 
         (void)snprintf(reason_out, REASON_CHARS_MAX + 1, "the invitation was revoked");
         return false;
     }
-    if (asked->uses_max > 0 && uses_count >= asked->uses_max) {
-        (void)snprintf(reason_out, REASON_CHARS_MAX + 1,
-                       "the invitation has been used up (%u of %u)", uses_count, asked->uses_max);
+    if (asked->uses_max > 0 &&
+        membership_uses(membership, &asked->invitation_key) >= asked->uses_max) {
+        say_used_up(membership, asked, reason_out);
         return false;
     }
     return true;
@@ -188,6 +194,10 @@ int admission_judge(const struct membership *membership, const struct public_key
         if (!keys_equal(&membership->list[known].view.owner_key, &asked->owner_key)) {
             (void)snprintf(reason, REASON_CHARS_MAX + 1,
                            "this node is already admitted with another owner");
+            return -EACCES;
+        }
+        if (membership->list[known].is_void) {
+            say_used_up(membership, asked, reason);
             return -EACCES;
         }
         return 0; /* it is answered with the admission that it has */

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* Expulsions are compared first in every greeting, so that they hold for who was away. */
+/* Expulsions are compared first in every greeting, so that they hold for who was away; who is no
+ * member, and does not know it, is shown why. */
 #include <string.h>
 
+#include "base/random.h"
 #include "overlay/state.h"
 
 enum { BANS_TOLD_MAX = 16 }; /* at once; the comparison that follows a greeting has more */
@@ -24,4 +26,40 @@ void bans_tell(struct overlay *overlay, const struct asker *asker, const minga_D
         message.kind.item.content.size = (pb_size_t)expulsions->list[i].length_bytes;
         peer_reply(overlay, &untold, &message, NULL);
     }
+}
+
+static void show_admission(struct overlay *overlay, const struct asker *asker, struct bytes encoded)
+{
+    minga_Message message;
+
+    message_init(&message, minga_Message_item_tag);
+    message.kind.item.kind = minga_ItemKind_ITEM_ADMISSION;
+    memcpy(message.kind.item.content.bytes, encoded.data, encoded.length_bytes);
+    message.kind.item.content.size = (pb_size_t)encoded.length_bytes;
+    peer_reply(overlay, asker, &message, NULL);
+}
+
+/* Of those that came before it one with each greeting, and who vouches for that one, from the
+ * community's end on: a void member greets again and again. */
+void bans_refuse_void(struct overlay *overlay, const struct asker *asker, int index)
+{
+    struct asker untold = *asker;
+    uint16_t before[MEMBERS_MAX];
+    struct chain_link links[CHAIN_MAX];
+    const struct member *shown;
+    uint32_t count = membership_let_in_before(&overlay->membership, index, MEMBERS_MAX, before);
+    int link_count;
+
+    peer_refuse(overlay, asker, minga_RefusedCode_REFUSED_NOT_MEMBER,
+                "the invitation that let this node in had been used up");
+    if (count == 0) {
+        return;
+    }
+    shown = &overlay->membership.list[before[random_below(&overlay->random, count)]];
+    link_count = chain_from(overlay, &shown->countersigner, links);
+    untold.request = 0; /* that was answered */
+    while (link_count > 0) {
+        show_admission(overlay, &untold, links[--link_count].encoded);
+    }
+    show_admission(overlay, &untold, (struct bytes){shown->admission, shown->admission_bytes});
 }

@@ -105,6 +105,13 @@ static void recount_uses(struct membership *membership, const struct member *new
     }
 }
 
+static uint64_t check_of(struct bytes encoded)
+{
+    struct id hash = hash_of(HASH_ITEM, encoded);
+
+    return id_top(&hash);
+}
+
 static void insert_sorted(struct membership *membership, uint16_t index)
 {
     struct member *member = &membership->list[index];
@@ -141,25 +148,74 @@ static void fill_member(struct member *member, const struct admission *admission
     }
 }
 
-/* Two countersigners may admit one node at the same time: only the node counts. */
-static struct id item_of(const struct node_id *node)
+static uint64_t version_of(const struct admission *admission)
 {
-    return hash_of(HASH_ITEM, (struct bytes){node->id.bytes, ID_BYTES});
+    return admission->has_invitation && admission->uses_max > 0
+               ? UINT64_MAX - admission->admitted_unix_s
+               : 0;
+}
+
+/* Two countersigners may admit one node at the same time: only the node counts, and the date where
+ * it says who came first. */
+static struct id item_of(const struct member *member)
+{
+    return member->admission_version == 0
+               ? hash_of(HASH_ITEM, (struct bytes){member->view.node.id.bytes, ID_BYTES})
+               : hash_of(HASH_ITEM, (struct bytes){member->admission, member->admission_bytes});
+}
+
+static void keep_admission(struct membership *membership, struct member *member,
+                           const struct admission *admission, struct bytes encoded)
+{
+    struct id item;
+
+    memcpy(member->admission, encoded.data, encoded.length_bytes);
+    member->admission_bytes = encoded.length_bytes;
+    member->admission_version = version_of(admission);
+    member->admission_check = member->admission_version == 0 ? 0 : check_of(encoded);
+    recount_uses(membership, member);
+    item = item_of(member);
+    digest_toggle(&membership->digest_admissions, &item);
 }
 
 static void put_at(struct membership *membership, uint32_t index, const struct admission *admission,
                    struct bytes encoded)
 {
     struct member *member = &membership->list[index];
-    struct id item = item_of(&admission->node);
 
     memset(member, 0, sizeof(*member));
     fill_member(member, admission);
-    memcpy(member->admission, encoded.data, encoded.length_bytes);
-    member->admission_bytes = encoded.length_bytes;
     insert_sorted(membership, (uint16_t)index);
-    recount_uses(membership, member);
+    keep_admission(membership, member, admission, encoded);
+}
+
+bool membership_prefers(const struct member *member, const struct admission *admission,
+                        struct bytes encoded)
+{
+    uint64_t version = version_of(admission);
+
+    if (version != member->admission_version) {
+        return version > member->admission_version;
+    }
+    return version != 0 && check_of(encoded) < member->admission_check;
+}
+
+void membership_readmit(struct membership *membership, int index, const struct admission *admission,
+                        struct bytes encoded)
+{
+    struct member *member = &membership->list[index];
+    struct member before = *member;
+    struct id item = item_of(member);
+
+    CHECK(id_equal(&member->view.node.id, &admission->node.id));
+    CHECK(encoded.length_bytes <= ADMISSION_BYTES_MAX);
     digest_toggle(&membership->digest_admissions, &item);
+    member->view.since_unix_s = admission->admitted_unix_s;
+    member->countersigner = admission->countersigner;
+    member->invitation = admission->invitation_key;
+    member->uses_max = admission->uses_max;
+    keep_admission(membership, member, admission, encoded);
+    recount_uses(membership, &before);
 }
 
 int membership_admit(struct membership *membership, const struct admission *admission,
@@ -192,7 +248,7 @@ int membership_replace(struct membership *membership, int index, const struct ad
                        struct bytes encoded)
 {
     struct member *member = &membership->list[index];
-    struct id item = item_of(&member->view.node);
+    struct id item = item_of(member);
 
     CHECK(index >= 0 && (uint32_t)index < membership->count);
     CHECK(membership_find(membership, &admission->node) == MEMBER_NONE);
@@ -220,7 +276,7 @@ void membership_digest_arc(const struct membership *membership, const struct rin
         struct id item;
 
         if (membership_is_up(member) && id_in_arc(&member->position.id, &from->id, &to->id)) {
-            item = item_of(&member->view.node);
+            item = item_of(member);
             digest_toggle(admissions_out, &item);
             digest_toggle(nodes_out, &member->node_hash);
         }
@@ -244,13 +300,6 @@ static void rehash_node(struct membership *membership, struct member *member)
     hash_add(&hash, (struct bytes){&life, 1});
     hash_done(&hash, &member->node_hash);
     digest_toggle(&membership->digest_nodes, &member->node_hash);
-}
-
-static uint64_t check_of(struct bytes encoded)
-{
-    struct id hash = hash_of(HASH_ITEM, encoded);
-
-    return id_top(&hash);
 }
 
 bool membership_is_other(const struct member *member, const minga_NodeRecord *record,
@@ -367,6 +416,22 @@ uint32_t membership_uses(const struct membership *membership, const struct publi
 
     for (uint32_t i = 0; i < membership->count; i++) {
         count += keys_equal(&membership->list[i].invitation, invitation);
+    }
+    return count;
+}
+
+uint32_t membership_let_in_before(const struct membership *membership, int index, uint32_t max,
+                                  uint16_t *indexes_out)
+{
+    const struct member *member = &membership->list[index];
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < membership->count && count < max; i++) {
+        const struct member *other = &membership->list[i];
+
+        if (keys_equal(&other->invitation, &member->invitation) && admitted_before(other, member)) {
+            indexes_out[count++] = (uint16_t)i;
+        }
     }
     return count;
 }

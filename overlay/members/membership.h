@@ -35,11 +35,15 @@ struct member {
     uint64_t incarnation;  /* highest known */
     enum member_life life; /* at `incarnation` */
     bool is_void;          /* admitted beyond the invitation's use limit */
-    bool is_placed;        /* the ring has been told of it */
-    uint64_t arcless_ms;   /* it has asked us since as one that has no arc; 0: not so */
-    uint64_t asked_ms;     /* the last time */
-    struct id node_hash;   /* what this member adds to the digest of nodes */
-    uint64_t record_check; /* of its record's bytes: which of two with one sequence it is */
+    /* Of several admissions by an invitation with a limit all have to hold the same one, or they
+     * would not agree on who came too late; 0 without a limit: any will do. */
+    uint64_t admission_version; /* greater the earlier it was made */
+    uint64_t admission_check;   /* of two of one version the lower one stands */
+    bool is_placed;             /* the ring has been told of it */
+    uint64_t arcless_ms;        /* it has asked us since as one that has no arc; 0: not so */
+    uint64_t asked_ms;          /* the last time */
+    struct id node_hash;        /* what this member adds to the digest of nodes */
+    uint64_t record_check;      /* of its record's bytes: which of two with one sequence it is */
     /* What was passed on of it, in a large community: each once. */
     uint64_t passed_sequence;
     uint64_t passed_death; /* its incarnation, and 1 */
@@ -140,11 +144,21 @@ bool membership_revive(struct membership *membership, int index);
 /* Adds an expulsion or revocation. Returns 1 when new, 0 when known, -ENOSPC, -EMSGSIZE. */
 int membership_ban(struct membership *membership, struct ban_table *table, const struct ban *ban);
 const struct ban *membership_banned(const struct ban_table *table, const struct id *key);
+/* Does this admission of a member stand in the place of the one that is known? */
+bool membership_prefers(const struct member *member, const struct admission *admission,
+                        struct bytes encoded);
+void membership_readmit(struct membership *membership, int index, const struct admission *admission,
+                        struct bytes encoded);
+
 /* The key under which the revocation of an invitation is filed. */
 struct id membership_invitation_id(const struct public_key *invitation);
 
 /* Admissions that used an invitation, void ones too. */
 uint32_t membership_uses(const struct membership *membership, const struct public_key *invitation);
+/* The members that the same invitation has let in before this one: how many of the first `max` of
+ * the list there are. */
+uint32_t membership_let_in_before(const struct membership *membership, int index, uint32_t max,
+                                  uint16_t *indexes_out);
 
 /* What the state should be from bans, record and deaths; SUSPECT is the detector's and kept. */
 enum member_state membership_state(const struct membership *membership, int index);

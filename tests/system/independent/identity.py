@@ -69,6 +69,10 @@ def opened(kind, purpose, content):
     return kind.FromString(signed.body), signed.key
 
 
+def check(content):
+    return int.from_bytes(H("minga item", content)[:8], "big")
+
+
 class Admission:
     """A member's admission, whose own four signatures are right. Its countersigner is another matter."""
 
@@ -81,6 +85,7 @@ class Admission:
         self.owner_key, self.name = request.owner_key, request.node_name
         if request.community != community:
             raise ValueError("community")
+        self.uses_max = 0
         signers = [(request.node_key, done.node_signature), (request.owner_key, done.owner_signature)]
         if self.countersigner != community:  # the first node needs no invitation
             invitation, inviter = opened(
@@ -89,9 +94,15 @@ class Admission:
             if invitation is None or inviter != community or invitation.community != community:
                 raise ValueError("invitation")
             signers.append((invitation.key, done.invitation_signature))
+            self.uses_max = invitation.uses_max
         for key, signature in signers:
             if not verified("minga admission", done.request, key, signature):
                 raise ValueError("admission")
+
+
+    def rank(self):
+        """Of several of one node the one of greatest rank counts; any, without a limit of uses."""
+        return (2**64 - 1 - self.admitted_s, -check(self.content)) if self.uses_max else (0, 0)
 
 
 class Token:

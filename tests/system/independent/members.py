@@ -3,7 +3,7 @@
 import struct
 
 import protocol_pb2 as pb
-from identity import H, Admission, invitation_point, node_id, opened, position
+from identity import H, Admission, check, invitation_point, node_id, opened, position
 
 PAGE = 48
 ITEMS = 16
@@ -15,10 +15,6 @@ def xor(hashes):
     for each in hashes:
         value ^= int.from_bytes(each, "big")
     return value.to_bytes(32, "big")
-
-
-def check(content):
-    return int.from_bytes(H("minga item", content)[:8], "big")
 
 
 class Member:
@@ -34,6 +30,13 @@ class Member:
 
     def digest(self):
         return H("minga item", self.signed, struct.pack("<QB", self.incarnation, self.life))
+
+    def admitted(self):
+        return self.admission.content if self.admission.uses_max else self.id
+
+    def admission_entry(self):
+        version, negated = self.admission.rank()
+        return pb.Entry(id=self.id, version=version, check=-negated)
 
     def is_up(self):
         return self.life == pb.LIFE_ALIVE and not self.record.leaving
@@ -74,7 +77,7 @@ class Members:
     def digest(self):
         return pb.Digest(
             bans=xor(H("minga item", each) for each in [*self.expulsions, *self.revocations]),
-            admissions=xor(H("minga item", each) for each in self.all),
+            admissions=xor(H("minga item", each.admitted()) for each in self.all.values()),
             nodes=xor(each.digest() for each in self.all.values()),
         )
 
@@ -91,11 +94,15 @@ class Members:
             admission = Admission(content, self.community)
         except ValueError:
             return False
-        if node_id(admission.key) in self.all:
+        known = self.all.get(node_id(admission.key))
+        if known and admission.rank() <= known.admission.rank():
             return False
         if not self._vouched(admission):
             self.orphans[content] = admission
             return False
+        if known:
+            known.admission = admission
+            return True
         member = Member(admission)
         self.all[member.id] = member
         for other, orphan in list(self.orphans.items()):
@@ -183,7 +190,7 @@ class Members:
         elif section == pb.SYNC_REVOCATIONS:
             found = [pb.Entry(id=each) for each in self.revocations]
         elif section == pb.SYNC_ADMISSIONS:
-            found = [pb.Entry(id=each) for each in self.all]
+            found = [each.admission_entry() for each in self.all.values()]
         elif section == pb.SYNC_NODES:
             found = [each.entry() for each in self.all.values()]
         else:

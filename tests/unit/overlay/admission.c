@@ -175,6 +175,76 @@ Test(admission, uses_beyond_the_limit_are_void_in_the_same_order_everywhere)
     cr_assert(is_void[0][4]);
 }
 
+/* Countersigned by another member, on another day. */
+static bool admit_again(uint32_t index, const struct test_invitation *invitation, uint64_t wall_s)
+{
+    struct public_key community = keys_public(&net.community_key);
+    struct asked asked = ask(index, invitation);
+    int known = membership_find(membership, &net.nodes[index].id);
+    uint8_t encoded[ADMISSION_BYTES_MAX];
+    struct admission admission;
+    struct bytes bytes;
+
+    asked.request.request.data = asked.bytes;
+    bytes = (struct bytes){encoded, (size_t)admission_countersign(&asked.request,
+                                                                  &net.nodes[5].config.node_key,
+                                                                  wall_s, encoded)};
+    cr_assert_eq(admission_open(bytes, &community, &admission), 0);
+    if (!membership_prefers(&membership->list[known], &admission, bytes)) {
+        return false;
+    }
+    membership_readmit(membership, known, &admission, bytes);
+    return true;
+}
+
+Test(admission, of_several_by_an_invitation_with_a_limit_the_earliest_stands_for_all)
+{
+    struct test_invitation invitation = make_invitation(0, 1795132800, 1);
+    uint8_t encoded[ADMISSION_BYTES_MAX];
+    struct id digests[2];
+
+    for (int round = 0; round < 2; round++) {
+        memset(membership, 0, sizeof(*membership));
+        admit(1, &invitation, 0, net.wall_unix_s + 5, encoded);
+        admit(2, &invitation, 0, net.wall_unix_s + (round == 0 ? 1 : 9), encoded);
+        cr_assert_eq(membership->list[round == 0 ? 0 : 1].is_void, true, "the later one is void");
+        cr_assert(admit_again(2, &invitation, net.wall_unix_s + 1) || round == 0);
+        cr_assert(admit_again(2, &invitation, net.wall_unix_s));
+        cr_assert_not(admit_again(2, &invitation, net.wall_unix_s), "the same one");
+        cr_assert_not(admit_again(2, &invitation, net.wall_unix_s + 3));
+        cr_assert(membership->list[0].is_void);
+        cr_assert_not(membership->list[1].is_void);
+        digests[round] = membership->digest_admissions;
+    }
+    cr_assert(id_equal(&digests[0], &digests[1]));
+}
+
+Test(admission, of_several_by_an_invitation_without_a_limit_any_will_do)
+{
+    struct test_invitation invitation = make_invitation(0, 1795132800, 0);
+    uint8_t encoded[ADMISSION_BYTES_MAX];
+
+    admit(1, &invitation, 0, net.wall_unix_s + 5, encoded);
+    cr_assert_not(admit_again(1, &invitation, net.wall_unix_s));
+}
+
+Test(admission, a_void_member_that_asks_again_is_told_why_it_is_none)
+{
+    struct test_invitation invitation = make_invitation(0, 1795132800, 1);
+    uint8_t encoded[ADMISSION_BYTES_MAX];
+    uint16_t before[2];
+    struct asked asked;
+
+    admit(1, &invitation, 0, net.wall_unix_s, encoded);
+    admit(2, &invitation, 0, net.wall_unix_s + 1, encoded);
+    asked = ask(2, &invitation);
+    cr_assert_eq(judge(&asked, net.wall_unix_s), -EACCES);
+    cr_assert_str_eq(reason, "the invitation has been used up (2 of 1)");
+    cr_assert_eq(membership_let_in_before(membership, 1, 2, before), 1);
+    cr_assert_eq(before[0], 0);
+    cr_assert_eq(membership_let_in_before(membership, 0, 2, before), 0);
+}
+
 Test(admission, a_revoked_invitation_and_an_expelled_node_are_refused_with_the_reason)
 {
     struct test_invitation invitation = make_invitation(0, 1795132800, 0);
