@@ -87,6 +87,9 @@ void checker_stored(struct world *world, uint32_t node, const struct overlay_blo
     if (blob->kind == BLOB_MANAGER) {
         epochs_stored(world, node, blob);
     }
+    if (blob->kind == BLOB_ADMISSION && blob->bytes.length_bytes > 0) {
+        invited_stored(world, node, blob);
+    }
     if (blob->kind == BLOB_RECORD && blob->bytes.length_bytes > 0 &&
         record_open(blob->bytes, &record) < 0) {
         world_fail(world, "%s keeps a record that its owner has not signed",

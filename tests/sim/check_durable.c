@@ -76,6 +76,29 @@ static uint32_t copies_possible(struct world *world, uint32_t asked)
     return count < RECORD_ACKNOWLEDGED_COPIES ? count : (uint32_t)RECORD_ACKNOWLEDGED_COPIES;
 }
 
+/* Of a chunk that was pushed, where every disk takes what it is told to. */
+static uint32_t chunk_copies_possible(struct world *world, uint32_t asked)
+{
+    uint32_t count = 0;
+
+    if (check_ring_is_disturbed(world) || !check_alarm_is_settled(world, asked)) {
+        return 0;
+    }
+    for (uint32_t node = 0; node < world->node_count; node++) {
+        const struct sim_node *holder = &world->nodes[node];
+
+        if (disk_is_full(world, node) || holder->disk.failed_ms != 0 ||
+            (holder->core != NULL && !overlay_knows_all(core_overlay(holder->core)))) {
+            return 0;
+        }
+        count += converge_stands(world, node) && holder->config.stores &&
+                         check_alarm_is_settled(world, node)
+                     ? 1
+                     : 0;
+    }
+    return count < CHUNK_COPIES ? count : (uint32_t)CHUNK_COPIES;
+}
+
 void check_durable_answered(struct world *world, const struct pending *pending,
                             const struct core_answer *answer)
 {
@@ -96,6 +119,10 @@ void check_durable_answered(struct world *world, const struct pending *pending,
     }
     if (answer->copies != 0 && answer->copies < copies_possible(world, pending->node)) {
         world_fail(world, "%s: a record is said to be kept once only", put->name);
+    }
+    if (put->step == PUT_CHUNKS && answer->copies < chunk_copies_possible(world, pending->node)) {
+        world_fail(world, "%s: a chunk is said to be pushed, and has %u copies", put->name,
+                   answer->copies);
     }
     if (count < answer->copies) {
         world_fail(world, "%s: what is said to be on %u disks is on %u", put->name, answer->copies,

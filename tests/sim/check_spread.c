@@ -66,8 +66,10 @@ void spreads_message(struct world *world, uint32_t node, uint32_t to, struct byt
     const minga_Broadcast *broadcast = &decoded.kind.broadcast;
     struct spread *spread;
 
-    /* An expelled one is not listened to, and says it again. */
-    if (!client_is_member(world, node) || message_decode(message, &decoded) != 0 ||
+    /* An expelled one is not listened to, and says it again. Who joins may speak before it is
+     * answered. */
+    if (world->client.members[node].membership == MEMBER_GONE ||
+        message_decode(message, &decoded) != 0 ||
         decoded.which_kind != minga_Message_broadcast_tag ||
         broadcast->item.kind == minga_ItemKind_ITEM_DEATH) {
         return;

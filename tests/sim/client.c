@@ -18,7 +18,6 @@
 
 enum {
     AGAIN_MS = 500,           /* after a failure */
-    FIRST_PUSH_MS = 4000,     /* the community stands by then */
     ANSWER_MARGIN_MS = 2000,  /* over the bound that the agent promises */
     CHUNK_ANSWER_MS = 120000, /* a holder that falls silent is waited for, then another is asked */
     JOIN_ANSWER_MS = 31000,   /* several contacts may be tried */
@@ -27,7 +26,7 @@ enum {
 
 /* ------------------------------------------------------------------ asking */
 
-static void make_key(const struct world *world, const char *purpose, uint32_t number,
+void client_make_key(const struct world *world, const char *purpose, uint32_t number,
                      struct secret_key *secret_out)
 {
     uint8_t seed[KEY_SEED_BYTES];
@@ -102,12 +101,13 @@ void client_init(struct world *world)
 {
     struct client *client = &world->client;
 
-    make_key(world, "community key", 0, &client->community);
-    make_key(world, "invitation key", 0, &client->invitation);
+    client_make_key(world, "community key", 0, &client->community);
+    client_make_key(world, "invitation key", 0, &client->invitation);
     for (uint32_t i = 0; i < CLIENT_OWNERS; i++) {
-        make_key(world, "owner key", i, &client->owners[i]);
+        client_make_key(world, "owner key", i, &client->owners[i]);
     }
     papers_community(world);
+    invited_init(world);
     for (uint32_t i = 0; i < world->node_count; i++) {
         if (i < world->schedule.members) {
             client->members[i].membership = MEMBER_WANTED;
@@ -127,7 +127,7 @@ void client_init(struct world *world)
         service->id = keys_service_id(&owner, service->name);
         service->wish.active = world->schedule.services[i].started;
         service->wish.replicas = world->schedule.services[i].replicas;
-        service->again_ms = FIRST_PUSH_MS;
+        service->again_ms = schedule_push_ms(&world->schedule, i);
         tree_make(world, i, &client->trees[i]);
     }
 }
@@ -137,8 +137,7 @@ bool client_is_member(const struct world *world, uint32_t node)
     return world->client.members[node].membership == MEMBER_JOINED;
 }
 
-/* A member that runs and is not stalled, drawn anew for each attempt; node_count for none. */
-static uint32_t choose_node(struct world *world, uint64_t who, uint64_t attempt)
+uint32_t client_choose(struct world *world, uint64_t who, uint64_t attempt)
 {
     uint64_t first;
 
@@ -177,7 +176,7 @@ static void join(struct world *world, uint32_t node)
     struct client_member *member = &world->client.members[node];
     struct papers papers;
     struct core_request request = {.kind = CORE_JOIN, .join = &papers.join};
-    uint32_t contact = choose_node(world, 1000 + node, ++member->attempts);
+    uint32_t contact = client_choose(world, 1000 + node, ++member->attempts);
 
     member->again_ms = world->now_ms + AGAIN_MS;
     if (contact < world->node_count && world->nodes[node].core != NULL) {
@@ -240,7 +239,7 @@ void client_expel(struct world *world, uint32_t node)
 {
     struct papers papers;
     struct core_request request = {.kind = CORE_EXPEL};
-    uint32_t helper = choose_node(world, 2000 + node, world->now_ms);
+    uint32_t helper = client_choose(world, 2000 + node, world->now_ms);
 
     if (client_is_member(world, node) && helper < world->node_count && helper != node) {
         papers_expulsion(world, node, &papers);
@@ -301,6 +300,8 @@ static void member_answered(struct world *world, uint32_t node, const struct pen
             overlay_belongs(core_overlay(world->nodes[node].core))) {
             member->membership = MEMBER_JOINED;
             member->joined_ms = world->now_ms;
+        } else {
+            invited_refused(world, node, answer);
         }
     }
     if ((pending->kind == CORE_SHUT_DOWN || pending->kind == CORE_BACK_SOON) &&
@@ -391,7 +392,7 @@ static void tick_service(struct world *world, uint32_t number)
     if (service->waiting || world->now_ms < service->again_ms || service->step == STEPS_DONE) {
         return;
     }
-    node = choose_node(world, number, ++service->attempts);
+    node = client_choose(world, number, ++service->attempts);
     service->again_ms = world->now_ms + AGAIN_MS;
     if (node == world->node_count) {
         return;
@@ -565,6 +566,7 @@ void client_tick(struct world *world)
     client_check_pending(world);
     curious_tick(world);
     askers_tick(world);
+    invited_tick(world);
     for (uint32_t node = 0; node < world->node_count; node++) {
         tick_member(world, node);
     }

@@ -9,6 +9,7 @@
 
 #include "agent/core/core.h"
 #include "base/keys.h"
+#include "tests/sim/invited.h"
 #include "tests/sim/schedule.h"
 #include "tests/sim/tree.h"
 
@@ -71,6 +72,7 @@ struct client_member {
 struct client {
     struct secret_key community;
     struct secret_key invitation;
+    struct invited invited;
     struct secret_key owners[CLIENT_OWNERS];
     uint8_t community_record[512];
     uint32_t community_record_bytes;
@@ -96,6 +98,10 @@ void client_check_pending(struct world *world);
 /* Hands a request to an agent, with a token. False when it does not run, or too many wait. */
 bool client_request(struct world *world, uint32_t node, struct core_request *request,
                     uint32_t service);
+void client_make_key(const struct world *world, const char *purpose, uint32_t number,
+                     struct secret_key *secret_out);
+/* A member that runs and is not stalled, drawn anew for each attempt; node_count for none. */
+uint32_t client_choose(struct world *world, uint64_t who, uint64_t attempt);
 /* Asks an agent for something without arguments (STEP_ASIDE: within 4.6 s), when it runs. */
 void client_ask(struct world *world, uint32_t node, enum core_request_kind kind);
 /* Asks a node to resume until it says yes. */

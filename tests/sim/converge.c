@@ -431,6 +431,6 @@ bool converged(struct world *world)
             return false;
         }
     }
-    return check_durable_bans(world) && relays_are_enough(world) && relays_are_used(world) &&
-           check_replicas_chunks(world);
+    return check_durable_bans(world) && invited_is_heeded(world) && relays_are_enough(world) &&
+           relays_are_used(world) && check_replicas_chunks(world);
 }

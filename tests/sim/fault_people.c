@@ -98,6 +98,21 @@ static void begin_intrude(struct world *world, const struct fault *fault, uint32
     intruder_tries(world, node, fault->value);
 }
 
+static void begin_revoke(struct world *world, const struct fault *fault, uint32_t node)
+{
+    (void)fault;
+    (void)node;
+    invited_revoke(world);
+}
+
+/* Its owner looks at the time himself. */
+static void begin_push(struct world *world, const struct fault *fault, uint32_t node)
+{
+    (void)world;
+    (void)fault;
+    (void)node;
+}
+
 static void begin_start(struct world *world, const struct fault *fault, uint32_t node)
 {
     (void)node;
@@ -155,6 +170,8 @@ const struct fault_action fault_people_actions[FAULT_KIND_COUNT] = {
     [FAULT_JOIN] = {begin_join},
     [FAULT_EXPEL] = {begin_expel},
     [FAULT_INTRUDE] = {begin_intrude},
+    [FAULT_REVOKE] = {begin_revoke, .without_node = true},
+    [FAULT_PUSH] = {begin_push, .without_node = true},
     [FAULT_START] = {begin_start, .without_node = true},
     [FAULT_STOP] = {begin_stop, .without_node = true},
     [FAULT_SCALE] = {begin_scale, .without_node = true},

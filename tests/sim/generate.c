@@ -17,6 +17,11 @@ enum {
     WIPE_ALONE_MS = 25000,
     SLEEP_FACTOR = 1000, /* of all, longer than of one */
     EXPELLED_BACK_MS = 5000,
+    PUSHES_ONE_IN = 4,
+    GUESTS_ONE_IN = 12,
+    GUESTS_NODES_MIN = 6,
+    GUESTS_APART_MS = 10000,
+    INTRUDE_LIMITED = 3,
 };
 
 static const struct {
@@ -238,6 +243,60 @@ static void draw_intruders(struct schedule *schedule)
     }
 }
 
+/* Drawn apart, too: two are outside and join by an invitation for one or two uses. */
+static void draw_guests(struct schedule *schedule)
+{
+    struct random random;
+
+    random_init(&random, schedule->seed, "guests");
+    if (schedule->nodes >= GUESTS_NODES_MIN && random_below(&random, GUESTS_ONE_IN) == 0) {
+        schedule->uses = 1 + random_below(&random, 2);
+        schedule->members = schedule->nodes - 2;
+    }
+}
+
+/* They come at once or one after the other, and the invitation may be revoked before or after. */
+static void draw_guests_joins(struct schedule *schedule)
+{
+    uint64_t span_ms = schedule->calm_ms - FAULTS_BEGIN_MS;
+    struct fault fault = {0};
+    struct random random;
+
+    random_init(&random, schedule->seed, "guests' joins");
+    fault.at_ms = FAULTS_BEGIN_MS + random_below(&random, span_ms);
+    for (uint32_t i = 0; i < 2; i++) {
+        fault.kind = FAULT_JOIN;
+        fault.node = schedule->nodes - 2 + i;
+        add(schedule, fault);
+        fault.at_ms += random_below(&random, 2) == 0 ? 0 : random_below(&random, GUESTS_APART_MS);
+    }
+    fault.kind = FAULT_INTRUDE;
+    fault.value = INTRUDE_LIMITED;
+    fault.at_ms = FAULTS_BEGIN_MS + random_below(&random, span_ms);
+    add(schedule, fault);
+    fault.kind = FAULT_REVOKE;
+    fault.at_ms = FAULTS_BEGIN_MS + random_below(&random, span_ms);
+    if (random_below(&random, 3) == 0) {
+        add(schedule, fault);
+    }
+}
+
+/* Some bundles are pushed in the middle of it. */
+static void draw_pushes(struct schedule *schedule)
+{
+    struct random random;
+
+    random_init(&random, schedule->seed, "pushes");
+    for (uint32_t i = 1; i < schedule->service_count; i++) {
+        struct fault fault = {.kind = FAULT_PUSH, .service = i};
+
+        fault.at_ms = FAULTS_BEGIN_MS + random_below(&random, schedule->calm_ms - FAULTS_BEGIN_MS);
+        if (random_below(&random, PUSHES_ONE_IN) == 0) {
+            add(schedule, fault);
+        }
+    }
+}
+
 /* Everyone sleeps for hours, and nothing happens meanwhile: what follows comes so much later. */
 static void stretch_sleep(struct schedule *schedule)
 {
@@ -304,6 +363,7 @@ void schedule_generate(uint64_t seed, uint32_t nodes, uint64_t minutes,
         schedule->calm_ms = 2UL * FAULTS_BEGIN_MS;
     }
     draw_leaves(schedule);
+    draw_guests(schedule);
     fault_count =
         1 + (uint32_t)random_below(
                 &random, schedule->calm_ms / (seed % 5 == 0 ? FAULTS_DENSE_MS : FAULTS_SPARSE_MS));
@@ -315,6 +375,10 @@ void schedule_generate(uint64_t seed, uint32_t nodes, uint64_t minutes,
         }
     }
     draw_intruders(schedule);
+    draw_pushes(schedule);
+    if (schedule->uses != 0) {
+        draw_guests_joins(schedule);
+    }
     stretch_sleep(schedule);
     qsort(schedule->faults, schedule->fault_count, sizeof(schedule->faults[0]), compare_faults);
 }

@@ -42,6 +42,36 @@ bool inspect_bans(const struct overlay *overlay, const struct id *node)
     return membership_banned(&overlay->membership.expulsions, node) != NULL;
 }
 
+bool inspect_revoked(const struct overlay *overlay, const struct public_key *invitation)
+{
+    struct id id = membership_invitation_id(invitation);
+
+    return membership_banned(&overlay->membership.revocations, &id) != NULL;
+}
+
+uint32_t inspect_uses(const struct overlay *overlay, const struct public_key *invitation)
+{
+    return membership_uses(&overlay->membership, invitation);
+}
+
+uint32_t inspect_let_in(const struct overlay *overlay, const struct public_key *invitation)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < overlay->membership.count; i++) {
+        const struct member *member = &overlay->membership.list[i];
+
+        count += !member->is_void && keys_equal(&member->invitation, invitation) ? 1 : 0;
+    }
+    return count;
+}
+
+bool inspect_is_void(const struct overlay *overlay)
+{
+    return overlay->self_index != MEMBER_NONE &&
+           overlay->membership.list[overlay->self_index].is_void;
+}
+
 bool inspect_grants(const struct overlay *overlay)
 {
     const struct ring *ring = &overlay->ring;

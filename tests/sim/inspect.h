@@ -21,6 +21,13 @@ void inspect_lease(const struct overlay *overlay, uint64_t now_ms, struct inspec
 uint64_t inspect_arc_epoch(const struct overlay *overlay);
 /* Does it know that the node was expelled? */
 bool inspect_bans(const struct overlay *overlay, const struct id *node);
+/* Does it know that the invitation of this key was revoked, and how many it has let in? */
+bool inspect_revoked(const struct overlay *overlay, const struct public_key *invitation);
+uint32_t inspect_uses(const struct overlay *overlay, const struct public_key *invitation);
+/* How many of these count as members, up or not? */
+uint32_t inspect_let_in(const struct overlay *overlay, const struct public_key *invitation);
+/* Does it take itself for one that was let in beyond an invitation's uses? */
+bool inspect_is_void(const struct overlay *overlay);
 /* May it grant leases, as of its last step? */
 bool inspect_grants(const struct overlay *overlay);
 enum { INSPECT_TABLES = 7 };

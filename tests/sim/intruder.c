@@ -5,11 +5,13 @@
 #include "tests/sim/papers.h"
 #include "tests/sim/world.h"
 
-enum { NAMED_FLAWS = 3, SKEW_S_MAX = 100 };
-static const enum papers_flaw flaws[NAMED_FLAWS] = {PAPERS_EXPIRED, PAPERS_FORGED, PAPERS_STOLEN};
+enum { NAMED_FLAWS = 4, SKEW_S_MAX = 100 };
+static const enum papers_flaw flaws[NAMED_FLAWS] = {PAPERS_EXPIRED, PAPERS_FORGED, PAPERS_STOLEN,
+                                                    PAPERS_LIMITED};
 
 /* A member that knows what there is to know of it; node_count: none. */
-static uint32_t find_contact(struct world *world, uint32_t node, bool is_expelled)
+static uint32_t find_contact(struct world *world, uint32_t node, bool is_expelled,
+                             enum papers_flaw flaw)
 {
     uint64_t first = world_draw(world, "intruder", node, world->now_ms) % world->node_count;
 
@@ -21,18 +23,20 @@ static uint32_t find_contact(struct world *world, uint32_t node, bool is_expelle
         if (client_is_member(world, contact) && member->core != NULL && !member->is_leaf &&
             member->wall_skew_s >= -SKEW_S_MAX &&
             (!is_expelled ||
-             inspect_bans(core_overlay(member->core), &world->nodes[node].own_id.id))) {
+             inspect_bans(core_overlay(member->core), &world->nodes[node].own_id.id)) &&
+            (flaw != PAPERS_LIMITED || invited_is_over(world, contact))) {
             return contact;
         }
     }
     return world->node_count;
 }
 
-void intruder_tries(struct world *world, uint32_t node, uint64_t flaw)
+void intruder_tries(struct world *world, uint32_t node, uint64_t number)
 {
     const struct client_member *member = &world->client.members[node];
     bool is_expelled = member->expelled_ms != 0;
-    uint32_t contact = find_contact(world, node, is_expelled);
+    enum papers_flaw flaw = is_expelled ? PAPERS_FINE : flaws[number % NAMED_FLAWS];
+    uint32_t contact = find_contact(world, node, is_expelled, flaw);
     struct core_request request = {.kind = CORE_JOIN};
     struct papers papers;
 
@@ -47,8 +51,7 @@ void intruder_tries(struct world *world, uint32_t node, uint64_t flaw)
         world->disk_lost_ms = world->now_ms;
         world_start(world, node);
     }
-    papers_intrude(world, node, contact, is_expelled ? PAPERS_FINE : flaws[flaw % NAMED_FLAWS],
-                   &papers);
+    papers_intrude(world, node, contact, flaw, &papers);
     request.join = &papers.join;
     (void)client_request(world, node, &request, INTRUDER_SERVICE);
 }

@@ -10,6 +10,7 @@ static bool concerns_overlay(enum fault_kind kind)
     case FAULT_REFUSE_STARTS:
     case FAULT_PAUSE:
     case FAULT_DRAIN:
+    case FAULT_PUSH:
     case FAULT_START:
     case FAULT_STOP:
     case FAULT_SCALE:

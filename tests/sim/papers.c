@@ -44,6 +44,11 @@ void papers_community(struct world *world)
         seal(&sealed, client->community_record, sizeof(client->community_record));
 }
 
+static const struct secret_key *invitation_key(const struct world *world, enum papers_flaw flaw)
+{
+    return flaw == PAPERS_LIMITED ? &world->client.invited.key : &world->client.invitation;
+}
+
 static void make_invitation(const struct world *world, uint32_t node, enum papers_flaw flaw,
                             minga_Signed *sealed_out)
 {
@@ -52,7 +57,8 @@ static void make_invitation(const struct world *world, uint32_t node, enum paper
     minga_Invitation invitation = minga_Invitation_init_zero;
 
     copy_key(invitation.community, &world->client.community);
-    copy_key(invitation.key, is_forged ? own : &world->client.invitation);
+    copy_key(invitation.key, is_forged ? own : invitation_key(world, flaw));
+    invitation.uses_max = flaw == PAPERS_LIMITED ? (uint32_t)world->client.invited.uses_max : 0;
     invitation.created_unix_s = SIM_WALL_START_S - 1000;
     invitation.expires_unix_s =
         flaw == PAPERS_EXPIRED ? SIM_WALL_START_S - EXPIRED_S : SIM_WALL_START_S + 7 * 86400;
@@ -127,8 +133,8 @@ void papers_intrude(struct world *world, uint32_t node, uint32_t contact, enum p
     join->owner_signature =
         keys_sign(&client->owners[world->nodes[node].owner], PURPOSE_ADMISSION, join->request);
     join->invitation_signature =
-        keys_sign(has_key ? &client->invitation : &world->nodes[node].secret, PURPOSE_ADMISSION,
-                  join->request);
+        keys_sign(has_key ? invitation_key(world, flaw) : &world->nodes[node].secret,
+                  PURPOSE_ADMISSION, join->request);
     add_contact(&world->nodes[contact], join);
 }
 
@@ -136,7 +142,8 @@ void papers_join(struct world *world, uint32_t node, uint32_t contact, struct pa
 {
     struct overlay_join *join = &papers->join;
 
-    papers_intrude(world, node, contact, PAPERS_FINE, papers);
+    papers_intrude(world, node, contact,
+                   invited_is_guest(world, node) ? PAPERS_LIMITED : PAPERS_FINE, papers);
     if (contact != 0 && node != 0) {
         add_contact(&world->nodes[0], join);
     }
@@ -159,6 +166,19 @@ void papers_expulsion_by(struct world *world, uint32_t node, const struct secret
 void papers_expulsion(struct world *world, uint32_t node, struct papers *papers)
 {
     papers_expulsion_by(world, node, &world->client.community, papers);
+}
+
+void papers_revocation(struct world *world, struct papers *papers)
+{
+    minga_Revocation revocation = minga_Revocation_init_zero;
+    minga_Signed sealed = minga_Signed_init_zero;
+
+    copy_key(revocation.community, &world->client.community);
+    copy_key(revocation.invitation_key, &world->client.invited.key);
+    revocation.revoked_unix_s = wall_s(world);
+    CHECK(signed_make(minga_Revocation_fields, &revocation, PURPOSE_REVOCATION,
+                      &world->client.community, &sealed) == 0);
+    papers->signed_length_bytes = seal(&sealed, papers->signed_bytes, sizeof(papers->signed_bytes));
 }
 
 /* ------------------------------------------------------------------ an owner's records */

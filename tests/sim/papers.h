@@ -12,6 +12,7 @@ enum papers_flaw {
     PAPERS_EXPIRED, /* the invitation was for before the beginning */
     PAPERS_FORGED,  /* who shows it has signed it */
     PAPERS_STOLEN,  /* who shows it does not hold its key */
+    PAPERS_LIMITED, /* the invitation for a few uses: a flaw when it is over */
 };
 
 struct papers {
@@ -31,6 +32,7 @@ void papers_join(struct world *world, uint32_t node, uint32_t contact, struct pa
 void papers_intrude(struct world *world, uint32_t node, uint32_t contact, enum papers_flaw flaw,
                     struct papers *papers);
 void papers_expulsion(struct world *world, uint32_t node, struct papers *papers);
+void papers_revocation(struct world *world, struct papers *papers);
 /* It counts by the community's key only. */
 void papers_expulsion_by(struct world *world, uint32_t node, const struct secret_key *by,
                          struct papers *papers);

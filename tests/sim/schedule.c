@@ -9,7 +9,11 @@
 #include "base/check.h"
 #include "base/units.h"
 
-enum { LINE_BYTES_MAX = 1024, WORDS_MAX = 16 };
+enum {
+    LINE_BYTES_MAX = 1024,
+    WORDS_MAX = 16,
+    FIRST_PUSH_MS = 4000, /* the community stands by then */
+};
 
 /* Which words follow the name, in this order. */
 enum { NODE = 1, OTHER = 2, GROUP = 4, SERVICE = 8, VALUE = 16, FOR = 32, LAW = 64 };
@@ -63,6 +67,7 @@ static const struct fault_form {
     [FAULT_FALSE_DEATH] = {"false-death", NODE | OTHER | FOR},
     [FAULT_FALSE_EXPEL] = {"false-expel", NODE | OTHER | FOR},
     [FAULT_INTRUDE] = {"intrude", NODE | VALUE},
+    [FAULT_REVOKE] = {"revoke", 0},
     [FAULT_END_REPLICA] = {"end-replica", NODE | VALUE},
     [FAULT_SICKEN] = {"sicken", NODE | VALUE},
     [FAULT_REFUSE_STARTS] = {"refuse-starts", NODE | FOR},
@@ -74,6 +79,7 @@ static const struct fault_form {
     [FAULT_LEAVE] = {"leave", NODE},
     [FAULT_JOIN] = {"join", NODE},
     [FAULT_EXPEL] = {"expel", NODE},
+    [FAULT_PUSH] = {"push", SERVICE},
     [FAULT_START] = {"start", SERVICE},
     [FAULT_STOP] = {"stop", SERVICE},
     [FAULT_SCALE] = {"scale", SERVICE | VALUE},
@@ -96,6 +102,16 @@ _Static_assert(ARRAY_COUNT(forms) == FAULT_KIND_COUNT, "one form per kind");
 bool fault_has_node(const struct fault *fault, uint32_t node)
 {
     return (fault->group[node / 64] >> (node % 64) & 1) != 0;
+}
+
+uint64_t schedule_push_ms(const struct schedule *schedule, uint32_t service)
+{
+    for (uint32_t i = 0; i < schedule->fault_count; i++) {
+        if (schedule->faults[i].kind == FAULT_PUSH && schedule->faults[i].service == service) {
+            return schedule->faults[i].at_ms;
+        }
+    }
+    return FIRST_PUSH_MS;
 }
 
 /* ------------------------------------------------------------------ printing */
@@ -159,6 +175,9 @@ void schedule_print(const struct schedule *schedule, FILE *file)
     fprintf(file, "mixed %" PRIu64 "\n", schedule->mixed);
     if (schedule->reach != 0) {
         fprintf(file, "reach 1\nleaves %" PRIu64 "\n", schedule->leaves);
+    }
+    if (schedule->uses != 0) {
+        fprintf(file, "uses %" PRIu64 "\n", schedule->uses);
     }
     if (schedule->full_members != 0) {
         fprintf(file, "full-members %" PRIu64 "\n", schedule->full_members);
@@ -351,6 +370,7 @@ static int parse_line(struct words *words, struct schedule *schedule)
         {"mixed", &schedule->mixed, 1},           {"full-members", &schedule->full_members, 512},
         {"reach", &schedule->reach, 1},           {"leaves", &schedule->leaves, SIM_NODES_MAX},
         {"calm", &schedule->calm_ms, UINT32_MAX}, {"converge", &schedule->converge_ms, UINT32_MAX},
+        {"uses", &schedule->uses, 1000},
     };
 
     if (strcmp(key, "at") == 0) {

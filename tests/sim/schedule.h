@@ -64,6 +64,7 @@ enum fault_kind {
     FAULT_FALSE_DEATH,  /* says that other has died, again and again */
     FAULT_FALSE_EXPEL,  /* says that other is expelled, by its own signature */
     FAULT_INTRUDE,      /* one outside asks to be let in with papers that have a flaw */
+    FAULT_REVOKE,       /* the invitation for a few uses */
     FAULT_END_REPLICA,
     FAULT_SICKEN, /* its health probe fails until it is started again */
     FAULT_REFUSE_STARTS,
@@ -75,6 +76,7 @@ enum fault_kind {
     FAULT_LEAVE,
     FAULT_JOIN,
     FAULT_EXPEL,
+    FAULT_PUSH,  /* the service is pushed only now */
     FAULT_START, /* the owner's wishes */
     FAULT_STOP,
     FAULT_SCALE,
@@ -123,6 +125,7 @@ struct schedule {
     uint64_t mixed;        /* 1: some nodes lack a role, or have little room */
     uint64_t reach;        /* 1: nodes find out whether they can be dialled */
     uint64_t leaves;       /* so many, the last ones, cannot */
+    uint64_t uses;         /* of the invitation by which the others join; 0: any number */
     uint64_t calm_ms;      /* from here on no faults: everything converges ... */
     uint64_t converge_ms;  /* ... within so much, and stays so */
     uint32_t service_count;
@@ -140,4 +143,6 @@ void schedule_print(const struct schedule *schedule, FILE *file);
 void schedule_print_fault(const struct fault *fault, FILE *file);
 /* Returns 0, or -EINVAL with the line in err. */
 int schedule_parse(FILE *file, const char *name, struct schedule *schedule_out, struct err *err);
+/* When the owner begins to push the service: some seconds after the beginning, or when told to. */
+uint64_t schedule_push_ms(const struct schedule *schedule, uint32_t service);
 bool fault_has_node(const struct fault *fault, uint32_t node);
