@@ -22,9 +22,7 @@ void ring_set_pace_max(struct ring *ring, uint32_t pace_max)
 {
     CHECK(pace_max >= 1 && pace_max <= RING_PACE_MAX);
     ring->pace_max = pace_max;
-    if (pace_max > ring->paces) {
-        ring->paces = pace_max;
-    }
+    ring->paces = pace_max > ring->paces ? pace_max : ring->paces;
 }
 
 bool ring_same(const struct ring_node *a, const struct ring_node *b)
@@ -379,6 +377,9 @@ static void on_granted(struct ring *ring, const struct ring_event *event)
     uint64_t lease_ms = event->sent_ms + (uint64_t)LEASE_MS * ring_pace(event->pace);
 
     ring->busy_count = 0;
+    if (event->answer.is_handed && !event->has_other && ring->phase == RING_IN) {
+        return; /* a part of our arc may be that of one we do not know yet: it is handed again */
+    }
     if (!event->answer.is_handed && !ring_is_leased(ring, event->now_ms)) {
         keeper_doubt(ring, event);
     }

@@ -90,6 +90,24 @@ Test(ring, what_is_handed_over_again_is_answered_for_when_its_epoch_is_durable)
     cr_assert(answers_for(20));
 }
 
+Test(ring, an_arc_that_begins_at_one_that_is_not_known_yet_is_no_lease_on_the_old_one)
+{
+    struct ring_event event;
+
+    be_in_the_middle();
+    step(tick(2000 + LEASE_MS));
+    cr_assert(!answers_for(15));
+    event = handed(30, 15, 2100 + LEASE_MS); /* to whom 30 has given what was ours */
+    event.has_other = false;
+    step(event);
+    cr_assert(!answers_for(15), "it may answer for that");
+    cr_assert(!answers_for(20));
+    step(handed(30, 15, 2200 + LEASE_MS));
+    step((struct ring_event){.kind = RING_KEPT, .now_ms = 2210 + LEASE_MS, .epoch = ring.epoch});
+    cr_assert(!answers_for(15));
+    cr_assert(answers_for(16));
+}
+
 Test(ring, a_newcomer_answers_for_nothing_until_its_keeper_hands_over)
 {
     begin(20, false);
