@@ -40,7 +40,7 @@ static bool find_peer(const struct overlay *overlay, const struct node_id *node,
     for (uint32_t i = 0; i < overlay->join.contact_count; i++) {
         if (id_equal(&overlay->join.contacts[i].node.id, &node->id)) {
             *peer_out = overlay->join.contacts[i];
-            return true;
+            return membership_banned(&overlay->membership.expulsions, &node->id) == NULL;
         }
     }
     if (contact_look(overlay, node) != NULL) {

@@ -41,7 +41,8 @@ void intruder_tries(struct world *world, uint32_t node, uint64_t number)
     struct papers papers;
 
     if ((member->membership != MEMBER_OUTSIDE && !is_expelled) || !world->nodes[node].powered ||
-        world->nodes[node].is_clone || contact == world->node_count) {
+        world->nodes[node].is_clone || contact == world->node_count ||
+        (flaw == PAPERS_LIMITED && world->client.invited.admitted[node])) {
         return;
     }
     if (is_expelled) {

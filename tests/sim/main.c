@@ -12,6 +12,7 @@
 
 #include "base/attributes.h"
 #include "base/cleanup.h"
+#include "base/limits.h"
 #include "base/units.h"
 #include "tests/sim/run.h"
 
@@ -172,6 +173,10 @@ int main(int argc, char **argv)
     if (parse_options(argc, argv, &options) != 0 ||
         (!options.has_seed && options.schedule_path == NULL && options.seed_first == 0)) {
         fputs(usage, stderr);
+        return 2;
+    }
+    if (options.run.nodes > MEMBERS_MAX) {
+        fprintf(stderr, "minga-sim: so small tables are for %d nodes at most\n", MEMBERS_MAX);
         return 2;
     }
     if (options.seed_first != 0) {
