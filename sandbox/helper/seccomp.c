@@ -1,24 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "sandbox/helper/seccomp.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
 #include <linux/fs.h>
 #include <linux/seccomp.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <netinet/udp.h>
 #include <sched.h>
 #include <seccomp.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -26,10 +20,9 @@
 #include <unistd.h>
 
 #include "base/attributes.h"
-#include "base/bytes.h"
 #include "base/cleanup.h"
-#include "base/file.h"
 #include "sandbox/helper/memory_file.h"
+#include "sandbox/helper/seccomp_front.h"
 
 /*
  * Anything not named here fails with EPERM. Left out on purpose, each having broken out of
@@ -396,172 +389,6 @@ static int add_rules(scmp_filter_ctx context)
     return r;
 }
 
-/*
- * Options that sockets here do not have, as if the kernel was built without. Programs for packets:
- * for those of all processes without a capability the host has one memory (net.core.bpf_jit_limit),
- * which no group's limit counts, and who has taken it keeps the host's users from loading filters.
- * So with labels of flows, of which the host has one table; and what a group of listeners (multicast)
- * costs the kernel is not counted either, while there is nobody to listen to.
- * The rest is code in the kernel that had holes and that only what runs a network needs: other
- * protocols within TCP, its signatures, IPsec within UDP, a socket that changes its family.
- */
-static const struct {
-    uint32_t level;
-    uint32_t name;
-} missing_options[] = {
-    {SOL_SOCKET, SO_ATTACH_FILTER},
-    {SOL_SOCKET, SO_ATTACH_BPF},
-    {SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF},
-    {SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF},
-    {SOL_SOCKET, SO_BINDTODEVICE},
-    {IPPROTO_TCP, TCP_ULP},
-    {IPPROTO_TCP, TCP_MD5SIG},
-    {IPPROTO_TCP, TCP_MD5SIG_EXT},
-    {IPPROTO_TCP, 38 /* TCP_AO_ADD_KEY */},
-    {IPPROTO_UDP, UDP_ENCAP},
-    {IPPROTO_IP, IP_ADD_MEMBERSHIP},
-    {IPPROTO_IP, IP_ADD_SOURCE_MEMBERSHIP},
-    {IPPROTO_IP, MCAST_JOIN_GROUP},
-    {IPPROTO_IP, MCAST_JOIN_SOURCE_GROUP},
-    {IPPROTO_IPV6, IPV6_JOIN_GROUP},
-    {IPPROTO_IPV6, IPV6_JOIN_ANYCAST},
-    {IPPROTO_IPV6, MCAST_JOIN_GROUP},
-    {IPPROTO_IPV6, MCAST_JOIN_SOURCE_GROUP},
-    {IPPROTO_IPV6, 32 /* IPV6_FLOWLABEL_MGR */},
-    {IPPROTO_IPV6, IPV6_ADDRFORM},
-};
-
-/*
- * Arguments that calls here do not have. Where the host's administrator has switched MADV_MERGEABLE
- * on, pages that are alike would become one with those of other replicas, and the time of a write
- * tell so. Locks that are an open file's are nobody's in the kernel's list (locks.h), leases that of
- * whoever took them first. Signals of folders are older than inotify. And the limit of cores stays what it is (CORE_BYTES_MAX), also for who wants none.
- */
-static const struct {
-    uint32_t call;
-    uint32_t argument;
-    uint32_t value;
-    uint32_t error;
-} missing_arguments[] = {
-    {SYS_madvise, 2, MADV_MERGEABLE, EINVAL}, {SYS_fcntl, 1, F_OFD_SETLK, EINVAL},
-    {SYS_fcntl, 1, F_OFD_SETLKW, EINVAL},     {SYS_fcntl, 1, F_SETLEASE, EINVAL},
-    {SYS_fcntl, 1, F_NOTIFY, EINVAL},
-#ifdef SYS_setrlimit
-    {SYS_setrlimit, 0, RLIMIT_CORE, EPERM},
-#endif
-};
-
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define LOW_HALF_OF(argument)  (offsetof(struct seccomp_data, args) + 8 * (argument))
-#define HIGH_HALF_OF(argument) (LOW_HALF_OF(argument) + 4)
-#else
-#define HIGH_HALF_OF(argument) (offsetof(struct seccomp_data, args) + 8 * (argument))
-#define LOW_HALF_OF(argument)  (HIGH_HALF_OF(argument) + 4)
-#endif
-
-#define LOAD(offset)         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(offset))
-#define UNLESS(value, steps) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (value), 0, (steps))
-#define WHEN(value, steps)   BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (value), (steps), 0)
-#define ANSWER(error)        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (error))
-
-enum {
-    OPTION_STEPS = 4,
-    OPTIONS_STEPS = OPTION_STEPS * ARRAY_COUNT(missing_options) + 4,
-    ARGUMENT_STEPS = 5,
-    ARGUMENTS_STEPS = ARGUMENT_STEPS * ARRAY_COUNT(missing_arguments),
-    CORE_STEPS = 9,
-};
-static_assert(OPTIONS_STEPS + ARGUMENTS_STEPS + CORE_STEPS + 2 <= UINT8_MAX, "a jump is a byte");
-
-static int put(int fd, const struct sock_filter *steps, size_t count)
-{
-    return file_write_all(fd, (struct bytes){(const uint8_t *)steps, count * sizeof(*steps)});
-}
-
-/* Of setsockopt(2) the options above do not exist. */
-static int put_missing_options(int fd)
-{
-    const struct sock_filter begin[] = {LOAD(offsetof(struct seccomp_data, nr)),
-                                        UNLESS(SYS_setsockopt, OPTIONS_STEPS - 2)};
-    const struct sock_filter end[] = {BPF_STMT(BPF_JMP | BPF_JA, 1), ANSWER(ENOPROTOOPT)};
-    int r = put(fd, begin, ARRAY_COUNT(begin));
-
-    for (unsigned i = 0; i < ARRAY_COUNT(missing_options) && r == 0; i++) {
-        const unsigned left = (unsigned)ARRAY_COUNT(missing_options) - 1 - i;
-        const struct sock_filter steps[OPTION_STEPS] = {
-            LOAD(LOW_HALF_OF(1)),
-            UNLESS(missing_options[i].level, 2),
-            LOAD(LOW_HALF_OF(2)),
-            WHEN(missing_options[i].name, (uint8_t)(OPTION_STEPS * left + 1)),
-        };
-
-        r = put(fd, steps, ARRAY_COUNT(steps));
-    }
-    return r < 0 ? r : put(fd, end, ARRAY_COUNT(end));
-}
-
-static int put_missing_arguments(int fd)
-{
-    int r = 0;
-
-    for (size_t i = 0; i < ARRAY_COUNT(missing_arguments) && r == 0; i++) {
-        const struct sock_filter steps[ARGUMENT_STEPS] = {
-            LOAD(offsetof(struct seccomp_data, nr)),
-            UNLESS(missing_arguments[i].call, 3),
-            LOAD(LOW_HALF_OF(missing_arguments[i].argument)),
-            UNLESS(missing_arguments[i].value, 1),
-            ANSWER(missing_arguments[i].error),
-        };
-
-        r = put(fd, steps, ARRAY_COUNT(steps));
-    }
-    return r;
-}
-
-/* The same as for setrlimit(2) above, unless the limit is only asked for. */
-static int put_core_limit(int fd)
-{
-    const struct sock_filter steps[CORE_STEPS] = {
-        LOAD(offsetof(struct seccomp_data, nr)),
-        UNLESS(SYS_prlimit64, 7),
-        LOAD(LOW_HALF_OF(1)),
-        UNLESS(RLIMIT_CORE, 5),
-        LOAD(LOW_HALF_OF(2)),
-        UNLESS(0, 2),
-        LOAD(HIGH_HALF_OF(2)),
-        WHEN(0, 1),
-        ANSWER(EPERM),
-    };
-
-    return put(fd, steps, ARRAY_COUNT(steps));
-}
-
-/*
- * What libseccomp cannot say comes in front of its program, which then checks the architecture.
- * Calls that are newer than the list above (cachestat is the first) do not exist, rather than
- * being forbidden, so that libc takes the older way; the numbers from 424 on are the same on every
- * architecture.
- */
-static int put_missing(int fd)
-{
-    enum {
-        NEWER_THAN_LIST = 451,
-        OTHER_ABI = 0x40000000,
-        REST = OPTIONS_STEPS + ARGUMENTS_STEPS + CORE_STEPS
-    };
-    const struct sock_filter calls[] = {
-        LOAD(offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, OTHER_ABI, REST + 2, 0),
-        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, NEWER_THAN_LIST, 0, 1),
-        ANSWER(ENOSYS),
-    };
-    int r = put(fd, calls, ARRAY_COUNT(calls));
-
-    r = r < 0 ? r : put_missing_arguments(fd);
-    r = r < 0 ? r : put_core_limit(fd);
-    return r < 0 ? r : put_missing_options(fd);
-}
-
 int seccomp_make(struct err *err)
 {
     CLEANUP(cleanup_close) int fd = memory_file_new("seccomp", err);
@@ -577,7 +404,7 @@ int seccomp_make(struct err *err)
     }
     r = add_rules(context);
     if (r == 0) {
-        r = put_missing(fd);
+        r = seccomp_front_put(fd);
     }
     if (r == 0) {
         r = seccomp_export_bpf(context, fd);

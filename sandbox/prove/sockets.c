@@ -189,6 +189,9 @@ static const struct attempt rows[] = {
     OPTION("another protocol within TCP", IPPROTO_TCP, TCP_ULP, SOCK_STREAM, 2),
     OPTION("signatures within TCP", IPPROTO_TCP, TCP_MD5SIG, SOCK_STREAM, 2),
     OPTION("IPsec within UDP", IPPROTO_UDP, UDP_ENCAP, SOCK_DGRAM, 4),
+    OPTION("merged datagrams: new code in the kernel", IPPROTO_UDP, UDP_GRO, SOCK_DGRAM, 4),
+    OPTION("times of arrival: new code in the kernel", SOL_SOCKET, SO_TIMESTAMP, SOCK_DGRAM, 4),
+    OPTION("memory of a device", SOL_SOCKET, 80 /* SO_DEVMEM_DONTNEED */, SOCK_STREAM, 4),
 };
 
 const struct attempt_group sockets_group = {"sockets", rows, ARRAY_COUNT(rows)};

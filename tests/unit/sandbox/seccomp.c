@@ -217,6 +217,39 @@ Test(seccomp, sockets_take_no_programs_no_other_protocols_and_no_groups)
     cr_assert_neq(option_outcome(IPPROTO_IP, SO_ATTACH_FILTER), ENOPROTOOPT, "of another level");
 }
 
+/* As with calls. A kernel that has none of them says the same without a filter. */
+Test(seccomp, options_newer_than_the_list_do_not_exist)
+{
+    enum { SO_DEVMEM_DONTNEED = 80, SO_PASSRIGHTS = 83, TCP_RTO_MAX_MS = 44 };
+    const long high = 1L << 32;
+
+    cr_assert_eq(option_outcome(SOL_SOCKET, SO_DEVMEM_DONTNEED), ENOPROTOOPT);
+    cr_assert_eq(option_outcome(SOL_SOCKET, SO_DEVMEM_DONTNEED | high), ENOPROTOOPT);
+    cr_assert_eq(option_outcome(SOL_SOCKET, SO_PASSRIGHTS), ENOPROTOOPT);
+    cr_assert_eq(option_outcome(IPPROTO_TCP, TCP_RTO_MAX_MS), ENOPROTOOPT);
+    cr_assert_eq(option_outcome(IPPROTO_TCP, TCP_DEFER_ACCEPT), 0);
+}
+
+/* Each of these has the kernel rewrite its code, or interrupt all of the host's processors. */
+Test(seccomp, nobody_interrupts_the_host_s_processors)
+{
+    enum { MADV_COLLAPSE_NUMBER = 25 };
+    static const long names[] = {SO_TIMESTAMP_OLD, SO_TIMESTAMPNS_OLD, SO_TIMESTAMPING_OLD,
+                                 SO_TIMESTAMP_NEW, SO_TIMESTAMPNS_NEW, SO_TIMESTAMPING_NEW};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        cr_assert_eq(option_outcome(SOL_SOCKET, names[i]), ENOPROTOOPT, "row %zu", i);
+    }
+    cr_assert_eq(option_outcome(IPPROTO_UDP, UDP_GRO), ENOPROTOOPT);
+    cr_assert_eq(option_outcome(IPPROTO_TCP, TCP_TX_DELAY), ENOPROTOOPT);
+    cr_assert_eq(option_outcome(IPPROTO_IP, IP_MINTTL), ENOPROTOOPT);
+    cr_assert_eq(option_outcome(IPPROTO_IPV6, IPV6_MINHOPCOUNT), ENOPROTOOPT);
+    cr_assert_eq(option_outcome(IPPROTO_UDP, UDP_SEGMENT), 0,
+                 "which only this socket's packets meet");
+    cr_assert_eq(outcome_of(SYS_madvise, 0, 4096, MADV_COLLAPSE_NUMBER), EINVAL);
+    cr_assert_eq(outcome_of(SYS_madvise, 0, 0, MADV_DONTNEED), 0);
+}
+
 Test(seccomp, memory_is_of_the_counted_kind_and_not_for_code)
 {
     const long anonymous = MAP_PRIVATE | MAP_ANONYMOUS;
