@@ -10,13 +10,13 @@
 #include "base/cleanup.h"
 #include "base/wire.h"
 
-enum { CONTROL_BYTES_MAX = 256 }; /* credentials and a few unwanted descriptors */
+enum { CONTROL_BYTES_MAX = 256 }; /* a few unwanted descriptors */
 
 size_t init_message_encode(const struct init_message *message, uint8_t *data_out)
 {
     struct wire_writer wire = wire_writer(data_out, INIT_MESSAGE_BYTES_MAX);
 
-    CHECK(message->kind >= INIT_FORKED && message->kind < INIT_KIND_COUNT);
+    CHECK(message->kind >= INIT_ATTACHED && message->kind < INIT_KIND_COUNT);
     wire_put_u8(&wire, (uint8_t)message->kind);
     wire_put_bool(&wire, message->healthy);
     wire_put_bool(&wire, message->signalled);
@@ -34,7 +34,7 @@ size_t init_message_encode(const struct init_message *message, uint8_t *data_out
 int init_message_decode(struct bytes bytes, struct init_message *message_out)
 {
     struct wire_reader wire = wire_reader(bytes);
-    struct init_message message = {.kind = INIT_FORKED};
+    struct init_message message = {.kind = INIT_ATTACHED};
     unsigned kind = wire_u8(&wire);
 
     message.healthy = wire_bool(&wire);
@@ -46,8 +46,8 @@ int init_message_decode(struct bytes bytes, struct init_message *message_out)
     message.connection_count = wire_u64(&wire);
     message.refused_count = wire_u64(&wire);
     wire_text(&wire, message.reason, sizeof(message.reason));
-    if (!wire_done(&wire) || kind < INIT_FORKED || kind >= INIT_KIND_COUNT || message.status < 0 ||
-        message.status > 255) {
+    if (!wire_done(&wire) || kind < INIT_ATTACHED || kind >= INIT_KIND_COUNT ||
+        message.status < 0 || message.status > 255) {
         return -EBADMSG;
     }
     message.kind = (enum init_message_kind)kind;
@@ -104,30 +104,17 @@ static void take_descriptors(const struct cmsghdr *header, int *fd_out)
     }
 }
 
-static pid_t read_ancillary(struct msghdr *packet, int *fd_out)
+static void read_ancillary(struct msghdr *packet, int *fd_out)
 {
-    pid_t sender_pid = 0;
-
     for (struct cmsghdr *header = CMSG_FIRSTHDR(packet); header != NULL;
          header = CMSG_NXTHDR(packet, header)) {
-        if (header->cmsg_level != SOL_SOCKET) {
-            continue;
-        }
-        if (header->cmsg_type == SCM_RIGHTS) {
+        if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
             take_descriptors(header, fd_out);
-        } else if (header->cmsg_type == SCM_CREDENTIALS &&
-                   header->cmsg_len == CMSG_LEN(sizeof(struct ucred))) {
-            struct ucred credentials;
-
-            memcpy(&credentials, CMSG_DATA(header), sizeof(credentials));
-            sender_pid = credentials.pid;
         }
     }
-    return sender_pid;
 }
 
-int init_message_receive_fd(int fd, struct init_message *message_out, pid_t *sender_pid_out,
-                            int *fd_out)
+int init_message_receive_fd(int fd, struct init_message *message_out, int *fd_out)
 {
     uint8_t data[INIT_MESSAGE_BYTES_MAX];
     _Alignas(struct cmsghdr) char control[CONTROL_BYTES_MAX];
@@ -138,7 +125,6 @@ int init_message_receive_fd(int fd, struct init_message *message_out, pid_t *sen
                             .msg_controllen = sizeof(control)};
     ssize_t length_bytes;
     CLEANUP(cleanup_close) int passed_fd = -1;
-    pid_t sender_pid;
     int r;
 
     do {
@@ -147,7 +133,7 @@ int init_message_receive_fd(int fd, struct init_message *message_out, pid_t *sen
     if (length_bytes < 0) {
         return errno == ECONNRESET ? -EPIPE : -errno;
     }
-    sender_pid = read_ancillary(&packet, &passed_fd);
+    read_ancillary(&packet, &passed_fd);
     if (length_bytes == 0) {
         return -EPIPE;
     }
@@ -155,7 +141,6 @@ int init_message_receive_fd(int fd, struct init_message *message_out, pid_t *sen
         return -EBADMSG;
     }
     r = init_message_decode((struct bytes){data, (size_t)length_bytes}, message_out);
-    *sender_pid_out = sender_pid;
     *fd_out = take_fd(&passed_fd);
     if (r < 0) {
         cleanup_close(fd_out);
@@ -164,10 +149,10 @@ int init_message_receive_fd(int fd, struct init_message *message_out, pid_t *sen
     return r;
 }
 
-int init_message_receive(int fd, struct init_message *message_out, pid_t *sender_pid_out)
+int init_message_receive(int fd, struct init_message *message_out)
 {
     int passed_fd = -1;
-    int r = init_message_receive_fd(fd, message_out, sender_pid_out, &passed_fd);
+    int r = init_message_receive_fd(fd, message_out, &passed_fd);
 
     if (r == 0) {
         cleanup_close(&passed_fd);

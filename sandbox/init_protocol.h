@@ -12,15 +12,12 @@
  *   - the child of minga-sandboxd's main thread (which must not be one that ends: the death
  *     signal belongs to the thread), and of nobody else in the namespace.
  *
- * Then, on the control socket (SOCK_SEQPACKET, one message a packet, SO_PASSCRED set by
- * minga-sandboxd on its end *before* the clone):
+ * It forks the service's future process, which enters the replica's `service` group through
+ * INIT_FD_ENTRIES and waits. Then, on the control socket (SOCK_SEQPACKET, one message a packet):
  *
  *     init                          minga-sandboxd
  *                                   ATTACHED: once it has noted what a later one has to know, the
  *                                   service may begin. Init finds it in the socket as a rule
- *     FORKED, sent by the service's future process itself, after it has entered the replica's
- *     `service` group through INIT_FD_ENTRIES; its credentials carry the pid, translated into the
- *     receiver's pid namespace
  *     STARTED or REFUSED(reason)    once, after execve worked or something failed. After REFUSED
  *                                   init exits
  *     HEALTH(healthy)               whenever it changes; before the first it is unknown
@@ -78,8 +75,7 @@ static_assert((int)INIT_ALONE_MS > (int)HELPER_ALONE_MS, "a helper may restart w
 static_assert((int)INIT_LINGER_MS >= (int)HELPER_ALONE_MS, "init waits for whoever would adopt it");
 
 enum init_message_kind {
-    INIT_FORKED = 1,
-    INIT_ATTACHED,
+    INIT_ATTACHED = 2, /* what replicas say that run through an upgrade keeps its numbers */
     INIT_STARTED,
     INIT_REFUSED,
     INIT_HEALTH,
@@ -114,10 +110,8 @@ int init_message_send(int fd, const struct init_message *message);
 int init_message_send_fd(int fd, const struct init_message *message, int passed_fd);
 /*
  * Receives one packet without waiting. Returns 0, -EAGAIN, -EPIPE (the other side is gone),
- * -EBADMSG or another -errno. *sender_pid_out: from the credentials, 0 when there are none.
- * Descriptors that come along are closed.
+ * -EBADMSG or another -errno. Descriptors that come along are closed.
  */
-int init_message_receive(int fd, struct init_message *message_out, pid_t *sender_pid_out);
+int init_message_receive(int fd, struct init_message *message_out);
 /* The same; of the descriptors that came the first is the caller's, -1 when there was none. */
-int init_message_receive_fd(int fd, struct init_message *message_out, pid_t *sender_pid_out,
-                            int *fd_out);
+int init_message_receive_fd(int fd, struct init_message *message_out, int *fd_out);

@@ -135,13 +135,9 @@ static int make_spec_file(const struct replica *replica, struct err *err)
 
 static int make_sockets(struct launch *launch, struct err *err)
 {
-    const int on = 1;
-
-    /* Credentials are asked for before the clone, so that no message comes without. */
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, launch->setup_fds) < 0 ||
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, launch->control_fds) <
-            0 ||
-        setsockopt(launch->control_fds[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0) {
+            0) {
         return err_set(err, -errno, "control socket: %m");
     }
     return 0;

@@ -166,10 +166,7 @@ static void on_ended(struct replica *replica, const struct init_message *message
 static bool hear_init(struct helper *helper, struct replica *replica)
 {
     struct init_message message;
-    pid_t sender_pid = 0;
-    int r = replica->control_fd < 0
-                ? -EPIPE
-                : init_message_receive(replica->control_fd, &message, &sender_pid);
+    int r = replica->control_fd < 0 ? -EPIPE : init_message_receive(replica->control_fd, &message);
 
     if (r == -EAGAIN) {
         return false;
@@ -181,8 +178,6 @@ static bool hear_init(struct helper *helper, struct replica *replica)
         return false;
     }
     switch (message.kind) {
-    case INIT_FORKED:
-        break; /* it goes on by itself: it may since it was set up */
     case INIT_STARTED:
         on_started(helper, replica, &message);
         break;

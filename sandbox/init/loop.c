@@ -348,13 +348,12 @@ static void on_control(struct init *init)
 {
     struct init_message message;
     CLEANUP(cleanup_close) int passed_fd = -1;
-    pid_t ignored_pid;
     int r;
 
     if (init->control_fd < 0) {
         return;
     }
-    r = init_message_receive_fd(init->control_fd, &message, &ignored_pid, &passed_fd);
+    r = init_message_receive_fd(init->control_fd, &message, &passed_fd);
     if (r == -EAGAIN || r == -EBADMSG) {
         return;
     }

@@ -261,19 +261,12 @@ static int enter_cgroup(struct err *err)
 static _Noreturn void run_child(struct sandbox_spec *spec, int output_write_fd, int go_fd,
                                 int report_fd)
 {
-    const struct init_message forked = {.kind = INIT_FORKED};
     char *arguments[ARGUMENTS_MAX + 1];
     struct err err = {0};
     char go;
     int r = enter_cgroup(&err);
 
-    if (r == 0) {
-        r = init_message_send(INIT_FD_CONTROL, &forked);
-    }
-    if (r < 0 && err.code == 0) {
-        errno = -r;
-        (void)err_set(&err, r, "report to minga-sandboxd: %m");
-    } else if (r == 0 && read(go_fd, &go, 1) != 1) {
+    if (r == 0 && read(go_fd, &go, 1) != 1) {
         _exit(1); /* init is gone, and with it everybody who could want to know */
     } else if (r == 0) {
         spec_words(spec->arguments, spec->argument_count, arguments);

@@ -18,40 +18,20 @@ Test(init_protocol, a_message_survives_the_way)
                                 .lost_bytes = 1ULL << 40};
     struct init_message received;
     int ends[2];
-    pid_t pid = -1;
 
     memset(sent.reason, 'r', REASON_CHARS_MAX);
     cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-    cr_assert_eq(init_message_receive(ends[1], &received, &pid), -EAGAIN);
+    cr_assert_eq(init_message_receive(ends[1], &received), -EAGAIN);
     cr_assert_eq(init_message_send(ends[0], &sent), 0);
-    cr_assert_eq(init_message_receive(ends[1], &received, &pid), 0);
+    cr_assert_eq(init_message_receive(ends[1], &received), 0);
     cr_assert_eq(received.kind, INIT_ENDED);
     cr_assert(received.signalled && received.stopped && !received.healthy);
     cr_assert_eq(received.status, 9);
     cr_assert_eq(received.lost_bytes, 1ULL << 40);
     cr_assert_str_eq(received.reason, sent.reason);
-    cr_assert_eq(pid, 0);
     close(ends[0]);
-    cr_assert_eq(init_message_receive(ends[1], &received, &pid), -EPIPE);
+    cr_assert_eq(init_message_receive(ends[1], &received), -EPIPE);
     cr_assert_eq(init_message_send(ends[1], &sent), -EPIPE);
-}
-
-Test(init_protocol, the_sender_is_known_by_the_kernel)
-{
-    struct init_message message = {.kind = INIT_FORKED};
-    int ends[2];
-    int on = 1;
-    pid_t sender = -1;
-
-    cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-    cr_assert_eq(setsockopt(ends[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)), 0);
-    pid_t child = fork();
-    if (child == 0) {
-        _exit(init_message_send(ends[0], &message) == 0 ? 0 : 1);
-    }
-    cr_assert_eq(waitpid(child, NULL, 0), child);
-    cr_assert_eq(init_message_receive(ends[1], &message, &sender), 0);
-    cr_assert_eq(sender, child);
 }
 
 Test(init_protocol, truncated_and_longer_and_unknown_messages_are_refused)
@@ -83,7 +63,6 @@ Test(init_protocol, descriptors_that_come_along_are_closed)
     struct cmsghdr *header = CMSG_FIRSTHDR(&packet);
     int ends[2];
     int pipes[2];
-    pid_t pid;
     char byte;
 
     cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
@@ -94,7 +73,7 @@ Test(init_protocol, descriptors_that_come_along_are_closed)
     memcpy(CMSG_DATA(header), &pipes[1], sizeof(int));
     cr_assert_gt(sendmsg(ends[0], &packet, 0), 0);
     close(pipes[1]);
-    cr_assert_eq(init_message_receive(ends[1], &message, &pid), 0);
+    cr_assert_eq(init_message_receive(ends[1], &message), 0);
     /* End of file: nobody holds the writing end any more. */
     cr_assert_eq(read(pipes[0], &byte, 1), 0);
 }
