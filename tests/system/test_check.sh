@@ -24,6 +24,12 @@ check "and says so in a document" jq -e .run "$WORK/said"
 for name in namespaces seccomp overlayfs "control groups" "id-mapped mounts" "loop devices" programs; do
     check "it has: $name" [ "$(state "$name")" = ok ]
 done
+# Newer kernels look for no module, and one that was built without runs nothing either.
+formats=ok
+if [ "$(printf '%s\n6.14\n' "$(uname -r)" | sort -V | head -n 1)" != 6.14 ] && grep -qs / /proc/sys/kernel/modprobe; then
+    formats=missing
+fi
+check "whether files of no known format have it run modprobe: $formats" [ "$(state "files of no known format")" = "$formats" ]
 check "what is missing comes with its meaning and a cure" jq -e \
     '[.checks[] | select(.state == "missing") | select(.meaning == "" or .do == "")] == []' "$WORK/said"
 check "as a table, too" eval '"$BIN/minga" check | grep -q "^control groups  *needed  *ok"'

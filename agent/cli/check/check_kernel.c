@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -301,6 +302,31 @@ static void probe_into_cgroup(struct check_result *result)
     }
 }
 
+static bool loads_formats(const char *release)
+{
+    char *end = NULL;
+    const unsigned long major_number = strtoul(release, &end, 10);
+    const unsigned long minor_number = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
+
+    return major_number < 6 || (major_number == 6 && minor_number < 14);
+}
+
+/* Eight arbitrary bytes are enough, and nobody's limit counts what the kernel then runs as root. */
+static void probe_formats(struct check_result *result)
+{
+    struct utsname name;
+
+    if (uname(&name) < 0) {
+        check_unknown(result, "%s", err_text(errno));
+    } else if (!loads_formats(name.release)) {
+        check_have(result, "the kernel looks for no module that might know them");
+    } else if (!file_has("/proc/sys/kernel/modprobe", "/")) {
+        check_have(result, "the kernel runs no modprobe");
+    } else {
+        check_missing(result, "the kernel runs modprobe for each that a service executes");
+    }
+}
+
 static const struct check rows[] = {
     {"kernel", CHECK_BETTER, probe_release, "", ""},
     {"namespaces", CHECK_TO_RUN, probe_namespaces, "a sandbox is made of them",
@@ -329,6 +355,9 @@ static const struct check rows[] = {
      "boot with lsm=landlock,... (see /sys/kernel/security/lsm)"},
     {"no code in memory", CHECK_BETTER, probe_memory_code, "a service may execute what no file has",
      "Linux 6.3 or newer"},
+    {"files of no known format", CHECK_BETTER, probe_formats,
+     "a service can keep processors busy beyond its limit",
+     "Linux 6.14 or newer; or sysctl kernel.modprobe=\"\" once all modules are loaded"},
 };
 
 const struct check_group kernel_checks = {"kernel", rows, ARRAY_COUNT(rows)};

@@ -5,8 +5,6 @@
  * seccomp filter are minga-sandboxd's, and tested with it.
  */
 #include <criterion/criterion.h>
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -260,40 +258,16 @@ static void say(const struct sandbox *sandbox, enum init_message_kind kind)
     cr_assert_eq(init_message_send(sandbox->control_fd, &(struct init_message){.kind = kind}), 0);
 }
 
-static pid_t parent_of(const char *pid_text)
-{
-    char path[64];
-    char text[256] = "";
-    int parent = 0;
-
-    CHECK(snprintf(path, sizeof(path), "/proc/%.20s/stat", pid_text) > 0);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        ssize_t count_bytes = read(fd, text, sizeof(text) - 1);
-        const char *after_name = count_bytes > 0 ? strrchr(text, ')') : NULL;
-
-        close(fd);
-        if (after_name == NULL || sscanf(after_name, ") %*c %d", &parent) != 1) {
-            return 0;
-        }
-    }
-    return parent;
-}
-
 static pid_t child_of(pid_t pid)
 {
-    DIR *folder = opendir("/proc");
-    const struct dirent *entry;
-    pid_t child = 0;
+    char path[64];
+    char text[32] = "";
 
-    CHECK(folder != NULL);
-    while (child == 0 && (entry = readdir(folder)) != NULL) {
-        if (isdigit((unsigned char)entry->d_name[0]) && parent_of(entry->d_name) == pid) {
-            child = (pid_t)strtol(entry->d_name, NULL, 10);
-        }
-    }
-    closedir(folder);
-    return child;
+    CHECK(snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid) > 0);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    CHECK(fd >= 0 && read(fd, text, sizeof(text) - 1) >= 0);
+    close(fd);
+    return (pid_t)strtol(text, NULL, 10); /* "": 0 */
 }
 
 /* Until there is the service's process, which waits for ATTACHED. */
