@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -256,6 +257,29 @@ static void limit_cores(const struct attempt *attempt, const struct facts *facts
     }
 }
 
+/* Of who has died the kernel says whether somebody was given what it left, whatever the limit. */
+static void leave_core(const struct attempt *attempt, const struct facts *facts,
+                       struct outcome *out)
+{
+    int status = 0;
+    pid_t pid = fork();
+
+    (void)attempt;
+    (void)facts;
+    if (pid == 0) {
+        (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+        (void)raise(SIGQUIT);
+        _exit(1);
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFSIGNALED(status)) {
+        outcome_unsure(out, "it did not die of it");
+    } else if (WCOREDUMP(status)) {
+        outcome_open(out, "somebody was given it");
+    } else {
+        outcome_stopped(out, "nobody was given it");
+    }
+}
+
 /* A lock that no process holds is in no count of them. */
 static void lock_for_nobody(const struct attempt *attempt, const struct facts *facts,
                             struct outcome *out)
@@ -333,6 +357,7 @@ static const struct attempt rows[] = {
     {.name = "wake the machine by a timer, older way", .run = set_alarm,
      .number = CLOCK_REALTIME_ALARM, .arguments = {FROM_THE_LIBRARY}},
     {.name = "cores for a program of the host's", .run = limit_cores, .number = 0},
+    {.name = "a core for whoever takes it", .run = leave_core},
     {.name = "cores in files", .run = limit_cores, .number = 1 << 30},
     {.name = "locks that are nobody's", .run = lock_for_nobody, .path = "/tmp/minga-probe-lock"},
     PRCTL("a filter the older way", PR_SET_SECCOMP, 2, 0),

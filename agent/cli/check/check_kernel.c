@@ -327,6 +327,18 @@ static void probe_formats(struct check_result *result)
     }
 }
 
+/* core(5): of a program ('|') the kernel heeds a limit of 1, of a socket ('@') none. */
+static void probe_cores(struct check_result *result)
+{
+    CLEANUP(cleanup_fclose) FILE *file = fopen("/proc/sys/kernel/core_pattern", "re");
+
+    if (file != NULL && fgetc(file) == '@') {
+        check_missing(result, "the kernel gives them to a socket, whatever their limit");
+    } else {
+        check_have(result, "nobody is given what a replica leaves when it crashes");
+    }
+}
+
 static const struct check rows[] = {
     {"kernel", CHECK_BETTER, probe_release, "", ""},
     {"namespaces", CHECK_TO_RUN, probe_namespaces, "a sandbox is made of them",
@@ -355,6 +367,9 @@ static const struct check rows[] = {
      "boot with lsm=landlock,... (see /sys/kernel/security/lsm)"},
     {"no code in memory", CHECK_BETTER, probe_memory_code, "a service may execute what no file has",
      "Linux 6.3 or newer"},
+    {"cores", CHECK_BETTER, probe_cores,
+     "a program of this machine's looks at what crashes inside, outside of all limits",
+     "sysctl kernel.core_pattern that does not begin with @"},
     {"files of no known format", CHECK_BETTER, probe_formats,
      "a service can keep processors busy beyond its limit",
      "Linux 6.14 or newer; or sysctl kernel.modprobe=\"\" once all modules are loaded"},
