@@ -30,6 +30,9 @@ if [ "$(printf '%s\n6.14\n' "$(uname -r)" | sort -V | head -n 1)" != 6.14 ] && g
     formats=missing
 fi
 check "whether files of no known format have it run modprobe: $formats" [ "$(state "files of no known format")" = "$formats" ]
+cores=ok
+case $(cat /proc/sys/kernel/core_pattern) in @*) cores=missing ;; esac
+check "whether cores are given to a socket: $cores" [ "$(state cores)" = "$cores" ]
 check "what is missing comes with its meaning and a cure" jq -e \
     '[.checks[] | select(.state == "missing") | select(.meaning == "" or .do == "")] == []' "$WORK/said"
 check "as a table, too" eval '"$BIN/minga" check | grep -q "^control groups  *needed  *ok"'
