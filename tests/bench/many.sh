@@ -25,9 +25,23 @@ cpu_ms() {
 # list [I...]: those agents are asked from here on; all when none is named.
 list() {
     local i
-    for i in "${@:-${!AGENT_PID[@]}}"; do
-        echo "$i ${AGENT_PID[$i]} $(socket_of "$i")"
-    done >"$WORK/list"
+    {
+        echo "switch /run/netns/$(ns_of switch)"
+        for i in "${@:-${!AGENT_PID[@]}}"; do
+            echo "$i ${AGENT_PID[$i]} $(socket_of "$i")"
+        done
+    } >"$WORK/list"
+}
+# Rows of packets, after "probe records".
+row_packets() {
+    row "packets with data of a get" "$(of get_data_packets)" "" 2
+    row "  bare acknowledgements of TCP besides" "$(of get_bare_packets)" "" -
+    row "packets with data of a put until it is acknowledged" "$(of put_acknowledged_data_packets)" "" 8
+    row "  bare acknowledgements until then" "$(of put_acknowledged_bare_packets)" "" -
+    row "  with data within 70 ms after that" "$(of put_after_data_packets)" "" -
+    row "  bare acknowledgements within 70 ms after that" "$(of put_after_bare_packets)" "" -
+    row "packets with data of a put, all copies" "$(of put_data_packets)" "" -
+    row "  bare acknowledgements besides" "$(of put_bare_packets)" "" -
 }
 list_all() {
     # shellcheck disable=SC2046

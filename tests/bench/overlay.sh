@@ -59,9 +59,7 @@ measure_records() {
     row "get, p99" "$(of get_p99_us)" us 1000
     row "put on two disks, p50" "$(of put_p50_us)" us 1000
     row "put on two disks while nothing else is put, p50" "$(of put_alone_p50_us)" us -
-    row "packets of a get" "$(of get_packets)" "" 2
-    row "packets of a put until it is acknowledged" "$(of put_acknowledged_packets)" "" 8
-    row "packets of a put, all copies" "$(of put_packets)" "" -
+    row_packets
     [ "$(of records_failed)" = 0 ] || row "puts and gets that failed" "$(of records_failed)" "" 0
 }
 # A community is at rest when the links of the join, unused for a minute, are closed, and storage is balanced.

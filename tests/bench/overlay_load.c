@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* Modes that ask, or do not: latencies, rates, packets, and what idling costs. */
+/* Modes that ask, or do not: latencies, rates, and what idling costs. */
 #include <errno.h>
 #include <inttypes.h>
 #include <sodium.h>
@@ -9,11 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "images/manifest.h"
-#include "overlay/signed.h"
 #include "tests/bench/overlay_probe.h"
-
-enum { ACKNOWLEDGED_PUTS = 40, WINDOW_US = 70000 };
 
 /* ------------------------------------------------------------------ lookups */
 
@@ -27,7 +23,7 @@ static void draw_lookup(char path_out[128])
     snprintf(path_out, 128, "/v1/lookup/%s", hex);
 }
 
-static bool timed(struct probe *probe, struct http *http, const char *path, const char *body)
+bool probe_timed(struct probe *probe, struct http *http, const char *path, const char *body)
 {
     uint64_t began_us = probe_now_us();
     bool is_done = http_ask(http, path, body) == 0 && http->status == 200;
@@ -48,12 +44,12 @@ int run_lookups(struct probe *probe, char **words)
     char path[128];
 
     for (uint32_t i = 0; i < count; i++) {
-        (void)timed(probe, probe->agents[i % probe->count].http, "/v1/version", NULL);
+        (void)probe_timed(probe, probe->agents[i % probe->count].http, "/v1/version", NULL);
     }
     probe_print(probe, "api");
     for (uint32_t i = 0; i < count; i++) {
         draw_lookup(path);
-        failed += !timed(probe, probe->agents[i % probe->count].http, path, NULL);
+        failed += !probe_timed(probe, probe->agents[i % probe->count].http, path, NULL);
     }
     probe_print(probe, "lookup");
     printf("lookup_failed %u\n", failed);
@@ -67,7 +63,7 @@ static void client(struct probe *probe, uint32_t first, uint64_t end_us, int res
 
     for (uint32_t i = first; probe_now_us() < end_us; i += 7) {
         draw_lookup(path);
-        done += timed(probe, probe->agents[i % probe->count].http, path, NULL);
+        done += probe_timed(probe, probe->agents[i % probe->count].http, path, NULL);
     }
     _exit(write(result_fd, &done, sizeof(done)) == sizeof(done) ? 0 : 1);
 }
@@ -134,169 +130,6 @@ static struct traffic traffic_now(const struct probe *probe)
         }
     }
     return sum;
-}
-
-/* ------------------------------------------------------------------ records */
-
-static size_t make_manifest(const char *name, uint8_t *bytes_out)
-{
-    static struct manifest manifest;
-    struct err err = {0};
-    char yaml[128];
-    int length = -1;
-
-    snprintf(yaml, sizeof(yaml), "name: %s\ncommand: [/bin/true]\n", name);
-    if (manifest_parse(bytes_of_text(yaml), "bench", &manifest, &err) == 0) {
-        length = manifest_encode(&manifest, bytes_out);
-    }
-    return length < 0 ? 0 : (size_t)length;
-}
-
-int probe_make_record(const struct probe_record *wanted, char *body_out, size_t capacity_bytes,
-                      struct service_id *service_out)
-{
-    minga_Record record = minga_Record_init_zero;
-    minga_Version version = minga_Version_init_zero;
-    minga_Signed envelope = minga_Signed_init_zero;
-    struct public_key key = keys_public(wanted->owner);
-    uint8_t encoded[3400];
-    char text[4800];
-    int length;
-
-    record.kind = minga_RecordKind_RECORD_VERSION;
-    record.number = 1;
-    record.sequence = wanted->sequence;
-    record.written_unix_s = (uint64_t)time(NULL);
-    memcpy(record.owner_key, key.bytes, PUBLIC_KEY_BYTES);
-    (void)text_copy(record.name, sizeof(record.name), wanted->name);
-    randombytes_buf(version.tree, sizeof(version.tree));
-    version.manifest.size = (pb_size_t)make_manifest(wanted->name, version.manifest.bytes);
-    length = signed_encode_body(minga_Version_fields, &version, record.content.bytes,
-                                sizeof(record.content.bytes));
-    record.content.size = (pb_size_t)length;
-    if (signed_make(minga_Record_fields, &record, PURPOSE_RECORD, wanted->owner, &envelope) < 0) {
-        return -EMSGSIZE;
-    }
-    length = signed_encode(&envelope, encoded, sizeof(encoded));
-    if (length < 0 ||
-        bytes_to_base64((struct bytes){encoded, (size_t)length}, text, sizeof(text)) < 0) {
-        return -EMSGSIZE;
-    }
-    *service_out = keys_service_id(&key, wanted->name);
-    snprintf(body_out, capacity_bytes, "{\"record\": \"%s\"}", text);
-    return 0;
-}
-
-static void print_packets(const char *name, const struct traffic *before,
-                          const struct traffic *after, double idle_packets, uint32_t count)
-{
-    double packets = (double)(after->sent_packets - before->sent_packets) - idle_packets;
-
-    printf("%s_packets %.1f\n", name, packets / count);
-}
-
-/* Packets that would have been sent anyway, in that time. */
-static double idle_rate(const struct probe *probe)
-{
-    struct traffic before = traffic_now(probe);
-    uint64_t began_us = probe_now_us();
-
-    sleep(3);
-    struct traffic after = traffic_now(probe);
-
-    return (double)(after.sent_packets - before.sent_packets) / (double)(probe_now_us() - began_us);
-}
-
-/* Packets of the next 70 ms, after a put when there is a body. */
-static double window(struct probe *probe, uint32_t agent, const char *body, uint32_t *failed)
-{
-    struct traffic before = traffic_now(probe);
-    uint64_t began_us = probe_now_us();
-
-    if (body != NULL) {
-        *failed += !timed(probe, probe->agents[agent].http, "/v1/records", body);
-    }
-    usleep(WINDOW_US);
-    struct traffic after = traffic_now(probe);
-
-    return (double)(after.sent_packets - before.sent_packets) * WINDOW_US /
-           (double)(probe_now_us() - began_us);
-}
-
-/* What is sent before, or while, the answer comes, with TCP's acknowledgements: one put at a time,
- * since the copies that nobody waits for follow 100 ms later. What is sent anyway is measured in
- * between: it changes. */
-static uint32_t count_acknowledged(struct probe *probe, const struct secret_key *owner)
-{
-    double packets = 0;
-    uint32_t failed = 0;
-    char body[8000];
-
-    for (uint32_t i = 0; i < ACKNOWLEDGED_PUTS; i++) {
-        struct service_id service;
-        struct probe_record record = {.owner = owner, .sequence = 1};
-
-        snprintf(record.name, sizeof(record.name), "alone-%u-%d", i, (int)getpid());
-        failed += probe_make_record(&record, body, sizeof(body), &service) < 0;
-        packets -= window(probe, 0, NULL, &failed);
-        packets += window(probe, i % probe->count, body, &failed);
-        usleep(230000);
-    }
-    probe_print(probe, "put_alone");
-    printf("put_acknowledged_packets %.1f\n", packets / ACKNOWLEDGED_PUTS);
-    return failed;
-}
-
-int run_records(struct probe *probe, char **words)
-{
-    uint32_t count = (uint32_t)strtoul(words[1], NULL, 10);
-    struct service_id *services = calloc(count + 1, sizeof(*services));
-    double packets_per_us = idle_rate(probe);
-    struct secret_key owner;
-    struct err err = {0};
-    uint32_t failed = 0;
-    char body[8000];
-
-    if (services == NULL || count == 0 || keys_load(words[0], &owner, &err) < 0) {
-        fprintf(stderr, "%s\n", err.text);
-        free(services);
-        return 1;
-    }
-    struct traffic before = traffic_now(probe);
-    uint64_t began_us = probe_now_us();
-
-    for (uint32_t i = 0; i < count; i++) {
-        struct probe_record record = {.owner = &owner, .sequence = 1};
-
-        snprintf(record.name, sizeof(record.name), "bench-%u-%d", i, (int)getpid());
-        failed += probe_make_record(&record, body, sizeof(body), &services[i]) < 0 ||
-                  !timed(probe, probe->agents[i % probe->count].http, "/v1/records", body);
-    }
-    uint64_t took_us = probe_now_us() - began_us;
-
-    usleep(300000); /* acknowledged by two; the other copies are on their way */
-    struct traffic after = traffic_now(probe);
-
-    probe_print(probe, "put");
-    print_packets("put", &before, &after, packets_per_us * (double)(took_us + 300000), count);
-    before = traffic_now(probe);
-    began_us = probe_now_us();
-    for (uint32_t i = 0; i < count; i++) {
-        char hex[ID_HEX_CHARS + 1];
-        char path[160];
-
-        id_to_hex(&services[i].id, hex);
-        snprintf(path, sizeof(path), "/v1/services/%s/versions/1", hex);
-        failed += !timed(probe, probe->agents[(i + 5) % probe->count].http, path, NULL);
-    }
-    after = traffic_now(probe);
-    print_packets("get", &before, &after, packets_per_us * (double)(probe_now_us() - began_us),
-                  count);
-    probe_print(probe, "get");
-    failed += count_acknowledged(probe, &owner);
-    printf("records_failed %u\n", failed);
-    free(services);
-    return 0;
 }
 
 /* ------------------------------------------------------------------ health */

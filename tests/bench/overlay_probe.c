@@ -15,7 +15,8 @@
  *   bench_overlay_probe LIST write KEY_FILE            puts for ever; prints what is acknowledged
  *   bench_overlay_probe LIST check FILE SECONDS        are all those there?
  *
- * LIST has a line for each agent: NUMBER PID SOCKET. Prints lines `NAME VALUE`.
+ * LIST has a line for each agent: NUMBER PID SOCKET, and one `switch FILE`: the network namespace that all
+ * their packets pass. Prints lines `NAME VALUE`.
  */
 #include "tests/bench/overlay_probe.h"
 
@@ -58,6 +59,8 @@ static int read_list(struct probe *probe, const char *path)
         if (sscanf(line, "%u %d %127s", &agent->number, &agent->pid, socket) == 3) {
             agent->http = http_new(socket);
             probe->count++;
+        } else {
+            (void)sscanf(line, "switch %127s", probe->switch_namespace);
         }
     }
     if (file != NULL) {

@@ -27,6 +27,7 @@ struct probe {
     uint32_t count;
     struct agent agents[AGENTS_MAX];
     bool has_complained;
+    char switch_namespace[128]; /* where all their packets pass */
     uint32_t sample_count;
     uint64_t samples_us[SAMPLES_MAX];
 };
@@ -41,6 +42,8 @@ uint64_t probe_quantile(struct probe *probe, uint32_t permille);
 /* NAME_p50_us and NAME_p99_us; forgets the samples. */
 void probe_print(struct probe *probe, const char *name);
 const char *probe_first_of(const json_t *array);
+/* Asks; one that is answered well adds its time to the samples. GET when there is no body. */
+bool probe_timed(struct probe *probe, struct http *http, const char *path, const char *body);
 
 struct probe_record { /* the first version of a service, as often as it is written */
     const struct secret_key *owner;
@@ -51,7 +54,7 @@ struct probe_record { /* the first version of a service, as often as it is writt
 int probe_make_record(const struct probe_record *record, char *body_out, size_t capacity_bytes,
                       struct service_id *service_out);
 
-/* overlay_rings.c, overlay_load.c, storage_probe.c: one mode each; words are what follows its name. */
+/* overlay_rings.c, overlay_load.c, record_load.c, storage_probe.c: one mode each; words are what follows its name. */
 int run_ideal(struct probe *probe, char **words);
 int run_notice(struct probe *probe, char **words);
 int run_lookups(struct probe *probe, char **words);
