@@ -301,6 +301,9 @@ static void dispatch(struct core *core, const struct core_event *event)
     case CORE_CONFIGURED:
         configured(core, event->config);
         break;
+    case CORE_DISK:
+        executor_set_disk(core->executor, event->reason);
+        break;
     case CORE_LINE:
         core->line = event->line;
         core_set_rates(core);

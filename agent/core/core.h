@@ -195,6 +195,7 @@ enum core_event_kind {
     CORE_CONFIGURED,     /* `config`: what is given, to whom and for what, is otherwise now; roles
                             are followed by a CORE_DESCRIBE */
     CORE_LINE,           /* `line`: so much of the line is the chunks' from now on */
+    CORE_DISK,           /* `reason`: why the disk takes nothing; "": it does */
 };
 
 struct core_event {
@@ -336,7 +337,7 @@ enum { NODE_RULE_BYTES_MAX = 64 };
 
 struct node_status {
     const char *state; /* "ready", "pausing", "paused", "draining", "keeping", "isolated",
-                          "no sandbox", "no community" */
+                          "no sandbox", "disk refuses", "no community" */
     char rule[NODE_RULE_BYTES_MAX]; /* which rule or order of the owner acts, "" when none */
     const char *rule_mode;          /* "run", "keep", "drain", "freeze" */
     uint64_t rule_left_ms;          /* until that changes by itself; UINT64_MAX: nobody knows */

@@ -29,6 +29,7 @@ enum refusal {
     REFUSAL_STALE,       /* an older epoch or incarnation */
     REFUSAL_RECORD,      /* the version record is not valid */
     REFUSAL_UNKNOWN,     /* STOP of a replica that is not here */
+    REFUSAL_OWN_DISK,    /* its disk takes nothing; as far from a yes as REFUSAL_ISOLATED */
     REFUSAL_COUNT
 };
 

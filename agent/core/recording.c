@@ -307,6 +307,9 @@ static void code_event_body(struct codec *codec, struct recorded_event *recorded
         event->config = &recorded->config;
         recording_code_terms(codec, &recorded->config);
         break;
+    case CORE_DISK:
+        codec_text(codec, event->reason, sizeof(event->reason));
+        break;
     case CORE_LINE:
         codec_u64(codec, &event->line.upload_bytes_per_s);
         codec_u64(codec, &event->line.download_bytes_per_s);

@@ -332,6 +332,12 @@ void executor_set_isolated(struct executor *executor, struct turn *turn, bool is
     }
 }
 
+void executor_set_disk(struct executor *executor, const char *refuses)
+{
+    executor->free_changed = executor->free_changed || strcmp(executor->disk_refuses, refuses) != 0;
+    (void)text_copy(executor->disk_refuses, sizeof(executor->disk_refuses), refuses);
+}
+
 void executor_look_around(struct executor *executor, struct turn *turn)
 {
     struct node_id other;

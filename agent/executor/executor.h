@@ -81,6 +81,8 @@ void executor_configured(struct executor *executor, struct turn *turn,
 void core_config_change(struct core_config *config, const struct core_config *fresh);
 void executor_back_soon(struct executor *executor, struct turn *turn);
 void executor_set_isolated(struct executor *executor, struct turn *turn, bool isolated);
+/* Why this node's disk takes nothing ("": it does): what runs stays, nothing new comes. */
+void executor_set_disk(struct executor *executor, const char *refuses);
 /* The community has changed: tell managers (who may be others now) and newcomers. */
 void executor_look_around(struct executor *executor, struct turn *turn);
 void executor_member_up(struct executor *executor, struct turn *turn, const struct node_id *node);

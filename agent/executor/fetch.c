@@ -134,6 +134,11 @@ void executor_chunk(struct executor *executor, struct turn *turn, const struct a
         replica_fetch_more(executor, turn, replica);
         return;
     }
+    if (executor->disk_refuses[0] != '\0') { /* another node is asked instead */
+        replica_say(replica, "its node's disk takes nothing: %.80s", executor->disk_refuses);
+        replica_over(executor, turn, replica, true);
+        return;
+    }
     replica_say(replica, "a chunk of the bundle cannot be fetched: %.80s",
                 reason[0] != '\0' ? reason : "no holder answers");
     if (++replica->fetch_failure_count >= FETCH_FAILURES_MAX) {

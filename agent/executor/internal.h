@@ -151,6 +151,7 @@ struct executor {
     bool draining;
     uint64_t drain_until_ms;
     bool isolated;
+    char disk_refuses[REASON_CHARS_MAX + 1]; /* why; "": it takes what comes */
     bool back_soon;
     uint64_t started_ms;
     uint64_t last_event_ms;

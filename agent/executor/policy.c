@@ -96,6 +96,12 @@ static bool breaks_isolated(const struct policy_facts *facts, const struct polic
     return facts->isolated;
 }
 
+static bool breaks_disk(const struct policy_facts *facts, const struct policy_need *need)
+{
+    (void)need;
+    return facts->disk_refuses[0] != '\0';
+}
+
 static bool breaks_paused(const struct policy_facts *facts, const struct policy_need *need)
 {
     (void)need;
@@ -146,6 +152,7 @@ static const struct {
     {REFUSAL_ROLE, breaks_role, "it runs no replicas (roles)"},
     {REFUSAL_NO_SANDBOX, breaks_sandbox, "it has no execution environment"},
     {REFUSAL_ISOLATED, breaks_isolated, "it hears no other member"},
+    {REFUSAL_OWN_DISK, breaks_disk, "its disk takes nothing"},
     {REFUSAL_PAUSED, breaks_paused, "paused by its owner"},
     {REFUSAL_DRAINING, breaks_draining, "draining"},
     {REFUSAL_PAUSED, breaks_keeping, "its owner takes nothing new at the moment"},
@@ -180,7 +187,10 @@ enum refusal policy_admit(const struct policy_facts *facts, const struct policy_
 
     for (size_t i = 0; i < ARRAY_COUNT(rules); i++) {
         if (rules[i].breaks(facts, need)) {
-            (void)snprintf(reason_out, REASON_CHARS_MAX + 1, "%s", rules[i].text);
+            bool is_disk = rules[i].refusal == REFUSAL_OWN_DISK;
+
+            (void)snprintf(reason_out, REASON_CHARS_MAX + 1, "%s%s%.80s", rules[i].text,
+                           is_disk ? ": " : "", is_disk ? facts->disk_refuses : "");
             return rules[i].refusal;
         }
     }

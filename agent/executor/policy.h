@@ -25,6 +25,7 @@ struct policy_facts {
     struct sandbox_limits promised; /* to all replicas here */
     bool sandbox_up;
     bool isolated;
+    const char *disk_refuses; /* why its disk takes nothing; "": it does */
     bool paused;
     bool draining;
     bool keeping;

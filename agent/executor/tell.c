@@ -31,7 +31,7 @@ struct sandbox_limits executor_free_limits(const struct executor *executor)
     struct sandbox_limits promised = executor_promised(executor);
 
     if (!executor->config.runs || !executor->sandbox_up || executor->paused || executor->draining ||
-        executor->owner.keeping || executor->isolated) {
+        executor->owner.keeping || executor->isolated || executor->disk_refuses[0] != '\0') {
         return (struct sandbox_limits){0};
     }
     return limits_minus(&executor->owner.target, &promised);
@@ -45,6 +45,7 @@ static struct policy_facts facts_of(struct executor *executor, const struct serv
         .promised = executor_promised(executor),
         .sandbox_up = executor->sandbox_up,
         .isolated = executor->isolated,
+        .disk_refuses = executor->disk_refuses,
         .paused = executor->paused,
         .draining = executor->draining,
         .keeping = executor->owner.keeping,

@@ -174,6 +174,9 @@ static const char *state_of(const struct executor *executor)
     if (executor->config.runs && !executor->sandbox_up) {
         return "no sandbox";
     }
+    if (executor->config.runs && executor->disk_refuses[0] != '\0') {
+        return "disk refuses";
+    }
     return "ready";
 }
 
@@ -217,6 +220,11 @@ void executor_status(const struct executor *executor, struct owner_clock clock,
     status_out->runs = executor->config.runs && executor->sandbox_up;
     if (executor->config.runs) { /* else nobody misses it */
         (void)text_copy(status_out->reason, sizeof(status_out->reason), executor->sandbox_reason);
+    }
+    if (executor->config.runs && executor->sandbox_up && executor->disk_refuses[0] != '\0') {
+        (void)snprintf(status_out->reason, sizeof(status_out->reason),
+                       "nothing new is run here: its disk takes nothing: %.60s",
+                       executor->disk_refuses);
     }
     status_out->contribution = executor->config.contribution;
     status_out->promised = executor_promised(executor);

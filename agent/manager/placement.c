@@ -200,6 +200,7 @@ static void explain_others(uint32_t taken_count, enum refusal refusal, char *rea
         [REFUSAL_EGRESS] = "the others give replicas no way to the Internet",
         [REFUSAL_PORTS] = "on the others ports are used up",
         [REFUSAL_FULL] = "the others run as many replicas as they can",
+        [REFUSAL_OWN_DISK] = "the others' disks take nothing",
     };
     const char *why = words[refusal] != NULL ? words[refusal] : "";
 
@@ -210,6 +211,12 @@ static void explain_others(uint32_t taken_count, enum refusal refusal, char *rea
     }
     (void)snprintf(reason_out, REASON_CHARS_MAX + 1, "only %u node%s can run it%s%s", taken_count,
                    taken_count == 1 ? "" : "s", why[0] != '\0' ? "; " : "", why);
+}
+
+/* The greater, the nearer to a yes. */
+static enum refusal nearness(enum refusal refusal)
+{
+    return refusal == REFUSAL_OWN_DISK ? REFUSAL_ISOLATED : refusal;
 }
 
 /* The binding constraint is that of the node which comes nearest to a yes. */
@@ -229,7 +236,7 @@ static void scored_explain(const struct placement_request *request, const struct
         } else if (offer->answered && refusal == REFUSAL_NONE &&
                    limits_fit(&request->need, &offer->free, &refusal)) {
             avoided = true;
-        } else if (offer->answered && refusal > nearest) {
+        } else if (offer->answered && nearness(refusal) > nearness(nearest)) {
             nearest = refusal;
         }
     }

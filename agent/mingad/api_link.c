@@ -98,12 +98,8 @@ static const char *host_node_name(void *self)
 
 static struct api_room host_room(void *self)
 {
-    const struct edge *edge = self;
-    struct chunk_room room = chunk_store_room(&edge->chunks, CHUNK_BYTES_MAX);
+    struct chunk_room room = own_disk_room(self);
 
-    if (room.refuses[0] == '\0' && edge->chunk_result < 0) {
-        room.refuses = err_text(edge->chunk_result); /* when a chunk was to be written last */
-    }
     return (struct api_room){room.free_bytes, room.refuses};
 }
 

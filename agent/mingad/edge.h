@@ -15,6 +15,7 @@
 #include "agent/core/core.h"
 #include "agent/mingad/config/config.h"
 #include "agent/mingad/doors/doors.h"
+#include "agent/mingad/pool.h"
 #include "agent/mingad/relays/relays.h"
 #include "agent/mingad/replicas/sandbox_link.h"
 #include "agent/mingad/store/carry.h"
@@ -56,6 +57,19 @@ enum { CHUNKS_WRITTEN_KEPT = 1024 }; /* while one tree is read through */
 struct chunk_read { /* of a chunk_store_get or its like */
     int result;
     uint64_t written_count; /* edge's, when it began */
+};
+
+struct own_disk {        /* own_disk.c */
+    struct pool_job job; /* first */
+    uv_timer_t timer;    /* runs while it refuses */
+    struct edge *edge;
+    const struct chunk_store *chunks;
+    bool is_trying;
+    uint64_t try_ms; /* the next time */
+    uint64_t try_pause_ms;
+    int tried_result;
+    int result; /* of the last one that was written: 0 or -errno */
+    char told[REASON_CHARS_MAX + 1];
 };
 
 enum edge_waker { EDGE_WAKER_OVERLAY, EDGE_WAKER_CORE, EDGE_WAKER_STORE, EDGE_WAKERS };
@@ -103,9 +117,9 @@ struct edge {
         chunk_pushes_count; /* of these, what users push: the overlay does not know of it yet */
     uint64_t chunk_pushes_cost_bytes; /* of the share */
     struct chunk_gate chunk_gate;
-    int chunk_result; /* of the last one that was written: 0 or -errno */
     uint64_t chunks_written_count;
     struct chunk_id chunks_written[CHUNKS_WRITTEN_KEPT]; /* the last of these, in a ring */
+    struct own_disk own_disk;
     struct carry carry;
     struct keeper *keeper;
     struct upload *upload;
@@ -210,7 +224,7 @@ void events_clear(struct edge *edge);
 
 void perform(struct edge *edge, const struct core_effect *effect);
 
-/* ------------------------------------------------------------------ chunk_jobs.c, chunk_scrub.c, upload.c */
+/* ------------------------------------------------------------------ chunk_jobs.c, own_disk.c, chunk_scrub.c, upload.c */
 
 /* OVERLAY_STORE_CHUNK: ends in a CHUNK_STORED event. */
 void chunk_jobs_store(struct edge *edge, const struct overlay_effect *effect);
@@ -226,6 +240,15 @@ void chunk_jobs_tell_lacking(struct edge *edge, const struct chunk_id *chunk,
                              struct chunk_read read);
 /* One that was not to be had can be read again. */
 void chunk_jobs_tell_good(struct edge *edge, const struct chunk_id *chunk, uint64_t length_bytes);
+
+void own_disk_open(struct edge *edge);
+void own_disk_close(struct edge *edge);
+/* What there is for one more chunk, and why none is taken. */
+struct chunk_room own_disk_room(const struct edge *edge);
+/* A chunk was written: 0 or -errno. */
+void own_disk_note(struct edge *edge, int result);
+/* The core hears what is new. */
+void own_disk_look(struct edge *edge);
 
 /* Reads a few chunks a minute to find rot, and to see whether what could not be read can be again. As
  * upload: close, run the loop on, free. */

@@ -118,6 +118,7 @@ static void on_tidy(uv_timer_t *timer)
     carry_tidy(&edge->carry, clock_now_ms());
     if (edge->phase == EDGE_RUNNING) {
         say_cut_off(edge);
+        own_disk_look(edge);
         edge_describe(edge, false); /* a laptop moves, a lease ends */
         portmap_link_tidy(edge, clock_now_ms());
     }
@@ -158,6 +159,7 @@ int loop_open(struct edge *edge, struct err *err)
     uv_poll_start(&edge->wake_poll, UV_READABLE, on_wake);
     uv_prepare_start(&edge->prepare, on_prepare);
     uv_timer_start(&edge->tidy_timer, on_tidy, TIDY_MS, TIDY_MS);
+    own_disk_open(edge);
     edge->address_watch = address_watch_new(&edge->loop, on_addresses, edge);
     if (sd_watchdog_enabled(0, &watchdog_us) > 0) {
         uv_timer_start(&edge->watchdog_timer, on_watchdog, 0, watchdog_us / 2000);
@@ -180,6 +182,7 @@ void loop_close(struct edge *edge)
     close_handle((uv_handle_t *)&edge->idle);
     close_handle((uv_handle_t *)&edge->tidy_timer);
     close_handle((uv_handle_t *)&edge->watchdog_timer);
+    own_disk_close(edge);
     cleanup_close(&edge->wake_fd);
     edge->wake_fd = -1;
 }

@@ -29,11 +29,19 @@ static uv_timer_t turn;
 
 /* ------------------------------------------------------------------ the core */
 
+void __wrap_edge_event(struct edge *edge, const struct core_event *event);
 void __wrap_edge_overlay_event(struct edge *edge, const struct overlay_event *event);
 const struct overlay *__wrap_core_overlay(const struct core *core);
 bool __wrap_overlay_has_chunk(const struct overlay *overlay, const struct chunk_id *chunk);
 bool __wrap_overlay_chunk_next(const struct overlay *overlay, bool is_bad, uint32_t *cursor,
                                struct chunk_id *chunk_out);
+
+/* CORE_DISK: there is no core. */
+void __wrap_edge_event(struct edge *edge, const struct core_event *event)
+{
+    (void)edge;
+    (void)event;
+}
 
 void __wrap_edge_overlay_event(struct edge *edge, const struct overlay_event *event)
 {
@@ -105,6 +113,7 @@ static void open_all(void)
     uv_timer_start(&turn, on_turn, TURN_MS, TURN_MS);
     the_edge.writer = store_writer_new(&the_edge.loop, the_edge.store, on_stored, &the_edge);
     the_edge.scrub = scrub_new(&the_edge);
+    own_disk_open(&the_edge);
     CHECK(the_edge.writer != NULL && the_edge.scrub != NULL);
 }
 
@@ -112,6 +121,7 @@ static void close_all(void)
 {
     store_writer_end(the_edge.writer);
     scrub_close(&the_edge);
+    own_disk_close(&the_edge);
     while (!store_writer_is_idle(the_edge.writer) || the_edge.chunk_jobs_count > 0) {
         uv_run(&the_edge.loop, UV_RUN_ONCE);
     }

@@ -27,6 +27,7 @@ static const char *const event_names[] = {
     [CORE_EXEC_DONE] = "exec done",
     [CORE_PORTS_REFUSED] = "ports refused",
     [CORE_LINE] = "line",
+    [CORE_DISK] = "disk",
     [CORE_SENSED] = "sensed",
     [CORE_CONFIGURED] = "configured",
 };

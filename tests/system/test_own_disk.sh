@@ -12,6 +12,7 @@ here=$(dirname "$(realpath "$0")")
 node_config() {
     local sizes=(64M 64M 128M 512M 512M 0)
     local storage=${sizes[$(($1 - 1))]}
+    [ "$1" != 6 ] || echo "roles: [store, manage]" # what it has no room for it cannot run
     echo "contribute: {cpu: \"1.0\", memory: 256M, disk: 16M, storage: $storage, keep_free: 0%, pids: 256}"
 }
 # File systems that can break: ext4 in a file. An error that it finds makes it read-only; and it has a
@@ -66,8 +67,9 @@ has_three() {
 chunk_count() { find "$(dir_of "$1")/state/agent/chunks" -type f 2>/dev/null | wc -l; }
 # One after the other: in the end a single node is left, and it gives the disk of two.
 runs_and_serves() {
-    minga 4 start "$1" --wait=30s && served "$1" && minga 4 stop "$1"
+    minga 4 start "$1" --wait=90s && wait_until 30 served "$1" && minga 4 stop "$1"
 }
+runs_here() { [ "$(minga 4 --json status "$1" | jq '.services[0].running')" = "$2" ]; }
 served() { [ "$(answers "$(minga 4 locate "$1" | head -n 1)" /data | sha256sum)" = "$(sha256sum <"$WORK/$1/data")" ]; }
 
 # --- full
@@ -78,10 +80,21 @@ check "through a node whose disk is full: on three others" pushed 1 full
 check "and it has nothing of it" [ "$(chunk_count 1)" = "$before" ]
 check "it starts, and serves what was pushed" runs_and_serves full
 check "minga storage says what is wrong" eval 'minga 1 --json storage | jq -e ".share.refuses | test(\"full|No space\")"'
+# Who refuses runs nothing new: four others do.
+refuses() { minga "$1" --json node | jq -e --arg why "$2" '.state == "disk refuses" and (.reason | test($why))'; }
+no_replica_on() { [ "$(minga 4 --json status full | jq --arg node "$(name_of "$1")" '[.services[0].replicas[] | select(.node_name == $node)] | length')" = 0 ]; }
+within 30 "minga node says that nothing new is run there, and why" refuses 1 "disk takes nothing: .*(full|No space)"
+minga 4 scale full 5 >/dev/null
+minga 4 start full >/dev/null
+within 60 "five are wanted: four run" runs_here full 4
+check "none of them there" no_replica_on 1
+within 30 "minga status says why it is no more" eval 'minga 4 status full | grep -q "only 4 nodes can run it; the others.* disks take nothing"'
+minga 4 stop full --wait=60s >/dev/null || true
 rm "$(dir_of 1)/state/filler"
 bundle again
 mkdir "$WORK/again/many" # so many that it is the home of some
 for i in {1..100}; do head -c 1000 /dev/urandom >"$WORK/again/many/$i"; done
+within 40 "room was made: it takes replicas again" eval '[ "$(minga 1 --json node | jq -r .state)" = ready ]'
 check "room was made: it keeps again what is pushed" eval 'pushed 1 again && [ "$(chunk_count 1)" -gt "$before" ]'
 
 # --- read-only
@@ -90,6 +103,7 @@ bundle readonly
 check "the disk of a node is read-only" eval '! touch "$(dir_of 2)/state/x"'
 check "through that node" pushed 2 readonly
 check "it starts and serves" runs_and_serves readonly
+within 30 "minga node says so" refuses 2 "disk takes nothing"
 
 # --- broken
 disk_breaks 3
@@ -97,6 +111,7 @@ bundle broken
 check "the disk of a node is broken" eval '! touch "$(dir_of 3)/state/x"'
 check "through that node" pushed 3 broken
 check "it starts and serves" runs_and_serves broken
+within 30 "minga node says so" refuses 3 "disk takes nothing"
 
 # --- a member that gives no storage
 bundle nothing

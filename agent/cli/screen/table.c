@@ -247,13 +247,13 @@ static const char *colour_of(const char *word)
         const char *word;
         const char *colour;
     } colours[] = {
-        {"active", GREEN},        {"running", GREEN},   {"ok", GREEN},        {"up", GREEN},
-        {"ready", GREEN},         {"direct", GREEN},    {"starting", YELLOW}, {"fetching", YELLOW},
-        {"waiting", YELLOW},      {"stopping", YELLOW}, {"updating", YELLOW}, {"suspect", YELLOW},
-        {"pausing", YELLOW},      {"paused", YELLOW},   {"draining", YELLOW}, {"drained", YELLOW},
-        {"degraded", RED},        {"failed", RED},      {"failing", RED},     {"down", RED},
-        {"expelled", RED},        {"isolated", RED},    {"no sandbox", RED},  {"MISSING", RED},
-        {"no community", YELLOW}, {"keeping", YELLOW},  {"missing", RED},
+        {"active", GREEN},   {"running", GREEN},       {"ok", GREEN},        {"up", GREEN},
+        {"ready", GREEN},    {"direct", GREEN},        {"starting", YELLOW}, {"fetching", YELLOW},
+        {"waiting", YELLOW}, {"stopping", YELLOW},     {"updating", YELLOW}, {"suspect", YELLOW},
+        {"pausing", YELLOW}, {"paused", YELLOW},       {"draining", YELLOW}, {"drained", YELLOW},
+        {"degraded", RED},   {"failed", RED},          {"failing", RED},     {"down", RED},
+        {"expelled", RED},   {"isolated", RED},        {"no sandbox", RED},  {"disk refuses", RED},
+        {"MISSING", RED},    {"no community", YELLOW}, {"keeping", YELLOW},  {"missing", RED},
     };
 
     for (size_t i = 0; i < ARRAY_COUNT(colours); i++) {

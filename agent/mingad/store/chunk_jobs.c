@@ -147,20 +147,6 @@ static enum overlay_chunk_outcome outcome_of(int result)
     }
 }
 
-/* What the file system says about itself is not all: a broken disk has room. And where nothing had to
- * be written, it has said nothing. */
-static void note_result(struct edge *edge, int result)
-{
-    if (result != -EBADMSG && result != CHUNK_WAS_THERE && result != edge->chunk_result) {
-        edge->chunk_result = result;
-        if (result < 0) {
-            log_error("a chunk was not stored: %s", err_text(result));
-        } else {
-            log_info("chunks are stored again");
-        }
-    }
-}
-
 /* A read that began before says nothing of what is there now. */
 static void note_written(struct edge *edge, const struct chunk_id *chunk)
 {
@@ -217,7 +203,7 @@ static void chunk_written(struct pool_job *pool)
 {
     struct chunk_job *job = (struct chunk_job *)pool;
 
-    note_result(job->edge, job->result);
+    own_disk_note(job->edge, job->result);
     tell_stored(job->edge, job->token, &job->chunk, job->length_bytes, job->result);
     end_job(job);
 }
@@ -280,7 +266,7 @@ static void push_written(struct pool_job *pool)
 {
     struct chunk_job *job = (struct chunk_job *)pool;
 
-    note_result(job->edge, job->result);
+    own_disk_note(job->edge, job->result);
     if (job->edge->phase != EDGE_CLOSING) {
         spread(job->edge, job);
     }

@@ -162,6 +162,22 @@ static int write_file(const struct chunk_store *store, const char *name, struct 
     return fsync(store->folder_fd) < 0 ? -errno : 0;
 }
 
+int chunk_store_try(const struct chunk_store *store)
+{
+    static const uint8_t data[4096];
+    static const char name[] = ".new-try";
+    CLEANUP(cleanup_close)
+    int fd =
+        openat(store->folder_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+    if (fd < 0) {
+        return -errno;
+    }
+    int r = write_synced(fd, (struct bytes){data, sizeof(data)});
+
+    return unlinkat(store->folder_fd, name, 0) < 0 && r == 0 ? -errno : r;
+}
+
 static int read_file(int fd, uint8_t *data, size_t length_bytes)
 {
     size_t done_bytes = 0;

@@ -36,6 +36,8 @@ struct chunk_room {      /* on the file system */
 };
 /* For a chunk of that length, or any. */
 struct chunk_room chunk_store_room(const struct chunk_store *store, size_t length_bytes);
+/* Does the disk take a file at all? Leaves nothing behind. Returns 0 or -errno. */
+int chunk_store_try(const struct chunk_store *store);
 
 struct chunk_id chunk_store_id(struct bytes data);
 

@@ -344,6 +344,53 @@ Test(executor, an_isolated_node_ends_its_replicas_and_takes_no_more)
     fake_free(bench.community);
 }
 
+Test(executor, a_node_whose_disk_takes_nothing_runs_nothing_new_and_keeps_what_runs)
+{
+    struct bench bench = bench_running(wiki);
+    minga_AskStart ask = ask_start(&bench, 1, 2, 1);
+    struct owner_clock clock = {bench.turn.now_ms, bench.turn.wall_unix_s};
+    struct node_status status;
+
+    executor_set_disk(bench.executor, "its file system is full");
+    executor_status(bench.executor, clock, &status);
+    cr_assert_str_eq(status.state, "disk refuses");
+    cr_assert_str_eq(status.reason, "nothing new is run here: its disk takes nothing: "
+                                    "its file system is full");
+    cr_assert_eq(executor_free_limits(bench.executor).memory_bytes, 0);
+    cr_assert_eq(count_out(&bench, OUT_STOP), 0);
+    cr_assert_eq(first_replica(&bench).status.state, REPLICA_RUNNING);
+    executor_set_isolated(bench.executor, &bench.turn, true); /* ends it */
+    sandbox(&bench, SANDBOX_ENDED, SANDBOX_END_STOPPED);
+    executor_set_isolated(bench.executor, &bench.turn, false);
+    cr_assert_eq(start(&bench, &ask), REFUSAL_OWN_DISK);
+    executor_set_disk(bench.executor, "");
+    cr_assert_eq(start(&bench, &ask), REFUSAL_NONE);
+    executor_status(bench.executor, clock, &status);
+    cr_assert_str_eq(status.state, "ready");
+    fake_free(bench.community);
+}
+
+Test(executor, what_is_being_fetched_when_the_disk_refuses_has_failed_here_at_once)
+{
+    struct bench bench = bench_new(wiki);
+    minga_AskStart ask = ask_start(&bench, 1, 1, 1);
+    struct core_event event = {.missing_count = 2};
+    struct ask chunk = {.kind = ASK_CHUNK, .slot = 1, .number = 1};
+
+    chunk.service = bench.community->service;
+    memset(event.tree.id.bytes, 7, ID_BYTES);
+    cr_assert_eq(start(&bench, &ask), REFUSAL_NONE);
+    executor_scanned(bench.executor, &bench.turn, &event);
+    executor_chunk(bench.executor, &bench.turn, &chunk, OVERLAY_FAILED, "no holder answers");
+    cr_assert_eq(first_replica(&bench).status.state, REPLICA_FETCHING);
+    executor_set_disk(bench.executor, "No space left on device");
+    executor_chunk(bench.executor, &bench.turn, &chunk, OVERLAY_FAILED, "refused");
+    cr_assert_eq(first_replica(&bench).status.state, REPLICA_FAILED);
+    cr_assert_str_eq(first_replica(&bench).status.reason,
+                     "its node's disk takes nothing: No space left on device");
+    fake_free(bench.community);
+}
+
 Test(executor, after_a_sleep_replicas_are_frozen_until_their_manager_confirms)
 {
     struct bench bench = bench_running(wiki);

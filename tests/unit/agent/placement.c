@@ -140,6 +140,18 @@ Test(placement, the_reason_names_a_missing_architecture)
     assert_reason(&request, offers, 1, "needs arch arm64: no node has it");
 }
 
+Test(placement, a_disk_that_takes_nothing_is_named_unless_another_comes_nearer)
+{
+    struct placement_request request = request_of(MANIFEST_SPREAD_ZONE);
+    struct offer offers[] = {offer_of(1, "", 1000), offer_of(2, "", 1000)};
+
+    offers[0].refusal = REFUSAL_HAS_REPLICA;
+    offers[1].refusal = REFUSAL_OWN_DISK;
+    assert_reason(&request, offers, 2, "only 1 node can run it; the others' disks take nothing");
+    offers[0].refusal = REFUSAL_PORTS;
+    assert_reason(&request, offers, 2, "no node can run it: on the others ports are used up");
+}
+
 Test(placement, the_reason_counts_the_nodes_when_all_that_could_do)
 {
     struct placement_request request = request_of(MANIFEST_SPREAD_ZONE);

@@ -243,6 +243,9 @@ Test(recording, what_the_owner_says_and_what_is_sensed_come_back)
     to_and_fro();
     cr_assert_eq(again.event.event.line.upload_bytes_per_s, 7);
     cr_assert_eq(again.event.event.line.download_bytes_per_s, UINT64_MAX);
+    fill_event(CORE_DISK, &(struct core_event){.reason = "full"});
+    to_and_fro();
+    cr_assert_str_eq(again.event.event.reason, "full");
     fill_event(CORE_CONFIGURED, &(struct core_event){.config = &config});
     to_and_fro();
     cr_assert_eq(memcmp(again.event.event.config, &config, sizeof(config)), 0);
