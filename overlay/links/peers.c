@@ -536,13 +536,8 @@ void peer_on_hello(struct overlay *overlay, const struct arrival *arrival)
         }
         return;
     }
-    if (index != MEMBER_NONE && overlay->membership.list[index].is_void) {
-        bans_refuse_void(overlay, &arrival->asker, index);
-        return;
-    }
-    if (index == MEMBER_NONE) {
-        peer_refuse(overlay, &arrival->asker, minga_RefusedCode_REFUSED_NOT_MEMBER,
-                    "this node is not known as a member");
+    if (index == MEMBER_NONE || overlay->membership.list[index].is_void) {
+        bans_refuse_no_member(overlay, &arrival->asker, index);
         return;
     }
     overlay->speaker = index;

@@ -41,7 +41,7 @@ static void show_admission(struct overlay *overlay, const struct asker *asker, s
 
 /* Of those that came before it one with each greeting, and who vouches for that one, from the
  * community's end on: a void member greets again and again. */
-void bans_refuse_void(struct overlay *overlay, const struct asker *asker, int index)
+static void show_before(struct overlay *overlay, const struct asker *asker, int index)
 {
     struct asker untold = *asker;
     uint16_t before[MEMBERS_MAX];
@@ -50,8 +50,6 @@ void bans_refuse_void(struct overlay *overlay, const struct asker *asker, int in
     uint32_t count = membership_let_in_before(&overlay->membership, index, MEMBERS_MAX, before);
     int link_count;
 
-    peer_refuse(overlay, asker, minga_RefusedCode_REFUSED_NOT_MEMBER,
-                "the invitation that let this node in had been used up");
     if (count == 0) {
         return;
     }
@@ -62,4 +60,15 @@ void bans_refuse_void(struct overlay *overlay, const struct asker *asker, int in
         show_admission(overlay, &untold, links[--link_count].encoded);
     }
     show_admission(overlay, &untold, (struct bytes){shown->admission, shown->admission_bytes});
+}
+
+/* `index`: of a void member, or MEMBER_NONE. */
+void bans_refuse_no_member(struct overlay *overlay, const struct asker *asker, int index)
+{
+    peer_refuse(overlay, asker, minga_RefusedCode_REFUSED_NOT_MEMBER,
+                index == MEMBER_NONE ? "this node is not known as a member"
+                                     : "the invitation that let this node in had been used up");
+    if (index != MEMBER_NONE) {
+        show_before(overlay, asker, index);
+    }
 }

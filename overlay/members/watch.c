@@ -365,29 +365,16 @@ void watch_on_probe_via(struct overlay *overlay, const struct arrival *arrival)
     }
 }
 
-/* Who asked may have been expelled meanwhile. */
-static void answer_asker(struct overlay *overlay, const struct request *request, bool is_alive,
-                         bool is_refused)
-{
-    int asker = membership_find(&overlay->membership, &request->asker.node);
-    minga_Message message;
-
-    if (asker == MEMBER_NONE || overlay->membership.list[asker].view.state == MEMBER_EXPELLED) {
-        return;
-    }
-    message_init(&message, minga_Message_probe_result_tag);
-    message.kind.probe_result.alive = is_alive;
-    message.kind.probe_result.refused = is_refused;
-    peer_reply(overlay, &request->asker, &message, NULL);
-}
-
 /* Nobody answered on behalf of whom it was probed: say at least that we looked. */
 void watch_on_timeout(struct overlay *overlay, const struct request *request)
 {
     int index = membership_find(&overlay->membership, &request->to);
+    minga_Message message;
 
-    answer_asker(overlay, request, false,
-                 index != MEMBER_NONE && overlay->membership.list[index].is_refused);
+    message_init(&message, minga_Message_probe_result_tag);
+    message.kind.probe_result.refused =
+        index != MEMBER_NONE && overlay->membership.list[index].is_refused;
+    peer_reply(overlay, &request->asker, &message, NULL);
 }
 
 static void take_result(struct overlay *overlay, int index, const minga_Message *message)
@@ -405,8 +392,12 @@ static void take_result(struct overlay *overlay, int index, const minga_Message 
 void watch_on_reply(struct overlay *overlay, const struct request *request,
                     const struct arrival *arrival)
 {
+    minga_Message message;
+
     if (request->kind == REQUEST_PROBE_FOR) {
-        answer_asker(overlay, request, true, false);
+        message_init(&message, minga_Message_probe_result_tag);
+        message.kind.probe_result.alive = true;
+        peer_reply(overlay, &request->asker, &message, NULL);
     } else if (request->kind == REQUEST_PROBE_VIA) {
         take_result(overlay, (int)request->token, arrival->message);
         return;

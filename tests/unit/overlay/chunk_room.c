@@ -172,7 +172,7 @@ Test(chunk_room, one_megabyte_is_promised_to_one_fetch_at_a_time)
 /* It may be smaller than the megabyte that it was promised. */
 Test(chunk_room, who_offers_what_a_fetch_leaves_no_room_for_yet_is_told_to_wait)
 {
-    const uint64_t half = CHUNK_BYTES_MAX / 2;
+    const uint32_t half = CHUNK_BYTES_MAX / 2;
     struct chunk_id chunk;
 
     make_members(8);
