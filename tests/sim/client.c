@@ -474,6 +474,11 @@ static void service_answered(struct world *world, uint32_t number, const struct 
     service->waiting = false;
     service->again_ms = world->now_ms + AGAIN_MS;
     check_durable_answered(world, pending, answer);
+    if (answer->outcome == OVERLAY_OK && pending->kind == CORE_PUT_RECORD &&
+        service->step == PUT_SERVICE) {
+        service->lone_node = answer->copies == 1 ? pending->node + 1 : 0;
+        service->lone_sequence = service->known_sequence + 1;
+    }
     if (pending->kind == CORE_GET_RECORD) {
         record_came(world, number, answer);
     } else if (answer->outcome == OVERLAY_OK && pending->kind == CORE_PUT_RECORD &&
@@ -485,7 +490,6 @@ static void service_answered(struct world *world, uint32_t number, const struct 
         }
         if (service->step == PUT_SERVICE) {
             service->acknowledged_sequence = service->known_sequence + 1;
-            service->lone_node = answer->copies == 1 ? pending->node + 1 : 0;
             if (service->wipe_writer_for_ms != 0) {
                 world_after(world, 0, (struct event){.run = run_wipe_writer, .number = number});
             }

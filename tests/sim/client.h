@@ -48,6 +48,7 @@ struct client_service {
     uint64_t version_sequence;      /* of the version record that stands */
     uint64_t known_sequence;        /* of the service record that stands */
     uint64_t acknowledged_sequence; /* of the last that was answered with OK */
+    uint64_t lone_sequence;         /* of the last that is said to be written, believed or not */
     uint32_t lone_node;             /* 1 + the one whose disk alone has that; 0: more have it */
     bool waiting;                   /* for an answer */
     bool asks;                      /* whether its record stands already */

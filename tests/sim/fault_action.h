@@ -29,5 +29,7 @@ extern const struct fault_action fault_people_actions[FAULT_KIND_COUNT];
 /* These end by themselves. */
 void fault_end_nothing(struct world *world, const struct fault *fault, uint32_t node);
 
+/* Of what one disk alone has its owner was told so: he takes care of it until others have it. */
+bool fault_disk_is_kept(const struct world *world, uint32_t node);
 /* A leaf that has lost all addresses can neither dial nor be dialled, until it joins anew. */
 bool fault_is_cut_off(const struct world *world, uint32_t node);

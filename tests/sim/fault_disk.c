@@ -112,7 +112,8 @@ static void run_old_disk(struct world *world, struct event *event)
 {
     struct sim_node *node = &world->nodes[event->node];
 
-    if (node->backup == NULL || node->is_clone || !client_is_member(world, event->node)) {
+    if (node->backup == NULL || node->is_clone || !client_is_member(world, event->node) ||
+        fault_disk_is_kept(world, event->node)) {
         return;
     }
     world_trace(world, "==== %s comes back with an old disk", node->name);
@@ -184,7 +185,7 @@ static void run_join_anew(struct world *world, struct event *event)
 
 static void begin_random_state(struct world *world, const struct fault *fault, uint32_t node)
 {
-    if (!client_is_member(world, node)) {
+    if (!client_is_member(world, node) || fault_disk_is_kept(world, node)) {
         return;
     }
     sandbox_clear(&world->nodes[node].sandbox);

@@ -16,8 +16,7 @@ static void begin_crash(struct world *world, const struct fault *fault, uint32_t
     world_power_off(world, node);
 }
 
-/* Of what one disk alone has its owner was told so: he keeps that disk until others have it. */
-static bool is_kept(const struct world *world, uint32_t node)
+bool fault_disk_is_kept(const struct world *world, uint32_t node)
 {
     for (uint32_t i = 0; i < world->client.service_count; i++) {
         const struct client_service *service = &world->client.services[i];
@@ -25,10 +24,10 @@ static bool is_kept(const struct world *world, uint32_t node)
 
         for (uint32_t other = 0; other < world->node_count; other++) {
             have_others =
-                have_others || (other != node && world->nodes[other].core != NULL &&
-                                converge_sequence(core_overlay(world->nodes[other].core),
-                                                  &service->id, minga_RecordKind_RECORD_SERVICE) >=
-                                    service->acknowledged_sequence);
+                have_others ||
+                (other != node && world->nodes[other].core != NULL &&
+                 converge_sequence(core_overlay(world->nodes[other].core), &service->id,
+                                   minga_RecordKind_RECORD_SERVICE) >= service->lone_sequence);
         }
         if (service->lone_node == node + 1 && !have_others) {
             return true;
@@ -40,7 +39,7 @@ static bool is_kept(const struct world *world, uint32_t node)
 static void begin_off(struct world *world, const struct fault *fault, uint32_t node)
 {
     (void)fault;
-    if (is_kept(world, node)) {
+    if (fault_disk_is_kept(world, node)) {
         return;
     }
     world->nodes[node].off_for_good = true;
@@ -51,7 +50,7 @@ static void begin_wipe(struct world *world, const struct fault *fault, uint32_t 
 {
     (void)fault;
     world_power_off(world, node);
-    if (is_kept(world, node)) {
+    if (fault_disk_is_kept(world, node)) {
         return;
     }
     disk_wipe(&world->nodes[node].disk);
