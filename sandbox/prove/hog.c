@@ -20,7 +20,7 @@ enum {
     BURNERS = 4,
     LOCKED_FILES = 500,
     LOCKS_OF_FILE = 500,
-    LOCKERS = 30,
+    LOCKERS = 20,
     LOCKS_OF_LOCKER = 1000,
     UNACCEPTED_MAX = 8000, /* some 500 MiB: bounded, should nothing stop it */
     UNACCEPTED_BYTES = 60000,
