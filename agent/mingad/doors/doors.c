@@ -3,8 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -16,6 +14,7 @@
 #include "agent/mingad/replicas/ports.h"
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "base/keep_alive.h"
 #include "base/log.h"
 #include "base/wire.h"
 
@@ -23,9 +22,6 @@ enum {
     BACKLOG = 64,
     GREETING_MAX = 64,
     GREETING_MS_MAX = 5000,
-    ALIVE_S = 60, /* silence after which the kernel asks */
-    ALIVE_EVERY_S = 20,
-    UNACKNOWLEDGED_MS = 120000,
 };
 
 struct door {
@@ -190,19 +186,12 @@ static bool on_count(void *self, const struct pipe *pipe, size_t count_bytes)
  * may have walked from one network's edge to the other. */
 static void be_patient(const uv_tcp_t *tcp)
 {
-    const struct {
-        int option;
-        int value;
-    } rows[] = {{TCP_KEEPIDLE, ALIVE_S},
-                {TCP_KEEPINTVL, ALIVE_EVERY_S},
-                {TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS}};
+    static const struct keep_alive patient = {
+        .silence_s = 60, .every_s = 20, .count = 3, .unacknowledged_ms = 120000};
     uv_os_fd_t fd;
 
-    if (uv_fileno((const uv_handle_t *)tcp, &fd) < 0) {
-        return;
-    }
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        (void)setsockopt(fd, IPPROTO_TCP, rows[i].option, &rows[i].value, sizeof(int));
+    if (uv_fileno((const uv_handle_t *)tcp, &fd) == 0) {
+        keep_alive_set(fd, &patient);
     }
 }
 

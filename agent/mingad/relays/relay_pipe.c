@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "agent/mingad/relays/relay_pipe.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,14 +8,9 @@
 
 #include "agent/mingad/clock.h"
 #include "base/check.h"
+#include "base/keep_alive.h"
 
-enum {
-    QUEUE_BYTES_MAX = 256 << 10,
-    ALIVE_S = 5, /* silence after which the kernel asks */
-    ALIVE_EVERY_S = 2,
-    ALIVE_COUNT = 3,
-    UNACKNOWLEDGED_MS = 10000,
-};
+enum { QUEUE_BYTES_MAX = 256 << 10 };
 
 struct write {
     uv_write_t request;
@@ -26,25 +19,12 @@ struct write {
 
 void pipe_tune(uv_tcp_t *tcp)
 {
-    const struct {
-        int level;
-        int option;
-        int value;
-    } rows[] = {
-        {SOL_SOCKET, SO_KEEPALIVE, 1},
-        {IPPROTO_TCP, TCP_KEEPIDLE, ALIVE_S},
-        {IPPROTO_TCP, TCP_KEEPINTVL, ALIVE_EVERY_S},
-        {IPPROTO_TCP, TCP_KEEPCNT, ALIVE_COUNT},
-        {IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS},
-        {IPPROTO_TCP, TCP_NODELAY, 1},
-    };
+    static const struct keep_alive quick = {
+        .silence_s = 5, .every_s = 2, .count = 3, .unacknowledged_ms = 10000};
     uv_os_fd_t fd;
 
-    if (uv_fileno((const uv_handle_t *)tcp, &fd) < 0) {
-        return;
-    }
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        (void)setsockopt(fd, rows[i].level, rows[i].option, &rows[i].value, sizeof(int));
+    if (uv_fileno((const uv_handle_t *)tcp, &fd) == 0) {
+        keep_alive_set(fd, &quick);
     }
 }
 
