@@ -9,11 +9,6 @@
 #include "base/cleanup.h"
 #include "overlay/signed.h"
 
-static void cleanup_json(json_t **json)
-{
-    json_decref(*json);
-}
-
 static void cleanup_buffer(struct buffer *buffer)
 {
     buffer_done(buffer);
@@ -45,7 +40,7 @@ static bool read_ms(struct exchange *exchange, const json_t *body, const char *k
 
 void handle_pause(struct exchange *exchange)
 {
-    CLEANUP(cleanup_json) json_t *body = exchange_body(exchange);
+    CLEANUP(document_release) json_t *body = exchange_body(exchange);
     struct core_request request = {.kind = CORE_PAUSE};
 
     if (body == NULL || !read_ms(exchange, body, "duration_ms", &request.duration_ms) ||
@@ -63,7 +58,7 @@ void handle_resume(struct exchange *exchange)
 
 void handle_drain(struct exchange *exchange)
 {
-    CLEANUP(cleanup_json) json_t *body = exchange_body(exchange);
+    CLEANUP(document_release) json_t *body = exchange_body(exchange);
     struct core_request request = {.kind = CORE_DRAIN};
 
     if (body != NULL && read_ms(exchange, body, "within_ms", &request.within_ms)) {
@@ -95,7 +90,7 @@ static bool may_sign(struct exchange *exchange, struct bytes bytes)
 void handle_sign(struct exchange *exchange)
 {
     const struct api_host *host = exchange_host(exchange);
-    CLEANUP(cleanup_json) json_t *body = exchange_body(exchange);
+    CLEANUP(document_release) json_t *body = exchange_body(exchange);
     CLEANUP(cleanup_buffer) struct buffer request = {0};
     struct signature signature;
 
@@ -111,7 +106,7 @@ void handle_sign(struct exchange *exchange)
 
 void handle_create(struct exchange *exchange)
 {
-    CLEANUP(cleanup_json) json_t *body = exchange_body(exchange);
+    CLEANUP(document_release) json_t *body = exchange_body(exchange);
     CLEANUP(cleanup_buffer) struct buffer community = {0};
     CLEANUP(cleanup_buffer) struct buffer admission = {0};
     struct core_request request = {.kind = CORE_CREATE_COMMUNITY};
@@ -186,7 +181,7 @@ static int read_contacts(struct exchange *exchange, const json_t *body, struct o
 
 void handle_join(struct exchange *exchange)
 {
-    CLEANUP(cleanup_json) json_t *body = exchange_body(exchange);
+    CLEANUP(document_release) json_t *body = exchange_body(exchange);
     CLEANUP(cleanup_buffer) struct buffer community = {0};
     CLEANUP(cleanup_buffer) struct buffer admission = {0};
     struct overlay_join join = {0};
@@ -214,7 +209,7 @@ void handle_leave(struct exchange *exchange)
 static void submit_signed(struct exchange *exchange, enum core_request_kind kind, const char *name,
                           exchange_on_answer *answered)
 {
-    CLEANUP(cleanup_json) json_t *body = exchange_body(exchange);
+    CLEANUP(document_release) json_t *body = exchange_body(exchange);
     CLEANUP(cleanup_buffer) struct buffer bytes = {0};
     struct core_request request = {.kind = kind};
 

@@ -10,6 +10,11 @@
 
 enum { TEXT_BYTES_MAX = 256, BASE64_CHARS_MAX = 6144 };
 
+void document_release(json_t **document)
+{
+    json_decref(*document);
+}
+
 json_t *document_id(const struct id *id)
 {
     char hex[ID_HEX_CHARS + 1];

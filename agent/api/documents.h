@@ -16,6 +16,8 @@ struct document_time {
     uint64_t wall_unix_s;
 };
 
+/* CLEANUP(document_release) json_t *body */
+void document_release(json_t **document);
 json_t *document_id(const struct id *id);
 /* Text of others: what is no UTF-8 becomes "?". */
 json_t *document_text(const char *text);

@@ -76,7 +76,7 @@ static void on_answer(struct exchange *exchange, uint64_t context, const struct 
 {
     struct work *work = exchange->work;
     struct window *window = &work->windows[context];
-    size_t length = answer->logs.length_bytes;
+    size_t length = answer->data.length_bytes;
 
     if (answer->outcome != OVERLAY_OK) {
         exchange_fail_answer(exchange, "exec", answer);
@@ -84,11 +84,11 @@ static void on_answer(struct exchange *exchange, uint64_t context, const struct 
     }
     CHECK(context < work->count && !window->is_done && length <= sizeof(window->bytes));
     window->is_done = true;
-    window->has_ended = answer->logs_ended;
-    window->offset_bytes = answer->logs_offset_bytes;
+    window->has_ended = answer->data_ended;
+    window->offset_bytes = answer->data_offset_bytes;
     window->length_bytes = length;
     if (length > 0) {
-        memcpy(window->bytes, answer->logs.data, length);
+        memcpy(window->bytes, answer->data.data, length);
     }
     if (++work->done_count == work->count) {
         finish(exchange);

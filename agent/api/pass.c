@@ -11,11 +11,6 @@
 #include "base/cleanup.h"
 #include "overlay/signed.h"
 
-static void cleanup_json(json_t **json)
-{
-    json_decref(*json);
-}
-
 static void on_pass(struct exchange *exchange, uint64_t context, const struct core_answer *answer)
 {
     struct node_id self = overlay_self(core_overlay(exchange_core(exchange)));
@@ -27,8 +22,8 @@ static void on_pass(struct exchange *exchange, uint64_t context, const struct co
     }
     exchange_reply(exchange, 200,
                    json_pack("{so so sI}", "member", document_id(&self.id), "secret",
-                             document_base64(answer->logs), "until",
-                             (json_int_t)answer->logs_offset_bytes));
+                             document_base64(answer->data), "until",
+                             (json_int_t)answer->pass_until));
 }
 
 static int read_id(struct exchange *exchange, const json_t *body, const char *name,
@@ -45,7 +40,7 @@ static int read_id(struct exchange *exchange, const json_t *body, const char *na
 
 void handle_pass(struct exchange *exchange)
 {
-    CLEANUP(cleanup_json) json_t *body = exchange_body(exchange);
+    CLEANUP(document_release) json_t *body = exchange_body(exchange);
     struct core_request request = {.kind = CORE_ASK_PASS};
     minga_PassAsk ask = minga_PassAsk_init_zero;
     uint8_t encoded[minga_PassAsk_size];

@@ -422,12 +422,12 @@ static void on_logs(struct exchange *exchange, uint64_t context, const struct co
     }
     exchange->bytes.bytes_max = LOGS_WINDOW_BYTES_MAX;
     if (exchange->status == 0 &&
-        buffer_append(&exchange->bytes, answer->logs.data, answer->logs.length_bytes) < 0) {
+        buffer_append(&exchange->bytes, answer->data.data, answer->data.length_bytes) < 0) {
         exchange_fail(exchange, 500, "logs", "a window is too long", "");
         return;
     }
-    exchange->bytes_offset = answer->logs_offset_bytes;
-    exchange->bytes_ended = answer->logs_ended;
+    exchange->bytes_offset = answer->data_offset_bytes;
+    exchange->bytes_ended = answer->data_ended;
     if (exchange->status == 0) {
         exchange->status = 200; /* bytes, no document */
     }

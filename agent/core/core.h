@@ -50,8 +50,8 @@ enum core_request_kind {
     CORE_SERVICES,   /* node, cursor -> the services which that node manages, a page */
     CORE_LOGS,       /* service, slot, offset -> a window of the replica's kept output */
     CORE_LOOKUP,     /* key -> lookup */
-    CORE_ASK_EXEC,   /* node, signed_bytes: an encoded ExecAsk -> logs, their offset, ended */
-    CORE_ASK_PASS,   /* node, signed_bytes: an encoded PassAsk -> logs: the secret; its `until` */
+    CORE_ASK_EXEC,   /* node, signed_bytes: an encoded ExecAsk -> data, its offset, ended */
+    CORE_ASK_PASS,   /* node, signed_bytes: an encoded PassAsk -> data, pass_until */
     CORE_DESCRIBE,   /* description: name, labels, zone or addresses of this node have changed */
     CORE_STEP_ASIDE, /* the machine is about to sleep or to be switched off: replicas are started
                         elsewhere; answered when none is left here, or after within_ms. What nobody
@@ -169,10 +169,10 @@ struct core_answer {
     const struct service_status *status; /* STATUS: one; SERVICES: an array without replicas */
     uint32_t status_count;               /* SERVICES */
     uint32_t next_cursor;                /* SERVICES: 0 at the end */
-    struct bytes logs;                   /* LOGS, ASK_EXEC */
-    uint64_t logs_offset_bytes;          /* LOGS, ASK_EXEC: where `logs` begins; or WRITE's;
-                                            ASK_PASS: what is said at the port beside it */
-    bool logs_ended;                     /* LOGS, ASK_EXEC: no more will come */
+    struct bytes data;                   /* LOGS, ASK_EXEC: a window; ASK_PASS: the secret */
+    uint64_t data_offset_bytes;          /* LOGS, ASK_EXEC: where the window begins; or WRITE's */
+    bool data_ended;                     /* LOGS, ASK_EXEC: no more will come */
+    uint64_t pass_until;                 /* ASK_PASS: is said at the port beside the secret */
     struct overlay_lookup lookup;        /* LOOKUP */
 };
 

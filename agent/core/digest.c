@@ -169,8 +169,9 @@ static void add_answer(struct hash *hash, const struct core_answer *answer)
         add_service_status(hash, &answer->status[i]);
     }
     add_number(hash, (uint64_t)answer->next_cursor);
-    add_bytes(hash, answer->logs);
-    add_number(hash, answer->logs_offset_bytes);
+    add_bytes(hash, answer->data);
+    add_number(hash, answer->data_offset_bytes);
+    add_number(hash, answer->pass_until);
     add_lookup(hash, &answer->lookup);
 }
 

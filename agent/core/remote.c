@@ -36,23 +36,29 @@ void logs_done(struct core *core, struct request *request, const minga_LogsPage 
         return;
     }
     answer = request_answer_begin(core, request);
-    answer->logs = core_copy(core, (struct bytes){page->data.bytes, page->data.size});
-    answer->logs_offset_bytes = page->offset_bytes;
-    answer->logs_ended = page->ended;
+    answer->data = core_copy(core, (struct bytes){page->data.bytes, page->data.size});
+    answer->data_offset_bytes = page->offset_bytes;
+    answer->data_ended = page->ended;
+}
+
+/* Asks a node what the request has encoded for it: the body of an agent's message. */
+static void begin_ask(struct core *core, struct request *request, const struct core_request *from,
+                      const pb_msgdesc_t *fields, minga_AgentMessage *message)
+{
+    if (signed_decode_body(fields, from->signed_bytes, &message->body) < 0) {
+        request_answer(core, request, OVERLAY_REFUSED, "the request is not readable");
+        return;
+    }
+    request->stage = STAGE_READ;
+    request_query(core, request, &from->node, message);
+    request->attempt_until_ms = request->until_ms;
 }
 
 void begin_exec(struct core *core, struct request *request, const struct core_request *from)
 {
-    minga_AgentMessage message = minga_AgentMessage_init_zero;
+    minga_AgentMessage message = {.which_body = minga_AgentMessage_exec_ask_tag};
 
-    if (signed_decode_body(minga_ExecAsk_fields, from->signed_bytes, &message.body.exec_ask) < 0) {
-        request_answer(core, request, OVERLAY_REFUSED, "the request is not readable");
-        return;
-    }
-    message.which_body = minga_AgentMessage_exec_ask_tag;
-    request->stage = STAGE_READ;
-    request_query(core, request, &from->node, &message);
-    request->attempt_until_ms = request->until_ms;
+    begin_ask(core, request, from, minga_ExecAsk_fields, &message);
 }
 
 void exec_done(struct core *core, struct request *request, const minga_ExecAnswer *from)
@@ -64,23 +70,16 @@ void exec_done(struct core *core, struct request *request, const minga_ExecAnswe
         return;
     }
     answer = request_answer_begin(core, request);
-    answer->logs = core_copy(core, (struct bytes){from->data.bytes, from->data.size});
-    answer->logs_offset_bytes = from->offset_bytes;
-    answer->logs_ended = from->ended;
+    answer->data = core_copy(core, (struct bytes){from->data.bytes, from->data.size});
+    answer->data_offset_bytes = from->offset_bytes;
+    answer->data_ended = from->ended;
 }
 
 void begin_pass(struct core *core, struct request *request, const struct core_request *from)
 {
-    minga_AgentMessage message = minga_AgentMessage_init_zero;
+    minga_AgentMessage message = {.which_body = minga_AgentMessage_pass_ask_tag};
 
-    if (signed_decode_body(minga_PassAsk_fields, from->signed_bytes, &message.body.pass_ask) < 0) {
-        request_answer(core, request, OVERLAY_REFUSED, "the request is not readable");
-        return;
-    }
-    message.which_body = minga_AgentMessage_pass_ask_tag;
-    request->stage = STAGE_READ;
-    request_query(core, request, &from->node, &message);
-    request->attempt_until_ms = request->until_ms;
+    begin_ask(core, request, from, minga_PassAsk_fields, &message);
 }
 
 void pass_done(struct core *core, struct request *request, const minga_PassAnswer *from)
@@ -93,6 +92,6 @@ void pass_done(struct core *core, struct request *request, const minga_PassAnswe
         return;
     }
     answer = request_answer_begin(core, request);
-    answer->logs = core_copy(core, (struct bytes){from->secret.bytes, from->secret.size});
-    answer->logs_offset_bytes = from->until;
+    answer->data = core_copy(core, (struct bytes){from->secret.bytes, from->secret.size});
+    answer->pass_until = from->until;
 }

@@ -99,7 +99,7 @@ static void check_right(struct world *world, const struct pending *pending,
         world_find(world, &answer->lookup.responsible) != converge_ideal_node(world, &key)) {
         world_fail(world, "%s looks up the wrong node", world->nodes[pending->node].name);
     }
-    if (pending->kind == CORE_LOGS && is_ok && answer->logs.length_bytes == 0) {
+    if (pending->kind == CORE_LOGS && is_ok && answer->data.length_bytes == 0) {
         world_fail(world, "%s: no logs of a running replica", service->name);
     }
     if (!is_ok && (pending->kind == CORE_STATUS || pending->kind == CORE_LOOKUP ||

@@ -83,9 +83,9 @@ static inline void take_answer(struct edge *edge, const struct core_answer *answ
     if (answer->status != NULL) {
         edge->status = *answer->status;
     }
-    if (answer->logs.length_bytes > 0 && answer->logs.length_bytes < sizeof(edge->logs)) {
-        memcpy(edge->logs, answer->logs.data, answer->logs.length_bytes);
-        edge->logs[answer->logs.length_bytes] = '\0';
+    if (answer->data.length_bytes > 0 && answer->data.length_bytes < sizeof(edge->logs)) {
+        memcpy(edge->logs, answer->data.data, answer->data.length_bytes);
+        edge->logs[answer->data.length_bytes] = '\0';
     }
 }
 

@@ -41,7 +41,7 @@ Test(core, a_pushed_and_started_service_runs_and_can_be_asked_about)
     logs.service = edge->service;
     cr_assert_eq(outcome_of(edge, &logs), OVERLAY_OK);
     cr_assert_str_eq(edge->logs, "hello");
-    cr_assert_eq(edge->answer.logs_offset_bytes, 3);
+    cr_assert_eq(edge->answer.data_offset_bytes, 3);
     edge_free(edge);
 }
 

@@ -34,7 +34,7 @@ static minga_ExecAsk hello(struct edge *edge)
     minga_ExecAsk said = {.what = EXEC_ASK_HELLO};
 
     cr_assert_eq(ask(edge, &said), OVERLAY_OK, "%s", edge->answer.reason);
-    cr_assert_eq(edge->answer.logs.length_bytes, EXEC_SESSION_BYTES);
+    cr_assert_eq(edge->answer.data.length_bytes, EXEC_SESSION_BYTES);
     said.session.size = EXEC_SESSION_BYTES;
     memcpy(said.session.bytes, edge->logs, EXEC_SESSION_BYTES);
     return said;
@@ -110,7 +110,7 @@ Test(exec, the_owner_runs_a_command_in_its_replica)
     cr_assert_eq(begin.time_ms, 30000);
     cr_assert_eq(say(edge, &session, EXEC_ASK_READ), OVERLAY_OK);
     cr_assert_str_eq(edge->logs, "output");
-    cr_assert(edge->answer.logs_ended);
+    cr_assert(edge->answer.data_ended);
     cr_assert_eq(say(edge, &session, EXEC_ASK_CLOSE), OVERLAY_OK);
     cr_assert_eq(edge->exec.what, EXEC_ASK_CLOSE);
     cr_assert_eq(say(edge, &session, EXEC_ASK_READ), OVERLAY_REFUSED);

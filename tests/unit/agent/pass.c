@@ -60,8 +60,8 @@ Test(pass, a_member_gets_the_secret_that_the_door_makes_again)
     struct edge *edge = running_service();
 
     cr_assert_eq(ask(edge, 1, "club"), OVERLAY_OK, "%s", edge->answer.reason);
-    cr_assert_eq(edge->answer.logs.length_bytes, RELAY_SECRET_BYTES);
-    struct pass pass = at_the_door(edge, edge->answer.logs_offset_bytes);
+    cr_assert_eq(edge->answer.data.length_bytes, RELAY_SECRET_BYTES);
+    struct pass pass = at_the_door(edge, edge->answer.pass_until);
 
     cr_assert_leq(pass.until_ms, edge->now_ms + PASS_MS);
     cr_assert_gt(pass.until_ms, edge->now_ms);
@@ -74,7 +74,7 @@ Test(pass, it_is_good_for_nothing_else)
     struct edge *edge = running_service();
 
     cr_assert_eq(ask(edge, 1, "club"), OVERLAY_OK);
-    const struct pass given = at_the_door(edge, edge->answer.logs_offset_bytes);
+    const struct pass given = at_the_door(edge, edge->answer.pass_until);
     struct pass other = given;
 
     other.member.id.bytes[0] ^= 1;

@@ -109,8 +109,8 @@ static inline void answer_one(struct host *host, const struct asked *asked)
     answer.is_new = true;
     answer.copies = host->answered_count % 3 == 0 ? 3 : 2;
     answer.record = bytes_of_text("signed");
-    answer.logs = bytes_of_text("hello\n");
-    answer.logs_offset_bytes = asked->request.offset_bytes;
+    answer.data = bytes_of_text("hello\n");
+    answer.data_offset_bytes = asked->request.offset_bytes;
     /* Of two managers of one service the higher epoch counts. */
     if (asked->request.kind == CORE_SERVICES &&
         id_equal(&asked->request.node.id, &the_core.members[1].node.id)) {
