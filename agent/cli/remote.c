@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/cli/signals.h"
 #include "base/check.h"
 #include "overlay/signed.h"
 
@@ -409,10 +410,7 @@ static int open_signals(void)
 {
     sigset_t signals;
 
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGHUP);
+    signals_of_end(&signals);
     if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0) {
         return -errno;
     }

@@ -15,6 +15,7 @@
 #include "agent/cli/replicas.h"
 #include "agent/cli/resolve.h"
 #include "agent/cli/screen/text.h"
+#include "agent/cli/signals.h"
 #include "base/cleanup.h"
 #include "sandbox/tree_copy.h"
 
@@ -152,10 +153,7 @@ static void hold_signals(void)
 {
     sigset_t held;
 
-    sigemptyset(&held);
-    sigaddset(&held, SIGINT);
-    sigaddset(&held, SIGTERM);
-    sigaddset(&held, SIGHUP);
+    signals_of_end(&held);
     sigprocmask(SIG_SETMASK, &held, NULL);
 }
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "agent/cli/push.h"
+#include "agent/cli/signals.h"
 #include "base/cleanup.h"
 #include "images/worker.h"
 
@@ -156,10 +157,7 @@ static void block_signals(bool block, sigset_t *before)
 {
     sigset_t signals;
 
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGHUP);
+    signals_of_end(&signals);
     sigaddset(&signals, SIGCHLD);
     pthread_sigmask(block ? SIG_BLOCK : SIG_SETMASK, block ? &signals : before,
                     block ? before : NULL);
@@ -172,10 +170,7 @@ static int await_child(pid_t child, const sigset_t *before)
     pid_t ended = 0;
     sigset_t signals;
 
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGHUP);
+    signals_of_end(&signals);
     sigaddset(&signals, SIGCHLD);
     while (ended != child) {
         int number = sigwaitinfo(&signals, NULL);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "agent/cli/screen/text.h"
+#include "agent/cli/signals.h"
 #include "agent/cli/trial/trial.h"
 #include "agent/executor/spec.h"
 #include "agent/mingad/replicas/ports.h"
@@ -374,10 +375,7 @@ static int open_signals(struct try *try)
 {
     sigset_t signals;
 
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGHUP);
+    signals_of_end(&signals);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     try->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
     return try->signal_fd < 0 ? problem_set(&try->session->problem, EXIT_REFUSED, "try", "%m")
