@@ -25,6 +25,7 @@
 #include "agent/cli/connect/tunnel.h"
 #include "agent/cli/resolve.h"
 #include "agent/cli/screen/text.h"
+#include "agent/cli/signals.h"
 #include "base/check.h"
 #include "base/cleanup.h"
 
@@ -37,7 +38,7 @@ enum {
 
 struct forward {
     struct session *session;
-    const char *text; /* the service, as typed */
+    const char *text; /* the service or replica, as typed */
     char id[ID_HEX_CHARS + 1];
     char port_name[NAME_CHARS_MAX + 1];
     struct places_wanted wanted;
@@ -77,7 +78,7 @@ static int look(struct forward *forward, bool is_first)
     problem_set(problem, EXIT_LATE, forward->text,
                 forward->wanted.slot != 0 ? "this replica does not run now, or is not healthy"
                                           : "no healthy replica with this port");
-    return problem_advise(problem, "minga status %s says why", forward->text);
+    return problem_advise(problem, "minga status %s says why", forward->wanted.service);
 }
 
 static int read_pass(const json_t *document, struct tunnel_pass *pass_out)
@@ -208,6 +209,9 @@ static bool take_connection(struct forward *forward, int listen_fd, int signal_f
     pid_t child;
 
     if (fd < 0) {
+        if (errno != EAGAIN && errno != ECONNABORTED) { /* it waits on, and would be told at once */
+            nanosleep(&(struct timespec){.tv_nsec = PAUSE_MS * 1000000L}, NULL);
+        }
         return false;
     }
     fflush(NULL);
@@ -254,10 +258,7 @@ static int hold_signals(struct problem *problem, int *fd_out)
 {
     sigset_t signals;
 
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGHUP);
+    signals_of_end(&signals);
     sigaddset(&signals, SIGCHLD);
     sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL}, NULL); /* may come ignored */
     sigprocmask(SIG_BLOCK, &signals, NULL);
@@ -376,6 +377,8 @@ int run_connect(struct session *session, const struct arguments *arguments)
 {
     const char *port_name = arguments->word_count > 1 ? arguments->words[1] : NULL;
     struct forward *made;
+    CLEANUP(cleanup_free)
+    char *service = strndup(arguments->words[0], strcspn(arguments->words[0], "/"));
     struct service_name name;
     int status = service_name_parse(arguments->words[0], true, &name, &session->problem);
 
@@ -390,13 +393,14 @@ int run_connect(struct session *session, const struct arguments *arguments)
         return status;
     }
     made = calloc(1, sizeof(*made));
-    if (made == NULL) {
+    if (made == NULL || service == NULL) {
+        free(made);
         return problem_set(&session->problem, EXIT_REFUSED, "connect", "no memory");
     }
     sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     made->session = session;
     made->text = arguments->words[0];
-    made->wanted = (struct places_wanted){arguments->words[0], name.slot, port_name};
+    made->wanted = (struct places_wanted){service, name.slot, port_name};
     if (getrandom(&made->number, sizeof(made->number), 0) < 0) {
         made->number = (uint64_t)getpid();
     }

@@ -22,7 +22,7 @@ struct places {
 };
 
 struct places_wanted {
-    const char *service;   /* as typed */
+    const char *service;   /* as typed, without the replica */
     uint32_t slot;         /* 0: any */
     const char *port_name; /* NULL: the only one */
 };

@@ -5,8 +5,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -17,9 +15,10 @@
 
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "base/keep_alive.h"
 #include "base/wire.h"
 
-enum { DIAL_MS_MAX = 3000, GREET_MS_MAX = 5000, ALIVE_S = 60, ALIVE_EVERY_S = 20, ALIVE_COUNT = 3 };
+enum { DIAL_MS_MAX = 3000, GREET_MS_MAX = 5000 };
 
 static uint64_t now_ms(void)
 {
@@ -69,25 +68,6 @@ static int await(int fd, short events, uint64_t until_ms)
     }
 }
 
-static void tune(int fd)
-{
-    const struct {
-        int level;
-        int option;
-        int value;
-    } rows[] = {
-        {SOL_SOCKET, SO_KEEPALIVE, 1},
-        {IPPROTO_TCP, TCP_KEEPIDLE, ALIVE_S},
-        {IPPROTO_TCP, TCP_KEEPINTVL, ALIVE_EVERY_S},
-        {IPPROTO_TCP, TCP_KEEPCNT, ALIVE_COUNT},
-        {IPPROTO_TCP, TCP_NODELAY, 1},
-    };
-
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        (void)setsockopt(fd, rows[i].level, rows[i].option, &rows[i].value, sizeof(int));
-    }
-}
-
 static int dial_one(const struct addrinfo *to, int *fd_out)
 {
     CLEANUP(cleanup_close)
@@ -109,7 +89,7 @@ static int dial_one(const struct addrinfo *to, int *fd_out)
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &code_bytes) < 0 || code != 0) {
         return code != 0 ? -code : -errno;
     }
-    tune(fd);
+    keep_alive_set(fd, &(struct keep_alive){.silence_s = 60, .every_s = 20, .count = 3});
     *fd_out = take_fd(&fd);
     return 0;
 }
@@ -302,12 +282,33 @@ static void end_here(struct tunnel *tunnel)
     }
 }
 
+/* One frame of what has come; those without a byte make room for the next one only. */
+static bool open_frame(struct tunnel *tunnel)
+{
+    struct relay_opened opened;
+    int length =
+        relay_open_frame(&tunnel->seal, (struct bytes){tunnel->in, tunnel->in_bytes}, &opened);
+
+    if (length == 0) {
+        return false;
+    }
+    if (length < 0 || (opened.type != RELAY_DATA && opened.type != RELAY_END)) {
+        fail(tunnel, EBADMSG);
+        return false;
+    }
+    taken(tunnel, (size_t)length);
+    if (opened.type == RELAY_END) {
+        end_here(tunnel);
+        return false;
+    }
+    tunnel->to_bytes = opened.body_bytes;
+    memcpy(tunnel->to, relay_body(&opened).data, opened.body_bytes);
+    return opened.body_bytes == 0;
+}
+
 /* The next of what has come, once all before it is written. */
 static void open_next(struct tunnel *tunnel)
 {
-    struct relay_opened opened;
-    int length;
-
     if (tunnel->to_bytes > 0 || tunnel->to_ended) {
         return;
     }
@@ -317,21 +318,8 @@ static void open_next(struct tunnel *tunnel)
         tunnel->in_bytes = 0;
         return;
     }
-    length = relay_open_frame(&tunnel->seal, (struct bytes){tunnel->in, tunnel->in_bytes}, &opened);
-    if (length == 0) {
-        return;
+    while (open_frame(tunnel)) {
     }
-    if (length < 0 || (opened.type != RELAY_DATA && opened.type != RELAY_END)) {
-        fail(tunnel, EBADMSG);
-        return;
-    }
-    taken(tunnel, (size_t)length);
-    if (opened.type == RELAY_END) {
-        end_here(tunnel);
-        return;
-    }
-    tunnel->to_bytes = opened.body_bytes;
-    memcpy(tunnel->to, relay_body(&opened).data, opened.body_bytes);
 }
 
 static void read_there(struct tunnel *tunnel)
