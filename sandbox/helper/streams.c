@@ -179,21 +179,27 @@ void streams_reason(const struct streams_verdict *verdict, char reason_out[REASO
     }
 }
 
-void streams_tick(struct helper *helper, uint64_t at_ms)
+void streams_look(struct helper *helper, const char *proc_path, uint64_t at_ms)
 {
+    const struct streams_verdict greedy = streams_find(helper, proc_path);
     char reason[REASON_CHARS_MAX + 1];
 
+    if (greedy.replica == NULL || (greedy.is_hosts && at_ms < helper->streams_host_due_ms)) {
+        return;
+    }
+    helper->streams_host_due_ms = at_ms + STREAMS_ENDING_MS;
+    streams_reason(&greedy, reason);
+    replica_end(greedy.replica, SANDBOX_END_OUT_OF_MEMORY, 0, reason);
+}
+
+void streams_tick(struct helper *helper, uint64_t at_ms)
+{
     if (at_ms < helper->streams_due_ms) {
         return;
     }
     const uint64_t begun_ms = now_ms(); /* at_ms lies before what else the tick had to do */
-    const struct streams_verdict greedy = streams_find(helper, "/proc");
+    streams_look(helper, "/proc", at_ms);
     const uint64_t pause_ms = (now_ms() - begun_ms) * LOOK_SHARE;
 
     helper->streams_due_ms = at_ms + (pause_ms > STREAMS_EVERY_MS ? pause_ms : STREAMS_EVERY_MS);
-    if (greedy.replica != NULL && (!greedy.is_hosts || at_ms >= helper->streams_host_due_ms)) {
-        helper->streams_host_due_ms = at_ms + (greedy.is_hosts ? STREAMS_ENDING_MS : 0);
-        streams_reason(&greedy, reason);
-        replica_end(greedy.replica, SANDBOX_END_OUT_OF_MEMORY, 0, reason);
-    }
 }

@@ -51,4 +51,7 @@ uint64_t streams_allowed(const struct helper *helper, const struct replica *repl
 struct streams_verdict streams_find(struct helper *helper, const char *proc_path);
 /* For the people whose replica it is. */
 void streams_reason(const struct streams_verdict *verdict, char reason_out[REASON_CHARS_MAX + 1]);
+/* Ends that one. After an end nobody is blamed for the host's share until what that one held is gone. */
+void streams_look(struct helper *helper, const char *proc_path, uint64_t at_ms);
+/* The same in /proc, so often as it is worth. */
 void streams_tick(struct helper *helper, uint64_t at_ms);

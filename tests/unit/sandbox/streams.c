@@ -180,6 +180,37 @@ Test(streams, where_the_host_has_no_more_who_accepts_least_is_found, .init = beg
     cr_assert_null(streams_find(&helper, folder).replica, "the host has room");
 }
 
+/* What the first one held is still in the host's sum while it ends. */
+Test(streams, nobody_else_is_blamed_for_who_is_ending, .init = begin, .fini = end)
+{
+    const uint64_t host_bytes =
+        (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / STREAMS_HOST_SHARE;
+    const uint64_t at_ms = 5000;
+
+    helper.replicas[SLOT + 1].state = REPLICA_RUNNING;
+    helper.replicas[SLOT + 1].init_pid = OTHER_PID;
+    helper.replicas[SLOT + 1].spec.limits.memory_bytes = 64 << 20;
+    helper.streams_host_due_ms = 0;
+    write_one("41/net/tcp", 1, 8 * STREAMS_SUSPECT_BYTES, 0);
+    write_one("42/net/tcp", 1, 2 * STREAMS_SUSPECT_BYTES, 0);
+    write_host(host_bytes + (1 << 20));
+    streams_look(&helper, folder, at_ms);
+    cr_assert_eq(helper.replicas[SLOT].state, REPLICA_ENDING);
+    streams_look(&helper, folder, at_ms + STREAMS_ENDING_MS - 1);
+    cr_assert_eq(helper.replicas[SLOT + 1].state, REPLICA_RUNNING);
+    streams_look(&helper, folder, at_ms + STREAMS_ENDING_MS);
+    cr_assert_eq(helper.replicas[SLOT + 1].state, REPLICA_ENDING, "it was not the first one alone");
+}
+
+/* Its own limit is its own affair. */
+Test(streams, who_has_too_much_itself_is_ended_meanwhile, .init = begin, .fini = end)
+{
+    helper.streams_host_due_ms = 9000;
+    write_one("41/net/tcp", 1, streams_allowed(&helper, &helper.replicas[SLOT]), 4711);
+    streams_look(&helper, folder, 5000);
+    cr_assert_eq(helper.replicas[SLOT].state, REPLICA_ENDING);
+}
+
 Test(streams, who_ends_already_is_left_alone, .init = begin, .fini = end)
 {
     write_one("41/net/tcp", 1, UINT32_MAX, 4711);
