@@ -189,6 +189,11 @@ static void many_chunks_at_once(void)
     }
 }
 
+static bool node_says_refused(bool refused)
+{
+    return disk_subject.refuses == NULL || disk_subject.refuses() == refused;
+}
+
 static void chunk_on_full_disk(void)
 {
     put_chunk(1, 1);
@@ -199,12 +204,14 @@ static void chunk_on_full_disk(void)
     put_chunk(1, 3);
     expect(outcome_of(3) == OVERLAY_CHUNK_OK, "what is there takes no room");
     expect(was_there(3), "a full disk seems to take something again");
+    expect(node_says_refused(true), "the node says that its disk takes something again");
     disk_subject.set_fault(DISK_FAULT_NONE);
     disk_subject.wait(RETRIED_MS);
     crash_and_load(DISK_CRASH_KILL);
     expect(is_listed(1) && !is_listed(2), "a refused chunk is kept, or a kept one gone");
     put_chunk(2, 4);
     expect(outcome_of(4) == OVERLAY_CHUNK_OK, "with room again");
+    expect(node_says_refused(false), "the node does not say that its disk takes something again");
 }
 
 static void chunk_with_a_bad_write(void)
@@ -294,6 +301,7 @@ static void too_few_descriptors(void)
 
     expect(event != NULL && event->outcome == OVERLAY_CHUNK_FAILED,
            "the disk is said to refuse it");
+    expect(node_says_refused(false), "and that it takes nothing");
     disk_subject.set_fault(DISK_FAULT_NONE);
     put_chunk(1, 2);
     expect(outcome_of(2) == OVERLAY_CHUNK_OK, "later it failed, too");

@@ -236,6 +236,11 @@ static void subject_set_fault(enum disk_fault wanted)
     fault_set(&fault);
 }
 
+static bool subject_refuses(void)
+{
+    return the_edge.own_disk.result < 0;
+}
+
 static void subject_fail_opens(void)
 {
     struct fault fault = {.kind = FAULT_OPEN, .at = 1, .is_lasting = true};
@@ -331,5 +336,6 @@ const struct disk_subject disk_subject = {
     .begin_read = subject_begin_read,
     .end_read = subject_end_read,
     .fail_opens = subject_fail_opens,
+    .refuses = subject_refuses,
     .rot = subject_rot,
 };

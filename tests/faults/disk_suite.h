@@ -66,6 +66,7 @@ struct disk_subject {
     void (*begin_read)(const struct chunk_id *chunk);
     void (*end_read)(const struct chunk_id *chunk);
     void (*fail_opens)(void);
+    bool (*refuses)(void); /* does the node say that its disk takes nothing? */
     /* The chunk's file holds something else from now on. */
     void (*rot)(const struct chunk_id *chunk);
 };
