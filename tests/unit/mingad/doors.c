@@ -452,6 +452,17 @@ Test(doors, strangers_who_wait_do_not_keep_members_out)
     fixture_free(fixture);
 }
 
+Test(doors, who_says_nothing_is_hung_up_on)
+{
+    struct fixture *fixture = fixture_new();
+    static struct visit visit;
+
+    visit_begin(fixture, &visit);
+    cr_assert(!visit_hears(fixture, &visit));
+    close(visit.fd);
+    fixture_free(fixture);
+}
+
 Test(doors, the_folder_is_for_mingad_alone)
 {
     struct fixture *fixture = fixture_new();
