@@ -85,6 +85,15 @@ static void explain_out_of_memory(struct replica *replica)
     snprintf(replica->reason, sizeof(replica->reason), "out of memory: limit %s", limit);
 }
 
+bool replica_hit_memory_limit(const struct replica *replica, uint64_t oom_kill_count)
+{
+    if (replica->end == SANDBOX_END_OUT_OF_MEMORY) {
+        return replica->reason[0] == '\0'; /* else it was for what one of our counts found */
+    }
+    return oom_kill_count > 0 && replica->end != SANDBOX_END_STOPPED &&
+           replica->end != SANDBOX_END_REFUSED;
+}
+
 /*
  * With the counts of its group, read while there still is one. One death for memory is that of the
  * whole replica, also when its first process, bereft of a child, was quick to end by itself.
@@ -96,12 +105,7 @@ static void explain_end(const struct helper *helper, struct replica *replica)
     const char *name;
 
     (void)cgroup_oom_kills(helper->cgroups, &replica->name, &oom_kill_count, &err);
-    bool was_asked = replica->end == SANDBOX_END_STOPPED || replica->end == SANDBOX_END_REFUSED;
-
-    const bool is_explained = replica->end == SANDBOX_END_OUT_OF_MEMORY &&
-                              replica->reason[0] != '\0'; /* by a count of ours */
-    if (!is_explained &&
-        (replica->end == SANDBOX_END_OUT_OF_MEMORY || (oom_kill_count > 0 && !was_asked))) {
+    if (replica_hit_memory_limit(replica, oom_kill_count)) {
         explain_out_of_memory(replica);
     } else if (replica->reason[0] != '\0') {
         return;

@@ -182,6 +182,12 @@ void replica_tick(struct helper *helper, struct replica *replica, uint64_t at_ms
 /* One round of killing and removing. When nothing is left, says ENDED and frees the slot. */
 void replica_clear(struct helper *helper, struct replica *replica, uint64_t at_ms);
 
+/*
+ * Did it end because the kernel found no room within its limit? `oom_kill_count` as its group has
+ * counted; an end that was asked for is never that, and one with a reason of ours has its own.
+ */
+bool replica_hit_memory_limit(const struct replica *replica, uint64_t oom_kill_count);
+
 /* --- allow.c: less than was contributed --- */
 
 /* Holds all replicas together to it; looks at the limits' file again first. */
