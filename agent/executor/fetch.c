@@ -134,8 +134,10 @@ void executor_chunk(struct executor *executor, struct turn *turn, const struct a
         replica_fetch_more(executor, turn, replica);
         return;
     }
-    if (executor->disk_refuses[0] != '\0') { /* another node is asked instead */
-        replica_say(replica, "its node's disk takes nothing: %.80s", executor->disk_refuses);
+    const char *refuses = executor_disk_refuses(executor);
+
+    if (refuses[0] != '\0') { /* another node is asked instead */
+        replica_say(replica, "its node's disk takes nothing: %.80s", refuses);
         replica_over(executor, turn, replica, true);
         return;
     }

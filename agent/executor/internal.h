@@ -236,4 +236,6 @@ void ended_note(struct executor *executor, struct turn *turn, const struct repli
 int ended_load(struct executor *executor, uint64_t number, struct bytes bytes);
 
 /* tell.c */
+/* Why nothing new can be brought here, for its disk takes no bundle; "": it can. */
+const char *executor_disk_refuses(const struct executor *executor);
 enum replica_state replica_state_of(const struct executor *executor, const struct replica *replica);

@@ -26,12 +26,21 @@ enum replica_state replica_state_of(const struct executor *executor, const struc
     return states[replica->phase];
 }
 
+const char *executor_disk_refuses(const struct executor *executor)
+{
+    if (executor->disk_refuses[0] == '\0' && executor->config.storage_bytes == 0) {
+        return "contribute.storage is 0"; /* it is where bundles are kept, too */
+    }
+    return executor->disk_refuses;
+}
+
 struct sandbox_limits executor_free_limits(const struct executor *executor)
 {
     struct sandbox_limits promised = executor_promised(executor);
 
     if (!executor->config.runs || !executor->sandbox_up || executor->paused || executor->draining ||
-        executor->owner.keeping || executor->isolated || executor->disk_refuses[0] != '\0') {
+        executor->owner.keeping || executor->isolated ||
+        executor_disk_refuses(executor)[0] != '\0') {
         return (struct sandbox_limits){0};
     }
     return limits_minus(&executor->owner.target, &promised);
@@ -45,7 +54,7 @@ static struct policy_facts facts_of(struct executor *executor, const struct serv
         .promised = executor_promised(executor),
         .sandbox_up = executor->sandbox_up,
         .isolated = executor->isolated,
-        .disk_refuses = executor->disk_refuses,
+        .disk_refuses = executor_disk_refuses(executor),
         .paused = executor->paused,
         .draining = executor->draining,
         .keeping = executor->owner.keeping,

@@ -174,7 +174,7 @@ static const char *state_of(const struct executor *executor)
     if (executor->config.runs && !executor->sandbox_up) {
         return "no sandbox";
     }
-    if (executor->config.runs && executor->disk_refuses[0] != '\0') {
+    if (executor->config.runs && executor_disk_refuses(executor)[0] != '\0') {
         return "disk refuses";
     }
     return "ready";
@@ -213,6 +213,8 @@ static void rule_status(const struct executor *executor, struct owner_clock cloc
 void executor_status(const struct executor *executor, struct owner_clock clock,
                      struct node_status *status_out)
 {
+    const char *refuses = executor_disk_refuses(executor);
+
     memset(status_out, 0, sizeof(*status_out));
     status_out->state = state_of(executor);
     rule_status(executor, clock, status_out);
@@ -221,10 +223,9 @@ void executor_status(const struct executor *executor, struct owner_clock clock,
     if (executor->config.runs) { /* else nobody misses it */
         (void)text_copy(status_out->reason, sizeof(status_out->reason), executor->sandbox_reason);
     }
-    if (executor->config.runs && executor->sandbox_up && executor->disk_refuses[0] != '\0') {
+    if (executor->config.runs && executor->sandbox_up && refuses[0] != '\0') {
         (void)snprintf(status_out->reason, sizeof(status_out->reason),
-                       "nothing new is run here: its disk takes nothing: %.60s",
-                       executor->disk_refuses);
+                       "nothing new is run here: its disk takes nothing: %.60s", refuses);
     }
     status_out->contribution = executor->config.contribution;
     status_out->promised = executor_promised(executor);

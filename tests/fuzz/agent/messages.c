@@ -138,6 +138,7 @@ static void target_make(struct target *target, struct surroundings *around)
     static struct core_config config;
 
     config = (struct core_config){.contribution = {1000, 1 << 30, 1 << 30, 100},
+                                  .storage_bytes = 1 << 30,
                                   .port_first = 31000,
                                   .port_last = 31010,
                                   .runs = true,

@@ -440,6 +440,7 @@ static inline void fake_node_make(struct community *community, uint32_t index)
     (void)snprintf(node->member.record.zone, sizeof(node->member.record.zone), "z%u", index);
     node->config = (struct core_config){
         .contribution = {2000, (uint64_t)1 << 30, (uint64_t)1 << 30, 512},
+        .storage_bytes = (uint64_t)1 << 30,
         .port_first = 31000,
         .port_last = 31099,
         .runs = true,

@@ -370,6 +370,33 @@ Test(executor, a_node_whose_disk_takes_nothing_runs_nothing_new_and_keeps_what_r
     fake_free(bench.community);
 }
 
+Test(executor, who_gives_no_storage_has_no_room_for_bundles_and_runs_nothing_new)
+{
+    struct bench bench = bench_running(wiki);
+    struct core_config config = bench.community->nodes[0].config;
+    minga_AskStart ask = ask_start(&bench, 1, 2, 1);
+    struct owner_clock clock = {bench.turn.now_ms, bench.turn.wall_unix_s};
+    struct node_status status;
+
+    config.storage_bytes = 0;
+    executor_configured(bench.executor, &bench.turn, &config);
+    executor_status(bench.executor, clock, &status);
+    cr_assert_str_eq(status.state, "disk refuses");
+    cr_assert_str_eq(status.reason, "nothing new is run here: its disk takes nothing: "
+                                    "contribute.storage is 0");
+    cr_assert_eq(executor_free_limits(bench.executor).memory_bytes, 0);
+    cr_assert_eq(count_out(&bench, OUT_STOP), 0);
+    cr_assert_eq(first_replica(&bench).status.state, REPLICA_RUNNING);
+    executor_set_isolated(bench.executor, &bench.turn, true); /* ends it */
+    sandbox(&bench, SANDBOX_ENDED, SANDBOX_END_STOPPED);
+    executor_set_isolated(bench.executor, &bench.turn, false);
+    cr_assert_eq(start(&bench, &ask), REFUSAL_OWN_DISK);
+    config.storage_bytes = 1;
+    executor_configured(bench.executor, &bench.turn, &config);
+    cr_assert_eq(start(&bench, &ask), REFUSAL_NONE);
+    fake_free(bench.community);
+}
+
 Test(executor, what_is_being_fetched_when_the_disk_refuses_has_failed_here_at_once)
 {
     struct bench bench = bench_new(wiki);
