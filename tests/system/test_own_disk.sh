@@ -10,9 +10,9 @@ here=$(dirname "$(realpath "$0")")
 . "$here/check.sh"
 
 node_config() {
-    local sizes=(64M 64M 128M 512M 512M 0)
+    local sizes=(64M 64M 128M 512M 512M 0 64M)
     local storage=${sizes[$(($1 - 1))]}
-    [ "$1" != 6 ] || echo "roles: [store, manage]" # what it has no room for it cannot run
+    [ "$1" != 7 ] || echo "roles: [run]"
     echo "contribute: {cpu: \"1.0\", memory: 256M, disk: 16M, storage: $storage, keep_free: 0%, pids: 256}"
 }
 # File systems that can break: ext4 in a file. An error that it finds makes it read-only; and it has a
@@ -40,12 +40,12 @@ own_disks_end() {
         ! mountpoint -q "$(dir_of "$i")/state" || umount "$(dir_of "$i")/state" || true
     done
 }
-community_new 6
+community_new 7
 AT_END=own_disks_end
 node_disk 1 96m
 disk_that_breaks 2
 disk_that_breaks 3
-for i in 1 2 3 4 5 6; do node_start "$i"; done
+for i in 1 2 3 4 5 6 7; do node_start "$i"; done
 community_form
 
 bundle() { # NAME: three megabytes that nobody has yet
@@ -55,8 +55,8 @@ bundle() { # NAME: three megabytes that nobody has yet
     printf '%s\n' "name: $1" 'resources: {cpu: 0.1, memory: 16M, disk: 8M, pids: 16}' \
         'command: [/busybox, httpd, -f, -p, "8080", -h, /]' 'ports: [{name: http, container: 8080}]' >"$WORK/$1/service.yaml"
 }
-# A broken disk's folder may not be read any more: what can be is listed.
-chunks() { { find "$WORK"/n?/state/agent/chunks -type f -printf '%f\n' 2>/dev/null || true; } | sort; }
+# A broken disk's folder may not be read any more: what can be is listed. Node 7 has only what it uses itself.
+chunks() { { find "$WORK"/n[1-6]/state/agent/chunks -type f -printf '%f\n' 2>/dev/null || true; } | sort; }
 pushed() { # I NAME: and three disks have each chunk of it that nobody had before
     chunks | uniq >"$WORK/known"
     minga "$1" push "$WORK/$2" && has_three
@@ -71,6 +71,16 @@ runs_and_serves() {
 }
 runs_here() { [ "$(minga 4 --json status "$1" | jq '.services[0].running')" = "$2" ]; }
 served() { [ "$(answers "$(minga 4 locate "$1" | head -n 1)" /data | sha256sum)" = "$(sha256sum <"$WORK/$1/data")" ]; }
+
+# --- a member that runs, and stores nothing for others
+bundle elsewhere
+check "through a node that stores nothing for others: on three others" pushed 7 elsewhere
+minga 4 scale elsewhere 6 >/dev/null
+minga 4 start elsewhere >/dev/null
+within 60 "six run, one of them there" eval 'runs_here elsewhere 6 && minga 7 --json node | jq -e ".replicas | length == 1"'
+minga 4 rm elsewhere >/dev/null
+node_kill 7
+within 15 "six are left" sees_members 4 6
 
 # --- full
 before=$(chunk_count 1)
