@@ -15,6 +15,8 @@ static struct core_stand_in *the_core;
 static struct held *the_held;
 static uint64_t draws;
 static bool keeps_nothing;
+static bool is_refusing; /* as the core was last told */
+static struct core_event the_event;
 
 /* ------------------------------------------------------------------ the world */
 
@@ -66,6 +68,14 @@ void world_step_overlay(struct world *world, uint32_t node, struct overlay_event
     disk_core_tell(the_core, event);
 }
 
+void world_step(struct world *world, uint32_t node, struct core_event *event)
+{
+    (void)world;
+    (void)node;
+    CHECK(event->kind == CORE_DISK);
+    is_refusing = event->reason[0] != '\0';
+}
+
 void checker_stored(struct world *world, uint32_t node, const struct overlay_blob *blob)
 {
     (void)world;
@@ -112,9 +122,11 @@ int core_load_chunk(struct core *core, const struct chunk_id *chunk, uint64_t by
 
 static void subject_begin(struct core_stand_in *core)
 {
-    the_world = (struct world){.now_ms = 1000, .node_count = 1, .nodes = &the_node};
+    the_world = (struct world){
+        .now_ms = 1000, .node_count = 1, .nodes = &the_node, .core_event = &the_event};
     the_node = (struct sim_node){.life = 1};
     the_core = core;
+    is_refusing = false;
 }
 
 static void subject_end(void)
@@ -166,6 +178,8 @@ static void subject_crash(enum disk_crash crash)
     keeps_nothing = crash == DISK_CRASH_POWER;
     disk_process_ended(&the_world, 0);
     the_node.life++;
+    the_node.disk.is_refusing = false; /* as disk_begin() */
+    is_refusing = false;
     the_core->known_count = 0;
 }
 
@@ -184,6 +198,11 @@ static void subject_set_fault(enum disk_fault fault)
     disk->bad_read = fault == DISK_FAULT_READ_ONCE ? disk->read_count + 1 : 0;
 }
 
+static bool subject_refuses(void)
+{
+    return is_refusing;
+}
+
 static void subject_rot(const struct chunk_id *chunk)
 {
     (void)chunk;
@@ -200,5 +219,6 @@ const struct disk_subject disk_subject = {
     .crash = subject_crash,
     .load = subject_load,
     .set_fault = subject_set_fault,
+    .refuses = subject_refuses,
     .rot = subject_rot,
 };

@@ -50,7 +50,7 @@ bool carried_has(const struct world *world, uint32_t node, const struct chunk_id
     return false;
 }
 
-void carried_check(struct world *world, uint32_t service, const struct core_answer *answer)
+bool carried_check(struct world *world, uint32_t service, const struct core_answer *answer)
 {
     const struct client_service *pushed = &world->client.services[service];
     const struct chunk_id *chunk = &world->client.trees[service].chunks[pushed->chunk];
@@ -59,8 +59,12 @@ void carried_check(struct world *world, uint32_t service, const struct core_answ
     for (uint32_t node = 0; node < world->node_count; node++) {
         count += disk_has_chunk(&world->nodes[node].disk, chunk) ? 1 : 0;
     }
-    if (pushed->carrier != 0 && !world_is_deceived(world) && count < answer->copies) {
+    if (pushed->carrier == 0 || count >= answer->copies) {
+        return true;
+    }
+    if (!world_is_deceived(world)) {
         world_fail(world, "%s: a chunk is acknowledged with %u copies, and has %u", pushed->name,
                    answer->copies, count);
     }
+    return false;
 }

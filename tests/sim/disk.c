@@ -5,13 +5,12 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "tests/sim/own_disk.h"
 #include "tests/sim/tree.h"
 #include "tests/sim/world.h"
 
 enum {
-    LOOK_MS = 6000, /* as the real edge's chunk_scrub.c ... */
-    LOOK_MS_MAX = 16 * LOOK_MS,
-    RETRY_MS = 1000,     /* ... its store_writer.c ... */
+    RETRY_MS = 1000,     /* as the real edge's store_writer.c ... */
     CHUNK_JOBS_MAX = 32, /* ... and its chunk_jobs.c */
 };
 
@@ -43,7 +42,7 @@ static void *grown(void *list, uint32_t *capacity, size_t element_bytes)
     return grown_list;
 }
 
-static void *copied(const void *bytes, size_t length_bytes)
+void *disk_copied(const void *bytes, size_t length_bytes)
 {
     void *copy = malloc(length_bytes);
 
@@ -52,7 +51,7 @@ static void *copied(const void *bytes, size_t length_bytes)
     return copy;
 }
 
-static struct disk_chunk *find_chunk(const struct disk *disk, const struct chunk_id *chunk)
+struct disk_chunk *disk_find_chunk(const struct disk *disk, const struct chunk_id *chunk)
 {
     for (uint32_t i = 0; i < disk->chunk_count; i++) {
         if (id_equal(&disk->chunks[i].chunk.id, &chunk->id)) {
@@ -102,7 +101,7 @@ static void put_blob(struct disk *disk, const struct overlay_blob *blob)
     free(found->older);
     found->older = found->data;
     found->older_bytes = found->length_bytes;
-    found->data = copied(blob->bytes.data, blob->bytes.length_bytes);
+    found->data = disk_copied(blob->bytes.data, blob->bytes.length_bytes);
     found->length_bytes = (uint32_t)blob->bytes.length_bytes;
 }
 
@@ -192,6 +191,10 @@ static void tell_core(struct world *world, uint32_t node, const struct write *wr
     if (!write->is_drop && (write->is_chunk || stored.token != 0)) {
         world_step_overlay(world, node, &stored);
     }
+    if (write->is_chunk && !write->is_drop && !write->was_there &&
+        (write->fails || write->outcome == OVERLAY_CHUNK_OK)) {
+        own_disk_note(world, node, write->fails);
+    }
 }
 
 static bool is_due(const struct disk *disk, uint64_t now_ms)
@@ -262,7 +265,7 @@ static void run_power_off(struct world *world, struct event *event)
 
 static bool is_there(const struct disk *disk, const struct write *write)
 {
-    const struct disk_chunk *found = write->is_chunk ? find_chunk(disk, &write->chunk) : NULL;
+    const struct disk_chunk *found = write->is_chunk ? disk_find_chunk(disk, &write->chunk) : NULL;
 
     return found != NULL && !found->is_rotten;
 }
@@ -372,7 +375,7 @@ void disk_store_chunk(struct world *world, uint32_t node, const struct overlay_e
 /* Nobody syncs a folder for a file less: it is there again. */
 static void undo_drop(struct disk *disk, const struct write *write)
 {
-    if (find_chunk(disk, &write->chunk) == NULL) {
+    if (disk_find_chunk(disk, &write->chunk) == NULL) {
         disk_add_chunk(disk, &write->chunk, write->chunk_bytes);
         disk->chunks[disk->chunk_count - 1].is_rotten = write->is_rotten;
     }
@@ -422,7 +425,7 @@ static void begin_drop(struct world *world, uint32_t node, struct write *write)
 void disk_drop_chunk(struct world *world, uint32_t node, const struct overlay_effect *effect)
 {
     struct disk *disk = &world->nodes[node].disk;
-    struct disk_chunk *found = find_chunk(disk, &effect->chunk);
+    struct disk_chunk *found = disk_find_chunk(disk, &effect->chunk);
     struct write *write = found == NULL ? NULL : calloc(1, sizeof(*write));
 
     if (found == NULL) {
@@ -445,91 +448,14 @@ bool disk_is_full(const struct world *world, uint32_t node)
 
 bool disk_has_chunk(const struct disk *disk, const struct chunk_id *chunk)
 {
-    const struct disk_chunk *found = find_chunk(disk, chunk);
+    const struct disk_chunk *found = disk_find_chunk(disk, chunk);
 
     return found != NULL && !found->is_rotten;
 }
 
-/* What one read says. */
-static struct overlay_event read_chunk(struct disk *disk, const struct chunk_id *chunk)
-{
-    const struct disk_chunk *found = find_chunk(disk, chunk);
-    struct overlay_event read = {.kind = OVERLAY_CHUNK_READ, .chunk = *chunk};
-
-    disk->read_count++;
-    if (found == NULL) {
-        read.kind = OVERLAY_CHUNK_ABSENT;
-    } else if (disk->read_count == disk->bad_read) {
-        read.outcome = OVERLAY_CHUNK_REFUSED;
-    } else if (found->is_rotten) {
-        read.outcome = OVERLAY_CHUNK_WRONG_HASH;
-    } else {
-        read.outcome = OVERLAY_CHUNK_OK;
-        read.chunk_bytes = found->bytes;
-    }
-    return read;
-}
-
-static void run_look(struct world *world, struct event *event);
-
-static void tell_read(struct world *world, uint32_t node, struct overlay_event *read,
-                      uint64_t look_ms)
-{
-    if (read->kind == OVERLAY_CHUNK_READ && read->outcome != OVERLAY_CHUNK_OK) {
-        world_after_process(world, look_ms,
-                            (struct event){.run = run_look,
-                                           .node = node,
-                                           .number = look_ms,
-                                           .payload = copied(&read->chunk, sizeof(read->chunk))});
-    }
-    world_step_overlay(world, node, read);
-}
-
-/* Again, after twice as long each time. */
-static void run_look(struct world *world, struct event *event)
-{
-    struct overlay_event read = read_chunk(&world->nodes[event->node].disk, event->payload);
-
-    tell_read(world, event->node, &read,
-              event->number < LOOK_MS_MAX ? 2 * event->number : LOOK_MS_MAX);
-}
-
-static void run_read(struct world *world, struct event *event)
-{
-    tell_read(world, event->node, event->payload, LOOK_MS);
-}
-
-void disk_begin(struct world *world, uint32_t node)
-{
-    const struct overlay *overlay = core_overlay(world->nodes[node].core);
-    struct chunk_id chunk;
-    uint32_t cursor = 0;
-
-    while (overlay_chunk_next(overlay, true, &cursor, &chunk)) {
-        world_after_process(world, LOOK_MS,
-                            (struct event){.run = run_look,
-                                           .node = node,
-                                           .number = LOOK_MS,
-                                           .payload = copied(&chunk, sizeof(chunk))});
-    }
-}
-
-bool disk_read_chunk(struct world *world, uint32_t node, const struct chunk_id *chunk)
-{
-    struct overlay_event read = read_chunk(&world->nodes[node].disk, chunk);
-
-    if (read.kind == OVERLAY_CHUNK_READ && read.outcome == OVERLAY_CHUNK_OK) {
-        return true;
-    }
-    world_after_process(
-        world, 0,
-        (struct event){.run = run_read, .node = node, .payload = copied(&read, sizeof(read))});
-    return false;
-}
-
 void disk_add_chunk(struct disk *disk, const struct chunk_id *chunk, uint32_t bytes)
 {
-    struct disk_chunk *found = find_chunk(disk, chunk);
+    struct disk_chunk *found = disk_find_chunk(disk, chunk);
 
     if (found != NULL) {
         found->is_rotten = false;
@@ -585,15 +511,15 @@ void disk_copy(const struct disk *from, struct disk *to_out)
     copy.chunk_count = from->chunk_count;
     copy.chunk_capacity = from->chunk_count;
     if (from->blob_count > 0) {
-        copy.blobs = copied(from->blobs, from->blob_count * sizeof(*from->blobs));
+        copy.blobs = disk_copied(from->blobs, from->blob_count * sizeof(*from->blobs));
     }
     for (uint32_t i = 0; i < from->blob_count; i++) {
-        copy.blobs[i].data = copied(from->blobs[i].data, from->blobs[i].length_bytes);
+        copy.blobs[i].data = disk_copied(from->blobs[i].data, from->blobs[i].length_bytes);
         copy.blobs[i].older = NULL;
         copy.blobs[i].older_bytes = 0;
     }
     if (from->chunk_count > 0) {
-        copy.chunks = copied(from->chunks, from->chunk_count * sizeof(*from->chunks));
+        copy.chunks = disk_copied(from->chunks, from->chunk_count * sizeof(*from->chunks));
     }
     disk_wipe(to_out);
     *to_out = copy;

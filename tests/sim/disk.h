@@ -55,6 +55,7 @@ struct disk {
     uint64_t crash_write;   /* the power fails at this one ... */
     bool has_crashed;       /* ... and did */
     bool is_mangled;        /* the core may refuse some of it */
+    bool is_refusing;       /* its process has been told so (own_disk.h) */
 };
 
 /* Performs OVERLAY_STORE, OVERLAY_STORE_CHUNK, OVERLAY_DROP_CHUNK. */
@@ -62,10 +63,14 @@ void disk_store(struct world *world, uint32_t node, const struct overlay_effect 
 void disk_store_chunk(struct world *world, uint32_t node, const struct overlay_effect *effect);
 void disk_drop_chunk(struct world *world, uint32_t node, const struct overlay_effect *effect);
 
+/* A copy, the caller's. */
+void *disk_copied(const void *bytes, size_t length_bytes);
 void disk_remove_blob(struct disk *disk, struct disk_blob *blob);
 void disk_add_chunk(struct disk *disk, const struct chunk_id *chunk, uint32_t bytes);
 /* Takes it nothing new at present? */
 bool disk_is_full(const struct world *world, uint32_t node);
+/* What there is of it, good or rotten, or NULL. */
+struct disk_chunk *disk_find_chunk(const struct disk *disk, const struct chunk_id *chunk);
 bool disk_has_chunk(const struct disk *disk, const struct chunk_id *chunk);
 /* Can it be read, to be sent? If not, the core is told, as at the real edge, and it is looked at again
  * now and then. */
