@@ -14,6 +14,7 @@ enum { QUEUE_BYTES_MAX = 256 << 10 };
 
 struct write {
     uv_write_t request;
+    size_t length_bytes;
     uint8_t bytes[];
 };
 
@@ -102,15 +103,32 @@ static bool is_over(const struct pipe *pipe)
            uv_stream_get_write_queue_size((const uv_stream_t *)&pipe->sealed) == 0;
 }
 
+static size_t *queued_to(struct pipe *pipe, const uv_stream_t *to)
+{
+    return to == sealed_of(pipe) ? &pipe->sealed_queued_bytes : &pipe->plain_queued_bytes;
+}
+
+/* What it costs here to keep it: of a small one not its bytes. */
+static size_t cost_bytes(size_t length_bytes)
+{
+    return sizeof(struct write) + length_bytes;
+}
+
 static void on_written(uv_write_t *request, int status)
 {
     struct write *write = (struct write *)request;
-    struct pipe *pipe = write->request.handle->data;
+    struct pipe *pipe = request->handle->data;
+    size_t written_bytes = cost_bytes(write->length_bytes);
+    const uv_stream_t *to = request->handle;
+    size_t *queued_bytes;
 
     free(write);
     if (pipe == NULL || pipe->phase == PIPE_CLOSING) {
         return;
     }
+    queued_bytes = queued_to(pipe, to);
+    CHECK(*queued_bytes >= written_bytes);
+    *queued_bytes -= written_bytes;
     if (status < 0 || is_over(pipe)) {
         pipe_close(pipe);
     } else {
@@ -127,12 +145,15 @@ static void send_bytes(struct pipe *pipe, uv_stream_t *to, struct bytes bytes)
         pipe_close(pipe);
         return;
     }
+    write->length_bytes = bytes.length_bytes;
     memcpy(write->bytes, bytes.data, bytes.length_bytes);
     buffer = uv_buf_init((char *)write->bytes, (unsigned)bytes.length_bytes);
     if (uv_write(&write->request, to, &buffer, 1, on_written) < 0) {
         free(write);
         pipe_close(pipe);
+        return;
     }
+    *queued_to(pipe, to) += cost_bytes(bytes.length_bytes);
 }
 
 static void send_frame(struct pipe *pipe, enum relay_frame type, struct bytes body)
@@ -191,9 +212,14 @@ static void on_sealed_alloc(uv_handle_t *handle, size_t suggested_bytes, uv_buf_
                           (unsigned)(sizeof(pipe->in) - pipe->in_bytes));
 }
 
-static bool is_full(const uv_stream_t *to)
+static bool sealed_is_full(const struct pipe *pipe)
 {
-    return uv_stream_get_write_queue_size(to) > QUEUE_BYTES_MAX;
+    return pipe->sealed_queued_bytes > QUEUE_BYTES_MAX;
+}
+
+static bool plain_is_full(const struct pipe *pipe)
+{
+    return pipe->plain_queued_bytes > QUEUE_BYTES_MAX;
 }
 
 static void count(struct pipe *pipe, size_t count_bytes)
@@ -229,7 +255,7 @@ static void on_plain_read(uv_stream_t *stream, ssize_t read_bytes, const uv_buf_
     if (pipe->phase != PIPE_OPEN || read_bytes < 0) {
         return;
     }
-    if (is_full(sealed_of(pipe))) {
+    if (sealed_is_full(pipe)) {
         uv_read_stop(stream);
     }
     count(pipe, (size_t)read_bytes);
@@ -243,11 +269,11 @@ static void start_reading(struct pipe *pipe)
         return;
     }
     if (pipe->plain != NULL && pipe->plain_connected && !pipe->plain_ended &&
-        !is_full(sealed_of(pipe))) {
+        !sealed_is_full(pipe)) {
         uv_read_start(pipe->plain, on_plain_alloc, on_plain_read);
     }
     /* Before the plain side is connected nothing but its end could come. */
-    if (pipe->plain == NULL || !is_full(pipe->plain)) {
+    if (pipe->plain == NULL || !plain_is_full(pipe)) {
         uv_read_start(sealed_of(pipe), on_sealed_alloc, on_sealed_read);
     }
 }
@@ -374,7 +400,7 @@ static void on_sealed_read(uv_stream_t *stream, ssize_t read_bytes, const uv_buf
     if (pipe->phase == PIPE_CLOSING || (pipe->plain == NULL && pipe->phase != PIPE_FLOWS)) {
         return;
     }
-    if (pipe->plain != NULL && is_full(pipe->plain)) {
+    if (pipe->plain != NULL && plain_is_full(pipe)) {
         uv_read_stop(stream);
     }
     count(pipe, (size_t)read_bytes);
@@ -422,7 +448,7 @@ void pipe_carry_flows(struct pipe *pipe)
 bool pipe_send_datagram(struct pipe *pipe, struct bytes body)
 {
     CHECK(pipe->phase == PIPE_FLOWS);
-    if (is_full(sealed_of(pipe))) {
+    if (sealed_is_full(pipe)) {
         return false;
     }
     send_frame(pipe, RELAY_DATAGRAM, body);

@@ -7,7 +7,7 @@
  * leads to a replica.
  *
  * Bounded: what one side cannot take stops the reading of the other; nothing is kept beyond
- * QUEUE_BYTES_MAX a side. On the edge's loop; each pipe is freed when its handles are closed.
+ * QUEUE_BYTES_MAX a side, what each piece costs beside its bytes included. On the edge's loop; each pipe is freed when its handles are closed.
  */
 #include <uv.h>
 
@@ -60,10 +60,12 @@ struct pipe {
     uint8_t nonce[RELAY_NONCE_BYTES];
     struct relay_seal seal;
     bool plain_connected;
-    bool plain_ended;  /* it will say no more */
-    bool sealed_ended; /* the other side will say no more */
-    bool is_shut;      /* and the plain one has been told */
-    bool is_waiting;   /* for the rate limit */
+    bool plain_ended;           /* it will say no more */
+    bool sealed_ended;          /* the other side will say no more */
+    bool is_shut;               /* and the plain one has been told */
+    bool is_waiting;            /* for the rate limit */
+    size_t sealed_queued_bytes; /* to be written, with what each write costs here */
+    size_t plain_queued_bytes;
     size_t in_bytes;
     uint8_t in[RELAY_FRAME_BYTES_MAX];
 };

@@ -463,6 +463,81 @@ Test(doors, who_says_nothing_is_hung_up_on)
     fixture_free(fixture);
 }
 
+/* Each frame of one byte costs mingad more than that byte. */
+enum { TINY_FRAMES = 20000, TINY_FRAMES_KEPT_MAX = 4096, QUIET_TURNS = 1000 };
+
+static void look_at_queue(uv_handle_t *handle, void *queued_bytes_out)
+{
+    if (handle->type == UV_NAMED_PIPE) {
+        *(size_t *)queued_bytes_out = uv_stream_get_write_queue_size((uv_stream_t *)handle);
+    }
+}
+
+/* Goes on until nothing moves any more; returns the most that was kept for the replica. */
+static size_t say_to_one_who_does_not_read(struct fixture *fixture, struct visit *visit,
+                                           struct bytes *bytes)
+{
+    size_t queued_bytes = 0;
+    size_t queued_bytes_max = 0;
+
+    for (uint32_t quiet = 0; quiet < QUIET_TURNS && bytes->length_bytes > 0; quiet++) {
+        size_t before_bytes = queued_bytes;
+        ssize_t sent =
+            send(visit->fd, bytes->data, bytes->length_bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+        if (sent > 0) {
+            bytes->data += sent;
+            bytes->length_bytes -= (size_t)sent;
+        }
+        uv_run(&fixture->loop, UV_RUN_NOWAIT);
+        uv_walk(&fixture->loop, look_at_queue, &queued_bytes);
+        queued_bytes_max = queued_bytes > queued_bytes_max ? queued_bytes : queued_bytes_max;
+        quiet = sent > 0 || queued_bytes != before_bytes ? 0 : quiet;
+    }
+    for (uint32_t i = 0; i < QUIET_TURNS; i++) {
+        uv_run(&fixture->loop, UV_RUN_NOWAIT);
+        uv_walk(&fixture->loop, look_at_queue, &queued_bytes);
+        queued_bytes_max = queued_bytes > queued_bytes_max ? queued_bytes : queued_bytes_max;
+    }
+    return queued_bytes_max;
+}
+
+Test(doors, many_small_frames_that_nobody_reads_are_not_kept)
+{
+    struct fixture *fixture = fixture_new();
+    static struct visit visit;
+    uint64_t until_ms = clock_now_ms() + WAIT_MS_MAX;
+    uint8_t *frames =
+        malloc((size_t)TINY_FRAMES * (RELAY_FRAME_BYTES_MAX - RELAY_BODY_BYTES_MAX + 1));
+    struct bytes left = {frames, 0};
+    size_t heard_bytes = 0;
+
+    cr_assert(visit_enters(fixture, &visit));
+    int inside = accept_inside(fixture);
+
+    for (uint32_t i = 0; i < TINY_FRAMES; i++) {
+        left.length_bytes += relay_seal_frame(&visit.seal, RELAY_DATA, bytes_of_text("x"),
+                                              frames + left.length_bytes);
+    }
+    cr_assert_leq(say_to_one_who_does_not_read(fixture, &visit, &left), TINY_FRAMES_KEPT_MAX);
+    while (heard_bytes < TINY_FRAMES && clock_now_ms() < until_ms) { /* and nothing is lost */
+        static uint8_t heard[1 << 16];
+        ssize_t sent = send(visit.fd, left.data, left.length_bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t got;
+
+        left.data += sent > 0 ? sent : 0;
+        left.length_bytes -= sent > 0 ? (size_t)sent : 0;
+        uv_run(&fixture->loop, UV_RUN_NOWAIT);
+        got = recv(inside, heard, sizeof(heard), 0);
+        heard_bytes += got > 0 ? (size_t)got : 0;
+    }
+    cr_assert_eq(heard_bytes, TINY_FRAMES);
+    free(frames);
+    close(inside);
+    close(visit.fd);
+    fixture_free(fixture);
+}
+
 Test(doors, the_folder_is_for_mingad_alone)
 {
     struct fixture *fixture = fixture_new();
