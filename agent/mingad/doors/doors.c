@@ -214,19 +214,6 @@ static void limit_greeting(struct doors *doors)
     }
 }
 
-static void refuse(struct door *door)
-{
-    uv_tcp_t *refused = calloc(1, sizeof(*refused));
-
-    /* What is not accepted would be told again and again. */
-    if (refused == NULL || uv_tcp_init(door->doors->config.loop, refused) < 0) {
-        free(refused);
-        return;
-    }
-    (void)uv_accept((uv_stream_t *)&door->tcp, (uv_stream_t *)refused);
-    plain_close((uv_stream_t *)refused);
-}
-
 static void on_connection(uv_stream_t *stream, int status)
 {
     struct door *door = (struct door *)stream;
@@ -237,7 +224,7 @@ static void on_connection(uv_stream_t *stream, int status)
     }
     pipe = add_visit(door->doors, door);
     if (pipe == NULL) {
-        refuse(door);
+        plain_refuse(stream);
         return;
     }
     if (uv_accept(stream, (uv_stream_t *)&pipe->sealed) < 0) {

@@ -61,6 +61,18 @@ void plain_close(uv_stream_t *plain)
     }
 }
 
+void plain_refuse(uv_stream_t *listener)
+{
+    uv_tcp_t *refused = calloc(1, sizeof(*refused));
+
+    if (refused == NULL || uv_tcp_init(listener->loop, refused) < 0) {
+        free(refused);
+        return;
+    }
+    (void)uv_accept(listener, (uv_stream_t *)refused);
+    plain_close((uv_stream_t *)refused);
+}
+
 static void on_sealed_closed(uv_handle_t *handle)
 {
     struct pipe *pipe = handle->data;

@@ -87,5 +87,7 @@ void pipe_close(struct pipe *pipe);
 void pipe_resume(struct pipe *pipe);
 /* Closes and frees a heap-allocated connection. */
 void plain_close(uv_stream_t *plain);
+/* Accepts and closes: of what stays unaccepted libuv tells once, and then of no other either. */
+void plain_refuse(uv_stream_t *listener);
 /* Keeps a connection from hanging for long when the other end is gone. */
 void pipe_tune(uv_tcp_t *tcp);

@@ -52,6 +52,13 @@ static void keep_waiting(struct relays *relays, struct host_leaf *leaf, uv_strea
     plain_close(plain);
 }
 
+static bool has_its_part(const struct relays *relays, const struct node_id *leaf)
+{
+    const struct pipe like = {.is_leaf = false, .other = *leaf};
+
+    return relays_count_pipes(relays, &like, PIPE_OPEN) >= PIPES_PER_LEAF_MAX;
+}
+
 void host_on_idle(struct relays *relays, struct pipe *pipe)
 {
     struct host_leaf *leaf = host_find(relays, &pipe->other);
@@ -72,7 +79,12 @@ void host_on_idle(struct relays *relays, struct pipe *pipe)
         uv_stream_t *plain = first->plain;
 
         first->plain = NULL;
-        pipe_pass(pipe, plain, first->port_at_leaf);
+        if (has_its_part(relays, &pipe->other)) {
+            relays->counters.refused_count++;
+            plain_close(plain);
+        } else {
+            pipe_pass(pipe, plain, first->port_at_leaf);
+        }
     }
 }
 
@@ -84,8 +96,7 @@ static void on_client(struct listener *listener, uv_tcp_t *client)
     struct pipe *idle = host_find_idle(relays, &listener->leaf);
 
     pipe_tune(client);
-    if (leaf == NULL ||
-        (idle != NULL && relays_count_pipes(relays, idle, PIPE_OPEN) >= PIPES_PER_LEAF_MAX)) {
+    if (leaf == NULL || has_its_part(relays, &listener->leaf)) {
         relays->counters.refused_count++;
         plain_close(plain);
     } else if (idle != NULL) {
@@ -121,6 +132,7 @@ static void accept_leaf(struct relays *relays, uv_stream_t *stream)
     struct pipe *pipe = relays_add_pipe(relays, false, NULL);
 
     if (pipe == NULL) {
+        plain_refuse(stream);
         return;
     }
     if (uv_accept(stream, (uv_stream_t *)&pipe->sealed) < 0) {

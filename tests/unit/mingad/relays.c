@@ -11,6 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/mingad/relays/relays_internal.h"
+
 enum { WAIT_MS_MAX = 8000, LARGE_BYTES = 3 << 20 };
 
 struct fixture {
@@ -499,4 +501,76 @@ Test(relays, who_floods_the_door_does_not_keep_the_leaf_out)
         close(fds[i]);
     }
     end(&fixture);
+}
+
+/* What is not accepted is told no more: the door would be dead. */
+Test(relays, a_door_that_had_no_place_left_opens_again)
+{
+    static struct fixture fixture;
+    struct sockaddr_in address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    char byte;
+
+    begin(&fixture, 1U << 30);
+    relays_pass_on(fixture.relay, &leaf_id, &fixture.grant);
+    uv_ip4_addr("127.0.0.1", fixture.grant.door, &address);
+    fixture.relay->pipe_count += PIPES_MAX;
+    cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    run_for(&fixture, 200);
+    cr_expect_eq(recv(fd, &byte, 1, MSG_DONTWAIT), 0, "who is refused is told so");
+    fixture.relay->pipe_count -= PIPES_MAX;
+    relays_be_passed_on(fixture.leaf, &fixture.peer, &fixture.grant);
+    run_until(&fixture, is_up);
+    cr_assert_eq(fixture.up_count, 1);
+    close(fd);
+    end(&fixture);
+}
+
+static void have_open_pipes(struct fixture *fixture, struct pipe *pipes, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        pipes[i].phase = PIPE_OPEN;
+        pipes[i].other = leaf_id;
+        pipes[i].next = fixture->relay->pipes;
+        fixture->relay->pipes = &pipes[i];
+    }
+}
+
+static void forget_pipes(struct fixture *fixture, const struct pipe *pipes, uint32_t count)
+{
+    struct pipe **place = &fixture->relay->pipes;
+
+    while (*place != NULL) {
+        bool is_one = *place >= pipes && *place < pipes + count;
+
+        if (is_one) {
+            *place = (*place)->next;
+        } else {
+            place = &(*place)->next;
+        }
+    }
+}
+
+static void check_connections_of_one_leaf(uint32_t open_count, bool is_let_in)
+{
+    static struct fixture fixture;
+    static struct pipe pipes[PIPES_PER_LEAF_MAX];
+
+    begin(&fixture, 1U << 30);
+    relays_pass_on(fixture.relay, &leaf_id, &fixture.grant);
+    have_open_pipes(&fixture, pipes, open_count);
+    connect_client(&fixture, fixture.grant.ports[0].at_relay);
+    run_for(&fixture, 100); /* it waits before the leaf is there */
+    relays_be_passed_on(fixture.leaf, &fixture.peer, &fixture.grant);
+    run_until(&fixture, has_ended);
+    forget_pipes(&fixture, pipes, open_count);
+    cr_assert(has_ended(&fixture));
+    cr_assert_eq(fixture.echoed_bytes, is_let_in ? LARGE_BYTES : 0);
+    end(&fixture);
+}
+
+Test(relays, one_leaf_takes_no_more_than_its_part_also_of_those_who_wait)
+{
+    check_connections_of_one_leaf(PIPES_PER_LEAF_MAX - 1, true);
+    check_connections_of_one_leaf(PIPES_PER_LEAF_MAX, false);
 }
