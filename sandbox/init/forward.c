@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "sandbox/init/connect.h"
 #include "sandbox/init/held.h"
+#include "sandbox/init/socket.h"
 
 /*
  * An event's tag: our kind in the highest byte, then 8 bits of which one is "is a port" and one
@@ -175,7 +176,6 @@ static struct connection *connection_new(struct forward *forward, uint32_t port,
 /* `reset`: the peers are to see that the stream did not come to its end. */
 static void connection_close(struct forward *forward, struct connection *connection, bool reset)
 {
-    const struct linger linger = {.l_onoff = 1, .l_linger = 0};
     struct forward_port *port = &forward->ports[connection->port];
 
     CHECK(connection->fds[FORWARD_OUTSIDE] >= 0 && port->connection_count > 0);
@@ -187,7 +187,7 @@ static void connection_close(struct forward *forward, struct connection *connect
             continue;
         }
         if (reset) {
-            (void)setsockopt(connection->fds[i], SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+            socket_reset_at_close(connection->fds[i]);
         }
         close(connection->fds[i]);
         connection->fds[i] = -1;
@@ -214,43 +214,6 @@ static int watch_end(struct forward *forward, struct connection *connection, enu
                                                                                          : 0;
 }
 
-/*
- * Between sockets of one machine the kernel lets buffers grow to several MiB, and by the time that
- * bytes are read they have left the processor's caches: bounded ones carry up to twice as much. And
- * what a host may use towards networks (bbr) paces by timers, of which loopback has no need: "reno",
- * which every kernel has, sends when there is room.
- */
-static void suit_to_this_host(int fd)
-{
-    static const char congestion[] = "reno";
-    const int bytes = FORWARD_BUFFER_BYTES;
-
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
-    (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, congestion, sizeof(congestion) - 1);
-}
-
-/* Does the peer have the address that it has called? Over a network the kernel knows best. */
-static bool is_of_this_host(int fd)
-{
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } own = {0}, peer = {0};
-    socklen_t own_bytes = sizeof(own);
-    socklen_t peer_bytes = sizeof(peer);
-
-    if (getsockname(fd, &own.any, &own_bytes) < 0 || getpeername(fd, &peer.any, &peer_bytes) < 0 ||
-        own.any.sa_family != peer.any.sa_family) {
-        return false;
-    }
-    if (own.any.sa_family == AF_INET6) {
-        return memcmp(&own.v6.sin6_addr, &peer.v6.sin6_addr, sizeof(own.v6.sin6_addr)) == 0;
-    }
-    return own.any.sa_family == AF_INET && own.v4.sin_addr.s_addr == peer.v4.sin_addr.s_addr;
-}
-
 /* Tries the loopback addresses that are left. Returns 0 when an attempt is under way. */
 static int connect_inside(struct forward *forward, struct connection *connection)
 {
@@ -259,7 +222,7 @@ static int connect_inside(struct forward *forward, struct connection *connection
                                forward->ports[connection->port].container_port);
 
         if (fd >= 0) {
-            suit_to_this_host(fd);
+            socket_suit_to_this_host(fd);
             connection->fds[FORWARD_INSIDE] = fd;
             return watch_end(forward, connection, FORWARD_INSIDE);
         }
@@ -309,6 +272,10 @@ static int64_t take_some(struct forward *forward, struct connection *connection,
                          SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     if (count_bytes < 0) {
         return errno == EAGAIN ? 0 : -errno;
+    }
+    if (count_bytes == 0 && !connection->streams[1 - from].closed &&
+        socket_was_closed(connection->fds[from])) {
+        return -ECONNRESET; /* it has not shut its direction after all was said: it was cut */
     }
     stream->at_end = count_bytes == 0;
     stream->pipe_bytes = (uint32_t)count_bytes;
@@ -427,8 +394,8 @@ static void begin_connection(struct forward *forward, uint32_t port, int outside
     /* A peer that has vanished must not hold its place for ever. */
     (void)setsockopt(outside_fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
     (void)setsockopt(outside_fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
-    if (is_of_this_host(outside_fd)) {
-        suit_to_this_host(outside_fd);
+    if (socket_is_of_this_host(outside_fd)) {
+        socket_suit_to_this_host(outside_fd);
     }
     if (connect_inside(forward, connection) < 0 ||
         watch_end(forward, connection, FORWARD_OUTSIDE) < 0) {
@@ -441,10 +408,8 @@ static void begin_connection(struct forward *forward, uint32_t port, int outside
 /* The peer is told at once, rather than waiting for a turn that may never come. */
 static void refuse_connection(struct forward *forward, int fd)
 {
-    const struct linger linger = {.l_onoff = 1, .l_linger = 0};
-
     forward->refused_count++;
-    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+    socket_reset_at_close(fd);
     close(fd);
 }
 

@@ -21,7 +21,6 @@
 enum {
     FORWARD_CONNECTIONS_MAX = PORTS_PER_SERVICE_MAX * CONNECTIONS_PER_PORT_MAX,
     FORWARD_PIPES_KEPT = 16,          /* for the next direction that needs one */
-    FORWARD_BUFFER_BYTES = 1 << 19,   /* of a socket whose other end is on this machine */
     FORWARD_PIPE_BYTES = 1 << 20,     /* of a busy direction; the kernel may give less */
     FORWARD_BULK_BYTES = 1 << 18,     /* moved in one turn: the direction is busy */
     FORWARD_TURN_BYTES_MAX = 2 << 20, /* of one direction, before others have their turn */

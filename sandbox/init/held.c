@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "base/check.h"
+#include "sandbox/init/socket.h"
 
 enum { HELD_NONE = UINT16_MAX, WINDOW_BYTES_MIN = 1 << 16, WINDOW_BYTES_MAX = 1 << 30 };
 static_assert((int)FORWARD_CONNECTIONS_MAX < (int)HELD_NONE, "an index fits 16 bits");
@@ -88,7 +89,7 @@ static void narrow_window(const struct forward *forward, const struct connection
     uint64_t window_bytes = rate / 4; /* a quarter of a second's: more than most round trips */
 
     window_bytes = window_bytes < WINDOW_BYTES_MIN ? WINDOW_BYTES_MIN : window_bytes;
-    if (window_bytes < FORWARD_BUFFER_BYTES) {
+    if (window_bytes < SOCKET_BUFFER_BYTES) {
         const int bytes = (int)window_bytes;
 
         (void)setsockopt(connection->fds[FORWARD_OUTSIDE], IPPROTO_TCP, TCP_WINDOW_CLAMP, &bytes,

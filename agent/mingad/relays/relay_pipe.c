@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "agent/mingad/relays/relay_pipe.h"
 
+#include <poll.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,6 +83,18 @@ static void on_sealed_closed(uv_handle_t *handle)
     free(pipe);
 }
 
+/* Who has not been told an end is to see that there was none. A unix socket's peer sees that it is
+ * closed as a whole, see was_cut(). */
+static void reset_plain(const struct pipe *pipe)
+{
+    const struct linger linger = {.l_onoff = 1, .l_linger = 0};
+    uv_os_fd_t fd;
+
+    if (!pipe->is_shut && uv_fileno((const uv_handle_t *)pipe->plain, &fd) == 0) {
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+    }
+}
+
 void pipe_close(struct pipe *pipe)
 {
     if (pipe->phase == PIPE_CLOSING) {
@@ -89,6 +102,7 @@ void pipe_close(struct pipe *pipe)
     }
     pipe->phase = PIPE_CLOSING;
     if (pipe->plain != NULL) {
+        reset_plain(pipe);
         pipe->plain->data = NULL; /* what is still to be told of it concerns nobody */
         plain_close(pipe->plain);
         pipe->plain = NULL;
@@ -245,6 +259,18 @@ static void count(struct pipe *pipe, size_t count_bytes)
     }
 }
 
+/*
+ * A unix socket has no reset. Who has said all there shuts that direction only and closes when it has
+ * heard our end; who closes before that was cut.
+ */
+static bool was_cut(const struct pipe *pipe)
+{
+    struct pollfd poller = {.events = POLLIN};
+
+    return !pipe->sealed_ended && uv_fileno((const uv_handle_t *)pipe->plain, &poller.fd) == 0 &&
+           poll(&poller, 1, 0) == 1 && (poller.revents & POLLHUP) != 0;
+}
+
 static void on_plain_read(uv_stream_t *stream, ssize_t read_bytes, const uv_buf_t *buffer)
 {
     struct pipe *pipe = stream->data;
@@ -256,7 +282,7 @@ static void on_plain_read(uv_stream_t *stream, ssize_t read_bytes, const uv_buf_
     if (read_bytes > 0) {
         send_frame(pipe, RELAY_DATA,
                    (struct bytes){(const uint8_t *)buffer->base, (size_t)read_bytes});
-    } else if (read_bytes == UV_EOF) {
+    } else if (read_bytes == UV_EOF && !was_cut(pipe)) {
         uv_read_stop(stream);
         pipe->plain_ended = true;
         send_frame(pipe, RELAY_END, (struct bytes){0});

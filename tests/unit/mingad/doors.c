@@ -362,6 +362,44 @@ Test(doors, a_replica_that_does_not_run_is_no_open_connection)
     fixture_free(fixture);
 }
 
+/* Its minga-init closes what the service has reset, and is gone itself when the replica is ended. */
+Test(doors, one_that_is_cut_behind_the_door_is_no_end)
+{
+    struct fixture *fixture = fixture_new();
+    static struct relay_opened opened;
+    static struct visit visit;
+
+    cr_assert(visit_enters(fixture, &visit));
+    int inside = accept_inside(fixture);
+
+    cr_assert_eq(send(inside, "half", 4, MSG_NOSIGNAL), 4);
+    close(inside);
+    cr_assert(visit_frame(fixture, &visit, &opened));
+    cr_assert_eq(opened.body_bytes, 4);
+    cr_assert(!visit_frame(fixture, &visit, &opened), "it is told of an end");
+    close(visit.fd);
+    fixture_free(fixture);
+}
+
+Test(doors, a_replica_that_has_said_all_is_an_end)
+{
+    struct fixture *fixture = fixture_new();
+    static struct relay_opened opened;
+    static struct visit visit;
+
+    cr_assert(visit_enters(fixture, &visit));
+    int inside = accept_inside(fixture);
+
+    cr_assert_eq(shutdown(inside, SHUT_WR), 0);
+    cr_assert(visit_frame(fixture, &visit, &opened));
+    cr_assert_eq(opened.type, RELAY_END);
+    visit_send(&visit, RELAY_DATA, "go on");
+    hear_inside(fixture, inside, "go on");
+    close(inside);
+    close(visit.fd);
+    fixture_free(fixture);
+}
+
 Test(doors, who_is_expelled_is_hung_up_on)
 {
     struct fixture *fixture = fixture_new();

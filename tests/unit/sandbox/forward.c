@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 struct world {
@@ -39,15 +40,11 @@ static int listen_somewhere(int family, uint16_t *port_out)
     return fd;
 }
 
-static void world_init(struct world *world, int family)
+static void world_begin(struct world *world, int family)
 {
     struct sandbox_spec spec = {.port_count = 1};
-    uint16_t port;
 
     world->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    world->published_fd = listen_somewhere(AF_INET, &port);
-    world->published = (struct sockaddr_in){
-        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     world->service_fd = listen_somewhere(family, &spec.ports[0].container_port);
     world->forward = calloc(1, sizeof(*world->forward));
     line_init(&world->line);
@@ -55,6 +52,32 @@ static void world_init(struct world *world, int family)
     cr_assert_eq(forward_init(world->forward, world->epoll_fd, (uint64_t)7 << 56, &spec,
                               &world->published_fd),
                  0);
+}
+
+static void world_init(struct world *world, int family)
+{
+    uint16_t port;
+
+    world->published_fd = listen_somewhere(AF_INET, &port);
+    world->published = (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    world_begin(world, family);
+}
+
+/* A port for members only: mingad comes through a unix socket. Returns its end. */
+static int world_init_for_members(struct world *world)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    socklen_t address_bytes = sizeof(address);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    world->published_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(bind(world->published_fd, (struct sockaddr *)&address, sizeof(sa_family_t)), 0);
+    cr_assert_eq(listen(world->published_fd, 16), 0);
+    cr_assert_eq(getsockname(world->published_fd, (struct sockaddr *)&address, &address_bytes), 0);
+    world_begin(world, AF_INET);
+    cr_assert_eq(connect(fd, (struct sockaddr *)&address, address_bytes), 0);
+    return fd;
 }
 
 static void world_done(struct world *world)
@@ -279,6 +302,72 @@ Test(forward, a_reset_is_passed_on)
     settle(&world);
     cr_assert_eq(recv(server, &byte, 1, 0), -1);
     cr_assert_eq(errno, ECONNRESET);
+    cr_assert_eq(world.forward->ports[0].connection_count, 0);
+    close(server);
+    world_done(&world);
+}
+
+/* mingad closes what was cut outside: there is no other way to say so with a unix socket. */
+Test(forward, one_of_a_member_s_that_is_cut_is_reset)
+{
+    struct world world;
+    char text[8];
+    int client = world_init_for_members(&world);
+
+    settle(&world);
+    int server = accept(world.service_fd, NULL, NULL);
+    cr_assert_eq(send(client, "half", 4, 0), 4);
+    settle(&world);
+    cr_assert_eq(recv(server, text, sizeof(text), 0), 4);
+    close(client);
+    settle(&world);
+    cr_assert_eq(recv(server, text, sizeof(text), 0), -1);
+    cr_assert_eq(errno, ECONNRESET);
+    cr_assert_eq(world.forward->ports[0].connection_count, 0);
+    close(server);
+    world_done(&world);
+}
+
+Test(forward, one_of_a_member_s_ends_as_any)
+{
+    struct world world;
+    char text[8];
+    int client = world_init_for_members(&world);
+
+    settle(&world);
+    int server = accept(world.service_fd, NULL, NULL);
+    cr_assert_eq(send(client, "all", 3, 0), 3);
+    cr_assert_eq(shutdown(client, SHUT_WR), 0);
+    settle(&world);
+    cr_assert_eq(recv(server, text, sizeof(text), 0), 3);
+    cr_assert_eq(recv(server, text, sizeof(text), 0), 0);
+    cr_assert_eq(send(server, "answer", 6, 0), 6);
+    close(server);
+    settle(&world);
+    cr_assert_eq(recv(client, text, sizeof(text), 0), 6);
+    cr_assert_eq(recv(client, text, sizeof(text), 0), 0);
+    cr_assert_eq(world.forward->ports[0].connection_count, 0);
+    close(client);
+    world_done(&world);
+}
+
+/* The service first, then the member: nothing was cut. */
+Test(forward, a_member_s_close_after_the_service_s_end_is_an_end)
+{
+    struct world world;
+    char text[8];
+    int client = world_init_for_members(&world);
+
+    settle(&world);
+    int server = accept(world.service_fd, NULL, NULL);
+    cr_assert_eq(shutdown(server, SHUT_WR), 0);
+    settle(&world);
+    cr_assert_eq(recv(client, text, sizeof(text), 0), 0);
+    cr_assert_eq(send(client, "thanks", 6, 0), 6);
+    close(client);
+    settle(&world);
+    cr_assert_eq(recv(server, text, sizeof(text), 0), 6);
+    cr_assert_eq(recv(server, text, sizeof(text), 0), 0);
     cr_assert_eq(world.forward->ports[0].connection_count, 0);
     close(server);
     world_done(&world);
