@@ -91,10 +91,10 @@ static int read_pass(const json_t *document, struct tunnel_pass *pass_out)
                : -EBADMSG;
 }
 
-static int show_pass(struct forward *forward, const struct place *place)
+static int ask_pass(struct forward *forward, const struct place *place,
+                    struct tunnel_pass *pass_out)
 {
     CLEANUP(cleanup_json) json_t *document = NULL;
-    struct tunnel_pass pass;
     json_t *body = json_pack("{ss ss si ss}", "node", place->node, "service", forward->id, "slot",
                              (int)place->slot, "port_name", forward->port_name);
     int status = session_post(forward->session, "/v1/passes", body, &document);
@@ -102,18 +102,23 @@ static int show_pass(struct forward *forward, const struct place *place)
     if (status != EXIT_DONE) {
         return status;
     }
-    if (read_pass(document, &pass) < 0 || tunnel_greet(&forward->tunnel, &pass) < 0) {
-        return problem_set(&forward->session->problem, EXIT_REFUSED, forward->text,
-                           "replica %u does not take the connection", place->slot);
-    }
-    return EXIT_DONE;
+    return read_pass(document, pass_out) == 0
+               ? EXIT_DONE
+               : problem_set(&forward->session->problem, EXIT_REFUSED, forward->text,
+                             "replica %u: the pass cannot be read", place->slot);
 }
 
+/* The pass first: at the door who has not said its name yet is the first to go. */
 static int try_place(struct forward *forward, const struct place *place)
 {
-    int r = tunnel_dial(&forward->tunnel, place->address, place->port);
-    int status = EXIT_DONE;
+    struct tunnel_pass pass;
+    int status = place->for_members ? ask_pass(forward, place, &pass) : EXIT_DONE;
+    int r;
 
+    if (status != EXIT_DONE) {
+        return status;
+    }
+    r = tunnel_dial(&forward->tunnel, place->address, place->port);
     if (r < 0) {
         char at[96];
 
@@ -121,13 +126,12 @@ static int try_place(struct forward *forward, const struct place *place)
         return problem_set(&forward->session->problem, EXIT_LATE, forward->text, "%s: %s", at,
                            err_text(r));
     }
-    if (place->for_members) {
-        status = show_pass(forward, place);
-    }
-    if (status != EXIT_DONE) {
+    if (place->for_members && tunnel_greet(&forward->tunnel, &pass) < 0) {
         tunnel_hang_up(&forward->tunnel);
+        return problem_set(&forward->session->problem, EXIT_REFUSED, forward->text,
+                           "replica %u does not take the connection", place->slot);
     }
-    return status;
+    return EXIT_DONE;
 }
 
 /* What was said of replicas may be a moment old: looks again until one takes the connection. */

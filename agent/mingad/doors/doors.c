@@ -22,6 +22,8 @@ enum {
     BACKLOG = 64,
     GREETING_MAX = 64,
     GREETING_MS_MAX = 5000,
+    /* Those let in, those who are not yet, and as many of them who have just been hung up on. */
+    PIPES_MAX = DOORS_VISITS_MAX + 2 * GREETING_MAX,
 };
 
 struct door {
@@ -59,8 +61,7 @@ static bool is_same(const struct door_place *a, const struct door_place *b)
 
 static struct pipe *add_visit(struct doors *doors, struct door *door)
 {
-    struct pipe *pipe =
-        doors->pipe_count < DOORS_VISITS_MAX ? pipe_new(&doors->owner, false) : NULL;
+    struct pipe *pipe = doors->pipe_count < PIPES_MAX ? pipe_new(&doors->owner, false) : NULL;
 
     if (pipe == NULL || uv_tcp_init(doors->config.loop, &pipe->sealed) < 0) {
         free(pipe);
@@ -168,7 +169,15 @@ static void on_changed(void *self, struct pipe *pipe)
     if (doors->is_closing) {
         return;
     }
-    if (pipe->phase == PIPE_IDLE) {
+    if (pipe->phase != PIPE_IDLE) {
+        return;
+    }
+    /* It is counted by now. It may have greeted when there was room still. */
+    if (count_visits(doors, NULL) > DOORS_VISITS_MAX ||
+        count_visits(doors, &pipe->other) > DOORS_VISITS_PER_MEMBER_MAX) {
+        doors->refused_count++;
+        pipe_close(pipe);
+    } else {
         let_in(doors, pipe);
     }
 }
@@ -195,22 +204,15 @@ static void be_patient(const uv_tcp_t *tcp)
     }
 }
 
-/* When too many stand at the doors whom nobody knows yet, the oldest has to go: one who floods them
- * does not keep members out. */
+/* When too many stand at the doors whom nobody knows yet, one has to go: who floods them does not
+ * keep members out. */
 static void limit_greeting(struct doors *doors)
 {
-    struct pipe *oldest = NULL;
-    uint32_t count = 0;
+    struct pipe *one = pipes_to_turn_away(doors->pipes, GREETING_MAX);
 
-    for (struct pipe *pipe = doors->pipes; pipe != NULL; pipe = pipe->next) {
-        if (pipe->phase == PIPE_CONNECTING || pipe->phase == PIPE_GREETING) {
-            oldest = pipe; /* new ones are put in front */
-            count++;
-        }
-    }
-    if (count > GREETING_MAX) {
+    if (one != NULL) {
         doors->refused_count++;
-        pipe_close(oldest);
+        pipe_close(one);
     }
 }
 

@@ -22,8 +22,8 @@
 
 enum {
     DOORS_MAX = 256,
-    DOORS_VISITS_MAX = 256,           /* connections, at all doors */
-    DOORS_VISITS_PER_MEMBER_MAX = 64, /* let in */
+    DOORS_VISITS_MAX = 256, /* let in, at all doors */
+    DOORS_VISITS_PER_MEMBER_MAX = 64,
     DOORS_TICK_MS = 1000,
 };
 

@@ -505,3 +505,24 @@ void pipe_plain_connected(struct pipe *pipe, bool ok)
     pipe->plain_connected = true;
     start_reading(pipe);
 }
+
+struct pipe *pipes_to_turn_away(struct pipe *newest, uint32_t count_max)
+{
+    struct pipe *mute = NULL;
+    struct pipe *oldest = NULL;
+    uint32_t count = 0;
+
+    for (struct pipe *pipe = newest; pipe != NULL; pipe = pipe->next) {
+        bool is_mute = pipe->phase == PIPE_CONNECTING;
+
+        if (!pipe->is_leaf && (is_mute || pipe->phase == PIPE_GREETING)) {
+            mute = is_mute ? pipe : mute;
+            oldest = pipe;
+            count++;
+        }
+    }
+    if (count <= count_max) {
+        return NULL;
+    }
+    return mute != NULL ? mute : oldest;
+}

@@ -87,6 +87,12 @@ void pipe_close(struct pipe *pipe);
 void pipe_resume(struct pipe *pipe);
 /* Closes and frees a heap-allocated connection. */
 void plain_close(uv_stream_t *plain);
+/*
+ * Of a list, the newest first, with more than `count_max` whom nobody knows yet: who has to go. That
+ * is the oldest who has said nothing; there is none when all have shown a name that is known, and
+ * then the oldest. NULL: nobody has to.
+ */
+struct pipe *pipes_to_turn_away(struct pipe *newest, uint32_t count_max);
 /* Accepts and closes: of what stays unaccepted libuv tells once, and then of no other either. */
 void plain_refuse(uv_stream_t *listener);
 /* Keeps a connection from hanging for long when the other end is gone. */

@@ -108,22 +108,15 @@ static void on_client(struct listener *listener, uv_tcp_t *client)
 
 /* ------------------------------------------------------------------ listening */
 
-/* When too many stand at the door whom nobody knows yet, the oldest has to go: one who floods it
- * does not keep leaves out. */
+/* When too many stand at the door whom nobody knows yet, one has to go: who floods it does not keep
+ * leaves out. */
 static void limit_greeting(struct relays *relays)
 {
-    struct pipe *oldest = NULL;
-    uint32_t count = 0;
+    struct pipe *one = pipes_to_turn_away(relays->pipes, GREETING_MAX);
 
-    for (struct pipe *pipe = relays->pipes; pipe != NULL; pipe = pipe->next) {
-        if (!pipe->is_leaf && (pipe->phase == PIPE_CONNECTING || pipe->phase == PIPE_GREETING)) {
-            oldest = pipe; /* new ones are put in front */
-            count++;
-        }
-    }
-    if (count > GREETING_MAX) {
+    if (one != NULL) {
         relays->counters.refused_count++;
-        pipe_close(oldest);
+        pipe_close(one);
     }
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* How much a relay passes on, and for how many. */
 #include "agent/mingad/relays/relays.h"
-
 #include "agent/mingad/relays/relays_internal.h"
 #include "tests/unit/mingad/relay_pair.h"
 

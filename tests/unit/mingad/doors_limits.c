@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* How many are let in at a door for members, and how much is kept for them. */
+#include <sys/resource.h>
+
+#include "agent/mingad/doors/doors.h"
+#include "tests/unit/mingad/door_visit.h"
+
+Test(doors_limits, one_member_does_not_take_all_places)
+{
+    struct fixture *fixture = fixture_new();
+    static struct visit visits[VISITS_MAX];
+    int inside[VISITS_MAX];
+
+    for (uint32_t i = 0; i < DOORS_VISITS_PER_MEMBER_MAX; i++) {
+        cr_assert(visit_enters(fixture, &visits[i]), "visit %u", i);
+        inside[i] = accept_inside(fixture);
+    }
+    cr_assert(!visit_enters(fixture, &visits[VISITS_MAX - 1]));
+    for (uint32_t i = 0; i < VISITS_MAX; i++) {
+        close(visits[i].fd);
+    }
+    for (uint32_t i = 0; i < DOORS_VISITS_PER_MEMBER_MAX; i++) {
+        close(inside[i]);
+    }
+    fixture_free(fixture);
+}
+
+Test(doors_limits, strangers_who_wait_do_not_keep_members_out)
+{
+    struct fixture *fixture = fixture_new();
+    static struct visit visit;
+    static int strangers[2 * DOORS_VISITS_MAX];
+
+    for (uint32_t i = 0; i < 2 * DOORS_VISITS_MAX; i++) {
+        visit_begin(fixture, &visit);
+        strangers[i] = visit.fd;
+        uv_run(&fixture->loop, UV_RUN_NOWAIT);
+    }
+    cr_assert(visit_enters(fixture, &visit));
+    close(visit.fd);
+    for (uint32_t i = 0; i < 2 * DOORS_VISITS_MAX; i++) {
+        close(strangers[i]);
+    }
+    fixture_free(fixture);
+}
+
+/* Who has shown a member's name may have a slow line. */
+Test(doors_limits, who_has_greeted_is_not_driven_out_by_those_who_say_nothing)
+{
+    struct fixture *fixture = fixture_new();
+    static struct visit visit;
+    static struct relay_opened opened;
+    static struct visit mute;
+    static int strangers[DOORS_VISITS_MAX];
+
+    visit_begin(fixture, &visit);
+    cr_assert(visit_greet(fixture, &visit, &member, clock_now_ms() + PASS_MS / 2));
+    for (uint32_t i = 0; i < DOORS_VISITS_MAX; i++) {
+        visit_begin(fixture, &mute);
+        strangers[i] = mute.fd;
+        uv_run(&fixture->loop, UV_RUN_NOWAIT);
+    }
+    visit_send(&visit, RELAY_READY, "");
+    cr_assert(visit_frame(fixture, &visit, &opened));
+    cr_assert_eq(opened.type, RELAY_OPEN);
+    close(visit.fd);
+    for (uint32_t i = 0; i < DOORS_VISITS_MAX; i++) {
+        close(strangers[i]);
+    }
+    fixture_free(fixture);
+}
+
+Test(doors_limits, who_greets_many_times_before_it_is_let_in_has_no_more_places)
+{
+    struct fixture *fixture = fixture_new();
+    static struct visit visits[VISITS_MAX];
+    static struct relay_opened opened;
+    struct visit *last = &visits[VISITS_MAX - 1];
+    int inside[VISITS_MAX - 2];
+
+    for (uint32_t i = 0; i < VISITS_MAX - 2; i++) {
+        cr_assert(visit_enters(fixture, &visits[i]), "visit %u", i);
+        inside[i] = accept_inside(fixture);
+    }
+    for (uint32_t i = VISITS_MAX - 2; i < VISITS_MAX; i++) {
+        visit_begin(fixture, &visits[i]);
+        cr_assert(visit_greet(fixture, &visits[i], &member, clock_now_ms() + PASS_MS / 2));
+    }
+    visit_send(last, RELAY_READY, "");
+    cr_assert(visit_frame(fixture, last, &opened), "there is one place");
+    visit_send(last - 1, RELAY_READY, "");
+    cr_assert(!visit_frame(fixture, last - 1, &opened), "and no second one");
+    cr_assert_eq(doors_counters(fixture->doors).visit_count, DOORS_VISITS_PER_MEMBER_MAX);
+    for (uint32_t i = 0; i < VISITS_MAX; i++) {
+        close(visits[i].fd);
+    }
+    for (uint32_t i = 0; i < VISITS_MAX - 2; i++) {
+        close(inside[i]);
+    }
+    fixture_free(fixture);
+}
+
+/* As many as may be let in, of several members. */
+static int let_in(struct fixture *fixture, struct visit *visit, uint32_t i)
+{
+    static struct relay_opened opened;
+    struct node_id of = member;
+
+    of.id.bytes[1] = (uint8_t)(i / DOORS_VISITS_PER_MEMBER_MAX);
+    visit_begin(fixture, visit);
+    cr_assert(visit_greet(fixture, visit, &of, clock_now_ms() + PASS_MS / 2));
+    visit_send(visit, RELAY_READY, "");
+    cr_assert(visit_frame(fixture, visit, &opened), "visit %u", i);
+    return accept_inside(fixture);
+}
+
+Test(doors_limits, strangers_keep_nobody_out_when_many_members_are_in)
+{
+    enum { IN_MAX = DOORS_VISITS_MAX, STRANGERS = 100 };
+    struct rlimit files = {4096, 4096};
+    static struct visit visits[IN_MAX];
+    static struct visit mute;
+    int strangers[STRANGERS];
+    int inside[IN_MAX];
+
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+    struct fixture *fixture = fixture_new();
+
+    fixture->has_many_members = true;
+    for (uint32_t i = 0; i < IN_MAX - 1; i++) {
+        inside[i] = let_in(fixture, &visits[i], i);
+    }
+    for (uint32_t i = 0; i < STRANGERS; i++) {
+        visit_begin(fixture, &mute);
+        strangers[i] = mute.fd;
+        uv_run(&fixture->loop, UV_RUN_NOWAIT);
+    }
+    cr_assert_eq(doors_counters(fixture->doors).visit_count, IN_MAX - 1);
+    inside[IN_MAX - 1] = let_in(fixture, &visits[IN_MAX - 1], IN_MAX - 1);
+    cr_assert_eq(doors_counters(fixture->doors).visit_count, IN_MAX);
+    fixture_free(fixture);
+    for (uint32_t i = 0; i < IN_MAX; i++) {
+        close(visits[i].fd);
+        close(inside[i]);
+    }
+    for (uint32_t i = 0; i < STRANGERS; i++) {
+        close(strangers[i]);
+    }
+}
+
+/* Each frame of one byte costs mingad more than that byte. */
+enum { TINY_FRAMES = 20000, TINY_FRAMES_KEPT_MAX = 4096, QUIET_TURNS = 1000 };
+
+static void look_at_queue(uv_handle_t *handle, void *queued_bytes_out)
+{
+    if (handle->type == UV_NAMED_PIPE) {
+        *(size_t *)queued_bytes_out = uv_stream_get_write_queue_size((uv_stream_t *)handle);
+    }
+}
+
+/* Goes on until nothing moves any more; returns the most that was kept for the replica. */
+static size_t say_to_one_who_does_not_read(struct fixture *fixture, struct visit *visit,
+                                           struct bytes *bytes)
+{
+    size_t queued_bytes = 0;
+    size_t queued_bytes_max = 0;
+
+    for (uint32_t quiet = 0; quiet < QUIET_TURNS && bytes->length_bytes > 0; quiet++) {
+        size_t before_bytes = queued_bytes;
+        ssize_t sent =
+            send(visit->fd, bytes->data, bytes->length_bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+        if (sent > 0) {
+            bytes->data += sent;
+            bytes->length_bytes -= (size_t)sent;
+        }
+        uv_run(&fixture->loop, UV_RUN_NOWAIT);
+        uv_walk(&fixture->loop, look_at_queue, &queued_bytes);
+        queued_bytes_max = queued_bytes > queued_bytes_max ? queued_bytes : queued_bytes_max;
+        quiet = sent > 0 || queued_bytes != before_bytes ? 0 : quiet;
+    }
+    for (uint32_t i = 0; i < QUIET_TURNS; i++) {
+        uv_run(&fixture->loop, UV_RUN_NOWAIT);
+        uv_walk(&fixture->loop, look_at_queue, &queued_bytes);
+        queued_bytes_max = queued_bytes > queued_bytes_max ? queued_bytes : queued_bytes_max;
+    }
+    return queued_bytes_max;
+}
+
+Test(doors_limits, many_small_frames_that_nobody_reads_are_not_kept)
+{
+    struct fixture *fixture = fixture_new();
+    static struct visit visit;
+    uint64_t until_ms = clock_now_ms() + WAIT_MS_MAX;
+    uint8_t *frames =
+        malloc((size_t)TINY_FRAMES * (RELAY_FRAME_BYTES_MAX - RELAY_BODY_BYTES_MAX + 1));
+    struct bytes left = {frames, 0};
+    size_t heard_bytes = 0;
+
+    cr_assert(visit_enters(fixture, &visit));
+    int inside = accept_inside(fixture);
+
+    for (uint32_t i = 0; i < TINY_FRAMES; i++) {
+        left.length_bytes += relay_seal_frame(&visit.seal, RELAY_DATA, bytes_of_text("x"),
+                                              frames + left.length_bytes);
+    }
+    cr_assert_leq(say_to_one_who_does_not_read(fixture, &visit, &left), TINY_FRAMES_KEPT_MAX);
+    while (heard_bytes < TINY_FRAMES && clock_now_ms() < until_ms) { /* and nothing is lost */
+        static uint8_t heard[1 << 16];
+        ssize_t sent = send(visit.fd, left.data, left.length_bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t got;
+
+        left.data += sent > 0 ? sent : 0;
+        left.length_bytes -= sent > 0 ? (size_t)sent : 0;
+        uv_run(&fixture->loop, UV_RUN_NOWAIT);
+        got = recv(inside, heard, sizeof(heard), 0);
+        heard_bytes += got > 0 ? (size_t)got : 0;
+    }
+    cr_assert_eq(heard_bytes, TINY_FRAMES);
+    free(frames);
+    close(inside);
+    close(visit.fd);
+    fixture_free(fixture);
+}
