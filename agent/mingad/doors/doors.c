@@ -195,8 +195,7 @@ static bool on_count(void *self, const struct pipe *pipe, size_t count_bytes)
  * may have walked from one network's edge to the other. */
 static void be_patient(const uv_tcp_t *tcp)
 {
-    static const struct keep_alive patient = {
-        .silence_s = 60, .every_s = 20, .count = 3, .unacknowledged_ms = 120000};
+    static const struct keep_alive patient = {.silence_s = 60, .every_s = 20, .count = 3};
     uv_os_fd_t fd;
 
     if (uv_fileno((const uv_handle_t *)tcp, &fd) == 0) {

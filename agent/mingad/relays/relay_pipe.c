@@ -11,7 +11,7 @@
 #include "base/check.h"
 #include "base/keep_alive.h"
 
-enum { QUEUE_BYTES_MAX = 256 << 10 };
+enum { QUEUE_BYTES_MAX = 256 << 10, UNANSWERED_MS_MAX = 10000 };
 
 struct write {
     uv_write_t request;
@@ -21,13 +21,21 @@ struct write {
 
 void pipe_tune(uv_tcp_t *tcp)
 {
-    static const struct keep_alive quick = {
-        .silence_s = 5, .every_s = 2, .count = 3, .unacknowledged_ms = 10000};
+    static const struct keep_alive quick = {.silence_s = 5, .every_s = 2, .count = 3};
     uv_os_fd_t fd;
 
     if (uv_fileno((const uv_handle_t *)tcp, &fd) == 0) {
         keep_alive_set(fd, &quick);
     }
+}
+
+bool pipe_is_unanswered(struct pipe *pipe, uint64_t now_ms)
+{
+    uv_os_fd_t fd;
+
+    return pipe->phase != PIPE_CONNECTING && pipe->phase != PIPE_CLOSING &&
+           uv_fileno((const uv_handle_t *)&pipe->sealed, &fd) == 0 &&
+           keep_alive_look_ms(fd, now_ms, &pipe->unanswered_since_ms) > UNANSWERED_MS_MAX;
 }
 
 static uv_stream_t *sealed_of(struct pipe *pipe)

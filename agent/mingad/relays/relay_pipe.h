@@ -55,8 +55,9 @@ struct pipe {
     enum pipe_phase phase;
     struct node_id other; /* at the relay the leaf, at the leaf the relay; unknown at first */
     uint64_t since_ms;    /* of the phase */
-    void *context;        /* the owner's */
-    size_t way;           /* to the relay that the leaf has dialled */
+    uint64_t unanswered_since_ms;
+    void *context; /* the owner's */
+    size_t way;    /* to the relay that the leaf has dialled */
     uint8_t nonce[RELAY_NONCE_BYTES];
     struct relay_seal seal;
     bool plain_connected;
@@ -95,5 +96,8 @@ void plain_close(uv_stream_t *plain);
 struct pipe *pipes_to_turn_away(struct pipe *newest, uint32_t count_max);
 /* Accepts and closes: of what stays unaccepted libuv tells once, and then of no other either. */
 void plain_refuse(uv_stream_t *listener);
-/* Keeps a connection from hanging for long when the other end is gone. */
+/* Between relay and leaf, asked from time to time: has the other end vanished, with bytes under way?
+ * One that has no room for them but says so has not. */
+bool pipe_is_unanswered(struct pipe *pipe, uint64_t now_ms);
+/* Keeps an idle connection from hanging for long when the other end is gone. */
 void pipe_tune(uv_tcp_t *tcp);

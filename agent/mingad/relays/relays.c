@@ -227,6 +227,20 @@ void relays_wake(struct relays *relays)
     }
 }
 
+/* The other end of a pair: what it carries goes another way when it has vanished. */
+static void close_unanswered(struct relays *relays, uint64_t now_ms)
+{
+    if (now_ms - relays->looked_ms < TICK_MS) {
+        return;
+    }
+    relays->looked_ms = now_ms;
+    for (struct pipe *pipe = relays->pipes; pipe != NULL; pipe = pipe->next) {
+        if (pipe_is_unanswered(pipe, now_ms)) {
+            pipe_close(pipe);
+        }
+    }
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     struct relays *relays = timer->data;
@@ -234,6 +248,7 @@ static void on_timer(uv_timer_t *timer)
     bool some_wait = resume(relays);
     uint64_t period_ms = some_wait ? TICK_SOON_MS : TICK_MS;
 
+    close_unanswered(relays, now_ms);
     host_tick(relays, now_ms);
     leaf_tick_edge(relays, now_ms);
     if (!some_wait && !host_is_busy(relays) && !leaf_is_busy(relays) && relays->pipes == NULL) {

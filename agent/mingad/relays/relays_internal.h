@@ -71,6 +71,7 @@ struct relays {
     uint64_t limit_bytes_per_s; /* below what is configured; 0: none */
     int64_t credit_bytes;       /* may go below 0 by one read */
     uint64_t credited_ms;
+    uint64_t looked_ms; /* who answers */
     struct relays_counters counters;
 };
 
