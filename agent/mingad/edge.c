@@ -307,6 +307,9 @@ static uint32_t members_places(void *context, uint32_t count_max, struct door_pl
         struct core_replica replica;
 
         core_replica(edge->core, i, clock_now_ms(), &replica);
+        if (replica.status.state == REPLICA_ENDED || replica.status.state == REPLICA_FAILED) {
+            continue; /* told of for a while, but its ports are free */
+        }
         for (uint32_t k = 0; k < replica.status.port_count && count < count_max; k++) {
             const struct replica_port *port = &replica.status.ports[k];
 

@@ -153,14 +153,26 @@ static int open_doors(struct edge *edge, const struct sandbox_spec *spec, uint16
     return 0;
 }
 
+/* A port that is given out is nobody else's, but its last one's door may stand open still. */
+static void leave_doors(struct edge *edge, const struct sandbox_spec *spec)
+{
+    for (uint32_t i = 0; i < spec->port_count; i++) {
+        if (spec->ports[i].protocol == SANDBOX_TCP) {
+            doors_leave(edge->doors, spec->ports[i].host_port);
+        }
+    }
+}
+
 static void perform_start(struct edge *edge, const struct core_effect *effect)
 {
     const struct sandbox_spec *spec = effect->spec;
     const struct ports_where where = {edge->config.bind, doors_folder(edge->doors)};
     uint16_t refused_port = 0;
     struct ports ports;
-    int r = ports_bind(spec, &where, &ports, &refused_port);
+    int r;
 
+    leave_doors(edge, spec);
+    r = ports_bind(spec, &where, &ports, &refused_port);
     if (r == 0) {
         r = open_doors(edge, spec, &refused_port);
         if (r < 0) {

@@ -284,14 +284,19 @@ static void wake(struct doors *doors, uint64_t after_ms)
 }
 
 /* A port is given out once: the replica that had it is over. Its socket is this one's by now. */
-static void shut_earlier(struct doors *doors, uint16_t host_port)
+static void shut_earlier(struct doors *doors, uint16_t host_port, bool keeps_socket)
 {
     for (struct door *door = doors->doors; door != NULL; door = door->next) {
         if (door->place.host_port == host_port) {
-            shut(doors, door, true);
+            shut(doors, door, keeps_socket);
             return;
         }
     }
+}
+
+void doors_leave(struct doors *doors, uint16_t host_port)
+{
+    shut_earlier(doors, host_port, false);
 }
 
 int doors_open(struct doors *doors, const struct door_place *place)
@@ -306,7 +311,7 @@ int doors_open(struct doors *doors, const struct door_place *place)
     if (doors->door_count >= DOORS_MAX) {
         return -EMFILE;
     }
-    shut_earlier(doors, place->host_port);
+    shut_earlier(doors, place->host_port, true);
     fd = ports_listen(doors->config.bind, place->host_port, SOCK_STREAM);
     if (fd < 0) {
         return fd;
@@ -334,16 +339,25 @@ int doors_open(struct doors *doors, const struct door_place *place)
     return 0;
 }
 
-/* What there is of the places of a review with that port. */
-static const struct door_place *place_with(const struct doors *doors, uint32_t count,
-                                           uint16_t host_port)
+/* Of the places of a review. An earlier replica with the same port may be among them still. */
+static bool has_port(const struct doors *doors, uint32_t count, uint16_t host_port)
 {
+    bool is_there = false;
+
     for (uint32_t i = 0; i < count; i++) {
-        if (doors->places[i].host_port == host_port) {
-            return &doors->places[i];
-        }
+        is_there = is_there || doors->places[i].host_port == host_port;
     }
-    return NULL;
+    return is_there;
+}
+
+static bool has_place(const struct doors *doors, uint32_t count, const struct door_place *place)
+{
+    bool is_there = false;
+
+    for (uint32_t i = 0; i < count; i++) {
+        is_there = is_there || is_same(&doors->places[i], place);
+    }
+    return is_there;
 }
 
 /* Doors as there are replicas. Returns whether one that should be open is not. */
@@ -354,11 +368,9 @@ static bool review(struct doors *doors)
     bool some_miss = false;
 
     for (struct door *door = doors->doors; door != NULL; door = next) {
-        const struct door_place *place = place_with(doors, count, door->place.host_port);
-
         next = door->next;
-        if (place == NULL || !is_same(place, &door->place)) {
-            shut(doors, door, place != NULL);
+        if (!has_place(doors, count, &door->place)) {
+            shut(doors, door, has_port(doors, count, door->place.host_port));
         }
     }
     for (uint32_t i = 0; i < count; i++) {

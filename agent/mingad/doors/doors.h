@@ -52,6 +52,8 @@ struct doors *doors_new(const struct doors_config *config, struct err *err);
 int doors_folder(const struct doors *doors);
 /* Opens the door of a replica that is started now. Returns 0 or -errno. */
 int doors_open(struct doors *doors, const struct door_place *place);
+/* A port is a public one's now: the replica whose door it was is over. */
+void doors_leave(struct doors *doors, uint16_t host_port);
 /* What runs here may be something else now: looks in the loop's next turn. */
 void doors_review(struct doors *doors);
 /* The loop runs on until its handles are closed, then free. */

@@ -25,6 +25,7 @@ struct fixture {
     char folder[64];
     struct door_place place;
     uint32_t place_count;
+    bool has_earlier; /* a replica that is over had its port before */
     bool is_unwelcome;
     bool has_many_members; /* all whose id begins as `member`'s */
 };
@@ -47,7 +48,12 @@ static inline uint32_t on_places(void *context, uint32_t count_max, struct door_
 
     cr_assert_gt(count_max, 0);
     places_out[0] = fixture->place;
-    return fixture->place_count;
+    if (fixture->has_earlier) {
+        places_out[0].replica.incarnation++;
+        places_out[0].is_running = false;
+        places_out[1] = fixture->place;
+    }
+    return fixture->place_count + fixture->has_earlier;
 }
 
 static inline bool on_welcome(void *context, const struct node_id *node)

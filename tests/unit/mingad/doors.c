@@ -175,6 +175,53 @@ Test(doors, they_go_with_their_replica)
     fixture_free(fixture);
 }
 
+static void talk(struct fixture *fixture, struct visit *visit, int inside, uint64_t for_ms)
+{
+    uint64_t until_ms = clock_now_ms() + for_ms;
+
+    do {
+        visit_send(visit, RELAY_DATA, "still there?");
+        hear_inside(fixture, inside, "still there?");
+    } while (clock_now_ms() < until_ms);
+}
+
+/* The earlier one is told of for a while yet. */
+Test(doors, who_had_the_port_before_does_not_shut_the_door_of_who_has_it)
+{
+    struct fixture *fixture = fixture_new();
+    static struct visit visit;
+
+    fixture->has_earlier = true;
+    cr_assert(visit_enters(fixture, &visit));
+    int inside = accept_inside(fixture);
+
+    doors_review(fixture->doors);
+    talk(fixture, &visit, inside, 3 * DOORS_TICK_MS / 2);
+    cr_assert_eq(doors_counters(fixture->doors).door_count, 1);
+    close(inside);
+    close(visit.fd);
+    fixture_free(fixture);
+}
+
+Test(doors, a_port_that_is_public_now_is_free)
+{
+    struct fixture *fixture = fixture_new();
+    static struct visit visit;
+    int fd;
+
+    cr_assert(visit_enters(fixture, &visit));
+    cr_assert_eq(ports_listen("127.0.0.1", fixture->place.host_port, SOCK_STREAM), -EADDRINUSE);
+    doors_leave(fixture->doors, fixture->place.host_port);
+    fd = ports_listen("127.0.0.1", fixture->place.host_port, SOCK_STREAM);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(doors_counters(fixture->doors).door_count, 0);
+    cr_assert(!visit_hears(fixture, &visit));
+    close(fd);
+    close(visit.fd);
+    fixture->place_count = 0;
+    fixture_free(fixture);
+}
+
 Test(doors, one_that_an_earlier_mingad_has_left_is_opened_again)
 {
     struct fixture *fixture = fixture_new();
