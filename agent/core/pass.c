@@ -9,12 +9,12 @@
 
 #define PURPOSE_PASS "minga pass"
 
-enum { PASS_BYTES = 2 * ID_BYTES + 4 + 8 + 2 + 8 };
+enum { PASS_BYTES = 2 * ID_BYTES + 4 + 8 + 2 + 8 + 8 };
 
 static_assert((int)RELAY_SECRET_BYTES == (int)(sizeof(((minga_PassAnswer *)NULL)->secret.bytes)),
               "the secret travels whole");
 
-void pass_secret(const struct overlay *overlay, const struct pass *pass,
+void pass_secret(const struct core *core, const struct pass *pass,
                  uint8_t secret_out[RELAY_SECRET_BYTES])
 {
     uint8_t bytes[PASS_BYTES];
@@ -26,8 +26,10 @@ void pass_secret(const struct overlay *overlay, const struct pass *pass,
     wire_put_u64(&wire, pass->replica.incarnation);
     wire_put_u16(&wire, pass->host_port);
     wire_put_u64(&wire, pass->until_ms);
+    /* Its clock begins again with the machine; what was given before is not to be good again. */
+    wire_put_u64(&wire, core->config.overlay.seed);
     CHECK(wire_ok(&wire) && wire.written_bytes == sizeof(bytes));
-    overlay_secret(overlay, PURPOSE_PASS, (struct bytes){bytes, sizeof(bytes)}, secret_out);
+    overlay_secret(core->overlay, PURPOSE_PASS, (struct bytes){bytes, sizeof(bytes)}, secret_out);
 }
 
 void core_pass_ask(struct core *core, const struct node_id *asker, const minga_PassAsk *ask,
@@ -42,5 +44,5 @@ void core_pass_ask(struct core *core, const struct node_id *asker, const minga_P
     }
     answer_out->until = pass.until_ms;
     answer_out->secret.size = RELAY_SECRET_BYTES;
-    pass_secret(core->overlay, &pass, answer_out->secret.bytes);
+    pass_secret(core, &pass, answer_out->secret.bytes);
 }

@@ -9,7 +9,7 @@
  * is sealed with keys made of it (agent/mingad/doors/doors.h).
  *
  * The replica's node keeps nothing of it: the secret can be made again by whoever has the node's
- * key, out of what the caller says. Pure; part of the core.
+ * key, and the seed of its present start, out of what the caller says. Pure; part of the core.
  */
 #include "agent/core/core.h"
 #include "overlay/protocol.pb.h"
@@ -20,10 +20,10 @@ struct pass {
     struct node_id member; /* who may come in */
     struct replica_key replica;
     uint16_t host_port;
-    uint64_t until_ms; /* of the clock of the replica's node */
+    uint64_t until_ms; /* of the clock of the replica's node, and only since it has started */
 };
 
-void pass_secret(const struct overlay *overlay, const struct pass *pass,
+void pass_secret(const struct core *core, const struct pass *pass,
                  uint8_t secret_out[RELAY_SECRET_BYTES]);
 /* A member's question for one. */
 void core_pass_ask(struct core *core, const struct node_id *asker, const minga_PassAsk *ask,

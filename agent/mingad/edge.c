@@ -330,7 +330,7 @@ static bool is_welcome(void *context, const struct node_id *member)
 static void make_pass(void *context, const struct pass *pass,
                       uint8_t secret_out[RELAY_SECRET_BYTES])
 {
-    pass_secret(core_overlay(((struct edge *)context)->core), pass, secret_out);
+    pass_secret(((struct edge *)context)->core, pass, secret_out);
 }
 
 static int open_doors(struct edge *edge, struct err *err)

@@ -51,7 +51,7 @@ static bool opens(const struct edge *edge, const struct pass *pass)
 {
     uint8_t secret[RELAY_SECRET_BYTES];
 
-    pass_secret(core_overlay(edge->core), pass, secret);
+    pass_secret(edge->core, pass, secret);
     return memcmp(secret, edge->logs, sizeof(secret)) == 0;
 }
 
@@ -94,6 +94,20 @@ Test(pass, it_is_good_for_nothing_else)
     other = given;
     other.replica.service.id.bytes[31] ^= 1;
     cr_expect(!opens(edge, &other), "for another service");
+    edge_free(edge);
+}
+
+/* The clock that it ends by begins again with the machine. */
+Test(pass, one_from_before_the_node_s_start_is_good_for_nothing)
+{
+    struct edge *edge = running_service();
+
+    cr_assert_eq(ask(edge, 1, "club"), OVERLAY_OK);
+    const struct pass pass = at_the_door(edge, edge->answer.pass_until);
+
+    cr_assert(opens(edge, &pass));
+    edge->core->config.overlay.seed++;
+    cr_assert(!opens(edge, &pass));
     edge_free(edge);
 }
 
