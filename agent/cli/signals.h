@@ -2,5 +2,6 @@
 #pragma once
 #include <signal.h>
 
-/* Those by which a terminal or a supervisor says that the command is to end. */
+/* Those by which a terminal or a supervisor says that the command is to end; under nohup without the
+ * terminal's end. */
 void signals_of_end(sigset_t *set_out);
