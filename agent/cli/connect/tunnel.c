@@ -172,7 +172,7 @@ static void make_hello(const struct tunnel_pass *pass, struct relay_hello *hello
     wire_put_u64(&wire, pass->until);
 }
 
-/* READY says that we know the secret; the answer, that the replica has the connection. */
+/* READY says that we know the secret; the answer, that it waits at the replica. */
 static int await_open(struct tunnel *tunnel, uint64_t until_ms)
 {
     uint8_t frame[RELAY_FRAME_BYTES_MAX];

@@ -14,7 +14,8 @@
  * started are opened with their ports, those of replicas that an earlier one has left are found by
  * a review. A member that is expelled is hung up on within DOORS_TICK_MS.
  *
- * On the edge's loop. Memory, connections and doors are bounded; strangers have GREETING_MS_MAX.
+ * On the edge's loop. Memory, connections and doors are bounded; strangers have
+ * GREETING_MS_MAX for each of the two things that they have to say.
  */
 #include <uv.h>
 
