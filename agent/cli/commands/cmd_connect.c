@@ -134,7 +134,10 @@ static int try_place(struct forward *forward, const struct place *place)
     return EXIT_DONE;
 }
 
-/* What was said of replicas may be a moment old: looks again until one takes the connection. */
+/*
+ * What was said of replicas may be a moment old: looks again until one takes the connection. An agent
+ * that answered a moment ago and does not now has too many of us at once, or is being replaced.
+ */
 static int reach(struct forward *forward)
 {
     time_t until_s = time(NULL) + TRY_S_MAX;
@@ -151,7 +154,7 @@ static int reach(struct forward *forward)
                 status = EXIT_DONE;
             }
         }
-        if (status == EXIT_NO_AGENT || status == EXIT_NOT_FOUND || time(NULL) >= until_s) {
+        if (status == EXIT_NOT_FOUND || time(NULL) >= until_s) {
             return status;
         }
         nanosleep(&(struct timespec){.tv_nsec = PAUSE_MS * 1000000L}, NULL);
