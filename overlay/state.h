@@ -191,6 +191,7 @@ struct get {
     uint32_t holder_count;
     struct node_id holders[RECORD_COPIES];
     uint32_t waiting_count;
+    uint32_t answered_count; /* of the holders */
     struct record best;
     bool found;
     bool settled;       /* the responsible node has told all there is */

@@ -201,7 +201,10 @@ static void on_version(struct overlay *overlay)
     bool is_pushed_since = collect->step > 2;
 
     if (!collect->is_found) {
-        if (!collect->is_certain) {
+        bool was_seen = reference->is_confirmed && collect->version <= reference->version;
+
+        /* What has been there, and was never superseded, those asked have lost, or withhold. */
+        if (!collect->is_certain || (is_pushed_since && was_seen)) {
             conclude(overlay, FOUND_UNKNOWN);
         } else if (is_pushed_since) {
             conclude(overlay, FOUND_SUPERSEDED); /* there are no more */

@@ -2,7 +2,8 @@
 /*
  * Reading an owner's record. The responsible node is asked alone: when it has compared with the
  * other holders (settled.c), what it says stands, "none" too. Else, or when it does not answer at
- * once, others are asked as well, and the newest answer stands.
+ * once, others are asked as well, and the newest answer stands. Chunks are not dropped on the word of
+ * one member: for collect.c all holders are asked, whatever the responsible node says.
  */
 #include <string.h>
 
@@ -16,13 +17,19 @@ enum {
     ENOUGH_MS = 2 * GET_MS, /* then what they say does, confirmed or not */
 };
 
+/* That there is none: said by the responsible node, and denied by nobody of at least half. */
+static bool is_certain(const struct get *get)
+{
+    return get->settled && 2 * get->answered_count >= get->asked_count;
+}
+
 static void end_get(struct overlay *overlay, struct get *get)
 {
     struct overlay_effect *effect;
 
     get->used = false;
     if (get->is_own) {
-        collect_on_record(overlay, get->found ? &get->best : NULL, get->settled);
+        collect_on_record(overlay, get->found ? &get->best : NULL, is_certain(get));
         return;
     }
     if (!get->found) {
@@ -82,20 +89,21 @@ static void ask_holders(struct overlay *overlay, struct get *get, uint32_t count
 /* All that were asked have answered, or did not: enough, or are there more to ask? */
 static void go_on(struct overlay *overlay, struct get *get)
 {
-    if (get->waiting_count > 0 && !get->settled) {
+    if (get->settled && !get->is_own) {
+        end_get(overlay, get);
         return;
     }
-    if (get->settled) {
-        end_get(overlay, get);
+    if (get->waiting_count > 0) {
         return;
     }
     if (get->asked_count < GET_NEAREST) {
         ask_holders(overlay, get, GET_NEAREST - get->asked_count);
     }
-    if (get->waiting_count == 0 && !get->found && get->asked_count < get->holder_count) {
+    if ((get->is_own || (get->waiting_count == 0 && !get->found)) &&
+        get->asked_count < get->holder_count) {
         ask_holders(overlay, get, RECORD_COPIES);
     }
-    if (get->waiting_count == 0 && !get->found) {
+    if (get->waiting_count == 0 && !get->found && !get->settled) {
         ask_images(overlay, get);
     }
     if (get->waiting_count == 0) {
@@ -280,9 +288,11 @@ void record_get_on_reply(struct overlay *overlay, const struct request *request,
     }
     CHECK(get->waiting_count > 0);
     get->waiting_count--;
-    if (message->which_kind == minga_Message_record_reply_tag && !request->is_image &&
-        id_equal(&request->to.id, &get->holders[0].id)) {
-        get->settled = message->kind.record_reply.settled;
+    if (message->which_kind == minga_Message_record_reply_tag && !request->is_image) {
+        get->answered_count++;
+        if (id_equal(&request->to.id, &get->holders[0].id)) {
+            get->settled = message->kind.record_reply.settled;
+        }
     }
     if (message->which_kind == minga_Message_record_reply_tag &&
         !is_known(get, &message->kind.record_reply) &&
