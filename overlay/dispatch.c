@@ -50,7 +50,7 @@ static const struct message_row message_rows[] = {
     {minga_Message_record_lost_tag, DOOR_MEMBER, record_lost_on_message},
     {minga_Message_chunk_offers_tag, DOOR_MEMBER, chunk_offers_on_message},
     {minga_Message_chunk_data_tag, DOOR_MEMBER, chunk_receive_on_data},
-    {minga_Message_chunk_get_tag, DOOR_MEMBER, chunk_get_on_message},
+    {minga_Message_chunk_get_tag, DOOR_MEMBER, serve_on_message},
     {minga_Message_chunk_ranges_tag, DOOR_MEMBER, compare_on_ranges},
 };
 

@@ -388,8 +388,7 @@ struct overlay {
     uint32_t chunk_get_count;
     struct chunk_get chunk_gets[CHUNK_GETS_MAX];
     struct chunk_receive chunk_receives[CHUNK_PUTS_MAX];
-    uint32_t chunk_sends; /* of the present interval */
-    uint64_t chunk_sends_ms;
+    struct serves serves;
     uint32_t seen_next;
     struct seen_ask seen[SEEN_ASKS_MAX];
     uint32_t answer_next;
@@ -582,7 +581,6 @@ void chunk_get_on_holders(struct overlay *overlay, uint64_t number, const struct
 /* Holders of a chunk in ring order, those that store only. */
 uint32_t chunk_holders(const struct overlay *overlay, const struct chunk_id *chunk,
                        uint32_t count_max, struct node_id *nodes_out);
-void chunk_get_on_message(struct overlay *overlay, const struct arrival *arrival);
 void chunk_get_on_reply(struct overlay *overlay, const struct request *request,
                         const struct arrival *arrival);
 void chunk_get_on_timeout(struct overlay *overlay, const struct request *request);

@@ -15,8 +15,6 @@ enum {
     BUSY_RETRY_MS = 200,
     LINE_MS = 1000, /* the limit of the line is looked at again: it may be another one */
     BUSY_ROUNDS_MAX = 50,
-    SERVE_INTERVAL_MS = 100,
-    SERVES_MAX = 16, /* chunks sent in one interval; more are told to come back */
     EVICTION_LOOKS_MAX = 512,
     EVICTIONS_MAX = 64, /* small ones, for one that may be large */
 };
@@ -477,35 +475,4 @@ uint64_t chunk_get_wake(const struct overlay *overlay)
         }
     }
     return wake_ms;
-}
-
-/* --- serving */
-
-static bool may_serve(struct overlay *overlay)
-{
-    if (overlay->now_ms - overlay->chunk_sends_ms >= SERVE_INTERVAL_MS) {
-        overlay->chunk_sends_ms = overlay->now_ms;
-        overlay->chunk_sends = 0;
-    }
-    return overlay->chunk_sends++ < SERVES_MAX;
-}
-
-void chunk_get_on_message(struct overlay *overlay, const struct arrival *arrival)
-{
-    struct chunk_id chunk = {message_id(arrival->message->kind.chunk_get.chunk)};
-    struct chunk *entry = chunks_entry(&overlay->chunks, &chunk);
-    bool have = entry != NULL && !entry->is_bad;
-    minga_Message message;
-
-    if (have && may_serve(overlay)) {
-        entry->used_s = (uint32_t)(overlay->now_ms / 1000);
-        message_init(&message, minga_Message_chunk_data_tag);
-        message_put_id(message.kind.chunk_data.chunk, &chunk.id);
-        peer_reply(overlay, &arrival->asker, &message, &chunk);
-        return;
-    }
-    message_init(&message, minga_Message_chunk_absent_tag);
-    message_put_id(message.kind.chunk_absent.chunk, &chunk.id);
-    message.kind.chunk_absent.busy = have;
-    peer_reply(overlay, &arrival->asker, &message, NULL);
 }

@@ -46,6 +46,7 @@ enum {
     COMPARE_LIST_MAX = 40,   /* so few chunks are named instead */
     COMPARE_PAGES_MAX = 512, /* of one session */
     COMPARE_PUSHED_MAX = 16, /* for one page */
+    SERVED_MAX = 32,
 };
 
 /* For whom a chunk on its way is kept. */
@@ -74,6 +75,20 @@ struct collect {
     uint32_t cursor;
     uint32_t purged_count; /* ever */
     uint64_t purged_bytes;
+};
+
+/* Who asks for chunks, and how many it got in the present interval; see serve.c. */
+struct served {
+    struct node_id node;
+    uint64_t asked_ms; /* last; 0: a free place */
+    uint32_t count;
+};
+
+struct serves {
+    uint64_t since_ms;
+    uint64_t crowded_ms; /* the interval is divided until then */
+    uint32_t count;
+    struct served list[SERVED_MAX];
 };
 
 struct chunk_home {

@@ -97,6 +97,9 @@ uint64_t shed_wake(const struct overlay *overlay);
 void chunk_blame(struct overlay *overlay, const struct node_id *node);
 struct chunks_promised chunk_get_promised(const struct overlay *overlay);
 
+/* --- serve.c: what others ask for */
+void serve_on_message(struct overlay *overlay, const struct arrival *arrival);
+
 /* --- chunk_receive.c: what others offer */
 /* To what others offer, and to what is fetched: all of it may come. */
 struct chunks_promised storage_promised(const struct overlay *overlay);
