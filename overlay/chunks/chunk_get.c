@@ -10,6 +10,8 @@
 
 enum {
     BLAME_MS = 60000,
+    SILENT_MS =
+        60000, /* one that did not answer a question for a chunk is asked last for so long */
     CHUNK_GET_MS = 5000, /* doubles with each one that was silent: the line may just be slow */
     CHUNK_GET_MS_MAX = 40000,
     BUSY_RETRY_MS = 200,
@@ -108,6 +110,32 @@ static bool is_worth_asking(const struct overlay *overlay, const struct node_id 
 
     return peer_is_reachable(overlay, node) &&
            (index == MEMBER_NONE || overlay->membership.list[index].blamed_ms <= overlay->now_ms);
+}
+
+static bool is_silent(const struct overlay *overlay, const struct node_id *node)
+{
+    int index = membership_find(&overlay->membership, node);
+
+    return index != MEMBER_NONE && overlay->membership.list[index].silent_ms > overlay->now_ms;
+}
+
+/* Of those that were not asked yet, the ones that kept silent lately come last, else in their order. */
+static void put_silent_last(const struct overlay *overlay, struct chunk_get *get)
+{
+    struct node_id silent[CHUNK_CANDIDATES_MAX];
+    uint32_t silent_count = 0;
+    uint32_t count = get->next;
+
+    for (uint32_t i = get->next; i < get->candidate_count; i++) {
+        if (is_silent(overlay, &get->candidates[i])) {
+            silent[silent_count++] = get->candidates[i];
+        } else {
+            get->candidates[count++] = get->candidates[i];
+        }
+    }
+    for (uint32_t i = 0; i < silent_count; i++) {
+        get->candidates[count++] = silent[i];
+    }
 }
 
 /* --- room for it */
@@ -245,6 +273,7 @@ static void ask_next(struct overlay *overlay, struct chunk_get *get)
     if (!is_promised(overlay, get)) {
         return;
     }
+    put_silent_last(overlay, get);
     while (get->next < get->candidate_count) {
         const struct node_id *node = &get->candidates[get->next++];
 
@@ -395,13 +424,26 @@ void chunk_get_on_reply(struct overlay *overlay, const struct request *request,
     ask_next(overlay, get);
 }
 
+/* Though it is up, or seems to be. */
+static void note_silence(struct overlay *overlay, const struct node_id *node)
+{
+    int index = membership_find(&overlay->membership, node);
+
+    if (index != MEMBER_NONE) {
+        overlay->membership.list[index].silent_ms = overlay->now_ms + SILENT_MS;
+    }
+}
+
 void chunk_get_on_timeout(struct overlay *overlay, const struct request *request)
 {
     struct chunk_get *get = find_get(overlay, request->token);
 
     if (get != NULL && !get->storing) {
         /* One that died, or whose link broke, says nothing about the line. */
-        get->silent_count += overlay->now_ms - request->sent_ms >= patience_ms(get) ? 1 : 0;
+        if (overlay->now_ms - request->sent_ms >= patience_ms(get)) {
+            get->silent_count++;
+            note_silence(overlay, &request->to);
+        }
         ask_next(overlay, get);
     }
 }

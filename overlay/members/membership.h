@@ -72,6 +72,7 @@ struct member {
     uint64_t back_soon_ms; /* said to return before this */
     bool refused;          /* its addresses refused us when it was last lost */
     uint64_t blamed_ms;    /* sent a wrong chunk: not asked before this */
+    uint64_t silent_ms;    /* did not answer for one: asked last before this */
 };
 
 struct ban {

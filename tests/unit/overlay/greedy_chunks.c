@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* A member that has others send chunks without end. */
+/* A member that has others send chunks without end, or answers for none. */
 #include "offers.h"
 #include "overlay/state.h"
 
 enum { COUNT = 5, GREEDY = 1, VICTIM = 0, THIRD = 2 };
 
 static uint32_t served_count[COUNT]; /* questions of each that were answered with data */
+static uint32_t silent;              /* answers questions for chunks to nobody */
 
 /* Requests are numbered by who asks. */
 static void watch(uint32_t from, minga_Message *message)
@@ -13,6 +14,10 @@ static void watch(uint32_t from, minga_Message *message)
     if (from == VICTIM && message->which_kind == minga_Message_chunk_data_tag && message->reply &&
         message->request < COUNT) {
         served_count[message->request]++;
+    }
+    if (from == silent && silent != VICTIM && message->reply &&
+        message->which_kind == minga_Message_chunk_data_tag) {
+        message->request = UINT64_MAX; /* nobody waits for that */
     }
 }
 
@@ -63,5 +68,55 @@ Test(greedy_chunks, who_asks_without_end_keeps_nobody_else_from_being_served)
         run_for(52);
     }
     cr_assert_geq(served_count[THIRD], 20 * 8 - 16, "half: %u", served_count[THIRD]);
+    end_network();
+}
+
+/* ------------------------------------------------------------------ keeping silent */
+
+enum { PUSHED = 40, FETCHER = 4 };
+
+Test(greedy_chunks, a_holder_that_sends_nothing_costs_its_silence_once)
+{
+    struct chunk_id chunks[PUSHED];
+    uint32_t fetched_count = 0;
+    uint64_t began_ms;
+
+    make_greedy();
+    for (uint32_t i = 0; i < PUSHED; i++) {
+        struct overlay_event now;
+        char text[32];
+
+        snprintf(text, sizeof(text), "chunk number %u", i);
+        chunks[i] = keep_text(0, text);
+        net.nodes[0].done[1] = (struct done){0};
+        now = now_event();
+        overlay_chunk_put(net.nodes[0].overlay, &now, 1,
+                          &(struct overlay_spread){.chunk = chunks[i]}, &net.nodes[0].effects);
+        perform(0);
+        run_for(100);
+    }
+    silent = GREEDY;
+    began_ms = net.now_ms;
+    for (uint32_t i = 0; i < PUSHED; i++) {
+        struct overlay_event now = now_event();
+        struct done *done = &net.nodes[FETCHER].done[1];
+
+        if (overlay_has_chunk(net.nodes[FETCHER].overlay, &chunks[i])) {
+            continue;
+        }
+        fetched_count++;
+        *done = (struct done){0};
+        overlay_chunk_get(net.nodes[FETCHER].overlay, &now, 1,
+                          &(struct overlay_wanted){.chunk = chunks[i]},
+                          &net.nodes[FETCHER].effects);
+        perform(FETCHER);
+        for (uint32_t k = 0; k < 1000 && !done->ended; k++) {
+            run_for(50);
+        }
+        cr_assert_eq(done->outcome, OVERLAY_OK, "%s", done->reason);
+    }
+    cr_assert_geq(fetched_count, 8);
+    cr_assert_leq(net.now_ms - began_ms, 10000, "%u took %lu ms", fetched_count,
+                  (unsigned long)(net.now_ms - began_ms));
     end_network();
 }
