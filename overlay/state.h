@@ -246,7 +246,7 @@ struct chunk_receive {
     uint64_t token;
     struct chunk_id chunk;
     uint64_t bytes;
-    uint64_t until_ms;
+    uint64_t since_ms, until_ms;
     bool storing;
     bool is_repair;
     bool is_noting; /* for whom it is */
@@ -388,6 +388,7 @@ struct overlay {
     uint32_t chunk_get_count;
     struct chunk_get chunk_gets[CHUNK_GETS_MAX];
     struct chunk_receive chunk_receives[CHUNK_PUTS_MAX];
+    struct receive_crowd receive_crowd;
     struct serves serves;
     uint32_t seen_next;
     struct seen_ask seen[SEEN_ASKS_MAX];

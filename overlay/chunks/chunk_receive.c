@@ -5,7 +5,12 @@
  */
 #include "overlay/state.h"
 
-enum { RECEIVE_MS = 30000, RECORD_COST_BYTES = 4096 /* a page of the database, at most */ };
+enum {
+    RECEIVE_MS = 30000,
+    YIELD_MS = 5000,          /* whose data has not begun by then makes way for another member's */
+    CROWD_MS = 60000,         /* who has much gets no more after somebody was turned away */
+    RECORD_COST_BYTES = 4096, /* a page of the database, at most */
+};
 
 static struct chunk_receive *find_receive(struct overlay *overlay, const struct chunk_id *chunk)
 {
@@ -104,12 +109,88 @@ static struct chunk_receive *new_receive(struct overlay *overlay, const struct c
                                               .chunk = *chunk,
                                               .bytes = offered->bytes,
                                               .is_repair = offered->repair,
+                                              .since_ms = overlay->now_ms,
                                               .until_ms = overlay->now_ms + RECEIVE_MS};
             return receive;
         }
     }
     return NULL;
 }
+
+/* ------------------------------------------------------------------ one member's part */
+
+/* More than a quarter of the places, or of the room that is left, without any data yet. Alone it may. */
+static bool has_much(const struct overlay *overlay, const struct node_id *node)
+{
+    const struct chunks *chunks = &overlay->chunks;
+    uint64_t taken_bytes =
+        chunks->cost_bytes + (uint64_t)overlay->records.count * RECORD_COST_BYTES;
+    uint64_t left_bytes = chunks->bytes_max > taken_bytes ? chunks->bytes_max - taken_bytes : 0;
+    uint64_t cost_bytes = 0;
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < CHUNK_PUTS_MAX; i++) {
+        const struct chunk_receive *receive = &overlay->chunk_receives[i];
+
+        if (receive->used && !receive->storing && id_equal(&receive->asker.node.id, &node->id)) {
+            count++;
+            cost_bytes += chunk_cost_bytes(receive->bytes);
+        }
+    }
+    return 4 * count > CHUNK_PUTS_MAX || 4 * cost_bytes > left_bytes;
+}
+
+/* A place of somebody else who has much, that long without data; NULL: nobody has. */
+static struct chunk_receive *find_much(struct overlay *overlay, const struct node_id *node,
+                                       uint64_t silent_ms)
+{
+    const struct node_id *modest = node; /* the last one looked at */
+
+    for (uint32_t i = 0; i < CHUNK_PUTS_MAX; i++) {
+        struct chunk_receive *receive = &overlay->chunk_receives[i];
+
+        if (!receive->used || receive->storing || overlay->now_ms - receive->since_ms < silent_ms ||
+            id_equal(&receive->asker.node.id, &node->id) ||
+            id_equal(&receive->asker.node.id, &modest->id)) {
+            continue;
+        }
+        if (has_much(overlay, &receive->asker.node)) {
+            return receive;
+        }
+        modest = &receive->asker.node;
+    }
+    return NULL;
+}
+
+static bool make_way(struct overlay *overlay, const struct node_id *node)
+{
+    struct chunk_receive *receive = find_much(overlay, node, YIELD_MS);
+
+    if (receive != NULL) {
+        receive->used = false;
+    }
+    return receive != NULL;
+}
+
+/* Is it for what others were promised that there is no room? They get no more for a while. */
+static bool is_crowded_out(struct overlay *overlay, const struct node_id *node)
+{
+    if (find_much(overlay, node, 0) == NULL) {
+        return false;
+    }
+    overlay->receive_crowd = (struct receive_crowd){*node, overlay->now_ms + CROWD_MS};
+    return true;
+}
+
+static bool must_wait(const struct overlay *overlay, const struct node_id *node)
+{
+    const struct receive_crowd *crowd = &overlay->receive_crowd;
+
+    return overlay->now_ms < crowd->until_ms && !id_equal(&crowd->node.id, &node->id) &&
+           has_much(overlay, node);
+}
+
+/* ------------------------------------------------------------------ offers */
 
 /* For whom the sender says it is. */
 static struct chunk_references read_references(const minga_ChunkOffers *message,
@@ -137,11 +218,22 @@ static bool has_room_for(struct overlay *overlay, const struct chunk_id *chunk, 
             storage_make_room(overlay, bytes, promised));
 }
 
+/* What was promised to others may not come, and what is fetched may take less. */
+static minga_ChunkAnswer no_room(struct overlay *overlay, const struct node_id *node,
+                                 const minga_ChunkOffer *offered)
+{
+    return is_crowded_out(overlay, node) ||
+                   storage_has_room(overlay, offered->bytes, offers_promised(overlay))
+               ? minga_ChunkAnswer_CHUNK_BUSY
+               : minga_ChunkAnswer_CHUNK_FULL;
+}
+
 static minga_ChunkAnswer take_up(struct overlay *overlay, const struct arrival *arrival,
                                  const minga_ChunkOffer *offered,
                                  const struct chunk_references *references)
 {
     struct chunk_id chunk = {message_id(offered->chunk)};
+    const struct node_id *node = &arrival->asker.node;
     struct chunk_receive *receive;
 
     if (!overlay->record.stores || offered->bytes > CHUNK_BYTES_MAX ||
@@ -152,16 +244,23 @@ static minga_ChunkAnswer take_up(struct overlay *overlay, const struct arrival *
     if (is_seeing(overlay)) { /* it will be known at once: nobody need look for others yet */
         return minga_ChunkAnswer_CHUNK_BUSY;
     }
-    if (!has_room_for(overlay, &chunk, offered->bytes)) {
-        /* What is fetched may take less than it was promised. */
-        return storage_has_room(overlay, offered->bytes, offers_promised(overlay))
-                   ? minga_ChunkAnswer_CHUNK_BUSY
-                   : minga_ChunkAnswer_CHUNK_FULL;
+    if (must_wait(overlay, node)) {
+        return minga_ChunkAnswer_CHUNK_BUSY;
     }
-    receive = bucket_is_open(&overlay->repair.download, overlay->now_ms)
-                  ? new_receive(overlay, &chunk, offered)
-                  : NULL; /* the owner's line: later */
+    while (!has_room_for(overlay, &chunk, offered->bytes)) {
+        if (!make_way(overlay, node)) {
+            return no_room(overlay, node, offered);
+        }
+    }
+    if (!bucket_is_open(&overlay->repair.download, overlay->now_ms)) {
+        return minga_ChunkAnswer_CHUNK_BUSY; /* the owner's line: later */
+    }
+    receive = new_receive(overlay, &chunk, offered);
+    if (receive == NULL && make_way(overlay, node)) {
+        receive = new_receive(overlay, &chunk, offered);
+    }
     if (receive == NULL) {
+        (void)is_crowded_out(overlay, node);
         return minga_ChunkAnswer_CHUNK_BUSY;
     }
     receive->asker = arrival->asker;

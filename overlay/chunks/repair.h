@@ -77,6 +77,12 @@ struct collect {
     uint64_t purged_bytes;
 };
 
+/* Who was turned away for what another one was promised: for a while that one gets no more. */
+struct receive_crowd {
+    struct node_id node;
+    uint64_t until_ms;
+};
+
 /* Who asks for chunks, and how many it got in the present interval; see serve.c. */
 struct served {
     struct node_id node;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* A member that has others send chunks without end, or answers for none. */
+/* A member that has others send and keep chunks without end, or answers for none. */
 #include "offers.h"
 #include "overlay/state.h"
 
@@ -68,6 +68,53 @@ Test(greedy_chunks, who_asks_without_end_keeps_nobody_else_from_being_served)
         run_for(52);
     }
     cr_assert_geq(served_count[THIRD], 20 * 8 - 16, "half: %u", served_count[THIRD]);
+    end_network();
+}
+
+/* ------------------------------------------------------------------ offering */
+
+/* Offers until it is told to wait, and sends nothing. */
+static uint32_t offer_much(uint32_t bytes)
+{
+    char text[32];
+    uint32_t count = 0;
+
+    while (snprintf(text, sizeof(text), "offered %u", count) > 0 &&
+           judge_sized(VICTIM, GREEDY, text, false, bytes) == minga_ChunkAnswer_CHUNK_SEND) {
+        count++;
+    }
+    return count;
+}
+
+static void expect_room_for_another(void)
+{
+    cr_assert_eq(judge(VICTIM, THIRD, "a third one's", false), minga_ChunkAnswer_CHUNK_BUSY,
+                 "not full: it shall come back");
+    run_for(5100);
+    cr_assert_eq(judge(VICTIM, THIRD, "a third one's", false), minga_ChunkAnswer_CHUNK_SEND);
+    cr_assert_eq(judge(VICTIM, GREEDY, "one more", false), minga_ChunkAnswer_CHUNK_BUSY,
+                 "it has more than its part");
+}
+
+Test(greedy_chunks, offers_without_data_hold_up_others_for_seconds_only)
+{
+    make_greedy();
+    cr_assert_eq(offer_much(10), CHUNK_PUTS_MAX, "alone it may");
+    expect_room_for_another();
+    end_network();
+}
+
+Test(greedy_chunks, promised_room_without_data_holds_up_others_for_seconds_only)
+{
+    struct chunks *chunks;
+
+    make_greedy();
+    chunks = &net.nodes[VICTIM].overlay->chunks;
+    chunks->bytes_max = chunks->cost_bytes + chunk_cost_bytes(CHUNK_BYTES_MAX) * 4 + 2000;
+    cr_assert_geq(offer_much(CHUNK_BYTES_MAX), 3);
+    (void)judge(VICTIM, GREEDY, "a little more", false);
+    chunks->bytes_max = chunks->cost_bytes + storage_promised(net.nodes[VICTIM].overlay).cost_bytes;
+    expect_room_for_another();
     end_network();
 }
 
