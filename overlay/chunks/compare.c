@@ -299,22 +299,82 @@ void compare_on_timeout(struct overlay *overlay, const struct request *request)
 
 /* ------------------------------------------------------------------ answering, without state */
 
+static struct compare_arc range_of(const minga_ChunkRange *range)
+{
+    return (struct compare_arc){{message_id(range->from)}, {message_id(range->to)}, false};
+}
+
+static bool do_overlap(const struct compare_arc *a, const struct compare_arc *b)
+{
+    return id_in_arc(&a->to.id, &b->from.id, &b->to.id) ||
+           id_in_arc(&b->to.id, &a->from.id, &a->to.id);
+}
+
+/* Then one question would walk the table more than twice. Those of records may: images' arcs turned back
+ * to the first neighbourhood. */
+static bool any_overlap(const minga_ChunkRanges *ranges)
+{
+    for (pb_size_t i = 1; i < ranges->ranges_count; i++) {
+        struct compare_arc arc = range_of(&ranges->ranges[i]);
+
+        for (pb_size_t j = 0; j < i; j++) {
+            struct compare_arc other = range_of(&ranges->ranges[j]);
+
+            if (do_overlap(&arc, &other)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* What one member's questions may have walked: a whole session at once, and then so much a second. */
+static bool may_walk(struct overlay *overlay, int index)
+{
+    struct member *member = &overlay->membership.list[index];
+    uint64_t forgiven = (overlay->now_ms - member->compared_ms) * WALKED_EACH_MS;
+
+    member->compared_ms = overlay->now_ms;
+    member->walked = member->walked > forgiven ? member->walked - forgiven : 0;
+    return member->walked < WALKED_MAX;
+}
+
+static void note_walked(struct overlay *overlay, const struct arrival *arrival, uint64_t count)
+{
+    uint64_t all_count = arrival->message->kind.chunk_ranges.records ? overlay->records.count
+                                                                     : overlay->chunks.count;
+
+    all_count = all_count < WALKED_SMALL ? WALKED_SMALL : all_count;
+    overlay->membership.list[arrival->member].walked += 1000 * count / all_count;
+}
+
 void compare_on_ranges(struct overlay *overlay, const struct arrival *arrival)
 {
     const minga_ChunkRanges *ranges = &arrival->message->kind.chunk_ranges;
+    uint64_t walked_count = 0;
     minga_Message message;
     minga_ChunkRangesReply *answer = &message.kind.chunk_ranges_reply;
 
+    if (!ranges->records && any_overlap(ranges)) {
+        peer_refuse(overlay, &arrival->asker, minga_RefusedCode_REFUSED_OTHER, "ranges overlap");
+        return;
+    }
+    if (!may_walk(overlay, arrival->member)) {
+        message_init(&message, minga_Message_busy_tag); /* it is repeated */
+        peer_reply(overlay, &arrival->asker, &message, NULL);
+        return;
+    }
     message_init(&message, minga_Message_chunk_ranges_reply_tag);
     for (pb_size_t i = 0; i < ranges->ranges_count; i++) {
-        struct compare_arc arc = {
-            {message_id(ranges->ranges[i].from)}, {message_id(ranges->ranges[i].to)}, false};
+        struct compare_arc arc = range_of(&ranges->ranges[i]);
         struct chunks_sum sum = sum_of(overlay, ranges->records, &arc, ranges->nonce);
 
+        walked_count += sum.count;
         if (sum.count == ranges->ranges[i].count && sum.sum == ranges->ranges[i].sum) {
             continue;
         }
         answer->differing |= UINT32_C(1) << i;
+        walked_count += sum.count; /* once more */
         for (uint32_t j = 0; can_be_cut(&arc) && j < COMPARE_PARTS; j++) {
             struct compare_arc part = part_of(&arc, j);
 
@@ -322,6 +382,7 @@ void compare_on_ranges(struct overlay *overlay, const struct arrival *arrival)
             answer->parts[answer->parts_count++] = (minga_ChunkPart){sum.count, sum.sum};
         }
     }
+    note_walked(overlay, arrival, walked_count);
     peer_reply(overlay, &arrival->asker, &message, NULL);
 }
 

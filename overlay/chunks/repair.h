@@ -47,6 +47,9 @@ enum {
     COMPARE_PAGES_MAX = 512, /* of one session */
     COMPARE_PUSHED_MAX = 16, /* for one page */
     SERVED_MAX = 32,
+    WALKED_MAX = 16000,  /* thousandths of the table, for one member at once */
+    WALKED_EACH_MS = 2,  /* forgiven in each ms */
+    WALKED_SMALL = 4096, /* a smaller table counts like one of so many */
 };
 
 /* For whom a chunk on its way is kept. */

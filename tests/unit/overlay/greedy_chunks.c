@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* A member that has others send and keep chunks without end, or answers for none. */
+/* A member that has others send, keep and compare chunks without end, or answers for none. */
 #include "offers.h"
 #include "overlay/state.h"
 
 enum { COUNT = 5, GREEDY = 1, VICTIM = 0, THIRD = 2 };
 
 static uint32_t served_count[COUNT]; /* questions of each that were answered with data */
+static uint64_t walked_count;        /* chunks that were looked at for the greedy one, at least */
 static uint32_t silent;              /* answers questions for chunks to nobody */
 
 /* Requests are numbered by who asks. */
@@ -14,6 +15,12 @@ static void watch(uint32_t from, minga_Message *message)
     if (from == VICTIM && message->which_kind == minga_Message_chunk_data_tag && message->reply &&
         message->request < COUNT) {
         served_count[message->request]++;
+    }
+    if (from == VICTIM && message->which_kind == minga_Message_chunk_ranges_reply_tag &&
+        message->request == GREEDY) {
+        for (pb_size_t i = 0; i < message->kind.chunk_ranges_reply.parts_count; i++) {
+            walked_count += 2 * (uint64_t)message->kind.chunk_ranges_reply.parts[i].count;
+        }
     }
     if (from == silent && silent != VICTIM && message->reply &&
         message->which_kind == minga_Message_chunk_data_tag) {
@@ -115,6 +122,53 @@ Test(greedy_chunks, promised_room_without_data_holds_up_others_for_seconds_only)
     (void)judge(VICTIM, GREEDY, "a little more", false);
     chunks->bytes_max = chunks->cost_bytes + storage_promised(net.nodes[VICTIM].overlay).cost_bytes;
     expect_room_for_another();
+    end_network();
+}
+
+/* ------------------------------------------------------------------ comparing */
+
+static void ask_ranges(uint32_t ranges)
+{
+    minga_Message message;
+
+    message_init(&message, minga_Message_chunk_ranges_tag);
+    message.request = GREEDY;
+    message.kind.chunk_ranges.ranges_count = (pb_size_t)ranges; /* all of the ring */
+    for (uint32_t i = 0; i < ranges; i++) {
+        message.kind.chunk_ranges.ranges[i].sum = 1;
+    }
+    say_to(GREEDY, VICTIM, &message);
+}
+
+static void fill_table(uint32_t count)
+{
+    struct chunks *chunks = &net.nodes[VICTIM].overlay->chunks;
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct chunk_id id = {
+            hash_of("minga test", (struct bytes){(const uint8_t *)&i, sizeof(i)})};
+
+        cr_assert_eq(chunks_add(chunks, &id, 1), 0);
+    }
+}
+
+Test(greedy_chunks, small_questions_for_fingerprints_walk_the_table_a_bounded_number_of_times)
+{
+    uint32_t count = CHUNKS_MAX / 2;
+
+    make_greedy();
+    fill_table(count);
+    ask_ranges(8);
+    run_for(2);
+    cr_assert_leq(walked_count, 2 * (uint64_t)count, "ranges that overlap are not answered");
+    walked_count = 0;
+    for (uint32_t i = 0; i < 400; i++) {
+        ask_ranges(1);
+        run_for(1);
+    }
+    cr_assert_geq(walked_count, 8 * (uint64_t)count, "some are");
+    cr_assert_leq(walked_count, 24 * (uint64_t)count, "%lu walks",
+                  (unsigned long)(walked_count / count));
     end_network();
 }
 
