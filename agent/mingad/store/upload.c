@@ -7,7 +7,7 @@
  * Else a push would take as long as serving strangers may, and time out.
  *
  * The queue keeps names, not bytes: memory is bounded by what is being read and what ZeroMQ has
- * not sent yet, however slow the peers are.
+ * not sent yet, however slow the peers are. Who reads slowly holds up nobody else (upload_share.h).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,6 +17,7 @@
 #include "agent/mingad/edge.h"
 #include "agent/mingad/owner/keeper.h"
 #include "agent/mingad/pool.h"
+#include "agent/mingad/store/upload_share.h"
 #include "base/check.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -24,7 +25,6 @@
 enum {
     WAITING_MAX = 512,
     READING_MAX = 2,
-    UNSENT_BYTES_MAX = 8 * CHUNK_BYTES_MAX,
     BURST_S = 16, /* saved up while idle: short transfers go at full speed */
     BUSY_RETRY_MS = 10,
     PUSHED_MS = 600000, /* how long a push counts as recent, at least */
@@ -43,6 +43,8 @@ struct upload_job {
     struct pool_job pool; /* first */
     struct upload_job *next;
     struct edge *edge;
+    struct upload_asker *asker;
+    uint64_t turn;
     bool is_pushed;                /* here, lately */
     enum overlay_effect_kind kind; /* SEND or REPLY */
     struct overlay_peer peer;
@@ -57,8 +59,8 @@ struct upload_job {
 struct upload {
     struct edge *edge;
     uv_timer_t timer;
-    struct upload_job *first;
-    struct upload_job **end;
+    struct upload_job *first; /* in the order of their turns */
+    struct upload_share share;
     uint32_t waiting_count;
     uint32_t reading_count;
     int64_t credit_bytes; /* may go below 0 by the last chunk */
@@ -118,7 +120,6 @@ struct upload *upload_new(struct edge *edge)
     }
     upload->edge = edge;
     upload->timer.data = upload;
-    upload->end = &upload->first;
     upload->credit_bytes = (int64_t)(rate_of(edge) * BURST_S);
     upload->credited_ms = clock_now_ms();
     return upload;
@@ -150,6 +151,12 @@ static uint64_t wait_ms(struct upload *upload)
 
 /* ------------------------------------------------------------------ jobs */
 
+static void free_job(struct upload_job *job)
+{
+    upload_share_end(job->asker);
+    free(job);
+}
+
 static void read_chunk(struct pool_job *pool)
 {
     struct upload_job *job = (struct upload_job *)pool;
@@ -163,6 +170,7 @@ static void send_job(struct upload_job *job)
     struct bytes message = {job->message, job->message_bytes};
     struct edge *edge = job->edge;
 
+    job->data.unsent_bytes = &job->asker->unsent_bytes;
     if (!job->is_pushed) {
         edge->upload->credit_bytes -= (int64_t)job->data.length_bytes;
         keeper_note_chunk(edge->keeper, OWNER_UP, job->data.length_bytes);
@@ -191,30 +199,37 @@ static void chunk_read(struct pool_job *pool)
     } else {
         log_error("a chunk was not read: %s", err_text(job->read.result));
     }
-    free(job);
+    free_job(job);
     if (!upload->is_closed) {
         pump(upload);
     }
 }
 
-/* Takes the first job, or the first that is not limited. */
-static struct upload_job *take(struct upload *upload, bool only_pushed)
+static struct upload_job *take(struct upload *upload, struct upload_job **place)
 {
-    struct upload_job **place = &upload->first;
-
-    while (*place != NULL && only_pushed && !(*place)->is_pushed) {
-        place = &(*place)->next;
-    }
     struct upload_job *job = *place;
 
-    if (job != NULL) {
-        *place = job->next;
-        upload->waiting_count--;
-        if (job->next == NULL) {
-            upload->end = place;
+    *place = job->next;
+    upload->waiting_count--;
+    return job;
+}
+
+/* The first that may go, or the first of those that is not limited; NULL: none may. */
+static struct upload_job *take_next(struct upload *upload, bool only_pushed, bool *is_held_out)
+{
+    uint64_t unsent_bytes = transport_unsent_bytes(upload->edge->transport);
+
+    *is_held_out = false;
+    for (struct upload_job **place = &upload->first; *place != NULL; place = &(*place)->next) {
+        if (!upload_share_may_send((*place)->asker, unsent_bytes)) {
+            *is_held_out = true;
+        } else if (!only_pushed || (*place)->is_pushed) {
+            upload->share.turn =
+                (*place)->turn > upload->share.turn ? (*place)->turn : upload->share.turn;
+            return take(upload, place);
         }
     }
-    return job;
+    return NULL;
 }
 
 /* What the own disk did not take is in memory. */
@@ -225,27 +240,30 @@ static bool send_carried(struct upload_job *job)
     if (carried == NULL) {
         return false;
     }
-    job->data = (struct transport_data){malloc(carried->length_bytes), carried->length_bytes};
+    job->data = (struct transport_data){malloc(carried->length_bytes), carried->length_bytes, NULL};
     if (job->data.data != NULL) {
         memcpy(job->data.data, carried->data, carried->length_bytes);
         send_job(job);
     }
-    free(job);
+    free_job(job);
     return true;
 }
 
 static void pump(struct upload *upload)
 {
     while (upload->first != NULL && upload->reading_count < READING_MAX) {
-        bool is_full = transport_unsent_bytes(upload->edge->transport) >= UNSENT_BYTES_MAX;
-        uint64_t later_ms = is_full ? BUSY_RETRY_MS : wait_ms(upload);
-        struct upload_job *job = is_full ? NULL : take(upload, later_ms > 0);
+        uint64_t later_ms = wait_ms(upload);
+        bool is_held = false; /* some wait for what ZeroMQ has not sent yet */
+        struct upload_job *job = take_next(upload, later_ms > 0, &is_held);
 
         if (job == NULL) {
-            if (!is_full) {
+            if (later_ms > 0) {
                 keeper_note_wait(upload->edge->keeper, OWNER_UP);
             }
-            uv_timer_start(&upload->timer, on_timer, later_ms, 0);
+            uv_timer_start(&upload->timer, on_timer,
+                           is_held && (later_ms == 0 || later_ms > BUSY_RETRY_MS) ? BUSY_RETRY_MS
+                                                                                  : later_ms,
+                           0);
             return;
         }
         if (send_carried(job)) {
@@ -272,12 +290,37 @@ static bool is_waiting(const struct upload *upload, const struct overlay_effect 
     return false;
 }
 
+/* By its turn; those of one turn as they came. */
+static void enter(struct upload *upload, struct upload_job *job)
+{
+    struct upload_job **place = &upload->first;
+
+    job->turn = upload_share_turn(&upload->share, job->asker);
+    while (*place != NULL && (*place)->turn <= job->turn) {
+        place = &(*place)->next;
+    }
+    job->next = *place;
+    *place = job;
+    upload->waiting_count++;
+}
+
+/* Whoever has the last turn has the most waiting. */
+static void drop_last(struct upload *upload)
+{
+    struct upload_job **place = &upload->first;
+
+    while ((*place)->next != NULL) {
+        place = &(*place)->next;
+    }
+    free_job(take(upload, place));
+}
+
 void upload_send(struct edge *edge, const struct overlay_effect *effect)
 {
     struct upload *upload = edge->upload;
     struct upload_job *job = NULL;
 
-    if (upload->is_closed || upload->waiting_count >= WAITING_MAX || is_waiting(upload, effect)) {
+    if (upload->is_closed || is_waiting(upload, effect)) {
         return; /* the other side asks again */
     }
     job = malloc(sizeof(*job) + effect->message.length_bytes);
@@ -292,9 +335,15 @@ void upload_send(struct edge *edge, const struct overlay_effect *effect)
                                .chunk = effect->chunk,
                                .message_bytes = effect->message.length_bytes};
     memcpy(job->message, effect->message.data, effect->message.length_bytes);
-    *upload->end = job;
-    upload->end = &job->next;
-    upload->waiting_count++;
+    job->asker = upload_share_begin(&upload->share, &job->peer.node, job->link);
+    if (job->asker == NULL) {
+        free(job);
+        return;
+    }
+    enter(upload, job);
+    if (upload->waiting_count > WAITING_MAX) {
+        drop_last(upload);
+    }
     pump(upload);
 }
 
@@ -315,14 +364,13 @@ void upload_again(struct edge *edge)
 void upload_close(struct edge *edge)
 {
     struct upload *upload = edge->upload;
-    struct upload_job *job;
 
     if (upload == NULL) {
         return;
     }
     upload->is_closed = true;
-    while ((job = take(upload, false)) != NULL) {
-        free(job);
+    while (upload->first != NULL) {
+        free_job(take(upload, &upload->first));
     }
     uv_timer_stop(&upload->timer);
     uv_close((uv_handle_t *)&upload->timer, NULL);

@@ -18,6 +18,7 @@
  * ZeroMQ's descriptors are edge-triggered: after whatever was sent or received a socket may be
  * readable without its descriptor saying so. Hence transport_settle, once per turn of the loop.
  */
+#include <stdatomic.h>
 #include <uv.h>
 
 #include "base/err.h"
@@ -54,6 +55,8 @@ struct transport_counters {
 struct transport_data {
     uint8_t *data; /* NULL: no second frame */
     size_t length_bytes;
+    atomic_size_t
+        *unsent_bytes; /* or NULL: counts them too while ZeroMQ holds them, in its thread */
 };
 
 /* Binds. -EADDRINUSE when another has the port. */

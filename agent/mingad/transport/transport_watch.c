@@ -158,6 +158,7 @@ void frames_discard(struct transport_data data)
 /* A frame of ours inside ZeroMQ. */
 struct outgoing {
     atomic_size_t *unsent_bytes;
+    atomic_size_t *its_unsent_bytes; /* of the receiver alone; or NULL */
     size_t length_bytes;
 };
 
@@ -167,6 +168,9 @@ static void free_frame(void *data, void *hint)
     struct outgoing *outgoing = hint;
 
     atomic_fetch_sub(outgoing->unsent_bytes, outgoing->length_bytes);
+    if (outgoing->its_unsent_bytes != NULL) {
+        atomic_fetch_sub(outgoing->its_unsent_bytes, outgoing->length_bytes);
+    }
     free(outgoing);
     free(data);
 }
@@ -177,11 +181,15 @@ static int send_data(struct watch *watch, struct transport_data data)
     zmq_msg_t frame;
 
     if (outgoing != NULL) {
-        *outgoing = (struct outgoing){&watch->transport->unsent_bytes, data.length_bytes};
+        *outgoing = (struct outgoing){&watch->transport->unsent_bytes, data.unsent_bytes,
+                                      data.length_bytes};
     }
     if (outgoing != NULL &&
         zmq_msg_init_data(&frame, data.data, data.length_bytes, free_frame, outgoing) == 0) {
         atomic_fetch_add(outgoing->unsent_bytes, data.length_bytes);
+        if (data.unsent_bytes != NULL) {
+            atomic_fetch_add(data.unsent_bytes, data.length_bytes);
+        }
     } else {
         free(outgoing);
         frames_discard(data);

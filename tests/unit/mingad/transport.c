@@ -34,7 +34,7 @@ Test(transport, a_message_arrives_with_the_key_that_curve_proved_and_is_answered
 Test(transport, a_chunk_travels_as_second_frame)
 {
     struct fixture *fixture = set_up();
-    struct transport_data data = {malloc(CHUNK_BYTES_MAX), CHUNK_BYTES_MAX};
+    struct transport_data data = {malloc(CHUNK_BYTES_MAX), CHUNK_BYTES_MAX, NULL};
 
     memset(data.data, 0x5a, data.length_bytes);
     transport_send(fixture->ends[0].transport, &fixture->ends[1].peer, bytes_of_text("take"), data);
@@ -65,7 +65,7 @@ Test(transport, a_full_queue_drops_and_counts_and_never_blocks)
     snprintf(nobody.addresses[0], sizeof(nobody.addresses[0]), "127.0.0.1:1");
     for (int i = 0; i < 1000; i++) {
         transport_send(fixture->ends[0].transport, &nobody, bytes_of_text("x"),
-                       (struct transport_data){malloc(10), 10});
+                       (struct transport_data){malloc(10), 10, NULL});
     }
     cr_assert_gt(transport_counters(fixture->ends[0].transport).dropped_outbound, 500);
     tear_down(fixture);
