@@ -247,7 +247,21 @@ int sandbox_client_programs(struct sandbox_client *client)
     return ask_with(client, &request, NULL, 0);
 }
 
-/* Room for one descriptor is offered, so no more can come. */
+/* A connection between two processes of this machine, as sandbox/exec_protocol.h has it. */
+static bool is_stream_end(int fd)
+{
+    struct sockaddr_storage peer;
+    socklen_t peer_bytes = sizeof(peer);
+    int domain = 0;
+    int type = 0;
+    socklen_t int_bytes = sizeof(int);
+
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &int_bytes) == 0 && domain == AF_UNIX &&
+           getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &int_bytes) == 0 && type == SOCK_STREAM &&
+           getpeername(fd, (struct sockaddr *)&peer, &peer_bytes) == 0;
+}
+
+/* Of several descriptors the kernel closes those behind the first, and says so: then it is none. */
 static ssize_t receive_bytes(int fd, uint8_t *bytes, size_t capacity_bytes, int *fd_out)
 {
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
@@ -255,17 +269,25 @@ static ssize_t receive_bytes(int fd, uint8_t *bytes, size_t capacity_bytes, int 
     struct msghdr message = {.msg_iov = &vector,
                              .msg_iovlen = 1,
                              .msg_control = control,
-                             .msg_controllen = sizeof(control)};
+                             /* What CMSG_SPACE rounds up to has room for one more. */
+                             .msg_controllen = CMSG_LEN(sizeof(int))};
     ssize_t count_bytes = recvmsg(fd, &message, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
+    const struct cmsghdr *header = count_bytes < 0 ? NULL : CMSG_FIRSTHDR(&message);
 
-    for (struct cmsghdr *header = count_bytes < 0 ? NULL : CMSG_FIRSTHDR(&message); header != NULL;
-         header = CMSG_NXTHDR(&message, header)) {
-        if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
-            header->cmsg_len == CMSG_LEN(sizeof(int))) {
-            memcpy(fd_out, CMSG_DATA(header), sizeof(int));
+    if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
+        CHECK(header->cmsg_len == CMSG_LEN(sizeof(int)));
+        memcpy(fd_out, CMSG_DATA(header), sizeof(int));
+        if ((message.msg_flags & MSG_CTRUNC) != 0) {
+            errno = EBADMSG;
+            return -1;
         }
     }
     return count_bytes;
+}
+
+static bool is_way_in(const struct helper_answer *answer, int fd)
+{
+    return answer->kind == ANSWER_EXEC && answer->exec.reason[0] == '\0' && is_stream_end(fd);
 }
 
 int sandbox_client_receive_fd(struct sandbox_client *client, struct helper_answer *answer_out,
@@ -288,7 +310,7 @@ int sandbox_client_receive_fd(struct sandbox_client *client, struct helper_answe
     }
     if ((size_t)count_bytes > sizeof(bytes) ||
         helper_answer_decode((struct bytes){bytes, (size_t)count_bytes}, answer_out) < 0 ||
-        (passed_fd >= 0 && (answer_out->kind != ANSWER_EXEC || answer_out->exec.reason[0] != 0))) {
+        (passed_fd >= 0 && !is_way_in(answer_out, passed_fd))) {
         return -EBADMSG;
     }
     if (answer_out->kind == ANSWER_READY && answer_out->version != HELPER_PROTOCOL_VERSION) {

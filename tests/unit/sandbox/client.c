@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,23 +87,31 @@ static void say(struct fake *fake, const struct helper_answer *answer)
     cr_assert_eq(send(fake->fd, bytes, (size_t)length_bytes, 0), length_bytes);
 }
 
-static void say_with(struct fake *fake, const struct helper_answer *answer, int fd)
+enum { SAID_FDS_MAX = 2 };
+
+static void say_with_all(struct fake *fake, const struct helper_answer *answer, const int *fds,
+                         size_t count)
 {
     uint8_t bytes[HELPER_MESSAGE_BYTES_MAX];
     int length_bytes = helper_answer_encode(answer, bytes, sizeof(bytes));
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * SAID_FDS_MAX)] = {0};
     struct iovec vector = {bytes, (size_t)length_bytes};
     struct msghdr message = {.msg_iov = &vector,
                              .msg_iovlen = 1,
                              .msg_control = control,
-                             .msg_controllen = sizeof(control)};
+                             .msg_controllen = CMSG_SPACE(sizeof(int) * count)};
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(header), &fd, sizeof(int));
+    header->cmsg_len = CMSG_LEN(sizeof(int) * count);
+    memcpy(CMSG_DATA(header), fds, sizeof(int) * count);
     cr_assert_eq(sendmsg(fake->fd, &message, 0), length_bytes);
+}
+
+static void say_with(struct fake *fake, const struct helper_answer *answer, int fd)
+{
+    say_with_all(fake, answer, &fd, 1);
 }
 
 static struct sandbox_spec small_spec(void)
@@ -280,6 +289,133 @@ Test(client, a_refused_way_has_a_reason_and_no_other_answer_a_descriptor)
     cr_assert_eq(sandbox_client_receive_fd(&fake->client, &got, &fd), -EBADMSG);
     cr_assert_eq(fd, -1);
     fake_free(fake);
+}
+
+/* Nobody holds the other end of what came any more. */
+static bool is_closed_everywhere(int ends[2])
+{
+    char letter = 0;
+
+    close(ends[1]);
+    bool is = recv(ends[0], &letter, 1, MSG_DONTWAIT) == 0;
+    close(ends[0]);
+    return is;
+}
+
+Test(client, two_descriptors_where_one_belongs_are_nonsense_and_stay_with_nobody)
+{
+    struct fake *fake = fake_new();
+    struct helper_answer answer = {.kind = ANSWER_EXEC, .exec = {.key = {.slot = 3}}};
+    static struct helper_answer got;
+    int first[2];
+    int second[2];
+    int fd = -1;
+
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, first), 0);
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, second), 0);
+    say_with_all(fake, &answer, (const int[]){first[1], second[1]}, 2);
+    cr_expect_eq(sandbox_client_receive_fd(&fake->client, &got, &fd), -EBADMSG);
+    cr_expect_eq(fd, -1);
+    cr_expect(is_closed_everywhere(first));
+    cr_expect(is_closed_everywhere(second));
+    fake_free(fake);
+}
+
+static int opened_file(void)
+{
+    return open("/dev/null", O_RDWR | O_CLOEXEC);
+}
+
+static int read_end_of_a_pipe(void)
+{
+    int ends[2];
+
+    cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
+    close(ends[1]);
+    return ends[0];
+}
+
+static int udp_socket(void)
+{
+    return socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+}
+
+static int tcp_listener(void)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    cr_assert_eq(listen(fd, 1), 0); /* at a port of the kernel's choice */
+    return fd;
+}
+
+static int tcp_connection(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t address_bytes = sizeof(address);
+    int listen_fd = tcp_listener();
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    cr_assert_eq(getsockname(listen_fd, (struct sockaddr *)&address, &address_bytes), 0);
+    cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    close(listen_fd);
+    return fd;
+}
+
+static int unix_listener(void)
+{
+    const struct sockaddr_un nowhere = {.sun_family = AF_UNIX}; /* a name of the kernel's choice */
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    cr_assert_eq(bind(fd, (const struct sockaddr *)&nowhere, sizeof(nowhere.sun_family)), 0);
+    cr_assert_eq(listen(fd, 1), 0);
+    return fd;
+}
+
+static int unix_unconnected(void)
+{
+    return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}
+
+static int unix_packets(void)
+{
+    int ends[2];
+
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    close(ends[0]);
+    return ends[1];
+}
+
+Test(client, nothing_but_one_end_of_a_stream_is_a_way_into_a_sandbox)
+{
+    static const struct {
+        const char *name;
+        int (*make)(void);
+    } rows[] = {
+        {"a file", opened_file},
+        {"a pipe", read_end_of_a_pipe},
+        {"a UDP socket", udp_socket},
+        {"a listening TCP socket", tcp_listener},
+        {"a TCP connection", tcp_connection},
+        {"a listening unix socket", unix_listener},
+        {"an unconnected unix socket", unix_unconnected},
+        {"a socket of packets", unix_packets},
+    };
+    const struct helper_answer answer = {.kind = ANSWER_EXEC, .exec = {.key = {.slot = 3}}};
+    static struct helper_answer got;
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct fake *fake = fake_new();
+        int given_fd = rows[i].make();
+        int fd = -1;
+
+        cr_assert_geq(given_fd, 0, "%s", rows[i].name);
+        say_with(fake, &answer, given_fd);
+        cr_expect_eq(sandbox_client_receive_fd(&fake->client, &got, &fd), -EBADMSG, "%s",
+                     rows[i].name);
+        cr_expect_eq(fd, -1, "%s", rows[i].name);
+        close(given_fd);
+        fake_free(fake);
+    }
 }
 
 Test(client, a_dead_helper_is_noticed)
