@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "sandbox/helper/helper.h"
+#include "sandbox/helper/port_sockets.h"
 #include "sandbox/helper/process.h"
 #include "sandbox/helper/programs.h"
 #include "sandbox/helper/say.h"
@@ -44,91 +44,6 @@ static void request_hello(struct helper *helper, const struct helper_request *re
     if (request->version != HELPER_PROTOCOL_VERSION) {
         client_drop(helper, "it speaks another version");
     }
-}
-
-/* mingad's own end of a port for members: where it lies is mingad's affair, strangers come to mingad. */
-static bool is_for_members(int fd)
-{
-    int domain = 0;
-    int type = 0;
-    int listening = 0;
-    socklen_t int_bytes = sizeof(int);
-
-    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &int_bytes) == 0 && domain == AF_UNIX &&
-           getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &int_bytes) == 0 && type == SOCK_STREAM &&
-           getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &int_bytes) == 0 && listening == 1;
-}
-
-/* Is it a socket of that protocol which takes what comes: listening, or bound and unconnected? */
-static bool serves(int fd, enum sandbox_protocol protocol)
-{
-    const int wanted = protocol == SANDBOX_UDP ? IPPROTO_UDP : IPPROTO_TCP;
-    struct sockaddr_storage peer;
-    socklen_t peer_bytes = sizeof(peer);
-    int domain = 0;
-    int present = 0;
-    int listening = 0;
-    socklen_t int_bytes = sizeof(int);
-
-    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &int_bytes) < 0 ||
-        getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &present, &int_bytes) < 0 ||
-        (domain != AF_INET && domain != AF_INET6) || present != wanted) {
-        return false;
-    }
-    if (protocol == SANDBOX_UDP) { /* a connected one would hear a peer of mingad's choice */
-        return getpeername(fd, (struct sockaddr *)&peer, &peer_bytes) < 0 && errno == ENOTCONN;
-    }
-    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &int_bytes) == 0 && listening == 1;
-}
-
-/* Exactly the socket that the specification names, and on a port we may give. */
-static int check_port(const struct helper *helper, const struct sandbox_port *wanted, int fd,
-                      struct err *err)
-{
-    const uint16_t port = wanted->host_port;
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } address = {0};
-    socklen_t address_bytes = sizeof(address);
-
-    if (port < helper->limits.port_first || port > helper->limits.port_last) {
-        return err_set(err, -EPERM, "port %u is not among the allowed %u-%u", port,
-                       helper->limits.port_first, helper->limits.port_last);
-    }
-    if (wanted->protocol == SANDBOX_MEMBERS) {
-        return is_for_members(fd)
-                   ? 0
-                   : err_set(err, -EPERM, "port %u: not a listening unix socket", port);
-    }
-    if (!serves(fd, wanted->protocol)) {
-        return err_set(err, -EPERM, "port %u: not a %s", port,
-                       wanted->protocol == SANDBOX_UDP ? "bound UDP socket"
-                                                       : "listening TCP socket");
-    }
-    if (getsockname(fd, &address.any, &address_bytes) < 0 ||
-        ntohs(address.any.sa_family == AF_INET ? address.v4.sin_port : address.v6.sin6_port) !=
-            port) {
-        return err_set(err, -EPERM, "port %u: the socket is bound to another", port);
-    }
-    return 0;
-}
-
-static int check_ports(const struct helper *helper, const struct sandbox_spec *spec,
-                       const struct packet *packet, struct err *err)
-{
-    if (packet->fd_count != spec->port_count) {
-        return err_set(err, -EPERM, "%u ports, but %u sockets", spec->port_count, packet->fd_count);
-    }
-    for (uint32_t i = 0; i < spec->port_count; i++) {
-        int r = check_port(helper, &spec->ports[i], packet->fds[i], err);
-
-        if (r < 0) {
-            return r;
-        }
-    }
-    return 0;
 }
 
 /* One sum; none of the terms can make it overflow. */
@@ -201,7 +116,7 @@ static int check_start(const struct helper *helper, const struct sandbox_spec *s
     if (spec->egress && way_out_problem(helper) != NULL) {
         return err_set(err, -EPERM, "%s", way_out_problem(helper));
     }
-    int r = check_ports(helper, spec, packet, err);
+    int r = port_sockets_check(spec, &helper->limits, packet->fds, packet->fd_count, err);
 
     return r < 0 ? r : helper_has_room(helper, &spec->limits, err);
 }

@@ -32,6 +32,7 @@ enum {
     RACES = 40,
     HURRIES = 40,
     DESCRIPTORS = 12,
+    ODD_LISTENER = 9,
     RESIDENT_KIB_MAX = 65536,
     REQUESTS_AT_ONCE = 6
 };
@@ -190,7 +191,7 @@ static int odd_descriptor(int number)
         return eventfd(0, EFD_CLOEXEC);
     case 8:
         return epoll_create1(EPOLL_CLOEXEC);
-    case 9:
+    case ODD_LISTENER: /* what a port for members takes */
         return odd_socket(AF_UNIX, SOCK_STREAM);
     case 10:
         return odd_socket(AF_INET, SOCK_STREAM); /* it listens: on another port */
@@ -207,26 +208,35 @@ static int odd_descriptor(int number)
     }
 }
 
+/* Asks for a replica with that in place of its port's socket. */
+static void offer(struct world *world, int fd, enum sandbox_protocol protocol, const char *sentence)
+{
+    struct sandbox_spec spec = world_spec(world, "exec sleep 1000");
+    struct sandbox_event event = {0};
+
+    world_publish(world, &spec, 8080);
+    spec.ports[0].protocol = protocol;
+    send_descriptors(world, &spec, fd, 1);
+    world_await(world, &spec.key, SANDBOX_ENDED, 10000, &event);
+    check_saying(world, event.end == SANDBOX_END_REFUSED, sentence, event.reason);
+}
+
 static void check_descriptors(struct world *world)
 {
     size_t before = settled_descriptors(world);
     int fd;
 
-    for (int i = 0; (fd = odd_descriptor(i / 2)) >= 0; i++) {
+    for (int i = 0; (fd = odd_descriptor(i)) >= 0; i++) {
         struct sandbox_spec spec = world_spec(world, "exec sleep 1000");
-        bool is_many = i % 2 == 1;
-        struct sandbox_event event = {0};
 
-        world_publish(world, &spec, 8080);
-        send_descriptors(world, &spec, fd, is_many ? DESCRIPTORS : 1);
-        if (is_many) {
-            wait_a_little(20);
-            world_connect(world);
-        } else {
-            world_await(world, &spec.key, SANDBOX_ENDED, 3000, &event);
-            check_saying(world, event.end == SANDBOX_END_REFUSED,
-                         "what is not its port's socket is refused", event.reason);
+        offer(world, fd, SANDBOX_TCP, "what is not its port's socket is refused");
+        if (i != ODD_LISTENER) {
+            offer(world, fd, SANDBOX_MEMBERS, "and at a port for members, too");
         }
+        world_publish(world, &spec, 8080);
+        send_descriptors(world, &spec, fd, DESCRIPTORS);
+        wait_a_little(20);
+        world_connect(world);
         close(fd);
     }
     for (int i = 0; i < 20 && descriptors(world) > before; i++) {
