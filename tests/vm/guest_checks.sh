@@ -39,3 +39,24 @@ ports: [{name: http, container: 8080}]
 health: {port: http, http: /}
 YAML
 }
+# The bundle with a second port, "club", for members only.
+add_club() {
+    sed -i -e 's|^command: .*|command: [/bin/busybox, sh, -c, "/bin/busybox httpd -p 8081 -h /www; exec /bin/busybox httpd -f -p 8080 -h /www"]|' \
+        -e 's|^ports: .*|ports: [{name: http, container: 8080}, {name: club, container: 8081, visibility: members}]|' \
+        /root/web/service.yaml
+}
+member_gets() { # REPLICA
+    printf 'GET / HTTP/1.0\r\n\r\n' | minga connect "$1" club --stdio | grep -q Minga
+}
+# A replica that runs, not on the node of that name, and its place for members; 1: there is none.
+club_not_on() { # NODE
+    minga --json status web | jq -er --arg node "$1" \
+        'first(.services[0].replicas[] | select(.state == "running" and .node_name != $node)) | "\(.id) \(.address):\(.ports.club)"'
+}
+# It can be connected to, and then says nothing and hangs up: 52 and 56 are curl's words for that.
+stranger_gets_nothing() { # PLACE
+    local said status=0
+    said=$(curl -s --http0.9 --max-time 20 "http://$1/") || status=$?
+    echo "curl $1: $status, $said"
+    [ -z "$said" ] && { [ $status = 52 ] || [ $status = 56 ]; }
+}

@@ -18,12 +18,18 @@ runs() { [ "$(running_count)" = "$1" ]; }
 nodes_of_web() { minga --json status web | jq -r '.services[0].replicas[] | select(.state == "running") | .node_name'; }
 all_answer() {
     local address
-    minga --json locate web | jq -e '.locations | length == 2' >/dev/null || return 1
-    for address in $(minga --json locate web | jq -r '.locations[] | "\(.address):\(.port)"'); do
+    minga --json locate web --port http | jq -e '.locations | length == 2' >/dev/null || return 1
+    for address in $(minga --json locate web --port http | jq -r '.locations[] | "\(.address):\(.port)"'); do
         curl -sf --max-time 3 "http://$address/" | grep -q Minga || return 1
     done
 }
 not_on() { runs 2 && ! nodes_of_web | grep -qx "guest$1"; }
+for_members() {
+    # shellcheck disable=SC2046
+    set -- $(club_not_on guest1)
+    check "a member reaches another guest's port for members" member_gets "$1"
+    check "who has no pass hears nothing there" stranger_gets_nothing "$2"
+}
 found() {
     local victim
     mkdir -p $board
@@ -32,10 +38,12 @@ found() {
     (cd $board && exec busybox httpd -f -p 8000) &
     check "three guests are members, and up" wait_for 150 all_up 3
     make_bundle
+    add_club
     check "a bundle is pushed" minga push /root/web
     check "two replicas are started" minga start web --replicas 2 --wait=120s
     [ $failed = 0 ] || return
     check "both answer from here" wait_for 30 all_answer
+    for_members
     victim=$(nodes_of_web | grep -v guest1 | head -n 1)
     victim=${victim#guest}
     nodes_of_web | sed 's/^/# a replica runs on /'

@@ -8,8 +8,8 @@ running() { minga --json status web | jq -e '.services[0].running == 1'; }
 # Asked again and again since it runs, it never failed.
 well() { minga --json status web | jq -e '.services[0].replicas[0] | .health == "ok" and .restarts == 0'; }
 no_probe_failed() { ! journalctl -b -u mingad MINGA_SERVICE=web -o cat | grep "does not pass"; }
-# The replica's program: the one process that the service's command started.
-replica_pid() { pgrep -f '^/bin/busybox httpd' | head -n 1; }
+# The replica's program: what the service's command has become.
+replica_pid() { pgrep -f '^/bin/busybox httpd -f' | head -n 1; }
 same_pid() { [ -n "$pid" ] && [ "$(replica_pid)" = "$pid" ]; }
 answers() { curl -sf --max-time 3 "http://$(minga locate web --port http | head -n 1)/" | grep -q Minga; }
 group() { find /sys/fs/cgroup -type d -path '*minga-replicas.service/*' -name memory.max; }
@@ -26,6 +26,11 @@ has_limit() { # FILE VALUE
     done
     return 1
 }
+# A user of the machine whom its owner has put into the group.
+user_gets() {
+    printf 'GET / HTTP/1.0\r\n\r\n' |
+        HOME=/nowhere setpriv --reuid 4242 --regid 4242 --groups minga minga connect web/1 club --stdio | grep -q Minga
+}
 installed() {
     check "the package is installed" dpkg -i minga.deb
     check "all units run" wait_for 10 active
@@ -34,10 +39,15 @@ installed() {
     check "what the units allow is little: minga-sandboxd" eval 'systemd-analyze security --threshold=50 minga-sandboxd.service'
     check "a community is founded" minga community create allotment
     make_bundle
+    add_club
     check "a bundle is pushed" minga push /root/web
     check "its replica runs" minga start web --wait=60s
     pid=$(replica_pid)
     check "and answers" wait_for 5 answers
+    check "a user in the group gets in at its port for members" user_gets
+    # shellcheck disable=SC2046
+    set -- $(club_not_on nowhere)
+    check "who has no pass hears nothing there" stranger_gets_nothing "$2"
     check "the replica's memory has its limit" has_limit memory.max 33554432
     check "the replica's processes have their limit" has_limit pids.max 8
     check "its probes say that it is well" wait_for 15 well
@@ -78,6 +88,7 @@ restarted() {
     check "mingad is restarted: who looks meanwhile waits" looks_wait
     check "the replica's process stays" same_pid
     check "mingad knows it again" wait_for 15 running
+    check "its port for members is served again" wait_for 15 user_gets
     systemctl restart minga-sandboxd.service
     check "minga-sandboxd is restarted: the replica's process stays" same_pid
     check "all units run again" wait_for 10 active
