@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -30,10 +32,17 @@ static uint64_t now_ms(void)
 
 void tunnel_init(struct tunnel *tunnel, int from_fd, int to_fd)
 {
+    const int on = 1;
+    int type = 0;
+    socklen_t int_bytes = sizeof(int);
+
     memset(tunnel, 0, sizeof(*tunnel));
     tunnel->from_fd = from_fd;
     tunnel->to_fd = to_fd;
     tunnel->remote_fd = -1;
+    tunnel->to_is_socket = getsockopt(to_fd, SOL_SOCKET, SO_TYPE, &type, &int_bytes) == 0;
+    /* Each frame is written as it comes: one that is small would wait for the one before it. */
+    (void)setsockopt(to_fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
 void tunnel_hang_up(struct tunnel *tunnel)
@@ -138,6 +147,33 @@ static int send_whole(int fd, struct bytes bytes, uint64_t until_ms)
     return 0;
 }
 
+/* What has come and is not taken yet. */
+static struct bytes came(const struct tunnel *tunnel)
+{
+    return (struct bytes){tunnel->in + tunnel->in_at, tunnel->in_bytes};
+}
+
+static void taken(struct tunnel *tunnel, size_t count_bytes)
+{
+    CHECK(count_bytes <= tunnel->in_bytes);
+    tunnel->in_at += count_bytes;
+    tunnel->in_bytes -= count_bytes;
+}
+
+/* As recv(). At most a part of a frame waits, so there is room. */
+static ssize_t receive(struct tunnel *tunnel)
+{
+    ssize_t got;
+
+    CHECK(tunnel->in_bytes < sizeof(tunnel->in));
+    memmove(tunnel->in, came(tunnel).data, tunnel->in_bytes);
+    tunnel->in_at = 0;
+    got = recv(tunnel->remote_fd, tunnel->in + tunnel->in_bytes,
+               sizeof(tunnel->in) - tunnel->in_bytes, MSG_DONTWAIT);
+    tunnel->in_bytes += got > 0 ? (size_t)got : 0;
+    return got;
+}
+
 /* Waits for more of what comes. */
 static int read_more(struct tunnel *tunnel, uint64_t until_ms)
 {
@@ -147,20 +183,11 @@ static int read_more(struct tunnel *tunnel, uint64_t until_ms)
     if (r < 0) {
         return r;
     }
-    got = recv(tunnel->remote_fd, tunnel->in + tunnel->in_bytes,
-               sizeof(tunnel->in) - tunnel->in_bytes, 0);
+    got = receive(tunnel);
     if (got < 0) {
         return errno == EAGAIN || errno == EINTR ? 0 : -errno;
     }
-    tunnel->in_bytes += (size_t)got;
     return got == 0 ? -ECONNRESET : 0;
-}
-
-static void taken(struct tunnel *tunnel, size_t count_bytes)
-{
-    CHECK(count_bytes <= tunnel->in_bytes);
-    tunnel->in_bytes -= count_bytes;
-    memmove(tunnel->in, tunnel->in + count_bytes, tunnel->in_bytes);
 }
 
 static void make_hello(const struct tunnel_pass *pass, struct relay_hello *hello_out)
@@ -181,8 +208,7 @@ static int await_open(struct tunnel *tunnel, uint64_t until_ms)
     int r = send_whole(tunnel->remote_fd, (struct bytes){frame, frame_bytes}, until_ms);
 
     while (r == 0) {
-        int length =
-            relay_open_frame(&tunnel->seal, (struct bytes){tunnel->in, tunnel->in_bytes}, &opened);
+        int length = relay_open_frame(&tunnel->seal, came(tunnel), &opened);
 
         if (length != 0) {
             if (length > 0) {
@@ -211,8 +237,8 @@ int tunnel_greet(struct tunnel *tunnel, const struct tunnel_pass *pass)
     if (r < 0) {
         return r;
     }
-    relay_seal_init(&tunnel->seal, pass->secret, (struct relay_nonces){hello.nonce, tunnel->in},
-                    true);
+    relay_seal_init(&tunnel->seal, pass->secret,
+                    (struct relay_nonces){hello.nonce, came(tunnel).data}, true);
     taken(tunnel, RELAY_NONCE_BYTES);
     tunnel->is_sealed = true;
     return await_open(tunnel, until_ms);
@@ -241,25 +267,10 @@ static void put_out(struct tunnel *tunnel, struct bytes bytes)
     }
 }
 
-static void read_here(struct tunnel *tunnel)
-{
-    uint8_t bytes[RELAY_BODY_BYTES_MAX];
-    ssize_t got = read(tunnel->from_fd, bytes, sizeof(bytes));
-
-    if (got < 0) {
-        if (errno != EAGAIN && errno != EINTR) {
-            fail(tunnel, errno);
-        }
-        return;
-    }
-    tunnel->from_ended = got == 0;
-    put_out(tunnel, (struct bytes){bytes, (size_t)got});
-}
-
 static void send_out(struct tunnel *tunnel)
 {
     ssize_t sent = send(tunnel->remote_fd, tunnel->out + tunnel->out_at,
-                        tunnel->out_bytes - tunnel->out_at, MSG_NOSIGNAL);
+                        tunnel->out_bytes - tunnel->out_at, MSG_DONTWAIT | MSG_NOSIGNAL);
 
     if (sent < 0) {
         if (errno != EAGAIN && errno != EINTR) {
@@ -274,6 +285,24 @@ static void send_out(struct tunnel *tunnel)
     }
 }
 
+static void read_here(struct tunnel *tunnel)
+{
+    uint8_t bytes[RELAY_BODY_BYTES_MAX];
+    ssize_t got = read(tunnel->from_fd, bytes, sizeof(bytes));
+
+    if (got < 0) {
+        if (errno != EAGAIN && errno != EINTR) {
+            fail(tunnel, errno);
+        }
+        return;
+    }
+    tunnel->from_ended = got == 0;
+    put_out(tunnel, (struct bytes){bytes, (size_t)got});
+    if (tunnel->out_bytes > 0) { /* there is room mostly */
+        send_out(tunnel);
+    }
+}
+
 static void end_here(struct tunnel *tunnel)
 {
     tunnel->to_ended = true;
@@ -282,12 +311,39 @@ static void end_here(struct tunnel *tunnel)
     }
 }
 
-/* One frame of what has come; those without a byte make room for the next one only. */
+/* A socket takes what it has room for. A pipe must not block: it takes so much at once. */
+static ssize_t write_some(const struct tunnel *tunnel, struct bytes bytes)
+{
+    if (tunnel->to_is_socket) {
+        return send(tunnel->to_fd, bytes.data, bytes.length_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+    return write(tunnel->to_fd, bytes.data,
+                 bytes.length_bytes < PIPE_BUF ? bytes.length_bytes : PIPE_BUF);
+}
+
+static void write_here(struct tunnel *tunnel)
+{
+    ssize_t written = write_some(
+        tunnel, (struct bytes){tunnel->to + tunnel->to_at, tunnel->to_bytes - tunnel->to_at});
+
+    if (written < 0) {
+        if (errno != EAGAIN && errno != EINTR) {
+            fail(tunnel, errno);
+        }
+        return;
+    }
+    tunnel->to_at += (size_t)written;
+    if (tunnel->to_at == tunnel->to_bytes) {
+        tunnel->to_at = 0;
+        tunnel->to_bytes = 0;
+    }
+}
+
+/* One frame of what has come, which may be without a byte. False: none is whole, or it was the last. */
 static bool open_frame(struct tunnel *tunnel)
 {
     struct relay_opened opened;
-    int length =
-        relay_open_frame(&tunnel->seal, (struct bytes){tunnel->in, tunnel->in_bytes}, &opened);
+    int length = relay_open_frame(&tunnel->seal, came(tunnel), &opened);
 
     if (length == 0) {
         return false;
@@ -303,32 +359,39 @@ static bool open_frame(struct tunnel *tunnel)
     }
     tunnel->to_bytes = opened.body_bytes;
     memcpy(tunnel->to, relay_body(&opened).data, opened.body_bytes);
-    return opened.body_bytes == 0;
+    return true;
 }
 
-/* The next of what has come, once all before it is written. */
+static bool copy_plain(struct tunnel *tunnel)
+{
+    struct bytes bytes = came(tunnel);
+
+    if (bytes.length_bytes > sizeof(tunnel->to)) {
+        bytes.length_bytes = sizeof(tunnel->to);
+    }
+    memcpy(tunnel->to, bytes.data, bytes.length_bytes);
+    tunnel->to_bytes = bytes.length_bytes;
+    taken(tunnel, bytes.length_bytes);
+    return bytes.length_bytes > 0;
+}
+
+/* All that has come, each as soon as what was before it is written: then nothing whole is left. */
 static void open_next(struct tunnel *tunnel)
 {
-    if (tunnel->to_bytes > 0 || tunnel->to_ended) {
-        return;
-    }
-    if (!tunnel->is_sealed) {
-        memcpy(tunnel->to, tunnel->in, tunnel->in_bytes);
-        tunnel->to_bytes = tunnel->in_bytes;
-        tunnel->in_bytes = 0;
-        return;
-    }
-    while (open_frame(tunnel)) {
+    while (tunnel->to_bytes == 0 && !tunnel->to_ended && tunnel->failed_code == 0 &&
+           (tunnel->is_sealed ? open_frame(tunnel) : copy_plain(tunnel))) {
+        if (tunnel->to_is_socket && tunnel->to_bytes > 0) { /* of a pipe poll() has to tell */
+            write_here(tunnel);
+        }
     }
 }
 
 static void read_there(struct tunnel *tunnel)
 {
-    ssize_t got = recv(tunnel->remote_fd, tunnel->in + tunnel->in_bytes,
-                       sizeof(tunnel->in) - tunnel->in_bytes, 0);
+    ssize_t got = receive(tunnel);
 
     if (got > 0) {
-        tunnel->in_bytes += (size_t)got;
+        open_next(tunnel);
     } else if (got < 0) {
         if (errno != EAGAIN && errno != EINTR) {
             fail(tunnel, errno);
@@ -337,26 +400,6 @@ static void read_there(struct tunnel *tunnel)
         fail(tunnel, ECONNRESET); /* a sealed stream says that it ends */
     } else {
         end_here(tunnel);
-    }
-}
-
-/* At most what fits a pipe at once: it may be one, and must not block. */
-static void write_here(struct tunnel *tunnel)
-{
-    size_t count_bytes = tunnel->to_bytes - tunnel->to_at;
-    ssize_t written = write(tunnel->to_fd, tunnel->to + tunnel->to_at,
-                            count_bytes < PIPE_BUF ? count_bytes : PIPE_BUF);
-
-    if (written < 0) {
-        if (errno != EAGAIN && errno != EINTR) {
-            fail(tunnel, errno);
-        }
-        return;
-    }
-    tunnel->to_at += (size_t)written;
-    if (tunnel->to_at == tunnel->to_bytes) {
-        tunnel->to_at = 0;
-        tunnel->to_bytes = 0;
     }
 }
 
@@ -393,6 +436,7 @@ static void turn(struct tunnel *tunnel, const struct pollfd pollers[POLLERS])
     }
     if (pollers[TO].revents != 0 && tunnel->failed_code == 0) {
         write_here(tunnel);
+        open_next(tunnel);
     }
     if ((pollers[REMOTE].revents & (POLLOUT | POLLERR)) != 0 && tunnel->failed_code == 0 &&
         tunnel->out_bytes > 0) {
@@ -416,9 +460,6 @@ int tunnel_run(struct tunnel *tunnel)
             return -errno;
         }
         turn(tunnel, pollers);
-        if (tunnel->failed_code == 0) {
-            open_next(tunnel);
-        }
     }
     return -tunnel->failed_code;
 }

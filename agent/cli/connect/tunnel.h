@@ -9,17 +9,20 @@
  */
 #include "agent/mingad/relays/relay_seal.h"
 
+enum { TUNNEL_IN_BYTES = 4 * RELAY_FRAME_BYTES_MAX };
+
 struct tunnel {
     int from_fd; /* here: read from it ... */
     int to_fd;   /* ... and written to; may be the same */
+    bool to_is_socket;
     int remote_fd;
     bool is_sealed;
     struct relay_seal seal;
     bool from_ended;
-    bool to_ended;   /* the other side has said all; once written, so are we told */
-    int failed_code; /* errno; 0: it has not */
-    size_t in_bytes; /* come, and not opened yet */
-    uint8_t in[RELAY_FRAME_BYTES_MAX];
+    bool to_ended;          /* the other side has said all; once written, so are we told */
+    int failed_code;        /* errno; 0: it has not */
+    size_t in_at, in_bytes; /* come, and not opened yet */
+    uint8_t in[TUNNEL_IN_BYTES];
     size_t to_at, to_bytes; /* opened, and not written yet */
     uint8_t to[RELAY_FRAME_BYTES_MAX];
     size_t out_at, out_bytes; /* sealed, and not sent yet */

@@ -4,8 +4,14 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/attributes.h"
@@ -24,24 +30,40 @@ static void pair(int *ours_out, int *theirs_out)
     *theirs_out = fds[1];
 }
 
-static void begin(bool is_sealed)
+static void begin_at(bool is_sealed, int from_fd, int to_fd)
 {
     static const uint8_t secret[RELAY_SECRET_BYTES] = {1};
     static const uint8_t nonces[2][RELAY_NONCE_BYTES] = {{2}, {3}};
-    int local;
 
-    pair(&here, &local);
-    tunnel_init(&tunnel, local, local);
+    tunnel_init(&tunnel, from_fd, to_fd);
     pair(&there, &tunnel.remote_fd);
     tunnel.is_sealed = is_sealed;
     relay_seal_init(&tunnel.seal, secret, (struct relay_nonces){nonces[0], nonces[1]}, true);
     relay_seal_init(&replica, secret, (struct relay_nonces){nonces[0], nonces[1]}, false);
+}
+
+static void begin_talking(bool is_sealed)
+{
+    int local;
+
+    pair(&here, &local);
+    begin_at(is_sealed, local, local);
+}
+
+static void begin(bool is_sealed)
+{
+    begin_talking(is_sealed);
     cr_assert_eq(shutdown(here, SHUT_WR), 0); /* the user's program has said all */
 }
 
 static void begin_sealed(void)
 {
     begin(true);
+}
+
+static void begin_sealed_both_ways(void)
+{
+    begin_talking(true);
 }
 
 static void begin_plain(void)
@@ -138,4 +160,210 @@ Test(tunnel, a_public_port_s_bytes_pass_as_they_are, .init = begin_plain, .fini 
     cr_assert_eq(shutdown(there, SHUT_WR), 0);
     cr_assert_eq(tunnel_run(&tunnel), 0);
     expect_here("plain");
+}
+
+/* ------------------------------------------------------------------ much */
+
+enum { MUCH_BYTES = 512 << 10 };
+
+static uint8_t much_at(size_t offset_bytes)
+{
+    return (uint8_t)(offset_bytes * 31 + (offset_bytes >> 14));
+}
+
+static size_t fill(uint8_t *bytes, size_t capacity_bytes, size_t offset_bytes)
+{
+    size_t left_bytes = MUCH_BYTES - offset_bytes;
+    size_t count_bytes = left_bytes < capacity_bytes ? left_bytes : capacity_bytes;
+
+    for (size_t i = 0; i < count_bytes; i++) {
+        bytes[i] = much_at(offset_bytes + i);
+    }
+    return count_bytes;
+}
+
+static bool put_all(int fd, const uint8_t *bytes, size_t length_bytes)
+{
+    while (length_bytes > 0) {
+        ssize_t sent = send(fd, bytes, length_bytes, MSG_NOSIGNAL);
+
+        if (sent <= 0) {
+            return false;
+        }
+        bytes += sent;
+        length_bytes -= (size_t)sent;
+    }
+    return true;
+}
+
+/* The replica's side, of a port for members or a public one: says it in frames of every size. */
+static bool say_much(bool is_sealed)
+{
+    static uint8_t body[RELAY_BODY_BYTES_MAX];
+    static uint8_t frame[RELAY_FRAME_BYTES_MAX];
+    size_t piece = sizeof(body);
+    bool ok = true;
+
+    for (size_t at = 0; ok && at < MUCH_BYTES;) {
+        size_t length = fill(body, piece, at);
+
+        at += length;
+        piece = piece > 2 ? piece - piece / 3 : sizeof(body);
+        if (is_sealed) {
+            length = relay_seal_frame(&replica, RELAY_DATA, (struct bytes){body, length}, frame);
+        }
+        ok = put_all(there, is_sealed ? frame : body, length);
+    }
+    if (ok && is_sealed) {
+        ok = put_all(there, frame, relay_seal_frame(&replica, RELAY_END, (struct bytes){0}, frame));
+    }
+    return ok && shutdown(there, SHUT_WR) == 0;
+}
+
+/* The user's side, which takes its time: what it does not take has to wait. */
+static bool hear_much(int fd)
+{
+    static uint8_t bytes[100000];
+    size_t at = 0;
+    ssize_t got;
+
+    while ((got = read(fd, bytes, at % 3 == 0 ? 1000 : sizeof(bytes))) > 0) {
+        for (ssize_t i = 0; i < got; i++, at++) {
+            if (bytes[i] != much_at(at)) {
+                return false;
+            }
+        }
+    }
+    return got == 0 && at == MUCH_BYTES;
+}
+
+/* As fork(); the child ends with the test. */
+static pid_t beside(void)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    }
+    return pid;
+}
+
+_Noreturn static void leave_with(bool ok)
+{
+    _exit(ok ? 0 : 1);
+}
+
+static bool went_well(pid_t pid)
+{
+    int status = 1;
+
+    return waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+static void much_comes(bool is_sealed, int heard_fd)
+{
+    pid_t teller = beside();
+    pid_t hearer;
+
+    if (teller == 0) {
+        leave_with(say_much(is_sealed));
+    }
+    hearer = beside();
+    if (hearer == 0) {
+        close(tunnel.to_fd);
+        leave_with(hear_much(heard_fd));
+    }
+    close(there);
+    there = -1;
+    close(heard_fd);
+    here = -1;
+    cr_expect_eq(tunnel_run(&tunnel), 0);
+    close(tunnel.to_fd);
+    cr_expect(went_well(teller));
+    cr_expect(went_well(hearer));
+}
+
+Test(tunnel, much_comes_whole_where_the_reader_is_slow, .init = begin_sealed, .fini = end,
+     .timeout = 60)
+{
+    const int few_bytes = 4096; /* so that what is written does not fit */
+
+    cr_assert_eq(setsockopt(tunnel.to_fd, SOL_SOCKET, SO_SNDBUF, &few_bytes, sizeof(int)), 0);
+    much_comes(true, here);
+}
+
+Test(tunnel, much_of_a_public_port_comes_whole, .init = begin_plain, .fini = end, .timeout = 60)
+{
+    much_comes(false, here);
+}
+
+Test(tunnel, much_comes_whole_through_a_pipe, .fini = end, .timeout = 60)
+{
+    int ends[2];
+
+    cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
+    begin_at(true, open("/dev/null", O_RDONLY | O_CLOEXEC), ends[1]);
+    much_comes(true, ends[0]);
+}
+
+Test(tunnel, much_is_said_whole, .init = begin_sealed_both_ways, .fini = end, .timeout = 60)
+{
+    static struct relay_opened opened;
+    static uint8_t bytes[2 * RELAY_FRAME_BYTES_MAX];
+    size_t at = 0, used = 0;
+    ssize_t got = 1;
+    bool is_right = true;
+    pid_t runner = beside();
+    pid_t teller;
+
+    if (runner == 0) {
+        close(here);
+        close(there);
+        leave_with(tunnel_run(&tunnel) == 0);
+    }
+    teller = beside();
+    if (teller == 0) {
+        for (size_t told = 0; told < MUCH_BYTES && is_right;) {
+            size_t length = fill(bytes, sizeof(bytes), told);
+
+            told += length;
+            is_right = put_all(here, bytes, length);
+        }
+        leave_with(is_right && shutdown(here, SHUT_WR) == 0);
+    }
+    opened.type = RELAY_DATA;
+    while (got > 0 && opened.type == RELAY_DATA) {
+        int length = relay_open_frame(&replica, (struct bytes){bytes, used}, &opened);
+
+        cr_assert_geq(length, 0);
+        if (length == 0) {
+            got = recv(there, bytes + used, sizeof(bytes) - used, 0);
+            used += got > 0 ? (size_t)got : 0;
+            continue;
+        }
+        used -= (size_t)length;
+        memmove(bytes, bytes + length, used);
+        for (size_t i = 0; i < opened.body_bytes; i++, at++) {
+            is_right = is_right && relay_body(&opened).data[i] == much_at(at);
+        }
+    }
+    cr_expect_eq(opened.type, RELAY_END);
+    cr_expect(is_right);
+    cr_expect_eq(at, MUCH_BYTES);
+    say(RELAY_END, "");
+    cr_expect(went_well(teller));
+    cr_expect(went_well(runner));
+}
+
+Test(tunnel, what_is_small_does_not_wait_for_the_network, .init = begin_plain, .fini = end)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int on = 0;
+    socklen_t int_bytes = sizeof(int);
+    struct tunnel other;
+
+    tunnel_init(&other, fd, fd);
+    cr_assert_eq(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, &int_bytes), 0);
+    cr_assert_neq(on, 0);
+    close(fd);
 }
