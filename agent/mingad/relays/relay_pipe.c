@@ -170,11 +170,27 @@ static void on_written(uv_write_t *request, int status)
     }
 }
 
+/* At once what the socket takes; a copy of the rest waits, and so does all that comes behind it. */
 static void send_bytes(struct pipe *pipe, uv_stream_t *to, struct bytes bytes)
 {
-    struct write *write = malloc(sizeof(*write) + bytes.length_bytes);
-    uv_buf_t buffer;
+    uv_buf_t buffer =
+        uv_buf_init((char *)(uintptr_t)bytes.data, (unsigned)bytes.length_bytes); /* only read */
+    int written = uv_try_write(to, &buffer, 1);
+    struct write *write;
 
+    if (written >= 0 && (size_t)written == bytes.length_bytes) {
+        if (is_over(pipe)) {
+            pipe_close(pipe);
+        }
+        return;
+    }
+    if (written < 0 && written != UV_EAGAIN) {
+        pipe_close(pipe);
+        return;
+    }
+    bytes.data += written > 0 ? written : 0;
+    bytes.length_bytes -= written > 0 ? (size_t)written : 0;
+    write = malloc(sizeof(*write) + bytes.length_bytes);
     if (write == NULL) {
         pipe_close(pipe);
         return;

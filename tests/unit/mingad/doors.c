@@ -33,6 +33,82 @@ Test(doors, a_member_with_a_pass_talks_to_the_replica)
     fixture_free(fixture);
 }
 
+static uint8_t much_at(size_t offset_bytes)
+{
+    return (uint8_t)(offset_bytes * 31 + (offset_bytes >> 14));
+}
+
+/* More of what the replica says; returns how much was taken. */
+static size_t say_more(int inside, size_t offset_bytes)
+{
+    static uint8_t bytes[1 << 16];
+    ssize_t sent;
+
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        bytes[i] = much_at(offset_bytes + i);
+    }
+    sent = send(inside, bytes, sizeof(bytes), MSG_NOSIGNAL);
+    cr_assert(sent > 0 || errno == EAGAIN);
+    return sent > 0 ? (size_t)sent : 0;
+}
+
+Test(doors, much_waits_for_a_member_that_reads_late_and_comes_whole)
+{
+    enum { MUCH_BYTES = 48 << 20, IDLE_TURNS = 50 }; /* more than all sockets' buffers */
+    struct fixture *fixture = fixture_new();
+    static struct relay_opened opened;
+    static struct visit visit;
+    size_t said_bytes = 0, heard_bytes = 0;
+    bool is_right = true;
+
+    cr_assert(visit_enters(fixture, &visit));
+    int inside = accept_inside(fixture);
+
+    for (uint32_t idle = 0; idle < IDLE_TURNS && said_bytes < MUCH_BYTES; idle++) {
+        size_t more_bytes = say_more(inside, said_bytes);
+
+        said_bytes += more_bytes;
+        idle = more_bytes > 0 ? 0 : idle;
+        uv_run(&fixture->loop, UV_RUN_NOWAIT);
+    }
+    cr_assert_lt(said_bytes, MUCH_BYTES, "it is not kept in between");
+    while (heard_bytes < MUCH_BYTES) {
+        said_bytes += say_more(inside, said_bytes);
+        cr_assert(visit_frame(fixture, &visit, &opened));
+        cr_assert_eq(opened.type, RELAY_DATA);
+        for (size_t i = 0; i < opened.body_bytes; i++, heard_bytes++) {
+            is_right = is_right && relay_body(&opened).data[i] == much_at(heard_bytes);
+        }
+    }
+    cr_assert(is_right);
+    close(inside);
+    close(visit.fd);
+    fixture_free(fixture);
+}
+
+Test(doors, a_member_that_goes_while_much_is_said_is_no_harm)
+{
+    struct fixture *fixture = fixture_new();
+    static struct visit visit;
+    uint64_t until_ms = clock_now_ms() + WAIT_MS_MAX;
+
+    signal(SIGPIPE, SIG_IGN); /* as mingad does */
+    cr_assert(visit_enters(fixture, &visit));
+    int inside = accept_inside(fixture);
+
+    (void)say_more(inside, 0);
+    close(visit.fd); /* unread: a reset */
+    while (doors_counters(fixture->doors).visit_count > 0 && clock_now_ms() < until_ms) {
+        static const uint8_t more[1 << 16];
+
+        (void)send(inside, more, sizeof(more), MSG_NOSIGNAL | MSG_DONTWAIT);
+        uv_run(&fixture->loop, UV_RUN_NOWAIT);
+    }
+    cr_assert_eq(doors_counters(fixture->doors).visit_count, 0);
+    close(inside);
+    fixture_free(fixture);
+}
+
 Test(doors, nobody_else_is_answered_at_all)
 {
     struct fixture *fixture = fixture_new();
