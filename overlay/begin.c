@@ -40,6 +40,7 @@ void joining_begin(struct overlay *overlay)
     for (uint32_t i = 0; i < overlay->membership.count; i++) {
         gossip_refresh(overlay, (int)i);
     }
+    record_owners_weigh_all(overlay);
     overlay->may_begin = true;
     joining_place(overlay, membership_in_ring(&overlay->membership.list[overlay->self_index]));
     dials_begin(overlay);

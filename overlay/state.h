@@ -351,11 +351,11 @@ struct overlay {
     struct join_state join;
     struct sync_session sync;
     bool sync_wanted[MEMBERS_MAX];
-    uint32_t sync_wanted_count;
-    uint64_t news_digest; /* of the membership at the last step */
-    uint64_t news_ms;     /* since then */
-    uint64_t differ_ms;   /* the last difference that was looked into */
-    bool has_overlooked;  /* one was not, with this member */
+    uint32_t sync_wanted_count, sync_turn; /* the next one is looked for from that index on */
+    uint64_t news_digest;                  /* of the membership at the last step */
+    uint64_t news_ms;                      /* since then */
+    uint64_t differ_ms;                    /* the last difference that was looked into */
+    bool has_overlooked;                   /* one was not, with this member */
     struct node_id overlooked;
     struct allowance refutes;
     uint64_t refute_above;  /* the incarnation that is refuted at describe_ms; 0: none */

@@ -332,9 +332,9 @@ static bool any_overlap(const minga_ChunkRanges *ranges)
 static bool may_walk(struct overlay *overlay, int index)
 {
     struct member *member = &overlay->membership.list[index];
-    uint64_t forgiven = (overlay->now_ms - member->compared_ms) * WALKED_EACH_MS;
+    uint64_t forgiven = (overlay->now_ms - member->walked_ms) * WALKED_EACH_MS;
 
-    member->compared_ms = overlay->now_ms;
+    member->walked_ms = overlay->now_ms;
     member->walked = member->walked > forgiven ? member->walked - forgiven : 0;
     return member->walked < WALKED_MAX;
 }

@@ -90,8 +90,13 @@ void gossip_refresh(struct overlay *overlay, int index)
     bool is_other = state != member->view.state;
 
     if (is_other) {
+        bool was_expelled = member->view.state == MEMBER_EXPELLED;
+
         member->view.state = state;
         member->view.changed_ms = overlay->now_ms;
+        if (was_expelled || state == MEMBER_EXPELLED) {
+            record_owners_weigh(overlay, &member->view.owner_key);
+        }
     }
     if (!is_other && membership_in_ring(member) == member->is_placed) {
         return;
@@ -216,6 +221,7 @@ bool gossip_admit(struct overlay *overlay, struct bytes encoded, enum admit_how 
     if (how == ADMIT_LOADED) {
         return true;
     }
+    record_owners_weigh(overlay, &admission.owner_key);
     effect_store(
         overlay,
         &(struct overlay_blob){.kind = BLOB_ADMISSION, .key = admission.node.id, .bytes = encoded},

@@ -92,7 +92,7 @@ bool section_find_record(const struct overlay *overlay, const minga_Entry *named
     struct record_key key = {{message_id(named->id)}, named->number};
     const struct record *record = records_find(&overlay->records, &key);
 
-    if (record == NULL) {
+    if (record == NULL || record->is_orphan) {
         return false;
     }
     *entry_out = entry_of(record);
@@ -176,9 +176,15 @@ bool section_wants(const struct overlay *overlay, minga_SyncSection section,
                    const minga_Entry *entry)
 {
     struct service_id service = {message_id(entry->id)};
+    struct record_key key = {service, entry->number};
+    const struct record *record;
 
     if (section != minga_SyncSection_SYNC_RECORDS) {
         return true;
+    }
+    record = records_find(&overlay->records, &key);
+    if (record != NULL && record->is_orphan) {
+        return false;
     }
     return holds(overlay, &service, &overlay->self);
 }

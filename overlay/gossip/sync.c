@@ -8,6 +8,8 @@
 #include "base/check.h"
 #include "overlay/state.h"
 
+enum { IDLE_MS_MAX = SYNC_MS }; /* between sessions with one member that bring nothing */
+
 void sync_want(struct overlay *overlay, int index)
 {
     if (index != MEMBER_NONE && index != overlay->self_index && !overlay->sync_wanted[index]) {
@@ -21,6 +23,13 @@ void sync_forget(struct overlay *overlay, int index)
     if (overlay->sync_wanted[index]) {
         overlay->sync_wanted[index] = false;
         overlay->sync_wanted_count--;
+    }
+}
+
+void sync_brought(struct overlay *overlay, int index)
+{
+    if (index != MEMBER_NONE) {
+        overlay->membership.list[index].has_brought = true;
     }
 }
 
@@ -136,11 +145,35 @@ void sync_start(struct overlay *overlay, const struct node_id *peer)
              overlay->large || overlay->now_ms < overlay->sync_hasty_ms);
 }
 
+/* One that is said to have what we lack, while it does not come or is not taken in (it may be of no
+ * right owner, or the disk is full), is asked again ever later. The others are asked meanwhile. */
+static void space_out(struct overlay *overlay)
+{
+    const struct sync_session *sync = &overlay->sync;
+    int index = membership_find(&overlay->membership, &sync->peer);
+    struct member *member;
+
+    if (index == MEMBER_NONE) {
+        return;
+    }
+    member = &overlay->membership.list[index];
+    if (sync->sent_count == 0 || member->has_brought) {
+        member->idle_ms = 0;
+    } else if (member->idle_ms < IDLE_MS_MAX) {
+        member->idle_ms = member->idle_ms == 0 ? 2 * SYNC_PAUSE_MS : 2 * member->idle_ms;
+    }
+    member->has_brought = false;
+    member->compare_ms = overlay->now_ms + member->idle_ms;
+}
+
 static void end_session(struct overlay *overlay, bool ok)
 {
     struct sync_session *sync = &overlay->sync;
 
     sync->active = false;
+    if (ok && overlay->phase == PHASE_MEMBER) {
+        space_out(overlay);
+    }
     if (sync->is_image) {
         images_compared(overlay, ok && sync->sent_count == 0 && !sync->ranges.is_short);
     }
@@ -306,16 +339,21 @@ void sync_on_timeout(struct overlay *overlay, const struct request *request)
     }
 }
 
+/* Each in its turn: none keeps the others from theirs. */
 static int pick_wanted(struct overlay *overlay)
 {
-    for (uint32_t i = 0; i < overlay->membership.count; i++) {
-        if (overlay->sync_wanted[i]) {
-            overlay->sync_wanted[i] = false;
-            overlay->sync_wanted_count--;
-            return (int)i;
+    uint32_t count = overlay->sync_wanted_count > 0 ? overlay->membership.count : 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t index = (overlay->sync_turn + i) % count;
+
+        if (overlay->sync_wanted[index] &&
+            overlay->membership.list[index].compare_ms <= overlay->now_ms) {
+            overlay->sync_turn = index + 1;
+            sync_forget(overlay, (int)index);
+            return (int)index;
         }
     }
-    overlay->sync_wanted_count = 0;
     return MEMBER_NONE;
 }
 
@@ -401,14 +439,14 @@ void sync_tick(struct overlay *overlay)
         overlay->now_ms < overlay->sync_next_ms) {
         return;
     }
-    if (overlay->sync_wanted_count == 0) {
+    index = pick_wanted(overlay);
+    if (index == MEMBER_NONE) {
         if (overlay->now_ms >= overlay->sync_ms) {
             start_round(overlay);
         }
         return;
     }
-    index = pick_wanted(overlay);
-    if (index != MEMBER_NONE && membership_is_up(&overlay->membership.list[index])) {
+    if (membership_is_up(&overlay->membership.list[index])) {
         overlay->sync_next_ms = overlay->now_ms + SYNC_PAUSE_MS;
         sync_start(overlay, &overlay->membership.list[index].view.node);
     }
@@ -416,12 +454,17 @@ void sync_tick(struct overlay *overlay)
 
 uint64_t sync_wake(const struct overlay *overlay)
 {
+    uint64_t first_ms =
+        overlay->sync_next_ms > overlay->now_ms ? overlay->sync_next_ms : overlay->now_ms + 1;
+    uint64_t wake_ms = overlay->sync_ms;
+
     if (overlay->sync.active) {
         return overlay->now_ms + SYNC_PAGE_MS;
     }
-    if (overlay->sync_wanted_count > 0) {
-        return overlay->sync_next_ms > overlay->now_ms ? overlay->sync_next_ms
-                                                       : overlay->now_ms + 1;
+    for (uint32_t i = 0; i < overlay->membership.count && overlay->sync_wanted_count > 0; i++) {
+        if (overlay->sync_wanted[i] && overlay->membership.list[i].compare_ms < wake_ms) {
+            wake_ms = overlay->membership.list[i].compare_ms;
+        }
     }
-    return overlay->sync_ms;
+    return wake_ms > first_ms ? wake_ms : first_ms;
 }

@@ -89,6 +89,7 @@ void scale_up(struct overlay *overlay, uint32_t node_count)
     overlay->routing = &router_near;
     effect_trace(overlay, "keeps a part of the membership from now on: about %u nodes", node_count);
     ring_set_pace_max(&overlay->ring, LARGE_PACE);
+    record_owners_weigh_all(overlay);
     chain_keep(overlay);
     far_init(overlay);
     for (uint32_t i = 0; i < overlay->membership.count; i++) {
@@ -113,6 +114,7 @@ static void scale_down(struct overlay *overlay)
     overlay->membership.is_part = false;
     overlay->routing = &router_full;
     ring_set_pace_max(&overlay->ring, 1);
+    record_owners_weigh_all(overlay);
     effect_trace(overlay, "knows everyone from now on: about %u nodes",
                  (uint32_t)(overlay->size_average / SCALE_ONE));
     for (uint32_t i = 0; i < count; i++) {

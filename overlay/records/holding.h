@@ -45,8 +45,13 @@ bool record_put_here(struct overlay *overlay, const struct request *request);
 void record_put_tick(struct overlay *overlay);
 uint64_t record_put_wake(const struct overlay *overlay);
 
-/* --- record_copy.c */
+/* --- record_owners.c */
 bool record_owner_stands(const struct overlay *overlay, const struct public_key *owner);
+/* Its nodes, or what is known of them, are others than before. */
+void record_owners_weigh(struct overlay *overlay, const struct public_key *owner);
+void record_owners_weigh_all(struct overlay *overlay);
+
+/* --- record_copy.c */
 /* What others have durably: it stands at once. Returns false without room to wait for the disk. */
 bool record_keep(struct overlay *overlay, const struct record *record);
 /* Enough disks have it, this one or others: it stands here, or whoever reads next would be told of the
@@ -95,6 +100,8 @@ bool settled_is_whole(struct overlay *overlay, const struct ring_key *key);
 /* --- sync.c: anti-entropy */
 void sync_forget(struct overlay *overlay, int index);
 void sync_want(struct overlay *overlay, int index);
+/* A record that this node lacked came from this member, and is durable. */
+void sync_brought(struct overlay *overlay, int index);
 void sync_start(struct overlay *overlay, const struct node_id *peer);
 void sync_tick(struct overlay *overlay);
 /* Something may not have reached all its holders: rounds follow fast for a while. */

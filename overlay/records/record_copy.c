@@ -8,13 +8,6 @@
 #include "base/check.h"
 #include "overlay/state.h"
 
-/* Where everyone is known: has the owner a node? In a large community the member answers for it
- * that brings the record. */
-bool record_owner_stands(const struct overlay *overlay, const struct public_key *owner)
-{
-    return overlay->large || overlay_owner_is_member(overlay, owner);
-}
-
 static void tell(struct overlay *overlay, const struct record *record)
 {
     struct overlay_effect *effect = effect_add(overlay, OVERLAY_RECORD);
@@ -244,12 +237,14 @@ void record_copy_on_stored(struct overlay *overlay, uint64_t token, bool failed)
         store->used = false;
         if (!failed) {
             enum record_merge merge = records_merge(&overlay->records, &store->record);
+            int bringer = membership_find(&overlay->membership, &store->waiter.asker.node);
 
             if (merge == RECORD_NO_ROOM) { /* others were faster */
                 remove_blob(overlay, &store->record.key);
                 failed = true;
             }
             if (merge == RECORD_NEWER) {
+                sync_brought(overlay, bringer);
                 tell(overlay, &store->record);
             }
         }

@@ -48,6 +48,7 @@ static int read_record(struct bytes encoded, const minga_Signed *envelope,
     record_out->key = record_key(&service, body.kind, body.number);
     record_out->sequence = body.sequence;
     record_out->removed = body.removed;
+    record_out->is_orphan = false;
     record_out->written_unix_s = body.written_unix_s;
     record_out->hash = hash_of(HASH_RECORD, encoded);
     record_out->length_bytes = encoded.length_bytes;
@@ -122,6 +123,9 @@ const struct record *records_next(const struct records *records, const struct re
     if (after != NULL) {
         place = place_of(records, after);
         place += is_at(records, place, after);
+    }
+    while (place < records->count && records->list[records->order[place]].is_orphan) {
+        place++;
     }
     return place < records->count ? &records->list[records->order[place]] : NULL;
 }
@@ -271,6 +275,9 @@ struct chunks_sum records_sum(const struct records *records, const struct id *fr
 
         if (!id_in_arc(&record->key.service.id, from, to)) {
             break; /* they lie in order, round the ring */
+        }
+        if (record->is_orphan) {
+            continue;
         }
         sum.count++;
         sum.sum += chunks_mix(&record->hash, nonce);

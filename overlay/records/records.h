@@ -35,6 +35,7 @@ struct record {
     uint64_t sequence;
     struct id hash;
     bool removed;
+    bool is_orphan;          /* its owner has no node any more; see record_owners.c */
     uint64_t written_unix_s; /* as its owner says */
     size_t length_bytes;
     uint8_t bytes[RECORD_BYTES_MAX];
@@ -60,7 +61,8 @@ int record_open(struct bytes encoded, struct record *record_out);
 int record_glance(struct bytes encoded, struct record *record_out);
 
 const struct record *records_find(const struct records *records, const struct record_key *key);
-/* The first record behind `after`, or the very first when `after` is NULL; NULL at the end. */
+/* The first record behind `after`, or the very first when `after` is NULL; NULL at the end. Orphans are
+ * passed over, as in records_next_in and records_sum. */
 const struct record *records_next(const struct records *records, const struct record_key *after);
 /* The first record behind `after`, as above, whose service lies in (from, to]; round the ring, too. */
 const struct record *records_next_in(const struct records *records, const struct record_key *after,

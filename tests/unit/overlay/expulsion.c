@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Expulsions reach everyone, and hold for those who were away. */
-#include "network.h"
 #include "overlay/state.h"
+#include "owners.h"
 
 /* Node `by` expels node `whom`, as the community's founder would. */
 static void expel(uint32_t by, uint32_t whom)
@@ -115,5 +115,85 @@ Test(expulsion, nobody_goes_on_dialling_one_that_was_expelled_while_it_was_away)
     run_for(50);
     cr_assert_eq(state_at(1, 2), MEMBER_EXPELLED);
     cr_assert_not(membership->list[index].linked);
+    end_network();
+}
+
+static uint32_t compared_count(void)
+{
+    return net.sent_count[minga_Message_summary_tag] +
+           net.sent_count[minga_Message_chunk_ranges_tag];
+}
+
+/* What one that has them and one that takes none have in common is equal. */
+Test(expulsion, nobody_compares_the_records_of_an_expelled_owner_again_and_again)
+{
+    struct test_invitation invitation = {0};
+    struct service_id service = service_of(2, "wiki");
+    uint32_t before;
+
+    make_members(3);
+    run_for(3000);
+    cr_assert_eq(put(2, 10, 2, "wiki", 1, "one")->outcome, OVERLAY_OK);
+    cr_assert_eq(put(1, 10, 1, "blog", 1, "one")->outcome, OVERLAY_OK);
+    run_for(2000);
+    expel(0, 2);
+    run_for(2000);
+    invitation = make_invitation(0, net.wall_unix_s + 1000000, 0);
+    start_node(add_node());
+    join_node(3, 0, &invitation, 1);
+    run_for(70000);
+    cr_assert(overlay_belongs(net.nodes[3].overlay));
+    cr_assert_eq(count_copies(&service), 3, "the others keep it");
+    before = compared_count();
+    run_for(10000);
+    cr_assert_lt(compared_count() - before, 100);
+    end_network();
+}
+
+/* Started again it still knows whose records nobody takes. */
+Test(expulsion, a_node_that_starts_again_offers_no_records_of_an_expelled_owner)
+{
+    const struct record *record;
+    struct service_id service = service_of(2, "wiki");
+    struct record_key key = record_key(&service, minga_RecordKind_RECORD_SERVICE, 0);
+
+    make_members(3);
+    run_for(3000);
+    cr_assert_eq(put(2, 10, 2, "wiki", 1, "one")->outcome, OVERLAY_OK);
+    run_for(2000);
+    record = records_find(&net.nodes[0].overlay->records, &key);
+    cr_assert_not(record->is_orphan);
+    expel(0, 2);
+    run_for(1000);
+    cr_assert(record->is_orphan);
+    kill_node(0, false);
+    start_node(0);
+    run_for(1000);
+    record = records_find(&net.nodes[0].overlay->records, &key);
+    cr_assert_not_null(record);
+    cr_assert(record->is_orphan);
+    end_network();
+}
+
+/* Its disk takes nothing: what the others send it is as new the next time. */
+Test(expulsion, who_cannot_take_what_it_is_sent_asks_for_it_ever_less_often)
+{
+    struct service_id service = service_of(1, "wiki");
+    uint32_t before;
+
+    make_members(4);
+    run_for(3000);
+    net.nodes[3].side = 1;
+    run_for(5000);
+    cr_assert_eq(put(1, 10, 1, "wiki", 1, "one")->outcome, OVERLAY_OK);
+    net.nodes[3].disk_full = true;
+    net.nodes[3].side = 0;
+    run_for(20000);
+    before = compared_count();
+    run_for(10000);
+    cr_assert_lt(compared_count() - before, 100);
+    net.nodes[3].disk_full = false;
+    run_for(10000);
+    cr_assert_eq(count_copies(&service), 4);
     end_network();
 }
