@@ -7,7 +7,6 @@
 #include "overlay/state.h"
 
 enum {
-    INCARNATION_STEP_MAX = 1 << 20, /* an accusation from further ahead is nonsense */
     /* Each tells everyone: who accuses without end is refuted so often. */
     REFUTES_BURST = 8,
     REFUTE_MS = 500,
@@ -304,7 +303,7 @@ static bool weigh_life(struct overlay *overlay, int index, const minga_Item *ite
                          : membership_revive(&overlay->membership, index);
     }
     if (says_dead && member->life == LIFE_ALIVE && item->incarnation >= member->incarnation) {
-        if (item->incarnation <= member->incarnation + INCARNATION_STEP_MAX) {
+        if (membership_may_die(member, item->incarnation)) {
             member->told_dead = item->incarnation + 1;
         }
         gossip_accuse(overlay, index, item->incarnation);
@@ -328,7 +327,8 @@ static int open_node(struct overlay *overlay, const minga_Item *item, minga_Node
     if (encoded.length_bytes > NODE_RECORD_BYTES_MAX || signed_decode(encoded, &envelope) < 0 ||
         signed_decode_body(minga_NodeRecord_fields,
                            (struct bytes){envelope.body.bytes, envelope.body.size},
-                           record_out) < 0) {
+                           record_out) < 0 ||
+        record_out->sequence > NODE_NUMBER_MAX || record_out->incarnation > NODE_NUMBER_MAX) {
         return MEMBER_NONE;
     }
     memcpy(key.bytes, envelope.key, PUBLIC_KEY_BYTES);
@@ -417,8 +417,7 @@ static bool apply_death(struct overlay *overlay, const minga_Item *item)
         return false;
     }
     member = &overlay->membership.list[index];
-    if (item->incarnation > member->incarnation + INCARNATION_STEP_MAX ||
-        member->back_soon_ms > overlay->now_ms ||
+    if (member->back_soon_ms > overlay->now_ms ||
         !membership_bury(&overlay->membership, index, item->incarnation)) {
         return false;
     }

@@ -339,11 +339,19 @@ bool membership_describe(struct membership *membership, int index, const minga_N
     return true;
 }
 
+bool membership_may_die(const struct member *member, uint64_t incarnation)
+{
+    uint64_t own = member->view.record.incarnation;
+
+    return incarnation <= own || incarnation - own <= INCARNATION_STEP_MAX;
+}
+
 bool membership_bury(struct membership *membership, int index, uint64_t incarnation)
 {
     struct member *member = &membership->list[index];
 
     if (incarnation < member->incarnation ||
+        (incarnation > member->incarnation && !membership_may_die(member, incarnation)) ||
         (member->life == LIFE_DEAD && incarnation == member->incarnation)) {
         return false;
     }

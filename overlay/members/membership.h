@@ -21,7 +21,11 @@ enum {
     BAN_BYTES_MAX = 448,         /* encoded Signed{Expulsion} or Signed{Revocation} */
     BANS_MAX = LIMIT(256, 4),    /* of each kind */
     MEMBER_NONE = -1,
+    INCARNATION_STEP_MAX = 1 << 20, /* an accusation from further ahead is nonsense */
 };
+
+/* Of sequences and incarnations in node records: there is room to count on, and for a bit beside. */
+#define NODE_NUMBER_MAX ((uint64_t)1 << 62)
 
 /* What is known of a member's life; UNKNOWN after a restart, until somebody tells. */
 enum member_life { LIFE_UNKNOWN, LIFE_ALIVE, LIFE_DEAD };
@@ -142,6 +146,9 @@ bool membership_is_other(const struct member *member, const minga_NodeRecord *re
 bool membership_describe(struct membership *membership, int index, const minga_NodeRecord *record,
                          struct bytes encoded);
 
+/* Can it have died at that incarnation? Nobody signs deaths: one too far ahead of its own record
+ * could not be refuted. */
+bool membership_may_die(const struct member *member, uint64_t incarnation);
 /* A death notice. Returns whether it is news: the incarnation is not below the known one. */
 bool membership_bury(struct membership *membership, int index, uint64_t incarnation);
 /* Heard, in person or through others who know it alive. Returns whether that is news. */

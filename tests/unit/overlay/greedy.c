@@ -55,6 +55,58 @@ Test(greedy, accused_without_end_a_node_refutes_at_a_bounded_rate_and_is_believe
     end_network();
 }
 
+static void tell_death(uint32_t to, uint32_t of, uint64_t incarnation)
+{
+    minga_Message message;
+
+    message_init(&message, minga_Message_item_tag);
+    message.kind.item.kind = minga_ItemKind_ITEM_DEATH;
+    message.kind.item.incarnation = incarnation;
+    message_put_id(message.kind.item.node, &net.nodes[of].id.id);
+    say_to(GREEDY, to, &message);
+}
+
+/* Nobody signs a death: each bounded by the one before, two would be out of the victim's reach. */
+Test(greedy, deaths_on_top_of_deaths_do_not_get_too_far_ahead_to_be_refuted)
+{
+    uint64_t own;
+
+    make_greedy();
+    own = incarnation_of(VICTIM);
+    for (uint32_t to = 0; to < COUNT; to++) {
+        if (to != VICTIM && to != GREEDY) {
+            tell_death(to, VICTIM, own + INCARNATION_STEP_MAX);
+            tell_death(to, VICTIM, own + 2 * (uint64_t)INCARNATION_STEP_MAX);
+        }
+    }
+    run_for(5000);
+    cr_assert(all_agree());
+    cr_assert_gt(incarnation_of(VICTIM), own + INCARNATION_STEP_MAX, "the nearer one was told");
+    end_network();
+}
+
+Test(greedy, who_has_just_started_believes_no_death_from_far_ahead_either)
+{
+    struct membership *membership;
+    uint64_t own;
+    int index;
+
+    make_greedy();
+    kill_node(THIRD, false);
+    start_node(THIRD);
+    membership = &net.nodes[THIRD].overlay->membership;
+    index = membership_find(membership, &net.nodes[VICTIM].id);
+    cr_assert_eq(membership->list[index].life, LIFE_UNKNOWN);
+    own = membership->list[index].view.record.incarnation;
+    cr_assert_not(membership_bury(membership, index, UINT64_MAX));
+    cr_assert_not(membership_bury(membership, index, own + INCARNATION_STEP_MAX + 1));
+    cr_assert(membership_bury(membership, index, own + INCARNATION_STEP_MAX));
+    cr_assert(membership_bury(membership, index, own + INCARNATION_STEP_MAX) == false);
+    run_for(5000);
+    cr_assert(all_agree());
+    end_network();
+}
+
 Test(greedy, who_names_ever_greater_epochs_keeps_nobody_from_answering_nor_its_disk_busy)
 {
     const struct overlay *victim;
