@@ -336,6 +336,12 @@ static int tell_ban(struct overlay *overlay, const struct overlay_event *now, mi
     if (r < 0 || overlay->phase != PHASE_MEMBER) {
         return -EBADMSG;
     }
+    if (!membership_has_room(kind == minga_ItemKind_ITEM_EXPULSION
+                                 ? &overlay->membership.expulsions
+                                 : &overlay->membership.revocations,
+                             &ban.key)) {
+        return -ENOSPC; /* it would hold nowhere: all have the same */
+    }
     state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
     item.kind = kind;
     memcpy(item.content.bytes, encoded.data, encoded.length_bytes);

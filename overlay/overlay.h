@@ -300,7 +300,8 @@ void overlay_join(struct overlay *overlay, const struct overlay_event *now, uint
  * counts as left until it returns; otherwise as "back soon". DONE when told (or after 1 s). */
 void overlay_goodbye(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
                      bool for_good, struct overlay_effects *effects);
-/* Floods an encoded Signed{Expulsion} or Signed{Revocation}. Returns 0 or -EBADMSG. */
+/* Floods an encoded Signed{Expulsion} or Signed{Revocation}. Returns 0, -EBADMSG,
+ * or -ENOSPC: the community has as many of them as there can be. */
 int overlay_expel(struct overlay *overlay, const struct overlay_event *now, struct bytes expulsion,
                   struct overlay_effects *effects);
 int overlay_revoke(struct overlay *overlay, const struct overlay_event *now,

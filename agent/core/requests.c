@@ -59,17 +59,21 @@ static void begin_create(struct core *core, struct request *request,
 
 static void begin_expel(struct core *core, struct request *request, const struct core_request *from)
 {
-    answer_errno(core, request,
-                 overlay_expel(core->overlay, &core->now, from->signed_bytes, &core->io),
-                 "the expulsion is not signed by this community");
+    int result = overlay_expel(core->overlay, &core->now, from->signed_bytes, &core->io);
+
+    answer_errno(core, request, result,
+                 result == -ENOSPC ? "the community has as many expulsions as it can hold"
+                                   : "the expulsion is not signed by this community");
 }
 
 static void begin_revoke(struct core *core, struct request *request,
                          const struct core_request *from)
 {
-    answer_errno(core, request,
-                 overlay_revoke(core->overlay, &core->now, from->signed_bytes, &core->io),
-                 "the revocation is not signed by this community");
+    int result = overlay_revoke(core->overlay, &core->now, from->signed_bytes, &core->io);
+
+    answer_errno(core, request, result,
+                 result == -ENOSPC ? "the community has as many revocations as it can hold"
+                                   : "the revocation is not signed by this community");
 }
 
 /* ------------------------------------------------------------------ through the overlay */

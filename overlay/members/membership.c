@@ -413,6 +413,11 @@ const struct ban *membership_banned(const struct ban_table *table, const struct 
     return NULL;
 }
 
+bool membership_has_room(const struct ban_table *table, const struct id *key)
+{
+    return table->count < BANS_MAX || membership_banned(table, key) != NULL;
+}
+
 struct id membership_invitation_id(const struct public_key *invitation)
 {
     return hash_of(HASH_INVITATION, (struct bytes){invitation->bytes, PUBLIC_KEY_BYTES});

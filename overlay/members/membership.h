@@ -156,6 +156,8 @@ bool membership_revive(struct membership *membership, int index);
 
 /* Adds an expulsion or revocation. Returns 1 when new, 0 when known, -ENOSPC, -EMSGSIZE. */
 int membership_ban(struct membership *membership, struct ban_table *table, const struct ban *ban);
+/* Is there room for that one, or is it there? */
+bool membership_has_room(const struct ban_table *table, const struct id *key);
 const struct ban *membership_banned(const struct ban_table *table, const struct id *key);
 /* Does this admission of a member stand in the place of the one that is known? */
 bool membership_prefers(const struct member *member, const struct admission *admission,

@@ -3,14 +3,11 @@
 #include "overlay/state.h"
 #include "owners.h"
 
-/* Node `by` expels node `whom`, as the community's founder would. */
-static void expel(uint32_t by, uint32_t whom)
+static size_t sign_expulsion(uint32_t whom, uint8_t encoded_out[448])
 {
     minga_Expulsion body = minga_Expulsion_init_zero;
     minga_Signed envelope = minga_Signed_init_zero;
     struct public_key community = keys_public(&net.community_key);
-    struct overlay_event now = now_event();
-    uint8_t encoded[448];
     int length;
 
     memcpy(body.community, community.bytes, 32);
@@ -20,14 +17,22 @@ static void expel(uint32_t by, uint32_t whom)
     cr_assert_eq(signed_make(minga_Expulsion_fields, &body, PURPOSE_EXPULSION, &net.community_key,
                              &envelope),
                  0);
-    length = signed_encode(&envelope, encoded, sizeof(encoded));
-    cr_assert_eq(overlay_expel(net.nodes[by].overlay, &now, (struct bytes){encoded, (size_t)length},
-                               &net.nodes[by].effects),
-                 0);
+    length = signed_encode(&envelope, encoded_out, 448);
+    cr_assert_gt(length, 0);
+    return (size_t)length;
+}
+
+/* Node `by` expels node `whom`, as the community's founder would. */
+static void expel(uint32_t by, uint32_t whom)
+{
+    struct overlay_event now = now_event();
+    uint8_t encoded[448];
+    struct bytes bytes = {encoded, sign_expulsion(whom, encoded)};
+
+    cr_assert_eq(overlay_expel(net.nodes[by].overlay, &now, bytes, &net.nodes[by].effects), 0);
     perform(by);
     encoded[20] ^= 1;
-    cr_assert_eq(overlay_expel(net.nodes[by].overlay, &now, (struct bytes){encoded, (size_t)length},
-                               &net.nodes[by].effects),
+    cr_assert_eq(overlay_expel(net.nodes[by].overlay, &now, bytes, &net.nodes[by].effects),
                  -EBADMSG);
 }
 
@@ -195,5 +200,30 @@ Test(expulsion, who_cannot_take_what_it_is_sent_asks_for_it_ever_less_often)
     net.nodes[3].disk_full = false;
     run_for(10000);
     cr_assert_eq(count_copies(&service), 4);
+    end_network();
+}
+
+/* There is an end to what all can hold: who acts is told, and nobody believes what does not hold. */
+Test(expulsion, one_more_than_there_is_room_for_is_refused_in_so_many_words)
+{
+    struct overlay_event now;
+    struct membership *membership;
+    uint8_t encoded[448];
+    struct bytes bytes = {encoded, 0};
+
+    make_members(3);
+    run_for(3000);
+    membership = &net.nodes[0].overlay->membership;
+    for (uint32_t i = 0; i < BANS_MAX; i++) {
+        struct ban ban = {.key.bytes = {(uint8_t)(i >> 8), (uint8_t)i, 1}};
+
+        cr_assert_eq(membership_ban(membership, &membership->expulsions, &ban), 1);
+    }
+    now = now_event();
+    bytes.length_bytes = sign_expulsion(2, encoded);
+    cr_assert_eq(overlay_expel(net.nodes[0].overlay, &now, bytes, &net.nodes[0].effects), -ENOSPC);
+    perform(0);
+    run_for(1000);
+    cr_assert_eq(state_at(1, 2), MEMBER_UP, "nobody else was told, either");
     end_network();
 }
