@@ -451,10 +451,6 @@ void peer_on_refused(struct overlay *overlay, const struct arrival *arrival);
 void peer_on_link_up(struct overlay *overlay, const struct node_id *node);
 void peer_on_link_lost(struct overlay *overlay, const struct node_id *node, bool refused);
 
-/* --- bans.c: a greeting is answered with expulsions when digests differ; a void one's with why */
-void bans_tell(struct overlay *overlay, const struct asker *asker, const minga_Digest *theirs);
-void bans_refuse_no_member(struct overlay *overlay, const struct asker *asker, int index);
-
 /* --- near.c */
 /* Those who answer soonest come first; equally near ones keep their order. */
 void near_sort(const struct overlay *overlay, struct node_id *nodes, uint32_t count);

@@ -205,7 +205,10 @@ bool gossip_admit(struct overlay *overlay, struct bytes encoded, enum admit_how 
         }
         return false;
     }
-    index = book_admit(overlay, &admission, encoded, how == ADMIT_MET);
+    if (how == ADMIT_GREETS && !chain_may_greet(overlay, &admission)) {
+        return false;
+    }
+    index = book_admit(overlay, &admission, encoded, how == ADMIT_MET || how == ADMIT_GREETS);
     overlay->no_room = index < 0;
     if (index < 0) {
         return how == ADMIT_LOADED; /* the table may be smaller than it was */

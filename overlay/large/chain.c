@@ -97,10 +97,23 @@ bool chain_vouches(const struct overlay *overlay, const struct admission *admiss
     struct node_id voucher = keys_node_id(&admission->countersigner);
     const struct ban *ban = membership_banned(&overlay->membership.expulsions, &voucher.id);
 
+    if (!admission_is_timely(admission)) {
+        return false;
+    }
     if (admission_is_vouched(&overlay->membership, &overlay->community, admission)) {
         return true;
     }
     return vouchers_knows(&overlay->vouchers, &voucher) && admission_precedes(admission, ban);
+}
+
+bool chain_may_greet(const struct overlay *overlay, const struct admission *admission)
+{
+    const struct membership *membership = &overlay->membership;
+    struct node_id voucher = keys_node_id(&admission->countersigner);
+    struct id invitation = membership_invitation_id(&admission->invitation_key);
+
+    return overlay->large || (membership_banned(&membership->expulsions, &voucher.id) == NULL &&
+                              membership_banned(&membership->revocations, &invitation) == NULL);
 }
 
 bool chain_take(struct overlay *overlay, struct bytes encoded)
@@ -116,7 +129,7 @@ bool chain_take(struct overlay *overlay, struct bytes encoded)
         return true;
     }
     if (admission_open(encoded, &overlay->community, &admission) < 0 ||
-        !chain_vouches(overlay, &admission)) {
+        !chain_vouches(overlay, &admission) || !chain_may_greet(overlay, &admission)) {
         return false;
     }
     vouchers_note(&overlay->vouchers, &node);

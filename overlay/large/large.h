@@ -45,6 +45,10 @@ bool chain_is_long(const struct overlay *overlay);
 /* Keeps the own chain, since its members may be forgotten. */
 void chain_keep(struct overlay *overlay);
 bool chain_vouches(const struct overlay *overlay, const struct admission *admission);
+/* Is its own word enough? Where all know all, whom a member let in before it was expelled, or by an
+ * invitation before that was revoked, is known to others, who tell of it: it may be made today, with
+ * the date of then. In a large community nobody else may know it here. */
+bool chain_may_greet(const struct overlay *overlay, const struct admission *admission);
 /* Verifies an admission only to accept what its node countersigned. */
 bool chain_take(struct overlay *overlay, struct bytes encoded);
 /* Keeps on disk what the join has brought. */

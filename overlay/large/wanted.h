@@ -19,6 +19,7 @@ enum admit_how {
     ADMIT_LOADED, /* from the own disk: verified before */
     ADMIT_TOLD,   /* by others */
     ADMIT_MET,    /* by itself: we talk to it */
+    ADMIT_GREETS, /* the same, and nobody else has named it */
 };
 
 /* What a lookup is for, besides the agent's own. */

@@ -391,31 +391,24 @@ static bool admit_greeting(struct overlay *overlay, const minga_Hello *hello)
     struct bytes voucher = {hello->countersigner_admission.bytes,
                             hello->countersigner_admission.size};
 
-    if (!links_admit_stranger(&overlay->links, overlay->now_ms)) {
-        return false;
-    }
     if (voucher.length_bytes > 0) {
-        (void)(overlay->large || hello->digest.large ? chain_take(overlay, voucher)
-                                                     : gossip_admit(overlay, voucher, ADMIT_MET));
+        (void)(overlay->large || hello->digest.large
+                   ? chain_take(overlay, voucher)
+                   : gossip_admit(overlay, voucher, ADMIT_GREETS));
     }
     return gossip_admit(overlay, (struct bytes){hello->admission.bytes, hello->admission.size},
-                        ADMIT_MET);
+                        ADMIT_GREETS);
 }
 
-/* The expelled one is shown its expulsion, so that it can see for itself. */
-static void refuse_expelled(struct overlay *overlay, const struct asker *asker,
-                            const struct ban *ban)
+/* `index`: of a void member, or MEMBER_NONE. */
+static void refuse_stranger(struct overlay *overlay, const struct asker *asker, bool is_large,
+                            int index)
 {
-    minga_Message message;
-    char reason[REASON_CHARS_MAX + 1];
-
-    (void)snprintf(reason, sizeof(reason), "this node was expelled: %.90s", ban->reason);
-    peer_refuse(overlay, asker, minga_RefusedCode_REFUSED_EXPELLED, reason);
-    message_init(&message, minga_Message_item_tag);
-    message.kind.item.kind = minga_ItemKind_ITEM_EXPULSION;
-    memcpy(message.kind.item.content.bytes, ban->bytes, ban->length_bytes);
-    message.kind.item.content.size = (pb_size_t)ban->length_bytes;
-    peer_reply(overlay, asker, &message, NULL);
+    if (index != MEMBER_NONE || !is_large) {
+        bans_refuse_no_member(overlay, asker, index);
+    } else if (!overlay->no_room) {
+        chain_ask(overlay, asker);
+    }
 }
 
 void peer_welcome(struct overlay *overlay, const struct asker *asker, int index)
@@ -498,6 +491,7 @@ static void note_dialled(struct overlay *overlay)
 void peer_on_hello(struct overlay *overlay, const struct arrival *arrival)
 {
     const minga_Hello *hello = &arrival->message->kind.hello;
+    bool is_large = overlay->large || hello->digest.large;
     const struct ban *ban;
     struct public_key key;
     struct node_id node;
@@ -513,13 +507,17 @@ void peer_on_hello(struct overlay *overlay, const struct arrival *arrival)
     node = keys_node_id(&key);
     index = membership_find(&overlay->membership, &node);
     overlay->no_room = false;
+    if (index == MEMBER_NONE && !links_admit_stranger(&overlay->links, overlay->now_ms)) {
+        refuse_stranger(overlay, &arrival->asker, is_large, index);
+        return;
+    }
     if (!is_proven(overlay, arrival->source, &key, index)) {
         overlay->counters.refused_messages++;
         return;
     }
     ban = membership_banned(&overlay->membership.expulsions, &node.id);
     if (ban != NULL) {
-        refuse_expelled(overlay, &arrival->asker, ban);
+        bans_refuse_expelled(overlay, &arrival->asker, ban);
         return;
     }
     if (peer_is_self(overlay, &node)) {
@@ -530,14 +528,8 @@ void peer_on_hello(struct overlay *overlay, const struct arrival *arrival)
     if (index == MEMBER_NONE && admit_greeting(overlay, hello)) {
         index = membership_find(&overlay->membership, &node);
     }
-    if (index == MEMBER_NONE && (overlay->large || hello->digest.large)) {
-        if (!overlay->no_room) {
-            chain_ask(overlay, &arrival->asker);
-        }
-        return;
-    }
     if (index == MEMBER_NONE || overlay->membership.list[index].is_void) {
-        bans_refuse_no_member(overlay, &arrival->asker, index);
+        refuse_stranger(overlay, &arrival->asker, is_large, index);
         return;
     }
     overlay->speaker = index;

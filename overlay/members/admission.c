@@ -234,6 +234,12 @@ bool admission_precedes(const struct admission *admission, const struct ban *ban
            admission->admitted_unix_s - ban->since_unix_s <= CLOCK_SKEW_S_MAX;
 }
 
+bool admission_is_timely(const struct admission *admission)
+{
+    return !admission->has_invitation || admission->admitted_unix_s <= admission->expires_unix_s ||
+           admission->admitted_unix_s - admission->expires_unix_s <= CLOCK_SKEW_S_MAX;
+}
+
 bool admission_is_vouched(const struct membership *membership, const struct public_key *community,
                           const struct admission *admission)
 {

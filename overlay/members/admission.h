@@ -43,6 +43,10 @@ int admission_countersign(const struct admission_request *request, const struct 
  * have it as a member, though all others have. */
 bool admission_precedes(const struct admission *admission, const struct ban *ban);
 
+/* Was it countersigned before its invitation had expired? The countersigner has compared the same
+ * clock with that. */
+bool admission_is_timely(const struct admission *admission);
+
 /* Was this admission countersigned by the community or by a member in good standing then? */
 bool admission_is_vouched(const struct membership *membership, const struct public_key *community,
                           const struct admission *admission);

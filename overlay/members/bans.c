@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Expulsions are compared first in every greeting, so that they hold for who was away; who is no
  * member, and does not know it, is shown why. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/random.h"
@@ -26,6 +27,20 @@ void bans_tell(struct overlay *overlay, const struct asker *asker, const minga_D
         message.kind.item.content.size = (pb_size_t)expulsions->list[i].length_bytes;
         peer_reply(overlay, &untold, &message, NULL);
     }
+}
+
+void bans_refuse_expelled(struct overlay *overlay, const struct asker *asker, const struct ban *ban)
+{
+    minga_Message message;
+    char reason[REASON_CHARS_MAX + 1];
+
+    (void)snprintf(reason, sizeof(reason), "this node was expelled: %.90s", ban->reason);
+    peer_refuse(overlay, asker, minga_RefusedCode_REFUSED_EXPELLED, reason);
+    message_init(&message, minga_Message_item_tag);
+    message.kind.item.kind = minga_ItemKind_ITEM_EXPULSION;
+    memcpy(message.kind.item.content.bytes, ban->bytes, ban->length_bytes);
+    message.kind.item.content.size = (pb_size_t)ban->length_bytes;
+    peer_reply(overlay, asker, &message, NULL);
 }
 
 static void show_admission(struct overlay *overlay, const struct asker *asker, struct bytes encoded)

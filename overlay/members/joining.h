@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
-/* A part of state.h, which includes it: how nodes become members. */
+/* A part of state.h, which includes it: how nodes become members, and who is none any more. */
 #include "overlay/state.h"
+
+/* --- bans.c: a greeting is answered with expulsions when digests differ; a void one's with why,
+ * an expelled one's with its expulsion, so that it can see for itself */
+void bans_tell(struct overlay *overlay, const struct asker *asker, const minga_Digest *theirs);
+void bans_refuse_no_member(struct overlay *overlay, const struct asker *asker, int index);
+void bans_refuse_expelled(struct overlay *overlay, const struct asker *asker,
+                          const struct ban *ban);
 
 /* --- joining.c */
 void joining_on_join(struct overlay *overlay, const struct arrival *arrival);

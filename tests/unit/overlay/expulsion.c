@@ -203,6 +203,144 @@ Test(expulsion, who_cannot_take_what_it_is_sent_asks_for_it_ever_less_often)
     end_network();
 }
 
+/* A node of keys that were just made shows an admission that `countersigner` has signed, and what that
+ * one knows. Returns the newcomer. */
+static uint32_t mint(uint32_t countersigner, const struct test_invitation *invitation,
+                     uint64_t admitted_unix_s)
+{
+    const struct node *known = &net.nodes[countersigner];
+    uint32_t newcomer = add_node();
+    struct node *node = &net.nodes[newcomer];
+    struct stored_blob *own = &node->blobs[0];
+    struct secret_key owner = test_key("owner", newcomer);
+    uint8_t bytes[768];
+    struct bytes body = {bytes, make_request(newcomer, invitation, bytes, sizeof(bytes))};
+    struct admission_request request = {body,
+                                        keys_sign(&node->config.node_key, PURPOSE_ADMISSION, body),
+                                        keys_sign(&owner, PURPOSE_ADMISSION, body),
+                                        keys_sign(&invitation->key, PURPOSE_ADMISSION, body)};
+    int length =
+        admission_countersign(&request, &known->config.node_key, admitted_unix_s, own->bytes);
+
+    cr_assert_gt(length, 0);
+    own->kind = BLOB_ADMISSION;
+    own->key = node->id.id;
+    own->length_bytes = (size_t)length;
+    node->blob_count = 1;
+    for (uint32_t i = 0; i < known->blob_count; i++) {
+        enum overlay_blob_kind kind = known->blobs[i].kind;
+
+        if (kind == BLOB_COMMUNITY || kind == BLOB_ADMISSION || kind == BLOB_NODE) {
+            node->blobs[node->blob_count++] = known->blobs[i];
+        }
+    }
+    start_node(newcomer);
+    return newcomer;
+}
+
+static bool is_known_at(uint32_t viewer, uint32_t node)
+{
+    return overlay_member_by_id(net.nodes[viewer].overlay, &net.nodes[node].id) != NULL;
+}
+
+Test(expulsion, an_expelled_member_lets_itself_in_under_no_other_key)
+{
+    struct test_invitation invitation = {0};
+    uint32_t minted;
+
+    make_members(4);
+    run_for(3000);
+    invitation = make_invitation(0, net.wall_unix_s + 1000000, 0);
+    expel(0, 2);
+    run_for(1000);
+    minted = mint(2, &invitation, net.wall_unix_s - 1);
+    run_for(15000);
+    cr_assert_not(is_known_at(0, minted));
+    cr_assert_not(is_known_at(1, minted));
+    cr_assert_not(is_known_at(3, minted));
+    end_network();
+}
+
+/* A countersigner's clock is the one that the expiry was compared with. */
+Test(expulsion, nobody_is_let_in_by_an_admission_of_after_its_invitation_had_expired)
+{
+    struct test_invitation invitation = {0};
+    uint32_t late;
+    uint32_t just;
+
+    make_members(4);
+    run_for(3000);
+    invitation = make_invitation(1, net.wall_unix_s + 10, 0);
+    just = mint(2, &invitation, net.wall_unix_s + 10 + CLOCK_SKEW_S_MAX);
+    late = mint(2, &invitation, net.wall_unix_s + 11 + CLOCK_SKEW_S_MAX);
+    run_for(15000);
+    cr_assert(is_known_at(1, just));
+    cr_assert_not(is_known_at(1, late));
+    end_network();
+}
+
+static void revoke(uint32_t by, const struct test_invitation *invitation)
+{
+    minga_Revocation body = minga_Revocation_init_zero;
+    minga_Signed envelope = minga_Signed_init_zero;
+    struct public_key community = keys_public(&net.community_key);
+    struct public_key key = keys_public(&invitation->key);
+    struct overlay_event now = now_event();
+    uint8_t encoded[448];
+    int length;
+
+    memcpy(body.community, community.bytes, 32);
+    memcpy(body.invitation_key, key.bytes, 32);
+    body.revoked_unix_s = net.wall_unix_s;
+    cr_assert_eq(signed_make(minga_Revocation_fields, &body, PURPOSE_REVOCATION, &net.community_key,
+                             &envelope),
+                 0);
+    length = signed_encode(&envelope, encoded, sizeof(encoded));
+    cr_assert_eq(overlay_revoke(net.nodes[by].overlay, &now,
+                                (struct bytes){encoded, (size_t)length}, &net.nodes[by].effects),
+                 0);
+    perform(by);
+}
+
+Test(expulsion, a_revoked_invitation_lets_nobody_in_by_an_admission_of_before)
+{
+    struct test_invitation invitation = {0};
+    uint32_t minted;
+
+    make_members(4);
+    run_for(3000);
+    invitation = make_invitation(1, net.wall_unix_s + 1000000, 0);
+    revoke(0, &invitation);
+    run_for(1000);
+    minted = mint(2, &invitation, net.wall_unix_s - 1);
+    run_for(15000);
+    for (uint32_t i = 0; i < 4; i++) {
+        cr_assert_not(is_known_at(i, minted), "node %u", i);
+    }
+    end_network();
+}
+
+Test(expulsion, whom_the_expelled_one_has_let_in_before_is_a_member_for_those_who_were_away)
+{
+    struct test_invitation invitation = {0};
+
+    make_members(4);
+    run_for(3000);
+    invitation = make_invitation(0, net.wall_unix_s + 1000000, 0);
+    kill_node(1, false);
+    start_node(add_node());
+    join_node(4, 2, &invitation, 1);
+    run_for(3000);
+    cr_assert_eq(net.nodes[4].done[1].outcome, OVERLAY_OK);
+    expel(0, 2);
+    run_for(3000);
+    start_node(1);
+    run_for(5000);
+    cr_assert_eq(state_at(1, 4), MEMBER_UP);
+    cr_assert_eq(state_at(4, 1), MEMBER_UP);
+    end_network();
+}
+
 /* There is an end to what all can hold: who acts is told, and nobody believes what does not hold. */
 Test(expulsion, one_more_than_there_is_room_for_is_refused_in_so_many_words)
 {
