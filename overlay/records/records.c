@@ -159,6 +159,20 @@ enum record_merge record_compare(const struct record *stands, const struct recor
     return order < 0 ? RECORD_NEWER : RECORD_OLDER;
 }
 
+/* Has its owner had its part, while there is little room for others? */
+static bool is_too_many(const struct records *records, const struct record *record)
+{
+    uint32_t count = 0;
+
+    if (records->count < RECORDS_MAX - RECORDS_MAX / 4) {
+        return false;
+    }
+    for (uint32_t i = 0; i < records->count && count < RECORDS_OF_ONE_MAX; i++) {
+        count += keys_equal(&records->list[i].owner, &record->owner);
+    }
+    return count == RECORDS_OF_ONE_MAX;
+}
+
 enum record_merge records_weigh(const struct records *records, const struct record *record)
 {
     const struct record *stands = records_find(records, &record->key);
@@ -166,7 +180,8 @@ enum record_merge records_weigh(const struct records *records, const struct reco
     if (stands != NULL) {
         return record_compare(stands, record);
     }
-    return records->count == RECORDS_MAX ? RECORD_NO_ROOM : RECORD_NEWER;
+    return records->count == RECORDS_MAX || is_too_many(records, record) ? RECORD_NO_ROOM
+                                                                         : RECORD_NEWER;
 }
 
 /* Of a removed service the versions are nobody's, either. */
@@ -188,6 +203,9 @@ static uint64_t dead_since(const struct records *records, const struct record *r
     struct record_key key = record_key(&record->key.service, minga_RecordKind_RECORD_SERVICE, 0);
     uint64_t removed_unix_s;
 
+    if (record->is_orphan) {
+        return 0; /* first of all */
+    }
     if (record->removed) {
         return record->written_unix_s;
     }
@@ -227,7 +245,8 @@ bool records_make_room(struct records *records, uint64_t wall_unix_s,
     for (uint32_t i = 0; i < records->count; i++) {
         const struct record *record = &records->list[i];
 
-        if (is_dead(records, record) && dead_since(records, record) < oldest_unix_s) {
+        if ((record->is_orphan || is_dead(records, record)) &&
+            dead_since(records, record) < oldest_unix_s) {
             oldest_unix_s = dead_since(records, record);
             found = record;
         }

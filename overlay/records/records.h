@@ -22,6 +22,8 @@
 enum {
     RECORD_BYTES_MAX = 3328, /* encoded Signed{Record} */
     TOMBSTONE_DAYS_MIN = 90,
+    RECORDS_OF_ONE_MAX =
+        LIMIT(RECORDS_MAX / 4, 3), /* of one owner, in the last quarter of the room */
 };
 
 struct record_key {
@@ -70,12 +72,13 @@ const struct record *records_next_in(const struct records *records, const struct
 /* A fingerprint of all versions that stand and whose service lies in (from, to]. */
 struct chunks_sum records_sum(const struct records *records, const struct id *from,
                               const struct id *to, uint64_t nonce);
-/* What records_merge would say. */
+/* What records_merge would say, but for a new one of an owner that has a quarter of a table that is
+ * nearly full: NO_ROOM, or one owner could end all writing. */
 enum record_merge records_weigh(const struct records *records, const struct record *record);
 /* Of two versions of one record: NEWER when `comes` is to stand. */
 enum record_merge record_compare(const struct record *stands, const struct record *comes);
-/* In a full table: forgets the tombstone, or the version of a removed service, that is oldest by
- * now, and says which. False when none is old enough, or there is room anyway. */
+/* In a full table: forgets an orphan, else the tombstone, or the version of a removed service, that is
+ * oldest by now, and says which. False when none is old enough, or there is room anyway. */
 bool records_make_room(struct records *records, uint64_t wall_unix_s,
                        struct record_key *forgotten_out);
 /* Keeps it if it is newer than what stands. */

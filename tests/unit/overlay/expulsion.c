@@ -365,3 +365,31 @@ Test(expulsion, one_more_than_there_is_room_for_is_refused_in_so_many_words)
     cr_assert_eq(state_at(1, 2), MEMBER_UP, "nobody else was told, either");
     end_network();
 }
+
+static void fill_records(uint32_t node, uint32_t owner)
+{
+    struct records *records = &net.nodes[node].overlay->records;
+    struct secret_key secret = test_key("owner", owner);
+    struct record record = {.owner = keys_public(&secret), .sequence = 1, .length_bytes = 1};
+
+    for (uint32_t i = 0; records->count < RECORDS_MAX; i++) {
+        seed_of("service", i, record.key.service.id.bytes);
+        record.key = record_key(&record.key.service, minga_RecordKind_RECORD_SERVICE, 0);
+        record.hash = record.key.service.id;
+        cr_assert_eq(records_merge(records, &record), RECORD_NEWER);
+    }
+}
+
+Test(expulsion, where_an_expelled_owner_has_filled_the_table_others_write_again)
+{
+    make_members(3);
+    run_for(3000);
+    for (uint32_t i = 0; i < 3; i++) {
+        fill_records(i, 2);
+    }
+    cr_assert_neq(put(1, 10, 1, "wiki", 1, "one")->outcome, OVERLAY_OK);
+    expel(0, 2);
+    run_for(1000);
+    cr_assert_eq(put(1, 11, 1, "wiki", 1, "one")->outcome, OVERLAY_OK);
+    end_network();
+}

@@ -386,6 +386,56 @@ Test(records, a_full_table_forgets_what_was_removed_longest_ago)
     free(records);
 }
 
+Test(records, one_owner_leaves_others_a_quarter_of_the_room)
+{
+    struct records *records = calloc(1, sizeof(*records));
+    struct record greedy = {.sequence = 1, .owner.bytes = {1}};
+    struct record other = {.sequence = 1, .owner.bytes = {2}};
+    uint32_t count = 0;
+
+    while (count < RECORDS_MAX) {
+        greedy.key.service.id = id_number(1000 + count);
+        if (records_weigh(records, &greedy) != RECORD_NEWER) {
+            break;
+        }
+        cr_assert_eq(records_merge(records, &greedy), RECORD_NEWER);
+        count++;
+    }
+    cr_assert_eq(count, RECORDS_MAX / 4 * 3);
+    for (uint32_t i = 0; i < RECORDS_MAX / 4; i++) {
+        other.key.service.id = id_number(900000 + i);
+        cr_assert_eq(records_weigh(records, &other), RECORD_NEWER);
+        cr_assert_eq(records_merge(records, &other), RECORD_NEWER);
+    }
+    other.key.service.id = id_number(1);
+    cr_assert_eq(records_weigh(records, &other), RECORD_NO_ROOM);
+    greedy.key.service.id = id_number(1000);
+    greedy.sequence = 2;
+    cr_assert_eq(records_weigh(records, &greedy), RECORD_NEWER, "what is there goes on");
+    free(records);
+}
+
+Test(records, those_of_who_was_expelled_make_room_first_of_all)
+{
+    struct records *records = calloc(1, sizeof(*records));
+    struct record live = {.sequence = 1};
+    struct record_key forgotten;
+    struct id orphan = id_number(1007);
+
+    fill_table(records, live);
+    cr_assert_not(records_make_room(records, 4000000000, &forgotten));
+    for (uint32_t i = 0; i < RECORDS_MAX; i++) {
+        if (i % 100 == 7) {
+            records->list[i].is_orphan = true;
+            orphan = records->list[i].key.service.id;
+            break;
+        }
+    }
+    cr_assert(records_make_room(records, 4000000000, &forgotten));
+    cr_assert(id_equal(&forgotten.service.id, &orphan));
+    free(records);
+}
+
 Test(records, the_versions_of_a_removed_service_go_as_it_does)
 {
     const uint64_t now_s = 1790000000;
