@@ -236,8 +236,12 @@ void record_copy_on_stored(struct overlay *overlay, uint64_t token, bool failed)
         }
         store->used = false;
         if (!failed) {
-            enum record_merge merge = records_merge(&overlay->records, &store->record);
+            enum record_merge merge;
             int bringer = membership_find(&overlay->membership, &store->waiter.asker.node);
+
+            /* It may have been expelled meanwhile. */
+            store->record.is_orphan = !record_owner_stands(overlay, &store->record.owner);
+            merge = records_merge(&overlay->records, &store->record);
 
             if (merge == RECORD_NO_ROOM) { /* others were faster */
                 remove_blob(overlay, &store->record.key);

@@ -393,3 +393,40 @@ Test(expulsion, where_an_expelled_owner_has_filled_the_table_others_write_again)
     cr_assert_eq(put(1, 11, 1, "wiki", 1, "one")->outcome, OVERLAY_OK);
     end_network();
 }
+
+static bool is_writing(uint32_t node)
+{
+    bool is_any = false;
+
+    for (uint32_t i = 0; i < STORES_MAX; i++) {
+        is_any |= net.nodes[node].overlay->stores[i].used;
+    }
+    return is_any;
+}
+
+Test(expulsion, what_is_being_written_when_its_owner_is_expelled_is_compared_with_nobody_either)
+{
+    struct service_id service = service_of(2, "wiki");
+    struct record_key key = record_key(&service, minga_RecordKind_RECORD_SERVICE, 0);
+    uint8_t encoded[3328];
+    struct bytes bytes = {encoded, make_record(2, "wiki", 1, "one", encoded)};
+    struct overlay_event now;
+    const struct record *record;
+
+    make_members(3);
+    run_for(3000);
+    now = now_event();
+    overlay_record_put(net.nodes[2].overlay, &now, 10, bytes, &net.nodes[2].effects);
+    perform(2);
+    for (uint32_t i = 0; i < 100 && !is_writing(1); i++) {
+        run_for(1);
+    }
+    cr_assert(is_writing(1));
+    cr_assert_null(records_find(&net.nodes[1].overlay->records, &key));
+    expel(1, 2);
+    run_for(1000);
+    record = records_find(&net.nodes[1].overlay->records, &key);
+    cr_assert_not_null(record);
+    cr_assert(record->is_orphan);
+    end_network();
+}
