@@ -163,7 +163,7 @@ static void note_holder(struct overlay *overlay, struct chunk_put *put,
     int index = membership_find(&overlay->membership, holder);
 
     put->held_count++;
-    if (put->any_full && index != MEMBER_NONE && !chunk_is_home(overlay, &put->chunk, holder)) {
+    if (index != MEMBER_NONE && !chunk_is_home(overlay, &put->chunk, holder)) {
         uint32_t place = 0;
 
         while (place < STAND_INS_MAX - 1 && put->stand_ins[place] != 0) {

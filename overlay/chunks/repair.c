@@ -87,8 +87,16 @@ void repair_forget(struct overlay *overlay, int index)
     find_next(overlay);
 }
 
-/* Those who share a range with this node. */
-static uint32_t find_partners(const struct overlay *overlay, bool partners_out[MEMBERS_MAX])
+static bool is_any_in(const struct overlay *overlay, const struct chunk_arc *arc)
+{
+    struct chunks_walk walk = chunks_walk(&overlay->chunks, &arc->from.id, &arc->to.id);
+
+    return chunks_walk_next(&overlay->chunks, &walk) != NULL;
+}
+
+/* Those who share a range with this node; `is_stored`: one in which it has chunks. */
+static uint32_t find_partners(const struct overlay *overlay, bool is_stored,
+                              bool partners_out[MEMBERS_MAX])
 {
     uint32_t arc_count = chunk_arc_count(overlay);
     uint32_t partner_count = 0;
@@ -97,7 +105,8 @@ static uint32_t find_partners(const struct overlay *overlay, bool partners_out[M
     for (uint32_t i = 0; i < arc_count; i++) {
         struct chunk_home homes[HOMES_MAX];
         struct chunk_arc arc = chunk_arc(overlay, i);
-        uint32_t count = chunk_homes(overlay, &arc.to, homes);
+        uint32_t count =
+            is_stored && !is_any_in(overlay, &arc) ? 0 : chunk_homes(overlay, &arc.to, homes);
         bool is_ours = false;
 
         for (uint32_t j = 0; j < count; j++) {
@@ -121,7 +130,7 @@ static void look_at_all(struct overlay *overlay)
     if (overlay->chunks.count == 0) {
         return; /* whoever has some will ask */
     }
-    (void)find_partners(overlay, partners);
+    (void)find_partners(overlay, false, partners);
     for (uint32_t i = 0; i < overlay->membership.count; i++) {
         if (partners[i]) {
             overlay->repair.tries[i] = 0;
@@ -187,7 +196,7 @@ static void start_round(struct overlay *overlay)
 
     repair->round_ms =
         overlay->now_ms + REPAIR_ROUND_MS / 2 + random_below(&overlay->random, REPAIR_ROUND_MS);
-    count = overlay->chunks.count == 0 ? 0 : find_partners(overlay, partners);
+    count = overlay->chunks.count == 0 ? 0 : find_partners(overlay, false, partners);
     if (count == 0) {
         return;
     }
@@ -211,7 +220,8 @@ void repair_pushed(struct overlay *overlay)
 }
 
 /* Who was equal before has them too, as far as anybody knows. Of others nothing is known yet: that
- * would stay so for minutes in a young community. */
+ * would stay so for minutes in a young community. Where little is stored those who have none of it are
+ * not asked, for they would take the places of those who do. */
 static void look_after_push(struct overlay *overlay)
 {
     struct repair *repair = &overlay->repair;
@@ -222,7 +232,7 @@ static void look_after_push(struct overlay *overlay)
         return;
     }
     repair->pushed_ms = 0;
-    (void)find_partners(overlay, partners);
+    (void)find_partners(overlay, true, partners);
     for (uint32_t i = 0; i < overlay->membership.count && wanted_count < REPAIR_PUSHED_MAX; i++) {
         if (partners[i] && repair->equal_ms[i] == 0 && repair->due_ms[i] == 0) {
             repair_want(overlay, (int)i, overlay->now_ms);

@@ -5,7 +5,7 @@
 #include "network.h"
 #include "overlay/state.h"
 
-enum { MINUTE_MS = 60000, HOUR_MS = 60 * MINUTE_MS, NODES = 5 };
+enum { MINUTE_MS = 60000, HOUR_MS = 60 * MINUTE_MS, NODES = 5, NODES_MANY = 24 };
 
 static uint64_t last_token;
 
@@ -279,36 +279,119 @@ static uint32_t count_confirmed(uint32_t copies)
     return count;
 }
 
-Test(collect, whose_a_push_is_and_how_many_have_it_is_known_within_seconds)
+/* Is this node one of its homes? */
+static bool lives_at(const struct chunk_id *chunk, uint32_t node)
+{
+    return chunk_is_home(net.nodes[0].overlay, chunk, &net.nodes[node].id);
+}
+
+typedef bool is_wanted_function(const struct chunk_id *chunk);
+
+/* Pushes so many that live where it is wanted (NULL: anywhere). */
+static void push_wanted(is_wanted_function *is_wanted, struct chunk_id *chunks_out, uint32_t count)
+{
+    uint32_t found = 0;
+
+    for (uint32_t number = 0; found < count; number++) {
+        struct chunk_id chunk;
+        char text[32];
+
+        snprintf(text, sizeof(text), "chunk number %u", number);
+        chunk = (struct chunk_id){hash_of(HASH_CHUNK, bytes_of_text(text))};
+        cr_assert_lt(number, 100000, "there are none");
+        if (is_wanted == NULL || is_wanted(&chunk)) {
+            chunks_out[found++] = push(text, 1);
+        }
+    }
+}
+
+/* Who has to compare chunks with whom, as it is before any push. */
+static bool partners[NODES_MANY][NODES_MANY];
+
+static void find_partners(void)
+{
+    memset(partners, 0, sizeof(partners));
+    for (uint32_t number = 0; number < 1000; number++) {
+        struct chunk_id chunk = {{{(uint8_t)(number % 256), (uint8_t)(number / 4)}}};
+
+        for (uint32_t i = 0; i < NODES_MANY; i++) {
+            for (uint32_t k = 0; lives_at(&chunk, i) && k < NODES_MANY; k++) {
+                partners[i][k] = partners[i][k] || (k != i && lives_at(&chunk, k));
+            }
+        }
+    }
+}
+
+static int place_of(uint32_t node, uint32_t of)
+{
+    return membership_find(&net.nodes[node].overlay->membership, &net.nodes[of].id);
+}
+
+/* Does it have more partners than are asked after a push, and this one behind those? */
+static bool is_late(uint32_t node, uint32_t partner)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < NODES_MANY; i++) {
+        count += partners[node][i] && place_of(node, i) < place_of(node, partner) ? 1 : 0;
+    }
+    return count >= REPAIR_PUSHED_MAX;
+}
+
+static bool lives_with_a_late_partner(const struct chunk_id *chunk)
+{
+    for (uint32_t i = 0; i < NODES_MANY; i++) {
+        for (uint32_t k = 0; lives_at(chunk, i) && k < NODES_MANY; k++) {
+            if (k != i && lives_at(chunk, k) && is_late(i, k)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static void expect_known_within_seconds(is_wanted_function *is_wanted)
 {
     const struct overlay_stock_line *line;
+    struct chunk_id chunks[6];
 
-    make_members(14); /* more than hold a record */
-    run_for(5000);
-    for (uint32_t i = 0; i < 6; i++) {
-        (void)push((const char *[]){"a", "b", "c", "d", "e", "f"}[i], 1);
-    }
+    make_members(NODES_MANY); /* more than hold a record */
+    run_for(2 * MINUTE_MS);   /* all have taken their positions */
+    find_partners();
+    push_wanted(is_wanted, chunks, 6);
     line = line_at(0);
     cr_assert(line != NULL && line->copies_least >= CHUNK_COPIES, "all that acknowledged have it");
     cr_assert(line != NULL && !line->is_confirmed);
     put_service(1, 0, 0, false);
     put_version(1, 1);
     run_for(8000);
-    cr_assert_eq(count_confirmed(1), 14, "%u", count_confirmed(1));
+    cr_assert_eq(count_confirmed(1), NODES_MANY, "%u", count_confirmed(1));
     run_for(6000);
-    cr_assert_eq(count_confirmed(CHUNK_COPIES), 14, "%u", count_confirmed(CHUNK_COPIES));
+    cr_assert_eq(count_confirmed(CHUNK_COPIES), NODES_MANY, "%u", count_confirmed(CHUNK_COPIES));
     end_network();
 }
 
-/* How many have the one of which there are the fewest. */
-static uint32_t fewest_holders(const struct chunk_id *chunks, uint32_t count)
+Test(collect, whose_a_push_is_and_how_many_have_it_is_known_within_seconds)
+{
+    expect_known_within_seconds(NULL);
+}
+
+Test(collect, it_is_known_as_soon_to_homes_with_many_partners)
+{
+    expect_known_within_seconds(lives_with_a_late_partner);
+}
+
+/* How many have the one of which there are the fewest, of those that are at a node (NULL: of all)? */
+static uint32_t fewest_holders(const struct node *at, const struct chunk_id *chunks, uint32_t count)
 {
     uint32_t fewest = UINT32_MAX;
 
     for (uint32_t i = 0; i < count; i++) {
         uint32_t holders = count_holders(&chunks[i]);
 
-        fewest = holders < fewest ? holders : fewest;
+        if (holders < fewest && (at == NULL || overlay_has_chunk(at->overlay, &chunks[i]))) {
+            fewest = holders;
+        }
     }
     return fewest;
 }
@@ -323,6 +406,66 @@ static void expect_copies(uint32_t least, uint32_t most)
     }
 }
 
+/* Homes compare with one of the others a minute, whoever is drawn. */
+static void run_until_shown(uint32_t least)
+{
+    uint32_t behind_count = 1;
+
+    for (uint32_t i = 0; i < 60 && behind_count > 0; i++) {
+        behind_count = 0;
+        run_for(MINUTE_MS);
+        for (uint32_t k = 0; k < net.node_count; k++) {
+            const struct overlay_stock_line *line = net.nodes[k].running ? line_at(k) : NULL;
+
+            behind_count += line != NULL && line->copies_least < least ? 1 : 0;
+        }
+    }
+}
+
+/* What a node shows is of the chunks that it has itself. */
+static void expect_no_more_than_there_are(const struct chunk_id *chunks, uint32_t count)
+{
+    for (uint32_t i = 0; i < net.node_count; i++) {
+        const struct overlay_stock_line *line = net.nodes[i].running ? line_at(i) : NULL;
+        uint32_t fewest = line == NULL ? 0 : fewest_holders(&net.nodes[i], chunks, count);
+
+        cr_assert(line == NULL || line->copies_least <= fewest, "node %u shows %u of %u", i,
+                  line->copies_least, fewest);
+    }
+}
+
+/* Who keeps a chunk in place of a full member is known to its homes; where it was pushed as well, if
+ * that is one of them. */
+static bool is_known_to_the_pusher(const struct chunk_id *chunk)
+{
+    for (uint32_t i = 0; i < net.node_count; i++) {
+        if (net.nodes[i].disk_full && lives_at(chunk, i)) {
+            return lives_at(chunk, 0);
+        }
+    }
+    return true;
+}
+
+static bool lives_at_0_and_3(const struct chunk_id *chunk)
+{
+    return lives_at(chunk, 0) && lives_at(chunk, 3);
+}
+
+Test(collect, who_keeps_a_chunk_in_place_of_a_disk_that_fails_is_counted_at_once)
+{
+    const struct overlay_stock_line *line;
+    struct chunk_id chunk;
+
+    make_members(6);
+    run_for(2 * MINUTE_MS);
+    net.nodes[3].disk_full = true; /* it has said so to nobody yet */
+    push_wanted(lives_at_0_and_3, &chunk, 1);
+    cr_assert_eq(count_holders(&chunk), CHUNK_COPIES);
+    line = line_at(0);
+    cr_assert(line != NULL && line->copies_least == 2, "not compared with the third yet");
+    end_network();
+}
+
 Test(collect, who_keeps_a_chunk_in_place_of_a_full_member_is_counted)
 {
     struct chunk_id chunks[16];
@@ -330,25 +473,25 @@ Test(collect, who_keeps_a_chunk_in_place_of_a_full_member_is_counted)
     make_members(6);
     run_for(2 * MINUTE_MS);
     net.nodes[3].disk_full = true;
-    for (uint32_t i = 0; i < 16; i++) {
-        chunks[i] = push((const char *[]){"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k",
-                                          "l", "m", "n", "o", "p"}[i],
-                         1);
-    }
+    push_wanted(is_known_to_the_pusher, chunks, 16);
     run_for(10 * MINUTE_MS);
-    cr_assert_geq(fewest_holders(chunks, 16), CHUNK_COPIES);
+    run_until_shown(CHUNK_COPIES);
+    cr_assert_geq(fewest_holders(NULL, chunks, 16), CHUNK_COPIES);
     expect_copies(CHUNK_COPIES, 6);
     kill_node(1, false); /* it stands in for some */
     run_for(5000);
     for (uint32_t i = 0; i < 300; i++) {
         run_for(1000);
-        expect_copies(1, fewest_holders(chunks, 16)); /* never more than there are */
+        expect_copies(1, 6);
+        expect_no_more_than_there_are(chunks, 16);
     }
     expect_copies(2, 6);
     net.nodes[3].disk_full = false;
     start_node(1);
     run_for(20 * MINUTE_MS);
-    expect_copies(CHUNK_COPIES, fewest_holders(chunks, 16));
+    run_until_shown(CHUNK_COPIES);
+    expect_copies(CHUNK_COPIES, 6);
+    expect_no_more_than_there_are(chunks, 16);
     end_network();
 }
 
@@ -378,20 +521,17 @@ Test(collect, each_of_two_full_members_has_somebody_in_its_place)
     run_for(2 * MINUTE_MS);
     net.nodes[3].disk_full = true;
     net.nodes[4].disk_full = true;
-    for (uint32_t i = 0; i < 16; i++) {
-        chunks[i] = push((const char *[]){"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k",
-                                          "l", "m", "n", "o", "p"}[i],
-                         1);
-    }
+    push_wanted(is_known_to_the_pusher, chunks, 16);
     run_for(10 * MINUTE_MS);
-    cr_assert_geq(fewest_holders(chunks, 16), CHUNK_COPIES);
+    cr_assert_geq(fewest_holders(NULL, chunks, 16), CHUNK_COPIES);
     for (uint32_t i = 0; i < 16; i++) {
         cr_assert(is_counted_at_its_home(&chunks[i]), "chunk %u", i);
     }
     kill_node(1, false); /* it stands in for some */
     for (uint32_t i = 0; i < 120; i++) {
         run_for(1000);
-        expect_copies(1, fewest_holders(chunks, 16)); /* never more than there are */
+        expect_copies(1, 6);
+        expect_no_more_than_there_are(chunks, 16);
     }
     end_network();
 }
