@@ -174,6 +174,7 @@ void balance_be_fair(struct balance *balance)
 /* What somebody that looks for a change goes by. */
 struct aim {
     bool is_eager;
+    uint64_t high_permille; /* above, it counts */
     uint64_t moved_weight;
     uint64_t fair; /* what moves is measured by this */
 };
@@ -181,7 +182,7 @@ struct aim {
 static uint64_t badness_of_excess(const struct aim *aim, uint64_t permille)
 {
     const uint64_t knee = BALANCE_KNEE_PERMILLE;
-    uint64_t excess = permille - BALANCE_HIGH_PERMILLE;
+    uint64_t excess = permille - aim->high_permille;
     uint64_t bad = excess * excess;
 
     if (!aim->is_eager) {
@@ -198,7 +199,7 @@ static uint64_t badness(const struct aim *aim, const struct balance_member *memb
     uint64_t permille = load <= 0 ? 0 : (uint64_t)load * 1000 / member->fair;
 
     permille = permille > 100000 ? 100000 : permille;
-    if (permille > BALANCE_HIGH_PERMILLE) {
+    if (permille > aim->high_permille) {
         return badness_of_excess(aim, permille);
     }
     if (permille < BALANCE_LOW_PERMILLE) {
@@ -340,7 +341,7 @@ static void try_change(struct trial *trial)
 static void look_at(const struct balance *balance, const struct variant *before, uint16_t used,
                     const struct aim *aim, struct balance_change *best)
 {
-    const struct aim squares = {.is_eager = true};
+    const struct aim squares = {.is_eager = true, .high_permille = aim->high_permille};
     struct trial trial = {balance, before, {before->member, used, before->at}, 0, {0}};
     int64_t gain;
 
@@ -408,20 +409,25 @@ static void find_candidates(const struct public_key *key, uint64_t at_out[POSITI
 }
 
 bool balance_decide(const struct balance *balance, uint32_t member, const struct public_key *key,
-                    bool is_calm, struct balance_change *change_out)
+                    enum balance_mood mood, struct balance_change *change_out)
 {
     const struct balance_member *self = &balance->members[member];
     uint64_t at[POSITIONS_MAX];
     struct variant now = {member, balance->positions->masks[member], at};
     struct balance_change best = {now.used, 0, BALANCE_GAIN};
-    struct aim aim = {false, BALANCE_MOVED_WEIGHT, 0};
+    struct aim aim = {false, BALANCE_HIGH_PERMILLE, BALANCE_MOVED_WEIGHT, 0};
 
     CHECK(self->counts && now.used != 0 && balance->positions->count > 0);
     find_candidates(key, at);
     aim.fair = measure_of(balance, member);
+    if (mood == BALANCE_FREE) {
+        aim = (struct aim){true, BALANCE_FREE_PERMILLE, 0, aim.fair};
+        best.gain = BALANCE_FREE_GAIN;
+    }
     look_at_all(balance, &now, &aim, &best);
-    if (best.used == now.used && (stores_above(self, BALANCE_MUCH_PERMILLE) ||
-                                  (is_calm && is_any_above(balance, BALANCE_STUCK_PERMILLE)))) {
+    if (best.used == now.used && mood != BALANCE_FREE &&
+        (stores_above(self, BALANCE_MUCH_PERMILLE) ||
+         (mood == BALANCE_CALM && is_any_above(balance, BALANCE_STUCK_PERMILLE)))) {
         aim.is_eager = true;
         aim.moved_weight = BALANCE_EAGER_WEIGHT;
         look_at_all(balance, &now, &aim, &best);

@@ -16,6 +16,9 @@
  * large it was; only what comes to those with room does. One that is left with far too much all the
  * same counts every excess squared, and so does everybody when nothing has changed for long.
  *
+ * While nothing is stored a change costs nothing: then every excess counts squared, and from much less
+ * on, so that what is pushed next finds all members where they should be.
+ *
  * Shares are parts of the ring; BALANCE_ONE is all of it: one copy of every chunk. Loads are shares
  * too: what a member really stores, of all that is stored once. They differ by chance, and by what
  * was full or asleep.
@@ -36,7 +39,15 @@ enum {
     BALANCE_MOVED_WEIGHT = 80,     /* for each permille of a fair share that moves ... */
     BALANCE_STUCK_PERMILLE = 1250, /* somebody still stores so much when nothing changes any more */
     BALANCE_EAGER_WEIGHT = 20,     /* ... where one that stores far too much finds nothing better */
+    BALANCE_FREE_PERMILLE = 1050,  /* as BALANCE_HIGH_PERMILLE, and ... */
+    BALANCE_FREE_GAIN = 400,       /* ... as BALANCE_GAIN, while nothing is stored */
     BALANCE_USUAL = 4,             /* positions of a member that gives what the others give */
+};
+
+enum balance_mood {
+    BALANCE_GENTLE,
+    BALANCE_CALM, /* nobody has changed any position for long */
+    BALANCE_FREE, /* nothing is stored */
 };
 
 struct balance_member {
@@ -62,10 +73,9 @@ struct balance_change {
 void balance_shares(const struct balance *balance, uint64_t shares_out[MEMBERS_MAX]);
 /* Fills `fair` of those who count: after what they give, and at most everything once. */
 void balance_be_fair(struct balance *balance);
-/* The best change of one member's positions; `is_calm`: nobody has changed any for long. False:
- * none is worth it. */
+/* The best change of one member's positions. False: none is worth it. */
 bool balance_decide(const struct balance *balance, uint32_t member, const struct public_key *key,
-                    bool is_calm, struct balance_change *change_out);
+                    enum balance_mood mood, struct balance_change *change_out);
 /* The next step back to the first position alone, that which moves least. False: it is there. */
 bool balance_withdraw(const struct balance *balance, uint32_t member, const struct public_key *key,
                       struct balance_change *change_out);

@@ -209,28 +209,44 @@ static bool is_larger(const struct overlay *overlay, uint64_t permille)
     return (uint64_t)scale_size(overlay) * 1000 > overlay->full_members_max * permille;
 }
 
+/* Nothing is stored anywhere: a change costs nothing. */
+static bool is_free(const struct overlay *overlay)
+{
+    return overlay->chunks.count == 0 && overlay->repair.rebalance.once_kib == 0;
+}
+
+/* Where one may go at once that stores nothing, step by step from these positions. */
+static uint16_t choose(struct overlay *overlay, uint16_t used)
+{
+    struct rebalance *rebalance = &overlay->repair.rebalance;
+    uint32_t self = (uint32_t)overlay->self_index;
+    enum balance_mood mood = is_free(overlay) ? BALANCE_FREE : BALANCE_GENTLE;
+    uint16_t before = overlay->membership.positions.masks[self];
+    struct balance_change change;
+
+    for (uint32_t i = 0; i < REBALANCE_STEPS_MAX; i++) {
+        set_own(overlay, used);
+        look(overlay);
+        if (!balance_decide(&rebalance->table, self, &overlay->key, mood, &change)) {
+            break;
+        }
+        used = change.used;
+    }
+    set_own(overlay, before);
+    return used;
+}
+
 /* Where it stores nothing yet, all that fits may be chosen at once. */
 static void begin(struct overlay *overlay)
 {
     struct rebalance *rebalance = &overlay->repair.rebalance;
     uint32_t self = (uint32_t)overlay->self_index;
-    uint16_t before = overlay->membership.positions.masks[self];
-    uint16_t used = before;
-    struct balance_change change;
+    uint16_t used = overlay->membership.positions.masks[self];
 
     if (is_larger(overlay, REBALANCE_STAY_PERMILLE)) {
         used = 1;
     } else if (!is_any_older(overlay) && rebalance->stored_kib == 0) {
-        used = (uint16_t)((1U << balance_count(&rebalance->table, self)) - 1);
-        for (uint32_t i = 0; i < REBALANCE_STEPS_MAX; i++) {
-            set_own(overlay, used);
-            look(overlay);
-            if (!balance_decide(&rebalance->table, self, &overlay->key, false, &change)) {
-                break;
-            }
-            used = change.used;
-        }
-        set_own(overlay, before);
+        used = choose(overlay, (uint16_t)((1U << balance_count(&rebalance->table, self)) - 1));
     }
     effect_trace(overlay, "begins with positions %04x", used);
     tell(overlay, used);
@@ -246,7 +262,7 @@ static bool is_time(const struct overlay *overlay)
     if (rebalance->is_measured) {
         return !is_news(overlay) && overlay->now_ms >= rebalance->heard_ms + tell_pause_ms(overlay);
     }
-    return overlay->chunks.count == 0 && rebalance->once_kib == 0;
+    return is_free(overlay);
 }
 
 static bool may_change(struct overlay *overlay)
@@ -267,8 +283,17 @@ static bool find_change(struct overlay *overlay, struct balance_change *change_o
     if (is_larger(overlay, REBALANCE_FIRST_PERMILLE)) {
         return balance_withdraw(&rebalance->table, self, &overlay->key, change_out);
     }
-    return !is_larger(overlay, REBALANCE_STAY_PERMILLE) && is_time(overlay) &&
-           balance_decide(&rebalance->table, self, &overlay->key, is_calm, change_out);
+    if (is_larger(overlay, REBALANCE_STAY_PERMILLE) || !is_time(overlay)) {
+        return false;
+    }
+    if (is_free(overlay)) {
+        uint16_t now_used = overlay->membership.positions.masks[self];
+
+        *change_out = (struct balance_change){.used = choose(overlay, now_used)};
+        return change_out->used != now_used;
+    }
+    return balance_decide(&rebalance->table, self, &overlay->key,
+                          is_calm ? BALANCE_CALM : BALANCE_GENTLE, change_out);
 }
 
 static bool change_one(struct overlay *overlay)
@@ -378,6 +403,20 @@ static bool is_around(const struct overlay *overlay, const struct ring_key *posi
     return false;
 }
 
+/* Where nothing is stored all find their places before something is. One that has none yet waits for
+ * what it will hear of the others, as long as ever. */
+static void look_soon(struct overlay *overlay, int index)
+{
+    struct rebalance *rebalance = &overlay->repair.rebalance;
+    uint64_t soon_ms = overlay->now_ms + REBALANCE_FIRST_MS / 2;
+
+    if (overlay->record.positions != 0 && index != overlay->self_index && is_free(overlay) &&
+        rebalance->next_ms > soon_ms) {
+        soon_ms += random_below(&overlay->random, REBALANCE_FIRST_MS);
+        rebalance->next_ms = soon_ms < rebalance->next_ms ? soon_ms : rebalance->next_ms;
+    }
+}
+
 /* Chunks may have other homes, the more the fewer are steady; and who is near stores more or less. */
 void rebalance_described(struct overlay *overlay, int index, uint16_t before)
 {
@@ -392,6 +431,7 @@ void rebalance_described(struct overlay *overlay, int index, uint16_t before)
         position = keys_position(&overlay->membership.list[index].view.key, i);
         if (is_around(overlay, &position, REBALANCE_NEAR, 2 * REBALANCE_NEAR)) {
             overlay->repair.rebalance.heard_ms = overlay->now_ms;
+            look_soon(overlay, index);
         }
         if (index == overlay->self_index ||
             is_around(overlay, &position, HOMES_MAX, 2 * HOMES_MAX)) {

@@ -11,7 +11,7 @@
 #include "overlay/chunks/rebalance.h"
 #include "tests/sim/months/months.h"
 
-enum { LOOK_S = 300, LOOK_CALM_S = 3600, SPARED_DAYS = 2 };
+enum { LOOK_S = 300, LOOK_CALM_S = 3600, SPARED_DAYS = 2, FREE_ROUNDS = 3 };
 
 static bool is_home(const uint32_t *homes, uint32_t count, uint32_t node)
 {
@@ -90,6 +90,21 @@ static uint64_t given_bytes(const struct months *months, uint32_t node)
     return all / total * months->nodes[node].capacity;
 }
 
+/* Nothing is stored yet: a change costs nothing. */
+static void choose(struct months *months, uint32_t place)
+{
+    struct balance_change change;
+
+    for (uint32_t step = 0; step < REBALANCE_STEPS_MAX; step++) {
+        look(months);
+        if (!balance_decide(&months->table, place, &months->nodes[place].key, BALANCE_FREE,
+                            &change)) {
+            return;
+        }
+        positions_set(&months->positions, place, &months->nodes[place].key, change.used);
+    }
+}
+
 void spread_begin(struct months *months)
 {
     uint32_t count = months->options.node_count;
@@ -105,7 +120,6 @@ void spread_begin(struct months *months)
         positions_set(&months->positions, i, &node->key, 1);
     }
     for (uint32_t i = 0; i < count; i++) {
-        struct balance_change change;
         uint64_t bytes = given_bytes(months, i);
 
         bucket_init(&months->nodes[i].moves, bytes / REBALANCE_HOURS / HOUR_S + 1,
@@ -113,12 +127,11 @@ void spread_begin(struct months *months)
         look(months);
         positions_set(&months->positions, i, &months->nodes[i].key,
                       (uint16_t)((1U << balance_count(&months->table, i)) - 1));
-        for (uint32_t step = 0; step < REBALANCE_STEPS_MAX; step++) {
-            look(months);
-            if (!balance_decide(&months->table, i, &months->nodes[i].key, false, &change)) {
-                break;
-            }
-            positions_set(&months->positions, i, &months->nodes[i].key, change.used);
+        choose(months, i);
+    }
+    for (uint32_t round = 0; round < FREE_ROUNDS; round++) {
+        for (uint32_t i = 0; i < count; i++) {
+            choose(months, i);
         }
     }
     move_sort(months);
@@ -140,7 +153,8 @@ static void change_one(struct months *months, uint32_t place)
     struct balance_change change;
 
     look(months);
-    if (!balance_decide(&months->table, place, &node->key, is_calm, &change) ||
+    if (!balance_decide(&months->table, place, &node->key, is_calm ? BALANCE_CALM : BALANCE_GENTLE,
+                        &change) ||
         bytes_of_share(months, change.moved) > given_bytes(months, place)) {
         return;
     }

@@ -156,7 +156,7 @@ static void begin(void)
 }
 
 /* Everybody looks once, in any order; the first of a calm community that changes something ends that. */
-static uint32_t run_round(bool is_stored, bool is_calm)
+static uint32_t run_round(bool is_stored, enum balance_mood mood)
 {
     uint32_t changed_count = 0;
     uint32_t first = (uint32_t)random_below(&randomness, node_count);
@@ -166,7 +166,10 @@ static uint32_t run_round(bool is_stored, bool is_calm)
         struct balance_change change;
 
         look();
-        if (balance_decide(&balance, node, &keys[node], is_calm && changed_count == 0, &change)) {
+        if (mood == BALANCE_CALM && changed_count > 0) {
+            mood = BALANCE_GENTLE;
+        }
+        if (balance_decide(&balance, node, &keys[node], mood, &change)) {
             set(node, change.used);
             if (is_stored) {
                 settle(false);
@@ -191,7 +194,7 @@ static uint32_t all_stored(void)
 static void run_until_calm(bool is_stored)
 {
     for (uint32_t round = 0; round < ROUNDS; round++) {
-        if (run_round(is_stored, false) == 0 && run_round(is_stored, true) == 0) {
+        if (run_round(is_stored, BALANCE_GENTLE) == 0 && run_round(is_stored, BALANCE_CALM) == 0) {
             return;
         }
     }
@@ -211,6 +214,40 @@ Test(balance, members_that_give_from_1_to_16_parts_store_what_they_should, .time
         cr_assert_leq(moved_count, all_stored() / 5, "seed %u: %u of %u moved", (uint32_t)seed,
                       moved_count, all_stored());
     }
+}
+
+static double highest_share(void)
+{
+    double highest = 0;
+
+    look();
+    for (uint32_t i = 0; i < node_count; i++) {
+        double part = (double)balance.members[i].load / (double)balance.members[i].fair;
+
+        highest = part > highest ? part : highest;
+    }
+    return highest;
+}
+
+/* What is pushed right after finds it so. */
+Test(balance, where_nothing_is_stored_all_soon_stand_where_nobody_is_to_store_much_more,
+     .timeout = 100)
+{
+    double sum = 0;
+
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        uint32_t rounds = 0;
+
+        make(32, seed, 16);
+        begin();
+        while (rounds < ROUNDS && run_round(false, BALANCE_FREE) > 0) {
+            rounds++;
+        }
+        cr_assert_leq(rounds, 16, "seed %u: %u rounds", (uint32_t)seed, rounds);
+        cr_assert_leq(highest_share(), 1.2, "seed %u: %.2f", (uint32_t)seed, highest_share());
+        sum += highest_share();
+    }
+    cr_assert_leq(sum / 20, 1.1, "%.3f", sum / 20);
 }
 
 Test(balance, a_community_that_stores_all_at_first_positions_gets_there_step_by_step,
@@ -268,7 +305,7 @@ Test(balance, where_all_have_everything_nothing_changes)
 {
     make(3, 1, 3);
     settle(true);
-    cr_assert_eq(run_round(true, false), 0);
+    cr_assert_eq(run_round(true, BALANCE_GENTLE), 0);
     cr_assert_eq(moved_count, 0);
 }
 
@@ -303,7 +340,7 @@ Test(balance, a_change_does_what_was_foretold, .timeout = 100)
         look();
         for (uint32_t i = 0; i < node_count; i++) {
             balance_shares(&balance, before);
-            if (!balance_decide(&balance, i, &keys[i], false, &change)) {
+            if (!balance_decide(&balance, i, &keys[i], BALANCE_GENTLE, &change)) {
                 continue;
             }
             set(i, change.used);

@@ -122,6 +122,54 @@ Test(rebalance, who_gives_four_times_as_much_stores_that, .timeout = 300)
     end_network();
 }
 
+/* As a node sees them. */
+static double highest_share(uint32_t node)
+{
+    const struct balance *table = &net.nodes[node].overlay->repair.rebalance.table;
+    double highest = 0;
+
+    for (uint32_t i = 0; i < NODES; i++) {
+        const struct balance_member *member = &table->members[i];
+        double part = member->counts ? (double)member->load / (double)member->fair : 0;
+
+        highest = part > highest ? part : highest;
+    }
+    return highest;
+}
+
+Test(rebalance, where_nothing_is_stored_all_find_their_places_within_a_minute, .timeout = 300)
+{
+    make_skewed(NODES, 8);
+    run_for(MINUTE_MS);
+    cr_assert_leq(highest_share(0), 1.1, "%.2f", highest_share(0));
+    end_network();
+}
+
+static uint32_t count_changes(void)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < net.node_count; i++) {
+        count += net.nodes[i].overlay->repair.rebalance.changed_count;
+    }
+    return count;
+}
+
+/* Whoever moves may make another one look again, but not for ever; nor is one that joins a reason for more
+ * than those near it. */
+Test(rebalance, an_idle_community_does_not_go_on_changing_positions, .timeout = 300)
+{
+    uint32_t before;
+
+    make_skewed(NODES, 8);
+    run_for(2 * MINUTE_MS);
+    before = count_changes();
+    cr_assert_leq(before, 3 * NODES, "%u changes", before);
+    run_for(60 * MINUTE_MS);
+    cr_assert_eq(count_changes(), before, "%u changes more", count_changes() - before);
+    end_network();
+}
+
 Test(rebalance, who_gives_less_after_a_restart_hands_over_what_is_too_much, .timeout = 300)
 {
     uint32_t before;
