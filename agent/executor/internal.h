@@ -65,6 +65,7 @@ struct replica {
     enum replica_health health;
     uint64_t failing_ms; /* RUNNING: its probe fails since then; 0: it does not */
     bool unhealthy;      /* RUNNING: told to stop, to be started again */
+    bool lost_port;      /* the same, for a port of it is in use by others */
     bool failed;         /* OVER: another node should try; else: it is done */
     char reason[REASON_CHARS_MAX + 1];
     uint32_t restart_count;

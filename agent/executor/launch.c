@@ -8,6 +8,16 @@
 #include "base/check.h"
 #include "base/units.h"
 
+static bool port_is_bad(const struct executor *executor, uint16_t port)
+{
+    for (uint32_t i = 0; i < BAD_PORTS_MAX; i++) {
+        if (executor->bad_ports[i] == port) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool port_is_taken(const struct executor *executor, uint16_t port)
 {
     for (uint32_t i = 0; i < executor->top; i++) {
@@ -19,12 +29,7 @@ static bool port_is_taken(const struct executor *executor, uint16_t port)
             }
         }
     }
-    for (uint32_t i = 0; i < BAD_PORTS_MAX; i++) {
-        if (executor->bad_ports[i] == port) {
-            return true;
-        }
-    }
-    return false;
+    return port_is_bad(executor, port);
 }
 
 static uint32_t port_range(const struct executor *executor)
@@ -92,7 +97,8 @@ bool ports_are_given(const struct executor *executor, const struct replica *repl
 static bool ports_choose(struct executor *executor, struct replica *replica)
 {
     for (uint32_t i = 0; i < replica->manifest.port_count; i++) {
-        if (!port_is_given(executor, replica->host_ports[i])) {
+        if (!port_is_given(executor, replica->host_ports[i]) ||
+            port_is_bad(executor, replica->host_ports[i])) {
             replica->host_ports[i] = 0;
         }
         if (replica->host_ports[i] == 0) {
@@ -141,11 +147,31 @@ void replica_launch(struct executor *executor, struct turn *turn, struct replica
     replica_enter(executor, turn, replica, PHASE_STARTING);
 }
 
+/* Nobody reaches it any more. What runs once and for all goes on, for it may do so without. */
+static void port_lost(struct executor *executor, struct turn *turn, struct replica *replica,
+                      uint16_t host_port)
+{
+    struct outgoing stop = {.kind = OUT_STOP, .replica = replica->key};
+
+    if (replica->manifest.restart == MANIFEST_RESTART_NEVER) {
+        return;
+    }
+    if (!port_is_bad(executor, host_port)) {
+        executor->bad_ports[executor->bad_port_cursor++ % BAD_PORTS_MAX] = host_port;
+    }
+    replica->lost_port = true;
+    outbox_local(turn, &stop);
+}
+
 void executor_ports_refused(struct executor *executor, struct turn *turn,
                             const struct replica_key *key, uint16_t host_port)
 {
     struct replica *replica = replica_by_key(executor, key);
 
+    if (replica != NULL && replica->phase == PHASE_RUNNING) {
+        port_lost(executor, turn, replica, host_port);
+        return;
+    }
     if (replica == NULL || (replica->phase != PHASE_STARTING && replica->phase != PHASE_STOPPING)) {
         return;
     }
@@ -281,7 +307,9 @@ void replica_ended(struct executor *executor, struct turn *turn, struct replica 
     replica->used_limits = (struct sandbox_limits){0};
     replica->activity = (struct sandbox_activity){0};
     bool was_unhealthy = replica->unhealthy;
+    bool had_lost_port = replica->lost_port;
 
+    replica->lost_port = false;
     replica_health_unknown(replica);
     if (replica->phase == PHASE_STOPPING) {
         replica_over(executor, turn, replica, !replica->manager_ended);
@@ -295,6 +323,8 @@ void replica_ended(struct executor *executor, struct turn *turn, struct replica 
     }
     if (was_unhealthy) {
         replica_say(replica, "its health probe failed");
+    } else if (had_lost_port) {
+        replica_say(replica, "its port was taken by something else");
     } else {
         say_end(replica, event);
     }

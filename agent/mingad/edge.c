@@ -327,6 +327,15 @@ static bool is_welcome(void *context, const struct node_id *member)
     return overlay_is_welcome(core_overlay(((struct edge *)context)->core), member);
 }
 
+/* Something else has the port: the replica gets another one. */
+static void on_door_lost(void *context, const struct door_place *place)
+{
+    struct core_event event = {
+        .kind = CORE_PORTS_REFUSED, .replica = place->replica, .host_port = place->host_port};
+
+    edge_event(context, &event);
+}
+
 static void make_pass(void *context, const struct pass *pass,
                       uint8_t secret_out[RELAY_SECRET_BYTES])
 {
@@ -341,6 +350,7 @@ static int open_doors(struct edge *edge, struct err *err)
                                   .folder = folder,
                                   .places = members_places,
                                   .is_welcome = is_welcome,
+                                  .lost = on_door_lost,
                                   .secret = make_pass,
                                   .context = edge};
 

@@ -33,6 +33,12 @@ struct door {
     struct door_place place;
 };
 
+struct missing { /* a door that cannot be opened */
+    struct door_place place;
+    uint64_t since_ms;
+    uint64_t tried_ms; /* 0: none */
+};
+
 struct doors {
     struct doors_config config;
     struct pipe_owner owner;
@@ -46,6 +52,7 @@ struct doors {
     struct pipe *pipes; /* the newest first; their context is the door */
     uint64_t refused_count;
     struct door_place places[DOORS_MAX]; /* of a review */
+    struct missing missing[DOORS_MAX];
 };
 
 static void on_timer(uv_timer_t *timer);
@@ -360,6 +367,49 @@ static bool has_place(const struct doors *doors, uint32_t count, const struct do
     return is_there;
 }
 
+static bool is_stale(const struct missing *missing, uint64_t now_ms)
+{
+    return missing->tried_ms == 0 || now_ms - missing->tried_ms > DOORS_LOST_MS;
+}
+
+/* The one noted for this place, or a free one. There are as many as places: one is found. */
+static struct missing *find_missing(struct doors *doors, const struct door_place *place,
+                                    uint64_t now_ms)
+{
+    struct missing *free_one = NULL;
+
+    for (uint32_t i = 0; i < DOORS_MAX; i++) {
+        if (!is_stale(&doors->missing[i], now_ms)) {
+            if (is_same(&doors->missing[i].place, place)) {
+                return &doors->missing[i];
+            }
+        } else if (free_one == NULL) {
+            free_one = &doors->missing[i];
+        }
+    }
+    return free_one;
+}
+
+static void note_missing(struct doors *doors, const struct door_place *place, int code)
+{
+    uint64_t now_ms = clock_now_ms();
+    struct missing *missing = find_missing(doors, place, now_ms);
+
+    if (missing == NULL) { /* those of a moment ago are not over yet */
+        return;
+    }
+    if (is_stale(missing, now_ms)) {
+        *missing = (struct missing){*place, now_ms, 0};
+        log_warning("port %u, for members only, cannot be opened again: %s", place->host_port,
+                    err_text(code));
+    }
+    missing->tried_ms = now_ms;
+    if (now_ms - missing->since_ms >= DOORS_LOST_MS) {
+        missing->since_ms = now_ms;
+        doors->config.lost(doors->config.context, place);
+    }
+}
+
 /* Doors as there are replicas. Returns whether one that should be open is not. */
 static bool review(struct doors *doors)
 {
@@ -377,10 +427,9 @@ static bool review(struct doors *doors)
         if (doors->places[i].is_running && find(doors, &doors->places[i]) == NULL) {
             int r = doors_open(doors, &doors->places[i]);
 
-            some_miss = some_miss || r < 0;
             if (r < 0) {
-                log_warning("port %u, for members only, cannot be opened again: %s",
-                            doors->places[i].host_port, err_text(r));
+                some_miss = true;
+                note_missing(doors, &doors->places[i], r);
             }
         }
     }

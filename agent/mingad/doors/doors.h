@@ -26,6 +26,7 @@ enum {
     DOORS_VISITS_MAX = 256, /* let in, at all doors */
     DOORS_VISITS_PER_MEMBER_MAX = 64,
     DOORS_TICK_MS = 1000,
+    DOORS_LOST_MS = 10000,
 };
 
 struct door_place {
@@ -41,6 +42,8 @@ struct doors_config {
     /* The ports for members of the replicas here; returns how many, at most `count_max`. */
     uint32_t (*places)(void *context, uint32_t count_max, struct door_place *places_out);
     bool (*is_welcome)(void *context, const struct node_id *member);
+    /* A door that should be open cannot be, for DOORS_LOST_MS, and again after as long. */
+    void (*lost)(void *context, const struct door_place *place);
     void (*secret)(void *context, const struct pass *pass, uint8_t secret_out[RELAY_SECRET_BYTES]);
     void *context;
 };

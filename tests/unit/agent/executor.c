@@ -455,6 +455,24 @@ Test(executor, a_port_in_use_by_others_is_replaced_by_another)
     fake_free(bench.community);
 }
 
+/* Its door is mingad's: when that is replaced, something else may take the port. */
+Test(executor, what_loses_its_port_is_started_again_at_another)
+{
+    struct bench bench = bench_running(wiki);
+    struct replica_key key = {bench.community->service, 1, 1};
+    uint16_t first = first_replica(&bench).status.ports[0].host_port;
+
+    executor_ports_refused(bench.executor, &bench.turn, &key, first);
+    cr_assert_eq(count_out(&bench, OUT_STOP), 1);
+    cr_assert_eq(first_replica(&bench).status.ports[0].host_port, first, "as long as it runs");
+    sandbox(&bench, SANDBOX_ENDED, SANDBOX_END_STOPPED);
+    cr_assert_eq(count_out(&bench, OUT_START), 2, "again");
+    cr_assert_neq(first_replica(&bench).status.ports[0].host_port, first);
+    cr_assert_str_eq(first_replica(&bench).status.reason,
+                     "its port was taken by something else; restarted once");
+    fake_free(bench.community);
+}
+
 Test(executor, without_its_sandbox_for_30_s_nothing_of_it_is_left)
 {
     struct bench bench = bench_running(wiki);

@@ -27,6 +27,7 @@ struct fixture {
     uint32_t place_count;
     bool has_earlier; /* a replica that is over had its port before */
     bool is_unwelcome;
+    uint32_t lost_count;
     bool has_many_members; /* all whose id begins as `member`'s */
 };
 
@@ -63,6 +64,14 @@ static inline bool on_welcome(void *context, const struct node_id *node)
     return !fixture->is_unwelcome &&
            (fixture->has_many_members ? node->id.bytes[0] == member.id.bytes[0]
                                       : id_equal(&node->id, &member.id));
+}
+
+static inline void on_lost(void *context, const struct door_place *place)
+{
+    struct fixture *fixture = context;
+
+    cr_assert_eq(place->host_port, fixture->place.host_port);
+    fixture->lost_count++;
 }
 
 /* Any that differs with what counts will do. */
@@ -104,6 +113,7 @@ static inline struct fixture *fixture_new(void)
                                   .folder = fixture->folder,
                                   .places = on_places,
                                   .is_welcome = on_welcome,
+                                  .lost = on_lost,
                                   .secret = on_secret,
                                   .context = fixture};
     struct err err = {0};

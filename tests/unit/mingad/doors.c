@@ -298,6 +298,28 @@ Test(doors, a_port_that_is_public_now_is_free)
     fixture_free(fixture);
 }
 
+/* An earlier mingad has left the replica, and something else has the port by now. */
+Test(doors, one_that_cannot_be_opened_again_is_told)
+{
+    struct fixture *fixture = fixture_new();
+    uint64_t until_ms = clock_now_ms() + DOORS_LOST_MS + WAIT_MS_MAX;
+    uint64_t since_ms = clock_now_ms();
+    int fd;
+
+    doors_leave(fixture->doors, fixture->place.host_port);
+    fd = ports_listen("127.0.0.1", fixture->place.host_port, SOCK_STREAM);
+    cr_assert_geq(fd, 0);
+    doors_review(fixture->doors);
+    while (fixture->lost_count == 0 && clock_now_ms() < until_ms) {
+        uv_run(&fixture->loop, UV_RUN_ONCE);
+    }
+    cr_assert_eq(fixture->lost_count, 1);
+    cr_assert_geq(clock_now_ms() - since_ms, DOORS_LOST_MS);
+    close(fd);
+    fixture->place_count = 0;
+    fixture_free(fixture);
+}
+
 Test(doors, one_that_an_earlier_mingad_has_left_is_opened_again)
 {
     struct fixture *fixture = fixture_new();
