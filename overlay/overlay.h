@@ -271,6 +271,10 @@ void overlay_free(struct overlay *overlay);
  * refused (-EBADMSG) and change nothing. */
 int overlay_load(struct overlay *overlay, const struct overlay_blob *blob);
 int overlay_load_chunk(struct overlay *overlay, const struct chunk_id *chunk, uint64_t bytes);
+/* For what comes back of a BLOB_SELF that may be an old one: past the epochs that may have been used
+ * since. */
+enum { OVERLAY_SELF_BYTES = 8 };
+void overlay_skip_epochs(uint8_t self[OVERLAY_SELF_BYTES]);
 /* Begins: dials known members when this node belongs to a community. */
 void overlay_start(struct overlay *overlay, uint64_t now_ms, uint64_t wall_unix_s,
                    struct overlay_effects *effects);

@@ -202,6 +202,7 @@ static int open_whole(const char *path, struct store **store_out, struct err *er
 {
     struct store_mend mend = {0};
     int r = store_mend_finish(path, err);
+    bool is_log_damaged = r == 0 && store_log_is_damaged(path);
 
     if (r == 0) {
         r = open_once(path, store_out, err);
@@ -217,6 +218,7 @@ static int open_whole(const char *path, struct store **store_out, struct err *er
     }
     if (r == 0) {
         CHECK(*store_out != NULL);
+        mend.is_log_damaged = is_log_damaged;
         (*store_out)->mend = mend;
     }
     return r;

@@ -38,6 +38,7 @@ void store_batch_clear(struct store_batch *batch);
 
 struct store_mend { /* what store_open had to do to a damaged file */
     bool is_mended;
+    bool is_log_damaged;    /* the last commits are lost, in a file that is whole besides */
     uint32_t kept_count;    /* rows */
     uint32_t damaged_count; /* rows that were there but not whole; others may be lost unseen */
 };

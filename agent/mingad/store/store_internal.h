@@ -60,6 +60,11 @@ int store_mend_finish(const char *path, struct err *err);
  */
 int store_mend(struct store *damaged, struct store_mend *mend_out, struct err *err);
 
+/* ------------------------------------------------------------------ store_wal.c */
+
+/* Lie commits in the log of this database that SQLite will not see, though they were durable? */
+bool store_log_is_damaged(const char *path);
+
 /* ------------------------------------------------------------------ store_log.c */
 
 /* The log's room on the disk is taken beforehand: then a commit changes no metadata. */

@@ -220,7 +220,8 @@ int store_mend(struct store *damaged, struct store_mend *mend_out, struct err *e
         r = store_mend_finish(path.text, err);
     }
     if (r == 0) {
-        *mend_out = (struct store_mend){true, count, mending.damaged_count};
+        *mend_out = (struct store_mend){
+            .is_mended = true, .kept_count = count, .damaged_count = mending.damaged_count};
         *err = (struct err){0};
     }
     return r;

@@ -311,6 +311,7 @@ Test(damage, a_log_cut_anywhere_opens_with_what_is_whole_of_it)
         close(fd);
         cr_assert_eq(open_and_see(&seen, &mend, &err), 0, "%zu: %s", length, err.text);
         cr_assert_not(mend.is_mended);
+        cr_assert_not(mend.is_log_damaged);
         cr_assert_eq(seen.wrong_count, 0);
         cr_assert_geq(seen.record_count, RECORD_COUNT);
     }
@@ -327,6 +328,30 @@ Test(damage, the_whole_log_of_a_killed_process_is_there)
     leave_log();
     cr_assert_eq(open_and_see(&seen, &mend, &err), 0, "%s", err.text);
     cr_assert_eq(seen.record_count, RECORD_COUNT + 50);
+    cr_assert_not(mend.is_log_damaged);
+}
+
+/* The first frame of the log: its page, behind the log's and the frame's headers. */
+static const off_t first_page = 32 + 24;
+
+Test(damage, a_rotten_byte_in_the_log_with_commits_behind_it_is_said)
+{
+    struct store_mend mend = {0};
+    struct seen seen = {0};
+    struct err err = {0};
+
+    leave_log();
+    struct bytes log = read_whole(log_path);
+    uint8_t rotten = log.data[first_page + 100] ^ 1;
+
+    write_at(log_path, first_page + 100, &rotten, 1);
+    cr_assert_eq(open_and_see(&seen, &mend, &err), 0, "%s", err.text);
+    cr_assert(mend.is_log_damaged, "%u records", seen.record_count);
+    cr_assert_lt(seen.record_count, RECORD_COUNT + 50);
+    cr_assert_not(mend.is_mended);
+    cr_assert_eq(open_and_see(&seen, &mend, &err), 0, "%s", err.text);
+    cr_assert_not(mend.is_log_damaged, "said once");
+    free((void *)(uintptr_t)log.data);
 }
 
 static void run_sql(const char *sql)

@@ -168,3 +168,13 @@ Test(doubles, a_goodbye_that_comes_after_its_node_has_returned_means_nothing)
     }
     end_network();
 }
+
+Test(doubles, after_lost_commits_epochs_go_on_past_those_that_may_have_been_used)
+{
+    uint8_t self[OVERLAY_SELF_BYTES] = {[6] = 0xff, [7] = 0xff};
+
+    overlay_skip_epochs(self); /* by two stretches of 1024 */
+    cr_assert_eq(self[5], 1);
+    cr_assert_eq(self[6], 7);
+    cr_assert_eq(self[7], 0xff);
+}
