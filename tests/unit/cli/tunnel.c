@@ -283,8 +283,7 @@ static void much_comes(bool is_sealed, int heard_fd)
     cr_expect(went_well(hearer));
 }
 
-Test(tunnel, much_comes_whole_where_the_reader_is_slow, .init = begin_sealed, .fini = end,
-     .timeout = 60)
+Test(tunnel, much_comes_whole_where_the_reader_is_slow, .init = begin_sealed, .fini = end)
 {
     const int few_bytes = 4096; /* so that what is written does not fit */
 
@@ -292,12 +291,12 @@ Test(tunnel, much_comes_whole_where_the_reader_is_slow, .init = begin_sealed, .f
     much_comes(true, here);
 }
 
-Test(tunnel, much_of_a_public_port_comes_whole, .init = begin_plain, .fini = end, .timeout = 60)
+Test(tunnel, much_of_a_public_port_comes_whole, .init = begin_plain, .fini = end)
 {
     much_comes(false, here);
 }
 
-Test(tunnel, much_comes_whole_through_a_pipe, .fini = end, .timeout = 60)
+Test(tunnel, much_comes_whole_through_a_pipe, .fini = end)
 {
     int ends[2];
 
@@ -306,7 +305,7 @@ Test(tunnel, much_comes_whole_through_a_pipe, .fini = end, .timeout = 60)
     much_comes(true, ends[0]);
 }
 
-Test(tunnel, much_is_said_whole, .init = begin_sealed_both_ways, .fini = end, .timeout = 60)
+Test(tunnel, much_is_said_whole, .init = begin_sealed_both_ways, .fini = end)
 {
     static struct relay_opened opened;
     static uint8_t bytes[2 * RELAY_FRAME_BYTES_MAX];
