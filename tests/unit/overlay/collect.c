@@ -681,7 +681,7 @@ Test(collect, the_word_of_one_member_deletes_nothing)
     liar = responsible_for_it();
     pass_hours(7);
     pass_hours(1);
-    cr_assert_geq(fewest_holders(chunks, VERSIONS), CHUNK_COPIES);
+    cr_assert_geq(fewest_holders(NULL, chunks, VERSIONS), CHUNK_COPIES);
     end_network();
 }
 
@@ -693,6 +693,6 @@ Test(collect, a_version_that_was_seen_does_not_die_of_an_older_service_record)
     liar = LIED_NODES;
     pass_hours(7);
     pass_hours(1);
-    cr_assert_geq(fewest_holders(chunks, VERSIONS), CHUNK_COPIES);
+    cr_assert_geq(fewest_holders(NULL, chunks, VERSIONS), CHUNK_COPIES);
     end_network();
 }
