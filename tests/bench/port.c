@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
- * port serve PORT [any]: answers on 127.0.0.1:PORT, or all addresses; the first byte of a connection says how: 's' reads
- * until its end, 'g' sends until nobody reads, 'e' sends back what comes.
+ * port serve PORT [PORT]: answers on 127.0.0.1, at each; the first byte of a connection says how: 's' reads until its
+ * end, 'g' sends until nobody reads, 'e' sends back what comes.
  * port ask PORT: prints "Gbit/s down, Gbit/s up, round trip in us (median), connections/s" of it.
  * Linked statically, so that it runs in a sandbox's tree of two files.
  */
@@ -62,14 +62,13 @@ static void answer(int fd)
     }
 }
 
-static int serve(const char *port, uint32_t host)
+static int serve(const char *port)
 {
     const struct sigaction ignore = {.sa_handler = SIG_IGN};
     struct sockaddr_in address = address_of(port);
     const int on = 1;
     int listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    address.sin_addr.s_addr = htonl(host);
     setsockopt(listen_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     if (bind(listen_fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
         listen(listen_fd, 512) < 0) {
@@ -200,10 +199,10 @@ static double connections_per_s(const char *port)
 int main(int argc, char **argv)
 {
     if (argc >= 3 && strcmp(argv[1], "serve") == 0) {
-        return serve(argv[2], argc == 3 ? INADDR_LOOPBACK : INADDR_ANY);
+        return serve(argc > 3 && fork() == 0 ? argv[3] : argv[2]);
     }
     if (argc != 3 || strcmp(argv[1], "ask") != 0) {
-        fprintf(stderr, "usage: %s serve PORT [any] | ask PORT\n", argv[0]);
+        fprintf(stderr, "usage: %s serve PORT [PORT] | ask PORT\n", argv[0]);
         return 2;
     }
     wait_for(argv[2]);

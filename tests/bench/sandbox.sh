@@ -5,7 +5,7 @@
 # other and several at once; beside it bubblewrap, nsjail, crun, runc, podman and docker, where they
 # are installed (docker: where its daemon answers), with the same program, from their start to their
 # end. Medians, in ms. Then what a published port costs, beside the plain loopback of the same
-# minute and socat. As root.
+# minute and socat; and one for members only, beside a public one of the same replica (door.sh). As root.
 set -euo pipefail
 # Whatever a peer mounts and does not unmount, goes with us.
 if [ -z "${MINGA_BENCH_MOUNTS:-}" ]; then
@@ -14,6 +14,7 @@ fi
 here=$(dirname "$(realpath "$0")")
 BIN=$(realpath "${BIN:-$here/../../build/release/bin}")
 count=${1:-200}
+DOOR_ROUNDS=${DOOR_ROUNDS:-3}
 WORK=$(mktemp -d /var/tmp/minga-bench.XXXXXX)
 # Control groups of peers, by the names that they give them. What was there before is not ours.
 peer_groups() {
@@ -189,3 +190,16 @@ if command -v socat >/dev/null; then
     ask "$other_port" | port_row "socat: loopback to loopback"
 fi
 background_end
+
+# --- a port for members only ---
+
+printf '\n%-40s %8s %8s %9s %9s   %s\n' "a port for members, medians of $DOOR_ROUNDS" "Gbit down" "up" "trip us" "conn/s" \
+    "of plain: down up, us more; last: of the public port"
+"$here/door.sh" "$DOOR_ROUNDS" >"$WORK/door" 2>"$WORK/door.log" || tail -n 5 "$WORK/door.log"
+door() { sed -n "s/^$1 //p" "$WORK/door"; }
+plain=
+door plain | port_row "plain loopback"
+plain=$(door plain)
+door public | port_row "minga: a public port"
+plain=$(door public)
+door members | port_row "minga: minga connect, for members only"
