@@ -391,6 +391,9 @@ static bool admit_greeting(struct overlay *overlay, const minga_Hello *hello)
     struct bytes voucher = {hello->countersigner_admission.bytes,
                             hello->countersigner_admission.size};
 
+    if (!links_admit_stranger(&overlay->links, overlay->now_ms)) {
+        return false;
+    }
     if (voucher.length_bytes > 0) {
         (void)(overlay->large || hello->digest.large
                    ? chain_take(overlay, voucher)
@@ -507,10 +510,6 @@ void peer_on_hello(struct overlay *overlay, const struct arrival *arrival)
     node = keys_node_id(&key);
     index = membership_find(&overlay->membership, &node);
     overlay->no_room = false;
-    if (index == MEMBER_NONE && !links_admit_stranger(&overlay->links, overlay->now_ms)) {
-        refuse_stranger(overlay, &arrival->asker, is_large, index);
-        return;
-    }
     if (!is_proven(overlay, arrival->source, &key, index)) {
         overlay->counters.refused_messages++;
         return;

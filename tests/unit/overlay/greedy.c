@@ -107,36 +107,6 @@ Test(greedy, who_has_just_started_believes_no_death_from_far_ahead_either)
     end_network();
 }
 
-/* To see whose key it is costs as much as a signature. */
-Test(greedy, a_stranger_has_few_of_its_greetings_looked_at)
-{
-    uint32_t stranger;
-    uint64_t before;
-    minga_Message message;
-    struct public_key community;
-
-    make_greedy();
-    community = keys_public(&net.community_key);
-    stranger = add_node();
-    start_node(stranger);
-    net.nodes[stranger].links[VICTIM] = ++net.link_number;
-    before = net.nodes[VICTIM].overlay->counters.refused_messages;
-    for (uint32_t i = 0; i < SAID_COUNT; i++) {
-        struct secret_key other = test_key("other", i); /* none of its own */
-        struct public_key key = keys_public(&other);
-
-        message_init(&message, minga_Message_hello_tag);
-        memcpy(message.kind.hello.node_key, key.bytes, 32);
-        memcpy(message.kind.hello.community_key, community.bytes, 32);
-        say_to(stranger, VICTIM, &message);
-    }
-    run_for(100);
-    before = net.nodes[VICTIM].overlay->counters.refused_messages - before;
-    cr_assert_gt(before, 0);
-    cr_assert_leq(before, 80);
-    end_network();
-}
-
 Test(greedy, who_names_ever_greater_epochs_keeps_nobody_from_answering_nor_its_disk_busy)
 {
     const struct overlay *victim;
