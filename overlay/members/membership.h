@@ -77,7 +77,7 @@ struct member {
     bool refused;          /* its addresses refused us when it was last lost */
     uint64_t blamed_ms;    /* sent a wrong chunk: not asked before this */
     uint64_t silent_ms;    /* did not answer for one: asked last before this */
-    uint64_t walked_ms;  /* how much of the table its questions have had walked ... */
+    uint64_t walked_ms;    /* how much of the table its questions have had walked ... */
     uint64_t walked;       /* ... until then, in thousandths, less what has been forgiven */
     uint64_t compare_ms;   /* records are not compared with it before this ... */
     uint64_t idle_ms;      /* ... and so much longer after each time that brings nothing */
