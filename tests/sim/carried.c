@@ -50,14 +50,32 @@ bool carried_has(const struct world *world, uint32_t node, const struct chunk_id
     return false;
 }
 
-bool carried_check(struct world *world, uint32_t service, const struct core_answer *answer)
+/* Could it be on more disks than that one's? */
+static bool others_store(const struct world *world, uint32_t node)
+{
+    for (uint32_t i = 0; i < world->node_count; i++) {
+        const struct sim_node *other = &world->nodes[i];
+
+        if (i != node && client_is_member(world, i) && other->config.stores && !other->is_leaf &&
+            !other->off_for_good) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool carried_check(struct world *world, uint32_t node, uint32_t service,
+                   const struct core_answer *answer)
 {
     const struct client_service *pushed = &world->client.services[service];
     const struct chunk_id *chunk = &world->client.trees[service].chunks[pushed->chunk];
     uint32_t count = 0;
 
-    for (uint32_t node = 0; node < world->node_count; node++) {
-        count += disk_has_chunk(&world->nodes[node].disk, chunk) ? 1 : 0;
+    for (uint32_t i = 0; i < world->node_count; i++) {
+        count += disk_has_chunk(&world->nodes[i].disk, chunk) ? 1 : 0;
+    }
+    if (answer->copies <= 1 && others_store(world, node)) {
+        return false;
     }
     if (pushed->carrier == 0 || count >= answer->copies) {
         return true;

@@ -485,8 +485,8 @@ static void service_answered(struct world *world, uint32_t number, const struct 
                world_is_deceived(world)) {
         service->asks = true; /* believed when it can be read */
     } else if (answer->outcome == OVERLAY_OK) {
-        if (service->step == PUT_CHUNKS && !carried_check(world, number, answer)) {
-            return; /* pushed again: only liars said that they have it */
+        if (service->step == PUT_CHUNKS && !carried_check(world, pending->node, number, answer)) {
+            return; /* pushed again */
         }
         if (service->step == PUT_SERVICE) {
             service->acknowledged_sequence = service->known_sequence + 1;
