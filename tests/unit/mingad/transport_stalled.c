@@ -318,9 +318,11 @@ Test(transport_stalled, a_members_messages_wait_in_the_kernel_and_none_is_lost)
     struct node *node = set_up(true);
 
     begin(node, send_chunks);
-    run_for_ms(node, 500);
+    for (int i = 0; i < 4000 && node->received_count == 0; i++) {
+        run_for_ms(node, 5);
+    }
     cr_assert_eq(node->received_count, 1, "the greeting");
-    usleep(600000);
+    usleep(1200000); /* chunks follow after a second */
     long growth_kib = stall(node);
 
     cr_assert_leq(growth_kib, GROWTH_KIB_MAX, "%ld KiB", growth_kib);
