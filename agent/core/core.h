@@ -190,12 +190,13 @@ enum core_event_kind {
     CORE_TREE_BUILT,     /* `tree` is complete below the trees' folder, or failed: reason */
     CORE_LOGS_READ,      /* answer to CORE_READ_LOGS */
     CORE_EXEC_DONE,      /* answer to CORE_EXEC: token, failed and reason, or the logs' fields */
-    CORE_PORTS_REFUSED, /* START could not bind `host_port`: choose another; or a running one has lost it */
-    CORE_SENSED,     /* `senses`: what the owner's rules ask for */
-    CORE_CONFIGURED, /* `config`: what is given, to whom and for what, is otherwise now; roles
+    CORE_PORTS_REFUSED,  /* START could not bind `host_port`, or what runs has lost it: choose
+                            another */
+    CORE_SENSED,         /* `senses`: what the owner's rules ask for */
+    CORE_CONFIGURED,     /* `config`: what is given, to whom and for what, is otherwise now; roles
                             are followed by a CORE_DESCRIBE */
-    CORE_LINE,       /* `line`: so much of the line is the chunks' from now on */
-    CORE_DISK,       /* `reason`: why the disk takes nothing; "": it does */
+    CORE_LINE,           /* `line`: so much of the line is the chunks' from now on */
+    CORE_DISK,           /* `reason`: why the disk takes nothing; "": it does */
 };
 
 struct core_event {

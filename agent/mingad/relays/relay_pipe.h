@@ -7,7 +7,8 @@
  * leads to a replica.
  *
  * Bounded: what one side cannot take stops the reading of the other; nothing is kept beyond
- * QUEUE_BYTES_MAX a side, what each piece costs beside its bytes included. On the edge's loop; each pipe is freed when its handles are closed.
+ * QUEUE_BYTES_MAX a side, what each piece costs beside its bytes included. On the edge's loop; each
+ * pipe is freed when its handles are closed.
  */
 #include <uv.h>
 

@@ -15,6 +15,7 @@
 #include "agent/mingad/relays/relay_seal.h"
 #include "agent/mingad/replicas/ports.h"
 #include "base/wire.h"
+#include "tests/unit/mingad/free_port.h"
 
 enum { WAIT_MS_MAX = 20000, VISITS_MAX = DOORS_VISITS_PER_MEMBER_MAX + 1 };
 
@@ -84,18 +85,6 @@ static inline void on_secret(void *context, const struct pass *pass,
     secret_out[1] = (uint8_t)pass->replica.slot;
 }
 
-static inline uint16_t free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t address_bytes = sizeof(address);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    cr_assert_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-    cr_assert_eq(getsockname(fd, (struct sockaddr *)&address, &address_bytes), 0);
-    close(fd);
-    return ntohs(address.sin_port);
-}
-
 static inline void start_replica(struct fixture *fixture)
 {
     const struct ports_where where = {"127.0.0.1", doors_folder(fixture->doors)};
@@ -124,7 +113,7 @@ static inline struct fixture *fixture_new(void)
     config.loop = &fixture->loop;
     fixture->doors = doors_new(&config, &err);
     cr_assert_not_null(fixture->doors, "%s", err.text);
-    fixture->place = (struct door_place){.replica.slot = 1, .host_port = free_port()};
+    fixture->place = (struct door_place){.replica.slot = 1, .host_port = free_port(SOCK_STREAM)};
     fixture->place.is_running = true;
     fixture->place_count = 1;
     start_replica(fixture);

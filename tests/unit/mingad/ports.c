@@ -12,18 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* A port that is free now. */
-static uint16_t free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length_bytes = sizeof(address);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    cr_assert_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-    cr_assert_eq(getsockname(fd, (struct sockaddr *)&address, &length_bytes), 0);
-    close(fd);
-    return ntohs(address.sin_port);
-}
+#include "tests/unit/mingad/free_port.h"
 
 static int descriptor_count(void)
 {
@@ -54,8 +43,8 @@ Test(ports, every_port_of_the_spec_listens)
     uint16_t refused = 0;
     struct ports ports;
 
-    spec.ports[0].host_port = free_port();
-    spec.ports[1].host_port = free_port();
+    spec.ports[0].host_port = free_port(SOCK_STREAM);
+    spec.ports[1].host_port = free_port(SOCK_STREAM);
     cr_assert_eq(ports_bind(&spec, &(struct ports_where){"127.0.0.1", -1}, &ports, &refused), 0);
     cr_assert_eq(ports.count, 2);
     cr_assert_eq(dial(spec.ports[0].host_port), 0);
@@ -70,7 +59,7 @@ Test(ports, all_addresses_means_ipv4_too)
     uint16_t refused = 0;
     struct ports ports;
 
-    spec.ports[0].host_port = free_port();
+    spec.ports[0].host_port = free_port(SOCK_STREAM);
     cr_assert_eq(ports_bind(&spec, &(struct ports_where){"*", -1}, &ports, &refused), 0);
     cr_assert_eq(dial(spec.ports[0].host_port), 0);
     ports_close(&ports);
@@ -83,11 +72,11 @@ Test(ports, a_taken_port_is_named_and_nothing_stays_open)
     struct ports first;
     struct ports second;
 
-    spec.ports[0].host_port = free_port();
+    spec.ports[0].host_port = free_port(SOCK_STREAM);
     cr_assert_eq(ports_bind(&spec, &(struct ports_where){"127.0.0.1", -1}, &first, &refused), 0);
     spec.port_count = 2;
     spec.ports[1] = spec.ports[0];
-    spec.ports[0].host_port = free_port();
+    spec.ports[0].host_port = free_port(SOCK_STREAM);
     int before = descriptor_count();
 
     cr_assert_eq(ports_bind(&spec, &(struct ports_where){"127.0.0.1", -1}, &second, &refused),
@@ -103,7 +92,7 @@ Test(ports, an_address_that_is_not_ours_is_refused)
     uint16_t refused = 0;
     struct ports ports;
 
-    spec.ports[0].host_port = free_port();
+    spec.ports[0].host_port = free_port(SOCK_STREAM);
     cr_assert_lt(ports_bind(&spec, &(struct ports_where){"192.0.2.77", -1}, &ports, &refused), 0);
     cr_assert_eq(refused, spec.ports[0].host_port);
 }
@@ -121,7 +110,7 @@ Test(ports, what_is_for_members_listens_in_a_folder_and_nowhere_else)
     const struct ports_where where = {"127.0.0.1", folder_fd};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    spec.ports[0].host_port = free_port();
+    spec.ports[0].host_port = free_port(SOCK_STREAM);
     spec.ports[0].protocol = SANDBOX_MEMBERS;
     cr_assert_eq(ports_bind(&spec, &where, &ports, &refused), 0);
     ports_close(&ports);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/mingad/relays/relays.h"
+#include "tests/unit/mingad/free_port.h"
 
 enum { WAIT_MS_MAX = 8000, STEP_MS = 5 };
 
@@ -60,18 +61,6 @@ static int bind_udp(uint16_t *port_out)
     cr_assert_eq(getsockname(fd, (struct sockaddr *)&address, &length), 0);
     *port_out = ntohs(address.sin_port);
     return fd;
-}
-
-static uint16_t free_port(int type)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof(address);
-    int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
-
-    cr_assert_eq(bind(fd, (struct sockaddr *)&address, length), 0);
-    cr_assert_eq(getsockname(fd, (struct sockaddr *)&address, &length), 0);
-    close(fd);
-    return ntohs(address.sin_port);
 }
 
 static void begin(uint64_t bytes_per_s)

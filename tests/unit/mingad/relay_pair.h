@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/mingad/relays/relays.h"
+#include "tests/unit/mingad/free_port.h"
 
 enum { WAIT_MS_MAX = 8000, LARGE_BYTES = 3 << 20 };
 
@@ -213,18 +214,6 @@ static inline void connect_client(struct fixture *fixture, uint16_t port)
 
 /* ------------------------------------------------------------------ the whole */
 
-static inline uint16_t free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof(address);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    cr_assert_eq(bind(fd, (struct sockaddr *)&address, length), 0);
-    cr_assert_eq(getsockname(fd, (struct sockaddr *)&address, &length), 0);
-    close(fd);
-    return ntohs(address.sin_port);
-}
-
 static inline uint16_t open_service(struct fixture *fixture)
 {
     struct sockaddr_in address;
@@ -260,10 +249,10 @@ static inline void begin(struct fixture *fixture, uint64_t bytes_per_s)
     config.numeric = leaf_numeric;
     config.listen_port = open_service(fixture);
     fixture->leaf = relays_new(&config);
-    fixture->grant.door = free_port();
+    fixture->grant.door = free_port(SOCK_STREAM);
     fixture->grant.secret[0] = 5;
     fixture->grant.port_count = 1;
-    fixture->grant.ports[0] = (struct overlay_relay_port){.at_relay = free_port()};
+    fixture->grant.ports[0] = (struct overlay_relay_port){.at_relay = free_port(SOCK_STREAM)};
     fixture->peer = (struct overlay_peer){.node = relay_id, .address_count = 1};
     memcpy(fixture->peer.addresses[0], "127.0.0.1:7400", sizeof("127.0.0.1:7400"));
 }

@@ -139,7 +139,7 @@ Test(relays, a_relay_cannot_have_the_leaf_open_a_port_that_it_did_not_ask_for)
 
     begin(&fixture, 1U << 30);
     lying = fixture.grant;
-    lying.ports[1] = (struct overlay_relay_port){free_port(), 22, false};
+    lying.ports[1] = (struct overlay_relay_port){free_port(SOCK_STREAM), 22, false};
     lying.port_count = 2;
     relays_pass_on(fixture.relay, &leaf_id, &lying);
     relays_be_passed_on(fixture.leaf, &fixture.peer, &fixture.grant);
