@@ -15,7 +15,7 @@ enum {
     CHECK_COUNT_MAX = 4096,        /* ids in one question */
     BATCH_BYTES_MAX = 4 * 1048576, /* chunks in one upload, with their lengths */
     BATCH_CHUNKS_MAX = 4096,
-    VERSIONS_MAX = 10000,
+    LATER_VERSIONS_MAX = 10000, /* pushed since the one in use */
     SEND_TRIES_MAX = 3,
     PATH_CHARS_MAX = 200,
 };
@@ -242,10 +242,11 @@ static int find_latest(struct session *session, const struct owned_service *owne
                        uint64_t *number_out, minga_Version *latest_out)
 {
     uint64_t number = owned->service.version > 0 ? owned->service.version - 1 : 0;
+    uint64_t last = number + LATER_VERSIONS_MAX;
     bool found = true;
     int status = EXIT_DONE;
 
-    while (status == EXIT_DONE && found && number < VERSIONS_MAX) {
+    while (status == EXIT_DONE && found && number < last) {
         status = version_read(session, owned, number + 1, latest_out, &found);
         number += found ? 1 : 0;
     }
