@@ -52,19 +52,23 @@ static enum record_merge weigh(const struct overlay *overlay, const struct recor
     return merge;
 }
 
-static struct pending_store *new_store(struct overlay *overlay)
+static struct pending_store *free_store(struct overlay *overlay)
 {
     for (uint32_t i = 0; i < STORES_MAX; i++) {
-        struct pending_store *store = &overlay->stores[i];
-
-        if (!store->used) {
-            memset(store, 0, offsetof(struct pending_store, record));
-            store->used = true;
-            store->token = ++overlay->last_token;
-            return store;
+        if (!overlay->stores[i].used) {
+            return &overlay->stores[i];
         }
     }
     return NULL;
+}
+
+static void take_store(struct overlay *overlay, struct pending_store *store,
+                       const struct record *record)
+{
+    memset(store, 0, offsetof(struct pending_store, record));
+    store->used = true;
+    store->token = ++overlay->last_token;
+    store->record = *record;
 }
 
 static void remove_blob(struct overlay *overlay, const struct record_key *key)
@@ -75,35 +79,82 @@ static void remove_blob(struct overlay *overlay, const struct record_key *key)
         0);
 }
 
-/* For a record that is not here yet. */
-static void make_room(struct overlay *overlay, const struct record *record)
+/* Is one with that key on its way to the disk, among the first `count`? */
+static bool is_coming(const struct overlay *overlay, const struct record_key *key, uint32_t count)
 {
+    for (uint32_t i = 0; i < count; i++) {
+        const struct pending_store *store = &overlay->stores[i];
+
+        if (store->used && id_equal(&store->record.key.service.id, &key->service.id) &&
+            store->record.key.number == key->number) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* How many will want a place that have none yet? */
+static uint32_t count_coming(const struct overlay *overlay)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; overlay->records.count + STORES_MAX >= RECORDS_MAX && i < STORES_MAX;
+         i++) {
+        const struct pending_store *store = &overlay->stores[i];
+
+        count += store->used && records_find(&overlay->records, &store->record.key) == NULL &&
+                         !is_coming(overlay, &store->record.key, i)
+                     ? 1
+                     : 0;
+    }
+    return count;
+}
+
+/* Has it a place, or can one be made? What it takes the place of is forgotten. */
+static bool make_room(struct overlay *overlay, const struct record *record)
+{
+    struct records_moment moment = {overlay->wall_unix_s, count_coming(overlay)};
     struct record_key forgotten;
 
-    if (records_find(&overlay->records, &record->key) == NULL &&
-        records_make_room(&overlay->records, overlay->wall_unix_s, &forgotten)) {
-        remove_blob(overlay, &forgotten);
+    if (records_find(&overlay->records, &record->key) != NULL ||
+        is_coming(overlay, &record->key, STORES_MAX)) {
+        return true;
     }
+    switch (records_room(&overlay->records, record, &moment, &forgotten)) {
+    case ROOM_FREE:
+        return true;
+    case ROOM_NONE:
+        return false;
+    case ROOM_INSTEAD:
+        break;
+    }
+    if (is_coming(overlay, &forgotten, STORES_MAX)) {
+        return false; /* its newer version would be deleted after it was written */
+    }
+    records_forget(&overlay->records, &forgotten);
+    remove_blob(overlay, &forgotten);
+    return true;
 }
 
 bool record_keep(struct overlay *overlay, const struct record *record)
 {
     const struct record *stands = records_find(&overlay->records, &record->key);
-    struct pending_store *store;
+    struct pending_store *store = free_store(overlay);
 
     if (stands != NULL) {
         record_lost_look(overlay, stands, record);
     }
-    make_room(overlay, record);
     if (records_weigh(&overlay->records, record) != RECORD_NEWER) {
         return true;
     }
-    store = new_store(overlay);
     if (store == NULL) {
         return false;
     }
+    if (!make_room(overlay, record)) {
+        return true;
+    }
     (void)records_merge(&overlay->records, record);
-    store->record = *record;
+    take_store(overlay, store, record);
     write_out(overlay, store);
     tell(overlay, record);
     return true;
@@ -118,13 +169,13 @@ void record_stand(struct overlay *overlay, const struct record *record)
 
 bool record_store_again(struct overlay *overlay, const struct record *record, uint64_t put_number)
 {
-    struct pending_store *store = new_store(overlay);
+    struct pending_store *store = free_store(overlay);
 
     if (store == NULL) {
         return false;
     }
+    take_store(overlay, store, record);
     store->waiter.put = put_number;
-    store->record = *record;
     write_out(overlay, store);
     return true;
 }
@@ -133,23 +184,21 @@ enum record_merge record_store(struct overlay *overlay, const struct record *rec
                                const struct store_waiter *waiter)
 {
     const struct record *stands = records_find(&overlay->records, &record->key);
-    struct pending_store *store;
+    struct pending_store *store = free_store(overlay);
     enum record_merge merge;
 
     if (stands != NULL) {
         record_lost_look(overlay, stands, record);
     }
-    make_room(overlay, record);
     merge = weigh(overlay, record);
-    store = merge == RECORD_NEWER ? new_store(overlay) : NULL;
     if (merge != RECORD_NEWER) {
         return merge;
     }
-    if (store == NULL) {
+    if (store == NULL || !make_room(overlay, record)) {
         return RECORD_NO_ROOM;
     }
+    take_store(overlay, store, record);
     store->waiter = *waiter;
-    store->record = *record;
     write_out(overlay, store);
     return RECORD_NEWER;
 }

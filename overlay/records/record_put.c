@@ -254,7 +254,7 @@ static void start_storing(struct overlay *overlay, struct put *put)
         return;
     case RECORD_NO_ROOM:
         end_put(overlay, put, minga_Outcome_OUTCOME_FULL,
-                "the table of records is full, or too many writes are under way");
+                records_why_no_room(&overlay->records, &put->record.owner));
         return;
     }
 }

@@ -4,10 +4,11 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/hash.h"
 #include "overlay/signed.h"
 
-enum { KIND_SHIFT = 56, DAY_S = 86400 };
+enum { KIND_SHIFT = 56 };
 
 struct record_key record_key(const struct service_id *service, minga_RecordKind kind,
                              uint64_t number)
@@ -24,6 +25,22 @@ minga_RecordKind record_kind(const struct record_key *key)
 uint64_t record_number(const struct record_key *key)
 {
     return key->number & (((uint64_t)1 << KIND_SHIFT) - 1);
+}
+
+/* Which versions may run; of a content that makes no sense, any. */
+static void read_service(const minga_Record *body, struct record *record_out)
+{
+    minga_Service service = minga_Service_init_zero;
+
+    record_out->version = 0;
+    record_out->fallback_version = 0;
+    if (body->kind == minga_RecordKind_RECORD_SERVICE &&
+        signed_decode_body(minga_Service_fields,
+                           (struct bytes){body->content.bytes, body->content.size},
+                           &service) == 0) {
+        record_out->version = service.version;
+        record_out->fallback_version = service.fallback_version;
+    }
 }
 
 static int read_record(struct bytes encoded, const minga_Signed *envelope,
@@ -50,6 +67,7 @@ static int read_record(struct bytes encoded, const minga_Signed *envelope,
     record_out->removed = body.removed;
     record_out->is_orphan = false;
     record_out->written_unix_s = body.written_unix_s;
+    read_service(&body, record_out);
     record_out->hash = hash_of(HASH_RECORD, encoded);
     record_out->length_bytes = encoded.length_bytes;
     memcpy(record_out->bytes, encoded.data, encoded.length_bytes);
@@ -159,58 +177,11 @@ enum record_merge record_compare(const struct record *stands, const struct recor
     return order < 0 ? RECORD_NEWER : RECORD_OLDER;
 }
 
-/* Has its owner had its part, while there is little room for others? */
-static bool is_too_many(const struct records *records, const struct record *record)
-{
-    uint32_t count = 0;
-
-    if (records->count < RECORDS_MAX - RECORDS_MAX / 4) {
-        return false;
-    }
-    for (uint32_t i = 0; i < records->count && count < RECORDS_OF_ONE_MAX; i++) {
-        count += keys_equal(&records->list[i].owner, &record->owner);
-    }
-    return count == RECORDS_OF_ONE_MAX;
-}
-
 enum record_merge records_weigh(const struct records *records, const struct record *record)
 {
     const struct record *stands = records_find(records, &record->key);
 
-    if (stands != NULL) {
-        return record_compare(stands, record);
-    }
-    return records->count == RECORDS_MAX || is_too_many(records, record) ? RECORD_NO_ROOM
-                                                                         : RECORD_NEWER;
-}
-
-/* Of a removed service the versions are nobody's, either. */
-static bool is_dead(const struct records *records, const struct record *record)
-{
-    struct record_key key = record_key(&record->key.service, minga_RecordKind_RECORD_SERVICE, 0);
-    const struct record *service;
-
-    if (record->removed || record_kind(&record->key) == minga_RecordKind_RECORD_SERVICE) {
-        return record->removed;
-    }
-    service = records_find(records, &key);
-    return service != NULL && service->removed && service->written_unix_s >= record->written_unix_s;
-}
-
-/* A version goes with its service, and before it: without the tombstone it would seem alive. */
-static uint64_t dead_since(const struct records *records, const struct record *record)
-{
-    struct record_key key = record_key(&record->key.service, minga_RecordKind_RECORD_SERVICE, 0);
-    uint64_t removed_unix_s;
-
-    if (record->is_orphan) {
-        return 0; /* first of all */
-    }
-    if (record->removed) {
-        return record->written_unix_s;
-    }
-    removed_unix_s = records_find(records, &key)->written_unix_s;
-    return removed_unix_s > 0 ? removed_unix_s - 1 : 0;
+    return stands != NULL ? record_compare(stands, record) : RECORD_NEWER;
 }
 
 static void take_out(struct records *records, uint32_t place)
@@ -232,31 +203,12 @@ static void take_out(struct records *records, uint32_t place)
     }
 }
 
-bool records_make_room(struct records *records, uint64_t wall_unix_s,
-                       struct record_key *forgotten_out)
+void records_forget(struct records *records, const struct record_key *key)
 {
-    const uint64_t age_s = (uint64_t)TOMBSTONE_DAYS_MIN * DAY_S;
-    uint64_t oldest_unix_s = wall_unix_s > age_s ? wall_unix_s - age_s : 0;
-    const struct record *found = NULL;
+    uint32_t place = place_of(records, key);
 
-    if (records->count < RECORDS_MAX) {
-        return false;
-    }
-    for (uint32_t i = 0; i < records->count; i++) {
-        const struct record *record = &records->list[i];
-
-        if ((record->is_orphan || is_dead(records, record)) &&
-            dead_since(records, record) < oldest_unix_s) {
-            oldest_unix_s = dead_since(records, record);
-            found = record;
-        }
-    }
-    if (found == NULL) {
-        return false;
-    }
-    *forgotten_out = found->key;
-    take_out(records, place_of(records, forgotten_out));
-    return true;
+    CHECK(is_at(records, place, key));
+    take_out(records, place);
 }
 
 enum record_merge records_merge(struct records *records, const struct record *record)

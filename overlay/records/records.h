@@ -7,8 +7,7 @@
  * so that all holders choose alike.
  *
  * Tombstones stay: what was removed is not brought back by a holder that was away. Only a full
- * table forgets, for a new record, what was removed longest ago, and never before
- * TOMBSTONE_DAYS_MIN: a holder that was away for longer may bring that back, to be removed again.
+ * table forgets, for a new record; what, and in which order, is in records_room.c.
  */
 #include <stdbool.h>
 
@@ -22,6 +21,7 @@
 enum {
     RECORD_BYTES_MAX = 3328, /* encoded Signed{Record} */
     TOMBSTONE_DAYS_MIN = 90,
+    SUPERSEDED_KEPT = LIMIT(4, 1), /* versions before the first one that may run */
     RECORDS_OF_ONE_MAX =
         LIMIT(RECORDS_MAX / 4, 3), /* of one owner, in the last quarter of the room */
 };
@@ -37,8 +37,10 @@ struct record {
     uint64_t sequence;
     struct id hash;
     bool removed;
-    bool is_orphan;          /* its owner has no node any more; see record_owners.c */
-    uint64_t written_unix_s; /* as its owner says */
+    bool is_orphan;            /* its owner has no node any more; see record_owners.c */
+    uint64_t written_unix_s;   /* as its owner says */
+    uint64_t version;          /* of a service: the one in use, 0: none ... */
+    uint64_t fallback_version; /* ... and the one before it */
     size_t length_bytes;
     uint8_t bytes[RECORD_BYTES_MAX];
 };
@@ -72,14 +74,28 @@ const struct record *records_next_in(const struct records *records, const struct
 /* A fingerprint of all versions that stand and whose service lies in (from, to]. */
 struct chunks_sum records_sum(const struct records *records, const struct id *from,
                               const struct id *to, uint64_t nonce);
-/* What records_merge would say, but for a new one of an owner that has a quarter of a table that is
- * nearly full: NO_ROOM, or one owner could end all writing. */
+/* What records_merge would say, were there room. */
 enum record_merge records_weigh(const struct records *records, const struct record *record);
 /* Of two versions of one record: NEWER when `comes` is to stand. */
 enum record_merge record_compare(const struct record *stands, const struct record *comes);
-/* In a full table: forgets an orphan, else the tombstone, or the version of a removed service, that is
- * oldest by now, and says which. False when none is old enough, or there is room anyway. */
-bool records_make_room(struct records *records, uint64_t wall_unix_s,
-                       struct record_key *forgotten_out);
+void records_forget(struct records *records, const struct record_key *key);
 /* Keeps it if it is newer than what stands. */
 enum record_merge records_merge(struct records *records, const struct record *record);
+
+/* --- records_room.c */
+
+enum record_room { ROOM_FREE, ROOM_INSTEAD, ROOM_NONE };
+
+struct records_moment {
+    uint64_t wall_unix_s;
+    uint32_t coming_count; /* records on their way to the disk that have no place yet */
+};
+
+/* Is there a place for a record that has none? When it is INSTEAD of another one, that one is to be
+ * forgotten for it. Who has a quarter of a table that is nearly full gets places only instead of its own,
+ * or one owner could end all writing. */
+enum record_room records_room(const struct records *records, const struct record *record,
+                              const struct records_moment *moment,
+                              struct record_key *forgotten_out);
+/* For people, after ROOM_NONE. */
+const char *records_why_no_room(const struct records *records, const struct public_key *owner);

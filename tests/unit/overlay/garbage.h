@@ -23,8 +23,9 @@ static inline struct tree_id tree_of(uint8_t number)
     return (struct tree_id){{{number, 9}}};
 }
 
-static inline void put_record(minga_RecordKind kind, uint64_t number, uint64_t sequence,
-                              const minga_Record *like)
+/* Returns its token. */
+static inline uint64_t send_record(minga_RecordKind kind, uint64_t number, uint64_t sequence,
+                                   const minga_Record *like)
 {
     struct secret_key owner = test_key("owner", 0);
     struct public_key key = keys_public(&owner);
@@ -45,9 +46,16 @@ static inline void put_record(minga_RecordKind kind, uint64_t number, uint64_t s
     overlay_record_put(net.nodes[0].overlay, &now, ++last_token,
                        (struct bytes){encoded, (size_t)length}, &net.nodes[0].effects);
     perform(0);
+    return last_token;
+}
+
+static inline void put_record(minga_RecordKind kind, uint64_t number, uint64_t sequence,
+                              const minga_Record *like)
+{
+    const struct done *done = &net.nodes[0].done[send_record(kind, number, sequence, like)];
+
     run_for(500);
-    cr_assert_eq(net.nodes[0].done[last_token].outcome, OVERLAY_OK, "%s",
-                 net.nodes[0].done[last_token].reason);
+    cr_assert_eq(done->outcome, OVERLAY_OK, "%s", done->reason);
 }
 
 static inline void put_service(uint64_t sequence, uint64_t version, uint64_t fallback, bool removed)
@@ -66,7 +74,7 @@ static inline void put_service(uint64_t sequence, uint64_t version, uint64_t fal
     put_record(minga_RecordKind_RECORD_SERVICE, 0, sequence, &body);
 }
 
-static inline void put_version(uint64_t number, uint8_t tree)
+static inline uint64_t send_version(uint64_t number, uint8_t tree)
 {
     minga_Record body = minga_Record_init_zero;
     minga_Version version = minga_Version_init_zero;
@@ -75,7 +83,22 @@ static inline void put_version(uint64_t number, uint8_t tree)
     memcpy(version.tree, id.id.bytes, ID_BYTES);
     body.content.size = (pb_size_t)signed_encode_body(
         minga_Version_fields, &version, body.content.bytes, sizeof(body.content.bytes));
-    put_record(minga_RecordKind_RECORD_VERSION, number, 1, &body);
+    return send_record(minga_RecordKind_RECORD_VERSION, number, 1, &body);
+}
+
+static inline const struct done *try_version(uint64_t number, uint8_t tree)
+{
+    const struct done *done = &net.nodes[0].done[send_version(number, tree)];
+
+    run_for(500);
+    return done;
+}
+
+static inline void put_version(uint64_t number, uint8_t tree)
+{
+    const struct done *done = try_version(number, tree);
+
+    cr_assert_eq(done->outcome, OVERLAY_OK, "%s", done->reason);
 }
 
 /* Node 0 pushes a chunk of the tree. */
