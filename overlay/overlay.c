@@ -323,6 +323,17 @@ void overlay_describe(struct overlay *overlay, const struct overlay_event *now,
     state_leave(overlay);
 }
 
+static bool has_room_for(const struct overlay *overlay, minga_ItemKind kind, const struct ban *ban,
+                         uint64_t wall_unix_s)
+{
+    const struct membership *membership = &overlay->membership;
+
+    return kind == minga_ItemKind_ITEM_EXPULSION
+               ? membership_has_room(&membership->expulsions, &ban->key)
+               : membership_has_room(&membership->revocations, &ban->key) ||
+                     membership_outlived(membership, ban, wall_unix_s) != NULL;
+}
+
 static int tell_ban(struct overlay *overlay, const struct overlay_event *now, minga_ItemKind kind,
                     struct bytes encoded, struct overlay_effects *effects)
 {
@@ -336,10 +347,7 @@ static int tell_ban(struct overlay *overlay, const struct overlay_event *now, mi
     if (r < 0 || overlay->phase != PHASE_MEMBER) {
         return -EBADMSG;
     }
-    if (!membership_has_room(kind == minga_ItemKind_ITEM_EXPULSION
-                                 ? &overlay->membership.expulsions
-                                 : &overlay->membership.revocations,
-                             &ban.key)) {
+    if (!has_room_for(overlay, kind, &ban, now->wall_unix_s)) {
         return -ENOSPC; /* it would hold nowhere: all have the same */
     }
     state_enter(overlay, now->now_ms, now->wall_unix_s, effects);

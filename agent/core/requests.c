@@ -72,8 +72,10 @@ static void begin_revoke(struct core *core, struct request *request,
     int result = overlay_revoke(core->overlay, &core->now, from->signed_bytes, &core->io);
 
     answer_errno(core, request, result,
-                 result == -ENOSPC ? "the community has as many revocations as it can hold"
-                                   : "the revocation is not signed by this community");
+                 result == -ENOSPC
+                     ? "the community has as many revocations as it can hold, of invitations "
+                       "that are valid or were until lately"
+                     : "the revocation is not signed by this community");
 }
 
 /* ------------------------------------------------------------------ through the overlay */

@@ -269,13 +269,28 @@ static bool apply_expulsion(struct overlay *overlay, const minga_Item *item)
     return true;
 }
 
+static void forget_outlived(struct overlay *overlay, const struct ban *comes)
+{
+    const struct ban *outlived =
+        membership_outlived(&overlay->membership, comes, overlay->wall_unix_s);
+
+    if (outlived != NULL) {
+        effect_store(overlay, &(struct overlay_blob){.kind = BLOB_REVOCATION, .key = outlived->key},
+                     0);
+        membership_unban(&overlay->membership, &overlay->membership.revocations, &outlived->key);
+    }
+}
+
 static bool apply_revocation(struct overlay *overlay, const minga_Item *item)
 {
     struct bytes encoded = {item->content.bytes, item->content.size};
     struct ban ban;
 
-    if (admission_open_revocation(encoded, &overlay->community, &ban) < 0 ||
-        membership_ban(&overlay->membership, &overlay->membership.revocations, &ban) <= 0) {
+    if (admission_open_revocation(encoded, &overlay->community, &ban) < 0) {
+        return false;
+    }
+    forget_outlived(overlay, &ban);
+    if (membership_ban(&overlay->membership, &overlay->membership.revocations, &ban) <= 0) {
         return false;
     }
     effect_store(overlay,

@@ -311,6 +311,10 @@ int admission_open_revocation(struct bytes encoded, const struct public_key *com
     memset(ban_out, 0, sizeof(*ban_out));
     ban_out->key = membership_invitation_id(&invitation);
     ban_out->since_unix_s = body.revoked_unix_s;
+    if (body.expires_unix_s > 0) { /* a mistaken one does not make it outlived at once */
+        ban_out->over_unix_s =
+            body.expires_unix_s > body.revoked_unix_s ? body.expires_unix_s : body.revoked_unix_s;
+    }
     keep_encoded(ban_out, encoded);
     return 0;
 }

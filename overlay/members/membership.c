@@ -383,10 +383,16 @@ static uint32_t ban_place(const struct ban_table *table, const struct id *key)
     return place;
 }
 
+static void toggle_ban(struct membership *membership, const struct id *key)
+{
+    struct id item = hash_of(HASH_ITEM, (struct bytes){key->bytes, ID_BYTES});
+
+    digest_toggle(&membership->digest_bans, &item);
+}
+
 int membership_ban(struct membership *membership, struct ban_table *table, const struct ban *ban)
 {
     uint32_t place = ban_place(table, &ban->key);
-    struct id item;
 
     if (place < table->count && id_equal(&table->list[place].key, &ban->key)) {
         return 0;
@@ -398,9 +404,54 @@ int membership_ban(struct membership *membership, struct ban_table *table, const
             (table->count - place) * sizeof(table->list[0]));
     table->list[place] = *ban;
     table->count++;
-    item = hash_of(HASH_ITEM, (struct bytes){ban->key.bytes, ID_BYTES});
-    digest_toggle(&membership->digest_bans, &item);
+    toggle_ban(membership, &ban->key);
     return 1;
+}
+
+static bool is_over(const struct ban *revocation, uint64_t wall_unix_s)
+{
+    const uint64_t age_s = (uint64_t)REVOCATION_DAYS_MIN * 86400;
+
+    return revocation->over_unix_s > 0 && wall_unix_s > age_s &&
+           revocation->over_unix_s < wall_unix_s - age_s;
+}
+
+static bool was_over_before(const struct ban *a, const struct ban *b)
+{
+    return a->over_unix_s != b->over_unix_s ? a->over_unix_s < b->over_unix_s
+                                            : id_compare(&a->key, &b->key) < 0;
+}
+
+const struct ban *membership_outlived(const struct membership *membership, const struct ban *comes,
+                                      uint64_t wall_unix_s)
+{
+    const struct ban_table *table = &membership->revocations;
+    const struct ban *first = NULL;
+
+    if (membership_has_room(table, &comes->key)) {
+        return NULL;
+    }
+    for (uint32_t i = 0; i < table->count; i++) {
+        const struct ban *ban = &table->list[i];
+
+        if (is_over(ban, wall_unix_s) && (first == NULL || was_over_before(ban, first))) {
+            first = ban;
+        }
+    }
+    return first != NULL && is_over(comes, wall_unix_s) && was_over_before(comes, first) ? NULL
+                                                                                         : first;
+}
+
+void membership_unban(struct membership *membership, struct ban_table *table, const struct id *key)
+{
+    struct id gone = *key; /* it may lie in the table */
+    uint32_t place = ban_place(table, &gone);
+
+    CHECK(place < table->count && id_equal(&table->list[place].key, &gone));
+    table->count--;
+    memmove(&table->list[place], &table->list[place + 1],
+            (table->count - place) * sizeof(table->list[0]));
+    toggle_ban(membership, &gone);
 }
 
 const struct ban *membership_banned(const struct ban_table *table, const struct id *key)

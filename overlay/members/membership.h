@@ -20,6 +20,7 @@ enum {
     NODE_RECORD_BYTES_MAX = 832, /* encoded Signed{NodeRecord} */
     BAN_BYTES_MAX = 448,         /* encoded Signed{Expulsion} or Signed{Revocation} */
     BANS_MAX = LIMIT(256, 4),    /* of each kind */
+    REVOCATION_DAYS_MIN = 90,    /* it is kept after its invitation has expired */
     MEMBER_NONE = -1,
     INCARNATION_STEP_MAX = 1 << 20, /* an accusation from further ahead is nonsense */
 };
@@ -87,6 +88,7 @@ struct member {
 struct ban {
     struct id key; /* expulsion: node id; revocation: hash of the invitation's key */
     uint64_t since_unix_s;
+    uint64_t over_unix_s; /* revocation: nothing to revoke since then; 0: unknown */
     char reason[REASON_CHARS_MAX + 1];
     size_t length_bytes;
     uint8_t bytes[BAN_BYTES_MAX];
@@ -158,6 +160,13 @@ bool membership_revive(struct membership *membership, int index);
 int membership_ban(struct membership *membership, struct ban_table *table, const struct ban *ban);
 /* Is there room for that one, or is it there? */
 bool membership_has_room(const struct ban_table *table, const struct id *key);
+/* The one that a full table of revocations forgets for another: that whose invitation expired first,
+ * REVOCATION_DAYS_MIN ago at least. NULL when there is room, none is that old, or `comes` would go before
+ * it: then the two could take each other's place for ever. */
+const struct ban *membership_outlived(const struct membership *membership, const struct ban *comes,
+                                      uint64_t wall_unix_s);
+/* `key` is in the table. */
+void membership_unban(struct membership *membership, struct ban_table *table, const struct id *key);
 const struct ban *membership_banned(const struct ban_table *table, const struct id *key);
 /* Does this admission of a member stand in the place of the one that is known? */
 bool membership_prefers(const struct member *member, const struct admission *admission,

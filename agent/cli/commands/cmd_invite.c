@@ -184,6 +184,7 @@ int run_invite_revoke(struct session *session, const struct arguments *arguments
     memcpy(revocation.community, content.community.key, PUBLIC_KEY_BYTES);
     memcpy(revocation.invitation_key, content.invitation.key, PUBLIC_KEY_BYTES);
     revocation.revoked_unix_s = (uint64_t)time(NULL);
+    revocation.expires_unix_s = content.invitation.expires_unix_s;
     length_bytes = signed_make(minga_Revocation_fields, &revocation, PURPOSE_REVOCATION, &community,
                                &envelope);
     keys_forget(&community);
