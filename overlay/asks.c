@@ -163,7 +163,7 @@ static void ask_member(struct overlay *overlay, const struct node_id *to,
     struct request *request;
     minga_Message message;
 
-    if (!peer_is_reachable(overlay, to)) {
+    if (!peer_is_reachable(overlay, to) && !contacts_is_tried(overlay, to)) {
         (void)effect_done(overlay, token, OVERLAY_TIMED_OUT, "the node is not there");
         return;
     }

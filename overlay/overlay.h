@@ -330,8 +330,9 @@ struct overlay_question { /* an agent's message */
     uint64_t token;       /* not 0: an answer is awaited, DONE */
     struct bytes payload;
 };
-/* `via` has named a node that may be unknown here (in a large community): has it asked how to
- * reach that node, so that overlay_ask, called next, can wait for it. */
+/* `via` has named a node that may be unknown here (in a large community), or stand as down since nobody
+ * near has told that it is back: has `via` asked how to reach that node, or the node greeted, so
+ * that overlay_ask, called next, can wait for it. */
 void overlay_named(struct overlay *overlay, const struct overlay_event *now,
                    const struct node_id *node, const struct node_id *via,
                    struct overlay_effects *effects);

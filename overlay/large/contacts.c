@@ -252,8 +252,13 @@ void overlay_named(struct overlay *overlay, const struct overlay_event *now,
                    struct overlay_effects *effects)
 {
     state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
-    if (overlay->large && membership_find(&overlay->membership, node) == MEMBER_NONE &&
-        !can_be_dialled(overlay, node) && peer_is_reachable(overlay, via)) {
+    if (membership_find(&overlay->membership, node) != MEMBER_NONE) {
+        if (!peer_is_reachable(overlay, node)) {
+            contacts_named(overlay, node);
+            contacts_ask(overlay, via);
+        }
+    } else if (overlay->large && !can_be_dialled(overlay, node) &&
+               peer_is_reachable(overlay, via)) {
         contacts_named(overlay, node);
         contacts_ask(overlay, via);
         (void)take_up(overlay, node); /* until the answer comes */
@@ -369,6 +374,15 @@ void contacts_tick(struct overlay *overlay)
             drop(overlay, contact);
         }
     }
+}
+
+bool contacts_is_tried(const struct overlay *overlay, const struct node_id *node)
+{
+    int index = membership_find(&overlay->membership, node);
+
+    return overlay->large && index != MEMBER_NONE &&
+           overlay->membership.list[index].view.state == MEMBER_DOWN &&
+           overlay->membership.list[index].greeted;
 }
 
 bool peer_is_reachable(const struct overlay *overlay, const struct node_id *node)

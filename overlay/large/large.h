@@ -68,6 +68,8 @@ void contact_lost(struct overlay *overlay, const struct node_id *node);
 /* The present message names this node: asks its sender later who that is, if need be. */
 void contacts_named(struct overlay *overlay, const struct node_id *node);
 void contacts_ask(struct overlay *overlay, const struct node_id *from);
+/* Does it stand as down, and has been greeted all the same since its link was last lost? */
+bool contacts_is_tried(const struct overlay *overlay, const struct node_id *node);
 void contacts_on_who(struct overlay *overlay, const struct arrival *arrival);
 void contacts_on_reply(struct overlay *overlay, const struct request *request,
                        const struct arrival *arrival);
