@@ -26,8 +26,19 @@ struct sandbox_limits { /* hard, per replica */
 };
 
 /* The values travel. SANDBOX_MEMBERS: TCP inside; the agent lets in whom it knows, and passes them on
- * through a listening unix socket. */
-enum sandbox_protocol { SANDBOX_TCP, SANDBOX_UDP, SANDBOX_MEMBERS };
+ * through a listening unix socket. SANDBOX_MEMBERS_UDP: the same for UDP inside; the unix socket is
+ * one of packets. At the host both are TCP: so members reach the agent. */
+enum sandbox_protocol { SANDBOX_TCP, SANDBOX_UDP, SANDBOX_MEMBERS, SANDBOX_MEMBERS_UDP };
+
+static inline bool sandbox_is_for_members(enum sandbox_protocol protocol)
+{
+    return protocol == SANDBOX_MEMBERS || protocol == SANDBOX_MEMBERS_UDP;
+}
+/* Does the service take datagrams there? */
+static inline bool sandbox_is_udp(enum sandbox_protocol protocol)
+{
+    return protocol == SANDBOX_UDP || protocol == SANDBOX_MEMBERS_UDP;
+}
 
 struct sandbox_port {
     uint16_t container_port; /* where the service listens on its loopback */

@@ -215,9 +215,9 @@ static void get_event(struct wire_reader *wire, struct sandbox_event *event)
     for (uint32_t i = 0; i < event->port_count; i++) {
         uint8_t protocol = wire_u8(wire);
 
-        wire->failed = wire->failed || protocol > SANDBOX_MEMBERS;
+        wire->failed = wire->failed || protocol > SANDBOX_MEMBERS_UDP;
         event->ports[i].protocol =
-            protocol > SANDBOX_MEMBERS ? SANDBOX_TCP : (enum sandbox_protocol)protocol;
+            protocol > SANDBOX_MEMBERS_UDP ? SANDBOX_TCP : (enum sandbox_protocol)protocol;
         event->ports[i].container_port = wire_u16(wire);
         event->ports[i].host_port = wire_u16(wire);
     }

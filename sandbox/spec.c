@@ -103,6 +103,19 @@ static bool text_is_sound(const char *text, size_t capacity_bytes)
     return length < capacity_bytes;
 }
 
+static bool is_same_inside(const struct sandbox_port *a, const struct sandbox_port *b)
+{
+    return a->container_port == b->container_port &&
+           sandbox_is_udp(a->protocol) == sandbox_is_udp(b->protocol);
+}
+
+/* At the host what is for members is TCP. */
+static bool is_same_outside(const struct sandbox_port *a, const struct sandbox_port *b)
+{
+    return a->host_port == b->host_port &&
+           (a->protocol == SANDBOX_UDP) == (b->protocol == SANDBOX_UDP);
+}
+
 static const char *ports_problem(const struct sandbox_spec *spec)
 {
     if (spec->port_count > PORTS_PER_SERVICE_MAX) {
@@ -114,14 +127,11 @@ static const char *ports_problem(const struct sandbox_spec *spec)
         if (port->container_port == 0 || port->host_port == 0) {
             return "ports: 0 is not a port";
         }
-        if (port->protocol != SANDBOX_TCP && port->protocol != SANDBOX_UDP &&
-            port->protocol != SANDBOX_MEMBERS) {
+        if (port->protocol > SANDBOX_MEMBERS_UDP) {
             return "ports: neither TCP nor UDP";
         }
         for (uint32_t j = 0; j < i; j++) {
-            if ((spec->ports[j].protocol == SANDBOX_UDP) == (port->protocol == SANDBOX_UDP) &&
-                (spec->ports[j].container_port == port->container_port ||
-                 spec->ports[j].host_port == port->host_port)) {
+            if (is_same_inside(port, &spec->ports[j]) || is_same_outside(port, &spec->ports[j])) {
                 return "ports: one comes twice";
             }
         }

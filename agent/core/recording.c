@@ -228,7 +228,7 @@ static void code_sandbox(struct codec *codec, struct sandbox_event *event)
     event->port_count = codec_upto(codec, event->port_count, PORTS_PER_SERVICE_MAX);
     for (uint32_t i = 0; i < event->port_count; i++) {
         event->ports[i].protocol = (enum sandbox_protocol)codec_upto(
-            codec, (uint32_t)event->ports[i].protocol, SANDBOX_MEMBERS);
+            codec, (uint32_t)event->ports[i].protocol, SANDBOX_MEMBERS_UDP);
         codec_u16(codec, &event->ports[i].container_port);
         codec_u16(codec, &event->ports[i].host_port);
     }

@@ -217,7 +217,8 @@ void foreign_start(struct foreign *foreign, const struct sandbox_spec *spec)
         return;
     }
     for (uint32_t i = 0; i < spec->port_count; i++) {
-        if (spec->ports[i].protocol == SANDBOX_MEMBERS) { /* it listens itself, for everybody */
+        if (sandbox_is_for_members(
+                spec->ports[i].protocol)) { /* it listens itself, for everybody */
             refuse(foreign, &spec->key, "this node's environment has no ports for members only");
             return;
         }

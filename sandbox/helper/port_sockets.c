@@ -28,7 +28,7 @@ static bool serves(int fd, int type)
     union address peer;
     socklen_t peer_bytes = sizeof(peer);
 
-    if (type == SOCK_STREAM) {
+    if (type != SOCK_DGRAM) {
         return option(fd, SO_ACCEPTCONN) == 1;
     }
     return getpeername(fd, &peer.any, &peer_bytes) < 0 && errno == ENOTCONN;
@@ -43,10 +43,9 @@ static bool is_of_internet(int fd, int type, int protocol)
 }
 
 /* mingad's own end of a port for members: where it lies is mingad's affair, strangers come to mingad. */
-static bool is_for_members(int fd)
+static bool is_for_members(int fd, int type)
 {
-    return option(fd, SO_DOMAIN) == AF_UNIX && option(fd, SO_TYPE) == SOCK_STREAM &&
-           serves(fd, SOCK_STREAM);
+    return option(fd, SO_DOMAIN) == AF_UNIX && option(fd, SO_TYPE) == type && serves(fd, type);
 }
 
 static bool is_bound_to(int fd, uint16_t port)
@@ -62,10 +61,13 @@ static int check_one(const struct sandbox_port *wanted, int fd, struct err *err)
 {
     const uint16_t port = wanted->host_port;
 
-    if (wanted->protocol == SANDBOX_MEMBERS) {
-        return is_for_members(fd)
+    if (sandbox_is_for_members(wanted->protocol)) {
+        const bool is_udp = sandbox_is_udp(wanted->protocol);
+
+        return is_for_members(fd, is_udp ? SOCK_SEQPACKET : SOCK_STREAM)
                    ? 0
-                   : err_set(err, -EPERM, "port %u: not a listening unix socket", port);
+                   : err_set(err, -EPERM, "port %u: not a listening unix socket%s", port,
+                             is_udp ? " of packets" : "");
     }
     if (wanted->protocol == SANDBOX_UDP && !is_of_internet(fd, SOCK_DGRAM, IPPROTO_UDP)) {
         return err_set(err, -EPERM, "port %u: not a bound UDP socket", port);

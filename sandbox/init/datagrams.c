@@ -2,7 +2,9 @@
 #include "sandbox/init/datagrams.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
@@ -16,16 +18,28 @@
 #include "sandbox/init/udp.h"
 
 /*
- * An event's tag: our kind in the highest byte, then 8 bits "is a port", 16 bits index, 32 bits
- * version of the flow.
+ * An event's tag: our kind in the highest byte, then 8 bits of which one is "is a port" and one says
+ * that it is a flow's connection outside, 16 bits index, 32 bits version of the flow.
  */
+enum { ACCEPTS_PER_TURN = 16 };
 static const uint64_t tag_port = (uint64_t)1 << 48;
+static const uint64_t tag_outside = (uint64_t)1 << 49;
+
+static_assert((int)DATAGRAM_BYTES_MAX >= UDP_PACKET_MARK_BYTES + (int)UDP_DATAGRAM_BYTES_MAX,
+              "the longest has room behind the mark");
+
+static int begin_members_port(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+
+    return flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : 0;
+}
 
 static int begin_port(struct datagrams *datagrams, uint32_t index, int fd)
 {
     struct epoll_event event = {
         .events = EPOLLIN, .data.u64 = datagrams->epoll_tag | tag_port | (uint64_t)index << 32};
-    int r = udp_begin(fd);
+    int r = datagrams->for_members[index] ? begin_members_port(fd) : udp_begin(fd);
 
     if (r < 0) {
         return r;
@@ -40,7 +54,7 @@ static int begin_port(struct datagrams *datagrams, uint32_t index, int fd)
 static bool has_datagrams(const struct sandbox_spec *spec)
 {
     for (uint32_t i = 0; i < spec->port_count; i++) {
-        if (spec->ports[i].protocol == SANDBOX_UDP) {
+        if (sandbox_is_udp(spec->ports[i].protocol)) {
             return true;
         }
     }
@@ -70,7 +84,8 @@ int datagrams_init(struct datagrams *datagrams, int epoll_fd, uint64_t epoll_tag
     for (uint32_t i = 0; i < spec->port_count && r == 0; i++) {
         datagrams->fds[i] = -1;
         datagrams->container_ports[i] = spec->ports[i].container_port;
-        if (spec->ports[i].protocol == SANDBOX_UDP) {
+        datagrams->for_members[i] = sandbox_is_for_members(spec->ports[i].protocol);
+        if (sandbox_is_udp(spec->ports[i].protocol)) {
             r = begin_port(datagrams, i, port_fds[i]);
         }
     }
@@ -84,7 +99,16 @@ static void flow_end(struct datagrams *datagrams, struct flow *flow)
     if (flow->fd >= 0) {
         close(flow->fd);
     }
+    if (flow->outside_fd >= 0) {
+        close(flow->outside_fd);
+    }
     flows_remove(&datagrams->flows, flow);
+}
+
+static uint64_t tag_of(const struct datagrams *datagrams, const struct flow *flow)
+{
+    return datagrams->epoll_tag | (uint64_t)flows_index(&datagrams->flows, flow) << 32 |
+           flow->version;
 }
 
 /* A new socket of the flow, connected to the service on one of the two loopback addresses. */
@@ -98,10 +122,7 @@ static int flow_connect(struct datagrams *datagrams, struct flow *flow)
     const struct sockaddr *address =
         flow->other_family ? (const struct sockaddr *)&ipv6 : (const struct sockaddr *)&ipv4;
     const socklen_t address_bytes = flow->other_family ? sizeof(ipv6) : sizeof(ipv4);
-    struct epoll_event event = {.events = EPOLLIN,
-                                .data.u64 = datagrams->epoll_tag |
-                                            (uint64_t)flows_index(&datagrams->flows, flow) << 32 |
-                                            flow->version};
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = tag_of(datagrams, flow)};
     CLEANUP(cleanup_close)
     int fd = socket(address->sa_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
@@ -116,22 +137,33 @@ static int flow_connect(struct datagrams *datagrams, struct flow *flow)
     return 0;
 }
 
+/* Room for one more, of whom another one may have to go. */
+static bool make_room(struct datagrams *datagrams, uint16_t port, uint64_t now_ms)
+{
+    struct flow *yields;
+
+    if (flows_have_room(&datagrams->flows, port, now_ms, &yields)) {
+        return true;
+    }
+    if (yields == NULL) {
+        datagrams->refused_count++;
+        return false;
+    }
+    flow_end(datagrams, yields);
+    return true;
+}
+
 /* The flow of a client; made when it is new. NULL: it is not heard. */
 static struct flow *flow_of(struct datagrams *datagrams, const struct flow_key *key,
                             uint64_t now_ms)
 {
     struct flow *flow = flows_find(&datagrams->flows, key);
-    struct flow *yields;
 
     if (flow != NULL) {
         return flow;
     }
-    if (!flows_have_room(&datagrams->flows, key->service_port, now_ms, &yields)) {
-        if (yields == NULL) {
-            datagrams->refused_count++;
-            return NULL;
-        }
-        flow_end(datagrams, yields);
+    if (!make_room(datagrams, key->service_port, now_ms)) {
+        return NULL;
     }
     flow = flows_add(&datagrams->flows, key, now_ms);
     if (flow_connect(datagrams, flow) < 0) {
@@ -152,13 +184,13 @@ static bool was_refused(int fd)
 }
 
 /* The service may listen on the other loopback address only. */
-static void pass_in(struct datagrams *datagrams, struct flow *flow, size_t length_bytes)
+static void pass_in(struct datagrams *datagrams, struct flow *flow, struct bytes datagram)
 {
     for (unsigned tries = 0; tries < 2; tries++) {
         /* Lost, if it does not fit: so it is with datagrams. An error is that of the one before. */
-        if (send(flow->fd, datagrams->block, length_bytes, MSG_NOSIGNAL) < 0 &&
+        if (send(flow->fd, datagram.data, datagram.length_bytes, MSG_NOSIGNAL) < 0 &&
             errno == ECONNREFUSED) {
-            (void)send(flow->fd, datagrams->block, length_bytes, MSG_NOSIGNAL);
+            (void)send(flow->fd, datagram.data, datagram.length_bytes, MSG_NOSIGNAL);
         }
         if (flow->answered || !was_refused(flow->fd)) {
             return;
@@ -185,7 +217,7 @@ static bool take_one(struct datagrams *datagrams, uint16_t port, uint64_t now_ms
     }
     if (flow != NULL) {
         flows_touch(&datagrams->flows, flow, false, now_ms);
-        pass_in(datagrams, flow, length_bytes);
+        pass_in(datagrams, flow, (struct bytes){datagrams->block, length_bytes});
     }
     return received != UDP_EMPTY;
 }
@@ -200,21 +232,137 @@ static void leave_if_shut(const struct datagrams *datagrams, uint32_t port)
     }
 }
 
+/* To whom it answers. Returns whether the flow is still there. */
+static bool give_out(struct datagrams *datagrams, struct flow *flow, size_t length_bytes)
+{
+    uint8_t *packet = datagrams->block;
+
+    if (flow->outside_fd < 0) {
+        udp_answer(datagrams->fds[flow->key.service_port], &flow->key,
+                   (struct bytes){packet + UDP_PACKET_MARK_BYTES, length_bytes});
+        return true;
+    }
+    packet[0] = 0;
+    if (length_bytes <= UDP_MEMBERS_BYTES_MAX && /* else it is lost, as when there is no room */
+        send(flow->outside_fd, packet, UDP_PACKET_MARK_BYTES + length_bytes,
+             MSG_NOSIGNAL | MSG_DONTWAIT) < 0 &&
+        errno != EAGAIN) {
+        flow_end(datagrams, flow); /* whose it was has gone */
+        return false;
+    }
+    return true;
+}
+
+/* Returns whether there may be more. */
 static bool give_one(struct datagrams *datagrams, struct flow *flow, uint64_t now_ms)
 {
-    ssize_t length_bytes = recv(flow->fd, datagrams->block, sizeof(datagrams->block), 0);
+    ssize_t length_bytes = recv(flow->fd, datagrams->block + UDP_PACKET_MARK_BYTES,
+                                sizeof(datagrams->block) - UDP_PACKET_MARK_BYTES, 0);
 
     if (length_bytes < 0) {
         /* Nobody listens (yet): the socket stays, and knows no more of it. */
         return errno == ECONNREFUSED;
     }
     flows_touch(&datagrams->flows, flow, true, now_ms);
-    if (!line_passes_datagram(&datagrams->line->gates[LINE_UP], (uint64_t)length_bytes)) {
-        return true;
+    return !line_passes_datagram(&datagrams->line->gates[LINE_UP], (uint64_t)length_bytes) ||
+           give_out(datagrams, flow, (size_t)length_bytes);
+}
+
+/* --- members --- */
+
+/* A connection of mingad's: one flow. */
+static void begin_flow(struct datagrams *datagrams, uint16_t port, int outside_fd, uint64_t now_ms)
+{
+    struct flow_key key = {.service_port = port};
+    struct epoll_event event = {.events = EPOLLIN};
+    struct flow *flow;
+
+    if (!make_room(datagrams, port, now_ms)) {
+        close(outside_fd);
+        return;
     }
-    udp_answer(datagrams->fds[flow->key.service_port], &flow->key,
-               (struct bytes){datagrams->block, (size_t)length_bytes});
+    /* Nobody's address: it is found by its connection alone. */
+    memcpy(key.client, &datagrams->accepted_count, sizeof(datagrams->accepted_count));
+    datagrams->accepted_count++;
+    flow = flows_add(&datagrams->flows, &key, now_ms);
+    flow->outside_fd = outside_fd;
+    event.data.u64 = tag_of(datagrams, flow) | tag_outside;
+    if (flow_connect(datagrams, flow) < 0 ||
+        epoll_ctl(datagrams->epoll_fd, EPOLL_CTL_ADD, outside_fd, &event) < 0) {
+        datagrams->refused_count++;
+        flow_end(datagrams, flow);
+    }
+}
+
+/* A descriptor for who waits: nobody could come any more, and it would be told for ever. */
+static void make_way(struct datagrams *datagrams, uint16_t port)
+{
+    struct pollfd waits = {.fd = datagrams->fds[port], .events = POLLIN};
+    struct flow *yields = flows_oldest(&datagrams->flows);
+
+    /* Of descriptors accept4() complains before it looks whether anybody is there. */
+    if (yields != NULL && poll(&waits, 1, 0) == 1) {
+        flow_end(datagrams, yields);
+    }
+}
+
+static void accept_some(struct datagrams *datagrams, uint16_t port, uint64_t now_ms)
+{
+    for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
+        int fd = accept4(datagrams->fds[port], NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+        if (fd >= 0) {
+            begin_flow(datagrams, port, fd, now_ms);
+            continue;
+        }
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            make_way(datagrams, port);
+        } else if (i == 0) {
+            leave_if_shut(datagrams, port);
+        }
+        return;
+    }
+}
+
+/* From a member's connection. Returns whether there may be more. */
+static bool take_packet(struct datagrams *datagrams, struct flow *flow, uint64_t now_ms)
+{
+    ssize_t packet_bytes = recv(flow->outside_fd, datagrams->block, sizeof(datagrams->block), 0);
+    struct bytes datagram = {datagrams->block + UDP_PACKET_MARK_BYTES, 0};
+
+    if (packet_bytes < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return false;
+    }
+    if (packet_bytes < UDP_PACKET_MARK_BYTES || packet_bytes > UDP_PACKET_BYTES_MAX ||
+        datagrams->block[0] != 0) { /* it has hung up, mostly */
+        flow_end(datagrams, flow);
+        return false;
+    }
+    datagram.length_bytes = (size_t)packet_bytes - UDP_PACKET_MARK_BYTES;
+    flows_touch(&datagrams->flows, flow, false, now_ms);
+    if (line_passes_datagram(&datagrams->line->gates[LINE_DOWN], datagram.length_bytes)) {
+        pass_in(datagrams, flow, datagram);
+    }
     return true;
+}
+
+/* --- events --- */
+
+static void port_event(struct datagrams *datagrams, uint16_t port, uint64_t now_ms)
+{
+    bool more = true;
+
+    CHECK(port < datagrams->port_count && datagrams->fds[port] >= 0);
+    if (datagrams->for_members[port]) {
+        accept_some(datagrams, port, now_ms);
+        return;
+    }
+    for (unsigned i = 0; i < DATAGRAMS_PER_TURN && more; i++) {
+        more = take_one(datagrams, port, now_ms);
+        if (!more && i == 0) {
+            leave_if_shut(datagrams, port);
+        }
+    }
 }
 
 void datagrams_event(struct datagrams *datagrams, uint64_t tag, uint64_t now_ms)
@@ -226,19 +374,14 @@ void datagrams_event(struct datagrams *datagrams, uint64_t tag, uint64_t now_ms)
         return; /* done since the event was fetched */
     }
     if ((tag & tag_port) != 0) {
-        CHECK(index < datagrams->port_count && datagrams->fds[index] >= 0);
-        for (unsigned i = 0; i < DATAGRAMS_PER_TURN && more; i++) {
-            more = take_one(datagrams, (uint16_t)index, now_ms);
-            if (!more && i == 0) {
-                leave_if_shut(datagrams, index);
-            }
-        }
+        port_event(datagrams, (uint16_t)index, now_ms);
         return;
     }
     struct flow *flow = flows_at(&datagrams->flows, index, (uint32_t)tag);
 
     for (unsigned i = 0; i < DATAGRAMS_PER_TURN && more && flow != NULL; i++) {
-        more = give_one(datagrams, flow, now_ms);
+        more = (tag & tag_outside) != 0 ? take_packet(datagrams, flow, now_ms)
+                                        : give_one(datagrams, flow, now_ms);
     }
 }
 

@@ -5,6 +5,9 @@
  * its own on the sandbox's loopback, so that the service tells clients apart by their addresses;
  * what comes back on it returns to that client, from the address that it had sent to.
  *
+ * Of a port for members only the clients are mingad's connections to a listening socket of packets, a
+ * flow each (agent/mingad/doors/doors.h): it ends with its connection, which ends with it.
+ *
  * As with any UDP, what cannot be passed on at once is lost, also for the line's sake. Clients beyond spec.connections_max
  * of a port are not heard, and counted, unless another one yields (flows.h).
  */
@@ -23,7 +26,9 @@ struct datagrams {     /* zeroed memory before datagrams_init but for `line` */
     uint64_t epoll_tag;             /* kind of our events, in the highest byte */
     uint32_t port_count;            /* of the spec, those of TCP included; 0: not begun, or done */
     int fds[PORTS_PER_SERVICE_MAX]; /* -1: one of TCP */
+    bool for_members[PORTS_PER_SERVICE_MAX];
     uint16_t container_ports[PORTS_PER_SERVICE_MAX];
+    uint64_t accepted_count; /* of members' connections */
     uint64_t refused_count;
     struct flows flows;
     uint8_t block[DATAGRAM_BYTES_MAX];

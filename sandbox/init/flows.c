@@ -109,6 +109,13 @@ static struct flow *oldest(struct flows *flows, bool answered)
     return index == FLOW_NONE ? NULL : &flows->entries[index];
 }
 
+struct flow *flows_oldest(struct flows *flows)
+{
+    struct flow *flow = oldest(flows, false);
+
+    return flow != NULL ? flow : oldest(flows, true);
+}
+
 /* --- coming and going --- */
 
 bool flows_have_room(struct flows *flows, uint16_t service_port, uint64_t now_ms,
@@ -152,6 +159,7 @@ struct flow *flows_add(struct flows *flows, const struct flow_key *key, uint64_t
     version = flow->version + 1;
     *flow = (struct flow){.key = *key,
                           .fd = -1,
+                          .outside_fd = -1,
                           .used_ms = now_ms,
                           .version = version,
                           .next_in_bucket = flows->buckets[bucket]};
@@ -185,6 +193,7 @@ void flows_remove(struct flows *flows, struct flow *flow)
     flows->count--;
     flows->count_of_port[flow->key.service_port]--;
     flow->fd = -1;
+    flow->outside_fd = -1;
     flow->version++;
     flow->next_in_bucket = flows->free_head;
     flows->free_head = index;

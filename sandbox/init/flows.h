@@ -33,6 +33,7 @@ struct flow_key {          /* IPv4 addresses as ::ffff:a.b.c.d; padding-free */
 struct flow {
     struct flow_key key;
     int fd;            /* of the socket inside; the caller's to close. -1: not in use */
+    int outside_fd;    /* likewise, where the client has one of its own; -1: it has none */
     bool answered;     /* by the service, at least once */
     bool other_family; /* 127.0.0.1 refused, ::1 is tried */
     uint64_t used_ms;  /* last */
@@ -71,6 +72,8 @@ bool flows_have_room(struct flows *flows, uint16_t service_port, uint64_t now_ms
 struct flow *flows_add(struct flows *flows, const struct flow_key *key, uint64_t now_ms);
 /* A datagram has passed; `answer`: from the service. */
 void flows_touch(struct flows *flows, struct flow *flow, bool answer, uint64_t now_ms);
+/* The one silent for longest, those never answered first; NULL: there is none. */
+struct flow *flows_oldest(struct flows *flows);
 void flows_remove(struct flows *flows, struct flow *flow);
 /* A flow whose time is over, or NULL. */
 struct flow *flows_expired(struct flows *flows, uint64_t now_ms);

@@ -75,7 +75,7 @@ int forward_init(struct forward *forward, int epoll_fd, uint64_t epoll_tag,
         spec->connections_max > 0 ? spec->connections_max : CONNECTIONS_PER_PORT_DEFAULT;
     CHECK(forward->connections_max <= CONNECTIONS_PER_PORT_MAX);
     for (uint32_t i = 0; i < spec->port_count; i++) {
-        if (spec->ports[i].protocol == SANDBOX_UDP) {
+        if (sandbox_is_udp(spec->ports[i].protocol)) {
             forward->ports[i] = (struct forward_port){.listen_fd = -1, .paused = true};
             continue;
         }

@@ -12,6 +12,16 @@
 
 enum { UDP_DATAGRAM_BYTES_MAX = 65535 };
 
+/*
+ * Datagrams of a port for members travel as packets of a SOCK_SEQPACKET socket, each behind one byte
+ * 0: a packet is never empty then, as the end is that of such a socket.
+ */
+enum {
+    UDP_PACKET_MARK_BYTES = 1,
+    UDP_MEMBERS_BYTES_MAX = 16376, /* of a datagram: as much as one of a relay's may have */
+    UDP_PACKET_BYTES_MAX = UDP_PACKET_MARK_BYTES + UDP_MEMBERS_BYTES_MAX,
+};
+
 /* A bound socket: non-blocking from now on. Returns 0 or -errno. */
 int udp_begin(int fd);
 

@@ -14,7 +14,7 @@
 
 #include "base/attributes.h"
 
-enum { PROTOCOLS = SANDBOX_MEMBERS + 1, ELSEWHERE = 1 };
+enum { PROTOCOLS = SANDBOX_MEMBERS_UDP + 1, ELSEWHERE = 1 };
 
 static uint16_t bound_port(int fd)
 {
@@ -172,6 +172,11 @@ static int unix_packets(void)
     return listening(unix_bound(SOCK_SEQPACKET));
 }
 
+static int unix_packets_bound(void)
+{
+    return unix_bound(SOCK_SEQPACKET);
+}
+
 static int unix_datagrams(void)
 {
     return unix_bound(SOCK_DGRAM);
@@ -210,7 +215,8 @@ static const struct {
     {"unix stream, listening", unix_listening, 1 << SANDBOX_MEMBERS, 0},
     {"unix stream, bound only", unix_stream, 0, 0},
     {"unix stream, connected", unix_connected, 0, 0},
-    {"unix packets, listening", unix_packets, 0, 0},
+    {"unix packets, listening", unix_packets, 1 << SANDBOX_MEMBERS_UDP, 0},
+    {"unix packets, bound only", unix_packets_bound, 0, 0},
     {"unix datagrams, bound", unix_datagrams, 0, 0},
 };
 
@@ -250,13 +256,15 @@ Test(port_sockets, each_kind_of_port_takes_its_own_kind_of_socket_and_nothing_el
 
 Test(port_sockets, none_two_and_those_of_another_port_are_refused)
 {
-    const enum sandbox_protocol protocols[] = {SANDBOX_TCP, SANDBOX_UDP, SANDBOX_MEMBERS};
+    const enum sandbox_protocol protocols[] = {SANDBOX_TCP, SANDBOX_UDP, SANDBOX_MEMBERS,
+                                               SANDBOX_MEMBERS_UDP};
 
     for (size_t i = 0; i < ARRAY_COUNT(protocols); i++) {
-        const bool is_inet = protocols[i] != SANDBOX_MEMBERS;
-        int fd = protocols[i] == SANDBOX_TCP   ? tcp_listening()
-                 : protocols[i] == SANDBOX_UDP ? udp_bound()
-                                               : unix_listening();
+        const bool is_inet = !sandbox_is_for_members(protocols[i]);
+        int fd = protocols[i] == SANDBOX_TCP       ? tcp_listening()
+                 : protocols[i] == SANDBOX_UDP     ? udp_bound()
+                 : protocols[i] == SANDBOX_MEMBERS ? unix_listening()
+                                                   : unix_packets();
         const int both[] = {fd, fd};
         const uint16_t port = is_inet ? bound_port(fd) : 31000;
         struct sandbox_spec spec = spec_of(protocols[i], port);

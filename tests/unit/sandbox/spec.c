@@ -161,9 +161,12 @@ Test(spec, each_bound_is_held)
     REFUSES(spec.limits.pid_count = 0);
     REFUSES(spec.port_count = PORTS_PER_SERVICE_MAX + 1);
     REFUSES(spec.ports[0].host_port = 0);
-    REFUSES(spec.ports[0].protocol = (enum sandbox_protocol)(SANDBOX_MEMBERS + 1));
+    REFUSES(spec.ports[0].protocol = (enum sandbox_protocol)(SANDBOX_MEMBERS_UDP + 1));
     REFUSES(spec.ports[1].protocol = SANDBOX_TCP; spec.ports[1].container_port = 8080);
     REFUSES(spec.ports[1].protocol = SANDBOX_TCP; spec.ports[1].host_port = 31000);
+    REFUSES(spec.ports[1].protocol = SANDBOX_MEMBERS_UDP; spec.ports[1].host_port = 31000);
+    REFUSES(spec.ports[0].protocol = SANDBOX_MEMBERS_UDP;
+            spec.ports[1].container_port = spec.ports[0].container_port);
     REFUSES(spec.connections_max = CONNECTIONS_PER_PORT_MAX + 1);
     REFUSES(spec.health.http_path[0] = 'x');
     REFUSES(spec.health.http_path[3] = '\n');
