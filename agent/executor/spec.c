@@ -32,6 +32,16 @@ static void fill_health(const struct manifest *manifest, struct sandbox_health *
     health->grace_ms = manifest->health_grace_ms;
 }
 
+static enum sandbox_protocol protocol_of(const struct manifest_port *port)
+{
+    bool is_udp = port->protocol == MANIFEST_UDP;
+
+    if (port->visibility == MANIFEST_MEMBERS) {
+        return is_udp ? SANDBOX_MEMBERS_UDP : SANDBOX_MEMBERS;
+    }
+    return is_udp ? SANDBOX_UDP : SANDBOX_TCP;
+}
+
 void spec_of_manifest(const struct manifest *manifest, uint32_t slot, struct sandbox_spec *spec_out)
 {
     struct sandbox_spec *spec = spec_out;
@@ -47,10 +57,7 @@ void spec_of_manifest(const struct manifest *manifest, uint32_t slot, struct san
     spec->port_count = manifest->port_count;
     for (uint32_t i = 0; i < manifest->port_count; i++) {
         spec->ports[i].container_port = manifest->ports[i].container_port;
-        spec->ports[i].protocol = manifest->ports[i].visibility == MANIFEST_MEMBERS
-                                      ? SANDBOX_MEMBERS
-                                  : manifest->ports[i].protocol == MANIFEST_UDP ? SANDBOX_UDP
-                                                                                : SANDBOX_TCP;
+        spec->ports[i].protocol = protocol_of(&manifest->ports[i]);
     }
     spec->egress = manifest->egress == MANIFEST_EGRESS_INTERNET;
     fill_health(manifest, &spec->health);

@@ -320,6 +320,14 @@ void executor_verdicts(struct executor *executor, struct turn *turn, const struc
     }
 }
 
+/* At the host a port for members is TCP, whatever passes there. */
+static bool is_udp_outside(const struct replica *replica, uint32_t index)
+{
+    const struct manifest_port *port = &replica->manifest.ports[index];
+
+    return port->protocol == MANIFEST_UDP && port->visibility != MANIFEST_MEMBERS;
+}
+
 /* Where others reach the port: on a leaf, at its relay. */
 static uint16_t port_outside(const struct turn *turn, const struct replica *replica, uint32_t index)
 {
@@ -328,8 +336,7 @@ static uint16_t port_outside(const struct turn *turn, const struct replica *repl
     return turn->around->port_outside == NULL || port == 0
                ? port
                : turn->around->port_outside(turn->around->self, port,
-                                            replica->manifest.ports[index].protocol ==
-                                                MANIFEST_UDP);
+                                            is_udp_outside(replica, index));
 }
 
 uint32_t executor_published(const struct executor *executor, uint32_t count_max,
@@ -342,8 +349,8 @@ uint32_t executor_published(const struct executor *executor, uint32_t count_max,
 
         for (uint32_t k = 0; replica->used && k < replica->manifest.port_count; k++) {
             if (count < count_max && replica->host_ports[k] != 0) {
-                ports_out[count++] = (struct overlay_port){
-                    replica->host_ports[k], replica->manifest.ports[k].protocol == MANIFEST_UDP};
+                ports_out[count++] =
+                    (struct overlay_port){replica->host_ports[k], is_udp_outside(replica, k)};
             }
         }
     }

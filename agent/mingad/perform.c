@@ -142,8 +142,10 @@ static void refuse_port(struct edge *edge, const struct sandbox_spec *spec, uint
 static int open_doors(struct edge *edge, const struct sandbox_spec *spec, uint16_t *refused_out)
 {
     for (uint32_t i = 0; i < spec->port_count; i++) {
-        const struct door_place place = {spec->key, spec->ports[i].host_port, true};
-        int r = spec->ports[i].protocol == SANDBOX_MEMBERS ? doors_open(edge->doors, &place) : 0;
+        const enum sandbox_protocol protocol = spec->ports[i].protocol;
+        const struct door_place place = {spec->key, spec->ports[i].host_port,
+                                         sandbox_is_udp(protocol), true};
+        int r = sandbox_is_for_members(protocol) ? doors_open(edge->doors, &place) : 0;
 
         if (r < 0) {
             *refused_out = place.host_port;

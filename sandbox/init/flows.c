@@ -111,9 +111,13 @@ static struct flow *oldest(struct flows *flows, bool answered)
 
 struct flow *flows_oldest(struct flows *flows)
 {
-    struct flow *flow = oldest(flows, false);
+    struct flow *unanswered = oldest(flows, false);
+    struct flow *answered = oldest(flows, true);
 
-    return flow != NULL ? flow : oldest(flows, true);
+    if (unanswered == NULL || answered == NULL) {
+        return unanswered != NULL ? unanswered : answered;
+    }
+    return answered->used_ms < unanswered->used_ms ? answered : unanswered;
 }
 
 /* --- coming and going --- */

@@ -72,7 +72,7 @@ bool flows_have_room(struct flows *flows, uint16_t service_port, uint64_t now_ms
 struct flow *flows_add(struct flows *flows, const struct flow_key *key, uint64_t now_ms);
 /* A datagram has passed; `answer`: from the service. */
 void flows_touch(struct flows *flows, struct flow *flow, bool answer, uint64_t now_ms);
-/* The one silent for longest, those never answered first; NULL: there is none. */
+/* The one silent for longest; NULL: there is none. */
 struct flow *flows_oldest(struct flows *flows);
 void flows_remove(struct flows *flows, struct flow *flow);
 /* A flow whose time is over, or NULL. */

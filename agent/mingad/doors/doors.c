@@ -59,8 +59,8 @@ static void on_timer(uv_timer_t *timer);
 
 static bool is_same(const struct door_place *a, const struct door_place *b)
 {
-    return a->host_port == b->host_port && a->replica.slot == b->replica.slot &&
-           a->replica.incarnation == b->replica.incarnation &&
+    return a->host_port == b->host_port && a->is_udp == b->is_udp &&
+           a->replica.slot == b->replica.slot && a->replica.incarnation == b->replica.incarnation &&
            id_equal(&a->replica.service.id, &b->replica.service.id);
 }
 
@@ -150,6 +150,26 @@ static void on_inside(uv_connect_t *connect, int status)
     pipe_pass(pipe, plain, door->place.host_port);
 }
 
+static void let_in_packets(struct doors *doors, struct pipe *pipe)
+{
+    const struct door *door = pipe->context;
+    CLEANUP(cleanup_close) int fd = ports_members_connect(doors->folder_fd, door->place.host_port);
+    uv_pipe_t *plain = fd < 0 ? NULL : calloc(1, sizeof(*plain));
+
+    if (plain == NULL || uv_pipe_init(doors->config.loop, plain, 0) < 0) {
+        free(plain);
+        pipe_close(pipe);
+        return;
+    }
+    if (uv_pipe_open(plain, fd) < 0) {
+        plain_close((uv_stream_t *)plain);
+        pipe_close(pipe);
+        return;
+    }
+    (void)take_fd(&fd);
+    pipe_pass_packets(pipe, (uv_stream_t *)plain, door->place.host_port);
+}
+
 static void let_in(struct doors *doors, struct pipe *pipe)
 {
     const struct door *door = pipe->context;
@@ -184,6 +204,8 @@ static void on_changed(void *self, struct pipe *pipe)
         count_visits(doors, &pipe->other) > DOORS_VISITS_PER_MEMBER_MAX) {
         doors->refused_count++;
         pipe_close(pipe);
+    } else if (((const struct door *)pipe->context)->place.is_udp) {
+        let_in_packets(doors, pipe);
     } else {
         let_in(doors, pipe);
     }
@@ -198,8 +220,8 @@ static bool on_count(void *self, const struct pipe *pipe, size_t count_bytes)
     return true;
 }
 
-/* Between relay and leaf another connection takes over at once; here a person's is lost with it, who
- * may have walked from one network's edge to the other. */
+/* Between relay and leaf another connection takes over at once, as a flow's does; here a person's is
+ * lost with it, who may have walked from one network's edge to the other. */
 static void be_patient(const uv_tcp_t *tcp)
 {
     static const struct keep_alive patient = {.silence_s = 60, .every_s = 20, .count = 3};
@@ -240,7 +262,9 @@ static void on_connection(uv_stream_t *stream, int status)
         return;
     }
     pipe_begin(pipe);
-    be_patient(&pipe->sealed);
+    if (!door->place.is_udp) {
+        be_patient(&pipe->sealed);
+    }
     limit_greeting(door->doors);
 }
 
@@ -357,14 +381,16 @@ static bool has_port(const struct doors *doors, uint32_t count, uint16_t host_po
     return is_there;
 }
 
-static bool has_place(const struct doors *doors, uint32_t count, const struct door_place *place)
+/* The door's own of a review; whether its replica runs is known by that. */
+static bool renew(const struct doors *doors, uint32_t count, struct door *door)
 {
-    bool is_there = false;
-
     for (uint32_t i = 0; i < count; i++) {
-        is_there = is_there || is_same(&doors->places[i], place);
+        if (is_same(&doors->places[i], &door->place)) {
+            door->place = doors->places[i];
+            return true;
+        }
     }
-    return is_there;
+    return false;
 }
 
 static bool is_stale(const struct missing *missing, uint64_t now_ms)
@@ -419,7 +445,7 @@ static bool review(struct doors *doors)
 
     for (struct door *door = doors->doors; door != NULL; door = next) {
         next = door->next;
-        if (!has_place(doors, count, &door->place)) {
+        if (!renew(doors, count, door)) {
             shut(doors, door, has_port(doors, count, door->place.host_port));
         }
     }
@@ -438,10 +464,18 @@ static bool review(struct doors *doors)
 
 /* ------------------------------------------------------------------ time */
 
-static bool is_over(const struct doors *doors, const struct pipe *pipe, uint64_t now_ms)
+static bool is_flow_over(struct pipe *pipe, uint64_t now_ms)
+{
+    const struct door *door = pipe->context;
+
+    return !door->place.is_running || pipe_is_unanswered(pipe, now_ms);
+}
+
+static bool is_over(const struct doors *doors, struct pipe *pipe, uint64_t now_ms)
 {
     if (pipe->phase == PIPE_OPEN) {
-        return !doors->config.is_welcome(doors->config.context, &pipe->other);
+        return !doors->config.is_welcome(doors->config.context, &pipe->other) ||
+               (pipe->has_packets && is_flow_over(pipe, now_ms));
     }
     return pipe->phase != PIPE_CLOSING && now_ms - pipe->since_ms > GREETING_MS_MAX;
 }
@@ -499,7 +533,7 @@ struct doors *doors_new(const struct doors_config *config, struct err *err)
     doors->config = *config;
     doors->folder_fd = -1;
     doors->timer.data = doors;
-    /* A member is no leaf, and sends no datagrams: what is missing here is never called. */
+    /* A member is no leaf, and carries no others' flows: what is missing here is never called. */
     doors->owner = (struct pipe_owner){.self = doors,
                                        .secret = find_secret,
                                        .changed = on_changed,

@@ -8,11 +8,13 @@
  * `until` of its pass (agent/core/pass.h); whoever does not show that it knows the pass's secret is
  * hung up on. What follows is sealed, and goes on, plain, to a unix socket in a folder of mingad's
  * own, of which the replica's minga-init has the listening end: it counts, limits and forwards as it
- * does for any port.
+ * does for any port. Of a port of UDP each connection is one flow, each frame a datagram, and the
+ * unix socket one of packets (sandbox/init/udp.h); minga-init ends flows that are silent.
  *
  * A door is there as long as its replica is (`places`): those of replicas that this mingad has
  * started are opened with their ports, those of replicas that an earlier one has left are found by
- * a review. A member that is expelled is hung up on within DOORS_TICK_MS.
+ * a review. A member that is expelled is hung up on within DOORS_TICK_MS; so are flows to a replica
+ * that is paused, since who sends datagrams would not notice, and could go to another one.
  *
  * On the edge's loop. Memory, connections and doors are bounded; strangers have
  * GREETING_MS_MAX for each of the two things that they have to say.
@@ -32,6 +34,7 @@ enum {
 struct door_place {
     struct replica_key replica;
     uint16_t host_port;
+    bool is_udp;
     bool is_running; /* else nothing is opened, but what is open stays */
 };
 

@@ -8,8 +8,10 @@
 #include <sys/socket.h>
 
 #include "agent/mingad/clock.h"
+#include "base/attributes.h"
 #include "base/check.h"
 #include "base/keep_alive.h"
+#include "sandbox/init/udp.h"
 
 enum { QUEUE_BYTES_MAX = 256 << 10, UNANSWERED_MS_MAX = 10000 };
 
@@ -214,6 +216,34 @@ static void send_frame(struct pipe *pipe, enum relay_frame type, struct bytes bo
     send_bytes(pipe, sealed_of(pipe), (struct bytes){frame, length_bytes});
 }
 
+/* Its peer's border of datagrams is the packet's. */
+static void put_packet(struct pipe *pipe, struct bytes datagram)
+{
+    static const uint8_t mark[UDP_PACKET_MARK_BYTES];
+    uv_buf_t buffers[] = {
+        uv_buf_init((char *)(uintptr_t)mark, sizeof(mark)), /* only read, as is the other */
+        uv_buf_init((char *)(uintptr_t)datagram.data, (unsigned)datagram.length_bytes)};
+    int written = uv_try_write(pipe->plain, buffers, ARRAY_COUNT(buffers));
+
+    if (written < 0 && written != UV_EAGAIN) {
+        pipe_close(pipe);
+    }
+}
+
+/* What the plain side has said. */
+static void send_on(struct pipe *pipe, struct bytes bytes)
+{
+    if (!pipe->has_packets) {
+        send_frame(pipe, RELAY_DATA, bytes);
+    } else if (bytes.length_bytes <= UDP_PACKET_BYTES_MAX && bytes.data[0] == 0) {
+        bytes.data += UDP_PACKET_MARK_BYTES;
+        bytes.length_bytes -= UDP_PACKET_MARK_BYTES;
+        send_frame(pipe, RELAY_DATAGRAM, bytes);
+    } else {
+        pipe_close(pipe);
+    }
+}
+
 static void on_shut(uv_shutdown_t *request, int status)
 {
     struct pipe *pipe = request->handle->data;
@@ -304,9 +334,8 @@ static void on_plain_read(uv_stream_t *stream, ssize_t read_bytes, const uv_buf_
         return;
     }
     if (read_bytes > 0) {
-        send_frame(pipe, RELAY_DATA,
-                   (struct bytes){(const uint8_t *)buffer->base, (size_t)read_bytes});
-    } else if (read_bytes == UV_EOF && !was_cut(pipe)) {
+        send_on(pipe, (struct bytes){(const uint8_t *)buffer->base, (size_t)read_bytes});
+    } else if (read_bytes == UV_EOF && !pipe->has_packets && !was_cut(pipe)) {
         uv_read_stop(stream);
         pipe->plain_ended = true;
         send_frame(pipe, RELAY_END, (struct bytes){0});
@@ -394,6 +423,12 @@ static size_t take_nonce(struct pipe *pipe)
     return RELAY_NONCE_BYTES;
 }
 
+static bool passes_bytes(const struct pipe *pipe)
+{
+    return pipe->phase == PIPE_OPEN && pipe->plain != NULL && !pipe->has_packets &&
+           !pipe->sealed_ended;
+}
+
 static void on_frame(struct pipe *pipe, const struct relay_opened *opened)
 {
     struct bytes body = relay_body(opened);
@@ -404,12 +439,13 @@ static void on_frame(struct pipe *pipe, const struct relay_opened *opened)
                body.length_bytes == 2) {
         set_phase(pipe, PIPE_OPEN);
         pipe->owner->wanted(pipe->owner->self, pipe, (uint16_t)(body.data[0] << 8 | body.data[1]));
-    } else if (opened->type == RELAY_DATA && pipe->phase == PIPE_OPEN && pipe->plain != NULL &&
-               !pipe->sealed_ended && body.length_bytes > 0) {
+    } else if (opened->type == RELAY_DATA && passes_bytes(pipe) && body.length_bytes > 0) {
         send_bytes(pipe, pipe->plain, body);
-    } else if (opened->type == RELAY_END && pipe->phase == PIPE_OPEN && pipe->plain != NULL &&
-               !pipe->sealed_ended) {
+    } else if (opened->type == RELAY_END && passes_bytes(pipe)) {
         end_plain(pipe);
+    } else if (opened->type == RELAY_DATAGRAM && pipe->phase == PIPE_OPEN && pipe->has_packets &&
+               body.length_bytes <= UDP_MEMBERS_BYTES_MAX) {
+        put_packet(pipe, body);
     } else if (opened->type == RELAY_FLOWS && pipe->is_leaf && pipe->phase == PIPE_IDLE &&
                body.length_bytes == 0) {
         set_phase(pipe, PIPE_FLOWS);
@@ -498,6 +534,12 @@ void pipe_pass(struct pipe *pipe, uv_stream_t *plain, uint16_t port_at_leaf)
     set_phase(pipe, PIPE_OPEN);
     send_frame(pipe, RELAY_OPEN, (struct bytes){body, sizeof(body)});
     start_reading(pipe);
+}
+
+void pipe_pass_packets(struct pipe *pipe, uv_stream_t *plain, uint16_t port)
+{
+    pipe->has_packets = true;
+    pipe_pass(pipe, plain, port);
 }
 
 void pipe_carry_flows(struct pipe *pipe)

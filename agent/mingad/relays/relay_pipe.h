@@ -61,6 +61,7 @@ struct pipe {
     size_t way;    /* to the relay that the leaf has dialled */
     uint8_t nonce[RELAY_NONCE_BYTES];
     struct relay_seal seal;
+    bool has_packets; /* the plain side: one of sandbox/init/udp.h is one datagram */
     bool plain_connected;
     bool plain_ended;           /* it will say no more */
     bool sealed_ended;          /* the other side will say no more */
@@ -78,6 +79,9 @@ struct pipe *pipe_new(const struct pipe_owner *owner, bool is_leaf);
 void pipe_begin(struct pipe *pipe);
 /* At the relay: passes this connection on, to the leaf's port. The pipe is idle; takes `plain`. */
 void pipe_pass(struct pipe *pipe, uv_stream_t *plain, uint16_t port_at_leaf);
+/* At a door: the same, with a socket of packets, each of which is one datagram. Nobody waits for
+ * room: what finds none is lost. */
+void pipe_pass_packets(struct pipe *pipe, uv_stream_t *plain, uint16_t port);
 /* At the relay: carries datagrams from now on. The pipe is idle. */
 void pipe_carry_flows(struct pipe *pipe);
 /* False: lost, since too many are on their way. The pipe carries flows. */

@@ -87,11 +87,11 @@ void ports_members_path(int members_fd, uint16_t port, char path_out[PORTS_PATH_
     CHECK(chars > 0 && chars < PORTS_PATH_BYTES);
 }
 
-static int listen_for_members(int members_fd, uint16_t port)
+static int listen_for_members(int members_fd, uint16_t port, int type)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     char name[PORTS_PATH_BYTES];
-    CLEANUP(cleanup_close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    CLEANUP(cleanup_close) int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     static_assert(sizeof(address.sun_path) >= PORTS_PATH_BYTES, "the path fits");
     ports_members_name(port, name);
@@ -105,10 +105,24 @@ static int listen_for_members(int members_fd, uint16_t port)
     return take_fd(&fd);
 }
 
+int ports_members_connect(int members_fd, uint16_t port)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    CLEANUP(cleanup_close)
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    ports_members_path(members_fd, port, address.sun_path);
+    if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
+        return -errno;
+    }
+    return take_fd(&fd);
+}
+
 static int bind_one(const struct sandbox_port *port, const struct ports_where *where)
 {
-    if (port->protocol == SANDBOX_MEMBERS) {
-        return listen_for_members(where->members_fd, port->host_port);
+    if (sandbox_is_for_members(port->protocol)) {
+        return listen_for_members(where->members_fd, port->host_port,
+                                  sandbox_is_udp(port->protocol) ? SOCK_SEQPACKET : SOCK_STREAM);
     }
     return ports_listen(where->bind_host, port->host_port,
                         port->protocol == SANDBOX_UDP ? SOCK_DGRAM : SOCK_STREAM);

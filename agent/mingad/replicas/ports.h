@@ -2,7 +2,7 @@
 #pragma once
 /*
  * Sockets where replicas' published ports appear: listening ones, or bound ones for UDP. Of a port
- * for members only it is a listening unix socket in a folder of mingad's own: what listens at the
+ * for members only it is a listening unix socket (of UDP one of packets) in a folder of mingad's own: what listens at the
  * published port is a door (doors/doors.h).
  */
 #include "sandbox/environment.h"
@@ -32,3 +32,5 @@ enum { PORTS_PATH_BYTES = 48 };
 /* The socket of a port for members: its name in the folder, and a path to it. */
 void ports_members_name(uint16_t port, char name_out[PORTS_PATH_BYTES]);
 void ports_members_path(int members_fd, uint16_t port, char path_out[PORTS_PATH_BYTES]);
+/* A connection to that of a UDP port: packets. Returns it, or -errno, at once. */
+int ports_members_connect(int members_fd, uint16_t port);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
  * What a stranger can send to a port that is for members only, and (with the first byte's lowest
- * bit) what a member can, behind the seal: a real door on a loop, over loopback. Each further byte
- * pair is a frame's type and length, or where the bytes are cut.
+ * bit) what a member can, behind the seal: real doors on a loop, over loopback, with the second bit
+ * that of a UDP port. Each further byte pair is a frame's type and length (every fifth times 65: the
+ * longest come too), or where the bytes are cut.
  */
 #include "agent/mingad/doors/doors.h"
 
@@ -18,15 +19,21 @@
 #include "agent/mingad/replicas/ports.h"
 #include "base/check.h"
 #include "base/wire.h"
+#include "sandbox/init/udp.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { TURNS = 6, PORT_FIRST = 20000, PORT_COUNT = 20000 };
+enum { TURNS = 6, LONG_TIMES = 65, PORT_FIRST = 20000, PORT_COUNT = 20000 };
 
 static uv_loop_t loop;
 static struct doors *doors;
 static struct ports ports;
-static struct door_place place = {.replica.slot = 1, .is_running = true};
+
+enum { TCP, UDP, PLACES };
+static struct door_place places[PLACES] = {
+    [TCP] = {.replica.slot = 1, .is_running = true},
+    [UDP] = {.replica.slot = 1, .is_udp = true, .is_running = true},
+};
 static const struct node_id member = {.id.bytes = {7}};
 static const uint8_t secret[RELAY_SECRET_BYTES];
 
@@ -34,8 +41,8 @@ static uint32_t on_places(void *context, uint32_t count_max, struct door_place *
 {
     (void)context;
     (void)count_max;
-    places_out[0] = place;
-    return 1;
+    memcpy(places_out, places, sizeof(places));
+    return PLACES;
 }
 
 static bool on_welcome(void *context, const struct node_id *node)
@@ -58,9 +65,23 @@ static void clear(void)
 {
     char name[PORTS_PATH_BYTES];
 
-    ports_members_name(place.host_port, name);
-    (void)unlinkat(doors_folder(doors), name, 0);
+    for (int i = 0; i < PLACES; i++) {
+        ports_members_name(places[i].host_port, name);
+        (void)unlinkat(doors_folder(doors), name, 0);
+    }
     (void)rmdir(folder);
+}
+
+/* Several of these may run beside each other. */
+static void open_door(struct door_place *place)
+{
+    uint32_t tries = 0;
+
+    do {
+        place->host_port =
+            (uint16_t)(PORT_FIRST + (clock_now_ms() + (uint64_t)getpid() + tries++) % PORT_COUNT);
+    } while (place->host_port == places[1 - (place - places)].host_port ||
+             doors_open(doors, place) < 0);
 }
 
 static void open_once(void)
@@ -71,7 +92,7 @@ static void open_once(void)
                                   .places = on_places,
                                   .is_welcome = on_welcome,
                                   .secret = on_secret};
-    struct sandbox_spec spec = {.port_count = 1};
+    struct sandbox_spec spec = {.port_count = PLACES};
     struct ports_where where = {"127.0.0.1", -1};
     uint16_t refused = 0;
     struct err err = {0};
@@ -81,30 +102,47 @@ static void open_once(void)
     doors = doors_new(&config, &err);
     CHECK(doors != NULL);
     where.members_fd = doors_folder(doors);
-    do { /* several of these may run beside each other */
-        place.host_port =
-            (uint16_t)(PORT_FIRST + (clock_now_ms() + (uint64_t)getpid()) % PORT_COUNT);
-    } while (doors_open(doors, &place) < 0);
-    spec.ports[0] = (struct sandbox_port){1, place.host_port, SANDBOX_MEMBERS};
+    open_door(&places[TCP]);
+    open_door(&places[UDP]);
+    spec.ports[TCP] = (struct sandbox_port){1, places[TCP].host_port, SANDBOX_MEMBERS};
+    spec.ports[UDP] = (struct sandbox_port){1, places[UDP].host_port, SANDBOX_MEMBERS_UDP};
     CHECK(ports_bind(&spec, &where, &ports, &refused) == 0 && atexit(clear) == 0);
+}
+
+/* What minga-init does, once; it keeps the connection of a UDP port, so that further frames have a
+ * way, until the next one comes. */
+static void serve(int which)
+{
+    static uint8_t taken[UDP_PACKET_BYTES_MAX + 1];
+    static int flow = -1;
+    int inside = accept4(ports.fds[which], NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    ssize_t got;
+
+    if (inside >= 0 && which == UDP) {
+        if (flow >= 0) {
+            close(flow);
+        }
+        flow = inside;
+        (void)!write(flow, "\0answer", 7);
+    } else if (inside >= 0) {
+        uv_run(&loop, UV_RUN_NOWAIT);
+        (void)!read(inside, taken, sizeof(taken));
+        (void)!write(inside, "answer", 6);
+        uv_run(&loop, UV_RUN_NOWAIT);
+        close(inside);
+    }
+    while (which == UDP && flow >= 0 &&
+           (got = recv(flow, taken, sizeof(taken), MSG_DONTWAIT)) > 0) {
+        CHECK(got <= UDP_PACKET_BYTES_MAX && taken[0] == 0); /* nothing else comes out of a door */
+    }
 }
 
 static void turns(void)
 {
-    static uint8_t taken[4096];
-
     for (int i = 0; i < TURNS; i++) {
-        int inside;
-
         uv_run(&loop, UV_RUN_NOWAIT);
-        inside = accept4(ports.fds[0], NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (inside >= 0) {
-            uv_run(&loop, UV_RUN_NOWAIT);
-            (void)!read(inside, taken, sizeof(taken));
-            (void)!write(inside, "answer", 6);
-            uv_run(&loop, UV_RUN_NOWAIT);
-            close(inside);
-        }
+        serve(TCP);
+        serve(UDP);
     }
 }
 
@@ -134,6 +172,7 @@ static bool greet(int fd, struct relay_seal *seal)
 static void send_frames(int fd, struct bytes rest)
 {
     static uint8_t frame[RELAY_FRAME_BYTES_MAX];
+    static uint8_t body[RELAY_BODY_BYTES_MAX];
     struct relay_seal seal;
 
     if (!greet(fd, &seal)) {
@@ -141,10 +180,15 @@ static void send_frames(int fd, struct bytes rest)
     }
     while (rest.length_bytes >= 2) {
         enum relay_frame type = (enum relay_frame)(rest.data[0] % RELAY_FRAMES_COUNT);
-        size_t length = rest.data[1] < rest.length_bytes - 2 ? rest.data[1] : rest.length_bytes - 2;
+        size_t said = rest.data[1] < rest.length_bytes - 2 ? rest.data[1] : rest.length_bytes - 2;
+        /* The longest are too many bytes for an input: they are filled up. */
+        size_t length = said == rest.data[1] && said % 5 == 0 ? said * LONG_TIMES : said;
 
-        say(fd, frame, relay_seal_frame(&seal, type, (struct bytes){rest.data + 2, length}, frame));
-        rest = (struct bytes){rest.data + 2 + length, rest.length_bytes - 2 - length};
+        memset(body, 0, sizeof(body));
+        memcpy(body, rest.data + 2, said);
+        length = length < sizeof(body) ? length : sizeof(body);
+        say(fd, frame, relay_seal_frame(&seal, type, (struct bytes){body, length}, frame));
+        rest = (struct bytes){rest.data + 2 + said, rest.length_bytes - 2 - said};
     }
 }
 
@@ -160,7 +204,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (doors == NULL) {
         open_once();
     }
-    address.sin_port = htons(place.host_port);
+    address.sin_port = htons(places[(data[0] & 3) == 3 ? UDP : TCP].host_port);
     fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK(fd >= 0);
     (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)); /* no port in TIME_WAIT */
@@ -175,6 +219,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     close(fd);
     turns();
-    CHECK(doors_counters(doors).door_count == 1);
+    CHECK(doors_counters(doors).door_count == PLACES);
     return 0;
 }

@@ -25,6 +25,7 @@ struct fixture {
     struct ports ports; /* the replica's end: what minga-init has */
     char folder[64];
     struct door_place place;
+    enum sandbox_protocol protocol; /* of the port */
     uint32_t place_count;
     bool has_earlier; /* a replica that is over had its port before */
     bool is_unwelcome;
@@ -91,11 +92,11 @@ static inline void start_replica(struct fixture *fixture)
     struct sandbox_spec spec = {.port_count = 1};
     uint16_t refused = 0;
 
-    spec.ports[0] = (struct sandbox_port){8080, fixture->place.host_port, SANDBOX_MEMBERS};
+    spec.ports[0] = (struct sandbox_port){8080, fixture->place.host_port, fixture->protocol};
     cr_assert_eq(ports_bind(&spec, &where, &fixture->ports, &refused), 0);
 }
 
-static inline struct fixture *fixture_new(void)
+static inline struct fixture *fixture_new_of(enum sandbox_protocol protocol)
 {
     struct fixture *fixture = calloc(1, sizeof(*fixture));
     struct doors_config config = {.bind = "127.0.0.1",
@@ -114,11 +115,18 @@ static inline struct fixture *fixture_new(void)
     fixture->doors = doors_new(&config, &err);
     cr_assert_not_null(fixture->doors, "%s", err.text);
     fixture->place = (struct door_place){.replica.slot = 1, .host_port = free_port(SOCK_STREAM)};
+    fixture->protocol = protocol;
+    fixture->place.is_udp = sandbox_is_udp(protocol);
     fixture->place.is_running = true;
     fixture->place_count = 1;
     start_replica(fixture);
     cr_assert_eq(doors_open(fixture->doors, &fixture->place), 0);
     return fixture;
+}
+
+static inline struct fixture *fixture_new(void)
+{
+    return fixture_new_of(SANDBOX_MEMBERS);
 }
 
 static inline void fixture_free(struct fixture *fixture)

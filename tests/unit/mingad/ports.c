@@ -125,3 +125,37 @@ Test(ports, what_is_for_members_listens_in_a_folder_and_nowhere_else)
     close(folder_fd);
     cr_assert_eq(rmdir(folder), 0);
 }
+
+Test(ports, what_is_for_members_of_udp_takes_packets)
+{
+    char folder[] = "/tmp/minga-ports.XXXXXX";
+    struct sandbox_spec spec = {.port_count = 1};
+    char name[PORTS_PATH_BYTES];
+    uint16_t refused = 0;
+    struct ports ports;
+    char text[8];
+
+    cr_assert_not_null(mkdtemp(folder));
+    int folder_fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const struct ports_where where = {"127.0.0.1", folder_fd};
+
+    spec.ports[0].host_port = free_port(SOCK_STREAM);
+    spec.ports[0].protocol = SANDBOX_MEMBERS_UDP;
+    cr_assert_eq(ports_members_connect(folder_fd, spec.ports[0].host_port), -ENOENT);
+    cr_assert_eq(ports_bind(&spec, &where, &ports, &refused), 0);
+    int here = ports_members_connect(folder_fd, spec.ports[0].host_port);
+    int there = accept4(ports.fds[0], NULL, NULL, SOCK_CLOEXEC);
+
+    cr_assert(here >= 0 && there >= 0);
+    cr_assert_eq(send(here, "one", 3, 0), 3);
+    cr_assert_eq(send(here, "more", 4, 0), 4);
+    cr_assert_eq(recv(there, text, sizeof(text), 0), 3, "borders stay");
+    ports_close(&ports);
+    cr_assert_eq(ports_members_connect(folder_fd, spec.ports[0].host_port), -ECONNREFUSED);
+    close(here);
+    close(there);
+    ports_members_name(spec.ports[0].host_port, name);
+    cr_assert_eq(unlinkat(folder_fd, name, 0), 0);
+    close(folder_fd);
+    cr_assert_eq(rmdir(folder), 0);
+}

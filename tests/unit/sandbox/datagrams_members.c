@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* UDP ports for members only, as minga-init has them: mingad's end is played by hand. */
-#include "sandbox/init/datagrams.h"
-
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "sandbox/init/datagrams.h"
 #include "sandbox/init/udp.h"
 
 enum { NOW_MS = 1000000 };
@@ -44,8 +43,7 @@ static void listen_for_mingad(struct world *world)
 static void world_init(struct world *world, uint32_t connections_max)
 {
     struct sandbox_spec spec = {.port_count = 1, .connections_max = connections_max};
-    struct sockaddr_in service = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in service = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t service_bytes = sizeof(service);
 
     world->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -53,8 +51,7 @@ static void world_init(struct world *world, uint32_t connections_max)
     world->service_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     cr_assert_eq(bind(world->service_fd, (struct sockaddr *)&service, service_bytes), 0);
     cr_assert_eq(getsockname(world->service_fd, (struct sockaddr *)&service, &service_bytes), 0);
-    spec.ports[0] =
-        (struct sandbox_port){ntohs(service.sin_port), 31000, SANDBOX_MEMBERS_UDP};
+    spec.ports[0] = (struct sandbox_port){ntohs(service.sin_port), 31000, SANDBOX_MEMBERS_UDP};
     world->datagrams = calloc(1, sizeof(*world->datagrams));
     line_init(&world->line);
     world->datagrams->line = &world->line;
@@ -341,8 +338,8 @@ Test(datagrams_members, one_that_does_not_read_loses_its_answers_and_blocks_nobo
                           (struct sockaddr *)&from, &from_bytes),
                  8);
     for (int i = 0; i < ANSWERS; i++) {
-        (void)sendto(world.service_fd, block, sizeof(block), MSG_DONTWAIT,
-                     (struct sockaddr *)&from, from_bytes);
+        (void)sendto(world.service_fd, block, sizeof(block), MSG_DONTWAIT, (struct sockaddr *)&from,
+                     from_bytes);
         if (i % 50 == 0) {
             settle(&world, NOW_MS);
         }

@@ -132,3 +132,23 @@ Test(flows, the_whole_table_has_an_end_and_is_reused)
     cr_assert_eq(flows->fresh_count, FLOWS_MAX);
     free(flows);
 }
+
+Test(flows, the_oldest_is_the_one_silent_for_longest_answered_or_not)
+{
+    struct flows *flows = table(PER_PORT);
+
+    cr_assert_null(flows_oldest(flows));
+    struct flow *first = add(flows, key_of(1, 0), NOW_MS);
+    struct flow *second = add(flows, key_of(2, 0), NOW_MS + 1);
+
+    cr_assert_eq(flows_oldest(flows), first);
+    flows_touch(flows, second, true, NOW_MS + 2);
+    cr_assert_eq(flows_oldest(flows), first);
+    flows_touch(flows, first, false, NOW_MS + 3);
+    cr_assert_eq(flows_oldest(flows), second);
+    flows_remove(flows, first);
+    cr_assert_eq(flows_oldest(flows), second);
+    flows_remove(flows, second);
+    cr_assert_null(flows_oldest(flows));
+    free(flows);
+}
