@@ -86,16 +86,23 @@ static uint8_t signal_place(int number)
 
 /*
  * A port's protocol and visibility are one byte: who knows nothing of ports for members refuses the
- * third value, and does not publish what nobody may publish.
+ * third value, or only the fourth, and does not publish what nobody may publish.
  */
-enum { PORT_MEMBERS = MANIFEST_UDP + 1 };
+enum { PORT_MEMBERS = MANIFEST_UDP + 1, PORT_MEMBERS_UDP };
+
+static uint8_t kind_of_port(const struct manifest_port *port)
+{
+    if (port->visibility != MANIFEST_MEMBERS) {
+        return (uint8_t)port->protocol;
+    }
+    return port->protocol == MANIFEST_UDP ? PORT_MEMBERS_UDP : PORT_MEMBERS;
+}
 
 static void put_port(struct wire_writer *wire, const struct manifest_port *port)
 {
     wire_put_text(wire, port->name);
     wire_put_u16(wire, port->container_port);
-    wire_put_u8(wire,
-                port->visibility == MANIFEST_MEMBERS ? PORT_MEMBERS : (uint8_t)port->protocol);
+    wire_put_u8(wire, kind_of_port(port));
 }
 
 static void put_lists(struct wire_writer *wire, const struct manifest *manifest)
@@ -191,9 +198,9 @@ static void get_port(struct wire_reader *wire, struct manifest_port *port)
 
     wire_text(wire, port->name, sizeof(port->name));
     port->container_port = wire_u16(wire);
-    kind = get_count(wire, PORT_MEMBERS);
-    port->visibility = kind == PORT_MEMBERS ? MANIFEST_MEMBERS : MANIFEST_PUBLIC;
-    port->protocol = kind == MANIFEST_UDP ? MANIFEST_UDP : MANIFEST_TCP;
+    kind = get_count(wire, PORT_MEMBERS_UDP);
+    port->visibility = kind >= PORT_MEMBERS ? MANIFEST_MEMBERS : MANIFEST_PUBLIC;
+    port->protocol = kind == MANIFEST_UDP || kind == PORT_MEMBERS_UDP ? MANIFEST_UDP : MANIFEST_TCP;
 }
 
 static void get_lists(struct wire_reader *wire, struct manifest *manifest)

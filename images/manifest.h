@@ -41,7 +41,7 @@ struct manifest_port {
     char name[NAME_CHARS_MAX + 1];
     uint16_t container_port;
     enum manifest_protocol protocol;
-    enum manifest_visibility visibility; /* MANIFEST_MEMBERS: of TCP only */
+    enum manifest_visibility visibility;
 };
 
 struct manifest {

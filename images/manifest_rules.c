@@ -168,11 +168,6 @@ static int check_ports(const struct manifest *manifest, struct err *err)
     for (uint32_t i = 0; i < manifest->port_count; i++) {
         const struct manifest_port *port = &manifest->ports[i];
 
-        if (port->visibility == MANIFEST_MEMBERS && port->protocol != MANIFEST_TCP) {
-            return err_set(err, -EINVAL,
-                           "%s: \"visibility: members\" is not available for udp in 0.1",
-                           port->name);
-        }
         for (uint32_t j = 0; j < i; j++) {
             if (manifest->ports[j].container_port == port->container_port &&
                 manifest->ports[j].protocol == port->protocol) {

@@ -3,7 +3,8 @@
  * minga connect NAME[/REPLICA] [PORT]: connections to a port of this machine go to a replica's.
  *
  * Each connection is a process of its own, which asks the agent afresh where replicas are, and goes
- * on to the next when one does not answer: so it follows them as they move.
+ * on to the next when one does not answer: so it follows them as they move. Of a UDP port each client's
+ * flow is such a connection.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -21,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/cli/connect/clients.h"
 #include "agent/cli/connect/places.h"
 #include "agent/cli/connect/tunnel.h"
 #include "agent/cli/resolve.h"
@@ -40,11 +42,14 @@ struct forward {
     struct session *session;
     const char *text; /* the service or replica, as typed */
     char id[ID_HEX_CHARS + 1];
-    char port_name[NAME_CHARS_MAX + 1];
+    struct places_port port;
     struct places_wanted wanted;
     uint64_t number; /* of this forwarder: it stays with one replica */
     struct places places;
     struct tunnel tunnel;
+    struct clients *clients; /* of UDP; else NULL */
+    int signal_fd;
+    uint32_t child_count;
 };
 
 /* ------------------------------------------------------------------ one connection */
@@ -64,8 +69,9 @@ static int look(struct forward *forward, bool is_first)
     }
     service = json_array_get(json_object_get(document, "services"), 0);
     if (is_first) {
-        status = places_port(service, &forward->wanted, forward->port_name, problem);
-        forward->wanted.port_name = forward->port_name;
+        status = places_port(service, &forward->wanted, &forward->port, problem);
+        forward->wanted.port_name = forward->port.name;
+        forward->wanted.is_udp = forward->port.is_udp;
     }
     if (status != EXIT_DONE) {
         return status;
@@ -96,7 +102,7 @@ static int ask_pass(struct forward *forward, const struct place *place,
 {
     CLEANUP(cleanup_json) json_t *document = NULL;
     json_t *body = json_pack("{ss ss si ss}", "node", place->node, "service", forward->id, "slot",
-                             (int)place->slot, "port_name", forward->port_name);
+                             (int)place->slot, "port_name", forward->port.name);
     int status = session_post(forward->session, "/v1/passes", body, &document);
 
     if (status != EXIT_DONE) {
@@ -166,7 +172,11 @@ static int serve(struct forward *forward, int from_fd, int to_fd)
     int status;
     int r;
 
-    tunnel_init(&forward->tunnel, from_fd, to_fd);
+    if (forward->port.is_udp) {
+        tunnel_init_packets(&forward->tunnel, from_fd);
+    } else {
+        tunnel_init(&forward->tunnel, from_fd, to_fd);
+    }
     status = reach(forward);
     if (status != EXIT_DONE) {
         return status;
@@ -174,9 +184,11 @@ static int serve(struct forward *forward, int from_fd, int to_fd)
     session_done(forward->session); /* the agent has few places, and others want one */
     r = tunnel_run(&forward->tunnel);
     tunnel_hang_up(&forward->tunnel);
-    return r < 0 ? problem_set(&forward->session->problem, EXIT_REFUSED, forward->text,
-                               "the connection was cut: %s", err_text(r))
-                 : EXIT_DONE;
+    if (r == 0 || forward->port.is_udp) { /* the next datagram begins another flow */
+        return EXIT_DONE;
+    }
+    return problem_set(&forward->session->problem, EXIT_REFUSED, forward->text,
+                       "the connection was cut: %s", err_text(r));
 }
 
 /* ------------------------------------------------------------------ many */
@@ -189,7 +201,7 @@ static void reset(int fd)
     (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 }
 
-static void be_child(struct forward *forward, int fd, pid_t parent)
+static _Noreturn void be_child(struct forward *forward, int fd, pid_t parent)
 {
     sigset_t none;
     int status;
@@ -208,57 +220,167 @@ static void be_child(struct forward *forward, int fd, pid_t parent)
     _exit(status);
 }
 
-/* Returns whether there is one more child. */
-static bool take_connection(struct forward *forward, int listen_fd, int signal_fd)
+/* A process that serves `fd`, and does not have `ours` nor what else is the parent's. Returns 0 or
+ * -errno. */
+static int fork_child(struct forward *forward, int fd, int ours)
 {
-    CLEANUP(cleanup_close) int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
     pid_t parent = getpid();
     pid_t child;
+
+    fflush(NULL);
+    child = fork();
+    if (child < 0) {
+        return -errno;
+    }
+    if (child > 0) {
+        forward->child_count++;
+        return 0;
+    }
+    close(ours);
+    close(forward->signal_fd);
+    if (forward->clients != NULL) {
+        clients_leave(forward->clients);
+    }
+    be_child(forward, fd, parent);
+}
+
+/* False: a signal says that it is enough. */
+static bool take_signals(struct forward *forward)
+{
+    struct signalfd_siginfo signal;
+
+    if (read(forward->signal_fd, &signal, sizeof(signal)) > 0 && signal.ssi_signo != SIGCHLD) {
+        return false;
+    }
+    while (forward->child_count > 0 && waitpid(-1, NULL, WNOHANG) > 0) {
+        forward->child_count--;
+    }
+    return true;
+}
+
+static void take_connection(struct forward *forward, int listen_fd)
+{
+    CLEANUP(cleanup_close) int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+    int r;
 
     if (fd < 0) {
         if (errno != EAGAIN && errno != ECONNABORTED) { /* it waits on, and would be told at once */
             nanosleep(&(struct timespec){.tv_nsec = PAUSE_MS * 1000000L}, NULL);
         }
-        return false;
+        return;
     }
-    fflush(NULL);
-    child = fork();
-    if (child == 0) {
-        close(listen_fd);
-        close(signal_fd);
-        be_child(forward, fd, parent);
-    }
-    if (child < 0) {
-        remark("minga: a connection is refused: %s", strerror(errno));
+    r = fork_child(forward, fd, listen_fd);
+    if (r < 0) {
+        remark("minga: a connection is refused: %s", err_text(r));
         reset(fd);
     }
-    return child > 0;
 }
 
 /* Until a signal says that it is enough. Children end with us. */
-static int serve_all(struct forward *forward, int listen_fd, int signal_fd)
+static int serve_all(struct forward *forward, int listen_fd)
 {
-    uint32_t child_count = 0;
-
     for (;;) {
-        struct pollfd pollers[2] = {{signal_fd, POLLIN, 0},
-                                    {child_count < CONNECTIONS_MAX ? listen_fd : -1, POLLIN, 0}};
-        struct signalfd_siginfo signal;
+        bool has_room = forward->child_count < CONNECTIONS_MAX;
+        struct pollfd pollers[2] = {{forward->signal_fd, POLLIN, 0},
+                                    {has_room ? listen_fd : -1, POLLIN, 0}};
 
         if (poll(pollers, 2, -1) < 0 && errno != EINTR) {
             return problem_set(&forward->session->problem, EXIT_REFUSED, "poll", "%m");
         }
-        if (pollers[0].revents != 0 && read(signal_fd, &signal, sizeof(signal)) > 0 &&
-            signal.ssi_signo != SIGCHLD) {
+        if (pollers[0].revents != 0 && !take_signals(forward)) {
             return EXIT_DONE;
         }
-        while (child_count > 0 && waitpid(-1, NULL, WNOHANG) > 0) {
-            child_count--;
-        }
-        if (pollers[1].revents != 0 && take_connection(forward, listen_fd, signal_fd)) {
-            child_count++;
+        if (pollers[1].revents != 0) {
+            take_connection(forward, listen_fd);
         }
     }
+}
+
+/* ------------------------------------------------------------------ datagrams */
+
+/* A flow is a connection of its own; its datagrams wait in the socket until that stands. */
+static int begin_flow(void *context)
+{
+    struct forward *forward = context;
+    int ends[2];
+    int r;
+
+    if (forward->child_count >= CONNECTIONS_MAX) { /* some are on their way to their end */
+        return -EAGAIN;
+    }
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
+        return -errno;
+    }
+    r = fork_child(forward, ends[1], ends[0]);
+    close(ends[1]);
+    if (r < 0) {
+        close(ends[0]);
+        return r;
+    }
+    return ends[0];
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static int until(uint64_t due_ms)
+{
+    uint64_t at_ms = now_ms();
+
+    if (due_ms == UINT64_MAX) {
+        return -1;
+    }
+    return due_ms > at_ms ? (int)(due_ms - at_ms) : 0;
+}
+
+static int serve_clients(struct forward *forward)
+{
+    struct pollfd pollers[1 + CLIENTS_POLLERS_MAX];
+
+    for (;;) {
+        uint64_t due_ms = clients_tick(forward->clients, now_ms());
+        uint32_t count = clients_pollers(forward->clients, pollers + 1);
+
+        pollers[0] = (struct pollfd){forward->signal_fd, POLLIN, 0};
+        if (poll(pollers, 1 + count, until(due_ms)) < 0) {
+            if (errno == EINTR) {
+                continue;
+            }
+            return problem_set(&forward->session->problem, EXIT_REFUSED, "poll", "%m");
+        }
+        if (pollers[0].revents != 0 && !take_signals(forward)) {
+            return EXIT_DONE;
+        }
+        clients_turn(forward->clients, pollers + 1, now_ms());
+    }
+}
+
+static int serve_datagrams(struct forward *forward, int fd)
+{
+    CLEANUP(cleanup_free) struct clients *clients = calloc(1, sizeof(*clients));
+    int status;
+    int r = clients == NULL ? -ENOMEM : 0;
+
+    if (r == 0) {
+        clients->fd = fd;
+        clients->begin = begin_flow;
+        clients->context = forward;
+        r = clients_init(clients, forward->number);
+    }
+    if (r < 0) {
+        return problem_set(&forward->session->problem, EXIT_REFUSED, "datagrams", "%s",
+                           err_text(r));
+    }
+    forward->clients = clients;
+    status = serve_clients(forward);
+    forward->clients = NULL;
+    clients_done(clients);
+    return status;
 }
 
 static int hold_signals(struct problem *problem, int *fd_out)
@@ -275,23 +397,25 @@ static int hold_signals(struct problem *problem, int *fd_out)
 
 /* ------------------------------------------------------------------ listening */
 
+/* Of datagrams SO_REUSEADDR would share the port with whoever else asks for that. */
 static int listen_at(const struct addrinfo *at, int *fd_out)
 {
     const int on = 1;
+    bool is_udp = at->ai_socktype == SOCK_DGRAM;
     CLEANUP(cleanup_close)
-    int fd = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
-        bind(fd, at->ai_addr, at->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0) {
+    if (fd < 0 || (!is_udp && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0) ||
+        bind(fd, at->ai_addr, at->ai_addrlen) < 0 || (!is_udp && listen(fd, BACKLOG) < 0)) {
         return -errno;
     }
     *fd_out = take_fd(&fd);
     return 0;
 }
 
-static int open_listener(const char *text, int *fd_out, struct problem *problem)
+static int open_listener(const char *text, bool is_udp, int *fd_out, struct problem *problem)
 {
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+    const struct addrinfo hints = {.ai_socktype = is_udp ? SOCK_DGRAM : SOCK_STREAM,
                                    .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE};
     struct addrinfo *list = NULL;
     struct places_listen at;
@@ -331,8 +455,9 @@ static void say(const struct forward *forward, int listen_fd)
     print_place(host, strtoll(port, NULL, 10), place, sizeof(place));
     if (forward->session->json) {
         json_t *line =
-            json_pack("{ss ss ss ss}", "service", forward->text, "port_name", forward->port_name,
-                      "visibility", for_members ? "members" : "public", "listen", place);
+            json_pack("{ss ss ss ss ss}", "service", forward->text, "port_name", forward->port.name,
+                      "protocol", forward->port.is_udp ? "udp" : "tcp", "visibility",
+                      for_members ? "members" : "public", "listen", place);
 
         print_line(line);
         json_decref(line);
@@ -342,11 +467,12 @@ static void say(const struct forward *forward, int listen_fd)
     }
     if (for_members && strcmp(host, "127.0.0.1") != 0 && strcmp(host, "::1") != 0) {
         remark("minga: port %s of %s is for members only; whoever reaches %s gets in now",
-               forward->port_name, forward->text, place);
+               forward->port.name, forward->text, place);
     }
     if (forward->session->progress) {
-        remark("minga: connections to it go to %s, port %s; Ctrl-C ends it", forward->text,
-               forward->port_name);
+        remark("minga: %s to it go to %s, port %s; Ctrl-C ends it",
+               forward->port.is_udp ? "datagrams (UDP)" : "connections", forward->text,
+               forward->port.name);
     }
 }
 
@@ -355,7 +481,8 @@ static int listen_and_serve(struct forward *forward, const char *text)
     CLEANUP(cleanup_close) int listen_fd = -1;
     CLEANUP(cleanup_close) int signal_fd = -1;
     struct problem *problem = &forward->session->problem;
-    int status = open_listener(text != NULL ? text : "0", &listen_fd, problem);
+    bool is_udp = forward->port.is_udp;
+    int status = open_listener(text != NULL ? text : "0", is_udp, &listen_fd, problem);
 
     if (status == EXIT_DONE) {
         status = hold_signals(problem, &signal_fd);
@@ -363,8 +490,9 @@ static int listen_and_serve(struct forward *forward, const char *text)
     if (status != EXIT_DONE) {
         return status;
     }
+    forward->signal_fd = signal_fd;
     say(forward, listen_fd);
-    return serve_all(forward, listen_fd, signal_fd);
+    return is_udp ? serve_datagrams(forward, listen_fd) : serve_all(forward, listen_fd);
 }
 
 static int forward(struct forward *forward, const struct arguments *arguments)
@@ -375,6 +503,11 @@ static int forward(struct forward *forward, const struct arguments *arguments)
 
     if (status != EXIT_DONE) {
         return status;
+    }
+    if (is_stdio && forward->port.is_udp) {
+        problem_set(&forward->session->problem, EXIT_USAGE, "--stdio",
+                    "port %s is one of UDP, whose datagrams have borders", forward->port.name);
+        return problem_advise(&forward->session->problem, "without it, or with --listen");
     }
     return is_stdio ? serve(forward, STDIN_FILENO, STDOUT_FILENO)
                     : listen_and_serve(forward, listen_text);
@@ -407,7 +540,8 @@ int run_connect(struct session *session, const struct arguments *arguments)
     sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     made->session = session;
     made->text = arguments->words[0];
-    made->wanted = (struct places_wanted){service, name.slot, port_name};
+    made->wanted =
+        (struct places_wanted){.service = service, .slot = name.slot, .port_name = port_name};
     if (getrandom(&made->number, sizeof(made->number), 0) < 0) {
         made->number = (uint64_t)getpid();
     }

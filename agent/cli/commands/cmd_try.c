@@ -90,9 +90,9 @@ static int bind_ports(struct try *try, uint16_t asked)
 
     for (uint32_t i = 0; i < spec->port_count; i++) {
         spec->ports[i].host_port = spec->ports[i].container_port;
-        if (spec->ports[i].protocol == SANDBOX_MEMBERS) {
-            spec->ports[i].protocol = SANDBOX_TCP; /* there is no community, and TRY_HOST is ours */
-        }
+        /* There is no community, and TRY_HOST is ours. */
+        spec->ports[i].protocol =
+            sandbox_is_udp(spec->ports[i].protocol) ? SANDBOX_UDP : SANDBOX_TCP;
     }
     if (asked != 0) {
         spec->ports[0].host_port = asked;

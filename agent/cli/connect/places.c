@@ -32,20 +32,41 @@ static bool is_udp(const json_t *replica, const char *name)
     return strcmp(text_of(json_object_get(replica, "protocols"), name), "udp") == 0;
 }
 
-static void list_ports(const json_t *replica, char *text_out, size_t capacity_bytes)
+static bool is_for_members(const json_t *replica, const char *name)
 {
+    return strcmp(text_of(json_object_get(replica, "visibilities"), name), "members") == 0;
+}
+
+/* To a public port of UDP clients send by themselves. */
+static bool can_connect(const json_t *replica, const char *name)
+{
+    return !is_udp(replica, name) || is_for_members(replica, name);
+}
+
+/* Those that connections can be made to: returns how many, and the first one's name. */
+static uint32_t list_ports(const json_t *replica, char *text_out, size_t capacity_bytes,
+                           const char **first_out)
+{
+    uint32_t count = 0;
     size_t used = 0;
     const char *name;
     json_t *port;
 
     text_out[0] = '\0';
+    *first_out = NULL;
     json_object_foreach(json_object_get(replica, "ports"), name, port)
     {
-        if (!is_udp(replica, name) && used + strlen(name) + 3 < capacity_bytes) {
-            used += (size_t)snprintf(text_out + used, capacity_bytes - used, "%s%s",
-                                     used > 0 ? ", " : "", name);
+        if (!can_connect(replica, name)) {
+            continue;
+        }
+        *first_out = count++ == 0 ? name : *first_out;
+        if (used + strlen(name) + sizeof(",  (udp)") < capacity_bytes) {
+            used +=
+                (size_t)snprintf(text_out + used, capacity_bytes - used, "%s%s%s",
+                                 used > 0 ? ", " : "", name, is_udp(replica, name) ? " (udp)" : "");
         }
     }
+    return count;
 }
 
 static int no_replica(const struct places_wanted *wanted, const json_t *service,
@@ -66,9 +87,9 @@ static int named_port(const json_t *replica, const struct places_wanted *wanted,
         problem_set(problem, EXIT_NOT_FOUND, wanted->port_name, "no such port");
         return problem_advise(problem, "its ports: %s", names);
     }
-    if (is_udp(replica, wanted->port_name)) {
+    if (!can_connect(replica, wanted->port_name)) {
         problem_set(problem, EXIT_REFUSED, wanted->port_name,
-                    "a port of UDP; connections are of TCP");
+                    "a public port of UDP: clients send to it by themselves");
         return problem_advise(problem, "minga locate %s --port %s says where it answers",
                               wanted->service, wanted->port_name);
     }
@@ -76,27 +97,31 @@ static int named_port(const json_t *replica, const struct places_wanted *wanted,
 }
 
 int places_port(const json_t *service, const struct places_wanted *wanted,
-                char name_out[NAME_CHARS_MAX + 1], struct problem *problem)
+                struct places_port *port_out, struct problem *problem)
 {
     const json_t *replica = replica_with_ports(service);
-    char names[160];
+    const char *name;
+    uint32_t count;
+    char names[200];
     int status = EXIT_DONE;
 
     if (replica == NULL) {
         return no_replica(wanted, service, problem);
     }
-    list_ports(replica, names, sizeof(names));
+    count = list_ports(replica, names, sizeof(names), &name);
     if (wanted->port_name != NULL) {
         status = named_port(replica, wanted, names, problem);
-    } else if (names[0] == '\0') {
-        status = problem_set(problem, EXIT_REFUSED, wanted->service, "it has no port of TCP");
-    } else if (strchr(names, ',') != NULL) {
+        name = wanted->port_name;
+    } else if (count == 0) {
+        status = problem_set(problem, EXIT_REFUSED, wanted->service,
+                             "it has no port of TCP, nor one for members");
+    } else if (count > 1) {
         problem_set(problem, EXIT_USAGE, wanted->service, "it has several ports: %s", names);
         status = problem_advise(problem, "say which: minga connect %s PORT", wanted->service);
     }
     if (status == EXIT_DONE) {
-        (void)text_copy(name_out, NAME_CHARS_MAX + 1,
-                        wanted->port_name != NULL ? wanted->port_name : names);
+        (void)text_copy(port_out->name, sizeof(port_out->name), name);
+        port_out->is_udp = is_udp(replica, name);
     }
     return status;
 }
@@ -126,12 +151,18 @@ static bool read_place(const json_t *replica, const char *port_name, struct plac
     int64_t port = number_of(json_object_get(replica, "ports"), port_name);
 
     *place = (struct place){.slot = slot_of(replica), .port = (uint16_t)port};
-    place->for_members =
-        strcmp(text_of(json_object_get(replica, "visibilities"), port_name), "members") == 0;
+    place->for_members = is_for_members(replica, port_name);
     return place->slot > 0 && port > 0 && port <= UINT16_MAX &&
            text_copy(place->node, sizeof(place->node), text_of(replica, "node")) == 0 &&
            text_copy(place->address, sizeof(place->address), text_of(replica, "address")) == 0 &&
            place->node[0] != '\0' && place->address[0] != '\0';
+}
+
+/* Another version of the service may have another port of that name. */
+static bool is_wanted(const json_t *replica, const struct places_wanted *wanted)
+{
+    return is_udp(replica, wanted->port_name) == wanted->is_udp &&
+           can_connect(replica, wanted->port_name);
 }
 
 void places_find(const json_t *service, const struct places_wanted *wanted,
@@ -146,7 +177,7 @@ void places_find(const json_t *service, const struct places_wanted *wanted,
         struct place *place = &places_out->list[places_out->count];
 
         if (places_out->count < REPLICAS_PER_SERVICE_MAX && is_healthy(replica) &&
-            read_place(replica, wanted->port_name, place) &&
+            read_place(replica, wanted->port_name, place) && is_wanted(replica, wanted) &&
             (wanted->slot == 0 || wanted->slot == place->slot)) {
             places_out->count++;
         }

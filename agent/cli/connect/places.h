@@ -25,14 +25,20 @@ struct places_wanted {
     const char *service;   /* as typed, without the replica */
     uint32_t slot;         /* 0: any */
     const char *port_name; /* NULL: the only one */
+    bool is_udp;           /* when it is known */
+};
+
+struct places_port {
+    char name[NAME_CHARS_MAX + 1];
+    bool is_udp; /* then it is for members only */
 };
 
 /*
  * Chooses the port, of the replicas in `service` (an element of "services"). Returns EXIT_DONE, or a
- * status with the problem: no such port, several, one of UDP, no replica that has any.
+ * status with the problem: no such port, several, a public one of UDP, no replica that has any.
  */
 int places_port(const json_t *service, const struct places_wanted *wanted,
-                char name_out[NAME_CHARS_MAX + 1], struct problem *problem);
+                struct places_port *port_out, struct problem *problem);
 /* The healthy replicas with that port. */
 void places_find(const json_t *service, const struct places_wanted *wanted,
                  struct places *places_out);

@@ -19,8 +19,16 @@
 #include "base/cleanup.h"
 #include "base/keep_alive.h"
 #include "base/wire.h"
+#include "sandbox/init/udp.h"
 
-enum { DIAL_MS_MAX = 3000, GREET_MS_MAX = 5000 };
+enum {
+    DIAL_MS_MAX = 3000,
+    GREET_MS_MAX = 5000,
+    LOOK_MS = 1000,
+    UNANSWERED_MS_MAX = 10000, /* of a flow: another one is begun at once */
+};
+
+static_assert((int)RELAY_BODY_BYTES_MAX > (int)UDP_PACKET_BYTES_MAX, "a packet is read whole");
 
 static uint64_t now_ms(void)
 {
@@ -45,13 +53,22 @@ void tunnel_init(struct tunnel *tunnel, int from_fd, int to_fd)
     (void)setsockopt(to_fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
+void tunnel_init_packets(struct tunnel *tunnel, int fd)
+{
+    tunnel_init(tunnel, fd, fd);
+    tunnel->has_packets = true;
+}
+
 void tunnel_hang_up(struct tunnel *tunnel)
 {
+    bool has_packets = tunnel->has_packets;
+
     if (tunnel->remote_fd >= 0) {
         close(tunnel->remote_fd);
     }
     sodium_memzero(&tunnel->seal, sizeof(tunnel->seal));
     tunnel_init(tunnel, tunnel->from_fd, tunnel->to_fd);
+    tunnel->has_packets = has_packets;
 }
 
 /* ------------------------------------------------------------------ connecting */
@@ -98,9 +115,17 @@ static int dial_one(const struct addrinfo *to, int *fd_out)
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &code_bytes) < 0 || code != 0) {
         return code != 0 ? -code : -errno;
     }
-    keep_alive_set(fd, &(struct keep_alive){.silence_s = 60, .every_s = 20, .count = 3});
     *fd_out = take_fd(&fd);
     return 0;
+}
+
+/* A connection that is lost may be a person's work; a flow is begun anew. */
+static void keep_alive(const struct tunnel *tunnel)
+{
+    static const struct keep_alive patient = {.silence_s = 60, .every_s = 20, .count = 3};
+    static const struct keep_alive quick = {.silence_s = 5, .every_s = 2, .count = 3};
+
+    keep_alive_set(tunnel->remote_fd, tunnel->has_packets ? &quick : &patient);
 }
 
 int tunnel_dial(struct tunnel *tunnel, const char *host, uint16_t port)
@@ -121,6 +146,9 @@ int tunnel_dial(struct tunnel *tunnel, const char *host, uint16_t port)
         r = dial_one(one, &tunnel->remote_fd);
     }
     freeaddrinfo(list);
+    if (r == 0) {
+        keep_alive(tunnel);
+    }
     return r;
 }
 
@@ -256,7 +284,9 @@ static void put_out(struct tunnel *tunnel, struct bytes bytes)
 {
     CHECK(tunnel->out_bytes == 0);
     tunnel->out_at = 0;
-    if (tunnel->is_sealed) {
+    if (tunnel->has_packets) {
+        tunnel->out_bytes = relay_seal_frame(&tunnel->seal, RELAY_DATAGRAM, bytes, tunnel->out);
+    } else if (tunnel->is_sealed) {
         tunnel->out_bytes = relay_seal_frame(
             &tunnel->seal, bytes.length_bytes > 0 ? RELAY_DATA : RELAY_END, bytes, tunnel->out);
     } else if (bytes.length_bytes > 0) {
@@ -297,7 +327,12 @@ static void read_here(struct tunnel *tunnel)
         return;
     }
     tunnel->from_ended = got == 0;
-    put_out(tunnel, (struct bytes){bytes, (size_t)got});
+    if (!tunnel->has_packets) {
+        put_out(tunnel, (struct bytes){bytes, (size_t)got});
+    } else if (got >= UDP_PACKET_MARK_BYTES && got <= UDP_PACKET_BYTES_MAX) {
+        put_out(tunnel,
+                (struct bytes){bytes + UDP_PACKET_MARK_BYTES, (size_t)got - UDP_PACKET_MARK_BYTES});
+    }
     if (tunnel->out_bytes > 0) { /* there is room mostly */
         send_out(tunnel);
     }
@@ -339,6 +374,19 @@ static void write_here(struct tunnel *tunnel)
     }
 }
 
+/* What comes at a flow: datagrams and nothing else. */
+static bool put_packet(struct tunnel *tunnel, const struct relay_opened *opened)
+{
+    if (opened->type != RELAY_DATAGRAM || opened->body_bytes > UDP_MEMBERS_BYTES_MAX) {
+        fail(tunnel, EBADMSG);
+        return false;
+    }
+    tunnel->to[0] = 0;
+    memcpy(tunnel->to + UDP_PACKET_MARK_BYTES, relay_body(opened).data, opened->body_bytes);
+    tunnel->to_bytes = UDP_PACKET_MARK_BYTES + opened->body_bytes;
+    return true;
+}
+
 /* One frame of what has come, which may be without a byte. False: none is whole, or it was the last. */
 static bool open_frame(struct tunnel *tunnel)
 {
@@ -348,11 +396,15 @@ static bool open_frame(struct tunnel *tunnel)
     if (length == 0) {
         return false;
     }
-    if (length < 0 || (opened.type != RELAY_DATA && opened.type != RELAY_END)) {
+    if (length < 0 ||
+        (!tunnel->has_packets && opened.type != RELAY_DATA && opened.type != RELAY_END)) {
         fail(tunnel, EBADMSG);
         return false;
     }
     taken(tunnel, (size_t)length);
+    if (tunnel->has_packets) {
+        return put_packet(tunnel, &opened);
+    }
     if (opened.type == RELAY_END) {
         end_here(tunnel);
         return false;
@@ -407,6 +459,9 @@ static bool is_over(const struct tunnel *tunnel)
 {
     bool says_more = !tunnel->from_ended && tunnel->from_fd == tunnel->to_fd;
 
+    if (tunnel->has_packets && tunnel->from_ended) {
+        return true;
+    }
     return tunnel->failed_code != 0 || (tunnel->to_ended && !says_more && tunnel->out_bytes == 0);
 }
 
@@ -448,18 +503,29 @@ static void turn(struct tunnel *tunnel, const struct pollfd pollers[POLLERS])
     }
 }
 
+/* Who sends datagrams does not notice that nothing is acknowledged any more. */
+static void look(struct tunnel *tunnel)
+{
+    if (tunnel->has_packets && tunnel->failed_code == 0 &&
+        keep_alive_look_ms(tunnel->remote_fd, now_ms(), &tunnel->unanswered_since_ms) >
+            UNANSWERED_MS_MAX) {
+        fail(tunnel, ETIMEDOUT);
+    }
+}
+
 int tunnel_run(struct tunnel *tunnel)
 {
     struct pollfd pollers[POLLERS];
 
-    CHECK(tunnel->remote_fd >= 0);
+    CHECK(tunnel->remote_fd >= 0 && (tunnel->is_sealed || !tunnel->has_packets));
     open_next(tunnel); /* what came with the greeting's end */
     while (!is_over(tunnel)) {
         fill_pollers(tunnel, pollers);
-        if (poll(pollers, POLLERS, -1) < 0 && errno != EINTR) {
+        if (poll(pollers, POLLERS, tunnel->has_packets ? LOOK_MS : -1) < 0 && errno != EINTR) {
             return -errno;
         }
         turn(tunnel, pollers);
+        look(tunnel);
     }
     return -tunnel->failed_code;
 }

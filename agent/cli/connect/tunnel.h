@@ -4,6 +4,9 @@
  * One connection of `minga connect`: bytes from here to a replica's port and back; of a port for
  * members the way there is sealed (agent/mingad/doors/doors.h has the other end).
  *
+ * Of a UDP port it is a flow: what is read and written here are packets of one datagram each
+ * (sandbox/init/udp.h), and so are frames; it is over when either side is.
+ *
  * Blocks, in a process of its own. Constant memory: what one side does not take is not read from
  * the other.
  */
@@ -15,6 +18,8 @@ struct tunnel {
     int from_fd; /* here: read from it ... */
     int to_fd;   /* ... and written to; may be the same */
     bool to_is_socket;
+    bool has_packets; /* here */
+    uint64_t unanswered_since_ms;
     int remote_fd;
     bool is_sealed;
     struct relay_seal seal;
@@ -37,6 +42,8 @@ struct tunnel_pass {
 
 /* Nothing is connected yet. */
 void tunnel_init(struct tunnel *tunnel, int from_fd, int to_fd);
+/* The same for a flow: a socket of packets, of a port for members. */
+void tunnel_init_packets(struct tunnel *tunnel, int fd);
 /* Connects. Returns 0 or -errno. */
 int tunnel_dial(struct tunnel *tunnel, const char *host, uint16_t port);
 /* After that, at a port for members: until the replica has the connection. Returns 0 or -errno. */

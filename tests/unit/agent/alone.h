@@ -369,7 +369,9 @@ static inline enum overlay_outcome put_version(struct edge *edge)
 {
     static const char yaml[] = "name: wiki\ncommand: [/bin/wiki]\n"
                                "ports:\n  - {name: http, container: 8080}\n"
-                               "  - {name: club, container: 8081, visibility: members}\n";
+                               "  - {name: club, container: 8081, visibility: members}\n"
+                               "  - {name: voice, container: 8081, protocol: udp,"
+                               " visibility: members}\n";
     minga_Record record = {.kind = minga_RecordKind_RECORD_VERSION, .number = 1, .sequence = 1};
     minga_Version version = minga_Version_init_zero;
     struct manifest manifest;

@@ -69,6 +69,30 @@ Test(pass, a_member_gets_the_secret_that_the_door_makes_again)
     edge_free(edge);
 }
 
+/* To the kernel, to relays and to routers a door is TCP, whatever passes there. */
+Test(pass, a_port_of_udp_is_given_out_as_a_door)
+{
+    struct edge *edge = running_service();
+    struct overlay_port published[4];
+    struct core_replica replica;
+
+    core_replica(edge->core, 0, edge->now_ms, &replica);
+    cr_assert(replica.status.ports[2].for_members);
+    cr_assert(replica.status.ports[2].is_udp);
+    cr_assert_eq(ask(edge, 1, "voice"), OVERLAY_OK, "%s", edge->answer.reason);
+    const struct pass pass = {.member = overlay_self(core_overlay(edge->core)),
+                              .replica = replica.key,
+                              .host_port = replica.status.ports[2].host_port,
+                              .until_ms = edge->answer.pass_until};
+
+    cr_assert(opens(edge, &pass));
+    cr_assert_eq(executor_published(edge->core->executor, 4, published), 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        cr_assert(!published[i].is_udp);
+    }
+    edge_free(edge);
+}
+
 Test(pass, it_is_good_for_nothing_else)
 {
     struct edge *edge = running_service();

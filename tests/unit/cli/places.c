@@ -8,11 +8,12 @@ static struct problem problem;
 
 static json_t *replica(uint32_t slot, const char *health)
 {
-    return json_pack("{so ss ss s{si si si} s{ss ss ss} s{ss ss ss} ss ss}", "id",
+    return json_pack("{so ss ss s{si si si si} s{ss ss ss ss} s{ss ss ss ss} ss ss}", "id",
                      json_sprintf("wiki/%u", slot), "node", "ab", "address", "192.0.2.7", "ports",
-                     "http", 31000 + slot, "club", 32000 + slot, "dns", 33000, "protocols", "http",
-                     "tcp", "club", "tcp", "dns", "udp", "visibilities", "http", "public", "club",
-                     "members", "dns", "public", "state", "running", "health", health);
+                     "http", 31000 + slot, "club", 32000 + slot, "dns", 33000, "voice",
+                     34000 + slot, "protocols", "http", "tcp", "club", "tcp", "dns", "udp", "voice",
+                     "udp", "visibilities", "http", "public", "club", "members", "dns", "public",
+                     "voice", "members", "state", "running", "health", health);
 }
 
 static json_t *service(uint32_t count)
@@ -25,48 +26,89 @@ static json_t *service(uint32_t count)
     return json_pack("{ss so}", "state", "active", "replicas", replicas);
 }
 
-static int port_of(json_t *of, const char *name, char name_out[NAME_CHARS_MAX + 1])
+static int port_of(json_t *of, const char *name, struct places_port *port_out)
 {
-    const struct places_wanted wanted = {"wiki", 0, name};
+    const struct places_wanted wanted = {.service = "wiki", .port_name = name};
 
     memset(&problem, 0, sizeof(problem));
-    return places_port(of, &wanted, name_out, &problem);
+    return places_port(of, &wanted, port_out, &problem);
 }
 
 Test(places, a_port_is_known_by_its_name)
 {
-    char name[NAME_CHARS_MAX + 1] = "";
+    struct places_port port = {0};
     json_t *wiki = service(2);
 
-    cr_assert_eq(port_of(wiki, "club", name), EXIT_DONE);
-    cr_assert_str_eq(name, "club");
-    cr_assert_eq(port_of(wiki, "ssh", name), EXIT_NOT_FOUND);
-    cr_assert_str_eq(problem.advice, "its ports: http, club");
-    cr_assert_eq(port_of(wiki, "dns", name), EXIT_REFUSED);
-    cr_assert_eq(port_of(wiki, NULL, name), EXIT_USAGE);
+    cr_assert_eq(port_of(wiki, "club", &port), EXIT_DONE);
+    cr_assert_str_eq(port.name, "club");
+    cr_assert_eq(port_of(wiki, "ssh", &port), EXIT_NOT_FOUND);
+    cr_assert_str_eq(problem.advice, "its ports: http, club, voice (udp)");
+    cr_assert(!port.is_udp);
+    cr_assert_eq(port_of(wiki, "voice", &port), EXIT_DONE);
+    cr_assert_str_eq(port.name, "voice");
+    cr_assert(port.is_udp);
+    cr_assert_eq(port_of(wiki, "dns", &port), EXIT_REFUSED);
+    cr_assert_str_eq(problem.why, "a public port of UDP: clients send to it by themselves");
+    cr_assert_eq(port_of(wiki, NULL, &port), EXIT_USAGE);
+    cr_assert_str_eq(problem.why, "it has several ports: http, club, voice (udp)");
     json_decref(wiki);
 }
 
 Test(places, the_only_port_needs_no_name)
 {
-    char name[NAME_CHARS_MAX + 1] = "";
+    struct places_port port = {0};
     json_t *wiki = json_pack("{ss s[{s{si si} s{ss ss}}]}", "state", "active", "replicas", "ports",
                              "dns", 53, "web", 80, "protocols", "dns", "udp", "web", "tcp");
 
-    cr_assert_eq(port_of(wiki, NULL, name), EXIT_DONE);
-    cr_assert_str_eq(name, "web");
+    cr_assert_eq(port_of(wiki, NULL, &port), EXIT_DONE);
+    cr_assert_str_eq(port.name, "web");
+    json_decref(wiki);
+}
+
+Test(places, the_only_one_for_members_needs_none_either)
+{
+    struct places_port port = {0};
+    json_t *wiki = json_pack("{ss s[{s{si si} s{ss ss} s{ss ss}}]}", "state", "active", "replicas",
+                             "ports", "dns", 53, "voice", 80, "protocols", "dns", "udp", "voice",
+                             "udp", "visibilities", "dns", "public", "voice", "members");
+    json_t *lone = json_pack("{ss s[{s{si} s{ss} s{ss}}]}", "state", "active", "replicas", "ports",
+                             "dns", 53, "protocols", "dns", "udp", "visibilities", "dns", "public");
+
+    cr_assert_eq(port_of(wiki, NULL, &port), EXIT_DONE);
+    cr_assert_str_eq(port.name, "voice");
+    cr_assert(port.is_udp);
+    cr_assert_eq(port_of(lone, NULL, &port), EXIT_REFUSED);
+    json_decref(wiki);
+    json_decref(lone);
+}
+
+Test(places, one_whose_protocol_has_changed_is_no_place)
+{
+    static struct places places;
+    struct places_wanted wanted = {.service = "wiki", .port_name = "voice", .is_udp = true};
+    json_t *wiki = service(2);
+
+    places_find(wiki, &wanted, &places);
+    cr_assert_eq(places.count, 2);
+    cr_assert(places.list[0].for_members);
+    wanted.is_udp = false;
+    places_find(wiki, &wanted, &places);
+    cr_assert_eq(places.count, 0);
+    wanted = (struct places_wanted){.service = "wiki", .port_name = "dns", .is_udp = true};
+    places_find(wiki, &wanted, &places);
+    cr_assert_eq(places.count, 0, "a public one is not dialled as a door");
     json_decref(wiki);
 }
 
 Test(places, without_a_replica_it_says_why)
 {
-    char name[NAME_CHARS_MAX + 1] = "";
+    struct places_port port = {0};
     json_t *off = json_pack("{ss s[]}", "state", "off", "replicas");
     json_t *waiting = service(0);
 
-    cr_assert_eq(port_of(off, NULL, name), EXIT_LATE);
+    cr_assert_eq(port_of(off, NULL, &port), EXIT_LATE);
     cr_assert_str_eq(problem.why, "the service is off");
-    cr_assert_eq(port_of(waiting, NULL, name), EXIT_LATE);
+    cr_assert_eq(port_of(waiting, NULL, &port), EXIT_LATE);
     cr_assert_str_eq(problem.advice, "minga status wiki says why");
     json_decref(off);
     json_decref(waiting);
@@ -75,8 +117,8 @@ Test(places, without_a_replica_it_says_why)
 Test(places, only_healthy_replicas_with_an_address_count)
 {
     static struct places places;
-    const struct places_wanted any = {"wiki", 0, "club"};
-    const struct places_wanted second = {"wiki", 2, "club"};
+    const struct places_wanted any = {.service = "wiki", .port_name = "club"};
+    const struct places_wanted second = {"wiki", 2, "club", false};
     json_t *wiki = service(3);
     json_t *homeless = replica(5, "ok");
 

@@ -15,19 +15,25 @@
 #include <unistd.h>
 
 #include "base/attributes.h"
+#include "sandbox/init/udp.h"
 
 static struct tunnel tunnel;
 static struct relay_seal replica; /* the other end's */
 static int here = -1;             /* what the user's program has */
 static int there = -1;            /* what the replica's node has */
 
-static void pair(int *ours_out, int *theirs_out)
+static void pair_of(int type, int *ours_out, int *theirs_out)
 {
     int fds[2];
 
-    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    cr_assert_eq(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, fds), 0);
     *ours_out = fds[0];
     *theirs_out = fds[1];
+}
+
+static void pair(int *ours_out, int *theirs_out)
+{
+    pair_of(SOCK_STREAM, ours_out, theirs_out);
 }
 
 static void begin_at(bool is_sealed, int from_fd, int to_fd)
@@ -69,6 +75,15 @@ static void begin_sealed_both_ways(void)
 static void begin_plain(void)
 {
     begin(false);
+}
+
+static void begin_flow(void)
+{
+    int local;
+
+    pair_of(SOCK_SEQPACKET, &here, &local);
+    begin_at(true, local, local);
+    tunnel.has_packets = true;
 }
 
 static void end(void)
@@ -160,6 +175,102 @@ Test(tunnel, a_public_port_s_bytes_pass_as_they_are, .init = begin_plain, .fini 
     cr_assert_eq(shutdown(there, SHUT_WR), 0);
     cr_assert_eq(tunnel_run(&tunnel), 0);
     expect_here("plain");
+}
+
+/* ------------------------------------------------------------------ flows */
+
+static void say_bytes(uint8_t type, size_t length_bytes)
+{
+    static const uint8_t zeros[RELAY_BODY_BYTES_MAX];
+    static uint8_t frame[RELAY_FRAME_BYTES_MAX];
+    size_t length = relay_seal_frame(&replica, type, (struct bytes){zeros, length_bytes}, frame);
+
+    cr_assert_eq(send(there, frame, length, 0), (ssize_t)length);
+}
+
+static void expect_packet(const char *text)
+{
+    char packet[64] = "x";
+
+    cr_assert_eq(recv(here, packet, sizeof(packet) - 1, MSG_DONTWAIT), (ssize_t)strlen(text) + 1);
+    cr_assert_eq(packet[0], 0);
+    cr_assert_str_eq(packet + 1, text);
+}
+
+/* How many bytes the next frame's datagram has. */
+static size_t datagram_there(void)
+{
+    static uint8_t in[RELAY_FRAME_BYTES_MAX];
+    static struct relay_opened opened;
+
+    cr_assert_eq(recv(there, in, 2, MSG_WAITALL), 2);
+    size_t length = (size_t)in[0] << 8 | in[1];
+
+    cr_assert_eq(recv(there, in + 2, length, MSG_WAITALL), (ssize_t)length);
+    cr_assert_gt(relay_open_frame(&replica, (struct bytes){in, 2 + length}, &opened), 0);
+    cr_assert_eq(opened.type, RELAY_DATAGRAM);
+    return opened.body_bytes;
+}
+
+Test(tunnel, a_flow_s_frames_are_packets, .init = begin_flow, .fini = end, .timeout = 10)
+{
+    static uint8_t large[UDP_PACKET_BYTES_MAX + 1];
+
+    say(RELAY_DATAGRAM, "one");
+    say(RELAY_DATAGRAM, "");
+    say_bytes(RELAY_DATAGRAM, UDP_MEMBERS_BYTES_MAX);
+    cr_assert_eq(shutdown(there, SHUT_WR), 0);
+    cr_assert_eq(tunnel_run(&tunnel), -ECONNRESET);
+    expect_packet("one");
+    expect_packet("");
+    cr_assert_eq(recv(here, large, sizeof(large), MSG_DONTWAIT), UDP_PACKET_BYTES_MAX);
+    cr_assert_lt(recv(here, large, sizeof(large), MSG_DONTWAIT), 0);
+}
+
+Test(tunnel, a_flow_s_packets_are_frames_until_it_ends, .init = begin_flow, .fini = end,
+     .timeout = 10)
+{
+    static const uint8_t large[UDP_PACKET_BYTES_MAX + 1];
+
+    cr_assert_eq(send(here, "\0two", 4, 0), 4);
+    cr_assert_eq(send(here, "", 1, 0), 1);
+    cr_assert_eq(send(here, large, UDP_PACKET_BYTES_MAX, 0), UDP_PACKET_BYTES_MAX);
+    cr_assert_eq(send(here, large, UDP_PACKET_BYTES_MAX + 1, 0), UDP_PACKET_BYTES_MAX + 1);
+    cr_assert_eq(send(here, "\0last", 5, 0), 5);
+    cr_assert_eq(shutdown(here, SHUT_WR), 0);
+    cr_assert_eq(tunnel_run(&tunnel), 0);
+    cr_assert_eq(datagram_there(), 3);
+    cr_assert_eq(datagram_there(), 0);
+    cr_assert_eq(datagram_there(), UDP_MEMBERS_BYTES_MAX);
+    cr_assert_eq(datagram_there(), 4, "the one too long is lost");
+    close(tunnel.remote_fd);
+    tunnel.remote_fd = -1;
+    cr_assert_eq(recv(there, &(char){0}, 1, 0), 0);
+}
+
+static const struct {
+    uint8_t type;
+    size_t length_bytes;
+} no_datagrams[] = {
+    {RELAY_DATAGRAM, UDP_MEMBERS_BYTES_MAX + 1}, {RELAY_DATA, 4}, {RELAY_END, 0}, {RELAY_OPEN, 2}};
+
+Test(tunnel, what_is_no_datagram_ends_a_flow, .timeout = 10)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(no_datagrams); i++) {
+        begin_flow();
+        say_bytes(no_datagrams[i].type, no_datagrams[i].length_bytes);
+        cr_assert_eq(tunnel_run(&tunnel), -EBADMSG, "%zu", i);
+        cr_assert_lt(recv(here, &(char){0}, 1, MSG_DONTWAIT), 0);
+        end();
+    }
+}
+
+Test(tunnel, a_datagram_at_a_connection_of_tcp_ends_it, .init = begin_sealed, .fini = end,
+     .timeout = 10)
+{
+    say(RELAY_DATAGRAM, "one");
+    cr_assert_eq(tunnel_run(&tunnel), -EBADMSG);
+    expect_here("");
 }
 
 /* ------------------------------------------------------------------ much */

@@ -75,30 +75,32 @@ Test(manifest, the_shortest_one_has_all_defaults)
     assert_round_trip(&manifest);
 }
 
-static const char everything[] = "name: wiki\n"
-                                 "command: [/usr/bin/wiki, --listen, \"8080\"]\n"
-                                 "workdir: /srv\n"
-                                 "user: 0\n"
-                                 "env: [WIKI_TITLE=Allotment, EMPTY=]\n"
-                                 "replicas: 3\n"
-                                 "spread: node\n"
-                                 "instances: at-least\n"
-                                 "restart: on-failure\n"
-                                 "resources: {cpu: 0.5, memory: 128M, disk: 1G, pids: 7}\n"
-                                 "requires: {arch: [amd64, arm64], labels: [ssd, room=lab3]}\n"
-                                 "ports:\n"
-                                 "  - {name: http, container: 8080, protocol: tcp}\n"
-                                 "  - name: admin\n"
-                                 "    container: 9000\n"
-                                 "    visibility: public\n"
-                                 "  - {name: dns, container: 9000, protocol: udp}\n"
-                                 "  - {name: club, container: 9001, visibility: members}\n"
-                                 "egress: internet\n"
-                                 "health: {port: admin, http: /healthz, command: [], interval: 1s,"
-                                 " timeout: 500ms, failures: 2, grace: 0}\n"
-                                 "stop: {signal: INT, grace: 2s}\n"
-                                 "logs: 1M\n"
-                                 "state: {mode: none}\n";
+static const char everything[] =
+    "name: wiki\n"
+    "command: [/usr/bin/wiki, --listen, \"8080\"]\n"
+    "workdir: /srv\n"
+    "user: 0\n"
+    "env: [WIKI_TITLE=Allotment, EMPTY=]\n"
+    "replicas: 3\n"
+    "spread: node\n"
+    "instances: at-least\n"
+    "restart: on-failure\n"
+    "resources: {cpu: 0.5, memory: 128M, disk: 1G, pids: 7}\n"
+    "requires: {arch: [amd64, arm64], labels: [ssd, room=lab3]}\n"
+    "ports:\n"
+    "  - {name: http, container: 8080, protocol: tcp}\n"
+    "  - name: admin\n"
+    "    container: 9000\n"
+    "    visibility: public\n"
+    "  - {name: dns, container: 9000, protocol: udp}\n"
+    "  - {name: club, container: 9001, visibility: members}\n"
+    "  - {name: voice, container: 9001, protocol: udp, visibility: members}\n"
+    "egress: internet\n"
+    "health: {port: admin, http: /healthz, command: [], interval: 1s,"
+    " timeout: 500ms, failures: 2, grace: 0}\n"
+    "stop: {signal: INT, grace: 2s}\n"
+    "logs: 1M\n"
+    "state: {mode: none}\n";
 
 Test(manifest, every_key_reaches_its_field)
 {
@@ -122,7 +124,7 @@ Test(manifest, every_key_reaches_its_field)
     cr_assert_eq(manifest.archs[1], MANIFEST_ARCH_ARM64);
     cr_assert_eq(manifest.label_count, 2);
     cr_assert_str_eq(manifest.labels[1], "room=lab3");
-    cr_assert_eq(manifest.port_count, 4);
+    cr_assert_eq(manifest.port_count, 5);
     cr_assert_str_eq(manifest.ports[1].name, "admin");
     cr_assert_eq(manifest.ports[1].container_port, 9000);
     cr_assert_eq(manifest.ports[1].protocol, MANIFEST_TCP);
@@ -131,6 +133,8 @@ Test(manifest, every_key_reaches_its_field)
     cr_assert_eq(manifest.ports[2].visibility, MANIFEST_PUBLIC);
     cr_assert_eq(manifest.ports[3].protocol, MANIFEST_TCP);
     cr_assert_eq(manifest.ports[3].visibility, MANIFEST_MEMBERS);
+    cr_assert_eq(manifest.ports[4].protocol, MANIFEST_UDP);
+    cr_assert_eq(manifest.ports[4].visibility, MANIFEST_MEMBERS);
     cr_assert_eq(manifest.egress, MANIFEST_EGRESS_INTERNET);
     cr_assert(manifest.has_health);
     cr_assert_eq(manifest.health_port, 1);
@@ -315,8 +319,9 @@ static const struct {
     {"schedule: [a]", "service.yaml:3:12: schedule is not available in 0.1"},
     {"instances: at-most", "service.yaml:3:12: instances: at-most is not available in 0.1"},
     {"state: {mode: snapshot}", "service.yaml:3:15: state.mode: snapshot is not available in 0.1"},
-    {"ports: [{name: a, container: 1, protocol: udp, visibility: members}]",
-     "service.yaml:3:1: ports: a: \"visibility: members\" is not available for udp in 0.1"},
+    {"ports: [{name: a, container: 1, protocol: udp, visibility: members}, {name: b, container: 1,"
+     " protocol: udp}]",
+     "service.yaml:3:1: ports: port 1 is repeated"},
 };
 
 Test(manifest, keys_of_later_versions_are_refused_by_name)

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+/*
+ * Who sends to a UDP socket of `minga connect`: each client (address and port) has a flow, to which
+ * its datagrams go as packets (sandbox/init/udp.h), and whose packets are answers to it.
+ *
+ * Bounded: the one silent for longest gives way to a new one, unless it was used just now. A flow that
+ * has ended is begun anew by the next datagram. What finds no room is lost and waits for nobody.
+ * What a flow is made of is the caller's affair; time is a parameter.
+ */
+#include <poll.h>
+
+#include "sandbox/init/flows.h"
+#include "sandbox/init/udp.h"
+
+enum {
+    CLIENTS_MAX = 32, /* half of what a node's doors have for one member */
+    CLIENTS_POLLERS_MAX = CLIENTS_MAX + 1,
+};
+
+struct clients { /* large: on the heap, zeroed before clients_init */
+    int fd;      /* theirs, borrowed */
+    /* A new flow: returns a socket of packets, ours from then on, or -errno: there is none now. */
+    int (*begin)(void *context);
+    void *context;
+    uint64_t lost_count;
+    struct flows flows;
+    uint8_t block[UDP_PACKET_MARK_BYTES + UDP_DATAGRAM_BYTES_MAX];
+};
+
+/* `fd` is bound, `begin` and `context` are set; `seed` is random. Returns 0 or -errno. */
+int clients_init(struct clients *clients, uint64_t seed);
+/* What is to be waited for. Returns how many there are. */
+uint32_t clients_pollers(const struct clients *clients,
+                         struct pollfd pollers_out[CLIENTS_POLLERS_MAX]);
+/* After that, when something has come. */
+void clients_turn(struct clients *clients, const struct pollfd pollers[CLIENTS_POLLERS_MAX],
+                  uint64_t now_ms);
+/* Ends the silent ones. Returns when to be called next; UINT64_MAX: when something has come. */
+uint64_t clients_tick(struct clients *clients, uint64_t now_ms);
+/* In a child that was forked: closes what is the parent's, and tells nobody. */
+void clients_leave(struct clients *clients);
+/* Ends all. */
+void clients_done(struct clients *clients);
