@@ -11,7 +11,7 @@
 #include "sandbox/environment.h"
 
 enum {
-    HELPER_PROTOCOL_VERSION = 5,
+    HELPER_PROTOCOL_VERSION = 6,
     LOGS_WINDOW_BYTES_MAX = 16384, /* of one answer */
     HELPER_MESSAGE_BYTES_MAX = LOGS_WINDOW_BYTES_MAX + 1024,
 };
