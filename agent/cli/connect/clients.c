@@ -41,8 +41,7 @@ static bool make_room(struct clients *clients, uint64_t now_ms)
     return true;
 }
 
-static struct flow *begin_flow(struct clients *clients, const struct flow_key *key,
-                               uint64_t now_ms)
+static struct flow *begin_flow(struct clients *clients, const struct flow_key *key, uint64_t now_ms)
 {
     struct flow *flow;
     int fd;
@@ -118,8 +117,7 @@ static void take_some(struct clients *clients, uint64_t now_ms)
 static void answer_some(struct clients *clients, struct flow *flow, uint64_t now_ms)
 {
     for (unsigned i = 0; i < DATAGRAMS_PER_TURN; i++) {
-        ssize_t packet_bytes =
-            recv(flow->fd, clients->block, sizeof(clients->block), MSG_DONTWAIT);
+        ssize_t packet_bytes = recv(flow->fd, clients->block, sizeof(clients->block), MSG_DONTWAIT);
 
         if (packet_bytes < 0 && (errno == EAGAIN || errno == EINTR)) {
             return;
