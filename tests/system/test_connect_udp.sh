@@ -84,8 +84,8 @@ strangers() {
     done
 }
 check "a stranger's datagrams and bytes reach nothing, at no replica, not at a leaf's relay either" strangers
-own=$(places | grep '^10\.77\.0\.1:')
-check "nor do they on the replica's own machine" eval '! client 1 "127.0.0.1:${own##*:}" hello'
+own_door() { places | sed -n 's/^10\.77\.0\.1:/127.0.0.1:/p'; }
+check "nor do they on the replica's own machine" eval '! client 1 "$(own_door)" hello'
 
 # --- who is one
 forward 1 first lobby voice
