@@ -9,26 +9,24 @@
 #include <unistd.h>
 
 #include "agent/mingad/config/config.h"
-#include "base/attributes.h"
 
-static enum manifest_arch arch_of(const char *machine)
-{
-    static const struct {
-        const char *machine;
-        enum manifest_arch arch;
-    } rows[] = {
-        {"x86_64", MANIFEST_ARCH_AMD64}, {"aarch64", MANIFEST_ARCH_ARM64},
-        {"armv7l", MANIFEST_ARCH_ARMHF}, {"armv8l", MANIFEST_ARCH_ARMHF},
-        {"i686", MANIFEST_ARCH_I386},    {"riscv64", MANIFEST_ARCH_RISCV64},
-    };
-
-    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
-        if (strcmp(machine, rows[i].machine) == 0) {
-            return rows[i].arch;
-        }
-    }
-    return MANIFEST_ARCH_ANY;
-}
+/*
+ * Of the agent itself, as the filter of a sandbox knows that machine's calls only. (uname(2) tells the kernel's,
+ * which may be of 64 bits below a system of 32.)
+ */
+#if defined(__x86_64__) && defined(__LP64__)
+static const enum manifest_arch own_arch = MANIFEST_ARCH_AMD64;
+#elif defined(__aarch64__)
+static const enum manifest_arch own_arch = MANIFEST_ARCH_ARM64;
+#elif defined(__ARM_PCS_VFP) && __ARM_ARCH >= 7
+static const enum manifest_arch own_arch = MANIFEST_ARCH_ARMHF;
+#elif defined(__i386__)
+static const enum manifest_arch own_arch = MANIFEST_ARCH_I386;
+#elif defined(__riscv) && __riscv_xlen == 64
+static const enum manifest_arch own_arch = MANIFEST_ARCH_RISCV64;
+#else
+static const enum manifest_arch own_arch = MANIFEST_ARCH_ANY;
+#endif
 
 /* The nearest folder above `path` that exists: there the state will lie. */
 static int file_system_of(const char *path, struct statvfs *file_system_out)
@@ -91,7 +89,7 @@ int machine_inspect(const char *state, struct machine *machine_out, struct err *
     machine.cpu_permille = (uint64_t)(cpu_count < 1 ? 1 : cpu_count) * 1000;
     machine.memory_bytes = (uint64_t)info.totalram * info.mem_unit;
     machine.disk_bytes = (uint64_t)file_system.f_blocks * file_system.f_frsize;
-    machine.arch = arch_of(names.machine);
+    machine.arch = own_arch;
     copy_host_name(names.nodename, machine.host_name);
     *machine_out = machine;
     return 0;
