@@ -28,12 +28,15 @@ int confine_pump(void)
         SCMP_SYS(sendto),
         SCMP_SYS(poll),
         SCMP_SYS(ppoll),
+        SCMP_SYS(ppoll_time64),
         SCMP_SYS(exit),
         SCMP_SYS(exit_group),
         SCMP_SYS(rt_sigreturn),
+        SCMP_SYS(sigreturn),
         SCMP_SYS(recv),
         SCMP_SYS(send),
         SCMP_SYS(clock_gettime),
+        SCMP_SYS(clock_gettime64),
         SCMP_SYS(restart_syscall),
     };
     scmp_filter_ctx context = seccomp_init(SCMP_ACT_KILL_PROCESS);

@@ -45,63 +45,68 @@
 /* Many on a line: one name a line would hide what belongs together. */
 /* clang-format off */
 
-/* Memory, threads and waiting for one another. */
+/* Memory, threads and waiting for one another. By set_tls each program of 32-bit ARM begins. */
 static const char *const memory_and_threads[] = {
-    "arch_prctl", "brk", "exit", "exit_group", "futex", "futex_time64", "futex_waitv",
-    "get_robust_list", "get_thread_area", "madvise", "membarrier", "mincore", "mlock", "mlock2",
-    "mlockall", "mprotect", "mremap", "msync", "munlock", "munlockall", "munmap", "pkey_alloc",
-    "pkey_free", "pkey_mprotect", "restart_syscall", "rseq", "set_robust_list", "set_thread_area",
-    "set_tid_address", NULL};
+    "arch_prctl", "brk", "cacheflush", "exit", "exit_group", "futex", "futex_time64", "futex_waitv",
+    "get_robust_list", "get_thread_area", "get_tls", "madvise", "membarrier", "mincore", "mlock",
+    "mlock2", "mlockall", "mprotect", "mremap", "msync", "munlock", "munlockall", "munmap",
+    "pkey_alloc", "pkey_free", "pkey_mprotect", "restart_syscall", "rseq", "set_robust_list",
+    "set_thread_area", "set_tid_address", "set_tls", NULL};
 
 /* Processes of its own; without a capability, ids and priorities only go down. */
 static const char *const processes[] = {
-    "capget", "capset", "execve", "execveat", "fork", "getegid", "geteuid", "getgid",
-    "getgroups", "getpgid", "getpgrp", "getpid", "getppid", "getpriority", "getresgid",
-    "getresuid", "getrlimit", "getrusage", "getsid", "gettid", "getuid", "ioprio_get",
-    "kill", "landlock_add_rule", "landlock_create_ruleset",
-    "landlock_restrict_self", "pidfd_open", "pidfd_send_signal", "prlimit64",
-    "rt_sigaction", "rt_sigpending", "rt_sigprocmask", "rt_sigqueueinfo", "rt_sigreturn",
-    "rt_sigsuspend", "rt_sigtimedwait", "rt_tgsigqueueinfo", "sched_get_priority_max",
-    "sched_get_priority_min", "sched_getaffinity", "sched_getattr", "sched_getparam",
-    "sched_getscheduler", "sched_rr_get_interval", "sched_setaffinity", "sched_setparam", "sched_setscheduler", "sched_yield", "setfsgid", "setfsuid",
-    "setgid", "setgroups", "setpgid", "setpriority", "setregid", "setresgid", "setresuid",
-    "setreuid", "setrlimit", "setsid", "setuid", "sigaltstack", "sigreturn", "tgkill", "times",
-    "tkill", "umask", "vfork", "wait4", "waitid", "waitpid", NULL};
+    "capget", "capset", "execve", "execveat", "fork", "getegid", "getegid32", "geteuid",
+    "geteuid32", "getgid", "getgid32", "getgroups", "getgroups32", "getpgid", "getpgrp", "getpid",
+    "getppid", "getpriority", "getresgid", "getresgid32", "getresuid", "getresuid32", "getrlimit",
+    "getrusage", "getsid", "gettid", "getuid", "getuid32", "ioprio_get", "kill",
+    "landlock_add_rule", "landlock_create_ruleset", "landlock_restrict_self", "pidfd_open",
+    "pidfd_send_signal", "prlimit64", "rt_sigaction", "rt_sigpending", "rt_sigprocmask",
+    "rt_sigqueueinfo", "rt_sigreturn", "rt_sigsuspend", "rt_sigtimedwait", "rt_sigtimedwait_time64",
+    "rt_tgsigqueueinfo", "sched_get_priority_max", "sched_get_priority_min", "sched_getaffinity",
+    "sched_getattr", "sched_getparam", "sched_getscheduler", "sched_rr_get_interval",
+    "sched_rr_get_interval_time64", "sched_setaffinity", "sched_setparam", "sched_setscheduler",
+    "sched_yield", "setfsgid", "setfsgid32", "setfsuid", "setfsuid32", "setgid", "setgid32",
+    "setgroups", "setgroups32", "setpgid", "setpriority", "setregid", "setregid32", "setresgid",
+    "setresgid32", "setresuid", "setresuid32", "setreuid", "setreuid32", "setrlimit", "setsid",
+    "setuid", "setuid32", "sigaltstack", "sigreturn", "tgkill", "times", "tkill", "umask", "vfork",
+    "wait4", "waitid", "waitpid", NULL};
 
 /* Files: the kernel's permissions and the read-only tree decide which. */
 static const char *const files[] = {
-    "access", "chdir", "chown", "close", "close_range", "copy_file_range",
-    "dup", "dup2", "dup3", "faccessat", "faccessat2", "fadvise64", "fadvise64_64", "fallocate",
-    "fchdir", "fchown", "fchownat", "fcntl", "fcntl64", "fdatasync",
-    "fgetxattr", "flistxattr", "flock", "fremovexattr", "fsetxattr", "fstat", "fstat64",
-    "fstatat64", "fstatfs", "fstatfs64", "fsync", "ftruncate", "ftruncate64", "futimesat",
-    "getcwd", "getdents", "getdents64", "getxattr", "inotify_add_watch", "inotify_init",
-    "inotify_init1", "inotify_rm_watch", "lchown", "lgetxattr", "link", "linkat", "listxattr",
-    "llistxattr", "lremovexattr", "lseek", "_llseek", "lsetxattr", "lstat", "lstat64", "mkdir",
-    "mkdirat", "newfstatat", "pread64",
-    "preadv", "preadv2", "pwrite64", "pwritev", "pwritev2", "read", "readahead", "readlink",
-    "readlinkat", "readv", "removexattr", "rename", "renameat", "renameat2", "rmdir",
-    "sendfile", "sendfile64", "setxattr", "splice", "stat", "stat64", "statfs", "statfs64",
-    "statx", "symlink", "symlinkat", "sync_file_range", "syncfs", "tee", "truncate", "truncate64",
-    "unlink", "unlinkat", "utime", "utimensat", "utimes", "write", "writev", NULL};
+    "access", "arm_fadvise64_64", "arm_sync_file_range", "chdir", "chown", "chown32", "close",
+    "close_range", "copy_file_range", "dup", "dup2", "dup3", "faccessat", "faccessat2", "fadvise64",
+    "fadvise64_64", "fallocate", "fchdir", "fchown", "fchown32", "fchownat", "fcntl", "fcntl64",
+    "fdatasync", "fgetxattr", "flistxattr", "flock", "fremovexattr", "fsetxattr", "fstat",
+    "fstat64", "fstatat64", "fstatfs", "fstatfs64", "fsync", "ftruncate", "ftruncate64",
+    "futimesat", "getcwd", "getdents", "getdents64", "getxattr", "inotify_add_watch",
+    "inotify_init", "inotify_init1", "inotify_rm_watch", "lchown", "lchown32", "lgetxattr", "link",
+    "linkat", "listxattr", "llistxattr", "lremovexattr", "lseek", "_llseek", "lsetxattr", "lstat",
+    "lstat64", "mkdir", "mkdirat", "newfstatat", "pread64", "preadv", "preadv2", "pwrite64",
+    "pwritev", "pwritev2", "read", "readahead", "readlink", "readlinkat", "readv", "removexattr",
+    "rename", "renameat", "renameat2", "rmdir", "sendfile", "sendfile64", "setxattr", "splice",
+    "stat", "stat64", "statfs", "statfs64", "statx", "symlink", "symlinkat", "sync_file_range",
+    "syncfs", "tee", "truncate", "truncate64", "unlink", "unlinkat", "utime", "utimensat",
+    "utimensat_time64", "utimes", "write", "writev", NULL};
 
 /* Waiting, and time (reading it). */
 static const char *const waiting[] = {
-    "alarm", "clock_getres", "clock_gettime", "clock_gettime64", "clock_nanosleep",
-    "clock_nanosleep_time64", "epoll_create", "epoll_create1", "epoll_ctl", "epoll_pwait",
-    "epoll_pwait2", "epoll_wait", "eventfd", "eventfd2", "getitimer", "gettimeofday",
+    "alarm", "clock_getres", "clock_getres_time64", "clock_gettime", "clock_gettime64",
+    "clock_nanosleep", "clock_nanosleep_time64", "epoll_create", "epoll_create1", "epoll_ctl",
+    "epoll_pwait", "epoll_pwait2", "epoll_wait", "eventfd", "eventfd2", "getitimer", "gettimeofday",
     "nanosleep", "_newselect", "pause", "pipe", "pipe2", "poll", "ppoll", "ppoll_time64",
-    "pselect6", "select", "setitimer", "signalfd", "signalfd4", "time", "timer_create",
-    "timer_delete", "timer_getoverrun", "timer_gettime", "timer_settime", "timerfd_create",
-    "timerfd_gettime", "timerfd_settime", NULL};
+    "pselect6", "pselect6_time64", "select", "setitimer", "signalfd", "signalfd4", "time",
+    "timer_create", "timer_delete", "timer_getoverrun", "timer_gettime", "timer_gettime64",
+    "timer_settime", "timer_settime64", "timerfd_create", "timerfd_gettime", "timerfd_gettime64",
+    "timerfd_settime", "timerfd_settime64", NULL};
 
 /* Sockets of the allowed families (see below), and the namespace's own System V and POSIX IPC. */
 static const char *const talking[] = {
-    "accept", "accept4", "bind", "connect", "getpeername", "getsockname", "getsockopt",
-    "listen", "mq_getsetattr", "mq_notify", "mq_open", "mq_timedreceive", "mq_timedsend",
-    "mq_unlink", "msgctl", "msgget", "msgrcv", "msgsnd", "recv", "recvfrom", "recvmmsg",
-    "recvmsg", "semctl", "semget", "semop", "semtimedop", "send", "sendmmsg", "sendmsg",
-    "sendto", "setsockopt", "shmat", "shmctl", "shmdt", "shutdown", NULL};
+    "accept", "accept4", "bind", "connect", "getpeername", "getsockname", "getsockopt", "listen",
+    "mq_getsetattr", "mq_notify", "mq_open", "mq_timedreceive", "mq_timedreceive_time64",
+    "mq_timedsend", "mq_timedsend_time64", "mq_unlink", "msgctl", "msgget", "msgrcv", "msgsnd",
+    "recv", "recvfrom", "recvmmsg", "recvmmsg_time64", "recvmsg", "semctl", "semget", "semop",
+    "semtimedop", "semtimedop_time64", "send", "sendmmsg", "sendmsg", "sendto", "setsockopt",
+    "shmat", "shmctl", "shmdt", "shutdown", NULL};
 
 /* Facts about machine and kernel. */
 static const char *const facts[] = {
@@ -345,8 +350,9 @@ static int allow_confining(scmp_filter_ctx context)
  */
 static int answer_instead(scmp_filter_ctx context)
 {
-    static const char *const missing[] = {"io_setup",     "io_destroy",    "io_submit",
-                                          "io_getevents", "io_pgetevents", "io_cancel"};
+    static const char *const missing[] = {
+        "io_setup",     "io_destroy",    "io_submit",           "io_cancel",
+        "io_getevents", "io_pgetevents", "io_pgetevents_time64"};
     int r = seccomp_rule_add(context, SCMP_ACT_ERRNO(0), SCMP_SYS(sync), 0);
 
     for (size_t i = 0; i < ARRAY_COUNT(missing) && r == 0; i++) {
@@ -389,7 +395,24 @@ static int add_rules(scmp_filter_ctx context)
     return r;
 }
 
+/* Where it is made counts for nothing: calls are named, and each architecture's numbers are libseccomp's. */
+static int choose_architecture(scmp_filter_ctx context, uint32_t architecture)
+{
+    int r;
+
+    if (architecture == seccomp_arch_native()) {
+        return 0;
+    }
+    r = seccomp_arch_add(context, architecture);
+    return r < 0 ? r : seccomp_arch_remove(context, SCMP_ARCH_NATIVE);
+}
+
 int seccomp_make(struct err *err)
+{
+    return seccomp_make_for(seccomp_arch_native(), err);
+}
+
+int seccomp_make_for(uint32_t architecture, struct err *err)
 {
     CLEANUP(cleanup_close) int fd = memory_file_new("seccomp", err);
     scmp_filter_ctx context;
@@ -402,9 +425,12 @@ int seccomp_make(struct err *err)
     if (context == NULL) {
         return err_set(err, -ENOMEM, "seccomp filter: no memory");
     }
-    r = add_rules(context);
+    r = choose_architecture(context, architecture);
     if (r == 0) {
-        r = seccomp_front_put(fd);
+        r = add_rules(context);
+    }
+    if (r == 0) {
+        r = seccomp_front_put(fd, architecture);
     }
     if (r == 0) {
         r = seccomp_export_bpf(context, fd);

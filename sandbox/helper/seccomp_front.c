@@ -9,12 +9,12 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
+#include <seccomp.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 
 #include "base/attributes.h"
 #include "base/bytes.h"
@@ -29,7 +29,7 @@ enum {
     NEWER_CALLS = 451, /* cachestat is the first */
     NEWER_SOCKET_OPTIONS = 78,
     NEWER_TCP_OPTIONS = TCP_TX_DELAY,
-    OTHER_ABI = 0x40000000,
+    PRIVATE_CALLS = 0xf0000, /* 32-bit ARM's own; x32's are beyond */
 };
 
 /*
@@ -79,17 +79,15 @@ static const struct {
  * (CORE_BYTES_MAX), also for who wants none.
  */
 static const struct {
-    uint32_t call;
+    const char *calls[2]; /* not every architecture has all */
     uint32_t argument;
     uint32_t value;
     uint32_t error;
 } missing_arguments[] = {
-    {SYS_madvise, 2, MADV_MERGEABLE, EINVAL}, {SYS_madvise, 2, MADV_COLLAPSE_NUMBER, EINVAL},
-    {SYS_fcntl, 1, F_OFD_SETLK, EINVAL},      {SYS_fcntl, 1, F_OFD_SETLKW, EINVAL},
-    {SYS_fcntl, 1, F_SETLEASE, EINVAL},       {SYS_fcntl, 1, F_NOTIFY, EINVAL},
-#ifdef SYS_setrlimit
-    {SYS_setrlimit, 0, RLIMIT_CORE, EPERM},
-#endif
+    {{"madvise"}, 2, MADV_MERGEABLE, EINVAL},       {{"madvise"}, 2, MADV_COLLAPSE_NUMBER, EINVAL},
+    {{"fcntl", "fcntl64"}, 1, F_OFD_SETLK, EINVAL}, {{"fcntl", "fcntl64"}, 1, F_OFD_SETLKW, EINVAL},
+    {{"fcntl", "fcntl64"}, 1, F_SETLEASE, EINVAL},  {{"fcntl", "fcntl64"}, 1, F_NOTIFY, EINVAL},
+    {{"setrlimit"}, 0, RLIMIT_CORE, EPERM},
 };
 
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
@@ -106,6 +104,7 @@ enum { STEPS_MAX = 240, TO_END = STEPS_MAX + 1, TO_ANSWER };
 static_assert(TO_ANSWER <= UINT8_MAX, "a jump is a byte");
 
 struct front {
+    uint32_t architecture;
     struct sock_filter steps[STEPS_MAX];
     size_t count;
 };
@@ -158,19 +157,36 @@ static void mend(struct front *front, uint8_t place)
 static void add_calls(struct front *front)
 {
     load(front, CALL);
-    jump_from(front, OTHER_ABI, TO_END, 0);
+    jump_from(front, PRIVATE_CALLS, TO_END, 0);
     jump_from(front, NEWER_CALLS, 0, 1);
     answer(front, ENOSYS);
+}
+
+/* Of the call `name`; negative: the architecture has none. */
+static int number_of(const struct front *front, const char *name)
+{
+    return seccomp_syscall_resolve_name_arch(front->architecture, name);
+}
+
+static void add_argument(struct front *front, size_t row, const char *name)
+{
+    const int call = name == NULL ? -1 : number_of(front, name);
+
+    if (call < 0) {
+        return;
+    }
+    load(front, CALL);
+    jump_equal(front, (uint32_t)call, 0, 3);
+    load(front, LOW_HALF_OF(missing_arguments[row].argument));
+    jump_equal(front, missing_arguments[row].value, 0, 1);
+    answer(front, missing_arguments[row].error);
 }
 
 static void add_arguments(struct front *front)
 {
     for (size_t i = 0; i < ARRAY_COUNT(missing_arguments); i++) {
-        load(front, CALL);
-        jump_equal(front, missing_arguments[i].call, 0, 3);
-        load(front, LOW_HALF_OF(missing_arguments[i].argument));
-        jump_equal(front, missing_arguments[i].value, 0, 1);
-        answer(front, missing_arguments[i].error);
+        add_argument(front, i, missing_arguments[i].calls[0]);
+        add_argument(front, i, missing_arguments[i].calls[1]);
     }
 }
 
@@ -178,7 +194,7 @@ static void add_arguments(struct front *front)
 static void add_core_limit(struct front *front)
 {
     load(front, CALL);
-    jump_equal(front, SYS_prlimit64, 0, 7);
+    jump_equal(front, (uint32_t)number_of(front, "prlimit64"), 0, 7);
     load(front, LOW_HALF_OF(1));
     jump_equal(front, RLIMIT_CORE, 0, 5);
     load(front, LOW_HALF_OF(2));
@@ -191,7 +207,7 @@ static void add_core_limit(struct front *front)
 static void add_options(struct front *front)
 {
     load(front, CALL);
-    jump_equal(front, SYS_setsockopt, 0, TO_END);
+    jump_equal(front, (uint32_t)number_of(front, "setsockopt"), 0, TO_END);
     for (size_t i = 0; i < ARRAY_COUNT(missing_options); i++) {
         const uint32_t *names = missing_options[i].names;
         uint8_t count = 0;
@@ -212,9 +228,9 @@ static void add_options(struct front *front)
     answer(front, ENOPROTOOPT);
 }
 
-int seccomp_front_put(int fd)
+int seccomp_front_put(int fd, uint32_t architecture)
 {
-    struct front front = {.count = 0};
+    struct front front = {.architecture = architecture};
 
     add_calls(&front);
     add_arguments(&front);

@@ -6,5 +6,7 @@
  * follows, which checks the architecture.
  */
 
-/* Appends steps (struct sock_filter) to `fd`. Returns 0 or -errno. */
-int seccomp_front_put(int fd);
+#include <stdint.h>
+
+/* Appends steps (struct sock_filter) for an architecture (SCMP_ARCH_...) to `fd`. Returns 0 or -errno. */
+int seccomp_front_put(int fd, uint32_t architecture);
