@@ -8,21 +8,22 @@
 
 #include "agent/portmap/job.h"
 
-enum { STEPS_MAX = 64 };
+enum { STEPS_MAX = 64, STEP_MS = 125 };
 
-/* The library repeats a request; after JOB_TRIES of them in vain there is nobody. */
+/*
+ * The library repeats a request, 250 ms after it, then each time twice as long; after JOB_TRIES of them in vain there
+ * is nobody. It would say how long, but its struct timeval is of 32 bits where ours may be of 64.
+ */
 static int wait_for(natpmp_t *natpmp, natpmpresp_t *response_out)
 {
     for (int i = 0; i < STEPS_MAX; i++) {
         struct pollfd poll_fd = {.fd = natpmp->s, .events = POLLIN};
-        struct timeval left = {0};
         int r;
 
-        if (natpmp->try_number > JOB_TRIES || getnatpmprequesttimeout(natpmp, &left) < 0) {
+        if (natpmp->try_number > JOB_TRIES) {
             return -ETIMEDOUT;
         }
-        (void)poll(&poll_fd, 1,
-                   left.tv_sec < 0 ? 0 : (int)(left.tv_sec * 1000 + left.tv_usec / 1000) + 1);
+        (void)poll(&poll_fd, 1, STEP_MS);
         r = readnatpmpresponseorretry(natpmp, response_out);
         if (r == 0) {
             return 0;
