@@ -2,6 +2,9 @@
 # Warnings, hardening and sanitizers for everything we write (generated code: minga_generated).
 
 add_compile_definitions(_GNU_SOURCE MINGA_VERSION="${PROJECT_VERSION}")
+if(CMAKE_SIZEOF_VOID_P EQUAL 4) # files over 2 GiB, and times after 2038
+  add_compile_definitions(_FILE_OFFSET_BITS=64 _TIME_BITS=64)
+endif()
 add_compile_options(-fno-common -fno-strict-aliasing)
 if(MINGA_WERROR)
   add_compile_options(-Werror)

@@ -101,7 +101,7 @@ static void find_linker(const uint8_t *head, size_t head_bytes, struct program *
 
         if (read_number(row, sizeof(uint32_t)) == PT_INTERP && offset < head_bytes &&
             size <= head_bytes - offset && size < sizeof(program->interpreter)) {
-            memcpy(program->interpreter, head + offset, size);
+            memcpy(program->interpreter, head + offset, (size_t)size);
             program->interpreter[size] = '\0';
             return;
         }

@@ -118,13 +118,13 @@ static int number_store(const struct yaml_key *key, const char *text, void *fiel
 static int text_check(const struct yaml_key *key, const char *text, struct err *err)
 {
     size_t length_bytes = strnlen(text, key->field_bytes);
-    size_t max = key->max == 0 ? key->field_bytes - 1 : key->max;
+    uint64_t max = key->max == 0 ? key->field_bytes - 1 : key->max;
 
     if (length_bytes < key->min) {
         return err_set(err, -EINVAL, "must not be empty");
     }
     if (length_bytes > max) {
-        return err_set(err, -EINVAL, "at most %zu bytes long", max);
+        return err_set(err, -EINVAL, "at most %llu bytes long", (unsigned long long)max);
     }
     return 0;
 }

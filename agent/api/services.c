@@ -134,7 +134,7 @@ static void on_status(struct exchange *exchange, uint64_t context,
 
 static struct core_request status_request(const struct listing *listing, uint64_t index)
 {
-    const json_t *service = json_array_get(listing->services, index);
+    const json_t *service = json_array_get(listing->services, (size_t)index);
     struct core_request request = {.kind = CORE_STATUS};
     int r = id_from_hex(json_string_value(json_object_get(service, "id")), &request.service.id);
 
@@ -154,7 +154,7 @@ static void on_history(struct exchange *exchange, uint64_t context,
                        const struct core_answer *answer)
 {
     struct listing *listing = exchange->work;
-    json_t *service = json_array_get(listing->services, context);
+    json_t *service = json_array_get(listing->services, (size_t)context);
     json_t *history = json_array();
     bool came = answer->outcome == OVERLAY_OK && answer->status != NULL;
 
@@ -203,7 +203,7 @@ static uint32_t add_page(struct exchange *exchange, json_t *service,
 static void on_status(struct exchange *exchange, uint64_t context, const struct core_answer *answer)
 {
     struct listing *listing = exchange->work;
-    json_t *service = json_array_get(listing->services, context);
+    json_t *service = json_array_get(listing->services, (size_t)context);
     uint32_t slot_next = 0;
     int asked = -1;
 

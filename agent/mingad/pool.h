@@ -7,13 +7,15 @@
  * the job's own data; `done` runs on the loop afterwards and may free the job. Every job that was
  * started is finished: the loop does not end before.
  */
+#include <stdalign.h>
+#include <stddef.h>
 #include <uv.h>
 
 struct pool_job;
 typedef void pool_function(struct pool_job *job);
 
 struct pool_job {
-    uv_work_t work;
+    alignas(max_align_t) uv_work_t work; /* what begins with it may have wider numbers */
     pool_function *run;
     pool_function *done;
 };

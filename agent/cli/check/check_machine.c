@@ -197,7 +197,7 @@ static void probe_clock(struct check_result *result)
     } else if (state < 0) {
         check_unknown(result, "%s", err_text(errno));
     } else {
-        check_have(result, "within %ld ms", clock.maxerror / 1000);
+        check_have(result, "within %lld ms", (long long)clock.maxerror / 1000);
     }
 }
 

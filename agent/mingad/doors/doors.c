@@ -246,7 +246,7 @@ static void limit_greeting(struct doors *doors)
 
 static void on_connection(uv_stream_t *stream, int status)
 {
-    struct door *door = (struct door *)stream;
+    struct door *door = (struct door *)(void *)stream;
     struct pipe *pipe;
 
     if (status < 0 || door->doors->is_closing) {

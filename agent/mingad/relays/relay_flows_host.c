@@ -91,7 +91,7 @@ static void pass_in(struct flow_port *port, const struct flow_key *key, size_t l
 
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
-    struct flow_port *port = (struct flow_port *)poll;
+    struct flow_port *port = (struct flow_port *)(void *)poll;
     uint8_t *datagram = port->relays->block + RELAY_FLOW_HEADER_BYTES;
 
     (void)status;
@@ -140,7 +140,7 @@ void host_on_datagram(struct relays *relays, const struct pipe *pipe, struct byt
 
 static void on_freed(uv_handle_t *handle)
 {
-    struct flow_port *port = (struct flow_port *)handle;
+    struct flow_port *port = (struct flow_port *)(void *)handle;
 
     close(port->fd);
     free(port);

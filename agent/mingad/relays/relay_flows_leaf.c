@@ -26,7 +26,7 @@ struct leaf_flow {
 
 static void on_freed(uv_handle_t *handle)
 {
-    struct leaf_flow *flow = (struct leaf_flow *)handle;
+    struct leaf_flow *flow = (struct leaf_flow *)(void *)handle;
 
     close(flow->fd);
     free(flow);
@@ -101,7 +101,7 @@ static struct pipe *carrier_of(const struct relays *relays, const struct node_id
 
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
-    struct leaf_flow *flow = (struct leaf_flow *)poll;
+    struct leaf_flow *flow = (struct leaf_flow *)(void *)poll;
     struct relays *relays = flow->relays;
 
     (void)status;

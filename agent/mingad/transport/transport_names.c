@@ -117,7 +117,7 @@ static void ask_next(struct names *names);
 
 static void on_answer(uv_getaddrinfo_t *question, int status, struct addrinfo *found)
 {
-    struct names *names = (struct names *)question;
+    struct names *names = (struct names *)(void *)question;
     struct name *asked = names->asked;
 
     names->asked = NULL;

@@ -24,7 +24,8 @@ Test(backlog, what_goes_in_comes_out_in_its_order_whatever_its_length)
 
         was_full = was_full || !has_room;
         if (adds && has_room) {
-            size_t length_bytes = sizeof(in) + 1 + (random >> 20) % (sizeof(packet) - sizeof(in));
+            size_t length_bytes =
+                sizeof(in) + 1 + (size_t)((random >> 20) % (sizeof(packet) - sizeof(in)));
 
             memcpy(packet, &in, sizeof(in));
             packet[length_bytes - 1] = packet[0];

@@ -121,7 +121,8 @@ static void put_entry(enum tar_kind kind, const char *path, const char *target, 
     if (entry.size_bytes > 0) {
         size_t padding = tar_padding(entry.size_bytes);
 
-        cr_assert_eq(write(stream_fd, content, entry.size_bytes), (ssize_t)entry.size_bytes);
+        cr_assert_eq(write(stream_fd, content, (size_t)entry.size_bytes),
+                     (ssize_t)entry.size_bytes);
         cr_assert_eq(write(stream_fd, zeros, padding), (ssize_t)padding);
     }
 }
