@@ -168,7 +168,9 @@ int main(int argc, char **argv)
     struct options options = {.run.jobs = 2};
 
     /* A core is megabytes of tables that a run hardly touches: fresh pages, never wiped ones. */
+#ifdef M_MMAP_THRESHOLD /* musl's is fixed */
     (void)mallopt(M_MMAP_THRESHOLD, 1 << 18);
+#endif
 
     if (parse_options(argc, argv, &options) != 0 ||
         (!options.has_seed && options.schedule_path == NULL && options.seed_first == 0)) {
