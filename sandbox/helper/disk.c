@@ -40,8 +40,8 @@ static int make_image(const struct disk_plan *plan, struct err *err)
         r = fallocate(fd, 0, 0, (off_t)plan->size_bytes);
     } while (r < 0 && errno == EINTR);
     if (r < 0) {
-        return err_set(err, -errno, "disk image of %lu bytes in %s: %m",
-                       (unsigned long)plan->size_bytes, plan->state);
+        return err_set(err, -errno, "disk image of %llu bytes in %s: %m",
+                       (unsigned long long)plan->size_bytes, plan->state);
     }
     return take_fd(&fd);
 }

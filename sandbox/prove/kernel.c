@@ -133,7 +133,7 @@ static void ask_sysinfo(const struct attempt *attempt, const struct facts *facts
     (void)attempt;
     if (sysinfo(&about) < 0) {
         outcome_of_error(out, errno);
-    } else if (about.totalram / 1024 * about.mem_unit == facts->memory_kib) {
+    } else if ((uint64_t)about.totalram * about.mem_unit / 1024 == facts->memory_kib) {
         outcome_open(out, "%ld s up, %lu of memory", about.uptime, about.totalram);
     } else {
         outcome_stopped(out, "not the host's");

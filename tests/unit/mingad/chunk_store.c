@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/limits.h"
@@ -24,8 +24,12 @@ ssize_t pread(int fd, void *data, size_t length_bytes, off_t from_bytes)
         errno = read_fails_with;
         return -1;
     }
-    return syscall(SYS_pread64, fd, data, length_bytes, from_bytes);
+    return preadv(fd, &(struct iovec){data, length_bytes}, 1, from_bytes);
 }
+
+#if __SIZEOF_POINTER__ == 4 /* where offsets are wider than that, it has another name */
+#define __pread_chk __pread64_chk
+#endif
 
 ssize_t __pread_chk(int fd, void *data, size_t length_bytes, off_t from_bytes, size_t room_bytes);
 ssize_t __pread_chk(int fd, void *data, size_t length_bytes, off_t from_bytes, size_t room_bytes)
