@@ -269,6 +269,11 @@ static json_t *rate(uint64_t bytes_per_s)
     return bytes_per_s == OWNER_NO_LIMIT ? json_null() : json_integer((json_int_t)bytes_per_s);
 }
 
+static json_t *name_or_null(const char *name)
+{
+    return name[0] != '\0' ? document_text(name) : json_null();
+}
+
 /* What the owner's word leaves of the contribution, and until when. */
 static void add_rule(json_t *object, const struct node_status *status, struct document_time time)
 {
@@ -285,6 +290,11 @@ static void add_rule(json_t *object, const struct node_status *status, struct do
                                   (json_int_t)allowed->memory_bytes, "upload_bytes_per_s",
                                   rate(allowed->upload_bytes_per_s), "download_bytes_per_s",
                                   rate(allowed->download_bytes_per_s)));
+    json_object_set_new(object, "allowed_by",
+                        json_pack("{so so so so}", "cpu", name_or_null(status->named.cpu), "memory",
+                                  name_or_null(status->named.memory), "upload",
+                                  name_or_null(status->named.upload), "download",
+                                  name_or_null(status->named.download)));
 }
 
 json_t *document_node_history(const struct core *core)

@@ -342,6 +342,7 @@ struct node_status {
     char rule[NODE_RULE_BYTES_MAX]; /* which rule or order of the owner acts, "" when none */
     const char *rule_mode;          /* "run", "keep", "drain", "freeze" */
     uint64_t rule_left_ms;          /* until that changes by itself; UINT64_MAX: nobody knows */
+    struct owner_named named;       /* whose word the limits of `allowed` are */
     struct core_allowed allowed;
     bool runs;
     char reason[REASON_CHARS_MAX + 1];
@@ -351,6 +352,13 @@ struct node_status {
     struct sandbox_limits promised; /* sum of the limits of what runs here */
     uint64_t storage_used_bytes;
 };
+/* Of the owner's rules and orders, cheaper than all of core_node_status. */
+struct core_word {
+    const char *rule; /* which acts, "" when none; until the next event */
+    enum owner_mode mode;
+};
+
+struct core_word core_word(const struct core *core);
 void core_node_status(const struct core *core, struct node_status *status_out);
 #define CORE_CUT_OFF_TEXT                                                                  \
     "no other member's address is known here any more: sudo minga leave, then sudo minga " \

@@ -23,6 +23,11 @@ bool core_is_cut_off(const struct core *core)
     return overlay_belongs(overlay) && overlay_isolated(overlay, core->turn.now_ms);
 }
 
+struct core_word core_word(const struct core *core)
+{
+    return executor_word(core->executor);
+}
+
 void core_node_status(const struct core *core, struct node_status *status_out)
 {
     executor_status(core->executor, (struct owner_clock){core->turn.now_ms, core->turn.wall_unix_s},

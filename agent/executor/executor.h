@@ -106,6 +106,7 @@ const char *executor_exec_fault(const struct executor *executor, const struct re
 /* May a member come in at that port? Fills in which replica and host port; NULL, or why not. */
 const char *executor_pass_fault(const struct executor *executor, const minga_PassAsk *ask,
                                 struct pass *pass_out);
+struct core_word executor_word(const struct executor *executor);
 void executor_status(const struct executor *executor, struct owner_clock clock,
                      struct node_status *status_out);
 uint32_t executor_ended_count(const struct executor *executor);

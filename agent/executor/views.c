@@ -180,34 +180,41 @@ static const char *state_of(const struct executor *executor)
     return "ready";
 }
 
-/* An order is named where no rule is stricter. */
+struct core_word executor_word(const struct executor *executor)
+{
+    const struct owner *owner = &executor->owner;
+    const struct owner_allowance *allowance = &owner->policy.allowance;
+
+    if (owner->order != ORDER_NONE) { /* named where no rule is stricter */
+        bool is_pause = owner->order == ORDER_PAUSE;
+        enum owner_mode ordered = is_pause && executor->paused ? OWNER_FREEZE : OWNER_DRAIN;
+
+        if (ordered >= allowance->then.mode) {
+            return (struct core_word){is_pause ? "node pause" : "node drain", ordered};
+        }
+    } else if (owner->is_aside && allowance->then.mode < OWNER_DRAIN) {
+        return (struct core_word){"sleep or shutdown", OWNER_DRAIN};
+    }
+    return (struct core_word){allowance->rule, allowance->then.mode};
+}
+
 static void rule_status(const struct executor *executor, struct owner_clock clock,
                         struct node_status *status_out)
 {
     const struct owner *owner = &executor->owner;
     const struct owner_allowance *allowance = &owner->policy.allowance;
-    enum owner_mode ordered = OWNER_RUN;
-    const char *rule = allowance->rule;
+    struct core_word word = executor_word(executor);
 
-    if (owner->order != ORDER_NONE) {
-        ordered = owner->order == ORDER_PAUSE && executor->paused ? OWNER_FREEZE : OWNER_DRAIN;
-    }
-    status_out->rule_mode =
-        owner_mode_name(ordered > allowance->then.mode ? ordered : allowance->then.mode);
+    status_out->rule_mode = owner_mode_name(word.mode);
     status_out->rule_left_ms = UINT64_MAX;
-    if (ordered != OWNER_RUN && ordered >= allowance->then.mode) {
-        rule = owner->order == ORDER_PAUSE ? "node pause" : "node drain";
-        if (owner->order == ORDER_PAUSE && owner->until_unix_s != 0) {
-            status_out->rule_left_ms =
-                owner->until_ms > clock.now_ms ? owner->until_ms - clock.now_ms : 0;
-        }
-    } else if (owner->is_aside && allowance->then.mode < OWNER_DRAIN) {
-        status_out->rule_mode = owner_mode_name(OWNER_DRAIN);
-        rule = "sleep or shutdown";
-    } else if (rule[0] != '\0') {
+    status_out->named = allowance->named;
+    if (word.rule == allowance->rule && word.rule[0] != '\0') {
         status_out->rule_left_ms = owner_policy_left_ms(&owner->policy, clock);
+    } else if (owner->order == ORDER_PAUSE && owner->until_unix_s != 0) {
+        status_out->rule_left_ms =
+            owner->until_ms > clock.now_ms ? owner->until_ms - clock.now_ms : 0;
     }
-    (void)text_copy(status_out->rule, sizeof(status_out->rule), rule);
+    (void)text_copy(status_out->rule, sizeof(status_out->rule), word.rule);
 }
 
 void executor_status(const struct executor *executor, struct owner_clock clock,
@@ -225,7 +232,7 @@ void executor_status(const struct executor *executor, struct owner_clock clock,
     }
     if (executor->config.runs && executor->sandbox_up && refuses[0] != '\0') {
         (void)snprintf(status_out->reason, sizeof(status_out->reason),
-                       "nothing new is run here: its disk takes nothing: %.60s", refuses);
+                       "nothing new is run here: its disk takes nothing: %.78s", refuses);
     }
     status_out->contribution = executor->config.contribution;
     status_out->promised = executor_promised(executor);

@@ -95,7 +95,10 @@ struct edge {
     struct secret_key node_key;
     struct public_key node_public;
     enum edge_phase phase;
-    bool is_cut_off;      /* as the log has it */
+    bool is_cut_off; /* as the log has it, as are these */
+    bool belongs;
+    char rule[NODE_RULE_BYTES_MAX];
+    enum owner_mode rule_mode;
     bool is_restart;      /* replicas stay for the next mingad */
     bool has_left;        /* the community: what is stored goes, then all begins anew */
     uint64_t leave_token; /* of the API's request to leave; 0: none */
@@ -207,6 +210,8 @@ void reload_on_signal(uv_signal_t *signal, int number);
 /* From now on logind asks before the machine sleeps or is switched off. */
 void aside_open(struct edge *edge);
 void aside_close(struct edge *edge);
+/* Tells the log what has changed of the owner's word, and that there is a community. */
+void say_changes(struct edge *edge);
 /* The core has answered TOKEN_STEP_ASIDE. */
 void aside_answered(struct edge *edge, const struct core_answer *answer);
 

@@ -154,6 +154,7 @@ static void step(struct edge *edge, struct core_event *event)
     core_step(edge->core, event, edge->effects);
     recorder_done(edge->recorder, edge->effects);
     event->overlay = given;
+    say_changes(edge); /* before what follows from it */
     perform_all(edge);
     if (event->kind == CORE_SANDBOX) { /* a replica lives, or does not any more */
         doors_review(edge->doors);

@@ -245,12 +245,13 @@ static void wake_for_rule(struct owner_policy *policy, uint32_t index, struct ow
 
 /* ------------------------------------------------------------------ what is allowed */
 
-/* The name of a rule is taken from what hurts replicas most. */
-struct named {
-    const char *by_mode;
-    const char *by_cpu;
-    const char *by_memory;
-    const char *by_rate;
+/* NULL: no rule's. */
+struct deciding {
+    const char *mode;
+    const char *cpu;
+    const char *memory;
+    const char *upload;
+    const char *download;
 };
 
 static bool tighten(uint64_t *limit, uint64_t other)
@@ -267,7 +268,7 @@ static uint64_t since_of(const struct owner_acting *acting, enum owner_mode mode
     return mode == OWNER_DRAIN ? acting->settled_ms : acting->since_ms;
 }
 
-static void restrict_by(struct owner_allowance *allowance, struct named *named,
+static void restrict_by(struct owner_allowance *allowance, struct deciding *by,
                         const struct owner_rule *rule, const struct owner_acting *acting)
 {
     struct owner_then *then = &allowance->then;
@@ -277,33 +278,34 @@ static void restrict_by(struct owner_allowance *allowance, struct named *named,
         then->mode = effect.mode;
         then->within_ms = effect.within_ms;
         allowance->since_ms = since_of(acting, effect.mode);
-        named->by_mode = rule->name;
+        by->mode = rule->name;
     } else if (effect.mode == then->mode && effect.mode == OWNER_DRAIN &&
                acting->settled_ms + effect.within_ms < allowance->since_ms + then->within_ms) {
         then->within_ms = effect.within_ms;
         allowance->since_ms = acting->settled_ms;
-        named->by_mode = rule->name;
+        by->mode = rule->name;
     }
     if (tighten(&then->cpu_permille, effect.cpu_permille)) {
-        named->by_cpu = rule->name;
+        by->cpu = rule->name;
     }
     if (tighten(&then->memory_bytes, effect.memory_bytes)) {
-        named->by_memory = rule->name;
+        by->memory = rule->name;
     }
     if (effect.memory_bytes != OWNER_NO_LIMIT) {
         (void)tighten(&allowance->memory_within_ms, effect.within_ms);
     }
     if (tighten(&then->upload_bytes_per_s, effect.upload_bytes_per_s)) {
-        named->by_rate = rule->name;
+        by->upload = rule->name;
     }
     if (tighten(&then->download_bytes_per_s, effect.download_bytes_per_s)) {
-        named->by_rate = rule->name;
+        by->download = rule->name;
     }
 }
 
-static const char *strictest(const struct named *named)
+/* What hurts replicas most. */
+static const char *strictest(const struct deciding *by)
 {
-    const char *const names[] = {named->by_mode, named->by_cpu, named->by_memory, named->by_rate};
+    const char *const names[] = {by->mode, by->cpu, by->memory, by->download, by->upload};
 
     for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
         if (names[i] != NULL) {
@@ -311,6 +313,20 @@ static const char *strictest(const struct named *named)
         }
     }
     return "";
+}
+
+static void name(char name_out[OWNER_WORD_CHARS_MAX + 1], const char *rule)
+{
+    (void)text_copy(name_out, OWNER_WORD_CHARS_MAX + 1, rule != NULL ? rule : "");
+}
+
+static void name_all(struct owner_allowance *allowance, const struct deciding *by)
+{
+    name(allowance->rule, strictest(by));
+    name(allowance->named.cpu, by->cpu);
+    name(allowance->named.memory, by->memory);
+    name(allowance->named.upload, by->upload);
+    name(allowance->named.download, by->download);
 }
 
 static bool allowance_equal(const struct owner_allowance *a, const struct owner_allowance *b)
@@ -332,7 +348,7 @@ bool owner_policy_step(struct owner_policy *policy, struct owner_clock clock)
                                              .upload_bytes_per_s = OWNER_NO_LIMIT,
                                              .download_bytes_per_s = OWNER_NO_LIMIT},
                                     .memory_within_ms = UINT64_MAX};
-    struct named named = {0};
+    struct deciding by = {0};
     bool has_changed;
 
     policy->wake_ms = UINT64_MAX;
@@ -342,11 +358,11 @@ bool owner_policy_step(struct owner_policy *policy, struct owner_clock clock)
 
         review(acting, &rule->when, &policy->senses, clock);
         if (acting->acts) {
-            restrict_by(&fresh, &named, rule, acting);
+            restrict_by(&fresh, &by, rule, acting);
         }
         wake_for_rule(policy, i, clock);
     }
-    (void)text_copy(fresh.rule, sizeof(fresh.rule), strictest(&named));
+    name_all(&fresh, &by);
     has_changed = !allowance_equal(&fresh, &policy->allowance);
     policy->allowance = fresh;
     return has_changed;

@@ -98,11 +98,20 @@ struct owner_clock {
     uint64_t unix_s;
 };
 
+/* Whose word each limit is; "": no rule's. */
+struct owner_named {
+    char cpu[OWNER_WORD_CHARS_MAX + 1];
+    char memory[OWNER_WORD_CHARS_MAX + 1];
+    char upload[OWNER_WORD_CHARS_MAX + 1];
+    char download[OWNER_WORD_CHARS_MAX + 1];
+};
+
 struct owner_allowance {
     struct owner_then then;              /* within_ms: of what decides the mode */
     uint64_t since_ms;                   /* of what decides the mode */
     uint64_t memory_within_ms;           /* the shortest of those that lower memory */
     char rule[OWNER_WORD_CHARS_MAX + 1]; /* the strictest; "": none acts */
+    struct owner_named named;
 };
 
 struct owner_acting {

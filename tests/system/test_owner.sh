@@ -77,6 +77,7 @@ used=$(burns 1 2000)
 if [ "$used" -le 5 ]; then pass "a second after pause --now, cut off, $used ms of 2 s are used"; else fail "after pause --now $used ms of 2 s are used"; fi
 check "the pause is named" rule_is 1 "node pause"
 check "and when it ends" eval '[ "$(minga 1 --json node | jq -r .rule_until)" != null ]'
+check "the log says why nothing runs, and of which community this is" eval 'grep -q "node pause: all that runs here is frozen" "$(dir_of 1)/log" && grep -q "belongs to the community" "$(dir_of 1)/log"'
 cable_back 1
 kill -USR2 "${AGENT_PID[1]}"
 wait "${AGENT_PID[1]}" || true
@@ -135,9 +136,11 @@ within 20 "node 1 burns" is_busy 1
 mains Discharging
 within 5 "on battery nothing runs" is_still 1
 check "the rule is named" rule_is 1 "on the road"
+check "and in the log, before what it froze" eval 'grep -A1 "on the road: all that runs here is frozen" "$(dir_of 1)/log" | grep "is frozen$"'
 mains Charging
 mkdir -p "$SENSES/dev/pts"
 touch "$SENSES/dev/pts/0"
+within 5 "a rule beside the strictest is named, with what it lowers" eval 'rule_is 1 "on the road" && minga 1 node | grep -A1 "ALSO *LOWERS" | grep "typing *cpu, upload"'
 within 80 "a minute after the mains are back, the next rule is named" rule_is 1 "typing"
 used=$(burns 1 4000)
 if [ "$used" -ge 20 ] && [ "$used" -le 300 ]; then pass "while somebody types $used ms of 4 s are used (a twentieth of a core)"; else fail "while somebody types $used ms of 4 s are used"; fi

@@ -52,6 +52,59 @@ static void add_allowed(struct table *table, const json_t *node)
     table_add(table, (const char *const[]){"allowed", cpu, memory, "", "", ""});
 }
 
+static const char *const lowered[] = {"cpu", "memory", "upload", "download"};
+
+/* "cpu, upload": what this rule lowers most of all that act. */
+static void print_lowered(const json_t *by, const char *rule, char text_out[64])
+{
+    size_t length = 0;
+
+    for (size_t i = 0; i < ARRAY_COUNT(lowered); i++) {
+        if (strcmp(text_of(by, lowered[i]), rule) == 0) {
+            length += (size_t)snprintf(text_out + length, 64 - length, "%s%s",
+                                       length > 0 ? ", " : "", lowered[i]);
+        }
+    }
+}
+
+static bool is_named_before(const json_t *by, size_t index)
+{
+    for (size_t i = 0; i < index; i++) {
+        if (strcmp(text_of(by, lowered[i]), text_of(by, lowered[index])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The rules beside the strictest, where they lower something more than that one does. */
+static void print_other_rules(const struct session *session, const json_t *node)
+{
+    static const char *const headings[] = {"ALSO", "LOWERS"};
+    const json_t *by = json_object_get(node, "allowed_by");
+    struct table table;
+    bool has_any = false;
+
+    table_init(&table, headings, ARRAY_COUNT(headings));
+    table.indent_columns = TABLE_INDENT_COLUMNS;
+    for (size_t i = 0; i < ARRAY_COUNT(lowered); i++) {
+        const char *rule = text_of(by, lowered[i]);
+        char things[64] = "";
+
+        if (rule[0] != '\0' && strcmp(rule, text_of(node, "rule")) != 0 &&
+            !is_named_before(by, i)) {
+            print_lowered(by, rule, things);
+            table_add(&table, (const char *const[]){rule, things});
+            has_any = true;
+        }
+    }
+    if (has_any) {
+        print_table(session, &table);
+    } else {
+        table_done(&table);
+    }
+}
+
 /* The hour of today, or how long it still takes. */
 static void print_until(const json_t *node, char text_out[32])
 {
@@ -227,6 +280,7 @@ static void print_node(const struct session *session, const json_t *node)
                                     text_of(node, "rule"), until, text_of(node, "reachable")});
     table.expendable = ",ID,REACH,COMMUNITY,";
     print_table(session, &table);
+    print_other_rules(session, node);
     print_note(session, text_of(node, "reason"));
     table_init(&table, shares, ARRAY_COUNT(shares));
     table.indent_columns = TABLE_INDENT_COLUMNS;

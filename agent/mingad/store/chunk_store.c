@@ -121,7 +121,7 @@ struct chunk_room chunk_store_room(const struct chunk_store *store, size_t lengt
     } else if (free_bytes < length_bytes) {
         room.refuses = "its file system is full";
     } else if (room.free_bytes < length_bytes) {
-        room.refuses = "less would be free on its file system than contribute.keep_free says";
+        room.refuses = "its file system is as full as contribute.keep_free allows";
     }
     return room;
 }

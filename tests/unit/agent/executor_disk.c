@@ -26,6 +26,8 @@ Test(executor_disk, a_node_whose_disk_takes_nothing_runs_nothing_new_and_keeps_w
     config.storage_bytes = 0;
     executor_configured(bench.executor, &bench.turn, &config);
     expect_refuses(&bench, "contribute.storage is 0");
+    executor_set_disk(bench.executor, "its file system is as full as contribute.keep_free allows");
+    expect_refuses(&bench, "as full as contribute.keep_free allows");
     executor_set_disk(bench.executor, "its file system is full");
     expect_refuses(&bench, "its file system is full");
     executor_set_isolated(bench.executor, &bench.turn, true); /* ends it */

@@ -84,6 +84,27 @@ Test(rules, the_strictest_wins_for_each_thing_and_is_named)
     free(policy);
 }
 
+Test(rules, who_lowers_what_is_named_for_each_thing)
+{
+    struct owner_rules rules = {0};
+    struct owner_policy *policy;
+    const struct owner_named *named;
+
+    add(&rules, "a little", OWNER_RUN)->then.cpu_permille = 500;
+    rules.list[0].then.download_bytes_per_s = 2000;
+    add(&rules, "less", OWNER_RUN)->then.cpu_permille = 100;
+    add(&rules, "line", OWNER_RUN)->then.upload_bytes_per_s = 1000;
+    policy = policy_of(&rules);
+    named = &policy->allowance.named;
+    cr_assert_eq(mode_at(policy, 0), OWNER_RUN);
+    cr_assert_str_eq(policy->allowance.rule, "less");
+    cr_assert_str_eq(named->cpu, "less");
+    cr_assert_str_eq(named->upload, "line");
+    cr_assert_str_eq(named->download, "a little");
+    cr_assert_str_eq(named->memory, "");
+    free(policy);
+}
+
 Test(rules, all_conditions_of_a_rule_must_hold)
 {
     struct owner_rules rules = {0};
