@@ -44,7 +44,7 @@ void ended_note(struct executor *executor, struct turn *turn, const struct repli
                                  .began_unix_s = replica->began_unix_s,
                                  .ended_unix_s = turn->wall_unix_s,
                                  .cpu_ms = replica->cpu_ms,
-                                 .failed = replica->failed};
+                                 .failed = replica->failed && replica->phase != PHASE_STOPPING};
     (void)text_copy(ended->service_name, sizeof(ended->service_name), replica->manifest.name);
     (void)text_copy(ended->reason, sizeof(ended->reason), replica->reason);
     executor->ended_count++;

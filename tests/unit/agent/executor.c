@@ -448,3 +448,21 @@ Test(executor, another_helper_is_told_what_is_frozen_and_what_is_not)
     cr_assert_eq(count_out(&bench, OUT_THAW), 1);
     fake_free(bench.community);
 }
+
+/* For its manager it has failed, so that another node is asked. */
+Test(executor, what_its_own_node_ends_has_not_failed_in_the_history)
+{
+    struct bench bench = bench_running(wiki);
+    struct core_ended ended;
+
+    executor_drain(bench.executor, &bench.turn, 1000);
+    bench_at(&bench, bench.community->now_ms + 2000);
+    executor_tick(bench.executor, &bench.turn);
+    cr_assert_eq(count_out(&bench, OUT_STOP), 1);
+    sandbox(&bench, SANDBOX_ENDED, SANDBOX_END_EXITED);
+    cr_assert_eq(executor_ended_count(bench.executor), 1);
+    executor_ended(bench.executor, 0, &ended);
+    cr_assert_str_eq(ended.reason, "drained");
+    cr_assert(!ended.failed);
+    fake_free(bench.community);
+}
