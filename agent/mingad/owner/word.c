@@ -9,10 +9,14 @@
 static const char *effect_of(enum owner_mode mode)
 {
     switch (mode) {
-    case OWNER_KEEP: return "nothing new is run here";
-    case OWNER_DRAIN: return "what runs here is started elsewhere first, then ends here";
-    case OWNER_FREEZE: return "all that runs here is frozen";
-    case OWNER_RUN: break;
+    case OWNER_KEEP:
+        return "nothing new is run here";
+    case OWNER_DRAIN:
+        return "what runs here is started elsewhere first, then ends here";
+    case OWNER_FREEZE:
+        return "all that runs here is frozen";
+    case OWNER_RUN:
+        break;
     }
     return "the community gets less";
 }
