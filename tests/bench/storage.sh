@@ -83,7 +83,7 @@ loads() {
                 moved: ([.[].repair.moved_bytes] | add), positions: ([.[].share.positions | length] | add)} |
             (([.home, .given] | transpose | map(.[0] / .[1]) | max) / ((.home | add) / (.given | add))) as $all |
             (.home | add) as $stored |
-            "load_ratio \($all)\nstored_bytes \($stored)\nmoved_bytes \(.moved)\npositions \(.positions)"' -r \
+            "load_ratio \($all * 100 | round / 100)\nstored_bytes \($stored)\nmoved_bytes \(.moved)\npositions \(.positions)"' -r \
             >"$WORK/figures"
 }
 # 2400 chunks of 16 KiB are pushed; then the nodes are left alone.
@@ -96,6 +96,7 @@ measure_balance() {
     done
     printf 'name: many\ncommand: [/bin/sh, -c, "sleep 1000"]\nresources: {cpu: 0.1, memory: 16M, disk: 16M, pids: 16}\n' \
         >"$WORK/many/service.yaml"
+    sleep 60 # who came back after the kills has chosen its positions anew
     minga 1 push "$WORK/many" >/dev/null || say "not all was pushed"
     sleep 15
     loads
