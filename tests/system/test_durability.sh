@@ -229,6 +229,25 @@ start_timed 4
 check "the whole one is taken again" all_there 4
 node_stop 4
 
+# --- a log that is damaged before its end: what was durable may be gone, also from whom an arc was granted until when
+start_timed 4
+epoch_before=$(minga 4 --json ring | jq .epoch)
+cp "$WORK/acknowledged" "$WORK/acknowledged-before" # what follows is lost
+writer_start
+sleep 1
+writer_stop
+kill -KILL "${AGENT_PID[4]}"
+agent_kill 4
+: >"$(dir_of 4)/log"
+# behind the log's header (32 bytes) and its first frame's (24)
+dd if=/dev/urandom of="$database-wal" bs=1 seek=$((32 + 24 + 100)) count=8 conv=notrunc status=none
+start_timed 4
+check "damage in the log, with commits behind it, is said" says "last commits"
+check "... and epochs that it may have had before are not used again" \
+    test "$(minga 4 --json ring | jq .epoch)" -gt $((epoch_before + 2000))
+node_stop 4
+mv "$WORK/acknowledged-before" "$WORK/acknowledged"
+
 # --- read-only and full
 mv "$state" "$WORK/saved"
 node_disk 4 96m
