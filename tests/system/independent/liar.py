@@ -10,9 +10,10 @@ import pathlib
 import sys
 
 import protocol_pb2 as pb
+import zmq
 from identity import Token
 from node import Node
-from wire import now
+from wire import Link, now
 
 
 class Liar(Node):
@@ -117,9 +118,23 @@ class Liar(Node):
         self.renew()
         await self.tell(self.members[self.id].item())
 
+    async def stall(self, file):
+        """Asks each for these chunks on a link of its own, and reads no answer."""
+        chunks = [bytes.fromhex(line) for line in pathlib.Path(file).read_text().split()]
+        self.stalled = []
+        for each in self.others():
+            socket = self.wire._socket(each.key)
+            socket.setsockopt(zmq.RCVHWM, 1)
+            socket.connect("tcp://" + each.record.addresses[0])
+            link = Link(socket, [], None, each.id)
+            link.send(self.greeting())
+            for number, chunk in enumerate(chunks):
+                link.send(pb.ChunkGet(chunk=chunk), number + 1)
+            self.stalled.append(link)
+
     async def command(self, name, *words):
-        if name in ("epochs", "deaths", "goodbyes", "replays", "claims", "lists", "immortal"):
-            await getattr(self, name)()
+        if name in ("epochs", "deaths", "goodbyes", "replays", "claims", "lists", "immortal", "stall"):
+            await getattr(self, name)(*words)
             return "done"
         return await super().command(name, *words)
 
