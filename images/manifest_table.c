@@ -9,7 +9,6 @@
 
 #define KIB ((uint64_t)1 << 10)
 #define MIB ((uint64_t)1 << 20)
-#define GIB ((uint64_t)1 << 30)
 #define TIB ((uint64_t)1 << 40)
 
 enum { CORES_PERMILLE_MIN = 10, CORES_PERMILLE_MAX = 1024000, PIDS_MAX = 32768, USER_MAX = 65534 };
@@ -206,7 +205,7 @@ static const struct yaml_key keys[] = {
     {"stop.signal", YAML_HOOK, .default_text = "TERM", .hook = store_signal},
     {"stop.grace", YAML_DURATION, FIELD(stop_grace_ms), .max = STOP_GRACE_MS_MAX,
      .default_text = "5s"},
-    {"logs", YAML_BYTES, FIELD(logs_bytes), .min = 4 * KIB, .max = GIB, .default_text = "8M"},
+    {"logs", YAML_BYTES, FIELD(logs_bytes), .min = 4 * KIB, .max = 64 * MIB, .default_text = "8M"},
     {"state", YAML_MAPPING, NO_FIELD},
     {"state.mode", YAML_CHOICE, NO_FIELD, .default_text = "none", .choices = modes},
 };

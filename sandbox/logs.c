@@ -252,3 +252,45 @@ uint64_t logs_end(const int fds[2])
     }
     return end_bytes;
 }
+
+/* The newest line so far. */
+struct last_words {
+    char *text;
+    size_t capacity_bytes;
+    size_t length_bytes;
+    bool ended;
+};
+
+/* Leaves out what no terminal should see, and what is too long. */
+static void line_add(struct last_words *line, char c)
+{
+    if (c == '\n') {
+        line->ended = true;
+        return;
+    }
+    if (line->ended) {
+        line->length_bytes = 0;
+        line->ended = false;
+    }
+    if (c >= ' ' && c <= '~' && line->length_bytes + 1 < line->capacity_bytes) {
+        line->text[line->length_bytes++] = c;
+    }
+    line->text[line->length_bytes] = '\0';
+}
+
+void logs_last_line(const int fds[2], char *text_out, size_t capacity_bytes)
+{
+    struct last_words line = {.text = text_out, .capacity_bytes = capacity_bytes};
+    uint64_t end_bytes = logs_end(fds);
+    uint64_t offset_bytes = end_bytes > LOGS_LAST_BYTES ? end_bytes - LOGS_LAST_BYTES : 0;
+    uint8_t window[LOGS_LAST_BYTES];
+    int64_t count_bytes;
+
+    CHECK(capacity_bytes > 0);
+    text_out[0] = '\0';
+    while ((count_bytes = logs_read(fds, &offset_bytes, window, sizeof(window))) > 0) {
+        for (int64_t i = 0; i < count_bytes; i++) {
+            line_add(&line, (char)window[i]);
+        }
+    }
+}

@@ -19,6 +19,7 @@
 enum {
     LOGS_HEADER_BYTES = 16, /* "mingalog" and the offset, big-endian */
     LOGS_REFILL_PERMILLE = 100,
+    LOGS_LAST_BYTES = 65536, /* in which the last line is looked for */
 };
 
 struct logs_writer { /* memory: the caller's; descriptors: borrowed */
@@ -52,3 +53,10 @@ int64_t logs_read(const int fds[2], uint64_t *offset_bytes, uint8_t *data_out,
 
 /* The stream offset behind the newest kept byte: where a reader of only what comes begins. */
 uint64_t logs_end(const int fds[2]);
+
+/*
+ * The last line kept (a line end counts only when something follows it), without what no terminal
+ * should see, cut to the capacity (> 0); "" when there is none, or no log. Looks at the last
+ * LOGS_LAST_BYTES only, however much is kept: its caller has others to serve.
+ */
+void logs_last_line(const int fds[2], char *text_out, size_t capacity_bytes);

@@ -213,7 +213,7 @@ static const char *numbers_problem(const struct sandbox_spec *spec)
     if (spec->connections_max > CONNECTIONS_PER_PORT_MAX) {
         return "connections: too many";
     }
-    if (spec->logs_bytes < SPEC_LOGS_BYTES_MIN || spec->logs_bytes > INT64_MAX) {
+    if (spec->logs_bytes < SPEC_LOGS_BYTES_MIN || spec->logs_bytes > SPEC_LOGS_BYTES_MAX) {
         return "logs: too small or too large";
     }
     return NULL;

@@ -18,6 +18,7 @@ enum {
     SPEC_STOP_GRACE_MS_MAX = 600000,
     SPEC_HEALTH_MS_MAX = 3600000, /* interval, timeout, grace */
     SPEC_LOGS_BYTES_MIN = 16384,
+    SPEC_LOGS_BYTES_MAX = 64 << 20, /* beside the disk, which counts in the contribution */
 };
 
 /*
@@ -25,7 +26,7 @@ enum {
  * above 0; 1..ARGUMENTS_MAX words, the first not empty; environment entries NAME=value with
  * distinct, non-empty names; absolute workdir; user at most SPEC_USER_MAX; ports non-zero,
  * container and host ports distinct within a protocol, at most CONNECTIONS_PER_PORT_MAX connections; health fields within their bounds and its path "" or
- * beginning with "/" and printable; stop_signal 1..31; host name of letters, digits and "-".
+ * beginning with "/" and printable; stop_signal 1..31; logs_bytes within its bounds; host name of letters, digits and "-".
  * Unused tails of the word lists are zero.
  */
 const char *spec_problem(const struct sandbox_spec *spec);

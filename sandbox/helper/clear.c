@@ -16,64 +16,30 @@
 #include "sandbox/helper/say.h"
 #include "sandbox/logs.h"
 
-enum { LAST_WINDOW_BYTES = 65536, LAST_LINE_CHARS_MAX = 80 };
-
-/* The newest line so far; a line end counts only when something follows it. */
-struct last_words {
-    char text[LAST_LINE_CHARS_MAX + 1];
-    size_t length;
-    bool ended;
-};
-
-/* Leaves out what no terminal should see, and what is too long. */
-static void line_add(struct last_words *line, char c)
-{
-    if (c == '\n') {
-        line->ended = true;
-        return;
-    }
-    if (line->ended) {
-        line->length = 0;
-        line->ended = false;
-    }
-    if (c >= ' ' && c <= '~' && line->length < LAST_LINE_CHARS_MAX) {
-        line->text[line->length++] = c;
-    }
-    line->text[line->length] = '\0';
-}
+enum { LAST_LINE_CHARS_MAX = 80 };
 
 /* The last line that it printed, "" when there is none. */
 static void last_line(const struct helper *helper, const struct replica *replica,
-                      struct last_words *line_out)
+                      char text_out[LAST_LINE_CHARS_MAX + 1])
 {
-    uint8_t window[LAST_WINDOW_BYTES];
     char path[PATH_MAX];
-    uint64_t offset_bytes = 0;
-    int64_t count_bytes;
 
-    memset(line_out, 0, sizeof(*line_out));
     replica_path(helper->folders.logs, replica, ".0", path);
     CLEANUP(cleanup_close) int first_fd = open(path, O_RDONLY | O_CLOEXEC);
     replica_path(helper->folders.logs, replica, ".1", path);
     CLEANUP(cleanup_close) int second_fd = open(path, O_RDONLY | O_CLOEXEC);
     const int fds[2] = {first_fd, second_fd};
-    if (first_fd < 0 || second_fd < 0) {
-        return;
-    }
-    while ((count_bytes = logs_read(fds, &offset_bytes, window, sizeof(window))) > 0) {
-        for (int64_t i = 0; i < count_bytes; i++) {
-            line_add(line_out, (char)window[i]);
-        }
-    }
+
+    logs_last_line(fds, text_out, LAST_LINE_CHARS_MAX + 1);
 }
 
 static void explain_exit(const struct helper *helper, struct replica *replica)
 {
-    struct last_words line;
+    char line[LAST_LINE_CHARS_MAX + 1];
 
-    last_line(helper, replica, &line);
+    last_line(helper, replica, line);
     snprintf(replica->reason, sizeof(replica->reason), "exit status %d%s%s", replica->end_status,
-             line.length == 0 ? "" : ": ", line.text);
+             line[0] == '\0' ? "" : ": ", line);
 }
 
 static void explain_out_of_memory(struct replica *replica)

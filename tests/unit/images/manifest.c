@@ -169,7 +169,7 @@ static const struct bound {
     {"ports: [{name: a, container: 1}]\nhealth: {port: a, failures: %s}", "1", "0", "100", "101"},
     {"ports: [{name: a, container: 1}]\nhealth: {port: a, grace: %s}", "0", NULL, "1h", "61m"},
     {"stop: {grace: %s}", "0", NULL, "10m", "601s"},
-    {"logs: %s", "4K", "4095", "1G", "1025M"},
+    {"logs: %s", "4K", "4095", "64M", "67108865"},
 };
 
 static int parse_bound(const char *format, const char *value, struct manifest *manifest_out,
@@ -502,6 +502,7 @@ Test(manifest, decoding_refuses_what_parsing_refuses)
     REFUSED(bad.stop_signal = SIGSEGV);
     REFUSED(bad.stop_grace_ms = 600001);
     REFUSED(bad.logs_bytes = 1);
+    REFUSED(bad.logs_bytes = (64U << 20) + 1);
     REFUSED(bad.spread = (enum manifest_spread)2);
     REFUSED(bad.restart = (enum manifest_restart)3);
 }

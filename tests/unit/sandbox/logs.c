@@ -185,3 +185,55 @@ Test(logs, a_file_that_is_no_log_is_emptied)
     read_text(fds, &offset, text, sizeof(text));
     cr_assert_str_eq(text, "text");
 }
+
+static void expect_last_line(const int fds[2], const char *wanted)
+{
+    char text[17];
+
+    memset(text, 'x', sizeof(text));
+    logs_last_line(fds, text, sizeof(text));
+    cr_expect_str_eq(text, wanted);
+}
+
+Test(logs, the_last_line_is_what_stands_behind_the_last_end)
+{
+    struct logs_writer writer;
+    int fds[2];
+
+    make_files(fds);
+    expect_last_line(fds, "");
+    logs_writer_init(&writer, fds, 65536, 1000);
+    expect_last_line(fds, "");
+    write_text(&writer, "one\ntwo", 1000);
+    expect_last_line(fds, "two");
+    write_text(&writer, "\n\n", 1000);
+    expect_last_line(fds, "two");
+    write_text(&writer, "a\033[1m longer line than fits\n", 1000);
+    expect_last_line(fds, "a[1m longer line");
+}
+
+Test(logs, the_last_line_may_lie_in_both_files)
+{
+    struct logs_writer writer;
+    int fds[2];
+
+    make_files(fds);
+    logs_writer_init(&writer, fds, RING_BYTES, 1000);
+    write_text(&writer, "twenty-eight bytes and a \n.\nlast", 1000);
+    write_text(&writer, " words", 1000);
+    expect_last_line(fds, "last words");
+}
+
+/* A TiB of nothing: who goes through all of it is not back in time. */
+Test(logs, the_last_line_costs_the_same_however_much_is_kept, .timeout = 10)
+{
+    struct logs_writer writer;
+    int fds[2];
+
+    make_files(fds);
+    logs_writer_init(&writer, fds, (uint64_t)4 << 40, 1000);
+    cr_assert_eq(ftruncate(fds[writer.current], (off_t)1 << 40), 0);
+    logs_writer_init(&writer, fds, (uint64_t)4 << 40, 1000);
+    write_text(&writer, "\nfull\n", 1000);
+    expect_last_line(fds, "full");
+}

@@ -181,6 +181,7 @@ Test(spec, each_bound_is_held)
     REFUSES(spec.stop_signal = 32);
     REFUSES(spec.stop_grace_ms = SPEC_STOP_GRACE_MS_MAX + 1);
     REFUSES(spec.logs_bytes = SPEC_LOGS_BYTES_MIN - 1);
+    REFUSES(spec.logs_bytes = SPEC_LOGS_BYTES_MAX + 1);
     REFUSES(spec.hostname[0] = '\0');
     REFUSES(spec.hostname[0] = '-');
     REFUSES(spec.hostname[1] = '.');
