@@ -174,6 +174,19 @@ static int make_etc_file(const struct rootfs_plan *plan, int upper_fd, const cha
     return 0;
 }
 
+enum rootfs_etc rootfs_etc(int tree_fd)
+{
+    struct stat status;
+    CLEANUP(cleanup_close)
+    int etc_fd = openat(tree_fd, "etc", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (etc_fd < 0) {
+        return errno == ENOENT ? ROOTFS_ETC_BARE : ROOTFS_ETC_ODD;
+    }
+    return fstatat(etc_fd, "hosts", &status, AT_SYMLINK_NOFOLLOW) == 0 ? ROOTFS_ETC_HOSTS
+                                                                       : ROOTFS_ETC_BARE;
+}
+
 /*
  * Without "hosts" localhost has no address; a tree that brings its own keeps it. Where names are
  * asked is ours to say.
@@ -183,19 +196,16 @@ static int make_etc(const struct rootfs_plan *plan, int lower_fd, int upper_fd, 
     static const char resolver[] =
         "nameserver " EGRESS_RESOLVER_IPV4 "\nnameserver " EGRESS_RESOLVER_IPV6 "\n";
     char hosts[HOSTS_BYTES_MAX];
-    struct stat status;
-    bool has_hosts = fstatat(lower_fd, "etc/hosts", &status, AT_SYMLINK_NOFOLLOW) == 0;
-    bool has_odd_etc =
-        fstatat(lower_fd, "etc", &status, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(status.st_mode);
+    const enum rootfs_etc etc = rootfs_etc(lower_fd);
 
-    if (has_odd_etc || (has_hosts && !plan->egress)) {
+    if (etc == ROOTFS_ETC_ODD || (etc == ROOTFS_ETC_HOSTS && !plan->egress)) {
         return 0;
     }
     int r = make_folder(upper_fd, "etc", 0755, err);
     if (r == 0) {
         r = give_folder(upper_fd, "etc", plan->service_id, err);
     }
-    if (r == 0 && !has_hosts) {
+    if (r == 0 && etc != ROOTFS_ETC_HOSTS) {
         snprintf(hosts, sizeof(hosts), "127.0.0.1 localhost %s\n::1 localhost %s\n", plan->hostname,
                  plan->hostname);
         r = make_etc_file(plan, upper_fd, "etc/hosts", hosts, err);

@@ -23,6 +23,17 @@ struct rootfs_plan {
     bool egress; /* then names are asked of minga-egress */
 };
 
+enum rootfs_etc {
+    ROOTFS_ETC_BARE, /* none, or without "hosts" */
+    ROOTFS_ETC_HOSTS,
+    ROOTFS_ETC_ODD, /* no folder: left as it is */
+};
+
+/*
+ * What the folder "etc" of a tree is. Follows no link: a stranger's would be followed by root, and
+ * from the host's "/".
+ */
+enum rootfs_etc rootfs_etc(int tree_fd);
 /*
  * Puts the folders onto an empty disk that every root needs. Returns 0 or -errno. This and
  * rootfs_make() want to be called without a umask.
