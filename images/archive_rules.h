@@ -85,6 +85,9 @@ void archive_rules_finish(const struct archive_rules *rules, struct archive_verd
 
 /* --- the rules for single texts, shared with tree indexes --- */
 
+/* RFC 3629: nothing overlong, no surrogates. */
+bool archive_text_is_utf8(const char *text);
+
 /* NULL when `path` is as it has to be in an index ("usr/bin/wiki"), else the broken rule. */
 const char *archive_path_fault(const char *path);
 /* NULL when a symbolic link at `path` may have this target, else the broken rule. */

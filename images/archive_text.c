@@ -30,7 +30,7 @@ static size_t utf8_sequence_bytes(const unsigned char *text)
     return length_bytes;
 }
 
-static const char *characters_fault(const char *text)
+bool archive_text_is_utf8(const char *text)
 {
     const unsigned char *position = (const unsigned char *)text;
 
@@ -38,12 +38,22 @@ static const char *characters_fault(const char *text)
         size_t length_bytes = utf8_sequence_bytes(position);
 
         if (length_bytes == 0) {
-            return "name is not valid UTF-8";
-        }
-        if (*position < 0x20 || *position == 0x7f) {
-            return "name has control characters";
+            return false;
         }
         position += length_bytes;
+    }
+    return true;
+}
+
+static const char *characters_fault(const char *text)
+{
+    if (!archive_text_is_utf8(text)) {
+        return "name is not valid UTF-8";
+    }
+    for (const char *c = text; *c != '\0'; c++) {
+        if ((unsigned char)*c < 0x20 || *c == 0x7f) {
+            return "name has control characters";
+        }
     }
     return NULL;
 }

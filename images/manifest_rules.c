@@ -6,6 +6,7 @@
 
 #include "base/attributes.h"
 #include "base/check.h"
+#include "images/archive_rules.h"
 #include "images/manifest_table.h"
 
 const struct manifest_signal manifest_signals[MANIFEST_SIGNAL_COUNT] = {
@@ -233,10 +234,43 @@ static int check_commands(const struct manifest *manifest, const char **row_out,
     return 0;
 }
 
+static bool words_are_text(const struct manifest_words *words)
+{
+    for (uint32_t i = 0; i < words->count; i++) {
+        if (!archive_text_is_utf8(manifest_word(words, i))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* YAML has no other text; a manifest that was signed without its parser may. */
+static int check_texts(const struct manifest *manifest, const char **row_out, struct err *err)
+{
+    const struct {
+        const char *row;
+        bool is_text;
+    } texts[] = {{"command", words_are_text(&manifest->command)},
+                 {"env", words_are_text(&manifest->environment)},
+                 {"health.command", words_are_text(&manifest->health_command)},
+                 {"workdir", archive_text_is_utf8(manifest->workdir)}};
+
+    for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
+        if (!texts[i].is_text) {
+            *row_out = texts[i].row;
+            return err_set(err, -EINVAL, "expected UTF-8");
+        }
+    }
+    return 0;
+}
+
 int manifest_check_whole(const struct manifest *manifest, const char **row_out, struct err *err)
 {
     int r = check_commands(manifest, row_out, err);
 
+    if (r == 0) {
+        r = check_texts(manifest, row_out, err);
+    }
     if (r == 0) {
         *row_out = "requires.arch";
         r = check_archs(manifest, err);

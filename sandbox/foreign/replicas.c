@@ -237,7 +237,12 @@ void foreign_start(struct foreign *foreign, const struct sandbox_spec *spec)
         over(foreign, replica, SANDBOX_END_REFUSED, 0, err.text);
         return;
     }
-    tell(foreign, words_start(spec, tree, output));
+    char *line = words_start(spec, tree, output);
+    if (line == NULL) { /* its own harm: the others go on */
+        over(foreign, replica, SANDBOX_END_REFUSED, 0, "its command, env or workdir is no text");
+        return;
+    }
+    tell(foreign, line);
 }
 
 static void send_signal(struct foreign *foreign, const struct foreign_replica *replica, int signal)

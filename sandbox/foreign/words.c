@@ -31,18 +31,21 @@ static char *line_of(json_t *object)
     return line;
 }
 
-/* What is no UTF-8 is not passed on: the manifest's text is. */
+/* NULL where a word is no UTF-8: without it another command would run than was signed. */
 static json_t *word_list(const char *words, uint32_t count)
 {
     json_t *list = json_array();
 
     for (uint32_t i = 0; i < count; i++, words += strlen(words) + 1) {
-        json_array_append_new(list, json_string(words));
+        if (json_array_append_new(list, json_string(words)) < 0) {
+            json_decref(list);
+            return NULL;
+        }
     }
     return list;
 }
 
-/* "NAME=value", one behind the other; of a name that comes twice the last counts. */
+/* "NAME=value", one behind the other; of a name that comes twice the last counts. NULL as above. */
 static json_t *environment_of(const struct sandbox_spec *spec)
 {
     const char *entry = spec->environment;
@@ -55,7 +58,10 @@ static json_t *environment_of(const struct sandbox_spec *spec)
         if (entry[name_bytes] == '=' && name_bytes < sizeof(name)) {
             memcpy(name, entry, name_bytes);
             name[name_bytes] = '\0';
-            json_object_set_new(object, name, json_string(entry + name_bytes + 1));
+            if (json_object_set_new(object, name, json_string(entry + name_bytes + 1)) < 0) {
+                json_decref(object);
+                return NULL;
+            }
         }
     }
     return object;
@@ -86,17 +92,36 @@ char *words_hello(void)
     return line_of(json_pack("{s:s,s:i}", "do", "hello", "version", WORDS_VERSION));
 }
 
+/* What the manifest's author wrote; false where that is no text. */
+static bool add_texts(json_t *start, const struct sandbox_spec *spec)
+{
+    /* Said in a probe only, when it would be too late to refuse. */
+    json_t *question = word_list(spec->health.arguments, spec->health.argument_count);
+    bool is_text = question != NULL &&
+                   json_object_set_new(start, "command",
+                                       word_list(spec->arguments, spec->argument_count)) == 0 &&
+                   json_object_set_new(start, "env", environment_of(spec)) == 0 &&
+                   json_object_set_new(start, "workdir", json_string(spec->workdir)) == 0;
+
+    json_decref(question);
+    return is_text;
+}
+
 char *words_start(const struct sandbox_spec *spec, const char *tree_path, const char *output_path)
 {
     char id[WORDS_ID_BYTES];
 
     words_id(&spec->key, id);
-    return line_of(json_pack(
-        "{s:s,s:s,s:s,s:s,s:o,s:o,s:s,s:I,s:s,s:o,s:o,s:b}", "do", "start", "replica", id, "tree",
-        tree_path, "output", output_path, "command",
-        word_list(spec->arguments, spec->argument_count), "env", environment_of(spec), "workdir",
-        spec->workdir, "user", (json_int_t)spec->user, "hostname", spec->hostname, "limits",
-        limits_of(&spec->limits), "ports", ports_of(spec), "egress", (int)spec->egress));
+    json_t *start = json_pack(
+        "{s:s,s:s,s:s,s:s,s:I,s:s,s:o,s:o,s:b}", "do", "start", "replica", id, "tree", tree_path,
+        "output", output_path, "user", (json_int_t)spec->user, "hostname", spec->hostname, "limits",
+        limits_of(&spec->limits), "ports", ports_of(spec), "egress", (int)spec->egress);
+
+    if (!add_texts(start, spec)) {
+        json_decref(start);
+        return NULL;
+    }
+    return line_of(start);
 }
 
 char *words_signal(const struct replica_key *key, int signal)

@@ -22,7 +22,10 @@ void words_id(const struct replica_key *key, char id_out[WORDS_ID_BYTES]);
 
 /* Each returns a line on the heap, the caller's to free, or NULL without memory. */
 char *words_hello(void);
-/* `output_path`: a named pipe, which takes what the service prints. */
+/*
+ * `output_path`: a named pipe, which takes what the service prints. NULL also where a word of the
+ * spec, one of its health command included, is no UTF-8.
+ */
 char *words_start(const struct sandbox_spec *spec, const char *tree_path, const char *output_path);
 /* SIGKILL, SIGSTOP and SIGCONT: to all of it. */
 char *words_signal(const struct replica_key *key, int signal);

@@ -457,6 +457,24 @@ Test(manifest, canonical_bytes_cut_anywhere_or_too_long_are_refused)
                  -EBADMSG);
 }
 
+Test(manifest, a_health_command_is_text)
+{
+    struct manifest manifest;
+    struct err err;
+
+    cr_assert_eq(
+        parse("name: wiki\ncommand: [/bin/wiki]\nhealth: {command: [/bin/true]}", &manifest, &err),
+        0);
+    assert_round_trip(&manifest);
+    manifest.health_command.text[1] = '\xff';
+
+    uint8_t bytes[MANIFEST_BYTES_MAX];
+    int length = manifest_encode(&manifest, bytes);
+
+    cr_assert_gt(length, 0);
+    cr_assert_eq(manifest_decode((struct bytes){bytes, (size_t)length}, &manifest), -EBADMSG);
+}
+
 /* What a hostile owner may sign: each field just out of its bounds. */
 Test(manifest, decoding_refuses_what_parsing_refuses)
 {
@@ -482,6 +500,9 @@ Test(manifest, decoding_refuses_what_parsing_refuses)
     REFUSED(bad.command.count = 0);
     REFUSED(bad.environment.text[0] = '=');
     REFUSED(bad.workdir[0] = 'x');
+    REFUSED(bad.workdir[1] = '\xff');
+    REFUSED(bad.command.text[1] = '\xff');
+    REFUSED(bad.environment.text[bad.environment.used_bytes - 2] = '\xff');
     REFUSED(bad.user = 65535);
     REFUSED(bad.replica_count = 0);
     REFUSED(bad.replica_count = 33);

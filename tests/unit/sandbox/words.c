@@ -123,6 +123,33 @@ Test(words, a_start_says_all_that_is_asked)
     free(line);
 }
 
+/* None is left out, which would start something else than what was signed. */
+Test(words, a_start_with_a_word_that_is_no_text_is_not_said)
+{
+    const struct sandbox_spec fine = {.argument_count = 2,
+                                      .arguments = "/bin/wiki\0--fast",
+                                      .environment_count = 1,
+                                      .environment = "A=b",
+                                      .workdir = "/w",
+                                      .health = {.argument_count = 1, .arguments = "/bin/ask"},
+                                      .hostname = "wiki-2"};
+    char *line = words_start(&fine, "/trees/x", "/run/x.out");
+
+    cr_assert_not_null(line);
+    free(line);
+#define UNSAID(place)                                                         \
+    do {                                                                      \
+        struct sandbox_spec spec = fine;                                      \
+        place = '\xff';                                                       \
+        cr_expect_null(words_start(&spec, "/trees/x", "/run/x.out"), #place); \
+    } while (0)
+    UNSAID(spec.arguments[12]);
+    UNSAID(spec.environment[0]);
+    UNSAID(spec.environment[2]);
+    UNSAID(spec.workdir[1]);
+    UNSAID(spec.health.arguments[1]);
+}
+
 Test(words, a_signal_and_a_probe_name_the_replica_and_what_is_asked)
 {
     const struct replica_key key = {.slot = 2, .incarnation = 3};
