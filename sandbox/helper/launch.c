@@ -93,7 +93,9 @@ static int make_listener(const struct helper *helper, const struct replica *repl
     CHECK(snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", folder_fd,
                    replica->name.text) < (int)sizeof(address.sun_path));
     unlink(address.sun_path);
-    if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 4) < 0) {
+    /* While it is frozen each helper that adopts it leaves a connection that nobody accepts. */
+    if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
+        listen(fd, SOMAXCONN) < 0) {
         return err_set(err, -errno, "socket of its minga-init: %m");
     }
     return take_fd(&fd);

@@ -9,6 +9,7 @@ void check_limits(struct world *world);
 void check_ends(struct world *world);
 void check_refusals(struct world *world);
 void check_freezing(struct world *world);
+void check_frozen(struct world *world);
 void check_restarts(struct world *world);
 void check_door(struct world *world);
 void check_repeating(struct world *world);

@@ -31,7 +31,7 @@ static const struct part parts[] = {
     {"kills", check_kills},         {"misbehaving", check_misbehaving},
     {"table", check_table},         {"cves", check_cves},
     {"networks", check_networks},   {"line", check_line},
-    {"loops", check_loops},
+    {"loops", check_loops},         {"frozen", check_frozen},
 };
 
 /* Behind minga-environment there are no groups, mounts and kernels to look at. */
