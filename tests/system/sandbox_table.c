@@ -197,11 +197,31 @@ static bool is_empty_again(struct world *world, const struct sandbox_spec *spec)
     return world_await(world, &spec->key, SANDBOX_ENDED, 3000, &event);
 }
 
+/* What a manifest signed without YAML's parser may have; its program cannot be told such bytes. */
+static void check_no_text(struct world *world)
+{
+    struct sandbox_spec bystander = world_spec(world, "sleep 1000");
+    struct sandbox_spec spec = world_spec(world, "sleep 1000");
+    struct sandbox_event event = {0};
+
+    check(world, world_start(world, &bystander), "a replica runs");
+    spec.workdir[1] = '\xff';
+    world_ask_start(world, &spec);
+    check(world,
+          world_await(world, &spec.key, SANDBOX_ENDED, 3000, &event) &&
+              event.end == SANDBOX_END_REFUSED,
+          "another whose workdir is no text is refused");
+    printf("# %s\n", event.reason);
+    check(world, world_stop(world, &bystander, &event) && event.end == SANDBOX_END_STOPPED,
+          "which does the first no harm");
+}
+
 /* environment_mad.py does these things when a replica's command asks for it. */
 void check_environment(struct world *world)
 {
     static const char *const tricks[] = {"die", "endless", "garbage", "forge", "deaf"};
 
+    check_no_text(world);
     for (size_t i = 0; i < ARRAY_COUNT(tricks); i++) {
         const char *const words[] = {"/toy", tricks[i], NULL};
         struct sandbox_spec bystander = world_spec(world, "sleep 1000");
