@@ -60,23 +60,33 @@ void say_answer(struct helper *helper, const struct helper_answer *answer)
     say_answer_fd(helper, answer, -1);
 }
 
-void say_event(struct helper *helper, const struct sandbox_event *event)
+/* False where mingad is not there, or breaks off over this. */
+static bool is_told(struct helper *helper, const struct sandbox_event *event)
 {
     struct helper_answer answer = {.kind = ANSWER_EVENT, .event = *event};
-    bool heard = helper->client_fd >= 0 && helper->greeted;
 
-    if (!heard && event->kind == SANDBOX_ENDED && helper->missed_count < REPLICAS_PER_NODE_MAX) {
+    say_answer(helper, &answer);
+    return helper->client_fd >= 0 && helper->greeted;
+}
+
+void say_event(struct helper *helper, const struct sandbox_event *event)
+{
+    if (!is_told(helper, event) && event->kind == SANDBOX_ENDED &&
+        helper->missed_count < REPLICAS_PER_NODE_MAX) {
         helper->missed[helper->missed_count++] = *event;
     }
-    say_answer(helper, &answer);
 }
 
 void say_missed(struct helper *helper)
 {
-    for (uint32_t i = 0; i < helper->missed_count; i++) {
-        say_event(helper, &helper->missed[i]);
+    uint32_t told_count = 0;
+
+    while (told_count < helper->missed_count && is_told(helper, &helper->missed[told_count])) {
+        told_count++;
     }
-    helper->missed_count = 0;
+    helper->missed_count -= told_count;
+    memmove(helper->missed, helper->missed + told_count,
+            helper->missed_count * sizeof(helper->missed[0]));
 }
 
 void say_ended(struct helper *helper, const struct replica_key *key, enum sandbox_end end,

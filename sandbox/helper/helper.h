@@ -249,8 +249,9 @@ void helper_end_unknown_groups(struct helper *helper, unsigned rounds);
 
 /* --- client_side.c: what mingad is told --- */
 
+/* An end that nobody hears is kept, also where mingad turns out to be gone by saying it. */
 void say_event(struct helper *helper, const struct sandbox_event *event);
-/* Says what ended while nobody was there to hear it, once. The oldest are kept. */
+/* Says what ended while nobody was there to hear it, once; the rest stays if mingad goes meanwhile. */
 void say_missed(struct helper *helper);
 void say_answer(struct helper *helper, const struct helper_answer *answer);
 /* The same with a descriptor, which stays the caller's; -1: none. */
