@@ -193,9 +193,9 @@ static int limit_resources(struct err *err)
     if (setrlimit(RLIMIT_CORE, &no_core) < 0 || getrlimit(RLIMIT_NOFILE, &files) < 0) {
         return err_set(err, -errno, "limits: %m");
     }
-    /* What programs expect (select(2) breaks beyond); what asks for more may have 65536. */
+    /* Not fewer yet: what we were forked with, and arrange next, are all of the helper's. */
     files.rlim_max = files.rlim_max < 65536 ? files.rlim_max : 65536;
-    files.rlim_cur = files.rlim_max < 1024 ? files.rlim_max : 1024;
+    files.rlim_cur = files.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &files) < 0) {
         return err_set(err, -errno, "limit of open files: %m");
     }

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -15,7 +16,7 @@
 #include "base/log.h"
 #include "sandbox/helper/setup.h"
 
-enum { STATUS_FAILED = 1, STATUS_USAGE = 2 };
+enum { STATUS_FAILED = 1, STATUS_USAGE = 2, DESCRIPTORS_MAX = 65536 };
 
 static const char usage[] =
     "Usage: minga-sandboxd --limits FILE --state DIR --run DIR [OPTION]...\n"
@@ -94,6 +95,17 @@ static int open_signals(void)
     return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/* As the unit does it: a start has some twenty while it waits for its disk, and many may wait. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < DESCRIPTORS_MAX) {
+        limit.rlim_cur = limit.rlim_max < DESCRIPTORS_MAX ? limit.rlim_max : DESCRIPTORS_MAX;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 int main(int argument_count, char **arguments)
 {
     static struct helper helper; /* too large for the stack */
@@ -117,6 +129,7 @@ int main(int argument_count, char **arguments)
         return STATUS_USAGE;
     }
     log_open(NULL);
+    raise_descriptor_limit();
     signal_fd = open_signals();
     if (signal_fd < 0) {
         log_error("signals: %m");

@@ -10,6 +10,7 @@ void check_ends(struct world *world);
 void check_refusals(struct world *world);
 void check_freezing(struct world *world);
 void check_frozen(struct world *world);
+void check_crowded(struct world *world);
 void check_restarts(struct world *world);
 void check_door(struct world *world);
 void check_repeating(struct world *world);

@@ -32,6 +32,7 @@ static const struct part parts[] = {
     {"table", check_table},         {"cves", check_cves},
     {"networks", check_networks},   {"line", check_line},
     {"loops", check_loops},         {"frozen", check_frozen},
+    {"crowded", check_crowded},
 };
 
 /* Behind minga-environment there are no groups, mounts and kernels to look at. */

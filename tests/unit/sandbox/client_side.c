@@ -50,8 +50,7 @@ static uint32_t hear_slots(uint32_t first)
     ssize_t length_bytes;
 
     while ((length_bytes = recv(mingad_fd, bytes, sizeof(bytes), 0)) > 0) {
-        cr_assert_eq(
-            helper_answer_decode((struct bytes){bytes, (size_t)length_bytes}, &answer), 0);
+        cr_assert_eq(helper_answer_decode((struct bytes){bytes, (size_t)length_bytes}, &answer), 0);
         cr_assert_eq(answer.event.kind, SANDBOX_ENDED);
         cr_assert_eq(answer.event.key.slot, first + count);
         cr_assert_str_eq(answer.event.reason, "exit status 0");
