@@ -186,6 +186,9 @@ void replica_clear(struct helper *helper, struct replica *replica, uint64_t at_m
 {
     struct sandbox_event event = {.kind = SANDBOX_ENDED};
     struct err err = {0};
+
+    uid_range_hold(
+        &replica->uids); /* of one adopted, minga-init's lock goes before all else does */
     const char *left = what_is_left(helper, replica, at_ms, &err);
 
     CHECK(replica->state == REPLICA_ENDING && replica->end_known);

@@ -148,6 +148,13 @@ int uid_range_adopt(const char *folder, uint32_t first, struct uid_range *range_
     return 0;
 }
 
+void uid_range_hold(const struct uid_range *range)
+{
+    if (range->lock_fd >= 0) {
+        (void)flock(range->lock_fd, LOCK_EX | LOCK_NB); /* later, then: it is asked again */
+    }
+}
+
 void uid_range_sweep(const char *folder)
 {
     CLEANUP(cleanup_closedir) DIR *dir = opendir(folder);

@@ -29,7 +29,12 @@ void uid_range_free(const char *folder, struct uid_range *range);
 void uid_range_sweep(const char *folder);
 /*
  * Opens the file of a range that a living sandbox holds, so that it can be removed at its end.
- * The lock itself stays with that sandbox until then.
+ * The lock itself stays with that sandbox: once it ends, uid_range_hold.
  */
 int uid_range_adopt(const char *folder, uint32_t first, struct uid_range *range_out,
                     struct err *err);
+/*
+ * Takes the lock of an adopted range where its sandbox has let go of it, so that nobody else does
+ * before uid_range_free. Changes nothing while the sandbox has it, and on a range of our own.
+ */
+void uid_range_hold(const struct uid_range *range);

@@ -74,6 +74,32 @@ Test(uid_range, a_range_stays_held_while_a_sandbox_has_its_lock)
     cr_assert_eq(rmdir(folder), 0);
 }
 
+/* What else had its ids (minga-egress, say) may die later than the sandbox's first process. */
+Test(uid_range, an_adopted_range_is_held_until_all_is_cleared)
+{
+    char folder[] = "/tmp/minga-uids-XXXXXX";
+    struct uid_range held = {0, -1};
+    struct uid_range adopted = {0, -1};
+    struct uid_range other = {0, -1};
+    struct err err = {0};
+
+    cr_assert_not_null(mkdtemp(folder));
+    uid_range_hold(&adopted);
+    cr_assert_eq(uid_range_take(folder, &three_ranges, &held, &err), 0);
+    cr_assert_eq(uid_range_adopt(folder, held.first, &adopted, &err), 0);
+    uid_range_hold(&adopted); /* the sandbox has it: a later one gets it */
+    close(held.lock_fd);
+    uid_range_hold(&adopted);
+    uid_range_sweep(folder);
+    cr_assert_eq(count_entries(folder), 1);
+    cr_assert_eq(uid_range_take(folder, &three_ranges, &other, &err), 0);
+    cr_assert_neq(other.first, held.first);
+    uid_range_free(folder, &other);
+    uid_range_free(folder, &adopted);
+    cr_assert_eq(count_entries(folder), 0);
+    cr_assert_eq(rmdir(folder), 0);
+}
+
 Test(uid_range, a_sweep_takes_only_what_nobody_holds)
 {
     char folder[] = "/tmp/minga-uids-XXXXXX";
