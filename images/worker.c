@@ -146,6 +146,33 @@ int worker_start_unpack(struct worker *worker, int archive_fd, int parent_fd, co
     return start(worker, &launch, err);
 }
 
+/* What it is called until it is complete. */
+static void half_name(const struct tree_id *tree, char name_out[WORKER_NAME_BYTES_MAX])
+{
+    char hex[ID_HEX_CHARS + 1];
+
+    id_to_hex(&tree->id, hex);
+    snprintf(name_out, WORKER_NAME_BYTES_MAX, "%s.new", hex);
+}
+
+bool worker_has_half(const struct tree_id *tree, int trees_fd)
+{
+    char name[WORKER_NAME_BYTES_MAX];
+    struct stat status;
+
+    half_name(tree, name);
+    return fstatat(trees_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int worker_remove_half(const struct tree_id *tree, int trees_fd)
+{
+    char name[WORKER_NAME_BYTES_MAX];
+
+    half_name(tree, name);
+    int r = worker_remove_folder(trees_fd, name);
+    return r == -ENOENT ? 0 : r;
+}
+
 int worker_start_build(struct worker *worker, const struct tree_id *tree, int chunks_fd,
                        int trees_fd, struct err *err)
 {
@@ -154,9 +181,7 @@ int worker_start_build(struct worker *worker, const struct tree_id *tree, int ch
 
     memset(worker, 0, sizeof(*worker));
     id_to_hex(&tree->id, launch.tree);
-    snprintf(staging, sizeof(staging), "%s.new", launch.tree);
-    /* What a crash left: nobody else builds the same tree in the same folder. */
-    worker_remove_folder(trees_fd, staging);
+    half_name(tree, staging);
     if (make_staging(worker, trees_fd, staging, err) < 0) {
         return err->code;
     }

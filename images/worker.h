@@ -48,10 +48,18 @@ int worker_start_unpack(struct worker *worker, int archive_fd, int parent_fd, co
 /*
  * Builds the tree from the chunk files of chunks_fd (each named by its id, 64 hexadecimal digits,
  * in that folder itself) as the folder named by the tree's id, 64 digits, in trees_fd: complete,
- * synced and renamed into place, or not at all. An existing one is left as it is.
+ * synced and renamed into place, or not at all. An existing one is left as it is. -EEXIST where a
+ * crash has left a half of it, see below.
  */
 int worker_start_build(struct worker *worker, const struct tree_id *tree, int chunks_fd,
                        int trees_fd, struct err *err);
+/* Did a crash leave a half of this tree? Nobody else may be building it in the same folder. */
+bool worker_has_half(const struct tree_id *tree, int trees_fd);
+/*
+ * Removes it, which takes a while for a big one: call it from a worker thread of the loop. Returns
+ * 0, also where there is none, or -errno.
+ */
+int worker_remove_half(const struct tree_id *tree, int trees_fd);
 
 /* Takes what the worker said so far. Returns 1 when there may be more later, 0 at its end. */
 int worker_read(struct worker *worker);

@@ -90,10 +90,14 @@ node_start "$victim"
 node_start "$other"
 within 10 "the node is back" sees_members "$asker" 5
 
-# --- everything killed, everything started again
+# --- everything killed, in the middle of building trees, everything started again
 for i in 1 2 3 4 5; do node_kill "$i"; done
+trees() { find "$WORK" -mindepth 5 -maxdepth 5 -type d -path "*/state/agent/trees/*" "$@"; }
+for tree in $(trees ! -name '*.new'); do mv "$tree" "$tree.new"; done
 for i in 1 2 3 4 5; do node_launch "$i"; done
 within 15 "all killed and started again: three replicas answer without a command" eval 'has_running 1 web 3 && all_answer 1 web 3'
+halves_beside() { for tree in $(trees ! -name '*.new'); do [ ! -e "$tree.new" ] || echo "$tree.new"; done; }
+check "from trees that were built anew, of whose halves nothing is left" eval '[ "$(trees ! -name "*.new" | wc -l)" -ge 3 ] && is_empty halves_beside'
 within 10 "all know each other" eval 'sees_members 1 5 && sees_members 5 5'
 
 # --- both sides of a split serve, and merge; every node has the bundle before

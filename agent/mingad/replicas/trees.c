@@ -39,7 +39,8 @@ struct tree_job {
     struct tree_scan scan;
     int result;
     struct err err;
-    struct worker *worker; /* BUILD */
+    bool is_clearing;      /* BUILD: what a crash has left, before it begins */
+    struct worker *worker; /* BUILD: once it has begun */
     uv_poll_t poll;        /* BUILD: its messages */
     uv_timer_t timer;      /* BUILD: its time */
     uint32_t handle_count; /* open ones of poll and timer */
@@ -152,13 +153,20 @@ static void run_in_pool(struct tree_job *job, pool_function *run)
     run_next(job->edge);
 }
 
+static void build(struct tree_job *job);
+
 static void job_done(struct pool_job *pool)
 {
     struct tree_job *job = (struct tree_job *)pool;
     struct edge *edge = job->edge;
 
     edge->trees->is_pooled = false;
-    finish(job);
+    if (job->is_clearing && job->result == 0 && !edge->trees->is_closed) {
+        job->is_clearing = false;
+        build(job);
+    } else {
+        finish(job);
+    }
     run_next(edge);
     pump(edge);
 }
@@ -198,6 +206,15 @@ static void drop_tree(struct pool_job *pool)
 }
 
 /* ------------------------------------------------------------------ build */
+
+static void clear_half(struct pool_job *pool)
+{
+    struct tree_job *job = (struct tree_job *)pool;
+    int r = worker_remove_half(&job->tree, job->edge->trees->folder_fd);
+
+    errno = -r;
+    job->result = r < 0 ? err_set(&job->err, r, "remove what is left of a build: %m") : 0;
+}
 
 static void finish_worker(struct pool_job *pool)
 {
@@ -270,6 +287,14 @@ static int start_worker(struct tree_job *job)
     return 0;
 }
 
+static void build(struct tree_job *job)
+{
+    job->result = start_worker(job);
+    if (job->result < 0) {
+        finish(job);
+    }
+}
+
 /* ------------------------------------------------------------------ the queue */
 
 static void start(struct tree_job *job)
@@ -284,9 +309,11 @@ static void start(struct tree_job *job)
         run_in_pool(job, drop_tree);
         break;
     case TREE_BUILD:
-        job->result = start_worker(job);
-        if (job->result < 0) {
-            finish(job);
+        job->is_clearing = worker_has_half(&job->tree, job->edge->trees->folder_fd);
+        if (job->is_clearing) {
+            run_in_pool(job, clear_half);
+        } else {
+            build(job);
         }
         break;
     }
@@ -394,7 +421,7 @@ void trees_close(struct edge *edge)
     while (*place != NULL) {
         struct tree_job *job = *place;
 
-        if (job->is_running && (!job->awaits_pool || job->task == TREE_BUILD)) {
+        if (job->is_running && (!job->awaits_pool || job->worker != NULL)) {
             if (job->handle_count > 0) {
                 worker_kill(job->worker);
             }

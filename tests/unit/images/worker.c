@@ -175,15 +175,35 @@ Test(worker, a_tree_is_built_from_its_chunks_as_it_was_pushed)
     stored_close(&stored);
 }
 
-Test(worker, a_tree_that_is_there_stays_and_a_half_built_one_goes)
+Test(worker, a_tree_that_is_there_stays)
+{
+    struct stored stored = store_bundle();
+    struct err err = {0};
+
+    cr_assert_eq(build(&stored, &err), 0, "%s", err.text);
+    cr_assert_eq(build(&stored, &err), 0, "%s", err.text);
+    cr_assert_eq(box_count(stored.trees_fd), 1);
+    stored_close(&stored);
+}
+
+/* Removing may take seconds, starting must not. */
+Test(worker, a_half_built_one_is_removed_when_that_is_asked_not_when_a_build_starts)
 {
     struct stored stored = store_bundle();
     struct err err = {0};
     char half[ID_HEX_CHARS + 8];
 
+    cr_assert_not(worker_has_half(&stored.tree, stored.trees_fd));
+    cr_assert_eq(worker_remove_half(&stored.tree, stored.trees_fd), 0);
     snprintf(half, sizeof(half), "%s.new", stored.hex);
-    close(box_folder(stored.trees_fd, half));
-    cr_assert_eq(build(&stored, &err), 0, "%s", err.text);
+    int half_fd = box_folder(stored.trees_fd, half);
+    box_text(half_fd, "file", "of before", 0600);
+    cr_assert_eq(build(&stored, &err), -EEXIST);
+    cr_assert_eq(box_count(half_fd), 1);
+    close(half_fd);
+    cr_assert(worker_has_half(&stored.tree, stored.trees_fd));
+    cr_assert_eq(worker_remove_half(&stored.tree, stored.trees_fd), 0);
+    cr_assert_not(worker_has_half(&stored.tree, stored.trees_fd));
     cr_assert_eq(build(&stored, &err), 0, "%s", err.text);
     cr_assert_eq(box_count(stored.trees_fd), 1);
     stored_close(&stored);
