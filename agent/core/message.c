@@ -13,6 +13,12 @@ static_assert(REPORT_REPLICAS_MAX ==
                   sizeof(((minga_Report *)0)->replicas) / sizeof(((minga_Report *)0)->replicas[0]),
               "the schema's bound is ours");
 
+bool counter_is_near(uint64_t named, uint64_t known)
+{
+    return named < COUNTER_FREE ||
+           (named < COUNTER_END && (named <= known || named - known <= COUNTER_STEP_MAX));
+}
+
 int epoch_compare(const struct epoch *a, const struct epoch *b)
 {
     if (a->generation != b->generation) {
@@ -132,30 +138,33 @@ struct sandbox_limits limits_minus(const struct sandbox_limits *all,
 static bool key_is_sane(uint32_t slot, uint64_t incarnation)
 {
     return slot >= 1 && slot <= REPLICAS_PER_SERVICE_MAX && incarnation >= 1 &&
-           incarnation >> INCARNATION_BITS == 0;
+           incarnation < COUNTER_END;
 }
 
-static bool report_is_sane(const minga_Report *report)
+static bool replica_is_sane(const minga_ReplicaReport *replica)
 {
-    if (report->mood >= MOOD_COUNT) {
-        return false;
-    }
-    for (pb_size_t i = 0; i < report->replicas_count; i++) {
-        const minga_ReplicaReport *replica = &report->replicas[i];
+    return key_is_sane(replica->slot, replica->incarnation) && replica->state <= REPLICA_FAILED &&
+           replica->health <= HEALTH_FAILING && replica->next_try_s <= RESTART_MS_MAX / 1000 &&
+           replica->epoch.generation < COUNTER_END;
+}
 
-        if (!key_is_sane(replica->slot, replica->incarnation) || replica->state > REPLICA_FAILED ||
-            replica->health > HEALTH_FAILING || replica->next_try_s > RESTART_MS_MAX / 1000 ||
-            replica->epoch.generation >> INCARNATION_BITS != 0) {
-            return false;
+static void report_clean(minga_Report *report)
+{
+    pb_size_t count = 0;
+
+    for (pb_size_t i = 0; i < report->replicas_count; i++) {
+        if (replica_is_sane(&report->replicas[i])) {
+            report->replicas[count++] = report->replicas[i];
         }
     }
-    return true;
+    report->replicas_count = count;
 }
 
 static bool verdicts_are_sane(const minga_ReportReply *reply)
 {
     for (pb_size_t i = 0; i < reply->verdicts_count; i++) {
-        if (reply->verdicts[i].verdict >= VERDICT_COUNT) {
+        if (reply->verdicts[i].verdict >= VERDICT_COUNT ||
+            reply->verdicts[i].epoch.generation >= COUNTER_END) {
             return false;
         }
     }
@@ -196,15 +205,19 @@ static bool message_is_sane(const minga_AgentMessage *message)
         return message->body.offer.refusal < REFUSAL_COUNT;
     case minga_AgentMessage_ask_start_tag:
         return key_is_sane(message->body.ask_start.slot, message->body.ask_start.incarnation) &&
-               message->body.ask_start.has_epoch;
+               message->body.ask_start.has_epoch &&
+               message->body.ask_start.epoch.generation < COUNTER_END;
     case minga_AgentMessage_ask_stop_tag:
         return key_is_sane(message->body.ask_stop.slot, message->body.ask_stop.incarnation) &&
-               message->body.ask_stop.has_epoch;
+               message->body.ask_stop.has_epoch &&
+               message->body.ask_stop.epoch.generation < COUNTER_END;
     case minga_AgentMessage_ask_reply_tag:
         return message->body.ask_reply.refusal < REFUSAL_COUNT &&
-               message->body.ask_reply.incarnation >> INCARNATION_BITS == 0;
+               message->body.ask_reply.incarnation < COUNTER_END;
+    case minga_AgentMessage_save_reply_tag:
+        return message->body.save_reply.generation < COUNTER_END;
     case minga_AgentMessage_report_tag:
-        return report_is_sane(&message->body.report);
+        return message->body.report.mood < MOOD_COUNT;
     case minga_AgentMessage_report_reply_tag:
         return verdicts_are_sane(&message->body.report_reply);
     case minga_AgentMessage_status_page_tag:
@@ -222,6 +235,9 @@ int agent_message_decode(struct bytes payload, minga_AgentMessage *message_out)
         signed_decode_body(minga_AgentMessage_fields, payload, message_out) < 0 ||
         !message_is_sane(message_out)) {
         return -EBADMSG;
+    }
+    if (message_out->which_body == minga_AgentMessage_report_tag) {
+        report_clean(&message_out->body.report);
     }
     return 0;
 }

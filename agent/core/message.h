@@ -39,7 +39,19 @@ enum executor_mood { MOOD_NORMAL, MOOD_PAUSED, MOOD_DRAINING, MOOD_BACK_SOON, MO
 /* A manager's word on one reported replica. Travels: only append. */
 enum verdict { VERDICT_KEEP, VERDICT_END, VERDICT_NOT_MANAGER, VERDICT_COUNT };
 
-enum { REPORT_REPLICAS_MAX = 8, INCARNATION_BITS = 48 };
+enum { REPORT_REPLICAS_MAX = 8 };
+
+/*
+ * Incarnations and generations: whoever leads goes on from the greatest it was told of, so that no
+ * message may use them up. None is COUNTER_END or above. One below COUNTER_FREE is believed by
+ * anybody, however long it was away: one each second makes 136 years. From there on, where only a
+ * lie leads, steps are bounded.
+ */
+#define COUNTER_END  ((uint64_t)1 << 47)
+#define COUNTER_FREE ((uint64_t)1 << 32)
+enum { COUNTER_STEP_MAX = 1 << 20 };
+/* May another's word that a counter has come to `named` be believed, by who knows of `known`? */
+bool counter_is_near(uint64_t named, uint64_t known);
 
 struct epoch {
     uint64_t generation; /* 0: none */
@@ -61,7 +73,8 @@ void limits_add(struct sandbox_limits *sum, const struct sandbox_limits *more);
 struct sandbox_limits limits_minus(const struct sandbox_limits *all,
                                    const struct sandbox_limits *part);
 
-/* Decodes and checks every number against its enum. Returns 0 or -EBADMSG. */
+/* Decodes and checks every number against its enum: 0 or -EBADMSG. A replica of a report that is not
+ * in order is dropped from it: others of the batch are not to fall silent for it. */
 int agent_message_decode(struct bytes payload, minga_AgentMessage *message_out);
 
 /* Opens an encoded Signed{Record}: -EBADMSG unless signed by the record's own owner and about

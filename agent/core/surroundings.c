@@ -92,6 +92,20 @@ static uint16_t ring_port_outside(const void *self, uint16_t port, bool is_udp)
     return overlay_port_outside(self, port, is_udp);
 }
 
+bool may_manage(const struct surroundings *around, const struct service_id *service,
+                const struct node_id *node)
+{
+    struct node_id nodes[CANDIDATES_MAX];
+    uint32_t count = around->candidates(around->self, service, CANDIDATES_MAX, nodes);
+
+    for (uint32_t i = 0; i < count; i++) {
+        if (id_equal(&nodes[i].id, &node->id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 struct surroundings surroundings_of_overlay(const struct overlay *overlay)
 {
     return (struct surroundings){

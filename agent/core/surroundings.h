@@ -42,4 +42,9 @@ struct surroundings {
     uint16_t (*port_outside)(const void *self, uint16_t port, bool is_udp);
 };
 
+/* May this node be the manager of the service: is it among its candidates, as seen from here? Where
+ * members come and go two views differ by a rank or two. False where they are not known yet. */
+bool may_manage(const struct surroundings *around, const struct service_id *service,
+                const struct node_id *node);
+
 struct surroundings surroundings_of_overlay(const struct overlay *overlay);

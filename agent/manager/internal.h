@@ -210,6 +210,7 @@ void service_check(const struct service *service);
 /* takeover.c */
 void service_elect(struct manager *manager, struct turn *turn, struct service *service);
 void service_resign(struct turn *turn, struct service *service);
+/* Leads above `generation`, which another has; one that cannot be believed changes nothing. */
 void service_raise(struct service *service, struct turn *turn, uint64_t generation);
 void service_takeover_tick(struct manager *manager, struct turn *turn, struct service *service);
 void service_fetched(struct manager *manager, struct turn *turn, struct service *service,
@@ -221,6 +222,11 @@ void service_save(struct manager *manager, struct turn *turn, struct service *se
 void service_spread(struct turn *turn, struct service *service);
 /* Opens an encoded Signed{Manager}: 0 or -EBADMSG. */
 int manager_record_open(struct bytes encoded, minga_Manager *record_out);
+/* The greatest generation that is known here. */
+uint64_t service_generation(const struct service *service);
+/* Are the numbers of another's record near what is known here? After a lie they may honestly be far
+ * above what a secondary knows: `vouched`, by a candidate, they are believed half way to the end. */
+bool service_believes(const struct service *service, const minga_Manager *record, bool vouched);
 /* Incarnations given out so far, of whatever epoch: these only grow. */
 void service_learn_given(struct service *service, const minga_Manager *record);
 /* Keeps another's record when it is newer. `token` comes back when it is durable; 0: nobody waits.

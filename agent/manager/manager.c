@@ -229,6 +229,7 @@ uint64_t manager_save(struct manager *manager, struct turn *turn, const minga_Sa
     enum kept kept;
     minga_Manager record;
     struct service_id id;
+    struct node_id signer;
     struct service *service;
 
     CHECK(token != 0);
@@ -242,6 +243,10 @@ uint64_t manager_save(struct manager *manager, struct turn *turn, const minga_Sa
     service = service_make(manager, &id);
     if (service == NULL) {
         return 0;
+    }
+    memcpy(signer.id.bytes, record.node, ID_BYTES);
+    if (!service_believes(service, &record, may_manage(turn->around, &id, &signer))) {
+        return 0; /* as if there were no room: whoever leads goes on without */
     }
     kept = service_store(turn, service, &record, encoded, token);
     if (service->lead != LEAD_NOT && kept != KEPT_NOT) {
@@ -297,8 +302,8 @@ static void saved(struct manager *manager, struct turn *turn, struct service *se
         return; /* by time it is spread again */
     }
     reply = &message->body.save_reply;
-    if (!reply->saved && reply->generation >> INCARNATION_BITS == 0 &&
-        reply->generation >= service->epoch.generation) {
+    if (!reply->saved && reply->generation >= service->epoch.generation &&
+        counter_is_near(reply->generation, service_generation(service))) {
         service_raise(service, turn, reply->generation); /* another led meanwhile */
         return;
     }

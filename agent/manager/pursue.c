@@ -92,6 +92,7 @@ static bool slot_needs_node(const struct service *service, uint32_t index)
     const struct slot *slot = &service->slots[index];
 
     return index < service_wanted(service) &&
+           slot->incarnation_max + 1 < COUNTER_END && /* a lie may have used them up: this slot's */
            (slot->phase == SLOT_EMPTY || (slot->phase == SLOT_PLACED && slot->leaving));
 }
 
@@ -185,6 +186,7 @@ static void slot_assign(struct turn *turn, struct service *service, struct slot 
 {
     slot_retire_occupant(service, slot, turn->now_ms);
     slot_clear(slot, turn->now_ms);
+    CHECK(slot->incarnation_max + 1 < COUNTER_END);
     slot->incarnation = ++slot->incarnation_max;
     slot->node = *node;
     slot_enter(slot, SLOT_SAVING, turn->now_ms);
@@ -262,7 +264,8 @@ static bool learned_incarnation(struct slot *slot, const minga_AgentMessage *rep
 {
     if (reply == NULL || reply->which_body != minga_AgentMessage_ask_reply_tag ||
         reply->body.ask_reply.refusal != REFUSAL_STALE ||
-        reply->body.ask_reply.incarnation < slot->incarnation) {
+        reply->body.ask_reply.incarnation < slot->incarnation ||
+        !counter_is_near(reply->body.ask_reply.incarnation, slot->incarnation_max)) {
         return false;
     }
     if (slot->incarnation_max < reply->body.ask_reply.incarnation) {

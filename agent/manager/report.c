@@ -203,6 +203,15 @@ static enum verdict judge_challenger(struct manager *manager, struct turn *turn,
     return VERDICT_END;
 }
 
+/* Numbers that no manager can have given out are nobody's replica. */
+static bool is_believed(const struct service *service, const minga_ReplicaReport *wire)
+{
+    struct epoch epoch = epoch_of(wire->has_epoch, &wire->epoch);
+
+    return counter_is_near(epoch.generation, service_generation(service)) &&
+           counter_is_near(wire->incarnation, service->slots[wire->slot - 1].incarnation_max);
+}
+
 static enum verdict judge(struct manager *manager, struct turn *turn, struct service *service,
                           const struct reported *reported)
 {
@@ -317,7 +326,7 @@ void manager_report(struct manager *manager, struct turn *turn, const struct nod
 
         memcpy(id.id.bytes, wire->service, ID_BYTES);
         service = service_reported(manager, turn, &id);
-        if (service != NULL) {
+        if (service != NULL && is_believed(service, wire)) {
             verdict = judge(manager, turn, service, &reported);
         }
         verdict_fill(&reply_out->verdicts[reply_out->verdicts_count++], service, wire, verdict);

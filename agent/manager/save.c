@@ -23,7 +23,7 @@ int manager_record_open(struct bytes encoded, minga_Manager *record_out)
     memcpy(key.bytes, signed_thing.key, PUBLIC_KEY_BYTES);
     node = keys_node_id(&key);
     if (memcmp(node.id.bytes, record_out->node, ID_BYTES) != 0 ||
-        record_out->generation >> INCARNATION_BITS != 0) {
+        record_out->generation >= COUNTER_END) {
         return -EBADMSG;
     }
     for (pb_size_t i = 0; i < record_out->placements_count; i++) {
@@ -31,13 +31,44 @@ int manager_record_open(struct bytes encoded, minga_Manager *record_out)
 
         memcpy(node.id.bytes, placement->node, ID_BYTES);
         if ((placement->incarnation == 0) != id_is_zero(&node.id) || placement->slot < 1 ||
-            placement->slot > REPLICAS_PER_SERVICE_MAX ||
-            placement->incarnation >> INCARNATION_BITS != 0 ||
-            placement->given >> INCARNATION_BITS != 0) {
+            placement->slot > REPLICAS_PER_SERVICE_MAX || placement->incarnation >= COUNTER_END ||
+            placement->given >= COUNTER_END) {
             return -EBADMSG;
         }
     }
     return 0;
+}
+
+uint64_t service_generation(const struct service *service)
+{
+    uint64_t generation = service->stored_epoch.generation;
+
+    if (generation < service->epoch.generation) {
+        generation = service->epoch.generation;
+    }
+    return generation < service->generation_seen ? service->generation_seen : generation;
+}
+
+static bool is_believed(uint64_t named, uint64_t known, bool vouched)
+{
+    return counter_is_near(named, known) || (vouched && named < COUNTER_END / 2);
+}
+
+bool service_believes(const struct service *service, const minga_Manager *record, bool vouched)
+{
+    if (!is_believed(record->generation, service_generation(service), vouched)) {
+        return false;
+    }
+    for (pb_size_t i = 0; i < record->placements_count; i++) {
+        const minga_Placement *placement = &record->placements[i];
+        uint64_t known = service->slots[placement->slot - 1].incarnation_max;
+
+        if (!is_believed(placement->incarnation, known, vouched) ||
+            !is_believed(placement->given, known, vouched)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 void service_learn_given(struct service *service, const minga_Manager *record)

@@ -51,13 +51,19 @@ static void listen_to_nodes(struct turn *turn, struct service *service)
     }
 }
 
+/* Never what nobody else would read. */
+static uint64_t generation_after(uint64_t generation)
+{
+    return generation + 1 < COUNTER_END ? generation + 1 : COUNTER_END - 1;
+}
+
 static void fetched_all(struct manager *manager, struct turn *turn, struct service *service)
 {
     CHECK(service->lead == LEAD_FETCHING);
     if (service->generation_seen < service->stored_epoch.generation) {
         service->generation_seen = service->stored_epoch.generation;
     }
-    service->epoch.generation = service->generation_seen + 1;
+    service->epoch.generation = generation_after(service->generation_seen);
     service->epoch.node = turn->around->node;
     service->revision = 0;
     service->revision_saved = 0;
@@ -117,7 +123,8 @@ void service_fetched(struct manager *manager, struct turn *turn, struct service 
         encoded = (struct bytes){reply->body.fetch_reply.record.bytes,
                                  reply->body.fetch_reply.record.size};
         if (manager_record_open(encoded, &record) == 0 &&
-            memcmp(record.service, service->id.id.bytes, ID_BYTES) == 0) {
+            memcmp(record.service, service->id.id.bytes, ID_BYTES) == 0 &&
+            service_believes(service, &record, true)) {
             (void)service_store(turn, service, &record, encoded, 0);
         }
         service->history = true;
@@ -144,7 +151,9 @@ void service_resign(struct turn *turn, struct service *service)
 
 void service_raise(struct service *service, struct turn *turn, uint64_t generation)
 {
-    if (generation < service->epoch.generation || service->lead == LEAD_NOT) {
+    if (generation < service->epoch.generation || service->lead == LEAD_NOT ||
+        generation + 1 >= COUNTER_END ||
+        !counter_is_near(generation, service_generation(service))) {
         return;
     }
     service->generation_seen = generation;
@@ -152,7 +161,7 @@ void service_raise(struct service *service, struct turn *turn, uint64_t generati
     if (service->lead == LEAD_FETCHING) {
         return;
     }
-    service->epoch.generation = generation + 1;
+    service->epoch.generation = generation_after(generation);
     slots_from_record(turn, service);
     listen_to_nodes(turn, service);
 }
