@@ -47,6 +47,18 @@ static void on_free(struct core *core, const struct node_id *from,
     manager_free_changed(core->manager, &core->turn);
 }
 
+static void on_ask_start(struct core *core, const struct node_id *from, const minga_AskStart *ask,
+                         minga_AskReply *reply_out)
+{
+    struct service_id service;
+
+    executor_ask_start(core->executor, &core->turn, from, ask, reply_out);
+    if (reply_out->refusal == REFUSAL_MANAGER) {
+        memcpy(service.id.bytes, ask->service, ID_BYTES);
+        core_locate_doubted(core, from, &service);
+    }
+}
+
 /* Executor's part. True: *reply_out is filled. */
 static bool to_executor(struct core *core, const struct node_id *from,
                         const minga_AgentMessage *message, minga_AgentMessage *reply_out)
@@ -58,8 +70,7 @@ static bool to_executor(struct core *core, const struct node_id *from,
                              &reply_out->body.offer);
     case minga_AgentMessage_ask_start_tag:
         reply_out->which_body = minga_AgentMessage_ask_reply_tag;
-        executor_ask_start(core->executor, &core->turn, from, &message->body.ask_start,
-                           &reply_out->body.ask_reply);
+        on_ask_start(core, from, &message->body.ask_start, &reply_out->body.ask_reply);
         return true;
     case minga_AgentMessage_ask_stop_tag:
         reply_out->which_body = minga_AgentMessage_ask_reply_tag;

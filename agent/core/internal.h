@@ -19,6 +19,9 @@ enum {
     LOCATE_AGAIN_MS = 200, /* in a large community who should know is looked up first */
     ATTEMPT_MS = 600,      /* one directory node's time to answer, then the next is asked */
     SIGNED_BYTES_MAX = 3400,
+    DOUBTS_MAX = 8,       /* at once: others' questions do not displace what this node needs */
+    DOUBTS_OF_ONE = 2,    /* of one asking node */
+    DOUBT_HELD_MS = 2000, /* so long has each its place */
 };
 
 /* Something asked of the overlay, until its DONE. */
@@ -77,6 +80,12 @@ struct save {       /* a manager waits for its record to be durable here */
     minga_SaveReply reply;
 };
 
+struct doubt { /* one asked for a replica's start: does it manage the service? */
+    struct service_id service;
+    struct node_id from;
+    uint64_t until_ms; /* 0: none */
+};
+
 struct member_free {
     bool known;
     struct node_id node;
@@ -115,6 +124,7 @@ struct core {
     uint32_t free_next;
     uint64_t last_store; /* number of the last store that is awaited */
     struct save saves[SAVES_MAX];
+    struct doubt doubts[DOUBTS_MAX];
     struct member_free frees[MEMBERS_MAX];
 };
 
@@ -145,6 +155,9 @@ void core_note_free(struct core *core, const struct node_id *node,
 /* --- locate.c: large communities */
 /* Keeps the managers of what runs here found. */
 void core_locate_managers(struct core *core);
+/* `from` was refused as one that may manage the service: who does is looked up, for its next try. */
+void core_locate_doubted(struct core *core, const struct node_id *from,
+                         const struct service_id *service);
 /* Whom to ask for a service: none yet while that is looked up, and then again a little later. */
 void core_find_candidates(struct core *core, struct request *request);
 /* The one that was asked does not manage the service: who does is looked up anew, once. False: it

@@ -30,6 +30,7 @@ enum refusal {
     REFUSAL_RECORD,      /* the version record is not valid */
     REFUSAL_UNKNOWN,     /* STOP of a replica that is not here */
     REFUSAL_OWN_DISK,    /* its disk takes nothing; as far from a yes as REFUSAL_ISOLATED */
+    REFUSAL_MANAGER,     /* who asks is not known here as one that may manage the service */
     REFUSAL_COUNT
 };
 

@@ -95,8 +95,8 @@ static uint16_t ring_port_outside(const void *self, uint16_t port, bool is_udp)
 bool may_manage(const struct surroundings *around, const struct service_id *service,
                 const struct node_id *node)
 {
-    struct node_id nodes[CANDIDATES_MAX];
-    uint32_t count = around->candidates(around->self, service, CANDIDATES_MAX, nodes);
+    struct node_id nodes[MANAGERS_MAX];
+    uint32_t count = around->candidates(around->self, service, MANAGERS_MAX, nodes);
 
     for (uint32_t i = 0; i < count; i++) {
         if (id_equal(&nodes[i].id, &node->id)) {

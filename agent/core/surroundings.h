@@ -14,7 +14,10 @@
 #include "base/ids.h"
 #include "overlay/overlay.h"
 
-enum { CANDIDATES_MAX = 8 };
+enum {
+    CANDIDATES_MAX = 8,
+    MANAGERS_MAX = 5, /* of these one is the manager, seen from wherever */
+};
 
 struct surroundings {
     const void *self;    /* handed to each function */
@@ -42,8 +45,9 @@ struct surroundings {
     uint16_t (*port_outside)(const void *self, uint16_t port, bool is_udp);
 };
 
-/* May this node be the manager of the service: is it among its candidates, as seen from here? Where
- * members come and go two views differ by a rank or two. False where they are not known yet. */
+/* May this node be the manager of the service: is it among the first MANAGERS_MAX candidates, as seen
+ * from here? Where members come and go two views differ by a rank or two. False where they are not
+ * known yet. */
 bool may_manage(const struct surroundings *around, const struct service_id *service,
                 const struct node_id *node);
 

@@ -197,11 +197,25 @@ static enum refusal accept_start(struct executor *executor, struct turn *turn,
     return REFUSAL_NONE;
 }
 
-/* A manager may be obeyed: it named its own epoch, at least as high as what was obeyed before. */
-static bool obeys(const struct replica *replica, const struct node_id *from,
-                  const struct epoch *epoch)
+/* May who asks command what is done for the service? It names itself in the epoch, and may be its
+ * manager. In a large community that is looked up first: it asks again. */
+static enum refusal refusal_of(const struct turn *turn, const struct replica_key *key,
+                               const struct node_id *from, const struct epoch *epoch)
 {
-    return id_equal(&from->id, &epoch->node.id) && epoch_compare(epoch, &replica->epoch) >= 0;
+    if (!id_equal(&from->id, &epoch->node.id)) {
+        return REFUSAL_STALE;
+    }
+    return may_manage(turn->around, &key->service, from) ? REFUSAL_NONE : REFUSAL_MANAGER;
+}
+
+/* It may, and its epoch is at least as high as what was obeyed before. */
+static enum refusal obeys(const struct turn *turn, const struct replica *replica,
+                          const struct node_id *from, const struct epoch *epoch)
+{
+    enum refusal refusal = refusal_of(turn, &replica->key, from, epoch);
+
+    return refusal == REFUSAL_NONE && epoch_compare(epoch, &replica->epoch) < 0 ? REFUSAL_STALE
+                                                                                : refusal;
 }
 
 static enum refusal start_beside(struct executor *executor, struct turn *turn,
@@ -227,27 +241,24 @@ void executor_ask_start(struct executor *executor, struct turn *turn, const stru
                         const minga_AskStart *ask, minga_AskReply *reply_out)
 {
     struct epoch epoch = epoch_of(ask->has_epoch, &ask->epoch);
-    struct service_id service;
+    struct replica_key key = {.slot = ask->slot};
     struct replica *present;
     enum refusal refusal;
 
-    memcpy(service.id.bytes, ask->service, ID_BYTES);
+    memcpy(key.service.id.bytes, ask->service, ID_BYTES);
     *reply_out = (minga_AskReply)minga_AskReply_init_zero;
     memcpy(reply_out->service, ask->service, ID_BYTES);
     reply_out->slot = ask->slot;
     reply_out->incarnation = ask->incarnation;
-    present = replica_of_service(executor, &service);
-    if (!id_equal(&from->id, &epoch.node.id)) {
-        refusal = REFUSAL_STALE;
-    } else if (present != NULL) {
+    present = replica_of_service(executor, &key.service);
+    refusal = refusal_of(turn, &key, from, &epoch);
+    if (refusal == REFUSAL_NONE && present != NULL) {
         refusal = start_beside(executor, turn, &epoch, ask, present);
-    } else {
+    } else if (refusal == REFUSAL_NONE) {
         refusal = accept_start(executor, turn, ask, reply_out->reason);
     }
     reply_out->refusal = (uint32_t)refusal;
     if (refusal == REFUSAL_STALE) { /* a manager that forgot learns what it must exceed */
-        struct replica_key key = {service, ask->slot, 0};
-
         reply_out->incarnation = floor_of(executor, &key);
     }
     executor_check(executor);
@@ -259,6 +270,7 @@ void executor_ask_stop(struct executor *executor, struct turn *turn, const struc
     struct epoch epoch = epoch_of(ask->has_epoch, &ask->epoch);
     struct replica_key key = {.slot = ask->slot, .incarnation = ask->incarnation};
     struct replica *replica;
+    enum refusal refusal;
 
     memcpy(key.service.id.bytes, ask->service, ID_BYTES);
     *reply_out = (minga_AskReply)minga_AskReply_init_zero;
@@ -270,8 +282,9 @@ void executor_ask_stop(struct executor *executor, struct turn *turn, const struc
         reply_out->refusal = REFUSAL_UNKNOWN;
         return;
     }
-    if (!obeys(replica, from, &epoch)) {
-        reply_out->refusal = REFUSAL_STALE;
+    refusal = obeys(turn, replica, from, &epoch);
+    if (refusal != REFUSAL_NONE) {
+        reply_out->refusal = (uint32_t)refusal;
         return;
     }
     replica->epoch = epoch;
@@ -312,7 +325,7 @@ void executor_verdicts(struct executor *executor, struct turn *turn, const struc
         memcpy(key.service.id.bytes, wire->service, ID_BYTES);
         replica = replica_by_key(executor, &key);
         if (replica == NULL || wire->verdict == VERDICT_NOT_MANAGER ||
-            !obeys(replica, from, &epoch)) {
+            obeys(turn, replica, from, &epoch) != REFUSAL_NONE) {
             continue;
         }
         replica->epoch = epoch;

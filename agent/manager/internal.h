@@ -5,14 +5,15 @@
 #include "base/random.h"
 
 enum {
-    FETCH_ASKED_MAX = 4,          /* others asked for the last manager record */
-    FETCH_MS = 2 * REPLY_MS,      /* then what came must do */
-    LISTEN_MS = 2 * HEARTBEAT_MS, /* each executor that is up has reported by then */
-    FIND_MS = REPLY_MS,           /* slower nodes are left out of this round */
+    FETCH_ASKED_MAX = MANAGERS_MAX - 1, /* others asked for the last manager record */
+    FETCH_MS = 2 * REPLY_MS,            /* then what came must do */
+    LISTEN_MS = 2 * HEARTBEAT_MS,       /* each executor that is up has reported by then */
+    FIND_MS = REPLY_MS,                 /* slower nodes are left out of this round */
     FIND_RETRY_MS = 1000,
     SAVE_MS = REPLY_MS,
-    SAVE_COPIES = 2, /* secondaries that get each placement; one answer is enough */
-    START_MS = 2500, /* an executor that was asked and is not heard */
+    SAVE_COPIES = 2,      /* secondaries that get each placement; one answer is enough */
+    START_MS = 2500,      /* an executor that was asked and is not heard */
+    START_AGAIN_MS = 250, /* one that does not know its manager yet */
     STOP_RETRY_MS = 700,
     REFUSED_MS = 1500, /* a node that refused is left alone so long */
     FAILED_MS = 30000, /* ... that failed to run it */
@@ -74,6 +75,7 @@ struct slot {
     struct node_id node;
     uint64_t revision; /* SAVING: acknowledged when the service's saved revision is this */
     uint64_t asked_ms;
+    bool put_off;      /* ASKING: its node is finding out whether we manage the service */
     uint64_t heard_ms; /* 0: not since we lead */
     bool down;         /* its node is: nobody reaches it now */
     bool leaving;      /* its node drains or is paused: find another */

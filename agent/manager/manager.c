@@ -202,6 +202,9 @@ static uint64_t service_wake_ms(const struct service *service, uint64_t last_tic
         if (slot->down && slot->heard_ms + ABSENT_MS >= last_tick_ms) {
             wake_ms = earlier(wake_ms, slot->heard_ms + ABSENT_MS + 1);
         }
+        if (slot->put_off) {
+            wake_ms = earlier(wake_ms, slot->asked_ms + START_AGAIN_MS);
+        }
     }
     return wake_ms;
 }

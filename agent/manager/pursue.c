@@ -64,7 +64,7 @@ static void slot_ask_start(struct turn *turn, struct service *service, uint32_t 
                       .slot = index + 1,
                       .number = slot->incarnation};
 
-    CHECK(slot->phase == SLOT_SAVING);
+    CHECK(slot->phase == SLOT_SAVING || slot->put_off);
     CHECK(service->revision_saved >= slot->revision);
     message.which_body = minga_AgentMessage_ask_start_tag;
     memcpy(start->service, service->id.id.bytes, ID_BYTES);
@@ -81,7 +81,7 @@ static void slot_ask_start(struct turn *turn, struct service *service, uint32_t 
     }
     slot->asked_ms = turn->now_ms;
     slot->version = service->version_known;
-    slot_enter(slot, SLOT_ASKING, turn->now_ms);
+    slot_enter(slot, SLOT_ASKING, slot->put_off ? slot->phase_ms : turn->now_ms);
     (void)outbox_message(turn, &ask, &message);
 }
 
@@ -259,6 +259,13 @@ void service_offered(struct manager *manager, struct turn *turn, struct service 
 
 /* ------------------------------------------------------------------ one slot */
 
+/* Refused because that node does not, or not yet, know us as the manager. */
+static bool puts_off(const minga_AgentMessage *reply)
+{
+    return reply != NULL && reply->which_body == minga_AgentMessage_ask_reply_tag &&
+           reply->body.ask_reply.refusal == REFUSAL_MANAGER;
+}
+
 /* Refused because a higher incarnation ran there, before we knew of the service. */
 static bool learned_incarnation(struct slot *slot, const minga_AgentMessage *reply)
 {
@@ -291,6 +298,9 @@ void service_started(struct manager *manager, struct turn *turn, struct service 
         slot->state = REPLICA_FETCHING;
         slot->state_ms = turn->now_ms;
         slot_enter(slot, SLOT_PLACED, turn->now_ms);
+    } else if (puts_off(reply)) {
+        slot->put_off = true;
+        (void)text_copy(slot->reason, sizeof(slot->reason), "its node looks up its manager");
     } else {
         trace_slot(turn, service, slot, reply == NULL ? "no answer" : "refused");
         if (!learned_incarnation(slot, reply)) {
@@ -354,7 +364,7 @@ static void slot_review(struct manager *manager, struct turn *turn, struct servi
         slot_clear(slot, turn->now_ms);
         service->find.retry_ms = turn->now_ms;
     }
-    if (slot->phase == SLOT_ASKING && turn->now_ms >= slot->asked_ms + START_MS) {
+    if (slot->phase == SLOT_ASKING && turn->now_ms >= slot->phase_ms + START_MS) {
         service_avoid(service, &slot->node, turn->now_ms + REFUSED_MS);
         slot_clear(slot, turn->now_ms);
         service->find.retry_ms = turn->now_ms;
@@ -368,7 +378,8 @@ static void slot_review(struct manager *manager, struct turn *turn, struct servi
     if (slot->phase == SLOT_ENDING && turn->now_ms >= slot->asked_ms + STOP_RETRY_MS) {
         slot_end(turn, service, index);
     }
-    if (slot->phase == SLOT_SAVING && service->revision_saved >= slot->revision) {
+    if ((slot->phase == SLOT_SAVING && service->revision_saved >= slot->revision) ||
+        (slot->put_off && turn->now_ms >= slot->asked_ms + START_AGAIN_MS)) {
         slot_ask_start(turn, service, index);
     }
 }

@@ -49,6 +49,7 @@ void slot_enter(struct slot *slot, enum slot_phase phase, uint64_t now_ms)
 {
     slot->phase = phase;
     slot->phase_ms = now_ms;
+    slot->put_off = false;
 }
 
 /* Empties a slot; what its next filling must know stays. */

@@ -3,7 +3,7 @@
 #include "overlay/signed.h"
 #include "tests/unit/agent/community.h"
 
-enum { NODES = 6, REPLICAS = 3 };
+enum { NODES = 7, REPLICAS = 3 };
 
 static const char wiki[] = "name: wiki\ncommand: [/bin/wiki]\nreplicas: 3\n"
                            "resources: {cpu: 0.5, memory: 128M, disk: 64M, pids: 64}\n";
@@ -175,4 +175,179 @@ Test(lies, after_a_walk_up_by_steps_its_secondaries_still_follow)
         named += COUNTER_STEP_MAX;
     }
     check_goes_on(community);
+}
+
+/* ------------------------------------------------------------------ commands */
+
+static uint32_t ranked(struct community *community, uint32_t rank)
+{
+    struct node_id nodes[NODES];
+
+    cr_assert_gt(fake_candidates(&community->nodes[live_one(community)].seat, &community->service,
+                                 NODES, nodes),
+                 rank);
+    return (uint32_t)fake_index(community, &nodes[rank]);
+}
+
+static minga_Epoch epoch_in_own_name(const struct community *community, uint32_t index)
+{
+    struct epoch epoch = {99, community->nodes[index].member.node};
+
+    return epoch_to_wire(&epoch);
+}
+
+static minga_AskStop stop_of(const struct community *community, uint32_t from,
+                             const struct replica_key *key)
+{
+    minga_AskStop stop = {.slot = key->slot, .incarnation = key->incarnation, .has_epoch = true};
+
+    memcpy(stop.service, key->service.id.bytes, ID_BYTES);
+    stop.epoch = epoch_in_own_name(community, from);
+    return stop;
+}
+
+static minga_AskStart start_of(const struct community *community, uint32_t from)
+{
+    const struct fake_record *record = &community->records[0];
+    minga_AskStart start = {.slot = 1, .incarnation = 1000, .has_epoch = true};
+
+    memcpy(start.service, community->service.id.bytes, ID_BYTES);
+    start.epoch = epoch_in_own_name(community, from);
+    start.version_record.size = (pb_size_t)record->length_bytes;
+    memcpy(start.version_record.bytes, record->bytes, record->length_bytes);
+    return start;
+}
+
+/* Any that runs it. */
+static uint32_t holder(const struct community *community)
+{
+    for (uint32_t i = 0; i < NODES; i++) {
+        if (community->nodes[i].running[0].used) {
+            return i;
+        }
+    }
+    cr_assert_fail("nobody runs it");
+    return 0;
+}
+
+Test(lies, who_cannot_be_its_manager_stops_nothing)
+{
+    struct community *community = running();
+    uint32_t liar = ranked(community, MANAGERS_MAX);
+    minga_AgentMessage message = {.which_body = minga_AgentMessage_ask_stop_tag};
+    struct replica_key keys[NODES];
+
+    for (uint32_t i = 0; i < NODES; i++) {
+        keys[i] = community->nodes[i].running[0].key;
+        if (community->nodes[i].running[0].used) {
+            message.body.ask_stop = stop_of(community, liar, &keys[i]);
+            say(community, liar, i, &message);
+        }
+    }
+    for (uint32_t k = 0; k < 100; k++) {
+        fake_run(community, 50);
+        cr_assert_eq(fake_running_count(community), REPLICAS);
+    }
+    for (uint32_t i = 0; i < NODES; i++) {
+        cr_assert_eq(community->nodes[i].running[0].key.incarnation, keys[i].incarnation);
+    }
+    check_goes_on(community);
+}
+
+Test(lies, who_cannot_be_its_manager_starts_nothing)
+{
+    struct community *community = running();
+    uint32_t liar = ranked(community, MANAGERS_MAX);
+    minga_AgentMessage message = {.which_body = minga_AgentMessage_ask_start_tag};
+
+    fake_want(community, false, REPLICAS, false);
+    fake_run(community, 3000);
+    message.body.ask_start = start_of(community, liar);
+    for (uint32_t i = 0; i < NODES; i++) {
+        say(community, liar, i, &message);
+    }
+    for (uint32_t k = 0; k < 100; k++) {
+        fake_run(community, 50);
+        cr_assert_eq(fake_running_count(community), 0);
+    }
+    fake_free(community);
+}
+
+Test(lies, of_those_behind_a_service_the_fifth_is_obeyed_and_the_sixth_is_not)
+{
+    static const enum refusal refusals[] = {
+        [MANAGERS_MAX - 1] = REFUSAL_NONE, [MANAGERS_MAX] = REFUSAL_MANAGER};
+
+    for (uint32_t rank = MANAGERS_MAX - 1; rank <= MANAGERS_MAX; rank++) {
+        struct community *community = running();
+        uint32_t from = ranked(community, rank);
+        uint32_t to = holder(community);
+        struct turn turn = fake_turn(community, to);
+        struct executor *executor = community->nodes[to].executor;
+        minga_AskStop stop = stop_of(community, from, &community->nodes[to].running[0].key);
+        minga_AskReply reply;
+
+        executor_ask_stop(executor, &turn, &community->nodes[from].member.node, &stop, &reply);
+        cr_assert_eq(reply.refusal, refusals[rank], "rank %u", rank);
+        cr_assert_eq(executor_is_empty(executor), false);
+        fake_free(community);
+    }
+}
+
+Test(lies, a_verdict_of_who_cannot_be_its_manager_ends_nothing)
+{
+    struct community *community = running();
+    uint32_t from = ranked(community, MANAGERS_MAX);
+    uint32_t to = holder(community);
+    struct replica_key key = community->nodes[to].running[0].key;
+    struct turn turn = fake_turn(community, to);
+    minga_ReportReply reply = {.verdicts_count = 1};
+
+    memcpy(reply.verdicts[0].service, key.service.id.bytes, ID_BYTES);
+    reply.verdicts[0].slot = key.slot;
+    reply.verdicts[0].incarnation = key.incarnation;
+    reply.verdicts[0].has_epoch = true;
+    reply.verdicts[0].epoch = epoch_in_own_name(community, from);
+    reply.verdicts[0].verdict = VERDICT_END;
+    executor_verdicts(community->nodes[to].executor, &turn, &community->nodes[from].member.node,
+                      &reply);
+    fake_flush(community, to, &turn);
+    fake_run(community, 1000);
+    cr_assert(community->nodes[to].running[0].used);
+    cr_assert_eq(community->nodes[to].running[0].key.incarnation, key.incarnation);
+    fake_free(community);
+}
+
+static uint32_t nobody_is_known(const void *self, const struct service_id *service,
+                                uint32_t count_max, struct node_id *nodes_out)
+{
+    (void)self;
+    (void)service;
+    (void)count_max;
+    (void)nodes_out;
+    return 0;
+}
+
+/* As in a large community, where they look it up first. */
+Test(lies, a_node_that_does_not_know_its_manager_yet_is_asked_again)
+{
+    struct community *community = fake_new(NODES, wiki);
+    uint32_t leader = fake_leader(community, 0);
+
+    for (uint32_t i = 0; i < NODES; i++) {
+        if (i != leader) {
+            community->nodes[i].around.candidates = nobody_is_known;
+        }
+    }
+    fake_want(community, true, REPLICAS, false);
+    fake_run(community, 800);
+    cr_assert_leq(fake_running_count(community), 1, "the leader's own");
+    for (uint32_t i = 0; i < NODES; i++) {
+        community->nodes[i].around.candidates = fake_candidates;
+    }
+    (void)fake_until_running(community, 0, REPLICAS, 1000);
+    for (uint32_t i = 0; i < NODES; i++) {
+        cr_assert_leq(community->nodes[i].running[0].key.incarnation, 1, "chosen once each");
+    }
+    fake_free(community);
 }
