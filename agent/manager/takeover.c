@@ -98,8 +98,13 @@ void service_elect(struct manager *manager, struct turn *turn, struct service *s
     for (uint32_t i = 0; i < count; i++) {
         struct ask ask = {.kind = ASK_FETCH, .to = nodes[i], .service = service->id};
 
-        if (!id_equal(&nodes[i].id, &around->node.id) && outbox_message(turn, &ask, &message)) {
+        if (id_equal(&nodes[i].id, &around->node.id)) {
+            continue;
+        }
+        if (outbox_message(turn, &ask, &message)) {
             service->fetch_waiting_count++;
+        } else {
+            service->history = true; /* too much to send at once: it may know what we do not */
         }
     }
     if (service->fetch_waiting_count == 0) {

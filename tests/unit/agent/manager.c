@@ -414,3 +414,29 @@ Test(manager, a_silent_executor_whose_node_is_up_is_replaced_after_its_absence)
     cr_assert_leq(fake_until_running(community, fake_leader(community, 0), 3, 6000), 3000);
     fake_free(community);
 }
+
+/* As a newcomer that comes to lead more services than it can ask about in one step. */
+Test(manager, who_could_ask_nobody_for_the_last_record_listens_before_it_leads)
+{
+    struct community *community = fake_new(4, wiki);
+    uint32_t newcomer = fake_leader(community, 0);
+    struct core_manager_view view;
+    struct turn turn;
+    struct ask ask = {.service = community->service};
+
+    fake_kill(community, newcomer);
+    fake_want(community, true, 3, false);
+    (void)fake_until_running(community, (newcomer + 1) % 4, 3, 2000);
+    fake_node_boot(community, newcomer);
+    turn = fake_turn(community, newcomer);
+    while (community->out.count < OUTBOX_MESSAGES_MAX) {
+        outbox_get_record(&turn, &ask);
+    }
+    manager_look_around(community->nodes[newcomer].manager, &turn);
+    manager_view(community->nodes[newcomer].manager, 0, &view);
+    cr_assert_not(view.leading);
+    fake_flush(community, newcomer, &turn);
+    fake_look_around(community);
+    (void)fake_until_running(community, newcomer, 3, 4000);
+    fake_free(community);
+}
