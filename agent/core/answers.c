@@ -17,11 +17,27 @@ struct core_answer *request_answer_begin(struct core *core, struct request *requ
     return answer;
 }
 
+/* By another request: this process, or this node's membership. */
+static bool is_ending(const struct core *core)
+{
+    for (uint32_t i = 0; i < core->request_top; i++) {
+        const struct request *request = &core->requests[i];
+
+        if (request->used && (request->kind == CORE_LEAVE || request->kind == CORE_SHUT_DOWN)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void request_answer(struct core *core, struct request *request, enum overlay_outcome outcome,
                     const char *reason)
 {
     struct core_answer *answer = request_answer_begin(core, request);
 
+    if (request->kind == CORE_LEAVE && outcome != OVERLAY_OK && !is_ending(core)) {
+        executor_stay(core->executor, &core->turn);
+    }
     answer->outcome = outcome;
     (void)snprintf(answer->reason, sizeof(answer->reason), "%s", reason);
 }

@@ -65,6 +65,8 @@ void executor_drain(struct executor *executor, struct turn *turn, uint64_t withi
 bool executor_order_keep(const struct executor *executor, struct turn *turn, uint64_t token);
 /* The same, for this process: not remembered. */
 void executor_shut_down(struct executor *executor, struct turn *turn, uint64_t within_ms);
+/* It does not end after all. */
+void executor_stay(struct executor *executor, struct turn *turn);
 /*
  * The machine is about to sleep: managers move the replicas; nothing is ended that nobody took.
  * Until it is called with false, and not remembered. Returns false when there is nothing to wait

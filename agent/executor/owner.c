@@ -141,6 +141,12 @@ void executor_shut_down(struct executor *executor, struct turn *turn, uint64_t w
     owner_review(executor, turn);
 }
 
+void executor_stay(struct executor *executor, struct turn *turn)
+{
+    executor->owner.shut_down_ms = 0;
+    owner_review(executor, turn);
+}
+
 bool executor_step_aside(struct executor *executor, struct turn *turn, bool is_aside)
 {
     struct node_id other;

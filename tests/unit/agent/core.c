@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include "agent/core/internal.h"
 #include "tests/unit/agent/alone.h"
 
 Test(core, without_a_community_owners_requests_are_refused_with_a_reason)
@@ -204,5 +205,27 @@ Test(core, an_order_that_cannot_be_written_is_in_force_and_says_so)
     cr_assert_str_eq(edge->answer.reason,
                      "it is in force, but not on disk: this agent forgets it when it restarts");
     cr_assert(is_draining(edge));
+    edge_free(edge);
+}
+
+/* Of what is outstanding no place is free when it would say goodbye. */
+Test(core, who_cannot_leave_goes_on)
+{
+    struct edge *edge = edge_new();
+    struct core_request leave = {.kind = CORE_LEAVE};
+
+    cr_assert_eq(create(edge), OVERLAY_OK);
+    for (uint32_t i = 0; i < PENDING_MAX; i++) {
+        cr_assert_not(edge->core->pending[i].used);
+        edge->core->pending[i] = (struct pending){.used = true, .token = UINT64_MAX};
+    }
+    cr_assert_eq(outcome_of(edge, &leave), OVERLAY_FULL);
+    cr_assert_not(is_draining(edge), "%s", edge->answer.reason);
+    memset(edge->core->pending, 0, sizeof(edge->core->pending));
+    cr_assert_eq(put_version(edge), OVERLAY_OK);
+    cr_assert_eq(put_service(edge, 1, true, 1, 1), OVERLAY_OK);
+    run(edge, 200);
+    cr_assert_eq(edge->start_count, 1);
+    cr_assert_eq(outcome_of(edge, &leave), OVERLAY_OK);
     edge_free(edge);
 }
