@@ -54,9 +54,11 @@ bool owner_rules_ask_programs(const struct owner_rules *rules)
     return false;
 }
 
+/* With another mode its time begins anew, too: what kept for hours must not drain at once. */
 static bool is_same(const struct owner_rule *a, const struct owner_rule *b)
 {
-    return strcmp(a->name, b->name) == 0 && memcmp(&a->when, &b->when, sizeof(a->when)) == 0;
+    return strcmp(a->name, b->name) == 0 && memcmp(&a->when, &b->when, sizeof(a->when)) == 0 &&
+           a->then.mode == b->then.mode;
 }
 
 void owner_policy_rules(struct owner_policy *policy, const struct owner_rules *rules)

@@ -131,7 +131,8 @@ struct owner_policy {
 };
 
 void owner_policy_init(struct owner_policy *policy);
-/* A rule that asks for the same as before goes on acting; any other begins anew. */
+/* A rule that asks for the same as before, and has the same mode, goes on acting; any other
+ * begins anew, `within` and all. */
 void owner_policy_rules(struct owner_policy *policy, const struct owner_rules *rules);
 /* Must be followed by a step, as owner_policy_rules. */
 void owner_policy_sense(struct owner_policy *policy, const struct owner_senses *senses);

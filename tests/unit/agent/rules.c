@@ -184,6 +184,48 @@ Test(rules, a_reload_that_changes_what_a_rule_asks_for_begins_it_anew)
     free(policy);
 }
 
+Test(rules, a_reload_that_changes_the_mode_of_an_acting_rule_gives_it_its_time_anew)
+{
+    struct owner_rules rules = {0};
+    struct owner_policy *policy;
+    uint64_t edited_ms = HOUR_MS / 4;
+
+    add(&rules, "day", OWNER_KEEP); /* without conditions: always */
+    policy = policy_of(&rules);
+    cr_assert_eq(mode_at(policy, 0), OWNER_KEEP);
+    cr_assert_eq(mode_at(policy, edited_ms - 1000), OWNER_KEEP);
+    rules.list[0].then.mode = OWNER_DRAIN;
+    rules.list[0].then.within_ms = 600000;
+    owner_policy_rules(policy, &rules);
+    cr_assert_eq(mode_at(policy, edited_ms), OWNER_DRAIN);
+    cr_assert_eq(policy->allowance.since_ms, BOOT_MS + edited_ms, "not a quarter of an hour ago");
+    cr_assert_eq(policy->allowance.then.within_ms, 600000);
+    rules.list[0].then.cpu_permille = 500;
+    owner_policy_rules(policy, &rules);
+    cr_assert_eq(mode_at(policy, edited_ms + 1000), OWNER_DRAIN);
+    cr_assert_eq(policy->allowance.since_ms, BOOT_MS + edited_ms, "an edit gives no more time");
+    free(policy);
+}
+
+Test(rules, a_drain_that_takes_a_keeps_place_settles_first_where_it_flaps)
+{
+    struct owner_rules rules = {0};
+    struct owner_senses senses = {.on_battery = OWNER_YES};
+    struct owner_policy *policy;
+
+    add(&rules, "battery", OWNER_KEEP)->when.on_battery = OWNER_YES;
+    policy = policy_of(&rules);
+    owner_policy_sense(policy, &senses);
+    cr_assert_eq(mode_at(policy, 0), OWNER_KEEP);
+    cr_assert_eq(mode_at(policy, HOUR_MS), OWNER_KEEP);
+    rules.list[0].then.mode = OWNER_DRAIN;
+    owner_policy_rules(policy, &rules);
+    cr_assert_eq(mode_at(policy, HOUR_MS + 1000), OWNER_KEEP);
+    cr_assert_eq(mode_at(policy, HOUR_MS + 1000 + OWNER_SETTLE_MS), OWNER_DRAIN);
+    cr_assert_eq(policy->allowance.since_ms, BOOT_MS + HOUR_MS + 1000 + OWNER_SETTLE_MS);
+    free(policy);
+}
+
 Test(rules, flapping_moves_no_replica)
 {
     struct owner_rules rules = {0};
