@@ -47,10 +47,17 @@ int problem_from_err(struct problem *problem, int status, const struct err *err)
     return problem_advise(problem, "%s", err->hint);
 }
 
+/* What a person typed, or what was cut off inside a character, is no UTF-8: no document holds it. */
 static void print_json(const struct problem *problem, FILE *stream)
 {
-    json_t *document = json_pack("{s{ss ss ss}}", "error", "what", problem->what, "why",
-                                 problem->why, "do", problem->advice);
+    struct problem clean = *problem;
+    json_t *document;
+
+    text_clean_output(clean.what, strlen(clean.what));
+    text_clean_output(clean.why, strlen(clean.why));
+    text_clean_output(clean.advice, strlen(clean.advice));
+    document = json_pack("{s{ss ss ss}}", "error", "what", clean.what, "why", clean.why, "do",
+                         clean.advice);
 
     if (document != NULL) {
         json_dumpf(document, stream, JSON_COMPACT | JSON_ENSURE_ASCII);

@@ -41,10 +41,13 @@ static void print_event(void *self, const struct change *change)
         (void)strftime(at, sizeof(at), "%Y-%m-%dT%H:%M:%SZ", &parts);
     }
     if (stream->session->json) {
-        json_t *document =
-            json_pack("{ss ss ss ss ss}", "at", at, "event", change->event, "subject",
-                      change->subject, "detail", change->detail, "id", change->id);
+        json_t *document;
 
+        /* A text that was cut inside a character is none that a document holds. */
+        snprintf(line, sizeof(line), "%s", change->detail);
+        text_clean_output(line, strlen(line));
+        document = json_pack("{ss ss ss ss ss}", "at", at, "event", change->event, "subject",
+                             change->subject, "detail", line, "id", change->id);
         print_line(document);
         json_decref(document);
         return;

@@ -155,6 +155,25 @@ Test(problem, is_one_line_with_what_why_and_what_to_do)
     free(text);
 }
 
+Test(problem, is_printed_as_json_though_its_text_is_no_utf8)
+{
+    char path[ERR_TEXT_BYTES_MAX + 8] = "";
+    char *text = NULL;
+    size_t length = 0;
+    FILE *stream = open_memstream(&text, &length);
+
+    for (size_t i = 0; i < ERR_TEXT_BYTES_MAX / 2; i++) { /* the last character is cut in two */
+        strcat(path, "\xc3\xa4");
+    }
+    problem_set(&problem, EXIT_USAGE, "w\xff", "%s", path);
+    problem_advise(&problem, "%s", "try \xc3\xa4\nagain");
+    problem_print(&problem, true, stream);
+    fclose(stream);
+    cr_assert_eq(strstr(text, "{\"error\":{\"what\":\"w?\",\"why\":\"\\u00E4"), text, "%s", text);
+    cr_assert_not_null(strstr(text, "\\u00E4?\",\"do\":\"try \\u00E4\\nagain\"}}\n"), "%s", text);
+    free(text);
+}
+
 Test(problem, splits_an_err_into_what_and_why)
 {
     struct err err;
