@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <microhttpd.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,8 @@ void exchange_free(struct exchange *exchange)
     CHECK(exchange->pending_count == 0);
     CHECK(exchange->api->bodies_bytes >= exchange->reserved_bytes);
     exchange->api->bodies_bytes -= exchange->reserved_bytes;
+    CHECK(exchange->api->entry_count >= exchange->entry_count);
+    exchange->api->entry_count -= exchange->entry_count;
     if (exchange->work != NULL) {
         exchange->work_free(exchange->work);
     }
@@ -79,6 +82,27 @@ void exchange_start(struct exchange *exchange)
     exchange->pending_count--;
     CHECK(exchange->status != 0 || exchange->pending_count > 0);
     settle(exchange);
+}
+
+bool exchange_is_awaited(const struct exchange *exchange)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct pollfd poll_fd = {.fd = info == NULL ? -1 : info->connect_fd};
+
+    /* Not POLLRDHUP: one that has no more to say may still listen. */
+    return poll(&poll_fd, 1, 0) <= 0 || (poll_fd.revents & (POLLHUP | POLLERR)) == 0;
+}
+
+bool exchange_add_entry(struct exchange *exchange)
+{
+    if (exchange->entry_count >= API_LISTING_ENTRIES_MAX ||
+        exchange->api->entry_count >= API_ENTRIES_MAX) {
+        return false;
+    }
+    exchange->entry_count++;
+    exchange->api->entry_count++;
+    return true;
 }
 
 static struct pending *pending_new(struct exchange *exchange)

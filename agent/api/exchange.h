@@ -32,6 +32,7 @@ struct exchange {
     char parameters[ROUTE_PARAMETERS_MAX][ROUTE_PARAMETER_CHARS_MAX + 1];
     struct buffer body;
     size_t reserved_bytes; /* of the API's budget for bodies */
+    uint32_t entry_count;  /* of its budget for lists */
     enum exchange_state state;
     bool suspended;
     uint32_t pending_count;
@@ -48,6 +49,13 @@ struct exchange {
 /* The host, the core's views and the present time, for handlers. */
 const struct api_host *exchange_host(const struct exchange *exchange);
 const struct core *exchange_core(const struct exchange *exchange);
+
+/* False once the client has hung up (which a suspended connection does not notice by itself): what
+ * takes long need not go on. */
+bool exchange_is_awaited(const struct exchange *exchange);
+
+/* Room for one more entry of a list, until the exchange ends. False: there is none. */
+bool exchange_add_entry(struct exchange *exchange);
 
 /* Submits a request; its token is filled in here. When too many are outstanding, fails the
  * exchange and returns -EBUSY. */

@@ -32,7 +32,8 @@ struct api {
     gid_t group;
     uid_t own_uid;
     uint64_t token_next;
-    size_t bodies_bytes; /* reserved by exchanges that read a body */
+    size_t bodies_bytes;  /* reserved by exchanges that read a body */
+    uint32_t entry_count; /* held by exchanges that put lists together */
     struct connection *connections;
     struct pending pending[API_PENDING_MAX];
 };

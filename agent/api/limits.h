@@ -22,11 +22,18 @@ enum {
     API_SIGNED_BYTES_MAX = 4096,
     API_EXEC_WINDOWS_MAX = 16, /* of a command's output or input, of one request */
     API_EXEC_BYTES_MAX = API_EXEC_WINDOWS_MAX * 3072,
-    API_ANSWER_MS_MAX = 45000, /* the core answers long before: see OWNER_REQUEST_MS, joining */
+    API_MEMBER_PAGES_MAX = 64, /* of what one member manages, of one listing */
+    API_LISTING_SERVICES_MAX = 4096,
+    API_LISTING_ENTRIES_MAX = 12288, /* services, replicas and what ended: up to 5 KiB each */
+    API_ENTRIES_MAX = 2 * API_LISTING_ENTRIES_MAX, /* of all listings at once */
+    API_LISTING_MS_MAX = 30000, /* then nothing more is asked for; what is there is the list */
+    API_ANSWER_MS_MAX = 45000,  /* the core answers long before: see OWNER_REQUEST_MS, joining */
 };
 
 static_assert((int)API_BATCH_BYTES_MAX >= (int)CHUNK_BYTES_MAX + 4, "every chunk fits one batch");
 static_assert((int)API_PENDING_MAX < (int)REQUESTS_MAX,
               "a busy API leaves the core room for its own");
 static_assert((int)API_ANSWER_MS_MAX > 4 * (int)OWNER_REQUEST_MS, "no answer is cut short");
+static_assert((int)API_LISTING_MS_MAX + (int)OWNER_REQUEST_MS < (int)API_ANSWER_MS_MAX,
+              "what was asked for last is waited for");
 static_assert(API_WINDOW_MAX * 8 <= API_PENDING_MAX, "one client cannot take all slots");

@@ -2,7 +2,12 @@
 /*
  * What the managers know. A listing asks every member that is up for the services it manages,
  * page by page; where replicas are wanted too, each service is then asked for in its turn, its
- * history (the replicas that ended last) behind its slots. A service that two managers name (a takeover under way) is shown as the higher epoch has it.
+ * history (the replicas that ended last) behind its slots. A service that two managers name (a
+ * takeover under way) is shown as the higher epoch has it.
+ *
+ * Members say what they like: each names what it manages itself only, in so many pages at most,
+ * and there is an end to the list and to the time for all of it. What is left out makes the list
+ * incomplete.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +18,16 @@
 #include "agent/api/route.h"
 #include "base/check.h"
 
+static_assert((int)API_MEMBER_PAGES_MAX * (int)SERVICES_PAGE_MAX >= (int)SERVICES_MAX,
+              "all that a member can manage is listed");
+
 typedef void listing_finish(struct exchange *exchange);
+
+struct asked_node {
+    struct node_id node;
+    uint32_t cursor; /* of the page that is asked for */
+    uint32_t page_count;
+};
 
 struct listing {
     listing_finish *finish;
@@ -21,13 +35,16 @@ struct listing {
     bool with_replicas; /* stage 2: ask for each service */
     bool with_history;  /* ... and, once its slots are known, for what ended */
     bool single;        /* stage 2 for one service: its failure is the reply */
-    bool incomplete;    /* a member did not answer */
+    bool incomplete;    /* a member did not answer, or more than is believed */
+    bool is_late;       /* its time is over: nothing more is asked for */
     bool pumping;
     uint32_t in_flight;
-    uint32_t next;       /* into nodes, then into services */
+    uint32_t next; /* into nodes, then into services */
+    uint64_t started_ms;
     json_t *services;    /* array */
+    json_t *by_id;       /* the same, where members list them */
     uint32_t node_count; /* 0 when stage 1 is over */
-    struct node_id nodes[MEMBERS_MAX];
+    struct asked_node nodes[MEMBERS_MAX];
 };
 
 static void listing_free(void *work)
@@ -35,22 +52,45 @@ static void listing_free(void *work)
     struct listing *listing = work;
 
     json_decref(listing->services);
+    json_decref(listing->by_id);
     free(listing);
 }
 
 static struct listing *listing_new(struct exchange *exchange, listing_finish *finish)
 {
+    const struct api_host *host = exchange_host(exchange);
     struct listing *listing = calloc(1, sizeof(*listing));
 
-    if (listing == NULL || (listing->services = json_array()) == NULL) {
-        free(listing);
+    if (listing == NULL || (listing->services = json_array()) == NULL ||
+        (listing->by_id = json_object()) == NULL) {
+        if (listing != NULL) {
+            listing_free(listing);
+        }
         exchange_fail(exchange, 500, "services", "no memory", "");
         return NULL;
     }
     listing->finish = finish;
+    listing->started_ms = host->now_ms(host->self);
     exchange->work = listing;
     exchange->work_free = listing_free;
     return listing;
+}
+
+/* Whether anything more is to be asked for. */
+static bool may_ask(struct exchange *exchange)
+{
+    const struct api_host *host = exchange_host(exchange);
+    struct listing *listing = exchange->work;
+
+    if (exchange->status == 0 && !exchange_is_awaited(exchange)) {
+        exchange_fail(exchange, 503, "services", "nobody waits for them any more", "");
+    }
+    if (exchange->status == 0 &&
+        host->now_ms(host->self) - listing->started_ms >= API_LISTING_MS_MAX) {
+        listing->is_late = true;
+        listing->incomplete = true;
+    }
+    return exchange->status == 0 && !listing->is_late;
 }
 
 static void pump(struct exchange *exchange);
@@ -66,63 +106,77 @@ static void step_done(struct exchange *exchange)
 
 /* ------------------------------------------------------------------ stage 1: who manages what */
 
-static json_t *find_service(const struct listing *listing, const json_t *entry)
+static void merge(struct exchange *exchange, json_t *entry)
 {
+    struct listing *listing = exchange->work;
     const char *id = json_string_value(json_object_get(entry, "id"));
-    json_t *service;
-    size_t i;
+    json_t *known = id == NULL ? NULL : json_object_get(listing->by_id, id);
 
-    json_array_foreach(listing->services, i, service)
-    {
-        if (strcmp(json_string_value(json_object_get(service, "id")), id) == 0) {
-            return service;
+    if (known != NULL) {
+        if (json_integer_value(json_object_get(entry, "epoch")) >
+            json_integer_value(json_object_get(known, "epoch"))) {
+            json_object_update(known, entry);
         }
-    }
-    return NULL;
-}
-
-static void merge(struct listing *listing, json_t *entry)
-{
-    json_t *known = entry == NULL ? NULL : find_service(listing, entry);
-
-    if (known == NULL) {
-        json_array_append_new(listing->services, entry);
-        return;
-    }
-    if (json_integer_value(json_object_get(entry, "epoch")) >
-        json_integer_value(json_object_get(known, "epoch"))) {
-        json_object_update(known, entry);
+    } else if (id == NULL || json_array_size(listing->services) >= API_LISTING_SERVICES_MAX ||
+               !exchange_add_entry(exchange) || json_object_set(listing->by_id, id, entry) < 0 ||
+               json_array_append(listing->services, entry) < 0) {
+        listing->incomplete = true; /* no room, or no memory */
     }
     json_decref(entry);
+}
+
+/* While it asks what was there before, a manager has no epoch, and does not name itself yet. */
+static bool is_its_own(const struct service_status *head, const struct node_id *from)
+{
+    return id_equal(&head->manager.id, &from->id) ||
+           (head->epoch_generation == 0 && id_is_zero(&head->manager.id));
 }
 
 static void on_services(struct exchange *exchange, uint64_t context,
                         const struct core_answer *answer);
 
-static int ask_node(struct exchange *exchange, uint32_t index, uint32_t cursor)
+static int ask_node(struct exchange *exchange, uint32_t index)
 {
-    const struct listing *listing = exchange->work;
+    struct listing *listing = exchange->work;
+    struct asked_node *asked = &listing->nodes[index];
     struct core_request request = {
-        .kind = CORE_SERVICES, .node = listing->nodes[index], .cursor = cursor};
+        .kind = CORE_SERVICES, .node = asked->node, .cursor = asked->cursor};
 
+    asked->page_count++;
     return exchange_request(exchange, &request, on_services, index);
+}
+
+/* Whether there is a next page of this member, which is then the one to ask for. */
+static bool turn_page(struct listing *listing, struct asked_node *asked, uint32_t next_cursor)
+{
+    if (next_cursor == 0) {
+        return false;
+    }
+    if (next_cursor <= asked->cursor || asked->page_count >= API_MEMBER_PAGES_MAX) {
+        listing->incomplete = true;
+        return false;
+    }
+    asked->cursor = next_cursor;
+    return true;
 }
 
 static void on_services(struct exchange *exchange, uint64_t context,
                         const struct core_answer *answer)
 {
     struct listing *listing = exchange->work;
+    struct asked_node *asked = &listing->nodes[context];
+    bool came = answer->outcome == OVERLAY_OK;
 
-    if (answer->outcome != OVERLAY_OK) {
-        listing->incomplete = true;
-        step_done(exchange);
-        return;
+    listing->incomplete = listing->incomplete || !came;
+    for (uint32_t i = 0; came && exchange->status == 0 && i < answer->status_count; i++) {
+        if (is_its_own(&answer->status[i], &asked->node)) {
+            merge(exchange, document_service(&answer->status[i], exchange_moment(exchange)));
+        } else {
+            listing->incomplete = true;
+        }
     }
-    for (uint32_t i = 0; i < answer->status_count; i++) {
-        merge(listing, document_service(&answer->status[i], exchange_moment(exchange)));
-    }
-    if (answer->next_cursor == 0 ||
-        ask_node(exchange, (uint32_t)context, answer->next_cursor) < 0) {
+    if (!came || !turn_page(listing, asked, answer->next_cursor) || !may_ask(exchange) ||
+        ask_node(exchange, (uint32_t)context) < 0) {
         step_done(exchange);
     }
 }
@@ -134,7 +188,7 @@ static void on_status(struct exchange *exchange, uint64_t context,
 
 static struct core_request status_request(const struct listing *listing, uint64_t index)
 {
-    const json_t *service = json_array_get(listing->services, (size_t)index);
+    const json_t *service = json_array_get(listing->services, index);
     struct core_request request = {.kind = CORE_STATUS};
     int r = id_from_hex(json_string_value(json_object_get(service, "id")), &request.service.id);
 
@@ -142,25 +196,30 @@ static struct core_request status_request(const struct listing *listing, uint64_
     return request;
 }
 
-static int ask_status(struct exchange *exchange, uint64_t index, uint32_t slot)
+/* The context of on_status: which service, and from which slot on. */
+static int ask_status(struct exchange *exchange, uint32_t index, uint32_t slot)
 {
     struct core_request request = status_request(exchange->work, index);
 
     request.slot = slot;
-    return exchange_request(exchange, &request, on_status, index);
+    return exchange_request(exchange, &request, on_status, (uint64_t)slot << 32 | index);
 }
 
 static void on_history(struct exchange *exchange, uint64_t context,
                        const struct core_answer *answer)
 {
     struct listing *listing = exchange->work;
-    json_t *service = json_array_get(listing->services, (size_t)context);
+    json_t *service = json_array_get(listing->services, context);
     json_t *history = json_array();
     bool came = answer->outcome == OVERLAY_OK && answer->status != NULL;
 
     listing->incomplete = listing->incomplete || !came;
     for (uint32_t i = 0; came && i < answer->status->replica_count && i < STATUS_PAGE_REPLICAS_MAX;
          i++) {
+        if (!exchange_add_entry(exchange)) {
+            listing->incomplete = true;
+            break;
+        }
         json_array_append_new(history,
                               document_ended(answer->status->name, &answer->status->replicas[i],
                                              exchange_moment(exchange)));
@@ -177,50 +236,68 @@ static int ask_history(struct exchange *exchange, uint64_t index)
     return exchange_request(exchange, &request, on_history, index);
 }
 
-/* Takes a page in; returns the slot where the next one begins, or 0 at the end. */
-static uint32_t add_page(struct exchange *exchange, json_t *service,
-                         const struct service_status *status)
+static json_t *replicas_of(json_t *service)
 {
     json_t *replicas = json_object_get(service, "replicas");
-    struct document_time time = exchange_moment(exchange);
-    uint32_t slot_last = 0;
 
-    json_object_update_new(service, document_service(status, time));
     if (replicas == NULL) {
         replicas = json_array();
         json_object_set_new(service, "replicas", replicas);
     }
+    return replicas;
+}
+
+/* Takes in a page of the slots from `slot` on; returns where the next one begins, or 0 at the end. */
+static uint32_t add_page(struct exchange *exchange, json_t *service, uint32_t slot,
+                         const struct service_status *status)
+{
+    struct document_time time = exchange_moment(exchange);
+    struct listing *listing = exchange->work;
+    json_t *replicas = replicas_of(service);
+
+    json_object_update_new(service, document_service(status, time));
     for (uint32_t i = 0; i < status->replica_count && i < STATUS_PAGE_REPLICAS_MAX; i++) {
-        json_array_append_new(replicas, document_replica(status->name, &status->replicas[i], time));
-        slot_last = status->replicas[i].slot;
+        const struct replica_status *replica = &status->replicas[i];
+
+        if (replica->slot < slot || replica->slot > REPLICAS_PER_SERVICE_MAX ||
+            !exchange_add_entry(exchange)) {
+            listing->incomplete = true;
+            return 0;
+        }
+        json_array_append_new(replicas, document_replica(status->name, replica, time));
+        slot = replica->slot + 1;
     }
-    return status->replica_count == STATUS_PAGE_REPLICAS_MAX &&
-                   json_array_size(replicas) < status->slot_count
-               ? slot_last + 1
+    return status->replica_count == STATUS_PAGE_REPLICAS_MAX && slot <= status->slot_count &&
+                   slot <= REPLICAS_PER_SERVICE_MAX
+               ? slot
                : 0;
 }
 
 static void on_status(struct exchange *exchange, uint64_t context, const struct core_answer *answer)
 {
     struct listing *listing = exchange->work;
-    json_t *service = json_array_get(listing->services, (size_t)context);
+    uint32_t index = (uint32_t)context;
+    json_t *service = json_array_get(listing->services, index);
+    struct core_request request = status_request(listing, index);
     uint32_t slot_next = 0;
     int asked = -1;
 
-    if (answer->outcome == OVERLAY_OK && answer->status != NULL) {
-        slot_next = add_page(exchange, service, answer->status);
-        if (slot_next != 0) {
-            asked = ask_status(exchange, context, slot_next);
+    /* An answer about another service would take the place of this one. */
+    if (answer->outcome == OVERLAY_OK && answer->status != NULL &&
+        id_equal(&answer->status->service.id, &request.service.id)) {
+        slot_next = add_page(exchange, service, (uint32_t)(context >> 32), answer->status);
+        if (!may_ask(exchange)) {
+            asked = -1;
+        } else if (slot_next != 0) {
+            asked = ask_status(exchange, index, slot_next);
         } else if (listing->with_history) {
-            asked = ask_history(exchange, context);
+            asked = ask_history(exchange, index);
         }
     } else if (listing->single) {
         exchange_fail_answer(exchange, "service", answer);
     } else {
         listing->incomplete = true;
-        if (json_object_get(service, "replicas") == NULL) {
-            json_object_set_new(service, "replicas", json_array());
-        }
+        (void)replicas_of(service);
     }
     if (asked < 0) {
         step_done(exchange);
@@ -231,10 +308,27 @@ static void on_status(struct exchange *exchange, uint64_t context, const struct 
 
 static bool has_next(const struct listing *listing)
 {
+    if (listing->is_late) {
+        return false;
+    }
     if (listing->lists) {
         return listing->next < listing->node_count;
     }
     return listing->with_replicas && listing->next < json_array_size(listing->services);
+}
+
+/* Also what was not asked for any more has its list of replicas. */
+static void complete(struct listing *listing)
+{
+    json_t *service;
+    size_t i;
+
+    json_array_foreach(listing->services, i, service)
+    {
+        if (listing->with_replicas) {
+            (void)replicas_of(service);
+        }
+    }
 }
 
 static void pump(struct exchange *exchange)
@@ -247,11 +341,15 @@ static void pump(struct exchange *exchange)
     listing->pumping = true;
     while (exchange->status == 0) {
         if (has_next(listing) && listing->in_flight < API_WINDOW_MAX) {
-            uint32_t index = listing->next++;
+            uint32_t index = listing->next;
             int r;
 
+            if (!may_ask(exchange)) {
+                continue;
+            }
+            listing->next++;
             listing->in_flight++;
-            r = listing->lists ? ask_node(exchange, index, 0) : ask_status(exchange, index, 1);
+            r = listing->lists ? ask_node(exchange, index) : ask_status(exchange, index, 1);
             listing->in_flight -= r < 0 ? 1 : 0;
         } else if (listing->in_flight > 0) {
             break;
@@ -259,6 +357,7 @@ static void pump(struct exchange *exchange)
             listing->lists = false;
             listing->next = 0;
         } else {
+            complete(listing);
             listing->finish(exchange);
         }
     }
@@ -274,7 +373,7 @@ static void ask_members(struct exchange *exchange, struct listing *listing)
         const struct overlay_member *member = overlay_member(overlay, i);
 
         if (member->state == MEMBER_UP || member->state == MEMBER_SUSPECT || member->is_self) {
-            listing->nodes[listing->node_count++] = member->node;
+            listing->nodes[listing->node_count++].node = member->node;
         }
     }
     listing->lists = true;
