@@ -171,15 +171,28 @@ static bool verdicts_are_sane(const minga_ReportReply *reply)
     return true;
 }
 
+/* A history, which has no count of slots, begins with what ended last. */
+static bool slots_are_in_order(const minga_StatusPage *page)
+{
+    for (pb_size_t i = 1; i < page->slots_count; i++) {
+        if (page->head.slot_count > 0 && page->slots[i].slot <= page->slots[i - 1].slot) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool page_is_sane(const minga_StatusPage *page)
 {
-    if (page->head.state > SERVICE_STOPPING) {
+    if (page->head.state > SERVICE_STOPPING || page->head.slot_count > REPLICAS_PER_SERVICE_MAX ||
+        !slots_are_in_order(page)) {
         return false;
     }
     for (pb_size_t i = 0; i < page->slots_count; i++) {
         const minga_SlotStatus *slot = &page->slots[i];
 
-        if (slot->state > REPLICA_FAILED || slot->health > HEALTH_FAILING ||
+        if (slot->slot < 1 || slot->slot > REPLICAS_PER_SERVICE_MAX ||
+            slot->state > REPLICA_FAILED || slot->health > HEALTH_FAILING ||
             slot->next_try_s > RESTART_MS_MAX / 1000 ||
             (slot->node.size != 0 && slot->node.size != ID_BYTES)) {
             return false;

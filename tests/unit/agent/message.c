@@ -31,6 +31,7 @@ Test(message, the_fullest_status_page_fits_one_payload)
     page->head.name[NAME_CHARS_MAX] = '\0';
     page->head.reason[REASON_CHARS_MAX] = '\0';
     page->head.state = SERVICE_DEGRADED;
+    page->head.slot_count = REPLICAS_PER_SERVICE_MAX;
     page->slots_count = STATUS_PAGE_REPLICAS_MAX;
     for (uint32_t i = 0; i < STATUS_PAGE_REPLICAS_MAX; i++) {
         minga_SlotStatus *slot = &page->slots[i];
@@ -38,6 +39,7 @@ Test(message, the_fullest_status_page_fits_one_payload)
         memset(slot, 0x7f, sizeof(*slot));
         slot->node.size = ID_BYTES;
         slot->reason[REASON_CHARS_MAX] = '\0';
+        slot->slot = (uint8_t)(REPLICAS_PER_SERVICE_MAX - STATUS_PAGE_REPLICAS_MAX + 1 + i);
         slot->host_ports_count = PORTS_PER_SERVICE_MAX;
         slot->has_used = true;
         slot->state = REPLICA_RUNNING;
@@ -51,6 +53,43 @@ Test(message, the_fullest_status_page_fits_one_payload)
     cr_assert_eq(round_trip(&message, &back), 0);
     cr_assert_eq(back.body.status_page.slots_count, STATUS_PAGE_REPLICAS_MAX);
     cr_assert_eq(back.body.status_page.slots[7].host_ports[7], page->slots[7].host_ports[7]);
+}
+
+Test(message, a_status_pages_slots_are_those_that_a_service_can_have_and_in_order)
+{
+    static const struct {
+        uint32_t slot_count;
+        uint8_t slots[3];
+        bool good;
+    } rows[] = {
+        {3, {1, 2, 3}, true},
+        {REPLICAS_PER_SERVICE_MAX, {1, 7, REPLICAS_PER_SERVICE_MAX}, true},
+        {REPLICAS_PER_SERVICE_MAX + 1, {1, 2, 3}, false},
+        {UINT32_MAX, {1, 2, 3}, false},
+        {3, {0, 1, 2}, false},
+        {REPLICAS_PER_SERVICE_MAX, {1, 2, REPLICAS_PER_SERVICE_MAX + 1}, false},
+        {3, {1, 1, 2}, false},
+        {3, {1, 3, 2}, false},
+        /* A history has no count, and the newest first. */
+        {0, {3, 1, 3}, true},
+        {0, {3, 1, 0}, false},
+        {0, {3, 1, REPLICAS_PER_SERVICE_MAX + 1}, false},
+    };
+
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        minga_AgentMessage message = {.which_body = minga_AgentMessage_status_page_tag};
+        minga_StatusPage *page = &message.body.status_page;
+        minga_AgentMessage back;
+
+        page->found = true;
+        page->has_head = true;
+        page->head.slot_count = rows[i].slot_count;
+        page->slots_count = 3;
+        for (uint32_t j = 0; j < 3; j++) {
+            page->slots[j].slot = rows[i].slots[j];
+        }
+        cr_assert_eq(round_trip(&message, &back) == 0, rows[i].good, "row %zu", i);
+    }
 }
 
 static minga_AgentMessage report_of(uint32_t slot, uint64_t incarnation, uint32_t state)
@@ -196,6 +235,7 @@ Test(message, nobody_waits_for_longer_than_a_minute_before_the_next_try)
 
     page.which_body = minga_AgentMessage_status_page_tag;
     page.body.status_page.slots_count = 1;
+    page.body.status_page.slots[0].slot = 1;
     report.body.report.replicas[0].next_try_s = RESTART_MS_MAX / 1000;
     page.body.status_page.slots[0].next_try_s = RESTART_MS_MAX / 1000;
     cr_assert_eq(round_trip(&report, &back), 0);
