@@ -118,14 +118,14 @@ static void replica_measured(struct replica *replica, const struct turn *turn,
     replica->activity = event->activity;
 }
 
-/* What an earlier helper was asked may have been asked in vain. */
-static void freeze_or_thaw(const struct executor *executor, struct turn *turn,
-                           const struct replica *replica)
+void executor_freeze_or_thaw(const struct executor *executor, struct turn *turn,
+                             const struct replica *replica)
 {
     bool is_frozen = executor->paused || replica->frozen;
     struct outgoing say = {.kind = is_frozen ? OUT_FREEZE : OUT_THAW, .replica = replica->key};
 
-    if (replica->phase == PHASE_RUNNING) {
+    /* What an earlier mingad has frozen by a rule stays so until that can be judged. */
+    if (replica->phase == PHASE_RUNNING && (is_frozen || !executor->owner.is_blind)) {
         outbox_local(turn, &say);
     }
 }
@@ -146,7 +146,8 @@ static void adopt(struct executor *executor, struct turn *turn, struct replica *
         replica_measured(replica, turn, event);
         replica->stats_at_ms = turn->now_ms;
     }
-    freeze_or_thaw(executor, turn, replica);
+    /* What an earlier helper was asked may have been asked in vain. */
+    executor_freeze_or_thaw(executor, turn, replica);
 }
 
 static void on_started(struct executor *executor, struct turn *turn, struct replica *replica)

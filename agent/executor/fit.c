@@ -134,6 +134,18 @@ static void set_ceiling(struct executor *executor)
                                 larger(target->pid_count, promised.pid_count)};
 }
 
+/* Nobody to hand over to: nothing to wait for. At first nobody can have been heard yet. */
+static bool is_alone(const struct executor *executor, const struct turn *turn)
+{
+    const struct owner *owner = &executor->owner;
+    bool is_early = turn->now_ms < executor->started_ms + ISOLATED_MS;
+    bool is_begun = owner->leave_ms != 0;
+    struct node_id other;
+
+    return (owner->guests_known ? !is_begun : !is_early) &&
+           turn->around->others(turn->around->self, 1, &other) == 0;
+}
+
 /* One that stands is not put off, but a rule that begins later may be in more of a hurry. */
 static uint64_t deadline(const struct executor *executor, const struct turn *turn)
 {
@@ -141,13 +153,11 @@ static uint64_t deadline(const struct executor *executor, const struct turn *tur
     const struct owner_allowance *allowance = &owner->policy.allowance;
     bool is_rule = allowance->then.memory_bytes < executor->config.contribution.memory_bytes;
     uint64_t due_ms = turn->now_ms + (is_rule ? allowance->memory_within_ms : FIT_MS);
-    struct node_id other;
 
-    if (owner->leave_ms != 0) {
-        return due_ms < owner->leave_ms ? due_ms : owner->leave_ms;
+    if (is_alone(executor, turn)) {
+        return turn->now_ms;
     }
-    /* Nobody to hand it over to: nothing to wait for. */
-    return turn->around->others(turn->around->self, 1, &other) == 0 ? turn->now_ms : due_ms;
+    return owner->leave_ms != 0 && owner->leave_ms < due_ms ? owner->leave_ms : due_ms;
 }
 
 /* Nearly always: nothing leaves, all fits, and who is welcome has not changed. */

@@ -123,7 +123,8 @@ struct owner {
     uint64_t leave_ms;     /* what does not fit is ended then; 0: everything fits */
     bool pausing;          /* not frozen yet */
     bool guests_changed;   /* who is welcome is to be looked at again */
-    bool guests_known;     /* it was, since the start */
+    bool guests_known;     /* it was, since others were first heard */
+    bool is_blind;         /* there are rules, and nothing was sensed yet */
     bool keeping;          /* nothing new */
     struct sandbox_limits target;  /* what is given now; new replicas must fit it */
     struct sandbox_limits ceiling; /* at least the target, and what was promised before */
@@ -221,6 +222,9 @@ void replica_end_unhealthy(struct turn *turn, struct replica *replica);
 
 /* executor.c */
 void executor_freeze_all(struct executor *executor, struct turn *turn, bool until_confirmed);
+/* Tells the helper how one that runs is to be, as far as that is known. */
+void executor_freeze_or_thaw(const struct executor *executor, struct turn *turn,
+                             const struct replica *replica);
 
 /* owner.c */
 void owner_init(struct executor *executor);

@@ -203,12 +203,11 @@ static void thaw_everything(struct executor *executor, struct turn *turn)
 {
     for (uint32_t i = 0; i < executor->top; i++) {
         struct replica *replica = &executor->replicas[i];
-        struct outgoing thaw = {.kind = OUT_THAW, .replica = replica->key};
 
         if (replica->used && replica->phase == PHASE_RUNNING) {
             replica->since_ms = turn->now_ms; /* the younger one, if it was replaced */
             replica->frozen = false;
-            outbox_local(turn, &thaw);
+            executor_freeze_or_thaw(executor, turn, replica);
         } else if (replica->used && replica->phase == PHASE_READY) {
             replica_launch(executor, turn, replica);
         }
@@ -302,13 +301,28 @@ static void tell_allowed(struct executor *executor, struct turn *turn)
     outbox_local(turn, &allow);
 }
 
+/* What was adopted as it was is now as it is to be. */
+static void end_blindness(struct executor *executor, struct turn *turn)
+{
+    for (uint32_t i = 0; i < executor->top; i++) {
+        if (executor->replicas[i].used && !executor->paused) { /* else it was told already */
+            executor_freeze_or_thaw(executor, turn, &executor->replicas[i]);
+        }
+    }
+}
+
 void owner_review(struct executor *executor, struct turn *turn)
 {
     struct owner *owner = &executor->owner;
+    bool was_blind = owner->is_blind;
 
     order_expire(owner, turn);
+    owner->is_blind = owner_policy_is_blind(&owner->policy);
     (void)owner_policy_step(&owner->policy, clock_of(turn));
     set_mode(executor, turn);
+    if (was_blind && !owner->is_blind) {
+        end_blindness(executor, turn);
+    }
     set_target(executor);
     owner_fit(executor, turn);
     tell_allowed(executor, turn);

@@ -74,6 +74,7 @@ void owner_policy_rules(struct owner_policy *policy, const struct owner_rules *r
         }
     }
     policy->rules = *rules;
+    policy->has_senses = policy->has_senses && rules->count > 0; /* else nobody looks any more */
     memcpy(policy->acting, acting, sizeof(acting));
 }
 
@@ -82,6 +83,12 @@ void owner_policy_sense(struct owner_policy *policy, const struct owner_senses *
     CHECK(senses->network_count <= OWNER_SENSED_WORDS_MAX);
     CHECK(senses->program_count <= OWNER_SENSED_WORDS_MAX);
     policy->senses = *senses;
+    policy->has_senses = policy->rules.count > 0; /* else it is of a look for rules that are gone */
+}
+
+bool owner_policy_is_blind(const struct owner_policy *policy)
+{
+    return policy->rules.count > 0 && !policy->has_senses;
 }
 
 /* ------------------------------------------------------------------ conditions */
@@ -354,7 +361,10 @@ bool owner_policy_step(struct owner_policy *policy, struct owner_clock clock)
     bool has_changed;
 
     policy->wake_ms = UINT64_MAX;
-    for (uint32_t i = 0; i < policy->rules.count; i++) {
+    if (owner_policy_is_blind(policy)) {
+        fresh.then.mode = OWNER_KEEP;
+    }
+    for (uint32_t i = 0; i < policy->rules.count && policy->has_senses; i++) {
         const struct owner_rule *rule = &policy->rules.list[i];
         struct owner_acting *acting = &policy->acting[i];
 

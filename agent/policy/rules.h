@@ -10,7 +10,11 @@
  * A rule acts from the moment its conditions hold. It ends at once when its hours do, or when
  * nobody uses the machine any more; what flaps (battery, heat, load, networks, programs) must have
  * been over for OWNER_HOLD_MS. And what flaps moves no replica: a rule that drains, or
- * takes memory, lets nothing new in at first, and begins to move replicas once its conditions have held for OWNER_SETTLE_MS on end.
+ * takes memory, lets nothing new in at first, and begins to move replicas once its conditions have
+ * held for OWNER_SETTLE_MS on end.
+ *
+ * Before anything was sensed no rule can be judged, not even by its hours, for the time zone is
+ * not known: nothing new comes then, and what is there is left as it is.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -125,6 +129,7 @@ struct owner_acting {
 struct owner_policy {
     struct owner_rules rules;
     struct owner_senses senses;
+    bool has_senses;
     struct owner_acting acting[OWNER_RULES_MAX];
     uint64_t wake_ms;
     struct owner_allowance allowance;
@@ -136,6 +141,8 @@ void owner_policy_init(struct owner_policy *policy);
 void owner_policy_rules(struct owner_policy *policy, const struct owner_rules *rules);
 /* Must be followed by a step, as owner_policy_rules. */
 void owner_policy_sense(struct owner_policy *policy, const struct owner_senses *senses);
+/* There are rules, and nothing was sensed yet. */
+bool owner_policy_is_blind(const struct owner_policy *policy);
 /* Brings policy->allowance up to date; true when it has changed. */
 bool owner_policy_step(struct owner_policy *policy, struct owner_clock clock);
 /* When it must be stepped again, should nothing be sensed before; UINT64_MAX: never. */

@@ -24,7 +24,6 @@ enum {
 
 /* What the rules ask for. */
 struct asks {
-    bool hours;
     bool input;
     bool busy;
     bool power;
@@ -57,8 +56,9 @@ struct senses {
     uv_timer_t timer;
     bool is_closed;
     bool is_looking;
-    bool again; /* the rules have changed meanwhile */
-    bool has_told;
+    bool again;       /* the rules, or what the helper says, have changed meanwhile */
+    bool is_outdated; /* it looks for rules that are not in force any more */
+    bool has_told;    /* since the rules are what they are */
     bool has_warned;
     struct look look;
     uint32_t programs_asked_count;
@@ -80,7 +80,6 @@ static struct asks asks_of(const struct owner_rules *rules)
     for (uint32_t i = 0; i < rules->count; i++) {
         const struct owner_when *when = &rules->list[i].when;
 
-        asks.hours = asks.hours || when->hours.count > 0;
         asks.input = asks.input || when->in_use_ms != 0 || when->idle_ms != 0;
         asks.busy = asks.busy || when->busy_permille != 0;
         asks.power =
@@ -117,9 +116,7 @@ static void run_look(struct pool_job *pool)
     memset(&look->bus, 0, sizeof(look->bus));
     found->battery_percent = UINT32_MAX;
     found->metered = OWNER_NO;
-    if (look->asks.hours) {
-        local_zone_look(look->unix_s, &found->zone);
-    }
+    local_zone_look(look->unix_s, &found->zone); /* hours may come with a reload, and act at once */
     if (look->asks.power) {
         sense_power(look->root, found);
     }
@@ -231,6 +228,21 @@ static void tell(struct senses *senses, const struct owner_senses *found)
     edge_event(senses->edge, &event);
 }
 
+/* Another execution environment than minga-sandboxd is not asked; nor for a test's folder. */
+static bool asks_helper(const struct senses *senses)
+{
+    return senses->look.asks.programs && senses->look.is_real &&
+           senses->edge->config.environment[0] == '\0';
+}
+
+/* Nothing is told before the helper had its time to say which programs run: what an earlier mingad
+ * has frozen for one of them would run until then. */
+static bool waits_for_helper(const struct senses *senses)
+{
+    return !senses->has_told && asks_helper(senses) && !senses->look.sees_programs &&
+           senses->programs_asked_count < PROGRAMS_ASKED_MIN;
+}
+
 static void warn_once(struct senses *senses, const struct look *look)
 {
     bool is_early =
@@ -264,13 +276,15 @@ static void looked(struct pool_job *pool)
         look->found.others_permille = (uint32_t)(senses->others * 1000);
     }
     warn_once(senses, look);
-    tell(senses, &look->found);
+    if (!senses->is_outdated && !waits_for_helper(senses)) {
+        tell(senses, &look->found);
+    }
+    senses->is_outdated = false;
     if (senses->again) {
         begin(senses);
     }
 }
 
-/* Another execution environment than minga-sandboxd is not asked; nor for a test's folder. */
 static void ask_helper(struct senses *senses)
 {
     struct look *look = &senses->look;
@@ -278,7 +292,7 @@ static void ask_helper(struct senses *senses)
     look->is_told_programs =
         senses->programs_ms != 0 && clock_now_ms() < senses->programs_ms + PROGRAMS_FRESH_MS;
     look->programs = senses->programs;
-    if (look->asks.programs && look->is_real && senses->edge->config.environment[0] == '\0') {
+    if (asks_helper(senses)) {
         senses->programs_asked_count++;
         sandbox_link_programs(senses->edge->sandbox);
     }
@@ -346,6 +360,8 @@ void senses_rules(struct senses *senses)
         return;
     }
     senses->has_warned = false;
+    senses->has_told = false; /* who has other rules by now waits for what they ask for */
+    senses->is_outdated = senses->is_looking;
     if (senses->edge->contribution.rules.count == 0) {
         uv_timer_stop(&senses->timer);
         return;

@@ -25,7 +25,9 @@ static void say_word(struct edge *edge)
 {
     struct core_word word = core_word(edge->core);
 
-    if (word.mode == edge->rule_mode && strcmp(word.rule, edge->rule) == 0) {
+    /* Without a name it is no rule's: nothing acts, or nothing can be judged yet. */
+    if (strcmp(word.rule, edge->rule) == 0 &&
+        (word.mode == edge->rule_mode || word.rule[0] == '\0')) {
         return;
     }
     if (word.rule[0] != '\0') {

@@ -56,6 +56,7 @@ static void configure(struct community *community, uint32_t node)
 
     executor_configured(community->nodes[node].executor, &turn, &community->nodes[node].config);
     fake_flush(community, node, &turn);
+    sense(community, node, (struct owner_senses){0});
 }
 
 /* The fake's own bound stays: while they leave, replicas may use what they were promised. */

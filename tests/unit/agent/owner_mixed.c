@@ -82,6 +82,7 @@ static void at_night(struct alone *alone, const char *hours)
                                      .download_bytes_per_s = OWNER_NO_LIMIT};
     cr_assert_eq(hours_parse(hours, &rule->when.hours), 0);
     executor_configured(alone->executor, &alone->turn, config);
+    executor_sensed(alone->executor, &alone->turn, &(struct owner_senses){0});
 }
 
 Test(owner_mixed, giving_nothing_any_more_in_a_drain_leaves_the_drain_its_deadline)

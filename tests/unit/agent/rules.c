@@ -39,12 +39,20 @@ static enum owner_mode mode_at(struct owner_policy *policy, uint64_t ms)
     return policy->allowance.then.mode;
 }
 
-static struct owner_policy *policy_of(const struct owner_rules *rules)
+static struct owner_policy *blind_policy_of(const struct owner_rules *rules)
 {
     struct owner_policy *policy = calloc(1, sizeof(*policy));
 
     owner_policy_init(policy);
     owner_policy_rules(policy, rules);
+    return policy;
+}
+
+static struct owner_policy *policy_of(const struct owner_rules *rules)
+{
+    struct owner_policy *policy = blind_policy_of(rules);
+
+    owner_policy_sense(policy, &(struct owner_senses){.battery_percent = UINT32_MAX});
     return policy;
 }
 
@@ -223,6 +231,33 @@ Test(rules, a_drain_that_takes_a_keeps_place_settles_first_where_it_flaps)
     cr_assert_eq(mode_at(policy, HOUR_MS + 1000), OWNER_KEEP);
     cr_assert_eq(mode_at(policy, HOUR_MS + 1000 + OWNER_SETTLE_MS), OWNER_DRAIN);
     cr_assert_eq(policy->allowance.since_ms, BOOT_MS + HOUR_MS + 1000 + OWNER_SETTLE_MS);
+    free(policy);
+}
+
+Test(rules, before_anything_was_sensed_nothing_new_comes_and_nothing_is_judged)
+{
+    struct owner_rules rules = {0};
+    struct owner_senses tokyo = {.zone.offset_s = 9 * HOUR_MS / 1000};
+    struct owner_rule *rule = add(&rules, "night", OWNER_DRAIN);
+    struct owner_policy *policy;
+
+    cr_assert_eq(hours_parse("00:00-06:00", &rule->when.hours), 0);
+    rule->then.memory_bytes = 0;
+    policy = blind_policy_of(&rules);
+    cr_assert_eq(mode_at(policy, 0), OWNER_KEEP, "midnight in UTC is nobody's");
+    cr_assert_eq(policy->allowance.then.memory_bytes, OWNER_NO_LIMIT);
+    cr_assert_str_eq(policy->allowance.rule, "");
+    owner_policy_sense(policy, &tokyo);
+    cr_assert_eq(mode_at(policy, 1), OWNER_RUN);
+    rules.count = 0;
+    owner_policy_rules(policy, &rules);
+    cr_assert_eq(mode_at(policy, 2), OWNER_RUN);
+    owner_policy_sense(policy, &tokyo); /* late */
+    rules.count = 1;
+    owner_policy_rules(policy, &rules);
+    cr_assert_eq(mode_at(policy, 3), OWNER_KEEP, "nobody has looked meanwhile");
+    owner_policy_sense(policy, &tokyo);
+    cr_assert_eq(mode_at(policy, 4), OWNER_RUN);
     free(policy);
 }
 
