@@ -62,6 +62,7 @@ struct remote_job {
     struct remote_call writing;
     char session[64];       /* in hexadecimal; "": none yet */
     uint64_t heard_ms;      /* of its node */
+    uint64_t late_ms;       /* by then it should have ended; RUNNING */
     uint64_t asked_ms;      /* it was asked last */
     uint64_t read_bytes;    /* taken of its stream */
     uint64_t written_bytes; /* taken of its input */

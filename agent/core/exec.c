@@ -127,7 +127,8 @@ static bool ask_edge(struct core *core, const struct exec_asker *asker,
     if (place == NULL) {
         return true;
     }
-    *place = (struct exec_ask){.used = true, .is_local = asker->ask == NULL};
+    *place = (struct exec_ask){
+        .used = true, .is_local = asker->ask == NULL, .is_read = exec->what == EXEC_ASK_READ};
     if (asker->ask != NULL) {
         place->ask = *asker->ask;
     } else {
@@ -148,6 +149,14 @@ static bool ask_edge(struct core *core, const struct exec_asker *asker,
     return false;
 }
 
+/* A command in a frozen replica neither goes on nor is ended: whoever waits for it is told. */
+static bool is_standing_still(const struct core *core, const struct exec_ask *asked,
+                              const struct core_event *event)
+{
+    return asked->is_read && event->logs.length_bytes == 0 && !event->logs_ended &&
+           executor_is_paused(core->executor);
+}
+
 void core_exec_done(struct core *core, const struct core_event *event)
 {
     minga_AgentMessage message = minga_AgentMessage_init_zero;
@@ -164,6 +173,8 @@ void core_exec_done(struct core *core, const struct core_event *event)
     message.which_body = minga_AgentMessage_exec_answer_tag;
     if (event->failed) {
         (void)refuse(answer, event->reason[0] != '\0' ? event->reason : "it failed");
+    } else if (is_standing_still(core, place, event)) {
+        (void)refuse(answer, "the replica was frozen: its node is paused");
     }
     length = length < EXEC_WINDOW_BYTES_MAX ? length : EXEC_WINDOW_BYTES_MAX;
     if (length > 0) {

@@ -14,6 +14,9 @@
  * A signature opens one session, once: who has recorded it can do nothing with it, here or
  * elsewhere, and no clocks need to agree. A session belongs to the node that has opened it.
  *
+ * Of a replica that is frozen, for its node is paused or a rule of its owner says so, what was said
+ * before can still be read; then READ is refused, so that nobody waits for a thaw.
+ *
  * Pure; part of the core. The bytes themselves are the edge's: CORE_EXEC asks it, CORE_EXEC_DONE
  * answers.
  */
@@ -50,6 +53,7 @@ struct exec_session {
 struct exec_ask { /* at the edge: for another node, or for a request of ours */
     bool used;
     bool is_local;
+    bool is_read;
     struct overlay_ask ask;
     struct ask local;
 };

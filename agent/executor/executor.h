@@ -93,6 +93,8 @@ void executor_flush(struct executor *executor, struct turn *turn);
 
 /* ---- views */
 bool executor_is_empty(const struct executor *executor); /* no replica is left, in any state */
+/* Is all that runs here frozen, by an order or a rule? */
+bool executor_is_paused(const struct executor *executor);
 uint32_t executor_count(const struct executor *executor);
 /* The index-th replica. node, node_name and address are left for the caller. */
 void executor_replica(const struct executor *executor, uint32_t index, uint64_t now_ms,

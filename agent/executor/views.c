@@ -16,6 +16,11 @@ bool executor_is_empty(const struct executor *executor)
     return true;
 }
 
+bool executor_is_paused(const struct executor *executor)
+{
+    return executor->paused;
+}
+
 uint32_t executor_count(const struct executor *executor)
 {
     uint32_t count = 0;

@@ -174,6 +174,21 @@ wait "$client" || got=$?
 check "it dies of it, too" [ "$got" = 143 ]
 within 3 "and leaves nothing here" is_empty ls -A "$WORK/half-here"
 
+# --- its node is paused meanwhile
+victim=$(number_of_name "$(node_of web/1)")
+other=$([ "$victim" = 1 ] && echo 2 || echo 1)
+HOME=$WORK/home MINGA_SOCKET=$(socket_of "$other") "$BIN/minga" exec web/1 --timeout 10m -- busybox sleep 31342 </dev/null >"$WORK/out" 2>&1 &
+client=$!
+within 5 "a command runs" eval '[ -n "$(running_as busybox.sleep.31342)" ]'
+minga "$victim" node pause --now >/dev/null
+started=$(now_ms)
+if wait "$client"; then fail "a node that is paused is no success"; fi
+took=$(($(now_ms) - started))
+check "it ends when its node is paused ($took ms)" eval '[ "$took" -le 5000 ] && grep -q "was frozen: its node is paused" "$WORK/out"'
+minga "$victim" node resume >/dev/null
+within 5 "and does not run on when that is over" is_empty running_as "busybox.sleep.31342"
+within 15 "three run" has_running 1 web 3
+
 # --- replica and node go meanwhile
 victim=$(number_of_name "$(node_of web/3)")
 other=$([ "$victim" = 1 ] && echo 2 || echo 1)

@@ -37,7 +37,7 @@ struct edge {
     bool disk_is_slow; /* what is awaited of it is left in store_token */
     bool disk_is_full; /* ... fails */
     uint64_t store_token;
-    bool exec_is_slow;     /* commands are not answered */
+    bool exec_is_silent;   /* commands print nothing, and go on */
     uint32_t exec_count;   /* of what was asked of the edge about commands */
     struct core_exec exec; /* the last one */
     struct replica_key exec_replica;
@@ -124,11 +124,11 @@ static inline void take_exec(struct edge *edge, const struct core_effect *effect
     if (effect->exec.data.length_bytes > 0) {
         memcpy(edge->exec_data, effect->exec.data.data, effect->exec.data.length_bytes);
     }
-    if (effect->token != 0 && !edge->exec_is_slow) {
+    if (effect->token != 0) {
         event = queue(edge, CORE_EXEC_DONE);
         event->token = effect->token;
         event->logs_offset_bytes = effect->offset_bytes;
-        if (effect->exec.what == EXEC_ASK_READ) {
+        if (effect->exec.what == EXEC_ASK_READ && !edge->exec_is_silent) {
             event->logs = (struct bytes){output, 6};
             event->logs_ended = true;
         }

@@ -281,3 +281,25 @@ Test(exec, a_paused_node_runs_nothing)
     cr_assert_eq(edge->exec_count, 0);
     edge_free(edge);
 }
+
+Test(exec, who_reads_of_a_frozen_replica_is_told_so_once_nothing_comes_any_more)
+{
+    struct edge *edge = running_service();
+    struct core_request pause = {.kind = CORE_PAUSE};
+    struct core_request resume = {.kind = CORE_RESUME};
+    minga_ExecAsk session = open_one(edge);
+
+    edge->exec_is_silent = true;
+    cr_assert_eq(say(edge, &session, EXEC_ASK_READ), OVERLAY_OK, "it has nothing to say yet");
+    cr_assert_eq(outcome_of(edge, &pause), OVERLAY_OK);
+    cr_assert_eq(say(edge, &session, EXEC_ASK_WRITE), OVERLAY_OK, "input may wait");
+    cr_assert_eq(say(edge, &session, EXEC_ASK_READ), OVERLAY_REFUSED);
+    cr_assert(strstr(edge->answer.reason, "frozen") != NULL, "%s", edge->answer.reason);
+    edge->exec_is_silent = false;
+    cr_assert_eq(say(edge, &session, EXEC_ASK_READ), OVERLAY_OK, "what it said before is not lost");
+    cr_assert(edge->answer.data_ended);
+    edge->exec_is_silent = true;
+    cr_assert_eq(outcome_of(edge, &resume), OVERLAY_OK);
+    cr_assert_eq(say(edge, &session, EXEC_ASK_READ), OVERLAY_OK);
+    edge_free(edge);
+}
