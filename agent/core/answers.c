@@ -115,6 +115,7 @@ static void replica_from_slot(const struct core *core, const minga_StatusPage *p
     status->heard_ms = slot->heard_ms;
     status->restart_count = slot->restart_count;
     status->next_try_s = slot->next_try_s;
+    status->version = slot->version;
     status->used = limits_of(slot->has_used, &slot->used);
     status->activity = activity_of(slot->has_activity, &slot->activity);
     status->limits = limits_of(page->has_limits, &page->limits);

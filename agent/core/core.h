@@ -132,6 +132,7 @@ struct replica_status {
     uint64_t heard_ms; /* since the executor's last report */
     uint32_t restart_count;
     uint8_t next_try_s; /* it is started again within so long; 0: nothing is due */
+    uint64_t version;   /* that it runs; 0: not known */
     struct sandbox_limits used;
     struct sandbox_activity activity;
     struct sandbox_limits limits;

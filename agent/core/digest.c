@@ -122,6 +122,7 @@ static void add_replica_status(struct hash *hash, const struct replica_status *s
     add_number(hash, status->age_ms);
     add_number(hash, (uint64_t)status->restart_count);
     add_number(hash, (uint64_t)status->next_try_s);
+    add_number(hash, status->version);
     add_limits(hash, &status->used);
 }
 

@@ -70,6 +70,7 @@ void executor_replica(const struct executor *executor, uint32_t index, uint64_t 
     status->age_ms = now_ms > replica->since_ms ? now_ms - replica->since_ms : 0;
     status->restart_count = replica->restart_count;
     status->next_try_s = replica_next_try_s(replica, now_ms);
+    status->version = replica->version;
     status->used = replica->used_limits;
     status->activity = replica->activity;
     status->limits = replica->limits;

@@ -54,6 +54,7 @@ static void retiring_fill(const struct retiring *retiring, uint64_t now_ms,
     status->used = limits_to_wire(&retiring->used);
     status->has_activity = true;
     status->activity = activity_to_wire(&retiring->activity);
+    status->version = retiring->version;
 }
 
 static void slot_fill(const struct service *service, uint32_t index, uint64_t now_ms,
@@ -90,6 +91,7 @@ static void slot_fill(const struct service *service, uint32_t index, uint64_t no
     status->used = limits_to_wire(&slot->used);
     status->has_activity = true;
     status->activity = activity_to_wire(&slot->activity);
+    status->version = slot->version;
 }
 
 static void manifest_fill(const struct service *service, minga_StatusPage *page)

@@ -17,7 +17,8 @@ enum {
     STOP_RETRY_MS = 700,
     REFUSED_MS = 1500, /* a node that refused is left alone so long */
     FAILED_MS = 30000, /* ... that failed to run it */
-    SETTLE_MS = 1000,  /* what has no health probe has run for so long before it relieves another */
+    NEWER_MS = 5000,  /* what runs a version that our record does not name waits for that so long */
+    SETTLE_MS = 1000, /* what has no health probe has run for so long before it relieves another */
     BACK_SOON_MS = 30000,
     AVOID_MAX = 16,
     BACK_SOON_MAX = 32,
@@ -65,6 +66,7 @@ struct retiring {
     uint16_t host_ports[PORTS_PER_SERVICE_MAX];
     struct sandbox_limits used;
     struct sandbox_activity activity;
+    uint64_t version;
 };
 
 struct slot {
@@ -144,6 +146,7 @@ struct service {
     bool removed;
     uint32_t wanted_count;
     uint64_t version;
+    uint64_t newer_ms; /* since a newer version was first reported; 0: none was */
 
     /* the version record */
     uint64_t version_known; /* 0: none */
@@ -204,6 +207,9 @@ bool service_avoids(const struct service *service, const struct node_id *node, u
 bool manager_back_soon(const struct manager *manager, const struct node_id *node, uint64_t now_ms);
 uint32_t service_running_count(const struct service *service);
 uint32_t service_wanted(const struct service *service); /* 0 when off */
+/* Is a newer version wanted in its place? None changes while a service is active: what is older
+ * runs since before it was stopped last, and was not heard then. */
+bool service_outdates(const struct service *service, uint64_t version);
 void slot_enter(struct slot *slot, enum slot_phase phase, uint64_t now_ms);
 void slot_clear(struct slot *slot, uint64_t now_ms);
 bool slot_holds_node(const struct slot *slot); /* something may run on slot->node */

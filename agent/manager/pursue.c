@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* From what is to what is wanted: find nodes, save, ask to start, ask to stop. */
+#include <stdio.h>
 #include <string.h>
 
 #include "agent/manager/internal.h"
@@ -32,6 +33,19 @@ bool node_is_down(const struct turn *turn, const struct node_id *node)
     return member != NULL && !member->is_self && member->state == MEMBER_DOWN;
 }
 
+static void say_why(const struct service *service, const struct slot *slot, uint64_t incarnation,
+                    minga_AskStop *stop)
+{
+    uint64_t version = slot->incarnation == incarnation ? slot->version : slot->retiring.version;
+
+    if (service_wanted(service) > 0 && service_outdates(service, version)) {
+        (void)snprintf(stop->reason, sizeof(stop->reason), "version %llu takes its place",
+                       (unsigned long long)service->version);
+    } else {
+        (void)text_copy(stop->reason, sizeof(stop->reason), "stopped by its manager");
+    }
+}
+
 void slot_ask_stop(struct turn *turn, const struct service *service, uint32_t slot_number,
                    const struct node_id *node, uint64_t incarnation)
 {
@@ -49,7 +63,7 @@ void slot_ask_stop(struct turn *turn, const struct service *service, uint32_t sl
     stop->incarnation = incarnation;
     stop->has_epoch = true;
     stop->epoch = epoch_to_wire(&service->epoch);
-    (void)text_copy(stop->reason, sizeof(stop->reason), "stopped by its manager");
+    say_why(service, &service->slots[slot_number - 1], incarnation, stop);
     (void)outbox_message(turn, &ask, &message);
 }
 
@@ -66,6 +80,9 @@ static void slot_ask_start(struct turn *turn, struct service *service, uint32_t 
 
     CHECK(slot->phase == SLOT_SAVING || slot->put_off);
     CHECK(service->revision_saved >= slot->revision);
+    if (service->version_known != service->version) {
+        return; /* another was put in its place since: its record is on its way */
+    }
     message.which_body = minga_AgentMessage_ask_start_tag;
     memcpy(start->service, service->id.id.bytes, ID_BYTES);
     start->slot = index + 1;
@@ -350,7 +367,7 @@ static void slot_review(struct manager *manager, struct turn *turn, struct servi
                         uint32_t index)
 {
     struct slot *slot = &service->slots[index];
-    bool wanted = index < service_wanted(service);
+    bool wanted = index < service_wanted(service) && !service_outdates(service, slot->version);
     const char *loss;
 
     retiring_review(manager, turn, service, index);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* What executors report, and the manager's word on each replica. */
+#include <stdio.h>
 #include <string.h>
 
 #include "agent/manager/internal.h"
@@ -50,8 +51,8 @@ static void occupant_ended(struct service *service, struct slot *slot,
 
     slot_take(slot, reported, now_ms);
     slot_note_ended(service, slot, slot->state, slot->reason, slot->state_ms);
-    if (!was_asked && !failed && service->manifest.restart != MANIFEST_RESTART_ALWAYS &&
-        service->version_known != 0) {
+    if (!was_asked && !failed && !service_outdates(service, slot->version) &&
+        service->manifest.restart != MANIFEST_RESTART_ALWAYS && service->version_known != 0) {
         slot_enter(slot, SLOT_DONE, now_ms);
         return;
     }
@@ -125,8 +126,15 @@ static void note_challenger(struct service *service, const struct slot *slot,
     };
 
     CHECK(slot == &service->slots[wire->slot - 1]);
-    (void)text_copy(ended.reason, sizeof(ended.reason),
-                    over ? wire->reason : "not wanted: its slot is filled, or no more in use");
+    if (over) {
+        (void)text_copy(ended.reason, sizeof(ended.reason), wire->reason);
+    } else if (service_outdates(service, wire->version)) {
+        (void)snprintf(ended.reason, sizeof(ended.reason), "not wanted: version %llu is",
+                       (unsigned long long)service->version);
+    } else {
+        (void)text_copy(ended.reason, sizeof(ended.reason),
+                        "not wanted: its slot is filled, or no more in use");
+    }
     service_note_ended(service, &ended);
 }
 
@@ -146,6 +154,7 @@ static bool is_kept_on(const struct service *service, struct slot *slot,
         .port_count = wire->host_ports_count,
         .used = limits_of(wire->has_used, &wire->used),
         .activity = activity_of(wire->has_activity, &wire->activity),
+        .version = wire->version,
     };
 
     for (pb_size_t i = 0; i < wire->host_ports_count; i++) {
@@ -160,6 +169,17 @@ static bool is_kept_on(const struct service *service, struct slot *slot,
         slot->retiring = retiring;
     }
     return slot->retiring.there;
+}
+
+/* Its version is one that our own record does not name yet: that will come. Not for ever, or a
+ * version of which two machines have written in two parts, and lost one, would run on. */
+static bool awaits_record(struct service *service, uint64_t version, uint64_t now_ms)
+{
+    if (version <= service->version) {
+        return false;
+    }
+    service->newer_ms = service->newer_ms != 0 ? service->newer_ms : now_ms;
+    return now_ms < service->newer_ms + NEWER_MS;
 }
 
 static enum verdict judge_challenger(struct manager *manager, struct turn *turn,
@@ -179,6 +199,12 @@ static enum verdict judge_challenger(struct manager *manager, struct turn *turn,
     if (service->known && service->removed) {
         return VERDICT_END; /* for good: once nothing runs there is no manager to say it later */
     }
+    if (service_outdates(service, reported->wire->version)) {
+        if (slot_retires(slot, reported->from, reported->wire->incarnation)) {
+            slot->retiring.there = false;
+        }
+        return VERDICT_END; /* whatever its slot holds */
+    }
     /* Before the service record is known nobody can say what is wanted. */
     if (wanted && challenger_wins(service, slot, reported, turn->now_ms)) {
         slot_adopt(service, slot, reported, turn->now_ms);
@@ -188,7 +214,8 @@ static enum verdict judge_challenger(struct manager *manager, struct turn *turn,
         }
         return VERDICT_KEEP;
     }
-    if (listening || !service->known) {
+    if (listening || !service->known ||
+        awaits_record(service, reported->wire->version, turn->now_ms)) {
         return VERDICT_KEEP;
     }
     if (!wanted) {

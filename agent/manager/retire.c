@@ -41,6 +41,7 @@ void slot_retire_occupant(const struct service *service, struct slot *slot, uint
             .port_count = slot->port_count,
             .used = slot->used,
             .activity = slot->activity,
+            .version = slot->version,
         };
         memcpy(slot->retiring.host_ports, slot->host_ports, sizeof(slot->host_ports));
     }
@@ -66,7 +67,8 @@ void retiring_review(struct manager *manager, struct turn *turn, struct service 
     if (node_is_gone(manager, turn, &retiring->node) || node_is_down(turn, &retiring->node) ||
         (silent && !manager_back_soon(manager, &retiring->node, turn->now_ms))) {
         retiring->there = false;
-    } else if (index >= service_wanted(service) || slot_relieves(service, slot, turn->now_ms)) {
+    } else if (index >= service_wanted(service) || slot_relieves(service, slot, turn->now_ms) ||
+               service_outdates(service, retiring->version)) {
         slot_ask_stop(turn, service, index + 1, &retiring->node, retiring->incarnation);
         retiring->there = false; /* should this be lost: its next report is answered END */
     }

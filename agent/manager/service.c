@@ -77,13 +77,19 @@ uint32_t service_wanted(const struct service *service)
     return service->known && service->active && !service->removed ? service->wanted_count : 0;
 }
 
-static bool slot_runs(const struct slot *slot)
+bool service_outdates(const struct service *service, uint64_t version)
+{
+    return service->known && version != 0 && version < service->version;
+}
+
+static bool slot_runs(const struct service *service, const struct slot *slot)
 {
     if (slot->retiring.there) {
         return true; /* the one before still answers */
     }
-    return slot->phase == SLOT_PLACED && slot->heard_ms != 0 && !slot->down &&
-           slot->state == REPLICA_RUNNING && slot->health != HEALTH_FAILING;
+    return slot->phase == SLOT_PLACED && !service_outdates(service, slot->version) &&
+           slot->heard_ms != 0 && !slot->down && slot->state == REPLICA_RUNNING &&
+           slot->health != HEALTH_FAILING;
 }
 
 uint32_t service_running_count(const struct service *service)
@@ -91,7 +97,7 @@ uint32_t service_running_count(const struct service *service)
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < service_wanted(service); i++) {
-        count += slot_runs(&service->slots[i]) ? 1 : 0;
+        count += slot_runs(service, &service->slots[i]) ? 1 : 0;
     }
     return count;
 }
@@ -180,6 +186,7 @@ static void take_service(struct service *service, struct turn *turn, const minga
     }
     /* The owner has acted, perhaps made room: nodes that failed a moment ago are worth a try. */
     service->avoided_count = 0;
+    service->newer_ms = service->version < wanted.version ? 0 : service->newer_ms;
     service->known = true;
     service->sequence = record->sequence;
     memcpy(service->owner_key.bytes, record->owner_key, PUBLIC_KEY_BYTES);

@@ -42,6 +42,23 @@ static void explain_slot(const struct service *service, char *reason_out, size_t
     reason_out[0] = '\0';
 }
 
+/* Which replica runs another version than its owner wants? An older one is about to end; of a newer
+ * one the record has not come yet. */
+static void explain_version(const struct service *service, char *reason_out, size_t capacity_bytes)
+{
+    for (uint32_t i = 0; i < service_wanted(service); i++) {
+        const struct slot *slot = &service->slots[i];
+
+        if (slot_holds_node(slot) && slot->version != 0 && slot->version != service->version) {
+            (void)snprintf(reason_out, capacity_bytes, "%s/%u runs version %llu, wanted is %llu",
+                           service->name, i + 1, (unsigned long long)slot->version,
+                           (unsigned long long)service->version);
+            return;
+        }
+    }
+    reason_out[0] = '\0';
+}
+
 static enum service_state state_of(const struct service *service, uint32_t running_count)
 {
     if (service_wanted(service) == 0) {
@@ -82,7 +99,10 @@ static void explain(const struct service *service, enum service_state state, uin
     bool is_short = state == SERVICE_DEGRADED || state == SERVICE_STARTING;
     char why[REASON_CHARS_MAX + 1] = "";
 
-    if (is_short && service->constraint[0] != '\0') {
+    explain_version(service, why, sizeof(why));
+    if (why[0] != '\0') {
+        /* it says why something is missing, too */
+    } else if (is_short && service->constraint[0] != '\0') {
         (void)text_copy(why, sizeof(why), service->constraint);
     } else if (is_short) {
         explain_slot(service, why, sizeof(why));

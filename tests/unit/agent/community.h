@@ -46,7 +46,8 @@ static inline void fake_start(struct community *community, uint32_t index,
     }
     for (uint32_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
         if (!node->running[i].used) {
-            node->running[i] = (struct fake_sandbox){true, spec->key, spec->limits, false};
+            node->running[i] =
+                (struct fake_sandbox){true, spec->key, spec->limits, spec->tree, false};
             break;
         }
     }
@@ -372,9 +373,9 @@ static inline void fake_put_version(struct community *community)
 
     cr_assert_gt(length, 0);
     version.manifest.size = (pb_size_t)length;
-    memset(version.tree, 7, sizeof(version.tree));
+    memset(version.tree, 6 + (int)fake_version(community), sizeof(version.tree));
     record.kind = minga_RecordKind_RECORD_VERSION;
-    record.number = 1;
+    record.number = fake_version(community);
     record.sequence = 1;
     length = signed_encode_body(minga_Version_fields, &version, record.content.bytes,
                                 sizeof(record.content.bytes));
@@ -387,7 +388,8 @@ static inline void fake_want(struct community *community, bool active, uint32_t 
                              bool removed)
 {
     minga_Record record = minga_Record_init_zero;
-    minga_Service service = {.active = active, .replicas = replicas, .version = 1};
+    minga_Service service = {
+        .active = active, .replicas = replicas, .version = fake_version(community)};
     int length;
 
     record.kind = minga_RecordKind_RECORD_SERVICE;

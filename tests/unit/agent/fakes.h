@@ -28,6 +28,7 @@ struct fake_sandbox {
     bool used;
     struct replica_key key;
     struct sandbox_limits limits;
+    struct tree_id tree; /* its bytes are 6 + the version */
     bool frozen;
 };
 
@@ -86,13 +87,22 @@ struct community {
     struct service_id service;
     struct manifest manifest;
     uint64_t sequence;
-    bool loses_saves; /* SaveManager is not answered */
-    bool disks_full;  /* what is stored fails */
-    uint64_t disk_ms; /* a write takes so long */
+    uint64_t version; /* that the owner wants; 0: the first */
+    uint32_t old_count;
+    struct fake_record old_records[RECORDS_HELD]; /* as nodes of the side `old_side` see them */
+    int old_side;                                 /* 0: none */
+    bool loses_saves;                             /* SaveManager is not answered */
+    bool disks_full;                              /* what is stored fails */
+    uint64_t disk_ms;                             /* a write takes so long */
     uint64_t last_token;
 };
 
 /* ------------------------------------------------------------------ surroundings */
+
+static inline uint64_t fake_version(const struct community *community)
+{
+    return community->version == 0 ? 1 : community->version;
+}
 
 static inline bool fake_hears(const struct community *community, uint32_t a, uint32_t b)
 {
@@ -196,9 +206,13 @@ static inline struct bytes fake_record(const void *self, const struct service_id
                                        minga_RecordKind kind, uint64_t number)
 {
     const struct seat *seat = self;
+    const struct community *community = seat->community;
+    bool is_old =
+        community->old_side != 0 && community->nodes[seat->index].side == community->old_side;
+    const struct fake_record *records = is_old ? community->old_records : community->records;
 
-    for (uint32_t i = 0; i < seat->community->record_count; i++) {
-        const struct fake_record *record = &seat->community->records[i];
+    for (uint32_t i = 0; i < (is_old ? community->old_count : community->record_count); i++) {
+        const struct fake_record *record = &records[i];
 
         if (record->kind == kind && record->number == number &&
             id_equal(&record->service.id, &service->id)) {
