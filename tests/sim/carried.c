@@ -9,7 +9,7 @@ static void carry(struct world *world, uint32_t node, uint32_t service,
     struct client_service *pushed = &world->client.services[service];
 
     world_trace(world, "==== %s carries a chunk past its disk", world->nodes[node].name);
-    request->carried_bytes = world->client.trees[service].bytes[pushed->chunk];
+    request->carried_bytes = client_tree(world, service)->bytes[pushed->chunk];
     pushed->carrier = node + 1;
 }
 
@@ -17,7 +17,7 @@ void carried_begin(struct world *world, uint32_t node, uint32_t service,
                    struct core_request *request)
 {
     struct client_service *pushed = &world->client.services[service];
-    const struct sim_tree *tree = &world->client.trees[service];
+    const struct sim_tree *tree = client_tree(world, service);
     struct disk *disk = &world->nodes[node].disk;
     struct overlay_event stored = {.kind = OVERLAY_CHUNK_STORED, .outcome = OVERLAY_CHUNK_OK};
 
@@ -43,7 +43,7 @@ bool carried_has(const struct world *world, uint32_t node, const struct chunk_id
         const struct client_service *service = &world->client.services[i];
 
         if (service->waiting && service->step == PUT_CHUNKS && service->carrier == node + 1 &&
-            id_equal(&world->client.trees[i].chunks[service->chunk].id, &chunk->id)) {
+            id_equal(&client_tree(world, i)->chunks[service->chunk].id, &chunk->id)) {
             return true;
         }
     }
@@ -68,7 +68,7 @@ bool carried_check(struct world *world, uint32_t node, uint32_t service,
                    const struct core_answer *answer)
 {
     const struct client_service *pushed = &world->client.services[service];
-    const struct chunk_id *chunk = &world->client.trees[service].chunks[pushed->chunk];
+    const struct chunk_id *chunk = &client_tree(world, service)->chunks[pushed->chunk];
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < world->node_count; i++) {

@@ -25,15 +25,10 @@ static const struct disk_blob *find_blob(const struct disk *disk, enum overlay_b
     return NULL;
 }
 
-static struct record_key key_of(const struct service_id *service, minga_RecordKind kind)
-{
-    return record_key(service, kind, kind == minga_RecordKind_RECORD_VERSION ? 1 : 0);
-}
-
-uint64_t check_durable_sequence(const struct disk *disk, const struct service_id *service,
+uint64_t check_durable_sequence(const struct disk *disk, const struct client_service *service,
                                 minga_RecordKind kind)
 {
-    struct record_key key = key_of(service, kind);
+    struct record_key key = record_key(&service->id, kind, client_record_number(service, kind));
     const struct disk_blob *blob = find_blob(disk, BLOB_RECORD, &key.service.id, key.number);
     struct record record;
 
@@ -49,16 +44,16 @@ static bool has_what_was_put(const struct world *world, uint32_t node,
                              const struct client_service *service)
 {
     const struct disk *disk = &world->nodes[node].disk;
-    const struct sim_tree *tree = &world->client.trees[service - world->client.services];
+    const struct sim_tree *tree = client_tree(world, (uint32_t)(service - world->client.services));
 
     if (service->step == PUT_CHUNKS) {
         return disk_has_chunk(disk, &tree->chunks[service->chunk]);
     }
     if (service->step == PUT_VERSION) {
-        return check_durable_sequence(disk, &service->id, minga_RecordKind_RECORD_VERSION) >
+        return check_durable_sequence(disk, service, minga_RecordKind_RECORD_VERSION) >
                service->version_sequence;
     }
-    return check_durable_sequence(disk, &service->id, minga_RecordKind_RECORD_SERVICE) >
+    return check_durable_sequence(disk, service, minga_RecordKind_RECORD_SERVICE) >
            service->known_sequence;
 }
 

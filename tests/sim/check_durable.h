@@ -9,13 +9,14 @@
 
 #include "overlay/overlay.h"
 
+struct client_service;
 struct core_answer;
 struct disk;
 struct pending;
 struct world;
 
-/* The sequence of a record of the service on this disk; 0: none. */
-uint64_t check_durable_sequence(const struct disk *disk, const struct service_id *service,
+/* The sequence of the service's record, or of its latest version's, on this disk; 0: none. */
+uint64_t check_durable_sequence(const struct disk *disk, const struct client_service *service,
                                 minga_RecordKind kind);
 /* An owner is told that a record, or a chunk, is kept. Call before the service goes on. */
 void check_durable_answered(struct world *world, const struct pending *pending,

@@ -63,7 +63,7 @@ void check_reads_tick(struct world *world)
     read->sequence = acknowledged(service, read->kind);
     request.service = service->id;
     request.record_kind = read->kind;
-    request.number = read->kind == minga_RecordKind_RECORD_VERSION ? 1 : 0;
+    request.number = client_record_number(service, read->kind);
     if (!client_request(world, node, &request, READ_SERVICE + place)) {
         read->used = false;
     }

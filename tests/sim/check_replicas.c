@@ -96,14 +96,18 @@ static bool is_wanted(const struct client_wish *wish, uint32_t slot)
 }
 
 /* By its owner, in every record that may stand at present. */
-static bool is_wanted_anyhow(const struct world *world, const struct replica_key *key)
+static bool is_wanted_anyhow(const struct world *world, const struct sim_replica *replica)
 {
+    const struct replica_key *key = &replica->key;
+
     for (uint32_t i = 0; i < world->client.service_count; i++) {
         const struct client_service *service = &world->client.services[i];
 
         if (id_equal(&service->id.id, &key->service.id)) {
             return is_wanted(&service->wish, key->slot) &&
-                   is_wanted(&service->sending, key->slot) && is_wanted(&service->known, key->slot);
+                   is_wanted(&service->sending, key->slot) &&
+                   is_wanted(&service->known, key->slot) &&
+                   id_equal(&replica->tree.id, &client_tree(world, i)->id.id);
         }
     }
     return false;
@@ -138,12 +142,13 @@ static bool sees_others(const struct sim_node *host)
 static void check_handed_over(struct world *world, uint32_t node, const struct replica_key *key)
 {
     const struct sim_node *host = &world->nodes[node];
+    const struct sim_replica *ended = find_replica(&host->sandbox, key, false);
     struct node_status status;
 
     if (host->core == NULL || world->now_ms >= host->patient_ms || host->cut_count > 0 ||
         world->checker.split_count > 0 || world->schedule.fault_count > HANDED_FAULTS_MAX ||
-        !client_is_member(world, node) || !is_wanted_anyhow(world, key) ||
-        !runs_well(find_replica(&host->sandbox, key, false)) || !sees_others(host)) {
+        !client_is_member(world, node) || !runs_well(ended) || !is_wanted_anyhow(world, ended) ||
+        !sees_others(host)) {
         return;
     }
     core_node_status(host->core, &status);
@@ -161,11 +166,13 @@ void check_replicas_stopping(struct world *world, uint32_t node, const struct re
 
     check_handed_over(world, node, key);
     if (other == world->node_count || world->checker.split_count > 0 ||
-        world->schedule.fault_count > RIVAL_FAULTS_MAX || !is_wanted_anyhow(world, key)) {
+        world->schedule.fault_count > RIVAL_FAULTS_MAX || ended == NULL ||
+        !is_wanted_anyhow(world, ended)) {
         return;
     }
     kept = find_replica(&world->nodes[other].sandbox, key, true);
-    if (is_aged(&world->nodes[node], ended) && was_willing(world, node) &&
+    if (kept != NULL && id_equal(&kept->tree.id, &ended->tree.id) &&
+        is_aged(&world->nodes[node], ended) && was_willing(world, node) &&
         is_aged(&world->nodes[other], kept) && was_willing(world, other) &&
         counts_since_ms(&world->nodes[node], ended) + OLDER_MS_MIN < kept->started_ms &&
         world->now_ms > kept->started_ms + OLDER_MS_MIN) {
@@ -235,8 +242,8 @@ bool check_replicas_chunks(struct world *world)
         if (service->known.removed || service->step != STEPS_DONE) {
             continue;
         }
-        for (uint32_t j = 0; j < world->client.trees[i].chunk_count; j++) {
-            if (!chunk_is_kept(world, service, &world->client.trees[i].chunks[j])) {
+        for (uint32_t j = 0; j < client_tree(world, i)->chunk_count; j++) {
+            if (!chunk_is_kept(world, service, &client_tree(world, i)->chunks[j])) {
                 return false;
             }
         }

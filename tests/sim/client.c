@@ -127,6 +127,9 @@ void client_init(struct world *world)
         service->id = keys_service_id(&owner, service->name);
         service->wish.active = world->schedule.services[i].started;
         service->wish.replicas = world->schedule.services[i].replicas;
+        service->wish.version = 1;
+        service->version = 1;
+        service->tree = i;
         service->again_ms = schedule_push_ms(&world->schedule, i);
         tree_make(world, i, &client->trees[i]);
     }
@@ -314,39 +317,11 @@ static void member_answered(struct world *world, uint32_t node, const struct pen
 
 /* ------------------------------------------------------------------ owners */
 
-void client_wish(struct world *world, uint32_t service, bool active, uint32_t replicas)
-{
-    struct client_service *wanted = &world->client.services[service];
-
-    if (wanted->wish.removed) {
-        return;
-    }
-    wanted->wish.active = active;
-    if (replicas != 0) {
-        wanted->wish.replicas = replicas;
-    }
-    checker_changed(world);
-}
-
-void client_remove(struct world *world, uint32_t service)
-{
-    struct client_service *wanted = &world->client.services[service];
-
-    wanted->wish.active = false;
-    wanted->wish.removed = true;
-    checker_changed(world);
-}
-
-static bool same_wish(const struct client_wish *a, const struct client_wish *b)
-{
-    return a->active == b->active && a->removed == b->removed && a->replicas == b->replicas;
-}
-
 static bool put_chunk(struct world *world, uint32_t node, uint32_t number)
 {
     struct client_service *service = &world->client.services[number];
     struct core_request request = {
-        .kind = CORE_PUT_CHUNK, .service = service->id, .tree = world->client.trees[number].id};
+        .kind = CORE_PUT_CHUNK, .service = service->id, .tree = client_tree(world, number)->id};
 
     carried_begin(world, node, number, &request);
     return client_request(world, node, &request, number);
@@ -375,7 +350,7 @@ static bool get_record(struct world *world, uint32_t node, uint32_t number)
 
     request.record_kind = service->step == PUT_VERSION ? minga_RecordKind_RECORD_VERSION
                                                        : minga_RecordKind_RECORD_SERVICE;
-    request.number = service->step == PUT_VERSION ? 1 : 0;
+    request.number = client_record_number(service, request.record_kind);
     return client_request(world, node, &request, number);
 }
 
@@ -385,9 +360,8 @@ static void tick_service(struct world *world, uint32_t number)
     uint32_t node;
     bool asked;
 
-    if (service->step == STEPS_DONE && !same_wish(&service->known, &service->wish)) {
-        service->step = PUT_SERVICE;
-        service->sending = service->wish;
+    if (service->step == STEPS_DONE && !client_same_wish(&service->known, &service->wish)) {
+        client_plan(world, number);
     }
     if (service->waiting || world->now_ms < service->again_ms || service->step == STEPS_DONE) {
         return;
@@ -419,13 +393,16 @@ static void advance(struct world *world, uint32_t number)
     service->asks = false;
     if (service->step == PUT_CHUNKS) {
         service->chunk++;
-        if (service->chunk == world->client.trees[number].chunk_count) {
+        if (service->chunk == client_tree(world, number)->chunk_count) {
             service->step = PUT_VERSION;
         }
     } else if (service->step == PUT_VERSION) {
         service->version_sequence = 1;
         service->step = PUT_SERVICE;
         service->sending = service->wish;
+        service->sending.version = service->version;
+        /* What is pushed to a service that there is already changes its record, and starts nothing. */
+        service->sending.active = service->wish.active && service->known_sequence == 0;
     } else {
         service->known_sequence++;
         service->known = service->sending;
@@ -590,7 +567,7 @@ bool client_is_content(const struct world *world)
     for (uint32_t i = 0; i < world->client.service_count; i++) {
         const struct client_service *service = &world->client.services[i];
 
-        if (service->step != STEPS_DONE || !same_wish(&service->known, &service->wish)) {
+        if (service->step != STEPS_DONE || !client_same_wish(&service->known, &service->wish)) {
             return false;
         }
     }

@@ -33,6 +33,7 @@ struct client_wish {
     bool active;
     bool removed;
     uint32_t replicas;
+    uint64_t version;
 };
 
 struct client_service {
@@ -43,9 +44,11 @@ struct client_service {
     struct client_wish sending; /* what the record on its way says */
     struct client_wish known;   /* what the last record that stands says */
     enum client_step step;
+    uint64_t version;               /* the latest that is pushed, or about to be */
+    uint32_t tree;                  /* of that, which of the client's */
     uint32_t chunk;                 /* the next to put */
     uint32_t carrier;               /* 1 + the node that has it in memory only; 0: none */
-    uint64_t version_sequence;      /* of the version record that stands */
+    uint64_t version_sequence;      /* of that version's record; 0: it does not stand yet */
     uint64_t known_sequence;        /* of the service record that stands */
     uint64_t acknowledged_sequence; /* of the last that was answered with OK */
     uint64_t lone_sequence;         /* of the last that is said to be written, believed or not */
@@ -116,6 +119,15 @@ void client_forget_membership(struct world *world, uint32_t node);
 void client_wish(struct world *world, uint32_t service, bool active, uint32_t replicas);
 /* For good: no wish after this one counts. */
 void client_remove(struct world *world, uint32_t service);
+/* Another version in its place, as it is done: stop, push, start. */
+void client_update(struct world *world, uint32_t service);
+bool client_same_wish(const struct client_wish *a, const struct client_wish *b);
+/* What the owner has to send next, as the last record that stands is not what he wants. */
+void client_plan(struct world *world, uint32_t service);
+/* The number of the record that is meant: 0 of a service, or its latest version's. */
+uint64_t client_record_number(const struct client_service *service, minga_RecordKind kind);
+/* What the latest version of the service consists of. */
+const struct sim_tree *client_tree(const struct world *world, uint32_t service);
 /* Is this node a member that ought to take part when it is up? */
 bool client_is_member(const struct world *world, uint32_t node);
 /* Does every owner have what he wants in records, and is every volunteer in? */

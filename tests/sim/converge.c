@@ -273,6 +273,21 @@ static uint32_t possible_count(const struct world *world, const struct client_se
     return service->known.replicas < node_count ? service->known.replicas : node_count;
 }
 
+/* Of another version than the latest, which is the one that is wanted. */
+static uint32_t old_count(const struct world *world, const struct client_service *service)
+{
+    uint32_t number = (uint32_t)(service - world->client.services);
+    const struct tree_id *tree = &client_tree(world, number)->id;
+    uint32_t count = 0;
+
+    CHECK(service->version == service->known.version);
+    for (uint32_t node = 0; node < world->node_count; node++) {
+        count += sandbox_count(&world->nodes[node].sandbox, &service->id) -
+                 sandbox_tree_count(&world->nodes[node].sandbox, &service->id, tree);
+    }
+    return count;
+}
+
 static bool replicas_are_right(struct world *world, const struct client_service *service)
 {
     uint32_t wanted_max = possible_count(world, service, false);
@@ -282,6 +297,10 @@ static bool replicas_are_right(struct world *world, const struct client_service 
 
     for (uint32_t node = 0; node < world->node_count; node++) {
         all += sandbox_count(&world->nodes[node].sandbox, &service->id);
+    }
+    if (old_count(world, service) > 0) {
+        return converge_problem(world, "%s: %u replicas are not of version %" PRIu64, service->name,
+                                old_count(world, service), service->known.version);
     }
     /* Between the two one may be tried late, where it was refused before. */
     if (running < wanted_min || all > wanted_max) {
@@ -332,13 +351,13 @@ static bool one_leads(struct world *world, const struct client_service *service)
     return true;
 }
 
-uint64_t converge_sequence(const struct overlay *overlay, const struct service_id *service,
+uint64_t converge_sequence(const struct overlay *overlay, const struct client_service *service,
                            minga_RecordKind kind)
 {
     minga_Signed sealed = minga_Signed_init_zero;
     minga_Record record = minga_Record_init_zero;
-    uint64_t number = kind == minga_RecordKind_RECORD_VERSION ? 1 : 0;
-    struct bytes kept = overlay_record(overlay, service, kind, number);
+    struct bytes kept =
+        overlay_record(overlay, &service->id, kind, client_record_number(service, kind));
 
     if (kept.length_bytes == 0 || signed_decode(kept, &sealed) != 0 ||
         signed_open(&sealed, PURPOSE_RECORD, minga_Record_fields, &record) != 0) {
@@ -357,14 +376,14 @@ static bool is_held(struct world *world, const struct client_service *service,
     uint64_t wanted = service->acknowledged_sequence > service->known_sequence
                           ? service->acknowledged_sequence
                           : service->known_sequence;
-    uint64_t sequence = converge_sequence(core_overlay(holder->core), &service->id, kind);
+    uint64_t sequence = converge_sequence(core_overlay(holder->core), service, kind);
 
     wanted = is_version ? service->version_sequence : wanted;
     if (sequence < wanted) {
         return converge_problem(world, "%s: %s holds %s %" PRIu64 ", acknowledged was %" PRIu64,
                                 service->name, holder->name, what, sequence, wanted);
     }
-    sequence = check_durable_sequence(&holder->disk, &service->id, kind);
+    sequence = check_durable_sequence(&holder->disk, service, kind);
     return sequence >= wanted ||
            converge_problem(world, "%s: the disk of %s has %s %" PRIu64 ", wanted %" PRIu64,
                             service->name, holder->name, what, sequence, wanted);

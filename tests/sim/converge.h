@@ -23,7 +23,7 @@ bool converge_must_see(const struct world *world, uint32_t node, uint32_t other)
 /* Records a problem; always false. */
 bool converge_problem(struct world *world, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Of a service's record of that kind, as this node has it; 0: it has none. */
-uint64_t converge_sequence(const struct overlay *overlay, const struct service_id *service,
+uint64_t converge_sequence(const struct overlay *overlay, const struct client_service *service,
                            minga_RecordKind kind);
 /* The node that ought to answer for a key; node_count when nobody takes part. */
 uint32_t converge_ideal_node(const struct world *world, const struct ring_key *key);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/sim/curious.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/attributes.h"
@@ -75,6 +76,13 @@ static void check_status(struct world *world, const struct client_service *servi
                    status->running_count != converge_running(world, service))) {
         world_fail(world, "%s: its status says %u of %u", service->name, status->running_count,
                    status->wanted_count);
+    }
+    for (uint32_t i = 0; active && i < status->replica_count; i++) {
+        if (status->replicas[i].version != service->known.version) {
+            world_fail(world, "%s/%u is said to be of version %" PRIu64 ", wanted is %" PRIu64,
+                       service->name, status->replicas[i].slot, status->replicas[i].version,
+                       service->known.version);
+        }
     }
 }
 

@@ -26,7 +26,7 @@ bool fault_disk_is_kept(const struct world *world, uint32_t node)
             have_others =
                 have_others ||
                 (other != node && world->nodes[other].core != NULL &&
-                 converge_sequence(core_overlay(world->nodes[other].core), &service->id,
+                 converge_sequence(core_overlay(world->nodes[other].core), service,
                                    minga_RecordKind_RECORD_SERVICE) >= service->lone_sequence);
         }
         if (service->lone_node == node + 1 && !have_others) {

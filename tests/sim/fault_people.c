@@ -137,6 +137,12 @@ static void begin_remove(struct world *world, const struct fault *fault, uint32_
     client_remove(world, fault->service);
 }
 
+static void begin_update(struct world *world, const struct fault *fault, uint32_t node)
+{
+    (void)node;
+    client_update(world, fault->service);
+}
+
 static void begin_wipe_writer(struct world *world, const struct fault *fault, uint32_t node)
 {
     struct client_service *service = &world->client.services[fault->service];
@@ -176,6 +182,7 @@ const struct fault_action fault_people_actions[FAULT_KIND_COUNT] = {
     [FAULT_STOP] = {begin_stop, .without_node = true},
     [FAULT_SCALE] = {begin_scale, .without_node = true},
     [FAULT_REMOVE] = {begin_remove, .without_node = true},
+    [FAULT_UPDATE] = {begin_update, .without_node = true},
     [FAULT_WIPE_WRITER] = {begin_wipe_writer, .without_node = true},
     [FAULT_PICK_HOLDER] = {begin_pick, .without_node = true, .changes_nothing = true},
     [FAULT_PICK_MANAGER] = {begin_pick, .without_node = true, .changes_nothing = true},

@@ -18,6 +18,7 @@ enum {
     SLEEP_FACTOR = 1000, /* of all, longer than of one */
     EXPELLED_BACK_MS = 5000,
     PUSHES_ONE_IN = 4,
+    UPDATES_ONE_IN = 4,
     GUESTS_ONE_IN = 12,
     GUESTS_NODES_MIN = 6,
     GUESTS_APART_MS = 10000,
@@ -297,6 +298,29 @@ static void draw_pushes(struct schedule *schedule)
     }
 }
 
+/* Drawn apart, too: another version of some services, of half of them as something else happens. */
+static void draw_updates(struct schedule *schedule)
+{
+    uint64_t span_ms = schedule->calm_ms - FAULTS_BEGIN_MS;
+    uint32_t fault_count = schedule->fault_count;
+    struct random random;
+
+    random_init(&random, schedule->seed, "updates");
+    for (uint32_t i = 0; i < schedule->service_count; i++) {
+        struct fault fault = {.kind = FAULT_UPDATE, .service = i};
+        const struct fault *other = &schedule->faults[random_below(&random, fault_count + 1)];
+        bool is_beside = random_below(&random, 2) == 0;
+
+        fault.at_ms = FAULTS_BEGIN_MS + random_below(&random, span_ms);
+        if (is_beside && other < &schedule->faults[fault_count]) {
+            fault.at_ms = other->at_ms + random_below(&random, other->for_ms + 1);
+        }
+        if (random_below(&random, UPDATES_ONE_IN) == 0) {
+            add(schedule, fault);
+        }
+    }
+}
+
 /* Everyone sleeps for hours, and nothing happens meanwhile: what follows comes so much later. */
 static void stretch_sleep(struct schedule *schedule)
 {
@@ -376,6 +400,7 @@ void schedule_generate(uint64_t seed, uint32_t nodes, uint64_t minutes,
     }
     draw_intruders(schedule);
     draw_pushes(schedule);
+    draw_updates(schedule);
     if (schedule->uses != 0) {
         draw_guests_joins(schedule);
     }

@@ -15,6 +15,7 @@ static bool concerns_overlay(enum fault_kind kind)
     case FAULT_STOP:
     case FAULT_SCALE:
     case FAULT_REMOVE:
+    case FAULT_UPDATE:
     case FAULT_WIPE_WRITER:
     case FAULT_WIPE_HOLDERS:
         return false;

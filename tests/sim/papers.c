@@ -239,7 +239,7 @@ static void put_content(const pb_msgdesc_t *fields, const void *content, minga_R
 void papers_version(struct world *world, uint32_t service, struct papers *papers)
 {
     const struct client_service *wanted = &world->client.services[service];
-    const struct sim_tree *tree = &world->client.trees[service];
+    const struct sim_tree *tree = client_tree(world, service);
     minga_Record record = minga_Record_init_zero;
     minga_Version version = minga_Version_init_zero;
     struct manifest manifest;
@@ -253,7 +253,7 @@ void papers_version(struct world *world, uint32_t service, struct papers *papers
     version.files = tree->chunk_count - 1;
     version.bytes = 100;
     record.kind = minga_RecordKind_RECORD_VERSION;
-    record.number = 1;
+    record.number = wanted->version;
     record.sequence = wanted->version_sequence + 1;
     put_content(minga_Version_fields, &version, &record);
     seal_record(world, service, &record, papers);
@@ -267,7 +267,7 @@ void papers_service(struct world *world, uint32_t service, struct papers *papers
 
     content.active = wanted->sending.active;
     content.replicas = wanted->sending.replicas;
-    content.version = 1;
+    content.version = wanted->sending.version;
     record.kind = minga_RecordKind_RECORD_SERVICE;
     record.sequence = wanted->known_sequence + 1;
     record.removed = wanted->sending.removed;

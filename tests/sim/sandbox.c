@@ -357,3 +357,17 @@ uint32_t sandbox_count(const struct sandbox_host *host, const struct service_id 
     }
     return count;
 }
+
+uint32_t sandbox_tree_count(const struct sandbox_host *host, const struct service_id *service,
+                            const struct tree_id *tree)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < host->count; i++) {
+        count += id_equal(&host->list[i].key.service.id, &service->id) &&
+                         id_equal(&host->list[i].tree.id, &tree->id)
+                     ? 1
+                     : 0;
+    }
+    return count;
+}

@@ -54,5 +54,7 @@ bool sandbox_sicken(struct world *world, uint32_t node, uint32_t index);
 void sandbox_clear(struct sandbox_host *host);
 /* Replicas of a service that run: not being stopped, not frozen. */
 uint32_t sandbox_running_count(const struct sandbox_host *host, const struct service_id *service);
-/* All of it, whatever its state. */
+/* All of it, whatever its state; of all, those that were made of this tree. */
 uint32_t sandbox_count(const struct sandbox_host *host, const struct service_id *service);
+uint32_t sandbox_tree_count(const struct sandbox_host *host, const struct service_id *service,
+                            const struct tree_id *tree);

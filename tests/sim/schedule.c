@@ -84,6 +84,7 @@ static const struct fault_form {
     [FAULT_STOP] = {"stop", SERVICE},
     [FAULT_SCALE] = {"scale", SERVICE | VALUE},
     [FAULT_REMOVE] = {"remove", SERVICE},
+    [FAULT_UPDATE] = {"update", SERVICE},
     [FAULT_WIPE_WRITER] = {"wipe-writer", SERVICE | FOR},
     [FAULT_WIPE_HOLDERS] = {"wipe-holders", SERVICE | FOR},
     [FAULT_PICK_HOLDER] = {"pick-holder", SERVICE | VALUE},

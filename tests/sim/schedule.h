@@ -81,6 +81,7 @@ enum fault_kind {
     FAULT_STOP,
     FAULT_SCALE,
     FAULT_REMOVE,
+    FAULT_UPDATE,         /* another version: stop, push, start */
     FAULT_WIPE_WRITER,    /* the owner writes; once it is acknowledged, who wrote it is wiped */
     FAULT_WIPE_HOLDERS,   /* all who hold the service's records, of its own neighbourhood */
     FAULT_PICK_HOLDER,    /* $value: a node with a running replica, not the manager's */

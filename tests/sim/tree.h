@@ -10,7 +10,7 @@
 
 struct world;
 
-enum { TREE_LEAVES_MAX = 4, TREES_MAX = 16, TREE_CHUNK_BYTES_MAX = 512 };
+enum { TREE_LEAVES_MAX = 4, TREES_MAX = 32, TREE_CHUNK_BYTES_MAX = 512 };
 
 struct sim_tree {
     struct tree_id id;
