@@ -386,7 +386,11 @@ static void slot_review(struct manager *manager, struct turn *turn, struct servi
         slot_clear(slot, turn->now_ms);
         service->find.retry_ms = turn->now_ms;
     }
-    if (!wanted && (slot->phase == SLOT_DONE || slot->phase == SLOT_SAVING)) {
+    if (!wanted && slot->phase == SLOT_DONE) { /* to be done anew, when it is wanted again */
+        slot_clear(slot, turn->now_ms);
+        service_save(manager, turn, service);
+    }
+    if (!wanted && slot->phase == SLOT_SAVING) {
         slot_clear(slot, turn->now_ms);
     }
     if (!wanted && (slot->phase == SLOT_ASKING || slot->phase == SLOT_PLACED)) {

@@ -42,26 +42,60 @@ static void slot_take(struct slot *slot, const struct reported *reported, uint64
     }
 }
 
-/* The occupant of a slot has ended: for good, or to be filled again. */
-static void occupant_ended(struct service *service, struct slot *slot,
-                           const struct reported *reported, uint64_t now_ms)
+/* Nobody knows yet what its manifest wants of one that has ended by itself. */
+static bool is_undecided(const struct service *service, const struct slot *slot)
+{
+    uint32_t index = (uint32_t)(slot - service->slots);
+
+    if (!service->known) {
+        return true;
+    }
+    return index < service_wanted(service) && !service_outdates(service, slot->version) &&
+           service->version_known != service->version;
+}
+
+static bool is_done(const struct service *service, const struct slot *slot)
+{
+    return service->version_known != 0 && !service_outdates(service, slot->version) &&
+           service->manifest.restart != MANIFEST_RESTART_ALWAYS;
+}
+
+/*
+ * The occupant of a slot has ended: for good, or to be filled again. Its end is reported again until
+ * it is answered END: what is done only when a secondary knows it, too, so that no later manager
+ * takes it for lost.
+ */
+static enum verdict occupant_ended(struct manager *manager, struct turn *turn,
+                                   struct service *service, struct slot *slot,
+                                   const struct reported *reported)
 {
     bool failed = reported->wire->state == REPLICA_FAILED;
-    bool was_asked = slot->phase == SLOT_ENDING;
+    bool by_itself = slot->phase != SLOT_ENDING && !failed;
 
-    slot_take(slot, reported, now_ms);
-    slot_note_ended(service, slot, slot->state, slot->reason, slot->state_ms);
-    if (!was_asked && !failed && !service_outdates(service, slot->version) &&
-        service->manifest.restart != MANIFEST_RESTART_ALWAYS && service->version_known != 0) {
-        slot_enter(slot, SLOT_DONE, now_ms);
-        return;
+    slot_take(slot, reported, turn->now_ms);
+    if (by_itself && is_undecided(service, slot)) {
+        return VERDICT_KEEP;
     }
-    slot_clear(slot, now_ms);
+    slot_note_ended(service, slot, slot->state, slot->reason, slot->state_ms);
+    if (by_itself && is_done(service, slot)) {
+        if (slot->phase != SLOT_DONE) {
+            slot_enter(slot, SLOT_DONE, turn->now_ms);
+            slot->revision = service->revision + 1;
+            if (service->lead == LEAD_LEADING) { /* else when it has listened */
+                service_save(manager, turn, service);
+            }
+        }
+        return service->lead == LEAD_LEADING && service->revision_saved >= slot->revision
+                   ? VERDICT_END
+                   : VERDICT_KEEP;
+    }
+    slot_clear(slot, turn->now_ms);
     if (failed && reported->mood == MOOD_NORMAL) {
-        service_avoid(service, reported->from, now_ms + FAILED_MS);
+        service_avoid(service, reported->from, turn->now_ms + FAILED_MS);
         (void)text_copy(slot->reason, sizeof(slot->reason), reported->wire->reason);
     }
-    service->find.retry_ms = now_ms;
+    service->find.retry_ms = turn->now_ms;
+    return VERDICT_END;
 }
 
 static bool node_holds_other(const struct service *service, const struct slot *slot,
@@ -265,8 +299,7 @@ static enum verdict judge(struct manager *manager, struct turn *turn, struct ser
     if ((slot_holds_node(slot) || slot->phase == SLOT_DONE) &&
         slot->incarnation == wire->incarnation && id_equal(&slot->node.id, &reported->from->id)) {
         if (ended) {
-            occupant_ended(service, slot, reported, turn->now_ms);
-            return VERDICT_END;
+            return occupant_ended(manager, turn, service, slot, reported);
         }
         if (!slot->leaving && (reported->mood == MOOD_PAUSED || reported->mood == MOOD_DRAINING)) {
             service->find.retry_ms = turn->now_ms; /* find another at once */

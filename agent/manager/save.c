@@ -128,6 +128,7 @@ static void record_fill(const struct service *service, minga_Manager *record)
     memcpy(record->node, service->epoch.node.id.bytes, ID_BYTES);
     record->revision = service->revision;
     record->record_sequence = service->sequence;
+    record->version = service->version;
     for (uint32_t i = 0; i < REPLICAS_PER_SERVICE_MAX; i++) {
         const struct slot *slot = &service->slots[i];
         minga_Placement *placement = &record->placements[record->placements_count];
@@ -136,9 +137,10 @@ static void record_fill(const struct service *service, minga_Manager *record)
             continue;
         }
         record->placements_count++;
-        placement->slot = i + 1;
+        placement->slot = (uint8_t)(i + 1);
         placement->given = slot->incarnation_max;
-        if (slot_holds_node(slot)) {
+        placement->done = slot->phase == SLOT_DONE;
+        if (slot_holds_node(slot) || placement->done) {
             placement->incarnation = slot->incarnation;
             memcpy(placement->node, slot->node.id.bytes, ID_BYTES);
         }

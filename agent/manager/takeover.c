@@ -30,14 +30,22 @@ static void slots_from_record(struct turn *turn, struct service *service)
             twice = twice || (slot_holds_node(&service->slots[j]) &&
                               id_equal(&service->slots[j].node.id, &node.id));
         }
-        if (slot->phase != SLOT_EMPTY || twice || placement->incarnation == 0) {
+        if (slot->phase != SLOT_EMPTY || (twice && !placement->done) ||
+            placement->incarnation == 0) {
             continue;
         }
         slot_clear(slot, turn->now_ms);
         slot->incarnation = placement->incarnation;
         slot->node = node;
-        (void)text_copy(slot->reason, sizeof(slot->reason), "its manager has changed");
-        slot_enter(slot, SLOT_PLACED, turn->now_ms);
+        if (placement->done) {
+            slot->state = REPLICA_ENDED;
+            slot->version = record.version;
+            (void)text_copy(slot->reason, sizeof(slot->reason), "under another manager");
+            slot_enter(slot, SLOT_DONE, turn->now_ms);
+        } else {
+            (void)text_copy(slot->reason, sizeof(slot->reason), "its manager has changed");
+            slot_enter(slot, SLOT_PLACED, turn->now_ms);
+        }
     }
 }
 
@@ -182,7 +190,7 @@ static bool heard_all(const struct service *service)
         if (slot_holds_node(slot) && slot->heard_ms == 0) {
             return false;
         }
-        heard_count += slot->heard_ms != 0 ? 1 : 0;
+        heard_count += slot->heard_ms != 0 || slot->phase == SLOT_DONE ? 1 : 0;
     }
     return heard_count > 0 && heard_count >= service_wanted(service);
 }

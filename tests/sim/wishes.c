@@ -50,9 +50,8 @@ void client_update(struct world *world, uint32_t service)
 
 bool client_same_wish(const struct client_wish *a, const struct client_wish *b)
 {
-    return (a->removed && b->removed) ||
-           (a->active == b->active && a->removed == b->removed && a->replicas == b->replicas &&
-            a->version == b->version);
+    return (a->removed && b->removed) || (a->active == b->active && a->removed == b->removed &&
+                                          a->replicas == b->replicas && a->version == b->version);
 }
 
 static void begin_push(struct world *world, uint32_t number)
