@@ -4,24 +4,37 @@
 #include <pb_common.h>
 #include <string.h>
 
+#include "overlay/signed.h"
 #include "tests/sim/world.h"
 
-enum { DEPTH_MAX = 4, LEAVES_MAX = 256 };
+enum { DEPTH_MAX = 4, LEAVES_MAX = 256, AGENTS_IN_8 = 6 };
 
 struct lie { /* walks over the fields; changes the one whose turn it is */
     const struct world *world;
     uint64_t drawn;
+    uint32_t
+        depth_min; /* fields above it stay: a message is of its kind, and answers its question */
     uint32_t leaf_count;
     uint32_t turn; /* LEAVES_MAX: only counts */
 };
 
 static void other_number(struct lie *lie, const pb_field_iter_t *field, void *data)
 {
-    const uint64_t choices[] = {0, 1, lie->drawn % 16, lie->drawn % 100000, lie->drawn, UINT64_MAX};
     uint64_t number = 0;
     uint64_t drawn = lie->drawn >> 32;
 
     memcpy(&number, data, field->data_size); /* little-endian, as all that this runs on */
+    /* Counters that others go on from, and that end: what is the last one? What is believable? */
+    const uint64_t choices[] = {0,
+                                1,
+                                lie->drawn % 16,
+                                lie->drawn % 100000,
+                                lie->drawn,
+                                UINT64_MAX,
+                                ((uint64_t)1 << 48) - 1,
+                                (uint64_t)1 << 48,
+                                number + (1U << 20)};
+
     switch (drawn % 4) {
     case 0:
         number++;
@@ -135,13 +148,13 @@ static void begin_walk(pb_field_iter_t *field, const pb_msgdesc_t *described, vo
 }
 
 /* No recursion: the way down is an array. */
-static void walk(struct lie *lie, minga_Message *message)
+static void walk(struct lie *lie, const pb_msgdesc_t *described, void *message)
 {
     pb_field_iter_t way[DEPTH_MAX];
     uint32_t items[DEPTH_MAX] = {0};
     uint32_t depth = 0;
 
-    begin_walk(&way[0], minga_Message_fields, message);
+    begin_walk(&way[0], described, message);
     for (;;) {
         pb_field_iter_t *field = &way[depth];
         bool goes_down = PB_LTYPE_IS_SUBMSG(field->type) && depth + 1 < DEPTH_MAX;
@@ -156,7 +169,7 @@ static void walk(struct lie *lie, minga_Message *message)
                 depth++;
                 items[depth] = 0;
                 begin_walk(&way[depth], field->submsg_desc, item);
-            } else if (depth > 0 && is_its_turn(lie)) {
+            } else if (depth >= lie->depth_min && is_its_turn(lie)) {
                 change_leaf(lie, field, item);
             }
             continue;
@@ -174,16 +187,107 @@ static void walk(struct lie *lie, minga_Message *message)
     }
 }
 
+struct tale { /* what a lie is told in */
+    const struct world *world;
+    uint32_t node;
+    uint64_t number;
+    uint64_t drawn;
+};
+
+/* Changes one or two fields of it. */
+static void tell(const struct tale *tale, const pb_msgdesc_t *described, uint32_t depth_min,
+                 void *message)
+{
+    struct lie counting = {.world = tale->world, .depth_min = depth_min, .turn = LEAVES_MAX};
+
+    walk(&counting, described, message);
+    for (uint64_t i = 0; i <= tale->drawn % 2 && counting.leaf_count > 0; i++) {
+        struct lie lie = {.world = tale->world, .depth_min = depth_min};
+
+        lie.drawn = world_draw(tale->world, "lie", tale->node, tale->number << 1 | i);
+        lie.turn = (uint32_t)(tale->drawn >> (8 + 16 * i)) % counting.leaf_count;
+        walk(&lie, described, message);
+    }
+}
+
+/* A manager's record in its own name: it may sign what it likes. */
+static bool tell_record(const struct tale *tale, pb_byte_t *bytes, pb_size_t *size, size_t size_max)
+{
+    const struct sim_node *liar = &tale->world->nodes[tale->node];
+    minga_Signed sealed = minga_Signed_init_zero;
+    minga_Manager record;
+    int length_bytes;
+
+    if (*size == 0 || signed_decode((struct bytes){bytes, *size}, &sealed) != 0 ||
+        signed_open(&sealed, PURPOSE_MANAGER, minga_Manager_fields, &record) != 0 ||
+        memcmp(record.node, liar->id.id.bytes, ID_BYTES) != 0) {
+        return false;
+    }
+    tell(tale, minga_Manager_fields, 0, &record);
+    if (signed_make(minga_Manager_fields, &record, PURPOSE_MANAGER, &liar->secret, &sealed) != 0) {
+        return false;
+    }
+    length_bytes = signed_encode(&sealed, bytes, size_max);
+    *size = length_bytes > 0 ? (pb_size_t)length_bytes : *size;
+    return true;
+}
+
+/* What agents say to each other is opaque to the overlay, and the schema describes it as well. */
+static bool tell_agents(const struct tale *tale, minga_Payload *payload)
+{
+    minga_AgentMessage message = minga_AgentMessage_init_zero;
+    minga_SaveManager *save = &message.body.save_manager;
+    minga_FetchReply *fetched = &message.body.fetch_reply;
+    uint8_t bytes[PAYLOAD_BYTES_MAX];
+    bool is_told = false;
+    int length_bytes;
+
+    if ((tale->drawn >> 40) % 8 >= AGENTS_IN_8 ||
+        signed_decode_body(minga_AgentMessage_fields,
+                           (struct bytes){payload->bytes.bytes, payload->bytes.size},
+                           &message) != 0) {
+        return false;
+    }
+    if (message.which_body == minga_AgentMessage_save_manager_tag) {
+        is_told =
+            tell_record(tale, save->record.bytes, &save->record.size, sizeof(save->record.bytes));
+    } else if (message.which_body == minga_AgentMessage_fetch_reply_tag) {
+        is_told = tell_record(tale, fetched->record.bytes, &fetched->record.size,
+                              sizeof(fetched->record.bytes));
+    }
+    if (!is_told) {
+        tell(tale, minga_AgentMessage_fields, 1, &message);
+    }
+    length_bytes = signed_encode_body(minga_AgentMessage_fields, &message, bytes, sizeof(bytes));
+    if (length_bytes <= 0) {
+        return false;
+    }
+    memcpy(payload->bytes.bytes, bytes, (size_t)length_bytes);
+    payload->bytes.size = (pb_size_t)length_bytes;
+    return true;
+}
+
+static minga_Payload *payload_of(minga_Message *message)
+{
+    switch (message->which_kind) {
+    case minga_Message_ask_tag:
+        return &message->kind.ask.payload;
+    case minga_Message_route_tag:
+        return &message->kind.route.payload;
+    case minga_Message_answer_tag:
+        return &message->kind.answer.payload;
+    default:
+        return NULL;
+    }
+}
+
 void lie_about(const struct world *world, uint32_t node, uint64_t number, minga_Message *message)
 {
-    struct lie counting = {.world = world, .turn = LEAVES_MAX};
-    uint64_t drawn = world_draw(world, "what a lie is about", node, number);
+    struct tale tale = {world, node, number,
+                        world_draw(world, "what a lie is about", node, number)};
+    minga_Payload *payload = payload_of(message);
 
-    walk(&counting, message);
-    for (uint64_t i = 0; i <= drawn % 2 && counting.leaf_count > 0; i++) {
-        struct lie lie = {.world = world, .drawn = world_draw(world, "lie", node, number << 1 | i)};
-
-        lie.turn = (uint32_t)(drawn >> (8 + 16 * i)) % counting.leaf_count;
-        walk(&lie, message);
+    if (payload == NULL || !tell_agents(&tale, payload)) {
+        tell(&tale, minga_Message_fields, 1, message);
     }
 }
