@@ -363,6 +363,12 @@ static const char *slot_loss(const struct manager *manager, const struct turn *t
     return NULL;
 }
 
+static bool is_never_done(const struct service *service)
+{
+    return service->version_known != 0 && service->version_known == service->version &&
+           service->manifest.restart == MANIFEST_RESTART_ALWAYS;
+}
+
 static void slot_review(struct manager *manager, struct turn *turn, struct service *service,
                         uint32_t index)
 {
@@ -386,7 +392,8 @@ static void slot_review(struct manager *manager, struct turn *turn, struct servi
         slot_clear(slot, turn->now_ms);
         service->find.retry_ms = turn->now_ms;
     }
-    if (!wanted && slot->phase == SLOT_DONE) { /* to be done anew, when it is wanted again */
+    if ((!wanted || is_never_done(service)) && slot->phase == SLOT_DONE) {
+        /* Done anew, when it is wanted again; or its last manager's record was wrong. */
         slot_clear(slot, turn->now_ms);
         service_save(manager, turn, service);
     }

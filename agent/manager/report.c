@@ -18,6 +18,11 @@ static bool reported_runs(const struct reported *reported)
            reported->mood != MOOD_DRAINING && reported->wire->health != HEALTH_FAILING;
 }
 
+static bool is_over(const minga_ReplicaReport *wire)
+{
+    return wire->state == REPLICA_ENDED || wire->state == REPLICA_FAILED;
+}
+
 static void slot_take(struct slot *slot, const struct reported *reported, uint64_t now_ms)
 {
     const minga_ReplicaReport *wire = reported->wire;
@@ -37,7 +42,8 @@ static void slot_take(struct slot *slot, const struct reported *reported, uint64
     slot->used = limits_of(wire->has_used, &wire->used);
     slot->activity = activity_of(wire->has_activity, &wire->activity);
     slot->version = wire->version;
-    if (slot->phase == SLOT_SAVING || slot->phase == SLOT_ASKING) {
+    if (slot->phase == SLOT_SAVING || slot->phase == SLOT_ASKING ||
+        (slot->phase == SLOT_DONE && !is_over(wire))) {
         slot_enter(slot, SLOT_PLACED, now_ms);
     }
 }
@@ -149,7 +155,7 @@ static void note_challenger(struct service *service, const struct slot *slot,
                             const struct reported *reported, uint64_t now_ms)
 {
     const minga_ReplicaReport *wire = reported->wire;
-    bool over = wire->state == REPLICA_ENDED || wire->state == REPLICA_FAILED;
+    bool over = is_over(wire);
     struct ended ended = {
         .slot = wire->slot,
         .incarnation = wire->incarnation,
@@ -224,7 +230,7 @@ static enum verdict judge_challenger(struct manager *manager, struct turn *turn,
     uint32_t index = (uint32_t)(slot - service->slots);
     bool wanted = index < service_wanted(service);
 
-    if (reported->wire->state == REPLICA_ENDED || reported->wire->state == REPLICA_FAILED) {
+    if (is_over(reported->wire)) {
         if (slot_retires(slot, reported->from, reported->wire->incarnation)) {
             slot->retiring.there = false;
         }
@@ -273,13 +279,25 @@ static bool is_believed(const struct service *service, const minga_ReplicaReport
            counter_is_near(wire->incarnation, service->slots[wire->slot - 1].incarnation_max);
 }
 
+/* Of one that is done it is another report of its end; or it runs on, whatever was said of it. */
+static bool is_occupant(const struct service *service, const struct slot *slot,
+                        const struct reported *reported)
+{
+    bool may_run = slot->phase == SLOT_DONE && !node_holds_other(service, slot, reported->from);
+
+    return (slot_holds_node(slot) || may_run ||
+            (slot->phase == SLOT_DONE && is_over(reported->wire))) &&
+           slot->incarnation == reported->wire->incarnation &&
+           id_equal(&slot->node.id, &reported->from->id);
+}
+
 static enum verdict judge(struct manager *manager, struct turn *turn, struct service *service,
                           const struct reported *reported)
 {
     const minga_ReplicaReport *wire = reported->wire;
     struct epoch epoch = epoch_of(wire->has_epoch, &wire->epoch);
     struct slot *slot = &service->slots[wire->slot - 1];
-    bool ended = wire->state == REPLICA_ENDED || wire->state == REPLICA_FAILED;
+    bool ended = is_over(wire);
     enum verdict verdict;
 
     CHECK(wire->slot >= 1 && wire->slot <= REPLICAS_PER_SERVICE_MAX);
@@ -296,8 +314,7 @@ static enum verdict judge(struct manager *manager, struct turn *turn, struct ser
     if (slot->incarnation_max < wire->incarnation) {
         slot->incarnation_max = wire->incarnation;
     }
-    if ((slot_holds_node(slot) || slot->phase == SLOT_DONE) &&
-        slot->incarnation == wire->incarnation && id_equal(&slot->node.id, &reported->from->id)) {
+    if (is_occupant(service, slot, reported)) {
         if (ended) {
             return occupant_ended(manager, turn, service, slot, reported);
         }

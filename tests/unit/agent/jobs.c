@@ -149,3 +149,109 @@ Test(jobs, another_version_is_done_too_whoever_has_heard_of_the_stop)
     cr_assert_eq(start_count(community), 2 * REPLICAS);
     fake_free(community);
 }
+
+/* Its last manager was mistaken, or lied: all slots are done, of which a replica runs in each. */
+static void save_all_done(struct community *community, bool on_one_node)
+{
+    uint32_t leader = fake_leader(community, 0);
+    const struct fake_node *liar = &community->nodes[leader];
+    minga_StatusPage page = fake_status(community, leader);
+    minga_Manager record = {.generation = page.head.generation, .revision = 1000, .version = 1};
+    minga_SaveManager save = minga_SaveManager_init_zero;
+    minga_SaveReply reply;
+    minga_Signed sealed;
+    int length;
+
+    memcpy(record.service, community->service.id.bytes, ID_BYTES);
+    memcpy(record.node, liar->member.node.id.bytes, ID_BYTES);
+    for (pb_size_t i = 0; i < page.slots_count; i++) {
+        minga_Placement *placement = &record.placements[record.placements_count++];
+
+        placement->slot = page.slots[i].slot;
+        placement->incarnation = page.slots[i].incarnation;
+        placement->given = page.slots[i].incarnation;
+        placement->done = true;
+        memcpy(placement->node, page.slots[on_one_node ? 0 : i].node.bytes, ID_BYTES);
+    }
+    cr_assert_eq(
+        signed_make(minga_Manager_fields, &record, PURPOSE_MANAGER, &liar->secret, &sealed), 0);
+    length = signed_encode(&sealed, save.record.bytes, sizeof(save.record.bytes));
+    cr_assert_gt(length, 0);
+    save.record.size = (pb_size_t)length;
+    for (uint32_t i = 0; i < community->node_count; i++) {
+        struct turn turn = fake_turn(community, i);
+
+        if (i != leader) {
+            (void)manager_save(community->nodes[i].manager, &turn, &save, ++community->last_token,
+                               &reply);
+        }
+    }
+}
+
+Test(jobs, what_runs_is_not_done_whatever_a_record_says)
+{
+    struct community *community = begin();
+
+    fake_run(community, 100);
+    cr_assert_not(community->nodes[fake_leader(community, 0)].running[0].used);
+    save_all_done(community, false);
+    (void)kill_leader(community);
+    fake_run(community, 2000);
+    cr_assert_eq(fake_running_count(community), REPLICAS);
+    cr_assert_eq(
+        fake_status(community, fake_leader(community, alive(community))).head.running_count,
+        REPLICAS);
+    fake_free(community);
+}
+
+Test(jobs, a_service_that_is_always_to_run_is_never_done)
+{
+    struct community *community =
+        run_wiki("name: wiki\ncommand: [/bin/wiki]\nreplicas: 2\n"
+                 "resources: {cpu: 0.5, memory: 128M, disk: 64M, pids: 64}\n",
+                 NODES, REPLICAS);
+    uint32_t leader = fake_leader(community, 0);
+
+    save_all_done(community, false);
+    for (uint32_t i = 0; i < NODES; i++) {
+        if (i == leader || community->nodes[i].running[0].used) {
+            fake_kill(community, i);
+        }
+    }
+    fake_look_around(community);
+    (void)fake_until_running(community, alive(community), REPLICAS, 5000);
+    fake_free(community);
+}
+
+Test(jobs, one_node_reports_two_replicas_that_were_called_done_there)
+{
+    struct community *community = begin();
+    uint32_t holder = 0;
+    minga_Report report = {.mood = MOOD_NORMAL, .replicas_count = REPLICAS};
+    minga_ReportReply reply;
+    struct turn turn;
+    uint32_t leader;
+
+    while (!community->nodes[holder].running[0].used ||
+           community->nodes[holder].running[0].key.slot != 1) {
+        holder++;
+    }
+    save_all_done(community, true);
+    (void)kill_leader(community);
+    leader = fake_leader(community, holder);
+    fake_run(community, 100);
+    for (uint32_t i = 0; i < REPLICAS; i++) {
+        minga_ReplicaReport *replica = &report.replicas[i];
+
+        *replica = (minga_ReplicaReport){.slot = i + 1, .incarnation = 1, .version = 1};
+        memcpy(replica->service, community->service.id.bytes, ID_BYTES);
+        replica->state = REPLICA_RUNNING;
+    }
+    turn = fake_turn(community, leader);
+    manager_report(community->nodes[leader].manager, &turn, &community->nodes[holder].member.node,
+                   &report, &reply);
+    fake_flush(community, leader, &turn);
+    fake_run(community, 5000);
+    cr_assert_leq(fake_running_count(community), REPLICAS);
+    fake_free(community);
+}
