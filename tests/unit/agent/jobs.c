@@ -157,8 +157,8 @@ static void save_all_done(struct community *community, bool on_one_node)
     const struct fake_node *liar = &community->nodes[leader];
     minga_StatusPage page = fake_status(community, leader);
     minga_Manager record = {.generation = page.head.generation, .revision = 1000, .version = 1};
-    minga_SaveManager save = minga_SaveManager_init_zero;
-    minga_SaveReply reply;
+    minga_AgentMessage message = minga_AgentMessage_init_zero;
+    minga_SaveManager *save = &message.body.save_manager;
     minga_Signed sealed;
     int length;
 
@@ -175,17 +175,21 @@ static void save_all_done(struct community *community, bool on_one_node)
     }
     cr_assert_eq(
         signed_make(minga_Manager_fields, &record, PURPOSE_MANAGER, &liar->secret, &sealed), 0);
-    length = signed_encode(&sealed, save.record.bytes, sizeof(save.record.bytes));
+    length = signed_encode(&sealed, save->record.bytes, sizeof(save->record.bytes));
     cr_assert_gt(length, 0);
-    save.record.size = (pb_size_t)length;
+    save->record.size = (pb_size_t)length;
+    message.which_body = minga_AgentMessage_save_manager_tag;
     for (uint32_t i = 0; i < community->node_count; i++) {
-        struct turn turn = fake_turn(community, i);
-
         if (i != leader) {
-            (void)manager_save(community->nodes[i].manager, &turn, &save, ++community->last_token,
-                               &reply);
+            struct item *item = fake_add(community, ITEM_MESSAGE, 0);
+
+            item->from = leader;
+            item->to = i;
+            item->ask.service = community->service;
+            fake_payload(item, &message);
         }
     }
+    fake_run(community, 10);
 }
 
 Test(jobs, what_runs_is_not_done_whatever_a_record_says)
