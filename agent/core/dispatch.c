@@ -156,7 +156,9 @@ static void take_save(struct core *core, const struct overlay_ask *ask,
     minga_AgentMessage reply = minga_AgentMessage_init_zero;
 
     reply.which_body = minga_AgentMessage_save_reply_tag;
-    token = manager_save(core->manager, &core->turn, message, token, &reply.body.save_reply);
+    token =
+        manager_save(core->manager, &core->turn,
+                     &(struct manager_saving){&ask->from, message, token}, &reply.body.save_reply);
     if (token != 0) {
         core->saves[save_index(token)] = (struct save){token, *ask, reply.body.save_reply};
     } else if (ask->wants_answer) {

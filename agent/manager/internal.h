@@ -124,6 +124,7 @@ struct find {
 struct service {
     bool used;
     struct service_id id;
+    uint64_t foreign_ms; /* nothing to this node, since; 0: it is something */
     enum lead lead;
     uint64_t lead_ms;   /* since */
     struct epoch epoch; /* ours while lead is not LEAD_NOT */
@@ -181,7 +182,9 @@ struct manager {
     struct core_config config;
     const struct placement *placement;
     struct service services[SERVICES_MAX];
-    uint32_t high_water; /* no service at or above this index */
+    uint32_t high_water;    /* no service at or above this index */
+    uint32_t yielded;       /* the last one that has lost its place to another */
+    uint64_t full_until_ms; /* until then nobody loses a place */
     uint64_t last_tick_ms;
     uint32_t back_soon_count;
     struct avoided back_soon[BACK_SOON_MAX]; /* nodes that said so, until when */
@@ -196,8 +199,6 @@ void trace_slot(struct turn *turn, const struct service *service, const struct s
 
 /* service.c */
 struct service *service_by_id(struct manager *manager, const struct service_id *id);
-struct service *service_make(struct manager *manager, const struct service_id *id);
-void service_forget(struct service *service);
 bool service_leads(const struct service_id *id, const struct turn *turn);
 void service_read_records(struct manager *manager, struct turn *turn, struct service *service);
 void service_take_record(struct service *service, struct turn *turn, struct bytes encoded,
@@ -214,6 +215,18 @@ void slot_enter(struct slot *slot, enum slot_phase phase, uint64_t now_ms);
 void slot_clear(struct slot *slot, uint64_t now_ms);
 bool slot_holds_node(const struct slot *slot); /* something may run on slot->node */
 void service_check(const struct service *service);
+
+/* room.c */
+/* Finds it, or makes a place for it; another may lose its own then, where there is a `turn`. NULL: the
+ * table is full of services that exist. */
+struct service *service_make(struct manager *manager, struct turn *turn,
+                             const struct service_id *id);
+/* Forgets it, on disk too. */
+void service_drop(struct turn *turn, struct service *service);
+/* Drops it when for an hour it has been nothing to this node, or led without a service record. */
+bool service_expires(struct turn *turn, struct service *service);
+/* Is a record from there one that this node has to keep? True also where that is not known. */
+bool may_save(const struct turn *turn, const struct service_id *id, const struct node_id *from);
 
 /* takeover.c */
 void service_elect(struct manager *manager, struct turn *turn, struct service *service);

@@ -35,7 +35,7 @@ int manager_load(struct manager *manager, const struct overlay_blob *blob)
         memcmp(record.service, id.id.bytes, ID_BYTES) != 0) {
         return -EBADMSG;
     }
-    service = service_make(manager, &id);
+    service = service_make(manager, NULL, &id);
     if (service == NULL) {
         return -EBADMSG;
     }
@@ -52,15 +52,12 @@ int manager_load(struct manager *manager, const struct overlay_blob *blob)
 /* A removed service of which nothing runs any more needs no manager and no record. */
 static bool forget_if_removed(struct turn *turn, struct service *service)
 {
-    struct overlay_blob blob = {.kind = BLOB_MANAGER, .key = service->id.id};
-
     for (uint32_t i = 0; i < REPLICAS_PER_SERVICE_MAX; i++) {
         if (slot_holds_node(&service->slots[i]) || service->slots[i].retiring.there) {
             return false;
         }
     }
-    outbox_store(turn, &blob);
-    service_forget(service);
+    service_drop(turn, service);
     return true;
 }
 
@@ -94,11 +91,11 @@ void manager_look_around(struct manager *manager, struct turn *turn)
     while (turn->around->service_next(turn->around->self, &cursor, &id)) {
         if (service_by_id(manager, &id) == NULL && service_leads(&id, turn) &&
             !record_is_tombstone(turn, &id)) {
-            (void)service_make(manager, &id); /* full: others' records are still kept */
+            (void)service_make(manager, turn, &id); /* full: others' records are still kept */
         }
     }
     for (uint32_t i = 0; i < manager->high_water; i++) {
-        if (manager->services[i].used) {
+        if (manager->services[i].used && !service_expires(turn, &manager->services[i])) {
             look_at(manager, turn, &manager->services[i]);
         }
     }
@@ -110,7 +107,7 @@ void manager_record(struct manager *manager, struct turn *turn, const struct ser
     bool removed = record_is_tombstone(turn, id);
 
     if (service == NULL && !removed && service_leads(id, turn)) {
-        service = service_make(manager, id);
+        service = service_make(manager, turn, id);
     }
     if (service == NULL ||
         (removed && service->lead == LEAD_NOT && forget_if_removed(turn, service))) {
@@ -225,17 +222,27 @@ uint64_t manager_wake_ms(const struct manager *manager)
 
 /* ------------------------------------------------------------------ others' messages */
 
-uint64_t manager_save(struct manager *manager, struct turn *turn, const minga_SaveManager *save,
-                      uint64_t token, minga_SaveReply *reply_out)
+/* Sides that met again see each other's managers at any rank: what they gave out is not given again. */
+static void learn_of_anybody(struct manager *manager, const struct service_id *id,
+                             const minga_Manager *record)
 {
-    struct bytes encoded = {save->record.bytes, save->record.size};
+    struct service *service = service_by_id(manager, id);
+
+    if (service != NULL && service_believes(service, record, false)) {
+        service_learn_given(service, record);
+    }
+}
+
+uint64_t manager_save(struct manager *manager, struct turn *turn,
+                      const struct manager_saving *saving, minga_SaveReply *reply_out)
+{
+    struct bytes encoded = {saving->message->record.bytes, saving->message->record.size};
     enum kept kept;
     minga_Manager record;
     struct service_id id;
-    struct node_id signer;
     struct service *service;
 
-    CHECK(token != 0);
+    CHECK(saving->token != 0);
     *reply_out = (minga_SaveReply)minga_SaveReply_init_zero;
     if (manager_record_open(encoded, &record) < 0) {
         return 0;
@@ -243,15 +250,17 @@ uint64_t manager_save(struct manager *manager, struct turn *turn, const minga_Sa
     memcpy(id.id.bytes, record.service, ID_BYTES);
     memcpy(reply_out->service, record.service, ID_BYTES);
     reply_out->revision = record.revision;
-    service = service_make(manager, &id);
-    if (service == NULL) {
+    if (!may_save(turn, &id, saving->from)) {
+        learn_of_anybody(manager, &id, &record);
         return 0;
     }
-    memcpy(signer.id.bytes, record.node, ID_BYTES);
-    if (!service_believes(service, &record, may_manage(turn->around, &id, &signer))) {
-        return 0; /* as if there were no room: whoever leads goes on without */
+    service = service_make(manager, turn, &id);
+    /* Not believed is as no room: whoever leads goes on without. */
+    if (service == NULL ||
+        !service_believes(service, &record, may_manage(turn->around, &id, saving->from))) {
+        return 0;
     }
-    kept = service_store(turn, service, &record, encoded, token);
+    kept = service_store(turn, service, &record, encoded, saving->token);
     if (service->lead != LEAD_NOT && kept != KEPT_NOT) {
         service_raise(service, turn, record.generation); /* then ours is the higher again */
     }

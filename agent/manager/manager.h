@@ -31,10 +31,15 @@ void manager_tick(struct manager *manager, struct turn *turn);
 uint64_t manager_wake_ms(const struct manager *manager);
 
 /* ---- messages of others; the reply is always filled */
-/* 0: the reply holds now. Else it holds once the store with the returned token is durable: `token`,
- * or that of an earlier request for the same. */
-uint64_t manager_save(struct manager *manager, struct turn *turn, const minga_SaveManager *save,
-                      uint64_t token, minga_SaveReply *reply_out);
+struct manager_saving {
+    const struct node_id *from;
+    const minga_SaveManager *message;
+    uint64_t token; /* of the write that it may take */
+};
+/* 0: the reply holds now. Else it holds once the store with the returned token is durable:
+ * `saving->token`, or that of an earlier request for the same. */
+uint64_t manager_save(struct manager *manager, struct turn *turn,
+                      const struct manager_saving *saving, minga_SaveReply *reply_out);
 /* The write with that token has ended. */
 void manager_stored(struct manager *manager, uint64_t token, bool failed);
 void manager_report(struct manager *manager, struct turn *turn, const struct node_id *from,

@@ -343,7 +343,7 @@ static struct service *service_reported(struct manager *manager, struct turn *tu
     if (!service_leads(id, turn)) {
         return NULL;
     }
-    service = service_make(manager, id);
+    service = service_make(manager, turn, id);
     if (service == NULL) {
         return NULL;
     }

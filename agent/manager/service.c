@@ -16,26 +16,6 @@ struct service *service_by_id(struct manager *manager, const struct service_id *
     return NULL;
 }
 
-struct service *service_make(struct manager *manager, const struct service_id *id)
-{
-    struct service *service = service_by_id(manager, id);
-
-    for (uint32_t i = 0; service == NULL && i < SERVICES_MAX; i++) {
-        if (!manager->services[i].used) {
-            service = &manager->services[i];
-            service->used = true;
-            service->id = *id;
-            manager->high_water = i >= manager->high_water ? i + 1 : manager->high_water;
-        }
-    }
-    return service; /* NULL: the table is full */
-}
-
-void service_forget(struct service *service)
-{
-    memset(service, 0, sizeof(*service));
-}
-
 bool service_leads(const struct service_id *id, const struct turn *turn)
 {
     struct node_id leader;

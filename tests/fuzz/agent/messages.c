@@ -100,7 +100,9 @@ static void say(struct target *target, const minga_AgentMessage *in)
         executor_verdicts(target->executor, turn, from, &in->body.report_reply);
         break;
     case minga_AgentMessage_save_manager_tag:
-        (void)manager_save(target->manager, turn, &in->body.save_manager, 1, &out.body.save_reply);
+        (void)manager_save(target->manager, turn,
+                           &(struct manager_saving){from, &in->body.save_manager, 1},
+                           &out.body.save_reply);
         break;
     case minga_AgentMessage_fetch_manager_tag:
         manager_fetch(target->manager, &in->body.fetch_manager, &out.body.fetch_reply);

@@ -175,14 +175,16 @@ static inline bool fake_answer(struct fake_node *node, struct turn *turn,
 }
 
 /* Returns the token of the write that the reply waits for; 0: it is ready. */
-static inline uint64_t fake_save(struct community *community, uint32_t index, struct turn *turn,
-                                 const minga_AgentMessage *in, minga_AgentMessage *out)
+static inline uint64_t fake_save(struct community *community, const struct item *item,
+                                 struct turn *turn, const minga_AgentMessage *in,
+                                 minga_AgentMessage *out)
 {
+    struct manager_saving saving = {&community->nodes[item->from].member.node,
+                                    &in->body.save_manager, ++community->last_token};
     uint64_t token;
 
     out->which_body = minga_AgentMessage_save_reply_tag;
-    token = manager_save(community->nodes[index].manager, turn, &in->body.save_manager,
-                         ++community->last_token, &out->body.save_reply);
+    token = manager_save(community->nodes[item->to].manager, turn, &saving, &out->body.save_reply);
     if (token != 0 && community->disks_full) {
         out->body.save_reply.saved = false;
         out->body.save_reply.generation = 0;
@@ -205,7 +207,7 @@ static inline void fake_message(struct community *community, struct item *item)
         heard = false;
     }
     if (heard && in.which_body == minga_AgentMessage_save_manager_tag) {
-        token = fake_save(community, item->to, &turn, &in, &out);
+        token = fake_save(community, item, &turn, &in, &out);
         answered = true;
         fake_flush(community, item->to, &turn);
     } else if (heard) {

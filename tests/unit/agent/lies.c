@@ -42,6 +42,16 @@ static uint32_t bystander(struct community *community)
     return 0;
 }
 
+static uint32_t ranked(struct community *community, uint32_t rank)
+{
+    struct node_id nodes[NODES];
+
+    cr_assert_gt(fake_candidates(&community->nodes[live_one(community)].seat, &community->service,
+                                 NODES, nodes),
+                 rank);
+    return (uint32_t)fake_index(community, &nodes[rank]);
+}
+
 static void say(struct community *community, uint32_t from, uint32_t to,
                 const minga_AgentMessage *message)
 {
@@ -76,7 +86,7 @@ static void save_lie(struct community *community, uint64_t incarnation, uint64_t
 {
     minga_AgentMessage message = {.which_body = minga_AgentMessage_save_manager_tag};
     minga_Manager record = {.generation = generation, .revision = 1, .placements_count = 1};
-    uint32_t liar = bystander(community);
+    uint32_t liar = ranked(community, 1);
     uint32_t leader = fake_leader(community, live_one(community));
     minga_Signed signed_thing;
     int length;
@@ -178,16 +188,6 @@ Test(lies, after_a_walk_up_by_steps_its_secondaries_still_follow)
 }
 
 /* ------------------------------------------------------------------ commands */
-
-static uint32_t ranked(struct community *community, uint32_t rank)
-{
-    struct node_id nodes[NODES];
-
-    cr_assert_gt(fake_candidates(&community->nodes[live_one(community)].seat, &community->service,
-                                 NODES, nodes),
-                 rank);
-    return (uint32_t)fake_index(community, &nodes[rank]);
-}
 
 static minga_Epoch epoch_in_own_name(const struct community *community, uint32_t index)
 {
