@@ -136,15 +136,6 @@ within 20 "node 1 burns" is_busy 1
 mains Discharging
 within 5 "on battery nothing runs" is_still 1
 check "the rule is named" rule_is 1 "on the road"
-frozen_ns=$(cpu_ns 1)
-kill -USR2 "${AGENT_PID[1]}"
-wait "${AGENT_PID[1]}" || true
-unset "AGENT_PID[1]"
-node_start 1
-within 10 "after a restart of mingad, too" rule_is 1 "on the road"
-used=$((($(cpu_ns 1) - frozen_ns) / 1000000))
-if [ "$used" -le 5 ]; then pass "over the restart it had $used ms of processor"; else fail "over the restart $used ms were used"; fi
-within 10 "the members see each other then" sees_members 1 3
 check "and in the log, before what it froze" eval 'grep -A1 "on the road: all that runs here is frozen" "$(dir_of 1)/log" | grep "is frozen$"'
 mains Charging
 mkdir -p "$SENSES/dev/pts"
