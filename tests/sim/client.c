@@ -244,7 +244,8 @@ void client_expel(struct world *world, uint32_t node)
     struct core_request request = {.kind = CORE_EXPEL};
     uint32_t helper = client_choose(world, 2000 + node, world->now_ms);
 
-    if (client_is_member(world, node) && helper < world->node_count && helper != node) {
+    if (client_is_member(world, node) && helper < world->node_count && helper != node &&
+        client_may_expel(world, node)) {
         papers_expulsion(world, node, &papers);
         request.signed_bytes = (struct bytes){papers.signed_bytes, papers.signed_length_bytes};
         if (client_request(world, helper, &request, SIM_SERVICES_MAX)) {
@@ -565,9 +566,7 @@ bool client_is_content(const struct world *world)
         }
     }
     for (uint32_t i = 0; i < world->client.service_count; i++) {
-        const struct client_service *service = &world->client.services[i];
-
-        if (service->step != STEPS_DONE || !client_same_wish(&service->known, &service->wish)) {
+        if (!client_is_served(&world->client.services[i])) {
             return false;
         }
     }

@@ -115,13 +115,17 @@ void client_leave(struct world *world, uint32_t node);
 void client_expel(struct world *world, uint32_t node);
 /* Its disk is lost: it has to join again. */
 void client_forget_membership(struct world *world, uint32_t node);
-/* The owner's wish; replicas 0: as before. */
+/* Has its person other nodes here, or else nothing left to send? */
+bool client_may_expel(const struct world *world, uint32_t node);
+/* The owner's wish; replicas 0: as before. No wish of a person counts whose last node was expelled. */
 void client_wish(struct world *world, uint32_t service, bool active, uint32_t replicas);
 /* For good: no wish after this one counts. */
 void client_remove(struct world *world, uint32_t service);
 /* Another version in its place, as it is done: stop, push, start. */
 void client_update(struct world *world, uint32_t service);
 bool client_same_wish(const struct client_wish *a, const struct client_wish *b);
+/* Does the owner have in records what he wants? */
+bool client_is_served(const struct client_service *service);
 /* What the owner has to send next, as the last record that stands is not what he wants. */
 void client_plan(struct world *world, uint32_t service);
 /* The number of the record that is meant: 0 of a service, or its latest version's. */

@@ -17,11 +17,48 @@ const struct sim_tree *client_tree(const struct world *world, uint32_t service)
     return &world->client.trees[world->client.services[service].tree];
 }
 
+/* One of the person's nodes, other than this one, is a member, or was until it left. */
+static bool owner_stands(const struct world *world, uint32_t owner, uint32_t without_node)
+{
+    for (uint32_t node = 0; node < world->node_count; node++) {
+        const struct client_member *member = &world->client.members[node];
+
+        if (node != without_node && world->nodes[node].owner == owner &&
+            member->membership != MEMBER_OUTSIDE && member->expelled_ms == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Nobody takes the records of a person without a node: such a one's wishes stay what they are. */
+static bool may_wish(const struct world *world, const struct client_service *wanted)
+{
+    return !wanted->wish.removed && owner_stands(world, wanted->owner, world->node_count);
+}
+
+bool client_may_expel(const struct world *world, uint32_t node)
+{
+    uint32_t owner = world->nodes[node].owner;
+
+    if (owner_stands(world, owner, node)) {
+        return true;
+    }
+    for (uint32_t i = 0; i < world->client.service_count; i++) {
+        const struct client_service *service = &world->client.services[i];
+
+        if (service->owner == owner && !client_is_served(service)) {
+            return false; /* who would know what of it stands? */
+        }
+    }
+    return true;
+}
+
 void client_wish(struct world *world, uint32_t service, bool active, uint32_t replicas)
 {
     struct client_service *wanted = &world->client.services[service];
 
-    if (wanted->wish.removed) {
+    if (!may_wish(world, wanted)) {
         return;
     }
     wanted->wish.active = active;
@@ -35,16 +72,18 @@ void client_remove(struct world *world, uint32_t service)
 {
     struct client_service *wanted = &world->client.services[service];
 
-    wanted->wish.active = false;
-    wanted->wish.removed = true;
-    checker_changed(world);
+    if (may_wish(world, wanted)) {
+        wanted->wish.active = false;
+        wanted->wish.removed = true;
+        checker_changed(world);
+    }
 }
 
 void client_update(struct world *world, uint32_t service)
 {
     struct client_service *wanted = &world->client.services[service];
 
-    if (!wanted->wish.removed && wanted->wish.version < VERSIONS_MAX) {
+    if (may_wish(world, wanted) && wanted->wish.version < VERSIONS_MAX) {
         wanted->wish.version++;
         checker_changed(world);
     }
@@ -54,6 +93,11 @@ bool client_same_wish(const struct client_wish *a, const struct client_wish *b)
 {
     return (a->removed && b->removed) || (a->active == b->active && a->removed == b->removed &&
                                           a->replicas == b->replicas && a->version == b->version);
+}
+
+bool client_is_served(const struct client_service *service)
+{
+    return service->step == STEPS_DONE && client_same_wish(&service->known, &service->wish);
 }
 
 static void begin_push(struct world *world, uint32_t number)
