@@ -191,6 +191,9 @@ json_t *document_replica(const char *service_name, const struct replica_status *
         age(replica->age_ms, time), "restarts", (json_int_t)replica->restart_count, "age_ms",
         (json_int_t)replica->heard_ms);
 
+    json_object_set_new(object, "version",
+                        replica->version == 0 ? json_null()
+                                              : json_integer((json_int_t)replica->version));
     json_object_set_new(object, "next_try",
                         replica->next_try_s == 0
                             ? json_null()

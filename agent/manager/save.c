@@ -28,9 +28,10 @@ int manager_record_open(struct bytes encoded, minga_Manager *record_out)
     }
     for (pb_size_t i = 0; i < record_out->placements_count; i++) {
         const minga_Placement *placement = &record_out->placements[i];
+        uint32_t above = i == 0 ? 0 : record_out->placements[i - 1].slot;
 
         memcpy(node.id.bytes, placement->node, ID_BYTES);
-        if ((placement->incarnation == 0) != id_is_zero(&node.id) || placement->slot < 1 ||
+        if ((placement->incarnation == 0) != id_is_zero(&node.id) || placement->slot <= above ||
             placement->slot > REPLICAS_PER_SERVICE_MAX || placement->incarnation >= COUNTER_END ||
             placement->given >= COUNTER_END) {
             return -EBADMSG;

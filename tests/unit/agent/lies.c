@@ -82,26 +82,33 @@ static void say_report(struct community *community, uint64_t incarnation, uint64
     fake_run(community, 100);
 }
 
+static void sign_record(const struct community *community, uint32_t liar, minga_Manager *record,
+                        minga_SaveManager *message_out)
+{
+    minga_Signed signed_thing;
+    int length;
+
+    memcpy(record->service, community->service.id.bytes, ID_BYTES);
+    memcpy(record->node, community->nodes[liar].member.node.id.bytes, ID_BYTES);
+    cr_assert_eq(signed_make(minga_Manager_fields, record, PURPOSE_MANAGER,
+                             &community->nodes[liar].secret, &signed_thing),
+                 0);
+    length =
+        signed_encode(&signed_thing, message_out->record.bytes, sizeof(message_out->record.bytes));
+    cr_assert_gt(length, 0);
+    message_out->record.size = (pb_size_t)length;
+}
+
 static void save_lie(struct community *community, uint64_t incarnation, uint64_t generation)
 {
     minga_AgentMessage message = {.which_body = minga_AgentMessage_save_manager_tag};
     minga_Manager record = {.generation = generation, .revision = 1, .placements_count = 1};
     uint32_t liar = ranked(community, 1);
     uint32_t leader = fake_leader(community, live_one(community));
-    minga_Signed signed_thing;
-    int length;
 
-    memcpy(record.service, community->service.id.bytes, ID_BYTES);
-    memcpy(record.node, community->nodes[liar].member.node.id.bytes, ID_BYTES);
     record.placements[0].slot = 1;
     record.placements[0].given = incarnation;
-    cr_assert_eq(signed_make(minga_Manager_fields, &record, PURPOSE_MANAGER,
-                             &community->nodes[liar].secret, &signed_thing),
-                 0);
-    length = signed_encode(&signed_thing, message.body.save_manager.record.bytes,
-                           sizeof(message.body.save_manager.record.bytes));
-    cr_assert_gt(length, 0);
-    message.body.save_manager.record.size = (pb_size_t)length;
+    sign_record(community, liar, &record, &message.body.save_manager);
     for (uint32_t i = 0; i < NODES; i++) {
         if (i != liar && (i == leader || generation < COUNTER_END)) {
             say(community, liar, i, &message);
@@ -131,6 +138,35 @@ static void check_goes_on(struct community *community)
         (void)fake_until_running(community, live_one(community), REPLICAS, 20000);
     }
     stop_and_start(community);
+    fake_free(community);
+}
+
+/* Else who is asked for its page could not answer for the others of the service. */
+Test(lies, a_record_names_each_slot_once_and_in_order)
+{
+    static const uint8_t slots[][2] = {{2, 1}, {1, 1}, {1, 2}};
+    struct community *community = running();
+    uint32_t liar = ranked(community, 1);
+    uint32_t keeper = ranked(community, 2);
+
+    for (size_t i = 0; i < sizeof(slots) / sizeof(slots[0]); i++) {
+        minga_AgentMessage message = {.which_body = minga_AgentMessage_save_manager_tag};
+        minga_Manager record = {.generation = 1000 + i, .revision = 1, .placements_count = 2};
+        minga_FetchManager fetch;
+        minga_FetchReply before;
+        minga_FetchReply after;
+
+        record.placements[0].slot = slots[i][0];
+        record.placements[1].slot = slots[i][1];
+        sign_record(community, liar, &record, &message.body.save_manager);
+        memcpy(fetch.service, community->service.id.bytes, ID_BYTES);
+        manager_fetch(community->nodes[keeper].manager, &fetch, &before);
+        say(community, liar, keeper, &message);
+        fake_run(community, 20);
+        manager_fetch(community->nodes[keeper].manager, &fetch, &after);
+        cr_assert_eq(memcmp(&before, &after, sizeof(before)) != 0, slots[i][0] < slots[i][1],
+                     "slots %u and %u", slots[i][0], slots[i][1]);
+    }
     fake_free(community);
 }
 

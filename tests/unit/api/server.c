@@ -65,10 +65,11 @@ Test(server, status_ring_members_and_lookup_have_all_their_names)
                           "replicas history");
     expect_names(json_array_get(json_object_get(service, "history"), 0),
                  "id incarnation node node_name state reason since restarts");
-    expect_names(json_array_get(json_object_get(service, "replicas"), 0),
-                 "id incarnation node node_name address ports state health reason since restarts "
-                 "cpu_cores cpu_limit_cores memory_bytes memory_limit_bytes disk_bytes "
-                 "disk_limit_bytes pids pids_limit");
+    expect_names(
+        json_array_get(json_object_get(service, "replicas"), 0),
+        "id incarnation version node node_name address ports state health reason since restarts "
+        "cpu_cores cpu_limit_cores memory_bytes memory_limit_bytes disk_bytes "
+        "disk_limit_bytes pids pids_limit");
     done();
     get("/v1/nodes");
     expect_names(json_array_get(json_object_get(answer.json, "nodes"), 0),
