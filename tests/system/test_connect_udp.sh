@@ -177,8 +177,9 @@ within 20 "and goes on when mingad there was replaced" eval 'ask 1 second who 40
 # --- expelled
 victim=$(minga 1 --json nodes | jq -r '.nodes[] | select(.node_name == "'"$(name_of 3)"'") | .node')
 forward 3 last "lobby/$two" voice
-client 3 "$(place_of last)" ping "$WORK/answered" &
-ENDED+=($!)
+nsenter --net="/run/netns/$(ns_of 3)" /usr/bin/python3 "$here/../fixtures/udp_client.py" \
+    "$(place_of last)" ping "$WORK/answered" &
+ENDED+=($!) # of the client itself: a function's would be that of a shell around it
 within 10 "before it is expelled a member is answered" test -s "$WORK/answered"
 minga 1 expel --yes "$victim" >/dev/null
 expelled=$(now_ms)

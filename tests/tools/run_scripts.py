@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """run_scripts.py KIND JOBS LOG_FOLDER SCRIPT...: runs test scripts, JOBS at a time, and counts their checks.
 
-Each prints `ok - SENTENCE` and `not ok - SENTENCE` lines. Most of their time is waiting, so that several fit one
-machine. They have time limits, and machines stand still for a second now and then: one that fails is repeated once,
+Each prints `ok - SENTENCE` and `not ok - SENTENCE` lines. One that leaves a process behind has failed, and the process
+is ended. Most of their time is waiting, so that several fit one machine. They have time limits, and machines stand still for a second now and then: one that fails is repeated once,
 when nothing else runs, and that is said. A script's head may say
 
     # Alone: REASON        nothing else runs meanwhile
@@ -20,11 +20,28 @@ import time
 
 SECONDS_MAX = 900
 SECONDS_TO_CLEAN_UP = 30
+SECONDS_OF_ORPHANS = 2  # what was told to end may take as long
 HEAD_LINES = 15
 
 
 def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
+
+
+def processes_of_session(session: int) -> dict[int, str]:
+    """Those that run, with their commands."""
+    found = {}
+    for name in os.listdir("/proc"):
+        try:
+            with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
+                state, _parent, _group, of_session = file.read().rpartition(")")[2].split()[:4]
+            with open(f"/proc/{name}/cmdline", encoding="utf-8", errors="replace") as file:
+                command = file.read().replace("\0", " ").strip()
+        except (OSError, ValueError):
+            continue  # no process, or gone meanwhile
+        if int(of_session) == session and state not in "ZX":
+            found[int(name)] = command
+    return found
 
 
 class Script:
@@ -65,6 +82,18 @@ class Script:
         with open(self.log, encoding="utf-8", errors="replace") as log:
             return [line.rstrip("\n") for line in log if line.startswith(beginning)]
 
+    def end_orphans(self) -> dict[int, str]:
+        """What is still there of a script that has ended."""
+        deadline = time.monotonic() + SECONDS_OF_ORPHANS
+        while (orphans := processes_of_session(self.process.pid)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        for pid in orphans:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        return orphans
+
     def has_ended(self) -> bool:
         """When it has, what it says of itself is in its log."""
         late = self.process.poll() is None and self.seconds() > SECONDS_MAX
@@ -77,6 +106,9 @@ class Script:
             how = f"was ended after {SECONDS_MAX} s" if late else f"ended with status {status}"
             with open(self.log, "a", encoding="utf-8") as log:
                 log.write(f"not ok - {self.name} {how}\n")
+        for pid, command in self.end_orphans().items():
+            with open(self.log, "a", encoding="utf-8") as log:
+                log.write(f"not ok - {self.name} left process {pid} behind: {command}\n")
         return True
 
 
