@@ -257,6 +257,19 @@ static bool get_all(struct wire_reader *wire, struct manifest *manifest)
     return wire_done(wire);
 }
 
+/* Versions signed when logs could be as small or as large stand: they keep what is kept now. */
+static void suit_logs(struct manifest *manifest)
+{
+    enum { SMALLEST_EVER = 4 << 10, LARGEST_EVER = 1 << 30 };
+
+    if (manifest->logs_bytes >= SMALLEST_EVER && manifest->logs_bytes < MANIFEST_LOGS_BYTES_MIN) {
+        manifest->logs_bytes = MANIFEST_LOGS_BYTES_MIN;
+    } else if (manifest->logs_bytes > MANIFEST_LOGS_BYTES_MAX &&
+               manifest->logs_bytes <= LARGEST_EVER) {
+        manifest->logs_bytes = MANIFEST_LOGS_BYTES_MAX;
+    }
+}
+
 int manifest_decode(struct bytes canonical, struct manifest *manifest_out)
 {
     struct wire_reader wire = wire_reader(canonical);
@@ -266,8 +279,11 @@ int manifest_decode(struct bytes canonical, struct manifest *manifest_out)
 
     /* Health keeps its defaults where there is none, as after parsing. */
     yaml_table_defaults(manifest_table(), &file);
-    if (canonical.length_bytes > MANIFEST_BYTES_MAX || !get_all(&wire, &file.manifest) ||
-        yaml_table_check(manifest_table(), &file) < 0 ||
+    if (canonical.length_bytes > MANIFEST_BYTES_MAX || !get_all(&wire, &file.manifest)) {
+        return -EBADMSG;
+    }
+    suit_logs(&file.manifest);
+    if (yaml_table_check(manifest_table(), &file) < 0 ||
         manifest_check_whole(&file.manifest, &row, &err) < 0) {
         return -EBADMSG;
     }

@@ -19,6 +19,10 @@ enum manifest_restart {
     MANIFEST_RESTART_ON_FAILURE,
     MANIFEST_RESTART_NEVER
 };
+enum {
+    MANIFEST_LOGS_BYTES_MIN = 16 << 10, /* as SPEC_LOGS_BYTES_MIN and _MAX of the sandbox */
+    MANIFEST_LOGS_BYTES_MAX = 64 << 20,
+};
 enum manifest_protocol { MANIFEST_TCP, MANIFEST_UDP };
 enum manifest_visibility { MANIFEST_PUBLIC, MANIFEST_MEMBERS };
 enum manifest_egress { MANIFEST_EGRESS_NONE, MANIFEST_EGRESS_INTERNET };

@@ -205,7 +205,8 @@ static const struct yaml_key keys[] = {
     {"stop.signal", YAML_HOOK, .default_text = "TERM", .hook = store_signal},
     {"stop.grace", YAML_DURATION, FIELD(stop_grace_ms), .max = STOP_GRACE_MS_MAX,
      .default_text = "5s"},
-    {"logs", YAML_BYTES, FIELD(logs_bytes), .min = 4 * KIB, .max = 64 * MIB, .default_text = "8M"},
+    {"logs", YAML_BYTES, FIELD(logs_bytes), .min = MANIFEST_LOGS_BYTES_MIN,
+     .max = MANIFEST_LOGS_BYTES_MAX, .default_text = "8M"},
     {"state", YAML_MAPPING, NO_FIELD},
     {"state.mode", YAML_CHOICE, NO_FIELD, .default_text = "none", .choices = modes},
 };

@@ -380,6 +380,9 @@ int spec_decode(struct bytes bytes, struct sandbox_spec *spec_out)
     spec.stop_signal = wire_u8(&wire);
     spec.stop_grace_ms = wire_u64(&wire);
     spec.logs_bytes = wire_u64(&wire);
+    if (spec.logs_bytes > SPEC_LOGS_BYTES_MAX) {
+        spec.logs_bytes = SPEC_LOGS_BYTES_MAX; /* what runs since more was allowed stays */
+    }
     wire_text(&wire, spec.hostname, sizeof(spec.hostname));
     if (!wire_done(&wire)) {
         return -EBADMSG;

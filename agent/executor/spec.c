@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/core/message.h"
+#include "sandbox/spec.h"
 
 static_assert(sizeof(((struct sandbox_health *)0)->http_path) ==
                   sizeof(((struct manifest *)0)->health_http),
@@ -12,6 +13,9 @@ static_assert(sizeof(((struct sandbox_health *)0)->http_path) ==
 static_assert(sizeof(((struct sandbox_spec *)0)->arguments) ==
                   sizeof(((struct manifest_words *)0)->text),
               "the command fits");
+static_assert((int)MANIFEST_LOGS_BYTES_MIN == (int)SPEC_LOGS_BYTES_MIN &&
+                  (int)MANIFEST_LOGS_BYTES_MAX == (int)SPEC_LOGS_BYTES_MAX,
+              "the sandbox takes what a manifest may say of logs");
 
 static void fill_health(const struct manifest *manifest, struct sandbox_health *health)
 {

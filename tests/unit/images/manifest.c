@@ -169,7 +169,7 @@ static const struct bound {
     {"ports: [{name: a, container: 1}]\nhealth: {port: a, failures: %s}", "1", "0", "100", "101"},
     {"ports: [{name: a, container: 1}]\nhealth: {port: a, grace: %s}", "0", NULL, "1h", "61m"},
     {"stop: {grace: %s}", "0", NULL, "10m", "601s"},
-    {"logs: %s", "4K", "4095", "64M", "67108865"},
+    {"logs: %s", "16K", "16383", "64M", "67108865"},
 };
 
 static int parse_bound(const char *format, const char *value, struct manifest *manifest_out,
@@ -523,7 +523,30 @@ Test(manifest, decoding_refuses_what_parsing_refuses)
     REFUSED(bad.stop_signal = SIGSEGV);
     REFUSED(bad.stop_grace_ms = 600001);
     REFUSED(bad.logs_bytes = 1);
-    REFUSED(bad.logs_bytes = (64U << 20) + 1);
+    REFUSED(bad.logs_bytes = (1U << 30) + 1);
     REFUSED(bad.spread = (enum manifest_spread)2);
     REFUSED(bad.restart = (enum manifest_restart)3);
+}
+
+/* Both were signed in this world: they go on, with what is kept of them now. */
+Test(manifest, versions_of_before_keep_as_much_of_their_logs_as_is_kept_now)
+{
+    static const uint64_t bytes_of[][2] = {{4 << 10, MANIFEST_LOGS_BYTES_MIN},
+                                           {MANIFEST_LOGS_BYTES_MIN, MANIFEST_LOGS_BYTES_MIN},
+                                           {MANIFEST_LOGS_BYTES_MAX, MANIFEST_LOGS_BYTES_MAX},
+                                           {1U << 30, MANIFEST_LOGS_BYTES_MAX}};
+
+    for (size_t i = 0; i < sizeof(bytes_of) / sizeof(bytes_of[0]); i++) {
+        uint8_t bytes[MANIFEST_BYTES_MAX];
+        struct manifest manifest;
+        struct manifest out;
+        struct err err;
+
+        cr_assert_eq(parse(everything, &manifest, &err), 0);
+        manifest.logs_bytes = bytes_of[i][0];
+        int length = manifest_encode(&manifest, bytes);
+        cr_assert_gt(length, 0);
+        cr_assert_eq(manifest_decode((struct bytes){bytes, (size_t)length}, &out), 0);
+        cr_assert_eq(out.logs_bytes, bytes_of[i][1]);
+    }
 }

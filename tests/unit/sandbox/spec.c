@@ -2,6 +2,7 @@
 #include "sandbox/spec.h"
 
 #include <criterion/criterion.h>
+#include <endian.h>
 #include <errno.h>
 #include <string.h>
 
@@ -129,6 +130,23 @@ Test(spec, the_largest_spec_fits)
     memset(spec.hostname, 'h', sizeof(spec.hostname) - 1);
     memset(spec.health.http_path, '/', sizeof(spec.health.http_path) - 1);
     cr_assert_eq(spec_encode(&spec, data, sizeof(data), &length_bytes), 0);
+}
+
+Test(spec, what_was_started_with_larger_logs_is_read)
+{
+    struct sandbox_spec spec = sample();
+    struct sandbox_spec out;
+    uint8_t data[SPEC_BYTES_MAX];
+    size_t length_bytes;
+
+    spec.logs_bytes = 0x123456;
+    uint64_t on_wire = htobe64(spec.logs_bytes);
+    cr_assert_eq(spec_encode(&spec, data, sizeof(data), &length_bytes), 0);
+    uint8_t *logs_bytes = memmem(data, length_bytes, &on_wire, sizeof(on_wire));
+    cr_assert_not_null(logs_bytes);
+    memset(logs_bytes, 0x7f, sizeof(on_wire));
+    cr_assert_eq(spec_decode((struct bytes){data, length_bytes}, &out), 0);
+    cr_assert_eq(out.logs_bytes, SPEC_LOGS_BYTES_MAX);
 }
 
 #define REFUSES(change)                                         \
