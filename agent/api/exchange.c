@@ -56,6 +56,19 @@ const struct core *exchange_core(const struct exchange *exchange)
     return exchange->api->host.core(exchange->api->host.self);
 }
 
+const char *exchange_right(const struct exchange *exchange)
+{
+    static const char *const names[] = {
+        [API_LOOK] = "look", [API_ACT] = "act", [API_GOVERN] = "govern"};
+    enum api_right right = API_GOVERN;
+
+    while (right != API_LOOK &&
+           !peer_may(exchange->peer, right, exchange->api->group, exchange->api->own_uid)) {
+        right--;
+    }
+    return names[right];
+}
+
 /* ------------------------------------------------------------------ waiting for the host */
 
 /* Wakes the connection once there is a reply and nothing can come any more. */

@@ -50,6 +50,9 @@ struct exchange {
 const struct api_host *exchange_host(const struct exchange *exchange);
 const struct core *exchange_core(const struct exchange *exchange);
 
+/* What its client may do here at most: "look", "act" or "govern". */
+const char *exchange_right(const struct exchange *exchange);
+
 /* False once the client has hung up (which a suspended connection does not notice by itself): what
  * takes long need not go on. */
 bool exchange_is_awaited(const struct exchange *exchange);

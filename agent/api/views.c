@@ -34,6 +34,7 @@ void handle_node(struct exchange *exchange)
     json_t *document = document_node(exchange_core(exchange), host->node_key(host->self),
                                      exchange_moment(exchange));
 
+    json_object_set_new(document, "you_may", json_string(exchange_right(exchange)));
     if (host->node_name != NULL) {
         json_object_set_new(document, "node_name", document_text(host->node_name(host->self)));
     }

@@ -21,7 +21,13 @@ static uint32_t positions_for(const json_t *node)
 int admission_node(struct session *session, json_t **node_out)
 {
     int status = session_get(session, "/v1/node", node_out);
+    const char *right = text_of(*node_out, "you_may");
 
+    /* Before a key is made or a token asked for; an agent of before does not say. */
+    if (status == EXIT_DONE && right[0] != '\0' && strcmp(right, "govern") != 0) {
+        problem_set(&session->problem, EXIT_NO_AGENT, "not permitted", "only root may do this");
+        return problem_advise(&session->problem, "try sudo");
+    }
     if (status == EXIT_DONE && json_is_string(json_object_get(*node_out, "community"))) {
         problem_set(&session->problem, EXIT_REFUSED, "this machine",
                     "belongs to community %s already", text_of(*node_out, "community"));

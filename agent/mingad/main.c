@@ -49,6 +49,21 @@ static int fail(const struct err *err)
     return STATUS_FAILED;
 }
 
+/* What is allowed, but may not be what was meant, is said beside it. */
+static void say_config(const char *path, const struct owner_rules *rules)
+{
+    if (path == NULL && access(CONFIG_PATH_DEFAULT, F_OK) < 0 && errno == ENOENT) {
+        puts("there is no " CONFIG_PATH_DEFAULT ": all is as minga.yaml(5) says of defaults");
+        return;
+    }
+    for (uint32_t i = 0; i < rules->count; i++) {
+        if (owner_when_is_always(&rules->list[i].when)) {
+            printf("note: \"%s\" has no condition, it acts at all times\n", rules->list[i].name);
+        }
+    }
+    puts("the configuration is fine");
+}
+
 static int prepare(const struct options *options, struct preparation *preparation, struct err *err)
 {
     int r = config_load(options->config_path, &preparation->config, err);
@@ -430,7 +445,7 @@ int main(int argument_count, char **arguments)
     int r = prepare(&options, &preparation, &err);
 
     if (r == 0 && options.action == OPTIONS_CHECK_CONFIG) {
-        puts("the configuration is fine");
+        say_config(options.config_path, &preparation.contribution.rules);
     } else if (r == 0 && options.action == OPTIONS_WRITE_LIMITS) {
         r = geteuid() == 0 ? write_limits(&preparation, &err)
                            : err_set(&err, -EPERM, "--write-limits: only root may do that");

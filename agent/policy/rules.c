@@ -54,6 +54,15 @@ bool owner_rules_ask_programs(const struct owner_rules *rules)
     return false;
 }
 
+bool owner_when_is_always(const struct owner_when *when)
+{
+    return when->hours.count == 0 && when->in_use_ms == 0 && when->idle_ms == 0 &&
+           when->busy_permille == 0 && when->on_battery == OWNER_UNKNOWN &&
+           when->battery_below_percent == 0 && when->metered == OWNER_UNKNOWN &&
+           when->networks.count == 0 && when->not_networks.count == 0 &&
+           when->hotter_than_celsius == 0 && when->programs.count == 0;
+}
+
 /* With another mode its time begins anew, too: what kept for hours must not drain at once. */
 static bool is_same(const struct owner_rule *a, const struct owner_rule *b)
 {

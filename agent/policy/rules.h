@@ -154,3 +154,5 @@ uint64_t owner_policy_left_ms(const struct owner_policy *policy, struct owner_cl
 const char *owner_mode_name(enum owner_mode mode);
 /* Does any rule ask for it? So that only what is asked for is looked at. */
 bool owner_rules_ask_programs(const struct owner_rules *rules);
+/* It asks for nothing: its rule acts at all times. */
+bool owner_when_is_always(const struct owner_when *when);

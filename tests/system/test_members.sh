@@ -77,8 +77,12 @@ within 5 "and may join again" sees_members 1 3
 install -d -o 4242 -g 4242 "$WORK/nobody"
 as_nobody() { setpriv --reuid 4242 --regid 4242 --clear-groups env HOME="$WORK/nobody" MINGA_SOCKET="$(socket_of "${NOBODY_ASKS:-1}")" "$BIN/minga" "$@"; }
 check "any local user may look" as_nobody nodes
+NOBODY_ASKS=5 refused 3 "only root" "an unprivileged user may not join, and is told so before a token is read" \
+    as_nobody join --yes --token-file "$WORK/nothing"
+NOBODY_ASKS=5 refused 3 "only root" "nor found a community" as_nobody community create other
+check "and no key was made for that" eval '[ -z "$(find "$WORK/nobody" -name "*.key")" ]'
 as_nobody key >/dev/null 2>&1
-NOBODY_ASKS=5 refused 3 "" "an unprivileged user may not join" as_nobody join --yes --token-file "$WORK/token"
+NOBODY_ASKS=5 refused 3 "" "with a token neither" as_nobody join --yes --token-file "$WORK/token"
 refused 3 "" "an unprivileged user may not pause the node" as_nobody node pause
 
 # --- garbage on the port

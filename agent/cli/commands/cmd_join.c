@@ -106,13 +106,13 @@ int run_join(struct session *session, const struct arguments *arguments)
     struct token_content content;
     struct token token;
     struct admission_draft draft;
-    int status = read_token(session, arguments, &token, &content);
+    int status = admission_node(session, &node);
 
     if (status == EXIT_DONE) {
-        status = check_dates(session, &content.invitation);
+        status = read_token(session, arguments, &token, &content);
     }
     if (status == EXIT_DONE) {
-        status = admission_node(session, &node);
+        status = check_dates(session, &content.invitation);
     }
     if (status != EXIT_DONE) {
         return status;

@@ -26,7 +26,8 @@ Test(server, the_node_document_has_all_its_names)
     get("/v1/node");
     cr_assert_eq(answer.status, 200);
     expect_names(answer.json, "node node_name community state rule reachable contribution used "
-                              "replicas");
+                              "replicas you_may");
+    cr_assert_str_eq(json_string_value(json_object_get(answer.json, "you_may")), "govern");
     gives = json_object_get(answer.json, "contribution");
     expect_names(gives, "cpu_cores memory_bytes disk_bytes storage_bytes pids");
     expect_names(json_object_get(answer.json, "used"),
