@@ -75,10 +75,10 @@ refused 1 "chmod go-w" "nor one that is another's primary group" \
     with_accounts alice:x:2001: bob:x:2002:2001::/home/bob:/bin/sh "${check_config[@]}"
 refused 1 "chmod go-w" "nor one of another name" with_accounts users:x:2001: "$bob" "${check_config[@]}"
 refused 1 "chmod go-w" "nor one that is not known" with_accounts users:x:2003: "$bob" "${check_config[@]}"
-printf 'rules:\n  - name: evening\n    when: {}\n    then: freeze\n' >"$WORK/home/minga.yaml"
+printf 'rules:\n  - name: evening\n    when: {}\n    then: {replicas: freeze}\n' >"$WORK/home/minga.yaml"
 check "a rule without a condition is pointed out" eval \
     'with_accounts alice:x:2001: "$bob" "${check_config[@]}" | grep -q "evening.* acts at all times"'
-printf 'rules:\n  - name: evening\n    when: {in_use: 10m}\n    then: freeze\n' >"$WORK/home/minga.yaml"
+printf 'rules:\n  - name: evening\n    when: {in_use: 10m}\n    then: {replicas: freeze}\n' >"$WORK/home/minga.yaml"
 check "one with a condition is not" eval \
     '[ "$(with_accounts alice:x:2001: "$bob" "${check_config[@]}")" = "the configuration is fine" ]'
 no_config() { unshare --mount sh -c '[ ! -e /etc/minga ] || mount -t tmpfs none /etc/minga; exec "$1" --check-config' sh "$BIN/mingad"; }
