@@ -76,7 +76,8 @@ static enum verdict occupant_ended(struct manager *manager, struct turn *turn,
                                    const struct reported *reported)
 {
     bool failed = reported->wire->state == REPLICA_FAILED;
-    bool by_itself = slot->phase != SLOT_ENDING && !failed;
+    /* The manager before us may have told it to end. */
+    bool by_itself = slot->phase != SLOT_ENDING && slot->state != REPLICA_STOPPING && !failed;
 
     slot_take(slot, reported, turn->now_ms);
     if (by_itself && is_undecided(service, slot)) {

@@ -60,7 +60,7 @@ static inline void fake_stop(struct community *community, uint32_t index,
                              const struct replica_key *key)
 {
     struct fake_sandbox *sandbox = fake_running(&community->nodes[index], key);
-    struct item *item = fake_add(community, ITEM_ENDED, 5);
+    struct item *item = fake_add(community, ITEM_ENDED, 5 + community->stop_ms);
 
     item->to = index;
     item->key = *key;

@@ -91,6 +91,7 @@ struct community {
     uint32_t old_count;
     struct fake_record old_records[RECORDS_HELD]; /* as nodes of the side `old_side` see them */
     int old_side;                                 /* 0: none */
+    uint32_t stop_ms;                             /* how long what is told to end takes, and 5 ms */
     bool loses_saves;                             /* SaveManager is not answered */
     bool disks_full;                              /* what is stored fails */
     uint64_t disk_ms;                             /* a write takes so long */

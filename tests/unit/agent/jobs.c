@@ -122,6 +122,26 @@ Test(jobs, its_end_is_told_until_a_secondary_knows_it)
     fake_free(community);
 }
 
+Test(jobs, what_a_manager_told_to_end_is_not_done_for_the_next_one)
+{
+    struct community *community = fake_new(NODES, job);
+    uint32_t leader;
+
+    fake_want(community, true, REPLICAS, false);
+    (void)fake_until_running(community, 0, REPLICAS, 2000);
+    leader = fake_leader(community, 0);
+    cr_assert_not(community->nodes[leader].running[0].used);
+    community->stop_ms = 4000;
+    fake_want(community, false, REPLICAS, false);
+    fake_run(community, 500);
+    (void)kill_leader(community);
+    fake_want(community, true, REPLICAS, false);
+    fake_run(community, 12000);
+    cr_assert_eq(fake_running_count(community), REPLICAS);
+    cr_assert_eq(start_count(community), 2 * REPLICAS);
+    fake_free(community);
+}
+
 Test(jobs, an_owner_who_starts_it_again_has_it_done_again)
 {
     struct community *community = begin();
