@@ -132,6 +132,14 @@ static bool is_its_own(const struct service_status *head, const struct node_id *
            (head->epoch_generation == 0 && id_is_zero(&head->manager.id));
 }
 
+/* Its name is part of a service's id: nobody renames another's. */
+static bool can_be(const struct service_status *head)
+{
+    struct service_id service = keys_service_id(&head->owner_key, head->name);
+
+    return id_equal(&head->service.id, &service.id) && head->epoch_generation < COUNTER_END;
+}
+
 static void on_services(struct exchange *exchange, uint64_t context,
                         const struct core_answer *answer);
 
@@ -169,7 +177,7 @@ static void on_services(struct exchange *exchange, uint64_t context,
 
     listing->incomplete = listing->incomplete || !came;
     for (uint32_t i = 0; came && exchange->status == 0 && i < answer->status_count; i++) {
-        if (is_its_own(&answer->status[i], &asked->node)) {
+        if (is_its_own(&answer->status[i], &asked->node) && can_be(&answer->status[i])) {
             merge(exchange, document_service(&answer->status[i], exchange_moment(exchange)));
         } else {
             listing->incomplete = true;

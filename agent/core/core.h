@@ -142,6 +142,9 @@ enum { STATUS_PAGE_REPLICAS_MAX = 8, SERVICES_PAGE_MAX = 8, LOGS_WINDOW_BYTES_MA
 enum { EXEC_WINDOW_BYTES_MAX = 3072, EXEC_SESSION_BYTES = 16 };
 enum { SCAN_MISSING_MAX = 128 };
 
+/* No incarnation and no generation is this or above (agent/core/message.h). */
+#define COUNTER_END ((uint64_t)1 << 47)
+
 struct service_status {
     struct service_id service;
     char name[NAME_CHARS_MAX + 1];

@@ -19,7 +19,8 @@ static void invent(const struct core_request *request, struct core_answer *answe
         list[i] = (struct service_status){
             .name = "x", .state = SERVICE_ACTIVE, .epoch_generation = 1, .manager = request->node};
         invented_count++;
-        memcpy(list[i].service.id.bytes, &invented_count, sizeof(invented_count));
+        memcpy(list[i].owner_key.bytes, &invented_count, sizeof(invented_count));
+        list[i].service = keys_service_id(&list[i].owner_key, list[i].name);
     }
     answer->status = list;
     answer->status_count = SERVICES_PAGE_MAX;
@@ -130,6 +131,77 @@ Test(listings, a_manager_that_has_no_epoch_yet_is_believed)
 {
     ask_with(no_epoch_yet, "/v1/services");
     cr_assert_eq(services_count(), 1);
+    cr_assert(!is_incomplete());
+    done();
+}
+
+static const json_t *first_service(void)
+{
+    return json_array_get(json_object_get(answer.json, "services"), 0);
+}
+
+static void renamed(const struct core_request *request, struct core_answer *answer,
+                    struct service_status *list)
+{
+    list[0] = *answer->status;
+    if (is_elm(request)) {
+        list[0].epoch_generation = 99;
+        strcpy(list[0].name, "x");
+    }
+    answer->status = list;
+}
+
+Test(listings, nobody_renames_a_service)
+{
+    ask_with(renamed, "/v1/services");
+    cr_assert_eq(services_count(), 1);
+    cr_assert_str_eq(json_string_value(json_object_get(first_service(), "name")), "wiki");
+    cr_assert(is_incomplete());
+    done();
+}
+
+static void of_another_owner(const struct core_request *request, struct core_answer *answer,
+                             struct service_status *list)
+{
+    list[0] = *answer->status;
+    if (is_elm(request)) {
+        list[0].owner_key.bytes[0] ^= 1;
+    }
+    answer->status = list;
+}
+
+Test(listings, nobody_gives_a_service_to_another_owner)
+{
+    ask_with(of_another_owner, "/v1/services");
+    cr_assert_eq(services_count(), 1);
+    cr_assert_eq(json_integer_value(json_object_get(first_service(), "epoch")), 7);
+    cr_assert(is_incomplete());
+    done();
+}
+
+static uint64_t elms_generation;
+
+static void of_generation(const struct core_request *request, struct core_answer *answer,
+                          struct service_status *list)
+{
+    list[0] = *answer->status;
+    if (is_elm(request)) {
+        list[0].epoch_generation = elms_generation;
+    }
+    answer->status = list;
+}
+
+Test(listings, a_generation_that_cannot_be_is_not_believed)
+{
+    elms_generation = COUNTER_END;
+    ask_with(of_generation, "/v1/services");
+    cr_assert_eq(services_count(), 1);
+    cr_assert_eq(json_integer_value(json_object_get(first_service(), "epoch")), 7);
+    cr_assert(is_incomplete());
+    done();
+    elms_generation = COUNTER_END - 1;
+    ask_with(of_generation, "/v1/services");
+    cr_assert_eq(json_integer_value(json_object_get(first_service(), "epoch")), COUNTER_END - 1);
     cr_assert(!is_incomplete());
     done();
 }

@@ -80,6 +80,9 @@ static inline struct service_status status_of(const struct core_request *request
                                     .slot_count = host->slot_count};
     uint32_t first = request->slot == 0 ? 1 : request->slot;
 
+    if (request->kind == CORE_SERVICES) {
+        status.service = keys_service_id(&status.owner_key, status.name);
+    }
     if (request->history) {
         history_fill(&status);
         return status;
