@@ -25,9 +25,10 @@ enum {
     API_MEMBER_PAGES_MAX = 64, /* of what one member manages, of one listing */
     API_LISTING_SERVICES_MAX = 4096,
     API_LISTING_ENTRIES_MAX = 12288, /* services, replicas and what ended: up to 5 KiB each */
-    API_ENTRIES_MAX = 2 * API_LISTING_ENTRIES_MAX, /* of all listings at once */
-    API_LISTING_MS_MAX = 30000, /* then nothing more is asked for; what is there is the list */
-    API_ANSWER_MS_MAX = 45000,  /* the core answers long before: see OWNER_REQUEST_MS, joining */
+    API_ENTRIES_MAX =
+        2 * API_LISTING_ENTRIES_MAX, /* of all listings at once, but for one service's */
+    API_LISTING_MS_MAX = 30000,      /* then nothing more is asked for; what is there is the list */
+    API_ANSWER_MS_MAX = 45000, /* the core answers long before: see OWNER_REQUEST_MS, joining */
 };
 
 static_assert((int)API_BATCH_BYTES_MAX >= (int)CHUNK_BYTES_MAX + 4, "every chunk fits one batch");

@@ -93,6 +93,14 @@ static bool may_ask(struct exchange *exchange)
     return exchange->status == 0 && !listing->is_late;
 }
 
+/* One service has an end of its own, and is told whatever others' lists have used up. */
+static bool add_entry(struct exchange *exchange)
+{
+    const struct listing *listing = exchange->work;
+
+    return listing->single || exchange_add_entry(exchange);
+}
+
 static void pump(struct exchange *exchange);
 
 static void step_done(struct exchange *exchange)
@@ -224,7 +232,7 @@ static void on_history(struct exchange *exchange, uint64_t context,
     listing->incomplete = listing->incomplete || !came;
     for (uint32_t i = 0; came && i < answer->status->replica_count && i < STATUS_PAGE_REPLICAS_MAX;
          i++) {
-        if (!exchange_add_entry(exchange)) {
+        if (!add_entry(exchange)) {
             listing->incomplete = true;
             break;
         }
@@ -268,7 +276,7 @@ static uint32_t add_page(struct exchange *exchange, json_t *service, uint32_t sl
         const struct replica_status *replica = &status->replicas[i];
 
         if (replica->slot < slot || replica->slot > REPLICAS_PER_SERVICE_MAX ||
-            !exchange_add_entry(exchange)) {
+            !add_entry(exchange)) {
             listing->incomplete = true;
             return 0;
         }
@@ -461,9 +469,11 @@ static void finish_locations(struct exchange *exchange)
 {
     struct listing *listing = exchange->work;
 
-    exchange_reply(
-        exchange, 200,
-        document_locations(json_array_get(listing->services, 0), exchange_query(exchange, "port")));
+    json_t *document =
+        document_locations(json_array_get(listing->services, 0), exchange_query(exchange, "port"));
+
+    json_object_set_new(document, "incomplete", json_boolean(listing->incomplete));
+    exchange_reply(exchange, 200, document);
 }
 
 static void list(struct exchange *exchange, listing_finish *finish, bool with_replicas)

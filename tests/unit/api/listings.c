@@ -244,6 +244,16 @@ Test(listings, slots_that_were_told_already_end_the_pages)
     done();
 }
 
+Test(listings, locations_say_that_they_were_cut)
+{
+    ask_with(same_slots, "/v1/services/" ID64 "/locations");
+    cr_assert(is_incomplete());
+    done();
+    ask_with(NULL, "/v1/services/" ID64 "/locations");
+    cr_assert(json_is_false(json_object_get(answer.json, "incomplete")));
+    done();
+}
+
 static void endless_slots(const struct core_request *request, struct core_answer *answer,
                           struct service_status *list)
 {
@@ -355,6 +365,33 @@ Test(listings, all_lists_at_once_have_so_many_entries_and_no_more)
     ask_with(as_much_as_can_be, "/v1/status");
     cr_assert_eq(entries_count(), API_LISTING_ENTRIES_MAX, "what they had is free again");
     done();
+}
+
+Test(listings, one_service_is_told_whatever_the_lists_hold)
+{
+    int fds[2];
+
+    world.host.liar = as_much_as_can_be;
+    for (int i = 0; i < 2; i++) {
+        fds[i] = begin("/v1/status");
+    }
+    turn(); /* both are put together, and nobody has read them yet */
+    ask_with(as_much_as_can_be, "/v1/status");
+    cr_assert_eq(entries_count(), 0, "the lists hold all there is");
+    done();
+    ask_with(as_much_as_can_be, "/v1/services/" ID64);
+    cr_assert_eq(replicas_count(), REPLICAS_PER_SERVICE_MAX);
+    cr_assert(!is_incomplete());
+    done();
+    ask_with(NULL, "/v1/services/" ID64 "/locations");
+    cr_assert_eq(json_array_size(json_object_get(answer.json, "locations")), 2);
+    cr_assert(!is_incomplete());
+    done();
+    for (int i = 0; i < 2; i++) {
+        talk(fds[i], "", 0);
+        cr_assert_eq(entries_count(), API_LISTING_ENTRIES_MAX);
+        done();
+    }
 }
 
 /* ------------------------------------------------------------------ how long */
