@@ -28,6 +28,9 @@ enum {
     API_ENTRIES_MAX =
         2 * API_LISTING_ENTRIES_MAX, /* of all listings at once, but for one service's */
     API_LISTING_MS_MAX = 30000,      /* then nothing more is asked for; what is there is the list */
+    /* Where replicas are wanted as well: of it for asking members, and for the pages of one. */
+    API_LISTING_MEMBERS_MS_MAX = 15000,
+    API_LISTING_MEMBER_MS_MAX = 5000,
     API_ANSWER_MS_MAX = 45000, /* the core answers long before: see OWNER_REQUEST_MS, joining */
 };
 
@@ -37,4 +40,6 @@ static_assert((int)API_PENDING_MAX < (int)REQUESTS_MAX,
 static_assert((int)API_ANSWER_MS_MAX > 4 * (int)OWNER_REQUEST_MS, "no answer is cut short");
 static_assert((int)API_LISTING_MS_MAX + (int)OWNER_REQUEST_MS < (int)API_ANSWER_MS_MAX,
               "what was asked for last is waited for");
+static_assert((int)API_LISTING_MEMBERS_MS_MAX + (int)OWNER_REQUEST_MS < (int)API_LISTING_MS_MAX,
+              "whatever members do, replicas are asked for");
 static_assert(API_WINDOW_MAX * 8 <= API_PENDING_MAX, "one client cannot take all slots");

@@ -6,8 +6,8 @@
  * takeover under way) is shown as the higher epoch has it.
  *
  * Members say what they like: each names what it manages itself only, in so many pages at most,
- * and there is an end to the list and to the time for all of it. What is left out makes the list
- * incomplete.
+ * and there is an end to the list and to the time for all of it, of which the members' pages have
+ * a part where replicas are wanted too. What is left out makes the list incomplete.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +25,8 @@ typedef void listing_finish(struct exchange *exchange);
 
 struct asked_node {
     struct node_id node;
-    uint32_t cursor; /* of the page that is asked for */
+    uint64_t asked_ms; /* for the first page */
+    uint32_t cursor;   /* of the page that is asked for */
     uint32_t page_count;
 };
 
@@ -41,9 +42,9 @@ struct listing {
     uint32_t in_flight;
     uint32_t next; /* into nodes, then into services */
     uint64_t started_ms;
-    json_t *services;    /* array */
-    json_t *by_id;       /* the same, where members list them */
-    uint32_t node_count; /* 0 when stage 1 is over */
+    json_t *services; /* array */
+    json_t *by_id;    /* the same, where members list them */
+    uint32_t node_count;
     struct asked_node nodes[MEMBERS_MAX];
 };
 
@@ -56,9 +57,15 @@ static void listing_free(void *work)
     free(listing);
 }
 
-static struct listing *listing_new(struct exchange *exchange, listing_finish *finish)
+static uint64_t now_ms(const struct exchange *exchange)
 {
     const struct api_host *host = exchange_host(exchange);
+
+    return host->now_ms(host->self);
+}
+
+static struct listing *listing_new(struct exchange *exchange, listing_finish *finish)
+{
     struct listing *listing = calloc(1, sizeof(*listing));
 
     if (listing == NULL || (listing->services = json_array()) == NULL ||
@@ -70,7 +77,7 @@ static struct listing *listing_new(struct exchange *exchange, listing_finish *fi
         return NULL;
     }
     listing->finish = finish;
-    listing->started_ms = host->now_ms(host->self);
+    listing->started_ms = now_ms(exchange);
     exchange->work = listing;
     exchange->work_free = listing_free;
     return listing;
@@ -79,14 +86,12 @@ static struct listing *listing_new(struct exchange *exchange, listing_finish *fi
 /* Whether anything more is to be asked for. */
 static bool may_ask(struct exchange *exchange)
 {
-    const struct api_host *host = exchange_host(exchange);
     struct listing *listing = exchange->work;
 
     if (exchange->status == 0 && !exchange_is_awaited(exchange)) {
         exchange_fail(exchange, 503, "services", "nobody waits for them any more", "");
     }
-    if (exchange->status == 0 &&
-        host->now_ms(host->self) - listing->started_ms >= API_LISTING_MS_MAX) {
+    if (exchange->status == 0 && now_ms(exchange) - listing->started_ms >= API_LISTING_MS_MAX) {
         listing->is_late = true;
         listing->incomplete = true;
     }
@@ -158,17 +163,34 @@ static int ask_node(struct exchange *exchange, uint32_t index)
     struct core_request request = {
         .kind = CORE_SERVICES, .node = asked->node, .cursor = asked->cursor};
 
+    if (asked->page_count == 0) {
+        asked->asked_ms = now_ms(exchange);
+    }
     asked->page_count++;
     return exchange_request(exchange, &request, on_services, index);
 }
 
-/* Whether there is a next page of this member, which is then the one to ask for. */
-static bool turn_page(struct listing *listing, struct asked_node *asked, uint32_t next_cursor)
+/* Members that answer slowly leave time for the replicas. `asked`: NULL for one not asked yet. */
+static bool has_time(const struct exchange *exchange, const struct asked_node *asked)
 {
+    const struct listing *listing = exchange->work;
+    uint64_t now = now_ms(exchange);
+
+    return !listing->with_replicas ||
+           (now - listing->started_ms < API_LISTING_MEMBERS_MS_MAX &&
+            (asked == NULL || now - asked->asked_ms < API_LISTING_MEMBER_MS_MAX));
+}
+
+/* Whether there is a next page of this member, which is then the one to ask for. */
+static bool turn_page(struct exchange *exchange, struct asked_node *asked, uint32_t next_cursor)
+{
+    struct listing *listing = exchange->work;
+
     if (next_cursor == 0) {
         return false;
     }
-    if (next_cursor <= asked->cursor || asked->page_count >= API_MEMBER_PAGES_MAX) {
+    if (next_cursor <= asked->cursor || asked->page_count >= API_MEMBER_PAGES_MAX ||
+        !has_time(exchange, asked)) {
         listing->incomplete = true;
         return false;
     }
@@ -191,7 +213,7 @@ static void on_services(struct exchange *exchange, uint64_t context,
             listing->incomplete = true;
         }
     }
-    if (!came || !turn_page(listing, asked, answer->next_cursor) || !may_ask(exchange) ||
+    if (!came || !turn_page(exchange, asked, answer->next_cursor) || !may_ask(exchange) ||
         ask_node(exchange, (uint32_t)context) < 0) {
         step_done(exchange);
     }
@@ -322,10 +344,16 @@ static void on_status(struct exchange *exchange, uint64_t context, const struct 
 
 /* ------------------------------------------------------------------ both stages */
 
-static bool has_next(const struct listing *listing)
+static bool has_next(struct exchange *exchange)
 {
+    struct listing *listing = exchange->work;
+
     if (listing->is_late) {
         return false;
+    }
+    if (listing->lists && listing->next < listing->node_count && !has_time(exchange, NULL)) {
+        listing->next = listing->node_count;
+        listing->incomplete = true;
     }
     if (listing->lists) {
         return listing->next < listing->node_count;
@@ -356,7 +384,7 @@ static void pump(struct exchange *exchange)
     }
     listing->pumping = true;
     while (exchange->status == 0) {
-        if (has_next(listing) && listing->in_flight < API_WINDOW_MAX) {
+        if (has_next(exchange) && listing->in_flight < API_WINDOW_MAX) {
             uint32_t index = listing->next;
             int r;
 

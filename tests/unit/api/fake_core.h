@@ -8,13 +8,16 @@
 
 #include "agent/core/core.h"
 
+enum { FAKE_MEMBERS_MAX = 40 };
+
 struct core {
     bool belongs;
     bool has_chunks; /* every chunk is here */
     bool paused;
     uint32_t replica_count;
     const char *community; /* its name; NULL: "allotment" */
-    struct overlay_member members[2];
+    uint32_t member_count; /* two, or more without names of their own */
+    struct overlay_member members[FAKE_MEMBERS_MAX];
 };
 
 static struct core the_core;
@@ -47,6 +50,7 @@ __attribute__((unused)) static void fake_core_init(void)
     fake_member(&the_core.members[0], 1, "oak");
     fake_member(&the_core.members[1], 2, "elm");
     the_core.members[0].is_self = true;
+    the_core.member_count = 2;
 }
 
 const struct overlay *core_overlay(const struct core *core)
@@ -92,7 +96,7 @@ struct node_id overlay_self(const struct overlay *overlay)
 
 uint32_t overlay_member_count(const struct overlay *overlay)
 {
-    return core_of(overlay)->belongs ? 2 : 0;
+    return core_of(overlay)->belongs ? core_of(overlay)->member_count : 0;
 }
 
 const struct overlay_member *overlay_member(const struct overlay *overlay, uint32_t index)

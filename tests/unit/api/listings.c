@@ -412,7 +412,7 @@ Test(listings, after_its_time_a_list_is_what_has_come)
     size_t i;
 
     ask_with(slow, "/v1/status");
-    cr_assert_leq(world.host.asked_count, API_LISTING_MS_MAX / 1000 + 1);
+    cr_assert_leq(world.host.asked_count, API_LISTING_MS_MAX / 1000 + API_WINDOW_MAX);
     cr_assert_gt(services_count(), SERVICES_PAGE_MAX);
     cr_assert(is_incomplete());
     services = json_object_get(answer.json, "services");
@@ -420,6 +420,78 @@ Test(listings, after_its_time_a_list_is_what_has_come)
     {
         cr_assert(json_is_array(json_object_get(service, "replicas")));
     }
+    done();
+}
+
+static uint32_t asked_for_services(void)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < world.host.asked_count; i++) {
+        count += world.host.asked[i].request.kind == CORE_SERVICES ? 1 : 0;
+    }
+    return count;
+}
+
+/* Just in time, page by page, and always the same: no bound on entries is met. */
+static void just_in_time(const struct core_request *request, struct core_answer *answer,
+                         struct service_status *list)
+{
+    if (request->kind == CORE_SERVICES && is_elm(request)) {
+        list[0] = *answer->status;
+        list[0].epoch_generation = 7;
+        answer->status = list;
+        answer->next_cursor = request->cursor + 1;
+        world.host.now_ms += 550;
+    }
+}
+
+Test(listings, a_slow_member_leaves_time_for_the_replicas)
+{
+    uint64_t before_ms = world.host.now_ms;
+
+    ask_with(just_in_time, "/v1/status");
+    cr_assert_eq(services_count(), 1);
+    cr_assert_eq(replicas_count(), 3);
+    cr_assert(is_incomplete());
+    cr_assert_lt(world.host.now_ms - before_ms, API_LISTING_MEMBER_MS_MAX + 550 + 1);
+    done();
+}
+
+Test(listings, where_no_replicas_are_wanted_a_slow_member_has_all_the_time)
+{
+    ask_with(just_in_time, "/v1/services");
+    cr_assert_eq(asked_for_services(), 1 + (API_LISTING_MS_MAX + 549) / 550);
+    cr_assert(is_incomplete());
+    done();
+}
+
+static void one_stalls(const struct core_request *request, struct core_answer *answer,
+                       struct service_status *list)
+{
+    (void)answer;
+    (void)list;
+    if (request->kind == CORE_SERVICES && is_elm(request)) {
+        world.host.now_ms += API_LISTING_MEMBERS_MS_MAX;
+    }
+}
+
+Test(listings, after_their_part_of_the_time_members_are_not_asked_any_more)
+{
+    for (uint32_t i = 2; i < FAKE_MEMBERS_MAX; i++) {
+        fake_member(&the_core.members[i], (uint8_t)(i + 1), "ash");
+    }
+    the_core.member_count = FAKE_MEMBERS_MAX;
+    ask_with(one_stalls, "/v1/status");
+    /* Oak's answer let the next one be asked. */
+    cr_assert_eq(asked_for_services(), API_WINDOW_MAX + 1);
+    cr_assert_eq(replicas_count(), 3);
+    cr_assert(is_incomplete());
+    done();
+    world.host.asked_count = world.host.answered_count = 0;
+    ask_with(one_stalls, "/v1/services");
+    cr_assert_eq(asked_for_services(), FAKE_MEMBERS_MAX);
+    cr_assert(!is_incomplete());
     done();
 }
 
