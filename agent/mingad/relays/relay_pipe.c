@@ -10,35 +10,18 @@
 #include "agent/mingad/clock.h"
 #include "base/attributes.h"
 #include "base/check.h"
-#include "base/keep_alive.h"
 #include "sandbox/init/udp.h"
 
-enum { QUEUE_BYTES_MAX = 256 << 10, UNANSWERED_MS_MAX = 10000 };
+enum {
+    QUEUE_BYTES_MAX = 256 << 10,
+    FRAMES_PER_TURN_MAX = 64, /* small ones cost the loop more than their bytes tell */
+};
 
 struct write {
     uv_write_t request;
     size_t length_bytes;
     uint8_t bytes[];
 };
-
-void pipe_tune(uv_tcp_t *tcp)
-{
-    static const struct keep_alive quick = {.silence_s = 5, .every_s = 2, .count = 3};
-    uv_os_fd_t fd;
-
-    if (uv_fileno((const uv_handle_t *)tcp, &fd) == 0) {
-        keep_alive_set(fd, &quick);
-    }
-}
-
-bool pipe_is_unanswered(struct pipe *pipe, uint64_t now_ms)
-{
-    uv_os_fd_t fd;
-
-    return pipe->phase != PIPE_CONNECTING && pipe->phase != PIPE_CLOSING &&
-           uv_fileno((const uv_handle_t *)&pipe->sealed, &fd) == 0 &&
-           keep_alive_look_ms(fd, now_ms, &pipe->unanswered_since_ms) > UNANSWERED_MS_MAX;
-}
 
 static uv_stream_t *sealed_of(struct pipe *pipe)
 {
@@ -53,6 +36,7 @@ struct pipe *pipe_new(const struct pipe_owner *owner, bool is_leaf)
         pipe->owner = owner;
         pipe->is_leaf = is_leaf;
         pipe->sealed.data = pipe;
+        pipe->handle_count = 1;
         pipe->since_ms = clock_now_ms();
     }
     return pipe;
@@ -72,22 +56,14 @@ void plain_close(uv_stream_t *plain)
     }
 }
 
-void plain_refuse(uv_stream_t *listener)
-{
-    uv_tcp_t *refused = calloc(1, sizeof(*refused));
-
-    if (refused == NULL || uv_tcp_init(listener->loop, refused) < 0) {
-        free(refused);
-        return;
-    }
-    (void)uv_accept(listener, (uv_stream_t *)refused);
-    plain_close((uv_stream_t *)refused);
-}
-
-static void on_sealed_closed(uv_handle_t *handle)
+static void on_closed(uv_handle_t *handle)
 {
     struct pipe *pipe = handle->data;
 
+    pipe->handle_count--;
+    if (pipe->handle_count > 0) {
+        return;
+    }
     pipe->owner->gone(pipe->owner->self, pipe);
     sodium_memzero(&pipe->seal, sizeof(pipe->seal));
     free(pipe);
@@ -117,7 +93,10 @@ void pipe_close(struct pipe *pipe)
         plain_close(pipe->plain);
         pipe->plain = NULL;
     }
-    uv_close((uv_handle_t *)&pipe->sealed, on_sealed_closed);
+    uv_close((uv_handle_t *)&pipe->sealed, on_closed);
+    if (pipe->handle_count > 1) { /* it has begun */
+        uv_close((uv_handle_t *)&pipe->next_turn, on_closed);
+    }
     pipe->owner->changed(pipe->owner->self, pipe);
 }
 
@@ -364,7 +343,7 @@ static void start_reading(struct pipe *pipe)
         uv_read_start(pipe->plain, on_plain_alloc, on_plain_read);
     }
     /* Before the plain side is connected nothing but its end could come. */
-    if (pipe->plain == NULL || !plain_is_full(pipe)) {
+    if (!pipe->is_pausing && (pipe->plain == NULL || !plain_is_full(pipe))) {
         uv_read_start(sealed_of(pipe), on_sealed_alloc, on_sealed_read);
     }
 }
@@ -377,15 +356,15 @@ void pipe_resume(struct pipe *pipe)
 
 /* ------------------------------------------------------------------ what the other side says */
 
-static size_t take_hello(struct pipe *pipe)
+static size_t take_hello(struct pipe *pipe, struct bytes in)
 {
     struct relay_hello hello;
     uint8_t secret[RELAY_SECRET_BYTES];
 
-    if (pipe->in_bytes < RELAY_HELLO_BYTES) {
+    if (in.length_bytes < RELAY_HELLO_BYTES) {
         return 0;
     }
-    if (!relay_hello_read(pipe->in, &hello)) {
+    if (!relay_hello_read(in.data, &hello)) {
         pipe_close(pipe);
         return 0;
     }
@@ -403,18 +382,18 @@ static size_t take_hello(struct pipe *pipe)
     return RELAY_HELLO_BYTES;
 }
 
-static size_t take_nonce(struct pipe *pipe)
+static size_t take_nonce(struct pipe *pipe, struct bytes in)
 {
     uint8_t secret[RELAY_SECRET_BYTES];
 
-    if (pipe->in_bytes < RELAY_NONCE_BYTES) {
+    if (in.length_bytes < RELAY_NONCE_BYTES) {
         return 0;
     }
     if (!pipe->owner->secret(pipe->owner->self, pipe, NULL, secret)) {
         pipe_close(pipe);
         return 0;
     }
-    relay_seal_init(&pipe->seal, secret, (struct relay_nonces){pipe->nonce, pipe->in}, true);
+    relay_seal_init(&pipe->seal, secret, (struct relay_nonces){pipe->nonce, in.data}, true);
     sodium_memzero(secret, sizeof(secret));
     send_frame(pipe, RELAY_READY, (struct bytes){0});
     if (pipe->phase == PIPE_GREETING) {
@@ -457,18 +436,18 @@ static void on_frame(struct pipe *pipe, const struct relay_opened *opened)
 }
 
 /* Returns how many bytes were taken; 0: more is needed, or it is over. */
-static size_t take(struct pipe *pipe)
+static size_t take(struct pipe *pipe, struct bytes in)
 {
     struct relay_opened opened;
     int taken;
 
     if (pipe->phase == PIPE_CONNECTING) {
-        return pipe->is_leaf ? 0 : take_hello(pipe);
+        return pipe->is_leaf ? 0 : take_hello(pipe, in);
     }
     if (pipe->phase == PIPE_GREETING && pipe->is_leaf) {
-        return take_nonce(pipe);
+        return take_nonce(pipe, in);
     }
-    taken = relay_open_frame(&pipe->seal, (struct bytes){pipe->in, pipe->in_bytes}, &opened);
+    taken = relay_open_frame(&pipe->seal, in, &opened);
     if (taken < 0) {
         pipe_close(pipe);
     } else if (taken > 0) {
@@ -477,10 +456,51 @@ static size_t take(struct pipe *pipe)
     return taken > 0 ? (size_t)taken : 0;
 }
 
+static void on_next_turn(uv_idle_t *idle);
+
+/* Of what was read, as much as one turn of the loop bears. The rest waits for the next one, and
+ * nothing is read until then: so others have their turn. */
+static void take_some(struct pipe *pipe)
+{
+    size_t from = 0;
+    size_t taken = 1;
+
+    while (taken > 0 && pipe->turn_frame_count < FRAMES_PER_TURN_MAX) {
+        taken = take(pipe, (struct bytes){pipe->in + from, pipe->in_bytes - from});
+        from += taken;
+        if (pipe->phase == PIPE_CLOSING) {
+            return;
+        }
+        pipe->turn_frame_count += taken > 0;
+    }
+    CHECK(from <= pipe->in_bytes);
+    pipe->in_bytes -= from;
+    if (from > 0) {
+        memmove(pipe->in, pipe->in + from, pipe->in_bytes);
+    }
+    if (pipe->turn_frame_count == FRAMES_PER_TURN_MAX && !pipe->is_pausing) {
+        pipe->is_pausing = true;
+        uv_read_stop(sealed_of(pipe));
+        uv_idle_start(&pipe->next_turn, on_next_turn);
+    }
+}
+
+static void on_next_turn(uv_idle_t *idle)
+{
+    struct pipe *pipe = idle->data;
+
+    pipe->turn_frame_count = 0;
+    take_some(pipe);
+    if (pipe->phase != PIPE_CLOSING && pipe->turn_frame_count < FRAMES_PER_TURN_MAX) {
+        pipe->is_pausing = false;
+        uv_idle_stop(idle);
+        start_reading(pipe);
+    }
+}
+
 static void on_sealed_read(uv_stream_t *stream, ssize_t read_bytes, const uv_buf_t *buffer)
 {
     struct pipe *pipe = stream->data;
-    size_t taken;
 
     (void)buffer;
     if (read_bytes < 0) {
@@ -490,11 +510,7 @@ static void on_sealed_read(uv_stream_t *stream, ssize_t read_bytes, const uv_buf
         return;
     }
     pipe->in_bytes += (size_t)read_bytes;
-    while (pipe->phase != PIPE_CLOSING && (taken = take(pipe)) > 0) {
-        CHECK(taken <= pipe->in_bytes);
-        pipe->in_bytes -= taken;
-        memmove(pipe->in, pipe->in + taken, pipe->in_bytes);
-    }
+    take_some(pipe);
     if (pipe->phase == PIPE_CLOSING || (pipe->plain == NULL && pipe->phase != PIPE_FLOWS)) {
         return;
     }
@@ -512,6 +528,9 @@ void pipe_begin(struct pipe *pipe)
     uint8_t bytes[RELAY_HELLO_BYTES];
 
     pipe_tune(&pipe->sealed);
+    uv_idle_init(pipe->sealed.loop, &pipe->next_turn); /* never fails */
+    pipe->next_turn.data = pipe;
+    pipe->handle_count++;
     randombytes_buf(pipe->nonce, sizeof(pipe->nonce));
     if (pipe->is_leaf) {
         pipe->owner->fill_hello(pipe->owner->self, &hello);
@@ -570,25 +589,4 @@ void pipe_plain_connected(struct pipe *pipe, bool ok)
     }
     pipe->plain_connected = true;
     start_reading(pipe);
-}
-
-struct pipe *pipes_to_turn_away(struct pipe *newest, uint32_t count_max)
-{
-    struct pipe *mute = NULL;
-    struct pipe *oldest = NULL;
-    uint32_t count = 0;
-
-    for (struct pipe *pipe = newest; pipe != NULL; pipe = pipe->next) {
-        bool is_mute = pipe->phase == PIPE_CONNECTING;
-
-        if (!pipe->is_leaf && (is_mute || pipe->phase == PIPE_GREETING)) {
-            mute = is_mute ? pipe : mute;
-            oldest = pipe;
-            count++;
-        }
-    }
-    if (count <= count_max) {
-        return NULL;
-    }
-    return mute != NULL ? mute : oldest;
 }

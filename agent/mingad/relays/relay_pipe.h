@@ -7,7 +7,8 @@
  * leads to a replica.
  *
  * Bounded: what one side cannot take stops the reading of the other; nothing is kept beyond
- * QUEUE_BYTES_MAX a side, what each piece costs beside its bytes included. On the edge's loop; each
+ * QUEUE_BYTES_MAX a side, what each piece costs beside its bytes included. In one turn of the loop a
+ * pipe takes 64 frames at most, however small; then it is the others' turn. On the edge's loop; each
  * pipe is freed when its handles are closed.
  */
 #include <uv.h>
@@ -48,6 +49,8 @@ enum pipe_phase {
 
 struct pipe {
     uv_tcp_t sealed;
+    uv_idle_t next_turn; /* once it has begun */
+    uint32_t handle_count;
     uv_stream_t *plain; /* heap-allocated; NULL: none yet */
     uv_connect_t connect;
     const struct pipe_owner *owner;
@@ -67,6 +70,8 @@ struct pipe {
     bool sealed_ended;          /* the other side will say no more */
     bool is_shut;               /* and the plain one has been told */
     bool is_waiting;            /* for the rate limit */
+    bool is_pausing;            /* until the loop's next turn: what `in` has is not all taken */
+    uint32_t turn_frame_count;  /* taken since the last pause */
     size_t sealed_queued_bytes; /* to be written, with what each write costs here */
     size_t plain_queued_bytes;
     size_t in_bytes;

@@ -222,3 +222,137 @@ Test(doors_limits, many_small_frames_that_nobody_reads_are_not_kept)
     close(visit.fd);
     fixture_free(fixture);
 }
+
+/* ------------------------------------------------------------------ one turn of the loop */
+
+enum { FRAMES_PER_TURN_MAX = 64, FRAMES = 500 };
+
+/* All in one piece, so that one read has them. */
+static void say_many(struct visit *visit, enum relay_frame type, const char *text)
+{
+    static uint8_t frames[FRAMES * 32];
+    static uint8_t frame[RELAY_FRAME_BYTES_MAX];
+    size_t length = 0;
+
+    for (int i = 0; i < FRAMES; i++) {
+        size_t frame_bytes = relay_seal_frame(&visit->seal, type, bytes_of_text(text), frame);
+
+        cr_assert_leq(length + frame_bytes, sizeof(frames));
+        memcpy(frames + length, frame, frame_bytes);
+        length += frame_bytes;
+    }
+    visit_say(visit, frames, length);
+}
+
+/* What one turn more brings inside: packets, or bytes. */
+static uint32_t turn(struct fixture *fixture, int fd)
+{
+    uint32_t count = 0;
+    char byte;
+
+    uv_run(&fixture->loop, UV_RUN_NOWAIT);
+    while (recv(fd, &byte, 1, MSG_DONTWAIT) > 0) {
+        count++;
+    }
+    return count;
+}
+
+/* Until all are inside; each turn brings some only. */
+static void must_come_in_turns(struct fixture *fixture, int fd, uint32_t count)
+{
+    uint64_t until_ms = clock_now_ms() + WAIT_MS_MAX;
+
+    while (count < FRAMES && clock_now_ms() < until_ms) {
+        uint32_t more = turn(fixture, fd);
+
+        cr_assert_leq(more, FRAMES_PER_TURN_MAX);
+        count += more;
+    }
+    cr_assert_eq(count, FRAMES);
+}
+
+static uint32_t first_turn(struct fixture *fixture, int fd)
+{
+    uint64_t until_ms = clock_now_ms() + WAIT_MS_MAX;
+    uint32_t count = 0;
+
+    while (count == 0 && clock_now_ms() < until_ms) {
+        count = turn(fixture, fd);
+    }
+    cr_assert_gt(count, 0);
+    cr_assert_leq(count, FRAMES_PER_TURN_MAX);
+    return count;
+}
+
+Test(doors_limits, a_flood_of_small_frames_does_not_keep_the_loop_from_others)
+{
+    struct fixture *fixture = fixture_new_of(SANDBOX_MEMBERS_UDP);
+    static struct visit visits[2];
+    int inside[2];
+    uint32_t count;
+    char byte;
+
+    for (int i = 0; i < 2; i++) {
+        cr_assert(visit_enters(fixture, &visits[i]));
+        inside[i] = accept_inside(fixture);
+    }
+    for (int round = 0; round < 3; round++) {
+        say_many(&visits[0], RELAY_DATAGRAM, "");
+        visit_send(&visits[1], RELAY_DATAGRAM, "beside");
+        count = first_turn(fixture, inside[0]);
+        count += turn(fixture, inside[0]);
+        cr_assert_leq(count, 2 * FRAMES_PER_TURN_MAX);
+        cr_assert_eq(recv(inside[1], &byte, 1, MSG_DONTWAIT), 1, "its turn has come");
+        must_come_in_turns(fixture, inside[0], count);
+    }
+    for (int i = 0; i < 2; i++) {
+        close(inside[i]);
+        close(visits[i].fd);
+    }
+    fixture_free(fixture);
+}
+
+Test(doors_limits, what_waits_for_its_turn_comes_before_the_end)
+{
+    static const enum sandbox_protocol protocols[] = {SANDBOX_MEMBERS, SANDBOX_MEMBERS_UDP};
+    static struct visit visit;
+    char byte;
+
+    for (size_t i = 0; i < 2; i++) {
+        struct fixture *fixture = fixture_new_of(protocols[i]);
+        bool is_udp = sandbox_is_udp(protocols[i]);
+        uint32_t count;
+        int inside;
+
+        cr_assert(visit_enters(fixture, &visit));
+        inside = accept_inside(fixture);
+        say_many(&visit, is_udp ? RELAY_DATAGRAM : RELAY_DATA, is_udp ? "" : "x");
+        if (!is_udp) {
+            visit_send(&visit, RELAY_END, "");
+        }
+        count = first_turn(fixture, inside);
+        close(visit.fd);
+        must_come_in_turns(fixture, inside, count);
+        for (int j = 0; j < 100 && recv(inside, &byte, 1, MSG_DONTWAIT) != 0; j++) {
+            uv_run(&fixture->loop, UV_RUN_NOWAIT);
+        }
+        cr_assert_eq(recv(inside, &byte, 1, MSG_DONTWAIT), 0, "it has heard of the end");
+        close(inside);
+        fixture_free(fixture);
+    }
+}
+
+Test(doors_limits, who_is_cut_while_frames_wait_is_gone)
+{
+    struct fixture *fixture = fixture_new_of(SANDBOX_MEMBERS_UDP);
+    static struct visit visit;
+    int inside;
+
+    cr_assert(visit_enters(fixture, &visit));
+    inside = accept_inside(fixture);
+    say_many(&visit, RELAY_DATAGRAM, "");
+    cr_assert_gt(first_turn(fixture, inside), 0);
+    close(inside);
+    close(visit.fd);
+    fixture_free(fixture); /* with the pipe in its pause */
+}
