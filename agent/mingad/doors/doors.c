@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/mingad/clock.h"
+#include "agent/mingad/doors/pace.h"
 #include "agent/mingad/relays/relay_pipe.h"
 #include "agent/mingad/replicas/ports.h"
 #include "base/check.h"
@@ -43,6 +44,7 @@ struct doors {
     struct doors_config config;
     struct pipe_owner owner;
     uv_timer_t timer;
+    struct pace pace; /* of flows */
     int folder_fd;
     bool is_closing;
     bool is_ticking;
@@ -211,13 +213,12 @@ static void on_changed(void *self, struct pipe *pipe)
     }
 }
 
-/* The replica's minga-init holds it to this volunteer's line. */
+/* A connection's queue fills when the replica's minga-init holds it to this volunteer's line. */
 static bool on_count(void *self, const struct pipe *pipe, size_t count_bytes)
 {
-    (void)self;
-    (void)pipe;
-    (void)count_bytes;
-    return true;
+    struct doors *doors = self;
+
+    return !pipe->has_packets || pace_count(&doors->pace, count_bytes);
 }
 
 /* Between relay and leaf another connection takes over at once, as a flow's does; here a person's is
@@ -533,6 +534,7 @@ struct doors *doors_new(const struct doors_config *config, struct err *err)
     doors->config = *config;
     doors->folder_fd = -1;
     doors->timer.data = doors;
+    pace_init(&doors->pace, config->loop, &doors->pipes);
     /* A member is no leaf, and carries no others' flows: what is missing here is never called. */
     doors->owner = (struct pipe_owner){.self = doors,
                                        .secret = find_secret,
@@ -558,6 +560,7 @@ void doors_close(struct doors *doors)
         shut(doors, doors->doors, true); /* the replica lives on, and the next mingad finds it */
     }
     uv_close((uv_handle_t *)&doors->timer, NULL);
+    pace_close(&doors->pace);
 }
 
 void doors_free(struct doors *doors)

@@ -44,18 +44,6 @@ struct pipe *pipe_new(const struct pipe_owner *owner, bool is_leaf)
 
 /* ------------------------------------------------------------------ closing */
 
-static void on_plain_freed(uv_handle_t *handle)
-{
-    free(handle);
-}
-
-void plain_close(uv_stream_t *plain)
-{
-    if (!uv_is_closing((uv_handle_t *)plain)) {
-        uv_close((uv_handle_t *)plain, on_plain_freed);
-    }
-}
-
 static void on_closed(uv_handle_t *handle)
 {
     struct pipe *pipe = handle->data;
@@ -281,6 +269,13 @@ static bool plain_is_full(const struct pipe *pipe)
     return pipe->plain_queued_bytes > QUEUE_BYTES_MAX;
 }
 
+/* What its owner is told of a frame, or a packet. */
+static size_t passed_bytes(const struct pipe *pipe, size_t length_bytes)
+{
+    return pipe->has_packets && length_bytes < PIPE_PACKET_COST_BYTES ? PIPE_PACKET_COST_BYTES
+                                                                      : length_bytes;
+}
+
 static void count(struct pipe *pipe, size_t count_bytes)
 {
     if (!pipe->owner->count(pipe->owner->self, pipe, count_bytes)) {
@@ -328,10 +323,11 @@ static void on_plain_read(uv_stream_t *stream, ssize_t read_bytes, const uv_buf_
     if (sealed_is_full(pipe)) {
         uv_read_stop(stream);
     }
-    count(pipe, (size_t)read_bytes);
+    count(pipe, passed_bytes(pipe, (size_t)read_bytes));
 }
 
 static void on_sealed_read(uv_stream_t *stream, ssize_t read_bytes, const uv_buf_t *buffer);
+static void on_next_turn(uv_idle_t *idle);
 
 static void start_reading(struct pipe *pipe)
 {
@@ -351,6 +347,9 @@ static void start_reading(struct pipe *pipe)
 void pipe_resume(struct pipe *pipe)
 {
     pipe->is_waiting = false;
+    if (pipe->is_pausing) {
+        uv_idle_start(&pipe->next_turn, on_next_turn);
+    }
     start_reading(pipe);
 }
 
@@ -456,14 +455,13 @@ static size_t take(struct pipe *pipe, struct bytes in)
     return taken > 0 ? (size_t)taken : 0;
 }
 
-static void on_next_turn(uv_idle_t *idle);
-
 /* Of what was read, as much as one turn of the loop bears. The rest waits for the next one, and
  * nothing is read until then: so others have their turn. */
 static void take_some(struct pipe *pipe)
 {
     size_t from = 0;
     size_t taken = 1;
+    size_t cost = 0;
 
     while (taken > 0 && pipe->turn_frame_count < FRAMES_PER_TURN_MAX) {
         taken = take(pipe, (struct bytes){pipe->in + from, pipe->in_bytes - from});
@@ -472,6 +470,7 @@ static void take_some(struct pipe *pipe)
             return;
         }
         pipe->turn_frame_count += taken > 0;
+        cost += taken > 0 ? passed_bytes(pipe, taken) : 0;
     }
     CHECK(from <= pipe->in_bytes);
     pipe->in_bytes -= from;
@@ -483,12 +482,19 @@ static void take_some(struct pipe *pipe)
         uv_read_stop(sealed_of(pipe));
         uv_idle_start(&pipe->next_turn, on_next_turn);
     }
+    if (pipe->has_packets && cost > 0) {
+        count(pipe, cost);
+    }
 }
 
 static void on_next_turn(uv_idle_t *idle)
 {
     struct pipe *pipe = idle->data;
 
+    if (pipe->is_waiting) { /* pipe_resume() goes on */
+        uv_idle_stop(idle);
+        return;
+    }
     pipe->turn_frame_count = 0;
     take_some(pipe);
     if (pipe->phase != PIPE_CLOSING && pipe->turn_frame_count < FRAMES_PER_TURN_MAX) {
@@ -517,7 +523,9 @@ static void on_sealed_read(uv_stream_t *stream, ssize_t read_bytes, const uv_buf
     if (pipe->plain != NULL && plain_is_full(pipe)) {
         uv_read_stop(stream);
     }
-    count(pipe, (size_t)read_bytes);
+    if (!pipe->has_packets) {
+        count(pipe, (size_t)read_bytes);
+    }
 }
 
 /* ------------------------------------------------------------------ beginning */

@@ -17,6 +17,8 @@
 
 struct pipe;
 
+enum { PIPE_PACKET_COST_BYTES = 256 };
+
 /* Whose pipe it is: what is done for it. All are called with `self`. */
 struct pipe_owner {
     void *self;
@@ -32,7 +34,8 @@ struct pipe_owner {
     void (*wanted)(void *self, struct pipe *pipe, uint16_t port_at_leaf);
     /* A datagram of the other side's has come; its body as the seal has it. */
     void (*datagram)(void *self, struct pipe *pipe, struct bytes body);
-    /* So many bytes have passed; false: that is enough for now. */
+    /* So many bytes have passed, of a packet PIPE_PACKET_COST_BYTES at least; false: that is enough
+     * for now, until pipe_resume(). */
     bool (*count)(void *self, const struct pipe *pipe, size_t count_bytes);
     /* Its handles are closed: out of the list; the pipe is freed next. */
     void (*gone)(void *self, struct pipe *pipe);

@@ -26,6 +26,18 @@ bool pipe_is_unanswered(struct pipe *pipe, uint64_t now_ms)
            keep_alive_look_ms(fd, now_ms, &pipe->unanswered_since_ms) > UNANSWERED_MS_MAX;
 }
 
+static void on_plain_freed(uv_handle_t *handle)
+{
+    free(handle);
+}
+
+void plain_close(uv_stream_t *plain)
+{
+    if (!uv_is_closing((uv_handle_t *)plain)) {
+        uv_close((uv_handle_t *)plain, on_plain_freed);
+    }
+}
+
 void plain_refuse(uv_stream_t *listener)
 {
     uv_tcp_t *refused = calloc(1, sizeof(*refused));

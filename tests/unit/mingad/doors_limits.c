@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include "agent/mingad/doors/doors.h"
+#include "agent/mingad/doors/pace.h"
 #include "tests/unit/mingad/door_visit.h"
 
 Test(doors_limits, one_member_does_not_take_all_places)
@@ -355,4 +356,39 @@ Test(doors_limits, who_is_cut_while_frames_wait_is_gone)
     close(inside);
     close(visit.fd);
     fixture_free(fixture); /* with the pipe in its pause */
+}
+
+/* Nothing inside slows down who sends datagrams, not even those that are lost: the door does. */
+Test(doors_limits, flows_have_a_part_of_the_loop_only)
+{
+    enum { SENT = 80000, EMPTY_BYTES = 2 + 1 + RELAY_TAG_BYTES };
+    const uint64_t least_ms =
+        ((uint64_t)SENT * PIPE_PACKET_COST_BYTES - PACE_BURST_BYTES) * 1000 / PACE_BYTES_PER_S;
+    struct fixture *fixture = fixture_new_of(SANDBOX_MEMBERS_UDP);
+    static uint8_t frames[SENT * EMPTY_BYTES + RELAY_FRAME_BYTES_MAX];
+    static struct visit visit;
+    uint64_t at_ms;
+    size_t length = 0;
+    int inside;
+
+    cr_assert(visit_enters(fixture, &visit));
+    inside = accept_inside(fixture);
+    for (int i = 0; i < SENT; i++) {
+        length += relay_seal_frame(&visit.seal, RELAY_DATAGRAM, (struct bytes){0}, frames + length);
+    }
+    at_ms = clock_now_ms();
+    for (size_t said = 0; said < length;) {
+        ssize_t more = send(visit.fd, frames + said, length - said, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        cr_assert(more > 0 || errno == EAGAIN);
+        said += more > 0 ? (size_t)more : 0;
+        uv_run(&fixture->loop, UV_RUN_NOWAIT);
+        cr_assert_lt(clock_now_ms() - at_ms, WAIT_MS_MAX);
+    }
+    visit_send(&visit, RELAY_DATA, "what cuts it, when all before is taken");
+    cr_assert(!visit_hears(fixture, &visit));
+    cr_assert_geq(clock_now_ms() - at_ms, least_ms * 9 / 10);
+    close(inside);
+    close(visit.fd);
+    fixture_free(fixture);
 }
