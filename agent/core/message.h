@@ -44,9 +44,9 @@ enum { REPORT_REPLICAS_MAX = 8 };
 
 /*
  * Incarnations and generations: whoever leads goes on from the greatest it was told of, so that no
- * message may use them up. None is COUNTER_END (core.h) or above. One below COUNTER_FREE is believed by
- * anybody, however long it was away: one each second makes 136 years. From there on, where only a
- * lie leads, steps are bounded.
+ * message may use them up. None is COUNTER_END (core.h) or above. One below COUNTER_FREE is
+ * believed by anybody, however long it was away: one each second makes 136 years. From there on,
+ * where only a lie leads, steps are bounded.
  */
 #define COUNTER_FREE ((uint64_t)1 << 32)
 enum { COUNTER_STEP_MAX = 1 << 20 };
