@@ -100,7 +100,7 @@ check "one that is too long is lost" eval '! ask 1 first x16377'
 check "and nothing else is" eval 'ask 1 first hello'
 many() { # N clients at once
     local i
-    for ((i = 0; i < $1; i++)); do ask 1 first "many $i" & done
+    for ((i = 0; i < $1; i++)); do PATIENCE_S=20 ask 1 first "many $i" & done
 }
 check "twenty clients at once are answered" [ "$(many 20 2>/dev/null | grep -c '^many .* from')" = 20 ]
 counted() {
