@@ -105,6 +105,20 @@ static bool is_quiet(const struct world *world)
            network->reorder_permille == 0 && network->corrupt_permille == 0;
 }
 
+/* What an expelled one was given to tell others, they are told by another one, perhaps again. */
+static bool has_expelled_a_teller(const struct world *world, const struct spread *spread)
+{
+    for (uint32_t node = 0; node < world->node_count; node++) {
+        uint32_t by = spread->by[node];
+        uint64_t expelled_ms = by == 0 ? 0 : world->client.members[by - 1].expelled_ms;
+
+        if (expelled_ms != 0 && expelled_ms + AROUND_MS > spread->begun_ms) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool was_quiet(struct world *world, uint64_t since_ms, const struct id *origin)
 {
     if (!is_quiet(world) || check_ring_is_disturbed(world) || world_is_misled(world)) {
@@ -162,7 +176,8 @@ void spreads_check(struct world *world)
         if (spread->begun_ms == 0 || world->now_ms < spread->begun_ms + OVER_MS) {
             continue;
         }
-        if (was_quiet(world, spread->begun_ms, &spread->origin)) {
+        if (was_quiet(world, spread->begun_ms, &spread->origin) &&
+            !has_expelled_a_teller(world, spread)) {
             judge(world, spread);
         }
         spread->begun_ms = 0;
