@@ -244,7 +244,8 @@ enum core_effect_kind {
     CORE_EXEC,      /* `exec`; answered unless token is 0 */
     CORE_ALLOW,     /* `allowed`: hold to it from now on */
     CORE_WAKE,      /* a CORE_TICK at wake_ms; the last one counts */
-    CORE_TRACE,
+    CORE_TRACE,     /* `text` */
+    CORE_UNREADY,   /* `replica` is over before it was started: `text` says why */
 };
 
 /* What is asked about a command in a replica; the first column travels (ExecAsk.what). */
@@ -286,7 +287,7 @@ struct core_effect {
     struct core_exec exec;
     struct core_allowed allowed;
     uint64_t wake_ms;
-    char trace[160];
+    char text[160];
 };
 
 enum { CORE_EFFECTS_MAX = 1280 };

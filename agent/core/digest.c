@@ -224,7 +224,7 @@ static void add_effect(struct hash *hash, const struct core_effect *effect)
             add_number(hash, effect->allowed.download_bytes_per_s);
         }
         add_number(hash, effect->wake_ms);
-        add_text(hash, effect->trace, sizeof(effect->trace));
+        add_text(hash, effect->text, sizeof(effect->text));
     }
 }
 

@@ -419,12 +419,15 @@ static void send_store(struct core *core, const struct outgoing *outgoing)
                                          outgoing->blob_number, outgoing->payload};
 }
 
-static void send_trace(struct core *core, const struct outgoing *outgoing)
+static void send_text(struct core *core, const struct outgoing *outgoing)
 {
-    struct core_effect *effect = core_emit(core, CORE_TRACE);
+    struct core_effect *effect =
+        core_emit(core, outgoing->kind == OUT_TRACE ? CORE_TRACE : CORE_UNREADY);
 
-    CHECK(outgoing->payload.length_bytes < sizeof(effect->trace));
-    memcpy(effect->trace, outgoing->payload.data, outgoing->payload.length_bytes);
+    effect->replica = outgoing->replica;
+
+    CHECK(outgoing->payload.length_bytes < sizeof(effect->text));
+    memcpy(effect->text, outgoing->payload.data, outgoing->payload.length_bytes);
 }
 
 /* What is configured (0: no limit), or less where a rule of the owner, or the line, says so. */
@@ -483,8 +486,8 @@ void core_send(struct core *core, const struct outgoing *outgoing)
         send_chunk_get(core, outgoing);
     } else if (outgoing->kind == OUT_STORE) {
         send_store(core, outgoing);
-    } else if (outgoing->kind == OUT_TRACE) {
-        send_trace(core, outgoing);
+    } else if (outgoing->kind == OUT_TRACE || outgoing->kind == OUT_UNREADY) {
+        send_text(core, outgoing);
     } else {
         send_local(core, outgoing);
     }

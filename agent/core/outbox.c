@@ -136,6 +136,17 @@ void outbox_trace(struct turn *turn, const char *format, ...)
     outbox->arena_used_bytes += outgoing->payload.length_bytes + 1;
 }
 
+void outbox_unready(struct turn *turn, const struct replica_key *replica, const char *why)
+{
+    uint32_t count = turn->out->count;
+
+    outbox_trace(turn, "%s", why);
+    if (turn->out->count > count) {
+        turn->out->list[count].kind = OUT_UNREADY;
+        turn->out->list[count].replica = *replica;
+    }
+}
+
 void outbox_local(struct turn *turn, const struct outgoing *outgoing)
 {
     struct outgoing *place;

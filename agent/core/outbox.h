@@ -58,6 +58,7 @@ enum out_kind {
     OUT_CHUNK,   /* get ask.chunk, from `others` too */
     OUT_STORE,   /* kind, key, number, payload (empty: delete) */
     OUT_TRACE,   /* payload: text */
+    OUT_UNREADY, /* the same, of `replica` */
     OUT_SCAN_TREE,
     OUT_BUILD_TREE,
     OUT_DROP_TREE,
@@ -117,5 +118,7 @@ void outbox_store(struct turn *turn, const struct overlay_blob *blob);
 bool outbox_store_awaited(struct turn *turn, const struct overlay_blob *blob, uint64_t token);
 /* A line for the trace; long ones are cut. */
 void outbox_trace(struct turn *turn, const char *format, ...) PRINTF_LIKE(2, 3);
+/* `replica` is over before it was started; `why` is shorter than 160 characters. */
+void outbox_unready(struct turn *turn, const struct replica_key *replica, const char *why);
 /* An effect on this machine; only the fields that its kind names are read. */
 void outbox_local(struct turn *turn, const struct outgoing *outgoing);

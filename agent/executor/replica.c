@@ -196,6 +196,9 @@ void replica_over(struct executor *executor, struct turn *turn, struct replica *
     trees_need(executor, &replica->tree, turn->now_ms);
     replica_unkeep(executor, turn, replica);
     replica->failed = failed;
+    if (failed && replica->phase >= PHASE_SCANNING && replica->phase <= PHASE_BUILDING) {
+        outbox_unready(turn, &replica->key, replica->reason);
+    }
     ended_note(executor, turn, replica);
     replica_health_unknown(replica);
     executor->free_changed = true;

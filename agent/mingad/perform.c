@@ -237,7 +237,13 @@ static void perform_wake(struct edge *edge, const struct core_effect *effect)
 static void perform_trace(struct edge *edge, const struct core_effect *effect)
 {
     (void)edge;
-    log_debug("%.*s", (int)sizeof(effect->trace), effect->trace);
+    log_debug("%.*s", (int)sizeof(effect->text), effect->text);
+}
+
+static void perform_unready(struct edge *edge, const struct core_effect *effect)
+{
+    replica_log(edge, &effect->replica, LOG_LEVEL_WARNING, "unready", "is not started here: %.*s",
+                (int)sizeof(effect->text), effect->text);
 }
 
 void perform(struct edge *edge, const struct core_effect *effect)
@@ -259,6 +265,7 @@ void perform(struct edge *edge, const struct core_effect *effect)
         [CORE_ALLOW] = perform_allow,
         [CORE_WAKE] = perform_wake,
         [CORE_TRACE] = perform_trace,
+        [CORE_UNREADY] = perform_unready,
     };
 
     CHECK(effect->kind < ARRAY_COUNT(performers));

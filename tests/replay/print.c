@@ -76,6 +76,7 @@ static const char *const core_effect_names[] = {
     [CORE_ALLOW] = "allow",
     [CORE_WAKE] = "wake",
     [CORE_TRACE] = "trace",
+    [CORE_UNREADY] = "unready",
 };
 static const char *const request_names[] = {
     [CORE_CREATE_COMMUNITY] = "create community",
@@ -225,8 +226,8 @@ static void print_effect(const struct core_effect *effect)
 {
     if (effect->kind == CORE_IO) {
         print_io(effect->overlay);
-    } else if (effect->kind == CORE_TRACE) {
-        printf("                > %.*s\n", (int)sizeof(effect->trace), effect->trace);
+    } else if (effect->kind == CORE_TRACE || effect->kind == CORE_UNREADY) {
+        printf("                > %.*s\n", (int)sizeof(effect->text), effect->text);
     } else if (effect->kind == CORE_ANSWER) {
         printf("                - answer %" PRIx64 ": outcome %d %s\n", effect->answer.token,
                (int)effect->answer.outcome, effect->answer.reason);

@@ -30,7 +30,7 @@ static void hash_effect(struct world *world, uint32_t node, const struct core_ef
             hash_add(&world->trace_hash, effect->overlay->message);
         }
     } else if (effect->kind == CORE_TRACE) {
-        hash_add(&world->trace_hash, bytes_of_text(effect->trace));
+        hash_add(&world->trace_hash, bytes_of_text(effect->text));
     }
 }
 
@@ -164,7 +164,8 @@ static void perform_one(struct world *world, uint32_t node, const struct core_ef
         wake_at(world, node, effect->wake_ms);
         break;
     case CORE_TRACE:
-        trace_line(world, node, bytes_of_text(effect->trace));
+    case CORE_UNREADY:
+        trace_line(world, node, bytes_of_text(effect->text));
         break;
     default:
         perform_sandbox(world, node, effect);

@@ -102,8 +102,7 @@ static void tell(struct tree_job *job)
     tell_lacking(job);
     if (job->result < 0) {
         snprintf(event.reason, sizeof(event.reason), "%.*s", (int)sizeof(event.reason) - 1,
-                 job->err.text);
-        log_warning("tree: %s", job->err.text);
+                 job->err.text); /* said of each replica that waits for it */
     } else if (job->task == TREE_SCAN) {
         event.missing_count = job->scan.missing_count;
         memcpy(event.missing, job->scan.missing, sizeof(event.missing));

@@ -179,6 +179,7 @@ static inline void perform_one(struct edge *edge, const struct core_effect *effe
     case CORE_STATS:
     case CORE_ALLOW:
     case CORE_TRACE:
+    case CORE_UNREADY:
         break;
     }
 }

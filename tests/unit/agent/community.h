@@ -114,6 +114,7 @@ static inline void fake_perform(struct community *community, uint32_t index,
     case OUT_CHUNK:
     case OUT_STORE:
     case OUT_TRACE:
+    case OUT_UNREADY:
     case OUT_DROP_TREE:
     case OUT_RENEW:
     case OUT_STATS:
