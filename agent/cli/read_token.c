@@ -4,18 +4,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/cli/screen/hidden.h"
 #include "base/cleanup.h"
 
 /* A person's line ends the token; a file's or a pipe's end does. */
 static int read_line(struct session *session, char *text_out, size_t capacity_bytes)
 {
-    fprintf(stderr, "token: ");
-    fflush(stderr);
-    if (fgets(text_out, (int)capacity_bytes, stdin) == NULL) {
+    if (!hidden_line("token (it is not shown): ", text_out, capacity_bytes)) {
         return problem_set(&session->problem, EXIT_REFUSED, "token", "none was given");
     }
     return EXIT_DONE;
