@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* The owner's word: orders, rules and what is contributed, and that replicas are handed over. */
+#include "tests/unit/agent/owner_rule.h"
 #include "tests/unit/agent/wiki.h"
 
 static const char wiki[] = "name: wiki\ncommand: [/bin/wiki]\nrestart: always\n"
@@ -70,19 +71,9 @@ static void give_memory(struct community *community, uint32_t node, uint64_t mem
     fake_flush(community, node, &turn);
 }
 
-static struct owner_rule *add_rule(struct community *community, uint32_t node, const char *name)
+static struct owner_rules *rules_of(struct community *community, uint32_t node)
 {
-    struct owner_rules *rules = &community->nodes[node].config.rules;
-    struct owner_rule *rule = &rules->list[rules->count++];
-
-    memset(rule, 0, sizeof(*rule));
-    (void)text_copy(rule->name, sizeof(rule->name), name);
-    rule->then = (struct owner_then){.within_ms = OWNER_WITHIN_MS,
-                                     .cpu_permille = OWNER_NO_LIMIT,
-                                     .memory_bytes = OWNER_NO_LIMIT,
-                                     .upload_bytes_per_s = OWNER_NO_LIMIT,
-                                     .download_bytes_per_s = OWNER_NO_LIMIT};
-    return rule;
+    return &community->nodes[node].config.rules;
 }
 
 /* At no moment fewer run than wanted. */
@@ -93,6 +84,14 @@ static void run_without_loss(struct community *community, uint32_t wanted, uint6
         cr_assert_geq(fake_running_count(community), wanted, "after %llu ms",
                       (unsigned long long)i);
     }
+}
+
+/* Its node was just told what it does not give any more. */
+static void expect_moved(struct community *community, uint32_t holder)
+{
+    cr_assert(community->nodes[holder].running[0].used, "not before another runs");
+    run_without_loss(community, 3, 5000);
+    cr_assert_not(community->nodes[holder].running[0].used);
 }
 
 /* ------------------------------------------------------------------ orders */
@@ -333,8 +332,8 @@ Test(owner, a_rule_that_freezes_acts_in_the_step_that_senses_it_and_is_named)
     struct community *community = run_wiki(wiki, 5, 3);
     uint32_t holder = holder_of(community);
 
-    add_rule(community, holder, "games")->when.programs = (struct owner_words){1, {"steam"}};
-    community->nodes[holder].config.rules.list[0].then.mode = OWNER_FREEZE;
+    rule_add(rules_of(community, holder), "games", OWNER_FREEZE)->when.programs =
+        (struct owner_words){1, {"steam"}};
     configure(community, holder);
     cr_assert_not(community->nodes[holder].running[0].frozen);
     sense(community, holder, (struct owner_senses){.program_count = 1, .programs = {"steam"}});
@@ -349,8 +348,7 @@ Test(owner, a_rule_that_drains_loses_no_replica)
     struct community *community = run_wiki(wiki, 5, 3);
     uint32_t holder = holder_of(community);
 
-    add_rule(community, holder, "battery")->when.on_battery = OWNER_YES;
-    community->nodes[holder].config.rules.list[0].then.mode = OWNER_DRAIN;
+    rule_add(rules_of(community, holder), "battery", OWNER_DRAIN)->when.on_battery = OWNER_YES;
     configure(community, holder);
     sense(community, holder, (struct owner_senses){.on_battery = OWNER_YES});
     cr_assert_str_eq(status_of(community, holder).state, "keeping");
@@ -366,10 +364,11 @@ Test(owner, a_cap_of_the_processor_is_told_at_once_and_moves_nobody)
 {
     struct community *community = run_wiki(wiki, 5, 3);
     uint32_t holder = holder_of(community);
+    struct owner_rule *rule = rule_add(rules_of(community, holder), "typing", OWNER_RUN);
 
-    add_rule(community, holder, "typing")->when.in_use_ms = 60000;
-    community->nodes[holder].config.rules.list[0].then.cpu_permille = 100;
-    community->nodes[holder].config.rules.list[0].then.upload_bytes_per_s = 1000;
+    rule->when.in_use_ms = 60000;
+    rule->then.cpu_permille = 100;
+    rule->then.upload_bytes_per_s = 1000;
     configure(community, holder);
     cr_assert_eq(community->nodes[holder].allowed.cpu_permille, 2000);
     sense(community, holder, (struct owner_senses){.input_ms = community->now_ms});
@@ -392,10 +391,8 @@ Test(owner, what_does_not_fit_any_more_is_started_elsewhere_first)
     uint32_t holder = holder_of(community);
 
     give_memory(community, holder, 64 << 20);
-    cr_assert(community->nodes[holder].running[0].used, "not before another runs");
     cr_assert_geq(community->nodes[holder].allowed.memory_bytes, 128 << 20);
-    run_without_loss(community, 3, 5000);
-    cr_assert_not(community->nodes[holder].running[0].used);
+    expect_moved(community, holder);
     cr_assert_eq(community->nodes[holder].allowed.memory_bytes, 64 << 20);
     fake_free(community);
 }
@@ -419,7 +416,7 @@ Test(owner, a_rule_that_gives_less_memory_has_its_own_time)
 {
     struct community *community = run_wiki(wiki, 3, 3);
     uint32_t holder = holder_of(community);
-    struct owner_then *then = &add_rule(community, holder, "small")->then;
+    struct owner_then *then = &rule_add(rules_of(community, holder), "small", OWNER_RUN)->then;
 
     then->memory_bytes = 64 << 20;
     then->within_ms = 5000;
@@ -435,8 +432,8 @@ Test(owner, of_two_rules_that_give_less_memory_the_shorter_time_counts)
 {
     struct community *community = run_wiki(wiki, 3, 3);
     uint32_t holder = holder_of(community);
-    struct owner_then *patient = &add_rule(community, holder, "patient")->then;
-    struct owner_then *hasty = &add_rule(community, holder, "hasty")->then;
+    struct owner_then *patient = &rule_add(rules_of(community, holder), "patient", OWNER_RUN)->then;
+    struct owner_then *hasty = &rule_add(rules_of(community, holder), "hasty", OWNER_RUN)->then;
 
     patient->memory_bytes = 32 << 20;
     hasty->memory_bytes = 64 << 20;
@@ -451,8 +448,8 @@ Test(owner, a_shorter_time_that_begins_later_counts_too)
 {
     struct community *community = run_wiki(wiki, 3, 3);
     uint32_t holder = holder_of(community);
-    struct owner_then *patient = &add_rule(community, holder, "patient")->then;
-    struct owner_rule *hasty = add_rule(community, holder, "hasty");
+    struct owner_then *patient = &rule_add(rules_of(community, holder), "patient", OWNER_RUN)->then;
+    struct owner_rule *hasty = rule_add(rules_of(community, holder), "hasty", OWNER_RUN);
 
     patient->memory_bytes = 64 << 20;
     hasty->when.in_use_ms = 3600000;
@@ -487,9 +484,7 @@ Test(owner, a_guest_who_is_not_welcome_any_more_is_started_elsewhere_first)
     community->nodes[holder].config.deny_count = 1;
     community->nodes[holder].config.deny[0].id = community->service.id;
     configure(community, holder);
-    cr_assert(community->nodes[holder].running[0].used);
-    run_without_loss(community, 3, 5000);
-    cr_assert_not(community->nodes[holder].running[0].used);
+    expect_moved(community, holder);
     fake_free(community);
 }
 
@@ -504,9 +499,7 @@ Test(owner, a_replica_whose_port_is_not_given_any_more_is_started_elsewhere_firs
     config->port_first = 20000;
     config->port_last = 20100;
     configure(community, holder);
-    cr_assert(community->nodes[holder].running[0].used);
-    run_without_loss(community, 3, 5000);
-    cr_assert_not(community->nodes[holder].running[0].used);
+    expect_moved(community, holder);
     fake_free(community);
 }
 
@@ -541,9 +534,7 @@ Test(owner, what_has_the_internet_goes_where_there_still_is_one)
     holder = holder_of(community);
     community->nodes[holder].config.egress = false;
     configure(community, holder);
-    cr_assert(community->nodes[holder].running[0].used);
-    run_without_loss(community, 3, 5000);
-    cr_assert_not(community->nodes[holder].running[0].used);
+    expect_moved(community, holder);
     fake_free(community);
 }
 

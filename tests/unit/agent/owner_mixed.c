@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* The owner's words that meet: orders, rules, reloads, sleep and clocks that are set, several at once. */
 #include "base/units.h"
+#include "tests/unit/agent/owner_rule.h"
 #include "tests/unit/agent/wiki.h"
 
 static const char wiki[] = "name: wiki\ncommand: [/bin/wiki]\nrestart: always\n"
@@ -69,17 +70,10 @@ static const char *rule_after(struct alone *alone, uint64_t ms, int64_t wall_s)
 static void at_night(struct alone *alone, const char *hours)
 {
     struct core_config *config = &alone->community->nodes[0].config;
-    struct owner_rule *rule = &config->rules.list[0];
+    struct owner_rule *rule;
 
-    memset(rule, 0, sizeof(*rule));
-    config->rules.count = 1;
-    strcpy(rule->name, "quiet");
-    rule->then = (struct owner_then){.mode = OWNER_FREEZE,
-                                     .within_ms = OWNER_WITHIN_MS,
-                                     .cpu_permille = OWNER_NO_LIMIT,
-                                     .memory_bytes = OWNER_NO_LIMIT,
-                                     .upload_bytes_per_s = OWNER_NO_LIMIT,
-                                     .download_bytes_per_s = OWNER_NO_LIMIT};
+    config->rules.count = 0;
+    rule = rule_add(&config->rules, "quiet", OWNER_FREEZE);
     cr_assert_eq(hours_parse(hours, &rule->when.hours), 0);
     executor_configured(alone->executor, &alone->turn, config);
     executor_sensed(alone->executor, &alone->turn, &(struct owner_senses){0});

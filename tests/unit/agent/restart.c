@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* mingad is started anew over what still runs: nothing is decided by what it does not know yet. */
 #include "tests/unit/agent/one_executor.h"
+#include "tests/unit/agent/owner_rule.h"
 
 enum { SIX_PM_S = 1767636000 /* 2026-01-05 18:00 UTC, a Monday */ };
 
@@ -26,18 +27,9 @@ static void keep(const struct bench *bench, struct kept *kept_out)
     cr_assert_gt(kept_out->blob.bytes.length_bytes, 0);
 }
 
-static struct owner_rule *add_rule(struct bench *bench, const char *name)
+static struct owner_rules *rules_of(struct bench *bench)
 {
-    struct owner_rules *rules = &bench->community->nodes[0].config.rules;
-    struct owner_rule *rule = &rules->list[rules->count++];
-
-    (void)text_copy(rule->name, sizeof(rule->name), name);
-    rule->then = (struct owner_then){.within_ms = OWNER_WITHIN_MS,
-                                     .cpu_permille = OWNER_NO_LIMIT,
-                                     .memory_bytes = OWNER_NO_LIMIT,
-                                     .upload_bytes_per_s = OWNER_NO_LIMIT,
-                                     .download_bytes_per_s = OWNER_NO_LIMIT};
-    return rule;
+    return &bench->community->nodes[0].config.rules;
 }
 
 static void listed(struct bench *bench)
@@ -93,11 +85,10 @@ static enum replica_state state(const struct bench *bench)
 static struct bench restarted_with_a_game_rule(void)
 {
     struct bench bench = bench_running(wiki);
-    struct owner_rule *rule = add_rule(&bench, "games");
+    struct owner_rule *rule = rule_add(rules_of(&bench), "games", OWNER_FREEZE);
     struct kept kept = {0};
 
     rule->when.programs = (struct owner_words){1, {"supergame"}};
-    rule->then.mode = OWNER_FREEZE;
     keep(&bench, &kept);
     restart(&bench, &kept);
     return bench;
@@ -184,7 +175,7 @@ Test(restart, nothing_new_comes_before_the_rules_can_be_judged)
 Test(restart, hours_are_not_judged_before_the_time_zone_is_known)
 {
     struct bench bench = bench_running(wiki);
-    struct owner_rule *rule = add_rule(&bench, "day");
+    struct owner_rule *rule = rule_add(rules_of(&bench), "day", OWNER_RUN);
     struct owner_senses berlin = {.zone.offset_s = 3600};
     struct kept kept = {0};
 

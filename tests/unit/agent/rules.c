@@ -1,32 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* The owner's rules: examples; years of virtual time are in rules_years.c. */
-#include "agent/policy/rules.h"
-
-#include <criterion/criterion.h>
-#include <string.h>
+#include "tests/unit/agent/owner_rule.h"
 
 static const uint64_t monday_unix_s = 1767571200; /* 2026-01-05 00:00 UTC */
 enum { BOOT_MS = 1000000, HOUR_MS = 3600000 };
-
-static struct owner_then nothing(void)
-{
-    return (struct owner_then){.within_ms = OWNER_WITHIN_MS,
-                               .cpu_permille = OWNER_NO_LIMIT,
-                               .memory_bytes = OWNER_NO_LIMIT,
-                               .upload_bytes_per_s = OWNER_NO_LIMIT,
-                               .download_bytes_per_s = OWNER_NO_LIMIT};
-}
-
-static struct owner_rule *add(struct owner_rules *rules, const char *name, enum owner_mode mode)
-{
-    struct owner_rule *rule = &rules->list[rules->count++];
-
-    memset(rule, 0, sizeof(*rule));
-    strcpy(rule->name, name);
-    rule->then = nothing();
-    rule->then.mode = mode;
-    return rule;
-}
 
 static struct owner_clock clock_at(uint64_t ms)
 {
@@ -75,9 +52,9 @@ Test(rules, the_strictest_wins_for_each_thing_and_is_named)
     struct owner_rules rules = {0};
     struct owner_policy *policy;
 
-    add(&rules, "office", OWNER_KEEP)->then.cpu_permille = 100;
+    rule_add(&rules, "office", OWNER_KEEP)->then.cpu_permille = 100;
     cr_assert_eq(hours_parse("Mon 08:00-18:00", &rules.list[0].when.hours), 0);
-    add(&rules, "lunch", OWNER_FREEZE)->then.cpu_permille = 500;
+    rule_add(&rules, "lunch", OWNER_FREEZE)->then.cpu_permille = 500;
     cr_assert_eq(hours_parse("12:00-13:00", &rules.list[1].when.hours), 0);
     policy = policy_of(&rules);
     cr_assert_eq(mode_at(policy, 7 * HOUR_MS), OWNER_RUN);
@@ -98,10 +75,10 @@ Test(rules, who_lowers_what_is_named_for_each_thing)
     struct owner_policy *policy;
     const struct owner_named *named;
 
-    add(&rules, "a little", OWNER_RUN)->then.cpu_permille = 500;
+    rule_add(&rules, "a little", OWNER_RUN)->then.cpu_permille = 500;
     rules.list[0].then.download_bytes_per_s = 2000;
-    add(&rules, "less", OWNER_RUN)->then.cpu_permille = 100;
-    add(&rules, "line", OWNER_RUN)->then.upload_bytes_per_s = 1000;
+    rule_add(&rules, "less", OWNER_RUN)->then.cpu_permille = 100;
+    rule_add(&rules, "line", OWNER_RUN)->then.upload_bytes_per_s = 1000;
     policy = policy_of(&rules);
     named = &policy->allowance.named;
     cr_assert_eq(mode_at(policy, 0), OWNER_RUN);
@@ -118,7 +95,7 @@ Test(rules, all_conditions_of_a_rule_must_hold)
     struct owner_rules rules = {0};
     struct owner_senses senses = {.on_battery = OWNER_YES, .battery_percent = 80};
     struct owner_policy *policy;
-    struct owner_rule *rule = add(&rules, "both", OWNER_FREEZE);
+    struct owner_rule *rule = rule_add(&rules, "both", OWNER_FREEZE);
 
     rule->when.on_battery = OWNER_YES;
     rule->when.battery_below_percent = 50;
@@ -137,8 +114,8 @@ Test(rules, use_of_the_machine_acts_at_once_and_ends_after_its_time)
     struct owner_senses senses = {0};
     struct owner_policy *policy;
 
-    add(&rules, "used", OWNER_FREEZE)->when.in_use_ms = 300000;
-    add(&rules, "idle", OWNER_KEEP)->when.idle_ms = 600000;
+    rule_add(&rules, "used", OWNER_FREEZE)->when.in_use_ms = 300000;
+    rule_add(&rules, "idle", OWNER_KEEP)->when.idle_ms = 600000;
     policy = policy_of(&rules);
     owner_policy_sense(policy, &senses);
     cr_assert_eq(mode_at(policy, 0), OWNER_KEEP, "nobody since it started: idle");
@@ -159,7 +136,7 @@ Test(rules, what_flaps_holds_on_for_a_minute)
     struct owner_senses senses = {.on_battery = OWNER_YES};
     struct owner_policy *policy;
 
-    add(&rules, "battery", OWNER_FREEZE)->when.on_battery = OWNER_YES;
+    rule_add(&rules, "battery", OWNER_FREEZE)->when.on_battery = OWNER_YES;
     policy = policy_of(&rules);
     owner_policy_sense(policy, &senses);
     cr_assert_eq(mode_at(policy, 0), OWNER_FREEZE, "a restriction does not wait");
@@ -178,7 +155,7 @@ Test(rules, a_reload_that_changes_what_a_rule_asks_for_begins_it_anew)
     struct owner_senses senses = {.on_battery = OWNER_YES};
     struct owner_policy *policy;
 
-    add(&rules, "mine", OWNER_DRAIN)->when.on_battery = OWNER_YES;
+    rule_add(&rules, "mine", OWNER_DRAIN)->when.on_battery = OWNER_YES;
     policy = policy_of(&rules);
     owner_policy_sense(policy, &senses);
     cr_assert_eq(mode_at(policy, 0), OWNER_KEEP);
@@ -198,7 +175,7 @@ Test(rules, a_reload_that_changes_the_mode_of_an_acting_rule_gives_it_its_time_a
     struct owner_policy *policy;
     uint64_t edited_ms = HOUR_MS / 4;
 
-    add(&rules, "day", OWNER_KEEP); /* without conditions: always */
+    rule_add(&rules, "day", OWNER_KEEP); /* without conditions: always */
     policy = policy_of(&rules);
     cr_assert_eq(mode_at(policy, 0), OWNER_KEEP);
     cr_assert_eq(mode_at(policy, edited_ms - 1000), OWNER_KEEP);
@@ -221,7 +198,7 @@ Test(rules, a_drain_that_takes_a_keeps_place_settles_first_where_it_flaps)
     struct owner_senses senses = {.on_battery = OWNER_YES};
     struct owner_policy *policy;
 
-    add(&rules, "battery", OWNER_KEEP)->when.on_battery = OWNER_YES;
+    rule_add(&rules, "battery", OWNER_KEEP)->when.on_battery = OWNER_YES;
     policy = policy_of(&rules);
     owner_policy_sense(policy, &senses);
     cr_assert_eq(mode_at(policy, 0), OWNER_KEEP);
@@ -238,7 +215,7 @@ Test(rules, before_anything_was_sensed_nothing_new_comes_and_nothing_is_judged)
 {
     struct owner_rules rules = {0};
     struct owner_senses tokyo = {.zone.offset_s = 9 * HOUR_MS / 1000};
-    struct owner_rule *rule = add(&rules, "night", OWNER_DRAIN);
+    struct owner_rule *rule = rule_add(&rules, "night", OWNER_DRAIN);
     struct owner_policy *policy;
 
     cr_assert_eq(hours_parse("00:00-06:00", &rule->when.hours), 0);
@@ -269,7 +246,7 @@ Test(rules, flapping_moves_no_replica)
     uint32_t drains = 0;
     uint32_t changes = 0;
 
-    add(&rules, "battery", OWNER_DRAIN)->when.on_battery = OWNER_YES;
+    rule_add(&rules, "battery", OWNER_DRAIN)->when.on_battery = OWNER_YES;
     policy = policy_of(&rules);
     for (uint64_t i = 0; i < 10; i++) { /* a loose plug, each quarter of an hour for 5 s */
         for (uint64_t s = 0; s < 900; s++) {
@@ -295,7 +272,7 @@ Test(rules, what_drains_has_its_time_from_when_it_begins_not_from_when_the_rule_
     struct owner_senses senses = {0};
     struct owner_policy *policy;
 
-    add(&rules, "battery", OWNER_DRAIN)->when.on_battery = OWNER_YES;
+    rule_add(&rules, "battery", OWNER_DRAIN)->when.on_battery = OWNER_YES;
     policy = policy_of(&rules);
     for (uint64_t s = 0; s < 600; s++) { /* it never settles, and never ends */
         senses.on_battery = s % 20 < 10 ? OWNER_YES : OWNER_NO;
