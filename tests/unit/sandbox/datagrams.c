@@ -1,26 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Real sockets on this machine's loopback, ports chosen by the kernel; one thread drives all. */
-#include "sandbox/init/datagrams.h"
-
-#include <criterion/criterion.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-enum { NOW_MS = 1000000 };
+#include "tests/unit/sandbox/datagrams_world.h"
 
-struct world {
-    int epoll_fd;
-    int published_fd;
-    int service_fd;
-    struct sockaddr_in published;
-    struct datagrams *datagrams;
-    struct line line;
-};
+static struct sockaddr_in published; /* clients send to it */
 
 static int bind_somewhere(int family, bool any, uint16_t *port_out)
 {
@@ -43,59 +30,28 @@ static int bind_somewhere(int family, bool any, uint16_t *port_out)
     return fd;
 }
 
-static void world_init(struct world *world, int published_family, int service_family,
-                       uint32_t connections_max)
+static void begin(struct world *world, int published_family, int service_family,
+                  uint32_t connections_max)
 {
     struct sandbox_spec spec = {.port_count = 1, .connections_max = connections_max};
     uint16_t port;
 
-    world->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     world->published_fd = bind_somewhere(published_family, true, &port);
-    world->published = (struct sockaddr_in){
+    published = (struct sockaddr_in){
         .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     world->service_fd = bind_somewhere(service_family, false, &spec.ports[0].container_port);
     spec.ports[0].protocol = SANDBOX_UDP;
-    world->datagrams = calloc(1, sizeof(*world->datagrams));
-    line_init(&world->line);
-    world->datagrams->line = &world->line;
-    cr_assert_eq(datagrams_init(world->datagrams, world->epoll_fd, (uint64_t)8 << 56, &spec,
-                                &world->published_fd),
-                 0);
+    world_init(world, &spec);
 }
 
-static void world_done(struct world *world)
-{
-    datagrams_done(world->datagrams);
-    cr_assert_eq(world->datagrams->flows.count, 0);
-    free(world->datagrams);
-    close(world->epoll_fd);
-    close(world->published_fd);
-    close(world->service_fd);
-}
-
-static void settle(struct world *world, uint64_t now_ms)
-{
-    struct epoll_event events[16];
-    int count;
-
-    do {
-        count = epoll_wait(world->epoll_fd, events, 16, 20);
-        for (int i = 0; i < count; i++) {
-            cr_assert_eq(events[i].data.u64 >> 56, 8);
-            datagrams_event(world->datagrams, events[i].data.u64, now_ms);
-        }
-    } while (count > 0);
-}
-
-static int call(const struct world *world, const char *text)
+static int call(const char *text)
 {
     struct timeval patience = {.tv_sec = 1};
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     /* Connected: only an answer from the very address that was asked is taken. */
-    cr_assert_eq(connect(fd, (const struct sockaddr *)&world->published, sizeof(world->published)),
-                 0);
+    cr_assert_eq(connect(fd, (const struct sockaddr *)&published, sizeof(published)), 0);
     cr_assert_eq(send(fd, text, strlen(text), 0), (ssize_t)strlen(text));
     return fd;
 }
@@ -134,9 +90,9 @@ static void check_clients(int published_family, int service_family)
 {
     struct world world;
 
-    world_init(&world, published_family, service_family, 0);
-    int first = call(&world, "first");
-    int second = call(&world, "second");
+    begin(&world, published_family, service_family, 0);
+    int first = call("first");
+    int second = call("second");
     settle(&world, NOW_MS);
     cr_assert_eq(world.datagrams->flows.count, 2);
     cr_assert_eq(serve(&world), 2);
@@ -160,7 +116,7 @@ Test(datagrams, a_port_that_is_shut_down_by_another_is_left_alone)
     struct world world;
     struct epoll_event events[16];
 
-    world_init(&world, AF_INET, AF_INET, 4);
+    begin(&world, AF_INET, AF_INET, 4);
     (void)shutdown(world.published_fd, SHUT_RDWR); /* which says ENOTCONN, and does it */
     cr_assert_eq(epoll_wait(world.epoll_fd, events, 16, 1000), 1);
     datagrams_event(world.datagrams, events[0].data.u64, 1);
@@ -187,10 +143,10 @@ Test(datagrams, clients_beyond_the_limit_are_not_heard_and_are_counted)
 {
     struct world world;
 
-    world_init(&world, AF_INET, AF_INET, 1);
-    int first = call(&world, "first");
+    begin(&world, AF_INET, AF_INET, 1);
+    int first = call("first");
     settle(&world, NOW_MS);
-    int second = call(&world, "second");
+    int second = call("second");
     settle(&world, NOW_MS);
     cr_assert_eq(serve(&world), 1);
     settle(&world, NOW_MS);
@@ -216,10 +172,10 @@ Test(datagrams, nobody_listening_is_nobody_answering_until_somebody_does)
     socklen_t service_bytes = sizeof(service);
     char byte;
 
-    world_init(&world, AF_INET, AF_INET, 0);
+    begin(&world, AF_INET, AF_INET, 0);
     cr_assert_eq(getsockname(world.service_fd, (struct sockaddr *)&service, &service_bytes), 0);
     close(world.service_fd);
-    int client = call(&world, "lost");
+    int client = call("lost");
     settle(&world, NOW_MS);
     cr_assert_eq(send(client, "lost", 4, 0), 4);
     settle(&world, NOW_MS);
@@ -261,9 +217,9 @@ Test(datagrams, what_the_line_has_no_room_for_is_lost_and_the_rest_comes_whole)
     struct world world;
     unsigned count = 0;
 
-    world_init(&world, AF_INET, AF_INET, 0);
+    begin(&world, AF_INET, AF_INET, 0);
     atomic_store(&world.line.own[LINE_DOWN].bytes_per_s, 1);
-    int client = call(&world, "begin");
+    int client = call("begin");
     for (int i = 0; i < SENT; i++) {
         cr_assert_eq(send(client, text, LENGTH, 0), LENGTH);
         settle(&world, NOW_MS);
@@ -290,9 +246,9 @@ Test(datagrams, answers_count_against_what_is_sent)
     struct world world;
     char text[64];
 
-    world_init(&world, AF_INET, AF_INET, 0);
+    begin(&world, AF_INET, AF_INET, 0);
     atomic_store(&world.line.own[LINE_UP].bytes_per_s, 1);
-    int client = call(&world, "question");
+    int client = call("question");
     settle(&world, NOW_MS);
     cr_assert_eq(serve(&world), 1);
     settle(&world, NOW_MS);

@@ -1,99 +1,50 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* UDP ports for members only, as minga-init has them: mingad's end is played by hand. */
-#include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <unistd.h>
 
-#include "sandbox/init/datagrams.h"
 #include "sandbox/init/udp.h"
+#include "tests/unit/sandbox/datagrams_world.h"
 
-enum { NOW_MS = 1000000 };
+static struct sockaddr_un published; /* mingad connects to it */
+static socklen_t published_bytes;
 
-struct world {
-    int epoll_fd;
-    int published_fd; /* mingad connects to it */
-    int service_fd;
-    struct sockaddr_un published;
-    socklen_t published_bytes;
-    struct datagrams *datagrams;
-    struct line line;
-};
-
-static void listen_for_mingad(struct world *world)
+static int listen_for_mingad(void)
 {
-    world->published_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    world->published = (struct sockaddr_un){.sun_family = AF_UNIX};
-    world->published_bytes = sizeof(world->published);
-    cr_assert_eq(
-        bind(world->published_fd, (struct sockaddr *)&world->published, sizeof(sa_family_t)), 0);
-    cr_assert_eq(listen(world->published_fd, 64), 0);
-    cr_assert_eq(getsockname(world->published_fd, (struct sockaddr *)&world->published,
-                             &world->published_bytes),
-                 0);
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+    published = (struct sockaddr_un){.sun_family = AF_UNIX};
+    published_bytes = sizeof(published);
+    cr_assert_eq(bind(fd, (struct sockaddr *)&published, sizeof(sa_family_t)), 0);
+    cr_assert_eq(listen(fd, 64), 0);
+    cr_assert_eq(getsockname(fd, (struct sockaddr *)&published, &published_bytes), 0);
+    return fd;
 }
 
-static void world_init(struct world *world, uint32_t connections_max)
+static void begin(struct world *world, uint32_t connections_max)
 {
     struct sandbox_spec spec = {.port_count = 1, .connections_max = connections_max};
     struct sockaddr_in service = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t service_bytes = sizeof(service);
 
-    world->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    listen_for_mingad(world);
+    world->published_fd = listen_for_mingad();
     world->service_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     cr_assert_eq(bind(world->service_fd, (struct sockaddr *)&service, service_bytes), 0);
     cr_assert_eq(getsockname(world->service_fd, (struct sockaddr *)&service, &service_bytes), 0);
     spec.ports[0] = (struct sandbox_port){ntohs(service.sin_port), 31000, SANDBOX_MEMBERS_UDP};
-    world->datagrams = calloc(1, sizeof(*world->datagrams));
-    line_init(&world->line);
-    world->datagrams->line = &world->line;
-    cr_assert_eq(datagrams_init(world->datagrams, world->epoll_fd, (uint64_t)8 << 56, &spec,
-                                &world->published_fd),
-                 0);
+    world_init(world, &spec);
 }
 
-static void world_done(struct world *world)
-{
-    datagrams_done(world->datagrams);
-    cr_assert_eq(world->datagrams->flows.count, 0);
-    free(world->datagrams);
-    close(world->epoll_fd);
-    close(world->published_fd);
-    close(world->service_fd);
-}
-
-/* Returns how many rounds there were. */
-static unsigned settle(struct world *world, uint64_t now_ms)
-{
-    struct epoll_event events[16];
-    unsigned rounds = 0;
-    int count;
-
-    do {
-        count = epoll_wait(world->epoll_fd, events, 16, 20);
-        for (int i = 0; i < count; i++) {
-            cr_assert_eq(events[i].data.u64 >> 56, 8);
-            datagrams_event(world->datagrams, events[i].data.u64, now_ms);
-        }
-        rounds++;
-    } while (count > 0 && rounds < 1000);
-    return rounds;
-}
-
-static int call(const struct world *world)
+static int call(void)
 {
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
-    cr_assert_eq(connect(fd, (const struct sockaddr *)&world->published, world->published_bytes),
-                 0);
+    cr_assert_eq(connect(fd, (const struct sockaddr *)&published, published_bytes), 0);
     return fd;
 }
 
@@ -152,9 +103,9 @@ Test(datagrams_members, each_connection_is_a_peer_of_its_own)
     struct world world;
     uint16_t ports[3];
 
-    world_init(&world, 0);
-    int first = call(&world);
-    int second = call(&world);
+    begin(&world, 0);
+    int first = call();
+    int second = call();
     say(first, "first");
     settle(&world, NOW_MS);
     ports[0] = serve(&world, "first");
@@ -188,8 +139,8 @@ Test(datagrams_members, the_longest_passes_both_ways_and_a_longer_one_is_lost)
     struct world world;
 
     memset(large + 1, 7, sizeof(large) - 1);
-    world_init(&world, 0);
-    int fd = call(&world);
+    begin(&world, 0);
+    int fd = call();
     cr_assert_eq(send(fd, large, UDP_PACKET_BYTES_MAX, MSG_NOSIGNAL), UDP_PACKET_BYTES_MAX);
     settle(&world, NOW_MS);
     cr_assert_eq(recvfrom(world.service_fd, heard, sizeof(heard), MSG_DONTWAIT,
@@ -219,9 +170,9 @@ Test(datagrams_members, what_is_no_packet_ends_the_flow_and_reaches_nobody)
     } packets[] = {{"", 0}, {"x", 1}, {"\1text", 5}, {large, sizeof(large)}};
     struct world world;
 
-    world_init(&world, 0);
+    begin(&world, 0);
     for (size_t i = 0; i < sizeof(packets) / sizeof(packets[0]); i++) {
-        int fd = call(&world);
+        int fd = call();
 
         settle(&world, NOW_MS);
         cr_assert_eq(world.datagrams->flows.count, 1);
@@ -240,9 +191,9 @@ Test(datagrams_members, a_silent_flow_ends_and_its_connection_with_it)
 {
     struct world world;
 
-    world_init(&world, 0);
-    int mute = call(&world);
-    int answered = call(&world);
+    begin(&world, 0);
+    int mute = call();
+    int answered = call();
     say(answered, "ping");
     settle(&world, NOW_MS);
     (void)serve(&world, "ping");
@@ -265,23 +216,23 @@ Test(datagrams_members, flows_count_as_connections_do)
 {
     struct world world;
 
-    world_init(&world, 1);
-    int first = call(&world);
+    begin(&world, 1);
+    int first = call();
     say(first, "first");
     settle(&world, NOW_MS);
     (void)serve(&world, "first");
     settle(&world, NOW_MS);
-    int second = call(&world);
+    int second = call();
     settle(&world, NOW_MS + 2 * FLOW_YIELDS_MS);
     cr_assert(is_hung_up(second), "the first was answered, and stays");
     cr_assert_eq(world.datagrams->refused_count, 1);
     must_hear(first, "re:first");
     close(first);
     settle(&world, NOW_MS);
-    int third = call(&world);
+    int third = call();
     settle(&world, NOW_MS);
     cr_assert_not(is_hung_up(third));
-    int fourth = call(&world);
+    int fourth = call();
     settle(&world, NOW_MS + FLOW_YIELDS_MS);
     cr_assert(is_hung_up(third), "it was never answered");
     cr_assert_not(is_hung_up(fourth));
@@ -295,10 +246,10 @@ Test(datagrams_members, bytes_count_and_what_the_line_has_no_room_for_is_lost)
 {
     struct world world;
 
-    world_init(&world, 0);
+    begin(&world, 0);
     atomic_store(&world.line.own[LINE_DOWN].bytes_per_s, 1);
     atomic_store(&world.line.own[LINE_UP].bytes_per_s, 1);
-    int fd = call(&world);
+    int fd = call();
     say(fd, "question");
     settle(&world, NOW_MS);
     (void)serve(&world, "question");
@@ -329,9 +280,9 @@ Test(datagrams_members, one_that_does_not_read_loses_its_answers_and_blocks_nobo
     struct world world;
     char text[64];
 
-    world_init(&world, 0);
-    int lazy = call(&world);
-    int other = call(&world);
+    begin(&world, 0);
+    int lazy = call();
+    int other = call();
     say(lazy, "question");
     settle(&world, NOW_MS);
     cr_assert_eq(recvfrom(world.service_fd, text, sizeof(text), MSG_DONTWAIT,
@@ -361,10 +312,10 @@ Test(datagrams_members, without_descriptors_the_oldest_gives_way)
     struct world world;
     struct rlimit few;
 
-    world_init(&world, 0);
-    int first = call(&world);
+    begin(&world, 0);
+    int first = call();
     settle(&world, NOW_MS);
-    int second = call(&world);
+    int second = call();
     cr_assert_eq(getrlimit(RLIMIT_NOFILE, &few), 0);
     const struct rlimit before = few;
 
@@ -375,7 +326,7 @@ Test(datagrams_members, without_descriptors_the_oldest_gives_way)
         }
     }
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
-    cr_assert_lt(settle(&world, NOW_MS + 1), 1000, "it does not turn for ever");
+    cr_assert_lt(settle(&world, NOW_MS + 1), ROUNDS_MAX, "it does not turn for ever");
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
     cr_assert(is_hung_up(first));
     cr_assert_not(is_hung_up(second));
@@ -388,8 +339,8 @@ Test(datagrams_members, a_port_that_is_shut_down_by_another_is_left_alone)
 {
     struct world world;
 
-    world_init(&world, 4);
+    begin(&world, 4);
     cr_assert_eq(shutdown(world.published_fd, SHUT_RDWR), 0);
-    cr_assert_lt(settle(&world, NOW_MS), 1000);
+    cr_assert_lt(settle(&world, NOW_MS), ROUNDS_MAX);
     world_done(&world);
 }
