@@ -8,6 +8,7 @@
 #include "agent/core/core.h"
 #include "agent/core/message.h"
 #include "overlay/signed.h"
+#include "tests/unit/agent/volunteer.h"
 
 enum { QUEUE_MAX = 256, TOKENS_MAX = 128 };
 
@@ -313,16 +314,7 @@ static inline struct edge *edge_new(void)
     edge->wake_ms = UINT64_MAX;
     edge->community = key_of(1);
     edge->owner = key_of(2);
-    edge->config = (struct core_config){
-        .contribution = {2000, (uint64_t)1 << 30, (uint64_t)1 << 30, 512},
-        .storage_bytes = (uint64_t)1 << 30,
-        .port_first = 31000,
-        .port_last = 31099,
-        .runs = true,
-        .stores = true,
-        .manages = true,
-        .arch = MANIFEST_ARCH_AMD64,
-    };
+    volunteer(&edge->config);
     edge->config.overlay.node_key = key_of(3);
     edge->config.overlay.seed = 5;
     edge->config.overlay.storage_bytes_max = (uint64_t)1 << 30;
@@ -395,6 +387,19 @@ static inline enum overlay_outcome put_service(struct edge *edge, uint64_t seque
     record.content.size = (pb_size_t)signed_encode_body(
         minga_Service_fields, &service, record.content.bytes, sizeof(record.content.bytes));
     return put(edge, &record);
+}
+
+/* A community of one, whose service runs. */
+static inline struct edge *edge_running(void)
+{
+    struct edge *edge = edge_new();
+
+    cr_assert_eq(create(edge), OVERLAY_OK);
+    cr_assert_eq(put_version(edge), OVERLAY_OK, "%s", edge->answer.reason);
+    cr_assert_eq(put_service(edge, 1, true, 1, 1), OVERLAY_OK, "%s", edge->answer.reason);
+    run(edge, 200);
+    cr_assert_eq(edge->start_count, 1);
+    return edge;
 }
 
 static inline enum overlay_outcome ask_history(struct edge *edge)

@@ -2,6 +2,7 @@
 #pragma once
 /* What happens in the fake community (fakes.h): the queue, records, life, and what tests ask. */
 #include "tests/unit/agent/fakes.h"
+#include "tests/unit/agent/volunteer.h"
 
 /* ------------------------------------------------------------------ the queue */
 
@@ -309,24 +310,30 @@ static inline void fake_look_around(struct community *community)
     }
 }
 
+/* All that is due by now, in the order of arrival. */
+static inline void fake_take_items(struct community *community)
+{
+    static struct item item;
+
+    for (uint32_t i = 0; i < community->item_count; i++) {
+        if (community->items[i].due_ms <= community->now_ms) {
+            item = community->items[i];
+            memmove(&community->items[i], &community->items[i + 1],
+                    (--community->item_count - i) * sizeof(item));
+            fake_run_item(community, &item);
+            fake_check(community);
+            i = UINT32_MAX; /* from the front again */
+        }
+    }
+}
+
 /* Runs for so long, ticking each node every 50 ms. */
 static inline void fake_run(struct community *community, uint64_t duration_ms)
 {
     uint64_t end_ms = community->now_ms + duration_ms;
 
     for (; community->now_ms < end_ms; community->now_ms++) {
-        for (uint32_t i = 0; i < community->item_count; i++) {
-            if (community->items[i].due_ms <= community->now_ms) {
-                static struct item item;
-
-                item = community->items[i];
-                memmove(&community->items[i], &community->items[i + 1],
-                        (--community->item_count - i) * sizeof(item));
-                fake_run_item(community, &item);
-                fake_check(community);
-                i = UINT32_MAX; /* from the front again: order of arrival */
-            }
-        }
+        fake_take_items(community);
         for (uint32_t i = 0; community->now_ms % 50 == 0 && i < community->node_count; i++) {
             struct turn turn = fake_turn(community, i);
 
@@ -443,16 +450,7 @@ static inline void fake_node_make(struct community *community, uint32_t index)
     node->member.record.manages = true;
     node->member.record.runs = true;
     (void)snprintf(node->member.record.zone, sizeof(node->member.record.zone), "z%u", index);
-    node->config = (struct core_config){
-        .contribution = {2000, (uint64_t)1 << 30, (uint64_t)1 << 30, 512},
-        .storage_bytes = (uint64_t)1 << 30,
-        .port_first = 31000,
-        .port_last = 31099,
-        .runs = true,
-        .stores = true,
-        .manages = true,
-        .arch = MANIFEST_ARCH_AMD64,
-    };
+    volunteer(&node->config);
     node->config.overlay.node_key = node->secret;
     node->config.overlay.seed = index + 1;
     node->seat.community = community;

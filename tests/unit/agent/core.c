@@ -17,16 +17,11 @@ Test(core, without_a_community_owners_requests_are_refused_with_a_reason)
 
 Test(core, a_pushed_and_started_service_runs_and_can_be_asked_about)
 {
-    struct edge *edge = edge_new();
+    struct edge *edge = edge_running();
     struct core_request services = {.kind = CORE_SERVICES};
     struct core_request logs = {.kind = CORE_LOGS, .slot = 1, .offset_bytes = 3};
     struct core_replica replica;
 
-    cr_assert_eq(create(edge), OVERLAY_OK);
-    cr_assert_eq(put_version(edge), OVERLAY_OK, "%s", edge->answer.reason);
-    cr_assert_eq(put_service(edge, 1, true, 1, 1), OVERLAY_OK, "%s", edge->answer.reason);
-    run(edge, 200);
-    cr_assert_eq(edge->start_count, 1);
     cr_assert_eq(ask_status(edge), OVERLAY_OK);
     cr_assert_eq(edge->status.state, SERVICE_ACTIVE);
     cr_assert_eq(edge->status.running_count, 1);
@@ -48,14 +43,10 @@ Test(core, a_pushed_and_started_service_runs_and_can_be_asked_about)
 
 Test(core, a_stopped_service_ends_and_its_tombstone_is_not_found)
 {
-    struct edge *edge = edge_new();
+    struct edge *edge = edge_running();
     minga_Record tombstone = {
         .kind = minga_RecordKind_RECORD_SERVICE, .sequence = 3, .removed = true};
 
-    cr_assert_eq(create(edge), OVERLAY_OK);
-    cr_assert_eq(put_version(edge), OVERLAY_OK);
-    cr_assert_eq(put_service(edge, 1, true, 1, 1), OVERLAY_OK);
-    run(edge, 200);
     cr_assert_eq(put_service(edge, 2, false, 1, 1), OVERLAY_OK);
     run(edge, 1000);
     cr_assert_eq(edge->stop_count, 1);
@@ -104,14 +95,10 @@ Test(core, an_unknown_service_is_not_found)
 
 Test(core, shutting_down_ends_the_replicas_and_is_answered_in_time)
 {
-    struct edge *edge = edge_new();
+    struct edge *edge = edge_running();
     struct core_request shut_down = {.kind = CORE_SHUT_DOWN};
     uint64_t started_ms;
 
-    cr_assert_eq(create(edge), OVERLAY_OK);
-    cr_assert_eq(put_version(edge), OVERLAY_OK);
-    cr_assert_eq(put_service(edge, 1, true, 1, 1), OVERLAY_OK);
-    run(edge, 200);
     started_ms = edge->now_ms;
     cr_assert_eq(outcome_of(edge, &shut_down), OVERLAY_OK);
     cr_assert_eq(edge->stop_count, 1);
@@ -121,15 +108,11 @@ Test(core, shutting_down_ends_the_replicas_and_is_answered_in_time)
 
 Test(core, a_machine_with_nobody_to_hand_over_to_sleeps_at_once)
 {
-    struct edge *edge = edge_new();
+    struct edge *edge = edge_running();
     struct core_request aside = {.kind = CORE_STEP_ASIDE, .within_ms = 4600};
     struct core_request back = {.kind = CORE_COME_BACK};
     uint64_t started_ms;
 
-    cr_assert_eq(create(edge), OVERLAY_OK);
-    cr_assert_eq(put_version(edge), OVERLAY_OK);
-    cr_assert_eq(put_service(edge, 1, true, 1, 1), OVERLAY_OK);
-    run(edge, 200);
     started_ms = edge->now_ms;
     cr_assert_eq(outcome_of(edge, &aside), OVERLAY_OK);
     cr_assert_leq(edge->now_ms - started_ms, 100);

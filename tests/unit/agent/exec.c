@@ -5,19 +5,6 @@
 #include "agent/core/internal.h"
 #include "tests/unit/agent/alone.h"
 
-/* A community of one, whose service runs. */
-static struct edge *running_service(void)
-{
-    struct edge *edge = edge_new();
-
-    cr_assert_eq(create(edge), OVERLAY_OK);
-    cr_assert_eq(put_version(edge), OVERLAY_OK);
-    cr_assert_eq(put_service(edge, 1, true, 1, 1), OVERLAY_OK);
-    run(edge, 200);
-    cr_assert_eq(edge->start_count, 1);
-    return edge;
-}
-
 static enum overlay_outcome ask(struct edge *edge, const minga_ExecAsk *what)
 {
     uint8_t bytes[minga_ExecAsk_size];
@@ -96,7 +83,7 @@ static minga_ExecAsk open_one(struct edge *edge)
 
 Test(exec, the_owner_runs_a_command_in_its_replica)
 {
-    struct edge *edge = running_service();
+    struct edge *edge = edge_running();
     minga_ExecAsk session = open_one(edge);
     struct exec_begin begin;
 
@@ -119,7 +106,7 @@ Test(exec, the_owner_runs_a_command_in_its_replica)
 
 Test(exec, nobody_but_the_owner_may)
 {
-    struct edge *edge = running_service();
+    struct edge *edge = edge_running();
     struct secret_key other = key_of(77);
     minga_ExecAsk session = hello(edge);
     minga_ExecRequest request = request_for(edge, &session);
@@ -135,7 +122,7 @@ Test(exec, nobody_but_the_owner_may)
 
 Test(exec, a_signature_is_good_for_what_it_names_only)
 {
-    struct edge *edge = running_service();
+    struct edge *edge = edge_running();
 
     for (int i = 0; i < 7; i++) {
         minga_ExecAsk session = hello(edge);
@@ -156,7 +143,7 @@ Test(exec, a_signature_is_good_for_what_it_names_only)
 
 Test(exec, a_recorded_signature_opens_nothing_again)
 {
-    struct edge *edge = running_service();
+    struct edge *edge = edge_running();
     minga_ExecAsk first = open_one(edge);
     minga_ExecAsk second;
 
@@ -174,7 +161,7 @@ Test(exec, a_recorded_signature_opens_nothing_again)
 
 Test(exec, an_altered_signature_is_none)
 {
-    struct edge *edge = running_service();
+    struct edge *edge = edge_running();
     minga_ExecAsk session = hello(edge);
     minga_ExecRequest request = request_for(edge, &session);
     minga_Signed envelope;
@@ -202,7 +189,7 @@ Test(exec, an_altered_signature_is_none)
 
 Test(exec, a_session_belongs_to_the_node_that_opened_it)
 {
-    struct edge *edge = running_service();
+    struct edge *edge = edge_running();
     minga_ExecAsk session = open_one(edge);
     struct overlay_ask question = {.direct = true, .wants_answer = true};
     struct exec_asker other = {.ask = &question};
@@ -221,7 +208,7 @@ Test(exec, a_session_belongs_to_the_node_that_opened_it)
 
 Test(exec, what_nobody_asks_about_any_more_is_ended)
 {
-    struct edge *edge = running_service();
+    struct edge *edge = edge_running();
     minga_ExecAsk session = open_one(edge);
 
     run(edge, EXEC_SILENT_MS - 100);
@@ -237,7 +224,7 @@ Test(exec, what_nobody_asks_about_any_more_is_ended)
 
 Test(exec, hellos_without_end_take_no_open_session_away)
 {
-    struct edge *edge = running_service();
+    struct edge *edge = edge_running();
     minga_ExecAsk session = open_one(edge);
     minga_ExecAsk last = session;
 
@@ -253,7 +240,7 @@ Test(exec, hellos_without_end_take_no_open_session_away)
 
 Test(exec, as_many_run_in_one_replica_as_are_allowed)
 {
-    struct edge *edge = running_service();
+    struct edge *edge = edge_running();
     minga_ExecAsk session;
     minga_ExecRequest request;
 
@@ -271,7 +258,7 @@ Test(exec, as_many_run_in_one_replica_as_are_allowed)
 
 Test(exec, a_paused_node_runs_nothing)
 {
-    struct edge *edge = running_service();
+    struct edge *edge = edge_running();
     struct core_request pause = {.kind = CORE_PAUSE};
     minga_ExecAsk session = hello(edge);
     minga_ExecRequest request = request_for(edge, &session);
@@ -284,7 +271,7 @@ Test(exec, a_paused_node_runs_nothing)
 
 Test(exec, who_reads_of_a_frozen_replica_is_told_so_once_nothing_comes_any_more)
 {
-    struct edge *edge = running_service();
+    struct edge *edge = edge_running();
     struct core_request pause = {.kind = CORE_PAUSE};
     struct core_request resume = {.kind = CORE_RESUME};
     minga_ExecAsk session = open_one(edge);

@@ -5,18 +5,6 @@
 #include "agent/core/internal.h"
 #include "tests/unit/agent/alone.h"
 
-static struct edge *running_service(void)
-{
-    struct edge *edge = edge_new();
-
-    cr_assert_eq(create(edge), OVERLAY_OK);
-    cr_assert_eq(put_version(edge), OVERLAY_OK);
-    cr_assert_eq(put_service(edge, 1, true, 1, 1), OVERLAY_OK);
-    run(edge, 200);
-    cr_assert_eq(edge->start_count, 1);
-    return edge;
-}
-
 static enum overlay_outcome ask(struct edge *edge, uint32_t slot, const char *port_name)
 {
     uint8_t bytes[minga_PassAsk_size];
@@ -57,7 +45,7 @@ static bool opens(const struct edge *edge, const struct pass *pass)
 
 Test(pass, a_member_gets_the_secret_that_the_door_makes_again)
 {
-    struct edge *edge = running_service();
+    struct edge *edge = edge_running();
 
     cr_assert_eq(ask(edge, 1, "club"), OVERLAY_OK, "%s", edge->answer.reason);
     cr_assert_eq(edge->answer.data.length_bytes, RELAY_SECRET_BYTES);
@@ -72,7 +60,7 @@ Test(pass, a_member_gets_the_secret_that_the_door_makes_again)
 /* To the kernel, to relays and to routers a door is TCP, whatever passes there. */
 Test(pass, a_port_of_udp_is_given_out_as_a_door)
 {
-    struct edge *edge = running_service();
+    struct edge *edge = edge_running();
     struct overlay_port published[4];
     struct core_replica replica;
 
@@ -95,7 +83,7 @@ Test(pass, a_port_of_udp_is_given_out_as_a_door)
 
 Test(pass, it_is_good_for_nothing_else)
 {
-    struct edge *edge = running_service();
+    struct edge *edge = edge_running();
 
     cr_assert_eq(ask(edge, 1, "club"), OVERLAY_OK);
     const struct pass given = at_the_door(edge, edge->answer.pass_until);
@@ -124,7 +112,7 @@ Test(pass, it_is_good_for_nothing_else)
 /* The clock that it ends by begins again with the machine. */
 Test(pass, one_from_before_the_node_s_start_is_good_for_nothing)
 {
-    struct edge *edge = running_service();
+    struct edge *edge = edge_running();
 
     cr_assert_eq(ask(edge, 1, "club"), OVERLAY_OK);
     const struct pass pass = at_the_door(edge, edge->answer.pass_until);
@@ -137,7 +125,7 @@ Test(pass, one_from_before_the_node_s_start_is_good_for_nothing)
 
 Test(pass, there_is_none_for_what_is_not_there_or_public)
 {
-    struct edge *edge = running_service();
+    struct edge *edge = edge_running();
 
     cr_assert_eq(ask(edge, 1, "http"), OVERLAY_REFUSED);
     cr_expect_str_eq(edge->answer.reason, "the port is public: nobody needs a pass");
@@ -150,7 +138,7 @@ Test(pass, there_is_none_for_what_is_not_there_or_public)
 
 Test(pass, a_frozen_replica_lets_nobody_in)
 {
-    struct edge *edge = running_service();
+    struct edge *edge = edge_running();
     struct core_request pause = {.kind = CORE_PAUSE, .at_once = true};
 
     cr_assert_eq(outcome_of(edge, &pause), OVERLAY_OK);
@@ -161,7 +149,7 @@ Test(pass, a_frozen_replica_lets_nobody_in)
 
 Test(pass, oneself_is_welcome_and_a_stranger_is_not)
 {
-    struct edge *edge = running_service();
+    struct edge *edge = edge_running();
     const struct overlay *overlay = core_overlay(edge->core);
     struct node_id node = overlay_self(overlay);
 

@@ -415,22 +415,6 @@ static void check_handed_over(struct year *year)
 
 /* ------------------------------------------------------------------ time */
 
-static void take_items(struct community *community)
-{
-    static struct item item;
-
-    for (uint32_t i = 0; i < community->item_count; i++) {
-        if (community->items[i].due_ms <= community->now_ms) {
-            item = community->items[i];
-            memmove(&community->items[i], &community->items[i + 1],
-                    (--community->item_count - i) * sizeof(item));
-            fake_run_item(community, &item);
-            fake_check(community);
-            i = UINT32_MAX; /* from the front again: order of arrival */
-        }
-    }
-}
-
 static void tick(struct year *year)
 {
     struct community *community = year->community;
@@ -494,7 +478,7 @@ static void live_a_month(uint64_t seed)
     fake_want(year.community, true, WANTED, false);
     end_ms = year.community->now_ms + MONTH_MS;
     while (year.community->now_ms < end_ms) {
-        take_items(year.community);
+        fake_take_items(year.community);
         if (year.community->now_ms % TICK_MS == 0) {
             tick(&year);
         }
