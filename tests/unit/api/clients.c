@@ -109,11 +109,9 @@ Test(clients, garbage_and_half_requests_hinder_nobody)
     turn();
 }
 
-Test(clients, a_client_that_is_gone_when_the_answer_comes_is_forgotten)
+/* The agent has the question then, and its answer is not there yet. */
+static void ask_for_later(int fd, const char *text)
 {
-    static const char text[] = "GET /v1/services/" ID64 " HTTP/1.1\r\nHost: m\r\n\r\n";
-    int fd = dial();
-
     world.host.later = true;
     cr_assert_gt(send(fd, text, strlen(text), MSG_NOSIGNAL), 0);
     for (int i = 0; i < 100 && world.host.asked_count == 0; i++) {
@@ -122,6 +120,15 @@ Test(clients, a_client_that_is_gone_when_the_answer_comes_is_forgotten)
         poll(&poll_fd, 1, 1);
         api_run(world.api);
     }
+    cr_assert_gt(world.host.asked_count, 0);
+}
+
+Test(clients, a_client_that_is_gone_when_the_answer_comes_is_forgotten)
+{
+    static const char text[] = "GET /v1/services/" ID64 " HTTP/1.1\r\nHost: m\r\n\r\n";
+    int fd = dial();
+
+    ask_for_later(fd, text);
     cr_assert_eq(world.host.asked_count, 1);
     close(fd);
     for (int i = 0; i < 20; i++) {
@@ -138,11 +145,7 @@ Test(clients, an_answer_that_never_comes_ends_with_a_status_of_its_own)
         "GET /v1/services/" ID64 " HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\r\n";
     int fd = dial();
 
-    world.host.later = true;
-    cr_assert_gt(send(fd, text, strlen(text), MSG_NOSIGNAL), 0);
-    for (int i = 0; i < 100 && world.host.asked_count == 0; i++) {
-        api_run(world.api);
-    }
+    ask_for_later(fd, text);
     cr_assert_eq(world.host.asked_count, 1);
     world.host.answered_count = 1; /* lost */
     world.host.now_ms += API_ANSWER_MS_MAX - 1;
@@ -171,14 +174,6 @@ Test(clients, ending_with_requests_under_way_leaks_nothing)
     static const char text[] = "GET /v1/status HTTP/1.1\r\nHost: m\r\n\r\n";
     int fd = dial();
 
-    world.host.later = true;
-    cr_assert_gt(send(fd, text, strlen(text), MSG_NOSIGNAL), 0);
-    for (int i = 0; i < 100 && world.host.asked_count == 0; i++) {
-        struct pollfd poll_fd = {.fd = api_fd(world.api), .events = POLLIN};
-
-        poll(&poll_fd, 1, 1);
-        api_run(world.api);
-    }
-    cr_assert_gt(world.host.asked_count, 0);
+    ask_for_later(fd, text);
     close(fd); /* tear_down ends the API with them */
 }

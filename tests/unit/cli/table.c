@@ -9,21 +9,28 @@
 
 static const char *const headings[] = {"NAME", "STATE", "NOTE"};
 
-static char *print(const char *note, uint32_t width, bool colour)
+/* The table is done with. */
+static char *print_table(struct table *table, uint32_t width, bool colour)
 {
     static char text[4096];
     struct buffer out = {.bytes_max = sizeof(text) - 1};
+
+    cr_assert_eq(table_print(table, width, colour, &out), 0);
+    table_done(table);
+    memcpy(text, out.data, out.length_bytes);
+    text[out.length_bytes] = '\0';
+    buffer_done(&out);
+    return text;
+}
+
+static char *print(const char *note, uint32_t width, bool colour)
+{
     struct table table;
 
     table_init(&table, headings, 3);
     table_add(&table, (const char *const[]){"wiki", "active", note});
     table_add(&table, (const char *const[]){"calendar", "off", NULL});
-    cr_assert_eq(table_print(&table, width, colour, &out), 0);
-    table_done(&table);
-    memcpy(text, out.data, out.length_bytes);
-    text[out.length_bytes] = '\0';
-    buffer_done(&out);
-    return text;
+    return print_table(&table, width, colour);
 }
 
 static size_t widest_line(const char *text)
@@ -143,8 +150,6 @@ Test(table, expendable_columns_go_in_their_order_and_the_note_takes_the_room)
 
 static char *print_figures(uint32_t width)
 {
-    static char text[1024];
-    struct buffer out = {.bytes_max = sizeof(text) - 1};
     struct table table;
 
     table_init(&table,
@@ -152,12 +157,7 @@ static char *print_figures(uint32_t width)
     table.indent_columns = TABLE_INDENT_COLUMNS;
     table_add(&table,
               (const char *const[]){"promised", "1.00", "512M", "512M", "512M", "512", NULL});
-    cr_assert_eq(table_print(&table, width, false, &out), 0);
-    table_done(&table);
-    memcpy(text, out.data, out.length_bytes);
-    text[out.length_bytes] = '\0';
-    buffer_done(&out);
-    return text;
+    return print_table(&table, width, false);
 }
 
 Test(table, what_is_empty_is_left_out_before_anything_else_and_then_columns_come_closer)

@@ -223,110 +223,119 @@ static void on_end(void *context, uint64_t token, bool failed)
     ends->failed_count += failed ? 1 : 0;
 }
 
-Test(store, the_writer_reports_in_order_and_never_for_token_0)
+/* A writer over a new store, and all that it reports. */
+struct desk {
+    uv_loop_t loop;
+    struct store *store;
+    struct store_writer *writer;
+    struct ends ends;
+};
+
+static struct desk *desk_new(void)
 {
-    struct store *store = NULL;
-    struct ends *ends = calloc(1, sizeof(*ends));
+    struct desk *desk = calloc(1, sizeof(*desk));
+    struct err err = {0};
+
+    uv_loop_init(&desk->loop);
+    cr_assert_eq(store_open(path, &desk->store, &err), 0, "%s", err.text);
+    desk->writer = store_writer_new(&desk->loop, desk->store, on_end, &desk->ends);
+    return desk;
+}
+
+static void desk_free(struct desk *desk)
+{
+    store_writer_free(desk->writer);
+    store_close(desk->store);
+    uv_loop_close(&desk->loop);
+    free(desk);
+}
+
+/* What waits is written, and reported. */
+static void desk_write(struct desk *desk)
+{
+    store_writer_flush(desk->writer);
+    uv_run(&desk->loop, UV_RUN_DEFAULT);
+}
+
+static struct seen desk_load(struct desk *desk)
+{
     struct seen seen = {0};
     struct err err = {0};
-    uv_loop_t loop;
 
-    uv_loop_init(&loop);
-    cr_assert_eq(store_open(path, &store, &err), 0);
-    struct store_writer *writer = store_writer_new(&loop, store, on_end, ends);
+    cr_assert_eq(store_load(desk->store, see, &seen, &err), 0, "%s", err.text);
+    return seen;
+}
+
+Test(store, the_writer_reports_in_order_and_never_for_token_0)
+{
+    struct desk *desk = desk_new();
 
     for (uint64_t i = 0; i < 10; i++) {
         struct overlay_blob blob = blob_of(1, i, "x");
 
-        store_writer_put(writer, &blob, i);
+        store_writer_put(desk->writer, &blob, i);
         if (i == 4) {
-            store_writer_flush(writer); /* the others come while it runs */
+            store_writer_flush(desk->writer); /* the others come while it runs */
         }
     }
-    cr_assert_not(store_writer_is_idle(writer));
-    uv_run(&loop, UV_RUN_DEFAULT);
-    cr_assert(store_writer_is_idle(writer));
-    cr_assert_eq(ends->count, 9);
+    cr_assert_not(store_writer_is_idle(desk->writer));
+    uv_run(&desk->loop, UV_RUN_DEFAULT);
+    cr_assert(store_writer_is_idle(desk->writer));
+    cr_assert_eq(desk->ends.count, 9);
     for (uint64_t i = 0; i < 9; i++) {
-        cr_assert_eq(ends->tokens[i], i + 1);
+        cr_assert_eq(desk->ends.tokens[i], i + 1);
     }
-    cr_assert_eq(ends->failed_count, 0);
-    cr_assert_eq(store_load(store, see, &seen, &err), 0);
+    cr_assert_eq(desk->ends.failed_count, 0);
+    struct seen seen = desk_load(desk);
+
     cr_assert_eq(seen.count, 10);
-    store_writer_free(writer);
-    store_close(store);
-    uv_loop_close(&loop);
-    free(ends);
+    desk_free(desk);
 }
 
 Test(store, what_nobody_waits_for_is_written_with_the_next_or_soon)
 {
-    struct store *store = NULL;
-    struct ends *ends = calloc(1, sizeof(*ends));
     struct overlay_blob blob = blob_of(1, 1, "x");
     struct overlay_blob next = blob_of(1, 2, "y");
-    struct err err = {0};
-    uv_loop_t loop;
+    struct desk *desk = desk_new();
 
-    uv_loop_init(&loop);
-    cr_assert_eq(store_open(path, &store, &err), 0);
-    struct store_writer *writer = store_writer_new(&loop, store, on_end, ends);
-
-    cr_assert_eq(store_writer_wake_ms(writer), 0);
-    store_writer_put_unhurried(writer, &blob, 1);
-    store_writer_flush(writer);
-    uv_run(&loop, UV_RUN_DEFAULT);
-    cr_assert_eq(ends->count, 0, "it waits for company");
-    cr_assert_gt(store_writer_wake_ms(writer), 0);
-    store_writer_put(writer, &next, 2);
-    store_writer_flush(writer);
-    uv_run(&loop, UV_RUN_DEFAULT);
-    cr_assert_eq(ends->count, 2);
-    cr_assert_eq(store_writer_wake_ms(writer), 0);
-    store_writer_put_unhurried(writer, &blob, 3);
+    cr_assert_eq(store_writer_wake_ms(desk->writer), 0);
+    store_writer_put_unhurried(desk->writer, &blob, 1);
+    desk_write(desk);
+    cr_assert_eq(desk->ends.count, 0, "it waits for company");
+    cr_assert_gt(store_writer_wake_ms(desk->writer), 0);
+    store_writer_put(desk->writer, &next, 2);
+    desk_write(desk);
+    cr_assert_eq(desk->ends.count, 2);
+    cr_assert_eq(store_writer_wake_ms(desk->writer), 0);
+    store_writer_put_unhurried(desk->writer, &blob, 3);
     usleep((UNHURRIED_MS + 10) * 1000);
-    store_writer_flush(writer);
-    uv_run(&loop, UV_RUN_DEFAULT);
-    cr_assert_eq(ends->count, 3, "not for long");
-    store_writer_put_unhurried(writer, &blob, 4);
-    store_writer_end(writer);
-    uv_run(&loop, UV_RUN_DEFAULT);
-    cr_assert_eq(ends->count, 4, "nor at the end");
-    cr_assert(store_writer_is_idle(writer));
-    store_writer_free(writer);
-    store_close(store);
-    uv_loop_close(&loop);
-    free(ends);
+    desk_write(desk);
+    cr_assert_eq(desk->ends.count, 3, "not for long");
+    store_writer_put_unhurried(desk->writer, &blob, 4);
+    store_writer_end(desk->writer);
+    uv_run(&desk->loop, UV_RUN_DEFAULT);
+    cr_assert_eq(desk->ends.count, 4, "nor at the end");
+    cr_assert(store_writer_is_idle(desk->writer));
+    desk_free(desk);
 }
 
 Test(store, changes_beyond_a_transaction_are_the_next_and_those_beyond_all_room_fail)
 {
-    struct store *store = NULL;
-    struct ends *ends = calloc(1, sizeof(*ends));
-    struct err err = {0};
-    uv_loop_t loop;
-
-    uv_loop_init(&loop);
-    cr_assert_eq(store_open(path, &store, &err), 0);
-    struct store_writer *writer = store_writer_new(&loop, store, on_end, ends);
+    struct desk *desk = desk_new();
 
     for (uint64_t i = 1; i <= STORE_WAITING_MAX + 2; i++) {
         struct overlay_blob blob = blob_of(1, i, "x");
 
-        store_writer_put(writer, &blob, i);
+        store_writer_put(desk->writer, &blob, i);
     }
-    store_writer_flush(writer);
-    uv_run(&loop, UV_RUN_DEFAULT);
-    cr_assert_eq(ends->count, STORE_WAITING_MAX + 2);
-    cr_assert_eq(ends->failed_count, 2);
-    store_writer_free(writer);
-    store_close(store);
-    uv_loop_close(&loop);
-    free(ends);
+    desk_write(desk);
+    cr_assert_eq(desk->ends.count, STORE_WAITING_MAX + 2);
+    cr_assert_eq(desk->ends.failed_count, 2);
+    desk_free(desk);
 }
 
-/* Writes 40 changes that do not fit, and then goes on until they are reported. */
-static void fail_to_write(struct store_writer *writer, uv_loop_t *loop)
+/* Writes twenty changes that do not fit, and then goes on until they are reported. */
+static void fail_to_write(struct desk *desk)
 {
     struct overlay_blob big = {.kind = BLOB_RECORD};
     static uint8_t content[16384] = {1};
@@ -335,78 +344,54 @@ static void fail_to_write(struct store_writer *writer, uv_loop_t *loop)
     big.bytes = (struct bytes){content, sizeof(content)};
     for (uint64_t i = 1; i <= 20; i++) {
         big.number = i;
-        store_writer_put(writer, &big, i);
+        store_writer_put(desk->writer, &big, i);
     }
-    store_writer_flush(writer);
-    uv_run(loop, UV_RUN_DEFAULT);
+    desk_write(desk);
 }
 
 Test(store, what_failed_is_written_when_there_is_room_again)
 {
-    struct store *store = NULL;
-    struct ends *ends = calloc(1, sizeof(*ends));
-    struct seen seen = {0};
-    struct err err = {0};
-    uv_loop_t loop;
-
     if (!enter_tiny_file_system()) {
-        free(ends);
         cr_skip_test("needs root");
     }
-    uv_loop_init(&loop);
-    cr_assert_eq(store_open(path, &store, &err), 0);
-    struct store_writer *writer = store_writer_new(&loop, store, on_end, ends);
+    struct desk *desk = desk_new();
     struct overlay_blob newer = {.kind = BLOB_RECORD, .number = 20, .bytes = bytes_of_text("new")};
 
-    fail_to_write(writer, &loop);
-    cr_assert_eq(ends->count, 20);
-    cr_assert_eq(ends->failed_count, 20);
-    cr_assert(store_writer_is_idle(writer), "it does not keep the agent from stopping");
-    store_writer_flush(writer);
-    cr_assert(store_writer_is_idle(writer), "not at once again");
+    fail_to_write(desk);
+    cr_assert_eq(desk->ends.count, 20);
+    cr_assert_eq(desk->ends.failed_count, 20);
+    cr_assert(store_writer_is_idle(desk->writer), "it does not keep the agent from stopping");
+    store_writer_flush(desk->writer);
+    cr_assert(store_writer_is_idle(desk->writer), "not at once again");
     free_disk();
-    store_writer_put(writer, &newer, 21); /* the newer one of two stands */
-    store_writer_flush(writer);
-    uv_run(&loop, UV_RUN_DEFAULT);
-    cr_assert_eq(ends->count, 21, "each is reported once");
-    cr_assert_eq(ends->failed_count, 20);
-    cr_assert_eq(store_load(store, see, &seen, &err), 0);
+    store_writer_put(desk->writer, &newer, 21); /* the newer one of two stands */
+    desk_write(desk);
+    cr_assert_eq(desk->ends.count, 21, "each is reported once");
+    cr_assert_eq(desk->ends.failed_count, 20);
+    struct seen seen = desk_load(desk);
+
     cr_assert_eq(seen.count, 20);
     cr_assert_eq(seen.last.number, 20);
     cr_assert_eq(memcmp(seen.bytes, "new", 3), 0);
-    store_writer_free(writer);
-    store_close(store);
-    uv_loop_close(&loop);
-    free(ends);
+    desk_free(desk);
 }
 
 Test(store, without_anything_new_it_is_tried_again_after_a_second)
 {
-    struct store *store = NULL;
-    struct ends *ends = calloc(1, sizeof(*ends));
-    struct seen seen = {0};
-    struct err err = {0};
-    uv_loop_t loop;
-
     if (!enter_tiny_file_system()) {
-        free(ends);
         cr_skip_test("needs root");
     }
-    uv_loop_init(&loop);
-    cr_assert_eq(store_open(path, &store, &err), 0);
-    struct store_writer *writer = store_writer_new(&loop, store, on_end, ends);
+    struct desk *desk = desk_new();
 
-    fail_to_write(writer, &loop);
+    fail_to_write(desk);
     free_disk();
     usleep(1100 * 1000);
-    uv_update_time(&loop);
-    store_writer_flush(writer);
-    cr_assert_not(store_writer_is_idle(writer));
-    uv_run(&loop, UV_RUN_DEFAULT);
-    cr_assert_eq(store_load(store, see, &seen, &err), 0);
+    uv_update_time(&desk->loop);
+    store_writer_flush(desk->writer);
+    cr_assert_not(store_writer_is_idle(desk->writer));
+    uv_run(&desk->loop, UV_RUN_DEFAULT);
+    struct seen seen = desk_load(desk);
+
     cr_assert_eq(seen.count, 20);
-    store_writer_free(writer);
-    store_close(store);
-    uv_loop_close(&loop);
-    free(ends);
+    desk_free(desk);
 }

@@ -58,6 +58,13 @@ static uint32_t sent_chunks(void)
     return net.sent_count[minga_Message_chunk_data_tag];
 }
 
+static void expect_copies(void)
+{
+    for (uint32_t i = 0; i < CHUNKS; i++) {
+        cr_assert(count_up(i) >= HOMES_UP, "chunk %u has %u copies", i, count_up(i));
+    }
+}
+
 static uint32_t count_held(uint32_t index)
 {
     return overlay_counters(net.nodes[index].overlay).chunk_count;
@@ -71,9 +78,7 @@ Test(repair, a_member_that_sleeps_an_hour_and_comes_back_moves_nothing)
     before = sent_chunks();
     kill_node(3, false);
     run_for(HOUR_MS);
-    for (uint32_t i = 0; i < CHUNKS; i++) {
-        cr_assert_geq(count_up(i), HOMES_UP);
-    }
+    expect_copies();
     start_node(3);
     run_for(5 * MINUTE_MS);
     cr_assert_eq(sent_chunks(), before, "%u chunks moved", sent_chunks() - before);
@@ -88,9 +93,7 @@ Test(repair, when_one_copy_alone_is_up_a_second_is_made_after_a_restart_s_time)
     kill_node(6, false);
     run_for(HOMES_RESTART_MS / 2);
     run_for(REPAIR_SETTLED_MS + 20000);
-    for (uint32_t i = 0; i < CHUNKS; i++) {
-        cr_assert(count_up(i) >= HOMES_UP, "chunk %u has %u copies", i, count_up(i));
-    }
+    expect_copies();
     end_network();
 }
 
@@ -110,9 +113,7 @@ Test(repair, a_copy_that_is_alone_because_others_sleep_waits_for_one_that_restar
     cr_assert_eq(sent_chunks(), before);
     kill_node(5, false); /* this time it stays away */
     run_for(HOMES_LATELY_MS + 3 * MINUTE_MS);
-    for (uint32_t i = 0; i < CHUNKS; i++) {
-        cr_assert(count_up(i) >= HOMES_UP, "chunk %u has %u copies", i, count_up(i));
-    }
+    expect_copies();
     end_network();
 }
 

@@ -118,6 +118,29 @@ static int call(struct world *world)
     return fd;
 }
 
+/* The other end of what was called. */
+static int accepted(struct world *world)
+{
+    settle(world);
+    return accept(world->service_fd, NULL, NULL);
+}
+
+/* What the service still says after it has heard the client's end, and that all is over then. */
+static void must_answer_and_end(struct world *world, int server, int client)
+{
+    char text[16] = "";
+
+    cr_assert_eq(recv(server, text, sizeof(text), 0), 0);
+    cr_assert_eq(send(server, "answer", 6, 0), 6);
+    close(server);
+    settle(world);
+    cr_assert_eq(recv(client, text, sizeof(text), 0), 6);
+    cr_assert_eq(recv(client, text, sizeof(text), 0), 0);
+    cr_assert_eq(world->forward->ports[0].connection_count, 0);
+    close(client);
+    world_done(world);
+}
+
 static void check_congestion(int fd)
 {
     char name[16] = "";
@@ -161,23 +184,14 @@ static void check_both_ways(int family)
 
     world_init(&world, family);
     int client = call(&world);
-    settle(&world);
-    int server = accept(world.service_fd, NULL, NULL);
+    int server = accepted(&world);
     cr_assert_eq(send(client, "question", 8, 0), 8);
     settle(&world);
     cr_assert_eq(recv(server, text, sizeof(text), 0), 8);
     cr_assert_eq(memcmp(text, "question", 8), 0);
     shutdown(client, SHUT_WR); /* half-closed: the answer still comes */
     settle(&world);
-    cr_assert_eq(recv(server, text, sizeof(text), 0), 0);
-    cr_assert_eq(send(server, "answer", 6, 0), 6);
-    close(server);
-    settle(&world);
-    cr_assert_eq(recv(client, text, sizeof(text), 0), 6);
-    cr_assert_eq(recv(client, text, sizeof(text), 0), 0);
-    cr_assert_eq(world.forward->ports[0].connection_count, 0);
-    close(client);
-    world_done(&world);
+    must_answer_and_end(&world, server, client);
 }
 
 Test(forward, bytes_and_ends_pass_both_ways)
@@ -217,8 +231,7 @@ Test(forward, a_reader_that_stands_still_stops_the_writer_and_nothing_is_lost)
 
     world_init(&world, AF_INET);
     int client = call(&world);
-    settle(&world);
-    int server = accept(world.service_fd, NULL, NULL);
+    int server = accepted(&world);
     for (;;) { /* nobody reads */
         ssize_t count = send(client, block, sizeof(block), MSG_DONTWAIT);
 
@@ -295,8 +308,7 @@ Test(forward, a_reset_is_passed_on)
 
     world_init(&world, AF_INET);
     int client = call(&world);
-    settle(&world);
-    int server = accept(world.service_fd, NULL, NULL);
+    int server = accepted(&world);
     cr_assert_eq(setsockopt(client, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
     close(client);
     settle(&world);
@@ -314,8 +326,7 @@ Test(forward, one_of_a_member_s_that_is_cut_is_reset)
     char text[8];
     int client = world_init_for_members(&world);
 
-    settle(&world);
-    int server = accept(world.service_fd, NULL, NULL);
+    int server = accepted(&world);
     cr_assert_eq(send(client, "half", 4, 0), 4);
     settle(&world);
     cr_assert_eq(recv(server, text, sizeof(text), 0), 4);
@@ -334,21 +345,12 @@ Test(forward, one_of_a_member_s_ends_as_any)
     char text[8];
     int client = world_init_for_members(&world);
 
-    settle(&world);
-    int server = accept(world.service_fd, NULL, NULL);
+    int server = accepted(&world);
     cr_assert_eq(send(client, "all", 3, 0), 3);
     cr_assert_eq(shutdown(client, SHUT_WR), 0);
     settle(&world);
     cr_assert_eq(recv(server, text, sizeof(text), 0), 3);
-    cr_assert_eq(recv(server, text, sizeof(text), 0), 0);
-    cr_assert_eq(send(server, "answer", 6, 0), 6);
-    close(server);
-    settle(&world);
-    cr_assert_eq(recv(client, text, sizeof(text), 0), 6);
-    cr_assert_eq(recv(client, text, sizeof(text), 0), 0);
-    cr_assert_eq(world.forward->ports[0].connection_count, 0);
-    close(client);
-    world_done(&world);
+    must_answer_and_end(&world, server, client);
 }
 
 /* The service first, then the member: nothing was cut. */
@@ -358,8 +360,7 @@ Test(forward, a_member_s_close_after_the_service_s_end_is_an_end)
     char text[8];
     int client = world_init_for_members(&world);
 
-    settle(&world);
-    int server = accept(world.service_fd, NULL, NULL);
+    int server = accepted(&world);
     cr_assert_eq(shutdown(server, SHUT_WR), 0);
     settle(&world);
     cr_assert_eq(recv(client, text, sizeof(text), 0), 0);
@@ -409,8 +410,7 @@ static void check_one_way_is_limited(enum line_direction direction)
     world_init(&world, AF_INET);
     limit(&world, direction, TRICKLE);
     int client = call(&world);
-    settle(&world);
-    int server = accept(world.service_fd, NULL, NULL);
+    int server = accepted(&world);
     int from = direction == LINE_DOWN ? client : server;
     int to = direction == LINE_DOWN ? server : client;
 
@@ -461,8 +461,7 @@ Test(forward, connections_that_wait_for_the_line_may_end)
     limit(&world, LINE_DOWN, TRICKLE);
     for (int i = 0; i < COUNT; i++) {
         clients[i] = call(&world);
-        settle(&world);
-        servers[i] = accept(world.service_fd, NULL, NULL);
+        servers[i] = accepted(&world);
         (void)fill(clients[i]);
         settle(&world);
     }
@@ -494,8 +493,7 @@ Test(forward, connections_have_equal_parts_of_the_line_and_together_all_of_it)
     limit(&world, LINE_DOWN, RATE);
     for (int i = 0; i < COUNT; i++) {
         clients[i] = call(&world);
-        settle(&world);
-        servers[i] = accept(world.service_fd, NULL, NULL);
+        servers[i] = accepted(&world);
     }
     uint64_t began_ms = line_now_ms();
     while (line_now_ms() - began_ms < MS) {
