@@ -11,14 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <systemd/sd-bus.h>
 #include <time.h>
 #include <unistd.h>
 
-#define LOGIN_PATH      "/org/freedesktop/login1"
-#define LOGIN_INTERFACE "org.freedesktop.login1.Manager"
+#include "tests/fixtures/logind.h"
 
-enum { LOCKS_MAX = 16, DELAY_US = 5000000 };
+enum { LOCKS_MAX = 16 };
 
 struct player {
     sd_bus *bus;
@@ -58,37 +56,18 @@ static int on_inhibit(sd_bus_message *message, void *context, sd_bus_error *erro
     return r;
 }
 
-static int get_delay(sd_bus *bus, const char *path, const char *interface, const char *property,
-                     sd_bus_message *reply, void *context, sd_bus_error *error)
-{
-    (void)bus;
-    (void)path;
-    (void)interface;
-    (void)property;
-    (void)context;
-    (void)error;
-    return sd_bus_message_append(reply, "t", (uint64_t)DELAY_US);
-}
-
-static const sd_bus_vtable manager[] = {
-    SD_BUS_VTABLE_START(0),
-    SD_BUS_METHOD("Inhibit", "ssss", "h", on_inhibit, SD_BUS_VTABLE_UNPRIVILEGED),
-    SD_BUS_PROPERTY("InhibitDelayMaxUSec", "t", get_delay, 0, 0),
-    SD_BUS_SIGNAL("PrepareForSleep", "b", 0),
-    SD_BUS_SIGNAL("PrepareForShutdown", "b", 0),
-    SD_BUS_VTABLE_END,
-};
+static const sd_bus_vtable manager[] = LOGIND_VTABLE(on_inhibit);
 
 static void obey(const struct player *player)
 {
     static const struct {
         const char *word;
         const char *signal;
-        int begins;
-    } rows[] = {{"sleep\n", "PrepareForSleep", 1},
-                {"wake\n", "PrepareForSleep", 0},
-                {"shutdown\n", "PrepareForShutdown", 1},
-                {"stay\n", "PrepareForShutdown", 0}};
+        bool begins;
+    } rows[] = {{"sleep\n", "PrepareForSleep", true},
+                {"wake\n", "PrepareForSleep", false},
+                {"shutdown\n", "PrepareForShutdown", true},
+                {"stay\n", "PrepareForShutdown", false}};
     char line[32] = "";
     ssize_t count_bytes = read(STDIN_FILENO, line, sizeof(line) - 1);
 
@@ -97,8 +76,7 @@ static void obey(const struct player *player)
     }
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         if (strcmp(line, rows[i].word) == 0) {
-            (void)sd_bus_emit_signal(player->bus, LOGIN_PATH, LOGIN_INTERFACE, rows[i].signal, "b",
-                                     rows[i].begins);
+            logind_signal(player->bus, rows[i].signal, rows[i].begins);
         }
     }
 }
@@ -139,10 +117,7 @@ int main(void)
 {
     static struct player player;
 
-    if (sd_bus_open_system(&player.bus) < 0 ||
-        sd_bus_add_object_vtable(player.bus, NULL, LOGIN_PATH, LOGIN_INTERFACE, manager, &player) <
-            0 ||
-        sd_bus_request_name(player.bus, "org.freedesktop.login1", 0) < 0) {
+    if (logind_begin(&player.bus, manager, &player) < 0) {
         fputs("logind_player: no bus\n", stderr);
         return 1;
     }

@@ -1,36 +1,16 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* The manual page and the table of commands say the same. */
 #include <criterion/criterion.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "agent/cli/command.h"
-#include "base/bytes.h"
-#include "base/file.h"
 #include "images/manifest_table.h"
-
-/* A page of packaging/man as one text, found from where this file is. */
-static char *read_page(const char *name)
-{
-    static char page[65536];
-    char path[512];
-    struct buffer buffer = {.bytes_max = sizeof(page) - 1};
-    struct err err;
-    const char *tail = strstr(__FILE__, "tests/unit/cli");
-
-    cr_assert_not_null(tail);
-    snprintf(path, sizeof(path), "%.*spackaging/man/%s", (int)(tail - __FILE__), __FILE__, name);
-    cr_assert_eq(file_read(AT_FDCWD, path, &buffer, &err), 0, "%s", err.text);
-    memcpy(page, buffer.data, buffer.length_bytes);
-    page[buffer.length_bytes] = '\0';
-    buffer_done(&buffer);
-    return page;
-}
+#include "tests/unit/tree_file.h"
 
 Test(manual, has_every_command)
 {
-    const char *page = read_page("minga.1");
+    const char *page = tree_file("packaging/man/minga.1");
 
     for (uint32_t i = 0; i < command_count(); i++) {
         char entry[96];
@@ -45,7 +25,7 @@ Test(manual, has_every_command)
 
 Test(manual, has_no_command_that_does_not_exist)
 {
-    const char *line = read_page("minga.1");
+    const char *line = tree_file("packaging/man/minga.1");
 
     while ((line = strstr(line, "\n.It Cm ")) != NULL) {
         char first[64] = "";
@@ -60,7 +40,7 @@ Test(manual, has_no_command_that_does_not_exist)
 
 Test(manual, has_every_option)
 {
-    const char *page = read_page("minga.1");
+    const char *page = tree_file("packaging/man/minga.1");
 
     for (int i = 0; i < OPTION_COUNT; i++) {
         char text[64];
@@ -75,7 +55,7 @@ Test(manual, has_the_options_of_each_command_with_it)
 {
     for (uint32_t i = 0; i < command_count(); i++) {
         const struct command *command = command_at(i);
-        const char *found = read_page("minga.1");
+        const char *found = tree_file("packaging/man/minga.1");
         char entry[96];
         char line[512];
 
@@ -103,7 +83,7 @@ Test(manual, has_the_options_of_each_command_with_it)
 Test(manual, has_every_key_of_a_manifest)
 {
     const struct yaml_table *table = manifest_table();
-    const char *page = read_page("service.yaml.5");
+    const char *page = tree_file("packaging/man/service.yaml.5");
 
     for (size_t i = 0; i < table->key_count; i++) {
         const char *path = table->keys[i].path;

@@ -1,32 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* minga.yaml's table of keys, its manual page and the annotated sample say the same. */
 #include <criterion/criterion.h>
-#include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "agent/mingad/config/config.h"
-#include "base/file.h"
 #include "images/yaml_table.h"
+#include "tests/unit/tree_file.h"
 
-enum { PAGE_BYTES_MAX = 65536, KEY_BYTES_MAX = 96 };
-
-/* A file of packaging as one text, found from where this file is. */
-static void read_page(const char *name, char page_out[PAGE_BYTES_MAX])
-{
-    char path[512];
-    struct buffer buffer = {.bytes_max = PAGE_BYTES_MAX - 1};
-    struct err err;
-    const char *tail = strstr(__FILE__, "tests/unit/mingad");
-
-    cr_assert_not_null(tail);
-    snprintf(path, sizeof(path), "%.*spackaging/%s", (int)(tail - __FILE__), __FILE__, name);
-    cr_assert_eq(file_read(AT_FDCWD, path, &buffer, &err), 0, "%s", err.text);
-    memcpy(page_out, buffer.data, buffer.length_bytes);
-    page_out[buffer.length_bytes] = '\0';
-    buffer_done(&buffer);
-}
+enum { KEY_BYTES_MAX = 96 };
 
 static void parse(const char *yaml, struct config *config_out)
 {
@@ -66,10 +49,9 @@ static bool is_told(const struct yaml_key *key)
 
 Test(config_pages, the_manual_has_every_key)
 {
-    static char page[PAGE_BYTES_MAX];
     const struct yaml_table *table = config_table();
+    char *page = tree_file("packaging/man/minga.yaml.5");
 
-    read_page("man/minga.yaml.5", page);
     for (uint32_t i = 0; i < table->key_count; i++) {
         char path[KEY_BYTES_MAX];
         char entry[KEY_BYTES_MAX + 16];
@@ -88,10 +70,9 @@ Test(config_pages, the_manual_has_every_key)
 
 Test(config_pages, the_manual_has_no_other_key)
 {
-    static char page[PAGE_BYTES_MAX];
     const struct yaml_table *table = config_table();
+    char *page = tree_file("packaging/man/minga.yaml.5");
 
-    read_page("man/minga.yaml.5", page);
     for (const char *line = strstr(page, ".It Li "); line != NULL; line = strstr(line, ".It Li ")) {
         char named[KEY_BYTES_MAX];
         bool known = false;
@@ -110,10 +91,9 @@ Test(config_pages, the_manual_has_no_other_key)
 
 Test(config_pages, the_sample_has_every_key)
 {
-    static char page[PAGE_BYTES_MAX];
     const struct yaml_table *table = config_table();
+    char *page = tree_file("packaging/minga.yaml.example");
 
-    read_page("minga.yaml.example", page);
     for (uint32_t i = 0; i < table->key_count; i++) {
         const char *dot = strrchr(table->keys[i].path, '.');
         char entry[KEY_BYTES_MAX];
@@ -128,9 +108,8 @@ Test(config_pages, the_sample_says_what_the_defaults_are)
 {
     static struct config sample;
     static struct config defaults;
-    static char page[PAGE_BYTES_MAX];
+    char *page = tree_file("packaging/minga.yaml.example");
 
-    read_page("minga.yaml.example", page);
     parse(page, &sample);
     parse("", &defaults);
     same(&sample, &defaults);
@@ -140,11 +119,10 @@ Test(config_pages, the_sample_says_what_the_defaults_are)
 Test(config_pages, what_the_sample_has_in_comments_is_accepted_too)
 {
     static struct config config;
-    static char page[PAGE_BYTES_MAX];
-    static char yaml[PAGE_BYTES_MAX];
+    static char yaml[TREE_FILE_BYTES_MAX];
     size_t length = 0;
+    char *page = tree_file("packaging/minga.yaml.example");
 
-    read_page("minga.yaml.example", page);
     for (char *line = strtok(page, "\n"); line != NULL; line = strtok(NULL, "\n")) {
         bool is_empty_list = strncmp(line, "rules: []", 9) == 0;
         bool is_example = strncmp(line, "#  ", 3) == 0 || strncmp(line, "#environment", 12) == 0;
@@ -164,9 +142,8 @@ Test(config_pages, the_conffile_says_what_the_defaults_are)
 {
     static struct config conffile;
     static struct config defaults;
-    static char page[PAGE_BYTES_MAX];
+    char *page = tree_file("packaging/minga.yaml");
 
-    read_page("minga.yaml", page);
     parse(page, &conffile);
     parse("", &defaults);
     same(&conffile, &defaults);

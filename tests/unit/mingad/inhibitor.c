@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <systemd/sd-bus.h>
 
+#include "tests/fixtures/logind.h"
 #include "tests/unit/mingad/private_bus.h"
 
 /* What the child says to the test, one byte each (once for both locks), and what it is told to do. */
@@ -90,26 +91,7 @@ static int on_inhibit(sd_bus_message *message, void *context, sd_bus_error *erro
     return r;
 }
 
-static int get_delay(sd_bus *bus, const char *path, const char *interface, const char *property,
-                     sd_bus_message *reply, void *context, sd_bus_error *error)
-{
-    (void)bus;
-    (void)path;
-    (void)interface;
-    (void)property;
-    (void)context;
-    (void)error;
-    return sd_bus_message_append(reply, "t", (uint64_t)DELAY_US);
-}
-
-static const sd_bus_vtable manager[] = {
-    SD_BUS_VTABLE_START(0),
-    SD_BUS_METHOD("Inhibit", "ssss", "h", on_inhibit, SD_BUS_VTABLE_UNPRIVILEGED),
-    SD_BUS_PROPERTY("InhibitDelayMaxUSec", "t", get_delay, 0, 0),
-    SD_BUS_SIGNAL("PrepareForSleep", "b", 0),
-    SD_BUS_SIGNAL("PrepareForShutdown", "b", 0),
-    SD_BUS_VTABLE_END,
-};
+static const sd_bus_vtable manager[] = LOGIND_VTABLE(on_inhibit);
 
 static void obey(sd_bus *bus)
 {
@@ -120,19 +102,16 @@ static void obey(sd_bus *bus)
         _exit(0);
     }
     is_sleep = what == DO_SLEEP || what == DO_WAKE;
-    (void)sd_bus_emit_signal(bus, "/org/freedesktop/login1", "org.freedesktop.login1.Manager",
-                             is_sleep ? "PrepareForSleep" : "PrepareForShutdown", "b",
-                             what == DO_SLEEP || what == DO_SHUTDOWN);
+    logind_signal(bus, is_sleep ? "PrepareForSleep" : "PrepareForShutdown",
+                  what == DO_SLEEP || what == DO_SHUTDOWN);
 }
 
 static void play(void)
 {
     sd_bus *bus = NULL;
 
-    if (sd_bus_open_system(&bus) < 0 ||
-        sd_bus_add_object_vtable(bus, NULL, "/org/freedesktop/login1",
-                                 "org.freedesktop.login1.Manager", manager, NULL) < 0 ||
-        sd_bus_request_name(bus, "org.freedesktop.login1", 0) < 0) {
+    logind_delay_us = DELAY_US;
+    if (logind_begin(&bus, manager, NULL) < 0) {
         _exit(1);
     }
     for (;;) {

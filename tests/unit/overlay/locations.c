@@ -4,18 +4,9 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "tests/unit/overlay/ring_at.h"
+
 static struct locations locations;
-
-static struct ring_node at(uint16_t position)
-{
-    struct ring_node node;
-
-    memset(&node, 0, sizeof(node));
-    node.position.id.bytes[0] = (uint8_t)(position >> 8);
-    node.position.id.bytes[1] = (uint8_t)(position & 0xff);
-    node.node.id = node.position.id;
-    return node;
-}
 
 static void learn(uint16_t from, uint16_t to)
 {

@@ -4,19 +4,10 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "tests/unit/overlay/ring_at.h"
+
 static struct ring ring;
 static struct neighbourhood near;
-
-static struct ring_node at(uint16_t position)
-{
-    struct ring_node node;
-
-    memset(&node, 0, sizeof(node));
-    node.position.id.bytes[0] = (uint8_t)(position >> 8);
-    node.position.id.bytes[1] = (uint8_t)(position & 0xff);
-    node.node.id = node.position.id;
-    return node;
-}
 
 /* Self at 1000, in a ring with a node every `gap`; so many successors and predecessors are known. */
 static void stand(uint16_t gap, uint32_t successor_count, uint32_t predecessor_count)

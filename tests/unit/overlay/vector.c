@@ -12,6 +12,7 @@
 #include "overlay/members/admission.h"
 #include "overlay/message.h"
 #include "overlay/signed.h"
+#include "tests/unit/tree_file.h"
 
 enum { CREATED = 1790000000, EXPIRES = CREATED + 7 * 86400 };
 
@@ -95,21 +96,9 @@ static struct text make_signed(const struct pair *pair, const char *purpose,
 
 /* ------------------------------------------------------------------ the page */
 
-/* The page's text, from where the sources are. */
 static const char *page(void)
 {
-    static char text[1 << 17];
-    const char *tail = strstr(__FILE__, "tests/unit/overlay");
-    char path[512];
-    FILE *file;
-
-    cr_assert_not_null(tail);
-    snprintf(path, sizeof(path), "%.*sdocs/protocol.md", (int)(tail - __FILE__), __FILE__);
-    file = fopen(path, "r");
-    cr_assert_not_null(file);
-    text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
-    fclose(file);
-    return text;
+    return tree_file("docs/protocol.md");
 }
 
 /* In the page: lines of 64 digits. */

@@ -4,40 +4,21 @@
 
 #include <criterion/criterion.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static char proc[64];
+#include "tests/unit/made_folder.h"
 
-static void make_proc(void)
-{
-    strcpy(proc, "/tmp/minga-programs-XXXXXX");
-    cr_assert_not_null(mkdtemp(proc));
-}
-
-static void remove_proc(void)
-{
-    char command[128];
-
-    snprintf(command, sizeof(command), "rm -r %s", proc);
-    cr_assert_eq(system(command), 0);
-}
-
-TestSuite(programs, .init = make_proc, .fini = remove_proc);
+TestSuite(programs, .init = made_folder_begin, .fini = made_folder_end);
 
 static void put(const char *process, const char *comm)
 {
-    char path[128];
-    FILE *file;
+    char path[64];
+    char line[64];
 
-    snprintf(path, sizeof(path), "mkdir -p %s/%s", proc, process);
-    cr_assert_eq(system(path), 0);
-    snprintf(path, sizeof(path), "%s/%s/comm", proc, process);
-    file = fopen(path, "w");
-    cr_assert_not_null(file);
-    fprintf(file, "%s\n", comm);
-    fclose(file);
+    snprintf(path, sizeof(path), "/%s/comm", process);
+    snprintf(line, sizeof(line), "%s\n", comm);
+    made_folder_put(path, line);
 }
 
 static struct host_limits limits_of(const char *first, const char *second)
@@ -58,11 +39,11 @@ Test(programs, those_of_the_named_that_run_are_told_and_no_other)
     put("4711", "super game");
     put("4712", "super game");
     put("self", "blender");
-    programs_look(proc, &limits, &running);
+    programs_look(made_folder, &limits, &running);
     cr_assert_eq(running.count, 1);
     cr_assert_str_eq(running.names[0], "super game");
     put("99", "blender");
-    programs_look(proc, &limits, &running);
+    programs_look(made_folder, &limits, &running);
     cr_assert_eq(running.count, 2);
 }
 
@@ -73,7 +54,7 @@ Test(programs, with_none_named_nothing_is_told)
 
     put("1", "init");
     put("2", "");
-    programs_look(proc, &limits, &running);
+    programs_look(made_folder, &limits, &running);
     cr_assert_eq(running.count, 0);
 }
 
@@ -83,7 +64,7 @@ Test(programs, the_kernel_keeps_fifteen_characters_of_a_name)
     struct sandbox_programs running;
 
     put("17", "a-name-that-is-");
-    programs_look(proc, &limits, &running);
+    programs_look(made_folder, &limits, &running);
     cr_assert_eq(running.count, 1);
     cr_assert_str_eq(running.names[0], "a-name-that-is-longer");
 }
@@ -96,7 +77,7 @@ Test(programs, what_a_replica_calls_itself_does_not_count)
     put("17", "blender");
     limits.uid_span_count = 1;
     limits.uid_spans[0] = (struct uid_span){getuid(), getuid()};
-    programs_look(proc, &limits, &running);
+    programs_look(made_folder, &limits, &running);
     cr_assert_eq(running.count, 0);
 }
 
