@@ -6,6 +6,8 @@
 #   community_new 5            makes the namespaces and writes five configurations
 #   node_start I               starts mingad I (which starts its minga-sandboxd) and waits for it
 #   community_form             node 1 creates the community, all others join
+#   community_start            all of them, by node_start, and community_form
+#   packages_need NAME...      installs what a test needs
 #   minga I ARGS...            the command, talking to agent I, as the service owner
 #   node_kill I                SIGKILL to everything of node I: agent, helper, replicas
 #   agent_kill I               SIGKILL to mingad alone;   node_stop I: SIGTERM, waits
@@ -24,6 +26,18 @@ declare -A AGENT_PID=() AGENT_OPTIONS=() AGENT_PREFIX=()
 MORE_NAMESPACES=() # of a test's own: removed at the end, too
 
 say() { printf '%s\n' "$*" >&2; }
+
+# packages_need NAME...: installs what is missing of these Debian packages.
+packages_need() {
+    local package failed=0
+    for package in "$@"; do
+        dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed ||
+            DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq \
+                --no-install-recommends "$package" >/dev/null || failed=1
+    done
+    return "$failed"
+}
+
 now_ms() { date +%s%3N; }
 
 ns_of() { echo "$COMMUNITY_ID-$1"; }
@@ -242,6 +256,14 @@ community_form() {
     done
 }
 
+community_start() {
+    local i
+    for ((i = 1; i <= NODE_COUNT; i++)); do
+        node_start "$i"
+    done
+    community_form
+}
+
 # running I SERVICE: how many replicas run and are healthy, as node I sees it.
 running() {
     minga "$1" --json status "$2" 2>/dev/null |
@@ -259,6 +281,8 @@ manager_of() {
     id=$(minga "$1" --json status "$2" | jq -r '.services[0].manager')
     minga "$1" --json nodes | jq -r --arg id "$id" '.nodes[] | select(.node == $id) | .node_name'
 }
+# node_id I: the whole of it, as node 1 knows it.
+node_id() { minga 1 --json nodes | jq -r --arg name "$(name_of "$1")" '.nodes[] | select(.node_name == $name) | .node'; }
 number_of_name() {
     local i
     for ((i = 1; i <= NODE_COUNT; i++)); do

@@ -12,6 +12,8 @@
 #
 # HOME_HOST[I] is node I's own number there (10).
 
+packages_need nftables
+
 declare -A HOME_OF=() HOME_AT=() HOME_HOST=() MAPPER_PID=()
 
 home_new() {

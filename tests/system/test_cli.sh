@@ -43,8 +43,7 @@ check "minga --version is what people try first" eval '[ "$(absent --version 2>/
 nobody() { MINGA_SOCKET=$WORK/nothing.sock setpriv --reuid 65534 --regid 65534 --clear-groups "$BIN/minga" "$@"; }
 refused 3 "not permitted: only root" "what makes a sandbox needs root, and says so of itself" nobody prove
 
-for i in 1 2; do node_start "$i"; done
-community_form
+community_start
 refused 4 "" "an unknown service: status 4" minga 1 status nothing
 refused 4 "" "locating an unknown service: status 4" minga 2 locate nothing
 # What is closed is not opened again as something else, the connection to the agent for one, and written into.

@@ -10,8 +10,7 @@ here=$(dirname "$(realpath "$0")")
 . "$here/check.sh"
 
 community_new 2
-for i in 1 2; do node_start "$i"; done
-community_form
+community_start
 agent=${AGENT_PID[1]}
 as_user() { setpriv --reuid "$1" --regid "$1" --clear-groups "${@:2}"; }
 curl_as() { as_user "$1" curl -s -o /dev/null -w '%{http_code}\n' --max-time 5 --unix-socket "$(socket_of 1)" "${@:2}"; }

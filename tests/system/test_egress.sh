@@ -12,10 +12,7 @@ here=$(dirname "$(realpath "$0")")
 . "$here/check.sh"
 node_network() { [ "$1" != 1 ] || echo ", egress: internet"; }
 
-for package in python3-minimal libpython3-stdlib socat passt; do
-    dpkg-query -W "$package" >/dev/null 2>&1 ||
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null
-done
+packages_need python3-minimal libpython3-stdlib socat passt
 
 # node 1 -- 11.22.33.0/24 -- router -- 93.0.0.0/24 -- the Internet
 #                  \-- a neighbour on the LAN
@@ -91,8 +88,7 @@ world_end() {
 community_new 2
 AT_END=world_end
 world_new
-for i in 1 2; do node_start "$i"; done
-community_form
+community_start
 fixtures=$here/../fixtures
 python=$(realpath /usr/bin/python3)
 "$fixtures/make_bundle.sh" "$WORK/walker.tar.zst" "$fixtures/services/walker.yaml" \

@@ -9,9 +9,11 @@ if [ "$(id -u)" != 0 ] || ! [ -x /usr/bin/python3 ]; then
     echo "# skipped: needs root and python3"
     exit 0
 fi
-# What the toy forwards ports with.
-dpkg-query -W socat >/dev/null 2>&1 ||
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends socat >/dev/null
+# shellcheck source=tests/system/community.sh
+. "$here/community.sh"
+# shellcheck source=tests/system/check.sh
+. "$here/check.sh"
+packages_need socat # what the toy forwards ports with
 folder=$(mktemp -d /var/tmp/minga-environment.XXXXXX)
 trap 'rm -rf "$folder"' EXIT
 chmod 711 "$folder"
@@ -31,10 +33,6 @@ for program in toy mad; do
 done
 
 # --- in a community: who asks for it by its label gets it, and only there
-# shellcheck source=tests/system/community.sh
-. "$here/community.sh"
-# shellcheck source=tests/system/check.sh
-. "$here/check.sh"
 community_new 2
 mv "$folder/programs" "$WORK/programs"
 rm -rf "$folder"
@@ -42,8 +40,7 @@ folder=$WORK
 cat >>"$(dir_of 2)/minga.yaml" <<CONFIG
 environment: {name: toy, command: [$folder/programs/environment_toy.py]}
 CONFIG
-for i in 1 2; do node_start "$i"; done
-community_form
+community_start
 mkdir -p "$WORK/page/bin" "$WORK/page/w"
 cp /bin/busybox "$WORK/page/bin/"
 echo toy >"$WORK/page/w/index.html"

@@ -9,8 +9,7 @@ here=$(dirname "$(realpath "$0")")
 . "$here/check.sh"
 
 community_new 5
-for i in 1 2 3 4 5; do node_start "$i"; done
-community_form
+community_start
 "$here/../fixtures/make_web.sh" "$WORK/web.tar.gz"
 minga 1 push "$WORK/web.tar.gz" >/dev/null
 minga 1 start web --wait=20s

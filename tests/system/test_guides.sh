@@ -12,9 +12,7 @@ here=$(dirname "$(realpath "$0")")
 . "$here/check.sh"
 guides=$here/../../docs
 
-dpkg-query -W -f '${db:Status-Status}\n' memcached 2>/dev/null | grep -qx installed ||
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends memcached \
-        >/dev/null 2>&1 || true
+packages_need memcached 2>/dev/null || true
 community_new 5
 for i in 1 2 3 4 5; do node_start "$i"; done
 

@@ -11,8 +11,7 @@ here=$(dirname "$(realpath "$0")")
 . "$here/check.sh"
 
 community_new 3
-for i in 1 2 3; do node_start "$i"; done
-community_form
+community_start
 "$here/../fixtures/make_web.sh" "$WORK/web.tar"
 minga 1 push "$WORK/web.tar" >/dev/null
 minga 1 scale web 2 >/dev/null

@@ -12,9 +12,6 @@ here=$(dirname "$(realpath "$0")")
 # shellcheck source=tests/system/check.sh
 . "$here/check.sh"
 
-dpkg-query -W nftables >/dev/null 2>&1 ||
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nftables >/dev/null
-
 HOME_OF=([3]=left [4]=right)
 HOME_AT=([left]=201 [right]=202)
 community_new 4

@@ -11,10 +11,7 @@ here=$(dirname "$(realpath "$0")")
 # shellcheck source=tests/system/check.sh
 . "$here/check.sh"
 
-for package in nftables python3-minimal libpython3-stdlib socat; do
-    dpkg-query -W "$package" >/dev/null 2>&1 ||
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null
-done
+packages_need python3-minimal libpython3-stdlib socat
 
 HOME_OF=([3]=left)
 HOME_AT=([left]=201)
@@ -24,8 +21,7 @@ node_config() {
     [ "$1" = 3 ] || echo 'roles: [store, manage]'
 }
 community_new 3
-for i in 1 2 3; do node_start "$i"; done
-community_form
+community_start
 within 30 "the node at home is relayed" is_reachable 1 3 relayed
 
 fixtures=$here/../fixtures

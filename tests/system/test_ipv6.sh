@@ -17,8 +17,7 @@ community_new 3
 for i in 1 2 3; do plug6 "$i"; done
 ip -n "$(ns_of user)" addr add 2001:db8:77::250/64 dev eth0 nodad
 for i in 2 3; do ip -n "$(ns_of "$i")" addr del "10.77.0.$i/24" dev eth0; done
-for i in 1 2 3; do node_start "$i"; done
-community_form
+community_start
 
 for i in 2 3; do
     within 10 "node $i has IPv6 only and is direct" is_reachable 1 "$i" direct

@@ -21,10 +21,7 @@ rules:
 CONFIG
 }
 
-for package in python3-minimal libpython3-stdlib passt; do
-    dpkg-query -W "$package" >/dev/null 2>&1 ||
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null
-done
+packages_need python3-minimal libpython3-stdlib passt
 
 # node 1 -- 11.22.33.0/24 -- router -- 93.0.0.0/24 -- somebody on the Internet
 HOST=
@@ -63,8 +60,7 @@ mkdir -p "$SENSES/proc/1" "$SENSES/proc/2"
 echo init >"$SENSES/proc/1/comm"
 echo shell >"$SENSES/proc/2/comm"
 AGENT_OPTIONS[1]="--senses $SENSES"
-for i in 1 2; do node_start "$i"; done
-community_form
+community_start
 fixtures=$here/../fixtures
 python=$(realpath /usr/bin/python3)
 "$fixtures/make_bundle.sh" "$WORK/line.tar.zst" "$fixtures/services/line.yaml" \

@@ -53,7 +53,7 @@ node_start 1
 within 10 "the founder learns of the new member" sees_members 1 4
 
 # --- expulsion
-victim=$(minga 1 --json nodes | jq -r '.nodes[] | select(.node_name == "'"$(name_of 4)"'") | .node')
+victim=$(node_id 4)
 minga 1 expel "$victim" >/dev/null
 expelled() { [ "$(minga "$1" --json nodes | jq -r '.nodes[] | select(.node == "'"$victim"'") | .state')" = expelled ]; }
 for i in 1 2 3; do within 5 "node $i knows of the expulsion" expelled "$i"; done

@@ -10,11 +10,7 @@ here=$(dirname "$(realpath "$0")")
 # shellcheck source=tests/system/check.sh
 . "$here/check.sh"
 
-for package in nginx-light memcached nodejs perl php-cli caddy python3 libpython3-stdlib; do
-    dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed ||
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" \
-            >/dev/null 2>&1 || true
-done
+packages_need nginx-light memcached nodejs perl php-cli caddy python3 libpython3-stdlib 2>/dev/null || true
 
 node_config() {
     cat <<'CONFIG'
@@ -22,8 +18,7 @@ contribute: {cpu: "2.0", memory: 2G, disk: 1G, storage: 1G, keep_free: 0%, pids:
 CONFIG
 }
 community_new 3
-for i in 1 2 3; do node_start "$i"; done
-community_form
+community_start
 bundle=$here/../fixtures/make_bundle.sh
 files=$WORK/files
 mkdir -p "$files"

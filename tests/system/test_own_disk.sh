@@ -45,8 +45,7 @@ AT_END=own_disks_end
 node_disk 1 96m
 disk_that_breaks 2
 disk_that_breaks 3
-for i in 1 2 3 4 5 6 7; do node_start "$i"; done
-community_form
+community_start
 
 bundle() { # NAME: three megabytes that nobody has yet
     mkdir -p "$WORK/$1"

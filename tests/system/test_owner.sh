@@ -34,8 +34,7 @@ put /sys/class/thermal/thermal_zone0/temp 40000
 put /proc/1/comm init
 mains Charging
 AGENT_OPTIONS[1]="--senses $SENSES"
-for i in 1 2 3; do node_start "$i"; done
-community_form
+community_start
 
 root=$WORK/bundle
 mkdir -p "$root/bin"

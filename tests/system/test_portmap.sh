@@ -12,10 +12,7 @@ here=$(dirname "$(realpath "$0")")
 # shellcheck source=tests/system/check.sh
 . "$here/check.sh"
 
-for package in nftables miniupnpd-nftables; do
-    dpkg-query -W "$package" >/dev/null 2>&1 ||
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null
-done
+packages_need miniupnpd-nftables
 
 # The left home has two nodes with one port number; the right one's router opens nothing.
 HOME_OF=([3]=left [4]=right [5]=left)

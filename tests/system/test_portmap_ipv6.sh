@@ -11,9 +11,6 @@ here=$(dirname "$(realpath "$0")")
 # shellcheck source=tests/system/check.sh
 . "$here/check.sh"
 
-command -v nft >/dev/null ||
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nftables >/dev/null
-
 HOME_OF=([3]=left)
 HOME_AT=([left]=201)
 node_network() { [ "$1" != 3 ] || echo ", port_mapping: auto"; }
@@ -63,8 +60,7 @@ ip -n "$(ns_of 3)" addr flush dev eth0 scope global
 ip -n "$(ns_of 3)" addr add 2001:db8:88::10/64 dev eth0 nodad
 ip -n "$(ns_of 3)" route add default via fe80::1 dev eth0
 router_plays wrong
-for i in 1 2 3; do node_start "$i"; done
-community_form
+community_start
 
 mapping() { minga 3 --json node | jq -r ".port_mapping_ipv6$1"; }
 says() { [ "$(mapping "$1")" = "$2" ]; }

@@ -10,14 +10,10 @@ here=$(dirname "$(realpath "$0")")
 . "$here/check.sh"
 node_network() { echo ", connections: 6"; }
 
-for package in python3-minimal libpython3-stdlib socat; do
-    dpkg-query -W "$package" >/dev/null 2>&1 ||
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null
-done
+packages_need python3-minimal libpython3-stdlib socat
 
 community_new 2
-for i in 1 2; do node_start "$i"; done
-community_form
+community_start
 fixtures=$here/../fixtures
 python=$(realpath /usr/bin/python3)
 "$fixtures/make_bundle.sh" "$WORK/names.tar.zst" "$fixtures/services/names.yaml" \

@@ -11,12 +11,8 @@ here=$(dirname "$(realpath "$0")")
 # shellcheck source=tests/system/check.sh
 . "$here/check.sh"
 
-for package in nginx-light redis-server memcached python3 libpython3-stdlib php-cli nodejs \
-    postgresql socat; do
-    dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed ||
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" \
-            >/dev/null 2>&1 || true
-done
+packages_need nginx-light redis-server memcached python3 libpython3-stdlib php-cli nodejs \
+    postgresql socat 2>/dev/null || true
 
 WORK=$(mktemp -d "${TMPDIR:-/var/tmp}/minga-programs.XXXXXX")
 chmod 755 "$WORK"

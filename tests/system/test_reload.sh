@@ -16,11 +16,9 @@ contribute: {cpu: "1.0", memory: 512M, disk: 512M, storage: 64M, keep_free: 0%, 
 roles: [run, store, manage]
 CONFIG
 }
-dpkg-query -W passt >/dev/null 2>&1 ||
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends passt >/dev/null
+packages_need passt
 community_new 4
-for i in 1 2 3 4; do node_start "$i"; done
-community_form
+community_start
 
 change() { # change I SED: as `systemctl reload mingad` does it
     sed -i "$2" "$(dir_of "$1")/minga.yaml"

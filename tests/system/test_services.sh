@@ -9,14 +9,10 @@ here=$(dirname "$(realpath "$0")")
 # shellcheck source=tests/system/check.sh
 . "$here/check.sh"
 
-for package in redis-server python3-minimal libpython3-stdlib socat; do
-    dpkg-query -W "$package" >/dev/null 2>&1 ||
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null
-done
+packages_need redis-server python3-minimal libpython3-stdlib socat
 
 community_new 3
-for i in 1 2 3; do node_start "$i"; done
-community_form
+community_start
 fixtures=$here/../fixtures
 
 echo "hello from python" >"$WORK/hello.txt"

@@ -19,8 +19,7 @@ CONFIG
 }
 community_new 5
 node_disk 4 64m
-for i in 1 2 3 4 5; do node_start "$i"; done
-community_form
+community_start
 
 bundle() { # bundle NAME MIB
     mkdir -p "$WORK/$1/bin"

@@ -10,8 +10,7 @@ here=$(dirname "$(realpath "$0")")
 . "$here/check.sh"
 
 community_new 5
-for i in 1 2 3 4 5; do node_start "$i"; done
-community_form
+community_start
 pass "five nodes are one community"
 
 ring_is_whole() { # every node names the next one in the order of positions

@@ -9,13 +9,10 @@ here=$(dirname "$(realpath "$0")")
 # shellcheck source=tests/system/check.sh
 . "$here/check.sh"
 
-dpkg-query -W -f '${db:Status-Status}\n' python3-prometheus-client 2>/dev/null | grep -qx installed ||
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-        python3-prometheus-client >/dev/null 2>&1 || true
+packages_need python3-prometheus-client 2>/dev/null || true
 
 community_new 3
-for i in 1 2 3; do node_start "$i"; done
-community_form
+community_start
 
 events=$WORK/events lines=$WORK/lines
 # Not the function minga: the pid must be the command's own, not that of a shell around it.

@@ -16,8 +16,7 @@ TOOLS=$BIN
 community_new 4
 # Few descriptors: connections are not to use them up.
 AGENT_PREFIX[1]="prlimit --nofile=256:256"
-for i in 1 2 3 4; do node_start "$i"; done
-community_form
+community_start
 "$here/../fixtures/make_web.sh" "$WORK/web.tar.zst"
 minga 2 push "$WORK/web.tar.zst" >/dev/null
 minga 2 start web --wait=20s >/dev/null
@@ -100,7 +99,7 @@ stalled() {
 }
 for name in half-open churn shake unfinished partial; do stalled "$name"; done
 
-victim=$(minga 1 --json nodes | jq -r '.nodes[] | select(.node_name == "'"$(name_of 4)"'") | .node')
+victim=$(node_id 4)
 cp "$(dir_of 4)/state/agent/node.key" "$WORK/expelled.key"
 minga 1 expel "$victim" >/dev/null
 sleep 1
