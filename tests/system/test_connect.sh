@@ -11,39 +11,13 @@ here=$(dirname "$(realpath "$0")")
 . "$here/homes.sh"
 # shellcheck source=tests/system/check.sh
 . "$here/check.sh"
+# shellcheck source=tests/system/forwarders.sh
+. "$here/forwarders.sh"
 
-dpkg-query -W nftables >/dev/null 2>&1 ||
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nftables >/dev/null
+forwarders_new
 
-HOME_OF=([4]=left)
-HOME_AT=([left]=201)
-FORWARDERS=()
-community_new 4
-forwarders_end() { kill_pids TERM "${FORWARDERS[@]}"; }
-AT_END=forwarders_end
-for i in 1 2 3 4; do node_start "$i"; done
-community_form
-within 15 "the one at home is relayed" is_reachable 1 4 relayed
-
-# connect I ARGS...: at that node's own place.
-connect() {
-    local i=$1
-    shift
-    HOME=$WORK/home MINGA_SOCKET=$(socket_of "$i") in_node "$i" "$BIN/minga" connect "$@"
-}
-# forward I NAME ARGS...: one that stays; where it listens is in $WORK/NAME.
-forward() {
-    local i=$1 name=$2
-    shift 2
-    HOME=$WORK/home MINGA_SOCKET=$(socket_of "$i") nsenter --net="/run/netns/$(ns_of "$i")" \
-        "$BIN/minga" connect "$@" >"$WORK/$name" 2>"$WORK/$name.err" </dev/null &
-    FORWARDERS+=($!)
-    FORWARDER=$!
-    wait_until 30 test -s "$WORK/$name"
-}
-# which I PLACE: the replica that answers there, "club-2".
+# which_replica I PLACE: the replica that answers there, "club-2".
 which_replica() { in_node "$1" curl -sf --max-time 10 "http://$2/cgi-bin/replica"; }
-place_of() { head -n 1 "$WORK/$1"; }
 
 "$here/../fixtures/make_web.sh" "$WORK/web.tar" 2048
 mkdir "$WORK/club"
@@ -62,9 +36,7 @@ check "a manifest may have ports for members" minga 1 push "$WORK/club"
 refused 5 "off" "of one that is off, too" connect 1 club
 check "it is started on all four" minga 1 start club --replicas 4 --wait=60s
 within 20 "each node runs one" has_running 1 club 4
-# What runs at home is located once a relay has given it ports.
-located() { [ "$(minga "$1" --json locate club --port http | jq '.locations | length')" = 4 ]; }
-for i in 1 4; do within 20 "node $i locates all four" located "$i"; done
+for i in 1 4; do within 20 "node $i locates all four" located "$i" club http; done
 place=$(minga 1 --json locate club --port http | jq -r '.locations[0] | "\(.address):\(.port)"')
 
 # --- what is said of it
@@ -92,14 +64,7 @@ check "a member's forwarder says where it listens" grep -qE '^127\.0\.0\.1:[0-9]
 check "and leads to a replica" which_replica 1 "$(place_of first)"
 same_data() { in_node 1 curl -sf --max-time 60 "http://$(place_of first)/data" | cmp - "$WORK/club/www/data"; }
 check "two megabytes come whole" same_data
-counted() {
-    local i
-    for i in 1 2 3 4; do
-        minga "$i" --json node | jq -e '[.replicas[].sent_bytes] | add // 0 | . >= 2097152' >/dev/null && return
-    done
-    return 1
-}
-within 20 "which is counted against the volunteer's line as of any port" counted
+within 20 "which is counted against the volunteer's line as of any port" counted 2097152
 # asks I REPLICA PORT: by stdin and stdout.
 asks() { printf 'GET /cgi-bin/replica HTTP/1.0\r\n\r\n' | connect "$1" "club/$2" "$3" --stdio | grep -q "club-$2"; }
 for i in 1 4; do
@@ -138,11 +103,11 @@ within 60 "the community has four again" has_running 1 club 4
 # --- mingad is replaced, its replicas live on
 agent_kill 2
 node_start 2
-two=$(minga 1 --json status club | jq -r --arg node "$(name_of 2)" '.services[0].replicas[] | select(.node_name == $node) | .id' | grep -o '[0-9]$')
+two=$(replica_at 2 club)
 within 20 "after mingad was replaced its replica's port is served again" asks 1 "$two" http
 
 # --- expelled
-victim=$(minga 1 --json nodes | jq -r '.nodes[] | select(.node_name == "'"$(name_of 3)"'") | .node')
+victim=$(node_id 3)
 forward 3 last "club/$two" http
 held() { exec 7<>"/dev/tcp/127.0.0.1/${1##*:}" && cat <&7 >/dev/null; }
 export -f held
@@ -157,9 +122,6 @@ check "and gets in no more" eval '! which_replica 3 "$(place_of last)"'
 
 # --- the end
 LAST=$FORWARDER
-kill -INT "${FORWARDERS[0]}"
-ended=0
-wait "${FORWARDERS[0]}" || ended=$?
-check "Ctrl-C ends a forwarder cleanly" [ "$ended" = 0 ]
+check "Ctrl-C ends a forwarder cleanly" is_interrupted "${FORWARDERS[0]}"
 check "and with it what it had open" eval '! in_node 1 curl -s --max-time 2 "http://$(place_of first)/"'
 kill -TERM "$LAST"

@@ -11,39 +11,12 @@ here=$(dirname "$(realpath "$0")")
 . "$here/homes.sh"
 # shellcheck source=tests/system/check.sh
 . "$here/check.sh"
+# shellcheck source=tests/system/forwarders.sh
+. "$here/forwarders.sh"
 
-for package in nftables python3-minimal libpython3-stdlib; do
-    dpkg-query -W "$package" >/dev/null 2>&1 ||
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null
-done
+packages_need python3-minimal libpython3-stdlib
+forwarders_new
 
-HOME_OF=([4]=left)
-HOME_AT=([left]=201)
-ENDED=()
-community_new 4
-clients_end() { kill_pids TERM "${ENDED[@]}"; }
-AT_END=clients_end
-for i in 1 2 3 4; do node_start "$i"; done
-community_form
-within 15 "the one at home is relayed" is_reachable 1 4 relayed
-
-# connect I ARGS...: at that node's own place.
-connect() {
-    local i=$1
-    shift
-    HOME=$WORK/home MINGA_SOCKET=$(socket_of "$i") in_node "$i" "$BIN/minga" connect "$@"
-}
-# forward I NAME ARGS...: one that stays; where it listens is in $WORK/NAME.
-forward() {
-    local i=$1 name=$2
-    shift 2
-    HOME=$WORK/home MINGA_SOCKET=$(socket_of "$i") nsenter --net="/run/netns/$(ns_of "$i")" \
-        "$BIN/minga" connect "$@" >"$WORK/$name" 2>"$WORK/$name.err" </dev/null &
-    ENDED+=($!)
-    FORWARDER=$!
-    wait_until 30 test -s "$WORK/$name"
-}
-place_of() { head -n 1 "$WORK/$1"; }
 # client I PLACE TEXT [SOURCE_PORT]: from node I.
 client() {
     local i=$1
@@ -64,9 +37,7 @@ python=$(realpath /usr/bin/python3)
 check "a manifest may have UDP ports for members" minga 1 push "$WORK/lobby.tar.zst"
 check "it is started on all four" minga 1 start lobby --replicas 4 --wait=120s
 within 20 "each node runs one" has_running 1 lobby 4
-# What runs at home is located once a relay has given it ports.
-located() { [ "$(minga "$1" --json locate lobby --port voice | jq '.locations | length')" = 4 ]; }
-for i in 1 4; do within 20 "node $i locates all four" located "$i"; done
+for i in 1 4; do within 20 "node $i locates all four" located "$i" lobby voice; done
 places() { minga 1 --json locate lobby --port voice | jq -r '.locations[] | "\(.address):\(.port)"'; }
 check "JSON names protocol and visibility" eval 'minga 1 --json locate lobby --port voice |
     jq -e "all(.locations[]; .visibility == \"members\" and .protocol == \"udp\")"'
@@ -103,14 +74,7 @@ many() { # N clients at once
     for ((i = 0; i < $1; i++)); do PATIENCE_S=20 ask 1 first "many $i" & done
 }
 check "twenty clients at once are answered" [ "$(many 20 2>/dev/null | grep -c '^many .* from')" = 20 ]
-counted() {
-    local i
-    for i in 1 2 3 4; do
-        minga "$i" --json node | jq -e '[.replicas[].sent_bytes] | add // 0 | . >= 16000' >/dev/null && return
-    done
-    return 1
-}
-within 20 "which is counted against the volunteer's line as of any port" counted
+within 20 "which is counted against the volunteer's line as of any port" counted 16000
 flows() { minga 1 --json status lobby | jq '[.services[0].replicas[].connections // 0] | add'; }
 within 20 "flows are counted as connections are" eval '[ "$(flows)" -ge 1 ]'
 for i in 1 4; do
@@ -167,7 +131,7 @@ cable_back "$at"
 within 60 "four run once more" has_running 1 lobby 4
 
 # --- mingad is replaced, its replicas live on
-two=$(minga 1 --json status lobby | jq -r --arg node "$(name_of 2)" '.services[0].replicas[] | select(.node_name == $node) | .id' | grep -o '[0-9]$')
+two=$(replica_at 2 lobby)
 forward 1 second "lobby/$two" voice
 within 10 "the second node's replica answers" eval 'ask 1 second who 4003 | grep -qx "lobby-$two"'
 agent_kill 2
@@ -175,11 +139,11 @@ node_start 2
 within 20 "and goes on when mingad there was replaced" eval 'ask 1 second who 4003 | grep -qx "lobby-$two"'
 
 # --- expelled
-victim=$(minga 1 --json nodes | jq -r '.nodes[] | select(.node_name == "'"$(name_of 3)"'") | .node')
+victim=$(node_id 3)
 forward 3 last "lobby/$two" voice
 nsenter --net="/run/netns/$(ns_of 3)" /usr/bin/python3 "$here/../fixtures/udp_client.py" \
     "$(place_of last)" ping "$WORK/answered" &
-ENDED+=($!) # of the client itself: a function's would be that of a shell around it
+FORWARDERS+=($!) # of the client itself: a function's would be that of a shell around it
 within 10 "before it is expelled a member is answered" test -s "$WORK/answered"
 minga 1 expel --yes "$victim" >/dev/null
 expelled=$(now_ms)
@@ -189,8 +153,5 @@ echo "# the last answer came $(($(cat "$WORK/answered") - expelled)) ms after th
 check "and gets in no more" eval '! ask 3 last hello'
 
 # --- the end
-kill -INT "${ENDED[0]}"
-ended=0
-wait "${ENDED[0]}" || ended=$?
-check "Ctrl-C ends a forwarder cleanly" [ "$ended" = 0 ]
+check "Ctrl-C ends a forwarder cleanly" is_interrupted "${FORWARDERS[0]}"
 check "and with it what it had open" eval '! ask 1 first hello'
