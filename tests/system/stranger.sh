@@ -6,6 +6,8 @@
 #   places DIGIT...          before node_start: agent I gets a key whose place on the ring begins with the I-th digit
 #   stranger_new DIGIT       the same for the stranger, and its cable
 #   stranger_start PROGRAM   node.py, or liar.py; ask COMMAND...   status FILTER (of jq)
+#   stranger_joins PROGRAM   starts agents 1 to 3, forms their community, and starts it as the fourth member
+#   agents_see N             do these three see so many members that are up?
 #   is_ideal I...            have these, in the order of the ring, leases, and each other as neighbours?
 #   answerer I KEY           who answers for it, as agent I finds out;   key DIGIT
 
@@ -41,6 +43,14 @@ stranger_start() {
         >>"$stranger/log" 2>&1 </dev/null &
     AGENT_PID[9]=$!
 }
+stranger_joins() {
+    NODE_COUNT=3 community_start
+    minga 1 invite >"$WORK/token"
+    stranger_start "$1"
+    within 5 "it is let in by the token, and all see it" agents_see 4
+    within 5 "it answers" ask status
+}
+agents_see() { sees_members 1 "$1" && sees_members 2 "$1" && sees_members 3 "$1"; }
 stranger_kill() {
     kill -KILL "${AGENT_PID[9]}"
     stranger_gone
