@@ -10,24 +10,12 @@ here=$(dirname "$(realpath "$0")")
 . "$here/check.sh"
 
 community_new 2
-for i in 1 2; do node_start "$i"; done
-community_form
+community_start
 
 # bundle NAME SCRIPT MANIFEST LINES: busybox runs the script.
 bundle() {
-    local root=$WORK/bundle-$1
-    mkdir -p "$root/bin"
-    cp /bin/busybox "$root/bin/"
-    for applet in sh httpd mkdir touch rm sleep cat nc; do ln -sf busybox "$root/bin/$applet"; done
-    printf '#!/bin/sh\n%s\n' "$2" >"$root/run"
-    chmod 755 "$root/run"
-    cat >"$root/service.yaml" <<MANIFEST
-name: $1
-command: [/bin/sh, /run]
-resources: {cpu: 0.2, memory: 32M, disk: 16M, pids: 16}
-$3
-MANIFEST
-    minga 1 push "$root" >/dev/null
+    "$here/../fixtures/make_script.sh" "$WORK/scripts/$1" "$2" "$3"
+    minga 1 push "$WORK/scripts/$1" >/dev/null
     minga 1 start "$1"
 }
 replica() { minga 2 --json status "$1" | jq -r ".services[0].replicas[0].$2"; }

@@ -10,25 +10,12 @@ here=$(dirname "$(realpath "$0")")
 . "$here/check.sh"
 
 community_new 2
-for i in 1 2; do node_start "$i"; done
-community_form
+community_start
 
 # bundle NAME SCRIPT [MANIFEST LINES] [RESTART]: busybox runs the script.
 bundle() {
-    local root=$WORK/bundle-$1
-    mkdir -p "$root/bin"
-    cp /bin/busybox "$root/bin/"
-    for applet in sh dd tail sleep cat; do ln -sf busybox "$root/bin/$applet"; done
-    printf '#!/bin/sh\n%s\n' "$2" >"$root/run"
-    chmod 755 "$root/run"
-    cat >"$root/service.yaml" <<MANIFEST
-name: $1
-command: [/bin/sh, /run]
-restart: ${4:-on-failure}
-resources: {cpu: 0.2, memory: 32M, disk: 16M, pids: 16}
-$3
-MANIFEST
-    minga 1 push "$root" >/dev/null
+    "$here/../fixtures/make_script.sh" "$WORK/scripts/$1" "$2" "restart: ${4:-on-failure}" "$3"
+    minga 1 push "$WORK/scripts/$1" >/dev/null
     minga 1 start "$1"
 }
 note_of() { minga 2 --json status "$1" | jq -r '.services[0].reason, (.services[0].replicas[].reason)' | tr '\n' ' '; }
@@ -76,17 +63,17 @@ minga 1 stop filler --wait=20s
 # --- more than there is
 bundle big 'sleep 600' 'replicas: 2'
 minga 1 stop big
-sed -i 's/memory: 32M/memory: 300G/' "$WORK/bundle-big/service.yaml"
-minga 1 push "$WORK/bundle-big" >/dev/null 2>&1
+sed -i 's/memory: 32M/memory: 300G/' "$WORK/scripts/big/service.yaml"
+minga 1 push "$WORK/scripts/big" >/dev/null 2>&1
 refused 5 memory "a request larger than any node is named" minga 1 start big --wait=5s
 minga 1 stop big
-sed -i 's/memory: 300G/memory: 400M/; s/^name: big/name: large/' "$WORK/bundle-big/service.yaml"
-minga 1 push "$WORK/bundle-big" >/dev/null
+sed -i 's/memory: 300G/memory: 400M/; s/^name: big/name: large/' "$WORK/scripts/big/service.yaml"
+minga 1 push "$WORK/scripts/big" >/dev/null
 minga 1 start large
 minga 1 scale large 2
 within 10 "two of 400M fit two nodes of 512M" has_running 2 large 2
-sed -i 's/^name: large/name: more/' "$WORK/bundle-big/service.yaml"
-minga 1 push "$WORK/bundle-big" >/dev/null
+sed -i 's/^name: large/name: more/' "$WORK/scripts/big/service.yaml"
+minga 1 push "$WORK/scripts/big" >/dev/null
 minga 1 start more
 within 10 "what does not fit is degraded with its reason" eval 'says more "memory"'
 check "the sum of promises stays within the contribution" eval '[ "$(minga 1 --json node | jq ".contribution.memory_bytes >= ([.replicas[].memory_limit_bytes] | add)")" = true ]'
