@@ -26,7 +26,6 @@
 #define TRY_HOST "127.0.0.1" /* what is only tried is nobody else's business */
 
 enum {
-    HELPER_MS_MAX = 10000,
     LOOK_MS = 50, /* between two looks at the output */
     TRY_SLOT = 1,
 };
@@ -57,11 +56,6 @@ static uint64_t now_ms(void)
 
     clock_gettime(CLOCK_BOOTTIME, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-static void wait_a_little(void)
-{
-    nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
 }
 
 /* ------------------------------------------------------------------ ports */
@@ -147,43 +141,6 @@ static int make_spec(struct try *try, const struct tree_id *tree, uint16_t port)
     try->spec.key.incarnation = 1;
     try->spec.tree = *tree;
     return bind_ports(try, port);
-}
-
-/* ------------------------------------------------------------------ the helper */
-
-static int helper_failed(struct try *try)
-{
-    char words[ERR_TEXT_BYTES_MAX];
-
-    for (int i = 0; i < 20 && !trial_helper_over(&try->trial, words, sizeof(words)); i++) {
-        wait_a_little(); /* its connection ends before it does */
-    }
-    if (!trial_helper_over(&try->trial, words, sizeof(words))) {
-        snprintf(words, sizeof(words), "its connection broke");
-    }
-    text_clean(words);
-    return problem_set(&try->session->problem, EXIT_REFUSED, "the sandbox helper ended", "%s",
-                       words);
-}
-
-static int connect_helper(struct try *try)
-{
-    uint64_t end_ms = now_ms() + HELPER_MS_MAX;
-    char path[TRIAL_PATH_BYTES_MAX];
-    char words[ERR_TEXT_BYTES_MAX];
-    struct err err = {0};
-
-    trial_socket(&try->trial, path);
-    while (now_ms() < end_ms) {
-        if (sandbox_client_connect(&try->client, path, &err) == 0) {
-            return EXIT_DONE;
-        }
-        if (trial_helper_over(&try->trial, words, sizeof(words))) {
-            return helper_failed(try);
-        }
-        wait_a_little();
-    }
-    return problem_from_err(&try->session->problem, EXIT_LATE, &err);
 }
 
 /* ------------------------------------------------------------------ what it says */
@@ -295,7 +252,7 @@ static int take_answers(struct try *try)
             show_logs(try, &try->answer.logs);
         }
     }
-    return r < 0 ? helper_failed(try) : EXIT_DONE;
+    return r < 0 ? trial_helper_failed(try->session, &try->trial) : EXIT_DONE;
 }
 
 static void ask(struct try *try)
@@ -388,7 +345,7 @@ static int start(struct try *try)
     int r;
 
     if (status == EXIT_DONE) {
-        status = connect_helper(try);
+        status = trial_connect(try->session, &try->trial, &try->client);
     }
     if (status == EXIT_DONE) {
         status = open_signals(try);
@@ -399,7 +356,7 @@ static int start(struct try *try)
     r = sandbox_client_start(&try->client, &try->spec, try->ports.fds);
     ports_close(&try->ports);
     try->renew_ms = now_ms() + RENEW_MS;
-    return r < 0 ? helper_failed(try) : EXIT_DONE;
+    return r < 0 ? trial_helper_failed(try->session, &try->trial) : EXIT_DONE;
 }
 
 static int run(struct try *try, const char *name, int fd, uint16_t port)

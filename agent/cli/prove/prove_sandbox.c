@@ -18,7 +18,7 @@
 
 #define BUNDLE_NAME "probe"
 
-enum { HELPER_MS_MAX = 10000, START_MS_MAX = 20000, TURN_MS = 20, PROBE_BYTES_MAX = 16 << 20 };
+enum { START_MS_MAX = 20000, TURN_MS = 20, PROBE_BYTES_MAX = 16 << 20 };
 
 static const char manifest_text[] = "name: probe\n"
                                     "command: [/probe]\n"
@@ -58,27 +58,6 @@ static int make_bundle(const struct prove *prove, struct err *err)
     return r < 0 ? r : take_fd(&fd);
 }
 
-static int connect_helper(struct prove *prove)
-{
-    uint64_t end_ms = now_ms() + HELPER_MS_MAX;
-    char words[ERR_TEXT_BYTES_MAX];
-    char path[TRIAL_PATH_BYTES_MAX];
-    struct err err = {0};
-
-    trial_socket(&prove->trial, path);
-    while (now_ms() < end_ms) {
-        if (sandbox_client_connect(&prove->client, path, &err) == 0) {
-            return EXIT_DONE;
-        }
-        if (trial_helper_over(&prove->trial, words, sizeof(words))) {
-            return problem_set(&prove->session->problem, EXIT_REFUSED, "the sandbox helper ended",
-                               "%s", words);
-        }
-        poll(NULL, 0, TURN_MS);
-    }
-    return problem_from_err(&prove->session->problem, EXIT_LATE, &err);
-}
-
 int prove_open(struct prove *prove)
 {
     struct manifest manifest;
@@ -97,7 +76,8 @@ int prove_open(struct prove *prove)
         prove->spec.tree = tree;
         status = trial_start_helper(prove->session, &prove->trial, &prove->spec);
     }
-    return status == EXIT_DONE ? connect_helper(prove) : status;
+    return status == EXIT_DONE ? trial_connect(prove->session, &prove->trial, &prove->client)
+                               : status;
 }
 
 static int set_words(struct prove *prove, const char *const *words)

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/cli/screen/text.h"
 #include "agent/cli/trial/trial_guard.h"
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -27,6 +28,9 @@
 
 enum {
     LOCK_TRIES_MAX = 20,
+    HELPER_MS_MAX = 10000, /* until it answers */
+    LOOK_MS = 5,
+    LAST_LOOKS = 20,
     LOG_BYTES_MAX = 65536,
     TRIAL_UID_DEFAULT = 64321,    /* as mingad's, where user minga does not exist */
     TRIAL_UID_FIRST = 1879048192, /* minga.yaml's default `uids`: each sandbox locks its range */
@@ -46,12 +50,6 @@ static void find_user(struct trial *trial)
 
     trial->uid = user != NULL ? user->pw_uid : TRIAL_UID_DEFAULT;
     trial->gid = user != NULL ? user->pw_gid : TRIAL_UID_DEFAULT;
-}
-
-void trial_socket(const struct trial *trial, char path_out[TRIAL_PATH_BYTES_MAX])
-{
-    snprintf(path_out, TRIAL_PATH_BYTES_MAX, "%.*s/sandbox.sock", TRIAL_PATH_BYTES_MAX - 16,
-             trial->run);
 }
 
 /* Locks the folder of all trials; another one may be removing it just now. */
@@ -242,7 +240,8 @@ static void last_words(const struct trial *trial, char *words_out, size_t capaci
     buffer_done(&log);
 }
 
-bool trial_helper_over(const struct trial *trial, char *words_out, size_t capacity_bytes)
+/* Has the helper ended already? Its last words, for people. */
+static bool is_over(const struct trial *trial, char *words_out, size_t capacity_bytes)
 {
     struct pollfd polled = {trial->guard_fd, POLLIN, 0};
 
@@ -251,4 +250,38 @@ bool trial_helper_over(const struct trial *trial, char *words_out, size_t capaci
     }
     last_words(trial, words_out, capacity_bytes);
     return true;
+}
+
+int trial_helper_failed(struct session *session, const struct trial *trial)
+{
+    char words[ERR_TEXT_BYTES_MAX];
+
+    for (int i = 0; i < LAST_LOOKS && !is_over(trial, words, sizeof(words)); i++) {
+        poll(NULL, 0, LOOK_MS); /* its connection ends before it does */
+    }
+    if (!is_over(trial, words, sizeof(words))) {
+        snprintf(words, sizeof(words), "its connection broke");
+    }
+    text_clean(words);
+    return problem_set(&session->problem, EXIT_REFUSED, "the sandbox helper ended", "%s", words);
+}
+
+int trial_connect(struct session *session, const struct trial *trial,
+                  struct sandbox_client *client_out)
+{
+    char path[TRIAL_PATH_BYTES_MAX];
+    char words[ERR_TEXT_BYTES_MAX];
+    struct err err = {0};
+
+    snprintf(path, sizeof(path), "%.*s/sandbox.sock", TRIAL_PATH_BYTES_MAX - 16, trial->run);
+    for (int waited_ms = 0; waited_ms < HELPER_MS_MAX; waited_ms += LOOK_MS) {
+        if (sandbox_client_connect(client_out, path, &err) == 0) {
+            return EXIT_DONE;
+        }
+        if (is_over(trial, words, sizeof(words))) {
+            return trial_helper_failed(session, trial);
+        }
+        poll(NULL, 0, LOOK_MS);
+    }
+    return problem_from_err(&session->problem, EXIT_LATE, &err);
 }

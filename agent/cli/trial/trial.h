@@ -13,6 +13,7 @@
 
 #include "agent/cli/session.h"
 #include "images/manifest.h"
+#include "sandbox/client.h"
 #include "sandbox/environment.h"
 
 enum { TRIAL_PATH_BYTES_MAX = 96 };
@@ -44,7 +45,11 @@ int trial_make_tree(struct session *session, const struct trial *trial, const ch
 /* Writes down what the one replica needs, and has the guard start the helper. */
 int trial_start_helper(struct session *session, const struct trial *trial,
                        const struct sandbox_spec *spec);
-/* The helper's socket. */
-void trial_socket(const struct trial *trial, char path_out[TRIAL_PATH_BYTES_MAX]);
-/* Has the helper ended already? Its last words, for people. */
-bool trial_helper_over(const struct trial *trial, char *words_out, size_t capacity_bytes);
+/*
+ * Waits until the helper answers at its socket, and connects `client_out` to it. EXIT_REFUSED: it
+ * has ended, see below; EXIT_LATE: it does not answer. The problem is set.
+ */
+int trial_connect(struct session *session, const struct trial *trial,
+                  struct sandbox_client *client_out);
+/* The helper has ended, or its connection has: the problem is its last words. Returns EXIT_REFUSED. */
+int trial_helper_failed(struct session *session, const struct trial *trial);
