@@ -37,17 +37,14 @@ static int open_process(struct replica *replica, struct err *err)
 
 static int connect_control(const struct helper *helper, struct replica *replica, struct err *err)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    CLEANUP(cleanup_close)
-    int folder_fd = open(helper->folders.controls, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct sockaddr_un address;
+    CLEANUP(cleanup_close) int folder_fd = replica_control(helper, replica, &address);
     CLEANUP(cleanup_close)
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     if (folder_fd < 0 || fd < 0) {
         return err_set(err, -errno, "connect to its minga-init: %m");
     }
-    CHECK(snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", folder_fd,
-                   replica->name.text) < (int)sizeof(address.sun_path));
     if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
         return err_set(err, -errno, "connect to its minga-init: %m");
     }

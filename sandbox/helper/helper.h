@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/un.h>
 
 #include "base/err.h"
 #include "sandbox/cgroup.h"
@@ -236,6 +237,13 @@ int record_read(const struct helper *helper, const char *name, struct replica *r
 /* The paths of a replica's files; path_out has PATH_MAX bytes. */
 void replica_path(const char *folder, const struct replica *replica, const char *suffix,
                   char path_out[PATH_MAX]);
+
+/*
+ * Where its minga-init listens. Returns the folder, which the caller closes; the address, through
+ * it, as the path may be longer than an address holds, is good until then. -1: errno says why.
+ */
+int replica_control(const struct helper *helper, const struct replica *replica,
+                    struct sockaddr_un *address_out);
 
 /* --- adopt.c --- */
 

@@ -77,21 +77,17 @@ bool launch_over(struct launch *launch)
     return maker_over(&launch->maker);
 }
 
-/* Through /proc, as the path may be longer than an address holds. */
 static int make_listener(const struct helper *helper, const struct replica *replica,
                          struct err *err)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    CLEANUP(cleanup_close)
-    int folder_fd = open(helper->folders.controls, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct sockaddr_un address;
+    CLEANUP(cleanup_close) int folder_fd = replica_control(helper, replica, &address);
     CLEANUP(cleanup_close)
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     if (folder_fd < 0 || fd < 0) {
         return err_set(err, -errno, "socket of its minga-init: %m");
     }
-    CHECK(snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", folder_fd,
-                   replica->name.text) < (int)sizeof(address.sun_path));
     unlink(address.sun_path);
     /* While it is frozen each helper that adopts it leaves a connection that nobody accepts. */
     if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||

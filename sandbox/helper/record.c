@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/check.h"
 #include "base/cleanup.h"
@@ -24,6 +25,17 @@ void replica_path(const char *folder, const struct replica *replica, const char 
     int length = snprintf(path_out, PATH_MAX, "%s/%s%s", folder, replica->name.text, suffix);
 
     CHECK(length > 0 && length < PATH_MAX);
+}
+
+int replica_control(const struct helper *helper, const struct replica *replica,
+                    struct sockaddr_un *address_out)
+{
+    int folder_fd = open(helper->folders.controls, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    *address_out = (struct sockaddr_un){.sun_family = AF_UNIX};
+    CHECK(snprintf(address_out->sun_path, sizeof(address_out->sun_path), "/proc/self/fd/%d/%s",
+                   folder_fd, replica->name.text) < (int)sizeof(address_out->sun_path));
+    return folder_fd;
 }
 
 static int encode(const struct helper *helper, const struct replica *replica, uint8_t *bytes_out,
