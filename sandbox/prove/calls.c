@@ -165,6 +165,16 @@ static void set_user_bit(const struct attempt *attempt, const struct facts *fact
     unlink("/tmp/minga-probe-bits");
 }
 
+static void judge_created(int fd, const char *path, struct outcome *out)
+{
+    if (fd < 0) {
+        outcome_of_error(out, errno);
+    } else {
+        outcome_open(out, "created");
+        unlink(path);
+    }
+}
+
 static void create_with_bit(const struct attempt *attempt, const struct facts *facts,
                             struct outcome *out)
 {
@@ -173,12 +183,7 @@ static void create_with_bit(const struct attempt *attempt, const struct facts *f
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, (mode_t)attempt->number | 0755);
 
     (void)facts;
-    if (fd < 0) {
-        outcome_of_error(out, errno);
-    } else {
-        outcome_open(out, "created");
-        unlink(path);
-    }
+    judge_created(fd, path, out);
 }
 
 /* Its mode lies in memory, where no filter sees it. */
@@ -192,12 +197,7 @@ static void create_by_structure(const struct attempt *attempt, const struct fact
     int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
 
     (void)facts;
-    if (fd < 0) {
-        outcome_of_error(out, errno);
-    } else {
-        outcome_open(out, "created");
-        unlink(path);
-    }
+    judge_created(fd, path, out);
 }
 
 static void set_attribute(const struct attempt *attempt, const struct facts *facts,

@@ -45,12 +45,9 @@ static void enter_by_pidfd(const struct attempt *attempt, const struct facts *fa
     }
 }
 
-static void clone_namespace(const struct attempt *attempt, const struct facts *facts,
-                            struct outcome *out)
+/* In the child, too, which has nothing to do. */
+static void judge_clone(long pid, struct outcome *out)
 {
-    long pid = syscall(SYS_clone, attempt->number | SIGCHLD, 0, 0, 0, 0);
-
-    (void)facts;
     if (pid == 0) {
         _exit(0);
     }
@@ -60,6 +57,15 @@ static void clone_namespace(const struct attempt *attempt, const struct facts *f
     }
     waitpid((pid_t)pid, NULL, 0);
     outcome_open(out, "made");
+}
+
+static void clone_namespace(const struct attempt *attempt, const struct facts *facts,
+                            struct outcome *out)
+{
+    long pid = syscall(SYS_clone, attempt->number | SIGCHLD, 0, 0, 0, 0);
+
+    (void)facts;
+    judge_clone(pid, out);
 }
 
 /* Its flags lie in memory, where a filter cannot look. */
@@ -75,15 +81,7 @@ static void clone3_namespace(const struct attempt *attempt, const struct facts *
     long pid = syscall(SYS_clone3, &arguments, sizeof(arguments));
 
     (void)facts;
-    if (pid == 0) {
-        _exit(0);
-    }
-    if (pid < 0) {
-        outcome_of_error(out, errno);
-        return;
-    }
-    waitpid((pid_t)pid, NULL, 0);
-    outcome_open(out, "made");
+    judge_clone(pid, out);
 }
 
 #define MOUNT(text, source, target, type, flags)                                 \

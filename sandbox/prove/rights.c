@@ -18,25 +18,34 @@
 
 enum { LINE_BYTES = 256, RANGE_MIN = 100000 };
 
-/* One of the lines of /proc/self/status must not be all zero. */
-static void find_set(const struct attempt *attempt, const struct facts *facts, struct outcome *out)
+/* What stands behind "NAME:" in /proc/self/status, in `line_out`. NULL: it does not. */
+static const char *find_status(const char *name, char line_out[LINE_BYTES])
 {
     CLEANUP(cleanup_fclose) FILE *file = fopen("/proc/self/status", "re");
-    size_t length = strlen(attempt->path);
-    char line[LINE_BYTES];
+    size_t length = strlen(name);
 
-    (void)facts;
-    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
-        if (strncmp(line, attempt->path, length) == 0 && line[length] == ':') {
-            if (strtoull(line + length + 1, NULL, 16) == 0) {
-                outcome_stopped(out, "empty");
-            } else {
-                outcome_open(out, "%.30s", line + length + 1);
-            }
-            return;
+    while (file != NULL && fgets(line_out, LINE_BYTES, file) != NULL) {
+        if (strncmp(line_out, name, length) == 0 && line_out[length] == ':') {
+            return line_out + length + 1;
         }
     }
-    outcome_unsure(out, "not told");
+    return NULL;
+}
+
+/* That line must not be all zero. */
+static void find_set(const struct attempt *attempt, const struct facts *facts, struct outcome *out)
+{
+    char line[LINE_BYTES];
+    const char *set = find_status(attempt->path, line);
+
+    (void)facts;
+    if (set == NULL) {
+        outcome_unsure(out, "not told");
+    } else if (strtoull(set, NULL, 16) == 0) {
+        outcome_stopped(out, "empty");
+    } else {
+        outcome_open(out, "%.30s", set);
+    }
 }
 
 /* Any group but our own one, which is as our uid. */
@@ -61,22 +70,17 @@ static void find_groups(const struct attempt *attempt, const struct facts *facts
 static void check_line(const struct attempt *attempt, const struct facts *facts,
                        struct outcome *out)
 {
-    CLEANUP(cleanup_fclose) FILE *file = fopen("/proc/self/status", "re");
-    size_t length = strlen(attempt->path);
     char line[LINE_BYTES];
+    const char *number = find_status(attempt->path, line);
 
     (void)facts;
-    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
-        if (strncmp(line, attempt->path, length) == 0 && line[length] == ':') {
-            if (strtol(line + length + 1, NULL, 10) == attempt->number) {
-                outcome_stopped(out, "%s is on", attempt->path);
-            } else {
-                outcome_open(out, "it is off");
-            }
-            return;
-        }
+    if (number == NULL) {
+        outcome_unsure(out, "not told");
+    } else if (strtol(number, NULL, 10) == attempt->number) {
+        outcome_stopped(out, "%s is on", attempt->path);
+    } else {
+        outcome_open(out, "it is off");
     }
-    outcome_unsure(out, "not told");
 }
 
 /* Whom the host takes us for. */
