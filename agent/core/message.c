@@ -19,6 +19,20 @@ bool counter_is_near(uint64_t named, uint64_t known)
            (named < COUNTER_END && (named <= known || named - known <= COUNTER_STEP_MAX));
 }
 
+uint64_t counter_told(uint64_t named, uint64_t known)
+{
+    if (named <= known || !counter_is_near(named, known)) {
+        return known;
+    }
+    if (named <= COUNTER_TOLD) {
+        return named;
+    }
+    if (known < COUNTER_TOLD) {
+        return COUNTER_TOLD;
+    }
+    return named - known <= COUNTER_STEP_MAX ? named : known + COUNTER_STEP_MAX;
+}
+
 int epoch_compare(const struct epoch *a, const struct epoch *b)
 {
     if (a->generation != b->generation) {

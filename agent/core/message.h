@@ -46,12 +46,16 @@ enum { REPORT_REPLICAS_MAX = 8 };
  * Incarnations and generations: whoever leads goes on from the greatest it was told of, so that no
  * message may use them up. None is COUNTER_END (core.h) or above. One below COUNTER_FREE is
  * believed by anybody, however long it was away: one each second makes 136 years. From there on,
- * where only a lie leads, steps are bounded.
+ * where only a lie leads, steps are bounded. What anybody says raises at most to COUNTER_TOLD at
+ * once, for whom that is no small step: what honest managers count on from there is believed, too.
  */
 #define COUNTER_FREE ((uint64_t)1 << 32)
+#define COUNTER_TOLD ((uint64_t)1 << 31)
 enum { COUNTER_STEP_MAX = 1 << 20 };
 /* May another's word that a counter has come to `named` be believed, by who knows of `known`? */
 bool counter_is_near(uint64_t named, uint64_t known);
+/* What who knows of `known` then knows by anybody's word: `named`, or on the way to it. */
+uint64_t counter_told(uint64_t named, uint64_t known);
 
 struct epoch {
     uint64_t generation; /* 0: none */

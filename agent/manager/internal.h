@@ -8,6 +8,7 @@ enum {
     FETCH_ASKED_MAX = MANAGERS_MAX - 1, /* others asked for the last manager record */
     FETCH_MS = 2 * REPLY_MS,            /* then what came must do */
     LISTEN_MS = 2 * HEARTBEAT_MS,       /* each executor that is up has reported by then */
+    BLANK_MS = 2 * LISTEN_MS,           /* who knew nothing takes in what has come by then */
     FIND_MS = REPLY_MS,                 /* slower nodes are left out of this round */
     FIND_RETRY_MS = 1000,
     SAVE_MS = REPLY_MS,
@@ -69,11 +70,17 @@ struct retiring {
     uint64_t version;
 };
 
+struct walk { /* of a counter above COUNTER_TOLD, by anybody's word */
+    uint64_t begin_ms;
+    uint64_t begin; /* where it was then */
+};
+
 struct slot {
     enum slot_phase phase;
     uint64_t phase_ms;
     uint64_t incarnation;
     uint64_t incarnation_max; /* the greatest ever heard of: the next one is greater */
+    struct walk walk;         /* of it */
     struct node_id node;
     uint64_t revision; /* SAVING: acknowledged when the service's saved revision is this */
     uint64_t asked_ms;
@@ -134,7 +141,9 @@ struct service {
     uint32_t save_asked_count;   /* secondaries, since save_ms */
     uint32_t save_refused_count; /* of them, those that have no room */
     uint64_t generation_seen;
-    bool history; /* some manager may have placed something before us */
+    struct walk walk;        /* of it */
+    uint64_t blank_until_ms; /* until then it counts as not knowing any numbers */
+    bool history;            /* some manager may have placed something before us */
     uint32_t fetch_waiting_count;
 
     /* the service record */
@@ -231,11 +240,28 @@ bool may_save(const struct turn *turn, const struct service_id *id, const struct
 /* takeover.c */
 void service_elect(struct manager *manager, struct turn *turn, struct service *service);
 void service_resign(struct turn *turn, struct service *service);
-/* Leads above `generation`, which another has; one that cannot be believed changes nothing. */
+/* Leads above `generation`, which another has and which is believed. */
 void service_raise(struct service *service, struct turn *turn, uint64_t generation);
 void service_takeover_tick(struct manager *manager, struct turn *turn, struct service *service);
 void service_fetched(struct manager *manager, struct turn *turn, struct service *service,
                      const minga_AgentMessage *reply);
+
+/* belief.c */
+/* The greatest generation that is known here. */
+uint64_t service_generation(const struct service *service);
+/* Is what one of those says believed that may manage the service? After a lie a number may honestly
+ * be far above what is known here. */
+bool counter_is_vouched(uint64_t named, uint64_t known);
+/* Are all numbers of another's record believed, `vouched` by one of those or not? */
+bool service_believes(const struct service *service, const minga_Manager *record, bool vouched);
+/* Incarnations given out so far, of whatever epoch: these only grow. The record is believed. */
+void service_learn_given(struct service *service, const minga_Manager *record);
+/* The same of a record of anybody's: a little. */
+void service_told_record(struct service *service, const minga_Manager *record, uint64_t now_ms);
+/* Anybody names that incarnation: a little is learned. True: it is one that was given out, by now. */
+bool slot_told(struct slot *slot, uint64_t incarnation, uint64_t now_ms);
+/* A report names both: of each a little is learned. False: the replica is not to be judged (yet). */
+bool service_told(struct service *service, struct turn *turn, const minga_ReplicaReport *wire);
 
 /* save.c */
 /* Makes, keeps and spreads a new revision of the manager record. */
@@ -243,13 +269,6 @@ void service_save(struct manager *manager, struct turn *turn, struct service *se
 void service_spread(struct turn *turn, struct service *service);
 /* Opens an encoded Signed{Manager}: 0 or -EBADMSG. */
 int manager_record_open(struct bytes encoded, minga_Manager *record_out);
-/* The greatest generation that is known here. */
-uint64_t service_generation(const struct service *service);
-/* Are the numbers of another's record near what is known here? After a lie they may honestly be far
- * above what a secondary knows: `vouched`, by a candidate, they are believed half way to the end. */
-bool service_believes(const struct service *service, const minga_Manager *record, bool vouched);
-/* Incarnations given out so far, of whatever epoch: these only grow. */
-void service_learn_given(struct service *service, const minga_Manager *record);
 /* Keeps another's record when it is newer. `token` comes back when it is durable; 0: nobody waits.
  */
 enum kept service_store(struct turn *turn, struct service *service, const minga_Manager *record,

@@ -223,13 +223,13 @@ uint64_t manager_wake_ms(const struct manager *manager)
 /* ------------------------------------------------------------------ others' messages */
 
 /* Sides that met again see each other's managers at any rank: what they gave out is not given again. */
-static void learn_of_anybody(struct manager *manager, const struct service_id *id,
-                             const minga_Manager *record)
+static void learn_of_anybody(struct manager *manager, const struct turn *turn,
+                             const struct service_id *id, const minga_Manager *record)
 {
     struct service *service = service_by_id(manager, id);
 
-    if (service != NULL && service_believes(service, record, false)) {
-        service_learn_given(service, record);
+    if (service != NULL) {
+        service_told_record(service, record, turn->now_ms);
     }
 }
 
@@ -251,7 +251,7 @@ uint64_t manager_save(struct manager *manager, struct turn *turn,
     memcpy(reply_out->service, record.service, ID_BYTES);
     reply_out->revision = record.revision;
     if (!may_save(turn, &id, saving->from)) {
-        learn_of_anybody(manager, &id, &record);
+        learn_of_anybody(manager, turn, &id, &record);
         return 0;
     }
     service = service_make(manager, turn, &id);
@@ -305,7 +305,7 @@ void manager_fetch(const struct manager *manager, const minga_FetchManager *fetc
 /* ------------------------------------------------------------------ ends of what was asked */
 
 static void saved(struct manager *manager, struct turn *turn, struct service *service,
-                  const minga_AgentMessage *message)
+                  const struct ask *ask, const minga_AgentMessage *message)
 {
     const minga_SaveReply *reply;
 
@@ -315,7 +315,8 @@ static void saved(struct manager *manager, struct turn *turn, struct service *se
     }
     reply = &message->body.save_reply;
     if (!reply->saved && reply->generation >= service->epoch.generation &&
-        counter_is_near(reply->generation, service_generation(service))) {
+        may_manage(turn->around, &service->id, &ask->to) &&
+        counter_is_vouched(reply->generation, service_generation(service))) {
         service_raise(service, turn, reply->generation); /* another led meanwhile */
         return;
     }
@@ -365,7 +366,7 @@ void manager_answered(struct manager *manager, struct turn *turn, const struct a
         service_pursue(manager, turn, service);
         break;
     case ASK_SAVE:
-        saved(manager, turn, service, reply);
+        saved(manager, turn, service, ask, reply);
         break;
     case ASK_FETCH:
         service_fetched(manager, turn, service, reply);

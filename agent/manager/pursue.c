@@ -284,18 +284,14 @@ static bool puts_off(const minga_AgentMessage *reply)
 }
 
 /* Refused because a higher incarnation ran there, before we knew of the service. */
-static bool learned_incarnation(struct slot *slot, const minga_AgentMessage *reply)
+static bool learned_incarnation(struct slot *slot, const minga_AgentMessage *reply, uint64_t now_ms)
 {
     if (reply == NULL || reply->which_body != minga_AgentMessage_ask_reply_tag ||
         reply->body.ask_reply.refusal != REFUSAL_STALE ||
-        reply->body.ask_reply.incarnation < slot->incarnation ||
-        !counter_is_near(reply->body.ask_reply.incarnation, slot->incarnation_max)) {
+        reply->body.ask_reply.incarnation < slot->incarnation) {
         return false;
     }
-    if (slot->incarnation_max < reply->body.ask_reply.incarnation) {
-        slot->incarnation_max = reply->body.ask_reply.incarnation;
-    }
-    return true;
+    return slot_told(slot, reply->body.ask_reply.incarnation, now_ms);
 }
 
 void service_started(struct manager *manager, struct turn *turn, struct service *service,
@@ -320,7 +316,7 @@ void service_started(struct manager *manager, struct turn *turn, struct service 
         (void)text_copy(slot->reason, sizeof(slot->reason), "its node looks up its manager");
     } else {
         trace_slot(turn, service, slot, reply == NULL ? "no answer" : "refused");
-        if (!learned_incarnation(slot, reply)) {
+        if (!learned_incarnation(slot, reply, turn->now_ms)) {
             service_avoid(service, &slot->node, turn->now_ms + REFUSED_MS);
         }
         slot_clear(slot, turn->now_ms);

@@ -137,9 +137,7 @@ static bool challenger_wins(const struct service *service, const struct slot *sl
 static void slot_adopt(struct service *service, struct slot *slot, const struct reported *reported,
                        uint64_t now_ms)
 {
-    if (slot->incarnation_max < reported->wire->incarnation) {
-        slot->incarnation_max = reported->wire->incarnation;
-    }
+    CHECK(reported->wire->incarnation <= slot->incarnation_max);
     if (slot_retires(slot, reported->from, reported->wire->incarnation)) {
         slot->retiring.there = false; /* its node goes on after all */
     }
@@ -271,15 +269,6 @@ static enum verdict judge_challenger(struct manager *manager, struct turn *turn,
     return VERDICT_END;
 }
 
-/* Numbers that no manager can have given out are nobody's replica. */
-static bool is_believed(const struct service *service, const minga_ReplicaReport *wire)
-{
-    struct epoch epoch = epoch_of(wire->has_epoch, &wire->epoch);
-
-    return counter_is_near(epoch.generation, service_generation(service)) &&
-           counter_is_near(wire->incarnation, service->slots[wire->slot - 1].incarnation_max);
-}
-
 /* Of one that is done it is another report of its end; or it runs on, whatever was said of it. */
 static bool is_occupant(const struct service *service, const struct slot *slot,
                         const struct reported *reported)
@@ -303,18 +292,12 @@ static enum verdict judge(struct manager *manager, struct turn *turn, struct ser
 
     CHECK(wire->slot >= 1 && wire->slot <= REPLICAS_PER_SERVICE_MAX);
     if (service->lead == LEAD_FETCHING) {
-        if (service->generation_seen < epoch.generation) {
-            service->generation_seen = epoch.generation;
-        }
-        service->history = true;
         return VERDICT_NOT_MANAGER;
     }
     if (epoch_compare(&epoch, &service->epoch) > 0) {
         service_raise(service, turn, epoch.generation); /* someone else led it meanwhile */
     }
-    if (slot->incarnation_max < wire->incarnation) {
-        slot->incarnation_max = wire->incarnation;
-    }
+    CHECK(wire->incarnation <= slot->incarnation_max);
     if (is_occupant(service, slot, reported)) {
         if (ended) {
             return occupant_ended(manager, turn, service, slot, reported);
@@ -404,7 +387,7 @@ void manager_report(struct manager *manager, struct turn *turn, const struct nod
 
         memcpy(id.id.bytes, wire->service, ID_BYTES);
         service = service_reported(manager, turn, &id);
-        if (service != NULL && is_believed(service, wire)) {
+        if (service != NULL && service_told(service, turn, wire)) {
             verdict = judge(manager, turn, service, &reported);
         }
         verdict_fill(&reply_out->verdicts[reply_out->verdicts_count++], service, wire, verdict);

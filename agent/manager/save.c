@@ -40,53 +40,6 @@ int manager_record_open(struct bytes encoded, minga_Manager *record_out)
     return 0;
 }
 
-uint64_t service_generation(const struct service *service)
-{
-    uint64_t generation = service->stored_epoch.generation;
-
-    if (generation < service->epoch.generation) {
-        generation = service->epoch.generation;
-    }
-    return generation < service->generation_seen ? service->generation_seen : generation;
-}
-
-static bool is_believed(uint64_t named, uint64_t known, bool vouched)
-{
-    return counter_is_near(named, known) || (vouched && named < COUNTER_END / 2);
-}
-
-bool service_believes(const struct service *service, const minga_Manager *record, bool vouched)
-{
-    if (!is_believed(record->generation, service_generation(service), vouched)) {
-        return false;
-    }
-    for (pb_size_t i = 0; i < record->placements_count; i++) {
-        const minga_Placement *placement = &record->placements[i];
-        uint64_t known = service->slots[placement->slot - 1].incarnation_max;
-
-        if (!is_believed(placement->incarnation, known, vouched) ||
-            !is_believed(placement->given, known, vouched)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-void service_learn_given(struct service *service, const minga_Manager *record)
-{
-    for (pb_size_t i = 0; i < record->placements_count; i++) {
-        const minga_Placement *placement = &record->placements[i];
-        struct slot *slot = &service->slots[placement->slot - 1];
-
-        if (slot->incarnation_max < placement->incarnation) {
-            slot->incarnation_max = placement->incarnation;
-        }
-        if (slot->incarnation_max < placement->given) {
-            slot->incarnation_max = placement->given;
-        }
-    }
-}
-
 static bool blob_store(struct turn *turn, const struct service *service, uint64_t token)
 {
     struct overlay_blob blob = {.kind = BLOB_MANAGER, .key = service->id.id};

@@ -37,9 +37,11 @@ void slot_clear(struct slot *slot, uint64_t now_ms)
 {
     uint64_t incarnation_max = slot->incarnation_max;
     struct retiring retiring = slot->retiring;
+    struct walk walk = slot->walk;
 
     memset(slot, 0, sizeof(*slot));
     slot->incarnation_max = incarnation_max;
+    slot->walk = walk;
     slot->retiring = retiring;
     slot->state = REPLICA_WAITING;
     slot->state_ms = now_ms;

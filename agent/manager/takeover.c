@@ -71,6 +71,7 @@ static void fetched_all(struct manager *manager, struct turn *turn, struct servi
     if (service->generation_seen < service->stored_epoch.generation) {
         service->generation_seen = service->stored_epoch.generation;
     }
+    service->blank_until_ms = service->stored_bytes == 0 ? turn->now_ms + BLANK_MS : 0;
     service->epoch.generation = generation_after(service->generation_seen);
     service->epoch.node = turn->around->node;
     service->revision = 0;
@@ -165,8 +166,7 @@ void service_resign(struct turn *turn, struct service *service)
 void service_raise(struct service *service, struct turn *turn, uint64_t generation)
 {
     if (generation < service->epoch.generation || service->lead == LEAD_NOT ||
-        generation + 1 >= COUNTER_END ||
-        !counter_is_near(generation, service_generation(service))) {
+        generation + 1 >= COUNTER_END) {
         return;
     }
     service->generation_seen = generation;

@@ -3,7 +3,7 @@
 #include "overlay/signed.h"
 #include "tests/unit/agent/community.h"
 
-enum { NODES = 7, REPLICAS = 3 };
+enum { NODES = 7, REPLICAS = 3, MINUTE_MS = 60000 };
 
 static const char wiki[] = "name: wiki\ncommand: [/bin/wiki]\nreplicas: 3\n"
                            "resources: {cpu: 0.5, memory: 128M, disk: 64M, pids: 64}\n";
@@ -14,6 +14,7 @@ static struct community *running(void)
 
     fake_want(community, true, REPLICAS, false);
     (void)fake_until_running(community, 0, REPLICAS, 2000);
+    fake_run(community, 3000); /* its first manager knew of nothing, and takes in what comes */
     return community;
 }
 
@@ -99,16 +100,24 @@ static void sign_record(const struct community *community, uint32_t liar, minga_
     message_out->record.size = (pb_size_t)length;
 }
 
-static void save_lie(struct community *community, uint64_t incarnation, uint64_t generation)
+static minga_AgentMessage lying_record(const struct community *community, uint32_t liar,
+                                       uint64_t incarnation, uint64_t generation)
 {
     minga_AgentMessage message = {.which_body = minga_AgentMessage_save_manager_tag};
     minga_Manager record = {.generation = generation, .revision = 1, .placements_count = 1};
-    uint32_t liar = ranked(community, 1);
-    uint32_t leader = fake_leader(community, live_one(community));
 
     record.placements[0].slot = 1;
     record.placements[0].given = incarnation;
     sign_record(community, liar, &record, &message.body.save_manager);
+    return message;
+}
+
+static void save_lie(struct community *community, uint64_t incarnation, uint64_t generation)
+{
+    uint32_t liar = ranked(community, 1);
+    uint32_t leader = fake_leader(community, live_one(community));
+    minga_AgentMessage message = lying_record(community, liar, incarnation, generation);
+
     for (uint32_t i = 0; i < NODES; i++) {
         if (i != liar && (i == leader || generation < COUNTER_END)) {
             say(community, liar, i, &message);
@@ -214,12 +223,144 @@ Test(lies, no_record_uses_up_either)
 Test(lies, after_a_walk_up_by_steps_its_secondaries_still_follow)
 {
     struct community *community = running();
-    uint64_t named = COUNTER_FREE - 1;
 
     for (uint32_t i = 0; i < 20; i++) {
-        say_report(community, named, named, REPLICA_ENDED);
-        named += COUNTER_STEP_MAX;
+        say_report(community, COUNTER_FREE - 1, COUNTER_FREE - 1, REPLICA_ENDED);
+        fake_run(community, i % 2 == 0 ? 0 : MINUTE_MS);
     }
+    check_goes_on(community);
+}
+
+static uint64_t generation(struct community *community)
+{
+    return fake_status(community, fake_leader(community, live_one(community))).head.generation;
+}
+
+/* What is above is left to the managers that follow: their replicas' reports have to be believed. */
+Test(lies, reports_raise_a_generation_to_the_middle_of_what_is_believed_and_then_step_by_step)
+{
+    struct community *community = running();
+    uint64_t raised = COUNTER_TOLD + 1;
+
+    say_report(community, 1, COUNTER_FREE - 1, REPLICA_RUNNING);
+    cr_assert_eq(generation(community), raised);
+    for (uint32_t minute = 0; minute < 3; minute++) {
+        raised += COUNTER_STEP_MAX + 1;
+        for (uint32_t i = 0; i < 5; i++) {
+            say_report(community, 1, COUNTER_FREE - 1, REPLICA_RUNNING);
+            cr_assert_eq(generation(community), raised);
+        }
+        community->now_ms += MINUTE_MS - 600;
+        say_report(community, 1, COUNTER_FREE - 1, REPLICA_RUNNING);
+        cr_assert_eq(generation(community), raised, "not before the minute is over");
+    }
+    check_goes_on(community);
+}
+
+static uint64_t incarnation_of_slot_1(const struct community *community)
+{
+    for (uint32_t i = 0; i < NODES; i++) {
+        if (community->nodes[i].running[0].used && community->nodes[i].running[0].key.slot == 1) {
+            return community->nodes[i].running[0].key.incarnation;
+        }
+    }
+    cr_assert_fail("slot 1 is empty");
+    return 0;
+}
+
+Test(lies, reports_raise_incarnations_to_the_middle_of_what_is_believed_and_then_by_a_step)
+{
+    struct community *community = running();
+
+    say_report(community, COUNTER_FREE - 1, 1, REPLICA_ENDED);
+    stop_and_start(community);
+    cr_assert_eq(incarnation_of_slot_1(community), COUNTER_TOLD + 1);
+    for (uint32_t i = 0; i < 5; i++) {
+        say_report(community, COUNTER_FREE - 1, 1, REPLICA_ENDED);
+    }
+    stop_and_start(community);
+    cr_assert_eq(incarnation_of_slot_1(community), COUNTER_TOLD + 1 + COUNTER_STEP_MAX + 1);
+    check_goes_on(community);
+}
+
+/* By anybody, that is: nobody keeps it, but what it says was given out is not given out again. */
+Test(lies, records_of_anybody_raise_incarnations_to_the_middle_of_what_is_believed)
+{
+    struct community *community = running();
+    uint32_t liar = ranked(community, MANAGERS_MAX);
+    minga_AgentMessage message = lying_record(community, liar, COUNTER_FREE - 1, 1);
+
+    say(community, liar, ranked(community, 0), &message);
+    stop_and_start(community);
+    cr_assert_eq(incarnation_of_slot_1(community), COUNTER_TOLD + 1);
+    fake_free(community);
+}
+
+/* Led so once already, by those who were lied to. */
+static struct community *running_far_up(uint64_t number, uint32_t replicas)
+{
+    struct community *community = running();
+    uint32_t second = ranked(community, 1);
+    minga_AgentMessage message = lying_record(community, second, number, number);
+
+    say(community, second, ranked(community, 0), &message);
+    fake_run(community, 2000);
+    cr_assert_eq(generation(community), number + 1);
+    stop_and_start(community);
+    fake_want(community, true, replicas, false);
+    (void)fake_until_running(community, 0, replicas, 5000);
+    cr_assert_gt(incarnation_of_slot_1(community), number);
+    return community;
+}
+
+/* Those who knew the numbers are gone: what runs by them is still nobody else's. */
+Test(lies, who_knows_of_nothing_leads_what_runs_whatever_its_numbers_are)
+{
+    static const uint32_t replicas[] = {NODES, NODES - 2};
+
+    for (uint32_t k = 0; k < 2; k++) {
+        struct community *community = running_far_up(COUNTER_FREE * 1000, replicas[k]);
+        uint32_t gone[] = {ranked(community, 0), ranked(community, 1), ranked(community, 2)};
+
+        for (uint32_t i = 0; i < 3; i++) {
+            fake_kill(community, gone[i]);
+        }
+        fake_look_around(community);
+        fake_want(community, true, 2, false); /* where two are free it has begun to fill them */
+        (void)fake_until_running(community, live_one(community), 2, 5000);
+        stop_and_start(community);
+        fake_free(community);
+    }
+}
+
+/* Executors may be heard only after the first is placed. Nothing else is left to be believed so. */
+Test(lies, who_began_with_nothing_takes_in_any_numbers_for_two_seconds)
+{
+    for (uint32_t i = 0; i < 2; i++) {
+        struct community *community = fake_new(NODES, wiki);
+        uint64_t begin_ms = community->now_ms;
+
+        fake_want(community, true, REPLICAS, false);
+        (void)fake_until_running(community, 0, REPLICAS, 1500);
+        fake_run(community, begin_ms + 1900 + 200 * i - community->now_ms);
+        say_report(community, 1, COUNTER_END / 4 - 1, REPLICA_RUNNING);
+        cr_assert_eq(generation(community), i == 0 ? COUNTER_END / 4 : 1);
+        check_goes_on(community);
+    }
+}
+
+/* It has not heard what a secondary knows, which is one of those that may lead, too. */
+Test(lies, a_secondary_that_knows_of_far_more_is_believed)
+{
+    struct community *community = running();
+    uint32_t third = ranked(community, 2);
+    minga_AgentMessage message = lying_record(community, third, 1, COUNTER_FREE * 1000);
+
+    say(community, third, ranked(community, 1), &message);
+    fake_run(community, 100);
+    fake_want(community, true, REPLICAS + 1, false);
+    (void)fake_until_running(community, 0, REPLICAS + 1, 5000);
+    cr_assert_eq(generation(community), COUNTER_FREE * 1000 + 1);
     check_goes_on(community);
 }
 

@@ -194,6 +194,32 @@ Test(message, a_counter_is_believed_below_2_32_and_then_by_steps)
     cr_assert_not(counter_is_near(COUNTER_END, COUNTER_END - 1));
 }
 
+Test(message, anybody_raises_a_counter_to_the_middle_of_what_is_believed_and_then_by_a_step)
+{
+    static const struct {
+        uint64_t named;
+        uint64_t known;
+        uint64_t told;
+    } rows[] = {
+        {7, 9, 9},
+        {9, 9, 9},
+        {COUNTER_TOLD, 0, COUNTER_TOLD},
+        {COUNTER_TOLD + 1, 0, COUNTER_TOLD},
+        {COUNTER_FREE - 1, COUNTER_TOLD - 1, COUNTER_TOLD},
+        {COUNTER_TOLD + 1, COUNTER_TOLD, COUNTER_TOLD + 1},
+        {COUNTER_TOLD + COUNTER_STEP_MAX, COUNTER_TOLD, COUNTER_TOLD + COUNTER_STEP_MAX},
+        {COUNTER_FREE - 1, COUNTER_TOLD, COUNTER_TOLD + COUNTER_STEP_MAX},
+        {COUNTER_FREE, 0, 0},
+        {COUNTER_FREE + 1, COUNTER_FREE, COUNTER_FREE + 1},
+        {COUNTER_FREE + 1 + COUNTER_STEP_MAX, COUNTER_FREE, COUNTER_FREE},
+        {COUNTER_END, COUNTER_END - 1, COUNTER_END - 1},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        cr_assert_eq(counter_told(rows[i].named, rows[i].known), rows[i].told, "row %zu", i);
+    }
+}
+
 Test(message, a_start_or_stop_without_an_epoch_is_refused)
 {
     minga_AgentMessage message = minga_AgentMessage_init_zero;
