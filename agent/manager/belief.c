@@ -11,7 +11,7 @@ enum { WALK_MS = 60 * 1000 }; /* above COUNTER_TOLD: a step, of COUNTER_STEP_MAX
 /* Bounds of what those may say that may manage it, and of what anybody may say to who knows of
  * nothing: that one counts on from there, and has to be believed by the others. */
 #define COUNTER_VOUCHED (COUNTER_END / 2)
-#define COUNTER_BLANK (COUNTER_END / 4)
+#define COUNTER_BLANK   (COUNTER_END / 4)
 
 uint64_t service_generation(const struct service *service)
 {
@@ -30,8 +30,7 @@ bool counter_is_vouched(uint64_t named, uint64_t known)
 
 static bool is_believed(uint64_t named, uint64_t known, bool vouched)
 {
-    return named <= known ||
-           (vouched ? counter_is_vouched(named, known) : named <= COUNTER_TOLD);
+    return named <= known || (vouched ? counter_is_vouched(named, known) : named <= COUNTER_TOLD);
 }
 
 bool service_believes(const struct service *service, const minga_Manager *record, bool vouched)
@@ -120,8 +119,8 @@ bool service_told(struct service *service, struct turn *turn, const minga_Replic
     service->history = service->history || service->lead == LEAD_FETCHING;
     if (is_blank(service, turn->now_ms) && epoch.generation < COUNTER_BLANK &&
         wire->incarnation < COUNTER_BLANK) {
-        slot->incarnation_max = wire->incarnation > slot->incarnation_max ? wire->incarnation
-                                                                          : slot->incarnation_max;
+        slot->incarnation_max =
+            wire->incarnation > slot->incarnation_max ? wire->incarnation : slot->incarnation_max;
         learn_generation(service, turn, epoch.generation);
         return true;
     }

@@ -156,7 +156,8 @@ struct service {
     bool removed;
     uint32_t wanted_count;
     uint64_t version;
-    uint64_t newer_ms; /* since a newer version was first reported; 0: none was */
+    uint64_t newer_version; /* the newest that was reported */
+    uint64_t newer_ms;      /* since it was; 0: it is not newer than what we know of */
 
     /* the version record */
     uint64_t version_known; /* 0: none */
@@ -282,6 +283,9 @@ void service_started(struct manager *manager, struct turn *turn, struct service 
                      const struct ask *ask, const minga_AgentMessage *reply);
 void slot_ask_stop(struct turn *turn, const struct service *service, uint32_t slot_number,
                    const struct node_id *node, uint64_t incarnation);
+/* It counts as done, but will be done anew when it is wanted again; or its last manager's record was
+ * wrong. The service record is known. */
+bool slot_is_undone(const struct service *service, uint32_t index);
 /* It left or was expelled. */
 bool node_is_gone(const struct manager *manager, const struct turn *turn,
                   const struct node_id *node);

@@ -359,17 +359,27 @@ static const char *slot_loss(const struct manager *manager, const struct turn *t
     return NULL;
 }
 
-static bool is_never_done(const struct service *service)
+static bool slot_is_wanted(const struct service *service, uint32_t index)
 {
-    return service->version_known != 0 && service->version_known == service->version &&
-           service->manifest.restart == MANIFEST_RESTART_ALWAYS;
+    return index < service_wanted(service) &&
+           !service_outdates(service, service->slots[index].version);
+}
+
+bool slot_is_undone(const struct service *service, uint32_t index)
+{
+    const struct slot *slot = &service->slots[index];
+
+    CHECK(service->known);
+    return slot->phase == SLOT_DONE && (!slot_is_wanted(service, index) ||
+                                        (service->version_known == slot->version &&
+                                         service->manifest.restart == MANIFEST_RESTART_ALWAYS));
 }
 
 static void slot_review(struct manager *manager, struct turn *turn, struct service *service,
                         uint32_t index)
 {
     struct slot *slot = &service->slots[index];
-    bool wanted = index < service_wanted(service) && !service_outdates(service, slot->version);
+    bool wanted = slot_is_wanted(service, index);
     const char *loss;
 
     retiring_review(manager, turn, service, index);
@@ -388,8 +398,7 @@ static void slot_review(struct manager *manager, struct turn *turn, struct servi
         slot_clear(slot, turn->now_ms);
         service->find.retry_ms = turn->now_ms;
     }
-    if ((!wanted || is_never_done(service)) && slot->phase == SLOT_DONE) {
-        /* Done anew, when it is wanted again; or its last manager's record was wrong. */
+    if (slot_is_undone(service, index)) {
         slot_clear(slot, turn->now_ms);
         service_save(manager, turn, service);
     }

@@ -48,12 +48,26 @@ static void slot_take(struct slot *slot, const struct reported *reported, uint64
     }
 }
 
+/* Its version is one that our own record does not name yet: that will come. Not for ever, or a
+ * version of which two machines have written in two parts, and lost one, would run on. */
+static bool awaits_record(struct service *service, uint64_t version, uint64_t now_ms)
+{
+    if (version <= service->version) {
+        return false;
+    }
+    if (service->newer_ms == 0 || version > service->newer_version) {
+        service->newer_version = version;
+        service->newer_ms = now_ms;
+    }
+    return now_ms < service->newer_ms + NEWER_MS;
+}
+
 /* Nobody knows yet what its manifest wants of one that has ended by itself. */
-static bool is_undecided(const struct service *service, const struct slot *slot)
+static bool is_undecided(struct service *service, const struct slot *slot, uint64_t now_ms)
 {
     uint32_t index = (uint32_t)(slot - service->slots);
 
-    if (!service->known) {
+    if (!service->known || awaits_record(service, slot->version, now_ms)) {
         return true;
     }
     return index < service_wanted(service) && !service_outdates(service, slot->version) &&
@@ -62,7 +76,8 @@ static bool is_undecided(const struct service *service, const struct slot *slot)
 
 static bool is_done(const struct service *service, const struct slot *slot)
 {
-    return service->version_known != 0 && !service_outdates(service, slot->version) &&
+    return service->version_known != 0 && service->version_known == slot->version &&
+           !service_outdates(service, slot->version) &&
            service->manifest.restart != MANIFEST_RESTART_ALWAYS;
 }
 
@@ -80,7 +95,7 @@ static enum verdict occupant_ended(struct manager *manager, struct turn *turn,
     bool by_itself = slot->phase != SLOT_ENDING && slot->state != REPLICA_STOPPING && !failed;
 
     slot_take(slot, reported, turn->now_ms);
-    if (by_itself && is_undecided(service, slot)) {
+    if (by_itself && is_undecided(service, slot, turn->now_ms)) {
         return VERDICT_KEEP;
     }
     slot_note_ended(service, slot, slot->state, slot->reason, slot->state_ms);
@@ -208,17 +223,6 @@ static bool is_kept_on(const struct service *service, struct slot *slot,
         slot->retiring = retiring;
     }
     return slot->retiring.there;
-}
-
-/* Its version is one that our own record does not name yet: that will come. Not for ever, or a
- * version of which two machines have written in two parts, and lost one, would run on. */
-static bool awaits_record(struct service *service, uint64_t version, uint64_t now_ms)
-{
-    if (version <= service->version) {
-        return false;
-    }
-    service->newer_ms = service->newer_ms != 0 ? service->newer_ms : now_ms;
-    return now_ms < service->newer_ms + NEWER_MS;
 }
 
 static enum verdict judge_challenger(struct manager *manager, struct turn *turn,

@@ -74,6 +74,22 @@ enum kept service_store(struct turn *turn, struct service *service, const minga_
     return KEPT_WRITING;
 }
 
+/* Of which version is done what is done? A record names one: of the wanted version, and of the one
+ * that the record before has named as long as nobody here knows what is wanted. */
+static uint64_t done_version(const struct service *service)
+{
+    uint64_t version = service->version;
+
+    for (uint32_t i = 0; i < REPLICAS_PER_SERVICE_MAX; i++) {
+        const struct slot *slot = &service->slots[i];
+
+        if (slot->phase == SLOT_DONE && slot->version > version) {
+            version = slot->version;
+        }
+    }
+    return version;
+}
+
 static void record_fill(const struct service *service, minga_Manager *record)
 {
     *record = (minga_Manager)minga_Manager_init_zero;
@@ -82,7 +98,7 @@ static void record_fill(const struct service *service, minga_Manager *record)
     memcpy(record->node, service->epoch.node.id.bytes, ID_BYTES);
     record->revision = service->revision;
     record->record_sequence = service->sequence;
-    record->version = service->version;
+    record->version = done_version(service);
     for (uint32_t i = 0; i < REPLICAS_PER_SERVICE_MAX; i++) {
         const struct slot *slot = &service->slots[i];
         minga_Placement *placement = &record->placements[record->placements_count];
@@ -93,7 +109,7 @@ static void record_fill(const struct service *service, minga_Manager *record)
         record->placements_count++;
         placement->slot = (uint8_t)(i + 1);
         placement->given = slot->incarnation_max;
-        placement->done = slot->phase == SLOT_DONE;
+        placement->done = slot->phase == SLOT_DONE && slot->version == record->version;
         if (slot_holds_node(slot) || placement->done) {
             placement->incarnation = slot->incarnation;
             memcpy(placement->node, slot->node.id.bytes, ID_BYTES);

@@ -168,7 +168,7 @@ static void take_service(struct service *service, struct turn *turn, const minga
     }
     /* The owner has acted, perhaps made room: nodes that failed a moment ago are worth a try. */
     service->avoided_count = 0;
-    service->newer_ms = service->version < wanted.version ? 0 : service->newer_ms;
+    service->newer_ms = service->newer_version <= wanted.version ? 0 : service->newer_ms;
     service->known = true;
     service->sequence = record->sequence;
     memcpy(service->owner_key.bytes, record->owner_key, PUBLIC_KEY_BYTES);

@@ -34,6 +34,9 @@ static void slots_from_record(struct turn *turn, struct service *service)
             placement->incarnation == 0) {
             continue;
         }
+        if (placement->done && record.version == 0) {
+            continue; /* of which version nobody knew */
+        }
         slot_clear(slot, turn->now_ms);
         slot->incarnation = placement->incarnation;
         slot->node = node;
@@ -208,6 +211,9 @@ static void listened(struct manager *manager, struct turn *turn, struct service 
             slot_note_ended(service, slot, REPLICA_FAILED, "not heard by its new manager",
                             turn->now_ms);
             slot_clear(slot, turn->now_ms);
+        }
+        if (service->known && slot_is_undone(service, i)) {
+            slot_clear(slot, turn->now_ms); /* before it is told to anybody */
         }
     }
     service_save(manager, turn, service);

@@ -48,6 +48,16 @@ static uint32_t kill_leader(struct community *community)
     return leader;
 }
 
+static int open_record(const uint8_t *bytes, size_t length_bytes, minga_Manager *record_out)
+{
+    minga_Signed sealed;
+
+    if (signed_decode((struct bytes){bytes, length_bytes}, &sealed) < 0) {
+        return -1;
+    }
+    return signed_open(&sealed, PURPOSE_MANAGER, minga_Manager_fields, record_out);
+}
+
 static void expect_done(struct community *community)
 {
     minga_StatusPage page = fake_status(community, fake_leader(community, alive(community)));
@@ -171,12 +181,13 @@ Test(jobs, another_version_is_done_too_whoever_has_heard_of_the_stop)
 }
 
 /* Its last manager was mistaken, or lied: all slots are done, of which a replica runs in each. */
-static void save_all_done(struct community *community, bool on_one_node)
+static void save_all_done(struct community *community, bool on_one_node, uint64_t version)
 {
     uint32_t leader = fake_leader(community, 0);
     const struct fake_node *liar = &community->nodes[leader];
     minga_StatusPage page = fake_status(community, leader);
-    minga_Manager record = {.generation = page.head.generation, .revision = 1000, .version = 1};
+    minga_Manager record = {
+        .generation = page.head.generation, .revision = 1000, .version = version};
     minga_AgentMessage message = minga_AgentMessage_init_zero;
     minga_SaveManager *save = &message.body.save_manager;
     minga_Signed sealed;
@@ -218,7 +229,7 @@ Test(jobs, what_runs_is_not_done_whatever_a_record_says)
 
     fake_run(community, 100);
     cr_assert_not(community->nodes[fake_leader(community, 0)].running[0].used);
-    save_all_done(community, false);
+    save_all_done(community, false, 1);
     (void)kill_leader(community);
     fake_run(community, 2000);
     cr_assert_eq(fake_running_count(community), REPLICAS);
@@ -236,7 +247,7 @@ Test(jobs, a_service_that_is_always_to_run_is_never_done)
                  NODES, REPLICAS);
     uint32_t leader = fake_leader(community, 0);
 
-    save_all_done(community, false);
+    save_all_done(community, false, 1);
     for (uint32_t i = 0; i < NODES; i++) {
         if (i == leader || community->nodes[i].running[0].used) {
             fake_kill(community, i);
@@ -245,6 +256,26 @@ Test(jobs, a_service_that_is_always_to_run_is_never_done)
     fake_look_around(community);
     (void)fake_until_running(community, alive(community), REPLICAS, 5000);
     fake_free(community);
+}
+
+/* Records of before a manager without the service record kept the version. */
+Test(jobs, what_is_done_of_no_version_is_not_done)
+{
+    for (uint64_t version = 0; version < 2; version++) {
+        struct community *community = begin();
+        uint32_t leader = fake_leader(community, 0);
+
+        save_all_done(community, false, version);
+        for (uint32_t i = 0; i < NODES; i++) {
+            if (i == leader || community->nodes[i].running[0].used) {
+                fake_kill(community, i);
+            }
+        }
+        fake_look_around(community);
+        fake_run(community, 2500);
+        cr_assert_eq(fake_running_count(community), version == 0 ? REPLICAS : 0);
+        fake_free(community);
+    }
 }
 
 Test(jobs, one_node_reports_two_replicas_that_were_called_done_there)
@@ -260,7 +291,7 @@ Test(jobs, one_node_reports_two_replicas_that_were_called_done_there)
            community->nodes[holder].running[0].key.slot != 1) {
         holder++;
     }
-    save_all_done(community, true);
+    save_all_done(community, true, 1);
     (void)kill_leader(community);
     leader = fake_leader(community, holder);
     fake_run(community, 100);
@@ -277,5 +308,122 @@ Test(jobs, one_node_reports_two_replicas_that_were_called_done_there)
     fake_flush(community, leader, &turn);
     fake_run(community, 5000);
     cr_assert_leq(fake_running_count(community), REPLICAS);
+    fake_free(community);
+}
+
+static struct bytes nothing(const void *self, const struct service_id *service,
+                            minga_RecordKind kind, uint64_t number)
+{
+    (void)self;
+    (void)service;
+    (void)kind;
+    (void)number;
+    return (struct bytes){0};
+}
+
+/* Those who keep it died as well, and what is looked up takes its time. */
+Test(jobs, who_does_not_know_the_service_record_passes_on_what_is_done)
+{
+    struct community *community = begin();
+    uint32_t leader;
+
+    fake_run(community, WORKS_MS + 2000);
+    (void)kill_leader(community);
+    leader = fake_leader(community, alive(community));
+    community->nodes[leader].around.record = nothing;
+    fake_run(community, 5000);
+    (void)kill_leader(community);
+    fake_run(community, 5000);
+    expect_done(community);
+    fake_free(community);
+}
+
+Test(jobs, what_was_passed_on_so_does_not_stand_for_the_next_version)
+{
+    struct community *community = begin();
+    uint32_t leader;
+
+    fake_run(community, WORKS_MS + 2000);
+    (void)kill_leader(community);
+    leader = fake_leader(community, alive(community));
+    community->nodes[leader].around.record = nothing;
+    fake_run(community, 5000);
+    community->version = 2;
+    fake_put_version(community);
+    (void)kill_leader(community);
+    fake_want(community, true, REPLICAS, false);
+    fake_run(community, 8000);
+    cr_assert_eq(start_count(community), 2 * REPLICAS);
+    fake_free(community);
+}
+
+/* No record under way says that `version` is done. */
+static void expect_none_done(const struct community *community, uint64_t version)
+{
+    for (uint32_t i = 0; i < community->item_count; i++) {
+        const struct item *item = &community->items[i];
+        minga_AgentMessage message;
+        minga_Manager record;
+
+        if (item->kind != ITEM_MESSAGE ||
+            agent_message_decode((struct bytes){item->payload, item->length_bytes}, &message) < 0 ||
+            message.which_body != minga_AgentMessage_save_manager_tag) {
+            continue;
+        }
+        cr_assert_eq(open_record(message.body.save_manager.record.bytes,
+                                 message.body.save_manager.record.size, &record),
+                     0);
+        for (pb_size_t j = 0; record.version == version && j < record.placements_count; j++) {
+            cr_assert_not(record.placements[j].done);
+        }
+    }
+}
+
+Test(jobs, who_takes_over_while_another_version_comes_does_not_call_it_done)
+{
+    struct community *community = begin();
+    uint32_t started;
+
+    fake_run(community, WORKS_MS + 2000);
+    started = start_count(community);
+    (void)kill_leader(community);
+    community->version = 2;
+    fake_put_version(community);
+    fake_want(community, true, REPLICAS, false);
+    for (uint32_t ms = 0; ms < 3000 && start_count(community) == started; ms++) {
+        fake_run(community, 1);
+        expect_none_done(community, 2);
+    }
+    cr_assert_gt(start_count(community), started);
+    fake_free(community);
+}
+
+/* What the next version wants of one that has ended is not in this one's manifest. */
+Test(jobs, the_end_of_a_version_that_its_manager_does_not_know_yet_waits_for_its_record)
+{
+    struct community *community = begin();
+    uint32_t leader = fake_leader(community, 0);
+    minga_StatusPage page = fake_status(community, leader);
+    minga_Report report = {.mood = MOOD_NORMAL, .replicas_count = 1};
+    minga_ReplicaReport *replica = &report.replicas[0];
+    struct node_id node;
+    minga_ReportReply reply;
+    struct turn turn;
+
+    *replica = (minga_ReplicaReport){.slot = 1, .incarnation = 1, .version = 2};
+    memcpy(replica->service, community->service.id.bytes, ID_BYTES);
+    memcpy(node.id.bytes, page.slots[0].node.bytes, ID_BYTES);
+    replica->state = REPLICA_ENDED;
+    for (uint32_t i = 0; i < 2; i++) {
+        turn = fake_turn(community, leader);
+        manager_report(community->nodes[leader].manager, &turn, &node, &report, &reply);
+        cr_assert_eq(reply.verdicts[0].verdict, i == 0 ? VERDICT_KEEP : VERDICT_END);
+        cr_assert_eq(fake_status(community, leader).slots[0].state,
+                     i == 0 ? REPLICA_ENDED : REPLICA_WAITING);
+        expect_none_done(community, 1);
+        fake_flush(community, leader, &turn);
+        expect_none_done(community, 1);
+        community->now_ms += 5000;
+    }
     fake_free(community);
 }
