@@ -12,7 +12,9 @@ enum {
     FIND_MS = REPLY_MS,                 /* slower nodes are left out of this round */
     FIND_RETRY_MS = 1000,
     SAVE_MS = REPLY_MS,
-    SAVE_COPIES = 2,      /* secondaries that get each placement; one answer is enough */
+    SAVE_COPIES = 2,  /* secondaries that get each placement; one answer is enough */
+    UNSEEN_MS = 2500, /* others' views of the ring have come up with ours */
+    UNSEEN_AGAIN_MS = 10000,
     START_MS = 2500,      /* an executor that was asked and is not heard */
     START_AGAIN_MS = 250, /* one that does not know its manager yet */
     STOP_RETRY_MS = 700,
@@ -140,6 +142,7 @@ struct service {
     uint64_t save_ms;
     uint32_t save_asked_count;   /* secondaries, since save_ms */
     uint32_t save_refused_count; /* of them, those that have no room */
+    uint64_t unseen_ms; /* since one said that it is none of its secondaries; 0: one has saved */
     uint64_t generation_seen;
     struct walk walk;        /* of it */
     uint64_t blank_until_ms; /* until then it counts as not knowing any numbers */

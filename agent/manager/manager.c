@@ -252,6 +252,7 @@ uint64_t manager_save(struct manager *manager, struct turn *turn,
     reply_out->revision = record.revision;
     if (!may_save(turn, &id, saving->from)) {
         learn_of_anybody(manager, turn, &id, &record);
+        reply_out->foreign = true;
         return 0;
     }
     service = service_make(manager, turn, &id);
@@ -304,6 +305,22 @@ void manager_fetch(const struct manager *manager, const minga_FetchManager *fetc
 
 /* ------------------------------------------------------------------ ends of what was asked */
 
+/* Not saved without a higher epoch. Who does not see that it should save will soon; else its table
+ * or disk is full. Only when all are so does the service go on without: it is not better soon. */
+static bool all_refuse(struct service *service, const minga_SaveReply *reply, uint64_t now_ms)
+{
+    if (reply->revision != service->revision) {
+        return false;
+    }
+    if (reply->foreign && service->unseen_ms == 0) {
+        service->unseen_ms = now_ms;
+    }
+    if (reply->foreign && now_ms < service->unseen_ms + UNSEEN_MS) {
+        return false;
+    }
+    return ++service->save_refused_count >= service->save_asked_count;
+}
+
 static void saved(struct manager *manager, struct turn *turn, struct service *service,
                   const struct ask *ask, const minga_AgentMessage *message)
 {
@@ -320,11 +337,11 @@ static void saved(struct manager *manager, struct turn *turn, struct service *se
         service_raise(service, turn, reply->generation); /* another led meanwhile */
         return;
     }
-    /* Not saved without a higher epoch: its table or disk is full. Only when all are so does the
-     * service go on without: it will not be better later. */
-    if (!reply->saved && (reply->revision != service->revision ||
-                          ++service->save_refused_count < service->save_asked_count)) {
+    if (!reply->saved && !all_refuse(service, reply, turn->now_ms)) {
         return;
+    }
+    if (reply->saved && reply->revision == service->revision) {
+        service->unseen_ms = 0;
     }
     if (reply->revision <= service->revision && reply->revision > service->revision_saved) {
         service->revision_saved = reply->revision;

@@ -427,7 +427,9 @@ static bool review(struct manager *manager, struct turn *turn, struct service *s
     if (!service->known) {
         return false;
     }
-    if (service->revision_saved < service->revision && turn->now_ms >= service->save_ms + SAVE_MS) {
+    if ((service->revision_saved < service->revision &&
+         turn->now_ms >= service->save_ms + SAVE_MS) ||
+        (service->unseen_ms != 0 && turn->now_ms >= service->save_ms + UNSEEN_AGAIN_MS)) {
         service_spread(turn, service);
     }
     for (uint32_t i = REPLICAS_PER_SERVICE_MAX; i > 0; i--) { /* highest slots end first */

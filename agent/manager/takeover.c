@@ -79,6 +79,7 @@ static void fetched_all(struct manager *manager, struct turn *turn, struct servi
     service->epoch.node = turn->around->node;
     service->revision = 0;
     service->revision_saved = 0;
+    service->unseen_ms = 0;
     slots_from_record(turn, service);
     service_read_records(manager, turn, service);
     if (service->history) {

@@ -440,3 +440,89 @@ Test(manager, who_could_ask_nobody_for_the_last_record_listens_before_it_leads)
     (void)fake_until_running(community, newcomer, 3, 4000);
     fake_free(community);
 }
+
+/* ------------------------------------------------------------------ secondaries that see it late */
+
+static struct node_id unseen;
+
+/* From the other end: whoever asks does not lead. */
+static uint32_t candidates_but_one(const void *self, const struct service_id *service,
+                                   uint32_t count_max, struct node_id *nodes_out)
+{
+    struct node_id nodes[NODES_MAX];
+    uint32_t count = fake_candidates(self, service, NODES_MAX, nodes);
+    uint32_t kept_count = 0;
+
+    for (uint32_t i = count; i > 0 && kept_count < count_max; i--) {
+        if (!id_equal(&nodes[i - 1].id, &unseen.id)) {
+            nodes_out[kept_count++] = nodes[i - 1];
+        }
+    }
+    return kept_count;
+}
+
+/* A community whose first two secondaries do not see their manager. */
+static struct community *seen_late(uint32_t seconds[2])
+{
+    struct community *community = fake_new(NODES_MAX, wiki);
+    struct node_id nodes[3];
+
+    cr_assert_eq(fake_candidates(&community->nodes[0].seat, &community->service, 3, nodes), 3);
+    unseen = nodes[0];
+    for (uint32_t i = 0; i < 2; i++) {
+        seconds[i] = (uint32_t)fake_index(community, &nodes[i + 1]);
+        community->nodes[seconds[i]].around.candidates = candidates_but_one;
+    }
+    return community;
+}
+
+static bool keeps_record_of(const struct community *community, uint32_t index)
+{
+    minga_FetchManager fetch = minga_FetchManager_init_zero;
+    minga_FetchReply reply;
+    minga_Manager record;
+
+    memcpy(fetch.service, community->service.id.bytes, ID_BYTES);
+    manager_fetch(community->nodes[index].manager, &fetch, &reply);
+    return reply.record.size > 0 &&
+           fake_open_record(reply.record.bytes, reply.record.size, &record) &&
+           memcmp(record.node, unseen.id.bytes, ID_BYTES) == 0;
+}
+
+Test(manager, secondaries_that_see_their_manager_late_have_its_record_before_anything_starts)
+{
+    uint32_t seconds[2];
+    struct community *community = seen_late(seconds);
+
+    fake_want(community, true, 1, false);
+    fake_run(community, 2000);
+    cr_assert_eq(fake_running_count(community), 0);
+    for (uint32_t i = 0; i < 2; i++) {
+        cr_assert_not(keeps_record_of(community, seconds[i]));
+        community->nodes[seconds[i]].around.candidates = fake_candidates;
+    }
+    fake_run(community, 400);
+    for (uint32_t i = 0; i < 2; i++) {
+        cr_assert(keeps_record_of(community, seconds[i]));
+    }
+    (void)fake_until_running(community, 0, 1, 1000);
+    fake_free(community);
+}
+
+Test(manager, a_service_does_not_wait_for_secondaries_that_never_see_its_manager)
+{
+    uint32_t seconds[2];
+    struct community *community = seen_late(seconds);
+
+    fake_want(community, true, 1, false);
+    (void)fake_until_running(community, (uint32_t)fake_index(community, &unseen), 1, 4000);
+    fake_run(community, 15000);
+    for (uint32_t i = 0; i < 2; i++) {
+        community->nodes[seconds[i]].around.candidates = fake_candidates;
+    }
+    fake_run(community, 10100);
+    for (uint32_t i = 0; i < 2; i++) {
+        cr_assert(keeps_record_of(community, seconds[i]), "it is sent to them again");
+    }
+    fake_free(community);
+}

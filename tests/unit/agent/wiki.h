@@ -13,3 +13,12 @@ static inline struct community *run_wiki(const char *manifest, uint32_t node_cou
     (void)fake_until_running(community, 0, replicas, 2000);
     return community;
 }
+
+static inline bool fake_open_record(const uint8_t *bytes, size_t length_bytes,
+                                    minga_Manager *record_out)
+{
+    minga_Signed sealed;
+
+    return signed_decode((struct bytes){bytes, length_bytes}, &sealed) == 0 &&
+           signed_open(&sealed, PURPOSE_MANAGER, minga_Manager_fields, record_out) == 0;
+}
