@@ -11,6 +11,7 @@ enum {
     BLANK_MS = 2 * LISTEN_MS,           /* who knew nothing takes in what has come by then */
     FIND_MS = REPLY_MS,                 /* slower nodes are left out of this round */
     FIND_RETRY_MS = 1000,
+    RECORD_AGAIN_MS = 60000, /* at most, between two look-ups of a service record */
     SAVE_MS = REPLY_MS,
     SAVE_COPIES = 2,  /* secondaries that get each placement; one answer is enough */
     UNSEEN_MS = 2500, /* others' views of the ring have come up with ours */
@@ -152,6 +153,7 @@ struct service {
     /* the service record */
     bool known;
     uint64_t record_asked_ms;
+    uint64_t record_pause_ms; /* until it is asked for again */
     uint64_t sequence;
     struct public_key owner_key;
     char name[NAME_CHARS_MAX + 1];
@@ -236,7 +238,8 @@ struct service *service_make(struct manager *manager, struct turn *turn,
                              const struct service_id *id);
 /* Forgets it, on disk too. */
 void service_drop(struct turn *turn, struct service *service);
-/* Drops it when for an hour it has been nothing to this node, or led without a service record. */
+/* Drops it when for an hour it has been nothing to this node, or for a minute was led without a service
+ * record and without anything that runs or is done. */
 bool service_expires(struct turn *turn, struct service *service);
 /* Is a record from there one that this node has to keep? True also where that is not known. */
 bool may_save(const struct turn *turn, const struct service_id *id, const struct node_id *from);

@@ -164,6 +164,9 @@ void manager_tick(struct manager *manager, struct turn *turn)
             service_resign(turn, service);
             continue;
         }
+        if (service_expires(turn, service)) {
+            continue;
+        }
         service_takeover_tick(manager, turn, service);
         service_pursue(manager, turn, service);
         if (service->removed && service->lead == LEAD_LEADING) {

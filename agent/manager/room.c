@@ -10,7 +10,8 @@
 
 enum {
     FOREIGN_MS = 60 * 60 * 1000,
-    FULL_MS = 1000, /* nothing yields: looked at again then */
+    IN_VAIN_MS = 60 * 1000, /* its record was looked up six times by then */
+    FULL_MS = 1000,         /* nothing yields: looked at again then */
 };
 
 static bool has_record(const struct turn *turn, const struct service_id *id)
@@ -55,10 +56,23 @@ void service_drop(struct turn *turn, struct service *service)
     memset(service, 0, sizeof(*service));
 }
 
+/* Of a service that somebody has made up nothing runs, and nothing is done. */
+static bool has_slots(const struct service *service)
+{
+    for (uint32_t i = 0; i < REPLICAS_PER_SERVICE_MAX; i++) {
+        const struct slot *slot = &service->slots[i];
+
+        if (slot_holds_node(slot) || slot->phase == SLOT_DONE) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool service_expires(struct turn *turn, struct service *service)
 {
-    bool led_in_vain = service->lead == LEAD_LEADING && !service->known &&
-                       turn->now_ms - service->lead_ms >= FOREIGN_MS;
+    bool led_in_vain = service->lead == LEAD_LEADING && !service->known && !has_slots(service) &&
+                       turn->now_ms - service->lead_ms >= IN_VAIN_MS;
 
     if (!is_foreign(turn, service)) {
         service->foreign_ms = 0;

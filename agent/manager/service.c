@@ -218,6 +218,15 @@ static void ask_record(struct turn *turn, const struct service *service, minga_R
     outbox_get_record(turn, &ask);
 }
 
+/* Anybody can name services that there are none of: these are not asked for again and again. */
+static uint64_t longer(uint64_t pause_ms)
+{
+    if (pause_ms == 0) {
+        return FIND_RETRY_MS;
+    }
+    return pause_ms < RECORD_AGAIN_MS / 2 ? 2 * pause_ms : RECORD_AGAIN_MS;
+}
+
 /* From the local store; what is not there is asked of its holders, once a while. */
 void service_read_records(struct manager *manager, struct turn *turn, struct service *service)
 {
@@ -228,8 +237,10 @@ void service_read_records(struct manager *manager, struct turn *turn, struct ser
     (void)manager;
     if (record.length_bytes > 0) {
         service_take_record(service, turn, record, kind);
-    } else if (!service->known && turn->now_ms >= service->record_asked_ms + FIND_RETRY_MS) {
+    } else if (!service->known &&
+               turn->now_ms >= service->record_asked_ms + service->record_pause_ms) {
         service->record_asked_ms = turn->now_ms;
+        service->record_pause_ms = longer(service->record_pause_ms);
         ask_record(turn, service, kind, 0);
     }
     kind = minga_RecordKind_RECORD_VERSION;

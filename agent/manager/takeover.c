@@ -103,6 +103,7 @@ void service_elect(struct manager *manager, struct turn *turn, struct service *s
     CHECK(service->lead == LEAD_NOT);
     service->lead = LEAD_FETCHING;
     service->lead_ms = turn->now_ms;
+    service->record_pause_ms = 0;
     service->state_ms = 0; /* what it was when this node led before */
     service->history = service->history || service->stored_bytes > 0;
     service->fetch_waiting_count = 0;

@@ -28,11 +28,9 @@ static uint32_t ranked(const struct community *community, const struct service_i
     return (uint32_t)fake_index(community, &nodes[rank]);
 }
 
-/* A record of `service` by `from`, which has given out so many incarnations of slot 1. */
-static minga_SaveReply save(struct community *community, uint32_t from, uint32_t to,
-                            const struct service_id *service, uint64_t given)
+static minga_SaveReply save_record(struct community *community, uint32_t from, uint32_t to,
+                                   minga_Manager *record)
 {
-    minga_Manager record = {.generation = 1, .revision = 1, .placements_count = 1};
     minga_SaveManager message = minga_SaveManager_init_zero;
     minga_Signed signed_thing;
     minga_SaveReply reply;
@@ -41,11 +39,8 @@ static minga_SaveReply save(struct community *community, uint32_t from, uint32_t
                                     ++community->last_token};
     int length;
 
-    memcpy(record.service, service->id.bytes, ID_BYTES);
-    memcpy(record.node, community->nodes[from].member.node.id.bytes, ID_BYTES);
-    record.placements[0].slot = 1;
-    record.placements[0].given = given;
-    cr_assert_eq(signed_make(minga_Manager_fields, &record, PURPOSE_MANAGER,
+    memcpy(record->node, community->nodes[from].member.node.id.bytes, ID_BYTES);
+    cr_assert_eq(signed_make(minga_Manager_fields, record, PURPOSE_MANAGER,
                              &community->nodes[from].secret, &signed_thing),
                  0);
     length = signed_encode(&signed_thing, message.record.bytes, sizeof(message.record.bytes));
@@ -55,6 +50,32 @@ static minga_SaveReply save(struct community *community, uint32_t from, uint32_t
     manager_stored(community->nodes[to].manager, saving.token, false);
     fake_flush(community, to, &turn);
     return reply;
+}
+
+/* A record of `service` by `from`, which has given out so many incarnations of slot 1. */
+static minga_SaveReply save(struct community *community, uint32_t from, uint32_t to,
+                            const struct service_id *service, uint64_t given)
+{
+    minga_Manager record = {.generation = 1, .revision = 1, .placements_count = 1};
+
+    memcpy(record.service, service->id.bytes, ID_BYTES);
+    record.placements[0].slot = 1;
+    record.placements[0].given = given;
+    return save_record(community, from, to, &record);
+}
+
+/* The same, with `from` running the first of slot 1. */
+static void save_placed(struct community *community, uint32_t from, uint32_t to,
+                        const struct service_id *service)
+{
+    minga_Manager record = {.generation = 1, .revision = 1, .placements_count = 1};
+
+    memcpy(record.service, service->id.bytes, ID_BYTES);
+    record.placements[0].slot = 1;
+    record.placements[0].given = 1;
+    record.placements[0].incarnation = 1;
+    memcpy(record.placements[0].node, community->nodes[from].member.node.id.bytes, ID_BYTES);
+    (void)save_record(community, from, to, &record);
 }
 
 static uint32_t entries(const struct community *community, uint32_t index)
@@ -236,20 +257,82 @@ Test(room, what_is_nothing_to_a_node_any_more_goes_after_an_hour_with_its_record
     fake_free(community);
 }
 
-Test(room, what_nobody_knows_a_record_of_is_led_for_an_hour)
+static uint32_t look_ups(const struct community *community)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < community->out.count; i++) {
+        count += community->out.list[i].kind == OUT_RECORD ? 1 : 0;
+    }
+    return count;
+}
+
+static void report(struct community *community, uint32_t from, uint32_t to,
+                   const struct service_id *service, uint32_t state)
+{
+    minga_Report report = {.replicas_count = 1};
+    minga_ReportReply reply;
+    struct turn turn = fake_turn(community, to);
+
+    memcpy(report.replicas[0].service, service->id.bytes, ID_BYTES);
+    report.replicas[0].slot = 1;
+    report.replicas[0].incarnation = 1;
+    report.replicas[0].state = state;
+    manager_report(community->nodes[to].manager, &turn, &community->nodes[from].member.node,
+                   &report, &reply);
+}
+
+/* In so many ms; says how often its record was looked up. */
+static uint32_t tick(struct community *community, uint32_t index, uint32_t duration_ms)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < duration_ms / 100; i++) {
+        struct turn turn = fake_turn(community, index);
+
+        manager_tick(community->nodes[index].manager, &turn);
+        count += look_ups(community);
+        outbox_clear(&community->out);
+        community->now_ms += 100;
+    }
+    return count;
+}
+
+Test(room, what_nobody_knows_a_record_of_is_led_for_a_minute_and_seldom_looked_up)
 {
     struct community *community = fake_new(NODES, wiki);
     struct service_id id = invented(1);
     uint32_t first = ranked(community, &id, 0);
 
-    (void)save(community, ranked(community, &id, 1), first, &id, 1);
-    fake_look_around(community);
-    fake_run(community, 3000);
+    report(community, ranked(community, &id, 1), first, &id, REPLICA_RUNNING);
+    outbox_clear(&community->out);
+    cr_assert_eq(tick(community, first, 15000), 4, "at once, then after 1, 2 and 4 s");
+    cr_assert_eq(tick(community, first, 46000), 2);
     cr_assert_eq(entries(community, first), 1);
-    community->now_ms += HOUR_MS - 4000;
-    cr_assert_eq(look_around(community, first), 0);
-    community->now_ms += 4000;
-    cr_assert_eq(look_around(community, first), 1);
+    (void)tick(community, first, 2000);
     cr_assert_eq(entries(community, first), 0);
+    fake_free(community);
+}
+
+/* It may exist: its record is somewhere, where nobody can ask for it now. */
+Test(room, what_runs_is_led_on_without_a_record)
+{
+    struct community *community = fake_new(NODES, wiki);
+    struct service_id id = invented(1);
+    uint32_t first = ranked(community, &id, 0);
+    uint32_t second = ranked(community, &id, 1);
+
+    save_placed(community, second, first, &id);
+    report(community, second, first, &id, REPLICA_RUNNING);
+    for (uint32_t i = 0; i < 100; i++) {
+        (void)tick(community, first, 1000);
+        report(community, second, first, &id, REPLICA_RUNNING);
+        outbox_clear(&community->out);
+    }
+    cr_assert_eq(entries(community, first), 1);
+    report(community, second, first, &id, REPLICA_FAILED);
+    cr_assert_eq(entries(community, first), 1);
+    (void)tick(community, first, 1000);
+    cr_assert_eq(entries(community, first), 0, "nothing is left of it");
     fake_free(community);
 }
