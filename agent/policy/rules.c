@@ -44,14 +44,31 @@ const char *owner_mode_name(enum owner_mode mode)
     return names[mode];
 }
 
-bool owner_rules_ask_programs(const struct owner_rules *rules)
+static uint32_t asks_of(const struct owner_when *when)
 {
+    uint32_t asks = 0;
+
+    asks |= when->in_use_ms != 0 || when->idle_ms != 0 ? OWNER_ASKS_INPUT : 0;
+    asks |= when->busy_permille != 0 ? OWNER_ASKS_BUSY : 0;
+    asks |= when->on_battery != OWNER_UNKNOWN || when->battery_below_percent != 0 ? OWNER_ASKS_POWER
+                                                                                  : 0;
+    asks |= when->hotter_than_celsius != 0 ? OWNER_ASKS_HEAT : 0;
+    asks |=
+        when->metered != OWNER_UNKNOWN || when->networks.count != 0 || when->not_networks.count != 0
+            ? OWNER_ASKS_NETWORKS
+            : 0;
+    asks |= when->programs.count != 0 ? OWNER_ASKS_PROGRAMS : 0;
+    return asks;
+}
+
+uint32_t owner_rules_ask(const struct owner_rules *rules)
+{
+    uint32_t asks = 0;
+
     for (uint32_t i = 0; i < rules->count; i++) {
-        if (rules->list[i].when.programs.count > 0) {
-            return true;
-        }
+        asks |= asks_of(&rules->list[i].when);
     }
-    return false;
+    return asks;
 }
 
 bool owner_when_is_always(const struct owner_when *when)
@@ -93,6 +110,7 @@ void owner_policy_sense(struct owner_policy *policy, const struct owner_senses *
     CHECK(senses->program_count <= OWNER_SENSED_WORDS_MAX);
     policy->senses = *senses;
     policy->has_senses = policy->rules.count > 0; /* else it is of a look for rules that are gone */
+    policy->sensed = owner_rules_ask(&policy->rules);
 }
 
 bool owner_policy_is_blind(const struct owner_policy *policy)
@@ -377,6 +395,11 @@ bool owner_policy_step(struct owner_policy *policy, struct owner_clock clock)
         const struct owner_rule *rule = &policy->rules.list[i];
         struct owner_acting *acting = &policy->acting[i];
 
+        if ((asks_of(&rule->when) & ~policy->sensed) != 0) {
+            /* It came with a reload: until it was looked at, nothing is as it is after a start. */
+            fresh.then.mode = fresh.then.mode == OWNER_RUN ? OWNER_KEEP : fresh.then.mode;
+            continue;
+        }
         review(acting, &rule->when, &policy->senses, clock);
         if (acting->acts) {
             restrict_by(&fresh, &by, rule, acting);

@@ -97,6 +97,15 @@ struct owner_senses {
     struct local_zone zone;
 };
 
+enum owner_asks {
+    OWNER_ASKS_INPUT = 1,
+    OWNER_ASKS_BUSY = 2,
+    OWNER_ASKS_POWER = 4,
+    OWNER_ASKS_HEAT = 8,
+    OWNER_ASKS_NETWORKS = 16,
+    OWNER_ASKS_PROGRAMS = 32,
+};
+
 struct owner_clock {
     uint64_t now_ms; /* CLOCK_BOOTTIME */
     uint64_t unix_s;
@@ -130,6 +139,7 @@ struct owner_policy {
     struct owner_rules rules;
     struct owner_senses senses;
     bool has_senses;
+    uint32_t sensed; /* enum owner_asks: what was looked at for `senses` */
     struct owner_acting acting[OWNER_RULES_MAX];
     uint64_t wake_ms;
     struct owner_allowance allowance;
@@ -139,7 +149,7 @@ void owner_policy_init(struct owner_policy *policy);
 /* A rule that asks for the same as before, and has the same mode, goes on acting; any other
  * begins anew, `within` and all. */
 void owner_policy_rules(struct owner_policy *policy, const struct owner_rules *rules);
-/* Must be followed by a step, as owner_policy_rules. */
+/* What was looked at for the rules in force. Must be followed by a step, as owner_policy_rules. */
 void owner_policy_sense(struct owner_policy *policy, const struct owner_senses *senses);
 /* There are rules, and nothing was sensed yet. */
 bool owner_policy_is_blind(const struct owner_policy *policy);
@@ -152,7 +162,7 @@ uint64_t owner_policy_wake_ms(const struct owner_policy *policy);
 uint64_t owner_policy_left_ms(const struct owner_policy *policy, struct owner_clock clock);
 
 const char *owner_mode_name(enum owner_mode mode);
-/* Does any rule ask for it? So that only what is asked for is looked at. */
-bool owner_rules_ask_programs(const struct owner_rules *rules);
+/* What rules ask for (enum owner_asks), so that only that is looked at. */
+uint32_t owner_rules_ask(const struct owner_rules *rules);
 /* It asks for nothing: its rule acts at all times. */
 bool owner_when_is_always(const struct owner_when *when);

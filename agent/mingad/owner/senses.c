@@ -22,23 +22,13 @@ enum {
     PROGRAMS_ASKED_MIN = 3,
 };
 
-/* What the rules ask for. */
-struct asks {
-    bool input;
-    bool busy;
-    bool power;
-    bool heat;
-    bool networks;
-    bool programs;
-};
-
 /* Runs on a worker thread, touches nothing but itself. */
 struct look {
     struct pool_job pool; /* first */
     struct senses *senses;
     char root[SENSE_ROOT_BYTES_MAX];
-    bool is_real; /* the machine, not a test's folder: there is a bus to ask */
-    struct asks asks;
+    bool is_real;  /* the machine, not a test's folder: there is a bus to ask */
+    uint32_t asks; /* enum owner_asks */
     struct owner_rules rules;
     uint64_t unix_s;
     struct owner_senses found;
@@ -73,23 +63,9 @@ struct senses {
     double others;   /* the average share, 0 to 1 */
 };
 
-static struct asks asks_of(const struct owner_rules *rules)
+static bool asks_for(const struct look *look, enum owner_asks what)
 {
-    struct asks asks = {0};
-
-    for (uint32_t i = 0; i < rules->count; i++) {
-        const struct owner_when *when = &rules->list[i].when;
-
-        asks.input = asks.input || when->in_use_ms != 0 || when->idle_ms != 0;
-        asks.busy = asks.busy || when->busy_permille != 0;
-        asks.power =
-            asks.power || when->on_battery != OWNER_UNKNOWN || when->battery_below_percent != 0;
-        asks.heat = asks.heat || when->hotter_than_celsius != 0;
-        asks.networks = asks.networks || when->metered != OWNER_UNKNOWN ||
-                        when->networks.count != 0 || when->not_networks.count != 0;
-        asks.programs = asks.programs || when->programs.count != 0;
-    }
-    return asks;
+    return (look->asks & (uint32_t)what) != 0;
 }
 
 /* ------------------------------------------------------------------ on a worker thread */
@@ -117,27 +93,29 @@ static void run_look(struct pool_job *pool)
     found->battery_percent = UINT32_MAX;
     found->metered = OWNER_NO;
     local_zone_look(look->unix_s, &found->zone); /* hours may come with a reload, and act at once */
-    if (look->asks.power) {
+    if (asks_for(look, OWNER_ASKS_POWER)) {
         sense_power(look->root, found);
     }
-    if (look->asks.heat) {
+    if (asks_for(look, OWNER_ASKS_HEAT)) {
         sense_heat(look->root, found);
     }
-    if (look->asks.networks) {
+    if (asks_for(look, OWNER_ASKS_NETWORKS)) {
         sense_interfaces(look->root, found);
     }
-    if (look->asks.programs) {
+    if (asks_for(look, OWNER_ASKS_PROGRAMS)) {
         look_at_programs(look);
     }
-    if (look->asks.input) {
+    if (asks_for(look, OWNER_ASKS_INPUT)) {
         look->terminals_unix_ms = sense_terminals_unix_ms(look->root);
         look->input_count = sense_input_count(look->root);
     }
-    if (look->asks.busy) {
+    if (asks_for(look, OWNER_ASKS_BUSY)) {
         look->cpu = sense_cpu(look->root);
     }
-    if (look->is_real && (look->asks.input || look->asks.networks)) {
-        sense_bus(look->asks.input, look->asks.networks, &look->bus, found);
+    if (look->is_real &&
+        (asks_for(look, OWNER_ASKS_INPUT) || asks_for(look, OWNER_ASKS_NETWORKS))) {
+        sense_bus(asks_for(look, OWNER_ASKS_INPUT), asks_for(look, OWNER_ASKS_NETWORKS), &look->bus,
+                  found);
         found->metered = look->bus.metered;
     }
 }
@@ -231,7 +209,7 @@ static void tell(struct senses *senses, const struct owner_senses *found)
 /* Another execution environment than minga-sandboxd is not asked; nor for a test's folder. */
 static bool asks_helper(const struct senses *senses)
 {
-    return senses->look.asks.programs && senses->look.is_real &&
+    return asks_for(&senses->look, OWNER_ASKS_PROGRAMS) && senses->look.is_real &&
            senses->edge->config.environment[0] == '\0';
 }
 
@@ -248,7 +226,8 @@ static void warn_once(struct senses *senses, const struct look *look)
     bool is_early =
         senses->programs_asked_count < PROGRAMS_ASKED_MIN; /* the helper may answer yet */
 
-    if (look->asks.programs && !look->sees_programs && !is_early && !senses->has_warned) {
+    if (asks_for(look, OWNER_ASKS_PROGRAMS) && !look->sees_programs && !is_early &&
+        !senses->has_warned) {
         senses->has_warned = true;
         log_warning("rules: the programs of others cannot be seen from here, so when.programs "
                     "never holds: minga-sandboxd, which sees them, does not answer");
@@ -267,11 +246,11 @@ static void looked(struct pool_job *pool)
     if (senses->is_closed || senses->edge->phase == EDGE_CLOSING) {
         return;
     }
-    if (look->asks.input) {
+    if (asks_for(look, OWNER_ASKS_INPUT)) {
         take_input(senses, look, now_ms);
         look->found.input_ms = senses->input_ms;
     }
-    if (look->asks.busy) {
+    if (asks_for(look, OWNER_ASKS_BUSY)) {
         take_busy(senses, look, now_ms);
         look->found.others_permille = (uint32_t)(senses->others * 1000);
     }
@@ -323,7 +302,7 @@ static void begin(struct senses *senses)
     }
     senses->again = false;
     look->rules = senses->edge->contribution.rules;
-    look->asks = asks_of(&look->rules);
+    look->asks = owner_rules_ask(&look->rules);
     if (look->rules.count == 0) {
         return;
     }

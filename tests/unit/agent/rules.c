@@ -165,6 +165,7 @@ Test(rules, a_reload_that_changes_what_a_rule_asks_for_begins_it_anew)
     rules.list[0].when.on_battery = OWNER_UNKNOWN;
     rules.list[0].when.hotter_than_celsius = 80;
     owner_policy_rules(policy, &rules);
+    owner_policy_sense(policy, &senses);
     cr_assert_eq(mode_at(policy, OWNER_SETTLE_MS + 2), OWNER_RUN, "it was never so hot");
     free(policy);
 }
