@@ -353,6 +353,10 @@ void overlay_lookup(struct overlay *overlay, const struct overlay_event *now, ui
 void overlay_locate(struct overlay *overlay, const struct overlay_event *now,
                     const struct ring_key *key, struct overlay_effects *effects);
 
+/* As overlay_locate, though they were found a moment ago: others may have taken their place. */
+void overlay_locate_anew(struct overlay *overlay, const struct overlay_event *now,
+                         const struct ring_key *key, struct overlay_effects *effects);
+
 /* Who was found for the key does not answer for it: its holders are found anew. */
 void overlay_mislocated(struct overlay *overlay, const struct overlay_event *now,
                         const struct ring_key *key, struct overlay_effects *effects);

@@ -75,7 +75,7 @@ enum {
     SCALE_ONE = 1024,      /* fixed point of sizes, here and in Digest */
     CONTACTS_MAX = 256,
     NAMED_MAX = 16,
-    LOCATED_MAX = 64,
+    LOCATED_MAX = 128,
     SEEKS_MAX = LIMIT(16, 3), /* look-ups under way */
     SEEKS_WAITING_MAX = LIMIT(512, 8),
     LATELY_MS = 30000, /* who was heard, or sent to, since then is told of changes */

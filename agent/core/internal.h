@@ -2,6 +2,7 @@
 #pragma once
 /* The core's state, shared by its files only. */
 #include "agent/core/core.h"
+#include "agent/core/doubts.h"
 #include "agent/core/exec.h"
 #include "agent/core/message.h"
 #include "agent/core/outbox.h"
@@ -19,9 +20,6 @@ enum {
     LOCATE_AGAIN_MS = 200, /* in a large community who should know is looked up first */
     ATTEMPT_MS = 600,      /* one directory node's time to answer, then the next is asked */
     SIGNED_BYTES_MAX = 3400,
-    DOUBTS_MAX = 8,       /* at once: others' questions do not displace what this node needs */
-    DOUBTS_OF_ONE = 2,    /* of one asking node */
-    DOUBT_HELD_MS = 2000, /* so long has each its place */
 };
 
 /* Something asked of the overlay, until its DONE. */
@@ -80,12 +78,6 @@ struct save {       /* a manager waits for its record to be durable here */
     minga_SaveReply reply;
 };
 
-struct doubt { /* one asked for a replica's start: does it manage the service? */
-    struct service_id service;
-    struct node_id from;
-    uint64_t until_ms; /* 0: none */
-};
-
 struct member_free {
     bool known;
     struct node_id node;
@@ -124,7 +116,7 @@ struct core {
     uint32_t free_next;
     uint64_t last_store; /* number of the last store that is awaited */
     struct save saves[SAVES_MAX];
-    struct doubt doubts[DOUBTS_MAX];
+    struct doubts doubts;
     struct member_free frees[MEMBERS_MAX];
 };
 

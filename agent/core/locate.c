@@ -14,41 +14,19 @@ void core_locate_managers(struct core *core)
     }
 }
 
-/* Where a look-up may be begun for it; NULL: too many are under way. */
-static struct doubt *doubt_place(struct core *core, const struct node_id *from,
-                                 const struct service_id *service)
-{
-    struct doubt *place = NULL;
-    uint32_t of_one_count = 0;
-
-    for (uint32_t i = 0; i < DOUBTS_MAX; i++) {
-        struct doubt *doubt = &core->doubts[i];
-
-        if (core->turn.now_ms >= doubt->until_ms) {
-            place = doubt;
-        } else if (id_equal(&doubt->service.id, &service->id)) {
-            return doubt;
-        } else if (id_equal(&doubt->from.id, &from->id)) {
-            of_one_count++;
-        }
-    }
-    return of_one_count < DOUBTS_OF_ONE ? place : NULL;
-}
-
 void core_locate_doubted(struct core *core, const struct node_id *from,
                          const struct service_id *service)
 {
-    struct doubt *doubt;
     struct ring_key key = {service->id};
+    enum doubted doubted;
 
     if (overlay_knows_all(core->overlay)) {
         return; /* its view of the ring, or ours, will change */
     }
-    doubt = doubt_place(core, from, service);
-    if (doubt != NULL) {
-        if (core->turn.now_ms >= doubt->until_ms) {
-            *doubt = (struct doubt){*service, *from, core->turn.now_ms + DOUBT_HELD_MS};
-        }
+    doubted = doubts_take(&core->doubts, &core->around, from, service, core->turn.now_ms);
+    if (doubted == DOUBTED_NOW) {
+        overlay_locate_anew(core->overlay, &core->now, &key, &core->io);
+    } else if (doubted == DOUBTED_STILL) {
         overlay_locate(core->overlay, &core->now, &key, &core->io);
     }
 }

@@ -64,25 +64,39 @@ bool located_is_fresh(const struct overlay *overlay, const struct ring_key *key)
     return index >= 0 && is_fresh(overlay, &overlay->located[index]);
 }
 
+static void locate(struct overlay *overlay, const struct ring_key *key, bool is_anew)
+{
+    int index = index_of(overlay, key);
+    struct located *located = index < 0 ? make_room(overlay, key) : &overlay->located[index];
+
+    located->wanted_ms = overlay->now_ms;
+    if ((is_anew || !is_fresh(overlay, located)) &&
+        (located->asked_ms == 0 || overlay->now_ms - located->asked_ms >= AGAIN_MS)) {
+        bool is_careful = located_is_doubtful(overlay, key);
+
+        located->asked_ms = overlay->now_ms;
+        if (search_start(overlay, key, SEARCH_LOCATE, 0) && is_careful) {
+            located->careful_ms = overlay->now_ms;
+        }
+    }
+}
+
 void overlay_locate(struct overlay *overlay, const struct overlay_event *now,
                     const struct ring_key *key, struct overlay_effects *effects)
 {
-    int index = index_of(overlay, key);
-    struct located *located;
-
     state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
     if (overlay->phase == PHASE_MEMBER && !search_is_known(overlay, key)) {
-        located = index < 0 ? make_room(overlay, key) : &overlay->located[index];
-        located->wanted_ms = overlay->now_ms;
-        if (!is_fresh(overlay, located) &&
-            (located->asked_ms == 0 || overlay->now_ms - located->asked_ms >= AGAIN_MS)) {
-            bool is_careful = located_is_doubtful(overlay, key);
+        locate(overlay, key, false);
+    }
+    state_leave(overlay);
+}
 
-            located->asked_ms = overlay->now_ms;
-            if (search_start(overlay, key, SEARCH_LOCATE, 0) && is_careful) {
-                located->careful_ms = overlay->now_ms;
-            }
-        }
+void overlay_locate_anew(struct overlay *overlay, const struct overlay_event *now,
+                         const struct ring_key *key, struct overlay_effects *effects)
+{
+    state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
+    if (overlay->phase == PHASE_MEMBER && !search_is_known(overlay, key)) {
+        locate(overlay, key, true);
     }
     state_leave(overlay);
 }

@@ -55,10 +55,8 @@ Test(rules_reload, a_rule_that_asks_for_what_was_not_looked_at_waits_for_the_loo
                                    .battery_percent = UINT32_MAX,
                                    .network_count = 1,
                                    .networks = {"home"}};
-    struct owner_senses before = {.metered = OWNER_NO,
-                                  .on_battery = OWNER_NO,
-                                  .celsius = 90,
-                                  .battery_percent = UINT32_MAX};
+    struct owner_senses before = {
+        .metered = OWNER_NO, .on_battery = OWNER_NO, .celsius = 90, .battery_percent = UINT32_MAX};
 
     for (uint32_t kind = 0; kind < 4; kind++) {
         static struct owner_policy policy;
