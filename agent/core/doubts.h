@@ -11,8 +11,8 @@
 enum {
     DOUBTS_MAX = 32,
     DOUBTS_OF_ONE = 4,
-    DOUBT_HELD_MS = 2000,   /* so long has each its place, */
-    DOUBT_PACE_MS = 500,    /* or, once its service is located, so long */
+    DOUBT_HELD_MS = 2000, /* so long has each its place, */
+    DOUBT_PACE_MS = 500,  /* or, once its service is located, so long */
 };
 
 struct doubt {
