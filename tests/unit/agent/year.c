@@ -91,6 +91,7 @@ static void configure(struct year *year, uint32_t node)
         owner_draw_rule(&year->random, &rules->list[i], &year->homes[node].plans[i]);
     }
     executor_configured(home->executor, &turn, &home->config);
+    executor_sensed(home->executor, &turn, &year->homes[node].senses); /* as mingad looks at once */
     fake_flush(year->community, node, &turn);
 }
 
