@@ -11,6 +11,7 @@
 
 #include "agent/mingad/clock.h"
 #include "agent/mingad/doors/pace.h"
+#include "agent/mingad/doors/visits.h"
 #include "agent/mingad/relays/relay_pipe.h"
 #include "agent/mingad/replicas/ports.h"
 #include "base/check.h"
@@ -98,15 +99,12 @@ static void on_gone(void *self, struct pipe *pipe)
     doors->pipe_count--;
 }
 
-static uint32_t count_visits(const struct doors *doors, const struct node_id *member)
+/* Has this member a place, or would one of its own flows give one up? It is counted again when it has
+ * shown that it is the member. */
+static bool has_place(const struct doors *doors, const struct node_id *member)
 {
-    uint32_t count = 0;
-
-    for (const struct pipe *pipe = doors->pipes; pipe != NULL; pipe = pipe->next) {
-        count += (pipe->phase == PIPE_IDLE || pipe->phase == PIPE_OPEN) &&
-                 (member == NULL || id_equal(&pipe->other.id, &member->id));
-    }
-    return count;
+    return visits_count(doors->pipes, member) < DOORS_VISITS_PER_MEMBER_MAX ||
+           visits_may_yield(doors->pipes, member, clock_now_ms());
 }
 
 /* What it says first can be checked cheaply: only a member's pass that is not over is made again. */
@@ -124,7 +122,7 @@ static bool find_secret(void *self, const struct pipe *pipe, const struct relay_
 
     if (pass.until_ms < now_ms || pass.until_ms - now_ms > PASS_MS ||
         !doors->config.is_welcome(doors->config.context, &pass.member) ||
-        count_visits(doors, &pass.member) >= DOORS_VISITS_PER_MEMBER_MAX) {
+        !has_place(doors, &pass.member)) {
         doors->refused_count++;
         return false;
     }
@@ -191,6 +189,23 @@ static void let_in(struct doors *doors, struct pipe *pipe)
     uv_pipe_connect(connect, plain, path, on_inside);
 }
 
+/* It is counted by now, and may have greeted when there was room still. */
+static bool make_room(struct doors *doors, const struct pipe *newest)
+{
+    bool has_too_many = visits_count(doors->pipes, &newest->other) > DOORS_VISITS_PER_MEMBER_MAX;
+    struct pipe *yields;
+
+    if (!has_too_many && visits_count(doors->pipes, NULL) <= DOORS_VISITS_MAX) {
+        return true;
+    }
+    yields = visits_to_yield(doors->pipes, newest, has_too_many, clock_now_ms());
+    if (yields == NULL) {
+        return false;
+    }
+    pipe_close(yields);
+    return true;
+}
+
 static void on_changed(void *self, struct pipe *pipe)
 {
     struct doors *doors = self;
@@ -201,9 +216,7 @@ static void on_changed(void *self, struct pipe *pipe)
     if (pipe->phase != PIPE_IDLE) {
         return;
     }
-    /* It is counted by now. It may have greeted when there was room still. */
-    if (count_visits(doors, NULL) > DOORS_VISITS_MAX ||
-        count_visits(doors, &pipe->other) > DOORS_VISITS_PER_MEMBER_MAX) {
+    if (!make_room(doors, pipe)) {
         doors->refused_count++;
         pipe_close(pipe);
     } else if (((const struct door *)pipe->context)->place.is_udp) {
@@ -214,11 +227,11 @@ static void on_changed(void *self, struct pipe *pipe)
 }
 
 /* A connection's queue fills when the replica's minga-init holds it to this volunteer's line. */
-static bool on_count(void *self, const struct pipe *pipe, size_t count_bytes)
+static bool on_count(void *self, struct pipe *pipe, size_t count_bytes)
 {
     struct doors *doors = self;
 
-    return !pipe->has_packets || pace_count(&doors->pace, count_bytes);
+    return !pipe->has_packets || pace_count(&doors->pace, pipe, count_bytes);
 }
 
 /* Between relay and leaf another connection takes over at once, as a flow's does; here a person's is
@@ -573,6 +586,6 @@ void doors_free(struct doors *doors)
 
 struct doors_counters doors_counters(const struct doors *doors)
 {
-    return (struct doors_counters){doors->door_count, count_visits(doors, NULL),
+    return (struct doors_counters){doors->door_count, visits_count(doors->pipes, NULL),
                                    doors->refused_count};
 }

@@ -16,6 +16,8 @@
  * a review. A member that is expelled is hung up on within DOORS_TICK_MS; so are flows to a replica
  * that is paused, since who sends datagrams would not notice, and could go to another one.
  *
+ * When all places are taken, of all or of a member, a flow that is silent gives way (visits.h).
+ *
  * On the edge's loop. Memory, connections and doors are bounded; strangers have
  * GREETING_MS_MAX for each of the two things that they have to say.
  */

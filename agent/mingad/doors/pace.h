@@ -3,7 +3,8 @@
 /*
  * How much of mingad's one loop the flows of members' UDP ports may take, both ways and all together:
  * of these nothing fills up, what finds no room is lost, so that nothing else would slow down who
- * sends. A frame counts PIPE_PACKET_COST_BYTES at least (relays/relay_pipe.h).
+ * sends. A frame counts PIPE_PACKET_COST_BYTES at least (relays/relay_pipe.h). When it is not enough for
+ * all, each member has the same part, and its flows take turns.
  *
  * On the edge's loop; no memory of its own.
  */
@@ -25,6 +26,6 @@ struct pace {
 
 void pace_init(struct pace *pace, uv_loop_t *loop, struct pipe *const *pipes);
 /* False: that is enough for now; the pipe waits, and is resumed soon. */
-bool pace_count(struct pace *pace, size_t count_bytes);
+bool pace_count(struct pace *pace, struct pipe *pipe, size_t count_bytes);
 /* The loop runs on until its handle is closed. */
 void pace_close(struct pace *pace);

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "agent/mingad/relays/relay_pipe.h"
 
-#include <poll.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "agent/mingad/clock.h"
 #include "base/attributes.h"
@@ -57,18 +55,6 @@ static void on_closed(uv_handle_t *handle)
     free(pipe);
 }
 
-/* Who has not been told an end is to see that there was none. A unix socket's peer sees that it is
- * closed as a whole, see was_cut(). */
-static void reset_plain(const struct pipe *pipe)
-{
-    const struct linger linger = {.l_onoff = 1, .l_linger = 0};
-    uv_os_fd_t fd;
-
-    if (!pipe->is_shut && uv_fileno((const uv_handle_t *)pipe->plain, &fd) == 0) {
-        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-    }
-}
-
 void pipe_close(struct pipe *pipe)
 {
     if (pipe->phase == PIPE_CLOSING) {
@@ -76,7 +62,9 @@ void pipe_close(struct pipe *pipe)
     }
     pipe->phase = PIPE_CLOSING;
     if (pipe->plain != NULL) {
-        reset_plain(pipe);
+        if (!pipe->is_shut) {
+            plain_reset(pipe->plain);
+        }
         pipe->plain->data = NULL; /* what is still to be told of it concerns nobody */
         plain_close(pipe->plain);
         pipe->plain = NULL;
@@ -192,6 +180,7 @@ static void put_packet(struct pipe *pipe, struct bytes datagram)
         uv_buf_init((char *)(uintptr_t)datagram.data, (unsigned)datagram.length_bytes)};
     int written = uv_try_write(pipe->plain, buffers, ARRAY_COUNT(buffers));
 
+    pipe->used_ms = clock_now_ms();
     if (written < 0 && written != UV_EAGAIN) {
         pipe_close(pipe);
     }
@@ -205,6 +194,7 @@ static void send_on(struct pipe *pipe, struct bytes bytes)
     } else if (bytes.length_bytes <= UDP_PACKET_BYTES_MAX && bytes.data[0] == 0) {
         bytes.data += UDP_PACKET_MARK_BYTES;
         bytes.length_bytes -= UDP_PACKET_MARK_BYTES;
+        pipe->used_ms = clock_now_ms();
         send_frame(pipe, RELAY_DATAGRAM, bytes);
     } else {
         pipe_close(pipe);
@@ -280,23 +270,12 @@ static void count(struct pipe *pipe, size_t count_bytes)
 {
     if (!pipe->owner->count(pipe->owner->self, pipe, count_bytes)) {
         pipe->is_waiting = true;
+        pipe->waits_since_ns = uv_hrtime();
         uv_read_stop(sealed_of(pipe));
         if (pipe->plain != NULL) {
             uv_read_stop(pipe->plain);
         }
     }
-}
-
-/*
- * A unix socket has no reset. Who has said all there shuts that direction only and closes when it has
- * heard our end; who closes before that was cut.
- */
-static bool was_cut(const struct pipe *pipe)
-{
-    struct pollfd poller = {.events = POLLIN};
-
-    return !pipe->sealed_ended && uv_fileno((const uv_handle_t *)pipe->plain, &poller.fd) == 0 &&
-           poll(&poller, 1, 0) == 1 && (poller.revents & POLLHUP) != 0;
 }
 
 static void on_plain_read(uv_stream_t *stream, ssize_t read_bytes, const uv_buf_t *buffer)
@@ -309,7 +288,8 @@ static void on_plain_read(uv_stream_t *stream, ssize_t read_bytes, const uv_buf_
     }
     if (read_bytes > 0) {
         send_on(pipe, (struct bytes){(const uint8_t *)buffer->base, (size_t)read_bytes});
-    } else if (read_bytes == UV_EOF && !pipe->has_packets && !was_cut(pipe)) {
+    } else if (read_bytes == UV_EOF && !pipe->has_packets &&
+               (pipe->sealed_ended || !plain_was_cut(stream))) {
         uv_read_stop(stream);
         pipe->plain_ended = true;
         send_frame(pipe, RELAY_END, (struct bytes){0});
@@ -566,6 +546,7 @@ void pipe_pass(struct pipe *pipe, uv_stream_t *plain, uint16_t port_at_leaf)
 void pipe_pass_packets(struct pipe *pipe, uv_stream_t *plain, uint16_t port)
 {
     pipe->has_packets = true;
+    pipe->used_ms = clock_now_ms();
     pipe_pass(pipe, plain, port);
 }
 

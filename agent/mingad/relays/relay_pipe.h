@@ -36,7 +36,7 @@ struct pipe_owner {
     void (*datagram)(void *self, struct pipe *pipe, struct bytes body);
     /* So many bytes have passed, of a packet PIPE_PACKET_COST_BYTES at least; false: that is enough
      * for now, until pipe_resume(). */
-    bool (*count)(void *self, const struct pipe *pipe, size_t count_bytes);
+    bool (*count)(void *self, struct pipe *pipe, size_t count_bytes);
     /* Its handles are closed: out of the list; the pipe is freed next. */
     void (*gone)(void *self, struct pipe *pipe);
 };
@@ -63,6 +63,8 @@ struct pipe {
     struct node_id other; /* at the relay the leaf, at the leaf the relay; unknown at first */
     uint64_t since_ms;    /* of the phase */
     uint64_t unanswered_since_ms;
+    uint64_t used_ms; /* with packets: the last one, either way, or the beginning */
+    uint64_t waits_since_ns;
     void *context; /* the owner's */
     size_t way;    /* to the relay that the leaf has dialled */
     uint8_t nonce[RELAY_NONCE_BYTES];
@@ -73,6 +75,8 @@ struct pipe {
     bool sealed_ended;          /* the other side will say no more */
     bool is_shut;               /* and the plain one has been told */
     bool is_waiting;            /* for the rate limit */
+    bool is_next;               /* the owner's: of those that wait ... */
+    int64_t part_bytes;         /* ... and how much it may pass then */
     bool is_pausing;            /* until the loop's next turn: what `in` has is not all taken */
     uint32_t turn_frame_count;  /* taken since the last pause */
     size_t sealed_queued_bytes; /* to be written, with what each write costs here */
@@ -101,6 +105,14 @@ void pipe_close(struct pipe *pipe);
 void pipe_resume(struct pipe *pipe);
 /* Closes and frees a heap-allocated connection. */
 void plain_close(uv_stream_t *plain);
+/* Who has not been told an end is to see that there was none, when it is closed. A unix socket's peer
+ * sees that it is closed as a whole, see plain_was_cut(). */
+void plain_reset(uv_stream_t *plain);
+/*
+ * It has ended, and has not heard our end: was it cut? A unix socket has no reset. Who has said all
+ * there shuts that direction only, and closes when it has heard our end.
+ */
+bool plain_was_cut(uv_stream_t *plain);
 /*
  * Of a list, the newest first, with more than `count_max` whom nobody knows yet: who has to go. That
  * is the oldest who has said nothing; there is none when all have shown a name that is known, and

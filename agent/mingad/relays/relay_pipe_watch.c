@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* Who has to go: whose other end has vanished, and those too many. */
+/* Who has to go: whose other end has vanished, and those too many; and how the plain side ends. */
+#include <poll.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "agent/mingad/relays/relay_pipe.h"
 #include "base/keep_alive.h"
@@ -36,6 +38,24 @@ void plain_close(uv_stream_t *plain)
     if (!uv_is_closing((uv_handle_t *)plain)) {
         uv_close((uv_handle_t *)plain, on_plain_freed);
     }
+}
+
+void plain_reset(uv_stream_t *plain)
+{
+    const struct linger linger = {.l_onoff = 1, .l_linger = 0};
+    uv_os_fd_t fd;
+
+    if (uv_fileno((const uv_handle_t *)plain, &fd) == 0) {
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+    }
+}
+
+bool plain_was_cut(uv_stream_t *plain)
+{
+    struct pollfd poller = {.events = POLLIN};
+
+    return uv_fileno((const uv_handle_t *)plain, &poller.fd) == 0 && poll(&poller, 1, 0) == 1 &&
+           (poller.revents & POLLHUP) != 0;
 }
 
 void plain_refuse(uv_stream_t *listener)

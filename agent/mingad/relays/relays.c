@@ -156,7 +156,7 @@ void relays_limit(struct relays *relays, uint64_t bytes_per_s)
     credit(relays, now_ms); /* what was saved up beyond the new rate is lost */
 }
 
-bool relays_count(void *self, const struct pipe *pipe, size_t count_bytes)
+bool relays_count(void *self, struct pipe *pipe, size_t count_bytes)
 {
     struct relays *relays = self;
 

@@ -78,7 +78,7 @@ struct relays {
 /* relays.c */
 bool relays_has_credit(struct relays *relays);
 /* Of the pipes' owner: so many bytes have passed. */
-bool relays_count(void *self, const struct pipe *pipe, size_t count_bytes);
+bool relays_count(void *self, struct pipe *pipe, size_t count_bytes);
 struct pipe *relays_add_pipe(struct relays *relays, bool is_leaf, const struct node_id *other);
 uint32_t relays_count_pipes(const struct relays *relays, const struct pipe *like,
                             enum pipe_phase phase);
