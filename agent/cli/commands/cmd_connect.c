@@ -152,6 +152,9 @@ static int reach(struct forward *forward)
     for (;;) {
         status = look(forward, false);
         for (uint32_t i = 0; status == EXIT_DONE && i < forward->places.count; i++) {
+            if (!tunnel_is_wanted(&forward->tunnel, 0)) {
+                return EXIT_LATE;
+            }
             status = try_place(forward, &forward->places.list[i]);
             if (status == EXIT_DONE) {
                 return EXIT_DONE;
@@ -163,7 +166,9 @@ static int reach(struct forward *forward)
         if (status == EXIT_NOT_FOUND || time(NULL) >= until_s) {
             return status;
         }
-        nanosleep(&(struct timespec){.tv_nsec = PAUSE_MS * 1000000L}, NULL);
+        if (!tunnel_is_wanted(&forward->tunnel, PAUSE_MS)) {
+            return EXIT_LATE;
+        }
     }
 }
 
@@ -178,8 +183,8 @@ static int serve(struct forward *forward, int from_fd, int to_fd)
         tunnel_init(&forward->tunnel, from_fd, to_fd);
     }
     status = reach(forward);
-    if (status != EXIT_DONE) {
-        return status;
+    if (status != EXIT_DONE) { /* which concerns nobody, of a flow that was given up meanwhile */
+        return tunnel_is_wanted(&forward->tunnel, 0) ? status : EXIT_DONE;
     }
     session_done(forward->session); /* the agent has few places, and others want one */
     r = tunnel_run(&forward->tunnel);

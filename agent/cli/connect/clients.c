@@ -17,14 +17,42 @@ int clients_init(struct clients *clients, uint64_t seed)
 
 /* ------------------------------------------------------------------ flows */
 
+static struct client_try *try_of(struct clients *clients, const struct flow *flow)
+{
+    return &clients->tries[flows_index(&clients->flows, flow)];
+}
+
 /* A child that was forked a moment ago may have our end, too: closing it would not say enough. */
-static void end_flow(struct clients *clients, struct flow *flow)
+static void hang_up(struct flow *flow)
 {
     if (flow->fd >= 0) {
         (void)shutdown(flow->fd, SHUT_RDWR);
         close(flow->fd);
+        flow->fd = -1;
     }
+}
+
+static void end_flow(struct clients *clients, struct flow *flow)
+{
+    hang_up(flow);
     flows_remove(&clients->flows, flow);
+}
+
+/* Its other end has hung up. Where flows cannot live each datagram would begin one. */
+static void on_ended(struct clients *clients, struct flow *flow, uint64_t now_ms)
+{
+    struct client_try *one = try_of(clients, flow);
+
+    if (now_ms - one->begun_ms >= CLIENT_FAILED_MS) {
+        end_flow(clients, flow);
+        return;
+    }
+    hang_up(flow);
+    one->pause_ms = one->pause_ms == 0 ? CLIENT_PAUSE_MS_MIN : 2 * one->pause_ms;
+    if (one->pause_ms > CLIENT_PAUSE_MS_MAX) {
+        one->pause_ms = CLIENT_PAUSE_MS_MAX;
+    }
+    one->again_ms = now_ms + one->pause_ms;
 }
 
 static bool make_room(struct clients *clients, uint64_t now_ms)
@@ -41,20 +69,27 @@ static bool make_room(struct clients *clients, uint64_t now_ms)
     return true;
 }
 
-static struct flow *begin_flow(struct clients *clients, const struct flow_key *key, uint64_t now_ms)
+/* Returns the client's flow, a new one or (`failed`) once more. NULL: there is none now. */
+static struct flow *begin_flow(struct clients *clients, const struct flow_key *key,
+                               struct flow *failed, uint64_t now_ms)
 {
-    struct flow *flow;
+    struct flow *flow = failed;
     int fd;
 
-    if (!make_room(clients, now_ms)) {
+    if (failed != NULL ? now_ms < try_of(clients, failed)->again_ms : !make_room(clients, now_ms)) {
         return NULL;
     }
     fd = clients->begin(clients->context);
     if (fd < 0) {
         return NULL;
     }
-    flow = flows_add(&clients->flows, key, now_ms);
+    if (flow == NULL) {
+        flow = flows_add(&clients->flows, key, now_ms);
+        *try_of(clients, flow) = (struct client_try){0};
+    }
     flow->fd = fd;
+    try_of(clients, flow)->begun_ms = now_ms;
+    flows_touch(&clients->flows, flow, false, now_ms);
     return flow;
 }
 
@@ -84,14 +119,15 @@ static void take(struct clients *clients, const struct flow_key *key, size_t len
         clients->lost_count++;
         return;
     }
-    if (flow != NULL && pass_on(clients, flow, length_bytes)) {
-        flows_touch(&clients->flows, flow, false, now_ms);
-        return;
+    if (flow != NULL && flow->fd >= 0) {
+        if (pass_on(clients, flow, length_bytes)) {
+            flows_touch(&clients->flows, flow, false, now_ms);
+            return;
+        }
+        on_ended(clients, flow, now_ms);
+        flow = flows_find(&clients->flows, key);
     }
-    if (flow != NULL) {
-        end_flow(clients, flow);
-    }
-    flow = begin_flow(clients, key, now_ms);
+    flow = begin_flow(clients, key, flow, now_ms);
     if (flow == NULL || !pass_on(clients, flow, length_bytes)) {
         clients->lost_count++;
     }
@@ -123,7 +159,7 @@ static void answer_some(struct clients *clients, struct flow *flow, uint64_t now
             return;
         }
         if (packet_bytes < UDP_PACKET_MARK_BYTES) {
-            end_flow(clients, flow);
+            on_ended(clients, flow, now_ms);
             return;
         }
         flows_touch(&clients->flows, flow, true, now_ms);
@@ -163,14 +199,28 @@ void clients_turn(struct clients *clients, const struct pollfd pollers[CLIENTS_P
     }
 }
 
+/* Of more than there are at ease: when the one silent longest has to go. UINT64_MAX: they may stay. */
+static uint64_t crowded_until_ms(struct clients *clients)
+{
+    return clients->flows.count > CLIENTS_AT_EASE
+               ? flows_oldest(&clients->flows)->used_ms + CLIENTS_SILENT_MS_MAX
+               : UINT64_MAX;
+}
+
 uint64_t clients_tick(struct clients *clients, uint64_t now_ms)
 {
+    uint64_t wakeup_ms, crowded_ms;
     struct flow *flow;
 
     while ((flow = flows_expired(&clients->flows, now_ms)) != NULL) {
         end_flow(clients, flow);
     }
-    return flows_wakeup_ms(&clients->flows);
+    while (crowded_until_ms(clients) <= now_ms) {
+        end_flow(clients, flows_oldest(&clients->flows));
+    }
+    wakeup_ms = flows_wakeup_ms(&clients->flows);
+    crowded_ms = crowded_until_ms(clients);
+    return crowded_ms < wakeup_ms ? crowded_ms : wakeup_ms;
 }
 
 void clients_leave(struct clients *clients)

@@ -71,6 +71,14 @@ void tunnel_hang_up(struct tunnel *tunnel)
     tunnel->has_packets = has_packets;
 }
 
+/* Its packets wait where they are; only its end is told. */
+bool tunnel_is_wanted(const struct tunnel *tunnel, int wait_ms)
+{
+    struct pollfd poller = {.fd = tunnel->has_packets ? tunnel->from_fd : -1};
+
+    return poll(&poller, 1, wait_ms) <= 0;
+}
+
 /* ------------------------------------------------------------------ connecting */
 
 /* Returns 0 when `events` have come by then, or -errno. */

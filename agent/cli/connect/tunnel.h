@@ -48,6 +48,9 @@ void tunnel_init_packets(struct tunnel *tunnel, int fd);
 int tunnel_dial(struct tunnel *tunnel, const char *host, uint16_t port);
 /* After that, at a port for members: until the replica has the connection. Returns 0 or -errno. */
 int tunnel_greet(struct tunnel *tunnel, const struct tunnel_pass *pass);
+/* Of a flow, before it is connected: waits so long. Returns false, at once, when whoever it is for
+ * has given it up. Of anything else it is not asked. */
+bool tunnel_is_wanted(const struct tunnel *tunnel, int wait_ms);
 /* Hangs up, so that another one can be dialled. */
 void tunnel_hang_up(struct tunnel *tunnel);
 /* Until both sides have said all; of two descriptors here, until the other side has. Returns 0, or

@@ -144,10 +144,10 @@ Test(clients, a_flow_that_has_ended_is_begun_anew_by_the_next_datagram)
     say(fd, "one");
     settle(NOW_MS);
     close(begun[0]);
-    settle(NOW_MS); /* it is noticed */
+    settle(NOW_MS + CLIENT_FAILED_MS); /* it is noticed */
     cr_assert_eq(clients->flows.count, 0);
     say(fd, "two");
-    settle(NOW_MS);
+    settle(NOW_MS + CLIENT_FAILED_MS);
     cr_assert_eq(begun_count, 2);
     must_come(begun[1], "two");
     cr_assert_eq(shutdown(begun[1], SHUT_RDWR), 0);
@@ -159,8 +159,8 @@ Test(clients, a_flow_that_has_ended_is_begun_anew_by_the_next_datagram)
     for (uint32_t i = 1; i < count; i++) {
         pollers[i].revents = 0;
     }
-    clients_turn(clients, pollers, NOW_MS);
-    settle(NOW_MS);
+    clients_turn(clients, pollers, NOW_MS + 2 * CLIENT_FAILED_MS);
+    settle(NOW_MS + 2 * CLIENT_FAILED_MS);
     cr_assert_eq(begun_count, 3);
     must_come(begun[2], "three");
     begun[0] = dup(begun[2]); /* something to close */
@@ -277,4 +277,65 @@ Test(clients, without_a_flow_a_datagram_is_lost_and_the_next_one_tries_again)
     settle(NOW_MS);
     must_come(begun[0], "found");
     close(fd);
+}
+
+/* Where flows cannot live, a client that goes on sending begins one now and then only. */
+Test(clients, a_flow_that_ends_at_once_is_not_begun_anew_at_once)
+{
+    static const uint64_t pauses_ms[] = {1000, 2000, 4000, 8000, 10000, 10000};
+    uint64_t now_ms = NOW_MS;
+    int fd = client(), other = client();
+
+    for (uint32_t i = 0; i < ARRAY_COUNT(pauses_ms); i++) {
+        say(fd, "is anybody there?");
+        settle(now_ms);
+        cr_assert_eq(begun_count, i + 1, "after pause %u", i);
+        cr_assert_eq(shutdown(begun[i], SHUT_RDWR), 0);
+        settle(now_ms + CLIENT_FAILED_MS - 1);
+        now_ms += CLIENT_FAILED_MS - 1;
+        say(fd, "lost");
+        settle(now_ms + pauses_ms[i] - 1);
+        cr_assert_eq(begun_count, i + 1, "pause %u", i);
+        now_ms += pauses_ms[i];
+        (void)clients_tick(clients, now_ms);
+    }
+    cr_assert_eq(clients->lost_count, ARRAY_COUNT(pauses_ms));
+    say(fd, "once more");
+    say(other, "nobody else waits");
+    settle(now_ms);
+    cr_assert_eq(begun_count, ARRAY_COUNT(pauses_ms) + 2);
+    must_come(begun[begun_count - 2], "once more");
+    must_come(begun[begun_count - 1], "nobody else waits");
+    cr_assert_eq(shutdown(begun[begun_count - 2], SHUT_RDWR), 0);
+    settle(now_ms + CLIENT_FAILED_MS);
+    say(fd, "it has lived");
+    settle(now_ms + CLIENT_FAILED_MS);
+    must_come(begun[begun_count - 1], "it has lived");
+    close(fd);
+    close(other);
+}
+
+/* As of a resolver, which asks each question from another port. */
+Test(clients, where_there_are_many_the_silent_do_not_stay_long)
+{
+    int fds[CLIENTS_AT_EASE + 2];
+
+    for (uint32_t i = 0; i < ARRAY_COUNT(fds); i++) {
+        fds[i] = client();
+        say(fds[i], "question");
+        settle(NOW_MS + i);
+        cr_assert_eq(send(begun[i], "\0answer", 7, 0), 7);
+        settle(NOW_MS + i);
+    }
+    cr_assert_eq(clients_tick(clients, NOW_MS + CLIENTS_SILENT_MS_MAX - 1),
+                 NOW_MS + CLIENTS_SILENT_MS_MAX);
+    cr_assert_not(is_over(begun[0]));
+    cr_assert_eq(clients_tick(clients, NOW_MS + 1 + CLIENTS_SILENT_MS_MAX),
+                 NOW_MS + 2 + FLOW_ANSWERED_MS_MAX, "the others are at ease");
+    cr_assert(is_over(begun[0]));
+    cr_assert(is_over(begun[1]));
+    cr_assert_eq(clients->flows.count, CLIENTS_AT_EASE);
+    for (uint32_t i = 0; i < ARRAY_COUNT(fds); i++) {
+        close(fds[i]);
+    }
 }

@@ -477,3 +477,21 @@ Test(tunnel, what_is_small_does_not_wait_for_the_network, .init = begin_plain, .
     cr_assert_neq(on, 0);
     close(fd);
 }
+
+/* Its process would go on to look for a replica, and take a place at its door. */
+Test(tunnel, a_flow_that_is_given_up_before_it_stands_is_not_wanted, .init = begin_flow,
+     .fini = end, .timeout = 10)
+{
+    cr_assert_eq(send(here, "\0one", 4, 0), 4);
+    cr_assert(tunnel_is_wanted(&tunnel, 0));
+    cr_assert(tunnel_is_wanted(&tunnel, 20), "what is said first waits");
+    cr_assert_eq(shutdown(here, SHUT_RDWR), 0);
+    cr_assert_not(tunnel_is_wanted(&tunnel, 60000));
+}
+
+/* Whoever has said all may wait for an answer. */
+Test(tunnel, of_a_connection_that_is_not_asked, .init = begin_sealed, .fini = end)
+{
+    cr_assert_eq(shutdown(here, SHUT_RDWR), 0);
+    cr_assert(tunnel_is_wanted(&tunnel, 0));
+}

@@ -115,8 +115,8 @@ static void pour(struct visit *visit, struct flood *flood)
 
     if (flood->at == flood->length_bytes) {
         flood->at = 0;
-        flood->length_bytes = relay_seal_frame(
-            &visit->seal, RELAY_DATAGRAM, (struct bytes){body, sizeof(body)}, flood->frame);
+        flood->length_bytes = relay_seal_frame(&visit->seal, RELAY_DATAGRAM,
+                                               (struct bytes){body, sizeof(body)}, flood->frame);
     }
     sent = send(visit->fd, flood->frame + flood->at, flood->length_bytes - flood->at,
                 MSG_NOSIGNAL | MSG_DONTWAIT);
