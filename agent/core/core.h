@@ -390,6 +390,7 @@ struct core_replica {
     struct replica_key key;
     char service_name[NAME_CHARS_MAX + 1];
     struct public_key owner_key;
+    bool is_frozen; /* since its machine slept: until its manager confirms */
     struct replica_status status;
 };
 uint32_t core_replica_count(const struct core *core);

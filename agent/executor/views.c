@@ -52,6 +52,7 @@ void executor_replica(const struct executor *executor, uint32_t index, uint64_t 
     replica_out->key = replica->key;
     memcpy(replica_out->service_name, replica->manifest.name, sizeof(replica_out->service_name));
     replica_out->owner_key = replica->owner_key;
+    replica_out->is_frozen = replica->frozen;
     status->slot = replica->key.slot;
     status->incarnation = replica->key.incarnation;
     status->placed = true;

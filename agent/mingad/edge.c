@@ -327,9 +327,9 @@ static uint32_t members_places(void *context, uint32_t count_max, struct door_pl
             const struct replica_port *port = &replica.status.ports[k];
 
             if (port->for_members && port->host_port != 0) {
-                places_out[count++] =
-                    (struct door_place){replica.key, port->host_port, port->is_udp,
-                                        replica.status.state == REPLICA_RUNNING};
+                places_out[count++] = (struct door_place){
+                    replica.key, port->host_port, port->is_udp,
+                    replica.status.state == REPLICA_RUNNING && !replica.is_frozen};
             }
         }
     }

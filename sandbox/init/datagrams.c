@@ -270,6 +270,17 @@ static bool give_one(struct datagrams *datagrams, struct flow *flow, uint64_t no
 
 /* --- members --- */
 
+/*
+ * Has whoever sent there gone? Then what waits is not read: we may have been frozen for hours, and it may
+ * come from one who was expelled meanwhile.
+ */
+static bool was_left(int outside_fd)
+{
+    struct pollfd poller = {.fd = outside_fd};
+
+    return poll(&poller, 1, 0) == 1 && (poller.revents & (POLLHUP | POLLERR)) != 0;
+}
+
 /* A connection of mingad's: one flow. */
 static void begin_flow(struct datagrams *datagrams, uint16_t port, int outside_fd, uint64_t now_ms)
 {
@@ -277,7 +288,7 @@ static void begin_flow(struct datagrams *datagrams, uint16_t port, int outside_f
     struct epoll_event event = {.events = EPOLLIN};
     struct flow *flow;
 
-    if (!make_room(datagrams, port, now_ms)) {
+    if (was_left(outside_fd) || !make_room(datagrams, port, now_ms)) {
         close(outside_fd);
         return;
     }
@@ -379,6 +390,10 @@ void datagrams_event(struct datagrams *datagrams, uint64_t tag, uint64_t now_ms)
     }
     struct flow *flow = flows_at(&datagrams->flows, index, (uint32_t)tag);
 
+    if (flow != NULL && (tag & tag_outside) != 0 && was_left(flow->outside_fd)) {
+        flow_end(datagrams, flow);
+        return;
+    }
     for (unsigned i = 0; i < DATAGRAMS_PER_TURN && more && flow != NULL; i++) {
         more = (tag & tag_outside) != 0 ? take_packet(datagrams, flow, now_ms)
                                         : give_one(datagrams, flow, now_ms);

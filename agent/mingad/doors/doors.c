@@ -153,6 +153,11 @@ static void on_inside(uv_connect_t *connect, int status)
 static void let_in_packets(struct doors *doors, struct pipe *pipe)
 {
     const struct door *door = pipe->context;
+
+    if (!door->place.is_running) {
+        pipe_close(pipe);
+        return;
+    }
     CLEANUP(cleanup_close) int fd = ports_members_connect(doors->folder_fd, door->place.host_port);
     uv_pipe_t *plain = fd < 0 ? NULL : calloc(1, sizeof(*plain));
 

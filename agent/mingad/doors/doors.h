@@ -14,7 +14,8 @@
  * A door is there as long as its replica is (`places`): those of replicas that this mingad has
  * started are opened with their ports, those of replicas that an earlier one has left are found by
  * a review. A member that is expelled is hung up on within DOORS_TICK_MS; so are flows to a replica
- * that is paused, since who sends datagrams would not notice, and could go to another one.
+ * that does not run (it is paused, frozen, or being stopped), since who sends datagrams would not
+ * notice, and could go to another one; new ones are hung up on before they are told that it waits.
  *
  * When all places are taken, of all or of a member, a flow that is silent gives way (visits.h).
  *
@@ -37,7 +38,7 @@ struct door_place {
     struct replica_key replica;
     uint16_t host_port;
     bool is_udp;
-    bool is_running; /* else nothing is opened, but what is open stays */
+    bool is_running; /* else nothing is opened, but what is open stays, flows excepted */
 };
 
 struct doors_config {

@@ -255,6 +255,7 @@ Test(executor, after_a_sleep_replicas_are_frozen_until_their_manager_confirms)
     bench_at(&bench, bench.community->now_ms + 5001);
     executor_tick(bench.executor, &bench.turn);
     cr_assert_eq(count_out(&bench, OUT_FREEZE), 1);
+    cr_assert(first_replica(&bench).is_frozen);
     memcpy(verdict->service, bench.community->service.id.bytes, ID_BYTES);
     verdict->slot = 1;
     verdict->incarnation = 1;
@@ -263,6 +264,7 @@ Test(executor, after_a_sleep_replicas_are_frozen_until_their_manager_confirms)
     verdict->epoch = epoch_to_wire(&epoch);
     executor_verdicts(bench.executor, &bench.turn, &epoch.node, &reply);
     cr_assert_eq(count_out(&bench, OUT_THAW), 1);
+    cr_assert_not(first_replica(&bench).is_frozen);
     fake_free(bench.community);
 }
 

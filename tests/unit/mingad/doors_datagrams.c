@@ -327,10 +327,28 @@ Test(doors_datagrams, a_replica_that_is_paused_has_no_flows)
     close(inside);
     close(visit.fd);
     fixture->place.is_running = true;
+    doors_review(fixture->doors);
     inside = enter(fixture, &visit);
     visit_send(&visit, RELAY_DATAGRAM, "again");
     must_come_inside(fixture, inside, "again");
     close(inside);
+    close(visit.fd);
+    fixture_free(fixture);
+}
+
+/* Nobody would take what it says, and it could go to another one. */
+Test(doors_datagrams, one_that_does_not_run_takes_no_new_flow)
+{
+    struct fixture *fixture = fixture_new_of(SANDBOX_MEMBERS_UDP);
+    static struct visit visit;
+    uint64_t until_ms = clock_now_ms() + 2 * (uint64_t)DOORS_TICK_MS;
+
+    fixture->place.is_running = false;
+    while (clock_now_ms() < until_ms) { /* it is looked at */
+        uv_run(&fixture->loop, UV_RUN_NOWAIT);
+    }
+    cr_assert(!visit_enters(fixture, &visit));
+    cr_assert_lt(accept4(fixture->ports.fds[0], NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK), 0);
     close(visit.fd);
     fixture_free(fixture);
 }

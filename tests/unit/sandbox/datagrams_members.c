@@ -307,6 +307,34 @@ Test(datagrams_members, one_that_does_not_read_loses_its_answers_and_blocks_nobo
     world_done(&world);
 }
 
+/* What was said while the sandbox was frozen, by one that has been cut since: nobody stands for it. */
+Test(datagrams_members, what_waits_of_one_that_has_gone_is_not_read)
+{
+    struct world world;
+
+    world_init(&world, 0);
+    int known = call(&world);
+    say(known, "before");
+    settle(&world, NOW_MS);
+    (void)serve(&world, "before");
+    settle(&world, NOW_MS);
+    say(known, "late");
+    close(known);
+    int unknown = call(&world); /* in the backlog */
+    say(unknown, "late");
+    close(unknown);
+    int other = call(&world);
+    say(other, "present");
+    settle(&world, NOW_MS);
+    (void)serve(&world, "present");
+    cr_assert(service_hears_nothing(&world));
+    cr_assert_eq(world.datagrams->flows.count, 1);
+    settle(&world, NOW_MS);
+    must_hear(other, "re:present");
+    close(other);
+    world_done(&world);
+}
+
 Test(datagrams_members, without_descriptors_the_oldest_gives_way)
 {
     struct world world;
