@@ -110,10 +110,16 @@ static uint32_t count_coming(const struct overlay *overlay)
     return count;
 }
 
+static bool is_on_its_way(const void *context, const struct record_key *key)
+{
+    return is_coming(context, key, STORES_MAX);
+}
+
 /* Has it a place, or can one be made? What it takes the place of is forgotten. */
 static bool make_room(struct overlay *overlay, const struct record *record)
 {
-    struct records_moment moment = {overlay->wall_unix_s, count_coming(overlay)};
+    struct records_moment moment = {overlay->wall_unix_s, count_coming(overlay), is_on_its_way,
+                                    overlay};
     struct record_key forgotten;
 
     if (records_find(&overlay->records, &record->key) != NULL ||
@@ -127,9 +133,6 @@ static bool make_room(struct overlay *overlay, const struct record *record)
         return false;
     case ROOM_INSTEAD:
         break;
-    }
-    if (is_coming(overlay, &forgotten, STORES_MAX)) {
-        return false; /* its newer version would be deleted after it was written */
     }
     records_forget(&overlay->records, &forgotten);
     remove_blob(overlay, &forgotten);

@@ -89,6 +89,10 @@ enum record_room { ROOM_FREE, ROOM_INSTEAD, ROOM_NONE };
 struct records_moment {
     uint64_t wall_unix_s;
     uint32_t coming_count; /* records on their way to the disk that have no place yet */
+    /* Is one with that key on its way there? It is not forgotten: what comes would be deleted after it was
+     * written. NULL: none is. */
+    bool (*is_coming)(const void *context, const struct record_key *key);
+    const void *context;
 };
 
 /* Is there a place for a record that has none? When it is INSTEAD of another one, that one is to be

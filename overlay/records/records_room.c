@@ -100,10 +100,15 @@ static bool goes_before(const struct rank *a, const struct record_key *a_key, co
     return order != 0 ? order < 0 : a_key->number < b_key->number;
 }
 
+static bool is_coming(const struct records_moment *moment, const struct record_key *key)
+{
+    return moment->is_coming != NULL && moment->is_coming(moment->context, key);
+}
+
 /* The first to be forgotten; of one owner, or of all (NULL). */
 static const struct record *first_to_go(const struct records *records,
-                                        const struct public_key *owner, uint64_t wall_unix_s,
-                                        struct rank *rank_out)
+                                        const struct public_key *owner,
+                                        const struct records_moment *moment, struct rank *rank_out)
 {
     const struct record *service = NULL; /* it lies right before its versions */
     const struct record *found = NULL;
@@ -121,9 +126,10 @@ static const struct record *first_to_go(const struct records *records,
         if (owner != NULL && !keys_equal(&record->owner, owner)) {
             continue;
         }
-        rank = rank_of(service, record, wall_unix_s);
+        rank = rank_of(service, record, moment->wall_unix_s);
         if (rank.class != RANK_STAYS &&
-            (found == NULL || goes_before(&rank, &record->key, rank_out, &found->key))) {
+            (found == NULL || goes_before(&rank, &record->key, rank_out, &found->key)) &&
+            !is_coming(moment, &record->key)) {
             *rank_out = rank;
             found = record;
         }
@@ -159,7 +165,7 @@ enum record_room records_room(const struct records *records, const struct record
     if (of_owner == NULL && records->count + moment->coming_count < RECORDS_MAX) {
         return ROOM_FREE;
     }
-    first = first_to_go(records, of_owner, moment->wall_unix_s, &first_rank);
+    first = first_to_go(records, of_owner, moment, &first_rank);
     rank = rank_of(records_find(records, &key), record, moment->wall_unix_s);
     if (first == NULL || !goes_before(&first_rank, &first->key, &rank, &record->key)) {
         return ROOM_NONE;

@@ -10,7 +10,7 @@
 #define DAY_S ((uint64_t)86400)
 #define NOW_S ((uint64_t)1790000000)
 
-static const struct records_moment now = {NOW_S, 0};
+static const struct records_moment now = {.wall_unix_s = NOW_S};
 
 static struct service_id service_number(uint32_t number)
 {
@@ -118,6 +118,31 @@ Test(record_room, what_was_removed_longest_ago_goes_and_not_before_90_days)
     free(records);
 }
 
+static bool is_written(const void *context, const struct record_key *key)
+{
+    return id_equal(&((const struct record_key *)context)->service.id, &key->service.id);
+}
+
+/* Who writes anew what would go first keeps nobody out: the next one goes. */
+Test(record_room, what_is_being_written_anew_does_not_go)
+{
+    struct records *records = calloc(1, sizeof(*records));
+    const struct record first = tombstone(9000, 110), second = tombstone(9001, 100);
+    const struct record more = service_of(8000, 1, 0);
+    struct records_moment moment = {NOW_S, 0, is_written, &first.key};
+    struct record_key forgotten;
+
+    keep(records, first);
+    keep(records, second);
+    fill_table(records, RECORDS_MAX);
+    cr_assert_eq(records_room(records, &more, &moment, &forgotten), ROOM_INSTEAD);
+    cr_assert(id_equal(&forgotten.service.id, &second.key.service.id));
+    records_forget(records, &second.key);
+    keep(records, service_of(8001, 1, 0));
+    cr_assert_eq(records_room(records, &more, &moment, &forgotten), ROOM_NONE);
+    free(records);
+}
+
 Test(record_room, what_is_on_its_way_to_the_disk_has_a_place)
 {
     struct records *records = calloc(1, sizeof(*records));
@@ -126,9 +151,13 @@ Test(record_room, what_is_on_its_way_to_the_disk_has_a_place)
 
     keep(records, tombstone(9000, 100));
     fill_table(records, RECORDS_MAX - 2);
-    cr_assert_eq(records_room(records, &more, &(struct records_moment){NOW_S, 1}, &forgotten),
+    cr_assert_eq(records_room(records, &more,
+                              &(struct records_moment){.wall_unix_s = NOW_S, .coming_count = 1},
+                              &forgotten),
                  ROOM_FREE);
-    cr_assert_eq(records_room(records, &more, &(struct records_moment){NOW_S, 2}, &forgotten),
+    cr_assert_eq(records_room(records, &more,
+                              &(struct records_moment){.wall_unix_s = NOW_S, .coming_count = 2},
+                              &forgotten),
                  ROOM_INSTEAD);
     free(records);
 }
