@@ -334,7 +334,7 @@ static int begin_job(struct helper *helper, struct disk_job *job, uint64_t size_
     int r = 0;
 
     if (template == NULL) {
-        r = uid_range_take(helper->folders.uids, &helper->limits, &job->uids, err);
+        r = replicas_take_uids(helper, &job->uids, err);
     }
     const struct disk_plan plan = {
         .state = helper->folders.state,

@@ -166,6 +166,8 @@ struct cgroup_name replica_name(const struct replica_key *key);
  * follows from the kind, and from what the group counted, when nothing lives any more.
  */
 void replica_end(struct replica *replica, enum sandbox_end end, int status, const char *reason);
+/* Takes ids that no replica here has, one whose end we have not heard of yet included. Returns 0 or -errno. */
+int replicas_take_uids(struct helper *helper, struct uid_range *range_out, struct err *err);
 void replica_stop(struct helper *helper, struct replica *replica);
 /* Makes a socket into the sandbox. Returns the other end, the caller's, or a negative code. */
 int replica_exec(struct replica *replica, struct err *err);

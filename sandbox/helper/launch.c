@@ -412,7 +412,7 @@ int replica_launch(struct helper *helper, struct replica *replica, const int *po
     replica->deadline_ms = now_ms() + MAKE_MS_MAX;
     r = keep_ports(replica, port_fds, err);
     if (r == 0) {
-        r = uid_range_take(helper->folders.uids, &helper->limits, &replica->uids, err);
+        r = replicas_take_uids(helper, &replica->uids, err);
     }
     if (r == 0) {
         r = ask_for_disk(helper, replica, err);

@@ -41,6 +41,20 @@ struct replica *replica_find(struct helper *helper, const struct replica_key *ke
     return NULL;
 }
 
+int replicas_take_uids(struct helper *helper, struct uid_range *range_out, struct err *err)
+{
+    struct uid_firsts own = {0};
+
+    for (size_t i = 0; i < REPLICAS_PER_NODE_MAX; i++) {
+        const struct replica *replica = &helper->replicas[i];
+
+        if (replica->state != REPLICA_FREE && replica->uids.first != 0) {
+            own.list[own.count++] = replica->uids.first;
+        }
+    }
+    return uid_range_take(helper->folders.uids, &helper->limits, &own, range_out, err);
+}
+
 struct cgroup_name replica_name(const struct replica_key *key)
 {
     char service[ID_HEX_CHARS + 1];

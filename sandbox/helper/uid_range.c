@@ -72,13 +72,23 @@ static int try_range(int folder_fd, uint32_t first, struct uid_range *range_out)
     return 1;
 }
 
+static bool is_own(const struct uid_firsts *own, uint64_t first)
+{
+    for (uint32_t i = 0; own != NULL && i < own->count; i++) {
+        if (own->list[i] == first) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The first free range of a span. Returns 1 and the range, 0 when there is none, or -errno. */
-static int take_from_span(int folder_fd, const struct uid_span *span, struct uid_range *range_out,
-                          struct err *err)
+static int take_from_span(int folder_fd, const struct uid_span *span, const struct uid_firsts *own,
+                          struct uid_range *range_out, struct err *err)
 {
     for (uint64_t first = span->first; first + UID_RANGE_COUNT - 1 <= span->last;
          first += UID_RANGE_COUNT) {
-        int r = try_range(folder_fd, (uint32_t)first, range_out);
+        int r = is_own(own, first) ? 0 : try_range(folder_fd, (uint32_t)first, range_out);
 
         if (r < 0) {
             errno = -r;
@@ -93,7 +103,7 @@ static int take_from_span(int folder_fd, const struct uid_span *span, struct uid
 }
 
 int uid_range_take(const char *folder, const struct host_limits *limits,
-                   struct uid_range *range_out, struct err *err)
+                   const struct uid_firsts *own, struct uid_range *range_out, struct err *err)
 {
     CLEANUP(cleanup_close) int folder_fd = open_or_make_folder(folder, err);
 
@@ -101,7 +111,7 @@ int uid_range_take(const char *folder, const struct host_limits *limits,
         return folder_fd;
     }
     for (uint32_t i = 0; i < limits->uid_span_count; i++) {
-        int r = take_from_span(folder_fd, &limits->uid_spans[i], range_out, err);
+        int r = take_from_span(folder_fd, &limits->uid_spans[i], own, range_out, err);
         if (r != 0) {
             return r < 0 ? r : 0;
         }

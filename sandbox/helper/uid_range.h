@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/limits.h"
 #include "sandbox/limits_file.h"
 
 struct uid_range {
@@ -17,12 +18,18 @@ struct uid_range {
     int lock_fd;    /* owned; -1: none */
 };
 
+struct uid_firsts {
+    uint32_t count;
+    uint32_t list[REPLICAS_PER_NODE_MAX];
+};
+
 /*
- * Takes any free range of the spans. `folder` is made if missing. Returns 0, or -EUSERS when all
- * are in use.
+ * Takes any free range of the spans, but none of `own` (NULL: there are none): of an adopted sandbox the
+ * lock goes with its minga-init, while others of it may live still, and before we have heard of that.
+ * `folder` is made if missing. Returns 0, or -EUSERS when all are in use.
  */
 int uid_range_take(const char *folder, const struct host_limits *limits,
-                   struct uid_range *range_out, struct err *err);
+                   const struct uid_firsts *own, struct uid_range *range_out, struct err *err);
 /* Lets go; removes the file if nobody else holds it. Harmless on an empty one. */
 void uid_range_free(const char *folder, struct uid_range *range);
 /* Removes the files of all ranges that nobody holds: whoever held them died. */

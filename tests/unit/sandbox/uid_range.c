@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sandbox/helper/helper.h"
+
 static const struct host_limits three_ranges = {
     .uid_span_count = 2,
     .uid_spans = {{131072, 131072 + 2 * UID_RANGE_COUNT - 1}, {655360, 655360 + UID_RANGE_COUNT}},
@@ -34,14 +36,15 @@ Test(uid_range, every_replica_gets_another_until_there_is_none)
 
     cr_assert_not_null(mkdtemp(folder));
     for (int i = 0; i < 3; i++) {
-        cr_assert_eq(uid_range_take(folder, &three_ranges, &ranges[i], &err), 0, "%s", err.text);
+        cr_assert_eq(uid_range_take(folder, &three_ranges, NULL, &ranges[i], &err), 0, "%s",
+                     err.text);
     }
     cr_assert_eq(ranges[0].first, 131072);
     cr_assert_eq(ranges[1].first, 131072 + UID_RANGE_COUNT);
     cr_assert_eq(ranges[2].first, 655360);
-    cr_assert_eq(uid_range_take(folder, &three_ranges, &more, &err), -EUSERS);
+    cr_assert_eq(uid_range_take(folder, &three_ranges, NULL, &more, &err), -EUSERS);
     uid_range_free(folder, &ranges[1]);
-    cr_assert_eq(uid_range_take(folder, &three_ranges, &more, &err), 0);
+    cr_assert_eq(uid_range_take(folder, &three_ranges, NULL, &more, &err), 0);
     cr_assert_eq(more.first, 131072 + UID_RANGE_COUNT);
     uid_range_free(folder, &more);
     uid_range_free(folder, &ranges[0]);
@@ -59,10 +62,10 @@ Test(uid_range, a_range_stays_held_while_a_sandbox_has_its_lock)
     struct err err = {0};
 
     cr_assert_not_null(mkdtemp(folder));
-    cr_assert_eq(uid_range_take(folder, &three_ranges, &held, &err), 0);
+    cr_assert_eq(uid_range_take(folder, &three_ranges, NULL, &held, &err), 0);
     cr_assert_eq(uid_range_adopt(folder, held.first, &adopted, &err), 0);
     uid_range_free(folder, &adopted); /* while the sandbox lives: changes nothing */
-    cr_assert_eq(uid_range_take(folder, &three_ranges, &other, &err), 0);
+    cr_assert_eq(uid_range_take(folder, &three_ranges, NULL, &other, &err), 0);
     cr_assert_neq(other.first, held.first);
     uid_range_free(folder, &other);
 
@@ -85,14 +88,14 @@ Test(uid_range, an_adopted_range_is_held_until_all_is_cleared)
 
     cr_assert_not_null(mkdtemp(folder));
     uid_range_hold(&adopted);
-    cr_assert_eq(uid_range_take(folder, &three_ranges, &held, &err), 0);
+    cr_assert_eq(uid_range_take(folder, &three_ranges, NULL, &held, &err), 0);
     cr_assert_eq(uid_range_adopt(folder, held.first, &adopted, &err), 0);
     uid_range_hold(&adopted); /* the sandbox has it: a later one gets it */
     close(held.lock_fd);
     uid_range_hold(&adopted);
     uid_range_sweep(folder);
     cr_assert_eq(count_entries(folder), 1);
-    cr_assert_eq(uid_range_take(folder, &three_ranges, &other, &err), 0);
+    cr_assert_eq(uid_range_take(folder, &three_ranges, NULL, &other, &err), 0);
     cr_assert_neq(other.first, held.first);
     uid_range_free(folder, &other);
     uid_range_free(folder, &adopted);
@@ -108,12 +111,47 @@ Test(uid_range, a_sweep_takes_only_what_nobody_holds)
     struct err err = {0};
 
     cr_assert_not_null(mkdtemp(folder));
-    cr_assert_eq(uid_range_take(folder, &three_ranges, &held, &err), 0);
-    cr_assert_eq(uid_range_take(folder, &three_ranges, &dead, &err), 0);
+    cr_assert_eq(uid_range_take(folder, &three_ranges, NULL, &held, &err), 0);
+    cr_assert_eq(uid_range_take(folder, &three_ranges, NULL, &dead, &err), 0);
     close(dead.lock_fd);
     cr_assert_eq(count_entries(folder), 2);
     uid_range_sweep(folder);
     cr_assert_eq(count_entries(folder), 1);
     uid_range_free(folder, &held);
     cr_assert_eq(rmdir(folder), 0);
+}
+
+/* Its minga-init is dead, which the helper has not heard of, and nobody has the lock. */
+Test(uid_range, those_of_replicas_here_are_not_taken_though_nobody_holds_them)
+{
+    char folder[] = "/tmp/minga-uids-XXXXXX";
+    const struct uid_firsts own = {2, {655360, 131072}};
+    struct uid_range range = {0, -1};
+    struct uid_range more = {0, -1};
+    struct err err = {0};
+
+    cr_assert_not_null(mkdtemp(folder));
+    cr_assert_eq(uid_range_take(folder, &three_ranges, &own, &range, &err), 0);
+    cr_assert_eq(range.first, 131072 + UID_RANGE_COUNT);
+    cr_assert_eq(uid_range_take(folder, &three_ranges, &own, &more, &err), -EUSERS);
+    uid_range_free(folder, &range);
+    cr_assert_eq(rmdir(folder), 0);
+}
+
+Test(uid_range, what_is_being_ended_keeps_its_ids_until_it_is_cleared)
+{
+    static struct helper helper = {.folders.uids = "/tmp/minga-uids-XXXXXX"};
+    struct uid_range range = {0, -1};
+    struct err err = {0};
+
+    helper.limits = three_ranges;
+    cr_assert_not_null(mkdtemp(helper.folders.uids));
+    helper.replicas[3].state = REPLICA_ENDING;
+    helper.replicas[3].uids.first = 131072;
+    helper.replicas[4].uids.first = 131072 + UID_RANGE_COUNT; /* of one that is over */
+    helper.replicas[5].state = REPLICA_STARTING;              /* with none yet */
+    cr_assert_eq(replicas_take_uids(&helper, &range, &err), 0);
+    cr_assert_eq(range.first, 131072 + UID_RANGE_COUNT);
+    uid_range_free(helper.folders.uids, &range);
+    cr_assert_eq(rmdir(helper.folders.uids), 0);
 }
