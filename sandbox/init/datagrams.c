@@ -35,20 +35,24 @@ static int begin_members_port(int fd)
     return flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : 0;
 }
 
-static int begin_port(struct datagrams *datagrams, uint32_t index, int fd)
+static int watch_port(const struct datagrams *datagrams, uint32_t index)
 {
     struct epoll_event event = {
         .events = EPOLLIN, .data.u64 = datagrams->epoll_tag | tag_port | (uint64_t)index << 32};
+
+    return epoll_ctl(datagrams->epoll_fd, EPOLL_CTL_ADD, datagrams->fds[index], &event) < 0 ? -errno
+                                                                                            : 0;
+}
+
+static int begin_port(struct datagrams *datagrams, uint32_t index, int fd)
+{
     int r = datagrams->for_members[index] ? begin_members_port(fd) : udp_begin(fd);
 
-    if (r < 0) {
-        return r;
+    if (r == 0) {
+        datagrams->fds[index] = fd;
+        r = watch_port(datagrams, index);
     }
-    if (epoll_ctl(datagrams->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
-        return -errno;
-    }
-    datagrams->fds[index] = fd;
-    return 0;
+    return r;
 }
 
 static bool has_datagrams(const struct sandbox_spec *spec)
@@ -306,14 +310,32 @@ static void begin_flow(struct datagrams *datagrams, uint16_t port, int outside_f
 }
 
 /* A descriptor for who waits: nobody could come any more, and it would be told for ever. */
-static void make_way(struct datagrams *datagrams, uint16_t port)
+static void make_way(struct datagrams *datagrams, uint16_t port, uint64_t now_ms)
 {
     struct pollfd waits = {.fd = datagrams->fds[port], .events = POLLIN};
     struct flow *yields = flows_oldest(&datagrams->flows);
 
     /* Of descriptors accept4() complains before it looks whether anybody is there. */
-    if (yields != NULL && poll(&waits, 1, 0) == 1) {
+    if (poll(&waits, 1, 0) != 1) {
+        return;
+    }
+    if (yields != NULL) {
         flow_end(datagrams, yields);
+    } else { /* others have all: it waits until they may have ended */
+        (void)epoll_ctl(datagrams->epoll_fd, EPOLL_CTL_DEL, datagrams->fds[port], NULL);
+        datagrams->is_paused[port] = true;
+        datagrams->again_ms = now_ms + DATAGRAMS_AGAIN_MS;
+    }
+}
+
+static void watch_paused(struct datagrams *datagrams)
+{
+    datagrams->again_ms = 0;
+    for (uint32_t i = 0; i < datagrams->port_count; i++) {
+        if (datagrams->is_paused[i]) {
+            datagrams->is_paused[i] = false;
+            (void)watch_port(datagrams, i);
+        }
     }
 }
 
@@ -327,7 +349,7 @@ static void accept_some(struct datagrams *datagrams, uint16_t port, uint64_t now
             continue;
         }
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            make_way(datagrams, port);
+            make_way(datagrams, port, now_ms);
         } else if (i == 0) {
             leave_if_shut(datagrams, port);
         }
@@ -402,15 +424,21 @@ void datagrams_event(struct datagrams *datagrams, uint64_t tag, uint64_t now_ms)
 
 uint64_t datagrams_tick(struct datagrams *datagrams, uint64_t now_ms)
 {
+    uint64_t wakeup_ms;
     struct flow *flow;
 
     if (datagrams->port_count == 0) {
         return UINT64_MAX;
     }
+    if (datagrams->again_ms != 0 && datagrams->again_ms <= now_ms) {
+        watch_paused(datagrams);
+    }
     while ((flow = flows_expired(&datagrams->flows, now_ms)) != NULL) {
         flow_end(datagrams, flow);
     }
-    return flows_wakeup_ms(&datagrams->flows);
+    wakeup_ms = flows_wakeup_ms(&datagrams->flows);
+    return datagrams->again_ms != 0 && datagrams->again_ms < wakeup_ms ? datagrams->again_ms
+                                                                       : wakeup_ms;
 }
 
 void datagrams_done(struct datagrams *datagrams)

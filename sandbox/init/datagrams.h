@@ -17,7 +17,8 @@
 
 enum {
     DATAGRAM_BYTES_MAX = 65536,
-    DATAGRAMS_PER_TURN = 64 /* of one socket, before others have their turn */
+    DATAGRAMS_AGAIN_MS = 100, /* until a port is asked again, without descriptors */
+    DATAGRAMS_PER_TURN = 64   /* of one socket, before others have their turn */
 };
 
 struct datagrams {     /* zeroed memory before datagrams_init but for `line` */
@@ -28,6 +29,8 @@ struct datagrams {     /* zeroed memory before datagrams_init but for `line` */
     int fds[PORTS_PER_SERVICE_MAX]; /* -1: one of TCP */
     bool for_members[PORTS_PER_SERVICE_MAX];
     uint16_t container_ports[PORTS_PER_SERVICE_MAX];
+    bool is_paused[PORTS_PER_SERVICE_MAX];
+    uint64_t again_ms;       /* paused ports are asked again; 0: there is none */
     uint64_t accepted_count; /* of members' connections */
     uint64_t refused_count;
     struct flows flows;

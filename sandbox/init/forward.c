@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -56,6 +57,27 @@ static void pause_port(struct forward *forward, uint32_t port)
     if (!forward->ports[port].paused) {
         (void)epoll_ctl(forward->epoll_fd, EPOLL_CTL_DEL, forward->ports[port].listen_fd, NULL);
         forward->ports[port].paused = true;
+    }
+}
+
+static void watch_paused(struct forward *forward)
+{
+    forward->again_ms = 0;
+    for (uint32_t i = 0; i < forward->port_count; i++) {
+        if (forward->ports[i].paused && forward->ports[i].listen_fd >= 0) {
+            (void)watch_port(forward, i);
+        }
+    }
+}
+
+/* Who else has the socket has shut it down: it would be ready for ever, and nobody comes any more. */
+static void leave_if_shut(struct forward *forward, uint32_t port)
+{
+    struct pollfd shut = {.fd = forward->ports[port].listen_fd, .events = POLLRDHUP};
+
+    if (poll(&shut, 1, 0) == 1) {
+        pause_port(forward, port);
+        forward->ports[port].listen_fd = -1;
     }
 }
 
@@ -197,11 +219,7 @@ static void connection_close(struct forward *forward, struct connection *connect
     forward->free_head = index_of(forward, connection);
     port->connection_count--;
     forward->connection_count--;
-    for (uint32_t i = 0; i < forward->port_count; i++) {
-        if (forward->ports[i].paused && forward->ports[i].listen_fd >= 0) {
-            (void)watch_port(forward, i);
-        }
-    }
+    watch_paused(forward);
 }
 
 static int watch_end(struct forward *forward, struct connection *connection, enum forward_end end)
@@ -425,14 +443,12 @@ static void accept_some(struct forward *forward, uint32_t port)
             begin_connection(forward, port, fd);
             continue;
         }
-        /*
-         * Out of descriptors or memory: wait until a connection has ended, if there is one. EINVAL:
-         * who else has the socket has shut it down, and it would be ready for ever.
-         */
-        if (((errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) &&
-             forward->ports[port].connection_count > 0) ||
-            errno == EINVAL) {
+        /* Out of descriptors or memory: until a connection ends, or somebody else's descriptors do. */
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             pause_port(forward, port);
+            forward->again_ms = line_now_ms() + FORWARD_AGAIN_MS;
+        } else if (i == 0) {
+            leave_if_shut(forward, port);
         }
         return;
     }
@@ -504,9 +520,23 @@ bool forward_turn(struct forward *forward)
     return forward->port_count > 0 && forward->ready_head != INDEX_NONE;
 }
 
+/* Returns after how many ms paused ports are to be asked again. */
+static uint64_t ask_paused(struct forward *forward)
+{
+    uint64_t now_ms = forward->again_ms == 0 ? 0 : line_now_ms();
+
+    if (forward->again_ms > now_ms) {
+        return forward->again_ms - now_ms;
+    }
+    if (forward->again_ms != 0) {
+        watch_paused(forward);
+    }
+    return UINT64_MAX;
+}
+
 uint64_t forward_release(struct forward *forward)
 {
-    uint64_t wait_ms = UINT64_MAX;
+    uint64_t wait_ms = ask_paused(forward);
 
     for (unsigned from = 0; from < 2 && forward->port_count > 0; from++) {
         struct line_gate *gate = held_gate(forward, from);

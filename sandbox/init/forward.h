@@ -24,6 +24,7 @@ enum {
     FORWARD_PIPE_BYTES = 1 << 20,     /* of a busy direction; the kernel may give less */
     FORWARD_BULK_BYTES = 1 << 18,     /* moved in one turn: the direction is busy */
     FORWARD_TURN_BYTES_MAX = 2 << 20, /* of one direction, before others have their turn */
+    FORWARD_AGAIN_MS = 100,           /* until ports are asked again, without descriptors */
 };
 
 enum forward_end { FORWARD_OUTSIDE, FORWARD_INSIDE };
@@ -83,6 +84,7 @@ struct forward {
     uint32_t connections_max; /* of each port */
     uint32_t connection_count;
     uint64_t refused_count;
+    uint64_t again_ms; /* by line_now_ms: paused ports are asked again; 0: none waits for that */
     struct connection connections[FORWARD_CONNECTIONS_MAX];
 };
 
@@ -98,8 +100,8 @@ void forward_event(struct forward *forward, uint64_t tag, uint32_t events);
 /* Connections that used up their turn go on. Returns whether any is left: do not wait then. */
 bool forward_turn(struct forward *forward);
 /*
- * Those that waited for the line go on, in turns. Returns after how many ms to be called again;
- * UINT64_MAX: none waits.
+ * Those that waited for the line go on, in turns, and ports for which there was no descriptor. Returns
+ * after how many ms to be called again; UINT64_MAX: none waits.
  */
 uint64_t forward_release(struct forward *forward);
 /* Accepts no more and closes all connections. */

@@ -363,6 +363,35 @@ Test(datagrams_members, without_descriptors_the_oldest_gives_way)
     world_done(&world);
 }
 
+/* There is no flow that could give way: others have all descriptors. */
+Test(datagrams_members, without_descriptors_and_flows_who_waits_is_asked_again_later)
+{
+    struct world world;
+    struct rlimit before;
+
+    world_init(&world, 0);
+    int first = call(&world);
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    for (int fd = 0; fd <= first; fd++) {
+        if (fcntl(fd, F_GETFD) < 0) {
+            cr_assert_eq(dup2(first, fd), fd);
+        }
+    }
+    const struct rlimit few = {(rlim_t)first + 1, before.rlim_max};
+
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+    cr_assert_lt(settle(&world, NOW_MS), 1000, "it does not turn for ever");
+    cr_assert_eq(datagrams_tick(world.datagrams, NOW_MS), NOW_MS + DATAGRAMS_AGAIN_MS);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    settle(&world, NOW_MS);
+    cr_assert_eq(world.datagrams->flows.count, 0);
+    (void)datagrams_tick(world.datagrams, NOW_MS + DATAGRAMS_AGAIN_MS);
+    settle(&world, NOW_MS + DATAGRAMS_AGAIN_MS);
+    cr_assert_eq(world.datagrams->flows.count, 1);
+    close(first);
+    world_done(&world);
+}
+
 Test(datagrams_members, a_port_that_is_shut_down_by_another_is_left_alone)
 {
     struct world world;

@@ -4,14 +4,17 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 struct world {
@@ -161,6 +164,72 @@ Test(forward, a_port_that_is_shut_down_by_another_is_left_alone)
     cr_assert_eq(epoll_wait(world.epoll_fd, events, 16, 1000), 1);
     forward_event(world.forward, events[0].data.u64, events[0].events);
     cr_assert_eq(epoll_wait(world.epoll_fd, events, 16, 0), 0, "it is not ready for ever");
+    world_done(&world);
+}
+
+/* A unix socket that was shut down says EAGAIN, as if nobody were there. */
+Test(forward, a_members_port_that_is_shut_down_is_left_alone_for_good)
+{
+    struct world world;
+    struct epoll_event events[16];
+    char byte;
+
+    int mingad = world_init_for_members(&world);
+    settle(&world);
+    cr_assert_eq(world.forward->connection_count, 1);
+    cr_assert_eq(shutdown(world.published_fd, SHUT_RDWR), 0);
+    cr_assert_eq(epoll_wait(world.epoll_fd, events, 16, 1000), 1);
+    forward_event(world.forward, events[0].data.u64, events[0].events);
+    cr_assert_eq(epoll_wait(world.epoll_fd, events, 16, 0), 0, "it is not ready for ever");
+    int served = accept(world.service_fd, NULL, NULL);
+    cr_assert_geq(served, 0);
+    close(served);
+    cr_assert_eq(shutdown(mingad, SHUT_WR), 0);
+    settle(&world);
+    cr_assert_eq(recv(mingad, &byte, 1, MSG_DONTWAIT), 0);
+    cr_assert_eq(world.forward->connection_count, 0);
+    cr_assert_eq(epoll_wait(world.epoll_fd, events, 16, 0), 0, "nor when a connection has ended");
+    close(mingad);
+    world_done(&world);
+}
+
+/* None is free below `limit`. */
+static struct rlimit take_all_descriptors(int limit)
+{
+    struct rlimit before;
+
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    for (int fd = 0; fd < limit; fd++) {
+        if (fcntl(fd, F_GETFD) < 0) {
+            cr_assert_eq(dup2(STDERR_FILENO, fd), fd);
+        }
+    }
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &(struct rlimit){(rlim_t)limit, before.rlim_max}), 0);
+    return before;
+}
+
+Test(forward, without_descriptors_it_neither_turns_for_ever_nor_forgets_who_waits)
+{
+    const struct timespec again = {.tv_nsec = (FORWARD_AGAIN_MS + 10) * 1000000L};
+    struct world world;
+    struct epoll_event events[16];
+
+    world_init(&world, AF_INET);
+    int client = call(&world);
+    struct rlimit before = take_all_descriptors(client + 1);
+
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(epoll_wait(world.epoll_fd, events, 16, 1000), 1);
+        forward_event(world.forward, events[0].data.u64, events[0].events);
+        cr_assert_eq(epoll_wait(world.epoll_fd, events, 16, 0), 0, "nobody's end would be told");
+        cr_assert_leq(forward_release(world.forward), FORWARD_AGAIN_MS);
+        nanosleep(&again, NULL);
+        cr_assert_eq(forward_release(world.forward), UINT64_MAX);
+    }
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    settle(&world);
+    cr_assert_eq(world.forward->connection_count, 1);
+    close(client);
     world_done(&world);
 }
 
