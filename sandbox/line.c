@@ -114,7 +114,7 @@ bool line_passes_datagram(struct line_gate *gate, uint64_t length_bytes)
         line_held(gate);
         return false;
     }
-    line_passed(gate, length_bytes);
+    line_passed(gate, length_bytes + LINE_DATAGRAM_BYTES);
     gate->datagram_last = true;
     return true;
 }

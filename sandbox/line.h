@@ -24,7 +24,8 @@ enum {
     LINE_PIECE_BYTES_MIN = 4096,
     LINE_PIECE_BYTES_MAX = 1 << 18,
     LINE_BURST_BYTES_MIN = 16384,
-    LINE_LOOK_MS = 100, /* at most until the rate is looked at again */
+    LINE_DATAGRAM_BYTES = 28, /* of headers: an empty one is no less on the line */
+    LINE_LOOK_MS = 100,       /* at most until the rate is looked at again */
 };
 
 struct line_cell {
@@ -63,7 +64,7 @@ static inline bool line_is_limited(const struct line_gate *gate)
 /* How much of a stream may pass now; 0: nothing yet. UINT64_MAX: there is no limit. */
 uint64_t line_room_bytes(struct line_gate *gate);
 /*
- * May a datagram pass now? If not, it is lost, and counted. While streams wait, not two in a row:
+ * May a datagram pass now? It counts LINE_DATAGRAM_BYTES more than it has. If not, it is lost, and counted. While streams wait, not two in a row:
  * what is lost does not wait, and would always be first.
  */
 bool line_passes_datagram(struct line_gate *gate, uint64_t length_bytes);

@@ -12,6 +12,7 @@
 #include "base/attributes.h"
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "base/descriptors.h"
 #include "base/log.h"
 #include "sandbox/helper/helper.h"
 #include "sandbox/helper/lines.h"
@@ -45,6 +46,7 @@ static int connect_control(const struct helper *helper, struct replica *replica,
     if (folder_fd < 0 || fd < 0) {
         return err_set(err, -errno, "connect to its minga-init: %m");
     }
+    (void)descriptors_refuse(fd);
     if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
         return err_set(err, -errno, "connect to its minga-init: %m");
     }

@@ -14,6 +14,7 @@
 #include "base/attributes.h"
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "base/descriptors.h"
 #include "base/log.h"
 #include "sandbox/helper/child.h"
 #include "sandbox/helper/helper.h"
@@ -138,6 +139,7 @@ static int make_sockets(struct launch *launch, struct err *err)
             0) {
         return err_set(err, -errno, "control socket: %m");
     }
+    (void)descriptors_refuse(launch->control_fds[0]);
     return 0;
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "base/descriptors.h"
 #include "base/log.h"
 #include "sandbox/helper/helper.h"
 #include "sandbox/helper/process.h"
@@ -137,6 +138,7 @@ int replica_exec(struct replica *replica, struct err *err)
     CLEANUP(cleanup_close) int own_fd = ends[0];
     CLEANUP(cleanup_close) int their_fd = ends[1];
 
+    (void)descriptors_refuse(own_fd);
     r = init_message_send_fd(replica->control_fd, &exec, their_fd);
     if (r < 0) {
         return err_set(err, r, "minga-init does not listen");

@@ -150,48 +150,54 @@ static void on_inside(uv_connect_t *connect, int status)
     pipe_pass(pipe, plain, door->place.host_port);
 }
 
-static void let_in_packets(struct doors *doors, struct pipe *pipe)
+/* Of a socket, which it takes, or of none (-errno). NULL: it cannot be had. */
+static uv_stream_t *new_plain(struct doors *doors, int socket_fd)
 {
-    const struct door *door = pipe->context;
-
-    if (!door->place.is_running) {
-        pipe_close(pipe);
-        return;
-    }
-    CLEANUP(cleanup_close) int fd = ports_members_connect(doors->folder_fd, door->place.host_port);
+    CLEANUP(cleanup_close) int fd = socket_fd;
     uv_pipe_t *plain = fd < 0 ? NULL : calloc(1, sizeof(*plain));
 
     if (plain == NULL || uv_pipe_init(doors->config.loop, plain, 0) < 0) {
         free(plain);
-        pipe_close(pipe);
-        return;
+        return NULL;
     }
     if (uv_pipe_open(plain, fd) < 0) {
         plain_close((uv_stream_t *)plain);
+        return NULL;
+    }
+    (void)take_fd(&fd);
+    return (uv_stream_t *)plain;
+}
+
+static void let_in_packets(struct doors *doors, struct pipe *pipe)
+{
+    const struct door_place *place = &((const struct door *)pipe->context)->place;
+    int fd = place->is_running ? ports_members_connect(doors->folder_fd, place->host_port) : -1;
+    uv_stream_t *plain = new_plain(doors, fd);
+
+    if (plain == NULL) {
         pipe_close(pipe);
         return;
     }
-    (void)take_fd(&fd);
-    pipe_pass_packets(pipe, (uv_stream_t *)plain, door->place.host_port);
+    pipe_pass_packets(pipe, plain, place->host_port);
 }
 
 static void let_in(struct doors *doors, struct pipe *pipe)
 {
     const struct door *door = pipe->context;
     char path[PORTS_PATH_BYTES];
-    uv_pipe_t *plain = calloc(1, sizeof(*plain));
     uv_connect_t *connect = calloc(1, sizeof(*connect));
+    uv_stream_t *plain =
+        connect == NULL ? NULL : new_plain(doors, ports_members_socket(SOCK_STREAM));
 
-    if (plain == NULL || connect == NULL || uv_pipe_init(doors->config.loop, plain, 0) < 0) {
-        free(plain);
+    if (plain == NULL) {
         free(connect);
         pipe_close(pipe);
         return;
     }
     plain->data = pipe;
-    pipe->plain = (uv_stream_t *)plain;
+    pipe->plain = plain;
     ports_members_path(doors->folder_fd, door->place.host_port, path);
-    uv_pipe_connect(connect, plain, path, on_inside);
+    uv_pipe_connect(connect, (uv_pipe_t *)plain, path, on_inside);
 }
 
 /* It is counted by now, and may have greeted when there was room still. */
@@ -215,10 +221,7 @@ static void on_changed(void *self, struct pipe *pipe)
 {
     struct doors *doors = self;
 
-    if (doors->is_closing) {
-        return;
-    }
-    if (pipe->phase != PIPE_IDLE) {
+    if (doors->is_closing || pipe->phase != PIPE_IDLE) {
         return;
     }
     if (!make_room(doors, pipe)) {

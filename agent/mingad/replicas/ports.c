@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "base/descriptors.h"
 
 enum { BACKLOG = 128 };
 
@@ -105,14 +106,27 @@ static int listen_for_members(int members_fd, uint16_t port, int type)
     return take_fd(&fd);
 }
 
+int ports_members_socket(int type)
+{
+    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd < 0) {
+        return -errno;
+    }
+    (void)descriptors_refuse(fd); /* a minga-init may have been taken over */
+    return fd;
+}
+
 int ports_members_connect(int members_fd, uint16_t port)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    CLEANUP(cleanup_close)
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    CLEANUP(cleanup_close) int fd = ports_members_socket(SOCK_SEQPACKET);
 
+    if (fd < 0) {
+        return fd;
+    }
     ports_members_path(members_fd, port, address.sun_path);
-    if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
+    if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
         return -errno;
     }
     return take_fd(&fd);

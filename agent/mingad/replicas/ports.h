@@ -32,5 +32,8 @@ enum { PORTS_PATH_BYTES = 48 };
 /* The socket of a port for members: its name in the folder, and a path to it. */
 void ports_members_name(uint16_t port, char name_out[PORTS_PATH_BYTES]);
 void ports_members_path(int members_fd, uint16_t port, char path_out[PORTS_PATH_BYTES]);
+/* To be connected to it; whoever is there can pass us no descriptor (base/descriptors.h). Returns it, or
+ * -errno. */
+int ports_members_socket(int type);
 /* A connection to that of a UDP port: packets. Returns it, or -errno, at once. */
 int ports_members_connect(int members_fd, uint16_t port);

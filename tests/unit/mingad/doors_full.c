@@ -5,6 +5,7 @@
 #include "agent/mingad/doors/doors.h"
 #include "agent/mingad/doors/pace.h"
 #include "agent/mingad/doors/visits.h"
+#include "base/descriptors.h"
 #include "sandbox/init/udp.h"
 #include "tests/unit/mingad/door_visit.h"
 
@@ -95,6 +96,42 @@ Test(doors_full, connections_of_tcp_stay_and_who_comes_is_refused)
     close(visits[IN_MAX].fd);
     cr_assert_eq(doors_counters(fixture->doors).visit_count, IN_MAX);
     empty(fixture, IN_MAX);
+}
+
+/* ------------------------------------------------------------------ descriptors */
+
+/* One that was taken over: it could pass one whose end mingad's loop would have to wait for. */
+Test(doors_full, who_serves_a_port_can_pass_no_descriptor)
+{
+    static const enum sandbox_protocol protocols[] = {SANDBOX_MEMBERS, SANDBOX_MEMBERS_UDP};
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr header;
+    } control = {0};
+    struct iovec bytes = {(char[2]){0, 'x'}, 2};
+    struct msghdr message = {.msg_iov = &bytes,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = sizeof(control.bytes)};
+    int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (!descriptors_refuse(probe)) {
+        cr_skip_test("a kernel before 6.16");
+    }
+    control.header.cmsg_level = SOL_SOCKET;
+    control.header.cmsg_type = SCM_RIGHTS;
+    control.header.cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(&control.header), &probe, sizeof(probe));
+    for (size_t i = 0; i < 2; i++) {
+        struct fixture *fixture = fixture_new_of(protocols[i]);
+
+        cr_assert(visit_enters(fixture, &visits[0]));
+        inside[0] = accept_inside(fixture);
+        cr_assert_eq(sendmsg(inside[0], &message, MSG_NOSIGNAL), -1);
+        cr_assert_eq(errno, EPERM);
+        empty(fixture, 1);
+    }
+    close(probe);
 }
 
 /* ------------------------------------------------------------------ the loop's time */

@@ -212,7 +212,11 @@ Test(datagrams, a_spec_without_udp_touches_nothing)
 
 Test(datagrams, what_the_line_has_no_room_for_is_lost_and_the_rest_comes_whole)
 {
-    enum { SENT = 40, LENGTH = 1000, PASS = LINE_BURST_BYTES_MIN / LENGTH + 1 };
+    enum {
+        SENT = 40,
+        LENGTH = 1000,
+        PASS = LINE_BURST_BYTES_MIN / (LENGTH + LINE_DATAGRAM_BYTES) + 1
+    };
     static const char text[LENGTH + 1] = "x";
     struct world world;
     unsigned count = 0;
@@ -235,7 +239,8 @@ Test(datagrams, what_the_line_has_no_room_for_is_lost_and_the_rest_comes_whole)
         count++;
     }
     cr_assert_eq(count, PASS + 1);
-    cr_assert_eq(atomic_load(&world.line.own[LINE_DOWN].passed_bytes), PASS * LENGTH + 5);
+    cr_assert_eq(atomic_load(&world.line.own[LINE_DOWN].passed_bytes),
+                 PASS * (LENGTH + LINE_DATAGRAM_BYTES) + 5 + LINE_DATAGRAM_BYTES);
     cr_assert_eq(atomic_load(&world.line.own[LINE_DOWN].held_count), SENT - PASS);
     close(client);
     world_done(&world);
@@ -253,7 +258,7 @@ Test(datagrams, answers_count_against_what_is_sent)
     cr_assert_eq(serve(&world), 1);
     settle(&world, NOW_MS);
     cr_assert_eq(recv(client, text, sizeof(text), 0), 11);
-    cr_assert_eq(atomic_load(&world.line.own[LINE_UP].passed_bytes), 11);
+    cr_assert_eq(atomic_load(&world.line.own[LINE_UP].passed_bytes), 11 + LINE_DATAGRAM_BYTES);
     line_passed(&world.line.gates[LINE_UP], LINE_BURST_BYTES_MIN);
     cr_assert_eq(send(client, "again", 5, 0), 5);
     settle(&world, NOW_MS);

@@ -23,7 +23,7 @@ Test(line, without_a_file_there_is_no_limit_and_what_passes_is_counted)
     cr_assert_eq(line_room_bytes(&line.gates[LINE_UP]), UINT64_MAX);
     line_passed(&line.gates[LINE_UP], 7);
     cr_assert(line_passes_datagram(&line.gates[LINE_UP], 65536));
-    cr_assert_eq(atomic_load(&line.own[LINE_UP].passed_bytes), 65543);
+    cr_assert_eq(atomic_load(&line.own[LINE_UP].passed_bytes), 65543 + LINE_DATAGRAM_BYTES);
     cr_assert_eq(line_wait_ms(&line.gates[LINE_UP]), 0);
 }
 
@@ -56,6 +56,21 @@ Test(line, a_rate_written_into_the_file_holds_at_once_and_for_its_part_and_direc
     cr_assert_eq(atomic_load(&file->cells[LINE_PORTS][LINE_DOWN].held_count), 1);
     munmap(file, sizeof(*file));
     close(fd);
+}
+
+/* Empty ones would pass at any rate, else. */
+Test(line, an_empty_datagram_counts_too)
+{
+    struct line line;
+    struct line_gate *gate = &line.gates[LINE_DOWN];
+    uint32_t count = 0;
+
+    line_init(&line);
+    atomic_store(&line.own[LINE_DOWN].bytes_per_s, 1);
+    while (count < 100000 && line_passes_datagram(gate, 0)) {
+        count++;
+    }
+    cr_assert_leq(count, LINE_BURST_BYTES_MIN / LINE_DATAGRAM_BYTES + 1);
 }
 
 Test(line, while_streams_wait_datagrams_do_not_pass_two_in_a_row)
