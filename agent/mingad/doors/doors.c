@@ -510,7 +510,7 @@ static void on_timer(uv_timer_t *timer)
 
     for (struct pipe *pipe = doors->pipes; pipe != NULL; pipe = pipe->next) {
         if (is_over(doors, pipe, now_ms)) {
-            doors->refused_count++;
+            doors->refused_count += !pipe->has_packets; /* a flow is begun anew */
             pipe_close(pipe);
         }
     }
