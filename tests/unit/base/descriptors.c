@@ -70,9 +70,9 @@ Test(descriptors, who_refuses_them_does_not_wait_for_their_end, .timeout = LINGE
         cr_assert_eq(errno, EPERM);
         cr_assert_eq(send(ends[1], "x", 1, MSG_NOSIGNAL), 1, "bytes pass");
         cr_assert_eq(recv(ends[0], &byte, 1, 0), 1);
-        cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0},
-                                sizeof(struct linger)),
-                     0);
+        cr_assert_eq(
+            setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger)),
+            0);
         close(fd);
         close(ends[0]);
         close(ends[1]);
