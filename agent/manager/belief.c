@@ -98,7 +98,8 @@ static bool is_blank(const struct service *service, uint64_t now_ms)
 }
 
 /* Leads above it, or will once it has fetched. */
-static void learn_generation(struct service *service, struct turn *turn, uint64_t generation)
+static void learn_generation(struct manager *manager, struct turn *turn, struct service *service,
+                             uint64_t generation)
 {
     if (generation <= service_generation(service)) {
         return;
@@ -106,11 +107,12 @@ static void learn_generation(struct service *service, struct turn *turn, uint64_
     if (service->lead == LEAD_FETCHING) {
         service->generation_seen = generation;
     } else {
-        service_raise(service, turn, generation);
+        service_pass(manager, turn, service, generation);
     }
 }
 
-bool service_told(struct service *service, struct turn *turn, const minga_ReplicaReport *wire)
+bool service_told(struct manager *manager, struct turn *turn, struct service *service,
+                  const minga_ReplicaReport *wire)
 {
     struct epoch epoch = epoch_of(wire->has_epoch, &wire->epoch);
     struct slot *slot = &service->slots[wire->slot - 1];
@@ -121,7 +123,7 @@ bool service_told(struct service *service, struct turn *turn, const minga_Replic
         wire->incarnation < COUNTER_BLANK) {
         slot->incarnation_max =
             wire->incarnation > slot->incarnation_max ? wire->incarnation : slot->incarnation_max;
-        learn_generation(service, turn, epoch.generation);
+        learn_generation(manager, turn, service, epoch.generation);
         return true;
     }
     if (!counter_is_near(epoch.generation, generation) ||
@@ -129,7 +131,7 @@ bool service_told(struct service *service, struct turn *turn, const minga_Replic
         return false; /* no manager can have given them out */
     }
     generation = told(&service->walk, epoch.generation, generation, turn->now_ms);
-    learn_generation(service, turn, generation);
+    learn_generation(manager, turn, service, generation);
     return slot_told(slot, wire->incarnation, turn->now_ms) && epoch.generation <= generation;
 }
 

@@ -8,8 +8,10 @@ enum {
     FETCH_ASKED_MAX = MANAGERS_MAX - 1, /* others asked for the last manager record */
     FETCH_MS = 2 * REPLY_MS,            /* then what came must do */
     LISTEN_MS = 2 * HEARTBEAT_MS,       /* each executor that is up has reported by then */
-    BLANK_MS = 2 * LISTEN_MS,           /* who knew nothing takes in what has come by then */
-    FIND_MS = REPLY_MS,                 /* slower nodes are left out of this round */
+    LISTEN_AGAIN_MS = 10 * 1000,        /* what anybody says makes it listen once in so long */
+    PASS_AGAIN_MS = 1000,
+    BLANK_MS = 2 * LISTEN_MS, /* who knew nothing takes in what has come by then */
+    FIND_MS = REPLY_MS,       /* slower nodes are left out of this round */
     FIND_RETRY_MS = 1000,
     RECORD_AGAIN_MS = 60000, /* at most, between two look-ups of a service record */
     SAVE_MS = REPLY_MS,
@@ -136,8 +138,10 @@ struct service {
     struct service_id id;
     uint64_t foreign_ms; /* nothing to this node, since; 0: it is something */
     enum lead lead;
-    uint64_t lead_ms;   /* since */
-    struct epoch epoch; /* ours while lead is not LEAD_NOT */
+    uint64_t lead_ms;     /* since */
+    uint64_t listened_ms; /* it leads since, and knows what runs; 0: it has not listened */
+    uint64_t passed_ms;   /* when it last led on above another's epoch, without listening */
+    struct epoch epoch;   /* ours while lead is not LEAD_NOT */
     uint64_t revision;
     uint64_t revision_saved;
     uint64_t save_ms;
@@ -249,6 +253,10 @@ void service_elect(struct manager *manager, struct turn *turn, struct service *s
 void service_resign(struct turn *turn, struct service *service);
 /* Leads above `generation`, which another has and which is believed. */
 void service_raise(struct service *service, struct turn *turn, uint64_t generation);
+/* The same of one that anybody names: who listens already goes on, and who has just listened leads on,
+ * or a member that names one again and again would keep it from starting anything. */
+void service_pass(struct manager *manager, struct turn *turn, struct service *service,
+                  uint64_t generation);
 void service_takeover_tick(struct manager *manager, struct turn *turn, struct service *service);
 void service_fetched(struct manager *manager, struct turn *turn, struct service *service,
                      const minga_AgentMessage *reply);
@@ -268,7 +276,8 @@ void service_told_record(struct service *service, const minga_Manager *record, u
 /* Anybody names that incarnation: a little is learned. True: it is one that was given out, by now. */
 bool slot_told(struct slot *slot, uint64_t incarnation, uint64_t now_ms);
 /* A report names both: of each a little is learned. False: the replica is not to be judged (yet). */
-bool service_told(struct service *service, struct turn *turn, const minga_ReplicaReport *wire);
+bool service_told(struct manager *manager, struct turn *turn, struct service *service,
+                  const minga_ReplicaReport *wire);
 
 /* save.c */
 /* Makes, keeps and spreads a new revision of the manager record. */

@@ -299,7 +299,7 @@ static enum verdict judge(struct manager *manager, struct turn *turn, struct ser
         return VERDICT_NOT_MANAGER;
     }
     if (epoch_compare(&epoch, &service->epoch) > 0) {
-        service_raise(service, turn, epoch.generation); /* someone else led it meanwhile */
+        service_pass(manager, turn, service, epoch.generation); /* someone else led it meanwhile */
     }
     CHECK(wire->incarnation <= slot->incarnation_max);
     if (is_occupant(service, slot, reported)) {
@@ -391,7 +391,7 @@ void manager_report(struct manager *manager, struct turn *turn, const struct nod
 
         memcpy(id.id.bytes, wire->service, ID_BYTES);
         service = service_reported(manager, turn, &id);
-        if (service != NULL && service_told(service, turn, wire)) {
+        if (service != NULL && service_told(manager, turn, service, wire)) {
             verdict = judge(manager, turn, service, &reported);
         }
         verdict_fill(&reply_out->verdicts[reply_out->verdicts_count++], service, wire, verdict);

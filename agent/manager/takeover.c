@@ -102,6 +102,7 @@ void service_elect(struct manager *manager, struct turn *turn, struct service *s
 
     CHECK(service->lead == LEAD_NOT);
     service->lead = LEAD_FETCHING;
+    service->listened_ms = 0;
     service->lead_ms = turn->now_ms;
     service->record_pause_ms = 0;
     service->state_ms = 0; /* what it was when this node led before */
@@ -184,6 +185,29 @@ void service_raise(struct service *service, struct turn *turn, uint64_t generati
     listen_to_nodes(turn, service);
 }
 
+void service_pass(struct manager *manager, struct turn *turn, struct service *service,
+                  uint64_t generation)
+{
+    bool has_just_listened =
+        service->listened_ms != 0 && turn->now_ms < service->listened_ms + LISTEN_AGAIN_MS;
+
+    if (service->lead == LEAD_LEADING ? !has_just_listened : service->lead != LEAD_LISTENING) {
+        service_raise(service, turn, generation);
+        return;
+    }
+    if (generation < service->epoch.generation || generation + 1 >= COUNTER_END) {
+        return;
+    }
+    if (service->lead == LEAD_LISTENING) {
+        service->epoch.generation = generation_after(generation);
+    } else if (turn->now_ms >= service->passed_ms + PASS_AGAIN_MS) {
+        service->passed_ms = turn->now_ms;
+        service->epoch.generation = generation_after(generation);
+        trace_service(turn, service, "leads on above it");
+        service_save(manager, turn, service);
+    }
+}
+
 /* Everything that should be somewhere has been heard: no need to listen on. */
 static bool heard_all(const struct service *service)
 {
@@ -204,6 +228,7 @@ static void listened(struct manager *manager, struct turn *turn, struct service 
 {
     service->lead = LEAD_LEADING;
     service->lead_ms = turn->now_ms;
+    service->listened_ms = turn->now_ms;
     trace_service(turn, service, "leads");
     for (uint32_t i = 0; i < REPLICAS_PER_SERVICE_MAX; i++) {
         struct slot *slot = &service->slots[i];

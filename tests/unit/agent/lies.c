@@ -528,3 +528,31 @@ Test(lies, a_node_that_does_not_know_its_manager_yet_is_asked_again)
     }
     fake_free(community);
 }
+
+static uint32_t holder_of(const struct community *community, uint32_t slot)
+{
+    for (uint32_t i = 0; i < NODES; i++) {
+        const struct fake_sandbox *sandbox = &community->nodes[i].running[0];
+
+        if (sandbox->used && sandbox->key.slot == slot) {
+            return i;
+        }
+    }
+    cr_assert_fail("nobody runs it");
+    return 0;
+}
+
+/* Each time it would listen anew, for a second where one of those it knows is not heard. */
+Test(lies, who_names_a_higher_generation_again_and_again_does_not_keep_anything_from_starting)
+{
+    struct community *community = running();
+    uint64_t generation = 1000;
+
+    fake_kill(community, holder_of(community, 2)); /* it lies of slot 1 */
+    for (uint32_t k = 0; k < 50; k++) {
+        say_report(community, 1, generation += 1000, REPLICA_RUNNING);
+    }
+    cr_assert_eq(fake_running_count(community), REPLICAS);
+    stop_and_start(community); /* it leads above all of it */
+    fake_free(community);
+}
