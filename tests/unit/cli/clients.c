@@ -57,7 +57,7 @@ static void teardown(void)
     free(clients);
 }
 
-TestSuite(clients, .init = setup, .fini = teardown, .timeout = 20);
+TestSuite(clients, .init = setup, .fini = teardown, .timeout = 60);
 
 static int client(void)
 {

@@ -127,7 +127,7 @@ Test(tunnel, what_is_sealed_comes_out_and_ends, .init = begin_sealed, .fini = en
 
 /* Nothing more comes that would wake it: all that is there has to be looked at. */
 Test(tunnel, frames_without_a_byte_hold_nothing_up, .init = begin_sealed, .fini = end,
-     .timeout = 10)
+     .timeout = 60)
 {
     for (int i = 0; i < 100; i++) {
         say(RELAY_DATA, "");
@@ -138,7 +138,7 @@ Test(tunnel, frames_without_a_byte_hold_nothing_up, .init = begin_sealed, .fini 
     expect_here("at last");
 }
 
-Test(tunnel, one_that_is_cut_is_no_end, .init = begin_sealed, .fini = end, .timeout = 10)
+Test(tunnel, one_that_is_cut_is_no_end, .init = begin_sealed, .fini = end, .timeout = 60)
 {
     say(RELAY_DATA, "half");
     cr_assert_eq(shutdown(there, SHUT_WR), 0);
@@ -146,7 +146,7 @@ Test(tunnel, one_that_is_cut_is_no_end, .init = begin_sealed, .fini = end, .time
     expect_here("half");
 }
 
-Test(tunnel, what_is_altered_on_the_way_ends_it, .init = begin_sealed, .fini = end, .timeout = 10)
+Test(tunnel, what_is_altered_on_the_way_ends_it, .init = begin_sealed, .fini = end, .timeout = 60)
 {
     uint8_t frame[RELAY_FRAME_BYTES_MAX];
     size_t length =
@@ -158,7 +158,7 @@ Test(tunnel, what_is_altered_on_the_way_ends_it, .init = begin_sealed, .fini = e
     expect_here("");
 }
 
-Test(tunnel, what_is_no_frame_ends_it, .init = begin_sealed, .fini = end, .timeout = 10)
+Test(tunnel, what_is_no_frame_ends_it, .init = begin_sealed, .fini = end, .timeout = 60)
 {
     uint8_t noise[256];
 
@@ -169,7 +169,7 @@ Test(tunnel, what_is_no_frame_ends_it, .init = begin_sealed, .fini = end, .timeo
 }
 
 Test(tunnel, a_public_port_s_bytes_pass_as_they_are, .init = begin_plain, .fini = end,
-     .timeout = 10)
+     .timeout = 60)
 {
     cr_assert_eq(send(there, "plain", 5, 0), 5);
     cr_assert_eq(shutdown(there, SHUT_WR), 0);
@@ -212,7 +212,7 @@ static size_t datagram_there(void)
     return opened.body_bytes;
 }
 
-Test(tunnel, a_flow_s_frames_are_packets, .init = begin_flow, .fini = end, .timeout = 10)
+Test(tunnel, a_flow_s_frames_are_packets, .init = begin_flow, .fini = end, .timeout = 60)
 {
     static uint8_t large[UDP_PACKET_BYTES_MAX + 1];
 
@@ -228,7 +228,7 @@ Test(tunnel, a_flow_s_frames_are_packets, .init = begin_flow, .fini = end, .time
 }
 
 Test(tunnel, a_flow_s_packets_are_frames_until_it_ends, .init = begin_flow, .fini = end,
-     .timeout = 10)
+     .timeout = 60)
 {
     static const uint8_t large[UDP_PACKET_BYTES_MAX + 1];
 
@@ -254,7 +254,7 @@ static const struct {
 } no_datagrams[] = {
     {RELAY_DATAGRAM, UDP_MEMBERS_BYTES_MAX + 1}, {RELAY_DATA, 4}, {RELAY_END, 0}, {RELAY_OPEN, 2}};
 
-Test(tunnel, what_is_no_datagram_ends_a_flow, .timeout = 10)
+Test(tunnel, what_is_no_datagram_ends_a_flow, .timeout = 60)
 {
     for (size_t i = 0; i < ARRAY_COUNT(no_datagrams); i++) {
         begin_flow();
@@ -266,7 +266,7 @@ Test(tunnel, what_is_no_datagram_ends_a_flow, .timeout = 10)
 }
 
 Test(tunnel, a_datagram_at_a_connection_of_tcp_ends_it, .init = begin_sealed, .fini = end,
-     .timeout = 10)
+     .timeout = 60)
 {
     say(RELAY_DATAGRAM, "one");
     cr_assert_eq(tunnel_run(&tunnel), -EBADMSG);
@@ -480,7 +480,7 @@ Test(tunnel, what_is_small_does_not_wait_for_the_network, .init = begin_plain, .
 
 /* Its process would go on to look for a replica, and take a place at its door. */
 Test(tunnel, a_flow_that_is_given_up_before_it_stands_is_not_wanted, .init = begin_flow,
-     .fini = end, .timeout = 10)
+     .fini = end, .timeout = 60)
 {
     cr_assert_eq(send(here, "\0one", 4, 0), 4);
     cr_assert(tunnel_is_wanted(&tunnel, 0));

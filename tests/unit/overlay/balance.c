@@ -201,7 +201,7 @@ static void run_until_calm(bool is_stored)
     cr_assert(false, "it goes on for ever");
 }
 
-Test(balance, members_that_give_from_1_to_16_parts_store_what_they_should, .timeout = 100)
+Test(balance, members_that_give_from_1_to_16_parts_store_what_they_should, .timeout = 300)
 {
     for (uint64_t seed = 1; seed <= 8; seed++) {
         make(32, seed, 16);
@@ -231,7 +231,7 @@ static double highest_share(void)
 
 /* What is pushed right after finds it so. */
 Test(balance, where_nothing_is_stored_all_soon_stand_where_nobody_is_to_store_much_more,
-     .timeout = 100)
+     .timeout = 300)
 {
     double sum = 0;
 
@@ -251,7 +251,7 @@ Test(balance, where_nothing_is_stored_all_soon_stand_where_nobody_is_to_store_mu
 }
 
 Test(balance, a_community_that_stores_all_at_first_positions_gets_there_step_by_step,
-     .timeout = 100)
+     .timeout = 300)
 {
     for (uint64_t seed = 1; seed <= 4; seed++) {
         make(32, seed, 16);
@@ -264,7 +264,7 @@ Test(balance, a_community_that_stores_all_at_first_positions_gets_there_step_by_
     }
 }
 
-Test(balance, equal_members_store_equally, .timeout = 100)
+Test(balance, equal_members_store_equally, .timeout = 300)
 {
     make(NODES_MAX, 3, 1);
     begin();
@@ -274,7 +274,7 @@ Test(balance, equal_members_store_equally, .timeout = 100)
     cr_assert_leq(highest_load(), 1.3, "%.2f", highest_load());
 }
 
-Test(balance, one_that_gives_much_less_now_hands_over_its_excess_and_little_more, .timeout = 100)
+Test(balance, one_that_gives_much_less_now_hands_over_its_excess_and_little_more, .timeout = 300)
 {
     double ratios = 0;
 
@@ -326,7 +326,7 @@ Test(balance, shares_are_those_of_the_homes)
     }
 }
 
-Test(balance, a_change_does_what_was_foretold, .timeout = 100)
+Test(balance, a_change_does_what_was_foretold, .timeout = 300)
 {
     struct balance_change change;
     uint32_t changed_count = 0;

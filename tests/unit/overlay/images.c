@@ -103,7 +103,7 @@ Test(images, in_a_small_community_there_are_none)
     end_network();
 }
 
-Test(images, a_write_reaches_every_neighbourhood_soon, .timeout = 100)
+Test(images, a_write_reaches_every_neighbourhood_soon, .timeout = 300)
 {
     struct service_id service = service_of(1, "wiki");
 
@@ -118,7 +118,7 @@ Test(images, a_write_reaches_every_neighbourhood_soon, .timeout = 100)
 }
 
 Test(images, when_all_holders_of_a_neighbourhood_are_lost_at_once_the_others_have_it,
-     .timeout = 100)
+     .timeout = 300)
 {
     struct service_id service = service_of(1, "wiki");
     uint32_t node;
@@ -171,7 +171,7 @@ static bool is_answered_for(const struct ring_key *key)
 }
 
 Test(images, a_write_right_after_the_loss_of_a_neighbourhood_is_weighed_against_what_stood,
-     .timeout = 100)
+     .timeout = 300)
 {
     struct service_id service;
     char name[8];
@@ -191,7 +191,7 @@ Test(images, a_write_right_after_the_loss_of_a_neighbourhood_is_weighed_against_
     end_network();
 }
 
-Test(images, what_a_neighbourhood_missed_it_is_told_later, .timeout = 100)
+Test(images, what_a_neighbourhood_missed_it_is_told_later, .timeout = 300)
 {
     struct service_id service = service_of(1, "wiki");
     struct ring_key key = *place_of(&service);

@@ -103,7 +103,7 @@ static void far_key(uint32_t who, uint32_t *number, struct ring_key *key_out)
     } while (!is_ambushed(who, key_out));
 }
 
-Test(liars, more_look_ups_than_there_is_room_for_wait_and_are_right, .timeout = 100)
+Test(liars, more_look_ups_than_there_is_room_for_wait_and_are_right, .timeout = 300)
 {
     struct ring_key keys[LOOKUPS];
     uint32_t number = 0;
@@ -128,7 +128,7 @@ Test(liars, more_look_ups_than_there_is_room_for_wait_and_are_right, .timeout = 
     end_network();
 }
 
-Test(liars, a_question_for_a_key_reaches_who_answers_for_it_and_no_liar, .timeout = 100)
+Test(liars, a_question_for_a_key_reaches_who_answers_for_it_and_no_liar, .timeout = 300)
 {
     uint32_t number = 1000;
 
@@ -170,7 +170,7 @@ static struct test_invitation counted_by_honest(uint32_t contact, uint32_t *numb
     }
 }
 
-Test(liars, a_newcomer_is_let_in_past_liars_and_once, .timeout = 100)
+Test(liars, a_newcomer_is_let_in_past_liars_and_once, .timeout = 300)
 {
     static const uint32_t contacts[] = {LIAR_EVERY - 1, 1};
     struct test_invitation invitation;
@@ -235,7 +235,7 @@ static void invent(uint32_t from, minga_Message *message)
     }
 }
 
-Test(liars, whoever_was_not_asked_for_is_not_dialled, .timeout = 100)
+Test(liars, whoever_was_not_asked_for_is_not_dialled, .timeout = 300)
 {
     struct secret_key secret = test_key("invented", 0);
     struct overlay *overlay;

@@ -28,7 +28,7 @@ static const struct located *located(void)
     return NULL;
 }
 
-Test(located, what_is_doubted_is_looked_up_again_and_used_until_then, .timeout = 100)
+Test(located, what_is_doubted_is_looked_up_again_and_used_until_then, .timeout = 300)
 {
     uint64_t begin_ms;
     uint64_t found_ms;

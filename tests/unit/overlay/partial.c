@@ -437,7 +437,7 @@ Test(contacts, a_liar_can_fill_the_table_of_contacts_but_not_grow_it)
 
 enum { PLACES = 22, COUNT = 24 }; /* ring neighbours alone are up to 20 */
 
-Test(partial, more_nodes_than_places_form_one_ring_and_every_lookup_is_right, .timeout = 100)
+Test(partial, more_nodes_than_places_form_one_ring_and_every_lookup_is_right, .timeout = 300)
 {
     make_large(COUNT, PLACES);
     for (uint32_t i = 0; i < COUNT; i++) {
@@ -473,7 +473,7 @@ Test(partial, more_nodes_than_places_form_one_ring_and_every_lookup_is_right, .t
 }
 
 Test(partial, a_node_comes_back_with_its_disk_and_proves_itself_to_those_who_forgot_it,
-     .timeout = 100)
+     .timeout = 300)
 {
     make_large(COUNT, PLACES);
     kill_node(5, false);
