@@ -169,6 +169,11 @@ void service_resign(struct turn *turn, struct service *service)
     }
 }
 
+static void go_above(struct service *service, uint64_t generation)
+{
+    service->epoch.generation = generation_after(generation);
+}
+
 void service_raise(struct service *service, struct turn *turn, uint64_t generation)
 {
     if (generation < service->epoch.generation || service->lead == LEAD_NOT ||
@@ -180,7 +185,7 @@ void service_raise(struct service *service, struct turn *turn, uint64_t generati
     if (service->lead == LEAD_FETCHING) {
         return;
     }
-    service->epoch.generation = generation_after(generation);
+    go_above(service, generation);
     slots_from_record(turn, service);
     listen_to_nodes(turn, service);
 }
@@ -199,10 +204,10 @@ void service_pass(struct manager *manager, struct turn *turn, struct service *se
         return;
     }
     if (service->lead == LEAD_LISTENING) {
-        service->epoch.generation = generation_after(generation);
+        go_above(service, generation);
     } else if (turn->now_ms >= service->passed_ms + PASS_AGAIN_MS) {
         service->passed_ms = turn->now_ms;
-        service->epoch.generation = generation_after(generation);
+        go_above(service, generation);
         trace_service(turn, service, "leads on above it");
         service_save(manager, turn, service);
     }
