@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# packaging/cross.sh ARCH WORK_FOLDER OUT_FOLDER
+# packaging/cross.sh ARCH WORK_FOLDER OUT_FOLDER [build]
 # The .deb and the .rpm for ARCH (arm64, armhf), cross-built from the last commit in a Debian 12 of its own (below
 # WORK_FOLDER, made once, kept), where Debian's cross compiler and the libraries' packages of ARCH lie side by
 # side without touching this machine's. Its unit tests run under qemu-user, and its simulator: the same seeds have to
-# give the traces of build/release. Prints `ok - SENTENCE` or `not ok - SENTENCE`.
+# give the traces of build/release. Prints `ok - SENTENCE` or `not ok - SENTENCE`. `build`: builds only.
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 root=$(dirname "$here")
@@ -15,10 +15,10 @@ out=$(realpath "$3")
 debian=$work/debian
 status=0
 
-# class and machine are bytes of a program's head (elf.h); mark is what .rpm writes behind libraries of 64 bits.
+# mark is what .rpm writes behind libraries of 64 bits.
 case $arch in
-arm64) triplet=aarch64-linux-gnu qemu=qemu-aarch64-static rpm_arch=aarch64 mark='()(64bit)' class='\x02' machine='\xb7' said='64-bit .*ARM aarch64' ;;
-armhf) triplet=arm-linux-gnueabihf qemu=qemu-arm-static rpm_arch=armv7hl mark='' class='\x01' machine='\x28' said='32-bit .*ARM, EABI5' ;;
+arm64) triplet=aarch64-linux-gnu qemu=qemu-aarch64-static rpm_arch=aarch64 mark='()(64bit)' said='64-bit .*ARM aarch64' ;;
+armhf) triplet=arm-linux-gnueabihf qemu=qemu-arm-static rpm_arch=armv7hl mark='' said='32-bit .*ARM, EABI5' ;;
 *)
     echo "packaging/cross.sh: no such architecture: $arch" >&2
     exit 2
@@ -53,30 +53,15 @@ make_debian() {
 
 in_debian() { chroot "$debian" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 "$@"; }
 
-# What starts a program of the other machine's starts qemu: said in a user namespace of its own, so the machine's kernel
-# does as before. Root's ids there are root's here: this shell, outside, is who may write that down.
 # shellcheck disable=SC2016
 emulated() {
-    local pid file
-    rm -f "$work/gate"
-    mkfifo "$work/gate"
-    unshare --user --mount sh -euc '
-        read -r _ <"$1"
-        root=$2 name=$3 qemu=$4 class=$5 machine=$6
-        shift 6
-        mkdir -p "$root/run/binfmt"
-        mount -t binfmt_misc none "$root/run/binfmt"
-        printf %s ":$name:M::\x7fELF$class\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00$machine\x00:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:$root/usr/bin/$qemu:F" \
-            >"$root/run/binfmt/register"
+    "$here/emulate.sh" "$arch" "$debian/usr/bin/$qemu" sh -euc '
+        root=$1
+        shift
         mount --rbind /proc "$root/proc"
         mount --rbind /dev "$root/dev"
         exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 "$@"
-    ' sh "$work/gate" "$debian" "minga-$arch" "$qemu" "$class" "$machine" "$@" &
-    pid=$!
-    until [ "$(readlink "/proc/$pid/ns/user")" != "$(readlink /proc/self/ns/user)" ]; do sleep 0.05; done
-    for file in gid_map uid_map; do echo "0 0 65536" >"/proc/$pid/$file"; done
-    echo >"$work/gate"
-    wait "$pid"
+    ' sh "$debian" "$@"
 }
 
 # The build folder stays: what has not changed is not built again.
@@ -89,7 +74,7 @@ take_sources() {
 # shellcheck disable=SC2016
 build() {
     in_debian sh -c 'cd /minga && cmake --preset "$1" && nice cmake --build --preset "$1" -j"$(nproc)" \
-        --target programs unit_tests minga-sim' sh "$arch" \
+        --target programs unit_tests minga-sim system_sandbox_driver' sh "$arch" \
         >"$work/build.log" 2>&1 || { tail -n 40 "$work/build.log" >&2; exit 1; }
     in_debian env DEB_HOST_ARCH="$arch" RPM_ARCH="$rpm_arch" DEBEMAIL="${DEBEMAIL:-}" DEBFULLNAME="${DEBFULLNAME:-}" sh -c \
         'cd /minga && git config --global --add safe.directory /minga && packaging/build.sh "build/$1" /minga/build/packages' sh "$arch" \
@@ -202,6 +187,7 @@ traces() {
 make_debian
 take_sources
 build
+[ "${4:-}" != build ] || exit 0
 judge
 traces
 unit_tests

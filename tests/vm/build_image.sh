@@ -4,10 +4,12 @@
 # Needs root and: mmdebstrap e2fsprogs busybox-static cpio kmod bc (apt). Leaves in OUTDIR:
 #   root.img (sparse ext4)  initrd.img (busybox, virtio and quota modules)  vmlinuz (Debian cloud kernel)
 # Takes the mirrors that this machine's apt uses (or MIRROR / MIRROR_SEC); EXTRA=pkg,pkg adds packages.
+# ARCH=arm64 makes one for that machine, with qemu-user-static (apt) as well.
 set -euo pipefail
 export PATH=$PATH:/usr/sbin:/sbin LC_ALL=C
 OUT=${1:?usage: build_image.sh OUTDIR}; mkdir -p "$OUT"; OUT=$(realpath "$OUT")
 SUITE=${SUITE:-bookworm}
+HERE=$(dpkg --print-architecture) ARCH=${ARCH:-$HERE}
 source_of() { apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Release: $1" | head -1; }
 MIRROR=${MIRROR:-$(source_of "$SUITE")} MIRROR_SEC=${MIRROR_SEC:-$(source_of "$SUITE-security")}
 SIZE=${SIZE:-2G}
@@ -81,7 +83,7 @@ echo guest >"$T/over/etc/hostname"
 cat >"$T/custom.sh" <<'C'
 set -eu
 r=$1 t=$2 export LC_ALL=C
-k=$(chroot "$r" apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -1)
+k=$(chroot "$r" apt-cache depends "linux-image-cloud-$3" | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -1)
 (cd "$r/tmp" && chroot "$r" sh -c "cd /tmp && apt-get -o APT::Sandbox::User=root download -q $k") >/dev/null
 dpkg-deb --fsys-tarfile "$r"/tmp/linux-image-*.deb | tar x --keep-directory-symlink -C "$r"; rm "$r"/tmp/*.deb
 kv=$(ls "$r/lib/modules"); depmod -b "$r" "$kv"; echo "$kv" >"$t/kver"
@@ -104,21 +106,23 @@ echo 4dd0123456789abcdef0123456789abc >"$r/etc/machine-id"
 touch "$r/etc/.updated" "$r/var/.updated"
 rm -rf "$r"/var/cache/apt/*.bin "$r"/var/lib/apt/lists/* "$r"/usr/share/i18n "$r"/lib/udev/hwdb.d "$r"/usr/lib/udev/hwdb.bin
 C
-mmdebstrap --quiet --mode=root --variant=apt --include="$PK" \
+emulate=() skip=check/empty
+[ "$ARCH" = "$HERE" ] || { emulate=("$(dirname "$(realpath "$0")")/../../packaging/emulate.sh" "$ARCH" "$(command -v qemu-aarch64-static)"); skip=check/empty,check/qemu; }
+"${emulate[@]}" mmdebstrap --quiet --mode=root --variant=apt --architectures="$ARCH" --include="$PK" \
 	--aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Languages "none"' \
 	--dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
-	--dpkgopt='path-exclude=/usr/share/locale/*' --skip=cleanup/apt/lists --skip=check/empty \
-	--customize-hook="sh $T/custom.sh \"\$1\" $T" "$SUITE" "$T/root" \
+	--dpkgopt='path-exclude=/usr/share/locale/*' --skip=cleanup/apt/lists --skip="$skip" \
+	--customize-hook="sh $T/custom.sh \"\$1\" $T $ARCH" "$SUITE" "$T/root" \
 	"deb $MIRROR $SUITE main" "deb $MIRROR $SUITE-updates main" "deb $MIRROR_SEC $SUITE-security main"
 lap "mmdebstrap + kernel"
 rm -f "$OUT/root.img"; truncate -s "$SIZE" "$OUT/root.img"
 mke2fs -q -F -t ext4 -O quota,project -E lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0 -d "$T/root" "$OUT/root.img"
 lap "ext4 image"
 
-# --- initrd: one static busybox and the modules that find the disk (ext4 is built into the cloud kernel)
-kv=$(cat "$T/kver"); I=$T/i; mkdir -p "$I"/{bin,dev,proc,sys,m,root}; cp "$(command -v busybox)" "$I/bin/busybox"; ln -s busybox "$I/bin/sh"
+# --- initrd: one static busybox and the modules that find the disk
+kv=$(cat "$T/kver"); I=$T/i; mkdir -p "$I"/{bin,dev,proc,sys,m,root}; cp "$T/root/bin/busybox" "$I/bin/busybox"; ln -s busybox "$I/bin/sh"
 : >"$I/m/order"
-for m in virtio_pci virtio_blk virtio_console virtio_net quota_v2; do
+for m in ext4 virtio_pci virtio_blk virtio_console virtio_net quota_v2; do
 	modprobe -d "$T/root" -S "$kv" --show-depends $m | awk '$1=="insmod"{print $2}' | while read -r f; do
 		grep -qx "$(basename "$f")" "$I/m/order" || { cp "$f" "$I/m/"; basename "$f" >>"$I/m/order"; }; done
 done
@@ -131,5 +135,5 @@ n=0; until [ -b /dev/vda ] || [ $n -gt 200 ]; do /bin/busybox usleep 20000; n=$(
 exec /bin/busybox switch_root /root /lib/systemd/systemd
 G
 chmod 755 "$I/init"; (cd "$I" && find . | cpio -o -H newc --quiet >"$OUT/initrd.img")
-cp "$T/vmlinuz" "$OUT/"
+cp "$T/vmlinuz" "$OUT/"; echo "$ARCH" >"$OUT/arch"
 lap "initrd"; ls -ls "$OUT"

@@ -16,10 +16,14 @@ trap 'kill "$Q" 2>/dev/null || :; rm -rf "$T"' EXIT
 mkdir "$T/p"; [ -z "$DIR" ] || cp -a "$DIR/." "$T/p/"
 cp "$SCRIPT" "$T/p/guest.cmd"; printf 'GUEST_IP=%s\nexport GUEST_IP\n' "$IP" >"$T/p/guest.env"
 tar cf "$T/payload.tar" -C "$T/p" .; : >"$T/out"; : >"$T/con"; truncate -s 1M "$T/notes"
-a=(-nodefaults -no-user-config -display none -m "$MEM" -smp "$CPUS" ${GUEST_MACHINE:--M q35,usb=off,smbus=off,sata=off}
-   ${GUEST_ACCEL:--accel tcg,thread=multi,tb-size=256} ${GUEST_CPU:--cpu max}
+case $(cat "$IMG/arch") in
+amd64) qemu=qemu-system-x86_64 machine='-M q35,usb=off,smbus=off,sata=off' cpu='-cpu max' tty=ttyS0 ;;
+arm64) qemu=qemu-system-aarch64 machine='-M virt' cpu='-cpu cortex-a72' tty=ttyAMA0 ;; # as of a Raspberry Pi 4
+esac
+a=(-nodefaults -no-user-config -display none -m "$MEM" -smp "$CPUS" ${GUEST_MACHINE:-$machine}
+   ${GUEST_ACCEL:--accel tcg,thread=multi,tb-size=256} ${GUEST_CPU:-$cpu}
    -kernel "$IMG/vmlinuz" -initrd "$IMG/initrd.img"
-   -append "rootflags=prjquota console=ttyS0 ${GUEST_QUIET-quiet} mitigations=off nokaslr tsc=reliable no_timer_check net.ifnames=0 random.trust_cpu=on systemd.show_status=0 systemd.log_target=kmsg audit=0 selinux=0 apparmor=0 panic=-1 ${GUEST_APPEND:-}"
+   -append "rootflags=prjquota console=$tty ${GUEST_QUIET-quiet} mitigations=off nokaslr tsc=reliable no_timer_check net.ifnames=0 random.trust_cpu=on systemd.show_status=0 systemd.log_target=kmsg audit=0 selinux=0 apparmor=0 panic=-1 ${GUEST_APPEND:-}"
    -serial "file:$T/con"
    -drive "if=none,id=d0,file=$IMG/root.img,format=raw,snapshot=on,cache=unsafe" -device virtio-blk,drive=d0
    -drive "if=none,id=d1,file=$T/payload.tar,format=raw,readonly=on" -device virtio-blk,drive=d1
@@ -30,7 +34,7 @@ a=(-nodefaults -no-user-config -display none -m "$MEM" -smp "$CPUS" ${GUEST_MACH
    -chardev "file,id=c2,path=$T/rc" -device virtserialport,chardev=c2,name=guest.rc)
 [ -z "$NET" ] || a+=(-netdev "socket,id=n0,mcast=230.0.0.1:$NET,localaddr=127.0.0.1"
    -device "virtio-net,netdev=n0,mac=52:54:00:$(printf %s "$IP$$" | md5sum | sed 's/\(..\)\(..\)\(..\).*/\1:\2:\3/')")
-TMPDIR=$T timeout -k 5 "$LIMIT" qemu-system-x86_64 "${a[@]}" </dev/null 2>"$T/err" & Q=$!
+TMPDIR=$T timeout -k 5 "$LIMIT" "$qemu" "${a[@]}" </dev/null 2>"$T/err" & Q=$!
 # One that has slept (S3) answers, and then does not switch itself off.
 while [ ! -s "$T/rc" ] && kill -0 "$Q" 2>/dev/null; do sleep 0.2; done
 for ((n = 0; n < 75; n++)); do kill -0 "$Q" 2>/dev/null || break; sleep 0.2; done

@@ -1,39 +1,36 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Three Debian 12 guests on one wire become a community by the package; one that runs a replica is cut
-# from power, and the replica moves. PACKAGES: the folder with minga_*.deb. IMAGE: the guest's folder.
+# from power, and the replica moves. PACKAGES, IMAGE: see payload.sh.
 set -euo pipefail
-here=$(dirname "$(realpath "$0")")
-PACKAGES=${PACKAGES:?PACKAGES must name the folder of the packages}
-IMAGE=${IMAGE:?IMAGE must name the folder of the guest}
-work=$(mktemp -d "${TMPDIR:-/var/tmp}/minga-vm.XXXXXX")
+# shellcheck source=tests/vm/payload.sh
+. "$(dirname "$(realpath "$0")")/payload.sh"
+said=$(mktemp -d "${TMPDIR:-/var/tmp}/minga-vm.XXXXXX")
 guests=()
 # shellcheck disable=SC2317 # by the trap
 finish() {
     local pid
     for pid in "${guests[@]}"; do kill "$pid" 2>/dev/null || true; done
     for pid in "${guests[@]}"; do wait "$pid" 2>/dev/null || true; done
-    rm -rf "$work"
+    rm -rf "$payload" "$said"
 }
 trap finish EXIT
-mkdir "$work/payload"
-cp "$PACKAGES"/minga_*.deb "$work/payload/minga.deb"
-cp "$here/guest_checks.sh" "$work/payload/"
+cp "$package" "$payload/minga.deb"
 port=$((20000 + $$ % 10000))
 for i in 1 2 3; do
-    "$here/run_guest.sh" -c 1 -t 400 -m 512 -n "$port" -i "10.77.0.$i/24" -p "$work/payload" "$IMAGE" \
-        "$here/guest_community.sh" >"$work/out.$i" 2>&1 &
+    "$here/run_guest.sh" -c 1 -t 400 -m 512 -n "$port" -i "10.77.0.$i/24" -p "$payload" "$IMAGE" \
+        "$here/guest_community.sh" >"$said/out.$i" 2>&1 &
     guests+=($!)
 done
 status=0
 for i in 1 2 3; do
-    wait "${guests[i - 1]}" || echo "$i $?" >>"$work/ended"
-    sed "s/^\(ok\|not ok\) - /&guest $i: /" "$work/out.$i"
+    wait "${guests[i - 1]}" || echo "$i $?" >>"$said/ended"
+    sed "s/^\(ok\|not ok\) - /&guest $i: /" "$said/out.$i"
 done
 guests=()
 # Who was cut from power could not say that it had ended; the others did.
-off=$(awk '$2 == 125 {print $1}' "$work/ended" 2>/dev/null | xargs)
-others=$(awk '$2 != 125 {print $1}' "$work/ended" 2>/dev/null | xargs)
+off=$(awk '$2 == 125 {print $1}' "$said/ended" 2>/dev/null | xargs)
+others=$(awk '$2 != 125 {print $1}' "$said/ended" 2>/dev/null | xargs)
 if [ -z "$others" ] && { [ "$off" = 2 ] || [ "$off" = 3 ]; }; then
     echo "ok - guest $off was cut from power, and the others ended well"
 else

@@ -8,7 +8,7 @@ set -euo pipefail
 . "$(dirname "$(realpath "$0")")/payload.sh"
 VM_CUTS=${VM_CUTS:-3}
 VM_SEED=${VM_SEED:-$((RANDOM * 32768 + RANDOM))}
-cp "$PACKAGES"/minga_*.deb "$payload/minga.deb"
+cp "$package" "$payload/minga.deb"
 printf 'cuts=%s\nseed=%s\n' "$VM_CUTS" "$VM_SEED" >"$payload/cuts.env"
 echo "# VM_SEED=$VM_SEED VM_CUTS=$VM_CUTS"
 "$here/run_guest.sh" -t "${VM_SECONDS:-$((300 + 150 * VM_CUTS))}" -m 1024 -p "$payload" "$IMAGE" "$here/guest_cuts.sh"

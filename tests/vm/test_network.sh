@@ -8,7 +8,7 @@ set -euo pipefail
 # shellcheck source=tests/vm/payload.sh
 . "$(dirname "$(realpath "$0")")/payload.sh"
 fixtures=$here/../fixtures
-cp "$PACKAGES"/minga_*.deb "$payload/minga.deb"
+cp "$package" "$payload/minga.deb"
 cp "$here/guest_world.sh" "$fixtures/internet.py" "$fixtures/walker.py" "$payload/"
 # As small as it gets, for an emulated machine: the modules that it loads, compiled.
 root=$payload/walker

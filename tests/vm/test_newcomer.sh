@@ -6,7 +6,7 @@
 set -euo pipefail
 # shellcheck source=tests/vm/payload.sh
 . "$(dirname "$(realpath "$0")")/payload.sh"
-cp "$PACKAGES"/minga_*.deb "$payload/"
+cp "$package" "$payload/"
 mapfile -d '' -t commands < <(python3 "$here/../tools/guide_commands.py" "$here/../../docs/volunteer.md" "First steps")
 for i in "${!commands[@]}"; do printf '%s\n' "${commands[i]}" >"$payload/step-$((i + 1))"; done
 status=0

@@ -5,7 +5,7 @@
 set -euo pipefail
 # shellcheck source=tests/vm/payload.sh
 . "$(dirname "$(realpath "$0")")/payload.sh"
-cp "$PACKAGES"/minga_*.deb "$payload/minga.deb"
+cp "$package" "$payload/minga.deb"
 # The same, said to be newer.
 dpkg-deb -R "$payload/minga.deb" "$payload/newer"
 sed -i 's/^Version: .*/&+newer/' "$payload/newer/DEBIAN/control"

@@ -37,4 +37,4 @@ BIN=/run/bin sh /run/test_sandbox.sh --units --slow ${parts:-serving restarts} |
 [ -z "$(systemctl list-units --failed --no-legend 'minga-*')" ] || { echo "not ok - no unit has failed"; status=1; }
 exit $status
 GUEST
-"$here/run_guest.sh" -t 700 -m 1024 -p "$payload" "$IMAGE" "$payload.cmd"
+"$here/run_guest.sh" -t "${VM_SECONDS:-700}" -m 1024 -p "$payload" "$IMAGE" "$payload.cmd"

@@ -6,6 +6,6 @@
 set -euo pipefail
 # shellcheck source=tests/vm/payload.sh
 . "$(dirname "$(realpath "$0")")/payload.sh"
-cp "$PACKAGES"/minga_*.deb "$payload/minga.deb"
+cp "$package" "$payload/minga.deb"
 cp "$here/guest_world.sh" "$payload/"
 "$here/run_guest.sh" -t "${VM_SECONDS:-600}" -m 1024 -p "$payload" "$IMAGE" "$here/guest_shutdown.sh"
