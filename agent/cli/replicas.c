@@ -84,6 +84,7 @@ int replicas_find(struct session *session, const char *text, struct replicas *re
     char hex[ID_HEX_CHARS + 1];
     struct service_name name;
     struct id service;
+    const json_t *found;
     const json_t *replica;
     char path[160];
     size_t i;
@@ -104,13 +105,15 @@ int replicas_find(struct session *session, const char *text, struct replicas *re
         return status;
     }
     replicas_out->is_one = name.slot != 0;
-    json_array_foreach(
-        json_object_get(json_array_get(json_object_get(document, "services"), 0), "replicas"), i,
-        replica)
+    found = json_array_get(json_object_get(document, "services"), 0);
+    json_array_foreach(json_object_get(found, "replicas"), i, replica)
     {
         take_replica(&name, &service, replica, replicas_out);
     }
     if (replicas_out->count == 0) {
+        if (resolve_slot(found, name.slot, text, &session->problem) != EXIT_DONE) {
+            return EXIT_NOT_FOUND;
+        }
         problem_set(&session->problem, EXIT_NOT_FOUND, text,
                     name.slot != 0 ? "this replica does not run" : "no replica of it runs");
         return problem_advise(&session->problem, "minga status %s says why", name.name);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "agent/cli/resolve.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include <strings.h>
 
@@ -155,6 +156,19 @@ static int find_own(struct session *session, const struct service_name *name,
     status = session_find(session, path, &known);
     *found_out = status == EXIT_DONE && known != NULL;
     return status;
+}
+
+int resolve_slot(const json_t *service, uint32_t slot, const char *text, struct problem *problem)
+{
+    int64_t wanted = number_of(service, "wanted");
+
+    if (wanted <= 0 || slot <= wanted) {
+        return EXIT_DONE;
+    }
+    problem_set(problem, EXIT_NOT_FOUND, text, "there is no such replica");
+    return wanted == 1 ? problem_advise(problem, "the service has one, number 1")
+                       : problem_advise(problem, "the service has %" PRId64 ": 1 to %" PRId64,
+                                        wanted, wanted);
 }
 
 int resolve_service(struct session *session, const struct service_name *name, char *id_hex_out)

@@ -23,6 +23,10 @@ int service_name_parse(const char *text, bool takes_slot, struct service_name *n
 int resolve_among(const json_t *services, const struct service_name *name, const char *own_owner,
                   const json_t **service_out, struct problem *problem);
 
+/* None of a service's replicas has that number and none is to have it: EXIT_NOT_FOUND, and the problem
+ * says how many there are to be. Pure. EXIT_DONE: one may, or `slot` is 0. */
+int resolve_slot(const json_t *service, uint32_t slot, const char *text, struct problem *problem);
+
 /* Asks the agent. `id_hex_out` has room for ID_HEX_CHARS + 1. */
 int resolve_service(struct session *session, const struct service_name *name, char *id_hex_out);
 /* Where the agent has the status of the service that `text` names; NULL: of all. */

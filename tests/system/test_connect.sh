@@ -79,6 +79,7 @@ check "many at once are served" eval '
 
 # --- wrong words
 refused 4 "ports: http, open" "a port that is not there" connect 1 club nothing
+refused 4 "no such replica. The service has 4: 1 to 4" "a replica that is not there" connect 1 club/9 http
 refused 2 "several ports" "which port has to be said" connect 1 club
 refused 1 "in use" "a port in use" connect 1 club http --listen "$(place_of first)"
 refused 2 "not with --listen" "two ways at once" connect 1 club http --stdio --listen 8080

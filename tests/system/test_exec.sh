@@ -45,7 +45,7 @@ check "much input, much output" eval 'minga 1 exec web/3 -- busybox cat <"$WORK/
 check "a slow reader gets it all" eval 'ex web/2 -- busybox seq 300000 | (sleep 4; cat) | cmp - "$WORK/lines"'
 check "a reader that goes ends it" says y eval '{ ex web/2 -- busybox yes || true; } | head -n 1'
 within 3 "and what ran there" is_empty running_as "busybox.yes"
-refused 4 "does not run" "no such replica" minga 1 exec web/9 -- busybox true
+refused 4 "no such replica. The service has 3: 1 to 3" "no such replica" minga 1 exec web/9 -- busybox true
 refused 4 "no such service" "no such service" minga 1 exec nosuch -- busybox true
 refused 2 "missing" "no command" minga 1 exec web/1
 refused 2 "no name" "a command without a name" minga 1 exec web/1 -- ""

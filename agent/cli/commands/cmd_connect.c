@@ -81,6 +81,10 @@ static int look(struct forward *forward, bool is_first)
     if (forward->places.count > 0) {
         return EXIT_DONE;
     }
+    status = resolve_slot(service, forward->wanted.slot, forward->text, problem);
+    if (status != EXIT_DONE) {
+        return status;
+    }
     problem_set(problem, EXIT_LATE, forward->text,
                 forward->wanted.slot != 0 ? "this replica does not run now, or is not healthy"
                                           : "no healthy replica with this port");

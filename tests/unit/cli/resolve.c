@@ -104,3 +104,21 @@ Test(resolve, wrong_names_are_wrong_usage)
     }
     cr_expect_eq(service_name_parse("wiki/1", false, &name, &problem), EXIT_USAGE);
 }
+
+Test(resolve, a_number_beyond_those_that_are_wanted_is_no_replica)
+{
+    json_t *service = json_pack("{si}", "wanted", 3);
+    json_t *off = json_pack("{si}", "wanted", 0);
+
+    cr_expect_eq(resolve_slot(service, 0, "wiki", &problem), EXIT_DONE);
+    cr_expect_eq(resolve_slot(service, 3, "wiki/3", &problem), EXIT_DONE);
+    cr_expect_eq(resolve_slot(service, 4, "wiki/4", &problem), EXIT_NOT_FOUND);
+    cr_expect_str_eq(problem.what, "wiki/4");
+    cr_expect_str_eq(problem.advice, "the service has 3: 1 to 3");
+    json_object_set_new(service, "wanted", json_integer(1));
+    cr_expect_eq(resolve_slot(service, 2, "wiki/2", &problem), EXIT_NOT_FOUND);
+    cr_expect_str_eq(problem.advice, "the service has one, number 1");
+    cr_expect_eq(resolve_slot(off, 1, "wiki/1", &problem), EXIT_DONE);
+    json_decref(off);
+    json_decref(service);
+}
