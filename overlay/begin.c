@@ -2,6 +2,17 @@
 /* Beginning to act as a member: after a start, after a join, and as the first one of all. */
 #include "overlay/state.h"
 
+/* Whom a member let in, and who does not even know that one, may have lost its table: the others dial it
+ * soon. (Where they all have left, it only waits in vain.) */
+static bool knows_its_voucher(const struct overlay *overlay)
+{
+    const struct member *self = &overlay->membership.list[overlay->self_index];
+    struct node_id voucher = keys_node_id(&self->countersigner);
+
+    return keys_equal(&self->countersigner, &overlay->community) ||
+           membership_find(&overlay->membership, &voucher) >= 0;
+}
+
 bool joining_is_alone(const struct overlay *overlay)
 {
     for (uint32_t i = 0; i < overlay->membership.count; i++) {
@@ -10,7 +21,7 @@ bool joining_is_alone(const struct overlay *overlay)
             return false;
         }
     }
-    return true;
+    return knows_its_voucher(overlay);
 }
 
 void joining_place(struct overlay *overlay, bool in_ring)
