@@ -38,11 +38,13 @@ static void judge(struct prove_attempt *attempt, const char *verdict, const char
     }
 }
 
-/* "NUMBER verdict detail" a line, then "over". Returns whether that was there. */
-static bool take_verdicts(struct prove *prove, char *text)
+/* "NUMBER verdict detail" a line, then "over". Returns whether that was there, else how far it came. */
+static bool take_verdicts(struct prove *prove, char *text, uint32_t *done_count_out)
 {
     bool is_over = false;
     char *rest = text;
+
+    *done_count_out = 0;
 
     while (rest != NULL) {
         char *line = strsep(&rest, "\n");
@@ -53,10 +55,24 @@ static bool take_verdicts(struct prove *prove, char *text)
             is_over = is_over || strcmp(number, "over") == 0;
         } else if (strtoul(number, NULL, 10) < prove->attempt_count) {
             text_clean(line);
-            judge(&prove->attempts[strtoul(number, NULL, 10)], verdict, line);
+            *done_count_out = (uint32_t)strtoul(number, NULL, 10) + 1;
+            judge(&prove->attempts[*done_count_out - 1], verdict, line);
         }
     }
     return is_over;
+}
+
+static int not_over(struct prove *prove, const char *why, uint32_t done_count)
+{
+    const struct prove_attempt *next = &prove->attempts[done_count];
+
+    prove_stop(prove);
+    problem_set(&prove->session->problem, EXIT_REFUSED, "the probe",
+                "did not come to its end: %.80s", why);
+    return done_count == prove->attempt_count
+               ? EXIT_REFUSED
+               : problem_advise(&prove->session->problem, "it was at \"%s: %s\", %u of %u",
+                                next->group, next->name, done_count + 1, prove->attempt_count);
 }
 
 int prove_try(struct prove *prove)
@@ -65,6 +81,7 @@ int prove_try(struct prove *prove)
     struct buffer output = {.bytes_max = PROVE_OUTPUT_BYTES_MAX};
     char pids[PROVE_FACT_BYTES_MAX];
     char memory[PROVE_FACT_BYTES_MAX];
+    uint32_t done_count = 0;
     uint32_t count = 2;
 
     snprintf(pids, sizeof(pids), "pid_count_max=%" PRIu64, prove->spec.limits.pid_count);
@@ -81,17 +98,14 @@ int prove_try(struct prove *prove)
     }
     progress(prove->session, "%u attempts ...", prove->attempt_count);
     bool has_ended = prove_await_end(prove, TRY_MS_MAX);
-    bool is_over = prove_output(prove, &output) == 0 && take_verdicts(prove, (char *)output.data);
+    bool is_over =
+        prove_output(prove, &output) == 0 && take_verdicts(prove, (char *)output.data, &done_count);
 
     buffer_done(&output);
     progress(prove->session, "%s", "");
-    if (!has_ended || !is_over) {
-        prove_stop(prove);
-        return problem_set(&prove->session->problem, EXIT_REFUSED, "the probe",
-                           "did not come to its end: %s",
-                           has_ended ? prove->event.reason : "no end in time");
-    }
-    return EXIT_DONE;
+    return has_ended && is_over
+               ? EXIT_DONE
+               : not_over(prove, has_ended ? prove->event.reason : "no end in time", done_count);
 }
 
 /* ------------------------------------------------------------------ from outside */
