@@ -48,7 +48,6 @@ struct facts {
     uint64_t shm_key; /* System V shared memory of the host, open to all */
     uint64_t memory_kib;
     uint64_t uptime_s;
-    uint64_t memory_limit_bytes; /* of this sandbox */
     uint64_t pid_count_max;
 };
 

@@ -35,7 +35,6 @@ static const struct {
     NUMBER_FACT(shm_key),
     NUMBER_FACT(memory_kib),
     NUMBER_FACT(uptime_s),
-    NUMBER_FACT(memory_limit_bytes),
     NUMBER_FACT(pid_count_max),
 };
 

@@ -26,6 +26,7 @@ enum {
     UNACCEPTED_BYTES = 60000,
     LISTENERS_MAX = 16,
     FULL_US = 500000,
+    CONNECTIONS_MAX = 200, /* each may hold some MiB, and some 100 KiB whatever the limit */
 };
 
 /* Takes memory until it is ended for it. */
@@ -157,6 +158,45 @@ static void take_locks_of_the_dead(void)
     }
 }
 
+static int listen_here(int unaccepted_max, struct sockaddr_in *address_out)
+{
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    socklen_t address_bytes = sizeof(*address_out);
+
+    *address_out = (struct sockaddr_in){.sin_family = AF_INET};
+    if (fd < 0 || listen(fd, unaccepted_max) < 0 ||
+        getsockname(fd, (struct sockaddr *)address_out, &address_bytes) < 0) {
+        return -1;
+    }
+    address_out->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return fd;
+}
+
+/* Bytes on their way between two ends of a connection are the kernel's memory, and of the limit on
+ * cgroup v2. Prints how many there are at last. */
+static void fill_connections(void)
+{
+    static char text[BLOCK_BYTES / 16];
+    unsigned long long written_bytes = 0;
+    struct sockaddr_in address;
+    ssize_t count_bytes;
+
+    (void)listen_here(CONNECTIONS_MAX, &address);
+    for (int i = 0; i < CONNECTIONS_MAX; i++) {
+        const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); /* closed by our end */
+
+        if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
+            break;
+        }
+        do {
+            count_bytes = send(fd, text, sizeof(text), MSG_DONTWAIT);
+            written_bytes += count_bytes > 0 ? (unsigned long long)count_bytes : 0;
+        } while (count_bytes > 0);
+    }
+    printf("%llu\n", written_bytes);
+    exit(0);
+}
+
 /* Closed by its end at once: what it sent waits in the kernel, with a listener that never looks. */
 static bool connect_and_leave(const struct sockaddr_in *address)
 {
@@ -181,16 +221,11 @@ static void take_connections(void)
     int left = UNACCEPTED_MAX;
 
     for (int i = 0; i < LISTENERS_MAX; i++) {
-        const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        struct sockaddr_in address = {.sin_family = AF_INET,
-                                      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        socklen_t address_bytes = sizeof(address);
+        struct sockaddr_in address;
 
-        if (fd < 0 || listen(fd, UNACCEPTED_MAX) < 0 ||
-            getsockname(fd, (struct sockaddr *)&address, &address_bytes) < 0) {
+        if (listen_here(UNACCEPTED_MAX, &address) < 0) {
             continue;
         }
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         while (left > 0 && connect_and_leave(&address)) {
             left--;
         }
@@ -205,11 +240,16 @@ bool hog_run(const char *name)
     static const struct {
         const char *name;
         void (*run)(void);
-    } hogs[] = {{"memory", take_memory},         {"memory-child", take_memory_in_child},
-                {"output", print_for_ever},      {"cpu", burn},
-                {"forks", fork_for_ever},        {"deaf", hide},
-                {"locks", take_locks},           {"streams", take_connections},
-                {"dead", take_locks_of_the_dead}};
+    } hogs[] = {{"memory", take_memory},
+                {"memory-child", take_memory_in_child},
+                {"output", print_for_ever},
+                {"cpu", burn},
+                {"forks", fork_for_ever},
+                {"deaf", hide},
+                {"locks", take_locks},
+                {"streams", take_connections},
+                {"dead", take_locks_of_the_dead},
+                {"buffers", fill_connections}};
 
     for (size_t i = 0; i < ARRAY_COUNT(hogs); i++) {
         if (strcmp(hogs[i].name, name) == 0) {

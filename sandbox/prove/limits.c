@@ -5,14 +5,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
@@ -29,7 +27,6 @@ enum {
     DESCRIPTORS_MAX = 1 << 17,
     WATCHERS_MAX = 64,
     LOCKED_BYTES = 64 << 20,
-    CONNECTIONS_MAX = 200, /* each may hold some MiB, and some 100 KiB whatever the limit */
 };
 
 static char block[BLOCK_BYTES];
@@ -222,41 +219,6 @@ static void take_huge_pages(const struct attempt *attempt, const struct facts *f
     }
 }
 
-/* Bytes on their way between two ends of a connection are the kernel's memory. */
-static void fill_connections(const struct attempt *attempt, const struct facts *facts,
-                             struct outcome *out)
-{
-    CLEANUP(cleanup_close) int listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t address_bytes = sizeof(address);
-    uint64_t written_bytes = 0;
-
-    (void)attempt;
-    if (listen_fd < 0 || bind(listen_fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-        listen(listen_fd, CONNECTIONS_MAX) < 0 ||
-        getsockname(listen_fd, (struct sockaddr *)&address, &address_bytes) < 0) {
-        outcome_unsure(out, "no connections to try it with");
-        return;
-    }
-    for (unsigned i = 0; i < CONNECTIONS_MAX; i++) {
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); /* closed by our end */
-        ssize_t count_bytes;
-
-        if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
-            break;
-        }
-        do {
-            count_bytes = send(fd, block, sizeof(block), MSG_DONTWAIT);
-            written_bytes += count_bytes > 0 ? (uint64_t)count_bytes : 0;
-        } while (count_bytes > 0);
-    }
-    if (written_bytes > facts->memory_limit_bytes) {
-        outcome_open(out, "%llu MiB", (unsigned long long)(written_bytes >> 20));
-    } else {
-        outcome_stopped(out, "after %llu KiB", (unsigned long long)(written_bytes >> 10));
-    }
-}
-
 /* Executed from memory that is shared with others. */
 static void execute_shm(const struct attempt *attempt, const struct facts *facts,
                         struct outcome *out)
@@ -296,7 +258,6 @@ static const struct attempt rows[] = {
     {.name = "watchers of the host's root", .run = make_watchers},
     {.name = "locked memory", .run = lock_memory},
     {.name = "huge pages", .run = take_huge_pages},
-    {.name = "more memory, in connections", .run = fill_connections},
     {.name = "execute from shared memory", .run = execute_shm, .path = "/dev/shm/minga-code"},
 };
 

@@ -37,7 +37,7 @@ check "each group has some that were stopped" jq -e '[.attempts | group_by(.grou
 for name in "a file of the host by its name" "the host's loopback" "an abstract socket of the host" \
     "a socket in a folder of the host" "System V memory of the host" "POSIX memory of the host" \
     "signal a process of the host" "more memory than the limit" "more memory, taken by a child" \
-    "more memory, in locks on files" "more memory, in connections that nobody accepts" "write another map of projects" "cores for a program of the host's" "devices that are the host's own" \
+    "more memory, in locks on files" "more memory, in connections" "more memory, in connections that nobody accepts" "write another map of projects" "cores for a program of the host's" "devices that are the host's own" \
     "join a group of listeners" "a bomb of forks" "output without end" "io_uring_setup" "boot id of the host"; do
     check "stopped, and there outside: $name" [ "$(result "$name")" = stopped ]
 done

@@ -11,4 +11,4 @@ dpkg-deb -R "$payload/minga.deb" "$payload/newer"
 sed -i 's/^Version: .*/&+newer/' "$payload/newer/DEBIAN/control"
 dpkg-deb --root-owner-group -Znone -b "$payload/newer" "$payload/newer.deb" >/dev/null
 rm -rf "$payload/newer"
-"$here/run_guest.sh" -t "${VM_SECONDS:-400}" -m 1024 -p "$payload" "$IMAGE" "$here/guest_package.sh"
+"$here/run_guest.sh" -t "${VM_SECONDS:-800}" -m 1024 -p "$payload" "$IMAGE" "$here/guest_package.sh"

@@ -77,18 +77,14 @@ static int not_over(struct prove *prove, const char *why, uint32_t done_count)
 
 int prove_try(struct prove *prove)
 {
-    const char *words[PROVE_FACTS_MAX + 5] = {"/probe", "try"};
+    const char *words[PROVE_FACTS_MAX + 4] = {"/probe", "try"};
     struct buffer output = {.bytes_max = PROVE_OUTPUT_BYTES_MAX};
     char pids[PROVE_FACT_BYTES_MAX];
-    char memory[PROVE_FACT_BYTES_MAX];
     uint32_t done_count = 0;
     uint32_t count = 2;
 
     snprintf(pids, sizeof(pids), "pid_count_max=%" PRIu64, prove->spec.limits.pid_count);
-    snprintf(memory, sizeof(memory), "memory_limit_bytes=%" PRIu64,
-             prove->spec.limits.memory_bytes);
     words[count++] = pids;
-    words[count++] = memory;
     for (uint32_t i = 0; i < prove->bait.fact_count; i++) {
         words[count++] = prove->bait.facts[i];
     }
@@ -220,6 +216,26 @@ static void judge_streams(struct prove *prove, struct prove_attempt *attempt)
     judge_reason(prove, attempt, "out of memory for connections: limit ");
 }
 
+/* Where such memory is the replica's (cgroup v2) it is ended for it. */
+static void judge_buffers(struct prove *prove, struct prove_attempt *attempt)
+{
+    struct buffer output = {.bytes_max = PROVE_OUTPUT_BYTES_MAX};
+    bool has_ended = prove_await_end(prove, HOG_MS_MAX);
+    const char *reason = prove->event.reason;
+    uint64_t held_bytes = UINT64_MAX;
+
+    if (has_ended && strncmp(reason, "out of memory", strlen("out of memory")) == 0) {
+        conclude(attempt, true, "%.100s", reason);
+        return;
+    }
+    if (has_ended && prove_output(prove, &output) == 0) {
+        held_bytes = strtoull((const char *)output.data, NULL, 10);
+    }
+    buffer_done(&output);
+    conclude(attempt, held_bytes > 0 && held_bytes <= prove->spec.limits.memory_bytes,
+             "%" PRIu64 " KiB are held", held_bytes >> 10);
+}
+
 static const struct {
     const char *name;
     const char *hog;
@@ -233,6 +249,7 @@ static const struct {
     {"output without end", "output", judge_output},
     {"more memory, in locks on files", "locks", judge_locks},
     {"more memory, in locks that who took them left to others", "dead", judge_locks},
+    {"more memory, in connections", "buffers", judge_buffers},
     {"more memory, in connections that nobody accepts", "streams", judge_streams},
 };
 
