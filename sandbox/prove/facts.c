@@ -29,12 +29,8 @@ static const struct {
     {                                       \
 #name, offsetof(struct facts, name) \
     }
-    NUMBER_FACT(tcp_port),
-    NUMBER_FACT(udp_port),
-    NUMBER_FACT(pid),
-    NUMBER_FACT(shm_key),
-    NUMBER_FACT(memory_kib),
-    NUMBER_FACT(uptime_s),
+    NUMBER_FACT(tcp_port),      NUMBER_FACT(udp_port),   NUMBER_FACT(pid),
+    NUMBER_FACT(shm_key),       NUMBER_FACT(memory_kib), NUMBER_FACT(uptime_s),
     NUMBER_FACT(pid_count_max),
 };
 

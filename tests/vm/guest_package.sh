@@ -37,8 +37,6 @@ installed() {
     check "no unit has failed" eval '[ -z "$(systemctl list-units --failed --no-legend)" ]'
     check "what the units allow is little: mingad" eval 'systemd-analyze security --threshold=12 mingad.service'
     check "what the units allow is little: minga-sandboxd" eval 'systemd-analyze security --threshold=50 minga-sandboxd.service'
-    check "nothing gets out of a sandbox here" proved
-    tail -n 1 /run/proved | sed 's/^/# /'
     check "a community is founded" minga community create allotment
     make_bundle
     add_club
@@ -54,12 +52,6 @@ installed() {
     check "the replica's processes have their limit" has_limit pids.max 8
     check "its probes say that it is well" wait_for 15 well
     check "the replica is in the unit that nobody restarts" grep -q minga-replicas.service "/proc/$pid/cgroup"
-}
-proved() {
-    local status=0
-    minga prove >/run/proved 2>&1 || status=$?
-    [ $status = 0 ] || grep -v ' stopped ' /run/proved
-    return $status
 }
 # Whoever looks while mingad restarts waits; 1: somebody was refused.
 looks_wait() {
