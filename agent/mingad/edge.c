@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/mingad/clock.h"
+#include "agent/mingad/doors/pace.h"
 #include "agent/mingad/folders.h"
 #include "agent/mingad/machine_bond.h"
 #include "agent/mingad/owner/keeper.h"
@@ -362,6 +363,7 @@ static int open_doors(struct edge *edge, struct err *err)
     struct doors_config config = {.loop = &edge->loop,
                                   .bind = edge->config.bind,
                                   .folder = folder,
+                                  .flow_bytes_per_s = PACE_BYTES_PER_S,
                                   .places = members_places,
                                   .is_welcome = is_welcome,
                                   .lost = on_door_lost,

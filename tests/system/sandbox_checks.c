@@ -14,34 +14,9 @@
 
 #include "base/attributes.h"
 
-static struct sandbox_spec web_spec(struct world *world)
-{
-    static const char *const words[] = {"/bin/busybox", "httpd", "-f",   "-p",
-                                        "8080",         "-h",    "/www", NULL};
-    struct sandbox_spec spec = world_spec(world, "");
-
-    world_set_command(&spec, words);
-    world_publish(world, &spec, 8080);
-    return spec;
-}
-
 static uint16_t port_of(const struct sandbox_spec *spec)
 {
     return spec->ports[0].host_port;
-}
-
-/* The service needs a moment until it listens. */
-static bool serves(const struct sandbox_spec *spec, uint64_t ms_max)
-{
-    uint64_t until_ms = time_ms() + ms_max;
-
-    do {
-        if (fetch_contains(port_of(spec), "hello from the sandbox", 1000)) {
-            return true;
-        }
-        wait_a_little(20);
-    } while (time_ms() < until_ms);
-    return false;
 }
 
 static void check_process(struct world *world, pid_t pid)
@@ -75,7 +50,7 @@ void check_serving(struct world *world)
         return;
     }
     printf("# started after %" PRIu64 " ms\n", time_ms() - began_ms);
-    check(world, serves(&spec, 2000), "it serves a page through its published port");
+    check(world, serves(world, &spec, 2000), "it serves a page through its published port");
     printf("# served after %" PRIu64 " ms\n", time_ms() - began_ms);
     check(world, count_mounts(world) == 0, "the host's mount table shows nothing of it");
     if (check(world, world_pids(world, 0, false, &pid, 1) == 1, "the host sees its process")) {
@@ -143,110 +118,6 @@ void check_inside(struct world *world)
         printf("# %s\n", output);
     }
     world_stop(world, &spec, &event);
-}
-
-static void check_hog(struct world *world)
-{
-    struct sandbox_spec spec = world_spec(world, "x=aaaaaaaa; while :; do x=$x$x; done");
-    struct sandbox_event event = {0};
-
-    spec.limits.memory_bytes = 24 << 20;
-    check(world, world_start(world, &spec), "a memory hog starts");
-    world_await(world, &spec.key, SANDBOX_ENDED, 15000, &event);
-    check_saying(world,
-                 event.end == SANDBOX_END_OUT_OF_MEMORY &&
-                     strcmp(event.reason, "out of memory: limit 24M") == 0,
-                 "it ends at its limit, and the reason says so", event.reason);
-}
-
-/* Over so long a time that a period more or less does not show. */
-static void check_burner(struct world *world)
-{
-    enum { MEASURE_MS = 4000 };
-    struct sandbox_spec spec = world_spec(world, "while :; do :; done & while :; do :; done");
-    struct sandbox_event event = {0};
-    char used[32];
-
-    spec.limits.cpu_permille = 200;
-    check(world, world_start(world, &spec), "a CPU burner starts");
-    wait_a_little(world_patience_ms(world, 200));
-    world_stats(world, &spec, &event);
-    wait_a_little(MEASURE_MS);
-    world_stats(world, &spec, &event);
-    snprintf(used, sizeof(used), "%" PRIu64, event.used.cpu_permille);
-    printf("# %s permille of 200\n", used);
-    /* On a busy or an emulated machine it may not be given all. */
-    check_saying(world,
-                 event.used.cpu_permille >= (world->slow ? 140 : 190) &&
-                     event.used.cpu_permille <= (world->slow ? 214 : 204),
-                 "it gets its share of 0.2 cores, within a twentieth, and no more", used);
-    world_stop(world, &spec, &event);
-}
-
-static void check_filler(struct world *world)
-{
-    struct sandbox_spec spec = world_spec(
-        world, "/bin/busybox dd if=/dev/zero of=/fill bs=64k; echo full; exec /bin/busybox sleep "
-               "1000");
-    struct sandbox_event event = {0};
-
-    spec.limits.disk_bytes = 64 << 20;
-    spec.limits.cpu_permille = 1000;
-    check(world, world_start(world, &spec), "a disk filler starts");
-    check(world,
-          world_await_output(world, &spec, "full\n", 60000) &&
-              world_await_output(world, &spec, "No space left", 1000),
-          "it is told that the disk is full");
-    check(world,
-          world_stats(world, &spec, &event) && event.used.disk_bytes > 57 << 20 &&
-              event.used.disk_bytes <= spec.limits.disk_bytes,
-          "it had what was promised and no more");
-    check(world, event.activity.io_written_bytes > 1 << 20, "what it has written is measured");
-    uint64_t began_ms = time_ms();
-    check(world,
-          world_stop(world, &spec, &event) && time_ms() - began_ms < world_patience_ms(world, 3000),
-          "a full disk is gone at once");
-    printf("# ended after %" PRIu64 " ms\n", time_ms() - began_ms);
-}
-
-static void check_bomb(struct world *world)
-{
-    struct sandbox_spec spec = world_spec(
-        world, "(while :; do /bin/busybox sleep 1000 & done); exec /bin/busybox sleep 1000");
-    struct sandbox_event event = {0};
-    pid_t pids[256];
-    size_t count = 0;
-
-    check(world, world_start(world, &spec), "a fork bomb starts");
-    for (int i = 0; i < 20; i++) {
-        size_t now = world_pids(world, spec.key.slot, true, pids, ARRAY_COUNT(pids));
-
-        count = now > count ? now : count;
-        wait_a_little(50);
-    }
-    printf("# %zu processes at most\n", count);
-    check(world, count > 4 && count <= spec.limits.pid_count + 2, "it is held at its limit");
-    uint64_t began_ms = time_ms();
-    check(world, world_stop(world, &spec, &event), "it can be ended");
-    printf("# ended after %" PRIu64 " ms\n", time_ms() - began_ms);
-    check(world, world_pids(world, spec.key.slot, true, pids, ARRAY_COUNT(pids)) == 0,
-          "nothing is left of it");
-}
-
-void check_limits(struct world *world)
-{
-    struct sandbox_spec neighbour = web_spec(world);
-    struct sandbox_event event;
-
-    check(world, world_start(world, &neighbour), "a neighbour runs meanwhile");
-    world->neighbour = &neighbour.key;
-    check_hog(world);
-    check_burner(world);
-    check_filler(world);
-    check_bomb(world);
-    world->neighbour = NULL;
-    check(world, serves(&neighbour, 1000), "the neighbour has noticed nothing");
-    world_stop(world, &neighbour, &event);
 }
 
 static void check_end(struct world *world, const char *command, enum sandbox_end end, int status,
@@ -367,12 +238,12 @@ void check_freezing(struct world *world)
     struct sandbox_spec spec = web_spec(world);
     struct sandbox_event event;
 
-    check(world, world_start(world, &spec) && serves(&spec, 2000), "a replica serves");
+    check(world, world_start(world, &spec) && serves(world, &spec, 2000), "a replica serves");
     sandbox_client_freeze(&world->client, &spec.key);
     world_stats(world, &spec, &event);
     check(world, !fetch_contains(port_of(&spec), "hello", 500), "frozen, it does not");
     sandbox_client_thaw(&world->client, &spec.key);
-    check(world, serves(&spec, 2000), "thawed, it does again");
+    check(world, serves(world, &spec, 2000), "thawed, it does again");
     sandbox_client_freeze(&world->client, &spec.key);
     check(world, world_stop(world, &spec, &event), "frozen, it can still be ended");
 }
@@ -384,11 +255,11 @@ static void check_one_restart(struct world *world, int signal_number)
     pid_t before = 0;
     pid_t after = 0;
 
-    check(world, world_start(world, &spec) && serves(&spec, 2000), "a replica serves");
+    check(world, world_start(world, &spec) && serves(world, &spec, 2000), "a replica serves");
     world_pids(world, 0, false, &before, 1);
     check(world, world_end_helper(world, signal_number, 3000),
           signal_number == SIGKILL ? "the helper is killed" : "SIGUSR2 ends the helper");
-    check(world, serves(&spec, 500), "the replica serves on");
+    check(world, serves(world, &spec, 500), "the replica serves on");
     check(world, world_start_helper(world, false), "a new helper starts");
     sandbox_client_list(&world->client);
     check(world,
@@ -398,7 +269,7 @@ static void check_one_restart(struct world *world, int signal_number)
           "it lists the replica as it was started");
     world_pids(world, 0, false, &after, 1);
     check(world, before == after && before != 0, "the service is the same process");
-    check(world, serves(&spec, 500), "and serves");
+    check(world, serves(world, &spec, 500), "and serves");
     check(world, world_stop(world, &spec, &event) && event.end == SANDBOX_END_STOPPED,
           "an adopted replica stops when asked");
     check(world, world_pids(world, 0, true, &after, 1) == 0, "and nothing is left of it");

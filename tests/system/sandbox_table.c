@@ -12,29 +12,6 @@
 #include "base/attributes.h"
 #include "tests/system/sandbox_checks.h"
 
-static struct sandbox_spec web(struct world *world)
-{
-    static const char *const words[] = {"/bin/busybox", "httpd", "-f",  "-p",
-                                        "8080",         "-h",    "www", NULL};
-    struct sandbox_spec spec = world_spec(world, "");
-
-    world_set_command(&spec, words);
-    world_publish(world, &spec, 8080);
-    return spec;
-}
-
-static bool serves(const struct world *world, const struct sandbox_spec *spec, uint64_t ms)
-{
-    uint64_t until_ms = time_ms() + world_patience_ms(world, ms);
-    bool found = false;
-
-    while (!found && time_ms() < until_ms) {
-        found = fetch_contains(spec->ports[0].host_port, "hello from the sandbox", 1000);
-        wait_a_little(20);
-    }
-    return found;
-}
-
 /* Waits for the end, whatever else is said. */
 static bool ends(struct world *world, const struct sandbox_spec *spec, enum sandbox_end end,
                  int status)
@@ -47,7 +24,7 @@ static bool ends(struct world *world, const struct sandbox_spec *spec, enum sand
 
 static void check_table_life(struct world *world)
 {
-    struct sandbox_spec spec = web(world);
+    struct sandbox_spec spec = web_spec(world);
     struct sandbox_event event = {0};
 
     check(world, world_start(world, &spec), "START is answered with STARTED");
@@ -128,7 +105,7 @@ static void check_table_health(struct world *world)
               world_await(world, &spec.key, SANDBOX_HEALTH, 5000, &event) && event.healthy == 0,
           "a port that nobody listens on is failing health");
     world_stop(world, &spec, &event);
-    spec = web(world);
+    spec = web_spec(world);
     spec.health = (struct sandbox_health){
         .container_port = 8080, .interval_ms = 100, .timeout_ms = 1000, .failures_max = 5};
     check(world,
@@ -136,7 +113,7 @@ static void check_table_health(struct world *world)
               world_await(world, &spec.key, SANDBOX_HEALTH, 5000, &event) && event.healthy == 1,
           "one that somebody does is health");
     world_stop(world, &spec, &event);
-    spec = web(world); /* nothing is asked for: well once its port is open */
+    spec = web_spec(world); /* nothing is asked for: well once its port is open */
     check(world,
           world_start(world, &spec) &&
               world_await(world, &spec.key, SANDBOX_HEALTH, 5000, &event) && event.healthy == 1,

@@ -527,27 +527,3 @@ bool world_await_output(struct world *world, const struct sandbox_spec *spec, co
     printf("# its output: %.400s\n", output);
     return false;
 }
-
-bool fetch_contains(uint16_t port, const char *text, uint64_t ms_max)
-{
-    static const char request[] = "GET / HTTP/1.0\r\n\r\n";
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
-    struct timeval patience = {(time_t)(ms_max / 1000), (suseconds_t)(ms_max % 1000) * 1000};
-    char page[4096];
-    size_t used_bytes = 0;
-    ssize_t count_bytes;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 &&
-        send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) > 0) {
-        while (used_bytes + 1 < sizeof(page) &&
-               (count_bytes = recv(fd, page + used_bytes, sizeof(page) - 1 - used_bytes, 0)) > 0) {
-            used_bytes += (size_t)count_bytes;
-        }
-    }
-    close(fd);
-    page[used_bytes] = '\0';
-    return strstr(page, text) != NULL;
-}

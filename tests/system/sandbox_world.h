@@ -93,6 +93,10 @@ const char *world_output(struct world *world, const struct sandbox_spec *spec, c
 bool world_await_output(struct world *world, const struct sandbox_spec *spec, const char *text,
                         uint64_t ms_max);
 
+/* A spec of one that serves a page at its published port. */
+struct sandbox_spec web_spec(struct world *world);
+/* Does it serve the page? It needs a moment until it listens. */
+bool serves(const struct world *world, const struct sandbox_spec *spec, uint64_t ms_max);
 /* GETs / from 127.0.0.1:port; true when the answer contains `text`. */
 bool fetch_contains(uint16_t port, const char *text, uint64_t ms_max);
 /*

@@ -222,18 +222,25 @@ static void judge_buffers(struct prove *prove, struct prove_attempt *attempt)
     struct buffer output = {.bytes_max = PROVE_OUTPUT_BYTES_MAX};
     bool has_ended = prove_await_end(prove, HOG_MS_MAX);
     const char *reason = prove->event.reason;
-    uint64_t held_bytes = UINT64_MAX;
+    uint64_t held_bytes = 0;
 
-    if (has_ended && strncmp(reason, "out of memory", strlen("out of memory")) == 0) {
+    if (!has_ended) {
+        conclude(attempt, false, "it runs on");
+        return;
+    }
+    if (strncmp(reason, "out of memory", strlen("out of memory")) == 0) {
         conclude(attempt, true, "%.100s", reason);
         return;
     }
-    if (has_ended && prove_output(prove, &output) == 0) {
+    if (prove_output(prove, &output) == 0) {
         held_bytes = strtoull((const char *)output.data, NULL, 10);
     }
     buffer_done(&output);
-    conclude(attempt, held_bytes > 0 && held_bytes <= prove->spec.limits.memory_bytes,
-             "%" PRIu64 " KiB are held", held_bytes >> 10);
+    conclude(attempt, held_bytes <= prove->spec.limits.memory_bytes, "%" PRIu64 " KiB are held",
+             held_bytes >> 10);
+    if (held_bytes == 0) {
+        attempt->result = PROVE_UNSURE; /* no connections to try it with */
+    }
 }
 
 static const struct {

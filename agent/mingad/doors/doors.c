@@ -555,7 +555,7 @@ struct doors *doors_new(const struct doors_config *config, struct err *err)
     doors->config = *config;
     doors->folder_fd = -1;
     doors->timer.data = doors;
-    pace_init(&doors->pace, config->loop, &doors->pipes);
+    pace_init(&doors->pace, config->loop, &doors->pipes, config->flow_bytes_per_s);
     /* A member is no leaf, and carries no others' flows: what is missing here is never called. */
     doors->owner = (struct pipe_owner){.self = doors,
                                        .secret = find_secret,

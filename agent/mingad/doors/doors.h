@@ -43,8 +43,9 @@ struct door_place {
 
 struct doors_config {
     uv_loop_t *loop;
-    const char *bind;   /* borrowed; where replicas' ports are */
-    const char *folder; /* of mingad alone; made when it is missing */
+    const char *bind;          /* borrowed; where replicas' ports are */
+    const char *folder;        /* of mingad alone; made when it is missing */
+    uint32_t flow_bytes_per_s; /* of all flows of UDP together (pace.h) */
     /* The ports for members of the replicas here; returns how many, at most `count_max`. */
     uint32_t (*places)(void *context, uint32_t count_max, struct door_place *places_out);
     bool (*is_welcome)(void *context, const struct node_id *member);

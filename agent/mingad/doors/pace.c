@@ -12,9 +12,9 @@ static void credit(struct pace *pace)
 
     passed_ms = passed_ms < 1000 ? passed_ms : 1000;
     pace->credited_ms = now_ms;
-    pace->credit_bytes += (int64_t)(PACE_BYTES_PER_S * passed_ms / 1000);
-    if (pace->credit_bytes > PACE_BURST_BYTES) {
-        pace->credit_bytes = PACE_BURST_BYTES;
+    pace->credit_bytes += pace->bytes_per_s * (int64_t)passed_ms / 1000;
+    if (pace->credit_bytes > pace->burst_bytes) {
+        pace->credit_bytes = pace->burst_bytes;
     }
 }
 
@@ -38,7 +38,7 @@ static bool is_behind(const struct pace *pace, const struct pipe *pipe)
 /* All that wait go on when there is much left: then nobody floods. */
 static uint32_t choose(struct pace *pace)
 {
-    bool has_much = pace->credit_bytes > PACE_BURST_BYTES / 2;
+    bool has_much = pace->credit_bytes > pace->burst_bytes / 2;
     uint32_t count = 0;
 
     for (struct pipe *pipe = *pace->pipes; pipe != NULL; pipe = pipe->next) {
@@ -70,12 +70,14 @@ static void on_timer(uv_timer_t *timer)
     }
 }
 
-void pace_init(struct pace *pace, uv_loop_t *loop, struct pipe *const *pipes)
+void pace_init(struct pace *pace, uv_loop_t *loop, struct pipe *const *pipes, uint32_t bytes_per_s)
 {
     uv_timer_init(loop, &pace->timer); /* never fails */
     pace->timer.data = pace;
     pace->pipes = pipes;
-    pace->credit_bytes = PACE_BURST_BYTES;
+    pace->bytes_per_s = bytes_per_s;
+    pace->burst_bytes = pace->bytes_per_s * PACE_BURST_MS / 1000;
+    pace->credit_bytes = pace->burst_bytes;
     pace->credited_ms = clock_now_ms();
 }
 

@@ -14,17 +14,18 @@
 
 enum {
     PACE_BYTES_PER_S = 16 << 20, /* 65536 of the smallest: some tenth of a core */
-    PACE_BURST_BYTES = PACE_BYTES_PER_S / 4,
+    PACE_BURST_MS = 250,
 };
 
 struct pace {
     uv_timer_t timer;
     struct pipe *const *pipes; /* borrowed: the list of which those that wait are resumed */
+    int64_t bytes_per_s, burst_bytes;
     int64_t credit_bytes;
     uint64_t credited_ms;
 };
 
-void pace_init(struct pace *pace, uv_loop_t *loop, struct pipe *const *pipes);
+void pace_init(struct pace *pace, uv_loop_t *loop, struct pipe *const *pipes, uint32_t bytes_per_s);
 /* False: that is enough for now; the pipe waits, and is resumed soon. */
 bool pace_count(struct pace *pace, struct pipe *pipe, size_t count_bytes);
 /* The loop runs on until its handle is closed. */

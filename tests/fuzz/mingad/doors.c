@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "agent/mingad/clock.h"
+#include "agent/mingad/doors/pace.h"
 #include "agent/mingad/relays/relay_seal.h"
 #include "agent/mingad/replicas/ports.h"
 #include "base/check.h"
@@ -89,6 +90,7 @@ static void open_once(void)
     struct doors_config config = {.loop = &loop,
                                   .bind = "127.0.0.1",
                                   .folder = folder,
+                                  .flow_bytes_per_s = PACE_BYTES_PER_S,
                                   .places = on_places,
                                   .is_welcome = on_welcome,
                                   .secret = on_secret};

@@ -12,6 +12,7 @@
 
 #include "agent/mingad/clock.h"
 #include "agent/mingad/doors/doors.h"
+#include "agent/mingad/doors/pace.h"
 #include "agent/mingad/relays/relay_seal.h"
 #include "agent/mingad/replicas/ports.h"
 #include "base/wire.h"
@@ -96,11 +97,13 @@ static inline void start_replica(struct fixture *fixture)
     cr_assert_eq(ports_bind(&spec, &where, &fixture->ports, &refused), 0);
 }
 
-static inline struct fixture *fixture_new_of(enum sandbox_protocol protocol)
+static inline struct fixture *fixture_new_paced(enum sandbox_protocol protocol,
+                                                uint32_t flow_bytes_per_s)
 {
     struct fixture *fixture = calloc(1, sizeof(*fixture));
     struct doors_config config = {.bind = "127.0.0.1",
                                   .folder = fixture->folder,
+                                  .flow_bytes_per_s = flow_bytes_per_s,
                                   .places = on_places,
                                   .is_welcome = on_welcome,
                                   .lost = on_lost,
@@ -122,6 +125,11 @@ static inline struct fixture *fixture_new_of(enum sandbox_protocol protocol)
     start_replica(fixture);
     cr_assert_eq(doors_open(fixture->doors, &fixture->place), 0);
     return fixture;
+}
+
+static inline struct fixture *fixture_new_of(enum sandbox_protocol protocol)
+{
+    return fixture_new_paced(protocol, PACE_BYTES_PER_S);
 }
 
 static inline struct fixture *fixture_new(void)

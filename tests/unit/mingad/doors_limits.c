@@ -363,7 +363,7 @@ Test(doors_limits, flows_have_a_part_of_the_loop_only)
 {
     enum { SENT = 80000, EMPTY_BYTES = 2 + 1 + RELAY_TAG_BYTES };
     const uint64_t least_ms =
-        ((uint64_t)SENT * PIPE_PACKET_COST_BYTES - PACE_BURST_BYTES) * 1000 / PACE_BYTES_PER_S;
+        (uint64_t)SENT * PIPE_PACKET_COST_BYTES * 1000 / PACE_BYTES_PER_S - PACE_BURST_MS;
     struct fixture *fixture = fixture_new_of(SANDBOX_MEMBERS_UDP);
     static uint8_t frames[SENT * EMPTY_BYTES + RELAY_FRAME_BYTES_MAX];
     static struct visit visit;

@@ -391,36 +391,41 @@ Test(init, a_command_that_does_not_exist_is_refused_by_name)
     must_be_over(&sandbox);
 }
 
-Test(init, a_service_is_stopped_by_its_signal)
+/* How it ends that is stopped when it has said something: that its trap is set. */
+static struct init_message end_of_stopped(const char *script)
 {
-    struct sandbox_spec spec = spec_of("trap 'exit 3' TERM; while :; do sleep 0.05; done");
+    struct sandbox_spec spec = spec_of(script);
     struct sandbox sandbox = {0};
     struct init_message message;
+    char text[64] = "";
 
     start(&sandbox, &spec);
     cr_assert_eq(hear(&sandbox).kind, INIT_HEALTH);
-    (void)usleep(200000); /* until the trap is set */
+    for (int i = 0; i < 2000 && text[0] == '\0'; i++) {
+        (void)usleep(10000);
+        read_logs(&sandbox, text, sizeof(text));
+    }
     say(&sandbox, INIT_STOP);
     message = hear(&sandbox);
     cr_assert(message.kind == INIT_ENDED && message.stopped);
-    cr_assert(!message.signalled && message.status == 3, "status %d", message.status);
     must_be_over(&sandbox);
+    return message;
+}
+
+Test(init, a_service_is_stopped_by_its_signal)
+{
+    struct init_message message =
+        end_of_stopped("trap 'exit 3' TERM; echo set; while :; do sleep 0.05; done");
+
+    cr_assert(!message.signalled && message.status == 3, "status %d", message.status);
 }
 
 Test(init, a_service_that_ignores_its_signal_is_killed_after_the_grace)
 {
-    struct sandbox_spec spec = spec_of("trap '' TERM; while :; do sleep 0.05; done");
-    struct sandbox sandbox = {0};
-    struct init_message message;
+    struct init_message message =
+        end_of_stopped("trap '' TERM; echo set; while :; do sleep 0.05; done");
 
-    start(&sandbox, &spec);
-    cr_assert_eq(hear(&sandbox).kind, INIT_HEALTH);
-    (void)usleep(200000);
-    say(&sandbox, INIT_STOP);
-    message = hear(&sandbox);
-    cr_assert(message.kind == INIT_ENDED && message.stopped);
     cr_assert(message.signalled && message.status == SIGKILL);
-    must_be_over(&sandbox);
 }
 
 /* Asks the published port; returns the count of bytes of the answer. */
