@@ -24,7 +24,7 @@ void joining_met(struct overlay *overlay, const struct node_id *node);
 bool joining_take_community(struct overlay *overlay, struct bytes encoded);
 
 /* --- begin.c */
-/* Is nobody else a member? */
+/* Is nobody else a member, and would this node know if somebody were? */
 bool joining_is_alone(const struct overlay *overlay);
 /* Takes this node's place on the ring, or gives it up. */
 void joining_place(struct overlay *overlay, bool in_ring);

@@ -85,7 +85,7 @@ struct ring_event {
     enum ring_event_kind kind;
     uint64_t now_ms;
     struct ring_node node;
-    bool alone;     /* BEGIN, TICK: nobody else is a member */
+    bool alone;     /* BEGIN, TICK: nobody else is a member, and we would know */
     bool has_other; /* LOST, TICK: `other` is the nearest member before [0] that is up;
                              * ANSWERED: it is known here, and up */
     struct ring_node other;
