@@ -215,6 +215,8 @@ struct core_event {
     char reason[REASON_CHARS_MAX + 1];
     uint32_t missing_count; /* TREE_SCANNED; more may be missing when at the max */
     struct chunk_id missing[SCAN_MISSING_MAX];
+    uint32_t here_count;        /* TREE_SCANNED: chunks that are here, up to the last missing one */
+    uint32_t chunk_count;       /* TREE_SCANNED: of all files; 0: the index is not here */
     struct replica_key replica; /* PORTS_REFUSED */
     uint16_t host_port;         /* PORTS_REFUSED */
     uint64_t token;             /* LOGS_READ, EXEC_DONE */

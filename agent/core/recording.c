@@ -252,6 +252,8 @@ static void code_tree(struct codec *codec, struct core_event *event)
     for (uint32_t i = 0; i < event->missing_count; i++) {
         codec_id(codec, &event->missing[i].id);
     }
+    codec_u32(codec, &event->here_count);
+    codec_u32(codec, &event->chunk_count);
 }
 
 static void code_logs(struct codec *codec, struct core_event *event)

@@ -130,7 +130,10 @@ void executor_chunk(struct executor *executor, struct turn *turn, const struct a
     }
     replica->asked_count--;
     if (outcome == OVERLAY_OK) {
-        replica->fetch_failure_count = 0;
+        if (replica->fetch_failure_count > 0) { /* what was said of it is over */
+            replica->fetch_failure_count = 0;
+            replica_say(replica, "%s", "");
+        }
         replica_fetch_more(executor, turn, replica);
         return;
     }
@@ -164,6 +167,8 @@ static void scanned(struct executor *executor, struct turn *turn, struct replica
         return;
     }
     CHECK(event->missing_count <= SCAN_MISSING_MAX);
+    replica->found_count = event->here_count + event->missing_count;
+    replica->chunk_count = event->chunk_count;
     replica->missing_count = event->missing_count;
     memcpy(replica->missing, event->missing, event->missing_count * sizeof(event->missing[0]));
     replica_enter(executor, turn, replica, PHASE_FETCHING);

@@ -84,6 +84,8 @@ struct replica {
     uint64_t fetch_retry_ms;
     uint32_t missing_count; /* chunks still to ask for: [0, missing_count) */
     uint32_t asked_count;   /* chunks under way */
+    uint32_t found_count;   /* chunks here or to be asked for, when the tree was scanned ... */
+    uint32_t chunk_count;   /* ... of so many; 0: not known yet */
     struct chunk_id missing[SCAN_MISSING_MAX];
     uint32_t other_count;
     struct node_id others[4];
@@ -172,6 +174,9 @@ struct replica *replica_of_service(struct executor *executor, const struct servi
 void replica_enter(struct executor *executor, struct turn *turn, struct replica *replica,
                    enum phase phase);
 void replica_say(struct replica *replica, const char *format, ...) PRINTF_LIKE(2, 3);
+/* What is told of it: why it is as it is, or how far its bundle is here. */
+void replica_reason(const struct executor *executor, const struct replica *replica,
+                    char text_out[REASON_CHARS_MAX + 1]);
 /* Ends it: STOP when something runs, else at once. */
 void replica_stop(struct executor *executor, struct turn *turn, struct replica *replica,
                   const char *reason);
@@ -186,6 +191,7 @@ void floor_raise(struct executor *executor, const struct replica_key *key);
 /* A place has been filled in: it counts from now on. */
 void replica_use(struct executor *executor, struct replica *replica);
 bool replica_counts(const struct replica *replica); /* its limits are promised */
+bool phase_makes_tree(enum phase phase);            /* its bundle is fetched and unpacked */
 struct sandbox_limits executor_promised(const struct executor *executor);
 void executor_check(const struct executor *executor);
 

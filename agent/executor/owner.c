@@ -176,13 +176,6 @@ void executor_resume(struct executor *executor, struct turn *turn)
 
 /* ------------------------------------------------------------------ what follows */
 
-/* What is not started yet is better started elsewhere. */
-static bool is_being_made(const struct replica *replica)
-{
-    return replica->phase == PHASE_SCANNING || replica->phase == PHASE_FETCHING ||
-           replica->phase == PHASE_BUILDING;
-}
-
 static void freeze_everything(struct executor *executor, struct turn *turn)
 {
     executor_freeze_all(executor, turn, false);
@@ -190,7 +183,7 @@ static void freeze_everything(struct executor *executor, struct turn *turn)
         struct replica *replica = &executor->replicas[i];
         struct outgoing freeze = {.kind = OUT_FREEZE, .replica = replica->key};
 
-        if (replica->used && is_being_made(replica)) {
+        if (replica->used && phase_makes_tree(replica->phase)) {
             replica->leaving = true; /* also where the pause is over by the next report */
             replica_stop(executor, turn, replica, "paused by its owner");
         } else if (replica->used && replica->phase == PHASE_STOPPING) {

@@ -38,6 +38,11 @@ struct replica *replica_of_service(struct executor *executor, const struct servi
     return NULL;
 }
 
+bool phase_makes_tree(enum phase phase)
+{
+    return phase == PHASE_SCANNING || phase == PHASE_FETCHING || phase == PHASE_BUILDING;
+}
+
 void replica_say(struct replica *replica, const char *format, ...)
 {
     va_list arguments;
@@ -45,6 +50,32 @@ void replica_say(struct replica *replica, const char *format, ...)
     va_start(arguments, format);
     (void)vsnprintf(replica->reason, sizeof(replica->reason), format, arguments);
     va_end(arguments);
+}
+
+/* In hundredths of its chunks, which are about as long as each other. */
+static uint32_t percent_here(const struct replica *replica)
+{
+    uint32_t lacking = replica->missing_count + replica->asked_count;
+    uint32_t here = replica->found_count - lacking;
+
+    return (uint32_t)((uint64_t)here * 100 / replica->chunk_count);
+}
+
+void replica_reason(const struct executor *executor, const struct replica *replica,
+                    char text_out[REASON_CHARS_MAX + 1])
+{
+    if (executor->paused) {
+        (void)snprintf(text_out, REASON_CHARS_MAX + 1, "paused by its owner");
+    } else if (replica->reason[0] != '\0' || !phase_makes_tree(replica->phase)) {
+        (void)snprintf(text_out, REASON_CHARS_MAX + 1, "%s", replica->reason);
+    } else if (replica->phase == PHASE_BUILDING) {
+        (void)snprintf(text_out, REASON_CHARS_MAX + 1, "its bundle is being unpacked");
+    } else if (replica->chunk_count > 0) {
+        (void)snprintf(text_out, REASON_CHARS_MAX + 1, "%u %% of its bundle is here",
+                       percent_here(replica));
+    } else {
+        text_out[0] = '\0';
+    }
 }
 
 static const char *const phase_names[PHASE_COUNT] = {
@@ -59,8 +90,11 @@ void replica_enter(struct executor *executor, struct turn *turn, struct replica 
 {
     CHECK(replica->used);
     CHECK(phase < PHASE_COUNT);
+    /* What is told of it, is told since then: a tree is scanned and fetched in turns. */
+    if (!phase_makes_tree(phase) || !phase_makes_tree(replica->phase)) {
+        replica->since_ms = turn->now_ms;
+    }
     replica->phase = phase;
-    replica->since_ms = turn->now_ms;
     outbox_trace(turn, "%s/%u.%llu %s%s%.80s", replica->manifest.name, replica->key.slot,
                  (unsigned long long)replica->key.incarnation, phase_names[phase],
                  replica->reason[0] != '\0' ? ": " : "", replica->reason);

@@ -383,8 +383,7 @@ static void report_fill(const struct executor *executor, const struct replica *r
     report->state = (uint32_t)replica_state_of(executor, replica);
     /* What is frozen answers no probe, whatever it answered before. */
     report->health = (uint32_t)(replica->frozen ? HEALTH_UNKNOWN : replica->health);
-    (void)snprintf(report->reason, sizeof(report->reason), "%s",
-                   executor->paused ? "paused by its owner" : replica->reason);
+    replica_reason(executor, replica, report->reason);
     report->age_ms = turn->now_ms - replica->since_ms;
     report->restart_count = replica->restart_count;
     report->next_try_s = replica_next_try_s(replica, turn->now_ms);

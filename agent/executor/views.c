@@ -66,8 +66,7 @@ void executor_replica(const struct executor *executor, uint32_t index, uint64_t 
     }
     status->state = replica_state_of(executor, replica);
     status->health = replica->health;
-    (void)snprintf(status->reason, sizeof(status->reason), "%s",
-                   executor->paused ? "paused by its owner" : replica->reason);
+    replica_reason(executor, replica, status->reason);
     status->age_ms = now_ms > replica->since_ms ? now_ms - replica->since_ms : 0;
     status->restart_count = replica->restart_count;
     status->next_try_s = replica_next_try_s(replica, now_ms);

@@ -75,6 +75,8 @@ static void run_scanned(struct world *world, struct event *event)
                 scanned->missing[scanned->missing_count++] = tree->chunks[i];
             }
         }
+        scanned->chunk_count = tree->chunk_count - 1;
+        scanned->here_count = scanned->chunk_count - scanned->missing_count;
     }
     world_step(world, event->node, scanned);
 }

@@ -91,8 +91,11 @@ static int scan_files(const struct chunk_store *store, const struct tree_root *r
 
         if (chunk_store_lacks(why)) {
             note_missing(scan, &wanted[i], why);
+        } else {
+            scan->here_count++;
         }
     }
+    scan->chunk_count = (uint32_t)count;
     return 0;
 }
 

@@ -10,6 +10,8 @@ struct tree_scan {
     uint32_t missing_count;                    /* 0: all are there */
     struct chunk_id missing[SCAN_MISSING_MAX]; /* the first ones */
     int why[SCAN_MISSING_MAX];                 /* chunk_store_get's result */
+    uint32_t here_count;  /* of the files' chunks, those that are here of the ones looked at ... */
+    uint32_t chunk_count; /* ... of so many; 0: the index is not complete */
 };
 
 /*

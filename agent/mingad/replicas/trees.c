@@ -106,6 +106,8 @@ static void tell(struct tree_job *job)
     } else if (job->task == TREE_SCAN) {
         event.missing_count = job->scan.missing_count;
         memcpy(event.missing, job->scan.missing, sizeof(event.missing));
+        event.here_count = job->scan.here_count;
+        event.chunk_count = job->scan.chunk_count;
     }
     edge_event(job->edge, &event);
 }
@@ -185,7 +187,8 @@ static void scan_tree(struct pool_job *pool)
 
     tree_name(&job->tree, name);
     if (fstatat(job->edge->trees->folder_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0) {
-        job->scan.missing_count = 0; /* built already: complete, or it would not have its name */
+        /* Built already: complete, or it would not have its name. */
+        job->scan = (struct tree_scan){0};
         job->result = 0;
         return;
     }

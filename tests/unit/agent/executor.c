@@ -23,6 +23,39 @@ Test(executor, missing_chunks_are_fetched_several_at_once_and_scanned_again)
     fake_free(bench.community);
 }
 
+Test(executor, how_far_a_bundle_is_here_is_told_until_it_is_started)
+{
+    struct bench bench = bench_new(wiki);
+    const uint64_t begin_ms = bench.community->now_ms;
+    minga_AskStart ask = ask_start(&bench, 1, 1, 1);
+    struct core_event event = {.missing_count = 20, .here_count = 29, .chunk_count = 100};
+    struct ask chunk = {.kind = ASK_CHUNK, .slot = 1, .number = 1};
+
+    chunk.service = bench.community->service;
+    memset(event.tree.id.bytes, 7, ID_BYTES);
+    cr_assert_eq(start(&bench, &ask), REFUSAL_NONE);
+    cr_assert_str_empty(first_replica(&bench).status.reason);
+    bench_at(&bench, begin_ms + 1000);
+    executor_scanned(bench.executor, &bench.turn, &event);
+    cr_assert_str_eq(first_replica(&bench).status.reason, "29 % of its bundle is here");
+    executor_chunk(bench.executor, &bench.turn, &chunk, OVERLAY_NOT_FOUND, "nobody has it");
+    cr_assert_str_eq(first_replica(&bench).status.reason,
+                     "a chunk of the bundle cannot be fetched: nobody has it");
+    for (uint32_t i = 1; i < 20; i++) {
+        executor_chunk(bench.executor, &bench.turn, &chunk, OVERLAY_OK, "");
+    }
+    cr_assert_str_eq(first_replica(&bench).status.reason, "49 % of its bundle is here");
+    bench_at(&bench, begin_ms + 3000);
+    event = (struct core_event){.tree = event.tree, .here_count = 100, .chunk_count = 100};
+    executor_tick(bench.executor, &bench.turn);
+    executor_scanned(bench.executor, &bench.turn, &event);
+    cr_assert_str_eq(first_replica(&bench).status.reason, "its bundle is being unpacked");
+    cr_assert_eq(first_replica(&bench).status.age_ms, 3000, "since it is fetched");
+    executor_built(bench.executor, &bench.turn, &event);
+    cr_assert_str_empty(first_replica(&bench).status.reason);
+    fake_free(bench.community);
+}
+
 Test(executor, restarts_come_after_0_1_2_4_up_to_60_seconds)
 {
     static const uint64_t delays_ms[] = {0, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000};

@@ -185,6 +185,8 @@ Test(recording, events_of_all_other_kinds_come_back)
                               .reason = "reason",
                               .missing_count = 2,
                               .missing = {{{{1}}}, {{{2}}}},
+                              .here_count = 3,
+                              .chunk_count = 5,
                               .host_port = 31000,
                               .logs = {(const uint8_t *)"log", 3}};
 
@@ -196,6 +198,7 @@ Test(recording, events_of_all_other_kinds_come_back)
     to_and_fro();
     cr_assert_eq(again.event.event.missing_count, 2);
     cr_assert_eq(again.event.event.missing[1].id.bytes[0], 2);
+    cr_assert(again.event.event.here_count == 3 && again.event.event.chunk_count == 5);
     fill_event(CORE_LOGS_READ, &more);
     to_and_fro();
     cr_assert_eq(again.event.event.logs.length_bytes, 3);

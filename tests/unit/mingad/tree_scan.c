@@ -70,6 +70,7 @@ static void expect_missing(const struct chunk_id *chunk)
     chunk_store_drop(&store, chunk);
     cr_assert_eq(tree_scan(&store, &tree, &scan, &err), 0, "%s", err.text);
     cr_assert_eq(scan.missing_count, 1);
+    cr_assert_eq(scan.here_count, 0);
     cr_assert(id_equal(&scan.missing[0].id, &chunk->id));
 }
 
@@ -80,6 +81,7 @@ Test(tree_scan, nothing_is_missing_of_a_whole_tree)
 
     cr_assert_eq(tree_scan(&store, &tree, &scan, &err), 0, "%s", err.text);
     cr_assert_eq(scan.missing_count, 0);
+    cr_assert(scan.here_count == 1 && scan.chunk_count == 1);
 }
 
 Test(tree_scan, root_block_index_and_files_are_asked_for_in_this_order)
