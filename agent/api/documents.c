@@ -398,8 +398,8 @@ static json_t *node_of(const struct core *core, const struct overlay_member *mem
                                             : age(less(time.now_ms, member->changed_ms), time);
 
     return json_pack(
-        "{so so so so ss sb ss so so so so sb so}", "node", document_id(&member->node.id),
-        "node_name", document_text(record->name), "address",
+        "{so so so so so ss sb ss so so so so sb so}", "node", document_id(&member->node.id),
+        "node_name", document_text(record->name), "zone", document_text(record->zone), "address",
         record->addresses_count > 0 ? document_text(record->addresses[0]) : json_null(), "owner",
         document_id(&member->owner.id), "state", document_member_state(member->state), "left",
         member->state == MEMBER_LEFT, "reachable", reachable_name(record->reachable), "arch",

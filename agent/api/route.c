@@ -26,6 +26,7 @@ static const struct route routes[] = {
     {"GET", "/v1/services/*/logs", API_LOOK, true, 0, handle_logs, "logs"},
     {"GET", "/v1/services/*/record", API_LOOK, true, 0, handle_record_service, "record"},
     {"GET", "/v1/services/*/versions/*", API_LOOK, true, 0, handle_record_version, "record"},
+    {"GET", "/v1/services/*/versions/*/offers/*", API_LOOK, true, 0, handle_offer, "offer"},
     {"POST", "/v1/exec/*", API_ACT, true, API_EXEC_BYTES_MAX, handle_exec, "exec"},
     {"POST", "/v1/passes", API_ACT, true, API_BODY_BYTES_MAX, handle_pass, "pass"},
     {"POST", "/v1/records", API_ACT, true, API_BODY_BYTES_MAX, handle_record_put, "record"},

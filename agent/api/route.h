@@ -59,5 +59,6 @@ void handle_service(struct exchange *exchange);
 void handle_locate(struct exchange *exchange);
 void handle_members(struct exchange *exchange);
 void handle_pass(struct exchange *exchange);
+void handle_offer(struct exchange *exchange);
 void handle_exec(struct exchange *exchange);
 void handle_logs(struct exchange *exchange);

@@ -105,6 +105,7 @@ int run_node_history(struct session *session, const struct arguments *arguments)
 int run_push(struct session *session, const struct arguments *arguments);
 int run_check(struct session *session, const struct arguments *arguments);
 int run_prove(struct session *session, const struct arguments *arguments);
+int run_plan(struct session *session, const struct arguments *arguments);
 int run_start(struct session *session, const struct arguments *arguments);
 int run_stop(struct session *session, const struct arguments *arguments);
 int run_scale(struct session *session, const struct arguments *arguments);

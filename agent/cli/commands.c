@@ -37,6 +37,8 @@ static const struct command commands[] = {
      OPTION_BIT(OPTION_PORT), run_try},
     {"check", "", "what this machine has of all that sandboxes need", 0, 0, 0, run_check},
     {"prove", "", "try to get out of a sandbox here, and say what stopped it", 0, 0, 0, run_prove},
+    {"plan", "NAME", "where its replicas would go, and why not elsewhere", 1, 1,
+     OPTION_BIT(OPTION_REPLICAS), run_plan},
     {"start", "NAME", "have the community run a service", 1, 1, WAIT | OPTION_BIT(OPTION_REPLICAS),
      run_start},
     {"stop", "NAME", "end a service's replicas; it stays known", 1, 1, WAIT, run_stop},

@@ -221,3 +221,14 @@ int resolve_path(struct session *session, const char *text, char *path_out, size
     }
     return status;
 }
+
+int replica_count_parse(struct session *session, const char *text, uint64_t *count_out)
+{
+    if (units_parse_number(text, count_out) < 0 || *count_out == 0 ||
+        *count_out > REPLICAS_PER_SERVICE_MAX) {
+        problem_set(&session->problem, EXIT_USAGE, text, "not a number from 1 to %d",
+                    REPLICAS_PER_SERVICE_MAX);
+        return problem_advise(&session->problem, "minga stop ends all replicas");
+    }
+    return EXIT_DONE;
+}

@@ -31,5 +31,7 @@ int resolve_slot(const json_t *service, uint32_t slot, const char *text, struct 
 int resolve_service(struct session *session, const struct service_name *name, char *id_hex_out);
 /* Where the agent has the status of the service that `text` names; NULL: of all. */
 int resolve_path(struct session *session, const char *text, char *path_out, size_t capacity_bytes);
+/* How many replicas are wanted: 1 to REPLICAS_PER_SERVICE_MAX. EXIT_DONE, or EXIT_USAGE with the problem. */
+int replica_count_parse(struct session *session, const char *text, uint64_t *count_out);
 /* Did it fail because nobody has a service of that name (and not because several have)? */
 bool resolve_found_none(const struct problem *problem);

@@ -57,6 +57,7 @@ enum core_request_kind {
                         elsewhere; answered when none is left here, or after within_ms. What nobody
                         took stays, and sleeps with the machine */
     CORE_COME_BACK,  /* it has woken up, or goes on after all */
+    CORE_ASK_OFFER,  /* node, signed_bytes: an encoded Find -> data: an encoded Offer */
 };
 
 struct core_request {
@@ -173,11 +174,11 @@ struct core_answer {
     const struct service_status *status; /* STATUS: one; SERVICES: an array without replicas */
     uint32_t status_count;               /* SERVICES */
     uint32_t next_cursor;                /* SERVICES: 0 at the end */
-    struct bytes data;                   /* LOGS, ASK_EXEC: a window; ASK_PASS: the secret */
-    uint64_t data_offset_bytes;          /* LOGS, ASK_EXEC: where the window begins; or WRITE's */
-    bool data_ended;                     /* LOGS, ASK_EXEC: no more will come */
-    uint64_t pass_until;                 /* ASK_PASS: is said at the port beside the secret */
-    struct overlay_lookup lookup;        /* LOOKUP */
+    struct bytes data;            /* LOGS, ASK_EXEC: a window; ASK_PASS: the secret; ASK_OFFER */
+    uint64_t data_offset_bytes;   /* LOGS, ASK_EXEC: where the window begins; or WRITE's */
+    bool data_ended;              /* LOGS, ASK_EXEC: no more will come */
+    uint64_t pass_until;          /* ASK_PASS: is said at the port beside the secret */
+    struct overlay_lookup lookup; /* LOOKUP */
 };
 
 /* ------------------------------------------------------------------ events */

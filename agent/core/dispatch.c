@@ -252,6 +252,7 @@ void core_answered(struct core *core, const struct ask *ask, const minga_AgentMe
     case ASK_LOGS:
     case ASK_EXEC:
     case ASK_PASS:
+    case ASK_OFFER:
         core_request_message(core, ask, reply);
         break;
     case ASK_NOTHING:
@@ -298,6 +299,7 @@ static void done(struct core *core, const struct overlay_effect *effect)
     case ASK_LOGS:
     case ASK_EXEC:
     case ASK_PASS:
+    case ASK_OFFER:
         break;
     }
     answered = effect->outcome == OVERLAY_OK && agent_message_decode(effect->payload, &reply) == 0;

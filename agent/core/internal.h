@@ -35,7 +35,7 @@ enum stage {
     STAGE_DRAIN,   /* LEAVE, SHUT_DOWN: until nothing runs here */
     STAGE_ASIDE,   /* STEP_ASIDE: the same, for as long as there is */
     STAGE_ASK,     /* STATUS, SERVICES, LOGS: a candidate is asked for the status */
-    STAGE_READ,    /* LOGS, ASK_EXEC, ASK_PASS: the node of the replica is asked */
+    STAGE_READ,    /* LOGS, ASK_EXEC, ASK_PASS, ASK_OFFER: the node of the replica is asked */
     STAGE_STORE,   /* PAUSE, RESUME, DRAIN: until that is on this disk */
 };
 
@@ -163,6 +163,8 @@ void begin_exec(struct core *core, struct request *request, const struct core_re
 void begin_pass(struct core *core, struct request *request, const struct core_request *from);
 void pass_done(struct core *core, struct request *request, const minga_PassAnswer *answer);
 void exec_done(struct core *core, struct request *request, const minga_ExecAnswer *answer);
+void begin_offer(struct core *core, struct request *request, const struct core_request *from);
+void offer_done(struct core *core, struct request *request, const minga_Offer *offer);
 
 /* orders.c: what the machine's owner says */
 void begin_owner(struct core *core, struct request *request, const struct core_request *from);

@@ -328,3 +328,27 @@ struct sandbox_limits manifest_limits(const struct manifest *manifest)
     return (struct sandbox_limits){manifest->cpu_permille, manifest->memory_bytes,
                                    manifest->disk_bytes, manifest->pid_count};
 }
+
+minga_Find find_of(const struct service_id *service, const struct public_key *owner_key,
+                   const struct manifest *manifest)
+{
+    minga_Find find = minga_Find_init_zero;
+    struct owner_id owner = keys_owner_id(owner_key);
+    struct sandbox_limits need = manifest_limits(manifest);
+
+    memcpy(find.service, service->id.bytes, ID_BYTES);
+    find.has_need = true;
+    find.need = limits_to_wire(&need);
+    find.archs_count = (pb_size_t)manifest->arch_count;
+    for (uint32_t i = 0; i < manifest->arch_count; i++) {
+        find.archs[i] = (uint32_t)manifest->archs[i];
+    }
+    find.labels_count = (pb_size_t)manifest->label_count;
+    for (uint32_t i = 0; i < manifest->label_count; i++) {
+        memcpy(find.labels[i], manifest->labels[i], sizeof(find.labels[i]));
+    }
+    find.port_count = manifest->port_count;
+    find.egress = manifest->egress == MANIFEST_EGRESS_INTERNET;
+    memcpy(find.owner, owner.id.bytes, ID_BYTES);
+    return find;
+}

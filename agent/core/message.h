@@ -93,3 +93,6 @@ int service_content_read(const minga_Record *record, minga_Service *service_out)
 int version_open(const minga_Record *record, minga_Version *version_out,
                  struct manifest *manifest_out);
 struct sandbox_limits manifest_limits(const struct manifest *manifest);
+/* The question whether a node would run one more replica. Its `round` is the asker's affair. */
+minga_Find find_of(const struct service_id *service, const struct public_key *owner_key,
+                   const struct manifest *manifest);

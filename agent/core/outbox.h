@@ -37,6 +37,7 @@ enum ask_kind {
     ASK_LOGS,
     ASK_EXEC,
     ASK_PASS,
+    ASK_OFFER,   /* for a request of the API: nothing is placed by it */
     ASK_REQUEST, /* a request of the API, done by the overlay */
 };
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* Requests of the API that the node of a replica is asked for: its output, commands inside it. */
+/* Requests of the API that a node is asked for: a replica's output, commands inside it, whether the
+ * node would run one. */
 #include <string.h>
 
 #include "agent/core/internal.h"
+#include "base/check.h"
 #include "overlay/signed.h"
 
 /* The service's manager has said where the replica is: ask there for its output. */
@@ -94,4 +96,21 @@ void pass_done(struct core *core, struct request *request, const minga_PassAnswe
     answer = request_answer_begin(core, request);
     answer->data = core_copy(core, (struct bytes){from->secret.bytes, from->secret.size});
     answer->pass_until = from->until;
+}
+
+void begin_offer(struct core *core, struct request *request, const struct core_request *from)
+{
+    minga_AgentMessage message = {.which_body = minga_AgentMessage_find_tag};
+
+    begin_ask(core, request, from, minga_Find_fields, &message);
+}
+
+void offer_done(struct core *core, struct request *request, const minga_Offer *from)
+{
+    uint8_t encoded[minga_Offer_size];
+    int length = signed_encode_body(minga_Offer_fields, from, encoded, sizeof(encoded));
+
+    CHECK(length >= 0);
+    request_answer_begin(core, request)->data =
+        core_copy(core, (struct bytes){encoded, (size_t)length});
 }

@@ -299,6 +299,8 @@ void request_query(struct core *core, struct request *request, const struct node
         kind = ASK_EXEC;
     } else if (request->kind == CORE_ASK_PASS) {
         kind = ASK_PASS;
+    } else if (request->kind == CORE_ASK_OFFER) {
+        kind = ASK_OFFER;
     } else if (request->stage == STAGE_READ) {
         kind = ASK_LOGS;
     } else if (request->kind == CORE_SERVICES) {
@@ -427,6 +429,8 @@ void core_request_message(struct core *core, const struct ask *ask,
         exec_done(core, request, &message->body.exec_answer);
     } else if (ask->kind == ASK_PASS && which == minga_AgentMessage_pass_answer_tag) {
         pass_done(core, request, &message->body.pass_answer);
+    } else if (ask->kind == ASK_OFFER && which == minga_AgentMessage_offer_tag) {
+        offer_done(core, request, &message->body.offer);
     } else {
         ask_next(core, request);
     }
@@ -471,6 +475,7 @@ static void (*const begins[])(struct core *core, struct request *request,
     [CORE_DESCRIBE] = begin_describe,
     [CORE_STEP_ASIDE] = begin_step_aside,
     [CORE_COME_BACK] = begin_come_back,
+    [CORE_ASK_OFFER] = begin_offer,
 };
 
 static struct request *request_place(struct core *core)
@@ -488,7 +493,7 @@ static bool needs_community(enum core_request_kind kind)
     return kind == CORE_PUT_RECORD || kind == CORE_GET_RECORD || kind == CORE_PUT_CHUNK ||
            kind == CORE_STATUS || kind == CORE_SERVICES || kind == CORE_LOGS ||
            kind == CORE_LOOKUP || kind == CORE_ASK_EXEC || kind == CORE_ASK_PASS ||
-           kind == CORE_EXPEL || kind == CORE_REVOKE;
+           kind == CORE_ASK_OFFER || kind == CORE_EXPEL || kind == CORE_REVOKE;
 }
 
 void core_request_begin(struct core *core, const struct core_request *from)

@@ -400,6 +400,7 @@ void manager_answered(struct manager *manager, struct turn *turn, const struct a
     case ASK_LOGS:
     case ASK_EXEC:
     case ASK_PASS:
+    case ASK_OFFER:
     case ASK_REQUEST:
         break;
     }

@@ -123,28 +123,6 @@ static bool service_needs_node(const struct service *service)
     return false;
 }
 
-static void find_fill(const struct service *service, minga_Find *find)
-{
-    struct owner_id owner = keys_owner_id(&service->owner_key);
-    struct sandbox_limits need = manifest_limits(&service->manifest);
-
-    memcpy(find->service, service->id.id.bytes, ID_BYTES);
-    find->round = service->find.round;
-    find->has_need = true;
-    find->need = limits_to_wire(&need);
-    find->archs_count = (pb_size_t)service->manifest.arch_count;
-    for (uint32_t i = 0; i < service->manifest.arch_count; i++) {
-        find->archs[i] = (uint32_t)service->manifest.archs[i];
-    }
-    find->labels_count = (pb_size_t)service->manifest.label_count;
-    for (uint32_t i = 0; i < service->manifest.label_count; i++) {
-        memcpy(find->labels[i], service->manifest.labels[i], sizeof(find->labels[i]));
-    }
-    find->port_count = service->manifest.port_count;
-    find->egress = service->manifest.egress == MANIFEST_EGRESS_INTERNET;
-    memcpy(find->owner, owner.id.bytes, ID_BYTES);
-}
-
 static void find_begin(struct turn *turn, struct service *service)
 {
     const struct surroundings *around = turn->around;
@@ -159,7 +137,8 @@ static void find_begin(struct turn *turn, struct service *service)
     find->offer_count = around->discover(around->self, &service->id, OFFERS_MAX, nodes);
     find->waiting_count = 0;
     message.which_body = minga_AgentMessage_find_tag;
-    find_fill(service, &message.body.find);
+    message.body.find = find_of(&service->id, &service->owner_key, &service->manifest);
+    message.body.find.round = find->round;
     for (uint32_t i = 0; i < find->offer_count; i++) {
         const struct overlay_member *member = around->member(around->self, &nodes[i]);
         struct ask ask = {

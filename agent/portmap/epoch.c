@@ -21,7 +21,7 @@ enum {
 };
 
 /* Section 8.5 of RFC 6887; 6886's seven eighths are as good as that. */
-bool epoch_goes_on(const struct epoch *before, uint32_t router_s, uint64_t now_ms)
+bool epoch_goes_on(const struct router_epoch *before, uint32_t router_s, uint64_t now_ms)
 {
     uint64_t own_s = now_ms > before->heard_ms ? (now_ms - before->heard_ms) / 1000 : 0;
     uint64_t past_s;

@@ -16,14 +16,14 @@ enum {
     ANNOUNCE_BYTES_MAX = 1100, /* a longer datagram is none */
 };
 
-struct epoch {
+struct router_epoch {
     bool is_known;
     uint32_t router_s;
     uint64_t heard_ms; /* our clock then */
 };
 
 /* Does the router still know what it knew at `before`? Also when nothing was known then. */
-bool epoch_goes_on(const struct epoch *before, uint32_t router_s, uint64_t now_ms);
+bool epoch_goes_on(const struct router_epoch *before, uint32_t router_s, uint64_t now_ms);
 
 /* What a router says to all. Returns 0, or -EBADMSG; whoever sends it may lie. */
 int announce_decode(struct bytes datagram, uint32_t *router_s_out);

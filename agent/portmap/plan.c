@@ -60,7 +60,7 @@ void plan_look_again(struct plan *plan, uint64_t now_ms)
 {
     plan->failed_count = 0;
     plan->asks_any = true;
-    plan->epoch = (struct epoch){0};
+    plan->epoch = (struct router_epoch){0};
     plan->next_ms = now_ms;
 }
 
@@ -78,11 +78,11 @@ static void take_epoch(struct plan *plan, const struct portmap_answer *answer, u
     bool is_lost;
 
     if (!answer->has_epoch) {
-        plan->epoch = (struct epoch){0};
+        plan->epoch = (struct router_epoch){0};
         return;
     }
     is_lost = !epoch_goes_on(&plan->epoch, answer->epoch_s, now_ms);
-    plan->epoch = (struct epoch){true, answer->epoch_s, now_ms};
+    plan->epoch = (struct router_epoch){true, answer->epoch_s, now_ms};
     if (is_lost) {
         note_loss(plan, now_ms);
     }

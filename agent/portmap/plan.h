@@ -42,13 +42,13 @@ struct plan {
     bool is_ipv6; /* holes in a firewall; else ports of a router that translates */
     bool is_allowed;
     bool is_running;
-    struct plan_job job;   /* while it runs */
-    uint32_t failed_count; /* jobs in a row without success */
-    uint64_t began_ms;     /* the last job */
-    uint64_t next_ms;      /* to ask again */
-    struct epoch epoch;    /* of the last answer */
-    uint64_t lost_ms;      /* when the router last seemed to have lost what it knew; 0: never */
-    uint64_t until_ms;     /* the leases end; UINT64_MAX: never */
+    struct plan_job job;       /* while it runs */
+    uint32_t failed_count;     /* jobs in a row without success */
+    uint64_t began_ms;         /* the last job */
+    uint64_t next_ms;          /* to ask again */
+    struct router_epoch epoch; /* of the last answer */
+    uint64_t lost_ms;          /* when the router last seemed to have lost what it knew; 0: never */
+    uint64_t until_ms;         /* the leases end; UINT64_MAX: never */
     enum portmap_method method; /* that opened what is open */
     bool asks_any;              /* it may be another router: every method is tried */
     char host[PORTMAP_HOST_CHARS_MAX + 1];

@@ -46,7 +46,7 @@ _minga() {
     case "${words[*]}" in
     "" | help) _minga_offer "$(_minga_commands | cut -d' ' -f1)" "$current" ;;
     push | try) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
-    start | stop | scale | rm | status | locate | connect | logs | exec | events | lookup)
+    plan | start | stop | scale | rm | status | locate | connect | logs | exec | events | lookup)
         _minga_offer "$(_minga_services)" "$current"
         ;;
     expel) _minga_offer "$(_minga_nodes)" "$current" ;;

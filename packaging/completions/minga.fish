@@ -44,7 +44,7 @@ complete -c minga -n 'string match -q -- "-*" (commandline -ct)' -a '(__minga_op
 complete -c minga -n '__minga_after push try' -F
 complete -c minga -n 'set -l words (__minga_words); test "$words[1]" = cp' -F
 complete -c minga -n 'set -l words (__minga_words); test "$words[1]" = cp' -a '(__minga_column services):'
-complete -c minga -n '__minga_after start stop scale rm status locate connect logs exec events lookup' \
+complete -c minga -n '__minga_after plan start stop scale rm status locate connect logs exec events lookup' \
     -a '(__minga_column services)'
 complete -c minga -n '__minga_after expel' -a '(__minga_column nodes)'
 complete -c minga -l socket -r -F -d "the agent's socket (MINGA_SOCKET)"

@@ -91,6 +91,7 @@ static const char *const request_names[] = {
     [CORE_BACK_SOON] = "back soon",
     [CORE_ASK_EXEC] = "ask exec",
     [CORE_ASK_PASS] = "ask pass",
+    [CORE_ASK_OFFER] = "ask offer",
     [CORE_PUT_RECORD] = "put record",
     [CORE_GET_RECORD] = "get record",
     [CORE_PUT_CHUNK] = "put chunk",

@@ -41,17 +41,6 @@ static int apply(struct session *session, struct owned_service *owned, void *con
     return EXIT_DONE;
 }
 
-static int parse_count(struct session *session, const char *text, uint64_t *count_out)
-{
-    if (units_parse_number(text, count_out) < 0 || *count_out == 0 ||
-        *count_out > REPLICAS_PER_SERVICE_MAX) {
-        problem_set(&session->problem, EXIT_USAGE, text, "not a number from 1 to %d",
-                    REPLICAS_PER_SERVICE_MAX);
-        return problem_advise(&session->problem, "minga stop ends all replicas");
-    }
-    return EXIT_DONE;
-}
-
 /* ------------------------------------------------------------------ waiting */
 
 static uint64_t now_ms(void)
@@ -246,7 +235,8 @@ int run_start(struct session *session, const struct arguments *arguments)
 {
     struct change change = {GOAL_ACTIVE, 0, "start"};
     const char *count = arguments->options[OPTION_REPLICAS];
-    int status = count == NULL ? EXIT_DONE : parse_count(session, count, &change.replica_count);
+    int status =
+        count == NULL ? EXIT_DONE : replica_count_parse(session, count, &change.replica_count);
 
     return status == EXIT_DONE ? change_service(session, arguments, &change) : status;
 }
@@ -261,7 +251,7 @@ int run_stop(struct session *session, const struct arguments *arguments)
 int run_scale(struct session *session, const struct arguments *arguments)
 {
     struct change change = {GOAL_ACTIVE, 0, "scale"};
-    int status = parse_count(session, arguments->words[1], &change.replica_count);
+    int status = replica_count_parse(session, arguments->words[1], &change.replica_count);
 
     return status == EXIT_DONE ? change_service(session, arguments, &change) : status;
 }

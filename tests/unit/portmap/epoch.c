@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-static const struct epoch before = {true, 1000, 500000};
+static const struct router_epoch before = {true, 1000, 500000};
 
 static bool goes_on(uint32_t router_s, uint64_t passed_s)
 {
@@ -15,7 +15,7 @@ static bool goes_on(uint32_t router_s, uint64_t passed_s)
 
 Test(epoch, a_first_one_is_always_right)
 {
-    cr_assert(epoch_goes_on(&(struct epoch){0}, 0, 1));
+    cr_assert(epoch_goes_on(&(struct router_epoch){0}, 0, 1));
 }
 
 Test(epoch, one_that_goes_on_about_as_our_clock_does_is_right)
