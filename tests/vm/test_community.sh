@@ -18,7 +18,7 @@ trap finish EXIT
 cp "$package" "$payload/minga.deb"
 port=$((20000 + $$ % 10000))
 for i in 1 2 3; do
-    "$here/run_guest.sh" -c 1 -t 400 -m 512 -n "$port" -i "10.77.0.$i/24" -p "$payload" "$IMAGE" \
+    "$here/run_guest.sh" -c 1 -t 800 -m 512 -n "$port" -i "10.77.0.$i/24" -p "$payload" "$IMAGE" \
         "$here/guest_community.sh" >"$said/out.$i" 2>&1 &
     guests+=($!)
 done
