@@ -30,7 +30,11 @@ static void on_offer(struct exchange *exchange, uint64_t context, const struct c
         exchange_fail_answer(exchange, "offer", answer);
         return;
     }
-    CHECK(signed_decode_body(minga_Offer_fields, answer->data, &offer) == 0);
+    if (answer->data.length_bytes == 0 ||
+        signed_decode_body(minga_Offer_fields, answer->data, &offer) < 0) {
+        exchange_fail(exchange, 503, "offer", "too many answers at once", "try again");
+        return;
+    }
     free = limits_of(offer.has_free, &offer.free);
     contribution = limits_of(offer.has_contribution, &offer.contribution);
     json_object_update_new(
