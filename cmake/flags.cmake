@@ -27,7 +27,7 @@ if(MINGA_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
 if(MINGA_SANITIZE)
-  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all
+  add_compile_options(-O1 -fsanitize=address,undefined -fno-sanitize-recover=all
     -fno-omit-frame-pointer)
   add_link_options(-fsanitize=address,undefined)
 elseif(MINGA_COVERAGE)

@@ -15,7 +15,7 @@ check() {
 # within SECONDS SENTENCE COMMAND...: it succeeds in time; the time taken is shown. The machine may
 # be a busy one: it gets PATIENCE times as long, since how fast things are is the benchmark's to say.
 within() {
-    local seconds=$(($1 * ${PATIENCE:-3})) sentence=$2 started
+    local seconds=$(($1 * ${PATIENCE:-6})) sentence=$2 started
     shift 2
     started=$(now_ms)
     if wait_until "$seconds" "$@"; then

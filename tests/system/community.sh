@@ -174,7 +174,7 @@ node_launch() {
 
 node_start() {
     node_launch "$1"
-    wait_until 10 minga "$1" node || {
+    wait_until 60 minga "$1" node || {
         say "node $1 does not answer; its log:"
         tail -n 20 "$(dir_of "$1")/log" >&2
         return 1
@@ -249,7 +249,7 @@ community_form() {
         minga "$i" join --yes --token-file "$WORK/token" >/dev/null
     done
     for ((i = 1; i <= NODE_COUNT; i++)); do
-        wait_until 5 sees_members "$i" "$NODE_COUNT" || {
+        wait_until 60 sees_members "$i" "$NODE_COUNT" || {
             say "node $i does not see $NODE_COUNT members"
             return 1
         }

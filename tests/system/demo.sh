@@ -32,7 +32,7 @@ fetch_all() {
 step "five machines, each with an agent of its own"
 community_new 5
 for i in 1 2 3 4 5; do node_launch "$i"; done
-for i in 1 2 3 4 5; do wait_until 10 minga "$i" node || { tail "$(dir_of "$i")/log"; exit 1; }; done
+for i in 1 2 3 4 5; do wait_until 60 minga "$i" node || { tail "$(dir_of "$i")/log"; exit 1; }; done
 echo "mingad answers on $(for i in 1 2 3 4 5; do printf '%s ' "$(name_of "$i")"; done)"
 
 step "a founder creates a community and invites; four others join"
@@ -41,7 +41,7 @@ echo "oak\$ minga invite > token"
 minga 1 invite >"$WORK/token"
 started=$(now_ms)
 for i in 2 3 4 5; do show "$i" join --yes --token-file "$WORK/token"; done
-for i in 1 2 3 4 5; do wait_until 10 sees_members "$i" 5; done
+for i in 1 2 3 4 5; do wait_until 60 sees_members "$i" 5; done
 echo "every node knows every other after $(($(now_ms) - started)) ms"
 show 3 nodes
 show 3 ring
@@ -63,7 +63,7 @@ started=$(now_ms)
 node_kill "$victim"
 echo "$(name_of "$victim") is dead"
 healed() { has_running "$asker" web 3 && all_answer "$asker" web 3 && ! nodes_of "$asker" web | grep -cx "$(name_of "$victim")"; }
-wait_until 20 healed || { minga 1 status web; exit 1; }
+wait_until 60 healed || { minga 1 status web; exit 1; }
 echo "three replicas again after $(($(now_ms) - started)) ms"
 show "$asker" status web
 fetch_all "$asker"
@@ -83,7 +83,7 @@ fi
 
 step "the service is stopped, the machines leave"
 show 1 stop web --wait
-wait_until 10 has_running 1 web 0
+wait_until 60 has_running 1 web 0
 for i in "${!AGENT_PID[@]}"; do node_stop "$i"; done
 left=$(NODE_COUNT=5 leftovers | grep -v "node $victim:" | grep -v "$(cgroup_of "$victim")" || true)
 [ -z "$left" ] || { echo "left behind:"; echo "$left"; exit 1; }

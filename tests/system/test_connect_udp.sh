@@ -106,7 +106,7 @@ flow_elsewhere() {
     try=$((try + 1))
     moving=moving-$try
     forward 1 "$moving" lobby voice
-    wait_until 10 replica
+    wait_until 60 replica
     served=$(replica)
     at=$(node_at "$served")
     [ "$at" != 1 ]

@@ -80,7 +80,7 @@ start_timed() {
     local started took
     started=$(now_ms)
     node_launch "$1"
-    wait_until 10 minga "$1" node || {
+    wait_until 60 minga "$1" node || {
         fail "agent $1 does not start: $(tail -n 2 "$(dir_of "$1")/log")"
         return
     }

@@ -66,14 +66,14 @@ for ((round = 1; round <= rounds; round++)); do
     done
     pause_ms 300
     for i in 1 2 3 4 5; do node_launch "$i"; done
-    if wait_until 15 three_again; then
+    if wait_until 60 three_again; then
         pass "round $round: all killed and started again, three answer"
     else
         fail "round $round: all killed and started again, three answer: $(minga 1 status web 2>&1)"
     fi
     # Some rounds kill again in the middle of a start.
     if [ $((RANDOM % 3)) = 0 ]; then continue; fi
-    wait_until 5 same_as_before || fail "round $round leaks: $(inventory) processes $(processes)"
+    wait_until 30 same_as_before || fail "round $round leaks: $(inventory) processes $(processes)"
 done
 within 20 "three run after all rounds" three_again
 within 10 "nothing has leaked" same_as_before
@@ -98,7 +98,7 @@ for ((round = 1; round <= single_rounds; round++)); do
         done
         ;;
     esac
-    if wait_until 15 three_again; then
+    if wait_until 60 three_again; then
         pass "single $round: only $kind of node $victim killed, three answer"
     else
         fail "single $round: only $kind of node $victim killed: $(minga 1 status web 2>&1; inventory)"

@@ -43,7 +43,7 @@ while True:
     print('knock', listener.accept()[1], flush=True)" >"$WORK/knocks-${place%%:*}" 2>&1 </dev/null &
         OTHERS+=($!)
     done
-    wait_until 10 grep -q ready "$WORK/router"
+    wait_until 60 grep -q ready "$WORK/router"
     wait_until 10 eval 'in_node 3 curl -s --max-time 1 telnet://127.0.0.1:8631 </dev/null; [ -s "$WORK/knocks-3" ]'
     : >"$WORK/knocks-3"
 }

@@ -67,9 +67,9 @@ rule_is() { [ "$(minga 1 --json node | jq -r .rule)" = "$1" ]; }
 # One of four nodes has none: if that is node 1, another one makes it take one.
 if ! here_runs; then
     minga 3 node drain >/dev/null
-    wait_until 20 here_runs
+    wait_until 60 here_runs
     minga 3 node resume >/dev/null
-    wait_until 20 has_running 2 clock 3
+    wait_until 60 has_running 2 clock 3
 fi
 check "a replica runs on the machine that is about to sleep" here_runs
 

@@ -22,6 +22,7 @@ SECONDS_MAX = 900
 SECONDS_TO_CLEAN_UP = 30
 SECONDS_OF_ORPHANS = 2  # what was told to end may take as long
 HEAD_LINES = 15
+REMARKS_SHOWN = 40
 
 
 def say(text: str) -> None:
@@ -161,6 +162,17 @@ def show_failure(script: Script) -> None:
             say("  | " + line.rstrip("\n"))
 
 
+def show_first_try(script: Script) -> None:
+    """What failed, and what the script remarked on it."""
+    with open(script.log + ".first", encoding="utf-8", errors="replace") as log:
+        lines = [line.rstrip("\n") for line in log]
+    for line in lines:
+        if line.startswith("not ok - "):
+            say("  first try: " + line.removeprefix("not ok - "))
+    for line in [line for line in lines if line.startswith("# ")][:REMARKS_SHOWN]:
+        say("  first try: " + line)
+
+
 def interrupted(number: int, _frame: object) -> None:
     raise SystemExit(128 + number)
 
@@ -177,10 +189,7 @@ def main() -> int:
         for script in failed:
             os.replace(script.log, script.log + ".first")
             say(f"{kind}: {script.name} again, by itself (log: {script.log}.first)")
-            with open(script.log + ".first", encoding="utf-8", errors="replace") as log:
-                for line in log:
-                    if line.startswith("not ok - "):
-                        say("  first try: " + line.removeprefix("not ok - ").rstrip("\n"))
+            show_first_try(script)
         for script in runner.run(failed):
             show_failure(script)
     except SystemExit:

@@ -40,7 +40,7 @@ found() {
     make_bundle
     add_club
     check "a bundle is pushed" minga push /root/web
-    check "two replicas are started" minga start web --replicas 2 --wait=120s
+    check "two replicas are started" minga start web --replicas 2 --wait=300s
     [ $failed = 0 ] || return
     check "both answer from here" wait_for 30 all_answer
     for_members

@@ -154,7 +154,7 @@ after_push() {
     check "$what: nothing half-made is left" wait_for 20 nothing_half_made
     check "$what: nothing runs that nobody started" belongings_of 0
     check "$what: the service is there" eval 'minga services | grep -q "^big "'
-    check "$what: what is there can be started" minga start big --wait=90s
+    check "$what: what is there can be started" minga start big --wait=300s
     check "$what: and has what a replica has, once" wait_for 20 belongings_of 1
     if noted 1; then
         echo "# it had been acknowledged"
@@ -165,7 +165,7 @@ after_push() {
     fi
     check "$what: stopped, nothing of it is left" stop_all big
     check "$what: the same push, again" minga push "/root/big-$round.tar"
-    check "$what: can be started" minga start big --wait=90s
+    check "$what: can be started" minga start big --wait=300s
     check "$what: and is what runs then" wait_for 20 page_is "$round"
     check "$what: stopped again, nothing of it is left" stop_all big
     rm -f "/root/big-$round.tar"
@@ -181,7 +181,7 @@ after_start() {
     echo "# acknowledged:${acknowledged:- none}"
     # shellcheck disable=SC2086
     check "$what: what was acknowledged runs" wait_for 90 all_run $acknowledged
-    for name in $services; do check "$what: $name is started, again" minga start "$name" --wait=90s; done
+    for name in $services; do check "$what: $name is started, again" minga start "$name" --wait=300s; done
     check "$what: each has what a replica has, once" wait_for 20 belongings_of 3
     check "$what: nothing half-made is left" nothing_half_made
     # shellcheck disable=SC2086

@@ -51,7 +51,7 @@ YAML
     check "it founds a community, and the guest joins" minga join --yes --token-file /run/token
     check "both are up" wait_for 30 up 2
     check "a bundle is pushed" minga push walker
-    check "it is started where egress is given" minga start walker --wait=60s
+    check "it is started where egress is given" minga start walker --wait=300s
     check "it runs here, and is healthy" wait_for 20 runs_here
 }
 

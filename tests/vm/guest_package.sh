@@ -41,7 +41,7 @@ installed() {
     make_bundle
     add_club
     check "a bundle is pushed" minga push /root/web
-    check "its replica runs" minga start web --wait=60s
+    check "its replica runs" minga start web --wait=300s
     pid=$(replica_pid)
     check "and answers" wait_for 5 answers
     check "a user in the group gets in at its port for members" user_gets
@@ -55,8 +55,8 @@ installed() {
 }
 # Whoever looks while mingad restarts waits; 1: somebody was refused.
 looks_wait() {
-    local looker status=0
-    (for _ in $(seq 20); do minga node >/dev/null 2>&1 || exit 1; done) &
+    local looker said status=0
+    (for _ in $(seq 20); do said=$(minga node 2>&1) || { echo "status $?: $said"; exit 1; }; done) &
     looker=$!
     systemctl restart mingad.service
     wait $looker || status=1

@@ -74,7 +74,7 @@ set_up() {
     minga_of fir node drain >/dev/null
     make_bundle
     minga push /root/web >/dev/null
-    check "a replica is started" minga start web --wait=60s
+    check "a replica is started" minga start web --wait=300s
     to_guest
 }
 sleeps() {
