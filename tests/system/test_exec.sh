@@ -46,6 +46,7 @@ check "a slow reader gets it all" eval 'ex web/2 -- busybox seq 300000 | (sleep 
 check "a reader that goes ends it" says y eval '{ ex web/2 -- busybox yes || true; } | head -n 1'
 within 3 "and what ran there" is_empty running_as "busybox.yes"
 refused 4 "no such replica. The service has 3: 1 to 3" "no such replica" minga 1 exec web/9 -- busybox true
+refused 4 "no such replica. The service has 3: 1 to 3" "no such replica to read" minga 1 logs web/9
 refused 4 "no such service" "no such service" minga 1 exec nosuch -- busybox true
 refused 2 "missing" "no command" minga 1 exec web/1
 refused 2 "no name" "a command without a name" minga 1 exec web/1 -- ""

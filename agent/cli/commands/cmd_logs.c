@@ -25,6 +25,7 @@ struct stream {
 };
 
 struct streams {
+    const char *text; /* as it was typed: web, web/2 */
     const char *name;
     char id[ID_HEX_CHARS + 1];
     uint32_t only_slot; /* 0: all of them */
@@ -173,7 +174,9 @@ static int look_up(struct session *session, struct streams *streams, bool *over_
     }
     *over_out = service == NULL || strcmp(text_of(service, "state"), "off") == 0 ||
                 (i > 0 && ended_count == i);
-    return EXIT_DONE;
+    return streams->count == 0 && streams->only_slot != 0
+               ? resolve_slot(service, streams->only_slot, streams->text, &session->problem)
+               : EXIT_DONE;
 }
 
 static int first_look(struct session *session, struct streams *streams)
@@ -182,7 +185,7 @@ static int first_look(struct session *session, struct streams *streams)
     int status = look_up(session, streams, &is_over);
 
     if (status == EXIT_DONE && streams->count == 0) {
-        problem_set(&session->problem, EXIT_NOT_FOUND, streams->name,
+        problem_set(&session->problem, EXIT_NOT_FOUND, streams->text,
                     streams->only_slot != 0 ? "it has no such replica now"
                                             : "it has no replica now");
         return problem_advise(&session->problem, "minga status %s says which there are, and why",
@@ -235,6 +238,7 @@ int run_logs(struct session *session, const struct arguments *arguments)
     struct service_name name;
     int status = service_name_parse(arguments->words[0], true, &name, &session->problem);
 
+    streams.text = arguments->words[0];
     streams.name = name.name;
     streams.only_slot = name.slot;
     if (status == EXIT_DONE) {
