@@ -173,6 +173,23 @@ int worker_remove_half(const struct tree_id *tree, int trees_fd)
     return r == -ENOENT ? 0 : r;
 }
 
+int worker_remove_tree(const struct tree_id *tree, int trees_fd)
+{
+    char name[WORKER_NAME_BYTES_MAX];
+    char half[WORKER_NAME_BYTES_MAX];
+    int r = worker_remove_half(tree, trees_fd);
+
+    if (r < 0) {
+        return r;
+    }
+    id_to_hex(&tree->id, name);
+    half_name(tree, half);
+    if (renameat(trees_fd, name, trees_fd, half) < 0) {
+        return errno == ENOENT ? 0 : -errno;
+    }
+    return worker_remove_half(tree, trees_fd);
+}
+
 int worker_start_build(struct worker *worker, const struct tree_id *tree, int chunks_fd,
                        int trees_fd, struct err *err)
 {

@@ -86,5 +86,12 @@ int worker_wait_looking(struct worker *worker, uint32_t timeout_ms, void (*look)
  */
 const char *worker_note(const struct worker *worker, uint32_t index);
 
+/*
+ * Removes a tree of the folder trees_fd, and what is left of a build of it: under the name of a half
+ * one, for what is cut off on the way must not pass for complete. Returns 0, also where there is
+ * none, or -errno.
+ */
+int worker_remove_tree(const struct tree_id *tree, int trees_fd);
+
 /* Removes the folder `name` of parent_fd and all that is in it. Returns 0 or -errno. */
 int worker_remove_folder(int parent_fd, const char *name);

@@ -11,6 +11,19 @@ static bool is_send(enum overlay_effect_kind kind)
     return kind == OVERLAY_SEND || kind == OVERLAY_REPLY || kind == OVERLAY_TRACE;
 }
 
+static void count_dropped(struct overlay *overlay)
+{
+    overlay->effects->dropped_count++;
+    overlay->counters.dropped_effects++;
+}
+
+void effect_drop(struct overlay *overlay)
+{
+    CHECK(overlay->effects->count > 0);
+    overlay->effects->count--;
+    count_dropped(overlay);
+}
+
 struct overlay_effect *effect_add(struct overlay *overlay, enum overlay_effect_kind kind)
 {
     struct overlay_effects *effects = overlay->effects;
@@ -19,8 +32,7 @@ struct overlay_effect *effect_add(struct overlay *overlay, enum overlay_effect_k
 
     CHECK(effects != NULL);
     if (effects->count >= count_max) {
-        effects->dropped_count++;
-        overlay->counters.dropped_effects++;
+        count_dropped(overlay);
         return NULL;
     }
     effect = &effects->list[effects->count++];
@@ -32,10 +44,13 @@ struct overlay_effect *effect_add(struct overlay *overlay, enum overlay_effect_k
 struct bytes effect_keep(struct overlay *overlay, struct bytes bytes)
 {
     struct overlay_effects *effects = overlay->effects;
+    const bool sends = effects->count > 0 && is_send(effects->list[effects->count - 1].kind);
+    const size_t room_bytes =
+        sends ? sizeof(effects->arena) / OVERLAY_EFFECTS_MAX * SENDS_MAX : sizeof(effects->arena);
     uint8_t *kept = &effects->arena[effects->arena_used_bytes];
 
-    if (bytes.length_bytes == 0 ||
-        bytes.length_bytes > sizeof(effects->arena) - effects->arena_used_bytes) {
+    if (bytes.length_bytes == 0 || effects->arena_used_bytes > room_bytes ||
+        bytes.length_bytes > room_bytes - effects->arena_used_bytes) {
         return (struct bytes){NULL, 0};
     }
     memcpy(kept, bytes.data, bytes.length_bytes);
@@ -53,6 +68,10 @@ struct overlay_effect *effect_store(struct overlay *overlay, const struct overla
         effect->blob.bytes = effect_keep(overlay, blob->bytes);
         effect->is_unhurried = token == 0;
         effect->token = token;
+        if (effect->blob.bytes.length_bytes < blob->bytes.length_bytes) {
+            effect_drop(overlay); /* without its bytes it would be a removal */
+            return NULL;
+        }
     }
     return effect;
 }

@@ -334,46 +334,64 @@ static bool has_room_for(const struct overlay *overlay, minga_ItemKind kind, con
                      membership_outlived(membership, ban, wall_unix_s) != NULL;
 }
 
-static int tell_ban(struct overlay *overlay, const struct overlay_event *now, minga_ItemKind kind,
-                    struct bytes encoded, struct overlay_effects *effects)
+static int tell_ban(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
+                    const minga_Item *item, struct overlay_effects *effects)
 {
-    minga_Item item = minga_Item_init_zero;
+    const bool is_expulsion = item->kind == minga_ItemKind_ITEM_EXPULSION;
+    const struct bytes encoded = {item->content.bytes, item->content.size};
     minga_Message message;
     struct ban ban;
-    int r = kind == minga_ItemKind_ITEM_EXPULSION
-                ? admission_open_expulsion(encoded, &overlay->community, &ban)
-                : admission_open_revocation(encoded, &overlay->community, &ban);
+    int r = is_expulsion ? admission_open_expulsion(encoded, &overlay->community, &ban)
+                         : admission_open_revocation(encoded, &overlay->community, &ban);
 
     if (r < 0 || overlay->phase != PHASE_MEMBER) {
         return -EBADMSG;
     }
-    if (!has_room_for(overlay, kind, &ban, now->wall_unix_s)) {
+    if (!has_room_for(overlay, item->kind, &ban, now->wall_unix_s)) {
         return -ENOSPC; /* it would hold nowhere: all have the same */
     }
     state_enter(overlay, now->now_ms, now->wall_unix_s, effects);
-    item.kind = kind;
-    memcpy(item.content.bytes, encoded.data, encoded.length_bytes);
-    item.content.size = (pb_size_t)encoded.length_bytes;
     /* The expelled one is told as well, while it can be; it is no link in the others' chain. */
     message_init(&message, minga_Message_item_tag);
-    message.kind.item = item;
-    if (kind == minga_ItemKind_ITEM_EXPULSION) {
+    message.kind.item = *item;
+    if (is_expulsion) {
         peer_send(overlay, &(struct node_id){ban.key}, &message, NULL);
     }
-    (void)gossip_apply(overlay, &item);
-    tell_everyone(overlay, &item);
+    (void)gossip_apply(overlay, item);
+    effect_store(overlay,
+                 &(struct overlay_blob){.kind = is_expulsion ? BLOB_EXPULSION : BLOB_REVOCATION,
+                                        .key = ban.key,
+                                        .bytes = encoded},
+                 token);
+    tell_everyone(overlay, item);
     state_leave(overlay);
     return 0;
 }
 
-int overlay_expel(struct overlay *overlay, const struct overlay_event *now, struct bytes expulsion,
-                  struct overlay_effects *effects)
+static minga_Item ban_item(minga_ItemKind kind, struct bytes encoded)
 {
-    return tell_ban(overlay, now, minga_ItemKind_ITEM_EXPULSION, expulsion, effects);
+    minga_Item item = minga_Item_init_zero;
+
+    item.kind = kind;
+    if (encoded.length_bytes <= sizeof(item.content.bytes)) { /* else it is none */
+        item.content.size = (pb_size_t)encoded.length_bytes;
+        memcpy(item.content.bytes, encoded.data, encoded.length_bytes);
+    }
+    return item;
 }
 
-int overlay_revoke(struct overlay *overlay, const struct overlay_event *now,
+int overlay_expel(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
+                  struct bytes expulsion, struct overlay_effects *effects)
+{
+    minga_Item item = ban_item(minga_ItemKind_ITEM_EXPULSION, expulsion);
+
+    return tell_ban(overlay, now, token, &item, effects);
+}
+
+int overlay_revoke(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
                    struct bytes revocation, struct overlay_effects *effects)
 {
-    return tell_ban(overlay, now, minga_ItemKind_ITEM_REVOCATION, revocation, effects);
+    minga_Item item = ban_item(minga_ItemKind_ITEM_REVOCATION, revocation);
+
+    return tell_ban(overlay, now, token, &item, effects);
 }

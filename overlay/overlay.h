@@ -304,11 +304,12 @@ void overlay_join(struct overlay *overlay, const struct overlay_event *now, uint
  * counts as left until it returns; otherwise as "back soon". DONE when told (or after 1 s). */
 void overlay_goodbye(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
                      bool for_good, struct overlay_effects *effects);
-/* Floods an encoded Signed{Expulsion} or Signed{Revocation}. Returns 0, -EBADMSG,
- * or -ENOSPC: the community has as many of them as there can be. */
-int overlay_expel(struct overlay *overlay, const struct overlay_event *now, struct bytes expulsion,
-                  struct overlay_effects *effects);
-int overlay_revoke(struct overlay *overlay, const struct overlay_event *now,
+/* Floods an encoded Signed{Expulsion} or Signed{Revocation}, and stores it with `token`, of which
+ * STORED is said to the caller. Returns 0, -EBADMSG, or -ENOSPC: the community has as many of them
+ * as there can be. */
+int overlay_expel(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
+                  struct bytes expulsion, struct overlay_effects *effects);
+int overlay_revoke(struct overlay *overlay, const struct overlay_event *now, uint64_t token,
                    struct bytes revocation, struct overlay_effects *effects);
 /* Replaces what this node says about itself (labels, roles, addresses). */
 void overlay_describe(struct overlay *overlay, const struct overlay_event *now,

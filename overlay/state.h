@@ -409,8 +409,10 @@ void state_leave(struct overlay *overlay);
 /* --- effects.c */
 /* NULL when the list is full (counted): only sends can be refused in practice. */
 struct overlay_effect *effect_add(struct overlay *overlay, enum overlay_effect_kind kind);
-/* Copies bytes into the arena; empty when it is full. */
+/* Copies bytes of the last effect into the arena; empty when it is full, for sends before that. */
 struct bytes effect_keep(struct overlay *overlay, struct bytes bytes);
+/* The last one is none after all: counted as dropped. */
+void effect_drop(struct overlay *overlay);
 /* Hurried when it has a token. NULL: it was dropped. */
 struct overlay_effect *effect_store(struct overlay *overlay, const struct overlay_blob *blob,
                                     uint64_t token);

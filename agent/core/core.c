@@ -304,6 +304,9 @@ static void dispatch(struct core *core, const struct core_event *event)
     case CORE_DISK:
         executor_set_disk(core->executor, event->reason);
         break;
+    case CORE_TREE_FOUND:
+        executor_tree_found(core->executor, turn, &event->tree);
+        break;
     case CORE_LINE:
         core->line = event->line;
         core_set_rates(core);

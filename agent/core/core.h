@@ -202,6 +202,7 @@ enum core_event_kind {
                             are followed by a CORE_DESCRIBE */
     CORE_LINE,           /* `line`: so much of the line is the chunks' from now on */
     CORE_DISK,           /* `reason`: why the disk takes nothing; "": it does */
+    CORE_TREE_FOUND,     /* `tree`, or half of it, lies below the trees' folder from before */
 };
 
 struct core_event {

@@ -36,7 +36,7 @@ enum stage {
     STAGE_ASIDE,   /* STEP_ASIDE: the same, for as long as there is */
     STAGE_ASK,     /* STATUS, SERVICES, LOGS: a candidate is asked for the status */
     STAGE_READ,    /* LOGS, ASK_EXEC, ASK_PASS, ASK_OFFER: the node of the replica is asked */
-    STAGE_STORE,   /* PAUSE, RESUME, DRAIN: until that is on this disk */
+    STAGE_STORE,   /* PAUSE, RESUME, DRAIN, EXPEL, REVOKE: until that is on this disk */
 };
 
 struct request {
@@ -166,10 +166,12 @@ void exec_done(struct core *core, struct request *request, const minga_ExecAnswe
 void begin_offer(struct core *core, struct request *request, const struct core_request *from);
 void offer_done(struct core *core, struct request *request, const minga_Offer *offer);
 
-/* orders.c: what the machine's owner says */
+/* orders.c: what a machine's or a community's owner says */
 void begin_owner(struct core *core, struct request *request, const struct core_request *from);
 void begin_step_aside(struct core *core, struct request *request, const struct core_request *from);
 void begin_come_back(struct core *core, struct request *request, const struct core_request *from);
+void begin_expel(struct core *core, struct request *request, const struct core_request *from);
+void begin_revoke(struct core *core, struct request *request, const struct core_request *from);
 /* The write that a request waits for has ended. */
 void core_request_stored(struct core *core, uint64_t token, bool failed);
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* Requests by which a machine's owner says what may run here now. */
+/* Requests by which a machine's owner says what may run here now, and a community's who is no member
+ * any more: in force at once, and answered when they are still so after a restart. */
+#include <errno.h>
+
 #include "agent/core/internal.h"
 
 void begin_owner(struct core *core, struct request *request, const struct core_request *from)
@@ -18,17 +21,57 @@ void begin_owner(struct core *core, struct request *request, const struct core_r
     }
 }
 
-/* An order is in force at once, and answered when it is still so after a restart. */
+static void await_store(struct core *core, struct request *request, int result, const char *why)
+{
+    if (result < 0) {
+        request_answer(core, request, OVERLAY_REFUSED, why);
+    } else {
+        request->stage = STAGE_STORE;
+    }
+}
+
+void begin_expel(struct core *core, struct request *request, const struct core_request *from)
+{
+    int result;
+
+    request->store_token = core_store_token(core);
+    result = overlay_expel(core->overlay, &core->now, request->store_token, from->signed_bytes,
+                           &core->io);
+    await_store(core, request, result,
+                result == -ENOSPC ? "the community has as many expulsions as it can hold"
+                                  : "the expulsion is not signed by this community");
+}
+
+void begin_revoke(struct core *core, struct request *request, const struct core_request *from)
+{
+    int result;
+
+    request->store_token = core_store_token(core);
+    result = overlay_revoke(core->overlay, &core->now, request->store_token, from->signed_bytes,
+                            &core->io);
+    await_store(core, request, result,
+                result == -ENOSPC
+                    ? "the community has as many revocations as it can hold, of invitations "
+                      "that are valid or were until lately"
+                    : "the revocation is not signed by this community");
+}
+
+static const char *unstored(enum core_request_kind kind)
+{
+    return kind == CORE_EXPEL || kind == CORE_REVOKE
+               ? "who is up was told, but it is not on this disk: say it again, here or on another "
+                 "member"
+               : "it is in force, but not on disk: this agent forgets it when it restarts";
+}
+
 void core_request_stored(struct core *core, uint64_t token, bool failed)
 {
     for (uint32_t i = 0; i < core->request_top; i++) {
         struct request *request = &core->requests[i];
 
         if (request->used && request->stage == STAGE_STORE && request->store_token == token) {
-            request_answer(
-                core, request, failed ? OVERLAY_FAILED : OVERLAY_OK,
-                failed ? "it is in force, but not on disk: this agent forgets it when it restarts"
-                       : "");
+            request_answer(core, request, failed ? OVERLAY_FAILED : OVERLAY_OK,
+                           failed ? unstored(request->kind) : "");
             return;
         }
     }

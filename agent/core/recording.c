@@ -286,6 +286,7 @@ static void code_event_body(struct codec *codec, struct recorded_event *recorded
         break;
     case CORE_TREE_SCANNED:
     case CORE_TREE_BUILT:
+    case CORE_TREE_FOUND:
         code_tree(codec, event);
         break;
     case CORE_LOGS_READ:

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Requests of the API. Each ends in exactly one CORE_ANSWER, at the latest at its until_ms. */
-#include <errno.h>
 #include <string.h>
 
 #include "agent/core/internal.h"
@@ -39,14 +38,6 @@ static uint64_t request_pend(struct core *core, struct request *request)
     return token;
 }
 
-/* ------------------------------------------------------------------ done at once */
-
-static void answer_errno(struct core *core, struct request *request, int result, const char *why)
-{
-    request_answer(core, request, result == 0 ? OVERLAY_OK : OVERLAY_REFUSED,
-                   result == 0 ? "" : why);
-}
-
 static void begin_create(struct core *core, struct request *request,
                          const struct core_request *from)
 {
@@ -54,28 +45,8 @@ static void begin_create(struct core *core, struct request *request,
         overlay_create(core->overlay, &core->now, from->community, from->admission, &core->io);
 
     core->looks_around = true;
-    answer_errno(core, request, result, "the community's record or admission is not valid here");
-}
-
-static void begin_expel(struct core *core, struct request *request, const struct core_request *from)
-{
-    int result = overlay_expel(core->overlay, &core->now, from->signed_bytes, &core->io);
-
-    answer_errno(core, request, result,
-                 result == -ENOSPC ? "the community has as many expulsions as it can hold"
-                                   : "the expulsion is not signed by this community");
-}
-
-static void begin_revoke(struct core *core, struct request *request,
-                         const struct core_request *from)
-{
-    int result = overlay_revoke(core->overlay, &core->now, from->signed_bytes, &core->io);
-
-    answer_errno(core, request, result,
-                 result == -ENOSPC
-                     ? "the community has as many revocations as it can hold, of invitations "
-                       "that are valid or were until lately"
-                     : "the revocation is not signed by this community");
+    request_answer(core, request, result == 0 ? OVERLAY_OK : OVERLAY_REFUSED,
+                   result == 0 ? "" : "the community's record or admission is not valid here");
 }
 
 /* ------------------------------------------------------------------ through the overlay */

@@ -43,6 +43,8 @@ void executor_tick(struct executor *executor, struct turn *turn);
 uint64_t executor_wake_ms(const struct executor *executor);
 void executor_scanned(struct executor *executor, struct turn *turn, const struct core_event *event);
 void executor_built(struct executor *executor, struct turn *turn, const struct core_event *event);
+/* Of an earlier agent's; dropped when it stays unused. */
+void executor_tree_found(struct executor *executor, struct turn *turn, const struct tree_id *tree);
 void executor_sandbox(struct executor *executor, struct turn *turn,
                       const struct sandbox_event *event);
 void executor_sandbox_up(struct executor *executor, struct turn *turn);

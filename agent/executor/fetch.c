@@ -5,24 +5,6 @@
 #include "agent/executor/internal.h"
 #include "base/check.h"
 
-void trees_need(struct executor *executor, const struct tree_id *tree, uint64_t now_ms)
-{
-    struct kept_tree *oldest = &executor->trees[0];
-
-    for (uint32_t i = 0; i < TREES_MAX; i++) {
-        struct kept_tree *kept = &executor->trees[i];
-
-        if (kept->used && id_equal(&kept->tree.id, &tree->id)) {
-            kept->needed_ms = now_ms;
-            return;
-        }
-        if (!kept->used || (oldest->used && kept->needed_ms < oldest->needed_ms)) {
-            oldest = kept;
-        }
-    }
-    *oldest = (struct kept_tree){.used = true, .tree = *tree, .needed_ms = now_ms};
-}
-
 static bool tree_is_used(const struct executor *executor, const struct tree_id *tree)
 {
     for (uint32_t i = 0; i < executor->top; i++) {
@@ -45,6 +27,40 @@ static void tree_look(struct executor *executor, struct turn *turn, struct kept_
         outbox_local(turn, &drop);
         kept->used = false;
     }
+}
+
+/* Would the place of `a` rather be given away than that of `b`? */
+static bool goes_before(const struct executor *executor, const struct kept_tree *a,
+                        const struct kept_tree *b)
+{
+    if (!a->used || !b->used) {
+        return b->used;
+    }
+    if (tree_is_used(executor, &a->tree) != tree_is_used(executor, &b->tree)) {
+        return tree_is_used(executor, &b->tree);
+    }
+    return a->needed_ms < b->needed_ms;
+}
+
+void trees_need(struct executor *executor, struct turn *turn, const struct tree_id *tree)
+{
+    struct kept_tree *place = &executor->trees[0];
+
+    for (uint32_t i = 0; i < TREES_MAX; i++) {
+        struct kept_tree *kept = &executor->trees[i];
+
+        if (kept->used && id_equal(&kept->tree.id, &tree->id)) {
+            kept->needed_ms = turn->now_ms;
+            return;
+        }
+        if (goes_before(executor, kept, place)) {
+            place = kept;
+        }
+    }
+    if (place->used) { /* or nobody would remove it */
+        tree_look(executor, turn, place);
+    }
+    *place = (struct kept_tree){.used = true, .tree = *tree, .needed_ms = turn->now_ms};
 }
 
 void trees_tick(struct executor *executor, struct turn *turn)
@@ -201,12 +217,17 @@ void executor_scanned(struct executor *executor, struct turn *turn, const struct
     }
 }
 
+void executor_tree_found(struct executor *executor, struct turn *turn, const struct tree_id *tree)
+{
+    trees_need(executor, turn, tree);
+}
+
 void executor_built(struct executor *executor, struct turn *turn, const struct core_event *event)
 {
     struct replica *waiting[REPLICAS_PER_NODE_MAX];
     uint32_t count = waiting_for(executor, &event->tree, PHASE_BUILDING, waiting);
 
-    trees_need(executor, &event->tree, turn->now_ms);
+    trees_need(executor, turn, &event->tree);
     for (uint32_t i = 0; i < count; i++) {
         if (event->failed) {
             replica_say(waiting[i], "the bundle cannot be unpacked: %.80s", event->reason);

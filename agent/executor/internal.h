@@ -198,7 +198,8 @@ void executor_check(const struct executor *executor);
 /* fetch.c */
 void replica_scan(struct executor *executor, struct turn *turn, struct replica *replica);
 void replica_fetch_more(struct executor *executor, struct turn *turn, struct replica *replica);
-void trees_need(struct executor *executor, const struct tree_id *tree, uint64_t now_ms);
+/* It is removed when no replica here has used it for TREE_UNUSED_MS. */
+void trees_need(struct executor *executor, struct turn *turn, const struct tree_id *tree);
 void trees_tick(struct executor *executor, struct turn *turn);
 
 /* launch.c */

@@ -227,7 +227,7 @@ void replica_over(struct executor *executor, struct turn *turn, struct replica *
                   bool failed)
 {
     CHECK(replica->phase != PHASE_OVER);
-    trees_need(executor, &replica->tree, turn->now_ms);
+    trees_need(executor, turn, &replica->tree);
     replica_unkeep(executor, turn, replica);
     replica->failed = failed;
     if (failed && replica->phase >= PHASE_SCANNING && replica->phase <= PHASE_BUILDING) {

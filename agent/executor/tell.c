@@ -192,7 +192,7 @@ static enum refusal accept_start(struct executor *executor, struct turn *turn,
     replica_use(executor, place);
     floor_raise(executor, &key);
     executor->free_changed = true;
-    trees_need(executor, &place->tree, turn->now_ms);
+    trees_need(executor, turn, &place->tree);
     replica_scan(executor, turn, place);
     return REFUSAL_NONE;
 }

@@ -484,6 +484,7 @@ void edge_run(struct edge *edge)
               transport_port(edge->transport),
               edge->addresses.count > 0 ? edge->addresses.list[0] : "nothing (a leaf)");
     edge_start_core(edge);
+    trees_tell_found(edge);
     senses_rules(edge->senses);
     portmap_link_configure(edge);
     own_disk_look(edge);

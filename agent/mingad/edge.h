@@ -278,6 +278,8 @@ struct trees *trees_new(struct edge *edge, const char *folder, struct err *err);
 void trees_scan(struct edge *edge, const struct tree_id *tree);
 void trees_build(struct edge *edge, const struct tree_id *tree);
 void trees_drop(struct edge *edge, const struct tree_id *tree);
+/* Those that lie there from before are events. */
+void trees_tell_found(struct edge *edge);
 /* Ends running workers. The loop runs on until jobs and handles are done, then free. */
 void trees_close(struct edge *edge);
 void trees_free(struct trees *trees);

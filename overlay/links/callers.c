@@ -20,6 +20,10 @@ void caller_send_on(struct overlay *overlay, uint64_t link, const minga_Message 
     }
     effect->link = link;
     effect->message = effect_keep(overlay, (struct bytes){bytes, (size_t)length});
+    if (effect->message.length_bytes == 0) {
+        effect_drop(overlay);
+        return;
+    }
     if (chunk != NULL) {
         effect->has_chunk = true;
         effect->chunk = *chunk;

@@ -61,6 +61,10 @@ static void send_bytes(struct overlay *overlay, const struct overlay_peer *peer,
     }
     effect->peer = *peer;
     effect->message = effect_keep(overlay, message);
+    if (effect->message.length_bytes == 0) {
+        effect_drop(overlay);
+        return;
+    }
     if (chunk != NULL) {
         effect->has_chunk = true;
         effect->chunk = *chunk;

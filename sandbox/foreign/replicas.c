@@ -23,7 +23,7 @@ uint64_t foreign_now_ms(void)
 {
     struct timespec now;
 
-    CHECK(clock_gettime(CLOCK_BOOTTIME, &now) == 0);
+    CHECK(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 

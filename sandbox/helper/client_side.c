@@ -116,13 +116,13 @@ void say_state(struct helper *helper, const struct replica *replica, enum sandbo
 static uint64_t cpu_permille_since_last(struct replica *replica, uint64_t cpu_us)
 {
     uint64_t at_ms = now_ms();
-    uint64_t since_ms = replica->stats_ms != 0 ? replica->stats_ms : replica->started_ms;
-    uint64_t elapsed_ms = at_ms > since_ms ? at_ms - since_ms : 1;
+    uint64_t elapsed_ms =
+        replica->stats_ms != 0 ? at_ms - replica->stats_ms : boot_ms() - replica->started_ms;
     uint64_t spent_us = cpu_us > replica->stats_cpu_us ? cpu_us - replica->stats_cpu_us : 0;
 
     replica->stats_ms = at_ms;
     replica->stats_cpu_us = cpu_us;
-    return spent_us / elapsed_ms;
+    return spent_us / (elapsed_ms == 0 ? 1 : elapsed_ms);
 }
 
 /* minga-egress and its parts live beside minga-init, and end together. */
@@ -172,7 +172,7 @@ void say_measured(struct helper *helper, struct replica *replica, enum sandbox_e
     }
     lines_measure(helper, replica, &event.activity);
     if (replica->started_ms != 0) {
-        event.age_ms = now_ms() - replica->started_ms;
+        event.age_ms = boot_ms() - replica->started_ms;
     }
     say_event(helper, &event);
 }

@@ -75,7 +75,7 @@ struct replica {
     uint64_t io_read_before; /* of the disk's device, by those who had it earlier */
     uint64_t io_written_before;
     struct launch launch; /* STARTING: until the first process is set up */
-    uint64_t started_ms;  /* 0: not yet */
+    uint64_t started_ms;  /* by boot_ms(); 0: not yet */
     uint64_t lease_until_ms;
     uint64_t deadline_ms;  /* STARTING, STOPPING: then it is killed; ENDING: when it began */
     uint64_t forbidden_ms; /* then it is ended, for what it has is not given any more; 0: it is */

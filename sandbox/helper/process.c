@@ -125,10 +125,20 @@ int process_root_usage(pid_t pid, uint64_t *used_bytes_out)
     return 0;
 }
 
-uint64_t now_ms(void)
+static uint64_t clock_ms(clockid_t clock)
 {
     struct timespec now;
 
-    CHECK(clock_gettime(CLOCK_BOOTTIME, &now) == 0);
+    CHECK(clock_gettime(clock, &now) == 0);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+uint64_t now_ms(void)
+{
+    return clock_ms(CLOCK_MONOTONIC);
+}
+
+uint64_t boot_ms(void)
+{
+    return clock_ms(CLOCK_BOOTTIME);
 }

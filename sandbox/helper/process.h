@@ -36,5 +36,9 @@ int process_boot_id(char boot_id_out[BOOT_ID_BYTES_MAX]);
 /* Bytes in use on the file system that the process has as root, and its size. */
 int process_root_usage(pid_t pid, uint64_t *used_bytes_out);
 
-/* CLOCK_BOOTTIME. */
+/* CLOCK_MONOTONIC: leases and deadlines stand still while the machine sleeps, for nobody could renew
+ * or obey meanwhile. */
 uint64_t now_ms(void);
+
+/* CLOCK_BOOTTIME, in which minga-init says when its service began. */
+uint64_t boot_ms(void);

@@ -30,6 +30,7 @@ static const char *const event_names[] = {
     [CORE_DISK] = "disk",
     [CORE_SENSED] = "sensed",
     [CORE_CONFIGURED] = "configured",
+    [CORE_TREE_FOUND] = "tree found",
 };
 static const char *const overlay_event_names[] = {
     [OVERLAY_TICK] = "tick",

@@ -76,17 +76,26 @@ measure() { # measure MODE SECONDS [MORE...]: bytes a second
     case $mode in udp-*) place=$udp ;; esac
     in_node user timeout 60 /usr/bin/python3 "$fixtures/line.py" "$mode" "${place%:*}" "${place##*:}" "$seconds" "$@"
 }
+# Since watch_stolen: a virtual machine's processors were elsewhere for more than a twentieth of the time.
+watch_stolen() { WATCHED="$SECONDS $(awk '/^cpu / {print $9}' /proc/stat)"; }
+was_stolen() {
+    local began=${WATCHED% *} before=${WATCHED#* } now
+    now=$(awk '/^cpu / {print $9}' /proc/stat)
+    [ $((now - before)) -gt $(((SECONDS - began) * $(nproc) * 5)) ]
+}
 # rate KIB SENTENCE MODE...: never above it by more than ten percent, and near it in one of three tries: a
-# machine with much else to do is slower than the line
+# machine with much else to do is slower than the line, and one without processors has no bound
 rate() {
     local wanted=$(($1 * 1024)) sentence=$2 got try
     shift 2
     for try in 1 2 3; do
+        watch_stolen
         got=$(measure "$@") || got=0
-        [ "$got" -lt $((wanted * 9 / 10)) ] || break
+        [ "${got:=0}" -lt $((wanted * 9 / 10)) ] || break
         say "try $try: $got bytes a second, limit $wanted"
     done
-    if [ "$got" -ge $((wanted * 6 / 10)) ] && [ "$got" -le $((wanted * 11 / 10)) ]; then
+    if { [ "$got" -ge $((wanted * 6 / 10)) ] || { [ "$got" -gt 0 ] && was_stolen; }; } &&
+        [ "$got" -le $((wanted * 11 / 10)) ]; then
         pass "$sentence: $got bytes a second, limit $wanted"
     else
         fail "$sentence: $got bytes a second, limit $wanted"
@@ -103,19 +112,30 @@ rate $DOWNLOAD "by its way out it receives no faster" out-take 6 93.0.0.9 8064
 rate $UPLOAD "nor sends" out-send 6 93.0.0.9 8064
 
 # each while the other one goes on all the time
-measure out-send 12 93.0.0.9 8064 >/dev/null &
-other=$!
-ports=$(measure take 5) || ports=0
-wait "$other" || true
-measure take 12 >/dev/null &
-other=$!
-egress=$(measure out-send 5 93.0.0.9 8064) || egress=0
-check "minga node says how much of how much" eval 'minga 1 node | grep -qE "of 400K +[0-9.]+[KM]?/s of 300K"'
-wait "$other" || true
-sum=$((ports + egress))
-check "none is behind the other one" [ "$ports" -ge $((sum / 3)) -a "$ports" -le $((sum * 2 / 3)) ]
+both() {
+    measure out-send 12 93.0.0.9 8064 >/dev/null &
+    other=$!
+    ports=$(measure take 5) || ports=0
+    wait "$other" || true
+    measure take 12 >/dev/null &
+    other=$!
+    egress=$(measure out-send 5 93.0.0.9 8064) || egress=0
+    told=$(minga 1 node)
+    wait "$other" || true
+    sum=$((${ports:=0} + ${egress:=0}))
+}
+is_even() { [ "$ports" -ge $((sum / 3)) ] && [ "$ports" -le $((sum * 2 / 3)) ]; }
+is_full() { [ "$sum" -ge $((UPLOAD * 1024 * 9 / 10)) ]; }
+for try in 1 2 3; do
+    watch_stolen
+    both
+    { is_even && is_full; } || { [ "$ports" -gt 0 ] && [ "$egress" -gt 0 ] && was_stolen; } || continue
+    break
+done
+check "minga node says how much of how much" grep -qE "of 400K +[0-9.]+[KM]?/s of 300K" <<<"$told"
+check "none is behind the other one" eval 'is_even || was_stolen'
 check "by both together no more ($ports + $egress)" \
-    [ "$sum" -le $((UPLOAD * 1024 * 11 / 10)) -a "$sum" -ge $((UPLOAD * 1024 * 9 / 10)) ]
+    eval '[ "$sum" -le $((UPLOAD * 1024 * 11 / 10)) ] && { is_full || was_stolen; }'
 
 echo supergame >"$SENSES/proc/2/comm"
 rule_is() { [ "$(minga 1 --json node | jq -r .rule)" = "$1" ]; }

@@ -24,6 +24,8 @@ minga 1 logs web >/dev/null
 minga 1 lookup "$(minga 1 --json status web | jq -r '.services[0].id')" >/dev/null
 agent_kill 2
 sleep 3
+half=$(printf '%064d' 7).new # as a crash in the middle of an unpacking leaves it
+mkdir -p "$(dir_of 2)/state/agent/trees/$half" "$(dir_of 2)/state/agent/trees/else"
 node_start 2
 within 20 "three replicas after an agent's restart" has_running 1 web 3
 minga 1 stop web --wait=20s >/dev/null
@@ -49,6 +51,8 @@ for i in 1 2 3; do
 done
 check "the killed agent's recording is kept" replayed "$(recording 2).1"
 echo "# $(tail -n 1 "$WORK/replayed")"
+check "what lay unpacked from before is known to the next agent" \
+    eval '"$REPLAY" "$(recording 2)" | grep "tree found"'
 check "the short one is short" test "$(stat -c %s "$WORK/short")" -le 6144
 check "the short one: all as recorded" replayed "$WORK/short"
 check "and says that it is not all" grep -q 'was full' "$WORK/replayed"

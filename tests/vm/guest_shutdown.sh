@@ -89,6 +89,24 @@ sleeps() {
     check "mingad knows that it is awake" wait_for 10 eval 'journalctl -u mingad MINGA_EVENT=awake | grep -F "goes on"'
     check "and holds both locks again" wait_for 20 has_locks
 }
+replica_pid() { pgrep -f '^/bin/busybox httpd -f' | head -n 1; }
+is_frozen() { grep -qx "frozen $1" "/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$(replica_pid)/cgroup")/cgroup.events"; }
+wakes_count() { journalctl --no-pager -t systemd-logind -t systemd-sleep | grep -cF "returned from sleep"; }
+has_woken() { [ "$(wakes_count)" -gt "$1" ]; }
+# Longer than what runs is let live without an agent's word (30 s), of which logind's delay is a part.
+sleeps_untaken() {
+    local pid count
+    to_guest
+    minga_of fir node drain >/dev/null
+    pid=$(replica_pid)
+    count=$(wakes_count)
+    rtcwake -m no -s 90 >/dev/null
+    check "the machine is told to sleep while nobody takes what runs here" systemctl suspend
+    check "it has slept, and is awake again" wait_for 150 has_woken "$count"
+    check "what nobody took has slept with it, and goes on" eval 'wait_for 60 runs_on oak && wait_for 60 is_frozen 0'
+    check "as the same process" test "$(replica_pid)" = "$pid"
+    echo "# slept for some $(journalctl --no-pager -u mingad MINGA_EVENT=awake -o cat | tail -n 1)"
+}
 rebooted() {
     story <$journal >/run/story
     check "at a reboot what ran here runs elsewhere, before anything is stopped" follows \
@@ -99,6 +117,7 @@ rebooted() {
     check "both are up again" wait_for 60 up 2
     to_guest
     sleeps
+    sleeps_untaken
 }
 explain() {
     { minga status web; minga nodes; minga node; journalctl --no-pager -n 80; } 2>&1 | grep -v "RTC interrupts" | sed 's/^/# /'

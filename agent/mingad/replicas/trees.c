@@ -5,6 +5,7 @@
  * What concerns one tree happens in the order in which it was asked for; several trees go on at
  * the same time, a few at once.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -95,7 +96,7 @@ static void tell(struct tree_job *job)
 
     if (job->task == TREE_DROP) {
         if (job->result < 0) {
-            log_warning("remove a tree: %s", err_text(job->result));
+            log_warning("%s; the next start tries again", job->err.text);
         }
         return;
     }
@@ -174,18 +175,13 @@ static void job_done(struct pool_job *pool)
 
 /* ------------------------------------------------------------------ scan and drop */
 
-static void tree_name(const struct tree_id *tree, char name_out[ID_HEX_CHARS + 1])
-{
-    id_to_hex(&tree->id, name_out);
-}
-
 static void scan_tree(struct pool_job *pool)
 {
     struct tree_job *job = (struct tree_job *)pool;
     char name[ID_HEX_CHARS + 1];
     struct stat status;
 
-    tree_name(&job->tree, name);
+    id_to_hex(&job->tree.id, name);
     if (fstatat(job->edge->trees->folder_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0) {
         /* Built already: complete, or it would not have its name. */
         job->scan = (struct tree_scan){0};
@@ -198,12 +194,11 @@ static void scan_tree(struct pool_job *pool)
 static void drop_tree(struct pool_job *pool)
 {
     struct tree_job *job = (struct tree_job *)pool;
-    char name[ID_HEX_CHARS + 1];
 
-    tree_name(&job->tree, name);
-    job->result = worker_remove_folder(job->edge->trees->folder_fd, name);
-    if (job->result == -ENOENT) {
-        job->result = 0;
+    job->result = worker_remove_tree(&job->tree, job->edge->trees->folder_fd);
+    errno = -job->result;
+    if (job->result < 0) {
+        err_set(&job->err, job->result, "remove a tree: %m");
     }
 }
 
@@ -408,6 +403,40 @@ struct trees *trees_new(struct edge *edge, const char *folder, struct err *err)
         return NULL;
     }
     return trees;
+}
+
+/* A tree's, or that of half a one? */
+static bool tree_of_name(const char *name, struct tree_id *tree_out)
+{
+    char hex[ID_HEX_CHARS + 1] = "";
+    size_t length = strnlen(name, ID_HEX_CHARS);
+
+    memcpy(hex, name, length);
+    return id_from_hex(hex, &tree_out->id) == 0 &&
+           (name[length] == '\0' || strcmp(name + length, ".new") == 0);
+}
+
+void trees_tell_found(struct edge *edge)
+{
+    CLEANUP(cleanup_close)
+    int fd = openat(edge->trees->folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+
+    if (folder == NULL) {
+        log_warning("look for trees: %m");
+        return;
+    }
+    take_fd(&fd);
+    /* One DIR is read by one thread, which is what readdir asks for. */
+    while ((entry = readdir(folder)) != NULL) { /* NOLINT(concurrency-mt-unsafe) */
+        struct core_event event = {.kind = CORE_TREE_FOUND};
+
+        if (tree_of_name(entry->d_name, &event.tree)) {
+            edge_event(edge, &event);
+        }
+    }
+    closedir(folder);
 }
 
 void trees_close(struct edge *edge)

@@ -191,6 +191,52 @@ Test(core, an_order_that_cannot_be_written_is_in_force_and_says_so)
     edge_free(edge);
 }
 
+static size_t sign_expulsion(const struct edge *edge, uint8_t encoded_out[512])
+{
+    minga_Expulsion body = minga_Expulsion_init_zero;
+    minga_Signed envelope = minga_Signed_init_zero;
+    struct public_key community = keys_public(&edge->community);
+    struct secret_key whose = key_of(9);
+    struct public_key whom = keys_public(&whose);
+    int length;
+
+    memcpy(body.community, community.bytes, PUBLIC_KEY_BYTES);
+    memcpy(body.node_key, whom.bytes, PUBLIC_KEY_BYTES);
+    body.expelled_unix_s = wall_unix_s;
+    cr_assert_eq(
+        signed_make(minga_Expulsion_fields, &body, PURPOSE_EXPULSION, &edge->community, &envelope),
+        0);
+    length = signed_encode(&envelope, encoded_out, 512);
+    cr_assert_gt(length, 0);
+    return (size_t)length;
+}
+
+/* Or it would be gone with this machine, before anybody else has heard of it. */
+Test(core, an_expulsion_is_answered_when_it_is_on_disk)
+{
+    struct edge *edge = edge_new();
+    struct core_request expel = {.kind = CORE_EXPEL};
+    uint8_t encoded[512];
+
+    cr_assert_eq(create(edge), OVERLAY_OK);
+    expel.signed_bytes = (struct bytes){encoded, sign_expulsion(edge, encoded)};
+    edge->disk_is_slow = true;
+    (void)request(edge, &expel);
+    run(edge, 100);
+    cr_assert_eq(edge->answer_count[expel.token], 0);
+    stored(edge, edge->store_token);
+    settle(edge);
+    cr_assert_eq(edge->answer_count[expel.token], 1);
+    cr_assert_eq(edge->answer.outcome, OVERLAY_OK);
+    edge->disk_is_slow = false;
+    edge->disk_is_full = true;
+    cr_assert_eq(outcome_of(edge, &expel), OVERLAY_FAILED, "said again, it is written again");
+    cr_assert_not_null(strstr(edge->answer.reason, "not on this disk"));
+    encoded[20] ^= 1;
+    cr_assert_eq(outcome_of(edge, &expel), OVERLAY_REFUSED);
+    edge_free(edge);
+}
+
 /* Of what is outstanding no place is free when it would say goodbye. */
 Test(core, who_cannot_leave_goes_on)
 {

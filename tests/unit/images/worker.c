@@ -209,6 +209,48 @@ Test(worker, a_half_built_one_is_removed_when_that_is_asked_not_when_a_build_sta
     stored_close(&stored);
 }
 
+Test(worker, a_tree_is_removed_with_what_is_left_of_its_build)
+{
+    struct stored stored = store_bundle();
+    struct err err = {0};
+    char half[ID_HEX_CHARS + 8];
+
+    cr_assert_eq(worker_remove_tree(&stored.tree, stored.trees_fd), 0);
+    cr_assert_eq(build(&stored, &err), 0, "%s", err.text);
+    snprintf(half, sizeof(half), "%s.new", stored.hex);
+    close(box_folder(stored.trees_fd, half));
+    cr_assert_eq(box_count(stored.trees_fd), 2);
+    cr_assert_eq(worker_remove_tree(&stored.tree, stored.trees_fd), 0);
+    cr_assert_eq(box_count(stored.trees_fd), 0);
+    stored_close(&stored);
+}
+
+/* Else the next replica would run with what a power cut has left of it. */
+Test(worker, a_tree_whose_removal_does_not_come_to_its_end_is_complete_no_more)
+{
+    struct stored stored = store_bundle();
+    struct err err = {0};
+    int middle_fd = -1;
+    int fd;
+
+    cr_assert_eq(build(&stored, &err), 0, "%s", err.text);
+    fd = openat(stored.trees_fd, stored.hex, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int i = 0; i < BUNDLE_DEPTH_MAX + 4; i++) { /* deeper than any, so that it stops there */
+        int inner_fd = box_folder(fd, "deep");
+
+        middle_fd = i == BUNDLE_DEPTH_MAX / 2 ? dup(inner_fd) : middle_fd;
+        close(fd);
+        fd = inner_fd;
+    }
+    close(fd);
+    cr_assert_eq(worker_remove_tree(&stored.tree, stored.trees_fd), -ENAMETOOLONG);
+    cr_assert_eq(faccessat(stored.trees_fd, stored.hex, F_OK, 0), -1);
+    cr_assert(worker_has_half(&stored.tree, stored.trees_fd));
+    cr_assert_eq(renameat(middle_fd, "deep", stored.trees_fd, "deep"), 0);
+    close(middle_fd);
+    stored_close(&stored);
+}
+
 Test(worker, a_chunk_with_wrong_bytes_builds_nothing)
 {
     struct stored stored = store_bundle();

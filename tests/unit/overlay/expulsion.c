@@ -29,10 +29,10 @@ static void expel(uint32_t by, uint32_t whom)
     uint8_t encoded[448];
     struct bytes bytes = {encoded, sign_expulsion(whom, encoded)};
 
-    cr_assert_eq(overlay_expel(net.nodes[by].overlay, &now, bytes, &net.nodes[by].effects), 0);
+    cr_assert_eq(overlay_expel(net.nodes[by].overlay, &now, 0, bytes, &net.nodes[by].effects), 0);
     perform(by);
     encoded[20] ^= 1;
-    cr_assert_eq(overlay_expel(net.nodes[by].overlay, &now, bytes, &net.nodes[by].effects),
+    cr_assert_eq(overlay_expel(net.nodes[by].overlay, &now, 0, bytes, &net.nodes[by].effects),
                  -EBADMSG);
 }
 
@@ -296,7 +296,7 @@ static void revoke(uint32_t by, const struct test_invitation *invitation)
                              &envelope),
                  0);
     length = signed_encode(&envelope, encoded, sizeof(encoded));
-    cr_assert_eq(overlay_revoke(net.nodes[by].overlay, &now,
+    cr_assert_eq(overlay_revoke(net.nodes[by].overlay, &now, 0,
                                 (struct bytes){encoded, (size_t)length}, &net.nodes[by].effects),
                  0);
     perform(by);
@@ -359,7 +359,8 @@ Test(expulsion, one_more_than_there_is_room_for_is_refused_in_so_many_words)
     }
     now = now_event();
     bytes.length_bytes = sign_expulsion(2, encoded);
-    cr_assert_eq(overlay_expel(net.nodes[0].overlay, &now, bytes, &net.nodes[0].effects), -ENOSPC);
+    cr_assert_eq(overlay_expel(net.nodes[0].overlay, &now, 0, bytes, &net.nodes[0].effects),
+                 -ENOSPC);
     perform(0);
     run_for(1000);
     cr_assert_eq(state_at(1, 2), MEMBER_UP, "nobody else was told, either");

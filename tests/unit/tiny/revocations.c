@@ -36,7 +36,7 @@ static int revoke(uint32_t by, uint32_t invitation, uint64_t expired_days)
     size_t length =
         sign_revocation(invitation, net.wall_unix_s - 1000 * DAY_S,
                         expired_days == 0 ? 0 : net.wall_unix_s - expired_days * DAY_S, encoded);
-    int r = overlay_revoke(net.nodes[by].overlay, &now, (struct bytes){encoded, length},
+    int r = overlay_revoke(net.nodes[by].overlay, &now, 0, (struct bytes){encoded, length},
                            &net.nodes[by].effects);
 
     perform(by);
