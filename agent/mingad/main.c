@@ -359,8 +359,16 @@ static int live(struct edge *edge, struct edge_start *start, const struct prepar
     return r;
 }
 
-static int run(const struct options *options, const struct preparation *preparation,
-               struct err *err)
+/* What was reloaded, and a helper that was started anew, are the next life's, too. */
+static void carry_over(const struct edge *edge, struct preparation *preparation,
+                       struct edge_start *start)
+{
+    memcpy(&preparation->config, &edge->config, sizeof(edge->config)); /* its padding, too */
+    preparation->contribution = edge->contribution;
+    start->helper_pid = edge->helper_pid;
+}
+
+static int run(const struct options *options, struct preparation *preparation, struct err *err)
 {
     CLEANUP(cleanup_free) struct edge *edge = calloc(1, sizeof(*edge));
     struct edge_start start = {.config_path = options->config_path,
@@ -384,6 +392,7 @@ static int run(const struct options *options, const struct preparation *preparat
         memset(edge, 0, sizeof(*edge));
         r = live(edge, &start, preparation, &again, err);
         if (again && r == 0) {
+            carry_over(edge, preparation, &start);
             r = folders_forget(&preparation->config, err);
         }
     }

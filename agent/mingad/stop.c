@@ -96,16 +96,20 @@ static void on_restart(uv_signal_t *signal, int number)
     }
 }
 
-static void on_child(uv_signal_t *signal, int number)
+static void reap_helper(struct edge *edge)
 {
-    struct edge *edge = signal->data;
     int status = 0;
 
-    (void)number;
     if (edge->helper_pid != 0 && waitpid(edge->helper_pid, &status, WNOHANG) == edge->helper_pid) {
         log_warning("the sandbox helper (process %d) has ended", (int)edge->helper_pid);
         edge->helper_pid = 0;
     }
+}
+
+static void on_child(uv_signal_t *signal, int number)
+{
+    (void)number;
+    reap_helper(signal->data);
 }
 
 int signals_open(struct edge *edge, struct err *err)
@@ -132,6 +136,7 @@ int signals_open(struct edge *edge, struct err *err)
     }
     uv_timer_init(&edge->loop, &edge->stop_timer);
     edge->stop_timer.data = edge;
+    reap_helper(edge); /* it may have ended while nobody listened */
     return 0;
 }
 

@@ -66,12 +66,18 @@ refused 1 expelled "an expelled node is not let in again" minga 4 join --yes --t
 check "up members are three" sees_members 1 3
 refused 4 "" "expelling an unknown node ends with 4" minga 1 expel ffffffffffff
 
-# --- leave
+# --- leave; what a reload has brought stays in effect
+sed -i 's/memory: 512M/memory: 64M/; $a zone: attic' "$(dir_of 3)/minga.yaml"
+gives() { [ "$(minga "$1" --json node | jq .contribution.memory_bytes)" = "$2" ]; }
+kill -HUP "${AGENT_PID[3]}"
+within 5 "a reload gives less" gives 3 $((64 << 20))
 minga 3 leave --yes >/dev/null || fail "leave"
 within 5 "a node that left is gone" sees_members 1 2
 check "and belongs to nothing" eval '! belongs 3'
+check "it gives what it gave last, not what it gave at its start" gives 3 $((64 << 20))
 minga 3 join --yes --token-file "$WORK/token" >/dev/null || fail "join after leaving"
 within 5 "and may join again" sees_members 1 3
+check "in its zone of the reload" eval '[ "$(minga 1 --json nodes | jq -r ".nodes[] | select(.zone == \"attic\") | .node_name")" = "$(name_of 3)" ]'
 
 # --- rights of local users
 install -d -o 4242 -g 4242 "$WORK/nobody"
