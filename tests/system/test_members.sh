@@ -131,5 +131,17 @@ check "as a table, too" [ "$table" = "$(name_of 5)" ]
 refused 4 "no member" "a member that there is not" minga 1 nodes --owner nobody
 refused 2 "empty" "nor is an empty name one" minga 1 nodes --owner ""
 
+# --- told to end just after leaving
+ends_well() { is_gone "${AGENT_PID[5]}" && wait "${AGENT_PID[5]}"; }
+minga 5 leave --yes >/dev/null &
+leaving=$!
+until grep -q "left the community" "$(dir_of 5)/log" || is_gone "$leaving"; do :; done
+kill -TERM "${AGENT_PID[5]}" # within the moment that its farewell takes
+wait "$leaving" || fail "leave"
+within 2 "a node that has just left and is told to end does so" ends_well
+agent_kill 5
+node_start 5
+check "and belongs to nothing" eval '! belongs 5'
+
 for i in 1 2 3 4 5; do node_stop "$i"; done
 within 5 "nothing is left behind" is_empty leftovers
