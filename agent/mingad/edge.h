@@ -204,6 +204,11 @@ void stop_answered(struct edge *edge, const struct core_answer *answer);
 /* The same for the API's request to leave the community. */
 void stop_left(struct edge *edge, const struct core_answer *answer);
 
+/* ------------------------------------------------------------------ gone.c */
+
+/* Begins to remove what was kept of communities that were left. Goes on until the loop ends. */
+void gone_remove(struct edge *edge);
+
 /* ------------------------------------------------------------------ reload.c */
 
 void reload_on_signal(uv_signal_t *signal, int number);

@@ -140,8 +140,13 @@ kill -TERM "${AGENT_PID[5]}" # within the moment that its farewell takes
 wait "$leaving" || fail "leave"
 within 2 "a node that has just left and is told to end does so" ends_well
 agent_kill 5
+left=$(dir_of 5)/state/agent/gone
+mkdir -p "$left/0/tree" # as of a stop before all was deleted
+touch "$left/0/tree/file"
+chown -R --reference "$(dir_of 5)/state/agent" "$left"
 node_start 5
 check "and belongs to nothing" eval '! belongs 5'
+within 5 "what it had not deleted yet goes after the next start" [ ! -e "$left" ]
 
 for i in 1 2 3 4 5; do node_stop "$i"; done
 within 5 "nothing is left behind" is_empty leftovers
