@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,7 +12,7 @@
 #include "base/limits.h"
 #include "images/worker.h"
 
-enum { LEVELS_MAX = BUNDLE_DEPTH_MAX + 2 };
+enum { LEVELS_MAX = BUNDLE_DEPTH_MAX + 3 }; /* of a tree among others, where those were put away */
 
 struct removal { /* the folders that are open, from the outermost */
     DIR *folders[LEVELS_MAX];
@@ -87,17 +88,33 @@ static int remove_next(struct removal *removal, int parent_fd)
     return enter(removal, dirfd(folder), entry->d_name);
 }
 
-int worker_remove_folder(int parent_fd, const char *name)
+int worker_remove_some(int parent_fd, const char *name, uint32_t count_max)
 {
     struct removal removal = {.level_count = 0};
     int r = enter(&removal, parent_fd, name);
 
-    while (r == 0 && removal.level_count > 0) {
+    while (r == 0 && removal.level_count > 0 && count_max > 0) {
+        int level_count = removal.level_count;
+
         r = remove_next(&removal, parent_fd);
+        count_max -= removal.level_count <= level_count; /* else it went into a folder */
+    }
+    if (r == 0 && removal.level_count > 0) {
+        r = 1;
     }
     while (removal.level_count > 0) {
         closedir(removal.folders[removal.level_count - 1]);
         removal.level_count--;
+    }
+    return r;
+}
+
+int worker_remove_folder(int parent_fd, const char *name)
+{
+    int r = 1;
+
+    while (r > 0) {
+        r = worker_remove_some(parent_fd, name, UINT32_MAX);
     }
     return r;
 }

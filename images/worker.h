@@ -95,3 +95,5 @@ int worker_remove_tree(const struct tree_id *tree, int trees_fd);
 
 /* Removes the folder `name` of parent_fd and all that is in it. Returns 0 or -errno. */
 int worker_remove_folder(int parent_fd, const char *name);
+/* The same, but no more than so many files and folders. Returns 1 when there are more. */
+int worker_remove_some(int parent_fd, const char *name, uint32_t count_max);

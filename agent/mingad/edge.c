@@ -488,6 +488,7 @@ void edge_run(struct edge *edge)
     senses_rules(edge->senses);
     portmap_link_configure(edge);
     own_disk_look(edge);
+    gone_remove(edge);
     if (config_has_role(&edge->config, CONFIG_ROLE_RUN)) { /* else nobody would ask it anything */
         edge_begin_running(edge);
     }

@@ -100,6 +100,7 @@ struct edge {
     char rule[NODE_RULE_BYTES_MAX];
     enum owner_mode rule_mode;
     bool is_restart;      /* replicas stay for the next mingad */
+    bool is_told_to_end;  /* by a signal: no other life begins in this process */
     bool has_left;        /* the community: what is stored goes, then all begins anew */
     uint64_t leave_token; /* of the API's request to leave; 0: none */
 
@@ -194,12 +195,19 @@ void loop_close(struct edge *edge);
 /* Asks for a TICK at wake_ms. The last word of each waker counts. */
 void loop_wake(struct edge *edge, enum edge_waker waker, uint64_t wake_ms);
 
+/* What came after the last life's signals_close is heard now. */
 int signals_open(struct edge *edge, struct err *err);
+/* Where the community was left, signals are kept until the next life, or this process, is over. */
 void signals_close(struct edge *edge);
 /* The core has answered a request of our own. */
 void stop_answered(struct edge *edge, const struct core_answer *answer);
 /* The same for the API's request to leave the community. */
 void stop_left(struct edge *edge, const struct core_answer *answer);
+
+/* ------------------------------------------------------------------ gone.c */
+
+/* Begins to remove what was kept of communities that were left. Goes on until the loop ends. */
+void gone_remove(struct edge *edge);
 
 /* ------------------------------------------------------------------ reload.c */
 

@@ -20,7 +20,9 @@
 #include "images/worker.h"
 #include "sandbox/limits_file.h"
 
-enum { BACKLOG = 64 };
+#define GONE "gone" /* below STATE/agent: what is to be removed, by numbers */
+
+enum { BACKLOG = 64, GONE_MAX = 4096 };
 
 static void join(const char *folder, const char *name, char path_out[FOLDERS_PATH_BYTES_MAX])
 {
@@ -106,33 +108,99 @@ int folders_lock(const struct config *config, struct err *err)
     return 0;
 }
 
+static int open_agent(const struct config *config, char path_out[FOLDERS_PATH_BYTES_MAX])
+{
+    join(config->state, "agent", path_out);
+    return open(path_out, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* In one step, however much there is in it. */
+static int put_away(int agent_fd, int gone_fd, const char *name)
+{
+    for (uint32_t i = 0; i < GONE_MAX; i++) {
+        char place[16];
+
+        snprintf(place, sizeof(place), "%u", i);
+        if (renameat(agent_fd, name, gone_fd, place) == 0 || errno == ENOENT) {
+            return 0;
+        }
+        if (errno != ENOTEMPTY && errno != EEXIST) {
+            return -errno;
+        }
+    }
+    return -EEXIST;
+}
+
+static int put_all_away(int agent_fd, const char *path, struct err *err)
+{
+    static const char *const folders[] = {"chunks", "doors", "trees"};
+
+    if (mkdirat(agent_fd, GONE, 0700) < 0 && errno != EEXIST) {
+        return err_set(err, -errno, "%s/" GONE ": %m", path);
+    }
+    CLEANUP(cleanup_close)
+    int gone_fd = openat(agent_fd, GONE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (gone_fd < 0) {
+        return err_set(err, -errno, "%s/" GONE ": %m", path);
+    }
+    int result = 0;
+
+    for (size_t i = 0; i < ARRAY_COUNT(folders); i++) {
+        int r = put_away(agent_fd, gone_fd, folders[i]);
+
+        if (r < 0) {
+            errno = -r;
+            result = err_set(err, r, "%s/%s: %m", path, folders[i]);
+        }
+    }
+    return result;
+}
+
 int folders_forget(const struct config *config, struct err *err)
 {
     static const char *const files[] = {"minga.db",         "minga.db-wal",    "minga.db-shm",
                                         "minga.db.damaged", "minga.db.mended", "minga.db.mending"};
-    static const char *const folders[] = {"chunks", "doors", "trees"};
     char path[FOLDERS_PATH_BYTES_MAX];
-
-    join(config->state, "agent", path);
-    CLEANUP(cleanup_close) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CLEANUP(cleanup_close) int fd = open_agent(config, path);
 
     if (fd < 0) {
         return err_set(err, -errno, "%s: %m", path);
     }
+    /* First: without the records nobody would know whose they are. Whatever came of it, the
+     * community is left. */
+    int r = put_all_away(fd, path, err);
+
     for (size_t i = 0; i < ARRAY_COUNT(files); i++) {
         if (unlinkat(fd, files[i], 0) < 0 && errno != ENOENT) {
             return err_set(err, -errno, "%s/%s: %m", path, files[i]);
         }
     }
-    for (size_t i = 0; i < ARRAY_COUNT(folders); i++) {
-        int r = worker_remove_folder(fd, folders[i]);
+    return r;
+}
 
-        if (r < 0 && r != -ENOENT) {
-            errno = -r;
-            return err_set(err, r, "%s/%s: %m", path, folders[i]);
-        }
+int folders_remove_gone(const struct config *config, uint32_t count_max)
+{
+    char path[FOLDERS_PATH_BYTES_MAX];
+    CLEANUP(cleanup_close) int fd = open_agent(config, path);
+
+    if (fd < 0) {
+        return -errno;
     }
-    return 0;
+    int r = worker_remove_some(fd, GONE, count_max);
+
+    return r == -ENOENT ? 0 : r;
+}
+
+static int remove_all_gone(const struct config *config, struct err *err)
+{
+    int r = 1;
+
+    while (r > 0) {
+        r = folders_remove_gone(config, UINT32_MAX);
+    }
+    errno = -r;
+    return r < 0 ? err_set(err, r, "%s/agent/" GONE ": %m", config->state) : 0;
 }
 
 int folders_renew(const struct config *config, struct err *err)
@@ -141,8 +209,10 @@ int folders_renew(const struct config *config, struct err *err)
     char path[FOLDERS_PATH_BYTES_MAX];
     int r = folders_forget(config, err);
 
-    join(config->state, "agent", path);
-    CLEANUP(cleanup_close) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (r == 0) {
+        r = remove_all_gone(config, err);
+    }
+    CLEANUP(cleanup_close) int fd = open_agent(config, path);
 
     for (size_t i = 0; r == 0 && i < ARRAY_COUNT(files); i++) {
         if (unlinkat(fd, files[i], 0) < 0 && errno != ENOENT) {

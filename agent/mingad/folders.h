@@ -20,10 +20,14 @@ int folders_make(const struct config *config, const struct user *user, struct er
 int folders_lock(const struct config *config, struct err *err);
 
 /*
- * Deletes what is kept of a community below STATE/agent: records, chunks, trees. The node's key
- * stays. Nobody else must be using it.
+ * Forgets what is kept of a community below STATE/agent. Records are deleted; chunks and trees, of
+ * which there may be many, are put away for folders_remove_gone. The node's key stays. Nobody else
+ * must be using it.
  */
 int folders_forget(const struct config *config, struct err *err);
+/* Removes so many files and folders of what was put away, also by an earlier process. Returns 0, 1 when
+ * there are more, or -errno. For a worker thread. */
+int folders_remove_gone(const struct config *config, uint32_t count_max);
 /* The node's key and its bond to a machine, too: the next start makes a new node. */
 int folders_renew(const struct config *config, struct err *err);
 #define FOLDERS_BOND_FILE "machine" /* below STATE/agent: machine_bond.h */

@@ -339,7 +339,7 @@ static int run_edge(struct edge *edge, struct edge_start *start,
     return r;
 }
 
-/* One life, from empty to empty. *again_out: the node has left its community. */
+/* One life, from empty to empty. *again_out: another one begins, without the community. */
 static int live(struct edge *edge, struct edge_start *start, const struct preparation *preparation,
                 bool *again_out, struct err *err)
 {
@@ -349,7 +349,7 @@ static int live(struct edge *edge, struct edge_start *start, const struct prepar
         return r;
     }
     r = run_edge(edge, start, preparation, err);
-    *again_out = r == 0 && edge->has_left;
+    *again_out = r == 0 && edge->has_left && !edge->is_told_to_end;
     /* A helper that we started goes when its agent's connection does, unless it holds replicas
      * for the next agent, or that agent is us. */
     pid_t helper_pid = edge->is_restart || *again_out ? 0 : edge->helper_pid;
@@ -359,8 +359,16 @@ static int live(struct edge *edge, struct edge_start *start, const struct prepar
     return r;
 }
 
-static int run(const struct options *options, const struct preparation *preparation,
-               struct err *err)
+/* What was reloaded, and a helper that was started anew, are the next life's, too. */
+static void carry_over(const struct edge *edge, struct preparation *preparation,
+                       struct edge_start *start)
+{
+    memcpy(&preparation->config, &edge->config, sizeof(edge->config)); /* its padding, too */
+    preparation->contribution = edge->contribution;
+    start->helper_pid = edge->helper_pid;
+}
+
+static int run(const struct options *options, struct preparation *preparation, struct err *err)
 {
     CLEANUP(cleanup_free) struct edge *edge = calloc(1, sizeof(*edge));
     struct edge_start start = {.config_path = options->config_path,
@@ -383,7 +391,8 @@ static int run(const struct options *options, const struct preparation *preparat
     while (again && r == 0) {
         memset(edge, 0, sizeof(*edge));
         r = live(edge, &start, preparation, &again, err);
-        if (again && r == 0) {
+        if (r == 0 && edge->has_left) {
+            carry_over(edge, preparation, &start);
             r = folders_forget(&preparation->config, err);
         }
     }

@@ -81,6 +81,10 @@ for order in 1 2 3; do
     within 10 "and what they had started is gone ($order)" eval '[ "$(pgrep -fc "^$(dir_of 2)/.*busybox httpd")" = 1 ] && [ "$(program | wc -l)" = 1 ]'
 done
 minga 1 stop page --wait=20s >/dev/null || fail "stop"
+minga 2 leave --yes >/dev/null || fail "leave"
+first=$(between)
+kill -KILL "$first"
+within 20 "minga-environment killed after its node has left: another one is started" eval '[ -n "$(between)" ] && [ "$(between)" != "$first" ]'
 for i in 1 2; do node_stop "$i"; done
 within 10 "nothing of the environment is left" eval '[ -z "$(pgrep -f "$folder/programs")" ]'
 within 5 "nothing is left behind" is_empty leftovers

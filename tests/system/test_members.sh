@@ -66,12 +66,18 @@ refused 1 expelled "an expelled node is not let in again" minga 4 join --yes --t
 check "up members are three" sees_members 1 3
 refused 4 "" "expelling an unknown node ends with 4" minga 1 expel ffffffffffff
 
-# --- leave
+# --- leave; what a reload has brought stays in effect
+sed -i 's/memory: 512M/memory: 64M/; $a zone: attic' "$(dir_of 3)/minga.yaml"
+gives() { [ "$(minga "$1" --json node | jq .contribution.memory_bytes)" = "$2" ]; }
+kill -HUP "${AGENT_PID[3]}"
+within 5 "a reload gives less" gives 3 $((64 << 20))
 minga 3 leave --yes >/dev/null || fail "leave"
 within 5 "a node that left is gone" sees_members 1 2
 check "and belongs to nothing" eval '! belongs 3'
+check "it gives what it gave last, not what it gave at its start" gives 3 $((64 << 20))
 minga 3 join --yes --token-file "$WORK/token" >/dev/null || fail "join after leaving"
 within 5 "and may join again" sees_members 1 3
+check "in its zone of the reload" eval '[ "$(minga 1 --json nodes | jq -r ".nodes[] | select(.zone == \"attic\") | .node_name")" = "$(name_of 3)" ]'
 
 # --- rights of local users
 install -d -o 4242 -g 4242 "$WORK/nobody"
@@ -124,6 +130,23 @@ check "or by how the owner id begins" [ "$(names_of "$beginning")" = "$own" ]
 check "as a table, too" [ "$table" = "$(name_of 5)" ]
 refused 4 "no member" "a member that there is not" minga 1 nodes --owner nobody
 refused 2 "empty" "nor is an empty name one" minga 1 nodes --owner ""
+
+# --- told to end just after leaving
+ends_well() { is_gone "${AGENT_PID[5]}" && wait "${AGENT_PID[5]}"; }
+minga 5 leave --yes >/dev/null &
+leaving=$!
+until grep -q "left the community" "$(dir_of 5)/log" || is_gone "$leaving"; do :; done
+kill -TERM "${AGENT_PID[5]}" # within the moment that its farewell takes
+wait "$leaving" || fail "leave"
+within 2 "a node that has just left and is told to end does so" ends_well
+agent_kill 5
+left=$(dir_of 5)/state/agent/gone
+mkdir -p "$left/0/tree" # as of a stop before all was deleted
+touch "$left/0/tree/file"
+chown -R --reference "$(dir_of 5)/state/agent" "$left"
+node_start 5
+check "and belongs to nothing" eval '! belongs 5'
+within 5 "what it had not deleted yet goes after the next start" [ ! -e "$left" ]
 
 for i in 1 2 3 4 5; do node_stop "$i"; done
 within 5 "nothing is left behind" is_empty leftovers

@@ -186,6 +186,13 @@ check "leaving hands over first" minga 3 leave --yes --within 20s
 within 10 "and two run without it" has_running 1 burner 2
 has_running 1 burner 2 || { minga 1 status burner; minga 1 node; minga 2 node; tail -n 20 "$(dir_of 1)/log"; } >&2
 check "it is in no community any more" eval '[ "$(minga 3 --json node | jq -r .community)" = null ]'
+minga 2 leave --yes >"$WORK/said" &
+leaving=$!
+sleep 0.3 # it hands over meanwhile
+node_stop 2
+if wait "$leaving"; then pass "a node that is told to end while it leaves has left"; else fail "a node that is told to end while it leaves has left"; fi
+node_start 2
+check "and is in no community at its next start" eval '[ "$(minga 2 --json node | jq -r .community)" = null ]'
 
 # --- a copied disk
 node_stop 3

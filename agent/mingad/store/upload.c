@@ -18,6 +18,7 @@
 #include "agent/mingad/owner/keeper.h"
 #include "agent/mingad/pool.h"
 #include "agent/mingad/store/upload_share.h"
+#include "base/bucket.h"
 #include "base/check.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -63,8 +64,7 @@ struct upload {
     struct upload_share share;
     uint32_t waiting_count;
     uint32_t reading_count;
-    int64_t credit_bytes; /* may go below 0 by the last chunk */
-    uint64_t credited_ms;
+    struct bucket rate; /* what goes while there is no limit is not owed later */
     bool is_closed;
     struct pushed pushed;
 };
@@ -120,33 +120,8 @@ struct upload *upload_new(struct edge *edge)
     }
     upload->edge = edge;
     upload->timer.data = upload;
-    upload->credit_bytes = (int64_t)(rate_of(edge) * BURST_S);
-    upload->credited_ms = clock_now_ms();
+    bucket_init(&upload->rate, rate_of(edge), rate_of(edge) * BURST_S, clock_now_ms());
     return upload;
-}
-
-/* How long until the next limited chunk may go; 0: now. */
-static uint64_t wait_ms(struct upload *upload)
-{
-    uint64_t rate = rate_of(upload->edge);
-    uint64_t now_ms = clock_now_ms();
-
-    if (rate == 0) {
-        return 0;
-    }
-    int64_t burst_bytes = (int64_t)(rate * BURST_S);
-    uint64_t passed_ms = now_ms - upload->credited_ms;
-    int64_t earned_bytes =
-        passed_ms > BURST_S * 1000UL ? burst_bytes : (int64_t)(rate * passed_ms / 1000);
-
-    if (earned_bytes > 0) { /* else fractions would be lost */
-        upload->credit_bytes += earned_bytes;
-        upload->credited_ms = now_ms;
-    }
-    if (upload->credit_bytes > burst_bytes) {
-        upload->credit_bytes = burst_bytes;
-    }
-    return upload->credit_bytes > 0 ? 0 : (uint64_t)(1 - upload->credit_bytes) * 1000 / rate + 1;
 }
 
 /* ------------------------------------------------------------------ jobs */
@@ -172,7 +147,7 @@ static void send_job(struct upload_job *job)
 
     job->data.unsent_bytes = &job->asker->unsent_bytes;
     if (!job->is_pushed) {
-        edge->upload->credit_bytes -= (int64_t)job->data.length_bytes;
+        bucket_take(&edge->upload->rate, job->data.length_bytes);
         keeper_note_chunk(edge->keeper, OWNER_UP, job->data.length_bytes);
     }
     if (job->kind == OVERLAY_SEND) {
@@ -252,7 +227,7 @@ static bool send_carried(struct upload_job *job)
 static void pump(struct upload *upload)
 {
     while (upload->first != NULL && upload->reading_count < READING_MAX) {
-        uint64_t later_ms = wait_ms(upload);
+        uint64_t later_ms = bucket_wait_ms(&upload->rate, clock_now_ms());
         bool is_held = false; /* some wait for what ZeroMQ has not sent yet */
         struct upload_job *job = take_next(upload, later_ms > 0, &is_held);
 
@@ -352,11 +327,7 @@ void upload_again(struct edge *edge)
     struct upload *upload = edge->upload;
 
     if (upload != NULL && !upload->is_closed) {
-        uint64_t rate = rate_of(edge);
-
-        if (rate != 0 && upload->credit_bytes > (int64_t)(rate * BURST_S)) {
-            upload->credit_bytes = (int64_t)(rate * BURST_S);
-        }
+        bucket_limit(&upload->rate, rate_of(edge), rate_of(edge) * BURST_S, clock_now_ms());
         pump(upload);
     }
 }

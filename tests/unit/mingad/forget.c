@@ -69,10 +69,8 @@ static void tear_down(void)
 
 TestSuite(forget, .init = set_up, .fini = tear_down);
 
-Test(forget, a_community_goes_and_the_nodes_key_stays)
+static void make_community(void)
 {
-    struct err err;
-
     make_file("minga.db");
     make_file("minga.db-wal");
     make_folder("chunks");
@@ -81,7 +79,30 @@ Test(forget, a_community_goes_and_the_nodes_key_stays)
     make_folder("trees/tree");
     make_folder("trees/tree/bin");
     make_file("trees/tree/bin/wiki");
+}
+
+/* How many steps of so many files and folders does it take? */
+static uint32_t steps_to_remove(uint32_t count_max)
+{
+    uint32_t steps = 1;
+    int r;
+
+    while ((r = folders_remove_gone(&config, count_max)) > 0) {
+        cr_assert(exists("gone"));
+        steps++;
+    }
+    cr_assert_eq(r, 0);
+    cr_assert(!exists("gone"));
+    return steps;
+}
+
+Test(forget, a_community_goes_and_the_nodes_key_stays)
+{
+    struct err err;
+
+    make_community();
     cr_assert_eq(folders_forget(&config, &err), 0);
+    cr_assert_eq(steps_to_remove(100), 1);
     cr_assert(!exists("minga.db"));
     cr_assert(!exists("minga.db-wal"));
     cr_assert(!exists("chunks"));
@@ -89,11 +110,45 @@ Test(forget, a_community_goes_and_the_nodes_key_stays)
     cr_assert(exists("node.key"));
 }
 
+Test(forget, what_is_large_is_put_away_at_once_and_removed_bit_by_bit)
+{
+    struct err err;
+
+    make_community();
+    cr_assert_eq(folders_forget(&config, &err), 0);
+    cr_assert(!exists("minga.db"));
+    cr_assert(!exists("chunks"));
+    cr_assert(!exists("trees"));
+    cr_assert(exists("gone"));
+    cr_assert_eq(folders_remove_gone(&config, 1), 1);
+    make_community(); /* the next one, which is left before that is done */
+    cr_assert_eq(folders_forget(&config, &err), 0);
+    cr_assert(!exists("chunks"));
+    /* Six names of both, and the folder of all; one had gone before, and perhaps its folder. */
+    cr_assert_geq(steps_to_remove(1), 6 + 6 + 1 - 2);
+    cr_assert_eq(folders_remove_gone(&config, 1), 0, "nothing is left to do");
+}
+
+Test(forget, the_deepest_tree_is_removed)
+{
+    char path[256] = "trees";
+    struct err err;
+
+    make_folder(path);
+    for (int i = 0; i <= BUNDLE_DEPTH_MAX; i++) { /* in the tree's own folder */
+        strcat(path, "/d");
+        make_folder(path);
+    }
+    cr_assert_eq(folders_forget(&config, &err), 0);
+    cr_assert_eq(steps_to_remove(100), 1);
+}
+
 Test(forget, nothing_to_forget_is_fine)
 {
     struct err err;
 
     cr_assert_eq(folders_forget(&config, &err), 0);
+    cr_assert_eq(steps_to_remove(100), 1);
     cr_assert(exists("node.key"));
 }
 
@@ -113,8 +168,9 @@ Test(forget, renewing_removes_the_key_and_the_bond_too)
 
     make_file("node.key");
     make_file(FOLDERS_BOND_FILE);
-    make_file("minga.db");
+    make_community();
     cr_assert_eq(folders_renew(&config, &err), 0, "%s", err.text);
+    cr_assert(!exists("gone"));
     cr_assert(!exists("node.key"));
     cr_assert(!exists(FOLDERS_BOND_FILE));
     cr_assert(!exists("minga.db"));
