@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# What the command makes of an agent that ends without an answer, played by
+# What the command makes of an agent that ends without an answer, or has no room for one, played by
 # a fixture.
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
@@ -54,3 +54,33 @@ check "the next agent is not asked, and cannot refuse what the first one did" [ 
 founding "$(refusal 504 'no answer in time')"
 refused 5 "its key stays: $(key garden)" "so may one that is late" cli community create garden
 check "and its key is there, too" [ -s "$(key garden)" ]
+
+# --- who plans, and cannot ask everybody
+ID=$(printf 'a%.0s' {1..64})
+LIMITS='{"cpu_cores": 1.0, "memory_bytes": 536870912, "disk_bytes": 536870912, "pids": 512}'
+OFFER="[200, {\"admitted\": true, \"reason\": \"\", \"free\": $LIMITS, \"contribution\": $LIMITS, \"need\": $LIMITS, \"spread\": \"node\", \"uptime_ms\": 1}]"
+FULL=$(refusal 503 'too many answers at once')
+# planning ANSWER-OF-OAK ANSWER-OF-ELM: each may be several.
+planning() {
+    local service="{\"name\": \"wiki\", \"id\": \"$ID\", \"owner\": \"$ID\", \"version\": 7, \"wanted\": 1, \"replicas\": []}"
+    local offers="GET /v1/services/$ID/versions/7/offers"
+    agent "{\"GET /v1/services\": [[200, {\"services\": [$service]}]], \"GET /v1/services/$ID\": [[200, {\"services\": [$service]}]],
+            \"GET /v1/nodes\": [[200, {\"nodes\": [{\"node\": \"01\", \"node_name\": \"oak\", \"zone\": \"a\", \"state\": \"up\"},
+                                                 {\"node\": \"02\", \"node_name\": \"elm\", \"zone\": \"b\", \"state\": \"up\"}]}]],
+            \"$offers/01\": [$1], \"$offers/02\": [$2]}"
+}
+answers() { cli --json plan wiki | jq -r '[.nodes[] | .node_name + ": " + .answer + " " + .reason] | sort | join(", ")'; }
+planning "$FULL" "$OFFER"
+check "one that the agent has no room for ends no plan" [ "$(answers)" = "elm: next , oak: none too many answers at once" ]
+check "and that is said in its row" eval 'cli plan wiki | grep -Eq "^oak .*no answer .*too many answers at once"'
+check "status 0, for another one would run it" cli plan wiki
+planning "$FULL, $OFFER" "$OFFER"
+check "it is asked once more" [ "$(answers)" = "elm: could , oak: next " ]
+planning "$OFFER" "$(refusal 404 'no such node')"
+check "nor does one end it that is not known any more" [ "$(answers)" = "elm: none no such node, oak: next " ]
+planning "$FULL" "$FULL"
+refused 1 "too many answers at once" "where none can be asked it is said why" cli plan wiki
+planning "$(refusal 504 late)" "$(refusal 504 late)"
+refused 5 "no node has answered" "where all are silent, too" cli plan wiki
+planning "$OFFER" null
+refused 3 "agent: " "an agent that ends ends it" cli plan wiki
