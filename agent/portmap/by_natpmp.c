@@ -103,6 +103,7 @@ static int ask_all(natpmp_t *natpmp, const struct job *job, struct portmap_answe
     for (uint32_t i = 0; i < job->port_count; i++) {
         r = ask_port(natpmp, job, &job->ports[i], answer, &answer->ports[i].outside);
         if (r == -ETIMEDOUT) {
+            answer->port_count = i;
             break;
         }
         done_count += r == 0 && (job->kind == JOB_UNMAP || answer->ports[i].outside != 0);

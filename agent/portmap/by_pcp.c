@@ -132,6 +132,7 @@ static int ask_all(const struct job *job, int fd, struct portmap_answer *answer)
         int r = ask(fd, &map, &mapped);
 
         if (r < 0) {
+            answer->port_count = i;
             return done_count > 0 ? 0 : r;
         }
         answer->ports[i].outside = 0;

@@ -45,7 +45,8 @@ int confine(int family);
 /*
  * Each returns 0 when the router speaks this protocol and has done what it was asked (at least one
  * port of it), with method, host, lease and ports in the answer; else -errno and `why`. The ports
- * of the answer are those of the job, outside 0 when refused.
+ * of the answer are those of the job, up to the first that the router was silent about; outside 0
+ * when refused.
  */
 int by_pcp(const struct job *job, struct portmap_answer *answer);
 int by_natpmp(const struct job *job, struct portmap_answer *answer);

@@ -7,6 +7,8 @@
  *
  *     mapped METHOD HOST LEASE_S EPOCH_S PLACE tcp:INSIDE:OUTSIDE ...     "-" for no HOST, EPOCH_S or PLACE
  *     none WHY
+ *
+ * Ports that were asked for and are not named: the router did not answer.
  */
 #include <stdbool.h>
 #include <stddef.h>

@@ -213,6 +213,10 @@ static void take_open(struct plan *plan, const struct portmap_answer *answer, ui
     plan->until_ms = answer->lease_s == 0 ? UINT64_MAX : now_ms + lease_ms;
     plan->next_ms =
         now_ms + (lease_ms / 2 > PLAN_AGAIN_MS_MIN ? lease_ms / 2 : (uint64_t)PLAN_AGAIN_MS_MIN);
+    /* What was lost, not refused, is no answer for half a lease. */
+    if (answer->port_count < plan->job.port_count && plan->next_ms > now_ms + PLAN_SILENT_MS) {
+        plan->next_ms = now_ms + PLAN_SILENT_MS;
+    }
     if (has_unasked(plan)) {
         plan->next_ms = now_ms;
     }

@@ -15,6 +15,7 @@ enum {
     PLAN_AGAIN_MS_MIN = 20000, /* between two renewals, however short the lease */
     PLAN_PAUSE_MS = 2000,      /* between two jobs */
     PLAN_LOST_MS = 60000,      /* a router's clock that runs wild is heeded so often at most */
+    PLAN_SILENT_MS = 60000,    /* after an answer that leaves ports out */
     PLAN_FAILED_MS = 60000,    /* doubled each time, up to: */
     PLAN_FAILED_MS_MAX = 960000,
 };

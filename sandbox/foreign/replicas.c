@@ -270,11 +270,12 @@ void foreign_stop(struct foreign *foreign, struct foreign_replica *replica)
     if (replica->state == FOREIGN_STOPPING || replica->state == FOREIGN_KILLED) {
         return;
     }
+    /* First: a program that does not listen is killed as it is told, and its replicas are over. */
+    replica->state = FOREIGN_STOPPING;
+    replica->deadline_ms = foreign_now_ms() + replica->spec.stop_grace_ms;
     if (replica->frozen) { /* or it would never learn of it */
         foreign_freeze(foreign, replica, false);
     }
-    replica->state = FOREIGN_STOPPING;
-    replica->deadline_ms = foreign_now_ms() + replica->spec.stop_grace_ms;
     send_signal(foreign, replica, replica->spec.stop_signal);
 }
 

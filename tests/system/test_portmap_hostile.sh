@@ -47,12 +47,12 @@ while True:
     wait_until 10 eval 'in_node 3 curl -s --max-time 1 telnet://127.0.0.1:8631 </dev/null; [ -s "$WORK/knocks-3" ]'
     : >"$WORK/knocks-3"
 }
-# asks KIND METHOD: what minga-portmap says at the node's place; its status stays in `status`.
+# asks KIND METHOD [PORT...]: what minga-portmap says at the node's place; its status stays in `status`.
 asks() {
     status=0
     # Not in_node: the exit status of a killed one, and no shell's word about it.
     said=$(nsenter --net="/run/netns/$(ns_of 3)" timeout 60 "$BIN/minga-portmap" "$1" 3600 \
-        000102030405060708090a0b "$2" - tcp:7400:7400 2>"$WORK/errors" | head -c 100000) || status=$?
+        000102030405060708090a0b "$2" - tcp:7400:7400 "${@:3}" 2>"$WORK/errors" | head -c 100000) || status=$?
 }
 is_one_line() { [ "$(wc -l <<<"$said")" = 1 ] && [[ $said =~ ^(none\ |mapped\ ) ]]; }
 nobody_knocked() { ! [ -s "$WORK/knocks-3" ] && ! [ -s "$WORK/knocks-visitor" ]; }
@@ -64,6 +64,12 @@ for method in pcp nat-pmp upnp; do
     check "garbage by $method: one line says that nobody maps" eval 'is_one_line && [[ $said == none* ]]'
 done
 check "it was asked by each" eval 'was_asked pcp && was_asked natpmp && was_asked http'
+
+router first
+for method in pcp nat-pmp; do
+    asks map "$method" udp:7401:7401 tcp:7402:7402
+    check "by $method: a port without an answer is not said to be open" eval 'is_one_line && [[ $said == "mapped $method "*" tcp:7400:7400" ]]'
+done
 
 router elsewhere
 asks map upnp

@@ -76,8 +76,9 @@ static int make_admission(struct session *session, const struct arguments *argum
                : EXIT_DONE;
 }
 
-static int found(struct session *session, const struct arguments *arguments, const json_t *node,
-                 const struct secret_key *community)
+/* What the agent is to be told. */
+static int draft(struct session *session, const struct arguments *arguments, const json_t *node,
+                 const struct secret_key *community, json_t **request_out)
 {
     minga_Signed record = minga_Signed_init_zero;
     minga_Signed admission = minga_Signed_init_zero;
@@ -87,13 +88,31 @@ static int found(struct session *session, const struct arguments *arguments, con
         return problem_set(&session->problem, EXIT_REFUSED, "community", "its record is too long");
     }
     status = make_admission(session, arguments, node, community, &admission);
-    if (status != EXIT_DONE) {
-        return status;
+    if (status == EXIT_DONE) {
+        *request_out =
+            json_pack("{so so}", "community", encoded(&record), "admission", encoded(&admission));
     }
-    return session_post(
-        session, "/v1/community",
-        json_pack("{so so}", "community", encoded(&record), "admission", encoded(&admission)),
-        NULL);
+    return status;
+}
+
+/* An agent that has not answered may have founded it all the same, and nobody can replace the key. */
+static int found(struct session *session, json_t *request, const char *key_path)
+{
+    int status;
+
+    /* On a new connection: what a kept one ends without an answer curl asks again, and the agent
+     * that comes back refuses what the one before it has done. */
+    session_done(session);
+    status = session_post(session, "/v1/community", request, NULL);
+    if (status != EXIT_DONE && session->answered && status != EXIT_LATE) {
+        session_community_key_drop(key_path);
+    } else if (status != EXIT_DONE) {
+        problem_advise(&session->problem,
+                       "once the agent answers, minga node says whether the community is founded; "
+                       "until then its key stays: %s",
+                       key_path);
+    }
+    return status;
 }
 
 static void say(const struct session *session, const char *name, const char *key_path)
@@ -116,6 +135,7 @@ int run_community_create(struct session *session, const struct arguments *argume
     CLEANUP(cleanup_json) json_t *node = NULL;
     const char *name = arguments->words[0];
     struct secret_key community;
+    json_t *request = NULL;
     char key_path[1200];
     int status;
 
@@ -133,11 +153,13 @@ int run_community_create(struct session *session, const struct arguments *argume
         return status;
     }
     session->key_path = NULL;
-    status = found(session, arguments, node, &community);
+    status = draft(session, arguments, node, &community, &request);
     keys_forget(&community);
-    if (status != EXIT_DONE && status != EXIT_LATE) {
+    if (status != EXIT_DONE) {
         session_community_key_drop(key_path);
+        return status;
     }
+    status = found(session, request, key_path);
     if (status == EXIT_DONE) {
         say(session, name, key_path);
     }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "agent/cli/resolve.h"
+#include "agent/cli/screen/text.h"
 #include "agent/cli/session.h"
 #include "agent/manager/placement.h"
 #include "base/cleanup.h"
@@ -28,7 +29,8 @@ struct candidate {
     json_t *offer;       /* its answer, or NULL */
     const char *replica; /* of the service that it has, or NULL; borrowed */
     enum standing standing;
-    uint32_t order; /* among NEXT and COULD */
+    uint32_t order;       /* among NEXT and COULD */
+    char why[NOTE_BYTES]; /* it could not be asked; "": it is silent */
 };
 
 struct plan {
@@ -42,6 +44,7 @@ struct plan {
     uint64_t placed_count;
     uint64_t next_count; /* of those still wanted, that would find a node */
     size_t left_out_count;
+    struct problem refusal; /* the last one */
     uint32_t candidate_count;
     struct candidate candidates[OFFERS_MAX];
     struct offer offers[OFFERS_MAX];
@@ -94,6 +97,7 @@ static void add_candidates(struct plan *plan, bool runs)
     }
 }
 
+/* One that is silent, or that the agent could not ask, is told as such: it ends no plan. */
 static int ask(struct plan *plan, struct candidate *candidate)
 {
     struct session *session = plan->session;
@@ -104,15 +108,22 @@ static int ask(struct plan *plan, struct candidate *candidate)
              text_of(plan->service, "id"), number_of(plan->service, "version"),
              text_of(candidate->node, "node"));
     status = session_get(session, path, &candidate->offer);
-    if (status == EXIT_LATE) { /* it is silent, and is told as such */
-        memset(&session->problem, 0, sizeof(session->problem));
-        return EXIT_DONE;
+    if (status == EXIT_REFUSED) { /* there may have been no room in that moment */
+        status = session_get(session, path, &candidate->offer);
     }
     if (status == EXIT_DONE) {
         plan->need = json_object_get(candidate->offer, "need");
         plan->spread = text_of(candidate->offer, "spread");
+    } else if (status != EXIT_LATE && session->answered) {
+        plan->refusal = session->problem;
+        snprintf(candidate->why, sizeof(candidate->why), "%.*s", NOTE_BYTES - 1,
+                 session->problem.why);
+        text_clean_output(candidate->why, strlen(candidate->why));
+    } else if (status != EXIT_LATE) {
+        return status;
     }
-    return status;
+    memset(&session->problem, 0, sizeof(session->problem));
+    return EXIT_DONE;
 }
 
 static int ask_all(struct plan *plan)
@@ -232,7 +243,7 @@ static void add_row(struct table *table, const struct candidate *candidate)
     snprintf(note, sizeof(note), "%s",
              candidate->replica != NULL         ? candidate->replica
              : candidate->standing == STANDS_NO ? text_of(candidate->offer, "reason")
-                                                : "");
+                                                : candidate->why);
     table_add(table, (const char *const[]){
                          text_of(candidate->node, "node_name"), text_of(candidate->node, "zone"),
                          standings[candidate->standing], cpu, memory, disk, note});
@@ -289,7 +300,8 @@ static json_t *document_of(const struct candidate *candidate)
         [STANDS_RUNS] = "runs", [STANDS_NEXT] = "next",   [STANDS_COULD] = "could",
         [STANDS_NO] = "no",     [STANDS_SILENT] = "none",
     };
-    json_t *document = candidate->offer != NULL ? json_deep_copy(candidate->offer) : json_object();
+    json_t *document = candidate->offer != NULL ? json_deep_copy(candidate->offer)
+                                                : json_pack("{ss}", "reason", candidate->why);
 
     json_object_del(document, "need");
     json_object_del(document, "spread");
@@ -349,11 +361,15 @@ static int make(struct plan *plan, const struct arguments *arguments)
     if (status == EXIT_DONE) {
         status = ask_all(plan);
     }
-    if (status == EXIT_DONE && plan->need == NULL) {
+    if (status != EXIT_DONE || plan->need != NULL) {
+        return status;
+    }
+    if (plan->refusal.status == EXIT_DONE) {
         return problem_set(&plan->session->problem, EXIT_LATE, arguments->words[0],
                            "no node has answered");
     }
-    return status;
+    plan->session->problem = plan->refusal;
+    return plan->refusal.status;
 }
 
 int run_plan(struct session *session, const struct arguments *arguments)

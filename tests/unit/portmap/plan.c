@@ -215,6 +215,28 @@ Test(plan, a_refused_port_is_not_told)
     cr_assert_not(plan_news(&plan, 2000, &news));
 }
 
+Test(plan, a_port_that_the_router_was_silent_about_is_not_open_and_is_asked_for_again_soon)
+{
+    struct portmap_answer answer;
+
+    begin();
+    plan_want(&plan, both, 2, 1000);
+    plan_next(&plan, 1000, &job);
+    answer = given(0, 3600);
+    answer.port_count = 1;
+    done(answer, 2000);
+    cr_assert(plan_news(&plan, 2000, &news));
+    cr_assert_eq(news.inside, 7400);
+    cr_assert_not(plan_news(&plan, 2000, &news));
+    cr_assert_not(plan_next(&plan, 2000 + PLAN_SILENT_MS - 1, &job));
+    cr_assert(plan_next(&plan, 2000 + PLAN_SILENT_MS, &job));
+    cr_assert_eq(job.port_count, 2);
+    done(given(0, 3600), 70000);
+    cr_assert(plan_news(&plan, 70000, &news));
+    cr_assert_eq(news.inside, 31000);
+    cr_assert_not(plan_next(&plan, 70000 + PLAN_SILENT_MS, &job));
+}
+
 Test(plan, a_lease_for_ever_does_not_end_and_one_of_no_time_is_not_asked_for_all_the_time)
 {
     begin();
