@@ -5,6 +5,7 @@
  * for it. What is left then is removed after the next start.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "agent/mingad/edge.h"
 #include "agent/mingad/folders.h"
@@ -17,6 +18,7 @@ enum { STEP_COUNT = 128 }; /* files and folders */
 struct gone_job {
     struct pool_job pool; /* first */
     struct edge *edge;
+    struct config config; /* a reload writes to the edge's meanwhile */
     int result;
 };
 
@@ -24,7 +26,7 @@ static void remove_some(struct pool_job *pool)
 {
     struct gone_job *job = (struct gone_job *)pool;
 
-    job->result = folders_remove_gone(&job->edge->config, STEP_COUNT);
+    job->result = folders_remove_gone(&job->config, STEP_COUNT);
 }
 
 static void removed_some(struct pool_job *pool)
@@ -48,6 +50,7 @@ void gone_remove(struct edge *edge)
 
     if (job != NULL) { /* else after the next start */
         job->edge = edge;
+        memcpy(&job->config, &edge->config, sizeof(job->config));
         pool_start(&edge->loop, &job->pool, remove_some, removed_some);
     }
 }
