@@ -294,10 +294,18 @@ static void replica_restart(struct executor *executor, struct turn *turn, struct
     replica_enter(executor, turn, replica, PHASE_WAITING);
 }
 
+/* While no mingad was there, and for good. What is to run again is missed instead: by now its manager
+ * may have placed it elsewhere. */
+static bool ended_unheard(const struct replica *replica, const struct sandbox_event *event)
+{
+    return replica->phase == PHASE_KEPT && event->end != SANDBOX_END_STOPPED &&
+           !wants_restart(replica, event);
+}
+
 void replica_ended(struct executor *executor, struct turn *turn, struct replica *replica,
                    const struct sandbox_event *event)
 {
-    bool was_running = replica->phase == PHASE_RUNNING;
+    bool was_running = replica->phase == PHASE_RUNNING || ended_unheard(replica, event);
     bool is_stale = replica->phase == PHASE_STARTING && event->end == SANDBOX_END_LOST &&
                     turn->now_ms < replica->since_ms + LOST_STALE_MS;
 
