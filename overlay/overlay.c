@@ -61,11 +61,20 @@ void overlay_free(struct overlay *overlay)
     }
 }
 
+uint64_t state_slept_ms(const struct overlay *overlay, uint64_t now_ms)
+{
+    bool is_late = overlay->due_ms != 0 && now_ms > overlay->due_ms + DETECTOR_STALL_MS;
+
+    return is_late ? now_ms - overlay->due_ms : 0;
+}
+
 void state_enter(struct overlay *overlay, uint64_t now_ms, uint64_t wall_unix_s,
                  struct overlay_effects *effects)
 {
     CHECK(effects != NULL);
     CHECK(effects->count <= OVERLAY_EFFECTS_MAX);
+    overlay->heard_ms += state_slept_ms(overlay, now_ms);
+    overlay->due_ms = 0;
     /* Time does not go back, whatever the caller says. */
     if (now_ms > overlay->now_ms) {
         overlay->now_ms = now_ms;
@@ -126,6 +135,7 @@ void state_leave(struct overlay *overlay)
         effect = effect_add(overlay, OVERLAY_WAKE);
         if (effect != NULL) {
             effect->wake_ms = wake_ms > overlay->now_ms ? wake_ms : overlay->now_ms + 1;
+            overlay->due_ms = effect->wake_ms;
         }
     }
     overlay->effects = NULL;

@@ -441,7 +441,8 @@ bool overlay_has_greeted(const struct overlay *overlay, const uint8_t curve_key[
 bool overlay_is_welcome(const struct overlay *overlay, const struct node_id *node);
 /* Is this key the owner of at least one member that is not expelled? */
 bool overlay_owner_is_member(const struct overlay *overlay, const struct public_key *owner);
-/* Has no other member been heard for ISOLATED_MS, though others did not leave on purpose? */
+/* Has no other member been heard for ISOLATED_MS, though others did not leave on purpose? While the
+ * machine sleeps nobody could be: that time does not count. */
 bool overlay_isolated(const struct overlay *overlay, uint64_t now_ms);
 
 /* The key-based routing API of Dabek et al. over what this node knows now. */

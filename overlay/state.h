@@ -294,7 +294,8 @@ struct overlay {
     int self_index;
     uint64_t started_ms;
     struct node_id sponsor; /* has let this node in; all zero: before it was started */
-    uint64_t heard_ms;      /* any other member */
+    uint64_t heard_ms;      /* any other member; what was slept since does not count */
+    uint64_t due_ms;        /* a call was wanted by then; 0: none */
     struct membership membership;
     bool large;                /* only a part of the membership is kept */
     uint32_t full_members_max; /* large beyond */
@@ -405,6 +406,8 @@ void load_finish(struct overlay *overlay);
 void state_enter(struct overlay *overlay, uint64_t now_ms, uint64_t wall_unix_s,
                  struct overlay_effects *effects);
 void state_leave(struct overlay *overlay);
+/* How long, since a call was wanted, this machine slept or this process got no time. */
+uint64_t state_slept_ms(const struct overlay *overlay, uint64_t now_ms);
 
 /* --- effects.c */
 /* NULL when the list is full (counted): only sends can be refused in practice. */

@@ -125,6 +125,7 @@ bool overlay_owner_is_member(const struct overlay *overlay, const struct public_
 
 bool overlay_isolated(const struct overlay *overlay, uint64_t now_ms)
 {
+    uint64_t heard_ms = overlay->heard_ms + state_slept_ms(overlay, now_ms);
     bool others = false;
 
     for (uint32_t i = 0; i < overlay->membership.count && !others; i++) {
@@ -132,8 +133,8 @@ bool overlay_isolated(const struct overlay *overlay, uint64_t now_ms)
 
         others = (int)i != overlay->self_index && state != MEMBER_LEFT && state != MEMBER_EXPELLED;
     }
-    return overlay_belongs(overlay) && others && now_ms > overlay->heard_ms &&
-           now_ms - overlay->heard_ms >= ISOLATED_MS;
+    return overlay_belongs(overlay) && others && now_ms > heard_ms &&
+           now_ms - heard_ms >= ISOLATED_MS;
 }
 
 bool overlay_responsible(const struct overlay *overlay, const struct ring_key *key, uint64_t now_ms)

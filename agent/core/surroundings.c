@@ -24,9 +24,9 @@ static uint32_t ring_candidates(const void *self, const struct service_id *servi
 
 /*
  * Everyone when the community is small; otherwise a window of the ring that begins at the service's
- * own point, so that different services ask different nodes.
+ * own point, so that different services ask different nodes, and moves on with each round.
  */
-static uint32_t ring_discover(const void *self, const struct service_id *service,
+static uint32_t ring_discover(const void *self, const struct service_id *service, uint64_t round,
                               uint32_t count_max, struct node_id *nodes_out)
 {
     const struct overlay *overlay = self;
@@ -38,7 +38,8 @@ static uint32_t ring_discover(const void *self, const struct service_id *service
         return 0;
     }
     if (member_count > count_max) {
-        start = ((uint32_t)service->id.bytes[0] << 8 | service->id.bytes[1]) % member_count;
+        start = (uint32_t)service->id.bytes[0] << 8 | service->id.bytes[1];
+        start = (start + (uint32_t)(round % member_count) * count_max) % member_count;
     }
     for (uint32_t i = 0; i < member_count && count < count_max; i++) {
         const struct overlay_member *member = overlay_member(overlay, (start + i) % member_count);

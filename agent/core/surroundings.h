@@ -26,9 +26,10 @@ struct surroundings {
     /* Election: up members that manage, the leader first, then the secondaries in order. */
     uint32_t (*candidates)(const void *self, const struct service_id *service, uint32_t count_max,
                            struct node_id *nodes_out);
-    /* Discovery: up members to ask for offers, this node too. */
-    uint32_t (*discover)(const void *self, const struct service_id *service, uint32_t count_max,
-                         struct node_id *nodes_out);
+    /* Discovery: up members to ask for offers, this node too. Where there are more than count_max, other
+     * rounds have others, until all were among them. */
+    uint32_t (*discover)(const void *self, const struct service_id *service, uint64_t round,
+                         uint32_t count_max, struct node_id *nodes_out);
     /* Up members other than this node. */
     uint32_t (*others)(const void *self, uint32_t count_max, struct node_id *nodes_out);
     /* NULL when unknown. */

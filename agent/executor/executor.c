@@ -382,6 +382,8 @@ static void replica_tick(struct executor *executor, struct turn *turn, struct re
 
         (void)text_copy(late.reason, sizeof(late.reason), "it did not start in time");
         outbox_local(turn, &stop);
+        /* Not at once: while this try is cleared away, minga-sandboxd takes no other. */
+        replica->quick_restart_count += replica->quick_restart_count == 0 ? 1 : 0;
         replica_ended(executor, turn, replica, &late);
     } else if (replica->phase == PHASE_OVER && now_ms >= replica->since_ms + OVER_KEPT_MS) {
         replica_forget(executor, turn, replica);

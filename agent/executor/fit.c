@@ -58,18 +58,6 @@ static struct replica *next_of(struct executor *executor, const bool seen[REPLIC
     return best;
 }
 
-static struct sandbox_limits stopping_sum(const struct executor *executor)
-{
-    struct sandbox_limits sum = {0};
-
-    for (uint32_t i = 0; i < executor->top; i++) {
-        if (executor->replicas[i].used && executor->replicas[i].phase == PHASE_STOPPING) {
-            limits_add(&sum, &executor->replicas[i].limits);
-        }
-    }
-    return sum;
-}
-
 static struct sandbox_limits room_of(const struct executor *executor)
 {
     struct sandbox_limits room = executor->owner.target;
@@ -78,11 +66,12 @@ static struct sandbox_limits room_of(const struct executor *executor)
     return room;
 }
 
-/* Returns how many must leave. */
+/* Returns how many must leave. What is stopping drives nobody out: it goes anyway, and until then only
+ * what is new has to wait for its room. */
 static uint32_t choose(struct executor *executor)
 {
     bool seen[REPLICAS_PER_NODE_MAX] = {false};
-    struct sandbox_limits sum = stopping_sum(executor);
+    struct sandbox_limits sum = {0};
     struct sandbox_limits room = room_of(executor);
     struct replica *replica;
     uint32_t leaving_count = 0;

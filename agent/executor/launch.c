@@ -294,15 +294,31 @@ static void replica_restart(struct executor *executor, struct turn *turn, struct
     replica_enter(executor, turn, replica, PHASE_WAITING);
 }
 
+/* The answer to what was asked of the process before, which had ended; or to the STOP of a try that was
+ * late, for what is starting is not told to stop and goes on starting. */
+static bool is_stale(const struct replica *replica, const struct sandbox_event *event,
+                     uint64_t now_ms)
+{
+    return replica->phase == PHASE_STARTING &&
+           (event->end == SANDBOX_END_STOPPED ||
+            (event->end == SANDBOX_END_LOST && now_ms < replica->since_ms + LOST_STALE_MS));
+}
+
+/* While no mingad was there, and for good. What is to run again is missed instead: by now its manager
+ * may have placed it elsewhere. */
+static bool ended_unheard(const struct replica *replica, const struct sandbox_event *event)
+{
+    return replica->phase == PHASE_KEPT && event->end != SANDBOX_END_STOPPED &&
+           !wants_restart(replica, event);
+}
+
 void replica_ended(struct executor *executor, struct turn *turn, struct replica *replica,
                    const struct sandbox_event *event)
 {
-    bool was_running = replica->phase == PHASE_RUNNING;
-    bool is_stale = replica->phase == PHASE_STARTING && event->end == SANDBOX_END_LOST &&
-                    turn->now_ms < replica->since_ms + LOST_STALE_MS;
+    bool was_running = replica->phase == PHASE_RUNNING || ended_unheard(replica, event);
 
-    if (is_stale) {
-        return; /* the answer to what was asked of the process before, which had ended */
+    if (is_stale(replica, event, turn->now_ms)) {
+        return;
     }
     replica->used_limits = (struct sandbox_limits){0};
     replica->activity = (struct sandbox_activity){0};
@@ -328,7 +344,11 @@ void replica_ended(struct executor *executor, struct turn *turn, struct replica 
     } else {
         say_end(replica, event);
     }
-    replica->refused_count = event->end == SANDBOX_END_REFUSED ? replica->refused_count + 1 : 0;
+    if (event->end == SANDBOX_END_REFUSED) {
+        replica->refused_count++;
+    } else if (was_running) {
+        replica->refused_count = 0;
+    }
     if (replica->refused_count >= REFUSED_MAX) {
         replica_over(executor, turn, replica, true);
     } else if (!wants_restart(replica, event)) {

@@ -13,6 +13,7 @@ enum {
     BLANK_MS = 2 * LISTEN_MS, /* who knew nothing takes in what has come by then */
     FIND_MS = REPLY_MS,       /* slower nodes are left out of this round */
     FIND_RETRY_MS = 1000,
+    FIND_PAUSE_MS = 250,     /* when something becomes free, too: anybody can say so all the time */
     RECORD_AGAIN_MS = 60000, /* at most, between two look-ups of a service record */
     SAVE_MS = REPLY_MS,
     SAVE_COPIES = 2,  /* secondaries that get each placement; one answer is enough */

@@ -119,6 +119,11 @@ void manager_record(struct manager *manager, struct turn *turn, const struct ser
     }
 }
 
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 void manager_free_changed(struct manager *manager, struct turn *turn)
 {
     for (uint32_t i = 0; i < manager->high_water; i++) {
@@ -126,7 +131,8 @@ void manager_free_changed(struct manager *manager, struct turn *turn)
 
         if (service->used && service->lead == LEAD_LEADING && service->constraint[0] != '\0' &&
             !service->find.running) {
-            service->find.retry_ms = turn->now_ms;
+            service->find.retry_ms =
+                earlier(service->find.retry_ms, service->find.started_ms + FIND_PAUSE_MS);
             service_pursue(manager, turn, service);
         }
     }
@@ -173,11 +179,6 @@ void manager_tick(struct manager *manager, struct turn *turn)
             (void)forget_if_removed(turn, service);
         }
     }
-}
-
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
 }
 
 static uint64_t service_wake_ms(const struct service *service, uint64_t last_tick_ms)

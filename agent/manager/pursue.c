@@ -134,7 +134,8 @@ static void find_begin(struct turn *turn, struct service *service)
     find->running = true;
     find->started_ms = turn->now_ms;
     find->retry_ms = turn->now_ms + FIND_RETRY_MS;
-    find->offer_count = around->discover(around->self, &service->id, OFFERS_MAX, nodes);
+    find->offer_count =
+        around->discover(around->self, &service->id, find->round, OFFERS_MAX, nodes);
     find->waiting_count = 0;
     message.which_body = minga_AgentMessage_find_tag;
     message.body.find = find_of(&service->id, &service->owner_key, &service->manifest);
@@ -190,6 +191,22 @@ static void slot_assign(struct turn *turn, struct service *service, struct slot 
     service_check(service);
 }
 
+/* What stands in the way; of more nodes than are asked at once it is said of whom that is. */
+static void explain(const struct manager *manager, struct service *service,
+                    const struct placement_request *request)
+{
+    const struct find *find = &service->find;
+    char why[REASON_CHARS_MAX + 1];
+
+    manager->placement->explain(request, find->offers, find->offer_count, why);
+    if (find->offer_count < OFFERS_MAX) {
+        (void)text_copy(service->constraint, sizeof(service->constraint), why);
+    } else {
+        (void)snprintf(service->constraint, sizeof(service->constraint),
+                       "of the %d nodes asked last: %.90s", OFFERS_MAX, why);
+    }
+}
+
 static void find_end(struct manager *manager, struct turn *turn, struct service *service)
 {
     struct placement_request request = {.need = manifest_limits(&service->manifest),
@@ -209,8 +226,7 @@ static void find_end(struct manager *manager, struct turn *turn, struct service 
         chosen =
             manager->placement->choose(&request, service->find.offers, service->find.offer_count);
         if (chosen < 0) {
-            manager->placement->explain(&request, service->find.offers, service->find.offer_count,
-                                        service->constraint);
+            explain(manager, service, &request);
             break;
         }
         slot_assign(turn, service, &service->slots[i], &service->find.offers[chosen].node);

@@ -31,6 +31,13 @@ static uint32_t candidates(const void *self, const struct service_id *service, u
     return count_max < 2 ? count_max : 2;
 }
 
+static uint32_t discover(const void *self, const struct service_id *service, uint64_t round,
+                         uint32_t count_max, struct node_id *nodes_out)
+{
+    (void)round;
+    return candidates(self, service, count_max, nodes_out);
+}
+
 static uint32_t others(const void *self, uint32_t count_max, struct node_id *nodes_out)
 {
     const struct target *target = self;
@@ -153,7 +160,7 @@ static void target_make(struct target *target, struct surroundings *around)
     *around = (struct surroundings){.self = target,
                                     .node = target->members[0].node,
                                     .candidates = candidates,
-                                    .discover = candidates,
+                                    .discover = discover,
                                     .others = others,
                                     .member = member,
                                     .knows_all = knows_all,

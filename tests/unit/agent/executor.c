@@ -149,6 +149,60 @@ Test(executor, three_refused_starts_have_failed_here)
     fake_free(bench.community);
 }
 
+/* In steps of a second, as long as nothing of that kind is asked for. */
+static void tick_until(struct bench *bench, enum out_kind kind)
+{
+    uint64_t begin_ms = bench->community->now_ms;
+
+    do {
+        bench_at(bench, bench->community->now_ms + 1000);
+        executor_tick(bench->executor, &bench->turn);
+        cr_assert_leq(bench->community->now_ms, begin_ms + 120000);
+    } while (count_out(bench, kind) == 0);
+}
+
+static struct bench bench_starting(const char *yaml)
+{
+    struct bench bench = bench_new(yaml);
+    minga_AskStart ask = ask_start(&bench, 1, 1, 1);
+
+    cr_assert_eq(start(&bench, &ask), REFUSAL_NONE);
+    tree_there(&bench);
+    cr_assert_eq(count_out(&bench, OUT_START), 1);
+    return bench;
+}
+
+Test(executor, what_is_not_started_in_time_three_times_has_failed_here)
+{
+    struct bench bench = bench_starting(wiki);
+
+    for (uint32_t i = 0; i < 3; i++) {
+        cr_assert_neq(first_replica(&bench).status.state, REPLICA_FAILED, "after %u tries", i);
+        tick_until(&bench, OUT_STOP);
+        cr_assert_eq(count_out(&bench, OUT_START), 0, "it is still cleared away");
+        sandbox(&bench, SANDBOX_ENDED, SANDBOX_END_STOPPED);
+    }
+    cr_assert_eq(first_replica(&bench).status.state, REPLICA_FAILED);
+    cr_assert_str_eq(first_replica(&bench).status.reason,
+                     "cannot be started: it did not start in time");
+    fake_free(bench.community);
+}
+
+/* The end of what was late comes when the next try is under way: a job has not ended with it. */
+Test(executor, the_end_of_a_late_try_is_not_that_of_the_next_one)
+{
+    struct bench bench = bench_starting("name: wiki\ncommand: [/bin/wiki]\nrestart: never\n");
+
+    tick_until(&bench, OUT_STOP);
+    tick_until(&bench, OUT_START);
+    bench_at(&bench, bench.community->now_ms + 4000);
+    sandbox(&bench, SANDBOX_ENDED, SANDBOX_END_STOPPED);
+    cr_assert_eq(first_replica(&bench).status.state, REPLICA_STARTING);
+    sandbox(&bench, SANDBOX_STARTED, SANDBOX_END_EXITED);
+    cr_assert_eq(first_replica(&bench).status.state, REPLICA_RUNNING);
+    fake_free(bench.community);
+}
+
 Test(executor, a_lower_epoch_and_an_incarnation_that_ran_here_are_refused)
 {
     struct bench bench = bench_new(wiki);

@@ -95,6 +95,7 @@ struct community {
     bool loses_saves;                             /* SaveManager is not answered */
     bool disks_full;                              /* what is stored fails */
     uint64_t disk_ms;                             /* a write takes so long */
+    uint32_t window;                              /* so many are asked for offers; 0: all */
     uint64_t last_token;
 };
 
@@ -144,15 +145,20 @@ static inline uint32_t fake_candidates(const void *self, const struct service_id
 }
 
 static inline uint32_t fake_discover(const void *self, const struct service_id *service,
-                                     uint32_t count_max, struct node_id *nodes_out)
+                                     uint64_t round, uint32_t count_max, struct node_id *nodes_out)
 {
     const struct seat *seat = self;
+    const struct community *community = seat->community;
+    uint32_t window = community->window == 0 ? count_max : community->window;
+    uint32_t start = community->window == 0 ? 0 : (uint32_t)round * window;
     uint32_t count = 0;
 
     (void)service;
-    for (uint32_t i = 0; i < seat->community->node_count && count < count_max; i++) {
-        if (fake_hears(seat->community, seat->index, i)) {
-            nodes_out[count++] = seat->community->nodes[i].member.node;
+    for (uint32_t i = 0; i < community->node_count && count < window; i++) {
+        uint32_t index = (start + i) % community->node_count;
+
+        if (fake_hears(community, seat->index, index)) {
+            nodes_out[count++] = community->nodes[index].member.node;
         }
     }
     return count;

@@ -43,8 +43,8 @@ static void listed(struct bench *bench)
     executor_sandbox_listed(bench->executor, &bench->turn);
 }
 
-/* With the configuration that the node has by now; minga-sandboxd names what it runs. */
-static void restart(struct bench *bench, const struct kept *kept)
+/* With the configuration that the node has by now. */
+static void begin_again(struct bench *bench, const struct kept *kept)
 {
     executor_free(bench->executor);
     bench_at(bench, bench->community->now_ms + 3000);
@@ -52,6 +52,12 @@ static void restart(struct bench *bench, const struct kept *kept)
     bench->community->nodes[0].executor = bench->executor;
     cr_assert_eq(executor_load(bench->executor, &kept->blob), 0);
     executor_start(bench->executor, &bench->turn);
+}
+
+/* minga-sandboxd names what it runs. */
+static void restart(struct bench *bench, const struct kept *kept)
+{
+    begin_again(bench, kept);
     listed(bench);
     cr_assert_eq(executor_count(bench->executor), 1);
 }
@@ -233,4 +239,80 @@ Test(restart, where_nobody_is_heard_a_guest_who_was_denied_meanwhile_is_ended)
     cr_assert_eq(stops_until(&bench, started_ms + ISOLATED_MS - 100), 0);
     cr_assert_eq(stops_until(&bench, started_ms + ISOLATED_MS + 1000), 1);
     fake_free(bench.community);
+}
+
+/* ------------------------------------------------------------------ what nobody heard */
+
+/* Of a replica that ended while no mingad was there; minga-sandboxd says so as soon as one is. */
+static struct bench restarted_after_its_end(const char *restart, enum sandbox_end end, int status)
+{
+    struct sandbox_event event = {.kind = SANDBOX_ENDED, .end = end, .status = status};
+    struct kept kept = {0};
+    struct bench bench;
+    char yaml[128];
+
+    (void)snprintf(yaml, sizeof(yaml), "name: wiki\ncommand: [/bin/wiki]\nrestart: %s\n", restart);
+    bench = bench_running(yaml);
+    event.key = (struct replica_key){bench.community->service, 1, 1};
+    keep(&bench, &kept);
+    begin_again(&bench, &kept);
+    executor_sandbox_up(bench.executor, &bench.turn);
+    executor_sandbox(bench.executor, &bench.turn, &event);
+    executor_sandbox_listed(bench.executor, &bench.turn);
+    cr_assert_eq(count_out(&bench, OUT_START), 0);
+    return bench;
+}
+
+/* So that its manager does not have it run again. */
+static uint32_t reported_ends(struct bench *bench)
+{
+    minga_AgentMessage message;
+    uint32_t count = 0;
+
+    executor_flush(bench->executor, &bench->turn);
+    for (uint32_t i = 0; i < bench->community->out.count; i++) {
+        const struct outgoing *out = &bench->community->out.list[i];
+
+        if (out->kind != OUT_MESSAGE || out->ask.kind != ASK_REPORT) {
+            continue;
+        }
+        cr_assert_eq(agent_message_decode(out->payload, &message), 0);
+        for (uint32_t j = 0; j < message.body.report.replicas_count; j++) {
+            count += message.body.report.replicas[j].state == REPLICA_ENDED ? 1 : 0;
+        }
+    }
+    return count;
+}
+
+Test(restart, a_job_that_ended_meanwhile_is_reported_as_ended)
+{
+    struct bench bench = restarted_after_its_end("never", SANDBOX_END_EXITED, 3);
+
+    cr_assert_eq(state(&bench), REPLICA_ENDED);
+    cr_assert_str_eq(first_replica(&bench).status.reason, "exit status 3");
+    cr_assert_eq(reported_ends(&bench), 1);
+    fake_free(bench.community);
+}
+
+Test(restart, what_succeeded_meanwhile_is_reported_as_ended)
+{
+    struct bench bench = restarted_after_its_end("on-failure", SANDBOX_END_EXITED, 0);
+
+    cr_assert_eq(reported_ends(&bench), 1);
+    fake_free(bench.community);
+}
+
+/* By now it may run elsewhere. */
+Test(restart, what_is_to_run_again_is_left_to_its_manager)
+{
+    struct bench failed = restarted_after_its_end("on-failure", SANDBOX_END_EXITED, 3);
+    struct bench lost = restarted_after_its_end("never", SANDBOX_END_LOST, 0);
+    struct bench stopped = restarted_after_its_end("never", SANDBOX_END_STOPPED, 0);
+
+    cr_assert_eq(executor_count(failed.executor), 0);
+    cr_assert_eq(executor_count(lost.executor), 0);
+    cr_assert_eq(executor_count(stopped.executor), 0);
+    fake_free(failed.community);
+    fake_free(lost.community);
+    fake_free(stopped.community);
 }
