@@ -315,35 +315,6 @@ static void acknowledge(struct overlay *overlay, const struct asker *asker, ming
     peer_reply(overlay, asker, &message, NULL);
 }
 
-void chunk_receive_on_data(struct overlay *overlay, const struct arrival *arrival)
-{
-    struct chunk_id chunk = {message_id(arrival->message->kind.chunk_data.chunk)};
-    struct chunk_receive *receive = find_receive(overlay, &chunk);
-    struct overlay_effect *effect;
-
-    if (chunks_find(&overlay->chunks, &chunk) != NULL) {
-        acknowledge(overlay, &arrival->asker, minga_Outcome_OUTCOME_OK);
-        return;
-    }
-    /* Only what was offered, by whom it was offered, and once. */
-    if (receive == NULL || receive->storing ||
-        !id_equal(&receive->asker.node.id, &arrival->asker.node.id) ||
-        arrival->data.length_bytes > receive->bytes) {
-        acknowledge(overlay, &arrival->asker, minga_Outcome_OUTCOME_REFUSED);
-        return;
-    }
-    effect = effect_add(overlay, OVERLAY_STORE_CHUNK);
-    if (effect == NULL) {
-        return;
-    }
-    effect->chunk = chunk;
-    effect->data = arrival->data;
-    effect->token = receive->token;
-    receive->storing = true;
-    receive->asker = arrival->asker;
-    bucket_take(&overlay->repair.download, arrival->data.length_bytes);
-}
-
 static void end_receive(struct overlay *overlay, struct chunk_receive *receive,
                         minga_Outcome outcome)
 {
@@ -363,6 +334,16 @@ static void drop(struct overlay *overlay, struct chunk_receive *receive)
     end_receive(overlay, receive, minga_Outcome_OUTCOME_REFUSED);
 }
 
+static void note_references(struct overlay *overlay, struct chunk_receive *receive)
+{
+    if (collect_note(overlay, &receive->chunk, &receive->references, !receive->is_repair,
+                     receive->token)) {
+        receive->is_noting = true;
+        return;
+    }
+    end_receive(overlay, receive, minga_Outcome_OUTCOME_OK);
+}
+
 /* It is here, if there still was room; and acknowledged when it is also known for whom, or it might be
  * taken for garbage. */
 static void note(struct overlay *overlay, struct chunk_receive *receive)
@@ -378,12 +359,48 @@ static void note(struct overlay *overlay, struct chunk_receive *receive)
         drop(overlay, receive);
         return;
     }
-    if (collect_note(overlay, &receive->chunk, &receive->references, !receive->is_repair,
-                     receive->token)) {
-        receive->is_noting = true;
+    note_references(overlay, receive);
+}
+
+/* It has come by another way meanwhile, for somebody else perhaps. */
+static void note_other(struct overlay *overlay, struct chunk_receive *receive,
+                       const struct asker *asker)
+{
+    receive->storing = true;
+    receive->asker = *asker;
+    count_on(overlay, &receive->chunk, receive->is_repair);
+    note_references(overlay, receive);
+}
+
+void chunk_receive_on_data(struct overlay *overlay, const struct arrival *arrival)
+{
+    struct chunk_id chunk = {message_id(arrival->message->kind.chunk_data.chunk)};
+    struct chunk_receive *receive = find_receive(overlay, &chunk);
+    bool is_here = chunks_find(&overlay->chunks, &chunk) != NULL;
+    struct overlay_effect *effect;
+
+    /* Only what was offered, by whom it was offered, and once. */
+    if (receive == NULL || receive->storing ||
+        !id_equal(&receive->asker.node.id, &arrival->asker.node.id) ||
+        arrival->data.length_bytes > receive->bytes) {
+        acknowledge(overlay, &arrival->asker,
+                    is_here ? minga_Outcome_OUTCOME_OK : minga_Outcome_OUTCOME_REFUSED);
         return;
     }
-    end_receive(overlay, receive, minga_Outcome_OUTCOME_OK);
+    if (is_here) {
+        note_other(overlay, receive, &arrival->asker);
+        return;
+    }
+    effect = effect_add(overlay, OVERLAY_STORE_CHUNK);
+    if (effect == NULL) {
+        return;
+    }
+    effect->chunk = chunk;
+    effect->data = arrival->data;
+    effect->token = receive->token;
+    receive->storing = true;
+    receive->asker = arrival->asker;
+    bucket_take(&overlay->repair.download, arrival->data.length_bytes);
 }
 
 bool chunk_receive_on_stored(struct overlay *overlay, const struct overlay_event *event)

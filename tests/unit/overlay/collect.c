@@ -465,3 +465,65 @@ Test(collect, what_more_trees_need_than_can_be_noted_is_kept_for_good_in_every_c
     expect_common_copies(&chunk, CHUNK_COPIES);
     end_network();
 }
+
+/* ------------------------------------------------------------------ by two ways at once */
+
+/* Node 0 offers node 1 a chunk of the tree, or sends it. */
+static minga_ChunkAnswer offer(const struct chunk_id *chunk, const char *text, uint8_t tree)
+{
+    struct overlay *overlay = net.nodes[1].overlay;
+    struct overlay_event now = now_event();
+    struct tree_id named = tree_of(tree);
+    struct service_id service = wiki();
+    minga_ChunkOffer offered = {.bytes = (uint32_t)strlen(text), .references = 1};
+    minga_Message message;
+    struct arrival arrival = {.message = &message, .asker.node = net.nodes[0].id};
+    minga_ChunkAnswer answer;
+
+    message_init(&message, minga_Message_chunk_offers_tag);
+    message.kind.chunk_offers.named_count = 1;
+    message_put_id(message.kind.chunk_offers.named[0].service, &service.id);
+    message_put_id(message.kind.chunk_offers.named[0].tree, &named.id);
+    message_put_id(offered.chunk, &chunk->id);
+    state_enter(overlay, now.now_ms, now.wall_unix_s, &net.nodes[1].effects);
+    answer = chunk_receive_judge(overlay, &arrival, &offered);
+    state_leave(overlay);
+    perform(1);
+    return answer;
+}
+
+static void send_data(const struct chunk_id *chunk, const char *text)
+{
+    struct overlay *overlay = net.nodes[1].overlay;
+    struct overlay_event now = now_event();
+    minga_Message message;
+    struct arrival arrival = {
+        .message = &message, .asker.node = net.nodes[0].id, .data = bytes_of_text(text)};
+
+    message_init(&message, minga_Message_chunk_data_tag);
+    message_put_id(message.kind.chunk_data.chunk, &chunk->id);
+    state_enter(overlay, now.now_ms, now.wall_unix_s, &net.nodes[1].effects);
+    chunk_receive_on_data(overlay, &arrival);
+    state_leave(overlay);
+    perform(1);
+}
+
+Test(collect, a_pushed_chunk_that_has_come_by_another_way_is_noted_for_whom)
+{
+    static const char text[] = "fetched for another service";
+    struct chunk_id chunk = {hash_of(HASH_CHUNK, bytes_of_text(text))};
+    const struct chunks *chunks;
+
+    make_members(2);
+    run_for(5000);
+    chunks = &net.nodes[1].overlay->chunks;
+    cr_assert_eq(offer(&chunk, text, 7), minga_ChunkAnswer_CHUNK_SEND);
+    (void)keep_text(1, text);
+    cr_assert_eq(chunks_find(chunks, &chunk)->reference_count, 0);
+    send_data(&chunk, text);
+    cr_assert(net.nodes[1].overlay->chunk_receives[0].used, "not before it is durable");
+    cr_assert_eq(chunks_find(chunks, &chunk)->reference_count, 1);
+    run_for(100);
+    cr_assert_not(net.nodes[1].overlay->chunk_receives[0].used);
+    end_network();
+}
