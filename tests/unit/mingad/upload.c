@@ -38,6 +38,7 @@ static void end(void)
     keeper_close(edge->keeper);
     relays_close(edge->relays);
     uv_run(&edge->loop, UV_RUN_DEFAULT);
+    tear_down(fixture); /* first: until then ZeroMQ counts down what it has sent */
     upload_free(edge->upload);
     keeper_free(edge->keeper);
     relays_free(edge->relays);
@@ -45,7 +46,6 @@ static void end(void)
     events_clear(edge);
     cr_assert_eq(uv_loop_close(&edge->loop), 0);
     free(edge);
-    tear_down(fixture);
 }
 
 static void ask(const char *message)
