@@ -61,6 +61,7 @@ void overlay_free(struct overlay *overlay)
     }
 }
 
+/* This machine, or this process got no time. */
 uint64_t state_slept_ms(const struct overlay *overlay, uint64_t now_ms)
 {
     bool is_late = overlay->due_ms != 0 && now_ms > overlay->due_ms + DETECTOR_STALL_MS;

@@ -406,8 +406,7 @@ void load_finish(struct overlay *overlay);
 void state_enter(struct overlay *overlay, uint64_t now_ms, uint64_t wall_unix_s,
                  struct overlay_effects *effects);
 void state_leave(struct overlay *overlay);
-/* How long, since a call was wanted, this machine slept or this process got no time. */
-uint64_t state_slept_ms(const struct overlay *overlay, uint64_t now_ms);
+uint64_t state_slept_ms(const struct overlay *overlay, uint64_t now_ms); /* since due_ms */
 
 /* --- effects.c */
 /* NULL when the list is full (counted): only sends can be refused in practice. */
