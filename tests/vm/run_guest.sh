@@ -55,7 +55,7 @@ watch_boot() {
 }
 # One that has slept (S3) answers, and then does not switch itself off.
 for ((n = 1; ; n++)); do
-	[ ! -s "$T/rc" ] && kill -0 "$Q" 2>/dev/null || break
+	if [ -s "$T/rc" ] || ! kill -0 "$Q" 2>/dev/null; then break; fi
 	[ $((n % 25)) != 0 ] || watch_boot
 	sleep 0.2
 done
