@@ -47,10 +47,10 @@ static bool is_in_place(const struct overlay_blob *blob, const struct id *key)
 static int load_admission(struct overlay *overlay, const struct overlay_blob *blob)
 {
     struct public_key community;
-    struct node_id node;
+    struct admission peeked;
 
-    if (admission_peek(blob->bytes, &node, &community) < 0 || !is_in_place(blob, &node.id) ||
-        !is_our_community(overlay, &community) ||
+    if (admission_peek(blob->bytes, &peeked, &community) < 0 ||
+        !is_in_place(blob, &peeked.node.id) || !is_our_community(overlay, &community) ||
         !gossip_admit(overlay, blob->bytes, ADMIT_LOADED)) {
         return -EBADMSG;
     }
@@ -61,9 +61,9 @@ static int load_voucher(struct overlay *overlay, struct bytes encoded)
 {
     struct public_key community;
     struct admission admission;
-    struct node_id node;
 
-    if (admission_peek(encoded, &node, &community) < 0 || !is_our_community(overlay, &community) ||
+    if (admission_peek(encoded, &admission, &community) < 0 ||
+        !is_our_community(overlay, &community) ||
         admission_open(encoded, &community, &admission) < 0) {
         return -EBADMSG;
     }

@@ -149,20 +149,28 @@ static void ask_stranger(struct overlay *overlay, const struct public_key *key)
     }
 }
 
-/* Who was let in beyond an invitation's uses, or is not any more. */
+/* Who was let in beyond an invitation's uses, or is not any more; or was expelled before it was known. */
 static void refresh_void(struct overlay *overlay)
 {
     for (uint32_t i = 0; i < overlay->membership.count; i++) {
         const struct member *member = &overlay->membership.list[i];
 
-        if (member->is_void || member->view.state == MEMBER_EXPELLED) {
+        if (member->is_void || member->is_expelled || member->view.state == MEMBER_EXPELLED) {
             gossip_refresh(overlay, (int)i);
         }
     }
 }
 
-/* Another admission of a member: by an invitation with a limit all have to hold the same. */
-static bool readmit(struct overlay *overlay, int index, struct bytes encoded)
+/* In a large community, where its countersigner may be forgotten, one will do as well as another that has no
+ * uses to count. */
+static bool will_do(const struct overlay *overlay, const struct member *member,
+                    const struct admission *other)
+{
+    return overlay->large && !member->is_void && member->uses_max == 0 && other->uses_max == 0;
+}
+
+/* Another admission of a member: all have to hold the same. */
+static bool readmit(struct overlay *overlay, int index, struct bytes encoded, enum admit_how how)
 {
     struct member *member = &overlay->membership.list[index];
     struct admission admission;
@@ -171,7 +179,9 @@ static bool readmit(struct overlay *overlay, int index, struct bytes encoded)
          memcmp(encoded.data, member->admission, member->admission_bytes) == 0) ||
         admission_open(encoded, &overlay->community, &admission) < 0 ||
         !keys_equal(&admission.owner_key, &member->view.owner_key) ||
-        !membership_prefers(member, &admission, encoded) || !chain_vouches(overlay, &admission)) {
+        will_do(overlay, member, &admission) || !chain_vouches(overlay, &admission) ||
+        (how == ADMIT_GREETS && !chain_may_greet(overlay, &admission)) ||
+        !membership_prefers(&overlay->membership, index, &admission, encoded)) {
         return false;
     }
     membership_readmit(&overlay->membership, index, &admission, encoded);
@@ -187,14 +197,17 @@ bool gossip_admit(struct overlay *overlay, struct bytes encoded, enum admit_how 
 {
     struct admission admission;
     struct public_key community;
-    struct node_id node;
     int index;
 
-    if (admission_peek(encoded, &node, &community) < 0) {
+    if (admission_peek(encoded, &admission, &community) < 0) {
         return false;
     }
-    if (membership_find(&overlay->membership, &node) != MEMBER_NONE) {
-        return true; /* most come in many times: no signature is looked at twice */
+    index = membership_find(&overlay->membership, &admission.node);
+    if (index != MEMBER_NONE) {
+        if (how == ADMIT_MET || how == ADMIT_GREETS) {
+            (void)readmit(overlay, index, encoded, how);
+        }
+        return true;
     }
     if (admission_open(encoded, &overlay->community, &admission) < 0) {
         return false;
@@ -236,15 +249,15 @@ static bool apply_admission(struct overlay *overlay, const minga_Item *item)
 {
     struct bytes encoded = {item->content.bytes, item->content.size};
     struct public_key community;
-    struct node_id node;
+    struct admission peeked;
     int index;
 
-    if (admission_peek(encoded, &node, &community) < 0) {
+    if (admission_peek(encoded, &peeked, &community) < 0) {
         return false;
     }
-    index = membership_find(&overlay->membership, &node);
+    index = membership_find(&overlay->membership, &peeked.node);
     return index == MEMBER_NONE ? gossip_admit(overlay, encoded, ADMIT_TOLD)
-                                : readmit(overlay, index, encoded);
+                                : readmit(overlay, index, encoded, ADMIT_TOLD);
 }
 
 static bool apply_expulsion(struct overlay *overlay, const minga_Item *item)
@@ -265,6 +278,7 @@ static bool apply_expulsion(struct overlay *overlay, const minga_Item *item)
     index = membership_find(&overlay->membership, &node);
     if (index != MEMBER_NONE) {
         gossip_refresh(overlay, index);
+        refresh_void(overlay); /* who came behind it may not be too late any more */
     }
     return true;
 }

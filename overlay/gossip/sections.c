@@ -57,8 +57,8 @@ static bool next_member(const struct overlay *overlay, const struct section *sec
     }
     message_put_id(entry_out->id, &membership->list[membership->by_id[low]].view.node.id);
     if (section->kind == minga_SyncSection_SYNC_ADMISSIONS) {
-        entry_out->version = membership->list[membership->by_id[low]].admission_version;
-        entry_out->check = membership->list[membership->by_id[low]].admission_check;
+        entry_out->version = membership_version(&membership->list[membership->by_id[low]],
+                                                section->arc.used, &entry_out->check);
     }
     if (section->kind == minga_SyncSection_SYNC_NODES) {
         entry_out->version = node_version(&membership->list[membership->by_id[low]]);

@@ -75,11 +75,13 @@ static int find_subject(const struct overlay *overlay, const minga_Item *item)
     minga_Signed envelope = minga_Signed_init_zero;
     struct public_key key;
     struct node_id node = {message_id(item->node)};
+    struct admission peeked;
 
     if (item->kind == minga_ItemKind_ITEM_ADMISSION) {
-        if (admission_peek(encoded, &node, &key) < 0) {
+        if (admission_peek(encoded, &peeked, &key) < 0) {
             return MEMBER_NONE;
         }
+        node = peeked.node;
     } else if (item->kind == minga_ItemKind_ITEM_NODE) {
         if (signed_decode(encoded, &envelope) < 0) {
             return MEMBER_NONE;

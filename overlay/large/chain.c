@@ -103,7 +103,8 @@ bool chain_vouches(const struct overlay *overlay, const struct admission *admiss
     if (admission_is_vouched(&overlay->membership, &overlay->community, admission)) {
         return true;
     }
-    return vouchers_knows(&overlay->vouchers, &voucher) && admission_precedes(admission, ban);
+    return vouchers_since(&overlay->vouchers, &voucher) < admission->admitted_unix_s &&
+           admission_precedes(admission, ban);
 }
 
 bool chain_may_greet(const struct overlay *overlay, const struct admission *admission)
@@ -111,28 +112,40 @@ bool chain_may_greet(const struct overlay *overlay, const struct admission *admi
     const struct membership *membership = &overlay->membership;
     struct node_id voucher = keys_node_id(&admission->countersigner);
     struct id invitation = membership_invitation_id(&admission->invitation_key);
+    int known = membership_find(membership, &voucher);
 
-    return overlay->large || (membership_banned(&membership->expulsions, &voucher.id) == NULL &&
-                              membership_banned(&membership->revocations, &invitation) == NULL);
+    if (overlay->large) {
+        return true;
+    }
+    return (known == MEMBER_NONE || !membership->list[known].is_void) &&
+           membership_banned(&membership->expulsions, &voucher.id) == NULL &&
+           membership_banned(&membership->revocations, &invitation) == NULL;
+}
+
+/* Is it of one that was verified, and says nothing earlier of it? */
+static bool is_old_link(const struct overlay *overlay, const struct admission *peeked)
+{
+    uint64_t since_unix_s = vouchers_since(&overlay->vouchers, &peeked->node);
+
+    return since_unix_s != UINT64_MAX && since_unix_s <= peeked->admitted_unix_s;
 }
 
 bool chain_take(struct overlay *overlay, struct bytes encoded)
 {
     struct public_key community;
     struct admission admission;
-    struct node_id node;
 
-    if (admission_peek(encoded, &node, &community) < 0) {
+    if (admission_peek(encoded, &admission, &community) < 0) {
         return false;
     }
-    if (vouchers_knows(&overlay->vouchers, &node)) {
+    if (is_old_link(overlay, &admission)) {
         return true;
     }
     if (admission_open(encoded, &overlay->community, &admission) < 0 ||
         !chain_vouches(overlay, &admission) || !chain_may_greet(overlay, &admission)) {
         return false;
     }
-    vouchers_note(&overlay->vouchers, &node);
+    vouchers_note(&overlay->vouchers, &admission.node, admission.admitted_unix_s);
     return true;
 }
 
@@ -192,12 +205,12 @@ void chain_on_vouchers(struct overlay *overlay, const struct arrival *arrival)
     for (pb_size_t i = 0; i < vouchers->admissions_count; i++) {
         struct bytes encoded = {vouchers->admissions[i].bytes, vouchers->admissions[i].size};
         struct public_key community;
-        struct node_id node;
+        struct admission peeked;
 
-        if (admission_peek(encoded, &node, &community) < 0) {
+        if (admission_peek(encoded, &peeked, &community) < 0) {
             return;
         }
-        if (vouchers_knows(&overlay->vouchers, &node)) {
+        if (is_old_link(overlay, &peeked)) {
             continue;
         }
         /* Each new link costs signatures, whoever sends it. */

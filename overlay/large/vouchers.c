@@ -30,22 +30,36 @@ bool vouchers_keep(struct vouchers *vouchers, const struct admission *admission,
     return true;
 }
 
-bool vouchers_knows(const struct vouchers *vouchers, const struct node_id *node)
+/* Its place, or VOUCHED_MAX. */
+static uint32_t place_of(const struct vouchers *vouchers, const struct node_id *node)
 {
     for (uint32_t i = 0; i < vouchers->vouched_count; i++) {
         if (id_equal(&vouchers->vouched[i].id, &node->id)) {
-            return true;
+            return i;
         }
     }
-    return false;
+    return VOUCHED_MAX;
 }
 
-void vouchers_note(struct vouchers *vouchers, const struct node_id *node)
+uint64_t vouchers_since(const struct vouchers *vouchers, const struct node_id *node)
 {
-    if (vouchers_knows(vouchers, node)) {
+    uint32_t place = place_of(vouchers, node);
+
+    return place == VOUCHED_MAX ? UINT64_MAX : vouchers->since_unix_s[place];
+}
+
+void vouchers_note(struct vouchers *vouchers, const struct node_id *node, uint64_t since_unix_s)
+{
+    uint32_t place = place_of(vouchers, node);
+
+    if (place != VOUCHED_MAX) {
+        if (since_unix_s < vouchers->since_unix_s[place]) {
+            vouchers->since_unix_s[place] = since_unix_s;
+        }
         return;
     }
     vouchers->vouched[vouchers->vouched_next] = *node;
+    vouchers->since_unix_s[vouchers->vouched_next] = since_unix_s;
     vouchers->vouched_next = (vouchers->vouched_next + 1) % VOUCHED_MAX;
     if (vouchers->vouched_count < VOUCHED_MAX) {
         vouchers->vouched_count++;

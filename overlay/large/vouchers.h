@@ -25,6 +25,7 @@ struct vouchers {
     uint32_t vouched_count;
     uint32_t vouched_next;
     struct node_id vouched[VOUCHED_MAX];
+    uint64_t since_unix_s[VOUCHED_MAX]; /* members, as the earliest admission that was shown says */
 };
 
 const struct voucher *vouchers_find(const struct vouchers *vouchers, const struct node_id *node);
@@ -32,5 +33,7 @@ const struct voucher *vouchers_find(const struct vouchers *vouchers, const struc
 bool vouchers_keep(struct vouchers *vouchers, const struct admission *admission,
                    struct bytes encoded);
 
-bool vouchers_knows(const struct vouchers *vouchers, const struct node_id *node);
-void vouchers_note(struct vouchers *vouchers, const struct node_id *node);
+/* Since when that node is a member, or UINT64_MAX: it has not been verified. */
+uint64_t vouchers_since(const struct vouchers *vouchers, const struct node_id *node);
+/* It was verified; of several dates the earliest is kept. */
+void vouchers_note(struct vouchers *vouchers, const struct node_id *node, uint64_t since_unix_s);

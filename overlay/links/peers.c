@@ -528,7 +528,8 @@ void peer_on_hello(struct overlay *overlay, const struct arrival *arrival)
                     "this is another node with the same key: was a disk copied?");
         return;
     }
-    if (index == MEMBER_NONE && admit_greeting(overlay, hello)) {
+    if ((index == MEMBER_NONE || overlay->membership.list[index].is_void) &&
+        admit_greeting(overlay, hello)) {
         index = membership_find(&overlay->membership, &node);
     }
     if (index == MEMBER_NONE || overlay->membership.list[index].is_void) {

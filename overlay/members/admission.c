@@ -53,6 +53,7 @@ static int check_invitation(const minga_AdmissionRequest *body,
     admission->has_invitation = true;
     admission->invitation_key = key_of(invitation.key);
     admission->uses_max = invitation.uses_max;
+    admission->created_unix_s = invitation.created_unix_s;
     admission->expires_unix_s = invitation.expires_unix_s;
     if (!keys_verify(&admission->invitation_key, PURPOSE_ADMISSION, request->request,
                      &request->invitation_signature)) {
@@ -81,12 +82,12 @@ static int open_request(const struct admission_request *request, const struct pu
     return needs_invitation ? check_invitation(&body, request, community, admission_out) : 0;
 }
 
-int admission_peek(struct bytes encoded, struct node_id *node_out, struct public_key *community_out)
+int admission_peek(struct bytes encoded, struct admission *peeked_out,
+                   struct public_key *community_out)
 {
     minga_Signed envelope = minga_Signed_init_zero;
     minga_Countersigned body = minga_Countersigned_init_zero;
     minga_AdmissionRequest request = minga_AdmissionRequest_init_zero;
-    struct public_key node_key;
 
     if (encoded.length_bytes > ADMISSION_BYTES_MAX || signed_decode(encoded, &envelope) < 0 ||
         signed_decode_body(minga_Countersigned_fields,
@@ -95,8 +96,10 @@ int admission_peek(struct bytes encoded, struct node_id *node_out, struct public
                            (struct bytes){body.request.bytes, body.request.size}, &request) < 0) {
         return -EBADMSG;
     }
-    node_key = key_of(request.node_key);
-    *node_out = keys_node_id(&node_key);
+    memset(peeked_out, 0, sizeof(*peeked_out));
+    peeked_out->node_key = key_of(request.node_key);
+    peeked_out->node = keys_node_id(&peeked_out->node_key);
+    peeked_out->admitted_unix_s = body.admitted_unix_s;
     *community_out = key_of(request.community);
     return 0;
 }
@@ -171,6 +174,25 @@ static bool invitation_stands(const struct membership *membership, const struct 
     return true;
 }
 
+/* One that came in beyond its invitation's uses may come in by another one: as long as nobody hangs on
+ * its admission, who would have been let in before it then. */
+static bool may_come_again(const struct membership *membership, int index,
+                           const struct admission *asked, char reason_out[REASON_CHARS_MAX + 1])
+{
+    if (keys_equal(&membership->list[index].invitation, &asked->invitation_key)) {
+        say_used_up(membership, asked, reason_out);
+        return false;
+    }
+    if (membership_has_let_in(membership, index)) {
+        (void)snprintf(
+            reason_out, REASON_CHARS_MAX + 1,
+            "this node came in by an invitation that was used up, and has let others in: "
+            "it needs a new key");
+        return false;
+    }
+    return true;
+}
+
 int admission_judge(const struct membership *membership, const struct public_key *community,
                     const struct admission_request *request, uint64_t wall_unix_s,
                     struct admission_verdict *verdict_out)
@@ -196,17 +218,25 @@ int admission_judge(const struct membership *membership, const struct public_key
                            "this node is already admitted with another owner");
             return -EACCES;
         }
-        if (membership->list[known].is_void) {
-            say_used_up(membership, asked, reason);
+        if (!membership->list[known].is_void) {
+            return 0; /* it is answered with the admission that it has */
+        }
+        if (!may_come_again(membership, known, asked, reason)) {
             return -EACCES;
         }
-        return 0; /* it is answered with the admission that it has */
     }
     return invitation_stands(membership, asked, wall_unix_s, reason) ? 0 : -EACCES;
 }
 
+uint64_t admission_date(const struct admission *asked, uint64_t since_unix_s, uint64_t wall_unix_s)
+{
+    uint64_t date = wall_unix_s > since_unix_s ? wall_unix_s : since_unix_s + 1;
+
+    return date > asked->created_unix_s ? date : asked->created_unix_s;
+}
+
 int admission_countersign(const struct admission_request *request, const struct secret_key *secret,
-                          uint64_t wall_unix_s, uint8_t encoded_out[ADMISSION_BYTES_MAX])
+                          uint64_t admitted_unix_s, uint8_t encoded_out[ADMISSION_BYTES_MAX])
 {
     minga_Countersigned body = minga_Countersigned_init_zero;
     minga_Signed envelope = minga_Signed_init_zero;
@@ -220,7 +250,7 @@ int admission_countersign(const struct admission_request *request, const struct 
     memcpy(body.node_signature, request->node_signature.bytes, SIGNATURE_BYTES);
     memcpy(body.owner_signature, request->owner_signature.bytes, SIGNATURE_BYTES);
     memcpy(body.invitation_signature, request->invitation_signature.bytes, SIGNATURE_BYTES);
-    body.admitted_unix_s = wall_unix_s;
+    body.admitted_unix_s = admitted_unix_s;
     r = signed_make(minga_Countersigned_fields, &body, PURPOSE_COUNTERSIGNATURE, secret, &envelope);
     if (r < 0) {
         return r;
@@ -236,8 +266,16 @@ bool admission_precedes(const struct admission *admission, const struct ban *ban
 
 bool admission_is_timely(const struct admission *admission)
 {
-    return !admission->has_invitation || admission->admitted_unix_s <= admission->expires_unix_s ||
-           admission->admitted_unix_s - admission->expires_unix_s <= CLOCK_SKEW_S_MAX;
+    uint64_t date = admission->admitted_unix_s;
+
+    if (!admission->has_invitation) {
+        return true;
+    }
+    if (date < admission->created_unix_s) {
+        return admission->created_unix_s - date <= CLOCK_SKEW_S_MAX;
+    }
+    return date <= admission->expires_unix_s ||
+           date - admission->expires_unix_s <= CLOCK_SKEW_S_MAX;
 }
 
 bool admission_is_vouched(const struct membership *membership, const struct public_key *community,
@@ -250,10 +288,9 @@ bool admission_is_vouched(const struct membership *membership, const struct publ
     if (keys_equal(&admission->countersigner, community)) {
         return true;
     }
-    if (known == MEMBER_NONE || membership->list[known].is_void) {
-        return false;
-    }
-    return admission_precedes(admission, ban);
+    return known != MEMBER_NONE &&
+           membership->list[known].view.since_unix_s < admission->admitted_unix_s &&
+           admission_precedes(admission, ban);
 }
 
 static int open_ban(struct bytes encoded, const char *purpose, const struct public_key *community,

@@ -47,29 +47,41 @@ static void refuse_join(struct overlay *overlay, const struct asker *asker, cons
     answer_join(overlay, asker, reason, MEMBER_NONE, 0);
 }
 
-static void countersign(struct overlay *overlay, const struct asker *asker,
-                        const struct admission_request *request, const struct node_id *node)
+/* A void member may have come by another invitation: did that help? */
+static bool let_in(struct overlay *overlay, const struct node_id *node, struct bytes encoded)
 {
+    return gossip_admit(overlay, encoded, ADMIT_MET) &&
+           !overlay->membership.list[membership_find(&overlay->membership, node)].is_void;
+}
+
+static void countersign(struct overlay *overlay, const struct asker *asker,
+                        const struct admission_request *request, const struct admission *asked)
+{
+    const struct member *self = &overlay->membership.list[overlay->self_index];
+    uint64_t date = admission_date(asked, self->view.since_unix_s, overlay->wall_unix_s);
     minga_Item item = minga_Item_init_zero;
     uint8_t encoded[ADMISSION_BYTES_MAX];
-    int length = admission_countersign(request, &overlay->secret, overlay->wall_unix_s, encoded);
+    int length = admission_countersign(request, &overlay->secret, date, encoded);
 
     if (chain_is_long(overlay)) {
         refuse_join(overlay, asker, "too many members stand between the founder and this one");
         return;
     }
-    if (length < 0 || !gossip_admit(overlay, (struct bytes){encoded, (size_t)length}, ADMIT_MET)) {
+    if (length < 0 || !let_in(overlay, &asked->node, (struct bytes){encoded, (size_t)length})) {
         refuse_join(overlay, asker,
-                    overlay->no_room ? "this member has no room for another one now"
-                                     : "the request is too large");
+                    length < 0         ? "the request is too large"
+                    : overlay->no_room ? "this member has no room for another one now"
+                                       : "this member was let in by a clock that is ahead of the "
+                                         "invitation's expiry");
         return;
     }
     item.kind = minga_ItemKind_ITEM_ADMISSION;
     memcpy(item.content.bytes, encoded, (size_t)length);
     item.content.size = (pb_size_t)length;
     tell_everyone(overlay, &item);
-    effect_trace(overlay, "admitted node %02x%02x", node->id.bytes[0], node->id.bytes[1]);
-    answer_join(overlay, asker, "", membership_find(&overlay->membership, node), 0);
+    effect_trace(overlay, "admitted node %02x%02x", asked->node.id.bytes[0],
+                 asked->node.id.bytes[1]);
+    answer_join(overlay, asker, "", membership_find(&overlay->membership, &asked->node), 0);
 }
 
 static void answer_busy(struct overlay *overlay, const struct asker *asker)
@@ -201,6 +213,9 @@ void joining_on_join(struct overlay *overlay, const struct arrival *arrival)
         return;
     }
     index = membership_find(&overlay->membership, &admission->node);
+    if (index != MEMBER_NONE && overlay->membership.list[index].is_void) {
+        index = MEMBER_NONE; /* it comes by another invitation */
+    }
     key = (struct ring_key){membership_invitation_id(&admission->invitation_key)};
     if (index != MEMBER_NONE && knows_link(overlay, index, link)) {
         answer_join(overlay, &arrival->asker, "", index, link);
@@ -208,7 +223,7 @@ void joining_on_join(struct overlay *overlay, const struct arrival *arrival)
         answer_join(overlay, &arrival->asker, "", index, link);
     } else if (index == MEMBER_NONE && (ring_responsible(&overlay->ring, &key, overlay->now_ms) ||
                                         (admission->uses_max == 0 && !chain_is_long(overlay)))) {
-        countersign(overlay, &arrival->asker, &request, &admission->node); /* nothing to count */
+        countersign(overlay, &arrival->asker, &request, admission); /* nothing to count */
     } else {
         relay_join(overlay, arrival, &key);
     }
@@ -428,13 +443,10 @@ static bool take_link(struct overlay *overlay, const minga_JoinReply *answer)
 static void believe_chain(struct overlay *overlay)
 {
     struct chain_link links[CHAIN_MAX];
+    int count = chain_from(overlay, &overlay->join.countersigner_key, links);
 
-    if (overlay->vouchers.count == 0 ||
-        chain_from(overlay, &overlay->join.countersigner_key, links) < 0) {
-        return;
-    }
-    for (uint32_t i = 0; i < overlay->vouchers.count; i++) {
-        vouchers_note(&overlay->vouchers, &overlay->vouchers.list[i].node);
+    while (count > 0) {
+        (void)chain_take(overlay, links[--count].encoded);
     }
 }
 

@@ -6,9 +6,12 @@
 
 #include "base/check.h"
 #include "base/hash.h"
+#include "overlay/members/uses.h"
 
 #define HASH_ITEM       "minga item"
 #define HASH_INVITATION "minga invitation"
+/* The highest bit, which dates leave, is that of those that are not void. */
+#define VERSION_VOID (UINT64_MAX >> 1)
 
 static void digest_toggle(struct id *digest, const struct id *item)
 {
@@ -73,38 +76,6 @@ int membership_find(const struct membership *membership, const struct node_id *n
     return MEMBER_NONE;
 }
 
-/* Members admitted by one invitation count in order of admission, then of node id, so that all
- * sides of a healed partition agree on who came too late. */
-static bool admitted_before(const struct member *a, const struct member *b)
-{
-    if (a->view.since_unix_s != b->view.since_unix_s) {
-        return a->view.since_unix_s < b->view.since_unix_s;
-    }
-    return id_compare(&a->view.node.id, &b->view.node.id) < 0;
-}
-
-static void recount_uses(struct membership *membership, const struct member *newest)
-{
-    if (newest->uses_max == 0) {
-        return;
-    }
-    for (uint32_t i = 0; i < membership->count; i++) {
-        struct member *member = &membership->list[i];
-        uint32_t before_count = 0;
-
-        if (!keys_equal(&member->invitation, &newest->invitation)) {
-            continue;
-        }
-        for (uint32_t k = 0; k < membership->count; k++) {
-            const struct member *other = &membership->list[k];
-
-            before_count += keys_equal(&other->invitation, &newest->invitation) &&
-                            admitted_before(other, member);
-        }
-        member->is_void = before_count >= member->uses_max;
-    }
-}
-
 static uint64_t check_of(struct bytes encoded)
 {
     struct id hash = hash_of(HASH_ITEM, encoded);
@@ -150,18 +121,30 @@ static void fill_member(struct member *member, const struct admission *admission
 
 static uint64_t version_of(const struct admission *admission)
 {
-    return admission->has_invitation && admission->uses_max > 0
-               ? UINT64_MAX - admission->admitted_unix_s
-               : 0;
+    return admission->has_invitation ? UINT64_MAX - admission->admitted_unix_s : UINT64_MAX;
 }
 
-/* Two countersigners may admit one node at the same time: only the node counts, and the date where
- * it says who came first. */
 static struct id item_of(const struct member *member)
 {
-    return member->admission_version == 0
+    return hash_of(HASH_ITEM, (struct bytes){member->admission, member->admission_bytes});
+}
+
+static struct id arc_item_of(const struct member *member)
+{
+    return member->uses_max == 0
                ? hash_of(HASH_ITEM, (struct bytes){member->view.node.id.bytes, ID_BYTES})
-               : hash_of(HASH_ITEM, (struct bytes){member->admission, member->admission_bytes});
+               : item_of(member);
+}
+
+uint64_t membership_version(const struct member *member, bool in_arc, uint64_t *check_out)
+{
+    bool is_any = in_arc && member->uses_max == 0;
+
+    *check_out = is_any ? 0 : member->admission_check;
+    if (is_any) {
+        return 0;
+    }
+    return member->is_void ? member->admission_version & VERSION_VOID : member->admission_version;
 }
 
 static void keep_admission(struct membership *membership, struct member *member,
@@ -172,8 +155,9 @@ static void keep_admission(struct membership *membership, struct member *member,
     memcpy(member->admission, encoded.data, encoded.length_bytes);
     member->admission_bytes = encoded.length_bytes;
     member->admission_version = version_of(admission);
-    member->admission_check = member->admission_version == 0 ? 0 : check_of(encoded);
-    recount_uses(membership, member);
+    member->admission_check = check_of(encoded);
+    member->is_void = false;
+    uses_recount(membership, &member->invitation, member->uses_max);
     item = item_of(member);
     digest_toggle(&membership->digest_admissions, &item);
 }
@@ -185,26 +169,34 @@ static void put_at(struct membership *membership, uint32_t index, const struct a
 
     memset(member, 0, sizeof(*member));
     fill_member(member, admission);
+    member->is_expelled = membership_banned(&membership->expulsions, &admission->node.id) != NULL;
     insert_sorted(membership, (uint16_t)index);
     keep_admission(membership, member, admission, encoded);
 }
 
-bool membership_prefers(const struct member *member, const struct admission *admission,
-                        struct bytes encoded)
+bool membership_prefers(const struct membership *membership, int index,
+                        const struct admission *admission, struct bytes encoded)
 {
+    const struct member *member = &membership->list[index];
+    struct use use = {admission->invitation_key, admission->admitted_unix_s, admission->node};
     uint64_t version = version_of(admission);
+    bool is_void = uses_are_up(membership, &use, admission->uses_max);
 
+    if (is_void != member->is_void) {
+        return !is_void;
+    }
     if (version != member->admission_version) {
         return version > member->admission_version;
     }
-    return version != 0 && check_of(encoded) < member->admission_check;
+    return check_of(encoded) < member->admission_check;
 }
 
 void membership_readmit(struct membership *membership, int index, const struct admission *admission,
                         struct bytes encoded)
 {
     struct member *member = &membership->list[index];
-    struct member before = *member;
+    struct public_key invitation = member->invitation;
+    uint32_t uses_max = member->uses_max;
     struct id item = item_of(member);
 
     CHECK(id_equal(&member->view.node.id, &admission->node.id));
@@ -215,7 +207,7 @@ void membership_readmit(struct membership *membership, int index, const struct a
     member->invitation = admission->invitation_key;
     member->uses_max = admission->uses_max;
     keep_admission(membership, member, admission, encoded);
-    recount_uses(membership, &before);
+    uses_recount(membership, &invitation, uses_max);
 }
 
 int membership_admit(struct membership *membership, const struct admission *admission,
@@ -276,7 +268,7 @@ void membership_digest_arc(const struct membership *membership, const struct rin
         struct id item;
 
         if (membership_is_up(member) && id_in_arc(&member->position.id, &from->id, &to->id)) {
-            item = item_of(member);
+            item = arc_item_of(member);
             digest_toggle(admissions_out, &item);
             digest_toggle(nodes_out, &member->node_hash);
         }
@@ -390,6 +382,18 @@ static void toggle_ban(struct membership *membership, const struct id *key)
     digest_toggle(&membership->digest_bans, &item);
 }
 
+static void expel(struct membership *membership, const struct id *key)
+{
+    int index = membership_find(membership, &(struct node_id){*key});
+
+    if (index != MEMBER_NONE) {
+        struct member *member = &membership->list[index];
+
+        member->is_expelled = true;
+        uses_recount(membership, &member->invitation, member->uses_max);
+    }
+}
+
 int membership_ban(struct membership *membership, struct ban_table *table, const struct ban *ban)
 {
     uint32_t place = ban_place(table, &ban->key);
@@ -405,6 +409,9 @@ int membership_ban(struct membership *membership, struct ban_table *table, const
     table->list[place] = *ban;
     table->count++;
     toggle_ban(membership, &ban->key);
+    if (table == &membership->expulsions) {
+        expel(membership, &ban->key);
+    }
     return 1;
 }
 
@@ -472,32 +479,6 @@ bool membership_has_room(const struct ban_table *table, const struct id *key)
 struct id membership_invitation_id(const struct public_key *invitation)
 {
     return hash_of(HASH_INVITATION, (struct bytes){invitation->bytes, PUBLIC_KEY_BYTES});
-}
-
-uint32_t membership_uses(const struct membership *membership, const struct public_key *invitation)
-{
-    uint32_t count = 0;
-
-    for (uint32_t i = 0; i < membership->count; i++) {
-        count += keys_equal(&membership->list[i].invitation, invitation);
-    }
-    return count;
-}
-
-uint32_t membership_let_in_before(const struct membership *membership, int index, uint32_t max,
-                                  uint16_t *indexes_out)
-{
-    const struct member *member = &membership->list[index];
-    uint32_t count = 0;
-
-    for (uint32_t i = 0; i < membership->count && count < max; i++) {
-        const struct member *other = &membership->list[i];
-
-        if (keys_equal(&other->invitation, &member->invitation) && admitted_before(other, member)) {
-            indexes_out[count++] = (uint16_t)i;
-        }
-    }
-    return count;
 }
 
 enum member_state membership_state(const struct membership *membership, int index)

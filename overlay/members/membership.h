@@ -40,8 +40,9 @@ struct member {
     uint64_t incarnation;  /* highest known */
     enum member_life life; /* at `incarnation` */
     bool is_void;          /* admitted beyond the invitation's use limit */
-    /* Of several admissions by an invitation with a limit all have to hold the same one, or they
-     * would not agree on who came too late; 0 without a limit: any will do. */
+    bool is_expelled;
+    /* Of several admissions all have to hold the same one, or they would not agree on who came too
+     * late, nor on what it may have countersigned. */
     uint64_t admission_version; /* greater the earlier it was made */
     uint64_t admission_check;   /* of two of one version the lower one stands */
     bool is_placed;             /* the ring has been told of it */
@@ -122,6 +123,7 @@ struct admission {
     bool has_invitation;
     struct public_key invitation_key;
     uint32_t uses_max;
+    uint64_t created_unix_s; /* the invitation */
     uint64_t expires_unix_s;
     uint64_t admitted_unix_s;
     char node_name[NODE_NAME_CHARS_MAX + 1];
@@ -168,9 +170,10 @@ const struct ban *membership_outlived(const struct membership *membership, const
 /* `key` is in the table. */
 void membership_unban(struct membership *membership, struct ban_table *table, const struct id *key);
 const struct ban *membership_banned(const struct ban_table *table, const struct id *key);
-/* Does this admission of a member stand in the place of the one that is known? */
-bool membership_prefers(const struct member *member, const struct admission *admission,
-                        struct bytes encoded);
+/* Does this admission of a member stand in the place of the one that is known? One that is not void does,
+ * then the earlier one. */
+bool membership_prefers(const struct membership *membership, int index,
+                        const struct admission *admission, struct bytes encoded);
 void membership_readmit(struct membership *membership, int index, const struct admission *admission,
                         struct bytes encoded);
 
@@ -179,10 +182,17 @@ struct id membership_invitation_id(const struct public_key *invitation);
 
 /* Admissions that used an invitation, void ones too. */
 uint32_t membership_uses(const struct membership *membership, const struct public_key *invitation);
-/* The members that the same invitation has let in before this one: how many of the first `max` of
- * the list there are. */
+/* The members that the same invitation has let in before this one, without the expelled: how many of
+ * the first `max` of the list there are. */
 uint32_t membership_let_in_before(const struct membership *membership, int index, uint32_t max,
                                   uint16_t *indexes_out);
+
+/* What stands for a member's admission in comparisons: all prefer the greater version, then the lower
+ * check. In an arc those by invitations without a limit are all alike (0): who has countersigned them
+ * need not be known there. */
+uint64_t membership_version(const struct member *member, bool in_arc, uint64_t *check_out);
+/* Has it countersigned the admission of a member? */
+bool membership_has_let_in(const struct membership *membership, int index);
 
 /* What the state should be from bans, record and deaths; SUSPECT is the detector's and kept. */
 enum member_state membership_state(const struct membership *membership, int index);

@@ -61,7 +61,10 @@ uint32_t inspect_let_in(const struct overlay *overlay, const struct public_key *
     for (uint32_t i = 0; i < overlay->membership.count; i++) {
         const struct member *member = &overlay->membership.list[i];
 
-        count += !member->is_void && keys_equal(&member->invitation, invitation) ? 1 : 0;
+        count +=
+            !member->is_void && !member->is_expelled && keys_equal(&member->invitation, invitation)
+                ? 1
+                : 0;
     }
     return count;
 }

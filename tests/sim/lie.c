@@ -232,6 +232,30 @@ static bool tell_record(const struct tale *tale, pb_byte_t *bytes, pb_size_t *si
     return true;
 }
 
+/* Of an admission that is told the date, countersigned by the liar itself: as it likes, though signed. */
+static bool tell_admission(const struct tale *tale, minga_Item *item)
+{
+    const struct sim_node *liar = &tale->world->nodes[tale->node];
+    minga_Signed sealed = minga_Signed_init_zero;
+    minga_Countersigned body = minga_Countersigned_init_zero;
+    uint64_t drawn = tale->drawn >> 32;
+    int length_bytes;
+
+    if (item->kind != minga_ItemKind_ITEM_ADMISSION || drawn % 4 == 0 ||
+        signed_decode((struct bytes){item->content.bytes, item->content.size}, &sealed) != 0 ||
+        signed_open(&sealed, PURPOSE_COUNTERSIGNATURE, minga_Countersigned_fields, &body) != 0) {
+        return false;
+    }
+    body.admitted_unix_s = drawn % 4 == 1 ? 1 : body.admitted_unix_s - drawn / 4 % 400;
+    if (signed_make(minga_Countersigned_fields, &body, PURPOSE_COUNTERSIGNATURE, &liar->secret,
+                    &sealed) != 0) {
+        return false;
+    }
+    length_bytes = signed_encode(&sealed, item->content.bytes, sizeof(item->content.bytes));
+    item->content.size = length_bytes > 0 ? (pb_size_t)length_bytes : item->content.size;
+    return true;
+}
+
 /* What agents say to each other is opaque to the overlay, and the schema describes it as well. */
 static bool tell_agents(const struct tale *tale, minga_Payload *payload)
 {
@@ -287,6 +311,10 @@ void lie_about(const struct world *world, uint32_t node, uint64_t number, minga_
                         world_draw(world, "what a lie is about", node, number)};
     minga_Payload *payload = payload_of(message);
 
+    if (message->which_kind == minga_Message_item_tag &&
+        tell_admission(&tale, &message->kind.item)) {
+        return;
+    }
     if (payload == NULL || !tell_agents(&tale, payload)) {
         tell(&tale, minga_Message_fields, 1, message);
     }

@@ -9,6 +9,8 @@ import nacl.exceptions
 import nacl.signing
 import protocol_pb2 as pb
 
+CLOCK_SKEW_S_MAX = 300  # between two members' wall clocks
+
 
 def H(purpose, *parts):
     return hashlib.blake2b(purpose.encode() + b"\0" + b"".join(parts), digest_size=32).digest()
@@ -85,24 +87,25 @@ class Admission:
         self.owner_key, self.name = request.owner_key, request.node_name
         if request.community != community:
             raise ValueError("community")
-        self.uses_max = 0
+        self.is_invited = self.countersigner != community
         signers = [(request.node_key, done.node_signature), (request.owner_key, done.owner_signature)]
-        if self.countersigner != community:  # the first node needs no invitation
+        if self.is_invited:  # the first node needs no invitation
             invitation, inviter = opened(
                 pb.Invitation, "minga invitation", request.invitation.SerializeToString()
             )
             if invitation is None or inviter != community or invitation.community != community:
                 raise ValueError("invitation")
             signers.append((invitation.key, done.invitation_signature))
-            self.uses_max = invitation.uses_max
+            if self.admitted_s + CLOCK_SKEW_S_MAX < invitation.created_unix_s:
+                raise ValueError("older than its invitation")
         for key, signature in signers:
             if not verified("minga admission", done.request, key, signature):
                 raise ValueError("admission")
 
 
     def rank(self):
-        """Of several of one node the one of greatest rank counts; any, without a limit of uses."""
-        return (2**64 - 1 - self.admitted_s, -check(self.content)) if self.uses_max else (0, 0)
+        """Of several of one node the one of greatest rank counts: the earliest. (Nobody is void here.)"""
+        return 2**64 - 1 - (self.admitted_s if self.is_invited else 0), -check(self.content)
 
 
 class Token:

@@ -3,11 +3,10 @@
 import struct
 
 import protocol_pb2 as pb
-from identity import H, Admission, check, invitation_point, node_id, opened, position
+from identity import CLOCK_SKEW_S_MAX, H, Admission, check, invitation_point, node_id, opened, position
 
 PAGE = 48
 ITEMS = 16
-CLOCK_SKEW_S_MAX = 300  # between two members' wall clocks
 
 
 def xor(hashes):
@@ -30,9 +29,6 @@ class Member:
 
     def digest(self):
         return H("minga item", self.signed, struct.pack("<QB", self.incarnation, self.life))
-
-    def admitted(self):
-        return self.admission.content if self.admission.uses_max else self.id
 
     def admission_entry(self):
         version, negated = self.admission.rank()
@@ -57,7 +53,7 @@ class Members:
     def __init__(self, community, own_key):
         self.community, self.own = community, node_id(own_key)
         self.all, self.expulsions, self.revocations = {}, {}, {}
-        self.orphans = {}  # admissions whose countersigner is not known yet
+        self.orphans = {}  # admissions whose countersigner is not known yet, or only since later
         self.doubted = lambda member: None  # others contradict: to be asked itself
 
     def __getitem__(self, node):
@@ -77,7 +73,7 @@ class Members:
     def digest(self):
         return pb.Digest(
             bans=xor(H("minga item", each) for each in [*self.expulsions, *self.revocations]),
-            admissions=xor(H("minga item", each.admitted()) for each in self.all.values()),
+            admissions=xor(H("minga item", each.admission.content) for each in self.all.values()),
             nodes=xor(each.digest() for each in self.all.values()),
         )
 
@@ -102,9 +98,8 @@ class Members:
             return False
         if known:
             known.admission = admission
-            return True
-        member = Member(admission)
-        self.all[member.id] = member
+        else:
+            self.all[node_id(admission.key)] = Member(admission)
         for other, orphan in list(self.orphans.items()):
             if self._vouched(orphan):
                 del self.orphans[other]
@@ -116,7 +111,7 @@ class Members:
             return True
         by = node_id(admission.countersigner)
         expulsion = self.expulsions.get(by)
-        if by not in self.all:
+        if by not in self.all or self.all[by].admission.admitted_s >= admission.admitted_s:
             return False
         if not expulsion:
             return True

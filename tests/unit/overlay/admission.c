@@ -190,7 +190,7 @@ static bool admit_again(uint32_t index, const struct test_invitation *invitation
                                                                   &net.nodes[5].config.node_key,
                                                                   wall_s, encoded)};
     cr_assert_eq(admission_open(bytes, &community, &admission), 0);
-    if (!membership_prefers(&membership->list[known], &admission, bytes)) {
+    if (!membership_prefers(membership, known, &admission, bytes)) {
         return false;
     }
     membership_readmit(membership, known, &admission, bytes);
@@ -219,13 +219,20 @@ Test(admission, of_several_by_an_invitation_with_a_limit_the_earliest_stands_for
     cr_assert(id_equal(&digests[0], &digests[1]));
 }
 
-Test(admission, of_several_by_an_invitation_without_a_limit_any_will_do)
+Test(admission, of_several_by_an_invitation_without_a_limit_the_earliest_stands_too)
 {
     struct test_invitation invitation = make_invitation(0, 1795132800, 0);
     uint8_t encoded[ADMISSION_BYTES_MAX];
+    uint64_t check;
 
     admit(1, &invitation, 0, net.wall_unix_s + 5, encoded);
-    cr_assert_not(admit_again(1, &invitation, net.wall_unix_s));
+    cr_assert_not(admit_again(1, &invitation, net.wall_unix_s + 6));
+    cr_assert(admit_again(1, &invitation, net.wall_unix_s));
+    cr_assert_eq(membership_version(&membership->list[0], false, &check),
+                 UINT64_MAX - net.wall_unix_s);
+    cr_assert_eq(membership_version(&membership->list[0], true, &check), 0,
+                 "not where some know no countersigner");
+    cr_assert_eq(check, 0);
 }
 
 Test(admission, a_void_member_that_asks_again_is_told_why_it_is_none)
