@@ -32,6 +32,7 @@ enum {
 struct yaml_table;
 
 #define CONFIG_PATH_DEFAULT "/etc/minga/minga.yaml"
+#define CONFIG_RATE_MAX     ((uint64_t)1 << 40) /* bytes a second */
 
 /* "25%" of the machine, or an absolute quantity. */
 struct config_share {

@@ -136,6 +136,10 @@ Test(config, mistakes_are_told_with_line_and_column)
     refused("contribute:\n  memory: 12 bananas\n", "minga.yaml:2:11: contribute.memory: ");
     refused("contribute: {cpu: 101%}\n", "contribute.cpu");
     refused("contribute: {pids: 0}\n", "contribute.pids");
+    refused("contribute: {upload: 16000T}\n", "contribute.upload");
+    refused("contribute: {download: 2T}\n", "contribute.download");
+    refused("network: {relay: 2T}\n", "network.relay");
+    refused("rules: [{name: a, when: {}, then: {upload: 2T}}]\n", "upload");
     refused("network: {listen: 0}\n", "network.listen");
     refused("network: {listen: 65536}\n", "network.listen");
     refused("network: {listen: \"fd00::1:7400\"}\n", "network.listen");
