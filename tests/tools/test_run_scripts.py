@@ -67,6 +67,15 @@ def the_kept_apart_never_overlap(folder: str) -> None:
         assert not all("kin" in name for name in pair), pairs
 
 
+def runs(pid: str) -> bool:
+    """One that nobody has reaped yet does not."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as words:
+            return words.read() != b""
+    except OSError:
+        return False
+
+
 def when_ended_scripts_clean_up(folder: str) -> None:
     slow = write(folder, "slow.sh", 'trap \'echo clean >"$0.cleaned"; exit 1\' TERM\n'
                  'sleep 60 & echo $! >"$0.begun.new"; mv "$0.begun.new" "$0.begun"; wait\n')
@@ -81,8 +90,10 @@ def when_ended_scripts_clean_up(folder: str) -> None:
         assert os.path.exists(slow + ".cleaned")
         with open(slow + ".begun", encoding="utf-8") as begun:
             left = begun.read().strip()
-        # Nobody may have reaped it yet.
-        assert not os.path.exists(f"/proc/{left}/cmdline") or open(f"/proc/{left}/cmdline", "rb").read() == b"", left
+        end = time.monotonic() + 20  # it is killed, and dies when it next has a processor
+        while runs(left) and time.monotonic() < end:
+            time.sleep(0.02)
+        assert not runs(left), left
         os.remove(slow + ".cleaned")
         os.remove(slow + ".begun")
 
