@@ -170,8 +170,7 @@ void offer_done(struct core *core, struct request *request, const minga_Offer *o
 void begin_owner(struct core *core, struct request *request, const struct core_request *from);
 void begin_step_aside(struct core *core, struct request *request, const struct core_request *from);
 void begin_come_back(struct core *core, struct request *request, const struct core_request *from);
-void begin_expel(struct core *core, struct request *request, const struct core_request *from);
-void begin_revoke(struct core *core, struct request *request, const struct core_request *from);
+void begin_ban(struct core *core, struct request *request, const struct core_request *from);
 /* The write that a request waits for has ended. */
 void core_request_stored(struct core *core, uint64_t token, bool failed);
 

@@ -21,39 +21,29 @@ void begin_owner(struct core *core, struct request *request, const struct core_r
     }
 }
 
-static void await_store(struct core *core, struct request *request, int result, const char *why)
+static const char *untaken(enum core_request_kind kind, int result)
 {
-    if (result < 0) {
-        request_answer(core, request, OVERLAY_REFUSED, why);
-    } else {
-        request->stage = STAGE_STORE;
+    if (kind == CORE_EXPEL) {
+        return result == -ENOSPC ? "the community has as many expulsions as it can hold"
+                                 : "the expulsion is not signed by this community";
     }
+    return result == -ENOSPC ? "the community has as many revocations as it can hold, of "
+                               "invitations that are valid or were until lately"
+                             : "the revocation is not signed by this community";
 }
 
-void begin_expel(struct core *core, struct request *request, const struct core_request *from)
+void begin_ban(struct core *core, struct request *request, const struct core_request *from)
 {
     int result;
 
     request->store_token = core_store_token(core);
-    result = overlay_expel(core->overlay, &core->now, request->store_token, from->signed_bytes,
-                           &core->io);
-    await_store(core, request, result,
-                result == -ENOSPC ? "the community has as many expulsions as it can hold"
-                                  : "the expulsion is not signed by this community");
-}
-
-void begin_revoke(struct core *core, struct request *request, const struct core_request *from)
-{
-    int result;
-
-    request->store_token = core_store_token(core);
-    result = overlay_revoke(core->overlay, &core->now, request->store_token, from->signed_bytes,
-                            &core->io);
-    await_store(core, request, result,
-                result == -ENOSPC
-                    ? "the community has as many revocations as it can hold, of invitations "
-                      "that are valid or were until lately"
-                    : "the revocation is not signed by this community");
+    result = (from->kind == CORE_EXPEL ? overlay_expel : overlay_revoke)(
+        core->overlay, &core->now, request->store_token, from->signed_bytes, &core->io);
+    if (result < 0) {
+        request_answer(core, request, OVERLAY_REFUSED, untaken(from->kind, result));
+        return;
+    }
+    request->stage = STAGE_STORE;
 }
 
 static const char *unstored(enum core_request_kind kind)

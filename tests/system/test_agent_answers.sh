@@ -24,7 +24,7 @@ agent() {
     [ -z "$AGENT" ] || kill "$AGENT"
     rm -f "$WORK/said"
     echo "$1" >"$WORK/answers"
-    python3 "$here/../fixtures/scripted_agent.py" "$WORK/socket" "$WORK/answers" >"$WORK/said" 2>"$WORK/errors" </dev/null &
+    python3 -B "$here/../fixtures/scripted_agent.py" "$WORK/socket" "$WORK/answers" >"$WORK/said" 2>"$WORK/errors" </dev/null &
     AGENT=$!
     wait_until 60 grep -q ready "$WORK/said"
 }

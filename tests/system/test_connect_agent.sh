@@ -22,7 +22,7 @@ trap clean_up EXIT
 agent() {
     [ -z "$AGENT" ] || kill "$AGENT"
     rm -f "$WORK/socket"
-    python3 "$here/../fixtures/busy_agent.py" "$WORK/socket" "$1" "$2" >"$WORK/said" &
+    python3 -B "$here/../fixtures/busy_agent.py" "$WORK/socket" "$1" "$2" >"$WORK/said" &
     AGENT=$!
     wait_until 60 grep -q ready "$WORK/said"
 }

@@ -37,19 +37,14 @@ static bool is_leaving(struct bench *bench, const char *name)
 {
     struct public_key owner = keys_public(&bench->community->owner);
     struct service_id service = keys_service_id(&owner, name);
-    minga_AgentMessage message;
+    minga_Report report;
+    uint32_t place = 0;
 
     executor_flush(bench->executor, &bench->turn);
-    for (uint32_t i = 0; i < bench->community->out.count; i++) {
-        const struct outgoing *out = &bench->community->out.list[i];
-
-        if (out->kind != OUT_MESSAGE || out->ask.kind != ASK_REPORT) {
-            continue;
-        }
-        cr_assert_eq(agent_message_decode(out->payload, &message), 0);
-        for (uint32_t j = 0; j < message.body.report.replicas_count; j++) {
-            if (message.body.report.mood == MOOD_DRAINING &&
-                memcmp(message.body.report.replicas[j].service, service.id.bytes, ID_BYTES) == 0) {
+    while (next_report(bench, &place, &report)) {
+        for (uint32_t j = 0; j < report.replicas_count; j++) {
+            if (report.mood == MOOD_DRAINING &&
+                memcmp(report.replicas[j].service, service.id.bytes, ID_BYTES) == 0) {
                 return true;
             }
         }

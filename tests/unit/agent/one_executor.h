@@ -64,6 +64,23 @@ static inline uint32_t count_out(const struct bench *bench, enum out_kind kind)
     return count;
 }
 
+/* From *place on in what was sent: a report to a manager; false: there is no other one. */
+static inline bool next_report(const struct bench *bench, uint32_t *place, minga_Report *report_out)
+{
+    const struct outbox *out = &bench->community->out;
+    minga_AgentMessage message;
+
+    for (; *place < out->count; ++*place) {
+        if (out->list[*place].kind == OUT_MESSAGE && out->list[*place].ask.kind == ASK_REPORT) {
+            cr_assert_eq(agent_message_decode(out->list[*place].payload, &message), 0);
+            *report_out = message.body.report;
+            ++*place;
+            return true;
+        }
+    }
+    return false;
+}
+
 static inline void tree_there(struct bench *bench)
 {
     struct core_event event = {0};

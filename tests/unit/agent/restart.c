@@ -266,19 +266,14 @@ static struct bench restarted_after_its_end(const char *restart, enum sandbox_en
 /* So that its manager does not have it run again. */
 static uint32_t reported_ends(struct bench *bench)
 {
-    minga_AgentMessage message;
+    minga_Report report;
+    uint32_t place = 0;
     uint32_t count = 0;
 
     executor_flush(bench->executor, &bench->turn);
-    for (uint32_t i = 0; i < bench->community->out.count; i++) {
-        const struct outgoing *out = &bench->community->out.list[i];
-
-        if (out->kind != OUT_MESSAGE || out->ask.kind != ASK_REPORT) {
-            continue;
-        }
-        cr_assert_eq(agent_message_decode(out->payload, &message), 0);
-        for (uint32_t j = 0; j < message.body.report.replicas_count; j++) {
-            count += message.body.report.replicas[j].state == REPLICA_ENDED ? 1 : 0;
+    while (next_report(bench, &place, &report)) {
+        for (uint32_t j = 0; j < report.replicas_count; j++) {
+            count += report.replicas[j].state == REPLICA_ENDED ? 1 : 0;
         }
     }
     return count;

@@ -4,7 +4,7 @@
 #include "network.h"
 #include "overlay/state.h"
 
-enum { PAPERS_MAX = 16, FOUNDER = 0, A, B, C, M, X, K, COUNT };
+enum { PAPERS_MAX = 16, REQUEST_BYTES_MAX = 768, FOUNDER = 0, A, B, C, M, X, K, COUNT };
 
 struct paper {
     minga_ItemKind kind;
@@ -30,45 +30,45 @@ static struct overlay *begin(void)
     return net.nodes[FOUNDER].overlay;
 }
 
-static const struct paper *admission_of(uint32_t index, const struct test_invitation *invitation,
-                                        uint32_t by, uint64_t admitted_unix_s)
+static struct paper *new_paper(minga_ItemKind kind)
 {
-    struct paper *paper = &papers[paper_count++];
+    cr_assert_lt(paper_count, PAPERS_MAX);
+    papers[paper_count].kind = kind;
+    return &papers[paper_count++];
+}
+
+/* Refers to `bytes`. */
+static struct admission_request request_of(uint32_t index, const struct test_invitation *invitation,
+                                           uint8_t bytes[REQUEST_BYTES_MAX])
+{
     struct secret_key owner = test_key("owner", index);
-    uint8_t bytes[768];
-    struct bytes body = {bytes, make_request(index, invitation, bytes, sizeof(bytes))};
-    struct admission_request request = {
+    struct bytes body = {bytes, make_request(index, invitation, bytes, REQUEST_BYTES_MAX)};
+
+    return (struct admission_request){
         body, keys_sign(&net.nodes[index].config.node_key, PURPOSE_ADMISSION, body),
         keys_sign(&owner, PURPOSE_ADMISSION, body),
         keys_sign(&invitation->key, PURPOSE_ADMISSION, body)};
+}
+
+static const struct paper *admission_of(uint32_t index, const struct test_invitation *invitation,
+                                        uint32_t by, uint64_t admitted_unix_s)
+{
+    struct paper *paper = new_paper(minga_ItemKind_ITEM_ADMISSION);
+    uint8_t bytes[REQUEST_BYTES_MAX];
+    struct admission_request request = request_of(index, invitation, bytes);
     int length = admission_countersign(&request, &net.nodes[by].config.node_key, admitted_unix_s,
                                        paper->bytes);
 
-    cr_assert_leq(paper_count, PAPERS_MAX);
     cr_assert_gt(length, 0);
-    paper->kind = minga_ItemKind_ITEM_ADMISSION;
     paper->length_bytes = (size_t)length;
     return paper;
 }
 
 static const struct paper *expulsion_of(uint32_t index)
 {
-    struct paper *paper = &papers[paper_count++];
-    minga_Expulsion body = minga_Expulsion_init_zero;
-    minga_Signed envelope = minga_Signed_init_zero;
-    struct public_key community = keys_public(&net.community_key);
-    int length;
+    struct paper *paper = new_paper(minga_ItemKind_ITEM_EXPULSION);
 
-    memcpy(body.community, community.bytes, 32);
-    memcpy(body.node_key, net.nodes[index].key.bytes, 32);
-    body.expelled_unix_s = today + 1000;
-    cr_assert_eq(signed_make(minga_Expulsion_fields, &body, PURPOSE_EXPULSION, &net.community_key,
-                             &envelope),
-                 0);
-    length = signed_encode(&envelope, paper->bytes, sizeof(paper->bytes));
-    cr_assert_gt(length, 0);
-    paper->kind = minga_ItemKind_ITEM_EXPULSION;
-    paper->length_bytes = (size_t)length;
+    paper->length_bytes = sign_expulsion(index, today + 1000, paper->bytes);
     return paper;
 }
 
@@ -219,13 +219,8 @@ Test(backdated, who_came_too_late_does_not_when_others_were_expelled)
 static int judge(uint32_t index, const struct test_invitation *invitation, char *reason_out)
 {
     const struct overlay *overlay = net.nodes[FOUNDER].overlay;
-    struct secret_key owner = test_key("owner", index);
-    uint8_t bytes[768];
-    struct bytes body = {bytes, make_request(index, invitation, bytes, sizeof(bytes))};
-    struct admission_request request = {
-        body, keys_sign(&net.nodes[index].config.node_key, PURPOSE_ADMISSION, body),
-        keys_sign(&owner, PURPOSE_ADMISSION, body),
-        keys_sign(&invitation->key, PURPOSE_ADMISSION, body)};
+    uint8_t bytes[REQUEST_BYTES_MAX];
+    struct admission_request request = request_of(index, invitation, bytes);
     struct admission_verdict verdict = {0};
     int r = admission_judge(&overlay->membership, &overlay->community, &request, today, &verdict);
 

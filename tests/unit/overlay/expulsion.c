@@ -3,31 +3,12 @@
 #include "overlay/state.h"
 #include "owners.h"
 
-static size_t sign_expulsion(uint32_t whom, uint8_t encoded_out[448])
-{
-    minga_Expulsion body = minga_Expulsion_init_zero;
-    minga_Signed envelope = minga_Signed_init_zero;
-    struct public_key community = keys_public(&net.community_key);
-    int length;
-
-    memcpy(body.community, community.bytes, 32);
-    memcpy(body.node_key, net.nodes[whom].key.bytes, 32);
-    strcpy(body.reason, "mines coins");
-    body.expelled_unix_s = net.wall_unix_s;
-    cr_assert_eq(signed_make(minga_Expulsion_fields, &body, PURPOSE_EXPULSION, &net.community_key,
-                             &envelope),
-                 0);
-    length = signed_encode(&envelope, encoded_out, 448);
-    cr_assert_gt(length, 0);
-    return (size_t)length;
-}
-
 /* Node `by` expels node `whom`, as the community's founder would. */
 static void expel(uint32_t by, uint32_t whom)
 {
     struct overlay_event now = now_event();
-    uint8_t encoded[448];
-    struct bytes bytes = {encoded, sign_expulsion(whom, encoded)};
+    uint8_t encoded[BAN_BYTES_MAX];
+    struct bytes bytes = {encoded, sign_expulsion(whom, net.wall_unix_s, encoded)};
 
     cr_assert_eq(overlay_expel(net.nodes[by].overlay, &now, 0, bytes, &net.nodes[by].effects), 0);
     perform(by);
@@ -286,7 +267,7 @@ static void revoke(uint32_t by, const struct test_invitation *invitation)
     struct public_key community = keys_public(&net.community_key);
     struct public_key key = keys_public(&invitation->key);
     struct overlay_event now = now_event();
-    uint8_t encoded[448];
+    uint8_t encoded[BAN_BYTES_MAX];
     int length;
 
     memcpy(body.community, community.bytes, 32);
@@ -346,7 +327,7 @@ Test(expulsion, one_more_than_there_is_room_for_is_refused_in_so_many_words)
 {
     struct overlay_event now;
     struct membership *membership;
-    uint8_t encoded[448];
+    uint8_t encoded[BAN_BYTES_MAX];
     struct bytes bytes = {encoded, 0};
 
     make_members(3);
@@ -358,7 +339,7 @@ Test(expulsion, one_more_than_there_is_room_for_is_refused_in_so_many_words)
         cr_assert_eq(membership_ban(membership, &membership->expulsions, &ban), 1);
     }
     now = now_event();
-    bytes.length_bytes = sign_expulsion(2, encoded);
+    bytes.length_bytes = sign_expulsion(2, net.wall_unix_s, encoded);
     cr_assert_eq(overlay_expel(net.nodes[0].overlay, &now, 0, bytes, &net.nodes[0].effects),
                  -ENOSPC);
     perform(0);

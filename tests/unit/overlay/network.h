@@ -4,6 +4,7 @@
  * A community on the transport of transport.h: nodes with stored blobs, keys, admissions; started,
  * killed, joined; and what they see of each other.
  */
+#include "overlay/members/membership.h"
 #include "transport.h"
 
 /* --- nodes */
@@ -355,4 +356,25 @@ HELPER struct chunk_id keep_text(uint32_t index, const char *text)
     overlay_step(node->overlay, &event, &node->effects);
     perform(index);
     return chunk->id;
+}
+
+/* As the community's founder signs it. */
+HELPER size_t sign_expulsion(uint32_t whom, uint64_t expelled_unix_s,
+                             uint8_t encoded_out[BAN_BYTES_MAX])
+{
+    minga_Expulsion body = minga_Expulsion_init_zero;
+    minga_Signed envelope = minga_Signed_init_zero;
+    struct public_key community = keys_public(&net.community_key);
+    int length;
+
+    memcpy(body.community, community.bytes, PUBLIC_KEY_BYTES);
+    memcpy(body.node_key, net.nodes[whom].key.bytes, PUBLIC_KEY_BYTES);
+    strcpy(body.reason, "mines coins");
+    body.expelled_unix_s = expelled_unix_s;
+    cr_assert_eq(signed_make(minga_Expulsion_fields, &body, PURPOSE_EXPULSION, &net.community_key,
+                             &envelope),
+                 0);
+    length = signed_encode(&envelope, encoded_out, BAN_BYTES_MAX);
+    cr_assert_gt(length, 0);
+    return (size_t)length;
 }
